@@ -1,0 +1,310 @@
+"""From a configuration to a finished run directory: the only place that seeds."""
+
+import logging
+import math
+import time
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from lightning.pytorch.loggers import TensorBoardLogger
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+
+from runge import losses, results
+from runge.callbacks import Checkpoint, History, Progress, StepStatus, StopDiverged, TwoStageSwitch, diverged
+from runge.command import ConfigurationError, RunError
+from runge.configuration import build
+from runge.data import SobolevDataModule
+from runge.function import load
+from runge.module import SobolevRegression
+from runge.network import StackedMLP
+from runge.optimizers import Optimizer
+from runge.runs import RunDirectory, Status, write
+from runge.sampling import Sampling
+from runge.schedules import Schedule, TwoStage
+from runge.tables import error_table
+from runge.targets import Target
+from runge.validation import Count, Natural, NonNegative, checked
+
+log = logging.getLogger(__name__)
+
+_ONE_THREAD = 2**17
+"""Below so many neuron values in a layer a second thread costs more than it brings."""
+
+
+@checked
+class Seeds:
+    """The keys `seed` and `data.seed`."""
+
+    seed: Natural
+    data: Natural | None
+
+    def generator(self, purpose: Literal["data", "weights"]) -> torch.Generator:
+        """A source of randomness of its own for each purpose."""
+        seed = self.seed if purpose == "weights" or self.data is None else self.data
+        state = np.random.SeedSequence([seed, ("data", "weights").index(purpose)]).generate_state(1, np.uint64)
+        return torch.Generator().manual_seed(int(state[0]) >> 1)
+
+
+@checked
+class Loss:
+    """The section `loss`.
+
+    Attributes:
+        lambda_d: the weight of MSE_df, >= 0.
+        derivative_scale: what f' and u' are divided by inside the loss.
+        sample_weight: what a training sample counts.
+    """
+
+    lambda_d: NonNegative
+    derivative_scale: losses.DerivativeScale
+    sample_weight: losses.SampleWeight
+
+
+@checked
+class Training:
+    """The section `trainer`.
+
+    Attributes:
+        max_steps: optimiser steps, >= 1.
+        precision: 32 or 64 bit.
+        accelerator: `auto`, `cpu` or `gpu`.
+        log_every: steps between two rows of the history, >= 1.
+        diagnostics_every: steps between two looks at the gradients of both terms, >= 1.
+        checkpoint_every: steps between two checkpoints, >= 1.
+        progress_bar: whether progress is shown.
+    """
+
+    max_steps: Count
+    precision: Literal[32, 64]
+    accelerator: Literal["auto", "cpu", "gpu"]
+    log_every: Count
+    diagnostics_every: Count
+    checkpoint_every: Count
+    progress_bar: bool
+
+
+class Experiment:
+    """All that a configuration describes, made and checked before anything is trained.
+
+    Args:
+        configuration: plain data with the sections of `conf/config.yaml`.
+
+    Raises:
+        ConfigurationError: a key is unknown or missing, or a value is not allowed.
+    """
+
+    def __init__(self, configuration: dict[str, Any]) -> None:
+        self.configuration = configuration
+        sections = dict(configuration)
+        data, model = dict(sections.pop("data")), dict(sections.pop("model"))
+        seeds = build("", {"seed": sections.pop("seed"), "data": data.pop("seed")}, Seeds)
+        self.training = build("trainer", sections.pop("trainer"), Training)
+        if self.training.accelerator == "gpu" and not torch.cuda.is_available():
+            raise ConfigurationError("trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'")
+        self.dtype = torch.float32 if self.training.precision == 32 else torch.float64
+        loss = build("loss", sections.pop("loss"), Loss)
+        schedule = build("schedule", sections.pop("schedule"), Schedule)
+        self.target = build("target", sections.pop("target"), Target)
+        self.data = build(
+            "data",
+            data,
+            SobolevDataModule,
+            targets=[self.target],
+            samplings=[build("sampling", sections.pop("sampling"), Sampling)],
+            generators=[seeds.generator("data")],
+            sample_weight=loss.sample_weight,
+            dtype=self.dtype,
+            blocks=math.ceil(self.training.max_steps / self.training.log_every),
+        )
+        init = model.pop("init")
+        network = build("model", model, StackedMLP, domains=self.target.domain[None], dtype=self.dtype)
+        build("model", {"init": init}, network.initialise, generators=[seeds.generator("weights")])
+        self.module = SobolevRegression(
+            network,
+            scale=losses.derivative_scale(loss.derivative_scale, self.data.dataset.train),
+            lambda_d=torch.tensor([loss.lambda_d]),
+            schedule=schedule,
+            optimizer=build("optimizer", sections.pop("optimizer"), Optimizer),
+            max_steps=self.training.max_steps,
+            steps_per_block=self.training.log_every,
+            diagnostics_every=self.training.diagnostics_every,
+            configuration=configuration,
+        )
+        if sections:
+            known = ", ".join(configuration.keys() - sections.keys())
+            raise ConfigurationError(f"{', '.join(sections)}: there is no such key; there are {known}")
+
+    def fit(self, directory: RunDirectory, *, resume: bool = False) -> dict[str, float | int | None]:
+        """Train, and write the run's directory.
+
+        Args:
+            directory: where to.
+            resume: whether to go on from the directory's last checkpoint.
+
+        Returns:
+            The content of `metrics.json`, of the weights with the lowest validation loss.
+
+        Raises:
+            RunError: the training diverged.
+        """
+        started = time.perf_counter()
+        step = int(torch.load(directory.last, weights_only=True)["state_dict"]["step"]) if resume else 0
+        logger = TensorBoardLogger(
+            directory.path, name=directory.tensorboard.name, version="", default_hp_metric=False, purge_step=step + 1
+        )
+        history = History([logger])
+        trainer = self._trainer(directory, logger, history)
+        directory.write_status("running", step)
+        try:
+            trainer.fit(self.module, self.data, ckpt_path=directory.last if resume else None, weights_only=True)
+        except SystemExit:  # how Lightning ends a run on Ctrl-C and on a request to terminate
+            self._leave(directory, history, "interrupted", f"continue with resume={directory.path}")
+            raise
+        except Exception as error:
+            self._leave(directory, history, "failed", f"{type(error).__name__}: {error}")
+            raise
+        if bool(diverged(self.module).any()):
+            message = (
+                "the loss is not finite any more; try a smaller optimizer.lr or loss.lambda_d, or optimizer.clip_norm"
+            )
+            self._leave(directory, history, "diverged", message)
+            raise RunError(f"diverged by step {int(self.module.step)}: {message} (see {directory.path})")
+        seconds = {"seconds/fit": time.perf_counter() - started}
+        metrics = self._finish(directory, history, logger)
+        seconds["seconds/total"] = time.perf_counter() - started
+        directory.write_status("finished", int(self.module.step))
+        directory.write_metrics(metrics | seconds)
+        return metrics | seconds
+
+    def _trainer(self, directory: RunDirectory, logger: TensorBoardLogger, history: History) -> pl.Trainer:
+        training, schedule = self.training, self.module.schedule
+        saved: dict[str, Any] = {
+            "every": training.checkpoint_every,
+            "dirpath": directory.best.parent,
+            "enable_version_counter": False,
+        }
+        callbacks: list[pl.Callback] = [
+            *([TwoStageSwitch(schedule, members=1)] if isinstance(schedule, TwoStage) else []),
+            history,
+            *([Progress()] if training.progress_bar else []),
+            StopDiverged(),
+            StepStatus(lambda step: directory.write_status("running", step)),
+            Checkpoint(filename=directory.best.stem, monitor="val/loss", **saved),
+            Checkpoint(filename=directory.last.stem, **saved),
+        ]
+        cuda = training.accelerator != "cpu" and torch.cuda.is_available()
+        neurons = self.data.dataset.train.x[..., 0].numel() * self.configuration["model"]["width"]
+        if not cuda and neurons * (1 + self.target.dimension) < _ONE_THREAD:
+            torch.set_num_threads(1)
+        return pl.Trainer(
+            accelerator="gpu" if cuda else "cpu",
+            devices=1,
+            precision="32-true" if training.precision == 32 else "64-true",
+            logger=logger,
+            callbacks=callbacks,
+            max_epochs=1,
+            max_steps=training.max_steps,
+            val_check_interval=1,
+            num_sanity_val_steps=0,
+            enable_progress_bar=training.progress_bar,
+            enable_model_summary=False,
+            inference_mode=False,  # it forbids the derivative by autograd
+            use_distributed_sampler=False,
+            default_root_dir=directory.path,
+        )
+
+    def _leave(self, directory: RunDirectory, history: History, status: Status, message: str) -> None:
+        """Put down what there is of a run that did not finish."""
+        if history.steps:
+            directory.write_history(history.member(0))
+        directory.write_status(status, int(self.module.step), message)
+
+    def _finish(self, directory: RunDirectory, history: History, logger: TensorBoardLogger) -> results.Metrics:
+        """Judge the best weights and write everything but the last two files."""
+        module, data, columns = self.module, self.data.dataset, history.member(0)
+        module.network.load_state_dict(load(directory.path).network.state_dict())
+        metrics = results.final_metrics(module, data)
+        title = self.title()
+        fit = results.fit_picture(module, data, title)
+        curves = results.curves_picture(module, columns, data.test.regions, title)
+        directory.write_history(columns)
+        write(directory.fit_figure, fit)
+        write(directory.curves_figure, curves)
+        step = int(module.step)
+        results.show_in_tensorboard(logger, {"fit": fit, "curves": curves}, self.configuration, metrics, step)
+        return metrics
+
+    def title(self) -> str:
+        """What the pictures are headed with."""
+        model, loss = self.configuration["model"], self.configuration["loss"]
+        what = getattr(self.target, "expr", type(self.target).__name__)
+        where = self.configuration["sampling"]["_target_"].rpartition(".")[2].lower()
+        return (
+            f"{what}, {where} sampling: {model['activation']} {model['depth']} × {model['width']}, "
+            rf"$\lambda_d$ = {loss['lambda_d']:g}, seed {self.configuration['seed']}"
+        )
+
+
+def run(configuration: DictConfig) -> float:
+    """Train what Hydra has composed, in the directory that it has made.
+
+    Args:
+        configuration: the composed configuration.
+
+    Returns:
+        The validation loss.
+
+    Raises:
+        ConfigurationError: a key or a value is not allowed; the directory is removed again.
+        RunError: the training diverged.
+    """
+    directory = RunDirectory(HydraConfig.get().runtime.output_dir)
+    try:
+        plain, resume = _plain(configuration)
+        if resume:
+            plain = _resumed(plain, directory)
+        experiment = Experiment(plain)
+    except ConfigurationError:
+        directory.discard()
+        raise
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    metrics = experiment.fit(directory, resume=resume)
+    console = Console()
+    console.print(error_table(metrics, experiment.data.dataset.test.regions))
+    switched = metrics["switched_on_step"]
+    log.info(
+        "lambda_d %s; %.1f s; %s",
+        "never on" if switched is None else f"on from step {switched}",
+        metrics["seconds/total"],
+        directory.path,
+    )
+    return float(metrics["val/loss"] or 0.0)
+
+
+def _plain(configuration: DictConfig) -> tuple[dict[str, Any], bool]:
+    """The configuration as plain data, and whether a run is to be resumed."""
+    try:
+        plain = OmegaConf.to_container(configuration, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigurationError(str(error)) from error
+    assert isinstance(plain, dict)
+    resume = plain.pop("resume") is not None
+    if resume and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise ConfigurationError("resume: takes one run, not a sweep")
+    return {str(key): value for key, value in plain.items()}, resume
+
+
+def _resumed(plain: dict[str, Any], directory: RunDirectory) -> dict[str, Any]:
+    """The configuration that the run was begun with; Hydra's record of the new command gives way to that of the old."""
+    saved = torch.load(directory.last, weights_only=True)["configuration"]
+    others = [override for override in HydraConfig.get().overrides.task if not override.startswith("resume=")]
+    if others and plain != saved:
+        raise ConfigurationError(f"resume: a run goes on as it was begun; leave out {' '.join(others)}")
+    OmegaConf.save({**saved, "resume": None}, directory.hydra / "config.yaml")
+    return saved

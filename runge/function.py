@@ -1,0 +1,76 @@
+"""The trained function, an ordinary module to call, differentiate and build upon."""
+
+import os
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from runge.network import StackedMLP
+from runge.runs import RunDirectory
+
+
+class Function(nn.Module):
+    """A trained u: R^D -> R with its derivative.
+
+    In one dimension x may have any shape, and `u(x)` and `u.derivative(x)` have the same. In D dimensions x has the
+    shape (..., D); `u(x)` has (...) and `u.derivative(x)` has (..., D). Both can be differentiated by autograd.
+
+    Args:
+        network: a stack of one.
+    """
+
+    def __init__(self, network: StackedMLP) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor | float) -> Tensor:
+        """The value u at x."""
+        points, shape = self._points(x)
+        return self.network(points)[0].reshape(shape)
+
+    def derivative(self, x: Tensor | float) -> Tensor:
+        """The derivative u' at x; in D dimensions the gradient."""
+        points, shape = self._points(x)
+        du = self.network.value_and_derivative(points)[1][0]
+        return du.reshape(shape if self.network.dimension == 1 else (*shape, self.network.dimension))
+
+    def _points(self, x: Tensor | float) -> tuple[Tensor, torch.Size]:
+        """X as points (1, N, D) in the network's precision and on its device, and the shape of u(x)."""
+        x = torch.as_tensor(x).to(self.network.theta)
+        dimension = self.network.dimension
+        if dimension > 1 and (x.ndim == 0 or x.shape[-1] != dimension):
+            raise ValueError(
+                f"x: must have the shape (..., {dimension}), for u has {dimension} inputs; got {tuple(x.shape)}"
+            )
+        return x.reshape(1, -1, dimension), x.shape if dimension == 1 else x.shape[:-1]
+
+
+def load(run_directory: str | os.PathLike[str]) -> Function:
+    """Load the trained function of a run: the weights with the lowest validation loss.
+
+    Nothing is unpickled but tensors and plain data.
+
+    Args:
+        run_directory: the run's directory.
+
+    Returns:
+        The function, on the CPU, in evaluation mode, in the precision that it was trained in.
+
+    Raises:
+        FileNotFoundError: the directory has no checkpoint.
+    """
+    path = RunDirectory(run_directory).best
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{run_directory} is not a run's directory, or its run saved no checkpoint: {path} is missing"
+        )
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    prefix = "network."
+    state = {name.removeprefix(prefix): x for name, x in checkpoint["state_dict"].items() if name.startswith(prefix)}
+    settings = {name: x for name, x in checkpoint["configuration"]["model"].items() if name != "init"}
+    members, _, dimension = state["scale"].shape
+    box = torch.tensor([-1.0, 1.0]).expand(members, dimension, 2)
+    network = StackedMLP(**settings, domains=box, dtype=cast(torch.dtype, state["theta"].dtype))
+    network.load_state_dict(state)
+    return Function(network.eval())

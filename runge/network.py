@@ -1,0 +1,217 @@
+"""The stacked MLP: M networks side by side, their values, their derivatives, and the adjoints of both."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from runge.activations import ACTIVATIONS
+from runge.validation import Count, checked_call
+
+Derivative = Literal["forward", "autograd"]
+Init = Literal["default", "knots"]
+
+
+class Tape(NamedTuple):
+    """What a forward pass leaves for its adjoint.
+
+    Attributes:
+        inputs: what goes into each layer: x in [-1, 1]^D for the first, (M, N, D); for each further one the value h
+            with the D tangents g below it, (M, N + D N, in), or h alone where no derivative was asked for.
+        layers: the layers' W and b.
+        hidden: z, s(z) and s'(z) of each hidden layer, each (M, N, out), and its tangents z', (M, D, N or 1, out).
+    """
+
+    layers: list[tuple[Tensor, Tensor]]
+    inputs: list[Tensor]
+    hidden: list[tuple[Tensor, Tensor, Tensor, Tensor | None]]
+
+
+class StackedMLP(nn.Module):
+    r"""M multilayer perceptrons R^D -> R of one shape, each with its own weights.
+
+    With h = (x - centre) / half-width and g = dh/dx to start from, each layer carries value and tangents along,
+
+    .. math:: z = W h + b, \quad z' = W g, \quad h = s(z), \quad g = s'(z)\, z',
+
+    and the last one is linear: one forward pass gives the value u = z and the gradient u' = z'. All weights of a member
+    are one row of `theta`, (M, P), so that its gradient, its norm and its update are one operation each.
+
+    Args:
+        depth: hidden layers, >= 1; depth 2 and width 64 make D -> 64 -> 64 -> 1.
+        width: neurons in each hidden layer, >= 1.
+        activation: the name of s in `ACTIVATIONS`.
+        derivative: how `value_and_derivative` finds u': `forward` as above, or by `autograd` (reverse mode).
+        domains: each member's box, of shape (M, D, 2), which the network sees as [-1, 1]^D.
+        dtype: float32 or float64.
+
+    Raises:
+        ValueError: an argument has the wrong type or is out of its range.
+
+    References:
+        W. M. Czarnecki et al. (2017). Sobolev training for neural networks. https://arxiv.org/abs/1706.04859
+        B. Huge, A. Savine (2020). Differential machine learning. https://arxiv.org/abs/2005.02347
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    @checked_call
+    def __init__(
+        self,
+        *,
+        depth: Count,
+        width: Count,
+        activation: str,
+        derivative: Derivative,
+        domains: Tensor,
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation: must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
+        members, dimension, _ = domains.shape
+        sizes = [dimension, *[width] * depth, 1]
+        self.activation, self.derivative, self.dimension = ACTIVATIONS[activation], derivative, dimension
+        self._shapes = list(itertools.pairwise(sizes))
+        self._splits = [n for fan_in, fan_out in self._shapes for n in (fan_in * fan_out, fan_out)]
+        self.theta = nn.Parameter(torch.zeros(members, sum(self._splits), dtype=dtype))
+        half = (domains[:, None, :, 1] - domains[:, None, :, 0]) / 2
+        self.register_buffer("scale", (1 / half).to(dtype))
+        self.register_buffer("shift", (-domains.mean(-1)[:, None] / half).to(dtype))
+
+    def layers(self) -> list[tuple[Tensor, Tensor]]:
+        """Views of `theta` as the layers' W, of shape (M, in, out), and b, of shape (M, 1, out)."""
+        parts = self.theta.split(self._splits, dim=1)
+        return [
+            (parts[2 * i].view(-1, fan_in, fan_out), parts[2 * i + 1][:, None])
+            for i, (fan_in, fan_out) in enumerate(self._shapes)
+        ]
+
+    @torch.no_grad()
+    def initialise(self, init: Init, generators: Sequence[torch.Generator]) -> None:
+        """Draw each member's weights from its own generator, so that a member starts alike in any stack.
+
+        `default` draws W and b from U(-1/sqrt(in), 1/sqrt(in)), as `torch.nn.Linear` does. `knots` spreads the kinks of
+        the first layer over the domain: |W| ~ 3 U(0.5, 1.5) in random directions, b = -W k with knots k evenly spaced
+        on [-1, 1] (D = 1) or uniform in the box; further hidden layers have W ~ N(0, 1/in) and b ~ N(0, 1/4).
+
+        Args:
+            init: `default` or `knots`.
+            generators: one for each member.
+        """
+        for member, generator in enumerate(generators):
+            parts: list[Tensor] = []
+
+            def draw(*shape: int, normal: bool = False, generator: torch.Generator = generator) -> Tensor:
+                source = torch.randn if normal else torch.rand
+                return source(shape, generator=generator, dtype=torch.float64)
+
+            for i, (fan_in, fan_out) in enumerate(self._shapes):
+                if init == "knots" and i == 0:
+                    direction = draw(fan_in, fan_out, normal=True)
+                    w = direction / direction.norm(dim=0) * 3 * (0.5 + draw(fan_out))
+                    even = torch.linspace(-1, 1, fan_out, dtype=torch.float64)[None]
+                    knots = even if fan_in == 1 else 2 * draw(fan_in, fan_out) - 1
+                    parts += [w, -(w * knots).sum(0)]
+                elif init == "knots" and i < len(self._shapes) - 1:
+                    parts += [draw(fan_in, fan_out, normal=True) / fan_in**0.5, draw(fan_out, normal=True) / 2]
+                else:
+                    parts += [(2 * draw(*shape) - 1) / fan_in**0.5 for shape in ((fan_in, fan_out), (fan_out,))]
+            self.theta[member] = torch.cat([part.flatten() for part in parts])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The values u at x of shape (M, N, D), of shape (M, N)."""
+        return self.propagate(x, with_derivative=False)[0]
+
+    def value_and_derivative(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The values and gradients at x.
+
+        Args:
+            x: points of shape (M, N, D), one set for each member.
+
+        Returns:
+            u of shape (M, N) and u' of shape (M, N, D), both differentiable where gradients are enabled.
+        """
+        if self.derivative == "forward":
+            u, du, _ = self.propagate(x, with_derivative=True)
+            assert du is not None
+            return u, du
+        keep = torch.is_grad_enabled()
+        with torch.enable_grad():
+            x = x if x.requires_grad else x.detach().requires_grad_()
+            u = self(x)
+            (du,) = torch.autograd.grad(u.sum(), x, create_graph=keep)
+        return (u, du) if keep else (u.detach(), du)
+
+    def propagate(self, x: Tensor, *, with_derivative: bool) -> tuple[Tensor, Tensor | None, Tape]:
+        """Carry the values, and with them the D tangents, through all layers.
+
+        Args:
+            x: points of shape (M, N, D).
+            with_derivative: whether the tangents are carried too.
+
+        Returns:
+            u of shape (M, N); u' of shape (M, N, D), or None; and the tape for `adjoint`.
+        """
+        layers, (members, n, _) = self.layers(), x.shape
+        tape = Tape(layers, [torch.addcmul(self.shift, x, self.scale)], [])
+        weight, bias = layers[0]
+        z = torch.baddbmm(bias, tape.inputs[0], weight)
+        dz = (self.scale.mT * weight)[:, :, None] if with_derivative else None
+        for weight, bias in layers[1:]:
+            h = self.activation.value(z)
+            s1 = self.activation.first(z, h)
+            tape.hidden.append((z, h, s1, dz))
+            if dz is None:
+                tape.inputs.append(h)
+                z = torch.baddbmm(bias, h, weight)
+            else:
+                tape.inputs.append(torch.cat([h, (s1[:, None] * dz).flatten(1, 2)], dim=1))
+                product = torch.bmm(tape.inputs[-1], weight)
+                z = product[:, :n] + bias
+                dz = product[:, n:].view(members, self.dimension, n, -1)
+        return z[..., 0], None if dz is None else dz[..., 0].mT, tape
+
+    def adjoint(self, tape: Tape, u_bar: Tensor, du_bar: Tensor | None) -> Tensor:
+        r"""Pull adjoints of u and u' back onto the weights: the gradient of sum(u_bar u + du_bar u').
+
+        With delta = dL/dz and eps = dL/dz', from the last layer to the first,
+
+        .. math:: \bar W = h^T \delta + g^T \epsilon, \quad \bar b = \textstyle\sum \delta, \quad
+                  \delta \leftarrow (\delta W^T)\, s' + s'' \textstyle\sum_d z'_d\, (\epsilon_d W^T), \quad
+                  \epsilon \leftarrow (\epsilon W^T)\, s'.
+
+        Args:
+            tape: of the forward pass.
+            u_bar: dL/du, of shape (M, N).
+            du_bar: dL/du', of shape (M, N, D), or None for a pass without derivative.
+
+        Returns:
+            dL/dtheta, of shape (M, P).
+        """
+        layers, (members, n) = tape.layers, u_bar.shape
+        parts: list[Tensor] = []
+        delta = u_bar[..., None]
+        eps = None if du_bar is None else du_bar.mT[..., None]
+        for i in reversed(range(1, len(layers))):
+            z, h, s1, dz = tape.hidden[i - 1]
+            both = delta if eps is None else torch.cat([delta, eps.flatten(1, 2)], dim=1)
+            parts += [delta.sum(1), torch.bmm(tape.inputs[i].mT, both).flatten(1)]
+            pulled = torch.bmm(both, layers[i][0].mT)
+            delta = pulled[:, :n] * s1
+            if dz is not None:
+                pulled = pulled[:, n:].view(members, self.dimension, n, -1)
+                curvature = self.activation.second(z, h, s1)
+                delta = torch.addcmul(delta, curvature, _sum_over_inputs(dz * pulled))
+                eps = pulled * s1[:, None]
+        first = torch.bmm(tape.inputs[0].mT, delta)
+        if eps is not None:
+            first = torch.addcmul(first, self.scale.mT, eps.sum(2))
+        return torch.cat([*reversed([*parts, delta.sum(1), first.flatten(1)])], dim=1)
+
+
+def _sum_over_inputs(product: Tensor) -> Tensor:
+    return product[:, 0] if product.shape[1] == 1 else product.sum(1)

@@ -1,0 +1,100 @@
+"""What a finished training leaves: final figures, pictures, and its row in TensorBoard's table of hyperparameters."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]: generated
+
+from runge import losses
+from runge.data import Dataset
+from runge.module import SobolevRegression, gradient_diagnostics
+from runge.plotting import curves_figure, fit_figure, png
+from runge.schedules import NEVER
+
+Metrics = dict[str, float | int | None]
+
+
+def switched_on_step(module: SobolevRegression) -> int | None:
+    """The step from which on a stack of one was trained with lambda_d > 0, or None."""
+    step = int(module.switched_on)
+    return None if step == NEVER or step >= int(module.step) or float(module.lambda_d) == 0 else step
+
+
+def final_metrics(module: SobolevRegression, data: Dataset) -> Metrics:
+    """The final figures of a stack of one, of its present weights and with the full lambda_d.
+
+    Args:
+        module: the trained module.
+        data: its points.
+
+    Returns:
+        The errors on all three sets, the gradients of both terms on the training set, lambda_d at the last step, the
+        number of parameters, and the step of the switch.
+    """
+    figures: dict[str, torch.Tensor] = {}
+    for split, points in data._asdict().items():
+        figures |= module.errors(split, points, module.lambda_d)
+    figures |= gradient_diagnostics(*losses.term_gradients(module.network, data.train, module.scale))
+    figures["lambda_d"] = module.lambda_at(int(module.step) - 1, 1)[0]
+    values = torch.stack(list(figures.values()))[:, 0].tolist()
+    return {
+        **dict(zip(figures, values, strict=True)),
+        "parameters": module.network.theta.shape[1],
+        "switched_on_step": switched_on_step(module),
+    }
+
+
+def fit_picture(module: SobolevRegression, data: Dataset, title: str) -> bytes:
+    """The fit of a stack of one on the test grid, as PNG."""
+    points = data.test
+    with torch.no_grad():
+        u, du = module.network.value_and_derivative(points.x)
+    x, f, df, u, du = (tensor[0].double().cpu().numpy() for tensor in (points.x, points.f, points.df, u, du))
+    masks = points.masks[0, 1:].bool().cpu().numpy()
+    return png(fit_figure(x, f, df, u, du, dict(zip(points.regions, masks, strict=True)), title))
+
+
+def curves_picture(
+    module: SobolevRegression, columns: Mapping[str, Sequence[float]], regions: Sequence[str], title: str
+) -> bytes:
+    """The course of the training of a stack of one, as PNG."""
+    return png(curves_figure(columns, switched_on_step(module), regions, title))
+
+
+def show_in_tensorboard(
+    logger: TensorBoardLogger,
+    pictures: Mapping[str, bytes],
+    configuration: Mapping[str, Any],
+    metrics: Metrics,
+    step: int,
+) -> None:
+    """Add the pictures and the run's row of the HPARAMS table to its event files."""
+    writer = logger.experiment._get_file_writer()
+    for tag, content in pictures.items():
+        # The PNG as it is: `add_image` would take pixels and encode them once more.
+        image = Summary.Image(encoded_image_string=content, colorspace=3)
+        writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+    tested = {key: value for key, value in metrics.items() if key.startswith("test/") and value is not None}
+    logger.log_hyperparams(hyperparameters(configuration), tested, step)
+    logger.finalize("success")
+
+
+def hyperparameters(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, bool | float | int | str]:
+    """A configuration as flat pairs; classes by their name, null left out.
+
+    Example:
+        >>> hyperparameters({"seed": 0, "target": {"_target_": "runge.targets.Runge", "domain": [-1.0, 1.0]}})
+        {'seed': 0, 'target': 'Runge', 'target.domain': '[-1.0, 1.0]'}
+    """
+    flat: dict[str, bool | float | int | str] = {}
+    for name, value in configuration.items():
+        key = f"{prefix}.{name}".removeprefix(".")
+        if isinstance(value, Mapping):
+            flat |= hyperparameters(value, key)
+        elif name == "_target_":
+            flat[prefix] = str(value).rpartition(".")[2]
+        elif value is not None:
+            flat[key] = value if isinstance(value, bool | int | float | str) else str(value)
+    return flat

@@ -1,0 +1,279 @@
+"""Target functions: a scalar f on a box, its gradient, and the regions in which errors are reported."""
+
+import ast
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import sympy
+import torch
+from torch import Tensor
+
+END_SHARE = 0.1
+"""The share of the domain's length that counts as an end: for [-1, 1] the ends are [-1, -0.8) and (0.8, 1]."""
+
+
+class Target(ABC):
+    """A function f: R^D -> R on a box, with its gradient and named regions.
+
+    A subclass gives `value` and `derivative`; it may add regions of its own.
+
+    Args:
+        domain: (lower, upper) in one dimension, or one such pair for each of D dimensions.
+
+    Raises:
+        ValueError: a bound is not finite, or a lower bound is not below its upper bound.
+    """
+
+    def __init__(self, domain: Sequence[float] | Sequence[Sequence[float]]) -> None:
+        self.domain: Tensor = _box(domain)
+
+    @property
+    def dimension(self) -> int:
+        """The number D of inputs."""
+        return len(self.domain)
+
+    @abstractmethod
+    def value(self, x: Tensor) -> Tensor:
+        """F at x of shape (..., D), as a tensor of shape (...)."""
+
+    @abstractmethod
+    def derivative(self, x: Tensor) -> Tensor:
+        """The gradient of f at x of shape (..., D), as a tensor of shape (..., D)."""
+
+    def regions(self, x: Tensor) -> dict[str, Tensor]:
+        """Masks of the named regions at x of shape (..., D), each of shape (...).
+
+        In one dimension `left`, `middle` and `right` (the ends are a tenth of the domain each); in more, `boundary`
+        (a coordinate in an outer tenth) and `interior`.
+        """
+        lower, upper = self.domain[:, 0].to(x), self.domain[:, 1].to(x)
+        margin = END_SHARE * (upper - lower)
+        left, right = (x < lower + margin).any(-1), (x > upper - margin).any(-1)
+        if self.dimension == 1:
+            return {"left": left, "middle": ~(left | right), "right": right}
+        return {"boundary": left | right, "interior": ~(left | right)}
+
+
+class Runge(Target):
+    r"""Runge's function, f(x) = 1 / (1 + 25 x^2) and f'(x) = -50 x / (1 + 25 x^2)^2.
+
+    On [-1, 1] the largest |f'| is 3.2476, at |x| = 1 / (5 sqrt 3) = 0.1155; at the ends |f'| is 0.0740. The region
+    `peak`, |x| <= 0.25, holds 84 % of the integral of f'^2.
+
+    Args:
+        domain: (lower, upper).
+
+    Raises:
+        ValueError: the domain is not one interval with lower < upper.
+
+    References:
+        C. Runge (1901). Ueber empirische Funktionen und die Interpolation zwischen aequidistanten Ordinaten.
+        https://archive.org/details/zeitschriftfrma12runggoog
+    """
+
+    def __init__(self, domain: Sequence[float] = (-1.0, 1.0)) -> None:
+        super().__init__(domain)
+        if self.dimension != 1:
+            raise ValueError(
+                f"domain: must be one pair (lower, upper), for Runge's function has one input; got {domain}"
+            )
+
+    def value(self, x: Tensor) -> Tensor:
+        """1 / (1 + 25 x^2) at x of shape (..., 1), as a tensor of shape (...)."""
+        return 1 / (1 + 25 * x[..., 0] ** 2)
+
+    def derivative(self, x: Tensor) -> Tensor:
+        """-50 x / (1 + 25 x^2)^2 at x of shape (..., 1), as a tensor of that shape."""
+        return -50 * x / (1 + 25 * x**2) ** 2
+
+    def regions(self, x: Tensor) -> dict[str, Tensor]:
+        """`left`, `middle`, `right` and, where the domain meets |x| <= 0.25, `peak`."""
+        lower, upper = self.domain[0].tolist()
+        regions = super().regions(x)
+        return regions | {"peak": x[..., 0].abs() <= 0.25} if lower <= 0.25 and upper >= -0.25 else regions
+
+
+class Expression(Target):
+    """A formula; its gradient comes from symbolic differentiation by sympy.
+
+    The formula is parsed as arithmetic (numbers, + - * / **, the inputs, pi, e, and the functions of `FUNCTIONS`)
+    and built from that tree: no text is ever evaluated as Python.
+
+    Args:
+        expr: the formula in x; in more dimensions in x, y, z or x1, x2, ..., xD.
+        domain: (lower, upper), or one such pair for each input.
+
+    Raises:
+        ValueError: `expr` is empty, cannot be parsed, holds a name or a construct that is not allowed, or it or its
+            derivative is not finite everywhere on the domain.
+
+    Example:
+        >>> target = Expression(expr="x**2", domain=(0, 1))
+        >>> target.derivative(torch.tensor([[3.0]], dtype=torch.float64))
+        tensor([[6.]], dtype=torch.float64)
+    """
+
+    def __init__(self, expr: str, domain: Sequence[float] | Sequence[Sequence[float]] = (-1.0, 1.0)) -> None:
+        super().__init__(domain)
+        symbols = [sympy.Symbol(f"x{i + 1}", real=True) for i in range(self.dimension)]
+        formula = parse(expr, symbols)
+        partials = [sympy.diff(formula, symbol) for symbol in symbols]
+        if any(part.has(sympy.I, sympy.zoo, sympy.nan, sympy.oo, -sympy.oo) for part in (formula, *partials)):
+            raise ValueError(
+                f"expr: {expr!r} and its derivative must be real and finite; they are {formula} and {partials}"
+            )
+        self.expr = expr
+        self._value = _compile(symbols, formula)
+        self._partials = [_compile(symbols, partial) for partial in partials]
+        for name, function in (("", self.value), ("the derivative of ", self.derivative)):
+            pole = find_pole(function, self.domain)
+            if pole is not None:
+                raise ValueError(
+                    f"expr: {name}{expr!r} must be finite on the domain {self.domain.tolist()}; it is not at {pole}"
+                )
+
+    def value(self, x: Tensor) -> Tensor:
+        """The formula at x of shape (..., D), as a tensor of shape (...)."""
+        return self._value(x)
+
+    def derivative(self, x: Tensor) -> Tensor:
+        """The formula's gradient at x of shape (..., D), as a tensor of that shape."""
+        return torch.stack([partial(x) for partial in self._partials], dim=-1)
+
+
+FUNCTIONS: dict[str, Callable[..., sympy.Expr]] = {
+    name: getattr(sympy, name)
+    for name in (
+        *("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"),
+        *("exp", "log", "sqrt", "erf"),
+    )
+} | {"abs": sympy.Abs}
+"""The functions that an expression may call."""
+
+_OPERATORS: dict[type[ast.operator], Callable[[sympy.Expr, sympy.Expr], sympy.Expr]] = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: lambda a, b: a / b,
+}
+_LONGEST = 1000
+
+
+def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
+    """Build a sympy expression from a formula, without evaluating it as Python.
+
+    Args:
+        expr: the formula.
+        symbols: the inputs x1, ..., xD; x, y and z name the first three.
+
+    Returns:
+        The expression.
+
+    Raises:
+        ValueError: the formula is empty, too long, not arithmetic, or has a name or a function that is not allowed.
+    """
+    if not isinstance(expr, str) or not expr.strip():
+        raise ValueError(f"expr: must be a formula such as 'exp(-x)*sin(8*x)', got {expr!r}")
+    if len(expr) > _LONGEST:
+        raise ValueError(f"expr: must have at most {_LONGEST} characters, got {len(expr)}")
+    names = dict(zip("xyz", symbols, strict=False)) | {str(symbol): symbol for symbol in symbols}
+    names |= {"pi": sympy.pi, "e": sympy.E}
+
+    def refuse(what: str) -> ValueError:
+        return ValueError(
+            f"expr: {what} is not allowed in {expr!r}; allowed are numbers, + - * / **, the names "
+            f"{', '.join(names)} and the functions {', '.join(FUNCTIONS)}"
+        )
+
+    def build(node: ast.expr) -> sympy.Expr:
+        match node:
+            case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
+                return sympy.Integer(number) if isinstance(number, int) and number < 2**53 else sympy.Float(number, 17)
+            case ast.Name(id=name) if name in names:
+                return names[name]
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return -build(operand)
+            case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+                return build(operand)
+            case ast.BinOp(left=left, op=ast.Pow(), right=right):
+                base, exponent = build(left), build(right)
+                if base.is_number and exponent.is_number:  # in floating point: 9**9**9 must not be worked out in full
+                    return (
+                        sympy.Float(base, 17) ** sympy.Float(exponent, 17) if base != sympy.E else sympy.exp(exponent)
+                    )
+                return base**exponent
+            case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _OPERATORS:
+                return _OPERATORS[type(operator)](build(left), build(right))
+            case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in FUNCTIONS:
+                return FUNCTIONS[name](build(argument))
+            case ast.Name(id=name):
+                raise refuse(f"the name {name!r}")
+            case ast.Call(func=ast.Name(id=name)):
+                raise refuse(f"the call {name}(...) with these arguments")
+            case _:
+                raise refuse(f"{ast.unparse(node)!r}")
+
+    try:
+        tree = ast.parse(expr.strip(), mode="eval")
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        raise ValueError(f"expr: {expr!r} cannot be parsed as a formula ({error})") from error
+    try:
+        return sympy.sympify(build(tree.body))
+    except (OverflowError, RecursionError, ZeroDivisionError) as error:
+        raise ValueError(f"expr: {expr!r} cannot be worked out ({error})") from error
+
+
+def find_pole(function: Callable[[Tensor], Tensor], domain: Tensor) -> list[float] | None:
+    """Look for a point at which a function is not finite, or grows beyond bounds.
+
+    The function is taken on a grid; then the grid shrinks around the largest |f| until its spacing nears round-off.
+    There a regular function is constant, while near a pole it still differs from point to point.
+
+    Args:
+        function: x of shape (n, D) -> a tensor whose first dimension is n.
+        domain: the box, of shape (D, 2).
+
+    Returns:
+        A point of shape (D,) at or next to the pole, or None where none was found.
+    """
+    dimension = len(domain)
+    lower, upper = domain[:, 0], domain[:, 1]
+    low, high, per_axis = lower, upper, max(5, round(20001 ** (1 / dimension)))
+    while True:
+        axes = [
+            torch.linspace(a, b, per_axis, dtype=torch.float64)
+            for a, b in zip(low.tolist(), high.tolist(), strict=True)
+        ]
+        x = torch.cartesian_prod(*axes).reshape(-1, dimension)
+        size = function(x).reshape(len(x), -1).abs().amax(-1)
+        if not size.isfinite().all():
+            return x[~size.isfinite()][0].tolist()
+        peak = x[size.argmax()]
+        spacing = (high - low) / (per_axis - 1)
+        if bool((spacing < 1e-12 * (upper - lower)).all()):
+            return peak.tolist() if size.max() > 1.1 * size.min() else None
+        low, high, per_axis = torch.maximum(lower, peak - spacing), torch.minimum(upper, peak + spacing), 9
+
+
+def _compile(symbols: Sequence[sympy.Symbol], formula: sympy.Expr) -> Callable[[Tensor], Tensor]:
+    function = sympy.lambdify(symbols, sympy.N(formula, 17), modules="torch")
+
+    def evaluate(x: Tensor) -> Tensor:
+        return torch.as_tensor(function(*x.unbind(-1)), dtype=x.dtype, device=x.device).expand(x.shape[:-1])
+
+    return evaluate
+
+
+def _box(domain: Sequence[float] | Sequence[Sequence[float]]) -> Tensor:
+    try:
+        box = torch.as_tensor(
+            [list(pair) if isinstance(pair, Sequence) else pair for pair in domain], dtype=torch.float64
+        )
+        box = box[None] if box.ndim == 1 else box
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"domain: must be (lower, upper), or one such pair for each input; got {domain!r}") from error
+    if box.ndim != 2 or box.shape[1] != 2 or len(box) == 0:
+        raise ValueError(f"domain: must be (lower, upper), or one such pair for each input; got {domain!r}")
+    if not (box.isfinite().all() and (box[:, 0] < box[:, 1]).all()):
+        raise ValueError(f"domain: must have finite bounds with lower < upper, got {domain!r}")
+    return box
