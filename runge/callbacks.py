@@ -17,6 +17,7 @@ from tqdm import tqdm
 from runge.metrics import key
 from runge.module import SobolevRegression
 from runge.schedules import Plateau, TwoStage
+from runge.tensorboard import write_scalars
 
 
 class TwoStageSwitch(Callback):
@@ -76,7 +77,7 @@ class History(Callback):
         self.rows.append(row)
         for logger, figures in zip(self.loggers, row.mT.tolist(), strict=True):
             known = {name: figure for name, figure in zip(self.keys, figures, strict=True) if figure == figure}
-            logger.log_metrics(known, self.steps[-1])
+            write_scalars(logger, known, self.steps[-1])
 
     def member(self, index: int) -> dict[str, list[float]]:
         """One member's figures by key, `step` first."""

@@ -59,15 +59,18 @@ def run(main: Callable[..., Any]) -> None:
         else:
             print(f"error: {message}", file=sys.stderr)
         sys.exit(1)
+    finally:
+        if not full:
+            del os.environ[_FULL]
 
 
 def explain(error: Exception) -> str | None:
     """The message for a user's mistake, or None where the error is not one."""
-    cause: BaseException | None = error
-    while cause is not None:  # a resolver's error comes wrapped
-        if isinstance(cause, ConfigurationError | RunError):
-            return str(cause)
-        cause = cause.__cause__
+    if isinstance(error, ConfigurationError | RunError):
+        return str(error)
+    if isinstance(error, OmegaConfBaseException):
+        # A resolver's error comes wrapped, with no more of it than its text.
+        return str(error).splitlines()[0].rpartition("raised while resolving interpolation: ")[2]
     if isinstance(error, HydraException):
         return _explain_composition(error)
     if isinstance(error, OSError) and error.filename is not None:
@@ -83,4 +86,5 @@ def _explain_composition(error: HydraException) -> str:
         section = str(cause.full_key).rpartition(".")[0]
         what = f"there is no such key; {section or 'the top level'} has {allowed}"
         return f"{cause.full_key}: {what}"
-    return f"{error}\n{cause}" if isinstance(cause, OmegaConfBaseException) else str(error)
+    detail = f"; {str(cause).splitlines()[0]}" if isinstance(cause, OmegaConfBaseException) else ""
+    return str(error).partition("\n\nConfig search path")[0] + detail

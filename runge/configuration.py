@@ -12,11 +12,22 @@ from runge.command import ConfigurationError
 T = TypeVar("T")
 
 
-def build(section: str, values: Any, kind: type[T] | Callable[..., T], **given: Any) -> T:
+def section(key: str, values: Any) -> dict[str, Any]:
+    """A section's content, to be taken apart.
+
+    Raises:
+        ConfigurationError: it is no section.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigurationError(f"{key}: must be a section with keys, got {values!r}")
+    return {str(name): value for name, value in values.items()}
+
+
+def build(key: str, values: Any, kind: type[T] | Callable[..., T], **given: Any) -> T:
     """Make the object that a section describes.
 
     Args:
-        section: the section's key.
+        key: the section's key.
         values: its content; `_target_` names the class where it can be swapped.
         kind: the class that is made, or that the class named by `_target_` must derive from.
         **given: arguments that do not come from the configuration.
@@ -27,42 +38,44 @@ def build(section: str, values: Any, kind: type[T] | Callable[..., T], **given: 
     Raises:
         ConfigurationError: a key is unknown or missing, or a value is not allowed.
     """
-    if not isinstance(values, Mapping):
-        raise ConfigurationError(f"{section}: must be a section with keys, got {values!r}")
-    values = dict(values)
-    make = _locate(section, values.pop("_target_"), kind) if "_target_" in values else kind
+    values = section(key, values)
+    make = _locate(key, values.pop("_target_"), kind) if "_target_" in values else kind
     allowed = [name for name in inspect.signature(make).parameters if name not in given]
     for name in values:
         if name not in allowed:
             raise ConfigurationError(
-                f"{section}.{name}: there is no such key; {section} has {', '.join(allowed) or 'none'}"
+                f"{_join(key, name)}: there is no such key; {key} has {', '.join(allowed) or 'none'}"
             )
     try:
         return make(**values, **given)
     except ValidationError as error:
-        raise ConfigurationError("\n".join(_explain(section, detail) for detail in error.errors())) from error
+        raise ConfigurationError("\n".join(_explain(key, detail) for detail in error.errors())) from error
     except ValueError as error:
         message = str(error)
-        prefix = f"{section}." if message.partition(":")[0] in allowed else ""
+        prefix = f"{key}." if message.partition(":")[0] in allowed else ""
         raise ConfigurationError(f"{prefix}{message}") from error
 
 
-def _locate(section: str, path: Any, kind: Any) -> Callable[..., Any]:
+def _locate(key: str, path: Any, kind: Any) -> Callable[..., Any]:
     try:
         found = get_class(path)
     except Exception as error:  # whatever the import of a user's module raises
         raise ConfigurationError(
-            f"{section}._target_: must name a class that can be imported, got {path!r} ({error})"
+            f"{key}._target_: must name a class that can be imported, got {path!r} ({error})"
         ) from error
     if not issubclass(found, kind):
         names = ", ".join(base.__name__ for base in getattr(kind, "__args__", (kind,)))
-        raise ConfigurationError(f"{section}._target_: must name a class derived from {names}, got {path!r}")
+        raise ConfigurationError(f"{key}._target_: must name a class derived from {names}, got {path!r}")
     return found
 
 
 def _explain(section: str, detail: Any) -> str:
-    key = ".".join([section, *map(str, detail["loc"])])
+    key = _join(section, *detail["loc"])
     message = detail["msg"].removeprefix("Input ")
     if detail["type"].startswith("missing"):
         return f"{key}: is missing"
     return f"{key}: {message[0].lower()}{message[1:]}, got {detail['input']!r}"
+
+
+def _join(*names: Any) -> str:
+    return ".".join(str(name) for name in names if name != "")

@@ -71,8 +71,8 @@ def make_dataset(
     def place(strategy: Sampling, n: int, key: str) -> Tensor:
         if n < 2**target.dimension:
             raise ValueError(
-                f"{key}: must be at least {2**target.dimension}, for the ends of the domain are always among the points;"
-                f" got {n}"
+                f"{key}: must be at least {2**target.dimension}, since the ends of the domain are always among "
+                f"the points; got {n}"
             )
         return strategy.nodes(n, target, generator)
 

@@ -15,10 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from runge import losses, results
+from runge import losses, results, tensorboard
 from runge.callbacks import Checkpoint, History, Progress, StepStatus, StopDiverged, TwoStageSwitch, diverged
 from runge.command import ConfigurationError, RunError
-from runge.configuration import build
+from runge.configuration import build, section
 from runge.data import SobolevDataModule
 from runge.function import load
 from runge.module import SobolevRegression
@@ -38,16 +38,14 @@ _ONE_THREAD = 2**17
 
 
 @checked
-class Seeds:
+class Seed:
     """The keys `seed` and `data.seed`."""
 
     seed: Natural
-    data: Natural | None
 
     def generator(self, purpose: Literal["data", "weights"]) -> torch.Generator:
-        """A source of randomness of its own for each purpose."""
-        seed = self.seed if purpose == "weights" or self.data is None else self.data
-        state = np.random.SeedSequence([seed, ("data", "weights").index(purpose)]).generate_state(1, np.uint64)
+        """A source of randomness, another one for each purpose."""
+        state = np.random.SeedSequence([self.seed, ("data", "weights").index(purpose)]).generate_state(1, np.uint64)
         return torch.Generator().manual_seed(int(state[0]) >> 1)
 
 
@@ -102,8 +100,9 @@ class Experiment:
     def __init__(self, configuration: dict[str, Any]) -> None:
         self.configuration = configuration
         sections = dict(configuration)
-        data, model = dict(sections.pop("data")), dict(sections.pop("model"))
-        seeds = build("", {"seed": sections.pop("seed"), "data": data.pop("seed")}, Seeds)
+        seed = build("", {"seed": sections.pop("seed")}, Seed)
+        data = section("data", sections.pop("data"))
+        data_seed = data.pop("seed", None)
         self.training = build("trainer", sections.pop("trainer"), Training)
         if self.training.accelerator == "gpu" and not torch.cuda.is_available():
             raise ConfigurationError("trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'")
@@ -117,14 +116,19 @@ class Experiment:
             SobolevDataModule,
             targets=[self.target],
             samplings=[build("sampling", sections.pop("sampling"), Sampling)],
-            generators=[seeds.generator("data")],
+            generators=[(seed if data_seed is None else build("data", {"seed": data_seed}, Seed)).generator("data")],
             sample_weight=loss.sample_weight,
             dtype=self.dtype,
             blocks=math.ceil(self.training.max_steps / self.training.log_every),
         )
-        init = model.pop("init")
-        network = build("model", model, StackedMLP, domains=self.target.domain[None], dtype=self.dtype)
-        build("model", {"init": init}, network.initialise, generators=[seeds.generator("weights")])
+        network = build(
+            "model",
+            sections.pop("model"),
+            StackedMLP,
+            domains=self.target.domain[None],
+            generators=[seed.generator("weights")],
+            dtype=self.dtype,
+        )
         self.module = SobolevRegression(
             network,
             scale=losses.derivative_scale(loss.derivative_scale, self.data.dataset.train),
@@ -188,6 +192,7 @@ class Experiment:
             "every": training.checkpoint_every,
             "dirpath": directory.best.parent,
             "enable_version_counter": False,
+            "save_on_train_epoch_end": False,  # but after the validation, whose result it saves
         }
         callbacks: list[pl.Callback] = [
             *([TwoStageSwitch(schedule, members=1)] if isinstance(schedule, TwoStage) else []),
@@ -237,7 +242,9 @@ class Experiment:
         write(directory.fit_figure, fit)
         write(directory.curves_figure, curves)
         step = int(module.step)
-        results.show_in_tensorboard(logger, {"fit": fit, "curves": curves}, self.configuration, metrics, step)
+        tensorboard.write_pictures(logger, {"fit": fit, "curves": curves}, step)
+        tensorboard.write_hyperparameters(logger, self.configuration, metrics, step)
+        logger.finalize("success")
         return metrics
 
     def title(self) -> str:
@@ -270,7 +277,7 @@ def run(configuration: DictConfig) -> float:
         if resume:
             plain = _resumed(plain, directory)
         experiment = Experiment(plain)
-    except ConfigurationError:
+    except Exception:
         directory.discard()
         raise
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

@@ -1,7 +1,6 @@
 """The trained function, an ordinary module to call, differentiate and build upon."""
 
 import os
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -68,9 +67,11 @@ def load(run_directory: str | os.PathLike[str]) -> Function:
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     prefix = "network."
     state = {name.removeprefix(prefix): x for name, x in checkpoint["state_dict"].items() if name.startswith(prefix)}
-    settings = {name: x for name, x in checkpoint["configuration"]["model"].items() if name != "init"}
-    members, _, dimension = state["scale"].shape
-    box = torch.tensor([-1.0, 1.0]).expand(members, dimension, 2)
-    network = StackedMLP(**settings, domains=box, dtype=cast(torch.dtype, state["theta"].dtype))
+    network = StackedMLP(
+        **checkpoint["configuration"]["model"],
+        domains=torch.tensor([-1.0, 1.0]).expand(*state["scale"].shape[::2], 2),
+        generators=[torch.Generator()] * len(state["theta"]),
+        dtype=state["theta"].dtype,
+    )
     network.load_state_dict(state)
     return Function(network.eval())

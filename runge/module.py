@@ -134,9 +134,9 @@ class SobolevRegression(pl.LightningModule):
         def closure() -> Tensor:
             loss, gradient = losses.loss_and_gradient(self.network, batch, self.scale, lambda_d)
             theta.grad = gradient if self.optimizer.clip_norm is None else clip(gradient, self.optimizer.clip_norm)
-            return loss.sum()
+            return loss.sum()  # a tensor: a float would make every step wait for the device
 
-        optimizer.step(closure)  # pyright: ignore[reportCallIssue]: no float, which would wait for the device
+        optimizer.step(closure)  # pyright: ignore
 
     def _evaluate(self, split: str, points: Points) -> None:
         errors = self.errors(split, points, self.lambda_d)

@@ -40,11 +40,13 @@ class StackedMLP(nn.Module):
     are one row of `theta`, (M, P), so that its gradient, its norm and its update are one operation each.
 
     Args:
+        activation: the name of s in `ACTIVATIONS`.
         depth: hidden layers, >= 1; depth 2 and width 64 make D -> 64 -> 64 -> 1.
         width: neurons in each hidden layer, >= 1.
-        activation: the name of s in `ACTIVATIONS`.
+        init: how the weights are drawn, `default` or `knots`, as in `draw_weights`.
         derivative: how `value_and_derivative` finds u': `forward` as above, or by `autograd` (reverse mode).
         domains: each member's box, of shape (M, D, 2), which the network sees as [-1, 1]^D.
+        generators: each member's source of randomness, so that a member starts alike in any stack.
         dtype: float32 or float64.
 
     Raises:
@@ -62,22 +64,25 @@ class StackedMLP(nn.Module):
     def __init__(
         self,
         *,
+        activation: str,
         depth: Count,
         width: Count,
-        activation: str,
+        init: Init,
         derivative: Derivative,
         domains: Tensor,
+        generators: Sequence[torch.Generator],
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation: must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
-        members, dimension, _ = domains.shape
+        dimension = domains.shape[1]
         sizes = [dimension, *[width] * depth, 1]
         self.activation, self.derivative, self.dimension = ACTIVATIONS[activation], derivative, dimension
         self._shapes = list(itertools.pairwise(sizes))
         self._splits = [n for fan_in, fan_out in self._shapes for n in (fan_in * fan_out, fan_out)]
-        self.theta = nn.Parameter(torch.zeros(members, sum(self._splits), dtype=dtype))
+        weights = [draw_weights(init, self._shapes, generator) for generator in generators]
+        self.theta = nn.Parameter(torch.stack(weights).to(dtype))
         half = (domains[:, None, :, 1] - domains[:, None, :, 0]) / 2
         self.register_buffer("scale", (1 / half).to(dtype))
         self.register_buffer("shift", (-domains.mean(-1)[:, None] / half).to(dtype))
@@ -89,38 +94,6 @@ class StackedMLP(nn.Module):
             (parts[2 * i].view(-1, fan_in, fan_out), parts[2 * i + 1][:, None])
             for i, (fan_in, fan_out) in enumerate(self._shapes)
         ]
-
-    @torch.no_grad()
-    def initialise(self, init: Init, generators: Sequence[torch.Generator]) -> None:
-        """Draw each member's weights from its own generator, so that a member starts alike in any stack.
-
-        `default` draws W and b from U(-1/sqrt(in), 1/sqrt(in)), as `torch.nn.Linear` does. `knots` spreads the kinks of
-        the first layer over the domain: |W| ~ 3 U(0.5, 1.5) in random directions, b = -W k with knots k evenly spaced
-        on [-1, 1] (D = 1) or uniform in the box; further hidden layers have W ~ N(0, 1/in) and b ~ N(0, 1/4).
-
-        Args:
-            init: `default` or `knots`.
-            generators: one for each member.
-        """
-        for member, generator in enumerate(generators):
-            parts: list[Tensor] = []
-
-            def draw(*shape: int, normal: bool = False, generator: torch.Generator = generator) -> Tensor:
-                source = torch.randn if normal else torch.rand
-                return source(shape, generator=generator, dtype=torch.float64)
-
-            for i, (fan_in, fan_out) in enumerate(self._shapes):
-                if init == "knots" and i == 0:
-                    direction = draw(fan_in, fan_out, normal=True)
-                    w = direction / direction.norm(dim=0) * 3 * (0.5 + draw(fan_out))
-                    even = torch.linspace(-1, 1, fan_out, dtype=torch.float64)[None]
-                    knots = even if fan_in == 1 else 2 * draw(fan_in, fan_out) - 1
-                    parts += [w, -(w * knots).sum(0)]
-                elif init == "knots" and i < len(self._shapes) - 1:
-                    parts += [draw(fan_in, fan_out, normal=True) / fan_in**0.5, draw(fan_out, normal=True) / 2]
-                else:
-                    parts += [(2 * draw(*shape) - 1) / fan_in**0.5 for shape in ((fan_in, fan_out), (fan_out,))]
-            self.theta[member] = torch.cat([part.flatten() for part in parts])
 
     def forward(self, x: Tensor) -> Tensor:
         """The values u at x of shape (M, N, D), of shape (M, N)."""
@@ -211,6 +184,43 @@ class StackedMLP(nn.Module):
         if eps is not None:
             first = torch.addcmul(first, self.scale.mT, eps.sum(2))
         return torch.cat([*reversed([*parts, delta.sum(1), first.flatten(1)])], dim=1)
+
+
+def draw_weights(init: Init, shapes: Sequence[tuple[int, int]], generator: torch.Generator) -> Tensor:
+    """Draw the weights of one member.
+
+    `default` draws W and b from U(-1/sqrt(in), 1/sqrt(in)), as `torch.nn.Linear` does. `knots` spreads the kinks of the
+    first layer over the domain: |W| ~ 3 U(0.5, 1.5) in random directions, b = -W k with knots k evenly spaced on
+    [-1, 1] (D = 1) or uniform in the box; further hidden layers have W ~ N(0, 1/in) and b ~ N(0, 1/4).
+
+    Args:
+        init: `default` or `knots`.
+        shapes: (in, out) of each layer.
+        generator: the source of randomness.
+
+    Returns:
+        W and b of layer after layer, flat, of shape (P,), in float64.
+    """
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, dtype=torch.float64)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    parts: list[Tensor] = []
+    for i, (fan_in, fan_out) in enumerate(shapes):
+        if init == "knots" and i == 0:
+            direction = normal(fan_in, fan_out)
+            w = direction / direction.norm(dim=0) * 3 * (0.5 + uniform(fan_out))
+            even = torch.linspace(-1, 1, fan_out, dtype=torch.float64)[None]
+            knots = even if fan_in == 1 else 2 * uniform(fan_in, fan_out) - 1
+            parts += [w, -(w * knots).sum(0)]
+        elif init == "knots" and i < len(shapes) - 1:
+            parts += [normal(fan_in, fan_out) / fan_in**0.5, normal(fan_out) / 2]
+        else:
+            parts += [(2 * uniform(*shape) - 1) / fan_in**0.5 for shape in ((fan_in, fan_out), (fan_out,))]
+    return torch.cat([part.flatten() for part in parts])
 
 
 def _sum_over_inputs(product: Tensor) -> Tensor:

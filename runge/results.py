@@ -1,11 +1,8 @@
-"""What a finished training leaves: final figures, pictures, and its row in TensorBoard's table of hyperparameters."""
+"""What a finished training leaves: final figures and pictures."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
-from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]: generated
 
 from runge import losses
 from runge.data import Dataset
@@ -61,40 +58,3 @@ def curves_picture(
 ) -> bytes:
     """The course of the training of a stack of one, as PNG."""
     return png(curves_figure(columns, switched_on_step(module), regions, title))
-
-
-def show_in_tensorboard(
-    logger: TensorBoardLogger,
-    pictures: Mapping[str, bytes],
-    configuration: Mapping[str, Any],
-    metrics: Metrics,
-    step: int,
-) -> None:
-    """Add the pictures and the run's row of the HPARAMS table to its event files."""
-    writer = logger.experiment._get_file_writer()
-    for tag, content in pictures.items():
-        # The PNG as it is: `add_image` would take pixels and encode them once more.
-        image = Summary.Image(encoded_image_string=content, colorspace=3)
-        writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
-    tested = {key: value for key, value in metrics.items() if key.startswith("test/") and value is not None}
-    logger.log_hyperparams(hyperparameters(configuration), tested, step)
-    logger.finalize("success")
-
-
-def hyperparameters(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, bool | float | int | str]:
-    """A configuration as flat pairs; classes by their name, null left out.
-
-    Example:
-        >>> hyperparameters({"seed": 0, "target": {"_target_": "runge.targets.Runge", "domain": [-1.0, 1.0]}})
-        {'seed': 0, 'target': 'Runge', 'target.domain': '[-1.0, 1.0]'}
-    """
-    flat: dict[str, bool | float | int | str] = {}
-    for name, value in configuration.items():
-        key = f"{prefix}.{name}".removeprefix(".")
-        if isinstance(value, Mapping):
-            flat |= hyperparameters(value, key)
-        elif name == "_target_":
-            flat[prefix] = str(value).rpartition(".")[2]
-        elif value is not None:
-            flat[key] = value if isinstance(value, bool | int | float | str) else str(value)
-    return flat

@@ -1,0 +1,47 @@
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+ROOT = Path(__file__).resolve().parent.parent
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
+    """`python train.py ...` in an empty folder: its exit status, its output and its errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+        GlobalHydra.instance().clear()
+        status = 0
+        try:
+            runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+        except SystemExit as end:
+            status = int(end.code or 0)
+        out, err = capfd.readouterr()
+        return status, out, err
+
+    return run
+
+
+@pytest.fixture
+def configuration() -> Callable[..., dict[str, Any]]:
+    """The configuration that `python train.py` composes from these overrides, as plain data."""
+
+    def compose(*overrides: str) -> dict[str, Any]:
+        with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            plain = OmegaConf.to_container(hydra.compose("config", list(overrides)), resolve=True)
+        plain.pop("resume")
+        return plain
+
+    return compose

@@ -1,0 +1,153 @@
+"""Every mistake that a user can make in a key: one message, no training, nothing left behind."""
+
+import pytest
+
+MISTAKES = {
+    # keys that do not exist
+    "model.wdth=32": ("model.wdth", "activation, depth, width"),
+    "+model.wdth=32": ("model.wdth", "activation, depth, width"),
+    "+wdth=32": ("wdth", "seed"),
+    "nonsense=1": ("nonsense", "seed", "model"),
+    "+target.colour=red": ("target.colour", "domain"),
+    "+optimizer.speed=1": ("optimizer.speed", "lr"),
+    "+loss.lambda_f=1": ("loss.lambda_f", "lambda_d"),
+    "+trainer.epochs=1": ("trainer.epochs", "max_steps"),
+    "+data.n=1": ("data.n", "n_train"),
+    "+sampling.x=1": ("sampling.x", "none"),
+    "+schedule.x=1": ("schedule.x", "ramp_steps"),
+    # options that do not exist
+    "target=sine": ("target/sine", "expression", "runge"),
+    "sampling=sobol": ("sampling/sobol", "chebyshev", "stratified"),
+    "schedule=three_stage": ("schedule/three_stage", "constant", "two_stage"),
+    "optimizer=adagrad": ("optimizer/adagrad", "adam", "lbfgs"),
+    "experiment=hw4": ("experiment/hw4", "hw2", "hw3"),
+    "target._target_=os.system": ("target._target_", "os.system"),
+    "target._target_=runge.sampling.Random": ("target._target_", "Target", "runge.sampling.Random"),
+    # values of the wrong kind, and impossible ones
+    "seed=-1": ("seed", "greater than or equal to 0", "-1"),
+    "seed=abc": ("seed", "integer", "'abc'"),
+    "seed=1.5": ("seed", "integer", "1.5"),
+    "data.seed=x": ("data.seed", "integer", "'x'"),
+    "data.n_train=0": ("data.n_train", "0"),
+    "data.n_train=abc": ("data.n_train", "integer", "'abc'"),
+    "data.n_train=1.5": ("data.n_train", "integer", "1.5"),
+    "data.n_val=1": ("data.n_val", "at least 2", "1"),
+    "data.n_test=1": ("data.n_test", "at least 2", "1"),
+    "data.n_test=true": ("data.n_test", "integer", "True"),
+    "data.n_derivative=0": ("data.n_derivative", "0"),
+    "data.boundary_points=-1": ("data.boundary_points", "-1"),
+    "data.boundary_points=some": ("data.boundary_points", "'some'"),
+    "data.batch_size=0": ("data.batch_size", "1 to the training points, 128", "0"),
+    "data.batch_size=129": ("data.batch_size", "1 to the training points, 128", "129"),
+    "data.batch_size=big": ("data.batch_size", "'big'"),
+    "model.width=0": ("model.width", "greater than or equal to 1", "0"),
+    "model.width=wide": ("model.width", "integer", "'wide'"),
+    "model.width=true": ("model.width", "integer", "True"),
+    "model.depth=-1": ("model.depth", "greater than or equal to 1", "-1"),
+    "model.depth=null": ("model.depth", "integer", "None"),
+    "model.activation=tanhh": ("model.activation", "tanh, relu, gelu", "'tanhh'"),
+    "model.activation=3": ("model.activation", "string", "3"),
+    "model.init=xavier": ("model.init", "default", "knots", "'xavier'"),
+    "model.derivative=numeric": ("model.derivative", "forward", "autograd", "'numeric'"),
+    "loss.lambda_d=-1": ("loss.lambda_d", "greater than or equal to 0", "-1"),
+    "loss.lambda_d=nan": ("loss.lambda_d", "finite", "nan"),
+    "loss.lambda_d=inf": ("loss.lambda_d", "finite", "inf"),
+    "loss.lambda_d=big": ("loss.lambda_d", "number", "'big'"),
+    "loss.derivative_scale=mean": ("loss.derivative_scale", "none", "max", "std", "'mean'"),
+    "loss.sample_weight=value": ("loss.sample_weight", "none", "derivative", "'value'"),
+    "trainer.max_steps=0": ("trainer.max_steps", "greater than or equal to 1", "0"),
+    "trainer.max_steps=1e3": ("trainer.max_steps", "integer", "1000.0"),
+    "trainer.precision=16": ("trainer.precision", "32 or 64", "16"),
+    "trainer.accelerator=tpu": ("trainer.accelerator", "auto", "cpu", "gpu", "'tpu'"),
+    "trainer.log_every=0": ("trainer.log_every", "0"),
+    "trainer.diagnostics_every=0": ("trainer.diagnostics_every", "0"),
+    "trainer.checkpoint_every=never": ("trainer.checkpoint_every", "'never'"),
+    "trainer.progress_bar=maybe": ("trainer.progress_bar", "boolean", "'maybe'"),
+    "schedule.at_step=-1": ("schedule.at_step", "-1"),
+    "schedule.patience=0": ("schedule.patience", "0"),
+    "schedule.smoothing=1.0": ("schedule.smoothing", "less than 1", "1.0"),
+    "schedule.threshold=-0.1": ("schedule.threshold", "-0.1"),
+    "schedule.ramp_steps=-5": ("schedule.ramp_steps", "-5"),
+    "schedule.latest_step=soon": ("schedule.latest_step", "'soon'"),
+    "optimizer.lr=0": ("optimizer.lr", "greater than 0", "0"),
+    "optimizer.lr=-0.1": ("optimizer.lr", "greater than 0", "-0.1"),
+    "optimizer.lr=fast": ("optimizer.lr", "number", "'fast'"),
+    "optimizer.lr_schedule=step": ("optimizer.lr_schedule", "constant", "cosine", "'step'"),
+    "optimizer.clip_norm=0": ("optimizer.clip_norm", "greater than 0", "0"),
+    "optimizer.betas=[0.9]": ("optimizer.betas", "at least 2 items", "[0.9]"),
+    "optimizer.betas=[0.9,1.0]": ("optimizer.betas.1", "less than 1", "1.0"),
+    "target.domain=[1,-1]": ("target.domain", "lower < upper", "[1, -1]"),
+    "target.domain=[0,0]": ("target.domain", "lower < upper", "[0, 0]"),
+    "target.domain=[0,inf]": ("target.domain", "finite", "inf"),
+    "target.domain=[0]": ("target.domain", "(lower, upper)", "[0]"),
+    "target.domain=wide": ("target.domain", "(lower, upper)", "'wide'"),
+    "target.domain=3": ("target.domain", "(lower, upper)", "3"),
+    "target.domain=[[0,1],[0,1]]": ("target.domain", "one pair", "[[0, 1], [0, 1]]"),
+    "resume=nowhere": ("resume", "checkpoint", "'nowhere'"),
+    "model=3": ("model", "section", "3"),
+    # two overrides that do not go together
+    "sampling=chebyshev data.n_train=1": ("data.n_train", "at least 2", "1"),
+    "sampling=endpoint sampling.strength=0": ("sampling.strength", "greater than 0", "0"),
+    "sampling=mixed sampling.share=1.5": ("sampling.share", "less than or equal to 1", "1.5"),
+    "sampling=derivative sampling.floor=0": ("sampling.floor", "greater than 0", "0"),
+    "sampling=stratified sampling.quotas={left:0.5}": ("sampling.quotas", "sum to 1", "left, middle, right, peak"),
+    "sampling=stratified sampling.quotas={centre:1.0}": ("sampling.quotas", "left, middle, right, peak", "centre"),
+    "optimizer=sgd optimizer.momentum=1.0": ("optimizer.momentum", "less than 1", "1.0"),
+    "optimizer=lbfgs optimizer.history_size=0": ("optimizer.history_size", "0"),
+    "optimizer=adamw optimizer.weight_decay=-1": ("optimizer.weight_decay", "-1"),
+    # expressions
+    "target=expression target.expr=''": ("target.expr", "formula", "''"),
+    "target=expression target.expr=3": ("target.expr", "formula", "3"),
+    "target=expression target.expr='x+'": ("target.expr", "cannot be parsed", "'x+'"),
+    "target=expression target.expr='x+q'": ("target.expr", "'q'", "sin, cos"),
+    "target=expression target.expr='1/x'": ("target.expr", "finite on the domain", "1/x"),
+    "target=expression target.expr='log(x)'": ("target.expr", "finite on the domain", "log(x)"),
+    "target=expression target.expr='sqrt(x+1)'": ("target.expr", "derivative", "finite on the domain"),
+    "target=expression target.expr='sqrt(-1)*x'": ("target.expr", "real"),
+    'target=expression target.expr=\'__import__("os").system("touch owned")\'': ("target.expr", "not allowed"),
+    "target=expression target.expr='x.__class__'": ("target.expr", "not allowed"),
+    "target=expression target.expr='eval(x)'": ("target.expr", "not allowed", "eval"),
+}
+
+
+def arguments(mistake: str) -> list[str]:
+    """The overrides: what stands after the first blank that is not within an expression is the second."""
+    first, blank, second = mistake.partition(" ")
+    return [first, second] if blank else [first]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistake_is_told_in_one_message_and_leaves_nothing(mistake, train, tmp_path):
+    status, out, err = train(*arguments(mistake))
+    assert status != 0
+    # Hydra names the overrides of a job that failed on a line of its own.
+    *header, message = err.strip().splitlines() if not err.startswith("error: ") else [err]
+    assert all(line.startswith("Error executing job with overrides") for line in header)
+    assert message.startswith("error: ")
+    assert "Traceback" not in out + err
+    for fragment in MISTAKES[mistake]:
+        assert fragment in message
+    assert not list(tmp_path.iterdir())
+
+
+def test_output_folder_that_cannot_be_written(train, tmp_path):
+    (tmp_path / "file").touch()
+    status, _, err = train("hydra.run.dir=file/run")
+    assert status != 0
+    assert err.startswith("error: hydra.run.dir")
+    assert "file/run" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("overrides", [("model.width=0,16",), ("model.wdth=1,2",), ("sampling=sobol,random",)])
+def test_mistake_in_a_sweep(overrides, train):
+    status, out, err = train("-m", *overrides, "trainer.max_steps=1")
+    assert status != 0
+    assert "error: " in err
+    assert "Traceback" not in out + err
+
+
+def test_full_traceback_on_request(train, monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(ValueError, match=r"model\.width"):
+        train("model.width=0")
