@@ -47,6 +47,7 @@ def run(main: Callable[..., Any]) -> None:
     The traceback is shown only where `HYDRA_FULL_ERROR` is set, and for what is not a user's mistake.
     """
     full = bool(os.environ.get(_FULL))
+    sys.argv[1:] = [quote_expression(argument) for argument in sys.argv[1:]]
     os.environ[_FULL] = "1"  # Hydra then hands every exception on instead of printing it in its own way.
     try:
         main()
@@ -62,6 +63,23 @@ def run(main: Callable[..., Any]) -> None:
     finally:
         if not full:
             del os.environ[_FULL]
+
+
+def quote_expression(argument: str) -> str:
+    """Quote the formulas of a `target.expr` override, which Hydra's grammar would take for calls of its own.
+
+    A formula holds no comma, so that commas part those of a sweep.
+
+    Example:
+        >>> quote_expression("target.expr=exp(-x)*sin(8*x)")
+        "target.expr='exp(-x)*sin(8*x)'"
+        >>> quote_expression("target.expr=sin(x),cos(x)")
+        "target.expr='sin(x)','cos(x)'"
+    """
+    key, equals, value = argument.partition("=")
+    if key != "target.expr" or not value or value[0] in "'\"":
+        return argument
+    return key + equals + ",".join(f"'{formula}'" for formula in value.split(","))
 
 
 def explain(error: Exception) -> str | None:

@@ -259,7 +259,8 @@ class SobolevDataModule(pl.LightningDataModule):
 class Repeated(Generic[T]):
     """One batch, so many times: all that a loader needs to be where the data stay on the device.
 
-    A list would not do, since Lightning takes it for several loaders.
+    A list would not do, since Lightning takes it for several loaders. It is resumable and has no state: which
+    mini-batches a block brings follows from the module's step.
     """
 
     def __init__(self, batch: T, times: int) -> None:
@@ -270,3 +271,10 @@ class Repeated(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         return itertools.repeat(self.batch, self.times)
+
+    def state_dict(self) -> dict[str, int]:
+        """Nothing."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Nothing."""

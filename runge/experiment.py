@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+import warnings
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -35,6 +36,12 @@ log = logging.getLogger(__name__)
 
 _ONE_THREAD = 2**17
 """Below so many neuron values in a layer a second thread costs more than it brings."""
+
+_OF_NO_USE = (
+    "Checkpoint directory .* exists and is not empty",  # so it is where a run is resumed
+    ".isinstance.treespec, LeafSpec.. is deprecated",  # Lightning 2.6 on torch 2.13
+)
+"""Warnings of Lightning that its user can do nothing about."""
 
 
 @checked
@@ -166,7 +173,10 @@ class Experiment:
         trainer = self._trainer(directory, logger, history)
         directory.write_status("running", step)
         try:
-            trainer.fit(self.module, self.data, ckpt_path=directory.last if resume else None, weights_only=True)
+            with warnings.catch_warnings():
+                for message in _OF_NO_USE:
+                    warnings.filterwarnings("ignore", message)
+                trainer.fit(self.module, self.data, ckpt_path=directory.last if resume else None, weights_only=True)
         except SystemExit:  # how Lightning ends a run on Ctrl-C and on a request to terminate
             self._leave(directory, history, "interrupted", f"continue with resume={directory.path}")
             raise
@@ -210,13 +220,13 @@ class Experiment:
         return pl.Trainer(
             accelerator="gpu" if cuda else "cpu",
             devices=1,
-            precision="32-true" if training.precision == 32 else "64-true",
             logger=logger,
             callbacks=callbacks,
             max_epochs=1,
             max_steps=training.max_steps,
             val_check_interval=1,
             num_sanity_val_steps=0,
+            log_every_n_steps=1,
             enable_progress_bar=training.progress_bar,
             enable_model_summary=False,
             inference_mode=False,  # it forbids the derivative by autograd

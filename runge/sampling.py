@@ -145,7 +145,8 @@ class Stratified(Sampling):
     """A quota of nodes for each segment of the domain, evenly spread within it.
 
     Attributes:
-        quotas: the share of the nodes for each of the target's regions, summing to 1; None gives each region the same.
+        quotas: the share of the nodes for each of the target's regions, summing to 1; None: the same share for
+            each region that is not empty.
     """
 
     quotas: dict[str, NonNegative] | None
@@ -153,7 +154,7 @@ class Stratified(Sampling):
     def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
         """Choose each region's quota among candidates that fill it."""
         candidates = _candidates(n, target.domain)
-        regions = {name: mask.to(torch.float64) for name, mask in target.regions(candidates).items()}
+        regions = {name: mask.to(torch.float64) for name, mask in target.regions(candidates).items() if mask.any()}
         quotas = dict.fromkeys(regions, 1 / len(regions)) if self.quotas is None else self.quotas
         if not (quotas.keys() <= regions.keys() and abs(sum(quotas.values()) - 1) < 1e-6):
             raise ValueError(
@@ -254,8 +255,6 @@ def _systematic(weight: Tensor, n: int, generator: torch.Generator) -> Tensor:
     as even as the weight allows.
     """
     total = weight.cumsum(0)
-    if n and not total[-1] > 0:
-        raise ValueError("sampling.quotas: a region without any candidate point cannot be given nodes")
     pointers = (torch.arange(n, dtype=torch.float64) + torch.rand(1, generator=generator, dtype=torch.float64)) / max(
         n, 1
     )

@@ -90,7 +90,7 @@ class Runge(Target):
         """`left`, `middle`, `right` and, where the domain meets |x| <= 0.25, `peak`."""
         lower, upper = self.domain[0].tolist()
         regions = super().regions(x)
-        return regions | {"peak": x[..., 0].abs() <= 0.25} if lower <= 0.25 and upper >= -0.25 else regions
+        return regions | {"peak": x[..., 0].abs() <= 0.25} if lower < 0.25 and upper > -0.25 else regions
 
 
 class Expression(Target):

@@ -97,7 +97,6 @@ MISTAKES = {
     "optimizer=adamw optimizer.weight_decay=-1": ("optimizer.weight_decay", "-1"),
     # expressions
     "target=expression target.expr=''": ("target.expr", "formula", "''"),
-    "target=expression target.expr=3": ("target.expr", "formula", "3"),
     "target=expression target.expr='x+'": ("target.expr", "cannot be parsed", "'x+'"),
     "target=expression target.expr='x+q'": ("target.expr", "'q'", "sin, cos"),
     "target=expression target.expr='1/x'": ("target.expr", "finite on the domain", "1/x"),

@@ -1,0 +1,42 @@
+import pytest
+
+from runge.command import ConfigurationError
+from runge.configuration import build, section
+from runge.sampling import Endpoint, Sampling
+from runge.targets import Target
+
+
+class Parabola(Target):
+    """A target of a user's own."""
+
+    def __init__(self, domain, factor):
+        super().__init__(domain)
+        self.factor = factor
+
+    def value(self, x):
+        return self.factor * x[..., 0] ** 2
+
+    def derivative(self, x):
+        return 2 * self.factor * x
+
+
+def test_a_class_of_the_user_s_own():
+    values = {"_target_": "tests.test_configuration.Parabola", "domain": [0, 1], "factor": 3}
+    assert build("target", values, Target).factor == 3
+    with pytest.raises(ConfigurationError, match=r"target\.domain: .*lower < upper"):
+        build("target", values | {"domain": [1, 0]}, Target)
+    with pytest.raises(ConfigurationError, match=r"target\.factr: there is no such key; target has domain, factor"):
+        build("target", values | {"factr": 1}, Target)
+
+
+def test_messages():
+    target = {"_target_": "runge.sampling.Endpoint"}
+    assert build("sampling", target | {"strength": 2}, Sampling) == Endpoint(strength=2.0)
+    with pytest.raises(ConfigurationError, match=r"^sampling\.strength: is missing$"):
+        build("sampling", target, Sampling)
+    with pytest.raises(ConfigurationError, match=r"^sampling\.strength: .* greater than 0, got -1$"):
+        build("sampling", target | {"strength": -1}, Sampling)
+    with pytest.raises(ConfigurationError, match=r"sampling\._target_: must name a class derived from Sampling"):
+        build("sampling", {"_target_": "builtins.dict"}, Sampling)
+    with pytest.raises(ConfigurationError, match=r"data: must be a section"):
+        section("data", 3)

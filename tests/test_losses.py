@@ -1,0 +1,85 @@
+import pytest
+import torch
+
+from runge import losses
+from runge.points import Points
+from tests.test_network import stack
+
+
+def some_points(members=2, n=5, dimension=1):
+    draw = torch.Generator().manual_seed(3)
+    x, df = (torch.rand(members, n, dimension, generator=draw, dtype=torch.float64) for _ in range(2))
+    f, weight_f, weight_df = (torch.rand(members, n, generator=draw, dtype=torch.float64) for _ in range(3))
+    weight_f, weight_df = (w / w.sum(1, keepdim=True) for w in (weight_f, weight_df))
+    return Points(x, f, df, weight_f, weight_df, torch.ones(members, 1, n, dtype=torch.float64), ())
+
+
+def test_terms_by_hand():
+    """The weights once, and only once: with numbers that show it if they were applied twice."""
+    one = torch.ones(1, dtype=torch.float64)
+    points = Points(
+        x=torch.zeros(1, 2, 1),
+        f=torch.tensor([[1.0, 2.0]]),
+        df=torch.tensor([[[3.0], [4.0]]]),
+        weight_f=torch.tensor([[0.25, 0.75]]),
+        weight_df=torch.tensor([[0.0, 1.0]]),
+        masks=torch.ones(1, 1, 2),
+        regions=(),
+    )
+    u, du = torch.tensor([[2.0, 5.0]]), torch.tensor([[[9.0], [10.0]]])
+    mse_f, mse_df = losses.terms(u, du, points, 3 * one)
+    assert mse_f.item() == pytest.approx(0.25 * 1 + 0.75 * 9)
+    assert mse_df.item() == pytest.approx(1.0 * 36 / 9)
+    assert losses.weigh(mse_f, mse_df, 5 * one).item() == pytest.approx(7.0 + 5 * 4)
+
+
+@pytest.mark.parametrize("dimension", [1, 3])
+def test_closed_form_equals_autograd(dimension):
+    points = some_points(dimension=dimension)
+    scale, lambda_d = torch.tensor([2.0, 0.5]).double(), torch.tensor([0.3, 7.0]).double()
+    results = [
+        losses.loss_and_gradient(stack(dimension=dimension, derivative=how), points, scale, weight)
+        for weight in (lambda_d, None)
+        for how in ("forward", "autograd")
+    ]
+    for closed, automatic in (results[:2], results[2:]):
+        torch.testing.assert_close(closed[0], automatic[0], rtol=1e-12, atol=0)
+        torch.testing.assert_close(closed[1], automatic[1], rtol=1e-10, atol=1e-14)
+
+
+def test_terms_add_up_to_the_gradient_of_the_loss():
+    network, points = stack(), some_points()
+    scale, lambda_d = torch.tensor([2.0, 0.5]).double(), torch.tensor([0.3, 7.0]).double()
+    gradient_f, gradient_df = losses.term_gradients(network, points, scale)
+    _, gradient = losses.loss_and_gradient(network, points, scale, lambda_d)
+    torch.testing.assert_close(gradient_f + lambda_d[:, None] * gradient_df, gradient, rtol=1e-12, atol=1e-15)
+
+
+def test_derivative_scale():
+    points = some_points(members=1)
+    df = points.df[0, :, 0]
+    assert losses.derivative_scale("none", points).tolist() == [1.0]
+    assert losses.derivative_scale("max", points).item() == df.abs().max().item()
+    assert losses.derivative_scale("std", points).item() == pytest.approx(df.std(correction=0).item())
+
+
+def test_derivative_scale_looks_at_given_derivatives_alone():
+    points = some_points(members=1)
+    points.weight_df[0, points.df[0, :, 0].abs().argmax()] = 0
+    given = points.df[0, points.weight_df[0] > 0, 0]
+    assert losses.derivative_scale("max", points).item() == given.abs().max().item()
+    assert losses.derivative_scale("std", points).item() == pytest.approx(given.std(correction=0).item())
+
+
+@pytest.mark.parametrize("kind", ["max", "std"])
+def test_constant_function_has_scale_one(kind):
+    points = some_points()
+    points.df.zero_()
+    assert losses.derivative_scale(kind, points).tolist() == [1.0, 1.0]
+
+
+def test_sample_weights():
+    df = torch.tensor([[0.0], [1.0], [-3.0], [0.0]])
+    assert losses.sample_weights("none", df).tolist() == [1.0] * 4
+    assert losses.sample_weights("derivative", df).tolist() == [1.0, 2.0, 4.0, 1.0]
+    assert losses.sample_weights("derivative", 0 * df).tolist() == [1.0] * 4

@@ -1,0 +1,117 @@
+import pytest
+import torch
+
+from runge.activations import ACTIVATIONS
+from runge.network import StackedMLP
+
+
+def stack(*, members=2, dimension=1, depth=2, width=9, activation="tanh", init="default", derivative="forward", seed=0):
+    domains = torch.tensor([[-1.0, 1.0], [0.0, 3.0], [-2.0, 5.0]], dtype=torch.float64)[:members, None]
+    return StackedMLP(
+        activation=activation,
+        depth=depth,
+        width=width,
+        init=init,
+        derivative=derivative,
+        domains=domains.expand(-1, dimension, -1),
+        generators=[torch.Generator().manual_seed(seed + member) for member in range(members)],
+        dtype=torch.float64,
+    )
+
+
+def points(network, n=6, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(len(network.theta), n, network.dimension, dtype=torch.float64, generator=generator)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("dimension", [1, 2, 3])
+@pytest.mark.parametrize("depth", range(1, 7))
+def test_derivative_and_adjoint_equal_autograd(activation, dimension, depth):
+    network = stack(activation=activation, dimension=dimension, depth=depth, init="knots")
+    x = points(network).requires_grad_()
+    u = network(x)
+    (expected,) = torch.autograd.grad(u.sum(), x, create_graph=True)
+    value, derivative = network.value_and_derivative(x)
+    assert (value - u).norm() <= 1e-13 * u.norm()
+    assert (derivative - expected).norm() <= 1e-12 * expected.norm()
+
+    generator = torch.Generator().manual_seed(1)
+    u_bar, du_bar = torch.rand(u.shape, generator=generator).double(), torch.rand(x.shape, generator=generator).double()
+    (gradient,) = torch.autograd.grad((u_bar * u).sum() + (du_bar * expected).sum(), network.theta)
+    with torch.no_grad():
+        *_, tape = network.propagate(x, with_derivative=True)
+        assert (network.adjoint(tape, u_bar, du_bar) - gradient).norm() <= 1e-12 * gradient.norm()
+        *_, tape = network.propagate(x, with_derivative=False)
+        values_only = network.adjoint(tape, u_bar, None)
+    (gradient,) = torch.autograd.grad((u_bar * network(x)).sum(), network.theta)
+    assert (values_only - gradient).norm() <= 1e-12 * gradient.norm()
+
+
+@pytest.mark.parametrize("derivative", ["forward", "autograd"])
+def test_members_equal_ordinary_networks(derivative):
+    """Against torch.nn, built from the same weights."""
+    network = stack(members=3, dimension=2, depth=3, activation="gelu", derivative=derivative)
+    x = points(network)
+    u, du = network.value_and_derivative(x)
+    for member in range(3):
+        layers = []
+        for weight, bias in network.layers():
+            linear = torch.nn.Linear(*weight.shape[1:], dtype=torch.float64)
+            linear.weight.data, linear.bias.data = weight[member].T.detach(), bias[member, 0].detach()
+            layers += [linear, torch.nn.GELU()]
+        lower, upper = [(-1, 1), (0, 3), (-2, 5)][member]
+        at = x[member].clone().requires_grad_()
+        value = torch.nn.Sequential(*layers[:-1])((at - (lower + upper) / 2) * 2 / (upper - lower))
+        torch.testing.assert_close(u[member], value[:, 0], rtol=1e-12, atol=1e-13)
+        torch.testing.assert_close(du[member], torch.autograd.grad(value.sum(), at)[0], rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("init", ["default", "knots"])
+def test_a_member_starts_alike_in_any_stack(init):
+    together, alone = stack(members=3, init=init), stack(members=1, init=init, seed=2)
+    assert torch.equal(together.theta[2], alone.theta[0])
+
+
+def test_a_member_that_diverges_leaves_its_neighbours_alone():
+    network = stack(members=3)
+    x = points(network)
+    with torch.no_grad():
+        clean = network.value_and_derivative(x)
+        network.theta[1] = torch.nan
+        u, du, tape = network.propagate(x, with_derivative=True)
+        gradient = network.adjoint(tape, u, du)
+    for member in (0, 2):
+        assert torch.equal(u[member], clean[0][member])
+        assert torch.equal(du[member], clean[1][member])
+        assert gradient[member].isfinite().all()
+    assert gradient[1].isnan().any()
+
+
+def test_knots_spread_the_kinks_over_the_domain():
+    network = stack(members=1, width=11, init="knots")
+    weight, bias = network.layers()[0]
+    kinks = (-bias / weight)[0, 0]
+    torch.testing.assert_close(kinks, torch.linspace(-1, 1, 11, dtype=torch.float64))
+
+
+def test_default_weights_are_those_of_torch_linear():
+    weight, bias = stack(members=1, width=400).layers()[1]
+    bound = 400**-0.5
+    for part in (weight, bias):
+        assert part.abs().max() <= bound
+        assert part.std().item() == pytest.approx(bound / 3**0.5, rel=0.1)
+
+
+def test_derivative_is_not_recorded_without_gradients():
+    network = stack(derivative="autograd")
+    with torch.no_grad():
+        u, du = network.value_and_derivative(points(network))
+    assert not u.requires_grad
+    assert not du.requires_grad
+
+
+@pytest.mark.parametrize("wrong", [{"width": 0}, {"depth": 0}, {"activation": "tanhh"}, {"init": "x"}, {"width": True}])
+def test_wrong_arguments(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        stack(**wrong)

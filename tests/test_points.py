@@ -1,0 +1,25 @@
+import pytest
+import torch
+
+from runge.points import Points
+from tests.test_losses import some_points
+
+
+def test_mini_batch_is_unbiased():
+    """The mean over all mini-batches of a partition is the whole."""
+    points = some_points(n=6)
+    parts = [points.take(torch.tensor([[i, i + 1], [i, i + 1]])) for i in (0, 2, 4)]
+    for name in ("weight_f", "weight_df"):
+        mean = torch.stack([getattr(part, name).sum(1) for part in parts]).mean(0)
+        torch.testing.assert_close(mean, torch.ones(2, dtype=torch.float64))
+    assert torch.equal(torch.cat([part.x for part in parts], 1), points.x)
+    assert torch.equal(torch.cat([part.df for part in parts], 1), points.df)
+
+
+def test_stack_puts_members_side_by_side():
+    points = some_points()
+    stacked = Points.stack([points, points])
+    assert torch.equal(stacked.f[2:], points.f)
+    assert stacked.masks.shape[0] == 4
+    with pytest.raises(ValueError, match="equally many points"):
+        Points.stack([points, some_points(n=3)])

@@ -1,0 +1,51 @@
+import json
+import math
+
+import pytest
+
+from runge.runs import RunDirectory, claim, write
+
+
+def test_file_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "file"
+    write(path, "old")
+    with pytest.raises(TypeError):
+        write(path, None)
+    assert path.read_text() == "old"
+    write(path, b"new")
+    assert path.read_text() == "new"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_metrics_are_strict_json(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.write_metrics({"a": 1.5, "b": math.nan, "c": math.inf, "d": None, "e": 3})
+    assert json.loads(run.metrics.read_text(), parse_constant=pytest.fail) == {
+        "a": 1.5,
+        "b": None,
+        "c": None,
+        "d": None,
+        "e": 3,
+    }
+
+
+def test_history(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.write_history({"step": [1.0, 2.0], "a,b": [0.1, math.nan]})
+    assert run.history.read_text() == 'step,"a,b"\n1,0.1\n2,\n'
+
+
+def test_claim_never_gives_a_directory_twice(tmp_path):
+    names = [claim(tmp_path / "deep" / "run") for _ in range(3)]
+    assert [name.rpartition("/")[2] for name in names] == ["run", "run-2", "run-3"]
+
+
+def test_discard_takes_only_what_holds_no_training(tmp_path):
+    empty, used = RunDirectory(tmp_path / "a" / "b" / "empty"), RunDirectory(tmp_path / "used")
+    for run in (empty, used):
+        run.hydra.mkdir(parents=True)
+        run.log.touch()
+    used.write_status("running", 0)
+    empty.discard()
+    used.discard()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["used"]

@@ -1,0 +1,75 @@
+import pytest
+import torch
+
+from runge.schedules import NEVER, Constant, Plateau, TwoStage, learning_rate_factor
+
+
+def two_stage(**changes):
+    settings = {
+        "at_step": None,
+        "smoothing": 0.5,
+        "threshold": 0.1,
+        "patience": 2,
+        "latest_step": None,
+        "ramp_steps": 0,
+    }
+    return TwoStage(**settings | changes)
+
+
+def run(schedule, values, every=10):
+    """The step of each member's switch, when its validation MSE_f takes these values, of shape (steps, M)."""
+    values = torch.tensor(values, dtype=torch.float64)
+    plateau, switched_on = Plateau.start(values.shape[1]), torch.full((values.shape[1],), schedule.first_switch())
+    for i, value in enumerate(values):
+        plateau = schedule.observe(plateau, value)
+        switched_on = schedule.switch(plateau, (i + 1) * every, switched_on)
+    return switched_on.tolist()
+
+
+def test_members_switch_each_in_their_own_time():
+    falling = [2.0**-i for i in range(8)]
+    flat_from_3 = [1.0, 0.5, 0.25] + [0.25] * 5
+    # With smoothing 0.5 the average of the second still falls by over 10 % for two more validations.
+    assert run(two_stage(smoothing=0.0), list(zip(falling, flat_from_3, strict=True))) == [NEVER, 50]
+
+
+def test_smoothing_sees_through_noise():
+    noisy = [[x] for x in (1.0, 0.5, 0.9, 0.4, 0.8, 0.3, 0.7, 0.2, 0.6, 0.1)]
+    assert run(two_stage(smoothing=0.0, patience=1), noisy) == [30]
+    assert run(two_stage(smoothing=0.8, patience=2, threshold=0.02), noisy) == [NEVER]
+
+
+def test_latest_step_is_a_fallback():
+    falling = [[2.0**-i] for i in range(8)]
+    assert run(two_stage(latest_step=45), falling) == [50]
+
+
+def test_a_value_that_is_not_finite_counts_as_no_improvement():
+    assert run(two_stage(smoothing=0.0), [[1.0], [torch.nan], [torch.nan]]) == [30]
+
+
+def test_a_switch_is_final():
+    assert run(two_stage(smoothing=0.0), [[1.0], [1.0], [1.0], [0.1], [0.01], [0.01], [0.01]]) == [30]
+
+
+def test_factor_at_once_and_as_a_ramp():
+    steps = torch.arange(8)
+    at = torch.tensor([3, NEVER, 0])
+    assert two_stage().factor(steps, at)[:, 0].tolist() == [0, 0, 0, 1, 1, 1, 1, 1]
+    assert two_stage().factor(steps, at)[:, 1].tolist() == [0] * 8
+    assert two_stage(ramp_steps=4).factor(steps, at)[:, 0].tolist() == [0, 0, 0, 0.25, 0.5, 0.75, 1, 1]
+    assert two_stage(ramp_steps=4).factor(steps, at)[:2, 2].tolist() == [0.25, 0.5]
+    assert Constant().factor(steps, at).tolist() == [[1.0] * 3] * 8
+
+
+def test_first_switch():
+    assert two_stage(at_step=7).first_switch() == 7
+    assert two_stage().first_switch() == NEVER
+    assert Constant().first_switch() == 0
+
+
+def test_learning_rate():
+    assert learning_rate_factor("constant", 5, 10) == 1
+    assert learning_rate_factor("cosine", 0, 10) == 1
+    assert learning_rate_factor("cosine", 5, 10) == pytest.approx(0.5)
+    assert learning_rate_factor("cosine", 10, 10) == pytest.approx(0)

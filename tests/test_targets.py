@@ -1,0 +1,164 @@
+import math
+from contextlib import suppress
+
+import pytest
+import sympy
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runge.targets import FUNCTIONS, Expression, Runge, find_pole, parse
+
+TARGETS = {
+    "runge": Runge(),
+    "runge, moved": Runge((0.5, 2.0)),
+    "expression": Expression("exp(-x)*sin(8*x)", (-1.0, 1.0)),
+    "constant": Expression("3", (0.0, 1.0)),
+    "two inputs": Expression("sin(x)*y**2 + x1/3", [[-1.0, 1.0], [0.0, 2.0]]),
+    "three inputs": Expression("exp(x*y) - z**3/(2 + x3)", [[0.0, 1.0]] * 3),
+}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_contract(name):
+    """Whatever a target is: shapes, the derivative against autograd and finite values, regions that fit the domain."""
+    target = TARGETS[name]
+    lower, upper = target.domain.T
+    x = lower + (upper - lower) * torch.rand(
+        5, 7, target.dimension, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
+    x.requires_grad_()
+    f, df = target.value(x), target.derivative(x)
+    assert f.shape == (5, 7)
+    assert df.shape == x.shape
+    assert f.dtype == df.dtype == torch.float64
+    by_autograd = torch.autograd.grad(f.sum(), x)[0] if f.requires_grad else torch.zeros_like(x)
+    torch.testing.assert_close(df, by_autograd, rtol=1e-12, atol=1e-13)
+    regions = target.regions(x)
+    assert all(mask.shape == (5, 7) and mask.dtype == torch.bool for mask in regions.values())
+    parts = ("left", "middle", "right") if target.dimension == 1 else ("boundary", "interior")
+    assert (sum(regions[part].long() for part in parts) == 1).all()
+    assert target.value(x.float()).dtype == torch.float32
+
+
+def test_runge_facts():
+    target = Runge()
+    x = torch.linspace(-1, 1, 200001, dtype=torch.float64)[:, None]
+    df = target.derivative(x)[:, 0]
+    assert df.abs().max().item() == pytest.approx(3.2476, abs=1e-4)
+    assert abs(x[df.abs().argmax(), 0].item()) == pytest.approx(1 / (5 * math.sqrt(3)), abs=1e-5)
+    assert df[-1].item() == pytest.approx(-0.0740, abs=1e-4)
+    assert df.square().mean().item() == pytest.approx(1.9624, abs=1e-4)
+    inside = df.square()[target.regions(x)["peak"]].sum() / df.square().sum()
+    assert inside.item() == pytest.approx(0.84, abs=0.005)
+
+
+def test_regions_of_runge_are_those_of_the_contract():
+    x = torch.tensor([[-1.0], [-0.8001], [-0.8], [-0.25], [0.0], [0.25], [0.2501], [0.8], [0.8001], [1.0]]).double()
+    x[2], x[7] = -0.8, 0.8
+    regions = Runge().regions(x)
+    assert regions["left"].tolist() == [True] * 2 + [False] * 8
+    assert regions["right"].tolist() == [False] * 8 + [True] * 2
+    assert regions["middle"].tolist() == [False] * 2 + [True] * 6 + [False] * 2
+    assert "peak" not in Runge((0.5, 2.0)).regions(x)
+
+
+def test_expression_equals_runge():
+    x = torch.linspace(-1, 1, 101, dtype=torch.float64)[:, None]
+    expression, target = Expression("1/(1+25*x**2)"), Runge()
+    torch.testing.assert_close(expression.value(x), target.value(x), rtol=1e-15, atol=0)
+    torch.testing.assert_close(expression.derivative(x), target.derivative(x), rtol=1e-14, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_can_be_fitted(name):
+    domain = (1.5, 2.0) if name == "acosh" else (0.1, 0.5)
+    target = Expression(f"{name}(x)", domain)
+    x = torch.tensor([[domain[0]]], dtype=torch.float64, requires_grad=True)
+    (df,) = torch.autograd.grad(target.value(x).sum(), x)
+    torch.testing.assert_close(target.derivative(x), df, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "expr",
+    [
+        *(
+            "1/x",
+            "1/(x-0.1234567)",
+            "tan(2*x)",
+            "log(x)",
+            "log(abs(x-0.3))",
+            "sqrt(x)",
+            "sqrt(abs(x-0.3))",
+            "exp(1000*x)",
+        ),
+        *("1/0*x", "x/0", "(-1)**0.5*x", "9**9**9*x", "abs(x)**-2", "1/(x-1)", "acos(1.5*x)"),
+    ],
+)
+def test_what_is_not_finite_is_refused(expr):
+    with pytest.raises(ValueError, match="expr"):
+        Expression(expr)
+
+
+@pytest.mark.parametrize(
+    "expr", ["abs(x)", "1/(1e-6+x**2)", "tanh(1000*x)", "exp(-50*x**2)", "x**20", "abs(x)**1.5", "0"]
+)
+def test_what_is_steep_but_finite_is_taken(expr):
+    assert Expression(expr).domain.tolist() == [[-1.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    "expr",
+    [
+        *(
+            "x.__class__",
+            "x[0]",
+            "(lambda: 1)()",
+            "[x for x in (1,)]",
+            "x if x else 1",
+            "x and 1",
+            "x < 1",
+            "'a'",
+            "f'{x}'",
+        ),
+        *(
+            "__import__('os')",
+            "open('f')",
+            "exp",
+            "sin(x, x)",
+            "sin(x=1)",
+            "sin(*x)",
+            "True",
+            "1j",
+            "x @ x",
+            "x // 2",
+            "x := 1",
+        ),
+        *("", "   ", "x" * 2000, "(" * 500 + "x" + ")" * 500, "y", "x2", "1/", "a" * 3),
+    ],
+)
+def test_what_is_no_formula_is_refused(expr):
+    with pytest.raises(ValueError, match="expr"):
+        Expression(expr)
+
+
+@given(st.text(max_size=30))
+def test_no_text_ever_gets_through_but_a_formula(text):
+    formula = None
+    with suppress(ValueError):
+        formula = parse(text, [sympy.Symbol("x1", real=True)])
+    assert formula is None or isinstance(formula, sympy.Expr)
+
+
+def test_a_pole_between_the_nodes_of_the_grid_is_found():
+    domain = torch.tensor([[-1.0, 1.0]], dtype=torch.float64)
+    assert find_pole(lambda x: 1 / (x - math.pi / 10), domain) == pytest.approx([math.pi / 10], abs=1e-9)
+    assert find_pole(lambda x: 1 / (x.square() + 1e-8), domain) is None
+
+
+@pytest.mark.parametrize(
+    "domain", [(1.0, 0.0), (0.0, 0.0), (0.0, math.nan), (0.0, math.inf), (0.0,), "ab", 3.0, [], [[0, 1], [1]]]
+)
+def test_domain_must_be_a_box(domain):
+    with pytest.raises(ValueError, match="domain"):
+        Expression("x", domain)
