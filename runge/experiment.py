@@ -1,6 +1,5 @@
 """From a configuration to a finished run directory: the only place that seeds."""
 
-import logging
 import math
 import time
 import warnings
@@ -9,12 +8,7 @@ from typing import Any, Literal
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from lightning.pytorch.loggers import TensorBoardLogger
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 
 from runge import losses, results, tensorboard
 from runge.callbacks import Checkpoint, History, Progress, StepStatus, StopDiverged, TwoStageSwitch, diverged
@@ -28,11 +22,8 @@ from runge.optimizers import Optimizer
 from runge.runs import RunDirectory, Status, write
 from runge.sampling import Sampling
 from runge.schedules import Schedule, TwoStage
-from runge.tables import error_table
 from runge.targets import Target
 from runge.validation import Count, Natural, NonNegative, checked
-
-log = logging.getLogger(__name__)
 
 _ONE_THREAD = 2**17
 """Below so many neuron values in a layer a second thread costs more than it brings."""
@@ -105,6 +96,7 @@ class Experiment:
     """
 
     def __init__(self, configuration: dict[str, Any]) -> None:
+        self._began = time.perf_counter()
         self.configuration = configuration
         sections = dict(configuration)
         seed = build("", {"seed": sections.pop("seed")}, Seed)
@@ -191,7 +183,7 @@ class Experiment:
             raise RunError(f"diverged by step {int(self.module.step)}: {message} (see {directory.path})")
         seconds = {"seconds/fit": time.perf_counter() - started}
         metrics = self._finish(directory, history, logger)
-        seconds["seconds/total"] = time.perf_counter() - started
+        seconds["seconds/total"] = time.perf_counter() - self._began
         directory.write_status("finished", int(self.module.step))
         directory.write_metrics(metrics | seconds)
         return metrics | seconds
@@ -266,62 +258,3 @@ class Experiment:
             f"{what}, {where} sampling: {model['activation']} {model['depth']} × {model['width']}, "
             rf"$\lambda_d$ = {loss['lambda_d']:g}, seed {self.configuration['seed']}"
         )
-
-
-def run(configuration: DictConfig) -> float:
-    """Train what Hydra has composed, in the directory that it has made.
-
-    Args:
-        configuration: the composed configuration.
-
-    Returns:
-        The validation loss.
-
-    Raises:
-        ConfigurationError: a key or a value is not allowed; the directory is removed again.
-        RunError: the training diverged.
-    """
-    directory = RunDirectory(HydraConfig.get().runtime.output_dir)
-    try:
-        plain, resume = _plain(configuration)
-        if resume:
-            plain = _resumed(plain, directory)
-        experiment = Experiment(plain)
-    except Exception:
-        directory.discard()
-        raise
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    metrics = experiment.fit(directory, resume=resume)
-    console = Console()
-    console.print(error_table(metrics, experiment.data.dataset.test.regions))
-    switched = metrics["switched_on_step"]
-    log.info(
-        "lambda_d %s; %.1f s; %s",
-        "never on" if switched is None else f"on from step {switched}",
-        metrics["seconds/total"],
-        directory.path,
-    )
-    return float(metrics["val/loss"] or 0.0)
-
-
-def _plain(configuration: DictConfig) -> tuple[dict[str, Any], bool]:
-    """The configuration as plain data, and whether a run is to be resumed."""
-    try:
-        plain = OmegaConf.to_container(configuration, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
-        raise ConfigurationError(str(error)) from error
-    assert isinstance(plain, dict)
-    resume = plain.pop("resume") is not None
-    if resume and HydraConfig.get().mode == RunMode.MULTIRUN:
-        raise ConfigurationError("resume: takes one run, not a sweep")
-    return {str(key): value for key, value in plain.items()}, resume
-
-
-def _resumed(plain: dict[str, Any], directory: RunDirectory) -> dict[str, Any]:
-    """The configuration that the run was begun with; Hydra's record of the new command gives way to that of the old."""
-    saved = torch.load(directory.last, weights_only=True)["configuration"]
-    others = [override for override in HydraConfig.get().overrides.task if not override.startswith("resume=")]
-    if others and plain != saved:
-        raise ConfigurationError(f"resume: a run goes on as it was begun; leave out {' '.join(others)}")
-    OmegaConf.save({**saved, "resume": None}, directory.hydra / "config.yaml")
-    return saved

@@ -159,7 +159,9 @@ def test_lbfgs_takes_one_member():
 
 def test_clipping_bounds_the_step():
     """With Adam's averages off a step is lr g / (|g| + 1e-8): lr for any usual g, next to nothing for one of 1e-12."""
-    start, _ = fit([0], [0.1], optimizer=Adam(lr=1e-30, lr_schedule="constant", clip_norm=None, betas=[0.0, 0.0]), steps=1)
+    start, _ = fit(
+        [0], [0.1], optimizer=Adam(lr=1e-30, lr_schedule="constant", clip_norm=None, betas=[0.0, 0.0]), steps=1
+    )
     moved = []
     for norm in (1e-12, None):
         optimizer = Adam(lr=0.01, lr_schedule="constant", clip_norm=norm, betas=[0.0, 0.0])
