@@ -19,8 +19,8 @@ import torch
 from omegaconf import OmegaConf
 
 from runge import losses
+from runge.directories import RunDirectory
 from runge.experiment import Experiment
-from runge.runs import RunDirectory
 from runge.schedules import learning_rate_factor
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -4,16 +4,23 @@ They act at the end of a block, when the module's `figures` hold the training an
 they remember is saved with the checkpoint, so that a resumed run equals an uninterrupted one.
 """
 
+import io
+import os
+import signal
+import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins import TorchCheckpointIO
 from torch import Tensor
 from tqdm import tqdm
 
+from runge.directories import write
 from runge.metrics import key
 from runge.module import SobolevRegression
 from runge.schedules import Plateau, TwoStage
@@ -72,7 +79,7 @@ class History(Callback):
             return
         self.keys = list(module.figures)
         # One transfer for all figures: a device is asked once a block.
-        row = torch.stack(list(module.figures.values())).to("cpu", torch.float64)
+        row = torch.stack([figure.to(torch.float64) for figure in module.figures.values()]).cpu()
         self.steps.append(int(module.step))
         self.rows.append(row)
         for logger, figures in zip(self.loggers, row.mT.tolist(), strict=True):
@@ -83,6 +90,11 @@ class History(Callback):
         """One member's figures by key, `step` first."""
         table = torch.stack(self.rows)[:, :, index].mT.tolist() if self.rows else [[] for _ in self.keys]
         return {"step": list(map(float, self.steps))} | dict(zip(self.keys, table, strict=True))
+
+    def diverged(self) -> list[bool]:
+        """Whether each member's last training or validation loss is not finite."""
+        losses = [self.keys.index(key(split, "loss")) for split in ("train", "val")]
+        return (~self.rows[-1][losses].isfinite().all(0)).tolist()
 
     def state_dict(self) -> dict[str, Any]:
         """All rows so far."""
@@ -112,8 +124,19 @@ class Checkpoint(ModelCheckpoint):
         if module is None:
             return
         step = int(module.step)
-        if step >= module.max_steps or step // self.every > (step - module.steps_per_block) // self.every:
+        due = step >= module.max_steps or step // self.every > (step - module.steps_per_block) // self.every
+        if due or trainer.should_stop:
             super().on_validation_end(trainer, pl_module)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the best score so far, also where the directory has been moved since."""
+
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        paths = {name: here(state_dict[name]) for name in ("best_model_path", "kth_best_model_path", "last_model_path")}
+        best = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **paths, "best_k_models": best, "dirpath": self.dirpath})
 
 
 class StepStatus(Callback):
@@ -134,19 +157,56 @@ class StepStatus(Callback):
         self.report(int(pl_module.step))
 
 
+class WholeFiles(TorchCheckpointIO):
+    """Checkpoints that replace the one before only when they are complete, on whatever file system."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
+    ) -> None:
+        """Write the checkpoint."""
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write(Path(path), buffer.getvalue())
+
+
+class StopOnSignal(Callback):
+    """On Ctrl-C, or a request to terminate, end the block and save a checkpoint; on a second one, end at once."""
+
+    def __init__(self) -> None:
+        self.received = False
+        self._previous: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Listen, in place of Lightning, which would end in the middle of things."""
+
+        def stop(number: int, frame: object) -> None:
+            if self.received:
+                raise KeyboardInterrupt
+            self.received = trainer.should_stop = True
+
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Listen no more."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Listen no more."""
+        self.on_train_end(trainer, pl_module)
+
+
 class StopDiverged(Callback):
     """Stop when the loss of every member has ceased to be finite."""
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look at the losses."""
         module = _fitting(trainer, pl_module)
-        if module is not None and bool(diverged(module).all()):
+        losses = (key("train", "loss"), key("val", "loss"))
+        if module is not None and not any(bool(module.figures[loss].isfinite().any()) for loss in losses):
             trainer.should_stop = True
-
-
-def diverged(module: SobolevRegression) -> Tensor:
-    """Which members' training or validation loss is not finite, of shape (M,)."""
-    return ~(module.figures[key("train", "loss")] + module.figures[key("val", "loss")]).isfinite()
 
 
 class Progress(ProgressBar):

@@ -10,35 +10,30 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from runge.runs import RunDirectory, claim
+from runge.configuration import CONFIGURATIONS
+from runge.directories import RunDirectory, claim, resumable
+from runge.errors import ConfigurationError, RunError
 
 _FULL = "HYDRA_FULL_ERROR"
 
 
-class ConfigurationError(ValueError):
-    """A mistake in the configuration; the message names the key, the value and what is allowed."""
-
-
-class RunError(RuntimeError):
-    """A run that ended without a result; the message says why, and what to do."""
-
-
 def register_resolvers() -> None:
-    """Register `${directory:RESUME,PATH}`: the run to resume, else PATH made anew, numbered where it exists already."""
+    """Register what `conf/config.yaml` uses to find a run's directory.
+
+    `${directory:RESUME,PATH}` is the run to resume, or else PATH made anew, numbered where it exists already.
+    `${record:DIRECTORY}` is where Hydra keeps its record of a job: nowhere in the directory of a run that exists.
+    """
     OmegaConf.register_new_resolver("directory", _directory, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("record", _record, replace=True)
 
 
 def _directory(resume: Any, path: str) -> str:
-    if resume is None:
-        return claim(path)
-    run = RunDirectory(str(resume))
-    if run.metrics.exists():
-        raise ConfigurationError(f"resume: must be a run that is not finished, got {str(resume)!r}, which is")
-    if not run.last.is_file():
-        raise ConfigurationError(
-            f"resume: must be a run's directory with a checkpoint, got {str(resume)!r}; there is no {run.last}"
-        )
-    return str(run.path)
+    return claim(path) if resume is None else str(resumable(resume).path)
+
+
+def _record(directory: str) -> str | None:
+    run = RunDirectory(directory)
+    return None if run.status.exists() else run.hydra.name
 
 
 def run(main: Callable[..., Any]) -> None:
@@ -49,8 +44,19 @@ def run(main: Callable[..., Any]) -> None:
     full = bool(os.environ.get(_FULL))
     sys.argv[1:] = [quote_expression(argument) for argument in sys.argv[1:]]
     os.environ[_FULL] = "1"  # Hydra then hands every exception on instead of printing it in its own way.
+    sweep = "-m" in sys.argv or "--multirun" in sys.argv
     try:
+        for argument in sys.argv[1:]:
+            refuse_empty_group(argument)
+        if sweep:
+            from runge.job import (
+                check_sweep,
+            )  # late: a mistake in a single run's keys is told before Lightning is loaded
+
+            check_sweep(sys.argv[1:])
         main()
+    except KeyboardInterrupt:
+        sys.exit("error: interrupted")
     except Exception as error:
         if full:
             raise
@@ -65,6 +71,18 @@ def run(main: Callable[..., Any]) -> None:
             del os.environ[_FULL]
 
 
+def refuse_empty_group(argument: str) -> None:
+    """Refuse `GROUP=null`, at which Hydra fails without a word on the group.
+
+    Raises:
+        ConfigurationError: a group is set to nothing.
+    """
+    key, equals, value = argument.partition("=")
+    options = sorted(path.stem for path in (CONFIGURATIONS / key).glob("*.yaml")) if equals and key else []
+    if options and key != "experiment" and value in ("", "null"):
+        raise ConfigurationError(f"{key}: must be one of {', '.join(options)}, got {value or 'nothing'}")
+
+
 def quote_expression(argument: str) -> str:
     """Quote the formulas of a `target.expr` override, which Hydra's grammar would take for calls of its own.
 
@@ -77,7 +95,7 @@ def quote_expression(argument: str) -> str:
         "target.expr='sin(x)','cos(x)'"
     """
     key, equals, value = argument.partition("=")
-    if key != "target.expr" or not value or value[0] in "'\"":
+    if key.lstrip("+") != "target.expr" or not value or value[0] in "'\"" or value.startswith("choice("):
         return argument
     return key + equals + ",".join(f"'{formula}'" for formula in value.split(","))
 
@@ -91,7 +109,7 @@ def explain(error: Exception) -> str | None:
         return str(error).splitlines()[0].rpartition("raised while resolving interpolation: ")[2]
     if isinstance(error, HydraException):
         return _explain_composition(error)
-    if isinstance(error, OSError) and error.filename is not None:
+    if isinstance(error, PermissionError | NotADirectoryError | FileExistsError):
         where = f"{error.filename}: {error.strerror}"
         return f"hydra.run.dir, hydra.sweep.dir: must be a directory that can be written to; {where}"
     return None

@@ -2,14 +2,29 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from hydra.utils import get_class
 from pydantic import ValidationError
 
-from runge.command import ConfigurationError
+from runge.errors import ConfigurationError
 
 T = TypeVar("T")
+
+CONFIGURATIONS = Path(__file__).resolve().parent.parent / "conf"
+"""Where the groups and the experiments are."""
+
+
+def take(sections: dict[str, Any], key: str) -> Any:
+    """Take a key out of a configuration.
+
+    Raises:
+        ConfigurationError: it is missing.
+    """
+    if key not in sections:
+        raise ConfigurationError(f"{key}: is missing")
+    return sections.pop(key)
 
 
 def section(key: str, values: Any) -> dict[str, Any]:
@@ -39,8 +54,14 @@ def build(key: str, values: Any, kind: type[T] | Callable[..., T], **given: Any)
         ConfigurationError: a key is unknown or missing, or a value is not allowed.
     """
     values = section(key, values)
-    make = _locate(key, values.pop("_target_"), kind) if "_target_" in values else kind
-    allowed = [name for name in inspect.signature(make).parameters if name not in given]
+    swapped = "_target_" in values or inspect.isabstract(kind)
+    make = _locate(key, values.pop("_target_", None), kind) if swapped else kind
+    parameters = inspect.signature(make).parameters
+    allowed = [name for name in parameters if name not in given]
+    required = [name for name in allowed if parameters[name].default is inspect.Parameter.empty]
+    for name in required:
+        if name not in values:
+            raise ConfigurationError(f"{_join(key, name)}: is missing")
     for name in values:
         if name not in allowed:
             raise ConfigurationError(
@@ -63,17 +84,17 @@ def _locate(key: str, path: Any, kind: Any) -> Callable[..., Any]:
         raise ConfigurationError(
             f"{key}._target_: must name a class that can be imported, got {path!r} ({error})"
         ) from error
-    if not issubclass(found, kind):
+    if not issubclass(found, kind) or inspect.isabstract(found):
         names = ", ".join(base.__name__ for base in getattr(kind, "__args__", (kind,)))
         raise ConfigurationError(f"{key}._target_: must name a class derived from {names}, got {path!r}")
     return found
 
 
 def _explain(section: str, detail: Any) -> str:
+    if detail["type"] == "value_error":  # of the object as a whole: its text names the key
+        return _join(section, detail["msg"].removeprefix("Value error, "))
     key = _join(section, *detail["loc"])
     message = detail["msg"].removeprefix("Input ")
-    if detail["type"].startswith("missing"):
-        return f"{key}: is missing"
     return f"{key}: {message[0].lower()}{message[1:]}, got {detail['input']!r}"
 
 

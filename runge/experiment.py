@@ -3,28 +3,39 @@
 import math
 import time
 import warnings
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
+from pydantic import Field
 
 from runge import losses, results, tensorboard
-from runge.callbacks import Checkpoint, History, Progress, StepStatus, StopDiverged, TwoStageSwitch, diverged
-from runge.command import ConfigurationError, RunError
-from runge.configuration import build, section
+from runge.callbacks import (
+    Checkpoint,
+    History,
+    Progress,
+    StepStatus,
+    StopDiverged,
+    StopOnSignal,
+    TwoStageSwitch,
+    WholeFiles,
+)
+from runge.configuration import build, section, take
 from runge.data import SobolevDataModule
+from runge.directories import RunDirectory, Status, write
+from runge.errors import ConfigurationError, RunError
 from runge.function import load
 from runge.module import SobolevRegression
 from runge.network import StackedMLP
 from runge.optimizers import Optimizer
-from runge.runs import RunDirectory, Status, write
 from runge.sampling import Sampling
 from runge.schedules import Schedule, TwoStage
 from runge.targets import Target
 from runge.validation import Count, Natural, NonNegative, checked
 
+_THREADS = torch.get_num_threads()
 _ONE_THREAD = 2**17
 """Below so many neuron values in a layer a second thread costs more than it brings."""
 
@@ -33,6 +44,12 @@ _OF_NO_USE = (
     ".isinstance.treespec, LeafSpec.. is deprecated",  # Lightning 2.6 on torch 2.13
 )
 """Warnings of Lightning that its user can do nothing about."""
+
+_AGAINST_DIVERGENCE = "try a smaller optimizer.lr or loss.lambda_d, or optimizer.clip_norm"
+
+
+class DivergenceError(ArithmeticError):
+    """The loss is not finite any more."""
 
 
 @checked
@@ -52,12 +69,12 @@ class Loss:
     """The section `loss`.
 
     Attributes:
-        lambda_d: the weight of MSE_df, >= 0.
+        lambda_d: the weight of MSE_df, in [0, 1e30].
         derivative_scale: what f' and u' are divided by inside the loss.
         sample_weight: what a training sample counts.
     """
 
-    lambda_d: NonNegative
+    lambda_d: Annotated[NonNegative, Field(le=1e30)]
     derivative_scale: losses.DerivativeScale
     sample_weight: losses.SampleWeight
 
@@ -99,30 +116,33 @@ class Experiment:
         self._began = time.perf_counter()
         self.configuration = configuration
         sections = dict(configuration)
-        seed = build("", {"seed": sections.pop("seed")}, Seed)
-        data = section("data", sections.pop("data"))
-        data_seed = data.pop("seed", None)
-        self.training = build("trainer", sections.pop("trainer"), Training)
+        seed = build("", {"seed": take(sections, "seed")}, Seed)
+        data = section("data", take(sections, "data"))
+        data_seed = take(data, "seed")
+        self.training = build("trainer", take(sections, "trainer"), Training)
         if self.training.accelerator == "gpu" and not torch.cuda.is_available():
             raise ConfigurationError("trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'")
         self.dtype = torch.float32 if self.training.precision == 32 else torch.float64
-        loss = build("loss", sections.pop("loss"), Loss)
-        schedule = build("schedule", sections.pop("schedule"), Schedule)
-        self.target = build("target", sections.pop("target"), Target)
+        loss = build("loss", take(sections, "loss"), Loss)
+        schedule = build("schedule", take(sections, "schedule"), Schedule)
+        self.target = build("target", take(sections, "target"), Target)
         self.data = build(
             "data",
             data,
             SobolevDataModule,
             targets=[self.target],
-            samplings=[build("sampling", sections.pop("sampling"), Sampling)],
+            samplings=[build("sampling", take(sections, "sampling"), Sampling)],
             generators=[(seed if data_seed is None else build("data", {"seed": data_seed}, Seed)).generator("data")],
             sample_weight=loss.sample_weight,
             dtype=self.dtype,
             blocks=math.ceil(self.training.max_steps / self.training.log_every),
         )
+        optimizer = build("optimizer", take(sections, "optimizer"), Optimizer)
+        if self.data.minibatches is not None and not optimizer.elementwise:
+            raise ConfigurationError(f"data.batch_size: must be null with {type(optimizer).__name__}")
         network = build(
             "model",
-            sections.pop("model"),
+            take(sections, "model"),
             StackedMLP,
             domains=self.target.domain[None],
             generators=[seed.generator("weights")],
@@ -131,9 +151,9 @@ class Experiment:
         self.module = SobolevRegression(
             network,
             scale=losses.derivative_scale(loss.derivative_scale, self.data.dataset.train),
-            lambda_d=torch.tensor([loss.lambda_d]),
+            lambda_d=torch.tensor([loss.lambda_d], dtype=torch.float64),
             schedule=schedule,
-            optimizer=build("optimizer", sections.pop("optimizer"), Optimizer),
+            optimizer=optimizer,
             max_steps=self.training.max_steps,
             steps_per_block=self.training.log_every,
             diagnostics_every=self.training.diagnostics_every,
@@ -161,34 +181,39 @@ class Experiment:
         logger = TensorBoardLogger(
             directory.path, name=directory.tensorboard.name, version="", default_hp_metric=False, purge_step=step + 1
         )
-        history = History([logger])
-        trainer = self._trainer(directory, logger, history)
+        history, stop = History([logger]), StopOnSignal()
         directory.write_status("running", step)
         try:
             with warnings.catch_warnings():
                 for message in _OF_NO_USE:
                     warnings.filterwarnings("ignore", message)
+                trainer = self._trainer(directory, logger, history, stop)
                 trainer.fit(self.module, self.data, ckpt_path=directory.last if resume else None, weights_only=True)
-        except SystemExit:  # how Lightning ends a run on Ctrl-C and on a request to terminate
-            self._leave(directory, history, "interrupted", f"continue with resume={directory.path}")
-            raise
+            if stop.received and int(self.module.step) < self.training.max_steps:
+                raise KeyboardInterrupt
+            if any(history.diverged()):
+                raise DivergenceError(f"the loss is not finite at step {int(self.module.step)}; {_AGAINST_DIVERGENCE}")
+            seconds = {"seconds/fit": time.perf_counter() - started}
+            metrics = self._finish(directory, history, logger)
+        except DivergenceError as error:
+            self._leave(directory, history, "diverged", str(error))
+            raise RunError(f"diverged: {error} (see {directory.path})") from error
+        except (KeyboardInterrupt, SystemExit) as error:  # the latter from Lightning, on a second Ctrl-C
+            how = f"continue with resume={directory.path}" if directory.last.exists() else "no checkpoint was saved"
+            self._leave(directory, history, "interrupted", how)
+            # No exception that Hydra would catch, which would go on with the next run of a sweep.
+            raise SystemExit(f"error: interrupted at step {int(self.module.step)}; {how}") from error
         except Exception as error:
             self._leave(directory, history, "failed", f"{type(error).__name__}: {error}")
             raise
-        if bool(diverged(self.module).any()):
-            message = (
-                "the loss is not finite any more; try a smaller optimizer.lr or loss.lambda_d, or optimizer.clip_norm"
-            )
-            self._leave(directory, history, "diverged", message)
-            raise RunError(f"diverged by step {int(self.module.step)}: {message} (see {directory.path})")
-        seconds = {"seconds/fit": time.perf_counter() - started}
-        metrics = self._finish(directory, history, logger)
         seconds["seconds/total"] = time.perf_counter() - self._began
         directory.write_status("finished", int(self.module.step))
         directory.write_metrics(metrics | seconds)
         return metrics | seconds
 
-    def _trainer(self, directory: RunDirectory, logger: TensorBoardLogger, history: History) -> pl.Trainer:
+    def _trainer(
+        self, directory: RunDirectory, logger: TensorBoardLogger, history: History, stop: StopOnSignal
+    ) -> pl.Trainer:
         training, schedule = self.training, self.module.schedule
         saved: dict[str, Any] = {
             "every": training.checkpoint_every,
@@ -201,19 +226,20 @@ class Experiment:
             history,
             *([Progress()] if training.progress_bar else []),
             StopDiverged(),
+            stop,
             StepStatus(lambda step: directory.write_status("running", step)),
             Checkpoint(filename=directory.best.stem, monitor="val/loss", **saved),
             Checkpoint(filename=directory.last.stem, **saved),
         ]
         cuda = training.accelerator != "cpu" and torch.cuda.is_available()
         neurons = self.data.dataset.train.x[..., 0].numel() * self.configuration["model"]["width"]
-        if not cuda and neurons * (1 + self.target.dimension) < _ONE_THREAD:
-            torch.set_num_threads(1)
+        torch.set_num_threads(1 if neurons * (1 + self.target.dimension) < _ONE_THREAD else _THREADS)
         return pl.Trainer(
             accelerator="gpu" if cuda else "cpu",
             devices=1,
             logger=logger,
             callbacks=callbacks,
+            plugins=[WholeFiles()],
             max_epochs=1,
             max_steps=training.max_steps,
             val_check_interval=1,

@@ -1,12 +1,14 @@
 """The trained function, an ordinary module to call, differentiate and build upon."""
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from runge.directories import RunDirectory
 from runge.network import StackedMLP
-from runge.runs import RunDirectory
 
 
 class Function(nn.Module):
@@ -17,11 +19,13 @@ class Function(nn.Module):
 
     Args:
         network: a stack of one.
+        configuration: that of its run, as plain data.
     """
 
-    def __init__(self, network: StackedMLP) -> None:
+    def __init__(self, network: StackedMLP, configuration: Mapping[str, Any]) -> None:
         super().__init__()
         self.network = network
+        self.configuration = configuration
 
     def forward(self, x: Tensor | float) -> Tensor:
         """The value u at x."""
@@ -74,4 +78,4 @@ def load(run_directory: str | os.PathLike[str]) -> Function:
         dtype=state["theta"].dtype,
     )
     network.load_state_dict(state)
-    return Function(network.eval())
+    return Function(network.eval(), checkpoint["configuration"])

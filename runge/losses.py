@@ -39,7 +39,9 @@ def derivative_scale(kind: DerivativeScale, points: Points) -> Tensor:
         count = given.sum(1, keepdim=True).clamp_min(1)
         centred = (points.df - (points.df * given).sum(1, keepdim=True) / count) * given
         scale = (centred.square().sum((1, 2)) / count[:, 0, 0]).sqrt()
-    return torch.where(scale > 0, scale, 1)
+    # A derivative that is constant but for round-off counts as one that does not vary.
+    noise = torch.finfo(scale.dtype).eps ** 0.5 * points.df.norm(dim=-1).amax(-1)
+    return torch.where(scale > noise, scale, 1)
 
 
 def sample_weights(kind: SampleWeight, df: Tensor) -> Tensor:

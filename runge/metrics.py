@@ -13,6 +13,13 @@ from runge.points import Points
 QUANTITIES = ("mse_f", "mse_df", "max_f", "max_df", "rel_l2_f", "rel_l2_df")
 """Mean squared error, largest absolute error and relative L2 error, of the value and of the derivative."""
 
+_OTHERS = ("lambda_d", "grad_cosine", "parameters", "switched_on_step")
+
+
+def is_metric(name: str) -> bool:
+    """Whether a name is that of a final figure: all but a few have a slash, which no configuration key has."""
+    return "/" in name or name in _OTHERS
+
 
 def key(split: str, quantity: str, region: str = "") -> str:
     """The key of a figure.
@@ -55,4 +62,6 @@ def _errors(square: Tensor, reference: Tensor, masks: Tensor) -> Tensor:
     total = (masks * square[:, None]).sum(-1)
     count = masks.sum(-1)
     largest = torch.where(masks > 0, square[:, None], 0).amax(-1).sqrt() / (count > 0)
-    return torch.stack([total / count, largest, (total / (masks * reference[:, None]).sum(-1)).sqrt()])
+    related = (masks * reference[:, None]).sum(-1)
+    relative = torch.where(related > 0, total / related, torch.nan).sqrt()
+    return torch.stack([total / count, largest, relative])

@@ -68,7 +68,7 @@ class SobolevRegression(pl.LightningModule):
         self.max_steps, self.steps_per_block, self.diagnostics_every = max_steps, steps_per_block, diagnostics_every
         self.configuration = dict(configuration)
         self.register_buffer("scale", scale.to(network.theta))
-        self.register_buffer("lambda_d", lambda_d.to(network.theta))
+        self.register_buffer("lambda_d", lambda_d.to(torch.float64))
         self.register_buffer("switched_on", torch.full((members,), schedule.first_switch()))
         self.register_buffer("step", torch.tensor(0))
         self.figures: dict[str, Tensor] = {}
@@ -80,13 +80,16 @@ class SobolevRegression(pl.LightningModule):
     def lambda_at(self, first: int, count: int) -> Tensor:
         """lambda_d at the steps first, ..., first + count - 1, of shape (count, M)."""
         steps = torch.arange(first, first + count, device=self.device)
-        return self.schedule.factor(steps, self.switched_on).to(self.lambda_d) * self.lambda_d
+        return self.schedule.factor(steps, self.switched_on) * self.lambda_d
 
     def training_step(self, block: Block, block_index: int) -> None:
         """Take the steps of one block, then look at the training errors."""
         first = int(self.step)
         count = min(self.steps_per_block, self.max_steps - first)
         lambdas = self.lambda_at(first, count)
+        weights = lambdas.to(self.scale)
+        # With another weight it is another function: what L-BFGS knows of its curvature then holds no more.
+        changes = self.lambda_at(first - 1, count + 1).diff(dim=0).any(1).tolist()
         # lambda_d is known for the whole block: the derivative is computed only at the steps where it counts.
         with_derivative = (lambdas > 0).any(1).tolist()
         optimizer = self.optimizers(use_pl_optimizer=False)
@@ -96,7 +99,9 @@ class SobolevRegression(pl.LightningModule):
             rate = self.optimizer.lr * learning_rate_factor(self.optimizer.lr_schedule, first + k, self.max_steps)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            self._optimise(optimizer, batch, lambdas[k] if with_derivative[k] else None)
+            if changes[k] and not self.optimizer.elementwise:
+                optimizer.state.clear()
+            self._optimise(optimizer, batch, weights[k] if with_derivative[k] else None)
         self.step += count
         # The trainer counts the steps of its own wrapper of the optimiser; here it is told how many there were.
         self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.increment_by(count)
@@ -120,7 +125,7 @@ class SobolevRegression(pl.LightningModule):
     def errors(self, split: str, points: Points, lambda_d: Tensor) -> dict[str, Tensor]:
         """The loss and all errors on a set of points, by metric key, each of shape (M,)."""
         u, du = self.network.value_and_derivative(points.x)
-        loss = losses.weigh(*losses.terms(u, du, points, self.scale), lambda_d)
+        loss = losses.weigh(*losses.terms(u, du, points, self.scale), lambda_d.to(u))
         figures = metrics.errors(u, du, points).flatten(0, 1).unbind()
         return {f"{split}/loss": loss} | dict(zip(metrics.keys(split, points.regions), figures, strict=True))
 

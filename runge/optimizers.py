@@ -112,6 +112,12 @@ class LBFGS(Optimizer):
 
     elementwise = False
 
+    def __post_init__(self) -> None:
+        if self.clip_norm is not None:
+            raise ValueError(
+                f"clip_norm: must be null, for the line search needs the whole gradient; got {self.clip_norm}"
+            )
+
     def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
         """Make `torch.optim.LBFGS`."""
         return torch.optim.LBFGS(

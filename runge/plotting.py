@@ -1,6 +1,7 @@
 """Figures: arrays in, a matplotlib `Figure` out; no state, no files."""
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,11 +11,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from runge.groups import Group, Row, label
+
 Array = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 
 # Okabe & Ito's palette, which the colour-blind can tell apart. https://jfly.uni-koeln.de/color/
 INK, BLUE, ORANGE, GREEN, PINK, SKY = "#222222", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"
+_CYCLE = (BLUE, ORANGE, GREEN, PINK, SKY, "#E69F00", "#7F7F7F")
 _REGION_COLOURS = (SKY, "#FFFFFF", SKY, ORANGE, GREEN, PINK)
 
 
@@ -90,7 +94,7 @@ def curves_figure(
     (loss, errors), (by_region, gradients) = figure.subplots(2, 2, sharex=True)
     step = np.asarray(columns["step"])
 
-    def draw(axes: Axes, key: str, label: str, colour: str, style: str = "-") -> None:
+    def draw(axes: Axes, key: str, name: str, colour: str, style: str = "-") -> None:
         y = np.asarray(columns[key])
         known = np.isfinite(y) & (y > 0)
         axes.semilogy(
@@ -99,15 +103,15 @@ def curves_figure(
             style,
             color=colour,
             linewidth=1.4,
-            label=label,
+            label=name,
             marker="." if known.sum() == 1 else "",
         )
 
     draw(loss, "train/loss", "train (as minimised)", BLUE)
     draw(loss, "val/loss", r"validation (full $\lambda_d$)", ORANGE)
-    for name, label, colour in (("mse_f", "MSE$_f$", BLUE), ("mse_df", "MSE$_{df}$", ORANGE)):
-        draw(errors, f"train/{name}", f"{label}, train", colour, ":")
-        draw(errors, f"val/{name}", f"{label}, validation", colour)
+    for name, shown, colour in (("mse_f", "MSE$_f$", BLUE), ("mse_df", "MSE$_{df}$", ORANGE)):
+        draw(errors, f"train/{name}", f"{shown}, train", colour, ":")
+        draw(errors, f"val/{name}", f"{shown}, validation", colour)
     for region, colour in zip(regions, (BLUE, ORANGE, GREEN, PINK, SKY, INK), strict=False):
         draw(by_region, f"val/mse_df/{region}", region, colour)
     draw(gradients, "grad_norm/f", r"$|\nabla_\theta\,$MSE$_f|$", BLUE)
@@ -118,13 +122,13 @@ def curves_figure(
     cosine.set_ylim(-1.05, 1.05)
     cosine.set_ylabel("cosine of the two gradients", color=GREEN)
     cosine.spines["top"].set_visible(False)
-    for axes, label in (
+    for axes, quantity in (
         (loss, "loss"),
         (errors, "mean squared error"),
         (by_region, "validation MSE$_{df}$ by region"),
         (gradients, "gradient norm"),
     ):
-        axes.set_ylabel(label)
+        axes.set_ylabel(quantity)
         if switched_on:
             axes.axvline(switched_on, color=INK, linewidth=1, linestyle="--")
         if axes.get_legend_handles_labels()[0]:
@@ -143,6 +147,45 @@ def curves_figure(
     return figure
 
 
+def comparison_figure(rows: Sequence[Row], groups: Sequence[Group], keys: Sequence[str], metric: str) -> Figure:
+    """The groups of a comparison side by side, and the two errors of every run against each other.
+
+    Args:
+        rows: the runs.
+        groups: the groups, the best first; more than twelve are cut.
+        keys: what tells groups apart.
+        metric: what is ranked by.
+
+    Returns:
+        Two panels: each group's runs with their median and quartiles, and MSE_f against MSE_df.
+    """
+    shown = groups[:12]
+    figure = _figure(12, max(3.2, 1.6 + 0.35 * len(shown)), f"{len(rows)} runs in {len(groups)} groups by {metric}")
+    spread, front = figure.subplots(1, 2, width_ratios=(3, 2))
+    colours = {found.name: _CYCLE[i % len(_CYCLE)] for i, found in enumerate(shown)}
+    for i, found in enumerate(shown):
+        lower, upper = found.quartiles
+        spread.plot([lower, upper], [i, i], color=colours[found.name], linewidth=7, alpha=0.3, solid_capstyle="butt")
+        spread.plot(found.values, [i] * len(found.values), "o", color=colours[found.name], markersize=4, alpha=0.8)
+        spread.plot(found.median, i, "|", color=INK, markersize=14, markeredgewidth=2)
+    spread.set_yticks(range(len(shown)), [_wrap(found.name) for found in shown])
+    spread.invert_yaxis()
+    spread.set_xlabel(
+        f"{metric}: each run, median, quartiles" + (f" (best 12 of {len(groups)})" if len(groups) > 12 else "")
+    )
+    for row in rows:
+        x, y = row.get("test/mse_f"), row.get("test/mse_df")
+        if row["status"] == "finished" and x is not None and y is not None:
+            front.plot(x, y, "o", color=colours.get(label(row, keys), "#AAAAAA"), markersize=5, alpha=0.8)
+    front.set_xlabel("test/mse_f")
+    front.set_ylabel("test/mse_df")
+    if shown:  # the axis of nothing has no logarithm
+        spread.set_xscale("log")
+        front.set_xscale("log")
+        front.set_yscale("log")
+    return figure
+
+
 def png(figure: Figure, dpi: int = 150) -> bytes:
     """The figure as a PNG image."""
     buffer = io.BytesIO()
@@ -155,6 +198,10 @@ def _figure(width: float, height: float, title: str) -> Figure:
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=11)
     return figure
+
+
+def _wrap(name: str) -> str:
+    return "\n".join(textwrap.wrap(name.replace("$", r"\$"), 40))
 
 
 def _positive(error: Array) -> Array:

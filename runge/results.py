@@ -8,7 +8,6 @@ from runge import losses
 from runge.data import Dataset
 from runge.module import SobolevRegression, gradient_diagnostics
 from runge.plotting import curves_figure, fit_figure, png
-from runge.schedules import NEVER
 
 Metrics = dict[str, float | int | None]
 
@@ -16,7 +15,7 @@ Metrics = dict[str, float | int | None]
 def switched_on_step(module: SobolevRegression) -> int | None:
     """The step from which on a stack of one was trained with lambda_d > 0, or None."""
     step = int(module.switched_on)
-    return None if step == NEVER or step >= int(module.step) or float(module.lambda_d) == 0 else step
+    return None if step >= int(module.step) or float(module.lambda_d) == 0 else step
 
 
 def final_metrics(module: SobolevRegression, data: Dataset) -> Metrics:
@@ -35,7 +34,7 @@ def final_metrics(module: SobolevRegression, data: Dataset) -> Metrics:
         figures |= module.errors(split, points, module.lambda_d)
     figures |= gradient_diagnostics(*losses.term_gradients(module.network, data.train, module.scale))
     figures["lambda_d"] = module.lambda_at(int(module.step) - 1, 1)[0]
-    values = torch.stack(list(figures.values()))[:, 0].tolist()
+    values = torch.stack([figure.to(torch.float64) for figure in figures.values()])[:, 0].tolist()
     return {
         **dict(zip(figures, values, strict=True)),
         "parameters": module.network.theta.shape[1],

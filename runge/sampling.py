@@ -6,13 +6,15 @@ float64. In one dimension exactly n nodes are returned; a tensor grid in D dimen
 
 import itertools
 from abc import ABC, abstractmethod
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from runge.validation import NonNegative, Positive, Share, checked
 
+Strength = Annotated[float, Field(gt=0, le=5)]
 _CANDIDATES = 64  # candidates for each node that is chosen among them
 _OUTER = 0.1
 
@@ -98,15 +100,14 @@ class Endpoint(_Tensor):
     The density is proportional to (1 - |t|)^(1/strength - 1).
 
     Attributes:
-        strength: how strongly the ends are favoured, > 0; 1 is uniform, 2 crowds like Chebyshev nodes.
+        strength: how strongly the ends are favoured, in (0, 5]; 1 is uniform, 2 crowds like Chebyshev nodes.
     """
 
-    strength: Positive
+    strength: Strength
 
     def coordinates(self, n: int) -> Tensor:
         """The n end-weighted nodes of one axis, in [-1, 1]."""
-        v = torch.linspace(-1, 1, n, dtype=torch.float64)
-        return v.sign() * (1 - (1 - v.abs()) ** self.strength)
+        return _towards_ends(torch.linspace(-1, 1, n, dtype=torch.float64), self.strength)
 
 
 @checked
@@ -115,17 +116,18 @@ class Mixed(_Tensor):
 
     Attributes:
         share: the share of the nodes that is end-weighted, in [0, 1].
-        strength: how strongly these favour the ends, > 0, as in `Endpoint`.
+        strength: how strongly these favour the ends, in (0, 5], as in `Endpoint`.
     """
 
     share: Share
-    strength: Positive
+    strength: Strength
 
     def coordinates(self, n: int) -> Tensor:
         """The n nodes of one axis, in [-1, 1]."""
-        weighted = min(round(self.share * n), n - 2)
-        inner = Endpoint(strength=self.strength).coordinates(weighted + 2)[1:-1]
-        return torch.cat([Uniform().coordinates(n - weighted), inner]).sort().values
+        # An even number at the middles of as many cells: neither the ends nor the centre, which the grid may have.
+        weighted = min(2 * round(self.share * n / 2), 2 * ((n - 2) // 2))
+        v = (2 * torch.arange(weighted, dtype=torch.float64) + 1) / max(weighted, 1) - 1
+        return torch.cat([Uniform().coordinates(n - weighted), _towards_ends(v, self.strength)]).sort().values
 
 
 @checked
@@ -238,6 +240,10 @@ def _onto(domain: Tensor, t: Tensor) -> Tensor:
 
 def _corners(domain: Tensor) -> Tensor:
     return torch.cartesian_prod(*domain).reshape(-1, len(domain))
+
+
+def _towards_ends(v: Tensor, strength: float) -> Tensor:
+    return v.sign() * (1 - (1 - v.abs()) ** strength)
 
 
 def _candidates(n: int, domain: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from runge.validation import BelowOne, Count, Natural, checked
 
-NEVER = -1
-"""The step of the switch of a member that has not switched (yet)."""
+NEVER = 2**62
+"""The step of a switch that is not foreseen."""
 
 LearningRateSchedule = Literal["constant", "cosine"]
 
@@ -58,7 +58,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def first_switch(self) -> int:
-        """The step of the switch where it is known from the start, else `NEVER`."""
+        """The step of the switch at the latest, as far as it is known from the start; else `NEVER`."""
 
     @abstractmethod
     def factor(self, steps: Tensor, switched_on: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ class Schedule(ABC):
 
         Args:
             steps: the steps, (K,).
-            switched_on: the step of each member's switch, (M,), or `NEVER`.
+            switched_on: the step of each member's switch, (M,).
 
         Returns:
             The factors, in [0, 1], (K, M).
@@ -107,14 +107,13 @@ class TwoStage(Schedule):
     ramp_steps: Natural
 
     def first_switch(self) -> int:
-        """`at_step`, else `NEVER`."""
-        return NEVER if self.at_step is None else self.at_step
+        """`at_step`, or else `latest_step`, or else `NEVER`."""
+        return next((step for step in (self.at_step, self.latest_step) if step is not None), NEVER)
 
     def factor(self, steps: Tensor, switched_on: Tensor) -> Tensor:
         """0 before the switch; then 1 or, with a ramp, min(1, (k + 1) / ramp_steps) at the k-th step after it."""
         since = (steps[:, None] - switched_on + 1).to(torch.float64)
-        on = (switched_on != NEVER) & (since > 0)
-        return torch.where(on, (since / max(self.ramp_steps, 1)).clamp(0, 1), 0)
+        return (since / max(self.ramp_steps, 1)).clamp(0, 1)
 
     def observe(self, plateau: Plateau, value: Tensor) -> Plateau:
         """Take a validation MSE_f, (M,), into account.
@@ -132,17 +131,14 @@ class TwoStage(Schedule):
         )
 
     def switch(self, plateau: Plateau, step: int, switched_on: Tensor) -> Tensor:
-        """Switch on the members whose time has come.
+        """Switch on the members whose MSE_f has stopped improving.
 
         Args:
             plateau: the state after the validation at this step.
             step: the number of steps taken.
-            switched_on: the step of each member's switch, (M,), or `NEVER`.
+            switched_on: the step of each member's switch as foreseen so far, (M,).
 
         Returns:
-            The new steps of the switch, (M,).
+            The new steps of the switch, (M,), none later than before.
         """
-        due = plateau.stale >= self.patience
-        if self.latest_step is not None:
-            due = due | (step >= self.latest_step)
-        return torch.where((switched_on == NEVER) & due, step, switched_on)
+        return torch.where(plateau.stale >= self.patience, switched_on.clamp_max(step), switched_on)

@@ -117,14 +117,17 @@ class Expression(Target):
         super().__init__(domain)
         symbols = [sympy.Symbol(f"x{i + 1}", real=True) for i in range(self.dimension)]
         formula = parse(expr, symbols)
-        partials = [sympy.diff(formula, symbol) for symbol in symbols]
+        try:
+            partials = [sympy.diff(formula, symbol) for symbol in symbols]
+            self._value = _compile(symbols, formula)
+            self._partials = [_compile(symbols, partial) for partial in partials]
+        except (OverflowError, RecursionError, ValueError) as error:
+            raise ValueError(f"expr: {expr!r} or its derivative cannot be worked out ({error})") from error
         if any(part.has(sympy.I, sympy.zoo, sympy.nan, sympy.oo, -sympy.oo) for part in (formula, *partials)):
             raise ValueError(
                 f"expr: {expr!r} and its derivative must be real and finite; they are {formula} and {partials}"
             )
         self.expr = expr
-        self._value = _compile(symbols, formula)
-        self._partials = [_compile(symbols, partial) for partial in partials]
         for name, function in (("", self.value), ("the derivative of ", self.derivative)):
             pole = find_pole(function, self.domain)
             if pole is not None:
@@ -156,7 +159,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[sympy.Expr, sympy.Expr], sympy.Ex
     ast.Mult: lambda a, b: a * b,
     ast.Div: lambda a, b: a / b,
 }
-_LONGEST = 1000
+_LONGEST, _MOST_INPUTS, _FARTHEST = 1000, 6, 1e12
 
 
 def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
@@ -252,7 +255,11 @@ def find_pole(function: Callable[[Tensor], Tensor], domain: Tensor) -> list[floa
         spacing = (high - low) / (per_axis - 1)
         if bool((spacing < 1e-12 * (upper - lower)).all()):
             return peak.tolist() if size.max() > 1.1 * size.min() else None
-        low, high, per_axis = torch.maximum(lower, peak - spacing), torch.minimum(upper, peak + spacing), 9
+        low, high, per_axis = (
+            torch.maximum(lower, peak - spacing),
+            torch.minimum(upper, peak + spacing),
+            9 if dimension <= 3 else 5,
+        )
 
 
 def _compile(symbols: Sequence[sympy.Symbol], formula: sympy.Expr) -> Callable[[Tensor], Tensor]:
@@ -266,6 +273,10 @@ def _compile(symbols: Sequence[sympy.Symbol], formula: sympy.Expr) -> Callable[[
 
 def _box(domain: Sequence[float] | Sequence[Sequence[float]]) -> Tensor:
     try:
+        if any(
+            isinstance(bound, bool) for pair in domain for bound in (pair if isinstance(pair, Sequence) else [pair])
+        ):
+            raise TypeError("true and false are no numbers")
         box = torch.as_tensor(
             [list(pair) if isinstance(pair, Sequence) else pair for pair in domain], dtype=torch.float64
         )
@@ -274,6 +285,11 @@ def _box(domain: Sequence[float] | Sequence[Sequence[float]]) -> Tensor:
         raise ValueError(f"domain: must be (lower, upper), or one such pair for each input; got {domain!r}") from error
     if box.ndim != 2 or box.shape[1] != 2 or len(box) == 0:
         raise ValueError(f"domain: must be (lower, upper), or one such pair for each input; got {domain!r}")
-    if not (box.isfinite().all() and (box[:, 0] < box[:, 1]).all()):
-        raise ValueError(f"domain: must have finite bounds with lower < upper, got {domain!r}")
+    if len(box) > _MOST_INPUTS:
+        raise ValueError(f"domain: must have at most {_MOST_INPUTS} inputs, got {len(box)}")
+    if not (box.abs() <= _FARTHEST).all() or not (box[:, 1] - box[:, 0] > 1 / _FARTHEST).all():
+        raise ValueError(
+            f"domain: must have finite bounds with lower < upper, within {_FARTHEST:g} of 0 and more than "
+            f"{1 / _FARTHEST:g} apart; got {domain!r}"
+        )
     return box

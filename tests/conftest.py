@@ -23,13 +23,13 @@ def train(tmp_path, monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
         GlobalHydra.instance().clear()
-        status = 0
+        status, last_words = 0, ""
         try:
             runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
-        except SystemExit as end:
-            status = int(end.code or 0)
+        except SystemExit as end:  # a text is what the interpreter prints before it exits with 1
+            status, last_words = (1, end.code) if isinstance(end.code, str) else (int(end.code or 0), "")
         out, err = capfd.readouterr()
-        return status, out, err
+        return status, out, err + last_words
 
     return run
 

@@ -85,6 +85,20 @@ MISTAKES = {
     "target.domain=[[0,1],[0,1]]": ("target.domain", "one pair", "[[0, 1], [0, 1]]"),
     "resume=nowhere": ("resume", "checkpoint", "'nowhere'"),
     "model=3": ("model", "section", "3"),
+    "~seed": ("seed", "missing"),
+    "~model": ("model", "missing"),
+    "~data.n_train": ("data.n_train", "missing"),
+    "schedule=null": ("schedule", "constant, two_stage", "null"),
+    "sampling=": ("sampling", "chebyshev", "nothing"),
+    "target._target_=runge.targets.Target": ("target._target_", "derived from Target"),
+    "target.domain=[false,true]": ("target.domain", "[False, True]"),
+    "target.domain=[0,1e-320]": ("target.domain", "apart"),
+    "target.domain=[0,1e30]": ("target.domain", "within"),
+    "data.n_test=1000000000000": ("data.n_test", "less than or equal to"),
+    "model.width=1000000": ("model", "memory"),
+    "trainer.max_steps=100000000000000000000": ("trainer.max_steps", "less than or equal to"),
+    "schedule.at_step=100000000000000000000": ("schedule.at_step", "less than or equal to"),
+    "loss.lambda_d=1e39": ("loss.lambda_d", "1e+39"),
     # two overrides that do not go together
     "sampling=chebyshev data.n_train=1": ("data.n_train", "at least 2", "1"),
     "sampling=endpoint sampling.strength=0": ("sampling.strength", "greater than 0", "0"),
@@ -94,6 +108,12 @@ MISTAKES = {
     "sampling=stratified sampling.quotas={centre:1.0}": ("sampling.quotas", "left, middle, right, peak", "centre"),
     "optimizer=sgd optimizer.momentum=1.0": ("optimizer.momentum", "less than 1", "1.0"),
     "optimizer=lbfgs optimizer.history_size=0": ("optimizer.history_size", "0"),
+    "optimizer=lbfgs optimizer.clip_norm=1.0": ("optimizer.clip_norm", "null", "1.0"),
+    "optimizer=lbfgs data.batch_size=8": ("data.batch_size", "null", "LBFGS"),
+    "sampling=endpoint sampling.strength=50": ("sampling.strength", "5", "50"),
+    "target=expression ~target.expr": ("target.expr", "missing"),
+    "target=expression target.domain=[[0,1],[0,1],[0,1],[0,1],[0,1],[0,1],[0,1]]": ("target.domain", "at most 6", "7"),
+    "target=expression target.expr='exp(exp(exp(100)))*x'": ("target.expr", "exp(exp(exp(100)))"),
     "optimizer=adamw optimizer.weight_decay=-1": ("optimizer.weight_decay", "-1"),
     # expressions
     "target=expression target.expr=''": ("target.expr", "formula", "''"),
@@ -138,12 +158,23 @@ def test_output_folder_that_cannot_be_written(train, tmp_path):
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("overrides", [("model.width=0,16",), ("model.wdth=1,2",), ("sampling=sobol,random",)])
-def test_mistake_in_a_sweep(overrides, train):
+@pytest.mark.parametrize(
+    ("overrides", "fragment"),
+    [
+        (("model.width=16,0,32",), "model.width: should be greater than or equal to 1, got 0"),
+        (("loss.lambda_d=0,1", "model.activation=tanh,tanhh"), "model.activation"),
+        (("sampling=random,sobol",), "sampling/sobol"),
+        (("model.wdth=1,2",), "model.wdth"),
+        (("seed=range(0,3)", "data.n_train=1"), "data.n_train"),
+    ],
+)
+def test_mistake_in_a_sweep_is_told_before_anything_is_trained(overrides, fragment, train, tmp_path):
     status, out, err = train("-m", *overrides, "trainer.max_steps=1")
     assert status != 0
     assert "error: " in err
+    assert fragment in err
     assert "Traceback" not in out + err
+    assert not list(tmp_path.iterdir())
 
 
 def test_full_traceback_on_request(train, monkeypatch):

@@ -1,7 +1,7 @@
 import pytest
 
-from runge.command import ConfigurationError
 from runge.configuration import build, section
+from runge.errors import ConfigurationError
 from runge.sampling import Endpoint, Sampling
 from runge.targets import Target
 

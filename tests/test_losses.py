@@ -71,6 +71,12 @@ def test_derivative_scale_looks_at_given_derivatives_alone():
     assert losses.derivative_scale("std", points).item() == pytest.approx(given.std(correction=0).item())
 
 
+def test_derivative_that_is_constant_but_for_round_off_has_scale_one():
+    points = some_points(n=400).to(dtype=torch.float32)
+    points.df.fill_(0.1)
+    assert losses.derivative_scale("std", points).tolist() == [1.0, 1.0]
+
+
 @pytest.mark.parametrize("kind", ["max", "std"])
 def test_constant_function_has_scale_one(kind):
     points = some_points()

@@ -157,6 +157,15 @@ def test_lbfgs_takes_one_member():
         fit([0, 1], [0.1, 0.1], optimizer=lbfgs)
 
 
+def test_lbfgs_forgets_the_curvature_of_another_loss():
+    """A step right after the switch goes down the new gradient, as the first step of all does."""
+    switch = TwoStage(at_step=20, smoothing=0.0, threshold=0.0, patience=1, latest_step=None, ramp_steps=0)
+    lbfgs = LBFGS(lr=1.0, lr_schedule="constant", clip_norm=None, history_size=10, max_eval=25)
+    _, trainer = fit([0], [0.1], optimizer=lbfgs, schedule=switch, steps=21, every=1)
+    (state,) = trainer.optimizers[0].state.values()
+    assert state["n_iter"] == 1
+
+
 def test_clipping_bounds_the_step():
     """With Adam's averages off a step is lr g / (|g| + 1e-8): lr for any usual g, next to nothing for one of 1e-12."""
     start, _ = fit(

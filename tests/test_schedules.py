@@ -41,7 +41,8 @@ def test_smoothing_sees_through_noise():
 
 def test_latest_step_is_a_fallback():
     falling = [[2.0**-i] for i in range(8)]
-    assert run(two_stage(latest_step=45), falling) == [50]
+    assert run(two_stage(latest_step=45), falling) == [45]
+    assert run(two_stage(latest_step=45, smoothing=0.0), [[1.0]] * 8) == [30]
 
 
 def test_a_value_that_is_not_finite_counts_as_no_improvement():

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from runge.runs import RunDirectory, claim, write
+from runge.directories import RunDirectory, claim, flatten, write
 
 
 def test_file_appears_whole_or_not_at_all(tmp_path):
@@ -49,3 +49,8 @@ def test_discard_takes_only_what_holds_no_training(tmp_path):
     empty.discard()
     used.discard()
     assert [entry.name for entry in tmp_path.iterdir()] == ["used"]
+
+
+def test_null_is_left_out_and_lists_are_text():
+    found = flatten({"a": {"b": None, "c": [1, 2], "d": True}, "e": {"_target_": "x.Y", "f": 0.5}})
+    assert found == {"a.c": "[1, 2]", "a.d": True, "e": "Y", "e.f": 0.5}

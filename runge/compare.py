@@ -1,0 +1,149 @@
+"""Compare runs: a table, one HTML file to look around in, and one picture. `python -m runge.compare DIR [DIR ...]`."""
+
+import argparse
+import csv
+import io
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from runge.directories import ComparisonDirectory, find, read, write
+from runge.groups import SEEDS, Row, describe_lead, differing, group, text
+from runge.metrics import is_metric, key
+from runge.plotting import comparison_figure, png
+from runge.report import render
+from runge.tables import comparison_table, group_table
+
+RANKED_BY = key("test", "mse_df")
+_KNOWN = ("run", "status", "message", "step", "overrides")
+
+
+class Comparison:
+    """Runs side by side, the best first, and those that have not finished last.
+
+    Args:
+        rows: what is known of each run.
+        metric: what they are ranked by; smaller is better.
+        group_by: the keys that tell groups apart; None: all in which the runs differ, but for the seeds.
+
+    Raises:
+        ValueError: there are no runs, none of them has the metric, or none has one of the keys.
+    """
+
+    def __init__(self, rows: Sequence[Row], metric: str = RANKED_BY, group_by: Sequence[str] | None = None) -> None:
+        if not rows:
+            raise ValueError("DIR, --where: there must be a run, and there is none")
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        settings = [name for name in columns if name not in _KNOWN and not is_metric(name)]
+        self.metrics = [name for name in columns if is_metric(name)]
+        if self.metrics and metric not in self.metrics:
+            raise ValueError(f"--metric: must be one of {', '.join(self.metrics)}; got {metric!r}")
+        for name in group_by or ():
+            if name not in settings:
+                raise ValueError(f"--group-by: must be among {', '.join(settings)}; got {name!r}")
+        self.metric = metric
+        self.rows = sorted(
+            rows, key=lambda row: (row["status"] != "finished", row.get(metric) is None, row.get(metric))
+        )
+        self.keys = differing(rows, settings)
+        self.group_keys = [name for name in self.keys if name not in SEEDS] if group_by is None else list(group_by)
+        self.groups = group(self.rows, self.group_keys, metric)
+        self.lead = describe_lead(self.groups)
+
+    def csv(self) -> str:
+        """A row for each run: its status, its overrides, the settings in which the runs differ, all final figures."""
+        names = [*_KNOWN, *self.keys, *self.metrics]
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([["" if row.get(name) is None else row[name] for name in names] for row in self.rows])
+        return buffer.getvalue()
+
+    def show(self, console: Console) -> None:
+        """Print the table of runs, that of groups where there are seeds, and how sure the lead is."""
+        console.print(comparison_table(self.rows, self.keys, self.metric))
+        if any(len(found.values) > 1 for found in self.groups):
+            console.print(group_table(self.groups, self.metric))
+        if self.lead:
+            console.print(self.lead, markup=False, highlight=False, soft_wrap=True)
+
+    def save(self, directory: ComparisonDirectory) -> None:
+        """Write `comparison.csv`, `comparison.png` and `comparison.html`."""
+        directory.path.mkdir(parents=True, exist_ok=True)
+        write(directory.table, self.csv())
+        write(directory.picture, png(comparison_figure(self.rows, self.groups, self.group_keys, self.metric)))
+        write(directory.report, render(self.rows, self.keys, self.groups, self.group_keys, self.metric, self.lead))
+
+
+def collect(paths: Sequence[str | os.PathLike[str]], where: Sequence[str] = ()) -> list[Row]:
+    """What is known of each run at or below some directories, once each.
+
+    Args:
+        paths: runs, sweeps, or directories above them.
+        where: `key=value`; a run must have all of these values.
+
+    Raises:
+        FileNotFoundError: there is no such directory.
+        ValueError: a filter has no `=`, or no run has its key.
+    """
+    rows: list[Row] = [read(run) for run in {run.path.resolve(): run for path in paths for run in find(path)}.values()]
+    for condition in where:
+        name, equals, value = condition.partition("=")
+        known = {known for row in rows for known in row}
+        if not equals or (rows and name not in known):
+            raise ValueError(
+                f"--where: must be key=value with a key among {', '.join(sorted(known))}; got {condition!r}"
+            )
+        rows = [row for row in rows if _equal(row.get(name), value)]
+    return rows
+
+
+def _equal(value: object, typed: str) -> bool:
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        try:
+            return value == float(typed)
+        except ValueError:
+            return False
+    return text(value).lower() == typed.lower()
+
+
+def compare_sweep(path: str) -> None:
+    """Print the table of a sweep, and write its report beside the runs."""
+    comparison = Comparison(collect([path]))
+    directory = ComparisonDirectory(path)
+    comparison.save(directory)
+    comparison.show(Console())
+    print(f"report: {os.path.relpath(directory.report)}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command `python -m runge.compare`."""
+    parser = argparse.ArgumentParser(prog="python -m runge.compare", description=__doc__)
+    parser.add_argument("directories", metavar="DIR", nargs="+", help="a run, a sweep, or a directory above them")
+    parser.add_argument("--out", metavar="DIR", help="where the report goes (default: DIR if there is one, else here)")
+    parser.add_argument("--metric", default=RANKED_BY, metavar="KEY", help="what is ranked by (default: %(default)s)")
+    parser.add_argument("--where", action="append", default=[], metavar="KEY=VALUE", help="only runs with this value")
+    parser.add_argument("--group-by", metavar="KEY,...", help="what tells groups apart (default: all but the seeds)")
+    parser.add_argument("--csv", metavar="FILE", help="write the table there alone; -: to standard output")
+    given = parser.parse_args(arguments)
+    try:
+        group_by = None if given.group_by is None else [name for name in given.group_by.split(",") if name]
+        comparison = Comparison(collect(given.directories, given.where), given.metric, group_by)
+        if given.csv == "-":
+            sys.stdout.write(comparison.csv())
+        elif given.csv:
+            write(Path(given.csv), comparison.csv())
+        else:
+            directory = ComparisonDirectory(given.out or (given.directories[0] if len(given.directories) == 1 else "."))
+            comparison.save(directory)
+            comparison.show(Console())
+            print(f"report: {os.path.relpath(directory.report)}")
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""The report of a comparison: one HTML file that needs nothing else, with its scripts and its data inside."""
+
+import base64
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import itables
+import jinja2
+import numpy as np
+import torch
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from runge.configuration import build
+from runge.directories import RunDirectory, read_curves
+from runge.function import Function, load
+from runge.groups import Group, Row, label
+from runge.metrics import QUANTITIES, key
+from runge.tables import short_names
+from runge.targets import Target
+
+CURVES = (
+    *("train/loss", "val/loss", "val/mse_f", "val/mse_df"),
+    *("grad_norm/f", "grad_norm/df", "grad_cosine"),
+)
+_MOST_ROWS, _POINTS = 100, 201
+
+
+def render(
+    rows: Sequence[Row], keys: Sequence[str], groups: Sequence[Group], group_keys: Sequence[str], metric: str, lead: str
+) -> str:
+    """The report as one HTML document.
+
+    Args:
+        rows: the runs, in the order in which they are shown.
+        keys: the settings in which they differ.
+        groups: the groups, the best first.
+        group_keys: what tells groups apart.
+        metric: what is ranked by.
+        lead: how the best group stands to the next.
+
+    Returns:
+        The document. Names of runs and values of settings are data in it, never markup.
+    """
+    functions: dict[str, dict[str, str]] = {}
+    figures = list(dict.fromkeys((metric, *(key("test", quantity) for quantity in QUANTITIES))))
+    regional = [name for name in dict.fromkeys(name for row in rows for name in row) if name.startswith("test/mse_df/")]
+    names = short_names([str(row["run"]) for row in rows])
+    runs = [
+        {
+            "name": name,
+            "status": row["status"],
+            "message": row.get("message") or "",
+            "settings": [row.get(setting) for setting in keys],
+            "group": label(row, group_keys),
+            "figures": [row.get(figure) for figure in figures],
+            "seconds": row.get("seconds/fit"),
+            "switch": row.get("switched_on_step"),
+            "regions": [row.get(name) for name in regional],
+            **_curves(row, functions),
+        }
+        for name, row in zip(names, rows, strict=True)
+    ]
+    data = {
+        "runs": runs,
+        "settings": list(keys),
+        "figures": figures,
+        "regions": [name.rpartition("/")[2] for name in regional],
+        "groups": [{"name": found.name, "values": found.values} for found in groups],
+        "functions": functions,
+        "metric": metric,
+    }
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    template = environment.from_string(files("runge").joinpath("report.html").read_text())
+    return template.render(
+        data=data,
+        groups=groups,
+        lead=lead,
+        metric=metric,
+        plotly=_embedded(get_plotlyjs().encode()),
+        datatables=_embedded(_datatables("dt_bundle.js")),
+        style=Markup(_datatables("dt_bundle.css").decode()),
+    )
+
+
+def _curves(row: Row, functions: dict[str, dict[str, str]]) -> dict[str, Any]:
+    """A run's history and, in one dimension, the errors of its function; its target is added to the `functions`."""
+    run = RunDirectory(str(row["run"]))
+    found: dict[str, Any] = {"curves": {k: _packed(v) for k, v in read_curves(run, CURVES, _MOST_ROWS).items()}}
+    if row["status"] != "finished":
+        return found
+    try:
+        u = load(run.path)
+        errors = _errors(u, functions)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        return found | {"message": f"its function cannot be loaded: {error}"}
+    return found | errors
+
+
+def _errors(u: Function, functions: dict[str, dict[str, str]]) -> dict[str, str]:
+    configured = u.configuration["target"]
+    target = build("target", configured, Target)
+    if target.dimension > 1:
+        return {}
+    name = json.dumps(configured, sort_keys=True)
+    lower, upper = target.domain[0].tolist()
+    x = torch.linspace(lower, upper, _POINTS, dtype=torch.float64)
+    f, df = target.value(x[:, None]), target.derivative(x[:, None])[:, 0]
+    functions.setdefault(name, {"x": _packed(x), "f": _packed(f), "df": _packed(df)})
+    with torch.no_grad():
+        return {"function": name, "error_f": _packed(u(x) - f), "error_df": _packed(u.derivative(x) - df)}
+
+
+def _packed(values: Sequence[float] | torch.Tensor) -> str:
+    """Numbers as base64 of little-endian 32-bit floats: a third of their size as text."""
+    return base64.b64encode(np.asarray(values, dtype="<f4").tobytes()).decode()
+
+
+def _embedded(script: bytes) -> str:
+    """A script as base64: whatever it holds, it cannot end the element that it stands in."""
+    return base64.b64encode(script).decode()
+
+
+def _datatables(name: str) -> bytes:
+    return (Path(itables.__file__).parent / "html" / name).read_bytes()
