@@ -4,17 +4,28 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from hydra.experimental.callback import Callback as HydraCallback
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from runge.configuration import CONFIGURATIONS
-from runge.directories import RunDirectory, claim, resumable
+from runge.directories import RunDirectory, claim, find, resumable
 from runge.errors import ConfigurationError, RunError
 
 _FULL = "HYDRA_FULL_ERROR"
+
+
+class SweepDirectory(HydraCallback):
+    """Remembers where a sweep's runs go, for the comparison at its end; Hydra forgets it by then."""
+
+    path: ClassVar[str | None] = None
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Remember the directory."""
+        SweepDirectory.path = config.hydra.sweep.dir
 
 
 def register_resolvers() -> None:
@@ -67,6 +78,11 @@ def run(main: Callable[..., Any]) -> None:
             print(f"error: {message}", file=sys.stderr)
         sys.exit(1)
     finally:
+        if SweepDirectory.path is not None and find(SweepDirectory.path):
+            from runge.compare import compare_sweep
+
+            compare_sweep(SweepDirectory.path)
+            SweepDirectory.path = None
         if not full:
             del os.environ[_FULL]
 

@@ -64,7 +64,7 @@ class Comparison:
 
     def show(self, console: Console) -> None:
         """Print the table of runs, that of groups where there are seeds, and how sure the lead is."""
-        console.print(comparison_table(self.rows, self.keys, self.metric))
+        console.print(comparison_table(self.rows, self.keys, self.metric, console.width))
         if any(len(found.values) > 1 for found in self.groups):
             console.print(group_table(self.groups, self.metric))
         if self.lead:

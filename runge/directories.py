@@ -128,22 +128,22 @@ def write(path: Path, content: str | bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def flatten(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, bool | float | int | str]:
-    """A configuration as flat pairs; classes by their name, null left out.
+def flatten(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, bool | float | int | str | None]:
+    """A configuration as flat pairs; classes by their name, lists as text.
 
     Example:
         >>> flatten({"seed": 0, "target": {"_target_": "runge.targets.Runge", "domain": [-1.0, 1.0]}})
         {'seed': 0, 'target': 'Runge', 'target.domain': '[-1.0, 1.0]'}
     """
-    flat: dict[str, bool | float | int | str] = {}
+    flat: dict[str, bool | float | int | str | None] = {}
     for name, value in configuration.items():
         key = f"{prefix}.{name}".removeprefix(".")
         if isinstance(value, Mapping):
             flat |= flatten(value, key)
         elif name == "_target_":
             flat[prefix] = str(value).rpartition(".")[2]
-        elif value is not None:
-            flat[key] = value if isinstance(value, bool | int | float | str) else str(value)
+        else:
+            flat[key] = value if value is None or isinstance(value, bool | int | float | str) else str(value)
     return flat
 
 

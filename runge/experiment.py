@@ -3,6 +3,7 @@
 import math
 import time
 import warnings
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import lightning.pytorch as pl
@@ -107,14 +108,15 @@ class Experiment:
 
     Args:
         configuration: plain data with the sections of `conf/config.yaml`.
+        overrides: what of it was asked for, which names the run in TensorBoard.
 
     Raises:
         ConfigurationError: a key is unknown or missing, or a value is not allowed.
     """
 
-    def __init__(self, configuration: dict[str, Any]) -> None:
+    def __init__(self, configuration: dict[str, Any], overrides: Sequence[str] = ()) -> None:
         self._began = time.perf_counter()
-        self.configuration = configuration
+        self.configuration, self.overrides = configuration, list(overrides)
         sections = dict(configuration)
         seed = build("", {"seed": take(sections, "seed")}, Seed)
         data = section("data", take(sections, "data"))
@@ -271,7 +273,8 @@ class Experiment:
         write(directory.curves_figure, curves)
         step = int(module.step)
         tensorboard.write_pictures(logger, {"fit": fit, "curves": curves}, step)
-        tensorboard.write_hyperparameters(logger, self.configuration, metrics, step)
+        name = " ".join([*self.overrides, f"({'/'.join(directory.path.resolve().parts[-2:])})"])
+        tensorboard.write_hyperparameters(logger, name, self.configuration, metrics, step)
         logger.finalize("success")
         return metrics
 

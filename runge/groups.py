@@ -16,8 +16,18 @@ FEWEST = 5
 
 
 def differing(rows: Sequence[Row], keys: Sequence[str]) -> list[str]:
-    """Those of the keys in which the runs differ; one that is missing differs from any value."""
-    return [key for key in keys if len({str(row.get(key)) for row in rows}) > 1]
+    """Those of the keys in which the runs differ.
+
+    A key that is missing differs from any value, but not where its section is of another class: of `schedule=constant`
+    and `schedule=two_stage` only the schedule differs, though one of them has no patience.
+    """
+
+    def values(key: str) -> set[str]:
+        section = key.rpartition(".")[0]
+        swapped = len({row.get(section) for row in rows}) > 1
+        return {text(row.get(key)) for row in rows if key in row or not swapped}
+
+    return [key for key in keys if len(values(key)) > 1]
 
 
 def label(row: Row, keys: Sequence[str]) -> str:

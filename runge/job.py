@@ -43,7 +43,7 @@ def run(configuration: DictConfig) -> float:
             plain = _resumed(plain, resume, directory)
         elif directory.status.exists():
             raise ConfigurationError(f"hydra.run.dir: must be a directory without a run, got {str(directory.path)!r}")
-        experiment = _build(plain)
+        experiment = _build(plain, HydraConfig.get().overrides.task)
     except BaseException:
         directory.discard()
         raise
@@ -85,9 +85,9 @@ def check_sweep(arguments: Sequence[str]) -> None:
             _build(_plain(composed)[0])
 
 
-def _build(plain: dict[str, Any]) -> Experiment:
+def _build(plain: dict[str, Any], overrides: Sequence[str] = ()) -> Experiment:
     try:
-        return Experiment(plain)
+        return Experiment(plain, overrides)
     except (RuntimeError, MemoryError) as error:
         if "alloc" not in str(error).lower() and not isinstance(error, MemoryError):
             raise

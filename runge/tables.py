@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from runge.groups import Group, Row, text
+from runge.groups import Group, Row, label, text
 from runge.metrics import QUANTITIES, key
 
 
@@ -32,33 +32,37 @@ def error_table(metrics: Mapping[str, float | int | None], regions: Sequence[str
     return table
 
 
-SHOWN = tuple(key("test", quantity) for quantity in QUANTITIES[:4])
-"""The figures that every comparison shows."""
+_MOST_KEYS, _MOST_ROWS, _WIDE = 4, 40, 110
 
 
-def comparison_table(rows: Sequence[Row], keys: Sequence[str], metric: str) -> Table:
+def comparison_table(rows: Sequence[Row], keys: Sequence[str], metric: str, width: int) -> Table:
     """Runs side by side.
 
     Args:
-        rows: the runs, in the order in which they are shown.
+        rows: the runs, in the order in which they are shown; of very many the first and those that failed.
         keys: the settings in which they differ.
         metric: what they are ranked by.
+        width: that of the terminal, in characters; a wide one also shows the largest errors.
 
     Returns:
         A row for each run: those settings, the final test errors, and the status with its reason.
     """
-    table = _table(f"{len(rows)} runs by {metric}")
-    figures = list(dict.fromkeys((metric, *SHOWN)))
+    quantities = QUANTITIES[: 4 if width >= _WIDE else 2]
+    figures = list(dict.fromkeys((metric, *(key("test", quantity) for quantity in quantities))))
+    shown = [row for i, row in enumerate(rows) if i < _MOST_ROWS or row["status"] != "finished"]
+    left_out = f", {len(shown)} of them shown" if len(shown) < len(rows) else ""
+    table = _table(f"{len(rows)} runs by {metric}{left_out}")
+    columns = {name: [name] for name in keys} if len(keys) <= _MOST_KEYS else {"settings": list(keys)}
     table.add_column("run", overflow="fold")
-    for name in keys:
+    for name in columns:
         table.add_column(name.rpartition(".")[2] if _unique_tail(name, keys) else name, overflow="fold")
     for name in figures:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("status", overflow="fold")
-    names = short_names([str(row["run"]) for row in rows])
-    for name, row in zip(names, rows, strict=True):
+    for name, row in zip(short_names([str(row["run"]) for row in shown]), shown, strict=True):
+        settings = [text(row.get(part[0])) if len(part) == 1 else label(row, part) for part in columns.values()]
         status = row["status"] + (f": {row['message']}" if row.get("message") else "")
-        cells = [name, *(text(row.get(key)) for key in keys), *(_figure(row.get(key)) for key in figures), status]
+        cells = [name, *settings, *(_figure(row.get(figure)) for figure in figures), status]
         table.add_row(*map(Text, cells))  # Text: a bracket in a name is no markup
     return table
 

@@ -51,6 +51,6 @@ def test_discard_takes_only_what_holds_no_training(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["used"]
 
 
-def test_null_is_left_out_and_lists_are_text():
+def test_flat_configuration():
     found = flatten({"a": {"b": None, "c": [1, 2], "d": True}, "e": {"_target_": "x.Y", "f": 0.5}})
-    assert found == {"a.c": "[1, 2]", "a.d": True, "e": "Y", "e.f": 0.5}
+    assert found == {"a.b": None, "a.c": "[1, 2]", "a.d": True, "e": "Y", "e.f": 0.5}
