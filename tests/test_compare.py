@@ -1,0 +1,297 @@
+"""Comparisons of real runs: the command, the files, the page in a browser, and TensorBoard."""
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+import yaml
+
+import runge
+from runge import compare
+from tests.test_job import SHORT
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+EVIL = "<script>document.title='owned'</script>"
+
+
+@pytest.fixture(scope="session")
+def sweep(tmp_path_factory, worker_id):
+    """A sweep over activation and seed, as `python train.py -m` leaves it, once for all tests of a worker."""
+    path = tmp_path_factory.mktemp(f"sweep-{worker_id}")
+    command = [sys.executable, str(compare.__file__).replace("runge/compare.py", "train.py"), "-m", *SHORT]
+    command += ["model.activation=tanh,relu", "seed=range(5)", "hydra.sweep.dir=sweep", "trainer.progress_bar=false"]
+    done = subprocess.run(command, cwd=path, capture_output=True, text=True, check=True)
+    return path / "sweep", done.stdout
+
+
+@pytest.fixture
+def copy(sweep, tmp_path):
+    return shutil.copytree(sweep[0], tmp_path / "sweep")
+
+
+def table(path):
+    return list(csv.DictReader((path / "comparison.csv").read_text().splitlines()))
+
+
+def test_end_of_a_sweep(sweep):
+    path, out = sweep
+    assert {"comparison.csv", "comparison.html", "comparison.png"} <= {file.name for file in path.iterdir()}
+    end = out[out.index("10 runs by test/mse_df") :]
+    assert "activation" in end
+    assert "seed" in end
+    assert "Mann-Whitney U, n = 5 and 5" in end
+    assert "report: sweep/comparison.html" in end
+    rows = table(path)
+    assert len(rows) == 10
+    errors = [float(row["test/mse_df"]) for row in rows]
+    assert errors == sorted(errors)
+    assert rows[0].keys() >= {
+        "run",
+        "status",
+        "overrides",
+        "model.activation",
+        "seed",
+        "test/mse_f/peak",
+        "seconds/fit",
+    }
+    assert "model.width" not in rows[0]
+    assert "model.activation=" in rows[0]["overrides"]
+
+
+def test_figures_are_those_of_the_runs(sweep):
+    for row in table(sweep[0]):
+        metrics = json.loads((sweep[0].parent / row["run"] / "metrics.json").read_text())
+        assert float(row["test/max_df"]) == metrics["test/max_df"]
+
+
+def test_sweep_with_failures_is_compared_all_the_same(train, tmp_path):
+    status, out, err = train("-m", *SHORT, "optimizer=sgd", "optimizer.lr=0.01,1e30", "optimizer.clip_norm=null")
+    assert status == 1
+    assert "diverged" in err
+    (path,) = tmp_path.glob("outputs/multirun/*/*/comparison.csv")
+    assert [row["status"] for row in table(path.parent)] == ["finished", "diverged"]
+    assert "2 runs by test/mse_df" in out
+
+
+def test_what_did_not_finish_is_listed_with_its_reason(copy, capsys):
+    (copy / "0" / "metrics.json").write_text("{")
+    (copy / "1" / "metrics.json").unlink()
+    shutil.rmtree(copy / "2" / ".hydra")
+    (copy / "3" / "status.json").unlink()
+    (copy / "4" / "checkpoints" / "best.ckpt").write_bytes(b"damaged")
+    (copy / "5" / "history.csv").write_bytes(b"\xff")
+    (copy / "6" / "status.json").write_text("[]")
+    (copy / "7" / ".hydra" / "config.yaml").write_text("a: [")
+    compare.main([str(copy)])
+    statuses = {row["run"].rpartition("/")[2]: (row["status"], row["message"]) for row in table(copy)}
+    assert [statuses[str(i)][0] for i in range(10)] == [
+        *("unreadable", "running", "unreadable", "unreadable", "finished"),
+        *("finished", "unreadable", "unreadable", "finished", "finished"),
+    ]
+    assert all(message for status, message in statuses.values() if status != "finished")
+    assert "unreadable" in capsys.readouterr().out
+
+
+def test_command(copy, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    compare.main([str(copy), "--out", "there", "--metric", "test/mse_f", "--where", "model.activation=tanh"])
+    out = capsys.readouterr().out
+    assert "5 runs by test/mse_f" in out
+    assert {file.name for file in (tmp_path / "there").iterdir()} == {
+        "comparison.csv",
+        "comparison.html",
+        "comparison.png",
+    }
+    compare.main([str(copy / "0"), str(copy), str(tmp_path), "--csv", "-", "--where", "seed=3"])
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert ["seed=3" in row["overrides"] for row in rows] == [True, True]
+    compare.main([str(copy), "--csv", "table.csv"])
+    assert len((tmp_path / "table.csv").read_text().splitlines()) == 11
+    compare.main([str(copy), "--group-by", "seed"])
+    assert "seed=4" in capsys.readouterr().out
+    compare.main([str(copy / "0")])
+    assert "1 runs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        (["nowhere"], ["nowhere"]),
+        ([".", "--metric", "test/mse"], ["--metric", "test/mse_df", "'test/mse'"]),
+        ([".", "--where", "model.width"], ["--where", "key=value", "'model.width'"]),
+        ([".", "--where", "model.wdth=3"], ["--where", "model.width", "'model.wdth=3'"]),
+        ([".", "--where", "seed=77"], ["there is none"]),
+        ([".", "--group-by", "model.wdth"], ["--group-by", "model.width", "'model.wdth'"]),
+        ([".", "--out", "file/x"], ["file"]),
+    ],
+)
+def test_mistakes(arguments, fragments, copy, capsys, monkeypatch):
+    monkeypatch.chdir(copy)
+    (copy / "file").touch()
+    with pytest.raises(SystemExit) as end:
+        compare.main(arguments)
+    assert end.value.code != 0
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert all(fragment in message for fragment in fragments)
+
+
+def test_nothing_to_compare(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        compare.main([str(tmp_path)])
+    assert "there is none" in capsys.readouterr().err
+
+
+def test_notebook(sweep):
+    runs = runge.runs(sweep[0])
+    assert len(runs) == 10
+    assert set(runs["status"]) == {"finished"}
+    assert runs.groupby("model.activation")["test/mse_df"].median().shape == (2,)
+    curves = runge.history(runs["run"][0])
+    assert curves["step"].tolist() == [20, 40, 60, 80, 100, 120]
+    assert "val/mse_df/peak" in curves
+    assert len(runge.runs(sweep[0], sweep[0] / "0")) == 10
+
+
+def test_two_dimensions(train, tmp_path):
+    target = ("target=expression", "target.expr=sin(x)*y", "target.domain=[[-1,1],[0,2]]")
+    status, out, err = train("-m", *target, "model.depth=1,2", *SHORT)
+    assert status == 0, out + err
+    assert list(tmp_path.glob("outputs/multirun/*/*/comparison.html"))
+
+
+@pytest.fixture
+def page(copy):
+    if BROWSER is None:
+        pytest.skip("no browser is installed")
+    from playwright.sync_api import sync_playwright
+
+    shutil.move(copy / "0", copy / EVIL.replace("/", "|"))
+    configuration = yaml.safe_load((copy / "1" / ".hydra" / "config.yaml").read_text())
+    configuration["model"]["activation"] = EVIL
+    (copy / "1" / ".hydra" / "config.yaml").write_text(yaml.safe_dump(configuration))
+    compare.main([str(copy)])
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1300, "height": 900})
+        page.wrong = []
+        page.on("pageerror", lambda error: page.wrong.append(str(error)))
+        page.on("console", lambda message: page.wrong.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: page.wrong.append(request.url) if request.url.startswith("http") else None)
+        page.goto((copy / "comparison.html").as_uri())
+        page.wait_for_selector("html[data-plots=ready]")
+        yield page
+        browser.close()
+
+
+def traces(page, plot):
+    return page.evaluate(f"document.getElementById('{plot}').data.map(trace => trace.name)")
+
+
+def test_page_in_a_browser(page):
+    names = page.locator("#runs tbody tr td:nth-child(2)")
+    assert names.count() == 10
+    assert page.title() == "Comparison of 10 runs"
+    assert "<script>" in page.locator("main").inner_text()
+
+    # Sorted, by the keyboard.
+    column = page.locator("#runs thead th").all_inner_texts().index("test/mse_f") + 1
+    for order in ("ascending", "descending"):
+        page.get_by_role("button", name="test/mse_f:").focus()
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f"#runs thead th:nth-child({column})[aria-sort={order}]")
+        figures = [float(text) for text in page.locator(f"#runs tbody tr td:nth-child({column})").all_inner_texts()]
+        assert figures == sorted(figures, reverse=order == "descending")
+
+    # Filtered.
+    page.get_by_role("searchbox").fill("relu")
+    assert names.count() == 5
+    page.get_by_role("searchbox").fill("")
+
+    # Two runs laid over each other, one by a click, one by the keyboard.
+    page.get_by_role("button", name="Clear the selection").click()
+    assert len(traces(page, "error_df")) == 0
+    page.locator("#runs tbody tr").nth(0).click()
+    page.locator("#runs tbody tr input").nth(1).focus()
+    page.keyboard.press("Space")
+    assert page.locator("#selected").inner_text() == "2 of 10 runs selected"
+    assert len(traces(page, "error_df")) == 2
+    assert len(traces(page, "value")) == 3
+    assert len(traces(page, "losses")) == 4
+    assert page.evaluate("document.getElementById('losses').layout.shapes.length") == 2
+    assert len(traces(page, "regions")) == 2
+
+    # A heat map of any two settings.
+    page.get_by_label("down", exact=True).select_option(label="seed")
+    page.get_by_label("across", exact=True).select_option(label="model.activation")
+    cells = page.evaluate("document.getElementById('heat').data[0].z")
+    assert [len(cells), len(cells[0])] == [5, 3]
+
+    assert page.title() == "Comparison of 10 runs"
+    assert page.wrong == []
+
+
+def test_page_on_a_phone_and_in_the_dark(page):
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function("getComputedStyle(document.body).backgroundColor === 'rgb(22, 22, 24)'")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.wrong == []
+
+
+def test_page_is_of_one_piece(sweep):
+    text = (sweep[0] / "comparison.html").read_text()
+    assert not re.search(r"""<(script|link|img|iframe)[^>]*\s(src|href)=["']?http""", text)
+    assert len(text) < 7_000_000
+
+
+def test_hparams_of_tensorboard(sweep):
+    """Each run once, all settings and test errors in their columns, through TensorBoard's own interface."""
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(sweep[0]), "--port", "0", "--load_fast=false"]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    try:
+        address = next(found[1] for line in server.stderr if (found := re.search(r"(http://localhost:\d+/)", line)))
+
+        def ask(what, body):
+            url = f"{address}data/plugin/hparams/{what}"
+            request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+            with urllib.request.urlopen(request) as answer:
+                return json.load(answer)
+
+        found = ask("experiment", {})
+        for _ in range(100):
+            if len(groups := _session_groups(ask, found)) == 10:
+                break
+            found = ask("experiment", {})
+        assert len(groups) == 10
+        settings = {info["name"] for info in found["hparamInfos"]}
+        assert {"model.activation", "seed", "data.batch_size", "loss.lambda_d", "sampling", "optimizer.lr"} <= settings
+        assert {info["name"]["tag"] for info in found["metricInfos"]} >= {"test/mse_df", "test/max_f/peak"}
+        for group in groups:
+            assert settings <= set(group["hparams"])
+            assert group["hparams"]["model.activation"] in ("tanh", "relu")
+            assert len(group["sessions"]) == 1
+            values = {value["name"]["tag"]: value["value"] for value in group["metricValues"]}
+            run = sweep[0] / group["sessions"][0]["name"].rpartition("/tensorboard")[0]
+            assert values["test/mse_df"] == pytest.approx(json.loads((run / "metrics.json").read_text())["test/mse_df"])
+        assert {f"model.activation={group['hparams']['model.activation']}" in group["name"] for group in groups} == {
+            True
+        }
+    finally:
+        server.terminate()
+        server.wait()
+        server.stderr.close()
+
+
+def _session_groups(ask, experiment):
+    columns = [{"hparam": info["name"]} for info in experiment.get("hparamInfos", [])]
+    columns += [{"metric": info["name"]} for info in experiment.get("metricInfos", [])]
+    body = {"experimentName": "", "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_RUNNING"]}
+    return ask("session_groups", body | {"colParams": columns, "startIndex": 0, "sliceSize": 100}).get(
+        "sessionGroups", []
+    )

@@ -1,0 +1,65 @@
+import statistics
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import mannwhitneyu
+
+from runge.groups import Group, describe_lead, differing, group, label
+
+
+def row(seed, value, **settings):
+    return {"status": "finished", "seed": seed, "test/mse_df": value, **settings}
+
+
+def test_only_what_differs():
+    rows = [row(0, 1.0, width=8, depth=2), row(1, 1.0, width=16, depth=2), row(1, 1.0, width=16)]
+    assert differing(rows, ["seed", "width", "depth", "other"]) == ["seed", "width", "depth"]
+
+
+def test_keys_of_one_class_do_not_differ_from_those_of_another():
+    rows = [{"schedule": "Constant"}, {"schedule": "TwoStage", "schedule.patience": 3}]
+    assert differing(rows, ["schedule", "schedule.patience"]) == ["schedule"]
+    rows.append({"schedule": "TwoStage", "schedule.patience": 5})
+    assert differing(rows, ["schedule", "schedule.patience"]) == ["schedule", "schedule.patience"]
+
+
+def test_runs_that_differ_in_the_seed_alone_are_one_group():
+    rows = [row(seed, seed + width / 100, width=width) for width in (8, 16) for seed in range(4)]
+    rows += [row(9, None, width=8), {"status": "failed", "seed": 10, "width": 8, "test/mse_df": 0.0}]
+    first, second = group(rows, ["width"], "test/mse_df")
+    assert (first.name, second.name) == ("width=8", "width=16")
+    assert first.values == (0.08, 1.08, 2.08, 3.08)
+    assert first.median == pytest.approx(1.58)
+    assert first.quartiles == pytest.approx((0.83, 2.33))
+    assert first.worst == 3.08
+
+
+@given(st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=30))
+def test_statistics_of_a_group(values):
+    found = Group("g", tuple(sorted(values)))
+    lower, upper = found.quartiles
+    assert min(values) <= lower <= found.median <= upper <= found.worst == max(values)
+    assert found.median == statistics.median(values)
+
+
+def test_no_claim_below_five_seeds():
+    groups = [Group("a", (1.0, 2.0, 3.0, 4.0)), Group("b", (10.0, 20.0, 30.0, 40.0, 50.0))]
+    assert "n = 4 and 5" in describe_lead(groups)
+    assert "no claim" in describe_lead(groups)
+    assert "p = " not in describe_lead(groups)
+    assert describe_lead(groups[:1]) == ""
+
+
+def test_lead_is_told_from_chance():
+    clear = [Group("a", (1.0, 2.0, 3.0, 4.0, 5.0)), Group("b", (10.0, 20.0, 30.0, 40.0, 50.0))]
+    p = mannwhitneyu(clear[0].values, clear[1].values).pvalue
+    assert describe_lead(clear).startswith("a leads b by a factor of 10 in the median")
+    assert f"n = 5 and 5, p = {p:.2g}: more than chance" in describe_lead(clear)
+    vague = [Group("a", (1.0, 2.0, 30.0, 40.0, 50.0)), Group("b", (1.5, 2.5, 31.0, 39.0, 51.0))]
+    assert "may be chance" in describe_lead(vague)
+
+
+def test_label():
+    assert label({"x": None, "y": 1e-3, "z": True}, ["x", "y", "z"]) == "x=null, y=0.001, z=True"
+    assert label({}, []) == "all runs"
