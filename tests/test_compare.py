@@ -226,8 +226,8 @@ def test_page_in_a_browser(page):
     assert len(traces(page, "regions")) == 2
 
     # A heat map of any two settings.
-    page.get_by_label("down", exact=True).select_option(label="seed")
-    page.get_by_label("across", exact=True).select_option(label="model.activation")
+    page.locator("#down").select_option(label="seed")
+    page.locator("#across").select_option(label="model.activation")
     cells = page.evaluate("document.getElementById('heat').data[0].z")
     assert [len(cells), len(cells[0])] == [5, 3]
 
