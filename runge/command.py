@@ -4,6 +4,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 from hydra.errors import HydraException
@@ -12,20 +13,20 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from runge.configuration import CONFIGURATIONS
-from runge.directories import RunDirectory, claim, find, resumable
+from runge.directories import ComparisonDirectory, RunDirectory, claim, resumable
 from runge.errors import ConfigurationError, RunError
 
 _FULL = "HYDRA_FULL_ERROR"
 
 
-class SweepDirectory(HydraCallback):
+class RememberSweep(HydraCallback):
     """Remembers where a sweep's runs go, for the comparison at its end; Hydra forgets it by then."""
 
-    path: ClassVar[str | None] = None
+    directory: ClassVar[str | None] = None
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Remember the directory."""
-        SweepDirectory.path = config.hydra.sweep.dir
+        RememberSweep.directory = config.hydra.sweep.dir
 
 
 def register_resolvers() -> None:
@@ -78,13 +79,23 @@ def run(main: Callable[..., Any]) -> None:
             print(f"error: {message}", file=sys.stderr)
         sys.exit(1)
     finally:
-        if SweepDirectory.path is not None and find(SweepDirectory.path):
-            from runge.compare import compare_sweep
-
-            compare_sweep(SweepDirectory.path)
-            SweepDirectory.path = None
+        compare_sweep()
         if not full:
             del os.environ[_FULL]
+
+
+def compare_sweep() -> None:
+    """Compare the runs of the sweep that has just ended, if there was one."""
+    path, RememberSweep.directory = RememberSweep.directory, None
+    if path is None or not Path(path).is_dir():
+        return
+    from runge.compare import Comparison, collect, publish  # late, as above
+
+    try:
+        if rows := collect([path]):
+            publish(Comparison(rows), ComparisonDirectory(path))
+    except (ValueError, OSError) as error:
+        print(f"error: the comparison cannot be written: {error}", file=sys.stderr)
 
 
 def refuse_empty_group(argument: str) -> None:

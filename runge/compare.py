@@ -8,9 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
 from rich.console import Console
 
-from runge.directories import ComparisonDirectory, find, read, write
+from runge.directories import ComparisonDirectory, find_all, read, write
 from runge.groups import SEEDS, Row, describe_lead, differing, group, text
 from runge.metrics import is_metric, key
 from runge.plotting import comparison_figure, png
@@ -87,35 +88,36 @@ def collect(paths: Sequence[str | os.PathLike[str]], where: Sequence[str] = ()) 
 
     Raises:
         FileNotFoundError: there is no such directory.
-        ValueError: a filter has no `=`, or no run has its key.
+        ValueError: a filter has no `=`, no run has its key, or none its value.
     """
-    rows: list[Row] = [read(run) for run in {run.path.resolve(): run for path in paths for run in find(path)}.values()]
-    for condition in where:
-        name, equals, value = condition.partition("=")
+    rows: list[Row] = [read(run) for run in find_all(paths)]
+    for condition in where if rows else ():
+        name, equals, typed = condition.partition("=")
         known = {known for row in rows for known in row}
-        if not equals or (rows and name not in known):
+        if not equals or name not in known:
             raise ValueError(
                 f"--where: must be key=value with a key among {', '.join(sorted(known))}; got {condition!r}"
             )
-        rows = [row for row in rows if _equal(row.get(name), value)]
+        kept = [row for row in rows if text(row.get(name)) == typed or _typed(text(row.get(name))) == _typed(typed)]
+        if not kept:
+            values = ", ".join(sorted({text(row.get(name)) for row in rows}))
+            raise ValueError(f"--where: {name} must be one of {values}; got {typed!r}")
+        rows = kept
     return rows
 
 
-def _equal(value: object, typed: str) -> bool:
-    if isinstance(value, float | int) and not isinstance(value, bool):
-        try:
-            return value == float(typed)
-        except ValueError:
-            return False
-    return text(value).lower() == typed.lower()
+def _typed(value: str) -> object:
+    """A value as it is meant on the command line, so that [-1,1] is [-1.0, 1.0]."""
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
 
 
-def compare_sweep(path: str) -> None:
-    """Print the table of a sweep, and write its report beside the runs."""
-    comparison = Comparison(collect([path]))
-    directory = ComparisonDirectory(path)
-    comparison.save(directory)
+def publish(comparison: Comparison, directory: ComparisonDirectory) -> None:
+    """Print a comparison, then write its report, and say where it is."""
     comparison.show(Console())
+    comparison.save(directory)
     print(f"report: {os.path.relpath(directory.report)}")
 
 
@@ -123,26 +125,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command `python -m runge.compare`."""
     parser = argparse.ArgumentParser(prog="python -m runge.compare", description=__doc__)
     parser.add_argument("directories", metavar="DIR", nargs="+", help="a run, a sweep, or a directory above them")
-    parser.add_argument("--out", metavar="DIR", help="where the report goes (default: DIR if there is one, else here)")
     parser.add_argument("--metric", default=RANKED_BY, metavar="KEY", help="what is ranked by (default: %(default)s)")
     parser.add_argument("--where", action="append", default=[], metavar="KEY=VALUE", help="only runs with this value")
     parser.add_argument("--group-by", metavar="KEY,...", help="what tells groups apart (default: all but the seeds)")
-    parser.add_argument("--csv", metavar="FILE", help="write the table there alone; -: to standard output")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--out", metavar="DIR", help="where the report goes (default: DIR if there is one, else here)")
+    output.add_argument("--csv", metavar="FILE", help="write the table there alone; -: to standard output")
     given = parser.parse_args(arguments)
     try:
-        group_by = None if given.group_by is None else [name for name in given.group_by.split(",") if name]
-        comparison = Comparison(collect(given.directories, given.where), given.metric, group_by)
-        if given.csv == "-":
+        names = None if given.group_by is None else [name.strip() for name in given.group_by.split(",") if name.strip()]
+        comparison = Comparison(collect(given.directories, given.where), given.metric, names)
+        if given.csv is None:
+            out = given.out or (given.directories[0] if len(given.directories) == 1 else ".")
+            publish(comparison, ComparisonDirectory(out))
+        elif given.csv == "-":
             sys.stdout.write(comparison.csv())
-        elif given.csv:
-            write(Path(given.csv), comparison.csv())
         else:
-            directory = ComparisonDirectory(given.out or (given.directories[0] if len(given.directories) == 1 else "."))
-            comparison.save(directory)
-            comparison.show(Console())
-            print(f"report: {os.path.relpath(directory.report)}")
+            Path(given.csv).write_text(comparison.csv())
     except (ValueError, OSError) as error:
-        parser.error(str(error))
+        parser.error(str(error) if isinstance(error, ValueError | FileNotFoundError) else f"--out, --csv: {error}")
 
 
 if __name__ == "__main__":

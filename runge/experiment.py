@@ -198,19 +198,21 @@ class Experiment:
             seconds = {"seconds/fit": time.perf_counter() - started}
             metrics = self._finish(directory, history, logger)
         except DivergenceError as error:
-            self._leave(directory, history, "diverged", str(error))
+            self._leave(directory, history, logger, "diverged", str(error))
             raise RunError(f"diverged: {error} (see {directory.path})") from error
         except (KeyboardInterrupt, SystemExit) as error:  # the latter from Lightning, on a second Ctrl-C
             how = f"continue with resume={directory.path}" if directory.last.exists() else "no checkpoint was saved"
-            self._leave(directory, history, "interrupted", how)
+            self._leave(directory, history, logger, "interrupted", how)
             # No exception that Hydra would catch, which would go on with the next run of a sweep.
             raise SystemExit(f"error: interrupted at step {int(self.module.step)}; {how}") from error
         except Exception as error:
-            self._leave(directory, history, "failed", f"{type(error).__name__}: {error}")
+            self._leave(directory, history, logger, "failed", f"{type(error).__name__}: {error}")
             raise
         seconds["seconds/total"] = time.perf_counter() - self._began
         directory.write_status("finished", int(self.module.step))
         directory.write_metrics(metrics | seconds)
+        if stop.received:  # in the last block: the run is whole, but no other shall follow
+            raise SystemExit(f"error: interrupted after the last step; the run is finished, see {directory.path}")
         return metrics | seconds
 
     def _trainer(
@@ -254,11 +256,20 @@ class Experiment:
             default_root_dir=directory.path,
         )
 
-    def _leave(self, directory: RunDirectory, history: History, status: Status, message: str) -> None:
+    def _leave(
+        self, directory: RunDirectory, history: History, logger: TensorBoardLogger, status: Status, message: str
+    ) -> None:
         """Put down what there is of a run that did not finish."""
+        step = int(self.module.step)
         if history.steps:
             directory.write_history(history.member(0))
-        directory.write_status(status, int(self.module.step), message)
+        tensorboard.write_hyperparameters(logger, self._name(directory), self.configuration, None, step)
+        logger.finalize("failed")
+        directory.write_status(status, step, message)
+
+    def _name(self, directory: RunDirectory) -> str:
+        """What the run is called in TensorBoard: what was asked for, and where it lies."""
+        return " ".join([*self.overrides, f"({'/'.join(directory.path.resolve().parts[-2:])})"])
 
     def _finish(self, directory: RunDirectory, history: History, logger: TensorBoardLogger) -> results.Metrics:
         """Judge the best weights and write everything but the last two files."""
@@ -273,8 +284,7 @@ class Experiment:
         write(directory.curves_figure, curves)
         step = int(module.step)
         tensorboard.write_pictures(logger, {"fit": fit, "curves": curves}, step)
-        name = " ".join([*self.overrides, f"({'/'.join(directory.path.resolve().parts[-2:])})"])
-        tensorboard.write_hyperparameters(logger, name, self.configuration, metrics, step)
+        tensorboard.write_hyperparameters(logger, self._name(directory), self.configuration, metrics, step)
         logger.finalize("success")
         return metrics
 

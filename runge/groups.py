@@ -1,6 +1,5 @@
 """Groups of runs that differ in their seed alone: their spread, and whether the best one leads by more than chance."""
 
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,18 +15,22 @@ FEWEST = 5
 
 
 def differing(rows: Sequence[Row], keys: Sequence[str]) -> list[str]:
-    """Those of the keys in which the runs differ.
+    """Those of the keys in which the runs differ, a key that is missing differing from any value.
 
-    A key that is missing differs from any value, but not where its section is of another class: of `schedule=constant`
-    and `schedule=two_stage` only the schedule differs, though one of them has no patience.
+    Where a whole section is swapped, its keys differ only if they do so within one of its classes: of
+    `schedule=constant` and `schedule=two_stage` only the schedule differs, though one of them has no patience. Runs of
+    which no configuration is known are not asked.
     """
+    known = [row for row in rows if any(key in row for key in keys)]
 
-    def values(key: str) -> set[str]:
+    def differs(key: str) -> bool:
         section = key.rpartition(".")[0]
-        swapped = len({row.get(section) for row in rows}) > 1
-        return {text(row.get(key)) for row in rows if key in row or not swapped}
+        values: dict[object, set[str]] = {}
+        for row in known:
+            values.setdefault(row.get(section), set()).add(text(row.get(key)))
+        return any(len(found) > 1 for found in values.values())
 
-    return [key for key in keys if len(values(key)) > 1]
+    return [key for key in keys if differs(key)]
 
 
 def label(row: Row, keys: Sequence[str]) -> str:
@@ -41,8 +44,10 @@ def label(row: Row, keys: Sequence[str]) -> str:
 
 
 def text(value: object) -> str:
-    """A configuration's value as it is typed."""
-    return "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    """A configuration's value as it is typed, with all its digits."""
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    return "null" if value is None else str(value)
 
 
 class Group(NamedTuple):
@@ -111,8 +116,10 @@ def describe_lead(groups: Sequence[Group]) -> str:
     if len(groups) < 2:
         return ""
     first, second = groups[:2]
-    factor = second.median / first.median if first.median > 0 else math.inf
-    lead = f"{first.name} leads {second.name} by a factor of {factor:.3g} in the median"
+    if first.median == second.median:
+        return f"{first.name} and {second.name} do not differ in the median."
+    factor = f" by a factor of {second.median / first.median:.3g}" if first.median > 0 else ""
+    lead = f"{first.name} leads {second.name}{factor} in the median"
     n = f"n = {len(first.values)} and {len(second.values)}"
     if min(len(first.values), len(second.values)) < FEWEST:
         return f"{lead}; {n}: with fewer than {FEWEST} seeds no claim is made."

@@ -1,12 +1,15 @@
 """What Hydra has composed becomes a run: the only place, beside the command line, that knows Hydra."""
 
+import itertools
 import logging
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
@@ -15,12 +18,15 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from runge.configuration import CONFIGURATIONS
-from runge.directories import RunDirectory, resumable
+from runge.directories import RunDirectory, read_json, resumable
 from runge.errors import ConfigurationError
 from runge.experiment import Experiment
 from runge.tables import error_table
 
 log = logging.getLogger(__name__)
+
+_CHECKED = 64
+"""Of a larger sweep not all combinations are built beforehand: each takes some 50 ms."""
 
 
 def run(configuration: DictConfig) -> float:
@@ -36,15 +42,24 @@ def run(configuration: DictConfig) -> float:
         ConfigurationError: a key or a value is not allowed; the directory is removed again.
         RunError: the training diverged.
     """
-    directory = RunDirectory(HydraConfig.get().runtime.output_dir)
+    hydra = HydraConfig.get()
+    directory, sweep = RunDirectory(hydra.runtime.output_dir), hydra.mode == RunMode.MULTIRUN
     try:
         plain, resume = _plain(configuration)
-        if resume is not None:
+        if sweep and resume is not None:
+            raise ConfigurationError("resume: takes one run; a sweep goes on with hydra.sweep.dir= its directory")
+        if sweep and directory.status.exists():
+            if (finished := _done_before(plain, directory)) is not None:
+                return finished
+            resume = directory.path if directory.last.exists() else None
+        elif resume is not None:
             plain = _resumed(plain, resume, directory)
         elif directory.status.exists():
             raise ConfigurationError(f"hydra.run.dir: must be a directory without a run, got {str(directory.path)!r}")
-        experiment = _build(plain, HydraConfig.get().overrides.task)
-    except BaseException:
+        experiment = _build(plain, hydra.overrides.task)
+    except BaseException as error:
+        if sweep and isinstance(error, ConfigurationError) and not directory.status.exists():
+            directory.write_status("failed", 0, str(error))
         directory.discard()
         raise
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -61,7 +76,7 @@ def run(configuration: DictConfig) -> float:
 
 
 def check_sweep(arguments: Sequence[str]) -> None:
-    """Build each value that a sweep will take once, with all other keys at their first, before anything is trained.
+    """Build the runs of a sweep before anything is trained: all of them, or of very many each value once.
 
     Args:
         arguments: those of the command line.
@@ -69,20 +84,23 @@ def check_sweep(arguments: Sequence[str]) -> None:
     Raises:
         ConfigurationError: a value is not allowed.
     """
-    parsed = OverridesParser.create().parse_overrides([a for a in arguments if not a.startswith("-") and "=" in a])
-    choices = [
-        [f"{override.key_or_group}={value}" for value in override.sweep_string_iterator()]
-        if override.is_sweep_override()
-        else [str(override.input_line)]
-        for override in parsed
-        if not str(override.key_or_group).startswith("hydra")
-    ]
-    first = [values[0] for values in choices]
-    for i, values in enumerate(choices):
-        for value in values[bool(i) :]:  # the firsts together count once
-            with initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
-                composed = compose("config", [*first[:i], value, *first[i + 1 :]])
-            _build(_plain(composed)[0])
+    with initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
+        parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+        parsed = parser.parse_overrides([argument for argument in arguments if "=" in argument and argument[0] != "-"])
+        choices = [
+            [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+            if override.is_discrete_sweep()
+            else [str(override.input_line)]
+            for override in parsed
+            if not str(override.key_or_group).startswith("hydra")
+            and (override.is_discrete_sweep() or not override.is_sweep_override())
+        ]
+        jobs = itertools.product(*choices)
+        if math.prod(map(len, choices)) > _CHECKED:
+            first = [values[0] for values in choices]
+            jobs = ((*first[:i], value, *first[i + 1 :]) for i, values in enumerate(choices) for value in values)
+        for job in jobs:
+            _build(_plain(compose("config", list(job)))[0])
 
 
 def _build(plain: dict[str, Any], overrides: Sequence[str] = ()) -> Experiment:
@@ -104,11 +122,23 @@ def _plain(configuration: DictConfig) -> tuple[dict[str, Any], Any]:
     return {str(key): value for key, value in plain.items() if key != "resume"}, plain.get("resume")
 
 
+def _done_before(plain: dict[str, Any], directory: RunDirectory) -> float | None:
+    """The validation loss of a sweep's run that is finished already, or None.
+
+    Raises:
+        ConfigurationError: the directory holds another run.
+    """
+    recorded = OmegaConf.to_container(OmegaConf.load(directory.hydra / "config.yaml"), resolve=True)
+    assert isinstance(recorded, dict)
+    if {key: value for key, value in recorded.items() if key != "resume"} != plain:
+        raise ConfigurationError(
+            f"hydra.sweep.dir: a sweep goes on as it was begun, but {str(directory.path)!r} holds a run of another one"
+        )
+    return read_json(directory.metrics)["val/loss"] if directory.metrics.exists() else None
+
+
 def _resumed(plain: dict[str, Any], resume: Any, directory: RunDirectory) -> dict[str, Any]:
     """The configuration that the run was begun with."""
-    hydra = HydraConfig.get()
-    if hydra.mode == RunMode.MULTIRUN:
-        raise ConfigurationError("resume: takes one run, not a sweep")
     if resumable(resume).path.resolve() != directory.path.resolve():
         raise ConfigurationError("resume: a run goes on in its own directory; leave out hydra.run.dir")
     try:
@@ -117,7 +147,7 @@ def _resumed(plain: dict[str, Any], resume: Any, directory: RunDirectory) -> dic
         raise ConfigurationError(
             f"resume: {directory.last} cannot be read ({type(error).__name__}: {error})"
         ) from error
-    others = [override for override in hydra.overrides.task if not override.startswith("resume=")]
+    others = [override for override in HydraConfig.get().overrides.task if not override.startswith("resume=")]
     if others and plain != saved:
         raise ConfigurationError(f"resume: a run goes on as it was begun; leave out {' '.join(others)}")
     return saved

@@ -17,7 +17,7 @@ from plotly.offline import get_plotlyjs
 from runge.configuration import build
 from runge.directories import RunDirectory, read_curves
 from runge.function import Function, load
-from runge.groups import Group, Row, label
+from runge.groups import Group, Row, label, text
 from runge.metrics import QUANTITIES, key
 from runge.tables import short_names
 from runge.targets import Target
@@ -54,7 +54,7 @@ def render(
             "name": name,
             "status": row["status"],
             "message": row.get("message") or "",
-            "settings": [row.get(setting) for setting in keys],
+            "settings": [_plain(row.get(setting)) for setting in keys],
             "group": label(row, group_keys),
             "figures": [row.get(figure) for figure in figures],
             "seconds": row.get("seconds/fit"),
@@ -74,6 +74,7 @@ def render(
         "metric": metric,
     }
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False}  # no JSON, and the page could not read it
     template = environment.from_string(files("runge").joinpath("report.html").read_text())
     return template.render(
         data=data,
@@ -84,6 +85,10 @@ def render(
         datatables=_embedded(_datatables("dt_bundle.js")),
         style=Markup(_datatables("dt_bundle.css")),
     )
+
+
+def _plain(value: Any) -> Any:
+    return text(value) if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _curves(row: Row, functions: dict[str, dict[str, str]]) -> dict[str, Any]:

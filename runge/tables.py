@@ -55,15 +55,15 @@ def comparison_table(rows: Sequence[Row], keys: Sequence[str], metric: str, widt
     columns = {name: [name] for name in keys} if len(keys) <= _MOST_KEYS else {"settings": list(keys)}
     table.add_column("run", overflow="fold")
     for name in columns:
-        table.add_column(name.rpartition(".")[2] if _unique_tail(name, keys) else name, overflow="fold")
+        table.add_column(Text(name.rpartition(".")[2] if _unique_tail(name, keys) else name), overflow="fold")
     for name in figures:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(Text(name), justify="right", no_wrap=True)
     table.add_column("status", overflow="fold")
     for name, row in zip(short_names([str(row["run"]) for row in shown]), shown, strict=True):
         settings = [text(row.get(part[0])) if len(part) == 1 else label(row, part) for part in columns.values()]
         status = row["status"] + (f": {row['message']}" if row.get("message") else "")
         cells = [name, *settings, *(_figure(row.get(figure)) for figure in figures), status]
-        table.add_row(*map(Text, cells))  # Text: a bracket in a name is no markup
+        table.add_row(*map(Text, cells))
     return table
 
 
@@ -87,8 +87,9 @@ def short_names(names: Sequence[str]) -> list[str]:
         >>> short_names(["outputs/multirun/a/0", "outputs/multirun/a/1"])
         ['0', '1']
     """
-    shared = os.path.commonpath([os.path.dirname(name) for name in names]) if names else ""
-    return [os.path.relpath(name, shared or ".") if shared else name for name in names]
+    paths = [os.path.abspath(name) for name in names]
+    shared = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
+    return [os.path.relpath(path, shared) for path in paths]
 
 
 def _unique_tail(name: str, keys: Sequence[str]) -> bool:
@@ -97,7 +98,8 @@ def _unique_tail(name: str, keys: Sequence[str]) -> bool:
 
 
 def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    # Text, here and for all that comes from a run: a bracket in it is no markup.
+    return Table(title=Text(title), title_justify="left", header_style="bold", box=None, pad_edge=False)
 
 
 def _figure(value: float | None) -> str:

@@ -1,10 +1,12 @@
 """TensorBoard: scalars, pictures and the table of hyperparameters, each written in one go."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]: generated
+from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE  # pyright: ignore[reportAttributeAccessIssue]
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # pyright: ignore[reportAttributeAccessIssue]
 from torch.utils.tensorboard.summary import hparams
 
@@ -26,7 +28,7 @@ def write_hyperparameters(
     logger: TensorBoardLogger,
     name: str,
     configuration: Mapping[str, Any],
-    metrics: Mapping[str, float | int | None],
+    metrics: Mapping[str, float | int | None] | None,
     step: int,
 ) -> None:
     """Add the run's row of the HPARAMS table.
@@ -35,20 +37,30 @@ def write_hyperparameters(
         logger: the run's logger.
         name: what the run is called there; another one for each run.
         configuration: the run's configuration.
-        metrics: final figures, of which those on the test set are shown.
+        metrics: final figures, of which those on the test set are shown; None: the run did not finish.
         step: the number of steps taken.
     """
-    tested = {key: value for key, value in metrics.items() if key.startswith("test/") and value is not None}
-    write_scalars(logger, tested, step)
     settings = {key: "null" if value is None else value for key, value in flatten(configuration).items()}
-    experiment, start, end = hparams(settings, tested)
-    # The table names a run by its group, which torch leaves empty: the path would then stand there.
-    (value,) = start.value
-    plugin = HParamsPluginData.FromString(value.metadata.plugin_data.content)
-    plugin.session_start_info.group_name = name
-    value.metadata.plugin_data.content = plugin.SerializeToString()
-    for summary in (experiment, start, end):
+    tested = {key: value for key, value in (metrics or {}).items() if key.startswith("test/") and value is not None}
+    write_scalars(logger, tested, step)
+    columns, start, end = hparams(settings, tested)
+    # torch leaves the name empty, for which the table shows the path, and takes every run for finished.
+    with _content(start) as content:
+        content.session_start_info.group_name = name
+    if metrics is None:
+        with _content(end) as content:
+            content.session_end_info.status = STATUS_FAILURE
+    for summary in (start, end) if metrics is None else (columns, start, end):
         logger.experiment._get_file_writer().add_summary(summary)
+
+
+@contextmanager
+def _content(summary: Summary) -> Iterator[HParamsPluginData]:
+    """What a summary of the HPARAMS plugin says, to be changed."""
+    (value,) = summary.value
+    content = HParamsPluginData.FromString(value.metadata.plugin_data.content)
+    yield content
+    value.metadata.plugin_data.content = content.SerializeToString()
 
 
 def _write(logger: TensorBoardLogger, values: list[Summary.Value], step: int) -> None:

@@ -166,6 +166,9 @@ def test_output_folder_that_cannot_be_written(train, tmp_path):
         (("sampling=random,sobol",), "sampling/sobol"),
         (("model.wdth=1,2",), "model.wdth"),
         (("seed=range(0,3)", "data.n_train=1"), "data.n_train"),
+        (("optimizer=adam,lbfgs", "data.batch_size=null,16"), "data.batch_size"),
+        (("sampling=glob([u*,r*])", "data.n_train=16,1"), "data.n_train"),
+        (("seed=range(0,100)", "model.width=4,0"), "model.width"),
     ],
 )
 def test_mistake_in_a_sweep_is_told_before_anything_is_trained(overrides, fragment, train, tmp_path):

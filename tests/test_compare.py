@@ -10,6 +10,7 @@ import urllib.request
 
 import pytest
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import runge
 from runge import compare
@@ -87,6 +88,12 @@ def test_what_did_not_finish_is_listed_with_its_reason(copy, capsys):
     (copy / "5" / "history.csv").write_bytes(b"\xff")
     (copy / "6" / "status.json").write_text("[]")
     (copy / "7" / ".hydra" / "config.yaml").write_text("a: [")
+    metrics = (copy / "8" / "metrics.json").read_text()
+    (copy / "8" / "metrics.json").write_text(re.sub('("test/mse_df"): [^,]*', r"\1: NaN", metrics))
+    lines = (copy / "9" / "history.csv").read_text().splitlines()
+    (copy / "9" / "history.csv").write_text("\n".join([*lines[:-1], lines[-1][:20]]))
+    configuration = (copy / "9" / ".hydra" / "config.yaml").read_text()
+    (copy / "9" / ".hydra" / "config.yaml").write_text(configuration + "extra: .inf\n")
     compare.main([str(copy)])
     statuses = {row["run"].rpartition("/")[2]: (row["status"], row["message"]) for row in table(copy)}
     assert [statuses[str(i)][0] for i in range(10)] == [
@@ -94,6 +101,9 @@ def test_what_did_not_finish_is_listed_with_its_reason(copy, capsys):
         *("finished", "unreadable", "unreadable", "finished", "finished"),
     ]
     assert all(message for status, message in statuses.values() if status != "finished")
+    assert table(copy)[0]["test/mse_df"] != ""
+    data = re.search(r'id="data">(.*)</script>', (copy / "comparison.html").read_text())[1]
+    assert len(json.loads(data, parse_constant=pytest.fail)["runs"]) == 10
     assert "unreadable" in capsys.readouterr().out
 
 
@@ -107,11 +117,13 @@ def test_command(copy, tmp_path, capsys, monkeypatch):
         "comparison.html",
         "comparison.png",
     }
-    compare.main([str(copy / "0"), str(copy), str(tmp_path), "--csv", "-", "--where", "seed=3"])
+    compare.main([str(copy / "3"), "sweep", str(tmp_path), "--csv", "-", "--where", "seed=3"])
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
     assert ["seed=3" in row["overrides"] for row in rows] == [True, True]
     compare.main([str(copy), "--csv", "table.csv"])
     assert len((tmp_path / "table.csv").read_text().splitlines()) == 11
+    compare.main([str(copy), "--where", "target.domain=[-1,1]", "--group-by", "model.activation, seed"])
+    assert "model.activation=relu, seed=4" in capsys.readouterr().out
     compare.main([str(copy), "--group-by", "seed"])
     assert "seed=4" in capsys.readouterr().out
     compare.main([str(copy / "0")])
@@ -125,7 +137,8 @@ def test_command(copy, tmp_path, capsys, monkeypatch):
         ([".", "--metric", "test/mse"], ["--metric", "test/mse_df", "'test/mse'"]),
         ([".", "--where", "model.width"], ["--where", "key=value", "'model.width'"]),
         ([".", "--where", "model.wdth=3"], ["--where", "model.width", "'model.wdth=3'"]),
-        ([".", "--where", "seed=77"], ["there is none"]),
+        ([".", "--where", "seed=77"], ["--where", "0, 1, 2, 3, 4", "'77'"]),
+        ([".", "--csv", "x.csv", "--out", "y"], ["--csv", "--out"]),
         ([".", "--group-by", "model.wdth"], ["--group-by", "model.width", "'model.wdth'"]),
         ([".", "--out", "file/x"], ["file"]),
     ],
@@ -173,6 +186,7 @@ def page(copy):
     shutil.move(copy / "0", copy / EVIL.replace("/", "|"))
     configuration = yaml.safe_load((copy / "1" / ".hydra" / "config.yaml").read_text())
     configuration["model"]["activation"] = EVIL
+    configuration["<img src=x onerror=document.title='owned'>"] = 1
     (copy / "1" / ".hydra" / "config.yaml").write_text(yaml.safe_dump(configuration))
     compare.main([str(copy)])
     with sync_playwright() as playwright:
@@ -248,6 +262,14 @@ def test_page_is_of_one_piece(sweep):
     text = (sweep[0] / "comparison.html").read_text()
     assert not re.search(r"""<(script|link|img|iframe)[^>]*\s(src|href)=["']?http""", text)
     assert len(text) < 7_000_000
+
+
+def test_unfinished_runs_stand_in_hparams_too(train, tmp_path):
+    sgd = ("optimizer=sgd", "optimizer.lr=1e30", "optimizer.clip_norm=null")
+    assert train(*SHORT, *sgd, "hydra.run.dir=run")[0] == 1
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    assert {"_hparams_/session_start_info", "_hparams_/session_end_info"} <= set(events.summary_metadata)
 
 
 def test_hparams_of_tensorboard(sweep):

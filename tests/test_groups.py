@@ -15,6 +15,15 @@ def row(seed, value, **settings):
 def test_only_what_differs():
     rows = [row(0, 1.0, width=8, depth=2), row(1, 1.0, width=16, depth=2), row(1, 1.0, width=16)]
     assert differing(rows, ["seed", "width", "depth", "other"]) == ["seed", "width", "depth"]
+    assert differing([*rows, {"status": "unreadable"}], ["seed", "width"]) == ["seed", "width"]
+    assert differing([rows[0], {"status": "unreadable"}], ["seed", "width"]) == []
+
+
+def test_values_that_differ_in_their_last_digits_are_not_one_group():
+    rates = [0.0123456, 0.01234561, 0.01234564]
+    rows = [row(seed, 1.0, lr=rate) for rate in rates for seed in range(2)]
+    assert differing(rows, ["lr"]) == ["lr"]
+    assert len(group(rows, ["lr"], "test/mse_df")) == 3
 
 
 def test_keys_of_one_class_do_not_differ_from_those_of_another():
@@ -22,6 +31,8 @@ def test_keys_of_one_class_do_not_differ_from_those_of_another():
     assert differing(rows, ["schedule", "schedule.patience"]) == ["schedule"]
     rows.append({"schedule": "TwoStage", "schedule.patience": 5})
     assert differing(rows, ["schedule", "schedule.patience"]) == ["schedule", "schedule.patience"]
+    rows = [{"optimizer": "Adam", "optimizer.lr": 0.01}, {"optimizer": "LBFGS", "optimizer.lr": 1.0}]
+    assert differing(rows, ["optimizer", "optimizer.lr"]) == ["optimizer"]
 
 
 def test_runs_that_differ_in_the_seed_alone_are_one_group():
@@ -58,6 +69,11 @@ def test_lead_is_told_from_chance():
     assert f"n = 5 and 5, p = {p:.2g}: more than chance" in describe_lead(clear)
     vague = [Group("a", (1.0, 2.0, 30.0, 40.0, 50.0)), Group("b", (1.5, 2.5, 31.0, 39.0, 51.0))]
     assert "may be chance" in describe_lead(vague)
+
+
+def test_no_lead_where_there_is_none():
+    assert describe_lead([Group("a", (1.0,)), Group("b", (1.0,))]) == "a and b do not differ in the median."
+    assert "factor" not in describe_lead([Group("a", (0.0,)), Group("b", (1.0,))])
 
 
 def test_label():

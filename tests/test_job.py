@@ -230,6 +230,49 @@ def test_interrupt_ends_the_whole_sweep(train, tmp_path, monkeypatch):
     assert len(list(tmp_path.glob("outputs/multirun/*/*/*/status.json"))) == 1
 
 
+def test_interrupt_in_the_last_block_ends_the_sweep_too(train, tmp_path, monkeypatch):
+    original = SobolevRegression.training_step
+
+    def interrupt(self, block, index):
+        signal.raise_signal(signal.SIGINT)
+        original(self, block, index)
+
+    monkeypatch.setattr(SobolevRegression, "training_step", interrupt)
+    status, _, err = train("-m", "model.width=4,8,16", "trainer.max_steps=10", "trainer.progress_bar=false")
+    assert status == 1
+    assert "interrupted after the last step" in err
+    assert len(list(tmp_path.glob("outputs/multirun/*/*/*/metrics.json"))) == 1
+    assert len(list(tmp_path.glob("outputs/multirun/*/*/*/status.json"))) == 1
+
+
+def test_sweep_goes_on_where_it_was_left(train, tmp_path, monkeypatch):
+    sweep = ("-m", "model.width=4,8,16", *(option for option in SHORT if "width" not in option))
+    assert train(*sweep, "hydra.sweep.dir=whole")[0] == 0
+    original = SobolevRegression.training_step
+
+    def interrupt(self, block, index):
+        if self.network.theta.shape[1] == 8 + 8 + 64 + 8 + 8 + 1 and int(self.step) == 60:
+            signal.raise_signal(signal.SIGTERM)
+        original(self, block, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SobolevRegression, "training_step", interrupt)
+        assert train(*sweep, "hydra.sweep.dir=begun")[0] == 1
+    assert {path.parent.name for path in tmp_path.glob("begun/*/metrics.json")} == {"0"}
+    untouched = (tmp_path / "begun" / "0" / "metrics.json").stat().st_mtime_ns
+    status, out, err = train(*sweep, "hydra.sweep.dir=begun")
+    assert status == 0, out + err
+    assert (tmp_path / "begun" / "0" / "metrics.json").stat().st_mtime_ns == untouched
+    for job in "012":
+        assert figures(tmp_path / "begun" / job) == figures(tmp_path / "whole" / job)
+    assert "3 runs by test/mse_df" in out
+
+    status, _, err = train("-m", "model.width=5,8,16", *SHORT[:4], "hydra.sweep.dir=begun")
+    assert status == 1
+    assert "hydra.sweep.dir" in err
+    assert figures(tmp_path / "begun" / "0") == figures(tmp_path / "whole" / "0")
+
+
 def test_directory_of_another_run_is_left_alone(train, tmp_path):
     assert train(*SHORT, "hydra.run.dir=run")[0] == 0
     before = {
