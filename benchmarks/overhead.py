@@ -50,7 +50,7 @@ def plain_loop(steps: int) -> float:
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = module.optimizer.lr * learning_rate_factor("cosine", step, steps)
-        weight = module.lambda_d if step >= steps // 4 else None
+        weight = module.lambda_d.to(points.f) if step >= steps // 4 else None
         _, module.network.theta.grad = losses.loss_and_gradient(module.network, points, module.scale, weight)
         optimizer.step()
     return (time.perf_counter() - started) / steps

@@ -1,5 +1,6 @@
 """From a configuration to a finished run directory: the only place that seeds."""
 
+import logging
 import math
 import time
 import warnings
@@ -178,6 +179,7 @@ class Experiment:
         Raises:
             RunError: the training diverged.
         """
+        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it advertises
         started = time.perf_counter()
         step = int(torch.load(directory.last, weights_only=True)["state_dict"]["step"]) if resume else 0
         logger = TensorBoardLogger(

@@ -62,7 +62,6 @@ def run(configuration: DictConfig) -> float:
             directory.write_status("failed", 0, str(error))
         directory.discard()
         raise
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     sizes = {split: points.x.shape[1] for split, points in experiment.data.dataset._asdict().items()}
     log.info("points: %s", ", ".join(f"{n} {split}" for split, n in sizes.items()))
     metrics = experiment.fit(directory, resume=resume is not None)
