@@ -5,13 +5,11 @@ import math
 import time
 import warnings
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
-from pydantic import Field
 
 from runge import losses, results, tensorboard
 from runge.callbacks import (
@@ -34,8 +32,8 @@ from runge.network import StackedMLP
 from runge.optimizers import Optimizer
 from runge.sampling import Sampling
 from runge.schedules import Schedule, TwoStage
+from runge.settings import Loss, Seed, Training
 from runge.targets import Target
-from runge.validation import Count, Natural, NonNegative, checked
 
 _THREADS = torch.get_num_threads()
 _ONE_THREAD = 2**17
@@ -52,56 +50,6 @@ _AGAINST_DIVERGENCE = "try a smaller optimizer.lr or loss.lambda_d, or optimizer
 
 class DivergenceError(ArithmeticError):
     """The loss is not finite any more."""
-
-
-@checked
-class Seed:
-    """The keys `seed` and `data.seed`."""
-
-    seed: Natural
-
-    def generator(self, purpose: Literal["data", "weights"]) -> torch.Generator:
-        """A source of randomness, another one for each purpose."""
-        state = np.random.SeedSequence([self.seed, ("data", "weights").index(purpose)]).generate_state(1, np.uint64)
-        return torch.Generator().manual_seed(int(state[0]) >> 1)
-
-
-@checked
-class Loss:
-    """The section `loss`.
-
-    Attributes:
-        lambda_d: the weight of MSE_df, in [0, 1e30].
-        derivative_scale: what f' and u' are divided by inside the loss.
-        sample_weight: what a training sample counts.
-    """
-
-    lambda_d: Annotated[NonNegative, Field(le=1e30)]
-    derivative_scale: losses.DerivativeScale
-    sample_weight: losses.SampleWeight
-
-
-@checked
-class Training:
-    """The section `trainer`.
-
-    Attributes:
-        max_steps: optimiser steps, >= 1.
-        precision: 32 or 64 bit.
-        accelerator: `auto`, `cpu` or `gpu`.
-        log_every: steps between two rows of the history, >= 1.
-        diagnostics_every: steps between two looks at the gradients of both terms, >= 1.
-        checkpoint_every: steps between two checkpoints, >= 1.
-        progress_bar: whether progress is shown.
-    """
-
-    max_steps: Count
-    precision: Literal[32, 64]
-    accelerator: Literal["auto", "cpu", "gpu"]
-    log_every: Count
-    diagnostics_every: Count
-    checkpoint_every: Count
-    progress_bar: bool
 
 
 class Experiment:

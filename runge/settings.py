@@ -1,0 +1,60 @@
+"""The sections of a configuration that describe no object of their own."""
+
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from runge.losses import DerivativeScale, SampleWeight
+from runge.validation import Count, Natural, NonNegative, checked
+
+
+@checked
+class Seed:
+    """The keys `seed` and `data.seed`."""
+
+    seed: Natural
+
+    def generator(self, purpose: Literal["data", "weights"]) -> torch.Generator:
+        """A source of randomness, another one for each purpose."""
+        state = np.random.SeedSequence([self.seed, ("data", "weights").index(purpose)]).generate_state(1, np.uint64)
+        return torch.Generator().manual_seed(int(state[0]) >> 1)
+
+
+@checked
+class Loss:
+    """The section `loss`.
+
+    Attributes:
+        lambda_d: the weight of MSE_df, in [0, 1e30].
+        derivative_scale: what f' and u' are divided by inside the loss.
+        sample_weight: what a training sample counts.
+    """
+
+    lambda_d: Annotated[NonNegative, Field(le=1e30)]
+    derivative_scale: DerivativeScale
+    sample_weight: SampleWeight
+
+
+@checked
+class Training:
+    """The section `trainer`.
+
+    Attributes:
+        max_steps: optimiser steps, >= 1.
+        precision: 32 or 64 bit.
+        accelerator: `auto`, `cpu` or `gpu`.
+        log_every: steps between two rows of the history, >= 1.
+        diagnostics_every: steps between two looks at the gradients of both terms, >= 1.
+        checkpoint_every: steps between two checkpoints, >= 1.
+        progress_bar: whether progress is shown.
+    """
+
+    max_steps: Count
+    precision: Literal[32, 64]
+    accelerator: Literal["auto", "cpu", "gpu"]
+    log_every: Count
+    diagnostics_every: Count
+    checkpoint_every: Count
+    progress_bar: bool
