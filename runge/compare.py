@@ -12,7 +12,7 @@ import yaml
 from rich.console import Console
 
 from runge.directories import ComparisonDirectory, find_all, read, write
-from runge.groups import SEEDS, Row, describe_lead, differing, group, text
+from runge.groups import SEEDS, WITHOUT_EFFECT, Row, describe_lead, differing, group, text
 from runge.metrics import is_metric, key
 from runge.plotting import comparison_figure, png
 from runge.report import render
@@ -49,7 +49,7 @@ class Comparison:
         self.rows = sorted(
             rows, key=lambda row: (row["status"] != "finished", row.get(metric) is None, row.get(metric))
         )
-        self.keys = differing(rows, settings)
+        self.keys = differing(rows, [name for name in settings if name not in WITHOUT_EFFECT])
         self.group_keys = [name for name in self.keys if name not in SEEDS] if group_by is None else list(group_by)
         self.groups = group(self.rows, self.group_keys, metric)
         self.lead = describe_lead(self.groups)

@@ -10,6 +10,9 @@ Row = Mapping[str, Any]
 SEEDS = ("seed", "data.seed")
 """The keys in which the runs of one group may differ."""
 
+WITHOUT_EFFECT = ("resume", "trainer.progress_bar", "trainer.checkpoint_every")
+"""The keys that change nothing about the result: by them runs do not differ."""
+
 FEWEST = 5
 """No claim is made where a group has fewer seeds."""
 

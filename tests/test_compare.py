@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import runge
 from runge import compare
+from runge.compare import Comparison, collect
 from tests.test_job import SHORT
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -157,6 +158,12 @@ def test_nothing_to_compare(tmp_path, capsys):
     with pytest.raises(SystemExit):
         compare.main([str(tmp_path)])
     assert "there is none" in capsys.readouterr().err
+
+
+def test_what_has_no_effect_tells_no_runs_apart(copy):
+    path = copy / "0" / ".hydra" / "config.yaml"
+    path.write_text(path.read_text().replace("progress_bar: false", "progress_bar: true"))
+    assert Comparison(collect([copy])).keys == ["seed", "model.activation"]
 
 
 def test_notebook(sweep):
