@@ -1,19 +1,32 @@
 """From a section of a configuration to an object, with every mistake told by its key, its value and what is allowed."""
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
 from hydra.utils import get_class
 from pydantic import ValidationError
 
+from runge.directories import flatten
 from runge.errors import ConfigurationError
 
 T = TypeVar("T")
 
 CONFIGURATIONS = Path(__file__).resolve().parent.parent / "conf"
 """Where the groups and the experiments are."""
+
+
+@functools.cache
+def known_settings() -> dict[str, Any]:
+    """Every key of every option of every group, flat, with a value that it has in one of them."""
+    found: dict[str, Any] = {}
+    for path in sorted(CONFIGURATIONS.glob("*/*.yaml")):
+        if path.parent.name != "experiment":
+            found |= flatten(yaml.safe_load(path.read_text()), path.parent.name)
+    return found
 
 
 def take(sections: dict[str, Any], key: str) -> Any:

@@ -10,7 +10,9 @@ from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE  # pyright: ignor
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # pyright: ignore[reportAttributeAccessIssue]
 from torch.utils.tensorboard.summary import hparams
 
+from runge.configuration import known_settings
 from runge.directories import flatten
+from runge.metrics import keys
 
 
 def write_scalars(logger: TensorBoardLogger, figures: Mapping[str, float], step: int) -> None:
@@ -40,10 +42,13 @@ def write_hyperparameters(
         metrics: final figures, of which those on the test set are shown; None: the run did not finish.
         step: the number of steps taken.
     """
-    settings = {key: "null" if value is None else value for key, value in flatten(configuration).items()}
+    settings = _without_null(flatten(configuration))
     tested = {key: value for key, value in (metrics or {}).items() if key.startswith("test/") and value is not None}
     write_scalars(logger, tested, step)
-    columns, start, end = hparams(settings, tested)
+    _, start, end = hparams(settings, tested)
+    # TensorBoard takes the columns from whichever run it meets first: each names them all, also those of other options.
+    regions = dict.fromkeys(keys("test", ("left", "middle", "right", "peak")), 0.0)
+    columns, *_ = hparams(_without_null(known_settings()) | settings, tested | regions)
     # torch leaves the name empty, for which the table shows the path, and takes every run for finished.
     with _content(start) as content:
         content.session_start_info.group_name = name
@@ -52,6 +57,10 @@ def write_hyperparameters(
             content.session_end_info.status = STATUS_FAILURE
     for summary in (start, end) if metrics is None else (columns, start, end):
         logger.experiment._get_file_writer().add_summary(summary)
+
+
+def _without_null(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: "null" if value is None else value for key, value in settings.items()}
 
 
 @contextmanager
