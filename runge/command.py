@@ -61,9 +61,8 @@ def run(main: Callable[..., Any]) -> None:
         for argument in sys.argv[1:]:
             refuse_empty_group(argument)
         if sweep:
-            from runge.job import (
-                check_sweep,
-            )  # late: a mistake in a single run's keys is told before Lightning is loaded
+            # Late, so that a mistake in the keys of a single run is told before Lightning is loaded.
+            from runge.job import check_sweep
 
             check_sweep(sys.argv[1:])
         main()

@@ -98,8 +98,7 @@ def _locate(key: str, path: Any, kind: Any) -> Callable[..., Any]:
             f"{key}._target_: must name a class that can be imported, got {path!r} ({error})"
         ) from error
     if not issubclass(found, kind) or inspect.isabstract(found):
-        names = ", ".join(base.__name__ for base in getattr(kind, "__args__", (kind,)))
-        raise ConfigurationError(f"{key}._target_: must name a class derived from {names}, got {path!r}")
+        raise ConfigurationError(f"{key}._target_: must name a class derived from {kind.__name__}, got {path!r}")
     return found
 
 

@@ -45,12 +45,6 @@ _OF_NO_USE = (
 )
 """Warnings of Lightning that its user can do nothing about."""
 
-_AGAINST_DIVERGENCE = "try a smaller optimizer.lr or loss.lambda_d, or optimizer.clip_norm"
-
-
-class DivergenceError(ArithmeticError):
-    """The loss is not finite any more."""
-
 
 class Experiment:
     """All that a configuration describes, made and checked before anything is trained.
@@ -144,12 +138,13 @@ class Experiment:
             if stop.received and int(self.module.step) < self.training.max_steps:
                 raise KeyboardInterrupt
             if any(history.diverged()):
-                raise DivergenceError(f"the loss is not finite at step {int(self.module.step)}; {_AGAINST_DIVERGENCE}")
+                how = "try a smaller optimizer.lr or loss.lambda_d, or optimizer.clip_norm"
+                raise RunError(f"diverged: the loss is not finite at step {int(self.module.step)}; {how}")
             seconds = {"seconds/fit": time.perf_counter() - started}
             metrics = self._finish(directory, history, logger)
-        except DivergenceError as error:
+        except RunError as error:
             self._leave(directory, history, logger, "diverged", str(error))
-            raise RunError(f"diverged: {error} (see {directory.path})") from error
+            raise
         except (KeyboardInterrupt, SystemExit) as error:  # the latter from Lightning, on a second Ctrl-C
             how = f"continue with resume={directory.path}" if directory.last.exists() else "no checkpoint was saved"
             self._leave(directory, history, logger, "interrupted", how)
@@ -226,7 +221,7 @@ class Experiment:
         module, data, columns = self.module, self.data.dataset, history.member(0)
         module.network.load_state_dict(load(directory.path).network.state_dict())
         metrics = results.final_metrics(module, data)
-        title = self.title()
+        title = self._title()
         fit = results.fit_picture(module, data, title)
         curves = results.curves_picture(module, columns, data.test.regions, title)
         directory.write_history(columns)
@@ -238,7 +233,7 @@ class Experiment:
         logger.finalize("success")
         return metrics
 
-    def title(self) -> str:
+    def _title(self) -> str:
         """What the pictures are headed with."""
         model, loss = self.configuration["model"], self.configuration["loss"]
         what = getattr(self.target, "expr", type(self.target).__name__)

@@ -86,10 +86,10 @@ class SobolevRegression(pl.LightningModule):
         """Take the steps of one block, then look at the training errors."""
         first = int(self.step)
         count = min(self.steps_per_block, self.max_steps - first)
-        lambdas = self.lambda_at(first, count)
-        weights = lambdas.to(self.scale)
+        lambdas = self.lambda_at(first - 1, count + 1)
         # With another weight it is another function: what L-BFGS knows of its curvature then holds no more.
-        changes = self.lambda_at(first - 1, count + 1).diff(dim=0).any(1).tolist()
+        changes, lambdas = lambdas.diff(dim=0).any(1).tolist(), lambdas[1:]
+        weights = lambdas.to(self.scale)
         # lambda_d is known for the whole block: the derivative is computed only at the steps where it counts.
         with_derivative = (lambdas > 0).any(1).tolist()
         optimizer = self.optimizers(use_pl_optimizer=False)
