@@ -1,30 +1,26 @@
-"""Callbacks: the switch of lambda_d, the history, checkpoints, progress, and the end of a diverged run.
+"""Callbacks: the switch of lambda_d, the history, checkpoints, progress, and the end of a run before its last step.
 
 They act at the end of a block, when the module's `figures` hold the training and validation errors of that step. What
 they remember is saved with the checkpoint, so that a resumed run equals an uninterrupted one.
 """
 
-import io
-import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
-from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback, ProgressBar
 from torch import Tensor
 from tqdm import tqdm
 
-from runge.directories import write
 from runge.metrics import key
 from runge.module import SobolevRegression
-from runge.schedules import Plateau, TwoStage
-from runge.tensorboard import write_scalars
+from runge.schedules import Plateau, Schedule, TwoStage, alike
+from runge.tensorboard import EventFile, scalars
 
 
 class TwoStageSwitch(Callback):
@@ -33,21 +29,26 @@ class TwoStageSwitch(Callback):
     The step of the switch lies in the module's `switched_on`, from which lambda_d follows at every step.
 
     Args:
-        schedule: when a member is due.
-        members: the size of the stack.
+        schedules: when each member is due.
     """
 
-    def __init__(self, schedule: TwoStage, members: int) -> None:
-        self.schedule = schedule
-        self.plateau = Plateau.start(members)
+    def __init__(self, schedules: Sequence[Schedule]) -> None:
+        found = alike(schedules).items()
+        self.waiting = {s: members for s, members in found if isinstance(s, TwoStage) and s.at_step is None}
+        self.plateau = Plateau.start(len(schedules))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look at the validation MSE_f, and switch on whoever is due."""
         module = _fitting(trainer, pl_module)
-        if module is None or self.schedule.at_step is not None:
+        if module is None:
             return
-        self.plateau = self.schedule.observe(self.plateau, module.figures[key("val", "mse_f")].cpu())
-        switched_on = self.schedule.switch(self.plateau, int(module.step), module.switched_on.cpu())
+        value, switched_on = module.figures[key("val", "mse_f")].cpu(), module.switched_on.cpu()
+        for schedule, members in self.waiting.items():
+            before = Plateau(*(state[members] for state in self.plateau))
+            after = schedule.observe(before, value[members])
+            for state, new in zip(self.plateau, after, strict=True):
+                state[members] = new
+            switched_on[members] = schedule.switch(after, int(module.step), switched_on[members])
         module.switched_on.copy_(switched_on)
 
     def state_dict(self) -> dict[str, Any]:
@@ -56,20 +57,16 @@ class TwoStageSwitch(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up what was known of the validation MSE_f."""
-        self.plateau = Plateau(**state_dict)
+        self.plateau = Plateau(**{name: state.clone() for name, state in state_dict.items()})
 
 
 class History(Callback):
-    """Keep the figures of every block's end, and show them in TensorBoard.
+    """Keep the figures of every block's end."""
 
-    Args:
-        loggers: each member's TensorBoard logger.
-    """
-
-    def __init__(self, loggers: Sequence[TensorBoardLogger]) -> None:
-        self.loggers = loggers
+    def __init__(self) -> None:
         self.keys: list[str] = []
         self.steps: list[int] = []
+        self.times: list[float] = []
         self.rows: list[Tensor] = []
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -79,64 +76,86 @@ class History(Callback):
             return
         self.keys = list(module.figures)
         # One transfer for all figures: a device is asked once a block.
-        row = torch.stack([figure.to(torch.float64) for figure in module.figures.values()]).cpu()
+        self.rows.append(torch.stack([figure.to(torch.float64) for figure in module.figures.values()], dim=1).cpu())
         self.steps.append(int(module.step))
-        self.rows.append(row)
-        for logger, figures in zip(self.loggers, row.mT.tolist(), strict=True):
-            known = {name: figure for name, figure in zip(self.keys, figures, strict=True) if figure == figure}
-            write_scalars(logger, known, self.steps[-1])
+        self.times.append(time.time())
 
     def member(self, index: int) -> dict[str, list[float]]:
         """One member's figures by key, `step` first."""
-        table = torch.stack(self.rows)[:, :, index].mT.tolist() if self.rows else [[] for _ in self.keys]
+        table = torch.stack([row[index] for row in self.rows]).mT.tolist() if self.rows else [[] for _ in self.keys]
         return {"step": list(map(float, self.steps))} | dict(zip(self.keys, table, strict=True))
 
     def diverged(self) -> list[bool]:
         """Whether each member's last training or validation loss is not finite."""
         losses = [self.keys.index(key(split, "loss")) for split in ("train", "val")]
-        return (~self.rows[-1][losses].isfinite().all(0)).tolist()
+        return (~self.rows[-1][:, losses].isfinite().all(1)).tolist()
 
     def state_dict(self) -> dict[str, Any]:
-        """All rows so far."""
-        return {"keys": self.keys, "steps": self.steps, "rows": torch.stack(self.rows) if self.rows else None}
+        """All rows so far, members in front: (M, K, rows)."""
+        rows = torch.stack(self.rows, dim=2) if self.rows else None
+        return {"keys": self.keys, "steps": self.steps, "times": self.times, "rows": rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from the rows of the checkpoint."""
-        self.keys, self.steps = state_dict["keys"], state_dict["steps"]
-        self.rows = [] if state_dict["rows"] is None else list(state_dict["rows"])
+        self.keys, self.steps, self.times = (list(state_dict[name]) for name in ("keys", "steps", "times"))
+        self.rows = [] if state_dict["rows"] is None else list(state_dict["rows"].unbind(2))
 
 
-class Checkpoint(ModelCheckpoint):
-    """A `ModelCheckpoint` that looks every so many steps, and at the last one.
+class Curves(Callback):
+    """Show the history in TensorBoard, whenever a checkpoint is saved.
 
     Args:
-        every: steps between two looks.
-        **kwargs: as `ModelCheckpoint`.
+        history: what is shown.
+        files: each member's event file.
     """
 
-    def __init__(self, every: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.every = every
+    def __init__(self, history: History, files: Sequence[EventFile]) -> None:
+        self.history, self.files = history, files
+        self.shown = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """What lies in the checkpoint was shown when it was saved."""
+        self.shown = len(self.history.steps)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Append the rows since the last time."""
+        history, new = self.history, slice(self.shown, None)
+        for member, file in enumerate(self.files):
+            rows = torch.stack([row[member] for row in history.rows[new]]).tolist() if history.rows[new] else []
+            for step, when, row in zip(history.steps[new], history.times[new], rows, strict=True):
+                known = {name: figure for name, figure in zip(history.keys, row, strict=True) if figure == figure}
+                file.add(scalars(known), step, when)
+            file.flush()
+        self.shown = len(history.steps)
+
+
+class Save(Callback):
+    """Save a checkpoint every so many seconds, at the last step, and when the run is stopped.
+
+    Args:
+        seconds: between two checkpoints.
+        path: what the trainer is told to save to.
+    """
+
+    def __init__(self, seconds: float, path: Path) -> None:
+        self.seconds, self.path = seconds, path
+        self.saved = time.monotonic()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin to count."""
+        self.saved = time.monotonic()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save where it is due."""
         module = _fitting(trainer, pl_module)
         if module is None:
             return
-        step = int(module.step)
-        due = step >= module.max_steps or step // self.every > (step - module.steps_per_block) // self.every
-        if due or trainer.should_stop:
-            super().on_validation_end(trainer, pl_module)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the best score so far, also where the directory has been moved since."""
-
-        def here(path: str) -> str:
-            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
-
-        paths = {name: here(state_dict[name]) for name in ("best_model_path", "kth_best_model_path", "last_model_path")}
-        best = {here(path): score for path, score in state_dict["best_k_models"].items()}
-        super().load_state_dict({**state_dict, **paths, "best_k_models": best, "dirpath": self.dirpath})
+        due = time.monotonic() - self.saved >= self.seconds
+        if due or trainer.should_stop or int(module.step) >= module.max_steps:
+            trainer.save_checkpoint(self.path)
+            self.saved = time.monotonic()
 
 
 class StepStatus(Callback):
@@ -157,17 +176,28 @@ class StepStatus(Callback):
         self.report(int(pl_module.step))
 
 
-class WholeFiles(TorchCheckpointIO):
-    """Checkpoints that replace the one before only when they are complete, on whatever file system."""
+class Report(Callback):
+    """Tell whoever shows the progress of many runs how many steps have been taken since the last time.
 
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
-    ) -> None:
-        """Write the checkpoint."""
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        write(Path(path), buffer.getvalue())
+    Args:
+        report: what is called with the number of steps.
+    """
+
+    def __init__(self, report: Callable[[int], None]) -> None:
+        self.report = report
+        self.reported = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin to count."""
+        assert isinstance(pl_module, SobolevRegression)
+        self.reported = int(pl_module.step)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        """Report the steps of a block."""
+        assert isinstance(pl_module, SobolevRegression)
+        step = int(pl_module.step)
+        self.report(step - self.reported)
+        self.reported = step
 
 
 class StopOnSignal(Callback):

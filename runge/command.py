@@ -5,7 +5,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback as HydraCallback
@@ -17,6 +17,8 @@ from runge.directories import ComparisonDirectory, RunDirectory, claim, resumabl
 from runge.errors import ConfigurationError, RunError
 
 _FULL = "HYDRA_FULL_ERROR"
+
+Task = TypeVar("Task", bound=Callable[..., Any])
 
 
 class RememberSweep(HydraCallback):
@@ -56,15 +58,9 @@ def run(main: Callable[..., Any]) -> None:
     full = bool(os.environ.get(_FULL))
     sys.argv[1:] = [quote_expression(argument) for argument in sys.argv[1:]]
     os.environ[_FULL] = "1"  # Hydra then hands every exception on instead of printing it in its own way.
-    sweep = "-m" in sys.argv or "--multirun" in sys.argv
     try:
         for argument in sys.argv[1:]:
             refuse_empty_group(argument)
-        if sweep:
-            # Late, so that a mistake in the keys of a single run is told before Lightning is loaded.
-            from runge.job import check_sweep
-
-            check_sweep(sys.argv[1:])
         main()
     except KeyboardInterrupt:
         sys.exit("error: interrupted")
@@ -81,6 +77,17 @@ def run(main: Callable[..., Any]) -> None:
         compare_sweep()
         if not full:
             del os.environ[_FULL]
+
+
+def fusable(task: Task) -> Task:
+    """Mark a `hydra.main` function as one that does nothing but `runge.job.run`: its runs may be trained in a stack."""
+    task.__dict__["fusable"] = True
+    return task
+
+
+def is_fusable(task: Callable[..., Any]) -> bool:
+    """Whether a function is so marked."""
+    return getattr(task, "fusable", False)
 
 
 def compare_sweep() -> None:

@@ -181,13 +181,13 @@ class SobolevDataModule(pl.LightningDataModule):
         targets: each member's function.
         samplings: where each member's training points lie.
         generators: each member's source of randomness.
-        n_train: as `make_dataset`, and so the other sizes and `sample_weight`.
+        n_train: as `make_dataset`, and so the other sizes and `sample_weights`.
         n_val: validation points.
         n_test: test points.
         n_derivative: points that carry f' alone, or None.
         boundary_points: extra points near the ends.
         batch_size: the size of a mini-batch, >= 1; None: the full batch.
-        sample_weight: what a training point counts.
+        sample_weights: what each member's training points count.
         dtype: the precision of the training.
         blocks: how many blocks one pass over the data has.
 
@@ -207,7 +207,7 @@ class SobolevDataModule(pl.LightningDataModule):
         n_derivative: int | None,
         boundary_points: int,
         batch_size: int | None,
-        sample_weight: SampleWeight,
+        sample_weights: Sequence[SampleWeight],
         dtype: torch.dtype,
         blocks: int,
     ) -> None:
@@ -224,7 +224,9 @@ class SobolevDataModule(pl.LightningDataModule):
                 boundary_points=boundary_points,
                 sample_weight=sample_weight,
             )
-            for target, sampling, generator in zip(targets, samplings, generators, strict=True)
+            for target, sampling, generator, sample_weight in zip(
+                targets, samplings, generators, sample_weights, strict=True
+            )
         ]
         self.dataset = Dataset(*(Points.stack(points).to(dtype=dtype) for points in zip(*members, strict=True)))
         total = self.dataset.train.x.shape[1]
@@ -236,6 +238,7 @@ class SobolevDataModule(pl.LightningDataModule):
                 )
             seeds = tuple(int(torch.randint(2**62, (), generator=generator)) for generator in generators)
             self.minibatches = Minibatches(seeds, total, batch_size)
+        self.batch = total if batch_size is None else batch_size
         self.blocks = blocks
 
     def setup(self, stage: str) -> None:

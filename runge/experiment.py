@@ -1,43 +1,36 @@
-"""From a configuration to a finished run directory: the only place that seeds."""
+"""From configurations to finished run directories: the only place that seeds."""
 
 import logging
 import math
 import time
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 
-from runge import losses, results, tensorboard
+from runge import losses, machine, results
 from runge.callbacks import (
-    Checkpoint,
+    Curves,
     History,
     Progress,
+    Report,
+    Save,
     StepStatus,
     StopDiverged,
     StopOnSignal,
     TwoStageSwitch,
-    WholeFiles,
 )
-from runge.configuration import build, section, take
+from runge.checkpoints import MemberFiles, steps_taken
+from runge.compilation import compiled
+from runge.configuration import build
 from runge.data import SobolevDataModule
 from runge.directories import RunDirectory, Status, write
-from runge.errors import ConfigurationError, RunError
-from runge.function import load
+from runge.errors import RunError
+from runge.member import Member
 from runge.module import SobolevRegression
 from runge.network import StackedMLP
-from runge.optimizers import Optimizer
-from runge.sampling import Sampling
-from runge.schedules import Schedule, TwoStage
-from runge.settings import Loss, Seed, Training
-from runge.targets import Target
-
-_THREADS = torch.get_num_threads()
-_ONE_THREAD = 2**17
-"""Below so many neuron values in a layer a second thread costs more than it brings."""
+from runge.tensorboard import EventFile, hyperparameters, pictures
 
 _OF_NO_USE = (
     "Checkpoint directory .* exists and is not empty",  # so it is where a run is resumed
@@ -45,200 +38,237 @@ _OF_NO_USE = (
 )
 """Warnings of Lightning that its user can do nothing about."""
 
+Outcome = results.Metrics | RunError
+"""What becomes of a run: the content of its `metrics.json`, or why it has none."""
+
 
 class Experiment:
-    """All that a configuration describes, made and checked before anything is trained.
+    """A stack of runs with their data and weights, made and checked before anything is trained.
 
     Args:
-        configuration: plain data with the sections of `conf/config.yaml`.
-        overrides: what of it was asked for, which names the run in TensorBoard.
+        members: the runs; what `Member.shared` tells is equal in all of them.
 
     Raises:
-        ConfigurationError: a key is unknown or missing, or a value is not allowed.
+        ConfigurationError: a size or a value is not allowed.
     """
 
-    def __init__(self, configuration: dict[str, Any], overrides: Sequence[str] = ()) -> None:
+    def __init__(self, members: Sequence[Member]) -> None:
         self._began = time.perf_counter()
-        self.configuration, self.overrides = configuration, list(overrides)
-        sections = dict(configuration)
-        seed = build("", {"seed": take(sections, "seed")}, Seed)
-        data = section("data", take(sections, "data"))
-        data_seed = take(data, "seed")
-        self.training = build("trainer", take(sections, "trainer"), Training)
-        if self.training.accelerator == "gpu" and not torch.cuda.is_available():
-            raise ConfigurationError("trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'")
-        self.dtype = torch.float32 if self.training.precision == 32 else torch.float64
-        loss = build("loss", take(sections, "loss"), Loss)
-        schedule = build("schedule", take(sections, "schedule"), Schedule)
-        self.target = build("target", take(sections, "target"), Target)
+        self.members = list(members)
+        first = self.members[0]
+        self.training = first.training
+        dtype = torch.float32 if self.training.precision == 32 else torch.float64
         self.data = build(
             "data",
-            data,
+            first.data,
             SobolevDataModule,
-            targets=[self.target],
-            samplings=[build("sampling", take(sections, "sampling"), Sampling)],
-            generators=[(seed if data_seed is None else build("data", {"seed": data_seed}, Seed)).generator("data")],
-            sample_weight=loss.sample_weight,
-            dtype=self.dtype,
+            targets=[member.target for member in members],
+            samplings=[member.sampling for member in members],
+            generators=[member.data_seed.generator("data") for member in members],
+            sample_weights=[member.loss.sample_weight for member in members],
+            dtype=dtype,
             blocks=math.ceil(self.training.max_steps / self.training.log_every),
         )
-        optimizer = build("optimizer", take(sections, "optimizer"), Optimizer)
-        if self.data.minibatches is not None and not optimizer.elementwise:
-            raise ConfigurationError(f"data.batch_size: must be null with {type(optimizer).__name__}")
         network = build(
             "model",
-            take(sections, "model"),
+            first.model,
             StackedMLP,
-            domains=self.target.domain[None],
-            generators=[seed.generator("weights")],
-            dtype=self.dtype,
+            domains=torch.stack([member.target.domain for member in members]),
+            generators=[member.seed.generator("weights") for member in members],
+            dtype=dtype,
+        )
+        train = self.data.dataset.train
+        kinds = [member.loss.derivative_scale for member in members]
+        scales = {kind: losses.derivative_scale(kind, train) for kind in dict.fromkeys(kinds)}
+        lambda_d = torch.tensor([member.loss.lambda_d for member in members], dtype=torch.float64)
+        self._neurons = len(self.members) * self.data.batch * (1 + first.target.dimension) * first.model["width"]
+        loss_and_gradient = build(
+            "trainer",
+            {"compile": self.training.compile},
+            compiled,
+            network=network,
+            neurons=self._neurons * first.model["depth"],
+            steps=self.training.max_steps,
+            with_derivative=bool(lambda_d.any()),
         )
         self.module = SobolevRegression(
             network,
-            scale=losses.derivative_scale(loss.derivative_scale, self.data.dataset.train),
-            lambda_d=torch.tensor([loss.lambda_d], dtype=torch.float64),
-            schedule=schedule,
-            optimizer=optimizer,
+            scale=torch.stack([scales[kind][i] for i, kind in enumerate(kinds)]),
+            lambda_d=lambda_d,
+            schedules=[member.schedule for member in members],
+            optimizer=first.optimizer,
             max_steps=self.training.max_steps,
             steps_per_block=self.training.log_every,
             diagnostics_every=self.training.diagnostics_every,
-            configuration=configuration,
+            loss_and_gradient=loss_and_gradient,
         )
-        if sections:
-            known = ", ".join(configuration.keys() - sections.keys())
-            raise ConfigurationError(f"{', '.join(sections)}: there is no such key; there are {known}")
 
-    def fit(self, directory: RunDirectory, *, resume: bool = False) -> dict[str, float | int | None]:
-        """Train, and write the run's directory.
+    def fit(
+        self,
+        directories: Sequence[RunDirectory],
+        *,
+        resume: bool = False,
+        report: Callable[[int], None] | None = None,
+    ) -> list[Outcome]:
+        """Train, and write the runs' directories.
 
         Args:
-            directory: where to.
-            resume: whether to go on from the directory's last checkpoint.
+            directories: where to.
+            resume: whether to go on from the directories' last checkpoints.
+            report: what is called with the number of steps taken since the last time, in place of a progress bar.
 
         Returns:
-            The content of `metrics.json`, of the weights with the lowest validation loss.
+            For each run the content of its `metrics.json`, of the weights with the lowest validation loss; or an error,
+            where it diverged.
 
         Raises:
-            RunError: the training diverged.
+            SystemExit: it was interrupted.
         """
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it advertises
         started = time.perf_counter()
-        step = int(torch.load(directory.last, weights_only=True)["state_dict"]["step"]) if resume else 0
-        logger = TensorBoardLogger(
-            directory.path, name=directory.tensorboard.name, version="", default_hp_metric=False, purge_step=step + 1
-        )
-        history, stop = History([logger]), StopOnSignal()
-        directory.write_status("running", step)
+        step = steps_taken(directories[0].last) if resume else 0
+        files = [EventFile(directory.tensorboard, purge_step=step + 1) for directory in directories]
+        history, stop = History(), StopOnSignal()
+        written = _Directories(self, directories, files, history)
+        written.status("running", step)
         try:
             with warnings.catch_warnings():
                 for message in _OF_NO_USE:
                     warnings.filterwarnings("ignore", message)
-                trainer = self._trainer(directory, logger, history, stop)
-                trainer.fit(self.module, self.data, ckpt_path=directory.last if resume else None, weights_only=True)
+                trainer = self._trainer(written, history, stop, report)
+                trainer.fit(
+                    self.module, self.data, ckpt_path=directories[0].last if resume else None, weights_only=True
+                )
             if stop.received and int(self.module.step) < self.training.max_steps:
                 raise KeyboardInterrupt
-            if any(history.diverged()):
-                how = "try a smaller optimizer.lr or loss.lambda_d, or optimizer.clip_norm"
-                raise RunError(f"diverged: the loss is not finite at step {int(self.module.step)}; {how}")
-            seconds = {"seconds/fit": time.perf_counter() - started}
-            metrics = self._finish(directory, history, logger)
-        except RunError as error:
-            self._leave(directory, history, logger, "diverged", str(error))
-            raise
+            outcomes = written.finish(time.perf_counter() - started, started - self._began)
         except (KeyboardInterrupt, SystemExit) as error:  # the latter from Lightning, on a second Ctrl-C
-            how = f"continue with resume={directory.path}" if directory.last.exists() else "no checkpoint was saved"
-            self._leave(directory, history, logger, "interrupted", how)
+            how = [
+                f"continue with resume={directory.path}" if directory.last.exists() else "no checkpoint was saved"
+                for directory in directories
+            ]
+            written.leave("interrupted", how)
             # No exception that Hydra would catch, which would go on with the next run of a sweep.
-            raise SystemExit(f"error: interrupted at step {int(self.module.step)}; {how}") from error
+            raise SystemExit(f"error: interrupted at step {int(self.module.step)}; {how[0]}") from error
         except Exception as error:
-            self._leave(directory, history, logger, "failed", f"{type(error).__name__}: {error}")
+            written.leave("failed", [f"{type(error).__name__}: {error}"] * len(directories))
             raise
-        seconds["seconds/total"] = time.perf_counter() - self._began
-        directory.write_status("finished", int(self.module.step))
-        directory.write_metrics(metrics | seconds)
-        if stop.received:  # in the last block: the run is whole, but no other shall follow
-            raise SystemExit(f"error: interrupted after the last step; the run is finished, see {directory.path}")
-        return metrics | seconds
+        if stop.received:  # in the last block: the runs are whole, but no other shall follow
+            where = ", ".join(str(directory.path) for directory in directories)
+            raise SystemExit(f"error: interrupted after the last step; the run is finished, see {where}")
+        return outcomes
 
     def _trainer(
-        self, directory: RunDirectory, logger: TensorBoardLogger, history: History, stop: StopOnSignal
+        self,
+        written: "_Directories",
+        history: History,
+        stop: StopOnSignal,
+        report: Callable[[int], None] | None,
     ) -> pl.Trainer:
-        training, schedule = self.training, self.module.schedule
-        saved: dict[str, Any] = {
-            "every": training.checkpoint_every,
-            "dirpath": directory.best.parent,
-            "enable_version_counter": False,
-            "save_on_train_epoch_end": False,  # but after the validation, whose result it saves
-        }
-        callbacks: list[pl.Callback] = [
-            *([TwoStageSwitch(schedule, members=1)] if isinstance(schedule, TwoStage) else []),
-            history,
-            *([Progress()] if training.progress_bar else []),
-            StopDiverged(),
-            stop,
-            StepStatus(lambda step: directory.write_status("running", step)),
-            Checkpoint(filename=directory.best.stem, monitor="val/loss", **saved),
-            Checkpoint(filename=directory.last.stem, **saved),
-        ]
+        training = self.training
+        bar = training.progress_bar and report is None
         cuda = training.accelerator != "cpu" and torch.cuda.is_available()
-        neurons = self.data.dataset.train.x[..., 0].numel() * self.configuration["model"]["width"]
-        torch.set_num_threads(1 if neurons * (1 + self.target.dimension) < _ONE_THREAD else _THREADS)
+        machine.keep_memory()
+        machine.use_threads(self._neurons)
         return pl.Trainer(
             accelerator="gpu" if cuda else "cpu",
             devices=1,
-            logger=logger,
-            callbacks=callbacks,
-            plugins=[WholeFiles()],
+            logger=False,
+            callbacks=[
+                TwoStageSwitch([member.schedule for member in self.members]),
+                history,
+                *([Progress()] if bar else []),
+                *([Report(report)] if report else []),
+                StopDiverged(),
+                stop,
+                StepStatus(lambda step: written.status("running", step)),
+                Curves(history, written.files),
+                Save(training.checkpoint_seconds, written.directories[0].last),
+            ],
+            plugins=[MemberFiles(written.directories, [member.configuration for member in self.members])],
+            enable_checkpointing=False,
             max_epochs=1,
             max_steps=training.max_steps,
             val_check_interval=1,
             num_sanity_val_steps=0,
-            log_every_n_steps=1,
-            enable_progress_bar=training.progress_bar,
+            enable_progress_bar=bar,
             enable_model_summary=False,
             inference_mode=False,  # it forbids the derivative by autograd
             use_distributed_sampler=False,
-            default_root_dir=directory.path,
+            default_root_dir=written.directories[0].path,
         )
 
-    def _leave(
-        self, directory: RunDirectory, history: History, logger: TensorBoardLogger, status: Status, message: str
+
+class _Directories:
+    """What a stack writes into its members' directories: their status, and in the end all else."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        directories: Sequence[RunDirectory],
+        files: Sequence[EventFile],
+        history: History,
     ) -> None:
-        """Put down what there is of a run that did not finish."""
-        step = int(self.module.step)
-        if history.steps:
-            directory.write_history(history.member(0))
-        tensorboard.write_hyperparameters(logger, self._name(directory), self.configuration, None, step)
-        logger.finalize("failed")
-        directory.write_status(status, step, message)
+        self.experiment, self.directories, self.files, self.history = experiment, directories, files, history
 
-    def _name(self, directory: RunDirectory) -> str:
-        """What the run is called in TensorBoard: what was asked for, and where it lies."""
-        return " ".join([*self.overrides, f"({'/'.join(directory.path.resolve().parts[-2:])})"])
+    def status(self, status: Status, step: int) -> None:
+        """Say how all of them stand."""
+        for directory in self.directories:
+            directory.write_status(status, step)
 
-    def _finish(self, directory: RunDirectory, history: History, logger: TensorBoardLogger) -> results.Metrics:
-        """Judge the best weights and write everything but the last two files."""
-        module, data, columns = self.module, self.data.dataset, history.member(0)
-        module.network.load_state_dict(load(directory.path).network.state_dict())
-        metrics = results.final_metrics(module, data)
-        title = self._title()
-        fit = results.fit_picture(module, data, title)
-        curves = results.curves_picture(module, columns, data.test.regions, title)
-        directory.write_history(columns)
-        write(directory.fit_figure, fit)
-        write(directory.curves_figure, curves)
-        step = int(module.step)
-        tensorboard.write_pictures(logger, {"fit": fit, "curves": curves}, step)
-        tensorboard.write_hyperparameters(logger, self._name(directory), self.configuration, metrics, step)
-        logger.finalize("success")
-        return metrics
+    def leave(self, status: Status, messages: Sequence[str]) -> None:
+        """Put down what there is of runs that did not finish."""
+        for i, message in enumerate(messages):
+            if not self.directories[i].metrics.exists():
+                self._leave(i, status, message)
 
-    def _title(self) -> str:
-        """What the pictures are headed with."""
-        model, loss = self.configuration["model"], self.configuration["loss"]
-        what = getattr(self.target, "expr", type(self.target).__name__)
-        where = self.configuration["sampling"]["_target_"].rpartition(".")[2].lower()
-        return (
-            f"{what}, {where} sampling: {model['activation']} {model['depth']} × {model['width']}, "
-            rf"$\lambda_d$ = {loss['lambda_d']:g}, seed {self.configuration['seed']}"
-        )
+    def finish(self, fit_seconds: float, other_seconds: float) -> list[Outcome]:
+        """Judge each member's best weights and write its files, `metrics.json` last.
+
+        Args:
+            fit_seconds: what the fit of the stack took.
+            other_seconds: what was done before.
+        """
+        module, data = self.experiment.module, self.experiment.data.dataset
+        module.network.theta.data.copy_(module.best)
+        found = results.final_metrics(module, data)
+        u, du = module.predict(data.test)
+        outcomes: list[Outcome] = []
+        for i, diverged in enumerate(self.history.diverged()):
+            began, columns, directory = time.perf_counter(), self.history.member(i), self.directories[i]
+            if diverged:
+                how = "try a smaller optimizer.lr or loss.lambda_d, or optimizer.clip_norm"
+                message = f"diverged: the loss is not finite at step {int(module.step)}; {how}"
+                self._leave(i, "diverged", message)
+                outcomes.append(RunError(message))
+                continue
+            title = self.experiment.members[i].title()
+            fit = results.fit_picture(data.test, u, du, i, title)
+            curves = results.curves_picture(module, columns, data.test.regions, i, title)
+            directory.write_history(columns)
+            write(directory.fit_figure, fit)
+            write(directory.curves_figure, curves)
+            self.files[i].add(pictures({"fit": fit, "curves": curves}), int(module.step))
+            self._close(i, found[i])
+            # A member's share of what was done for all of them.
+            share = fit_seconds / len(self.directories), (fit_seconds + other_seconds) / len(self.directories)
+            seconds = {"seconds/fit": share[0], "seconds/total": share[1] + time.perf_counter() - began}
+            directory.write_status("finished", int(module.step))
+            directory.write_metrics(found[i] | seconds)
+            outcomes.append(found[i] | seconds)
+        return outcomes
+
+    def _leave(self, member: int, status: Status, message: str) -> None:
+        directory = self.directories[member]
+        if self.history.steps:
+            directory.write_history(self.history.member(member))
+        self._close(member, None)
+        directory.write_status(status, int(self.experiment.module.step), message)
+
+    def _close(self, i: int, metrics: results.Metrics | None) -> None:
+        """Add the run's row to TensorBoard's table, named by what was asked for and by where it lies."""
+        member, path = self.experiment.members[i], self.directories[i].path
+        name = " ".join([*member.overrides, f"({'/'.join(path.resolve().parts[-2:])})"])
+        for summary in hyperparameters(name, member.configuration, metrics):
+            self.files[i].add(summary, int(self.experiment.module.step))
+        self.files[i].flush()

@@ -1,32 +1,24 @@
 """What Hydra has composed becomes a run: the only place, beside the command line, that knows Hydra."""
 
-import itertools
 import logging
-import math
 import os
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from runge.configuration import CONFIGURATIONS
 from runge.directories import RunDirectory, read_json, resumable
-from runge.errors import ConfigurationError
-from runge.experiment import Experiment
+from runge.errors import ConfigurationError, RunError
+from runge.experiment import Experiment, Outcome
+from runge.member import Member
 from runge.tables import error_table
 
 log = logging.getLogger(__name__)
-
-_CHECKED = 64
-"""Of a larger sweep not all combinations are built beforehand: each takes some 50 ms."""
 
 
 def run(configuration: DictConfig) -> float:
@@ -45,88 +37,93 @@ def run(configuration: DictConfig) -> float:
     hydra = HydraConfig.get()
     directory, sweep = RunDirectory(hydra.runtime.output_dir), hydra.mode == RunMode.MULTIRUN
     try:
-        plain, resume = _plain(configuration)
-        if sweep and resume is not None:
-            raise ConfigurationError("resume: takes one run; a sweep goes on with hydra.sweep.dir= its directory")
-        if sweep and directory.status.exists():
-            if (finished := _done_before(plain, directory)) is not None:
+        given, resume = plain(configuration)
+        if sweep:
+            if (finished := done_before(given, directory)) is not None:
                 return finished
             resume = directory.path if directory.last.exists() else None
         elif resume is not None:
-            plain = _resumed(plain, resume, directory)
+            given = _resumed(given, resume, directory)
         elif directory.status.exists():
             raise ConfigurationError(f"hydra.run.dir: must be a directory without a run, got {str(directory.path)!r}")
-        experiment = _build(plain, hydra.overrides.task)
+        experiment = stack([Member(given, hydra.overrides.task)])
     except BaseException as error:
         if sweep and isinstance(error, ConfigurationError) and not directory.status.exists():
             directory.write_status("failed", 0, str(error))
         directory.discard()
         raise
-    sizes = {split: points.x.shape[1] for split, points in experiment.data.dataset._asdict().items()}
-    log.info("points: %s", ", ".join(f"{n} {split}" for split, n in sizes.items()))
-    metrics = experiment.fit(directory, resume=resume is not None)
-    Console().print(error_table(metrics, experiment.data.dataset.test.regions))
-    switched = metrics["switched_on_step"]
-    when = "never on" if switched is None else f"on from step {switched}"
-    log.info("lambda_d %s; %.1f s; %s", when, metrics["seconds/total"], os.path.relpath(directory.path))
-    loss = metrics["val/loss"]
-    assert loss is not None
-    return loss
+    announce(experiment)
+    (outcome,) = experiment.fit([directory], resume=resume is not None)
+    if not isinstance(outcome, RunError):
+        Console().print(error_table(outcome, experiment.data.dataset.test.regions))
+    return conclude(outcome, directory)
 
 
-def check_sweep(arguments: Sequence[str]) -> None:
-    """Build the runs of a sweep before anything is trained: all of them, or of very many each value once.
-
-    Args:
-        arguments: those of the command line.
+def stack(members: Sequence[Member]) -> Experiment:
+    """Make a stack of these members.
 
     Raises:
-        ConfigurationError: a value is not allowed.
+        ConfigurationError: a size or a value is not allowed, or there is no memory for it.
     """
-    with initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
-        parser = OverridesParser.create(GlobalHydra.instance().config_loader())
-        parsed = parser.parse_overrides([argument for argument in arguments if "=" in argument and argument[0] != "-"])
-        choices = [
-            [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
-            if override.is_discrete_sweep()
-            else [str(override.input_line)]
-            for override in parsed
-            if not str(override.key_or_group).startswith("hydra")
-            and (override.is_discrete_sweep() or not override.is_sweep_override())
-        ]
-        jobs = itertools.product(*choices)
-        if math.prod(map(len, choices)) > _CHECKED:
-            first = [values[0] for values in choices]
-            jobs = ((*first[:i], value, *first[i + 1 :]) for i, values in enumerate(choices) for value in values)
-        for job in jobs:
-            _build(_plain(compose("config", list(job)))[0])
-
-
-def _build(plain: dict[str, Any], overrides: Sequence[str] = ()) -> Experiment:
     try:
-        return Experiment(plain, overrides)
+        return Experiment(members)
     except (RuntimeError, MemoryError) as error:
         if "alloc" not in str(error).lower() and not isinstance(error, MemoryError):
             raise
         raise ConfigurationError("data, model: the points and the weights must fit into memory, and do not") from error
 
 
-def _plain(configuration: DictConfig) -> tuple[dict[str, Any], Any]:
-    """The configuration as plain data, and the run that is to be resumed, or None."""
+def announce(experiment: Experiment) -> None:
+    """Log what each run of a stack begins with."""
+    sizes = {split: points.x.shape[1] for split, points in experiment.data.dataset._asdict().items()}
+    log.info("points: %s", ", ".join(f"{n} {split}" for split, n in sizes.items()))
+
+
+def conclude(outcome: Outcome, directory: RunDirectory) -> float:
+    """Log how a run has ended.
+
+    Returns:
+        Its validation loss.
+
+    Raises:
+        RunError: it diverged.
+    """
+    if isinstance(outcome, RunError):
+        log.error("%s", outcome)
+        raise outcome
+    switched = outcome["switched_on_step"]
+    when = "never on" if switched is None else f"on from step {switched}"
+    log.info("lambda_d %s; %.1f s; %s", when, outcome["seconds/total"], os.path.relpath(directory.path))
+    loss = outcome["val/loss"]
+    assert loss is not None
+    return loss
+
+
+def plain(configuration: DictConfig) -> tuple[dict[str, Any], Any]:
+    """The configuration as plain data, and the run that is to be resumed, or None.
+
+    Raises:
+        ConfigurationError: a value is missing, or a run of a sweep is to be resumed by itself.
+    """
     try:
-        plain = OmegaConf.to_container(configuration, resolve=True, throw_on_missing=True)
+        found = OmegaConf.to_container(configuration, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise ConfigurationError(str(error)) from error
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items() if key != "resume"}, plain.get("resume")
+    assert isinstance(found, dict)
+    resume = found.pop("resume", None)
+    if resume is not None and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise ConfigurationError("resume: takes one run; a sweep goes on with hydra.sweep.dir= its directory")
+    return {str(key): value for key, value in found.items() if key != "hydra"}, resume
 
 
-def _done_before(plain: dict[str, Any], directory: RunDirectory) -> float | None:
-    """The validation loss of a sweep's run that is finished already, or None.
+def done_before(plain: dict[str, Any], directory: RunDirectory) -> float | None:
+    """The validation loss of a sweep's run that is finished already; None for one that is not, or not yet begun.
 
     Raises:
         ConfigurationError: the directory holds another run.
     """
+    if not directory.status.exists():
+        return None
     recorded = OmegaConf.to_container(OmegaConf.load(directory.hydra / "config.yaml"), resolve=True)
     assert isinstance(recorded, dict)
     if {key: value for key, value in recorded.items() if key != "resume"} != plain:

@@ -1,21 +1,24 @@
 """SobolevRegression: the LightningModule that wraps the stacked MLP."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
 from runge import losses, metrics
+from runge.compilation import LossAndGradient
 from runge.data import Block
 from runge.network import StackedMLP
 from runge.optimizers import Optimizer, clip
 from runge.points import Points
-from runge.schedules import Schedule, learning_rate_factor
+from runge.schedules import Schedule, alike, learning_rate_factor
 
 DIAGNOSTICS = ("grad_norm/f", "grad_norm/df", "grad_cosine")
 """The keys of `gradient_diagnostics`; NaN where the gradients were not looked at."""
+
+_AT_ONCE = 512
+"""Points at which errors are evaluated at once, lest the memory grow with the test grid."""
 
 
 class SobolevRegression(pl.LightningModule):
@@ -24,18 +27,18 @@ class SobolevRegression(pl.LightningModule):
     One call of `training_step` takes many optimiser steps, so that Lightning's cost of a batch vanishes. The figures of
     a block's end lie in `figures`, each of shape (M,), for callbacks to write, show and act upon. `val/loss` and
     `test/loss` carry the full lambda_d at all times, so that checkpoints from before and after the switch compare;
-    `train/loss` is what is being minimised.
+    `train/loss` is what is being minimised. Each member's weights with the lowest validation loss so far lie in `best`.
 
     Args:
         network: the stack.
         scale: what the derivative is divided by inside the loss, (M,).
         lambda_d: the full weight of MSE_df, (M,).
-        schedule: when lambda_d is on.
+        schedules: when each member's lambda_d is on.
         optimizer: the optimiser's settings.
         max_steps: optimiser steps of the run.
         steps_per_block: optimiser steps of a `training_step`.
         diagnostics_every: steps between two looks at the gradients of the two terms.
-        configuration: plain data that goes into the checkpoint, enough to rebuild the run.
+        loss_and_gradient: `losses.loss_and_gradient`, or what `runge.compilation` makes of it.
 
     Raises:
         ValueError: the optimiser is not elementwise and the stack has more than one member.
@@ -45,6 +48,8 @@ class SobolevRegression(pl.LightningModule):
     lambda_d: Tensor
     switched_on: Tensor
     step: Tensor
+    best: Tensor
+    best_loss: Tensor
 
     def __init__(
         self,
@@ -52,26 +57,28 @@ class SobolevRegression(pl.LightningModule):
         *,
         scale: Tensor,
         lambda_d: Tensor,
-        schedule: Schedule,
+        schedules: Sequence[Schedule],
         optimizer: Optimizer,
         max_steps: int,
         steps_per_block: int,
         diagnostics_every: int,
-        configuration: Mapping[str, Any],
+        loss_and_gradient: LossAndGradient = losses.loss_and_gradient,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         members = len(network.theta)
         if members > 1 and not optimizer.elementwise:
             raise ValueError(f"optimizer: {type(optimizer).__name__} takes a stack of one member, got {members}")
-        self.network, self.schedule, self.optimizer = network, schedule, optimizer
+        self.network, self.schedules, self.optimizer = network, alike(schedules), optimizer
         self.max_steps, self.steps_per_block, self.diagnostics_every = max_steps, steps_per_block, diagnostics_every
-        self.configuration = dict(configuration)
         self.register_buffer("scale", scale.to(network.theta))
         self.register_buffer("lambda_d", lambda_d.to(torch.float64))
-        self.register_buffer("switched_on", torch.full((members,), schedule.first_switch()))
+        self.register_buffer("switched_on", torch.tensor([schedule.first_switch() for schedule in schedules]))
         self.register_buffer("step", torch.tensor(0))
+        self.register_buffer("best", network.theta.detach().clone())
+        self.register_buffer("best_loss", torch.full((members,), torch.inf, dtype=torch.float64))
         self.figures: dict[str, Tensor] = {}
+        self.loss_and_gradient = loss_and_gradient
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The torch optimiser of the stack's weights."""
@@ -80,7 +87,10 @@ class SobolevRegression(pl.LightningModule):
     def lambda_at(self, first: int, count: int) -> Tensor:
         """lambda_d at the steps first, ..., first + count - 1, of shape (count, M)."""
         steps = torch.arange(first, first + count, device=self.device)
-        return self.schedule.factor(steps, self.switched_on) * self.lambda_d
+        factors = self.lambda_d.new_empty(count, len(self.lambda_d))
+        for schedule, members in self.schedules.items():
+            factors[:, members] = schedule.factor(steps, self.switched_on[members])
+        return factors * self.lambda_d
 
     def training_step(self, block: Block, block_index: int) -> None:
         """Take the steps of one block, then look at the training errors."""
@@ -114,39 +124,38 @@ class SobolevRegression(pl.LightningModule):
         )
 
     def validation_step(self, points: Points, batch_index: int) -> None:
-        """The validation errors, with the full lambda_d."""
-        self._evaluate("val", points)
+        """The validation errors, with the full lambda_d; members that have never been better keep their weights."""
+        errors = self.errors("val", points, self.lambda_d)
+        self.figures |= errors
+        loss = errors["val/loss"].to(self.best_loss)
+        better = loss < self.best_loss
+        self.best_loss.copy_(torch.where(better, loss, self.best_loss))
+        self.best.copy_(torch.where(better[:, None], self.network.theta, self.best))
 
-    def test_step(self, points: Points, batch_index: int) -> None:
-        """The test errors, with the full lambda_d."""
-        self._evaluate("test", points)
+    @torch.no_grad()
+    def predict(self, points: Points) -> tuple[Tensor, Tensor]:
+        """The values u, (M, N), and gradients u', (M, N, D), at a set of points."""
+        parts = [self.network.value_and_derivative(x) for x in points.x.split(_AT_ONCE, dim=1)]
+        u, du = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
+        return u, du
 
     @torch.no_grad()
     def errors(self, split: str, points: Points, lambda_d: Tensor) -> dict[str, Tensor]:
         """The loss and all errors on a set of points, by metric key, each of shape (M,)."""
-        u, du = self.network.value_and_derivative(points.x)
+        u, du = self.predict(points)
         loss = losses.weigh(*losses.terms(u, du, points, self.scale), lambda_d.to(u))
         figures = metrics.errors(u, du, points).flatten(0, 1).unbind()
         return {f"{split}/loss": loss} | dict(zip(metrics.keys(split, points.regions), figures, strict=True))
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what is needed to rebuild the run."""
-        checkpoint["configuration"] = self.configuration
 
     def _optimise(self, optimizer: torch.optim.Optimizer, batch: Points, lambda_d: Tensor | None) -> None:
         theta = self.network.theta
 
         def closure() -> Tensor:
-            loss, gradient = losses.loss_and_gradient(self.network, batch, self.scale, lambda_d)
+            loss, gradient = self.loss_and_gradient(self.network, batch, self.scale, lambda_d)
             theta.grad = gradient if self.optimizer.clip_norm is None else clip(gradient, self.optimizer.clip_norm)
             return loss.sum()  # a tensor: a float would make every step wait for the device
 
         optimizer.step(closure)  # pyright: ignore
-
-    def _evaluate(self, split: str, points: Points) -> None:
-        errors = self.errors(split, points, self.lambda_d)
-        self.figures |= errors
-        self.log(f"{split}/loss", errors[f"{split}/loss"].mean(), batch_size=1, logger=False)
 
 
 def gradient_diagnostics(gradient_f: Tensor, gradient_df: Tensor) -> dict[str, Tensor]:

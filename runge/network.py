@@ -18,15 +18,18 @@ class Tape(NamedTuple):
     """What a forward pass leaves for its adjoint.
 
     Attributes:
-        inputs: what goes into each layer: x in [-1, 1]^D for the first, (M, N, D); for each further one the value h
-            with the D tangents g below it, (M, N + D N, in), or h alone where no derivative was asked for.
         layers: the layers' W and b.
-        hidden: z, s(z) and s'(z) of each hidden layer, each (M, N, out), and its tangents z', (M, D, N or 1, out).
+        x: the points in [-1, 1]^D, (M, N, D).
+        hidden: z, h = s(z) and s'(z) of each hidden layer, each (M, N, out).
+        tangents: z' of each hidden layer, (M, D, N or 1, out); empty where no derivative was asked for.
+        carried: g = s'(z) z' of each hidden layer, (M, D N, out); likewise.
     """
 
     layers: list[tuple[Tensor, Tensor]]
-    inputs: list[Tensor]
-    hidden: list[tuple[Tensor, Tensor, Tensor, Tensor | None]]
+    x: Tensor
+    hidden: list[tuple[Tensor, Tensor, Tensor]]
+    tangents: list[Tensor]
+    carried: list[Tensor]
 
 
 class StackedMLP(nn.Module):
@@ -130,22 +133,21 @@ class StackedMLP(nn.Module):
             u of shape (M, N); u' of shape (M, N, D), or None; and the tape for `adjoint`.
         """
         layers, (members, n, _) = self.layers(), x.shape
-        tape = Tape(layers, [torch.addcmul(self.shift, x, self.scale)], [])
-        weight, bias = layers[0]
-        z = torch.baddbmm(bias, tape.inputs[0], weight)
+        tape = Tape(layers, torch.addcmul(self.shift, x, self.scale), [], [], [])
+        weight, z = layers[0]
+        # The inputs are few: one pass each is quicker than a matrix product, and can be fused with what follows.
+        for d in range(self.dimension):
+            z = torch.addcmul(z, tape.x[:, :, d, None], weight[:, d, None])
         dz = (self.scale.mT * weight)[:, :, None] if with_derivative else None
         for weight, bias in layers[1:]:
             h = self.activation.value(z)
             s1 = self.activation.first(z, h)
-            tape.hidden.append((z, h, s1, dz))
-            if dz is None:
-                tape.inputs.append(h)
-                z = torch.baddbmm(bias, h, weight)
-            else:
-                tape.inputs.append(torch.cat([h, (s1[:, None] * dz).flatten(1, 2)], dim=1))
-                product = torch.bmm(tape.inputs[-1], weight)
-                z = product[:, :n] + bias
-                dz = product[:, n:].view(members, self.dimension, n, -1)
+            tape.hidden.append((z, h, s1))
+            if dz is not None:
+                tape.tangents.append(dz)
+                tape.carried.append((s1[:, None] * dz).flatten(1, 2))
+                dz = torch.bmm(tape.carried[-1], weight).view(members, self.dimension, n, -1)
+            z = torch.bmm(h, weight) + bias
         return z[..., 0], None if dz is None else dz[..., 0].mT, tape
 
     def adjoint(self, tape: Tape, u_bar: Tensor, du_bar: Tensor | None) -> Tensor:
@@ -165,24 +167,25 @@ class StackedMLP(nn.Module):
         Returns:
             dL/dtheta, of shape (M, P).
         """
-        layers, (members, n) = tape.layers, u_bar.shape
+        layers, shape = tape.layers, (len(u_bar), self.dimension, u_bar.shape[1], -1)
         parts: list[Tensor] = []
         delta = u_bar[..., None]
-        eps = None if du_bar is None else du_bar.mT[..., None]
+        eps = None if du_bar is None else du_bar.mT.flatten(1)[..., None]
         for i in reversed(range(1, len(layers))):
-            z, h, s1, dz = tape.hidden[i - 1]
-            both = delta if eps is None else torch.cat([delta, eps.flatten(1, 2)], dim=1)
-            parts += [delta.sum(1), torch.bmm(tape.inputs[i].mT, both).flatten(1)]
-            pulled = torch.bmm(both, layers[i][0].mT)
-            delta = pulled[:, :n] * s1
-            if dz is not None:
-                pulled = pulled[:, n:].view(members, self.dimension, n, -1)
+            weight, (z, h, s1) = layers[i][0].mT, tape.hidden[i - 1]
+            product = torch.bmm(h.mT, delta)
+            if eps is not None:
+                product = product + torch.bmm(tape.carried[i - 1].mT, eps)
+            parts += [delta.sum(1), product.flatten(1)]
+            delta = torch.bmm(delta, weight) * s1
+            if eps is not None:
+                pulled = torch.bmm(eps, weight).view(shape)
                 curvature = self.activation.second(z, h, s1)
-                delta = torch.addcmul(delta, curvature, _sum_over_inputs(dz * pulled))
-                eps = pulled * s1[:, None]
-        first = torch.bmm(tape.inputs[0].mT, delta)
+                delta = torch.addcmul(delta, curvature, _sum_over_inputs(tape.tangents[i - 1] * pulled))
+                eps = (pulled * s1[:, None]).flatten(1, 2)
+        first = torch.bmm(tape.x.mT, delta)
         if eps is not None:
-            first = torch.addcmul(first, self.scale.mT, eps.sum(2))
+            first = torch.addcmul(first, self.scale.mT, eps.view(shape).sum(2))
         return torch.cat([*reversed([*parts, delta.sum(1), first.flatten(1)])], dim=1)
 
 

@@ -1,4 +1,4 @@
-"""What a finished training leaves: final figures and pictures."""
+"""What a finished training leaves: final figures and pictures, member by member."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,18 +8,19 @@ from runge import losses
 from runge.data import Dataset
 from runge.module import SobolevRegression, gradient_diagnostics
 from runge.plotting import curves_figure, fit_figure, png
+from runge.points import Points
 
 Metrics = dict[str, float | int | None]
 
 
-def switched_on_step(module: SobolevRegression) -> int | None:
-    """The step from which on a stack of one was trained with lambda_d > 0, or None."""
-    step = int(module.switched_on)
-    return None if step >= int(module.step) or float(module.lambda_d) == 0 else step
+def switched_on_step(module: SobolevRegression, member: int) -> int | None:
+    """The step from which on a member was trained with lambda_d > 0, or None."""
+    step = int(module.switched_on[member])
+    return None if step >= int(module.step) or float(module.lambda_d[member]) == 0 else step
 
 
-def final_metrics(module: SobolevRegression, data: Dataset) -> Metrics:
-    """The final figures of a stack of one, of its present weights and with the full lambda_d.
+def final_metrics(module: SobolevRegression, data: Dataset) -> list[Metrics]:
+    """The final figures of each member, of the present weights and with the full lambda_d.
 
     Args:
         module: the trained module.
@@ -34,26 +35,26 @@ def final_metrics(module: SobolevRegression, data: Dataset) -> Metrics:
         figures |= module.errors(split, points, module.lambda_d)
     figures |= gradient_diagnostics(*losses.term_gradients(module.network, data.train, module.scale))
     figures["lambda_d"] = module.lambda_at(int(module.step) - 1, 1)[0]
-    values = torch.stack([figure.to(torch.float64) for figure in figures.values()])[:, 0].tolist()
-    return {
-        **dict(zip(figures, values, strict=True)),
-        "parameters": module.network.theta.shape[1],
-        "switched_on_step": switched_on_step(module),
-    }
+    values = torch.stack([figure.to(torch.float64) for figure in figures.values()], dim=1).tolist()
+    return [
+        {
+            **dict(zip(figures, row, strict=True)),
+            "parameters": module.network.theta.shape[1],
+            "switched_on_step": switched_on_step(module, member),
+        }
+        for member, row in enumerate(values)
+    ]
 
 
-def fit_picture(module: SobolevRegression, data: Dataset, title: str) -> bytes:
-    """The fit of a stack of one on the test grid, as PNG."""
-    points = data.test
-    with torch.no_grad():
-        u, du = module.network.value_and_derivative(points.x)
-    x, f, df, u, du = (tensor[0].double().cpu().numpy() for tensor in (points.x, points.f, points.df, u, du))
-    masks = points.masks[0, 1:].bool().cpu().numpy()
-    return png(fit_figure(x, f, df, u, du, dict(zip(points.regions, masks, strict=True)), title))
+def fit_picture(points: Points, u: torch.Tensor, du: torch.Tensor, member: int, title: str) -> bytes:
+    """A member's fit as PNG: its values and gradients at these points, (M, N) and (M, N, D)."""
+    tensors = (tensor[member].double().cpu().numpy() for tensor in (points.x, points.f, points.df, u, du))
+    masks = points.masks[member, 1:].bool().cpu().numpy()
+    return png(fit_figure(*tensors, dict(zip(points.regions, masks, strict=True)), title))
 
 
 def curves_picture(
-    module: SobolevRegression, columns: Mapping[str, Sequence[float]], regions: Sequence[str], title: str
+    module: SobolevRegression, columns: Mapping[str, Sequence[float]], regions: Sequence[str], member: int, title: str
 ) -> bytes:
-    """The course of the training of a stack of one, as PNG."""
-    return png(curves_figure(columns, switched_on_step(module), regions, title))
+    """The course of a member's training, as PNG."""
+    return png(curves_figure(columns, switched_on_step(module, member), regions, title))

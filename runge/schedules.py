@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -71,6 +72,14 @@ class Schedule(ABC):
         Returns:
             The factors, in [0, 1], (K, M).
         """
+
+
+def alike(schedules: Sequence[Schedule]) -> dict[Schedule, Tensor]:
+    """The different schedules of a stack, each with the indices of the members that follow it."""
+    followers: dict[Schedule, list[int]] = {}
+    for member, schedule in enumerate(schedules):
+        followers.setdefault(schedule, []).append(member)
+    return {schedule: torch.tensor(members) for schedule, members in followers.items()}
 
 
 @checked

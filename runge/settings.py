@@ -1,11 +1,12 @@
 """The sections of a configuration that describe no object of their own."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from runge.compilation import Compile
 from runge.losses import DerivativeScale, SampleWeight
 from runge.validation import Count, Natural, NonNegative, checked
 
@@ -37,6 +38,11 @@ class Loss:
     sample_weight: SampleWeight
 
 
+def _as_word(value: Any) -> Any:
+    """What YAML makes of on and off, taken back."""
+    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
 @checked
 class Training:
     """The section `trainer`.
@@ -44,17 +50,19 @@ class Training:
     Attributes:
         max_steps: optimiser steps, >= 1.
         precision: 32 or 64 bit.
+        compile: whether the step is compiled: `on`, `off`, or `auto`: where that pays for itself.
         accelerator: `auto`, `cpu` or `gpu`.
         log_every: steps between two rows of the history, >= 1.
         diagnostics_every: steps between two looks at the gradients of both terms, >= 1.
-        checkpoint_every: steps between two checkpoints, >= 1.
+        checkpoint_seconds: seconds between two checkpoints, >= 0.
         progress_bar: whether progress is shown.
     """
 
     max_steps: Count
     precision: Literal[32, 64]
+    compile: Annotated[Compile, BeforeValidator(_as_word)]
     accelerator: Literal["auto", "cpu", "gpu"]
     log_every: Count
     diagnostics_every: Count
-    checkpoint_every: Count
+    checkpoint_seconds: NonNegative
     progress_bar: bool

@@ -1,50 +1,88 @@
-"""TensorBoard: scalars, pictures and the table of hyperparameters, each written in one go."""
+"""TensorBoard: scalars, pictures and the table of hyperparameters, many in one go."""
 
+import io
+import itertools
+import os
+import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import TensorBoardLogger
-from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]: generated
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]: generated
+from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE  # pyright: ignore[reportAttributeAccessIssue]
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # pyright: ignore[reportAttributeAccessIssue]
+from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import hparams
 
 from runge.configuration import known_settings
 from runge.directories import flatten
 from runge.metrics import keys
 
-
-def write_scalars(logger: TensorBoardLogger, figures: Mapping[str, float], step: int) -> None:
-    """Add scalars at a step, all in one event: a quarter of the time of one `add_scalar` each."""
-    _write(logger, [Summary.Value(tag=tag, simple_value=figure) for tag, figure in figures.items()], step)
+_NUMBERS = itertools.count()
 
 
-def write_pictures(logger: TensorBoardLogger, pictures: Mapping[str, bytes], step: int) -> None:
-    """Add PNG images as they are; `add_image` would take pixels and encode them once more."""
-    images = {tag: Summary.Image(encoded_image_string=content, colorspace=3) for tag, content in pictures.items()}
-    _write(logger, [Summary.Value(tag=tag, image=image) for tag, image in images.items()], step)
-
-
-def write_hyperparameters(
-    logger: TensorBoardLogger,
-    name: str,
-    configuration: Mapping[str, Any],
-    metrics: Mapping[str, float | int | None] | None,
-    step: int,
-) -> None:
-    """Add the run's row of the HPARAMS table.
+class EventFile:
+    """A run's event file. `add` collects, `flush` appends; nothing is kept open, so that a thousand runs may have one.
 
     Args:
-        logger: the run's logger.
+        directory: where it lies.
+        purge_step: TensorBoard forgets what older files there tell of this step and later ones.
+    """
+
+    def __init__(self, directory: Path, purge_step: int) -> None:
+        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}"
+        self.path = directory / name
+        start = SessionLog(status=SessionLog.START)
+        self._waiting = [
+            Event(wall_time=time.time(), file_version="brain.Event:2"),
+            Event(wall_time=time.time(), step=purge_step, session_log=start),
+        ]
+
+    def add(self, summary: Summary, step: int, wall_time: float | None = None) -> None:
+        """Add a summary at a step."""
+        self._waiting.append(Event(wall_time=wall_time or time.time(), step=step, summary=summary))
+
+    def flush(self) -> None:
+        """Append what has been added since the last time."""
+        buffer = io.BytesIO()
+        writer = RecordWriter(buffer)
+        for event in self._waiting:
+            writer.write(event.SerializeToString())
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab") as file:
+            file.write(buffer.getvalue())
+        self._waiting = []
+
+
+def scalars(figures: Mapping[str, float]) -> Summary:
+    """Scalars of one step, all in one summary."""
+    return Summary(value=[Summary.Value(tag=tag, simple_value=figure) for tag, figure in figures.items()])
+
+
+def pictures(images: Mapping[str, bytes]) -> Summary:
+    """PNG images as they are; `add_image` would take pixels and encode them once more."""
+    found = {tag: Summary.Image(encoded_image_string=content, colorspace=3) for tag, content in images.items()}
+    return Summary(value=[Summary.Value(tag=tag, image=image) for tag, image in found.items()])
+
+
+def hyperparameters(
+    name: str, configuration: Mapping[str, Any], metrics: Mapping[str, float | int | None] | None
+) -> list[Summary]:
+    """The run's row of the HPARAMS table.
+
+    Args:
         name: what the run is called there; another one for each run.
         configuration: the run's configuration.
         metrics: final figures, of which those on the test set are shown; None: the run did not finish.
-        step: the number of steps taken.
+
+    Returns:
+        Summaries for the step at which the run ended.
     """
     settings = _without_null(flatten(configuration))
     tested = {key: value for key, value in (metrics or {}).items() if key.startswith("test/") and value is not None}
-    write_scalars(logger, tested, step)
     _, start, end = hparams(settings, tested)
     # TensorBoard takes the columns from whichever run it meets first: each names them all, also those of other options.
     regions = dict.fromkeys(keys("test", ("left", "middle", "right", "peak")), 0.0)
@@ -55,8 +93,8 @@ def write_hyperparameters(
     if metrics is None:
         with _content(end) as content:
             content.session_end_info.status = STATUS_FAILURE
-    for summary in (start, end) if metrics is None else (columns, start, end):
-        logger.experiment._get_file_writer().add_summary(summary)
+        return [start, end]
+    return [scalars(tested), columns, start, end]
 
 
 def _without_null(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,7 +108,3 @@ def _content(summary: Summary) -> Iterator[HParamsPluginData]:
     content = HParamsPluginData.FromString(value.metadata.plugin_data.content)
     yield content
     value.metadata.plugin_data.content = content.SerializeToString()
-
-
-def _write(logger: TensorBoardLogger, values: list[Summary.Value], step: int) -> None:
-    logger.experiment._get_file_writer().add_summary(Summary(value=values), step)

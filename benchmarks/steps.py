@@ -1,0 +1,278 @@
+"""What one training step of f and f' costs: a plain torch loop, JAX, DeepXDE, JENN and this package, side by side.
+
+    pip install -e '.[bench]'
+    python benchmarks/steps.py [--rounds 5] [--steps 2000]
+
+All minimise MSE_f + 0.1 MSE_df of Runge's function on the same 256 evenly spaced points, full batch, with Adam and a
+1 -> 64 -> 64 -> 1 network with tanh, in float32; JENN has float64 alone. The figure is the duration of a turn over its
+optimiser steps and over the members that are trained at once, in microseconds.
+
+Each contender lives in a process of its own, for the libraries' threads and memory get into each other's way, and all
+but one wait. In a round each has one turn after the other, so that whatever else the machine does meets them alike; the
+medians over the rounds are compared. A turn that is not counted comes first, for compilation and first calls. A peer
+that is not installed is left out.
+
+All cores are free to each contender, and how many threads it starts is left to its library. On two cores, torch,
+DeepXDE and JENN keep both busy; JAX has both and uses less, as `cores` says: the processor time of a turn over its
+duration, threads that wait in a busy loop included.
+"""
+
+import argparse
+import itertools
+import multiprocessing
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from importlib.metadata import version
+from importlib.util import find_spec
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+import rich
+import torch
+from rich.table import Table
+from torch import Tensor, nn
+
+from runge import losses
+from runge.data import make_dataset
+from runge.network import StackedMLP
+from runge.points import Points
+from runge.sampling import Uniform
+from runge.targets import Runge
+
+N, WIDTH, RATE, LAMBDA_D = 256, 64, 1e-3, 0.1
+
+TakeSteps = Callable[[int], None]
+
+
+class Contender(NamedTuple):
+    """A row of the table; `needs` are the modules without which it is left out."""
+
+    name: str
+    members: int
+    needs: tuple[str, ...]
+    make: Callable[[], TakeSteps]
+
+
+def columns() -> tuple[Tensor, Tensor, Tensor]:
+    """The points, f and f' there, each of shape (N, 1)."""
+    target = Runge()
+    x = torch.linspace(-1, 1, N, dtype=torch.float64)[:, None]
+    return x.float(), target.value(x)[:, None].float(), target.derivative(x).float()
+
+
+def plain_torch() -> TakeSteps:
+    x, f, df = columns()
+    x.requires_grad_()
+    network = nn.Sequential(nn.Linear(1, WIDTH), nn.Tanh(), nn.Linear(WIDTH, WIDTH), nn.Tanh(), nn.Linear(WIDTH, 1))
+    optimizer = torch.optim.Adam(network.parameters(), RATE)
+
+    def take(k: int) -> None:
+        for _ in range(k):
+            u = network(x)
+            (du,) = torch.autograd.grad(u.sum(), x, create_graph=True)
+            loss = (u - f).square().mean() + LAMBDA_D * (du - df).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    return take
+
+
+def jax_scan(members: int) -> TakeSteps:
+    """All steps of a turn in one compiled scan; with several members, under vmap."""
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    import jax  # pyright: ignore[reportMissingImports]: the extra `bench`
+    import optax  # pyright: ignore[reportMissingImports]
+
+    np = jax.numpy
+    x, f, df = (np.asarray(column.numpy()) for column in columns())
+    optimizer = optax.adam(RATE)
+
+    def initial(key: Any) -> Any:
+        keys, sizes = jax.random.split(key, 3), itertools.pairwise((1, WIDTH, WIDTH, 1))
+        weights = [
+            (jax.random.normal(key, (n, m)) / n**0.5, np.zeros(m)) for key, (n, m) in zip(keys, sizes, strict=True)
+        ]
+        return weights, optimizer.init(weights)
+
+    def network(weights: Any, x: Any) -> Any:
+        *hidden, (w, b) = weights
+        for v, c in hidden:
+            x = np.tanh(x @ v + c)
+        return x @ w + b
+
+    def loss(weights: Any) -> Any:
+        u, du = jax.jvp(partial(network, weights), (x,), (np.ones_like(x),))
+        return np.mean((u - f) ** 2) + LAMBDA_D * np.mean((du - df) ** 2)
+
+    def step(state: Any, _: None) -> Any:
+        weights, averages = state
+        updates, averages = optimizer.update(jax.grad(loss)(weights), averages)
+        return (optax.apply_updates(weights, updates), averages), None
+
+    def scan(k: int, state: Any) -> Any:
+        return jax.lax.scan(step, state, length=k)[0]
+
+    keys = jax.random.split(jax.random.key(0), members)
+    if members == 1:
+        state, run = initial(keys[0]), jax.jit(scan, static_argnums=0)
+    else:
+        state = jax.vmap(initial)(keys)
+        run = jax.jit(lambda k, state: jax.vmap(partial(scan, k))(state), static_argnums=0)
+
+    def take(k: int) -> None:
+        nonlocal state
+        state = jax.block_until_ready(run(k, state))
+
+    return take
+
+
+def deepxde() -> TakeSteps:
+    """Both residuals at the same points; as two `PointSetBC`, the network would be evaluated at each point twice."""
+    os.environ["DDE_BACKEND"] = "pytorch"
+    import deepxde as dde  # pyright: ignore[reportMissingImports]: the extra `bench`
+
+    torch.set_default_device(None)  # where there is a GPU, the import makes it torch's default
+    x, f, df = columns()
+    data = dde.data.PDE(
+        dde.geometry.Interval(-1, 1),
+        lambda x, u: [u - f, dde.grad.jacobian(u, x) - df],  # pyright: ignore[reportOptionalOperand]
+        bcs=[],
+        anchors=x.numpy(),
+    )
+    network = dde.nn.FNN([1, WIDTH, WIDTH, 1], "tanh", "Glorot normal")  # pyright: ignore[reportAttributeAccessIssue]
+    model = dde.Model(data, network)
+    model.compile("adam", lr=RATE, loss_weights=[1, LAMBDA_D], verbose=0)
+
+    def take(k: int) -> None:
+        model.train(iterations=k, display_every=10**9, verbose=0)
+
+    return take
+
+
+def jenn() -> TakeSteps:
+    from jenn import NeuralNet  # pyright: ignore[reportMissingImports]: the extra `bench`
+
+    x, f, df = (column.double().numpy().T for column in columns())
+    network = NeuralNet([1, WIDTH, WIDTH, 1], "tanh", "linear")
+
+    def take(k: int) -> None:
+        network.fit(x, f, df[None], alpha=RATE, gamma=LAMBDA_D, max_iter=k, random_state=0)
+        history: Any = network.history
+        assert len(history["epoch_0"]["batch_0"]) == k  # it has not stopped early
+
+    return take
+
+
+def stack(members: int, compiled: bool) -> TakeSteps:
+    """This package: the arithmetic of a run, without the framework around it."""
+    target = Runge()
+    data = make_dataset(target, Uniform(), torch.Generator(), n_train=N, n_val=2, n_test=2)
+    points = Points.stack([data.train.to(dtype=torch.float32)] * members)
+    network = StackedMLP(
+        activation="tanh",
+        depth=2,
+        width=WIDTH,
+        init="default",
+        derivative="forward",
+        domains=target.domain.expand(members, -1, -1),
+        generators=[torch.Generator().manual_seed(seed) for seed in range(members)],
+        dtype=torch.float32,
+    )
+    optimizer = torch.optim.Adam([network.theta], RATE, fused=True)
+    scale, lambda_d = torch.ones(members), torch.full((members,), LAMBDA_D)
+    loss_and_gradient = torch.compile(losses.loss_and_gradient) if compiled else losses.loss_and_gradient
+
+    def take(k: int) -> None:
+        for _ in range(k):
+            _, network.theta.grad = loss_and_gradient(network, points, scale, lambda_d)
+            optimizer.step()
+
+    return take
+
+
+CONTENDERS = (
+    Contender("plain torch loop", 1, (), plain_torch),
+    Contender("JAX, jit and scan", 1, ("jax", "optax"), partial(jax_scan, 1)),
+    Contender("JAX, vmap, jit and scan", 32, ("jax", "optax"), partial(jax_scan, 32)),
+    Contender("DeepXDE on torch", 1, ("deepxde",), deepxde),
+    Contender("JENN, float64", 1, ("jenn",), jenn),
+    Contender("runge", 1, (), partial(stack, 1, compiled=False)),
+    Contender("runge", 32, (), partial(stack, 32, compiled=False)),
+    Contender("runge, compiled", 1, (), partial(stack, 1, compiled=True)),
+    Contender("runge, compiled", 32, (), partial(stack, 32, compiled=True)),
+)
+
+
+def serve(contender: Contender, steps: int, connection: Connection) -> None:
+    take = contender.make()
+    while connection.recv():
+        began, used = time.perf_counter(), time.process_time()
+        take(steps)
+        seconds, used = time.perf_counter() - began, time.process_time() - used
+        connection.send((seconds / steps / contender.members * 1e6, used / seconds))
+
+
+@contextmanager
+def start(contender: Contender, steps: int) -> Iterator[Callable[[], tuple[float, float]]]:
+    """A process in which a contender waits, and what makes it take a turn: microseconds and busy cores come back."""
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(contender, steps, there))
+    process.start()
+    there.close()  # so that `recv` fails, rather than waits, if the process ends
+
+    def turn() -> tuple[float, float]:
+        here.send(True)
+        return here.recv()
+
+    try:
+        yield turn
+    finally:
+        with suppress(ConnectionError):
+            here.send(False)
+        process.join()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=2000, help="of a turn; the members of a stack share them")
+    arguments = parser.parse_args()
+    with ExitStack() as running:
+        turns: dict[Contender, Callable[[], tuple[float, float]]] = {}
+        for contender in CONTENDERS:
+            if missing := [module for module in contender.needs if find_spec(module) is None]:
+                print(f"{contender.name}: left out; not installed: {', '.join(missing)}")
+                continue
+            steps = max(50, arguments.steps // contender.members)
+            turns[contender] = running.enter_context(start(contender, steps))
+            turns[contender]()  # compilation and first calls
+        rounds = [{contender: turn() for contender, turn in turns.items()} for _ in range(arguments.rounds)]
+    table = Table("", "members", "us", "range", "ratio", "cores")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    first = None
+    for contender in turns:
+        times, cores = zip(*(found[contender] for found in rounds), strict=True)
+        us = statistics.median(times)
+        first = first or us
+        table.add_row(
+            contender.name,
+            str(contender.members),
+            f"{us:.0f}",
+            f"{min(times):.0f} to {max(times):.0f}",
+            f"{us / first:.2f}",
+            f"{statistics.median(cores):.1f}",
+        )
+    packages = dict.fromkeys(["torch", *(module for contender in turns for module in contender.needs)])
+    rich.print(table)
+    print(f"us per member and step, medians of {arguments.rounds} rounds on {os.cpu_count()} cores")
+    print(", ".join(f"{package} {version(package)}" for package in packages))
+
+
+if __name__ == "__main__":
+    main()

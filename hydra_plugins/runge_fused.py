@@ -1,0 +1,68 @@
+"""The fused launcher and its sweeper, as Hydra finds them; what they do lies in `runge.sweep`, and is imported late."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+@dataclass
+class FusedLauncherConf:
+    """The section `hydra.launcher`.
+
+    Attributes:
+        processes: worker processes; None: one for each core.
+        members: the most members of a stack; None: as many as suit the number of processes.
+    """
+
+    _target_: str = "hydra_plugins.runge_fused.FusedLauncher"
+    processes: int | None = None
+    members: int | None = None
+
+
+@dataclass
+class GridSweeperConf(BasicSweeperConf):
+    """The section `hydra.sweeper`: that of Hydra's own."""
+
+    _target_: str = "hydra_plugins.runge_fused.GridSweeper"
+
+
+class FusedLauncher(Launcher):
+    """Trains the runs of a sweep as members of stacks, on all cores.
+
+    Args:
+        processes: worker processes; None: one for each core.
+        members: the most members of a stack; None: as many as suit the number of processes.
+    """
+
+    def __init__(self, processes: int | None = None, members: int | None = None) -> None:
+        self.processes, self.members = processes, members
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep what the jobs need."""
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run a batch of jobs."""
+        from runge.sweep import launch
+
+        return launch(self, job_overrides, initial_job_idx)
+
+
+class GridSweeper(BasicSweeper):
+    """Hydra's own sweeper, which composes every job to see whether it can; the fused launcher does so itself."""
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Leave it to the fused launcher, which composes a hundred jobs in the time of five."""
+        if not isinstance(self.launcher, FusedLauncher):
+            super().validate_batch_is_legal(batch)
+
+
+store = ConfigStore.instance()
+store.store(group="hydra/launcher", name="fused", node=FusedLauncherConf, provider="runge")
+store.store(group="hydra/sweeper", name="grid", node=GridSweeperConf, provider="runge")

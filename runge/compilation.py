@@ -1,0 +1,97 @@
+"""One optimiser step's loss and gradient as a compiled function, where that pays for itself.
+
+The compiler fuses the passes over the points between two matrix products, which are half the time of a step. What it
+made is kept on the disk by torch, so that a second run of the same shape has it at once.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from runge import losses
+from runge.machine import has_compiler
+from runge.network import StackedMLP
+from runge.points import Points
+
+log = logging.getLogger(__name__)
+
+Compile = Literal["auto", "on", "off"]
+LossAndGradient = Callable[[StackedMLP, Points, Tensor, Tensor | None], tuple[Tensor, Tensor]]
+
+_SAVED_A_STEP, _SAVED_A_VALUE, _COST = 1.5e-4, 2e-9, 4.0
+"""Seconds that compiling saves, for each step and each neuron's value in it, and those that it takes."""
+
+
+def pays(neurons: int, steps: int) -> bool:
+    """Whether compiling is expected to save more time than it takes.
+
+    Args:
+        neurons: the values and tangents of all hidden layers, over all points and members.
+        steps: optimiser steps of the run.
+    """
+    return steps * (_SAVED_A_STEP + neurons * _SAVED_A_VALUE) > _COST
+
+
+def compiled(
+    compile: Compile, *, network: StackedMLP, neurons: int, steps: int, with_derivative: bool
+) -> LossAndGradient:
+    """`losses.loss_and_gradient`, compiled where that is wanted.
+
+    With two stages the first, of values alone, is not compiled: it is short.
+
+    Args:
+        compile: `on`, `off`, or `auto`: where it is expected to pay and there is a compiler.
+        network: the stack.
+        neurons: the values and tangents of all hidden layers, over all points and members.
+        steps: optimiser steps of the run.
+        with_derivative: whether lambda_d is ever on.
+
+    Returns:
+        A function with the arguments of `losses.loss_and_gradient`.
+
+    Raises:
+        ValueError: `on`, where there is no compiler or u' comes from autograd.
+    """
+    if compile == "on" and not has_compiler():
+        raise ValueError("compile: must be auto or off where there is no C++ compiler, got 'on'")
+    if compile == "on" and network.derivative == "autograd":
+        raise ValueError("compile: must be auto or off with model.derivative=autograd, got 'on'")
+    possible = has_compiler() and network.derivative == "forward"
+    if compile == "off" or not possible or (compile == "auto" and not pays(neurons, steps)):
+        return losses.loss_and_gradient
+    return _Compiled(compile, with_derivative)
+
+
+class _Compiled:
+    """The compiled function, and the plain one for the other stage and for want of a compiler that works."""
+
+    def __init__(self, how: Compile, with_derivative: bool) -> None:
+        self.how, self.with_derivative = how, with_derivative
+        # One graph for all sizes of a stack, and as many graphs as a sweep has shapes.
+        torch._dynamo.config.force_parameter_static_shapes = False
+        torch._dynamo.config.recompile_limit = 1024
+        # The compiler's own tanh takes five times as long as exp and a division.
+        self.function: LossAndGradient = torch.compile(
+            losses.loss_and_gradient, dynamic=None, options={"cpp.use_decompose_tanh": True}
+        )
+
+    def __call__(
+        self, network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        if (lambda_d is not None) != self.with_derivative:
+            return losses.loss_and_gradient(network, points, scale, lambda_d)
+        stacked = (network.theta, network.scale, network.shift, scale, lambda_d, *points.tensors().values())
+        for tensor in stacked:
+            if tensor is not None:
+                torch._dynamo.maybe_mark_dynamic(tensor, 0)
+        try:
+            return self.function(network, points, scale, lambda_d)
+        except torch._dynamo.exc.BackendCompilerFailed as error:
+            if self.how == "on":
+                raise
+            log.warning("the step is not compiled: %s", str(error).strip().splitlines()[0])
+            self.function = losses.loss_and_gradient
+            return self.function(network, points, scale, lambda_d)

@@ -1,0 +1,81 @@
+"""One run's configuration, taken apart and checked: what a stack is made of."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from runge.configuration import build, section, take
+from runge.errors import ConfigurationError
+from runge.optimizers import Optimizer
+from runge.sampling import Sampling
+from runge.schedules import Schedule
+from runge.settings import Loss, Seed, Training
+from runge.targets import Target
+
+
+class Member:
+    """What a configuration says of one run, before it has any data or weights.
+
+    Args:
+        configuration: plain data with the sections of `conf/config.yaml`.
+        overrides: what of it was asked for, which names the run in TensorBoard.
+
+    Raises:
+        ConfigurationError: a key is unknown or missing, or a value is not allowed. What follows from sizes alone is
+            found when an `Experiment` is made of the member.
+    """
+
+    def __init__(self, configuration: dict[str, Any], overrides: Sequence[str] = ()) -> None:
+        self.configuration, self.overrides = configuration, list(overrides)
+        sections = dict(configuration)
+        self.seed = build("", {"seed": take(sections, "seed")}, Seed)
+        self.data = section("data", take(sections, "data"))
+        data_seed = take(self.data, "seed")
+        self.data_seed = self.seed if data_seed is None else build("data", {"seed": data_seed}, Seed)
+        self.training = build("trainer", take(sections, "trainer"), Training)
+        self.loss = build("loss", take(sections, "loss"), Loss)
+        self.schedule = build("schedule", take(sections, "schedule"), Schedule)
+        self.target = build("target", take(sections, "target"), Target)
+        self.sampling = build("sampling", take(sections, "sampling"), Sampling)
+        self.optimizer = build("optimizer", take(sections, "optimizer"), Optimizer)
+        self.model = section("model", take(sections, "model"))
+        if sections:
+            known = ", ".join(configuration.keys() - sections.keys())
+            raise ConfigurationError(f"{', '.join(sections)}: there is no such key; there are {known}")
+        if self.training.accelerator == "gpu" and not torch.cuda.is_available():
+            raise ConfigurationError("trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'")
+        if self.data.get("batch_size") is not None and not self.optimizer.elementwise:
+            raise ConfigurationError(f"data.batch_size: must be null with {type(self.optimizer).__name__}")
+
+    def shared(self) -> str:
+        """What is equal in all members of a stack: the network, the optimiser, the sizes and the steps.
+
+        Seeds, lambda_d and the rest of the loss, the schedule of lambda_d, the sampling and the target may differ.
+        """
+        regions = list(self.target.regions(self.target.domain.mT))
+        # On a grid in more dimensions the number of points is that of the strategy.
+        strategy = type(self.sampling).__name__ if self.target.dimension > 1 else None
+        same = self.configuration["optimizer"], self.model, self.data, self.configuration["trainer"]
+        return json.dumps([*same, self.target.dimension, regions, strategy], sort_keys=True)
+
+    def work(self) -> int:
+        """A measure of what one step costs: parameters of the hidden layers times training points."""
+        depth, width = self.model["depth"], self.model["width"]
+        return self.data["n_train"] * width * (width * (depth - 1) + self.target.dimension)
+
+    def without_seed(self) -> str:
+        """All of the configuration but the seeds and lambda_d, whose values decide on nothing else that can fail."""
+        data = {**self.configuration["data"], "seed": None}
+        loss = {**self.configuration["loss"], "lambda_d": None}
+        return json.dumps({**self.configuration, "seed": None, "data": data, "loss": loss}, sort_keys=True)
+
+    def title(self) -> str:
+        """What the run's pictures are headed with."""
+        what = getattr(self.target, "expr", type(self.target).__name__)
+        where = type(self.sampling).__name__.lower()
+        return (
+            f"{what}, {where} sampling: {self.model['activation']} {self.model['depth']} × {self.model['width']}, "
+            f"λ_d = {self.loss.lambda_d:g}, seed {self.seed.seed}"
+        )

@@ -1,0 +1,163 @@
+"""Worker processes: tasks out, reports and results in; a worker that dies takes no other task with it."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from runge import machine
+from runge.errors import RunError
+
+Report = Callable[[Any], None]
+
+
+class Task(NamedTuple):
+    """What a worker is to do.
+
+    Attributes:
+        kind: tasks of one kind are best done by one worker.
+        argument: what the function is called with.
+    """
+
+    kind: str
+    argument: Any
+
+
+class Result(NamedTuple):
+    """What came out of a task.
+
+    Attributes:
+        task: its number.
+        value: what the function returned, or the exception that it raised.
+    """
+
+    task: int
+    value: Any
+
+
+class Pool:
+    """Processes that call one function.
+
+    Args:
+        function: called with a task's argument and with a function that takes reports. It must be importable.
+        processes: how many.
+        preload: modules that all of them need; they are loaded once, while this process does other things.
+    """
+
+    def __init__(self, function: Callable[[Any, Report], Any], processes: int, preload: Sequence[str]) -> None:
+        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+        self._context = multiprocessing.get_context(method)
+        self._function, self.processes = function, processes
+        if method == "forkserver":
+            from multiprocessing.forkserver import ensure_running
+
+            self._context.set_forkserver_preload(list(preload))
+            ensure_running()
+        self._workers: dict[Connection, Any] = {}
+        self._last_kind: dict[Connection, str] = {}
+
+    def __enter__(self) -> Self:
+        """Listen to requests to terminate, as to Ctrl-C."""
+
+        def interrupt(number: int, frame: object) -> None:
+            raise KeyboardInterrupt
+
+        self._previous = signal.signal(signal.SIGTERM, interrupt)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Let the workers end; where this is for an error, ask them to end what they are doing."""
+        for connection, process in self._workers.items():
+            if error is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGTERM)
+            with suppress(OSError):
+                connection.send(None)
+        for connection, process in self._workers.items():
+            while process.is_alive():  # and what it has to say must be taken from it
+                with suppress(EOFError, OSError):
+                    if connection.poll(0.05):
+                        connection.recv()
+                process.join(0.01)
+        signal.signal(signal.SIGTERM, self._previous)
+
+    def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Result]:
+        """Do all tasks, the first ones first.
+
+        Args:
+            tasks: the tasks.
+            report: is called with what the function reports.
+
+        Yields:
+            The results, as they come.
+        """
+        waiting, doing = dict(enumerate(tasks)), dict[Connection, int]()
+        while waiting or doing:
+            while waiting and len(doing) < self.processes:
+                connection = self._idle(doing)
+                number = self._choose(connection, waiting, [tasks[other].kind for other in doing.values()])
+                doing[connection] = number
+                self._last_kind[connection] = tasks[number].kind
+                connection.send(waiting.pop(number).argument)
+            for connection in wait(list(doing)):
+                assert isinstance(connection, Connection)
+                try:
+                    what, value = connection.recv()
+                except (EOFError, OSError):
+                    process = self._workers.pop(connection)
+                    process.join()
+                    died = RunError(f"its process died with exit code {process.exitcode}")
+                    yield Result(doing.pop(connection), died)
+                    continue
+                if what == "report":
+                    report(value)
+                else:
+                    yield Result(doing.pop(connection), value)
+
+    def _idle(self, doing: dict[Connection, int]) -> Connection:
+        for connection in self._workers:
+            if connection not in doing:
+                return connection
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_work, args=(theirs, self._function), daemon=True)
+        process.start()
+        theirs.close()
+        self._workers[ours] = process
+        return ours
+
+    def _choose(self, connection: Connection, waiting: dict[int, Task], elsewhere: Sequence[str]) -> int:
+        """The next task: of the worker's last kind, or else of one that no other is at, or else the first."""
+        for wanted in (
+            lambda task: task.kind == self._last_kind.get(connection),
+            lambda task: task.kind not in elsewhere,
+        ):
+            for number, task in waiting.items():
+                if wanted(task):
+                    return number
+        return next(iter(waiting))
+
+
+def _work(connection: Connection, function: Callable[[Any, Report], Any]) -> None:
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)  # Ctrl-C is for the process that commands, which hands it on
+    machine.limit_threads(1)
+
+    def report(value: Any) -> None:
+        try:
+            connection.send(("report", value))
+        except OSError:  # nobody is there any more: end as if asked to
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with suppress(EOFError, OSError):
+        while (argument := connection.recv()) is not None:
+            try:
+                value = function(argument, report)
+            except SystemExit as end:
+                value = RunError(str(end.code).removeprefix("error: "))
+            except Exception as error:
+                value = error
+            connection.send(("result", value))
