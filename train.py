@@ -4,8 +4,9 @@ import hydra
 from omegaconf import DictConfig
 
 from runge import command
+from runge.composition import register_resolvers
 
-command.register_resolvers()
+register_resolvers()
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")

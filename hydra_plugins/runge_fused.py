@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
@@ -35,6 +36,8 @@ class GridSweeperConf(BasicSweeperConf):
 class FusedLauncher(Launcher):
     """Trains the runs of a sweep as members of stacks, on all cores.
 
+    That takes a task that is marked by `runge.command.fusable`. Any other is left to Hydra's own launcher.
+
     Args:
         processes: worker processes; None: one for each core.
         members: the most members of a stack; None: as many as suit the number of processes.
@@ -49,6 +52,10 @@ class FusedLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run a batch of jobs."""
+        if not getattr(self.task_function, "fusable", False):
+            basic = BasicLauncher()
+            basic.setup(hydra_context=self.hydra_context, task_function=self.task_function, config=self.config)
+            return basic.launch(job_overrides, initial_job_idx)
         from runge.sweep import launch
 
         return launch(self, job_overrides, initial_job_idx)

@@ -183,7 +183,7 @@ class Report(Callback):
         report: what is called with the number of steps.
     """
 
-    def __init__(self, report: Callable[[int], None]) -> None:
+    def __init__(self, report: Callable[[int], object]) -> None:
         self.report = report
         self.reported = 0
 
@@ -192,7 +192,9 @@ class Report(Callback):
         assert isinstance(pl_module, SobolevRegression)
         self.reported = int(pl_module.step)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Report the steps of a block."""
         assert isinstance(pl_module, SobolevRegression)
         step = int(pl_module.step)

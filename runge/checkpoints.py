@@ -61,9 +61,7 @@ class MemberFiles(CheckpointIO):
             write(directory.best, _serialised({"state_dict": best, "configuration": configuration}))
             write(directory.last, _serialised(last))
 
-    def load_checkpoint(
-        self, path: Any, map_location: Any = None, weights_only: bool | None = True
-    ) -> Checkpoint:
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> Checkpoint:
         """Put the members' last checkpoints together; the path is not used."""
         found = [torch.load(directory.last, map_location="cpu", weights_only=True) for directory in self.directories]
         return found[0] if len(found) == 1 else join(found)

@@ -9,11 +9,11 @@ from typing import Any, ClassVar, TypeVar
 
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback as HydraCallback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from runge.configuration import CONFIGURATIONS
-from runge.directories import ComparisonDirectory, RunDirectory, claim, resumable
+from runge.directories import ComparisonDirectory
 from runge.errors import ConfigurationError, RunError
 
 _FULL = "HYDRA_FULL_ERROR"
@@ -29,25 +29,6 @@ class RememberSweep(HydraCallback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Remember the directory."""
         RememberSweep.directory = config.hydra.sweep.dir
-
-
-def register_resolvers() -> None:
-    """Register what `conf/config.yaml` uses to find a run's directory.
-
-    `${directory:RESUME,PATH}` is the run to resume, or else PATH made anew, numbered where it exists already.
-    `${record:DIRECTORY}` is where Hydra keeps its record of a job: nowhere in the directory of a run that exists.
-    """
-    OmegaConf.register_new_resolver("directory", _directory, use_cache=True, replace=True)
-    OmegaConf.register_new_resolver("record", _record, replace=True)
-
-
-def _directory(resume: Any, path: str) -> str:
-    return claim(path) if resume is None else str(resumable(resume).path)
-
-
-def _record(directory: str) -> str | None:
-    run = RunDirectory(directory)
-    return None if run.status.exists() else run.hydra.name
 
 
 def run(main: Callable[..., Any]) -> None:
@@ -83,11 +64,6 @@ def fusable(task: Task) -> Task:
     """Mark a `hydra.main` function as one that does nothing but `runge.job.run`: its runs may be trained in a stack."""
     task.__dict__["fusable"] = True
     return task
-
-
-def is_fusable(task: Callable[..., Any]) -> bool:
-    """Whether a function is so marked."""
-    return getattr(task, "fusable", False)
 
 
 def compare_sweep() -> None:

@@ -36,7 +36,12 @@ def pays(neurons: int, steps: int) -> bool:
 
 
 def compiled(
-    compile: Compile, *, network: StackedMLP, neurons: int, steps: int, with_derivative: bool
+    compile: Compile,  # noqa: A002
+    *,
+    network: StackedMLP,
+    neurons: int,
+    steps: int,
+    with_derivative: bool,
 ) -> LossAndGradient:
     """`losses.loss_and_gradient`, compiled where that is wanted.
 
@@ -69,6 +74,8 @@ class _Compiled:
     """The compiled function, and the plain one for the other stage and for want of a compiler that works."""
 
     def __init__(self, how: Compile, with_derivative: bool) -> None:
+        import torch._dynamo.config  # late: a second that most single runs do without
+
         self.how, self.with_derivative = how, with_derivative
         # One graph for all sizes of a stack, and as many graphs as a sweep has shapes.
         torch._dynamo.config.force_parameter_static_shapes = False
@@ -87,9 +94,11 @@ class _Compiled:
         for tensor in stacked:
             if tensor is not None:
                 torch._dynamo.maybe_mark_dynamic(tensor, 0)
+        from torch._dynamo.exc import BackendCompilerFailed
+
         try:
             return self.function(network, points, scale, lambda_d)
-        except torch._dynamo.exc.BackendCompilerFailed as error:
+        except BackendCompilerFailed as error:
             if self.how == "on":
                 raise
             log.warning("the step is not compiled: %s", str(error).strip().splitlines()[0])

@@ -78,7 +78,7 @@ class Experiment:
             dtype=dtype,
         )
         train = self.data.dataset.train
-        kinds = [member.loss.derivative_scale for member in members]
+        kinds: list[losses.DerivativeScale] = [member.loss.derivative_scale for member in members]
         scales = {kind: losses.derivative_scale(kind, train) for kind in dict.fromkeys(kinds)}
         lambda_d = torch.tensor([member.loss.lambda_d for member in members], dtype=torch.float64)
         self._neurons = len(self.members) * self.data.batch * (1 + first.target.dimension) * first.model["width"]
@@ -108,7 +108,7 @@ class Experiment:
         directories: Sequence[RunDirectory],
         *,
         resume: bool = False,
-        report: Callable[[int], None] | None = None,
+        report: Callable[[int], object] | None = None,
     ) -> list[Outcome]:
         """Train, and write the runs' directories.
 
@@ -163,7 +163,7 @@ class Experiment:
         written: "_Directories",
         history: History,
         stop: StopOnSignal,
-        report: Callable[[int], None] | None,
+        report: Callable[[int], object] | None,
     ) -> pl.Trainer:
         training = self.training
         bar = training.progress_bar and report is None

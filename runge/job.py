@@ -2,17 +2,19 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from hydra._internal.callbacks import Callbacks
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig
 from rich.console import Console
 
-from runge.directories import RunDirectory, read_json, resumable
+from runge.composition import Job, as_job, done_before, log_to_file, plain, told_by
+from runge.directories import RunDirectory, resumable
 from runge.errors import ConfigurationError, RunError
 from runge.experiment import Experiment, Outcome
 from runge.member import Member
@@ -99,40 +101,6 @@ def conclude(outcome: Outcome, directory: RunDirectory) -> float:
     return loss
 
 
-def plain(configuration: DictConfig) -> tuple[dict[str, Any], Any]:
-    """The configuration as plain data, and the run that is to be resumed, or None.
-
-    Raises:
-        ConfigurationError: a value is missing, or a run of a sweep is to be resumed by itself.
-    """
-    try:
-        found = OmegaConf.to_container(configuration, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
-        raise ConfigurationError(str(error)) from error
-    assert isinstance(found, dict)
-    resume = found.pop("resume", None)
-    if resume is not None and HydraConfig.get().mode == RunMode.MULTIRUN:
-        raise ConfigurationError("resume: takes one run; a sweep goes on with hydra.sweep.dir= its directory")
-    return {str(key): value for key, value in found.items() if key != "hydra"}, resume
-
-
-def done_before(plain: dict[str, Any], directory: RunDirectory) -> float | None:
-    """The validation loss of a sweep's run that is finished already; None for one that is not, or not yet begun.
-
-    Raises:
-        ConfigurationError: the directory holds another run.
-    """
-    if not directory.status.exists():
-        return None
-    recorded = OmegaConf.to_container(OmegaConf.load(directory.hydra / "config.yaml"), resolve=True)
-    assert isinstance(recorded, dict)
-    if {key: value for key, value in recorded.items() if key != "resume"} != plain:
-        raise ConfigurationError(
-            f"hydra.sweep.dir: a sweep goes on as it was begun, but {str(directory.path)!r} holds a run of another one"
-        )
-    return read_json(directory.metrics)["val/loss"] if directory.metrics.exists() else None
-
-
 def _resumed(plain: dict[str, Any], resume: Any, directory: RunDirectory) -> dict[str, Any]:
     """The configuration that the run was begun with."""
     if resumable(resume).path.resolve() != directory.path.resolve():
@@ -147,3 +115,47 @@ def _resumed(plain: dict[str, Any], resume: Any, directory: RunDirectory) -> dic
     if others and plain != saved:
         raise ConfigurationError(f"resume: a run goes on as it was begun; leave out {' '.join(others)}")
     return saved
+
+
+def check(members: Sequence[Member]) -> None:
+    """Make each of these runs and forget it.
+
+    Raises:
+        ConfigurationError: a size or a value is not allowed.
+    """
+    for member in members:
+        with told_by(member.overrides):
+            stack([member])
+
+
+def train(context: HydraContext, jobs: Sequence[Job], report: Callable[[int], object]) -> list[JobReturn]:
+    """Train the jobs of a chunk, each in the directory, with the log and with the return that Hydra would leave.
+
+    Args:
+        context: Hydra's.
+        jobs: the jobs, all at the same step.
+        report: what is called with the number of steps that the members have taken since the last time.
+    """
+    experiment = stack([job.member for job in jobs])
+    held = HydraContext(config_loader=context.config_loader, callbacks=_Held(context.callbacks))
+    returns = [as_job(held, job.config, lambda _: announce(experiment)) for job in jobs]
+    directories = [RunDirectory(job.directory) for job in jobs]
+    outcomes = experiment.fit(directories, resume=jobs[0].step > 0, report=lambda steps: report(steps * len(jobs)))
+    for job, returned, outcome, directory in zip(jobs, returns, outcomes, directories, strict=True):
+        log_to_file(job.config)
+        try:
+            returned.return_value = conclude(outcome, directory)
+        except RunError as error:
+            returned.return_value, returned.status = error, JobStatus.FAILED
+        context.callbacks.on_job_end(config=job.config, job_return=returned)
+    return returns
+
+
+class _Held(Callbacks):
+    """Callbacks of which the end of a job is held back, until it has been trained."""
+
+    def __init__(self, callbacks: Callbacks) -> None:
+        self.callbacks = callbacks.callbacks
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Wait."""

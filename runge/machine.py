@@ -14,11 +14,6 @@ _ONE_THREAD = 2**17
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def use_threads(neurons: int) -> None:
     """Let torch use one thread, or all where there is enough to do.
 

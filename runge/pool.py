@@ -9,10 +9,9 @@ from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from runge import machine
 from runge.errors import RunError
 
-Report = Callable[[Any], None]
+Report = Callable[[Any], object]
 
 
 class Task(NamedTuple):
@@ -39,6 +38,40 @@ class Result(NamedTuple):
     value: Any
 
 
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class InProcess:
+    """This process as a pool of one.
+
+    Args:
+        function: as that of a `Pool`.
+    """
+
+    processes = 1
+
+    def __init__(self, function: Callable[[Any, Report], Any]) -> None:
+        self._function = function
+
+    def __enter__(self) -> Self:
+        """Nothing."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing."""
+
+    def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Result]:
+        """Do all tasks, one after the other, as `Pool.run`."""
+        for number, task in enumerate(tasks):
+            try:
+                value = self._function(task.argument, report)
+            except Exception as error:
+                value = error
+            yield Result(number, value)
+
+
 class Pool:
     """Processes that call one function.
 
@@ -50,7 +83,7 @@ class Pool:
 
     def __init__(self, function: Callable[[Any, Report], Any], processes: int, preload: Sequence[str]) -> None:
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        self._context = multiprocessing.get_context(method)
+        self._context: Any = multiprocessing.get_context(method)
         self._function, self.processes = function, processes
         if method == "forkserver":
             from multiprocessing.forkserver import ensure_running
@@ -142,6 +175,8 @@ class Pool:
 
 
 def _work(connection: Connection, function: Callable[[Any, Report], Any]) -> None:
+    from runge import machine  # late: it brings torch, which the commanding process may not need yet
+
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)  # Ctrl-C is for the process that commands, which hands it on
     machine.limit_threads(1)

@@ -49,8 +49,9 @@ def final_metrics(module: SobolevRegression, data: Dataset) -> list[Metrics]:
 def fit_picture(points: Points, u: torch.Tensor, du: torch.Tensor, member: int, title: str) -> bytes:
     """A member's fit as PNG: its values and gradients at these points, (M, N) and (M, N, D)."""
     tensors = (tensor[member].double().cpu().numpy() for tensor in (points.x, points.f, points.df, u, du))
+    x, f, df, fitted, slope = tensors
     masks = points.masks[member, 1:].bool().cpu().numpy()
-    return png(fit_figure(*tensors, dict(zip(points.regions, masks, strict=True)), title))
+    return png(fit_figure(x, f, df, fitted, slope, dict(zip(points.regions, masks, strict=True)), title))
 
 
 def curves_picture(

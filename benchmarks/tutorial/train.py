@@ -1,4 +1,4 @@
-"""The project that its users would otherwise write, from the tutorials of Lightning and Hydra: a peer to measure against.
+"""The project that one would otherwise write, from the tutorials of Lightning and Hydra: a peer to measure against.
 
     python benchmarks/tutorial/train.py -m seed=0,1 model.lambda_d=0.01,0.1
 
@@ -7,9 +7,10 @@ batch, TensorBoard, the default progress bar, a checkpoint of the best validatio
 """
 
 from pathlib import Path
+from typing import Any
 
 import hydra
-import lightning as L
+import lightning.pytorch as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 
-class RungeData(L.LightningDataModule):
+class RungeData(pl.LightningDataModule):
     """Runge's function and its derivative on random points, and on a grid for the test."""
 
     def __init__(self, n_train: int, n_val: int, n_test: int) -> None:
@@ -43,7 +44,7 @@ class RungeData(L.LightningDataModule):
         return self._loader(2)
 
 
-class SobolevNetwork(L.LightningModule):
+class SobolevNetwork(pl.LightningModule):
     """An MLP that fits values and derivatives."""
 
     def __init__(self, width: int, depth: int, activation: str, lambda_d: float, lr: float, max_steps: int) -> None:
@@ -79,7 +80,7 @@ class SobolevNetwork(L.LightningModule):
         """The test loss."""
         self._loss(batch, "test")
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> Any:
         """Adam with a cosine schedule."""
         optimizer = torch.optim.Adam(self.parameters(), self.lr)
         scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.max_steps)
@@ -89,10 +90,10 @@ class SobolevNetwork(L.LightningModule):
 @hydra.main(version_base="1.3", config_path=".", config_name="config")
 def main(configuration: DictConfig) -> float:
     """Train one run."""
-    L.seed_everything(configuration.seed)
+    pl.seed_everything(configuration.seed)
     directory = Path(HydraConfig.get().runtime.output_dir)
     model = SobolevNetwork(**configuration.model, max_steps=configuration.trainer.max_steps)
-    trainer = L.Trainer(
+    trainer = pl.Trainer(
         accelerator="cpu",
         max_epochs=-1,
         max_steps=configuration.trainer.max_steps,

@@ -1,0 +1,193 @@
+"""From what Hydra composes to plain data: the resolvers of `conf/config.yaml`, and the jobs of a sweep."""
+
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hydra._internal.config_loader_impl import get_overrides_dirname
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobReturn, configure_log, run_job
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from runge.directories import RunDirectory, claim, read_json, resumable
+from runge.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from runge.member import Member
+
+
+def register_resolvers() -> None:
+    """Register what `conf/config.yaml` uses to find a run's directory.
+
+    `${directory:RESUME,PATH}` is the run to resume, or else PATH made anew, numbered where it exists already.
+    `${record:DIRECTORY}` is where Hydra keeps its record of a job: nowhere in the directory of a run that exists.
+    """
+    OmegaConf.register_new_resolver("directory", _directory, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("record", _record, replace=True)
+
+
+def _directory(resume: Any, path: str) -> str:
+    return claim(path) if resume is None else str(resumable(resume).path)
+
+
+def _record(directory: str) -> str | None:
+    run = RunDirectory(directory)
+    return None if run.status.exists() else run.hydra.name
+
+
+@contextmanager
+def told_by(overrides: Sequence[str]) -> Iterator[None]:
+    """Tell of a mistake by the overrides of the job that has it."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error} (in the run {' '.join(overrides)})") from error
+
+
+@dataclass
+class Job:
+    """One run of a sweep.
+
+    Attributes:
+        config: its composed configuration.
+        overrides: what of it was asked for.
+        directory: where it goes.
+        member: what its configuration says.
+        step: the step of the checkpoint that it goes on from, or 0.
+        loss: the validation loss, where it was finished before.
+    """
+
+    config: DictConfig
+    overrides: list[str]
+    directory: str
+    member: "Member"
+    step: int
+    loss: float | None
+
+
+class Composer:
+    """Composes the jobs of a sweep as Hydra's loader does, but each choice of groups only once.
+
+    Args:
+        loader: Hydra's loader.
+        master: the sweep's configuration.
+    """
+
+    def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
+        self._loader, self._master = loader, master
+        self._parser = OverridesParser.create(loader)
+        self._parsed: dict[str, Override] = {}
+        self._bases: dict[tuple[str, ...], bytes] = {}
+
+    def __call__(self, overrides: Sequence[str], number: int) -> DictConfig:
+        """The configuration of the job with this number."""
+        try:
+            config = self._compose([self._parse(override) for override in overrides])
+        except OmegaConfBaseException:
+            config = self._loader.load_sweep_config(self._master, list(overrides))  # which says what is wrong
+        with open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = number
+        return config
+
+    def _parse(self, override: str) -> Override:
+        if override not in self._parsed:
+            (self._parsed[override],) = self._parser.parse_overrides([override])
+        return self._parsed[override]
+
+    def _compose(self, overrides: Sequence[Override]) -> DictConfig:
+        plain = [override for override in overrides if self._is_value(override)]
+        config = self._base(tuple(str(override.input_line) for override in overrides if override not in plain))
+        for override in plain:
+            OmegaConf.update(config, override.key_or_group, override.value())
+        task = [str(override.input_line) for override in overrides]
+        naming = config.hydra.job.config.override_dirname
+        config.hydra.overrides.task = task
+        config.hydra.job.override_dirname = get_overrides_dirname(
+            overrides=list(overrides),
+            kv_sep=naming.kv_sep,
+            item_sep=naming.item_sep,
+            exclude_keys=naming.exclude_keys,
+        )
+        return config
+
+    def _is_value(self, override: Override) -> bool:
+        """Whether it sets one value of a configuration that is composed already."""
+        value = override.value()
+        return (
+            not (override.is_add() or override.is_force_add() or override.is_delete() or override.package)
+            and override.key_or_group not in self._master.hydra.runtime.choices
+            and (value is None or isinstance(value, bool | int | float | str))
+        )
+
+    def _base(self, groups: tuple[str, ...]) -> DictConfig:
+        if groups not in self._bases:
+            self._bases[groups] = pickle.dumps(self._loader.load_sweep_config(self._master, list(groups)))
+        return pickle.loads(self._bases[groups])
+
+
+def plain(configuration: DictConfig) -> tuple[dict[str, Any], Any]:
+    """The configuration as plain data, and the run that is to be resumed, or None.
+
+    Raises:
+        ConfigurationError: a value is missing, or a run of a sweep is to be resumed by itself.
+    """
+    try:
+        found = OmegaConf.to_container(configuration, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigurationError(str(error)) from error
+    assert isinstance(found, dict)
+    resume = found.pop("resume", None)
+    if resume is not None and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise ConfigurationError("resume: takes one run; a sweep goes on with hydra.sweep.dir= its directory")
+    return {str(key): value for key, value in found.items() if key != "hydra"}, resume
+
+
+def done_before(plain: dict[str, Any], directory: RunDirectory) -> float | None:
+    """The validation loss of a sweep's run that is finished already; None for one that is not, or not yet begun.
+
+    Raises:
+        ConfigurationError: the directory holds another run.
+    """
+    if not directory.status.exists():
+        return None
+    recorded = OmegaConf.to_container(OmegaConf.load(directory.hydra / "config.yaml"), resolve=True)
+    assert isinstance(recorded, dict)
+    if {key: value for key, value in recorded.items() if key != "resume"} != plain:
+        raise ConfigurationError(
+            f"hydra.sweep.dir: a sweep goes on as it was begun, but {str(directory.path)!r} holds a run of another one"
+        )
+    return read_json(directory.metrics)["val/loss"] if directory.metrics.exists() else None
+
+
+def as_job(context: HydraContext, config: DictConfig, task: Callable[[DictConfig], Any]) -> JobReturn:
+    """Run a task as a job of Hydra's, that logs to its file."""
+    HydraConfig.instance().set_config(config)
+
+    def logged(task_config: DictConfig) -> Any:
+        log_to_file(config)
+        return task(task_config)
+
+    return run_job(
+        hydra_context=context,
+        task_function=logged,
+        config=config,
+        job_dir_key="hydra.sweep.dir",
+        job_subdir_key="hydra.sweep.subdir",
+        configure_logging=False,
+    )
+
+
+def log_to_file(config: DictConfig) -> None:
+    """Configure logging as a job does, but for the console, which belongs to the sweep."""
+    logging_config = OmegaConf.to_container(config.hydra.job_logging, resolve=True)
+    assert isinstance(logging_config, dict)
+    for logger in (logging_config.get("root", {}), *logging_config.get("loggers", {}).values()):
+        logger["handlers"] = [name for name in logger.get("handlers", []) if name != "console"]
+    configure_log(OmegaConf.create(logging_config), config.hydra.verbose)
