@@ -19,6 +19,7 @@ import torch
 from omegaconf import OmegaConf
 
 from runge import losses
+from runge.composition import register_resolvers
 from runge.directories import RunDirectory
 from runge.experiment import Experiment
 from runge.member import Member
@@ -28,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def experiment(steps: int, *changes: str) -> Experiment:
+    register_resolvers()
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         overrides = [f"trainer.max_steps={steps}", f"schedule.at_step={steps // 4}", *changes]
         plain = OmegaConf.to_container(hydra.compose("config", overrides), resolve=True)

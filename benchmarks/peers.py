@@ -26,7 +26,8 @@ STEPS = 8000
 def ours(seed: int) -> tuple[float, float, float]:
     made = experiment(STEPS, f"seed={seed}", "trainer.progress_bar=false")
     with tempfile.TemporaryDirectory() as directory:
-        metrics = made.fit(RunDirectory(directory))
+        (metrics,) = made.fit([RunDirectory(directory)])
+    assert isinstance(metrics, dict)
     return tuple(float(metrics[key] or 0) for key in ("test/mse_f", "test/mse_df", "seconds/fit"))  # pyright: ignore
 
 

@@ -1,36 +1,14 @@
 """The fused launcher and its sweeper, as Hydra finds them; what they do lies in `runge.sweep`, and is imported late."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
-
-
-@dataclass
-class FusedLauncherConf:
-    """The section `hydra.launcher`.
-
-    Attributes:
-        processes: worker processes; None: one for each core.
-        members: the most members of a stack; None: as many as suit the number of processes.
-    """
-
-    _target_: str = "hydra_plugins.runge_fused.FusedLauncher"
-    processes: int | None = None
-    members: int | None = None
-
-
-@dataclass
-class GridSweeperConf(BasicSweeperConf):
-    """The section `hydra.sweeper`: that of Hydra's own."""
-
-    _target_: str = "hydra_plugins.runge_fused.GridSweeper"
 
 
 class FusedLauncher(Launcher):
@@ -62,14 +40,28 @@ class FusedLauncher(Launcher):
 
 
 class GridSweeper(BasicSweeper):
-    """Hydra's own sweeper, which composes every job to see whether it can; the fused launcher does so itself."""
+    """Hydra's own sweeper, but that every job is checked whole before the first one begins, with any launcher."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep what the jobs need."""
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        self.task_function = task_function
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Leave it to the fused launcher, which composes a hundred jobs in the time of five."""
-        if not isinstance(self.launcher, FusedLauncher):
+        """Check the jobs; the fused launcher does so itself, in its processes."""
+        assert self.config is not None
+        assert self.hydra_context is not None
+        if not getattr(self.task_function, "fusable", False):
             super().validate_batch_is_legal(batch)
+        elif not isinstance(self.launcher, FusedLauncher):
+            from runge.sweep import check
+
+            check(self.hydra_context, self.config, batch)
 
 
+# Plain nodes: a class of this module would have to travel to the workers with each configuration.
 store = ConfigStore.instance()
-store.store(group="hydra/launcher", name="fused", node=FusedLauncherConf, provider="runge")
-store.store(group="hydra/sweeper", name="grid", node=GridSweeperConf, provider="runge")
+launcher = {"_target_": "hydra_plugins.runge_fused.FusedLauncher", "processes": None, "members": None}
+sweeper = {"_target_": "hydra_plugins.runge_fused.GridSweeper", "max_batch_size": None, "params": None}
+store.store(group="hydra/launcher", name="fused", node=launcher, provider="runge")
+store.store(group="hydra/sweeper", name="grid", node=sweeper, provider="runge")

@@ -55,8 +55,7 @@ class MemberFiles(CheckpointIO):
         alone = len(self.directories) == 1
         for i, (directory, configuration) in enumerate(zip(self.directories, self.configurations, strict=True)):
             last = {**(checkpoint if alone else cut(checkpoint, i)), "configuration": configuration}
-            best = {name: tensor for name, tensor in last["state_dict"].items() if name.startswith("network.")}
-            best["network.theta"] = last["state_dict"]["best"]
+            best = {**last["state_dict"], "network.theta": last["state_dict"]["best"]}
             directory.last.parent.mkdir(parents=True, exist_ok=True)
             write(directory.best, _serialised({"state_dict": best, "configuration": configuration}))
             write(directory.last, _serialised(last))

@@ -24,13 +24,19 @@ if TYPE_CHECKING:
 
 
 def register_resolvers() -> None:
-    """Register what `conf/config.yaml` uses to find a run's directory.
+    """Register what the configuration uses.
 
     `${directory:RESUME,PATH}` is the run to resume, or else PATH made anew, numbered where it exists already.
+    `${share:SHARE,STEPS}` is a share of the steps, rounded.
     `${record:DIRECTORY}` is where Hydra keeps its record of a job: nowhere in the directory of a run that exists.
     """
     OmegaConf.register_new_resolver("directory", _directory, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("share", _share, replace=True)
     OmegaConf.register_new_resolver("record", _record, replace=True)
+
+
+def _share(share: float, steps: Any) -> int | None:
+    return round(share * steps) if isinstance(steps, int | float) else None  # what is no number is told of later
 
 
 def _directory(resume: Any, path: str) -> str:

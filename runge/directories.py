@@ -10,7 +10,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -65,11 +65,7 @@ class RunDirectory:
 
     def discard(self) -> None:
         """Remove a directory in which nothing was trained yet, and the directories above that it leaves empty."""
-        if {entry.name for entry in self.path.iterdir()} <= {self.hydra.name, self.log.name}:
-            shutil.rmtree(self.path)
-            with suppress(OSError):  # not empty: another run lives there
-                for parent in (self.path.parent, self.path.parent.parent):
-                    parent.rmdir()
+        discard(self.path, {self.hydra.name, self.log.name})
 
 
 class ComparisonDirectory:
@@ -116,6 +112,17 @@ def claim(path: str | os.PathLike[str]) -> str:
             name = f"{os.fspath(path)}-{number}"
         else:
             return name
+
+
+def discard(path: Path, known: Collection[str]) -> None:
+    """Remove a directory with no more in it than entries of these names, and those above that it leaves empty."""
+    if path.is_dir() and {entry.name for entry in path.iterdir()} <= set(known):
+        shutil.rmtree(path)
+        with suppress(OSError):  # not empty: other runs live there
+            for parent in path.absolute().parents[:3]:
+                if Path.cwd().is_relative_to(parent):
+                    break
+                parent.rmdir()
 
 
 def write(path: Path, content: str | bytes) -> None:

@@ -10,7 +10,7 @@ Row = Mapping[str, Any]
 SEEDS = ("seed", "data.seed")
 """The keys in which the runs of one group may differ."""
 
-WITHOUT_EFFECT = ("resume", "trainer.progress_bar", "trainer.checkpoint_every")
+WITHOUT_EFFECT = ("resume", "trainer.progress_bar", "trainer.checkpoint_seconds", "trainer.compile")
 """The keys that change nothing about the result: by them runs do not differ."""
 
 FEWEST = 5

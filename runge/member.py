@@ -49,6 +49,10 @@ class Member:
         if self.data.get("batch_size") is not None and not self.optimizer.elementwise:
             raise ConfigurationError(f"data.batch_size: must be null with {type(self.optimizer).__name__}")
 
+    def __reduce__(self) -> tuple[type["Member"], tuple[dict[str, Any], list[str]]]:
+        """A member travels to another process as its configuration."""
+        return Member, (self.configuration, self.overrides)
+
     def shared(self) -> str:
         """What is equal in all members of a stack: the network, the optimiser, the sizes and the steps.
 

@@ -1,25 +1,53 @@
-"""Figures: arrays in, a matplotlib `Figure` out; no state, no files."""
+"""Figures: arrays in, a matplotlib `Figure` out; no state, no files.
+
+A sweep draws `fit_figure` and `curves_figure` for each run, so they must cost little. Panels whose lines await their
+data are made once, pickled, and unpickled for each figure. What surrounds a panel is two artists, of lines and of the
+outlines of texts: Matplotlib makes five of each tick, and lays out and rasterises every text anew.
+"""
 
 import io
+import math
+import pickle
 import textwrap
 from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.path import Path
+from matplotlib.textpath import TextPath
+from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.transforms import Affine2D, IdentityTransform, Transform
 from numpy.typing import NDArray
+from PIL import Image
 
 from runge.groups import Group, Row, label
 
 Array = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
+_Line = tuple[str, tuple[str, str, float], Any, Any]  # name; colour, dashes and width; x; y
+_Panel = tuple[str, str, str, Sequence[_Line]]  # what x is, what y is, which of them is logarithmic
 
 # Okabe & Ito's palette, which the colour-blind can tell apart. https://jfly.uni-koeln.de/color/
 INK, BLUE, ORANGE, GREEN, PINK, SKY = "#222222", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"
 _CYCLE = (BLUE, ORANGE, GREEN, PINK, SKY, "#E69F00", "#7F7F7F")
 _REGION_COLOURS = (SKY, "#FFFFFF", SKY, ORANGE, GREEN, PINK)
+_FIRST, _SECOND, _THICK, _DASHED = (BLUE, "-", 1.4), (ORANGE, "-", 1.4), (INK, "-", 2.4), (ORANGE, "--", 1.4)
+_DASHES = {"-": "—", "--": "╌╌", ":": "····"}  # how the legend shows a line
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+# What a PNG is made of: white, and tints of each ink, for antialiasing and shading mix it with white. Pillow compares
+# the upper six bits of colours: of a tint below a tenth and white, it would take one for the other.
+_INKS = np.array([to_rgb(ink) for ink in (INK, *_CYCLE, "#AAAAAA")])
+_TINTS = 1 - np.linspace(0.1, 1, 28)[:, None, None] * (1 - _INKS)
+_PALETTE = Image.new("P", (1, 1))
+_PALETTE.putpalette([255, 255, 255, *(255 * _TINTS).round().astype(int).flat])
 
 
 def fit_figure(x: Array, f: Array, df: Array, u: Array, du: Array, regions: Mapping[str, Mask], title: str) -> Figure:
@@ -38,41 +66,30 @@ def fit_figure(x: Array, f: Array, df: Array, u: Array, du: Array, regions: Mapp
         Three panels. In one dimension they run over x, with the regions shaded; in more they show the fit against the
         function, the sizes of the gradients, and the distribution of the errors.
     """
-    figure = _figure(12, 3.8, title)
-    value, derivative, error = figure.subplots(1, 3)
     error_f, error_df = np.abs(u - f), np.linalg.norm(du - df, axis=-1)
-    if x.shape[1] == 1:
+    if plane := x.shape[1] == 1:
         t = x[:, 0]
-        for axes, given, fitted, prime in ((value, f, u, ""), (derivative, df[:, 0], du[:, 0], "'")):
-            axes.plot(t, given, color=INK, linewidth=2.4, label=f"$f{prime}(x)$")
-            axes.plot(t, fitted, color=ORANGE, linewidth=1.4, linestyle=(0, (4, 2)), label=f"$u{prime}(x)$")
-        error.semilogy(t, _positive(error_f), color=BLUE, linewidth=1.2, label="$|u - f|$")
-        error.semilogy(t, _positive(error_df), color=ORANGE, linewidth=1.2, label="$|u' - f'|$")
-        for axes in (value, derivative, error):
-            _shade(axes, t, regions, labelled=axes is value)
-            axes.set_xlabel("$x$")
-            axes.set_xlim(t.min(), t.max())
-        value.set_ylabel("value")
-        derivative.set_ylabel("derivative")
-        error.set_ylabel("absolute error")
+        value = [("$f(x)$", _THICK, t, f), ("$u(x)$", _DASHED, t, u)]
+        derivative = [("$f'(x)$", _THICK, t, df[:, 0]), ("$u'(x)$", _DASHED, t, du[:, 0])]
+        error = [("$|u - f|$", _FIRST, t, _positive(error_f)), ("$|u' - f'|$", _SECOND, t, _positive(error_df))]
+        named = ("value", "", value), ("derivative", "", derivative), ("absolute error", "y", error)
+        panels = [("$x$", *panel) for panel in named]
     else:
+        thin, points = (INK, "-", 1), (ORANGE, ".", 1)
         slope, fitted_slope = np.linalg.norm(df, axis=-1), np.linalg.norm(du, axis=-1)
-        for axes, given, fitted, names in (
-            (value, f, u, ("$f$", "$u$")),
-            (derivative, slope, fitted_slope, (r"$|\nabla f|$", r"$|\nabla u|$")),
-        ):
-            axes.plot([given.min(), given.max()], [given.min(), given.max()], color=INK, linewidth=1)
-            axes.plot(given, fitted, ".", color=ORANGE, markersize=3)
-            axes.set_xlabel(names[0])
-            axes.set_ylabel(names[1])
+        error_f, error_df = _positive(np.sort(error_f)), _positive(np.sort(error_df))
         share = (np.arange(len(f)) + 1) / len(f)
-        error.semilogx(_positive(np.sort(error_f)), share, color=BLUE, label="$|u - f|$")
-        error.semilogx(_positive(np.sort(error_df)), share, color=ORANGE, label=r"$|\nabla u - \nabla f|$")
-        error.set_xlabel("absolute error")
-        error.set_ylabel("share of the test points below")
-    for axes in (value, derivative, error):
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False, loc="best")
+        value = [("", thin, _ends(f), _ends(f)), ("", points, f, u)]
+        gradient = [("", thin, _ends(slope), _ends(slope)), ("", points, slope, fitted_slope)]
+        error = [("$|u - f|$", _FIRST, error_f, share), (r"$|\nabla u - \nabla f|$", _SECOND, error_df, share)]
+        panels = [
+            ("$f$", "$u$", "", value),
+            (r"$|\nabla f|$", r"$|\nabla u|$", "", gradient),
+            ("absolute error", "share of the test points below", "x", error),
+        ]
+    figure = _figure(3.6, title, panels, _ends(x) if plane else None)
+    for axes in figure.axes if plane else []:
+        _shade(axes, x[:, 0], regions, labelled=axes is figure.axes[0])
     return figure
 
 
@@ -90,60 +107,44 @@ def curves_figure(
     Returns:
         Four panels over the optimiser steps, with the switch marked.
     """
-    figure = _figure(12, 7, title)
-    (loss, errors), (by_region, gradients) = figure.subplots(2, 2, sharex=True)
     step = np.asarray(columns["step"])
 
-    def draw(axes: Axes, key: str, name: str, colour: str, style: str = "-") -> None:
+    def known(key: str, above: float = 0) -> tuple[Array, Array]:
         y = np.asarray(columns[key])
-        known = np.isfinite(y) & (y > 0)
-        axes.semilogy(
-            step[known],
-            y[known],
-            style,
-            color=colour,
-            linewidth=1.4,
-            label=name,
-            marker="." if known.sum() == 1 else "",
-        )
+        return step[np.isfinite(y) & (y > above)], y[np.isfinite(y) & (y > above)]
 
-    draw(loss, "train/loss", "train (as minimised)", BLUE)
-    draw(loss, "val/loss", r"validation (full $\lambda_d$)", ORANGE)
-    for name, shown, colour in (("mse_f", "MSE$_f$", BLUE), ("mse_df", "MSE$_{df}$", ORANGE)):
-        draw(errors, f"train/{name}", f"{shown}, train", colour, ":")
-        draw(errors, f"val/{name}", f"{shown}, validation", colour)
-    for region, colour in zip(regions, (BLUE, ORANGE, GREEN, PINK, SKY, INK), strict=False):
-        draw(by_region, f"val/mse_df/{region}", region, colour)
-    draw(gradients, "grad_norm/f", r"$|\nabla_\theta\,$MSE$_f|$", BLUE)
-    draw(gradients, "grad_norm/df", r"$|\nabla_\theta\,$MSE$_{df}|$", ORANGE)
-    cosine = gradients.twinx()
-    y = np.asarray(columns["grad_cosine"])
-    cosine.plot(step[np.isfinite(y)], y[np.isfinite(y)], color=GREEN, linewidth=1, alpha=0.7, label="cosine")
-    cosine.set_ylim(-1.05, 1.05)
-    cosine.set_ylabel("cosine of the two gradients", color=GREEN)
-    cosine.spines["top"].set_visible(False)
-    for axes, quantity in (
-        (loss, "loss"),
-        (errors, "mean squared error"),
-        (by_region, "validation MSE$_{df}$ by region"),
-        (gradients, "gradient norm"),
-    ):
-        axes.set_ylabel(quantity)
-        if switched_on:
-            axes.axvline(switched_on, color=INK, linewidth=1, linestyle="--")
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False, loc="best")
-    if switched_on:
-        loss.annotate(
-            rf"$\lambda_d$ on, step {switched_on}",
-            (switched_on, 1.01),
-            xycoords=("data", "axes fraction"),
-            ha="center",
-            va="bottom",
-            color=INK,
-        )
-    for axes in (by_region, gradients):
-        axes.set_xlabel("optimiser step")
+    loss = [
+        ("train (as minimised)", _FIRST, *known("train/loss")),
+        (r"validation (full $\lambda_d$)", _SECOND, *known("val/loss")),
+    ]
+    errors = [
+        (f"{name}, {part}", (colour, dashes, 1.4), *known(f"{split}/{key}"))
+        for key, name, colour in (("mse_f", "MSE$_f$", BLUE), ("mse_df", "MSE$_{df}$", ORANGE))
+        for split, part, dashes in (("train", "train", ":"), ("val", "validation", "-"))
+    ]
+    by_region = [
+        (region, (colour, "-", 1.4), *known(f"val/mse_df/{region}"))
+        for region, colour in zip(regions, (BLUE, ORANGE, GREEN, PINK, SKY, INK), strict=False)
+    ]
+    gradients = [
+        (r"$|\nabla_\theta\,$MSE$_f|$", _FIRST, *known("grad_norm/f")),
+        (r"$|\nabla_\theta\,$MSE$_{df}|$", _SECOND, *known("grad_norm/df")),
+    ]
+    note = rf"dashed: $\lambda_d$ on, step {switched_on}" if switched_on else ""
+    panels = [(note, "loss", "y", loss), (note, "mean squared error", "y", errors)]
+    named = ("validation MSE$_{df}$ by region", "y", by_region), ("gradient norm", "y", gradients)
+    panels += [("optimiser step", *panel) for panel in named]
+    figure = _figure(6.4, title, panels, (0, 1.02 * max(1, *step, switched_on or 0)))
+    for axes in figure.axes if switched_on else ():
+        axes.axvline(switched_on, color=INK, linewidth=1, linestyle="--")
+    axes = figure.axes[-1]
+    # The cosine has a scale of its own, at the right: -1.05 is at the foot of the panel and 1.05 at the top.
+    at, cosine = known("grad_cosine", -np.inf)
+    style = {"color": GREEN, "linewidth": 1, "alpha": 0.7, "transform": axes.get_xaxis_transform()}
+    axes.add_artist(Line2D(at, 0.5 + cosine / 2.1, **style))
+    texts = [(1, 0.5 + at / 2.1, _outline(_number(at), 0, 5, -3.5)) for at in (-1, -0.5, 0, 0.5, 1)]
+    texts.append((1, 0.5, _outline("cosine of the two gradients", 0.5, 46, 0, angle=90)))
+    _write(axes, axes.transAxes, texts, GREEN)
     return figure
 
 
@@ -160,7 +161,8 @@ def comparison_figure(rows: Sequence[Row], groups: Sequence[Group], keys: Sequen
         Two panels: each group's runs with their median and quartiles, and MSE_f against MSE_df.
     """
     shown = groups[:12]
-    figure = _figure(12, max(3.2, 1.6 + 0.35 * len(shown)), f"{len(rows)} runs in {len(groups)} groups by {metric}")
+    figure = Figure(figsize=(12, max(3.2, 1.6 + 0.35 * len(shown))), layout="constrained")
+    figure.suptitle(f"{len(rows)} runs in {len(groups)} groups by {metric}", fontsize=11)
     spread, front = figure.subplots(1, 2, width_ratios=(3, 2))
     colours = {found.name: _CYCLE[i % len(_CYCLE)] for i, found in enumerate(shown)}
     for i, found in enumerate(shown):
@@ -187,21 +189,110 @@ def comparison_figure(rows: Sequence[Row], groups: Sequence[Group], keys: Sequen
 
 
 def png(figure: Figure, dpi: int = 150) -> bytes:
-    """The figure as a PNG image."""
+    """The figure as a PNG image, of 256 colours: all of them would take twice the time and the space."""
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    image.quantize(palette=_PALETTE, dither=Image.Dither.NONE).save(buffer, format="png", compress_level=2)
     return buffer.getvalue()
 
 
-def _figure(width: float, height: float, title: str) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=11)
+def _figure(height: float, title: str, panels: Sequence[_Panel], x: tuple[float, float] | None) -> Figure:
+    """A figure of three panels or four, with the limits of x, or None to fit them."""
+    figure = pickle.loads(_blank(height, tuple((log, *(style for _, style, *_ in lines)) for *_, log, lines in panels)))
+    for axes, panel in zip(figure.axes, panels, strict=True):
+        for artist, (_, _, *data) in zip(axes.lines, panel[-1], strict=True):
+            artist.set(data=data, marker="." if len(data[0]) == 1 else artist.get_marker())
+            axes.update_datalim(artist.get_xydata())
+        axes.set_xlim(x, auto=x is None)
+        axes.autoscale_view()
+        _surround(axes, *panel)
+    _write(figure, figure.transFigure, [(0.5, 1, _outline(title, 0.5, 0, -17, 11))])
     return figure
+
+
+@cache
+def _blank(height: float, panels: tuple[tuple[Any, ...], ...]) -> bytes:
+    """A figure of nothing but lines that have no data yet, pickled, for panels of a log axis and styles."""
+    figure, rows = Figure(figsize=(11, height)), 1 + len(panels) // 4
+    # The margins have room for what surrounds a panel; the last of four has a second scale at its right.
+    figure.subplots_adjust(0.07, 0.5 / height, 0.93 if rows > 1 else 0.975, 1 - 0.6 / height, 0.25, 0.33)
+    for axes, (log, *styles) in zip(figure.subplots(rows, len(panels) // rows).flat, panels, strict=True):
+        axes.set(**{f"{axis}scale": "log" for axis in log})
+        axes.spines[["top", "right"]].set_visible(False)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_visible(False)
+            axis.majorTicks.clear()
+            axis.minorTicks.clear()
+        for colour, dashes, width in styles:
+            axes.plot([], [], dashes, color=colour, linewidth=width, markersize=3)
+    return pickle.dumps(figure)
+
+
+def _surround(axes: Axes, x: str, y: str, log: str, lines: Sequence[_Line]) -> None:
+    """Draw the axes and a grid, and write numbers, names, and above, where no data can be, the legend."""
+    right, up = _ticks(*axes.get_xlim(), log == "x"), _ticks(*axes.get_ylim(), log == "y")
+    grid = [[(at, 0), (at, 1)] for at in right] + [[(0, at), (1, at)] for at in up]
+    axes.add_artist(LineCollection(grid, colors="#E4E4E4", linewidths=0.8, zorder=0.5, transform=axes.transAxes))
+    texts = [(0, at, _outline(name, 1, -5, -3.5)) for at, name in up.items()]
+    left = round(min(_span(outline)[0] for *_, outline in texts))
+    texts += [(at, 0, _outline(name, 0.5, 0, -13)) for at, name in right.items()]
+    texts += [(0.5, 0, _outline(x, 0.5, 0, -28)), (0, 0.5, _outline(y, 0.5, left - 8, 0, angle=90))]
+    colours, end = [INK] * len(texts), -12.0
+    for name, (colour, dashes, _), *_ in lines:
+        if name:
+            texts.append((0, 1, _outline(f"{_DASHES[dashes]} {name}", 0, end + 12, 6, 9)))
+            colours.append(colour)
+            end = _span(texts[-1][-1])[1]
+    _write(axes, axes.transAxes, texts, colours)
+
+
+def _ticks(low: float, high: float, log: bool) -> dict[float, str]:
+    """Round numbers between two limits, by their shares of the way: powers of ten on a log axis, if there are three."""
+    locators = [LogLocator(numticks=7), LogLocator(subs=(1, 2, 5), numticks=7)] if log else []
+    locators.append(MaxNLocator(8, steps=(1, 2, 5, 10)))
+    choices = [[float(at) for at in locator.tick_values(low, high) if low <= at <= high] for locator in locators]
+    ticks = next((choice for choice in choices if len(choice) > 2), choices[-1])
+    scale, plain = (math.log, ticks is not choices[0]) if log else (float, True)
+    return {(scale(at) - scale(low)) / (scale(high) - scale(low)): _number(at, plain=plain) for at in ticks}
+
+
+def _number(value: float, *, plain: bool = True) -> str:
+    mantissa, power = f"{value:.9e}".split("e")
+    factor = {1: "", -1: "-"}.get(float(mantissa), f"{float(mantissa):g}×")
+    raised = f"{factor}10{str(int(power)).translate(_RAISED)}"
+    return (f"{value:.10g}" if plain and -4 < int(power) < 5 else raised).replace("-", "\N{MINUS SIGN}")
+
+
+def _write(parent: Axes | Figure, at: Transform, texts: Sequence[tuple[Any, Any, Path]], colours: Any = INK) -> None:
+    """Outlines of texts at points of a coordinate system, all as one artist."""
+    points, outlines = [text[:2] for text in texts], [text[2] for text in texts]
+    artist = PathCollection(outlines, (1,), offsets=points, offset_transform=at, facecolors=colours, linewidths=0)
+    artist.set(transform=IdentityTransform(), clip_on=False)
+    parent.add_artist(artist)
+
+
+@lru_cache(512)
+def _outline(text: str, align: float, dx: float, dy: float, size: float = 9.5, angle: float = 0) -> Path:
+    """The outline of a text that begins (`align` 0), is centred (0.5) or ends (1) where it is put, but for a shift."""
+    if not text:
+        return Path(np.empty((0, 2)))
+    path = TextPath((0, 0), text, size)
+    return path.transformed(Affine2D().translate(-align * _span(path)[1], 0).rotate_deg(angle).translate(dx, dy))
 
 
 def _wrap(name: str) -> str:
     return "\n".join(textwrap.wrap(name.replace("$", r"\$"), 40))
+
+
+def _ends(values: Array) -> tuple[float, float]:
+    return values.min(), values.max()
+
+
+def _span(path: Path) -> tuple[float, float]:
+    return _ends(np.asarray(path.vertices)[:, 0])
 
 
 def _positive(error: Array) -> Array:
@@ -212,18 +303,11 @@ def _positive(error: Array) -> Array:
 
 def _shade(axes: Axes, t: Array, regions: Mapping[str, Mask], *, labelled: bool) -> None:
     """Shade the intervals of the named regions, but for the one in the middle, which is left white."""
+    transform = axes.get_xaxis_transform()
     for (name, mask), colour in zip(regions.items(), _REGION_COLOURS, strict=False):
-        if name == "middle" or not mask.any():
-            continue
-        low, high = t[mask].min(), t[mask].max()
-        axes.axvspan(low, high, color=colour, alpha=0.13, linewidth=0)
-        if labelled:
-            axes.text(
-                (low + high) / 2,
-                0.01,
-                name,
-                transform=axes.get_xaxis_transform(),
-                ha="center",
-                fontsize=8,
-                color="#555555",
-            )
+        if name != "middle" and mask.any():
+            low, high = _ends(t[mask])
+            style = {"color": colour, "alpha": 0.13, "linewidth": 0, "zorder": 0, "transform": transform}
+            axes.add_artist(Rectangle((low, 0), high - low, 1, **style))
+            if labelled:
+                _write(axes, transform, [((low + high) / 2, 0, _outline(name, 0.5, 0, 3, 8))], "#555555")

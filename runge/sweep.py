@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from runge.composition import Composer, Job, as_job, done_before, plain, register_resolvers, told_by
-from runge.directories import RunDirectory, read_json
+from runge.directories import RunDirectory, discard, read_json
 from runge.errors import ConfigurationError
 from runge.pool import InProcess, Pool, Task, cores
 
@@ -67,16 +67,60 @@ def launch(launcher: "FusedLauncher", job_overrides: Sequence[Sequence[str]], fi
     # The workers load what they need while the jobs are composed here.
     pool = Pool(call, processes, ["runge.job"]) if processes > 1 and len(job_overrides) > 1 else InProcess(call)
     log.info("Launching %d jobs", len(job_overrides))
-    compose = Composer(launcher.hydra_context.config_loader, launcher.config)
-    configs = [compose(overrides, first + i) for i, overrides in enumerate(job_overrides)]
-    Path(str(launcher.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
     before = HydraConfig.instance().cfg
     try:
         with pool:
-            return _Sweep(launcher, [_job(config) for config in configs]).train(pool)
+            jobs = prepare(launcher.hydra_context, launcher.config, job_overrides, first, pool)
+            return _Sweep(launcher, jobs).train(pool)
     finally:
         HydraConfig.instance().cfg = before
         configure_log(launcher.config.hydra.hydra_logging, launcher.config.hydra.verbose)
+
+
+def prepare(
+    context: HydraContext,
+    config: DictConfig,
+    job_overrides: Sequence[Sequence[str]],
+    first: int,
+    pool: Pool | InProcess,
+) -> list[Job]:
+    """Compose the jobs of a sweep, and build the data and weights of every kind of them once.
+
+    Args:
+        context: Hydra's.
+        config: that of the sweep.
+        job_overrides: what is asked for, job by job.
+        first: the number of the first job.
+        pool: where they are built.
+
+    Raises:
+        ConfigurationError: a key or a value of a job is not allowed; the sweep's directory is removed again.
+    """
+    compose = Composer(context.config_loader, config)
+    try:
+        jobs = [_job(compose(overrides, first + i)) for i, overrides in enumerate(job_overrides)]
+        kinds = list({job.member.without_seed(): job.member for job in jobs}.values())
+        parts = [part for i in range(pool.processes) if (part := kinds[i :: pool.processes])]
+        for _, value in pool.run([Task("check", _call("check", context, part)) for part in parts], id):
+            if isinstance(value, Exception):
+                raise value
+    except Exception:
+        discard(Path(config.hydra.sweep.dir), {"multirun.yaml"})
+        raise
+    return jobs
+
+
+def check(context: HydraContext, config: DictConfig, job_overrides: Sequence[Sequence[str]]) -> None:
+    """Check the jobs of a sweep that another launcher will run.
+
+    Raises:
+        ConfigurationError: a key or a value of a job is not allowed.
+    """
+    before = HydraConfig.instance().cfg
+    try:
+        prepare(context, config, job_overrides, 0, InProcess(call))
+    finally:
+        HydraConfig.instance().cfg = before
 
 
 class _Sweep:
@@ -87,16 +131,16 @@ class _Sweep:
         self.returns: dict[int, JobReturn] = {}
 
     def train(self, pool: Pool | InProcess) -> list[JobReturn]:
-        """Check all jobs, then train those that are not finished."""
-        self._check(pool)
+        """Train what is not finished."""
+        context = self.launcher.hydra_context
         for number, job in enumerate(self.jobs):
             if job.loss is not None:
                 loss = job.loss
-                self.returns[number] = as_job(self.launcher.hydra_context, job.config, lambda _, loss=loss: loss)
+                self.returns[number] = as_job(context, job.config, lambda _, loss=loss: loss)
         chunks = plan(self.jobs, pool.processes, self.launcher.members)
         if len(chunks) == 1:  # in this process, on all cores
             pool = InProcess(call)
-        tasks = [Task(chunk.kind, self._call("train", [self.jobs[i] for i in chunk.jobs])) for chunk in chunks]
+        tasks = [Task(chunk.kind, _call("train", context, [self.jobs[i] for i in chunk.jobs])) for chunk in chunks]
         steps = sum(len(chunk.jobs) * chunk.steps for chunk in chunks)
         hidden = not all(job.member.training.progress_bar for job in self.jobs)
         with tqdm(total=steps, unit=" steps", unit_scale=True, dynamic_ncols=True, leave=False, disable=hidden) as bar:
@@ -107,24 +151,10 @@ class _Sweep:
                     bar.set_description(self._progress())
             except (KeyboardInterrupt, SystemExit) as error:
                 where = self.launcher.config.hydra.sweep.dir
-                how = f"{self._progress()} are finished; the same command with hydra.sweep.dir={where} goes on"
+                finished = sum(RunDirectory(job.directory).metrics.exists() for job in self.jobs)
+                how = f"{finished} of {len(self.jobs)} runs are finished; the same command with hydra.sweep.dir={where} goes on"
                 raise SystemExit(f"error: interrupted; {how}") from error
         return [self.returns[number] for number in range(len(self.jobs))]
-
-    def _check(self, pool: Pool | InProcess) -> None:
-        """Build the data and weights of every kind of job once.
-
-        Raises:
-            ConfigurationError: a size or a value is not allowed.
-        """
-        kinds = list({job.member.without_seed(): job.member for job in self.jobs}.values())
-        parts = [part for i in range(pool.processes) if (part := kinds[i :: pool.processes])]
-        for _, value in pool.run([Task("check", self._call("check", part)) for part in parts], lambda _: None):
-            if isinstance(value, Exception):
-                raise value
-
-    def _call(self, function: str, argument: Any) -> Any:
-        return function, Singleton.get_state()["instances"], self.launcher.hydra_context, argument
 
     def _take(self, chunk: Chunk, value: Any) -> None:
         """Keep what a chunk has returned; where it failed, so have its jobs."""
@@ -143,6 +173,11 @@ class _Sweep:
 
     def _progress(self) -> str:
         return f"{len(self.returns)} of {len(self.jobs)} runs"
+
+
+def _call(function: str, context: HydraContext, argument: Any) -> tuple[str, Any, HydraContext, Any]:
+    """What `call` is called with: the function, what the process must know of Hydra, and its argument."""
+    return function, Singleton.get_state()["instances"], context, argument
 
 
 def call(what: tuple[str, Any, HydraContext, Any], report: Callable[[int], object]) -> Any:

@@ -10,6 +10,8 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
+from runge.composition import register_resolvers
+
 ROOT = Path(__file__).resolve().parent.parent
 
 torch.set_num_threads(1)
@@ -37,6 +39,8 @@ def train(tmp_path, monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
 @pytest.fixture
 def configuration() -> Callable[..., dict[str, Any]]:
     """The configuration that `python train.py` composes from these overrides, as plain data."""
+
+    register_resolvers()
 
     def compose(*overrides: str) -> dict[str, Any]:
         with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):

@@ -116,7 +116,7 @@ def test_a_member_s_points_are_the_same_in_any_stack():
             n_derivative=None,
             boundary_points=0,
             batch_size=5,
-            sample_weight="none",
+            sample_weights=["none"] * len(seeds),
             dtype=torch.float32,
             blocks=1,
         )

@@ -4,7 +4,6 @@ import lightning.pytorch as pl
 import pytest
 import torch
 
-from runge import losses
 from runge.callbacks import TwoStageSwitch
 from runge.data import SobolevDataModule
 from runge.module import SobolevRegression, gradient_diagnostics
@@ -28,7 +27,7 @@ def fit(seeds, lambdas, *, schedule=None, optimizer=ADAM, batch_size=None, steps
         n_derivative=None,
         boundary_points=0,
         batch_size=batch_size,
-        sample_weight="none",
+        sample_weights=["none"] * len(seeds),
         dtype=torch.float64,
         blocks=-(-steps // every),
     )
@@ -42,17 +41,16 @@ def fit(seeds, lambdas, *, schedule=None, optimizer=ADAM, batch_size=None, steps
         generators=[torch.Generator().manual_seed(1000 + seed) for seed in seeds],
         dtype=torch.float64,
     )
-    schedule = schedule or Constant()
+    schedules = schedule if isinstance(schedule, list) else [schedule or Constant()] * len(seeds)
     module = SobolevRegression(
         network,
         scale=torch.ones(len(seeds)),
         lambda_d=torch.tensor(lambdas),
-        schedule=schedule,
+        schedules=schedules,
         optimizer=optimizer,
         max_steps=steps,
         steps_per_block=every,
         diagnostics_every=20,
-        configuration={},
     )
     trainer = pl.Trainer(
         accelerator="cpu",
@@ -61,7 +59,7 @@ def fit(seeds, lambdas, *, schedule=None, optimizer=ADAM, batch_size=None, steps
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[TwoStageSwitch(schedule, len(seeds))] if isinstance(schedule, TwoStage) else [],
+        callbacks=[TwoStageSwitch(schedules)],
         max_epochs=1,
         max_steps=steps,
         val_check_interval=1,
@@ -111,8 +109,8 @@ def test_trainer_counts_optimiser_steps():
 
 def test_without_lambda_the_derivative_is_not_computed_in_training(monkeypatch):
     asked = []
-    original = losses.loss_and_gradient
-    monkeypatch.setattr(losses, "loss_and_gradient", lambda *a: (asked.append(a[3]), original(*a))[1])
+    original = SobolevRegression._optimise
+    monkeypatch.setattr(SobolevRegression, "_optimise", lambda *a: (asked.append(a[3]), original(*a))[1])
     plain, _ = fit([0], [0.0])
     assert asked == [None] * 60
     asked.clear()
