@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import get_overrides_dirname
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
@@ -161,9 +162,10 @@ def done_before(plain: dict[str, Any], directory: RunDirectory) -> float | None:
     Raises:
         ConfigurationError: the directory holds another run.
     """
-    if not directory.status.exists():
+    record = directory.hydra / "config.yaml"
+    if not directory.status.exists() or not record.exists():
         return None
-    recorded = OmegaConf.to_container(OmegaConf.load(directory.hydra / "config.yaml"), resolve=True)
+    recorded = OmegaConf.to_container(OmegaConf.load(record), resolve=True)
     assert isinstance(recorded, dict)
     if {key: value for key, value in recorded.items() if key != "resume"} != plain:
         raise ConfigurationError(
@@ -172,7 +174,7 @@ def done_before(plain: dict[str, Any], directory: RunDirectory) -> float | None:
     return read_json(directory.metrics)["val/loss"] if directory.metrics.exists() else None
 
 
-def as_job(context: HydraContext, config: DictConfig, task: Callable[[DictConfig], Any]) -> JobReturn:
+def as_job(callbacks: Callbacks, config: DictConfig, task: Callable[[DictConfig], Any]) -> JobReturn:
     """Run a task as a job of Hydra's, that logs to its file."""
     HydraConfig.instance().set_config(config)
 
@@ -181,7 +183,8 @@ def as_job(context: HydraContext, config: DictConfig, task: Callable[[DictConfig
         return task(task_config)
 
     return run_job(
-        hydra_context=context,
+        # The loader has done its work, and could not travel to a worker.
+        hydra_context=HydraContext(config_loader=None, callbacks=callbacks),  # pyright: ignore[reportArgumentType]
         task_function=logged,
         config=config,
         job_dir_key="hydra.sweep.dir",

@@ -9,7 +9,7 @@ import torch
 from hydra._internal.callbacks import Callbacks
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.types import HydraContext, RunMode
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 
@@ -128,16 +128,16 @@ def check(members: Sequence[Member]) -> None:
             stack([member])
 
 
-def train(context: HydraContext, jobs: Sequence[Job], report: Callable[[int], object]) -> list[JobReturn]:
+def train(callbacks: Callbacks, jobs: Sequence[Job], report: Callable[[int], object]) -> list[JobReturn]:
     """Train the jobs of a chunk, each in the directory, with the log and with the return that Hydra would leave.
 
     Args:
-        context: Hydra's.
+        callbacks: Hydra's.
         jobs: the jobs, all at the same step.
         report: what is called with the number of steps that the members have taken since the last time.
     """
     experiment = stack([job.member for job in jobs])
-    held = HydraContext(config_loader=context.config_loader, callbacks=_Held(context.callbacks))
+    held = _Held(callbacks)
     returns = [as_job(held, job.config, lambda _: announce(experiment)) for job in jobs]
     directories = [RunDirectory(job.directory) for job in jobs]
     outcomes = experiment.fit(directories, resume=jobs[0].step > 0, report=lambda steps: report(steps * len(jobs)))
@@ -147,7 +147,7 @@ def train(context: HydraContext, jobs: Sequence[Job], report: Callable[[int], ob
             returned.return_value = conclude(outcome, directory)
         except RunError as error:
             returned.return_value, returned.status = error, JobStatus.FAILED
-        context.callbacks.on_job_end(config=job.config, job_return=returned)
+        callbacks.on_job_end(config=job.config, job_return=returned)
     return returns
 
 

@@ -6,7 +6,6 @@ outlines of texts: Matplotlib makes five of each tick, and lays out and rasteris
 """
 
 import io
-import math
 import pickle
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import Locator, LogLocator, MaxNLocator
 from matplotlib.transforms import Affine2D, IdentityTransform, Transform
 from numpy.typing import NDArray
 from PIL import Image
@@ -44,10 +43,9 @@ _DASHES = {"-": "—", "--": "╌╌", ":": "····"}  # how the legend shows 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # What a PNG is made of: white, and tints of each ink, for antialiasing and shading mix it with white. Pillow compares
 # the upper six bits of colours: of a tint below a tenth and white, it would take one for the other.
-_INKS = np.array([to_rgb(ink) for ink in (INK, *_CYCLE, "#AAAAAA")])
-_TINTS = 1 - np.linspace(0.1, 1, 28)[:, None, None] * (1 - _INKS)
+_TINTS = np.multiply.outer(np.linspace(0.1, 1, 28), [np.subtract(1, to_rgb(ink)) for ink in (INK, *_CYCLE, "#AAAAAA")])
 _PALETTE = Image.new("P", (1, 1))
-_PALETTE.putpalette([255, 255, 255, *(255 * _TINTS).round().astype(int).flat])
+_PALETTE.putpalette([255, 255, 255, *(255 - 255 * _TINTS).round().astype(int).flat])
 
 
 def fit_figure(x: Array, f: Array, df: Array, u: Array, du: Array, regions: Mapping[str, Mask], title: str) -> Figure:
@@ -122,29 +120,26 @@ def curves_figure(
         for key, name, colour in (("mse_f", "MSE$_f$", BLUE), ("mse_df", "MSE$_{df}$", ORANGE))
         for split, part, dashes in (("train", "train", ":"), ("val", "validation", "-"))
     ]
-    by_region = [
-        (region, (colour, "-", 1.4), *known(f"val/mse_df/{region}"))
-        for region, colour in zip(regions, (BLUE, ORANGE, GREEN, PINK, SKY, INK), strict=False)
-    ]
+    parts = [(name, (ink, "-", 1.4), *known(f"val/mse_df/{name}")) for name, ink in zip(regions, _CYCLE, strict=False)]
     gradients = [
         (r"$|\nabla_\theta\,$MSE$_f|$", _FIRST, *known("grad_norm/f")),
         (r"$|\nabla_\theta\,$MSE$_{df}|$", _SECOND, *known("grad_norm/df")),
     ]
-    note = rf"dashed: $\lambda_d$ on, step {switched_on}" if switched_on else ""
-    panels = [(note, "loss", "y", loss), (note, "mean squared error", "y", errors)]
-    named = ("validation MSE$_{df}$ by region", "y", by_region), ("gradient norm", "y", gradients)
-    panels += [("optimiser step", *panel) for panel in named]
+    below = "optimiser step"
+    noted = below + (rf" (dashed: $\lambda_d$ on, step {switched_on})" if switched_on else "")
+    panels = [(noted, "loss", "y", loss), (below, "mean squared error", "y", errors)]
+    panels += [(below, "validation MSE$_{df}$ by region", "y", parts), (below, "gradient norm", "y", gradients)]
     figure = _figure(6.4, title, panels, (0, 1.02 * max(1, *step, switched_on or 0)))
-    for axes in figure.axes if switched_on else ():
-        axes.axvline(switched_on, color=INK, linewidth=1, linestyle="--")
-    axes = figure.axes[-1]
+    if switched_on:
+        for axes in figure.axes:
+            axes.axvline(switched_on, color=INK, linewidth=1, linestyle="--")
     # The cosine has a scale of its own, at the right: -1.05 is at the foot of the panel and 1.05 at the top.
-    at, cosine = known("grad_cosine", -np.inf)
-    style = {"color": GREEN, "linewidth": 1, "alpha": 0.7, "transform": axes.get_xaxis_transform()}
-    axes.add_artist(Line2D(at, 0.5 + cosine / 2.1, **style))
-    texts = [(1, 0.5 + at / 2.1, _outline(_number(at), 0, 5, -3.5)) for at in (-1, -0.5, 0, 0.5, 1)]
+    last, (at, cosine) = figure.axes[-1], known("grad_cosine", -np.inf)
+    style = {"color": GREEN, "linewidth": 1, "alpha": 0.7, "transform": last.get_xaxis_transform()}
+    last.add_artist(Line2D(at, 0.5 + cosine / 2.1, **style))
+    texts = [(1, at, _outline(name, 0, 5, -3.5)) for at, name in _ticks(-1.05, 1.05, log=False).items()]
     texts.append((1, 0.5, _outline("cosine of the two gradients", 0.5, 46, 0, angle=90)))
-    _write(axes, axes.transAxes, texts, GREEN)
+    _write(last, last.transAxes, texts, GREEN)
     return figure
 
 
@@ -188,7 +183,7 @@ def comparison_figure(rows: Sequence[Row], groups: Sequence[Group], keys: Sequen
     return figure
 
 
-def png(figure: Figure, dpi: int = 150) -> bytes:
+def png(figure: Figure, dpi: int = 130) -> bytes:
     """The figure as a PNG image, of 256 colours: all of them would take twice the time and the space."""
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
@@ -199,17 +194,31 @@ def png(figure: Figure, dpi: int = 150) -> bytes:
     return buffer.getvalue()
 
 
-def _figure(height: float, title: str, panels: Sequence[_Panel], x: tuple[float, float] | None) -> Figure:
-    """A figure of three panels or four, with the limits of x, or None to fit them."""
-    figure = pickle.loads(_blank(height, tuple((log, *(style for _, style, *_ in lines)) for *_, log, lines in panels)))
-    for axes, panel in zip(figure.axes, panels, strict=True):
-        for artist, (_, _, *data) in zip(axes.lines, panel[-1], strict=True):
+def _figure(height: float, title: str, panels: Sequence[_Panel], limits: tuple[float, float] | None) -> Figure:
+    """A figure of three panels or four over x from and to the limits, or None to fit them."""
+    styles = tuple((log, *(style for _, style, *_ in lines)) for *_, log, lines in panels)
+    figure: Figure = pickle.loads(_blank(height, styles))
+    for axes, (x, y, log, lines) in zip(figure.axes, panels, strict=True):
+        for artist, (_, _, *data) in zip(axes.lines, lines, strict=True):
             artist.set(data=data, marker="." if len(data[0]) == 1 else artist.get_marker())
             axes.update_datalim(artist.get_xydata())
-        axes.set_xlim(x, auto=x is None)
+        axes.set_xlim(limits, auto=limits is None)
         axes.autoscale_view()
-        _surround(axes, *panel)
-    _write(figure, figure.transFigure, [(0.5, 1, _outline(title, 0.5, 0, -17, 11))])
+        right, up = _ticks(*axes.get_xlim(), log == "x"), _ticks(*axes.get_ylim(), log == "y")
+        grid = [[(at, 0), (at, 1)] for at in right] + [[(0, at), (1, at)] for at in up]
+        axes.add_artist(LineCollection(grid, colors="#E4E4E4", linewidths=0.8, zorder=0.5, transform=axes.transAxes))
+        texts = [(0, at, _outline(name, 1, -5, -3.5)) for at, name in up.items()]
+        left = round(min(np.min(outline.vertices, axis=0)[0] for *_, outline in texts)) - 8
+        texts += [(at, 0, _outline(name, 0.5, 0, -13)) for at, name in right.items()]
+        texts += [(0.5, 0, _outline(x, 0.5, 0, -28)), (0, 0.5, _outline(y, 0.5, left, 0, angle=90))]
+        colours, end = [INK] * len(texts), -12.0
+        for name, (colour, dashes, _), *_ in (line for line in lines if line[0]):  # the legend, above all data
+            texts.append((0, 1, _outline(f"{_DASHES[dashes]} {name}", 0, end + 12, 6, 9)))
+            colours.append(colour)
+            end = np.max(texts[-1][-1].vertices, axis=0)[0]
+        _write(axes, axes.transAxes, texts, colours)
+    if title:
+        _write(figure, figure.transFigure, [(0.5, 1, _outline(title, 0.5, 0, -17, 11))])
     return figure
 
 
@@ -218,52 +227,34 @@ def _blank(height: float, panels: tuple[tuple[Any, ...], ...]) -> bytes:
     """A figure of nothing but lines that have no data yet, pickled, for panels of a log axis and styles."""
     figure, rows = Figure(figsize=(11, height)), 1 + len(panels) // 4
     # The margins have room for what surrounds a panel; the last of four has a second scale at its right.
-    figure.subplots_adjust(0.07, 0.5 / height, 0.93 if rows > 1 else 0.975, 1 - 0.6 / height, 0.25, 0.33)
+    figure.subplots_adjust(0.075, 0.5 / height, 0.93 if rows > 1 else 0.975, 1 - 0.6 / height, 0.25, 0.33)
     for axes, (log, *styles) in zip(figure.subplots(rows, len(panels) // rows).flat, panels, strict=True):
         axes.set(**{f"{axis}scale": "log" for axis in log})
         axes.spines[["top", "right"]].set_visible(False)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_visible(False)
-            axis.majorTicks.clear()
-            axis.minorTicks.clear()
+            del axis.majorTicks, axis.minorTicks  # made anew when asked for, and nobody asks
         for colour, dashes, width in styles:
-            axes.plot([], [], dashes, color=colour, linewidth=width, markersize=3)
+            axes.plot([], [], dashes, color=colour, linewidth=width, markersize=3 if dashes == "." else 6)
     return pickle.dumps(figure)
-
-
-def _surround(axes: Axes, x: str, y: str, log: str, lines: Sequence[_Line]) -> None:
-    """Draw the axes and a grid, and write numbers, names, and above, where no data can be, the legend."""
-    right, up = _ticks(*axes.get_xlim(), log == "x"), _ticks(*axes.get_ylim(), log == "y")
-    grid = [[(at, 0), (at, 1)] for at in right] + [[(0, at), (1, at)] for at in up]
-    axes.add_artist(LineCollection(grid, colors="#E4E4E4", linewidths=0.8, zorder=0.5, transform=axes.transAxes))
-    texts = [(0, at, _outline(name, 1, -5, -3.5)) for at, name in up.items()]
-    left = round(min(_span(outline)[0] for *_, outline in texts))
-    texts += [(at, 0, _outline(name, 0.5, 0, -13)) for at, name in right.items()]
-    texts += [(0.5, 0, _outline(x, 0.5, 0, -28)), (0, 0.5, _outline(y, 0.5, left - 8, 0, angle=90))]
-    colours, end = [INK] * len(texts), -12.0
-    for name, (colour, dashes, _), *_ in lines:
-        if name:
-            texts.append((0, 1, _outline(f"{_DASHES[dashes]} {name}", 0, end + 12, 6, 9)))
-            colours.append(colour)
-            end = _span(texts[-1][-1])[1]
-    _write(axes, axes.transAxes, texts, colours)
 
 
 def _ticks(low: float, high: float, log: bool) -> dict[float, str]:
     """Round numbers between two limits, by their shares of the way: powers of ten on a log axis, if there are three."""
-    locators = [LogLocator(numticks=7), LogLocator(subs=(1, 2, 5), numticks=7)] if log else []
+    locators: list[Locator] = [LogLocator(numticks=7), LogLocator(subs=(1, 2, 5), numticks=7)] if log else []
     locators.append(MaxNLocator(8, steps=(1, 2, 5, 10)))
     choices = [[float(at) for at in locator.tick_values(low, high) if low <= at <= high] for locator in locators]
     ticks = next((choice for choice in choices if len(choice) > 2), choices[-1])
-    scale, plain = (math.log, ticks is not choices[0]) if log else (float, True)
-    return {(scale(at) - scale(low)) / (scale(high) - scale(low)): _number(at, plain=plain) for at in ticks}
+    plain = all(at == 0 or 1e-3 <= abs(at) < 1e6 for at in ticks) and not (log and ticks is choices[0])
+    scale = np.log if log else float
+    return {(scale(at) - scale(low)) / (scale(high) - scale(low)): _number(at, plain) for at in ticks}
 
 
-def _number(value: float, *, plain: bool = True) -> str:
+def _number(value: float, plain: bool) -> str:
     mantissa, power = f"{value:.9e}".split("e")
-    factor = {1: "", -1: "-"}.get(float(mantissa), f"{float(mantissa):g}×")
+    factor = {"1": "", "-1": "-"}.get(digits := f"{float(mantissa):g}", f"{digits}×")
     raised = f"{factor}10{str(int(power)).translate(_RAISED)}"
-    return (f"{value:.10g}" if plain and -4 < int(power) < 5 else raised).replace("-", "\N{MINUS SIGN}")
+    return (f"{value:.10g}" if plain or value == 0 else raised).replace("-", "\N{MINUS SIGN}")
 
 
 def _write(parent: Axes | Figure, at: Transform, texts: Sequence[tuple[Any, Any, Path]], colours: Any = INK) -> None:
@@ -277,10 +268,9 @@ def _write(parent: Axes | Figure, at: Transform, texts: Sequence[tuple[Any, Any,
 @lru_cache(512)
 def _outline(text: str, align: float, dx: float, dy: float, size: float = 9.5, angle: float = 0) -> Path:
     """The outline of a text that begins (`align` 0), is centred (0.5) or ends (1) where it is put, but for a shift."""
-    if not text:
-        return Path(np.empty((0, 2)))
     path = TextPath((0, 0), text, size)
-    return path.transformed(Affine2D().translate(-align * _span(path)[1], 0).rotate_deg(angle).translate(dx, dy))
+    width = np.max(path.vertices, axis=0)[0]
+    return path.transformed(Affine2D().translate(-align * width, 0).rotate_deg(angle).translate(dx, dy))
 
 
 def _wrap(name: str) -> str:
@@ -289,10 +279,6 @@ def _wrap(name: str) -> str:
 
 def _ends(values: Array) -> tuple[float, float]:
     return values.min(), values.max()
-
-
-def _span(path: Path) -> tuple[float, float]:
-    return _ends(np.asarray(path.vertices)[:, 0])
 
 
 def _positive(error: Array) -> Array:

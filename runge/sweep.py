@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hydra._internal.callbacks import Callbacks
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
+from hydra.core.utils import JobReturn, JobRuntime, JobStatus, configure_log, setup_globals
 from hydra.types import HydraContext
+from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
@@ -61,8 +63,9 @@ def launch(launcher: "FusedLauncher", job_overrides: Sequence[Sequence[str]], fi
     setup_globals()
     configure_log(launcher.config.hydra.hydra_logging, launcher.config.hydra.verbose)
     processes = cores() if launcher.processes is None else launcher.processes
-    for key, value in (("processes", processes), ("members", launcher.members or _MOST)):
+    for key, value in (("processes", processes), ("members", _MOST if launcher.members is None else launcher.members)):
         if value < 1:
+            discard(Path(launcher.config.hydra.sweep.dir), {"multirun.yaml"})
             raise ConfigurationError(f"hydra.launcher.{key}: must be null or at least 1, got {value}")
     # The workers load what they need while the jobs are composed here.
     pool = Pool(call, processes, ["runge.job"]) if processes > 1 and len(job_overrides) > 1 else InProcess(call)
@@ -136,7 +139,7 @@ class _Sweep:
         for number, job in enumerate(self.jobs):
             if job.loss is not None:
                 loss = job.loss
-                self.returns[number] = as_job(context, job.config, lambda _, loss=loss: loss)
+                self.returns[number] = as_job(context.callbacks, job.config, lambda _, loss=loss: loss)
         chunks = plan(self.jobs, pool.processes, self.launcher.members)
         if len(chunks) == 1:  # in this process, on all cores
             pool = InProcess(call)
@@ -152,8 +155,10 @@ class _Sweep:
             except (KeyboardInterrupt, SystemExit) as error:
                 where = self.launcher.config.hydra.sweep.dir
                 finished = sum(RunDirectory(job.directory).metrics.exists() for job in self.jobs)
-                how = f"{finished} of {len(self.jobs)} runs are finished; the same command with hydra.sweep.dir={where} goes on"
-                raise SystemExit(f"error: interrupted; {how}") from error
+                how = f"the same command with hydra.sweep.dir={where} goes on"
+                raise SystemExit(
+                    f"error: interrupted; {finished} of {len(self.jobs)} runs are finished; {how}"
+                ) from error
         return [self.returns[number] for number in range(len(self.jobs))]
 
     def _take(self, chunk: Chunk, value: Any) -> None:
@@ -175,23 +180,24 @@ class _Sweep:
         return f"{len(self.returns)} of {len(self.jobs)} runs"
 
 
-def _call(function: str, context: HydraContext, argument: Any) -> tuple[str, Any, HydraContext, Any]:
+def _call(function: str, context: HydraContext, argument: Any) -> tuple[str, Any, Callbacks, Any]:
     """What `call` is called with: the function, what the process must know of Hydra, and its argument."""
-    return function, Singleton.get_state()["instances"], context, argument
+    instances = Singleton.get_state()["instances"]
+    return function, {kind: instances[kind] for kind in (JobRuntime, VersionBase)}, context.callbacks, argument
 
 
-def call(what: tuple[str, Any, HydraContext, Any], report: Callable[[int], object]) -> Any:
+def call(what: tuple[str, Any, Callbacks, Any], report: Callable[[int], object]) -> Any:
     """Call a function of `runge.job`, in a process that may know nothing of Hydra yet."""
     from runge import job
 
-    function, instances, context, argument = what
-    # The resolvers are functions, which do not travel: each process registers its own.
-    Singleton.set_state({**Singleton.get_state(), "instances": instances})
+    function, instances, callbacks, argument = what
+    state = Singleton.get_state()
+    Singleton.set_state({**state, "instances": {**state["instances"], **instances}})
     setup_globals()
     register_resolvers()
     if function == "check":
         return job.check(argument)
-    return job.train(context, argument, report)
+    return job.train(callbacks, argument, report)
 
 
 def _job(config: DictConfig) -> Job:
