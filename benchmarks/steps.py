@@ -36,7 +36,8 @@ import torch
 from rich.table import Table
 from torch import Tensor, nn
 
-from runge import losses
+from runge import machine
+from runge.compilation import Compile, compiled
 from runge.data import make_dataset
 from runge.network import StackedMLP
 from runge.points import Points
@@ -45,7 +46,8 @@ from runge.targets import Runge
 
 N, WIDTH, RATE, LAMBDA_D = 256, 64, 1e-3, 0.1
 
-TakeSteps = Callable[[int], None]
+TakeSteps = Callable[[int], float | None]
+"""Takes k more steps; returns the processor time that its own processes have used."""
 
 
 class Contender(NamedTuple):
@@ -82,8 +84,8 @@ def plain_torch() -> TakeSteps:
     return take
 
 
-def jax_scan(members: int) -> TakeSteps:
-    """All steps of a turn in one compiled scan; with several members, under vmap."""
+def jax_network() -> tuple[Any, Any, Any]:
+    """A network's initial state from a key, k steps from a state to the next, and JAX."""
     os.environ["JAX_PLATFORMS"] = "cpu"
     import jax  # pyright: ignore[reportMissingImports]: the extra `bench`
     import optax  # pyright: ignore[reportMissingImports]
@@ -117,6 +119,12 @@ def jax_scan(members: int) -> TakeSteps:
     def scan(k: int, state: Any) -> Any:
         return jax.lax.scan(step, state, length=k)[0]
 
+    return initial, scan, jax
+
+
+def jax_scan(members: int) -> TakeSteps:
+    """All steps of a turn in one compiled scan; with several members, under vmap."""
+    initial, scan, jax = jax_network()
     keys = jax.random.split(jax.random.key(0), members)
     if members == 1:
         state, run = initial(keys[0]), jax.jit(scan, static_argnums=0)
@@ -168,8 +176,25 @@ def jenn() -> TakeSteps:
     return take
 
 
-def stack(members: int, compiled: bool) -> TakeSteps:
+def jax_halves(members: int) -> TakeSteps:
+    """JAX as an expert would write it for this machine: a device for each core, one member after the other on each."""
+    cores = os.cpu_count() or 1
+    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={cores}"
+    initial, scan, jax = jax_network()
+    keys = jax.random.split(jax.random.key(0), members).reshape(cores, members // cores)
+    state = jax.vmap(jax.vmap(initial))(keys)
+    run = jax.pmap(lambda k, state: jax.lax.map(partial(scan, k), state), static_broadcasted_argnums=0)
+
+    def take(k: int) -> None:
+        nonlocal state
+        state = jax.block_until_ready(run(k, state))
+
+    return take
+
+
+def stack(members: int, how: Compile) -> TakeSteps:
     """This package: the arithmetic of a run, without the framework around it."""
+    machine.keep_memory()
     target = Runge()
     data = make_dataset(target, Uniform(), torch.Generator(), n_train=N, n_val=2, n_test=2)
     points = Points.stack([data.train.to(dtype=torch.float32)] * members)
@@ -185,7 +210,8 @@ def stack(members: int, compiled: bool) -> TakeSteps:
     )
     optimizer = torch.optim.Adam([network.theta], RATE, fused=True)
     scale, lambda_d = torch.ones(members), torch.full((members,), LAMBDA_D)
-    loss_and_gradient = torch.compile(losses.loss_and_gradient) if compiled else losses.loss_and_gradient
+    loss_and_gradient = compiled(how, network=network, neurons=0, steps=0, with_derivative=True)
+    machine.use_threads(members * N * 2 * WIDTH)
 
     def take(k: int) -> None:
         for _ in range(k):
@@ -195,16 +221,42 @@ def stack(members: int, compiled: bool) -> TakeSteps:
     return take
 
 
+def serve_stack(members: int, how: Compile, connection: Connection) -> None:
+    machine.limit_threads(1)
+    take = stack(members, how)
+    with suppress(EOFError):
+        while k := connection.recv():
+            used = time.process_time()
+            take(k)
+            connection.send(time.process_time() - used)
+
+
+def stacks(members: int, how: Compile) -> TakeSteps:
+    """As a sweep does it: a process for each core, each with a stack of its share of the members."""
+    cores = os.cpu_count() or 1
+    pipes = [multiprocessing.Pipe() for _ in range(cores)]
+    for _, there in pipes:
+        multiprocessing.Process(target=serve_stack, args=(members // cores, how, there), daemon=True).start()
+
+    def take(k: int) -> float:
+        for here, _ in pipes:
+            here.send(k)
+        return sum(here.recv() for here, _ in pipes)
+
+    return take
+
+
 CONTENDERS = (
     Contender("plain torch loop", 1, (), plain_torch),
     Contender("JAX, jit and scan", 1, ("jax", "optax"), partial(jax_scan, 1)),
     Contender("JAX, vmap, jit and scan", 32, ("jax", "optax"), partial(jax_scan, 32)),
+    Contender("JAX, pmap over cores, map and scan", 32, ("jax", "optax"), partial(jax_halves, 32)),
     Contender("DeepXDE on torch", 1, ("deepxde",), deepxde),
     Contender("JENN, float64", 1, ("jenn",), jenn),
-    Contender("runge", 1, (), partial(stack, 1, compiled=False)),
-    Contender("runge", 32, (), partial(stack, 32, compiled=False)),
-    Contender("runge, compiled", 1, (), partial(stack, 1, compiled=True)),
-    Contender("runge, compiled", 32, (), partial(stack, 32, compiled=True)),
+    Contender("runge", 1, (), partial(stack, 1, "off")),
+    Contender("runge, compiled", 1, (), partial(stack, 1, "on")),
+    Contender("runge", 32, (), partial(stacks, 32, "off")),
+    Contender("runge, compiled", 32, (), partial(stacks, 32, "on")),
 )
 
 
@@ -212,8 +264,8 @@ def serve(contender: Contender, steps: int, connection: Connection) -> None:
     take = contender.make()
     while connection.recv():
         began, used = time.perf_counter(), time.process_time()
-        take(steps)
-        seconds, used = time.perf_counter() - began, time.process_time() - used
+        others = take(steps) or 0.0
+        seconds, used = time.perf_counter() - began, time.process_time() - used + others
         connection.send((seconds / steps / contender.members * 1e6, used / seconds))
 
 

@@ -167,11 +167,10 @@ class Experiment:
     ) -> pl.Trainer:
         training = self.training
         bar = training.progress_bar and report is None
-        cuda = training.accelerator != "cpu" and torch.cuda.is_available()
         machine.keep_memory()
         machine.use_threads(self._neurons)
         return pl.Trainer(
-            accelerator="gpu" if cuda else "cpu",
+            accelerator="gpu" if self.members[0].on_gpu() else "cpu",
             devices=1,
             logger=False,
             callbacks=[

@@ -44,10 +44,14 @@ class Member:
         if sections:
             known = ", ".join(configuration.keys() - sections.keys())
             raise ConfigurationError(f"{', '.join(sections)}: there is no such key; there are {known}")
-        if self.training.accelerator == "gpu" and not torch.cuda.is_available():
+        if self.training.accelerator == "gpu" and not self.on_gpu():
             raise ConfigurationError("trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'")
         if self.data.get("batch_size") is not None and not self.optimizer.elementwise:
             raise ConfigurationError(f"data.batch_size: must be null with {type(self.optimizer).__name__}")
+
+    def on_gpu(self) -> bool:
+        """Whether it is trained on a GPU."""
+        return self.training.accelerator != "cpu" and torch.cuda.is_available()
 
     def __reduce__(self) -> tuple[type["Member"], tuple[dict[str, Any], list[str]]]:
         """A member travels to another process as its configuration."""

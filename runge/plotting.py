@@ -195,7 +195,7 @@ def png(figure: Figure, dpi: int = 130) -> bytes:
 
 
 def _figure(height: float, title: str, panels: Sequence[_Panel], limits: tuple[float, float] | None) -> Figure:
-    """A figure of three panels or four over x from and to the limits, or None to fit them."""
+    """A figure of three panels or four, with the limits of x, or None to fit x to the lines as y is."""
     styles = tuple((log, *(style for _, style, *_ in lines)) for *_, log, lines in panels)
     figure: Figure = pickle.loads(_blank(height, styles))
     for axes, (x, y, log, lines) in zip(figure.axes, panels, strict=True):

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_MOST = 32
-"""Members of a stack: more bring no more."""
+_MOST, _MOST_ON_GPU = 32, 1024
+"""Members of a stack: more bring no more, and need more memory."""
 
 
 class Chunk(NamedTuple):
@@ -140,7 +140,10 @@ class _Sweep:
             if job.loss is not None:
                 loss = job.loss
                 self.returns[number] = as_job(context.callbacks, job.config, lambda _, loss=loss: loss)
-        chunks = plan(self.jobs, pool.processes, self.launcher.members)
+        most = self.launcher.members or _MOST
+        if any(job.member.on_gpu() for job in self.jobs):  # which one process fills by itself
+            pool, most = InProcess(call), self.launcher.members or _MOST_ON_GPU
+        chunks = plan(self.jobs, pool.processes, most)
         if len(chunks) == 1:  # in this process, on all cores
             pool = InProcess(call)
         tasks = [Task(chunk.kind, _call("train", context, [self.jobs[i] for i in chunk.jobs])) for chunk in chunks]
@@ -224,7 +227,7 @@ def _job(config: DictConfig) -> Job:
     return Job(config, overrides, directory, member, step, loss)
 
 
-def plan(jobs: Sequence[Job], processes: int, most: int | None) -> list[Chunk]:
+def plan(jobs: Sequence[Job], processes: int, most: int = _MOST) -> list[Chunk]:
     """Sort jobs into chunks that share a stack, the longest first.
 
     The groups that can share a stack are cut into as few pieces as keep all processes busy to the end.
@@ -232,7 +235,7 @@ def plan(jobs: Sequence[Job], processes: int, most: int | None) -> list[Chunk]:
     Args:
         jobs: all jobs of the sweep; those that are finished are left out.
         processes: how many chunks are trained at the same time.
-        most: the most members of a chunk; None: what suits the processor's caches.
+        most: the most members of a chunk.
     """
     groups: dict[str, list[int]] = {}
     for number, job in enumerate(jobs):
@@ -247,7 +250,7 @@ def plan(jobs: Sequence[Job], processes: int, most: int | None) -> list[Chunk]:
         chunks: list[Chunk] = []
         for kind, numbers in groups.items():
             steps = jobs[numbers[0]].member.training.max_steps - jobs[numbers[0]].step
-            count = min(max(math.ceil(len(numbers) / (most or _MOST)), pieces), len(numbers))
+            count = min(max(math.ceil(len(numbers) / most), pieces), len(numbers))
             chunks += [Chunk(kind, numbers[i::count], steps) for i in range(count)]
         return sorted(chunks, key=cost, reverse=True)
 

@@ -260,11 +260,11 @@ def test_plan_shares_stacks_and_keeps_all_processes_busy(configuration):
         for seed in range(4)
         for where in ("random", "mixed")
     ]
-    (chunk,) = plan(jobs(configuration, *seeds), 1, None)
+    (chunk,) = plan(jobs(configuration, *seeds), 1)
     assert sorted(chunk.jobs) == list(range(8))
-    assert [len(chunk.jobs) for chunk in plan(jobs(configuration, *seeds), 2, None)] == [4, 4]
+    assert [len(chunk.jobs) for chunk in plan(jobs(configuration, *seeds), 2)] == [4, 4]
     assert [len(chunk.jobs) for chunk in plan(jobs(configuration, *seeds), 1, 3)] == [3, 3, 2]
-    chunks = plan(jobs(configuration, *seeds, done={0, 1, 2}), 1, None)
+    chunks = plan(jobs(configuration, *seeds, done={0, 1, 2}), 1)
     assert sorted(chunks[0].jobs) == [3, 4, 5, 6, 7]
 
 
@@ -280,11 +280,11 @@ def test_plan_shares_stacks_and_keeps_all_processes_busy(configuration):
     ],
 )
 def test_plan_parts_what_cannot_share(other, configuration):
-    chunks = plan(jobs(configuration, ("seed=0",), ("seed=1", other), ("seed=2",)), 1, None)
+    chunks = plan(jobs(configuration, ("seed=0",), ("seed=1", other), ("seed=2",)), 1)
     assert sorted(sorted(chunk.jobs) for chunk in chunks) == [[0, 2], [1]]
 
 
 def test_plan_puts_the_longest_first_and_lbfgs_alone(configuration):
     wide, lbfgs = ("model.width=128",), ("optimizer=lbfgs",)
-    chunks = plan(jobs(configuration, ("seed=0",), lbfgs, wide, lbfgs, ("seed=1",)), 1, None)
+    chunks = plan(jobs(configuration, ("seed=0",), lbfgs, wide, lbfgs, ("seed=1",)), 1)
     assert [sorted(chunk.jobs) for chunk in chunks] == [[2], [0, 4], [1], [3]]

@@ -1,0 +1,147 @@
+"""Whole sweeps, timed as commands: `python train.py -m ...` against the project that one would otherwise write.
+
+    pip install -e '.[bench]'
+    python benchmarks/sweep.py [seeds | grid] [--rounds 3]
+
+`seeds` is 16 seeds with 4 values of lambda_d, 64 runs; `grid` is 3 activations, 2 depths, 2 widths, 5 values of lambda_d
+and 5 seeds, 300 runs; all of 2000 steps on 256 points. The peer is `benchmarks/tutorial`, of which a few runs are taken
+(all shapes of the grid once): what one more of its runs takes, without the command's start. Ours is the whole command
+with start, compilation, pictures and comparison, over its runs; once with torch's cache of compiled code empty, as the
+very first time, and once more. While it runs, the load of each core and the memory of all its processes are looked at.
+"""
+
+import argparse
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil  # pyright: ignore[reportMissingImports, reportMissingModuleSource]: the extra `bench`
+import rich
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+BARS = " ▁▂▃▄▅▆▇█"
+
+
+class Sweep(NamedTuple):
+    """The same sweep in both projects: all of it in ours, and a part of it that stands for the whole in the peer."""
+
+    runs: int
+    ours: str
+    peer: str
+    peer_runs: int
+
+
+SWEEPS = {
+    "seeds": Sweep(
+        64,
+        'seed="range(0,16)" loss.lambda_d=0.001,0.01,0.1,1 trainer.max_steps=2000 data.n_train=256',
+        "seed=0,1,2",
+        3,
+    ),
+    "grid": Sweep(
+        300,
+        'model.activation=tanh,relu,gelu model.depth=2,3 model.width=32,64 loss.lambda_d=0,0.01,0.1,1,10 seed="range(5)" '
+        "trainer.max_steps=2000 data.n_train=256",
+        "model.activation=Tanh,ReLU,GELU model.depth=2,3 model.width=32,64",
+        12,
+    ),
+}
+
+
+class Load:
+    """What a command asks of the machine, looked at every half second."""
+
+    def __init__(self) -> None:
+        self.cores: list[list[float]] = []
+        self.megabytes = 0.0
+
+    @contextmanager
+    def watch(self, process: psutil.Process) -> Iterator[None]:
+        done = threading.Event()
+
+        def look() -> None:
+            psutil.cpu_percent(percpu=True)
+            while not done.wait(0.5):
+                self.cores.append(psutil.cpu_percent(percpu=True))
+                used = 0
+                for one in (process, *process.children(recursive=True)):
+                    try:
+                        used += one.memory_full_info().pss  # what several share counts once
+                    except psutil.Error:
+                        continue
+                self.megabytes = max(self.megabytes, used / 2**20)
+
+        watcher = threading.Thread(target=look)
+        watcher.start()
+        yield
+        done.set()
+        watcher.join()
+
+    def show(self) -> None:
+        for number, busy in enumerate(zip(*self.cores, strict=True)):
+            line = "".join(BARS[round(share / 100 * (len(BARS) - 1))] for share in busy)
+            print(f"core {number}: {statistics.mean(busy):3.0f} % busy  {line}")
+
+
+def seconds(script: Path, arguments: str, cache: Path, load: Load | None = None) -> float:
+    """The time that a command takes, in an empty folder."""
+    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(cache)}
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
+        began = time.perf_counter()
+        process = psutil.Popen(
+            [sys.executable, str(script), "-m", *shlex.split(arguments)],
+            cwd=folder,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        with (load or Load()).watch(process):
+            status = process.wait()
+        taken = time.perf_counter() - began
+        if status != 0:
+            output.seek(0)
+            sys.exit(output.read().decode()[-2000:])
+    return taken
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sweep", nargs="?", choices=SWEEPS, default="seeds")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    sweep, found, load = SWEEPS[arguments.sweep], {"peer": [], "first": [], "again": []}, Load()
+    for _ in range(arguments.rounds):
+        load = Load()
+        with tempfile.TemporaryDirectory() as cache:
+            peer = ROOT / "benchmarks" / "tutorial" / "train.py"
+            one, some = (seconds(peer, what, Path(cache)) for what in ("seed=0", sweep.peer))
+            found["peer"].append((some - one) / (sweep.peer_runs - 1))
+            for name, watching in (("first", None), ("again", load)):
+                found[name].append(seconds(ROOT / "train.py", sweep.ours, Path(cache), watching) / sweep.runs)
+    theirs = statistics.median(found["peer"])
+    table = Table("", "seconds a run", "range", "times faster", title=f"{arguments.sweep}: {sweep.runs} runs")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    names = {"peer": "Lightning + Hydra project", "first": "runge, nothing compiled yet", "again": "runge, again"}
+    for key, name in names.items():
+        times = found[key]
+        middle = statistics.median(times)
+        table.add_row(name, f"{middle:.3f}", f"{min(times):.3f} to {max(times):.3f}", f"{theirs / middle:.1f}")
+    rich.print(table)
+    print(f"whole commands: {[round(sweep.runs * x, 1) for x in found['first'] + found['again']]} s")
+    print(f"largest memory of all processes together: {load.megabytes:.0f} MB")
+    load.show()
+
+
+if __name__ == "__main__":
+    main()
