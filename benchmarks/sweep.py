@@ -3,11 +3,12 @@
     pip install -e '.[bench]'
     python benchmarks/sweep.py [seeds | grid] [--rounds 3]
 
-`seeds` is 16 seeds with 4 values of lambda_d, 64 runs; `grid` is 3 activations, 2 depths, 2 widths, 5 values of lambda_d
-and 5 seeds, 300 runs; all of 2000 steps on 256 points. The peer is `benchmarks/tutorial`, of which a few runs are taken
-(all shapes of the grid once): what one more of its runs takes, without the command's start. Ours is the whole command
-with start, compilation, pictures and comparison, over its runs; once with torch's cache of compiled code empty, as the
-very first time, and once more. While it runs, the load of each core and the memory of all its processes are looked at.
+`seeds` is 16 seeds with 4 values of lambda_d, 64 runs; `grid` is 3 activations, 2 depths, 2 widths, 5 values of
+lambda_d and 5 seeds, 300 runs; all of 2000 steps on 256 points. The peer is `benchmarks/tutorial`, of which a few runs
+are taken (all shapes of the grid once): what one more of its runs takes, without the command's start. Ours is the whole
+command with start, compilation, pictures and comparison, over its runs; once with torch's cache of compiled code empty,
+as the very first time, and once more. While it runs, the load of each core and the memory of all its processes are
+looked at.
 """
 
 import argparse
@@ -50,8 +51,8 @@ SWEEPS = {
     ),
     "grid": Sweep(
         300,
-        'model.activation=tanh,relu,gelu model.depth=2,3 model.width=32,64 loss.lambda_d=0,0.01,0.1,1,10 seed="range(5)" '
-        "trainer.max_steps=2000 data.n_train=256",
+        "model.activation=tanh,relu,gelu model.depth=2,3 model.width=32,64 loss.lambda_d=0,0.01,0.1,1,10 "
+        "'seed=range(5)' trainer.max_steps=2000 data.n_train=256",
         "model.activation=Tanh,ReLU,GELU model.depth=2,3 model.width=32,64",
         12,
     ),

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from runge import losses
@@ -77,12 +76,10 @@ class _Compiled:
         import torch._dynamo.config  # late: a second that most single runs do without
 
         self.how, self.with_derivative = how, with_derivative
-        # One graph for all sizes of a stack, and as many graphs as a sweep has shapes.
-        torch._dynamo.config.force_parameter_static_shapes = False
-        torch._dynamo.config.recompile_limit = 1024
+        torch._dynamo.config.recompile_limit = 1024  # a sweep has many shapes
         # The compiler's own tanh takes five times as long as exp and a division.
         self.function: LossAndGradient = torch.compile(
-            losses.loss_and_gradient, dynamic=None, options={"cpp.use_decompose_tanh": True}
+            losses.loss_and_gradient, dynamic=False, options={"cpp.use_decompose_tanh": True}
         )
 
     def __call__(
@@ -90,10 +87,6 @@ class _Compiled:
     ) -> tuple[Tensor, Tensor]:
         if (lambda_d is not None) != self.with_derivative:
             return losses.loss_and_gradient(network, points, scale, lambda_d)
-        stacked = (network.theta, network.scale, network.shift, scale, lambda_d, *points.tensors().values())
-        for tensor in stacked:
-            if tensor is not None:
-                torch._dynamo.maybe_mark_dynamic(tensor, 0)
         from torch._dynamo.exc import BackendCompilerFailed
 
         try:

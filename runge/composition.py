@@ -146,14 +146,20 @@ def plain(configuration: DictConfig) -> tuple[dict[str, Any], Any]:
         ConfigurationError: a value is missing, or a run of a sweep is to be resumed by itself.
     """
     try:
-        found = OmegaConf.to_container(configuration, resolve=True, throw_on_missing=True)
+        # Key by key: a copy of all without Hydra's own part would take longer than everything else here.
+        values = {str(key): configuration[key] for key in configuration if key != "hydra"}
+        found = {
+            key: OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
+            if OmegaConf.is_config(value)
+            else value
+            for key, value in values.items()
+        }
     except OmegaConfBaseException as error:
         raise ConfigurationError(str(error)) from error
-    assert isinstance(found, dict)
     resume = found.pop("resume", None)
     if resume is not None and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise ConfigurationError("resume: takes one run; a sweep goes on with hydra.sweep.dir= its directory")
-    return {str(key): value for key, value in found.items() if key != "hydra"}, resume
+    return found, resume
 
 
 def done_before(plain: dict[str, Any], directory: RunDirectory) -> float | None:

@@ -1,5 +1,6 @@
 """Worker processes: tasks out, reports and results in; a worker that dies takes no other task with it."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -177,6 +178,7 @@ class Pool:
 def _work(connection: Connection, function: Callable[[Any, Report], Any]) -> None:
     from runge import machine  # late: it brings torch, which the commanding process may not need yet
 
+    gc.freeze()  # what was loaded stays: no collection needs to look at it again
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)  # Ctrl-C is for the process that commands, which hands it on
     machine.limit_threads(1)

@@ -14,7 +14,7 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobRuntime, JobStatus, configure_log, setup_globals
 from hydra.types import HydraContext
 from hydra.version import VersionBase
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from tqdm import tqdm
 
 from runge.composition import Composer, Job, as_job, done_before, plain, register_resolvers, told_by
@@ -212,11 +212,11 @@ def _job(config: DictConfig) -> Job:
     from runge.member import Member  # late, as all that brings torch: the workers load it at the same time
 
     overrides = list(config.hydra.overrides.task)
-    HydraConfig.instance().set_config(config)
+    HydraConfig.instance().cfg = config  # pyright: ignore[reportAttributeAccessIssue]: `set_config` would copy it
     directory = os.path.join(config.hydra.sweep.dir, config.hydra.sweep.subdir)
     run = RunDirectory(directory)
     with told_by(overrides):
-        given, _ = plain(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
+        given, _ = plain(config)
         loss = done_before(given, run)
         member = Member(given, overrides)
     step = 0

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,6 @@ def hyperparameters(
     settings = _without_null(flatten(configuration))
     tested = {key: value for key, value in (metrics or {}).items() if key.startswith("test/") and value is not None}
     _, start, end = hparams(settings, tested)
-    # TensorBoard takes the columns from whichever run it meets first: each names them all, also those of other options.
-    regions = dict.fromkeys(keys("test", ("left", "middle", "right", "peak")), 0.0)
-    columns, *_ = hparams(_without_null(known_settings()) | settings, tested | regions)
     # torch leaves the name empty, for which the table shows the path, and takes every run for finished.
     with _content(start) as content:
         content.session_start_info.group_name = name
@@ -94,7 +92,16 @@ def hyperparameters(
         with _content(end) as content:
             content.session_end_info.status = STATUS_FAILURE
         return [start, end]
+    columns = _columns(tuple((key, type(value)) for key, value in settings.items()), tuple(tested))
     return [scalars(tested), columns, start, end]
+
+
+@lru_cache
+def _columns(settings: tuple[tuple[str, type], ...], metrics: tuple[str, ...]) -> Summary:
+    """The table's columns. TensorBoard takes them from whichever run it meets first: each names those of all options."""
+    regions = keys("test", ("left", "middle", "right", "peak"))
+    names = _without_null(known_settings()) | {key: kind() for key, kind in settings}
+    return hparams(names, dict.fromkeys((*metrics, *regions), 0.0))[0]
 
 
 def _without_null(settings: Mapping[str, Any]) -> dict[str, Any]:
