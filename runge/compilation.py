@@ -6,6 +6,7 @@ made is kept on the disk by torch, so that a second run of the same shape has it
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal
 
 from torch import Tensor
@@ -32,6 +33,14 @@ def pays(neurons: int, steps: int) -> bool:
         steps: optimiser steps of the run.
     """
     return steps * (_SAVED_A_STEP + neurons * _SAVED_A_VALUE) > _COST
+
+
+def examine_processor() -> None:
+    """Let the compiler find out what the processor can do, which takes it seconds the first time on a machine."""
+    with suppress(ImportError):  # it is torch's own affair, and only a matter of time
+        from torch._inductor.cpu_vec_isa import pick_vec_isa
+
+        pick_vec_isa()
 
 
 def compiled(

@@ -182,7 +182,6 @@ def done_before(plain: dict[str, Any], directory: RunDirectory) -> float | None:
 
 def as_job(callbacks: Callbacks, config: DictConfig, task: Callable[[DictConfig], Any]) -> JobReturn:
     """Run a task as a job of Hydra's, that logs to its file."""
-    HydraConfig.instance().set_config(config)
 
     def logged(task_config: DictConfig) -> Any:
         log_to_file(config)

@@ -4,6 +4,7 @@ import heapq
 import logging
 import math
 import os
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -102,6 +103,7 @@ def prepare(
     compose = Composer(context.config_loader, config)
     try:
         jobs = [_job(compose(overrides, first + i)) for i, overrides in enumerate(job_overrides)]
+        _load_meanwhile(jobs)
         kinds = list({job.member.without_seed(): job.member for job in jobs}.values())
         parts = [part for i in range(pool.processes) if (part := kinds[i :: pool.processes])]
         for _, value in pool.run([Task("check", _call("check", context, part)) for part in parts], id):
@@ -111,6 +113,17 @@ def prepare(
         discard(Path(config.hydra.sweep.dir), {"multirun.yaml"})
         raise
     return jobs
+
+
+def _load_meanwhile(jobs: Sequence[Job]) -> None:
+    """Do what is to be done once anyway, while the workers load their libraries."""
+    if any(job.member.training.compile != "off" for job in jobs):
+        from runge.compilation import examine_processor
+
+        threading.Thread(target=examine_processor, daemon=True).start()
+    import scipy.stats  # noqa: F401
+
+    import runge.compare  # noqa: F401
 
 
 def check(context: HydraContext, config: DictConfig, job_overrides: Sequence[Sequence[str]]) -> None:

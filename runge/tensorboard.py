@@ -98,7 +98,7 @@ def hyperparameters(
 
 @lru_cache
 def _columns(settings: tuple[tuple[str, type], ...], metrics: tuple[str, ...]) -> Summary:
-    """The table's columns. TensorBoard takes them from whichever run it meets first: each names those of all options."""
+    """The table's columns. TensorBoard takes them from whichever run it meets first: each names them all."""
     regions = keys("test", ("left", "middle", "right", "peak"))
     names = _without_null(known_settings()) | {key: kind() for key, kind in settings}
     return hparams(names, dict.fromkeys((*metrics, *regions), 0.0))[0]
