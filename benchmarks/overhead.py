@@ -1,10 +1,12 @@
-"""What the framework costs: a run with all logging on, against a plain loop of the same arithmetic.
+"""What one run costs with everything on, against the loop that anybody would write, and against its own arithmetic.
 
     python benchmarks/overhead.py [--steps 20000] [--rounds 3]
 
-Both take the same optimiser steps on the same points, with lambda_d switched on at the same step. The plain loop does
-nothing else. The figure is the share of the run's time per step that the plain loop does not need. Besides: what the
-run takes less without its progress bar, and without its looks at the gradients of both terms.
+All take as many optimiser steps on the same points, with lambda_d on from the first step. The torch loop is that of
+the tutorials: `nn.Sequential`, u' by `torch.autograd.grad`, and with it a second backward pass. The bare loop takes the
+same steps as the run and does nothing else. A run has its history, diagnostics, event file, checkpoints, pictures and
+bar; compiled, it is traced anew each time, with torch's cache on the disk. Besides: what a run takes less without its
+progress bar, and without its looks at the gradients of both terms.
 """
 
 import argparse
@@ -15,8 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import hydra
+import rich
 import torch
 from omegaconf import OmegaConf
+from rich.table import Table
+from torch import nn
 
 from runge import losses
 from runge.composition import register_resolvers
@@ -31,7 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def experiment(steps: int, *changes: str) -> Experiment:
     register_resolvers()
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        overrides = [f"trainer.max_steps={steps}", f"schedule.at_step={steps // 4}", *changes]
+        overrides = [f"trainer.max_steps={steps}", "schedule=constant", *changes]
         plain = OmegaConf.to_container(hydra.compose("config", overrides), resolve=True)
     assert isinstance(plain, dict)
     plain.pop("resume")
@@ -39,24 +44,45 @@ def experiment(steps: int, *changes: str) -> Experiment:
 
 
 def framework(steps: int, *changes: str) -> float:
+    torch._dynamo.reset()
+    started = time.perf_counter()
     made = experiment(steps, *changes)
     with tempfile.TemporaryDirectory() as directory:
-        started = time.perf_counter()
         made.fit([RunDirectory(directory)])
     return (time.perf_counter() - started) / steps
 
 
-def plain_loop(steps: int) -> float:
+def bare_loop(steps: int) -> float:
     made = experiment(steps)
     module, points = made.module, made.data.dataset.train
     optimizer = module.configure_optimizers()
+    weight = module.lambda_d.to(points.f)
     started = time.perf_counter()
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = module.optimizer.lr * learning_rate_factor("cosine", step, steps)
-        weight = module.lambda_d.to(points.f) if step >= steps // 4 else None
         _, module.network.theta.grad = losses.loss_and_gradient(module.network, points, module.scale, weight)
         optimizer.step()
+    return (time.perf_counter() - started) / steps
+
+
+def torch_loop(steps: int) -> float:
+    made = experiment(steps)
+    points, model = made.data.dataset.train, made.members[0].model
+    x, f, df = points.x[0].clone().requires_grad_(), points.f[0, :, None], points.df[0]
+    width = model["width"]
+    network = nn.Sequential(nn.Linear(1, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1))
+    optimizer = torch.optim.Adam(network.parameters(), 0.01)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    started = time.perf_counter()
+    for _ in range(steps):
+        u = network(x)
+        (du,) = torch.autograd.grad(u.sum(), x, create_graph=True)
+        loss = (u - f).square().mean() + 0.1 * (du - df).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
     return (time.perf_counter() - started) / steps
 
 
@@ -67,21 +93,28 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     framework(1000)  # imports and first calls
-    without: dict[str, Callable[[int], float]] = {
-        "the plain loop": plain_loop,
-        "a run without progress bar": lambda steps: framework(steps, "trainer.progress_bar=false"),
-        "a run without diagnostics": lambda steps: framework(steps, "trainer.diagnostics_every=1000000000"),
+    contenders: dict[str, Callable[[int], float]] = {
+        "torch loop": torch_loop,
+        "bare loop": bare_loop,
+        "run": lambda steps: framework(steps, "trainer.compile=off"),
+        "run, compiled": lambda steps: framework(steps, "trainer.compile=on"),
+        "run without progress bar": lambda steps: framework(steps, "trainer.compile=off", "trainer.progress_bar=false"),
+        "run without diagnostics": lambda steps: framework(
+            steps, "trainer.compile=off", "trainer.diagnostics_every=1000000000"
+        ),
     }
-    shares: dict[str, list[float]] = {name: [] for name in without}
+    times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(arguments.rounds):
-        full = framework(arguments.steps)
-        print(f"a run: {full * 1e6:.0f} us a step")
-        for name, measure in without.items():
-            less = measure(arguments.steps)
-            shares[name].append(1 - less / full)
-            print(f"{name}: {less * 1e6:.0f} us, {shares[name][-1]:.1%} less")
-    for name, found in shares.items():
-        print(f"median share of a run's time that {name} does not need: {statistics.median(found):.1%}")
+        for name, measure in contenders.items():
+            times[name].append(measure(arguments.steps) * 1e6)
+    table = Table("", "us a step", "range", "to the torch loop", "to the run")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    middle = {name: statistics.median(found) for name, found in times.items()}
+    for name, found in times.items():
+        ratios = (f"{middle[name] / middle[other]:.2f}" for other in ("torch loop", "run"))
+        table.add_row(name, f"{middle[name]:.0f}", f"{min(found):.0f} to {max(found):.0f}", *ratios)
+    rich.print(table)
 
 
 if __name__ == "__main__":

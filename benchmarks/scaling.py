@@ -1,0 +1,130 @@
+"""What a step costs for each member, over the members of a stack, the points, the width and the depth.
+
+    python benchmarks/scaling.py [--out docs/scaling.png]
+
+One thread, float32, tanh, value and derivative, with Adam; everything but what is varied is 16 members, 256 points and
+1 -> 64 -> 64 -> 1. The limit is the arithmetic alone: the multiplications and additions of the matrix products, for
+values and tangents, forward and twice backward, at the rate that torch reaches here with one product of two matrices of
+2048 x 2048.
+"""
+
+import argparse
+import itertools
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import rich
+import torch
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from runge import machine
+from runge.compilation import Compile, compiled
+from runge.data import make_dataset
+from runge.network import StackedMLP
+from runge.points import Points
+from runge.sampling import Uniform
+from runge.targets import Runge
+
+
+class Size(NamedTuple):
+    """A stack and its data."""
+
+    members: int = 16
+    points: int = 256
+    width: int = 64
+    depth: int = 2
+
+
+VARIED = {
+    "members": (1, 4, 16, 64, 256, 1024),
+    "points": (32, 64, 128, 256, 512, 1024),
+    "width": (8, 16, 32, 64, 128, 256),
+    "depth": (1, 2, 3, 4, 6),
+}
+
+
+def step(size: Size, how: Compile) -> Callable[[], None]:
+    target = Runge()
+    data = make_dataset(target, Uniform(), torch.Generator(), n_train=size.points, n_val=2, n_test=2)
+    points = Points.stack([data.train.to(dtype=torch.float32)] * size.members)
+    network = StackedMLP(
+        activation="tanh",
+        depth=size.depth,
+        width=size.width,
+        init="default",
+        derivative="forward",
+        domains=target.domain.expand(size.members, -1, -1),
+        generators=[torch.Generator().manual_seed(seed) for seed in range(size.members)],
+        dtype=torch.float32,
+    )
+    optimizer = torch.optim.Adam([network.theta], 1e-3, fused=True)
+    scale, lambda_d = torch.ones(size.members), torch.full((size.members,), 0.1)
+    function = compiled(how, network=network, neurons=0, steps=0, with_derivative=True)
+
+    def take() -> None:
+        _, network.theta.grad = function(network, points, scale, lambda_d)
+        optimizer.step()
+
+    return take
+
+
+def seconds(call: Callable[[], object], least: float = 0.15, rounds: int = 5) -> float:
+    """The median time of a call."""
+    call()
+    began = time.perf_counter()
+    call()
+    count = max(1, int(least / (time.perf_counter() - began)))
+    times: list[float] = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        for _ in range(count):
+            call()
+        times.append((time.perf_counter() - began) / count)
+    return statistics.median(times)
+
+
+def limit(size: Size, rate: float) -> float:
+    """The seconds of one member's matrix products."""
+    layers = itertools.pairwise((1, *[size.width] * size.depth, 1))
+    return 3 * 2 * 2 * size.points * sum(fan_in * fan_out for fan_in, fan_out in layers) / rate
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", default="docs/scaling.png")
+    out = Path(parser.parse_args().out)
+    torch.set_num_threads(1)
+    machine.keep_memory()
+    square = torch.rand(2048, 2048)
+    rate = 2 * 2048**3 / seconds(lambda: square @ square)
+    print(f"one thread: {rate / 1e9:.0f} GFLOP/s")
+    table = Table("varied", "value", "eager, us", "compiled, us", "limit, us", "compiled / limit")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    for axes, (name, values) in zip(figure.subplots(1, 4, sharey=True), VARIED.items(), strict=True):
+        sizes = [Size()._replace(**{name: value}) for value in values]
+        times = {how: [seconds(step(size, how)) / size.members * 1e6 for size in sizes] for how in ("off", "on")}
+        limits = [limit(size, rate) * 1e6 for size in sizes]
+        for value, eager, fast, least in zip(values, times["off"], times["on"], limits, strict=True):
+            table.add_row(name, str(value), f"{eager:.1f}", f"{fast:.1f}", f"{least:.1f}", f"{fast / least:.1f}")
+        axes.loglog(values, times["off"], "o-", color="#0072B2", label="eager")
+        axes.loglog(values, times["on"], "o-", color="#D55E00", label="compiled")
+        axes.loglog(values, limits, "--", color="#222222", label="arithmetic limit")
+        axes.set_xlabel(name)
+        axes.set_xticks(values, [str(value) for value in values], fontsize=8)
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].set_ylabel("µs per member and step, one thread")
+    figure.axes[0].legend(frameon=False)
+    figure.savefig(out, dpi=130)
+    rich.print(table)
+
+
+if __name__ == "__main__":
+    main()
