@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from lightning.fabric.plugins import CheckpointIO
 from torch import Tensor
 
 from runge.directories import RunDirectory, write
+from runge.function import read_checkpoint
 
 Checkpoint = dict[str, Any]
 
@@ -62,16 +62,11 @@ class MemberFiles(CheckpointIO):
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> Checkpoint:
         """Put the members' last checkpoints together; the path is not used."""
-        found = [torch.load(directory.last, map_location="cpu", weights_only=True) for directory in self.directories]
+        found = [read_checkpoint(directory.last) for directory in self.directories]
         return found[0] if len(found) == 1 else join(found)
 
     def remove_checkpoint(self, path: Any) -> None:
         """Nothing is ever removed."""
-
-
-def steps_taken(path: Path) -> int:
-    """The number of optimiser steps after which a checkpoint was saved."""
-    return int(torch.load(path, weights_only=True)["state_dict"]["step"])
 
 
 def _serialised(checkpoint: Checkpoint) -> bytes:

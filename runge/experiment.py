@@ -21,12 +21,13 @@ from runge.callbacks import (
     StopOnSignal,
     TwoStageSwitch,
 )
-from runge.checkpoints import MemberFiles, steps_taken
+from runge.checkpoints import MemberFiles
 from runge.compilation import compiled
 from runge.configuration import build
 from runge.data import SobolevDataModule
 from runge.directories import RunDirectory, Status, write
 from runge.errors import RunError
+from runge.function import steps_taken
 from runge.member import Member
 from runge.module import SobolevRegression
 from runge.network import StackedMLP

@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from runge.directories import RunDirectory
+from runge.errors import ConfigurationError
 from runge.network import StackedMLP
 
 
@@ -49,10 +51,27 @@ class Function(nn.Module):
         return x.reshape(1, -1, dimension), x.shape if dimension == 1 else x.shape[:-1]
 
 
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint, of which nothing is unpickled but tensors and plain data.
+
+    Raises:
+        ConfigurationError: it is damaged, or no checkpoint.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        assert {"state_dict", "configuration"} <= checkpoint.keys()
+    except Exception as error:  # whatever a damaged file makes of the loader
+        raise ConfigurationError(f"{path} cannot be read ({type(error).__name__}: {error})") from error
+    return checkpoint
+
+
+def steps_taken(path: Path) -> int:
+    """The number of optimiser steps after which a checkpoint was saved."""
+    return int(read_checkpoint(path)["state_dict"]["step"])
+
+
 def load(run_directory: str | os.PathLike[str]) -> Function:
     """Load the trained function of a run: the weights with the lowest validation loss.
-
-    Nothing is unpickled but tensors and plain data.
 
     Args:
         run_directory: the run's directory.
@@ -62,13 +81,14 @@ def load(run_directory: str | os.PathLike[str]) -> Function:
 
     Raises:
         FileNotFoundError: the directory has no checkpoint.
+        ConfigurationError: the checkpoint is damaged.
     """
     path = RunDirectory(run_directory).best
     if not path.is_file():
         raise FileNotFoundError(
             f"{run_directory} is not a run's directory, or its run saved no checkpoint: {path} is missing"
         )
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    checkpoint = read_checkpoint(path)
     prefix = "network."
     state = {name.removeprefix(prefix): x for name, x in checkpoint["state_dict"].items() if name.startswith(prefix)}
     network = StackedMLP(

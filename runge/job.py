@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from hydra._internal.callbacks import Callbacks
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
@@ -17,6 +16,7 @@ from runge.composition import Job, as_job, done_before, log_to_file, plain, told
 from runge.directories import RunDirectory, resumable
 from runge.errors import ConfigurationError, RunError
 from runge.experiment import Experiment, Outcome
+from runge.function import read_checkpoint
 from runge.member import Member
 from runge.tables import error_table
 
@@ -106,11 +106,9 @@ def _resumed(plain: dict[str, Any], resume: Any, directory: RunDirectory) -> dic
     if resumable(resume).path.resolve() != directory.path.resolve():
         raise ConfigurationError("resume: a run goes on in its own directory; leave out hydra.run.dir")
     try:
-        saved = torch.load(directory.last, weights_only=True)["configuration"]
-    except Exception as error:  # whatever a damaged file makes of the loader
-        raise ConfigurationError(
-            f"resume: {directory.last} cannot be read ({type(error).__name__}: {error})"
-        ) from error
+        saved = read_checkpoint(directory.last)["configuration"]
+    except ConfigurationError as error:
+        raise ConfigurationError(f"resume: {error}") from error
     others = [override for override in HydraConfig.get().overrides.task if not override.startswith("resume=")]
     if others and plain != saved:
         raise ConfigurationError(f"resume: a run goes on as it was begun; leave out {' '.join(others)}")

@@ -32,6 +32,10 @@ _MOST, _MOST_ON_GPU = 32, 1024
 """Members of a stack: more bring no more, and need more memory."""
 
 
+_MANY_STEPS = 50_000
+"""Steps of all jobs together, from which on some of them are likely to be compiled."""
+
+
 class Chunk(NamedTuple):
     """Jobs that are trained together.
 
@@ -65,9 +69,9 @@ def launch(launcher: "FusedLauncher", job_overrides: Sequence[Sequence[str]], fi
     configure_log(launcher.config.hydra.hydra_logging, launcher.config.hydra.verbose)
     processes = cores() if launcher.processes is None else launcher.processes
     for key, value in (("processes", processes), ("members", _MOST if launcher.members is None else launcher.members)):
-        if value < 1:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             discard(Path(launcher.config.hydra.sweep.dir), {"multirun.yaml"})
-            raise ConfigurationError(f"hydra.launcher.{key}: must be null or at least 1, got {value}")
+            raise ConfigurationError(f"hydra.launcher.{key}: must be null or a number from 1 on, got {value!r}")
     # The workers load what they need while the jobs are composed here.
     pool = Pool(call, processes, ["runge.job"]) if processes > 1 and len(job_overrides) > 1 else InProcess(call)
     log.info("Launching %d jobs", len(job_overrides))
@@ -117,7 +121,7 @@ def prepare(
 
 def _load_meanwhile(jobs: Sequence[Job]) -> None:
     """Do what is to be done once anyway, while the workers load their libraries."""
-    if any(job.member.training.compile != "off" for job in jobs):
+    if sum(job.member.training.max_steps for job in jobs) > _MANY_STEPS:
         from runge.compilation import examine_processor
 
         threading.Thread(target=examine_processor, daemon=True).start()
@@ -222,6 +226,7 @@ def _job(config: DictConfig) -> Job:
     Raises:
         ConfigurationError: a key or a value is not allowed.
     """
+    from runge.function import steps_taken
     from runge.member import Member  # late, as all that brings torch: the workers load it at the same time
 
     overrides = list(config.hydra.overrides.task)
@@ -232,11 +237,7 @@ def _job(config: DictConfig) -> Job:
         given, _ = plain(config)
         loss = done_before(given, run)
         member = Member(given, overrides)
-    step = 0
-    if loss is None and run.last.exists():
-        from runge.checkpoints import steps_taken
-
-        step = steps_taken(run.last)
+        step = steps_taken(run.last) if loss is None and run.last.exists() else 0
     return Job(config, overrides, directory, member, step, loss)
 
 

@@ -157,7 +157,9 @@ def test_progress_of_a_sweep(train):
     assert "steps/s" in err
 
 
-@pytest.mark.parametrize(("key", "value"), [("processes", "0"), ("members", "-1")])
+@pytest.mark.parametrize(
+    ("key", "value"), [("processes", "0"), ("processes", "many"), ("members", "-1"), ("members", "1.5")]
+)
 def test_wrong_launcher_settings(key, value, train, tmp_path):
     status, _, err = train("-m", "seed=0,1", f"hydra.launcher.{key}={value}")
     assert status == 1
@@ -218,6 +220,18 @@ def test_stacked_sweep_goes_on_to_the_same_bits(train, tmp_path, monkeypatch):
         whole, begun = tmp_path / "whole" / name, tmp_path / "begun" / name
         assert figures(begun) == figures(whole)
         assert (begun / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
+
+
+def test_damaged_checkpoint_in_a_sweep(train, tmp_path):
+    sweep = ("-m", "seed=0,1", "hydra.sweep.dir=sweep", *SHORT)
+    assert train(*sweep)[0] == 0
+    (tmp_path / "sweep" / "1" / "metrics.json").unlink()
+    (tmp_path / "sweep" / "1" / "checkpoints" / "last.ckpt").write_bytes(b"damaged")
+    status, out, err = train(*sweep)
+    assert status == 1
+    assert "last.ckpt cannot be read" in err
+    assert "Traceback" not in out + err
+    assert (tmp_path / "sweep" / "0" / "metrics.json").exists()
 
 
 COMPOSED = [
