@@ -18,7 +18,7 @@ class FusedLauncher(Launcher):
 
     Args:
         processes: worker processes; None: one for each core.
-        members: the most members of a stack; None: as many as suit the number of processes.
+        members: the most members of a stack; None: 32, or on a GPU 1024.
     """
 
     def __init__(self, processes: int | None = None, members: int | None = None) -> None:
@@ -45,7 +45,7 @@ class GridSweeper(BasicSweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what the jobs need."""
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
-        self.task_function = task_function
+        self.task_function, self.checked = task_function, 0
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Check the jobs; the fused launcher does so itself, in its processes."""
@@ -56,7 +56,8 @@ class GridSweeper(BasicSweeper):
         elif not isinstance(self.launcher, FusedLauncher):
             from runge.sweep import check
 
-            check(self.hydra_context, self.config, batch)
+            check(self.hydra_context, self.config, batch, self.checked)
+            self.checked += len(batch)
 
 
 # Plain nodes: a class of this module would have to travel to the workers with each configuration.

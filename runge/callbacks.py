@@ -85,10 +85,15 @@ class History(Callback):
         table = torch.stack([row[index] for row in self.rows]).mT.tolist() if self.rows else [[] for _ in self.keys]
         return {"step": list(map(float, self.steps))} | dict(zip(self.keys, table, strict=True))
 
-    def diverged(self) -> list[bool]:
-        """Whether each member's last training or validation loss is not finite."""
+    def diverged(self) -> list[int | None]:
+        """The step from which on each member's training or validation loss has not been finite; None where it is."""
         losses = [self.keys.index(key(split, "loss")) for split in ("train", "val")]
-        return (~self.rows[-1][:, losses].isfinite().all(1)).tolist()
+        finite = torch.stack([row[:, losses].isfinite().all(1) for row in self.rows])
+        ended = len(self.rows) - finite.flip(0).int().argmax(0)
+        return [
+            None if last else self.steps[int(row) if ever else 0]
+            for last, ever, row in zip(finite[-1].tolist(), finite.any(0).tolist(), ended, strict=True)
+        ]
 
     def state_dict(self) -> dict[str, Any]:
         """All rows so far, members in front: (M, K, rows)."""
@@ -141,21 +146,31 @@ class Save(Callback):
 
     def __init__(self, seconds: float, path: Path) -> None:
         self.seconds, self.path = seconds, path
-        self.saved = time.monotonic()
+        self.saved_at, self.saved_step = 0.0, 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin to count."""
-        self.saved = time.monotonic()
+        assert isinstance(pl_module, SobolevRegression)
+        self.saved_at, self.saved_step = time.monotonic(), int(pl_module.step)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save where it is due."""
         module = _fitting(trainer, pl_module)
         if module is None:
             return
-        due = time.monotonic() - self.saved >= self.seconds
+        due = time.monotonic() - self.saved_at >= self.seconds
         if due or trainer.should_stop or int(module.step) >= module.max_steps:
-            trainer.save_checkpoint(self.path)
-            self.saved = time.monotonic()
+            self._save(trainer, int(module.step))
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save where the request to stop came after the last look."""
+        assert isinstance(pl_module, SobolevRegression)
+        if int(pl_module.step) > self.saved_step:
+            self._save(trainer, int(pl_module.step))
+
+    def _save(self, trainer: pl.Trainer, step: int) -> None:
+        trainer.save_checkpoint(self.path)
+        self.saved_at, self.saved_step = time.monotonic(), step
 
 
 class StepStatus(Callback):
@@ -231,7 +246,7 @@ class StopOnSignal(Callback):
 
 
 class StopDiverged(Callback):
-    """Stop when the loss of every member has ceased to be finite."""
+    """Stop when no member has a finite loss on the training or on the validation points."""
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look at the losses."""

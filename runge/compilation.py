@@ -37,10 +37,11 @@ def pays(neurons: int, steps: int) -> bool:
 
 def examine_processor() -> None:
     """Let the compiler find out what the processor can do, which takes it seconds the first time on a machine."""
-    with suppress(ImportError):  # it is torch's own affair, and only a matter of time
-        from torch._inductor.cpu_vec_isa import pick_vec_isa
+    if has_compiler():
+        with suppress(ImportError, RuntimeError, OSError):  # it is torch's own affair, and told where it is needed
+            from torch._inductor.cpu_vec_isa import pick_vec_isa
 
-        pick_vec_isa()
+            pick_vec_isa()
 
 
 def compiled(
@@ -85,7 +86,8 @@ class _Compiled:
         import torch._dynamo.config  # late: a second that most single runs do without
 
         self.how, self.with_derivative = how, with_derivative
-        torch._dynamo.config.recompile_limit = 1024  # a sweep has many shapes
+        # A sweep has many shapes.
+        torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = 1024
         # The compiler's own tanh takes five times as long as exp and a division.
         self.function: LossAndGradient = torch.compile(
             losses.loss_and_gradient, dynamic=False, options={"cpp.use_decompose_tanh": True}

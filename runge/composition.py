@@ -1,6 +1,6 @@
 """From what Hydra composes to plain data: the resolvers of `conf/config.yaml`, and the jobs of a sweep."""
 
-import pickle
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -91,7 +91,7 @@ class Composer:
         self._loader, self._master = loader, master
         self._parser = OverridesParser.create(loader)
         self._parsed: dict[str, Override] = {}
-        self._bases: dict[tuple[str, ...], bytes] = {}
+        self._bases: dict[tuple[str, ...], DictConfig] = {}
 
     def __call__(self, overrides: Sequence[str], number: int) -> DictConfig:
         """The configuration of the job with this number."""
@@ -109,9 +109,9 @@ class Composer:
         return self._parsed[override]
 
     def _compose(self, overrides: Sequence[Override]) -> DictConfig:
-        plain = [override for override in overrides if self._is_value(override)]
-        config = self._base(tuple(str(override.input_line) for override in overrides if override not in plain))
-        for override in plain:
+        values = [override for override in overrides if self._is_value(override)]
+        config = self._base(tuple(str(override.input_line) for override in overrides if override not in values))
+        for override in values:
             OmegaConf.update(config, override.key_or_group, override.value())
         task = [str(override.input_line) for override in overrides]
         naming = config.hydra.job.config.override_dirname
@@ -135,8 +135,8 @@ class Composer:
 
     def _base(self, groups: tuple[str, ...]) -> DictConfig:
         if groups not in self._bases:
-            self._bases[groups] = pickle.dumps(self._loader.load_sweep_config(self._master, list(groups)))
-        return pickle.loads(self._bases[groups])
+            self._bases[groups] = self._loader.load_sweep_config(self._master, list(groups))
+        return copy.deepcopy(self._bases[groups])
 
 
 def plain(configuration: DictConfig) -> tuple[dict[str, Any], Any]:
@@ -162,7 +162,7 @@ def plain(configuration: DictConfig) -> tuple[dict[str, Any], Any]:
     return found, resume
 
 
-def done_before(plain: dict[str, Any], directory: RunDirectory) -> float | None:
+def done_before(given: dict[str, Any], directory: RunDirectory) -> float | None:
     """The validation loss of a sweep's run that is finished already; None for one that is not, or not yet begun.
 
     Raises:
@@ -173,7 +173,7 @@ def done_before(plain: dict[str, Any], directory: RunDirectory) -> float | None:
         return None
     recorded = OmegaConf.to_container(OmegaConf.load(record), resolve=True)
     assert isinstance(recorded, dict)
-    if {key: value for key, value in recorded.items() if key != "resume"} != plain:
+    if {key: value for key, value in recorded.items() if key != "resume"} != given:
         raise ConfigurationError(
             f"hydra.sweep.dir: a sweep goes on as it was begun, but {str(directory.path)!r} holds a run of another one"
         )
@@ -202,6 +202,6 @@ def log_to_file(config: DictConfig) -> None:
     """Configure logging as a job does, but for the console, which belongs to the sweep."""
     logging_config = OmegaConf.to_container(config.hydra.job_logging, resolve=True)
     assert isinstance(logging_config, dict)
-    for logger in (logging_config.get("root", {}), *logging_config.get("loggers", {}).values()):
+    for logger in filter(None, (logging_config.get("root"), *(logging_config.get("loggers") or {}).values())):
         logger["handlers"] = [name for name in logger.get("handlers", []) if name != "console"]
     configure_log(OmegaConf.create(logging_config), config.hydra.verbose)

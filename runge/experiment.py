@@ -236,10 +236,10 @@ class _Directories:
         outcomes: list[Outcome] = []
         for i, diverged in enumerate(self.history.diverged()):
             began, columns, directory = time.perf_counter(), self.history.member(i), self.directories[i]
-            if diverged:
+            if diverged is not None:
                 how = "try a smaller optimizer.lr or loss.lambda_d, or optimizer.clip_norm"
-                message = f"diverged: the loss is not finite at step {int(module.step)}; {how}"
-                self._leave(i, "diverged", message)
+                message = f"diverged: the loss is not finite at step {diverged}; {how}"
+                self._leave(i, "diverged", message, diverged)
                 outcomes.append(RunError(message))
                 continue
             title = self.experiment.members[i].title()
@@ -258,12 +258,12 @@ class _Directories:
             outcomes.append(found[i] | seconds)
         return outcomes
 
-    def _leave(self, member: int, status: Status, message: str) -> None:
+    def _leave(self, member: int, status: Status, message: str, step: int | None = None) -> None:
         directory = self.directories[member]
         if self.history.steps:
             directory.write_history(self.history.member(member))
         self._close(member, None)
-        directory.write_status(status, int(self.experiment.module.step), message)
+        directory.write_status(status, int(self.experiment.module.step) if step is None else step, message)
 
     def _close(self, i: int, metrics: results.Metrics | None) -> None:
         """Add the run's row to TensorBoard's table, named by what was asked for and by where it lies."""

@@ -129,6 +129,8 @@ def check(members: Sequence[Member]) -> None:
 def train(callbacks: Callbacks, jobs: Sequence[Job], report: Callable[[int], object]) -> list[JobReturn]:
     """Train the jobs of a chunk, each in the directory, with the log and with the return that Hydra would leave.
 
+    What is logged while all of them are trained, a warning say, stands in the log of the last one.
+
     Args:
         callbacks: Hydra's.
         jobs: the jobs, all at the same step.
@@ -137,6 +139,8 @@ def train(callbacks: Callbacks, jobs: Sequence[Job], report: Callable[[int], obj
     experiment = stack([job.member for job in jobs])
     held = _Held(callbacks)
     returns = [as_job(held, job.config, lambda _: announce(experiment)) for job in jobs]
+    for returned in returns:
+        _ = returned.return_value  # raises what has kept a job from beginning
     directories = [RunDirectory(job.directory) for job in jobs]
     outcomes = experiment.fit(directories, resume=jobs[0].step > 0, report=lambda steps: report(steps * len(jobs)))
     for job, returned, outcome, directory in zip(jobs, returns, outcomes, directories, strict=True):

@@ -4,13 +4,16 @@ import gc
 import multiprocessing
 import os
 import signal
+import sys
+import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
-from runge.errors import RunError
+from runge.errors import ConfigurationError, RunError
 
 Report = Callable[[Any], object]
 
@@ -83,7 +86,7 @@ class Pool:
     """
 
     def __init__(self, function: Callable[[Any, Report], Any], processes: int, preload: Sequence[str]) -> None:
-        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+        method = "forkserver" if sys.platform == "linux" else "spawn"
         self._context: Any = multiprocessing.get_context(method)
         self._function, self.processes = function, processes
         if method == "forkserver":
@@ -96,28 +99,26 @@ class Pool:
 
     def __enter__(self) -> Self:
         """Listen to requests to terminate, as to Ctrl-C."""
-
-        def interrupt(number: int, frame: object) -> None:
-            raise KeyboardInterrupt
-
-        self._previous = signal.signal(signal.SIGTERM, interrupt)
+        self._previous = _interrupt_on_sigterm()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Let the workers end; where this is for an error, ask them to end what they are doing."""
-        for connection, process in self._workers.items():
-            if error is not None:
-                with suppress(ProcessLookupError):
-                    os.kill(process.pid, signal.SIGTERM)
-            with suppress(OSError):
-                connection.send(None)
-        for connection, process in self._workers.items():
-            while process.is_alive():  # and what it has to say must be taken from it
-                with suppress(EOFError, OSError):
-                    if connection.poll(0.05):
-                        connection.recv()
-                process.join(0.01)
-        signal.signal(signal.SIGTERM, self._previous)
+        try:
+            for connection, process in self._workers.items():
+                with suppress(OSError):
+                    if error is not None:
+                        process.terminate()
+                    connection.send(None)
+            for connection, process in self._workers.items():
+                while process.is_alive():  # and what it has to say must be taken from it
+                    with suppress(EOFError, OSError):
+                        if connection.poll(0.05):
+                            connection.recv()
+                    process.join(0.01)
+        finally:
+            if self._previous is not None:
+                signal.signal(signal.SIGTERM, self._previous)
 
     def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Result]:
         """Do all tasks, the first ones first.
@@ -136,9 +137,10 @@ class Pool:
                 number = self._choose(connection, waiting, [tasks[other].kind for other in doing.values()])
                 doing[connection] = number
                 self._last_kind[connection] = tasks[number].kind
-                connection.send(waiting.pop(number).argument)
+                with suppress(OSError):  # it has died; so the next look at it will say
+                    connection.send(waiting.pop(number).argument)
             for connection in wait(list(doing)):
-                assert isinstance(connection, Connection)
+                connection = cast(Connection, connection)
                 try:
                     what, value = connection.recv()
                 except (EOFError, OSError):
@@ -189,12 +191,26 @@ def _work(connection: Connection, function: Callable[[Any, Report], Any]) -> Non
         except OSError:  # nobody is there any more: end as if asked to
             os.kill(os.getpid(), signal.SIGTERM)
 
-    with suppress(EOFError, OSError):
+    _interrupt_on_sigterm()
+    with suppress(EOFError, OSError, KeyboardInterrupt):
         while (argument := connection.recv()) is not None:
             try:
                 value = function(argument, report)
             except SystemExit as end:
                 value = RunError(str(end.code).removeprefix("error: "))
-            except Exception as error:
+            except (ConfigurationError, RunError) as error:
                 value = error
+            except Exception as error:  # it may not be able to travel
+                traceback.print_exc()
+                value = RunError(f"{type(error).__name__}: {error}")
             connection.send(("result", value))
+
+
+def _interrupt_on_sigterm() -> Any:
+    """Take a request to terminate as a Ctrl-C; return what was done before, or None outside the main thread."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    in_main = threading.current_thread() is threading.main_thread()
+    return signal.signal(signal.SIGTERM, interrupt) if in_main else None

@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -107,13 +108,16 @@ def prepare(
     compose = Composer(context.config_loader, config)
     try:
         jobs = [_job(compose(overrides, first + i)) for i, overrides in enumerate(job_overrides)]
+        where = Counter(job.directory for job in jobs).most_common(1)
+        if where and where[0][1] > 1:
+            raise ConfigurationError(f"hydra.sweep.subdir: must differ from run to run, got {where[0][0]!r} for two")
         _load_meanwhile(jobs)
         kinds = list({job.member.without_seed(): job.member for job in jobs}.values())
         parts = [part for i in range(pool.processes) if (part := kinds[i :: pool.processes])]
         for _, value in pool.run([Task("check", _call("check", context, part)) for part in parts], id):
             if isinstance(value, Exception):
                 raise value
-    except Exception:
+    except BaseException:
         discard(Path(config.hydra.sweep.dir), {"multirun.yaml"})
         raise
     return jobs
@@ -122,7 +126,7 @@ def prepare(
 def _load_meanwhile(jobs: Sequence[Job]) -> None:
     """Do what is to be done once anyway, while the workers load their libraries."""
     if sum(job.member.training.max_steps for job in jobs) > _MANY_STEPS:
-        from runge.compilation import examine_processor
+        from runge.compilation import examine_processor  # late, as all that brings torch
 
         threading.Thread(target=examine_processor, daemon=True).start()
     import scipy.stats  # noqa: F401
@@ -130,15 +134,15 @@ def _load_meanwhile(jobs: Sequence[Job]) -> None:
     import runge.compare  # noqa: F401
 
 
-def check(context: HydraContext, config: DictConfig, job_overrides: Sequence[Sequence[str]]) -> None:
-    """Check the jobs of a sweep that another launcher will run.
+def check(context: HydraContext, config: DictConfig, job_overrides: Sequence[Sequence[str]], first: int) -> None:
+    """Check the jobs of a sweep, from this number on, that another launcher will run.
 
     Raises:
         ConfigurationError: a key or a value of a job is not allowed.
     """
     before = HydraConfig.instance().cfg
     try:
-        prepare(context, config, job_overrides, 0, InProcess(call))
+        prepare(context, config, job_overrides, first, InProcess(call))
     finally:
         HydraConfig.instance().cfg = before
 
@@ -189,7 +193,8 @@ class _Sweep:
                 continue
             job = self.jobs[number]
             directory = RunDirectory(job.directory)
-            if not directory.status.exists() or read_json(directory.status)["status"] == "running":
+            state = read_json(directory.status)["status"] if directory.status.exists() else "running"
+            if state == "running" or isinstance(value, ConfigurationError):  # else the fit has said it
                 directory.path.mkdir(parents=True, exist_ok=True)
                 directory.write_status("failed", job.step, str(value))
             failed = JobReturn(overrides=job.overrides, cfg=job.config, status=JobStatus.FAILED)

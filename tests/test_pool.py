@@ -9,12 +9,21 @@ from runge.errors import RunError
 from runge.pool import InProcess, Pool, Task
 
 
+class OddError(Exception):
+    """Cannot be unpickled."""
+
+    def __init__(self, one, two):
+        super().__init__(f"{one} {two}")
+
+
 def work(argument, report):
     report(("began", argument))
     if argument == "die":
         os._exit(3)
     if argument == "fail":
         raise ValueError("no")
+    if argument == "odd":
+        raise OddError(1, 2)
     if argument == "leave":
         raise SystemExit("error: asked to")
     if argument == "slow":
@@ -37,12 +46,15 @@ def test_results_and_reports(processes):
 
 def test_a_worker_that_dies_takes_no_other_task_with_it():
     with Pool(work, 2, []) as pool:
-        results = dict(pool.run([Task("", argument) for argument in (1, "die", 2, "fail", "leave", 3)], lambda _: None))
+        results = dict(
+            pool.run([Task("", argument) for argument in (1, "die", 2, "fail", "leave", 3, "odd")], lambda _: None)
+        )
     assert [results[i] for i in (0, 2, 5)] == [2, 4, 6]
     assert isinstance(results[1], RunError)
     assert "exit code 3" in str(results[1])
-    assert isinstance(results[3], ValueError)
+    assert str(results[3]) == "ValueError: no"
     assert str(results[4]) == "asked to"
+    assert str(results[6]) == "OddError: 1 2"
 
 
 def test_tasks_of_one_kind_stay_with_one_worker():

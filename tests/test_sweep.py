@@ -119,11 +119,32 @@ def test_a_diverging_member_leaves_its_neighbours_bits(train, tmp_path):
     assert "error: diverged" in err
     assert "Traceback" not in out + err
     state = json.loads((tmp_path / "bad" / "1" / "status.json").read_text())
-    assert (state["status"], state["step"]) == ("diverged", 120)
+    assert (state["status"], state["step"]) == ("diverged", 20)
     for name in "02":
         ours, theirs = (tmp_path / sweep / name for sweep in ("good", "bad"))
         assert figures(ours) == figures(theirs)
         assert (ours / "history.csv").read_bytes() == (theirs / "history.csv").read_bytes()
+
+
+def test_runs_that_would_share_a_directory(train, tmp_path):
+    status, _, err = train("-m", "seed=0,1", "loss.lambda_d=0,1", "hydra.sweep.subdir=s${seed}", *SHORT)
+    assert status == 1
+    assert "error: hydra.sweep.subdir: must differ from run to run" in err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("launcher", ["basic", "fused"])
+def test_batches(launcher, train, tmp_path):
+    batches = ("hydra.sweeper.max_batch_size=2", f"hydra/launcher={launcher}", "hydra.sweep.dir=sweep")
+    status, out, err = train("-m", "seed=0,1,2", *batches, *SHORT)
+    assert status == 0, out + err
+    assert sorted(directories(tmp_path / "sweep")) == ["0", "1", "2"]
+
+
+def test_without_logging(train, tmp_path):
+    status, out, err = train("-m", "seed=0,1", "hydra/job_logging=none", "hydra.sweep.dir=sweep", *SHORT)
+    assert status == 0, out + err
+    assert sorted(directories(tmp_path / "sweep")) == ["0", "1"]
 
 
 def test_poisoned_learning_rate(train, tmp_path):
@@ -174,7 +195,7 @@ def test_interrupted_sweep_keeps_what_is_finished_and_goes_on(tmp_path):
     command += ["hydra.sweep.dir=sweep", "hydra.launcher.processes=2"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 120
-    begun = tmp_path / "sweep" / "1" / "status.json", tmp_path / "sweep" / "0" / "metrics.json"
+    begun = tmp_path / "sweep" / "1" / "checkpoints" / "last.ckpt", tmp_path / "sweep" / "0" / "metrics.json"
     while not all(path.exists() for path in begun) and time.monotonic() < deadline:
         time.sleep(0.1)
     os.kill(process.pid, signal.SIGINT)
