@@ -122,7 +122,7 @@ def main() -> None:
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].set_ylabel("µs per member and step, one thread")
     figure.axes[0].legend(frameon=False)
-    figure.savefig(out, dpi=130)
+    figure.savefig(out, dpi=130, metadata={"Software": None})
     rich.print(table)
 
 

@@ -142,10 +142,11 @@ class Save(Callback):
     Args:
         seconds: between two checkpoints.
         path: what the trainer is told to save to.
+        report: what is called with the number of steps taken, whenever a checkpoint is saved.
     """
 
-    def __init__(self, seconds: float, path: Path) -> None:
-        self.seconds, self.path = seconds, path
+    def __init__(self, seconds: float, path: Path, report: Callable[[int], None]) -> None:
+        self.seconds, self.path, self.report = seconds, path, report
         self.saved_at, self.saved_step = 0.0, 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -170,25 +171,8 @@ class Save(Callback):
 
     def _save(self, trainer: pl.Trainer, step: int) -> None:
         trainer.save_checkpoint(self.path)
+        self.report(step)
         self.saved_at, self.saved_step = time.monotonic(), step
-
-
-class StepStatus(Callback):
-    """Tell how far the run is, whenever a checkpoint is saved.
-
-    Args:
-        report: what is called with the number of steps taken.
-    """
-
-    def __init__(self, report: Callable[[int], None]) -> None:
-        self.report = report
-
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Report the step that is being saved."""
-        assert isinstance(pl_module, SobolevRegression)
-        self.report(int(pl_module.step))
 
 
 class Report(Callback):

@@ -85,5 +85,5 @@ class Member:
         where = type(self.sampling).__name__.lower()
         return (
             f"{what}, {where} sampling: {self.model['activation']} {self.model['depth']} × {self.model['width']}, "
-            f"λ_d = {self.loss.lambda_d:g}, seed {self.seed.seed}"
+            f"lambda_d = {self.loss.lambda_d:g}, seed {self.seed.seed}"
         )
