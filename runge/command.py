@@ -71,7 +71,7 @@ def compare_sweep() -> None:
     path, RememberSweep.directory = RememberSweep.directory, None
     if path is None or not Path(path).is_dir():
         return
-    from runge.compare import Comparison, collect, publish  # late, as above
+    from runge.compare import Comparison, collect, publish  # late: not every command ends in one
 
     try:
         if rows := collect([path]):

@@ -32,11 +32,8 @@ from runge.module import SobolevRegression
 from runge.network import StackedMLP
 from runge.tensorboard import EventFile, hyperparameters, pictures
 
-_OF_NO_USE = (
-    "Checkpoint directory .* exists and is not empty",  # so it is where a run is resumed
-    ".isinstance.treespec, LeafSpec.. is deprecated",  # Lightning 2.6 on torch 2.13
-)
-"""Warnings of Lightning that its user can do nothing about."""
+_OF_NO_USE = ".isinstance.treespec, LeafSpec.. is deprecated"
+"""What Lightning 2.6 makes torch 2.13 warn of: its user can do nothing about it."""
 
 Outcome = results.Metrics | RunError
 """What becomes of a run: the content of its `metrics.json`, or why it has none."""
@@ -133,8 +130,7 @@ class Experiment:
         written.status("running", step)
         try:
             with warnings.catch_warnings():
-                for message in _OF_NO_USE:
-                    warnings.filterwarnings("ignore", message)
+                warnings.filterwarnings("ignore", _OF_NO_USE)
                 trainer = self._trainer(written, history, stop, report)
                 trainer.fit(
                     self.module, self.data, ckpt_path=directories[0].last if resume else None, weights_only=True

@@ -1,4 +1,4 @@
-"""What Hydra has composed becomes a run: the only place, beside the command line, that knows Hydra."""
+"""What Hydra has composed becomes a run, or a stack of them."""
 
 import logging
 import os
