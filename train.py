@@ -13,9 +13,9 @@ register_resolvers()
 @command.fusable
 def main(configuration: DictConfig) -> float:
     """Train one run, and return its validation loss for sweepers that minimise."""
-    from runge.job import run  # late: a mistake in the command line is told before Lightning is loaded
+    from runge.preload import job  # late: a mistake in the command line is told before Lightning is loaded
 
-    return run(configuration)
+    return job.run(configuration)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@
 lambda_d and 5 seeds, 300 runs; all of 2000 steps on 256 points. The peer is `benchmarks/tutorial`, of which a few runs
 are taken (all shapes of the grid once): what one more of its runs takes, without the command's start. Ours is the whole
 command with start, compilation, pictures and comparison, over its runs; once with torch's cache of compiled code empty,
-as the very first time, and once more. While it runs, the load of each core and the memory of all its processes are
-looked at.
+as the very first time, and once more. At last it is run untimed, while the load of each core and the memory of all its
+processes are looked at.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,6 +68,7 @@ class Load:
 
     @contextmanager
     def watch(self, process: psutil.Process) -> Iterator[None]:
+        """Look until the block ends."""
         done = threading.Event()
 
         def look() -> None:
@@ -106,7 +107,7 @@ def seconds(script: Path, arguments: str, cache: Path, load: Load | None = None)
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-        with (load or Load()).watch(process):
+        with load.watch(process) if load else nullcontext():
             status = process.wait()
         taken = time.perf_counter() - began
         if status != 0:
@@ -121,14 +122,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     sweep, found, load = SWEEPS[arguments.sweep], {"peer": [], "first": [], "again": []}, Load()
-    for _ in range(arguments.rounds):
-        load = Load()
+    for i in range(arguments.rounds):
         with tempfile.TemporaryDirectory() as cache:
             peer = ROOT / "benchmarks" / "tutorial" / "train.py"
             one, some = (seconds(peer, what, Path(cache)) for what in ("seed=0", sweep.peer))
             found["peer"].append((some - one) / (sweep.peer_runs - 1))
-            for name, watching in (("first", None), ("again", load)):
-                found[name].append(seconds(ROOT / "train.py", sweep.ours, Path(cache), watching) / sweep.runs)
+            for name in ("first", "again"):
+                found[name].append(seconds(ROOT / "train.py", sweep.ours, Path(cache)) / sweep.runs)
+            if i == arguments.rounds - 1:
+                seconds(ROOT / "train.py", sweep.ours, Path(cache), load)
     theirs = statistics.median(found["peer"])
     table = Table("", "seconds a run", "range", "times faster", title=f"{arguments.sweep}: {sweep.runs} runs")
     for column in table.columns[1:]:

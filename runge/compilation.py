@@ -6,8 +6,7 @@ made is kept on the disk by torch, so that a second run of the same shape has it
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -33,15 +32,6 @@ def pays(neurons: int, steps: int) -> bool:
         steps: optimiser steps of the run.
     """
     return steps * (_SAVED_A_STEP + neurons * _SAVED_A_VALUE) > _COST
-
-
-def examine_processor() -> None:
-    """Let the compiler find out what the processor can do, which takes it seconds the first time on a machine."""
-    if has_compiler():
-        with suppress(ImportError, RuntimeError, OSError):  # it is torch's own affair, and told where it is needed
-            from torch._inductor.cpu_vec_isa import pick_vec_isa
-
-            pick_vec_isa()
 
 
 def compiled(
@@ -88,10 +78,11 @@ class _Compiled:
         self.how, self.with_derivative = how, with_derivative
         # A sweep has many shapes.
         torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = 1024
-        # The compiler's own tanh takes five times as long as exp and a division.
-        self.function: LossAndGradient = torch.compile(
-            losses.loss_and_gradient, dynamic=False, options={"cpp.use_decompose_tanh": True}
-        )
+        options: Any = {
+            "cpp.use_decompose_tanh": True,  # its own tanh takes five times as long as exp and a division
+            "cpp.vec_isa_ok": True,  # else it compiles for five seconds to see whether the processor's word holds
+        }
+        self.function: LossAndGradient = torch.compile(losses.loss_and_gradient, dynamic=False, options=options)
 
     def __call__(
         self, network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None

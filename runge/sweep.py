@@ -4,7 +4,6 @@ import heapq
 import logging
 import math
 import os
-import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,10 +30,6 @@ log = logging.getLogger(__name__)
 
 _MOST, _MOST_ON_GPU = 32, 1024
 """Members of a stack: more bring no more, and need more memory."""
-
-
-_MANY_STEPS = 50_000
-"""Steps of all jobs together, from which on some of them are likely to be compiled."""
 
 
 class Chunk(NamedTuple):
@@ -74,7 +69,7 @@ def launch(launcher: "FusedLauncher", job_overrides: Sequence[Sequence[str]], fi
             discard(Path(launcher.config.hydra.sweep.dir), {"multirun.yaml"})
             raise ConfigurationError(f"hydra.launcher.{key}: must be null or a number from 1 on, got {value!r}")
     # The workers load what they need while the jobs are composed here.
-    pool = Pool(call, processes, ["runge.job"]) if processes > 1 and len(job_overrides) > 1 else InProcess(call)
+    pool = Pool(call, processes, ["runge.preload"]) if processes > 1 and len(job_overrides) > 1 else InProcess(call)
     log.info("Launching %d jobs", len(job_overrides))
     before = HydraConfig.instance().cfg
     try:
@@ -111,7 +106,7 @@ def prepare(
         where = Counter(job.directory for job in jobs).most_common(1)
         if where and where[0][1] > 1:
             raise ConfigurationError(f"hydra.sweep.subdir: must differ from run to run, got {where[0][0]!r} for two")
-        _load_meanwhile(jobs)
+        _load_meanwhile()
         kinds = list({job.member.without_seed(): job.member for job in jobs}.values())
         parts = [part for i in range(pool.processes) if (part := kinds[i :: pool.processes])]
         for _, value in pool.run([Task("check", _call("check", context, part)) for part in parts], id):
@@ -123,12 +118,8 @@ def prepare(
     return jobs
 
 
-def _load_meanwhile(jobs: Sequence[Job]) -> None:
-    """Do what is to be done once anyway, while the workers load their libraries."""
-    if sum(job.member.training.max_steps for job in jobs) > _MANY_STEPS:
-        from runge.compilation import examine_processor  # late, as all that brings torch
-
-        threading.Thread(target=examine_processor, daemon=True).start()
+def _load_meanwhile() -> None:
+    """Load what the comparison needs, while the workers load their libraries."""
     import scipy.stats  # noqa: F401
 
     import runge.compare  # noqa: F401

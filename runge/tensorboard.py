@@ -1,9 +1,9 @@
 """TensorBoard: scalars, pictures and the table of hyperparameters, many in one go."""
 
-import io
 import itertools
 import os
 import socket
+import struct
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,11 +11,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]: generated
 from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE  # pyright: ignore[reportAttributeAccessIssue]
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # pyright: ignore[reportAttributeAccessIssue]
-from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import hparams
 
 from runge.configuration import known_settings
@@ -48,14 +48,26 @@ class EventFile:
 
     def flush(self) -> None:
         """Append what has been added since the last time."""
-        buffer = io.BytesIO()
-        writer = RecordWriter(buffer)
-        for event in self._waiting:
-            writer.write(event.SerializeToString())
+        records = b"".join(_record(event.SerializeToString()) for event in self._waiting)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab") as file:
-            file.write(buffer.getvalue())
+            file.write(records)
         self._waiting = []
+
+
+def _record(content: bytes) -> bytes:
+    """A record of an event file: its length and its content, each with a checksum.
+
+    References:
+        https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
+    """
+    length = struct.pack("<Q", len(content))
+    return length + _checksum(length) + content + _checksum(content)
+
+
+def _checksum(content: bytes) -> bytes:
+    crc = google_crc32c.value(content)
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
 def scalars(figures: Mapping[str, float]) -> Summary:
