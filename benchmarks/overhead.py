@@ -55,13 +55,14 @@ def framework(steps: int, *changes: str) -> float:
 def bare_loop(steps: int) -> float:
     made = experiment(steps)
     module, points = made.module, made.data.dataset.train
-    optimizer = module.configure_optimizers()
+    network = module.network.stage(0)
+    (optimizer,) = module.configure_optimizers()
     weight = module.lambda_d.to(points.f)
     started = time.perf_counter()
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = module.optimizer.lr * learning_rate_factor("cosine", step, steps)
-        _, module.network.theta.grad = losses.loss_and_gradient(module.network, points, module.scale, weight)
+            group["lr"] = 0.01 * learning_rate_factor("cosine", step / steps)
+        _, network.theta.grad = losses.loss_and_gradient(network, points, module.scale, weight)
         optimizer.step()
     return (time.perf_counter() - started) / steps
 

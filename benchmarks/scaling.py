@@ -63,7 +63,7 @@ def step(size: Size, how: Compile) -> Callable[[], None]:
     )
     optimizer = torch.optim.Adam([network.theta], 1e-3, fused=True)
     scale, lambda_d = torch.ones(size.members), torch.full((size.members,), 0.1)
-    function = compiled(how, network=network, neurons=0, steps=0, with_derivative=True)
+    function = compiled(how, derivative="forward", neurons=0, steps=0, with_derivative=True)
 
     def take() -> None:
         _, network.theta.grad = function(network, points, scale, lambda_d)

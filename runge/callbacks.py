@@ -240,6 +240,16 @@ class StopDiverged(Callback):
             trainer.should_stop = True
 
 
+class StopAtRest(Callback):
+    """Stop when no further step would change a thing."""
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Ask the module."""
+        module = _fitting(trainer, pl_module)
+        if module is not None and module.at_rest():
+            trainer.should_stop = True
+
+
 class Progress(ProgressBar):
     """A bar that counts optimiser steps and shows both errors, lambda_d and the time left."""
 

@@ -55,7 +55,8 @@ class MemberFiles(CheckpointIO):
         alone = len(self.directories) == 1
         for i, (directory, configuration) in enumerate(zip(self.directories, self.configurations, strict=True)):
             last = {**(checkpoint if alone else cut(checkpoint, i)), "configuration": configuration}
-            best = {**last["state_dict"], "network.theta": last["state_dict"]["best"]}
+            state = last["state_dict"]
+            best = {f"network.{name[5:]}": x for name, x in state.items() if name.startswith("best.")}
             directory.last.parent.mkdir(parents=True, exist_ok=True)
             write(directory.best, _serialised({"state_dict": best, "configuration": configuration}))
             write(directory.last, _serialised(last))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from runge import losses
 from runge.machine import has_compiler
-from runge.network import StackedMLP
+from runge.network import Derivative, StackedMLP
 from runge.points import Points
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def pays(neurons: int, steps: int) -> bool:
 def compiled(
     compile: Compile,  # noqa: A002
     *,
-    network: StackedMLP,
+    derivative: Derivative,
     neurons: int,
     steps: int,
     with_derivative: bool,
@@ -48,7 +48,7 @@ def compiled(
 
     Args:
         compile: `on`, `off`, or `auto`: where it is expected to pay and there is a compiler.
-        network: the stack.
+        derivative: how the network finds u'.
         neurons: the values and tangents of all hidden layers, over all points and members.
         steps: optimiser steps of the run.
         with_derivative: whether lambda_d is ever on.
@@ -61,9 +61,9 @@ def compiled(
     """
     if compile == "on" and not has_compiler():
         raise ValueError("compile: must be auto or off where there is no C++ compiler, got 'on'")
-    if compile == "on" and network.derivative == "autograd":
+    if compile == "on" and derivative == "autograd":
         raise ValueError("compile: must be auto or off with model.derivative=autograd, got 'on'")
-    possible = has_compiler() and network.derivative == "forward"
+    possible = has_compiler() and derivative == "forward"
     if compile == "off" or not possible or (compile == "auto" and not pays(neurons, steps)):
         return losses.loss_and_gradient
     return _Compiled(compile, with_derivative)

@@ -25,7 +25,8 @@ def known_settings() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted(CONFIGURATIONS.glob("*/*.yaml")):
         if path.parent.name != "experiment":
-            found |= flatten(yaml.safe_load(path.read_text()), path.parent.name)
+            content, group = yaml.safe_load(path.read_text()), path.parent.name
+            found |= flatten(content) if group in content else flatten(content, group)  # an option may set other keys
     return found
 
 
@@ -67,6 +68,9 @@ def build(key: str, values: Any, kind: type[T] | Callable[..., T], **given: Any)
         ConfigurationError: a key is unknown or missing, or a value is not allowed.
     """
     values = section(key, values)
+    for name, value in values.items():  # an object may have objects for its parts
+        if isinstance(value, Mapping) and "_target_" in value:
+            values[name] = build(_join(key, name), value, object)
     swapped = "_target_" in values or inspect.isabstract(kind)
     make = _locate(key, values.pop("_target_", None), kind) if swapped else kind
     parameters = inspect.signature(make).parameters

@@ -189,7 +189,6 @@ class SobolevDataModule(pl.LightningDataModule):
         batch_size: the size of a mini-batch, >= 1; None: the full batch.
         sample_weights: what each member's training points count.
         dtype: the precision of the training.
-        blocks: how many blocks one pass over the data has.
 
     Raises:
         ValueError: as `make_dataset`; or a mini-batch is larger than the training set.
@@ -209,7 +208,6 @@ class SobolevDataModule(pl.LightningDataModule):
         batch_size: int | None,
         sample_weights: Sequence[SampleWeight],
         dtype: torch.dtype,
-        blocks: int,
     ) -> None:
         super().__init__()
         members = [
@@ -239,7 +237,6 @@ class SobolevDataModule(pl.LightningDataModule):
             seeds = tuple(int(torch.randint(2**62, (), generator=generator)) for generator in generators)
             self.minibatches = Minibatches(seeds, total, batch_size)
         self.batch = total if batch_size is None else batch_size
-        self.blocks = blocks
 
     def setup(self, stage: str) -> None:
         """Move the points to the trainer's device."""
@@ -247,8 +244,8 @@ class SobolevDataModule(pl.LightningDataModule):
             self.dataset = Dataset(*(points.to(self.trainer.strategy.root_device) for points in self.dataset))
 
     def train_dataloader(self) -> "Repeated[Block]":
-        """The training points, once for each block."""
-        return Repeated(Block(self.dataset.train, self.minibatches), self.blocks)
+        """The training points, for as many blocks as there may be: the run ends when it has taken its steps."""
+        return Repeated(Block(self.dataset.train, self.minibatches), 10**9)
 
     def val_dataloader(self) -> "Repeated[Points]":
         """The validation points, in one batch."""

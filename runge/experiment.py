@@ -1,7 +1,6 @@
 """From configurations to finished run directories: the only place that seeds."""
 
 import logging
-import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from runge.callbacks import (
     Progress,
     Report,
     Save,
+    StopAtRest,
     StopDiverged,
     StopOnSignal,
     TwoStageSwitch,
@@ -29,7 +29,7 @@ from runge.errors import RunError
 from runge.function import steps_taken
 from runge.member import Member
 from runge.module import SobolevRegression
-from runge.network import StackedMLP
+from runge.stages import ResidualStages
 from runge.tensorboard import EventFile, hyperparameters, pictures
 
 _OF_NO_USE = ".isinstance.treespec, LeafSpec.. is deprecated"
@@ -64,12 +64,11 @@ class Experiment:
             generators=[member.data_seed.generator("data") for member in members],
             sample_weights=[member.loss.sample_weight for member in members],
             dtype=dtype,
-            blocks=math.ceil(self.training.max_steps / self.training.log_every),
         )
         network = build(
             "model",
             first.model,
-            StackedMLP,
+            ResidualStages,
             domains=torch.stack([member.target.domain for member in members]),
             generators=[member.seed.generator("weights") for member in members],
             dtype=dtype,
@@ -79,13 +78,15 @@ class Experiment:
         scales = {kind: losses.derivative_scale(kind, train) for kind in dict.fromkeys(kinds)}
         lambda_d = torch.tensor([member.loss.lambda_d for member in members], dtype=torch.float64)
         self._neurons = len(self.members) * self.data.batch * (1 + first.target.dimension) * first.model["width"]
+        phases = first.optimizer.phases(self.training.max_steps)
+        gradient_steps = sum(phase.steps for phase in phases if phase.method.by_gradient)
         loss_and_gradient = build(
             "trainer",
             {"compile": self.training.compile},
             compiled,
-            network=network,
+            derivative=first.model["derivative"],
             neurons=self._neurons * first.model["depth"],
-            steps=self.training.max_steps,
+            steps=gradient_steps,
             with_derivative=bool(lambda_d.any()),
         )
         self.module = SobolevRegression(
@@ -175,6 +176,7 @@ class Experiment:
                 *([Progress()] if bar else []),
                 *([Report(report)] if report else []),
                 StopDiverged(),
+                StopAtRest(),
                 stop,
                 Curves(history, written.files),
                 Save(
@@ -228,7 +230,7 @@ class _Directories:
             other_seconds: what was done before.
         """
         module, data = self.experiment.module, self.experiment.data.dataset
-        module.network.theta.data.copy_(module.best)
+        module.network.load_state_dict(module.best.state_dict())
         found = results.final_metrics(module, data)
         u, du = module.predict(data.test)
         outcomes: list[Outcome] = []

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from runge.directories import RunDirectory
 from runge.errors import ConfigurationError
-from runge.network import StackedMLP
+from runge.stages import ResidualStages
 
 
 class Function(nn.Module):
@@ -24,7 +24,7 @@ class Function(nn.Module):
         configuration: that of its run, as plain data.
     """
 
-    def __init__(self, network: StackedMLP, configuration: Mapping[str, Any]) -> None:
+    def __init__(self, network: ResidualStages, configuration: Mapping[str, Any]) -> None:
         super().__init__()
         self.network = network
         self.configuration = configuration
@@ -42,7 +42,7 @@ class Function(nn.Module):
 
     def _points(self, x: Tensor | float) -> tuple[Tensor, torch.Size]:
         """X as points (1, N, D) in the network's precision and on its device, and the shape of u(x)."""
-        x = torch.as_tensor(x).to(self.network.theta)
+        x = torch.as_tensor(x).to(self.network.amplitude)
         dimension = self.network.dimension
         if dimension > 1 and (x.ndim == 0 or x.shape[-1] != dimension):
             raise ValueError(
@@ -91,11 +91,11 @@ def load(run_directory: str | os.PathLike[str]) -> Function:
     checkpoint = read_checkpoint(path)
     prefix = "network."
     state = {name.removeprefix(prefix): x for name, x in checkpoint["state_dict"].items() if name.startswith(prefix)}
-    network = StackedMLP(
+    network = ResidualStages(
         **checkpoint["configuration"]["model"],
-        domains=torch.tensor([-1.0, 1.0]).expand(*state["scale"].shape[::2], 2),
-        generators=[torch.Generator()] * len(state["theta"]),
-        dtype=state["theta"].dtype,
+        domains=torch.tensor([-1.0, 1.0]).expand(*state["stages.0.scale"].shape[::2], 2),
+        generators=[torch.Generator()] * len(state["amplitude"]),
+        dtype=state["amplitude"].dtype,
     )
     network.load_state_dict(state)
     return Function(network.eval(), checkpoint["configuration"])

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hydra._internal.callbacks import Callbacks
@@ -58,7 +58,7 @@ def run(configuration: DictConfig) -> float:
     (outcome,) = experiment.fit([directory], resume=resume is not None)
     if not isinstance(outcome, RunError):
         Console().print(error_table(outcome, experiment.data.dataset.test.regions))
-    return conclude(outcome, directory)
+    return conclude(outcome, directory, given)
 
 
 def stack(members: Sequence[Member]) -> Experiment:
@@ -81,8 +81,13 @@ def announce(experiment: Experiment) -> None:
     log.info("points: %s", ", ".join(f"{n} {split}" for split, n in sizes.items()))
 
 
-def conclude(outcome: Outcome, directory: RunDirectory) -> float:
+def conclude(outcome: Outcome, directory: RunDirectory, configuration: Mapping[str, Any]) -> float:
     """Log how a run has ended.
+
+    Args:
+        outcome: what `Experiment.fit` says of it.
+        directory: where it lies.
+        configuration: its configuration.
 
     Returns:
         Its validation loss.
@@ -96,6 +101,9 @@ def conclude(outcome: Outcome, directory: RunDirectory) -> float:
     switched = outcome["switched_on_step"]
     when = "never on" if switched is None else f"on from step {switched}"
     log.info("lambda_d %s; %.1f s; %s", when, outcome["seconds/total"], os.path.relpath(directory.path))
+    stages, asked = outcome["stages"], configuration["model"]["stages"]
+    if stages != asked:
+        log.warning("residual stages: the next one did not lower the validation loss; %s of %s are kept", stages, asked)
     loss = outcome["val/loss"]
     assert loss is not None
     return loss
@@ -146,7 +154,7 @@ def train(callbacks: Callbacks, jobs: Sequence[Job], report: Callable[[int], obj
     for job, returned, outcome, directory in zip(jobs, returns, outcomes, directories, strict=True):
         log_to_file(job.config)
         try:
-            returned.return_value = conclude(outcome, directory)
+            returned.return_value = conclude(outcome, directory, job.member.configuration)
         except RunError as error:
             returned.return_value, returned.status = error, JobStatus.FAILED
         callbacks.on_job_end(config=job.config, job_return=returned)

@@ -91,6 +91,28 @@ def loss_and_gradient(
         return loss, network.adjoint(tape, u_bar, du_bar)
 
 
+def least_squares(
+    u: Tensor, du: Tensor | None, points: Points, scale: Tensor, lambda_d: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The loss as a weighted sum of squares.
+
+    Args:
+        u: values, (M, N).
+        du: gradients, (M, N, D), or None, and `lambda_d` with it.
+        points: the training points.
+        scale: the derivative's scale c, (M,).
+        lambda_d: the weight of MSE_df, (M,).
+
+    Returns:
+        The errors u - f, u'_1 - f'_1, ..., u'_D - f'_D, (M, (1 + D) N), and what their squares count, likewise.
+    """
+    if du is None or lambda_d is None:
+        return u - points.f, points.weight_f
+    errors = torch.cat([u - points.f, (du - points.df).mT.flatten(1)], dim=1)
+    weight_df = (lambda_d / scale.square())[:, None] * points.weight_df
+    return errors, torch.cat([points.weight_f, weight_df.repeat(1, du.shape[2])], dim=1)
+
+
 def terms(u: Tensor, du: Tensor, points: Points, scale: Tensor) -> tuple[Tensor, Tensor]:
     """MSE_f and MSE_df, each (M,), from values (M, N), gradients (M, N, D) and the derivative's scale c, (M,)."""
     return _value_term(u, points)[0], _derivative_term(du, points, scale)[0]

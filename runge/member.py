@@ -46,8 +46,10 @@ class Member:
             raise ConfigurationError(f"{', '.join(sections)}: there is no such key; there are {known}")
         if self.training.accelerator == "gpu" and not self.on_gpu():
             raise ConfigurationError("trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'")
-        if self.data.get("batch_size") is not None and not self.optimizer.elementwise:
-            raise ConfigurationError(f"data.batch_size: must be null with {type(self.optimizer).__name__}")
+        try:
+            self.optimizer.check(self.training, self.model.get("derivative", ""), self.data.get("batch_size"))
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
 
     def on_gpu(self) -> bool:
         """Whether it is trained on a GPU."""
@@ -68,10 +70,11 @@ class Member:
         same = self.configuration["optimizer"], self.model, self.data, self.configuration["trainer"]
         return json.dumps([*same, self.target.dimension, regions, strategy], sort_keys=True)
 
-    def work(self) -> int:
-        """A measure of what one step costs: parameters of the hidden layers times training points."""
-        depth, width = self.model["depth"], self.model["width"]
-        return self.data["n_train"] * width * (width * (depth - 1) + self.target.dimension)
+    def work(self) -> float:
+        """What one step of one member costs on one core, in seconds, roughly: products, and passes over the neurons."""
+        depth, width, dimension = self.model["depth"], self.model["width"], self.target.dimension
+        products = width * (width * (depth - 1) + dimension) * (1 + dimension)
+        return self.data["n_train"] * (4e-11 * products + 1.4e-9 * width * depth * (1 + dimension))
 
     def without_seed(self) -> str:
         """All of the configuration but the seeds and lambda_d, whose values decide on nothing else that can fail."""

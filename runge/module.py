@@ -1,5 +1,6 @@
 """SobolevRegression: the LightningModule that wraps the stacked MLP."""
 
+import copy
 from collections.abc import Sequence
 
 import lightning.pytorch as pl
@@ -9,10 +10,10 @@ from torch import Tensor
 from runge import losses, metrics
 from runge.compilation import LossAndGradient
 from runge.data import Block
-from runge.network import StackedMLP
-from runge.optimizers import Optimizer, clip
+from runge.optimizers import Optimizer, Problem
 from runge.points import Points
-from runge.schedules import Schedule, alike, learning_rate_factor
+from runge.schedules import Schedule, alike
+from runge.stages import ResidualStages
 
 DIAGNOSTICS = ("grad_norm/f", "grad_norm/df", "grad_cosine")
 """The keys of `gradient_diagnostics`; NaN where the gradients were not looked at."""
@@ -22,12 +23,13 @@ _AT_ONCE = 512
 
 
 class SobolevRegression(pl.LightningModule):
-    """Fit values and derivatives with a stack of MLPs.
+    """Fit values and derivatives with a stack of MLPs, stage after stage.
 
     One call of `training_step` takes many optimiser steps, so that Lightning's cost of a batch vanishes. The figures of
     a block's end lie in `figures`, each of shape (M,), for callbacks to write, show and act upon. `val/loss` and
     `test/loss` carry the full lambda_d at all times, so that checkpoints from before and after the switch compare;
-    `train/loss` is what is being minimised. Each member's weights with the lowest validation loss so far lie in `best`.
+    `train/loss` is what is being minimised. Each member's weights with the lowest validation loss so far lie in `best`;
+    a later residual stage goes on from there. All stages take equally many steps.
 
     Args:
         network: the stack.
@@ -36,24 +38,23 @@ class SobolevRegression(pl.LightningModule):
         schedules: when each member's lambda_d is on.
         optimizer: the optimiser's settings.
         max_steps: optimiser steps of the run.
-        steps_per_block: optimiser steps of a `training_step`.
+        steps_per_block: the most optimiser steps of a `training_step`.
         diagnostics_every: steps between two looks at the gradients of the two terms.
         loss_and_gradient: `losses.loss_and_gradient`, or what `runge.compilation` makes of it.
 
     Raises:
-        ValueError: the optimiser is not elementwise and the stack has more than one member.
+        ValueError: the optimiser does not keep members apart and the stack has more than one.
     """
 
     scale: Tensor
     lambda_d: Tensor
     switched_on: Tensor
     step: Tensor
-    best: Tensor
     best_loss: Tensor
 
     def __init__(
         self,
-        network: StackedMLP,
+        network: ResidualStages,
         *,
         scale: Tensor,
         lambda_d: Tensor,
@@ -66,23 +67,42 @@ class SobolevRegression(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        members = len(network.theta)
-        if members > 1 and not optimizer.elementwise:
+        first = network.stage(0).theta
+        members = len(first)
+        if members > 1 and not optimizer.independent:
             raise ValueError(f"optimizer: {type(optimizer).__name__} takes a stack of one member, got {members}")
+        if len(network.stages) > max_steps:
+            raise ValueError(f"model.stages: must be at most trainer.max_steps, {max_steps}; got {len(network.stages)}")
         self.network, self.schedules, self.optimizer = network, alike(schedules), optimizer
         self.max_steps, self.steps_per_block, self.diagnostics_every = max_steps, steps_per_block, diagnostics_every
-        self.register_buffer("scale", scale.to(network.theta))
+        self.steps_per_stage = -(-max_steps // len(network.stages))
+        self.phases = optimizer.phases(self.steps_per_stage)
+        self.register_buffer("scale", scale.to(first))
         self.register_buffer("lambda_d", lambda_d.to(torch.float64))
         self.register_buffer("switched_on", torch.tensor([schedule.first_switch() for schedule in schedules]))
         self.register_buffer("step", torch.tensor(0))
-        self.register_buffer("best", network.theta.detach().clone())
+        self.best = copy.deepcopy(network).requires_grad_(False)
         self.register_buffer("best_loss", torch.full((members,), torch.inf, dtype=torch.float64))
         self.figures: dict[str, Tensor] = {}
         self.loss_and_gradient = loss_and_gradient
+        self._problem: tuple[int, Points, Points] | None = None
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The torch optimiser of the stack's weights."""
-        return self.optimizer.build([self.network.theta])
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """The torch optimiser of each phase, of all stages' weights; those of one stage alone have a gradient."""
+        return [phase.method.build(list(self.network.parameters())) for phase in self.phases]
+
+    def at_rest(self) -> bool:
+        """Whether no further step would change a thing: at the end of a stage that helped nobody, or of all methods."""
+        step = int(self.step)
+        stage = (step - 1) // self.steps_per_stage
+        if stage and step % self.steps_per_stage == 0 and not self.best.amplitude[:, stage].any():
+            return True
+        last = step > self.max_steps - self.steps_per_stage
+        full = bool((self.lambda_at(step - 1, 1) == self.lambda_d).all())
+        phase = self._phase((step - 1) % self.steps_per_stage)
+        method, optimizer = self.phases[phase].method, self.trainer.optimizers[phase]
+        final = phase == len(self.phases) - 1
+        return last and full and final and method.at_rest(optimizer, self.network.stage(stage).theta)
 
     def lambda_at(self, first: int, count: int) -> Tensor:
         """lambda_d at the steps first, ..., first + count - 1, of shape (count, M)."""
@@ -95,30 +115,36 @@ class SobolevRegression(pl.LightningModule):
     def training_step(self, block: Block, block_index: int) -> None:
         """Take the steps of one block, then look at the training errors."""
         first = int(self.step)
-        count = min(self.steps_per_block, self.max_steps - first)
+        stage, local = divmod(first, self.steps_per_stage)
+        count = min(self.steps_per_block, self.steps_per_stage - local, self.max_steps - first)
         lambdas = self.lambda_at(first - 1, count + 1)
-        # With another weight it is another function: what L-BFGS knows of its curvature then holds no more.
+        # With another weight it is another function, of which an optimiser may know things that hold no more.
         changes, lambdas = lambdas.diff(dim=0).any(1).tolist(), lambdas[1:]
         weights = lambdas.to(self.scale)
         # lambda_d is known for the whole block: the derivative is computed only at the steps where it counts.
         with_derivative = (lambdas > 0).any(1).tolist()
-        optimizer = self.optimizers(use_pl_optimizer=False)
-        assert isinstance(optimizer, torch.optim.Optimizer)
-        rate = self.optimizer.lr
-        for k, batch in enumerate(block.batches(first, count)):
-            rate = self.optimizer.lr * learning_rate_factor(self.optimizer.lr_schedule, first + k, self.max_steps)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            if changes[k] and not self.optimizer.elementwise:
-                optimizer.state.clear()
-            self._optimise(optimizer, batch, weights[k] if with_derivative[k] else None)
+        if stage and not local:
+            self._begin(stage, block.points)
+        network = self.network.stage(stage)
+        batches = Block(self._left(stage, block.points), block.minibatches).batches(first, count)
+        for k, batch in enumerate(batches):
+            phase = self._phase(local + k)
+            method, optimizer = self.phases[phase].method, self.trainer.optimizers[phase]
+            if changes[k]:
+                method.adapt(optimizer)
+            weight = weights[k] if with_derivative[k] else None
+            problem = Problem(network, batch, self.scale, weight, self.loss_and_gradient)
+            method.step(optimizer, problem, self._progress(phase, local + k))
         self.step += count
         # The trainer counts the steps of its own wrapper of the optimiser; here it is told how many there were.
         self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.increment_by(count)
-        self.figures = self.errors("train", block.points, lambdas[-1])
-        self.figures |= {"lambda_d": lambdas[-1], "lr": torch.full_like(self.lambda_d, rate)}
+        self.figures = self.errors("train", block.points, lambdas[-1]) | {"lambda_d": lambdas[-1]}
+        now = self._phase(local + count - 1)
+        for i, (phase, optimizer) in enumerate(zip(self.phases, self.trainer.optimizers, strict=True)):
+            known = phase.method.figures(optimizer, network.theta, self._progress(i, local + count - 1))
+            self.figures |= {key: figure if i == now else figure * torch.nan for key, figure in known.items()}
         look = (first + count) // self.diagnostics_every > first // self.diagnostics_every
-        gradients = losses.term_gradients(self.network, block.points, self.scale) if look else None
+        gradients = self.term_gradients(block.points) if look else None
         self.figures |= (
             gradient_diagnostics(*gradients) if gradients else dict.fromkeys(DIAGNOSTICS, self.lambda_d * torch.nan)
         )
@@ -130,7 +156,20 @@ class SobolevRegression(pl.LightningModule):
         loss = errors["val/loss"].to(self.best_loss)
         better = loss < self.best_loss
         self.best_loss.copy_(torch.where(better, loss, self.best_loss))
-        self.best.copy_(torch.where(better[:, None], self.network.theta, self.best))
+        for best, now in zip(self.best.state_dict().values(), self.network.state_dict().values(), strict=True):
+            best.copy_(torch.where(better.view(-1, *[1] * (now.ndim - 1)), now, best))
+
+    def term_gradients(self, points: Points) -> tuple[Tensor, Tensor]:
+        """The gradients of MSE_f and of MSE_df by the weights of the present stage, which sees what is left at size 1.
+
+        Args:
+            points: where.
+
+        Returns:
+            Both, each of shape (M, P).
+        """
+        stage = min(int(self.step) - 1, self.max_steps - 1) // self.steps_per_stage
+        return losses.term_gradients(self.network.stage(stage), self.network.left(stage, points), self.scale)
 
     @torch.no_grad()
     def predict(self, points: Points) -> tuple[Tensor, Tensor]:
@@ -147,15 +186,26 @@ class SobolevRegression(pl.LightningModule):
         figures = metrics.errors(u, du, points).flatten(0, 1).unbind()
         return {f"{split}/loss": loss} | dict(zip(metrics.keys(split, points.regions), figures, strict=True))
 
-    def _optimise(self, optimizer: torch.optim.Optimizer, batch: Points, lambda_d: Tensor | None) -> None:
-        theta = self.network.theta
+    def _begin(self, stage: int, points: Points) -> None:
+        """Begin a later stage, from the best weights so far."""
+        self.network.load_state_dict(self.best.state_dict())
+        self.network.begin(stage, points, self.scale, self.lambda_d)
+        self.network.zero_grad()  # what has no gradient stays as it is
+        for phase, optimizer in zip(self.phases, self.trainer.optimizers, strict=True):
+            phase.method.adapt(optimizer)
 
-        def closure() -> Tensor:
-            loss, gradient = self.loss_and_gradient(self.network, batch, self.scale, lambda_d)
-            theta.grad = gradient if self.optimizer.clip_norm is None else clip(gradient, self.optimizer.clip_norm)
-            return loss.sum()  # a tensor: a float would make every step wait for the device
+    def _left(self, stage: int, points: Points) -> Points:
+        """What a stage is to fit. It follows from the weights of those before, which rest: it is found once."""
+        if self._problem is None or self._problem[0] != stage or self._problem[1] is not points:
+            self._problem = stage, points, self.network.left(stage, points)
+        return self._problem[2]
 
-        optimizer.step(closure)  # pyright: ignore
+    def _phase(self, step: int) -> int:
+        """The place of the phase that a step of a stage belongs to."""
+        return max(i for i, phase in enumerate(self.phases) if phase.first <= step)
+
+    def _progress(self, phase: int, step: int) -> float:
+        return (step - self.phases[phase].first) / self.phases[phase].steps
 
 
 def gradient_diagnostics(gradient_f: Tensor, gradient_df: Tensor) -> dict[str, Tensor]:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from runge import losses
 from runge.data import Dataset
 from runge.module import SobolevRegression, gradient_diagnostics
 from runge.plotting import curves_figure, fit_figure, png
@@ -28,18 +27,20 @@ def final_metrics(module: SobolevRegression, data: Dataset) -> list[Metrics]:
 
     Returns:
         The errors on all three sets, the gradients of both terms on the training set, lambda_d at the last step, the
-        number of parameters, and the step of the switch.
+        number of parameters and of residual stages that help, and the step of the switch.
     """
     figures: dict[str, torch.Tensor] = {}
     for split, points in data._asdict().items():
         figures |= module.errors(split, points, module.lambda_d)
-    figures |= gradient_diagnostics(*losses.term_gradients(module.network, data.train, module.scale))
+    figures |= gradient_diagnostics(*module.term_gradients(data.train))
     figures["lambda_d"] = module.lambda_at(int(module.step) - 1, 1)[0]
     values = torch.stack([figure.to(torch.float64) for figure in figures.values()], dim=1).tolist()
+    parameters = module.network.parameters_in_use()
     return [
         {
             **dict(zip(figures, row, strict=True)),
-            "parameters": module.network.theta.shape[1],
+            "parameters": int(parameters[member]),
+            "stages": int((module.network.amplitude[member] != 0).sum()),
             "switched_on_step": switched_on_step(module, member),
         }
         for member, row in enumerate(values)

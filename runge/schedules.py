@@ -16,13 +16,12 @@ NEVER = 2**62
 LearningRateSchedule = Literal["constant", "cosine"]
 
 
-def learning_rate_factor(schedule: LearningRateSchedule, step: int, max_steps: int) -> float:
+def learning_rate_factor(schedule: LearningRateSchedule, progress: float) -> float:
     """What the learning rate is multiplied by.
 
     Args:
-        schedule: `constant`: 1; `cosine`: (1 + cos(pi step / max_steps)) / 2.
-        step: the step that is about to be taken, from 0 on.
-        max_steps: the number of steps of the run.
+        schedule: `constant`: 1; `cosine`: (1 + cos(pi progress)) / 2.
+        progress: the share of the steps that have been taken, in [0, 1).
 
     Returns:
         The factor, in [0, 1].
@@ -31,7 +30,7 @@ def learning_rate_factor(schedule: LearningRateSchedule, step: int, max_steps: i
         I. Loshchilov, F. Hutter (2017). SGDR: stochastic gradient descent with warm restarts.
         https://arxiv.org/abs/1608.03983
     """
-    return 1.0 if schedule == "constant" else 0.5 * (1 + math.cos(math.pi * step / max_steps))
+    return 1.0 if schedule == "constant" else 0.5 * (1 + math.cos(math.pi * progress))
 
 
 class Plateau(NamedTuple):

@@ -1,6 +1,7 @@
 """Fused sweeps: the runs that can share a stack are trained together, in chunks, on all cores."""
 
 import heapq
+import itertools
 import logging
 import math
 import os
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 
 _MOST, _MOST_ON_GPU = 32, 1024
 """Members of a stack: more bring no more, and need more memory."""
+
+_SECONDS_A_MEMBER, _SECONDS_A_CHUNK = 0.12, 3.0
+"""What is not proportional to the steps: files and pictures; compiling."""
 
 
 class Chunk(NamedTuple):
@@ -240,36 +244,47 @@ def _job(config: DictConfig) -> Job:
 def plan(jobs: Sequence[Job], processes: int, most: int = _MOST) -> list[Chunk]:
     """Sort jobs into chunks that share a stack, the longest first.
 
-    The groups that can share a stack are cut into as few pieces as keep all processes busy to the end.
+    The groups that can share a stack are cut into as few pieces as keep all processes busy to the end, the small groups
+    into one more than the others.
 
     Args:
         jobs: all jobs of the sweep; those that are finished are left out.
         processes: how many chunks are trained at the same time.
         most: the most members of a chunk.
     """
-    groups: dict[str, list[int]] = {}
+    found: dict[str, list[int]] = {}
     for number, job in enumerate(jobs):
         if job.loss is None:
-            alone = "" if job.member.optimizer.elementwise else str(number)
-            groups.setdefault(f"{job.member.shared()} {job.step} {alone}", []).append(number)
+            alone = "" if job.member.optimizer.independent else str(number)
+            found.setdefault(f"{job.member.shared()} {job.step} {alone}", []).append(number)
 
-    def cost(chunk: Chunk) -> int:
-        return len(chunk.jobs) * chunk.steps * jobs[chunk.jobs[0]].member.work()
+    def chunk(kind: str, numbers: list[int]) -> Chunk:
+        job = jobs[numbers[0]]
+        return Chunk(kind, numbers, job.member.training.max_steps - job.step)
 
-    def cut(pieces: int) -> list[Chunk]:
+    def cost(chunk: Chunk) -> float:
+        seconds = chunk.steps * jobs[chunk.jobs[0]].member.work() + _SECONDS_A_MEMBER
+        return len(chunk.jobs) * seconds + _SECONDS_A_CHUNK
+
+    groups = sorted((chunk(kind, numbers) for kind, numbers in found.items()), key=cost)
+
+    def cut(pieces: int, small: int) -> list[Chunk]:
         chunks: list[Chunk] = []
-        for kind, numbers in groups.items():
-            steps = jobs[numbers[0]].member.training.max_steps - jobs[numbers[0]].step
-            count = min(max(math.ceil(len(numbers) / most), pieces), len(numbers))
-            chunks += [Chunk(kind, numbers[i::count], steps) for i in range(count)]
+        for i, group in enumerate(groups):
+            count = max(math.ceil(len(group.jobs) / most), pieces + (i < small))
+            chunks += [chunk(group.kind, numbers) for j in range(count) if (numbers := group.jobs[j::count])]
         return sorted(chunks, key=cost, reverse=True)
 
-    def duration(chunks: Sequence[Chunk]) -> int:
-        busy = [0] * processes
+    def duration(chunks: Sequence[Chunk]) -> float:
+        busy = [0.0] * processes
         for chunk in chunks:
             heapq.heapreplace(busy, busy[0] + cost(chunk))
         return max(busy)
 
-    plans = [cut(pieces) for pieces in range(1, processes + 1)]
-    shortest = min(map(duration, plans))
-    return next(chunks for chunks in plans if duration(chunks) <= 1.1 * shortest)
+    enough = 1.05 * sum(map(cost, groups)) / processes
+    best = cut(1, 0)
+    for pieces, small in itertools.product(range(1, processes), range(len(groups) + 1)):
+        if duration(best) <= enough:
+            break
+        best = min(best, cut(pieces, small), key=duration)
+    return best

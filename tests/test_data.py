@@ -118,7 +118,6 @@ def test_a_member_s_points_are_the_same_in_any_stack():
             batch_size=5,
             sample_weights=["none"] * len(seeds),
             dtype=torch.float32,
-            blocks=1,
         )
 
     together, alone = module([0, 1, 2]), module([1])

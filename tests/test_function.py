@@ -3,25 +3,25 @@ import torch
 
 import runge
 from runge.function import Function
-from tests.test_network import stack
+from tests.test_stages import sum_of_networks
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (5, 1), (2, 3)])
 def test_one_dimension_takes_any_shape(shape):
-    u = Function(stack(members=1), {})
+    u = Function(sum_of_networks(members=1), {})
     x = torch.rand(shape, dtype=torch.float64)
     assert u(x).shape == u.derivative(x).shape == shape
     assert isinstance(u, torch.nn.Module)
 
 
 def test_numbers_and_precision():
-    u = Function(stack(members=1), {})
+    u = Function(sum_of_networks(members=1), {})
     assert u(0.5).shape == ()
     assert u(torch.tensor(0.5)).dtype == torch.float64
 
 
 def test_two_dimensions():
-    u = Function(stack(members=1, dimension=2), {})
+    u = Function(sum_of_networks(members=1, dimension=2), {})
     x = torch.rand(4, 3, 2, dtype=torch.float64)
     assert u(x).shape == (4, 3)
     assert u.derivative(x).shape == (4, 3, 2)
@@ -32,7 +32,7 @@ def test_two_dimensions():
 
 @pytest.mark.parametrize("how", ["forward", "autograd"])
 def test_both_can_be_differentiated_further(how):
-    u = Function(stack(members=1, derivative=how), {})
+    u = Function(sum_of_networks(members=1, derivative=how), {})
     x = torch.linspace(-1, 1, 7, dtype=torch.float64, requires_grad=True)
     (du,) = torch.autograd.grad(u(x).sum(), x)
     torch.testing.assert_close(u.derivative(x), du, rtol=1e-12, atol=1e-14)

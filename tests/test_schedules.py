@@ -70,7 +70,7 @@ def test_first_switch():
 
 
 def test_learning_rate():
-    assert learning_rate_factor("constant", 5, 10) == 1
-    assert learning_rate_factor("cosine", 0, 10) == 1
-    assert learning_rate_factor("cosine", 5, 10) == pytest.approx(0.5)
-    assert learning_rate_factor("cosine", 10, 10) == pytest.approx(0)
+    assert learning_rate_factor("constant", 0.5) == 1
+    assert learning_rate_factor("cosine", 0.0) == 1
+    assert learning_rate_factor("cosine", 0.5) == pytest.approx(0.5)
+    assert learning_rate_factor("cosine", 1.0) == pytest.approx(0)

@@ -91,11 +91,11 @@ def test_a_member_equals_the_run_alone(activation, configuration, tmp_path):
         given = configuration(*small, *steps, *own, *schedule, "trainer.compile=off", "trainer.progress_bar=false")
         members.append(Member(given))
     together = Experiment(members)
-    start = together.module.network.theta.detach().clone()
+    start = together.module.network.stage(0).theta.detach().clone()
     outcomes = together.fit([new_run(tmp_path / str(i)) for i in range(len(members))], report=lambda _: None)
     for i, member in enumerate(members):
         alone = Experiment([member])
-        assert torch.equal(alone.module.network.theta[0], start[i])
+        assert torch.equal(alone.module.network.stage(0).theta[0], start[i])
         (outcome,) = alone.fit([new_run(tmp_path / f"alone{i}")], report=lambda _: None)
         assert not isinstance(outcome, RunError)
         assert not isinstance(outcomes[i], RunError)

@@ -1,4 +1,4 @@
-"""Optimisers by name: what a person sets, and the torch optimiser that is made of it.
+"""Optimisers that see the gradient.
 
 All take `lr`, the learning rate, > 0; `lr_schedule`, `cosine` (to zero at the last step) or `constant`; and
 `clip_norm`, the largest Euclidean norm of a member's gradient (a longer one is scaled down), > 0, or None for no limit.
@@ -6,38 +6,53 @@ Adam, AdamW and SGD work elementwise, which keeps the members of a stack indepen
 of one.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
-from runge.schedules import LearningRateSchedule
+from runge.optimizers.optimizer import Method, Problem
+from runge.schedules import LearningRateSchedule, learning_rate_factor
 from runge.validation import BelowOne, Count, NonNegative, Positive, checked
+
+if TYPE_CHECKING:
+    from runge.settings import Training
 
 Betas = Annotated[list[BelowOne], Field(min_length=2, max_length=2)]
 
 
 @checked
-class Optimizer(ABC):
-    """An optimiser's settings."""
-
+class _Gradient(Method):
     lr: Positive
     lr_schedule: LearningRateSchedule
     clip_norm: Positive | None
 
-    elementwise = True
+    def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
+        """Take a step with torch's optimiser."""
+        theta, rate = problem.network.theta, self._rate(progress)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
 
-    @abstractmethod
-    def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
-        """Make the torch optimiser of these parameters."""
+        def closure() -> Tensor:
+            loss, gradient = problem.loss_and_gradient()
+            theta.grad = gradient if self.clip_norm is None else clip(gradient, self.clip_norm)
+            return loss.sum()  # a tensor: a float would make every step wait for the device
+
+        optimizer.step(closure)  # pyright: ignore
+
+    def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Tensor]:
+        """The learning rate."""
+        return {"lr": torch.full_like(parameter[:, 0], self._rate(progress), dtype=torch.float64)}
+
+    def _rate(self, progress: float) -> float:
+        return self.lr * learning_rate_factor(self.lr_schedule, progress)
 
 
 @checked
-class Adam(Optimizer):
+class Adam(_Gradient):
     """Adam.
 
     Attributes:
@@ -55,7 +70,7 @@ class Adam(Optimizer):
 
 
 @checked
-class AdamW(Optimizer):
+class AdamW(_Gradient):
     """Adam with decoupled weight decay.
 
     Attributes:
@@ -76,7 +91,7 @@ class AdamW(Optimizer):
 
 
 @checked
-class SGD(Optimizer):
+class SGD(_Gradient):
     """Stochastic gradient descent with Nesterov's momentum.
 
     Attributes:
@@ -95,7 +110,7 @@ class SGD(Optimizer):
 
 
 @checked
-class LBFGS(Optimizer):
+class LBFGS(_Gradient):
     """Limited-memory BFGS with a line search for the strong Wolfe conditions; one iteration a step, one member.
 
     Attributes:
@@ -110,7 +125,7 @@ class LBFGS(Optimizer):
     history_size: Count
     max_eval: Count
 
-    elementwise = False
+    keeps_apart: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.clip_norm is not None:
@@ -130,6 +145,15 @@ class LBFGS(Optimizer):
             tolerance_change=0,
             line_search_fn="strong_wolfe",
         )
+
+    def adapt(self, optimizer: torch.optim.Optimizer) -> None:
+        """Forget the curvature, which is that of another function."""
+        optimizer.state.clear()
+
+    def suits(self, training: "Training", derivative: str, batch_size: int | None) -> None:
+        """The batch must be full, for the loss must be one function."""
+        if batch_size is not None:
+            raise ValueError(f"data.batch_size: must be null with LBFGS, got {batch_size}")
 
 
 def clip(gradient: Tensor, norm: float) -> Tensor:

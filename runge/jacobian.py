@@ -1,0 +1,141 @@
+r"""The network's values and derivatives linearised in its weights: adjoints per point, the Jacobian, its Gram matrix.
+
+With :math:`\delta = \partial u / \partial z` and :math:`\epsilon_d = \partial u'_d / \partial z` at a layer z = W h + b
+with tangents z'_d = W g_d, a point's rows of the Jacobian J are
+
+.. math:: \frac{\partial u}{\partial W} = h\, \delta^T, \quad \frac{\partial u}{\partial b} = \delta, \quad
+          \frac{\partial u'_d}{\partial W} = h\, \epsilon_d^T + g_d\, \delta^T, \quad
+          \frac{\partial u'_d}{\partial b} = \epsilon_d .
+
+The rows of J are u at all N points first, then u'_1 at all points, up to u'_D.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from runge.network import StackedMLP, Tape
+
+_CACHED = 2**17
+"""Numbers that the processor's cache holds: so many members are multiplied out at once."""
+
+
+class _Layer(NamedTuple):
+    """What a layer does to each point, to first order in its weights. There are 1 + D of each, and N points.
+
+    Attributes:
+        inputs: h, g_1, ..., g_D, stacked, (M, (1 + D) N, in).
+        adjoints: delta, epsilon_1, ..., epsilon_D, stacked, (M, (1 + D) N, out).
+    """
+
+    inputs: Tensor
+    adjoints: Tensor
+
+
+def _linearise(network: StackedMLP, tape: Tape) -> list[_Layer]:
+    """Carry the adjoints of u and u' back through all layers, point by point.
+
+    Args:
+        network: the stack.
+        tape: of its forward pass; without tangents only u is linearised, as if D were 0.
+
+    Returns:
+        The layers, from the first to the last.
+    """
+    members, n, dimension = tape.x.shape
+    outputs = 1 + dimension if tape.carried else 1
+    ones = tape.x.new_ones(members, n, 1)
+    adjoints = torch.cat([ones, ones.new_zeros(members, (outputs - 1) * n, 1)], dim=1)
+    found: list[_Layer] = []
+    for i in reversed(range(1, len(tape.layers))):
+        (z, h, s1), weight = tape.hidden[i - 1], tape.layers[i][0].mT
+        found.append(_Layer(torch.cat([h, *tape.carried[i - 1 : i]], dim=1), adjoints))
+        pulled = torch.bmm(adjoints, weight).view(members, outputs, n, -1)
+        adjoints = pulled * s1[:, None]
+        if outputs > 1:
+            curvature = pulled[:, :1] * network.activation.second(z, h, s1)[:, None]
+            adjoints[:, 1:].addcmul_(curvature, tape.tangents[i - 1])
+        adjoints = adjoints.flatten(1, 2)
+    inputs = [tape.x]
+    if outputs > 1:
+        tangents = torch.diag_embed(network.scale[:, 0])[:, :, None].expand(-1, -1, n, -1)
+        inputs.append(tangents.flatten(1, 2))
+    found.append(_Layer(torch.cat(inputs, dim=1), adjoints))
+    return found[::-1]
+
+
+def jacobian(network: StackedMLP, tape: Tape) -> Tensor:
+    """The Jacobian of u and u' at all points with respect to the weights.
+
+    Args:
+        network: the stack.
+        tape: of its forward pass; without tangents only u has rows.
+
+    Returns:
+        J, of shape (M, (1 + D) N, P).
+    """
+    parts, n = list[Tensor](), tape.x.shape[1]
+    for inputs, adjoints in _linearise(network, tape):
+        h, delta = inputs[:, :n], adjoints[:, :n]
+        outputs = inputs.shape[1] // n
+        weight = torch.einsum("mni,mano->manio", h, adjoints.unflatten(1, (outputs, n)))
+        if outputs > 1:
+            weight[:, 1:] += torch.einsum("mani,mno->manio", inputs[:, n:].unflatten(1, (outputs - 1, n)), delta)
+        parts += [weight.flatten(3).flatten(1, 2), adjoints]
+    return torch.cat(parts, dim=2)
+
+
+def gram(network: StackedMLP, tape: Tape) -> Tensor:
+    r"""The Gram matrix J J^T, from those of the layers' inputs and adjoints; J itself is never formed.
+
+    With A = [h; g][h; g]^T + [1, 0; 0, 0] (for the bias) and B = [delta; epsilon][delta; epsilon]^T a layer adds
+
+    .. math:: uu = B_{\delta\delta} A_{hh}, \quad du = B_{\epsilon\delta} A_{hh} + B_{\delta\delta} A_{gh}, \quad
+        dd = B_{\epsilon\epsilon} A_{hh} + B_{\epsilon\delta} A_{hg} + B_{\delta\epsilon} A_{gh}
+        + B_{\delta\delta} A_{gg},
+
+    products taken element by element.
+
+    Args:
+        network: the stack.
+        tape: of its forward pass; without tangents only u has rows.
+
+    Returns:
+        J J^T, of shape (M, (1 + D) N, (1 + D) N); what lies above the diagonal is not to be read.
+    """
+    layers, n = _linearise(network, tape), tape.x.shape[1]
+    inputs = layers[-1].inputs
+    members, rows, _ = inputs.shape
+    total = inputs.new_zeros(members, rows, rows)
+    together = max(1, _CACHED // rows**2)
+    for first in range(0, members, together):
+        some = slice(first, first + together)
+        _add_grams([_Layer(layer.inputs[some], layer.adjoints[some]) for layer in layers], n, total[some])
+    return total
+
+
+def _add_grams(layers: list[_Layer], n: int, total: Tensor) -> None:
+    outputs = total.shape[1] // n
+    block = [slice(a * n, (a + 1) * n) for a in range(outputs)]
+    last = True
+    for inputs, adjoints in reversed(layers):
+        of_inputs = torch.bmm(inputs, inputs.mT)
+        of_inputs[:, :n, :n] += 1
+        if last:  # it is linear: delta = 1 and epsilon = 0
+            total.copy_(of_inputs)
+            last = False
+            continue
+        of_adjoints = torch.bmm(adjoints, adjoints.mT)
+        x = [[of_inputs[:, row, column] for column in block] for row in block]
+        y = [[of_adjoints[:, row, column] for column in block] for row in block]
+        for a in range(outputs):
+            for b in range(a + 1):
+                found = total[:, block[a], block[b]]
+                found.addcmul_(y[a][b], x[0][0])
+                if a:
+                    found.addcmul_(y[0][b], x[a][0])
+                if b:
+                    found.addcmul_(y[a][0], x[0][b])
+                if a and b:
+                    found.addcmul_(y[0][0], x[a][b])

@@ -1,0 +1,159 @@
+"""Levenberg-Marquardt against scipy, against itself in the other space, and in a stack."""
+
+import numpy as np
+import pytest
+import scipy.optimize
+import torch
+
+from runge import losses
+from runge.jacobian import jacobian
+from runge.network import StackedMLP
+from runge.optimizers import LevenbergMarquardt, Problem
+from runge.optimizers.levenberg_marquardt import _ErrorSpace, _WeightSpace
+from runge.points import Points
+
+LM = LevenbergMarquardt(damping=1.0, decrease=3.0, increase=2.0, acceleration=0.75)
+
+
+def problem(members=1, n=20, width=6, depth=2, lambda_d=0.1, activation="tanh", f=torch.sin, df=torch.cos):
+    network = StackedMLP(
+        activation=activation,
+        depth=depth,
+        width=width,
+        init="default",
+        derivative="forward",
+        domains=torch.tensor([[-1.0, 1.0]], dtype=torch.float64).expand(members, 1, 2),
+        generators=[torch.Generator().manual_seed(i) for i in range(members)],
+        dtype=torch.float64,
+    )
+    x = torch.linspace(-1, 1, n, dtype=torch.float64).expand(members, n)[..., None]
+    weight = torch.full((members, n), 1 / n, dtype=torch.float64)
+    masks = torch.ones(members, 1, n, dtype=torch.float64)
+    points = Points(x, f(3 * x[..., 0]), 3 * df(3 * x), weight, weight, masks, ())
+    ones = torch.ones(members, dtype=torch.float64)
+    return Problem(network, points, ones, None if lambda_d is None else lambda_d * ones, losses.loss_and_gradient)
+
+
+def train(what, steps):
+    optimizer = LM.build([what.network.theta])
+    for _ in range(steps):
+        LM.step(optimizer, what, 0.0)
+    return optimizer
+
+
+@pytest.mark.parametrize("lambda_d", [0.1, None])
+@pytest.mark.parametrize("n", [10, 60])
+def test_minimum_is_that_of_scipy(n, lambda_d):
+    """From near a network that all points would fit but for noise, so that the minimum is not at infinity."""
+    what, generator = problem(n=n, width=2, depth=1, lambda_d=lambda_d), torch.Generator().manual_seed(0)
+
+    def noise(like):
+        return torch.randn(like.shape, generator=generator, dtype=torch.float64)
+
+    with torch.no_grad():
+        what.network.theta.mul_(3)
+        u, du = what.network.value_and_derivative(what.points.x)
+        what.points.f.copy_(u + 0.02 * noise(u))
+        what.points.df.copy_(du + 0.02 * noise(du))
+        start = what.network.theta + 0.1 * noise(what.network.theta)
+        what.network.theta.copy_(start)
+
+    def linearised(theta):
+        with torch.no_grad():
+            what.network.theta.copy_(torch.as_tensor(theta)[None])
+            u, du, tape = what.network.propagate(what.points.x, with_derivative=lambda_d is not None)
+            found, weights = losses.least_squares(u, du, what.points, what.scale, what.lambda_d)
+            root = weights.sqrt()[0]
+            return (root * found[0]).numpy(), (root[:, None] * jacobian(what.network, tape)[0]).numpy()
+
+    expected = scipy.optimize.least_squares(
+        lambda theta: linearised(theta)[0],
+        start[0].numpy(),
+        jac=lambda theta: linearised(theta)[1],
+        method="lm",
+        max_nfev=100_000,
+        **dict.fromkeys(("ftol", "xtol", "gtol"), 1e-15),
+    )
+    with torch.no_grad():
+        what.network.theta.copy_(start)
+    train(what, 1000)
+    assert what.loss_and_gradient()[0].item() == pytest.approx(2 * expected.cost, rel=1e-6)
+
+
+@pytest.mark.parametrize("lambda_d", [0.1, None])
+def test_both_spaces_give_the_same_step(lambda_d):
+    what = problem(members=2, n=300, lambda_d=lambda_d)
+    network, points = what.network, what.points
+    with torch.no_grad():
+        u, du, tape = network.propagate(points.x, with_derivative=lambda_d is not None)
+        errors, weights = losses.least_squares(u, du, points, what.scale, what.lambda_d)
+        damping, both = torch.tensor([0.5, 0.01], dtype=torch.float64), torch.tensor([True, True])
+        found = []
+        for space in (_ErrorSpace, _WeightSpace):
+            system = space(what, tape, weights)
+            system.damp(damping, both)
+            found.append(system.solve(errors))
+        assert (found[0] - found[1]).abs().max() < 1e-9 * found[1].abs().max()
+
+
+def test_points_without_a_weight_do_not_count():
+    what, without = problem(n=12), problem(n=12)
+    points = without.points
+    points.weight_f[:, ::3] = points.weight_df[:, 1::4] = 0
+    spoiled = Points(**{**vars(points), "f": points.f.clone(), "df": points.df.clone()})
+    spoiled.f[:, ::3], spoiled.df[:, 1::4] = 1e6, -1e6
+    what = Problem(what.network, spoiled, what.scale, what.lambda_d, what.function)
+    for one in (what, without):
+        train(one, 8)
+    assert torch.allclose(what.network.theta, without.network.theta, rtol=1e-6, atol=1e-9)
+    assert without.loss_and_gradient()[0] < 0.1
+
+
+def test_a_member_in_a_stack_equals_the_one_alone():
+    together, alone = problem(members=3), problem(members=1)
+    with torch.no_grad():
+        together.network.theta[1] = torch.nan
+    for what in (together, alone):
+        train(what, 15)
+    assert torch.allclose(together.network.theta[0], alone.network.theta[0], rtol=1e-7, atol=1e-9)
+    assert together.loss_and_gradient()[0][2] < 1e-6
+
+
+def test_rest():
+    """At the least squares of a constant, which one bias reaches, no step helps; another loss wakes the member up."""
+    what = problem(n=8, width=1, depth=1, lambda_d=None, f=torch.ones_like)
+    optimizer = train(what, 200)
+    theta = what.network.theta.detach().clone()
+    assert LM.at_rest(optimizer, what.network.theta)
+    LM.step(optimizer, what, 0.0)
+    assert torch.equal(what.network.theta, theta)
+    LM.adapt(optimizer)
+    assert not LM.at_rest(optimizer, what.network.theta)
+
+
+def test_a_kink_a_nan_and_a_singular_system_are_no_crash():
+    kink = problem(n=40, activation="relu", f=torch.abs, df=torch.sign)
+    before = kink.loss_and_gradient()[0]
+    train(kink, 30)
+    assert kink.loss_and_gradient()[0] < before
+    nowhere = problem(f=lambda x: x * torch.nan)
+    theta = nowhere.network.theta.detach().clone()
+    train(nowhere, 3)
+    assert torch.equal(nowhere.network.theta, theta)
+    twice = problem(n=6)  # each point twice: J J^T has half its rank
+    double = {name: torch.cat([t, t], dim=2 if name == "masks" else 1) for name, t in twice.points.tensors().items()}
+    twice = Problem(twice.network, Points(**double, regions=()), twice.scale, twice.lambda_d, twice.function)
+    train(twice, 40)
+    assert np.isfinite(twice.network.theta.detach().numpy()).all()
+    assert twice.loss_and_gradient()[0] < 1e-12
+
+
+def test_the_state_goes_on_where_it_was():
+    whole, parts = problem(), problem()
+    train(whole, 12)
+    first = train(parts, 5)
+    second = LM.build([parts.network.theta])
+    second.load_state_dict(first.state_dict())
+    for _ in range(7):
+        LM.step(second, parts, 0.0)
+    assert torch.equal(whole.network.theta, parts.network.theta)

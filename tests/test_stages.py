@@ -1,0 +1,91 @@
+"""A sum of networks against its parts, and what a later stage is given to fit."""
+
+import pytest
+import torch
+
+from runge.points import Points
+from runge.stages import ResidualStages
+
+AMPLITUDES = torch.tensor([1.0, 0.1, 0.003], dtype=torch.float64)
+
+
+def sum_of_networks(members=2, dimension=1, stages=3, width=40, **changes):
+    network = ResidualStages(
+        **{"activation": "tanh", "depth": 2, "width": width, "init": "default", "derivative": "forward", **changes},
+        stages=stages,
+        domains=torch.tensor([[-1.0, 1.0], [0.0, 3.0]], dtype=torch.float64)[:dimension].expand(members, dimension, 2),
+        generators=[torch.Generator().manual_seed(i) for i in range(members)],
+        dtype=torch.float64,
+    )
+    network.amplitude.copy_(AMPLITUDES[:stages].expand(members, stages))
+    return network
+
+
+def points(network, n=21):
+    x = torch.linspace(-1, 1, n, dtype=torch.float64).expand(len(network.amplitude), n)[..., None]
+    weight = torch.full((len(x), n), 1 / n, dtype=torch.float64)
+    masks = torch.ones(len(x), 1, n, dtype=torch.float64)
+    return Points(x, (40 * x[..., 0]).sin(), 40 * (40 * x).cos(), weight, weight, masks, ())
+
+
+@pytest.mark.parametrize("dimension", [1, 2])
+def test_sum(dimension):
+    network = sum_of_networks(dimension=dimension)
+    x = torch.rand(2, 5, dimension, dtype=torch.float64)
+    parts = [network.stage(k).value_and_derivative(x) for k in range(3)]
+    u, du = network.value_and_derivative(x)
+    torch.testing.assert_close(u, sum(a * part[0] for a, part in zip(AMPLITUDES, parts, strict=True)))
+    torch.testing.assert_close(du, sum(a * part[1] for a, part in zip(AMPLITUDES, parts, strict=True)))
+    assert torch.equal(network(x), u)
+
+
+def test_what_is_without_amplitude_does_not_count():
+    """Not even where it is no number, for a later stage may diverge."""
+    network = sum_of_networks()
+    x = torch.rand(2, 5, 1, dtype=torch.float64)
+    network.amplitude[0, 1] = network.amplitude[0, 2] = 0
+    expected = network.stage(0)(x)[0]
+    with torch.no_grad():
+        network.stage(1).theta[0] = torch.nan
+    assert torch.equal(network(x)[0], expected)
+    assert network.parameters_in_use().tolist() == [
+        network.stage(0).theta.shape[1],
+        3 * network.stage(0).theta.shape[1],
+    ]
+
+
+def test_a_stage_sees_what_is_left_at_size_one():
+    network = sum_of_networks(members=2)
+    network.amplitude[:, 1:] = 0
+    given, scale, lambda_d = points(network), torch.tensor([1.0, 2.0]).double(), torch.tensor([0.1, 0.5]).double()
+    network.begin(1, given, scale, lambda_d)
+    left = network.left(1, given)
+    mse_f, mse_df = left.f.square().mean(1), left.df.square().mean((1, 2)) / scale**2
+    torch.testing.assert_close(mse_f + lambda_d * mse_df, torch.ones(2, dtype=torch.float64))
+    u, du = network.stage(0).value_and_derivative(given.x)
+    torch.testing.assert_close(u + network.amplitude[:, 1, None] * left.f, given.f)
+    torch.testing.assert_close(du + network.amplitude[:, 1, None, None] * left.df, given.df)
+
+
+def test_slopes_follow_the_frequency_within_bounds():
+    raised = []
+    for frequency in (1.0, 45.0, 1000.0):
+        network, before = sum_of_networks(members=1), sum_of_networks(members=1)
+        network.amplitude[:, 1:] = 0
+        x = points(network).x
+        given = points(network)
+        with torch.no_grad():
+            network.stage(0).theta.zero_()
+        given.f.copy_(torch.ones_like(given.f))
+        given.df.copy_(frequency * torch.ones_like(x))
+        network.begin(1, given, torch.ones(1), torch.ones(1))
+        raised.append((network.stage(1).layers()[0][0] / before.stage(1).layers()[0][0]).mean().item())
+    assert raised == pytest.approx([4.0, 45 / 8, 8.0])
+
+
+def test_after_a_stage_that_did_not_help_there_is_none():
+    network = sum_of_networks()
+    network.amplitude[0, 1] = 0
+    network.begin(2, points(network), torch.ones(2), torch.ones(2))
+    assert network.amplitude[0, 2] == 0
+    assert network.amplitude[1, 2] > 0
