@@ -96,6 +96,31 @@ def test_both_spaces_give_the_same_step(lambda_d):
         assert (found[0] - found[1]).abs().max() < 1e-9 * found[1].abs().max()
 
 
+def test_a_step_that_is_tried_again_is_that_of_more_damping():
+    """Against the dense formula at the start, with the damping that made it succeed."""
+    method = LevenbergMarquardt(damping=1e-9, decrease=3.0, increase=2.0, acceleration=1e9)
+    what = problem(n=15, f=torch.tanh, df=lambda x: 1 - torch.tanh(x) ** 2)
+    theta, start = what.network.theta, what.network.theta.detach().clone()
+    optimizer = method.build([theta])
+    method.step(optimizer, what, 0.0)
+    damping, moved = optimizer.state[theta]["damping"], theta.detach() - start
+    assert damping > 1e-8
+
+    def errors(at):
+        theta.copy_(at)
+        u, du, tape = what.network.propagate(what.points.x, with_derivative=True)
+        found, weights = losses.least_squares(u, du, what.points, what.scale, what.lambda_d)
+        return found[0], weights[0], jacobian(what.network, tape)[0]
+
+    with torch.no_grad():
+        e, w, rows = errors(start)
+        normal = rows.T @ (w[:, None] * rows) + damping * torch.eye(len(start[0]), dtype=torch.float64)
+        v = -torch.linalg.solve(normal, rows.T @ (w * e))
+        second = (errors(start + 0.1 * v)[0] - 2 * e + errors(start - 0.1 * v)[0]) / 0.1**2
+        a = -torch.linalg.solve(normal, rows.T @ (w * second))
+    assert (moved[0] - v - a / 2).norm() < 1e-4 * moved.norm()
+
+
 def test_points_without_a_weight_do_not_count():
     what, without = problem(n=12), problem(n=12)
     points = without.points

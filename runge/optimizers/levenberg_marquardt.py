@@ -133,6 +133,8 @@ class DampedLeastSquares(torch.optim.Optimizer):
         damping, waiting = state["damping"], loss.isfinite() & ~state["at_rest"].bool()
         if not waiting.any():
             return
+        # A tape sees the weights themselves, which are about to change.
+        tape = tape._replace(layers=[(weight.clone(), bias.clone()) for weight, bias in tape.layers])
         space = _ErrorSpace if errors.shape[1] <= theta.shape[1] else _WeightSpace
         system, start, best = space(problem, tape, weights), theta.clone(), theta.clone()
         for i in range(_TRIES):
