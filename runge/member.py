@@ -50,6 +50,9 @@ class Member:
             self.optimizer.check(self.training, self.model.get("derivative", ""), self.data.get("batch_size"))
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
+        stages, steps = self.model.get("stages"), self.training.max_steps
+        if isinstance(stages, int) and stages > steps:
+            raise ConfigurationError(f"model.stages: must be at most trainer.max_steps, {steps}; got {stages}")
 
     def on_gpu(self) -> bool:
         """Whether it is trained on a GPU."""
@@ -86,7 +89,6 @@ class Member:
         """What the run's pictures are headed with."""
         what = getattr(self.target, "expr", type(self.target).__name__)
         where = type(self.sampling).__name__.lower()
-        return (
-            f"{what}, {where} sampling: {self.model['activation']} {self.model['depth']} × {self.model['width']}, "
-            f"lambda_d = {self.loss.lambda_d:g}, seed {self.seed.seed}"
-        )
+        stages = f" in {self.model['stages']} stages" if self.model["stages"] != 1 else ""
+        network = f"{self.model['activation']} {self.model['depth']} × {self.model['width']}{stages}"
+        return f"{what}, {where} sampling: {network}, lambda_d = {self.loss.lambda_d:g}, seed {self.seed.seed}"

@@ -71,8 +71,6 @@ class SobolevRegression(pl.LightningModule):
         members = len(first)
         if members > 1 and not optimizer.independent:
             raise ValueError(f"optimizer: {type(optimizer).__name__} takes a stack of one member, got {members}")
-        if len(network.stages) > max_steps:
-            raise ValueError(f"model.stages: must be at most trainer.max_steps, {max_steps}; got {len(network.stages)}")
         self.network, self.schedules, self.optimizer = network, alike(schedules), optimizer
         self.max_steps, self.steps_per_block, self.diagnostics_every = max_steps, steps_per_block, diagnostics_every
         self.steps_per_stage = -(-max_steps // len(network.stages))
