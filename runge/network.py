@@ -1,11 +1,13 @@
 """The stacked MLP: M networks side by side, their values, their derivatives, and the adjoints of both."""
 
+import copy
 import itertools
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from runge.activations import ACTIVATIONS
 from runge.validation import Count, checked_call
@@ -30,6 +32,10 @@ class Tape(NamedTuple):
     hidden: list[tuple[Tensor, Tensor, Tensor]]
     tangents: list[Tensor]
     carried: list[Tensor]
+
+    def take(self, members: Tensor) -> "Tape":
+        """That of some members."""
+        return tree_map(lambda part: part[members], self)
 
 
 class StackedMLP(nn.Module):
@@ -89,6 +95,13 @@ class StackedMLP(nn.Module):
         half = (domains[:, None, :, 1] - domains[:, None, :, 0]) / 2
         self.register_buffer("scale", (1 / half).to(dtype))
         self.register_buffer("shift", (-domains.mean(-1)[:, None] / half).to(dtype))
+
+    def take(self, members: Tensor) -> "StackedMLP":
+        """Some members, with weights of their own."""
+        part = copy.copy(self)
+        part._parameters = {"theta": nn.Parameter(self.theta.detach()[members])}
+        part._buffers = {name: None if x is None else x[members] for name, x in self._buffers.items()}
+        return part
 
     def layers(self) -> list[tuple[Tensor, Tensor]]:
         """Views of `theta` as the layers' W, of shape (M, in, out), and b, of shape (M, 1, out)."""

@@ -37,6 +37,10 @@ class Points:
         """The same points on another device, in another precision; nothing is copied where nothing changes."""
         return replace(self, **{name: value.to(device=device, dtype=dtype) for name, value in self.tensors().items()})
 
+    def members(self, index: Tensor) -> "Points":
+        """Those of some members."""
+        return replace(self, **{name: value[index] for name, value in self.tensors().items()})
+
     def take(self, index: Tensor) -> "Points":
         """A mini-batch.
 

@@ -87,11 +87,11 @@ def test_both_spaces_give_the_same_step(lambda_d):
     with torch.no_grad():
         u, du, tape = network.propagate(points.x, with_derivative=lambda_d is not None)
         errors, weights = losses.least_squares(u, du, points, what.scale, what.lambda_d)
-        damping, both = torch.tensor([0.5, 0.01], dtype=torch.float64), torch.tensor([True, True])
+        damping = torch.tensor([0.5, 0.01], dtype=torch.float64)
         found = []
         for space in (_ErrorSpace, _WeightSpace):
-            system = space(what, tape, weights)
-            system.damp(damping, both)
+            system = space.of(what, tape, weights)
+            system.damp(damping)
             found.append(system.solve(errors))
         assert (found[0] - found[1]).abs().max() < 1e-9 * found[1].abs().max()
 

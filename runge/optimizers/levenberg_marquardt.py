@@ -14,9 +14,9 @@ by `increase` after one that does not, which is taken back and tried again. A me
 at rest.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import torch
 from pydantic import Field
@@ -136,33 +136,38 @@ class DampedLeastSquares(torch.optim.Optimizer):
         # A tape sees the weights themselves, which are about to change.
         tape = tape._replace(layers=[(weight.clone(), bias.clone()) for weight, bias in tape.layers])
         space = _ErrorSpace if errors.shape[1] <= theta.shape[1] else _WeightSpace
-        system, start, best = space(problem, tape, weights), theta.clone(), theta.clone()
+        trial = _Trial(problem, space.of(problem, tape, weights), theta.clone(), errors, weights, loss)
+        rows, best = waiting.nonzero()[:, 0], theta.clone()
+        if len(rows) < len(theta):
+            trial = trial.take(rows)
         for i in range(_TRIES):
-            system.damp(damping, waiting)
-            step = self._step(problem, system, start, errors)
-            theta.copy_(torch.where(waiting[:, None], start + step, best))
-            better = waiting & ((weights * self._errors(problem).square()).sum(1) < loss)
-            best = torch.where(better[:, None], theta, best)
-            waiting = waiting & ~better
+            trial.system.damp(damping[rows])
+            trial.problem.network.theta.copy_(trial.start + self._step(trial))
+            better = (trial.weights * self._errors(trial.problem).square()).sum(1) < trial.loss
+            best[rows[better]] = trial.problem.network.theta[better]
             if i == 0:
-                damping[better] /= self._settings.decrease
-            damping[waiting] *= self._settings.increase
+                damping[rows[better]] /= self._settings.decrease
+            rows = rows[~better]
+            damping[rows] *= self._settings.increase
             damping.clamp_(_SMALLEST, 1 / _SMALLEST)
-            if not waiting.any():
-                return
-        theta.copy_(best)
-        state["at_rest"].masked_fill_(waiting, 1)
+            if not len(rows):
+                break
+            if better.any():
+                trial = trial.take((~better).nonzero()[:, 0])
+        state["at_rest"][rows] = 1
+        if len(rows) or trial.problem is not problem:
+            theta.copy_(best)
 
-    def _step(self, problem: Problem, system: "_System", start: Tensor, errors: Tensor) -> Tensor:
+    def _step(self, trial: "_Trial") -> Tensor:
         """V, or v + a / 2 for members whose a is small enough."""
-        velocity = -system.solve(errors)
+        velocity = -trial.system.solve(trial.errors)
         if not self._settings.acceleration:
             return velocity
-        theta, curvature = problem.network.theta, -2 * errors
+        theta, curvature = trial.problem.network.theta, -2 * trial.errors
         for sign in (1, -1):
-            theta.copy_(start + sign * _CURVATURE_STEP * velocity)
-            curvature = curvature + self._errors(problem)
-        acceleration = -system.solve(curvature / _CURVATURE_STEP**2)
+            theta.copy_(trial.start + sign * _CURVATURE_STEP * velocity)
+            curvature = curvature + self._errors(trial.problem)
+        acceleration = -trial.system.solve(curvature / _CURVATURE_STEP**2)
         small = acceleration.norm(dim=1) <= self._settings.acceleration * velocity.norm(dim=1)
         return torch.where(small[:, None], velocity + acceleration / 2, velocity)
 
@@ -180,77 +185,121 @@ class DampedLeastSquares(torch.optim.Optimizer):
     def _propagate(self, problem: Problem) -> tuple[Tensor, Tensor | None, Tape]:
         """The forward pass of the weights as they are; that of the last trial is known already."""
         theta, x, with_derivative = problem.network.theta, problem.points.x, problem.lambda_d is not None
-        now = id(theta), theta._version, id(x), with_derivative
-        if self._known is None or self._known[0] != now:
-            self._known = now, problem.network.propagate(x, with_derivative=with_derivative)
-        return self._known[1]
+        if self._known is not None:
+            known, version, nodes, carried, found = self._known
+            if known is theta and version == theta._version and nodes is x and carried == with_derivative:
+                return found
+        found = problem.network.propagate(x, with_derivative=with_derivative)
+        self._known = theta, theta._version, x, with_derivative, found
+        return found
 
 
-class _System(ABC):
-    """The linear system of a step."""
+@dataclass
+class _ErrorSpace:
+    """The system of a step, in the space of the errors."""
 
-    @abstractmethod
-    def damp(self, damping: Tensor, wanted: Tensor) -> None:
-        """Factorise it.
+    network: StackedMLP
+    tape: Tape
+    matrix: Tensor
+    diagonal: Tensor
 
-        Args:
-            damping: mu, (M,).
-            wanted: which members' steps are wanted, (M,).
-        """
+    @classmethod
+    def of(cls, problem: Problem, tape: Tape, weights: Tensor) -> Self:
+        """The system of these members; what has no weight is left alone."""
+        return cls(problem.network, tape, gram(problem.network, tape), (1 / weights).clamp_max(1e200))
 
-    @abstractmethod
+    def take(self, members: Tensor, network: StackedMLP) -> Self:
+        """That of some members, whose stack is given."""
+        return replace(
+            self,
+            network=network,
+            tape=self.tape.take(members),
+            matrix=self.matrix[members],
+            diagonal=self.diagonal[members],
+        )
+
+    def damp(self, damping: Tensor) -> None:
+        """Factorise it with a damping mu, (M,)."""
+        self.factors = _Cholesky(self.matrix, damping[:, None] * self.diagonal)
+
     def solve(self, errors: Tensor) -> Tensor:
-        """(J^T W J + mu I)^-1 J^T W e, of shape (M, P), from e, (M, R): 0 for members that are not wanted."""
-
-
-class _ErrorSpace(_System):
-    def __init__(self, problem: Problem, tape: Tape, weights: Tensor) -> None:
-        self.network, self.tape = problem.network, tape
-        self.gram = gram(problem.network, tape)
-        self.diagonal = (1 / weights).clamp_max(1e200)  # what has no weight is left alone
-
-    def damp(self, damping: Tensor, wanted: Tensor) -> None:
-        self.factors = _Cholesky(self.gram, damping[:, None] * self.diagonal, wanted)
-
-    def solve(self, errors: Tensor) -> Tensor:
+        """(J^T W J + mu I)^-1 J^T W e, of shape (M, P), from e, (M, R)."""
         return _transposed(self.network, self.tape, self.factors.solve(errors))
 
 
-class _WeightSpace(_System):
-    def __init__(self, problem: Problem, tape: Tape, weights: Tensor) -> None:
-        self.network, self.tape, self.weights, x = problem.network, tape, weights, problem.points.x
-        members, columns = self.network.theta.shape
+@dataclass
+class _WeightSpace:
+    """The system of a step, in the space of the weights."""
+
+    network: StackedMLP
+    tape: Tape
+    matrix: Tensor
+    weights: Tensor
+
+    @classmethod
+    def of(cls, problem: Problem, tape: Tape, weights: Tensor) -> Self:
+        """The system of these members."""
+        network, x = problem.network, problem.points.x
+        members, columns = network.theta.shape
         n, outputs = x.shape[1], weights.shape[1] // x.shape[1]
-        self.normal = weights.new_zeros(members, columns, columns)
+        matrix = weights.new_zeros(members, columns, columns)
         roots = weights.sqrt().unflatten(1, (outputs, n))
         for first in range(0, n, _POINTS_AT_ONCE):
             some = slice(first, first + _POINTS_AT_ONCE)
-            _, _, part = self.network.propagate(x[:, some], with_derivative=outputs > 1)
-            weighted = roots[:, :, some].flatten(1)[..., None] * jacobian(self.network, part)
-            self.normal.baddbmm_(weighted.mT, weighted)
+            _, _, part = network.propagate(x[:, some], with_derivative=outputs > 1)
+            weighted = roots[:, :, some].flatten(1)[..., None] * jacobian(network, part)
+            matrix.baddbmm_(weighted.mT, weighted)
+        return cls(network, tape, matrix, weights)
 
-    def damp(self, damping: Tensor, wanted: Tensor) -> None:
-        self.factors = _Cholesky(self.normal, damping[:, None].expand(-1, self.normal.shape[1]), wanted)
+    def take(self, members: Tensor, network: StackedMLP) -> Self:
+        """That of some members, whose stack is given."""
+        return replace(
+            self,
+            network=network,
+            tape=self.tape.take(members),
+            matrix=self.matrix[members],
+            weights=self.weights[members],
+        )
+
+    def damp(self, damping: Tensor) -> None:
+        """Factorise it with a damping mu, (M,)."""
+        self.factors = _Cholesky(self.matrix, damping[:, None].expand(-1, self.matrix.shape[1]))
 
     def solve(self, errors: Tensor) -> Tensor:
+        """(J^T W J + mu I)^-1 J^T W e, of shape (M, P), from e, (M, R)."""
         return self.factors.solve(_transposed(self.network, self.tape, self.weights * errors))
 
 
-class _Cholesky:
-    """The factors of some members' matrix + diagonal, of which the lower triangles are read, each (M, R, R)."""
+@dataclass(frozen=True)
+class _Trial:
+    """The members whose step is being looked for."""
 
-    def __init__(self, matrix: Tensor, diagonal: Tensor, wanted: Tensor) -> None:
-        self.wanted = wanted
-        matrix = matrix.clone() if wanted.all() else matrix[wanted]
-        matrix.diagonal(dim1=1, dim2=2).add_(diagonal[wanted])
-        self.factor, self.failed = torch.linalg.cholesky_ex(matrix)
+    problem: Problem
+    system: _ErrorSpace | _WeightSpace
+    start: Tensor
+    errors: Tensor
+    weights: Tensor
+    loss: Tensor
+
+    def take(self, members: Tensor) -> "_Trial":
+        """Some of them."""
+        tensors = (part[members] for part in (self.start, self.errors, self.weights, self.loss))
+        problem = self.problem.take(members)
+        return _Trial(problem, self.system.take(members, problem.network), *tensors)
+
+
+class _Cholesky:
+    """The factors of matrix + diagonal, of whose matrix the lower triangle is read, (M, R, R) and (M, R)."""
+
+    def __init__(self, matrix: Tensor, diagonal: Tensor) -> None:
+        damped = matrix.clone()
+        damped.diagonal(dim1=1, dim2=2).add_(diagonal)
+        self.factor, self.failed = torch.linalg.cholesky_ex(damped)
 
     def solve(self, right: Tensor) -> Tensor:
         """The solution, (M, R); 0 where there is none, so that more damping will be tried."""
-        found = torch.zeros_like(right)
-        solution = torch.cholesky_solve(right[self.wanted, :, None], self.factor)[..., 0]
-        found[self.wanted] = solution.masked_fill(self.failed[:, None] != 0, 0)
-        return found
+        solution = torch.cholesky_solve(right[..., None], self.factor)[..., 0]
+        return solution.masked_fill(self.failed[:, None] != 0, 0)
 
 
 def _transposed(network: StackedMLP, tape: Tape, errors: Tensor) -> Tensor:

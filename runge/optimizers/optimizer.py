@@ -36,6 +36,12 @@ class Problem:
     lambda_d: Tensor | None
     function: LossAndGradient
 
+    def take(self, members: Tensor) -> "Problem":
+        """That of some members, with weights of their own."""
+        lambda_d = None if self.lambda_d is None else self.lambda_d[members]
+        network, points = self.network.take(members), self.points.members(members)
+        return Problem(network, points, self.scale[members], lambda_d, self.function)
+
     def loss_and_gradient(self) -> tuple[Tensor, Tensor]:
         """The loss of each member, (M,), and its gradient, (M, P)."""
         return self.function(self.network, self.points, self.scale, self.lambda_d)
