@@ -211,10 +211,11 @@ def call(what: tuple[str, Any, Callbacks, Any], report: Callable[[int], object])
     from runge import job
 
     function, instances, callbacks, argument = what
-    state = Singleton.get_state()
-    Singleton.set_state({**state, "instances": {**state["instances"], **instances}})
-    setup_globals()
-    register_resolvers()
+    # In the commanding process Hydra has its state; to set it would load all plugins anew, as other classes.
+    if JobRuntime not in (state := Singleton.get_state())["instances"]:
+        Singleton.set_state({**state, "instances": {**state["instances"], **instances}})
+        setup_globals()
+        register_resolvers()
     if function == "check":
         return job.check(argument)
     return job.train(callbacks, argument, report)

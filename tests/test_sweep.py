@@ -133,9 +133,9 @@ def test_runs_that_would_share_a_directory(train, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("launcher", ["basic", "fused"])
+@pytest.mark.parametrize("launcher", ["hydra/launcher=basic", "hydra/launcher=fused", "hydra.launcher.processes=1"])
 def test_batches(launcher, train, tmp_path):
-    batches = ("hydra.sweeper.max_batch_size=2", f"hydra/launcher={launcher}", "hydra.sweep.dir=sweep")
+    batches = ("hydra.sweeper.max_batch_size=2", launcher, "hydra.sweep.dir=sweep")
     status, out, err = train("-m", "seed=0,1,2", *batches, *SHORT)
     assert status == 0, out + err
     assert sorted(directories(tmp_path / "sweep")) == ["0", "1", "2"]
