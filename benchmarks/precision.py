@@ -43,7 +43,7 @@ from runge.targets import Target
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = {
-    "1/(1+25*x**2)": "f of Runge",
+    "1/(1+25*x**2)": "Runge's function",
     "1/(1+100*x**2)": "a steeper one",
     "exp(-x)*sin(8*x)": "an oscillation",
     "tanh(10*x)": "a step",
@@ -63,10 +63,11 @@ Four functions, fitted with four optimisers from {seeds} seeds each, on one core
 
 The first three are a 1 -> 64 -> 64 -> 1 network on 128 evenly spaced points: Adam takes 8000 steps, L-BFGS 3000,
 Levenberg-Marquardt 200, all in 64 bit. The last is `python train.py experiment=precision`: 1 -> 96 -> 96 -> 96 -> 1 on
-320 points, and a second network for what the first has left, 100 steps each.
+320 points, and a second network for what the first has left, 60 steps each.
 
 **The classical methods win outright on such functions**, and take no time: a polynomial through Chebyshev's points, or
-a rational function (AAA). They are given f alone. What is shown here is the best network, for whoever needs one.
+a rational function (AAA; where its derivative is off, it has a spurious pole). They are given f alone. What is shown
+here is the best network, for whoever needs one.
 
 ![Errors on the validation points over the time, each seed a line](precision.png)
 
@@ -112,11 +113,11 @@ def classical(target: Target, n: int) -> dict[str, tuple[float, float]]:
     spline = scipy.interpolate.CubicSpline(even, at(even))
     rational = scipy.interpolate.AAA(chebyshev, at(chebyshev))
     poles, residues = rational.poles(), rational.residues()
-    slope = -(residues / (grid[:, None] - poles) ** 2).sum(1).real  # of the constant and the partial fractions
+    slope = -np.real((residues / (grid[:, None] - poles) ** 2).sum(1))  # of the constant and the partial fractions
     found = {
         f"Chebyshev, {n} points": (polynomial(grid), polynomial.deriv()(grid)),
         f"cubic spline, {n} points": (spline(grid), spline(grid, 1)),
-        f"AAA, {n} points": (rational(grid).real, slope),
+        f"AAA, {n} points": (np.real(rational(grid)), slope),
     }
     f, df = at(grid), target.derivative(torch.as_tensor(grid[:, None]))[:, 0].numpy()
     return {name: (np.mean((u - f) ** 2), np.mean((du - df) ** 2)) for name, (u, du) in found.items()}

@@ -86,6 +86,21 @@ def jacobian(network: StackedMLP, tape: Tape) -> Tensor:
     return torch.cat(parts, dim=2)
 
 
+def readout(tape: Tape) -> Tensor:
+    """The columns of the Jacobian that belong to the last layer, in which u and u' are linear.
+
+    Args:
+        tape: of a forward pass; without tangents only u has rows.
+
+    Returns:
+        Columns for W and then for b, of shape (M, (1 + D) N, width + 1).
+    """
+    inputs = torch.cat([tape.hidden[-1][1], *tape.carried[-1:]], dim=1)
+    bias = torch.zeros_like(inputs[..., :1])
+    bias[:, : tape.x.shape[1]] = 1
+    return torch.cat([inputs, bias], dim=2)
+
+
 def gram(network: StackedMLP, tape: Tape) -> Tensor:
     r"""The Gram matrix J J^T, from those of the layers' inputs and adjoints; J itself is never formed.
 

@@ -133,6 +133,12 @@ class SobolevRegression(pl.LightningModule):
             weight = weights[k] if with_derivative[k] else None
             problem = Problem(network, batch, self.scale, weight, self.loss_and_gradient)
             method.step(optimizer, problem, self._progress(phase, local + k))
+            last = local + k + 1 in (
+                self.phases[phase].first + self.phases[phase].steps,
+                self.max_steps - first + local,
+            )
+            if last or method.at_rest(optimizer, network.theta):
+                method.finish(problem)
         self.step += count
         # The trainer counts the steps of its own wrapper of the optimiser; here it is told how many there were.
         self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.increment_by(count)

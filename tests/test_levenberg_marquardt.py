@@ -12,7 +12,7 @@ from runge.optimizers import LevenbergMarquardt, Problem
 from runge.optimizers.levenberg_marquardt import _ErrorSpace, _WeightSpace
 from runge.points import Points
 
-LM = LevenbergMarquardt(damping=1.0, decrease=3.0, increase=2.0, acceleration=0.75)
+LM = LevenbergMarquardt(damping=1.0, decrease=3.0, increase=2.0, acceleration=0.75, readout=True)
 
 
 def problem(members=1, n=20, width=6, depth=2, lambda_d=0.1, activation="tanh", f=torch.sin, df=torch.cos):
@@ -98,7 +98,7 @@ def test_both_spaces_give_the_same_step(lambda_d):
 
 def test_a_step_that_is_tried_again_is_that_of_more_damping():
     """Against the dense formula at the start, with the damping that made it succeed."""
-    method = LevenbergMarquardt(damping=1e-9, decrease=3.0, increase=2.0, acceleration=1e9)
+    method = LevenbergMarquardt(damping=1e-9, decrease=3.0, increase=2.0, acceleration=1e9, readout=True)
     what = problem(n=15, f=torch.tanh, df=lambda x: 1 - torch.tanh(x) ** 2)
     theta, start = what.network.theta, what.network.theta.detach().clone()
     optimizer = method.build([theta])
@@ -142,6 +142,20 @@ def test_a_member_in_a_stack_equals_the_one_alone():
         train(what, 15)
     assert torch.allclose(together.network.theta[0], alone.network.theta[0], rtol=1e-7, atol=1e-9)
     assert together.loss_and_gradient()[0][2] < 1e-6
+
+
+@pytest.mark.parametrize("lambda_d", [0.1, None])
+def test_finish_solves_the_last_layer(lambda_d):
+    """There the gradient of the last layer vanishes; a diverged neighbour is left as it is."""
+    what = problem(members=2, n=30, lambda_d=lambda_d)
+    with torch.no_grad():
+        what.network.theta[1] = torch.nan
+    before = what.loss_and_gradient()[0][0]
+    LM.finish(what)
+    loss, gradient = what.loss_and_gradient()
+    assert loss[0] < 1e-2 * before
+    assert gradient[0, -7:].abs().max() < 1e-12
+    assert what.network.theta[1].isnan().all()
 
 
 def test_rest():

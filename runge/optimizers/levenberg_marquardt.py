@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from runge import losses
-from runge.jacobian import gram, jacobian
+from runge.jacobian import gram, jacobian, readout
 from runge.network import StackedMLP, Tape
 from runge.optimizers.optimizer import Method, Problem
 from runge.validation import NonNegative, Positive, checked
@@ -53,6 +53,7 @@ class LevenbergMarquardt(Method):
         decrease: what mu is divided by after a step that succeeds at once, > 1.
         increase: what mu is multiplied by after a failure, > 1.
         acceleration: the largest norm of a, relative to that of v, at which a is made use of, >= 0; 0: never.
+        readout: whether at the end the last layer is solved exactly.
 
     References:
         D. W. Marquardt (1963). An algorithm for least-squares estimation of nonlinear parameters.
@@ -67,6 +68,7 @@ class LevenbergMarquardt(Method):
     decrease: Factor
     increase: Factor
     acceleration: NonNegative
+    readout: bool
 
     def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
         """Make a `DampedLeastSquares`."""
@@ -75,6 +77,31 @@ class LevenbergMarquardt(Method):
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
         """Take a step."""
         _own(optimizer).solve(problem)
+
+    @torch.no_grad()
+    def finish(self, problem: Problem) -> None:
+        """Solve the last layer exactly, in which the errors are linear, for members whose loss it makes smaller.
+
+        Its condition is bad, so that damped steps come near to it only slowly; done after each step, it would leave the
+        other layers nothing to learn.
+        """
+        if not self.readout:
+            return
+        network, with_derivative = problem.network, problem.lambda_d is not None
+
+        def errors() -> tuple[Tensor, Tensor, Tape]:
+            u, du, tape = network.propagate(problem.points.x, with_derivative=with_derivative)
+            found, weights = losses.least_squares(u, du, problem.points, problem.scale, problem.lambda_d)
+            return weights.sqrt() * found, weights.sqrt(), tape
+
+        before, roots, tape = errors()
+        columns = (roots[..., None] * readout(tape)).nan_to_num()
+        driver = "gels" if columns.is_cuda else "gelsd"
+        change = torch.linalg.lstsq(columns, -before[..., None].nan_to_num(), driver=driver).solution[..., 0]
+        start = network.theta.clone()
+        network.theta[:, -change.shape[1] :] += change
+        better = errors()[0].square().sum(1) < before.square().sum(1)
+        network.theta.copy_(torch.where(better[:, None], network.theta, start))
 
     def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Tensor]:
         """The damping mu."""

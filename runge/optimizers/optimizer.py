@@ -114,6 +114,9 @@ class Method(Optimizer):
             progress: the share of the steps that have been taken, in [0, 1).
         """
 
+    def finish(self, problem: Problem) -> None:
+        """Do what is best done after the last step, and again where no step helps any more: by default nothing."""
+
     @abstractmethod
     def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Tensor]:
         """What is logged of it at a step: figures by name, each of shape (M,)."""
