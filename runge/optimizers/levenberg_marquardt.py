@@ -14,6 +14,7 @@ by `increase` after one that does not, which is taken back and tried again. A me
 at rest.
 """
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
@@ -31,6 +32,8 @@ from runge.validation import NonNegative, Positive, checked
 
 if TYPE_CHECKING:
     from runge.settings import Training
+
+log = logging.getLogger(__name__)
 
 Factor = Annotated[float, Field(gt=1, allow_inf_nan=False)]
 
@@ -96,8 +99,12 @@ class LevenbergMarquardt(Method):
 
         before, roots, tape = errors()
         columns = (roots[..., None] * readout(tape)).nan_to_num()
-        driver = "gels" if columns.is_cuda else "gelsd"
-        change = torch.linalg.lstsq(columns, -before[..., None].nan_to_num(), driver=driver).solution[..., 0]
+        driver = "gels" if columns.is_cuda else "gelsd"  # gelsy differs in its last bits from call to call
+        try:
+            change = torch.linalg.lstsq(columns, -before[..., None].nan_to_num(), driver=driver).solution[..., 0]
+        except torch.linalg.LinAlgError as error:
+            log.warning("the last layer is left as it is: %s", error)
+            return
         start = network.theta.clone()
         network.theta[:, -change.shape[1] :] += change
         better = errors()[0].square().sum(1) < before.square().sum(1)
