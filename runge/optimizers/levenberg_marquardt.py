@@ -102,7 +102,7 @@ class LevenbergMarquardt(Method):
         driver = "gels" if columns.is_cuda else "gelsd"  # gelsy differs in its last bits from call to call
         try:
             change = torch.linalg.lstsq(columns, -before[..., None].nan_to_num(), driver=driver).solution[..., 0]
-        except torch.linalg.LinAlgError as error:
+        except torch.linalg.LinAlgError as error:  # pyright: ignore[reportPrivateImportUsage]
             log.warning("the last layer is left as it is: %s", error)
             return
         start = network.theta.clone()
