@@ -9,7 +9,7 @@ from runge import losses
 from runge.jacobian import jacobian
 from runge.network import StackedMLP
 from runge.optimizers import LevenbergMarquardt, Problem
-from runge.optimizers.levenberg_marquardt import _ErrorSpace, _WeightSpace
+from runge.optimizers.systems import ErrorSpace, WeightSpace
 from runge.points import Points
 
 LM = LevenbergMarquardt(damping=1.0, decrease=3.0, increase=2.0, acceleration=0.75, readout=True)
@@ -89,7 +89,7 @@ def test_both_spaces_give_the_same_step(lambda_d):
         errors, weights = losses.least_squares(u, du, points, what.scale, what.lambda_d)
         damping = torch.tensor([0.5, 0.01], dtype=torch.float64)
         found = []
-        for space in (_ErrorSpace, _WeightSpace):
+        for space in (ErrorSpace, WeightSpace):
             system = space.of(what, tape, weights)
             system.damp(damping)
             found.append(system.solve(errors))

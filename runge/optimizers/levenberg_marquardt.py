@@ -16,8 +16,8 @@ at rest.
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -25,9 +25,10 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from runge import losses
-from runge.jacobian import gram, jacobian, readout
-from runge.network import StackedMLP, Tape
+from runge.jacobian import readout
+from runge.network import Tape
 from runge.optimizers.optimizer import Method, Problem
+from runge.optimizers.systems import ErrorSpace, WeightSpace
 from runge.validation import NonNegative, Positive, checked
 
 if TYPE_CHECKING:
@@ -43,8 +44,6 @@ _TRIES = 40
 _SMALLEST = 1e-22
 _CURVATURE_STEP = 0.1
 """The t at which the second derivative along the step is taken, by a central difference."""
-
-_POINTS_AT_ONCE = 256
 
 
 @checked
@@ -169,7 +168,7 @@ class DampedLeastSquares(torch.optim.Optimizer):
             return
         # A tape sees the weights themselves, which are about to change.
         tape = tape._replace(layers=[(weight.clone(), bias.clone()) for weight, bias in tape.layers])
-        space = _ErrorSpace if errors.shape[1] <= theta.shape[1] else _WeightSpace
+        space = ErrorSpace if errors.shape[1] <= theta.shape[1] else WeightSpace
         trial = _Trial(problem, space.of(problem, tape, weights), theta.clone(), errors, weights, loss)
         rows, best = waiting.nonzero()[:, 0], theta.clone()
         if len(rows) < len(theta):
@@ -228,88 +227,12 @@ class DampedLeastSquares(torch.optim.Optimizer):
         return found
 
 
-@dataclass
-class _ErrorSpace:
-    """The system of a step, in the space of the errors."""
-
-    network: StackedMLP
-    tape: Tape
-    matrix: Tensor
-    diagonal: Tensor
-
-    @classmethod
-    def of(cls, problem: Problem, tape: Tape, weights: Tensor) -> Self:
-        """The system of these members; what has no weight is left alone."""
-        return cls(problem.network, tape, gram(problem.network, tape), (1 / weights).clamp_max(1e200))
-
-    def take(self, members: Tensor, network: StackedMLP) -> Self:
-        """That of some members, whose stack is given."""
-        return replace(
-            self,
-            network=network,
-            tape=self.tape.take(members),
-            matrix=self.matrix[members],
-            diagonal=self.diagonal[members],
-        )
-
-    def damp(self, damping: Tensor) -> None:
-        """Factorise it with a damping mu, (M,)."""
-        self.factors = _Cholesky(self.matrix, damping[:, None] * self.diagonal)
-
-    def solve(self, errors: Tensor) -> Tensor:
-        """(J^T W J + mu I)^-1 J^T W e, of shape (M, P), from e, (M, R)."""
-        return _transposed(self.network, self.tape, self.factors.solve(errors))
-
-
-@dataclass
-class _WeightSpace:
-    """The system of a step, in the space of the weights."""
-
-    network: StackedMLP
-    tape: Tape
-    matrix: Tensor
-    weights: Tensor
-
-    @classmethod
-    def of(cls, problem: Problem, tape: Tape, weights: Tensor) -> Self:
-        """The system of these members."""
-        network, x = problem.network, problem.points.x
-        members, columns = network.theta.shape
-        n, outputs = x.shape[1], weights.shape[1] // x.shape[1]
-        matrix = weights.new_zeros(members, columns, columns)
-        roots = weights.sqrt().unflatten(1, (outputs, n))
-        for first in range(0, n, _POINTS_AT_ONCE):
-            some = slice(first, first + _POINTS_AT_ONCE)
-            _, _, part = network.propagate(x[:, some], with_derivative=outputs > 1)
-            weighted = roots[:, :, some].flatten(1)[..., None] * jacobian(network, part)
-            matrix.baddbmm_(weighted.mT, weighted)
-        return cls(network, tape, matrix, weights)
-
-    def take(self, members: Tensor, network: StackedMLP) -> Self:
-        """That of some members, whose stack is given."""
-        return replace(
-            self,
-            network=network,
-            tape=self.tape.take(members),
-            matrix=self.matrix[members],
-            weights=self.weights[members],
-        )
-
-    def damp(self, damping: Tensor) -> None:
-        """Factorise it with a damping mu, (M,)."""
-        self.factors = _Cholesky(self.matrix, damping[:, None].expand(-1, self.matrix.shape[1]))
-
-    def solve(self, errors: Tensor) -> Tensor:
-        """(J^T W J + mu I)^-1 J^T W e, of shape (M, P), from e, (M, R)."""
-        return self.factors.solve(_transposed(self.network, self.tape, self.weights * errors))
-
-
 @dataclass(frozen=True)
 class _Trial:
     """The members whose step is being looked for."""
 
     problem: Problem
-    system: _ErrorSpace | _WeightSpace
+    system: ErrorSpace | WeightSpace
     start: Tensor
     errors: Tensor
     weights: Tensor
@@ -320,27 +243,6 @@ class _Trial:
         tensors = (part[members] for part in (self.start, self.errors, self.weights, self.loss))
         problem = self.problem.take(members)
         return _Trial(problem, self.system.take(members, problem.network), *tensors)
-
-
-class _Cholesky:
-    """The factors of matrix + diagonal, of whose matrix the lower triangle is read, (M, R, R) and (M, R)."""
-
-    def __init__(self, matrix: Tensor, diagonal: Tensor) -> None:
-        damped = matrix.clone()
-        damped.diagonal(dim1=1, dim2=2).add_(diagonal)
-        self.factor, self.failed = torch.linalg.cholesky_ex(damped)
-
-    def solve(self, right: Tensor) -> Tensor:
-        """The solution, (M, R); 0 where there is none, so that more damping will be tried."""
-        solution = torch.cholesky_solve(right[..., None], self.factor)[..., 0]
-        return solution.masked_fill(self.failed[:, None] != 0, 0)
-
-
-def _transposed(network: StackedMLP, tape: Tape, errors: Tensor) -> Tensor:
-    """J^T e, (M, P)."""
-    n = tape.x.shape[1]
-    derivative = errors[:, n:].unflatten(1, (-1, n)).mT if errors.shape[1] > n else None
-    return network.adjoint(tape, errors[:, :n], derivative)
 
 
 def _own(optimizer: torch.optim.Optimizer) -> DampedLeastSquares:
