@@ -33,9 +33,10 @@ from omegaconf import OmegaConf
 
 from runge import machine
 from runge.composition import register_resolvers
-from runge.directories import RunDirectory, write
+from runge.directories import RunDirectory
 from runge.errors import RunError
 from runge.experiment import Experiment
+from runge.files import write
 from runge.function import read_checkpoint
 from runge.member import Member
 from runge.plotting import BLUE, GREEN, INK, ORANGE, png

@@ -1,14 +1,12 @@
-"""Callbacks: the switch of lambda_d, the history, checkpoints, progress, and the end of a run before its last step.
+"""Callbacks: the switch of lambda_d, the history, progress, and the end of a run that no further step would help.
 
 They act at the end of a block, when the module's `figures` hold the training and validation errors of that step. What
 they remember is saved with the checkpoint, so that a resumed run equals an uninterrupted one.
 """
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from contextlib import AbstractContextManager
 from typing import Any
 
 import lightning.pytorch as pl
@@ -112,10 +110,13 @@ class Curves(Callback):
     Args:
         history: what is shown.
         files: each member's event file.
+        attempt: within `attempt(i)` the i-th member's file is written, which may fail.
     """
 
-    def __init__(self, history: History, files: Sequence[EventFile]) -> None:
-        self.history, self.files = history, files
+    def __init__(
+        self, history: History, files: Sequence[EventFile], attempt: Callable[[int], AbstractContextManager[None]]
+    ) -> None:
+        self.history, self.files, self.attempt = history, files, attempt
         self.shown = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -132,47 +133,9 @@ class Curves(Callback):
             for step, when, row in zip(history.steps[new], history.times[new], rows, strict=True):
                 known = {name: figure for name, figure in zip(history.keys, row, strict=True) if figure == figure}
                 file.add(scalars(known), step, when)
-            file.flush()
+            with self.attempt(member):
+                file.flush()
         self.shown = len(history.steps)
-
-
-class Save(Callback):
-    """Save a checkpoint every so many seconds, at the last step, and when the run is stopped.
-
-    Args:
-        seconds: between two checkpoints.
-        path: what the trainer is told to save to.
-        report: what is called with the number of steps taken, whenever a checkpoint is saved.
-    """
-
-    def __init__(self, seconds: float, path: Path, report: Callable[[int], None]) -> None:
-        self.seconds, self.path, self.report = seconds, path, report
-        self.saved_at, self.saved_step = 0.0, 0
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin to count."""
-        assert isinstance(pl_module, SobolevRegression)
-        self.saved_at, self.saved_step = time.monotonic(), int(pl_module.step)
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save where it is due."""
-        module = _fitting(trainer, pl_module)
-        if module is None:
-            return
-        due = time.monotonic() - self.saved_at >= self.seconds
-        if due or trainer.should_stop or int(module.step) >= module.max_steps:
-            self._save(trainer, int(module.step))
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save where the request to stop came after the last look."""
-        assert isinstance(pl_module, SobolevRegression)
-        if int(pl_module.step) > self.saved_step:
-            self._save(trainer, int(pl_module.step))
-
-    def _save(self, trainer: pl.Trainer, step: int) -> None:
-        trainer.save_checkpoint(self.path)
-        self.report(step)
-        self.saved_at, self.saved_step = time.monotonic(), step
 
 
 class Report(Callback):
@@ -199,34 +162,6 @@ class Report(Callback):
         step = int(pl_module.step)
         self.report(step - self.reported)
         self.reported = step
-
-
-class StopOnSignal(Callback):
-    """On Ctrl-C, or a request to terminate, end the block and save a checkpoint; on a second one, end at once."""
-
-    def __init__(self) -> None:
-        self.received = False
-        self._previous: dict[int, Any] = {}
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Listen, in place of Lightning, which would end in the middle of things."""
-
-        def stop(number: int, frame: object) -> None:
-            if self.received:
-                raise KeyboardInterrupt
-            self.received = trainer.should_stop = True
-
-        if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Listen no more."""
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Listen no more."""
-        self.on_train_end(trainer, pl_module)
 
 
 class StopDiverged(Callback):
@@ -293,5 +228,7 @@ class Progress(ProgressBar):
 
 
 def _fitting(trainer: pl.Trainer, module: pl.LightningModule) -> SobolevRegression | None:
-    """The module while it is being fitted, not while it is only validated."""
-    return module if trainer.state.fn == "fit" and isinstance(module, SobolevRegression) else None
+    """The module while it is being fitted, not while it is only validated, at the end of a block."""
+    if trainer.state.fn == "fit" and isinstance(module, SobolevRegression) and module.at_block_end:
+        return module
+    return None

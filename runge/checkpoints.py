@@ -1,17 +1,33 @@
-"""Checkpoints: a stack's state, cut into one ordinary checkpoint for each member, and put together again."""
+"""Checkpoints: a stack's state, cut into one ordinary checkpoint for each member, and put together again.
 
+All members' new checkpoints are on the disk before the first of them takes the place of an old one. So at any moment
+there is a step at which all of them can be had, whether the file has its final name already or not.
+"""
+
+import errno
 import io
+import logging
+import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from lightning.fabric.plugins import CheckpointIO
 from torch import Tensor
 
-from runge.directories import RunDirectory, write
+from runge.directories import RunDirectory
+from runge.errors import ConfigurationError
+from runge.files import write, write_through
 from runge.function import read_checkpoint
 
+log = logging.getLogger(__name__)
+
 Checkpoint = dict[str, Any]
+
+_OF_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
+"""What keeps a file from being written that is no fault of its directory."""
 
 
 def cut(state: Any, member: int) -> Any:
@@ -37,32 +53,122 @@ def join(states: Sequence[Any]) -> Any:
     return first
 
 
+class Saved(NamedTuple):
+    """What of a run is on the disk.
+
+    Attributes:
+        step: the steps that it had taken.
+        path: the file.
+        stack: the directories of the stack in which it was trained, in their order.
+        threads: how many threads took its steps.
+    """
+
+    step: int
+    path: Path
+    stack: tuple[str, ...]
+    threads: int
+
+
+def saved(directory: RunDirectory) -> dict[int, Saved]:
+    """The checkpoints of a run that can be gone on from, by their steps.
+
+    Raises:
+        ConfigurationError: `last.ckpt` is damaged.
+    """
+    found: dict[int, Saved] = {}
+    for path in (directory.next, directory.last):
+        try:
+            checkpoint = read_checkpoint(path) if path.exists() else None
+        except ConfigurationError:
+            if path == directory.last:
+                raise
+            continue  # it was being written when the run ended
+        if checkpoint is not None:
+            stack = tuple(os.path.normpath(directory.path / other) for other in checkpoint["stack"]["members"])
+            step = int(checkpoint["state_dict"]["step"])
+            found[step] = Saved(step, path, stack, int(checkpoint["stack"]["threads"]))
+    return found
+
+
+def last_step(found: Sequence[Mapping[int, Saved]]) -> int:
+    """The step from which a stack goes on: the last one whose checkpoints were complete, or 0.
+
+    Args:
+        found: what is `saved` of each member. One that was left out, since its directory could not be written to, need
+            not have that step.
+    """
+    complete = {one.step for member in found for one in member.values() if not one.path.name.startswith(".")}
+    shared = set.intersection(*(set(member) for member in found))
+    return max(complete | shared, default=0)
+
+
+def resume_from(directories: Sequence[RunDirectory]) -> list[Saved]:
+    """The checkpoints from which all members of a stack go on, or none where they begin.
+
+    Raises:
+        ConfigurationError: one is damaged.
+    """
+    found = [saved(directory) for directory in directories]
+    step = last_step(found)
+    return [member[step] for member in found] if all(step in member for member in found) else []
+
+
 class MemberFiles(CheckpointIO):
     """Saves a stack as each member's own `last.ckpt` and `best.ckpt`, and loads it from the former.
 
-    A file replaces the one before only when it is complete.
+    A directory that is gone, or cannot be written to, is left out and does not hold up the others. Where the disk is
+    full, or fails, the older checkpoints of all of them stay.
 
     Args:
         directories: the members' run directories.
         configurations: the members' configurations, enough to rebuild the runs.
+        start: the members' checkpoints that are loaded; empty where they begin.
     """
 
-    def __init__(self, directories: Sequence[RunDirectory], configurations: Sequence[Mapping[str, Any]]) -> None:
-        self.directories, self.configurations = directories, configurations
+    def __init__(
+        self,
+        directories: Sequence[RunDirectory],
+        configurations: Sequence[Mapping[str, Any]],
+        start: Sequence[Saved] = (),
+    ) -> None:
+        self.directories, self.configurations, self.start = directories, configurations, start
+        self.trouble: dict[int, OSError] = {}
 
     def save_checkpoint(self, checkpoint: Checkpoint, path: Any, storage_options: Any = None) -> None:
         """Write each member's checkpoints; the path is not used."""
         alone = len(self.directories) == 1
+        self.trouble = {}
         for i, (directory, configuration) in enumerate(zip(self.directories, self.configurations, strict=True)):
             last = {**(checkpoint if alone else cut(checkpoint, i)), "configuration": configuration}
-            state = last["state_dict"]
-            best = {f"network.{name[5:]}": x for name, x in state.items() if name.startswith("best.")}
-            directory.last.parent.mkdir(parents=True, exist_ok=True)
-            write(directory.best, _serialised({"state_dict": best, "configuration": configuration}))
-            write(directory.last, _serialised(last))
+            members = [os.path.relpath(other.path, directory.path) for other in self.directories]
+            last["stack"] = {"members": members, "threads": torch.get_num_threads()}
+            best = {f"network.{name[5:]}": x for name, x in last["state_dict"].items() if name.startswith("best.")}
+            try:
+                directory.last.parent.mkdir(exist_ok=True)
+                write_through(directory.next, _serialised(last))
+                write(directory.best, _serialised({"state_dict": best, "configuration": configuration}))
+            except OSError as error:
+                with suppress(OSError):
+                    directory.next.unlink(missing_ok=True)
+                self.trouble[i] = error
+                if error.errno in _OF_ALL:
+                    for other in self.directories[:i]:
+                        with suppress(OSError):
+                            other.next.unlink(missing_ok=True)
+                    self.trouble = dict.fromkeys(range(len(self.directories)), error)
+                    return
+        for i, directory in enumerate(self.directories):
+            if i not in self.trouble:
+                try:
+                    directory.next.replace(directory.last)
+                except OSError as error:
+                    self.trouble[i] = error
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> Checkpoint:
-        """Put the members' last checkpoints together; the path is not used."""
+        """Put the members' checkpoints together; the path is not used."""
+        for directory, one in zip(self.directories, self.start, strict=True):
+            if one.path != directory.last:  # lest the next one be written over the only one of this step
+                one.path.replace(directory.last)
         found = [read_checkpoint(directory.last) for directory in self.directories]
         return found[0] if len(found) == 1 else join(found)
 

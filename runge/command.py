@@ -1,7 +1,9 @@
 """What surrounds a command: a directory of its own, and a user's mistake told in one message."""
 
 import gc
+import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -16,6 +18,8 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from runge.configuration import CONFIGURATIONS
 from runge.directories import ComparisonDirectory
 from runge.errors import ConfigurationError, RunError
+from runge.files import printable
+from runge.signals import interrupt_on_sigterm
 
 _FULL = "HYDRA_FULL_ERROR"
 
@@ -26,10 +30,13 @@ class RememberSweep(HydraCallback):
     """Remembers where a sweep's runs go, for the comparison at its end; Hydra forgets it by then."""
 
     directory: ClassVar[str | None] = None
+    failures: ClassVar[dict[str, str]] = {}
+    """What is to be said of runs whose directories cannot be written to, by their paths."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Remember the directory."""
         RememberSweep.directory = config.hydra.sweep.dir
+        RememberSweep.failures = {}
 
 
 def run(main: Callable[..., Any]) -> None:
@@ -40,12 +47,15 @@ def run(main: Callable[..., Any]) -> None:
     full = bool(os.environ.get(_FULL))
     sys.argv[1:] = [quote_expression(argument) for argument in sys.argv[1:]]
     os.environ[_FULL] = "1"  # Hydra then hands every exception on instead of printing it in its own way.
+    logging.raiseExceptions = False  # a log that cannot be written is no reason for a page of tracebacks
+    before = interrupt_on_sigterm()
     try:
         for argument in sys.argv[1:]:
             refuse_empty_group(argument)
         main()
-    except KeyboardInterrupt:
-        sys.exit("error: interrupted")
+    except (KeyboardInterrupt, SystemExit) as end:
+        RememberSweep.directory = None  # whoever has asked for an end does not wait for a report
+        sys.exit("error: interrupted" if isinstance(end, KeyboardInterrupt) else end.code)
     except Exception as error:
         if full:
             raise
@@ -53,12 +63,14 @@ def run(main: Callable[..., Any]) -> None:
         if message is None:
             traceback.print_exc()
         else:
-            print(f"error: {message}", file=sys.stderr)
+            print(f"error: {printable(message, keep=chr(10))}", file=sys.stderr)
         sys.exit(1)
     finally:
         compare_sweep()
         if not full:
             del os.environ[_FULL]
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
         gc.freeze()  # at its end Python would search all that was loaded for garbage, for half a second
 
 
@@ -73,10 +85,10 @@ def compare_sweep() -> None:
     path, RememberSweep.directory = RememberSweep.directory, None
     if path is None or not Path(path).is_dir():
         return
-    from runge.compare import Comparison, collect, publish  # late: not every command ends in one
+    from runge.compare import Comparison, collect, mark, publish  # late: not every command ends in one
 
     try:
-        if rows := collect([path]):
+        if rows := mark(collect([path]), RememberSweep.failures):
             publish(Comparison(rows), ComparisonDirectory(path))
     except (ValueError, OSError) as error:
         print(f"error: the comparison cannot be written: {error}", file=sys.stderr)
@@ -120,7 +132,7 @@ def explain(error: Exception) -> str | None:
         return str(error).splitlines()[0].rpartition("raised while resolving interpolation: ")[2]
     if isinstance(error, HydraException):
         return _explain_composition(error)
-    if isinstance(error, PermissionError | NotADirectoryError | FileExistsError):
+    if isinstance(error, OSError) and error.filename is not None:
         where = f"{error.filename}: {error.strerror}"
         return f"hydra.run.dir, hydra.sweep.dir: must be a directory that can be written to; {where}"
     return None

@@ -2,19 +2,23 @@
 
 import argparse
 import csv
+import importlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from rich.console import Console
 
-from runge.directories import ComparisonDirectory, find_all, read, write
+from runge.directories import ComparisonDirectory
+from runge.files import printable, write
 from runge.groups import SEEDS, WITHOUT_EFFECT, Row, describe_lead, differing, group, text
 from runge.metrics import is_metric, key
 from runge.plotting import comparison_figure, png
+from runge.reading import find_all, read
 from runge.report import render
 from runge.tables import comparison_table, group_table
 
@@ -59,8 +63,8 @@ class Comparison:
         names = [*_KNOWN, *self.keys, *self.metrics]
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows([["" if row.get(name) is None else row[name] for name in names] for row in self.rows])
+        writer.writerow(map(_cell, names))
+        writer.writerows([[_cell(row.get(name)) for name in names] for row in self.rows])
         return buffer.getvalue()
 
     def show(self, console: Console) -> None:
@@ -77,6 +81,17 @@ class Comparison:
         write(directory.table, self.csv())
         write(directory.picture, png(comparison_figure(self.rows, self.groups, self.group_keys, self.metric)))
         write(directory.report, render(self.rows, self.keys, self.groups, self.group_keys, self.metric, self.lead))
+
+
+def _cell(value: Any) -> Any:
+    """A value in a table that a spreadsheet may open: a text that it would take for a formula gets an apostrophe.
+
+    References:
+        https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    if not isinstance(value, str):
+        return "" if value is None else value
+    return f"'{value}" if value.startswith(("=", "+", "-", "@")) else value
 
 
 def collect(paths: Sequence[str | os.PathLike[str]], where: Sequence[str] = ()) -> list[Row]:
@@ -106,6 +121,23 @@ def collect(paths: Sequence[str | os.PathLike[str]], where: Sequence[str] = ()) 
     return rows
 
 
+def mark(rows: Sequence[Row], failures: Mapping[str, str]) -> list[Row]:
+    """Say of runs that they have failed, whose directories could not be written to, or are gone.
+
+    Args:
+        rows: what their directories say.
+        failures: what there is to say, by the runs' directories.
+    """
+    rows = [*rows, *({"run": path} for path in failures if not os.path.isdir(path))]
+    told = {os.path.abspath(path): printable(message) for path, message in failures.items()}
+
+    def marked(row: Row) -> Row:
+        message = told.get(os.path.abspath(str(row["run"])))
+        return row if message is None else {**row, "status": "failed", "message": message}
+
+    return [marked(row) for row in rows]
+
+
 def _typed(value: str) -> object:
     """A value as it is meant on the command line, so that [-1,1] is [-1.0, 1.0]."""
     try:
@@ -118,7 +150,7 @@ def publish(comparison: Comparison, directory: ComparisonDirectory) -> None:
     """Print a comparison, then write its report, and say where it is."""
     comparison.show(Console())
     comparison.save(directory)
-    print(f"report: {os.path.relpath(directory.report)}")
+    print(f"report: {printable(os.path.relpath(directory.report))}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -128,11 +160,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--metric", default=RANKED_BY, metavar="KEY", help="what is ranked by (default: %(default)s)")
     parser.add_argument("--where", action="append", default=[], metavar="KEY=VALUE", help="only runs with this value")
     parser.add_argument("--group-by", metavar="KEY,...", help="what tells groups apart (default: all but the seeds)")
+    parser.add_argument(
+        "--import",
+        dest="modules",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a module of your own with targets; for a file's sake none is imported",
+    )
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--out", metavar="DIR", help="where the report goes (default: DIR if there is one, else here)")
     output.add_argument("--csv", metavar="FILE", help="write the table there alone; -: to standard output")
     given = parser.parse_args(arguments)
     try:
+        for module in given.modules:
+            importlib.import_module(module)
         names = None if given.group_by is None else [name.strip() for name in given.group_by.split(",") if name.strip()]
         comparison = Comparison(collect(given.directories, given.where), given.metric, names)
         if given.csv is None:
@@ -142,6 +184,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.stdout.write(comparison.csv())
         else:
             Path(given.csv).write_text(comparison.csv())
+    except ImportError as error:
+        parser.error(f"--import: must be a module that can be imported; {error}")
     except (ValueError, OSError) as error:
         parser.error(str(error) if isinstance(error, ValueError | FileNotFoundError) else f"--out, --csv: {error}")
 

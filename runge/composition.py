@@ -1,11 +1,14 @@
 """From what Hydra composes to plain data: the resolvers of `conf/config.yaml`, and the jobs of a sweep."""
 
 import copy
+import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import get_overrides_dirname
 from hydra.core.config_loader import ConfigLoader
@@ -17,11 +20,17 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from runge.directories import RunDirectory, claim, read_json, resumable
-from runge.errors import ConfigurationError
+from runge.configuration import digest
+from runge.directories import RunDirectory, resumable
+from runge.errors import ConfigurationError, RunError
+from runge.files import claim
 
 if TYPE_CHECKING:
+    from runge.checkpoints import Saved
     from runge.member import Member
+
+
+log = logging.getLogger(__name__)
 
 
 def register_resolvers() -> None:
@@ -29,7 +38,8 @@ def register_resolvers() -> None:
 
     `${directory:RESUME,PATH}` is the run to resume, or else PATH made anew, numbered where it exists already.
     `${share:SHARE,STEPS}` is a share of the steps, rounded.
-    `${record:DIRECTORY}` is where Hydra keeps its record of a job: nowhere in the directory of a run that exists.
+    `${record:DIRECTORY}` is where Hydra writes its record of a job, until it is whole and `RunDirectory.begin` gives it
+    its name: nowhere in the directory of a run that exists.
     """
     OmegaConf.register_new_resolver("directory", _directory, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("share", _share, replace=True)
@@ -46,7 +56,7 @@ def _directory(resume: Any, path: str) -> str:
 
 def _record(directory: str) -> str | None:
     run = RunDirectory(directory)
-    return None if run.status.exists() else run.hydra.name
+    return None if run.hydra.exists() else run.hydra_part.name
 
 
 @contextmanager
@@ -67,16 +77,16 @@ class Job:
         overrides: what of it was asked for.
         directory: where it goes.
         member: what its configuration says.
-        step: the step of the checkpoint that it goes on from, or 0.
-        loss: the validation loss, where it was finished before.
+        outcome: what it returned, where it has ended before.
+        saved: its checkpoints, by their steps.
     """
 
     config: DictConfig
     overrides: list[str]
     directory: str
     member: "Member"
-    step: int
-    loss: float | None
+    outcome: "float | RunError | None"
+    saved: "dict[int, Saved]"
 
 
 class Composer:
@@ -162,28 +172,76 @@ def plain(configuration: DictConfig) -> tuple[dict[str, Any], Any]:
     return found, resume
 
 
-def done_before(given: dict[str, Any], directory: RunDirectory) -> float | None:
-    """The validation loss of a sweep's run that is finished already; None for one that is not, or not yet begun.
+def ended_before(given: dict[str, Any], directory: RunDirectory) -> float | RunError | None:
+    """What a run of a sweep has returned that has ended already; None for one that has not, or not yet begun.
+
+    Args:
+        given: its configuration.
+        directory: where it lies.
+
+    Returns:
+        The validation loss, or an error where it diverged: it would do so again.
 
     Raises:
-        ConfigurationError: the directory holds another run.
+        ConfigurationError: the directory holds another run, or does not tell which.
     """
-    record = directory.hydra / "config.yaml"
-    if not directory.status.exists() or not record.exists():
+    state = directory.read_state()
+    if state is None:
         return None
-    recorded = OmegaConf.to_container(OmegaConf.load(record), resolve=True)
-    assert isinstance(recorded, dict)
-    if {key: value for key, value in recorded.items() if key != "resume"} != given:
+    if state.configuration not in ("", digest(given)):
         raise ConfigurationError(
             f"hydra.sweep.dir: a sweep goes on as it was begun, but {str(directory.path)!r} holds a run of another one"
         )
-    return read_json(directory.metrics)["val/loss"] if directory.metrics.exists() else None
+    if directory.metrics.exists():
+        try:
+            if (loss := directory.read_metrics().get("val/loss")) is not None:
+                return loss
+            raise ConfigurationError(f"{directory.metrics} is damaged (it has no val/loss)")
+        except ConfigurationError as error:
+            log.warning("%s: the run is finished once more, from its last checkpoint", error)
+            directory.metrics.unlink()
+    return RunError(state.message) if state.status == "diverged" else None
+
+
+_INTERPOLATION = re.compile(r"\$\{([^:}]*)([:}])")
+
+
+def recorded(directory: RunDirectory) -> dict[str, Any]:
+    """A run's configuration as Hydra has recorded it, resolved.
+
+    Raises:
+        ConfigurationError: it is damaged, or uses a resolver that looks beyond the configuration.
+    """
+    path = directory.hydra / "config.yaml"
+    try:
+        text = path.read_text()
+        for name, end in _INTERPOLATION.findall(text):
+            if not re.fullmatch(r"[\w.]+", name) or (end == ":" and name != "share"):
+                raise ValueError(f"${{{name}{end} is not looked up for a file's sake")
+        found = OmegaConf.to_container(OmegaConf.create(text), resolve=True, throw_on_missing=True)
+        if not isinstance(found, dict):
+            raise TypeError("it holds no keys")
+    except (OSError, ValueError, TypeError, OmegaConfBaseException, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{path} cannot be read ({str(error).splitlines()[0]})") from error
+    return {str(key): value for key, value in found.items() if key != "resume"}
+
+
+def replay(callbacks: Callbacks, job: Job, outcome: float | RunError) -> JobReturn:
+    """Return what a job returned when it ended."""
+
+    def task(_: DictConfig) -> float:
+        if isinstance(outcome, RunError):
+            raise outcome
+        return outcome
+
+    return as_job(callbacks, job.config, task)
 
 
 def as_job(callbacks: Callbacks, config: DictConfig, task: Callable[[DictConfig], Any]) -> JobReturn:
     """Run a task as a job of Hydra's, that logs to its file."""
 
     def logged(task_config: DictConfig) -> Any:
+        RunDirectory(HydraConfig.get().runtime.output_dir).begin()
         log_to_file(config)
         return task(task_config)
 

@@ -1,7 +1,10 @@
 """From a section of a configuration to an object, with every mistake told by its key, its value and what is allowed."""
 
 import functools
+import hashlib
 import inspect
+import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +31,37 @@ def known_settings() -> dict[str, Any]:
             content, group = yaml.safe_load(path.read_text()), path.parent.name
             found |= flatten(content) if group in content else flatten(content, group)  # an option may set other keys
     return found
+
+
+_WITHOUT_EFFECT = ("progress_bar", "checkpoint_seconds")
+
+
+def digest(configuration: Mapping[str, Any]) -> str:
+    """What tells the run of a resolved configuration from any other: a hash of all that has an effect on its result.
+
+    Example:
+        >>> digest({"trainer": {"max_steps": 10}}) == digest({"trainer": {"max_steps": 10, "progress_bar": False}})
+        True
+    """
+    trainer = configuration.get("trainer")
+    if isinstance(trainer, Mapping):
+        kept = {key: value for key, value in trainer.items() if key not in _WITHOUT_EFFECT}
+        configuration = {**configuration, "trainer": kept}
+    return hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()
+
+
+def strangers(values: Any) -> list[str]:
+    """The classes that a configuration from a file names, of modules that are not to be imported for its sake.
+
+    To import a module runs it. What is loaded already was asked for by somebody else.
+    """
+    if isinstance(values, list | tuple):
+        return [name for value in values for name in strangers(value)]
+    if not isinstance(values, Mapping):
+        return []
+    named = [str(values["_target_"])] if "_target_" in values else []
+    unknown = [name for name in named if name.rpartition(".")[0] not in sys.modules]
+    return unknown + [name for value in values.values() for name in strangers(value)]
 
 
 def take(sections: dict[str, Any], key: str) -> Any:
@@ -68,12 +102,13 @@ def build(key: str, values: Any, kind: type[T] | Callable[..., T], **given: Any)
         ConfigurationError: a key is unknown or missing, or a value is not allowed.
     """
     values = section(key, values)
-    for name, value in values.items():  # an object may have objects for its parts
-        if isinstance(value, Mapping) and "_target_" in value:
-            values[name] = build(_join(key, name), value, object)
     swapped = "_target_" in values or inspect.isabstract(kind)
     make = _locate(key, values.pop("_target_", None), kind) if swapped else kind
     parameters = inspect.signature(make).parameters
+    for name, value in values.items():  # an object may have objects for its parts
+        if isinstance(value, Mapping) and "_target_" in value:
+            part = parameters[name].annotation if name in parameters else None
+            values[name] = build(_join(key, name), value, part if inspect.isclass(part) else object)
     allowed = [name for name in parameters if name not in given]
     required = [name for name in allowed if parameters[name].default is inspect.Parameter.empty]
     for name in required:

@@ -1,4 +1,4 @@
-"""Run directories: the only place that knows what the files of a run are called.
+"""Run directories: the only place that knows what the files of a run are called, and in which order they come.
 
 A file appears under its final name only when it is complete, and `metrics.json` comes last: a run is finished exactly
 when that file exists.
@@ -10,19 +10,35 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
-
-import yaml
+from typing import Any, Literal, cast, get_args
 
 from runge.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    import pandas
+from runge.files import discard, read_json, write
 
 Status = Literal["running", "finished", "diverged", "interrupted", "failed"]
+
+
+@dataclass(frozen=True)
+class State:
+    """How a run stands: the content of `status.json`.
+
+    Attributes:
+        status: what has become of it.
+        step: the optimiser steps that it has taken.
+        message: what there is to say of it.
+        configuration: what tells its configuration from others (`runge.configuration.digest`); empty: not known.
+        checksums: those of its final files, by their names.
+    """
+
+    status: Status
+    step: int
+    message: str = ""
+    configuration: str = ""
+    checksums: Mapping[str, str] = field(default_factory=dict)
 
 
 class RunDirectory:
@@ -35,6 +51,7 @@ class RunDirectory:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.hydra = self.path / ".hydra"
+        self.hydra_part = self.path / ".hydra.part"
         self.log = self.path / "train.log"
         self.metrics = self.path / "metrics.json"
         self.history = self.path / "history.csv"
@@ -42,30 +59,108 @@ class RunDirectory:
         self.tensorboard = self.path / "tensorboard"
         self.best = self.path / "checkpoints" / "best.ckpt"
         self.last = self.path / "checkpoints" / "last.ckpt"
+        self.next = self.path / "checkpoints" / ".next.ckpt"
         self.fit_figure = self.path / "fit.png"
         self.curves_figure = self.path / "curves.png"
 
-    def write_status(self, status: Status, step: int, message: str = "") -> None:
-        """Say how the run stands."""
-        write(self.status, json.dumps({"status": status, "step": step, "message": message}, indent=2) + "\n")
+    def begin(self) -> None:
+        """Give Hydra's record of the job its name, now that it is whole."""
+        if self.hydra.is_dir():
+            shutil.rmtree(self.hydra_part, ignore_errors=True)
+        elif self.hydra_part.is_dir():
+            self.hydra_part.rename(self.hydra)
 
-    def write_metrics(self, metrics: Mapping[str, float | int | None]) -> None:
-        """Write the final figures; what is not a finite number becomes null."""
-        finite = {key: None if isinstance(x, float) and not math.isfinite(x) else x for key, x in metrics.items()}
-        write(self.metrics, json.dumps(finite, indent=2, allow_nan=False) + "\n")
+    def write(
+        self,
+        state: State,
+        history: Mapping[str, Sequence[float]] | None = None,
+        metrics: Mapping[str, float | int | None] | None = None,
+    ) -> None:
+        """Say how the run stands, and put down what there is of its results, `metrics.json` last.
 
-    def write_history(self, columns: Mapping[str, Sequence[float]]) -> None:
-        """Write a row for each logged step, `step` first; what is not known stays empty."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(columns)
-        for step, *figures in zip(*columns.values(), strict=True):
-            writer.writerow([int(step), *("" if math.isnan(x) else repr(x) for x in figures)])
-        write(self.history, text.getvalue())
+        Args:
+            state: how it stands.
+            history: a row for each logged step, `step` first; what is not known stays empty.
+            metrics: final figures; what is not a finite number becomes null.
+        """
+        texts = {path: text for path, text in ((self.history, _csv(history)), (self.metrics, _json(metrics))) if text}
+        checksums = {path.name: _checksum(text.encode()) for path, text in texts.items()}
+        texts[self.status] = json.dumps(asdict(replace(state, checksums=checksums)), indent=2) + "\n"
+        for path in (self.history, self.status, self.metrics):
+            if path in texts:
+                write(path, texts[path])
+
+    def read_state(self) -> State | None:
+        """How the run stands, or None where nothing is said of it.
+
+        Raises:
+            ConfigurationError: `status.json` is damaged.
+        """
+        if not self.status.exists():
+            return None
+        found = read_json(self.status)
+        status, step, *texts = (found.get(key) for key in ("status", "step", "message", "configuration"))
+        message, configuration = (text or "" for text in texts)
+        checksums = found.get("checksums") or {}
+        if (
+            status not in get_args(Status)
+            or type(step) is not int
+            or not all(isinstance(text, str) for text in (message, configuration))
+            or not isinstance(checksums, dict)
+        ):
+            raise ConfigurationError(f"{self.status} is damaged (it says {str(found)[:200]})")
+        return State(cast(Status, status), step, message, configuration, checksums)
+
+    def read_metrics(self) -> dict[str, float | int | None]:
+        """The final figures.
+
+        Raises:
+            ConfigurationError: `metrics.json` is damaged.
+            OSError: there is none.
+        """
+        found = read_json(self.metrics)
+        self.verify(self.metrics)
+        for key, figure in found.items():
+            if figure is not None and not (type(figure) in (int, float) and math.isfinite(figure)):
+                raise ConfigurationError(f"{self.metrics} is damaged ({key} is {figure!r})")
+        return found
+
+    def verify(self, path: Path) -> None:
+        """See whether one of the final files holds what was written.
+
+        Raises:
+            ConfigurationError: it does not.
+            OSError: there is none.
+        """
+        state = self.read_state()
+        if state is not None and state.checksums.get(path.name, found := _checksum(path.read_bytes())) != found:
+            raise ConfigurationError(f"{path} is damaged (its checksum is not the one in {self.status.name})")
 
     def discard(self) -> None:
         """Remove a directory in which nothing was trained yet, and the directories above that it leaves empty."""
-        discard(self.path, {self.hydra.name, self.log.name})
+        discard(self.path, {self.hydra.name, self.hydra_part.name, self.log.name})
+
+
+def _csv(columns: Mapping[str, Sequence[float]] | None) -> str:
+    if columns is None:
+        return ""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for step, *figures in zip(*columns.values(), strict=True):
+        writer.writerow([int(step), *("" if math.isnan(x) else repr(x) for x in figures)])
+    return text.getvalue()
+
+
+def _json(metrics: Mapping[str, float | int | None] | None) -> str:
+    if metrics is None:
+        return ""
+    finite = {key: None if isinstance(x, float) and not math.isfinite(x) else x for key, x in metrics.items()}
+    return json.dumps(finite, indent=2, allow_nan=False) + "\n"
+
+
+def _checksum(content: bytes) -> str:
+    return f"{zlib.crc32(content):08x}"
 
 
 class ComparisonDirectory:
@@ -86,53 +181,19 @@ def resumable(path: Any) -> RunDirectory:
     """A run's directory that a run can go on in.
 
     Raises:
-        ConfigurationError: it holds no checkpoint, or its run is finished.
+        ConfigurationError: it holds no run, or one that has come to its end.
     """
     run = RunDirectory(str(path))
+    if not (run.hydra / "config.yaml").is_file():
+        raise ConfigurationError(
+            f"resume: must be the directory of a run, got {str(path)!r}; there is no {run.hydra / 'config.yaml'}"
+        )
     if run.metrics.exists():
         raise ConfigurationError(f"resume: must be a run that is not finished, got {str(path)!r}, which is")
-    if not run.last.is_file():
-        raise ConfigurationError(f"resume: must be a run with a checkpoint, got {str(path)!r}; there is no {run.last}")
+    state = run.read_state()
+    if state is not None and state.status == "diverged":
+        raise ConfigurationError(f"resume: must be a run that can go on, got {str(path)!r}, which {state.message}")
     return run
-
-
-def claim(path: str | os.PathLike[str]) -> str:
-    """Make a directory that no other run has: `path`, or else `path-2`, `path-3`, ...
-
-    Returns:
-        The directory's path.
-    """
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    number, name = 1, os.fspath(path)
-    while True:
-        try:
-            os.mkdir(name)
-        except FileExistsError:
-            number += 1
-            name = f"{os.fspath(path)}-{number}"
-        else:
-            return name
-
-
-def discard(path: Path, known: Collection[str]) -> None:
-    """Remove a directory with no more in it than entries of these names, and those above that it leaves empty."""
-    if path.is_dir() and {entry.name for entry in path.iterdir()} <= set(known):
-        shutil.rmtree(path)
-        with suppress(OSError):  # not empty: other runs live there
-            for parent in path.absolute().parents[:3]:
-                if Path.cwd().is_relative_to(parent):
-                    break
-                parent.rmdir()
-
-
-def write(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content.encode() if isinstance(content, str) else content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def flatten(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, bool | float | int | str | None]:
@@ -152,117 +213,3 @@ def flatten(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, boo
         else:
             flat[key] = value if value is None or isinstance(value, bool | int | float | str) else str(value)
     return flat
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read one of a run's JSON files."""
-    return json.loads(path.read_text())
-
-
-def find(path: str | os.PathLike[str]) -> list[RunDirectory]:
-    """The run directories at or below a path, in the order of their names, numbers by value.
-
-    Raises:
-        FileNotFoundError: there is no such directory.
-    """
-    top = Path(path)
-    if not top.is_dir():
-        raise FileNotFoundError(f"there is no directory {os.fspath(path)!r}")
-    found: list[RunDirectory] = []
-    for root, directories, files in os.walk(top):
-        if ".hydra" in directories or {"metrics.json", "status.json"} & set(files):
-            found.append(RunDirectory(root))
-            directories.clear()
-        directories.sort()
-    return sorted(
-        found, key=lambda run: [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in run.path.parts]
-    )
-
-
-def find_all(paths: Sequence[str | os.PathLike[str]]) -> list[RunDirectory]:
-    """The run directories at or below several paths, each once.
-
-    Raises:
-        FileNotFoundError: one of them is no directory.
-    """
-    return list({run.path.resolve(): run for path in paths for run in find(path)}.values())
-
-
-def read(run: RunDirectory) -> dict[str, Any]:
-    """What is known of a run, flat: `run`, `status`, `message`, `step`, `overrides`, its configuration and its figures.
-
-    A file that is missing or damaged never stops it: the status is then `unreadable`, and the message says why.
-    """
-    row: dict[str, Any] = {"run": str(run.path), "status": "unreadable", "message": "", "step": None, "overrides": None}
-    try:
-        # The C loader: ten times as fast, and 300 runs have 300 of them.
-        row |= flatten(yaml.load((run.hydra / "config.yaml").read_text(), yaml.CSafeLoader))
-        row["overrides"] = " ".join(yaml.load((run.hydra / "overrides.yaml").read_text(), yaml.CSafeLoader))
-        status = read_json(run.status)
-        state, step, message = status["status"], int(status["step"]), str(status["message"])
-        if state not in get_args(Status):
-            raise ValueError(f"{run.status.name} has the status {state!r}")
-        if run.metrics.exists():
-            row |= {key: _number(figure) for key, figure in read_json(run.metrics).items()}
-        elif state in ("running", "finished"):
-            state, message = "running", f"no {run.metrics.name} yet"
-        row |= {"status": state, "step": step, "message": message}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
-        row["message"] = f"{type(error).__name__}: {error}"
-    return row
-
-
-def _number(figure: Any) -> float | int | None:
-    """A figure of `metrics.json`: what is not finite counts as not known."""
-    if figure is None or not math.isfinite(figure):
-        return None
-    return figure
-
-
-def runs(*paths: str | os.PathLike[str]) -> "pandas.DataFrame":
-    """All runs at or below these directories, a row for each.
-
-    Args:
-        *paths: runs, sweeps, or directories above them.
-
-    Returns:
-        A table with the columns `run`, `status`, `message` and `step`, the configuration's keys, and the metric keys.
-
-    Raises:
-        FileNotFoundError: there is no such directory.
-    """
-    import pandas
-
-    found = [read(run) for run in find_all(paths)]
-    return pandas.DataFrame(found, columns=None if found else ["run", "status"])
-
-
-def read_curves(run: RunDirectory, keys: Sequence[str], most: int) -> dict[str, list[float]]:
-    """Some columns of a run's history, `step` first, thinned evenly to about so many rows.
-
-    Args:
-        run: the run's directory.
-        keys: metric keys; one that is missing is left out.
-        most: the number of rows to thin to; the last one is always kept.
-
-    Returns:
-        The columns; none where the file is missing or damaged.
-    """
-    try:
-        head, *rows = csv.reader(run.history.read_text().splitlines())
-        rows = rows[:: -max(1, len(rows) // most)][::-1]
-        columns = {name: head.index(name) for name in ("step", *keys) if name in head}
-        return {name: [float(row[i]) if row[i] else math.nan for row in rows] for name, i in columns.items()}
-    except (OSError, ValueError, LookupError):
-        return {}
-
-
-def history(path: str | os.PathLike[str]) -> "pandas.DataFrame":
-    """A run's curves: `step`, and a column for each metric key.
-
-    Raises:
-        FileNotFoundError: the run has no history (yet).
-    """
-    import pandas
-
-    return pandas.read_csv(RunDirectory(path).history)

@@ -1,6 +1,7 @@
 """The trained function, an ordinary module to call, differentiate and build upon."""
 
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,16 +59,16 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ConfigurationError: it is damaged, or no checkpoint.
     """
     try:
+        with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums of what it reads
+            if (name := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(f"the checksum of {name} is wrong")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        assert {"state_dict", "configuration"} <= checkpoint.keys()
-    except Exception as error:  # whatever a damaged file makes of the loader
-        raise ConfigurationError(f"{path} cannot be read ({type(error).__name__}: {error})") from error
+        if not (isinstance(checkpoint, dict) and {"state_dict", "configuration"} <= checkpoint.keys()):
+            raise TypeError("it is no checkpoint of a run")
+    except Exception as error:  # whatever a damaged file makes of the loaders
+        what = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        raise ConfigurationError(f"{path} cannot be read ({what})") from error
     return checkpoint
-
-
-def steps_taken(path: Path) -> int:
-    """The number of optimiser steps after which a checkpoint was saved."""
-    return int(read_checkpoint(path)["state_dict"]["step"])
 
 
 def load(run_directory: str | os.PathLike[str]) -> Function:
@@ -90,12 +91,16 @@ def load(run_directory: str | os.PathLike[str]) -> Function:
         )
     checkpoint = read_checkpoint(path)
     prefix = "network."
-    state = {name.removeprefix(prefix): x for name, x in checkpoint["state_dict"].items() if name.startswith(prefix)}
-    network = ResidualStages(
-        **checkpoint["configuration"]["model"],
-        domains=torch.tensor([-1.0, 1.0]).expand(*state["stages.0.scale"].shape[::2], 2),
-        generators=[torch.Generator()] * len(state["amplitude"]),
-        dtype=state["amplitude"].dtype,
-    )
-    network.load_state_dict(state)
+    try:
+        found = checkpoint["state_dict"].items()
+        state = {name.removeprefix(prefix): x for name, x in found if name.startswith(prefix)}
+        network = ResidualStages(
+            **checkpoint["configuration"]["model"],
+            domains=torch.tensor([-1.0, 1.0]).expand(*state["stages.0.scale"].shape[::2], 2),
+            generators=[torch.Generator()] * len(state["amplitude"]),
+            dtype=state["amplitude"].dtype,
+        )
+        network.load_state_dict(state)
+    except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise ConfigurationError(f"{path} does not hold the weights of a run ({error})") from error
     return Function(network.eval(), checkpoint["configuration"])

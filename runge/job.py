@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from hydra._internal.callbacks import Callbacks
@@ -12,9 +13,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 
-from runge.composition import Job, as_job, done_before, log_to_file, plain, told_by
-from runge.directories import RunDirectory, resumable
-from runge.errors import ConfigurationError, RunError
+from runge.checkpoints import saved
+from runge.composition import Job, as_job, ended_before, log_to_file, plain, recorded, replay, told_by
+from runge.configuration import digest, strangers
+from runge.directories import RunDirectory, State, resumable
+from runge.errors import ConfigurationError, RunError, is_out_of_memory
 from runge.experiment import Experiment, Outcome
 from runge.function import read_checkpoint
 from runge.member import Member
@@ -38,12 +41,14 @@ def run(configuration: DictConfig) -> float:
     """
     hydra = HydraConfig.get()
     directory, sweep = RunDirectory(hydra.runtime.output_dir), hydra.mode == RunMode.MULTIRUN
+    directory.begin()
     try:
         given, resume = plain(configuration)
         if sweep:
-            if (finished := done_before(given, directory)) is not None:
-                return finished
-            resume = directory.path if directory.last.exists() else None
+            if isinstance(outcome := ended_before(given, directory), RunError):
+                raise outcome
+            if outcome is not None:
+                return outcome
         elif resume is not None:
             given = _resumed(given, resume, directory)
         elif directory.status.exists():
@@ -51,11 +56,11 @@ def run(configuration: DictConfig) -> float:
         experiment = stack([Member(given, hydra.overrides.task)])
     except BaseException as error:
         if sweep and isinstance(error, ConfigurationError) and not directory.status.exists():
-            directory.write_status("failed", 0, str(error))
+            directory.write(State("failed", 0, str(error)))
         directory.discard()
         raise
     announce(experiment)
-    (outcome,) = experiment.fit([directory], resume=resume is not None)
+    (outcome,) = experiment.fit([directory])
     if not isinstance(outcome, RunError):
         Console().print(error_table(outcome, experiment.data.dataset.test.regions))
     return conclude(outcome, directory, given)
@@ -70,7 +75,7 @@ def stack(members: Sequence[Member]) -> Experiment:
     try:
         return Experiment(members)
     except (RuntimeError, MemoryError) as error:
-        if "alloc" not in str(error).lower() and not isinstance(error, MemoryError):
+        if not is_out_of_memory(error):
             raise
         raise ConfigurationError("data, model: the points and the weights must fit into memory, and do not") from error
 
@@ -109,18 +114,36 @@ def conclude(outcome: Outcome, directory: RunDirectory, configuration: Mapping[s
     return loss
 
 
-def _resumed(plain: dict[str, Any], resume: Any, directory: RunDirectory) -> dict[str, Any]:
-    """The configuration that the run was begun with."""
+def _resumed(given: dict[str, Any], resume: Any, directory: RunDirectory) -> dict[str, Any]:
+    """The configuration that the run was begun with.
+
+    Args:
+        given: what the command composes without that.
+        resume: the run.
+        directory: where the command would go on.
+    """
     if resumable(resume).path.resolve() != directory.path.resolve():
         raise ConfigurationError("resume: a run goes on in its own directory; leave out hydra.run.dir")
     try:
-        saved = read_checkpoint(directory.last)["configuration"]
+        found = saved(directory)
+        begun = read_checkpoint(found[max(found)].path)["configuration"] if found else recorded(directory)
     except ConfigurationError as error:
         raise ConfigurationError(f"resume: {error}") from error
     others = [override for override in HydraConfig.get().overrides.task if not override.startswith("resume=")]
-    if others and plain != saved:
+    same = digest(given) == digest(begun)
+    if others and not same:
         raise ConfigurationError(f"resume: a run goes on as it was begun; leave out {' '.join(others)}")
-    return saved
+    if not same and (named := strangers(begun)):
+        raise ConfigurationError(
+            f"resume: the run's files name {', '.join(named)}, and no module is imported for a file's sake; give the "
+            "run's overrides once more, beside resume="
+        )
+    if found and len(found[max(found)].stack) > 1:
+        log.warning(
+            "the run was trained in a stack with others of its sweep: alone its figures are the same to round-off; the "
+            "sweep's own command with hydra.sweep.dir= goes on to the same bits"
+        )
+    return begun
 
 
 def check(members: Sequence[Member]) -> None:
@@ -145,14 +168,24 @@ def train(callbacks: Callbacks, jobs: Sequence[Job], report: Callable[[int], obj
         report: what is called with the number of steps that the members have taken since the last time.
     """
     experiment = stack([job.member for job in jobs])
-    held = _Held(callbacks)
-    returns = [as_job(held, job.config, lambda _: announce(experiment)) for job in jobs]
-    for returned in returns:
-        _ = returned.return_value  # raises what has kept a job from beginning
-    directories = [RunDirectory(job.directory) for job in jobs]
-    outcomes = experiment.fit(directories, resume=jobs[0].step > 0, report=lambda steps: report(steps * len(jobs)))
-    for job, returned, outcome, directory in zip(jobs, returns, outcomes, directories, strict=True):
-        log_to_file(job.config)
+    held, directories = _Held(callbacks), [RunDirectory(job.directory) for job in jobs]
+    # A job that is sent once more, since its machine died, may find some of its runs ended.
+    ended = [
+        ended_before(job.member.configuration, directory) for job, directory in zip(jobs, directories, strict=True)
+    ]
+    returns = [
+        as_job(held, job.config, lambda _: announce(experiment)) if outcome is None else replay(callbacks, job, outcome)
+        for job, outcome in zip(jobs, ended, strict=True)
+    ]
+    for returned, outcome in zip(returns, ended, strict=True):
+        if outcome is None:
+            _ = returned.return_value  # raises what has kept a job from beginning
+    outcomes = experiment.fit(directories, report=lambda steps: report(steps * len(jobs)))
+    for job, returned, outcome, directory, before in zip(jobs, returns, outcomes, directories, ended, strict=True):
+        if before is not None:
+            continue
+        with suppress(ValueError):  # of a directory that is gone, or cannot be written to, the outcome tells
+            log_to_file(job.config)
         try:
             returned.return_value = conclude(outcome, directory, job.member.configuration)
         except RunError as error:

@@ -14,13 +14,15 @@ _ONE_THREAD = 2**17
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
-def use_threads(neurons: int) -> None:
+def use_threads(neurons: int, before: int | None = None) -> None:
     """Let torch use one thread, or all where there is enough to do.
 
     Args:
         neurons: the values and tangents of one hidden layer, over all points and members.
+        before: how many took the steps that were taken already, where there are some: sums by another number of threads
+            differ in their last bits.
     """
-    torch.set_num_threads(1 if neurons < _ONE_THREAD else _most_threads)
+    torch.set_num_threads(before or (1 if neurons < _ONE_THREAD else _most_threads))
 
 
 def limit_threads(most: int) -> None:

@@ -1,7 +1,7 @@
 """SobolevRegression: the LightningModule that wraps the stacked MLP."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import lightning.pytorch as pl
 import torch
@@ -25,11 +25,12 @@ _AT_ONCE = 512
 class SobolevRegression(pl.LightningModule):
     """Fit values and derivatives with a stack of MLPs, stage after stage.
 
-    One call of `training_step` takes many optimiser steps, so that Lightning's cost of a batch vanishes. The figures of
-    a block's end lie in `figures`, each of shape (M,), for callbacks to write, show and act upon. `val/loss` and
-    `test/loss` carry the full lambda_d at all times, so that checkpoints from before and after the switch compare;
-    `train/loss` is what is being minimised. Each member's weights with the lowest validation loss so far lie in `best`;
-    a later residual stage goes on from there. All stages take equally many steps.
+    One call of `training_step` takes many optimiser steps, so that Lightning's cost of a batch vanishes. It leaves its
+    block early where `pause` says so, and the next one takes the rest. The figures of a block's end lie in `figures`,
+    each of shape (M,), for callbacks to write, show and act upon. `val/loss` and `test/loss` carry the full lambda_d at
+    all times, so that checkpoints from before and after the switch compare; `train/loss` is what is being minimised.
+    Each member's weights with the lowest validation loss so far lie in `best`; a later residual stage goes on from
+    there. All stages take equally many steps.
 
     Args:
         network: the stack.
@@ -83,6 +84,8 @@ class SobolevRegression(pl.LightningModule):
         self.register_buffer("best_loss", torch.full((members,), torch.inf, dtype=torch.float64))
         self.figures: dict[str, Tensor] = {}
         self.loss_and_gradient = loss_and_gradient
+        self.pause: Callable[[], bool] = lambda: False
+        self.at_block_end = False
         self._problem: tuple[int, Points, Points] | None = None
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
@@ -111,10 +114,11 @@ class SobolevRegression(pl.LightningModule):
         return factors * self.lambda_d
 
     def training_step(self, block: Block, block_index: int) -> None:
-        """Take the steps of one block, then look at the training errors."""
+        """Take the steps of one block, or the rest of them, then look at the training errors."""
         first = int(self.step)
         stage, local = divmod(first, self.steps_per_stage)
-        count = min(self.steps_per_block, self.steps_per_stage - local, self.max_steps - first)
+        before = local % self.steps_per_block
+        count = min(self.steps_per_block - before, self.steps_per_stage - local, self.max_steps - first)
         lambdas = self.lambda_at(first - 1, count + 1)
         # With another weight it is another function, of which an optimiser may know things that hold no more.
         changes, lambdas = lambdas.diff(dim=0).any(1).tolist(), lambdas[1:]
@@ -125,6 +129,7 @@ class SobolevRegression(pl.LightningModule):
             self._begin(stage, block.points)
         network = self.network.stage(stage)
         batches = Block(self._left(stage, block.points), block.minibatches).batches(first, count)
+        taken = count
         for k, batch in enumerate(batches):
             phase = self._phase(local + k)
             method, optimizer = self.phases[phase].method, self.trainer.optimizers[phase]
@@ -139,15 +144,21 @@ class SobolevRegression(pl.LightningModule):
             )
             if last or method.at_rest(optimizer, network.theta):
                 method.finish(problem)
-        self.step += count
+            if self.pause():
+                taken = k + 1
+                break
+        self.step += taken
         # The trainer counts the steps of its own wrapper of the optimiser; here it is told how many there were.
-        self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.increment_by(count)
+        self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.increment_by(taken)
+        self.at_block_end = taken == count
+        if not self.at_block_end:
+            return
         self.figures = self.errors("train", block.points, lambdas[-1]) | {"lambda_d": lambdas[-1]}
         now = self._phase(local + count - 1)
         for i, (phase, optimizer) in enumerate(zip(self.phases, self.trainer.optimizers, strict=True)):
             known = phase.method.figures(optimizer, network.theta, self._progress(i, local + count - 1))
             self.figures |= {key: figure if i == now else figure * torch.nan for key, figure in known.items()}
-        look = (first + count) // self.diagnostics_every > first // self.diagnostics_every
+        look = (first + count) // self.diagnostics_every > (first - before) // self.diagnostics_every
         gradients = self.term_gradients(block.points) if look else None
         self.figures |= (
             gradient_diagnostics(*gradients) if gradients else dict.fromkeys(DIAGNOSTICS, self.lambda_d * torch.nan)
@@ -155,6 +166,8 @@ class SobolevRegression(pl.LightningModule):
 
     def validation_step(self, points: Points, batch_index: int) -> None:
         """The validation errors, with the full lambda_d; members that have never been better keep their weights."""
+        if not self.at_block_end:
+            return
         errors = self.errors("val", points, self.lambda_d)
         self.figures |= errors
         loss = errors["val/loss"].to(self.best_loss)

@@ -1,11 +1,11 @@
 """Worker processes: tasks out, reports and results in; a worker that dies takes no other task with it."""
 
 import gc
+import logging
 import multiprocessing
 import os
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -13,7 +13,8 @@ from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any, NamedTuple, Self, cast
 
-from runge.errors import ConfigurationError, RunError
+from runge.errors import ConfigurationError, RunError, describe, is_out_of_memory
+from runge.signals import interrupt_on_sigterm
 
 Report = Callable[[Any], object]
 
@@ -98,27 +99,22 @@ class Pool:
         self._last_kind: dict[Connection, str] = {}
 
     def __enter__(self) -> Self:
-        """Listen to requests to terminate, as to Ctrl-C."""
-        self._previous = _interrupt_on_sigterm()
+        """Nothing: workers are made where there is something to do."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Let the workers end; where this is for an error, ask them to end what they are doing."""
-        try:
-            for connection, process in self._workers.items():
-                with suppress(OSError):
-                    if error is not None:
-                        process.terminate()
-                    connection.send(None)
-            for connection, process in self._workers.items():
-                while process.is_alive():  # and what it has to say must be taken from it
-                    with suppress(EOFError, OSError):
-                        if connection.poll(0.05):
-                            connection.recv()
-                    process.join(0.01)
-        finally:
-            if self._previous is not None:
-                signal.signal(signal.SIGTERM, self._previous)
+        for connection, process in self._workers.items():
+            with suppress(OSError):
+                if error is not None:
+                    process.terminate()
+                connection.send(None)
+        for connection, process in self._workers.items():
+            while process.is_alive():  # and what it has to say must be taken from it
+                with suppress(EOFError, OSError):
+                    if connection.poll(0.05):
+                        connection.recv()
+                process.join(0.01)
 
     def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Result]:
         """Do all tasks, the first ones first.
@@ -146,8 +142,7 @@ class Pool:
                 except (EOFError, OSError):
                     process = self._workers.pop(connection)
                     process.join()
-                    died = RunError(f"its process died with exit code {process.exitcode}")
-                    yield Result(doing.pop(connection), died)
+                    yield Result(doing.pop(connection), RunError(_death(process.exitcode)))
                     continue
                 if what == "report":
                     report(value)
@@ -155,9 +150,11 @@ class Pool:
                     yield Result(doing.pop(connection), value)
 
     def _idle(self, doing: dict[Connection, int]) -> Connection:
-        for connection in self._workers:
+        for connection, process in list(self._workers.items()):
             if connection not in doing:
-                return connection
+                if process.is_alive():
+                    return connection
+                del self._workers[connection]
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_work, args=(theirs, self._function), daemon=True)
         process.start()
@@ -177,9 +174,18 @@ class Pool:
         return next(iter(waiting))
 
 
+def _death(code: int) -> str:
+    """What there is to say of a process that has ended by itself."""
+    if code >= 0:
+        return f"its process died with exit code {code}"
+    why = ", as the system does where memory runs out" if -code == getattr(signal, "SIGKILL", None) else ""
+    return f"its process was killed by {signal.Signals(-code).name}{why}"
+
+
 def _work(connection: Connection, function: Callable[[Any, Report], Any]) -> None:
     from runge import machine  # late: it brings torch, which the commanding process may not need yet
 
+    logging.raiseExceptions = False  # as in the commanding process
     gc.freeze()  # what was loaded stays: no collection needs to look at it again
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)  # Ctrl-C is for the process that commands, which hands it on
@@ -191,7 +197,7 @@ def _work(connection: Connection, function: Callable[[Any, Report], Any]) -> Non
         except OSError:  # nobody is there any more: end as if asked to
             os.kill(os.getpid(), signal.SIGTERM)
 
-    _interrupt_on_sigterm()
+    interrupt_on_sigterm()
     with suppress(EOFError, OSError, KeyboardInterrupt):
         while (argument := connection.recv()) is not None:
             try:
@@ -201,16 +207,7 @@ def _work(connection: Connection, function: Callable[[Any, Report], Any]) -> Non
             except (ConfigurationError, RunError) as error:
                 value = error
             except Exception as error:  # it may not be able to travel
-                traceback.print_exc()
-                value = RunError(f"{type(error).__name__}: {error}")
+                if not isinstance(error, OSError) and not is_out_of_memory(error):
+                    traceback.print_exc()
+                value = RunError(describe(error))
             connection.send(("result", value))
-
-
-def _interrupt_on_sigterm() -> Any:
-    """Take a request to terminate as a Ctrl-C; return what was done before, or None outside the main thread."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    in_main = threading.current_thread() is threading.main_thread()
-    return signal.signal(signal.SIGTERM, interrupt) if in_main else None

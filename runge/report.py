@@ -14,11 +14,14 @@ import torch
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from runge.configuration import build
-from runge.directories import RunDirectory, read_curves
+from runge.configuration import build, strangers
+from runge.directories import RunDirectory
+from runge.errors import ConfigurationError
+from runge.files import printable
 from runge.function import Function, load
 from runge.groups import Group, Row, label, text
 from runge.metrics import QUANTITIES, key
+from runge.reading import read_curves
 from runge.tables import short_names
 from runge.targets import Target
 
@@ -94,21 +97,21 @@ def _plain(value: Any) -> Any:
 def _curves(row: Row, functions: dict[str, dict[str, str]]) -> dict[str, Any]:
     """A run's history and, in one dimension, the errors of its function; its target is added to the `functions`."""
     run = RunDirectory(str(row["run"]))
-    found: dict[str, Any] = {"curves": {k: _packed(v) for k, v in read_curves(run, CURVES, _MOST_ROWS).items()}}
-    if row["status"] != "finished":
-        return found
+    found: dict[str, Any] = {"curves": {}}
     try:
-        u = load(run.path)
-        errors = _errors(u, functions)
-    except (
-        Exception
-    ) as error:  # whatever a damaged checkpoint makes of the loader: the other runs are shown all the same
-        return found | {"message": f"its function cannot be loaded: {error}"}
-    return found | errors
+        found["curves"] = {k: _packed(v) for k, v in read_curves(run, CURVES, _MOST_ROWS).items()}
+        return found | (_errors(load(run.path), functions) if row["status"] == "finished" else {})
+    except (ConfigurationError, OSError) as error:  # the other runs are shown all the same
+        return found | {"message": printable(str(error))}
 
 
 def _errors(u: Function, functions: dict[str, dict[str, str]]) -> dict[str, str]:
-    configured = u.configuration["target"]
+    configured = u.configuration.get("target")
+    if named := strangers(configured):
+        raise ConfigurationError(
+            f"its curves are not drawn: no module is imported for a file's sake; name that of {', '.join(named)} with "
+            "--import"
+        )
     target = build("target", configured, Target)
     if target.dimension > 1:
         return {}

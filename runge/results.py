@@ -1,15 +1,30 @@
-"""What a finished training leaves: final figures and pictures, member by member."""
+"""What a training leaves: figures, pictures and files, member by member."""
 
-from collections.abc import Mapping, Sequence
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
-from runge.data import Dataset
+from runge.callbacks import History
+from runge.configuration import digest
+from runge.data import Dataset, SobolevDataModule
+from runge.directories import RunDirectory, State, Status
+from runge.errors import RunError, describe
+from runge.files import write
+from runge.member import Member
 from runge.module import SobolevRegression, gradient_diagnostics
 from runge.plotting import curves_figure, fit_figure, png
 from runge.points import Points
+from runge.tensorboard import EventFile, hyperparameters, pictures
+
+log = logging.getLogger(__name__)
 
 Metrics = dict[str, float | int | None]
+Outcome = Metrics | RunError
+"""What becomes of a run: the content of its `metrics.json`, or why it has none."""
 
 
 def switched_on_step(module: SobolevRegression, member: int) -> int | None:
@@ -60,3 +75,134 @@ def curves_picture(
 ) -> bytes:
     """The course of a member's training, as PNG."""
     return png(curves_figure(columns, switched_on_step(module, member), regions, title))
+
+
+class MemberResults:
+    """What a stack writes into its members' directories: their status, and in the end all else.
+
+    A directory that cannot be written to costs its own run, and no other.
+
+    Args:
+        members: the runs.
+        module: what is trained.
+        data: the points.
+        directories: the members' run directories.
+        files: the members' event files.
+        history: the figures of every block's end.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        module: SobolevRegression,
+        data: SobolevDataModule,
+        directories: Sequence[RunDirectory],
+        files: Sequence[EventFile],
+        history: History,
+    ) -> None:
+        self.members, self.module, self.data = members, module, data
+        self.directories, self.files, self.history = directories, files, history
+        self._told: set[tuple[int, str]] = set()
+
+    @contextmanager
+    def attempt(self, member: int) -> Iterator[None]:
+        """Write something of a member's; what keeps it from being written is logged, once."""
+        try:
+            yield
+        except OSError as error:
+            self._tell(member, error)
+
+    def _tell(self, member: int, error: OSError) -> None:
+        message = describe(error)
+        if (member, message) not in self._told:
+            self._told.add((member, message))
+            log.warning("%s: %s", self.directories[member].path, message)
+
+    def saved(self, step: int, trouble: Mapping[int, OSError]) -> None:
+        """Say what has become of a checkpoint.
+
+        Args:
+            step: when it was saved.
+            trouble: what has kept which member's from being written.
+        """
+        for member, error in trouble.items():
+            self._tell(member, error)
+        self.status("running", step)
+
+    def status(self, status: Status, step: int) -> None:
+        """Say how all of them stand that are not finished."""
+        for i, directory in enumerate(self.directories):
+            if not directory.metrics.exists():
+                with self.attempt(i):
+                    directory.write(self._state(i, status, step))
+
+    def leave(self, status: Status, messages: Sequence[str]) -> None:
+        """Put down what there is of runs that did not finish."""
+        for i, message in enumerate(messages):
+            if not self.directories[i].metrics.exists():
+                with self.attempt(i):
+                    self._leave(i, status, message)
+
+    def finish(self, fit_seconds: float, other_seconds: float) -> list[Outcome]:
+        """Judge each member's best weights and write its files, `metrics.json` last.
+
+        Args:
+            fit_seconds: what the fit of the stack took.
+            other_seconds: what was done before.
+        """
+        module = self.module
+        module.network.load_state_dict(module.best.state_dict())
+        found = final_metrics(module, self.data.dataset)
+        u, du = module.predict(self.data.dataset.test)
+        # A member's share of what was done for all of them.
+        share = fit_seconds / len(self.directories), (fit_seconds + other_seconds) / len(self.directories)
+        outcomes: list[Outcome] = []
+        for i, diverged in enumerate(self.history.diverged()):
+            began, directory = time.perf_counter(), self.directories[i]
+            if directory.metrics.exists():  # its stack goes on for others
+                outcomes.append(directory.read_metrics())
+                continue
+            try:
+                if diverged is not None:
+                    how = "try a smaller optimizer.lr or loss.lambda_d, or optimizer.clip_norm"
+                    message = f"diverged: the loss is not finite at step {diverged}; {how}"
+                    outcomes.append(RunError(message))
+                    self._leave(i, "diverged", message, diverged)
+                    continue
+                self._draw(i, u, du)
+                seconds = {"seconds/fit": share[0], "seconds/total": share[1] + time.perf_counter() - began}
+                self._close(i, found[i])
+                finished = self._state(i, "finished", int(module.step))
+                directory.write(finished, self.history.member(i), found[i] | seconds)
+                outcomes.append(found[i] | seconds)
+            except OSError as error:
+                outcomes[i:] = [RunError(f"its files cannot be written: {describe(error)}")]
+                with self.attempt(i):
+                    directory.write(self._state(i, "failed", int(module.step), str(outcomes[i])))
+        return outcomes
+
+    def _draw(self, i: int, u: Tensor, du: Tensor) -> None:
+        """Write a member's pictures."""
+        module, test, directory = self.module, self.data.dataset.test, self.directories[i]
+        title = self.members[i].title()
+        fit = fit_picture(test, u, du, i, title)
+        curves = curves_picture(module, self.history.member(i), test.regions, i, title)
+        write(directory.fit_figure, fit)
+        write(directory.curves_figure, curves)
+        self.files[i].add(pictures({"fit": fit, "curves": curves}), int(module.step))
+
+    def _leave(self, member: int, status: Status, message: str, step: int | None = None) -> None:
+        state = self._state(member, status, int(self.module.step) if step is None else step, message)
+        self.directories[member].write(state, self.history.member(member) if self.history.steps else None)
+        self._close(member, None)
+
+    def _state(self, member: int, status: Status, step: int, message: str = "") -> State:
+        return State(status, step, message, digest(self.members[member].configuration))
+
+    def _close(self, i: int, metrics: Metrics | None) -> None:
+        """Add the run's row to TensorBoard's table, named by what was asked for and by where it lies."""
+        member, path = self.members[i], self.directories[i].path
+        name = " ".join([*member.overrides, f"({'/'.join(path.resolve().parts[-2:])})"])
+        for summary in hyperparameters(name, member.configuration, metrics):
+            self.files[i].add(summary, int(self.module.step))
+        self.files[i].flush()

@@ -1,14 +1,11 @@
 """Fused sweeps: the runs that can share a stack are trained together, in chunks, on all cores."""
 
-import heapq
-import itertools
 import logging
-import math
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra.core.hydra_config import HydraConfig
@@ -19,9 +16,13 @@ from hydra.version import VersionBase
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from runge.composition import Composer, Job, as_job, done_before, plain, register_resolvers, told_by
-from runge.directories import RunDirectory, discard, read_json
-from runge.errors import ConfigurationError
+from runge.command import RememberSweep
+from runge.composition import Composer, Job, ended_before, plain, register_resolvers, replay, told_by
+from runge.configuration import digest
+from runge.directories import RunDirectory, State
+from runge.errors import ConfigurationError, describe
+from runge.files import discard
+from runge.planning import Chunk, plan
 from runge.pool import InProcess, Pool, Task, cores
 
 if TYPE_CHECKING:
@@ -31,23 +32,6 @@ log = logging.getLogger(__name__)
 
 _MOST, _MOST_ON_GPU = 32, 1024
 """Members of a stack: more bring no more, and need more memory."""
-
-_SECONDS_A_MEMBER, _SECONDS_A_CHUNK = 0.12, 3.0
-"""What is not proportional to the steps: files and pictures; compiling."""
-
-
-class Chunk(NamedTuple):
-    """Jobs that are trained together.
-
-    Attributes:
-        kind: what they share.
-        jobs: their places in the sweep.
-        steps: what each of them has yet to take.
-    """
-
-    kind: str
-    jobs: list[int]
-    steps: int
 
 
 def launch(launcher: "FusedLauncher", job_overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
@@ -151,16 +135,15 @@ class _Sweep:
 
     def train(self, pool: Pool | InProcess) -> list[JobReturn]:
         """Train what is not finished."""
-        context = self.launcher.hydra_context
-        for number, job in enumerate(self.jobs):
-            if job.loss is not None:
-                loss = job.loss
-                self.returns[number] = as_job(context.callbacks, job.config, lambda _, loss=loss: loss)
+        context, jobs = self.launcher.hydra_context, self.jobs
+        for number, job in enumerate(jobs):
+            if job.outcome is not None:
+                self.returns[number] = replay(context.callbacks, job, job.outcome)
         most = self.launcher.members or _MOST
-        if any(job.member.on_gpu() for job in self.jobs):  # which one process fills by itself
+        if any(job.member.on_gpu() for job in jobs):  # which one process fills by itself
             pool, most = InProcess(call), self.launcher.members or _MOST_ON_GPU
-        chunks = plan(self.jobs, pool.processes, most)
-        if len(chunks) == 1:  # in this process, on all cores
+        chunks, all_cores = plan(jobs, pool.processes, most)
+        if all_cores:  # in this process
             pool = InProcess(call)
         tasks = [Task(chunk.kind, _call("train", context, [self.jobs[i] for i in chunk.jobs])) for chunk in chunks]
         steps = sum(len(chunk.jobs) * chunk.steps for chunk in chunks)
@@ -183,18 +166,28 @@ class _Sweep:
     def _take(self, chunk: Chunk, value: Any) -> None:
         """Keep what a chunk has returned; where it failed, so have its jobs."""
         for i, number in enumerate(chunk.jobs):
-            if not isinstance(value, Exception):
-                self.returns[number] = value[i]
-                continue
             job = self.jobs[number]
-            directory = RunDirectory(job.directory)
-            state = read_json(directory.status)["status"] if directory.status.exists() else "running"
-            if state == "running" or isinstance(value, ConfigurationError):  # else the fit has said it
-                directory.path.mkdir(parents=True, exist_ok=True)
-                directory.write_status("failed", job.step, str(value))
-            failed = JobReturn(overrides=job.overrides, cfg=job.config, status=JobStatus.FAILED)
-            failed.return_value = value
-            self.returns[number] = failed
+            if job.outcome is not None:
+                continue
+            if isinstance(value, Exception):
+                failed = JobReturn(overrides=job.overrides, cfg=job.config, status=JobStatus.FAILED)
+                failed.return_value = value
+                self.returns[number] = failed
+            else:
+                self.returns[number] = value[i]
+            if self.returns[number].status == JobStatus.FAILED:
+                self._tell_of(job, self.returns[number]._return_value)
+
+    def _tell_of(self, job: Job, error: Any) -> None:
+        """See that the failure of a job is told in its directory, or else in the table alone."""
+        directory = RunDirectory(job.directory)
+        try:
+            state = directory.read_state()
+            if state is None or state.status == "running":  # else the fit has said it
+                step = 0 if state is None else state.step
+                directory.write(State("failed", step, describe(error), digest(job.member.configuration)))
+        except (OSError, ConfigurationError):
+            RememberSweep.failures[job.directory] = describe(error)
 
     def _progress(self) -> str:
         return f"{len(self.returns)} of {len(self.jobs)} runs"
@@ -227,7 +220,7 @@ def _job(config: DictConfig) -> Job:
     Raises:
         ConfigurationError: a key or a value is not allowed.
     """
-    from runge.function import steps_taken
+    from runge.checkpoints import saved
     from runge.member import Member  # late, as all that brings torch: the workers load it at the same time
 
     overrides = list(config.hydra.overrides.task)
@@ -236,56 +229,12 @@ def _job(config: DictConfig) -> Job:
     run = RunDirectory(directory)
     with told_by(overrides):
         given, _ = plain(config)
-        loss = done_before(given, run)
+        outcome = ended_before(given, run)
         member = Member(given, overrides)
-        step = steps_taken(run.last) if loss is None and run.last.exists() else 0
-    return Job(config, overrides, directory, member, step, loss)
-
-
-def plan(jobs: Sequence[Job], processes: int, most: int = _MOST) -> list[Chunk]:
-    """Sort jobs into chunks that share a stack, the longest first.
-
-    The groups that can share a stack are cut into as few pieces as keep all processes busy to the end, the small groups
-    into one more than the others.
-
-    Args:
-        jobs: all jobs of the sweep; those that are finished are left out.
-        processes: how many chunks are trained at the same time.
-        most: the most members of a chunk.
-    """
-    found: dict[str, list[int]] = {}
-    for number, job in enumerate(jobs):
-        if job.loss is None:
-            alone = "" if job.member.optimizer.independent else str(number)
-            found.setdefault(f"{job.member.shared()} {job.step} {alone}", []).append(number)
-
-    def chunk(kind: str, numbers: list[int]) -> Chunk:
-        job = jobs[numbers[0]]
-        return Chunk(kind, numbers, job.member.training.max_steps - job.step)
-
-    def cost(chunk: Chunk) -> float:
-        seconds = chunk.steps * jobs[chunk.jobs[0]].member.work() + _SECONDS_A_MEMBER
-        return len(chunk.jobs) * seconds + _SECONDS_A_CHUNK
-
-    groups = sorted((chunk(kind, numbers) for kind, numbers in found.items()), key=cost)
-
-    def cut(pieces: int, small: int) -> list[Chunk]:
-        chunks: list[Chunk] = []
-        for i, group in enumerate(groups):
-            count = max(math.ceil(len(group.jobs) / most), pieces + (i < small))
-            chunks += [chunk(group.kind, numbers) for j in range(count) if (numbers := group.jobs[j::count])]
-        return sorted(chunks, key=cost, reverse=True)
-
-    def duration(chunks: Sequence[Chunk]) -> float:
-        busy = [0.0] * processes
-        for chunk in chunks:
-            heapq.heapreplace(busy, busy[0] + cost(chunk))
-        return max(busy)
-
-    enough = 1.05 * sum(map(cost, groups)) / processes
-    best = cut(1, 0)
-    for pieces, small in itertools.product(range(1, processes), range(len(groups) + 1)):
-        if duration(best) <= enough:
-            break
-        best = min(best, cut(pieces, small), key=duration)
-    return best
+        try:
+            found = saved(run) if outcome is None else {}
+        except ConfigurationError as error:
+            log.warning("%s: the run begins anew", error)
+            run.last.unlink()
+            found = {}
+    return Job(config, overrides, directory, member, outcome, found)

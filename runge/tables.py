@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
+from runge.files import printable
 from runge.groups import Group, Row, label, text
 from runge.metrics import QUANTITIES, key
 
@@ -81,7 +82,7 @@ def group_table(groups: Sequence[Group], metric: str) -> Table:
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """Paths without what all of them begin with.
+    """Paths without what all of them begin with, fit to be shown.
 
     Example:
         >>> short_names(["outputs/multirun/a/0", "outputs/multirun/a/1"])
@@ -89,7 +90,7 @@ def short_names(names: Sequence[str]) -> list[str]:
     """
     paths = [os.path.abspath(name) for name in names]
     shared = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
-    return [os.path.relpath(path, shared) for path in paths]
+    return [printable(os.path.relpath(path, shared)) for path in paths]
 
 
 def _unique_tail(name: str, keys: Sequence[str]) -> bool:

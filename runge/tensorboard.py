@@ -47,11 +47,21 @@ class EventFile:
         self._waiting.append(Event(wall_time=wall_time or time.time(), step=step, summary=summary))
 
     def flush(self) -> None:
-        """Append what has been added since the last time."""
+        """Append what has been added since the last time.
+
+        Raises:
+            OSError: it cannot be written; it is kept for the next time.
+        """
         records = b"".join(_record(event.SerializeToString()) for event in self._waiting)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:
-            file.write(records)
+        self.path.parent.mkdir(exist_ok=True)
+        before = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with self.path.open("ab") as file:
+                file.write(records)
+        except OSError as error:
+            if self.path.exists():  # half a record would make all later ones unreadable
+                os.truncate(self.path, before)
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
         self._waiting = []
 
 

@@ -98,10 +98,10 @@ MISTAKES = {
     "optimizer=adam_levenberg_marquardt optimizer.switch_at=0": ("optimizer.switch_at", "0"),
     "optimizer=adam_levenberg_marquardt trainer.precision=32": ("trainer.precision", "64", "got 32"),
     "optimizer=adam_levenberg_marquardt optimizer.first._target_=runge.targets.Runge": (
-        "optimizer.first",
-        "no such key",
+        "optimizer.first._target_",
+        "derived from Method",
     ),
-    "resume=nowhere": ("resume", "checkpoint", "'nowhere'"),
+    "resume=nowhere": ("resume", "the directory of a run", "'nowhere'"),
     "model=3": ("model", "section", "3"),
     "~seed": ("seed", "missing"),
     "~model": ("model", "missing"),

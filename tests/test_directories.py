@@ -3,7 +3,8 @@ import math
 
 import pytest
 
-from runge.directories import RunDirectory, claim, flatten, write
+from runge.directories import RunDirectory, State, flatten
+from runge.files import claim, write
 
 
 def test_file_appears_whole_or_not_at_all(tmp_path):
@@ -19,7 +20,7 @@ def test_file_appears_whole_or_not_at_all(tmp_path):
 
 def test_metrics_are_strict_json(tmp_path):
     run = RunDirectory(tmp_path)
-    run.write_metrics({"a": 1.5, "b": math.nan, "c": math.inf, "d": None, "e": 3})
+    run.write(State("finished", 3), metrics={"a": 1.5, "b": math.nan, "c": math.inf, "d": None, "e": 3})
     assert json.loads(run.metrics.read_text(), parse_constant=pytest.fail) == {
         "a": 1.5,
         "b": None,
@@ -31,7 +32,7 @@ def test_metrics_are_strict_json(tmp_path):
 
 def test_history(tmp_path):
     run = RunDirectory(tmp_path)
-    run.write_history({"step": [1.0, 2.0], "a,b": [0.1, math.nan]})
+    run.write(State("running", 2), {"step": [1.0, 2.0], "a,b": [0.1, math.nan]})
     assert run.history.read_text() == 'step,"a,b"\n1,0.1\n2,\n'
 
 
@@ -45,7 +46,7 @@ def test_discard_takes_only_what_holds_no_training(tmp_path):
     for run in (empty, used):
         run.hydra.mkdir(parents=True)
         run.log.touch()
-    used.write_status("running", 0)
+    used.write(State("running", 0))
     empty.discard()
     used.discard()
     assert [entry.name for entry in tmp_path.iterdir()] == ["used"]

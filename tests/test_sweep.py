@@ -241,7 +241,7 @@ def test_stacked_sweep_goes_on_to_the_same_bits(train, tmp_path, monkeypatch):
         patch.setattr(SobolevRegression, "training_step", interrupt)
         assert train(*sweep, "hydra.sweep.dir=begun")[0] == 1
     states = [json.loads((tmp_path / "begun" / name / "status.json").read_text()) for name in "012"]
-    assert [(state["status"], state["step"]) for state in states] == [("interrupted", 80)] * 3
+    assert [(state["status"], state["step"]) for state in states] == [("interrupted", 61)] * 3
     assert train(*sweep, "hydra.sweep.dir=begun")[0] == 0
     for name in "012":
         whole, begun = tmp_path / "whole" / name, tmp_path / "begun" / name
@@ -255,10 +255,10 @@ def test_damaged_checkpoint_in_a_sweep(train, tmp_path):
     (tmp_path / "sweep" / "1" / "metrics.json").unlink()
     (tmp_path / "sweep" / "1" / "checkpoints" / "last.ckpt").write_bytes(b"damaged")
     status, out, err = train(*sweep)
-    assert status == 1
-    assert "last.ckpt cannot be read" in err
+    assert status == 0, out + err
+    assert "last.ckpt cannot be read" in out + err
     assert "Traceback" not in out + err
-    assert (tmp_path / "sweep" / "0" / "metrics.json").exists()
+    assert sorted(directories(tmp_path / "sweep")) == ["0", "1"]
 
 
 COMPOSED = [
@@ -292,7 +292,11 @@ def test_composes_as_hydra_does(overrides):
 
 def jobs(configuration, *overrides, done=()):
     made = [Member(configuration(*own), list(own)) for own in overrides]
-    return [Job(None, [], "", member, 0, 1.0 if i in done else None) for i, member in enumerate(made)]
+    return [Job(None, [], str(i), member, 1.0 if i in done else None, {}) for i, member in enumerate(made)]
+
+
+def chunks_of(jobs, processes=1, most=32):
+    return plan(jobs, processes, most)[0]
 
 
 def test_plan_shares_stacks_and_keeps_all_processes_busy(configuration):
@@ -301,11 +305,11 @@ def test_plan_shares_stacks_and_keeps_all_processes_busy(configuration):
         for seed in range(4)
         for where in ("random", "mixed")
     ]
-    (chunk,) = plan(jobs(configuration, *seeds), 1)
+    (chunk,) = chunks_of(jobs(configuration, *seeds))
     assert sorted(chunk.jobs) == list(range(8))
-    assert [len(chunk.jobs) for chunk in plan(jobs(configuration, *seeds), 2)] == [4, 4]
-    assert [len(chunk.jobs) for chunk in plan(jobs(configuration, *seeds), 1, 3)] == [3, 3, 2]
-    chunks = plan(jobs(configuration, *seeds, done={0, 1, 2}), 1)
+    assert [len(chunk.jobs) for chunk in chunks_of(jobs(configuration, *seeds), 2)] == [4, 4]
+    assert [len(chunk.jobs) for chunk in chunks_of(jobs(configuration, *seeds), 1, 3)] == [3, 3, 2]
+    chunks = chunks_of(jobs(configuration, *seeds, done={0, 1, 2}), 1)
     assert sorted(chunks[0].jobs) == [3, 4, 5, 6, 7]
 
 
@@ -321,11 +325,11 @@ def test_plan_shares_stacks_and_keeps_all_processes_busy(configuration):
     ],
 )
 def test_plan_parts_what_cannot_share(other, configuration):
-    chunks = plan(jobs(configuration, ("seed=0",), ("seed=1", other), ("seed=2",)), 1)
+    chunks = chunks_of(jobs(configuration, ("seed=0",), ("seed=1", other), ("seed=2",)), 1)
     assert sorted(sorted(chunk.jobs) for chunk in chunks) == [[0, 2], [1]]
 
 
 def test_plan_puts_the_longest_first_and_lbfgs_alone(configuration):
     wide, lbfgs = ("model.width=128",), ("optimizer=lbfgs",)
-    chunks = plan(jobs(configuration, ("seed=0",), lbfgs, wide, lbfgs, ("seed=1",)), 1)
+    chunks = chunks_of(jobs(configuration, ("seed=0",), lbfgs, wide, lbfgs, ("seed=1",)), 1)
     assert [sorted(chunk.jobs) for chunk in chunks] == [[2], [0, 4], [1], [3]]

@@ -1,0 +1,150 @@
+"""A private Slurm cluster of one node on loopback, for tests."""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
+
+CONFIGURATION = """\
+ClusterName=tests
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={controller_port}
+SlurmUser={user}
+SlurmdUser={user}
+# a requeued job waits until its credential expires, 5 is the least Slurm accepts
+AuthInfo=socket={sockets}/munge,cred_expire=5
+CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={sockets}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
+SlurmdParameters=config_overrides
+ReturnToService=2
+JobRequeue=1
+KillWait=5
+MinJobAge=300
+NodeName=node NodeHostname={host} NodeAddr=127.0.0.1 Port={node_port} CPUs={cpus} RealMemory=4000
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE
+"""
+
+
+def find(program: str) -> str | None:
+    return shutil.which(program, path=SEARCH_PATH)
+
+
+def available() -> bool:
+    return all(find(program) for program in ("slurmctld", "slurmd", "munged", "sbatch"))
+
+
+class SlurmCluster:
+    def __init__(self, folder: Path, cpus: int = 4):
+        self.folder, self.cpus = Path(folder).resolve(), cpus
+        self.user, self.host = pwd.getpwuid(os.geteuid()).pw_name, socket.gethostname().split(".")[0]
+        self.environment = {"SLURM_CONF": str(self.folder / "slurm.conf")}
+        self.daemons: dict[str, subprocess.Popen] = {}
+        self.sockets = self.folder
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def start(self):
+        if self.daemons:
+            return
+        if len(str(self.folder)) > 70:  # a Unix socket's path holds 107 characters: .../spool/node_<job>.<step>
+            self.sockets = Path(tempfile.mkdtemp(prefix="slurm"))
+        for folder in (self.folder / "state", self.sockets / "spool"):
+            folder.mkdir(parents=True, exist_ok=True)
+        with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+            ports = {"controller_port": one.getsockname()[1], "node_port": other.getsockname()[1]}
+        text = CONFIGURATION.format(**vars(self), **ports)
+        (self.folder / "slurm.conf").write_text(text)
+        (self.folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
+        key = self.folder / "munge.key"
+        key.touch(0o600)
+        key.write_bytes(os.urandom(128))
+        files = [f"--{name}-file={self.folder}/munge.{name}" for name in ("key", "pid", "log", "seed")]
+        try:
+            # without --force munged refuses a socket in a folder that others cannot enter, as pytest's are
+            self._launch("munged", "--foreground", "--force", f"--socket={self.sockets}/munge", *files)
+            self._wait((self.sockets / "munge").exists)
+            self._launch("slurmctld", "-D")
+            self._launch("slurmd", "-D", "-N", "node")
+            self._wait(lambda: self.run("sinfo", "--noheader", "--format=%T") == "idle")
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self):
+        controller = self.daemons.get("slurmctld")
+        if controller and controller.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                self.run("scancel", f"--user={self.user}")
+                until = time.monotonic() + 1
+                while self.run("squeue", "--noheader") and time.monotonic() < until:
+                    time.sleep(0.1)
+        for name, daemon in reversed(self.daemons.items()):
+            # slurmd would wait for jobs that ignore SIGTERM
+            daemon.send_signal(signal.SIGKILL if name == "slurmd" else signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                daemon.wait(5)
+        until = time.monotonic() + 5
+        while (left := self._processes()) and time.monotonic() < until:  # again, for what they start meanwhile
+            for process in left:
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            time.sleep(0.05)
+        while self.daemons:
+            self.daemons.popitem()[1].wait()
+        if self.sockets != self.folder:
+            shutil.rmtree(self.sockets, ignore_errors=True)
+            self.sockets = self.folder
+
+    def _processes(self) -> list[int]:
+        """The daemons and the jobs, by a variable that all inherit; slurmstepd, which overwrites it, by its log."""
+        variable, found = f"SLURM_CONF={self.environment['SLURM_CONF']}".encode(), []
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended, or is another user's
+                log = str(self.folder / "slurmd.log") in map(os.path.realpath, (process / "fd").iterdir())
+                if log or variable in (process / "environ").read_bytes().split(b"\0"):
+                    found.append(int(process.name))
+        return found
+
+    def run(self, program: str, *arguments: str) -> str:
+        """What one of Slurm's commands prints, nothing if it fails."""
+        command, environment = [find(program), *arguments], {**os.environ, **self.environment}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60).stdout.strip()
+
+    def _launch(self, program: str, *arguments: str):
+        command, environment = [find(program), *arguments], {**os.environ, **self.environment}
+        with (self.folder / f"{program}.out").open("wb") as out:
+            streams = {"stdout": out, "stderr": subprocess.STDOUT}
+            # a session of its own, so that Ctrl-C reaches the tests first
+            self.daemons[program] = subprocess.Popen(command, env=environment, start_new_session=True, **streams)
+
+    def _wait(self, ready):
+        until = time.monotonic() + 60
+        while not ready():
+            dead = [name for name, daemon in self.daemons.items() if daemon.poll() is not None]
+            if dead or time.monotonic() > until:
+                tails = [f"{name}: {(self.folder / f'{name}.out').read_text()[-2000:]}" for name in self.daemons]
+                raise RuntimeError("\n".join([f"Slurm does not start, ended: {dead}", *tails]))
+            time.sleep(0.05)
