@@ -1,6 +1,7 @@
 """The fused launcher and its sweeper, as Hydra finds them; what they do lies in `runge.sweep`, and is imported late."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -8,7 +9,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 
 class FusedLauncher(Launcher):
@@ -17,12 +18,11 @@ class FusedLauncher(Launcher):
     That takes a task that is marked by `runge.command.fusable`. Any other is left to Hydra's own launcher.
 
     Args:
-        processes: worker processes; None: one for each core.
-        members: the most members of a stack; None: 32, or on a GPU 1024.
+        **settings: `runge.cluster.Settings`.
     """
 
-    def __init__(self, processes: int | None = None, members: int | None = None) -> None:
-        self.processes, self.members = processes, members
+    def __init__(self, **settings: Any) -> None:
+        self.settings = {key: OmegaConf.to_object(x) if OmegaConf.is_config(x) else x for key, x in settings.items()}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what the jobs need."""
@@ -62,7 +62,19 @@ class GridSweeper(BasicSweeper):
 
 # Plain nodes: a class of this module would have to travel to the workers with each configuration.
 store = ConfigStore.instance()
-launcher = {"_target_": "hydra_plugins.runge_fused.FusedLauncher", "processes": None, "members": None}
+launcher = {
+    "_target_": "hydra_plugins.runge_fused.FusedLauncher",
+    "processes": None,
+    "members": None,
+    "cluster": "local",
+    "partition": None,
+    "timeout_min": 60,
+    "cpus_per_task": 1,
+    "gpus_per_node": None,
+    "mem_gb": None,
+    "retries": 2,
+    "additional_parameters": {},
+}
 sweeper = {"_target_": "hydra_plugins.runge_fused.GridSweeper", "max_batch_size": None, "params": None}
 store.store(group="hydra/launcher", name="fused", node=launcher, provider="runge")
 store.store(group="hydra/sweeper", name="grid", node=sweeper, provider="runge")

@@ -1,6 +1,7 @@
 """Slurm jobs as a pool: each task is a job, through submitit; one that a dead node takes with it is sent once more."""
 
 import logging
+import os
 import shutil
 import subprocess
 import time
@@ -83,8 +84,8 @@ class Cluster:
         sent = {path.name for path in folder.glob("*") if path.is_dir()}
         if alive := sorted(name for name, state in (_states() or {}).items() if name in sent and state in _ALIVE):
             raise ConfigurationError(
-                f"hydra.sweep.dir: the jobs {', '.join(alive)} of this sweep have not ended; wait for them, or end them "
-                "with scancel: they save what they have"
+                f"hydra.sweep.dir: the jobs {', '.join(alive)} of this sweep have not ended; wait for them, or end "
+                "them with scancel: they save what they have"
             )
         options = {f"slurm_{key}": getattr(settings, key) for key in ("partition", "additional_parameters")}
         options |= {key: getattr(settings, key) for key in ("timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb")}
@@ -160,9 +161,7 @@ class _Call:
 
     def __call__(self) -> Any:
         """Call the function on the cores that the job has."""
-        import os
-
-        from runge import machine
+        from runge import machine  # late: it brings torch
 
         machine.limit_threads(int(os.environ.get("SLURM_CPUS_PER_TASK", "1")))
         return attempt(self.function, self.argument, lambda _: None)

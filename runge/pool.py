@@ -25,10 +25,12 @@ class Task(NamedTuple):
     Attributes:
         kind: tasks of one kind are best done by one worker.
         argument: what the function is called with.
+        size: how much there is to do, in what is reported.
     """
 
     kind: str
     argument: Any
+    size: int = 0
 
 
 class Result(NamedTuple):
@@ -201,13 +203,19 @@ def _work(connection: Connection, function: Callable[[Any, Report], Any]) -> Non
     with suppress(EOFError, OSError, KeyboardInterrupt):
         while (argument := connection.recv()) is not None:
             try:
-                value = function(argument, report)
+                value = attempt(function, argument, report)
             except SystemExit as end:
                 value = RunError(str(end.code).removeprefix("error: "))
-            except (ConfigurationError, RunError) as error:
-                value = error
-            except Exception as error:  # it may not be able to travel
-                if not isinstance(error, OSError) and not is_out_of_memory(error):
-                    traceback.print_exc()
-                value = RunError(describe(error))
             connection.send(("result", value))
+
+
+def attempt(function: Callable[[Any, Report], Any], argument: Any, report: Report) -> Any:
+    """What a function returns, or an error that can travel to another process."""
+    try:
+        return function(argument, report)
+    except (ConfigurationError, RunError) as error:
+        return error
+    except Exception as error:
+        if not isinstance(error, OSError) and not is_out_of_memory(error):
+            traceback.print_exc()
+        return RunError(describe(error))

@@ -4,6 +4,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,10 @@ from hydra.version import VersionBase
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from runge.cluster import Cluster, Settings
 from runge.command import RememberSweep
 from runge.composition import Composer, Job, ended_before, plain, register_resolvers, replay, told_by
-from runge.configuration import digest
+from runge.configuration import build, digest
 from runge.directories import RunDirectory, State
 from runge.errors import ConfigurationError, describe
 from runge.files import discard
@@ -51,19 +53,22 @@ def launch(launcher: "FusedLauncher", job_overrides: Sequence[Sequence[str]], fi
     """
     setup_globals()
     configure_log(launcher.config.hydra.hydra_logging, launcher.config.hydra.verbose)
-    processes = cores() if launcher.processes is None else launcher.processes
-    for key, value in (("processes", processes), ("members", _MOST if launcher.members is None else launcher.members)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            discard(Path(launcher.config.hydra.sweep.dir), {"multirun.yaml"})
-            raise ConfigurationError(f"hydra.launcher.{key}: must be null or a number from 1 on, got {value!r}")
+    try:
+        settings = build("hydra.launcher", launcher.settings, Settings)
+        where = Path(launcher.config.hydra.sweep.dir) / ".submitit"
+        cluster = Cluster(call, settings, where.absolute()) if settings.cluster == "slurm" else None
+    except ConfigurationError:
+        discard(Path(launcher.config.hydra.sweep.dir), {"multirun.yaml"})
+        raise
+    processes = settings.processes if settings.processes and cluster is None else cores()
     # The workers load what they need while the jobs are composed here.
     pool = Pool(call, processes, ["runge.preload"]) if processes > 1 and len(job_overrides) > 1 else InProcess(call)
     log.info("Launching %d jobs", len(job_overrides))
     before = HydraConfig.instance().cfg
     try:
-        with pool:
+        with pool, cluster or nullcontext():
             jobs = prepare(launcher.hydra_context, launcher.config, job_overrides, first, pool)
-            return _Sweep(launcher, jobs).train(pool)
+            return _Sweep(launcher, jobs).train(cluster or pool, settings.members, bool(settings.gpus_per_node))
     finally:
         HydraConfig.instance().cfg = before
         configure_log(launcher.config.hydra.hydra_logging, launcher.config.hydra.verbose)
@@ -133,22 +138,32 @@ class _Sweep:
         self.launcher, self.jobs = launcher, jobs
         self.returns: dict[int, JobReturn] = {}
 
-    def train(self, pool: Pool | InProcess) -> list[JobReturn]:
-        """Train what is not finished."""
+    def train(self, pool: Pool | InProcess | Cluster, members: int | None, on_gpu: bool) -> list[JobReturn]:
+        """Train what is not finished.
+
+        Args:
+            pool: where.
+            members: the most members of a stack; None: what suits the machine.
+            on_gpu: whether it is a GPU of another machine.
+        """
         context, jobs = self.launcher.hydra_context, self.jobs
         for number, job in enumerate(jobs):
             if job.outcome is not None:
                 self.returns[number] = replay(context.callbacks, job, job.outcome)
-        most = self.launcher.members or _MOST
-        if any(job.member.on_gpu() for job in jobs):  # which one process fills by itself
-            pool, most = InProcess(call), self.launcher.members or _MOST_ON_GPU
-        chunks, all_cores = plan(jobs, pool.processes, most)
-        if all_cores:  # in this process
+        if not isinstance(pool, Cluster) and (on_gpu := any(job.member.on_gpu() for job in jobs)):
+            pool = InProcess(call)  # which the GPU is filled by
+        chunks, alone = plan(jobs, pool.processes, members or (_MOST_ON_GPU if on_gpu else _MOST))
+        if alone and isinstance(pool, Pool):  # on all cores
             pool = InProcess(call)
-        tasks = [Task(chunk.kind, _call("train", context, [self.jobs[i] for i in chunk.jobs])) for chunk in chunks]
-        steps = sum(len(chunk.jobs) * chunk.steps for chunk in chunks)
+        sizes = [len(chunk.jobs) * chunk.steps for chunk in chunks]
+        tasks = [
+            Task(chunk.kind, _call("train", context, [jobs[i] for i in chunk.jobs]), size)
+            for chunk, size in zip(chunks, sizes, strict=True)
+        ]
         hidden = not all(job.member.training.progress_bar for job in self.jobs)
-        with tqdm(total=steps, unit=" steps", unit_scale=True, dynamic_ncols=True, leave=False, disable=hidden) as bar:
+        with tqdm(
+            total=sum(sizes), unit=" steps", unit_scale=True, dynamic_ncols=True, leave=False, disable=hidden
+        ) as bar:
             bar.set_description(self._progress())
             try:
                 for number, value in pool.run(tasks, bar.update):

@@ -17,6 +17,10 @@ ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(1)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--kills", type=int, default=2, help="how many runs of each kind are killed")
+
+
 @pytest.fixture
 def train(tmp_path, monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
     """`python train.py ...` in an empty folder: its exit status, its output and its errors."""

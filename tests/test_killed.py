@@ -1,0 +1,153 @@
+"""Killed at a random moment, as when a machine dies, and continued to the same bits.
+
+`pytest tests/test_killed.py --kills 25` does it with 50 runs and 20 sweeps.
+"""
+
+import csv
+import json
+import random
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import psutil
+import pytest
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from runge.directories import RunDirectory
+from tests.conftest import ROOT
+from tests.test_job import figures
+
+SMALL = ("data.n_train=16", "data.n_val=16", "data.n_test=101", "trainer.log_every=50", "trainer.progress_bar=false")
+RUNS = {
+    "mini-batches": (*SMALL, "trainer.max_steps=4000", "data.batch_size=5", "schedule.ramp_steps=500"),
+    "levenberg_marquardt": (
+        *(*SMALL, "optimizer=adam_levenberg_marquardt", "optimizer.switch_at=100", "trainer.max_steps=600"),
+        *("model.stages=2", "model.width=16", "data.n_train=40", "trainer.log_every=7"),
+    ),
+}
+SWEEPS = {
+    "stacks": (*SMALL, "trainer.max_steps=3000", "seed=range(6)", "model.width=8,16", "sampling=random"),
+    "one stack": (*SMALL, "trainer.max_steps=5000", "seed=range(5)", "loss.lambda_d=0,1"),
+}
+
+
+def pytest_generate_tests(metafunc):
+    kills = metafunc.config.getoption("kills")
+    for name, count in (("run", kills), ("sweep", -(-kills * 2 // 5))):
+        if f"{name}_trial" in metafunc.fixturenames:
+            metafunc.parametrize(f"{name}_trial", range(count))
+
+
+def start(folder, *arguments):
+    command = [sys.executable, str(ROOT / "train.py"), *arguments]
+    with (folder / "output").open("ab") as output:
+        return psutil.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
+
+
+def finish(folder, *arguments):
+    process = start(folder, *arguments)
+    assert process.wait(300) == 0, (folder / "output").read_text()[-3000:]
+
+
+def kill(process, seconds):
+    """Kill a command and all that it has started, unless it has ended by then."""
+    with suppress(psutil.TimeoutExpired):
+        process.wait(seconds)
+        return
+    process.suspend()  # lest it start another one meanwhile
+    for one in [*process.children(recursive=True), process]:
+        one.kill()
+    psutil.wait_procs([process], 30)
+
+
+def whole(folder, *arguments):
+    """The uninterrupted run or sweep, and how long it takes."""
+    began = time.monotonic()
+    finish(folder, *arguments)
+    return time.monotonic() - began
+
+
+@pytest.fixture(scope="module", params=RUNS)
+def run(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    return folder / "whole", RUNS[request.param], whole(folder, *RUNS[request.param], "hydra.run.dir=whole")
+
+
+@pytest.fixture(scope="module", params=SWEEPS)
+def sweep(request, tmp_path_factory):
+    folder, command = tmp_path_factory.mktemp("sweep"), ("-m", "hydra.launcher.processes=2", *SWEEPS[request.param])
+    return folder / "whole", command, whole(folder, *command, "hydra.sweep.dir=whole")
+
+
+def check_files(directory):
+    """No file that has its name is unreadable."""
+    run = RunDirectory(directory)
+    for path in directory.rglob("*"):
+        if path.suffix == ".json":
+            json.loads(path.read_text())
+        elif path.suffix == ".ckpt" and not path.name.startswith("."):
+            torch.load(path, weights_only=True)
+        elif path.suffix == ".yaml" and ".part" not in str(path):
+            assert yaml.safe_load(path.read_text()) is not None
+        elif path.suffix == ".png":
+            assert path.read_bytes().endswith(b"IEND\xaeB`\x82")
+    if run.history.exists():
+        run.verify(run.history)
+        list(csv.DictReader(run.history.read_text().splitlines(), strict=True))
+    if run.metrics.exists():
+        run.read_metrics()
+    if run.tensorboard.exists():
+        EventAccumulator(str(run.tensorboard)).Reload()
+
+
+def check_same(ours, theirs):
+    assert figures(ours) == figures(theirs)
+    assert (ours / "history.csv").read_bytes() == (theirs / "history.csv").read_bytes()
+    for name in ("best.ckpt", "last.ckpt"):
+        states = [torch.load(run / "checkpoints" / name, weights_only=True)["state_dict"] for run in (ours, theirs)]
+        assert states[0].keys() == states[1].keys()
+        for key, ours_state in states[0].items():
+            torch.testing.assert_close(ours_state, states[1][key], rtol=0, atol=0, equal_nan=True)
+    steps = [
+        {event.step for event in accumulator.Scalars("val/loss")}
+        for accumulator in (EventAccumulator(str(run / "tensorboard")) for run in (ours, theirs))
+        if accumulator.Reload()
+    ]
+    assert steps[0] == steps[1]
+
+
+def test_killed_run(run, run_trial, tmp_path):
+    expected, arguments, seconds = run
+    chance = random.Random(run_trial)
+    cadence = chance.choice((0, 0.01, 0.1, 1, 30))
+    process = start(tmp_path, *arguments, f"trainer.checkpoint_seconds={cadence}", "hydra.run.dir=run")
+    kill(process, chance.uniform(0, 0.98 * seconds))
+    directory = tmp_path / "run"
+    if not (directory / ".hydra").exists():  # nothing was begun
+        finish(tmp_path, *arguments, "hydra.run.dir=run")
+    elif not (directory / "metrics.json").exists():
+        check_files(directory)
+        finish(tmp_path, "resume=run")
+    check_files(directory)
+    check_same(directory, expected)
+
+
+def test_killed_sweep(sweep, sweep_trial, tmp_path):
+    expected, arguments, seconds = sweep
+    chance = random.Random(sweep_trial)
+    cadence = chance.choice((0, 0.1, 1, 30))
+    command = (*arguments, f"trainer.checkpoint_seconds={cadence}", "hydra.sweep.dir=sweep")
+    for _ in range(chance.choice((1, 1, 2))):
+        kill(start(tmp_path, *command), chance.uniform(0, 0.95 * seconds))
+        for directory in (tmp_path / "sweep").glob("[0-9]*"):
+            check_files(directory)
+    finish(tmp_path, *command)
+    runs = sorted(path.name for path in expected.glob("[0-9]*"))
+    assert runs == sorted(path.name for path in (tmp_path / "sweep").glob("[0-9]*"))
+    for name in runs:
+        check_files(tmp_path / "sweep" / name)
+        check_same(tmp_path / "sweep" / name, expected / name)
