@@ -84,10 +84,17 @@ def saved(directory: RunDirectory) -> dict[int, Saved]:
                 raise
             continue  # it was being written when the run ended
         if checkpoint is not None:
-            stack = tuple(os.path.normpath(directory.path / other) for other in checkpoint["stack"]["members"])
-            step = int(checkpoint["state_dict"]["step"])
-            found[step] = Saved(step, path, stack, int(checkpoint["stack"]["threads"]))
+            one = _saved(directory, path, checkpoint)
+            found[one.step] = one
     return found
+
+
+def _saved(directory: RunDirectory, path: Path, checkpoint: Checkpoint) -> Saved:
+    try:
+        stack = tuple(os.path.normpath(directory.path / other) for other in checkpoint["stack"]["members"])
+        return Saved(int(checkpoint["state_dict"]["step"]), path, stack, int(checkpoint["stack"]["threads"]))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigurationError(f"{path} does not hold a run's state ({type(error).__name__}: {error})") from error
 
 
 def last_step(found: Sequence[Mapping[int, Saved]]) -> int:

@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from hydra._internal.callbacks import Callbacks
@@ -184,7 +183,7 @@ def train(callbacks: Callbacks, jobs: Sequence[Job], report: Callable[[int], obj
     for job, returned, outcome, directory, before in zip(jobs, returns, outcomes, directories, ended, strict=True):
         if before is not None:
             continue
-        with suppress(ValueError):  # of a directory that is gone, or cannot be written to, the outcome tells
+        if os.access(directory.path, os.W_OK) and directory.path.is_dir():  # else the outcome tells of it
             log_to_file(job.config)
         try:
             returned.return_value = conclude(outcome, directory, job.member.configuration)

@@ -13,12 +13,13 @@ from runge.points import Points
 QUANTITIES = ("mse_f", "mse_df", "max_f", "max_df", "rel_l2_f", "rel_l2_df")
 """Mean squared error, largest absolute error and relative L2 error, of the value and of the derivative."""
 
+_FIRST = ("train", "val", "test", "grad_norm", "seconds")
 _OTHERS = ("lambda_d", "grad_cosine", "parameters", "switched_on_step")
 
 
 def is_metric(name: str) -> bool:
-    """Whether a name is that of a final figure: all but a few have a slash, which no configuration key has."""
-    return "/" in name or name in _OTHERS
+    """Whether a name is that of a final figure."""
+    return (name.partition("/")[0] in _FIRST and "/" in name) or name in _OTHERS
 
 
 def key(split: str, quantity: str, region: str = "") -> str:

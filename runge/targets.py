@@ -1,6 +1,7 @@
 """Target functions: a scalar f on a box, its gradient, and the regions in which errors are reported."""
 
 import ast
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
@@ -189,6 +190,17 @@ def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
         )
 
     def build(node: ast.expr) -> sympy.Expr:
+        found = convert(node)
+        if found.is_number and found.is_finite is not False:
+            # A number is looked at as soon as it is there: exp(exp(9**5)) must not be worked out in full.
+            value = complex(found)
+            if value.imag:
+                raise ValueError(f"expr: {ast.unparse(node)!r} is not real, in {expr!r}")
+            if not math.isfinite(value.real):
+                raise OverflowError("a number is too large")
+        return found
+
+    def convert(node: ast.expr) -> sympy.Expr:
         match node:
             case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
                 return sympy.Integer(number) if isinstance(number, int) and number < 2**53 else sympy.Float(number, 17)
@@ -200,10 +212,8 @@ def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
                 return build(operand)
             case ast.BinOp(left=left, op=ast.Pow(), right=right):
                 base, exponent = build(left), build(right)
-                if base.is_number and exponent.is_number:  # in floating point: 9**9**9 must not be worked out in full
-                    return (
-                        sympy.Float(base, 17) ** sympy.Float(exponent, 17) if base != sympy.E else sympy.exp(exponent)
-                    )
+                if base.is_number and exponent.is_number and base != sympy.E:
+                    return sympy.sympify(float(base) ** float(exponent))  # 9**9**9 must not be worked out in full
                 return base**exponent
             case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _OPERATORS:
                 return _OPERATORS[type(operator)](build(left), build(right))

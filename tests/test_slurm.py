@@ -1,0 +1,191 @@
+"""Sweeps on a real Slurm, of one node, with jobs that are requeued, killed, cancelled and left alone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from tests.slurm_cluster import SlurmCluster, available
+from tests.test_job import figures
+from tests.test_killed import check_files, check_same
+
+pytestmark = [
+    pytest.mark.xdist_group("slurm"),
+    pytest.mark.skipif(not available(), reason="needs Slurm's daemons and munge (Debian: slurm-wlm, munge)"),
+]
+
+SMALL = ("data.n_train=16", "data.n_val=16", "data.n_test=101", "model.width=8", "trainer.progress_bar=false")
+SLURM = ("-m", "hydra.launcher.cluster=slurm", "hydra.launcher.partition=main", "hydra.launcher.processes=8")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with SlurmCluster(tmp_path_factory.mktemp("slurm"), cpus=3) as found:
+        yield found
+
+
+@pytest.fixture
+def command(cluster, tmp_path):
+    """`python train.py ...` on the machine that jobs are sent from."""
+
+    def start(*arguments, **more):
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / "train.py"), *arguments],
+            cwd=tmp_path,
+            env={**os.environ, **cluster.environment, **more},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    yield start
+    if left := cluster.run("squeue", "--noheader", "--format=%A").split():
+        cluster.run("scancel", *left)
+
+
+def until(condition, process=None, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        ended = process is not None and process.poll() is not None
+        assert not ended, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
+
+
+def jobs(cluster):
+    """The states of all jobs by their ids."""
+    lines = cluster.run("squeue", "--array", "--states=all", "--noheader", "--format=%i %T").splitlines()
+    return dict(line.split() for line in lines)
+
+
+def at_work(sweep, after=0):
+    """Runs that have saved a checkpoint, and are not finished."""
+    return [
+        path.parent.name
+        for path in sweep.glob("*/status.json")
+        if (state := json.loads(path.read_text()))["status"] == "running" and state["step"] > after
+    ]
+
+
+def processes_of(job):
+    """The Python processes of a job."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            environment = process.environ()
+            array = f"{environment.get('SLURM_ARRAY_JOB_ID')}_{environment.get('SLURM_ARRAY_TASK_ID')}"
+            if job in (array, environment.get("SLURM_JOB_ID")) and "submitit.core._submit" in process.cmdline():
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_all_runs_finish_though_jobs_are_requeued_preempted_and_killed(command, cluster, tmp_path):
+    sweep = (*SMALL, "seed=range(16)", "trainer.max_steps=8000", "trainer.checkpoint_seconds=0.2", "sampling=random")
+    process = command(*SLURM, *sweep, "hydra.sweep.dir=slurm")
+    disturbed = []
+
+    def running():
+        alive = [job for job, state in jobs(cluster).items() if state == "RUNNING" and job not in disturbed]
+        return next((job for job in alive if at_work(tmp_path / "slurm") and processes_of(job)), None)
+
+    for how in ("requeue", "preempt", "kill"):
+        job = until(running, process)
+        time.sleep(1.0)
+        disturbed.append(job)
+        if how == "requeue":
+            cluster.run("scontrol", "requeue", job)
+        elif how == "preempt":
+            cluster.run("scancel", "--signal=USR2", job)
+        else:
+            for one in processes_of(job):
+                one.kill()
+
+    def over():
+        for job in disturbed[:2]:  # a requeued job waits for a while
+            if jobs(cluster).get(job) == "PENDING":
+                cluster.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+        return process.poll() is not None
+
+    until(over, seconds=240)
+    out, _ = process.communicate()
+    assert process.returncode == 0, out
+    assert "16 runs by test/mse_df" in out
+    assert f"the Slurm job {disturbed[2]} ended as FAILED: what it was to do is sent once more" in out
+    local = command("-m", "hydra.launcher.processes=8", *sweep, "hydra.sweep.dir=local")
+    out, _ = local.communicate()
+    assert local.returncode == 0, out
+    for number in range(16):
+        check_files(tmp_path / "slurm" / str(number))
+        check_same(tmp_path / "slurm" / str(number), tmp_path / "local" / str(number))
+
+
+def test_cancelled_jobs_and_a_lost_commander(command, cluster, tmp_path):
+    sweep = (*SMALL, "seed=range(4)", "trainer.max_steps=60000", "trainer.checkpoint_seconds=0.2", *SLURM)
+    arguments = (*sweep, "hydra.launcher.processes=2", "hydra.sweep.dir=sweep")
+    process = command(*arguments)
+    known = set(jobs(cluster))
+    until(lambda: len(at_work(tmp_path / "sweep")) == 4, process)
+    process.kill()
+    process.wait()
+    again = command(*arguments)
+    out, _ = again.communicate()
+    assert again.returncode == 1
+    assert "of this sweep have not ended; wait for them, or end them with scancel" in out
+    assert "Traceback" not in out
+
+    mine = sorted(set(jobs(cluster)) - known)
+    cluster.run("scancel", *mine)
+    until(lambda: all(jobs(cluster)[job] == "CANCELLED" for job in mine))
+    states = [json.loads(path.read_text()) for path in (tmp_path / "sweep").glob("*/status.json")]
+    assert {state["status"] for state in states} == {"interrupted"}
+    saved = min(state["step"] for state in states)
+    assert saved > 0
+
+    process = command(*arguments)
+    until(lambda: len(at_work(tmp_path / "sweep", saved)) == 4, process)
+    (one, other) = sorted(set(jobs(cluster)) - known - set(mine))
+    cluster.run("scancel", one)
+    until(lambda: jobs(cluster)[one] == "CANCELLED", process)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "interrupted; 0 of 4 runs are finished" in out
+    until(lambda: jobs(cluster)[other] == "CANCELLED")
+
+
+def test_a_cancelled_job_is_told_in_the_table(command, cluster, tmp_path):
+    sweep = (*SMALL, "seed=range(2)", "trainer.max_steps=4000,200000", "trainer.checkpoint_seconds=0.2", *SLURM)
+    process = command(*sweep, "hydra.launcher.processes=2", "hydra.sweep.dir=sweep")
+    known = set(jobs(cluster))
+    until(lambda: len(list((tmp_path / "sweep").glob("*/metrics.json"))) == 2, process)
+    (left,) = [job for job, state in jobs(cluster).items() if job not in known and state == "RUNNING"]
+    cluster.run("scancel", left)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert f"its Slurm job {left} ended as CANCELLED" in out
+    states = [json.loads(path.read_text())["status"] for path in sorted((tmp_path / "sweep").glob("*/status.json"))]
+    assert sorted(states) == ["finished", "finished", "interrupted", "interrupted"]
+
+
+def test_submitit_slurm(command, tmp_path):
+    options = ("-m", "hydra/launcher=submitit_slurm", "hydra.launcher.partition=main", "hydra.sweep.dir=sweep")
+    process = command(*options, *SMALL, "seed=0,1", "trainer.max_steps=200")
+    out, _ = process.communicate()
+    assert process.returncode == 0, out
+    assert "2 runs by test/mse_df" in out
+    basic = command("-m", "hydra/launcher=basic", "hydra.sweep.dir=basic", *SMALL, "seed=0,1", "trainer.max_steps=200")
+    assert basic.wait() == 0
+    for name in "01":
+        assert figures(tmp_path / "sweep" / name) == figures(tmp_path / "basic" / name)
+    record = yaml.safe_load((tmp_path / "sweep" / "0" / ".hydra" / "hydra.yaml").read_text())
+    assert "SlurmLauncher" in record["hydra"]["launcher"]["_target_"]

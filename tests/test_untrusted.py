@@ -1,0 +1,341 @@
+"""Files and formulas from somebody else: none of them runs code, misleads a terminal, or ends in a traceback."""
+
+import csv
+import json
+import os
+import pickle
+import random
+import shutil
+import zipfile
+
+import hydra
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+import runge
+from runge import compare
+from runge.composition import register_resolvers
+from runge.configuration import build, strangers
+from runge.directories import RunDirectory, State
+from runge.errors import ConfigurationError
+from runge.experiment import Experiment
+from runge.files import printable
+from runge.member import Member
+from runge.optimizers import Optimizer
+from runge.targets import Expression
+from tests.conftest import ROOT
+from tests.test_job import SHORT, figures
+
+TRICKS = [
+    "__import__('os').system('touch owned')",
+    "().__class__.__bases__[0].__subclasses__()",
+    "x.__class__.__mro__[1].__subclasses__()",
+    "eval('1')",
+    "exec('import os')",
+    "open('owned','w')",
+    "compile('1','','eval')",
+    "globals()",
+    "getattr(x,'__class__')",
+    "(lambda: 1)()",
+    "[c for c in ().__class__.__base__.__subclasses__()]",
+    "{**{}}",
+    "f'{x.__class__}'",
+    "x if __import__('os') else x",
+    "(y:=__import__('os'))",
+    "sin.__globals__",
+    "sin(x).func.__globals__['__builtins__']",
+    "sin(*[x])",
+    "sin(x, evaluate=__import__('os'))",
+    "x[__import__('os')]",
+    "x and __import__('os').system('touch owned')",
+    "x or eval('1')",
+    "not x",
+    "x == x",
+    "x @ x",
+    "x % 2",
+    "x << 2",
+    "'touch owned'",
+    "b'x'",
+    "...",
+    "1j*x",
+    "True",
+    "await x",
+    "yield x",
+    "import os",
+    "x; import os",
+    "x\nimport os",
+    "breakpoint()",
+    "print(x)",
+    "S('__import__(\"os\")')",
+    "sympify('1')",
+    "Symbol('x')",
+    "lambdify(x, x)",
+    "x.subs(x, 1)",
+    "os.system('touch owned')",
+    "\\x5f\\x5fimport__('os')",
+    "\U0001d5be\U0001d5cf\U0001d5ba\U0001d5c5('1')",
+    "9**9**9**9**9",
+    "exp(exp(exp(exp(9))))",
+    "x*exp(exp(9**5))",
+    "asin(2)*x",
+    "(" * 300 + "x" + ")" * 300,
+    "x+" * 499 + "x",
+    "-" * 900 + "x",
+    "sin(" * 160 + "x" + ")" * 160,
+    "1e999*x",
+    "x**1e999",
+    "x\0",
+    "#",
+    "\ud800",
+]
+
+
+def outcome(call):
+    """What it returns, or the message of its refusal."""
+    try:
+        return call(), ""
+    except ConfigurationError as error:
+        return None, str(error)
+
+
+@pytest.mark.parametrize("trick", TRICKS, ids=range(len(TRICKS)))
+def test_formula_runs_no_code(trick, tmp_path, monkeypatch):
+    """It is refused, or it is a function of x."""
+    monkeypatch.chdir(tmp_path)
+    given = {"_target_": "runge.targets.Expression", "expr": trick, "domain": [-1.0, 1.0]}
+    target, told = outcome(lambda: build("target", given, Expression))
+    if target is None:
+        assert told.startswith("target.expr: ")
+    else:
+        assert target.value(torch.zeros(3, 1, dtype=torch.float64)).shape == (3,)
+    assert not list(tmp_path.iterdir())
+
+
+class Evil:
+    """A pickle of it touches a file."""
+
+    def __reduce__(self):
+        return os.system, ("touch owned",)
+
+
+def as_zip(path, content):
+    """A checkpoint whose pickle is another one."""
+    original = zipfile.ZipFile(path)
+    with zipfile.ZipFile(path.with_suffix(".new"), "w") as archive:
+        for name in original.namelist():
+            archive.writestr(name, content if name.endswith("data.pkl") else original.read(name))
+    path.with_suffix(".new").replace(path)
+
+
+def reduce_to(what):
+    class Reduced:
+        def __reduce__(self):
+            return what
+
+    return pickle.dumps(Reduced(), protocol=2)
+
+
+PICKLES = {
+    "plain": lambda path: path.write_bytes(pickle.dumps(Evil())),
+    "plain, of protocol 0": lambda path: path.write_bytes(pickle.dumps(Evil(), protocol=0)),
+    "torch": lambda path: torch.save({"state_dict": Evil(), "configuration": {}}, path),
+    "torch, of the old format": lambda path: torch.save(Evil(), path, _use_new_zipfile_serialization=False),
+    "os.system": lambda path: as_zip(path, pickle.dumps(Evil(), protocol=2)),
+    "eval": lambda path: as_zip(path, reduce_to((eval, ("__import__('os').system('touch owned')",)))),
+    "exec": lambda path: as_zip(path, reduce_to((exec, ("open('owned', 'w')",)))),
+    "open": lambda path: as_zip(path, reduce_to((open, ("owned", "w")))),
+    "torch.load": lambda path: as_zip(path, reduce_to((torch.load, ("evil.pt",)))),
+    "another object": lambda path: torch.save([1, 2], path),
+    "nothing of a run": lambda path: torch.save({"state_dict": {}, "configuration": {}}, path),
+    "a section that is none": lambda path: torch.save({"state_dict": {}, "configuration": {"model": 3}}, path),
+    "another network": lambda path: torch.save(
+        {"state_dict": {"network.amplitude": torch.ones(1, 1)}, "configuration": {"model": {"depth": 9}}}, path
+    ),
+    "a text": lambda path: path.write_text("a text"),
+    "an empty file": lambda path: path.write_bytes(b""),
+    "a directory": lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run; take a copy."""
+
+    register_resolvers()
+    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        composed = hydra.compose("config", [*SHORT, "trainer.progress_bar=false"])
+    plain = OmegaConf.to_container(composed, resolve=True)
+    plain.pop("resume")
+    path = tmp_path_factory.mktemp("untrusted") / "run"
+    (path / ".hydra").mkdir(parents=True)
+    (path / ".hydra" / "config.yaml").write_text(OmegaConf.to_yaml(composed))
+    (path / ".hydra" / "overrides.yaml").write_text(json.dumps(list(SHORT)))
+    Experiment([Member(plain, SHORT)]).fit([RunDirectory(path)], report=lambda _: None)
+    assert RunDirectory(path).read_state() == State(**json.loads((path / "status.json").read_text()))
+    return path
+
+
+@pytest.fixture
+def copy(finished, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return RunDirectory(shutil.copytree(finished, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("name", PICKLES)
+def test_checkpoint_that_is_none(name, copy, train, tmp_path):
+    PICKLES[name](copy.best)
+    with pytest.raises(ConfigurationError if copy.best.is_file() else FileNotFoundError, match=r"best\.ckpt"):
+        runge.load(copy.path)
+    copy.metrics.unlink()
+    PICKLES[name](copy.last)
+    status, out, err = train("resume=run")
+    assert status == 1
+    assert err.count("error: ") == 1
+    assert "last.ckpt" in err
+    assert "Traceback" not in out + err
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("trial", range(40))
+def test_bit_flips(trial, copy, train, tmp_path, capfd):
+    """One bit of one file is another one: that is told, or it makes no difference."""
+    chance = random.Random(trial)
+    path = chance.choice([copy.best, copy.last, copy.metrics, copy.history])
+    content = bytearray(path.read_bytes())
+    place = chance.randrange(len(content))
+    content[place] ^= 1 << chance.randrange(8)
+    expected = runge.load(copy.path).state_dict()
+    before = figures(copy.path)
+    if chance.random() < 0.25:
+        content = content[: chance.randrange(len(content))]
+    path.write_bytes(content)
+    if path == copy.best:
+        u, told = outcome(lambda: runge.load(copy.path))
+        assert "best.ckpt" in told if u is None else all(torch.equal(x, expected[k]) for k, x in u.state_dict().items())
+    elif path == copy.last:
+        copy.metrics.unlink()
+        status, out, err = train("resume=run")
+        assert "Traceback" not in out + err
+        assert (status == 0 and figures(copy.path) == before) or "last.ckpt" in err
+    elif path == copy.metrics:
+        compare.main([str(copy.path), "--out", "out"])
+        assert "metrics.json is damaged" in " ".join(capfd.readouterr().out.split())
+    else:
+        with pytest.raises(ConfigurationError, match=r"history\.csv is damaged"):
+            runge.history(copy.path)
+        compare.main([str(copy.path), "--out", "out"])
+        assert "history.csv is damaged" in (tmp_path / "out" / "comparison.html").read_text()
+
+
+def rewrite(copy, **sections):
+    """Change what the checkpoints say of the configuration."""
+    for path in (copy.best, copy.last):
+        checkpoint = torch.load(path, weights_only=True)
+        checkpoint["configuration"] |= sections
+        torch.save(checkpoint, path)
+
+
+STRANGERS = {
+    "a module that lies about": {"target": {"_target_": "evil.Evil"}},
+    "a part of an optimiser": {
+        "optimizer": {
+            "_target_": "runge.optimizers.InTurn",
+            "first": {"_target_": "subprocess.Popen", "args": ["touch", "owned"]},
+            "then": {"_target_": "os.system", "command": "touch owned"},
+            "switch_at": 1,
+        }
+    },
+    "a function": {"target": {"_target_": "os.system", "command": "touch owned"}},
+    "a class through a module of ours": {"target": {"_target_": "runge.machine.ctypes.CDLL", "name": "evil.so"}},
+    "an expression": {
+        "target": {"_target_": "runge.targets.Expression", "expr": TRICKS[0], "domain": [-1.0, 1.0]},
+    },
+}
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_configuration_of_a_file_imports_nothing(name, copy, train, tmp_path, monkeypatch, capfd):
+    (tmp_path / "evil.py").write_text("open('owned', 'w')\nclass Evil: pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    rewrite(copy, **STRANGERS[name])
+    compare.main([str(copy.path), "--out", "out"])
+    copy.metrics.unlink()
+    status, out, err = train("resume=run")
+    assert status == 1
+    assert err.count("error: ") == 1
+    assert "Traceback" not in out + err
+    assert not (tmp_path / "owned").exists()
+
+
+def test_target_of_one_s_own(copy, tmp_path, monkeypatch):
+    """It is imported when the command asks for it."""
+    (tmp_path / "my_target.py").write_text("from runge.targets import Runge\nclass Mine(Runge): pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = {"_target_": "my_target.Mine", "domain": [-1.0, 1.0]}
+    rewrite(copy, target=own)
+    assert strangers({"target": own}) == ["my_target.Mine"]
+    compare.main([str(copy.path), "--out", "out"])
+    report = (tmp_path / "out" / "comparison.html").read_text()
+    assert "my_target.Mine" in report
+    assert '"error_f"' not in report.partition('id="data">')[2].partition("</script>")[0]
+    compare.main([str(copy.path), "--out", "out", "--import", "my_target"])
+    report = (tmp_path / "out" / "comparison.html").read_text()
+    assert '"error_f"' in report.partition('id="data">')[2].partition("</script>")[0]
+    with pytest.raises(SystemExit):
+        compare.main([str(copy.path), "--import", "no_such_module"])
+
+
+@pytest.mark.parametrize(
+    "line", ["seed: ${oc.env:HOME}", "seed: ${directory:null,owned}", "seed: ${${x}:1}", "seed: ${oc.decode:1}", "a: ["]
+)
+def test_record_looks_up_nothing(line, copy, train, tmp_path):
+    """Of a run without a checkpoint there is Hydra's record alone."""
+    copy.metrics.unlink()
+    shutil.rmtree(copy.last.parent)
+    text = (copy.hydra / "config.yaml").read_text().replace("seed: 0\n", "", 1)
+    (copy.hydra / "config.yaml").write_text(f"{text}\n{line}\n")
+    status, out, err = train("resume=run")
+    assert status == 1
+    assert "config.yaml cannot be read" in err
+    assert "Traceback" not in out + err
+    assert not (tmp_path / "owned").exists()
+
+
+NAMES = ["\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x9b31m", "a\rb", "\u202eevil", "=1+1", "@SUM(A1)", "+1", "-1+1"]
+NAMES += ['=cmd|"/C calc"!A0', "<script>alert(1)</script>", "</script><script>alert(1)</script>", "[bold]x[/bold]"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_names(name, copy, tmp_path, capfd):
+    """In the terminal, in the CSV file and in the page."""
+    (copy.hydra / "overrides.yaml").write_text(json.dumps([name]))
+    state = json.loads(copy.status.read_text())
+    copy.metrics.unlink()
+    copy.status.write_text(json.dumps({**state, "status": "failed", "message": name}))
+    shutil.copytree(copy.path, tmp_path / "run2")
+    (tmp_path / "run2" / ".hydra" / "config.yaml").write_text(json.dumps({name: name}))
+    compare.main([str(tmp_path), "--out", "out"])
+    out = capfd.readouterr().out
+    assert not {"\x1b", "\x07", "\x9b", "\r", "\u202e"} & set(out)
+    with (tmp_path / "out" / "comparison.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    cells = [cell for row in rows for cell in row]
+    assert printable(name) in {cell.removeprefix("'") for cell in cells}
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "@", "-")) and not is_number(cell)]
+    page = (tmp_path / "out" / "comparison.html").read_text()
+    assert "<script>alert" not in page
+
+
+def is_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def test_parts_are_of_the_kind_that_is_asked_for():
+    parts = {"first": {"_target_": "pathlib.Path"}, "then": {"_target_": "pathlib.Path"}, "switch_at": 1}
+    with pytest.raises(ConfigurationError, match=r"optimizer\.first\._target_.*derived from Method"):
+        build("optimizer", {"_target_": "runge.optimizers.InTurn", **parts}, Optimizer)
