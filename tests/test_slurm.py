@@ -22,7 +22,7 @@ pytestmark = [
 ]
 
 SMALL = ("data.n_train=16", "data.n_val=16", "data.n_test=101", "model.width=8", "trainer.progress_bar=false")
-SLURM = ("-m", "hydra.launcher.cluster=slurm", "hydra.launcher.partition=main", "hydra.launcher.processes=8")
+SLURM = ("-m", "hydra.launcher.cluster=slurm", "hydra.launcher.partition=main")
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def processes_of(job):
 
 def test_all_runs_finish_though_jobs_are_requeued_preempted_and_killed(command, cluster, tmp_path):
     sweep = (*SMALL, "seed=range(16)", "trainer.max_steps=8000", "trainer.checkpoint_seconds=0.2", "sampling=random")
-    process = command(*SLURM, *sweep, "hydra.sweep.dir=slurm")
+    process = command(*SLURM, *sweep, "hydra.sweep.dir=slurm", "hydra.launcher.processes=8")
     disturbed = []
 
     def running():
@@ -130,13 +130,13 @@ def test_all_runs_finish_though_jobs_are_requeued_preempted_and_killed(command, 
 
 
 def test_cancelled_jobs_and_a_lost_commander(command, cluster, tmp_path):
-    sweep = (*SMALL, "seed=range(4)", "trainer.max_steps=60000", "trainer.checkpoint_seconds=0.2", *SLURM)
+    sweep = (*SLURM, *SMALL, "seed=range(4)", "trainer.max_steps=60000", "trainer.checkpoint_seconds=0.2")
     arguments = (*sweep, "hydra.launcher.processes=2", "hydra.sweep.dir=sweep")
     process = command(*arguments)
     known = set(jobs(cluster))
     until(lambda: len(at_work(tmp_path / "sweep")) == 4, process)
     process.kill()
-    process.wait()
+    process.communicate()
     again = command(*arguments)
     out, _ = again.communicate()
     assert again.returncode == 1
@@ -164,15 +164,15 @@ def test_cancelled_jobs_and_a_lost_commander(command, cluster, tmp_path):
 
 
 def test_a_cancelled_job_is_told_in_the_table(command, cluster, tmp_path):
-    sweep = (*SMALL, "seed=range(2)", "trainer.max_steps=4000,200000", "trainer.checkpoint_seconds=0.2", *SLURM)
+    sweep = (*SLURM, *SMALL, "seed=range(2)", "trainer.max_steps=4000,200000", "trainer.checkpoint_seconds=0.2")
     process = command(*sweep, "hydra.launcher.processes=2", "hydra.sweep.dir=sweep")
     known = set(jobs(cluster))
     until(lambda: len(list((tmp_path / "sweep").glob("*/metrics.json"))) == 2, process)
-    (left,) = [job for job, state in jobs(cluster).items() if job not in known and state == "RUNNING"]
-    cluster.run("scancel", left)
+    left = [job for job, state in jobs(cluster).items() if job not in known and state == "RUNNING"]
+    cluster.run("scancel", *left)
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert f"its Slurm job {left} ended as CANCELLED" in out
+    assert f"error: its Slurm job {left[0]} ended as CANCELLED" in out
     states = [json.loads(path.read_text())["status"] for path in sorted((tmp_path / "sweep").glob("*/status.json"))]
     assert sorted(states) == ["finished", "finished", "interrupted", "interrupted"]
 
@@ -184,7 +184,8 @@ def test_submitit_slurm(command, tmp_path):
     assert process.returncode == 0, out
     assert "2 runs by test/mse_df" in out
     basic = command("-m", "hydra/launcher=basic", "hydra.sweep.dir=basic", *SMALL, "seed=0,1", "trainer.max_steps=200")
-    assert basic.wait() == 0
+    out, _ = basic.communicate()
+    assert basic.returncode == 0, out
     for name in "01":
         assert figures(tmp_path / "sweep" / name) == figures(tmp_path / "basic" / name)
     record = yaml.safe_load((tmp_path / "sweep" / "0" / ".hydra" / "hydra.yaml").read_text())
