@@ -6,7 +6,8 @@ All take as many optimiser steps on the same points, with lambda_d on from the f
 the tutorials: `nn.Sequential`, u' by `torch.autograd.grad`, and with it a second backward pass. The bare loop takes the
 same steps as the run and does nothing else. A run has its history, diagnostics, event file, checkpoints, pictures and
 bar; compiled, it is traced anew each time, with torch's cache on the disk. Besides: what a run takes less without its
-progress bar, and without its looks at the gradients of both terms.
+progress bar, and without its looks at the gradients of both terms; and what a checkpoint costs, of one run and of a
+stack of 32, as a share of the 30 seconds between two of them.
 """
 
 import argparse
@@ -15,8 +16,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import hydra
+import lightning.pytorch as pl
 import rich
 import torch
 from omegaconf import OmegaConf
@@ -27,20 +30,22 @@ from runge import losses
 from runge.composition import register_resolvers
 from runge.directories import RunDirectory
 from runge.experiment import Experiment
+from runge.interruption import Save
 from runge.member import Member
 from runge.schedules import learning_rate_factor
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def experiment(steps: int, *changes: str) -> Experiment:
+def experiment(steps: int, *changes: str, members: int = 1) -> Experiment:
     register_resolvers()
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         overrides = [f"trainer.max_steps={steps}", "schedule=constant", *changes]
         plain = OmegaConf.to_container(hydra.compose("config", overrides), resolve=True)
     assert isinstance(plain, dict)
     plain.pop("resume")
-    return Experiment([Member({str(key): value for key, value in plain.items()})])
+    plain = {str(key): value for key, value in plain.items()}
+    return Experiment([Member({**plain, "seed": seed}) for seed in range(members)])
 
 
 def framework(steps: int, *changes: str) -> float:
@@ -50,6 +55,27 @@ def framework(steps: int, *changes: str) -> float:
     with tempfile.TemporaryDirectory() as directory:
         made.fit([RunDirectory(directory)])
     return (time.perf_counter() - started) / steps
+
+
+def checkpoint_seconds(members: int) -> float:
+    """The median time that saving a checkpoint takes, half through a run of 20 000 steps."""
+    taken: list[float] = []
+
+    class Timed(Save):
+        def _save(self, trainer: pl.Trainer, step: int) -> None:
+            started = time.perf_counter()
+            super()._save(trainer, step)
+            taken.append(time.perf_counter() - started)
+
+    changes = ("trainer.compile=off", "trainer.progress_bar=false", "trainer.checkpoint_seconds=0")
+    made = experiment(1000, *changes, "trainer.log_every=5", "trainer.diagnostics_every=10", members=members)
+    with tempfile.TemporaryDirectory() as directory, patch("runge.experiment.Save", Timed):
+        runs = [RunDirectory(Path(directory) / str(member)) for member in range(members)]
+        for run in runs:
+            run.path.mkdir()
+        made.fit(runs, report=lambda _: None)
+    middle = len(taken) // 2  # as many rows of history as a run of 20 000 steps has there
+    return statistics.median(taken[middle - 10 : middle + 10])
 
 
 def bare_loop(steps: int) -> float:
@@ -116,6 +142,9 @@ def main() -> None:
         ratios = (f"{middle[name] / middle[other]:.2f}" for other in ("torch loop", "run"))
         table.add_row(name, f"{middle[name]:.0f}", f"{min(found):.0f} to {max(found):.0f}", *ratios)
     rich.print(table)
+    for members in (1, 32):
+        seconds = checkpoint_seconds(members)
+        print(f"a checkpoint of {members}: {seconds * 1000:.1f} ms, {seconds / 30:.3%} of 30 s")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,9 @@ _SECONDS_BETWEEN_LOOKS = 2.0
 _SECONDS_FOR_A_RESULT = 20.0
 """How long after the end of a job its result may take to be seen, on a file system that many machines share."""
 
+_LARGEST_ARRAY = 1000
+"""Slurm's MaxArraySize is 1001 where nobody has set it."""
+
 _ALIVE = {
     *("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "STAGE_OUT", "STOPPED", "SIGNALING"),
     *("REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESIZING", "RESV_DEL_HOLD"),
@@ -109,8 +112,11 @@ class Cluster:
 
     def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Result]:
         """Do all tasks, the first ones first, as `runge.pool.Pool.run`; progress is reported task by task."""
-        with self._executor.batch():
-            jobs = [self._executor.submit(_Call(self._function, task.argument)) for task in tasks]
+        jobs: list[Any] = []
+        for first in range(0, len(tasks), _LARGEST_ARRAY):
+            with self._executor.batch():
+                part = tasks[first : first + _LARGEST_ARRAY]
+                jobs += [self._executor.submit(_Call(self._function, task.argument)) for task in part]
         self._jobs = {number: _Sent(job, 1, None) for number, job in enumerate(jobs)}
         while self._jobs:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
