@@ -30,6 +30,8 @@ CURVES = (
     *("grad_norm/f", "grad_norm/df", "grad_cosine"),
 )
 _MOST_ROWS, _POINTS = 100, 201
+MOST_WITH_CURVES = 1000
+"""Runs of which the curves are kept, the first ones: a report of 100 000 could not be opened."""
 
 
 def render(
@@ -63,9 +65,9 @@ def render(
             "seconds": row.get("seconds/fit"),
             "switch": row.get("switched_on_step"),
             "regions": [row.get(name) for name in regional],
-            **_curves(row, functions),
+            **(_curves(row, functions) if i < MOST_WITH_CURVES else {"curves": {}}),
         }
-        for name, row in zip(names, rows, strict=True)
+        for i, (name, row) in enumerate(zip(names, rows, strict=True))
     ]
     data = {
         "runs": runs,
@@ -83,6 +85,7 @@ def render(
         data=data,
         groups=groups,
         lead=lead,
+        most_with_curves=MOST_WITH_CURVES,
         metric=metric,
         plotly=_embedded(get_plotlyjs()),
         datatables=_embedded(_datatables("dt_bundle.js")),
