@@ -142,7 +142,7 @@ class Experiment:
                 failure = ConfigurationError(f"{directories[0].last} is no checkpoint of this run ({error})")
             written.leave("failed", [describe(failure)] * len(directories))
             raise failure from error
-        if stop.received is not None:  # in the last block: the runs are whole, but no other shall follow
+        if stop.asks_for_an_end():  # after the last step: the runs are whole, but no other shall follow
             where = ", ".join(str(directory.path) for directory in directories)
             raise SystemExit(f"error: interrupted after the last step; the run is finished, see {where}")
         return outcomes

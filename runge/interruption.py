@@ -103,6 +103,10 @@ class StopOnSignal(Callback):
         """Listen no more."""
         self.on_train_end(trainer, pl_module)
 
+    def asks_for_an_end(self) -> bool:
+        """Whether what was received is a person's wish, and not a cluster's."""
+        return self.received is not None and self.received not in _OF_CLUSTERS
+
     def hand_on(self) -> None:
         """Hand a cluster's signal on to who has listened to it before."""
         if self.received is not None and self.received in _OF_CLUSTERS:

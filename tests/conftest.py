@@ -18,7 +18,7 @@ torch.set_num_threads(1)
 
 
 def pytest_addoption(parser):
-    parser.addoption("--kills", type=int, default=2, help="how many runs of each kind are killed")
+    parser.addoption("--kills", type=int, default=1, help="how many runs of each kind are killed")
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def full_disk(monkeypatch, after):
     monkeypatch.setattr(runge.checkpoints, "write_through", write_through)
 
 
-@pytest.mark.parametrize("after", [0, 1, 2, 3, 5, 8, 13, 18, 21, 22, 23])
+@pytest.mark.parametrize("after", [0, 1, 2, 8, 18, 21, 23])
 def test_full_disk(after, train, tmp_path, monkeypatch):
     assert train(*SHORT, "hydra.run.dir=whole")[0] == 0
     with monkeypatch.context() as patch:
@@ -73,7 +73,7 @@ def test_full_disk(after, train, tmp_path, monkeypatch):
     check_same(tmp_path / "run", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("after", [0, 4, 12, 17, 60, 70])
+@pytest.mark.parametrize("after", [0, 12, 60, 70])
 def test_full_disk_in_a_sweep(after, train, tmp_path, monkeypatch):
     assert train(*SWEEP, "hydra.sweep.dir=whole")[0] == 0
     with monkeypatch.context() as patch:
@@ -164,7 +164,7 @@ def test_no_memory_in_one_stack(train, tmp_path, monkeypatch):
 
 
 def test_killed_worker(tmp_path):
-    command = [sys.executable, str(ROOT / "train.py"), "-m", *SHORT, "seed=range(4)", "trainer.max_steps=30000"]
+    command = [sys.executable, str(ROOT / "train.py"), "-m", *SHORT, "seed=range(4)", "trainer.max_steps=6000"]
     command += ["hydra.launcher.processes=2", "trainer.progress_bar=false", "trainer.log_every=1000"]
     process = psutil.Popen([*command, "hydra.sweep.dir=sweep"], cwd=tmp_path, stdout=-1, stderr=-2, text=True)
     runs = [tmp_path / "sweep" / name for name in "0123"]

@@ -94,7 +94,7 @@ def test_trains_or_says_why_not(part, train, tmp_path):
     numbers = itertools.count()
 
     @seed(part)
-    @settings(max_examples=100, deadline=None, database=None)
+    @settings(max_examples=75, deadline=None, database=None)
     @given(compositions())
     def compose(overrides):
         folder = tmp_path / str(next(numbers))

@@ -35,13 +35,6 @@ SWEEPS = {
 }
 
 
-def pytest_generate_tests(metafunc):
-    kills = metafunc.config.getoption("kills")
-    for name, count in (("run", kills), ("sweep", -(-kills * 2 // 5))):
-        if f"{name}_trial" in metafunc.fixturenames:
-            metafunc.parametrize(f"{name}_trial", range(count))
-
-
 def start(folder, *arguments):
     command = [sys.executable, str(ROOT / "train.py"), *arguments]
     with (folder / "output").open("ab") as output:
@@ -64,23 +57,11 @@ def kill(process, seconds):
     psutil.wait_procs([process], 30)
 
 
-def whole(folder, *arguments):
-    """The uninterrupted run or sweep, and how long it takes."""
+def uninterrupted(folder, *arguments):
+    """How long a run or a sweep takes."""
     began = time.monotonic()
     finish(folder, *arguments)
     return time.monotonic() - began
-
-
-@pytest.fixture(scope="module", params=RUNS)
-def run(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    return folder / "whole", RUNS[request.param], whole(folder, *RUNS[request.param], "hydra.run.dir=whole")
-
-
-@pytest.fixture(scope="module", params=SWEEPS)
-def sweep(request, tmp_path_factory):
-    folder, command = tmp_path_factory.mktemp("sweep"), ("-m", "hydra.launcher.processes=2", *SWEEPS[request.param])
-    return folder / "whole", command, whole(folder, *command, "hydra.sweep.dir=whole")
 
 
 def check_files(directory):
@@ -120,34 +101,40 @@ def check_same(ours, theirs):
     assert steps[0] == steps[1]
 
 
-def test_killed_run(run, run_trial, tmp_path):
-    expected, arguments, seconds = run
-    chance = random.Random(run_trial)
-    cadence = chance.choice((0, 0.01, 0.1, 1, 30))
-    process = start(tmp_path, *arguments, f"trainer.checkpoint_seconds={cadence}", "hydra.run.dir=run")
-    kill(process, chance.uniform(0, 0.98 * seconds))
-    directory = tmp_path / "run"
-    if not (directory / ".hydra").exists():  # nothing was begun
-        finish(tmp_path, *arguments, "hydra.run.dir=run")
-    elif not (directory / "metrics.json").exists():
-        check_files(directory)
-        finish(tmp_path, "resume=run")
-    check_files(directory)
-    check_same(directory, expected)
-
-
-def test_killed_sweep(sweep, sweep_trial, tmp_path):
-    expected, arguments, seconds = sweep
-    chance = random.Random(sweep_trial)
-    cadence = chance.choice((0, 0.1, 1, 30))
-    command = (*arguments, f"trainer.checkpoint_seconds={cadence}", "hydra.sweep.dir=sweep")
-    for _ in range(chance.choice((1, 1, 2))):
-        kill(start(tmp_path, *command), chance.uniform(0, 0.95 * seconds))
-        for directory in (tmp_path / "sweep").glob("[0-9]*"):
+@pytest.mark.parametrize("name", RUNS)
+def test_killed_runs(name, tmp_path, pytestconfig):
+    arguments = RUNS[name]
+    seconds = uninterrupted(tmp_path, *arguments, "hydra.run.dir=whole")
+    for trial in range(pytestconfig.getoption("kills")):
+        chance, directory = random.Random(trial), tmp_path / f"run{trial}"
+        cadence = chance.choice((0, 0.01, 0.1, 1, 30))
+        command = (*arguments, f"trainer.checkpoint_seconds={cadence}", f"hydra.run.dir={directory.name}")
+        kill(start(tmp_path, *command), chance.uniform(0, 0.98 * seconds))
+        if not (directory / ".hydra").exists():  # nothing was begun
+            finish(tmp_path, *command)
+        elif not (directory / "metrics.json").exists():
             check_files(directory)
-    finish(tmp_path, *command)
-    runs = sorted(path.name for path in expected.glob("[0-9]*"))
-    assert runs == sorted(path.name for path in (tmp_path / "sweep").glob("[0-9]*"))
-    for name in runs:
-        check_files(tmp_path / "sweep" / name)
-        check_same(tmp_path / "sweep" / name, expected / name)
+            finish(tmp_path, f"resume={directory.name}")
+        check_files(directory)
+        check_same(directory, tmp_path / "whole")
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_killed_sweeps(name, tmp_path, pytestconfig):
+    arguments = ("-m", "hydra.launcher.processes=2", *SWEEPS[name])
+    seconds = uninterrupted(tmp_path, *arguments, "hydra.sweep.dir=whole")
+    whole = tmp_path / "whole"
+    runs = sorted(path.name for path in whole.glob("[0-9]*"))
+    for trial in range(-(-pytestconfig.getoption("kills") * 2 // 5)):
+        chance, sweep = random.Random(trial), tmp_path / f"sweep{trial}"
+        cadence = chance.choice((0, 0.1, 1, 30))
+        command = (*arguments, f"trainer.checkpoint_seconds={cadence}", f"hydra.sweep.dir={sweep.name}")
+        for _ in range(chance.choice((1, 1, 2))):
+            kill(start(tmp_path, *command), chance.uniform(0, 0.95 * seconds))
+            for directory in sweep.glob("[0-9]*"):
+                check_files(directory)
+        finish(tmp_path, *command)
+        assert runs == sorted(path.name for path in sweep.glob("[0-9]*"))
+        for run in runs:
+            check_files(sweep / run)
+            check_same(sweep / run, whole / run)
