@@ -164,24 +164,25 @@ class Report(Callback):
         self.reported = step
 
 
-class StopDiverged(Callback):
-    """Stop when no member has a finite loss on the training or on the validation points."""
+class StopEarly(Callback):
+    """Stop when no further step would change a thing, or no member has a finite loss.
+
+    That a run has ended is saved with it, so that it does not go on when it is resumed.
+    """
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take no step where the run had ended."""
+        assert isinstance(pl_module, SobolevRegression)
+        trainer.should_stop = bool(pl_module.ended)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look at the losses."""
+        """Look at the losses, and ask the module."""
         module = _fitting(trainer, pl_module)
+        if module is None:
+            return
         losses = (key("train", "loss"), key("val", "loss"))
-        if module is not None and not any(bool(module.figures[loss].isfinite().any()) for loss in losses):
-            trainer.should_stop = True
-
-
-class StopAtRest(Callback):
-    """Stop when no further step would change a thing."""
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Ask the module."""
-        module = _fitting(trainer, pl_module)
-        if module is not None and module.at_rest():
+        if module.at_rest() or not any(bool(module.figures[loss].isfinite().any()) for loss in losses):
+            module.ended.fill_(True)
             trainer.should_stop = True
 
 

@@ -17,6 +17,7 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 from torch import Tensor
 
+from runge.configuration import digest
 from runge.directories import RunDirectory
 from runge.errors import ConfigurationError
 from runge.files import write, write_through
@@ -61,12 +62,14 @@ class Saved(NamedTuple):
         path: the file.
         stack: the directories of the stack in which it was trained, in their order.
         threads: how many threads took its steps.
+        configuration: what tells its configuration from others.
     """
 
     step: int
     path: Path
     stack: tuple[str, ...]
     threads: int
+    configuration: str
 
 
 def saved(directory: RunDirectory) -> dict[int, Saved]:
@@ -92,7 +95,8 @@ def saved(directory: RunDirectory) -> dict[int, Saved]:
 def _saved(directory: RunDirectory, path: Path, checkpoint: Checkpoint) -> Saved:
     try:
         stack = tuple(os.path.normpath(directory.path / other) for other in checkpoint["stack"]["members"])
-        return Saved(int(checkpoint["state_dict"]["step"]), path, stack, int(checkpoint["stack"]["threads"]))
+        step, threads = int(checkpoint["state_dict"]["step"]), int(checkpoint["stack"]["threads"])
+        return Saved(step, path, stack, threads, digest(checkpoint["configuration"]))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ConfigurationError(f"{path} does not hold a run's state ({type(error).__name__}: {error})") from error
 

@@ -84,7 +84,7 @@ class Cluster:
             raise ConfigurationError(
                 "hydra.launcher.cluster: must be local on a machine without Slurm's sbatch, got 'slurm'"
             )
-        sent = {path.name for path in folder.glob("*") if path.is_dir()}
+        sent = {path.name for path in folder.glob("*") if path.is_dir() and not any(path.glob("*_result.pkl"))}
         if alive := sorted(name for name, state in (_states() or {}).items() if name in sent and state in _ALIVE):
             raise ConfigurationError(
                 f"hydra.sweep.dir: the jobs {', '.join(alive)} of this sweep have not ended; wait for them, or end "
@@ -96,7 +96,6 @@ class Cluster:
         self._executor = submitit.AutoExecutor(folder / "%j", cluster="slurm", slurm_max_num_timeout=10**6)
         self._executor.update_parameters(
             name="runge",
-            slurm_array_parallelism=self.processes,
             **{key: value for key, value in options.items() if value is not None},
         )
         self._jobs: dict[int, _Sent] = {}
@@ -113,6 +112,8 @@ class Cluster:
     def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Result]:
         """Do all tasks, the first ones first, as `runge.pool.Pool.run`; progress is reported task by task."""
         jobs: list[Any] = []
+        arrays = -(-len(tasks) // _LARGEST_ARRAY)
+        self._executor.update_parameters(slurm_array_parallelism=max(1, self.processes // max(1, arrays)))
         for first in range(0, len(tasks), _LARGEST_ARRAY):
             with self._executor.batch():
                 part = tasks[first : first + _LARGEST_ARRAY]
@@ -190,7 +191,8 @@ def _result(job: Any) -> Any:
 def _states() -> Mapping[str, str] | None:
     """The states of the user's jobs by their ids, or None where Slurm does not answer."""
     command = ["squeue", "--me", "--array", "--noheader", "--states=all", "--format=%i|%T"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    if answer.returncode:
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         return None
     return dict(line.strip().split("|") for line in answer.stdout.splitlines() if "|" in line)

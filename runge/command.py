@@ -91,7 +91,7 @@ def compare_sweep() -> None:
         if rows := mark(collect([path]), RememberSweep.failures):
             publish(Comparison(rows), ComparisonDirectory(path))
     except (ValueError, OSError) as error:
-        print(f"error: the comparison cannot be written: {error}", file=sys.stderr)
+        print(f"error: the comparison cannot be written: {printable(str(error))}", file=sys.stderr)
 
 
 def refuse_empty_group(argument: str) -> None:

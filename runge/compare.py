@@ -91,6 +91,7 @@ def _cell(value: Any) -> Any:
     """
     if not isinstance(value, str):
         return "" if value is None else value
+    value = printable(value)
     return f"'{value}" if value.startswith(("=", "+", "-", "@")) else value
 
 
@@ -187,7 +188,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ImportError as error:
         parser.error(f"--import: must be a module that can be imported; {error}")
     except (ValueError, OSError) as error:
-        parser.error(str(error) if isinstance(error, ValueError | FileNotFoundError) else f"--out, --csv: {error}")
+        known = isinstance(error, ValueError | FileNotFoundError)
+        parser.error(printable(str(error) if known else f"--out, --csv: {error}"))
 
 
 if __name__ == "__main__":

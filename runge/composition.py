@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from runge.configuration import digest
 from runge.directories import RunDirectory, resumable
 from runge.errors import ConfigurationError, RunError
-from runge.files import claim
+from runge.files import claim, read_yaml
 
 if TYPE_CHECKING:
     from runge.checkpoints import Saved
@@ -172,6 +172,13 @@ def plain(configuration: DictConfig) -> tuple[dict[str, Any], Any]:
     return found, resume
 
 
+def another_run(directory: RunDirectory) -> ConfigurationError:
+    """What there is to say where a sweep finds a run that it would not have made."""
+    return ConfigurationError(
+        f"hydra.sweep.dir: a sweep goes on as it was begun, but {str(directory.path)!r} holds a run of another one"
+    )
+
+
 def ended_before(given: dict[str, Any], directory: RunDirectory) -> float | RunError | None:
     """What a run of a sweep has returned that has ended already; None for one that has not, or not yet begun.
 
@@ -189,9 +196,7 @@ def ended_before(given: dict[str, Any], directory: RunDirectory) -> float | RunE
     if state is None:
         return None
     if state.configuration not in ("", digest(given)):
-        raise ConfigurationError(
-            f"hydra.sweep.dir: a sweep goes on as it was begun, but {str(directory.path)!r} holds a run of another one"
-        )
+        raise another_run(directory)
     if directory.metrics.exists():
         try:
             if (loss := directory.read_metrics().get("val/loss")) is not None:
@@ -214,7 +219,7 @@ def recorded(directory: RunDirectory) -> dict[str, Any]:
     """
     path = directory.hydra / "config.yaml"
     try:
-        text = path.read_text()
+        text = read_yaml(path)
         for name, end in _INTERPOLATION.findall(text):
             if not re.fullmatch(r"[\w.]+", name) or (end == ":" and name != "share"):
                 raise ValueError(f"${{{name}{end} is not looked up for a file's sake")

@@ -105,10 +105,6 @@ def build(key: str, values: Any, kind: type[T] | Callable[..., T], **given: Any)
     swapped = "_target_" in values or inspect.isabstract(kind)
     make = _locate(key, values.pop("_target_", None), kind) if swapped else kind
     parameters = inspect.signature(make).parameters
-    for name, value in values.items():  # an object may have objects for its parts
-        if isinstance(value, Mapping) and "_target_" in value:
-            part = parameters[name].annotation if name in parameters else None
-            values[name] = build(_join(key, name), value, part if inspect.isclass(part) else object)
     allowed = [name for name in parameters if name not in given]
     required = [name for name in allowed if parameters[name].default is inspect.Parameter.empty]
     for name in required:
@@ -119,6 +115,12 @@ def build(key: str, values: Any, kind: type[T] | Callable[..., T], **given: Any)
             raise ConfigurationError(
                 f"{_join(key, name)}: there is no such key; {key} has {', '.join(allowed) or 'none'}"
             )
+    for name, value in values.items():  # an object may have objects for its parts, of a class that it names
+        if isinstance(value, Mapping) and "_target_" in value:
+            part = parameters[name].annotation
+            if not inspect.isclass(part) or part is object or part is inspect.Parameter.empty:
+                raise ConfigurationError(f"{_join(key, name)}: must be a value, for it is annotated with no class")
+            values[name] = build(_join(key, name), value, part)
     try:
         return make(**values, **given)
     except ValidationError as error:

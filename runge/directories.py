@@ -10,6 +10,7 @@ import json
 import math
 import os
 import shutil
+import sys
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -121,8 +122,8 @@ class RunDirectory:
         found = read_json(self.metrics)
         self.verify(self.metrics)
         for key, figure in found.items():
-            if figure is not None and not (type(figure) in (int, float) and math.isfinite(figure)):
-                raise ConfigurationError(f"{self.metrics} is damaged ({key} is {figure!r})")
+            if figure is not None and not (type(figure) in (int, float) and abs(figure) <= sys.float_info.max):
+                raise ConfigurationError(f"{self.metrics} is damaged ({key} is {str(figure)[:40]})")
         return found
 
     def verify(self, path: Path) -> None:

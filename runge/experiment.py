@@ -15,8 +15,7 @@ from runge.callbacks import (
     History,
     Progress,
     Report,
-    StopAtRest,
-    StopDiverged,
+    StopEarly,
     TwoStageSwitch,
 )
 from runge.checkpoints import MemberFiles, resume_from
@@ -119,7 +118,7 @@ class Experiment:
         step = start[0].step if start else 0
         files = MemberFiles(directories, [member.configuration for member in self.members], start)
         events = [EventFile(directory.tensorboard, purge_step=step + 1) for directory in directories]
-        history, stop = History(), StopOnSignal()
+        history, stop, fitted = History(), StopOnSignal(), False
         written = MemberResults(self.members, self.module, self.data, directories, events, history)
         written.status("running", step)
         try:
@@ -127,7 +126,9 @@ class Experiment:
                 warnings.filterwarnings("ignore", _OF_NO_USE)
                 trainer = self._trainer(written, files, history, stop, report)
                 trainer.fit(self.module, self.data, ckpt_path=start[0].path if start else None, weights_only=True)
-            if stop.received is not None and int(self.module.step) < self.training.max_steps:
+            fitted = True
+            whole = bool(self.module.ended) or int(self.module.step) >= self.training.max_steps
+            if stop.received is not None and not whole:
                 raise KeyboardInterrupt
             outcomes = written.finish(time.perf_counter() - started, started - self._began)
         except (KeyboardInterrupt, SystemExit) as error:  # the latter from Lightning, on a second Ctrl-C
@@ -138,7 +139,7 @@ class Experiment:
             raise SystemExit(f"error: interrupted at step {int(self.module.step)}; {how[0]}") from error
         except Exception as error:
             failure: Exception = error
-            if start and not stop.began:
+            if start and not stop.began and not fitted:
                 failure = ConfigurationError(f"{directories[0].last} is no checkpoint of this run ({error})")
             written.leave("failed", [describe(failure)] * len(directories))
             raise failure from error
@@ -168,8 +169,7 @@ class Experiment:
                 history,
                 *([Progress()] if bar else []),
                 *([Report(report)] if report else []),
-                StopDiverged(),
-                StopAtRest(),
+                StopEarly(),
                 stop,
                 Curves(history, written.files, written.attempt),
                 Save(

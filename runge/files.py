@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from runge.errors import ConfigurationError
 
 
@@ -17,7 +19,7 @@ def write(path: Path, content: str | bytes) -> None:
     Raises:
         OSError: it cannot be written; what was there before is there still.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.part")
     try:
         write_through(part, content)
         part.replace(path)
@@ -56,6 +58,22 @@ def read_json(path: Path) -> dict[str, Any]:
     except (ValueError, TypeError, RecursionError) as error:
         raise ConfigurationError(f"{path} is damaged ({error})") from error
     return found
+
+
+def read_yaml(path: Path) -> str:
+    """Read a file of YAML that stands for itself: an alias may stand for very much.
+
+    Raises:
+        ConfigurationError: it is damaged, or has an alias.
+        OSError: it cannot be read.
+    """
+    try:
+        text = path.read_text()
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.CSafeLoader)):
+            raise ValueError("it has an alias")
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{path} cannot be read ({str(error).partition(chr(10))[0]})") from error
+    return text
 
 
 def claim(path: str | os.PathLike[str]) -> str:

@@ -57,6 +57,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
     Raises:
         ConfigurationError: it is damaged, or no checkpoint.
+        OSError: it cannot be read now.
     """
     try:
         with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums of what it reads
@@ -65,6 +66,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         if not (isinstance(checkpoint, dict) and {"state_dict", "configuration"} <= checkpoint.keys()):
             raise TypeError("it is no checkpoint of a run")
+    except (OSError, MemoryError) as error:  # the file may well be whole
+        if isinstance(error, IsADirectoryError):
+            raise ConfigurationError(f"{path} cannot be read (it is a directory)") from error
+        raise
     except Exception as error:  # whatever a damaged file makes of the loaders
         what = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         raise ConfigurationError(f"{path} cannot be read ({what})") from error

@@ -41,6 +41,7 @@ def run(configuration: DictConfig) -> float:
     hydra = HydraConfig.get()
     directory, sweep = RunDirectory(hydra.runtime.output_dir), hydra.mode == RunMode.MULTIRUN
     directory.begin()
+    resuming = configuration.get("resume") is not None
     try:
         given, resume = plain(configuration)
         if sweep:
@@ -56,7 +57,8 @@ def run(configuration: DictConfig) -> float:
     except BaseException as error:
         if sweep and isinstance(error, ConfigurationError) and not directory.status.exists():
             directory.write(State("failed", 0, str(error)))
-        directory.discard()
+        if not resuming:
+            directory.discard()
         raise
     announce(experiment)
     (outcome,) = experiment.fit([directory])
@@ -142,7 +144,7 @@ def _resumed(given: dict[str, Any], resume: Any, directory: RunDirectory) -> dic
             "the run was trained in a stack with others of its sweep: alone its figures are the same to round-off; the "
             "sweep's own command with hydra.sweep.dir= goes on to the same bits"
         )
-    return begun
+    return given if same else begun
 
 
 def check(members: Sequence[Member]) -> None:

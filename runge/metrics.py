@@ -14,7 +14,7 @@ QUANTITIES = ("mse_f", "mse_df", "max_f", "max_df", "rel_l2_f", "rel_l2_df")
 """Mean squared error, largest absolute error and relative L2 error, of the value and of the derivative."""
 
 _FIRST = ("train", "val", "test", "grad_norm", "seconds")
-_OTHERS = ("lambda_d", "grad_cosine", "parameters", "switched_on_step")
+_OTHERS = ("lambda_d", "grad_cosine", "parameters", "stages", "switched_on_step")
 
 
 def is_metric(name: str) -> bool:

@@ -51,6 +51,7 @@ class SobolevRegression(pl.LightningModule):
     lambda_d: Tensor
     switched_on: Tensor
     step: Tensor
+    ended: Tensor
     best_loss: Tensor
 
     def __init__(
@@ -80,6 +81,7 @@ class SobolevRegression(pl.LightningModule):
         self.register_buffer("lambda_d", lambda_d.to(torch.float64))
         self.register_buffer("switched_on", torch.tensor([schedule.first_switch() for schedule in schedules]))
         self.register_buffer("step", torch.tensor(0))
+        self.register_buffer("ended", torch.tensor(False))
         self.best = copy.deepcopy(network).requires_grad_(False)
         self.register_buffer("best_loss", torch.full((members,), torch.inf, dtype=torch.float64))
         self.figures: dict[str, Tensor] = {}

@@ -5,11 +5,15 @@ import itertools
 import logging
 import math
 import os
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from runge.composition import Job
 from runge.directories import RunDirectory
+from runge.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from runge.checkpoints import Saved
 
 log = logging.getLogger(__name__)
 
@@ -55,26 +59,38 @@ def plan(jobs: Sequence[Job], processes: int, most: int) -> tuple[list[Chunk], b
 
 def _begun(jobs: Sequence[Job]) -> list[Chunk]:
     """The stacks of which checkpoints are there, and of which a run has not ended."""
-    from runge.checkpoints import last_step, saved
+    from runge.checkpoints import last_step
 
     places = {os.path.normpath(job.directory): number for number, job in enumerate(jobs)}
     stacks = dict.fromkeys(max(job.saved.items())[1].stack for job in jobs if job.saved)
     chunks: list[Chunk] = []
     for stack in stacks:
         members = [places[path] for path in stack if path in places]
-        found = {i: jobs[i].saved or saved(RunDirectory(jobs[i].directory)) for i in members}
+        found = {i: jobs[i].saved or _saved(jobs[i]) for i in members}
         step = last_step(list(found.values()))
         together = [i for i in members if step in found[i] and found[i][step].stack == stack]
-        if not step or all(jobs[i].outcome is not None for i in together):
-            continue  # what there was of it was not complete, and it begins anew; or none of it is left
+        if not step or not together:  # what there was of it was not complete: it begins anew
+            continue
         if len(together) < len(stack):
             log.warning(
                 "a stack of %d runs goes on with %d of them, to figures that are the same to round-off: the others "
                 "have no checkpoint of step %d, or do not belong to this command",
                 *(len(stack), len(together), step),
             )
+        if all(jobs[i].outcome is not None for i in together):
+            continue
         chunks.append(Chunk(jobs[together[0]].member.shared(), together, _steps(jobs, together) - step))
     return chunks
+
+
+def _saved(job: Job) -> Mapping[int, "Saved"]:
+    """The checkpoints of a run that has ended, which its stack may need; none where they are damaged."""
+    from runge.checkpoints import saved
+
+    try:
+        return saved(RunDirectory(job.directory))
+    except ConfigurationError:
+        return {}
 
 
 def _steps(jobs: Sequence[Job], numbers: Sequence[int]) -> int:

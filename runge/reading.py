@@ -13,7 +13,8 @@ import yaml
 
 from runge.directories import RunDirectory, flatten
 from runge.errors import ConfigurationError
-from runge.files import printable
+from runge.files import printable, read_yaml
+from runge.metrics import is_metric
 
 if TYPE_CHECKING:
     import pandas
@@ -35,7 +36,8 @@ def find(path: str | os.PathLike[str]) -> list[RunDirectory]:
             directories.clear()
         directories.sort()
     return sorted(
-        found, key=lambda run: [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in run.path.parts]
+        found,
+        key=lambda run: [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in run.path.parts],
     )
 
 
@@ -57,8 +59,9 @@ def read(run: RunDirectory) -> dict[str, Any]:
     row: dict[str, Any] = {"status": "unreadable", "message": "", "step": None, "overrides": None}
     try:
         # The C loader: ten times as fast, and 300 runs have 300 of them.
-        row |= flatten(yaml.load((run.hydra / "config.yaml").read_text(), yaml.CSafeLoader))
-        row["overrides"] = " ".join(yaml.load((run.hydra / "overrides.yaml").read_text(), yaml.CSafeLoader))
+        configuration = flatten(yaml.load(read_yaml(run.hydra / "config.yaml"), yaml.CSafeLoader))
+        row |= {key: value for key, value in configuration.items() if not is_metric(key) and key not in row}
+        row["overrides"] = " ".join(yaml.load(read_yaml(run.hydra / "overrides.yaml"), yaml.CSafeLoader))
         state = run.read_state()
         if state is None:
             raise FileNotFoundError(f"there is no {run.status.name}")

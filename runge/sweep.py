@@ -19,10 +19,10 @@ from tqdm import tqdm
 
 from runge.cluster import Cluster, Settings
 from runge.command import RememberSweep
-from runge.composition import Composer, Job, ended_before, plain, register_resolvers, replay, told_by
+from runge.composition import Composer, Job, another_run, ended_before, plain, register_resolvers, replay, told_by
 from runge.configuration import build, digest
 from runge.directories import RunDirectory, State
-from runge.errors import ConfigurationError, describe
+from runge.errors import ConfigurationError, RunError, describe
 from runge.files import discard
 from runge.planning import Chunk, plan
 from runge.pool import InProcess, Pool, Task, cores
@@ -147,12 +147,12 @@ class _Sweep:
             on_gpu: whether it is a GPU of another machine.
         """
         context, jobs = self.launcher.hydra_context, self.jobs
-        for number, job in enumerate(jobs):
-            if job.outcome is not None:
-                self.returns[number] = replay(context.callbacks, job, job.outcome)
         if not isinstance(pool, Cluster) and (on_gpu := any(job.member.on_gpu() for job in jobs)):
             pool = InProcess(call)  # which the GPU is filled by
         chunks, alone = plan(jobs, pool.processes, members or (_MOST_ON_GPU if on_gpu else _MOST))
+        for number, job in enumerate(jobs):
+            if job.outcome is not None:
+                self.returns[number] = replay(context.callbacks, job, job.outcome)
         if alone and isinstance(pool, Pool):  # on all cores
             pool = InProcess(call)
         sizes = [len(chunk.jobs) * chunk.steps for chunk in chunks]
@@ -184,7 +184,9 @@ class _Sweep:
             job = self.jobs[number]
             if job.outcome is not None:
                 continue
-            if isinstance(value, Exception):
+            if isinstance(value, Exception) and (ended := self._ended(job)) is not None:
+                self.returns[number] = replay(self.launcher.hydra_context.callbacks, job, ended)
+            elif isinstance(value, Exception):
                 failed = JobReturn(overrides=job.overrides, cfg=job.config, status=JobStatus.FAILED)
                 failed.return_value = value
                 self.returns[number] = failed
@@ -192,6 +194,13 @@ class _Sweep:
                 self.returns[number] = value[i]
             if self.returns[number].status == JobStatus.FAILED:
                 self._tell_of(job, self.returns[number]._return_value)
+
+    def _ended(self, job: Job) -> float | RunError | None:
+        """What a job returns that came to its end before the others of its chunk failed."""
+        try:
+            return ended_before(job.member.configuration, RunDirectory(job.directory))
+        except (OSError, ConfigurationError):  # which `_tell_of` deals with
+            return None
 
     def _tell_of(self, job: Job, error: Any) -> None:
         """See that the failure of a job is told in its directory, or else in the table alone."""
@@ -249,7 +258,9 @@ def _job(config: DictConfig) -> Job:
         try:
             found = saved(run) if outcome is None else {}
         except ConfigurationError as error:
-            log.warning("%s: the run begins anew", error)
-            run.last.unlink()
-            found = {}
+            log.warning("%s: it is put aside", error)
+            run.last.replace(run.last.with_name(f"{run.last.name}.damaged"))
+            found = saved(run)
+        if any(one.configuration != digest(given) for one in found.values()):
+            raise another_run(run)
     return Job(config, overrides, directory, member, outcome, found)

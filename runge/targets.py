@@ -191,7 +191,9 @@ def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
 
     def build(node: ast.expr) -> sympy.Expr:
         found = convert(node)
-        if found.is_number and found.is_finite is not False:
+        if found.is_number:
+            if found.is_finite is False:
+                raise ValueError(f"expr: {ast.unparse(node)!r} is not finite, in {expr!r}; it must be real and finite")
             # A number is looked at as soon as it is there: exp(exp(9**5)) must not be worked out in full.
             value = complex(found)
             if value.imag:

@@ -98,6 +98,12 @@ def test_at_rest_the_run_ends(train, tmp_path):
     state = json.loads((tmp_path / "run" / "status.json").read_text())
     assert state["status"] == "finished"
     assert state["step"] < 5000
+    # Killed before its last file, it does not go on.
+    before, rows = figures(tmp_path / "run"), (tmp_path / "run" / "history.csv").read_bytes()
+    (tmp_path / "run" / "metrics.json").unlink()
+    assert train("resume=run")[0] == 0
+    assert figures(tmp_path / "run") == before
+    assert (tmp_path / "run" / "history.csv").read_bytes() == rows
 
 
 def test_a_stage_that_does_not_help_is_told_and_left_out(train, tmp_path):

@@ -87,20 +87,19 @@ def processes_of(job):
 
 
 def test_all_runs_finish_though_jobs_are_requeued_preempted_and_killed(command, cluster, tmp_path):
-    sweep = (*SMALL, "seed=range(8)", "trainer.max_steps=25000", "trainer.checkpoint_seconds=0.2", "sampling=random")
+    sweep = (*SMALL, "seed=range(8)", "trainer.max_steps=6000", "trainer.checkpoint_seconds=0.2", "sampling=random")
     process = command(*SLURM, *sweep, "hydra.sweep.dir=slurm", "hydra.launcher.processes=8")
 
     def three_at_work():
-        alive = {
-            job: found for job, state in jobs(cluster).items() if state == "RUNNING" and (found := processes_of(job))
-        }
-        return alive if len(alive) == 3 == len(at_work(tmp_path / "slurm")) else None
+        alive = {job: processes_of(job) for job, state in jobs(cluster).items() if state == "RUNNING"}
+        return alive if len(alive) == 3 == len(at_work(tmp_path / "slurm")) and all(alive.values()) else None
 
     alive = until(three_at_work, process)
     killed, preempted, requeued = alive
     for one in alive[killed]:
         one.kill()
-    cluster.run("scancel", "--signal=USR2", preempted)
+    for one in alive[preempted]:
+        one.send_signal(signal.SIGUSR2)  # as Slurm does
     cluster.run("scontrol", "requeue", requeued)
 
     def over():
@@ -127,7 +126,7 @@ def test_all_runs_finish_though_jobs_are_requeued_preempted_and_killed(command, 
 
 def test_commander_that_is_interrupted_or_lost(command, cluster, tmp_path):
     sweep = (*SLURM, *SMALL, "seed=range(2)", "trainer.max_steps=60000", "trainer.checkpoint_seconds=0.2")
-    arguments, known = (*sweep, "hydra.launcher.processes=2", "hydra.sweep.dir=sweep"), set(jobs(cluster))
+    arguments, known = (*sweep, "hydra.launcher.processes=1", "hydra.sweep.dir=sweep"), set(jobs(cluster))
 
     def states():
         return [json.loads(path.read_text()) for path in (tmp_path / "sweep").glob("*/status.json")]
@@ -157,8 +156,12 @@ def test_a_cancelled_job_is_told_in_the_table(command, cluster, tmp_path):
     sweep = (*SLURM, *SMALL, "trainer.max_steps=4000,200000", "trainer.checkpoint_seconds=0.2")
     known = set(jobs(cluster))
     process = command(*sweep, "hydra.launcher.processes=2", "hydra.sweep.dir=sweep")
-    until(lambda: (tmp_path / "sweep" / "0" / "metrics.json").exists(), process)
-    (left,) = until(lambda: [job for job, state in jobs(cluster).items() if job not in known and state == "RUNNING"])
+
+    def mine():
+        return {job: state for job, state in jobs(cluster).items() if job not in known}
+
+    until(lambda: sorted(mine().values()) == ["COMPLETED", "RUNNING"], process)
+    (left,) = [job for job, state in mine().items() if state == "RUNNING"]
     cluster.run("scancel", left)
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 1

@@ -79,6 +79,9 @@ TRICKS = [
     "exp(exp(exp(exp(9))))",
     "x*exp(exp(9**5))",
     "asin(2)*x",
+    "(1/0)**2",
+    "2**(1/0)",
+    "log(0)**2",
     "(" * 300 + "x" + ")" * 300,
     "x+" * 499 + "x",
     "-" * 900 + "x",
@@ -246,6 +249,19 @@ STRANGERS = {
             "switch_at": 1,
         }
     },
+    "a key that is no parameter": {
+        "target": {
+            "_target_": "runge.targets.Runge",
+            "domain": [-1.0, 1.0],
+            "evil": {"_target_": "subprocess.Popen", "args": ["touch", "owned"]},
+        }
+    },
+    "a parameter that takes no object": {
+        "target": {
+            "_target_": "runge.targets.Runge",
+            "domain": {"_target_": "subprocess.Popen", "args": ["touch", "owned"]},
+        }
+    },
     "a function": {"target": {"_target_": "os.system", "command": "touch owned"}},
     "a class through a module of ours": {"target": {"_target_": "runge.machine.ctypes.CDLL", "name": "evil.so"}},
     "an expression": {
@@ -325,6 +341,24 @@ def test_names_are_names(name, copy, tmp_path, capfd):
     assert not [cell for cell in cells if cell.startswith(("=", "+", "@", "-")) and not is_number(cell)]
     page = (tmp_path / "out" / "comparison.html").read_text()
     assert "<script>alert" not in page
+
+
+def test_files_that_would_stop_a_comparison(finished, tmp_path, capfd):
+    """A number beyond all bounds, a setting named like a figure, an alias for everything, odd names of directories."""
+    runs = [RunDirectory(shutil.copytree(finished, tmp_path / name)) for name in ("a", "b", "c", "\u00b2", "9")]
+    metrics = json.loads(runs[0].metrics.read_text()) | {"test/mse_f": 10**400}
+    runs[0].metrics.write_text(json.dumps(metrics))
+    state = json.loads(runs[0].status.read_text())
+    runs[0].status.write_text(json.dumps({**state, "checksums": {}}))
+    text = (runs[1].hydra / "config.yaml").read_text()
+    (runs[1].hydra / "config.yaml").write_text(f"{text}\ntest/mse_df: abc\nstatus: odd\n")
+    bomb = ["a0: &a0 {x: 1}", *(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 40))]
+    (runs[2].hydra / "config.yaml").write_text("\n".join(bomb))
+    compare.main([str(tmp_path), "--out", str(tmp_path / "out")])
+    assert "unreadable" in capfd.readouterr().out
+    with (tmp_path / "out" / "comparison.csv").open(newline="") as file:
+        found = {row["run"].rpartition("/")[2]: row["status"] for row in csv.DictReader(file)}
+    assert found == {"a": "unreadable", "b": "finished", "c": "unreadable", "\u00b2": "finished", "9": "finished"}
 
 
 def is_number(text):
