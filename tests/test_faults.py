@@ -57,7 +57,7 @@ def full_disk(monkeypatch, after):
     monkeypatch.setattr(runge.checkpoints, "write_through", write_through)
 
 
-@pytest.mark.parametrize("after", [0, 1, 2, 8, 18, 21, 23])
+@pytest.mark.parametrize("after", [0, 2, 18, 23])
 def test_full_disk(after, train, tmp_path, monkeypatch):
     assert train(*SHORT, "hydra.run.dir=whole")[0] == 0
     with monkeypatch.context() as patch:
@@ -73,7 +73,7 @@ def test_full_disk(after, train, tmp_path, monkeypatch):
     check_same(tmp_path / "run", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("after", [0, 12, 60, 70])
+@pytest.mark.parametrize("after", [12, 60])
 def test_full_disk_in_a_sweep(after, train, tmp_path, monkeypatch):
     assert train(*SWEEP, "hydra.sweep.dir=whole")[0] == 0
     with monkeypatch.context() as patch:

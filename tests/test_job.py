@@ -133,7 +133,7 @@ def test_data_seed_is_its_own(train, tmp_path):
     assert one != three
 
 
-@pytest.mark.parametrize("step", [1, 19, 20, 59, 60, 61, 100, 119])
+@pytest.mark.parametrize("step", [1, 20, 60, 61, 119])
 def test_resumed_run_equals_the_uninterrupted_one(step, train, tmp_path, monkeypatch):
     """Ended by Ctrl-C in either stage, at a block's end or within it, moved to another place, and continued."""
     overrides = (*SHORT, "sampling=random", "data.batch_size=5", "schedule.ramp_steps=40")

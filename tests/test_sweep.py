@@ -176,22 +176,16 @@ def test_lbfgs_runs_alone_in_the_same_sweep(train, tmp_path):
     assert len(list(tmp_path.glob("outputs/*/*/*/*/metrics.json"))) == 4
 
 
-def test_joblib_goes_on_and_caps_threads(tmp_path):
+def test_joblib_caps_threads(tmp_path):
     """As a command of its own, since its workers outlive it."""
     sweep = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=sweep", "seed=0,1"]
-    large = [*SHORT[:-4], "data.n_train=1024", "model.width=128", "schedule.latest_step=60", "trainer.max_steps=20"]
-    command = [sys.executable, str(ROOT / "train.py"), *sweep, *large, "data.n_val=16", "data.n_test=101"]
+    large = ["data.n_train=1024", "model.width=128", "trainer.max_steps=20", "data.n_val=16", "data.n_test=101"]
+    command = [sys.executable, str(ROOT / "train.py"), *sweep, *large]
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout + found.stderr
     for name in "01":
         checkpoint = torch.load(tmp_path / "sweep" / name / "checkpoints" / "last.ckpt")
         assert checkpoint["stack"]["threads"] <= max(1, (os.cpu_count() or 1) // 2)
-    before = figures(tmp_path / "sweep" / "1")
-    (tmp_path / "sweep" / "1" / "metrics.json").unlink()
-    untouched = (tmp_path / "sweep" / "0" / "metrics.json").stat().st_mtime_ns
-    assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 0
-    assert figures(tmp_path / "sweep" / "1") == before
-    assert (tmp_path / "sweep" / "0" / "metrics.json").stat().st_mtime_ns == untouched
 
 
 def test_progress_of_a_sweep(train):

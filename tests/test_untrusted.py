@@ -200,7 +200,7 @@ def test_checkpoint_that_is_none(name, copy, train, tmp_path):
     assert not (tmp_path / "owned").exists()
 
 
-@pytest.mark.parametrize("trial", range(40))
+@pytest.mark.parametrize("trial", range(24))
 def test_bit_flips(trial, copy, train, tmp_path, capfd):
     """One bit of one file is another one: that is told, or it makes no difference."""
     chance = random.Random(trial)
