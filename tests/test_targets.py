@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runge.targets import FUNCTIONS, Expression, Runge, find_pole, parse
+from runge.formulas import FUNCTIONS, parse
+from runge.targets import Expression, Runge, find_pole
 
 TARGETS = {
     "runge": Runge(),

@@ -1,0 +1,99 @@
+"""Formulas as a person types them: parsed as arithmetic, and never evaluated as Python."""
+
+import ast
+import math
+from collections.abc import Callable, Sequence
+
+import sympy
+
+FUNCTIONS: dict[str, Callable[..., sympy.Expr]] = {
+    name: getattr(sympy, name)
+    for name in (
+        *("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"),
+        *("exp", "log", "sqrt", "erf"),
+    )
+} | {"abs": sympy.Abs}
+"""The functions that an expression may call."""
+
+_OPERATORS: dict[type[ast.operator], Callable[[sympy.Expr, sympy.Expr], sympy.Expr]] = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: lambda a, b: a / b,
+}
+_LONGEST = 1000
+
+
+def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
+    """Build a sympy expression from a formula, without evaluating it as Python.
+
+    Args:
+        expr: the formula.
+        symbols: the inputs x1, ..., xD; x, y and z name the first three.
+
+    Returns:
+        The expression.
+
+    Raises:
+        ValueError: the formula is empty, too long, not arithmetic, or has a name or a function that is not allowed.
+    """
+    if not isinstance(expr, str) or not expr.strip():
+        raise ValueError(f"expr: must be a formula such as 'exp(-x)*sin(8*x)', got {expr!r}")
+    if len(expr) > _LONGEST:
+        raise ValueError(f"expr: must have at most {_LONGEST} characters, got {len(expr)}")
+    names = dict(zip("xyz", symbols, strict=False)) | {str(symbol): symbol for symbol in symbols}
+    names |= {"pi": sympy.pi, "e": sympy.E}
+
+    def refuse(what: str) -> ValueError:
+        return ValueError(
+            f"expr: {what} is not allowed in {expr!r}; allowed are numbers, + - * / **, the names "
+            f"{', '.join(names)} and the functions {', '.join(FUNCTIONS)}"
+        )
+
+    def build(node: ast.expr) -> sympy.Expr:
+        found = convert(node)
+        if found.is_number:
+            if found.is_finite is False:
+                raise ValueError(f"expr: {ast.unparse(node)!r} is not finite, in {expr!r}; it must be real and finite")
+            # A number is looked at as soon as it is there: exp(exp(9**5)) must not be worked out in full.
+            value = complex(found)
+            if value.imag:
+                raise ValueError(f"expr: {ast.unparse(node)!r} is not real, in {expr!r}")
+            if not math.isfinite(value.real):
+                raise OverflowError("a number is too large")
+        return found
+
+    def convert(node: ast.expr) -> sympy.Expr:
+        match node:
+            case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
+                return sympy.Integer(number) if isinstance(number, int) and number < 2**53 else sympy.Float(number, 17)
+            case ast.Name(id=name) if name in names:
+                return names[name]
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return -build(operand)
+            case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+                return build(operand)
+            case ast.BinOp(left=left, op=ast.Pow(), right=right):
+                base, exponent = build(left), build(right)
+                if base.is_number and exponent.is_number and base != sympy.E:
+                    return sympy.sympify(float(base) ** float(exponent))  # 9**9**9 must not be worked out in full
+                return base**exponent
+            case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _OPERATORS:
+                return _OPERATORS[type(operator)](build(left), build(right))
+            case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in FUNCTIONS:
+                return FUNCTIONS[name](build(argument))
+            case ast.Name(id=name):
+                raise refuse(f"the name {name!r}")
+            case ast.Call(func=ast.Name(id=name)):
+                raise refuse(f"the call {name}(...) with these arguments")
+            case _:
+                raise refuse(f"{ast.unparse(node)!r}")
+
+    try:
+        tree = ast.parse(expr.strip(), mode="eval")
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        raise ValueError(f"expr: {expr!r} cannot be parsed as a formula ({error})") from error
+    try:
+        return sympy.sympify(build(tree.body))
+    except (OverflowError, RecursionError, ZeroDivisionError) as error:
+        raise ValueError(f"expr: {expr!r} cannot be worked out ({error})") from error
