@@ -94,10 +94,10 @@ class Member:
         what = getattr(self.target, "expr", type(self.target).__name__)
         where = f"{type(self.sampling).__name__.lower()} sampling"
         if not isinstance(self.resampling, Never):
-            where += f", then by {type(self.resampling).__name__.lower()}"
+            where += f", then by {type(self.resampling).__name__}"
         weight = f"= {self.loss.lambda_d:g}"
         if not isinstance(self.balance, Fixed):
-            weight = f"by {type(self.balance).__name__.lower()}"
+            weight = f"by {type(self.balance).__name__}"
         stages = f" in {self.model['stages']} stages" if self.model["stages"] != 1 else ""
         network = f"{self.model['activation']} {self.model['depth']} × {self.model['width']}{stages}"
         return f"{what}, {where}: {network}, lambda_d {weight}, seed {self.seed.seed}"

@@ -127,7 +127,8 @@ class Region(_Repeated):
         shares = shares * factor.nan_to_num(1).clamp(1 / _MOST_AT_ONCE, _MOST_AT_ONCE)
         count = int((volumes > 0).sum())
         least = min(self.least, 1 / count)
-        shares = torch.where(volumes > 0, least + (1 - count * least) * shares / shares.sum(), 0)
+        above = (shares / shares.sum() - least).clamp_min(0)  # shares that sum to 1 and are large enough stay
+        shares = torch.where(volumes > 0, least + (1 - count * least) * above / above.sum().clamp_min(1e-300), 0)
         density = (shares / volumes.clamp_min(1))[_region(target, where)]
         return Density(where, density)
 
