@@ -36,14 +36,14 @@ _Panel = tuple[str, str, str, Sequence[_Line]]  # what x is, what y is, which of
 
 # Okabe & Ito's palette, which the colour-blind can tell apart. https://jfly.uni-koeln.de/color/
 INK, BLUE, ORANGE, GREEN, PINK, SKY = "#222222", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"
-_CYCLE = (BLUE, ORANGE, GREEN, PINK, SKY, "#E69F00", "#7F7F7F")
+COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, "#E69F00", "#7F7F7F")
 _REGION_COLOURS = (SKY, "#FFFFFF", SKY, ORANGE, GREEN, PINK)
 _FIRST, _SECOND, _THICK, _DASHED = (BLUE, "-", 1.4), (ORANGE, "-", 1.4), (INK, "-", 2.4), (ORANGE, "--", 1.4)
 _DASHES = {"-": "—", "--": "╌╌", ":": "····"}  # how the legend shows a line
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # What a PNG is made of: white, and tints of each ink, for antialiasing and shading mix it with white. Pillow compares
 # the upper six bits of colours: of a tint below a tenth and white, it would take one for the other.
-_TINTS = np.multiply.outer(np.linspace(0.1, 1, 28), [np.subtract(1, to_rgb(ink)) for ink in (INK, *_CYCLE, "#AAAAAA")])
+_TINTS = np.multiply.outer(np.linspace(0.1, 1, 28), [np.subtract(1, to_rgb(ink)) for ink in (INK, *COLOURS, "#AAAAAA")])
 _PALETTE = Image.new("P", (1, 1))
 _PALETTE.putpalette([255, 255, 255, *(255 - 255 * _TINTS).round().astype(int).flat])
 
@@ -120,7 +120,7 @@ def curves_figure(
         for key, name, colour in (("mse_f", "MSE$_f$", BLUE), ("mse_df", "MSE$_{df}$", ORANGE))
         for split, part, dashes in (("train", "train", ":"), ("val", "validation", "-"))
     ]
-    parts = [(name, (ink, "-", 1.4), *known(f"val/mse_df/{name}")) for name, ink in zip(regions, _CYCLE, strict=False)]
+    parts = [(name, (ink, "-", 1.4), *known(f"val/mse_df/{name}")) for name, ink in zip(regions, COLOURS, strict=False)]
     gradients = [
         (r"$|\nabla_\theta\,$MSE$_f|$", _FIRST, *known("grad_norm/f")),
         (r"$|\nabla_\theta\,$MSE$_{df}|$", _SECOND, *known("grad_norm/df")),
@@ -159,7 +159,7 @@ def comparison_figure(rows: Sequence[Row], groups: Sequence[Group], keys: Sequen
     figure = Figure(figsize=(12, max(3.2, 1.6 + 0.35 * len(shown))), layout="constrained")
     figure.suptitle(f"{len(rows)} runs in {len(groups)} groups by {metric}", fontsize=11)
     spread, front = figure.subplots(1, 2, width_ratios=(3, 2))
-    colours = {found.name: _CYCLE[i % len(_CYCLE)] for i, found in enumerate(shown)}
+    colours = {found.name: COLOURS[i % len(COLOURS)] for i, found in enumerate(shown)}
     for i, found in enumerate(shown):
         lower, upper = found.quartiles
         spread.plot([lower, upper], [i, i], color=colours[found.name], linewidth=7, alpha=0.3, solid_capstyle="butt")
