@@ -19,7 +19,8 @@ class Claim(NamedTuple):
         statement: what is claimed.
         arms: the swept keys that tell the arms apart; all others but the seed tell the contexts.
         baseline: the arm that the others are compared with, its values joined by a comma and a blank.
-        metric: what is judged; smaller is better.
+        judged: the arms of which the claim is true or not; empty: all but the baseline.
+        metric: what they are compared by; smaller is better.
         also: what is shown beside it.
         along: a swept key with numbers, over which the metric is drawn; empty: it is drawn as effects.
         matched: a figure of the run that stands for `along`: arms are compared where it is equal, by interpolation.
@@ -29,10 +30,20 @@ class Claim(NamedTuple):
     statement: str
     arms: tuple[str, ...]
     baseline: str
+    judged: tuple[str, ...] = ()
     metric: str = MSE_DF
     also: tuple[str, ...] = (MSE_F,)
     along: str = ""
     matched: str = ""
+
+    def overrides(self, arm: str) -> str:
+        """An arm as it is typed.
+
+        Example:
+            >>> Claim("", "", ("sampling", "data.n_train"), "").overrides("random, 48")
+            'sampling=random data.n_train=48'
+        """
+        return " ".join(f"{key}={value}" for key, value in zip(self.arms, arm.split(", "), strict=True))
 
 
 CLAIMS = (
@@ -67,10 +78,11 @@ CLAIMS = (
     ),
     Claim(
         "placement",
-        "What a sampling gains comes from where its points lie, not from the weight that crowded points have in the "
-        "mean: it gains as much where each point is weighted by its share of the domain (density).",
+        "Points that lie elsewhere than evenly help by their place itself, not by the weight that crowded points have "
+        "in the mean: they help also where each is weighted by its share of the domain (density).",
         ("sampling", "loss.sample_weight"),
         "uniform, none",
+        ("chebyshev, density", "endpoint, density", "derivative, density"),
     ),
     Claim(
         "resampling",
@@ -86,6 +98,7 @@ CLAIMS = (
         "evenly, which are as many.",
         ("data.n_train", "data.boundary_points"),
         "64, 0",
+        ("48, 16",),
         also=(MSE_F, LEFT, RIGHT),
     ),
     Claim(

@@ -1,6 +1,7 @@
 """How the arms of a claim do against its baseline: paired ratios, their spread over seeds, and verdicts."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -61,15 +62,8 @@ class Effect(NamedTuple):
 
     @property
     def p(self) -> float:
-        """The p-value of the logarithms of the ratios, by a two-sided Wilcoxon signed-rank test; 1: all ratios are 1.
-
-        References:
-            F. Wilcoxon (1945). Individual comparisons by ranking methods. https://doi.org/10.2307/3001968
-        """
-        with np.errstate(divide="ignore"):
-            logs = np.log(self.ratios)
-        _, p = wilcoxon(logs) if logs.any() else (0, 1)
-        return float(np.asarray(p))
+        """The p-value of the logarithms of its ratios (`signed_rank`)."""
+        return signed_rank(self.ratios)
 
     @property
     def verdict(self) -> str:
@@ -108,6 +102,19 @@ class Judgement(NamedTuple):
     def loss(self) -> Effect:
         """Where its median ratio is largest."""
         return max(self.effects, key=lambda effect: effect.quartiles[1])
+
+
+@cache
+def signed_rank(ratios: tuple[float, ...]) -> float:
+    """The p-value of the logarithms of ratios, by a two-sided Wilcoxon signed-rank test; 1 where all ratios are 1.
+
+    References:
+        F. Wilcoxon (1945). Individual comparisons by ranking methods. https://doi.org/10.2307/3001968
+    """
+    with np.errstate(divide="ignore"):
+        logs = np.log(ratios)
+    _, p = wilcoxon(logs) if logs.any() else (0, 1)
+    return float(np.asarray(p))
 
 
 def quartiles(values: Sequence[float]) -> Quartiles:
@@ -188,9 +195,10 @@ def effects(runs: Sequence[Run], claim: Claim, metric: str) -> list[Effect]:
     return found
 
 
-def judge(found: Sequence[Effect]) -> Judgement:
-    """The verdict of a claim."""
-    arms = {effect.arm: tuple(other for other in found if other.arm == effect.arm) for effect in found}
+def judge(found: Sequence[Effect], claim: Claim) -> Judgement:
+    """The verdict of a claim, by the effects of its arms."""
+    names = claim.judged or dict.fromkeys(effect.arm for effect in found)
+    arms = {name: tuple(effect for effect in found if effect.arm == name) for name in names}
 
     def rank(arm: str) -> tuple[float, ...]:
         verdicts = [effect.verdict for effect in arms[arm]]

@@ -3,15 +3,18 @@
 import argparse
 import itertools
 import os
-import signal
+import runpy
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stdout
+from multiprocessing import get_context
 from pathlib import Path
 
 import hydra
 import yaml
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from runge.claims import CLAIMS, Claim
@@ -21,6 +24,7 @@ from runge.directories import RunDirectory
 from runge.errors import ConfigurationError
 from runge.evidence_page import Sweep, page
 from runge.files import printable, write
+from runge.machine import limit_threads
 from runge.pool import cores
 from runge.reading import find, read
 from runge.signals import interrupt_on_sigterm
@@ -50,10 +54,10 @@ class Experiment:
         self.fixed = [f"experiment=claims/{claim.name}", *overrides]
         if quick:
             self.fixed += ["trainer.max_steps=8", "trainer.compile=off"]
-        self.command = [sys.executable, str(TRAIN), "-m", *self.fixed, f"hydra.sweep.dir={self.directory}"]
-        self.command += [f"hydra.sweeper.params.{key}='{value}'" for key, value in shorter.items()]
+        self.arguments = ["-m", *self.fixed, f"hydra.sweep.dir={self.directory}"]
+        self.arguments += [f"hydra.sweeper.params.{key}='{value}'" for key, value in shorter.items()]
         if quick:
-            self.command += ["hydra.launcher.processes=1", "trainer.progress_bar=false"]
+            self.arguments += ["hydra.launcher.processes=1", "trainer.progress_bar=false"]
 
     def sweep(self) -> Sweep:
         """What is known of its runs."""
@@ -73,6 +77,15 @@ class Experiment:
         ):
             return False
         return states[0] is not None and states[0].configuration == self._digest()
+
+    def check(self, status: int) -> None:
+        """See what its sweep has come to, which fails where a run has diverged, and has come to its end all the same.
+
+        Raises:
+            ConfigurationError: it has failed.
+        """
+        if status and not self.ended():
+            raise ConfigurationError(f"{self.claim.name}: its sweep failed; its runs are in {self.directory}")
 
     def _digest(self) -> str:
         """What the configuration of the first run would be."""
@@ -99,51 +112,62 @@ def combinations(swept: Mapping[str, object]) -> list[dict[str, str]]:
     return [dict(zip(swept, run, strict=True)) for run in itertools.product(*values)]
 
 
-def train(experiments: Sequence[Experiment], together: int) -> None:
-    """Run the sweeps that have not ended, some of them at the same time.
+def train(experiments: Sequence[Experiment]) -> None:
+    """Run the sweeps that have not ended, one after the other on all cores.
 
     Raises:
         ConfigurationError: one of them failed.
-        KeyboardInterrupt: so it was asked for; the sweeps have ended by then.
+        KeyboardInterrupt: so it was asked for; the sweep has ended by then.
+    """
+    for experiment in experiments:
+        if experiment.ended():
+            continue
+        print(f"{experiment.claim.name}: {len(experiment.wanted)} runs", flush=True)
+        # In a session of its own a Ctrl-C reaches it once, through this process.
+        command = [sys.executable, str(TRAIN), *experiment.arguments]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
+        try:
+            process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
+            process.wait()
+            raise
+        experiment.check(process.returncode)
+
+
+def train_quickly(experiments: Sequence[Experiment]) -> None:
+    """Run the sweeps that have not ended, one on each core, in processes that load their libraries once.
+
+    Raises:
+        ConfigurationError: one of them failed.
     """
     waiting = [experiment for experiment in experiments if not experiment.ended()]
-    processes: list[subprocess.Popen[str]] = []
-    stopped = False
-
-    def follow(experiment: Experiment) -> None:
-        if stopped:
-            return
-        print(f"{experiment.claim.name}: {len(experiment.wanted)} runs", flush=True)
-        # In a session of its own: a Ctrl-C reaches it once, through its parent.
-        environment = os.environ | ({"OMP_NUM_THREADS": "1"} if together > 1 else {})
-        errors = subprocess.PIPE if together > 1 else None
-        process = subprocess.Popen(
-            experiment.command,
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            text=True,
-            start_new_session=True,
-        )
-        processes.append(process)
-        told = process.communicate()[1] or ""
-        # A sweep of which a run has diverged fails, and has come to its end all the same.
-        if process.returncode and not stopped and not experiment.ended():
-            last = f": {told.strip().splitlines()[-1]}" if told.strip() else ""
-            raise ConfigurationError(f"{experiment.claim.name}: its sweep failed{last}")
-
-    with ThreadPoolExecutor(together) as pool:
-        futures = [pool.submit(follow, experiment) for experiment in waiting]
+    if not waiting:
+        return
+    with ProcessPoolExecutor(min(cores(), len(waiting)), get_context("spawn")) as pool:
+        futures = [pool.submit(_run_here, experiment.arguments) for experiment in waiting]
         try:
-            for future in futures:
-                future.result()
+            for experiment, future in zip(waiting, futures, strict=True):
+                experiment.check(future.result())
         except BaseException:
-            stopped = True
-            for process in processes:
-                if process.poll() is None:
-                    process.send_signal(signal.SIGTERM)
+            pool.shutdown(cancel_futures=True)
             raise
+
+
+def _run_here(arguments: Sequence[str]) -> int:
+    """`train.py` in this process; its exit status."""
+    os.chdir(ROOT)
+    limit_threads(1)
+    GlobalHydra.instance().clear()
+    sys.argv = [str(TRAIN), *arguments]
+    with Path(os.devnull).open("w") as nothing, redirect_stdout(nothing):
+        try:
+            runpy.run_path(str(TRAIN), run_name="__main__")
+        except SystemExit as end:
+            if isinstance(end.code, str):
+                print(end.code, file=sys.stderr)
+            return int(end.code is not None and end.code != 0)
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -164,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     interrupt_on_sigterm()
     try:
         chosen = [one for one in experiments if not given.claims or one.claim.name in given.claims]
-        train(chosen, cores() if given.quick else 1)
+        (train_quickly if given.quick else train)(chosen)
         # Claims that were run before stay on the page.
         text, pictures = page([one.sweep() for one in experiments if one in chosen or one.ended()], given.quick)
         (out / "evidence").mkdir(parents=True, exist_ok=True)

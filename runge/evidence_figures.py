@@ -1,5 +1,6 @@
 """Figures of the evidence: effects as a forest, and a metric over a setting with numbers."""
 
+import math
 from collections.abc import Sequence
 from itertools import product
 
@@ -33,7 +34,7 @@ def forest(effects: Sequence[Effect], keys: Sequence[str], claim: Claim) -> Figu
     placed = [(e.context[at : at + 1], name_context(rest, e.context[:at] + e.context[at + 1 :]), e) for e in effects]
     panels, rows = list(dict.fromkeys(name for name, *_ in placed)), list(dict.fromkeys(row for _, row, _ in placed))
     arms = list(dict.fromkeys(effect.arm for effect in effects))
-    height = 1.5 + len(rows) * (0.2 + 0.13 * len(arms)) + 0.25 * ((len(arms) - 1) // 6)
+    height = 1.5 + len(rows) * (0.2 + 0.13 * len(arms)) + 0.25 * (_rows(arms) - 1)
     figure = Figure(figsize=(11, height), layout="constrained")
     for axes, panel in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False).flat, panels, strict=True):
         shown = [(row, effect) for name, row, effect in placed if name == panel]
@@ -55,7 +56,9 @@ def forest(effects: Sequence[Effect], keys: Sequence[str], claim: Claim) -> Figu
         axes.grid(axis="x", color=_GRID)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(axis="y", length=0)
-    figure.supxlabel(f"{claim.metric}: ratio to {claim.baseline}, median and quartiles over seeds", fontsize=10)
+    figure.supxlabel(
+        f"{claim.metric} relative to {claim.overrides(claim.baseline)}: median and quartiles over seeds", fontsize=10
+    )
     _legend(figure, [_plain(arm) for arm in arms])
     return figure
 
@@ -103,7 +106,7 @@ def curves(runs: Sequence[Run], keys: Sequence[str], claim: Claim) -> Figure:
         axes.set_ylabel(f"{optimizer}\n{claim.metric}")
     figure.supxlabel(f"{over}: medians and quartiles over seeds", fontsize=10)
     if len(lines) > 1:
-        _legend(figure, [f"{', '.join(claim.arms)} = {line}" for line in lines])
+        _legend(figure, [claim.overrides(line) for line in lines])
     return figure
 
 
@@ -133,7 +136,17 @@ def _legend(figure: Figure, names: Sequence[str]) -> None:
         Line2D([], [], color=COLOURS[i % len(COLOURS)], marker=_MARKERS[i % len(_MARKERS)], label=name, markersize=5)
         for i, name in enumerate(names)
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(6, len(names)), frameon=False, fontsize=9)
+    figure.legend(
+        handles=handles,
+        loc="outside upper center",
+        ncols=math.ceil(len(names) / _rows(names)),
+        frameon=False,
+        fontsize=9,
+    )
+
+
+def _rows(names: Sequence[str]) -> int:
+    return 1 + (len(names) - 1) // 6
 
 
 def _number(run: Run, claim: Claim) -> float:

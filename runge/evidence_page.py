@@ -100,7 +100,7 @@ def _section(sweep: Sweep) -> tuple[dict[str, Any], bytes, list[Effect]]:
     runs = arrange(sweep.rows, sweep.wanted, claim)
     keys = context_keys(sweep.wanted[0], claim)
     found = {metric: effects(runs, claim, metric) for metric in (claim.metric, *claim.also)}
-    judged = judge(found[claim.metric])
+    judged = judge(found[claim.metric], claim)
     missing = sum(run.status != "finished" for run in runs)
     section = {
         "claim": claim,
@@ -118,7 +118,6 @@ def _section(sweep: Sweep) -> tuple[dict[str, Any], bytes, list[Effect]]:
 
 def describe(judged: Judgement, keys: Sequence[str], claim: Claim) -> str:
     """A judgement in a sentence, which names its best arm, its contexts, its largest gain and its largest loss."""
-    arm = " ".join(f"{key}={value}" for key, value in zip(claim.arms, judged.arm.split(", "), strict=True))
     gain, loss = (effect.quartiles[1] for effect in (judged.gain, judged.loss))
     where, elsewhere = (name_context(keys, effect.context) for effect in (judged.gain, judged.loss))
     helps, hurts, total = judged.count("helps"), judged.count("hurts"), len(judged.effects)
@@ -127,7 +126,7 @@ def describe(judged: Judgement, keys: Sequence[str], claim: Claim) -> str:
     gained = f"its largest gain is a factor of {_factor(1 / gain if gain else np.inf)} ({where})"
     lost = f"its largest loss one of {_factor(loss)} ({elsewhere})"
     gained, lost = gained if gain < 1 else "it is ahead in no median", lost if loss > 1 else "it is behind in no median"
-    return f"The best arm, `{arm}`, {told}; {gained}, {lost}."
+    return f"The best arm, `{claim.overrides(judged.arm)}`, {told}; {gained}, {lost}."
 
 
 def _table(metric: str, shown: Sequence[Effect], keys: Sequence[str], claim: Claim) -> dict[str, Any]:
