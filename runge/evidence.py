@@ -4,6 +4,7 @@ import argparse
 import itertools
 import os
 import runpy
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -41,23 +42,31 @@ class Experiment:
     Args:
         claim: the claim.
         quick: whether it is cut short, to see that it works.
+        below: where its runs go, in a directory of the claim's name.
+        instead: what is swept over in place of what the experiment does, by a key without a dot.
         overrides: further overrides.
     """
 
-    def __init__(self, claim: Claim, quick: bool = False, overrides: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        quick: bool = False,
+        below: Path | None = None,
+        instead: Mapping[str, str] | None = None,
+        overrides: Sequence[str] = (),
+    ) -> None:
         self.claim = claim
-        self.directory = ROOT / "outputs" / ("evidence-quick" if quick else "evidence") / claim.name
+        self.directory = (below or runs_below(quick)) / claim.name
         given = yaml.safe_load((CONFIGURATIONS / "experiment" / "claims" / f"{claim.name}.yaml").read_text())
-        swept = given["hydra"]["sweeper"]["params"]
-        shorter = {key: value for key, value in SHORTER.items() if quick and key in swept}
-        self.wanted = combinations({**swept, **shorter})
+        changed = (SHORTER if quick else {}) if instead is None else instead
+        self.wanted = combinations({**given["hydra"]["sweeper"]["params"], **changed})
         self.fixed = [f"experiment=claims/{claim.name}", *overrides]
+        self.arguments = ["-m", f"hydra.sweep.dir={self.directory}"]
+        self.arguments += [f"hydra.sweeper.params.{key}='{value}'" for key, value in changed.items()]
         if quick:
             self.fixed += ["trainer.max_steps=8", "trainer.compile=off"]
-        self.arguments = ["-m", *self.fixed, f"hydra.sweep.dir={self.directory}"]
-        self.arguments += [f"hydra.sweeper.params.{key}='{value}'" for key, value in shorter.items()]
-        if quick:
             self.arguments += ["hydra.launcher.processes=1", "trainer.progress_bar=false"]
+        self.arguments += self.fixed
 
     def sweep(self) -> Sweep:
         """What is known of its runs."""
@@ -93,6 +102,11 @@ class Experiment:
         first = [f"{key}={value}" for key, value in self.wanted[0].items()]
         with hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
             return digest(plain(hydra.compose("config", [*self.fixed, *first]))[0])
+
+
+def runs_below(quick: bool) -> Path:
+    """The directory of the claims' runs."""
+    return ROOT / "outputs" / ("evidence-quick" if quick else "evidence")
 
 
 def combinations(swept: Mapping[str, object]) -> list[dict[str, str]]:
@@ -184,8 +198,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not TRAIN.is_file() or not CONFIGURATIONS.is_dir():
         parser.error(f"the experiments lie in a checkout of runge, beside train.py and conf; there are none in {ROOT}")
     experiments = [Experiment(claim, given.quick) for claim in CLAIMS]
-    out = Path(given.out or (ROOT / "outputs" / "evidence-quick" if given.quick else ROOT / "docs"))
-    interrupt_on_sigterm()
+    out = Path(given.out or (runs_below(quick=True) if given.quick else ROOT / "docs"))
+    before = interrupt_on_sigterm()
     try:
         chosen = [one for one in experiments if not given.claims or one.claim.name in given.claims]
         (train_quickly if given.quick else train)(chosen)
@@ -200,6 +214,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit("error: interrupted; the same command goes on")
     except (ConfigurationError, OSError) as error:
         sys.exit(f"error: {printable(str(error))}")
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

@@ -202,7 +202,8 @@ def _classical(rows: Sequence[Row]) -> tuple[list[list[str]], int]:
         # Points that are drawn again are more than they seem.
         if points <= POINTS and given.get("resampling", "none") == "none":
             apart = (SEED, "target", *WITHOUT_EFFECT)
-            name = " ".join(f"{key}={value}" for key, value in given.items() if key not in apart)
+            ordered = sorted(given.items(), key=lambda item: item[0] != "experiment")
+            name = " ".join(f"{key}={value}" for key, value in ordered if key not in apart)
             groups.setdefault(given.get("target", "runge"), {}).setdefault(name, []).append(row)
     lines = []
     for name, arms in groups.items():
