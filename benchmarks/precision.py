@@ -25,13 +25,12 @@ from typing import Any
 import hydra
 import numpy as np
 import rich
-import scipy.interpolate
-import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
 from runge import machine
+from runge.classical import classical
 from runge.composition import register_resolvers
 from runge.directories import RunDirectory
 from runge.errors import RunError
@@ -40,7 +39,6 @@ from runge.files import write
 from runge.function import read_checkpoint
 from runge.member import Member
 from runge.panels import BLUE, GREEN, INK, ORANGE, png
-from runge.targets import Target
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = {
@@ -102,28 +100,6 @@ def fit(*overrides: str) -> tuple[dict[str, Any], Course]:
     return outcome, (np.array(saved["times"]) - began, f, df)
 
 
-def classical(target: Target, n: int) -> dict[str, tuple[float, float]]:
-    """MSE_f and MSE_df of what needs no training, from values at n points."""
-    chebyshev, even = np.cos(np.pi * np.arange(n) / (n - 1)), np.linspace(-1, 1, n)
-    grid = np.linspace(-1, 1, 2001)
-
-    def at(x: NDArray[Any]) -> NDArray[Any]:
-        return target.value(torch.as_tensor(x[:, None])).numpy()
-
-    polynomial = np.polynomial.Chebyshev.interpolate(at, n - 1)
-    spline = scipy.interpolate.CubicSpline(even, at(even))
-    rational = scipy.interpolate.AAA(chebyshev, at(chebyshev))
-    poles, residues = rational.poles(), rational.residues()
-    slope = -np.real((residues / (grid[:, None] - poles) ** 2).sum(1))  # of the constant and the partial fractions
-    found = {
-        f"Chebyshev, {n} points": (polynomial(grid), polynomial.deriv()(grid)),
-        f"cubic spline, {n} points": (spline(grid), spline(grid, 1)),
-        f"AAA, {n} points": (np.real(rational(grid)), slope),
-    }
-    f, df = at(grid), target.derivative(torch.as_tensor(grid[:, None]))[:, 0].numpy()
-    return {name: (np.mean((u - f) ** 2), np.mean((du - df) ** 2)) for name, (u, du) in found.items()}
-
-
 def evidence(seeds: int) -> None:
     lines = [
         "| f | by | test/mse_f | worst | test/mse_df | worst | max_f | max_df | seconds |",
@@ -143,7 +119,7 @@ def evidence(seeds: int) -> None:
             rich.print(lines[-1])
             draw(axes, courses, name)
         for name, (f, df) in classical(experiment(*given).members[0].target, 320).items():
-            lines.append(f"| `{expression}` | {name} | {f:.1e} | | {df:.1e} | | | | |")
+            lines.append(f"| `{expression}` | {name}, 320 points | {f:.1e} | | {df:.1e} | | | | |")
             rich.print(lines[-1])
         axes.set(
             xscale="log", yscale="log", title=f"{what}: {expression}", xlabel="seconds", ylabel="mean squared error"

@@ -29,6 +29,7 @@ def known_settings() -> dict[str, Any]:
     for path in sorted(CONFIGURATIONS.glob("*/*.yaml")):
         if path.parent.name != "experiment":
             content, group = yaml.safe_load(path.read_text()), path.parent.name
+            content.pop("defaults", None)
             found |= flatten(content) if group in content else flatten(content, group)  # an option may set other keys
     return found
 

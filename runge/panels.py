@@ -31,13 +31,13 @@ Panel = tuple[str, str, str, Sequence[Line]]  # what x is, what y is, which of t
 
 # Okabe & Ito's palette, which the colour-blind can tell apart. https://jfly.uni-koeln.de/color/
 INK, BLUE, ORANGE, GREEN, PINK, SKY = "#222222", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"
-CYCLE = (BLUE, ORANGE, GREEN, PINK, SKY, "#E69F00", "#7F7F7F")
+COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, "#E69F00", "#7F7F7F")
 FIRST, SECOND, THICK, DASHED = (BLUE, "-", 1.4), (ORANGE, "-", 1.4), (INK, "-", 2.4), (ORANGE, "--", 1.4)
 _DASHES = {"-": "—", "--": "╌╌", ":": "····"}  # how the legend shows a line
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # What a PNG is made of: white, and tints of each ink, for antialiasing and shading mix it with white. Pillow compares
 # the upper six bits of colours: of a tint below a tenth and white, it would take one for the other.
-_TINTS = np.multiply.outer(np.linspace(0.1, 1, 28), [np.subtract(1, to_rgb(ink)) for ink in (INK, *CYCLE, "#AAAAAA")])
+_TINTS = np.multiply.outer(np.linspace(0.1, 1, 28), [np.subtract(1, to_rgb(ink)) for ink in (INK, *COLOURS, "#AAAAAA")])
 _PALETTE = Image.new("P", (1, 1))
 _PALETTE.putpalette([255, 255, 255, *(255 - 255 * _TINTS).round().astype(int).flat])
 

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from runge.groups import Group, Row, label
 from runge.panels import (
     BLUE,
-    CYCLE,
+    COLOURS,
     DASHED,
     FIRST,
     GREEN,
@@ -105,7 +105,7 @@ def curves_figure(
         for key, name, colour in (("mse_f", "MSE$_f$", BLUE), ("mse_df", "MSE$_{df}$", ORANGE))
         for split, part, dashes in (("train", "train", ":"), ("val", "validation", "-"))
     ]
-    parts = [(name, (ink, "-", 1.4), *known(f"val/mse_df/{name}")) for name, ink in zip(regions, CYCLE, strict=False)]
+    parts = [(name, (ink, "-", 1.4), *known(f"val/mse_df/{name}")) for name, ink in zip(regions, COLOURS, strict=False)]
     gradients = [
         (r"$|\nabla_\theta\,$MSE$_f|$", FIRST, *known("grad_norm/f")),
         (r"$|\nabla_\theta\,$MSE$_{df}|$", SECOND, *known("grad_norm/df")),
@@ -161,7 +161,7 @@ def points_figure(
         for name, style, height in zip(("at the start", "at the end"), (FIRST, SECOND), heights, strict=True)
     ]
     second = ("$x$" if plane else "$x_D$", "density of the points", "", lines)
-    parts = [(name, (ink, "-", 1.4), *line) for (name, line), ink in zip(shares.items(), CYCLE, strict=False)]
+    parts = [(name, (ink, "-", 1.4), *line) for (name, line), ink in zip(shares.items(), COLOURS, strict=False)]
     return draw(3.6, title, [first, second, (below, "share of the points", "", parts)], None)
 
 
@@ -181,7 +181,7 @@ def comparison_figure(rows: Sequence[Row], groups: Sequence[Group], keys: Sequen
     figure = Figure(figsize=(12, max(3.2, 1.6 + 0.35 * len(shown))), layout="constrained")
     figure.suptitle(f"{len(rows)} runs in {len(groups)} groups by {metric}", fontsize=11)
     spread, front = figure.subplots(1, 2, width_ratios=(3, 2))
-    colours = {found.name: CYCLE[i % len(CYCLE)] for i, found in enumerate(shown)}
+    colours = {found.name: COLOURS[i % len(COLOURS)] for i, found in enumerate(shown)}
     for i, found in enumerate(shown):
         lower, upper = found.quartiles
         spread.plot([lower, upper], [i, i], color=colours[found.name], linewidth=7, alpha=0.3, solid_capstyle="butt")

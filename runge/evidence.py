@@ -1,0 +1,223 @@
+"""Redo the experiments behind `docs/evidence.md`, and write it. `python -m runge.evidence [--quick] [CLAIM ...]`."""
+
+import argparse
+import itertools
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stdout
+from multiprocessing import get_context
+from pathlib import Path
+
+import hydra
+import yaml
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from runge.claims import CLAIMS, Claim
+from runge.composition import plain, register_resolvers
+from runge.configuration import CONFIGURATIONS, digest
+from runge.directories import RunDirectory
+from runge.errors import ConfigurationError
+from runge.evidence_page import Sweep, page
+from runge.files import printable, write
+from runge.machine import limit_threads
+from runge.pool import cores
+from runge.reading import find, read
+from runge.signals import interrupt_on_sigterm
+
+ROOT = CONFIGURATIONS.parent
+TRAIN = ROOT / "train.py"
+SHORTER = {"seed": "range(2)", "target": "runge"}
+"""What `--quick` sweeps over in place of what the experiments do."""
+
+
+class Experiment:
+    """The sweep of a claim.
+
+    Args:
+        claim: the claim.
+        quick: whether it is cut short, to see that it works.
+        below: where its runs go, in a directory of the claim's name.
+        instead: what is swept over in place of what the experiment does, by a key without a dot.
+        overrides: further overrides.
+    """
+
+    def __init__(
+        self,
+        claim: Claim,
+        quick: bool = False,
+        below: Path | None = None,
+        instead: Mapping[str, str] | None = None,
+        overrides: Sequence[str] = (),
+    ) -> None:
+        self.claim = claim
+        self.directory = (below or runs_below(quick)) / claim.name
+        given = yaml.safe_load((CONFIGURATIONS / "experiment" / "claims" / f"{claim.name}.yaml").read_text())
+        changed = (SHORTER if quick else {}) if instead is None else instead
+        self.wanted = combinations({**given["hydra"]["sweeper"]["params"], **changed})
+        self.fixed = [f"experiment=claims/{claim.name}", *overrides]
+        self.arguments = ["-m", f"hydra.sweep.dir={self.directory}"]
+        self.arguments += [f"hydra.sweeper.params.{key}='{value}'" for key, value in changed.items()]
+        if quick:
+            self.fixed += ["trainer.max_steps=8", "trainer.compile=off"]
+            self.arguments += ["hydra.launcher.processes=1", "trainer.progress_bar=false"]
+        self.arguments += self.fixed
+
+    def sweep(self) -> Sweep:
+        """What is known of its runs."""
+        found = find(self.directory) if self.directory.is_dir() else []
+        return Sweep(self.claim, self.wanted, [read(run) for run in found])
+
+    def ended(self) -> bool:
+        """Whether all runs have come to their end, and with the configuration that they would have now."""
+        runs = [RunDirectory(self.directory / str(number)) for number in range(len(self.wanted))]
+        try:
+            states = [run.read_state() for run in runs]
+        except (ConfigurationError, OSError):
+            return False
+        if any(
+            state is None or (state.status, run.metrics.exists()) not in (("finished", True), ("diverged", False))
+            for run, state in zip(runs, states, strict=True)
+        ):
+            return False
+        return states[0] is not None and states[0].configuration == self._digest()
+
+    def check(self, status: int) -> None:
+        """See what its sweep has come to, which fails where a run has diverged, and has come to its end all the same.
+
+        Raises:
+            ConfigurationError: it has failed.
+        """
+        if status and not self.ended():
+            raise ConfigurationError(f"{self.claim.name}: its sweep failed; its runs are in {self.directory}")
+
+    def _digest(self) -> str:
+        """What the configuration of the first run would be."""
+        register_resolvers()
+        first = [f"{key}={value}" for key, value in self.wanted[0].items()]
+        with hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
+            return digest(plain(hydra.compose("config", [*self.fixed, *first]))[0])
+
+
+def runs_below(quick: bool) -> Path:
+    """The directory of the claims' runs."""
+    return ROOT / "outputs" / ("evidence-quick" if quick else "evidence")
+
+
+def combinations(swept: Mapping[str, object]) -> list[dict[str, str]]:
+    """The runs of a sweep over some keys, in Hydra's order.
+
+    Example:
+        >>> combinations({"target": "runge", "seed": "range(2)"})
+        [{'target': 'runge', 'seed': '0'}, {'target': 'runge', 'seed': '1'}]
+    """
+    parsed = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in swept.items()])
+    values = [
+        [str(value) for value in one.sweep_string_iterator()]
+        if one.is_sweep_override()
+        else [str(one.get_value_element_as_str())]
+        for one in parsed
+    ]
+    return [dict(zip(swept, run, strict=True)) for run in itertools.product(*values)]
+
+
+def train(experiments: Sequence[Experiment]) -> None:
+    """Run the sweeps that have not ended, one after the other on all cores.
+
+    Raises:
+        ConfigurationError: one of them failed.
+        KeyboardInterrupt: so it was asked for; the sweep has ended by then.
+    """
+    for experiment in experiments:
+        if experiment.ended():
+            continue
+        print(f"{experiment.claim.name}: {len(experiment.wanted)} runs", flush=True)
+        # In a session of its own a Ctrl-C reaches it once, through this process.
+        command = [sys.executable, str(TRAIN), *experiment.arguments]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
+        try:
+            process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
+            process.wait()
+            raise
+        experiment.check(process.returncode)
+
+
+def train_quickly(experiments: Sequence[Experiment]) -> None:
+    """Run the sweeps that have not ended, one on each core, in processes that load their libraries once.
+
+    Raises:
+        ConfigurationError: one of them failed.
+    """
+    waiting = [experiment for experiment in experiments if not experiment.ended()]
+    if not waiting:
+        return
+    with ProcessPoolExecutor(min(cores(), len(waiting)), get_context("spawn")) as pool:
+        futures = [pool.submit(_run_here, experiment.arguments) for experiment in waiting]
+        try:
+            for experiment, future in zip(waiting, futures, strict=True):
+                experiment.check(future.result())
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _run_here(arguments: Sequence[str]) -> int:
+    """`train.py` in this process; its exit status."""
+    os.chdir(ROOT)
+    limit_threads(1)
+    GlobalHydra.instance().clear()
+    sys.argv = [str(TRAIN), *arguments]
+    with Path(os.devnull).open("w") as nothing, redirect_stdout(nothing):
+        try:
+            runpy.run_path(str(TRAIN), run_name="__main__")
+        except SystemExit as end:
+            if isinstance(end.code, str):
+                print(end.code, file=sys.stderr)
+            return int(end.code is not None and end.code != 0)
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command `python -m runge.evidence`."""
+    parser = argparse.ArgumentParser(prog="python -m runge.evidence", description=__doc__)
+    parser.add_argument("claims", metavar="CLAIM", nargs="*", help="only these are run (default: all)")
+    parser.add_argument("--quick", action="store_true", help="few and short runs, to see that it works")
+    parser.add_argument("--out", metavar="DIR", help="where the page goes (default: docs)")
+    given = parser.parse_args(arguments)
+    names = [claim.name for claim in CLAIMS]
+    for name in given.claims:
+        if name not in names:
+            parser.error(f"CLAIM: must be one of {', '.join(names)}; got {name!r}")
+    if not TRAIN.is_file() or not CONFIGURATIONS.is_dir():
+        parser.error(f"the experiments lie in a checkout of runge, beside train.py and conf; there are none in {ROOT}")
+    experiments = [Experiment(claim, given.quick) for claim in CLAIMS]
+    out = Path(given.out or (runs_below(quick=True) if given.quick else ROOT / "docs"))
+    before = interrupt_on_sigterm()
+    try:
+        chosen = [one for one in experiments if not given.claims or one.claim.name in given.claims]
+        (train_quickly if given.quick else train)(chosen)
+        # Claims that were run before stay on the page.
+        text, pictures = page([one.sweep() for one in experiments if one in chosen or one.ended()], given.quick)
+        (out / "evidence").mkdir(parents=True, exist_ok=True)
+        for name, picture in pictures.items():
+            write(out / "evidence" / f"{name}.png", picture)
+        write(out / "evidence.md", text)
+        print(f"page: {os.path.relpath(out / 'evidence.md')}")
+    except KeyboardInterrupt:
+        sys.exit("error: interrupted; the same command goes on")
+    except (ConfigurationError, OSError) as error:
+        sys.exit(f"error: {printable(str(error))}")
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+if __name__ == "__main__":
+    main()

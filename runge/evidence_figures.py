@@ -1,0 +1,157 @@
+"""Figures of the evidence: effects as a forest, and a metric over a setting with numbers."""
+
+import math
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from runge.claims import Claim
+from runge.effects import Effect, Run, quartiles
+from runge.panels import COLOURS, INK
+
+OPTIMIZER = "optimizer"
+_MARKERS = "osD^vP*"
+_SHADE, _GRID = "#F4F4F4", "#E4E4E4"
+
+
+def forest(effects: Sequence[Effect], keys: Sequence[str], claim: Claim) -> Figure:
+    """Effects with their quartiles: a panel for each optimiser, a row for each other context, a mark for each arm.
+
+    Args:
+        effects: the effects.
+        keys: the swept keys that tell their contexts.
+        claim: the claim.
+
+    Returns:
+        The figure. A mark is filled where its arm helps or hurts; a ratio of infinity or 0 is an arrow at the edge.
+    """
+    at = keys.index(OPTIMIZER) if OPTIMIZER in keys else len(keys)
+    rest = [key for i, key in enumerate(keys) if i != at]
+    placed = [(e.context[at : at + 1], name_context(rest, e.context[:at] + e.context[at + 1 :]), e) for e in effects]
+    panels, rows = list(dict.fromkeys(name for name, *_ in placed)), list(dict.fromkeys(row for _, row, _ in placed))
+    arms = list(dict.fromkeys(effect.arm for effect in effects))
+    height = 1.5 + len(rows) * (0.2 + 0.13 * len(arms)) + 0.25 * (_rows(arms) - 1)
+    figure = Figure(figsize=(11, height), layout="constrained")
+    for axes, panel in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False).flat, panels, strict=True):
+        shown = [(row, effect) for name, row, effect in placed if name == panel]
+        bounds = [q for _, effect in shown for q in effect.quartiles if 0 < q < np.inf]
+        low, high = min(bounds, default=1) / 1.4, max(bounds, default=1) * 1.4
+        low, high = min(low, 1 / 1.4), max(high, 1.4)
+        for i in range(0, len(rows), 2):
+            axes.axhspan(i - 0.5, i + 0.5, color=_SHADE, zorder=0)
+        axes.axvline(1, color=INK, linewidth=1)
+        for row, effect in shown:
+            j = arms.index(effect.arm)
+            _mark(axes, effect, rows.index(row) + (j - (len(arms) - 1) / 2) * 0.8 / len(arms), j, (low, high))
+        axes.set(
+            xscale="log", xlim=(low, high), ylim=(len(rows) - 0.5, -0.5), yticks=range(len(rows)), yticklabels=rows
+        )
+        axes.set_title("\N{LEFTWARDS ARROW} better", loc="left", fontsize=9)
+        axes.set_title("worse \N{RIGHTWARDS ARROW}", loc="right", fontsize=9)
+        axes.set_title(_plain(", ".join(panel)), fontsize=10, fontweight="bold")
+        axes.grid(axis="x", color=_GRID)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+    figure.supxlabel(
+        f"{claim.metric} relative to {claim.overrides(claim.baseline)}: median and quartiles over seeds", fontsize=10
+    )
+    _legend(figure, [_plain(arm) for arm in arms])
+    return figure
+
+
+def curves(runs: Sequence[Run], keys: Sequence[str], claim: Claim) -> Figure:
+    """The metric over `along`, or what is `matched`: a column for each target, a row for each optimiser, a line an arm.
+
+    Args:
+        runs: the runs (`runge.effects.arrange`).
+        keys: the swept keys that tell their contexts, `target` and `optimizer` among them.
+        claim: the claim.
+
+    Returns:
+        The figure, with medians as lines and quartiles as bands. A 0 stands at the left of all other numbers.
+    """
+    over = claim.matched or claim.along
+    places = [tuple(run.context[keys.index(key)] for key in (OPTIMIZER, "target")) for run in runs]
+    optimizers, targets = (list(dict.fromkeys(place[i] for place in places)) for i in (0, 1))
+    lines = list(dict.fromkeys(run.arm for run in runs)) if claim.along not in claim.arms else [""]
+    numbers = sorted({_number(run, claim) for run in runs if np.isfinite(_number(run, claim))})
+    left = min((number for number in numbers if number > 0), default=1.0) / 10
+    figure = Figure(figsize=(11, 1.2 + 2.3 * len(optimizers)), layout="constrained")
+    panels = figure.subplots(len(optimizers), len(targets), sharex=True, sharey="row", squeeze=False)
+    for axes, place in zip(panels.flat, product(optimizers, targets), strict=True):
+        for j, line in enumerate(lines):
+            values: dict[float, list[float]] = {}
+            for run, where in zip(runs, places, strict=True):
+                if where == place and line in ("", run.arm):
+                    values.setdefault(_number(run, claim), []).append(run.figures[claim.metric])
+            x = np.array(sorted(number for number in values if np.isfinite(number)))
+            low, middle, high = np.array([quartiles(values[number]) for number in x]).reshape(-1, 3).T
+            known = np.isfinite(middle)
+            x, top = np.where(x == 0, left, x)[known], np.where(np.isfinite(high), high, middle)[known]
+            axes.plot(x, middle[known], _MARKERS[j] + "-", color=COLOURS[j], markersize=4, linewidth=1.4)
+            axes.fill_between(x, low[known], top, color=COLOURS[j], alpha=0.2, linewidth=0)
+        axes.set(xscale="log", yscale="log")
+        if not claim.matched:
+            axes.set_xticks([number or left for number in numbers], [f"{number:g}" for number in numbers], fontsize=8)
+            axes.set_xticks([], minor=True)
+        axes.grid(color=_GRID)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes, target in zip(panels[0], targets, strict=True):
+        axes.set_title(_plain(target), fontsize=10, fontweight="bold")
+    for axes, optimizer in zip(panels[:, 0], optimizers, strict=True):
+        axes.set_ylabel(f"{optimizer}\n{claim.metric}")
+    figure.supxlabel(f"{over}: medians and quartiles over seeds", fontsize=10)
+    if len(lines) > 1:
+        _legend(figure, [claim.overrides(line) for line in lines])
+    return figure
+
+
+def name_context(keys: Sequence[str], values: Sequence[str]) -> str:
+    """A context as it is read: options by their name, numbers with their key's last part.
+
+    Example:
+        >>> name_context(["target", "data.n_train"], ["runge", "24"])
+        'runge, n_train 24'
+    """
+    parts = zip(keys, values, strict=True)
+    return ", ".join(f"{key.rpartition('.')[2]} {value}" if "." in key else value for key, value in parts) or "all"
+
+
+def _mark(axes: Axes, effect: Effect, y: float, arm: int, limits: tuple[float, float]) -> None:
+    low, middle, high = np.clip(effect.quartiles, *limits)
+    colour = COLOURS[arm % len(COLOURS)]
+    axes.plot([low, high], [y, y], color=colour, linewidth=1.8, solid_capstyle="butt")
+    median = effect.quartiles[1]
+    marker = ">" if median > limits[1] else "<" if median < limits[0] else _MARKERS[arm % len(_MARKERS)]
+    face = colour if effect.verdict in ("helps", "hurts") else "white"
+    axes.plot(middle, y, marker, color=colour, markerfacecolor=face, markersize=5, clip_on=False)
+
+
+def _legend(figure: Figure, names: Sequence[str]) -> None:
+    handles = [
+        Line2D([], [], color=COLOURS[i % len(COLOURS)], marker=_MARKERS[i % len(_MARKERS)], label=name, markersize=5)
+        for i, name in enumerate(names)
+    ]
+    figure.legend(
+        handles=handles,
+        loc="outside upper center",
+        ncols=math.ceil(len(names) / _rows(names)),
+        frameon=False,
+        fontsize=9,
+    )
+
+
+def _rows(names: Sequence[str]) -> int:
+    return 1 + (len(names) - 1) // 6
+
+
+def _number(run: Run, claim: Claim) -> float:
+    return run.figures[claim.matched] if claim.matched else float(run.along)
+
+
+def _plain(text: str) -> str:
+    return text.replace("$", r"\$")

@@ -1,0 +1,238 @@
+"""The page of the evidence: from the runs of the claims to text and pictures."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import jinja2
+import numpy as np
+import torch
+import yaml
+
+from runge.claims import MSE_DF, MSE_F, Claim
+from runge.classical import classical
+from runge.configuration import CONFIGURATIONS, build
+from runge.effects import (
+    LEVEL,
+    SEED,
+    Effect,
+    Judgement,
+    Quartiles,
+    arrange,
+    context_keys,
+    effects,
+    judge,
+    quartiles,
+    slopes,
+    typed,
+)
+from runge.evidence_figures import curves, forest, name_context
+from runge.groups import FEWEST, WITHOUT_EFFECT, Row
+from runge.panels import png
+from runge.pool import cores
+from runge.targets import Runge, Target
+
+POINTS = 48
+"""The number of points with which the classical methods are compared."""
+
+_FAVOUR_ENDS = ("chebyshev", "endpoint", "mixed")
+
+
+class Sweep(NamedTuple):
+    """The runs of a claim.
+
+    Attributes:
+        claim: the claim.
+        wanted: the swept keys of each run that there should be, with their values as typed.
+        rows: what is known of the runs.
+    """
+
+    claim: Claim
+    wanted: Sequence[Mapping[str, str]]
+    rows: Sequence[Row]
+
+
+def page(sweeps: Sequence[Sweep], quick: bool = False) -> tuple[str, dict[str, bytes]]:
+    """The page of some claims, and its pictures.
+
+    Args:
+        sweeps: the runs of each.
+        quick: whether the runs are too few and too short to mean anything.
+
+    Returns:
+        The page as Markdown, and each claim's picture as PNG, by the claim's name.
+    """
+    sections, pictures, found = [], {}, {}
+    for sweep in sweeps:
+        section, picture, found[sweep.claim.name] = _section(sweep)
+        sections.append(section)
+        pictures[sweep.claim.name] = picture
+    rows = [row for sweep in sweeps for row in sweep.rows]
+    every = [effect for section in sections for table in section["tables"] for effect in table["effects"]]
+    tests = [effect for effect in every if effect.verdict]
+    beside, groups = _classical(rows)
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )  # Markdown, and no file's text in it: nothing to escape
+    text = environment.from_string(files("runge").joinpath("evidence.md.jinja").read_text()).render(
+        quick=quick,
+        level=LEVEL,
+        fewest=FEWEST,
+        machine=f"{cores()} cores ({platform.machine()}), torch {torch.__version__}",
+        runs=len(rows),
+        minutes=f"{sum(row.get('seconds/total') or 0 for row in rows) / 60:.1f}",
+        unfinished=_unfinished(sum(section["missing"] for section in sections)),
+        tests=len(tests),
+        significant=sum(effect.verdict != "unclear" for effect in tests),
+        chance=f"at most {LEVEL * len(tests):.0f}" if tests else "none",
+        sections=sections,
+        ends=_ends(found.get("sampling", [])),
+        points=POINTS,
+        groups=groups,
+        classical=beside,
+    )
+    return text, pictures
+
+
+def _section(sweep: Sweep) -> tuple[dict[str, Any], bytes, list[Effect]]:
+    claim = sweep.claim
+    runs = arrange(sweep.rows, sweep.wanted, claim)
+    keys = context_keys(sweep.wanted[0], claim)
+    found = {metric: effects(runs, claim, metric) for metric in (claim.metric, *claim.also)}
+    judged = judge(found[claim.metric], claim)
+    missing = sum(run.status != "finished" for run in runs)
+    section = {
+        "claim": claim,
+        "verdict": judged.verdict or "no verdict",
+        "sentence": describe(judged, keys, claim),
+        "axis": claim.matched or claim.along or "context",
+        "missing": missing,
+        "unfinished": f" Of its runs {missing} did not finish." if missing else "",
+        "tables": [_table(metric, shown, keys, claim) for metric, shown in found.items()],
+        "slopes": _slopes(slopes(runs, claim), keys) if claim.matched else None,
+    }
+    figure = curves(runs, keys, claim) if claim.along else forest(found[claim.metric], keys, claim)
+    return section, png(figure), found[claim.metric]
+
+
+def describe(judged: Judgement, keys: Sequence[str], claim: Claim) -> str:
+    """A judgement in a sentence, which names its best arm, its contexts, its largest gain and its largest loss."""
+    gain, loss = (effect.quartiles[1] for effect in (judged.gain, judged.loss))
+    where, elsewhere = (name_context(keys, effect.context) for effect in (judged.gain, judged.loss))
+    helps, hurts, total = judged.count("helps"), judged.count("hurts"), len(judged.effects)
+    told = f"helps in {helps} of {total} contexts and hurts in {hurts}"
+    told = told if judged.verdict else f"has fewer than {FEWEST} seeds"
+    gained = f"its largest gain is a factor of {_factor(1 / gain if gain else np.inf)} ({where})"
+    lost = f"its largest loss one of {_factor(loss)} ({elsewhere})"
+    gained, lost = gained if gain < 1 else "it is ahead in no median", lost if loss > 1 else "it is behind in no median"
+    return f"The best arm, `{claim.overrides(judged.arm)}`, {told}; {gained}, {lost}."
+
+
+def _table(metric: str, shown: Sequence[Effect], keys: Sequence[str], claim: Claim) -> dict[str, Any]:
+    """Effects as a table; where `along` tells contexts, its numbers stand side by side."""
+    across = bool(keys) and keys[-1] == claim.along
+    rows: dict[str, dict[str, str]] = {}
+    for effect in shown:
+        parts = list(effect.context)
+        column = effect.arm
+        if across:
+            column = f"{effect.arm}, {name_context(keys[-1:], parts[-1:])}"
+        label = name_context(keys[:-1], parts[:-1]) if across else name_context(keys, parts)
+        rows.setdefault(label, {})[column] = _cell(effect.quartiles, bold=effect.verdict in ("helps", "hurts"))
+    return {"metric": metric, "effects": shown, **_grid(rows)}
+
+
+def _slopes(found: Mapping[tuple[tuple[str, ...], str], Quartiles], keys: Sequence[str]) -> dict[str, Any]:
+    rows: dict[str, dict[str, str]] = {}
+    for (context, arm), values in found.items():
+        low, middle, high = (f"{value:.1f}".replace("-", "\N{MINUS SIGN}") for value in values)
+        rows.setdefault(name_context(keys, context), {})[arm] = f"{middle} ({low} to {high})"
+    return _grid(rows)
+
+
+def _grid(rows: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    columns = list(dict.fromkeys(column for cells in rows.values() for column in cells))
+    return {"columns": columns, "rows": [(label, [cells.get(c, "") for c in columns]) for label, cells in rows.items()]}
+
+
+def _ends(sampled: Sequence[Effect]) -> dict[str, Any]:
+    """Where Runge's function is steep, and what sampling near the ends has done."""
+    target = Runge()
+    x = torch.linspace(-1, 1, 200_001, dtype=torch.float64)[:, None]
+    slope = target.derivative(x)[:, 0].abs()
+    energy = slope.square()
+    share = {bound: float(energy[x[:, 0].abs() <= bound].sum() / energy.sum()) for bound in (0.25, 0.8)}
+    lines = []
+    for arm in _FAVOUR_ENDS:
+        told = [effect for effect in sampled if effect.arm == arm and effect.verdict]
+        where = {
+            verdict: [
+                f"{', '.join(effect.context)} ({_factor(effect.quartiles[1])})"
+                for effect in told
+                if effect.verdict == verdict
+            ]
+            for verdict in ("helps", "hurts")
+        }
+        sentences = [
+            f"{verdict} in {len(found)} of {len(told)} contexts" + (f": {'; '.join(found)}" if found else "")
+            for verdict, found in where.items()
+        ]
+        if told:
+            lines.append(f"`{arm}` {'. It '.join(sentences)}.")
+    return {
+        "at": f"{float(x[slope.argmax()].abs()):.4f}",
+        "largest": f"{float(slope.max()):.4f}",
+        "last": f"{float(slope[-1]):.4f}",
+        "ratio": f"{float(slope.max() / slope[-1]):.0f}",
+        "peak": f"{100 * share[0.25]:.0f}",
+        "outside": f"{100 * (1 - share[0.8]):.2f}",
+        "lines": lines,
+    }
+
+
+def _classical(rows: Sequence[Row]) -> tuple[list[list[str]], int]:
+    """The table of the classical methods, with the best runs below them, and among how many groups these were."""
+    groups: dict[str, dict[str, list[Row]]] = {}
+    for row in rows:
+        if not row.get("overrides"):
+            continue
+        given = typed(row)
+        points = (row.get("data.n_train") or 0) + (row.get("data.boundary_points") or 0)
+        # Points that are drawn again are more than they seem.
+        if points <= POINTS and given.get("resampling", "none") == "none":
+            apart = (SEED, "target", *WITHOUT_EFFECT)
+            ordered = sorted(given.items(), key=lambda item: item[0] != "experiment")
+            name = " ".join(f"{key}={value}" for key, value in ordered if key not in apart)
+            groups.setdefault(given.get("target", "runge"), {}).setdefault(name, []).append(row)
+    lines = []
+    for name, arms in groups.items():
+        target = build("target", yaml.safe_load((CONFIGURATIONS / "target" / f"{name}.yaml").read_text()), Target)
+        for method, errors in classical(target, POINTS).items():
+            lines.append([name, method, *(f"{error:.1e}" for error in errors)])
+        medians = {
+            arm: [
+                quartiles([row[key] if row["status"] == "finished" else np.inf for row in members])[1]
+                for key in (MSE_F, MSE_DF)
+            ]
+            for arm, members in arms.items()
+        }
+        best = min(medians, key=lambda arm: medians[arm][1])
+        lines.append([name, f"network: `{best}`", *(f"{error:.1e}" for error in medians[best])])
+    return lines, sum(map(len, groups.values()))
+
+
+def _cell(values: Quartiles, *, bold: bool) -> str:
+    low, middle, high = map(_factor, values)
+    return f"**{middle}** ({low} to {high})" if bold else f"{middle} ({low} to {high})"
+
+
+def _factor(value: float) -> str:
+    if not np.isfinite(value):
+        return "\N{INFINITY}" if value > 0 else "-"
+    digits = ".2g" if value < 100 else ".0f"
+    return f"{value:{digits if value == 0 or 1e-3 <= value < 1e4 else '.0e'}}"
+
+
+def _unfinished(number: int) -> str:
+    return f", of which {number} did not finish" if number else ""

@@ -1,0 +1,27 @@
+import pytest
+
+from runge.classical import classical
+from runge.targets import Expression, Runge
+
+
+def test_cubics_are_met_exactly():
+    found = classical(Expression("x**3 - x/3"), 12)
+    for name in ("Chebyshev", "cubic spline"):
+        assert found[name] == pytest.approx((0, 0), abs=1e-22)
+
+
+def test_a_rational_function_is_met_by_aaa_alone():
+    found = classical(Runge(), 24)
+    assert max(found["AAA"]) < 1e-24
+    assert min(*found["Chebyshev"], *found["cubic spline"]) > 1e-8
+
+
+def test_the_errors_of_interpolation_fall_as_theory_says():
+    """Chebyshev's polynomial of Runge's function: the error falls by 1/5 + sqrt(1 + 1/25) a degree.
+
+    References:
+        L. N. Trefethen (2013). Approximation Theory and Approximation Practice, theorem 8.2.
+    """
+    rate = 0.2 + (1 + 0.04) ** 0.5
+    (coarse, _), (fine, _) = (classical(Runge(), n)["Chebyshev"] for n in (21, 41))
+    assert coarse / fine == pytest.approx(rate ** (2 * 20), rel=0.2)

@@ -1,0 +1,325 @@
+"""The evidence: its statistics against hand arithmetic, the claims against their experiments, the page, the command."""
+
+import re
+
+import numpy as np
+import pytest
+
+from runge import evidence
+from runge.claims import CLAIMS, MSE_DF, WORST, Claim
+from runge.configuration import CONFIGURATIONS
+from runge.effects import Effect, arrange, context_keys, effects, figure, judge, quartiles, slopes
+from runge.evidence import Experiment, combinations
+from runge.evidence_page import Sweep, describe, page
+
+PLAIN = Claim("plain", "...", ("sampling",), "uniform", also=())
+SIZE = Claim("size", "...", ("model.depth",), "2", also=(), along="model.width", matched="parameters")
+
+
+def row(values, status="finished", **given):
+    overrides = " ".join(f"{key}={value}" for key, value in given.items())
+    return {"run": "somewhere", "status": status, "overrides": f"experiment=claims/x {overrides}", **values}
+
+
+def runs_of(claim, swept, value):
+    """A run for each combination, whose figures are `value` of it, or none where that is None."""
+    wanted = combinations(swept)
+    rows = [row(figures, **run) for run in wanted if (figures := value(run)) is not None]
+    return arrange(rows, wanted, claim)
+
+
+def effect(*ratios, arm="a", context=("runge",)):
+    return Effect(context, arm, ratios)
+
+
+def test_ratios_are_paired_by_seed():
+    errors = {"uniform": (1.0, 10.0, 4.0), "random": (2.0, 5.0, 1.0)}
+    swept = {"target": "runge,kink", "sampling": "uniform,random", "seed": "range(3)"}
+
+    def value(run):
+        return {MSE_DF: errors[run["sampling"]][int(run["seed"])] * (3 if run["target"] == "kink" else 1)}
+
+    found = effects(runs_of(PLAIN, swept, value), PLAIN, MSE_DF)
+    assert [(one.context, one.arm) for one in found] == [(("runge",), "random"), (("kink",), "random")]
+    for one in found:
+        assert one.ratios == (2.0, 0.5, 0.25)
+        assert one.quartiles == (0.375, 0.5, 1.25)
+
+
+def test_what_is_missing_counts():
+    swept = {"target": "runge", "sampling": "uniform,random", "seed": "range(4)"}
+    gone = {("random", "0"), ("uniform", "1"), ("random", "2"), ("uniform", "2")}
+    runs = runs_of(PLAIN, swept, lambda run: None if (run["sampling"], run["seed"]) in gone else {MSE_DF: 1.0})
+    assert [run.status for run in runs].count("missing") == 4
+    (found,) = effects(runs, PLAIN, MSE_DF)
+    assert found.ratios == (np.inf, 0.0, 1.0)
+    assert found.quartiles[1:] == (1.0, np.inf)
+
+
+@pytest.mark.parametrize("status", ["diverged", "failed", "running", "unreadable"])
+def test_figures_of_runs_that_did_not_finish_are_not_taken(status):
+    wanted = combinations({"target": "runge", "sampling": "uniform,random", "seed": "0"})
+    rows = [row({MSE_DF: 1.0}, status if run["sampling"] == "random" else "finished", **run) for run in wanted]
+    (found,) = effects(arrange(rows, wanted, PLAIN), PLAIN, MSE_DF)
+    assert found.ratios == (np.inf,)
+
+
+def test_errors_of_zero():
+    swept = {"target": "runge", "sampling": "uniform,random", "seed": "0"}
+    (found,) = effects(runs_of(PLAIN, swept, lambda run: {MSE_DF: 0.0}), PLAIN, MSE_DF)
+    assert found.ratios == (1.0,)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ((1, 2, 3, 4, 5), (2, 3, 4)),
+        ((1, 2, np.inf, np.inf), (1.75, np.inf, np.inf)),
+        ((0, 0, 0), (0, 0, 0)),
+        ((np.inf,), (np.inf,) * 3),
+    ],
+)
+def test_quartiles(values, expected):
+    assert quartiles(values) == expected
+
+
+def test_signed_rank():
+    """With n ratios on one side of 1 the exact two-sided p is 2 / 2^n; with the smallest on the other side, 4 / 2^n."""
+    assert effect(*np.linspace(0.1, 0.8, 8)).p == pytest.approx(2 / 2**8)
+    assert effect(*np.linspace(0.1, 0.8, 7), 1.01).p == pytest.approx(4 / 2**8)
+    assert effect(1.0, 1.0, 1.0, 1.0, 1.0).p == 1
+    assert effect(*np.linspace(2, 3, 9), np.inf).p == pytest.approx(2 / 2**10)
+
+
+def test_verdict_of_an_effect():
+    below = np.linspace(0.1, 0.8, 10)
+    assert effect(*below).verdict == "helps"
+    assert effect(*1 / below).verdict == "hurts"
+    assert effect(*below[:5], *1 / below[:5]).verdict == "unclear"
+    assert effect(*below[:7]).verdict == "unclear"  # p = 2 / 2^7 > 0.01
+    assert effect(*below[:4]).verdict == ""
+    assert effect(*[1.0] * 10).verdict == "unclear"
+
+
+def test_verdict_of_a_claim():
+    better, worse = tuple(np.linspace(0.1, 0.8, 10)), tuple(np.linspace(2, 3, 10))
+
+    def judged(*found, claim=PLAIN):
+        return judge([effect(*ratios, arm=arm, context=(target,)) for target, arm, ratios in found], claim)
+
+    assert judged(("a", "x", better), ("b", "x", better), ("a", "y", worse), ("b", "y", better)).verdict == "holds"
+    assert judged(("a", "x", worse), ("b", "x", worse)).verdict == "fails"
+    assert judged(("a", "x", better[:4]), ("b", "x", better[:4])).verdict == ""
+    mixed = judged(("a", "x", worse), ("b", "x", better), ("a", "y", worse), ("b", "y", worse))
+    assert (mixed.verdict, mixed.arm, mixed.count("helps"), mixed.count("hurts")) == ("depends", "x", 1, 1)
+    assert (mixed.gain.context, mixed.loss.context) == (("b",), ("a",))
+    only = PLAIN._replace(judged=("y",))
+    assert judged(("a", "x", better), ("a", "y", worse), claim=only).verdict == "fails"
+
+
+def test_sentence():
+    found = [effect(*np.linspace(0.1, 0.4, 10)), effect(*np.linspace(2, 4, 10), context=("kink",))]
+    text = describe(judge(found, PLAIN), ["target"], PLAIN)
+    assert text == (
+        "The best arm, `sampling=a`, helps in 1 of 2 contexts and hurts in 1; its largest gain is a factor of 4 "
+        "(runge), its largest loss one of 3 (kink)."
+    )
+
+
+def sized(run, exponent, factor):
+    """Errors of a power law, and the parameters of a network of one input and one output."""
+    width, depth = int(run["model.width"]), int(run["model.depth"])
+    parameters = 3 * width + 1 + (depth - 1) * (width**2 + width)
+    return {"parameters": parameters, MSE_DF: factor * parameters**-exponent}
+
+
+SIZES = {"target": "runge", "model.depth": "1,2,3", "model.width": "8,16,32", "seed": "range(2)"}
+
+
+def test_arms_are_compared_at_equal_parameters():
+    """A power law is a line in logarithms, which interpolation meets: what remains is the factor between the arms."""
+    factors = {"1": 5.0, "2": 1.0, "3": 0.25}
+    runs = runs_of(SIZE, SIZES, lambda run: sized(run, 1.5, factors[run["model.depth"]] * (2 + int(run["seed"]))))
+    found = {one.arm: one.ratios for one in effects(runs, SIZE, MSE_DF)}
+    assert found == {"1": pytest.approx((5, 5)), "3": pytest.approx((0.25, 0.25))}
+
+
+def test_no_arm_is_compared_outside_the_range_of_the_baseline():
+    def value(run):  # the two smallest networks of depth 1 are below that range, and would stand out
+        figures = sized(run, 1, 1)
+        return figures | {MSE_DF: 1e9} if figures["parameters"] < 97 else figures
+
+    assert all(one.ratios == pytest.approx((1, 1)) for one in effects(runs_of(SIZE, SIZES, value), SIZE, MSE_DF))
+
+
+def test_missing_runs_at_equal_parameters():
+    gone = {("3", "8", "0"), ("2", "16", "1")}
+
+    def value(run):
+        return None if (run["model.depth"], run["model.width"], run["seed"]) in gone else sized(run, 1, 1)
+
+    found = {one.arm: one.ratios for one in effects(runs_of(SIZE, SIZES, value), SIZE, MSE_DF)}
+    assert found["3"] == (np.inf, 0.0)
+
+
+def test_slope():
+    exponents = {"1": 0.5, "2": 1.5, "3": 2.5}
+    runs = runs_of(SIZE, SIZES, lambda run: sized(run, exponents[run["model.depth"]] + 0.2 * int(run["seed"]), 3))
+    found = slopes(runs, SIZE)
+    assert found[("runge",), "3"] == pytest.approx((-2.65, -2.6, -2.55))
+    assert found[("runge",), "1"] == pytest.approx((-0.65, -0.6, -0.55))
+
+
+def test_worst_region():
+    errors = {f"{MSE_DF}/{region}": value for region, value in (("left", 3.0), ("middle", 1.0), ("right", 2.0))}
+    assert figure({**errors, f"{MSE_DF}/peak": 9.0}, WORST) == 3.0
+    assert figure({}, WORST) is None
+
+
+def test_each_claim_has_its_experiment():
+    files = {path.stem for path in (CONFIGURATIONS / "experiment" / "claims").glob("*.yaml")}
+    assert sorted(files) == sorted(claim.name for claim in CLAIMS)
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
+def test_claims_fit_their_experiments(claim):
+    experiment = Experiment(claim)
+    swept = set(experiment.wanted[0])
+    assert {*claim.arms, "target", "seed", *filter(None, [claim.along])} <= swept
+    arms = {", ".join(run[key] for key in claim.arms) for run in experiment.wanted}
+    assert {claim.baseline, *claim.judged} <= arms
+    assert {run["target"] for run in experiment.wanted} == {"runge", "steep", "oscillating", "kink"}
+    assert len({run["seed"] for run in experiment.wanted}) == 10
+    head = (CONFIGURATIONS / "experiment" / "claims" / f"{claim.name}.yaml").read_text()
+    assert re.search(rf"#   Claim .*\n#   Command   python train.py -m experiment=claims/{claim.name}\n#   Time ", head)
+    assert "max_steps" not in head
+
+
+def test_size_of_the_evidence():
+    assert sum(len(Experiment(claim).wanted) for claim in CLAIMS) > 5000
+
+
+@pytest.fixture(scope="module")
+def sweeps():
+    """Made-up runs of three claims, one of each kind: effects, a curve, a curve at equal parameters."""
+    found = []
+    generator = np.random.default_rng(0)
+    for claim in CLAIMS:
+        if claim.name not in ("sampling", "points", "size"):
+            continue
+        wanted = [run for run in Experiment(claim).wanted if run["target"] in ("runge", "kink")]
+        rows = []
+        for run in wanted:
+            factor = {"chebyshev": 0.1, "endpoint": 20}.get(run.get("sampling", ""), 1)
+            error = 1e-6 * factor * float(np.exp(generator.normal()))
+            figures = {MSE_DF: error, f"{MSE_DF}/left": error, f"{MSE_DF}/right": error, "test/mse_f": error / 9}
+            if claim.matched:
+                figures |= {"parameters": sized(run, 1, 1)["parameters"]}
+            rows.append(row(figures | {"seconds/total": 6.0, "data.n_train": int(run.get("data.n_train", 48))}, **run))
+        found.append(Sweep(claim, wanted, rows))
+    return found
+
+
+def test_page(sweeps):
+    text, pictures = page(sweeps)
+    assert pictures.keys() == {"sampling", "points", "size"}
+    assert all(picture.startswith(b"\x89PNG") for picture in pictures.values())
+    number = sum(len(sweep.rows) for sweep in sweeps)
+    assert f"{number} runs, {number / 10:.1f} minutes" in text
+    table = dict(re.findall(r"^\| \[(\w+)\]\(#\w+\) \| ([\w ]+) \|", text, re.MULTILINE))
+    assert table["sampling"] == "holds"
+    assert "The best arm, `sampling=chebyshev`, helps in 8 of 8 contexts and hurts in 0" in text
+    assert "- `endpoint` helps in 0 of 8 contexts. It hurts in 8 of 8 contexts: runge, adam, 24 (" in text
+    assert "peaks at |x| = 0.1155 with 3.2476" in " ".join(text.split())
+    assert "| runge, levenberg_marquardt | " in text
+    assert "0.1, n_train 192" in text
+    assert re.search(r"\| kink \| network: `experiment=claims/\w+ optimizer=", text)
+    assert "| kink | AAA | " in text
+    assert "did not finish." not in text
+    assert "mean nothing" not in text
+    assert "mean nothing" in page(sweeps[:1], quick=True)[0]
+
+
+def test_page_reports_what_is_missing(sweeps):
+    claim, wanted, rows = sweeps[0]
+    broken = [*rows[5:-1], {**rows[-1], "status": "diverged"}]
+    text, _ = page([Sweep(claim, wanted, broken)])
+    assert "Of its runs 6 did not finish." in " ".join(text.split())
+    assert ", of which 6 did not finish" in text
+
+
+def test_contexts():
+    swept = ["target", "data.n_train", "optimizer", "loss.lambda_d", "seed"]
+    points = next(claim for claim in CLAIMS if claim.name == "points")
+    assert context_keys(swept, points) == ["target", "optimizer", "data.n_train"]
+    assert context_keys(["target", "model.depth", "model.width", "seed"], SIZE) == ["target"]
+
+
+def test_unknown_claims_are_refused(capsys):
+    with pytest.raises(SystemExit) as end:
+        evidence.main(["sampling", "lambda"])
+    assert end.value.code == 2
+    message = capsys.readouterr().err
+    assert "'lambda'" in message
+    assert "derivative_scale, lambda_d, two_stage" in message
+
+
+def test_without_a_checkout(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(evidence, "TRAIN", tmp_path / "train.py")
+    with pytest.raises(SystemExit):
+        evidence.main([])
+    assert "checkout" in capsys.readouterr().err
+
+
+@pytest.fixture
+def tiny(monkeypatch, tmp_path):
+    """The evidence of one claim with two tiny runs, below a directory of the test's own."""
+    (claim,) = (claim for claim in CLAIMS if claim.name == "hw")
+    short = ["trainer.max_steps=2", "trainer.compile=off", "data.n_train=8", "trainer.progress_bar=false"]
+
+    def experiment(claim, quick):
+        made = Experiment(claim, quick, tmp_path / "runs", {"target": "runge", "seed": "0"}, short)
+        made.arguments += ["hydra.launcher.processes=1"]
+        return made
+
+    monkeypatch.setattr(evidence, "CLAIMS", (claim,))
+    monkeypatch.setattr(evidence, "Experiment", experiment)
+    return tmp_path
+
+
+def test_command(tiny, capsys):
+    evidence.main(["--out", str(tiny / "docs")])
+    out = capsys.readouterr().out
+    assert "hw: 2 runs" in out
+    assert (tiny / "docs" / "evidence" / "hw.png").stat().st_size > 5000
+    text = (tiny / "docs" / "evidence.md").read_text()
+    assert "; 2 runs, " in text
+    assert "has fewer than 5 seeds" in text
+    (tiny / "docs" / "evidence.md").unlink()
+    evidence.main(["--out", str(tiny / "docs")])
+    assert "hw: 2 runs" not in capsys.readouterr().out  # they are finished
+    assert (tiny / "docs" / "evidence.md").read_text() == text
+    (tiny / "runs" / "hw" / "1" / "metrics.json").unlink()
+    assert not evidence.Experiment(CLAIMS[-1], False).ended()
+
+
+def test_a_sweep_that_fails_stops_it(tiny, monkeypatch):
+    monkeypatch.setattr(evidence, "TRAIN", tiny / "train.py")
+    (tiny / "train.py").write_text("raise SystemExit(1)")
+    with pytest.raises(SystemExit, match="error: hw: its sweep failed"):
+        evidence.main(["--out", str(tiny / "docs")])
+    assert not (tiny / "docs").exists()
+
+
+def test_interrupted(tiny, monkeypatch):
+    monkeypatch.setattr(evidence, "TRAIN", tiny / "train.py")
+    mark = tiny / "mark"
+    (tiny / "train.py").write_text(
+        f"import signal, sys, os, pathlib, time\n"
+        f"signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path({str(mark)!r}).touch(), sys.exit(1)))\n"
+        f"os.kill(os.getppid(), signal.SIGINT)\n"
+        f"time.sleep(60)\n"
+    )
+    with pytest.raises(SystemExit, match="interrupted; the same command goes on"):
+        evidence.main(["--out", str(tiny / "docs")])
+    assert mark.exists()
