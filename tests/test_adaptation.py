@@ -108,17 +108,21 @@ def test_lambda_d_is_what_the_policy_says(policy, train, tmp_path):
 
 
 def test_a_run_with_points_to_come_is_not_at_rest(train, tmp_path):
-    """A function that is fitted at once: Levenberg-Marquardt rests, and goes on when the points have changed."""
-    overrides = (
-        "target=expression",
-        "target.expr=0",
-        "optimizer=levenberg_marquardt",
-        "model.width=4",
-        "model.depth=1",
-    )
-    sizes = ("data.n_train=8", "data.n_val=8", "data.n_test=101", "trainer.max_steps=200")
+    """Eight points are fitted to round-off, where Levenberg-Marquardt rests; new ones must be fitted anew."""
+    small = ("optimizer=levenberg_marquardt", "schedule=constant", "model.width=16", "data.n_train=8", "data.n_val=8")
+    steps = ("trainer.max_steps=200", "resampling.every=80", "resampling.last_step=160", "data.n_test=101")
     for rule in ("none", "r3"):
-        assert train(*overrides, *sizes, f"resampling={rule}", f"hydra.run.dir={rule}")[0] == 0
-    ends = {rule: int(history(tmp_path / rule)[-1]["step"]) for rule in ("none", "r3")}
-    assert ends["none"] < 160 <= ends["r3"]
-    assert max(places(tmp_path / "r3")) == 160
+        own = steps[:1] + steps[3:] if rule == "none" else steps
+        assert train(*small, *own, f"resampling={rule}", f"hydra.run.dir={rule}")[0] == 0
+    assert int(history(tmp_path / "none")[-1]["step"]) < 80
+    rows = {int(row["step"]): float(row["train/loss"]) for row in history(tmp_path / "r3")}
+    assert list(places(tmp_path / "r3")) == [0, 80, 160]
+    assert max(rows[step] for step in (80, 160, 200)) < 1e-20
+
+
+def test_chance_is_another_one_each_time(train, tmp_path):
+    assert train(*SHORT, "resampling=r3", "hydra.run.dir=run")[0] == 0
+    found = [set(x) for x in places(tmp_path / "run").values()]
+    new = [later - before for before, later in itertools.pairwise(found)]
+    assert all(new)
+    assert not any(one & other for one, other in itertools.combinations(new, 2))
