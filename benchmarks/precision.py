@@ -38,7 +38,7 @@ from runge.experiment import Experiment
 from runge.files import write
 from runge.function import read_checkpoint
 from runge.member import Member
-from runge.plotting import BLUE, GREEN, INK, ORANGE, png
+from runge.panels import BLUE, GREEN, INK, ORANGE, png
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = {

@@ -37,7 +37,7 @@ class TwoStageSwitch(Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look at the validation MSE_f, and switch on whoever is due."""
-        module = _fitting(trainer, pl_module)
+        module = fitting(trainer, pl_module)
         if module is None:
             return
         value, switched_on = module.figures[key("val", "mse_f")].cpu(), module.switched_on.cpu()
@@ -69,7 +69,7 @@ class History(Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add a row."""
-        module = _fitting(trainer, pl_module)
+        module = fitting(trainer, pl_module)
         if module is None:
             return
         self.keys = list(module.figures)
@@ -177,7 +177,7 @@ class StopEarly(Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look at the losses, and ask the module."""
-        module = _fitting(trainer, pl_module)
+        module = fitting(trainer, pl_module)
         if module is None:
             return
         losses = (key("train", "loss"), key("val", "loss"))
@@ -207,7 +207,7 @@ class Progress(ProgressBar):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Move the bar."""
-        module = _fitting(trainer, pl_module)
+        module = fitting(trainer, pl_module)
         if module is None or self.bar is None:
             return
         shown = {"mse_f": key("val", "mse_f"), "mse_df": key("val", "mse_df"), "lambda_d": "lambda_d"}
@@ -228,8 +228,8 @@ class Progress(ProgressBar):
         """Called by Lightning on all processes but the first, which do not exist here."""
 
 
-def _fitting(trainer: pl.Trainer, module: pl.LightningModule) -> SobolevRegression | None:
-    """The module while it is being fitted, not while it is only validated, at the end of a block."""
+def fitting(trainer: pl.Trainer, module: pl.LightningModule) -> SobolevRegression | None:
+    """The module at the end of a block of its fit, and None at any other time."""
     if trainer.state.fn == "fit" and isinstance(module, SobolevRegression) and module.at_block_end:
         return module
     return None

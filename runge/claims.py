@@ -86,11 +86,12 @@ CLAIMS = (
     ),
     Claim(
         "resampling",
-        "Watching the error and moving the points to where it is large lowers the error of f' against points "
-        "that stay.",
+        "Watching each region and moving the points to where the errors are large lowers the error of f' in the worst "
+        "region against points that stay.",
         ("resampling",),
         "none",
-        also=(MSE_F, WORST),
+        metric=WORST,
+        also=(MSE_F, MSE_DF),
     ),
     Claim(
         "boundary_points",

@@ -17,7 +17,8 @@ from runge.directories import ComparisonDirectory
 from runge.files import printable, write
 from runge.groups import SEEDS, WITHOUT_EFFECT, Row, describe_lead, differing, group, text
 from runge.metrics import is_metric, key
-from runge.plotting import comparison_figure, png
+from runge.panels import png
+from runge.plotting import comparison_figure
 from runge.reading import find_all, read
 from runge.report import render
 from runge.tables import comparison_table, group_table

@@ -1,21 +1,19 @@
 """The data: a function sampled for training, validation and test, and the blocks in which a stack consumes it."""
 
-import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from runge.blocks import Block, Minibatches, Repeated
 from runge.losses import SampleWeight, sample_weights
 from runge.points import Points
 from runge.sampling import Random, Sampling, Uniform, boundary_nodes
 from runge.targets import Target
 from runge.validation import Count, Natural, checked_call
-
-T = TypeVar("T")
 
 
 class Dataset(NamedTuple):
@@ -67,26 +65,49 @@ def make_dataset(
         >>> data.train.x.shape, data.test.df.shape
         (torch.Size([1, 64, 1]), torch.Size([1, 2001, 1]))
     """
+    train = training_points(
+        target,
+        sampling,
+        generator,
+        n_train=n_train,
+        n_derivative=n_derivative,
+        boundary_points=boundary_points,
+        sample_weight=sample_weight,
+    )
+    val = _points(target, _place(target, Random(), generator, n_val, "n_val"))
+    test = _points(target, _place(target, Uniform(), generator, n_test, "n_test"))
+    return Dataset(train, val, test)
 
-    def place(strategy: Sampling, n: int, key: str) -> Tensor:
-        if n < 2**target.dimension:
-            raise ValueError(
-                f"{key}: must be at least {2**target.dimension}, since the ends of the domain are always among "
-                f"the points; got {n}"
-            )
-        return strategy.nodes(n, target, generator)
 
-    x = place(sampling, n_train, "n_train")
+def training_points(
+    target: Target,
+    sampling: Sampling,
+    generator: torch.Generator,
+    *,
+    n_train: int,
+    n_derivative: int | None,
+    boundary_points: int,
+    sample_weight: SampleWeight,
+) -> Points:
+    """The training points of `make_dataset`: first those that carry f and f', boundary points at their end."""
+    x = _place(target, sampling, generator, n_train, "n_train")
     value_only = derivative_only = x[:0]
     if n_derivative is not None:
-        value_only, derivative_only, x = x, place(sampling, n_derivative, "n_derivative"), x[:0]
+        value_only, x = x, x[:0]
+        derivative_only = _place(target, sampling, generator, n_derivative, "n_derivative")
     both = torch.cat([x, boundary_nodes(boundary_points, target.domain)])
     x = torch.cat([both, value_only, derivative_only])
     kind = torch.cat([torch.full((len(part),), i) for i, part in enumerate((both, value_only, derivative_only))])
-    train = _points(target, x, kind != 2, kind != 1, sample_weight)
-    val = _points(target, place(Random(), n_val, "n_val"))
-    test = _points(target, place(Uniform(), n_test, "n_test"))
-    return Dataset(train, val, test)
+    return _points(target, x, kind != 2, kind != 1, sample_weight)
+
+
+def _place(target: Target, strategy: Sampling, generator: torch.Generator, n: int, key: str) -> Tensor:
+    if n < 2**target.dimension:
+        raise ValueError(
+            f"{key}: must be at least {2**target.dimension}, since the ends of the domain are always among "
+            f"the points; got {n}"
+        )
+    return strategy.nodes(n, target, generator)
 
 
 def _points(
@@ -99,10 +120,11 @@ def _points(
     f, df = target.value(x), target.derivative(x)
     everywhere = torch.ones(len(x), dtype=torch.bool)
     regions = target.regions(x)
-    count = sample_weights(sample_weight, df)
 
     def normalised(given: Tensor | None) -> Tensor:
-        weight = count if given is None else count * given
+        given = everywhere if given is None else given
+        weight = torch.zeros_like(f)
+        weight[given] = sample_weights(sample_weight, x[given], df[given], target.domain)
         return weight / weight.sum()
 
     return Points(
@@ -114,64 +136,6 @@ def _points(
         masks=torch.stack([everywhere, *regions.values()])[None].to(x),
         regions=tuple(regions),
     )
-
-
-@dataclass(frozen=True)
-class Minibatches:
-    """The order in which members go through their points: permutation after permutation, cut into pieces of one size.
-
-    It is a function of the step alone, so that a resumed run sees the same mini-batches.
-
-    Attributes:
-        seeds: one for each member.
-        points: N.
-        size: the size B of a mini-batch.
-    """
-
-    seeds: tuple[int, ...]
-    points: int
-    size: int
-
-    def index(self, first: int, count: int) -> Tensor:
-        """The points of the steps first, ..., first + count - 1, of shape (count, M, B)."""
-        start, stop = first * self.size, (first + count) * self.size
-        epochs = range(start // self.points, -(-stop // self.points))
-        offset = start - epochs.start * self.points
-
-        def stream(seed: int) -> Tensor:
-            # A seed of its own for every epoch: the members' seeds are drawn far apart.
-            shuffled = [
-                torch.randperm(self.points, generator=torch.Generator().manual_seed(seed + epoch)) for epoch in epochs
-            ]
-            return torch.cat(shuffled)[offset : offset + stop - start].view(count, self.size)
-
-        return torch.stack([stream(seed) for seed in self.seeds], dim=1)
-
-
-@dataclass(frozen=True)
-class Block:
-    """Training points for many steps, so that Lightning's cost of a batch is paid once for all of them.
-
-    Attributes:
-        points: all training points of the stack.
-        minibatches: how they are cut; None: the full batch at every step.
-    """
-
-    points: Points
-    minibatches: Minibatches | None
-
-    def to(self, device: torch.device, **_: object) -> "Block":
-        """The same block on another device."""
-        return replace(self, points=self.points.to(device))
-
-    def batches(self, first: int, count: int) -> Iterator[Points]:
-        """The batch of each of the steps first, ..., first + count - 1."""
-        if self.minibatches is None:
-            for _ in range(count):
-                yield self.points
-        else:
-            for index in self.minibatches.index(first, count).to(self.points.x.device):
-                yield self.points.take(index)
 
 
 class SobolevDataModule(pl.LightningDataModule):
@@ -227,7 +191,11 @@ class SobolevDataModule(pl.LightningDataModule):
             )
         ]
         self.dataset = Dataset(*(Points.stack(points).to(dtype=dtype) for points in zip(*members, strict=True)))
-        total = self.dataset.train.x.shape[1]
+        self.targets, self.boundary_points, self.sample_weights = targets, boundary_points, sample_weights
+        train = self.dataset.train
+        given = [int((weight[0] > 0).sum()) - boundary_points for weight in (train.weight_f, train.weight_df)]
+        self.n_train, self.n_derivative = given[0], None if n_derivative is None else given[1]
+        total = train.x.shape[1]
         self.minibatches = None
         if batch_size is not None:
             if isinstance(batch_size, bool) or not isinstance(batch_size, int) or not 1 <= batch_size <= total:
@@ -243,38 +211,43 @@ class SobolevDataModule(pl.LightningDataModule):
         if self.trainer is not None:
             self.dataset = Dataset(*(points.to(self.trainer.strategy.root_device) for points in self.dataset))
 
-    def train_dataloader(self) -> "Repeated[Block]":
-        """The training points, for as many blocks as there may be: the run ends when it has taken its steps."""
-        return Repeated(Block(self.dataset.train, self.minibatches), 10**9)
+    def nodes(self, member: int) -> Tensor:
+        """A member's training points, but for boundary points, (N, D), in float64."""
+        first = self.n_train if self.n_derivative is None else 0
+        x = self.dataset.train.x[member].double().cpu()
+        return torch.cat([x[:first], x[first + self.boundary_points :]])
 
-    def val_dataloader(self) -> "Repeated[Points]":
+    def resample(self, samplings: Mapping[int, Sampling], generators: Mapping[int, torch.Generator]) -> None:
+        """Place the training points of some members anew, as many as there are.
+
+        Args:
+            samplings: by which strategy, by the members' places in the stack.
+            generators: their sources of randomness, likewise.
+        """
+        train = self.dataset.train
+        tensors = {name: tensor.clone() for name, tensor in train.tensors().items()}
+        for member, sampling in samplings.items():
+            points = training_points(
+                self.targets[member],
+                sampling,
+                generators[member],
+                n_train=self.n_train,
+                n_derivative=self.n_derivative,
+                boundary_points=self.boundary_points,
+                sample_weight=self.sample_weights[member],
+            )
+            for name, tensor in points.tensors().items():
+                tensors[name][member] = tensor[0].to(tensors[name])
+        self.dataset = self.dataset._replace(train=replace(train, **tensors))
+
+    def train_dataloader(self) -> Repeated[Block]:
+        """The training points as they are, block after block: the run ends when it has taken its steps."""
+        return Repeated(lambda: Block(self.dataset.train, self.minibatches), 10**9)
+
+    def val_dataloader(self) -> Repeated[Points]:
         """The validation points, in one batch."""
-        return Repeated(self.dataset.val, 1)
+        return Repeated(lambda: self.dataset.val, 1)
 
-    def test_dataloader(self) -> "Repeated[Points]":
+    def test_dataloader(self) -> Repeated[Points]:
         """The test grid, in one batch."""
-        return Repeated(self.dataset.test, 1)
-
-
-class Repeated(Generic[T]):
-    """One batch, so many times: all that a loader needs to be where the data stay on the device.
-
-    A list would not do, since Lightning takes it for several loaders. It is resumable and has no state: which
-    mini-batches a block brings follows from the module's step.
-    """
-
-    def __init__(self, batch: T, times: int) -> None:
-        self.batch, self.times = batch, times
-
-    def __len__(self) -> int:
-        return self.times
-
-    def __iter__(self) -> Iterator[T]:
-        return itertools.repeat(self.batch, self.times)
-
-    def state_dict(self) -> dict[str, int]:
-        """Nothing."""
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Nothing."""
+        return Repeated(lambda: self.dataset.test, 1)

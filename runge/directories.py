@@ -56,6 +56,7 @@ class RunDirectory:
         self.log = self.path / "train.log"
         self.metrics = self.path / "metrics.json"
         self.history = self.path / "history.csv"
+        self.points = self.path / "points.csv"
         self.status = self.path / "status.json"
         self.tensorboard = self.path / "tensorboard"
         self.best = self.path / "checkpoints" / "best.ckpt"
@@ -63,6 +64,7 @@ class RunDirectory:
         self.next = self.path / "checkpoints" / ".next.ckpt"
         self.fit_figure = self.path / "fit.png"
         self.curves_figure = self.path / "curves.png"
+        self.points_figure = self.path / "points.png"
 
     def begin(self) -> None:
         """Give Hydra's record of the job its name, now that it is whole."""
@@ -76,6 +78,7 @@ class RunDirectory:
         state: State,
         history: Mapping[str, Sequence[float]] | None = None,
         metrics: Mapping[str, float | int | None] | None = None,
+        points: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         """Say how the run stands, and put down what there is of its results, `metrics.json` last.
 
@@ -83,11 +86,13 @@ class RunDirectory:
             state: how it stands.
             history: a row for each logged step, `step` first; what is not known stays empty.
             metrics: final figures; what is not a finite number becomes null.
+            points: a row for each training point, of those that have moved: `step`, from which on it lay there, and x.
         """
-        texts = {path: text for path, text in ((self.history, _csv(history)), (self.metrics, _json(metrics))) if text}
+        tables = (self.history, _csv(history)), (self.points, _csv(points)), (self.metrics, _json(metrics))
+        texts = {path: text for path, text in tables if text}
         checksums = {path.name: _checksum(text.encode()) for path, text in texts.items()}
         texts[self.status] = json.dumps(asdict(replace(state, checksums=checksums)), indent=2) + "\n"
-        for path in (self.history, self.status, self.metrics):
+        for path in (self.history, self.points, self.status, self.metrics):
             if path in texts:
                 write(path, texts[path])
 

@@ -29,7 +29,7 @@ from runge.effects import (
 )
 from runge.evidence_figures import curves, forest, name_context
 from runge.groups import FEWEST, WITHOUT_EFFECT, Row
-from runge.plotting import png
+from runge.panels import png
 from runge.pool import cores
 from runge.targets import Runge, Target
 

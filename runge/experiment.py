@@ -10,6 +10,7 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from runge import losses, machine
+from runge.adaptation import Balancing, Correction
 from runge.callbacks import (
     Curves,
     History,
@@ -27,6 +28,7 @@ from runge.errors import ConfigurationError, describe
 from runge.interruption import Save, StopOnSignal
 from runge.member import Member
 from runge.module import SobolevRegression
+from runge.resampling import Never
 from runge.results import MemberResults, Outcome
 from runge.stages import ResidualStages
 from runge.tensorboard import EventFile
@@ -73,6 +75,7 @@ class Experiment:
         kinds: list[losses.DerivativeScale] = [member.loss.derivative_scale for member in members]
         scales = {kind: losses.derivative_scale(kind, train) for kind in dict.fromkeys(kinds)}
         lambda_d = torch.tensor([member.loss.lambda_d for member in members], dtype=torch.float64)
+        scale = torch.stack([scales[kind][i] for i, kind in enumerate(kinds)])
         self._neurons = len(self.members) * self.data.batch * (1 + first.target.dimension) * first.model["width"]
         phases = first.optimizer.phases(self.training.max_steps)
         gradient_steps = sum(phase.steps for phase in phases if phase.method.by_gradient)
@@ -87,13 +90,15 @@ class Experiment:
         )
         self.module = SobolevRegression(
             network,
-            scale=torch.stack([scales[kind][i] for i, kind in enumerate(kinds)]),
+            scale=scale,
             lambda_d=lambda_d,
+            balanced=first.balance.start(lambda_d, train, scale),
             schedules=[member.schedule for member in members],
             optimizer=first.optimizer,
             max_steps=self.training.max_steps,
             steps_per_block=self.training.log_every,
             diagnostics_every=self.training.diagnostics_every,
+            rests_from=first.resampling.rests_from(),
             loss_and_gradient=loss_and_gradient,
         )
 
@@ -119,7 +124,11 @@ class Experiment:
         files = MemberFiles(directories, [member.configuration for member in self.members], start)
         events = [EventFile(directory.tensorboard, purge_step=step + 1) for directory in directories]
         history, stop, fitted = History(), StopOnSignal(), False
-        written = MemberResults(self.members, self.module, self.data, directories, events, history)
+        correction = None
+        if not isinstance(self.members[0].resampling, Never):
+            seeds = [member.data_seed for member in self.members]
+            correction = Correction(self.members[0].resampling, self.data, seeds)
+        written = MemberResults(self.members, self.module, self.data, directories, events, history, correction)
         written.status("running", step)
         try:
             with warnings.catch_warnings():
@@ -166,7 +175,9 @@ class Experiment:
             logger=False,
             callbacks=[
                 TwoStageSwitch([member.schedule for member in self.members]),
+                *([written.correction] if written.correction else []),
                 history,
+                Balancing(self.members[0].balance, self.data, [member.seed for member in self.members]),
                 *([Progress()] if bar else []),
                 *([Report(report)] if report else []),
                 StopEarly(),

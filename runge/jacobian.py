@@ -101,6 +101,30 @@ def readout(tape: Tape) -> Tensor:
     return torch.cat([inputs, bias], dim=2)
 
 
+def gram_diagonal(network: StackedMLP, tape: Tape) -> Tensor:
+    r"""The diagonal of J J^T: the squared norms of the gradients of u and u' at each point.
+
+    A layer adds :math:`|\delta|^2 (|h|^2 + 1)` for u, and for a component of u'
+    :math:`|\epsilon|^2 (|h|^2 + 1) + 2\,(\epsilon \cdot \delta)(h \cdot g) + |\delta|^2 |g|^2`.
+
+    Args:
+        network: the stack.
+        tape: of its forward pass; without tangents only u has rows.
+
+    Returns:
+        The diagonal, of shape (M, (1 + D) N).
+    """
+    n, total = tape.x.shape[1], tape.x.new_zeros(())
+    for layer in _linearise(network, tape):
+        inputs, adjoints = (part.unflatten(1, (-1, n)) for part in layer)  # (M, 1 + D, N, ...)
+        h, delta = inputs[:, :1], adjoints[:, :1]
+        found = adjoints.square().sum(-1) * (h.square().sum(-1) + 1)
+        crossed = 2 * (adjoints * delta).sum(-1) * (h * inputs).sum(-1)
+        found[:, 1:] += (crossed + delta.square().sum(-1) * inputs.square().sum(-1))[:, 1:]
+        total = total + found.flatten(1)
+    return total
+
+
 def gram(network: StackedMLP, tape: Tape) -> Tensor:
     r"""The Gram matrix J J^T, from those of the layers' inputs and adjoints; J itself is never formed.
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
+from runge.domain import cells
 from runge.points import Points
 
 if TYPE_CHECKING:
     from runge.network import StackedMLP
 
 DerivativeScale = Literal["none", "max", "std"]
-SampleWeight = Literal["none", "derivative"]
+SampleWeight = Literal["none", "derivative", "density"]
 
 
 def derivative_scale(kind: DerivativeScale, points: Points) -> Tensor:
@@ -44,20 +45,44 @@ def derivative_scale(kind: DerivativeScale, points: Points) -> Tensor:
     return torch.where(scale > noise, scale, 1)
 
 
-def sample_weights(kind: SampleWeight, df: Tensor) -> Tensor:
+def sample_weights(kind: SampleWeight, x: Tensor, df: Tensor, domain: Tensor) -> Tensor:
     """What each sample counts before the weights are made to sum to 1.
 
     Args:
-        kind: `none`: all alike; `derivative`: 1 + |f'| / mean |f'|, which lifts the flanks and keeps the flat parts.
+        kind: `none`: all alike; `derivative`: 1 + |f'| / mean |f'|, which lifts the flanks and keeps the flat parts;
+            `density`: 1 over the density of the points, which takes back that many points count for much, so that the
+            loss is a mean over the domain wherever they lie.
+        x: the points, (N, D).
         df: the gradients, (N, D).
+        domain: the box, (D, 2).
 
     Returns:
         The weights, of shape (N,).
     """
+    if kind == "density":
+        return cells(x, domain)
     size = df.norm(dim=-1)
     if kind == "none" or not size.any():
         return torch.ones_like(size)
     return 1 + size / size.mean()
+
+
+def pointwise(u: Tensor, du: Tensor, f: Tensor, df: Tensor, scale: Tensor, lambda_d: Tensor) -> Tensor:
+    """The error at each point as the loss sees it, the root of (u - f)^2 + lambda_d |u' - f'|^2 / c^2.
+
+    Args:
+        u: values, (M, N).
+        du: gradients, (M, N, D).
+        f: the function's values, (M, N).
+        df: the function's gradients, (M, N, D).
+        scale: the derivative's scale c, (M,).
+        lambda_d: the weight of MSE_df, (M,).
+
+    Returns:
+        The errors, (M, N).
+    """
+    weight = (lambda_d / scale.square())[:, None]
+    return ((u - f).square() + weight * (du - df).square().sum(-1)).sqrt()
 
 
 def weigh(mse_f: Tensor, mse_df: Tensor, lambda_d: Tensor) -> Tensor:

@@ -6,9 +6,11 @@ from typing import Any
 
 import torch
 
+from runge.balance import Balance, Fixed
 from runge.configuration import build, section, take
 from runge.errors import ConfigurationError
 from runge.optimizers import Optimizer
+from runge.resampling import Never, Resampling
 from runge.sampling import Sampling
 from runge.schedules import Schedule
 from runge.settings import Loss, Seed, Training
@@ -38,6 +40,8 @@ class Member:
         self.loss = build("loss", take(sections, "loss"), Loss)
         self.schedule = build("schedule", take(sections, "schedule"), Schedule)
         self.target = build("target", take(sections, "target"), Target)
+        self.balance = build("balance", take(sections, "balance"), Balance)
+        self.resampling = build("resampling", take(sections, "resampling"), Resampling)
         self.sampling = build("sampling", take(sections, "sampling"), Sampling)
         self.optimizer = build("optimizer", take(sections, "optimizer"), Optimizer)
         self.model = section("model", take(sections, "model"))
@@ -63,15 +67,15 @@ class Member:
         return Member, (self.configuration, self.overrides)
 
     def shared(self) -> str:
-        """What is equal in all members of a stack: the network, the optimiser, the sizes and the steps.
+        """What is equal in all members of a stack: network, optimiser, balance, resampling, sizes and steps.
 
         Seeds, lambda_d and the rest of the loss, the schedule of lambda_d, the sampling and the target may differ.
         """
         regions = list(self.target.regions(self.target.domain.mT))
         # On a grid in more dimensions the number of points is that of the strategy.
         strategy = type(self.sampling).__name__ if self.target.dimension > 1 else None
-        same = self.configuration["optimizer"], self.model, self.data, self.configuration["trainer"]
-        return json.dumps([*same, self.target.dimension, regions, strategy], sort_keys=True)
+        same = [self.configuration[key] for key in ("optimizer", "balance", "resampling", "model", "trainer")]
+        return json.dumps([*same, self.data, self.target.dimension, regions, strategy], sort_keys=True)
 
     def work(self) -> float:
         """What one step of one member costs on one core, in seconds, roughly: products, and passes over the neurons."""
@@ -88,7 +92,12 @@ class Member:
     def title(self) -> str:
         """What the run's pictures are headed with."""
         what = getattr(self.target, "expr", type(self.target).__name__)
-        where = type(self.sampling).__name__.lower()
+        where = f"{type(self.sampling).__name__.lower()} sampling"
+        if not isinstance(self.resampling, Never):
+            where += f", then by {type(self.resampling).__name__}"
+        weight = f"= {self.loss.lambda_d:g}"
+        if not isinstance(self.balance, Fixed):
+            weight = f"by {type(self.balance).__name__}"
         stages = f" in {self.model['stages']} stages" if self.model["stages"] != 1 else ""
         network = f"{self.model['activation']} {self.model['depth']} × {self.model['width']}{stages}"
-        return f"{what}, {where} sampling: {network}, lambda_d = {self.loss.lambda_d:g}, seed {self.seed.seed}"
+        return f"{what}, {where}: {network}, lambda_d {weight}, seed {self.seed.seed}"

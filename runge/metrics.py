@@ -13,7 +13,7 @@ from runge.points import Points
 QUANTITIES = ("mse_f", "mse_df", "max_f", "max_df", "rel_l2_f", "rel_l2_df")
 """Mean squared error, largest absolute error and relative L2 error, of the value and of the derivative."""
 
-_FIRST = ("train", "val", "test", "grad_norm", "seconds")
+_FIRST = ("train", "val", "test", "grad_norm", "share", "seconds")
 _OTHERS = ("lambda_d", "grad_cosine", "parameters", "stages", "switched_on_step")
 
 
@@ -30,6 +30,11 @@ def key(split: str, quantity: str, region: str = "") -> str:
         'test/mse_df/left'
     """
     return f"{split}/{quantity}/{region}" if region else f"{split}/{quantity}"
+
+
+def share_key(region: str) -> str:
+    """The key of the share of the training points that lie in a region."""
+    return f"share/{region}"
 
 
 def keys(split: str, regions: Iterable[str]) -> list[str]:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from runge import losses, metrics
+from runge.blocks import Block
 from runge.compilation import LossAndGradient
-from runge.data import Block
+from runge.network import StackedMLP
 from runge.optimizers import Optimizer, Problem
 from runge.points import Points
 from runge.schedules import Schedule, alike
@@ -35,12 +36,14 @@ class SobolevRegression(pl.LightningModule):
     Args:
         network: the stack.
         scale: what the derivative is divided by inside the loss, (M,).
-        lambda_d: the full weight of MSE_df, (M,).
+        lambda_d: the full weight of MSE_df, (M,), by which runs are judged.
+        balanced: what the balance makes of it before the first step, (M,), by which they are trained.
         schedules: when each member's lambda_d is on.
         optimizer: the optimiser's settings.
         max_steps: optimiser steps of the run.
         steps_per_block: the most optimiser steps of a `training_step`.
         diagnostics_every: steps between two looks at the gradients of the two terms.
+        rests_from: before this step no run is at rest, for its points will change.
         loss_and_gradient: `losses.loss_and_gradient`, or what `runge.compilation` makes of it.
 
     Raises:
@@ -49,6 +52,7 @@ class SobolevRegression(pl.LightningModule):
 
     scale: Tensor
     lambda_d: Tensor
+    balanced: Tensor
     switched_on: Tensor
     step: Tensor
     ended: Tensor
@@ -60,11 +64,13 @@ class SobolevRegression(pl.LightningModule):
         *,
         scale: Tensor,
         lambda_d: Tensor,
+        balanced: Tensor,
         schedules: Sequence[Schedule],
         optimizer: Optimizer,
         max_steps: int,
         steps_per_block: int,
         diagnostics_every: int,
+        rests_from: int = 0,
         loss_and_gradient: LossAndGradient = losses.loss_and_gradient,
     ) -> None:
         super().__init__()
@@ -75,10 +81,13 @@ class SobolevRegression(pl.LightningModule):
             raise ValueError(f"optimizer: {type(optimizer).__name__} takes a stack of one member, got {members}")
         self.network, self.schedules, self.optimizer = network, alike(schedules), optimizer
         self.max_steps, self.steps_per_block, self.diagnostics_every = max_steps, steps_per_block, diagnostics_every
+        self.rests_from = rests_from
         self.steps_per_stage = -(-max_steps // len(network.stages))
         self.phases = optimizer.phases(self.steps_per_stage)
         self.register_buffer("scale", scale.to(first))
         self.register_buffer("lambda_d", lambda_d.to(torch.float64))
+        self.register_buffer("balanced", torch.zeros_like(self.lambda_d))
+        self.balance(balanced)
         self.register_buffer("switched_on", torch.tensor([schedule.first_switch() for schedule in schedules]))
         self.register_buffer("step", torch.tensor(0))
         self.register_buffer("ended", torch.tensor(False))
@@ -87,7 +96,7 @@ class SobolevRegression(pl.LightningModule):
         self.figures: dict[str, Tensor] = {}
         self.loss_and_gradient = loss_and_gradient
         self.pause: Callable[[], bool] = lambda: False
-        self.at_block_end = False
+        self.at_block_end, self.block_start = False, 0
         self._problem: tuple[int, Points, Points] | None = None
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
@@ -97,11 +106,13 @@ class SobolevRegression(pl.LightningModule):
     def at_rest(self) -> bool:
         """Whether no further step would change a thing: at the end of a stage that helped nobody, or of all methods."""
         step = int(self.step)
+        if step < self.rests_from:
+            return False
         stage = (step - 1) // self.steps_per_stage
         if stage and step % self.steps_per_stage == 0 and not self.best.amplitude[:, stage].any():
             return True
         last = step > self.max_steps - self.steps_per_stage
-        full = bool((self.lambda_at(step - 1, 1) == self.lambda_d).all())
+        full = bool((self.lambda_at(step - 1, 1) == self.balanced).all())
         phase = self._phase((step - 1) % self.steps_per_stage)
         method, optimizer = self.phases[phase].method, self.trainer.optimizers[phase]
         final = phase == len(self.phases) - 1
@@ -113,13 +124,23 @@ class SobolevRegression(pl.LightningModule):
         factors = self.lambda_d.new_empty(count, len(self.lambda_d))
         for schedule, members in self.schedules.items():
             factors[:, members] = schedule.factor(steps, self.switched_on[members])
-        return factors * self.lambda_d
+        return factors * self.balanced
+
+    def balance(self, lambda_d: Tensor) -> None:
+        """Train with this weight of MSE_df, (M,), from now on; a member whose full lambda_d is 0 keeps that."""
+        self.balanced.copy_(torch.where(self.lambda_d > 0, lambda_d.to(self.balanced), 0))
+
+    def forget(self) -> None:
+        """Let the optimisers forget what holds no more, since the loss is another function now."""
+        for phase, optimizer in zip(self.phases, self.trainer.optimizers, strict=True):
+            phase.method.adapt(optimizer)
 
     def training_step(self, block: Block, block_index: int) -> None:
         """Take the steps of one block, or the rest of them, then look at the training errors."""
         first = int(self.step)
         stage, local = divmod(first, self.steps_per_stage)
         before = local % self.steps_per_block
+        self.block_start = first - before
         count = min(self.steps_per_block - before, self.steps_per_stage - local, self.max_steps - first)
         lambdas = self.lambda_at(first - 1, count + 1)
         # With another weight it is another function, of which an optimiser may know things that hold no more.
@@ -160,7 +181,7 @@ class SobolevRegression(pl.LightningModule):
         for i, (phase, optimizer) in enumerate(zip(self.phases, self.trainer.optimizers, strict=True)):
             known = phase.method.figures(optimizer, network.theta, self._progress(i, local + count - 1))
             self.figures |= {key: figure if i == now else figure * torch.nan for key, figure in known.items()}
-        look = (first + count) // self.diagnostics_every > (first - before) // self.diagnostics_every
+        look = (first + count) // self.diagnostics_every > self.block_start // self.diagnostics_every
         gradients = self.term_gradients(block.points) if look else None
         self.figures |= (
             gradient_diagnostics(*gradients) if gradients else dict.fromkeys(DIAGNOSTICS, self.lambda_d * torch.nan)
@@ -187,20 +208,24 @@ class SobolevRegression(pl.LightningModule):
         Returns:
             Both, each of shape (M, P).
         """
+        return losses.term_gradients(*self.present(points), self.scale)
+
+    def present(self, points: Points) -> tuple[StackedMLP, Points]:
+        """The network of the present stage, and what of these points it is to fit."""
         stage = min(int(self.step) - 1, self.max_steps - 1) // self.steps_per_stage
-        return losses.term_gradients(self.network.stage(stage), self.network.left(stage, points), self.scale)
+        return self.network.stage(stage), self.network.left(stage, points)
 
     @torch.no_grad()
-    def predict(self, points: Points) -> tuple[Tensor, Tensor]:
-        """The values u, (M, N), and gradients u', (M, N, D), at a set of points."""
-        parts = [self.network.value_and_derivative(x) for x in points.x.split(_AT_ONCE, dim=1)]
+    def predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The values u, (M, N), and gradients u', (M, N, D), at points of shape (M, N, D)."""
+        parts = [self.network.value_and_derivative(some) for some in x.split(_AT_ONCE, dim=1)]
         u, du = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
         return u, du
 
     @torch.no_grad()
     def errors(self, split: str, points: Points, lambda_d: Tensor) -> dict[str, Tensor]:
         """The loss and all errors on a set of points, by metric key, each of shape (M,)."""
-        u, du = self.predict(points)
+        u, du = self.predict(points.x)
         loss = losses.weigh(*losses.terms(u, du, points, self.scale), lambda_d.to(u))
         figures = metrics.errors(u, du, points).flatten(0, 1).unbind()
         return {f"{split}/loss": loss} | dict(zip(metrics.keys(split, points.regions), figures, strict=True))
@@ -210,8 +235,7 @@ class SobolevRegression(pl.LightningModule):
         self.network.load_state_dict(self.best.state_dict())
         self.network.begin(stage, points, self.scale, self.lambda_d)
         self.network.zero_grad()  # what has no gradient stays as it is
-        for phase, optimizer in zip(self.phases, self.trainer.optimizers, strict=True):
-            phase.method.adapt(optimizer)
+        self.forget()
 
     def _left(self, stage: int, points: Points) -> Points:
         """What a stage is to fit. It follows from the weights of those before, which rest: it is found once."""

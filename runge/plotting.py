@@ -1,51 +1,36 @@
-"""Figures: arrays in, a matplotlib `Figure` out; no state, no files.
+"""Figures: arrays in, a matplotlib `Figure` out; no state, no files."""
 
-A sweep draws `fit_figure` and `curves_figure` for each run, so they must cost little. Panels whose lines await their
-data are made once, pickled, and unpickled for each figure. What surrounds a panel is two artists, of lines and of the
-outlines of texts: Matplotlib makes five of each tick, and lays out and rasterises every text anew.
-"""
-
-import io
-import pickle
 import textwrap
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection, PathCollection
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.path import Path
-from matplotlib.textpath import TextPath
-from matplotlib.ticker import Locator, LogLocator, MaxNLocator
-from matplotlib.transforms import Affine2D, IdentityTransform, Transform
-from numpy.typing import NDArray
-from PIL import Image
 
 from runge.groups import Group, Row, label
+from runge.panels import (
+    BLUE,
+    COLOURS,
+    DASHED,
+    FIRST,
+    GREEN,
+    INK,
+    ORANGE,
+    PINK,
+    SECOND,
+    SKY,
+    THICK,
+    Array,
+    Mask,
+    draw,
+    outline,
+    put,
+    ticks,
+)
 
-Array = NDArray[np.floating[Any]]
-Mask = NDArray[np.bool_]
-_Line = tuple[str, tuple[str, str, float], Any, Any]  # name; colour, dashes and width; x; y
-_Panel = tuple[str, str, str, Sequence[_Line]]  # what x is, what y is, which of them is logarithmic
-
-# Okabe & Ito's palette, which the colour-blind can tell apart. https://jfly.uni-koeln.de/color/
-INK, BLUE, ORANGE, GREEN, PINK, SKY = "#222222", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"
-COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, "#E69F00", "#7F7F7F")
 _REGION_COLOURS = (SKY, "#FFFFFF", SKY, ORANGE, GREEN, PINK)
-_FIRST, _SECOND, _THICK, _DASHED = (BLUE, "-", 1.4), (ORANGE, "-", 1.4), (INK, "-", 2.4), (ORANGE, "--", 1.4)
-_DASHES = {"-": "—", "--": "╌╌", ":": "····"}  # how the legend shows a line
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-# What a PNG is made of: white, and tints of each ink, for antialiasing and shading mix it with white. Pillow compares
-# the upper six bits of colours: of a tint below a tenth and white, it would take one for the other.
-_TINTS = np.multiply.outer(np.linspace(0.1, 1, 28), [np.subtract(1, to_rgb(ink)) for ink in (INK, *COLOURS, "#AAAAAA")])
-_PALETTE = Image.new("P", (1, 1))
-_PALETTE.putpalette([255, 255, 255, *(255 - 255 * _TINTS).round().astype(int).flat])
 
 
 def fit_figure(x: Array, f: Array, df: Array, u: Array, du: Array, regions: Mapping[str, Mask], title: str) -> Figure:
@@ -67,9 +52,9 @@ def fit_figure(x: Array, f: Array, df: Array, u: Array, du: Array, regions: Mapp
     error_f, error_df = np.abs(u - f), np.linalg.norm(du - df, axis=-1)
     if plane := x.shape[1] == 1:
         t = x[:, 0]
-        value = [("$f(x)$", _THICK, t, f), ("$u(x)$", _DASHED, t, u)]
-        derivative = [("$f'(x)$", _THICK, t, df[:, 0]), ("$u'(x)$", _DASHED, t, du[:, 0])]
-        error = [("$|u - f|$", _FIRST, t, _positive(error_f)), ("$|u' - f'|$", _SECOND, t, _positive(error_df))]
+        value = [("$f(x)$", THICK, t, f), ("$u(x)$", DASHED, t, u)]
+        derivative = [("$f'(x)$", THICK, t, df[:, 0]), ("$u'(x)$", DASHED, t, du[:, 0])]
+        error = [("$|u - f|$", FIRST, t, _positive(error_f)), ("$|u' - f'|$", SECOND, t, _positive(error_df))]
         named = ("value", "", value), ("derivative", "", derivative), ("absolute error", "y", error)
         panels = [("$x$", *panel) for panel in named]
     else:
@@ -79,13 +64,13 @@ def fit_figure(x: Array, f: Array, df: Array, u: Array, du: Array, regions: Mapp
         share = (np.arange(len(f)) + 1) / len(f)
         value = [("", thin, _ends(f), _ends(f)), ("", points, f, u)]
         gradient = [("", thin, _ends(slope), _ends(slope)), ("", points, slope, fitted_slope)]
-        error = [("$|u - f|$", _FIRST, error_f, share), (r"$|\nabla u - \nabla f|$", _SECOND, error_df, share)]
+        error = [("$|u - f|$", FIRST, error_f, share), (r"$|\nabla u - \nabla f|$", SECOND, error_df, share)]
         panels = [
             ("$f$", "$u$", "", value),
             (r"$|\nabla f|$", r"$|\nabla u|$", "", gradient),
             ("absolute error", "share of the test points below", "x", error),
         ]
-    figure = _figure(3.6, title, panels, _ends(x) if plane else None)
+    figure = draw(3.6, title, panels, _ends(x) if plane else None)
     for axes in figure.axes if plane else []:
         _shade(axes, x[:, 0], regions, labelled=axes is figure.axes[0])
     return figure
@@ -112,8 +97,8 @@ def curves_figure(
         return step[np.isfinite(y) & (y > above)], y[np.isfinite(y) & (y > above)]
 
     loss = [
-        ("train (as minimised)", _FIRST, *known("train/loss")),
-        (r"validation (full $\lambda_d$)", _SECOND, *known("val/loss")),
+        ("train (as minimised)", FIRST, *known("train/loss")),
+        (r"validation (full $\lambda_d$)", SECOND, *known("val/loss")),
     ]
     errors = [
         (f"{name}, {part}", (colour, dashes, 1.4), *known(f"{split}/{key}"))
@@ -122,14 +107,14 @@ def curves_figure(
     ]
     parts = [(name, (ink, "-", 1.4), *known(f"val/mse_df/{name}")) for name, ink in zip(regions, COLOURS, strict=False)]
     gradients = [
-        (r"$|\nabla_\theta\,$MSE$_f|$", _FIRST, *known("grad_norm/f")),
-        (r"$|\nabla_\theta\,$MSE$_{df}|$", _SECOND, *known("grad_norm/df")),
+        (r"$|\nabla_\theta\,$MSE$_f|$", FIRST, *known("grad_norm/f")),
+        (r"$|\nabla_\theta\,$MSE$_{df}|$", SECOND, *known("grad_norm/df")),
     ]
     below = "optimiser step"
     noted = below + (rf" (dashed: $\lambda_d$ on, step {switched_on})" if switched_on else "")
     panels = [(noted, "loss", "y", loss), (below, "mean squared error", "y", errors)]
     panels += [(below, "validation MSE$_{df}$ by region", "y", parts), (below, "gradient norm", "y", gradients)]
-    figure = _figure(6.4, title, panels, (0, 1.02 * max(1, *step, switched_on or 0)))
+    figure = draw(6.4, title, panels, (0, 1.02 * max(1, *step, switched_on or 0)))
     if switched_on:
         for axes in figure.axes:
             axes.axvline(switched_on, color=INK, linewidth=1, linestyle="--")
@@ -137,10 +122,47 @@ def curves_figure(
     last, (at, cosine) = figure.axes[-1], known("grad_cosine", -np.inf)
     style = {"color": GREEN, "linewidth": 1, "alpha": 0.7, "transform": last.get_xaxis_transform()}
     last.add_artist(Line2D(at, 0.5 + cosine / 2.1, **style))
-    texts = [(1, at, _outline(name, 0, 5, -3.5)) for at, name in _ticks(-1.05, 1.05, log=False).items()]
-    texts.append((1, 0.5, _outline("cosine of the two gradients", 0.5, 46, 0, angle=90)))
-    _write(last, last.transAxes, texts, GREEN)
+    texts = [(1, at, outline(name, 0, 5, -3.5)) for at, name in ticks(-1.05, 1.05, log=False).items()]
+    texts.append((1, 0.5, outline("cosine of the two gradients", 0.5, 46, 0, angle=90)))
+    put(last, last.transAxes, texts, GREEN)
     return figure
+
+
+def points_figure(
+    steps: Sequence[int], points: Sequence[Array], shares: Mapping[str, tuple[Array, Array]], end: int, title: str
+) -> Figure:
+    """Where the training points lay: their places over the steps, their density, and the share of each region.
+
+    Args:
+        steps: from which step on, for each time.
+        points: the points of each time, (N, D).
+        shares: for each region steps, and the share of the points at these.
+        end: the last step.
+        title: the heading.
+
+    Returns:
+        Three panels. With more than one input the first shows the last points by the first two, the second those by
+        the last.
+    """
+    plane, below = points[0].shape[1] == 1, "optimiser step"
+    if plane:
+        # Each point is a stroke from the step at which it came to that at which it went.
+        where = np.concatenate([np.repeat(x[:, 0], 3) for x in points])
+        until = zip(points, steps, [*steps[1:], end], strict=True)
+        when = np.concatenate([np.tile((begin, last, np.nan), len(x)) for x, begin, last in until])
+        first = ("$x$", below, "", [("", (INK, "-", 0.7), where, when)])
+    else:
+        first = ("$x_1$", "$x_2$", "", [("", (INK, ".", 1), points[-1][:, 0], points[-1][:, 1])])
+    low, high = min(x[:, -1].min() for x in points), max(x[:, -1].max() for x in points)
+    edges = np.linspace(low, high, 1 + max(5, min(20, len(points[0]) // 3)))
+    heights = [np.histogram(x[:, -1], edges, density=True)[0] for x in (points[0], points[-1])]
+    lines = [
+        (name, style, np.repeat(edges, 2)[1:-1], np.repeat(height, 2))
+        for name, style, height in zip(("at the start", "at the end"), (FIRST, SECOND), heights, strict=True)
+    ]
+    second = ("$x$" if plane else "$x_D$", "density of the points", "", lines)
+    parts = [(name, (ink, "-", 1.4), *line) for (name, line), ink in zip(shares.items(), COLOURS, strict=False)]
+    return draw(3.6, title, [first, second, (below, "share of the points", "", parts)], None)
 
 
 def comparison_figure(rows: Sequence[Row], groups: Sequence[Group], keys: Sequence[str], metric: str) -> Figure:
@@ -183,96 +205,6 @@ def comparison_figure(rows: Sequence[Row], groups: Sequence[Group], keys: Sequen
     return figure
 
 
-def png(figure: Figure, dpi: int = 130) -> bytes:
-    """The figure as a PNG image, of 256 colours: all of them would take twice the time and the space."""
-    figure.set_dpi(dpi)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    buffer = io.BytesIO()
-    image.quantize(palette=_PALETTE, dither=Image.Dither.NONE).save(buffer, format="png", compress_level=2)
-    return buffer.getvalue()
-
-
-def _figure(height: float, title: str, panels: Sequence[_Panel], limits: tuple[float, float] | None) -> Figure:
-    """A figure of three panels or four, with the limits of x, or None to fit x to the lines as y is."""
-    styles = tuple((log, *(style for _, style, *_ in lines)) for *_, log, lines in panels)
-    figure: Figure = pickle.loads(_blank(height, styles))
-    for axes, (x, y, log, lines) in zip(figure.axes, panels, strict=True):
-        for artist, (_, _, *data) in zip(axes.lines, lines, strict=True):
-            artist.set(data=data, marker="." if len(data[0]) == 1 else artist.get_marker())
-            axes.update_datalim(artist.get_xydata())
-        axes.set_xlim(limits, auto=limits is None)
-        axes.autoscale_view()
-        right, up = _ticks(*axes.get_xlim(), log == "x"), _ticks(*axes.get_ylim(), log == "y")
-        grid = [[(at, 0), (at, 1)] for at in right] + [[(0, at), (1, at)] for at in up]
-        axes.add_artist(LineCollection(grid, colors="#E4E4E4", linewidths=0.8, zorder=0.5, transform=axes.transAxes))
-        texts = [(0, at, _outline(name, 1, -5, -3.5)) for at, name in up.items()]
-        left = round(min(np.min(outline.vertices, axis=0)[0] for *_, outline in texts)) - 8
-        texts += [(at, 0, _outline(name, 0.5, 0, -13)) for at, name in right.items()]
-        texts += [(0.5, 0, _outline(x, 0.5, 0, -28)), (0, 0.5, _outline(y, 0.5, left, 0, angle=90))]
-        colours, end = [INK] * len(texts), -12.0
-        for name, (colour, dashes, _), *_ in (line for line in lines if line[0]):  # the legend, above all data
-            texts.append((0, 1, _outline(f"{_DASHES[dashes]} {name}", 0, end + 12, 6, 9)))
-            colours.append(colour)
-            end = np.max(texts[-1][-1].vertices, axis=0)[0]
-        _write(axes, axes.transAxes, texts, colours)
-    if title:
-        _write(figure, figure.transFigure, [(0.5, 1, _outline(title, 0.5, 0, -17, 11))])
-    return figure
-
-
-@cache
-def _blank(height: float, panels: tuple[tuple[Any, ...], ...]) -> bytes:
-    """A figure of nothing but lines that have no data yet, pickled, for panels of a log axis and styles."""
-    figure, rows = Figure(figsize=(11, height)), 1 + len(panels) // 4
-    # The margins have room for what surrounds a panel; the last of four has a second scale at its right.
-    figure.subplots_adjust(0.075, 0.5 / height, 0.93 if rows > 1 else 0.975, 1 - 0.6 / height, 0.25, 0.33)
-    for axes, (log, *styles) in zip(figure.subplots(rows, len(panels) // rows).flat, panels, strict=True):
-        axes.set(**{f"{axis}scale": "log" for axis in log})
-        axes.spines[["top", "right"]].set_visible(False)
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_visible(False)
-            del axis.majorTicks, axis.minorTicks  # made anew when asked for, and nobody asks
-        for colour, dashes, width in styles:
-            axes.plot([], [], dashes, color=colour, linewidth=width, markersize=3 if dashes == "." else 6)
-    return pickle.dumps(figure)
-
-
-def _ticks(low: float, high: float, log: bool) -> dict[float, str]:
-    """Round numbers between two limits, by their shares of the way: powers of ten on a log axis, if there are three."""
-    locators: list[Locator] = [LogLocator(numticks=7), LogLocator(subs=(1, 2, 5), numticks=7)] if log else []
-    locators.append(MaxNLocator(8, steps=(1, 2, 5, 10)))
-    choices = [[float(at) for at in locator.tick_values(low, high) if low <= at <= high] for locator in locators]
-    ticks = next((choice for choice in choices if len(choice) > 2), choices[-1])
-    plain = all(at == 0 or 1e-3 <= abs(at) < 1e6 for at in ticks) and not (log and ticks is choices[0])
-    scale = np.log if log else float
-    return {(scale(at) - scale(low)) / (scale(high) - scale(low)): _number(at, plain) for at in ticks}
-
-
-def _number(value: float, plain: bool) -> str:
-    mantissa, power = f"{value:.9e}".split("e")
-    factor = {"1": "", "-1": "-"}.get(digits := f"{float(mantissa):g}", f"{digits}×")
-    raised = f"{factor}10{str(int(power)).translate(_RAISED)}"
-    return (f"{value:.10g}" if plain or value == 0 else raised).replace("-", "\N{MINUS SIGN}")
-
-
-def _write(parent: Axes | Figure, at: Transform, texts: Sequence[tuple[Any, Any, Path]], colours: Any = INK) -> None:
-    """Outlines of texts at points of a coordinate system, all as one artist."""
-    points, outlines = [text[:2] for text in texts], [text[2] for text in texts]
-    artist = PathCollection(outlines, (1,), offsets=points, offset_transform=at, facecolors=colours, linewidths=0)
-    artist.set(transform=IdentityTransform(), clip_on=False)
-    parent.add_artist(artist)
-
-
-@lru_cache(512)
-def _outline(text: str, align: float, dx: float, dy: float, size: float = 9.5, angle: float = 0) -> Path:
-    """The outline of a text that begins (`align` 0), is centred (0.5) or ends (1) where it is put, but for a shift."""
-    path = TextPath((0, 0), text, size)
-    width = np.max(path.vertices, axis=0)[0]
-    return path.transformed(Affine2D().translate(-align * width, 0).rotate_deg(angle).translate(dx, dy))
-
-
 def _wrap(name: str) -> str:
     return "\n".join(textwrap.wrap(name.replace("$", r"\$"), 40))
 
@@ -296,4 +228,4 @@ def _shade(axes: Axes, t: Array, regions: Mapping[str, Mask], *, labelled: bool)
             style = {"color": colour, "alpha": 0.13, "linewidth": 0, "zorder": 0, "transform": transform}
             axes.add_artist(Rectangle((low, 0), high - low, 1, **style))
             if labelled:
-                _write(axes, transform, [((low + high) / 2, 0, _outline(name, 0.5, 0, 3, 8))], "#555555")
+                put(axes, transform, [((low + high) / 2, 0, outline(name, 0.5, 0, 3, 8))], "#555555")

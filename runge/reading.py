@@ -116,18 +116,39 @@ def read_curves(run: RunDirectory, keys: Sequence[str], most: int) -> dict[str, 
     Raises:
         ConfigurationError: the file is damaged.
     """
+    return _read_columns(run, run.history, ("step", *keys), most)
+
+
+def read_points(run: RunDirectory, most: int) -> dict[str, list[float]]:
+    """Where the training points of a run in one dimension have been, if they have moved: `step` and `x`.
+
+    Args:
+        run: the run's directory.
+        most: the number of places to thin to.
+
+    Returns:
+        The columns; none where the points have stayed, or there are more dimensions.
+
+    Raises:
+        ConfigurationError: the file is damaged.
+    """
+    found = _read_columns(run, run.points, ("step", "x"), most)
+    return found if "x" in found else {}
+
+
+def _read_columns(run: RunDirectory, path: Path, keys: Sequence[str], most: int) -> dict[str, list[float]]:
     try:
-        run.verify(run.history)
-        head, *rows = csv.reader(run.history.read_text().splitlines())
+        run.verify(path)
+        head, *rows = csv.reader(path.read_text().splitlines())
         rows = rows[:: -max(1, len(rows) // most)][::-1]
-        columns = {name: head.index(name) for name in ("step", *keys) if name in head}
+        columns = {name: head.index(name) for name in keys if name in head}
         return {name: [float(row[i]) if row[i] else math.nan for row in rows] for name, i in columns.items()}
     except FileNotFoundError:
         return {}
     except (ConfigurationError, OSError) as error:
         raise ConfigurationError(str(error)) from error
     except (ValueError, LookupError, csv.Error) as error:
-        raise ConfigurationError(f"{run.history} is damaged ({error})") from error
+        raise ConfigurationError(f"{path} is damaged ({error})") from error
 
 
 def history(path: str | os.PathLike[str]) -> "pandas.DataFrame":

@@ -21,7 +21,7 @@ from runge.files import printable
 from runge.function import Function, load
 from runge.groups import Group, Row, label, text
 from runge.metrics import QUANTITIES, key
-from runge.reading import read_curves
+from runge.reading import read_curves, read_points
 from runge.tables import short_names
 from runge.targets import Target
 
@@ -29,7 +29,7 @@ CURVES = (
     *("train/loss", "val/loss", "val/mse_f", "val/mse_df"),
     *("grad_norm/f", "grad_norm/df", "grad_cosine"),
 )
-_MOST_ROWS, _POINTS = 100, 201
+_MOST_ROWS, _POINTS, _MOST_PLACES = 100, 201, 2000
 MOST_WITH_CURVES = 1000
 """Runs of which the curves are kept, the first ones: a report of 100 000 could not be opened."""
 
@@ -103,6 +103,8 @@ def _curves(row: Row, functions: dict[str, dict[str, str]]) -> dict[str, Any]:
     found: dict[str, Any] = {"curves": {}}
     try:
         found["curves"] = {k: _packed(v) for k, v in read_curves(run, CURVES, _MOST_ROWS).items()}
+        if places := read_points(run, _MOST_PLACES):
+            found["places"] = {k: _packed(v) for k, v in places.items()}
         return found | (_errors(load(run.path), functions) if row["status"] == "finished" else {})
     except Exception as error:  # whatever somebody else's files make of it: the other runs are shown all the same
         return found | {"message": printable(str(error))}

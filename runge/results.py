@@ -5,9 +5,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from runge.adaptation import Correction
 from runge.callbacks import History
 from runge.configuration import digest
 from runge.data import Dataset, SobolevDataModule
@@ -15,8 +17,10 @@ from runge.directories import RunDirectory, State, Status
 from runge.errors import RunError, describe
 from runge.files import write
 from runge.member import Member
+from runge.metrics import share_key
 from runge.module import SobolevRegression, gradient_diagnostics
-from runge.plotting import curves_figure, fit_figure, png
+from runge.panels import png
+from runge.plotting import curves_figure, fit_figure, points_figure
 from runge.points import Points
 from runge.tensorboard import EventFile, hyperparameters, pictures
 
@@ -77,6 +81,28 @@ def curves_picture(
     return png(curves_figure(columns, switched_on_step(module, member), regions, title))
 
 
+def points_picture(
+    places: Sequence[tuple[int, Tensor]],
+    columns: Mapping[str, Sequence[float]],
+    regions: Sequence[str],
+    end: int,
+    title: str,
+) -> bytes:
+    """Where a member's training points have been, as PNG."""
+    steps, points = zip(*places, strict=True)
+    at = np.asarray(columns["step"])
+    shares = {region: (at, np.asarray(columns[share_key(region)])) for region in regions}
+    return png(points_figure(steps, [x.double().numpy() for x in points], shares, end, title))
+
+
+def points_table(places: Sequence[tuple[int, Tensor]]) -> dict[str, list[float]]:
+    """Where a member's training points have been, as columns: `step` and x, or x1 to xD."""
+    x = torch.cat([points.double() for _, points in places])
+    names = ["x"] if x.shape[1] == 1 else [f"x{d + 1}" for d in range(x.shape[1])]
+    steps = [float(step) for step, points in places for _ in range(len(points))]
+    return {"step": steps} | dict(zip(names, x.mT.tolist(), strict=True))
+
+
 class MemberResults:
     """What a stack writes into its members' directories: their status, and in the end all else.
 
@@ -89,6 +115,7 @@ class MemberResults:
         directories: the members' run directories.
         files: the members' event files.
         history: the figures of every block's end.
+        correction: where the points have been, if they have moved.
     """
 
     def __init__(
@@ -99,9 +126,10 @@ class MemberResults:
         directories: Sequence[RunDirectory],
         files: Sequence[EventFile],
         history: History,
+        correction: Correction | None,
     ) -> None:
         self.members, self.module, self.data = members, module, data
-        self.directories, self.files, self.history = directories, files, history
+        self.directories, self.files, self.history, self.correction = directories, files, history, correction
         self._told: set[tuple[int, str]] = set()
 
     @contextmanager
@@ -153,7 +181,7 @@ class MemberResults:
         module = self.module
         module.network.load_state_dict(module.best.state_dict())
         found = final_metrics(module, self.data.dataset)
-        u, du = module.predict(self.data.dataset.test)
+        u, du = module.predict(self.data.dataset.test.x)
         # A member's share of what was done for all of them.
         share = fit_seconds / len(self.directories), (fit_seconds + other_seconds) / len(self.directories)
         outcomes: list[Outcome] = []
@@ -173,7 +201,8 @@ class MemberResults:
                 seconds = {"seconds/fit": share[0], "seconds/total": share[1] + time.perf_counter() - began}
                 self._close(i, found[i])
                 finished = self._state(i, "finished", int(module.step))
-                directory.write(finished, self.history.member(i), found[i] | seconds)
+                points = None if self.correction is None else points_table(self.correction.member(i))
+                directory.write(finished, self.history.member(i), found[i] | seconds, points)
                 outcomes.append(found[i] | seconds)
             except OSError as error:
                 outcomes[i:] = [RunError(f"its files cannot be written: {describe(error)}")]
@@ -189,7 +218,12 @@ class MemberResults:
         curves = curves_picture(module, self.history.member(i), test.regions, i, title)
         write(directory.fit_figure, fit)
         write(directory.curves_figure, curves)
-        self.files[i].add(pictures({"fit": fit, "curves": curves}), int(module.step))
+        found = {"fit": fit, "curves": curves}
+        if self.correction is not None:
+            places, columns = self.correction.member(i), self.history.member(i)
+            found["points"] = points_picture(places, columns, test.regions, int(module.step), title)
+            write(directory.points_figure, found["points"])
+        self.files[i].add(pictures(found), int(module.step))
 
     def _leave(self, member: int, status: Status, message: str, step: int | None = None) -> None:
         state = self._state(member, status, int(self.module.step) if step is None else step, message)

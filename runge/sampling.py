@@ -6,16 +6,17 @@ float64. In one dimension exactly n nodes are returned; a tensor grid in D dimen
 
 import itertools
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Annotated, Protocol
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from runge.domain import candidates, corners, onto
 from runge.validation import NonNegative, Positive, Share, checked
 
 Strength = Annotated[float, Field(gt=0, le=5)]
-_CANDIDATES = 64  # candidates for each node that is chosen among them
 _OUTER = 0.1
 
 
@@ -66,7 +67,7 @@ class _Tensor(Sampling):
         dimension = len(target.domain)
         per_axis = int(n ** (1 / dimension) + 1e-9)
         axes = [self.coordinates(per_axis)] * dimension
-        return _onto(target.domain, torch.cartesian_prod(*axes).reshape(-1, dimension))
+        return onto(target.domain, torch.cartesian_prod(*axes).reshape(-1, dimension))
 
 
 @checked
@@ -137,9 +138,9 @@ class Random(Sampling):
     def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
         """Draw n - 2^D nodes and put the 2^D corners before them."""
         _check(n, target.domain)
-        corners = _corners(target.domain)
-        t = 2 * torch.rand(n - len(corners), len(target.domain), generator=generator, dtype=torch.float64) - 1
-        return torch.cat([corners, _onto(target.domain, t)])
+        ends = corners(target.domain)
+        t = 2 * torch.rand(n - len(ends), len(target.domain), generator=generator, dtype=torch.float64) - 1
+        return torch.cat([ends, onto(target.domain, t)])
 
 
 @checked
@@ -155,21 +156,20 @@ class Stratified(Sampling):
 
     def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
         """Choose each region's quota among candidates that fill it."""
-        candidates = _candidates(n, target.domain)
-        regions = {name: mask.to(torch.float64) for name, mask in target.regions(candidates).items() if mask.any()}
+        where, ends = candidates(n, target.domain), corners(target.domain)
+        regions = {name: mask.to(torch.float64) for name, mask in target.regions(where).items() if mask.any()}
         quotas = dict.fromkeys(regions, 1 / len(regions)) if self.quotas is None else self.quotas
         if not (quotas.keys() <= regions.keys() and abs(sum(quotas.values()) - 1) < 1e-6):
             raise ValueError(
                 f"sampling.quotas: must be shares of the regions {', '.join(regions)} that sum to 1, got {quotas}"
             )
-        corners = _corners(target.domain)
         _check(n, target.domain)
-        bounds = [round(share * (n - len(corners))) for share in itertools.accumulate(quotas.values(), initial=0.0)]
+        bounds = [round(share * (n - len(ends))) for share in itertools.accumulate(quotas.values(), initial=0.0)]
         chosen = [
-            candidates[_systematic(regions[name], stop - start, generator)]
+            where[_systematic(regions[name], stop - start, generator)]
             for name, (start, stop) in zip(quotas, itertools.pairwise(bounds), strict=True)
         ]
-        return torch.cat([corners, *chosen])
+        return torch.cat([ends, *chosen])
 
 
 @checked
@@ -192,10 +192,28 @@ class Derivative(Sampling):
     def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
         """Choose n nodes among evenly spread candidates by systematic sampling."""
         _check(n, target.domain)
-        candidates, corners = _candidates(n, target.domain), _corners(target.domain)
-        size = target.derivative(candidates).norm(dim=-1)
+        where = candidates(n, target.domain)
+        size = target.derivative(where).norm(dim=-1)
         density = size / size.max().clamp_min(torch.finfo(size.dtype).tiny) + self.floor
-        return torch.cat([corners, candidates[_systematic(density, n - len(corners), generator)]])
+        return Density(where, density).nodes(n, target, generator)
+
+
+@dataclass(frozen=True)
+class Density(Sampling):
+    """Nodes among candidates, by their density; the ends are put first.
+
+    Attributes:
+        x: the candidates, (K, D).
+        density: what they count, (K,), in any unit.
+    """
+
+    x: Tensor
+    density: Tensor
+
+    def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
+        """Choose by systematic sampling."""
+        ends = corners(target.domain)
+        return torch.cat([ends, self.x[_systematic(self.density, n - len(ends), generator)]])
 
 
 def boundary_nodes(n: int, domain: Tensor) -> Tensor:
@@ -221,7 +239,7 @@ def boundary_nodes(n: int, domain: Tensor) -> Tensor:
     steps = root ** -torch.arange(1, dimension + 1, dtype=torch.float64)
     t = 2 * ((j[:, None] + 1) * steps % 1) - 1
     t[j, face // 2] = torch.where(face % 2 == 0, 2 * depth - 1, 1 - 2 * depth)
-    return _onto(domain, t)
+    return onto(domain, t)
 
 
 def _check(n: int, domain: Tensor) -> None:
@@ -232,26 +250,8 @@ def _check(n: int, domain: Tensor) -> None:
         )
 
 
-def _onto(domain: Tensor, t: Tensor) -> Tensor:
-    """Map t in [-1, 1]^D onto the domain; -1 and 1 hit its ends exactly."""
-    lower, upper = domain[:, 0], domain[:, 1]
-    return torch.where(t < 0, lower + (t + 1) / 2 * (upper - lower), upper - (1 - t) / 2 * (upper - lower))
-
-
-def _corners(domain: Tensor) -> Tensor:
-    return torch.cartesian_prod(*domain).reshape(-1, len(domain))
-
-
 def _towards_ends(v: Tensor, strength: float) -> Tensor:
     return v.sign() * (1 - (1 - v.abs()) ** strength)
-
-
-def _candidates(n: int, domain: Tensor) -> Tensor:
-    """Evenly spread points inside the domain, in lexicographic order, at least `_CANDIDATES` for each of n."""
-    dimension = len(domain)
-    per_axis = int((_CANDIDATES * n) ** (1 / dimension)) + 1
-    axis = (2 * torch.arange(per_axis, dtype=torch.float64) + 1) / per_axis - 1
-    return _onto(domain, torch.cartesian_prod(*[axis] * dimension).reshape(-1, dimension))
 
 
 def _systematic(weight: Tensor, n: int, generator: torch.Generator) -> Tensor:

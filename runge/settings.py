@@ -1,6 +1,6 @@
 """The sections of a configuration that describe no object of their own."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -10,6 +10,8 @@ from runge.compilation import Compile
 from runge.losses import DerivativeScale, SampleWeight
 from runge.validation import Count, Natural, NonNegative, checked
 
+Purpose = Literal["data", "weights", "resampling", "balance"]
+
 
 @checked
 class Seed:
@@ -17,9 +19,11 @@ class Seed:
 
     seed: Natural
 
-    def generator(self, purpose: Literal["data", "weights"]) -> torch.Generator:
-        """A source of randomness, another one for each purpose."""
-        state = np.random.SeedSequence([self.seed, ("data", "weights").index(purpose)]).generate_state(1, np.uint64)
+    def generator(self, purpose: Purpose, *step: int) -> torch.Generator:
+        """A source of randomness, another one for each purpose, and for each step where one is given."""
+        state = np.random.SeedSequence([self.seed, get_args(Purpose).index(purpose), *step]).generate_state(
+            1, np.uint64
+        )
         return torch.Generator().manual_seed(int(state[0]) >> 1)
 
 

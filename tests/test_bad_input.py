@@ -18,12 +18,18 @@ MISTAKES = {
     # options that do not exist
     "target=sine": ("target/sine", "expression", "runge"),
     "sampling=sobol": ("sampling/sobol", "chebyshev", "stratified"),
+    "resampling=worst": ("resampling/worst", "none", "r3", "region", "residual"),
+    "balance=even": ("balance/even", "fixed", "gradnorm", "relobralo"),
     "schedule=three_stage": ("schedule/three_stage", "constant", "two_stage"),
     "optimizer=adagrad": ("optimizer/adagrad", "adam", "lbfgs"),
     "experiment=hw4": ("experiment/hw4", "hw2", "hw3"),
     "target._target_=os.system": ("target._target_", "os.system"),
     "target._target_=runge.sampling.Random": ("target._target_", "Target", "runge.sampling.Random"),
     # values of the wrong kind, and impossible ones
+    "resampling=region resampling.least=2": ("resampling.least", "1", "2"),
+    "resampling=residual resampling.floor=0": ("resampling.floor", "greater than 0", "0"),
+    "balance=gradnorm balance.smoothing=1": ("balance.smoothing", "less than 1", "1"),
+    "balance=log balance.every=0": ("balance.every", "greater than or equal to 1", "0"),
     "seed=-1": ("seed", "greater than or equal to 0", "-1"),
     "seed=abc": ("seed", "integer", "'abc'"),
     "seed=1.5": ("seed", "integer", "1.5"),

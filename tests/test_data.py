@@ -1,10 +1,9 @@
 import pytest
 import torch
 
-from runge.data import Block, Minibatches, SobolevDataModule, make_dataset
+from runge.data import SobolevDataModule, make_dataset
 from runge.sampling import Chebyshev, Random, Uniform
 from runge.targets import Expression, Runge
-from tests.test_losses import some_points
 
 
 def generator(seed=0):
@@ -66,6 +65,26 @@ def test_sample_weight():
     assert torch.equal(train.weight_f, train.weight_df)
 
 
+def test_weight_by_density_makes_a_mean_over_the_domain():
+    """The weighted mean of f at Chebyshev's points is its integral, that of points with equal weights is not."""
+    integral = torch.atan(torch.tensor(5.0)).item() / 5
+    for kind, near in (("none", False), ("density", True)):
+        train = made(sampling=Chebyshev(), sample_weight=kind, n_train=200, boundary_points=20).train
+        mean = (train.weight_f * train.f).sum().item()
+        assert (mean == pytest.approx(integral, rel=1e-3)) is near
+        assert torch.equal(train.weight_f, train.weight_df)
+
+
+def test_weight_by_density_is_that_of_each_kind_of_points():
+    train = made(sample_weight="density", n_derivative=8).train
+    for weight, count in ((train.weight_f, 20), (train.weight_df, 8)):
+        assert (weight > 0).sum() == count
+        assert weight.sum().item() == pytest.approx(1)
+        x = train.x[0, weight[0] > 0, 0]
+        ends = torch.cat([x.new_tensor([-1.0]), (x.sort().values[1:] + x.sort().values[:-1]) / 2, x.new_tensor([1.0])])
+        torch.testing.assert_close(weight[0, weight[0] > 0][x.argsort()], ends.diff() / 2)
+
+
 def test_grid_in_two_dimensions():
     data = made(target=Expression("x*y", [[0.0, 1.0], [0.0, 2.0]]), sampling=Uniform(), n_train=17, n_test=100)
     assert data.train.x.shape == (1, 16, 2)
@@ -81,45 +100,38 @@ def test_wrong_sizes(wrong):
         made(**wrong)
 
 
-def test_minibatches_go_through_all_points_once_an_epoch():
-    batches = Minibatches(seeds=(1, 2), points=10, size=4)
-    index = batches.index(0, 5)  # 20 draws: two epochs
-    assert index.shape == (5, 2, 4)
-    for member in range(2):
-        order = index[:, member].flatten().tolist()
-        assert sorted(order[:10]) == sorted(order[10:]) == list(range(10))
-        assert order[:10] != order[10:]
-    assert not torch.equal(index[:, 0], index[:, 1])
+def module(seeds, **changes):
+    sizes = {"n_train": 20, "n_val": 10, "n_test": 31, "n_derivative": None, "boundary_points": 0, "batch_size": 5}
+    return SobolevDataModule(
+        [Runge()] * len(seeds),
+        [Random()] * len(seeds),
+        [generator(seed) for seed in seeds],
+        **(sizes | changes),
+        sample_weights=["none"] * len(seeds),
+        dtype=torch.float32,
+    )
 
 
-def test_minibatches_depend_on_the_step_alone():
-    batches = Minibatches(seeds=(1, 2), points=10, size=4)
-    assert torch.equal(batches.index(0, 12)[7:], batches.index(7, 5))
-
-
-def test_block():
-    points = some_points(n=10)
-    assert [batch is points for batch in Block(points, None).batches(3, 4)] == [True] * 4
-    batches = list(Block(points, Minibatches((1, 2), 10, 4)).batches(3, 4))
-    assert [batch.x.shape for batch in batches] == [(2, 4, 1)] * 4
+@pytest.mark.parametrize("n_derivative", [None, 8])
+def test_resample_places_some_members_anew(n_derivative):
+    data = module([0, 1, 2], n_derivative=n_derivative, boundary_points=4)
+    before = data.dataset.train
+    assert [len(data.nodes(i)) for i in range(3)] == [20 if n_derivative is None else 28] * 3
+    data.resample({1: Uniform()}, {1: generator()})
+    after = data.dataset.train
+    for name, tensor in after.tensors().items():
+        assert torch.equal(tensor[[0, 2]], before.tensors()[name][[0, 2]])
+        assert tensor.dtype == torch.float32
+    expected = torch.linspace(-1, 1, 20)
+    torch.testing.assert_close(data.nodes(1)[:20, 0].float(), expected, rtol=0, atol=1e-7)
+    for weight in ("weight_f", "weight_df"):
+        assert torch.equal(after.tensors()[weight] > 0, before.tensors()[weight] > 0)
+    torch.testing.assert_close(after.f[1], Runge().value(after.x[1].double()).float())
+    boundary = slice(20, 24) if n_derivative is None else slice(0, 4)
+    assert torch.equal(after.x[1, boundary], before.x[1, boundary])
 
 
 def test_a_member_s_points_are_the_same_in_any_stack():
-    def module(seeds):
-        return SobolevDataModule(
-            [Runge()] * len(seeds),
-            [Random()] * len(seeds),
-            [generator(seed) for seed in seeds],
-            n_train=20,
-            n_val=10,
-            n_test=31,
-            n_derivative=None,
-            boundary_points=0,
-            batch_size=5,
-            sample_weights=["none"] * len(seeds),
-            dtype=torch.float32,
-        )
-
     together, alone = module([0, 1, 2]), module([1])
     for stacked, single in zip(together.dataset, alone.dataset, strict=True):
         assert torch.equal(stacked.x[1], single.x[0])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from runge.activations import ACTIVATIONS
-from runge.jacobian import gram, jacobian
+from runge.jacobian import gram, gram_diagonal, jacobian
 from runge.network import StackedMLP
 
 
@@ -69,3 +69,12 @@ def test_gram_matrix_of_a_large_stack():
     tape = network.propagate(x, with_derivative=True)[2]
     rows = jacobian(network, tape)
     torch.testing.assert_close(gram(network, tape).tril(), (rows @ rows.mT).tril(), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("dimension", [1, 2])
+@pytest.mark.parametrize("with_derivative", [False, True])
+def test_diagonal_of_the_gram_matrix(dimension, with_derivative):
+    network = stack("tanh", 2, dimension)
+    tape = network.propagate(points(network), with_derivative=with_derivative)[2]
+    expected = jacobian(network, tape).square().sum(2)
+    torch.testing.assert_close(gram_diagonal(network, tape), expected, rtol=1e-12, atol=0)

@@ -47,6 +47,7 @@ def fit(seeds, lambdas, *, schedule=None, optimizer=ADAM, batch_size=None, steps
         network,
         scale=torch.ones(len(seeds)),
         lambda_d=torch.tensor(lambdas),
+        balanced=torch.tensor(lambdas),
         schedules=schedules,
         optimizer=optimizer,
         max_steps=steps,

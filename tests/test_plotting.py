@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from runge.plotting import BLUE, ORANGE, _ticks, curves_figure, fit_figure, png
+from runge.panels import BLUE, ORANGE, png, ticks
+from runge.plotting import curves_figure, fit_figure
 
 
 def fit(dimension=1, offset=0.1, scale=1.0, title="title"):
@@ -87,10 +88,10 @@ def test_a_picture_is_white_and_has_the_inks():
     ],
 )
 def test_ticks_are_few_and_round(low, high, log, names):
-    ticks = _ticks(low, high, log)
-    assert list(ticks.values()) == [name.replace("-", "\N{MINUS SIGN}") for name in names]
-    assert all(0 <= share <= 1 for share in ticks)
+    found = ticks(low, high, log)
+    assert list(found.values()) == [name.replace("-", "\N{MINUS SIGN}") for name in names]
+    assert all(0 <= share <= 1 for share in found)
 
 
 def test_ticks_skip_powers_where_there_are_many():
-    assert 4 < len(_ticks(1e-12, 1e20, log=True)) < 9
+    assert 4 < len(ticks(1e-12, 1e20, log=True)) < 9

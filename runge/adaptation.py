@@ -1,0 +1,141 @@
+"""Callbacks that change what is trained while it is trained: the balance of the two terms, and where the points lie.
+
+As all callbacks they act at the end of a block. What they have found is saved, and chance follows from the step: a
+resumed run equals an uninterrupted one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from runge import losses
+from runge.balance import MEMORY, Balance, Look
+from runge.callbacks import fitting
+from runge.data import SobolevDataModule
+from runge.metrics import share_key
+from runge.module import SobolevRegression
+from runge.points import Points
+from runge.resampling import Resampling
+from runge.settings import Seed
+
+
+class Balancing(Callback):
+    """Sets lambda_d, member by member, as a policy says.
+
+    Args:
+        balance: the policy.
+        data: the points.
+        seeds: each member's seed.
+    """
+
+    def __init__(self, balance: Balance, data: SobolevDataModule, seeds: Sequence[Seed]) -> None:
+        self.balance, self.data, self.seeds = balance, data, seeds
+        self.memory = torch.full((len(seeds), MEMORY), torch.nan, dtype=torch.float64)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Look at the training, where it is time, and weigh anew."""
+        module = fitting(trainer, pl_module)
+        if module is None or not _goes_on(module, self.balance):
+            return
+        step = int(module.step)
+        chance = torch.cat([torch.rand(1, generator=seed.generator("balance", step)) for seed in self.seeds])
+        network, points = module.present(self.data.dataset.train)
+        look = Look(network, points, module.scale, chance.to(module.scale.device))
+        found, memory = self.balance.weigh(
+            module.balanced, self.memory.to(module.balanced), lambda figure: getattr(look, figure)
+        )
+        module.balance(found)
+        self.memory = memory.cpu()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the policy remembers."""
+        return {"memory": self.memory}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up what the policy remembered."""
+        self.memory = state_dict["memory"].clone()
+
+
+class Correction(Callback):
+    """Places the training points anew, member by member, as a rule says: sampling that corrects itself.
+
+    The share of the points in each region is logged as `share/{region}`.
+
+    Attributes:
+        steps: the step from which on the points lay where they did, for each time.
+        nodes: the points of each time, (M, N, D).
+
+    Args:
+        resampling: the rule.
+        data: the points.
+        seeds: each member's seed of the data.
+    """
+
+    def __init__(self, resampling: Resampling, data: SobolevDataModule, seeds: Sequence[Seed]) -> None:
+        self.resampling, self.data, self.seeds = resampling, data, seeds
+        self.steps, self.nodes = [0], [data.dataset.train.x.cpu()]
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Tell where the points lay, and where it is time place them anew."""
+        module = fitting(trainer, pl_module)
+        if module is None:
+            return
+        train = self.data.dataset.train
+        shares = train.masks[:, 1:].double().mean(2).unbind(1)
+        module.figures |= {share_key(region): share for region, share in zip(train.regions, shares, strict=True)}
+        if _goes_on(module, self.resampling):
+            self._place(module)
+
+    def _place(self, module: SobolevRegression) -> None:
+        step, places = int(module.step), range(len(self.seeds))
+        nodes = [self.data.nodes(i) for i in places]
+        validation = self.data.dataset.val.x.double().cpu()
+        x = torch.stack([self.resampling.looks_at(self.data.targets[i], nodes[i], validation[i]) for i in places])
+        errors = self._errors(module, x)
+        # A member that has diverged keeps its points.
+        found = {
+            i: self.resampling.sampling(self.data.targets[i], nodes[i], x[i], errors[i])
+            for i in places
+            if errors[i].isfinite().all()
+        }
+        self.data.resample(found, {i: self.seeds[i].generator("resampling", step) for i in found})
+        module.forget()
+        self.steps.append(step)
+        self.nodes.append(self.data.dataset.train.x.cpu())
+
+    def _errors(self, module: SobolevRegression, x: Tensor) -> Tensor:
+        """|r| at points of shape (M, K, D), of shape (M, K), in float64."""
+        u, du = (part.double().cpu() for part in module.predict(x.to(module.scale)))
+        f = torch.stack([target.value(some) for target, some in zip(self.data.targets, x, strict=True)])
+        df = torch.stack([target.derivative(some) for target, some in zip(self.data.targets, x, strict=True)])
+        return losses.pointwise(u, du, f, df, module.scale.double().cpu(), module.lambda_d.cpu())
+
+    def member(self, index: int) -> list[tuple[int, Tensor]]:
+        """From which step on one member's points lay where, (N, D)."""
+        return [(step, nodes[index]) for step, nodes in zip(self.steps, self.nodes, strict=True)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The points as they are, and where they have been, members in front."""
+        return {
+            "steps": self.steps,
+            "nodes": torch.stack(self.nodes, dim=1),
+            "points": self.data.dataset.train.tensors(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Put the points where they were."""
+        self.steps, self.nodes = list(state_dict["steps"]), list(state_dict["nodes"].unbind(1))
+        train: Points = self.data.dataset.train
+        tensors = {name: state_dict["points"][name].to(tensor) for name, tensor in train.tensors().items()}
+        self.data.dataset = self.data.dataset._replace(train=replace(train, **tensors))
+
+
+def _goes_on(module: SobolevRegression, rule: Balance | Resampling) -> bool:
+    """Whether a rule is due, and there are steps left for it to matter."""
+    step = int(module.step)
+    return step < module.max_steps and rule.due(module.block_start, step)

@@ -1,0 +1,124 @@
+"""Balances and corrected sampling as parts of a run: what they do, and that nothing of it is lost."""
+
+import csv
+import itertools
+import signal
+
+import numpy as np
+import pytest
+
+from runge.experiment import Experiment
+from runge.member import Member
+from runge.optimizers import Problem
+from tests.test_job import REGIONS, SHORT, figures, history
+from tests.test_sweep import new_run
+
+BOTH = {
+    "adam": (*SHORT, "resampling=region", "balance=relobralo", "balance.lookback=0.5", "sampling=random"),
+    "minibatches": (*SHORT, "resampling=r3", "balance=ntk", "data.batch_size=5", "data.boundary_points=2"),
+    "levenberg_marquardt": (
+        *("optimizer=levenberg_marquardt", "trainer.max_steps=30", "trainer.checkpoint_seconds=0", "model.width=8"),
+        *("data.n_train=16", "data.n_val=16", "data.n_test=101", "resampling=residual", "balance=gradnorm"),
+    ),
+}
+
+
+def places(directory):
+    found = {}
+    for row in csv.DictReader((directory / "points.csv").read_text().splitlines()):
+        found.setdefault(int(row["step"]), []).append(float(row["x"]))
+    return found
+
+
+@pytest.mark.parametrize(("name", "step"), [("adam", 71), ("minibatches", 40), ("levenberg_marquardt", 13)])
+def test_resumed_run_equals_the_uninterrupted_one(name, step, train, tmp_path, monkeypatch):
+    overrides = BOTH[name]
+    assert train(*overrides, "hydra.run.dir=whole")[0] == 0
+    steps = itertools.count(1)
+
+    def interrupt(*arguments):
+        if next(steps) == step:
+            signal.raise_signal(signal.SIGINT)
+        return Problem(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("runge.module.Problem", interrupt)
+        assert train(*overrides, "hydra.run.dir=begun")[0] == 1
+    status, out, err = train("resume=begun")
+    assert status == 0, out + err
+    whole, begun = tmp_path / "whole", tmp_path / "begun"
+    assert figures(begun) == figures(whole)
+    for file in ("history.csv", "points.csv"):
+        assert (begun / file).read_bytes() == (whole / file).read_bytes()
+    assert len(places(whole)) > 3
+    assert len({row["lambda_d"] for row in history(whole)}) > 3
+
+
+def test_where_the_points_were_is_told(train, tmp_path):
+    assert train(*SHORT, "target=steep", "resampling=region", "hydra.run.dir=run")[0] == 0
+    run = tmp_path / "run"
+    found = places(run)
+    assert list(found) == [0, 20, 40, 60, 80]  # every 6 steps, at rows of the history, up to step 96
+    assert found[0] == pytest.approx(list(np.linspace(-1, 1, 16)), abs=1e-6)
+    rows = history(run)
+    for row in rows:
+        lain = next(x for step, x in reversed(found.items()) if step < int(row["step"]))
+        assert float(row["share/left"]) == pytest.approx(np.mean(np.array(lain) < -0.8))
+        assert sum(float(row[f"share/{region}"]) for region in REGIONS[:3]) == pytest.approx(1)
+    assert float(rows[-1]["share/middle"]) < 0.7
+    assert (run / "points.png").read_bytes().startswith(b"\x89PNG")
+    assert b"points" in b"".join(path.read_bytes() for path in (run / "tensorboard").iterdir())
+
+
+def test_points_that_stay_leave_no_trace(train, tmp_path):
+    assert train(*SHORT, "hydra.run.dir=run")[0] == 0
+    assert not list((tmp_path / "run").glob("points.*"))
+    assert "share/left" not in history(tmp_path / "run")[0]
+
+
+def test_a_member_equals_the_run_alone(configuration, tmp_path):
+    members = [
+        Member(
+            configuration(
+                *SHORT, "trainer.precision=64", "resampling=residual", "balance=ntk", f"loss.lambda_d={weight}"
+            )
+            | {"seed": seed}
+        )
+        for seed, weight in ((0, 0.1), (1, 0.3), (2, 0.0))
+    ]
+    together = Experiment(members).fit([new_run(tmp_path / f"{i}") for i in range(3)], report=lambda _: None)
+    for i, member in enumerate(members):
+        (alone,) = Experiment([member]).fit([new_run(tmp_path / f"alone{i}")], report=lambda _: None)
+        for key in alone:
+            if not key.startswith("seconds/"):
+                expected = alone[key]
+                assert together[i][key] == (expected if expected is None else pytest.approx(expected, rel=1e-9))
+    assert together[2]["lambda_d"] == 0
+    assert together[0]["lambda_d"] != together[1]["lambda_d"] != 0.3
+
+
+@pytest.mark.parametrize("policy", ["scale", "gradnorm", "log", "ntk", "relobralo"])
+def test_lambda_d_is_what_the_policy_says(policy, train, tmp_path):
+    assert train(*SHORT[:-1], f"balance={policy}", "schedule=constant", "hydra.run.dir=run")[0] == 0
+    weights = [float(row["lambda_d"]) for row in history(tmp_path / "run")]
+    assert weights[0] == pytest.approx(0.0413, rel=0.2) if policy == "scale" else weights[0] == 0.1
+    assert (len(set(weights)) == 1) is (policy == "scale")
+    assert all(weight > 0 for weight in weights)
+    assert figures(tmp_path / "run")["lambda_d"] == weights[-1]
+
+
+def test_a_run_with_points_to_come_is_not_at_rest(train, tmp_path):
+    """A function that is fitted at once: Levenberg-Marquardt rests, and goes on when the points have changed."""
+    overrides = (
+        "target=expression",
+        "target.expr=0",
+        "optimizer=levenberg_marquardt",
+        "model.width=4",
+        "model.depth=1",
+    )
+    sizes = ("data.n_train=8", "data.n_val=8", "data.n_test=101", "trainer.max_steps=200")
+    for rule in ("none", "r3"):
+        assert train(*overrides, *sizes, f"resampling={rule}", f"hydra.run.dir={rule}")[0] == 0
+    ends = {rule: int(history(tmp_path / rule)[-1]["step"]) for rule in ("none", "r3")}
+    assert ends["none"] < 160 <= ends["r3"]
+    assert max(places(tmp_path / "r3")) == 160

@@ -1,0 +1,128 @@
+"""Each policy against arithmetic by hand, and in which direction it moves."""
+
+import math
+
+import pytest
+import torch
+
+from runge import losses
+from runge.balance import Fixed, GradNorm, Log, Look, NeuralTangentKernel, ReLoBRaLo, Scale
+from runge.jacobian import jacobian
+from tests.test_jacobian import stack
+from tests.test_losses import some_points
+
+RATIOS = {"gradient_norms": GradNorm, "terms": Log, "traces": NeuralTangentKernel}
+
+
+def column(*values):
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def unknown(members=1):
+    return torch.full((members, 6), torch.nan, dtype=torch.float64)
+
+
+@pytest.fixture
+def look():
+    network, points = stack("tanh", 2, 1), some_points(n=9)
+    return Look(network, points, column(1.0, 2.0), torch.zeros(2))
+
+
+def test_fixed():
+    assert not Fixed().due(0, 1000)
+    assert Fixed().start(column(0.3), some_points(members=1), column(1.0)).tolist() == [0.3]
+
+
+def test_scale_is_that_of_the_data():
+    """In standardised units both terms of the loss of the mean of f are 1."""
+    points = some_points(members=1)
+    points.weight_f[:], points.weight_df[:] = 1 / points.f.shape[1], 1 / points.f.shape[1]
+    expected = points.f.var(correction=0) / points.df.square().mean()
+    assert Scale().start(column(0.3), points, column(1.0)).item() == pytest.approx(expected.item())
+    assert Scale().start(column(0.3), points, column(2.0)).item() == pytest.approx(4 * expected.item())
+    points.df.zero_()
+    assert Scale().start(column(0.3), points, column(1.0)).item() == 0.3
+
+
+def test_due():
+    policy = Log(every=100, smoothing=0.0)
+    assert [policy.due(before, step) for before, step in ((0, 99), (0, 100), (100, 150), (150, 430))] == [
+        *(False, True, False, True)
+    ]
+
+
+@pytest.mark.parametrize("figure", RATIOS)
+def test_ratios_and_their_average(figure):
+    policy = RATIOS[figure](every=1, smoothing=0.75)
+    seen = iter([torch.tensor([[3.0, 6.0], [1.0, 0.0]]), torch.tensor([[8.0, 2.0], [4.0, 2.0]])])
+
+    def ask(name):
+        assert name == figure
+        return next(seen).double()
+
+    first, memory = policy.weigh(column(0.1, 0.1), unknown(2), ask)
+    assert first.tolist() == [0.5, 0.1]  # where there is no ratio the weight stays
+    second, _ = policy.weigh(first, memory, ask)
+    assert second.tolist() == [0.75 * 0.5 + 0.25 * 4, 2.0]
+
+
+@pytest.mark.parametrize("figure", RATIOS)
+def test_what_pulls_harder_gets_the_smaller_weight(figure, look):
+    """Where the derivative's term is magnified, here by its scale, its weight falls by as much."""
+    small = Look(look.network, look.points, look.scale, look.chance)
+    large = Look(look.network, look.points, look.scale / 10, look.chance)
+    policy = RATIOS[figure](every=1, smoothing=0.0)
+    before, after = (
+        policy.weigh(column(1, 1), unknown(2), lambda name, at=at: getattr(at, name))[0] for at in (small, large)
+    )
+    torch.testing.assert_close(before / after, column(100.0, 100.0))
+
+
+def test_terms_and_gradients_are_those_of_the_loss(look):
+    u, du = look.network.value_and_derivative(look.points.x)
+    expected = losses.terms(u, du, look.points, look.scale)
+    torch.testing.assert_close(look.terms, torch.stack(expected, 1))
+    assert look.gradient_norms.shape == (2, 2)
+    for i, term in enumerate(expected):
+        network = look.network.requires_grad_(True)
+        value = losses.terms(*network.value_and_derivative(look.points.x), look.points, look.scale)[i]
+        (gradient,) = torch.autograd.grad(value.sum(), network.theta)
+        torch.testing.assert_close(look.gradient_norms[:, i], gradient.norm(dim=1))
+        assert term.shape == (2,)
+
+
+def test_traces_are_those_of_the_kernels(look):
+    _, _, tape = look.network.propagate(look.points.x, with_derivative=True)
+    squares = jacobian(look.network, tape).square().sum(2)
+    n = look.points.f.shape[1]
+    k_f = (look.points.weight_f * squares[:, :n]).sum(1)
+    k_df = (look.points.weight_df * squares[:, n:]).sum(1) / look.scale**2
+    torch.testing.assert_close(look.traces, torch.stack([k_f, k_df], 1))
+
+
+def relobralo(first, last, now, chance, past=(1.0, 1.0), temperature=0.5, alpha=0.8, lookback=0.5):
+    policy = ReLoBRaLo(every=1, temperature=temperature, alpha=alpha, lookback=lookback)
+    memory = column(*first, *last, *past)[None]
+    figures = {"terms": column(*now)[None], "chance": column(chance)}
+    return policy.weigh(column(0.1), memory, figures.__getitem__)
+
+
+@pytest.mark.parametrize("chance", [0.4, 0.6])
+def test_relobralo(chance):
+    def weights(now, before):
+        powers = [math.exp(a / (0.5 * b)) for a, b in zip(now, before, strict=True)]
+        return [2 * power / sum(powers) for power in powers]
+
+    found, memory = relobralo((1.0, 2.0), (0.5, 1.5), (0.25, 1.2), chance, past=(0.9, 1.1))
+    past = (0.9, 1.1) if chance < 0.5 else weights((0.25, 1.2), (1.0, 2.0))
+    latest = weights((0.25, 1.2), (0.5, 1.5))
+    expected = [0.8 * a + 0.2 * b for a, b in zip(past, latest, strict=True)]
+    assert found.item() == pytest.approx(expected[1] / expected[0])
+    assert memory[0].tolist() == pytest.approx([1.0, 2.0, 0.25, 1.2, *expected])
+
+
+def test_relobralo_begins_with_equal_weights_and_favours_what_falls_least():
+    nothing = (torch.nan, torch.nan)
+    assert relobralo(nothing, nothing, (3.0, 5.0), 0.0, nothing)[0].item() == pytest.approx(1)
+    assert relobralo((1.0, 1.0), (1.0, 1.0), (0.1, 0.9), 0.0)[0].item() > 1
+    assert relobralo((1.0, 1.0), (1.0, 1.0), (0.9, 0.1), 0.0)[0].item() < 1

@@ -1,0 +1,123 @@
+import pytest
+import torch
+
+from runge.resampling import Never, Region, Residual, RetainResampleRelease
+from runge.sampling import Random, Uniform
+from runge.targets import Expression, Runge
+
+TIMES = {"every": 10, "last_step": 1000}
+RULES = {
+    "region": Region(**TIMES, strength=0.5, least=0.02),
+    "residual": Residual(**TIMES, power=1.0, floor=1.0),
+    "r3": RetainResampleRelease(**TIMES),
+}
+TARGETS = {"runge": Runge(), "steep": Expression("exp(40*(x-1))"), "two": Expression("x*y", [[0.0, 1.0], [0.0, 2.0]])}
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def placed(rule, target, error, n=48, times=1, seed=0):
+    """The points after a rule was applied so many times to the same errors, a function of x."""
+    nodes = Uniform().nodes(n, target, generator())
+    validation = Random().nodes(400, target, generator(1))
+    for i in range(times):
+        x = rule.looks_at(target, nodes, validation)
+        nodes = rule.sampling(target, nodes, x, error(x)).nodes(len(nodes), target, generator(seed + i))
+    return nodes
+
+
+def share(target, nodes, region):
+    return target.regions(nodes)[region].double().mean().item()
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("rule", RULES)
+def test_contract(rule, target):
+    """As many points as before, within the domain, the ends among them; the same seed, the same points."""
+    target = TARGETS[target]
+    nodes = placed(RULES[rule], target, lambda x: x[:, 0].abs())
+    assert nodes.shape == (Uniform().nodes(48, target, generator()).shape[0], target.dimension)
+    assert ((nodes >= target.domain[:, 0]) & (nodes <= target.domain[:, 1])).all()
+    ends = torch.cartesian_prod(*target.domain).reshape(-1, target.dimension)
+    assert all((nodes == end).all(1).any() for end in ends)
+    assert torch.equal(nodes, placed(RULES[rule], target, lambda x: x[:, 0].abs()))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_points_go_where_the_errors_are(rule):
+    target = TARGETS["steep"]
+    nodes = placed(RULES[rule], target, lambda x: 1e-3 + 10 * (x[:, 0] > 0.8).double(), times=4)
+    assert share(target, nodes, "right") > 0.25  # of a tenth
+    assert share(target, nodes, "middle") < 0.7
+
+
+@pytest.mark.parametrize("rule", ["region", "residual"])
+def test_equal_errors_leave_points_evenly_spread(rule):
+    target = TARGETS["runge"]
+    nodes = placed(RULES[rule], target, lambda x: torch.ones(len(x), dtype=torch.float64), n=200, times=5)
+    for region, expected in {"left": 0.1, "right": 0.1, "peak": 0.25}.items():
+        assert share(target, nodes, region) == pytest.approx(expected, abs=0.03)
+
+
+def test_region_by_hand():
+    """The share of each region times its error over the mean of all, from a half (the left, without error) to 2."""
+    target = TARGETS["runge"]
+    rule = Region(**TIMES, strength=1.0, least=0.0)
+    error = {"left": 0.0, "middle": 1.0, "right": 4.0, "peak": 2.0}
+
+    def at(x):
+        found = torch.zeros(len(x), dtype=torch.float64)
+        for name, mask in target.regions(x).items():
+            found[mask] = error[name]
+        return found
+
+    nodes = Uniform().nodes(402, target, generator())
+    density = rule.sampling(target, nodes, x := rule.looks_at(target, nodes, nodes), at(x))
+    mean = ((0 + 1 + 16 + 4) / 4) ** 0.5
+    factors = {name: min(2.0, max(0.5, size / mean)) for name, size in error.items()}
+    masks = target.regions(density.x)
+    parts = {**masks, "middle": masks["middle"] & ~masks["peak"]}
+    before = {"left": 0.1, "middle": 0.55, "right": 0.1, "peak": 0.25}
+    raw = {name: before[name] * factors[name] for name in before}
+    for name, mask in parts.items():
+        got = (density.density[mask].sum() / density.density.sum()).item()
+        assert got == pytest.approx(raw[name] / sum(raw.values()), abs=0.01)
+
+
+def test_region_keeps_a_least_share():
+    target = TARGETS["steep"]
+    rule = Region(**TIMES, strength=1.0, least=0.1)
+    nodes = placed(rule, target, lambda x: (x[:, 0] > 0.8).double(), n=200, times=30)
+    assert share(target, nodes, "left") == pytest.approx(0.1, abs=0.02)
+
+
+def test_residual_by_hand():
+    target, x = TARGETS["runge"], torch.tensor([[-0.5], [0.0], [0.5]], dtype=torch.float64)
+    error = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    found = Residual(**TIMES, power=2.0, floor=0.5).sampling(target, x, x, error)
+    torch.testing.assert_close(found.density, error**2 / (14 / 3) + 0.5)
+    still = Residual(**TIMES, power=1.0, floor=0.5).sampling(target, x, x, 0 * error)
+    assert still.density.tolist() == [0.5] * 3
+
+
+def test_r3_retains_what_is_worse_than_the_mean():
+    target = TARGETS["runge"]
+    nodes = Uniform().nodes(11, target, generator())
+    error = torch.tensor([9.0, 0, 0, 5, 0, 6, 0, 0, 0, 0, 0], dtype=torch.float64)
+    found = RULES["r3"].sampling(target, nodes, nodes, error)
+    assert found.x.tolist() == nodes[[5, 3]].tolist()  # an end is there in any case
+    after = found.nodes(11, target, generator())
+    kept = {x for (x,) in after.tolist()} & {x for (x,) in nodes.tolist()}
+    assert kept == {-1.0, 1.0, nodes[5].item(), nodes[3].item()}
+
+
+def test_due():
+    rule = RULES["r3"]
+    assert [rule.due(before, step) for before, step in ((0, 9), (0, 10), (5, 25), (990, 1000), (1000, 1010))] == [
+        *(False, True, True, True, False)
+    ]
+    assert RetainResampleRelease(every=0, last_step=9).due(3, 4)
+    assert not Never().due(0, 10**6)
+    assert (rule.rests_from(), Never().rests_from()) == (1000, 0)
