@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from runge.claims import Claim
 from runge.effects import Effect, Run, quartiles
@@ -47,9 +48,12 @@ def forest(effects: Sequence[Effect], keys: Sequence[str], claim: Claim) -> Figu
         for row, effect in shown:
             j = arms.index(effect.arm)
             _mark(axes, effect, rows.index(row) + (j - (len(arms) - 1) / 2) * 0.8 / len(arms), j, (low, high))
-        axes.set(
-            xscale="log", xlim=(low, high), ylim=(len(rows) - 0.5, -0.5), yticks=range(len(rows)), yticklabels=rows
-        )
+        axes.set(xscale="log", xlim=(low, high), ylim=(len(rows) - 0.5, -0.5))
+        axes.set_yticks(range(len(rows)), [_plain(row) for row in rows])
+        if high < 100 * low:  # too few powers of ten
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_title("\N{LEFTWARDS ARROW} better", loc="left", fontsize=9)
         axes.set_title("worse \N{RIGHTWARDS ARROW}", loc="right", fontsize=9)
         axes.set_title(_plain(", ".join(panel)), fontsize=10, fontweight="bold")
@@ -98,6 +102,7 @@ def curves(runs: Sequence[Run], keys: Sequence[str], claim: Claim) -> Figure:
         if not claim.matched:
             axes.set_xticks([number or left for number in numbers], [f"{number:g}" for number in numbers], fontsize=8)
             axes.set_xticks([], minor=True)
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(color=_GRID)
         axes.spines[["top", "right"]].set_visible(False)
     for axes, target in zip(panels[0], targets, strict=True):

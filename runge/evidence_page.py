@@ -85,7 +85,7 @@ def page(sweeps: Sequence[Sweep], quick: bool = False) -> tuple[str, dict[str, b
         unfinished=_unfinished(sum(section["missing"] for section in sections)),
         tests=len(tests),
         significant=sum(effect.verdict != "unclear" for effect in tests),
-        chance=f"at most {LEVEL * len(tests):.0f}" if tests else "none",
+        chance=f"at most {LEVEL * len(tests):.2g}" if tests else "none",
         sections=sections,
         ends=_ends(found.get("sampling", [])),
         points=POINTS,
