@@ -30,7 +30,7 @@ RUNS = {
     ),
 }
 SWEEPS = {
-    "stacks": (*SMALL, "trainer.max_steps=3000", "seed=range(6)", "model.width=8,16", "sampling=random"),
+    "stacks": (*SMALL, "trainer.max_steps=3000", "seed=range(4)", "model.width=8,16", "sampling=random"),
     "one stack": (*SMALL, "trainer.max_steps=5000", "seed=range(5)", "loss.lambda_d=0,1"),
 }
 
