@@ -1,6 +1,9 @@
+import io
 import runpy
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +24,46 @@ def pytest_addoption(parser):
     parser.addoption("--kills", type=int, default=1, help="how many runs of each kind are killed")
 
 
+def command(*arguments: str) -> tuple[int, str]:
+    """`python train.py ...`: its exit status, and the text that the interpreter prints before it exits with 1."""
+    GlobalHydra.instance().clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["train.py", *arguments])
+        try:
+            runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+        except SystemExit as end:
+            return (1, end.code) if isinstance(end.code, str) else (int(end.code or 0), "")
+    return 0, ""
+
+
 @pytest.fixture
 def train(tmp_path, monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
     """`python train.py ...` in an empty folder: its exit status, its output and its errors."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-        GlobalHydra.instance().clear()
-        status, last_words = 0, ""
-        try:
-            runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
-        except SystemExit as end:  # a text is what the interpreter prints before it exits with 1
-            status, last_words = (1, end.code) if isinstance(end.code, str) else (int(end.code or 0), "")
+        status, last_words = command(*arguments)
         out, err = capfd.readouterr()
         return status, out, err + last_words
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Callable[..., tuple[Path, str]]:
+    """`python train.py ...`, once for all tests that ask for it: its folder, of which they may take a copy, and output.
+
+    Whoever asks must have patched nothing.
+    """
+
+    @cache
+    def run(*arguments: str) -> tuple[Path, str]:
+        folder = tmp_path_factory.mktemp("trained")
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as out:
+            patch.chdir(folder)
+            status, last_words = command(*arguments)
+        assert status == 0, out.getvalue() + last_words
+        return folder, out.getvalue()
 
     return run
 

@@ -21,14 +21,12 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 EVIL = "<script>document.title='owned'</script>"
 
 
-@pytest.fixture(scope="session")
-def sweep(tmp_path_factory, worker_id):
-    """A sweep over activation and seed, as `python train.py -m` leaves it, once for all tests of a worker."""
-    path = tmp_path_factory.mktemp(f"sweep-{worker_id}")
-    command = [sys.executable, str(compare.__file__).replace("runge/compare.py", "train.py"), "-m", *SHORT]
-    command += ["model.activation=tanh,relu", "seed=range(5)", "hydra.sweep.dir=sweep", "trainer.progress_bar=false"]
-    done = subprocess.run(command, cwd=path, capture_output=True, text=True, check=True)
-    return path / "sweep", done.stdout
+@pytest.fixture
+def sweep(trained):
+    """A sweep over activation and seed, as `python train.py -m` leaves it, and its output."""
+    options = ("hydra.sweep.dir=sweep", "trainer.progress_bar=false")
+    folder, out = trained("-m", *SHORT, "model.activation=tanh,relu", "seed=range(5)", *options)
+    return folder / "sweep", out
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from contextlib import contextmanager
@@ -21,10 +20,20 @@ from runge.directories import RunDirectory
 from runge.module import SobolevRegression
 from runge.tensorboard import EventFile, scalars
 from tests.conftest import ROOT
-from tests.test_job import SHORT, figures
+from tests.test_job import SHORT, figures, only_run
 from tests.test_killed import check_files, check_same
 
 SWEEP = ("-m", "seed=0,1,2", "sampling=random", "hydra.launcher.processes=1", *SHORT)
+
+
+@pytest.fixture
+def whole(trained):
+    return trained(*SWEEP, "hydra.sweep.dir=sweep")[0] / "sweep"
+
+
+@pytest.fixture
+def copy(whole, tmp_path):
+    return shutil.copytree(whole, tmp_path / "sweep")
 
 
 def status(directory):
@@ -58,8 +67,8 @@ def full_disk(monkeypatch, after):
 
 
 @pytest.mark.parametrize("after", [0, 2, 18, 23])
-def test_full_disk(after, train, tmp_path, monkeypatch):
-    assert train(*SHORT, "hydra.run.dir=whole")[0] == 0
+def test_full_disk(after, train, trained, tmp_path, monkeypatch):
+    whole = only_run(trained(*SHORT)[0])
     with monkeypatch.context() as patch:
         full_disk(patch, after)
         code, out, err = train(*SHORT, "hydra.run.dir=run")
@@ -70,12 +79,11 @@ def test_full_disk(after, train, tmp_path, monkeypatch):
     assert not (tmp_path / "run" / "metrics.json").exists()
     code, out, err = train("resume=run")
     assert code == 0, out + err
-    check_same(tmp_path / "run", tmp_path / "whole")
+    check_same(tmp_path / "run", whole)
 
 
 @pytest.mark.parametrize("after", [12, 60])
-def test_full_disk_in_a_sweep(after, train, tmp_path, monkeypatch):
-    assert train(*SWEEP, "hydra.sweep.dir=whole")[0] == 0
+def test_full_disk_in_a_sweep(after, train, whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         full_disk(patch, after)
         code, out, err = train(*SWEEP, "hydra.sweep.dir=sweep")
@@ -86,7 +94,7 @@ def test_full_disk_in_a_sweep(after, train, tmp_path, monkeypatch):
     assert "Traceback" not in out + err
     assert train(*SWEEP, "hydra.sweep.dir=sweep")[0] == 0
     for name in "012":
-        check_same(tmp_path / "sweep" / name, tmp_path / "whole" / name)
+        check_same(tmp_path / "sweep" / name, whole / name)
 
 
 @contextmanager
@@ -117,8 +125,7 @@ def test_full_event_file_stays_readable(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("how", ["gone", "unwritable"])
-def test_directory_that_goes_in_mid_sweep_costs_its_run_alone(how, train, tmp_path, monkeypatch):
-    assert train(*SWEEP, "hydra.sweep.dir=whole")[0] == 0
+def test_directory_that_goes_in_mid_sweep_costs_its_run_alone(how, train, whole, tmp_path, monkeypatch):
     lost = tmp_path / "sweep" / "1"
 
     def spoil():
@@ -134,13 +141,13 @@ def test_directory_that_goes_in_mid_sweep_costs_its_run_alone(how, train, tmp_pa
     assert "failed: its files cannot be written" in " ".join(out.split())
     assert "Traceback" not in out + err
     for name in "02":
-        check_same(tmp_path / "sweep" / name, tmp_path / "whole" / name)
+        check_same(tmp_path / "sweep" / name, whole / name)
     if how == "unwritable":
         lost.unlink()
     code, out, err = train(*SWEEP, "hydra.sweep.dir=sweep")
     assert code == 0, out + err
-    assert figures(lost).keys() == figures(tmp_path / "whole" / "1").keys()
-    assert figures(lost)["test/mse_df"] == pytest.approx(figures(tmp_path / "whole" / "1")["test/mse_df"], rel=1e-3)
+    assert figures(lost).keys() == figures(whole / "1").keys()
+    assert figures(lost)["test/mse_df"] == pytest.approx(figures(whole / "1")["test/mse_df"], rel=1e-3)
 
 
 def test_no_memory_in_one_stack(train, tmp_path, monkeypatch):
@@ -163,10 +170,11 @@ def test_no_memory_in_one_stack(train, tmp_path, monkeypatch):
     assert train(*sweep)[0] == 0
 
 
-def test_killed_worker(tmp_path):
-    command = [sys.executable, str(ROOT / "train.py"), "-m", *SHORT, "seed=range(4)", "trainer.max_steps=6000"]
-    command += ["hydra.launcher.processes=2", "trainer.progress_bar=false", "trainer.log_every=1000"]
-    process = psutil.Popen([*command, "hydra.sweep.dir=sweep"], cwd=tmp_path, stdout=-1, stderr=-2, text=True)
+def test_killed_worker(train, tmp_path):
+    sweep = ("-m", *SHORT, "seed=range(4)", "trainer.max_steps=5000", "trainer.log_every=500", "hydra.sweep.dir=sweep")
+    sweep += ("hydra.launcher.processes=2", "trainer.progress_bar=false")
+    command = [sys.executable, str(ROOT / "train.py"), *sweep]
+    process = psutil.Popen(command, cwd=tmp_path, stdout=-1, stderr=-2, text=True)
     runs = [tmp_path / "sweep" / name for name in "0123"]
     deadline = time.monotonic() + 120
     while not all((run / "checkpoints" / "last.ckpt").exists() for run in runs):
@@ -180,15 +188,15 @@ def test_killed_worker(tmp_path):
     assert process.returncode == 1
     assert "failed: its process was killed by SIGKILL" in " ".join(out.split())
     assert sorted(status(run)["status"] for run in runs) == ["failed", "failed", "finished", "finished"]
-    again = subprocess.run([*command, "hydra.sweep.dir=sweep"], cwd=tmp_path, capture_output=True, text=True)
-    assert again.returncode == 0, again.stdout + again.stderr
+    code, out, err = train(*sweep)
+    assert code == 0, out + err
     for run in runs:
         check_files(run)
         assert status(run)["status"] == "finished"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_in_the_midst_of_something_long(number, train, tmp_path, monkeypatch):
+def test_signal_in_the_midst_of_something_long(number, train, trained, tmp_path, monkeypatch):
     """A step that does not end, as while it is compiled: the run is left as it was last saved."""
 
     def hang():
@@ -203,9 +211,8 @@ def test_signal_in_the_midst_of_something_long(number, train, tmp_path, monkeypa
     assert "interrupted at step 60; continue with resume=" in err
     assert "Traceback" not in out + err
     assert status(tmp_path / "run")["status"] == "interrupted"
-    assert train(*SHORT, "hydra.run.dir=whole")[0] == 0
     assert train("resume=run")[0] == 0
-    check_same(tmp_path / "run", tmp_path / "whole")
+    check_same(tmp_path / "run", only_run(trained(*SHORT)[0]))
 
 
 def test_signal_before_the_fit(train, tmp_path, monkeypatch):
@@ -217,9 +224,8 @@ def test_signal_before_the_fit(train, tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
-def test_checkpoint_that_cannot_be_read_now_is_left_alone(train, tmp_path, monkeypatch):
-    assert train(*SWEEP, "hydra.sweep.dir=sweep")[0] == 0
-    run = RunDirectory(tmp_path / "sweep" / "1")
+def test_checkpoint_that_cannot_be_read_now_is_left_alone(train, copy, monkeypatch):
+    run = RunDirectory(copy / "1")
     run.metrics.unlink()
     before = run.last.read_bytes()
 
@@ -235,9 +241,8 @@ def test_checkpoint_that_cannot_be_read_now_is_left_alone(train, tmp_path, monke
     assert run.last.read_bytes() == before
 
 
-def test_damaged_checkpoint_of_a_finished_neighbour(train, tmp_path):
-    assert train(*SWEEP, "hydra.sweep.dir=sweep")[0] == 0
-    first, second = (RunDirectory(tmp_path / "sweep" / name) for name in "01")
+def test_damaged_checkpoint_of_a_finished_neighbour(train, copy):
+    first, second = (RunDirectory(copy / name) for name in "01")
     first.metrics.unlink()
     second.last.write_bytes(second.last.read_bytes()[:-100])
     code, out, err = train(*SWEEP, "hydra.sweep.dir=sweep")
@@ -246,20 +251,18 @@ def test_damaged_checkpoint_of_a_finished_neighbour(train, tmp_path):
 
 
 @pytest.mark.parametrize("part", ["complete", "torn"])
-def test_stack_killed_between_the_files_of_its_members(part, train, tmp_path):
+def test_stack_killed_between_the_files_of_its_members(part, train, whole, copy):
     """Some members have their new checkpoint under its name, some beside it, or not whole yet."""
-    assert train(*SWEEP, "hydra.sweep.dir=whole")[0] == 0
-    assert train(*SWEEP, "hydra.sweep.dir=sweep")[0] == 0
     for name in "012":
-        run = RunDirectory(tmp_path / "sweep" / name)
+        run = RunDirectory(copy / name)
         run.metrics.unlink()
         if name != "0":
             run.last.rename(run.next)
     if part == "torn":
-        run = RunDirectory(tmp_path / "sweep" / "0")
+        run = RunDirectory(copy / "0")
         run.last.rename(run.next)
         run.next.write_bytes(run.next.read_bytes()[:-100])
     code, out, err = train(*SWEEP, "hydra.sweep.dir=sweep")
     assert code == 0, out + err
     for name in "012":
-        check_same(tmp_path / "sweep" / name, tmp_path / "whole" / name)
+        check_same(copy / name, whole / name)

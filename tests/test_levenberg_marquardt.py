@@ -76,7 +76,7 @@ def test_minimum_is_that_of_scipy(n, lambda_d):
     )
     with torch.no_grad():
         what.network.theta.copy_(start)
-    train(what, 1000)
+    train(what, 500)
     assert what.loss_and_gradient()[0].item() == pytest.approx(2 * expected.cost, rel=1e-6)
 
 

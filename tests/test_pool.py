@@ -8,6 +8,9 @@ import pytest
 from runge.errors import RunError
 from runge.pool import InProcess, Pool, Task
 
+# What workers are forked from is started once for a process: the sweeps of other tests need it as they would have it.
+PRELOAD = ["runge.preload"]
+
 
 class OddError(Exception):
     """Cannot be unpickled."""
@@ -35,7 +38,7 @@ def work(argument, report):
 @pytest.mark.parametrize("processes", [1, 2])
 def test_results_and_reports(processes):
     heard = []
-    with Pool(work, processes, []) as pool:
+    with Pool(work, processes, PRELOAD) as pool:
         results = dict(pool.run([Task("", i) for i in range(5)], heard.append))
         again = dict(pool.run([Task("", "who")] * 6, lambda _: None))
     assert results == {i: 2 * i for i in range(5)}
@@ -45,7 +48,7 @@ def test_results_and_reports(processes):
 
 
 def test_a_worker_that_dies_takes_no_other_task_with_it():
-    with Pool(work, 2, []) as pool:
+    with Pool(work, 2, PRELOAD) as pool:
         results = dict(
             pool.run([Task("", argument) for argument in (1, "die", 2, "fail", "leave", 3, "odd")], lambda _: None)
         )
@@ -59,7 +62,7 @@ def test_a_worker_that_dies_takes_no_other_task_with_it():
 
 def test_tasks_of_one_kind_stay_with_one_worker():
     tasks = [Task(kind, "slow") for kind in "aabb"]
-    with Pool(work, 2, []) as pool:
+    with Pool(work, 2, PRELOAD) as pool:
         results = dict(pool.run(tasks, lambda _: None))
     assert results[0] == results[1] != results[2] == results[3]
 

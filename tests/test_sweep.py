@@ -54,13 +54,12 @@ def directories(sweep):
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
-def test_jobs_are_left_as_hydra_s_own_launcher_leaves_them(processes, train, tmp_path):
+def test_jobs_are_left_as_hydra_s_own_launcher_leaves_them(processes, train, trained, tmp_path):
     sweep = ("-m", "seed=0,1", "model.activation=tanh,sin", "sampling=random,chebyshev", "trainer.precision=64", *SHORT)
-    for launcher in ("fused", "basic"):
-        options = [f"hydra.launcher.processes={processes}"] if launcher == "fused" else []
-        status, out, err = train(*sweep, f"hydra/launcher={launcher}", f"hydra.sweep.dir={launcher}", *options)
-        assert status == 0, out + err
-    fused, basic = (directories(tmp_path / launcher) for launcher in ("fused", "basic"))
+    status, out, err = train(*sweep, f"hydra.launcher.processes={processes}", "hydra.sweep.dir=fused")
+    assert status == 0, out + err
+    fused = directories(tmp_path / "fused")
+    basic = directories(trained(*sweep, "hydra/launcher=basic", "hydra.sweep.dir=basic")[0] / "basic")
     assert sorted(fused) == sorted(basic) == [str(number) for number in range(8)]
     for name, theirs in basic.items():
         ours = fused[name]
@@ -85,8 +84,9 @@ def test_jobs_are_left_as_hydra_s_own_launcher_leaves_them(processes, train, tmp
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "gelu", "sigmoid", "silu", "softplus", "sin"])
-def test_a_member_equals_the_run_alone(activation, configuration, tmp_path):
+def test_a_member_equals_the_run_alone(activation, configuration, tmp_path, monkeypatch):
     """The same start bit for bit, and the same final figures to 1e-9 after 200 steps, in float64."""
+    monkeypatch.setattr("runge.results.MemberResults._draw", lambda *_: None)  # half of the time
     strategies = ("uniform", "random", "chebyshev", "endpoint", "mixed", "stratified", "derivative")
     members = []
     for i, strategy in enumerate(strategies):
