@@ -21,6 +21,7 @@ from runge.metrics import share_key
 from runge.module import SobolevRegression
 from runge.points import Points
 from runge.resampling import Resampling
+from runge.sampling import Sampling
 from runge.settings import Seed
 
 
@@ -40,17 +41,25 @@ class Balancing(Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look at the training, where it is time, and weigh anew."""
         module = fitting(trainer, pl_module)
-        if module is None or not _goes_on(module, self.balance):
+        if module is None or (due := self.balance.next_look(module.block_start)) is None:
             return
         step = int(module.step)
+        if not due <= step < module.max_steps:
+            return
+        if (self.balance.next_look(module.stage() * module.steps_per_stage) or 0) > module.block_start:
+            self.memory.fill_(torch.nan)  # the first look at this stage, which sees another function
         chance = torch.cat([torch.rand(1, generator=seed.generator("balance", step)) for seed in self.seeds])
         network, points = module.present(self.data.dataset.train)
         look = Look(network, points, module.scale, chance.to(module.scale.device))
         found, memory = self.balance.weigh(
             module.balanced, self.memory.to(module.balanced), lambda figure: getattr(look, figure)
         )
+        before = module.balanced.clone()
         module.balance(found)
         self.memory = memory.cpu()
+        if not torch.equal(before, module.balanced):
+            module.forget()
+            module.rests_from.clamp_min_(self.balance.next_look(step))
 
     def state_dict(self) -> dict[str, Any]:
         """What the policy remembers."""
@@ -88,21 +97,22 @@ class Correction(Callback):
         train = self.data.dataset.train
         shares = train.masks[:, 1:].double().mean(2).unbind(1)
         module.figures |= {share_key(region): share for region, share in zip(train.regions, shares, strict=True)}
-        if _goes_on(module, self.resampling):
+        step = int(module.step)
+        if step < module.max_steps and self.resampling.due(module.block_start, step):
             self._place(module)
 
     def _place(self, module: SobolevRegression) -> None:
-        step, places = int(module.step), range(len(self.seeds))
-        nodes = [self.data.nodes(i) for i in places]
+        step, rule, targets = int(module.step), self.resampling, self.data.targets
         validation = self.data.dataset.val.x.double().cpu()
-        x = torch.stack([self.resampling.looks_at(self.data.targets[i], nodes[i], validation[i]) for i in places])
-        errors = self._errors(module, x)
-        # A member that has diverged keeps its points.
-        found = {
-            i: self.resampling.sampling(self.data.targets[i], nodes[i], x[i], errors[i])
-            for i in places
-            if errors[i].isfinite().all()
-        }
+        found: dict[int, list[Sampling]] = {i: [] for i in range(len(targets))}
+        for nodes in zip(*map(self.data.nodes, found), strict=True):  # the same set of all members
+            x = torch.stack([rule.looks_at(targets[i], nodes[i], validation[i]) for i in range(len(targets))])
+            errors = self._errors(module, x)
+            for i in list(found):
+                if errors[i].isfinite().all():
+                    found[i].append(rule.sampling(targets[i], nodes[i], x[i], errors[i]))
+                else:  # a member that has diverged keeps its points
+                    del found[i]
         self.data.resample(found, {i: self.seeds[i].generator("resampling", step) for i in found})
         module.forget()
         self.steps.append(step)
@@ -133,9 +143,3 @@ class Correction(Callback):
         train: Points = self.data.dataset.train
         tensors = {name: state_dict["points"][name].to(tensor) for name, tensor in train.tensors().items()}
         self.data.dataset = self.data.dataset._replace(train=replace(train, **tensors))
-
-
-def _goes_on(module: SobolevRegression, rule: Balance | Resampling) -> bool:
-    """Whether a rule is due, and there are steps left for it to matter."""
-    step = int(module.step)
-    return step < module.max_steps and rule.due(module.block_start, step)

@@ -71,9 +71,8 @@ class Look:
 class Balance(ABC):
     """How lambda_d is set."""
 
-    @abstractmethod
     def start(self, lambda_d: Tensor, points: Points, scale: Tensor) -> Tensor:
-        """lambda_d before the first look.
+        """lambda_d before the first look: by default that of the configuration.
 
         Args:
             lambda_d: that of the configuration, (M,).
@@ -82,9 +81,9 @@ class Balance(ABC):
         """
         return lambda_d
 
-    def due(self, before: int, step: int) -> bool:
-        """Whether the policy looks again, `step` steps having been taken, and `before` at the last occasion."""
-        return False
+    @abstractmethod
+    def next_look(self, step: int) -> int | None:
+        """The first step after this one at which the policy looks; None: never."""
 
     def weigh(self, lambda_d: Tensor, memory: Tensor, look: Callable[[str], Tensor]) -> tuple[Tensor, Tensor]:
         """Look again.
@@ -104,9 +103,8 @@ class Balance(ABC):
 class Fixed(Balance):
     """lambda_d is that of the configuration, at all times."""
 
-    def start(self, lambda_d: Tensor, points: Points, scale: Tensor) -> Tensor:
-        """That of the configuration."""
-        return lambda_d
+    def next_look(self, step: int) -> None:
+        """Never."""
 
 
 @checked
@@ -127,6 +125,9 @@ class Scale(Balance):
         slope = (points.weight_df.double() * df.square().sum(-1)).sum(1) / scale.double().square()
         return _accepted(variance / slope, lambda_d)
 
+    def next_look(self, step: int) -> None:
+        """Never."""
+
 
 @checked
 class _Looking(Balance):
@@ -138,13 +139,9 @@ class _Looking(Balance):
 
     every: Count
 
-    def start(self, lambda_d: Tensor, points: Points, scale: Tensor) -> Tensor:
-        """That of the configuration."""
-        return lambda_d
-
-    def due(self, before: int, step: int) -> bool:
-        """Whether a multiple of `every` lies after `before`, up to `step`."""
-        return step // self.every > before // self.every
+    def next_look(self, step: int) -> int:
+        """The next multiple of `every`."""
+        return (step // self.every + 1) * self.every
 
 
 @checked
@@ -172,6 +169,8 @@ class _Ratio(_Looking):
 @checked
 class GradNorm(_Ratio):
     r"""Both terms pull equally hard: :math:`\lambda_d = |\nabla_\theta MSE_f| / |\nabla_\theta MSE_{df}|`, averaged.
+
+    It is not the GradNorm of Z. Chen et al. (2018), https://arxiv.org/abs/1711.02257, which trains the weights.
 
     References:
         S. Wang, S. Sankaran, H. Wang, P. Perdikaris (2023). An expert's guide to training physics-informed neural

@@ -67,7 +67,7 @@ def make_dataset(
     """
     train = training_points(
         target,
-        sampling,
+        [sampling] if n_derivative is None else [sampling] * 2,
         generator,
         n_train=n_train,
         n_derivative=n_derivative,
@@ -81,7 +81,7 @@ def make_dataset(
 
 def training_points(
     target: Target,
-    sampling: Sampling,
+    samplings: Sequence[Sampling],
     generator: torch.Generator,
     *,
     n_train: int,
@@ -89,12 +89,22 @@ def training_points(
     boundary_points: int,
     sample_weight: SampleWeight,
 ) -> Points:
-    """The training points of `make_dataset`: first those that carry f and f', boundary points at their end."""
-    x = _place(target, sampling, generator, n_train, "n_train")
+    """The training points of `make_dataset`: first those that carry f and f', boundary points at their end.
+
+    Args:
+        target: the function.
+        samplings: where those with f lie, and with `n_derivative` where those with f' alone lie.
+        generator: as `make_dataset`, and so the others.
+        n_train: those with f.
+        n_derivative: those with f' alone.
+        boundary_points: extra points near the ends.
+        sample_weight: what a point counts.
+    """
+    x = _place(target, samplings[0], generator, n_train, "n_train")
     value_only = derivative_only = x[:0]
     if n_derivative is not None:
         value_only, x = x, x[:0]
-        derivative_only = _place(target, sampling, generator, n_derivative, "n_derivative")
+        derivative_only = _place(target, samplings[1], generator, n_derivative, "n_derivative")
     both = torch.cat([x, boundary_nodes(boundary_points, target.domain)])
     x = torch.cat([both, value_only, derivative_only])
     kind = torch.cat([torch.full((len(part),), i) for i, part in enumerate((both, value_only, derivative_only))])
@@ -211,25 +221,30 @@ class SobolevDataModule(pl.LightningDataModule):
         if self.trainer is not None:
             self.dataset = Dataset(*(points.to(self.trainer.strategy.root_device) for points in self.dataset))
 
-    def nodes(self, member: int) -> Tensor:
-        """A member's training points, but for boundary points, (N, D), in float64."""
-        first = self.n_train if self.n_derivative is None else 0
-        x = self.dataset.train.x[member].double().cpu()
-        return torch.cat([x[:first], x[first + self.boundary_points :]])
+    def nodes(self, member: int) -> list[Tensor]:
+        """A member's training points without boundary points: those with f, and those with f' alone if there are any.
 
-    def resample(self, samplings: Mapping[int, Sampling], generators: Mapping[int, torch.Generator]) -> None:
+        Returns:
+            One set or two, each (N, D), in float64.
+        """
+        x = self.dataset.train.x[member].double().cpu()
+        if self.n_derivative is None:
+            return [x[: self.n_train]]
+        return list(x[self.boundary_points :].split([self.n_train, self.n_derivative]))
+
+    def resample(self, samplings: Mapping[int, Sequence[Sampling]], generators: Mapping[int, torch.Generator]) -> None:
         """Place the training points of some members anew, as many as there are.
 
         Args:
-            samplings: by which strategy, by the members' places in the stack.
+            samplings: by which strategies, one for each of their sets of `nodes`, by the members' places in the stack.
             generators: their sources of randomness, likewise.
         """
         train = self.dataset.train
         tensors = {name: tensor.clone() for name, tensor in train.tensors().items()}
-        for member, sampling in samplings.items():
+        for member, chosen in samplings.items():
             points = training_points(
                 self.targets[member],
-                sampling,
+                chosen,
                 generators[member],
                 n_train=self.n_train,
                 n_derivative=self.n_derivative,

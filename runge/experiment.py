@@ -98,7 +98,7 @@ class Experiment:
             max_steps=self.training.max_steps,
             steps_per_block=self.training.log_every,
             diagnostics_every=self.training.diagnostics_every,
-            rests_from=first.resampling.rests_from(),
+            rests_from=max(first.resampling.rests_from(), first.balance.next_look(0) or 0),
             loss_and_gradient=loss_and_gradient,
         )
 

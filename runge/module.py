@@ -13,7 +13,7 @@ from runge.compilation import LossAndGradient
 from runge.network import StackedMLP
 from runge.optimizers import Optimizer, Problem
 from runge.points import Points
-from runge.schedules import Schedule, alike
+from runge.schedules import Schedule, alike, due
 from runge.stages import ResidualStages
 
 DIAGNOSTICS = ("grad_norm/f", "grad_norm/df", "grad_cosine")
@@ -43,7 +43,7 @@ class SobolevRegression(pl.LightningModule):
         max_steps: optimiser steps of the run.
         steps_per_block: the most optimiser steps of a `training_step`.
         diagnostics_every: steps between two looks at the gradients of the two terms.
-        rests_from: before this step no run is at rest, for its points will change.
+        rests_from: before this step no run is at rest, for its points or its weight will change.
         loss_and_gradient: `losses.loss_and_gradient`, or what `runge.compilation` makes of it.
 
     Raises:
@@ -55,6 +55,7 @@ class SobolevRegression(pl.LightningModule):
     balanced: Tensor
     switched_on: Tensor
     step: Tensor
+    rests_from: Tensor
     ended: Tensor
     best_loss: Tensor
 
@@ -81,7 +82,6 @@ class SobolevRegression(pl.LightningModule):
             raise ValueError(f"optimizer: {type(optimizer).__name__} takes a stack of one member, got {members}")
         self.network, self.schedules, self.optimizer = network, alike(schedules), optimizer
         self.max_steps, self.steps_per_block, self.diagnostics_every = max_steps, steps_per_block, diagnostics_every
-        self.rests_from = rests_from
         self.steps_per_stage = -(-max_steps // len(network.stages))
         self.phases = optimizer.phases(self.steps_per_stage)
         self.register_buffer("scale", scale.to(first))
@@ -90,6 +90,7 @@ class SobolevRegression(pl.LightningModule):
         self.balance(balanced)
         self.register_buffer("switched_on", torch.tensor([schedule.first_switch() for schedule in schedules]))
         self.register_buffer("step", torch.tensor(0))
+        self.register_buffer("rests_from", torch.tensor(rests_from))
         self.register_buffer("ended", torch.tensor(False))
         self.best = copy.deepcopy(network).requires_grad_(False)
         self.register_buffer("best_loss", torch.full((members,), torch.inf, dtype=torch.float64))
@@ -106,7 +107,7 @@ class SobolevRegression(pl.LightningModule):
     def at_rest(self) -> bool:
         """Whether no further step would change a thing: at the end of a stage that helped nobody, or of all methods."""
         step = int(self.step)
-        if step < self.rests_from:
+        if step < int(self.rests_from):
             return False
         stage = (step - 1) // self.steps_per_stage
         if stage and step % self.steps_per_stage == 0 and not self.best.amplitude[:, stage].any():
@@ -181,7 +182,7 @@ class SobolevRegression(pl.LightningModule):
         for i, (phase, optimizer) in enumerate(zip(self.phases, self.trainer.optimizers, strict=True)):
             known = phase.method.figures(optimizer, network.theta, self._progress(i, local + count - 1))
             self.figures |= {key: figure if i == now else figure * torch.nan for key, figure in known.items()}
-        look = (first + count) // self.diagnostics_every > self.block_start // self.diagnostics_every
+        look = due(self.diagnostics_every, self.block_start, first + count)
         gradients = self.term_gradients(block.points) if look else None
         self.figures |= (
             gradient_diagnostics(*gradients) if gradients else dict.fromkeys(DIAGNOSTICS, self.lambda_d * torch.nan)
@@ -212,8 +213,11 @@ class SobolevRegression(pl.LightningModule):
 
     def present(self, points: Points) -> tuple[StackedMLP, Points]:
         """The network of the present stage, and what of these points it is to fit."""
-        stage = min(int(self.step) - 1, self.max_steps - 1) // self.steps_per_stage
-        return self.network.stage(stage), self.network.left(stage, points)
+        return self.network.stage(self.stage()), self.network.left(self.stage(), points)
+
+    def stage(self) -> int:
+        """The stage of the last step taken."""
+        return min(int(self.step) - 1, self.max_steps - 1) // self.steps_per_stage
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> tuple[Tensor, Tensor]:

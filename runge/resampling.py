@@ -5,7 +5,8 @@ The error at a point is its part of the loss, with the full lambda_d and the der
 .. math:: r^2 = (u - f)^2 + \lambda_d\, |u' - f'|^2 / c^2 .
 
 A rule turns what it sees of one member into a strategy, by which the member's points are placed anew. It remembers
-nothing: what it must know of the past it sees in the points. Ends and boundary points stay.
+nothing: what it must know of the past it sees in the points. Ends and boundary points stay. Points that carry f and
+points that carry f' alone are two sets, each of which is placed by itself.
 """
 
 from abc import ABC, abstractmethod
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from runge.domain import candidates, corners
 from runge.sampling import Density, Function, Random, Sampling
+from runge.schedules import due
 from runge.validation import Natural, NonNegative, Positive, Share, checked
 
 _MOST_AT_ONCE = 2.0
@@ -40,7 +42,7 @@ class Resampling(ABC):
 
         Args:
             target: the function.
-            nodes: the training points, but for boundary points, (N, D).
+            nodes: a set of training points without boundary points, (N, D).
             validation: the validation points.
         """
 
@@ -50,7 +52,7 @@ class Resampling(ABC):
 
         Args:
             target: the function.
-            nodes: the training points, but for boundary points, (N, D).
+            nodes: a set of training points without boundary points, (N, D).
             x: where it has looked, (K, D).
             error: |r| there, (K,).
         """
@@ -74,7 +76,7 @@ class _Repeated(Resampling):
     """A rule that is applied again and again.
 
     Attributes:
-        every: steps between two times, >= 0; they fall on rows of the history, and 0 is each of them.
+        every: steps between two times, >= 0; they fall on rows of the history, and 0 is as 1.
         last_step: after so many steps the points stay, >= 0.
     """
 
@@ -83,8 +85,7 @@ class _Repeated(Resampling):
 
     def due(self, before: int, step: int) -> bool:
         """Whether a multiple of `every` lies after `before`, up to `step`, which is not beyond `last_step`."""
-        every = max(self.every, 1)
-        return step <= self.last_step and step // every > before // every
+        return step <= self.last_step and due(max(self.every, 1), before, step)
 
     def rests_from(self) -> int:
         """`last_step`."""
@@ -119,7 +120,7 @@ class Region(_Repeated):
         """A density that is constant in each region."""
         where = candidates(len(nodes), target.domain)
         volumes = _counted(target, where)
-        inner = nodes[~_is_corner(nodes, target.domain)]
+        inner = nodes[~_are_ends(nodes, target.domain)]
         shares = _counted(target, inner) / max(len(inner), 1)
         shares = torch.where(volumes > 0, shares, 0)
         square = torch.zeros_like(volumes).index_add(0, _region(target, x), error.square()) / _counted(target, x)
@@ -174,7 +175,7 @@ class RetainResampleRelease(_Repeated):
 
     def sampling(self, target: Function, nodes: Tensor, x: Tensor, error: Tensor) -> Sampling:
         """Those that stay, the worst first, and random ones."""
-        stays = (error > error.mean()) & ~_is_corner(x, target.domain)
+        stays = (error > error.mean()) & ~_are_ends(x, target.domain)
         order = error.argsort(descending=True, stable=True)
         return Retained(x[order[stays[order]]])
 
@@ -207,5 +208,8 @@ def _counted(target: Function, x: Tensor) -> Tensor:
     return torch.bincount(_region(target, x), minlength=1 + len(target.regions(x))).to(x)
 
 
-def _is_corner(x: Tensor, domain: Tensor) -> Tensor:
-    return ((x == domain[:, 0]) | (x == domain[:, 1])).all(1)
+def _are_ends(x: Tensor, domain: Tensor) -> Tensor:
+    """Which of these nodes are the ends, which are always among them: those next to the corners, in any precision."""
+    ends = torch.zeros(len(x), dtype=torch.bool)
+    ends[torch.cdist(corners(domain), x).argmin(1)] = True
+    return ends

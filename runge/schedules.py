@@ -33,6 +33,11 @@ def learning_rate_factor(schedule: LearningRateSchedule, progress: float) -> flo
     return 1.0 if schedule == "constant" else 0.5 * (1 + math.cos(math.pi * progress))
 
 
+def due(every: int, before: int, step: int) -> bool:
+    """Whether a multiple of `every` lies after the step `before`, up to `step`."""
+    return step // every > before // every
+
+
 class Plateau(NamedTuple):
     """What is known of each member's validation MSE_f, each of shape (M,).
 

@@ -6,10 +6,11 @@ import signal
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from runge.experiment import Experiment
 from runge.member import Member
-from runge.optimizers import Problem
+from runge.optimizers import LBFGS, Problem
 from tests.test_job import REGIONS, SHORT, figures, history
 from tests.test_sweep import new_run
 
@@ -67,7 +68,8 @@ def test_where_the_points_were_is_told(train, tmp_path):
         assert sum(float(row[f"share/{region}"]) for region in REGIONS[:3]) == pytest.approx(1)
     assert float(rows[-1]["share/middle"]) < 0.7
     assert (run / "points.png").read_bytes().startswith(b"\x89PNG")
-    assert b"points" in b"".join(path.read_bytes() for path in (run / "tensorboard").iterdir())
+    events = EventAccumulator(str(run / "tensorboard"))
+    assert events.Reload().Tags()["images"] == ["fit", "curves", "points"]
 
 
 def test_points_that_stay_leave_no_trace(train, tmp_path):
@@ -118,6 +120,49 @@ def test_a_run_with_points_to_come_is_not_at_rest(train, tmp_path):
     rows = {int(row["step"]): float(row["train/loss"]) for row in history(tmp_path / "r3")}
     assert list(places(tmp_path / "r3")) == [0, 80, 160]
     assert max(rows[step] for step in (80, 160, max(rows))) < 1e-20
+
+
+@pytest.mark.parametrize("rule", ["region", "residual", "r3"])
+def test_points_with_f_and_points_with_its_derivative_stay_apart(rule, train, tmp_path):
+    sets = ("data.n_train=12", "data.n_derivative=10", "data.boundary_points=2", "trainer.precision=64")
+    assert train(*SHORT, *sets, f"resampling={rule}", "resampling.every=20", "hydra.run.dir=run")[0] == 0
+    for lain in places(tmp_path / "run").values():
+        value_only, derivative_only = lain[2:14], lain[14:]
+        assert len(set(value_only)) == 12
+        assert len(set(derivative_only)) == 10
+        assert {-1.0, 1.0} <= set(value_only) & set(derivative_only)
+
+
+def test_an_optimizer_is_told_of_another_weight(train, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(LBFGS, "adapt", lambda *_: told.append(1))
+    constant = (*SHORT[:-1], "optimizer=lbfgs", "schedule=constant")
+    assert train(*constant, "balance=log", "hydra.run.dir=log")[0] == 0
+    assert len(told) == 5  # at each row but the last
+    told.clear()
+    assert train(*constant, "hydra.run.dir=fixed")[0] == 0
+    assert not told
+
+
+def test_a_run_that_will_be_balanced_anew_is_not_at_rest(train, tmp_path):
+    small = ("optimizer=levenberg_marquardt", "schedule=constant", "model.width=2", "model.depth=1", "data.n_train=8")
+    policy = ("balance=log", "balance.every=60", "trainer.max_steps=400", "data.n_val=8", "data.n_test=101")
+    assert train(*small, *policy, "hydra.run.dir=run")[0] == 0
+    rows = history(tmp_path / "run")
+    assert float(rows[-1]["lambda_d"]) == figures(tmp_path / "run")["lambda_d"]
+    last = int(rows[-1]["step"])
+    assert last in (400, *range(60, 400, 60))
+
+
+def test_balance_forgets_the_stage_before(train, tmp_path):
+    """With two stages, of which the second sees a function of size 1, ReLoBRaLo begins anew: with equal weights."""
+    small = ("trainer.max_steps=200", "trainer.log_every=20", "model.width=8", "data.n_train=16", "data.n_val=16")
+    policy = ("model.stages=2", "schedule=constant", "balance=relobralo", "balance.every=20", "data.n_test=101")
+    assert train(*small, *policy, "hydra.run.dir=run")[0] == 0
+    weights = {int(row["step"]): float(row["lambda_d"]) for row in history(tmp_path / "run")}
+    assert weights[40] == pytest.approx(1)  # what the first look has found
+    assert weights[100] != pytest.approx(1)
+    assert weights[140] == pytest.approx(1)
 
 
 def test_chance_is_another_one_each_time(train, tmp_path):

@@ -116,14 +116,18 @@ def module(seeds, **changes):
 def test_resample_places_some_members_anew(n_derivative):
     data = module([0, 1, 2], n_derivative=n_derivative, boundary_points=4)
     before = data.dataset.train
-    assert [len(data.nodes(i)) for i in range(3)] == [20 if n_derivative is None else 28] * 3
-    data.resample({1: Uniform()}, {1: generator()})
+    sets = data.nodes(1)
+    assert [len(x) for x in sets] == ([20] if n_derivative is None else [20, 8])
+    data.resample({1: [Uniform(), Chebyshev()][: len(sets)]}, {1: generator()})
     after = data.dataset.train
     for name, tensor in after.tensors().items():
         assert torch.equal(tensor[[0, 2]], before.tensors()[name][[0, 2]])
         assert tensor.dtype == torch.float32
     expected = torch.linspace(-1, 1, 20)
-    torch.testing.assert_close(data.nodes(1)[:20, 0].float(), expected, rtol=0, atol=1e-7)
+    torch.testing.assert_close(data.nodes(1)[0][:, 0].float(), expected, rtol=0, atol=1e-7)
+    if n_derivative is not None:
+        expected = Chebyshev().coordinates(8).float()
+        torch.testing.assert_close(data.nodes(1)[1][:, 0].float(), expected, rtol=0, atol=1e-7)
     for weight in ("weight_f", "weight_df"):
         assert torch.equal(after.tensors()[weight] > 0, before.tensors()[weight] > 0)
     torch.testing.assert_close(after.f[1], Runge().value(after.x[1].double()).float())

@@ -93,6 +93,21 @@ def test_region_keeps_a_least_share():
     assert share(target, nodes, "left") == pytest.approx(0.1, abs=0.02)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_ends_are_known_in_any_precision(dtype):
+    """With equal errors the shares stay as they are, and no end is taken for a point like any other."""
+    target = Expression("x", [-3.14159, 3.14159])
+    for rule in RULES.values():
+        nodes = Uniform().nodes(100, target, generator())
+        for i in range(16):
+            seen = nodes.to(dtype).double()
+            x = rule.looks_at(target, seen, seen)
+            error = 1 + 1e-3 * torch.rand(len(x), dtype=torch.float64, generator=generator(i))
+            nodes = rule.sampling(target, seen, x, error).nodes(100, target, generator(i))
+        assert (nodes.abs() > 3.14158).sum() == 2
+        assert share(target, nodes, "left") == pytest.approx(0.1, abs=0.04 if rule is not RULES["r3"] else 0.1)
+
+
 def test_residual_by_hand():
     target, x = TARGETS["runge"], torch.tensor([[-0.5], [0.0], [0.5]], dtype=torch.float64)
     error = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
