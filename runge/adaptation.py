@@ -41,12 +41,12 @@ class Balancing(Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look at the training, where it is time, and weigh anew."""
         module = fitting(trainer, pl_module)
-        if module is None or (due := self.balance.next_look(module.block_start)) is None:
+        if module is None:
             return
-        step = int(module.step)
-        if not due <= step < module.max_steps:
+        step, next_look = int(module.step), self.balance.next_look
+        if not next_look(module.block_start) <= step < module.max_steps:
             return
-        if (self.balance.next_look(module.stage() * module.steps_per_stage) or 0) > module.block_start:
+        if next_look(module.stage() * module.steps_per_stage) > module.block_start:
             self.memory.fill_(torch.nan)  # the first look at this stage, which sees another function
         chance = torch.cat([torch.rand(1, generator=seed.generator("balance", step)) for seed in self.seeds])
         network, points = module.present(self.data.dataset.train)
@@ -59,7 +59,7 @@ class Balancing(Callback):
         self.memory = memory.cpu()
         if not torch.equal(before, module.balanced):
             module.forget()
-            module.rests_from.clamp_min_(self.balance.next_look(step))
+            module.rests_from.clamp_min_(next_look(step))
 
     def state_dict(self) -> dict[str, Any]:
         """What the policy remembers."""

@@ -17,6 +17,7 @@ from runge import losses
 from runge.jacobian import gram_diagonal
 from runge.network import StackedMLP
 from runge.points import Points
+from runge.schedules import NEVER
 from runge.validation import BelowOne, Count, Positive, Share, checked
 
 MEMORY = 6
@@ -82,8 +83,8 @@ class Balance(ABC):
         return lambda_d
 
     @abstractmethod
-    def next_look(self, step: int) -> int | None:
-        """The first step after this one at which the policy looks; None: never."""
+    def next_look(self, step: int) -> int:
+        """The first step after this one at which the policy looks, or `NEVER`."""
 
     def weigh(self, lambda_d: Tensor, memory: Tensor, look: Callable[[str], Tensor]) -> tuple[Tensor, Tensor]:
         """Look again.
@@ -103,8 +104,9 @@ class Balance(ABC):
 class Fixed(Balance):
     """lambda_d is that of the configuration, at all times."""
 
-    def next_look(self, step: int) -> None:
-        """Never."""
+    def next_look(self, step: int) -> int:
+        """`NEVER`."""
+        return NEVER
 
 
 @checked
@@ -125,8 +127,9 @@ class Scale(Balance):
         slope = (points.weight_df.double() * df.square().sum(-1)).sum(1) / scale.double().square()
         return _accepted(variance / slope, lambda_d)
 
-    def next_look(self, step: int) -> None:
-        """Never."""
+    def next_look(self, step: int) -> int:
+        """`NEVER`."""
+        return NEVER
 
 
 @checked

@@ -91,17 +91,20 @@ class Judgement(NamedTuple):
 
     def count(self, verdict: str) -> int:
         """In how many contexts the arm has this verdict."""
-        return sum(effect.verdict == verdict for effect in self.effects)
+        return len(self._with(verdict))
 
     @property
-    def gain(self) -> Effect:
-        """Where its median ratio is smallest."""
-        return min(self.effects, key=lambda effect: effect.quartiles[1])
+    def gain(self) -> Effect | None:
+        """Where it helps most, by its median ratio; None where it helps nowhere."""
+        return min(self._with("helps"), key=lambda effect: effect.quartiles[1], default=None)
 
     @property
-    def loss(self) -> Effect:
-        """Where its median ratio is largest."""
-        return max(self.effects, key=lambda effect: effect.quartiles[1])
+    def loss(self) -> Effect | None:
+        """Where it hurts most; None where it hurts nowhere."""
+        return max(self._with("hurts"), key=lambda effect: effect.quartiles[1], default=None)
+
+    def _with(self, verdict: str) -> list[Effect]:
+        return [effect for effect in self.effects if effect.verdict == verdict]
 
 
 @cache
@@ -179,19 +182,17 @@ def effects(runs: Sequence[Run], claim: Claim, metric: str) -> list[Effect]:
         metric: one of their figures.
 
     Returns:
-        The effects, contexts and arms in the order of the runs.
+        The effects, contexts and arms in the order of the runs, but for those of which nothing can be said.
     """
     compare = _matched if claim.matched else _paired
-    seeds = list(dict.fromkeys(run.seed for run in runs))
-    parts: dict[tuple[tuple[str, ...], str], dict[str, list[Run]]] = {}
-    for run in runs:
-        parts.setdefault((run.context, run.arm), {}).setdefault(run.seed, []).append(run)
+    seeds, parts = list(dict.fromkeys(run.seed for run in runs)), _by_seed(runs)
     found = []
     for (context, arm), own in parts.items():
         base = parts[context, claim.baseline]
         ratios = [compare(own[seed], base[seed], claim, metric) for seed in seeds]
-        if arm != claim.baseline:
-            found.append(Effect(context, arm, tuple(ratio for ratio in ratios if not np.isnan(ratio))))
+        known = tuple(ratio for ratio in ratios if not np.isnan(ratio))
+        if arm != claim.baseline and known:
+            found.append(Effect(context, arm, known))
     return found
 
 
@@ -219,14 +220,20 @@ def slopes(runs: Sequence[Run], claim: Claim) -> dict[tuple[tuple[str, ...], str
     Returns:
         Its quartiles over seeds, for each context and arm. A seed with a run that did not finish is left out.
     """
-    parts: dict[tuple[tuple[str, ...], str], dict[str, list[Run]]] = {}
-    for run in runs:
-        parts.setdefault((run.context, run.arm), {}).setdefault(run.seed, []).append(run)
+    parts = _by_seed(runs)
     found: dict[tuple[tuple[str, ...], str], Quartiles] = {}
     for key, seeds in parts.items():
         points = [_logs(own, claim, claim.metric) for own in seeds.values()]
         found[key] = quartiles([float(np.polyfit(x, y, 1)[0]) for x, y in points if np.isfinite(y).all()])
     return found
+
+
+def _by_seed(runs: Sequence[Run]) -> dict[tuple[tuple[str, ...], str], dict[str, list[Run]]]:
+    """The runs of each context and arm, by their seeds."""
+    parts: dict[tuple[tuple[str, ...], str], dict[str, list[Run]]] = {}
+    for run in runs:
+        parts.setdefault((run.context, run.arm), {}).setdefault(run.seed, []).append(run)
+    return parts
 
 
 def _paired(own: Sequence[Run], base: Sequence[Run], claim: Claim, metric: str) -> float:
@@ -239,10 +246,13 @@ def _paired(own: Sequence[Run], base: Sequence[Run], claim: Claim, metric: str) 
 def _matched(own: Sequence[Run], base: Sequence[Run], claim: Claim, metric: str) -> float:
     """That ratio where `matched` is equal, its geometric mean over the arm's runs within the baseline's range."""
     (x, y), (base_x, base_y) = (_logs(runs, claim, metric) for runs in (own, base))
-    inside = ~((x < base_x.min()) | (x > base_x.max())) | np.isinf(x)  # of a run that failed the place is not known
-    known, base_known = np.isfinite(y[inside]).all(), np.isfinite(base_y).all()
-    if not known or not base_known:
-        return np.nan if known == base_known else 0.0 if known else np.inf
+    known = np.isfinite(base_x) & np.isfinite(base_y)
+    base_x, base_y = base_x[known], base_y[known]
+    if not len(base_x):
+        return np.nan
+    if np.isinf(x).any():  # of a run that failed the place is not known
+        return np.inf
+    inside = (x >= base_x[0]) & (x <= base_x[-1])
     return float(np.exp((y - np.interp(x, base_x, base_y))[inside].mean())) if inside.any() else np.nan
 
 

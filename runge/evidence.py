@@ -22,6 +22,7 @@ from runge.claims import CLAIMS, Claim
 from runge.composition import plain, register_resolvers
 from runge.configuration import CONFIGURATIONS, digest
 from runge.directories import RunDirectory
+from runge.effects import SEED
 from runge.errors import ConfigurationError
 from runge.evidence_page import Sweep, page
 from runge.files import printable, write
@@ -85,7 +86,8 @@ class Experiment:
             for run, state in zip(runs, states, strict=True)
         ):
             return False
-        return states[0] is not None and states[0].configuration == self._digest()
+        known = [state.configuration if state else "" for state in states]
+        return all(known[i] == expected for i, expected in self._digests().items())
 
     def check(self, status: int) -> None:
         """See what its sweep has come to, which fails where a run has diverged, and has come to its end all the same.
@@ -96,12 +98,16 @@ class Experiment:
         if status and not self.ended():
             raise ConfigurationError(f"{self.claim.name}: its sweep failed; its runs are in {self.directory}")
 
-    def _digest(self) -> str:
-        """What the configuration of the first run would be."""
+    def _digests(self) -> dict[int, str]:
+        """What the configurations of some runs would be, by their numbers: the first with each option of each group."""
+        options = [(key, value) for run in self.wanted for key, value in run.items() if "." not in key and key != SEED]
+        first = {next(i for i, run in enumerate(self.wanted) if run[key] == value) for key, value in set(options)}
         register_resolvers()
-        first = [f"{key}={value}" for key, value in self.wanted[0].items()]
         with hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
-            return digest(plain(hydra.compose("config", [*self.fixed, *first]))[0])
+            return {i: digest(plain(hydra.compose("config", self._typed(i)))[0]) for i in first or {0}}
+
+    def _typed(self, number: int) -> list[str]:
+        return [*self.fixed, *(f"{key}={value}" for key, value in self.wanted[number].items())]
 
 
 def runs_below(quick: bool) -> Path:

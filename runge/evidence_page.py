@@ -69,9 +69,10 @@ def page(sweeps: Sequence[Sweep], quick: bool = False) -> tuple[str, dict[str, b
         sections.append(section)
         pictures[sweep.claim.name] = picture
     rows = [row for sweep in sweeps for row in sweep.rows]
+    wanted = sum(len(sweep.wanted) for sweep in sweeps)
     every = [effect for section in sections for table in section["tables"] for effect in table["effects"]]
     tests = [effect for effect in every if effect.verdict]
-    beside, groups = _classical(rows)
+    beside = _classical(rows)
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )  # Markdown, and no file's text in it: nothing to escape
@@ -80,16 +81,15 @@ def page(sweeps: Sequence[Sweep], quick: bool = False) -> tuple[str, dict[str, b
         level=LEVEL,
         fewest=FEWEST,
         machine=f"{cores()} cores ({platform.machine()}), torch {torch.__version__}",
-        runs=len(rows),
+        runs=wanted,
         minutes=f"{sum(row.get('seconds/total') or 0 for row in rows) / 60:.1f}",
         unfinished=_unfinished(sum(section["missing"] for section in sections)),
         tests=len(tests),
         significant=sum(effect.verdict != "unclear" for effect in tests),
-        chance=f"at most {LEVEL * len(tests):.2g}" if tests else "none",
+        chance=_chance(len(tests)),
         sections=sections,
         ends=_ends(found.get("sampling", [])),
         points=POINTS,
-        groups=groups,
         classical=beside,
     )
     return text, pictures
@@ -108,6 +108,8 @@ def _section(sweep: Sweep) -> tuple[dict[str, Any], bytes, list[Effect]]:
         "sentence": describe(judged, keys, claim),
         "axis": claim.matched or claim.along or "context",
         "missing": missing,
+        "tests": sum(bool(effect.verdict) for effect in found[claim.metric]),
+        "by_chance": _chance(sum(bool(effect.verdict) for effect in found[claim.metric])),
         "unfinished": f" Of its runs {missing} did not finish." if missing else "",
         "tables": [_table(metric, shown, keys, claim) for metric, shown in found.items()],
         "slopes": _slopes(slopes(runs, claim), keys) if claim.matched else None,
@@ -118,15 +120,21 @@ def _section(sweep: Sweep) -> tuple[dict[str, Any], bytes, list[Effect]]:
 
 def describe(judged: Judgement, keys: Sequence[str], claim: Claim) -> str:
     """A judgement in a sentence, which names its best arm, its contexts, its largest gain and its largest loss."""
-    gain, loss = (effect.quartiles[1] for effect in (judged.gain, judged.loss))
-    where, elsewhere = (name_context(keys, effect.context) for effect in (judged.gain, judged.loss))
-    helps, hurts, total = judged.count("helps"), judged.count("hurts"), len(judged.effects)
-    told = f"helps in {helps} of {total} contexts and hurts in {hurts}"
-    told = told if judged.verdict else f"has fewer than {FEWEST} seeds"
-    gained = f"its largest gain is a factor of {_factor(1 / gain if gain else np.inf)} ({where})"
-    lost = f"its largest loss one of {_factor(loss)} ({elsewhere})"
-    gained, lost = gained if gain < 1 else "it is ahead in no median", lost if loss > 1 else "it is behind in no median"
-    return f"The best arm, `{claim.overrides(judged.arm)}`, {told}; {gained}, {lost}."
+    if not judged.verdict:
+        return f"The arm `{claim.overrides(judged.arm)}` has fewer than {FEWEST} seeds."
+
+    def most(effect: Effect | None) -> str:
+        if effect is None:
+            return ""
+        low, middle, high = effect.quartiles
+        if middle < 1:
+            low, middle, high = (1 / value if value else np.inf for value in (high, middle, low))
+        spread = f"{_factor(middle)} ({_factor(low)} to {_factor(high)})"
+        return f", most by a factor of {spread} for {name_context(keys, effect.context)}"
+
+    helps, hurts = judged.count("helps"), judged.count("hurts")
+    helped = f"helps in {helps} of {len(judged.effects)} contexts{most(judged.gain)}"
+    return f"`{claim.overrides(judged.arm)}` {helped}; it hurts in {hurts}{most(judged.loss)}."
 
 
 def _table(metric: str, shown: Sequence[Effect], keys: Sequence[str], claim: Claim) -> dict[str, Any]:
@@ -191,8 +199,8 @@ def _ends(sampled: Sequence[Effect]) -> dict[str, Any]:
     }
 
 
-def _classical(rows: Sequence[Row]) -> tuple[list[list[str]], int]:
-    """The table of the classical methods, with the best runs below them, and among how many groups these were."""
+def _classical(rows: Sequence[Row]) -> list[list[str]]:
+    """The table of the classical methods, with the best runs below them."""
     groups: dict[str, dict[str, list[Row]]] = {}
     for row in rows:
         if not row.get("overrides"):
@@ -212,14 +220,16 @@ def _classical(rows: Sequence[Row]) -> tuple[list[list[str]], int]:
             lines.append([name, method, *(f"{error:.1e}" for error in errors)])
         medians = {
             arm: [
-                quartiles([row[key] if row["status"] == "finished" else np.inf for row in members])[1]
+                quartiles([np.inf if row.get(key) is None else float(row[key]) for row in members])[1]
                 for key in (MSE_F, MSE_DF)
             ]
             for arm, members in arms.items()
         }
         best = min(medians, key=lambda arm: medians[arm][1])
-        lines.append([name, f"network: `{best}`", *(f"{error:.1e}" for error in medians[best])])
-    return lines, sum(map(len, groups.values()))
+        lines.append(
+            [name, f"the best of {len(medians)} networks: `{best}`", *(f"{error:.1e}" for error in medians[best])]
+        )
+    return lines
 
 
 def _cell(values: Quartiles, *, bold: bool) -> str:
@@ -232,6 +242,11 @@ def _factor(value: float) -> str:
         return "\N{INFINITY}" if value > 0 else "-"
     digits = ".2g" if value < 100 else ".0f"
     return f"{value:{digits if value == 0 or 1e-3 <= value < 1e4 else '.0e'}}"
+
+
+def _chance(tests: int) -> str:
+    """How many of so many tests find a difference by chance."""
+    return f"{LEVEL * tests:.1f}"
 
 
 def _unfinished(number: int) -> str:

@@ -30,6 +30,7 @@ from runge.member import Member
 from runge.module import SobolevRegression
 from runge.resampling import Never
 from runge.results import MemberResults, Outcome
+from runge.schedules import NEVER
 from runge.stages import ResidualStages
 from runge.tensorboard import EventFile
 
@@ -88,6 +89,7 @@ class Experiment:
             steps=gradient_steps,
             with_derivative=bool(lambda_d.any()),
         )
+        look = first.balance.next_look(0)
         self.module = SobolevRegression(
             network,
             scale=scale,
@@ -98,7 +100,7 @@ class Experiment:
             max_steps=self.training.max_steps,
             steps_per_block=self.training.log_every,
             diagnostics_every=self.training.diagnostics_every,
-            rests_from=max(first.resampling.rests_from(), first.balance.next_look(0) or 0),
+            rests_from=max(first.resampling.rests_from(), 0 if look == NEVER else look),
             loss_and_gradient=loss_and_gradient,
         )
 

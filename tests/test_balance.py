@@ -8,6 +8,7 @@ import torch
 from runge import losses
 from runge.balance import Fixed, GradNorm, Log, Look, NeuralTangentKernel, ReLoBRaLo, Scale
 from runge.jacobian import jacobian
+from runge.schedules import NEVER
 from tests.test_jacobian import stack
 from tests.test_losses import some_points
 
@@ -29,7 +30,7 @@ def look():
 
 
 def test_fixed():
-    assert Fixed().next_look(0) is None
+    assert Fixed().next_look(0) == NEVER
     assert Fixed().start(column(0.3), some_points(members=1), column(1.0)).tolist() == [0.3]
 
 
@@ -47,7 +48,7 @@ def test_scale_is_that_of_the_data():
 def test_next_look():
     policy = Log(every=100, smoothing=0.0)
     assert [policy.next_look(step) for step in (0, 99, 100, 430)] == [100, 100, 200, 500]
-    assert Scale().next_look(0) is None
+    assert Scale().next_look(0) == NEVER
 
 
 @pytest.mark.parametrize("figure", RATIOS)

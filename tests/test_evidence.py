@@ -122,8 +122,17 @@ def test_sentence():
     found = [effect(*np.linspace(0.1, 0.4, 10)), effect(*np.linspace(2, 4, 10), context=("kink",))]
     text = describe(judge(found, PLAIN), ["target"], PLAIN)
     assert text == (
-        "The best arm, `sampling=a`, helps in 1 of 2 contexts and hurts in 1; its largest gain is a factor of 4 "
-        "(runge), its largest loss one of 3 (kink)."
+        "`sampling=a` helps in 1 of 2 contexts, most by a factor of 4 (3.1 to 5.7) for runge; it hurts in 1, most by a "
+        "factor of 3 (2.5 to 3.5) for kink."
+    )
+
+
+def test_gains_that_may_be_chance_are_not_told():
+    """The largest ratio of all, and the smallest, are of contexts without a verdict; one has nothing to tell of."""
+    unclear = effect(*[1e-4] * 5, *[1e4] * 5, context=("kink",))
+    found = [unclear, effect(*np.linspace(0.1, 0.4, 10))]
+    assert describe(judge(found, PLAIN), ["target"], PLAIN) == (
+        "`sampling=a` helps in 1 of 2 contexts, most by a factor of 4 (3.1 to 5.7) for runge; it hurts in 0."
     )
 
 
@@ -160,7 +169,16 @@ def test_missing_runs_at_equal_parameters():
         return None if (run["model.depth"], run["model.width"], run["seed"]) in gone else sized(run, 1, 1)
 
     found = {one.arm: one.ratios for one in effects(runs_of(SIZE, SIZES, value), SIZE, MSE_DF)}
-    assert found["3"] == (np.inf, 0.0)
+    assert found["3"] == (np.inf, pytest.approx(1))
+
+
+def test_a_baseline_that_failed_where_nothing_is_compared_changes_nothing():
+    def value(run):
+        gone = (run["model.depth"], run["model.width"]) == ("2", "32")
+        return None if gone else sized(run, 1, 10 if run["model.depth"] == "1" else 1)
+
+    found = {one.arm: one.ratios for one in effects(runs_of(SIZE, SIZES, value), SIZE, MSE_DF)}
+    assert found["1"] == pytest.approx([10, 10])
 
 
 def test_slope():
@@ -230,12 +248,12 @@ def test_page(sweeps):
     assert f"{number} runs, {number / 10:.1f} minutes" in text
     table = dict(re.findall(r"^\| \[(\w+)\]\(#\w+\) \| ([\w ]+) \|", text, re.MULTILINE))
     assert table["sampling"] == "holds"
-    assert "The best arm, `sampling=chebyshev`, helps in 4 of 4 contexts and hurts in 0" in text
+    assert "`sampling=chebyshev` helps in 4 of 4 contexts, most by a factor of" in text
     assert "- `endpoint` helps in 0 of 4 contexts. It hurts in 4 of 4 contexts: runge, adam, 24 (" in text
     assert "peaks at |x| = 0.1155 with 3.2476" in " ".join(text.split())
     assert "| runge, levenberg_marquardt | " in text
     assert "0.1, n_train 192" in text
-    assert re.search(r"\| kink \| network: `experiment=claims/\w+ optimizer=", text)
+    assert re.search(r"\| kink \| the best of \d+ networks: `experiment=claims/\w+ optimizer=", text)
     assert "| kink | AAA | " in text
     assert "did not finish." not in text
     assert "mean nothing" not in text
