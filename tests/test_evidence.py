@@ -338,6 +338,17 @@ def test_command(tiny, capsys):
     assert not evidence.Experiment(CLAIMS[-1], False).ended()
 
 
+def test_every_option_is_seen_to_be_up_to_date():
+    """The first run, and those with the other three targets, the other optimiser, and the other three schedules."""
+    (claim,) = (claim for claim in CLAIMS if claim.name == "two_stage")
+    one = evidence.Experiment(claim)
+    found = one._digests()
+    seen = [one.wanted[i] for i in found]
+    assert len(found) == len(set(found.values())) == 8
+    for key, count in (("target", 4), ("optimizer", 2), ("schedule", 4)):
+        assert len({run[key] for run in seen}) == count
+
+
 def test_a_sweep_that_fails_stops_it(tiny, monkeypatch):
     monkeypatch.setattr(evidence, "TRAIN", tiny / "train.py")
     (tiny / "train.py").write_text("raise SystemExit(1)")

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from runge.panels import BLUE, ORANGE, png, ticks
-from runge.plotting import curves_figure, fit_figure
+from runge.plotting import curves_figure, fit_figure, points_figure
 
 
 def fit(dimension=1, offset=0.1, scale=1.0, title="title"):
@@ -95,3 +95,20 @@ def test_ticks_are_few_and_round(low, high, log, names):
 
 def test_ticks_skip_powers_where_there_are_many():
     assert 4 < len(ticks(1e-12, 1e20, log=True)) < 9
+
+
+def test_points_are_strokes_from_when_they_came_to_when_they_went():
+    before, after = np.array([[-1.0], [0.0], [1.0]]), np.array([[-1.0], [0.9], [1.0]])
+    shares = {"left": (np.array([10.0, 20.0]), np.array([0.3, 0.2])), "right": (np.array([10.0]), np.array([0.5]))}
+    figure = points_figure([0, 10], [before, after], shares, 20, "title")
+    strokes, density, share = figure.axes
+    (line,) = strokes.lines
+    assert line.get_xdata().reshape(-1, 3)[:, 0].tolist() == [-1.0, 0.0, 1.0, -1.0, 0.9, 1.0]
+    np.testing.assert_array_equal(line.get_ydata().reshape(-1, 3), [[0, 10, np.nan]] * 3 + [[10, 20, np.nan]] * 3)
+    for one in density.lines:  # each encloses an area of 1
+        x, y = one.get_data()
+        assert np.trapezoid(y, x) == pytest.approx(1)
+    assert [one.get_ydata().tolist() for one in share.lines] == [[0.3, 0.2], [0.5]]
+    assert png(figure).startswith(b"\x89PNG")
+    plane = points_figure([0], [np.random.default_rng(0).random((30, 2))], {}, 20, "")
+    assert len(plane.axes[0].lines[0].get_xdata()) == 30
