@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from runge.metrics import key
 
-WORST = "worst region"
+WORST = "test/mse_df in the worst region"
 """The largest of MSE_df over the ends and the middle, which together are the whole domain."""
 
 MSE_F, MSE_DF = key("test", "mse_f"), key("test", "mse_df")

@@ -166,7 +166,7 @@ def typed(row: Row) -> dict[str, str]:
 
 
 def figure(row: Row, name: str) -> float | None:
-    """A figure of a run, `worst region` among them."""
+    """A figure of a run, that of the worst region among them."""
     if name != WORST:
         return row.get(name)
     regions = [row.get(f"{MSE_DF}/{region}") for region in ("left", "middle", "right")]

@@ -29,7 +29,7 @@ from runge.effects import (
 )
 from runge.evidence_figures import curves, forest, name_context
 from runge.groups import FEWEST, WITHOUT_EFFECT, Row
-from runge.panels import png
+from runge.panels import RAISED, png
 from runge.pool import cores
 from runge.targets import Runge, Target
 
@@ -238,10 +238,18 @@ def _cell(values: Quartiles, *, bold: bool) -> str:
 
 
 def _factor(value: float) -> str:
+    """A ratio with two digits.
+
+    Example:
+        >>> _factor(0.0123), _factor(123.4), _factor(45678.0)
+        ('0.012', '123', '4.6×10⁴')
+    """
     if not np.isfinite(value):
         return "\N{INFINITY}" if value > 0 else "-"
-    digits = ".2g" if value < 100 else ".0f"
-    return f"{value:{digits if value == 0 or 1e-3 <= value < 1e4 else '.0e'}}"
+    if value == 0 or 1e-2 <= value < 1e3:
+        return f"{value:{'.2g' if value < 100 else '.0f'}}"
+    mantissa, power = f"{value:.1e}".split("e")
+    return f"{mantissa}×10{str(int(power)).translate(RAISED)}"
 
 
 def _chance(tests: int) -> str:

@@ -34,7 +34,7 @@ INK, BLUE, ORANGE, GREEN, PINK, SKY = "#222222", "#0072B2", "#D55E00", "#009E73"
 COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, "#E69F00", "#7F7F7F")
 FIRST, SECOND, THICK, DASHED = (BLUE, "-", 1.4), (ORANGE, "-", 1.4), (INK, "-", 2.4), (ORANGE, "--", 1.4)
 _DASHES = {"-": "—", "--": "╌╌", ":": "····"}  # how the legend shows a line
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # What a PNG is made of: white, and tints of each ink, for antialiasing and shading mix it with white. Pillow compares
 # the upper six bits of colours: of a tint below a tenth and white, it would take one for the other.
 _TINTS = np.multiply.outer(np.linspace(0.1, 1, 28), [np.subtract(1, to_rgb(ink)) for ink in (INK, *COLOURS, "#AAAAAA")])
@@ -112,7 +112,7 @@ def ticks(low: float, high: float, log: bool) -> dict[float, str]:
 def _number(value: float, plain: bool) -> str:
     mantissa, power = f"{value:.9e}".split("e")
     factor = {"1": "", "-1": "-"}.get(digits := f"{float(mantissa):g}", f"{digits}×")
-    raised = f"{factor}10{str(int(power)).translate(_RAISED)}"
+    raised = f"{factor}10{str(int(power)).translate(RAISED)}"
     return (f"{value:.10g}" if plain or value == 0 else raised).replace("-", "\N{MINUS SIGN}")
 
 
