@@ -210,7 +210,10 @@ def test_claims_fit_their_experiments(claim):
     assert {run["target"] for run in experiment.wanted} == {"runge", "steep", "oscillating", "kink"}
     assert len({run["seed"] for run in experiment.wanted}) == 10
     head = (CONFIGURATIONS / "experiment" / "claims" / f"{claim.name}.yaml").read_text()
-    assert re.search(rf"#   Claim .*\n#   Command   python train.py -m experiment=claims/{claim.name}\n#   Time ", head)
+    assert re.search(
+        rf"#   Claim .*\n#   Command   python train.py -m experiment=claims/{claim.name}\n#   Time      about \d+ min",
+        head,
+    )
     assert "max_steps" not in head
 
 
@@ -336,6 +339,15 @@ def test_command(tiny, capsys):
     assert (tiny / "docs" / "evidence.md").read_text() == text
     (tiny / "runs" / "hw" / "1" / "metrics.json").unlink()
     assert not evidence.Experiment(CLAIMS[-1], False).ended()
+
+
+def test_headline_figures_are_those_of_the_page():
+    readme = (evidence.ROOT / "README.md").read_text()
+    rows = re.findall(r"^\| \[\w+\]\(docs/evidence\.md#.*$", readme, re.MULTILINE)
+    page = (evidence.ROOT / "docs" / "evidence.md").read_text()
+    assert len(rows) > 8
+    for row in rows:
+        assert row.replace("docs/evidence.md#", "#").removesuffix("|") in page
 
 
 def test_every_option_is_seen_to_be_up_to_date():
