@@ -62,7 +62,8 @@ class Experiment:
         changed = (SHORTER if quick else {}) if instead is None else instead
         self.wanted = combinations({**given["hydra"]["sweeper"]["params"], **changed})
         self.fixed = [f"experiment=claims/{claim.name}", *overrides]
-        self.arguments = ["-m", f"hydra.sweep.dir={self.directory}"]
+        # Without the comparison of its runs, which is the page's.
+        self.arguments = ["-m", f"hydra.sweep.dir={self.directory}", "~hydra.callbacks.sweep"]
         self.arguments += [f"hydra.sweeper.params.{key}='{value}'" for key, value in changed.items()]
         if quick:
             self.fixed += ["trainer.max_steps=8", "trainer.compile=off"]
