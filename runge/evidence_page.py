@@ -69,6 +69,7 @@ def page(sweeps: Sequence[Sweep], quick: bool = False) -> tuple[str, dict[str, b
         sections.append(section)
         pictures[sweep.claim.name] = picture
     rows = [row for sweep in sweeps for row in sweep.rows]
+    named = [(sweep.claim.name, context_keys(sweep.wanted[0], sweep.claim)) for sweep in sweeps]
     wanted = sum(len(sweep.wanted) for sweep in sweeps)
     every = [effect for section in sections for table in section["tables"] for effect in table["effects"]]
     tests = [effect for effect in every if effect.verdict]
@@ -88,7 +89,7 @@ def page(sweeps: Sequence[Sweep], quick: bool = False) -> tuple[str, dict[str, b
         significant=sum(effect.verdict != "unclear" for effect in tests),
         chance=_chance(len(tests)),
         sections=sections,
-        ends=_ends(found.get("sampling", [])),
+        ends=_ends(found.get("sampling", []), next((keys for name, keys in named if name == "sampling"), [])),
         points=POINTS,
         classical=beside,
     )
@@ -164,7 +165,7 @@ def _grid(rows: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     return {"columns": columns, "rows": [(label, [cells.get(c, "") for c in columns]) for label, cells in rows.items()]}
 
 
-def _ends(sampled: Sequence[Effect]) -> dict[str, Any]:
+def _ends(sampled: Sequence[Effect], keys: Sequence[str]) -> dict[str, Any]:
     """Where Runge's function is steep, and what sampling near the ends has done."""
     target = Runge()
     x = torch.linspace(-1, 1, 200_001, dtype=torch.float64)[:, None]
@@ -176,7 +177,7 @@ def _ends(sampled: Sequence[Effect]) -> dict[str, Any]:
         told = [effect for effect in sampled if effect.arm == arm and effect.verdict]
         where = {
             verdict: [
-                f"{', '.join(effect.context)} ({_factor(effect.quartiles[1])})"
+                f"{name_context(keys, effect.context)} ({_factor(effect.quartiles[1])})"
                 for effect in told
                 if effect.verdict == verdict
             ]
