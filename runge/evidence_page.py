@@ -69,7 +69,7 @@ def page(sweeps: Sequence[Sweep], quick: bool = False) -> tuple[str, dict[str, b
         sections.append(section)
         pictures[sweep.claim.name] = picture
     rows = [row for sweep in sweeps for row in sweep.rows]
-    named = [(sweep.claim.name, context_keys(sweep.wanted[0], sweep.claim)) for sweep in sweeps]
+    keys = {sweep.claim.name: context_keys(sweep.wanted[0], sweep.claim) for sweep in sweeps}
     wanted = sum(len(sweep.wanted) for sweep in sweeps)
     every = [effect for section in sections for table in section["tables"] for effect in table["effects"]]
     tests = [effect for effect in every if effect.verdict]
@@ -89,7 +89,7 @@ def page(sweeps: Sequence[Sweep], quick: bool = False) -> tuple[str, dict[str, b
         significant=sum(effect.verdict != "unclear" for effect in tests),
         chance=_chance(len(tests)),
         sections=sections,
-        ends=_ends(found.get("sampling", []), next((keys for name, keys in named if name == "sampling"), [])),
+        ends=_ends(found.get("sampling", []), keys.get("sampling", [])),
         points=POINTS,
         classical=beside,
     )

@@ -252,7 +252,7 @@ def test_page(sweeps):
     table = dict(re.findall(r"^\| \[(\w+)\]\(#\w+\) \| ([\w ]+) \|", text, re.MULTILINE))
     assert table["sampling"] == "holds"
     assert "`sampling=chebyshev` helps in 4 of 4 contexts, most by a factor of" in text
-    assert "- `endpoint` helps in 0 of 4 contexts. It hurts in 4 of 4 contexts: runge, adam, 24 (" in text
+    assert "- `endpoint` helps in 0 of 4 contexts. It hurts in 4 of 4 contexts: runge, adam, n_train 24 (" in text
     assert "peaks at |x| = 0.1155 with 3.2476" in " ".join(text.split())
     assert "| runge, levenberg_marquardt | " in text
     assert "0.1, n_train 192" in text
