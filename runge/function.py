@@ -1,5 +1,6 @@
 """The trained function, an ordinary module to call, differentiate and build upon."""
 
+import errno
 import os
 import zipfile
 from collections.abc import Mapping
@@ -69,6 +70,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except (OSError, MemoryError) as error:  # the file may well be whole
         if isinstance(error, IsADirectoryError):
             raise ConfigurationError(f"{path} cannot be read (it is a directory)") from error
+        if isinstance(error, OSError) and error.errno == errno.EINVAL:  # an offset in it points before its beginning
+            raise ConfigurationError(f"{path} cannot be read ({error})") from error
         raise
     except Exception as error:  # whatever a damaged file makes of the loaders
         what = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
