@@ -2,7 +2,6 @@
 
 import csv
 import itertools
-import signal
 
 import numpy as np
 import pytest
@@ -10,8 +9,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from runge.experiment import Experiment
 from runge.member import Member
-from runge.optimizers import LBFGS, Problem
-from tests.test_job import REGIONS, SHORT, figures, history
+from runge.optimizers import LBFGS
+from tests.test_job import REGIONS, SHORT, figures, history, interrupted_at
 from tests.test_sweep import new_run
 
 BOTH = {
@@ -35,15 +34,8 @@ def places(directory):
 def test_resumed_run_equals_the_uninterrupted_one(name, step, train, tmp_path, monkeypatch):
     overrides = BOTH[name]
     assert train(*overrides, "hydra.run.dir=whole")[0] == 0
-    steps = itertools.count(1)
-
-    def interrupt(*arguments):
-        if next(steps) == step:
-            signal.raise_signal(signal.SIGINT)
-        return Problem(*arguments)
-
     with monkeypatch.context() as patch:
-        patch.setattr("runge.module.Problem", interrupt)
+        patch.setattr("runge.module.Problem", interrupted_at(step))
         assert train(*overrides, "hydra.run.dir=begun")[0] == 1
     status, out, err = train("resume=begun")
     assert status == 0, out + err

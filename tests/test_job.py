@@ -35,6 +35,18 @@ def figures(directory):
     return {key: value for key, value in metrics.items() if not key.startswith("seconds/")}
 
 
+def interrupted_at(step):
+    """What takes the place of `Problem`, of which each step makes one: a Ctrl-C comes at this step."""
+    steps = itertools.count(1)
+
+    def interrupt(*arguments):
+        if next(steps) == step:
+            signal.raise_signal(signal.SIGINT)
+        return Problem(*arguments)
+
+    return interrupt
+
+
 def history(directory):
     return list(csv.DictReader((directory / "history.csv").read_text().splitlines()))
 
@@ -142,15 +154,8 @@ def test_resumed_run_equals_the_uninterrupted_one(step, train, trained, tmp_path
     """Ended by Ctrl-C in either stage, at a block's end or within it, moved to another place, and continued."""
     overrides = (*SHORT, "sampling=random", "data.batch_size=5", "schedule.ramp_steps=40")
     whole = only_run(trained(*overrides)[0])
-    steps = itertools.count(1)
-
-    def interrupt(*arguments):
-        if next(steps) == step:
-            signal.raise_signal(signal.SIGINT)
-        return Problem(*arguments)
-
     with monkeypatch.context() as patch:
-        patch.setattr("runge.module.Problem", interrupt)
+        patch.setattr("runge.module.Problem", interrupted_at(step))
         status, _, err = train(*overrides, "hydra.run.dir=begun")
     assert status == 1
     assert f"interrupted at step {step}; continue with resume=" in err
