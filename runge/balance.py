@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -149,7 +150,7 @@ class _Looking(Balance):
 
 @checked
 class _Ratio(_Looking):
-    """A weight that is a ratio of two figures, as a moving average.
+    """A weight that is the ratio of a figure of f to that of f', as a moving average.
 
     Attributes:
         smoothing: the weight of the past in the average, in [0, 1).
@@ -157,14 +158,14 @@ class _Ratio(_Looking):
 
     smoothing: BelowOne
 
-    @abstractmethod
-    def ratio(self, look: Callable[[str], Tensor]) -> Tensor:
-        """The ratio as it is now, (M,)."""
+    figure: ClassVar[str]
+    """The figure of `Look` whose two columns are divided."""
 
     def weigh(self, lambda_d: Tensor, memory: Tensor, look: Callable[[str], Tensor]) -> tuple[Tensor, Tensor]:
         """The average of the ratio, which begins with the first one."""
         past = memory[:, 0]
-        now = _accepted(self.ratio(look), past)
+        of_f, of_df = look(self.figure).unbind(1)
+        now = _accepted(of_f / of_df, past)
         average = torch.where(past.isnan(), now, self.smoothing * past + (1 - self.smoothing) * now)
         return _accepted(average, lambda_d), torch.cat([average[:, None], memory[:, 1:]], dim=1)
 
@@ -180,10 +181,7 @@ class GradNorm(_Ratio):
         networks. https://arxiv.org/abs/2308.08468
     """
 
-    def ratio(self, look: Callable[[str], Tensor]) -> Tensor:
-        """|grad MSE_f| / |grad MSE_df|."""
-        norms = look("gradient_norms")
-        return norms[:, 0] / norms[:, 1]
+    figure: ClassVar[str] = "gradient_norms"
 
 
 @checked
@@ -198,10 +196,7 @@ class Log(_Ratio):
         https://arxiv.org/abs/1705.07115
     """
 
-    def ratio(self, look: Callable[[str], Tensor]) -> Tensor:
-        """MSE_f / MSE_df."""
-        terms = look("terms")
-        return terms[:, 0] / terms[:, 1]
+    figure: ClassVar[str] = "terms"
 
 
 @checked
@@ -215,10 +210,7 @@ class NeuralTangentKernel(_Ratio):
         https://arxiv.org/abs/2007.14527
     """
 
-    def ratio(self, look: Callable[[str], Tensor]) -> Tensor:
-        """Tr K_f / tr K_df."""
-        traces = look("traces")
-        return traces[:, 0] / traces[:, 1]
+    figure: ClassVar[str] = "traces"
 
 
 @checked
