@@ -88,6 +88,7 @@ class Experiment:
             neurons=self._neurons * first.model["depth"],
             steps=gradient_steps,
             with_derivative=bool(lambda_d.any()),
+            on_gpu=first.on_gpu(),
         )
         look = first.balance.next_look(0)
         self.module = SobolevRegression(
