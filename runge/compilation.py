@@ -46,8 +46,8 @@ def compiled(
 ) -> LossAndGradient:
     """`losses.loss_and_gradient`, compiled where that is wanted.
 
-    With two stages the first, of values alone, takes the same function with a lambda_d of 0: compiled, it costs less than
-    values alone do otherwise, and a function of its own would have to be compiled as well.
+    With two stages the first, of values alone, takes the same function with a lambda_d of 0: compiled, it costs less
+    than values alone do otherwise, and a function of its own would have to be compiled as well.
 
     Args:
         compile: `on`, `off`, or `auto`: where it is expected to pay and there is a compiler.

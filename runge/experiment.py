@@ -19,7 +19,7 @@ from runge.callbacks import (
     StopEarly,
     TwoStageSwitch,
 )
-from runge.checkpoints import MemberFiles, resume_from
+from runge.checkpoints import resume_from
 from runge.compilation import compiled
 from runge.configuration import build
 from runge.data import SobolevDataModule
@@ -27,6 +27,7 @@ from runge.directories import RunDirectory
 from runge.errors import ConfigurationError, describe
 from runge.interruption import Save, StopOnSignal
 from runge.member import Member
+from runge.member_files import MemberFiles
 from runge.module import SobolevRegression
 from runge.resampling import Never
 from runge.results import MemberResults, Outcome

@@ -14,8 +14,8 @@ import psutil
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import runge.checkpoints
 import runge.files
+import runge.member_files
 from runge.directories import RunDirectory
 from runge.module import SobolevRegression
 from runge.tensorboard import EventFile, scalars
@@ -63,7 +63,7 @@ def full_disk(monkeypatch, after):
         original(path, content)
 
     monkeypatch.setattr(runge.files, "write_through", write_through)
-    monkeypatch.setattr(runge.checkpoints, "write_through", write_through)
+    monkeypatch.setattr(runge.member_files, "write_through", write_through)
 
 
 @pytest.mark.parametrize("after", [0, 2, 18, 23])

@@ -1,6 +1,6 @@
 import torch
 
-from runge.checkpoints import cut, join
+from runge.member_files import cut, join
 
 
 def test_join_is_the_inverse_of_cut():
