@@ -1,5 +1,6 @@
 import io
 import runpy
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -18,6 +19,8 @@ from runge.composition import register_resolvers
 ROOT = Path(__file__).resolve().parent.parent
 
 torch.set_num_threads(1)
+# A shell ignores it for what it starts in the background, and so would all that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):
