@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from runge import losses
+from runge.errors import RunError
 from runge.machine import has_compiler
 from runge.network import Derivative, StackedMLP
 from runge.points import Points
@@ -62,6 +63,7 @@ def compiled(
 
     Raises:
         ValueError: `on`, where there is no compiler or u' comes from autograd.
+        RunError: when it is called: `on`, and the compiler fails.
     """
     if compile == "on" and not has_compiler():
         raise ValueError("compile: must be auto or off where there is no C++ compiler, got 'on'")
@@ -104,8 +106,9 @@ class _Compiled:
         try:
             return self.function(network, points, scale, weight)
         except BackendCompilerFailed as error:
+            reason = str(error).strip().splitlines()[0]
             if self.how == "on":
-                raise
-            log.warning("the step is not compiled: %s", str(error).strip().splitlines()[0])
+                raise RunError(f"trainer.compile: the compiler fails, auto does without it ({reason})") from error
+            log.warning("the step is not compiled: %s", reason)
             self.function, self.with_derivative = losses.loss_and_gradient, False
             return self.function(network, points, scale, lambda_d)
