@@ -147,7 +147,7 @@ class SobolevRegression(pl.LightningModule):
         # With another weight it is another function, of which an optimiser may know things that hold no more.
         changes, lambdas = lambdas.diff(dim=0).any(1).tolist(), lambdas[1:]
         weights = lambdas.to(self.scale)
-        # lambda_d is known for the whole block: the derivative is computed only at the steps where it counts.
+        # lambda_d is known for the whole block: where it is 0 for all, no derivative is asked for.
         with_derivative = (lambdas > 0).any(1).tolist()
         if stage and not local:
             self._begin(stage, block.points)

@@ -4,8 +4,8 @@ import gc
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,13 +95,15 @@ def prepare(
         ConfigurationError: a key or a value of a job is not allowed; the sweep's directory is removed again.
     """
     compose = Composer(context.config_loader, config)
-    gc.disable()  # what is loaded and composed here stays: to look for garbage in it takes a third of the time
     try:
-        jobs = [_job(compose(overrides, first + i)) for i, overrides in enumerate(job_overrides)]
-        where = Counter(job.directory for job in jobs).most_common(1)
-        if where and where[0][1] > 1:
-            raise ConfigurationError(f"hydra.sweep.subdir: must differ from run to run, got {where[0][0]!r} for two")
-        _load_meanwhile()
+        with _keeping_all():
+            jobs = [_job(compose(overrides, first + i)) for i, overrides in enumerate(job_overrides)]
+            where = Counter(job.directory for job in jobs).most_common(1)
+            if where and where[0][1] > 1:
+                raise ConfigurationError(
+                    f"hydra.sweep.subdir: must differ from run to run, got {where[0][0]!r} for two"
+                )
+            _load_meanwhile()
         kinds = list({job.member.without_seed(): job.member for job in jobs}.values())
         parts = [part for i in range(pool.processes) if (part := kinds[i :: pool.processes])]
         for _, value in pool.run([Task("check", _call("check", context, part)) for part in parts], id):
@@ -110,9 +112,17 @@ def prepare(
     except BaseException:
         discard(Path(config.hydra.sweep.dir), {"multirun.yaml"})
         raise
+    return jobs
+
+
+@contextmanager
+def _keeping_all() -> Iterator[None]:
+    """Load and make what stays: to look for garbage among it takes a third of the time."""
+    gc.disable()
+    try:
+        yield
     finally:
         gc.enable()
-    return jobs
 
 
 def _load_meanwhile() -> None:

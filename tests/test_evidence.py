@@ -350,6 +350,16 @@ def test_headline_figures_are_those_of_the_page():
         assert row.replace("docs/evidence.md#", "#").removesuffix("|") in page
 
 
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
+def test_what_came_out_of_an_experiment_is_that_of_the_page(claim):
+    page = (evidence.ROOT / "docs" / "evidence.md").read_text().replace("`", "")
+    head = (CONFIGURATIONS / "experiment" / "claims" / f"{claim.name}.yaml").read_text()
+    found = re.search(r"^#   Figures   (.*\n(?:#             .*\n)*)", head, re.MULTILINE)
+    assert found is not None
+    verdict, sentence = re.sub(r"\s*#?\s+", " ", found[1]).strip().split(": ", 1)
+    assert f"| [{claim.name}](#{claim.name}) | {verdict} | {sentence} |" in page
+
+
 def test_every_option_is_seen_to_be_up_to_date():
     """The first run, and those with the other three targets, the other optimiser, and the other three schedules."""
     (claim,) = (claim for claim in CLAIMS if claim.name == "two_stage")
