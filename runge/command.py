@@ -71,7 +71,10 @@ def run(main: Callable[..., Any]) -> None:
             del os.environ[_FULL]
         if before is not None:
             signal.signal(signal.SIGTERM, before)
-        gc.freeze()  # at its end Python would search all that was loaded for garbage, for half a second
+        if "triton" in sys.modules:  # which tells of all that Python does not find at its end
+            gc.unfreeze()
+        else:
+            gc.freeze()  # at its end Python would search all that was loaded for garbage, for half a second
 
 
 def fusable(task: Task) -> Task:
