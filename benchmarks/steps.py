@@ -210,7 +210,15 @@ def stack(members: int, how: Compile) -> TakeSteps:
     )
     optimizer = torch.optim.Adam([network.theta], RATE, fused=True)
     scale, lambda_d = torch.ones(members), torch.full((members,), LAMBDA_D)
-    loss_and_gradient = compiled(how, derivative="forward", neurons=0, steps=0, with_derivative=True)
+    loss_and_gradient = compiled(
+        how,
+        activation="tanh",
+        dtype=torch.float32,
+        derivative="forward",
+        neurons=0,
+        steps=0,
+        with_derivative=True,
+    )
     machine.use_threads(members * N * 2 * WIDTH)
 
     def take(k: int) -> None:

@@ -6,9 +6,9 @@
 `seeds` is 16 seeds with 4 values of lambda_d, 64 runs; `grid` is 3 activations, 2 depths, 2 widths, 5 values of
 lambda_d and 5 seeds, 300 runs; all of 2000 steps on 256 points. The peer is `benchmarks/tutorial`, of which a few runs
 are taken (all shapes of the grid once): what one more of its runs takes, without the command's start. Ours is the whole
-command with start, compilation, pictures and comparison, over its runs; once with torch's cache of compiled code empty,
-as the very first time, and once more. At last it is run untimed, while the load of each core and the memory of all its
-processes are looked at.
+command with start, compilation, pictures and comparison, over its runs; once with nothing compiled yet, as the very
+first time, and once more. At last it is run untimed, while the load of each core and the memory of all its processes
+are looked at.
 """
 
 import argparse
@@ -97,7 +97,7 @@ class Load:
 
 def seconds(script: Path, arguments: str, cache: Path, load: Load | None = None) -> float:
     """The time that a command takes, in an empty folder."""
-    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(cache)}
+    environment = {**os.environ, "RUNGE_CACHE_DIR": str(cache), "TORCHINDUCTOR_CACHE_DIR": str(cache)}
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
         began = time.perf_counter()
         process = psutil.Popen(

@@ -85,6 +85,8 @@ class Experiment:
             "trainer",
             {"compile": self.training.compile},
             compiled,
+            activation=first.model["activation"],
+            dtype=dtype,
             derivative=first.model["derivative"],
             neurons=self._neurons * first.model["depth"],
             steps=gradient_steps,

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shlex
 import shutil
 import sys
 
@@ -46,6 +47,7 @@ def keep_memory() -> None:
         library.mallopt(_M_MMAP_THRESHOLD, 2**25)
 
 
-def has_compiler() -> bool:
-    """Whether there is a C++ compiler, as `torch.compile` looks for it."""
-    return shutil.which(os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")) is not None
+def compiler() -> list[str] | None:
+    """The command of the C++ compiler, its path first: `CXX`, or else the system's own."""
+    command, *options = shlex.split(os.environ.get("CXX", "")) or ["clang++" if sys.platform == "darwin" else "g++"]
+    return None if (path := shutil.which(command)) is None else [path, *options]

@@ -88,9 +88,9 @@ class StackedMLP(nn.Module):
         dimension = domains.shape[1]
         sizes = [dimension, *[width] * depth, 1]
         self.activation, self.derivative, self.dimension = ACTIVATIONS[activation], derivative, dimension
-        self._shapes = list(itertools.pairwise(sizes))
-        self._splits = [n for fan_in, fan_out in self._shapes for n in (fan_in * fan_out, fan_out)]
-        weights = [draw_weights(init, self._shapes, generator) for generator in generators]
+        self.shapes = list(itertools.pairwise(sizes))
+        self._splits = [n for fan_in, fan_out in self.shapes for n in (fan_in * fan_out, fan_out)]
+        weights = [draw_weights(init, self.shapes, generator) for generator in generators]
         self.theta = nn.Parameter(torch.stack(weights).to(dtype))
         half = (domains[:, None, :, 1] - domains[:, None, :, 0]) / 2
         self.register_buffer("scale", (1 / half).to(dtype))
@@ -108,7 +108,7 @@ class StackedMLP(nn.Module):
         parts = self.theta.split(self._splits, dim=1)
         return [
             (parts[2 * i].view(-1, fan_in, fan_out), parts[2 * i + 1][:, None])
-            for i, (fan_in, fan_out) in enumerate(self._shapes)
+            for i, (fan_in, fan_out) in enumerate(self.shapes)
         ]
 
     def forward(self, x: Tensor) -> Tensor:

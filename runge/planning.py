@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_SECONDS_A_MEMBER, _SECONDS_A_CHUNK = 0.12, 3.0
-"""What is not proportional to the steps: files and pictures; compiling."""
+_SECONDS_A_MEMBER, _SECONDS_A_CHUNK = 0.1, 0.5
+"""What is not proportional to the steps: files and pictures; what a stack begins with."""
 
 
 class Chunk(NamedTuple):

@@ -1,4 +1,5 @@
 import io
+import os
 import runpy
 import signal
 import sys
@@ -37,6 +38,14 @@ def command(*arguments: str) -> tuple[int, str]:
         except SystemExit as end:
             return (1, end.code) if isinstance(end.code, str) else (int(end.code or 0), "")
     return 0, ""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kernels(tmp_path_factory) -> None:
+    """What is compiled lies in a folder of the tests, for all of their processes."""
+    folder = tmp_path_factory.getbasetemp().parent / "kernels"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    os.environ["RUNGE_CACHE_DIR"] = str(folder)
 
 
 @pytest.fixture

@@ -1,82 +1,274 @@
 import pytest
 import torch
 
-from runge import compilation, losses, machine
+from runge import compilation, kernel, losses, machine
+from runge.activations import ACTIVATIONS
 from runge.compilation import compiled, pays
 from runge.errors import RunError
+from runge.kernel import Kernel
 from runge.network import StackedMLP
 from runge.points import Points
 
+TANH = {"activation": "tanh", "dtype": torch.float64, "derivative": "forward"}
+suited = pytest.mark.skipif(not kernel.suits_the_machine(), reason="the kernel is for Linux on x86, with a compiler")
 
-def stack(members, activation="tanh", derivative="forward"):
+
+def stack(members, activation="tanh", *, depth=2, width=8, dimension=1, points=20, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape):
+        return torch.rand(shape, generator=generator, dtype=torch.float64).to(dtype)
+
     network = StackedMLP(
         activation=activation,
-        depth=2,
-        width=8,
+        depth=depth,
+        width=width,
         init="default",
-        derivative=derivative,
-        domains=torch.tensor([[-1.0, 1.0]]).expand(members, 1, 2),
+        derivative="forward",
+        domains=torch.tensor([[-1.0, 2.0]], dtype=torch.float64).expand(members, dimension, 2),
         generators=[torch.Generator().manual_seed(i) for i in range(members)],
-        dtype=torch.float64,
+        dtype=dtype,
     )
-    x = torch.linspace(-1, 1, 20, dtype=torch.float64).expand(members, 20)[..., None]
-    weight = torch.full((members, 20), 0.05, dtype=torch.float64)
-    points = Points(x, x[..., 0].sin(), x.cos(), weight, weight, torch.ones(members, 1, 20, dtype=torch.float64), ())
-    return network, points
+    x = 3 * random(members, points, dimension) - 1
+    weights = random(2, members, points) / points
+    return network, Points(x, x.sum(-1).sin(), x.cos(), *weights, torch.ones(members, 1, points, dtype=dtype), ())
 
 
-@pytest.mark.skipif(not machine.has_compiler(), reason="there is no C++ compiler")
-def test_compiled_equals_eager_in_stacks_of_any_size():
+def close(found, expected, tolerance):
+    for one, other in zip(found, expected, strict=True):
+        assert (one - other).abs().max() < tolerance * other.abs().max()
+
+
+@suited
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("depth", [1, 2, 4])
+@pytest.mark.parametrize("dimension", [1, 2, 3])
+def test_the_kernel_equals_the_formulas(activation, depth, dimension):
+    """With more points than a block has, a member without u', and each member's own scale."""
+    for dtype, tolerance in ((torch.float64, 1e-14), (torch.float32, 1e-5)):
+        sizes = {"depth": depth, "width": 11, "dimension": dimension, "points": 400}
+        network, points = stack(3, activation, **sizes, dtype=dtype)
+        scale, lambda_d = torch.tensor([1.0, 2, 3], dtype=dtype), torch.tensor([0.1, 0, 2], dtype=dtype)
+        for weight in (lambda_d, None):
+            found = Kernel(activation, dtype)(network, points, scale, weight)
+            assert found[0].dtype == found[1].dtype == dtype
+            close(found, losses.loss_and_gradient(network, points, scale, weight), tolerance)
+
+
+@suited
+@pytest.mark.parametrize("points", [1, 63, 65, 129, 1100])
+def test_the_kernel_takes_any_number_of_points(points):
+    """One, unequal blocks, and several slices."""
+    network, given = stack(2, width=64, points=points)
+    arguments = network, given, torch.ones(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+    close(Kernel("tanh", torch.float64)(*arguments), losses.loss_and_gradient(*arguments), 1e-13)
+
+
+@suited
+def test_the_kernel_takes_tensors_of_any_layout_and_precision():
+    network, points = stack(2, dimension=2)
+    one = torch.ones(2, dtype=torch.float64)
+    expected = losses.loss_and_gradient(network, points, one, one)
+    for x in (points.x, points.x.mT.contiguous().mT):
+        for scale in (one, one.float(), one[:1].expand(2)):
+            strided = Points(**{**points.tensors(), "x": x}, regions=())
+            close(Kernel("tanh", torch.float64)(network, strided, scale, scale), expected, 1e-14)
+    single, _ = stack(2, dimension=2, dtype=torch.float32)
+    found = Kernel("tanh", torch.float64)(single, points, one, one)
+    assert found[0].dtype == found[1].dtype == torch.float64
+    close(found, expected, 1e-5)
+
+
+@suited
+def test_a_member_has_the_same_bits_in_any_stack_and_with_any_number_of_threads():
+    network, points = stack(5, width=64, points=1100, dtype=torch.float32)
+    scale, lambda_d, before = torch.ones(5), torch.tensor([0.1, 0, 1, 0, 2]), torch.get_num_threads()
+    function = Kernel("tanh", torch.float32)
+    try:
+        torch.set_num_threads(1)
+        loss, gradient = function(network, points, scale, lambda_d)
+        for threads in (2, 3, 8):  # of ten slices
+            torch.set_num_threads(threads)
+            assert torch.equal(function(network, points, scale, lambda_d)[1], gradient)
+    finally:
+        torch.set_num_threads(before)
+    for i in range(5):
+        index = torch.tensor([i])
+        alone = function(network.take(index), points.members(index), scale[index], lambda_d[index])
+        assert torch.equal(alone[0][0], loss[i])
+        assert torch.equal(alone[1][0], gradient[i])
+
+
+@suited
+def test_with_lambda_d_zero_the_bits_are_those_of_values_alone():
+    network, points = stack(2, dtype=torch.float32)
+    function, one = Kernel("tanh", torch.float32), torch.ones(2)
+    for with_it, without in zip(
+        function(network, points, one, 0 * one), function(network, points, one, None), strict=True
+    ):
+        assert torch.equal(with_it, without)
+
+
+@suited
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_member_that_diverges_stays_so_and_leaves_its_neighbour(activation):
+    network, points = stack(2, activation, dtype=torch.float32)
+    function, one = Kernel(activation, torch.float32), torch.ones(2)
+    expected = function(network, points, one, one)
+    with torch.no_grad():
+        network.theta[0, 3] = torch.nan
+    loss, gradient = function(network, points, one, one)
+    assert loss[0].isnan()
+    assert gradient[0].isnan().any()
+    assert torch.equal(loss[1], expected[0][1])
+    assert torch.equal(gradient[1], expected[1][1])
+
+
+@suited
+def test_the_kernel_is_compiled_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path / "cache"))
+    kernel._library.cache_clear()
+    network, points = stack(1, "sin")
+    one = torch.ones(1, dtype=torch.float64)
+    Kernel("sin", torch.float64)(network, points, one, one)
+    (made,) = (tmp_path / "cache").iterdir()
+    kernel._library.cache_clear()
+    monkeypatch.setattr("runge.kernel.subprocess.run", None)
+    Kernel("sin", torch.float64)(network, points, one, one)
+    assert list((tmp_path / "cache").iterdir()) == [made]
+
+
+def left_by_a_step(folder):
+    """Take a step that is compiled, or loaded, in this environment: the kinds of files that a folder then has."""
+    kernel._library.cache_clear()
+    arguments = *stack(2), torch.ones(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+    close(Kernel("tanh", torch.float64)(*arguments), losses.loss_and_gradient(*arguments), 1e-14)
+    return [path.suffix for path in folder.rglob("*") if path.is_file()]
+
+
+@suited
+def test_compiled_files_are_kept_with_other_caches(monkeypatch, tmp_path):
+    monkeypatch.delenv("RUNGE_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    assert left_by_a_step(tmp_path / "caches" / "runge") == [".so"]
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert left_by_a_step(tmp_path / "home" / ".cache" / "runge") == [".so"]
+    monkeypatch.setattr(kernel.Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    left_by_a_step(tmp_path)
+
+
+@suited
+@pytest.mark.parametrize("mode", [0o700, 0o770, 0o707])
+def test_nothing_is_run_that_another_user_could_have_written(mode, monkeypatch, tmp_path):
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    folder.chmod(mode)
+    monkeypatch.setenv("RUNGE_CACHE_DIR", str(folder))
+    assert left_by_a_step(folder) == ([".so"] if mode == 0o700 else [])
+
+
+@suited
+def test_a_compiler_with_options(monkeypatch, tmp_path):
+    monkeypatch.setenv("CXX", "g++ -m64")
+    monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path))
+    assert machine.compiler()[1:] == ["-m64"]
+    assert left_by_a_step(tmp_path) == [".so"]
+
+
+def compiler_that(folder, script):
+    path = folder / "g++"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@suited
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("echo In file included from kernel.cpp >&2; echo 'error: out of order' >&2; exit 1", "error: out of order"),
+        ("kill -9 $$", "SIGKILL"),
+        ("exit 0", "kernel.so"),  # but has written nothing
+    ],
+)
+def test_a_compiler_that_fails_is_done_without(script, reason, monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("CXX", compiler_that(tmp_path, script))
+    kernel._library.cache_clear()
+    network, points = stack(2)
+    arguments = network, points, torch.ones(2, dtype=torch.float64), torch.full((2,), 0.1, dtype=torch.float64)
+    auto = compiled("auto", **TANH, neurons=2**21, steps=10**6, with_derivative=True)
+    assert torch.equal(auto(*arguments)[1], losses.loss_and_gradient(*arguments)[1])
+    assert "the step is not compiled" in caplog.text
+    assert reason in caplog.text
+    with pytest.raises(RunError, match=rf"trainer\.compile: the step cannot be compiled, .*{reason}"):
+        compiled("on", **TANH, neurons=1, steps=1, with_derivative=True)(*arguments)
+
+
+@suited
+def test_a_damaged_file_is_compiled_anew(monkeypatch, tmp_path):
+    monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("runge.kernel._key", lambda *_: "damaged")
+    (tmp_path / "damaged.so").write_bytes(b"")
+    assert left_by_a_step(tmp_path) == [".so"]
+    assert (tmp_path / "damaged.so").stat().st_size > 0
+
+
+@pytest.mark.skipif(machine.compiler() is None, reason="there is no C++ compiler")
+def test_compiled_by_torch_equals_eager_in_stacks_of_any_size(monkeypatch):
+    monkeypatch.setattr(kernel, "suits_the_machine", lambda: False)
     for members in (1, 3):
         network, points = stack(members)
-        function = compiled("on", derivative="forward", neurons=1, steps=1, with_derivative=True)
+        function = compiled("on", **TANH, neurons=1, steps=1, with_derivative=True)
         assert function is not losses.loss_and_gradient
         scale, weight = torch.ones(members, dtype=torch.float64), torch.full((members,), 0.1, dtype=torch.float64)
         for lambda_d in (weight, None):
-            loss, gradient = function(network, points, scale, lambda_d)
-            expected = losses.loss_and_gradient(network, points, scale, lambda_d)
-            torch.testing.assert_close(loss, expected[0], rtol=1e-12, atol=0)
-            torch.testing.assert_close(gradient, expected[1], rtol=1e-10, atol=1e-14)
+            found = function(network, points, scale, lambda_d)
+            close(found, losses.loss_and_gradient(network, points, scale, lambda_d), 1e-10)
 
 
-def test_compiling_pays_for_much_work():
-    assert not pays(neurons=2**15, steps=8000)
-    assert pays(neurons=2**21, steps=2000)
-
-
-@pytest.mark.parametrize(("how", "steps"), [("off", 10**9), ("auto", 10)])
-def test_not_compiled(how, steps):
-    made = compiled(how, derivative="forward", neurons=100, steps=steps, with_derivative=True)
-    assert made is losses.loss_and_gradient
-
-
-def test_without_a_compiler(monkeypatch):
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    made = compiled("auto", derivative="forward", neurons=2**21, steps=10**6, with_derivative=True)
-    assert made is losses.loss_and_gradient
-    with pytest.raises(ValueError, match="no C\\+\\+ compiler"):
-        compiled("on", derivative="forward", neurons=1, steps=1, with_derivative=True)
-
-
-def test_autograd_is_not_compiled():
-    made = compiled("auto", derivative="autograd", neurons=2**21, steps=10**6, with_derivative=True)
-    assert made is losses.loss_and_gradient
-    with pytest.raises(ValueError, match="autograd"):
-        compiled("on", derivative="autograd", neurons=1, steps=1, with_derivative=True)
-
-
-def test_a_compiler_that_fails_is_done_without(monkeypatch, caplog):
+def test_torchs_compiler_that_fails_is_done_without(monkeypatch, caplog):
     from torch._dynamo.exc import BackendCompilerFailed
 
     def fail(*_):
         raise BackendCompilerFailed(compilation.losses.loss_and_gradient, RuntimeError("broken"), None)
 
     monkeypatch.setattr(torch, "compile", lambda *_, **__: fail)
-    monkeypatch.setattr(compilation, "has_compiler", lambda: True)
+    monkeypatch.setattr(compilation, "compiler", lambda: ["g++"])
+    monkeypatch.setattr(kernel, "suits_the_machine", lambda: False)
     network, points = stack(2)
     arguments = network, points, torch.ones(2), torch.full((2,), 0.1)
-    auto = compiled("auto", derivative="forward", neurons=2**21, steps=10**6, with_derivative=True)
+    auto = compiled("auto", **TANH, neurons=2**21, steps=10**6, with_derivative=True)
     assert torch.equal(auto(*arguments)[1], losses.loss_and_gradient(*arguments)[1])
     assert "not compiled" in caplog.text
-    with pytest.raises(RunError, match=r"trainer\.compile: the compiler fails"):
-        compiled("on", derivative="forward", neurons=1, steps=1, with_derivative=True)(*arguments)
+    with pytest.raises(RunError, match=r"trainer\.compile: the step cannot be compiled"):
+        compiled("on", **TANH, neurons=1, steps=1, with_derivative=True)(*arguments)
+
+
+def test_compiling_pays_for_much_work():
+    assert not pays(neurons=2**15, steps=8000, cost=3.5)
+    assert pays(neurons=2**15, steps=8000, cost=0.5)
+    assert pays(neurons=2**21, steps=2000, cost=3.5)
+
+
+@pytest.mark.parametrize(("how", "steps"), [("off", 10**9), ("auto", 10)])
+def test_not_compiled(how, steps):
+    made = compiled(how, **TANH, neurons=100, steps=steps, with_derivative=True)
+    assert made is losses.loss_and_gradient
+
+
+def test_without_a_compiler(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    made = compiled("auto", **TANH, neurons=2**21, steps=10**6, with_derivative=True)
+    assert made is losses.loss_and_gradient
+    with pytest.raises(ValueError, match="no C\\+\\+ compiler"):
+        compiled("on", **TANH, neurons=1, steps=1, with_derivative=True)
+
+
+def test_autograd_is_not_compiled():
+    autograd = {**TANH, "derivative": "autograd"}
+    made = compiled("auto", **autograd, neurons=2**21, steps=10**6, with_derivative=True)
+    assert made is losses.loss_and_gradient
+    with pytest.raises(ValueError, match="autograd"):
+        compiled("on", **autograd, neurons=1, steps=1, with_derivative=True)
