@@ -1,7 +1,8 @@
 """Activation functions s with s' and s'' side by side.
 
 The forward pass of the derivative needs s', its adjoint s''. Each is given in terms of what is already computed
-(z, s and s'), so that none is computed twice. `kernel.cpp` has them once more, under the same names.
+(z, s and s'), so that none is computed twice. `kernel.cpp` has them once more, under the same names; one that it has
+not is compiled by torch.
 """
 
 import math

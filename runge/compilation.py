@@ -75,7 +75,7 @@ def compiled(
         raise ValueError("compile: must be auto or off where there is no C++ compiler (CXX, or g++), got 'on'")
     if compile == "on" and derivative == "autograd":
         raise ValueError("compile: must be auto or off with model.derivative=autograd, got 'on'")
-    own = not on_gpu and kernel.suits_the_machine()
+    own = not on_gpu and kernel.suits_the_machine() and kernel.has(activation)
     worth = compile == "on" or pays(neurons, steps, _KERNELS_COST if own else _TORCHS_COST)
     if compile == "off" or not there_is_one or derivative == "autograd" or not worth:
         return losses.loss_and_gradient

@@ -58,11 +58,16 @@ def suits_the_machine() -> bool:
     return system and (command := compiler()) is not None and "clang" not in Path(command[0]).name
 
 
+def has(activation: str) -> bool:
+    """Whether the file has this activation: a user may have added it to `ACTIVATIONS` alone."""
+    return f"struct {activation}_ " in _SOURCE.read_text()
+
+
 class Kernel:
     """`runge.losses.loss_and_gradient`, compiled; the bits do not depend on the threads nor on the other members.
 
     Args:
-        activation: a name of `runge.activations.ACTIVATIONS`.
+        activation: a name that the file `has`.
         dtype: float32 or float64.
 
     Raises:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from runge import compilation, kernel, losses, machine
-from runge.activations import ACTIVATIONS
+from runge.activations import ACTIVATIONS, Activation
 from runge.compilation import compiled, pays
 from runge.errors import RunError
 from runge.kernel import Kernel
@@ -122,6 +122,16 @@ def test_a_member_that_diverges_stays_so_and_leaves_its_neighbour(activation):
     assert gradient[0].isnan().any()
     assert torch.equal(loss[1], expected[0][1])
     assert torch.equal(gradient[1], expected[1][1])
+
+
+@suited
+def test_an_activation_that_is_the_users_own_is_compiled_by_torch(monkeypatch):
+    assert all(kernel.has(activation) for activation in ACTIVATIONS)
+    monkeypatch.setitem(ACTIVATIONS, "cubed", Activation(lambda z: z**3, lambda z, s: 3 * z**2, lambda z, s, s1: 6 * z))
+    network, points = stack(2, "cubed")
+    one = torch.ones(2, dtype=torch.float64)
+    function = compiled("on", **{**TANH, "activation": "cubed"}, neurons=1, steps=1, with_derivative=True)
+    close(function(network, points, one, one), losses.loss_and_gradient(network, points, one, one), 1e-12)
 
 
 @suited
