@@ -117,7 +117,8 @@ def _library(activation: str, dtype: torch.dtype) -> ctypes.CDLL:
     try:
         library = _load(flags)
     except subprocess.CalledProcessError as error:
-        said = error.stderr.decode(errors="replace").strip().splitlines() or [str(error)]
+        said = error.stderr.decode(errors="replace").strip().splitlines()
+        said = said or [f"{error.cmd[0]} ended with status {error.returncode} and no word"]
         raise CompilationError(next((line for line in said if "error" in line), said[0])) from error
     except OSError as error:
         raise CompilationError(str(error)) from error

@@ -198,7 +198,7 @@ def compiler_that(folder, script):
     ("script", "reason"),
     [
         ("echo In file included from kernel.cpp >&2; echo 'error: out of order' >&2; exit 1", "error: out of order"),
-        ("kill -9 $$", "SIGKILL"),
+        ("kill -9 $$", "ended with status -9"),
         ("exit 0", "kernel.so"),  # but has written nothing
     ],
 )
