@@ -1,9 +1,14 @@
 // The loss of each member of a stack, and its gradient: `runge.losses.loss_and_gradient` in one pass.
 //
 // A member's points are passed block by block, so that all that a block needs stays in the processor's cache: h and g of
-// every layer, z and z', s'(z), and the adjoints. A member whose lambda_d is 0 has no tangents. Many blocks make slices,
-// which threads may take; a slice has sums of its own, and they are added in order, so that the bits do not depend on the
-// threads. The formulas and names are those of `runge.network.StackedMLP`; matrices are stored by rows.
+// every layer, z', s'(z) and s''(z), and the adjoints. A member whose lambda_d is 0 has no tangents. Many blocks make
+// slices, which threads may take; a slice has sums of its own, and they are added in order, so that the bits do not depend
+// on the threads. The formulas and names are those of `runge.network.StackedMLP`.
+//
+// A matrix is stored in panels of two vectors' columns, or one's, each of them by rows. Rows and columns are filled up, so
+// that a product consists of whole tiles, which the processor's registers hold. What a panel of z becomes is computed
+// while the first cache still has it. That is close to what the processor can do, which no library for products is at
+// sizes such as these.
 //
 // `Real` and `ACTIVATION` are set by the compiler's options. All else is an argument, so that what is compiled once
 // serves networks of every size.
@@ -13,22 +18,23 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 // Loops that are marked `omp simd` call glibc's variants of these for whole vectors of numbers (libmvec, which `-lm`
 // brings; that of erf since 2.35).
-#define VECTORS __attribute__((simd("notinbranch"), const))
+#define FOR_VECTORS __attribute__((simd("notinbranch"), const))
 #if __GLIBC_PREREQ(2, 35)
-#define ERF_VECTORS VECTORS
+#define ERF_FOR_VECTORS FOR_VECTORS
 #else
-#define ERF_VECTORS
+#define ERF_FOR_VECTORS
 #endif
 extern "C" {
 #define DECLARED(name, how) how float name##f(float) noexcept; how double name(double) noexcept;
-DECLARED(exp, VECTORS)
-DECLARED(log, VECTORS)
-DECLARED(sin, VECTORS)
-DECLARED(cos, VECTORS)
-DECLARED(erf, ERF_VECTORS)
+DECLARED(exp, FOR_VECTORS)
+DECLARED(log, FOR_VECTORS)
+DECLARED(sin, FOR_VECTORS)
+DECLARED(cos, FOR_VECTORS)
+DECLARED(erf, ERF_FOR_VECTORS)
 }
 
 namespace {
@@ -43,60 +49,48 @@ OVERLOADED(cos)
 OVERLOADED(erf)
 
 inline Real sigmoid(Real z) { return 1 / (1 + of_exp(-z)); }
-inline Real density(Real z) { return of_exp(Real(-0.5) * z * z) * Real(0.39894228040143267794); }
 
-// Each activation: s and s' of z, and s'' of z, s and s'.
+// Each activation: s, s' and s'' of z.
 struct tanh_ {
-    static void first(Real z, Real& s, Real& s1) { s = 1 - 2 / (of_exp(2 * z) + 1), s1 = 1 - s * s; }
-    static Real second(Real, Real s, Real s1) { return -2 * s * s1; }
+    static void at(Real z, Real& s, Real& s1, Real& s2) {
+        s = 1 - 2 / (of_exp(2 * z) + 1), s1 = 1 - s * s, s2 = -2 * s * s1;
+    }
 };
 struct relu_ {
-    static void first(Real z, Real& s, Real& s1) { s = z < 0 ? 0 : z, s1 = z > 0 ? 1 : 0; }  // NaN stays NaN
-    static Real second(Real, Real, Real) { return 0; }
+    static void at(Real z, Real& s, Real& s1, Real& s2) { s = z < 0 ? 0 : z, s1 = z > 0 ? 1 : 0, s2 = 0; }  // NaN stays
 };
 struct gelu_ {
-    static void first(Real z, Real& s, Real& s1) {
+    static void at(Real z, Real& s, Real& s1, Real& s2) {
         const Real below = Real(0.5) * (1 + of_erf(z * Real(0.70710678118654752440)));
-        s = z * below, s1 = below + z * density(z);
+        const Real density = of_exp(Real(-0.5) * z * z) * Real(0.39894228040143267794);
+        s = z * below, s1 = below + z * density, s2 = density * (2 - z * z);
     }
-    static Real second(Real z, Real, Real) { return density(z) * (2 - z * z); }
 };
 struct sigmoid_ {
-    static void first(Real z, Real& s, Real& s1) { s = sigmoid(z), s1 = s * (1 - s); }
-    static Real second(Real, Real s, Real s1) { return s1 * (1 - 2 * s); }
+    static void at(Real z, Real& s, Real& s1, Real& s2) { s = sigmoid(z), s1 = s * (1 - s), s2 = s1 * (1 - 2 * s); }
 };
 struct silu_ {
-    static void first(Real z, Real& s, Real& s1) {
-        const Real share = sigmoid(z);
-        s = z * share, s1 = share + s * (1 - share);
-    }
-    static Real second(Real z, Real, Real) {
-        const Real share = sigmoid(z);
-        return share * (1 - share) * (2 + z * (1 - 2 * share));
+    static void at(Real z, Real& s, Real& s1, Real& s2) {
+        const Real share = sigmoid(z), slope = share * (1 - share);
+        s = z * share, s1 = share + z * slope, s2 = slope * (2 + z * (1 - 2 * share));
     }
 };
 struct softplus_ {
-    static void first(Real z, Real& s, Real& s1) {
-        const Real size = z < 0 ? -z : z, low = of_exp(-size);
-        s = (z < 0 ? 0 : z) + of_log(1 + low);
-        s1 = (z < 0 ? low : Real(1)) / (1 + low);
+    static void at(Real z, Real& s, Real& s1, Real& s2) {
+        const Real low = of_exp(z < 0 ? z : -z);
+        s = (z < 0 ? 0 : z) + of_log(1 + low), s1 = (z < 0 ? low : Real(1)) / (1 + low), s2 = s1 * (1 - s1);
     }
-    static Real second(Real, Real, Real s1) { return s1 * (1 - s1); }
 };
 struct sin_ {
-    static void first(Real z, Real& s, Real& s1) { s = of_sin(z), s1 = of_cos(z); }
-    static Real second(Real, Real s, Real) { return -s; }
+    static void at(Real z, Real& s, Real& s1, Real& s2) { s = of_sin(z), s1 = of_cos(z), s2 = -s; }
 };
 using Activation = ACTIVATION;
 
-// BLAS's ?gemm, by columns.
-using Gemm = void(const char*, const char*, const int*, const int*, const int*, const Real*, const Real*, const int*,
-                  const Real*, const int*, const Real*, Real*, const int*);
+using Index = std::int64_t;
 
 struct Stack {
-    Gemm* gemm;
-    std::int64_t members, points, dimension, depth, width;
-    std::int64_t block, slices;             // the points of a block; the slices of a member's points
+    Index members, points, dimension, depth, width;
+    Index block, slices;                    // the points of a block; the slices of a member's points
     const Real *theta, *x, *f, *df;         // (M, P), (M, N, D), (M, N), (M, N, D)
     const Real *weight_f, *weight_df;       // (M, N) each
     const Real *input_scale, *input_shift;  // (M, D) each
@@ -104,234 +98,331 @@ struct Stack {
     Real *loss, *gradient;                  // (M, slices), (M, slices, P): to be added over the slices
 };
 
-// c = a b + beta c for a of rows x inner and b of inner x columns; either may be stored as its transpose.
-inline void product(Gemm* gemm, bool a_transposed, bool b_transposed, int rows, int inner, int columns, const Real* a,
-                    const Real* b, Real beta, Real* c) {
-    const Real one = 1;
-    const int a_row = a_transposed ? rows : inner, b_row = b_transposed ? inner : columns;
-    gemm(b_transposed ? "T" : "N", a_transposed ? "T" : "N", &columns, &rows, &inner, &one, b, &b_row, a, &a_row, &beta,
-         c, &columns);
+#if defined __AVX512F__
+constexpr Index BYTES = 64;
+#elif defined __AVX__
+constexpr Index BYTES = 32;
+#else
+constexpr Index BYTES = 16;
+#endif
+typedef Real Vector __attribute__((vector_size(BYTES), may_alias));
+constexpr Index LANES = BYTES / sizeof(Real), PANEL = 2 * LANES;  // the numbers of a vector; the columns of a panel
+constexpr Index ROWS = BYTES / sizeof(double);                    // of a tile: so many that LANES is their multiple
+
+inline Index filled(Index n, Index unit) { return (n + unit - 1) / unit * unit; }
+inline Vector& at(Real* start, Index v) { return reinterpret_cast<Vector*>(start)[v]; }
+inline const Vector& at(const Real* start, Index v) { return reinterpret_cast<const Vector*>(start)[v]; }
+
+// A tile of c = start + a b. Rows and columns of a, and rows of the start, lie so far apart (0: all are the same one).
+template <Index VECTORS>
+inline void tile(const Real* a, Index row, Index column, const Real* b, Index inner, const Real* start, Index start_row,
+                 Real* c) {
+    Vector sum[ROWS][VECTORS];
+#pragma GCC unroll 8
+    for (Index r = 0; r < ROWS; ++r)
+#pragma GCC unroll 2
+        for (Index v = 0; v < VECTORS; ++v) sum[r][v] = at(start + r * start_row, v);
+    for (Index k = 0; k < inner; ++k)
+#pragma GCC unroll 8
+        for (Index r = 0; r < ROWS; ++r)
+#pragma GCC unroll 2
+            for (Index v = 0; v < VECTORS; ++v) sum[r][v] += a[r * row + k * column] * at(b, k * VECTORS + v);
+#pragma GCC unroll 8
+    for (Index r = 0; r < ROWS; ++r)
+#pragma GCC unroll 2
+        for (Index v = 0; v < VECTORS; ++v) at(c, r * VECTORS + v) = sum[r][v];
 }
 
-// What a thread works with: for each hidden layer h and g, ((1 + D) n, width), z and z' likewise, and s'(z), (n, width);
-// twice the adjoints of z and z'; the points' inputs to the first layer. In whole cache lines.
-std::int64_t workspace_size(const Stack& net) {
-    const std::int64_t values = net.block * net.width, all = (1 + net.dimension) * values;
-    const std::int64_t needed = net.depth * (2 * all + values) + 2 * all + net.dimension * net.block, line = 64;
-    return (needed + line - 1) / line * line;
+// A panel of c = a b, plus the start in the first rows: a of rows x inner, b a panel of inner rows.
+template <Index VECTORS>
+inline void product(const Real* a, const Real* b, Index rows, Index inner, const Real* start, Index started, Real* c) {
+    alignas(BYTES) static const Real zero[PANEL] = {};
+    const Index columns = filled(inner, LANES), wide = VECTORS * LANES;
+    for (Index i = 0; i < rows; i += ROWS, c += ROWS * wide)
+        for (Index k = 0; k < inner; k += PANEL) {
+            const Index row = std::min(columns - k, PANEL);
+            const Real* from = k > 0 ? c : i < started ? start : zero;
+            tile<VECTORS>(a + k * rows + i * row, row, 1, b + k * wide, std::min(inner - k, PANEL), from,
+                          k > 0 ? wide : 0, c);
+        }
 }
+
+// A panel of c += a^T b: a of rows x columns, b a panel of as many rows.
+template <Index VECTORS>
+inline void add_product_transposed(const Real* a, const Real* b, Index rows, Index columns, Real* c) {
+    for (Index i = 0; i < columns; i += ROWS, c += ROWS * VECTORS * LANES) {
+        const Index from = i / PANEL * PANEL, row = std::min(filled(columns, LANES) - from, PANEL);
+        tile<VECTORS>(a + from * rows + i - from, 1, row, b, rows, c, VECTORS * LANES, c);
+    }
+}
+
+// The numbers of what a thread works with.
+struct Sizes {
+    Index columns, values, matrix;  // of a matrix for a block's points: columns; rows, of values alone; numbers
+    Index carried, edges, square;   // of a layer's h and g, s'' and z', s'; of `edges`; of a layer's W
+    Index all;
+    explicit Sizes(const Stack& net)
+        : columns(filled(net.width, LANES)), values(filled(net.block, ROWS)),
+          matrix((1 + net.dimension) * values * columns), carried(2 * matrix + values * columns),
+          edges((net.dimension + net.depth + 1) * columns), square(columns * columns),
+          all(2 * edges + 3 * (net.depth - 1) * square + net.depth * carried + 2 * matrix +
+              filled(net.dimension * values, LANES)) {}
+};
 
 // A slice of a member's points.
-struct Slice {
-    const Stack& net;
-    const std::int64_t m, width, dimension, parameters;
-    const Real lambda_d;
-    const bool slopes;  // whether u' counts
-    const Real* const theta;
-    Real* const gradient;
-    Real* const workspace;
-    double mse_f = 0, mse_df = 0;
-    std::int64_t from = 0, n = 0;             // the block's first point, counted over all members; its points
-    std::int64_t values = 0, tangents = 0;    // n times the width; D, or 0
-    Real *adjoint = nullptr, *spare = nullptr;  // of z and z' of the layer at hand
+class Slice {
+   public:
+    Slice(const Stack& net, Index number, Real* workspace)
+        : net(net), size(net), m(number / net.slices), width(net.width), dimension(net.dimension), depth(net.depth),
+          parameters((dimension + 1) * width + (depth - 1) * (width + 1) * width + width + 1),
+          lambda_d(net.lambda_d ? net.lambda_d[m] : 0), tangents(lambda_d != 0 ? dimension : 0),
+          theta(net.theta + m * parameters), gradient(net.gradient + number * parameters), edges(workspace),
+          edges_bar(edges + size.edges), squares(edges_bar + size.edges),
+          layers(squares + 3 * (depth - 1) * size.square), inputs(layers + depth * size.carried + 2 * size.matrix),
+          adjoint(layers + depth * size.carried), spare(adjoint + size.matrix) {}
 
-    Slice(const Stack& net, std::int64_t number, Real* workspace)
-        : net(net), m(number / net.slices), width(net.width), dimension(net.dimension),
-          parameters((dimension + 1) * width + (net.depth - 1) * (width + 1) * width + width + 1),
-          lambda_d(net.lambda_d ? net.lambda_d[m] : 0), slopes(lambda_d != 0), theta(net.theta + m * parameters),
-          gradient(net.gradient + number * parameters), workspace(workspace) {}
-
-    // Where a layer's W and b begin, of the layers 0 to depth.
-    std::int64_t weights(std::int64_t layer) const {
-        return layer == 0 ? 0 : (dimension + 1) * width + (layer - 1) * (width + 1) * width;
-    }
-    std::int64_t biases(std::int64_t layer) const {
-        return weights(layer) + (layer == 0 ? dimension : width) * (layer == net.depth ? 1 : width);
-    }
-
-    // Of a hidden layer: h and g, z and z', s'(z).
-    Real* carried(std::int64_t layer) const {
-        return workspace + layer * (2 * (1 + dimension) + 1) * net.block * width;
-    }
-    Real* linear(std::int64_t layer) const { return carried(layer) + (1 + dimension) * net.block * width; }
-    Real* slope(std::int64_t layer) const { return carried(layer) + 2 * (1 + dimension) * net.block * width; }
-    // The inputs to the first layer.
-    Real* inputs() const { return linear(net.depth) + (1 + dimension) * net.block * width; }
-
-    // The loss of the member's points begin ... end - 1, and its gradient.
-    Real pass(std::int64_t begin, std::int64_t end) {
-        std::fill(gradient, gradient + parameters, Real(0));
-        tangents = slopes ? dimension : 0;
+    // The loss of the member's points begin ... end - 1; the gradient is written.
+    Real pass(Index begin, Index end) {
+        load();
         for (; begin < end; begin += net.block) {
-            from = m * net.points + begin, n = std::min(net.block, end - begin), values = n * width;
-            adjoint = carried(net.depth), spare = linear(net.depth);
+            from = m * net.points + begin, n = std::min(net.block, end - begin);
+            values = filled(n, ROWS), rows = (1 + tangents) * values;
             forward();
             compare();
             back();
         }
+        store();
         return Real(mse_f + lambda_d * mse_df);
     }
 
+   private:
+    const Stack& net;
+    const Sizes size;
+    const Index m, width, dimension, depth, parameters;
+    const Real lambda_d;
+    const Index tangents;  // D, or 0 where u' does not count
+    const Real* const theta;
+    Real* const gradient;
+    Real *const edges, *const edges_bar;  // the first W, by rows; b of the hidden layers; the last W
+    Real *const squares;                  // of the layers between: W, its transpose, its gradient
+    Real *const layers, *const inputs;    // what the hidden layers have for the block; the inputs to the first
+    Real *adjoint, *spare;                // of h and g, then of z and z', of the layer at hand
+    Index from = 0, n = 0;                // the block's first point, counted over all members; its points
+    Index values = 0, rows = 0;           // these filled up; a matrix's rows: those of values, then those of tangents
+    double mse_f = 0, mse_df = 0;
+    Real last_bias_bar = 0;
+
+    // Where W and b of the layers 0 to depth begin in theta.
+    Index weights(Index layer) const {
+        return layer == 0 ? 0 : (dimension + 1) * width + (layer - 1) * (width + 1) * width;
+    }
+    Index biases(Index layer) const {
+        return weights(layer) + (layer == 0 ? dimension : width) * (layer == depth ? 1 : width);
+    }
+
+    // The same as they are worked with.
+    Real* first(Real* in, Index d) const { return in + d * size.columns; }
+    Real* bias(Real* in, Index layer) const { return in + (dimension + layer) * size.columns; }
+    Real* last(Real* in) const { return bias(in, depth); }
+    Real* square(Index layer) const { return squares + 3 * (layer - 1) * size.square; }
+    Real* transposed(Index layer) const { return square(layer) + size.square; }
+    Real* square_bar(Index layer) const { return transposed(layer) + size.square; }
+
+    // Of a hidden layer: h and g; s''(z) and z'; s'(z).
+    Real* carried(Index layer) const { return layers + layer * size.carried; }
+    Real* linear(Index layer) const { return carried(layer) + size.matrix; }
+    Real* slope(Index layer) const { return linear(layer) + size.matrix; }
+
+    // Call f for each panel, with its first column and the number of its vectors: two, but for one in a last panel.
+    template <typename Function>
+    void panels(Function f) const {
+        Index j = 0;
+        for (; j + PANEL <= size.columns; j += PANEL) f(j, std::integral_constant<Index, 2>());
+        if (j < size.columns) f(j, std::integral_constant<Index, 1>());
+    }
+
+    void load() {
+        std::fill(edges, edges + 2 * size.edges, Real(0));
+        for (Index d = 0; d < dimension; ++d) std::copy_n(theta + weights(0) + d * width, width, first(edges, d));
+        for (Index layer = 0; layer < depth; ++layer) std::copy_n(theta + biases(layer), width, bias(edges, layer));
+        std::copy_n(theta + weights(depth), width, last(edges));
+        for (Index layer = 1; layer < depth; ++layer) {
+            const Real* w = theta + weights(layer);
+            std::fill(square(layer), square(layer) + 3 * size.square, Real(0));
+            panels([&](Index j, auto vectors) {
+                const Index row = vectors * LANES, n = std::min(width - j, row);
+                for (Index i = 0; i < width; ++i) {
+                    std::copy_n(w + i * width + j, n, square(layer) + j * width + i * row);
+                    for (Index k = 0; k < n; ++k) transposed(layer)[j * width + i * row + k] = w[(j + k) * width + i];
+                }
+            });
+        }
+    }
+
+    void store() const {
+        for (Index d = 0; d < dimension; ++d)
+            std::copy_n(first(edges_bar, d), width, gradient + weights(0) + d * width);
+        for (Index layer = 0; layer < depth; ++layer)
+            std::copy_n(bias(edges_bar, layer), width, gradient + biases(layer));
+        std::copy_n(last(edges_bar), width, gradient + weights(depth));
+        gradient[biases(depth)] = last_bias_bar;
+        for (Index layer = 1; layer < depth; ++layer)
+            panels([&](Index j, auto vectors) {
+                for (Index i = 0; i < width; ++i)
+                    std::copy_n(square_bar(layer) + j * size.columns + i * vectors * LANES,
+                                std::min(width - j, vectors * LANES), gradient + weights(layer) + i * width + j);
+            });
+    }
+
     void forward() {
-        // The first layer's tangents are the same at all points: they stand once, not n times.
-        const Real *w = theta + weights(0), *b = theta + biases(0);
         const Real *scales = net.input_scale + m * dimension, *shifts = net.input_shift + m * dimension;
-        for (std::int64_t i = 0; i < n; ++i) {
-            Real* z = linear(0) + i * width;
-            std::copy(b, b + width, z);
-            for (std::int64_t d = 0; d < dimension; ++d) {
-                const Real x = shifts[d] + net.x[(from + i) * dimension + d] * scales[d];
-                inputs()[i * dimension + d] = x;
-                const Real* row = w + d * width;
-#pragma omp simd
-                for (std::int64_t j = 0; j < width; ++j) z[j] += x * row[j];
-            }
-        }
-        for (std::int64_t d = 0; d < tangents; ++d)
-            for (std::int64_t j = 0; j < width; ++j) linear(0)[values + d * width + j] = scales[d] * w[d * width + j];
-        for (std::int64_t layer = 0; layer < net.depth; ++layer) {
-            if (layer > 0) {
-                product(net.gemm, false, false, int((1 + tangents) * n), int(width), int(width), carried(layer - 1),
-                        theta + weights(layer), 0, linear(layer));
-                b = theta + biases(layer);
-                for (std::int64_t i = 0; i < n; ++i) {
-                    Real* z = linear(layer) + i * width;
-#pragma omp simd
-                    for (std::int64_t j = 0; j < width; ++j) z[j] += b[j];
+        for (Index i = 0; i < values; ++i)
+            for (Index d = 0; d < dimension; ++d)  // what is filled up repeats the last point
+                inputs[i * dimension + d] = shifts[d] + net.x[(from + std::min(i, n - 1)) * dimension + d] * scales[d];
+        panels([&](Index j, auto vectors) {
+            Real* z = linear(0) + j * rows;
+            for (Index i = 0; i < values; ++i)
+                for (Index v = 0; v < vectors; ++v) {
+                    Vector sum = at(bias(edges, 0) + j, v);
+                    for (Index d = 0; d < dimension; ++d)
+                        sum += inputs[i * dimension + d] * at(first(edges, d) + j, v);
+                    at(z, i * vectors + v) = sum;
                 }
-            }
-            Real *z = linear(layer), *h = carried(layer), *s1 = slope(layer);
+            // The tangents are the same at all points: each stands once.
+            for (Index d = 0; d < tangents; ++d)
+                for (Index v = 0; v < vectors; ++v)
+                    at(z, (values + d) * vectors + v) = scales[d] * at(first(edges, d) + j, v);
+            activate<vectors>(0, j);
+        });
+        for (Index layer = 1; layer < depth; ++layer)
+            panels([&](Index j, auto vectors) {
+                product<vectors>(carried(layer - 1), square(layer) + j * width, rows, width, bias(edges, layer) + j,
+                                 values, linear(layer) + j * rows);
+                activate<vectors>(layer, j);
+            });
+    }
+
+    // A panel's z' of a layer at a point; in the first layer that of any.
+    template <Index VECTORS>
+    const Real* tangent(Index layer, Index j, Index d, Index i) const {
+        return linear(layer) + j * rows + (layer == 0 ? values + d : (1 + d) * values + i) * VECTORS * LANES;
+    }
+
+    // A panel of z and z' becomes one of h and g, s' and s''.
+    template <Index VECTORS>
+    void activate(Index layer, Index j) {
+        Real *z = linear(layer) + j * rows, *h = carried(layer) + j * rows, *s1 = slope(layer) + j * values;
 #pragma omp simd
-            for (std::int64_t k = 0; k < values; ++k) Activation::first(z[k], h[k], s1[k]);
-            for (std::int64_t d = 0; d < tangents; ++d) {
-                Real* g = h + (1 + d) * values;
-                if (layer == 0) {
-                    const Real* dz = z + values + d * width;
-                    for (std::int64_t i = 0; i < n; ++i)
-#pragma omp simd
-                        for (std::int64_t j = 0; j < width; ++j) g[i * width + j] = s1[i * width + j] * dz[j];
-                } else {
-                    const Real* dz = z + (1 + d) * values;
-#pragma omp simd
-                    for (std::int64_t k = 0; k < values; ++k) g[k] = s1[k] * dz[k];
-                }
-            }
+        for (Index k = 0; k < values * VECTORS * LANES; ++k) {
+            Real s, slope, curvature;
+            Activation::at(z[k], s, slope, curvature);
+            h[k] = s, s1[k] = slope, z[k] = curvature;
         }
+        for (Index d = 0; d < tangents; ++d)
+            for (Index i = 0; i < values; ++i)
+                for (Index v = 0; v < VECTORS; ++v)
+                    at(h, ((1 + d) * values + i) * VECTORS + v) =
+                        at(s1, i * VECTORS + v) * at(tangent<VECTORS>(layer, j, d, i), v);
     }
 
     // The last layer, the errors, and their adjoints.
     void compare() {
-        const Real *w = theta + weights(net.depth), *b = theta + biases(net.depth);
-        Real *w_bar = gradient + weights(net.depth), *b_bar = gradient + biases(net.depth);
+        const Real *top = carried(depth - 1), *w = last(edges);
+        Real* w_bar = last(edges_bar);
         const Real squared_scale = net.scale[m] * net.scale[m];
-        for (std::int64_t k = 0; k < 1 + tangents; ++k)
-            for (std::int64_t i = 0; i < n; ++i) {
-                const Real* row = carried(net.depth - 1) + k * values + i * width;
-                const std::int64_t point = from + i;
+        for (Index row = 0; row < rows; ++row) {
+            const Index d = row / values - 1, i = row % values, point = from + i;
+            Real bar = 0;
+            if (i < n) {
+                Vector sums = {};
+                panels([&](Index j, auto vectors) {
+                    for (Index v = 0; v < vectors; ++v) sums += at(top + j * rows, row * vectors + v) * at(w + j, v);
+                });
                 Real sum = 0;
-#pragma omp simd reduction(+ : sum)
-                for (std::int64_t j = 0; j < width; ++j) sum += row[j] * w[j];
-                Real bar;
-                if (k == 0) {
-                    const Real error = sum + b[0] - net.f[point], weighted = net.weight_f[point] * error;
+                for (Index lane = 0; lane < LANES; ++lane) sum += sums[lane];
+                if (d < 0) {
+                    const Real error = sum + theta[biases(depth)] - net.f[point], weighted = net.weight_f[point] * error;
                     mse_f += weighted * error;
                     bar = 2 * weighted;
-                    b_bar[0] += bar;
+                    last_bias_bar += bar;
                 } else {
-                    const Real error = sum - net.df[point * dimension + k - 1];
+                    const Real error = sum - net.df[point * dimension + d];
                     const Real weighted = net.weight_df[point] / squared_scale * error;
                     mse_df += weighted * error;
                     bar = lambda_d * (2 * weighted);
                 }
-                Real* back = adjoint + k * values + i * width;
-#pragma omp simd
-                for (std::int64_t j = 0; j < width; ++j) {
-                    w_bar[j] += row[j] * bar;
-                    back[j] = bar * w[j];
-                }
             }
+            panels([&](Index j, auto vectors) {
+                for (Index v = 0; v < vectors; ++v) {
+                    at(w_bar + j, v) += bar * at(top + j * rows, row * vectors + v);
+                    at(adjoint + j * rows, row * vectors + v) = bar * at(w + j, v);
+                }
+            });
+        }
     }
 
-    // `adjoint` holds delta W^T and epsilon W^T, and becomes delta and epsilon, layer after layer.
     void back() {
-        for (std::int64_t layer = net.depth - 1;; --layer) {
-            const Real *z = linear(layer), *h = carried(layer), *s1 = slope(layer);
-            Real* b_bar = gradient + biases(layer);
-            for (std::int64_t i = 0; i < n; ++i) {
-                const std::int64_t at = i * width;
-                Real* delta = adjoint + at;
-                if (tangents == 0) {
-#pragma omp simd
-                    for (std::int64_t j = 0; j < width; ++j) {
-                        delta[j] *= s1[at + j];
-                        b_bar[j] += delta[j];
-                    }
-                } else if (tangents == 1) {
-                    const Real* dz = z + values + (layer == 0 ? 0 : at);
-                    Real* eps = delta + values;
-#pragma omp simd
-                    for (std::int64_t j = 0; j < width; ++j) {
-                        const Real s2 = Activation::second(z[at + j], h[at + j], s1[at + j]);
-                        delta[j] = delta[j] * s1[at + j] + s2 * (dz[j] * eps[j]);
-                        eps[j] *= s1[at + j];
-                        b_bar[j] += delta[j];
-                    }
-                } else {
-                    Real* sum = spare;
-                    std::fill(sum, sum + width, Real(0));
-                    for (std::int64_t d = 0; d < tangents; ++d) {
-                        const Real* dz = z + values + (layer == 0 ? d * width : d * values + at);
-                        Real* eps = delta + (1 + d) * values;
-#pragma omp simd
-                        for (std::int64_t j = 0; j < width; ++j) {
-                            sum[j] += dz[j] * eps[j];
-                            eps[j] *= s1[at + j];
-                        }
-                    }
-#pragma omp simd
-                    for (std::int64_t j = 0; j < width; ++j) {
-                        const Real s2 = Activation::second(z[at + j], h[at + j], s1[at + j]);
-                        delta[j] = delta[j] * s1[at + j] + s2 * sum[j];
-                        b_bar[j] += delta[j];
-                    }
-                }
-            }
-            if (layer == 0) break;
-            product(net.gemm, true, false, int(width), int((1 + tangents) * n), int(width), carried(layer - 1), adjoint,
-                    1, gradient + weights(layer));
-            product(net.gemm, false, true, int((1 + tangents) * n), int(width), int(width), adjoint,
-                    theta + weights(layer), 0, spare);
+        panels([&](Index j, auto vectors) { differentiate<vectors>(depth - 1, j, adjoint); });
+        for (Index layer = depth - 1; layer > 0; --layer) {
+            panels([&](Index j, auto vectors) {
+                add_product_transposed<vectors>(carried(layer - 1), adjoint + j * rows, rows, width,
+                                                square_bar(layer) + j * size.columns);
+            });
+            panels([&](Index j, auto vectors) {
+                product<vectors>(adjoint, transposed(layer) + j * width, rows, width, nullptr, 0, spare + j * rows);
+                differentiate<vectors>(layer - 1, j, spare);
+            });
             std::swap(adjoint, spare);
         }
-        for (std::int64_t d = 0; d < dimension; ++d) {
-            Real* bar = gradient + d * width;
-            for (std::int64_t i = 0; i < n; ++i) {
-                const Real x = inputs()[i * dimension + d], dx = net.input_scale[m * dimension + d];
-                const Real *delta = adjoint + i * width, *eps = delta + (1 + d) * values;
-                if (slopes) {
-#pragma omp simd
-                    for (std::int64_t j = 0; j < width; ++j) bar[j] += x * delta[j] + dx * eps[j];
-                } else {
-#pragma omp simd
-                    for (std::int64_t j = 0; j < width; ++j) bar[j] += x * delta[j];
+        for (Index d = 0; d < dimension; ++d)
+            panels([&](Index j, auto vectors) {
+                const Real *delta = adjoint + j * rows, dx = net.input_scale[m * dimension + d];
+                for (Index v = 0; v < vectors; ++v) {
+                    Vector sum = at(first(edges_bar, d) + j, v);
+                    for (Index i = 0; i < values; ++i) {
+                        sum += inputs[i * dimension + d] * at(delta, i * vectors + v);
+                        if (tangents > 0) sum += dx * at(delta, ((1 + d) * values + i) * vectors + v);
+                    }
+                    at(first(edges_bar, d) + j, v) = sum;
                 }
+            });
+    }
+
+    // A panel of the adjoints of h and g becomes one of delta and epsilon, those of z and z'.
+    template <Index VECTORS>
+    void differentiate(Index layer, Index j, Real* all) {
+        const Real *s1 = slope(layer) + j * values, *s2 = linear(layer) + j * rows;
+        Real* delta = all + j * rows;
+        for (Index v = 0; v < VECTORS; ++v) {
+            Vector sum = at(bias(edges_bar, layer) + j, v);
+            for (Index i = 0; i < values; ++i) {
+                Vector &here = at(delta, i * VECTORS + v), slope = at(s1, i * VECTORS + v), bent = {};
+                here *= slope;
+                for (Index d = 0; d < tangents; ++d) {
+                    Vector& eps = at(delta, ((1 + d) * values + i) * VECTORS + v);
+                    bent += eps * at(tangent<VECTORS>(layer, j, d, i), v);
+                    eps *= slope;
+                }
+                if (tangents > 0) here += bent * at(s2, i * VECTORS + v);
+                sum += here;
             }
+            at(bias(edges_bar, layer) + j, v) = sum;
         }
     }
 };
 
 }  // namespace
 
-extern "C" std::int64_t workspace_of_a_thread(const Stack* net) { return workspace_size(*net); }
+extern "C" std::int64_t workspace_of_a_thread(const Stack* net) { return Sizes(*net).all; }
 
 extern "C" void loss_and_gradient(const Stack* net, Real* workspace, std::int64_t threads) {
-    const std::int64_t slices = net->members * net->slices, size = workspace_size(*net);
-    const std::int64_t blocks = (net->points + net->block - 1) / net->block;
+    const Index slices = net->members * net->slices, size = Sizes(*net).all;
+    const Index blocks = (net->points + net->block - 1) / net->block;
 #pragma omp parallel for num_threads(int(threads)) schedule(static) if (threads > 1)
-    for (std::int64_t number = 0; number < slices; ++number) {
-        const std::int64_t slice = number % net->slices;  // its share of the blocks
-        const std::int64_t from = blocks * slice / net->slices * net->block;
-        const std::int64_t to = std::min(net->points, blocks * (slice + 1) / net->slices * net->block);
+    for (Index number = 0; number < slices; ++number) {
+        const Index slice = number % net->slices;  // its share of the blocks
+        const Index from = blocks * slice / net->slices * net->block;
+        const Index to = std::min(net->points, blocks * (slice + 1) / net->slices * net->block);
         net->loss[number] = Slice(*net, number, workspace + omp_get_thread_num() * size).pass(from, to);
     }
 }

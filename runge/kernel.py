@@ -1,8 +1,7 @@
 """The loss and its gradient as machine code, from a C++ file of the package: the step of a run on a processor.
 
 It takes a third of a second to compile, once for each activation and precision, whatever the size of the network, and
-is kept on the disk: in `RUNGE_CACHE_DIR`, or else with the user's other caches. Its matrix products are those of
-SciPy's BLAS, which takes AVX-512 on all processors that have it; torch's takes it on Intel's alone.
+is kept on the disk: in `RUNGE_CACHE_DIR`, or else with the user's other caches.
 """
 
 import ctypes
@@ -25,9 +24,7 @@ from runge.points import Points
 
 _SOURCE = Path(__file__).with_suffix(".cpp")
 _FLAGS = ["-std=c++17", "-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"]
-# Else where a number lies in memory might decide on how it is computed, and so on its last bit.
-_FLAGS += ["--param=vect-max-peeling-for-alignment=0"]
-_REAL = {torch.float32: ("float", "sgemm"), torch.float64: ("double", "dgemm")}
+_REAL = {torch.float32: "float", torch.float64: "double"}
 
 _NUMBERS, _POINTS = 2**13, 64
 """About so many values and tangents of a layer are passed at a time, that the cache may hold those of all layers; but
@@ -44,7 +41,6 @@ class _Stack(ctypes.Structure):
     """`Stack` of the C++ file."""
 
     _fields_ = (
-        ("gemm", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("members", "points", "dimension", "depth", "width", "block", "slices")),
         *((name, ctypes.c_void_p) for name in ("theta", "x", "f", "df", "weight_f", "weight_df")),
         *((name, ctypes.c_void_p) for name in ("input_scale", "input_shift", "scale", "lambda_d", "loss", "gradient")),
@@ -82,7 +78,7 @@ class Kernel:
         self, network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """The loss, (M,), and its gradient, (M, P); the arguments are those of `losses.loss_and_gradient`."""
-        library, gemm = _library(self.activation, self.dtype), _gemm(self.dtype)
+        library = _library(self.activation, self.dtype)
         (members, n, dimension), (_, width) = points.x.shape, network.shapes[0]
         given = [network.theta, points.x, points.f, points.df, points.weight_f, points.weight_df]
         given = [self._as_it_is_read(tensor) for tensor in (*given, network.scale, network.shift, scale)]
@@ -92,7 +88,7 @@ class Kernel:
         loss = torch.empty(members * slices, dtype=self.dtype)
         gradient = torch.empty(members * slices, network.theta.shape[1], dtype=self.dtype)
         stack = _Stack(
-            *(gemm, members, n, dimension, len(network.shapes) - 1, width, block, slices),
+            *(members, n, dimension, len(network.shapes) - 1, width, block, slices),
             *(tensor.data_ptr() for tensor in given),
             *(None if weight is None else weight.data_ptr(), loss.data_ptr(), gradient.data_ptr()),
         )
@@ -113,7 +109,7 @@ class Kernel:
 @cache
 def _library(activation: str, dtype: torch.dtype) -> ctypes.CDLL:
     """The compiled file, from the disk if it is there and whole."""
-    flags = [*_FLAGS, f"-DACTIVATION={activation}_", f"-DReal={_REAL[dtype][0]}"]
+    flags = [*_FLAGS, f"-DACTIVATION={activation}_", f"-DReal={_REAL[dtype]}"]
     try:
         library = _load(flags)
     except subprocess.CalledProcessError as error:
@@ -169,26 +165,3 @@ def _key(command: Sequence[str], flags: Sequence[str]) -> str:
     made = os.stat(command[0])
     compiler_is = [*command, str(made.st_size), str(made.st_mtime_ns), *platform.libc_ver()]
     return hashlib.sha256("\0".join([_SOURCE.read_text(), *flags, *compiler_is, *processor]).encode()).hexdigest()[:24]
-
-
-@cache
-def _gemm(dtype: torch.dtype) -> int:
-    """The address of BLAS's ?gemm in SciPy's library; BLAS is left one thread in this process: slices take the others.
-
-    Raises:
-        CompilationError: it takes other arguments.
-    """
-    from scipy.linalg import cython_blas  # pyright: ignore[reportAttributeAccessIssue]: it has no stub
-    from threadpoolctl import threadpool_limits
-
-    threads = torch.get_num_threads()
-    threadpool_limits(1, user_api="blas")
-    torch.set_num_threads(threads)  # which may be the same library's
-    capsule = vars(cython_blas)["__pyx_capi__"][_REAL[dtype][1]]
-    name, pointer = ctypes.pythonapi.PyCapsule_GetName, ctypes.pythonapi.PyCapsule_GetPointer
-    name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
-    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    signature = name(capsule)
-    if not signature.startswith(b"void (char *, char *, int *, int *, int *, "):
-        raise CompilationError(f"SciPy's {_REAL[dtype][1]} takes other arguments: {signature.decode()}")
-    return pointer(capsule, signature)

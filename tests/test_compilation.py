@@ -56,6 +56,30 @@ def test_the_kernel_equals_the_formulas(activation, depth, dimension):
 
 
 @suited
+@pytest.mark.parametrize("options", ["-mno-avx512f", "-mno-avx"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_kernel_with_shorter_vectors(options, dtype, monkeypatch, tmp_path):
+    """As other processors have them."""
+    monkeypatch.setenv("CXX", f"g++ {options}")
+    monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path))
+    kernel._library.cache_clear()
+    for width in range(1, 20):
+        network, points = stack(2, depth=3, width=width, dimension=2, points=width, dtype=dtype)
+        arguments = network, points, torch.ones(2, dtype=dtype), torch.tensor([1, 0], dtype=dtype)
+        tolerance = 1e-13 if dtype == torch.float64 else 1e-5
+        close(Kernel("tanh", dtype)(*arguments), losses.loss_and_gradient(*arguments), tolerance)
+
+
+@suited
+@pytest.mark.parametrize("width", [1, 2, 7, 16, 33, 64, 130])
+def test_the_kernel_takes_any_width(width):
+    for dtype, tolerance in ((torch.float64, 1e-13), (torch.float32, 1e-5)):
+        network, points = stack(2, depth=3, width=width, points=30, dtype=dtype)
+        arguments = network, points, torch.ones(2, dtype=dtype), torch.ones(2, dtype=dtype)
+        close(Kernel("tanh", dtype)(*arguments), losses.loss_and_gradient(*arguments), tolerance)
+
+
+@suited
 @pytest.mark.parametrize("points", [1, 63, 65, 129, 1100])
 def test_the_kernel_takes_any_number_of_points(points):
     """One, unequal blocks, and several slices."""
