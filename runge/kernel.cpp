@@ -302,11 +302,9 @@ class Slice {
             });
     }
 
-    // A panel's z' of a layer at a point; in the first layer that of any.
-    template <Index VECTORS>
-    const Real* tangent(Index layer, Index j, Index d, Index i) const {
-        return linear(layer) + j * rows + (layer == 0 ? values + d : (1 + d) * values + i) * VECTORS * LANES;
-    }
+    // In a layer's panel the row of z' is `values`, and so much more for a further d and a further point.
+    Index next_tangent(Index layer) const { return layer == 0 ? 1 : values; }
+    static Index next_point(Index layer) { return layer == 0 ? 0 : 1; }
 
     // A panel of z and z' becomes one of h and g, s' and s''.
     template <Index VECTORS>
@@ -318,11 +316,12 @@ class Slice {
             Activation::at(z[k], s, slope, curvature);
             h[k] = s, s1[k] = slope, z[k] = curvature;
         }
+        const Index across = next_tangent(layer), along = next_point(layer);
         for (Index d = 0; d < tangents; ++d)
             for (Index i = 0; i < values; ++i)
                 for (Index v = 0; v < VECTORS; ++v)
                     at(h, ((1 + d) * values + i) * VECTORS + v) =
-                        at(s1, i * VECTORS + v) * at(tangent<VECTORS>(layer, j, d, i), v);
+                        at(s1, i * VECTORS + v) * at(z, (values + d * across + i * along) * VECTORS + v);
     }
 
     // The last layer, the errors, and their adjoints.
@@ -391,7 +390,8 @@ class Slice {
     // A panel of the adjoints of h and g becomes one of delta and epsilon, those of z and z'.
     template <Index VECTORS>
     void differentiate(Index layer, Index j, Real* all) {
-        const Real *s1 = slope(layer) + j * values, *s2 = linear(layer) + j * rows;
+        const Real *s1 = slope(layer) + j * values, *z = linear(layer) + j * rows;
+        const Index across = next_tangent(layer), along = next_point(layer);
         Real* delta = all + j * rows;
         for (Index v = 0; v < VECTORS; ++v) {
             Vector sum = at(bias(edges_bar, layer) + j, v);
@@ -400,10 +400,10 @@ class Slice {
                 here *= slope;
                 for (Index d = 0; d < tangents; ++d) {
                     Vector& eps = at(delta, ((1 + d) * values + i) * VECTORS + v);
-                    bent += eps * at(tangent<VECTORS>(layer, j, d, i), v);
+                    bent += eps * at(z, (values + d * across + i * along) * VECTORS + v);
                     eps *= slope;
                 }
-                if (tangents > 0) here += bent * at(s2, i * VECTORS + v);
+                if (tangents > 0) here += bent * at(z, i * VECTORS + v);  // s''(z) by now
                 sum += here;
             }
             at(bias(edges_bar, layer) + j, v) = sum;

@@ -81,7 +81,7 @@ class Member:
         """What one step of one member costs on one core, in seconds, roughly: products, and passes over the neurons."""
         depth, width, dimension = self.model["depth"], self.model["width"], self.target.dimension
         products = width * (width * (depth - 1) + dimension) * (1 + dimension)
-        return self.data["n_train"] * (2.6e-11 * products + 4e-10 * width * depth * (1 + dimension))
+        return self.data["n_train"] * (2.4e-11 * products + 3.6e-10 * width * depth * (1 + dimension))
 
     def without_seed(self) -> str:
         """All of the configuration but the seeds and lambda_d, whose values decide on nothing else that can fail."""
