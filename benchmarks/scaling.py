@@ -8,9 +8,14 @@ values and tangents, forward and twice backward, at the rate that SciPy's BLAS r
 matrices of 2048 x 2048.
 """
 
+import os
+
+# Read when SciPy is loaded: the limit is that of one thread, with all that the processor has.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+os.environ.pop("OPENBLAS_CORETYPE", None)
+
 import argparse
 import itertools
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -22,6 +27,7 @@ import rich
 import torch
 from matplotlib.figure import Figure
 from rich.table import Table
+from scipy.linalg.blas import sgemm  # pyright: ignore[reportAttributeAccessIssue]: it has no stub
 
 from runge import machine
 from runge.compilation import Compile, compiled
@@ -104,12 +110,7 @@ def limit(size: Size, peak: float) -> float:
 
 
 def rate() -> float:
-    """The operations of one thread in a second, by all that the processor has."""
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    os.environ.pop("OPENBLAS_CORETYPE", None)
-    # Late: it reads the environment when it is loaded.
-    from scipy.linalg.blas import sgemm  # pyright: ignore[reportAttributeAccessIssue]: it has no stub
-
+    """The operations in a second."""
     square = np.asfortranarray(np.random.default_rng(0).random((2048, 2048), dtype=np.float32))
     return 2 * 2048**3 / seconds(lambda: sgemm(1, square, square))
 

@@ -2,13 +2,11 @@
 //
 // A member's points are passed block by block, so that all that a block needs stays in the processor's cache: h and g of
 // every layer, z', s'(z) and s''(z), and the adjoints. A member whose lambda_d is 0 has no tangents. Many blocks make
-// slices, which threads may take; a slice has sums of its own, and they are added in order, so that the bits do not depend
-// on the threads. The formulas and names are those of `runge.network.StackedMLP`.
+// slices, which threads may take; a slice has sums of its own, so that the bits do not depend on the threads. The formulas and names are those of `runge.network.StackedMLP`.
 //
 // A matrix is stored in panels of two vectors' columns, or one's, each of them by rows. Rows and columns are filled up, so
 // that a product consists of whole tiles, which the processor's registers hold. What a panel of z becomes is computed
-// while the first cache still has it. That is close to what the processor can do, which no library for products is at
-// sizes such as these.
+// while a near cache still has it. Calls of OpenBLAS take longer at these sizes: it copies the matrices each time.
 //
 // `Real` and `ACTIVATION` are set by the compiler's options. All else is an argument, so that what is compiled once
 // serves networks of every size.
@@ -107,13 +105,14 @@ constexpr Index BYTES = 16;
 #endif
 typedef Real Vector __attribute__((vector_size(BYTES), may_alias));
 constexpr Index LANES = BYTES / sizeof(Real), PANEL = 2 * LANES;  // the numbers of a vector; the columns of a panel
-constexpr Index ROWS = BYTES / sizeof(double);                    // of a tile: so many that LANES is their multiple
+constexpr Index ROWS = BYTES / sizeof(double);  // of a tile: registers hold its sums, and ROWS divides LANES
 
 inline Index filled(Index n, Index unit) { return (n + unit - 1) / unit * unit; }
 inline Vector& at(Real* start, Index v) { return reinterpret_cast<Vector*>(start)[v]; }
 inline const Vector& at(const Real* start, Index v) { return reinterpret_cast<const Vector*>(start)[v]; }
 
-// A tile of c = start + a b. Rows and columns of a, and rows of the start, lie so far apart (0: all are the same one).
+// A tile of c = start + a b. The rows of a lie `row` apart, its columns `column`, and the rows of the start `start_row`,
+// or 0 where all are the same.
 template <Index VECTORS>
 inline void tile(const Real* a, Index row, Index column, const Real* b, Index inner, const Real* start, Index start_row,
                  Real* c) {
@@ -156,17 +155,17 @@ inline void add_product_transposed(const Real* a, const Real* b, Index rows, Ind
     }
 }
 
-// The numbers of what a thread works with.
+// How many numbers the parts of a thread's workspace have.
 struct Sizes {
-    Index columns, values, matrix;  // of a matrix for a block's points: columns; rows, of values alone; numbers
+    Index columns, points, matrix;  // of a matrix for a block: columns; rows of values alone; all
     Index carried, edges, square;   // of a layer's h and g, s'' and z', s'; of `edges`; of a layer's W
     Index all;
     explicit Sizes(const Stack& net)
-        : columns(filled(net.width, LANES)), values(filled(net.block, ROWS)),
-          matrix((1 + net.dimension) * values * columns), carried(2 * matrix + values * columns),
+        : columns(filled(net.width, LANES)), points(filled(net.block, ROWS)),
+          matrix((1 + net.dimension) * points * columns), carried(2 * matrix + points * columns),
           edges((net.dimension + net.depth + 1) * columns), square(columns * columns),
           all(2 * edges + 3 * (net.depth - 1) * square + net.depth * carried + 2 * matrix +
-              filled(net.dimension * values, LANES)) {}
+              filled(net.dimension * points, LANES)) {}
 };
 
 // A slice of a member's points.
@@ -185,7 +184,7 @@ class Slice {
     Real pass(Index begin, Index end) {
         load();
         for (; begin < end; begin += net.block) {
-            from = m * net.points + begin, n = std::min(net.block, end - begin);
+            before = m * net.points + begin, n = std::min(net.block, end - begin);
             values = filled(n, ROWS), rows = (1 + tangents) * values;
             forward();
             compare();
@@ -207,7 +206,7 @@ class Slice {
     Real *const squares;                  // of the layers between: W, its transpose, its gradient
     Real *const layers, *const inputs;    // what the hidden layers have for the block; the inputs to the first
     Real *adjoint, *spare;                // of h and g, then of z and z', of the layer at hand
-    Index from = 0, n = 0;                // the block's first point, counted over all members; its points
+    Index before = 0, n = 0;              // the points before the block, of all members; its own
     Index values = 0, rows = 0;           // these filled up; a matrix's rows: those of values, then those of tangents
     double mse_f = 0, mse_df = 0;
     Real last_bias_bar = 0;
@@ -250,10 +249,10 @@ class Slice {
             const Real* w = theta + weights(layer);
             std::fill(square(layer), square(layer) + 3 * size.square, Real(0));
             panels([&](Index j, auto vectors) {
-                const Index row = vectors * LANES, n = std::min(width - j, row);
+                const Index row = vectors * LANES, some = std::min(width - j, row);
                 for (Index i = 0; i < width; ++i) {
-                    std::copy_n(w + i * width + j, n, square(layer) + j * width + i * row);
-                    for (Index k = 0; k < n; ++k) transposed(layer)[j * width + i * row + k] = w[(j + k) * width + i];
+                    std::copy_n(w + i * width + j, some, square(layer) + j * width + i * row);
+                    for (Index k = 0; k < some; ++k) transposed(layer)[j * width + i * row + k] = w[(j + k) * width + i];
                 }
             });
         }
@@ -278,7 +277,7 @@ class Slice {
         const Real *scales = net.input_scale + m * dimension, *shifts = net.input_shift + m * dimension;
         for (Index i = 0; i < values; ++i)
             for (Index d = 0; d < dimension; ++d)  // what is filled up repeats the last point
-                inputs[i * dimension + d] = shifts[d] + net.x[(from + std::min(i, n - 1)) * dimension + d] * scales[d];
+                inputs[i * dimension + d] = shifts[d] + net.x[(before + std::min(i, n - 1)) * dimension + d] * scales[d];
         panels([&](Index j, auto vectors) {
             Real* z = linear(0) + j * rows;
             for (Index i = 0; i < values; ++i)
@@ -302,7 +301,7 @@ class Slice {
             });
     }
 
-    // In a layer's panel the row of z' is `values`, and so much more for a further d and a further point.
+    // z' of input d at point i is in row values + d next_tangent + i next_point: in the first layer it has no i.
     Index next_tangent(Index layer) const { return layer == 0 ? 1 : values; }
     static Index next_point(Index layer) { return layer == 0 ? 0 : 1; }
 
@@ -312,9 +311,9 @@ class Slice {
         Real *z = linear(layer) + j * rows, *h = carried(layer) + j * rows, *s1 = slope(layer) + j * values;
 #pragma omp simd
         for (Index k = 0; k < values * VECTORS * LANES; ++k) {
-            Real s, slope, curvature;
-            Activation::at(z[k], s, slope, curvature);
-            h[k] = s, s1[k] = slope, z[k] = curvature;
+            Real first, second;
+            Activation::at(z[k], h[k], first, second);
+            s1[k] = first, z[k] = second;
         }
         const Index across = next_tangent(layer), along = next_point(layer);
         for (Index d = 0; d < tangents; ++d)
@@ -330,7 +329,7 @@ class Slice {
         Real* w_bar = last(edges_bar);
         const Real squared_scale = net.scale[m] * net.scale[m];
         for (Index row = 0; row < rows; ++row) {
-            const Index d = row / values - 1, i = row % values, point = from + i;
+            const Index d = row / values - 1, i = row % values, point = before + i;
             Real bar = 0;
             if (i < n) {
                 Vector sums = {};
@@ -396,12 +395,13 @@ class Slice {
         for (Index v = 0; v < VECTORS; ++v) {
             Vector sum = at(bias(edges_bar, layer) + j, v);
             for (Index i = 0; i < values; ++i) {
-                Vector &here = at(delta, i * VECTORS + v), slope = at(s1, i * VECTORS + v), bent = {};
-                here *= slope;
+                Vector& here = at(delta, i * VECTORS + v);
+                Vector first = at(s1, i * VECTORS + v), bent = {};
+                here *= first;
                 for (Index d = 0; d < tangents; ++d) {
                     Vector& eps = at(delta, ((1 + d) * values + i) * VECTORS + v);
                     bent += eps * at(z, (values + d * across + i * along) * VECTORS + v);
-                    eps *= slope;
+                    eps *= first;
                 }
                 if (tangents > 0) here += bent * at(z, i * VECTORS + v);  // s''(z) by now
                 sum += here;

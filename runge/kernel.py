@@ -1,7 +1,7 @@
 """The loss and its gradient as machine code, from a C++ file of the package: the step of a run on a processor.
 
-It takes 0.4 s to compile, once for each activation and precision, whatever the size of the network, and
-is kept on the disk: in `RUNGE_CACHE_DIR`, or else with the user's other caches.
+It takes 0.4 s to compile, once for each activation and precision, whatever the size of the network, and is kept on the
+disk: in `RUNGE_CACHE_DIR`, or else with the user's other caches.
 """
 
 import ctypes
@@ -24,11 +24,15 @@ from runge.points import Points
 
 _SOURCE = Path(__file__).with_suffix(".cpp")
 _FLAGS = ["-std=c++17", "-O2", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"]
+# GCC 12 makes one call of sin z and cos z, of which there is none for vectors.
+_FLAGS += [f"-fno-builtin-{name}" for name in ("sin", "cos", "sinf", "cosf")]
 _REAL = {torch.float32: "float", torch.float64: "double"}
 
 _NUMBERS, _POINTS = 2**13, 64
 """About so many values and tangents of a layer are passed at a time, that the cache may hold those of all layers; but
 those of about so many points at the least, for the sake of the matrix products."""
+_ROWS = 8
+"""Points are taken so many at a time, at the most: a block is a multiple of them."""
 _BLOCKS = 8
 """So many blocks make a slice, at the least."""
 
@@ -84,6 +88,7 @@ class Kernel:
         given = [self._as_it_is_read(tensor) for tensor in (*given, network.scale, network.shift, scale)]
         weight = None if lambda_d is None else self._as_it_is_read(lambda_d)
         block = -(-n // -(-n // max(_POINTS, _NUMBERS // ((1 + dimension) * width))))  # equal ones, but for the last
+        block = -(-block // _ROWS) * _ROWS
         slices = max(1, -(-n // block) // _BLOCKS)
         loss = torch.empty(members * slices, dtype=self.dtype)
         gradient = torch.empty(members * slices, network.theta.shape[1], dtype=self.dtype)

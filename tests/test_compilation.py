@@ -34,6 +34,14 @@ def stack(members, activation="tanh", *, depth=2, width=8, dimension=1, points=2
     return network, Points(x, x.sum(-1).sin(), x.cos(), *weights, torch.ones(members, 1, points, dtype=dtype), ())
 
 
+@pytest.fixture
+def anew():
+    """What is compiled is not what other tests have compiled, and is forgotten at the end."""
+    kernel._library.cache_clear()
+    yield
+    kernel._library.cache_clear()
+
+
 def close(found, expected, tolerance):
     for one, other in zip(found, expected, strict=True):
         assert (one - other).abs().max() < tolerance * other.abs().max()
@@ -58,13 +66,12 @@ def test_the_kernel_equals_the_formulas(activation, depth, dimension):
 @suited
 @pytest.mark.parametrize("options", ["-mno-avx512f", "-mno-avx"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_kernel_with_shorter_vectors(options, dtype, monkeypatch, tmp_path):
+def test_the_kernel_with_shorter_vectors(options, dtype, anew, monkeypatch, tmp_path):
     """As other processors have them."""
     monkeypatch.setenv("CXX", f"g++ {options}")
     monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path))
-    kernel._library.cache_clear()
-    for width in range(1, 20):
-        network, points = stack(2, depth=3, width=width, dimension=2, points=width, dtype=dtype)
+    for width, n in [*((width, width) for width in range(1, 20)), (33, 300)]:
+        network, points = stack(2, depth=3, width=width, dimension=2, points=n, dtype=dtype)
         arguments = network, points, torch.ones(2, dtype=dtype), torch.tensor([1, 0], dtype=dtype)
         tolerance = 1e-13 if dtype == torch.float64 else 1e-5
         close(Kernel("tanh", dtype)(*arguments), losses.loss_and_gradient(*arguments), tolerance)
@@ -113,7 +120,9 @@ def test_a_member_has_the_same_bits_in_any_stack_and_with_any_number_of_threads(
         loss, gradient = function(network, points, scale, lambda_d)
         for threads in (2, 3, 8):  # of ten slices
             torch.set_num_threads(threads)
-            assert torch.equal(function(network, points, scale, lambda_d)[1], gradient)
+            again = function(network, points, scale, lambda_d)
+            assert torch.equal(again[0], loss)
+            assert torch.equal(again[1], gradient)
     finally:
         torch.set_num_threads(before)
     for i in range(5):
@@ -121,6 +130,18 @@ def test_a_member_has_the_same_bits_in_any_stack_and_with_any_number_of_threads(
         alone = function(network.take(index), points.members(index), scale[index], lambda_d[index])
         assert torch.equal(alone[0][0], loss[i])
         assert torch.equal(alone[1][0], gradient[i])
+
+
+@suited
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_nothing_is_left_from_before(dtype):
+    """Neither from a member that has diverged, nor of what was in memory, with a last block that is shorter."""
+    network, points = stack(3, "gelu", depth=3, width=33, points=150, dtype=dtype)
+    function, one, lambda_d = Kernel("gelu", dtype), torch.ones(3, dtype=dtype), torch.tensor([0.1, 0, 1], dtype=dtype)
+    expected = function(network, points, one, lambda_d)
+    function._workspace.fill_(torch.nan)
+    for found, before in zip(function(network, points, one, lambda_d), expected, strict=True):
+        assert torch.equal(found, before)
 
 
 @suited
@@ -159,9 +180,8 @@ def test_an_activation_that_is_the_users_own_is_compiled_by_torch(monkeypatch):
 
 
 @suited
-def test_the_kernel_is_compiled_once(monkeypatch, tmp_path):
+def test_the_kernel_is_compiled_once(anew, monkeypatch, tmp_path):
     monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path / "cache"))
-    kernel._library.cache_clear()
     network, points = stack(1, "sin")
     one = torch.ones(1, dtype=torch.float64)
     Kernel("sin", torch.float64)(network, points, one, one)
@@ -181,7 +201,7 @@ def left_by_a_step(folder):
 
 
 @suited
-def test_compiled_files_are_kept_with_other_caches(monkeypatch, tmp_path):
+def test_compiled_files_are_kept_with_other_caches(anew, monkeypatch, tmp_path):
     monkeypatch.delenv("RUNGE_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     assert left_by_a_step(tmp_path / "caches" / "runge") == [".so"]
@@ -194,7 +214,7 @@ def test_compiled_files_are_kept_with_other_caches(monkeypatch, tmp_path):
 
 @suited
 @pytest.mark.parametrize("mode", [0o700, 0o770, 0o707])
-def test_nothing_is_run_that_another_user_could_have_written(mode, monkeypatch, tmp_path):
+def test_nothing_is_run_that_another_user_could_have_written(mode, anew, monkeypatch, tmp_path):
     folder = tmp_path / "cache"
     folder.mkdir()
     folder.chmod(mode)
@@ -203,7 +223,7 @@ def test_nothing_is_run_that_another_user_could_have_written(mode, monkeypatch, 
 
 
 @suited
-def test_a_compiler_with_options(monkeypatch, tmp_path):
+def test_a_compiler_with_options(anew, monkeypatch, tmp_path):
     monkeypatch.setenv("CXX", "g++ -m64")
     monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path))
     assert machine.compiler()[1:] == ["-m64"]
@@ -226,10 +246,9 @@ def compiler_that(folder, script):
         ("exit 0", "kernel.so"),  # but has written nothing
     ],
 )
-def test_a_compiler_that_fails_is_done_without(script, reason, monkeypatch, tmp_path, caplog):
+def test_a_compiler_that_fails_is_done_without(script, reason, anew, monkeypatch, tmp_path, caplog):
     monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path))
     monkeypatch.setenv("CXX", compiler_that(tmp_path, script))
-    kernel._library.cache_clear()
     network, points = stack(2)
     arguments = network, points, torch.ones(2, dtype=torch.float64), torch.full((2,), 0.1, dtype=torch.float64)
     auto = compiled("auto", **TANH, neurons=2**21, steps=10**6, with_derivative=True)
@@ -241,7 +260,7 @@ def test_a_compiler_that_fails_is_done_without(script, reason, monkeypatch, tmp_
 
 
 @suited
-def test_a_damaged_file_is_compiled_anew(monkeypatch, tmp_path):
+def test_a_damaged_file_is_compiled_anew(anew, monkeypatch, tmp_path):
     monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr("runge.kernel._key", lambda *_: "damaged")
     (tmp_path / "damaged.so").write_bytes(b"")
