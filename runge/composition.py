@@ -205,7 +205,7 @@ def ended_before(given: dict[str, Any], directory: RunDirectory) -> float | RunE
         except ConfigurationError as error:
             log.warning("%s: the run is finished once more, from its last checkpoint", error)
             directory.metrics.unlink()
-    return RunError(state.message) if state.status == "diverged" else None
+    return RunError(f"diverged: {state.message}") if state.status == "diverged" else None
 
 
 _INTERPOLATION = re.compile(r"\$\{([^:}]*)([:}])")

@@ -198,7 +198,9 @@ def resumable(path: Any) -> RunDirectory:
         raise ConfigurationError(f"resume: must be a run that is not finished, got {str(path)!r}, which is")
     state = run.read_state()
     if state is not None and state.status == "diverged":
-        raise ConfigurationError(f"resume: must be a run that can go on, got {str(path)!r}, which {state.message}")
+        raise ConfigurationError(
+            f"resume: must be a run that can go on, got {str(path)!r}, which diverged: {state.message}"
+        )
     return run
 
 

@@ -193,8 +193,8 @@ class MemberResults:
             try:
                 if diverged is not None:
                     how = "try a smaller optimizer.lr or loss.lambda_d, or optimizer.clip_norm"
-                    message = f"diverged: the loss is not finite at step {diverged}; {how}"
-                    outcomes.append(RunError(message))
+                    message = f"the loss is not finite at step {diverged}; {how}"
+                    outcomes.append(RunError(f"diverged: {message}"))
                     self._leave(i, "diverged", message, diverged)
                     continue
                 self._draw(i, u, du)

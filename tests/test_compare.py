@@ -75,6 +75,7 @@ def test_sweep_with_failures_is_compared_all_the_same(train, tmp_path):
     assert "diverged" in err
     (path,) = tmp_path.glob("outputs/multirun/*/*/comparison.csv")
     assert [row["status"] for row in table(path.parent)] == ["finished", "diverged"]
+    assert "diverged: diverged" not in " ".join((out + err).split())
     assert "2 runs by test/mse_df" in out
 
 
