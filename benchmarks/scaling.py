@@ -24,18 +24,15 @@ from typing import NamedTuple
 
 import numpy as np
 import rich
-import torch
+from contenders import stack
 from matplotlib.figure import Figure
 from rich.table import Table
 from scipy.linalg.blas import sgemm  # pyright: ignore[reportAttributeAccessIssue]: it has no stub
 
 from runge import machine
-from runge.compilation import Compile, compiled
-from runge.data import make_dataset
-from runge.network import StackedMLP
-from runge.points import Points
-from runge.sampling import Uniform
-from runge.targets import Runge
+from runge.compilation import Compile
+from runge.files import write
+from runge.panels import BLUE, INK, ORANGE, png
 
 
 class Size(NamedTuple):
@@ -53,39 +50,7 @@ VARIED = {
     "width": (8, 16, 32, 64, 128, 256),
     "depth": (1, 2, 3, 4, 6),
 }
-
-
-def step(size: Size, how: Compile) -> Callable[[], None]:
-    target = Runge()
-    data = make_dataset(target, Uniform(), torch.Generator(), n_train=size.points, n_val=2, n_test=2)
-    points = Points.stack([data.train.to(dtype=torch.float32)] * size.members)
-    network = StackedMLP(
-        activation="tanh",
-        depth=size.depth,
-        width=size.width,
-        init="default",
-        derivative="forward",
-        domains=target.domain.expand(size.members, -1, -1),
-        generators=[torch.Generator().manual_seed(seed) for seed in range(size.members)],
-        dtype=torch.float32,
-    )
-    optimizer = torch.optim.Adam([network.theta], 1e-3, fused=True)
-    scale, lambda_d = torch.ones(size.members), torch.full((size.members,), 0.1)
-    function = compiled(
-        how,
-        activation="tanh",
-        dtype=torch.float32,
-        derivative="forward",
-        neurons=0,
-        steps=0,
-        with_derivative=True,
-    )
-
-    def take() -> None:
-        _, network.theta.grad = function(network, points, scale, lambda_d)
-        optimizer.step()
-
-    return take
+HOW: tuple[Compile, ...] = ("off", "on")
 
 
 def seconds(call: Callable[[], object], least: float = 0.15, rounds: int = 5) -> float:
@@ -109,6 +74,12 @@ def limit(size: Size, peak: float) -> float:
     return 3 * 2 * 2 * size.points * sum(fan_in * fan_out for fan_in, fan_out in layers) / peak
 
 
+def step(size: Size, how: Compile) -> float:
+    """The seconds of one member's step in a stack."""
+    take = stack(size.members, how, size.points, size.width, size.depth)
+    return seconds(lambda: take(1)) / size.members
+
+
 def rate() -> float:
     """The operations in a second."""
     square = np.asfortranarray(np.random.default_rng(0).random((2048, 2048), dtype=np.float32))
@@ -119,8 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", default="docs/scaling.png")
     out = Path(parser.parse_args().out)
-    torch.set_num_threads(1)
-    machine.keep_memory()
+    machine.limit_threads(1)
     peak = rate()
     print(f"one thread: {peak / 1e9:.0f} GFLOP/s")
     table = Table("varied", "value", "eager, us", "compiled, us", "limit, us", "compiled / limit")
@@ -129,13 +99,13 @@ def main() -> None:
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     for axes, (name, values) in zip(figure.subplots(1, 4, sharey=True), VARIED.items(), strict=True):
         sizes = [Size()._replace(**{name: value}) for value in values]
-        times = {how: [seconds(step(size, how)) / size.members * 1e6 for size in sizes] for how in ("off", "on")}
+        times = {how: [step(size, how) * 1e6 for size in sizes] for how in HOW}
         limits = [limit(size, peak) * 1e6 for size in sizes]
         for value, eager, fast, least in zip(values, times["off"], times["on"], limits, strict=True):
             table.add_row(name, str(value), f"{eager:.1f}", f"{fast:.1f}", f"{least:.1f}", f"{fast / least:.1f}")
-        axes.loglog(values, times["off"], "o-", color="#0072B2", label="eager")
-        axes.loglog(values, times["on"], "o-", color="#D55E00", label="compiled")
-        axes.loglog(values, limits, "--", color="#222222", label="arithmetic limit")
+        axes.loglog(values, times["off"], "o-", color=BLUE, label="eager")
+        axes.loglog(values, times["on"], "o-", color=ORANGE, label="compiled")
+        axes.loglog(values, limits, "--", color=INK, label="arithmetic limit")
         axes.set_xlabel(name)
         axes.set_xticks(values, [str(value) for value in values], fontsize=8)
         axes.minorticks_off()
@@ -143,7 +113,7 @@ def main() -> None:
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].set_ylabel("µs per member and step, one thread")
     figure.axes[0].legend(frameon=False)
-    figure.savefig(out, dpi=130, metadata={"Software": None})
+    write(out, png(figure))
     rich.print(table)
 
 

@@ -1,11 +1,12 @@
 // The loss of each member of a stack, and its gradient: `runge.losses.loss_and_gradient` in one pass.
 //
-// A member's points are passed block by block, so that all that a block needs stays in the processor's cache: h and g of
-// every layer, z', s'(z) and s''(z), and the adjoints. A member whose lambda_d is 0 has no tangents. Many blocks make
-// slices, which threads may take; a slice has sums of its own, so that the bits do not depend on the threads. The formulas and names are those of `runge.network.StackedMLP`.
+// A member's points are passed block by block, so that all that a block needs stays in the processor's cache: h and g
+// of every layer, z', s'(z) and s''(z), and the adjoints. A member whose lambda_d is 0 has no tangents. Many blocks make
+// slices, which threads may take; a slice has sums of its own, so that the bits do not depend on the threads. The
+// formulas and names are those of `runge.network.StackedMLP`.
 //
-// A matrix is stored in panels of two vectors' columns, or one's, each of them by rows. Rows and columns are filled up, so
-// that a product consists of whole tiles, which the processor's registers hold. What a panel of z becomes is computed
+// A matrix is stored in panels of two vectors' columns, or one's, each of them by rows. Rows and columns are filled up,
+// so that a product consists of whole tiles, which the processor's registers hold. What a panel of z becomes is computed
 // while a near cache still has it. Calls of OpenBLAS take longer at these sizes: it copies the matrices each time.
 //
 // `Real` and `ACTIVATION` are set by the compiler's options. All else is an argument, so that what is compiled once
@@ -111,8 +112,8 @@ inline Index filled(Index n, Index unit) { return (n + unit - 1) / unit * unit; 
 inline Vector& at(Real* start, Index v) { return reinterpret_cast<Vector*>(start)[v]; }
 inline const Vector& at(const Real* start, Index v) { return reinterpret_cast<const Vector*>(start)[v]; }
 
-// A tile of c = start + a b. The rows of a lie `row` apart, its columns `column`, and the rows of the start `start_row`,
-// or 0 where all are the same.
+// A tile of c = start + a b. The rows of a lie `row` apart, its columns `column`, and the rows of the start
+// `start_row`, or 0 where all are the same.
 template <Index VECTORS>
 inline void tile(const Real* a, Index row, Index column, const Real* b, Index inner, const Real* start, Index start_row,
                  Real* c) {
@@ -252,7 +253,8 @@ class Slice {
                 const Index row = vectors * LANES, some = std::min(width - j, row);
                 for (Index i = 0; i < width; ++i) {
                     std::copy_n(w + i * width + j, some, square(layer) + j * width + i * row);
-                    for (Index k = 0; k < some; ++k) transposed(layer)[j * width + i * row + k] = w[(j + k) * width + i];
+                    for (Index k = 0; k < some; ++k)
+                        transposed(layer)[j * width + i * row + k] = w[(j + k) * width + i];
                 }
             });
         }
@@ -275,9 +277,10 @@ class Slice {
 
     void forward() {
         const Real *scales = net.input_scale + m * dimension, *shifts = net.input_shift + m * dimension;
-        for (Index i = 0; i < values; ++i)
-            for (Index d = 0; d < dimension; ++d)  // what is filled up repeats the last point
-                inputs[i * dimension + d] = shifts[d] + net.x[(before + std::min(i, n - 1)) * dimension + d] * scales[d];
+        for (Index i = 0; i < values; ++i) {
+            const Real* x = net.x + (before + std::min(i, n - 1)) * dimension;  // the last point fills the block up
+            for (Index d = 0; d < dimension; ++d) inputs[i * dimension + d] = shifts[d] + x[d] * scales[d];
+        }
         panels([&](Index j, auto vectors) {
             Real* z = linear(0) + j * rows;
             for (Index i = 0; i < values; ++i)
@@ -339,7 +342,8 @@ class Slice {
                 Real sum = 0;
                 for (Index lane = 0; lane < LANES; ++lane) sum += sums[lane];
                 if (d < 0) {
-                    const Real error = sum + theta[biases(depth)] - net.f[point], weighted = net.weight_f[point] * error;
+                    const Real error = sum + theta[biases(depth)] - net.f[point];
+                    const Real weighted = net.weight_f[point] * error;
                     mse_f += weighted * error;
                     bar = 2 * weighted;
                     last_bias_bar += bar;

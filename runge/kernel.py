@@ -32,7 +32,7 @@ _NUMBERS, _POINTS = 2**13, 64
 """About so many values and tangents of a layer are passed at a time, that the cache may hold those of all layers; but
 those of about so many points at the least, for the sake of the matrix products."""
 _ROWS = 8
-"""Points are taken so many at a time, at the most: a block is a multiple of them."""
+"""The file fills up a block to so many points, or a divisor of that."""
 _BLOCKS = 8
 """So many blocks make a slice, at the least."""
 
@@ -87,8 +87,8 @@ class Kernel:
         given = [network.theta, points.x, points.f, points.df, points.weight_f, points.weight_df]
         given = [self._as_it_is_read(tensor) for tensor in (*given, network.scale, network.shift, scale)]
         weight = None if lambda_d is None else self._as_it_is_read(lambda_d)
-        block = -(-n // -(-n // max(_POINTS, _NUMBERS // ((1 + dimension) * width))))  # equal ones, but for the last
-        block = -(-block // _ROWS) * _ROWS
+        blocks = -(-n // max(_POINTS, _NUMBERS // ((1 + dimension) * width)))
+        block = -(-n // (blocks * _ROWS)) * _ROWS  # equal ones, but for the last
         slices = max(1, -(-n // block) // _BLOCKS)
         loss = torch.empty(members * slices, dtype=self.dtype)
         gradient = torch.empty(members * slices, network.theta.shape[1], dtype=self.dtype)
