@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from runge import machine
-from runge.compilation import Compile, compiled
 from runge.data import make_dataset
-from runge.network import StackedMLP
-from runge.points import Points
 from runge.sampling import Uniform
+from runge.sobolev.compilation import Compile, compiled
+from runge.sobolev.network import StackedMLP
+from runge.sobolev.points import Points
 from runge.targets import Runge
 
 N, WIDTH, RATE, LAMBDA_D = 256, 64, 1e-3, 0.1

@@ -27,13 +27,13 @@ from omegaconf import OmegaConf
 from rich.table import Table
 from torch import nn
 
-from runge import kernel, losses
 from runge.composition import register_resolvers
 from runge.directories import RunDirectory
 from runge.experiment import Experiment
 from runge.interruption import Save
 from runge.member import Member
 from runge.schedules import learning_rate_factor
+from runge.sobolev import kernel, losses
 
 ROOT = Path(__file__).resolve().parent.parent
 

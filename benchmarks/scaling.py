@@ -30,9 +30,9 @@ from rich.table import Table
 from scipy.linalg.blas import sgemm  # pyright: ignore[reportAttributeAccessIssue]: it has no stub
 
 from runge import machine
-from runge.compilation import Compile
 from runge.files import write
 from runge.panels import BLUE, INK, ORANGE, png
+from runge.sobolev.compilation import Compile
 
 
 class Size(NamedTuple):

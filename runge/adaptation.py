@@ -13,16 +13,16 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from runge import losses
 from runge.balance import MEMORY, Balance, Look
 from runge.callbacks import fitting
 from runge.data import SobolevDataModule
 from runge.metrics import share_key
 from runge.module import SobolevRegression
-from runge.points import Points
 from runge.resampling import Resampling
 from runge.sampling import Sampling
 from runge.settings import Seed
+from runge.sobolev import losses
+from runge.sobolev.points import Points
 
 
 class Balancing(Callback):

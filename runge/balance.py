@@ -14,11 +14,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from runge import losses
-from runge.jacobian import gram_diagonal
-from runge.network import StackedMLP
-from runge.points import Points
 from runge.schedules import NEVER
+from runge.sobolev import losses
+from runge.sobolev.jacobian import gram_diagonal
+from runge.sobolev.network import StackedMLP
+from runge.sobolev.points import Points
 from runge.validation import BelowOne, Count, Positive, Share, checked
 
 MEMORY = 6

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from runge.points import Points
+from runge.sobolev.points import Points
 
 T = TypeVar("T")
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from runge.blocks import Block, Minibatches, Repeated
-from runge.losses import SampleWeight, sample_weights
-from runge.points import Points
 from runge.sampling import Random, Sampling, Uniform, boundary_nodes
+from runge.sobolev.losses import SampleWeight, sample_weights
+from runge.sobolev.points import Points
 from runge.targets import Target
 from runge.validation import Count, Natural, checked_call
 

@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
-from runge import losses, machine
+from runge import machine
 from runge.adaptation import Balancing, Correction
 from runge.callbacks import (
     Curves,
@@ -20,7 +20,6 @@ from runge.callbacks import (
     TwoStageSwitch,
 )
 from runge.checkpoints import resume_from
-from runge.compilation import compiled
 from runge.configuration import build
 from runge.data import SobolevDataModule
 from runge.directories import RunDirectory
@@ -32,7 +31,9 @@ from runge.module import SobolevRegression
 from runge.resampling import Never
 from runge.results import MemberResults, Outcome
 from runge.schedules import NEVER
-from runge.stages import ResidualStages
+from runge.sobolev import losses
+from runge.sobolev.compilation import compiled
+from runge.sobolev.stages import ResidualStages
 from runge.tensorboard import EventFile
 
 _OF_NO_USE = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available on your system"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from runge.directories import RunDirectory
 from runge.errors import ConfigurationError
-from runge.stages import ResidualStages
+from runge.sobolev.stages import ResidualStages
 
 
 class Function(nn.Module):

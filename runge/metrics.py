@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from runge.points import Points
+from runge.sobolev.points import Points
 
 QUANTITIES = ("mse_f", "mse_df", "max_f", "max_df", "rel_l2_f", "rel_l2_df")
 """Mean squared error, largest absolute error and relative L2 error, of the value and of the derivative."""

@@ -7,14 +7,15 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from runge import losses, metrics
+from runge import metrics
 from runge.blocks import Block
-from runge.compilation import LossAndGradient
-from runge.network import StackedMLP
 from runge.optimizers import Optimizer, Problem
-from runge.points import Points
 from runge.schedules import Schedule, alike, due
-from runge.stages import ResidualStages
+from runge.sobolev import losses
+from runge.sobolev.compilation import LossAndGradient
+from runge.sobolev.network import StackedMLP
+from runge.sobolev.points import Points
+from runge.sobolev.stages import ResidualStages
 
 DIAGNOSTICS = ("grad_norm/f", "grad_norm/df", "grad_cosine")
 """The keys of `gradient_diagnostics`; NaN where the gradients were not looked at."""
@@ -44,7 +45,7 @@ class SobolevRegression(pl.LightningModule):
         steps_per_block: the most optimiser steps of a `training_step`.
         diagnostics_every: steps between two looks at the gradients of the two terms.
         rests_from: before this step no run is at rest, for its points or its weight will change.
-        loss_and_gradient: `losses.loss_and_gradient`, or what `runge.compilation` makes of it.
+        loss_and_gradient: `losses.loss_and_gradient`, or what `runge.sobolev.compilation` makes of it.
 
     Raises:
         ValueError: the optimiser does not keep members apart and the stack has more than one.

@@ -21,7 +21,7 @@ from runge.metrics import share_key
 from runge.module import SobolevRegression, gradient_diagnostics
 from runge.panels import png
 from runge.plotting import curves_figure, fit_figure, points_figure
-from runge.points import Points
+from runge.sobolev.points import Points
 from runge.tensorboard import EventFile, hyperparameters, pictures
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from pydantic import BeforeValidator, Field
 
-from runge.compilation import Compile
-from runge.losses import DerivativeScale, SampleWeight
+from runge.sobolev.compilation import Compile
+from runge.sobolev.losses import DerivativeScale, SampleWeight
 from runge.validation import Count, Natural, NonNegative, checked
 
 Purpose = Literal["data", "weights", "resampling", "balance"]

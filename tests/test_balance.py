@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from runge import losses
 from runge.balance import Fixed, GradNorm, Log, Look, NeuralTangentKernel, ReLoBRaLo, Scale
-from runge.jacobian import jacobian
 from runge.schedules import NEVER
-from tests.test_jacobian import stack
-from tests.test_losses import some_points
+from runge.sobolev import losses
+from runge.sobolev.jacobian import jacobian
+from tests.sobolev.test_jacobian import stack
+from tests.sobolev.test_losses import some_points
 
 RATIOS = {"gradient_norms": GradNorm, "terms": Log, "traces": NeuralTangentKernel}
 

@@ -1,7 +1,7 @@
 import torch
 
 from runge.blocks import Block, Minibatches, Repeated
-from tests.test_losses import some_points
+from tests.sobolev.test_losses import some_points
 
 
 def test_minibatches_go_through_all_points_once_an_epoch():

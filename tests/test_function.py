@@ -3,7 +3,7 @@ import torch
 
 import runge
 from runge.function import Function
-from tests.test_stages import sum_of_networks
+from tests.sobolev.test_stages import sum_of_networks
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (5, 1), (2, 3)])

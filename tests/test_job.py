@@ -12,10 +12,10 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import runge
-from runge import losses
 from runge.metrics import QUANTITIES
 from runge.module import SobolevRegression
 from runge.optimizers import Problem
+from runge.sobolev import losses
 
 SHORT = (
     *("trainer.max_steps=120", "trainer.log_every=20", "trainer.diagnostics_every=40", "trainer.checkpoint_seconds=0"),
@@ -334,7 +334,7 @@ def test_diverged_run_says_so(train, tmp_path):
 
 
 def test_failed_run_says_so(train, tmp_path, monkeypatch):
-    monkeypatch.setattr("runge.losses.term_gradients", lambda *_: 1 / 0)
+    monkeypatch.setattr("runge.sobolev.losses.term_gradients", lambda *_: 1 / 0)
     status, _, err = train(*SHORT, "hydra.run.dir=run")
     assert status == 1
     assert "ZeroDivisionError" in err

@@ -5,12 +5,12 @@ import pytest
 import scipy.optimize
 import torch
 
-from runge import losses
-from runge.jacobian import jacobian
-from runge.network import StackedMLP
 from runge.optimizers import LevenbergMarquardt, Problem
 from runge.optimizers.systems import ErrorSpace, WeightSpace
-from runge.points import Points
+from runge.sobolev import losses
+from runge.sobolev.jacobian import jacobian
+from runge.sobolev.network import StackedMLP
+from runge.sobolev.points import Points
 
 LM = LevenbergMarquardt(damping=1.0, decrease=3.0, increase=2.0, acceleration=0.75, readout=True)
 

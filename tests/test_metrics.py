@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from runge import metrics
-from runge.points import Points
+from runge.sobolev.points import Points
 
 
 def test_errors_by_hand():

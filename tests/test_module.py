@@ -7,11 +7,11 @@ import torch
 from runge.callbacks import TwoStageSwitch
 from runge.data import SobolevDataModule
 from runge.module import SobolevRegression, gradient_diagnostics
-from runge.network import StackedMLP
 from runge.optimizers import LBFGS, Adam
 from runge.sampling import Random
 from runge.schedules import Constant, TwoStage
-from runge.stages import ResidualStages
+from runge.sobolev.network import StackedMLP
+from runge.sobolev.stages import ResidualStages
 from runge.targets import Runge
 
 ADAM = Adam(lr=0.01, lr_schedule="cosine", clip_norm=1.0, betas=[0.9, 0.999])

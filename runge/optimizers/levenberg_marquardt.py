@@ -24,11 +24,11 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
-from runge import losses
-from runge.jacobian import readout
-from runge.network import Tape
 from runge.optimizers.optimizer import Method, Problem
 from runge.optimizers.systems import ErrorSpace, WeightSpace
+from runge.sobolev import losses
+from runge.sobolev.jacobian import readout
+from runge.sobolev.network import Tape
 from runge.validation import NonNegative, Positive, checked
 
 if TYPE_CHECKING:

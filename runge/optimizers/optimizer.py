@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from runge.compilation import LossAndGradient
-from runge.network import StackedMLP
-from runge.points import Points
+from runge.sobolev.compilation import LossAndGradient
+from runge.sobolev.network import StackedMLP
+from runge.sobolev.points import Points
 from runge.validation import checked
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Problem:
         points: the training points, or a mini-batch of them.
         scale: the derivative's scale c, (M,).
         lambda_d: the weight of MSE_df, (M,); None: MSE_f alone counts.
-        function: `losses.loss_and_gradient`, or what `runge.compilation` makes of it.
+        function: `losses.loss_and_gradient`, or what `runge.sobolev.compilation` makes of it.
     """
 
     network: StackedMLP

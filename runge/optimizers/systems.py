@@ -6,9 +6,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from runge.jacobian import gram, jacobian
-from runge.network import StackedMLP, Tape
 from runge.optimizers.optimizer import Problem
+from runge.sobolev.jacobian import gram, jacobian
+from runge.sobolev.network import StackedMLP, Tape
 
 _POINTS_AT_ONCE = 256
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from runge.activations import ACTIVATIONS
-from runge.network import StackedMLP
+from runge.sobolev.activations import ACTIVATIONS
+from runge.sobolev.network import StackedMLP
 
 
 def stack(*, members=2, dimension=1, depth=2, width=9, activation="tanh", init="default", derivative="forward", seed=0):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from runge.activations import ACTIVATIONS
+from runge.sobolev.activations import ACTIVATIONS
 
 
 def gradient(y, z):

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from runge.domain import cells
-from runge.points import Points
+from runge.sobolev.points import Points
 
 if TYPE_CHECKING:
-    from runge.network import StackedMLP
+    from runge.sobolev.network import StackedMLP
 
 DerivativeScale = Literal["none", "max", "std"]
 SampleWeight = Literal["none", "derivative", "density"]

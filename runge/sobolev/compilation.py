@@ -1,6 +1,6 @@
 """One optimiser step's loss and gradient as a compiled function, where that pays for itself.
 
-On a processor it is the package's own (`runge.kernel`). On a GPU, and where that one does not suit the machine, it is
+On a processor it is the package's own (`kernel`). On a GPU, and where that one does not suit the machine, it is
 what `torch.compile` makes of `losses.loss_and_gradient`, for each size of network and data anew; torch keeps it on the
 disk.
 """
@@ -12,11 +12,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from runge import kernel, losses
 from runge.errors import RunError
 from runge.machine import compiler
-from runge.network import Derivative, StackedMLP
-from runge.points import Points
+from runge.sobolev import kernel, losses
+from runge.sobolev.network import Derivative, StackedMLP
+from runge.sobolev.points import Points
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from runge.machine import compiler
-from runge.network import StackedMLP
-from runge.points import Points
+from runge.sobolev.network import StackedMLP
+from runge.sobolev.points import Points
 
 _SOURCE = Path(__file__).with_suffix(".cpp")
 _FLAGS = ["-std=c++17", "-O2", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"]
@@ -64,7 +64,7 @@ def has(activation: str) -> bool:
 
 
 class Kernel:
-    """`runge.losses.loss_and_gradient`, compiled; the bits do not depend on the threads nor on the other members.
+    """`losses.loss_and_gradient`, compiled; the bits do not depend on the threads nor on the other members.
 
     Args:
         activation: a name that the file `has`.

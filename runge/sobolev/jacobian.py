@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from runge.network import StackedMLP, Tape
+from runge.sobolev.network import StackedMLP, Tape
 
 _CACHED = 2**17
 """Numbers that the processor's cache holds: so many members are multiplied out at once."""

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from runge.points import Points
-from tests.test_losses import some_points
+from runge.sobolev.points import Points
+from tests.sobolev.test_losses import some_points
 
 
 def test_mini_batch_is_unbiased():

@@ -1,13 +1,14 @@
 import pytest
 import torch
 
-from runge import compilation, kernel, losses, machine
-from runge.activations import ACTIVATIONS, Activation
-from runge.compilation import compiled, pays
+from runge import machine
 from runge.errors import RunError
-from runge.kernel import Kernel
-from runge.network import StackedMLP
-from runge.points import Points
+from runge.sobolev import compilation, kernel, losses
+from runge.sobolev.activations import ACTIVATIONS, Activation
+from runge.sobolev.compilation import compiled, pays
+from runge.sobolev.kernel import Kernel
+from runge.sobolev.network import StackedMLP
+from runge.sobolev.points import Points
 
 TANH = {"activation": "tanh", "dtype": torch.float64, "derivative": "forward"}
 suited = pytest.mark.skipif(not kernel.suits_the_machine(), reason="the kernel is for Linux on x86, with a compiler")
@@ -187,7 +188,7 @@ def test_the_kernel_is_compiled_once(anew, monkeypatch, tmp_path):
     Kernel("sin", torch.float64)(network, points, one, one)
     (made,) = (tmp_path / "cache").iterdir()
     kernel._library.cache_clear()
-    monkeypatch.setattr("runge.kernel.subprocess.run", None)
+    monkeypatch.setattr("runge.sobolev.kernel.subprocess.run", None)
     Kernel("sin", torch.float64)(network, points, one, one)
     assert list((tmp_path / "cache").iterdir()) == [made]
 
@@ -262,7 +263,7 @@ def test_a_compiler_that_fails_is_done_without(script, reason, anew, monkeypatch
 @suited
 def test_a_damaged_file_is_compiled_anew(anew, monkeypatch, tmp_path):
     monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr("runge.kernel._key", lambda *_: "damaged")
+    monkeypatch.setattr("runge.sobolev.kernel._key", lambda *_: "damaged")
     (tmp_path / "damaged.so").write_bytes(b"")
     assert left_by_a_step(tmp_path) == [".so"]
     assert (tmp_path / "damaged.so").stat().st_size > 0

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from runge import losses
-from runge.points import Points
-from tests.test_network import stack
+from runge.sobolev import losses
+from runge.sobolev.points import Points
+from tests.sobolev.test_network import stack
 
 
 def some_points(members=2, n=5, dimension=1):

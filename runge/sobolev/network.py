@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from runge.activations import ACTIVATIONS
+from runge.sobolev.activations import ACTIVATIONS
 from runge.validation import Count, checked_call
 
 Derivative = Literal["forward", "autograd"]

@@ -16,9 +16,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from runge import losses
-from runge.network import Derivative, Init, StackedMLP
-from runge.points import Points
+from runge.sobolev import losses
+from runge.sobolev.network import Derivative, Init, StackedMLP
+from runge.sobolev.points import Points
 from runge.validation import Count, checked_call
 
 _NEURONS_A_SLOPE = 10

@@ -5,9 +5,9 @@ import itertools
 import pytest
 import torch
 
-from runge.activations import ACTIVATIONS
-from runge.jacobian import gram, gram_diagonal, jacobian
-from runge.network import StackedMLP
+from runge.sobolev.activations import ACTIVATIONS
+from runge.sobolev.jacobian import gram, gram_diagonal, jacobian
+from runge.sobolev.network import StackedMLP
 
 
 def stack(activation, depth, dimension, members=2, width=6):

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from runge.points import Points
-from runge.stages import ResidualStages
+from runge.sobolev.points import Points
+from runge.sobolev.stages import ResidualStages
 
 AMPLITUDES = torch.tensor([1.0, 0.1, 0.003], dtype=torch.float64)
 

@@ -1,9 +1,9 @@
-// The loss of each member of a stack, and its gradient: `runge.losses.loss_and_gradient` in one pass.
+// The loss of each member of a stack, and its gradient: `runge.sobolev.losses.loss_and_gradient` in one pass.
 //
 // A member's points are passed block by block, so that all that a block needs stays in the processor's cache: h and g
 // of every layer, z', s'(z) and s''(z), and the adjoints. A member whose lambda_d is 0 has no tangents. Many blocks make
 // slices, which threads may take; a slice has sums of its own, so that the bits do not depend on the threads. The
-// formulas and names are those of `runge.network.StackedMLP`.
+// formulas and names are those of `runge.sobolev.network.StackedMLP`.
 //
 // A matrix is stored in panels of two vectors' columns, or one's, each of them by rows. Rows and columns are filled up,
 // so that a product consists of whole tiles, which the processor's registers hold. What a panel of z becomes is computed

@@ -1,0 +1,1 @@
+"""Values and derivatives of stacked networks, their losses, and the gradients of both."""
