@@ -28,10 +28,10 @@ from rich.table import Table
 from torch import nn
 
 from runge.composition import register_resolvers
-from runge.directories import RunDirectory
 from runge.experiment import Experiment
 from runge.interruption import Save
 from runge.member import Member
+from runge.records.directories import RunDirectory
 from runge.schedules import learning_rate_factor
 from runge.sobolev import kernel, losses
 

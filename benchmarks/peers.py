@@ -17,7 +17,7 @@ import numpy as np
 from jenn import NeuralNet  # pyright: ignore[reportMissingImports]: the extra `bench`
 from overhead import experiment
 
-from runge.directories import RunDirectory
+from runge.records.directories import RunDirectory
 from runge.targets import Runge
 
 STEPS = 8000

@@ -32,13 +32,13 @@ from omegaconf import OmegaConf
 from runge import machine
 from runge.classical import classical
 from runge.composition import register_resolvers
-from runge.directories import RunDirectory
 from runge.errors import RunError
 from runge.experiment import Experiment
-from runge.files import write
 from runge.function import read_checkpoint
 from runge.member import Member
-from runge.panels import BLUE, GREEN, INK, ORANGE, png
+from runge.records.directories import RunDirectory
+from runge.records.files import write
+from runge.records.panels import BLUE, GREEN, INK, ORANGE, png
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = {

@@ -30,8 +30,8 @@ from rich.table import Table
 from scipy.linalg.blas import sgemm  # pyright: ignore[reportAttributeAccessIssue]: it has no stub
 
 from runge import machine
-from runge.files import write
-from runge.panels import BLUE, INK, ORANGE, png
+from runge.records.files import write
+from runge.records.panels import BLUE, INK, ORANGE, png
 from runge.sobolev.compilation import Compile
 
 

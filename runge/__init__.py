@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runge.function import Function, load
-    from runge.reading import history, runs
+    from runge.records.reading import history, runs
 
 __all__ = ["Function", "history", "load", "runs"]
 __version__ = "0.1.0"
@@ -14,6 +14,6 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     # Late, so that a part of the package can be imported without torch.
     if name in __all__:
-        room = "runge.function" if name in ("Function", "load") else "runge.reading"
+        room = "runge.function" if name in ("Function", "load") else "runge.records.reading"
         return getattr(importlib.import_module(room), name)
     raise AttributeError(f"module 'runge' has no attribute {name!r}")

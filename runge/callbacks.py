@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from runge.metrics import key
 from runge.module import SobolevRegression
+from runge.records.tensorboard import EventFile, scalars
 from runge.schedules import Plateau, Schedule, TwoStage, alike
-from runge.tensorboard import EventFile, scalars
 
 
 class TwoStageSwitch(Callback):

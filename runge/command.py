@@ -16,9 +16,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from runge.configuration import CONFIGURATIONS
-from runge.directories import ComparisonDirectory
 from runge.errors import ConfigurationError, RunError
-from runge.files import printable
+from runge.records.directories import ComparisonDirectory
+from runge.records.files import printable
 from runge.signals import interrupt_on_sigterm
 
 _FULL = "HYDRA_FULL_ERROR"

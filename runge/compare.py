@@ -13,13 +13,13 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from runge.directories import ComparisonDirectory
-from runge.files import printable, write
 from runge.groups import SEEDS, WITHOUT_EFFECT, Row, describe_lead, differing, group, text
 from runge.metrics import is_metric, key
-from runge.panels import png
-from runge.plotting import comparison_figure
-from runge.reading import find_all, read
+from runge.records.directories import ComparisonDirectory
+from runge.records.files import printable, write
+from runge.records.panels import png
+from runge.records.pictures import comparison_figure
+from runge.records.reading import find_all, read
 from runge.report import render
 from runge.tables import comparison_table, group_table
 

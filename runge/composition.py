@@ -21,13 +21,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from runge.configuration import digest
-from runge.directories import RunDirectory, resumable
 from runge.errors import ConfigurationError, RunError
-from runge.files import claim, read_yaml
+from runge.records.directories import RunDirectory, resumable
+from runge.records.files import claim, read_yaml
 
 if TYPE_CHECKING:
-    from runge.checkpoints import Saved
     from runge.member import Member
+    from runge.records.checkpoints import Saved
 
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ import yaml
 from hydra.utils import get_class
 from pydantic import ValidationError
 
-from runge.directories import flatten
 from runge.errors import ConfigurationError
+from runge.records.directories import flatten
 
 T = TypeVar("T")
 

@@ -140,7 +140,7 @@ def arrange(rows: Iterable[Row], wanted: Sequence[Mapping[str, str]], claim: Cla
     """The runs of a claim's sweep.
 
     Args:
-        rows: what is known of the runs (`runge.reading.read`).
+        rows: what is known of the runs (`runge.records.reading.read`).
         wanted: the swept keys of each run that there should be, with their values as typed.
         claim: the claim.
 

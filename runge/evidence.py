@@ -21,14 +21,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from runge.claims import CLAIMS, Claim
 from runge.composition import plain, register_resolvers
 from runge.configuration import CONFIGURATIONS, digest
-from runge.directories import RunDirectory
 from runge.effects import SEED
 from runge.errors import ConfigurationError
 from runge.evidence_page import Sweep, page
-from runge.files import printable, write
 from runge.machine import limit_threads
 from runge.pool import cores
-from runge.reading import find, read
+from runge.records.directories import RunDirectory
+from runge.records.files import printable, write
+from runge.records.reading import find, read
 from runge.signals import interrupt_on_sigterm
 
 ROOT = CONFIGURATIONS.parent

@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from runge.claims import Claim
 from runge.effects import Effect, Run, quartiles
-from runge.panels import COLOURS, INK
+from runge.records.panels import COLOURS, INK
 
 OPTIMIZER = "optimizer"
 _MARKERS = "osD^vP*"

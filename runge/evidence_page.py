@@ -29,8 +29,8 @@ from runge.effects import (
 )
 from runge.evidence_figures import curves, forest, name_context
 from runge.groups import FEWEST, WITHOUT_EFFECT, Row
-from runge.panels import RAISED, png
 from runge.pool import cores
+from runge.records.panels import RAISED, png
 from runge.targets import Runge, Target
 
 POINTS = 48

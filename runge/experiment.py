@@ -19,22 +19,22 @@ from runge.callbacks import (
     StopEarly,
     TwoStageSwitch,
 )
-from runge.checkpoints import resume_from
 from runge.configuration import build
 from runge.data import SobolevDataModule
-from runge.directories import RunDirectory
 from runge.errors import ConfigurationError, describe
 from runge.interruption import Save, StopOnSignal
 from runge.member import Member
 from runge.member_files import MemberFiles
 from runge.module import SobolevRegression
+from runge.records.checkpoints import resume_from
+from runge.records.directories import RunDirectory
+from runge.records.tensorboard import EventFile
 from runge.resampling import Never
 from runge.results import MemberResults, Outcome
 from runge.schedules import NEVER
 from runge.sobolev import losses
 from runge.sobolev.compilation import compiled
 from runge.sobolev.stages import ResidualStages
-from runge.tensorboard import EventFile
 
 _OF_NO_USE = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available on your system"
 """What Lightning 2.6 makes torch 2.13 warn of, and what it says wherever Slurm is: its user has no use for it."""

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from runge.directories import RunDirectory
 from runge.errors import ConfigurationError
+from runge.records.directories import RunDirectory
 from runge.sobolev.stages import ResidualStages
 
 

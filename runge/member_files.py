@@ -15,10 +15,10 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 from torch import Tensor
 
-from runge.checkpoints import Saved
-from runge.directories import RunDirectory
-from runge.files import write, write_through
 from runge.function import read_checkpoint
+from runge.records.checkpoints import Saved
+from runge.records.directories import RunDirectory
+from runge.records.files import write, write_through
 
 Checkpoint = dict[str, Any]
 

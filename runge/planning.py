@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from runge.composition import Job
-from runge.directories import RunDirectory
 from runge.errors import ConfigurationError
+from runge.records.directories import RunDirectory
 
 if TYPE_CHECKING:
-    from runge.checkpoints import Saved
+    from runge.records.checkpoints import Saved
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def plan(jobs: Sequence[Job], processes: int, most: int) -> tuple[list[Chunk], b
 
 def _begun(jobs: Sequence[Job]) -> list[Chunk]:
     """The stacks of which checkpoints are there, and of which a run has not ended."""
-    from runge.checkpoints import last_step
+    from runge.records.checkpoints import last_step
 
     places = {os.path.normpath(job.directory): number for number, job in enumerate(jobs)}
     stacks = dict.fromkeys(max(job.saved.items())[1].stack for job in jobs if job.saved)
@@ -85,7 +85,7 @@ def _begun(jobs: Sequence[Job]) -> list[Chunk]:
 
 def _saved(job: Job) -> Mapping[int, "Saved"]:
     """The checkpoints of a run that has ended, which its stack may need; none where they are damaged."""
-    from runge.checkpoints import saved
+    from runge.records.checkpoints import saved
 
     try:
         return saved(RunDirectory(job.directory))

@@ -15,13 +15,13 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from runge.configuration import build, strangers
-from runge.directories import RunDirectory
 from runge.errors import ConfigurationError
-from runge.files import printable
 from runge.function import Function, load
 from runge.groups import Group, Row, label, text
 from runge.metrics import QUANTITIES, key
-from runge.reading import read_curves, read_points
+from runge.records.directories import RunDirectory
+from runge.records.files import printable
+from runge.records.reading import read_curves, read_points
 from runge.tables import short_names
 from runge.targets import Target
 

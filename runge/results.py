@@ -13,16 +13,16 @@ from runge.adaptation import Correction
 from runge.callbacks import History
 from runge.configuration import digest
 from runge.data import Dataset, SobolevDataModule
-from runge.directories import RunDirectory, State, Status
 from runge.errors import RunError, describe
-from runge.files import write
 from runge.member import Member
 from runge.metrics import share_key
 from runge.module import SobolevRegression, gradient_diagnostics
-from runge.panels import png
-from runge.plotting import curves_figure, fit_figure, points_figure
+from runge.records.directories import RunDirectory, State, Status
+from runge.records.files import write
+from runge.records.panels import png
+from runge.records.pictures import curves_figure, fit_figure, points_figure
+from runge.records.tensorboard import EventFile, hyperparameters, pictures
 from runge.sobolev.points import Points
-from runge.tensorboard import EventFile, hyperparameters, pictures
 
 log = logging.getLogger(__name__)
 

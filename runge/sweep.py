@@ -22,11 +22,11 @@ from runge.cluster import Cluster, Settings
 from runge.command import RememberSweep
 from runge.composition import Composer, Job, another_run, ended_before, plain, register_resolvers, replay, told_by
 from runge.configuration import build, digest
-from runge.directories import RunDirectory, State
 from runge.errors import ConfigurationError, RunError, describe
-from runge.files import discard
 from runge.planning import Chunk, plan
 from runge.pool import InProcess, Pool, Task, cores
+from runge.records.directories import RunDirectory, State
+from runge.records.files import discard
 
 if TYPE_CHECKING:
     from hydra_plugins.runge_fused import FusedLauncher
@@ -258,8 +258,8 @@ def _job(config: DictConfig) -> Job:
     Raises:
         ConfigurationError: a key or a value is not allowed.
     """
-    from runge.checkpoints import saved
     from runge.member import Member  # late, as all that brings torch: the workers load it at the same time
+    from runge.records.checkpoints import saved
 
     overrides = list(config.hydra.overrides.task)
     HydraConfig.instance().cfg = config  # pyright: ignore[reportAttributeAccessIssue]: `set_config` would copy it

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from runge.files import printable
 from runge.groups import Group, Row, label, text
 from runge.metrics import QUANTITIES, key
+from runge.records.files import printable
 
 
 def error_table(metrics: Mapping[str, float | int | None], regions: Sequence[str], split: str = "test") -> Table:

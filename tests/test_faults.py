@@ -14,11 +14,11 @@ import psutil
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import runge.files
 import runge.member_files
-from runge.directories import RunDirectory
+import runge.records.files
 from runge.module import SobolevRegression
-from runge.tensorboard import EventFile, scalars
+from runge.records.directories import RunDirectory
+from runge.records.tensorboard import EventFile, scalars
 from tests.conftest import ROOT
 from tests.test_job import SHORT, figures, only_run
 from tests.test_killed import check_files, check_same
@@ -55,14 +55,14 @@ def at_step(monkeypatch, step, action):
 def full_disk(monkeypatch, after):
     """A disk that has room for so many files."""
     left = iter(range(after))
-    original = runge.files.write_through
+    original = runge.records.files.write_through
 
     def write_through(path, content):
         if next(left, None) is None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         original(path, content)
 
-    monkeypatch.setattr(runge.files, "write_through", write_through)
+    monkeypatch.setattr(runge.records.files, "write_through", write_through)
     monkeypatch.setattr(runge.member_files, "write_through", write_through)
 
 

@@ -17,7 +17,7 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from runge.directories import RunDirectory
+from runge.records.directories import RunDirectory
 from tests.conftest import ROOT
 from tests.test_job import figures
 

@@ -18,10 +18,10 @@ from hydra.version import _UNSPECIFIED_, VersionBase
 from omegaconf import OmegaConf
 
 from runge.composition import Composer, Job, register_resolvers
-from runge.directories import RunDirectory
 from runge.errors import RunError
 from runge.experiment import Experiment
 from runge.member import Member
+from runge.records.directories import RunDirectory
 from runge.sweep import plan
 from tests.conftest import ROOT
 from tests.test_job import SHORT, figures

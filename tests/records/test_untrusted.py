@@ -17,12 +17,12 @@ import runge
 from runge import compare
 from runge.composition import register_resolvers
 from runge.configuration import build, strangers
-from runge.directories import RunDirectory, State
 from runge.errors import ConfigurationError
 from runge.experiment import Experiment
-from runge.files import printable
 from runge.member import Member
 from runge.optimizers import Optimizer
+from runge.records.directories import RunDirectory, State
+from runge.records.files import printable
 from runge.targets import Expression
 from tests.conftest import ROOT
 from tests.test_job import SHORT, figures

@@ -3,8 +3,8 @@ import math
 
 import pytest
 
-from runge.directories import RunDirectory, State, flatten
-from runge.files import claim, write
+from runge.records.directories import RunDirectory, State, flatten
+from runge.records.files import claim, write
 
 
 def test_file_appears_whole_or_not_at_all(tmp_path):

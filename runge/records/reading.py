@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from runge.directories import RunDirectory, flatten
 from runge.errors import ConfigurationError
-from runge.files import printable, read_yaml
 from runge.metrics import is_metric
+from runge.records.directories import RunDirectory, flatten
+from runge.records.files import printable, read_yaml
 
 if TYPE_CHECKING:
     import pandas

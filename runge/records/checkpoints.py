@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from runge.configuration import digest
-from runge.directories import RunDirectory
 from runge.errors import ConfigurationError
 from runge.function import read_checkpoint
+from runge.records.directories import RunDirectory
 
 
 class Saved(NamedTuple):

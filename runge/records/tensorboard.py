@@ -19,8 +19,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # pyr
 from torch.utils.tensorboard.summary import hparams
 
 from runge.configuration import known_settings
-from runge.directories import flatten
 from runge.metrics import keys
+from runge.records.directories import flatten
 
 _NUMBERS = itertools.count()
 

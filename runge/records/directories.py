@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from runge.errors import ConfigurationError
-from runge.files import discard, read_json, write
+from runge.records.files import discard, read_json, write
 
 Status = Literal["running", "finished", "diverged", "interrupted", "failed"]
 

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from runge.groups import Group, Row, label
-from runge.panels import (
+from runge.records.panels import (
     BLUE,
     COLOURS,
     DASHED,

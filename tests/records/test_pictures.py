@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from runge.panels import BLUE, ORANGE, png, ticks
-from runge.plotting import curves_figure, fit_figure, points_figure
+from runge.records.panels import BLUE, ORANGE, png, ticks
+from runge.records.pictures import curves_figure, fit_figure, points_figure
 
 
 def fit(dimension=1, offset=0.1, scale=1.0, title="title"):
