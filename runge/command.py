@@ -88,7 +88,7 @@ def compare_sweep() -> None:
     path, RememberSweep.directory = RememberSweep.directory, None
     if path is None or not Path(path).is_dir():
         return
-    from runge.compare import Comparison, collect, mark, publish  # late: not every command ends in one
+    from runge.compare.comparison import Comparison, collect, mark, publish  # late: not every command ends in one
 
     try:
         if rows := mark(collect([path]), RememberSweep.failures):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
 from runge.claims import MSE_DF, WORST, Claim
-from runge.groups import FEWEST, Row
+from runge.compare.groups import FEWEST, Row
 
 LEVEL = 0.01
 """The level of a test."""

@@ -12,6 +12,7 @@ import yaml
 
 from runge.claims import MSE_DF, MSE_F, Claim
 from runge.classical import classical
+from runge.compare.groups import FEWEST, WITHOUT_EFFECT, Row
 from runge.configuration import CONFIGURATIONS, build
 from runge.effects import (
     LEVEL,
@@ -28,7 +29,6 @@ from runge.effects import (
     typed,
 )
 from runge.evidence_figures import curves, forest, name_context
-from runge.groups import FEWEST, WITHOUT_EFFECT, Row
 from runge.pool import cores
 from runge.records.panels import RAISED, png
 from runge.targets import Runge, Target

@@ -12,6 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 
+from runge.compare.tables import error_table
 from runge.composition import Job, as_job, ended_before, log_to_file, plain, recorded, replay, told_by
 from runge.configuration import digest, strangers
 from runge.errors import ConfigurationError, RunError, is_out_of_memory
@@ -20,7 +21,6 @@ from runge.function import read_checkpoint
 from runge.member import Member
 from runge.records.checkpoints import saved
 from runge.records.directories import RunDirectory, State, resumable
-from runge.tables import error_table
 
 log = logging.getLogger(__name__)
 

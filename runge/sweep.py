@@ -129,7 +129,7 @@ def _load_meanwhile() -> None:
     """Load what the comparison needs, while the workers load their libraries."""
     import scipy.stats  # noqa: F401
 
-    import runge.compare  # noqa: F401
+    import runge.compare.comparison  # noqa: F401
 
 
 def check(context: HydraContext, config: DictConfig, job_overrides: Sequence[Sequence[str]], first: int) -> None:

@@ -14,7 +14,7 @@ import torch
 from omegaconf import OmegaConf
 
 import runge
-from runge import compare
+from runge.compare import __main__ as compare
 from runge.composition import register_resolvers
 from runge.configuration import build, strangers
 from runge.errors import ConfigurationError

@@ -14,15 +14,15 @@ import torch
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from runge.compare.groups import Group, Row, label, text
+from runge.compare.tables import short_names
 from runge.configuration import build, strangers
 from runge.errors import ConfigurationError
 from runge.function import Function, load
-from runge.groups import Group, Row, label, text
 from runge.metrics import QUANTITIES, key
 from runge.records.directories import RunDirectory
 from runge.records.files import printable
 from runge.records.reading import read_curves, read_points
-from runge.tables import short_names
 from runge.targets import Target
 
 CURVES = (
@@ -80,7 +80,7 @@ def render(
     }
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False}  # no JSON, and the page could not read it
-    template = environment.from_string(files("runge").joinpath("report.html").read_text())
+    template = environment.from_string(files("runge.compare").joinpath("report.html").read_text())
     return template.render(
         data=data,
         groups=groups,

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
-from runge.groups import Group, describe_lead, differing, group, label
+from runge.compare.groups import Group, describe_lead, differing, group, label
 
 
 def row(seed, value, **settings):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from runge.groups import Group, Row, label, text
+from runge.compare.groups import Group, Row, label, text
 from runge.metrics import QUANTITIES, key
 from runge.records.files import printable
 

@@ -13,8 +13,8 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import runge
-from runge import compare
-from runge.compare import Comparison, collect
+from runge.compare import __main__ as compare
+from runge.compare.comparison import Comparison, collect
 from tests.test_job import SHORT
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
