@@ -30,9 +30,9 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
 from runge import machine
-from runge.classical import classical
 from runge.composition import register_resolvers
 from runge.errors import RunError
+from runge.evidence.classical import classical
 from runge.experiment import Experiment
 from runge.function import read_checkpoint
 from runge.member import Member

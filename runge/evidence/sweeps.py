@@ -1,10 +1,8 @@
-"""Redo the experiments behind `docs/evidence.md`, and write it. `python -m runge.evidence [--quick] [CLAIM ...]`."""
+"""The sweeps behind the claims: which runs there should be, and how they are trained."""
 
-import argparse
 import itertools
 import os
 import runpy
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,18 +16,16 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from runge.claims import CLAIMS, Claim
 from runge.composition import plain, register_resolvers
 from runge.configuration import CONFIGURATIONS, digest
-from runge.effects import SEED
 from runge.errors import ConfigurationError
-from runge.evidence_page import Sweep, page
+from runge.evidence.claims import Claim
+from runge.evidence.effects import SEED
+from runge.evidence.page import Sweep
 from runge.machine import limit_threads
 from runge.pool import cores
 from runge.records.directories import RunDirectory
-from runge.records.files import printable, write
 from runge.records.reading import find, read
-from runge.signals import interrupt_on_sigterm
 
 ROOT = CONFIGURATIONS.parent
 TRAIN = ROOT / "train.py"
@@ -189,42 +185,3 @@ def _run_here(arguments: Sequence[str]) -> int:
                 print(end.code, file=sys.stderr)
             return int(end.code is not None and end.code != 0)
     return 0
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command `python -m runge.evidence`."""
-    parser = argparse.ArgumentParser(prog="python -m runge.evidence", description=__doc__)
-    parser.add_argument("claims", metavar="CLAIM", nargs="*", help="only these are run (default: all)")
-    parser.add_argument("--quick", action="store_true", help="few and short runs, to see that it works")
-    parser.add_argument("--out", metavar="DIR", help="where the page goes (default: docs)")
-    given = parser.parse_args(arguments)
-    names = [claim.name for claim in CLAIMS]
-    for name in given.claims:
-        if name not in names:
-            parser.error(f"CLAIM: must be one of {', '.join(names)}; got {name!r}")
-    if not TRAIN.is_file() or not CONFIGURATIONS.is_dir():
-        parser.error(f"the experiments lie in a checkout of runge, beside train.py and conf; there are none in {ROOT}")
-    experiments = [Experiment(claim, given.quick) for claim in CLAIMS]
-    out = Path(given.out or (runs_below(quick=True) if given.quick else ROOT / "docs"))
-    before = interrupt_on_sigterm()
-    try:
-        chosen = [one for one in experiments if not given.claims or one.claim.name in given.claims]
-        (train_quickly if given.quick else train)(chosen)
-        # Claims that were run before stay on the page.
-        text, pictures = page([one.sweep() for one in experiments if one in chosen or one.ended()], given.quick)
-        (out / "evidence").mkdir(parents=True, exist_ok=True)
-        for name, picture in pictures.items():
-            write(out / "evidence" / f"{name}.png", picture)
-        write(out / "evidence.md", text)
-        print(f"page: {os.path.relpath(out / 'evidence.md')}")
-    except KeyboardInterrupt:
-        sys.exit("error: interrupted; the same command goes on")
-    except (ConfigurationError, OSError) as error:
-        sys.exit(f"error: {printable(str(error))}")
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
-
-
-if __name__ == "__main__":
-    main()

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
-from runge.claims import MSE_DF, WORST, Claim
 from runge.compare.groups import FEWEST, Row
+from runge.evidence.claims import MSE_DF, WORST, Claim
 
 LEVEL = 0.01
 """The level of a test."""

@@ -5,13 +5,13 @@ import re
 import numpy as np
 import pytest
 
-from runge import evidence
-from runge.claims import CLAIMS, MSE_DF, WORST, Claim
+from runge.evidence import __main__ as evidence
 from runge.configuration import CONFIGURATIONS
-from runge.effects import Effect, arrange, context_keys, effects, figure, judge, quartiles, slopes
-from runge.evidence import Experiment, combinations
-from runge.evidence_figures import forest
-from runge.evidence_page import Sweep, describe, page
+from runge.evidence.claims import CLAIMS, MSE_DF, WORST, Claim
+from runge.evidence.effects import Effect, arrange, context_keys, effects, figure, judge, quartiles, slopes
+from runge.evidence.figures import forest
+from runge.evidence.page import Sweep, describe, page
+from runge.evidence.sweeps import Experiment, combinations
 
 PLAIN = Claim("plain", "...", ("sampling",), "uniform", also=())
 SIZE = Claim("size", "...", ("model.depth",), "2", also=(), along="model.width", matched="parameters")
@@ -372,7 +372,7 @@ def test_every_option_is_seen_to_be_up_to_date():
 
 
 def test_a_sweep_that_fails_stops_it(tiny, monkeypatch):
-    monkeypatch.setattr(evidence, "TRAIN", tiny / "train.py")
+    monkeypatch.setattr("runge.evidence.sweeps.TRAIN", tiny / "train.py")
     (tiny / "train.py").write_text("raise SystemExit(1)")
     with pytest.raises(SystemExit, match="error: hw: its sweep failed"):
         evidence.main(["--out", str(tiny / "docs")])
@@ -380,7 +380,7 @@ def test_a_sweep_that_fails_stops_it(tiny, monkeypatch):
 
 
 def test_interrupted(tiny, monkeypatch):
-    monkeypatch.setattr(evidence, "TRAIN", tiny / "train.py")
+    monkeypatch.setattr("runge.evidence.sweeps.TRAIN", tiny / "train.py")
     mark = tiny / "mark"
     (tiny / "train.py").write_text(
         f"import signal, sys, os, pathlib, time\n"

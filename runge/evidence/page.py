@@ -10,11 +10,11 @@ import numpy as np
 import torch
 import yaml
 
-from runge.claims import MSE_DF, MSE_F, Claim
-from runge.classical import classical
 from runge.compare.groups import FEWEST, WITHOUT_EFFECT, Row
 from runge.configuration import CONFIGURATIONS, build
-from runge.effects import (
+from runge.evidence.claims import MSE_DF, MSE_F, Claim
+from runge.evidence.classical import classical
+from runge.evidence.effects import (
     LEVEL,
     SEED,
     Effect,
@@ -28,7 +28,7 @@ from runge.effects import (
     slopes,
     typed,
 )
-from runge.evidence_figures import curves, forest, name_context
+from runge.evidence.figures import curves, forest, name_context
 from runge.pool import cores
 from runge.records.panels import RAISED, png
 from runge.targets import Runge, Target
@@ -77,7 +77,7 @@ def page(sweeps: Sequence[Sweep], quick: bool = False) -> tuple[str, dict[str, b
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )  # Markdown, and no file's text in it: nothing to escape
-    text = environment.from_string(files("runge").joinpath("evidence.md.jinja").read_text()).render(
+    text = environment.from_string(files("runge.evidence").joinpath("page.md.jinja").read_text()).render(
         quick=quick,
         level=LEVEL,
         fewest=FEWEST,

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from runge.claims import Claim
-from runge.effects import Effect, Run, quartiles
+from runge.evidence.claims import Claim
+from runge.evidence.effects import Effect, Run, quartiles
 from runge.records.panels import COLOURS, INK
 
 OPTIMIZER = "optimizer"
@@ -71,7 +71,7 @@ def curves(runs: Sequence[Run], keys: Sequence[str], claim: Claim) -> Figure:
     """The metric over `along`, or what is `matched`: a column for each target, a row for each optimiser, a line an arm.
 
     Args:
-        runs: the runs (`runge.effects.arrange`).
+        runs: the runs (`runge.evidence.effects.arrange`).
         keys: the swept keys that tell their contexts, `target` and `optimizer` among them.
         claim: the claim.
 
