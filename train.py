@@ -3,8 +3,8 @@
 import hydra
 from omegaconf import DictConfig
 
-from runge import command
-from runge.composition import register_resolvers
+from runge.launch import command
+from runge.launch.composition import register_resolvers
 
 register_resolvers()
 
@@ -13,9 +13,9 @@ register_resolvers()
 @command.fusable
 def main(configuration: DictConfig) -> float:
     """Train one run, and return its validation loss for sweepers that minimise."""
-    from runge.preload import job  # late: a mistake in the command line is told before Lightning is loaded
+    from runge.launch import run  # late: a mistake in the command line is told before Lightning is loaded
 
-    return job.run(configuration)
+    return run.run(configuration)
 
 
 if __name__ == "__main__":

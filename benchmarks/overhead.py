@@ -27,13 +27,13 @@ from omegaconf import OmegaConf
 from rich.table import Table
 from torch import nn
 
-from runge.composition import register_resolvers
-from runge.experiment import Experiment
-from runge.interruption import Save
-from runge.member import Member
+from runge.launch.composition import register_resolvers
 from runge.records.directories import RunDirectory
 from runge.schedules import learning_rate_factor
 from runge.sobolev import kernel, losses
+from runge.training.member import Member
+from runge.training.saving import Save
+from runge.training.stack import Experiment
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -70,7 +70,7 @@ def checkpoint_seconds(members: int) -> float:
 
     changes = ("trainer.compile=off", "trainer.progress_bar=false", "trainer.checkpoint_seconds=0")
     made = experiment(1000, *changes, "trainer.log_every=5", "trainer.diagnostics_every=10", members=members)
-    with tempfile.TemporaryDirectory() as directory, patch("runge.experiment.Save", Timed):
+    with tempfile.TemporaryDirectory() as directory, patch("runge.training.stack.Save", Timed):
         runs = [RunDirectory(Path(directory) / str(member)) for member in range(members)]
         for run in runs:
             run.path.mkdir()

@@ -30,15 +30,15 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
 from runge import machine
-from runge.composition import register_resolvers
 from runge.errors import RunError
 from runge.evidence.classical import classical
-from runge.experiment import Experiment
 from runge.function import read_checkpoint
-from runge.member import Member
+from runge.launch.composition import register_resolvers
 from runge.records.directories import RunDirectory
 from runge.records.files import write
 from runge.records.panels import BLUE, GREEN, INK, ORANGE, png
+from runge.training.member import Member
+from runge.training.stack import Experiment
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = {

@@ -1,4 +1,4 @@
-"""The fused launcher and its sweeper, as Hydra finds them; what they do lies in `runge.sweep`, and is imported late."""
+"""The fused launcher and its sweeper, as Hydra finds them; `runge.launch` does the work, and is imported late."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,10 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 class FusedLauncher(Launcher):
     """Trains the runs of a sweep as members of stacks, on all cores.
 
-    That takes a task that is marked by `runge.command.fusable`. Any other is left to Hydra's own launcher.
+    That takes a task that is marked by `runge.launch.command.fusable`. Any other is left to Hydra's own launcher.
 
     Args:
-        **settings: `runge.cluster.Settings`.
+        **settings: `runge.launch.cluster.Settings`.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -34,7 +34,7 @@ class FusedLauncher(Launcher):
             basic = BasicLauncher()
             basic.setup(hydra_context=self.hydra_context, task_function=self.task_function, config=self.config)
             return basic.launch(job_overrides, initial_job_idx)
-        from runge.sweep import launch
+        from runge.launch.sweep import launch
 
         return launch(self, job_overrides, initial_job_idx)
 
@@ -54,7 +54,7 @@ class GridSweeper(BasicSweeper):
         if not getattr(self.task_function, "fusable", False):
             super().validate_batch_is_legal(batch)
         elif not isinstance(self.launcher, FusedLauncher):
-            from runge.sweep import check
+            from runge.launch.sweep import check
 
             check(self.hydra_context, self.config, batch, self.checked)
             self.checked += len(batch)

@@ -4,17 +4,16 @@ import functools
 import hashlib
 import inspect
 import json
+import pkgutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from hydra.utils import get_class
 from pydantic import ValidationError
 
 from runge.errors import ConfigurationError
-from runge.records.directories import flatten
 
 T = TypeVar("T")
 
@@ -134,7 +133,9 @@ def build(key: str, values: Any, kind: type[T] | Callable[..., T], **given: Any)
 
 def _locate(key: str, path: Any, kind: Any) -> Callable[..., Any]:
     try:
-        found = get_class(path)
+        found = pkgutil.resolve_name(path)
+        if not inspect.isclass(found):
+            raise TypeError(f"it is {type(found).__name__}")
     except Exception as error:  # whatever the import of a user's module raises
         raise ConfigurationError(
             f"{key}._target_: must name a class that can be imported, got {path!r} ({error})"
@@ -154,3 +155,22 @@ def _explain(section: str, detail: Any) -> str:
 
 def _join(*names: Any) -> str:
     return ".".join(str(name) for name in names if name != "")
+
+
+def flatten(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, bool | float | int | str | None]:
+    """A configuration as flat pairs; classes by their name, lists as text.
+
+    Example:
+        >>> flatten({"seed": 0, "target": {"_target_": "runge.targets.Runge", "domain": [-1.0, 1.0]}})
+        {'seed': 0, 'target': 'Runge', 'target.domain': '[-1.0, 1.0]'}
+    """
+    flat: dict[str, bool | float | int | str | None] = {}
+    for name, value in configuration.items():
+        key = f"{prefix}.{name}".removeprefix(".")
+        if isinstance(value, Mapping):
+            flat |= flatten(value, key)
+        elif name == "_target_":
+            flat[prefix] = str(value).rpartition(".")[2]
+        else:
+            flat[key] = value if value is None or isinstance(value, bool | int | float | str) else str(value)
+    return flat

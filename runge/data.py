@@ -1,19 +1,18 @@
 """The data: a function sampled for training, validation and test, and the blocks in which a stack consumes it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
-import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from runge.blocks import Block, Minibatches, Repeated
+from runge.domain import cells
 from runge.sampling import Random, Sampling, Uniform, boundary_nodes
-from runge.sobolev.losses import SampleWeight, sample_weights
 from runge.sobolev.points import Points
 from runge.targets import Target
 from runge.validation import Count, Natural, checked_call
+
+SampleWeight = Literal["none", "derivative", "density"]
 
 
 class Dataset(NamedTuple):
@@ -148,121 +147,23 @@ def _points(
     )
 
 
-class SobolevDataModule(pl.LightningDataModule):
-    """The stack's points, made once and kept on the device.
+def sample_weights(kind: SampleWeight, x: Tensor, df: Tensor, domain: Tensor) -> Tensor:
+    """What each sample counts before the weights are made to sum to 1.
 
     Args:
-        targets: each member's function.
-        samplings: where each member's training points lie.
-        generators: each member's source of randomness.
-        n_train: as `make_dataset`, and so the other sizes and `sample_weights`.
-        n_val: validation points.
-        n_test: test points.
-        n_derivative: points that carry f' alone, or None.
-        boundary_points: extra points near the ends.
-        batch_size: the size of a mini-batch, >= 1; None: the full batch.
-        sample_weights: what each member's training points count.
-        dtype: the precision of the training.
+        kind: `none`: all alike; `derivative`: 1 + |f'| / mean |f'|, which lifts the flanks and keeps the flat parts;
+            `density`: 1 over the density of the points, which takes back that many points count for much, so that the
+            loss is a mean over the domain wherever they lie.
+        x: the points, (N, D).
+        df: the gradients, (N, D).
+        domain: the box, (D, 2).
 
-    Raises:
-        ValueError: as `make_dataset`; or a mini-batch is larger than the training set.
+    Returns:
+        The weights, of shape (N,).
     """
-
-    def __init__(
-        self,
-        targets: Sequence[Target],
-        samplings: Sequence[Sampling],
-        generators: Sequence[torch.Generator],
-        *,
-        n_train: int,
-        n_val: int,
-        n_test: int,
-        n_derivative: int | None,
-        boundary_points: int,
-        batch_size: int | None,
-        sample_weights: Sequence[SampleWeight],
-        dtype: torch.dtype,
-    ) -> None:
-        super().__init__()
-        members = [
-            make_dataset(
-                target,
-                sampling,
-                generator,
-                n_train=n_train,
-                n_val=n_val,
-                n_test=n_test,
-                n_derivative=n_derivative,
-                boundary_points=boundary_points,
-                sample_weight=sample_weight,
-            )
-            for target, sampling, generator, sample_weight in zip(
-                targets, samplings, generators, sample_weights, strict=True
-            )
-        ]
-        self.dataset = Dataset(*(Points.stack(points).to(dtype=dtype) for points in zip(*members, strict=True)))
-        self.targets, self.boundary_points, self.sample_weights = targets, boundary_points, sample_weights
-        train = self.dataset.train
-        given = [int((weight[0] > 0).sum()) - boundary_points for weight in (train.weight_f, train.weight_df)]
-        self.n_train, self.n_derivative = given[0], None if n_derivative is None else given[1]
-        total = train.x.shape[1]
-        self.minibatches = None
-        if batch_size is not None:
-            if isinstance(batch_size, bool) or not isinstance(batch_size, int) or not 1 <= batch_size <= total:
-                raise ValueError(
-                    f"batch_size: must be null or from 1 to the training points, {total}; got {batch_size!r}"
-                )
-            seeds = tuple(int(torch.randint(2**62, (), generator=generator)) for generator in generators)
-            self.minibatches = Minibatches(seeds, total, batch_size)
-        self.batch = total if batch_size is None else batch_size
-
-    def setup(self, stage: str) -> None:
-        """Move the points to the trainer's device."""
-        if self.trainer is not None:
-            self.dataset = Dataset(*(points.to(self.trainer.strategy.root_device) for points in self.dataset))
-
-    def nodes(self, member: int) -> list[Tensor]:
-        """A member's training points without boundary points: those with f, and those with f' alone if there are any.
-
-        Returns:
-            One set or two, each (N, D), in float64.
-        """
-        x = self.dataset.train.x[member].double().cpu()
-        if self.n_derivative is None:
-            return [x[: self.n_train]]
-        return list(x[self.boundary_points :].split([self.n_train, self.n_derivative]))
-
-    def resample(self, samplings: Mapping[int, Sequence[Sampling]], generators: Mapping[int, torch.Generator]) -> None:
-        """Place the training points of some members anew, as many as there are.
-
-        Args:
-            samplings: by which strategies, one for each of their sets of `nodes`, by the members' places in the stack.
-            generators: their sources of randomness, likewise.
-        """
-        train = self.dataset.train
-        tensors = {name: tensor.clone() for name, tensor in train.tensors().items()}
-        for member, chosen in samplings.items():
-            points = training_points(
-                self.targets[member],
-                chosen,
-                generators[member],
-                n_train=self.n_train,
-                n_derivative=self.n_derivative,
-                boundary_points=self.boundary_points,
-                sample_weight=self.sample_weights[member],
-            )
-            for name, tensor in points.tensors().items():
-                tensors[name][member] = tensor[0].to(tensors[name])
-        self.dataset = self.dataset._replace(train=replace(train, **tensors))
-
-    def train_dataloader(self) -> Repeated[Block]:
-        """The training points as they are, block after block: the run ends when it has taken its steps."""
-        return Repeated(lambda: Block(self.dataset.train, self.minibatches), 10**9)
-
-    def val_dataloader(self) -> Repeated[Points]:
-        """The validation points, in one batch."""
-        return Repeated(lambda: self.dataset.val, 1)
-
-    def test_dataloader(self) -> Repeated[Points]:
-        """The test grid, in one batch."""
-        return Repeated(lambda: self.dataset.test, 1)
+    if kind == "density":
+        return cells(x, domain)
+    size = df.norm(dim=-1)
+    if kind == "none" or not size.any():
+        return torch.ones_like(size)
+    return 1 + size / size.mean()

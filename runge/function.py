@@ -1,16 +1,14 @@
 """The trained function, an ordinary module to call, differentiate and build upon."""
 
-import errno
 import os
-import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from runge.errors import ConfigurationError
+from runge.records.checkpoints import read_checkpoint
 from runge.records.directories import RunDirectory
 from runge.sobolev.stages import ResidualStages
 
@@ -51,32 +49,6 @@ class Function(nn.Module):
                 f"x: must have the shape (..., {dimension}), for u has {dimension} inputs; got {tuple(x.shape)}"
             )
         return x.reshape(1, -1, dimension), x.shape if dimension == 1 else x.shape[:-1]
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint, of which nothing is unpickled but tensors and plain data.
-
-    Raises:
-        ConfigurationError: it is damaged, or no checkpoint.
-        OSError: it cannot be read now.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums of what it reads
-            if (name := archive.testzip()) is not None:
-                raise zipfile.BadZipFile(f"the checksum of {name} is wrong")
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        if not (isinstance(checkpoint, dict) and {"state_dict", "configuration"} <= checkpoint.keys()):
-            raise TypeError("it is no checkpoint of a run")
-    except (OSError, MemoryError) as error:  # the file may well be whole
-        if isinstance(error, IsADirectoryError):
-            raise ConfigurationError(f"{path} cannot be read (it is a directory)") from error
-        if isinstance(error, OSError) and error.errno == errno.EINVAL:  # an offset in it points before its beginning
-            raise ConfigurationError(f"{path} cannot be read ({error})") from error
-        raise
-    except Exception as error:  # whatever a damaged file makes of the loaders
-        what = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-        raise ConfigurationError(f"{path} cannot be read ({what})") from error
-    return checkpoint
 
 
 def load(run_directory: str | os.PathLike[str]) -> Function:

@@ -1,14 +1,18 @@
-"""What the machine offers: threads, memory that is kept between steps, and a C++ compiler."""
+"""What the machine offers: cores, threads, memory that is kept between steps, signals, and a C++ compiler.
+
+torch is imported late: a command that composes or compares does without it.
+"""
 
 import ctypes
 import os
 import shlex
 import shutil
+import signal
 import sys
+import threading
+from typing import Any
 
-import torch
-
-_most_threads = torch.get_num_threads()
+_most_threads: int | None = None
 _ONE_THREAD = 2**17
 """Below so many neuron values in a layer a second thread costs more than it brings."""
 
@@ -23,11 +27,17 @@ def use_threads(neurons: int, before: int | None = None) -> None:
         before: how many took the steps that were taken already, where there are some: sums by another number of threads
             differ in their last bits.
     """
+    import torch
+
+    global _most_threads
+    _most_threads = _most_threads or torch.get_num_threads()
     torch.set_num_threads(before or (1 if neurons < _ONE_THREAD else _most_threads))
 
 
 def limit_threads(most: int) -> None:
     """Let no later `use_threads` take more, in one of several processes."""
+    import torch
+
     global _most_threads
     _most_threads = most
     torch.set_num_threads(most)
@@ -51,3 +61,18 @@ def compiler() -> list[str] | None:
     """The command of the C++ compiler, its path first: `CXX`, or else the system's own."""
     command, *options = shlex.split(os.environ.get("CXX", "")) or ["clang++" if sys.platform == "darwin" else "g++"]
     return None if (path := shutil.which(command)) is None else [path, *options]
+
+
+def interrupt_on_sigterm() -> Any:
+    """Take a request to terminate as a Ctrl-C; return what was done before, or None outside the main thread."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    in_main = threading.current_thread() is threading.main_thread()
+    return signal.signal(signal.SIGTERM, interrupt) if in_main else None
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -15,7 +15,7 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from runge.composition import register_resolvers
+from runge.launch.composition import register_resolvers
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,9 +1,10 @@
 import pytest
 import torch
 
-from runge.data import SobolevDataModule, make_dataset
+from runge.data import make_dataset, sample_weights
 from runge.sampling import Chebyshev, Random, Uniform
 from runge.targets import Expression, Runge
+from runge.training.datamodule import SobolevDataModule
 
 
 def generator(seed=0):
@@ -140,3 +141,12 @@ def test_a_member_s_points_are_the_same_in_any_stack():
     for stacked, single in zip(together.dataset, alone.dataset, strict=True):
         assert torch.equal(stacked.x[1], single.x[0])
     assert together.minibatches.seeds[1] == alone.minibatches.seeds[0]
+
+
+def test_sample_weights():
+    x, df = torch.tensor([[0.0], [1.0], [1.5], [2.0]]), torch.tensor([[0.0], [1.0], [-3.0], [0.0]])
+    domain = torch.tensor([[0.0, 2.0]])
+    assert sample_weights("none", x, df, domain).tolist() == [1.0] * 4
+    assert sample_weights("derivative", x, df, domain).tolist() == [1.0, 2.0, 4.0, 1.0]
+    assert sample_weights("derivative", x, 0 * df, domain).tolist() == [1.0] * 4
+    assert sample_weights("density", x, df, domain).tolist() == [0.25, 0.375, 0.25, 0.125]

@@ -13,8 +13,8 @@ from runge.errors import ConfigurationError
 from runge.evidence.claims import CLAIMS
 from runge.evidence.page import page
 from runge.evidence.sweeps import ROOT, TRAIN, Experiment, runs_below, train, train_quickly
+from runge.machine import interrupt_on_sigterm
 from runge.records.files import printable, write
-from runge.signals import interrupt_on_sigterm
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -29,7 +29,7 @@ from runge.evidence.effects import (
     typed,
 )
 from runge.evidence.figures import curves, forest, name_context
-from runge.pool import cores
+from runge.machine import cores
 from runge.records.panels import RAISED, png
 from runge.targets import Runge, Target
 

@@ -16,14 +16,13 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from runge.composition import plain, register_resolvers
 from runge.configuration import CONFIGURATIONS, digest
 from runge.errors import ConfigurationError
 from runge.evidence.claims import Claim
 from runge.evidence.effects import SEED
 from runge.evidence.page import Sweep
-from runge.machine import limit_threads
-from runge.pool import cores
+from runge.launch.composition import plain, register_resolvers
+from runge.machine import cores, limit_threads
 from runge.records.directories import RunDirectory
 from runge.records.reading import find, read
 

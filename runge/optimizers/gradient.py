@@ -19,7 +19,7 @@ from runge.schedules import LearningRateSchedule, learning_rate_factor
 from runge.validation import BelowOne, Count, NonNegative, Positive, checked
 
 if TYPE_CHECKING:
-    from runge.settings import Training
+    from runge.training.settings import Training
 
 Betas = Annotated[list[BelowOne], Field(min_length=2, max_length=2)]
 

@@ -32,7 +32,7 @@ from runge.sobolev.network import Tape
 from runge.validation import NonNegative, Positive, checked
 
 if TYPE_CHECKING:
-    from runge.settings import Training
+    from runge.training.settings import Training
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from runge.sobolev.points import Points
 from runge.validation import checked
 
 if TYPE_CHECKING:
-    from runge.settings import Training
+    from runge.training.settings import Training
 
 
 @dataclass(frozen=True)

@@ -202,22 +202,3 @@ def resumable(path: Any) -> RunDirectory:
             f"resume: must be a run that can go on, got {str(path)!r}, which diverged: {state.message}"
         )
     return run
-
-
-def flatten(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, bool | float | int | str | None]:
-    """A configuration as flat pairs; classes by their name, lists as text.
-
-    Example:
-        >>> flatten({"seed": 0, "target": {"_target_": "runge.targets.Runge", "domain": [-1.0, 1.0]}})
-        {'seed': 0, 'target': 'Runge', 'target.domain': '[-1.0, 1.0]'}
-    """
-    flat: dict[str, bool | float | int | str | None] = {}
-    for name, value in configuration.items():
-        key = f"{prefix}.{name}".removeprefix(".")
-        if isinstance(value, Mapping):
-            flat |= flatten(value, key)
-        elif name == "_target_":
-            flat[prefix] = str(value).rpartition(".")[2]
-        else:
-            flat[key] = value if value is None or isinstance(value, bool | int | float | str) else str(value)
-    return flat

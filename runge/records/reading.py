@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from runge.configuration import flatten
 from runge.errors import ConfigurationError
 from runge.metrics import is_metric
-from runge.records.directories import RunDirectory, flatten
+from runge.records.directories import RunDirectory
 from runge.records.files import printable, read_yaml
 
 if TYPE_CHECKING:

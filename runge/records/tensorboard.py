@@ -18,9 +18,8 @@ from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE  # pyright: ignor
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # pyright: ignore[reportAttributeAccessIssue]
 from torch.utils.tensorboard.summary import hparams
 
-from runge.configuration import known_settings
+from runge.configuration import flatten, known_settings
 from runge.metrics import keys
-from runge.records.directories import flatten
 
 _NUMBERS = itertools.count()
 

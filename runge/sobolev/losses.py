@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from runge.domain import cells
 from runge.sobolev.points import Points
 
 if TYPE_CHECKING:
     from runge.sobolev.network import StackedMLP
 
 DerivativeScale = Literal["none", "max", "std"]
-SampleWeight = Literal["none", "derivative", "density"]
 
 
 def derivative_scale(kind: DerivativeScale, points: Points) -> Tensor:
@@ -43,28 +41,6 @@ def derivative_scale(kind: DerivativeScale, points: Points) -> Tensor:
     # A derivative that is constant but for round-off counts as one that does not vary.
     noise = torch.finfo(scale.dtype).eps ** 0.5 * points.df.norm(dim=-1).amax(-1)
     return torch.where(scale > noise, scale, 1)
-
-
-def sample_weights(kind: SampleWeight, x: Tensor, df: Tensor, domain: Tensor) -> Tensor:
-    """What each sample counts before the weights are made to sum to 1.
-
-    Args:
-        kind: `none`: all alike; `derivative`: 1 + |f'| / mean |f'|, which lifts the flanks and keeps the flat parts;
-            `density`: 1 over the density of the points, which takes back that many points count for much, so that the
-            loss is a mean over the domain wherever they lie.
-        x: the points, (N, D).
-        df: the gradients, (N, D).
-        domain: the box, (D, 2).
-
-    Returns:
-        The weights, of shape (N,).
-    """
-    if kind == "density":
-        return cells(x, domain)
-    size = df.norm(dim=-1)
-    if kind == "none" or not size.any():
-        return torch.ones_like(size)
-    return 1 + size / size.mean()
 
 
 def pointwise(u: Tensor, du: Tensor, f: Tensor, df: Tensor, scale: Tensor, lambda_d: Tensor) -> Tensor:
@@ -177,3 +153,34 @@ def _by_autograd(
         else:
             loss = weigh(*terms(*network.value_and_derivative(points.x), points, scale), lambda_d)
         return loss.detach(), torch.autograd.grad(loss.sum(), network.theta)[0]
+
+
+def errors(u: Tensor, du: Tensor, points: Points) -> Tensor:
+    r"""The errors of each member, unscaled and unweighted.
+
+    With e = |u - f| or |u' - f'| (the Euclidean norm) over the points of a region at which f or f' is given:
+    mse = mean e^2, max = max e, rel_l2 = sqrt(sum e^2 / sum |f|^2).
+
+    Args:
+        u: values, (M, N).
+        du: gradients, (M, N, D).
+        points: the points with their masks.
+
+    Returns:
+        Errors of shape (6, 1 + R, M), in the order of `QUANTITIES`, the whole before the regions. NaN where a region
+        has no point, or a relative error nothing to relate to.
+    """
+    value = _errors((u - points.f).square(), points.f.square(), points.masks * (points.weight_f > 0)[:, None])
+    squares = (du - points.df).square().sum(-1), points.df.square().sum(-1)
+    derivative = _errors(*squares, points.masks * (points.weight_df > 0)[:, None])
+    return torch.stack([value, derivative], dim=1).flatten(0, 1).mT
+
+
+def _errors(square: Tensor, reference: Tensor, masks: Tensor) -> Tensor:
+    """Mean square, largest and relative error, as (3, M, 1 + R), of squares (M, N) under masks (M, 1 + R, N)."""
+    total = (masks * square[:, None]).sum(-1)
+    count = masks.sum(-1)
+    largest = torch.where(masks > 0, square[:, None], 0).amax(-1).sqrt() / (count > 0)
+    related = (masks * reference[:, None]).sum(-1)
+    relative = torch.where(related > 0, total / related, torch.nan).sqrt()
+    return torch.stack([total / count, largest, relative])

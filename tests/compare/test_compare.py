@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import runge
 from runge.compare import __main__ as compare
 from runge.compare.comparison import Comparison, collect
-from tests.test_job import SHORT
+from tests.launch.test_run import SHORT
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 EVIL = "<script>document.title='owned'</script>"

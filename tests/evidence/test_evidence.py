@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from runge.evidence import __main__ as evidence
 from runge.configuration import CONFIGURATIONS
+from runge.evidence import __main__ as evidence
 from runge.evidence.claims import CLAIMS, MSE_DF, WORST, Claim
 from runge.evidence.effects import Effect, arrange, context_keys, effects, figure, judge, quartiles, slopes
 from runge.evidence.figures import forest

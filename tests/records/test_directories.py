@@ -3,7 +3,8 @@ import math
 
 import pytest
 
-from runge.records.directories import RunDirectory, State, flatten
+from runge.configuration import flatten
+from runge.records.directories import RunDirectory, State
 from runge.records.files import claim, write
 
 

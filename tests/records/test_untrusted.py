@@ -15,17 +15,17 @@ from omegaconf import OmegaConf
 
 import runge
 from runge.compare import __main__ as compare
-from runge.composition import register_resolvers
 from runge.configuration import build, strangers
 from runge.errors import ConfigurationError
-from runge.experiment import Experiment
-from runge.member import Member
+from runge.launch.composition import register_resolvers
 from runge.optimizers import Optimizer
 from runge.records.directories import RunDirectory, State
 from runge.records.files import printable
 from runge.targets import Expression
+from runge.training.member import Member
+from runge.training.stack import Experiment
 from tests.conftest import ROOT
-from tests.test_job import SHORT, figures
+from tests.launch.test_run import SHORT, figures
 
 TRICKS = [
     "__import__('os').system('touch owned')",

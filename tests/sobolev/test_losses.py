@@ -84,15 +84,6 @@ def test_constant_function_has_scale_one(kind):
     assert losses.derivative_scale(kind, points).tolist() == [1.0, 1.0]
 
 
-def test_sample_weights():
-    x, df = torch.tensor([[0.0], [1.0], [1.5], [2.0]]), torch.tensor([[0.0], [1.0], [-3.0], [0.0]])
-    domain = torch.tensor([[0.0, 2.0]])
-    assert losses.sample_weights("none", x, df, domain).tolist() == [1.0] * 4
-    assert losses.sample_weights("derivative", x, df, domain).tolist() == [1.0, 2.0, 4.0, 1.0]
-    assert losses.sample_weights("derivative", x, 0 * df, domain).tolist() == [1.0] * 4
-    assert losses.sample_weights("density", x, df, domain).tolist() == [0.25, 0.375, 0.25, 0.125]
-
-
 def test_pointwise_errors_add_up_to_the_loss():
     points = some_points()
     u, du = points.f + 0.1 * points.x[..., 0], points.df + 0.2

@@ -1,0 +1,152 @@
+"""What surrounds a command: a directory of its own, and a user's mistake told in one message."""
+
+import gc
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback as HydraCallback
+from omegaconf import DictConfig
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from runge.configuration import CONFIGURATIONS
+from runge.errors import ConfigurationError, RunError
+from runge.machine import interrupt_on_sigterm
+from runge.records.directories import ComparisonDirectory
+from runge.records.files import printable
+
+_FULL = "HYDRA_FULL_ERROR"
+
+Task = TypeVar("Task", bound=Callable[..., Any])
+
+
+class RememberSweep(HydraCallback):
+    """Remembers where a sweep's runs go, for the comparison at its end; Hydra forgets it by then."""
+
+    directory: ClassVar[str | None] = None
+    failures: ClassVar[dict[str, str]] = {}
+    """What is to be said of runs whose directories cannot be written to, by their paths."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Remember the directory."""
+        RememberSweep.directory = config.hydra.sweep.dir
+        RememberSweep.failures = {}
+
+
+def run(main: Callable[..., Any]) -> None:
+    """Run a `hydra.main` function; exit with 1 and one message where it fails.
+
+    The traceback is shown only where `HYDRA_FULL_ERROR` is set, and for what is not a user's mistake.
+    """
+    full = bool(os.environ.get(_FULL))
+    sys.argv[1:] = [quote_expression(argument) for argument in sys.argv[1:]]
+    os.environ[_FULL] = "1"  # Hydra then hands every exception on instead of printing it in its own way.
+    logging.raiseExceptions = False  # a log that cannot be written is no reason for a page of tracebacks
+    before = interrupt_on_sigterm()
+    try:
+        for argument in sys.argv[1:]:
+            refuse_empty_group(argument)
+        main()
+    except (KeyboardInterrupt, SystemExit) as end:
+        RememberSweep.directory = None  # whoever has asked for an end does not wait for a report
+        sys.exit("error: interrupted" if isinstance(end, KeyboardInterrupt) else end.code)
+    except Exception as error:
+        if full:
+            raise
+        message = explain(error)
+        if message is None:
+            traceback.print_exc()
+        else:
+            print(f"error: {printable(message, keep=chr(10))}", file=sys.stderr)
+        sys.exit(1)
+    finally:
+        compare_sweep()
+        if not full:
+            del os.environ[_FULL]
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+        if "triton" in sys.modules:  # which tells of all that Python does not find at its end
+            gc.unfreeze()
+        else:
+            gc.freeze()  # at its end Python would search all that was loaded for garbage, for half a second
+
+
+def fusable(task: Task) -> Task:
+    """Mark a `hydra.main` function as one that does nothing but `run.run`: its runs may be trained in a stack."""
+    task.__dict__["fusable"] = True
+    return task
+
+
+def compare_sweep() -> None:
+    """Compare the runs of the sweep that has just ended, if there was one."""
+    path, RememberSweep.directory = RememberSweep.directory, None
+    if path is None or not Path(path).is_dir():
+        return
+    from runge.compare.comparison import Comparison, collect, mark, publish  # late: not every command ends in one
+
+    try:
+        if rows := mark(collect([path]), RememberSweep.failures):
+            publish(Comparison(rows), ComparisonDirectory(path))
+    except (ValueError, OSError) as error:
+        print(f"error: the comparison cannot be written: {printable(str(error))}", file=sys.stderr)
+
+
+def refuse_empty_group(argument: str) -> None:
+    """Refuse `GROUP=null`, at which Hydra fails without a word on the group.
+
+    Raises:
+        ConfigurationError: a group is set to nothing.
+    """
+    key, equals, value = argument.partition("=")
+    options = sorted(path.stem for path in (CONFIGURATIONS / key).glob("*.yaml")) if equals and key else []
+    if options and key != "experiment" and value in ("", "null"):
+        raise ConfigurationError(f"{key}: must be one of {', '.join(options)}, got {value or 'nothing'}")
+
+
+def quote_expression(argument: str) -> str:
+    """Quote the formulas of a `target.expr` override, which Hydra's grammar would take for calls of its own.
+
+    A formula holds no comma, so that commas part those of a sweep.
+
+    Example:
+        >>> quote_expression("target.expr=exp(-x)*sin(8*x)")
+        "target.expr='exp(-x)*sin(8*x)'"
+        >>> quote_expression("target.expr=sin(x),cos(x)")
+        "target.expr='sin(x)','cos(x)'"
+    """
+    key, equals, value = argument.partition("=")
+    if key.lstrip("+") != "target.expr" or not value or value[0] in "'\"" or value.startswith("choice("):
+        return argument
+    return key + equals + ",".join(f"'{formula}'" for formula in value.split(","))
+
+
+def explain(error: Exception) -> str | None:
+    """The message for a user's mistake, or None where the error is not one."""
+    if isinstance(error, ConfigurationError | RunError):
+        return str(error)
+    if isinstance(error, OmegaConfBaseException):
+        # A resolver's error comes wrapped, with no more of it than its text.
+        return str(error).splitlines()[0].rpartition("raised while resolving interpolation: ")[2]
+    if isinstance(error, HydraException):
+        return _explain_composition(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        where = f"{error.filename}: {error.strerror}"
+        return f"hydra.run.dir, hydra.sweep.dir: must be a directory that can be written to; {where}"
+    return None
+
+
+def _explain_composition(error: HydraException) -> str:
+    cause = error.__cause__
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
+        allowed = ", ".join(map(str, cause.parent_node.keys()))
+        section = str(cause.full_key).rpartition(".")[0]
+        what = f"there is no such key; {section or 'the top level'} has {allowed}"
+        return f"{cause.full_key}: {what}"
+    detail = f"; {str(cause).splitlines()[0]}" if isinstance(cause, OmegaConfBaseException) else ""
+    return str(error).partition("\n\nConfig search path")[0] + detail

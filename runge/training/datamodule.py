@@ -1,0 +1,218 @@
+"""Blocks: training points for many steps at once, and the order in which mini-batches are cut from them."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from runge.data import Dataset, SampleWeight, make_dataset, training_points
+from runge.sampling import Sampling
+from runge.sobolev.points import Points
+from runge.targets import Target
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Minibatches:
+    """The order in which members go through their points: permutation after permutation, cut into pieces of one size.
+
+    It is a function of the step alone, so that a resumed run sees the same mini-batches.
+
+    Attributes:
+        seeds: one for each member.
+        points: N.
+        size: the size B of a mini-batch.
+    """
+
+    seeds: tuple[int, ...]
+    points: int
+    size: int
+
+    def index(self, first: int, count: int) -> Tensor:
+        """The points of the steps first, ..., first + count - 1, of shape (count, M, B)."""
+        start, stop = first * self.size, (first + count) * self.size
+        epochs = range(start // self.points, -(-stop // self.points))
+        offset = start - epochs.start * self.points
+
+        def stream(seed: int) -> Tensor:
+            # A seed of its own for every epoch: the members' seeds are drawn far apart.
+            shuffled = [
+                torch.randperm(self.points, generator=torch.Generator().manual_seed(seed + epoch)) for epoch in epochs
+            ]
+            return torch.cat(shuffled)[offset : offset + stop - start].view(count, self.size)
+
+        return torch.stack([stream(seed) for seed in self.seeds], dim=1)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Training points for many steps, so that Lightning's cost of a batch is paid once for all of them.
+
+    Attributes:
+        points: all training points of the stack.
+        minibatches: how they are cut; None: the full batch at every step.
+    """
+
+    points: Points
+    minibatches: Minibatches | None
+
+    def to(self, device: torch.device, **_: object) -> "Block":
+        """The same block on another device."""
+        return replace(self, points=self.points.to(device))
+
+    def batches(self, first: int, count: int) -> Iterator[Points]:
+        """The batch of each of the steps first, ..., first + count - 1."""
+        if self.minibatches is None:
+            for _ in range(count):
+                yield self.points
+        else:
+            for index in self.minibatches.index(first, count).to(self.points.x.device):
+                yield self.points.take(index)
+
+
+class Repeated(Generic[T]):
+    """What a function returns, so many times: all that a loader needs to be where the data stay on the device.
+
+    A list would not do, since Lightning takes it for several loaders. It is resumable and has no state: which
+    mini-batches a block brings follows from the module's step.
+    """
+
+    def __init__(self, batch: Callable[[], T], times: int) -> None:
+        self.batch, self.times = batch, times
+
+    def __len__(self) -> int:
+        return self.times
+
+    def __iter__(self) -> Iterator[T]:
+        return (self.batch() for _ in range(self.times))
+
+    def state_dict(self) -> dict[str, int]:
+        """Nothing."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Nothing."""
+
+
+class SobolevDataModule(pl.LightningDataModule):
+    """The stack's points, made once and kept on the device.
+
+    Args:
+        targets: each member's function.
+        samplings: where each member's training points lie.
+        generators: each member's source of randomness.
+        n_train: as `make_dataset`, and so the other sizes and `sample_weights`.
+        n_val: validation points.
+        n_test: test points.
+        n_derivative: points that carry f' alone, or None.
+        boundary_points: extra points near the ends.
+        batch_size: the size of a mini-batch, >= 1; None: the full batch.
+        sample_weights: what each member's training points count.
+        dtype: the precision of the training.
+
+    Raises:
+        ValueError: as `make_dataset`; or a mini-batch is larger than the training set.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        samplings: Sequence[Sampling],
+        generators: Sequence[torch.Generator],
+        *,
+        n_train: int,
+        n_val: int,
+        n_test: int,
+        n_derivative: int | None,
+        boundary_points: int,
+        batch_size: int | None,
+        sample_weights: Sequence[SampleWeight],
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        members = [
+            make_dataset(
+                target,
+                sampling,
+                generator,
+                n_train=n_train,
+                n_val=n_val,
+                n_test=n_test,
+                n_derivative=n_derivative,
+                boundary_points=boundary_points,
+                sample_weight=sample_weight,
+            )
+            for target, sampling, generator, sample_weight in zip(
+                targets, samplings, generators, sample_weights, strict=True
+            )
+        ]
+        self.dataset = Dataset(*(Points.stack(points).to(dtype=dtype) for points in zip(*members, strict=True)))
+        self.targets, self.boundary_points, self.sample_weights = targets, boundary_points, sample_weights
+        train = self.dataset.train
+        given = [int((weight[0] > 0).sum()) - boundary_points for weight in (train.weight_f, train.weight_df)]
+        self.n_train, self.n_derivative = given[0], None if n_derivative is None else given[1]
+        total = train.x.shape[1]
+        self.minibatches = None
+        if batch_size is not None:
+            if isinstance(batch_size, bool) or not isinstance(batch_size, int) or not 1 <= batch_size <= total:
+                raise ValueError(
+                    f"batch_size: must be null or from 1 to the training points, {total}; got {batch_size!r}"
+                )
+            seeds = tuple(int(torch.randint(2**62, (), generator=generator)) for generator in generators)
+            self.minibatches = Minibatches(seeds, total, batch_size)
+        self.batch = total if batch_size is None else batch_size
+
+    def setup(self, stage: str) -> None:
+        """Move the points to the trainer's device."""
+        if self.trainer is not None:
+            self.dataset = Dataset(*(points.to(self.trainer.strategy.root_device) for points in self.dataset))
+
+    def nodes(self, member: int) -> list[Tensor]:
+        """A member's training points without boundary points: those with f, and those with f' alone if there are any.
+
+        Returns:
+            One set or two, each (N, D), in float64.
+        """
+        x = self.dataset.train.x[member].double().cpu()
+        if self.n_derivative is None:
+            return [x[: self.n_train]]
+        return list(x[self.boundary_points :].split([self.n_train, self.n_derivative]))
+
+    def resample(self, samplings: Mapping[int, Sequence[Sampling]], generators: Mapping[int, torch.Generator]) -> None:
+        """Place the training points of some members anew, as many as there are.
+
+        Args:
+            samplings: by which strategies, one for each of their sets of `nodes`, by the members' places in the stack.
+            generators: their sources of randomness, likewise.
+        """
+        train = self.dataset.train
+        tensors = {name: tensor.clone() for name, tensor in train.tensors().items()}
+        for member, chosen in samplings.items():
+            points = training_points(
+                self.targets[member],
+                chosen,
+                generators[member],
+                n_train=self.n_train,
+                n_derivative=self.n_derivative,
+                boundary_points=self.boundary_points,
+                sample_weight=self.sample_weights[member],
+            )
+            for name, tensor in points.tensors().items():
+                tensors[name][member] = tensor[0].to(tensors[name])
+        self.dataset = self.dataset._replace(train=replace(train, **tensors))
+
+    def train_dataloader(self) -> Repeated[Block]:
+        """The training points as they are, block after block: the run ends when it has taken its steps."""
+        return Repeated(lambda: Block(self.dataset.train, self.minibatches), 10**9)
+
+    def val_dataloader(self) -> Repeated[Points]:
+        """The validation points, in one batch."""
+        return Repeated(lambda: self.dataset.val, 1)
+
+    def test_dataloader(self) -> Repeated[Points]:
+        """The test grid, in one batch."""
+        return Repeated(lambda: self.dataset.test, 1)

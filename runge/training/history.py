@@ -1,0 +1,168 @@
+"""Callbacks: the switch of lambda_d, the history, progress, and the end of a run that no further step would help.
+
+They act at the end of a block, when the module's `figures` hold the training and validation errors of that step. What
+they remember is saved with the checkpoint, so that a resumed run equals an uninterrupted one.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback, ProgressBar
+from torch import Tensor
+from tqdm import tqdm
+
+from runge.metrics import key
+from runge.records.tensorboard import EventFile, scalars
+from runge.training.module import SobolevRegression, fitting
+
+
+class History(Callback):
+    """Keep the figures of every block's end."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+        self.steps: list[int] = []
+        self.times: list[float] = []
+        self.rows: list[Tensor] = []
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Add a row."""
+        module = fitting(trainer, pl_module)
+        if module is None:
+            return
+        self.keys = list(module.figures)
+        # One transfer for all figures: a device is asked once a block.
+        self.rows.append(torch.stack([figure.to(torch.float64) for figure in module.figures.values()], dim=1).cpu())
+        self.steps.append(int(module.step))
+        self.times.append(time.time())
+
+    def member(self, index: int) -> dict[str, list[float]]:
+        """One member's figures by key, `step` first."""
+        table = torch.stack([row[index] for row in self.rows]).mT.tolist() if self.rows else [[] for _ in self.keys]
+        return {"step": list(map(float, self.steps))} | dict(zip(self.keys, table, strict=True))
+
+    def diverged(self) -> list[int | None]:
+        """The step from which on each member's training or validation loss has not been finite; None where it is."""
+        losses = [self.keys.index(key(split, "loss")) for split in ("train", "val")]
+        finite = torch.stack([row[:, losses].isfinite().all(1) for row in self.rows])
+        ended = len(self.rows) - finite.flip(0).int().argmax(0)
+        return [
+            None if last else self.steps[int(row) if ever else 0]
+            for last, ever, row in zip(finite[-1].tolist(), finite.any(0).tolist(), ended, strict=True)
+        ]
+
+    def state_dict(self) -> dict[str, Any]:
+        """All rows so far, members in front: (M, K, rows)."""
+        rows = torch.stack(self.rows, dim=2) if self.rows else None
+        return {"keys": self.keys, "steps": self.steps, "times": self.times, "rows": rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the rows of the checkpoint."""
+        self.keys, self.steps, self.times = (list(state_dict[name]) for name in ("keys", "steps", "times"))
+        self.rows = [] if state_dict["rows"] is None else list(state_dict["rows"].unbind(2))
+
+
+class Curves(Callback):
+    """Show the history in TensorBoard, whenever a checkpoint is saved.
+
+    Args:
+        history: what is shown.
+        files: each member's event file.
+        attempt: within `attempt(i)` the i-th member's file is written, which may fail.
+    """
+
+    def __init__(
+        self, history: History, files: Sequence[EventFile], attempt: Callable[[int], AbstractContextManager[None]]
+    ) -> None:
+        self.history, self.files, self.attempt = history, files, attempt
+        self.shown = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """What lies in the checkpoint was shown when it was saved."""
+        self.shown = len(self.history.steps)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Append the rows since the last time."""
+        history, new = self.history, slice(self.shown, None)
+        for member, file in enumerate(self.files):
+            rows = torch.stack([row[member] for row in history.rows[new]]).tolist() if history.rows[new] else []
+            for step, when, row in zip(history.steps[new], history.times[new], rows, strict=True):
+                known = {name: figure for name, figure in zip(history.keys, row, strict=True) if figure == figure}
+                file.add(scalars(known), step, when)
+            with self.attempt(member):
+                file.flush()
+        self.shown = len(history.steps)
+
+
+class Report(Callback):
+    """Tell whoever shows the progress of many runs how many steps have been taken since the last time.
+
+    Args:
+        report: what is called with the number of steps.
+    """
+
+    def __init__(self, report: Callable[[int], object]) -> None:
+        self.report = report
+        self.reported = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin to count."""
+        assert isinstance(pl_module, SobolevRegression)
+        self.reported = int(pl_module.step)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Report the steps of a block."""
+        assert isinstance(pl_module, SobolevRegression)
+        step = int(pl_module.step)
+        self.report(step - self.reported)
+        self.reported = step
+
+
+class Progress(ProgressBar):
+    """A bar that counts optimiser steps and shows both errors, lambda_d and the time left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bar: tqdm[Any] | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Open the bar."""
+        assert isinstance(pl_module, SobolevRegression)
+        self.bar = tqdm(
+            total=pl_module.max_steps,
+            initial=int(pl_module.step),
+            unit=" steps",
+            dynamic_ncols=True,
+            leave=False,
+            desc="fit",
+        )
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Move the bar."""
+        module = fitting(trainer, pl_module)
+        if module is None or self.bar is None:
+            return
+        shown = {"mse_f": key("val", "mse_f"), "mse_df": key("val", "mse_df"), "lambda_d": "lambda_d"}
+        figures = torch.stack([module.figures[name].nanmedian() for name in shown.values()]).tolist()
+        self.bar.set_postfix({label: f"{x:.1e}" for label, x in zip(shown, figures, strict=True)}, refresh=False)
+        self.bar.update(int(module.step) - self.bar.n)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Close the bar."""
+        if self.bar is not None:
+            self.bar.close()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Close the bar."""
+        self.on_train_end(trainer, pl_module)
+
+    def disable(self) -> None:
+        """Called by Lightning on all processes but the first, which do not exist here."""

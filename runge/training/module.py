@@ -1,0 +1,277 @@
+"""SobolevRegression: the LightningModule that wraps the stacked MLP."""
+
+import copy
+from collections.abc import Callable, Sequence
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from runge import metrics
+from runge.optimizers import Optimizer, Problem
+from runge.schedules import Schedule, alike, due
+from runge.sobolev import losses
+from runge.sobolev.compilation import LossAndGradient
+from runge.sobolev.network import StackedMLP
+from runge.sobolev.points import Points
+from runge.sobolev.stages import ResidualStages
+from runge.training.datamodule import Block
+
+DIAGNOSTICS = ("grad_norm/f", "grad_norm/df", "grad_cosine")
+"""The keys of `gradient_diagnostics`; NaN where the gradients were not looked at."""
+
+_AT_ONCE = 512
+"""Points at which errors are evaluated at once, lest the memory grow with the test grid."""
+
+
+class SobolevRegression(pl.LightningModule):
+    """Fit values and derivatives with a stack of MLPs, stage after stage.
+
+    One call of `training_step` takes many optimiser steps, so that Lightning's cost of a batch vanishes. It leaves its
+    block early where `pause` says so, and the next one takes the rest. The figures of a block's end lie in `figures`,
+    each of shape (M,), for callbacks to write, show and act upon. `val/loss` and `test/loss` carry the full lambda_d at
+    all times, so that checkpoints from before and after the switch compare; `train/loss` is what is being minimised.
+    Each member's weights with the lowest validation loss so far lie in `best`; a later residual stage goes on from
+    there. All stages take equally many steps.
+
+    Args:
+        network: the stack.
+        scale: what the derivative is divided by inside the loss, (M,).
+        lambda_d: the full weight of MSE_df, (M,), by which runs are judged.
+        balanced: what the balance makes of it before the first step, (M,), by which they are trained.
+        schedules: when each member's lambda_d is on.
+        optimizer: the optimiser's settings.
+        max_steps: optimiser steps of the run.
+        steps_per_block: the most optimiser steps of a `training_step`.
+        diagnostics_every: steps between two looks at the gradients of the two terms.
+        rests_from: before this step no run is at rest, for its points or its weight will change.
+        loss_and_gradient: `losses.loss_and_gradient`, or what `runge.sobolev.compilation` makes of it.
+
+    Raises:
+        ValueError: the optimiser does not keep members apart and the stack has more than one.
+    """
+
+    scale: Tensor
+    lambda_d: Tensor
+    balanced: Tensor
+    switched_on: Tensor
+    step: Tensor
+    rests_from: Tensor
+    ended: Tensor
+    best_loss: Tensor
+
+    def __init__(
+        self,
+        network: ResidualStages,
+        *,
+        scale: Tensor,
+        lambda_d: Tensor,
+        balanced: Tensor,
+        schedules: Sequence[Schedule],
+        optimizer: Optimizer,
+        max_steps: int,
+        steps_per_block: int,
+        diagnostics_every: int,
+        rests_from: int = 0,
+        loss_and_gradient: LossAndGradient = losses.loss_and_gradient,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        first = network.stage(0).theta
+        members = len(first)
+        if members > 1 and not optimizer.independent:
+            raise ValueError(f"optimizer: {type(optimizer).__name__} takes a stack of one member, got {members}")
+        self.network, self.schedules, self.optimizer = network, alike(schedules), optimizer
+        self.max_steps, self.steps_per_block, self.diagnostics_every = max_steps, steps_per_block, diagnostics_every
+        self.steps_per_stage = -(-max_steps // len(network.stages))
+        self.phases = optimizer.phases(self.steps_per_stage)
+        self.register_buffer("scale", scale.to(first))
+        self.register_buffer("lambda_d", lambda_d.to(torch.float64))
+        self.register_buffer("balanced", torch.zeros_like(self.lambda_d))
+        self.balance(balanced)
+        self.register_buffer("switched_on", torch.tensor([schedule.first_switch() for schedule in schedules]))
+        self.register_buffer("step", torch.tensor(0))
+        self.register_buffer("rests_from", torch.tensor(rests_from))
+        self.register_buffer("ended", torch.tensor(False))
+        self.best = copy.deepcopy(network).requires_grad_(False)
+        self.register_buffer("best_loss", torch.full((members,), torch.inf, dtype=torch.float64))
+        self.figures: dict[str, Tensor] = {}
+        self.loss_and_gradient = loss_and_gradient
+        self.pause: Callable[[], bool] = lambda: False
+        self.at_block_end, self.block_start = False, 0
+        self._problem: tuple[int, Points, Points] | None = None
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """The torch optimiser of each phase, of all stages' weights; those of one stage alone have a gradient."""
+        return [phase.method.build(list(self.network.parameters())) for phase in self.phases]
+
+    def at_rest(self) -> bool:
+        """Whether no further step would change a thing: at the end of a stage that helped nobody, or of all methods."""
+        step = int(self.step)
+        if step < int(self.rests_from):
+            return False
+        stage = (step - 1) // self.steps_per_stage
+        if stage and step % self.steps_per_stage == 0 and not self.best.amplitude[:, stage].any():
+            return True
+        last = step > self.max_steps - self.steps_per_stage
+        full = bool((self.lambda_at(step - 1, 1) == self.balanced).all())
+        phase = self._phase((step - 1) % self.steps_per_stage)
+        method, optimizer = self.phases[phase].method, self.trainer.optimizers[phase]
+        final = phase == len(self.phases) - 1
+        return last and full and final and method.at_rest(optimizer, self.network.stage(stage).theta)
+
+    def lambda_at(self, first: int, count: int) -> Tensor:
+        """lambda_d at the steps first, ..., first + count - 1, of shape (count, M)."""
+        steps = torch.arange(first, first + count, device=self.device)
+        factors = self.lambda_d.new_empty(count, len(self.lambda_d))
+        for schedule, members in self.schedules.items():
+            factors[:, members] = schedule.factor(steps, self.switched_on[members])
+        return factors * self.balanced
+
+    def balance(self, lambda_d: Tensor) -> None:
+        """Train with this weight of MSE_df, (M,), from now on; a member whose full lambda_d is 0 keeps that."""
+        self.balanced.copy_(torch.where(self.lambda_d > 0, lambda_d.to(self.balanced), 0))
+
+    def forget(self) -> None:
+        """Let the optimisers forget what holds no more, since the loss is another function now."""
+        for phase, optimizer in zip(self.phases, self.trainer.optimizers, strict=True):
+            phase.method.adapt(optimizer)
+
+    def training_step(self, block: Block, block_index: int) -> None:
+        """Take the steps of one block, or the rest of them, then look at the training errors."""
+        first = int(self.step)
+        stage, local = divmod(first, self.steps_per_stage)
+        before = local % self.steps_per_block
+        self.block_start = first - before
+        count = min(self.steps_per_block - before, self.steps_per_stage - local, self.max_steps - first)
+        lambdas = self.lambda_at(first - 1, count + 1)
+        # With another weight it is another function, of which an optimiser may know things that hold no more.
+        changes, lambdas = lambdas.diff(dim=0).any(1).tolist(), lambdas[1:]
+        weights = lambdas.to(self.scale)
+        # lambda_d is known for the whole block: where it is 0 for all, no derivative is asked for.
+        with_derivative = (lambdas > 0).any(1).tolist()
+        if stage and not local:
+            self._begin(stage, block.points)
+        network = self.network.stage(stage)
+        batches = Block(self._left(stage, block.points), block.minibatches).batches(first, count)
+        taken = count
+        for k, batch in enumerate(batches):
+            phase = self._phase(local + k)
+            method, optimizer = self.phases[phase].method, self.trainer.optimizers[phase]
+            if changes[k]:
+                method.adapt(optimizer)
+            weight = weights[k] if with_derivative[k] else None
+            problem = Problem(network, batch, self.scale, weight, self.loss_and_gradient)
+            method.step(optimizer, problem, self._progress(phase, local + k))
+            last = local + k + 1 in (
+                self.phases[phase].first + self.phases[phase].steps,
+                self.max_steps - first + local,
+            )
+            if last or method.at_rest(optimizer, network.theta):
+                method.finish(problem)
+            if self.pause():
+                taken = k + 1
+                break
+        self.step += taken
+        # The trainer counts the steps of its own wrapper of the optimiser; here it is told how many there were.
+        self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.increment_by(taken)
+        self.at_block_end = taken == count
+        if not self.at_block_end:
+            return
+        self.figures = self.errors("train", block.points, lambdas[-1]) | {"lambda_d": lambdas[-1]}
+        now = self._phase(local + count - 1)
+        for i, (phase, optimizer) in enumerate(zip(self.phases, self.trainer.optimizers, strict=True)):
+            known = phase.method.figures(optimizer, network.theta, self._progress(i, local + count - 1))
+            self.figures |= {key: figure if i == now else figure * torch.nan for key, figure in known.items()}
+        look = due(self.diagnostics_every, self.block_start, first + count)
+        gradients = self.term_gradients(block.points) if look else None
+        self.figures |= (
+            gradient_diagnostics(*gradients) if gradients else dict.fromkeys(DIAGNOSTICS, self.lambda_d * torch.nan)
+        )
+
+    def validation_step(self, points: Points, batch_index: int) -> None:
+        """The validation errors, with the full lambda_d; members that have never been better keep their weights."""
+        if not self.at_block_end:
+            return
+        errors = self.errors("val", points, self.lambda_d)
+        self.figures |= errors
+        loss = errors["val/loss"].to(self.best_loss)
+        better = loss < self.best_loss
+        self.best_loss.copy_(torch.where(better, loss, self.best_loss))
+        for best, now in zip(self.best.state_dict().values(), self.network.state_dict().values(), strict=True):
+            best.copy_(torch.where(better.view(-1, *[1] * (now.ndim - 1)), now, best))
+
+    def term_gradients(self, points: Points) -> tuple[Tensor, Tensor]:
+        """The gradients of MSE_f and of MSE_df by the weights of the present stage, which sees what is left at size 1.
+
+        Args:
+            points: where.
+
+        Returns:
+            Both, each of shape (M, P).
+        """
+        return losses.term_gradients(*self.present(points), self.scale)
+
+    def present(self, points: Points) -> tuple[StackedMLP, Points]:
+        """The network of the present stage, and what of these points it is to fit."""
+        return self.network.stage(self.stage()), self.network.left(self.stage(), points)
+
+    def stage(self) -> int:
+        """The stage of the last step taken."""
+        return min(int(self.step) - 1, self.max_steps - 1) // self.steps_per_stage
+
+    @torch.no_grad()
+    def predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The values u, (M, N), and gradients u', (M, N, D), at points of shape (M, N, D)."""
+        parts = [self.network.value_and_derivative(some) for some in x.split(_AT_ONCE, dim=1)]
+        u, du = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
+        return u, du
+
+    @torch.no_grad()
+    def errors(self, split: str, points: Points, lambda_d: Tensor) -> dict[str, Tensor]:
+        """The loss and all errors on a set of points, by metric key, each of shape (M,)."""
+        u, du = self.predict(points.x)
+        loss = losses.weigh(*losses.terms(u, du, points, self.scale), lambda_d.to(u))
+        figures = losses.errors(u, du, points).flatten(0, 1).unbind()
+        return {f"{split}/loss": loss} | dict(zip(metrics.keys(split, points.regions), figures, strict=True))
+
+    def _begin(self, stage: int, points: Points) -> None:
+        """Begin a later stage, from the best weights so far."""
+        self.network.load_state_dict(self.best.state_dict())
+        self.network.begin(stage, points, self.scale, self.lambda_d)
+        self.network.zero_grad()  # what has no gradient stays as it is
+        self.forget()
+
+    def _left(self, stage: int, points: Points) -> Points:
+        """What a stage is to fit. It follows from the weights of those before, which rest: it is found once."""
+        if self._problem is None or self._problem[0] != stage or self._problem[1] is not points:
+            self._problem = stage, points, self.network.left(stage, points)
+        return self._problem[2]
+
+    def _phase(self, step: int) -> int:
+        """The place of the phase that a step of a stage belongs to."""
+        return max(i for i, phase in enumerate(self.phases) if phase.first <= step)
+
+    def _progress(self, phase: int, step: int) -> float:
+        return (step - self.phases[phase].first) / self.phases[phase].steps
+
+
+def gradient_diagnostics(gradient_f: Tensor, gradient_df: Tensor) -> dict[str, Tensor]:
+    """How the two terms pull at the weights: the norms of their gradients, before lambda_d, and their cosine.
+
+    Args:
+        gradient_f: the gradient of MSE_f, (M, P).
+        gradient_df: the gradient of MSE_df, (M, P).
+
+    Returns:
+        `grad_norm/f`, `grad_norm/df` and `grad_cosine`, each of shape (M,).
+    """
+    cosine = torch.nn.functional.cosine_similarity(gradient_f, gradient_df, dim=1)
+    return dict(zip(DIAGNOSTICS, (gradient_f.norm(dim=1), gradient_df.norm(dim=1), cosine), strict=True))
+
+
+def fitting(trainer: pl.Trainer, module: pl.LightningModule) -> SobolevRegression | None:
+    """The module at the end of a block of its fit, and None at any other time."""
+    if trainer.state.fn == "fit" and isinstance(module, SobolevRegression) and module.at_block_end:
+        return module
+    return None

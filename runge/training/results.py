@@ -1,0 +1,243 @@
+"""What a training leaves: figures, pictures and files, member by member."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from runge.configuration import digest
+from runge.data import Dataset
+from runge.errors import RunError, describe
+from runge.metrics import share_key
+from runge.records.directories import RunDirectory, State, Status
+from runge.records.files import write
+from runge.records.panels import png
+from runge.records.pictures import curves_figure, fit_figure, points_figure
+from runge.records.tensorboard import EventFile, hyperparameters, pictures
+from runge.sobolev.points import Points
+from runge.training.adaptation import Correction
+from runge.training.datamodule import SobolevDataModule
+from runge.training.history import History
+from runge.training.member import Member
+from runge.training.module import SobolevRegression, gradient_diagnostics
+
+log = logging.getLogger(__name__)
+
+Metrics = dict[str, float | int | None]
+Outcome = Metrics | RunError
+"""What becomes of a run: the content of its `metrics.json`, or why it has none."""
+
+
+def switched_on_step(module: SobolevRegression, member: int) -> int | None:
+    """The step from which on a member was trained with lambda_d > 0, or None."""
+    step = int(module.switched_on[member])
+    return None if step >= int(module.step) or float(module.lambda_d[member]) == 0 else step
+
+
+def final_metrics(module: SobolevRegression, data: Dataset) -> list[Metrics]:
+    """The final figures of each member, of the present weights and with the full lambda_d.
+
+    Args:
+        module: the trained module.
+        data: its points.
+
+    Returns:
+        The errors on all three sets, the gradients of both terms on the training set, lambda_d at the last step, the
+        number of parameters and of residual stages that help, and the step of the switch.
+    """
+    figures: dict[str, torch.Tensor] = {}
+    for split, points in data._asdict().items():
+        figures |= module.errors(split, points, module.lambda_d)
+    figures |= gradient_diagnostics(*module.term_gradients(data.train))
+    figures["lambda_d"] = module.lambda_at(int(module.step) - 1, 1)[0]
+    values = torch.stack([figure.to(torch.float64) for figure in figures.values()], dim=1).tolist()
+    parameters = module.network.parameters_in_use()
+    return [
+        {
+            **dict(zip(figures, row, strict=True)),
+            "parameters": int(parameters[member]),
+            "stages": int((module.network.amplitude[member] != 0).sum()),
+            "switched_on_step": switched_on_step(module, member),
+        }
+        for member, row in enumerate(values)
+    ]
+
+
+def fit_picture(points: Points, u: torch.Tensor, du: torch.Tensor, member: int, title: str) -> bytes:
+    """A member's fit as PNG: its values and gradients at these points, (M, N) and (M, N, D)."""
+    tensors = (tensor[member].double().cpu().numpy() for tensor in (points.x, points.f, points.df, u, du))
+    x, f, df, fitted, slope = tensors
+    masks = points.masks[member, 1:].bool().cpu().numpy()
+    return png(fit_figure(x, f, df, fitted, slope, dict(zip(points.regions, masks, strict=True)), title))
+
+
+def curves_picture(
+    module: SobolevRegression, columns: Mapping[str, Sequence[float]], regions: Sequence[str], member: int, title: str
+) -> bytes:
+    """The course of a member's training, as PNG."""
+    return png(curves_figure(columns, switched_on_step(module, member), regions, title))
+
+
+def points_picture(
+    places: Sequence[tuple[int, Tensor]],
+    columns: Mapping[str, Sequence[float]],
+    regions: Sequence[str],
+    end: int,
+    title: str,
+) -> bytes:
+    """Where a member's training points have been, as PNG."""
+    steps, points = zip(*places, strict=True)
+    at = np.asarray(columns["step"])
+    shares = {region: (at, np.asarray(columns[share_key(region)])) for region in regions}
+    return png(points_figure(steps, [x.double().numpy() for x in points], shares, end, title))
+
+
+def points_table(places: Sequence[tuple[int, Tensor]]) -> dict[str, list[float]]:
+    """Where a member's training points have been, as columns: `step` and x, or x1 to xD."""
+    x = torch.cat([points.double() for _, points in places])
+    names = ["x"] if x.shape[1] == 1 else [f"x{d + 1}" for d in range(x.shape[1])]
+    steps = [float(step) for step, points in places for _ in range(len(points))]
+    return {"step": steps} | dict(zip(names, x.mT.tolist(), strict=True))
+
+
+class MemberResults:
+    """What a stack writes into its members' directories: their status, and in the end all else.
+
+    A directory that cannot be written to costs its own run, and no other.
+
+    Args:
+        members: the runs.
+        module: what is trained.
+        data: the points.
+        directories: the members' run directories.
+        files: the members' event files.
+        history: the figures of every block's end.
+        correction: where the points have been, if they have moved.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        module: SobolevRegression,
+        data: SobolevDataModule,
+        directories: Sequence[RunDirectory],
+        files: Sequence[EventFile],
+        history: History,
+        correction: Correction | None,
+    ) -> None:
+        self.members, self.module, self.data = members, module, data
+        self.directories, self.files, self.history, self.correction = directories, files, history, correction
+        self._told: set[tuple[int, str]] = set()
+
+    @contextmanager
+    def attempt(self, member: int) -> Iterator[None]:
+        """Write something of a member's; what keeps it from being written is logged, once."""
+        try:
+            yield
+        except OSError as error:
+            self._tell(member, error)
+
+    def _tell(self, member: int, error: OSError) -> None:
+        message = describe(error)
+        if (member, message) not in self._told:
+            self._told.add((member, message))
+            log.warning("%s: %s", self.directories[member].path, message)
+
+    def saved(self, step: int, trouble: Mapping[int, OSError]) -> None:
+        """Say what has become of a checkpoint.
+
+        Args:
+            step: when it was saved.
+            trouble: what has kept which member's from being written.
+        """
+        for member, error in trouble.items():
+            self._tell(member, error)
+        self.status("running", step)
+
+    def status(self, status: Status, step: int) -> None:
+        """Say how all of them stand that are not finished."""
+        for i, directory in enumerate(self.directories):
+            if not directory.metrics.exists():
+                with self.attempt(i):
+                    directory.write(self._state(i, status, step))
+
+    def leave(self, status: Status, messages: Sequence[str]) -> None:
+        """Put down what there is of runs that did not finish."""
+        for i, message in enumerate(messages):
+            if not self.directories[i].metrics.exists():
+                with self.attempt(i):
+                    self._leave(i, status, message)
+
+    def finish(self, fit_seconds: float, other_seconds: float) -> list[Outcome]:
+        """Judge each member's best weights and write its files, `metrics.json` last.
+
+        Args:
+            fit_seconds: what the fit of the stack took.
+            other_seconds: what was done before.
+        """
+        module = self.module
+        module.network.load_state_dict(module.best.state_dict())
+        found = final_metrics(module, self.data.dataset)
+        u, du = module.predict(self.data.dataset.test.x)
+        # A member's share of what was done for all of them.
+        share = fit_seconds / len(self.directories), (fit_seconds + other_seconds) / len(self.directories)
+        outcomes: list[Outcome] = []
+        for i, diverged in enumerate(self.history.diverged()):
+            began, directory = time.perf_counter(), self.directories[i]
+            if directory.metrics.exists():  # its stack goes on for others
+                outcomes.append(directory.read_metrics())
+                continue
+            try:
+                if diverged is not None:
+                    how = "try a smaller optimizer.lr or loss.lambda_d, or optimizer.clip_norm"
+                    message = f"the loss is not finite at step {diverged}; {how}"
+                    outcomes.append(RunError(f"diverged: {message}"))
+                    self._leave(i, "diverged", message, diverged)
+                    continue
+                self._draw(i, u, du)
+                seconds = {"seconds/fit": share[0], "seconds/total": share[1] + time.perf_counter() - began}
+                self._close(i, found[i])
+                finished = self._state(i, "finished", int(module.step))
+                points = None if self.correction is None else points_table(self.correction.member(i))
+                directory.write(finished, self.history.member(i), found[i] | seconds, points)
+                outcomes.append(found[i] | seconds)
+            except OSError as error:
+                outcomes[i:] = [RunError(f"its files cannot be written: {describe(error)}")]
+                with self.attempt(i):
+                    directory.write(self._state(i, "failed", int(module.step), str(outcomes[i])))
+        return outcomes
+
+    def _draw(self, i: int, u: Tensor, du: Tensor) -> None:
+        """Write a member's pictures."""
+        module, test, directory = self.module, self.data.dataset.test, self.directories[i]
+        title = self.members[i].title()
+        fit = fit_picture(test, u, du, i, title)
+        curves = curves_picture(module, self.history.member(i), test.regions, i, title)
+        write(directory.fit_figure, fit)
+        write(directory.curves_figure, curves)
+        found = {"fit": fit, "curves": curves}
+        if self.correction is not None:
+            places, columns = self.correction.member(i), self.history.member(i)
+            found["points"] = points_picture(places, columns, test.regions, int(module.step), title)
+            write(directory.points_figure, found["points"])
+        self.files[i].add(pictures(found), int(module.step))
+
+    def _leave(self, member: int, status: Status, message: str, step: int | None = None) -> None:
+        state = self._state(member, status, int(self.module.step) if step is None else step, message)
+        self.directories[member].write(state, self.history.member(member) if self.history.steps else None)
+        self._close(member, None)
+
+    def _state(self, member: int, status: Status, step: int, message: str = "") -> State:
+        return State(status, step, message, digest(self.members[member].configuration))
+
+    def _close(self, i: int, metrics: Metrics | None) -> None:
+        """Add the run's row to TensorBoard's table, named by what was asked for and by where it lies."""
+        member, path = self.members[i], self.directories[i].path
+        name = " ".join([*member.overrides, f"({'/'.join(path.resolve().parts[-2:])})"])
+        for summary in hyperparameters(name, member.configuration, metrics):
+            self.files[i].add(summary, int(self.module.step))
+        self.files[i].flush()

@@ -1,0 +1,188 @@
+"""Callbacks that let a run be ended at any moment: checkpoints by time, and signals."""
+
+import errno
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch.callbacks import Callback
+
+from runge.records.checkpoints import Checkpoint, Saved, _serialised, cut, join, read_checkpoint
+from runge.records.directories import RunDirectory
+from runge.records.files import write, write_through
+from runge.training.module import SobolevRegression
+
+_OF_CLUSTERS = [getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
+_ALARM: signal.Signals | None = getattr(signal, "SIGALRM", None)
+
+
+class Save(Callback):
+    """Save a checkpoint every so many seconds, at the last step, and when the run is stopped.
+
+    Where a block takes longer, or the run is to stop, the block is left at the next step.
+
+    Args:
+        seconds: between two checkpoints; 0: at every block's end.
+        path: what the trainer is told to save to.
+        report: what is called with the number of steps taken, whenever a checkpoint is saved.
+    """
+
+    def __init__(self, seconds: float, path: Path, report: Callable[[int], None]) -> None:
+        self.seconds, self.path, self.report = seconds, path, report
+        self.saved_at, self.saved_step = 0.0, 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin to count."""
+        assert isinstance(pl_module, SobolevRegression)
+        self.saved_at, self.saved_step = time.monotonic(), int(pl_module.step)
+        pl_module.pause = lambda: trainer.should_stop or (self.seconds > 0 and self._due())
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save where it is due."""
+        if trainer.state.fn == "fit" and isinstance(pl_module, SobolevRegression):
+            step = int(pl_module.step)
+            if self._due() or trainer.should_stop or step >= pl_module.max_steps:
+                self._save(trainer, step)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save where the request to stop came after the last look."""
+        assert isinstance(pl_module, SobolevRegression)
+        if int(pl_module.step) > self.saved_step:
+            self._save(trainer, int(pl_module.step))
+
+    def _due(self) -> bool:
+        return time.monotonic() - self.saved_at >= self.seconds
+
+    def _save(self, trainer: pl.Trainer, step: int) -> None:
+        trainer.save_checkpoint(self.path)
+        self.report(step)
+        self.saved_at, self.saved_step = time.monotonic(), step
+
+
+class StopOnSignal(Callback):
+    """On Ctrl-C, or a request to terminate, end at the next step and save a checkpoint; on a second one, end at once.
+
+    So does a run that is in the midst of something long, a compilation say, after a few seconds. A cluster's own
+    signal, to which somebody has listened before, is handed on to him when the run has been left.
+    """
+
+    _MOST_SECONDS = 3.0
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self.began = False
+        self._previous: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Listen, in place of Lightning, which would end in the middle of things."""
+        self.began = True
+
+        def stop(number: int, frame: object) -> None:
+            if self.received is not None:
+                raise KeyboardInterrupt
+            self.received = number
+            trainer.should_stop = True
+            if _ALARM is not None:
+                signal.setitimer(signal.ITIMER_REAL, self._MOST_SECONDS)
+
+        if threading.current_thread() is threading.main_thread():
+            numbers = [signal.SIGINT, signal.SIGTERM, *(n for n in _OF_CLUSTERS if callable(signal.getsignal(n)))]
+            self._previous = {number: signal.signal(number, stop) for number in numbers}
+            if _ALARM is not None:
+                self._previous[_ALARM] = signal.signal(_ALARM, stop)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Listen no more."""
+        if _ALARM in self._previous:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Listen no more."""
+        self.on_train_end(trainer, pl_module)
+
+    def asks_for_an_end(self) -> bool:
+        """Whether what was received is a person's wish, and not a cluster's."""
+        return self.received is not None and self.received not in _OF_CLUSTERS
+
+    def hand_on(self) -> None:
+        """Hand a cluster's signal on to who has listened to it before."""
+        if self.received is not None and self.received in _OF_CLUSTERS:
+            signal.raise_signal(self.received)
+
+
+_OF_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
+"""What keeps a file from being written that is no fault of its directory."""
+
+
+class MemberFiles(CheckpointIO):
+    """Saves a stack as each member's own `last.ckpt` and `best.ckpt`, and loads it from the former.
+
+    A directory that is gone, or cannot be written to, is left out and does not hold up the others. Where the disk is
+    full, or fails, the older checkpoints of all of them stay.
+
+    Args:
+        directories: the members' run directories.
+        configurations: the members' configurations, enough to rebuild the runs.
+        start: the members' checkpoints that are loaded; empty where they begin.
+    """
+
+    def __init__(
+        self,
+        directories: Sequence[RunDirectory],
+        configurations: Sequence[Mapping[str, Any]],
+        start: Sequence[Saved] = (),
+    ) -> None:
+        self.directories, self.configurations, self.start = directories, configurations, start
+        self.trouble: dict[int, OSError] = {}
+
+    def save_checkpoint(self, checkpoint: Checkpoint, path: Any, storage_options: Any = None) -> None:
+        """Write each member's checkpoints; the path is not used."""
+        alone = len(self.directories) == 1
+        self.trouble = {}
+        for i, (directory, configuration) in enumerate(zip(self.directories, self.configurations, strict=True)):
+            last = {**(checkpoint if alone else cut(checkpoint, i)), "configuration": configuration}
+            members = [os.path.relpath(other.path, directory.path) for other in self.directories]
+            last["stack"] = {"members": members, "threads": torch.get_num_threads()}
+            best = {f"network.{name[5:]}": x for name, x in last["state_dict"].items() if name.startswith("best.")}
+            try:
+                directory.last.parent.mkdir(exist_ok=True)
+                write_through(directory.next, _serialised(last))
+                write(directory.best, _serialised({"state_dict": best, "configuration": configuration}))
+            except OSError as error:
+                with suppress(OSError):
+                    directory.next.unlink(missing_ok=True)
+                self.trouble[i] = error
+                if error.errno in _OF_ALL:
+                    for other in self.directories[:i]:
+                        with suppress(OSError):
+                            other.next.unlink(missing_ok=True)
+                    self.trouble = dict.fromkeys(range(len(self.directories)), error)
+                    return
+        for i, directory in enumerate(self.directories):
+            if i not in self.trouble:
+                try:
+                    directory.next.replace(directory.last)
+                except OSError as error:
+                    self.trouble[i] = error
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> Checkpoint:
+        """Put the members' checkpoints together; the path is not used."""
+        for directory, one in zip(self.directories, self.start, strict=True):
+            if one.path != directory.last:  # lest the next one be written over the only one of this step
+                one.path.replace(directory.last)
+        found = [read_checkpoint(directory.last) for directory in self.directories]
+        return found[0] if len(found) == 1 else join(found)
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Nothing is ever removed."""

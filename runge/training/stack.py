@@ -1,0 +1,207 @@
+"""From configurations to finished run directories: the only place that seeds."""
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Sequence
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+
+from runge import machine
+from runge.configuration import build
+from runge.errors import ConfigurationError, describe
+from runge.records.checkpoints import resume_from
+from runge.records.directories import RunDirectory
+from runge.records.tensorboard import EventFile
+from runge.resampling import Never
+from runge.schedules import NEVER
+from runge.sobolev import losses
+from runge.sobolev.compilation import compiled
+from runge.sobolev.stages import ResidualStages
+from runge.training.adaptation import Balancing, Correction, StopEarly, TwoStageSwitch
+from runge.training.datamodule import SobolevDataModule
+from runge.training.history import (
+    Curves,
+    History,
+    Progress,
+    Report,
+)
+from runge.training.member import Member
+from runge.training.module import SobolevRegression
+from runge.training.results import MemberResults, Outcome
+from runge.training.saving import MemberFiles, Save, StopOnSignal
+
+_OF_NO_USE = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available on your system"
+"""What Lightning 2.6 makes torch 2.13 warn of, and what it says wherever Slurm is: its user has no use for it."""
+
+
+class Experiment:
+    """A stack of runs with their data and weights, made and checked before anything is trained.
+
+    Args:
+        members: the runs; what `Member.shared` tells is equal in all of them.
+
+    Raises:
+        ConfigurationError: a size or a value is not allowed.
+    """
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self._began = time.perf_counter()
+        self.members = list(members)
+        first = self.members[0]
+        self.training = first.training
+        dtype = torch.float32 if self.training.precision == 32 else torch.float64
+        self.data = build(
+            "data",
+            first.data,
+            SobolevDataModule,
+            targets=[member.target for member in members],
+            samplings=[member.sampling for member in members],
+            generators=[member.data_seed.generator("data") for member in members],
+            sample_weights=[member.loss.sample_weight for member in members],
+            dtype=dtype,
+        )
+        network = build(
+            "model",
+            first.model,
+            ResidualStages,
+            domains=torch.stack([member.target.domain for member in members]),
+            generators=[member.seed.generator("weights") for member in members],
+            dtype=dtype,
+        )
+        train = self.data.dataset.train
+        kinds: list[losses.DerivativeScale] = [member.loss.derivative_scale for member in members]
+        scales = {kind: losses.derivative_scale(kind, train) for kind in dict.fromkeys(kinds)}
+        lambda_d = torch.tensor([member.loss.lambda_d for member in members], dtype=torch.float64)
+        scale = torch.stack([scales[kind][i] for i, kind in enumerate(kinds)])
+        self._neurons = len(self.members) * self.data.batch * (1 + first.target.dimension) * first.model["width"]
+        phases = first.optimizer.phases(self.training.max_steps)
+        gradient_steps = sum(phase.steps for phase in phases if phase.method.by_gradient)
+        loss_and_gradient = build(
+            "trainer",
+            {"compile": self.training.compile},
+            compiled,
+            activation=first.model["activation"],
+            dtype=dtype,
+            derivative=first.model["derivative"],
+            neurons=self._neurons * first.model["depth"],
+            steps=gradient_steps,
+            with_derivative=bool(lambda_d.any()),
+            on_gpu=first.on_gpu(),
+        )
+        look = first.balance.next_look(0)
+        self.module = SobolevRegression(
+            network,
+            scale=scale,
+            lambda_d=lambda_d,
+            balanced=first.balance.start(lambda_d, train, scale),
+            schedules=[member.schedule for member in members],
+            optimizer=first.optimizer,
+            max_steps=self.training.max_steps,
+            steps_per_block=self.training.log_every,
+            diagnostics_every=self.training.diagnostics_every,
+            rests_from=max(first.resampling.rests_from(), 0 if look == NEVER else look),
+            loss_and_gradient=loss_and_gradient,
+        )
+
+    def fit(self, directories: Sequence[RunDirectory], report: Callable[[int], object] | None = None) -> list[Outcome]:
+        """Train, and write the runs' directories; where they hold checkpoints, go on from the last one of all of them.
+
+        Args:
+            directories: where to.
+            report: what is called with the number of steps taken since the last time, in place of a progress bar.
+
+        Returns:
+            For each run the content of its `metrics.json`, of the weights with the lowest validation loss; or an error,
+            where it diverged or could not be written.
+
+        Raises:
+            ConfigurationError: the checkpoints are not those of this stack.
+            SystemExit: it was interrupted.
+        """
+        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it advertises
+        started = time.perf_counter()
+        start = resume_from(directories)
+        step = start[0].step if start else 0
+        files = MemberFiles(directories, [member.configuration for member in self.members], start)
+        events = [EventFile(directory.tensorboard, purge_step=step + 1) for directory in directories]
+        history, stop, fitted = History(), StopOnSignal(), False
+        correction = None
+        if not isinstance(self.members[0].resampling, Never):
+            seeds = [member.data_seed for member in self.members]
+            correction = Correction(self.members[0].resampling, self.data, seeds)
+        written = MemberResults(self.members, self.module, self.data, directories, events, history, correction)
+        written.status("running", step)
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", _OF_NO_USE)
+                trainer = self._trainer(written, files, history, stop, report)
+                trainer.fit(self.module, self.data, ckpt_path=start[0].path if start else None, weights_only=True)
+            fitted = True
+            whole = bool(self.module.ended) or int(self.module.step) >= self.training.max_steps
+            if stop.received is not None and not whole:
+                raise KeyboardInterrupt
+            outcomes = written.finish(time.perf_counter() - started, started - self._began)
+        except (KeyboardInterrupt, SystemExit) as error:  # the latter from Lightning, on a second Ctrl-C
+            how = [f"continue with resume={directory.path}" for directory in directories]
+            written.leave("interrupted", how)
+            stop.hand_on()
+            # No exception that Hydra would catch, which would go on with the next run of a sweep.
+            raise SystemExit(f"error: interrupted at step {int(self.module.step)}; {how[0]}") from error
+        except Exception as error:
+            failure: Exception = error
+            if start and not stop.began and not fitted:
+                failure = ConfigurationError(f"{directories[0].last} is no checkpoint of this run ({error})")
+            written.leave("failed", [describe(failure)] * len(directories))
+            raise failure from error
+        if stop.asks_for_an_end():  # after the last step: the runs are whole, but no other shall follow
+            where = ", ".join(str(directory.path) for directory in directories)
+            raise SystemExit(f"error: interrupted after the last step; the run is finished, see {where}")
+        return outcomes
+
+    def _trainer(
+        self,
+        written: MemberResults,
+        files: MemberFiles,
+        history: History,
+        stop: StopOnSignal,
+        report: Callable[[int], object] | None,
+    ) -> pl.Trainer:
+        training = self.training
+        bar = training.progress_bar and report is None
+        machine.keep_memory()
+        machine.use_threads(self._neurons, files.start[0].threads if files.start else None)
+        return pl.Trainer(
+            accelerator="gpu" if self.members[0].on_gpu() else "cpu",
+            devices=1,
+            logger=False,
+            callbacks=[
+                TwoStageSwitch([member.schedule for member in self.members]),
+                *([written.correction] if written.correction else []),
+                history,
+                Balancing(self.members[0].balance, self.data, [member.seed for member in self.members]),
+                *([Progress()] if bar else []),
+                *([Report(report)] if report else []),
+                StopEarly(),
+                stop,
+                Curves(history, written.files, written.attempt),
+                Save(
+                    training.checkpoint_seconds,
+                    written.directories[0].last,
+                    lambda step: written.saved(step, files.trouble),
+                ),
+            ],
+            plugins=[files, LightningEnvironment()],  # one process, also where Slurm or another launcher is about
+            enable_checkpointing=False,
+            max_epochs=1,
+            max_steps=training.max_steps,
+            val_check_interval=1,
+            num_sanity_val_steps=0,
+            enable_progress_bar=bar,
+            enable_model_summary=False,
+            inference_mode=False,  # it forbids the derivative by autograd
+            use_distributed_sampler=False,
+            default_root_dir=written.directories[0].path,
+        )

@@ -1,0 +1,268 @@
+"""Disks that fill, directories that go, processes that die: each costs itself, and can be made up for."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import psutil
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import runge.records.files
+import runge.training.saving
+from runge.records.directories import RunDirectory
+from runge.records.tensorboard import EventFile, scalars
+from runge.training.module import SobolevRegression
+from tests.conftest import ROOT
+from tests.launch.test_killed import check_files, check_same
+from tests.launch.test_run import SHORT, figures, only_run
+
+SWEEP = ("-m", "seed=0,1,2", "sampling=random", "hydra.launcher.processes=1", *SHORT)
+
+
+@pytest.fixture
+def whole(trained):
+    return trained(*SWEEP, "hydra.sweep.dir=sweep")[0] / "sweep"
+
+
+@pytest.fixture
+def copy(whole, tmp_path):
+    return shutil.copytree(whole, tmp_path / "sweep")
+
+
+def status(directory):
+    return json.loads((directory / "status.json").read_text())
+
+
+def at_step(monkeypatch, step, action):
+    """Do something before the first step from this one on."""
+    original, done = SobolevRegression.training_step, []
+
+    def act(self, block, index):
+        if int(self.step) >= step and not done:
+            done.append(action())
+        original(self, block, index)
+
+    monkeypatch.setattr(SobolevRegression, "training_step", act)
+
+
+def full_disk(monkeypatch, after):
+    """A disk that has room for so many files."""
+    left = iter(range(after))
+    original = runge.records.files.write_through
+
+    def write_through(path, content):
+        if next(left, None) is None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        original(path, content)
+
+    monkeypatch.setattr(runge.records.files, "write_through", write_through)
+    monkeypatch.setattr(runge.training.saving, "write_through", write_through)
+
+
+@pytest.mark.parametrize("after", [0, 2, 18, 23])
+def test_full_disk(after, train, trained, tmp_path, monkeypatch):
+    whole = only_run(trained(*SHORT)[0])
+    with monkeypatch.context() as patch:
+        full_disk(patch, after)
+        code, out, err = train(*SHORT, "hydra.run.dir=run")
+    assert code == 1
+    assert "No space left on device" in err
+    assert "Traceback" not in out + err
+    check_files(tmp_path / "run")
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    code, out, err = train("resume=run")
+    assert code == 0, out + err
+    check_same(tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize("after", [12, 60])
+def test_full_disk_in_a_sweep(after, train, whole, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        full_disk(patch, after)
+        code, out, err = train(*SWEEP, "hydra.sweep.dir=sweep")
+    assert code == 1
+    assert "No space left on device" in out + err
+    assert "3 runs by" in out
+    assert "failed" in out
+    assert "Traceback" not in out + err
+    assert train(*SWEEP, "hydra.sweep.dir=sweep")[0] == 0
+    for name in "012":
+        check_same(tmp_path / "sweep" / name, whole / name)
+
+
+@contextmanager
+def half_written(path, mode):
+    """A file on a disk that is full after half of what is written to it."""
+    with open(path, mode) as file:
+
+        def write(content):
+            file.write(content[: len(content) // 2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        yield SimpleNamespace(write=write)
+
+
+def test_full_event_file_stays_readable(tmp_path, monkeypatch):
+    file = EventFile(tmp_path / "tensorboard", 0)
+    file.add(scalars({"a": 1.0}), 1)
+    file.flush()
+    file.add(scalars({"a": 2.0}), 2)
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.open", half_written)
+        with pytest.raises(OSError, match=r"No space left on device.*tfevents"):
+            file.flush()
+    file.flush()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [event.value for event in events.Scalars("a")] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("how", ["gone", "unwritable"])
+def test_directory_that_goes_in_mid_sweep_costs_its_run_alone(how, train, whole, tmp_path, monkeypatch):
+    lost = tmp_path / "sweep" / "1"
+
+    def spoil():
+        shutil.rmtree(lost)
+        if how == "unwritable":
+            lost.touch()
+
+    with monkeypatch.context() as patch:
+        at_step(patch, 60, spoil)
+        code, out, err = train(*SWEEP, "hydra.sweep.dir=sweep")
+    assert code == 1
+    assert "3 runs by" in out
+    assert "failed: its files cannot be written" in " ".join(out.split())
+    assert "Traceback" not in out + err
+    for name in "02":
+        check_same(tmp_path / "sweep" / name, whole / name)
+    if how == "unwritable":
+        lost.unlink()
+    code, out, err = train(*SWEEP, "hydra.sweep.dir=sweep")
+    assert code == 0, out + err
+    assert figures(lost).keys() == figures(whole / "1").keys()
+    assert figures(lost)["test/mse_df"] == pytest.approx(figures(whole / "1")["test/mse_df"], rel=1e-3)
+
+
+def test_no_memory_in_one_stack(train, tmp_path, monkeypatch):
+    original = SobolevRegression.training_step
+
+    def fail(self, block, index):
+        if self.network.stage(0).theta.shape[1] > 100 and int(self.step) == 60:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+        original(self, block, index)
+
+    sweep = ("-m", "model.width=4,12,5", "hydra.launcher.processes=1", *SHORT, "hydra.sweep.dir=sweep")
+    sweep = [option for option in sweep if option != "model.width=8"]
+    with monkeypatch.context() as patch:
+        patch.setattr(SobolevRegression, "training_step", fail)
+        code, out, _ = train(*sweep)
+    assert code == 1
+    assert "failed: there was no memory left" in " ".join(out.split())
+    assert [status(tmp_path / "sweep" / name)["status"] for name in "012"] == ["finished", "failed", "finished"]
+    assert status(tmp_path / "sweep" / "1")["step"] == 60
+    assert train(*sweep)[0] == 0
+
+
+def test_killed_worker(train, tmp_path):
+    sweep = ("-m", *SHORT, "seed=range(4)", "trainer.max_steps=5000", "trainer.log_every=500", "hydra.sweep.dir=sweep")
+    sweep += ("hydra.launcher.processes=2", "trainer.progress_bar=false")
+    command = [sys.executable, str(ROOT / "train.py"), *sweep]
+    process = psutil.Popen(command, cwd=tmp_path, stdout=-1, stderr=-2, text=True)
+    runs = [tmp_path / "sweep" / name for name in "0123"]
+    deadline = time.monotonic() + 120
+    while not all((run / "checkpoints" / "last.ckpt").exists() for run in runs):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    workers = [worker for server in process.children() for worker in server.children()]
+    assert len(workers) == 2
+    workers[0].kill()
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "failed: its process was killed by SIGKILL" in " ".join(out.split())
+    assert sorted(status(run)["status"] for run in runs) == ["failed", "failed", "finished", "finished"]
+    code, out, err = train(*sweep)
+    assert code == 0, out + err
+    for run in runs:
+        check_files(run)
+        assert status(run)["status"] == "finished"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_in_the_midst_of_something_long(number, train, trained, tmp_path, monkeypatch):
+    """A step that does not end, as while it is compiled: the run is left as it was last saved."""
+
+    def hang():
+        signal.raise_signal(number)
+        time.sleep(60)
+
+    monkeypatch.setattr("runge.training.saving.StopOnSignal._MOST_SECONDS", 0.2)
+    with monkeypatch.context() as patch:
+        at_step(patch, 60, hang)
+        code, out, err = train(*SHORT, "hydra.run.dir=run")
+    assert code == 1
+    assert "interrupted at step 60; continue with resume=" in err
+    assert "Traceback" not in out + err
+    assert status(tmp_path / "run")["status"] == "interrupted"
+    assert train("resume=run")[0] == 0
+    check_same(tmp_path / "run", only_run(trained(*SHORT)[0]))
+
+
+def test_signal_before_the_fit(train, tmp_path, monkeypatch):
+    monkeypatch.setattr("runge.launch.run.Experiment", lambda _: signal.raise_signal(signal.SIGTERM))
+    code, out, err = train(*SHORT, "hydra.run.dir=run")
+    assert code == 1
+    assert "error: interrupted" in err
+    assert "Traceback" not in out + err
+    assert not (tmp_path / "run").exists()
+
+
+def test_checkpoint_that_cannot_be_read_now_is_left_alone(train, copy, monkeypatch):
+    run = RunDirectory(copy / "1")
+    run.metrics.unlink()
+    before = run.last.read_bytes()
+
+    def fail(*_, **__):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(run.last))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.load", fail)
+        code, out, err = train(*SWEEP, "hydra.sweep.dir=sweep")
+    assert code == 1
+    assert "Input/output error" in err
+    assert "Traceback" not in out + err
+    assert run.last.read_bytes() == before
+
+
+def test_damaged_checkpoint_of_a_finished_neighbour(train, copy):
+    first, second = (RunDirectory(copy / name) for name in "01")
+    first.metrics.unlink()
+    second.last.write_bytes(second.last.read_bytes()[:-100])
+    code, out, err = train(*SWEEP, "hydra.sweep.dir=sweep")
+    assert code == 0, out + err
+    assert "a stack of 3 runs goes on with 2 of them" in out + err
+
+
+@pytest.mark.parametrize("part", ["complete", "torn"])
+def test_stack_killed_between_the_files_of_its_members(part, train, whole, copy):
+    """Some members have their new checkpoint under its name, some beside it, or not whole yet."""
+    for name in "012":
+        run = RunDirectory(copy / name)
+        run.metrics.unlink()
+        if name != "0":
+            run.last.rename(run.next)
+    if part == "torn":
+        run = RunDirectory(copy / "0")
+        run.last.rename(run.next)
+        run.next.write_bytes(run.next.read_bytes()[:-100])
+    code, out, err = train(*SWEEP, "hydra.sweep.dir=sweep")
+    assert code == 0, out + err
+    for name in "012":
+        check_same(copy / name, whole / name)

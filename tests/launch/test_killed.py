@@ -1,0 +1,145 @@
+"""Killed at a random moment, as when a machine dies, and continued to the same bits.
+
+`pytest tests/launch/test_killed.py --kills 25` does it with 50 runs and 20 sweeps.
+"""
+
+import csv
+import json
+import random
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import psutil
+import pytest
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from runge.records.directories import RunDirectory
+from tests.conftest import ROOT
+from tests.launch.test_run import figures
+
+SMALL = ("data.n_train=16", "data.n_val=16", "data.n_test=101", "trainer.log_every=50", "trainer.progress_bar=false")
+RUNS = {
+    "mini-batches": (*SMALL, "trainer.max_steps=4000", "data.batch_size=5", "schedule.ramp_steps=500"),
+    "levenberg_marquardt": (
+        *(*SMALL, "optimizer=adam_levenberg_marquardt", "optimizer.switch_at=100", "trainer.max_steps=600"),
+        *("model.stages=2", "model.width=16", "data.n_train=40", "trainer.log_every=7"),
+    ),
+}
+SWEEPS = {
+    "stacks": (*SMALL, "trainer.max_steps=3000", "seed=range(4)", "resampling=none,r3", "balance=ntk"),
+    "one stack": (*SMALL, "trainer.max_steps=5000", "seed=range(5)", "loss.lambda_d=0,1"),
+}
+
+
+def start(folder, *arguments):
+    command = [sys.executable, str(ROOT / "train.py"), *arguments]
+    with (folder / "output").open("ab") as output:
+        return psutil.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
+
+
+def finish(folder, *arguments):
+    process = start(folder, *arguments)
+    assert process.wait(300) == 0, (folder / "output").read_text()[-3000:]
+
+
+def kill(process, seconds):
+    """Kill a command and all that it has started, unless it has ended by then."""
+    with suppress(psutil.TimeoutExpired):
+        process.wait(seconds)
+        return
+    process.suspend()  # lest it start another one meanwhile
+    for one in [*process.children(recursive=True), process]:
+        one.kill()
+    psutil.wait_procs([process], 30)
+
+
+def uninterrupted(folder, *arguments):
+    """How long a run or a sweep takes."""
+    began = time.monotonic()
+    finish(folder, *arguments)
+    return time.monotonic() - began
+
+
+def check_files(directory):
+    """No file that has its name is unreadable."""
+    run = RunDirectory(directory)
+    for path in directory.rglob("*"):
+        if path.suffix == ".json":
+            json.loads(path.read_text())
+        elif path.suffix == ".ckpt" and not path.name.startswith("."):
+            torch.load(path, weights_only=True)
+        elif path.suffix == ".yaml" and ".part" not in str(path):
+            assert yaml.safe_load(path.read_text()) is not None
+        elif path.suffix == ".png":
+            assert path.read_bytes().endswith(b"IEND\xaeB`\x82")
+    if run.history.exists():
+        run.verify(run.history)
+        list(csv.DictReader(run.history.read_text().splitlines(), strict=True))
+    if run.metrics.exists():
+        run.read_metrics()
+    if run.tensorboard.exists():
+        EventAccumulator(str(run.tensorboard)).Reload()
+
+
+def check_same(ours, theirs):
+    assert figures(ours) == figures(theirs)
+    assert (ours / "history.csv").read_bytes() == (theirs / "history.csv").read_bytes()
+    for name in ("best.ckpt", "last.ckpt"):
+        states = [torch.load(run / "checkpoints" / name, weights_only=True)["state_dict"] for run in (ours, theirs)]
+        assert states[0].keys() == states[1].keys()
+        for key, ours_state in states[0].items():
+            torch.testing.assert_close(ours_state, states[1][key], rtol=0, atol=0, equal_nan=True)
+    steps = [
+        {event.step for event in accumulator.Scalars("val/loss")}
+        for accumulator in (EventAccumulator(str(run / "tensorboard")) for run in (ours, theirs))
+        if accumulator.Reload()
+    ]
+    assert steps[0] == steps[1]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_killed_runs(name, tmp_path, pytestconfig):
+    if name == "levenberg_marquardt" and pytestconfig.getoption("kills") == 1:
+        pytest.skip("takes long: --kills 2 does it too")
+    arguments = RUNS[name]
+    seconds = uninterrupted(tmp_path, *arguments, "hydra.run.dir=whole")
+    for trial in range(pytestconfig.getoption("kills")):
+        chance, directory = random.Random(trial), tmp_path / f"run{trial}"
+        cadence = chance.choice((0, 0.01, 0.1, 1, 30))
+        command = (*arguments, f"trainer.checkpoint_seconds={cadence}", f"hydra.run.dir={directory.name}")
+        kill(start(tmp_path, *command), chance.uniform(0, 0.98 * seconds))
+        if not (directory / ".hydra").exists():  # nothing was begun
+            finish(tmp_path, *command)
+        elif not (directory / "metrics.json").exists():
+            check_files(directory)
+            finish(tmp_path, f"resume={directory.name}")
+        check_files(directory)
+        check_same(directory, tmp_path / "whole")
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_killed_sweeps(name, tmp_path, pytestconfig):
+    kills = pytestconfig.getoption("kills")
+    if name == "one stack" and kills == 1:
+        pytest.skip("takes long: --kills 2 does it too")
+    arguments = ("-m", "hydra.launcher.processes=2", *SWEEPS[name])
+    seconds = uninterrupted(tmp_path, *arguments, "hydra.sweep.dir=whole")
+    whole = tmp_path / "whole"
+    runs = sorted(path.name for path in whole.glob("[0-9]*"))
+    for trial in range(-(-kills * 2 // 5)):
+        chance, sweep = random.Random(trial), tmp_path / f"sweep{trial}"
+        cadence = chance.choice((0, 0.1, 1, 30))
+        command = (*arguments, f"trainer.checkpoint_seconds={cadence}", f"hydra.sweep.dir={sweep.name}")
+        for _ in range(chance.choice((1, 1, 2))):
+            kill(start(tmp_path, *command), chance.uniform(0, 0.95 * seconds))
+            for directory in sweep.glob("[0-9]*"):
+                check_files(directory)
+        finish(tmp_path, *command)
+        assert runs == sorted(path.name for path in sweep.glob("[0-9]*"))
+        for run in runs:
+            check_files(sweep / run)
+            check_same(sweep / run, whole / run)

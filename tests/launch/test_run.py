@@ -1,0 +1,430 @@
+"""Whole runs, through `python train.py`."""
+
+import csv
+import itertools
+import json
+import shutil
+import signal
+
+import pytest
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import runge
+from runge.metrics import QUANTITIES
+from runge.optimizers import Problem
+from runge.sobolev import losses
+from runge.training.module import SobolevRegression
+
+SHORT = (
+    *("trainer.max_steps=120", "trainer.log_every=20", "trainer.diagnostics_every=40", "trainer.checkpoint_seconds=0"),
+    *("model.width=8", "data.n_train=16", "data.n_val=16", "data.n_test=101", "schedule.latest_step=60"),
+)
+REGIONS = ("left", "middle", "right", "peak")
+
+
+def only_run(path):
+    (metrics,) = path.glob("outputs/**/metrics.json")
+    return metrics.parent
+
+
+def figures(directory):
+    """metrics.json without the times."""
+    metrics = json.loads((directory / "metrics.json").read_text())
+    return {key: value for key, value in metrics.items() if not key.startswith("seconds/")}
+
+
+def interrupted_at(step):
+    """What takes the place of `Problem`, of which each step makes one: a Ctrl-C comes at this step."""
+    steps = itertools.count(1)
+
+    def interrupt(*arguments):
+        if next(steps) == step:
+            signal.raise_signal(signal.SIGINT)
+        return Problem(*arguments)
+
+    return interrupt
+
+
+def history(directory):
+    return list(csv.DictReader((directory / "history.csv").read_text().splitlines()))
+
+
+@pytest.fixture
+def run(trained):
+    folder, out = trained(*SHORT)
+    return only_run(folder), out
+
+
+@pytest.fixture
+def copy(run, tmp_path):
+    return shutil.copytree(run[0], tmp_path / "run")
+
+
+def test_directory_holds_what_is_promised(run):
+    directory, out = run
+    found = {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
+    events = {name for name in found if name.startswith("tensorboard/")}
+    assert found - events == {
+        *(".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "train.log"),
+        *("metrics.json", "history.csv", "status.json", "fit.png", "curves.png"),
+        *("checkpoints/best.ckpt", "checkpoints/last.ckpt"),
+    }
+    assert events
+    state = json.loads((directory / "status.json").read_text())
+    assert (state["status"], state["step"], state["message"]) == ("finished", 120, "")
+    assert set(state["checksums"]) == {"history.csv", "metrics.json"}
+    for row in ("whole", *REGIONS):
+        assert row in out
+    for picture in ("fit.png", "curves.png"):
+        assert (directory / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_metrics_follow_the_grammar(run):
+    metrics = json.loads((run[0] / "metrics.json").read_text())
+    expected = {f"{split}/loss" for split in ("train", "val", "test")}
+    expected |= {f"{split}/{q}" for split in ("train", "val", "test") for q in QUANTITIES}
+    expected |= {f"{split}/{q}/{r}" for split in ("train", "val", "test") for q in QUANTITIES for r in REGIONS}
+    expected |= {"lambda_d", "grad_norm/f", "grad_norm/df", "grad_cosine", "parameters", "stages", "switched_on_step"}
+    expected |= {"seconds/fit", "seconds/total"}
+    assert set(metrics) == expected
+    assert metrics["parameters"] == 8 + 8 + 64 + 8 + 8 + 1
+    assert metrics["switched_on_step"] == 60
+    assert metrics["test/loss"] == pytest.approx(metrics["test/mse_f"] + 0.1 * metrics["test/mse_df"], rel=1e-5)
+
+
+def test_history_has_a_row_for_every_logged_step(run):
+    rows = history(run[0])
+    assert [int(row["step"]) for row in rows] == [20, 40, 60, 80, 100, 120]
+    assert [float(row["lambda_d"]) for row in rows] == [0, 0, 0, 0.1, 0.1, 0.1]
+    assert [bool(row["grad_norm/df"]) for row in rows] == [False, True] * 3
+    assert all(row[f"val/mse_df/{region}"] for row in rows for region in REGIONS)
+
+
+def test_tensorboard_has_scalars_pictures_and_hyperparameters(run):
+    events = EventAccumulator(str(run[0] / "tensorboard"))
+    events.Reload()
+    tags = events.Tags()
+    assert {"train/loss", "val/mse_df/peak", "lambda_d", "lr", "grad_norm/f", "grad_cosine", "test/mse_df"} <= set(
+        tags["scalars"]
+    )
+    assert [event.step for event in events.Scalars("val/loss")] == [20, 40, 60, 80, 100, 120]
+    assert set(tags["images"]) == {"fit", "curves"}
+    assert {"_hparams_/experiment", "_hparams_/session_start_info"} <= set(events.summary_metadata)
+
+
+def test_loaded_function_is_the_trained_one(run):
+    directory, _ = run
+    u = runge.load(directory)
+    x = torch.linspace(-1, 1, 101)
+    f = 1 / (1 + 25 * x**2)
+    metrics = figures(directory)
+    assert (u(x) - f).square().mean().item() == pytest.approx(metrics["test/mse_f"], rel=1e-4)
+    df = -50 * x * f**2
+    assert (u.derivative(x) - df).square().mean().item() == pytest.approx(metrics["test/mse_df"], rel=1e-4)
+
+
+def test_checkpoints_load_without_unpickling(run):
+    for name in ("best", "last"):
+        checkpoint = torch.load(run[0] / "checkpoints" / f"{name}.ckpt", weights_only=True)
+        assert ("switched_on" in checkpoint["state_dict"]) == (name == "last")
+        assert checkpoint["configuration"]["model"]["width"] == 8
+
+
+def test_same_command_same_bits(train, tmp_path):
+    for name in ("one", "two"):
+        assert train(*SHORT, "sampling=random", "data.batch_size=5", f"hydra.run.dir={name}")[0] == 0
+    assert figures(tmp_path / "one") == figures(tmp_path / "two")
+    assert (tmp_path / "one" / "history.csv").read_bytes() == (tmp_path / "two" / "history.csv").read_bytes()
+    assert train(*SHORT, "sampling=random", "data.batch_size=5", "seed=1", "hydra.run.dir=three")[0] == 0
+    assert figures(tmp_path / "one") != figures(tmp_path / "three")
+
+
+def test_data_seed_is_its_own(train, tmp_path):
+    for name, *seeds in (("one", "seed=1"), ("two", "seed=1", "data.seed=1"), ("three", "seed=2", "data.seed=1")):
+        assert train(*SHORT, "sampling=random", *seeds, f"hydra.run.dir={name}")[0] == 0
+    one, two, three = (figures(tmp_path / name) for name in ("one", "two", "three"))
+    assert one == two
+    assert one != three
+
+
+@pytest.mark.parametrize("step", [1, 20, 60, 61, 119])
+def test_resumed_run_equals_the_uninterrupted_one(step, train, trained, tmp_path, monkeypatch):
+    """Ended by Ctrl-C in either stage, at a block's end or within it, moved to another place, and continued."""
+    overrides = (*SHORT, "sampling=random", "data.batch_size=5", "schedule.ramp_steps=40")
+    whole = only_run(trained(*overrides)[0])
+    with monkeypatch.context() as patch:
+        patch.setattr("runge.training.module.Problem", interrupted_at(step))
+        status, _, err = train(*overrides, "hydra.run.dir=begun")
+    assert status == 1
+    assert f"interrupted at step {step}; continue with resume=" in err
+    begun = tmp_path / "begun"
+    state = json.loads((begun / "status.json").read_text())
+    assert (state["status"], state["step"]) == ("interrupted", step)
+    assert not (begun / "metrics.json").exists()
+    assert step < 20 or [int(row["step"]) for row in history(begun)] == list(range(20, step + 1, 20))
+
+    moved = begun.rename(tmp_path / "moved")
+    record = {path.name: path.read_bytes() for path in (moved / ".hydra").iterdir()}
+    status, out, err = train("resume=moved")
+    assert status == 0, out + err
+    assert figures(moved) == figures(whole)
+    assert (moved / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
+    assert figures(moved)["switched_on_step"] == 60
+    best = [torch.load(path / "checkpoints" / "best.ckpt")["state_dict"] for path in (moved, whole)]
+    assert all(torch.equal(best[0][key], best[1][key]) for key in best[0])
+    assert {path.name: path.read_bytes() for path in (moved / ".hydra").iterdir()} == record
+    assert [path.name for path in tmp_path.iterdir()] == ["moved"]
+
+    status, _, err = train("resume=moved")
+    assert status == 1
+    assert "finished" in err
+
+
+def test_killed_run_goes_on_from_its_last_checkpoint(train, tmp_path, monkeypatch):
+    """Nothing but what was on the disk at the time survives, as when the machine dies."""
+    whole, rest = tmp_path / "whole", tmp_path / "rest"
+
+    def die(*_):
+        if (whole / "checkpoints" / "last.ckpt").exists():
+            shutil.copytree(whole, rest, dirs_exist_ok=True)
+        return original(*_)
+
+    original = losses.term_gradients
+    with monkeypatch.context() as patch:
+        patch.setattr(losses, "term_gradients", die)
+        assert train(*SHORT, "sampling=random", "hydra.run.dir=whole")[0] == 0
+    (rest / "metrics.json").unlink(missing_ok=True)
+    assert json.loads((rest / "status.json").read_text())["status"] == "running"
+    assert train("resume=rest")[0] == 0
+    assert figures(rest) == figures(whole)
+
+
+def test_run_that_was_killed_after_its_last_step_can_be_finished(train, copy):
+    expected = figures(copy)
+    (copy / "metrics.json").unlink()
+    status, out, err = train("resume=run")
+    assert status == 0, out + err
+    assert figures(copy) == expected
+
+
+def test_second_interrupt_ends_at_once(train, trained, tmp_path, monkeypatch):
+    def interrupt(*_):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(SobolevRegression, "training_step", interrupt)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        status, _, err = train(*SHORT, "hydra.run.dir=run")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert status == 1
+    assert "interrupted at step 0" in err
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["status"] == "interrupted"
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert train("resume=run")[0] == 0  # which begins, for want of a checkpoint
+    assert figures(tmp_path / "run") == figures(only_run(trained(*SHORT)[0]))
+
+
+def test_interrupt_ends_the_whole_sweep(train, tmp_path, monkeypatch):
+    original = SobolevRegression.training_step
+
+    def interrupt(self, block, index):
+        signal.raise_signal(signal.SIGTERM)
+        original(self, block, index)
+
+    monkeypatch.setattr(SobolevRegression, "training_step", interrupt)
+    status, _, err = train("-m", "model.width=4,8,16", "hydra.launcher.processes=1", *SHORT[:4])
+    assert status == 1
+    assert "interrupted" in err
+    assert len(list(tmp_path.glob("outputs/multirun/*/*/*/status.json"))) == 1
+
+
+def test_interrupt_after_the_last_step_ends_the_sweep_too(train, tmp_path, monkeypatch):
+    original = SobolevRegression.training_step
+
+    def interrupt(self, block, index):
+        original(self, block, index)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(SobolevRegression, "training_step", interrupt)
+    status, _, err = train("-m", "model.width=4,8,16", "hydra.launcher.processes=1", "trainer.max_steps=10")
+    assert status == 1
+    assert "1 of 3 runs are finished" in err
+    assert len(list(tmp_path.glob("outputs/multirun/*/*/*/metrics.json"))) == 1
+    assert len(list(tmp_path.glob("outputs/multirun/*/*/*/status.json"))) == 1
+
+
+def test_sweep_goes_on_where_it_was_left(train, tmp_path, monkeypatch):
+    sweep = (
+        "-m",
+        "model.width=4,8,16",
+        "hydra.launcher.processes=1",
+        *(option for option in SHORT if "width" not in option),
+    )
+    assert train(*sweep, "hydra.sweep.dir=whole")[0] == 0
+    original = SobolevRegression.training_step
+
+    def interrupt(self, block, index):
+        if self.network.stage(0).theta.shape[1] == 8 + 8 + 64 + 8 + 8 + 1 and int(self.step) == 60:
+            signal.raise_signal(signal.SIGTERM)
+        original(self, block, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SobolevRegression, "training_step", interrupt)
+        assert train(*sweep, "hydra.sweep.dir=begun")[0] == 1
+    assert {path.parent.name for path in tmp_path.glob("begun/*/metrics.json")} == {"2"}  # the longest is first
+    untouched = (tmp_path / "begun" / "2" / "metrics.json").stat().st_mtime_ns
+    status, out, err = train(*sweep, "hydra.sweep.dir=begun")
+    assert status == 0, out + err
+    assert (tmp_path / "begun" / "2" / "metrics.json").stat().st_mtime_ns == untouched
+    for job in "012":
+        assert figures(tmp_path / "begun" / job) == figures(tmp_path / "whole" / job)
+    assert "3 runs by test/mse_df" in out
+
+    status, _, err = train("-m", "model.width=5,8,16", *SHORT[:4], "hydra.sweep.dir=begun")
+    assert status == 1
+    assert "hydra.sweep.dir" in err
+    assert figures(tmp_path / "begun" / "0") == figures(tmp_path / "whole" / "0")
+
+
+def test_directory_of_another_run_is_left_alone(train, copy):
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file() and path.suffix != ".log"}
+    for mistake in ("model.width=9", "model.width=0"):
+        status, _, err = train(*SHORT, mistake, "hydra.run.dir=run")
+        assert status == 1
+        assert "hydra.run.dir" in err
+    status, _, err = train("resume=nowhere", "hydra.run.dir=run")
+    assert status == 1
+    assert "resume" in err
+    after = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file() and path.suffix != ".log"}
+    assert after == before
+
+
+def test_damaged_checkpoint(train, copy):
+    (copy / "metrics.json").unlink()
+    (copy / "checkpoints" / "last.ckpt").write_bytes(b"damaged")
+    status, _, err = train("resume=run")
+    assert status == 1
+    assert "cannot be read" in err
+    assert "Traceback" not in err
+
+
+def test_resume_refuses_another_configuration(train, copy):
+    (copy / "metrics.json").unlink()
+    status, _, err = train("resume=run", "model.width=9")
+    assert status == 1
+    assert "resume" in err
+    assert "model.width=9" in err
+    assert (copy / "checkpoints" / "last.ckpt").exists()
+
+
+def test_diverged_run_says_so(train, tmp_path):
+    status, out, err = train(
+        *SHORT, "optimizer=sgd", "optimizer.lr=1e30", "optimizer.clip_norm=null", "hydra.run.dir=run"
+    )
+    assert status == 1
+    assert "diverged" in err
+    assert "Traceback" not in out + err
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["status"] == "diverged"
+    assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_failed_run_says_so(train, tmp_path, monkeypatch):
+    monkeypatch.setattr("runge.sobolev.losses.term_gradients", lambda *_: 1 / 0)
+    status, _, err = train(*SHORT, "hydra.run.dir=run")
+    assert status == 1
+    assert "ZeroDivisionError" in err
+    state = json.loads((tmp_path / "run" / "status.json").read_text())
+    assert state["status"] == "failed"
+    assert "ZeroDivisionError" in state["message"]
+
+
+def test_two_started_in_the_same_second_have_directories_of_their_own(train, tmp_path, monkeypatch):
+    for _ in range(3):
+        assert (
+            train(*SHORT, "trainer.max_steps=1", "hydra.job.name=x", "hydra.run.dir=${directory:null,outputs/now}")[0]
+            == 0
+        )
+    assert sorted(path.name for path in (tmp_path / "outputs").iterdir()) == ["now", "now-2", "now-3"]
+
+
+VARIANTS = [
+    *(
+        [f"sampling={name}"]
+        for name in ("uniform", "random", "chebyshev", "endpoint", "mixed", "stratified", "derivative")
+    ),
+    *([f"optimizer={name}"] for name in ("adam", "adamw", "sgd", "lbfgs")),
+    *([f"model.activation={name}"] for name in ("tanh", "relu", "gelu", "sigmoid", "silu", "softplus", "sin")),
+    ["experiment=hw2"],
+    ["experiment=hw3"],
+    ["model.derivative=autograd"],
+    ["model.init=knots", "model.depth=4"],
+    ["trainer.precision=64"],
+    ["schedule=constant", "loss.derivative_scale=max", "loss.sample_weight=derivative"],
+    ["schedule.at_step=30", "loss.derivative_scale=std", "optimizer.clip_norm=1.0", "optimizer.lr_schedule=constant"],
+    ["data.boundary_points=4", "data.n_derivative=8"],
+    ["target=expression", "target.expr=exp(-x)*sin(8*x)"],
+    ["target=expression", "target.expr=sin(x)*y", "target.domain=[[-1,1],[0,2]]", "model.derivative=autograd"],
+    [
+        "target=expression",
+        "target.expr=x*y+z",
+        "target.domain=[[0,1],[0,1],[0,1]]",
+        "data.n_train=27",
+        "data.n_test=125",
+    ],
+    ["target.domain=[0.5,2]", "data.seed=3", "trainer.log_every=7"],
+    ["target=expression", "target.expr=2", "loss.derivative_scale=std"],
+]
+
+
+@pytest.mark.parametrize("overrides", VARIANTS, ids=" ".join)
+def test_every_option_runs(overrides, train, tmp_path):
+    drop = {override.partition("=")[0] for override in overrides}
+    short = [option for option in SHORT if option.partition("=")[0] not in drop]
+    if "schedule=constant" in overrides or "experiment=hw2" in overrides:
+        short.remove("schedule.latest_step=60")
+    status, out, err = train(*overrides, *short, "trainer.progress_bar=false")
+    assert status == 0, out + err
+    directory = only_run(tmp_path)
+    assert figures(directory)["test/mse_f"] >= 0
+    u = runge.load(directory)
+    x = torch.zeros(5, u.network.dimension) if u.network.dimension > 1 else torch.zeros(5)
+    assert u(x).shape == (5,)
+    assert u.derivative(x).shape == x.shape
+
+
+def test_autograd_and_forward_train_alike(train, tmp_path):
+    for how in ("forward", "autograd"):
+        assert train(*SHORT, "trainer.precision=64", f"model.derivative={how}", f"hydra.run.dir={how}")[0] == 0
+    forward, autograd = (figures(tmp_path / how) for how in ("forward", "autograd"))
+    assert forward["test/mse_df"] == pytest.approx(autograd["test/mse_df"], rel=1e-6)
+
+
+def test_sweep_gives_each_job_a_run_directory(train, tmp_path):
+    status, out, err = train("-m", "model.activation=tanh,relu", *SHORT)
+    assert status == 0, out + err
+    runs = sorted(tmp_path.glob("outputs/multirun/*/*/*/metrics.json"))
+    assert [path.parent.name for path in runs] == ["0", "1"]
+
+
+@pytest.mark.parametrize("expr", ["1/(1+25*x**2)", "exp(-x)*sin(8*x)", "'x**2'", '"x**2"', "3"])
+def test_expression_as_it_comes_from_the_shell(expr, train, tmp_path):
+    assert train("target=expression", f"target.expr={expr}", *SHORT)[0] == 0
+    saved = yaml.safe_load((only_run(tmp_path) / ".hydra" / "config.yaml").read_text())
+    assert saved["target"]["expr"] == expr.strip("'\"")
+
+
+def test_sweep_over_expressions(train, tmp_path):
+    assert train("-m", "target=expression", "target.expr=sin(x),1/(2+x)", *SHORT)[0] == 0
+    saved = [yaml.safe_load(path.read_text()) for path in sorted(tmp_path.glob("outputs/**/.hydra/config.yaml"))]
+    assert [configuration["target"]["expr"] for configuration in saved] == ["sin(x)", "1/(2+x)"]
+
+
+def test_progress_shows_losses_and_lambda(train):
+    _, _, err = train(*SHORT, "trainer.max_steps=600")  # long enough for the bar to move
+    assert "mse_df=" in err
+    assert "lambda_d=1.0e-01" in err

@@ -1,0 +1,188 @@
+"""Sweeps on a real Slurm, of one node, with jobs that are requeued, killed, cancelled and left alone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from tests.launch.slurm_cluster import SlurmCluster, available
+from tests.launch.test_killed import check_files, check_same
+from tests.launch.test_run import figures
+
+pytestmark = pytest.mark.skipif(not available(), reason="needs Slurm's daemons and munge (Debian: slurm-wlm, munge)")
+
+SMALL = ("data.n_train=16", "data.n_val=16", "data.n_test=101", "model.width=8", "trainer.progress_bar=false")
+SLURM = ("-m", "hydra.launcher.cluster=slurm", "hydra.launcher.partition=main")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with SlurmCluster(tmp_path_factory.mktemp("slurm"), cpus=3) as found:
+        yield found
+
+
+@pytest.fixture
+def command(cluster, tmp_path):
+    """`python train.py ...` on the machine that jobs are sent from."""
+
+    def start(*arguments, **more):
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / "train.py"), *arguments],
+            cwd=tmp_path,
+            env={**os.environ, **cluster.environment, **more},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    yield start
+    if left := cluster.run("squeue", "--noheader", "--format=%A").split():
+        cluster.run("scancel", *left)
+
+
+def until(condition, process=None, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        ended = process is not None and process.poll() is not None
+        assert not ended, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
+
+
+def jobs(cluster):
+    """The states of all jobs by their ids."""
+    lines = cluster.run("squeue", "--array", "--states=all", "--noheader", "--format=%i %T").splitlines()
+    return dict(line.split() for line in lines)
+
+
+def at_work(sweep, after=0):
+    """Runs that have saved a checkpoint, and are not finished."""
+    return [
+        path.parent.name
+        for path in sweep.glob("*/status.json")
+        if (state := json.loads(path.read_text()))["status"] == "running" and state["step"] > after
+    ]
+
+
+def processes_of(job):
+    """The Python processes of a job."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            environment = process.environ()
+            array = f"{environment.get('SLURM_ARRAY_JOB_ID')}_{environment.get('SLURM_ARRAY_TASK_ID')}"
+            if job in (array, environment.get("SLURM_JOB_ID")) and "submitit.core._submit" in process.cmdline():
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_all_runs_finish_though_jobs_are_requeued_preempted_and_killed(command, cluster, train, tmp_path):
+    slow = ("trainer.max_steps=6000", "trainer.compile=off", "trainer.checkpoint_seconds=0.2")
+    sweep = (*SMALL, *slow, "seed=range(5)", "sampling=random")
+    process = command(*SLURM, *sweep, "hydra.sweep.dir=slurm", "hydra.launcher.processes=5")
+
+    def three_at_work():
+        alive = {job: processes_of(job) for job, state in jobs(cluster).items() if state == "RUNNING"}
+        return alive if len(alive) == 3 == len(at_work(tmp_path / "slurm")) and all(alive.values()) else None
+
+    alive = until(three_at_work, process)
+    killed, preempted, requeued = alive
+    for one in alive[killed]:
+        one.kill()
+    for one in alive[preempted]:
+        one.send_signal(signal.SIGUSR2)  # as Slurm does
+    cluster.run("scontrol", "requeue", requeued)
+
+    def over():
+        for job in (requeued, preempted):  # a requeued job waits for a while
+            if jobs(cluster).get(job) == "PENDING":
+                cluster.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+        return process.poll() is not None
+
+    until(over, seconds=240)
+    out, _ = process.communicate()
+    assert process.returncode == 0, out
+    assert "5 runs by test/mse_df" in out
+    assert f"the Slurm job {killed} ended as FAILED: what it was to do is sent once more" in out
+    assert out.count("is sent once more") == 1
+    log = "".join(path.read_text() for path in (tmp_path / "slurm" / ".submitit" / preempted).glob("*_log.out"))
+    assert f"Requeued job {preempted}" in log
+    code, out, err = train("-m", "hydra.launcher.processes=5", *sweep, "hydra.sweep.dir=local")
+    assert code == 0, out + err
+    for number in range(5):
+        check_files(tmp_path / "slurm" / str(number))
+        check_same(tmp_path / "slurm" / str(number), tmp_path / "local" / str(number))
+
+
+def test_commander_that_is_interrupted_or_lost(command, cluster, train, tmp_path, monkeypatch):
+    long = ("trainer.max_steps=400000", "trainer.compile=off", "trainer.checkpoint_seconds=0.2")
+    sweep = (*SLURM, *SMALL, *long, "seed=range(2)")
+    arguments, known = (*sweep, "hydra.launcher.processes=1", "hydra.sweep.dir=sweep"), set(jobs(cluster))
+
+    def states():
+        return [json.loads(path.read_text()) for path in (tmp_path / "sweep").glob("*/status.json")]
+
+    process = command(*arguments)
+    until(lambda: len(at_work(tmp_path / "sweep")) == 2, process)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "interrupted; 0 of 2 runs are finished" in out
+    until(lambda: all(state == "CANCELLED" for job, state in jobs(cluster).items() if job not in known))
+    assert [state["status"] for state in states()] == ["interrupted", "interrupted"]
+    saved = max(state["step"] for state in states())
+
+    process = command(*arguments)
+    until(lambda: len(at_work(tmp_path / "sweep", saved)) == 2, process)
+    process.kill()
+    process.communicate()
+    for name, value in cluster.environment.items():
+        monkeypatch.setenv(name, value)
+    code, out, err = train(*arguments)
+    assert code == 1
+    assert "of this sweep have not ended; wait for them, or end them with scancel" in err
+    assert "Traceback" not in out + err
+
+
+def test_a_cancelled_job_is_told_in_the_table(command, cluster, tmp_path):
+    steps = ("trainer.max_steps=500,400000", "trainer.compile=off", "trainer.checkpoint_seconds=0.2")
+    sweep = (*SLURM, *SMALL, *steps)
+    known = set(jobs(cluster))
+    process = command(*sweep, "hydra.launcher.processes=2", "hydra.sweep.dir=sweep")
+
+    def mine():
+        return {job: state for job, state in jobs(cluster).items() if job not in known}
+
+    until(lambda: sorted(mine().values()) == ["COMPLETED", "RUNNING"], process)
+    (left,) = [job for job, state in mine().items() if state == "RUNNING"]
+    cluster.run("scancel", left)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert f"error: its Slurm job {left} ended as CANCELLED" in out
+    states = [json.loads((tmp_path / "sweep" / run / "status.json").read_text())["status"] for run in "01"]
+    assert states == ["finished", "interrupted"]
+
+
+def test_submitit_slurm(command, train, tmp_path):
+    options = ("-m", "hydra/launcher=submitit_slurm", "hydra.launcher.partition=main", "hydra.sweep.dir=sweep")
+    process = command(*options, *SMALL, "seed=0,1", "trainer.max_steps=200")
+    out, _ = process.communicate()
+    assert process.returncode == 0, out
+    assert "2 runs by test/mse_df" in out
+    basic = ("-m", "hydra/launcher=basic", "hydra.sweep.dir=basic", *SMALL, "seed=0,1", "trainer.max_steps=200")
+    code, out, err = train(*basic)
+    assert code == 0, out + err
+    for name in "01":
+        assert figures(tmp_path / "sweep" / name) == figures(tmp_path / "basic" / name)
+    record = yaml.safe_load((tmp_path / "sweep" / "0" / ".hydra" / "hydra.yaml").read_text())
+    assert "SlurmLauncher" in record["hydra"]["launcher"]["_target_"]

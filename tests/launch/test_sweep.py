@@ -1,0 +1,348 @@
+"""Fused sweeps: what Hydra's own launcher would leave, faster."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+import yaml
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, LauncherTestSuite
+from hydra.types import RunMode
+from hydra.version import _UNSPECIFIED_, VersionBase
+from omegaconf import OmegaConf
+
+from runge.errors import RunError
+from runge.launch.composition import Composer, register_resolvers
+from runge.launch.jobs import Job
+from runge.launch.sweep import plan
+from runge.records.directories import RunDirectory
+from runge.training.member import Member
+from runge.training.stack import Experiment
+from tests.conftest import ROOT
+from tests.launch.test_run import SHORT, figures
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("launcher_name", "overrides"), [("fused", [])])
+class TestLauncher(LauncherTestSuite):
+    """Hydra's own suite: tasks that are none of ours."""
+
+    @pytest.fixture(autouse=True)
+    def without_a_version(self, monkeypatch):
+        """The suite is written for no version of Hydra's behaviour in particular; another test may have set one."""
+        monkeypatch.setattr(VersionBase.instance(), "version_base", _UNSPECIFIED_)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("task_launcher_cfg", "extra_flags"), [({}, ["-m", "hydra/launcher=fused"])])
+class TestIntegration(IntegrationTestSuite):
+    """Hydra's own applications, as commands."""
+
+
+def new_run(path):
+    path.mkdir()
+    return RunDirectory(path)
+
+
+def directories(sweep):
+    return {path.parent.name: path.parent for path in sweep.glob("*/metrics.json")}
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_jobs_are_left_as_hydra_s_own_launcher_leaves_them(processes, train, trained, tmp_path):
+    sweep = ("-m", "seed=0,1", "model.activation=tanh,sin", "sampling=random,chebyshev", "trainer.precision=64", *SHORT)
+    status, out, err = train(*sweep, f"hydra.launcher.processes={processes}", "hydra.sweep.dir=fused")
+    assert status == 0, out + err
+    fused = directories(tmp_path / "fused")
+    basic = directories(trained(*sweep, "hydra/launcher=basic", "hydra.sweep.dir=basic")[0] / "basic")
+    assert sorted(fused) == sorted(basic) == [str(number) for number in range(8)]
+    for name, theirs in basic.items():
+        ours = fused[name]
+        files = [
+            sorted(str(path.relative_to(run)) for path in run.rglob("*") if "tfevents" not in path.name)
+            for run in (ours, theirs)
+        ]
+        assert files[0] == files[1]
+        for record in ("config.yaml", "overrides.yaml"):
+            assert (ours / ".hydra" / record).read_text() == (theirs / ".hydra" / record).read_text()
+        hydra = [yaml.safe_load((run / ".hydra" / "hydra.yaml").read_text())["hydra"] for run in (ours, theirs)]
+        for record in hydra:
+            for key in ("launcher", "sweep", "runtime", "overrides"):
+                record.pop(key)
+        assert hydra[0] == hydra[1]
+        logs = [(run / "train.log").read_text() for run in (ours, theirs)]
+        assert [line.split("] - ")[1].split(";")[0] for line in logs[0].splitlines()] == [
+            line.split("] - ")[1].split(";")[0] for line in logs[1].splitlines()
+        ]
+        assert figures(ours) == pytest.approx(figures(theirs), rel=1e-6, abs=1e-9)
+        assert json.loads((ours / "status.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "gelu", "sigmoid", "silu", "softplus", "sin"])
+def test_a_member_equals_the_run_alone(activation, configuration, tmp_path, monkeypatch):
+    """The same start bit for bit, and the same final figures to 1e-9 after 200 steps, in float64."""
+    monkeypatch.setattr("runge.training.results.MemberResults._draw", lambda *_: None)  # half of the time
+    strategies = ("uniform", "random", "chebyshev", "endpoint", "mixed", "stratified", "derivative")
+    members = []
+    for i, strategy in enumerate(strategies):
+        schedule = ["schedule=constant"] if i % 2 else ["schedule.latest_step=null", "schedule.patience=1"]
+        small = ("data.n_train=24", "data.n_val=16", "data.n_test=101", "model.width=8", "trainer.precision=64")
+        steps = ("trainer.max_steps=200", "trainer.log_every=20", "trainer.diagnostics_every=40")
+        own = (f"seed={i}", f"sampling={strategy}", f"loss.lambda_d={0.01 * i}", f"model.activation={activation}")
+        given = configuration(*small, *steps, *own, *schedule, "trainer.compile=off", "trainer.progress_bar=false")
+        members.append(Member(given))
+    together = Experiment(members)
+    start = together.module.network.stage(0).theta.detach().clone()
+    outcomes = together.fit([new_run(tmp_path / str(i)) for i in range(len(members))], report=lambda _: None)
+    for i, member in enumerate(members):
+        alone = Experiment([member])
+        assert torch.equal(alone.module.network.stage(0).theta[0], start[i])
+        (outcome,) = alone.fit([new_run(tmp_path / f"alone{i}")], report=lambda _: None)
+        assert not isinstance(outcome, RunError)
+        assert not isinstance(outcomes[i], RunError)
+        for key, figure in outcome.items():
+            if not key.startswith("seconds/"):
+                assert outcomes[i][key] == (figure if figure is None else pytest.approx(figure, rel=1e-9, abs=1e-15))
+
+
+def test_a_diverging_member_leaves_its_neighbours_bits(train, tmp_path):
+    sweep = (
+        "-m",
+        "optimizer=sgd",
+        "optimizer.clip_norm=null",
+        "schedule=constant",
+        "hydra.launcher.processes=1",
+        *SHORT[:-1],
+    )
+    assert train(*sweep, "loss.lambda_d=0.1,0.2,0.3", "hydra.sweep.dir=good")[0] == 0
+    status, out, err = train(*sweep, "loss.lambda_d=0.1,1e30,0.3", "hydra.sweep.dir=bad")
+    assert status == 1
+    assert "error: diverged" in err
+    assert "Traceback" not in out + err
+    state = json.loads((tmp_path / "bad" / "1" / "status.json").read_text())
+    assert (state["status"], state["step"]) == ("diverged", 20)
+    for name in "02":
+        ours, theirs = (tmp_path / sweep / name for sweep in ("good", "bad"))
+        assert figures(ours) == figures(theirs)
+        assert (ours / "history.csv").read_bytes() == (theirs / "history.csv").read_bytes()
+
+
+def test_runs_that_would_share_a_directory(train, tmp_path):
+    status, _, err = train("-m", "seed=0,1", "loss.lambda_d=0,1", "hydra.sweep.subdir=s${seed}", *SHORT)
+    assert status == 1
+    assert "error: hydra.sweep.subdir: must differ from run to run" in err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("launcher", ["hydra/launcher=basic", "hydra/launcher=fused", "hydra.launcher.processes=1"])
+def test_batches(launcher, train, tmp_path):
+    batches = ("hydra.sweeper.max_batch_size=2", launcher, "hydra.sweep.dir=sweep")
+    status, out, err = train("-m", "seed=0,1,2", *batches, *SHORT)
+    assert status == 0, out + err
+    assert sorted(directories(tmp_path / "sweep")) == ["0", "1", "2"]
+
+
+def test_without_logging(train, tmp_path):
+    status, out, err = train("-m", "seed=0,1", "hydra/job_logging=none", "hydra.sweep.dir=sweep", *SHORT)
+    assert status == 0, out + err
+    assert sorted(directories(tmp_path / "sweep")) == ["0", "1"]
+
+
+def test_poisoned_learning_rate(train, tmp_path):
+    status, out, err = train("-m", "optimizer=sgd", "optimizer.lr=0.01,1e30", "seed=0,1", *SHORT)
+    assert status == 1
+    assert "diverged" in out + err
+    found = [json.loads(path.read_text())["status"] for path in sorted(tmp_path.glob("outputs/*/*/*/*/status.json"))]
+    assert found == ["finished", "finished", "diverged", "diverged"]
+    assert "4 runs by test/mse_df" in out
+
+
+def test_one_wrong_run_among_many_is_told_by_its_overrides(train, tmp_path):
+    status, _, err = train("-m", "seed=range(0,20)", "data.batch_size=8,16,300", *SHORT)
+    assert status == 1
+    assert "error: data.batch_size: must be null or from 1 to the training points, 16; got 300" in err
+    assert "data.batch_size=300" in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_lbfgs_runs_alone_in_the_same_sweep(train, tmp_path):
+    status, out, err = train("-m", "optimizer=adam,lbfgs", "seed=0,1", *SHORT)
+    assert status == 0, out + err
+    assert len(list(tmp_path.glob("outputs/*/*/*/*/metrics.json"))) == 4
+
+
+def test_joblib_caps_threads(tmp_path):
+    """As a command of its own, since its workers outlive it."""
+    sweep = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=sweep", "seed=0,1"]
+    large = ["data.n_train=1024", "model.width=128", "trainer.max_steps=20", "data.n_val=16", "data.n_test=101"]
+    command = [sys.executable, str(ROOT / "train.py"), *sweep, *large]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout + found.stderr
+    for name in "01":
+        checkpoint = torch.load(tmp_path / "sweep" / name / "checkpoints" / "last.ckpt")
+        assert checkpoint["stack"]["threads"] <= max(1, (os.cpu_count() or 1) // 2)
+
+
+def test_progress_of_a_sweep(train):
+    short = [option for option in SHORT if "width" not in option]
+    status, _, err = train("-m", "seed=0,1,2,3", "model.width=8,16", *short)
+    assert status == 0
+    assert "4 of 8 runs" in err
+    assert "steps/s" in err
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("processes", "0"), ("processes", "many"), ("members", "-1"), ("members", "1.5")]
+)
+def test_wrong_launcher_settings(key, value, train, tmp_path):
+    status, _, err = train("-m", "seed=0,1", f"hydra.launcher.{key}={value}")
+    assert status == 1
+    assert err.startswith("error: hydra.launcher") or f"hydra.launcher.{key}: must be" in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_interrupted_sweep_keeps_what_is_finished_and_goes_on(tmp_path):
+    """As a command of its own, with its worker processes, interrupted as by Ctrl-C."""
+    short = [option for option in SHORT if "max_steps" not in option]
+    command = [sys.executable, str(ROOT / "train.py"), "-m", "trainer.max_steps=100,200000", *short]
+    command += ["hydra.sweep.dir=sweep", "hydra.launcher.processes=2"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 120
+    begun = tmp_path / "sweep" / "1" / "checkpoints" / "last.ckpt", tmp_path / "sweep" / "0" / "metrics.json"
+    while not all(path.exists() for path in begun) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "error: interrupted; 1 of 2 runs are finished" in err
+    assert "Traceback" not in err
+    states = [json.loads(path.read_text()) for path in sorted((tmp_path / "sweep").glob("*/status.json"))]
+    assert [state["status"] for state in states] == ["finished", "interrupted"]
+    assert states[1]["step"] > 0
+    while _exists(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _exists(process.pid)
+
+
+def _exists(process_group):
+    try:
+        os.killpg(process_group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_stacked_sweep_goes_on_to_the_same_bits(train, tmp_path, monkeypatch):
+    from runge.training.module import SobolevRegression
+
+    sweep = ("-m", "seed=0,1,2", "sampling=random", "data.batch_size=5", "hydra.launcher.processes=1", *SHORT)
+    assert train(*sweep, "hydra.sweep.dir=whole")[0] == 0
+    original = SobolevRegression.training_step
+
+    def interrupt(self, block, index):
+        if int(self.step) == 60:
+            signal.raise_signal(signal.SIGTERM)
+        original(self, block, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SobolevRegression, "training_step", interrupt)
+        assert train(*sweep, "hydra.sweep.dir=begun")[0] == 1
+    states = [json.loads((tmp_path / "begun" / name / "status.json").read_text()) for name in "012"]
+    assert [(state["status"], state["step"]) for state in states] == [("interrupted", 61)] * 3
+    assert train(*sweep, "hydra.sweep.dir=begun")[0] == 0
+    for name in "012":
+        whole, begun = tmp_path / "whole" / name, tmp_path / "begun" / name
+        assert figures(begun) == figures(whole)
+        assert (begun / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
+
+
+def test_damaged_checkpoint_in_a_sweep(train, tmp_path):
+    sweep = ("-m", "seed=0,1", "hydra.sweep.dir=sweep", *SHORT)
+    assert train(*sweep)[0] == 0
+    (tmp_path / "sweep" / "1" / "metrics.json").unlink()
+    (tmp_path / "sweep" / "1" / "checkpoints" / "last.ckpt").write_bytes(b"damaged")
+    status, out, err = train(*sweep)
+    assert status == 0, out + err
+    assert "last.ckpt cannot be read" in out + err
+    assert "Traceback" not in out + err
+    assert sorted(directories(tmp_path / "sweep")) == ["0", "1"]
+
+
+COMPOSED = [
+    ["seed=3"],
+    ["seed=3", "loss.lambda_d=1e-3", "model.activation=relu", "data.seed=null", "trainer.progress_bar=false"],
+    ["sampling=mixed", "sampling.share=0.5"],
+    ["experiment=hw2", "model.width=7"],
+    ["optimizer=sgd", "+optimizer.betas=[0.5,0.6]", "optimizer.lr=0.5"],
+    ["+loss.extra=1", "data.n_train=7"],
+    ["~optimizer.betas"],
+    ["target=expression", "target.expr='exp(-x)*sin(8*x)'", "target.domain=[0,1]"],
+]
+
+
+@pytest.mark.parametrize("overrides", COMPOSED, ids=" ".join)
+def test_composes_as_hydra_does(overrides):
+    register_resolvers()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        master = loader.load_configuration("config", ["hydra.mode=MULTIRUN"], run_mode=RunMode.MULTIRUN)
+        theirs = loader.load_sweep_config(master, overrides)
+        compose = Composer(loader, master)
+        compose(["seed=1"], 0)  # what was composed before leaves no trace
+        ours = compose(overrides, 5)
+    assert ours.hydra.job.num == 5
+    for config in (ours, theirs):
+        OmegaConf.set_struct(config, False)
+        config.hydra.job.num = config.hydra.job.id = 0
+    assert OmegaConf.to_yaml(ours) == OmegaConf.to_yaml(theirs)
+
+
+def jobs(configuration, *overrides, done=()):
+    made = [Member(configuration(*own), list(own)) for own in overrides]
+    return [Job(None, [], str(i), member, 1.0 if i in done else None, {}) for i, member in enumerate(made)]
+
+
+def chunks_of(jobs, processes=1, most=32):
+    return plan(jobs, processes, most)[0]
+
+
+def test_plan_shares_stacks_and_keeps_all_processes_busy(configuration):
+    seeds = [
+        (f"seed={seed}", f"loss.lambda_d={seed}", f"sampling={where}")
+        for seed in range(4)
+        for where in ("random", "mixed")
+    ]
+    (chunk,) = chunks_of(jobs(configuration, *seeds))
+    assert sorted(chunk.jobs) == list(range(8))
+    assert [len(chunk.jobs) for chunk in chunks_of(jobs(configuration, *seeds), 2)] == [4, 4]
+    assert [len(chunk.jobs) for chunk in chunks_of(jobs(configuration, *seeds), 1, 3)] == [3, 3, 2]
+    chunks = chunks_of(jobs(configuration, *seeds, done={0, 1, 2}), 1)
+    assert sorted(chunks[0].jobs) == [3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "model.activation=relu",
+        "model.depth=3",
+        "model.width=32",
+        "optimizer.lr=0.1",
+        "optimizer=sgd",
+        "data.n_train=64",
+    ],
+)
+def test_plan_parts_what_cannot_share(other, configuration):
+    chunks = chunks_of(jobs(configuration, ("seed=0",), ("seed=1", other), ("seed=2",)), 1)
+    assert sorted(sorted(chunk.jobs) for chunk in chunks) == [[0, 2], [1]]
+
+
+def test_plan_puts_the_longest_first_and_lbfgs_alone(configuration):
+    wide, lbfgs = ("model.width=128",), ("optimizer=lbfgs",)
+    chunks = chunks_of(jobs(configuration, ("seed=0",), lbfgs, wide, lbfgs, ("seed=1",)), 1)
+    assert [sorted(chunk.jobs) for chunk in chunks] == [[2], [0, 4], [1], [3]]

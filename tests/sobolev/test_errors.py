@@ -1,0 +1,48 @@
+import numpy as np
+import torch
+
+from runge import metrics
+from runge.sobolev import losses
+from runge.sobolev.points import Points
+
+
+def test_errors_by_hand():
+    draw = torch.Generator().manual_seed(0)
+    x, df, du = (torch.randn(2, 6, 3, generator=draw, dtype=torch.float64) for _ in range(3))
+    f, u = (torch.randn(2, 6, generator=draw, dtype=torch.float64) for _ in range(2))
+    weight_f, weight_df = torch.full((2, 6), 1 / 6), torch.full((2, 6), 1 / 6)
+    weight_f[:, 0] = weight_df[:, 5] = 0
+    masks = torch.ones(2, 3, 6, dtype=torch.float64)
+    masks[:, 1, 3:] = 0
+    masks[:, 2] = 0
+    points = Points(x, f, df, weight_f, weight_df, masks, ("low", "empty"))
+    found = losses.errors(u, du, points)
+    assert found.shape == (6, 3, 2)
+    for member in range(2):
+        for region, (value, derivative) in enumerate([(slice(1, 6), slice(0, 5)), (slice(1, 3), slice(0, 3))]):
+            e = (u - f)[member, value].numpy()
+            d = np.linalg.norm((du - df)[member, derivative].numpy(), axis=-1)
+            expected = [
+                *(np.mean(e**2), np.mean(d**2), np.abs(e).max(), d.max()),
+                np.linalg.norm(e) / np.linalg.norm(f[member, value].numpy()),
+                np.linalg.norm(d) / np.linalg.norm(df[member, derivative].numpy()),
+            ]
+            np.testing.assert_allclose(found[:, region, member].numpy(), expected, rtol=1e-12)
+    assert found[:, 2].isnan().all()
+
+
+def test_one_member_s_nan_stays_its_own():
+    points = Points(
+        *(torch.ones(2, 4, 1), torch.ones(2, 4), torch.ones(2, 4, 1)), *[torch.ones(2, 4)] * 2, torch.ones(2, 1, 4), ()
+    )
+    u = torch.zeros(2, 4)
+    u[0, 1] = torch.nan
+    found = losses.errors(u, torch.zeros(2, 4, 1), points)
+    assert found[0, 0, 0].isnan()
+    assert found[:, :, 1].isfinite().all()
+
+
+def test_keys_follow_the_grammar():
+    keys = metrics.keys("val", ["left"])
+    assert keys[:4] == ["val/mse_f", "val/mse_f/left", "val/mse_df", "val/mse_df/left"]
+    assert len(keys) == 12

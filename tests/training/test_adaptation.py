@@ -1,0 +1,165 @@
+"""Balances and corrected sampling as parts of a run: what they do, and that nothing of it is lost."""
+
+import csv
+import itertools
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from runge.optimizers import LBFGS
+from runge.training.member import Member
+from runge.training.stack import Experiment
+from tests.launch.test_run import REGIONS, SHORT, figures, history, interrupted_at
+from tests.launch.test_sweep import new_run
+
+BOTH = {
+    "adam": (*SHORT, "resampling=region", "balance=relobralo", "balance.lookback=0.5", "sampling=random"),
+    "minibatches": (*SHORT, "resampling=r3", "balance=ntk", "data.batch_size=5", "data.boundary_points=2"),
+    "levenberg_marquardt": (
+        *("optimizer=levenberg_marquardt", "trainer.max_steps=30", "trainer.checkpoint_seconds=0", "model.width=8"),
+        *("data.n_train=16", "data.n_val=16", "data.n_test=101", "resampling=residual", "balance=gradnorm"),
+    ),
+}
+
+
+def places(directory):
+    found = {}
+    for row in csv.DictReader((directory / "points.csv").read_text().splitlines()):
+        found.setdefault(int(row["step"]), []).append(float(row["x"]))
+    return found
+
+
+@pytest.mark.parametrize(("name", "step"), [("adam", 71), ("minibatches", 40), ("levenberg_marquardt", 13)])
+def test_resumed_run_equals_the_uninterrupted_one(name, step, train, tmp_path, monkeypatch):
+    overrides = BOTH[name]
+    assert train(*overrides, "hydra.run.dir=whole")[0] == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("runge.training.module.Problem", interrupted_at(step))
+        assert train(*overrides, "hydra.run.dir=begun")[0] == 1
+    status, out, err = train("resume=begun")
+    assert status == 0, out + err
+    whole, begun = tmp_path / "whole", tmp_path / "begun"
+    assert figures(begun) == figures(whole)
+    for file in ("history.csv", "points.csv"):
+        assert (begun / file).read_bytes() == (whole / file).read_bytes()
+    assert len(places(whole)) > 3
+    assert len({row["lambda_d"] for row in history(whole)}) > 3
+
+
+def test_where_the_points_were_is_told(train, tmp_path):
+    assert train(*SHORT, "target=steep", "resampling=region", "hydra.run.dir=run")[0] == 0
+    run = tmp_path / "run"
+    found = places(run)
+    assert list(found) == [0, 20, 40, 60, 80]  # every 6 steps, at rows of the history, up to step 96
+    assert found[0] == pytest.approx(list(np.linspace(-1, 1, 16)), abs=1e-6)
+    rows = history(run)
+    for row in rows:
+        lain = next(x for step, x in reversed(found.items()) if step < int(row["step"]))
+        assert float(row["share/left"]) == pytest.approx(np.mean(np.array(lain) < -0.8))
+        assert sum(float(row[f"share/{region}"]) for region in REGIONS[:3]) == pytest.approx(1)
+    assert float(rows[-1]["share/middle"]) < 0.7
+    assert (run / "points.png").read_bytes().startswith(b"\x89PNG")
+    events = EventAccumulator(str(run / "tensorboard"))
+    assert events.Reload().Tags()["images"] == ["fit", "curves", "points"]
+
+
+def test_points_that_stay_leave_no_trace(train, tmp_path):
+    assert train(*SHORT, "hydra.run.dir=run")[0] == 0
+    assert not list((tmp_path / "run").glob("points.*"))
+    assert "share/left" not in history(tmp_path / "run")[0]
+
+
+def test_a_member_equals_the_run_alone(configuration, tmp_path):
+    members = [
+        Member(
+            configuration(
+                *SHORT, "trainer.precision=64", "resampling=residual", "balance=ntk", f"loss.lambda_d={weight}"
+            )
+            | {"seed": seed}
+        )
+        for seed, weight in ((0, 0.1), (1, 0.3), (2, 0.0))
+    ]
+    together = Experiment(members).fit([new_run(tmp_path / f"{i}") for i in range(3)], report=lambda _: None)
+    for i, member in enumerate(members):
+        (alone,) = Experiment([member]).fit([new_run(tmp_path / f"alone{i}")], report=lambda _: None)
+        for key in alone:
+            if not key.startswith("seconds/"):
+                expected = alone[key]
+                assert together[i][key] == (expected if expected is None else pytest.approx(expected, rel=1e-9))
+    assert together[2]["lambda_d"] == 0
+    assert together[0]["lambda_d"] != together[1]["lambda_d"] != 0.3
+
+
+@pytest.mark.parametrize("policy", ["scale", "gradnorm", "log", "ntk", "relobralo"])
+def test_lambda_d_is_what_the_policy_says(policy, train, tmp_path):
+    assert train(*SHORT[:-1], f"balance={policy}", "schedule=constant", "hydra.run.dir=run")[0] == 0
+    weights = [float(row["lambda_d"]) for row in history(tmp_path / "run")]
+    assert weights[0] == pytest.approx(0.0413, rel=0.2) if policy == "scale" else weights[0] == 0.1
+    assert (len(set(weights)) == 1) is (policy == "scale")
+    assert all(weight > 0 for weight in weights)
+    assert figures(tmp_path / "run")["lambda_d"] == weights[-1]
+
+
+def test_a_run_with_points_to_come_is_not_at_rest(train, tmp_path):
+    """Eight points are fitted to round-off, where Levenberg-Marquardt rests; new ones must be fitted anew."""
+    small = ("optimizer=levenberg_marquardt", "schedule=constant", "model.width=16", "data.n_train=8", "data.n_val=8")
+    steps = ("trainer.max_steps=200", "resampling.every=80", "resampling.last_step=160", "data.n_test=101")
+    for rule in ("none", "r3"):
+        own = steps[:1] + steps[3:] if rule == "none" else steps
+        assert train(*small, *own, f"resampling={rule}", f"hydra.run.dir={rule}")[0] == 0
+    assert int(history(tmp_path / "none")[-1]["step"]) < 80
+    rows = {int(row["step"]): float(row["train/loss"]) for row in history(tmp_path / "r3")}
+    assert list(places(tmp_path / "r3")) == [0, 80, 160]
+    assert max(rows[step] for step in (80, 160, max(rows))) < 1e-20
+
+
+@pytest.mark.parametrize("rule", ["region", "residual", "r3"])
+def test_points_with_f_and_points_with_its_derivative_stay_apart(rule, train, tmp_path):
+    sets = ("data.n_train=12", "data.n_derivative=10", "data.boundary_points=2", "trainer.precision=64")
+    assert train(*SHORT, *sets, f"resampling={rule}", "resampling.every=20", "hydra.run.dir=run")[0] == 0
+    for lain in places(tmp_path / "run").values():
+        value_only, derivative_only = lain[2:14], lain[14:]
+        assert len(set(value_only)) == 12
+        assert len(set(derivative_only)) == 10
+        assert {-1.0, 1.0} <= set(value_only) & set(derivative_only)
+
+
+def test_an_optimizer_is_told_of_another_weight(train, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(LBFGS, "adapt", lambda *_: told.append(1))
+    constant = (*SHORT[:-1], "optimizer=lbfgs", "schedule=constant")
+    assert train(*constant, "balance=log", "hydra.run.dir=log")[0] == 0
+    assert len(told) == 5  # at each row but the last
+    told.clear()
+    assert train(*constant, "hydra.run.dir=fixed")[0] == 0
+    assert not told
+
+
+def test_a_run_that_will_be_balanced_anew_is_not_at_rest(train, tmp_path):
+    small = ("optimizer=levenberg_marquardt", "schedule=constant", "model.width=2", "model.depth=1", "data.n_train=8")
+    policy = ("balance=log", "balance.every=60", "trainer.max_steps=400", "data.n_val=8", "data.n_test=101")
+    assert train(*small, *policy, "hydra.run.dir=run")[0] == 0
+    rows = history(tmp_path / "run")
+    assert float(rows[-1]["lambda_d"]) == figures(tmp_path / "run")["lambda_d"]
+    last = int(rows[-1]["step"])
+    assert last in (400, *range(60, 400, 60))
+
+
+def test_balance_forgets_the_stage_before(train, tmp_path):
+    """With two stages, of which the second sees a function of size 1, ReLoBRaLo begins anew: with equal weights."""
+    small = ("trainer.max_steps=200", "trainer.log_every=20", "model.width=8", "data.n_train=16", "data.n_val=16")
+    policy = ("model.stages=2", "schedule=constant", "balance=relobralo", "balance.every=20", "data.n_test=101")
+    assert train(*small, *policy, "hydra.run.dir=run")[0] == 0
+    weights = {int(row["step"]): float(row["lambda_d"]) for row in history(tmp_path / "run")}
+    assert weights[40] == pytest.approx(1)  # what the first look has found
+    assert weights[100] != pytest.approx(1)
+    assert weights[140] == pytest.approx(1)
+
+
+def test_chance_is_another_one_each_time(train, tmp_path):
+    assert train(*SHORT, "resampling=r3", "hydra.run.dir=run")[0] == 0
+    found = [set(x) for x in places(tmp_path / "run").values()]
+    new = [later - before for before, later in itertools.pairwise(found)]
+    assert all(new)
+    assert not any(one & other for one, other in itertools.combinations(new, 2))

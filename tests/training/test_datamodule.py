@@ -1,0 +1,37 @@
+import torch
+
+from runge.training.datamodule import Block, Minibatches, Repeated
+from tests.sobolev.test_losses import some_points
+
+
+def test_minibatches_go_through_all_points_once_an_epoch():
+    batches = Minibatches(seeds=(1, 2), points=10, size=4)
+    index = batches.index(0, 5)  # 20 draws: two epochs
+    assert index.shape == (5, 2, 4)
+    for member in range(2):
+        order = index[:, member].flatten().tolist()
+        assert sorted(order[:10]) == sorted(order[10:]) == list(range(10))
+        assert order[:10] != order[10:]
+    assert not torch.equal(index[:, 0], index[:, 1])
+
+
+def test_minibatches_depend_on_the_step_alone():
+    batches = Minibatches(seeds=(1, 2), points=10, size=4)
+    assert torch.equal(batches.index(0, 12)[7:], batches.index(7, 5))
+
+
+def test_block():
+    points = some_points(n=10)
+    assert [batch is points for batch in Block(points, None).batches(3, 4)] == [True] * 4
+    batches = list(Block(points, Minibatches((1, 2), 10, 4)).batches(3, 4))
+    assert [batch.x.shape for batch in batches] == [(2, 4, 1)] * 4
+
+
+def test_repeated_asks_for_each_batch_when_it_is_due():
+    given = iter("abc")
+    loader = Repeated(lambda: next(given), 2)
+    first = iter(loader)
+    assert next(first) == "a"
+    assert next(given) == "b"
+    assert list(first) == ["c"]
+    assert len(loader) == 2

@@ -1,0 +1,196 @@
+"""A stack that is trained together, against the same members alone."""
+
+import lightning.pytorch as pl
+import pytest
+import torch
+
+from runge.optimizers import LBFGS, Adam
+from runge.sampling import Random
+from runge.schedules import Constant, TwoStage
+from runge.sobolev.network import StackedMLP
+from runge.sobolev.stages import ResidualStages
+from runge.targets import Runge
+from runge.training.adaptation import TwoStageSwitch
+from runge.training.datamodule import SobolevDataModule
+from runge.training.module import SobolevRegression, gradient_diagnostics
+
+ADAM = Adam(lr=0.01, lr_schedule="cosine", clip_norm=1.0, betas=[0.9, 0.999])
+
+
+def fit(seeds, lambdas, *, schedule=None, optimizer=ADAM, batch_size=None, steps=60, every=10, stages=1):
+    data = SobolevDataModule(
+        [Runge()] * len(seeds),
+        [Random()] * len(seeds),
+        [torch.Generator().manual_seed(seed) for seed in seeds],
+        n_train=24,
+        n_val=16,
+        n_test=31,
+        n_derivative=None,
+        boundary_points=0,
+        batch_size=batch_size,
+        sample_weights=["none"] * len(seeds),
+        dtype=torch.float64,
+    )
+    network = ResidualStages(
+        activation="tanh",
+        depth=2,
+        width=12,
+        init="default",
+        derivative="forward",
+        stages=stages,
+        domains=Runge().domain.expand(len(seeds), 1, 2),
+        generators=[torch.Generator().manual_seed(1000 + seed) for seed in seeds],
+        dtype=torch.float64,
+    )
+    schedules = schedule if isinstance(schedule, list) else [schedule or Constant()] * len(seeds)
+    module = SobolevRegression(
+        network,
+        scale=torch.ones(len(seeds)),
+        lambda_d=torch.tensor(lambdas),
+        balanced=torch.tensor(lambdas),
+        schedules=schedules,
+        optimizer=optimizer,
+        max_steps=steps,
+        steps_per_block=every,
+        diagnostics_every=20,
+    )
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[TwoStageSwitch(schedules)],
+        max_epochs=1,
+        max_steps=steps,
+        val_check_interval=1,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        use_distributed_sampler=False,
+    )
+    trainer.fit(module, data)
+    return module, trainer
+
+
+PLATEAU = TwoStage(at_step=None, smoothing=0.0, threshold=0.05, patience=1, latest_step=40, ramp_steps=15)
+
+
+@pytest.mark.parametrize("batch_size", [None, 7])
+@pytest.mark.parametrize("schedule", [Constant(), PLATEAU])
+def test_a_member_in_a_stack_equals_the_run_alone(schedule, batch_size):
+    seeds, lambdas = [0, 1, 2], [0.1, 0.0, 1.0]
+    together, _ = fit(seeds, lambdas, schedule=schedule, batch_size=batch_size)
+    for member, (seed, weight) in enumerate(zip(seeds, lambdas, strict=True)):
+        alone, _ = fit([seed], [weight], schedule=schedule, batch_size=batch_size)
+        assert together.switched_on[member] == alone.switched_on[0]
+        difference = together.network.stage(0).theta[member] - alone.network.stage(0).theta[0]
+        assert difference.abs().max() < 1e-9
+        for key, figure in alone.figures.items():
+            torch.testing.assert_close(together.figures[key][member], figure[0], rtol=1e-6, atol=1e-12, equal_nan=True)
+
+
+def test_members_switch_each_in_their_own_time():
+    module, _ = fit([0, 1, 2, 3], [0.1] * 4, schedule=PLATEAU)
+    assert len(set(module.switched_on.tolist())) > 1
+    assert (module.switched_on > 0).all()
+
+
+def test_a_member_that_diverges_does_not_touch_its_neighbour():
+    with_it, _ = fit([0, 1], [0.1, 1e300])
+    alone, _ = fit([0], [0.1])
+    assert not with_it.network.stage(0).theta[1].isfinite().all()
+    assert (with_it.network.stage(0).theta[0] - alone.network.stage(0).theta[0]).abs().max() < 1e-9
+
+
+def test_trainer_counts_optimiser_steps():
+    module, trainer = fit([0], [0.1], steps=25)
+    assert trainer.global_step == 25
+    assert int(module.step) == 25
+
+
+def test_without_lambda_the_derivative_is_not_computed_in_training(monkeypatch):
+    asked = []
+    original = Adam.step
+    monkeypatch.setattr(Adam, "step", lambda *a: (asked.append(a[2].lambda_d), original(*a))[1])
+    plain, _ = fit([0], [0.0])
+    assert asked == [None] * 60
+    asked.clear()
+    two_stage, _ = fit([0], [0.0], schedule=PLATEAU)
+    assert asked == [None] * 60
+    assert torch.equal(plain.network.stage(0).theta, two_stage.network.stage(0).theta)
+
+
+def test_lambda_zero_is_bit_equal_to_values_alone():
+    """Against a plain loop that knows of no derivative."""
+    module, trainer = fit(
+        [0], [0.0], optimizer=Adam(lr=0.01, lr_schedule="constant", clip_norm=None, betas=[0.9, 0.999])
+    )
+    other, _ = fit([0], [0.0], steps=1)
+    start = StackedMLP(
+        activation="tanh",
+        depth=2,
+        width=12,
+        init="default",
+        derivative="forward",
+        domains=Runge().domain[None],
+        generators=[torch.Generator().manual_seed(1000)],
+        dtype=torch.float64,
+    )
+    points = trainer.datamodule.dataset.train
+    optimizer = torch.optim.Adam([start.theta], 0.01, fused=True)
+    for _ in range(60):
+        with torch.no_grad():
+            u, _, tape = start.propagate(points.x, with_derivative=False)
+            start.theta.grad = start.adjoint(tape, 2 * (points.weight_f * (u - points.f)), None)
+        optimizer.step()
+    assert torch.equal(module.network.stage(0).theta, start.theta)
+    assert not torch.equal(module.network.stage(0).theta, other.network.stage(0).theta)
+
+
+def test_lbfgs_takes_one_member():
+    lbfgs = LBFGS(lr=1.0, lr_schedule="constant", clip_norm=None, history_size=10, max_eval=25)
+    module, _ = fit([0], [0.1], optimizer=lbfgs)
+    adam, _ = fit([0], [0.1])
+    assert module.figures["val/loss"] < adam.figures["val/loss"]
+    with pytest.raises(ValueError, match="one member"):
+        fit([0, 1], [0.1, 0.1], optimizer=lbfgs)
+
+
+def test_lbfgs_forgets_the_curvature_of_another_loss():
+    """A step right after the switch goes down the new gradient, as the first step of all does."""
+    switch = TwoStage(at_step=20, smoothing=0.0, threshold=0.0, patience=1, latest_step=None, ramp_steps=0)
+    lbfgs = LBFGS(lr=1.0, lr_schedule="constant", clip_norm=None, history_size=10, max_eval=25)
+    _, trainer = fit([0], [0.1], optimizer=lbfgs, schedule=switch, steps=21, every=1)
+    (state,) = trainer.optimizers[0].state.values()
+    assert state["n_iter"] == 1
+
+
+def test_clipping_bounds_the_step():
+    """With Adam's averages off a step is lr g / (|g| + 1e-8): lr for any usual g, next to nothing for one of 1e-12."""
+    start, _ = fit(
+        [0], [0.1], optimizer=Adam(lr=1e-30, lr_schedule="constant", clip_norm=None, betas=[0.0, 0.0]), steps=1
+    )
+    moved = []
+    for norm in (1e-12, None):
+        optimizer = Adam(lr=0.01, lr_schedule="constant", clip_norm=norm, betas=[0.0, 0.0])
+        module, _ = fit([0], [0.1], optimizer=optimizer, steps=1)
+        moved.append((module.network.stage(0).theta - start.network.stage(0).theta).abs().max().item())
+    assert moved[0] < 1e-5
+    assert moved[1] == pytest.approx(0.01, rel=1e-3)
+
+
+def test_gradient_diagnostics_by_hand():
+    found = gradient_diagnostics(torch.tensor([[3.0, 4.0], [1.0, 0.0]]), torch.tensor([[4.0, -3.0], [-2.0, 0.0]]))
+    assert found["grad_norm/f"].tolist() == [5, 1]
+    assert found["grad_norm/df"].tolist() == [5, 2]
+    assert found["grad_cosine"].tolist() == pytest.approx([0, -1])
+
+
+def test_validation_loss_carries_the_full_lambda_before_the_switch():
+    never = TwoStage(at_step=1000, smoothing=0.0, threshold=0.0, patience=1, latest_step=None, ramp_steps=0)
+    module, _ = fit([0], [0.5], schedule=never)
+    figures = module.figures
+    assert figures["lambda_d"].item() == 0
+    assert figures["train/loss"].item() == pytest.approx(figures["train/mse_f"].item())
+    assert figures["val/loss"].item() == pytest.approx((figures["val/mse_f"] + 0.5 * figures["val/mse_df"]).item())

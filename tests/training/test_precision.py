@@ -1,0 +1,132 @@
+"""Levenberg-Marquardt, optimisers in turn and residual stages, as commands."""
+
+import json
+import signal
+
+import pytest
+import torch
+
+import runge
+from runge.errors import RunError
+from runge.training.member import Member
+from runge.training.module import SobolevRegression
+from runge.training.stack import Experiment
+from tests.launch.test_run import figures, history, only_run
+from tests.launch.test_sweep import new_run
+
+SMALL = (
+    *("optimizer=levenberg_marquardt", "trainer.max_steps=60", "trainer.log_every=10", "trainer.checkpoint_seconds=0"),
+    *("data.n_train=40", "data.n_val=40", "data.n_test=101", "model.width=12", "model.init=knots"),
+    *("trainer.progress_bar=false", "schedule=constant", "loss.lambda_d=0.1"),
+)
+IN_TURN = ("optimizer=adam_levenberg_marquardt", "optimizer.switch_at=15")
+
+
+def test_a_command_fits_to_many_digits(train, tmp_path):
+    larger = ("data.n_train=80", "model.width=32", "trainer.max_steps=120")
+    status, out, err = train(*SMALL, *larger, "model.stages=2", "hydra.run.dir=run")
+    assert status == 0, out + err
+    found = figures(tmp_path / "run")
+    assert found["stages"] == 2
+    assert found["test/mse_f"] < 1e-13
+    assert found["test/mse_df"] < 1e-10
+    rows = history(tmp_path / "run")
+    assert {"damping"} <= rows[0].keys()
+    assert "lr" not in rows[0]
+    u, x = runge.load(tmp_path / "run"), torch.linspace(-1, 1, 101, dtype=torch.float64)
+    f = 1 / (1 + 25 * x**2)
+    assert (u(x) - f).square().mean().item() == pytest.approx(found["test/mse_f"], rel=1e-6)
+    assert (u.derivative(x) + 50 * x * f**2).square().mean().item() == pytest.approx(found["test/mse_df"], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("step", "more"),
+    [(20, ()), (30, ("model.stages=2",)), (40, ("model.stages=2",)), (40, ("model.stages=3", *IN_TURN))],
+)
+def test_resumed_run_equals_the_uninterrupted_one(step, more, train, trained, tmp_path, monkeypatch):
+    """Also at the very end of a stage, and in either phase of one."""
+    overrides = (*SMALL, *more)
+    whole = only_run(trained(*overrides)[0])
+    original = SobolevRegression.training_step
+
+    def interrupt(self, block, index):
+        original(self, block, index)
+        if int(self.step) == step:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SobolevRegression, "training_step", interrupt)
+        assert train(*overrides, "hydra.run.dir=begun")[0] == 1
+    status, out, err = train("resume=begun")
+    assert status == 0, out + err
+    assert figures(tmp_path / "begun") == figures(whole)
+    assert (tmp_path / "begun/history.csv").read_bytes() == (whole / "history.csv").read_bytes()
+
+
+def test_phases_log_what_is_theirs(train, tmp_path):
+    assert train(*SMALL, *IN_TURN, "trainer.log_every=5", "hydra.run.dir=run")[0] == 0
+    rows = history(tmp_path / "run")
+    assert [bool(row["lr"]) for row in rows] == [True] * 3 + [False] * 9
+    assert [bool(row["damping"]) for row in rows] == [False] * 3 + [True] * 9
+
+
+def test_members_of_a_stack_equal_the_runs_alone(configuration, tmp_path):
+    members = [
+        Member(configuration(*SMALL, "trainer.max_steps=20", "model.stages=2", f"seed={i}", f"loss.lambda_d={0.1 + i}"))
+        for i in range(3)
+    ]
+    together = Experiment(members).fit([new_run(tmp_path / str(i)) for i in range(3)])
+    for i, member in enumerate(members):
+        (alone,) = Experiment([member]).fit([new_run(tmp_path / f"alone{i}")])
+        assert not isinstance(alone, RunError)
+        assert not isinstance(together[i], RunError)
+        for key in ("test/mse_f", "test/mse_df", "val/loss"):
+            assert together[i][key] == pytest.approx(alone[key], rel=1e-3)
+
+
+def test_sweep(train, tmp_path):
+    status, out, err = train("-m", *SMALL, "seed=range(0,3)", "loss.lambda_d=0.1,1", "trainer.max_steps=30")
+    assert status == 0, out + err
+    assert len(list(tmp_path.glob("outputs/*/*/*/*/metrics.json"))) == 6
+
+
+def test_at_rest_the_run_ends(train, tmp_path):
+    """A constant is fitted to the last digit in no time."""
+    easy = ("target=expression", "target.expr=1+0*x", "data.n_train=6", "model.width=4", "model.depth=1")
+    long = ("trainer.max_steps=5000", "trainer.log_every=100")
+    status, out, err = train(*SMALL, *easy, *long, "hydra.run.dir=run")
+    assert status == 0, out + err
+    state = json.loads((tmp_path / "run" / "status.json").read_text())
+    assert state["status"] == "finished"
+    assert state["step"] < 5000
+    # Killed before its last file, it does not go on.
+    before, rows = figures(tmp_path / "run"), (tmp_path / "run" / "history.csv").read_bytes()
+    (tmp_path / "run" / "metrics.json").unlink()
+    assert train("resume=run")[0] == 0
+    assert figures(tmp_path / "run") == before
+    assert (tmp_path / "run" / "history.csv").read_bytes() == rows
+
+
+def test_a_stage_that_does_not_help_is_told_and_left_out(train, tmp_path):
+    """With few points a second stage fits what is left there, which is nothing like what is left between them."""
+    status, out, err = train(*SMALL, "data.n_train=6", "model.stages=3", "trainer.max_steps=150", "hydra.run.dir=run")
+    assert status == 0, out + err
+    found, log = figures(tmp_path / "run"), (tmp_path / "run" / "train.log").read_text()
+    assert found["stages"] < 3
+    assert f"{found['stages']} of 3 are kept" in log
+    assert runge.load(tmp_path / "run").network.parameters_in_use().tolist() == [found["parameters"]]
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_a_kink_is_no_crash(activation, train, tmp_path):
+    kink = ("target=expression", "target.expr=abs(x)", f"model.activation={activation}", "model.stages=2")
+    status, out, err = train(*SMALL, *kink, "hydra.run.dir=run")
+    assert status == 0, out + err
+    assert figures(tmp_path / "run")["test/mse_f"] < 1e-2
+
+
+def test_two_dimensions(train, tmp_path):
+    plane = ("target=expression", "target.expr=sin(2*x)*y", "target.domain=[[-1,1],[0,2]]")
+    status, out, err = train(*SMALL, *plane, "model.stages=2", "hydra.run.dir=run")
+    assert status == 0, out + err
+    assert figures(tmp_path / "run")["test/mse_df"] < 1e-4
