@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from runge import machine
 from runge.data import make_dataset
 from runge.sampling import Uniform
-from runge.sobolev.compilation import Compile, compiled
-from runge.sobolev.network import StackedMLP
+from runge.sobolev.compilation import Compile, step_function
+from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
 from runge.targets import Runge
 
@@ -175,27 +175,12 @@ def stack(members: int, how: Compile, n: int = N, width: int = WIDTH, depth: int
     target = Runge()
     data = make_dataset(target, Uniform(), torch.Generator(), n_train=n, n_val=2, n_test=2)
     points = Points.stack([data.train.to(dtype=torch.float32)] * members)
-    network = StackedMLP(
-        activation="tanh",
-        depth=depth,
-        width=width,
-        init="default",
-        derivative="forward",
-        domains=target.domain.expand(members, -1, -1),
-        generators=[torch.Generator().manual_seed(seed) for seed in range(members)],
-        dtype=torch.float32,
-    )
+    model = Model(activation="tanh", depth=depth, width=width, init="default", stages=1, derivative="forward")
+    generators = [torch.Generator().manual_seed(seed) for seed in range(members)]
+    network = StackedMLP(model, target.domain.expand(members, -1, -1), generators, torch.float32)
     optimizer = torch.optim.Adam([network.theta], RATE, fused=True)
     scale, lambda_d = torch.ones(members), torch.full((members,), LAMBDA_D)
-    loss_and_gradient = compiled(
-        how,
-        activation="tanh",
-        dtype=torch.float32,
-        derivative="forward",
-        neurons=0,
-        steps=0,
-        with_derivative=True,
-    )
+    loss_and_gradient = step_function(how, model, torch.float32, neurons=0, steps=0, with_derivative=True)
     machine.use_threads(members * n * 2 * width)
 
     def take(k: int) -> None:

@@ -19,15 +19,13 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
-import hydra
 import lightning.pytorch as pl
 import rich
 import torch
-from omegaconf import OmegaConf
 from rich.table import Table
 from torch import nn
 
-from runge.launch.composition import register_resolvers
+from runge.launch.composition import compose
 from runge.records.directories import RunDirectory
 from runge.schedules import learning_rate_factor
 from runge.sobolev import kernel, losses
@@ -39,14 +37,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def experiment(steps: int, *changes: str, members: int = 1) -> Experiment:
-    register_resolvers()
-    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        overrides = [f"trainer.max_steps={steps}", "schedule=constant", *changes]
-        plain = OmegaConf.to_container(hydra.compose("config", overrides), resolve=True)
-    assert isinstance(plain, dict)
-    plain.pop("resume")
-    plain = {str(key): value for key, value in plain.items()}
-    return Experiment([Member({**plain, "seed": seed}) for seed in range(members)])
+    configuration = compose(f"trainer.max_steps={steps}", "schedule=constant", *changes)
+    return Experiment([Member({**configuration, "seed": seed}) for seed in range(members)])
 
 
 def framework(steps: int, *changes: str) -> float:
@@ -98,7 +90,7 @@ def torch_loop(steps: int) -> float:
     made = experiment(steps)
     points, model = made.data.dataset.train, made.members[0].model
     x, f, df = points.x[0].clone().requires_grad_(), points.f[0, :, None], points.df[0]
-    width = model["width"]
+    width = model.width
     network = nn.Sequential(nn.Linear(1, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1))
     optimizer = torch.optim.Adam(network.parameters(), 0.01)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)

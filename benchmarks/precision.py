@@ -22,18 +22,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import hydra
 import numpy as np
 import rich
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from omegaconf import OmegaConf
 
 from runge import machine
 from runge.errors import RunError
 from runge.evidence.classical import classical
 from runge.function import read_checkpoint
-from runge.launch.composition import register_resolvers
+from runge.launch.composition import compose
 from runge.records.directories import RunDirectory
 from runge.records.files import write
 from runge.records.panels import BLUE, GREEN, INK, ORANGE, png
@@ -77,13 +75,7 @@ Course = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]  # seconds, MSE_f and M
 
 
 def experiment(*overrides: str) -> Experiment:
-    register_resolvers()
-    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        composed = hydra.compose("config", [*overrides, "trainer.progress_bar=false"])
-    plain = OmegaConf.to_container(composed, resolve=True)
-    assert isinstance(plain, dict)
-    plain.pop("resume")
-    return Experiment([Member({str(key): value for key, value in plain.items()})])
+    return Experiment([Member(compose(*overrides, "trainer.progress_bar=false"))])
 
 
 def fit(*overrides: str) -> tuple[dict[str, Any], Course]:

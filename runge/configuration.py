@@ -6,7 +6,8 @@ import inspect
 import json
 import pkgutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,36 +65,13 @@ def strangers(values: Any) -> list[str]:
     return unknown + [name for value in values.values() for name in strangers(value)]
 
 
-def take(sections: dict[str, Any], key: str) -> Any:
-    """Take a key out of a configuration.
-
-    Raises:
-        ConfigurationError: it is missing.
-    """
-    if key not in sections:
-        raise ConfigurationError(f"{key}: is missing")
-    return sections.pop(key)
-
-
-def section(key: str, values: Any) -> dict[str, Any]:
-    """A section's content, to be taken apart.
-
-    Raises:
-        ConfigurationError: it is no section.
-    """
-    if not isinstance(values, Mapping):
-        raise ConfigurationError(f"{key}: must be a section with keys, got {values!r}")
-    return {str(name): value for name, value in values.items()}
-
-
-def build(key: str, values: Any, kind: type[T] | Callable[..., T], **given: Any) -> T:
+def build(key: str, values: Any, kind: type[T]) -> T:
     """Make the object that a section describes.
 
     Args:
         key: the section's key.
         values: its content; `_target_` names the class where it can be swapped.
         kind: the class that is made, or that the class named by `_target_` must derive from.
-        **given: arguments that do not come from the configuration.
 
     Returns:
         The object.
@@ -101,33 +79,45 @@ def build(key: str, values: Any, kind: type[T] | Callable[..., T], **given: Any)
     Raises:
         ConfigurationError: a key is unknown or missing, or a value is not allowed.
     """
-    values = section(key, values)
+    if not isinstance(values, Mapping):
+        raise ConfigurationError(f"{key}: must be a section with keys, got {values!r}")
+    values = {str(name): value for name, value in values.items()}
     swapped = "_target_" in values or inspect.isabstract(kind)
     make = _locate(key, values.pop("_target_", None), kind) if swapped else kind
     parameters = inspect.signature(make).parameters
-    allowed = [name for name in parameters if name not in given]
-    required = [name for name in allowed if parameters[name].default is inspect.Parameter.empty]
-    for name in required:
-        if name not in values:
+    for name, parameter in parameters.items():
+        if name not in values and parameter.default is inspect.Parameter.empty:
             raise ConfigurationError(f"{_join(key, name)}: is missing")
     for name in values:
-        if name not in allowed:
+        if name not in parameters:
             raise ConfigurationError(
-                f"{_join(key, name)}: there is no such key; {key} has {', '.join(allowed) or 'none'}"
+                f"{_join(key, name)}: there is no such key; {key} has {', '.join(parameters) or 'none'}"
             )
     for name, value in values.items():  # an object may have objects for its parts, of a class that it names
         if isinstance(value, Mapping) and "_target_" in value:
             part = parameters[name].annotation
             if not inspect.isclass(part) or part is object or part is inspect.Parameter.empty:
-                raise ConfigurationError(f"{_join(key, name)}: must be a value, for it is annotated with no class")
+                raise ConfigurationError(f"{_join(key, name)}: must be a value, because it is annotated with no class")
             values[name] = build(_join(key, name), value, part)
+    with explained(key, parameters):
+        return make(**values)
+
+
+@contextmanager
+def explained(key: str, names: Collection[str]) -> Iterator[None]:
+    """Raise a ValueError as a ConfigurationError whose message begins with the full key.
+
+    Args:
+        key: the section's key.
+        names: the keys of the section, with which the message of an error may begin.
+    """
     try:
-        return make(**values, **given)
+        yield
     except ValidationError as error:
         raise ConfigurationError("\n".join(_explain(key, detail) for detail in error.errors())) from error
     except ValueError as error:
         message = str(error)
-        prefix = f"{key}." if message.partition(":")[0] in allowed else ""
+        prefix = f"{key}." if message.partition(":")[0] in names else ""
         raise ConfigurationError(f"{prefix}{message}") from error
 
 
@@ -146,10 +136,10 @@ def _locate(key: str, path: Any, kind: Any) -> Callable[..., Any]:
 
 
 def _explain(section: str, detail: Any) -> str:
-    if detail["type"] == "value_error":  # of the object as a whole: its text names the key
-        return _join(section, detail["msg"].removeprefix("Value error, "))
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if not detail["loc"]:  # an error of the object as a whole: its text names the key
+        return _join(section, message)
     key = _join(section, *detail["loc"])
-    message = detail["msg"].removeprefix("Input ")
     return f"{key}: {message[0].lower()}{message[1:]}, got {detail['input']!r}"
 
 

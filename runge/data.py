@@ -1,7 +1,7 @@
 """The data: a function sampled for training, validation and test, and the blocks in which a stack consumes it."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,9 +10,33 @@ from runge.domain import cells
 from runge.sampling import Random, Sampling, Uniform, boundary_nodes
 from runge.sobolev.points import Points
 from runge.targets import Target
-from runge.validation import Count, Natural, checked_call
+from runge.validation import Count, Natural, checked, checked_call
 
 SampleWeight = Literal["none", "derivative", "density"]
+
+
+@checked
+class Data:
+    """The section `data`: how many points there are, and what they carry.
+
+    Attributes:
+        n_train: training points, >= 2^D.
+        n_val: validation points, random and independent of the training points, >= 2^D.
+        n_test: test points, on the uniform grid over the domain, ends included, >= 2^D.
+        n_derivative: None: every training point carries f and f'. A number, >= 2^D: the n_train points carry f alone,
+            and so many further points of the same strategy carry f' alone.
+        boundary_points: extra training points in the outer tenth of the domain, carrying f and f', >= 0.
+        batch_size: the size of a mini-batch, from 1 to the number of training points; None: the full batch.
+        seed: the seed of the data, >= 0; None: that of the run.
+    """
+
+    n_train: Count
+    n_val: Count
+    n_test: Count
+    n_derivative: Count | None
+    boundary_points: Natural
+    batch_size: int | None
+    seed: Natural | None
 
 
 class Dataset(NamedTuple):
@@ -29,12 +53,8 @@ def make_dataset(
     sampling: Sampling,
     generator: torch.Generator,
     *,
-    n_train: Count,
-    n_val: Count,
-    n_test: Count,
-    n_derivative: Count | None = None,
-    boundary_points: Natural = 0,
     sample_weight: SampleWeight = "none",
+    **sizes: Any,
 ) -> Dataset:
     """Sample a function and its derivative for training, validation and test.
 
@@ -42,13 +62,8 @@ def make_dataset(
         target: the function.
         sampling: where the training points lie.
         generator: the source of randomness, for the training points first and the validation points after.
-        n_train: training points, >= 2^D.
-        n_val: validation points, random and independent of the training points, >= 2^D.
-        n_test: test points, on the uniform grid over the domain, ends included, >= 2^D.
-        n_derivative: None: every training point carries f and f'. A number, >= 2^D: the n_train points carry f alone,
-            and so many further points of the same strategy carry f' alone.
-        boundary_points: extra training points in the outer tenth of the domain, carrying f and f', >= 0.
-        sample_weight: what a training point counts in both terms of the loss.
+        sample_weight: what a training point counts in both terms of the loss, as in `sample_weights`.
+        **sizes: `n_train`, `n_val`, `n_test`, and if needed `n_derivative` and `boundary_points`, as in `Data`.
 
     Returns:
         The three sets, in float64. Their derivatives are unscaled.
@@ -64,47 +79,39 @@ def make_dataset(
         >>> data.train.x.shape, data.test.df.shape
         (torch.Size([1, 64, 1]), torch.Size([1, 2001, 1]))
     """
-    train = training_points(
-        target,
-        [sampling] if n_derivative is None else [sampling] * 2,
-        generator,
-        n_train=n_train,
-        n_derivative=n_derivative,
-        boundary_points=boundary_points,
-        sample_weight=sample_weight,
-    )
-    val = _points(target, _place(target, Random(), generator, n_val, "n_val"))
-    test = _points(target, _place(target, Uniform(), generator, n_test, "n_test"))
+    unset: dict[str, Any] = {"n_derivative": None, "boundary_points": 0, "batch_size": None, "seed": None}
+    return sample(target, sampling, generator, Data(**unset | sizes), sample_weight)
+
+
+def sample(
+    target: Target, sampling: Sampling, generator: torch.Generator, data: Data, sample_weight: SampleWeight
+) -> Dataset:
+    """Sample the three sets of `make_dataset`, whose sizes are those of `data`."""
+    samplings = [sampling] if data.n_derivative is None else [sampling] * 2
+    train = training_points(target, samplings, generator, data, sample_weight)
+    val = _points(target, _place(target, Random(), generator, data.n_val, "n_val"))
+    test = _points(target, _place(target, Uniform(), generator, data.n_test, "n_test"))
     return Dataset(train, val, test)
 
 
 def training_points(
-    target: Target,
-    samplings: Sequence[Sampling],
-    generator: torch.Generator,
-    *,
-    n_train: int,
-    n_derivative: int | None,
-    boundary_points: int,
-    sample_weight: SampleWeight,
+    target: Target, samplings: Sequence[Sampling], generator: torch.Generator, data: Data, sample_weight: SampleWeight
 ) -> Points:
-    """The training points of `make_dataset`: first those that carry f and f', boundary points at their end.
+    """Place the training points: those that carry f and f', boundary points at their end; f alone; f' alone.
 
     Args:
         target: the function.
         samplings: where those with f lie, and with `n_derivative` where those with f' alone lie.
-        generator: as `make_dataset`, and so the others.
-        n_train: those with f.
-        n_derivative: those with f' alone.
-        boundary_points: extra points near the ends.
+        generator: the source of randomness.
+        data: how many there are of each kind.
         sample_weight: what a point counts.
     """
-    x = _place(target, samplings[0], generator, n_train, "n_train")
+    x = _place(target, samplings[0], generator, data.n_train, "n_train")
     value_only = derivative_only = x[:0]
-    if n_derivative is not None:
+    if data.n_derivative is not None:
         value_only, x = x, x[:0]
-        derivative_only = _place(target, samplings[1], generator, n_derivative, "n_derivative")
-    both = torch.cat([x, boundary_nodes(boundary_points, target.domain)])
+        derivative_only = _place(target, samplings[1], generator, data.n_derivative, "n_derivative")
+    both = torch.cat([x, boundary_nodes(data.boundary_points, target.domain)])
     x = torch.cat([both, value_only, derivative_only])
     kind = torch.cat([torch.full((len(part),), i) for i, part in enumerate((both, value_only, derivative_only))])
     return _points(target, x, kind != 2, kind != 1, sample_weight)

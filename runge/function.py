@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from runge.errors import ConfigurationError
 from runge.records.checkpoints import read_checkpoint
 from runge.records.directories import RunDirectory
+from runge.sobolev.network import Model
 from runge.sobolev.stages import ResidualStages
 
 
@@ -75,7 +76,7 @@ def load(run_directory: str | os.PathLike[str]) -> Function:
         found = checkpoint["state_dict"].items()
         state = {name.removeprefix(prefix): x for name, x in found if name.startswith(prefix)}
         network = ResidualStages(
-            **checkpoint["configuration"]["model"],
+            Model(**checkpoint["configuration"]["model"]),
             domains=torch.tensor([-1.0, 1.0]).expand(*state["stages.0.scale"].shape[::2], 2),
             generators=[torch.Generator()] * len(state["amplitude"]),
             dtype=state["amplitude"].dtype,

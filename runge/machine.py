@@ -13,8 +13,18 @@ import threading
 from typing import Any
 
 _most_threads: int | None = None
+
+# The one model of costs: rough figures of one core, which decide on threads, compilation and the order of a sweep.
 _ONE_THREAD = 2**17
-"""Below so many neuron values in a layer a second thread costs more than it brings."""
+"""With fewer neuron values in a layer a second thread costs more than it brings."""
+_PER_PRODUCT, _PER_NEURON = 2.4e-11, 3.6e-10
+"""Seconds of a step for each multiplication of the matrix products, and for each value or tangent of a neuron."""
+_SAVED_PER_STEP, _SAVED_PER_NEURON = 1.5e-4, 2.4e-9
+"""Seconds that a compiled step saves, by either compiler: in all, and for each value or tangent of a neuron."""
+_OWN_COMPILATION, _TORCH_COMPILATION = 0.5, 3.5
+"""Seconds that compiling takes: the package's own kernel, and `torch.compile`."""
+SECONDS_PER_MEMBER, SECONDS_PER_STACK = 0.1, 0.5
+"""Costs that do not grow with the steps: files and pictures of each member; set-up of each stack."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
@@ -32,6 +42,24 @@ def use_threads(neurons: int, before: int | None = None) -> None:
     global _most_threads
     _most_threads = _most_threads or torch.get_num_threads()
     torch.set_num_threads(before or (1 if neurons < _ONE_THREAD else _most_threads))
+
+
+def step_seconds(points: int, depth: int, width: int, dimension: int) -> float:
+    """Estimate the seconds of one step of one member on one core: matrix products, and passes over the neurons."""
+    products = width * (width * (depth - 1) + dimension) * (1 + dimension)
+    return points * (_PER_PRODUCT * products + _PER_NEURON * width * depth * (1 + dimension))
+
+
+def compiling_pays(neurons: int, steps: int, *, own_kernel: bool) -> bool:
+    """Say if compiling the step is expected to save more time than it takes.
+
+    Args:
+        neurons: the values and tangents of all hidden layers, over all points and members.
+        steps: optimiser steps of the run.
+        own_kernel: true for the package's own kernel, false for `torch.compile`.
+    """
+    cost = _OWN_COMPILATION if own_kernel else _TORCH_COMPILATION
+    return steps * (_SAVED_PER_STEP + neurons * _SAVED_PER_NEURON) > cost
 
 
 def limit_threads(most: int) -> None:

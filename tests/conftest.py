@@ -9,13 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import OmegaConf
 
-from runge.launch.composition import register_resolvers
+from runge.launch.composition import compose
+from runge.sobolev.network import Model
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -83,13 +82,10 @@ def trained(tmp_path_factory) -> Callable[..., tuple[Path, str]]:
 @pytest.fixture
 def configuration() -> Callable[..., dict[str, Any]]:
     """The configuration that `python train.py` composes from these overrides, as plain data."""
-
-    register_resolvers()
-
-    def compose(*overrides: str) -> dict[str, Any]:
-        with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            plain = OmegaConf.to_container(hydra.compose("config", list(overrides)), resolve=True)
-        plain.pop("resume")
-        return plain
-
     return compose
+
+
+def model(**changes) -> Model:
+    """A network's shape, 1 -> 8 -> 8 -> 1 but for these changes."""
+    shape = {"activation": "tanh", "depth": 2, "width": 8, "init": "default", "stages": 1, "derivative": "forward"}
+    return Model(**shape | changes)

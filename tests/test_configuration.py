@@ -1,6 +1,6 @@
 import pytest
 
-from runge.configuration import build, section
+from runge.configuration import build
 from runge.errors import ConfigurationError
 from runge.sampling import Endpoint, Sampling
 from runge.targets import Target
@@ -39,4 +39,4 @@ def test_messages():
     with pytest.raises(ConfigurationError, match=r"sampling\._target_: must name a class derived from Sampling"):
         build("sampling", {"_target_": "builtins.dict"}, Sampling)
     with pytest.raises(ConfigurationError, match=r"data: must be a section"):
-        section("data", 3)
+        build("data", 3, Sampling)

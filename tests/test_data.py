@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from runge.data import make_dataset, sample_weights
+from runge.data import Data, make_dataset, sample_weights
 from runge.sampling import Chebyshev, Random, Uniform
 from runge.targets import Expression, Runge
 from runge.training.datamodule import SobolevDataModule
@@ -107,8 +107,8 @@ def module(seeds, **changes):
         [Runge()] * len(seeds),
         [Random()] * len(seeds),
         [generator(seed) for seed in seeds],
-        **(sizes | changes),
-        sample_weights=["none"] * len(seeds),
+        ["none"] * len(seeds),
+        data=Data(**sizes | changes, seed=None),
         dtype=torch.float32,
     )
 

@@ -11,17 +11,14 @@ from runge.sobolev import losses
 from runge.sobolev.jacobian import jacobian
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
+from tests.conftest import model
 
 LM = LevenbergMarquardt(damping=1.0, decrease=3.0, increase=2.0, acceleration=0.75, readout=True)
 
 
 def problem(members=1, n=20, width=6, depth=2, lambda_d=0.1, activation="tanh", f=torch.sin, df=torch.cos):
     network = StackedMLP(
-        activation=activation,
-        depth=depth,
-        width=width,
-        init="default",
-        derivative="forward",
+        model(activation=activation, depth=depth, width=width),
         domains=torch.tensor([[-1.0, 1.0]], dtype=torch.float64).expand(members, 1, 2),
         generators=[torch.Generator().manual_seed(i) for i in range(members)],
         dtype=torch.float64,

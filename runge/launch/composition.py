@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import hydra
 import yaml
 from hydra._internal.config_loader_impl import get_overrides_dirname
 from hydra.core.config_loader import ConfigLoader
@@ -16,6 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from runge.configuration import CONFIGURATIONS
 from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory, resumable
 from runge.records.files import claim, read_yaml
@@ -111,6 +113,25 @@ class Composer:
         if groups not in self._bases:
             self._bases[groups] = pickle.dumps(self._loader.load_sweep_config(self._master, list(groups)))
         return pickle.loads(self._bases[groups])  # a third of what a copy takes
+
+
+def compose(*overrides: str) -> dict[str, Any]:
+    """Compose the configuration of a run from overrides, as the command line does.
+
+    Returns:
+        The configuration as plain data, from which a `Member` is made.
+
+    Raises:
+        ConfigurationError: a value is missing.
+        HydraException: an override is not allowed.
+
+    Example:
+        >>> compose("model.width=8")["model"]["width"]
+        8
+    """
+    register_resolvers()
+    with hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
+        return plain(hydra.compose("config", list(overrides)))[0]
 
 
 def plain(configuration: DictConfig) -> tuple[dict[str, Any], Any]:

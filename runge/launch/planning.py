@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runge.errors import ConfigurationError
 from runge.launch.jobs import Job
+from runge.machine import SECONDS_PER_MEMBER, SECONDS_PER_STACK
 from runge.records.directories import RunDirectory
 
 if TYPE_CHECKING:
     from runge.records.checkpoints import Saved
 
 log = logging.getLogger(__name__)
-
-_SECONDS_A_MEMBER, _SECONDS_A_CHUNK = 0.1, 0.5
-"""What is not proportional to the steps: files and pictures; what a stack begins with."""
 
 
 class Chunk(NamedTuple):
@@ -99,8 +97,8 @@ def _steps(jobs: Sequence[Job], numbers: Sequence[int]) -> int:
 
 def _cost(jobs: Sequence[Job], chunk: Chunk) -> float:
     """The seconds that a chunk takes, roughly."""
-    seconds = chunk.steps * jobs[chunk.jobs[0]].member.work() + _SECONDS_A_MEMBER
-    return len(chunk.jobs) * seconds + _SECONDS_A_CHUNK
+    seconds = chunk.steps * jobs[chunk.jobs[0]].member.work() + SECONDS_PER_MEMBER
+    return len(chunk.jobs) * seconds + SECONDS_PER_STACK
 
 
 def _cut(jobs: Sequence[Job], processes: int, most: int) -> list[Chunk]:

@@ -7,19 +7,16 @@ of one.
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
-from runge.optimizers.optimizer import Method, Problem
+from runge.optimizers.optimizer import Method, Needs, Problem
 from runge.schedules import LearningRateSchedule, learning_rate_factor
 from runge.validation import BelowOne, Count, NonNegative, Positive, checked
-
-if TYPE_CHECKING:
-    from runge.training.settings import Training
 
 Betas = Annotated[list[BelowOne], Field(min_length=2, max_length=2)]
 
@@ -126,6 +123,7 @@ class LBFGS(_Gradient):
     max_eval: Count
 
     keeps_apart: ClassVar[bool] = False
+    demands: ClassVar[Needs] = {"data.batch_size": (None,)}  # the loss must be one function
 
     def __post_init__(self) -> None:
         if self.clip_norm is not None:
@@ -149,11 +147,6 @@ class LBFGS(_Gradient):
     def adapt(self, optimizer: torch.optim.Optimizer) -> None:
         """Forget the curvature, which is that of another function."""
         optimizer.state.clear()
-
-    def suits(self, training: "Training", derivative: str, batch_size: int | None) -> None:
-        """The batch must be full, for the loss must be one function."""
-        if batch_size is not None:
-            raise ValueError(f"data.batch_size: must be null with LBFGS, got {batch_size}")
 
 
 def clip(gradient: Tensor, norm: float) -> Tensor:

@@ -17,22 +17,19 @@ at rest.
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
-from runge.optimizers.optimizer import Method, Problem
+from runge.optimizers.optimizer import Method, Needs, Problem
 from runge.optimizers.systems import ErrorSpace, WeightSpace
 from runge.sobolev import losses
 from runge.sobolev.jacobian import readout
 from runge.sobolev.network import Tape
 from runge.validation import NonNegative, Positive, checked
-
-if TYPE_CHECKING:
-    from runge.training.settings import Training
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +62,12 @@ class LevenbergMarquardt(Method):
     """
 
     by_gradient: ClassVar[bool] = False
+    demands: ClassVar[Needs] = {
+        "trainer.precision": (64,),
+        "trainer.compile": ("auto", "off"),
+        "model.derivative": ("forward",),
+        "data.batch_size": (None,),
+    }
 
     damping: Positive
     decrease: Factor
@@ -121,18 +124,6 @@ class LevenbergMarquardt(Method):
     def at_rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> bool:
         """Whether no member's loss falls any more."""
         return parameter in optimizer.state and bool(optimizer.state[parameter]["at_rest"].all())
-
-    def suits(self, training: "Training", derivative: str, batch_size: int | None) -> None:
-        """It needs 64 bit, all points at once, and its own derivatives."""
-        for key, value, allowed in (
-            ("trainer.precision", training.precision, (64,)),
-            ("trainer.compile", training.compile, ("auto", "off")),
-            ("model.derivative", derivative, ("forward",)),
-            ("data.batch_size", batch_size, (None,)),
-        ):
-            if value not in allowed:
-                names = " or ".join("null" if one is None else str(one) for one in allowed)
-                raise ValueError(f"{key}: must be {names} with LevenbergMarquardt, got {value!r}")
 
 
 class DampedLeastSquares(torch.optim.Optimizer):

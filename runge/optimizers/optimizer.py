@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,8 +14,8 @@ from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 from runge.validation import checked
 
-if TYPE_CHECKING:
-    from runge.training.settings import Training
+Needs = dict[str, tuple[Any, ...]]
+"""What values a key of another section may have, by the key."""
 
 
 @dataclass(frozen=True)
@@ -74,19 +74,9 @@ class Optimizer(ABC):
         """Whether the members of a stack do not feel each other, so that they may be trained in one."""
         return all(phase.method.keeps_apart for phase in self.phases(2**62))
 
-    def check(self, training: "Training", derivative: str, batch_size: int | None) -> None:
-        """See whether the rest of a configuration suits it.
-
-        Args:
-            training: the section `trainer`.
-            derivative: `model.derivative`.
-            batch_size: `data.batch_size`.
-
-        Raises:
-            ValueError: it does not.
-        """
-        for phase in self.phases(2**62):
-            phase.method.suits(training, derivative, batch_size)
+    def needs(self) -> dict[str, Needs]:
+        """Return what each of the methods needs of the other sections, by the method's name."""
+        return {type(phase.method).__name__: phase.method.demands for phase in self.phases(2**62)}
 
 
 @checked
@@ -95,6 +85,7 @@ class Method(Optimizer):
 
     keeps_apart: ClassVar[bool] = True
     by_gradient: ClassVar[bool] = True
+    demands: ClassVar[Needs] = {}
 
     def phases(self, steps: int) -> list[Phase]:
         """Itself."""
@@ -127,6 +118,3 @@ class Method(Optimizer):
     def at_rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> bool:
         """Whether no member can be improved any more, as far as the optimiser can see."""
         return False
-
-    def suits(self, training: "Training", derivative: str, batch_size: int | None) -> None:
-        """As `check`; by default all is well."""

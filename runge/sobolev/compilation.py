@@ -12,10 +12,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from runge import machine
 from runge.errors import RunError
-from runge.machine import compiler
 from runge.sobolev import kernel, losses
-from runge.sobolev.network import Derivative, StackedMLP
+from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
 
 log = logging.getLogger(__name__)
@@ -23,65 +23,47 @@ log = logging.getLogger(__name__)
 Compile = Literal["auto", "on", "off"]
 LossAndGradient = Callable[[StackedMLP, Points, Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
-_SAVED_A_STEP, _SAVED_A_VALUE = 1.5e-4, 2.4e-9
-"""Seconds that compiling saves, for each step and each neuron's value in it: by either compiler, roughly."""
-_KERNELS_COST, _TORCHS_COST = 0.5, 3.5
-"""Seconds that it takes: the package's own function, and `torch.compile`."""
 
-
-def pays(neurons: int, steps: int, cost: float) -> bool:
-    """Whether compiling is expected to save more time than it takes.
-
-    Args:
-        neurons: the values and tangents of all hidden layers, over all points and members.
-        steps: optimiser steps of the run.
-        cost: the seconds that it takes.
-    """
-    return steps * (_SAVED_A_STEP + neurons * _SAVED_A_VALUE) > cost
-
-
-def compiled(
-    compile: Compile,  # noqa: A002
-    *,
-    activation: str,
+def step_function(
+    how: Compile,
+    model: Model,
     dtype: torch.dtype,
-    derivative: Derivative,
+    *,
     neurons: int,
     steps: int,
     with_derivative: bool,
     on_gpu: bool = False,
 ) -> LossAndGradient:
-    """`losses.loss_and_gradient`, compiled where that is wanted.
+    """Return `losses.loss_and_gradient`, compiled where that is wanted.
 
     Args:
-        compile: `on`, `off`, or `auto`: where it is expected to pay and there is a compiler.
-        activation: the network's.
-        dtype: the network's.
-        derivative: how the network finds u'.
+        how: `on`, `off`, or `auto`: compile where it is expected to pay and there is a compiler.
+        model: the shape of the network.
+        dtype: its precision.
         neurons: the values and tangents of all hidden layers, over all points and members.
         steps: optimiser steps of the run.
-        with_derivative: whether lambda_d is ever on.
-        on_gpu: whether it is to run on a GPU.
+        with_derivative: true if lambda_d is ever on.
+        on_gpu: true if the step runs on a GPU.
 
     Returns:
         A function with the arguments of `losses.loss_and_gradient`.
 
     Raises:
-        ValueError: `on`, where there is no compiler or u' comes from autograd.
+        ValueError: `on`, but there is no compiler, or u' comes from autograd.
         RunError: when it is called: `on`, and the compiler fails.
     """
-    there_is_one = compiler() is not None
-    if compile == "on" and not there_is_one:
+    there_is_one, by_autograd = machine.compiler() is not None, model.derivative == "autograd"
+    if how == "on" and not there_is_one:
         raise ValueError("compile: must be auto or off where there is no C++ compiler (CXX, or g++), got 'on'")
-    if compile == "on" and derivative == "autograd":
+    if how == "on" and by_autograd:
         raise ValueError("compile: must be auto or off with model.derivative=autograd, got 'on'")
-    own = not on_gpu and kernel.suits_the_machine() and kernel.has(activation)
-    worth = compile == "on" or pays(neurons, steps, _KERNELS_COST if own else _TORCHS_COST)
-    if compile == "off" or not there_is_one or derivative == "autograd" or not worth:
+    own = not on_gpu and kernel.suits_the_machine() and model.activation in kernel.ACTIVATIONS
+    worth = how == "on" or machine.compiling_pays(neurons, steps, own_kernel=own)
+    if how == "off" or not there_is_one or by_autograd or not worth:
         return losses.loss_and_gradient
     if own:
-        return _OrPlain(compile, kernel.Kernel(activation, dtype), kernel.CompilationError)
-    return _by_torch(compile, with_derivative, on_gpu)
+        return _OrPlain(how, kernel.Kernel(model.activation, dtype), kernel.CompilationError)
+    return _by_torch(how, with_derivative, on_gpu)
 
 
 class _OrPlain:

@@ -28,6 +28,9 @@ _FLAGS = ["-std=c++17", "-O2", "-march=native", "-fopenmp", "-fno-math-errno", "
 _FLAGS += [f"-fno-builtin-{name}" for name in ("sin", "cos", "sinf", "cosf")]
 _REAL = {torch.float32: "float", torch.float64: "double"}
 
+ACTIVATIONS = ("tanh", "relu", "gelu", "sigmoid", "silu", "softplus", "sin")
+"""The activations that the file has; a user may have added others to `runge.sobolev.activations` alone."""
+
 _NUMBERS, _POINTS = 2**13, 64
 """About so many values and tangents of a layer are passed at a time, that the cache may hold those of all layers; but
 those of about so many points at the least, for the sake of the matrix products."""
@@ -58,16 +61,11 @@ def suits_the_machine() -> bool:
     return system and (command := compiler()) is not None and "clang" not in Path(command[0]).name
 
 
-def has(activation: str) -> bool:
-    """Whether the file has this activation: a user may have added it to `ACTIVATIONS` alone."""
-    return f"struct {activation}_ " in _SOURCE.read_text()
-
-
 class Kernel:
     """`losses.loss_and_gradient`, compiled; the bits do not depend on the threads nor on the other members.
 
     Args:
-        activation: a name that the file `has`.
+        activation: one of `ACTIVATIONS`.
         dtype: float32 or float64.
 
     Raises:

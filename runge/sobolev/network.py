@@ -3,17 +3,45 @@
 import copy
 import itertools
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
+from pydantic import AfterValidator
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from runge.sobolev.activations import ACTIVATIONS
-from runge.validation import Count, checked_call
+from runge.validation import Count, checked
 
 Derivative = Literal["forward", "autograd"]
 Init = Literal["default", "knots"]
+
+
+def _known_activation(name: str) -> str:
+    if name not in ACTIVATIONS:
+        raise ValueError(f"must be one of {', '.join(ACTIVATIONS)}")
+    return name
+
+
+@checked
+class Model:
+    """The section `model`: the shape of a network, and how u' is computed.
+
+    Attributes:
+        activation: the name of s in `ACTIVATIONS`.
+        depth: hidden layers, >= 1; depth 2 and width 64 make D -> 64 -> 64 -> 1.
+        width: neurons in each hidden layer, >= 1.
+        init: how the weights are drawn, `default` or `knots`, as in `draw_weights`.
+        stages: networks that are added up, each fitted to the residual of the ones before, >= 1.
+        derivative: how u' is computed: carried `forward` with u, or by `autograd` (reverse mode); equal to round-off.
+    """
+
+    activation: Annotated[str, AfterValidator(_known_activation)]
+    depth: Count
+    width: Count
+    init: Init
+    stages: Count
+    derivative: Derivative
 
 
 class Tape(NamedTuple):
@@ -49,17 +77,10 @@ class StackedMLP(nn.Module):
     are one row of `theta`, (M, P), so that its gradient, its norm and its update are one operation each.
 
     Args:
-        activation: the name of s in `ACTIVATIONS`.
-        depth: hidden layers, >= 1; depth 2 and width 64 make D -> 64 -> 64 -> 1.
-        width: neurons in each hidden layer, >= 1.
-        init: how the weights are drawn, `default` or `knots`, as in `draw_weights`.
-        derivative: how `value_and_derivative` finds u': `forward` as above, or by `autograd` (reverse mode).
+        model: the shape of each network.
         domains: each member's box, of shape (M, D, 2), which the network sees as [-1, 1]^D.
         generators: each member's source of randomness, so that a member starts alike in any stack.
         dtype: float32 or float64.
-
-    Raises:
-        ValueError: an argument has the wrong type or is out of its range.
 
     References:
         W. M. Czarnecki et al. (2017). Sobolev training for neural networks. https://arxiv.org/abs/1706.04859
@@ -69,28 +90,16 @@ class StackedMLP(nn.Module):
     scale: Tensor
     shift: Tensor
 
-    @checked_call
     def __init__(
-        self,
-        *,
-        activation: str,
-        depth: Count,
-        width: Count,
-        init: Init,
-        derivative: Derivative,
-        domains: Tensor,
-        generators: Sequence[torch.Generator],
-        dtype: torch.dtype,
+        self, model: Model, domains: Tensor, generators: Sequence[torch.Generator], dtype: torch.dtype
     ) -> None:
         super().__init__()
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"activation: must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
-        dimension = domains.shape[1]
-        sizes = [dimension, *[width] * depth, 1]
-        self.activation, self.derivative, self.dimension = ACTIVATIONS[activation], derivative, dimension
+        self.activation, self.derivative = ACTIVATIONS[model.activation], model.derivative
+        self.dimension = domains.shape[1]
+        sizes = [self.dimension, *[model.width] * model.depth, 1]
         self.shapes = list(itertools.pairwise(sizes))
         self._splits = [n for fan_in, fan_out in self.shapes for n in (fan_in * fan_out, fan_out)]
-        weights = [draw_weights(init, self.shapes, generator) for generator in generators]
+        weights = [draw_weights(model.init, self.shapes, generator) for generator in generators]
         self.theta = nn.Parameter(torch.stack(weights).to(dtype))
         half = (domains[:, None, :, 1] - domains[:, None, :, 0]) / 2
         self.register_buffer("scale", (1 / half).to(dtype))

@@ -17,9 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from runge.sobolev import losses
-from runge.sobolev.network import Derivative, Init, StackedMLP
+from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
-from runge.validation import Count, checked_call
 
 _NEURONS_A_SLOPE = 10
 """With slopes raised by width / 10, the transitions of the first layer's tanh are about as wide as they are apart."""
@@ -33,51 +32,20 @@ class ResidualStages(nn.Module):
     A stage whose amplitude is 0 has not begun, or did not help.
 
     Args:
-        stages: K, >= 1.
-        activation: as `StackedMLP`, and so the others.
-        depth: hidden layers.
-        width: neurons in each of them.
-        init: how weights are drawn.
-        derivative: how u' is found.
+        model: the number of stages K, and the shape of each network.
         domains: each member's box, (M, D, 2).
         generators: each member's source of randomness.
         dtype: float32 or float64.
-
-    Raises:
-        ValueError: an argument has the wrong type or is out of its range.
     """
 
     amplitude: Tensor
 
-    @checked_call
     def __init__(
-        self,
-        *,
-        activation: str,
-        depth: Count,
-        width: Count,
-        init: Init,
-        derivative: Derivative,
-        stages: Count,
-        domains: Tensor,
-        generators: Sequence[torch.Generator],
-        dtype: torch.dtype,
+        self, model: Model, domains: Tensor, generators: Sequence[torch.Generator], dtype: torch.dtype
     ) -> None:
         super().__init__()
-        self.stages = nn.ModuleList(
-            StackedMLP(
-                activation=activation,
-                depth=depth,
-                width=width,
-                init=init,
-                derivative=derivative,
-                domains=domains,
-                generators=generators,
-                dtype=dtype,
-            )
-            for _ in range(stages)
-        )
-        first = torch.arange(stages) == 0
+        self.stages = nn.ModuleList(StackedMLP(model, domains, generators, dtype) for _ in range(model.stages))
+        first = torch.arange(model.stages) == 0
         self.register_buffer("amplitude", first.to(dtype).repeat(len(generators), 1))
 
     def stage(self, k: int) -> StackedMLP:

@@ -22,8 +22,8 @@ from runge.sobolev import losses
 from runge.sobolev.points import Points
 from runge.training.datamodule import SobolevDataModule
 from runge.training.history import fitting
+from runge.training.member import Seed
 from runge.training.module import SobolevRegression
-from runge.training.settings import Seed
 
 
 class Balancing(Callback):

@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from runge.data import Dataset, SampleWeight, make_dataset, training_points
+from runge.data import Data, Dataset, SampleWeight, sample, training_points
 from runge.sampling import Sampling
 from runge.sobolev.points import Points
 from runge.targets import Target
@@ -105,17 +105,13 @@ class SobolevDataModule(pl.LightningDataModule):
         targets: each member's function.
         samplings: where each member's training points lie.
         generators: each member's source of randomness.
-        n_train: as `make_dataset`, and so the other sizes and `sample_weights`.
-        n_val: validation points.
-        n_test: test points.
-        n_derivative: points that carry f' alone, or None.
-        boundary_points: extra points near the ends.
-        batch_size: the size of a mini-batch, >= 1; None: the full batch.
         sample_weights: what each member's training points count.
+        data: the sizes.
         dtype: the precision of the training.
 
     Raises:
-        ValueError: as `make_dataset`; or a mini-batch is larger than the training set.
+        ValueError: a size is too small, a mini-batch is larger than the training set, or a strategy does not fit a
+            target.
     """
 
     def __init__(
@@ -123,48 +119,31 @@ class SobolevDataModule(pl.LightningDataModule):
         targets: Sequence[Target],
         samplings: Sequence[Sampling],
         generators: Sequence[torch.Generator],
-        *,
-        n_train: int,
-        n_val: int,
-        n_test: int,
-        n_derivative: int | None,
-        boundary_points: int,
-        batch_size: int | None,
         sample_weights: Sequence[SampleWeight],
+        *,
+        data: Data,
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
         members = [
-            make_dataset(
-                target,
-                sampling,
-                generator,
-                n_train=n_train,
-                n_val=n_val,
-                n_test=n_test,
-                n_derivative=n_derivative,
-                boundary_points=boundary_points,
-                sample_weight=sample_weight,
-            )
-            for target, sampling, generator, sample_weight in zip(
-                targets, samplings, generators, sample_weights, strict=True
-            )
+            sample(target, sampling, generator, data, weight)
+            for target, sampling, generator, weight in zip(targets, samplings, generators, sample_weights, strict=True)
         ]
         self.dataset = Dataset(*(Points.stack(points).to(dtype=dtype) for points in zip(*members, strict=True)))
-        self.targets, self.boundary_points, self.sample_weights = targets, boundary_points, sample_weights
+        self.targets, self.sample_weights = targets, sample_weights
         train = self.dataset.train
-        given = [int((weight[0] > 0).sum()) - boundary_points for weight in (train.weight_f, train.weight_df)]
-        self.n_train, self.n_derivative = given[0], None if n_derivative is None else given[1]
-        total = train.x.shape[1]
-        self.minibatches = None
-        if batch_size is not None:
-            if isinstance(batch_size, bool) or not isinstance(batch_size, int) or not 1 <= batch_size <= total:
+        counts = [int((weight[0] > 0).sum()) - data.boundary_points for weight in (train.weight_f, train.weight_df)]
+        # A grid in several dimensions may have fewer points than were asked for.
+        self.sizes = replace(data, n_train=counts[0], n_derivative=None if data.n_derivative is None else counts[1])
+        total, self.minibatches = train.x.shape[1], None
+        if data.batch_size is not None:
+            if not 1 <= data.batch_size <= total:
                 raise ValueError(
-                    f"batch_size: must be null or from 1 to the training points, {total}; got {batch_size!r}"
+                    f"batch_size: must be null or from 1 to the training points, {total}; got {data.batch_size}"
                 )
             seeds = tuple(int(torch.randint(2**62, (), generator=generator)) for generator in generators)
-            self.minibatches = Minibatches(seeds, total, batch_size)
-        self.batch = total if batch_size is None else batch_size
+            self.minibatches = Minibatches(seeds, total, data.batch_size)
+        self.batch = total if data.batch_size is None else data.batch_size
 
     def setup(self, stage: str) -> None:
         """Move the points to the trainer's device."""
@@ -177,10 +156,10 @@ class SobolevDataModule(pl.LightningDataModule):
         Returns:
             One set or two, each (N, D), in float64.
         """
-        x = self.dataset.train.x[member].double().cpu()
-        if self.n_derivative is None:
-            return [x[: self.n_train]]
-        return list(x[self.boundary_points :].split([self.n_train, self.n_derivative]))
+        x, sizes = self.dataset.train.x[member].double().cpu(), self.sizes
+        if sizes.n_derivative is None:
+            return [x[: sizes.n_train]]
+        return list(x[sizes.boundary_points :].split([sizes.n_train, sizes.n_derivative]))
 
     def resample(self, samplings: Mapping[int, Sequence[Sampling]], generators: Mapping[int, torch.Generator]) -> None:
         """Place the training points of some members anew, as many as there are.
@@ -193,13 +172,7 @@ class SobolevDataModule(pl.LightningDataModule):
         tensors = {name: tensor.clone() for name, tensor in train.tensors().items()}
         for member, chosen in samplings.items():
             points = training_points(
-                self.targets[member],
-                chosen,
-                generators[member],
-                n_train=self.n_train,
-                n_derivative=self.n_derivative,
-                boundary_points=self.boundary_points,
-                sample_weight=self.sample_weights[member],
+                self.targets[member], chosen, generators[member], self.sizes, self.sample_weights[member]
             )
             for name, tensor in points.tensors().items():
                 tensors[name][member] = tensor[0].to(tensors[name])

@@ -2,19 +2,95 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
+import numpy as np
 import torch
+from pydantic import BeforeValidator, Field
 
+from runge import machine
 from runge.balance import Balance, Fixed
-from runge.configuration import build, section, take
+from runge.configuration import build
+from runge.data import Data, SampleWeight
 from runge.errors import ConfigurationError
 from runge.optimizers import Optimizer
 from runge.resampling import Never, Resampling
 from runge.sampling import Sampling
 from runge.schedules import Schedule
+from runge.sobolev.compilation import Compile
+from runge.sobolev.losses import DerivativeScale
+from runge.sobolev.network import Model
 from runge.targets import Target
-from runge.training.settings import Loss, Seed, Training
+from runge.validation import Count, Natural, NonNegative, checked
+
+T = TypeVar("T")
+
+SECTIONS = (
+    *("seed", "data", "model", "loss", "trainer", "target", "sampling", "resampling", "schedule", "balance"),
+    "optimizer",
+)
+"""The keys of a run's configuration."""
+
+Purpose = Literal["data", "weights", "resampling", "balance"]
+
+
+@checked
+class Seed:
+    """The keys `seed` and `data.seed`."""
+
+    seed: Natural
+
+    def generator(self, purpose: Purpose, *step: int) -> torch.Generator:
+        """A source of randomness, another one for each purpose, and for each step where one is given."""
+        state = np.random.SeedSequence([self.seed, get_args(Purpose).index(purpose), *step]).generate_state(
+            1, np.uint64
+        )
+        return torch.Generator().manual_seed(int(state[0]) >> 1)
+
+
+@checked
+class Loss:
+    """The section `loss`.
+
+    Attributes:
+        lambda_d: the weight of MSE_df, in [0, 1e30].
+        derivative_scale: what f' and u' are divided by inside the loss.
+        sample_weight: what a training sample counts.
+    """
+
+    lambda_d: Annotated[NonNegative, Field(le=1e30)]
+    derivative_scale: DerivativeScale
+    sample_weight: SampleWeight
+
+
+def _as_word(value: Any) -> Any:
+    """What YAML makes of on and off, taken back."""
+    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
+@checked
+class Training:
+    """The section `trainer`.
+
+    Attributes:
+        max_steps: optimiser steps, >= 1.
+        precision: 32 or 64 bit.
+        compile: whether the step is compiled: `on`, `off`, or `auto`: where that pays for itself.
+        accelerator: `auto`, `cpu` or `gpu`.
+        log_every: steps between two rows of the history, >= 1.
+        diagnostics_every: steps between two looks at the gradients of both terms, >= 1.
+        checkpoint_seconds: seconds between two checkpoints, >= 0.
+        progress_bar: whether progress is shown.
+    """
+
+    max_steps: Count
+    precision: Literal[32, 64]
+    compile: Annotated[Compile, BeforeValidator(_as_word)]
+    accelerator: Literal["auto", "cpu", "gpu"]
+    log_every: Count
+    diagnostics_every: Count
+    checkpoint_seconds: NonNegative
+    progress_bar: bool
 
 
 class Member:
@@ -31,32 +107,40 @@ class Member:
 
     def __init__(self, configuration: dict[str, Any], overrides: Sequence[str] = ()) -> None:
         self.configuration, self.overrides = configuration, list(overrides)
-        sections = dict(configuration)
-        self.seed = build("", {"seed": take(sections, "seed")}, Seed)
-        self.data = section("data", take(sections, "data"))
-        data_seed = take(self.data, "seed")
-        self.data_seed = self.seed if data_seed is None else build("data", {"seed": data_seed}, Seed)
-        self.training = build("trainer", take(sections, "trainer"), Training)
-        self.loss = build("loss", take(sections, "loss"), Loss)
-        self.schedule = build("schedule", take(sections, "schedule"), Schedule)
-        self.target = build("target", take(sections, "target"), Target)
-        self.balance = build("balance", take(sections, "balance"), Balance)
-        self.resampling = build("resampling", take(sections, "resampling"), Resampling)
-        self.sampling = build("sampling", take(sections, "sampling"), Sampling)
-        self.optimizer = build("optimizer", take(sections, "optimizer"), Optimizer)
-        self.model = section("model", take(sections, "model"))
-        if sections:
-            known = ", ".join(configuration.keys() - sections.keys())
-            raise ConfigurationError(f"{', '.join(sections)}: there is no such key; there are {known}")
+
+        def build_section(key: str, kind: type[T]) -> T:
+            return build(key, _section(configuration, key), kind)
+
+        if unknown := configuration.keys() - SECTIONS:
+            raise ConfigurationError(f"{', '.join(unknown)}: there is no such key; there are {', '.join(SECTIONS)}")
+        self.seed = build("", {"seed": _section(configuration, "seed")}, Seed)
+        self.data = build_section("data", Data)
+        self.data_seed = self.seed if self.data.seed is None else Seed(seed=self.data.seed)
+        self.training = build_section("trainer", Training)
+        self.loss = build_section("loss", Loss)
+        self.schedule = build_section("schedule", Schedule)
+        self.target = build_section("target", Target)
+        self.balance = build_section("balance", Balance)
+        self.resampling = build_section("resampling", Resampling)
+        self.sampling = build_section("sampling", Sampling)
+        self.optimizer = build_section("optimizer", Optimizer)
+        self.model = build_section("model", Model)
         if self.training.accelerator == "gpu" and not self.on_gpu():
             raise ConfigurationError("trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'")
-        try:
-            self.optimizer.check(self.training, self.model.get("derivative", ""), self.data.get("batch_size"))
-        except ValueError as error:
-            raise ConfigurationError(str(error)) from error
-        stages, steps = self.model.get("stages"), self.training.max_steps
-        if isinstance(stages, int) and stages > steps:
-            raise ConfigurationError(f"model.stages: must be at most trainer.max_steps, {steps}; got {stages}")
+        self._check_the_optimizers_needs()
+        if self.model.stages > self.training.max_steps:
+            raise ConfigurationError(
+                f"model.stages: must be at most trainer.max_steps, {self.training.max_steps}; got {self.model.stages}"
+            )
+
+    def _check_the_optimizers_needs(self) -> None:
+        values = {"trainer": self.training, "model": self.model, "data": self.data}
+        for name, needs in self.optimizer.needs().items():
+            for key, allowed in needs.items():
+                section, _, field = key.partition(".")
+                if (value := getattr(values[section], field)) not in allowed:
+                    choices = " or ".join("null" if choice is None else str(choice) for choice in allowed)
+                    raise ConfigurationError(f"{key}: must be {choices} with {name}, got {value!r}")
 
     def on_gpu(self) -> bool:
         """Whether it is trained on a GPU."""
@@ -75,13 +159,13 @@ class Member:
         # On a grid in more dimensions the number of points is that of the strategy.
         strategy = type(self.sampling).__name__ if self.target.dimension > 1 else None
         same = [self.configuration[key] for key in ("optimizer", "balance", "resampling", "model", "trainer")]
-        return json.dumps([*same, self.data, self.target.dimension, regions, strategy], sort_keys=True)
+        sizes = {**self.configuration["data"], "seed": None}
+        return json.dumps([*same, sizes, self.target.dimension, regions, strategy], sort_keys=True)
 
     def work(self) -> float:
         """What one step of one member costs on one core, in seconds, roughly: products, and passes over the neurons."""
-        depth, width, dimension = self.model["depth"], self.model["width"], self.target.dimension
-        products = width * (width * (depth - 1) + dimension) * (1 + dimension)
-        return self.data["n_train"] * (2.4e-11 * products + 3.6e-10 * width * depth * (1 + dimension))
+        model, dimension = self.model, self.target.dimension
+        return machine.step_seconds(self.data.n_train, model.depth, model.width, dimension)
 
     def without_seed(self) -> str:
         """All of the configuration but the seeds and lambda_d, whose values decide on nothing else that can fail."""
@@ -98,6 +182,13 @@ class Member:
         weight = f"= {self.loss.lambda_d:g}"
         if not isinstance(self.balance, Fixed):
             weight = f"by {type(self.balance).__name__}"
-        stages = f" in {self.model['stages']} stages" if self.model["stages"] != 1 else ""
-        network = f"{self.model['activation']} {self.model['depth']} × {self.model['width']}{stages}"
+        model = self.model
+        stages = f" in {model.stages} stages" if model.stages != 1 else ""
+        network = f"{model.activation} {model.depth} × {model.width}{stages}"
         return f"{what}, {where}: {network}, lambda_d {weight}, seed {self.seed.seed}"
+
+
+def _section(configuration: dict[str, Any], key: str) -> Any:
+    if key not in configuration:
+        raise ConfigurationError(f"{key}: is missing")
+    return configuration[key]

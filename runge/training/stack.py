@@ -10,7 +10,7 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from runge import machine
-from runge.configuration import build
+from runge.configuration import explained
 from runge.errors import ConfigurationError, describe
 from runge.records.checkpoints import resume_from
 from runge.records.directories import RunDirectory
@@ -18,7 +18,7 @@ from runge.records.tensorboard import EventFile
 from runge.resampling import Never
 from runge.schedules import NEVER
 from runge.sobolev import losses
-from runge.sobolev.compilation import compiled
+from runge.sobolev.compilation import step_function
 from runge.sobolev.stages import ResidualStages
 from runge.training.adaptation import Balancing, Correction, StopEarly, TwoStageSwitch
 from runge.training.datamodule import SobolevDataModule
@@ -53,44 +53,38 @@ class Experiment:
         first = self.members[0]
         self.training = first.training
         dtype = torch.float32 if self.training.precision == 32 else torch.float64
-        self.data = build(
-            "data",
-            first.data,
-            SobolevDataModule,
-            targets=[member.target for member in members],
-            samplings=[member.sampling for member in members],
-            generators=[member.data_seed.generator("data") for member in members],
-            sample_weights=[member.loss.sample_weight for member in members],
-            dtype=dtype,
-        )
-        network = build(
-            "model",
+        with explained("data", vars(first.data)):
+            self.data = SobolevDataModule(
+                [member.target for member in members],
+                [member.sampling for member in members],
+                [member.data_seed.generator("data") for member in members],
+                [member.loss.sample_weight for member in members],
+                data=first.data,
+                dtype=dtype,
+            )
+        network = ResidualStages(
             first.model,
-            ResidualStages,
-            domains=torch.stack([member.target.domain for member in members]),
-            generators=[member.seed.generator("weights") for member in members],
-            dtype=dtype,
+            torch.stack([member.target.domain for member in members]),
+            [member.seed.generator("weights") for member in members],
+            dtype,
         )
         train = self.data.dataset.train
         kinds: list[losses.DerivativeScale] = [member.loss.derivative_scale for member in members]
         scales = {kind: losses.derivative_scale(kind, train) for kind in dict.fromkeys(kinds)}
         lambda_d = torch.tensor([member.loss.lambda_d for member in members], dtype=torch.float64)
         scale = torch.stack([scales[kind][i] for i, kind in enumerate(kinds)])
-        self._neurons = len(self.members) * self.data.batch * (1 + first.target.dimension) * first.model["width"]
+        self._neurons = len(self.members) * self.data.batch * (1 + first.target.dimension) * first.model.width
         phases = first.optimizer.phases(self.training.max_steps)
-        gradient_steps = sum(phase.steps for phase in phases if phase.method.by_gradient)
-        loss_and_gradient = build(
-            "trainer",
-            {"compile": self.training.compile},
-            compiled,
-            activation=first.model["activation"],
-            dtype=dtype,
-            derivative=first.model["derivative"],
-            neurons=self._neurons * first.model["depth"],
-            steps=gradient_steps,
-            with_derivative=bool(lambda_d.any()),
-            on_gpu=first.on_gpu(),
-        )
+        with explained("trainer", vars(self.training)):
+            loss_and_gradient = step_function(
+                self.training.compile,
+                first.model,
+                dtype,
+                neurons=self._neurons * first.model.depth,
+                steps=sum(phase.steps for phase in phases if phase.method.by_gradient),
+                with_derivative=bool(lambda_d.any()),
+                on_gpu=first.on_gpu(),
+            )
         look = first.balance.next_look(0)
         self.module = SobolevRegression(
             network,

@@ -8,7 +8,6 @@ import random
 import shutil
 import zipfile
 
-import hydra
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -17,14 +16,13 @@ import runge
 from runge.compare import __main__ as compare
 from runge.configuration import build, strangers
 from runge.errors import ConfigurationError
-from runge.launch.composition import register_resolvers
+from runge.launch.composition import compose
 from runge.optimizers import Optimizer
 from runge.records.directories import RunDirectory, State
 from runge.records.files import printable
 from runge.targets import Expression
 from runge.training.member import Member
 from runge.training.stack import Experiment
-from tests.conftest import ROOT
 from tests.launch.test_run import SHORT, figures
 
 TRICKS = [
@@ -164,15 +162,10 @@ PICKLES = {
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A finished run; take a copy."""
-
-    register_resolvers()
-    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        composed = hydra.compose("config", [*SHORT, "trainer.progress_bar=false"])
-    plain = OmegaConf.to_container(composed, resolve=True)
-    plain.pop("resume")
+    plain = compose(*SHORT, "trainer.progress_bar=false")
     path = tmp_path_factory.mktemp("untrusted") / "run"
     (path / ".hydra").mkdir(parents=True)
-    (path / ".hydra" / "config.yaml").write_text(OmegaConf.to_yaml(composed))
+    (path / ".hydra" / "config.yaml").write_text(OmegaConf.to_yaml(plain))
     (path / ".hydra" / "overrides.yaml").write_text(json.dumps(list(SHORT)))
     Experiment([Member(plain, SHORT)]).fit([RunDirectory(path)], report=lambda _: None)
     assert RunDirectory(path).read_state() == State(**json.loads((path / "status.json").read_text()))

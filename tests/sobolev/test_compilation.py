@@ -5,12 +5,13 @@ from runge import machine
 from runge.errors import RunError
 from runge.sobolev import compilation, kernel, losses
 from runge.sobolev.activations import ACTIVATIONS, Activation
-from runge.sobolev.compilation import compiled, pays
+from runge.sobolev.compilation import step_function
 from runge.sobolev.kernel import Kernel
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
+from tests.conftest import model
 
-TANH = {"activation": "tanh", "dtype": torch.float64, "derivative": "forward"}
+TANH = {"model": model(), "dtype": torch.float64}
 suited = pytest.mark.skipif(not kernel.suits_the_machine(), reason="the kernel is for Linux on x86, with a compiler")
 
 
@@ -21,11 +22,7 @@ def stack(members, activation="tanh", *, depth=2, width=8, dimension=1, points=2
         return torch.rand(shape, generator=generator, dtype=torch.float64).to(dtype)
 
     network = StackedMLP(
-        activation=activation,
-        depth=depth,
-        width=width,
-        init="default",
-        derivative="forward",
+        model(activation=activation, depth=depth, width=width),
         domains=torch.tensor([[-1.0, 2.0]], dtype=torch.float64).expand(members, dimension, 2),
         generators=[torch.Generator().manual_seed(i) for i in range(members)],
         dtype=dtype,
@@ -172,11 +169,14 @@ def test_a_member_that_diverges_stays_so_and_leaves_its_neighbour(activation):
 
 @suited
 def test_an_activation_that_is_the_users_own_is_compiled_by_torch(monkeypatch):
-    assert all(kernel.has(activation) for activation in ACTIVATIONS)
+    assert tuple(ACTIVATIONS) == kernel.ACTIVATIONS
+    assert all(f"struct {name}_ " in kernel._SOURCE.read_text() for name in ACTIVATIONS)
     monkeypatch.setitem(ACTIVATIONS, "cubed", Activation(lambda z: z**3, lambda z, s: 3 * z**2, lambda z, s, s1: 6 * z))
     network, points = stack(2, "cubed")
     one = torch.ones(2, dtype=torch.float64)
-    function = compiled("on", **{**TANH, "activation": "cubed"}, neurons=1, steps=1, with_derivative=True)
+    function = step_function(
+        "on", **{**TANH, "model": model(activation="cubed")}, neurons=1, steps=1, with_derivative=True
+    )
     close(function(network, points, one, one), losses.loss_and_gradient(network, points, one, one), 1e-12)
 
 
@@ -252,12 +252,12 @@ def test_a_compiler_that_fails_is_done_without(script, reason, anew, monkeypatch
     monkeypatch.setenv("CXX", compiler_that(tmp_path, script))
     network, points = stack(2)
     arguments = network, points, torch.ones(2, dtype=torch.float64), torch.full((2,), 0.1, dtype=torch.float64)
-    auto = compiled("auto", **TANH, neurons=2**21, steps=10**6, with_derivative=True)
+    auto = step_function("auto", **TANH, neurons=2**21, steps=10**6, with_derivative=True)
     assert torch.equal(auto(*arguments)[1], losses.loss_and_gradient(*arguments)[1])
     assert "the step is not compiled" in caplog.text
     assert reason in caplog.text
     with pytest.raises(RunError, match=rf"trainer\.compile: the step cannot be compiled, .*{reason}"):
-        compiled("on", **TANH, neurons=1, steps=1, with_derivative=True)(*arguments)
+        step_function("on", **TANH, neurons=1, steps=1, with_derivative=True)(*arguments)
 
 
 @suited
@@ -274,7 +274,7 @@ def test_compiled_by_torch_equals_eager_in_stacks_of_any_size(monkeypatch):
     monkeypatch.setattr(kernel, "suits_the_machine", lambda: False)
     for members in (1, 3):
         network, points = stack(members)
-        function = compiled("on", **TANH, neurons=1, steps=1, with_derivative=True)
+        function = step_function("on", **TANH, neurons=1, steps=1, with_derivative=True)
         assert function is not losses.loss_and_gradient
         scale, weight = torch.ones(members, dtype=torch.float64), torch.full((members,), 0.1, dtype=torch.float64)
         for lambda_d in (weight, None):
@@ -289,40 +289,34 @@ def test_torchs_compiler_that_fails_is_done_without(monkeypatch, caplog):
         raise BackendCompilerFailed(compilation.losses.loss_and_gradient, RuntimeError("broken"), None)
 
     monkeypatch.setattr(torch, "compile", lambda *_, **__: fail)
-    monkeypatch.setattr(compilation, "compiler", lambda: ["g++"])
+    monkeypatch.setattr(machine, "compiler", lambda: ["g++"])
     monkeypatch.setattr(kernel, "suits_the_machine", lambda: False)
     network, points = stack(2)
     arguments = network, points, torch.ones(2), torch.full((2,), 0.1)
-    auto = compiled("auto", **TANH, neurons=2**21, steps=10**6, with_derivative=True)
+    auto = step_function("auto", **TANH, neurons=2**21, steps=10**6, with_derivative=True)
     assert torch.equal(auto(*arguments)[1], losses.loss_and_gradient(*arguments)[1])
     assert "not compiled" in caplog.text
     with pytest.raises(RunError, match=r"trainer\.compile: the step cannot be compiled"):
-        compiled("on", **TANH, neurons=1, steps=1, with_derivative=True)(*arguments)
-
-
-def test_compiling_pays_for_much_work():
-    assert not pays(neurons=2**15, steps=8000, cost=3.5)
-    assert pays(neurons=2**15, steps=8000, cost=0.5)
-    assert pays(neurons=2**21, steps=2000, cost=3.5)
+        step_function("on", **TANH, neurons=1, steps=1, with_derivative=True)(*arguments)
 
 
 @pytest.mark.parametrize(("how", "steps"), [("off", 10**9), ("auto", 10)])
-def test_not_compiled(how, steps):
-    made = compiled(how, **TANH, neurons=100, steps=steps, with_derivative=True)
+def test_not_step_function(how, steps):
+    made = step_function(how, **TANH, neurons=100, steps=steps, with_derivative=True)
     assert made is losses.loss_and_gradient
 
 
 def test_without_a_compiler(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
-    made = compiled("auto", **TANH, neurons=2**21, steps=10**6, with_derivative=True)
+    made = step_function("auto", **TANH, neurons=2**21, steps=10**6, with_derivative=True)
     assert made is losses.loss_and_gradient
     with pytest.raises(ValueError, match="no C\\+\\+ compiler"):
-        compiled("on", **TANH, neurons=1, steps=1, with_derivative=True)
+        step_function("on", **TANH, neurons=1, steps=1, with_derivative=True)
 
 
-def test_autograd_is_not_compiled():
-    autograd = {**TANH, "derivative": "autograd"}
-    made = compiled("auto", **autograd, neurons=2**21, steps=10**6, with_derivative=True)
+def test_autograd_is_not_step_function():
+    autograd = {**TANH, "model": model(derivative="autograd")}
+    made = step_function("auto", **autograd, neurons=2**21, steps=10**6, with_derivative=True)
     assert made is losses.loss_and_gradient
     with pytest.raises(ValueError, match="autograd"):
-        compiled("on", **autograd, neurons=1, steps=1, with_derivative=True)
+        step_function("on", **autograd, neurons=1, steps=1, with_derivative=True)

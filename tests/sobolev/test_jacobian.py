@@ -8,15 +8,12 @@ import torch
 from runge.sobolev.activations import ACTIVATIONS
 from runge.sobolev.jacobian import gram, gram_diagonal, jacobian
 from runge.sobolev.network import StackedMLP
+from tests.conftest import model
 
 
 def stack(activation, depth, dimension, members=2, width=6):
     return StackedMLP(
-        activation=activation,
-        depth=depth,
-        width=width,
-        init="default",
-        derivative="forward",
+        model(activation=activation, depth=depth, width=width),
         domains=torch.tensor([[-1.0, 1.0], [0.0, 3.0], [-2.0, 1.0]], dtype=torch.float64)[:dimension].expand(
             members, dimension, 2
         ),

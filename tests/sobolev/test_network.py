@@ -3,16 +3,13 @@ import torch
 
 from runge.sobolev.activations import ACTIVATIONS
 from runge.sobolev.network import StackedMLP
+from tests.conftest import model
 
 
 def stack(*, members=2, dimension=1, depth=2, width=9, activation="tanh", init="default", derivative="forward", seed=0):
     domains = torch.tensor([[-1.0, 1.0], [0.0, 3.0], [-2.0, 5.0]], dtype=torch.float64)[:members, None]
     return StackedMLP(
-        activation=activation,
-        depth=depth,
-        width=width,
-        init=init,
-        derivative=derivative,
+        model(activation=activation, depth=depth, width=width, init=init, derivative=derivative),
         domains=domains.expand(-1, dimension, -1),
         generators=[torch.Generator().manual_seed(seed + member) for member in range(members)],
         dtype=torch.float64,

@@ -5,14 +5,14 @@ import torch
 
 from runge.sobolev.points import Points
 from runge.sobolev.stages import ResidualStages
+from tests.conftest import model
 
 AMPLITUDES = torch.tensor([1.0, 0.1, 0.003], dtype=torch.float64)
 
 
 def sum_of_networks(members=2, dimension=1, stages=3, width=40, **changes):
     network = ResidualStages(
-        **{"activation": "tanh", "depth": 2, "width": width, "init": "default", "derivative": "forward", **changes},
-        stages=stages,
+        model(width=width, stages=stages, **changes),
         domains=torch.tensor([[-1.0, 1.0], [0.0, 3.0]], dtype=torch.float64)[:dimension].expand(members, dimension, 2),
         generators=[torch.Generator().manual_seed(i) for i in range(members)],
         dtype=torch.float64,

@@ -4,6 +4,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 
+from runge.data import Data
 from runge.optimizers import LBFGS, Adam
 from runge.sampling import Random
 from runge.schedules import Constant, TwoStage
@@ -13,6 +14,7 @@ from runge.targets import Runge
 from runge.training.adaptation import TwoStageSwitch
 from runge.training.datamodule import SobolevDataModule
 from runge.training.module import SobolevRegression, gradient_diagnostics
+from tests.conftest import model
 
 ADAM = Adam(lr=0.01, lr_schedule="cosine", clip_norm=1.0, betas=[0.9, 0.999])
 
@@ -22,22 +24,14 @@ def fit(seeds, lambdas, *, schedule=None, optimizer=ADAM, batch_size=None, steps
         [Runge()] * len(seeds),
         [Random()] * len(seeds),
         [torch.Generator().manual_seed(seed) for seed in seeds],
-        n_train=24,
-        n_val=16,
-        n_test=31,
-        n_derivative=None,
-        boundary_points=0,
-        batch_size=batch_size,
-        sample_weights=["none"] * len(seeds),
+        ["none"] * len(seeds),
+        data=Data(
+            n_train=24, n_val=16, n_test=31, n_derivative=None, boundary_points=0, batch_size=batch_size, seed=None
+        ),
         dtype=torch.float64,
     )
     network = ResidualStages(
-        activation="tanh",
-        depth=2,
-        width=12,
-        init="default",
-        derivative="forward",
-        stages=stages,
+        model(width=12, stages=stages),
         domains=Runge().domain.expand(len(seeds), 1, 2),
         generators=[torch.Generator().manual_seed(1000 + seed) for seed in seeds],
         dtype=torch.float64,
@@ -128,11 +122,7 @@ def test_lambda_zero_is_bit_equal_to_values_alone():
     )
     other, _ = fit([0], [0.0], steps=1)
     start = StackedMLP(
-        activation="tanh",
-        depth=2,
-        width=12,
-        init="default",
-        derivative="forward",
+        model(width=12),
         domains=Runge().domain[None],
         generators=[torch.Generator().manual_seed(1000)],
         dtype=torch.float64,
