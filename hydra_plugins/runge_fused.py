@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
@@ -15,45 +14,61 @@ from omegaconf import DictConfig, OmegaConf
 class FusedLauncher(Launcher):
     """Trains the runs of a sweep as members of stacks, on all cores.
 
-    That takes a task that is marked by `runge.launch.command.fusable`. Any other is left to Hydra's own launcher.
-
     Args:
         **settings: `runge.launch.cluster.Settings`.
+
+    Attributes:
+        failures: messages of runs whose own directories could not be written to, by the runs' directories.
     """
 
     def __init__(self, **settings: Any) -> None:
         self.settings = {key: OmegaConf.to_object(x) if OmegaConf.is_config(x) else x for key, x in settings.items()}
+        self.failures: dict[str, str] = {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what the jobs need."""
-        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+        self.hydra_context, self.config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run a batch of jobs."""
-        if not getattr(self.task_function, "fusable", False):
-            basic = BasicLauncher()
-            basic.setup(hydra_context=self.hydra_context, task_function=self.task_function, config=self.config)
-            return basic.launch(job_overrides, initial_job_idx)
         from runge.launch.sweep import launch
 
-        return launch(self, job_overrides, initial_job_idx)
+        context, config = self.hydra_context, self.config
+        return launch(context, config, self.settings, job_overrides, initial_job_idx, self.failures)
 
 
 class GridSweeper(BasicSweeper):
-    """Hydra's own sweeper, but that every job is checked whole before the first one begins, with any launcher."""
+    """Hydra's own sweeper, which also checks every job before the first one begins, and compares all runs at the end.
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep what the jobs need."""
-        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
-        self.task_function, self.checked = task_function, 0
+    Args:
+        max_batch_size: as Hydra's.
+        params: as Hydra's.
+        compare: false leaves the comparison out.
+    """
+
+    def __init__(self, max_batch_size: int | None, params: dict[str, str] | None, compare: bool) -> None:
+        super().__init__(max_batch_size, params)
+        self.compare, self.checked = compare, 0
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run all jobs; then compare them, also where some have failed, but not after an interrupt."""
+        assert self.config is not None
+        try:
+            return super().sweep(arguments)
+        except (KeyboardInterrupt, SystemExit):
+            self.compare = False
+            raise
+        finally:
+            if self.compare:
+                from runge.launch.sweep import compare
+
+                compare(self.config.hydra.sweep.dir, getattr(self.launcher, "failures", {}))
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Check the jobs; the fused launcher does so itself, in its processes."""
         assert self.config is not None
         assert self.hydra_context is not None
-        if not getattr(self.task_function, "fusable", False):
-            super().validate_batch_is_legal(batch)
-        elif not isinstance(self.launcher, FusedLauncher):
+        if not isinstance(self.launcher, FusedLauncher):
             from runge.launch.sweep import check
 
             check(self.hydra_context, self.config, batch, self.checked)
@@ -75,6 +90,6 @@ launcher = {
     "retries": 2,
     "additional_parameters": {},
 }
-sweeper = {"_target_": "hydra_plugins.runge_fused.GridSweeper", "max_batch_size": None, "params": None}
+sweeper = {"_target_": "hydra_plugins.runge_fused.GridSweeper", "max_batch_size": None, "params": None, "compare": True}
 store.store(group="hydra/launcher", name="fused", node=launcher, provider="runge")
 store.store(group="hydra/sweeper", name="grid", node=sweeper, provider="runge")

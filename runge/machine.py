@@ -4,6 +4,7 @@ torch is imported late: a command that composes or compares does without it.
 """
 
 import ctypes
+import gc
 import os
 import shlex
 import shutil
@@ -89,6 +90,17 @@ def compiler() -> list[str] | None:
     """The command of the C++ compiler, its path first: `CXX`, or else the system's own."""
     command, *options = shlex.split(os.environ.get("CXX", "")) or ["clang++" if sys.platform == "darwin" else "g++"]
     return None if (path := shutil.which(command)) is None else [path, *options]
+
+
+def collect_rarely() -> None:
+    """Let Python look for garbage rarely, because importing and composing make many objects that stay."""
+    gc.set_threshold(100_000, 50, 1000)
+
+
+def skip_last_collection() -> None:
+    """Let Python end without a last search for garbage, which takes half a second once torch is loaded."""
+    if "triton" not in sys.modules:  # it would report everything that is then not collected as leaked
+        gc.freeze()
 
 
 def interrupt_on_sigterm() -> Any:

@@ -58,7 +58,7 @@ class Experiment:
         self.wanted = combinations({**given["hydra"]["sweeper"]["params"], **changed})
         self.fixed = [f"experiment=claims/{claim.name}", *overrides]
         # Without the comparison of its runs, which is the page's.
-        self.arguments = ["-m", f"hydra.sweep.dir={self.directory}", "~hydra.callbacks.sweep"]
+        self.arguments = ["-m", f"hydra.sweep.dir={self.directory}", "hydra.sweeper.compare=false"]
         self.arguments += [f"hydra.sweeper.params.{key}='{value}'" for key, value in changed.items()]
         if quick:
             self.fixed += ["trainer.max_steps=8", "trainer.compile=off"]

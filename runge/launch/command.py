@@ -1,42 +1,22 @@
-"""What surrounds a command: a directory of its own, and a user's mistake told in one message."""
+"""What surrounds a command: a user's mistake is reported in one message, and a request to end is heeded."""
 
-import gc
 import logging
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any
 
 from hydra.errors import HydraException
-from hydra.experimental.callback import Callback as HydraCallback
-from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from runge.configuration import CONFIGURATIONS
 from runge.errors import ConfigurationError, RunError
-from runge.machine import interrupt_on_sigterm
-from runge.records.directories import ComparisonDirectory
+from runge.machine import collect_rarely, interrupt_on_sigterm, skip_last_collection
 from runge.records.files import printable
 
 _FULL = "HYDRA_FULL_ERROR"
-
-Task = TypeVar("Task", bound=Callable[..., Any])
-
-
-class RememberSweep(HydraCallback):
-    """Remembers where a sweep's runs go, for the comparison at its end; Hydra forgets it by then."""
-
-    directory: ClassVar[str | None] = None
-    failures: ClassVar[dict[str, str]] = {}
-    """What is to be said of runs whose directories cannot be written to, by their paths."""
-
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Remember the directory."""
-        RememberSweep.directory = config.hydra.sweep.dir
-        RememberSweep.failures = {}
 
 
 def run(main: Callable[..., Any]) -> None:
@@ -44,6 +24,7 @@ def run(main: Callable[..., Any]) -> None:
 
     The traceback is shown only where `HYDRA_FULL_ERROR` is set, and for what is not a user's mistake.
     """
+    collect_rarely()
     full = bool(os.environ.get(_FULL))
     sys.argv[1:] = [quote_expression(argument) for argument in sys.argv[1:]]
     os.environ[_FULL] = "1"  # Hydra then hands every exception on instead of printing it in its own way.
@@ -54,7 +35,6 @@ def run(main: Callable[..., Any]) -> None:
             refuse_empty_group(argument)
         main()
     except (KeyboardInterrupt, SystemExit) as end:
-        RememberSweep.directory = None  # whoever has asked for an end does not wait for a report
         sys.exit("error: interrupted" if isinstance(end, KeyboardInterrupt) else end.code)
     except Exception as error:
         if full:
@@ -66,35 +46,11 @@ def run(main: Callable[..., Any]) -> None:
             print(f"error: {printable(message, keep=chr(10))}", file=sys.stderr)
         sys.exit(1)
     finally:
-        compare_sweep()
         if not full:
             del os.environ[_FULL]
         if before is not None:
             signal.signal(signal.SIGTERM, before)
-        if "triton" in sys.modules:  # which tells of all that Python does not find at its end
-            gc.unfreeze()
-        else:
-            gc.freeze()  # at its end Python would search all that was loaded for garbage, for half a second
-
-
-def fusable(task: Task) -> Task:
-    """Mark a `hydra.main` function as one that does nothing but `run.run`: its runs may be trained in a stack."""
-    task.__dict__["fusable"] = True
-    return task
-
-
-def compare_sweep() -> None:
-    """Compare the runs of the sweep that has just ended, if there was one."""
-    path, RememberSweep.directory = RememberSweep.directory, None
-    if path is None or not Path(path).is_dir():
-        return
-    from runge.compare.comparison import Comparison, collect, mark, publish  # late: not every command ends in one
-
-    try:
-        if rows := mark(collect([path]), RememberSweep.failures):
-            publish(Comparison(rows), ComparisonDirectory(path))
-    except (ValueError, OSError) as error:
-        print(f"error: the comparison cannot be written: {printable(str(error))}", file=sys.stderr)
+        skip_last_collection()
 
 
 def refuse_empty_group(argument: str) -> None:

@@ -23,12 +23,10 @@ class Chunk(NamedTuple):
     """Jobs that are trained together.
 
     Attributes:
-        kind: what they share.
         jobs: their places in the sweep.
         steps: what each of them has yet to take.
     """
 
-    kind: str
     jobs: list[int]
     steps: int
 
@@ -77,7 +75,7 @@ def _begun(jobs: Sequence[Job]) -> list[Chunk]:
             )
         if all(jobs[i].outcome is not None for i in together):
             continue
-        chunks.append(Chunk(jobs[together[0]].member.shared(), together, _steps(jobs, together) - step))
+        chunks.append(Chunk(together, _steps(jobs, together) - step))
     return chunks
 
 
@@ -111,7 +109,7 @@ def _cut(jobs: Sequence[Job], processes: int, most: int) -> list[Chunk]:
     for number, job in enumerate(jobs):
         alone = "" if job.member.optimizer.independent else str(number)
         found.setdefault(f"{job.member.shared()} {alone}", []).append(number)
-    groups = [Chunk(kind, numbers, _steps(jobs, numbers)) for kind, numbers in found.items()]
+    groups = [Chunk(numbers, _steps(jobs, numbers)) for numbers in found.values()]
     groups.sort(key=lambda chunk: _cost(jobs, chunk))
 
     def cut(pieces: int, small: int) -> list[Chunk]:

@@ -1,6 +1,5 @@
 """Worker processes: tasks out, reports and results in; a worker that dies takes no other task with it."""
 
-import gc
 import logging
 import multiprocessing
 import os
@@ -24,12 +23,10 @@ class Task(NamedTuple):
     """What a worker is to do.
 
     Attributes:
-        kind: tasks of one kind are best done by one worker.
         argument: what the function is called with.
         size: how much there is to do, in what is reported.
     """
 
-    kind: str
     argument: Any
     size: int = 0
 
@@ -94,7 +91,6 @@ class Pool:
             self._context.set_forkserver_preload(list(preload))
             ensure_running()
         self._workers: dict[Connection, Any] = {}
-        self._last_kind: dict[Connection, str] = {}
 
     def __enter__(self) -> Self:
         """Nothing: workers are made where there is something to do."""
@@ -127,10 +123,8 @@ class Pool:
         waiting, doing = dict(enumerate(tasks)), dict[Connection, int]()
         while waiting or doing:
             while waiting and len(doing) < self.processes:
-                connection = self._idle(doing)
-                number = self._choose(connection, waiting, [tasks[other].kind for other in doing.values()])
+                connection, number = self._idle(doing), next(iter(waiting))
                 doing[connection] = number
-                self._last_kind[connection] = tasks[number].kind
                 with suppress(OSError):  # it has died; so the next look at it will say
                     connection.send(waiting.pop(number).argument)
             for connection in wait(list(doing)):
@@ -160,17 +154,6 @@ class Pool:
         self._workers[ours] = process
         return ours
 
-    def _choose(self, connection: Connection, waiting: dict[int, Task], elsewhere: Sequence[str]) -> int:
-        """The next task: of the worker's last kind, or else of one that no other is at, or else the first."""
-        for wanted in (
-            lambda task: task.kind == self._last_kind.get(connection),
-            lambda task: task.kind not in elsewhere,
-        ):
-            for number, task in waiting.items():
-                if wanted(task):
-                    return number
-        return next(iter(waiting))
-
 
 def _death(code: int) -> str:
     """What there is to say of a process that has ended by itself."""
@@ -182,7 +165,6 @@ def _death(code: int) -> str:
 
 def _work(connection: Connection, function: Callable[[Any, Report], Any]) -> None:
     logging.raiseExceptions = False  # as in the commanding process
-    gc.freeze()  # what was loaded stays: no collection needs to look at it again
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)  # Ctrl-C is for the process that commands, which hands it on
     machine.limit_threads(1)

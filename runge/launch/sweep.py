@@ -1,13 +1,13 @@
 """Fused sweeps: the runs that can share a stack are trained together, in chunks, on all cores."""
 
-import gc
 import logging
 import os
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra.core.hydra_config import HydraConfig
@@ -21,7 +21,6 @@ from tqdm import tqdm
 from runge.configuration import build, digest
 from runge.errors import ConfigurationError, RunError, describe
 from runge.launch.cluster import Cluster, Settings
-from runge.launch.command import RememberSweep
 from runge.launch.composition import (
     Composer,
     plain,
@@ -31,11 +30,8 @@ from runge.launch.jobs import Job, another_run, ended_before, replay, told_by
 from runge.launch.planning import Chunk, plan
 from runge.launch.pool import InProcess, Pool, Task
 from runge.machine import cores
-from runge.records.directories import RunDirectory, State
-from runge.records.files import discard
-
-if TYPE_CHECKING:
-    from hydra_plugins.runge_fused import FusedLauncher
+from runge.records.directories import ComparisonDirectory, RunDirectory, State
+from runge.records.files import discard, printable
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +39,23 @@ _MOST, _MOST_ON_GPU = 32, 1024
 """Members of a stack: more bring no more, and need more memory."""
 
 
-def launch(launcher: "FusedLauncher", job_overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
+def launch(
+    context: HydraContext,
+    config: DictConfig,
+    settings: Mapping[str, Any],
+    job_overrides: Sequence[Sequence[str]],
+    first: int,
+    failures: dict[str, str],
+) -> Sequence[JobReturn]:
     """Run a batch of a sweep's jobs.
 
     Args:
-        launcher: the launcher, as Hydra has set it up.
-        job_overrides: what is asked for, job by job.
+        context: Hydra's.
+        config: that of the sweep.
+        settings: the section `hydra.launcher`.
+        job_overrides: the overrides of each job.
         first: the number of the first job.
+        failures: takes the messages of jobs whose directories cannot be written to, by the directories.
 
     Returns:
         What each job has returned.
@@ -59,26 +65,29 @@ def launch(launcher: "FusedLauncher", job_overrides: Sequence[Sequence[str]], fi
         SystemExit: the sweep was interrupted.
     """
     setup_globals()
-    configure_log(launcher.config.hydra.hydra_logging, launcher.config.hydra.verbose)
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    directory = Path(config.hydra.sweep.dir)
     try:
-        settings = build("hydra.launcher", launcher.settings, Settings)
-        where = Path(launcher.config.hydra.sweep.dir) / ".submitit"
-        cluster = Cluster(call, settings, where.absolute()) if settings.cluster == "slurm" else None
+        launcher = build("hydra.launcher", settings, Settings)
+        slurm = launcher.cluster == "slurm"
+        cluster = Cluster(call, launcher, (directory / ".submitit").absolute()) if slurm else None
     except ConfigurationError:
-        discard(Path(launcher.config.hydra.sweep.dir), {"multirun.yaml"})
+        discard(directory, {"multirun.yaml"})
         raise
-    processes = settings.processes if settings.processes and cluster is None else cores()
+    processes = launcher.processes if launcher.processes and cluster is None else cores()
+    several = processes > 1 and len(job_overrides) > 1
     # The workers load what they need while the jobs are composed here.
-    pool = Pool(call, processes, ["runge.launch.run"]) if processes > 1 and len(job_overrides) > 1 else InProcess(call)
+    pool = Pool(call, processes, ["runge.launch.preload"]) if several else InProcess(call)
     log.info("Launching %d jobs", len(job_overrides))
     before = HydraConfig.instance().cfg
     try:
         with pool, cluster or nullcontext():
-            jobs = prepare(launcher.hydra_context, launcher.config, job_overrides, first, pool)
-            return _Sweep(launcher, jobs).train(cluster or pool, settings.members, bool(settings.gpus_per_node))
+            jobs = prepare(context, config, job_overrides, first, pool)
+            sweep = _Sweep(context, str(directory), jobs, failures)
+            return sweep.train(cluster or pool, launcher.members, bool(launcher.gpus_per_node))
     finally:
         HydraConfig.instance().cfg = before
-        configure_log(launcher.config.hydra.hydra_logging, launcher.config.hydra.verbose)
+        configure_log(config.hydra.hydra_logging, config.hydra.verbose)
 
 
 def prepare(
@@ -102,33 +111,20 @@ def prepare(
     """
     compose = Composer(context.config_loader, config)
     try:
-        with _keeping_all():
-            jobs = [_job(compose(overrides, first + i)) for i, overrides in enumerate(job_overrides)]
-            where = Counter(job.directory for job in jobs).most_common(1)
-            if where and where[0][1] > 1:
-                raise ConfigurationError(
-                    f"hydra.sweep.subdir: must differ from run to run, got {where[0][0]!r} for two"
-                )
-            _load_meanwhile()
+        jobs = [_job(compose(overrides, first + i)) for i, overrides in enumerate(job_overrides)]
+        where = Counter(job.directory for job in jobs).most_common(1)
+        if where and where[0][1] > 1:
+            raise ConfigurationError(f"hydra.sweep.subdir: must differ from run to run, got {where[0][0]!r} for two")
+        _load_meanwhile()
         kinds = list({job.member.without_seed(): job.member for job in jobs}.values())
         parts = [part for i in range(pool.processes) if (part := kinds[i :: pool.processes])]
-        for _, value in pool.run([Task("check", _call("check", context, part)) for part in parts], id):
+        for _, value in pool.run([Task(_call("check", context, part)) for part in parts], id):
             if isinstance(value, Exception):
                 raise value
     except BaseException:
         discard(Path(config.hydra.sweep.dir), {"multirun.yaml"})
         raise
     return jobs
-
-
-@contextmanager
-def _keeping_all() -> Iterator[None]:
-    """Load and make what stays: to look for garbage among it takes a third of the time."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _load_meanwhile() -> None:
@@ -151,11 +147,29 @@ def check(context: HydraContext, config: DictConfig, job_overrides: Sequence[Seq
         HydraConfig.instance().cfg = before
 
 
+def compare(directory: str, failures: Mapping[str, str]) -> None:
+    """Print the comparison of a sweep that has ended, and write it beside the runs.
+
+    Args:
+        directory: the sweep's directory; nothing is done where it is gone.
+        failures: messages of runs whose own directories could not be written to, by the runs' directories.
+    """
+    if not Path(directory).is_dir():
+        return
+    from runge.compare.comparison import Comparison, collect, mark, publish
+
+    try:
+        if rows := mark(collect([directory]), failures):
+            publish(Comparison(rows), ComparisonDirectory(directory))
+    except (ValueError, OSError) as error:
+        print(f"error: the comparison cannot be written: {printable(str(error))}", file=sys.stderr)
+
+
 class _Sweep:
     """The jobs of one launch and what they have returned."""
 
-    def __init__(self, launcher: "FusedLauncher", jobs: Sequence[Job]) -> None:
-        self.launcher, self.jobs = launcher, jobs
+    def __init__(self, context: HydraContext, directory: str, jobs: Sequence[Job], failures: dict[str, str]) -> None:
+        self.context, self.directory, self.jobs, self.failures = context, directory, jobs, failures
         self.returns: dict[int, JobReturn] = {}
 
     def train(self, pool: Pool | InProcess | Cluster, members: int | None, on_gpu: bool) -> list[JobReturn]:
@@ -166,7 +180,7 @@ class _Sweep:
             members: the most members of a stack; None: what suits the machine.
             on_gpu: whether it is a GPU of another machine.
         """
-        context, jobs = self.launcher.hydra_context, self.jobs
+        context, jobs = self.context, self.jobs
         if not isinstance(pool, Cluster) and (on_gpu := any(job.member.on_gpu() for job in jobs)):
             pool = InProcess(call)  # which the GPU is filled by
         chunks, alone = plan(jobs, pool.processes, members or (_MOST_ON_GPU if on_gpu else _MOST))
@@ -177,7 +191,7 @@ class _Sweep:
             pool = InProcess(call)
         sizes = [len(chunk.jobs) * chunk.steps for chunk in chunks]
         tasks = [
-            Task(chunk.kind, _call("train", context, [jobs[i] for i in chunk.jobs]), size)
+            Task(_call("train", context, [jobs[i] for i in chunk.jobs]), size)
             for chunk, size in zip(chunks, sizes, strict=True)
         ]
         hidden = not all(job.member.training.progress_bar for job in self.jobs)
@@ -190,9 +204,8 @@ class _Sweep:
                     self._take(chunks[number], value)
                     bar.set_description(self._progress())
             except (KeyboardInterrupt, SystemExit) as error:
-                where = self.launcher.config.hydra.sweep.dir
                 finished = sum(RunDirectory(job.directory).metrics.exists() for job in self.jobs)
-                how = f"the same command with hydra.sweep.dir={where} goes on"
+                how = f"the same command with hydra.sweep.dir={self.directory} goes on"
                 raise SystemExit(
                     f"error: interrupted; {finished} of {len(self.jobs)} runs are finished; {how}"
                 ) from error
@@ -205,7 +218,7 @@ class _Sweep:
             if job.outcome is not None:
                 continue
             if isinstance(value, Exception) and (ended := self._ended(job)) is not None:
-                self.returns[number] = replay(self.launcher.hydra_context.callbacks, job, ended)
+                self.returns[number] = replay(self.context.callbacks, job, ended)
             elif isinstance(value, Exception):
                 failed = JobReturn(overrides=job.overrides, cfg=job.config, status=JobStatus.FAILED)
                 failed.return_value = value
@@ -231,7 +244,7 @@ class _Sweep:
                 step = 0 if state is None else state.step
                 directory.write(State("failed", step, describe(error), digest(job.member.configuration)))
         except (OSError, ConfigurationError):
-            RememberSweep.failures[job.directory] = describe(error)
+            self.failures[job.directory] = describe(error)
 
     def _progress(self) -> str:
         return f"{len(self.returns)} of {len(self.jobs)} runs"

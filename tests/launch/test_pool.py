@@ -39,8 +39,8 @@ def work(argument, report):
 def test_results_and_reports(processes):
     heard = []
     with Pool(work, processes, PRELOAD) as pool:
-        results = dict(pool.run([Task("", i) for i in range(5)], heard.append))
-        again = dict(pool.run([Task("", "who")] * 6, lambda _: None))
+        results = dict(pool.run([Task(i) for i in range(5)], heard.append))
+        again = dict(pool.run([Task("who")] * 6, lambda _: None))
     assert results == {i: 2 * i for i in range(5)}
     assert sorted(heard) == [("began", i) for i in range(5)]
     assert 1 <= len(set(again.values())) <= processes
@@ -50,7 +50,7 @@ def test_results_and_reports(processes):
 def test_a_worker_that_dies_takes_no_other_task_with_it():
     with Pool(work, 2, PRELOAD) as pool:
         results = dict(
-            pool.run([Task("", argument) for argument in (1, "die", 2, "fail", "leave", 3, "odd")], lambda _: None)
+            pool.run([Task(argument) for argument in (1, "die", 2, "fail", "leave", 3, "odd")], lambda _: None)
         )
     assert [results[i] for i in (0, 2, 5)] == [2, 4, 6]
     assert isinstance(results[1], RunError)
@@ -60,17 +60,10 @@ def test_a_worker_that_dies_takes_no_other_task_with_it():
     assert str(results[6]) == "OddError: 1 2"
 
 
-def test_tasks_of_one_kind_stay_with_one_worker():
-    tasks = [Task(kind, "slow") for kind in "aabb"]
-    with Pool(work, 2, PRELOAD) as pool:
-        results = dict(pool.run(tasks, lambda _: None))
-    assert results[0] == results[1] != results[2] == results[3]
-
-
 def test_in_process():
     heard = []
     with InProcess(work) as pool:
-        results = dict(pool.run([Task("", "who"), Task("", "fail")], heard.append))
+        results = dict(pool.run([Task("who"), Task("fail")], heard.append))
     assert results[0] == os.getpid()
     assert isinstance(results[1], ValueError)
     assert heard == [("began", "who"), ("began", "fail")]

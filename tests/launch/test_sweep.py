@@ -12,9 +12,7 @@ import torch
 import yaml
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, LauncherTestSuite
 from hydra.types import RunMode
-from hydra.version import _UNSPECIFIED_, VersionBase
 from omegaconf import OmegaConf
 
 from runge.errors import RunError
@@ -26,23 +24,6 @@ from runge.training.member import Member
 from runge.training.stack import Experiment
 from tests.conftest import ROOT
 from tests.launch.test_run import SHORT, figures
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("launcher_name", "overrides"), [("fused", [])])
-class TestLauncher(LauncherTestSuite):
-    """Hydra's own suite: tasks that are none of ours."""
-
-    @pytest.fixture(autouse=True)
-    def without_a_version(self, monkeypatch):
-        """The suite is written for no version of Hydra's behaviour in particular; another test may have set one."""
-        monkeypatch.setattr(VersionBase.instance(), "version_base", _UNSPECIFIED_)
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("task_launcher_cfg", "extra_flags"), [({}, ["-m", "hydra/launcher=fused"])])
-class TestIntegration(IntegrationTestSuite):
-    """Hydra's own applications, as commands."""
 
 
 def new_run(path):
