@@ -24,7 +24,7 @@ extensions = [
 exclude_patterns = ["_build"]
 
 default_role = "code"  # docstrings write `name`
-smartquotes = False  # f' is a derivative
+smartquotes_action = "D"  # dashes alone: f' is a derivative
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
@@ -32,6 +32,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 autodoc_inherit_docstrings = False
 autodoc_default_options = {"members": True}
+napoleon_attr_annotations = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 # No inventory of another project is fetched: the build needs no network.
