@@ -1,0 +1,222 @@
+"""Generate the reference of the configuration: keys and defaults from `conf/`, their meaning from the docstrings.
+
+A page that holds the line `<!-- configuration: PART -->`, PART being `sections`, `groups`, `launcher` or `experiments`,
+gets that part in its place. A key that no docstring explains is a warning, and so an error of the build.
+"""
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from hydra.core.config_store import ConfigStore
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+CONFIGURATIONS = Path(__file__).resolve().parents[2] / "conf"
+logger = logging.getLogger(__name__)
+
+SECTIONS = {
+    "data": ("runge.data.Data", "runge.data.make_dataset"),
+    "model": ("runge.sobolev.network.Model", "runge.sobolev.network.StackedMLP", "runge.sobolev.stages.ResidualStages"),
+    "loss": ("runge.sobolev.losses.Loss", "runge.training.settings.Loss"),
+    "trainer": ("runge.training.settings.Training", "runge.training.member.Training"),
+    "hydra.launcher": ("runge.launch.cluster.Settings",),
+}
+"""The classes whose docstrings explain the keys of a section; those that do not exist are passed over."""
+
+OTHERS = {
+    "seed": "The seed of the weights, and of the data unless `data.seed` is given.",
+    "data.seed": "The seed of the data; null: `seed`.",
+    "data.batch_size": "Training points in a mini-batch; null: the full batch.",
+    "resume": "The directory of a run that did not finish, to resume it.",
+    "optimizer.lr": "The learning rate, > 0.",
+    "optimizer.lr_schedule": "`constant`, or `cosine`: the learning rate falls to zero at the last step.",
+    "optimizer.clip_norm": "The largest norm of a member's gradient, > 0; a longer one is scaled down. null: no limit.",
+}
+"""The meaning of the keys that no docstring explains."""
+
+
+class Option(NamedTuple):
+    """One file of a group."""
+
+    name: str
+    head: str
+    target: type
+    keys: dict[str, Any]
+    also: dict[str, Any]
+
+
+def sections() -> str:
+    """Write a table of each section of `conf/config.yaml`."""
+    content = yaml.safe_load((CONFIGURATIONS / "config.yaml").read_text())
+    lines = ["## Top level", "", *_head("key", "meaning", "default")]
+    lines += [_row(f"`{key}`", _meaning(key, {}), _value(content[key])) for key in ("seed", "resume")]
+    for section, names in SECTIONS.items():
+        if section in content:
+            parts = [part for name in names if (part := _import(name, missing=None))]
+            explained = {name: text + _choices(parts, name, text) for name, text in _explained(parts).items()}
+            lines += ["", f"## {section}", "", *_head("key", "meaning", "default")]
+            lines += [_key_row(f"{section}.{key}", explained, value) for key, value in content[section].items()]
+    return "\n".join(lines)
+
+
+def groups() -> str:
+    """Write the options of each group, and a table of their keys."""
+    content = yaml.safe_load((CONFIGURATIONS / "config.yaml").read_text())
+    chosen = {group: name for part in content["defaults"] if isinstance(part, dict) for group, name in part.items()}
+    lines = []
+    for directory in sorted(path for path in CONFIGURATIONS.iterdir() if path.is_dir() and path.name != "experiment"):
+        group, options = directory.name, list(_options(directory))
+        targets = [option.target for option in options]
+        lines += ["", f"## {group}", "", *_head(f"`{group}=`", "what it is")]
+        for option in options:
+            text = option.head if option.head and targets.count(option.target) > 1 else _summary(option.target)
+            if option.also:
+                text += " It sets " + ", ".join(f"`{key}={value}`" for key, value in option.also.items()) + "."
+            default = " (default)" if chosen.get(group) == option.name else ""
+            lines.append(_row(f"`{option.name}`{default}", text))
+        rows: dict[tuple[str, str], dict[str, list[str]]] = {}
+        for option in options:
+            for key, value in option.keys.items():
+                row = rows.setdefault((f"{group}.{key}", _meaning(f"{group}.{key}", _explained([option.target]))), {})
+                row.setdefault(_value(value), []).append(f"`{option.name}`")
+        if rows:
+            lines += ["", *_head("key", "meaning", "default")]
+        for (key, text), defaults in rows.items():
+            values = "; ".join(f"{', '.join(names)}: {value}" for value, names in defaults.items())
+            lines.append(_row(f"`{key}`", text, values))
+    return "\n".join(lines)
+
+
+def launcher() -> str:
+    """Write a table of the launcher's keys."""
+    importlib.import_module("hydra_plugins.runge_fused")
+    node: Any = ConfigStore.instance().repo["hydra"]["launcher"]["fused.yaml"].node  # pyright: ignore
+    explained = _explained([_import(name) for name in SECTIONS["hydra.launcher"]])
+    rows = [_key_row(f"hydra.launcher.{key}", explained, node[key]) for key in node if key != "_target_"]
+    return "\n".join([*_head("key", "meaning", "default"), *rows])
+
+
+def experiments() -> str:
+    """Write a table of the experiments, and what they say at their heads."""
+    lines = _head("`experiment=`", "what it is")
+    for path in sorted(CONFIGURATIONS.glob("experiment/**/*.yaml")):
+        name = path.relative_to(CONFIGURATIONS / "experiment").with_suffix("").as_posix()
+        lines.append(_row(f"`{name}`", _comment(path.read_text())))
+    return "\n".join(lines)
+
+
+def _options(directory: Path) -> Iterator[Option]:
+    contents = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(directory.glob("*.yaml"))}
+    for name, content in contents.items():
+        own, also = dict(content), {}
+        for part in own.pop("defaults", []):
+            own = {**contents.get(part, {}), **own} if part != "_self_" else own
+        if directory.name in own:  # an option that sets keys of other sections too
+            also = {
+                f"{key}.{name}": x for key, part in own.items() if key != directory.name for name, x in part.items()
+            }
+            own = own[directory.name]
+        target = _import(own.pop("_target_"))
+        yield Option(name, _comment((directory / f"{name}.yaml").read_text()), target, own, also)
+
+
+def _comment(text: str) -> str:
+    """Return the first paragraph of the comment at the head of a file of YAML, without `@package`."""
+    lines = []
+    for line in text.splitlines():
+        if not line.startswith("#") or (lines and line == "#"):
+            break
+        if "@package" not in line:
+            lines.append(line.lstrip("# "))
+    return " ".join(lines)
+
+
+def _import(name: str, **missing: None) -> Any:
+    module, _, attribute = name.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError):
+        if "missing" in missing:
+            return None
+        raise
+
+
+def _summary(target: type) -> str:
+    return _markdown((inspect.getdoc(target) or "").split("\n\n")[0])
+
+
+def _explained(parts: list[Any]) -> dict[str, str]:
+    """Read the `Args:` and `Attributes:` of objects, and of the classes that they derive from."""
+    texts: dict[str, str] = {}
+    for part in parts:
+        for one in getattr(part, "__mro__", [part]):
+            for section in re.findall(r"^(?:Args|Attributes):\n((?:    .*\n?|\n)+)", _docstring(one), re.MULTILINE):
+                for name, text in re.findall(r"^    (\w+): ((?:.*\n?)(?:     .*\n?)*)", section, re.MULTILINE):
+                    texts.setdefault(name, text)
+    return texts
+
+
+def _choices(parts: list[Any], name: str, text: str) -> str:
+    """Return the words that an argument may be, where its text does not list them."""
+    for part in parts:
+        parameter = inspect.signature(part).parameters.get(name)
+        words = re.findall(r"'(\w+)'", str(parameter.annotation)) if parameter and "Literal" in str(parameter) else []
+        if words and not all(f"`{word}`" in text for word in words):
+            return " Allowed: " + ", ".join(f"`{word}`" for word in words) + "."
+    return ""
+
+
+def _docstring(part: Any) -> str:
+    return inspect.cleandoc(part.__dict__.get("__doc__") or "") if inspect.isclass(part) else inspect.getdoc(part) or ""
+
+
+def _meaning(key: str, explained: dict[str, str]) -> str:
+    text = explained.get(key.rpartition(".")[2]) or OTHERS.get(key)
+    if text is None:
+        logger.warning("%s: no docstring explains this key", key)
+        return ""
+    text = _markdown(text)
+    return text[:1].upper() + text[1:] if re.match(r"[a-z]{3,}|an? ", text) else text
+
+
+def _key_row(key: str, explained: dict[str, str], value: Any) -> str:
+    return _row(f"`{key}`", _meaning(key, explained), _value(value))
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict) and "_target_" in value:
+        return f"`{value['_target_'].rpartition('.')[2]}`"
+    text = {None: "null", True: "true", False: "false"}.get(value, value) if isinstance(value, bool | None) else value
+    text = re.sub(r"\$\{share:([\d.]+),\$\{([\w.]+)\}\}", r"\1 of \2", str(text))
+    return "`" + re.sub(r"\$\{([\w.]+)\}", r"\1", text) + "`"
+
+
+def _markdown(text: str) -> str:
+    """Turn the reStructuredText of a docstring into one line of Markdown."""
+    text = re.sub(r":math:`([^`]*)`", r"$\1$", " ".join(text.split()))
+    return re.sub(r"\bNone\b", "`null`", text)
+
+
+def _head(*cells: str) -> list[str]:
+    return [_row(*cells), "|---" * len(cells) + "|"]
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _fill(app: Sphinx, name: str, source: list[str]) -> None:
+    parts = {"sections": sections, "groups": groups, "launcher": launcher, "experiments": experiments}
+    source[0] = re.sub(r"<!-- configuration: (\w+) -->", lambda match: parts[match[1]](), source[0])
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Fill in the parts as the pages are read, which is at every build."""
+    app.connect("source-read", _fill)
+    app.connect("env-get-outdated", lambda *_: ["reference/configuration"])
+    return {"parallel_read_safe": True}

@@ -1,0 +1,29 @@
+"""The examples of the documentation run, and the links of the pages that are read outside of it lead somewhere."""
+
+import re
+import shlex
+
+import pytest
+
+from tests.conftest import ROOT, command
+
+PAGE = (ROOT / "docs/howto/extend.md").read_text()
+SHORT = ("trainer.max_steps=4", "model.width=8", "trainer.progress_bar=false")
+
+
+@pytest.mark.parametrize("line", re.findall(r"^PYTHONPATH=mine python train.py (--config-dir .*)$", PAGE, re.MULTILINE))
+def test_extensions_of_ones_own_run(line, tmp_path, monkeypatch):
+    for name, text in re.findall(r"```\w+\n# (mine/\S+)\n(.*?)```", PAGE, re.DOTALL):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path / "mine")
+    options = shlex.split(line.replace("mine/conf", str(tmp_path / "mine/conf")))
+    assert command(*options, *SHORT)[0] == 0
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_links_lead_to_files(page):
+    links = re.findall(r"\]\(([^)#:]+)\)", re.sub(r"\s+", " ", (ROOT / page).read_text()))
+    assert links
+    assert not [link for link in links if not (ROOT / link).exists()]
