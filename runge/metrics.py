@@ -55,12 +55,3 @@ FIT_SECONDS, TOTAL_SECONDS = "seconds/fit", "seconds/total"
 
 PARAMETERS, STAGES, SWITCHED_ON_STEP = "parameters", "stages", "switched_on_step"
 """The parameters in use, the residual stages that are kept, and the first step with lambda_d > 0 (null: none)."""
-
-
-_FIRST = ("train", "val", "test", "grad_norm", "share", "seconds")
-_OTHERS = ("lambda_d", "grad_cosine", "parameters", "stages", "switched_on_step")
-
-
-def is_metric(name: str) -> bool:
-    """Whether a name is that of a final figure."""
-    return (name.partition("/")[0] in _FIRST and "/" in name) or name in _OTHERS
