@@ -34,7 +34,11 @@ def known_settings() -> dict[str, Any]:
     return found
 
 
-_WITHOUT_EFFECT = ("progress_bar", "checkpoint_seconds")
+SAME_BITS = ("resume", "trainer.progress_bar", "trainer.checkpoint_seconds")
+"""The keys that change no bit of a run's result."""
+
+SAME_RESULT = (*SAME_BITS, "trainer.compile")
+"""The keys that comparisons ignore: those, and one that changes a result by round-off only."""
 
 
 def digest(configuration: Mapping[str, Any]) -> str:
@@ -46,7 +50,7 @@ def digest(configuration: Mapping[str, Any]) -> str:
     """
     trainer = configuration.get("trainer")
     if isinstance(trainer, Mapping):
-        kept = {key: value for key, value in trainer.items() if key not in _WITHOUT_EFFECT}
+        kept = {key: value for key, value in trainer.items() if f"trainer.{key}" not in SAME_BITS}
         configuration = {**configuration, "trainer": kept}
     return hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()
 

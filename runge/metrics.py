@@ -1,6 +1,6 @@
-"""Errors of value and derivative, whole and by region, and the grammar of their keys.
+"""The names of all figures of a run.
 
-A key is `{split}/{quantity}` or `{split}/{quantity}/{region}`, with split `train`, `val` or `test`.
+An error's key is `{split}/{quantity}` or `{split}/{quantity}/{region}`, with split `train`, `val` or `test`.
 """
 
 from collections.abc import Iterable
@@ -8,17 +8,9 @@ from collections.abc import Iterable
 QUANTITIES = ("mse_f", "mse_df", "max_f", "max_df", "rel_l2_f", "rel_l2_df")
 """Mean squared error, largest absolute error and relative L2 error, of the value and of the derivative."""
 
-_FIRST = ("train", "val", "test", "grad_norm", "share", "seconds")
-_OTHERS = ("lambda_d", "grad_cosine", "parameters", "stages", "switched_on_step")
-
-
-def is_metric(name: str) -> bool:
-    """Whether a name is that of a final figure."""
-    return (name.partition("/")[0] in _FIRST and "/" in name) or name in _OTHERS
-
 
 def key(split: str, quantity: str, region: str = "") -> str:
-    """The key of a figure.
+    """Return the key of an error.
 
     Example:
         >>> key("test", "mse_df", "left")
@@ -27,11 +19,39 @@ def key(split: str, quantity: str, region: str = "") -> str:
     return f"{split}/{quantity}/{region}" if region else f"{split}/{quantity}"
 
 
+def keys(split: str, regions: Iterable[str]) -> list[str]:
+    """Return the keys of all errors on a set of points, in the order of `runge.sobolev.losses.errors`."""
+    return [key(split, quantity, region) for quantity in QUANTITIES for region in ("", *regions)]
+
+
+def regions(names: Iterable[str], whole: str) -> list[str]:
+    """Return the regions for which there is a figure beside that of the whole domain.
+
+    Example:
+        >>> regions(["test/mse_f", "test/mse_df", "test/mse_df/left", "test/mse_df/right"], "test/mse_df")
+        ['left', 'right']
+    """
+    return [name.removeprefix(f"{whole}/") for name in names if name.startswith(f"{whole}/")]
+
+
 def share_key(region: str) -> str:
-    """The key of the share of the training points that lie in a region."""
+    """Return the key of the share of the training points that are in a region."""
     return f"share/{region}"
 
 
-def keys(split: str, regions: Iterable[str]) -> list[str]:
-    """The keys of all that `errors` returns, in its order."""
-    return [key(split, quantity, region) for quantity in QUANTITIES for region in ("", *regions)]
+TRAIN_LOSS, VAL_LOSS = key("train", "loss"), key("val", "loss")
+"""The loss as it is minimised, and the validation loss with the full lambda_d."""
+
+TEST_MSE_F, TEST_MSE_DF = key("test", "mse_f"), key("test", "mse_df")
+
+LAMBDA_D = "lambda_d"
+"""The weight of MSE_df at a step."""
+
+DIAGNOSTICS = GRAD_NORM_F, GRAD_NORM_DF, GRAD_COSINE = "grad_norm/f", "grad_norm/df", "grad_cosine"
+"""The norms of the gradients of MSE_f and MSE_df, and their cosine; not known at every logged step."""
+
+FIT_SECONDS, TOTAL_SECONDS = "seconds/fit", "seconds/total"
+"""A run's share of the time that its stack took for the fit, and for everything."""
+
+PARAMETERS, STAGES, SWITCHED_ON_STEP = "parameters", "stages", "switched_on_step"
+"""The parameters in use, the residual stages that are kept, and the first step with lambda_d > 0 (null: none)."""

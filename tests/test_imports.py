@@ -28,10 +28,8 @@ def test_loading_a_run_needs_neither_lightning_nor_hydra():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
-def test_composing_and_comparing_a_sweep_needs_no_lightning():
+def test_composing_a_sweep_needs_no_lightning():
     """What commands a sweep would wait for it for as long as for all else together."""
-    modules = (
-        "runge.launch.sweep, runge.launch.planning, runge.training.member, runge.records.checkpoints, runge.compare"
-    )
+    modules = "runge.launch.sweep, runge.launch.planning, runge.training.member, runge.records.checkpoints"
     code = f"import sys, {modules}; sys.exit('lightning' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -5,15 +5,19 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from runge.compare.groups import Group, Row, label
+from runge.compare.groups import Group, label
+from runge.metrics import TEST_MSE_DF, TEST_MSE_F
 from runge.records.panels import COLOURS, INK
+from runge.records.reading import RunRecord
 
 
-def comparison_figure(rows: Sequence[Row], groups: Sequence[Group], keys: Sequence[str], metric: str) -> Figure:
+def comparison_figure(
+    records: Sequence[RunRecord], groups: Sequence[Group], keys: Sequence[str], metric: str
+) -> Figure:
     """The groups of a comparison side by side, and the two errors of every run against each other.
 
     Args:
-        rows: the runs.
+        records: the runs.
         groups: the groups, the best first; more than twelve are cut.
         keys: what tells groups apart.
         metric: what is ranked by.
@@ -23,7 +27,7 @@ def comparison_figure(rows: Sequence[Row], groups: Sequence[Group], keys: Sequen
     """
     shown = groups[:12]
     figure = Figure(figsize=(12, max(3.2, 1.6 + 0.35 * len(shown))), layout="constrained")
-    figure.suptitle(f"{len(rows)} runs in {len(groups)} groups by {metric}", fontsize=11)
+    figure.suptitle(f"{len(records)} runs in {len(groups)} groups by {metric}", fontsize=11)
     spread, front = figure.subplots(1, 2, width_ratios=(3, 2))
     colours = {found.name: COLOURS[i % len(COLOURS)] for i, found in enumerate(shown)}
     for i, found in enumerate(shown):
@@ -36,12 +40,12 @@ def comparison_figure(rows: Sequence[Row], groups: Sequence[Group], keys: Sequen
     spread.set_xlabel(
         f"{metric}: each run, median, quartiles" + (f" (best 12 of {len(groups)})" if len(groups) > 12 else "")
     )
-    for row in rows:
-        x, y = row.get("test/mse_f"), row.get("test/mse_df")
-        if row["status"] == "finished" and x is not None and y is not None:
-            front.plot(x, y, "o", color=colours.get(label(row, keys), "#AAAAAA"), markersize=5, alpha=0.8)
-    front.set_xlabel("test/mse_f")
-    front.set_ylabel("test/mse_df")
+    for record in records:
+        x, y = record.figures.get(TEST_MSE_F), record.figures.get(TEST_MSE_DF)
+        if record.status == "finished" and x is not None and y is not None:
+            front.plot(x, y, "o", color=colours.get(label(record.settings, keys), "#AAAAAA"), markersize=5, alpha=0.8)
+    front.set_xlabel(TEST_MSE_F)
+    front.set_ylabel(TEST_MSE_DF)
     if shown:  # the axis of nothing has no logarithm
         spread.set_xscale("log")
         front.set_xscale("log")

@@ -4,46 +4,42 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-Row = Mapping[str, Any]
-"""What is known of a run: `status`, its configuration's keys and its metric keys; what is not known is missing."""
+from runge.records.reading import RunRecord
 
 SEEDS = ("seed", "data.seed")
 """The keys in which the runs of one group may differ."""
-
-WITHOUT_EFFECT = ("resume", "trainer.progress_bar", "trainer.checkpoint_seconds", "trainer.compile")
-"""The keys that change nothing about the result: by them runs do not differ."""
 
 FEWEST = 5
 """No claim is made where a group has fewer seeds."""
 
 
-def differing(rows: Sequence[Row], keys: Sequence[str]) -> list[str]:
-    """Those of the keys in which the runs differ, a key that is missing differing from any value.
+def differing(runs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
+    """Return the keys in which the settings of runs differ; a missing key counts as different.
 
     Where a whole section is swapped, its keys differ only if they do so within one of its classes: of
-    `schedule=constant` and `schedule=two_stage` only the schedule differs, though one of them has no patience. Runs of
-    which no configuration is known are not asked.
+    `schedule=constant` and `schedule=two_stage` only the schedule differs, though one of them has no patience. Runs
+    without a known configuration are ignored.
     """
-    known = [row for row in rows if any(key in row for key in keys)]
+    known = [settings for settings in runs if any(key in settings for key in keys)]
 
     def differs(key: str) -> bool:
         section = key.rpartition(".")[0]
         values: dict[object, set[str]] = {}
-        for row in known:
-            values.setdefault(row.get(section), set()).add(text(row.get(key)))
-        return any(len(found) > 1 for found in values.values())
+        for settings in known:
+            values.setdefault(settings.get(section), set()).add(text(settings.get(key)))
+        return any(len(texts) > 1 for texts in values.values())
 
     return [key for key in keys if differs(key)]
 
 
-def label(row: Row, keys: Sequence[str]) -> str:
-    """A run's values of some keys as text.
+def label(settings: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """Return a run's values of some keys as text.
 
     Example:
         >>> label({"model.width": 64, "loss.lambda_d": 0.1}, ["model.width", "loss.lambda_d"])
         'model.width=64, loss.lambda_d=0.1'
     """
-    return ", ".join(f"{key}={text(row.get(key))}" for key in keys) or "all runs"
+    return ", ".join(f"{key}={text(settings.get(key))}" for key in keys) or "all runs"
 
 
 def text(value: object) -> str:
@@ -83,20 +79,21 @@ class Group(NamedTuple):
         return self.values[-1]
 
 
-def group(rows: Sequence[Row], keys: Sequence[str], metric: str) -> list[Group]:
+def group(records: Sequence[RunRecord], keys: Sequence[str], metric: str) -> list[Group]:
     """The groups of the finished runs, that with the smallest median first.
 
     Args:
-        rows: the runs.
+        records: the runs.
         keys: what tells the groups apart.
         metric: a metric key; smaller is better.
     """
-    found: dict[str, list[float]] = {}
-    for row in rows:
-        if row["status"] == "finished" and row.get(metric) is not None:
-            found.setdefault(label(row, keys), []).append(float(row[metric]))
+    groups: dict[str, list[float]] = {}
+    for record in records:
+        value = record.figures.get(metric)
+        if record.status == "finished" and value is not None:
+            groups.setdefault(label(record.settings, keys), []).append(float(value))
     return sorted(
-        (Group(name, tuple(sorted(values))) for name, values in found.items()), key=lambda g: (g.median, g.name)
+        (Group(name, tuple(sorted(values))) for name, values in groups.items()), key=lambda g: (g.median, g.name)
     )
 
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from runge.compare.groups import Group, Row, label, text
+from runge.compare.groups import Group, label, text
 from runge.metrics import QUANTITIES, key
 from runge.records.files import printable
+from runge.records.reading import RunRecord
 
 
 def error_table(metrics: Mapping[str, float | int | None], regions: Sequence[str], split: str = "test") -> Table:
@@ -36,11 +37,11 @@ def error_table(metrics: Mapping[str, float | int | None], regions: Sequence[str
 _MOST_KEYS, _MOST_ROWS, _WIDE = 4, 40, 110
 
 
-def comparison_table(rows: Sequence[Row], keys: Sequence[str], metric: str, width: int) -> Table:
+def comparison_table(records: Sequence[RunRecord], keys: Sequence[str], metric: str, width: int) -> Table:
     """Runs side by side.
 
     Args:
-        rows: the runs, in the order in which they are shown; of very many the first and those that failed.
+        records: the runs, in the order in which they are shown; of very many the first and those that failed.
         keys: the settings in which they differ.
         metric: what they are ranked by.
         width: that of the terminal, in characters; a wide one also shows the largest errors.
@@ -50,9 +51,9 @@ def comparison_table(rows: Sequence[Row], keys: Sequence[str], metric: str, widt
     """
     quantities = QUANTITIES[: 4 if width >= _WIDE else 2]
     figures = list(dict.fromkeys((metric, *(key("test", quantity) for quantity in quantities))))
-    shown = [row for i, row in enumerate(rows) if i < _MOST_ROWS or row["status"] != "finished"]
-    left_out = f", {len(shown)} of them shown" if len(shown) < len(rows) else ""
-    table = _table(f"{len(rows)} runs by {metric}{left_out}")
+    shown = [record for i, record in enumerate(records) if i < _MOST_ROWS or record.status != "finished"]
+    left_out = f", {len(shown)} of them shown" if len(shown) < len(records) else ""
+    table = _table(f"{len(records)} runs by {metric}{left_out}")
     columns = {name: [name] for name in keys} if len(keys) <= _MOST_KEYS else {"settings": list(keys)}
     table.add_column("run", overflow="fold")
     for name in columns:
@@ -60,10 +61,11 @@ def comparison_table(rows: Sequence[Row], keys: Sequence[str], metric: str, widt
     for name in figures:
         table.add_column(Text(name), justify="right", no_wrap=True)
     table.add_column("status", overflow="fold")
-    for name, row in zip(short_names([str(row["run"]) for row in shown]), shown, strict=True):
-        settings = [text(row.get(part[0])) if len(part) == 1 else label(row, part) for part in columns.values()]
-        status = row["status"] + (f": {row['message']}" if row.get("message") else "")
-        cells = [name, *settings, *(_figure(row.get(figure)) for figure in figures), status]
+    for name, record in zip(short_names([record.path for record in shown]), shown, strict=True):
+        own = record.settings
+        settings = [text(own.get(part[0])) if len(part) == 1 else label(own, part) for part in columns.values()]
+        status = f"{record.status}: {record.message}" if record.message else record.status
+        cells = [name, *settings, *(_figure(record.figures.get(figure)) for figure in figures), status]
         table.add_row(*map(Text, cells))
     return table
 

@@ -2,13 +2,12 @@
 
 from typing import NamedTuple
 
-from runge.metrics import key
+from runge.metrics import PARAMETERS, TEST_MSE_DF, TEST_MSE_F, key
 
-WORST = "test/mse_df in the worst region"
+WORST = f"{TEST_MSE_DF} in the worst region"
 """The largest of MSE_df over the ends and the middle, which together are the whole domain."""
 
-MSE_F, MSE_DF = key("test", "mse_f"), key("test", "mse_df")
-LEFT, RIGHT = key("test", "mse_df", "left"), key("test", "mse_df", "right")
+LEFT, MIDDLE, RIGHT = (key("test", "mse_df", region) for region in ("left", "middle", "right"))
 
 
 class Claim(NamedTuple):
@@ -31,8 +30,8 @@ class Claim(NamedTuple):
     arms: tuple[str, ...]
     baseline: str
     judged: tuple[str, ...] = ()
-    metric: str = MSE_DF
-    also: tuple[str, ...] = (MSE_F,)
+    metric: str = TEST_MSE_DF
+    also: tuple[str, ...] = (TEST_MSE_F,)
     along: str = ""
     matched: str = ""
 
@@ -75,7 +74,7 @@ CLAIMS = (
         ("sampling",),
         "uniform",
         ("chebyshev", "endpoint", "mixed", "stratified", "derivative"),
-        also=(MSE_F, LEFT, RIGHT),
+        also=(TEST_MSE_F, LEFT, RIGHT),
     ),
     Claim(
         "placement",
@@ -92,7 +91,7 @@ CLAIMS = (
         ("resampling",),
         "none",
         metric=WORST,
-        also=(MSE_F, MSE_DF),
+        also=(TEST_MSE_F, TEST_MSE_DF),
     ),
     Claim(
         "boundary_points",
@@ -101,7 +100,7 @@ CLAIMS = (
         ("data.n_train", "data.boundary_points"),
         "64, 0",
         ("48, 16",),
-        also=(MSE_F, LEFT, RIGHT),
+        also=(TEST_MSE_F, LEFT, RIGHT),
     ),
     Claim(
         "sample_weight",
@@ -117,7 +116,7 @@ CLAIMS = (
         ("model.depth",),
         "2",
         along="model.width",
-        matched="parameters",
+        matched=PARAMETERS,
     ),
     Claim(
         "points",

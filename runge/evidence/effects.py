@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
-from runge.compare.groups import FEWEST, Row
-from runge.evidence.claims import MSE_DF, WORST, Claim
+from runge.compare.groups import FEWEST
+from runge.evidence.claims import LEFT, MIDDLE, RIGHT, WORST, Claim
+from runge.records.reading import RunRecord
 
 LEVEL = 0.01
 """The level of a test."""
@@ -136,40 +137,40 @@ def context_keys(swept: Iterable[str], claim: Claim) -> list[str]:
     return sorted((key for key in swept if key not in apart), key=lambda key: key == claim.along)
 
 
-def arrange(rows: Iterable[Row], wanted: Sequence[Mapping[str, str]], claim: Claim) -> list[Run]:
+def arrange(records: Iterable[RunRecord], wanted: Sequence[Mapping[str, str]], claim: Claim) -> list[Run]:
     """The runs of a claim's sweep.
 
     Args:
-        rows: what is known of the runs (`runge.records.reading.read`).
+        records: the runs.
         wanted: the swept keys of each run that there should be, with their values as typed.
         claim: the claim.
 
     Returns:
         A run for each that there should be, in that order.
     """
-    known = {tuple(typed(row).get(key) for key in wanted[0]): row for row in rows if row.get("overrides")}
+    known = {tuple(typed(one).get(key) for key in wanted[0]): one for one in records if one.overrides}
     names = dict.fromkeys((claim.metric, *claim.also, *((claim.matched,) if claim.matched else ())))
     runs = []
     for run in wanted:
-        row = known.get(tuple(run.values()), {"status": "missing"})
-        values = {name: figure(row, name) if row["status"] == "finished" else None for name in names}
+        record = known.get(tuple(run.values()), RunRecord("", "missing"))
+        values = {name: figure(record.figures, name) if record.status == "finished" else None for name in names}
         figures = {name: np.inf if value is None else value for name, value in values.items()}
         context = tuple(run[key] for key in context_keys(run, claim))
         arm = ", ".join(run[key] for key in claim.arms)
-        runs.append(Run(context, arm, run[SEED], run.get(claim.along, ""), row["status"], figures))
+        runs.append(Run(context, arm, run[SEED], run.get(claim.along, ""), record.status, figures))
     return runs
 
 
-def typed(row: Row) -> dict[str, str]:
-    """A run's overrides, with their values as typed."""
-    return dict(part.split("=", 1) for part in str(row["overrides"]).split() if "=" in part)
+def typed(record: RunRecord) -> dict[str, str]:
+    """Return a run's overrides, with their values as typed."""
+    return dict(part.split("=", 1) for part in (record.overrides or "").split() if "=" in part)
 
 
-def figure(row: Row, name: str) -> float | None:
-    """A figure of a run, that of the worst region among them."""
+def figure(figures: Mapping[str, float | int | None], name: str) -> float | None:
+    """Return a figure of a run, that of the worst region among them."""
     if name != WORST:
-        return row.get(name)
-    regions = [row.get(f"{MSE_DF}/{region}") for region in ("left", "middle", "right")]
+        return figures.get(name)
+    regions = [figures.get(region) for region in (LEFT, MIDDLE, RIGHT)]
     return max((value for value in regions if value is not None), default=None)
 
 

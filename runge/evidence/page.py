@@ -10,9 +10,9 @@ import numpy as np
 import torch
 import yaml
 
-from runge.compare.groups import FEWEST, WITHOUT_EFFECT, Row
-from runge.configuration import CONFIGURATIONS, build
-from runge.evidence.claims import MSE_DF, MSE_F, Claim
+from runge.compare.groups import FEWEST
+from runge.configuration import CONFIGURATIONS, SAME_RESULT, build
+from runge.evidence.claims import Claim
 from runge.evidence.classical import classical
 from runge.evidence.effects import (
     LEVEL,
@@ -30,7 +30,9 @@ from runge.evidence.effects import (
 )
 from runge.evidence.figures import curves, forest, name_context
 from runge.machine import cores
+from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TOTAL_SECONDS
 from runge.records.panels import RAISED, png
+from runge.records.reading import RunRecord
 from runge.targets import Runge, Target
 
 POINTS = 48
@@ -45,12 +47,12 @@ class Sweep(NamedTuple):
     Attributes:
         claim: the claim.
         wanted: the swept keys of each run that there should be, with their values as typed.
-        rows: what is known of the runs.
+        records: the runs.
     """
 
     claim: Claim
     wanted: Sequence[Mapping[str, str]]
-    rows: Sequence[Row]
+    records: Sequence[RunRecord]
 
 
 def page(sweeps: Sequence[Sweep], quick: bool = False) -> tuple[str, dict[str, bytes]]:
@@ -68,12 +70,12 @@ def page(sweeps: Sequence[Sweep], quick: bool = False) -> tuple[str, dict[str, b
         section, picture, found[sweep.claim.name] = _section(sweep)
         sections.append(section)
         pictures[sweep.claim.name] = picture
-    rows = [row for sweep in sweeps for row in sweep.rows]
+    records = [record for sweep in sweeps for record in sweep.records]
     keys = {sweep.claim.name: context_keys(sweep.wanted[0], sweep.claim) for sweep in sweeps}
     wanted = sum(len(sweep.wanted) for sweep in sweeps)
     every = [effect for section in sections for table in section["tables"] for effect in table["effects"]]
     tests = [effect for effect in every if effect.verdict]
-    beside = _classical(rows)
+    beside = _classical(records)
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )  # Markdown, and no file's text in it: nothing to escape
@@ -83,7 +85,7 @@ def page(sweeps: Sequence[Sweep], quick: bool = False) -> tuple[str, dict[str, b
         fewest=FEWEST,
         machine=f"{cores()} cores ({platform.machine()}), torch {torch.__version__}",
         runs=wanted,
-        minutes=f"{sum(row.get('seconds/total') or 0 for row in rows) / 60:.1f}",
+        minutes=f"{sum(record.figures.get(TOTAL_SECONDS) or 0 for record in records) / 60:.1f}",
         unfinished=_unfinished(sum(section["missing"] for section in sections)),
         tests=len(tests),
         significant=sum(effect.verdict != "unclear" for effect in tests),
@@ -98,7 +100,7 @@ def page(sweeps: Sequence[Sweep], quick: bool = False) -> tuple[str, dict[str, b
 
 def _section(sweep: Sweep) -> tuple[dict[str, Any], bytes, list[Effect]]:
     claim = sweep.claim
-    runs = arrange(sweep.rows, sweep.wanted, claim)
+    runs = arrange(sweep.records, sweep.wanted, claim)
     keys = context_keys(sweep.wanted[0], claim)
     found = {metric: effects(runs, claim, metric) for metric in (claim.metric, *claim.also)}
     judged = judge(found[claim.metric], claim)
@@ -200,20 +202,20 @@ def _ends(sampled: Sequence[Effect], keys: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _classical(rows: Sequence[Row]) -> list[list[str]]:
+def _classical(records: Sequence[RunRecord]) -> list[list[str]]:
     """The table of the classical methods, with the best runs below them."""
-    groups: dict[str, dict[str, list[Row]]] = {}
-    for row in rows:
-        if not row.get("overrides"):
+    groups: dict[str, dict[str, list[RunRecord]]] = {}
+    for record in records:
+        if not record.overrides:
             continue
-        given = typed(row)
-        points = (row.get("data.n_train") or 0) + (row.get("data.boundary_points") or 0)
+        given, settings = typed(record), record.settings
+        points = (settings.get("data.n_train") or 0) + (settings.get("data.boundary_points") or 0)
         # Points that are drawn again are more than they seem.
         if points <= POINTS and given.get("resampling", "none") == "none":
-            apart = (SEED, "target", *WITHOUT_EFFECT)
+            apart = (SEED, "target", *SAME_RESULT)
             ordered = sorted(given.items(), key=lambda item: item[0] != "experiment")
             name = " ".join(f"{key}={value}" for key, value in ordered if key not in apart)
-            groups.setdefault(given.get("target", "runge"), {}).setdefault(name, []).append(row)
+            groups.setdefault(given.get("target", "runge"), {}).setdefault(name, []).append(record)
     lines = []
     for name, arms in groups.items():
         target = build("target", yaml.safe_load((CONFIGURATIONS / "target" / f"{name}.yaml").read_text()), Target)
@@ -221,8 +223,8 @@ def _classical(rows: Sequence[Row]) -> list[list[str]]:
             lines.append([name, method, *(f"{error:.1e}" for error in errors)])
         medians = {
             arm: [
-                quartiles([np.inf if row.get(key) is None else float(row[key]) for row in members])[1]
-                for key in (MSE_F, MSE_DF)
+                quartiles([np.inf if (x := one.figures.get(key)) is None else float(x) for one in members])[1]
+                for key in (TEST_MSE_F, TEST_MSE_DF)
             ]
             for arm, members in arms.items()
         }

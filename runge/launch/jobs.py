@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from runge.configuration import digest
 from runge.errors import ConfigurationError, RunError
+from runge.metrics import VAL_LOSS
 from runge.records.directories import RunDirectory
 
 if TYPE_CHECKING:
@@ -80,9 +81,9 @@ def ended_before(given: dict[str, Any], directory: RunDirectory) -> float | RunE
         raise another_run(directory)
     if directory.metrics.exists():
         try:
-            if (loss := directory.read_metrics().get("val/loss")) is not None:
+            if (loss := directory.read_metrics().get(VAL_LOSS)) is not None:
                 return loss
-            raise ConfigurationError(f"{directory.metrics} is damaged (it has no val/loss)")
+            raise ConfigurationError(f"{directory.metrics} is damaged (it has no {VAL_LOSS})")
         except ConfigurationError as error:
             log.warning("%s: the run is finished once more, from its last checkpoint", error)
             directory.metrics.unlink()

@@ -18,6 +18,7 @@ from runge.errors import ConfigurationError, RunError, is_out_of_memory
 from runge.function import read_checkpoint
 from runge.launch.composition import plain, recorded
 from runge.launch.jobs import Held, Job, as_job, ended_before, log_to_file, replay, told_by
+from runge.metrics import STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS, VAL_LOSS
 from runge.records.checkpoints import saved
 from runge.records.directories import RunDirectory, State, resumable
 from runge.training.member import Member
@@ -105,13 +106,13 @@ def conclude(outcome: Outcome, directory: RunDirectory, configuration: Mapping[s
     if isinstance(outcome, RunError):
         log.error("%s", outcome)
         raise outcome
-    switched = outcome["switched_on_step"]
+    switched = outcome[SWITCHED_ON_STEP]
     when = "never on" if switched is None else f"on from step {switched}"
-    log.info("lambda_d %s; %.1f s; %s", when, outcome["seconds/total"], os.path.relpath(directory.path))
-    stages, asked = outcome["stages"], configuration["model"]["stages"]
+    log.info("lambda_d %s; %.1f s; %s", when, outcome[TOTAL_SECONDS], os.path.relpath(directory.path))
+    stages, asked = outcome[STAGES], configuration["model"]["stages"]
     if stages != asked:
         log.warning("residual stages: the next one did not lower the validation loss; %s of %s are kept", stages, asked)
-    loss = outcome["val/loss"]
+    loss = outcome[VAL_LOSS]
     assert loss is not None
     return loss
 

@@ -57,6 +57,7 @@ class RunDirectory:
         self.metrics = self.path / "metrics.json"
         self.history = self.path / "history.csv"
         self.points = self.path / "points.csv"
+        self.fit = self.path / "fit.csv"
         self.status = self.path / "status.json"
         self.tensorboard = self.path / "tensorboard"
         self.best = self.path / "checkpoints" / "best.ckpt"
@@ -79,6 +80,7 @@ class RunDirectory:
         history: Mapping[str, Sequence[float]] | None = None,
         metrics: Mapping[str, float | int | None] | None = None,
         points: Mapping[str, Sequence[float]] | None = None,
+        fit: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         """Say how the run stands, and put down what there is of its results, `metrics.json` last.
 
@@ -87,12 +89,15 @@ class RunDirectory:
             history: a row for each logged step, `step` first; what is not known stays empty.
             metrics: final figures; what is not a finite number becomes null.
             points: a row for each training point, of those that have moved: `step`, from which on it lay there, and x.
+            fit: a row for each of some test points: x, f, f', u, u'.
         """
-        tables = (self.history, _csv(history)), (self.points, _csv(points)), (self.metrics, _json(metrics))
-        texts = {path: text for path, text in tables if text}
+        tables = {self.history: history, self.points: points, self.fit: fit}
+        texts = {path: _csv(columns) for path, columns in tables.items() if columns is not None}
+        if metrics is not None:
+            texts[self.metrics] = _json(metrics)
         checksums = {path.name: _checksum(text.encode()) for path, text in texts.items()}
         texts[self.status] = json.dumps(asdict(replace(state, checksums=checksums)), indent=2) + "\n"
-        for path in (self.history, self.points, self.status, self.metrics):
+        for path in (*tables, self.status, self.metrics):
             if path in texts:
                 write(path, texts[path])
 
@@ -147,20 +152,16 @@ class RunDirectory:
         discard(self.path, {self.hydra.name, self.hydra_part.name, self.log.name})
 
 
-def _csv(columns: Mapping[str, Sequence[float]] | None) -> str:
-    if columns is None:
-        return ""
+def _csv(columns: Mapping[str, Sequence[float]]) -> str:
+    """Return columns as text: all digits of a float, no point in an integer, and nothing for NaN."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    for step, *figures in zip(*columns.values(), strict=True):
-        writer.writerow([int(step), *("" if math.isnan(x) else repr(x) for x in figures)])
+    writer.writerows(["" if x != x else repr(x) for x in row] for row in zip(*columns.values(), strict=True))
     return text.getvalue()
 
 
-def _json(metrics: Mapping[str, float | int | None] | None) -> str:
-    if metrics is None:
-        return ""
+def _json(metrics: Mapping[str, float | int | None]) -> str:
     finite = {key: None if isinstance(x, float) and not math.isfinite(x) else x for key, x in metrics.items()}
     return json.dumps(finite, indent=2, allow_nan=False) + "\n"
 

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from runge.metrics import GRAD_COSINE, GRAD_NORM_DF, GRAD_NORM_F, TRAIN_LOSS, VAL_LOSS, key
 from runge.records.panels import (
     BLUE,
     COLOURS,
@@ -90,23 +91,25 @@ def curves_figure(
     """
     step = np.asarray(columns["step"])
 
-    def known(key: str, above: float = 0) -> tuple[Array, Array]:
-        y = np.asarray(columns[key])
+    def known(name: str, above: float = 0) -> tuple[Array, Array]:
+        y = np.asarray(columns[name])
         return step[np.isfinite(y) & (y > above)], y[np.isfinite(y) & (y > above)]
 
     loss = [
-        ("train (as minimised)", FIRST, *known("train/loss")),
-        (r"validation (full $\lambda_d$)", SECOND, *known("val/loss")),
+        ("train (as minimised)", FIRST, *known(TRAIN_LOSS)),
+        (r"validation (full $\lambda_d$)", SECOND, *known(VAL_LOSS)),
     ]
     errors = [
-        (f"{name}, {part}", (colour, dashes, 1.4), *known(f"{split}/{key}"))
-        for key, name, colour in (("mse_f", "MSE$_f$", BLUE), ("mse_df", "MSE$_{df}$", ORANGE))
+        (f"{name}, {part}", (colour, dashes, 1.4), *known(key(split, quantity)))
+        for quantity, name, colour in (("mse_f", "MSE$_f$", BLUE), ("mse_df", "MSE$_{df}$", ORANGE))
         for split, part, dashes in (("train", "train", ":"), ("val", "validation", "-"))
     ]
-    parts = [(name, (ink, "-", 1.4), *known(f"val/mse_df/{name}")) for name, ink in zip(regions, COLOURS, strict=False)]
+    parts = [
+        (name, (ink, "-", 1.4), *known(key("val", "mse_df", name))) for name, ink in zip(regions, COLOURS, strict=False)
+    ]
     gradients = [
-        (r"$|\nabla_\theta\,$MSE$_f|$", FIRST, *known("grad_norm/f")),
-        (r"$|\nabla_\theta\,$MSE$_{df}|$", SECOND, *known("grad_norm/df")),
+        (r"$|\nabla_\theta\,$MSE$_f|$", FIRST, *known(GRAD_NORM_F)),
+        (r"$|\nabla_\theta\,$MSE$_{df}|$", SECOND, *known(GRAD_NORM_DF)),
     ]
     below = "optimiser step"
     noted = below + (rf" (dashed: $\lambda_d$ on, step {switched_on})" if switched_on else "")
@@ -117,7 +120,7 @@ def curves_figure(
         for axes in figure.axes:
             axes.axvline(switched_on, color=INK, linewidth=1, linestyle="--")
     # The cosine has a scale of its own, at the right: -1.05 is at the foot of the panel and 1.05 at the top.
-    last, (at, cosine) = figure.axes[-1], known("grad_cosine", -np.inf)
+    last, (at, cosine) = figure.axes[-1], known(GRAD_COSINE, -np.inf)
     style = {"color": GREEN, "linewidth": 1, "alpha": 0.7, "transform": last.get_xaxis_transform()}
     last.add_artist(Line2D(at, 0.5 + cosine / 2.1, **style))
     texts = [(1, at, outline(name, 0, 5, -3.5)) for at, name in ticks(-1.05, 1.05, log=False).items()]

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from runge.balance import MEMORY, Balance, Look
-from runge.metrics import key, share_key
+from runge.metrics import TRAIN_LOSS, VAL_LOSS, key, share_key
 from runge.resampling import Resampling
 from runge.sampling import Sampling
 from runge.schedules import Plateau, Schedule, TwoStage, alike
@@ -199,7 +199,6 @@ class StopEarly(Callback):
         module = fitting(trainer, pl_module)
         if module is None:
             return
-        losses = (key("train", "loss"), key("val", "loss"))
-        if module.at_rest() or not any(bool(module.figures[loss].isfinite().any()) for loss in losses):
+        if module.at_rest() or not any(bool(module.figures[loss].isfinite().any()) for loss in (TRAIN_LOSS, VAL_LOSS)):
             module.ended.fill_(True)
             trainer.should_stop = True

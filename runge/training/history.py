@@ -5,7 +5,7 @@ they remember is saved with the checkpoint, so that a resumed run equals an unin
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Callback, ProgressBar
 from torch import Tensor
 from tqdm import tqdm
 
-from runge.metrics import key
+from runge.metrics import LAMBDA_D, TRAIN_LOSS, VAL_LOSS, key
 from runge.records.tensorboard import EventFile, scalars
 from runge.training.module import SobolevRegression, fitting
 
@@ -40,14 +40,14 @@ class History(Callback):
         self.steps.append(int(module.step))
         self.times.append(time.time())
 
-    def member(self, index: int) -> dict[str, list[float]]:
-        """One member's figures by key, `step` first."""
+    def member(self, index: int) -> Mapping[str, Sequence[float]]:
+        """Return one member's figures by key, `step` first."""
         table = torch.stack([row[index] for row in self.rows]).mT.tolist() if self.rows else [[] for _ in self.keys]
-        return {"step": list(map(float, self.steps))} | dict(zip(self.keys, table, strict=True))
+        return {"step": list(self.steps)} | dict(zip(self.keys, table, strict=True))
 
     def diverged(self) -> list[int | None]:
         """The step from which on each member's training or validation loss has not been finite; None where it is."""
-        losses = [self.keys.index(key(split, "loss")) for split in ("train", "val")]
+        losses = [self.keys.index(name) for name in (TRAIN_LOSS, VAL_LOSS)]
         finite = torch.stack([row[:, losses].isfinite().all(1) for row in self.rows])
         ended = len(self.rows) - finite.flip(0).int().argmax(0)
         return [
@@ -150,7 +150,7 @@ class Progress(ProgressBar):
         module = fitting(trainer, pl_module)
         if module is None or self.bar is None:
             return
-        shown = {"mse_f": key("val", "mse_f"), "mse_df": key("val", "mse_df"), "lambda_d": "lambda_d"}
+        shown = {"mse_f": key("val", "mse_f"), "mse_df": key("val", "mse_df"), "lambda_d": LAMBDA_D}
         figures = torch.stack([module.figures[name].nanmedian() for name in shown.values()]).tolist()
         self.bar.set_postfix({label: f"{x:.1e}" for label, x in zip(shown, figures, strict=True)}, refresh=False)
         self.bar.update(int(module.step) - self.bar.n)

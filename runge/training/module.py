@@ -17,9 +17,6 @@ from runge.sobolev.points import Points
 from runge.sobolev.stages import ResidualStages
 from runge.training.datamodule import Block
 
-DIAGNOSTICS = ("grad_norm/f", "grad_norm/df", "grad_cosine")
-"""The keys of `gradient_diagnostics`; NaN where the gradients were not looked at."""
-
 _AT_ONCE = 512
 """Points at which errors are evaluated at once, lest the memory grow with the test grid."""
 
@@ -178,7 +175,7 @@ class SobolevRegression(pl.LightningModule):
         self.at_block_end = taken == count
         if not self.at_block_end:
             return
-        self.figures = self.errors("train", block.points, lambdas[-1]) | {"lambda_d": lambdas[-1]}
+        self.figures = self.errors("train", block.points, lambdas[-1]) | {metrics.LAMBDA_D: lambdas[-1]}
         now = self._phase(local + count - 1)
         for i, (phase, optimizer) in enumerate(zip(self.phases, self.trainer.optimizers, strict=True)):
             known = phase.method.figures(optimizer, network.theta, self._progress(i, local + count - 1))
@@ -186,7 +183,9 @@ class SobolevRegression(pl.LightningModule):
         look = due(self.diagnostics_every, self.block_start, first + count)
         gradients = self.term_gradients(block.points) if look else None
         self.figures |= (
-            gradient_diagnostics(*gradients) if gradients else dict.fromkeys(DIAGNOSTICS, self.lambda_d * torch.nan)
+            gradient_diagnostics(*gradients)
+            if gradients
+            else dict.fromkeys(metrics.DIAGNOSTICS, self.lambda_d * torch.nan)
         )
 
     def validation_step(self, points: Points, batch_index: int) -> None:
@@ -195,7 +194,7 @@ class SobolevRegression(pl.LightningModule):
             return
         errors = self.errors("val", points, self.lambda_d)
         self.figures |= errors
-        loss = errors["val/loss"].to(self.best_loss)
+        loss = errors[metrics.VAL_LOSS].to(self.best_loss)
         better = loss < self.best_loss
         self.best_loss.copy_(torch.where(better, loss, self.best_loss))
         for best, now in zip(self.best.state_dict().values(), self.network.state_dict().values(), strict=True):
@@ -233,7 +232,7 @@ class SobolevRegression(pl.LightningModule):
         u, du = self.predict(points.x)
         loss = losses.weigh(*losses.terms(u, du, points, self.scale), lambda_d.to(u))
         figures = losses.errors(u, du, points).flatten(0, 1).unbind()
-        return {f"{split}/loss": loss} | dict(zip(metrics.keys(split, points.regions), figures, strict=True))
+        return {metrics.key(split, "loss"): loss} | dict(zip(metrics.keys(split, points.regions), figures, strict=True))
 
     def _begin(self, stage: int, points: Points) -> None:
         """Begin a later stage, from the best weights so far."""
@@ -264,10 +263,10 @@ def gradient_diagnostics(gradient_f: Tensor, gradient_df: Tensor) -> dict[str, T
         gradient_df: the gradient of MSE_df, (M, P).
 
     Returns:
-        `grad_norm/f`, `grad_norm/df` and `grad_cosine`, each of shape (M,).
+        The figures named by `runge.metrics.DIAGNOSTICS`, each of shape (M,).
     """
     cosine = torch.nn.functional.cosine_similarity(gradient_f, gradient_df, dim=1)
-    return dict(zip(DIAGNOSTICS, (gradient_f.norm(dim=1), gradient_df.norm(dim=1), cosine), strict=True))
+    return dict(zip(metrics.DIAGNOSTICS, (gradient_f.norm(dim=1), gradient_df.norm(dim=1), cosine), strict=True))
 
 
 def fitting(trainer: pl.Trainer, module: pl.LightningModule) -> SobolevRegression | None:

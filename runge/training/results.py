@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from runge.configuration import digest
-from runge.data import Dataset
 from runge.errors import RunError, describe
-from runge.metrics import share_key
+from runge.metrics import FIT_SECONDS, TOTAL_SECONDS, share_key
 from runge.records.directories import RunDirectory, State, Status
 from runge.records.files import write
 from runge.records.panels import png
@@ -23,48 +22,13 @@ from runge.training.adaptation import Correction
 from runge.training.datamodule import SobolevDataModule
 from runge.training.history import History
 from runge.training.member import Member
-from runge.training.module import SobolevRegression, gradient_diagnostics
+from runge.training.module import SobolevRegression
+from runge.training.summary import Metrics, final_metrics, fit_table, points_table, switched_on_step
 
 log = logging.getLogger(__name__)
 
-Metrics = dict[str, float | int | None]
 Outcome = Metrics | RunError
 """What becomes of a run: the content of its `metrics.json`, or why it has none."""
-
-
-def switched_on_step(module: SobolevRegression, member: int) -> int | None:
-    """The step from which on a member was trained with lambda_d > 0, or None."""
-    step = int(module.switched_on[member])
-    return None if step >= int(module.step) or float(module.lambda_d[member]) == 0 else step
-
-
-def final_metrics(module: SobolevRegression, data: Dataset) -> list[Metrics]:
-    """The final figures of each member, of the present weights and with the full lambda_d.
-
-    Args:
-        module: the trained module.
-        data: its points.
-
-    Returns:
-        The errors on all three sets, the gradients of both terms on the training set, lambda_d at the last step, the
-        number of parameters and of residual stages that help, and the step of the switch.
-    """
-    figures: dict[str, torch.Tensor] = {}
-    for split, points in data._asdict().items():
-        figures |= module.errors(split, points, module.lambda_d)
-    figures |= gradient_diagnostics(*module.term_gradients(data.train))
-    figures["lambda_d"] = module.lambda_at(int(module.step) - 1, 1)[0]
-    values = torch.stack([figure.to(torch.float64) for figure in figures.values()], dim=1).tolist()
-    parameters = module.network.parameters_in_use()
-    return [
-        {
-            **dict(zip(figures, row, strict=True)),
-            "parameters": int(parameters[member]),
-            "stages": int((module.network.amplitude[member] != 0).sum()),
-            "switched_on_step": switched_on_step(module, member),
-        }
-        for member, row in enumerate(values)
-    ]
 
 
 def fit_picture(points: Points, u: torch.Tensor, du: torch.Tensor, member: int, title: str) -> bytes:
@@ -94,14 +58,6 @@ def points_picture(
     at = np.asarray(columns["step"])
     shares = {region: (at, np.asarray(columns[share_key(region)])) for region in regions}
     return png(points_figure(steps, [x.double().numpy() for x in points], shares, end, title))
-
-
-def points_table(places: Sequence[tuple[int, Tensor]]) -> dict[str, list[float]]:
-    """Where a member's training points have been, as columns: `step` and x, or x1 to xD."""
-    x = torch.cat([points.double() for _, points in places])
-    names = ["x"] if x.shape[1] == 1 else [f"x{d + 1}" for d in range(x.shape[1])]
-    steps = [float(step) for step, points in places for _ in range(len(points))]
-    return {"step": steps} | dict(zip(names, x.mT.tolist(), strict=True))
 
 
 class MemberResults:
@@ -181,35 +137,40 @@ class MemberResults:
         """
         module = self.module
         module.network.load_state_dict(module.best.state_dict())
-        found = final_metrics(module, self.data.dataset)
+        metrics = final_metrics(module, self.data.dataset)
         u, du = module.predict(self.data.dataset.test.x)
         # A member's share of what was done for all of them.
-        share = fit_seconds / len(self.directories), (fit_seconds + other_seconds) / len(self.directories)
-        outcomes: list[Outcome] = []
-        for i, diverged in enumerate(self.history.diverged()):
-            began, directory = time.perf_counter(), self.directories[i]
-            if directory.metrics.exists():  # its stack goes on for others
-                outcomes.append(directory.read_metrics())
-                continue
-            try:
-                if diverged is not None:
-                    how = "try a smaller optimizer.lr or loss.lambda_d, or optimizer.clip_norm"
-                    message = f"the loss is not finite at step {diverged}; {how}"
-                    outcomes.append(RunError(f"diverged: {message}"))
-                    self._leave(i, "diverged", message, diverged)
-                    continue
-                self._draw(i, u, du)
-                seconds = {"seconds/fit": share[0], "seconds/total": share[1] + time.perf_counter() - began}
-                self._close(i, found[i])
-                finished = self._state(i, "finished", int(module.step))
-                points = None if self.correction is None else points_table(self.correction.member(i))
-                directory.write(finished, self.history.member(i), found[i] | seconds, points)
-                outcomes.append(found[i] | seconds)
-            except OSError as error:
-                outcomes[i:] = [RunError(f"its files cannot be written: {describe(error)}")]
-                with self.attempt(i):
-                    directory.write(self._state(i, "failed", int(module.step), str(outcomes[i])))
-        return outcomes
+        seconds = fit_seconds / len(self.directories), (fit_seconds + other_seconds) / len(self.directories)
+        return [
+            self._outcome(i, diverged, metrics[i], seconds, u, du) for i, diverged in enumerate(self.history.diverged())
+        ]
+
+    def _outcome(
+        self, i: int, diverged: int | None, metrics: Metrics, seconds: tuple[float, float], u: Tensor, du: Tensor
+    ) -> Outcome:
+        """Write a member's files, and return its outcome."""
+        began, directory = time.perf_counter(), self.directories[i]
+        if directory.metrics.exists():  # its stack goes on for others
+            return directory.read_metrics()
+        try:
+            if diverged is not None:
+                how = "try a smaller optimizer.lr or loss.lambda_d, or optimizer.clip_norm"
+                message = f"the loss is not finite at step {diverged}; {how}"
+                self._leave(i, "diverged", message, diverged)
+                return RunError(f"diverged: {message}")
+            self._draw(i, u, du)
+            self._close(i, metrics)
+            fit = fit_table(self.data.dataset.test, u, du, i)
+            points = None if self.correction is None else points_table(self.correction.member(i))
+            finished = self._state(i, "finished", int(self.module.step))
+            metrics |= {FIT_SECONDS: seconds[0], TOTAL_SECONDS: seconds[1] + time.perf_counter() - began}
+            directory.write(finished, self.history.member(i), metrics, points, fit)
+            return metrics
+        except OSError as error:
+            failure = RunError(f"its files cannot be written: {describe(error)}")
+            with self.attempt(i):
+                directory.write(self._state(i, "failed", int(self.module.step), str(failure)))
+            return failure
 
     def _draw(self, i: int, u: Tensor, du: Tensor) -> None:
         """Write a member's pictures."""

@@ -1,13 +1,16 @@
 """Comparisons of real runs: the command, the files, the page in a browser, and TensorBoard."""
 
+import base64
 import csv
 import json
+import math
 import re
 import shutil
 import subprocess
 import sys
 import urllib.request
 
+import numpy as np
 import pytest
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -15,6 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import runge
 from runge.compare import __main__ as compare
 from runge.compare.comparison import Comparison, collect
+from tests.conftest import ROOT
 from tests.launch.test_run import SHORT
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -36,6 +40,15 @@ def copy(sweep, tmp_path):
 
 def table(path):
     return list(csv.DictReader((path / "comparison.csv").read_text().splitlines()))
+
+
+def page_data(path):
+    found = re.search(r'id="data">(.*)</script>', (path / "comparison.html").read_text())
+    return json.loads(found[1], parse_constant=pytest.fail)
+
+
+def numbers(packed):
+    return np.frombuffer(base64.b64decode(packed), "<f4")
 
 
 def test_end_of_a_sweep(sweep):
@@ -84,7 +97,7 @@ def test_what_did_not_finish_is_listed_with_its_reason(copy, capsys):
     (copy / "1" / "metrics.json").unlink()
     shutil.rmtree(copy / "2" / ".hydra")
     (copy / "3" / "status.json").unlink()
-    (copy / "4" / "checkpoints" / "best.ckpt").write_bytes(b"damaged")
+    (copy / "4" / "fit.csv").write_text("x,f,df,u,du\n")
     (copy / "5" / "history.csv").write_bytes(b"\xff")
     (copy / "6" / "status.json").write_text("[]")
     (copy / "7" / ".hydra" / "config.yaml").write_text("a: [")
@@ -102,9 +115,45 @@ def test_what_did_not_finish_is_listed_with_its_reason(copy, capsys):
     ]
     assert all(message for status, message in statuses.values() if status != "finished")
     assert table(copy)[0]["test/mse_df"] != ""
-    data = re.search(r'id="data">(.*)</script>', (copy / "comparison.html").read_text())[1]
-    assert len(json.loads(data, parse_constant=pytest.fail)["runs"]) == 10
+    runs = page_data(copy)["runs"]
+    assert len(runs) == 10
+    told = {run["name"]: run["message"] for run in runs}
+    assert "fit.csv is damaged" in told["4"]
+    assert "history.csv is damaged" in told["5"]
     assert "unreadable" in capsys.readouterr().out
+
+
+def test_fits_are_those_of_the_files(copy):
+    compare.main([str(copy)])
+    data = page_data(copy)
+    (function,) = data["functions"]  # one for all runs
+    for run in data["runs"]:
+        fit = np.genfromtxt(copy / run["name"] / "fit.csv", delimiter=",", names=True)
+        assert all(np.array_equal(numbers(function[name]), fit[name].astype("f4")) for name in ("x", "f", "df"))
+        assert np.array_equal(numbers(run["error_f"]), (fit["u"] - fit["f"]).astype("f4"))
+        assert np.array_equal(numbers(run["error_df"]), (fit["du"] - fit["df"]).astype("f4"))
+        assert run["function"] == 0
+
+
+def test_runs_of_an_older_version_are_compared_without_their_fits(copy):
+    for number in range(3):
+        (copy / str(number) / "fit.csv").unlink()
+    (copy / "3" / "metrics.json").unlink()
+    (copy / "3" / "fit.csv").unlink()
+    compare.main([str(copy)])
+    fits = {run["name"]: "error_f" in run for run in page_data(copy)["runs"]}
+    assert fits == {str(number): number > 3 for number in range(10)}
+    assert "without a fit.csv, as older versions left them: 3." in (copy / "comparison.html").read_text()
+
+
+def test_comparing_loads_neither_torch_nor_hydra(copy):
+    code = (
+        "import runpy, sys; runpy.run_module('runge.compare', run_name='__main__');"
+        "sys.exit(' '.join({'torch', 'lightning', 'hydra', 'omegaconf'} & set(sys.modules)) or 0)"
+    )
+    command = [sys.executable, "-c", code, str(copy)]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (0, "")
 
 
 def test_command(copy, tmp_path, capsys, monkeypatch):
@@ -163,6 +212,26 @@ def test_what_has_no_effect_tells_no_runs_apart(copy):
     path = copy / "0" / ".hydra" / "config.yaml"
     path.write_text(path.read_text().replace("progress_bar: false", "progress_bar: true"))
     assert Comparison(collect([copy])).keys == ["seed", "model.activation"]
+
+
+def test_a_setting_with_the_name_of_a_figure_is_none(copy, capsys):
+    """Nor is one with the name of a run's status; the figures of a run that has none stay empty."""
+    for number, value in (("0", 1e-99), ("1", 2e-99)):
+        path = copy / number / ".hydra" / "config.yaml"
+        path.write_text(f"{path.read_text()}test/mse_df: {value}\ntest/mine: {value}\nstatus: finished\n")
+    (copy / "0" / "metrics.json").unlink()
+    comparison = Comparison(collect([copy]))
+    assert comparison.keys == ["seed", "model.activation", "test/mine"]
+    assert [record.path for record in comparison.records][-1] == str(copy / "0")
+    assert min(min(group.values) for group in comparison.groups) > 1e-9
+    compare.main([str(copy)])
+    header, *rows = csv.reader((copy / "comparison.csv").read_text().splitlines())
+    assert header.count("test/mse_df") == header.count("status") == 1
+    last = dict(zip(header, rows[-1], strict=True))
+    assert (last["test/mse_df"], last["status"], last["test/mine"]) == ("", "running", "1e-99")
+    runs = runge.runs(copy).set_index("run")
+    assert math.isnan(runs.loc[str(copy / "0"), "test/mse_df"])
+    assert runs.loc[str(copy / "1"), "test/mse_df"] > 1e-9
 
 
 def test_notebook(sweep):

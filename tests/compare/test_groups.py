@@ -6,24 +6,25 @@ from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
 from runge.compare.groups import Group, describe_lead, differing, group, label
+from runge.records.reading import RunRecord
 
 
-def row(seed, value, **settings):
-    return {"status": "finished", "seed": seed, "test/mse_df": value, **settings}
+def run(seed, value, status="finished", **settings):
+    return RunRecord("", status, settings={"seed": seed, **settings}, figures={"test/mse_df": value})
 
 
 def test_only_what_differs():
-    rows = [row(0, 1.0, width=8, depth=2), row(1, 1.0, width=16, depth=2), row(1, 1.0, width=16)]
-    assert differing(rows, ["seed", "width", "depth", "other"]) == ["seed", "width", "depth"]
-    assert differing([*rows, {"status": "unreadable"}], ["seed", "width"]) == ["seed", "width"]
-    assert differing([rows[0], {"status": "unreadable"}], ["seed", "width"]) == []
+    runs = [{"seed": 0, "width": 8, "depth": 2}, {"seed": 1, "width": 16, "depth": 2}, {"seed": 1, "width": 16}]
+    assert differing(runs, ["seed", "width", "depth", "other"]) == ["seed", "width", "depth"]
+    assert differing([*runs, {}], ["seed", "width"]) == ["seed", "width"]
+    assert differing([runs[0], {}], ["seed", "width"]) == []
 
 
 def test_values_that_differ_in_their_last_digits_are_not_one_group():
     rates = [0.0123456, 0.01234561, 0.01234564]
-    rows = [row(seed, 1.0, lr=rate) for rate in rates for seed in range(2)]
-    assert differing(rows, ["lr"]) == ["lr"]
-    assert len(group(rows, ["lr"], "test/mse_df")) == 3
+    runs = [run(seed, 1.0, lr=rate) for rate in rates for seed in range(2)]
+    assert differing([one.settings for one in runs], ["lr"]) == ["lr"]
+    assert len(group(runs, ["lr"], "test/mse_df")) == 3
 
 
 def test_keys_of_one_class_do_not_differ_from_those_of_another():
@@ -36,9 +37,9 @@ def test_keys_of_one_class_do_not_differ_from_those_of_another():
 
 
 def test_runs_that_differ_in_the_seed_alone_are_one_group():
-    rows = [row(seed, seed + width / 100, width=width) for width in (8, 16) for seed in range(4)]
-    rows += [row(9, None, width=8), {"status": "failed", "seed": 10, "width": 8, "test/mse_df": 0.0}]
-    first, second = group(rows, ["width"], "test/mse_df")
+    runs = [run(seed, seed + width / 100, width=width) for width in (8, 16) for seed in range(4)]
+    runs += [run(9, None, width=8), run(10, 0.0, "failed", width=8)]
+    first, second = group(runs, ["width"], "test/mse_df")
     assert (first.name, second.name) == ("width=8", "width=16")
     assert first.values == (0.08, 1.08, 2.08, 3.08)
     assert first.median == pytest.approx(1.58)

@@ -1,32 +1,35 @@
 """The evidence: its statistics against hand arithmetic, the claims against their experiments, the page, the command."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from runge.configuration import CONFIGURATIONS
 from runge.evidence import __main__ as evidence
-from runge.evidence.claims import CLAIMS, MSE_DF, WORST, Claim
+from runge.evidence.claims import CLAIMS, WORST, Claim
 from runge.evidence.effects import Effect, arrange, context_keys, effects, figure, judge, quartiles, slopes
 from runge.evidence.figures import forest
 from runge.evidence.page import Sweep, describe, page
 from runge.evidence.sweeps import Experiment, combinations
+from runge.metrics import TEST_MSE_DF as MSE_DF
+from runge.records.reading import RunRecord
 
 PLAIN = Claim("plain", "...", ("sampling",), "uniform", also=())
 SIZE = Claim("size", "...", ("model.depth",), "2", also=(), along="model.width", matched="parameters")
 
 
-def row(values, status="finished", **given):
+def record(figures, status="finished", settings=(), **given):
     overrides = " ".join(f"{key}={value}" for key, value in given.items())
-    return {"run": "somewhere", "status": status, "overrides": f"experiment=claims/x {overrides}", **values}
+    return RunRecord("somewhere", status, "", 1, f"experiment=claims/x {overrides}", dict(settings), figures)
 
 
 def runs_of(claim, swept, value):
     """A run for each combination, whose figures are `value` of it, or none where that is None."""
     wanted = combinations(swept)
-    rows = [row(figures, **run) for run in wanted if (figures := value(run)) is not None]
-    return arrange(rows, wanted, claim)
+    records = [record(figures, **run) for run in wanted if (figures := value(run)) is not None]
+    return arrange(records, wanted, claim)
 
 
 def effect(*ratios, arm="a", context=("runge",)):
@@ -60,8 +63,8 @@ def test_what_is_missing_counts():
 @pytest.mark.parametrize("status", ["diverged", "failed", "running", "unreadable"])
 def test_figures_of_runs_that_did_not_finish_are_not_taken(status):
     wanted = combinations({"target": "runge", "sampling": "uniform,random", "seed": "0"})
-    rows = [row({MSE_DF: 1.0}, status if run["sampling"] == "random" else "finished", **run) for run in wanted]
-    (found,) = effects(arrange(rows, wanted, PLAIN), PLAIN, MSE_DF)
+    records = [record({MSE_DF: 1.0}, status if run["sampling"] == "random" else "finished", **run) for run in wanted]
+    (found,) = effects(arrange(records, wanted, PLAIN), PLAIN, MSE_DF)
     assert found.ratios == (np.inf,)
 
 
@@ -231,15 +234,16 @@ def sweeps():
             continue
         wanted = [run for run in Experiment(claim).wanted if run["target"] in ("runge", "kink")]
         wanted = [run for run in wanted if run.get("data.n_train") not in ("12", "48", "96")]
-        rows = []
+        records = []
         for run in wanted:
             factor = {"chebyshev": 0.1, "endpoint": 20}.get(run.get("sampling", ""), 1)
             error = 1e-6 * factor * float(np.exp(generator.normal()))
             figures = {MSE_DF: error, f"{MSE_DF}/left": error, f"{MSE_DF}/right": error, "test/mse_f": error / 9}
             if claim.matched:
                 figures |= {"parameters": sized(run, 1, 1)["parameters"]}
-            rows.append(row(figures | {"seconds/total": 6.0, "data.n_train": int(run.get("data.n_train", 48))}, **run))
-        found.append(Sweep(claim, wanted, rows))
+            settings = {"data.n_train": int(run.get("data.n_train", 48))}
+            records.append(record(figures | {"seconds/total": 6.0}, settings=settings, **run))
+        found.append(Sweep(claim, wanted, records))
     return found
 
 
@@ -247,7 +251,7 @@ def test_page(sweeps):
     text, pictures = page(sweeps)
     assert pictures.keys() == {"sampling", "points", "size"}
     assert all(picture.startswith(b"\x89PNG") for picture in pictures.values())
-    number = sum(len(sweep.rows) for sweep in sweeps)
+    number = sum(len(sweep.records) for sweep in sweeps)
     assert f"{number} runs, {number / 10:.1f} minutes" in text
     table = dict(re.findall(r"^\| \[(\w+)\]\(#\w+\) \| ([\w ]+) \|", text, re.MULTILINE))
     assert table["sampling"] == "holds"
@@ -264,8 +268,8 @@ def test_page(sweeps):
 
 
 def test_page_reports_what_is_missing(sweeps):
-    claim, wanted, rows = sweeps[0]
-    broken = [*rows[5:-1], {**rows[-1], "status": "diverged"}]
+    claim, wanted, records = sweeps[0]
+    broken = [*records[5:-1], replace(records[-1], status="diverged")]
     text, _ = page([Sweep(claim, wanted, broken)])
     assert "Of its runs 6 did not finish." in " ".join(text.split())
     assert ", of which 6 did not finish" in text

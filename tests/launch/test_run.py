@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -68,13 +69,13 @@ def test_directory_holds_what_is_promised(run):
     events = {name for name in found if name.startswith("tensorboard/")}
     assert found - events == {
         *(".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "train.log"),
-        *("metrics.json", "history.csv", "status.json", "fit.png", "curves.png"),
+        *("metrics.json", "history.csv", "fit.csv", "status.json", "fit.png", "curves.png"),
         *("checkpoints/best.ckpt", "checkpoints/last.ckpt"),
     }
     assert events
     state = json.loads((directory / "status.json").read_text())
     assert (state["status"], state["step"], state["message"]) == ("finished", 120, "")
-    assert set(state["checksums"]) == {"history.csv", "metrics.json"}
+    assert set(state["checksums"]) == {"history.csv", "fit.csv", "metrics.json"}
     for row in ("whole", *REGIONS):
         assert row in out
     for picture in ("fit.png", "curves.png"):
@@ -92,6 +93,17 @@ def test_metrics_follow_the_grammar(run):
     assert metrics["parameters"] == 8 + 8 + 64 + 8 + 8 + 1
     assert metrics["switched_on_step"] == 60
     assert metrics["test/loss"] == pytest.approx(metrics["test/mse_f"] + 0.1 * metrics["test/mse_df"], rel=1e-5)
+
+
+def test_fit_is_that_of_the_metrics(run):
+    metrics = figures(run[0])
+    fit = list(csv.DictReader((run[0] / "fit.csv").read_text().splitlines()))
+    assert list(fit[0]) == ["x", "f", "df", "u", "du"]
+    x, f, df, u, du = np.array([list(map(float, row.values())) for row in fit]).T
+    assert x == pytest.approx(np.linspace(-1, 1, 101), abs=1e-7)
+    assert f == pytest.approx(1 / (1 + 25 * x**2), rel=1e-6)
+    assert np.mean((u - f) ** 2) == pytest.approx(metrics["test/mse_f"], rel=1e-5)
+    assert np.max(abs(du - df)) == pytest.approx(metrics["test/max_df"], rel=1e-5)
 
 
 def test_history_has_a_row_for_every_logged_step(run):

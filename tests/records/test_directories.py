@@ -4,6 +4,7 @@ import math
 import pytest
 
 from runge.configuration import flatten
+from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory, State
 from runge.records.files import claim, write
 
@@ -33,8 +34,19 @@ def test_metrics_are_strict_json(tmp_path):
 
 def test_history(tmp_path):
     run = RunDirectory(tmp_path)
-    run.write(State("running", 2), {"step": [1.0, 2.0], "a,b": [0.1, math.nan]})
+    run.write(State("running", 2), {"step": [1, 2], "a,b": [0.1, math.nan]})
     assert run.history.read_text() == 'step,"a,b"\n1,0.1\n2,\n'
+
+
+def test_tables_keep_all_digits(tmp_path):
+    run, third = RunDirectory(tmp_path), 1 / 3
+    run.write(State("finished", 2), points={"step": [0], "x": [2.0]}, fit={"x": [third, -1e-300], "f": [math.inf, 1.0]})
+    assert run.points.read_text() == "step,x\n0,2.0\n"
+    assert run.fit.read_text() == f"x,f\n{third!r},inf\n-1e-300,1.0\n"
+    run.verify(run.fit)
+    run.fit.write_text("x,f\n")
+    with pytest.raises(ConfigurationError, match=r"fit\.csv is damaged"):
+        run.verify(run.fit)
 
 
 def test_claim_never_gives_a_directory_twice(tmp_path):

@@ -197,7 +197,7 @@ def test_checkpoint_that_is_none(name, copy, train, tmp_path):
 def test_bit_flips(trial, copy, train, tmp_path, capfd):
     """One bit of one file is another one: that is told, or it makes no difference."""
     chance = random.Random(trial)
-    path = chance.choice([copy.best, copy.last, copy.metrics, copy.history])
+    path = chance.choice([copy.best, copy.last, copy.metrics, copy.history, copy.fit])
     content = bytearray(path.read_bytes())
     place = chance.randrange(len(content))
     content[place] ^= 1 << chance.randrange(8)
@@ -218,10 +218,10 @@ def test_bit_flips(trial, copy, train, tmp_path, capfd):
         compare.main([str(copy.path), "--out", "out"])
         assert "metrics.json is damaged" in " ".join(capfd.readouterr().out.split())
     else:
-        with pytest.raises(ConfigurationError, match=r"history\.csv is damaged"):
-            runge.history(copy.path)
+        with pytest.raises(ConfigurationError, match=rf"{path.name} is damaged"):
+            runge.history(copy.path) if path == copy.history else copy.verify(path)
         compare.main([str(copy.path), "--out", "out"])
-        assert "history.csv is damaged" in (tmp_path / "out" / "comparison.html").read_text()
+        assert f"{path.name} is damaged" in (tmp_path / "out" / "comparison.html").read_text()
 
 
 def rewrite(copy, **sections):
@@ -277,22 +277,27 @@ def test_configuration_of_a_file_imports_nothing(name, copy, train, tmp_path, mo
     assert not (tmp_path / "owned").exists()
 
 
-def test_target_of_one_s_own(copy, tmp_path, monkeypatch):
-    """It is imported when the command asks for it."""
-    (tmp_path / "my_target.py").write_text("from runge.targets import Runge\nclass Mine(Runge): pass\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    own = {"_target_": "my_target.Mine", "domain": [-1.0, 1.0]}
-    rewrite(copy, target=own)
-    assert strangers({"target": own}) == ["my_target.Mine"]
-    compare.main([str(copy.path), "--out", "out"])
-    report = (tmp_path / "out" / "comparison.html").read_text()
-    assert "my_target.Mine" in report
-    assert '"error_f"' not in report.partition('id="data">')[2].partition("</script>")[0]
-    compare.main([str(copy.path), "--out", "out", "--import", "my_target"])
-    report = (tmp_path / "out" / "comparison.html").read_text()
-    assert '"error_f"' in report.partition('id="data">')[2].partition("</script>")[0]
-    with pytest.raises(SystemExit):
-        compare.main([str(copy.path), "--import", "no_such_module"])
+def test_classes_of_modules_that_are_not_loaded_are_strangers():
+    assert strangers({"target": {"_target_": "my_target.Mine", "domain": [-1.0, 1.0]}}) == ["my_target.Mine"]
+    assert strangers([{"_target_": "runge.targets.Expression"}]) == []
+
+
+def test_hostile_fit(copy, tmp_path):
+    """Numbers beyond all bounds are drawn as what they are; what is no table of a fit is not drawn."""
+    copy.status.write_text(json.dumps(json.loads(copy.status.read_text()) | {"checksums": {}}))
+    for text, drawn in (
+        ("x,f,df,u,du\n0,1e300,-1e300,1e999,nan\n" * 2, False),  # the second head is no row of numbers
+        ("x,f,df,u,du\n0,1e300,-1e300,1e999,nan\n", True),
+        ("x1,x2,f,df_dx1,df_dx2,u,du_dx1,du_dx2\n0,0,0,0,0,0,0,0\n", False),
+        ("x,f,df,u\n0,0,0,0\n", False),
+        ("x,f,df,u,du\n0,0\n", False),
+        ("x,f,df,u,du\n" + "0,0,0,0,0\n" * 100_000, True),
+    ):
+        copy.fit.write_text(text)
+        compare.main([str(copy.path), "--out", "out"])
+        page = (tmp_path / "out" / "comparison.html").read_text()
+        assert ('"error_f"' in page.partition('id="data">')[2].partition("</script>")[0]) == drawn
+        assert len(page) < 7_000_000
 
 
 @pytest.mark.parametrize(
