@@ -100,11 +100,11 @@ class Curves(Callback):
         self.shown = len(history.steps)
 
 
-class Report(Callback):
-    """Tell whoever shows the progress of many runs how many steps have been taken since the last time.
+class CountSteps(Callback):
+    """A callback that reports how many steps have been taken since its last report.
 
     Args:
-        report: what is called with the number of steps.
+        report: called with the number of new steps at the end of every block.
     """
 
     def __init__(self, report: Callable[[int], object]) -> None:
@@ -112,7 +112,7 @@ class Report(Callback):
         self.reported = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin to count."""
+        """Count from the step at which the training starts."""
         assert isinstance(pl_module, SobolevRegression)
         self.reported = int(pl_module.step)
 

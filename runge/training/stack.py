@@ -22,12 +22,7 @@ from runge.sobolev.compilation import compiled
 from runge.sobolev.stages import ResidualStages
 from runge.training.adaptation import Balancing, Correction, StopEarly, TwoStageSwitch
 from runge.training.datamodule import SobolevDataModule
-from runge.training.history import (
-    Curves,
-    History,
-    Progress,
-    Report,
-)
+from runge.training.history import CountSteps, Curves, History, Progress
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.results import MemberResults, Outcome
@@ -183,7 +178,7 @@ class Experiment:
                 history,
                 Balancing(self.members[0].balance, self.data, [member.seed for member in self.members]),
                 *([Progress()] if bar else []),
-                *([Report(report)] if report else []),
+                *([CountSteps(report)] if report else []),
                 StopEarly(),
                 stop,
                 Curves(history, written.files, written.attempt),
