@@ -26,7 +26,7 @@ def known_settings() -> dict[str, Any]:
     """Every key of every option of every group, flat, with a value that it has in one of them."""
     found: dict[str, Any] = {}
     for path in sorted(CONFIGURATIONS.glob("*/*.yaml")):
-        if path.parent.name != "experiment":
+        if path.parent.name not in ("experiment", "logger"):
             content, group = yaml.safe_load(path.read_text()), path.parent.name
             content.pop("defaults", None)
             found |= flatten(content) if group in content else flatten(content, group)  # an option may set other keys
@@ -43,6 +43,7 @@ def digest(configuration: Mapping[str, Any]) -> str:
         >>> digest({"trainer": {"max_steps": 10}}) == digest({"trainer": {"max_steps": 10, "progress_bar": False}})
         True
     """
+    configuration = {key: value for key, value in configuration.items() if key != "logger"}
     trainer = configuration.get("trainer")
     if isinstance(trainer, Mapping):
         kept = {key: value for key, value in trainer.items() if key not in _WITHOUT_EFFECT}
@@ -103,7 +104,7 @@ def build(key: str, values: Any, kind: type[T] | Callable[..., T], **given: Any)
     """
     values = section(key, values)
     swapped = "_target_" in values or inspect.isabstract(kind)
-    make = _locate(key, values.pop("_target_", None), kind) if swapped else kind
+    make = locate(key, values.pop("_target_", None), kind) if swapped else kind
     parameters = inspect.signature(make).parameters
     allowed = [name for name in parameters if name not in given]
     required = [name for name in allowed if parameters[name].default is inspect.Parameter.empty]
@@ -131,7 +132,12 @@ def build(key: str, values: Any, kind: type[T] | Callable[..., T], **given: Any)
         raise ConfigurationError(f"{prefix}{message}") from error
 
 
-def _locate(key: str, path: Any, kind: Any) -> Callable[..., Any]:
+def locate(key: str, path: Any, kind: Any) -> type[Any]:
+    """Return the class that a section names, which derives from `kind`.
+
+    Raises:
+        ConfigurationError: there is no such class, or it cannot be imported.
+    """
     try:
         found = pkgutil.resolve_name(path)
         if not inspect.isclass(found):

@@ -50,7 +50,7 @@ class Comparison:
         self.rows = sorted(
             rows, key=lambda row: (row["status"] != "finished", row.get(metric) is None, row.get(metric))
         )
-        self.keys = differing(rows, [name for name in settings if name not in WITHOUT_EFFECT])
+        self.keys = differing(rows, [name for name in settings if not name.startswith(WITHOUT_EFFECT)])
         self.group_keys = [name for name in self.keys if name not in SEEDS] if group_by is None else list(group_by)
         self.groups = group(self.rows, self.group_keys, metric)
         self.lead = describe_lead(self.groups)

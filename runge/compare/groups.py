@@ -10,8 +10,8 @@ Row = Mapping[str, Any]
 SEEDS = ("seed", "data.seed")
 """The keys in which the runs of one group may differ."""
 
-WITHOUT_EFFECT = ("resume", "trainer.progress_bar", "trainer.checkpoint_seconds", "trainer.compile")
-"""The keys that change nothing about the result: by them runs do not differ."""
+WITHOUT_EFFECT = ("resume", "logger", "trainer.progress_bar", "trainer.checkpoint_seconds", "trainer.compile")
+"""The keys and sections that change nothing about the result: by them runs do not differ."""
 
 FEWEST = 5
 """No claim is made where a group has fewer seeds."""

@@ -45,6 +45,7 @@ class Member:
         self.sampling = build("sampling", take(sections, "sampling"), Sampling)
         self.optimizer = build("optimizer", take(sections, "optimizer"), Optimizer)
         self.model = section("model", take(sections, "model"))
+        self.logger = section("logger", sections.pop("logger", {}))  # runs of older versions have no such section
         if sections:
             known = ", ".join(configuration.keys() - sections.keys())
             raise ConfigurationError(f"{', '.join(sections)}: there is no such key; there are {known}")

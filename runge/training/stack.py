@@ -12,9 +12,9 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from runge import machine
 from runge.configuration import build
 from runge.errors import ConfigurationError, describe
+from runge.loggers import check_loggers
 from runge.records.checkpoints import resume_from
 from runge.records.directories import RunDirectory
-from runge.records.tensorboard import EventFile
 from runge.resampling import Never
 from runge.schedules import NEVER
 from runge.sobolev import losses
@@ -45,6 +45,8 @@ class Experiment:
     def __init__(self, members: Sequence[Member]) -> None:
         self._began = time.perf_counter()
         self.members = list(members)
+        for entries in {repr(member.logger): member.logger for member in self.members}.values():
+            check_loggers(entries)
         first = self.members[0]
         self.training = first.training
         dtype = torch.float32 if self.training.precision == 32 else torch.float64
@@ -121,13 +123,12 @@ class Experiment:
         start = resume_from(directories)
         step = start[0].step if start else 0
         files = MemberFiles(directories, [member.configuration for member in self.members], start)
-        events = [EventFile(directory.tensorboard, purge_step=step + 1) for directory in directories]
         history, stop, fitted = History(), StopOnSignal(), False
         correction = None
         if not isinstance(self.members[0].resampling, Never):
             seeds = [member.data_seed for member in self.members]
             correction = Correction(self.members[0].resampling, self.data, seeds)
-        written = MemberResults(self.members, self.module, self.data, directories, events, history, correction)
+        written = MemberResults(self.members, self.module, self.data, directories, step, history, correction)
         written.status("running", step)
         try:
             with warnings.catch_warnings():
@@ -181,7 +182,7 @@ class Experiment:
                 *([CountSteps(report)] if report else []),
                 StopEarly(),
                 stop,
-                Curves(history, written.files, written.attempt),
+                Curves(history, written.to_loggers),
                 Save(
                     training.checkpoint_seconds,
                     written.directories[0].last,
