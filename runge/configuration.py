@@ -6,7 +6,7 @@ import inspect
 import json
 import pkgutil
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,15 +27,15 @@ def known_settings() -> dict[str, Any]:
     """Every key of every option of every group, flat, with a value that it has in one of them."""
     found: dict[str, Any] = {}
     for path in sorted(CONFIGURATIONS.glob("*/*.yaml")):
-        if path.parent.name != "experiment":
+        if path.parent.name not in ("experiment", "logger"):
             content, group = yaml.safe_load(path.read_text()), path.parent.name
             content.pop("defaults", None)
             found |= flatten(content) if group in content else flatten(content, group)  # an option may set other keys
     return found
 
 
-SAME_BITS = ("resume", "trainer.progress_bar", "trainer.checkpoint_seconds")
-"""The keys that change no bit of a run's result."""
+SAME_BITS = ("resume", "logger", "trainer.progress_bar", "trainer.checkpoint_seconds")
+"""The keys and sections that change no bit of a run's result."""
 
 SAME_RESULT = (*SAME_BITS, "trainer.compile")
 """The keys that comparisons ignore: those, and one that changes a result by round-off only."""
@@ -48,6 +48,7 @@ def digest(configuration: Mapping[str, Any]) -> str:
         >>> digest({"trainer": {"max_steps": 10}}) == digest({"trainer": {"max_steps": 10, "progress_bar": False}})
         True
     """
+    configuration = {key: value for key, value in configuration.items() if key not in SAME_BITS}
     trainer = configuration.get("trainer")
     if isinstance(trainer, Mapping):
         kept = {key: value for key, value in trainer.items() if f"trainer.{key}" not in SAME_BITS}
@@ -69,6 +70,17 @@ def strangers(values: Any) -> list[str]:
     return unknown + [name for value in values.values() for name in strangers(value)]
 
 
+def section(key: str, values: Any) -> dict[str, Any]:
+    """Return a section's content.
+
+    Raises:
+        ConfigurationError: it is not a section.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigurationError(f"{key}: must be a section with keys, got {values!r}")
+    return {str(name): value for name, value in values.items()}
+
+
 def build(key: str, values: Any, kind: type[T]) -> T:
     """Make the object that a section describes.
 
@@ -83,11 +95,9 @@ def build(key: str, values: Any, kind: type[T]) -> T:
     Raises:
         ConfigurationError: a key is unknown or missing, or a value is not allowed.
     """
-    if not isinstance(values, Mapping):
-        raise ConfigurationError(f"{key}: must be a section with keys, got {values!r}")
-    values = {str(name): value for name, value in values.items()}
+    values = section(key, values)
     swapped = "_target_" in values or inspect.isabstract(kind)
-    make = _locate(key, values.pop("_target_", None), kind) if swapped else kind
+    make = locate(key, values.pop("_target_", None), kind) if swapped else kind
     parameters = inspect.signature(make).parameters
     for name, parameter in parameters.items():
         if name not in values and parameter.default is inspect.Parameter.empty:
@@ -125,7 +135,12 @@ def explained(key: str, names: Collection[str]) -> Iterator[None]:
         raise ConfigurationError(f"{prefix}{message}") from error
 
 
-def _locate(key: str, path: Any, kind: Any) -> Callable[..., Any]:
+def locate(key: str, path: Any, kind: Any) -> type[Any]:
+    """Return the class that a section names, which derives from `kind`.
+
+    Raises:
+        ConfigurationError: there is no such class, or it cannot be imported.
+    """
     try:
         found = pkgutil.resolve_name(path)
         if not inspect.isclass(found):

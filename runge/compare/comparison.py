@@ -51,7 +51,8 @@ class Comparison:
             records,
             key=lambda one: (one.status != "finished", one.figures.get(metric) is None, one.figures.get(metric)),
         )
-        self.keys = differing([one.settings for one in records], [name for name in settings if name not in SAME_RESULT])
+        names = [name for name in settings if not name.startswith(SAME_RESULT)]
+        self.keys = differing([one.settings for one in records], names)
         self.group_keys = [name for name in self.keys if name not in SEEDS] if group_by is None else list(group_by)
         self.groups = group(self.records, self.group_keys, metric)
         self.lead = describe_lead(self.groups)

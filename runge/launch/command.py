@@ -62,7 +62,8 @@ def refuse_empty_group(argument: str) -> None:
     key, equals, value = argument.partition("=")
     options = sorted(path.stem for path in (CONFIGURATIONS / key).glob("*.yaml")) if equals and key else []
     if options and key != "experiment" and value in ("", "null"):
-        raise ConfigurationError(f"{key}: must be one of {', '.join(options)}, got {value or 'nothing'}")
+        none = ", or [] for none" if key == "logger" else ""
+        raise ConfigurationError(f"{key}: must be one of {', '.join(options)}{none}; got {value or 'nothing'}")
 
 
 def quote_expression(argument: str) -> str:

@@ -146,7 +146,7 @@ def _resumed(given: dict[str, Any], resume: Any, directory: RunDirectory) -> dic
             "the run was trained in a stack with others of its sweep: alone its figures are the same to round-off; the "
             "sweep's own command with hydra.sweep.dir= goes on to the same bits"
         )
-    return given if same else begun
+    return given if same else {"logger": given.get("logger", {}), **begun}
 
 
 def check(members: Sequence[Member]) -> None:

@@ -1,4 +1,4 @@
-"""TensorBoard: scalars, pictures and the table of hyperparameters, many in one go."""
+"""TensorBoard's event files: scalars, images and the table of hyperparameters, in one summary for each step."""
 
 import itertools
 import os
@@ -18,18 +18,20 @@ from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE  # pyright: ignor
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # pyright: ignore[reportAttributeAccessIssue]
 from torch.utils.tensorboard.summary import hparams
 
-from runge.configuration import flatten, known_settings
+from runge.configuration import known_settings
 from runge.metrics import keys
 
 _NUMBERS = itertools.count()
 
 
 class EventFile:
-    """A run's event file. `add` collects, `flush` appends; nothing is kept open, so that a thousand runs may have one.
+    """A run's event file.
+
+    `add` collects summaries and `flush` appends them. No file is kept open, so that a thousand runs can have one each.
 
     Args:
-        directory: where it lies.
-        purge_step: TensorBoard forgets what older files there tell of this step and later ones.
+        directory: the directory of the file, which `flush` makes.
+        purge_step: TensorBoard discards events of this step and later ones from older files of the directory.
     """
 
     def __init__(self, directory: Path, purge_step: int) -> None:
@@ -41,15 +43,15 @@ class EventFile:
             Event(wall_time=time.time(), step=purge_step, session_log=start),
         ]
 
-    def add(self, summary: Summary, step: int, wall_time: float | None = None) -> None:
-        """Add a summary at a step."""
-        self._waiting.append(Event(wall_time=wall_time or time.time(), step=step, summary=summary))
+    def add(self, summary: Summary, step: int) -> None:
+        """Collect the summary of a step, with the present time."""
+        self._waiting.append(Event(wall_time=time.time(), step=step, summary=summary))
 
     def flush(self) -> None:
-        """Append what has been added since the last time.
+        """Append what was added since the last call.
 
         Raises:
-            OSError: it cannot be written; it is kept for the next time.
+            OSError: the file cannot be written; what was added is kept for the next call.
         """
         records = b"".join(_record(event.SerializeToString()) for event in self._waiting)
         self.path.parent.mkdir(exist_ok=True)
@@ -58,14 +60,14 @@ class EventFile:
             with self.path.open("ab") as file:
                 file.write(records)
         except OSError as error:
-            if self.path.exists():  # half a record would make all later ones unreadable
+            if self.path.exists():  # an incomplete record would make all later ones unreadable
                 os.truncate(self.path, before)
             raise OSError(error.errno, error.strerror, str(self.path)) from error
         self._waiting = []
 
 
 def _record(content: bytes) -> bytes:
-    """A record of an event file: its length and its content, each with a checksum.
+    """Return a record of an event file: its length and its content, each with a checksum.
 
     References:
         https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
@@ -80,46 +82,38 @@ def _checksum(content: bytes) -> bytes:
 
 
 def scalars(figures: Mapping[str, float]) -> Summary:
-    """Scalars of one step, all in one summary."""
+    """Return one summary with all scalars of a step."""
     return Summary(value=[Summary.Value(tag=tag, simple_value=figure) for tag, figure in figures.items()])
 
 
-def pictures(images: Mapping[str, bytes]) -> Summary:
-    """PNG images as they are; `add_image` would take pixels and encode them once more."""
-    found = {tag: Summary.Image(encoded_image_string=content, colorspace=3) for tag, content in images.items()}
-    return Summary(value=[Summary.Value(tag=tag, image=image) for tag, image in found.items()])
+def image(tag: str, png: bytes) -> Summary:
+    """Return the summary of a PNG image, unchanged; torch's `add_image` would decode and encode it again."""
+    return Summary(value=[Summary.Value(tag=tag, image=Summary.Image(encoded_image_string=png, colorspace=3))])
 
 
-def hyperparameters(
-    name: str, configuration: Mapping[str, Any], metrics: Mapping[str, float | int | None] | None
-) -> list[Summary]:
-    """The run's row of the HPARAMS table.
+def hyperparameters(name: str, settings: Mapping[str, Any], metrics: Mapping[str, float] | None) -> list[Summary]:
+    """Return the run's row of the HPARAMS table, as summaries for the step at which the run ended.
 
     Args:
-        name: what the run is called there; another one for each run.
-        configuration: the run's configuration.
-        metrics: final figures, of which those on the test set are shown; None: the run did not finish.
-
-    Returns:
-        Summaries for the step at which the run ended.
+        name: the name of the row, which must differ from run to run.
+        settings: the run's configuration, flat.
+        metrics: the figures that the table shows, logged as scalars too; None: the run did not finish.
     """
-    settings = _without_null(flatten(configuration))
-    tested = {key: value for key, value in (metrics or {}).items() if key.startswith("test/") and value is not None}
-    _, start, end = hparams(settings, tested)
-    # torch leaves the name empty, for which the table shows the path, and takes every run for finished.
+    settings = _without_null(settings)
+    _, start, end = hparams(settings, metrics or {})
+    # torch leaves the name empty, in which case the table shows the path, and marks every run as finished.
     with _content(start) as content:
         content.session_start_info.group_name = name
     if metrics is None:
         with _content(end) as content:
             content.session_end_info.status = STATUS_FAILURE
         return [start, end]
-    columns = _columns(tuple((key, type(value)) for key, value in settings.items()), tuple(tested))
-    return [scalars(tested), columns, start, end]
+    return [_columns(tuple((key, type(value)) for key, value in settings.items()), tuple(metrics)), start, end]
 
 
 @lru_cache
 def _columns(settings: tuple[tuple[str, type], ...], metrics: tuple[str, ...]) -> Summary:
-    """The table's columns. TensorBoard takes them from whichever run it meets first: each names them all."""
+    """Return the table's columns. TensorBoard takes them from the first run it reads, so every run names them all."""
     regions = keys("test", ("left", "middle", "right", "peak"))
     names = _without_null(known_settings()) | {key: kind() for key, kind in settings}
     return hparams(names, dict.fromkeys((*metrics, *regions), 0.0))[0]
@@ -131,7 +125,7 @@ def _without_null(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _content(summary: Summary) -> Iterator[HParamsPluginData]:
-    """What a summary of the HPARAMS plugin says, to be changed."""
+    """Yield the content of a summary of the HPARAMS plugin, and store the changes made to it."""
     (value,) = summary.value
     content = HParamsPluginData.FromString(value.metadata.plugin_data.content)
     yield content

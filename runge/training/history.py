@@ -6,7 +6,6 @@ they remember is saved with the checkpoint, so that a resumed run equals an unin
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import lightning.pytorch as pl
@@ -15,8 +14,8 @@ from lightning.pytorch.callbacks import Callback, ProgressBar
 from torch import Tensor
 from tqdm import tqdm
 
+from runge.loggers import Logger
 from runge.metrics import LAMBDA_D, TRAIN_LOSS, VAL_LOSS, key
-from runge.records.tensorboard import EventFile, scalars
 from runge.training.module import SobolevRegression, fitting
 
 
@@ -67,44 +66,40 @@ class History(Callback):
 
 
 class Curves(Callback):
-    """Show the history in TensorBoard, whenever a checkpoint is saved.
+    """A callback that passes the rows of the history to the members' loggers, which save them with each checkpoint.
+
+    A row that a killed run measured after its last checkpoint is measured and logged again when the run is resumed.
 
     Args:
-        history: what is shown.
-        files: each member's event file.
-        attempt: within `attempt(i)` the i-th member's file is written, which may fail.
+        history: the rows; it comes before this callback.
+        to_loggers: `to_loggers(i, write)` calls `write(logger)` for each of the i-th member's loggers.
     """
 
-    def __init__(
-        self, history: History, files: Sequence[EventFile], attempt: Callable[[int], AbstractContextManager[None]]
-    ) -> None:
-        self.history, self.files, self.attempt = history, files, attempt
-        self.shown = 0
+    def __init__(self, history: History, to_loggers: Callable[[int, Callable[[Logger], object]], None]) -> None:
+        self.history, self.to_loggers = history, to_loggers
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """What lies in the checkpoint was shown when it was saved."""
-        self.shown = len(self.history.steps)
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the row of this block."""
+        if fitting(trainer, pl_module) is None:
+            return
+        step, keys = self.history.steps[-1], self.history.keys
+        for member, row in enumerate(self.history.rows[-1].tolist()):
+            measured = {key: figure for key, figure in zip(keys, row, strict=True) if figure == figure}
+            self.to_loggers(member, lambda logger, measured=measured: logger.log_metrics(measured, step))
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Append the rows since the last time."""
-        history, new = self.history, slice(self.shown, None)
-        for member, file in enumerate(self.files):
-            rows = torch.stack([row[member] for row in history.rows[new]]).tolist() if history.rows[new] else []
-            for step, when, row in zip(history.steps[new], history.times[new], rows, strict=True):
-                known = {name: figure for name, figure in zip(history.keys, row, strict=True) if figure == figure}
-                file.add(scalars(known), step, when)
-            with self.attempt(member):
-                file.flush()
-        self.shown = len(history.steps)
+        """Let the loggers save what they have."""
+        for member in range(len(self.history.rows[-1]) if self.history.rows else 0):
+            self.to_loggers(member, lambda logger: logger.save())
 
 
-class Report(Callback):
-    """Tell whoever shows the progress of many runs how many steps have been taken since the last time.
+class CountSteps(Callback):
+    """A callback that reports how many steps have been taken since its last report.
 
     Args:
-        report: what is called with the number of steps.
+        report: called with the number of new steps at the end of every block.
     """
 
     def __init__(self, report: Callable[[int], object]) -> None:
@@ -112,7 +107,7 @@ class Report(Callback):
         self.reported = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin to count."""
+        """Count from the step at which the training starts."""
         assert isinstance(pl_module, SobolevRegression)
         self.reported = int(pl_module.step)
 

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from runge import machine
 from runge.balance import Balance, Fixed
-from runge.configuration import build
+from runge.configuration import build, section
 from runge.data import Data, SampleWeight
 from runge.errors import ConfigurationError
 from runge.optimizers import Optimizer
@@ -111,7 +111,7 @@ class Member:
         def build_section(key: str, kind: type[T]) -> T:
             return build(key, _section(configuration, key), kind)
 
-        if unknown := configuration.keys() - SECTIONS:
+        if unknown := configuration.keys() - {*SECTIONS, "logger"}:
             raise ConfigurationError(f"{', '.join(unknown)}: there is no such key; there are {', '.join(SECTIONS)}")
         self.seed = build("", {"seed": _section(configuration, "seed")}, Seed)
         self.data = build_section("data", Data)
@@ -125,6 +125,7 @@ class Member:
         self.sampling = build_section("sampling", Sampling)
         self.optimizer = build_section("optimizer", Optimizer)
         self.model = build_section("model", Model)
+        self.logger = section("logger", configuration.get("logger", {}))  # older runs have no such section
         if self.training.accelerator == "gpu" and not self.on_gpu():
             raise ConfigurationError("trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'")
         self._check_the_optimizers_needs()

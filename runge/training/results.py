@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -11,12 +11,12 @@ from torch import Tensor
 
 from runge.configuration import digest
 from runge.errors import RunError, describe
+from runge.loggers import Logger, make_loggers
 from runge.metrics import FIT_SECONDS, TOTAL_SECONDS, share_key
 from runge.records.directories import RunDirectory, State, Status
 from runge.records.files import write
 from runge.records.panels import png
 from runge.records.pictures import curves_figure, fit_figure, points_figure
-from runge.records.tensorboard import EventFile, hyperparameters, pictures
 from runge.sobolev.points import Points
 from runge.training.adaptation import Correction
 from runge.training.datamodule import SobolevDataModule
@@ -70,7 +70,7 @@ class MemberResults:
         module: what is trained.
         data: the points.
         directories: the members' run directories.
-        files: the members' event files.
+        start_step: the step from which the training resumes.
         history: the figures of every block's end.
         correction: where the points have been, if they have moved.
     """
@@ -81,13 +81,19 @@ class MemberResults:
         module: SobolevRegression,
         data: SobolevDataModule,
         directories: Sequence[RunDirectory],
-        files: Sequence[EventFile],
+        start_step: int,
         history: History,
         correction: Correction | None,
     ) -> None:
         self.members, self.module, self.data = members, module, data
-        self.directories, self.files, self.history, self.correction = directories, files, history, correction
+        self.directories, self.history, self.correction = directories, history, correction
         self._told: set[tuple[int, str]] = set()
+        self.loggers: list[list[Logger]] = []
+        for member, directory in zip(members, directories, strict=True):
+            name = " ".join([*member.overrides, f"({'/'.join(directory.path.resolve().parts[-2:])})"])
+            self.loggers.append(make_loggers(member.logger, str(directory.path), name, start_step))
+            settings = {key: value for key, value in member.configuration.items() if key != "logger"}
+            self.to_loggers(len(self.loggers) - 1, lambda logger, settings=settings: logger.log_hyperparams(settings))
 
     @contextmanager
     def attempt(self, member: int) -> Iterator[None]:
@@ -96,6 +102,12 @@ class MemberResults:
             yield
         except OSError as error:
             self._tell(member, error)
+
+    def to_loggers(self, member: int, write: Callable[[Logger], object]) -> None:
+        """Pass each of a member's loggers to a function; what keeps one from writing is logged, once."""
+        for logger in self.loggers[member]:
+            with self.attempt(member):
+                write(logger)
 
     def _tell(self, member: int, error: OSError) -> None:
         message = describe(error)
@@ -176,16 +188,19 @@ class MemberResults:
         """Write a member's pictures."""
         module, test, directory = self.module, self.data.dataset.test, self.directories[i]
         title = self.members[i].title()
-        fit = fit_picture(test, u, du, i, title)
-        curves = curves_picture(module, self.history.member(i), test.regions, i, title)
-        write(directory.fit_figure, fit)
-        write(directory.curves_figure, curves)
-        found = {"fit": fit, "curves": curves}
+        columns, end = self.history.member(i), int(module.step)
+        pictures = {
+            directory.fit_figure: fit_picture(test, u, du, i, title),
+            directory.curves_figure: curves_picture(module, columns, test.regions, i, title),
+        }
         if self.correction is not None:
-            places, columns = self.correction.member(i), self.history.member(i)
-            found["points"] = points_picture(places, columns, test.regions, int(module.step), title)
-            write(directory.points_figure, found["points"])
-        self.files[i].add(pictures(found), int(module.step))
+            places = self.correction.member(i)
+            pictures[directory.points_figure] = points_picture(places, columns, test.regions, end, title)
+        for path, picture in pictures.items():
+            write(path, picture)
+            for logger in self.loggers[i]:
+                if log_image := getattr(logger, "log_image", None):  # not every logger of Lightning takes pictures
+                    log_image(path.stem, [str(path)], end)
 
     def _leave(self, member: int, status: Status, message: str, step: int | None = None) -> None:
         state = self._state(member, status, int(self.module.step) if step is None else step, message)
@@ -196,9 +211,9 @@ class MemberResults:
         return State(status, step, message, digest(self.members[member].configuration))
 
     def _close(self, i: int, metrics: Metrics | None) -> None:
-        """Add the run's row to TensorBoard's table, named by what was asked for and by where it lies."""
-        member, path = self.members[i], self.directories[i].path
-        name = " ".join([*member.overrides, f"({'/'.join(path.resolve().parts[-2:])})"])
-        for summary in hyperparameters(name, member.configuration, metrics):
-            self.files[i].add(summary, int(self.module.step))
-        self.files[i].flush()
+        """Finalize a member's loggers, with its test figures if it has finished."""
+        tested = {key: x for key, x in (metrics or {}).items() if key.startswith("test/") and x is not None}
+        for logger in self.loggers[i]:
+            if tested:
+                logger.log_metrics(tested, int(self.module.step))
+            logger.finalize("failed" if metrics is None else "success")

@@ -12,9 +12,9 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from runge import machine
 from runge.configuration import explained
 from runge.errors import ConfigurationError, describe
+from runge.loggers import check_loggers
 from runge.records.checkpoints import resume_from
 from runge.records.directories import RunDirectory
-from runge.records.tensorboard import EventFile
 from runge.resampling import Never
 from runge.schedules import NEVER
 from runge.sobolev import losses
@@ -22,12 +22,7 @@ from runge.sobolev.compilation import step_function
 from runge.sobolev.stages import ResidualStages
 from runge.training.adaptation import Balancing, Correction, StopEarly, TwoStageSwitch
 from runge.training.datamodule import SobolevDataModule
-from runge.training.history import (
-    Curves,
-    History,
-    Progress,
-    Report,
-)
+from runge.training.history import CountSteps, Curves, History, Progress
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.results import MemberResults, Outcome
@@ -50,6 +45,8 @@ class Experiment:
     def __init__(self, members: Sequence[Member]) -> None:
         self._began = time.perf_counter()
         self.members = list(members)
+        for entries in {repr(member.logger): member.logger for member in self.members}.values():
+            check_loggers(entries)
         first = self.members[0]
         self.training = first.training
         dtype = torch.float32 if self.training.precision == 32 else torch.float64
@@ -120,13 +117,12 @@ class Experiment:
         start = resume_from(directories)
         step = start[0].step if start else 0
         files = MemberFiles(directories, [member.configuration for member in self.members], start)
-        events = [EventFile(directory.tensorboard, purge_step=step + 1) for directory in directories]
         history, stop, fitted = History(), StopOnSignal(), False
         correction = None
         if not isinstance(self.members[0].resampling, Never):
             seeds = [member.data_seed for member in self.members]
             correction = Correction(self.members[0].resampling, self.data, seeds)
-        written = MemberResults(self.members, self.module, self.data, directories, events, history, correction)
+        written = MemberResults(self.members, self.module, self.data, directories, step, history, correction)
         written.status("running", step)
         try:
             with warnings.catch_warnings():
@@ -177,10 +173,10 @@ class Experiment:
                 history,
                 Balancing(self.members[0].balance, self.data, [member.seed for member in self.members]),
                 *([Progress()] if bar else []),
-                *([Report(report)] if report else []),
+                *([CountSteps(report)] if report else []),
                 StopEarly(),
                 stop,
-                Curves(history, written.files, written.attempt),
+                Curves(history, written.to_loggers),
                 Save(
                     training.checkpoint_seconds,
                     written.directories[0].last,

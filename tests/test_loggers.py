@@ -1,0 +1,212 @@
+"""Loggers of a user's own, and Lightning's, with single runs and in stacks."""
+
+import csv
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from lightning.pytorch.loggers import Logger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import runge
+from runge.compare.comparison import Comparison, collect
+from runge.configuration import digest
+from runge.optimizers import Problem
+from runge.records.directories import RunDirectory
+from tests.launch.test_run import SHORT, figures, history, interrupted_at, only_run
+
+RECORDER = "+logger.recorder._target_=tests.test_loggers.Recorder"
+
+
+class Recorder(Logger):
+    """A user's logger: each call is a line of a file."""
+
+    def __init__(self, run_name, save_dir, start_step, note="none"):
+        self.path, self.about = Path(save_dir) / "calls.jsonl", [run_name, start_step, note]
+
+    name, version = "recorder", 0
+
+    def write(self, what, *arguments):
+        with self.path.open("a") as file:
+            file.write(json.dumps([what, *arguments]) + "\n")
+
+    def log_hyperparams(self, params, *args, **kwargs):
+        self.write("settings", params, *self.about)
+
+    def log_metrics(self, metrics, step=None):
+        self.write("figures", metrics, step)
+
+    def log_image(self, key, images, step=None):
+        assert all(Path(image).read_bytes().startswith(b"\x89PNG") for image in images)
+        self.write("image", key, step)
+
+    def save(self):
+        self.write("save")
+
+    def finalize(self, status):
+        self.write("end", status)
+
+
+class Full(Recorder):
+    """A logger that fails, for one seed, from step 60 on."""
+
+    def log_hyperparams(self, params, *args, **kwargs):
+        self.seed = params["seed"]
+
+    def log_metrics(self, metrics, step=None):
+        if self.seed == 1 and step >= 60:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "remote")
+
+
+def calls(directory, kind):
+    lines = map(json.loads, (directory / "calls.jsonl").read_text().splitlines())
+    return [arguments for what, *arguments in lines if what == kind]
+
+
+def check_calls(directory, *, start_step=0, note="none"):
+    """All rows of the history that were measured from a step on, the final test figures, settings, pictures, end."""
+    ((settings, name, start, noted),) = calls(directory, "settings")
+    recorded = yaml.safe_load((directory / ".hydra" / "config.yaml").read_text())
+    assert settings == {key: value for key, value in recorded.items() if key not in ("logger", "resume")}
+    assert f"/{directory.name})" in name
+    assert (start, noted) == (start_step, note)
+    *rows, (tested, end) = calls(directory, "figures")
+    expected = [row for row in history(directory) if int(row["step"]) > start_step]
+    assert [{"step": str(step)} | {k: repr(x) for k, x in row.items()} for row, step in rows] == [
+        {key: x for key, x in row.items() if x} for row in expected
+    ]
+    assert tested == {key: x for key, x in figures(directory).items() if key.startswith("test/")}
+    assert end == 120
+    assert calls(directory, "image") == [["fit", 120], ["curves", 120]]
+    assert calls(directory, "save")
+    assert calls(directory, "end") == [["success"]]
+
+
+def test_a_logger_of_the_user_s_own(train, trained, tmp_path):
+    status, out, err = train(*SHORT, RECORDER, "+logger.recorder.note=mine", "hydra.run.dir=run")
+    assert status == 0, out + err
+    check_calls(tmp_path / "run", note="mine")
+    plain = only_run(trained(*SHORT)[0])
+    assert figures(tmp_path / "run") == figures(plain)
+    assert (tmp_path / "run" / "history.csv").read_bytes() == (plain / "history.csv").read_bytes()
+
+
+def test_each_member_of_a_stack_has_its_own(train, tmp_path):
+    sweep = ("-m", "seed=0,1", "hydra.launcher.processes=1", *SHORT, RECORDER, "hydra.sweep.dir=sweep")
+    status, out, err = train(*sweep)
+    assert status == 0, out + err
+    for number in "01":
+        check_calls(tmp_path / "sweep" / number)
+        ((settings, name, *_),) = calls(tmp_path / "sweep" / number, "settings")
+        assert settings["seed"] == int(number)
+        assert name.startswith(f"seed={number} ")
+
+
+def test_a_resumed_run_logs_what_is_new(train, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("runge.training.module.Problem", interrupted_at(61))
+        assert train(*SHORT, RECORDER, "hydra.run.dir=run")[0] == 1
+    run = tmp_path / "run"
+    assert [step for _, step in calls(run, "figures")] == [20, 40, 60]
+    assert calls(run, "end") == [["failed"]]
+    (run / "calls.jsonl").unlink()
+    assert train("resume=run")[0] == 0
+    check_calls(run, start_step=61)
+
+
+def test_a_diverged_run_has_failed(train, tmp_path):
+    diverging = (*SHORT, "optimizer=sgd", "optimizer.lr=1e30", "optimizer.momentum=0", "optimizer.clip_norm=null")
+    assert train(*diverging, RECORDER, "hydra.run.dir=run")[0] == 1
+    assert calls(tmp_path / "run", "end") == [["failed"]]
+    assert not calls(tmp_path / "run", "image")
+
+
+def test_a_failing_logger_costs_its_run_alone(train, tmp_path):
+    failing = "+logger.full._target_=tests.test_loggers.Full"
+    status, out, err = train("-m", "seed=0,1", "hydra.launcher.processes=1", *SHORT, failing, "hydra.sweep.dir=sweep")
+    assert status == 1
+    assert "Traceback" not in out + err
+    states = [json.loads((tmp_path / "sweep" / number / "status.json").read_text()) for number in "01"]
+    assert [state["status"] for state in states] == ["finished", "failed"]
+    assert "No space left on device (remote)" in states[1]["message"]
+    events = EventAccumulator(str(tmp_path / "sweep" / "1" / "tensorboard"))  # the other logger has not noticed
+    events.Reload()
+    assert [event.step for event in events.Scalars("val/loss")] == [20, 40, 60, 80, 100, 120]
+
+
+def test_loggers_of_lightning_work_as_they_are(train, tmp_path):
+    csv_logger = ("+logger.csv._target_=lightning.pytorch.loggers.CSVLogger", "+logger.csv.name=csv")
+    status, out, err = train(*SHORT, "trainer.log_every=60", *csv_logger, "hydra.run.dir=run")
+    assert status == 0, out + err
+    text = (tmp_path / "run" / "csv" / "version_0" / "metrics.csv").read_text()
+    rows = list(csv.DictReader(text.splitlines()))
+    assert [int(row["step"]) for row in rows] == [60, 120, 120]
+    assert float(rows[1]["val/loss"]) == float(history(tmp_path / "run")[1]["val/loss"])
+    assert float(rows[2]["test/mse_df"]) == figures(tmp_path / "run")["test/mse_df"]
+
+
+def test_rows_keep_the_time_at_which_they_were_measured(train, tmp_path, monkeypatch):
+    """Although the event file is written when a checkpoint is saved, here at the last step."""
+    steps = []
+    monkeypatch.setattr("runge.training.module.Problem", lambda *arguments: steps.append(0) or Problem(*arguments))
+    monkeypatch.setattr("runge.records.tensorboard.time", SimpleNamespace(time=lambda: float(len(steps))))
+    assert train(*SHORT, "trainer.checkpoint_seconds=100", "hydra.run.dir=run")[0] == 0
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    assert [event.wall_time for event in events.Scalars("val/loss")] == [20, 40, 60, 80, 100, 120]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["+logger.x=1"], ["logger.x", "section with keys"]),
+        (["+logger.x.y=1"], ["logger.x._target_", "None"]),
+        (["+logger.x._target_=nowhere.Logger"], ["logger.x._target_", "nowhere.Logger"]),
+        (["+logger.x._target_=runge.sampling.Random"], ["logger.x._target_", "derived from Logger"]),
+        ([RECORDER, "+logger.recorder.colour=red"], ["logger.recorder.colour", "no such key", "note"]),
+        (["+logger.tensorboard.save_dir=null"], ["logger.tensorboard.save_dir", "string", "None"]),
+        (["logger=null"], ["logger", "tensorboard", "[] for none"]),
+        (["logger=paper"], ["logger/paper", "tensorboard"]),
+    ],
+)
+@pytest.mark.parametrize("sweep", [[], ["-m", "seed=0,1", "hydra.launcher.processes=1"]])
+def test_a_wrong_section_is_refused(overrides, told, sweep, train, tmp_path):
+    status, out, err = train(*sweep, *SHORT, *overrides)
+    assert status == 1
+    assert "Traceback" not in out + err
+    assert all(part in err for part in told), err
+    assert not list(tmp_path.rglob("status.json"))
+
+
+def test_no_logger_at_all(train, trained, tmp_path):
+    assert train(*SHORT, "logger=[]", "hydra.run.dir=run")[0] == 0
+    assert not (tmp_path / "run" / "tensorboard").exists()
+    assert figures(tmp_path / "run") == figures(only_run(trained(*SHORT)[0]))
+
+
+def test_loggers_do_not_identify_a_run(configuration):
+    plain = configuration()
+    assert plain["logger"] == {"tensorboard": {"_target_": "runge.loggers.TensorBoard"}}
+    assert configuration("logger=[tensorboard]") == plain
+    without = {key: value for key, value in plain.items() if key != "logger"}
+    assert digest(plain) == digest(without) == digest(configuration(RECORDER)) == digest(configuration("logger=[]"))
+
+
+def test_a_run_recorded_without_the_section(train, trained, tmp_path, monkeypatch):
+    """As every run before there was one."""
+    with monkeypatch.context() as patch:
+        patch.setattr("runge.training.module.Problem", interrupted_at(61))
+        assert train(*SHORT, "~logger", "hydra.run.dir=old")[0] == 1
+    assert "logger" not in yaml.safe_load((tmp_path / "old" / ".hydra" / "config.yaml").read_text())
+    assert train("resume=old")[0] == 0
+    assert list((tmp_path / "old" / "tensorboard").iterdir())  # the default's logger
+    new = shutil.copytree(only_run(trained(*SHORT)[0]), tmp_path / "new")
+    assert figures(tmp_path / "old") == figures(new)
+    assert RunDirectory("old").read_state().configuration == RunDirectory("new").read_state().configuration
+    assert runge.load("old")(0.5) == runge.load("new")(0.5)
+    assert Comparison(collect(["old", "new"])).keys == []
