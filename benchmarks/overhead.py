@@ -31,14 +31,14 @@ from runge.schedules import learning_rate_factor
 from runge.sobolev import kernel, losses
 from runge.training.member import Member
 from runge.training.saving import Save
-from runge.training.stack import Experiment
+from runge.training.stack import Stack
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def experiment(steps: int, *changes: str, members: int = 1) -> Experiment:
+def experiment(steps: int, *changes: str, members: int = 1) -> Stack:
     configuration = compose(f"trainer.max_steps={steps}", "schedule=constant", *changes)
-    return Experiment([Member({**configuration, "seed": seed}) for seed in range(members)])
+    return Stack([Member({**configuration, "seed": seed}) for seed in range(members)])
 
 
 def framework(steps: int, *changes: str) -> float:

@@ -36,7 +36,7 @@ from runge.records.directories import RunDirectory
 from runge.records.files import write
 from runge.records.panels import BLUE, GREEN, INK, ORANGE, png
 from runge.training.member import Member
-from runge.training.stack import Experiment
+from runge.training.stack import Stack
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = {
@@ -74,8 +74,8 @@ here is the best network, for whoever needs one.
 Course = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]  # seconds, MSE_f and MSE_df on the validation points
 
 
-def experiment(*overrides: str) -> Experiment:
-    return Experiment([Member(compose(*overrides, "trainer.progress_bar=false"))])
+def experiment(*overrides: str) -> Stack:
+    return Stack([Member(compose(*overrides, "trainer.progress_bar=false"))])
 
 
 def fit(*overrides: str) -> tuple[dict[str, Any], Course]:

@@ -87,7 +87,7 @@ class Balance(ABC):
     def next_look(self, step: int) -> int:
         """The first step after this one at which the policy looks, or `NEVER`."""
 
-    def weigh(self, lambda_d: Tensor, memory: Tensor, look: Callable[[str], Tensor]) -> tuple[Tensor, Tensor]:
+    def update(self, lambda_d: Tensor, memory: Tensor, look: Callable[[str], Tensor]) -> tuple[Tensor, Tensor]:
         """Look again.
 
         Args:
@@ -161,7 +161,7 @@ class _Ratio(_Looking):
     figure: ClassVar[str]
     """The figure of `Look` whose two columns are divided."""
 
-    def weigh(self, lambda_d: Tensor, memory: Tensor, look: Callable[[str], Tensor]) -> tuple[Tensor, Tensor]:
+    def update(self, lambda_d: Tensor, memory: Tensor, look: Callable[[str], Tensor]) -> tuple[Tensor, Tensor]:
         """The average of the ratio, which begins with the first one."""
         past = memory[:, 0]
         of_f, of_df = look(self.figure).unbind(1)
@@ -239,7 +239,7 @@ class ReLoBRaLo(_Looking):
     alpha: Share
     lookback: Share
 
-    def weigh(self, lambda_d: Tensor, memory: Tensor, look: Callable[[str], Tensor]) -> tuple[Tensor, Tensor]:
+    def update(self, lambda_d: Tensor, memory: Tensor, look: Callable[[str], Tensor]) -> tuple[Tensor, Tensor]:
         """The formulas above; at the first look both terms weigh alike."""
         now, (first, last, weights) = look("terms"), memory.split(2, dim=1)
         unknown = first.isnan()

@@ -24,60 +24,38 @@ _MOST_AT_ONCE = 2.0
 """A region's share grows or shrinks by this factor at most at a time."""
 
 
-@checked
 class Resampling(ABC):
-    """When and where the training points are placed anew."""
+    """When and where the training points are moved."""
 
+    @abstractmethod
     def due(self, before: int, step: int) -> bool:
-        """Whether they are, `step` steps having been taken, and `before` at the last occasion."""
-        return False
+        """Say if the points move after `step` steps; the last occasion was after `before` steps."""
 
+    @abstractmethod
     def rests_from(self) -> int:
-        """The step before which points may yet be placed anew."""
-        return 0
-
-    @abstractmethod
-    def looks_at(self, target: Function, nodes: Tensor, validation: Tensor) -> Tensor:
-        """The points at which the error is asked for, (K, D).
-
-        Args:
-            target: the function.
-            nodes: a set of training points without boundary points, (N, D).
-            validation: the validation points.
-        """
-
-    @abstractmethod
-    def sampling(self, target: Function, nodes: Tensor, x: Tensor, error: Tensor) -> Sampling:
-        """The strategy by which the points are placed anew.
-
-        Args:
-            target: the function.
-            nodes: a set of training points without boundary points, (N, D).
-            x: where it has looked, (K, D).
-            error: |r| there, (K,).
-        """
+        """Return the step from which the points stay where they are."""
 
 
 @checked
 class Never(Resampling):
     """The points stay where they are."""
 
-    def looks_at(self, target: Function, nodes: Tensor, validation: Tensor) -> Tensor:
-        """Nowhere."""
-        return nodes[:0]
+    def due(self, before: int, step: int) -> bool:
+        """Return False."""
+        return False
 
-    def sampling(self, target: Function, nodes: Tensor, x: Tensor, error: Tensor) -> Sampling:
-        """Is not asked for."""
-        raise NotImplementedError
+    def rests_from(self) -> int:
+        """Return 0."""
+        return 0
 
 
 @checked
-class _Repeated(Resampling):
-    """A rule that is applied again and again.
+class Periodic(Resampling):
+    """A rule that is applied every few steps.
 
     Attributes:
-        every: steps between two times, >= 0; they fall on rows of the history, and 0 is as 1.
-        last_step: after so many steps the points stay, >= 0.
+        every: steps between two applications, >= 0; they fall on rows of the history, and 0 means 1.
+        last_step: the last step after which the points may move, >= 0.
     """
 
     every: Natural
@@ -88,12 +66,33 @@ class _Repeated(Resampling):
         return step <= self.last_step and due(max(self.every, 1), before, step)
 
     def rests_from(self) -> int:
-        """`last_step`."""
+        """Return `last_step`."""
         return self.last_step
+
+    @abstractmethod
+    def looks_at(self, target: Function, nodes: Tensor, validation: Tensor) -> Tensor:
+        """Return the points at which the rule needs the error, (K, D).
+
+        Args:
+            target: the function.
+            nodes: a set of training points without boundary points, (N, D).
+            validation: the validation points.
+        """
+
+    @abstractmethod
+    def sampling(self, target: Function, nodes: Tensor, x: Tensor, error: Tensor) -> Sampling:
+        """Return the strategy by which the points are placed again.
+
+        Args:
+            target: the function.
+            nodes: a set of training points without boundary points, (N, D).
+            x: the points of `looks_at`, (K, D).
+            error: |r| there, (K,).
+        """
 
 
 @checked
-class Region(_Repeated):
+class Region(Periodic):
     r"""Each region's share of the points follows its error on the validation points.
 
     With e_k the root of the mean of r^2 over a region, and e that of all regions' e_k^2, its share q_k becomes
@@ -135,7 +134,7 @@ class Region(_Repeated):
 
 
 @checked
-class Residual(_Repeated):
+class Residual(Periodic):
     r"""RAD, residual-based adaptive distribution: the density :math:`p(x) \propto |r|^k / E|r|^k + c`.
 
     Attributes:
@@ -161,7 +160,7 @@ class Residual(_Repeated):
 
 
 @checked
-class RetainResampleRelease(_Repeated):
+class RetainResampleRelease(Periodic):
     """R3: points with more than the mean error stay, the others are drawn anew from the uniform distribution.
 
     References:

@@ -60,9 +60,9 @@ def test_ratios_and_their_average(figure):
         assert name == figure
         return next(seen).double()
 
-    first, memory = policy.weigh(column(0.1, 0.1), unknown(2), ask)
+    first, memory = policy.update(column(0.1, 0.1), unknown(2), ask)
     assert first.tolist() == [0.5, 0.1]  # where there is no ratio the weight stays
-    second, _ = policy.weigh(first, memory, ask)
+    second, _ = policy.update(first, memory, ask)
     assert second.tolist() == [0.75 * 0.5 + 0.25 * 4, 2.0]
 
 
@@ -73,7 +73,7 @@ def test_what_pulls_harder_gets_the_smaller_weight(figure, look):
     large = Look(look.network, look.points, look.scale / 10, look.chance)
     policy = RATIOS[figure](every=1, smoothing=0.0)
     before, after = (
-        policy.weigh(column(1, 1), unknown(2), lambda name, at=at: getattr(at, name))[0] for at in (small, large)
+        policy.update(column(1, 1), unknown(2), lambda name, at=at: getattr(at, name))[0] for at in (small, large)
     )
     torch.testing.assert_close(before / after, column(100.0, 100.0))
 
@@ -103,7 +103,7 @@ def relobralo(first, last, now, chance, past=(1.0, 1.0), temperature=0.5, alpha=
     policy = ReLoBRaLo(every=1, temperature=temperature, alpha=alpha, lookback=lookback)
     memory = column(*first, *last, *past)[None]
     figures = {"terms": column(*now)[None], "chance": column(chance)}
-    return policy.weigh(column(0.1), memory, figures.__getitem__)
+    return policy.update(column(0.1), memory, figures.__getitem__)
 
 
 @pytest.mark.parametrize("chance", [0.4, 0.6])

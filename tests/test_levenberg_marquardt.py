@@ -164,7 +164,7 @@ def test_rest():
     assert LM.at_rest(optimizer, what.network.theta)
     LM.step(optimizer, what, 0.0)
     assert torch.equal(what.network.theta, theta)
-    LM.adapt(optimizer)
+    LM.reset(optimizer)
     assert not LM.at_rest(optimizer, what.network.theta)
 
 

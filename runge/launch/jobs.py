@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def told_by(overrides: Sequence[str]) -> Iterator[None]:
+def name_overrides(overrides: Sequence[str]) -> Iterator[None]:
     """Tell of a mistake by the overrides of the job that has it."""
     try:
         yield
@@ -54,7 +54,7 @@ class Job:
     saved: "dict[int, Saved]"
 
 
-def another_run(directory: RunDirectory) -> ConfigurationError:
+def foreign_run(directory: RunDirectory) -> ConfigurationError:
     """What there is to say where a sweep finds a run that it would not have made."""
     return ConfigurationError(
         f"hydra.sweep.dir: a sweep goes on as it was begun, but {str(directory.path)!r} holds a run of another one"
@@ -78,7 +78,7 @@ def ended_before(given: dict[str, Any], directory: RunDirectory) -> float | RunE
     if state is None:
         return None
     if state.configuration not in ("", digest(given)):
-        raise another_run(directory)
+        raise foreign_run(directory)
     if directory.metrics.exists():
         try:
             if (loss := directory.read_metrics().get(VAL_LOSS)) is not None:

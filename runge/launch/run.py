@@ -17,12 +17,12 @@ from runge.configuration import digest, strangers
 from runge.errors import ConfigurationError, RunError, is_out_of_memory
 from runge.function import read_checkpoint
 from runge.launch.composition import plain, recorded
-from runge.launch.jobs import Held, Job, as_job, ended_before, log_to_file, replay, told_by
+from runge.launch.jobs import Held, Job, as_job, ended_before, log_to_file, name_overrides, replay
 from runge.metrics import STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS, VAL_LOSS
 from runge.records.checkpoints import saved
 from runge.records.directories import RunDirectory, State, resumable
 from runge.training.member import Member
-from runge.training.stack import Experiment, Outcome
+from runge.training.stack import Outcome, Stack
 
 log = logging.getLogger(__name__)
 
@@ -55,37 +55,37 @@ def run(configuration: DictConfig) -> float:
             given = _resumed(given, resume, directory)
         elif directory.status.exists():
             raise ConfigurationError(f"hydra.run.dir: must be a directory without a run, got {str(directory.path)!r}")
-        experiment = stack([Member(given, hydra.overrides.task)])
+        stack = make_stack([Member(given, hydra.overrides.task)])
     except BaseException as error:
         if sweep and isinstance(error, ConfigurationError) and not directory.status.exists():
             directory.write(State("failed", 0, str(error)))
         if not resuming:
             directory.discard()
         raise
-    announce(experiment)
-    (outcome,) = experiment.fit([directory])
+    announce(stack)
+    (outcome,) = stack.fit([directory])
     if not isinstance(outcome, RunError):
-        Console().print(error_table(outcome, experiment.data.dataset.test.regions))
+        Console().print(error_table(outcome, stack.data.dataset.test.regions))
     return conclude(outcome, directory, given)
 
 
-def stack(members: Sequence[Member]) -> Experiment:
+def make_stack(members: Sequence[Member]) -> Stack:
     """Make a stack of these members.
 
     Raises:
         ConfigurationError: a size or a value is not allowed, or there is no memory for it.
     """
     try:
-        return Experiment(members)
+        return Stack(members)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         raise ConfigurationError("data, model: the points and the weights must fit into memory, and do not") from error
 
 
-def announce(experiment: Experiment) -> None:
+def announce(stack: Stack) -> None:
     """Log what each run of a stack begins with."""
-    sizes = {split: points.x.shape[1] for split, points in experiment.data.dataset._asdict().items()}
+    sizes = {split: points.x.shape[1] for split, points in stack.data.dataset._asdict().items()}
     log.info("points: %s", ", ".join(f"{n} {split}" for split, n in sizes.items()))
 
 
@@ -93,7 +93,7 @@ def conclude(outcome: Outcome, directory: RunDirectory, configuration: Mapping[s
     """Log how a run has ended.
 
     Args:
-        outcome: what `Experiment.fit` says of it.
+        outcome: what `Stack.fit` says of it.
         directory: where it lies.
         configuration: its configuration.
 
@@ -156,8 +156,8 @@ def check(members: Sequence[Member]) -> None:
         ConfigurationError: a size or a value is not allowed.
     """
     for member in members:
-        with told_by(member.overrides):
-            stack([member])
+        with name_overrides(member.overrides):
+            make_stack([member])
 
 
 def train(callbacks: Callbacks, jobs: Sequence[Job], report: Callable[[int], object]) -> list[JobReturn]:
@@ -170,20 +170,20 @@ def train(callbacks: Callbacks, jobs: Sequence[Job], report: Callable[[int], obj
         jobs: the jobs, all at the same step.
         report: what is called with the number of steps that the members have taken since the last time.
     """
-    experiment = stack([job.member for job in jobs])
+    stack = make_stack([job.member for job in jobs])
     held, directories = Held(callbacks), [RunDirectory(job.directory) for job in jobs]
     # A job that is sent once more, since its machine died, may find some of its runs ended.
     ended = [
         ended_before(job.member.configuration, directory) for job, directory in zip(jobs, directories, strict=True)
     ]
     returns = [
-        as_job(held, job.config, lambda _: announce(experiment)) if outcome is None else replay(callbacks, job, outcome)
+        as_job(held, job.config, lambda _: announce(stack)) if outcome is None else replay(callbacks, job, outcome)
         for job, outcome in zip(jobs, ended, strict=True)
     ]
     for returned, outcome in zip(returns, ended, strict=True):
         if outcome is None:
             _ = returned.return_value  # raises what has kept a job from beginning
-    outcomes = experiment.fit(directories, report=lambda steps: report(steps * len(jobs)))
+    outcomes = stack.fit(directories, report=lambda steps: report(steps * len(jobs)))
     for job, returned, outcome, directory, before in zip(jobs, returns, outcomes, directories, ended, strict=True):
         if before is not None:
             continue

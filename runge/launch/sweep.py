@@ -26,7 +26,7 @@ from runge.launch.composition import (
     plain,
     register_resolvers,
 )
-from runge.launch.jobs import Job, another_run, ended_before, replay, told_by
+from runge.launch.jobs import Job, ended_before, foreign_run, name_overrides, replay
 from runge.launch.planning import Chunk, plan
 from runge.launch.pool import InProcess, Pool, Task
 from runge.machine import cores
@@ -284,7 +284,7 @@ def _job(config: DictConfig) -> Job:
     HydraConfig.instance().cfg = config  # pyright: ignore[reportAttributeAccessIssue]: `set_config` would copy it
     directory = os.path.join(config.hydra.sweep.dir, config.hydra.sweep.subdir)
     run = RunDirectory(directory)
-    with told_by(overrides):
+    with name_overrides(overrides):
         given, _ = plain(config)
         outcome = ended_before(given, run)
         member = Member(given, overrides)
@@ -295,5 +295,5 @@ def _job(config: DictConfig) -> Job:
             run.last.replace(run.last.with_name(f"{run.last.name}.damaged"))
             found = saved(run)
         if any(one.configuration != digest(given) for one in found.values()):
-            raise another_run(run)
+            raise foreign_run(run)
     return Job(config, overrides, directory, member, outcome, found)

@@ -144,7 +144,7 @@ class LBFGS(_Gradient):
             line_search_fn="strong_wolfe",
         )
 
-    def adapt(self, optimizer: torch.optim.Optimizer) -> None:
+    def reset(self, optimizer: torch.optim.Optimizer) -> None:
         """Forget the curvature, which is that of another function."""
         optimizer.state.clear()
 

@@ -116,7 +116,7 @@ class LevenbergMarquardt(Method):
         """The damping mu."""
         return {"damping": _own(optimizer).damping(parameter).clone()}
 
-    def adapt(self, optimizer: torch.optim.Optimizer) -> None:
+    def reset(self, optimizer: torch.optim.Optimizer) -> None:
         """Let no member rest."""
         for state in optimizer.state.values():
             state["at_rest"].zero_()

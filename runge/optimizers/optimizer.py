@@ -39,7 +39,7 @@ class Problem:
     def take(self, members: Tensor) -> "Problem":
         """That of some members, with weights of their own."""
         lambda_d = None if self.lambda_d is None else self.lambda_d[members]
-        network, points = self.network.take(members), self.points.members(members)
+        network, points = self.network.take(members), self.points.take(members)
         return Problem(network, points, self.scale[members], lambda_d, self.function)
 
     def loss_and_gradient(self) -> tuple[Tensor, Tensor]:
@@ -112,7 +112,7 @@ class Method(Optimizer):
     def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Tensor]:
         """What is logged of it at a step: figures by name, each of shape (M,)."""
 
-    def adapt(self, optimizer: torch.optim.Optimizer) -> None:
+    def reset(self, optimizer: torch.optim.Optimizer) -> None:
         """Forget what no longer holds, since lambda_d has changed: by default nothing."""
 
     def at_rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> bool:

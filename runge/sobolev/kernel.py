@@ -83,8 +83,8 @@ class Kernel:
         library = _library(self.activation, self.dtype)
         (members, n, dimension), (_, width) = points.x.shape, network.shapes[0]
         given = [network.theta, points.x, points.f, points.df, points.weight_f, points.weight_df]
-        given = [self._as_it_is_read(tensor) for tensor in (*given, network.scale, network.shift, scale)]
-        weight = None if lambda_d is None else self._as_it_is_read(lambda_d)
+        given = [self._contiguous(tensor) for tensor in (*given, network.scale, network.shift, scale)]
+        weight = None if lambda_d is None else self._contiguous(lambda_d)
         blocks = -(-n // max(_POINTS, _NUMBERS // ((1 + dimension) * width)))
         block = -(-n // (blocks * _ROWS)) * _ROWS  # equal ones, but for the last
         slices = max(1, -(-n // block) // _BLOCKS)
@@ -104,7 +104,7 @@ class Kernel:
             loss, gradient = (part.unflatten(0, (members, slices)).sum(1) for part in (loss, gradient))
         return loss, gradient
 
-    def _as_it_is_read(self, tensor: Tensor) -> Tensor:
+    def _contiguous(self, tensor: Tensor) -> Tensor:
         ready = tensor.dtype == self.dtype and tensor.is_contiguous()
         return tensor if ready else tensor.detach().to(self.dtype).contiguous()
 

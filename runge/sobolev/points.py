@@ -37,11 +37,11 @@ class Points:
         """The same points on another device, in another precision; nothing is copied where nothing changes."""
         return replace(self, **{name: value.to(device=device, dtype=dtype) for name, value in self.tensors().items()})
 
-    def members(self, index: Tensor) -> "Points":
-        """Those of some members."""
-        return replace(self, **{name: value[index] for name, value in self.tensors().items()})
+    def take(self, members: Tensor) -> "Points":
+        """Return the points of some members."""
+        return replace(self, **{name: value[members] for name, value in self.tensors().items()})
 
-    def take(self, index: Tensor) -> "Points":
+    def minibatch(self, index: Tensor) -> "Points":
         """A mini-batch.
 
         Args:

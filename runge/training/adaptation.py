@@ -15,7 +15,7 @@ from torch import Tensor
 
 from runge.balance import MEMORY, Balance, Look
 from runge.metrics import TRAIN_LOSS, VAL_LOSS, key, share_key
-from runge.resampling import Resampling
+from runge.resampling import Periodic
 from runge.sampling import Sampling
 from runge.schedules import Plateau, Schedule, TwoStage, alike
 from runge.sobolev import losses
@@ -52,14 +52,14 @@ class Balancing(Callback):
         chance = torch.cat([torch.rand(1, generator=seed.generator("balance", step)) for seed in self.seeds])
         network, points = module.present(self.data.dataset.train)
         look = Look(network, points, module.scale, chance.to(module.scale.device))
-        found, memory = self.balance.weigh(
-            module.balanced, self.memory.to(module.balanced), lambda figure: getattr(look, figure)
+        found, memory = self.balance.update(
+            module.lambda_now, self.memory.to(module.lambda_now), lambda figure: getattr(look, figure)
         )
-        before = module.balanced.clone()
+        before = module.lambda_now.clone()
         module.balance(found)
         self.memory = memory.cpu()
-        if not torch.equal(before, module.balanced):
-            module.forget()
+        if not torch.equal(before, module.lambda_now):
+            module.reset_optimizers()
             module.rests_from.clamp_min_(next_look(step))
 
     def state_dict(self) -> dict[str, Any]:
@@ -71,7 +71,7 @@ class Balancing(Callback):
         self.memory = state_dict["memory"].clone()
 
 
-class Correction(Callback):
+class Resample(Callback):
     """Places the training points anew, member by member, as a rule says: sampling that corrects itself.
 
     The share of the points in each region is logged as `share/{region}`.
@@ -86,9 +86,14 @@ class Correction(Callback):
         seeds: each member's seed of the data.
     """
 
-    def __init__(self, resampling: Resampling, data: SobolevDataModule, seeds: Sequence[Seed]) -> None:
+    def __init__(self, resampling: Periodic, data: SobolevDataModule, seeds: Sequence[Seed]) -> None:
         self.resampling, self.data, self.seeds = resampling, data, seeds
         self.steps, self.nodes = [0], [data.dataset.train.x.cpu()]
+
+    @property
+    def state_key(self) -> str:
+        """Return the callback's name in checkpoints, which is that of version 0.1: its runs must resume."""
+        return "Correction"
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Tell where the points lay, and where it is time place them anew."""
@@ -115,7 +120,7 @@ class Correction(Callback):
                 else:  # a member that has diverged keeps its points
                     del found[i]
         self.data.resample(found, {i: self.seeds[i].generator("resampling", step) for i in found})
-        module.forget()
+        module.reset_optimizers()
         self.steps.append(step)
         self.nodes.append(self.data.dataset.train.x.cpu())
 

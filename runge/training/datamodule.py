@@ -71,7 +71,7 @@ class Block:
                 yield self.points
         else:
             for index in self.minibatches.index(first, count).to(self.points.x.device):
-                yield self.points.take(index)
+                yield self.points.minibatch(index)
 
 
 class Repeated(Generic[T]):

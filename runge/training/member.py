@@ -102,7 +102,7 @@ class Member:
 
     Raises:
         ConfigurationError: a key is unknown or missing, or a value is not allowed. What follows from sizes alone is
-            found when an `Experiment` is made of the member.
+            found when an `Stack` is made of the member.
     """
 
     def __init__(self, configuration: dict[str, Any], overrides: Sequence[str] = ()) -> None:

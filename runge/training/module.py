@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -35,7 +36,7 @@ class SobolevRegression(pl.LightningModule):
         network: the stack.
         scale: what the derivative is divided by inside the loss, (M,).
         lambda_d: the full weight of MSE_df, (M,), by which runs are judged.
-        balanced: what the balance makes of it before the first step, (M,), by which they are trained.
+        lambda_now: what the balance makes of it before the first step, (M,), by which they are trained.
         schedules: when each member's lambda_d is on.
         optimizer: the optimiser's settings.
         max_steps: optimiser steps of the run.
@@ -50,7 +51,7 @@ class SobolevRegression(pl.LightningModule):
 
     scale: Tensor
     lambda_d: Tensor
-    balanced: Tensor
+    lambda_now: Tensor
     switched_on: Tensor
     step: Tensor
     rests_from: Tensor
@@ -63,7 +64,7 @@ class SobolevRegression(pl.LightningModule):
         *,
         scale: Tensor,
         lambda_d: Tensor,
-        balanced: Tensor,
+        lambda_now: Tensor,
         schedules: Sequence[Schedule],
         optimizer: Optimizer,
         max_steps: int,
@@ -84,8 +85,8 @@ class SobolevRegression(pl.LightningModule):
         self.phases = optimizer.phases(self.steps_per_stage)
         self.register_buffer("scale", scale.to(first))
         self.register_buffer("lambda_d", lambda_d.to(torch.float64))
-        self.register_buffer("balanced", torch.zeros_like(self.lambda_d))
-        self.balance(balanced)
+        self.register_buffer("lambda_now", torch.zeros_like(self.lambda_d))
+        self.balance(lambda_now)
         self.register_buffer("switched_on", torch.tensor([schedule.first_switch() for schedule in schedules]))
         self.register_buffer("step", torch.tensor(0))
         self.register_buffer("rests_from", torch.tensor(rests_from))
@@ -97,6 +98,12 @@ class SobolevRegression(pl.LightningModule):
         self.pause: Callable[[], bool] = lambda: False
         self.at_block_end, self.block_start = False, 0
         self._problem: tuple[int, Points, Points] | None = None
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take lambda_d from a checkpoint of version 0.1, which had another name for it."""
+        state = checkpoint["state_dict"]
+        if "balanced" in state:
+            state["lambda_now"] = state.pop("balanced")
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """The torch optimiser of each phase, of all stages' weights; those of one stage alone have a gradient."""
@@ -111,7 +118,7 @@ class SobolevRegression(pl.LightningModule):
         if stage and step % self.steps_per_stage == 0 and not self.best.amplitude[:, stage].any():
             return True
         last = step > self.max_steps - self.steps_per_stage
-        full = bool((self.lambda_at(step - 1, 1) == self.balanced).all())
+        full = bool((self.lambda_at(step - 1, 1) == self.lambda_now).all())
         phase = self._phase((step - 1) % self.steps_per_stage)
         method, optimizer = self.phases[phase].method, self.trainer.optimizers[phase]
         final = phase == len(self.phases) - 1
@@ -123,70 +130,73 @@ class SobolevRegression(pl.LightningModule):
         factors = self.lambda_d.new_empty(count, len(self.lambda_d))
         for schedule, members in self.schedules.items():
             factors[:, members] = schedule.factor(steps, self.switched_on[members])
-        return factors * self.balanced
+        return factors * self.lambda_now
 
     def balance(self, lambda_d: Tensor) -> None:
         """Train with this weight of MSE_df, (M,), from now on; a member whose full lambda_d is 0 keeps that."""
-        self.balanced.copy_(torch.where(self.lambda_d > 0, lambda_d.to(self.balanced), 0))
+        self.lambda_now.copy_(torch.where(self.lambda_d > 0, lambda_d.to(self.lambda_now), 0))
 
-    def forget(self) -> None:
+    def reset_optimizers(self) -> None:
         """Let the optimisers forget what holds no more, since the loss is another function now."""
         for phase, optimizer in zip(self.phases, self.trainer.optimizers, strict=True):
-            phase.method.adapt(optimizer)
+            phase.method.reset(optimizer)
 
     def training_step(self, block: Block, block_index: int) -> None:
-        """Take the steps of one block, or the rest of them, then look at the training errors."""
+        """Take the steps of one block, or the rest of them; at its end, measure the training errors."""
         first = int(self.step)
-        stage, local = divmod(first, self.steps_per_stage)
+        local = first % self.steps_per_stage
         before = local % self.steps_per_block
         self.block_start = first - before
         count = min(self.steps_per_block - before, self.steps_per_stage - local, self.max_steps - first)
+        taken = self._take(block, first, count)
+        self.step += taken
+        # The trainer counts the steps of its own wrapper of the optimiser, which is not used.
+        self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.increment_by(taken)
+        self.at_block_end = taken == count
+        if self.at_block_end:
+            self._measure(block.points, first + count)
+
+    def _take(self, block: Block, first: int, count: int) -> int:
+        """Take up to `count` steps after the first `first` ones, all in one stage; return how many were taken."""
+        stage, local = divmod(first, self.steps_per_stage)
         lambdas = self.lambda_at(first - 1, count + 1)
-        # With another weight it is another function, of which an optimiser may know things that hold no more.
+        # Another weight makes another function, about which an optimiser may remember what no longer holds.
         changes, lambdas = lambdas.diff(dim=0).any(1).tolist(), lambdas[1:]
         weights = lambdas.to(self.scale)
-        # lambda_d is known for the whole block: where it is 0 for all, no derivative is asked for.
+        # lambda_d is known for the whole block: where it is 0 for all, no derivative is computed.
         with_derivative = (lambdas > 0).any(1).tolist()
         if stage and not local:
             self._begin(stage, block.points)
         network = self.network.stage(stage)
         batches = Block(self._left(stage, block.points), block.minibatches).batches(first, count)
-        taken = count
         for k, batch in enumerate(batches):
-            phase = self._phase(local + k)
-            method, optimizer = self.phases[phase].method, self.trainer.optimizers[phase]
+            i = self._phase(local + k)
+            phase, optimizer = self.phases[i], self.trainer.optimizers[i]
             if changes[k]:
-                method.adapt(optimizer)
+                phase.method.reset(optimizer)
             weight = weights[k] if with_derivative[k] else None
             problem = Problem(network, batch, self.scale, weight, self.loss_and_gradient)
-            method.step(optimizer, problem, self._progress(phase, local + k))
-            last = local + k + 1 in (
-                self.phases[phase].first + self.phases[phase].steps,
-                self.max_steps - first + local,
-            )
-            if last or method.at_rest(optimizer, network.theta):
-                method.finish(problem)
+            phase.method.step(optimizer, problem, self._progress(i, local + k))
+            last = local + k + 1 in (phase.first + phase.steps, self.max_steps - first + local)
+            if last or phase.method.at_rest(optimizer, network.theta):
+                phase.method.finish(problem)
             if self.pause():
-                taken = k + 1
-                break
-        self.step += taken
-        # The trainer counts the steps of its own wrapper of the optimiser; here it is told how many there were.
-        self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.increment_by(taken)
-        self.at_block_end = taken == count
-        if not self.at_block_end:
-            return
-        self.figures = self.errors("train", block.points, lambdas[-1]) | {metrics.LAMBDA_D: lambdas[-1]}
-        now = self._phase(local + count - 1)
+                return k + 1
+        return count
+
+    def _measure(self, points: Points, step: int) -> None:
+        """Put down the figures of a block's end, after `step` steps."""
+        stage, local = divmod(step - 1, self.steps_per_stage)
+        lambda_d = self.lambda_at(step - 1, 1)[0]
+        self.figures = self.errors("train", points, lambda_d) | {metrics.LAMBDA_D: lambda_d}
+        theta, now = self.network.stage(stage).theta, self._phase(local)
         for i, (phase, optimizer) in enumerate(zip(self.phases, self.trainer.optimizers, strict=True)):
-            known = phase.method.figures(optimizer, network.theta, self._progress(i, local + count - 1))
-            self.figures |= {key: figure if i == now else figure * torch.nan for key, figure in known.items()}
-        look = due(self.diagnostics_every, self.block_start, first + count)
-        gradients = self.term_gradients(block.points) if look else None
-        self.figures |= (
-            gradient_diagnostics(*gradients)
-            if gradients
-            else dict.fromkeys(metrics.DIAGNOSTICS, self.lambda_d * torch.nan)
-        )
+            for key, figure in phase.method.figures(optimizer, theta, self._progress(i, local)).items():
+                self.figures[key] = figure if i == now else torch.full_like(figure, torch.nan)
+        if due(self.diagnostics_every, self.block_start, step):
+            self.figures |= gradient_diagnostics(*self.term_gradients(points))
+        else:
+            self.figures |= dict.fromkeys(metrics.DIAGNOSTICS, torch.full_like(self.lambda_d, torch.nan))
 
     def validation_step(self, points: Points, batch_index: int) -> None:
         """The validation errors, with the full lambda_d; members that have never been better keep their weights."""
@@ -239,7 +249,7 @@ class SobolevRegression(pl.LightningModule):
         self.network.load_state_dict(self.best.state_dict())
         self.network.begin(stage, points, self.scale, self.lambda_d)
         self.network.zero_grad()  # what has no gradient stays as it is
-        self.forget()
+        self.reset_optimizers()
 
     def _left(self, stage: int, points: Points) -> Points:
         """What a stage is to fit. It follows from the weights of those before, which rest: it is found once."""

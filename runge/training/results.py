@@ -18,7 +18,7 @@ from runge.records.files import write
 from runge.records.panels import png
 from runge.records.pictures import curves_figure, fit_figure, points_figure
 from runge.sobolev.points import Points
-from runge.training.adaptation import Correction
+from runge.training.adaptation import Resample
 from runge.training.datamodule import SobolevDataModule
 from runge.training.history import History
 from runge.training.member import Member
@@ -60,7 +60,7 @@ def points_picture(
     return png(points_figure(steps, [x.double().numpy() for x in points], shares, end, title))
 
 
-class MemberResults:
+class StackWriter:
     """What a stack writes into its members' directories: their status, and in the end all else.
 
     A directory that cannot be written to costs its own run, and no other.
@@ -72,7 +72,7 @@ class MemberResults:
         directories: the members' run directories.
         start_step: the step from which the training resumes.
         history: the figures of every block's end.
-        correction: where the points have been, if they have moved.
+        resample: where the points have been, if they have moved.
     """
 
     def __init__(
@@ -83,10 +83,10 @@ class MemberResults:
         directories: Sequence[RunDirectory],
         start_step: int,
         history: History,
-        correction: Correction | None,
+        resample: Resample | None,
     ) -> None:
         self.members, self.module, self.data = members, module, data
-        self.directories, self.history, self.correction = directories, history, correction
+        self.directories, self.history, self.resample = directories, history, resample
         self._told: set[tuple[int, str]] = set()
         self.loggers: list[list[Logger]] = []
         for member, directory in zip(members, directories, strict=True):
@@ -173,7 +173,7 @@ class MemberResults:
             self._draw(i, u, du)
             self._close(i, metrics)
             fit = fit_table(self.data.dataset.test, u, du, i)
-            points = None if self.correction is None else points_table(self.correction.member(i))
+            points = None if self.resample is None else points_table(self.resample.member(i))
             finished = self._state(i, "finished", int(self.module.step))
             metrics |= {FIT_SECONDS: seconds[0], TOTAL_SECONDS: seconds[1] + time.perf_counter() - began}
             directory.write(finished, self.history.member(i), metrics, points, fit)
@@ -193,8 +193,8 @@ class MemberResults:
             directory.fit_figure: fit_picture(test, u, du, i, title),
             directory.curves_figure: curves_picture(module, columns, test.regions, i, title),
         }
-        if self.correction is not None:
-            places = self.correction.member(i)
+        if self.resample is not None:
+            places = self.resample.member(i)
             pictures[directory.points_figure] = points_picture(places, columns, test.regions, end, title)
         for path, picture in pictures.items():
             write(path, picture)

@@ -15,24 +15,24 @@ from runge.errors import ConfigurationError, describe
 from runge.loggers import check_loggers
 from runge.records.checkpoints import resume_from
 from runge.records.directories import RunDirectory
-from runge.resampling import Never
+from runge.resampling import Periodic
 from runge.schedules import NEVER
 from runge.sobolev import losses
 from runge.sobolev.compilation import step_function
 from runge.sobolev.stages import ResidualStages
-from runge.training.adaptation import Balancing, Correction, StopEarly, TwoStageSwitch
+from runge.training.adaptation import Balancing, Resample, StopEarly, TwoStageSwitch
 from runge.training.datamodule import SobolevDataModule
 from runge.training.history import CountSteps, Curves, History, Progress
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
-from runge.training.results import MemberResults, Outcome
+from runge.training.results import Outcome, StackWriter
 from runge.training.saving import MemberFiles, Save, StopOnSignal
 
 _OF_NO_USE = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available on your system"
 """What Lightning 2.6 makes torch 2.13 warn of, and what it says wherever Slurm is: its user has no use for it."""
 
 
-class Experiment:
+class Stack:
     """A stack of runs with their data and weights, made and checked before anything is trained.
 
     Args:
@@ -87,7 +87,7 @@ class Experiment:
             network,
             scale=scale,
             lambda_d=lambda_d,
-            balanced=first.balance.start(lambda_d, train, scale),
+            lambda_now=first.balance.start(lambda_d, train, scale),
             schedules=[member.schedule for member in members],
             optimizer=first.optimizer,
             max_steps=self.training.max_steps,
@@ -118,11 +118,11 @@ class Experiment:
         step = start[0].step if start else 0
         files = MemberFiles(directories, [member.configuration for member in self.members], start)
         history, stop, fitted = History(), StopOnSignal(), False
-        correction = None
-        if not isinstance(self.members[0].resampling, Never):
+        resample = None
+        if isinstance(self.members[0].resampling, Periodic):
             seeds = [member.data_seed for member in self.members]
-            correction = Correction(self.members[0].resampling, self.data, seeds)
-        written = MemberResults(self.members, self.module, self.data, directories, step, history, correction)
+            resample = Resample(self.members[0].resampling, self.data, seeds)
+        written = StackWriter(self.members, self.module, self.data, directories, step, history, resample)
         written.status("running", step)
         try:
             with warnings.catch_warnings():
@@ -153,7 +153,7 @@ class Experiment:
 
     def _trainer(
         self,
-        written: MemberResults,
+        written: StackWriter,
         files: MemberFiles,
         history: History,
         stop: StopOnSignal,
@@ -169,7 +169,7 @@ class Experiment:
             logger=False,
             callbacks=[
                 TwoStageSwitch([member.schedule for member in self.members]),
-                *([written.correction] if written.correction else []),
+                *([written.resample] if written.resample else []),
                 history,
                 Balancing(self.members[0].balance, self.data, [member.seed for member in self.members]),
                 *([Progress()] if bar else []),

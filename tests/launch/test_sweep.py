@@ -21,7 +21,7 @@ from runge.launch.jobs import Job
 from runge.launch.sweep import plan
 from runge.records.directories import RunDirectory
 from runge.training.member import Member
-from runge.training.stack import Experiment
+from runge.training.stack import Stack
 from tests.conftest import ROOT
 from tests.launch.test_run import SHORT, figures
 
@@ -68,7 +68,7 @@ def test_jobs_are_left_as_hydra_s_own_launcher_leaves_them(processes, train, tra
 @pytest.mark.parametrize("activation", ["tanh", "relu", "gelu", "sigmoid", "silu", "softplus", "sin"])
 def test_a_member_equals_the_run_alone(activation, configuration, tmp_path, monkeypatch):
     """The same start bit for bit, and the same final figures to 1e-9 after 200 steps, in float64."""
-    monkeypatch.setattr("runge.training.results.MemberResults._draw", lambda *_: None)  # half of the time
+    monkeypatch.setattr("runge.training.results.StackWriter._draw", lambda *_: None)  # half of the time
     strategies = ("uniform", "random", "chebyshev", "endpoint", "mixed", "stratified", "derivative")
     members = []
     for i, strategy in enumerate(strategies):
@@ -78,11 +78,11 @@ def test_a_member_equals_the_run_alone(activation, configuration, tmp_path, monk
         own = (f"seed={i}", f"sampling={strategy}", f"loss.lambda_d={0.01 * i}", f"model.activation={activation}")
         given = configuration(*small, *steps, *own, *schedule, "trainer.compile=off", "trainer.progress_bar=false")
         members.append(Member(given))
-    together = Experiment(members)
+    together = Stack(members)
     start = together.module.network.stage(0).theta.detach().clone()
     outcomes = together.fit([new_run(tmp_path / str(i)) for i in range(len(members))], report=lambda _: None)
     for i, member in enumerate(members):
-        alone = Experiment([member])
+        alone = Stack([member])
         assert torch.equal(alone.module.network.stage(0).theta[0], start[i])
         (outcome,) = alone.fit([new_run(tmp_path / f"alone{i}")], report=lambda _: None)
         assert not isinstance(outcome, RunError)

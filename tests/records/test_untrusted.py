@@ -22,7 +22,7 @@ from runge.records.directories import RunDirectory, State
 from runge.records.files import printable
 from runge.targets import Expression
 from runge.training.member import Member
-from runge.training.stack import Experiment
+from runge.training.stack import Stack
 from tests.launch.test_run import SHORT, figures
 
 TRICKS = [
@@ -167,7 +167,7 @@ def finished(tmp_path_factory):
     (path / ".hydra").mkdir(parents=True)
     (path / ".hydra" / "config.yaml").write_text(OmegaConf.to_yaml(plain))
     (path / ".hydra" / "overrides.yaml").write_text(json.dumps(list(SHORT)))
-    Experiment([Member(plain, SHORT)]).fit([RunDirectory(path)], report=lambda _: None)
+    Stack([Member(plain, SHORT)]).fit([RunDirectory(path)], report=lambda _: None)
     assert RunDirectory(path).read_state() == State(**json.loads((path / "status.json").read_text()))
     return path
 

@@ -125,7 +125,7 @@ def test_a_member_has_the_same_bits_in_any_stack_and_with_any_number_of_threads(
         torch.set_num_threads(before)
     for i in range(5):
         index = torch.tensor([i])
-        alone = function(network.take(index), points.members(index), scale[index], lambda_d[index])
+        alone = function(network.take(index), points.take(index), scale[index], lambda_d[index])
         assert torch.equal(alone[0][0], loss[i])
         assert torch.equal(alone[1][0], gradient[i])
 

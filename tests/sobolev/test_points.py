@@ -8,7 +8,7 @@ from tests.sobolev.test_losses import some_points
 def test_mini_batch_is_unbiased():
     """The mean over all mini-batches of a partition is the whole."""
     points = some_points(n=6)
-    parts = [points.take(torch.tensor([[i, i + 1], [i, i + 1]])) for i in (0, 2, 4)]
+    parts = [points.minibatch(torch.tensor([[i, i + 1], [i, i + 1]])) for i in (0, 2, 4)]
     for name in ("weight_f", "weight_df"):
         mean = torch.stack([getattr(part, name).sum(1) for part in parts]).mean(0)
         torch.testing.assert_close(mean, torch.ones(2, dtype=torch.float64))

@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from runge.optimizers import LBFGS
 from runge.training.member import Member
-from runge.training.stack import Experiment
+from runge.training.stack import Stack
 from tests.launch.test_run import REGIONS, SHORT, figures, history, interrupted_at
 from tests.launch.test_sweep import new_run
 
@@ -80,9 +80,9 @@ def test_a_member_equals_the_run_alone(configuration, tmp_path):
         )
         for seed, weight in ((0, 0.1), (1, 0.3), (2, 0.0))
     ]
-    together = Experiment(members).fit([new_run(tmp_path / f"{i}") for i in range(3)], report=lambda _: None)
+    together = Stack(members).fit([new_run(tmp_path / f"{i}") for i in range(3)], report=lambda _: None)
     for i, member in enumerate(members):
-        (alone,) = Experiment([member]).fit([new_run(tmp_path / f"alone{i}")], report=lambda _: None)
+        (alone,) = Stack([member]).fit([new_run(tmp_path / f"alone{i}")], report=lambda _: None)
         for key in alone:
             if not key.startswith("seconds/"):
                 expected = alone[key]
@@ -127,7 +127,7 @@ def test_points_with_f_and_points_with_its_derivative_stay_apart(rule, train, tm
 
 def test_an_optimizer_is_told_of_another_weight(train, tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr(LBFGS, "adapt", lambda *_: told.append(1))
+    monkeypatch.setattr(LBFGS, "reset", lambda *_: told.append(1))
     constant = (*SHORT[:-1], "optimizer=lbfgs", "schedule=constant")
     assert train(*constant, "balance=log", "hydra.run.dir=log")[0] == 0
     assert len(told) == 5  # at each row but the last

@@ -41,7 +41,7 @@ def fit(seeds, lambdas, *, schedule=None, optimizer=ADAM, batch_size=None, steps
         network,
         scale=torch.ones(len(seeds)),
         lambda_d=torch.tensor(lambdas),
-        balanced=torch.tensor(lambdas),
+        lambda_now=torch.tensor(lambdas),
         schedules=schedules,
         optimizer=optimizer,
         max_steps=steps,

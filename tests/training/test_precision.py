@@ -10,7 +10,7 @@ import runge
 from runge.errors import RunError
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
-from runge.training.stack import Experiment
+from runge.training.stack import Stack
 from tests.launch.test_run import figures, history, only_run
 from tests.launch.test_sweep import new_run
 
@@ -75,9 +75,9 @@ def test_members_of_a_stack_equal_the_runs_alone(configuration, tmp_path):
         Member(configuration(*SMALL, "trainer.max_steps=20", "model.stages=2", f"seed={i}", f"loss.lambda_d={0.1 + i}"))
         for i in range(3)
     ]
-    together = Experiment(members).fit([new_run(tmp_path / str(i)) for i in range(3)])
+    together = Stack(members).fit([new_run(tmp_path / str(i)) for i in range(3)])
     for i, member in enumerate(members):
-        (alone,) = Experiment([member]).fit([new_run(tmp_path / f"alone{i}")])
+        (alone,) = Stack([member]).fit([new_run(tmp_path / f"alone{i}")])
         assert not isinstance(alone, RunError)
         assert not isinstance(together[i], RunError)
         for key in ("test/mse_f", "test/mse_df", "val/loss"):
