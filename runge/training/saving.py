@@ -1,4 +1,4 @@
-"""Callbacks that let a run be ended at any moment: checkpoints by time, and signals."""
+"""Checkpoints by time, signals, and the files of a stack: a run can be stopped at any moment."""
 
 import errno
 import os
@@ -25,14 +25,14 @@ _ALARM: signal.Signals | None = getattr(signal, "SIGALRM", None)
 
 
 class Save(Callback):
-    """Save a checkpoint every so many seconds, at the last step, and when the run is stopped.
+    """A callback that saves a checkpoint every few seconds, at the last step, and when the run is stopped.
 
-    Where a block takes longer, or the run is to stop, the block is left at the next step.
+    If a block takes longer, or the run is to stop, the block ends early, after the current step.
 
     Args:
-        seconds: between two checkpoints; 0: at every block's end.
-        path: what the trainer is told to save to.
-        report: what is called with the number of steps taken, whenever a checkpoint is saved.
+        seconds: the time between two checkpoints; 0: at the end of every block.
+        path: the path passed to the trainer.
+        report: called with the number of steps taken after each checkpoint.
     """
 
     def __init__(self, seconds: float, path: Path, report: Callable[[int], None]) -> None:
@@ -40,20 +40,20 @@ class Save(Callback):
         self.saved_at, self.saved_step = 0.0, 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin to count."""
+        """Start the clock."""
         assert isinstance(pl_module, SobolevRegression)
         self.saved_at, self.saved_step = time.monotonic(), int(pl_module.step)
         pl_module.pause = lambda: trainer.should_stop or (self.seconds > 0 and self._due())
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save where it is due."""
+        """Save if it is time, or the run ends."""
         if trainer.state.fn == "fit" and isinstance(pl_module, SobolevRegression):
             step = int(pl_module.step)
             if self._due() or trainer.should_stop or step >= pl_module.max_steps:
                 self._save(trainer, step)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save where the request to stop came after the last look."""
+        """Save if the request to stop came after the last validation."""
         assert isinstance(pl_module, SobolevRegression)
         if int(pl_module.step) > self.saved_step:
             self._save(trainer, int(pl_module.step))
@@ -68,10 +68,10 @@ class Save(Callback):
 
 
 class StopOnSignal(Callback):
-    """On Ctrl-C, or a request to terminate, end at the next step and save a checkpoint; on a second one, end at once.
+    """A callback that ends the run at the next step on Ctrl-C or a request to terminate, and at once on a second one.
 
-    So does a run that is in the midst of something long, a compilation say, after a few seconds. A cluster's own
-    signal, to which somebody has listened before, is handed on to him when the run has been left.
+    A run in the middle of something long, such as a compilation, ends after a few seconds. A cluster's signal that
+    already had a handler is passed on to that handler after the run has stopped.
     """
 
     _MOST_SECONDS = 3.0
@@ -82,7 +82,7 @@ class StopOnSignal(Callback):
         self._previous: dict[int, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Listen, in place of Lightning, which would end in the middle of things."""
+        """Install handlers in place of Lightning's, which stop in the middle of a step."""
         self.began = True
 
         def stop(number: int, frame: object) -> None:
@@ -100,7 +100,7 @@ class StopOnSignal(Callback):
                 self._previous[_ALARM] = signal.signal(_ALARM, stop)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Listen no more."""
+        """Restore the handlers."""
         if _ALARM in self._previous:
             signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in self._previous.items():
@@ -108,33 +108,34 @@ class StopOnSignal(Callback):
         self._previous = {}
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Listen no more."""
+        """Restore the handlers."""
         self.on_train_end(trainer, pl_module)
 
     def asks_for_an_end(self) -> bool:
-        """Whether what was received is a person's wish, and not a cluster's."""
+        """Return True if a person asked for the end, and not a cluster."""
         return self.received is not None and self.received not in _OF_CLUSTERS
 
     def hand_on(self) -> None:
-        """Hand a cluster's signal on to who has listened to it before."""
+        """Pass a cluster's signal on to the handler that it had before."""
         if self.received is not None and self.received in _OF_CLUSTERS:
             signal.raise_signal(self.received)
 
 
 _OF_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
-"""What keeps a file from being written that is no fault of its directory."""
+"""Errors that concern the disk or the process, and not one directory."""
 
 
 class MemberFiles(CheckpointIO):
-    """Saves a stack as each member's own `last.ckpt` and `best.ckpt`, and loads it from the former.
+    """The files of a stack's state: each member's own `last.ckpt`, from which it is loaded, and `best.ckpt`.
 
-    A directory that is gone, or cannot be written to, is left out and does not hold up the others. Where the disk is
-    full, or fails, the older checkpoints of all of them stay.
+    All members' new checkpoints are on the disk before the first of them replaces an old one. So at any moment there is
+    a step of which all members have a checkpoint. A directory that is gone or cannot be written to is left out. If the
+    disk is full or fails, all older checkpoints stay.
 
     Args:
         directories: the members' run directories.
         configurations: the members' configurations, enough to rebuild the runs.
-        start: the members' checkpoints that are loaded; empty where they begin.
+        start: the members' checkpoints that are loaded; empty for new runs.
     """
 
     def __init__(
@@ -177,12 +178,12 @@ class MemberFiles(CheckpointIO):
                     self.trouble[i] = error
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> Checkpoint:
-        """Put the members' checkpoints together; the path is not used."""
+        """Join the members' checkpoints; the path is not used."""
         for directory, one in zip(self.directories, self.start, strict=True):
-            if one.path != directory.last:  # lest the next one be written over the only one of this step
+            if one.path != directory.last:  # the next save would overwrite the only file of this step
                 one.path.replace(directory.last)
-        found = [read_checkpoint(directory.last) for directory in self.directories]
-        return found[0] if len(found) == 1 else join(found)
+        states = [read_checkpoint(directory.last) for directory in self.directories]
+        return states[0] if len(states) == 1 else join(states)
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Nothing is ever removed."""
+        """Keep every checkpoint."""

@@ -1,4 +1,4 @@
-"""From configurations to finished run directories: the only place that seeds."""
+"""A stack of runs, from configurations to finished run directories; the only place where seeds are used."""
 
 import logging
 import time
@@ -28,15 +28,15 @@ from runge.training.module import SobolevRegression
 from runge.training.results import Outcome, StackWriter
 from runge.training.saving import MemberFiles, Save, StopOnSignal
 
-_OF_NO_USE = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available on your system"
-"""What Lightning 2.6 makes torch 2.13 warn of, and what it says wherever Slurm is: its user has no use for it."""
+_IGNORED = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available on your system"
+"""Warnings of no use to the user: Lightning 2.6 uses torch's pytree in a deprecated way, and advertises srun."""
 
 
 class Stack:
     """A stack of runs with their data and weights, made and checked before anything is trained.
 
     Args:
-        members: the runs; what `Member.shared` tells is equal in all of them.
+        members: the runs, which agree in everything that `Member.shared` lists.
 
     Raises:
         ConfigurationError: a size or a value is not allowed.
@@ -98,15 +98,14 @@ class Stack:
         )
 
     def fit(self, directories: Sequence[RunDirectory], report: Callable[[int], object] | None = None) -> list[Outcome]:
-        """Train, and write the runs' directories; where they hold checkpoints, go on from the last one of all of them.
+        """Train the runs and write their directories; resume from the last checkpoints that all of them have.
 
         Args:
-            directories: where to.
-            report: what is called with the number of steps taken since the last time, in place of a progress bar.
+            directories: the directory of each run.
+            report: called with the number of steps taken since the last call, in place of a progress bar.
 
         Returns:
-            For each run the content of its `metrics.json`, of the weights with the lowest validation loss; or an error,
-            where it diverged or could not be written.
+            The content of each run's `metrics.json`, or an error if it diverged or could not be written.
 
         Raises:
             ConfigurationError: the checkpoints are not those of this stack.
@@ -126,7 +125,7 @@ class Stack:
         written.status("running", step)
         try:
             with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", _OF_NO_USE)
+                warnings.filterwarnings("ignore", _IGNORED)
                 trainer = self._trainer(written, files, history, stop, report)
                 trainer.fit(self.module, self.data, ckpt_path=start[0].path if start else None, weights_only=True)
             fitted = True
@@ -138,15 +137,15 @@ class Stack:
             how = [f"continue with resume={directory.path}" for directory in directories]
             written.leave("interrupted", how)
             stop.hand_on()
-            # No exception that Hydra would catch, which would go on with the next run of a sweep.
+            # SystemExit, because Hydra would catch an Exception and start the next run of a sweep.
             raise SystemExit(f"error: interrupted at step {int(self.module.step)}; {how[0]}") from error
         except Exception as error:
             failure: Exception = error
             if start and not stop.began and not fitted:
-                failure = ConfigurationError(f"{directories[0].last} is no checkpoint of this run ({error})")
+                failure = ConfigurationError(f"{directories[0].last} is not a checkpoint of this run ({error})")
             written.leave("failed", [describe(failure)] * len(directories))
             raise failure from error
-        if stop.asks_for_an_end():  # after the last step: the runs are whole, but no other shall follow
+        if stop.asks_for_an_end():  # after the last step: the runs are finished, but no other run may start
             where = ", ".join(str(directory.path) for directory in directories)
             raise SystemExit(f"error: interrupted after the last step; the run is finished, see {where}")
         return outcomes
@@ -167,6 +166,9 @@ class Stack:
             accelerator="gpu" if self.members[0].on_gpu() else "cpu",
             devices=1,
             logger=False,
+            # All act at the end of a block, in this order. Resample logs shares of the points, which History records;
+            # Balancing looks at the points as they are then. StopEarly asks after all of these, which may give an
+            # optimiser that is at rest new work. Save comes last: its checkpoint holds the state that all others leave.
             callbacks=[
                 TwoStageSwitch([member.schedule for member in self.members]),
                 *([written.resample] if written.resample else []),
@@ -183,7 +185,7 @@ class Stack:
                     lambda step: written.saved(step, files.trouble),
                 ),
             ],
-            plugins=[files, LightningEnvironment()],  # one process, also where Slurm or another launcher is about
+            plugins=[files, LightningEnvironment()],  # one process, also inside a Slurm job
             enable_checkpointing=False,
             max_epochs=1,
             max_steps=training.max_steps,
