@@ -31,13 +31,14 @@ from runge.evidence.effects import (
 from runge.evidence.figures import curves, forest, name_context
 from runge.machine import cores
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TOTAL_SECONDS
-from runge.records.panels import RAISED, png
+from runge.records.panels import png
 from runge.records.reading import RunRecord
 from runge.targets import Runge, Target
 
 POINTS = 48
 """The number of points with which the classical methods are compared."""
 
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _FAVOUR_ENDS = ("chebyshev", "endpoint", "mixed")
 
 
@@ -252,7 +253,7 @@ def _factor(value: float) -> str:
     if value == 0 or 1e-2 <= value < 1e3:
         return f"{value:{'.2g' if value < 100 else '.0f'}}"
     mantissa, power = f"{value:.1e}".split("e")
-    return f"{mantissa}×10{str(int(power)).translate(RAISED)}"
+    return f"{mantissa}×10{str(int(power)).translate(_RAISED)}"
 
 
 def _chance(tests: int) -> str:

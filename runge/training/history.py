@@ -1,7 +1,7 @@
-"""Callbacks: the switch of lambda_d, the history, progress, and the end of a run that no further step would help.
+"""Callbacks that record and show the training: the history, its rows for the loggers, and progress.
 
-They act at the end of a block, when the module's `figures` hold the training and validation errors of that step. What
-they remember is saved with the checkpoint, so that a resumed run equals an uninterrupted one.
+They act at the end of a block, when the module's `figures` hold the training and validation errors of that step. The
+history is saved with the checkpoint, so that a resumed run equals an uninterrupted one.
 """
 
 import time
@@ -20,7 +20,7 @@ from runge.training.module import SobolevRegression, fitting
 
 
 class History(Callback):
-    """Keep the figures of every block's end."""
+    """A callback that keeps the figures at the end of every block."""
 
     def __init__(self) -> None:
         self.keys: list[str] = []
@@ -34,7 +34,7 @@ class History(Callback):
         if module is None:
             return
         self.keys = list(module.figures)
-        # One transfer for all figures: a device is asked once a block.
+        # One transfer for all figures, because each one waits for the device.
         self.rows.append(torch.stack([figure.to(torch.float64) for figure in module.figures.values()], dim=1).cpu())
         self.steps.append(int(module.step))
         self.times.append(time.time())
@@ -45,7 +45,7 @@ class History(Callback):
         return {"step": list(self.steps)} | dict(zip(self.keys, table, strict=True))
 
     def diverged(self) -> list[int | None]:
-        """The step from which on each member's training or validation loss has not been finite; None where it is."""
+        """Return for each member the step from which its training or validation loss is not finite, or None."""
         losses = [self.keys.index(name) for name in (TRAIN_LOSS, VAL_LOSS)]
         finite = torch.stack([row[:, losses].isfinite().all(1) for row in self.rows])
         ended = len(self.rows) - finite.flip(0).int().argmax(0)
@@ -55,12 +55,12 @@ class History(Callback):
         ]
 
     def state_dict(self) -> dict[str, Any]:
-        """All rows so far, members in front: (M, K, rows)."""
+        """Return all rows so far, with the members in front: (M, K, rows)."""
         rows = torch.stack(self.rows, dim=2) if self.rows else None
         return {"keys": self.keys, "steps": self.steps, "times": self.times, "rows": rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the rows of the checkpoint."""
+        """Continue from the rows of the checkpoint."""
         self.keys, self.steps, self.times = (list(state_dict[name]) for name in ("keys", "steps", "times"))
         self.rows = [] if state_dict["rows"] is None else list(state_dict["rows"].unbind(2))
 
@@ -122,7 +122,7 @@ class CountSteps(Callback):
 
 
 class Progress(ProgressBar):
-    """A bar that counts optimiser steps and shows both errors, lambda_d and the time left."""
+    """A progress bar that counts optimiser steps and shows both errors, lambda_d and the time left."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ class Progress(ProgressBar):
         )
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Move the bar."""
+        """Update the bar."""
         module = fitting(trainer, pl_module)
         if module is None or self.bar is None:
             return
@@ -160,4 +160,4 @@ class Progress(ProgressBar):
         self.on_train_end(trainer, pl_module)
 
     def disable(self) -> None:
-        """Called by Lightning on all processes but the first, which do not exist here."""
+        """Do nothing; Lightning calls this on all processes except the first, and there is only one."""
