@@ -1,4 +1,4 @@
-"""Blocks: training points for many steps at once, and the order in which mini-batches are cut from them."""
+"""The LightningDataModule of a stack: its points, in blocks of many steps."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,13 +18,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Minibatches:
-    """The order in which members go through their points: permutation after permutation, cut into pieces of one size.
+    """The order of mini-batches: each epoch permutes the points, and the sequence of epochs is cut into batches.
 
     It is a function of the step alone, so that a resumed run sees the same mini-batches.
 
     Attributes:
-        seeds: one for each member.
-        points: N.
+        seeds: the seed of each member.
+        points: the number N of points.
         size: the size B of a mini-batch.
     """
 
@@ -33,13 +33,13 @@ class Minibatches:
     size: int
 
     def index(self, first: int, count: int) -> Tensor:
-        """The points of the steps first, ..., first + count - 1, of shape (count, M, B)."""
+        """Return the indices of the points of the steps first, ..., first + count - 1, (count, M, B)."""
         start, stop = first * self.size, (first + count) * self.size
         epochs = range(start // self.points, -(-stop // self.points))
         offset = start - epochs.start * self.points
 
         def stream(seed: int) -> Tensor:
-            # A seed of its own for every epoch: the members' seeds are drawn far apart.
+            # Every epoch has its own seed: the members' seeds are far apart.
             shuffled = [
                 torch.randperm(self.points, generator=torch.Generator().manual_seed(seed + epoch)) for epoch in epochs
             ]
@@ -61,11 +61,11 @@ class Block:
     minibatches: Minibatches | None
 
     def to(self, device: torch.device, **_: object) -> "Block":
-        """The same block on another device."""
+        """Return the block on another device."""
         return replace(self, points=self.points.to(device))
 
     def batches(self, first: int, count: int) -> Iterator[Points]:
-        """The batch of each of the steps first, ..., first + count - 1."""
+        """Yield the batch of each of the steps first, ..., first + count - 1."""
         if self.minibatches is None:
             for _ in range(count):
                 yield self.points
@@ -75,10 +75,10 @@ class Block:
 
 
 class Repeated(Generic[T]):
-    """What a function returns, so many times: all that a loader needs to be where the data stay on the device.
+    """A loader that returns the result of a function a number of times; the data stay on the device.
 
-    A list would not do, since Lightning takes it for several loaders. It is resumable and has no state: which
-    mini-batches a block brings follows from the module's step.
+    Lightning would take a list for several loaders. There is no state to save, because the mini-batches of a block
+    follow from the module's step.
     """
 
     def __init__(self, batch: Callable[[], T], times: int) -> None:
@@ -91,15 +91,15 @@ class Repeated(Generic[T]):
         return (self.batch() for _ in range(self.times))
 
     def state_dict(self) -> dict[str, int]:
-        """Nothing."""
+        """Return nothing to save."""
         return {}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class SobolevDataModule(pl.LightningDataModule):
-    """The stack's points, made once and kept on the device.
+    """A LightningDataModule with the points of a stack, made once and kept on the device.
 
     Args:
         targets: each member's function.
@@ -151,7 +151,7 @@ class SobolevDataModule(pl.LightningDataModule):
             self.dataset = Dataset(*(points.to(self.trainer.strategy.root_device) for points in self.dataset))
 
     def nodes(self, member: int) -> list[Tensor]:
-        """A member's training points without boundary points: those with f, and those with f' alone if there are any.
+        """Return a member's training points without boundary points: those with f, and any with f' alone.
 
         Returns:
             One set or two, each (N, D), in float64.
@@ -162,11 +162,11 @@ class SobolevDataModule(pl.LightningDataModule):
         return list(x[sizes.boundary_points :].split([sizes.n_train, sizes.n_derivative]))
 
     def resample(self, samplings: Mapping[int, Sequence[Sampling]], generators: Mapping[int, torch.Generator]) -> None:
-        """Place the training points of some members anew, as many as there are.
+        """Place the training points of some members again.
 
         Args:
-            samplings: by which strategies, one for each of their sets of `nodes`, by the members' places in the stack.
-            generators: their sources of randomness, likewise.
+            samplings: the strategies, one for each of a member's sets of `nodes`, by the member's index.
+            generators: the members' sources of randomness, likewise.
         """
         train = self.dataset.train
         tensors = {name: tensor.clone() for name, tensor in train.tensors().items()}
@@ -179,13 +179,13 @@ class SobolevDataModule(pl.LightningDataModule):
         self.dataset = self.dataset._replace(train=replace(train, **tensors))
 
     def train_dataloader(self) -> Repeated[Block]:
-        """The training points as they are, block after block: the run ends when it has taken its steps."""
+        """Return blocks of the present training points without end; the run ends when it has taken its steps."""
         return Repeated(lambda: Block(self.dataset.train, self.minibatches), 10**9)
 
     def val_dataloader(self) -> Repeated[Points]:
-        """The validation points, in one batch."""
+        """Return the validation points in one batch."""
         return Repeated(lambda: self.dataset.val, 1)
 
     def test_dataloader(self) -> Repeated[Points]:
-        """The test grid, in one batch."""
+        """Return the test points in one batch."""
         return Repeated(lambda: self.dataset.test, 1)

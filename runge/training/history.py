@@ -16,10 +16,10 @@ from tqdm import tqdm
 
 from runge.loggers import Logger
 from runge.metrics import LAMBDA_D, TRAIN_LOSS, VAL_LOSS, key
-from runge.training.module import SobolevRegression, fitting
+from runge.training.module import BlockCallback, SobolevRegression
 
 
-class History(Callback):
+class History(BlockCallback):
     """A callback that keeps the figures at the end of every block."""
 
     def __init__(self) -> None:
@@ -28,11 +28,8 @@ class History(Callback):
         self.times: list[float] = []
         self.rows: list[Tensor] = []
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def at_block_end(self, module: SobolevRegression) -> None:
         """Add a row."""
-        module = fitting(trainer, pl_module)
-        if module is None:
-            return
         self.keys = list(module.figures)
         # One transfer for all figures, because each one waits for the device.
         self.rows.append(torch.stack([figure.to(torch.float64) for figure in module.figures.values()], dim=1).cpu())
@@ -65,7 +62,7 @@ class History(Callback):
         self.rows = [] if state_dict["rows"] is None else list(state_dict["rows"].unbind(2))
 
 
-class Curves(Callback):
+class Curves(BlockCallback):
     """A callback that passes the rows of the history to the members' loggers, which save them with each checkpoint.
 
     A row that a killed run measured after its last checkpoint is measured and logged again when the run is resumed.
@@ -78,10 +75,8 @@ class Curves(Callback):
     def __init__(self, history: History, to_loggers: Callable[[int, Callable[[Logger], object]], None]) -> None:
         self.history, self.to_loggers = history, to_loggers
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def at_block_end(self, module: SobolevRegression) -> None:
         """Log the row of this block."""
-        if fitting(trainer, pl_module) is None:
-            return
         step, keys = self.history.steps[-1], self.history.keys
         for member, row in enumerate(self.history.rows[-1].tolist()):
             measured = {key: figure for key, figure in zip(keys, row, strict=True) if figure == figure}
@@ -121,7 +116,7 @@ class CountSteps(Callback):
         self.reported = step
 
 
-class Progress(ProgressBar):
+class Progress(BlockCallback, ProgressBar):
     """A progress bar that counts optimiser steps and shows both errors, lambda_d and the time left."""
 
     def __init__(self) -> None:
@@ -131,19 +126,12 @@ class Progress(ProgressBar):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the bar."""
         assert isinstance(pl_module, SobolevRegression)
-        self.bar = tqdm(
-            total=pl_module.max_steps,
-            initial=int(pl_module.step),
-            unit=" steps",
-            dynamic_ncols=True,
-            leave=False,
-            desc="fit",
-        )
+        steps, first = pl_module.max_steps, int(pl_module.step)
+        self.bar = tqdm(total=steps, initial=first, unit=" steps", dynamic_ncols=True, leave=False, desc="fit")
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def at_block_end(self, module: SobolevRegression) -> None:
         """Update the bar."""
-        module = fitting(trainer, pl_module)
-        if module is None or self.bar is None:
+        if self.bar is None:
             return
         shown = {"mse_f": key("val", "mse_f"), "mse_df": key("val", "mse_df"), "lambda_d": LAMBDA_D}
         figures = torch.stack([module.figures[name].nanmedian() for name in shown.values()]).tolist()

@@ -1,4 +1,4 @@
-"""One run's configuration, taken apart and checked: what a stack is made of."""
+"""One run's configuration as checked objects."""
 
 import json
 from collections.abc import Sequence
@@ -41,10 +41,9 @@ class Seed:
     seed: Natural
 
     def generator(self, purpose: Purpose, *step: int) -> torch.Generator:
-        """A source of randomness, another one for each purpose, and for each step where one is given."""
-        state = np.random.SeedSequence([self.seed, get_args(Purpose).index(purpose), *step]).generate_state(
-            1, np.uint64
-        )
+        """Return a source of randomness for one purpose, and one step if it is given."""
+        entropy = [self.seed, get_args(Purpose).index(purpose), *step]
+        state = np.random.SeedSequence(entropy).generate_state(1, np.uint64)
         return torch.Generator().manual_seed(int(state[0]) >> 1)
 
 
@@ -54,8 +53,9 @@ class Loss:
 
     Attributes:
         lambda_d: the weight of MSE_df, in [0, 1e30].
-        derivative_scale: what f' and u' are divided by inside the loss.
-        sample_weight: what a training sample counts.
+        derivative_scale: what f' and u' are divided by inside the loss: `none`, `max` |f'|, or `std`.
+        sample_weight: the weight of a training point: `none` (all equal), `derivative` (points with a large f' count
+            more), or `density` (1 / density of the points).
     """
 
     lambda_d: Annotated[NonNegative, Field(le=1e30)]
@@ -64,7 +64,7 @@ class Loss:
 
 
 def _as_word(value: Any) -> Any:
-    """What YAML makes of on and off, taken back."""
+    """Return on and off as words, which YAML reads as booleans."""
     return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
 
@@ -75,12 +75,12 @@ class Training:
     Attributes:
         max_steps: optimiser steps, >= 1.
         precision: 32 or 64 bit.
-        compile: whether the step is compiled: `on`, `off`, or `auto`: where that pays for itself.
+        compile: `on` or `off`, or `auto`: compile the step if that is expected to save more time than it takes.
         accelerator: `auto`, `cpu` or `gpu`.
         log_every: steps between two rows of the history, >= 1.
-        diagnostics_every: steps between two looks at the gradients of both terms, >= 1.
+        diagnostics_every: steps between two evaluations of the gradients of both terms, >= 1.
         checkpoint_seconds: seconds between two checkpoints, >= 0.
-        progress_bar: whether progress is shown.
+        progress_bar: true shows the progress.
     """
 
     max_steps: Count
@@ -94,15 +94,15 @@ class Training:
 
 
 class Member:
-    """What a configuration says of one run, before it has any data or weights.
+    """One run before it has data or weights.
 
     Args:
         configuration: plain data with the sections of `conf/config.yaml`.
-        overrides: what of it was asked for, which names the run in TensorBoard.
+        overrides: the overrides of the run, which name it in TensorBoard.
 
     Raises:
-        ConfigurationError: a key is unknown or missing, or a value is not allowed. What follows from sizes alone is
-            found when an `Stack` is made of the member.
+        ConfigurationError: a key is unknown or missing, or a value is not allowed. Mistakes that follow from sizes are
+            found when a `Stack` is made.
     """
 
     def __init__(self, configuration: dict[str, Any], overrides: Sequence[str] = ()) -> None:
@@ -144,38 +144,38 @@ class Member:
                     raise ConfigurationError(f"{key}: must be {choices} with {name}, got {value!r}")
 
     def on_gpu(self) -> bool:
-        """Whether it is trained on a GPU."""
+        """Return True if the run is trained on a GPU."""
         return self.training.accelerator != "cpu" and torch.cuda.is_available()
 
     def __reduce__(self) -> tuple[type["Member"], tuple[dict[str, Any], list[str]]]:
-        """A member travels to another process as its configuration."""
+        """Pickle the configuration only; the member is built from it again."""
         return Member, (self.configuration, self.overrides)
 
     def shared(self) -> str:
-        """What is equal in all members of a stack: network, optimiser, balance, resampling, sizes and steps.
+        """Return all that members of one stack have in common, as text.
 
-        Seeds, lambda_d and the rest of the loss, the schedule of lambda_d, the sampling and the target may differ.
+        Seeds, the loss, the schedule, the sampling, the target and the loggers may differ.
         """
         regions = list(self.target.regions(self.target.domain.mT))
-        # On a grid in more dimensions the number of points is that of the strategy.
+        # In several dimensions the number of points depends on the strategy.
         strategy = type(self.sampling).__name__ if self.target.dimension > 1 else None
         same = [self.configuration[key] for key in ("optimizer", "balance", "resampling", "model", "trainer")]
         sizes = {**self.configuration["data"], "seed": None}
         return json.dumps([*same, sizes, self.target.dimension, regions, strategy], sort_keys=True)
 
     def work(self) -> float:
-        """What one step of one member costs on one core, in seconds, roughly: products, and passes over the neurons."""
+        """Estimate the seconds of one step on one core."""
         model, dimension = self.model, self.target.dimension
         return machine.step_seconds(self.data.n_train, model.depth, model.width, dimension)
 
     def without_seed(self) -> str:
-        """All of the configuration but the seeds and lambda_d, whose values decide on nothing else that can fail."""
+        """Return the configuration without seeds and lambda_d, which cannot make a valid run fail, as text."""
         data = {**self.configuration["data"], "seed": None}
         loss = {**self.configuration["loss"], "lambda_d": None}
         return json.dumps({**self.configuration, "seed": None, "data": data, "loss": loss}, sort_keys=True)
 
     def title(self) -> str:
-        """What the run's pictures are headed with."""
+        """Return the title of the run's pictures."""
         what = getattr(self.target, "expr", type(self.target).__name__)
         where = f"{type(self.sampling).__name__.lower()} sampling"
         if not isinstance(self.resampling, Never):

@@ -1,4 +1,4 @@
-"""SobolevRegression: the LightningModule that wraps the stacked MLP."""
+"""The LightningModule of a stack, and the base class of its callbacks."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from runge import metrics
@@ -19,31 +20,31 @@ from runge.sobolev.stages import ResidualStages
 from runge.training.datamodule import Block
 
 _AT_ONCE = 512
-"""Points at which errors are evaluated at once, lest the memory grow with the test grid."""
+"""Points at which errors are evaluated at once, so that the memory does not grow with the test grid."""
 
 
 class SobolevRegression(pl.LightningModule):
-    """Fit values and derivatives with a stack of MLPs, stage after stage.
+    """The LightningModule that fits values and derivatives with a stack of MLPs, stage after stage.
 
-    One call of `training_step` takes many optimiser steps, so that Lightning's cost of a batch vanishes. It leaves its
-    block early where `pause` says so, and the next one takes the rest. The figures of a block's end lie in `figures`,
-    each of shape (M,), for callbacks to write, show and act upon. `val/loss` and `test/loss` carry the full lambda_d at
-    all times, so that checkpoints from before and after the switch compare; `train/loss` is what is being minimised.
-    Each member's weights with the lowest validation loss so far lie in `best`; a later residual stage goes on from
-    there. All stages take equally many steps.
+    One call of `training_step` takes many optimiser steps, so that Lightning's cost per batch vanishes. It leaves its
+    block early if `pause` returns True; the next call takes the rest. At the end of a block `figures` holds figures of
+    shape (M,) for the callbacks. `val/loss` and `test/loss` use the final lambda_d throughout, so that checkpoints from
+    before and after the switch are comparable; `train/loss` is what is minimised. `best` has each member's weights with
+    the lowest validation loss so far, from which a later residual stage starts. All stages take the same number of
+    steps.
 
     Args:
         network: the stack.
-        scale: what the derivative is divided by inside the loss, (M,).
+        scale: the derivative's scale c inside the loss, (M,).
         lambda_d: the full weight of MSE_df, (M,), by which runs are judged.
-        lambda_now: what the balance makes of it before the first step, (M,), by which they are trained.
+        lambda_now: the weight with which they are trained, as the balance sets it before the first step, (M,).
         schedules: when each member's lambda_d is on.
         optimizer: the optimiser's settings.
         max_steps: optimiser steps of the run.
         steps_per_block: the most optimiser steps of a `training_step`.
-        diagnostics_every: steps between two looks at the gradients of the two terms.
-        rests_from: before this step no run is at rest, for its points or its weight will change.
-        loss_and_gradient: `losses.loss_and_gradient`, or what `runge.sobolev.compilation` makes of it.
+        diagnostics_every: steps between two evaluations of the gradients of both terms.
+        rests_from: the step before which no run is at rest, because its points or its weight will change.
+        loss_and_gradient: `losses.loss_and_gradient`, or its compiled form.
 
     Raises:
         ValueError: the optimiser does not keep members apart and the stack has more than one.
@@ -106,11 +107,11 @@ class SobolevRegression(pl.LightningModule):
             state["lambda_now"] = state.pop("balanced")
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """The torch optimiser of each phase, of all stages' weights; those of one stage alone have a gradient."""
+        """Build the torch optimiser of each phase, for the weights of all stages; only one stage has a gradient."""
         return [phase.method.build(list(self.network.parameters())) for phase in self.phases]
 
     def at_rest(self) -> bool:
-        """Whether no further step would change a thing: at the end of a stage that helped nobody, or of all methods."""
+        """Return True if no step would change anything: a stage helped no member, or all methods are at rest."""
         step = int(self.step)
         if step < int(self.rests_from):
             return False
@@ -125,7 +126,7 @@ class SobolevRegression(pl.LightningModule):
         return last and full and final and method.at_rest(optimizer, self.network.stage(stage).theta)
 
     def lambda_at(self, first: int, count: int) -> Tensor:
-        """lambda_d at the steps first, ..., first + count - 1, of shape (count, M)."""
+        """Return lambda_d at the steps first, ..., first + count - 1, (count, M)."""
         steps = torch.arange(first, first + count, device=self.device)
         factors = self.lambda_d.new_empty(count, len(self.lambda_d))
         for schedule, members in self.schedules.items():
@@ -133,11 +134,11 @@ class SobolevRegression(pl.LightningModule):
         return factors * self.lambda_now
 
     def balance(self, lambda_d: Tensor) -> None:
-        """Train with this weight of MSE_df, (M,), from now on; a member whose full lambda_d is 0 keeps that."""
+        """Train with this weight of MSE_df, (M,), from now on; a member whose full lambda_d is 0 keeps 0."""
         self.lambda_now.copy_(torch.where(self.lambda_d > 0, lambda_d.to(self.lambda_now), 0))
 
     def reset_optimizers(self) -> None:
-        """Let the optimisers forget what holds no more, since the loss is another function now."""
+        """Reset what the optimisers know of the loss, because it has changed."""
         for phase, optimizer in zip(self.phases, self.trainer.optimizers, strict=True):
             phase.method.reset(optimizer)
 
@@ -199,7 +200,7 @@ class SobolevRegression(pl.LightningModule):
             self.figures |= dict.fromkeys(metrics.DIAGNOSTICS, torch.full_like(self.lambda_d, torch.nan))
 
     def validation_step(self, points: Points, batch_index: int) -> None:
-        """The validation errors, with the full lambda_d; members that have never been better keep their weights."""
+        """Compute the validation errors with the full lambda_d, and keep the weights of members that improved."""
         if not self.at_block_end:
             return
         errors = self.errors("val", points, self.lambda_d)
@@ -211,54 +212,47 @@ class SobolevRegression(pl.LightningModule):
             best.copy_(torch.where(better.view(-1, *[1] * (now.ndim - 1)), now, best))
 
     def term_gradients(self, points: Points) -> tuple[Tensor, Tensor]:
-        """The gradients of MSE_f and of MSE_df by the weights of the present stage, which sees what is left at size 1.
-
-        Args:
-            points: where.
-
-        Returns:
-            Both, each of shape (M, P).
-        """
+        """Return the gradients of MSE_f and of MSE_df by the present stage's weights, for its targets, both (M, P)."""
         return losses.term_gradients(*self.present(points), self.scale)
 
     def present(self, points: Points) -> tuple[StackedMLP, Points]:
-        """The network of the present stage, and what of these points it is to fit."""
+        """Return the network of the present stage, and the points with the residual that it fits."""
         return self.network.stage(self.stage()), self.network.left(self.stage(), points)
 
     def stage(self) -> int:
-        """The stage of the last step taken."""
+        """Return the stage of the last step."""
         return min(int(self.step) - 1, self.max_steps - 1) // self.steps_per_stage
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The values u, (M, N), and gradients u', (M, N, D), at points of shape (M, N, D)."""
+        """Return the values u, (M, N), and gradients u', (M, N, D), at points of shape (M, N, D)."""
         parts = [self.network.value_and_derivative(some) for some in x.split(_AT_ONCE, dim=1)]
         u, du = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
         return u, du
 
     @torch.no_grad()
     def errors(self, split: str, points: Points, lambda_d: Tensor) -> dict[str, Tensor]:
-        """The loss and all errors on a set of points, by metric key, each of shape (M,)."""
+        """Return the loss and all errors on a set of points, by metric key, each of shape (M,)."""
         u, du = self.predict(points.x)
         loss = losses.weigh(*losses.terms(u, du, points, self.scale), lambda_d.to(u))
         figures = losses.errors(u, du, points).flatten(0, 1).unbind()
         return {metrics.key(split, "loss"): loss} | dict(zip(metrics.keys(split, points.regions), figures, strict=True))
 
     def _begin(self, stage: int, points: Points) -> None:
-        """Begin a later stage, from the best weights so far."""
+        """Begin a later stage from the best weights so far."""
         self.network.load_state_dict(self.best.state_dict())
         self.network.begin(stage, points, self.scale, self.lambda_d)
-        self.network.zero_grad()  # what has no gradient stays as it is
+        self.network.zero_grad()  # a parameter without a gradient does not move
         self.reset_optimizers()
 
     def _left(self, stage: int, points: Points) -> Points:
-        """What a stage is to fit. It follows from the weights of those before, which rest: it is found once."""
+        """Return the points with the residual that a stage fits; earlier stages do not change, so it is computed once."""
         if self._problem is None or self._problem[0] != stage or self._problem[1] is not points:
             self._problem = stage, points, self.network.left(stage, points)
         return self._problem[2]
 
     def _phase(self, step: int) -> int:
-        """The place of the phase that a step of a stage belongs to."""
+        """Return the index of the phase that a step of a stage belongs to."""
         return max(i for i, phase in enumerate(self.phases) if phase.first <= step)
 
     def _progress(self, phase: int, step: int) -> float:
@@ -266,7 +260,7 @@ class SobolevRegression(pl.LightningModule):
 
 
 def gradient_diagnostics(gradient_f: Tensor, gradient_df: Tensor) -> dict[str, Tensor]:
-    """How the two terms pull at the weights: the norms of their gradients, before lambda_d, and their cosine.
+    """Return the norms of the gradients of both terms, without lambda_d, and their cosine.
 
     Args:
         gradient_f: the gradient of MSE_f, (M, P).
@@ -279,8 +273,13 @@ def gradient_diagnostics(gradient_f: Tensor, gradient_df: Tensor) -> dict[str, T
     return dict(zip(metrics.DIAGNOSTICS, (gradient_f.norm(dim=1), gradient_df.norm(dim=1), cosine), strict=True))
 
 
-def fitting(trainer: pl.Trainer, module: pl.LightningModule) -> SobolevRegression | None:
-    """The module at the end of a block of its fit, and None at any other time."""
-    if trainer.state.fn == "fit" and isinstance(module, SobolevRegression) and module.at_block_end:
-        return module
-    return None
+class BlockCallback(Callback):
+    """A callback that acts at the end of each block of the fit, after the validation."""
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Call `at_block_end`, unless the block was left early or this is not the fit."""
+        if trainer.state.fn == "fit" and isinstance(pl_module, SobolevRegression) and pl_module.at_block_end:
+            self.at_block_end(pl_module)
+
+    def at_block_end(self, module: SobolevRegression) -> None:
+        """Act on the module, whose `figures` hold the errors of this step."""

@@ -1,4 +1,4 @@
-"""What a training leaves: figures, pictures and files, member by member."""
+"""The files that a training leaves in the run directory of each member."""
 
 import logging
 import time
@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from runge.configuration import digest
@@ -17,7 +16,6 @@ from runge.records.directories import RunDirectory, State, Status
 from runge.records.files import write
 from runge.records.panels import png
 from runge.records.pictures import curves_figure, fit_figure, points_figure
-from runge.sobolev.points import Points
 from runge.training.adaptation import Resample
 from runge.training.datamodule import SobolevDataModule
 from runge.training.history import History
@@ -28,51 +26,22 @@ from runge.training.summary import Metrics, final_metrics, fit_table, points_tab
 log = logging.getLogger(__name__)
 
 Outcome = Metrics | RunError
-"""What becomes of a run: the content of its `metrics.json`, or why it has none."""
-
-
-def fit_picture(points: Points, u: torch.Tensor, du: torch.Tensor, member: int, title: str) -> bytes:
-    """A member's fit as PNG: its values and gradients at these points, (M, N) and (M, N, D)."""
-    tensors = (tensor[member].double().cpu().numpy() for tensor in (points.x, points.f, points.df, u, du))
-    x, f, df, fitted, slope = tensors
-    masks = points.masks[member, 1:].bool().cpu().numpy()
-    return png(fit_figure(x, f, df, fitted, slope, dict(zip(points.regions, masks, strict=True)), title))
-
-
-def curves_picture(
-    module: SobolevRegression, columns: Mapping[str, Sequence[float]], regions: Sequence[str], member: int, title: str
-) -> bytes:
-    """The course of a member's training, as PNG."""
-    return png(curves_figure(columns, switched_on_step(module, member), regions, title))
-
-
-def points_picture(
-    places: Sequence[tuple[int, Tensor]],
-    columns: Mapping[str, Sequence[float]],
-    regions: Sequence[str],
-    end: int,
-    title: str,
-) -> bytes:
-    """Where a member's training points have been, as PNG."""
-    steps, points = zip(*places, strict=True)
-    at = np.asarray(columns["step"])
-    shares = {region: (at, np.asarray(columns[share_key(region)])) for region in regions}
-    return png(points_figure(steps, [x.double().numpy() for x in points], shares, end, title))
+"""The content of a run's `metrics.json`, or the reason why it has none."""
 
 
 class StackWriter:
-    """What a stack writes into its members' directories: their status, and in the end all else.
+    """The writer of a stack's run directories: the status of each run, and in the end all other files.
 
-    A directory that cannot be written to costs its own run, and no other.
+    A directory that cannot be written to affects its own run only.
 
     Args:
         members: the runs.
-        module: what is trained.
+        module: the module that is trained.
         data: the points.
         directories: the members' run directories.
         start_step: the step from which the training resumes.
-        history: the figures of every block's end.
-        resample: where the points have been, if they have moved.
+        history: the figures at the end of every block.
+        resample: the callback that moves the points, if they move.
     """
 
     def __init__(
@@ -87,7 +56,7 @@ class StackWriter:
     ) -> None:
         self.members, self.module, self.data = members, module, data
         self.directories, self.history, self.resample = directories, history, resample
-        self._told: set[tuple[int, str]] = set()
+        self._warned: set[tuple[int, str]] = set()
         self.loggers: list[list[Logger]] = []
         for member, directory in zip(members, directories, strict=True):
             name = " ".join([*member.overrides, f"({'/'.join(directory.path.resolve().parts[-2:])})"])
@@ -97,61 +66,56 @@ class StackWriter:
 
     @contextmanager
     def attempt(self, member: int) -> Iterator[None]:
-        """Write something of a member's; what keeps it from being written is logged, once."""
+        """Log an OSError of this block as a warning, once for each message and member."""
         try:
             yield
         except OSError as error:
-            self._tell(member, error)
+            self._warn(member, error)
 
     def to_loggers(self, member: int, write: Callable[[Logger], object]) -> None:
-        """Pass each of a member's loggers to a function; what keeps one from writing is logged, once."""
+        """Call a function with each of a member's loggers, within `attempt`."""
         for logger in self.loggers[member]:
             with self.attempt(member):
                 write(logger)
 
-    def _tell(self, member: int, error: OSError) -> None:
+    def _warn(self, member: int, error: OSError) -> None:
         message = describe(error)
-        if (member, message) not in self._told:
-            self._told.add((member, message))
+        if (member, message) not in self._warned:
+            self._warned.add((member, message))
             log.warning("%s: %s", self.directories[member].path, message)
 
     def saved(self, step: int, trouble: Mapping[int, OSError]) -> None:
-        """Say what has become of a checkpoint.
-
-        Args:
-            step: when it was saved.
-            trouble: what has kept which member's from being written.
-        """
+        """Record that a checkpoint was saved after `step` steps; `trouble` has the errors of members without one."""
         for member, error in trouble.items():
-            self._tell(member, error)
+            self._warn(member, error)
         self.status("running", step)
 
     def status(self, status: Status, step: int) -> None:
-        """Say how all of them stand that are not finished."""
+        """Write the status of all runs that are not finished."""
         for i, directory in enumerate(self.directories):
             if not directory.metrics.exists():
                 with self.attempt(i):
                     directory.write(self._state(i, status, step))
 
     def leave(self, status: Status, messages: Sequence[str]) -> None:
-        """Put down what there is of runs that did not finish."""
+        """Write the status and the history of runs that did not finish, each with its message."""
         for i, message in enumerate(messages):
             if not self.directories[i].metrics.exists():
                 with self.attempt(i):
                     self._leave(i, status, message)
 
     def finish(self, fit_seconds: float, other_seconds: float) -> list[Outcome]:
-        """Judge each member's best weights and write its files, `metrics.json` last.
+        """Evaluate each member's best weights and write its files, `metrics.json` last.
 
         Args:
-            fit_seconds: what the fit of the stack took.
-            other_seconds: what was done before.
+            fit_seconds: the time of the stack's fit.
+            other_seconds: the time of its set-up.
         """
         module = self.module
         module.network.load_state_dict(module.best.state_dict())
         metrics = final_metrics(module, self.data.dataset)
         u, du = module.predict(self.data.dataset.test.x)
-        # A member's share of what was done for all of them.
+        # Each member's share of the stack's time.
         seconds = fit_seconds / len(self.directories), (fit_seconds + other_seconds) / len(self.directories)
         return [
             self._outcome(i, diverged, metrics[i], seconds, u, du) for i, diverged in enumerate(self.history.diverged())
@@ -160,9 +124,8 @@ class StackWriter:
     def _outcome(
         self, i: int, diverged: int | None, metrics: Metrics, seconds: tuple[float, float], u: Tensor, du: Tensor
     ) -> Outcome:
-        """Write a member's files, and return its outcome."""
         began, directory = time.perf_counter(), self.directories[i]
-        if directory.metrics.exists():  # its stack goes on for others
+        if directory.metrics.exists():  # its stack was resumed for others
             return directory.read_metrics()
         try:
             if diverged is not None:
@@ -185,19 +148,22 @@ class StackWriter:
             return failure
 
     def _draw(self, i: int, u: Tensor, du: Tensor) -> None:
-        """Write a member's pictures."""
-        module, test, directory = self.module, self.data.dataset.test, self.directories[i]
-        title = self.members[i].title()
-        columns, end = self.history.member(i), int(module.step)
-        pictures = {
-            directory.fit_figure: fit_picture(test, u, du, i, title),
-            directory.curves_figure: curves_picture(module, columns, test.regions, i, title),
+        """Draw a member's pictures, write them, and pass them to its loggers."""
+        test, directory, end = self.data.dataset.test, self.directories[i], int(self.module.step)
+        title, columns = self.members[i].title(), self.history.member(i)
+        x, f, df, value, slope = (part[i].double().cpu().numpy() for part in (test.x, test.f, test.df, u, du))
+        masks = dict(zip(test.regions, test.masks[i, 1:].bool().cpu().numpy(), strict=True))
+        figures = {
+            directory.fit_figure: fit_figure(x, f, df, value, slope, masks, title),
+            directory.curves_figure: curves_figure(columns, switched_on_step(self.module, i), test.regions, title),
         }
         if self.resample is not None:
-            places = self.resample.member(i)
-            pictures[directory.points_figure] = points_picture(places, columns, test.regions, end, title)
-        for path, picture in pictures.items():
-            write(path, picture)
+            steps, points = zip(*self.resample.member(i), strict=True)
+            shares = {region: (np.array(columns["step"]), np.array(columns[share_key(region)])) for region in masks}
+            nodes = [x.double().numpy() for x in points]
+            figures[directory.points_figure] = points_figure(steps, nodes, shares, end, title)
+        for path, figure in figures.items():
+            write(path, png(figure))
             for logger in self.loggers[i]:
                 if log_image := getattr(logger, "log_image", None):  # not every logger of Lightning takes pictures
                     log_image(path.stem, [str(path)], end)
