@@ -6,6 +6,7 @@ gets that part in its place. A key that no docstring explains is a warning, and 
 
 import importlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,13 +21,13 @@ CONFIGURATIONS = Path(__file__).resolve().parents[2] / "conf"
 logger = logging.getLogger(__name__)
 
 SECTIONS = {
-    "data": ("runge.data.Data", "runge.data.make_dataset"),
-    "model": ("runge.sobolev.network.Model", "runge.sobolev.network.StackedMLP", "runge.sobolev.stages.ResidualStages"),
-    "loss": ("runge.sobolev.losses.Loss", "runge.training.settings.Loss"),
-    "trainer": ("runge.training.settings.Training", "runge.training.member.Training"),
-    "hydra.launcher": ("runge.launch.cluster.Settings",),
+    "data": "runge.data.Data",
+    "model": "runge.sobolev.network.Model",
+    "loss": "runge.training.member.Loss",
+    "trainer": "runge.training.member.Training",
+    "hydra.launcher": "runge.launch.cluster.Settings",
 }
-"""The classes whose docstrings explain the keys of a section; those that do not exist are passed over."""
+"""The classes whose docstrings explain the keys of a section."""
 
 OTHERS = {
     "seed": "The seed of the weights, and of the data unless `data.seed` is given.",
@@ -55,10 +56,10 @@ def sections() -> str:
     content = yaml.safe_load((CONFIGURATIONS / "config.yaml").read_text())
     lines = ["## Top level", "", *_head("key", "meaning", "default")]
     lines += [_row(f"`{key}`", _meaning(key, {}), _value(content[key])) for key in ("seed", "resume")]
-    for section, names in SECTIONS.items():
+    for section, name in SECTIONS.items():
         if section in content:
-            parts = [part for name in names if (part := _import(name, missing=None))]
-            explained = {name: text + _choices(parts, name, text) for name, text in _explained(parts).items()}
+            part = _import(name)
+            explained = {key: text + _choices(part, key, text) for key, text in _explained(part).items()}
             lines += ["", f"## {section}", "", *_head("key", "meaning", "default")]
             lines += [_key_row(f"{section}.{key}", explained, value) for key, value in content[section].items()]
     return "\n".join(lines)
@@ -82,7 +83,7 @@ def groups() -> str:
         rows: dict[tuple[str, str], dict[str, list[str]]] = {}
         for option in options:
             for key, value in option.keys.items():
-                row = rows.setdefault((f"{group}.{key}", _meaning(f"{group}.{key}", _explained([option.target]))), {})
+                row = rows.setdefault((f"{group}.{key}", _meaning(f"{group}.{key}", _explained(option.target))), {})
                 row.setdefault(_value(value), []).append(f"`{option.name}`")
         if rows:
             lines += ["", *_head("key", "meaning", "default")]
@@ -96,7 +97,7 @@ def launcher() -> str:
     """Write a table of the launcher's keys."""
     importlib.import_module("hydra_plugins.runge_fused")
     node: Any = ConfigStore.instance().repo["hydra"]["launcher"]["fused.yaml"].node  # pyright: ignore
-    explained = _explained([_import(name) for name in SECTIONS["hydra.launcher"]])
+    explained = _explained(_import(SECTIONS["hydra.launcher"]))
     rows = [_key_row(f"hydra.launcher.{key}", explained, node[key]) for key in node if key != "_target_"]
     return "\n".join([*_head("key", "meaning", "default"), *rows])
 
@@ -121,6 +122,7 @@ def _options(directory: Path) -> Iterator[Option]:
                 f"{key}.{name}": x for key, part in own.items() if key != directory.name for name, x in part.items()
             }
             own = own[directory.name]
+        own = own.get(name, own)  # a logger has its name
         target = _import(own.pop("_target_"))
         yield Option(name, _comment((directory / f"{name}.yaml").read_text()), target, own, also)
 
@@ -136,43 +138,35 @@ def _comment(text: str) -> str:
     return " ".join(lines)
 
 
-def _import(name: str, **missing: None) -> Any:
-    module, _, attribute = name.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError):
-        if "missing" in missing:
-            return None
-        raise
+def _import(name: str) -> Any:
+    return pkgutil.resolve_name(name)
 
 
 def _summary(target: type) -> str:
     return _markdown((inspect.getdoc(target) or "").split("\n\n")[0])
 
 
-def _explained(parts: list[Any]) -> dict[str, str]:
-    """Read the `Args:` and `Attributes:` of objects, and of the classes that they derive from."""
+def _explained(part: type) -> dict[str, str]:
+    """Read the `Args:` and `Attributes:` of a class, and of the classes from which it derives."""
     texts: dict[str, str] = {}
-    for part in parts:
-        for one in getattr(part, "__mro__", [part]):
-            for section in re.findall(r"^(?:Args|Attributes):\n((?:    .*\n?|\n)+)", _docstring(one), re.MULTILINE):
-                for name, text in re.findall(r"^    (\w+): ((?:.*\n?)(?:     .*\n?)*)", section, re.MULTILINE):
-                    texts.setdefault(name, text)
+    for one in part.__mro__:
+        for section in re.findall(r"^(?:Args|Attributes):\n((?:    .*\n?|\n)+)", _docstring(one), re.MULTILINE):
+            for name, text in re.findall(r"^    (\w+): ((?:.*\n?)(?:     .*\n?)*)", section, re.MULTILINE):
+                texts.setdefault(name, text)
     return texts
 
 
-def _choices(parts: list[Any], name: str, text: str) -> str:
+def _choices(part: type, name: str, text: str) -> str:
     """Return the words that an argument may be, where its text does not list them."""
-    for part in parts:
-        parameter = inspect.signature(part).parameters.get(name)
-        words = re.findall(r"'(\w+)'", str(parameter.annotation)) if parameter and "Literal" in str(parameter) else []
-        if words and not all(f"`{word}`" in text for word in words):
-            return " Allowed: " + ", ".join(f"`{word}`" for word in words) + "."
+    parameter = inspect.signature(part).parameters.get(name)
+    words = re.findall(r"'(\w+)'", str(parameter.annotation)) if parameter and "Literal" in str(parameter) else []
+    if words and not all(f"`{word}`" in text for word in words):
+        return " Allowed: " + ", ".join(f"`{word}`" for word in words) + "."
     return ""
 
 
-def _docstring(part: Any) -> str:
-    return inspect.cleandoc(part.__dict__.get("__doc__") or "") if inspect.isclass(part) else inspect.getdoc(part) or ""
+def _docstring(part: type) -> str:
+    return inspect.cleandoc(part.__dict__.get("__doc__") or "")
 
 
 def _meaning(key: str, explained: dict[str, str]) -> str:

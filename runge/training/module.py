@@ -246,7 +246,7 @@ class SobolevRegression(pl.LightningModule):
         self.reset_optimizers()
 
     def _left(self, stage: int, points: Points) -> Points:
-        """Return the points with the residual that a stage fits; earlier stages do not change, so it is computed once."""
+        """Return the points with the residual that a stage fits, computed once: earlier stages do not change."""
         if self._problem is None or self._problem[0] != stage or self._problem[1] is not points:
             self._problem = stage, points, self.network.left(stage, points)
         return self._problem[2]
