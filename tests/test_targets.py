@@ -7,8 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runge.formulas import FUNCTIONS, parse
-from runge.targets import Expression, Runge, find_pole
+from runge.targets import Expression, Runge
+from runge.targets.expression import find_pole
+from runge.targets.formulas import FUNCTIONS, parse
 
 TARGETS = {
     "runge": Runge(),
