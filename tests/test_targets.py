@@ -144,6 +144,21 @@ def test_what_is_no_formula_is_refused(expr):
         Expression(expr)
 
 
+@pytest.mark.parametrize(
+    ("expr", "message"),
+    [
+        ("foo(x)", r"the function 'foo' is not allowed in 'foo\(x\)'; .* the functions sin, .*abs, Abs$"),
+        ("foo(x, x)", "the function 'foo' is not allowed"),
+        ("2*Abs(x, 1)", r"Abs takes one argument; got Abs\(x, 1\) in '2\*Abs\(x, 1\)'"),
+        ("sin()", r"sin takes one argument; got sin\(\)"),
+        ("sin(x=1)", r"sin takes one argument; got sin\(x=1\)"),
+    ],
+)
+def test_a_wrong_call_is_explained(expr, message):
+    with pytest.raises(ValueError, match=message):
+        Expression(expr)
+
+
 @given(st.text(max_size=30))
 def test_no_text_ever_gets_through_but_a_formula(text):
     formula = None

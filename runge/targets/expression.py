@@ -14,15 +14,15 @@ class Expression(Target):
     """A formula; its gradient comes from symbolic differentiation by sympy.
 
     The formula is parsed as arithmetic (numbers, + - * / **, the inputs, pi, e, and the functions of
-    `runge.targets.formulas.FUNCTIONS`) and built from that tree: no text is ever evaluated as Python.
+    `runge.targets.formulas.FUNCTIONS`) and built from the syntax tree: no text is evaluated as Python.
 
     Args:
         expr: the formula in x; in more dimensions in x, y, z or x1, x2, ..., xD.
         domain: (lower, upper), or one such pair for each input.
 
     Raises:
-        ValueError: `expr` is empty, cannot be parsed, holds a name or a construct that is not allowed, or it or its
-            derivative is not finite everywhere on the domain.
+        ValueError: `expr` is empty or not a formula, or contains a name that is not allowed, or it or its derivative is
+            not finite everywhere on the domain.
 
     Example:
         >>> target = Expression(expr="x**2", domain=(0, 1))
@@ -39,7 +39,7 @@ class Expression(Target):
             self._value = _compile(symbols, formula)
             self._partials = [_compile(symbols, partial) for partial in partials]
         except (OverflowError, RecursionError, ValueError) as error:
-            raise ValueError(f"expr: {expr!r} or its derivative cannot be worked out ({error})") from error
+            raise ValueError(f"expr: {expr!r} or its derivative cannot be computed ({error})") from error
         if any(part.has(sympy.I, sympy.zoo, sympy.nan, sympy.oo, -sympy.oo) for part in (formula, *partials)):
             raise ValueError(
                 f"expr: {expr!r} and its derivative must be real and finite; they are {formula} and {partials}"
@@ -53,26 +53,26 @@ class Expression(Target):
                 )
 
     def value(self, x: Tensor) -> Tensor:
-        """The formula at x of shape (..., D), as a tensor of shape (...)."""
+        """Return the formula's value at x of shape (..., D), as a tensor of shape (...)."""
         return self._value(x)
 
     def derivative(self, x: Tensor) -> Tensor:
-        """The formula's gradient at x of shape (..., D), as a tensor of that shape."""
+        """Return the formula's gradient at x of shape (..., D), as a tensor of that shape."""
         return torch.stack([partial(x) for partial in self._partials], dim=-1)
 
 
 def find_pole(function: Callable[[Tensor], Tensor], domain: Tensor) -> list[float] | None:
     """Look for a point at which a function is not finite, or grows beyond bounds.
 
-    The function is taken on a grid; then the grid shrinks around the largest |f| until its spacing nears round-off.
-    There a regular function is constant, while near a pole it still differs from point to point.
+    The function is evaluated on a grid, which then shrinks around the largest |f| until its spacing is close to
+    round-off. A regular function is constant on this last grid; near a pole it still differs from point to point.
 
     Args:
         function: x of shape (n, D) -> a tensor whose first dimension is n.
         domain: the box, of shape (D, 2).
 
     Returns:
-        A point of shape (D,) at or next to the pole, or None where none was found.
+        A point of shape (D,) at or next to the pole; None if the function has none.
     """
     dimension = len(domain)
     lower, upper = domain[:, 0], domain[:, 1]

@@ -9,14 +9,13 @@ from torch import Tensor
 END_SHARE = 0.1
 """The share of the domain's length that counts as an end: for [-1, 1] the ends are [-1, -0.8) and (0.8, 1]."""
 
-
 _MOST_INPUTS, _FARTHEST = 6, 1e12
 
 
 class Target(ABC):
     """A function f: R^D -> R on a box, with its gradient and named regions.
 
-    A subclass gives `value` and `derivative`; it may add regions of its own.
+    A subclass defines `value` and `derivative`; it may add regions.
 
     Args:
         domain: (lower, upper) in one dimension, or one such pair for each of D dimensions.
@@ -35,17 +34,17 @@ class Target(ABC):
 
     @abstractmethod
     def value(self, x: Tensor) -> Tensor:
-        """F at x of shape (..., D), as a tensor of shape (...)."""
+        """Return f(x) for x of shape (..., D), as a tensor of shape (...)."""
 
     @abstractmethod
     def derivative(self, x: Tensor) -> Tensor:
-        """The gradient of f at x of shape (..., D), as a tensor of shape (..., D)."""
+        """Return the gradient of f at x of shape (..., D), as a tensor of that shape."""
 
     def regions(self, x: Tensor) -> dict[str, Tensor]:
-        """Masks of the named regions at x of shape (..., D), each of shape (...).
+        """Return the masks of the named regions at x of shape (..., D), each of shape (...).
 
-        In one dimension `left`, `middle` and `right` (the ends are a tenth of the domain each); in more, `boundary`
-        (a coordinate in an outer tenth) and `interior`.
+        In one dimension the regions are `left`, `middle` and `right` (each end is a tenth of the domain); in more,
+        `boundary` (a coordinate is in an outer tenth) and `interior`.
         """
         lower, upper = self.domain[:, 0].to(x), self.domain[:, 1].to(x)
         margin = END_SHARE * (upper - lower)
@@ -60,7 +59,7 @@ def _box(domain: Sequence[float] | Sequence[Sequence[float]]) -> Tensor:
         if any(
             isinstance(bound, bool) for pair in domain for bound in (pair if isinstance(pair, Sequence) else [pair])
         ):
-            raise TypeError("true and false are no numbers")
+            raise TypeError("true and false are not numbers")
         box = torch.as_tensor(
             [list(pair) if isinstance(pair, Sequence) else pair for pair in domain], dtype=torch.float64
         )
