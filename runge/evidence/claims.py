@@ -1,8 +1,12 @@
 """What is claimed of the remedies, and how each claim is judged; its runs are `conf/experiment/claims/<name>.yaml`."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from runge.compare.groups import Row
 from runge.metrics import key
+
+SEED = "seed"
 
 WORST = "test/mse_df in the worst region"
 """The largest of MSE_df over the ends and the middle, which together are the whole domain."""
@@ -44,6 +48,20 @@ class Claim(NamedTuple):
             'sampling=random data.n_train=48'
         """
         return " ".join(f"{key}={value}" for key, value in zip(self.arms, arm.split(", "), strict=True))
+
+
+class ClaimRuns(NamedTuple):
+    """The runs of a claim.
+
+    Attributes:
+        claim: the claim.
+        wanted: for each run that there should be, the swept keys and their values as typed.
+        rows: the runs as read from their directories (`runge.records.reading.read`).
+    """
+
+    claim: Claim
+    wanted: Sequence[Mapping[str, str]]
+    rows: Sequence[Row]
 
 
 CLAIMS = (

@@ -9,13 +9,10 @@ from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
 from runge.compare.groups import FEWEST, Row
-from runge.evidence.claims import MSE_DF, WORST, Claim
+from runge.evidence.claims import MSE_DF, SEED, WORST, Claim
 
 LEVEL = 0.01
 """The level of a test."""
-
-SEED = "seed"
-
 
 Quartiles = tuple[float, float, float]
 """The lower quartile, the median and the upper quartile."""

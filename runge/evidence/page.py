@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -12,11 +12,10 @@ import yaml
 
 from runge.compare.groups import FEWEST, WITHOUT_EFFECT, Row
 from runge.configuration import CONFIGURATIONS, build
-from runge.evidence.claims import MSE_DF, MSE_F, Claim
+from runge.evidence.claims import MSE_DF, MSE_F, SEED, Claim, ClaimRuns
 from runge.evidence.classical import classical
 from runge.evidence.effects import (
     LEVEL,
-    SEED,
     Effect,
     Judgement,
     Quartiles,
@@ -39,21 +38,7 @@ POINTS = 48
 _FAVOUR_ENDS = ("chebyshev", "endpoint", "mixed")
 
 
-class Sweep(NamedTuple):
-    """The runs of a claim.
-
-    Attributes:
-        claim: the claim.
-        wanted: the swept keys of each run that there should be, with their values as typed.
-        rows: what is known of the runs.
-    """
-
-    claim: Claim
-    wanted: Sequence[Mapping[str, str]]
-    rows: Sequence[Row]
-
-
-def page(sweeps: Sequence[Sweep], quick: bool = False) -> tuple[str, dict[str, bytes]]:
+def page(sweeps: Sequence[ClaimRuns], quick: bool = False) -> tuple[str, dict[str, bytes]]:
     """The page of some claims, and its pictures.
 
     Args:
@@ -96,7 +81,7 @@ def page(sweeps: Sequence[Sweep], quick: bool = False) -> tuple[str, dict[str, b
     return text, pictures
 
 
-def _section(sweep: Sweep) -> tuple[dict[str, Any], bytes, list[Effect]]:
+def _section(sweep: ClaimRuns) -> tuple[dict[str, Any], bytes, list[Effect]]:
     claim = sweep.claim
     runs = arrange(sweep.rows, sweep.wanted, claim)
     keys = context_keys(sweep.wanted[0], claim)

@@ -1,17 +1,18 @@
 """The evidence: its statistics against hand arithmetic, the claims against their experiments, the page, the command."""
 
 import re
+import signal
 
 import numpy as np
 import pytest
 
 from runge.configuration import CONFIGURATIONS
 from runge.evidence import __main__ as evidence
-from runge.evidence.claims import CLAIMS, MSE_DF, WORST, Claim
+from runge.evidence.claims import CLAIMS, MSE_DF, WORST, Claim, ClaimRuns
 from runge.evidence.effects import Effect, arrange, context_keys, effects, figure, judge, quartiles, slopes
 from runge.evidence.figures import forest
-from runge.evidence.page import Sweep, describe, page
-from runge.evidence.sweeps import Experiment, combinations
+from runge.evidence.page import describe, page
+from runge.evidence.sweeps import ClaimSweep, combinations
 
 PLAIN = Claim("plain", "...", ("sampling",), "uniform", also=())
 SIZE = Claim("size", "...", ("model.depth",), "2", also=(), along="model.width", matched="parameters")
@@ -201,14 +202,14 @@ def test_each_claim_has_its_experiment():
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
-def test_claims_fit_their_experiments(claim):
-    experiment = Experiment(claim)
-    swept = set(experiment.wanted[0])
+def test_claims_fit_their_experiments(claim, tmp_path):
+    wanted = ClaimSweep(claim, tmp_path).wanted
+    swept = set(wanted[0])
     assert {*claim.arms, "target", "seed", *filter(None, [claim.along])} <= swept
-    arms = {", ".join(run[key] for key in claim.arms) for run in experiment.wanted}
+    arms = {", ".join(run[key] for key in claim.arms) for run in wanted}
     assert {claim.baseline, *claim.judged} <= arms
-    assert {run["target"] for run in experiment.wanted} == {"runge", "steep", "oscillating", "kink"}
-    assert len({run["seed"] for run in experiment.wanted}) == 10
+    assert {run["target"] for run in wanted} == {"runge", "steep", "oscillating", "kink"}
+    assert len({run["seed"] for run in wanted}) == 10
     head = (CONFIGURATIONS / "experiment" / "claims" / f"{claim.name}.yaml").read_text()
     assert re.search(
         rf"#   Claim .*\n#   Command   python train.py -m experiment=claims/{claim.name}\n#   Time      about \d+ min",
@@ -217,19 +218,23 @@ def test_claims_fit_their_experiments(claim):
     assert "max_steps" not in head
 
 
-def test_size_of_the_evidence():
-    assert sum(len(Experiment(claim).wanted) for claim in CLAIMS) > 5000
+def test_size_of_the_evidence(tmp_path):
+    assert sum(len(ClaimSweep(claim, tmp_path).wanted) for claim in CLAIMS) > 5000
 
 
 @pytest.fixture(scope="module")
-def sweeps():
+def sweeps(tmp_path_factory):
     """Made-up runs of three claims, one of each kind: effects, a curve, a curve at equal parameters."""
-    found = []
+    made = []
     generator = np.random.default_rng(0)
     for claim in CLAIMS:
         if claim.name not in ("sampling", "points", "size"):
             continue
-        wanted = [run for run in Experiment(claim).wanted if run["target"] in ("runge", "kink")]
+        wanted = [
+            run
+            for run in ClaimSweep(claim, tmp_path_factory.getbasetemp()).wanted
+            if run["target"] in ("runge", "kink")
+        ]
         wanted = [run for run in wanted if run.get("data.n_train") not in ("12", "48", "96")]
         rows = []
         for run in wanted:
@@ -239,8 +244,8 @@ def sweeps():
             if claim.matched:
                 figures |= {"parameters": sized(run, 1, 1)["parameters"]}
             rows.append(row(figures | {"seconds/total": 6.0, "data.n_train": int(run.get("data.n_train", 48))}, **run))
-        found.append(Sweep(claim, wanted, rows))
-    return found
+        made.append(ClaimRuns(claim, wanted, rows))
+    return made
 
 
 def test_page(sweeps):
@@ -266,7 +271,7 @@ def test_page(sweeps):
 def test_page_reports_what_is_missing(sweeps):
     claim, wanted, rows = sweeps[0]
     broken = [*rows[5:-1], {**rows[-1], "status": "diverged"}]
-    text, _ = page([Sweep(claim, wanted, broken)])
+    text, _ = page([ClaimRuns(claim, wanted, broken)])
     assert "Of its runs 6 did not finish." in " ".join(text.split())
     assert ", of which 6 did not finish" in text
 
@@ -303,7 +308,7 @@ def test_unknown_claims_are_refused(capsys):
 
 
 def test_without_a_checkout(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(evidence, "TRAIN", tmp_path / "train.py")
+    monkeypatch.setattr(evidence, "ROOT", tmp_path)
     with pytest.raises(SystemExit):
         evidence.main([])
     assert "checkout" in capsys.readouterr().err
@@ -311,83 +316,78 @@ def test_without_a_checkout(monkeypatch, capsys, tmp_path):
 
 @pytest.fixture
 def tiny(monkeypatch, tmp_path):
-    """The evidence of one claim with two tiny runs, below a directory of the test's own."""
-    (claim,) = (claim for claim in CLAIMS if claim.name == "hw")
-    short = ["trainer.max_steps=2", "trainer.compile=off", "data.n_train=8", "trainer.progress_bar=false"]
+    """The evidence of one claim with two tiny runs: what they sweep over, and their overrides."""
+    swept = {"target": "runge", "seed": "0"}
+    overrides = ["trainer.max_steps=2", "trainer.compile=off", "data.n_train=8", "trainer.progress_bar=false"]
+    overrides += ["hydra.launcher.processes=1", "hydra.launcher.members=1"]
 
-    def experiment(claim, quick):
-        made = Experiment(claim, quick, tmp_path / "runs", {"target": "runge", "seed": "0"}, short)
-        made.arguments += ["hydra.launcher.processes=1"]
-        return made
+    def sweep(claim, *_):
+        return ClaimSweep(claim, tmp_path / claim.name, swept, overrides)
 
-    monkeypatch.setattr(evidence, "CLAIMS", (claim,))
-    monkeypatch.setattr(evidence, "Experiment", experiment)
-    return tmp_path
+    monkeypatch.setattr(evidence, "CLAIMS", [claim for claim in CLAIMS if claim.name == "hw"])
+    monkeypatch.setattr(evidence, "ClaimSweep", sweep)
+    return swept, overrides
 
 
-def test_command(tiny, capsys):
-    evidence.main(["--out", str(tiny / "docs")])
+def test_command(tiny, tmp_path, capsys):
+    evidence.main(["--out", str(tmp_path / "docs")])
     out = capsys.readouterr().out
     assert "hw: 2 runs" in out
-    assert (tiny / "docs" / "evidence" / "hw.png").stat().st_size > 5000
-    text = (tiny / "docs" / "evidence.md").read_text()
+    assert (tmp_path / "docs" / "evidence" / "hw.png").stat().st_size > 5000
+    text = (tmp_path / "docs" / "evidence.md").read_text()
     assert "; 2 runs, " in text
     assert "has fewer than 5 seeds" in text
-    (tiny / "docs" / "evidence.md").unlink()
-    evidence.main(["--out", str(tiny / "docs")])
+    assert not (tmp_path / "hw" / "comparison.csv").exists()
+    (tmp_path / "docs" / "evidence.md").unlink()
+    evidence.main(["--out", str(tmp_path / "docs")])
     assert "hw: 2 runs" not in capsys.readouterr().out  # they are finished
-    assert (tiny / "docs" / "evidence.md").read_text() == text
-    (tiny / "runs" / "hw" / "1" / "metrics.json").unlink()
-    assert not evidence.Experiment(CLAIMS[-1], False).ended()
+    assert (tmp_path / "docs" / "evidence.md").read_text() == text
+    (tmp_path / "hw" / "1" / "metrics.json").unlink()
+    assert not evidence.ClaimSweep(CLAIMS[-1]).ended()
 
 
-def test_headline_figures_are_those_of_the_page():
-    readme = (evidence.ROOT / "README.md").read_text()
-    rows = re.findall(r"^\| \[\w+\]\(docs/evidence\.md#.*$", readme, re.MULTILINE)
-    page = (evidence.ROOT / "docs" / "evidence.md").read_text()
-    assert len(rows) > 8
-    for row in rows:
-        assert row.replace("docs/evidence.md#", "#").removesuffix("|") in page
-
-
-@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
-def test_what_came_out_of_an_experiment_is_that_of_the_page(claim):
-    page = (evidence.ROOT / "docs" / "evidence.md").read_text().replace("`", "")
-    head = (CONFIGURATIONS / "experiment" / "claims" / f"{claim.name}.yaml").read_text()
-    found = re.search(r"^#   Figures   (.*\n(?:#             .*\n)*)", head, re.MULTILINE)
-    assert found is not None
-    verdict, sentence = re.sub(r"\s*#?\s+", " ", found[1]).strip().split(": ", 1)
-    assert f"| [{claim.name}](#{claim.name}) | {verdict} | {sentence} |" in page
-
-
-def test_every_option_is_seen_to_be_up_to_date():
+def test_every_option_is_checked_to_be_up_to_date(tmp_path):
     """The first run, and those with the other three targets, the other optimiser, and the other three schedules."""
     (claim,) = (claim for claim in CLAIMS if claim.name == "two_stage")
-    one = evidence.Experiment(claim)
-    found = one._digests()
-    seen = [one.wanted[i] for i in found]
-    assert len(found) == len(set(found.values())) == 8
+    sweep = ClaimSweep(claim, tmp_path)
+    digests = sweep._digests()
+    checked = [sweep.wanted[i] for i in digests]
+    assert len(digests) == len(set(digests.values())) == 8
     for key, count in (("target", 4), ("optimizer", 2), ("schedule", 4)):
-        assert len({run[key] for run in seen}) == count
+        assert len({run[key] for run in checked}) == count
 
 
-def test_a_sweep_that_fails_stops_it(tiny, monkeypatch):
-    monkeypatch.setattr("runge.evidence.sweeps.TRAIN", tiny / "train.py")
-    (tiny / "train.py").write_text("raise SystemExit(1)")
-    with pytest.raises(SystemExit, match="error: hw: its sweep failed"):
-        evidence.main(["--out", str(tiny / "docs")])
-    assert not (tiny / "docs").exists()
+def test_a_sweep_that_fails_is_named(tiny, tmp_path, capsys):
+    evidence.main(["--out", str(tmp_path / "docs")])
+    (tmp_path / "docs" / "evidence.md").unlink()
+    tiny[1].append("data.n_val=9")  # the directory holds runs of another configuration
+    with pytest.raises(SystemExit, match=f"^error: hw: its sweep failed: .*; its runs are in {tmp_path / 'hw'}$"):
+        evidence.main(["--out", str(tmp_path / "docs")])
+    assert not (tmp_path / "docs" / "evidence.md").exists()
 
 
-def test_interrupted(tiny, monkeypatch):
-    monkeypatch.setattr("runge.evidence.sweeps.TRAIN", tiny / "train.py")
-    mark = tiny / "mark"
-    (tiny / "train.py").write_text(
-        f"import signal, sys, os, pathlib, time\n"
-        f"signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path({str(mark)!r}).touch(), sys.exit(1)))\n"
-        f"os.kill(os.getppid(), signal.SIGINT)\n"
-        f"time.sleep(60)\n"
-    )
-    with pytest.raises(SystemExit, match="interrupted; the same command goes on"):
-        evidence.main(["--out", str(tiny / "docs")])
-    assert mark.exists()
+def test_diverged_runs_do_not_fail_a_sweep(tiny, tmp_path):
+    tiny[0]["loss.lambda_d"] = "0,1e30"
+    tiny[1].extend(["schedule=constant", "optimizer=sgd", "optimizer.clip_norm=null", "trainer.max_steps=4"])
+    evidence.main(["--out", str(tmp_path / "docs")])
+    assert ", of which 1 did not finish" in (tmp_path / "docs" / "evidence.md").read_text()
+
+
+def test_an_interrupted_sweep_continues(tiny, tmp_path, monkeypatch):
+    announced = []
+
+    def interrupt_the_second(stack):
+        announced.append(stack)
+        if len(announced) == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("runge.launch.run.announce", interrupt_the_second)
+    with pytest.raises(SystemExit, match="error: interrupted; run the same command again to continue"):
+        evidence.main(["--out", str(tmp_path / "docs")])
+    finished = [run.name for run in (tmp_path / "hw").iterdir() if (run / "metrics.json").exists()]
+    assert len(finished) == 1
+    written = (tmp_path / "hw" / finished[0] / "metrics.json").stat().st_mtime_ns
+    evidence.main(["--out", str(tmp_path / "docs")])
+    assert len(announced) == 3
+    assert (tmp_path / "hw" / finished[0] / "metrics.json").stat().st_mtime_ns == written
+    assert (tmp_path / "docs" / "evidence.md").exists()
