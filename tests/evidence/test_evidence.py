@@ -212,7 +212,8 @@ def test_claims_fit_their_experiments(claim, tmp_path):
     assert len({run["seed"] for run in wanted}) == 10
     head = (CONFIGURATIONS / "experiment" / "claims" / f"{claim.name}.yaml").read_text()
     assert re.search(
-        rf"#   Claim .*\n#   Command   python train.py -m experiment=claims/{claim.name}\n#   Time      about \d+ min",
+        rf"#   Claim .*\n#   Command   python train.py -m experiment=claims/{claim.name}\n"
+        rf"#   Time      about \d+ min on two cores\n#   Result    docs/evidence.md#{claim.name}\n",
         head,
     )
     assert "max_steps" not in head
