@@ -11,7 +11,7 @@ import runge.evidence
 from runge.configuration import CONFIGURATIONS
 from runge.errors import ConfigurationError, RunError
 from runge.evidence.claims import CLAIMS
-from runge.evidence.sweeps import QUICK, ClaimSweep
+from runge.evidence.sweeps import QUICK, QUICK_OVERRIDES, ClaimSweep
 from runge.machine import interrupt_on_sigterm
 from runge.records.files import printable, write
 
@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"this command needs a checkout of runge, with the folders conf and docs; {ROOT} has none")
     runs = ROOT / "outputs" / ("evidence-quick" if options.quick else "evidence")
     out = Path(options.out or (runs if options.quick else ROOT / "docs"))
-    sweeps = [ClaimSweep(claim, runs / claim.name, *(QUICK if options.quick else ())) for claim in CLAIMS]
+    shorter = (QUICK, QUICK_OVERRIDES) if options.quick else ({}, ())
+    sweeps = [ClaimSweep(claim, runs / claim.name, *shorter) for claim in CLAIMS]
     before = interrupt_on_sigterm()
     try:
         ended = []

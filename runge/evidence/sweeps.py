@@ -19,11 +19,11 @@ from runge.launch.composition import plain, register_resolvers
 from runge.records.directories import RunDirectory
 from runge.records.reading import find, read
 
-QUICK: tuple[dict[str, str], list[str]] = (
-    {SEED: "0", "target": "runge", "optimizer": "adam"},
-    ["trainer.max_steps=8", "trainer.compile=off", "trainer.progress_bar=false"],
-)
-"""What `--quick` sweeps over instead of the experiments' values, and its other overrides."""
+QUICK = {SEED: "0", "target": "runge", "optimizer": "adam"}
+"""What `--quick` sweeps over instead of the experiments' values."""
+
+QUICK_OVERRIDES = ("trainer.max_steps=8", "trainer.compile=off", "trainer.progress_bar=false")
+"""The other overrides of `--quick`."""
 
 _NO_COMPARISON = "~hydra.callbacks.sweep"  # the page compares the runs
 
@@ -42,12 +42,10 @@ class ClaimSweep:
         wanted: for each run the swept keys and their values as typed.
     """
 
-    def __init__(
-        self, claim: Claim, directory: Path, swept: Mapping[str, str] | None = None, overrides: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, claim: Claim, directory: Path, swept: Mapping[str, str], overrides: Sequence[str]) -> None:
         experiment = yaml.safe_load((CONFIGURATIONS / "experiment" / "claims" / f"{claim.name}.yaml").read_text())
         params = experiment["hydra"]["sweeper"]["params"]
-        self._swept = {key: (swept or {}).get(key, value) for key, value in params.items()}
+        self._swept = {key: swept.get(key, value) for key, value in params.items()}
         self._fixed = [f"experiment=claims/{claim.name}", *overrides]
         self.claim, self.directory, self.wanted = claim, directory, combinations(self._swept)
 
@@ -81,9 +79,10 @@ class ClaimSweep:
         register_resolvers()
         try:
             with hydra.initialize_config_dir(str(CONFIGURATIONS), job_name="train", version_base="1.3"):
-                GlobalHydra.instance().hydra.multirun(
-                    "config", _run, [*options, _NO_COMPARISON, *params, *self._fixed], with_log_configuration=False
-                )
+                sweeps = GlobalHydra.instance().hydra
+                assert sweeps is not None
+                overrides = [*options, _NO_COMPARISON, *params, *self._fixed]
+                sweeps.multirun("config", _run, overrides, with_log_configuration=False)
         except SystemExit as end:  # by which the launcher ends when it is interrupted
             raise KeyboardInterrupt from end
         except Exception as error:
