@@ -40,12 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ended = []
         for sweep in sweeps:
             if sweep.ended():
-                ended.append(sweep)  # it stays on the page, also where other claims are named
+                ended.append(sweep)  # it stays on the page even if only other claims are named
             elif not options.claims or sweep.claim.name in options.claims:
                 print(f"{sweep.claim.name}: {len(sweep.wanted)} runs", flush=True)
                 sweep.train()
                 ended.append(sweep)
-        from runge.evidence.page import page  # late: the launcher's workers load these libraries meanwhile
+        from runge.evidence.page import page  # late: its libraries would delay the first workers
 
         text, pictures = page([sweep.read() for sweep in ended], options.quick)
         (out / "evidence").mkdir(parents=True, exist_ok=True)

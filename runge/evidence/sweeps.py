@@ -19,7 +19,7 @@ from runge.launch.composition import plain, register_resolvers
 from runge.records.directories import RunDirectory
 from runge.records.reading import find, read
 
-QUICK = {SEED: "0", "target": "runge", "optimizer": "adam"}
+QUICK = {SEED: "0", "target": "runge", "optimizer": "adam", "model.width": "8,16"}
 """What `--quick` sweeps over instead of the experiments' values."""
 
 QUICK_OVERRIDES = ("trainer.max_steps=8", "trainer.compile=off", "trainer.progress_bar=false")
