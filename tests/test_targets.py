@@ -7,8 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runge.formulas import FUNCTIONS, parse
-from runge.targets import Expression, Runge, find_pole
+from runge.targets import Expression, Runge
+from runge.targets.expression import find_pole
+from runge.targets.formulas import FUNCTIONS, parse
 
 TARGETS = {
     "runge": Runge(),
@@ -140,6 +141,21 @@ def test_what_is_steep_but_finite_is_taken(expr):
 )
 def test_what_is_no_formula_is_refused(expr):
     with pytest.raises(ValueError, match="expr"):
+        Expression(expr)
+
+
+@pytest.mark.parametrize(
+    ("expr", "message"),
+    [
+        ("foo(x)", r"the function 'foo' is not allowed in 'foo\(x\)'; .* the functions sin, .*abs, Abs$"),
+        ("foo(x, x)", "the function 'foo' is not allowed"),
+        ("2*Abs(x, 1)", r"Abs takes one argument; got Abs\(x, 1\) in '2\*Abs\(x, 1\)'"),
+        ("sin()", r"sin takes one argument; got sin\(\)"),
+        ("sin(x=1)", r"sin takes one argument; got sin\(x=1\)"),
+    ],
+)
+def test_a_wrong_call_is_explained(expr, message):
+    with pytest.raises(ValueError, match=message):
         Expression(expr)
 
 

@@ -1,1 +1,1 @@
-"""Redo the experiments behind `docs/evidence.md`, and write it. `python -m runge.evidence [--quick] [CLAIM ...]`."""
+"""Run the experiments behind `docs/evidence.md` again and write the page: `python -m runge.evidence`."""

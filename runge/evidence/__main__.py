@@ -9,43 +9,53 @@ from pathlib import Path
 
 import runge.evidence
 from runge.configuration import CONFIGURATIONS
-from runge.errors import ConfigurationError
+from runge.errors import ConfigurationError, RunError
 from runge.evidence.claims import CLAIMS
-from runge.evidence.page import page
-from runge.evidence.sweeps import ROOT, TRAIN, Experiment, runs_below, train, train_quickly
+from runge.evidence.sweeps import QUICK, QUICK_OVERRIDES, ClaimSweep
 from runge.machine import interrupt_on_sigterm
 from runge.records.files import printable, write
 
+ROOT = CONFIGURATIONS.parent
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command `python -m runge.evidence`."""
+    """Run the experiments that have not ended, one after the other, and write the page."""
     parser = argparse.ArgumentParser(prog="python -m runge.evidence", description=runge.evidence.__doc__)
-    parser.add_argument("claims", metavar="CLAIM", nargs="*", help="only these are run (default: all)")
-    parser.add_argument("--quick", action="store_true", help="few and short runs, to see that it works")
-    parser.add_argument("--out", metavar="DIR", help="where the page goes (default: docs)")
-    given = parser.parse_args(arguments)
+    parser.add_argument("claims", metavar="CLAIM", nargs="*", help="run only these claims (default: all)")
+    parser.add_argument("--quick", action="store_true", help="few and short runs, as a smoke test")
+    parser.add_argument("--out", metavar="DIR", help="where to write the page (default: docs)")
+    options = parser.parse_args(arguments)
     names = [claim.name for claim in CLAIMS]
-    for name in given.claims:
+    for name in options.claims:
         if name not in names:
             parser.error(f"CLAIM: must be one of {', '.join(names)}; got {name!r}")
-    if not TRAIN.is_file() or not CONFIGURATIONS.is_dir():
-        parser.error(f"the experiments lie in a checkout of runge, beside train.py and conf; there are none in {ROOT}")
-    experiments = [Experiment(claim, given.quick) for claim in CLAIMS]
-    out = Path(given.out or (runs_below(quick=True) if given.quick else ROOT / "docs"))
+    if not (ROOT / "docs").is_dir() or not CONFIGURATIONS.is_dir():
+        parser.error(f"this command needs a checkout of runge, with the folders conf and docs; {ROOT} has none")
+    runs = ROOT / "outputs" / ("evidence-quick" if options.quick else "evidence")
+    out = Path(options.out or (runs if options.quick else ROOT / "docs"))
+    shorter = (QUICK, QUICK_OVERRIDES) if options.quick else ({}, ())
+    sweeps = [ClaimSweep(claim, runs / claim.name, *shorter) for claim in CLAIMS]
     before = interrupt_on_sigterm()
     try:
-        chosen = [one for one in experiments if not given.claims or one.claim.name in given.claims]
-        (train_quickly if given.quick else train)(chosen)
-        # Claims that were run before stay on the page.
-        text, pictures = page([one.sweep() for one in experiments if one in chosen or one.ended()], given.quick)
+        ended = []
+        for sweep in sweeps:
+            if sweep.ended():
+                ended.append(sweep)  # it stays on the page even if only other claims are named
+            elif not options.claims or sweep.claim.name in options.claims:
+                print(f"{sweep.claim.name}: {len(sweep.wanted)} runs", flush=True)
+                sweep.train()
+                ended.append(sweep)
+        from runge.evidence.page import page  # late: its libraries would delay the first workers
+
+        text, pictures = page([sweep.read() for sweep in ended], options.quick)
         (out / "evidence").mkdir(parents=True, exist_ok=True)
         for name, picture in pictures.items():
             write(out / "evidence" / f"{name}.png", picture)
         write(out / "evidence.md", text)
         print(f"page: {os.path.relpath(out / 'evidence.md')}")
     except KeyboardInterrupt:
-        sys.exit("error: interrupted; the same command goes on")
-    except (ConfigurationError, OSError) as error:
+        sys.exit("error: interrupted; run the same command again to continue")
+    except (ConfigurationError, RunError, OSError) as error:
         sys.exit(f"error: {printable(str(error))}")
     finally:
         if before is not None:

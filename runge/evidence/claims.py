@@ -1,28 +1,33 @@
-"""What is claimed of the remedies, and how each claim is judged; its runs are `conf/experiment/claims/<name>.yaml`."""
+"""The claims on the remedies and how each is judged; `conf/experiment/claims/<name>.yaml` describes its runs."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from runge.metrics import PARAMETERS, TEST_MSE_DF, TEST_MSE_F, key
+from runge.records.reading import RunRecord
 
-WORST = f"{TEST_MSE_DF} in the worst region"
-"""The largest of MSE_df over the ends and the middle, which together are the whole domain."""
+SEED = "seed"
 
 LEFT, MIDDLE, RIGHT = (key("test", "mse_df", region) for region in ("left", "middle", "right"))
 
+WORST = f"{TEST_MSE_DF} in the worst region"
+"""The largest of LEFT, MIDDLE and RIGHT, whose regions cover the domain."""
+
 
 class Claim(NamedTuple):
-    """A claim, whose arms are compared with a baseline: context by context, seed by seed.
+    """A claim: its arms are compared with a baseline in each context, seed by seed.
 
     Attributes:
-        name: that of its experiment.
-        statement: what is claimed.
-        arms: the swept keys that tell the arms apart; all others but the seed tell the contexts.
-        baseline: the arm that the others are compared with, its values joined by a comma and a blank.
-        judged: the arms of which the claim is true or not; empty: all but the baseline.
-        metric: what they are compared by; smaller is better.
-        also: what is shown beside it.
-        along: a swept key with numbers, over which the metric is drawn; empty: it is drawn as effects.
-        matched: a figure of the run that stands for `along`: arms are compared where it is equal, by interpolation.
+        name: the name of its experiment.
+        statement: the claim in words.
+        arms: the swept keys that define the arms; the other swept keys, except the seed, define the contexts.
+        baseline: the arm to compare with, its values joined by ", ".
+        judged: the arms by which the claim is judged; empty: all except the baseline.
+        metric: the figure to compare; smaller is better.
+        also: further figures to show.
+        along: a swept key with numeric values, the picture's horizontal axis; empty: the picture shows the effects.
+        matched: a figure of the run that replaces `along`: the arms are compared at equal values of it, by
+            interpolation.
     """
 
     name: str
@@ -36,7 +41,7 @@ class Claim(NamedTuple):
     matched: str = ""
 
     def overrides(self, arm: str) -> str:
-        """An arm as it is typed.
+        """Return an arm as it is typed on the command line.
 
         Example:
             >>> Claim("", "", ("sampling", "data.n_train"), "").overrides("random, 48")
@@ -45,32 +50,46 @@ class Claim(NamedTuple):
         return " ".join(f"{key}={value}" for key, value in zip(self.arms, arm.split(", "), strict=True))
 
 
+class ClaimRuns(NamedTuple):
+    """The runs of a claim.
+
+    Attributes:
+        claim: the claim.
+        wanted: for each run that there should be, the swept keys and their values as typed.
+        records: the runs as read from their directories.
+    """
+
+    claim: Claim
+    wanted: Sequence[Mapping[str, str]]
+    records: Sequence[RunRecord]
+
+
 CLAIMS = (
     Claim(
         "derivative_scale",
-        "The two errors differ in size, so one can drown the other: dividing f' by its largest value or its standard "
-        "deviation lowers the error of f'. (With a scale c that is the same as a weight of lambda_d / c^2.)",
+        "The two errors differ in size, so that one can dominate the other: dividing f' by its largest value or its "
+        "standard deviation lowers the error of f'. (A scale c is equivalent to the weight lambda_d / c^2.)",
         ("loss.derivative_scale",),
         "none",
     ),
     Claim(
         "lambda_d",
-        "A weight lambda_d above 0 lowers the error of f' against a fit of f alone, if it is chosen well.",
+        "A well-chosen weight lambda_d above 0 lowers the error of f' compared with fitting f alone.",
         ("loss.lambda_d",),
         "0",
         along="loss.lambda_d",
     ),
     Claim(
         "two_stage",
-        "Fitting f alone first, until it is stable or for a quarter of the steps, and f' only then, at once or as a "
-        "ramp, lowers the error of f' against fitting both from the first step.",
+        "Fitting f alone first, until it is stable or for a quarter of the steps, and then adding f', at once or as a "
+        "ramp, lowers the error of f' compared with fitting both from the first step.",
         ("schedule",),
         "constant",
     ),
     Claim(
         "sampling",
         "Points that are denser near the ends (chebyshev, endpoint, mixed), have quotas (stratified) or follow |f'| "
-        "(derivative) lower the error of f' against evenly spaced ones.",
+        "(derivative) lower the error of f' compared with evenly spaced points.",
         ("sampling",),
         "uniform",
         ("chebyshev", "endpoint", "mixed", "stratified", "derivative"),
@@ -78,16 +97,16 @@ CLAIMS = (
     ),
     Claim(
         "placement",
-        "Points that lie elsewhere than evenly help by their place itself, not by the weight that crowded points have "
-        "in the mean: they help also where each is weighted by its share of the domain (density).",
+        "Points that are not evenly spaced help by their position, not by the weight that crowded points have in the "
+        "mean: they also help if each point is weighted by its share of the domain (density).",
         ("sampling", "loss.sample_weight"),
         "uniform, none",
         ("chebyshev, density", "endpoint, density", "derivative, density"),
     ),
     Claim(
         "resampling",
-        "Watching each region and moving the points to where the errors are large lowers the error of f' in the worst "
-        "region against points that stay.",
+        "Monitoring each region and moving the points to where the errors are large lowers the error of f' in the "
+        "worst region compared with fixed points.",
         ("resampling",),
         "none",
         metric=WORST,
@@ -95,8 +114,8 @@ CLAIMS = (
     ),
     Claim(
         "boundary_points",
-        "Extra samples near the ends that carry f' lower its error: 48 points and 16 near the ends against 64 spread "
-        "evenly, which are as many.",
+        "Extra samples near the ends that carry f' lower its error: 48 points and 16 near the ends are compared with "
+        "64 evenly spaced points.",
         ("data.n_train", "data.boundary_points"),
         "64, 0",
         ("48, 16",),
@@ -108,11 +127,11 @@ CLAIMS = (
         ("loss.sample_weight",),
         "none",
     ),
-    Claim("activation", "Another activation than tanh lowers the error of f'.", ("model.activation",), "tanh"),
+    Claim("activation", "An activation other than tanh lowers the error of f'.", ("model.activation",), "tanh"),
     Claim(
         "size",
-        "With as many parameters another depth than two hidden layers lowers the error of f'. (That larger networks "
-        "fit better, universal approximation, is told by the slopes below.)",
+        "With equally many parameters, another depth than two hidden layers lowers the error of f'. (The slopes below "
+        "show whether larger networks fit better, as universal approximation promises.)",
         ("model.depth",),
         "2",
         along="model.width",
@@ -120,14 +139,14 @@ CLAIMS = (
     ),
     Claim(
         "points",
-        "f' saves points: from as many of them, f and f' are fitted with a lower error of f' than from f alone.",
+        "f' saves points: with equally many of them, fitting f and f' gives a lower error of f' than fitting f alone.",
         ("loss.lambda_d",),
         "0",
         along="data.n_train",
     ),
     Claim(
         "balance",
-        "A rule that sets lambda_d from the two terms lowers the error of f' against a fixed lambda_d of 0.1.",
+        "A rule that sets lambda_d from the two terms lowers the error of f' compared with a fixed lambda_d of 0.1.",
         ("balance",),
         "fixed",
     ),

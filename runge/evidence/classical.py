@@ -1,4 +1,4 @@
-"""Classical approximation in one dimension, beside which a network has to stand."""
+"""Classical approximation in one dimension, for comparison with networks."""
 
 import numpy as np
 import scipy.interpolate
@@ -9,15 +9,15 @@ from runge.targets import Target
 
 
 def classical(target: Target, n: int) -> dict[str, tuple[float, float]]:
-    """MSE_f and MSE_df of what needs no training, from values of f at n points; on the uniform grid of 2001.
+    """Compute MSE_f and MSE_df, on the uniform grid of 2001 points, of methods that need only f at n points.
 
     Args:
         target: a function on [-1, 1].
         n: the number of points.
 
     Returns:
-        The two errors of the polynomial through Chebyshev's points, of the cubic spline through evenly spaced points,
-        and of the rational function (AAA) on Chebyshev's points.
+        The two errors of the polynomial through Chebyshev points, of the cubic spline through evenly spaced points,
+        and of the rational function (AAA) through Chebyshev points.
 
     References:
         Y. Nakatsukasa, O. Sète, L. N. Trefethen (2018). The AAA algorithm for rational approximation.
@@ -33,11 +33,11 @@ def classical(target: Target, n: int) -> dict[str, tuple[float, float]]:
     spline = scipy.interpolate.CubicSpline(even, at(even))
     rational = scipy.interpolate.AAA(chebyshev, at(chebyshev))
     poles, residues = rational.poles(), rational.residues()
-    slope = -np.real((residues / (grid[:, None] - poles) ** 2).sum(1))  # of the constant and the partial fractions
-    found = {
+    slope = -np.real((residues / (grid[:, None] - poles) ** 2).sum(1))  # the derivative of the sum of partial fractions
+    fits = {
         "Chebyshev": (polynomial(grid), polynomial.deriv()(grid)),
         "cubic spline": (spline(grid), spline(grid, 1)),
         "AAA": (np.real(rational(grid)), slope),
     }
     f, df = at(grid), target.derivative(torch.as_tensor(grid[:, None]))[:, 0].numpy()
-    return {name: (float(np.mean((u - f) ** 2)), float(np.mean((du - df) ** 2))) for name, (u, du) in found.items()}
+    return {name: (float(np.mean((u - f) ** 2)), float(np.mean((du - df) ** 2))) for name, (u, du) in fits.items()}

@@ -1,4 +1,4 @@
-"""Figures of the evidence: effects as a forest, and a metric over a setting with numbers."""
+"""Pictures of the evidence: a forest plot of effects, and a metric over a numeric setting."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from runge.evidence.claims import Claim
-from runge.evidence.effects import Effect, Run, quartiles
+from runge.evidence.effects import Effect, Observation, quartiles
 from runge.records.panels import COLOURS, INK
 
 OPTIMIZER = "optimizer"
@@ -20,15 +20,15 @@ _SHADE, _GRID = "#F4F4F4", "#E4E4E4"
 
 
 def forest(effects: Sequence[Effect], keys: Sequence[str], claim: Claim) -> Figure:
-    """Effects with their quartiles: a panel for each optimiser, a row for each other context, a mark for each arm.
+    """Draw effects with their quartiles: a panel per optimiser, a row per other context, a marker per arm.
 
     Args:
         effects: the effects.
-        keys: the swept keys that tell their contexts.
+        keys: the swept keys that define the contexts.
         claim: the claim.
 
     Returns:
-        The figure. A mark is filled where its arm helps or hurts; a ratio of infinity or 0 is an arrow at the edge.
+        The picture. A marker is filled if its arm helps or hurts; an infinite ratio or 0 is an arrow at the edge.
     """
     at = keys.index(OPTIMIZER) if OPTIMIZER in keys else len(keys)
     rest = [key for i, key in enumerate(keys) if i != at]
@@ -50,7 +50,7 @@ def forest(effects: Sequence[Effect], keys: Sequence[str], claim: Claim) -> Figu
             _mark(axes, effect, rows.index(row) + (j - (len(arms) - 1) / 2) * 0.8 / len(arms), j, (low, high))
         axes.set(xscale="log", xlim=(low, high), ylim=(len(rows) - 0.5, -0.5))
         axes.set_yticks(range(len(rows)), [_plain(row) for row in rows])
-        if high < 100 * low:  # too few powers of ten
+        if high < 100 * low:  # too few powers of ten for labels
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -67,16 +67,16 @@ def forest(effects: Sequence[Effect], keys: Sequence[str], claim: Claim) -> Figu
     return figure
 
 
-def curves(runs: Sequence[Run], keys: Sequence[str], claim: Claim) -> Figure:
-    """The metric over `along`, or what is `matched`: a column for each target, a row for each optimiser, a line an arm.
+def curves(runs: Sequence[Observation], keys: Sequence[str], claim: Claim) -> Figure:
+    """Draw the metric over `along` or `matched`: a column per target, a row per optimiser, a line per arm.
 
     Args:
         runs: the runs (`runge.evidence.effects.arrange`).
-        keys: the swept keys that tell their contexts, `target` and `optimizer` among them.
+        keys: the swept keys that define the contexts, including `target` and `optimizer`.
         claim: the claim.
 
     Returns:
-        The figure, with medians as lines and quartiles as bands. A 0 stands at the left of all other numbers.
+        The picture: medians are lines, quartiles are bands; 0 is drawn left of all other numbers.
     """
     over = claim.matched or claim.along
     places = [tuple(run.context[keys.index(key)] for key in (OPTIMIZER, "target")) for run in runs]
@@ -94,10 +94,10 @@ def curves(runs: Sequence[Run], keys: Sequence[str], claim: Claim) -> Figure:
                     values.setdefault(_number(run, claim), []).append(run.figures[claim.metric])
             x = np.array(sorted(number for number in values if np.isfinite(number)))
             low, middle, high = np.array([quartiles(values[number]) for number in x]).reshape(-1, 3).T
-            known = np.isfinite(middle)
-            x, top = np.where(x == 0, left, x)[known], np.where(np.isfinite(high), high, middle)[known]
-            axes.plot(x, middle[known], _MARKERS[j] + "-", color=COLOURS[j], markersize=4, linewidth=1.4)
-            axes.fill_between(x, low[known], top, color=COLOURS[j], alpha=0.2, linewidth=0)
+            finite = np.isfinite(middle)
+            x, top = np.where(x == 0, left, x)[finite], np.where(np.isfinite(high), high, middle)[finite]
+            axes.plot(x, middle[finite], _MARKERS[j] + "-", color=COLOURS[j], markersize=4, linewidth=1.4)
+            axes.fill_between(x, low[finite], top, color=COLOURS[j], alpha=0.2, linewidth=0)
         axes.set(xscale="log", yscale="log")
         if not claim.matched:
             axes.set_xticks([number or left for number in numbers], [f"{number:g}" for number in numbers], fontsize=8)
@@ -116,7 +116,7 @@ def curves(runs: Sequence[Run], keys: Sequence[str], claim: Claim) -> Figure:
 
 
 def name_context(keys: Sequence[str], values: Sequence[str]) -> str:
-    """A context as it is read: options by their name, numbers with their key's last part.
+    """Name a context: options by their name, numbers with the last part of their key.
 
     Example:
         >>> name_context(["target", "data.n_train"], ["runge", "24"])
@@ -154,7 +154,7 @@ def _rows(names: Sequence[str]) -> int:
     return 1 + (len(names) - 1) // 6
 
 
-def _number(run: Run, claim: Claim) -> float:
+def _number(run: Observation, claim: Claim) -> float:
     return run.figures[claim.matched] if claim.matched else float(run.along)
 
 

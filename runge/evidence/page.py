@@ -1,9 +1,9 @@
-"""The page of the evidence: from the runs of the claims to text and pictures."""
+"""The page of the evidence: text and pictures from the runs of the claims."""
 
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -12,237 +12,200 @@ import yaml
 
 from runge.compare.groups import FEWEST
 from runge.configuration import CONFIGURATIONS, SAME_RESULT, build
-from runge.evidence.claims import Claim
+from runge.evidence.claims import SEED, Claim, ClaimRuns
 from runge.evidence.classical import classical
 from runge.evidence.effects import (
     LEVEL,
-    SEED,
     Effect,
     Judgement,
-    Quartiles,
+    Observation,
     arrange,
     context_keys,
     effects,
     judge,
-    quartiles,
     slopes,
     typed,
 )
 from runge.evidence.figures import curves, forest, name_context
 from runge.machine import cores
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TOTAL_SECONDS
-from runge.records.panels import png
+from runge.records.panels import RAISED, png
 from runge.records.reading import RunRecord
 from runge.targets import Runge, Target
 
 POINTS = 48
-"""The number of points with which the classical methods are compared."""
+"""The number of points in the comparison with classical methods."""
 
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _FAVOUR_ENDS = ("chebyshev", "endpoint", "mixed")
 
 
-class Sweep(NamedTuple):
-    """The runs of a claim.
-
-    Attributes:
-        claim: the claim.
-        wanted: the swept keys of each run that there should be, with their values as typed.
-        records: the runs.
-    """
-
-    claim: Claim
-    wanted: Sequence[Mapping[str, str]]
-    records: Sequence[RunRecord]
-
-
-def page(sweeps: Sequence[Sweep], quick: bool = False) -> tuple[str, dict[str, bytes]]:
-    """The page of some claims, and its pictures.
+def page(claims: Sequence[ClaimRuns], quick: bool = False) -> tuple[str, dict[str, bytes]]:
+    """Write the page of some claims, and draw its pictures.
 
     Args:
-        sweeps: the runs of each.
+        claims: the runs of each claim.
         quick: whether the runs are too few and too short to mean anything.
 
     Returns:
         The page as Markdown, and each claim's picture as PNG, by the claim's name.
     """
-    sections, pictures, found = [], {}, {}
-    for sweep in sweeps:
-        section, picture, found[sweep.claim.name] = _section(sweep)
-        sections.append(section)
-        pictures[sweep.claim.name] = picture
-    records = [record for sweep in sweeps for record in sweep.records]
-    keys = {sweep.claim.name: context_keys(sweep.wanted[0], sweep.claim) for sweep in sweeps}
-    wanted = sum(len(sweep.wanted) for sweep in sweeps)
-    every = [effect for section in sections for table in section["tables"] for effect in table["effects"]]
-    tests = [effect for effect in every if effect.verdict]
-    beside = _classical(records)
+    sections = [_section(runs) for runs in claims]
+    records = [record for runs in claims for record in runs.records]
+    tests = [
+        effect for section in sections for _, effects in section["compared"] for effect in effects if effect.verdict
+    ]
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )  # Markdown, and no file's text in it: nothing to escape
+    )  # Markdown without text from files: nothing to escape
     text = environment.from_string(files("runge.evidence").joinpath("page.md.jinja").read_text()).render(
         quick=quick,
         level=LEVEL,
         fewest=FEWEST,
         machine=f"{cores()} cores ({platform.machine()}), torch {torch.__version__}",
-        runs=wanted,
-        minutes=f"{sum(record.figures.get(TOTAL_SECONDS) or 0 for record in records) / 60:.1f}",
-        unfinished=_unfinished(sum(section["missing"] for section in sections)),
+        runs=sum(len(runs.wanted) for runs in claims),
+        minutes=sum(record.figures.get(TOTAL_SECONDS) or 0 for record in records) / 60,
         tests=len(tests),
         significant=sum(effect.verdict != "unclear" for effect in tests),
-        chance=_chance(len(tests)),
         sections=sections,
-        ends=_ends(found.get("sampling", []), keys.get("sampling", [])),
+        ends=_ends(sections),
         points=POINTS,
-        classical=beside,
+        classical=_classical(records),
     )
-    return text, pictures
+    return text, {section["claim"].name: section["picture"] for section in sections}
 
 
-def _section(sweep: Sweep) -> tuple[dict[str, Any], bytes, list[Effect]]:
-    claim = sweep.claim
-    runs = arrange(sweep.records, sweep.wanted, claim)
-    keys = context_keys(sweep.wanted[0], claim)
-    found = {metric: effects(runs, claim, metric) for metric in (claim.metric, *claim.also)}
-    judged = judge(found[claim.metric], claim)
-    missing = sum(run.status != "finished" for run in runs)
-    section = {
+def _section(runs: ClaimRuns) -> dict[str, Any]:
+    """Return what the template needs for the section of a claim, and the picture."""
+    claim, keys = runs.claim, context_keys(runs.wanted[0], runs.claim)
+    observations = arrange(runs.records, runs.wanted, claim)
+    compared = [(metric, effects(observations, claim, metric)) for metric in (claim.metric, *claim.also)]
+    main = compared[0][1]
+    judgement = judge(main, claim)
+    figure = curves(observations, keys, claim) if claim.along else forest(main, keys, claim)
+    return {
         "claim": claim,
-        "verdict": judged.verdict or "no verdict",
-        "sentence": describe(judged, keys, claim),
+        "keys": keys,
+        "compared": compared,
+        "verdict": judgement.verdict or "no verdict",
+        "sentence": describe(judgement, keys, claim),
         "axis": claim.matched or claim.along or "context",
-        "missing": missing,
-        "tests": sum(bool(effect.verdict) for effect in found[claim.metric]),
-        "by_chance": _chance(sum(bool(effect.verdict) for effect in found[claim.metric])),
-        "unfinished": f" Of its runs {missing} did not finish." if missing else "",
-        "tables": [_table(metric, shown, keys, claim) for metric, shown in found.items()],
-        "slopes": _slopes(slopes(runs, claim), keys) if claim.matched else None,
+        "missing": sum(run.status != "finished" for run in observations),
+        "tests": sum(bool(effect.verdict) for effect in main),
+        "tables": [(metric, _table(shown, keys, claim)) for metric, shown in compared],
+        "slopes": _slopes(observations, keys, claim) if claim.matched else None,
+        "picture": png(figure),
     }
-    figure = curves(runs, keys, claim) if claim.along else forest(found[claim.metric], keys, claim)
-    return section, png(figure), found[claim.metric]
 
 
-def describe(judged: Judgement, keys: Sequence[str], claim: Claim) -> str:
-    """A judgement in a sentence, which names its best arm, its contexts, its largest gain and its largest loss."""
-    if not judged.verdict:
-        return f"The arm `{claim.overrides(judged.arm)}` has fewer than {FEWEST} seeds."
+def describe(judgement: Judgement, keys: Sequence[str], claim: Claim) -> str:
+    """Describe a judgement in a sentence: its best arm, the contexts, the largest gain and the largest loss."""
+    if not judgement.verdict:
+        return f"The arm `{claim.overrides(judgement.arm)}` has fewer than {FEWEST} seeds."
 
-    def most(effect: Effect | None) -> str:
-        if effect is None:
+    def most(effects: Sequence[Effect]) -> str:
+        if not effects:
             return ""
-        low, middle, high = effect.quartiles
+        low, middle, high = effects[0].quartiles
         if middle < 1:
             low, middle, high = (1 / value if value else np.inf for value in (high, middle, low))
         spread = f"{_factor(middle)} ({_factor(low)} to {_factor(high)})"
-        return f", most by a factor of {spread} for {name_context(keys, effect.context)}"
+        return f", most by a factor of {spread} for {name_context(keys, effects[0].context)}"
 
-    helps, hurts = judged.count("helps"), judged.count("hurts")
-    helped = f"helps in {helps} of {len(judged.effects)} contexts{most(judged.gain)}"
-    return f"`{claim.overrides(judged.arm)}` {helped}; it hurts in {hurts}{most(judged.loss)}."
+    helped, hurt = judgement.having("helps"), judgement.having("hurts")
+    gain = f"helps in {len(helped)} of {len(judgement.effects)} contexts{most(helped)}"
+    return f"`{claim.overrides(judgement.arm)}` {gain}; it hurts in {len(hurt)}{most(hurt)}."
 
 
-def _table(metric: str, shown: Sequence[Effect], keys: Sequence[str], claim: Claim) -> dict[str, Any]:
-    """Effects as a table; where `along` tells contexts, its numbers stand side by side."""
-    across = bool(keys) and keys[-1] == claim.along
-    rows: dict[str, dict[str, str]] = {}
+def _table(shown: Sequence[Effect], keys: Sequence[str], claim: Claim) -> dict[str, Any]:
+    """Return effects as a table; if `along` is a part of the contexts, its values are columns."""
+    split = -1 if keys and keys[-1] == claim.along else len(keys)
+    cells = {}
     for effect in shown:
-        parts = list(effect.context)
-        column = effect.arm
-        if across:
-            column = f"{effect.arm}, {name_context(keys[-1:], parts[-1:])}"
-        label = name_context(keys[:-1], parts[:-1]) if across else name_context(keys, parts)
-        rows.setdefault(label, {})[column] = _cell(effect.quartiles, bold=effect.verdict in ("helps", "hurts"))
-    return {"metric": metric, "effects": shown, **_grid(rows)}
+        row, along = name_context(keys[:split], effect.context[:split]), effect.context[split:]
+        column = ", ".join((effect.arm, *(name_context(keys[split:], along) for _ in along)))
+        low, middle, high = map(_factor, effect.quartiles)
+        median = f"**{middle}**" if effect.verdict in ("helps", "hurts") else middle
+        cells[row, column] = f"{median} ({low} to {high})"
+    return _grid(cells)
 
 
-def _slopes(found: Mapping[tuple[tuple[str, ...], str], Quartiles], keys: Sequence[str]) -> dict[str, Any]:
-    rows: dict[str, dict[str, str]] = {}
-    for (context, arm), values in found.items():
+def _slopes(runs: Sequence[Observation], keys: Sequence[str], claim: Claim) -> dict[str, Any]:
+    """Return the slopes over `matched` as a table."""
+    cells = {}
+    for (context, arm), values in slopes(runs, claim).items():
         low, middle, high = (f"{value:.1f}".replace("-", "\N{MINUS SIGN}") for value in values)
-        rows.setdefault(name_context(keys, context), {})[arm] = f"{middle} ({low} to {high})"
-    return _grid(rows)
+        cells[name_context(keys, context), arm] = f"{middle} ({low} to {high})"
+    return _grid(cells)
 
 
-def _grid(rows: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    columns = list(dict.fromkeys(column for cells in rows.values() for column in cells))
-    return {"columns": columns, "rows": [(label, [cells.get(c, "") for c in columns]) for label, cells in rows.items()]}
+def _grid(cells: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+    """Return a table from its cells by row and column, both in the order of their first cell."""
+    rows, columns = (list(dict.fromkeys(names)) for names in zip(*cells, strict=True))
+    return {"columns": columns, "rows": [(row, [cells.get((row, c), "") for c in columns]) for row in rows]}
 
 
-def _ends(sampled: Sequence[Effect], keys: Sequence[str]) -> dict[str, Any]:
-    """Where Runge's function is steep, and what sampling near the ends has done."""
+def _ends(sections: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return where Runge's function is steep, and the effects of sampling near the ends."""
     target = Runge()
     x = torch.linspace(-1, 1, 200_001, dtype=torch.float64)[:, None]
     slope = target.derivative(x)[:, 0].abs()
-    energy = slope.square()
-    share = {bound: float(energy[x[:, 0].abs() <= bound].sum() / energy.sum()) for bound in (0.25, 0.8)}
-    lines = []
-    for arm in _FAVOUR_ENDS:
-        told = [effect for effect in sampled if effect.arm == arm and effect.verdict]
-        where = {
-            verdict: [
-                f"{name_context(keys, effect.context)} ({_factor(effect.quartiles[1])})"
-                for effect in told
-                if effect.verdict == verdict
-            ]
-            for verdict in ("helps", "hurts")
-        }
-        sentences = [
-            f"{verdict} in {len(found)} of {len(told)} contexts" + (f": {'; '.join(found)}" if found else "")
-            for verdict, found in where.items()
-        ]
-        if told:
-            lines.append(f"`{arm}` {'. It '.join(sentences)}.")
+    energy = slope.square() / slope.square().sum()
+    arms = []
+    for section in (section for section in sections if section["claim"].name == "sampling"):
+        for arm in _FAVOUR_ENDS:
+            tested = [effect for effect in section["compared"][0][1] if effect.arm == arm and effect.verdict]
+            clauses = []
+            for verdict in ("helps", "hurts"):
+                contexts = [
+                    f"{name_context(section['keys'], effect.context)} ({_factor(effect.quartiles[1])})"
+                    for effect in tested
+                    if effect.verdict == verdict
+                ]
+                listed = f": {'; '.join(contexts)}" if contexts else ""
+                clauses.append(f"{verdict} in {len(contexts)} of {len(tested)} contexts{listed}")
+            if tested:
+                arms.append(f"`{arm}` {'. It '.join(clauses)}.")
     return {
-        "at": f"{float(x[slope.argmax()].abs()):.4f}",
-        "largest": f"{float(slope.max()):.4f}",
-        "last": f"{float(slope[-1]):.4f}",
-        "ratio": f"{float(slope.max() / slope[-1]):.0f}",
-        "peak": f"{100 * share[0.25]:.0f}",
-        "outside": f"{100 * (1 - share[0.8]):.2f}",
-        "lines": lines,
+        "at": float(x[slope.argmax()].abs()),
+        "largest": float(slope.max()),
+        "last": float(slope[-1]),
+        "peak": 100 * float(energy[x[:, 0].abs() <= 0.25].sum()),
+        "outside": 100 * float(energy[x[:, 0].abs() > 0.8].sum()),
+        "arms": arms,
     }
 
 
 def _classical(records: Sequence[RunRecord]) -> list[list[str]]:
-    """The table of the classical methods, with the best runs below them."""
+    """Return the table of the classical methods, with the best group of runs after those of each target."""
     groups: dict[str, dict[str, list[RunRecord]]] = {}
     for record in records:
         if not record.overrides:
             continue
-        given, settings = typed(record), record.settings
+        overrides, settings = typed(record), record.settings
         points = (settings.get("data.n_train") or 0) + (settings.get("data.boundary_points") or 0)
-        # Points that are drawn again are more than they seem.
-        if points <= POINTS and given.get("resampling", "none") == "none":
-            apart = (SEED, "target", *SAME_RESULT)
-            ordered = sorted(given.items(), key=lambda item: item[0] != "experiment")
-            name = " ".join(f"{key}={value}" for key, value in ordered if key not in apart)
-            groups.setdefault(given.get("target", "runge"), {}).setdefault(name, []).append(record)
+        # Resampled runs see more points than they have at a time.
+        if points <= POINTS and overrides.get("resampling", "none") == "none":
+            ordered = sorted(overrides.items(), key=lambda item: item[0] != "experiment")
+            name = " ".join(f"{key}={value}" for key, value in ordered if key not in (SEED, "target", *SAME_RESULT))
+            groups.setdefault(overrides.get("target", "runge"), {}).setdefault(name, []).append(record)
     lines = []
     for name, arms in groups.items():
         target = build("target", yaml.safe_load((CONFIGURATIONS / "target" / f"{name}.yaml").read_text()), Target)
-        for method, errors in classical(target, POINTS).items():
-            lines.append([name, method, *(f"{error:.1e}" for error in errors)])
         medians = {
             arm: [
-                quartiles([np.inf if (x := one.figures.get(key)) is None else float(x) for one in members])[1]
+                np.median([np.inf if (x := one.figures.get(key)) is None else x for one in members])
                 for key in (TEST_MSE_F, TEST_MSE_DF)
             ]
             for arm, members in arms.items()
         }
         best = min(medians, key=lambda arm: medians[arm][1])
-        lines.append(
-            [name, f"the best of {len(medians)} networks: `{best}`", *(f"{error:.1e}" for error in medians[best])]
-        )
+        methods = classical(target, POINTS) | {f"the best of {len(medians)} networks: `{best}`": medians[best]}
+        lines += [[name, method, *(f"{error:.1e}" for error in errors)] for method, errors in methods.items()]
     return lines
 
 
-def _cell(values: Quartiles, *, bold: bool) -> str:
-    low, middle, high = map(_factor, values)
-    return f"**{middle}** ({low} to {high})" if bold else f"{middle} ({low} to {high})"
-
-
 def _factor(value: float) -> str:
-    """A ratio with two digits.
+    """Format a ratio with two digits.
 
     Example:
         >>> _factor(0.0123), _factor(123.4), _factor(45678.0)
@@ -253,13 +216,4 @@ def _factor(value: float) -> str:
     if value == 0 or 1e-2 <= value < 1e3:
         return f"{value:{'.2g' if value < 100 else '.0f'}}"
     mantissa, power = f"{value:.1e}".split("e")
-    return f"{mantissa}×10{str(int(power)).translate(_RAISED)}"
-
-
-def _chance(tests: int) -> str:
-    """How many of so many tests find a difference by chance."""
-    return f"{LEVEL * tests:.1f}"
-
-
-def _unfinished(number: int) -> str:
-    return f", of which {number} did not finish" if number else ""
+    return f"{mantissa}×10{str(int(power)).translate(RAISED)}"

@@ -5,15 +5,15 @@ from runge.targets import Expression, Runge
 
 
 def test_cubics_are_met_exactly():
-    found = classical(Expression("x**3 - x/3"), 12)
+    errors = classical(Expression("x**3 - x/3"), 12)
     for name in ("Chebyshev", "cubic spline"):
-        assert found[name] == pytest.approx((0, 0), abs=1e-22)
+        assert errors[name] == pytest.approx((0, 0), abs=1e-22)
 
 
 def test_a_rational_function_is_met_by_aaa_alone():
-    found = classical(Runge(), 24)
-    assert max(found["AAA"]) < 1e-24
-    assert min(*found["Chebyshev"], *found["cubic spline"]) > 1e-8
+    errors = classical(Runge(), 24)
+    assert max(errors["AAA"]) < 1e-24
+    assert min(*errors["Chebyshev"], *errors["cubic spline"]) > 1e-8
 
 
 def test_the_errors_of_interpolation_fall_as_theory_says():

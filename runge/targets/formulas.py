@@ -1,4 +1,4 @@
-"""Formulas as a person types them: parsed as arithmetic, and never evaluated as Python."""
+"""Parse formulas typed by a user as arithmetic; no text is evaluated as Python."""
 
 import ast
 import math
@@ -12,8 +12,8 @@ FUNCTIONS: dict[str, Callable[..., sympy.Expr]] = {
         *("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"),
         *("exp", "log", "sqrt", "erf"),
     )
-} | {"abs": sympy.Abs}
-"""The functions that an expression may call."""
+} | {"abs": sympy.Abs, "Abs": sympy.Abs}
+"""The functions that an expression may call, each with one argument."""
 
 _OPERATORS: dict[type[ast.operator], Callable[[sympy.Expr, sympy.Expr], sympy.Expr]] = {
     ast.Add: lambda a, b: a + b,
@@ -51,17 +51,17 @@ def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
         )
 
     def build(node: ast.expr) -> sympy.Expr:
-        found = convert(node)
-        if found.is_number:
-            if found.is_finite is False:
+        part = convert(node)
+        if part.is_number:
+            if part.is_finite is False:
                 raise ValueError(f"expr: {ast.unparse(node)!r} is not finite, in {expr!r}; it must be real and finite")
-            # A number is looked at as soon as it is there: exp(exp(9**5)) must not be worked out in full.
-            value = complex(found)
+            # Each number is checked at once: exp(exp(9**5)) must not be computed in full.
+            value = complex(part)
             if value.imag:
-                raise ValueError(f"expr: {ast.unparse(node)!r} is not real, in {expr!r}")
+                raise ValueError(f"expr: {ast.unparse(node)!r} is not real, in {expr!r}; it must be real and finite")
             if not math.isfinite(value.real):
                 raise OverflowError("a number is too large")
-        return found
+        return part
 
     def convert(node: ast.expr) -> sympy.Expr:
         match node:
@@ -76,16 +76,18 @@ def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
             case ast.BinOp(left=left, op=ast.Pow(), right=right):
                 base, exponent = build(left), build(right)
                 if base.is_number and exponent.is_number and base != sympy.E:
-                    return sympy.sympify(float(base) ** float(exponent))  # 9**9**9 must not be worked out in full
+                    return sympy.sympify(float(base) ** float(exponent))  # 9**9**9 must not be computed in full
                 return base**exponent
             case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _OPERATORS:
                 return _OPERATORS[type(operator)](build(left), build(right))
             case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in FUNCTIONS:
                 return FUNCTIONS[name](build(argument))
+            case ast.Call(func=ast.Name(id=name)) if name in FUNCTIONS:
+                raise ValueError(f"expr: {name} takes one argument; got {ast.unparse(node)} in {expr!r}")
+            case ast.Call(func=ast.Name(id=name)):
+                raise refuse(f"the function {name!r}")
             case ast.Name(id=name):
                 raise refuse(f"the name {name!r}")
-            case ast.Call(func=ast.Name(id=name)):
-                raise refuse(f"the call {name}(...) with these arguments")
             case _:
                 raise refuse(f"{ast.unparse(node)!r}")
 
@@ -96,4 +98,4 @@ def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
     try:
         return sympy.sympify(build(tree.body))
     except (OverflowError, RecursionError, ZeroDivisionError) as error:
-        raise ValueError(f"expr: {expr!r} cannot be worked out ({error})") from error
+        raise ValueError(f"expr: {expr!r} cannot be computed ({error})") from error

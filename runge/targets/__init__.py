@@ -1,0 +1,7 @@
+"""Target functions: a scalar f on a box, its gradient, and the regions in which errors are reported."""
+
+from runge.targets.expression import Expression
+from runge.targets.runge import Runge
+from runge.targets.target import Target
+
+__all__ = ["Expression", "Runge", "Target"]
