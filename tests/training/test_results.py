@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from runge.sobolev.points import Points
-from runge.training.summary import fit_table
+from runge.training.results import fit_table
 
 
 def table(n, dimension, member=1):
