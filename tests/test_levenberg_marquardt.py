@@ -1,4 +1,4 @@
-"""Levenberg-Marquardt against scipy, against itself in the other space, and in a stack."""
+"""Levenberg-Marquardt against scipy, in both spaces, and in a stack."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def train(what, steps):
 @pytest.mark.parametrize("lambda_d", [0.1, None])
 @pytest.mark.parametrize("n", [10, 60])
 def test_minimum_is_that_of_scipy(n, lambda_d):
-    """From near a network that all points would fit but for noise, so that the minimum is not at infinity."""
+    """Start near a network that fits the data up to noise, so that the minimum is not at infinity."""
     what, generator = problem(n=n, width=2, depth=1, lambda_d=lambda_d), torch.Generator().manual_seed(0)
 
     def noise(like):
@@ -59,9 +59,9 @@ def test_minimum_is_that_of_scipy(n, lambda_d):
         with torch.no_grad():
             what.network.theta.copy_(torch.as_tensor(theta)[None])
             u, du, tape = what.network.propagate(what.points.x, with_derivative=lambda_d is not None)
-            found, weights = losses.least_squares(u, du, what.points, what.scale, what.lambda_d)
+            e, weights = losses.least_squares(u, du, what.points, what.scale, what.lambda_d)
             root = weights.sqrt()[0]
-            return (root * found[0]).numpy(), (root[:, None] * jacobian(what.network, tape)[0]).numpy()
+            return (root * e[0]).numpy(), (root[:, None] * jacobian(what.network, tape)[0]).numpy()
 
     expected = scipy.optimize.least_squares(
         lambda theta: linearised(theta)[0],
@@ -85,16 +85,16 @@ def test_both_spaces_give_the_same_step(lambda_d):
         u, du, tape = network.propagate(points.x, with_derivative=lambda_d is not None)
         errors, weights = losses.least_squares(u, du, points, what.scale, what.lambda_d)
         damping = torch.tensor([0.5, 0.01], dtype=torch.float64)
-        found = []
+        steps = []
         for space in (ErrorSpace, WeightSpace):
             system = space.of(what, tape, weights)
             system.damp(damping)
-            found.append(system.solve(errors))
-        assert (found[0] - found[1]).abs().max() < 1e-9 * found[1].abs().max()
+            steps.append(system.solve(errors))
+        assert (steps[0] - steps[1]).abs().max() < 1e-9 * steps[1].abs().max()
 
 
-def test_a_step_that_is_tried_again_is_that_of_more_damping():
-    """Against the dense formula at the start, with the damping that made it succeed."""
+def test_a_step_that_is_tried_again_has_more_damping():
+    """Compare with the dense formula at the start, with the damping of the try that succeeded."""
     method = LevenbergMarquardt(damping=1e-9, decrease=3.0, increase=2.0, acceleration=1e9, readout=True)
     what = problem(n=15, f=torch.tanh, df=lambda x: 1 - torch.tanh(x) ** 2)
     theta, start = what.network.theta, what.network.theta.detach().clone()
@@ -106,8 +106,8 @@ def test_a_step_that_is_tried_again_is_that_of_more_damping():
     def errors(at):
         theta.copy_(at)
         u, du, tape = what.network.propagate(what.points.x, with_derivative=True)
-        found, weights = losses.least_squares(u, du, what.points, what.scale, what.lambda_d)
-        return found[0], weights[0], jacobian(what.network, tape)[0]
+        e, weights = losses.least_squares(u, du, what.points, what.scale, what.lambda_d)
+        return e[0], weights[0], jacobian(what.network, tape)[0]
 
     with torch.no_grad():
         e, w, rows = errors(start)
@@ -143,7 +143,7 @@ def test_a_member_in_a_stack_equals_the_one_alone():
 
 @pytest.mark.parametrize("lambda_d", [0.1, None])
 def test_finish_solves_the_last_layer(lambda_d):
-    """There the gradient of the last layer vanishes; a diverged neighbour is left as it is."""
+    """Check that the gradient of the last layer vanishes, and that a diverged neighbour is unchanged."""
     what = problem(members=2, n=30, lambda_d=lambda_d)
     with torch.no_grad():
         what.network.theta[1] = torch.nan
@@ -151,13 +151,13 @@ def test_finish_solves_the_last_layer(lambda_d):
     LM.finish(what)
     loss, gradient = what.loss_and_gradient()
     assert loss[0] < 1e-2 * loss_before[0]
-    # The weights found are large, and what cancels among them leaves more than one round-off.
+    # The solution's weights are large, so that cancellation leaves more than one round-off.
     assert gradient[0, -7:].norm() < 1e-10 * gradient_before[0, -7:].norm()
     assert what.network.theta[1].isnan().all()
 
 
 def test_rest():
-    """At the least squares of a constant, which one bias reaches, no step helps; another loss wakes the member up."""
+    """Fit a constant, which one bias does exactly: no step helps then, until the loss changes."""
     what = problem(n=8, width=1, depth=1, lambda_d=None, f=torch.ones_like)
     optimizer = train(what, 200)
     theta = what.network.theta.detach().clone()
@@ -185,7 +185,7 @@ def test_a_kink_a_nan_and_a_singular_system_are_no_crash():
     assert twice.loss_and_gradient()[0] < 1e-12
 
 
-def test_the_state_goes_on_where_it_was():
+def test_the_state_can_be_restored():
     whole, parts = problem(), problem()
     train(whole, 12)
     first = train(parts, 5)

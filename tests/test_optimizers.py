@@ -13,7 +13,7 @@ ELEMENTWISE = {
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_members_are_independent(name):
-    """A member alone, and beside one whose gradient is a million times larger or not a number."""
+    """Compare a member alone with one beside members whose gradients are a million times larger, or NaN."""
     alone, beside = torch.nn.Parameter(torch.ones(1, 5)), torch.nn.Parameter(torch.ones(3, 5))
     optimizers = [ELEMENTWISE[name].build([parameter]) for parameter in (alone, beside)]
     for step in range(5):

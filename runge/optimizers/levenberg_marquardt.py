@@ -1,23 +1,22 @@
 r"""Levenberg-Marquardt on the errors of values and derivatives, for a stack of members.
 
 The loss is a weighted sum of squares, :math:`L = e^T W e`, of the errors e of u and u'. With their Jacobian J and the
-damping mu a step is
+damping mu, a step is
 
 .. math:: v = -(J^T W J + \mu I)^{-1} J^T W e = -J^T (J J^T + \mu W^{-1})^{-1} e,
 
-by the second form, in the space of the errors, where they are fewer than the weights, and by the first otherwise. The
-second needs of J no more than its Gram matrix, and one adjoint pass. Geodesic acceleration follows the curvature of e
-along v: with e'' = d^2 e(theta + t v) / dt^2 in place of e the same system gives a, and the step is v + a / 2.
+computed by the second form, in the space of the errors, if there are at most as many errors as weights, and otherwise
+by the first. The second form needs only the Gram matrix of J and one adjoint pass. Geodesic acceleration follows the
+curvature of e along v: with e'' = d^2 e(theta + t v) / dt^2 instead of e the same system gives a, and the step is
+v + a / 2.
 
-Each member has its own mu. It is divided by `decrease` after a step that makes the loss smaller at once, and multiplied
-by `increase` after one that does not, which is taken back and tried again. A member whose loss falls for no damping is
-at rest.
+Each member has its own mu. It is divided by `decrease` if the first try of a step reduces the loss; each failed try is
+undone, and mu is multiplied by `increase` for the next. A member whose loss no damping reduces is at rest.
 """
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, NamedTuple, cast
 
 import torch
 from pydantic import Field
@@ -31,28 +30,31 @@ from runge.sobolev.jacobian import readout
 from runge.sobolev.network import Tape
 from runge.validation import NonNegative, Positive, checked
 
+__all__ = ["DampedLeastSquares", "LevenbergMarquardt"]
+
 log = logging.getLogger(__name__)
 
 Factor = Annotated[float, Field(gt=1, allow_inf_nan=False)]
 
-_TRIES = 40
-"""Dampings that are tried in one step."""
-
-_SMALLEST = 1e-22
-_CURVATURE_STEP = 0.1
-"""The t at which the second derivative along the step is taken, by a central difference."""
+_TRIES = 40  # the most dampings tried in one step
+_SMALLEST = 1e-22  # the smallest damping; its inverse is the largest
+_CURVATURE_STEP = 0.1  # the t of the central difference that gives e''
 
 
 @checked
 class LevenbergMarquardt(Method):
-    """Levenberg-Marquardt.
+    """The Levenberg-Marquardt method with geodesic acceleration.
 
     Attributes:
-        damping: mu at the start, > 0.
-        decrease: what mu is divided by after a step that succeeds at once, > 1.
-        increase: what mu is multiplied by after a failure, > 1.
-        acceleration: the largest norm of a, relative to that of v, at which a is made use of, >= 0; 0: never.
-        readout: whether at the end the last layer is solved exactly.
+        damping: the initial damping mu, > 0.
+        decrease: the factor by which mu is divided if the first try of a step succeeds, > 1.
+        increase: the factor by which mu is multiplied after a failed try, > 1.
+        acceleration: the largest |a| / |v| at which the acceleration a is applied, >= 0; 0: never.
+        readout: true: solve the last layer exactly after the last step.
+
+    Example:
+        >>> LevenbergMarquardt(damping=1.0, decrease=3.0, increase=2.0, acceleration=0.75, readout=True)
+        LevenbergMarquardt(damping=1.0, decrease=3.0, increase=2.0, acceleration=0.75, readout=True)
 
     References:
         D. W. Marquardt (1963). An algorithm for least-squares estimation of nonlinear parameters.
@@ -76,88 +78,74 @@ class LevenbergMarquardt(Method):
     readout: bool
 
     def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
-        """Make a `DampedLeastSquares`."""
+        """Return a `DampedLeastSquares`."""
         return DampedLeastSquares(parameters, self)
 
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
-        """Take a step."""
-        _own(optimizer).solve(problem)
+        """Take a step by `DampedLeastSquares.solve`."""
+        cast(DampedLeastSquares, optimizer).solve(problem)
 
     @torch.no_grad()
     def finish(self, problem: Problem) -> None:
-        """Solve the last layer exactly, in which the errors are linear, for members whose loss it makes smaller.
+        """Solve the last layer, in which the errors are linear, exactly, for members whose loss this reduces.
 
-        Its condition is bad, so that damped steps come near to it only slowly; done after each step, it would leave the
-        other layers nothing to learn.
+        This problem is ill-conditioned, so that damped steps approach its solution slowly. It is not solved after each
+        step, because the other layers would then have nothing left to learn.
         """
         if not self.readout:
             return
-        network, with_derivative = problem.network, problem.lambda_d is not None
+        theta = problem.network.theta
 
-        def errors() -> tuple[Tensor, Tensor, Tape]:
-            u, du, tape = network.propagate(problem.points.x, with_derivative=with_derivative)
-            found, weights = losses.least_squares(u, du, problem.points, problem.scale, problem.lambda_d)
-            return weights.sqrt() * found, weights.sqrt(), tape
+        def weighted_errors() -> tuple[Tensor, Tensor, Tape]:
+            u, du, tape = problem.network.propagate(problem.points.x, with_derivative=problem.lambda_d is not None)
+            errors, weights = losses.least_squares(u, du, problem.points, problem.scale, problem.lambda_d)
+            return weights.sqrt() * errors, weights.sqrt(), tape
 
-        before, roots, tape = errors()
+        before, roots, tape = weighted_errors()
         columns = (roots[..., None] * readout(tape)).nan_to_num()
-        driver = "gels" if columns.is_cuda else "gelsd"  # gelsy differs in its last bits from call to call
+        driver = "gels" if columns.is_cuda else "gelsd"  # the last bits of gelsy differ from call to call
         try:
             change = torch.linalg.lstsq(columns, -before[..., None].nan_to_num(), driver=driver).solution[..., 0]
         except torch.linalg.LinAlgError as error:  # pyright: ignore[reportPrivateImportUsage]
-            log.warning("the last layer is left as it is: %s", error)
+            log.warning("keeping the last layer unchanged: %s", error)
             return
-        start = network.theta.clone()
-        network.theta[:, -change.shape[1] :] += change
-        better = errors()[0].square().sum(1) < before.square().sum(1)
-        network.theta.copy_(torch.where(better[:, None], network.theta, start))
+        start = theta.clone()
+        theta[:, -change.shape[1] :] += change
+        better = weighted_errors()[0].square().sum(1) < before.square().sum(1)
+        theta.copy_(torch.where(better[:, None], theta, start))
 
     def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Tensor]:
-        """The damping mu."""
-        return {"damping": _own(optimizer).damping(parameter).clone()}
+        """Return the damping mu."""
+        return {"damping": cast(DampedLeastSquares, optimizer)._state(parameter)["damping"].clone()}
 
     def reset(self, optimizer: torch.optim.Optimizer) -> None:
-        """Let no member rest."""
+        """Let all members continue."""
         for state in optimizer.state.values():
             state["at_rest"].zero_()
 
     def at_rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> bool:
-        """Whether no member's loss falls any more."""
+        """Return whether all members are at rest."""
         return parameter in optimizer.state and bool(optimizer.state[parameter]["at_rest"].all())
 
 
 class DampedLeastSquares(torch.optim.Optimizer):
-    """The state of each member, and the step.
-
-    Args:
-        parameters: as `Method.build`.
-        settings: what a person has set.
-    """
+    """The state of a Levenberg-Marquardt run, `damping` and `at_rest` of each member, (M,), and its step `solve`."""
 
     def __init__(self, parameters: Iterable[Parameter], settings: LevenbergMarquardt) -> None:
         super().__init__(parameters, {})
         self._settings = settings
-        self._known: tuple[Any, ...] | None = None
-
-    def step(self, closure: Any = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Not to be used: a gradient is not enough; see `solve`."""
-        raise NotImplementedError
-
-    def damping(self, theta: Parameter) -> Tensor:
-        """Each member's damping mu, (M,)."""
-        return self._state(theta)["damping"]
+        self._last: tuple[Any, ...] = (None,) * 5
 
     @torch.no_grad()
     def solve(self, problem: Problem) -> None:
-        """Take a step of every member that is not at rest."""
+        """Take a step for every member that is not at rest."""
         theta, state = problem.network.theta, self._state(problem.network.theta)
-        u, du, tape = self._propagate(problem)
-        errors, weights = losses.least_squares(u, du, problem.points, problem.scale, problem.lambda_d)
+        errors, weights, tape = self._evaluate(problem)
         loss = (weights * errors.square()).sum(1)
         damping, waiting = state["damping"], loss.isfinite() & ~state["at_rest"].bool()
         if not waiting.any():
             return
-        # A tape sees the weights themselves, which are about to change.
+        # The tape's layers are views of the weights, which are about to change.
         tape = tape._replace(layers=[(weight.clone(), bias.clone()) for weight, bias in tape.layers])
         space = ErrorSpace if errors.shape[1] <= theta.shape[1] else WeightSpace
         trial = _Trial(problem, space.of(problem, tape, weights), theta.clone(), errors, weights, loss)
@@ -167,7 +155,7 @@ class DampedLeastSquares(torch.optim.Optimizer):
         for i in range(_TRIES):
             trial.system.damp(damping[rows])
             trial.problem.network.theta.copy_(trial.start + self._step(trial))
-            better = (trial.weights * self._errors(trial.problem).square()).sum(1) < trial.loss
+            better = (trial.weights * self._evaluate(trial.problem)[0].square()).sum(1) < trial.loss
             best[rows[better]] = trial.problem.network.theta[better]
             if i == 0:
                 damping[rows[better]] /= self._settings.decrease
@@ -183,44 +171,38 @@ class DampedLeastSquares(torch.optim.Optimizer):
             theta.copy_(best)
 
     def _step(self, trial: "_Trial") -> Tensor:
-        """V, or v + a / 2 for members whose a is small enough."""
+        """Return the step v + a / 2, or v for members whose a is too large."""
         velocity = -trial.system.solve(trial.errors)
         if not self._settings.acceleration:
             return velocity
         theta, curvature = trial.problem.network.theta, -2 * trial.errors
         for sign in (1, -1):
             theta.copy_(trial.start + sign * _CURVATURE_STEP * velocity)
-            curvature = curvature + self._errors(trial.problem)
+            curvature = curvature + self._evaluate(trial.problem)[0]
         acceleration = -trial.system.solve(curvature / _CURVATURE_STEP**2)
         small = acceleration.norm(dim=1) <= self._settings.acceleration * velocity.norm(dim=1)
         return torch.where(small[:, None], velocity + acceleration / 2, velocity)
-
-    def _errors(self, problem: Problem) -> Tensor:
-        u, du, _ = self._propagate(problem)
-        return losses.least_squares(u, du, problem.points, problem.scale, problem.lambda_d)[0]
 
     def _state(self, theta: Parameter) -> dict[str, Tensor]:
         state = self.state[theta]
         if not state:
             state["damping"] = torch.full_like(theta[:, 0], self._settings.damping)
-            state["at_rest"] = torch.zeros_like(theta[:, 0])  # 0 or 1: torch restores a state in the weights' precision
+            state["at_rest"] = torch.zeros_like(theta[:, 0])  # 0 or 1: torch restores state in the weights' dtype
         return state
 
-    def _propagate(self, problem: Problem) -> tuple[Tensor, Tensor | None, Tape]:
-        """The forward pass of the weights as they are; that of the last trial is known already."""
+    def _evaluate(self, problem: Problem) -> tuple[Tensor, Tensor, Tape]:
+        """Return the errors, their weights and the tape; reuse the last forward pass if nothing has changed since."""
         theta, x, with_derivative = problem.network.theta, problem.points.x, problem.lambda_d is not None
-        if self._known is not None:
-            known, version, nodes, carried, found = self._known
-            if known is theta and version == theta._version and nodes is x and carried == with_derivative:
-                return found
-        found = problem.network.propagate(x, with_derivative=with_derivative)
-        self._known = theta, theta._version, x, with_derivative, found
-        return found
+        weights, version, nodes, carried, _ = self._last
+        if weights is not theta or version != theta._version or nodes is not x or carried != with_derivative:
+            results = problem.network.propagate(x, with_derivative=with_derivative)
+            self._last = theta, theta._version, x, with_derivative, results
+        u, du, tape = self._last[-1]
+        return *losses.least_squares(u, du, problem.points, problem.scale, problem.lambda_d), tape
 
 
-@dataclass(frozen=True)
-class _Trial:
-    """The members whose step is being looked for."""
+class _Trial(NamedTuple):
+    """The members that still need a step."""
 
     problem: Problem
     system: ErrorSpace | WeightSpace
@@ -230,12 +212,6 @@ class _Trial:
     loss: Tensor
 
     def take(self, members: Tensor) -> "_Trial":
-        """Some of them."""
-        tensors = (part[members] for part in (self.start, self.errors, self.weights, self.loss))
-        problem = self.problem.take(members)
-        return _Trial(problem, self.system.take(members, problem.network), *tensors)
-
-
-def _own(optimizer: torch.optim.Optimizer) -> DampedLeastSquares:
-    assert isinstance(optimizer, DampedLeastSquares)
-    return optimizer
+        problem, system, *tensors = self
+        problem = problem.take(members)
+        return _Trial(problem, system.take(members, problem.network), *(part[members] for part in tensors))

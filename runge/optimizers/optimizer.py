@@ -1,4 +1,4 @@
-"""What all optimisers have in common: a problem, and a step that makes its loss smaller."""
+"""The interface of all optimisers: a problem, and a step that reduces its loss."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -14,8 +14,10 @@ from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 from runge.validation import checked
 
+__all__ = ["Method", "Needs", "Optimizer", "Phase", "Problem"]
+
 Needs = dict[str, tuple[Any, ...]]
-"""What values a key of another section may have, by the key."""
+"""The allowed values of keys in other sections of the configuration, by key."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,11 @@ class Problem:
     """The loss of a stack's weights on some points.
 
     Attributes:
-        network: the stack, whose `theta` is looked for.
+        network: the stack, whose `theta` is optimised.
         points: the training points, or a mini-batch of them.
         scale: the derivative's scale c, (M,).
-        lambda_d: the weight of MSE_df, (M,); None: MSE_f alone counts.
-        function: `losses.loss_and_gradient`, or what `runge.sobolev.compilation` makes of it.
+        lambda_d: the weight of MSE_df, (M,); None: MSE_f alone.
+        function: `losses.loss_and_gradient`, or its compiled form from `runge.sobolev.compilation`.
     """
 
     network: StackedMLP
@@ -37,23 +39,23 @@ class Problem:
     function: LossAndGradient
 
     def take(self, members: Tensor) -> "Problem":
-        """That of some members, with weights of their own."""
+        """Return the problem of some members, with a copy of their weights."""
         lambda_d = None if self.lambda_d is None else self.lambda_d[members]
         network, points = self.network.take(members), self.points.take(members)
         return Problem(network, points, self.scale[members], lambda_d, self.function)
 
     def loss_and_gradient(self) -> tuple[Tensor, Tensor]:
-        """The loss of each member, (M,), and its gradient, (M, P)."""
+        """Return the loss of each member, (M,), and its gradient, (M, P)."""
         return self.function(self.network, self.points, self.scale, self.lambda_d)
 
 
 class Phase(NamedTuple):
-    """A part of a run, or of a residual stage, with a method of its own.
+    """A part of a run, or of a residual stage, that uses one method.
 
     Attributes:
-        first: its first step.
-        steps: its steps.
-        method: how they are taken.
+        first: the index of its first step.
+        steps: the number of its steps.
+        method: the method that takes them.
     """
 
     first: int
@@ -63,58 +65,52 @@ class Phase(NamedTuple):
 
 @checked
 class Optimizer(ABC):
-    """What a person chooses: a method, or several of them in turn."""
+    """A choice of optimiser: one method, or several in turn."""
 
     @abstractmethod
     def phases(self, steps: int) -> list[Phase]:
-        """The methods by which so many steps are taken, one after the other."""
+        """Return the phases of a run of `steps` steps, in order."""
 
     @property
     def independent(self) -> bool:
-        """Whether the members of a stack do not feel each other, so that they may be trained in one."""
+        """Return whether the members of a stack do not affect each other, so that they can be trained together."""
         return all(phase.method.keeps_apart for phase in self.phases(2**62))
 
     def needs(self) -> dict[str, Needs]:
-        """Return what each of the methods needs of the other sections, by the method's name."""
+        """Return the requirements of each method on the other sections, by the name of the method."""
         return {type(phase.method).__name__: phase.method.demands for phase in self.phases(2**62)}
 
 
 @checked
 class Method(Optimizer):
-    """One way to take steps."""
+    """A single optimisation method."""
 
-    keeps_apart: ClassVar[bool] = True
-    by_gradient: ClassVar[bool] = True
+    keeps_apart: ClassVar[bool] = True  # the members of a stack do not affect each other
+    by_gradient: ClassVar[bool] = True  # its steps use `Problem.loss_and_gradient`
     demands: ClassVar[Needs] = {}
 
     def phases(self, steps: int) -> list[Phase]:
-        """Itself."""
+        """Return one phase of all steps."""
         return [Phase(0, steps, self)]
 
     @abstractmethod
     def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
-        """Make the torch optimiser of these parameters, each of shape (M, P), of which one is trained at a time."""
+        """Return a torch optimiser of the parameters, each (M, P), of which one is trained at a time."""
 
     @abstractmethod
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
-        """Take a step.
-
-        Args:
-            optimizer: what `build` has made.
-            problem: what is to be solved.
-            progress: the share of the steps that have been taken, in [0, 1).
-        """
+        """Take a step with the result of `build`; `progress` is the share of the steps already taken, in [0, 1)."""
 
     def finish(self, problem: Problem) -> None:
-        """Do what is best done after the last step, and again where no step helps any more: by default nothing."""
+        """Finish up after the last step, or once no step helps; does nothing by default."""
 
     @abstractmethod
     def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Tensor]:
-        """What is logged of it at a step: figures by name, each of shape (M,)."""
+        """Return the figures to log at a step, by name, each (M,)."""
 
     def reset(self, optimizer: torch.optim.Optimizer) -> None:
-        """Forget what no longer holds, since lambda_d has changed: by default nothing."""
+        """Discard state that a change of the loss (lambda_d or the points) invalidates; does nothing by default."""
 
     def at_rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> bool:
-        """Whether no member can be improved any more, as far as the optimiser can see."""
+        """Return whether the optimiser can improve no member any more; false by default."""
         return False

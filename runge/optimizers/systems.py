@@ -10,54 +10,64 @@ from runge.optimizers.optimizer import Problem
 from runge.sobolev.jacobian import gram, jacobian
 from runge.sobolev.network import StackedMLP, Tape
 
+__all__ = ["ErrorSpace", "WeightSpace"]
+
 _POINTS_AT_ONCE = 256
 
 
 @dataclass
-class ErrorSpace:
-    """The system of a step, in the space of the errors."""
+class _System:
+    """A symmetric system: the lower triangle of `matrix`, (M, R, R), plus the damping times `diagonal`, (M, R or 1)."""
 
     network: StackedMLP
     tape: Tape
     matrix: Tensor
     diagonal: Tensor
-
-    @classmethod
-    def of(cls, problem: Problem, tape: Tape, weights: Tensor) -> Self:
-        """The system of these members; what has no weight is left alone."""
-        return cls(problem.network, tape, gram(problem.network, tape), (1 / weights).clamp_max(1e200))
-
-    def take(self, members: Tensor, network: StackedMLP) -> Self:
-        """That of some members, whose stack is given."""
-        return replace(
-            self,
-            network=network,
-            tape=self.tape.take(members),
-            matrix=self.matrix[members],
-            diagonal=self.diagonal[members],
-        )
-
-    def damp(self, damping: Tensor) -> None:
-        """Factorise it with a damping mu, (M,)."""
-        self.factors = _Cholesky(self.matrix, damping[:, None] * self.diagonal)
-
-    def solve(self, errors: Tensor) -> Tensor:
-        """(J^T W J + mu I)^-1 J^T W e, of shape (M, P), from e, (M, R)."""
-        return _transposed(self.network, self.tape, self.factors.solve(errors))
-
-
-@dataclass
-class WeightSpace:
-    """The system of a step, in the space of the weights."""
-
-    network: StackedMLP
-    tape: Tape
-    matrix: Tensor
     weights: Tensor
 
+    def take(self, members: Tensor, network: StackedMLP) -> Self:
+        """Return the system of some members, whose stack is `network`."""
+        tensors = {name: getattr(self, name)[members] for name in ("matrix", "diagonal", "weights")}
+        return replace(self, network=network, tape=self.tape.take(members), **tensors)
+
+    def damp(self, damping: Tensor) -> None:
+        """Factorise the system with a damping mu, (M,)."""
+        damped = self.matrix.clone()
+        damped.diagonal(dim1=1, dim2=2).add_(damping[:, None] * self.diagonal)
+        self.factor, self.failed = torch.linalg.cholesky_ex(damped)
+
+    def _solve(self, right: Tensor) -> Tensor:
+        """Return the solution, (M, R), or 0 where the factorisation failed, so that more damping is tried."""
+        solution = torch.cholesky_solve(right[..., None], self.factor)[..., 0]
+        return solution.masked_fill(self.failed[:, None] != 0, 0)
+
+    def _transposed(self, errors: Tensor) -> Tensor:
+        """Return J^T e, (M, P)."""
+        n = self.tape.x.shape[1]
+        derivative = errors[:, n:].unflatten(1, (-1, n)).mT if errors.shape[1] > n else None
+        return self.network.adjoint(self.tape, errors[:, :n], derivative)
+
+
+class ErrorSpace(_System):
+    """The system of a step in the space of the errors."""
+
     @classmethod
     def of(cls, problem: Problem, tape: Tape, weights: Tensor) -> Self:
-        """The system of these members."""
+        """Return the system of a problem; the damping keeps errors of weight 0 out of it."""
+        diagonal = (1 / weights).clamp_max(1e200)
+        return cls(problem.network, tape, gram(problem.network, tape), diagonal, weights)
+
+    def solve(self, errors: Tensor) -> Tensor:
+        """Return (J^T W J + mu I)^-1 J^T W e, (M, P), from the errors e, (M, R)."""
+        return self._transposed(self._solve(errors))
+
+
+class WeightSpace(_System):
+    """The system of a step in the space of the weights."""
+
+    @classmethod
+    def of(cls, problem: Problem, tape: Tape, weights: Tensor) -> Self:
+        """Return the system of a problem."""
         network, x = problem.network, problem.points.x
         members, columns = network.theta.shape
         n, outputs = x.shape[1], weights.shape[1] // x.shape[1]
@@ -68,43 +78,8 @@ class WeightSpace:
             _, _, part = network.propagate(x[:, some], with_derivative=outputs > 1)
             weighted = roots[:, :, some].flatten(1)[..., None] * jacobian(network, part)
             matrix.baddbmm_(weighted.mT, weighted)
-        return cls(network, tape, matrix, weights)
-
-    def take(self, members: Tensor, network: StackedMLP) -> Self:
-        """That of some members, whose stack is given."""
-        return replace(
-            self,
-            network=network,
-            tape=self.tape.take(members),
-            matrix=self.matrix[members],
-            weights=self.weights[members],
-        )
-
-    def damp(self, damping: Tensor) -> None:
-        """Factorise it with a damping mu, (M,)."""
-        self.factors = _Cholesky(self.matrix, damping[:, None].expand(-1, self.matrix.shape[1]))
+        return cls(network, tape, matrix, torch.ones_like(weights[:, :1]), weights)
 
     def solve(self, errors: Tensor) -> Tensor:
-        """(J^T W J + mu I)^-1 J^T W e, of shape (M, P), from e, (M, R)."""
-        return self.factors.solve(_transposed(self.network, self.tape, self.weights * errors))
-
-
-class _Cholesky:
-    """The factors of matrix + diagonal, of whose matrix the lower triangle is read, (M, R, R) and (M, R)."""
-
-    def __init__(self, matrix: Tensor, diagonal: Tensor) -> None:
-        damped = matrix.clone()
-        damped.diagonal(dim1=1, dim2=2).add_(diagonal)
-        self.factor, self.failed = torch.linalg.cholesky_ex(damped)
-
-    def solve(self, right: Tensor) -> Tensor:
-        """The solution, (M, R); 0 where there is none, so that more damping will be tried."""
-        solution = torch.cholesky_solve(right[..., None], self.factor)[..., 0]
-        return solution.masked_fill(self.failed[:, None] != 0, 0)
-
-
-def _transposed(network: StackedMLP, tape: Tape, errors: Tensor) -> Tensor:
-    """J^T e, (M, P)."""
-    n = tape.x.shape[1]
-    derivative = errors[:, n:].unflatten(1, (-1, n)).mT if errors.shape[1] > n else None
-    return network.adjoint(tape, errors[:, :n], derivative)
+        """Return (J^T W J + mu I)^-1 J^T W e, (M, P), from the errors e, (M, R)."""
+        return self._solve(self._transposed(self.weights * errors))

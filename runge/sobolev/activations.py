@@ -1,8 +1,8 @@
-"""Activation functions s with s' and s'' side by side.
+"""Activation functions s with their first two derivatives.
 
-The forward pass of the derivative needs s', its adjoint s''. Each is given in terms of what is already computed
-(z, s and s'), so that none is computed twice. `kernel.cpp` has them once more, under the same names; one that it has
-not is compiled by torch.
+The forward pass of u' needs s', and its adjoint needs s''. The derivatives take what is already computed (z, s and s')
+so that nothing is computed twice. `kernel.cpp` repeats these formulas under the same names; torch compiles an
+activation that it lacks.
 """
 
 import math
@@ -33,8 +33,9 @@ def _normal_density(z: Tensor) -> Tensor:
     return torch.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
 
 
-def _gelu_first(z: Tensor, s: Tensor) -> Tensor:
-    return torch.special.ndtr(z) + z * _normal_density(z)
+def _silu_first(z: Tensor, s: Tensor) -> Tensor:
+    sigmoid = torch.sigmoid(z)
+    return sigmoid + s * (1 - sigmoid)
 
 
 def _silu_second(z: Tensor, s: Tensor, s1: Tensor) -> Tensor:
@@ -42,29 +43,22 @@ def _silu_second(z: Tensor, s: Tensor, s1: Tensor) -> Tensor:
     return sigmoid * (1 - sigmoid) * (2 + z * (1 - 2 * sigmoid))
 
 
-def _silu_first(z: Tensor, s: Tensor) -> Tensor:
-    sigmoid = torch.sigmoid(z)
-    return sigmoid + s * (1 - sigmoid)
-
-
-def _softplus_second(z: Tensor, s: Tensor, s1: Tensor) -> Tensor:
-    return s1 * torch.sigmoid(-z)
-
-
-def _tanh_first(z: Tensor, s: Tensor) -> Tensor:
-    return 1 - s * s
-
-
 ACTIVATIONS: dict[str, Activation] = {
-    "tanh": Activation(torch.tanh, _tanh_first, lambda z, s, s1: -2 * s * s1),
-    # s' at the kink is 0, as in torch.
+    "tanh": Activation(torch.tanh, lambda z, s: 1 - s * s, lambda z, s, s1: -2 * s * s1),
+    # The derivative at the kink is 0, as in torch.
     "relu": Activation(torch.relu, lambda z, s: (z > 0).to(z), lambda z, s, s1: torch.zeros_like(z)),
-    "gelu": Activation(functional.gelu, _gelu_first, lambda z, s, s1: _normal_density(z) * (2 - z * z)),
+    "gelu": Activation(
+        functional.gelu,
+        lambda z, s: torch.special.ndtr(z) + z * _normal_density(z),
+        lambda z, s, s1: _normal_density(z) * (2 - z * z),
+    ),
     "sigmoid": Activation(torch.sigmoid, lambda z, s: s * (1 - s), lambda z, s, s1: s1 * (1 - 2 * s)),
     "silu": Activation(functional.silu, _silu_first, _silu_second),
-    # Threshold 40, not torch's 20: log(1 + exp(-20)) = 2e-9 is far above round-off in float64.
     "softplus": Activation(
-        lambda z: functional.softplus(z, threshold=40), lambda z, s: torch.sigmoid(z), _softplus_second
+        # Threshold 40, not torch's 20: log(1 + exp(-20)) = 2e-9 is far above round-off in float64.
+        lambda z: functional.softplus(z, threshold=40),
+        lambda z, s: torch.sigmoid(z),
+        lambda z, s, s1: s1 * torch.sigmoid(-z),
     ),
     "sin": Activation(torch.sin, lambda z, s: torch.cos(z), lambda z, s, s1: -s),
 }

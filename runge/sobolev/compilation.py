@@ -1,7 +1,7 @@
-"""One optimiser step's loss and gradient as a compiled function, where that pays for itself.
+"""The loss and gradient of an optimiser step as a compiled function, where compiling saves time.
 
-On a processor it is the package's own (`kernel`). On a GPU, and where that one does not suit the machine, it is
-what `torch.compile` makes of `losses.loss_and_gradient`, for each size of network and data anew; torch keeps it on the
+On a CPU it is the package's own kernel (`kernel`). On a GPU, and where the kernel does not support the machine or the
+activation, `torch.compile` compiles `losses.loss_and_gradient`, once per size of network and data; torch caches it on
 disk.
 """
 
@@ -34,32 +34,29 @@ def step_function(
     with_derivative: bool,
     on_gpu: bool = False,
 ) -> LossAndGradient:
-    """Return `losses.loss_and_gradient`, compiled where that is wanted.
+    """Return `losses.loss_and_gradient` or a compiled function with the same arguments.
 
     Args:
-        how: `on`, `off`, or `auto`: compile where it is expected to pay and there is a compiler.
+        how: `on`, `off`, or `auto`: compile if there is a compiler and it is expected to save time.
         model: the shape of the network.
-        dtype: its precision.
-        neurons: the values and tangents of all hidden layers, over all points and members.
-        steps: optimiser steps of the run.
+        dtype: the precision.
+        neurons: the number of values and tangents of all hidden layers, over all points and members.
+        steps: the optimiser steps of the run.
         with_derivative: true if lambda_d is ever on.
         on_gpu: true if the step runs on a GPU.
 
-    Returns:
-        A function with the arguments of `losses.loss_and_gradient`.
-
     Raises:
         ValueError: `on`, but there is no compiler, or u' comes from autograd.
-        RunError: when it is called: `on`, and the compiler fails.
+        RunError: in a call of the returned function: `on`, and the compiler fails.
     """
-    there_is_one, by_autograd = machine.compiler() is not None, model.derivative == "autograd"
-    if how == "on" and not there_is_one:
+    no_compiler, by_autograd = machine.compiler() is None, model.derivative == "autograd"
+    if how == "on" and no_compiler:
         raise ValueError("compile: must be auto or off where there is no C++ compiler (CXX, or g++), got 'on'")
     if how == "on" and by_autograd:
         raise ValueError("compile: must be auto or off with model.derivative=autograd, got 'on'")
     own = not on_gpu and kernel.suits_the_machine() and model.activation in kernel.ACTIVATIONS
     worth = how == "on" or machine.compiling_pays(neurons, steps, own_kernel=own)
-    if how == "off" or not there_is_one or by_autograd or not worth:
+    if how == "off" or no_compiler or by_autograd or not worth:
         return losses.loss_and_gradient
     if own:
         return _OrPlain(how, kernel.Kernel(model.activation, dtype), kernel.CompilationError)
@@ -67,7 +64,7 @@ def step_function(
 
 
 class _OrPlain:
-    """A compiled function, and from its first failure to compile on the plain one, or a `RunError` where it is `on`."""
+    """A compiled function that falls back to the plain one if compilation fails, or raises `RunError` with `on`."""
 
     def __init__(self, how: Compile, function: LossAndGradient, failure: type[Exception]) -> None:
         self.how, self.function, self.failure = how, function, failure
@@ -78,36 +75,36 @@ class _OrPlain:
         try:
             return self.function(network, points, scale, lambda_d)
         except self.failure as error:
-            reason = str(error).strip().partition("\n")[0]
+            message = "the step cannot be compiled: " + str(error).strip().partition("\n")[0]
             if self.how == "on":
-                raise RunError(f"trainer.compile: the step cannot be compiled, auto does without ({reason})") from error
-            log.warning("the step is not compiled: %s", reason)
+                raise RunError(f"trainer.compile: {message}; with auto the run continues uncompiled") from error
+            log.warning("%s; the run continues uncompiled", message)
             self.function = losses.loss_and_gradient
             return self.function(network, points, scale, lambda_d)
 
 
 def _by_torch(how: Compile, with_derivative: bool, on_gpu: bool) -> LossAndGradient:
-    """`losses.loss_and_gradient` through `torch.compile`.
+    """Compile `losses.loss_and_gradient` with `torch.compile`.
 
-    With two stages the first, of values alone, takes the same function with a lambda_d of 0. That costs less than
-    values alone do otherwise, and a function of its own would have to be compiled as well.
+    In a two-stage run, the first stage calls the same function with lambda_d = 0: this is faster than the uncompiled
+    loss of values alone, and saves a second compilation.
     """
-    import torch._dynamo.config  # late: a second that all else does without
+    import torch._dynamo.config  # late: it takes a second, which only this function needs
     import torch._inductor
     from torch._dynamo.exc import BackendCompilerFailed
 
     # A sweep has many shapes.
     torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = 1024
     options: Any = {
-        "cpp.use_decompose_tanh": True,  # its own tanh takes five times as long as exp and a division
-        "cpp.vec_isa_ok": True,  # else it compiles for five seconds to see whether the processor's word holds
-        # One file for all kernels and what calls them takes two thirds of the time of a file for each, and calls them
-        # sooner. Its headers are then read so seldom that to prepare them, five seconds, does not pay.
+        "cpp.use_decompose_tanh": True,  # torch's own tanh takes five times as long as exp and a division
+        "cpp.vec_isa_ok": True,  # otherwise it compiles for five seconds to test the CPU's vector instructions
+        # One file for all kernels and their caller compiles in two thirds of the time of one file per kernel, and calls
+        # them faster. Precompiling its headers, five seconds, then does not pay.
         "cpp_wrapper": not on_gpu,
         "cpp_cache_precompile_headers": False,
     }
-    known = torch._inductor.list_options()  # which differ between versions
-    options = {name: value for name, value in options.items() if name in known}
+    supported = torch._inductor.list_options()  # they differ between torch's versions
+    options = {name: value for name, value in options.items() if name in supported}
     function = torch.compile(losses.loss_and_gradient, dynamic=False, options=options)
 
     def call(network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,8 @@ with tangents z'_d = W g_d, a point's rows of the Jacobian J are
           \frac{\partial u'_d}{\partial W} = h\, \epsilon_d^T + g_d\, \delta^T, \quad
           \frac{\partial u'_d}{\partial b} = \epsilon_d .
 
-The rows of J are u at all N points first, then u'_1 at all points, up to u'_D.
+The rows of J are u at all N points, then u'_1 at all points, up to u'_D. With a tape without tangents they are u alone,
+as if D were 0.
 """
 
 from typing import NamedTuple
@@ -18,11 +19,11 @@ from torch import Tensor
 from runge.sobolev.network import StackedMLP, Tape
 
 _CACHED = 2**17
-"""Numbers that the processor's cache holds: so many members are multiplied out at once."""
+"""The numbers that fit the CPU's cache; it limits how many members are multiplied at a time."""
 
 
 class _Layer(NamedTuple):
-    """What a layer does to each point, to first order in its weights. There are 1 + D of each, and N points.
+    """A layer at each of N points, to first order in its weights.
 
     Attributes:
         inputs: h, g_1, ..., g_D, stacked, (M, (1 + D) N, in).
@@ -34,23 +35,15 @@ class _Layer(NamedTuple):
 
 
 def _linearise(network: StackedMLP, tape: Tape) -> list[_Layer]:
-    """Carry the adjoints of u and u' back through all layers, point by point.
-
-    Args:
-        network: the stack.
-        tape: of its forward pass; without tangents only u is linearised, as if D were 0.
-
-    Returns:
-        The layers, from the first to the last.
-    """
+    """Return the layers, first to last, by passing the adjoints of u and u' at each point back through them."""
     members, n, dimension = tape.x.shape
     outputs = 1 + dimension if tape.carried else 1
     ones = tape.x.new_ones(members, n, 1)
     adjoints = torch.cat([ones, ones.new_zeros(members, (outputs - 1) * n, 1)], dim=1)
-    found: list[_Layer] = []
+    layers: list[_Layer] = []
     for i in reversed(range(1, len(tape.layers))):
         (z, h, s1), weight = tape.hidden[i - 1], tape.layers[i][0].mT
-        found.append(_Layer(torch.cat([h, *tape.carried[i - 1 : i]], dim=1), adjoints))
+        layers.append(_Layer(torch.cat([h, *tape.carried[i - 1 : i]], dim=1), adjoints))
         pulled = torch.bmm(adjoints, weight).view(members, outputs, n, -1)
         adjoints = pulled * s1[:, None]
         if outputs > 1:
@@ -59,22 +52,13 @@ def _linearise(network: StackedMLP, tape: Tape) -> list[_Layer]:
         adjoints = adjoints.flatten(1, 2)
     inputs = [tape.x]
     if outputs > 1:
-        tangents = torch.diag_embed(network.scale[:, 0])[:, :, None].expand(-1, -1, n, -1)
-        inputs.append(tangents.flatten(1, 2))
-    found.append(_Layer(torch.cat(inputs, dim=1), adjoints))
-    return found[::-1]
+        inputs.append(torch.diag_embed(network.scale[:, 0])[:, :, None].expand(-1, -1, n, -1).flatten(1, 2))
+    layers.append(_Layer(torch.cat(inputs, dim=1), adjoints))
+    return layers[::-1]
 
 
 def jacobian(network: StackedMLP, tape: Tape) -> Tensor:
-    """The Jacobian of u and u' at all points with respect to the weights.
-
-    Args:
-        network: the stack.
-        tape: of its forward pass; without tangents only u has rows.
-
-    Returns:
-        J, of shape (M, (1 + D) N, P).
-    """
+    """Return the Jacobian J of u and u' with respect to the weights, (M, (1 + D) N, P), from a forward pass's tape."""
     parts, n = list[Tensor](), tape.x.shape[1]
     for inputs, adjoints in _linearise(network, tape):
         h, delta = inputs[:, :n], adjoints[:, :n]
@@ -87,14 +71,7 @@ def jacobian(network: StackedMLP, tape: Tape) -> Tensor:
 
 
 def readout(tape: Tape) -> Tensor:
-    """The columns of the Jacobian that belong to the last layer, in which u and u' are linear.
-
-    Args:
-        tape: of a forward pass; without tangents only u has rows.
-
-    Returns:
-        Columns for W and then for b, of shape (M, (1 + D) N, width + 1).
-    """
+    """Return J's columns of W and b of the last layer, in which u and u' are linear, (M, (1 + D) N, width + 1)."""
     inputs = torch.cat([tape.hidden[-1][1], *tape.carried[-1:]], dim=1)
     bias = torch.zeros_like(inputs[..., :1])
     bias[:, : tape.x.shape[1]] = 1
@@ -102,51 +79,37 @@ def readout(tape: Tape) -> Tensor:
 
 
 def gram_diagonal(network: StackedMLP, tape: Tape) -> Tensor:
-    r"""The diagonal of J J^T: the squared norms of the gradients of u and u' at each point.
+    r"""Return the diagonal of J J^T, (M, (1 + D) N): the squared norms of the gradients of u and u' at each point.
 
     A layer adds :math:`|\delta|^2 (|h|^2 + 1)` for u, and for a component of u'
     :math:`|\epsilon|^2 (|h|^2 + 1) + 2\,(\epsilon \cdot \delta)(h \cdot g) + |\delta|^2 |g|^2`.
-
-    Args:
-        network: the stack.
-        tape: of its forward pass; without tangents only u has rows.
-
-    Returns:
-        The diagonal, of shape (M, (1 + D) N).
     """
     n, total = tape.x.shape[1], tape.x.new_zeros(())
     for layer in _linearise(network, tape):
         inputs, adjoints = (part.unflatten(1, (-1, n)) for part in layer)  # (M, 1 + D, N, ...)
         h, delta = inputs[:, :1], adjoints[:, :1]
-        found = adjoints.square().sum(-1) * (h.square().sum(-1) + 1)
+        added = adjoints.square().sum(-1) * (h.square().sum(-1) + 1)
         crossed = 2 * (adjoints * delta).sum(-1) * (h * inputs).sum(-1)
-        found[:, 1:] += (crossed + delta.square().sum(-1) * inputs.square().sum(-1))[:, 1:]
-        total = total + found.flatten(1)
+        added[:, 1:] += (crossed + delta.square().sum(-1) * inputs.square().sum(-1))[:, 1:]
+        total = total + added.flatten(1)
     return total
 
 
 def gram(network: StackedMLP, tape: Tape) -> Tensor:
-    r"""The Gram matrix J J^T, from those of the layers' inputs and adjoints; J itself is never formed.
+    r"""Return the Gram matrix J J^T, (M, (1 + D) N, (1 + D) N); only its lower triangle is valid.
 
-    With A = [h; g][h; g]^T + [1, 0; 0, 0] (for the bias) and B = [delta; epsilon][delta; epsilon]^T a layer adds
+    It is computed without J from the layers' inputs and adjoints. With A = [h; g][h; g]^T + [1, 0; 0, 0] (for the bias)
+    and B = [delta; epsilon][delta; epsilon]^T a layer adds
 
     .. math:: uu = B_{\delta\delta} A_{hh}, \quad du = B_{\epsilon\delta} A_{hh} + B_{\delta\delta} A_{gh}, \quad
         dd = B_{\epsilon\epsilon} A_{hh} + B_{\epsilon\delta} A_{hg} + B_{\delta\epsilon} A_{gh}
         + B_{\delta\delta} A_{gg},
 
-    products taken element by element.
-
-    Args:
-        network: the stack.
-        tape: of its forward pass; without tangents only u has rows.
-
-    Returns:
-        J J^T, of shape (M, (1 + D) N, (1 + D) N); what lies above the diagonal is not to be read.
+    where the products are elementwise.
     """
     layers, n = _linearise(network, tape), tape.x.shape[1]
-    inputs = layers[-1].inputs
-    members, rows, _ = inputs.shape
-    total = inputs.new_zeros(members, rows, rows)
+    members, rows, _ = layers[-1].inputs.shape
+    total = tape.x.new_zeros(members, rows, rows)
     together = max(1, _CACHED // rows**2)
     for first in range(0, members, together):
         some = slice(first, first + together)
@@ -157,24 +120,18 @@ def gram(network: StackedMLP, tape: Tape) -> Tensor:
 def _add_grams(layers: list[_Layer], n: int, total: Tensor) -> None:
     outputs = total.shape[1] // n
     block = [slice(a * n, (a + 1) * n) for a in range(outputs)]
-    last = True
-    for inputs, adjoints in reversed(layers):
+    for layer, (inputs, adjoints) in enumerate(reversed(layers)):
         of_inputs = torch.bmm(inputs, inputs.mT)
         of_inputs[:, :n, :n] += 1
-        if last:  # it is linear: delta = 1 and epsilon = 0
+        if layer == 0:  # the last one is linear: delta = 1 and epsilon = 0
             total.copy_(of_inputs)
-            last = False
             continue
         of_adjoints = torch.bmm(adjoints, adjoints.mT)
         x = [[of_inputs[:, row, column] for column in block] for row in block]
         y = [[of_adjoints[:, row, column] for column in block] for row in block]
         for a in range(outputs):
             for b in range(a + 1):
-                found = total[:, block[a], block[b]]
-                found.addcmul_(y[a][b], x[0][0])
-                if a:
-                    found.addcmul_(y[0][b], x[a][0])
-                if b:
-                    found.addcmul_(y[a][0], x[0][b])
-                if a and b:
-                    found.addcmul_(y[0][0], x[a][b])
+                part = total[:, block[a], block[b]]
+                for j in sorted({0, b}):
+                    for i in sorted({0, a}):
+                        part.addcmul_(y[a - i][b - j], x[i][j])

@@ -1,16 +1,16 @@
 // The loss of each member of a stack, and its gradient: `runge.sobolev.losses.loss_and_gradient` in one pass.
 //
-// A member's points are passed block by block, so that all that a block needs stays in the processor's cache: h and g
-// of every layer, z', s'(z) and s''(z), and the adjoints. A member whose lambda_d is 0 has no tangents. Many blocks make
-// slices, which threads may take; a slice has sums of its own, so that the bits do not depend on the threads. The
-// formulas and names are those of `runge.sobolev.network.StackedMLP`.
+// A member's points are processed block by block, so that a block's data stay in the CPU's cache: h and g of every
+// layer, z', s'(z) and s''(z), and the adjoints. A member whose lambda_d is 0 has no tangents. Consecutive blocks form
+// a slice; slices run on different threads. Each slice has its own sums, so that the bits do not depend on the number
+// of threads. The formulas and names are those of `runge.sobolev.network.StackedMLP`.
 //
-// A matrix is stored in panels of two vectors' columns, or one's, each of them by rows. Rows and columns are filled up,
-// so that a product consists of whole tiles, which the processor's registers hold. What a panel of z becomes is computed
-// while a near cache still has it. Calls of OpenBLAS take longer at these sizes: it copies the matrices each time.
+// A matrix is stored in panels, each by rows, of two vectors' columns (or one's, in a last panel). Rows and columns are
+// padded, so that a product consists of whole tiles, which fit in the CPU's registers. A panel of z is activated while
+// it is still in a near cache. OpenBLAS is slower at these sizes: it copies the matrices in each call.
 //
-// `Real` and `ACTIVATION` are set by the compiler's options. All else is an argument, so that what is compiled once
-// serves networks of every size.
+// `Real` and `ACTIVATION` are set by compiler options. Everything else is an argument, so that one compiled file serves
+// networks of every size.
 
 #include <features.h>
 #include <omp.h>
@@ -19,8 +19,7 @@
 #include <cstdint>
 #include <type_traits>
 
-// Loops that are marked `omp simd` call glibc's variants of these for whole vectors of numbers (libmvec, which `-lm`
-// brings; that of erf since 2.35).
+// Loops marked `omp simd` call glibc's vector variants of these functions (libmvec, linked by `-lm`; erf since 2.35).
 #define FOR_VECTORS __attribute__((simd("notinbranch"), const))
 #if __GLIBC_PREREQ(2, 35)
 #define ERF_FOR_VECTORS FOR_VECTORS
@@ -49,14 +48,14 @@ OVERLOADED(erf)
 
 inline Real sigmoid(Real z) { return 1 / (1 + of_exp(-z)); }
 
-// Each activation: s, s' and s'' of z.
+// The activations: s(z), s'(z) and s''(z).
 struct tanh_ {
     static void at(Real z, Real& s, Real& s1, Real& s2) {
         s = 1 - 2 / (of_exp(2 * z) + 1), s1 = 1 - s * s, s2 = -2 * s * s1;
     }
 };
 struct relu_ {
-    static void at(Real z, Real& s, Real& s1, Real& s2) { s = z < 0 ? 0 : z, s1 = z > 0 ? 1 : 0, s2 = 0; }  // NaN stays
+    static void at(Real z, Real& s, Real& s1, Real& s2) { s = z < 0 ? 0 : z, s1 = z > 0 ? 1 : 0, s2 = 0; }  // keeps NaN
 };
 struct gelu_ {
     static void at(Real z, Real& s, Real& s1, Real& s2) {
@@ -89,12 +88,12 @@ using Index = std::int64_t;
 
 struct Stack {
     Index members, points, dimension, depth, width;
-    Index block, slices;                    // the points of a block; the slices of a member's points
+    Index block, slices;                    // the points in a block; the slices of a member
     const Real *theta, *x, *f, *df;         // (M, P), (M, N, D), (M, N), (M, N, D)
     const Real *weight_f, *weight_df;       // (M, N) each
     const Real *input_scale, *input_shift;  // (M, D) each
-    const Real *scale, *lambda_d;           // (M,) each; lambda_d is null where u' is left out
-    Real *loss, *gradient;                  // (M, slices), (M, slices, P): to be added over the slices
+    const Real *scale, *lambda_d;           // (M,) each; lambda_d is null for MSE_f alone
+    Real *loss, *gradient;                  // (M, slices), (M, slices, P): the caller sums over the slices
 };
 
 #if defined __AVX512F__
@@ -105,15 +104,15 @@ constexpr Index BYTES = 32;
 constexpr Index BYTES = 16;
 #endif
 typedef Real Vector __attribute__((vector_size(BYTES), may_alias));
-constexpr Index LANES = BYTES / sizeof(Real), PANEL = 2 * LANES;  // the numbers of a vector; the columns of a panel
-constexpr Index ROWS = BYTES / sizeof(double);  // of a tile: registers hold its sums, and ROWS divides LANES
+constexpr Index LANES = BYTES / sizeof(Real), PANEL = 2 * LANES;  // numbers in a vector; columns in a panel
+constexpr Index ROWS = BYTES / sizeof(double);  // of a tile: its sums fit in the registers, and ROWS divides LANES
 
 inline Index filled(Index n, Index unit) { return (n + unit - 1) / unit * unit; }
 inline Vector& at(Real* start, Index v) { return reinterpret_cast<Vector*>(start)[v]; }
 inline const Vector& at(const Real* start, Index v) { return reinterpret_cast<const Vector*>(start)[v]; }
 
-// A tile of c = start + a b. The rows of a lie `row` apart, its columns `column`, and the rows of the start
-// `start_row`, or 0 where all are the same.
+// Compute a tile of c = start + a b. The strides of a are `row` and `column`; the row stride of start is `start_row`,
+// which is 0 if all its rows are the same.
 template <Index VECTORS>
 inline void tile(const Real* a, Index row, Index column, const Real* b, Index inner, const Real* start, Index start_row,
                  Real* c) {
@@ -133,7 +132,7 @@ inline void tile(const Real* a, Index row, Index column, const Real* b, Index in
         for (Index v = 0; v < VECTORS; ++v) at(c, r * VECTORS + v) = sum[r][v];
 }
 
-// A panel of c = a b, plus the start in the first rows: a of rows x inner, b a panel of inner rows.
+// Compute a panel of c = a b, plus `start` in the first `started` rows; a is rows x inner, b a panel of inner rows.
 template <Index VECTORS>
 inline void product(const Real* a, const Real* b, Index rows, Index inner, const Real* start, Index started, Real* c) {
     alignas(BYTES) static const Real zero[PANEL] = {};
@@ -147,7 +146,7 @@ inline void product(const Real* a, const Real* b, Index rows, Index inner, const
         }
 }
 
-// A panel of c += a^T b: a of rows x columns, b a panel of as many rows.
+// Compute a panel of c += a^T b; a is rows x columns, b a panel of `rows` rows.
 template <Index VECTORS>
 inline void add_product_transposed(const Real* a, const Real* b, Index rows, Index columns, Real* c) {
     for (Index i = 0; i < columns; i += ROWS, c += ROWS * VECTORS * LANES) {
@@ -156,10 +155,10 @@ inline void add_product_transposed(const Real* a, const Real* b, Index rows, Ind
     }
 }
 
-// How many numbers the parts of a thread's workspace have.
+// The sizes of the parts of a thread's workspace.
 struct Sizes {
-    Index columns, points, matrix;  // of a matrix for a block: columns; rows of values alone; all
-    Index carried, edges, square;   // of a layer's h and g, s'' and z', s'; of `edges`; of a layer's W
+    Index columns, points, matrix;  // a block's matrix: its columns, its rows of values, its size
+    Index carried, edges, square;   // a layer's h and g, s'' and z', and s'; `edges`; a layer's W
     Index all;
     explicit Sizes(const Stack& net)
         : columns(filled(net.width, LANES)), points(filled(net.block, ROWS)),
@@ -181,7 +180,7 @@ class Slice {
           layers(squares + 3 * (depth - 1) * size.square), inputs(layers + depth * size.carried + 2 * size.matrix),
           adjoint(layers + depth * size.carried), spare(adjoint + size.matrix) {}
 
-    // The loss of the member's points begin ... end - 1; the gradient is written.
+    // Return the loss of the member's points begin ... end - 1, and write its gradient.
     Real pass(Index begin, Index end) {
         load();
         for (; begin < end; begin += net.block) {
@@ -200,19 +199,19 @@ class Slice {
     const Sizes size;
     const Index m, width, dimension, depth, parameters;
     const Real lambda_d;
-    const Index tangents;  // D, or 0 where u' does not count
+    const Index tangents;  // D, or 0 for MSE_f alone
     const Real* const theta;
     Real* const gradient;
     Real *const edges, *const edges_bar;  // the first W, by rows; b of the hidden layers; the last W
-    Real *const squares;                  // of the layers between: W, its transpose, its gradient
-    Real *const layers, *const inputs;    // what the hidden layers have for the block; the inputs to the first
-    Real *adjoint, *spare;                // of h and g, then of z and z', of the layer at hand
-    Index before = 0, n = 0;              // the points before the block, of all members; its own
-    Index values = 0, rows = 0;           // these filled up; a matrix's rows: those of values, then those of tangents
+    Real *const squares;                  // for each layer between: W, its transpose, its gradient
+    Real *const layers, *const inputs;    // the block's hidden layers; the inputs to the first of them
+    Real *adjoint, *spare;                // of h and g, then of z and z', of the current layer
+    Index before = 0, n = 0;              // the points before the block, over all members; the block's points
+    Index values = 0, rows = 0;           // n padded; a matrix's rows: first of values, then of tangents
     double mse_f = 0, mse_df = 0;
     Real last_bias_bar = 0;
 
-    // Where W and b of the layers 0 to depth begin in theta.
+    // The offsets of W and b of layers 0 to depth in theta.
     Index weights(Index layer) const {
         return layer == 0 ? 0 : (dimension + 1) * width + (layer - 1) * (width + 1) * width;
     }
@@ -220,7 +219,7 @@ class Slice {
         return weights(layer) + (layer == 0 ? dimension : width) * (layer == depth ? 1 : width);
     }
 
-    // The same as they are worked with.
+    // The same parameters, padded, in the workspace.
     Real* first(Real* in, Index d) const { return in + d * size.columns; }
     Real* bias(Real* in, Index layer) const { return in + (dimension + layer) * size.columns; }
     Real* last(Real* in) const { return bias(in, depth); }
@@ -228,12 +227,12 @@ class Slice {
     Real* transposed(Index layer) const { return square(layer) + size.square; }
     Real* square_bar(Index layer) const { return transposed(layer) + size.square; }
 
-    // Of a hidden layer: h and g; s''(z) and z'; s'(z).
+    // The results of a hidden layer: h and g; s''(z) and z'; s'(z).
     Real* carried(Index layer) const { return layers + layer * size.carried; }
     Real* linear(Index layer) const { return carried(layer) + size.matrix; }
     Real* slope(Index layer) const { return linear(layer) + size.matrix; }
 
-    // Call f for each panel, with its first column and the number of its vectors: two, but for one in a last panel.
+    // Call f for each panel with its first column and its number of vectors: two, or one in a last panel.
     template <typename Function>
     void panels(Function f) const {
         Index j = 0;
@@ -278,7 +277,7 @@ class Slice {
     void forward() {
         const Real *scales = net.input_scale + m * dimension, *shifts = net.input_shift + m * dimension;
         for (Index i = 0; i < values; ++i) {
-            const Real* x = net.x + (before + std::min(i, n - 1)) * dimension;  // the last point fills the block up
+            const Real* x = net.x + (before + std::min(i, n - 1)) * dimension;  // repeats the last
             for (Index d = 0; d < dimension; ++d) inputs[i * dimension + d] = shifts[d] + x[d] * scales[d];
         }
         panels([&](Index j, auto vectors) {
@@ -290,7 +289,7 @@ class Slice {
                         sum += inputs[i * dimension + d] * at(first(edges, d) + j, v);
                     at(z, i * vectors + v) = sum;
                 }
-            // The tangents are the same at all points: each stands once.
+            // The tangents are the same at all points, so each is stored once.
             for (Index d = 0; d < tangents; ++d)
                 for (Index v = 0; v < vectors; ++v)
                     at(z, (values + d) * vectors + v) = scales[d] * at(first(edges, d) + j, v);
@@ -304,11 +303,11 @@ class Slice {
             });
     }
 
-    // z' of input d at point i is in row values + d next_tangent + i next_point: in the first layer it has no i.
+    // z' of input d at point i is in row values + d next_tangent + i next_point, and in the first layer without i.
     Index next_tangent(Index layer) const { return layer == 0 ? 1 : values; }
     static Index next_point(Index layer) { return layer == 0 ? 0 : 1; }
 
-    // A panel of z and z' becomes one of h and g, s' and s''.
+    // Compute a panel of h and g, s' and s'' from one of z and z'.
     template <Index VECTORS>
     void activate(Index layer, Index j) {
         Real *z = linear(layer) + j * rows, *h = carried(layer) + j * rows, *s1 = slope(layer) + j * values;
@@ -326,7 +325,7 @@ class Slice {
                         at(s1, i * VECTORS + v) * at(z, (values + d * across + i * along) * VECTORS + v);
     }
 
-    // The last layer, the errors, and their adjoints.
+    // Compute the last layer, the errors, and their adjoints.
     void compare() {
         const Real *top = carried(depth - 1), *w = last(edges);
         Real* w_bar = last(edges_bar);
@@ -390,7 +389,7 @@ class Slice {
             });
     }
 
-    // A panel of the adjoints of h and g becomes one of delta and epsilon, those of z and z'.
+    // Turn a panel of the adjoints of h and g into one of delta and epsilon, the adjoints of z and z'.
     template <Index VECTORS>
     void differentiate(Index layer, Index j, Real* all) {
         const Real *s1 = slope(layer) + j * values, *z = linear(layer) + j * rows;
@@ -407,7 +406,7 @@ class Slice {
                     bent += eps * at(z, (values + d * across + i * along) * VECTORS + v);
                     eps *= first;
                 }
-                if (tangents > 0) here += bent * at(z, i * VECTORS + v);  // s''(z) by now
+                if (tangents > 0) here += bent * at(z, i * VECTORS + v);  // z now holds s''(z)
                 sum += here;
             }
             at(bias(edges_bar, layer) + j, v) = sum;

@@ -1,7 +1,7 @@
-"""The loss and its gradient as machine code, from a C++ file of the package: the step of a run on a processor.
+"""The loss and its gradient on a CPU, compiled from the package's C++ file `kernel.cpp`.
 
-It takes 0.4 s to compile, once for each activation and precision, whatever the size of the network, and is kept on the
-disk: in `RUNGE_CACHE_DIR`, or else with the user's other caches.
+Compiling takes 0.4 s, once per activation and precision, for networks of any size. The result is cached on disk, in
+`RUNGE_CACHE_DIR` or in the user's cache directory.
 """
 
 import ctypes
@@ -24,28 +24,26 @@ from runge.sobolev.points import Points
 
 _SOURCE = Path(__file__).with_suffix(".cpp")
 _FLAGS = ["-std=c++17", "-O2", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"]
-# GCC 12 makes one call of sin z and cos z, of which there is none for vectors.
+# GCC 12 merges sin z and cos z into one call that has no vector variant.
 _FLAGS += [f"-fno-builtin-{name}" for name in ("sin", "cos", "sinf", "cosf")]
 _REAL = {torch.float32: "float", torch.float64: "double"}
 
 ACTIVATIONS = ("tanh", "relu", "gelu", "sigmoid", "silu", "softplus", "sin")
-"""The activations that the file has; a user may have added others to `runge.sobolev.activations` alone."""
+"""The activations in the C++ file; users may add others to `runge.sobolev.activations` only."""
 
 _NUMBERS, _POINTS = 2**13, 64
-"""About so many values and tangents of a layer are passed at a time, that the cache may hold those of all layers; but
-those of about so many points at the least, for the sake of the matrix products."""
-_ROWS = 8
-"""The file fills up a block to so many points, or a divisor of that."""
-_BLOCKS = 8
-"""So many blocks make a slice, at the least."""
+"""The size of a block of points: about 2**13 values and tangents per layer, so that all layers fit in the cache, but at
+least about 64 points, so that the matrix products are efficient."""
+_ROWS, _BLOCKS = 8, 8
+"""A block is padded to a multiple of 8 points, or of a divisor of 8, and a slice has at least 8 blocks."""
 
 
 class CompilationError(Exception):
-    """The step cannot be compiled, or what was compiled cannot be loaded."""
+    """The step cannot be compiled, or the compiled file cannot be loaded."""
 
 
 class _Stack(ctypes.Structure):
-    """`Stack` of the C++ file."""
+    """The struct `Stack` of the C++ file."""
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("members", "points", "dimension", "depth", "width", "block", "slices")),
@@ -56,20 +54,20 @@ class _Stack(ctypes.Structure):
 
 @cache
 def suits_the_machine() -> bool:
-    """Whether there is what the file asks for: GCC, and glibc with functions of vectors, on x86."""
+    """Return whether the machine has what the file needs: GCC, and glibc with vector functions, on x86."""
     system = sys.platform == "linux" and platform.machine() == "x86_64" and platform.libc_ver()[0] == "glibc"
     return system and (command := compiler()) is not None and "clang" not in Path(command[0]).name
 
 
 class Kernel:
-    """`losses.loss_and_gradient`, compiled; the bits do not depend on the threads nor on the other members.
+    """A compiled `losses.loss_and_gradient`; a member's bits do not depend on the threads or on the other members.
 
     Args:
         activation: one of `ACTIVATIONS`.
         dtype: float32 or float64.
 
     Raises:
-        CompilationError: when it is called first.
+        CompilationError: in the first call.
     """
 
     def __init__(self, activation: str, dtype: torch.dtype) -> None:
@@ -79,20 +77,20 @@ class Kernel:
     def __call__(
         self, network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """The loss, (M,), and its gradient, (M, P); the arguments are those of `losses.loss_and_gradient`."""
+        """Return the loss, (M,), and its gradient, (M, P), as `losses.loss_and_gradient` does."""
         library = _library(self.activation, self.dtype)
         (members, n, dimension), (_, width) = points.x.shape, network.shapes[0]
-        given = [network.theta, points.x, points.f, points.df, points.weight_f, points.weight_df]
-        given = [self._contiguous(tensor) for tensor in (*given, network.scale, network.shift, scale)]
+        inputs = (network.theta, points.x, points.f, points.df, points.weight_f, points.weight_df)
+        inputs = [self._contiguous(tensor) for tensor in (*inputs, network.scale, network.shift, scale)]
         weight = None if lambda_d is None else self._contiguous(lambda_d)
         blocks = -(-n // max(_POINTS, _NUMBERS // ((1 + dimension) * width)))
-        block = -(-n // (blocks * _ROWS)) * _ROWS  # equal ones, but for the last
+        block = -(-n // (blocks * _ROWS)) * _ROWS  # all blocks but the last are equal
         slices = max(1, -(-n // block) // _BLOCKS)
         loss = torch.empty(members * slices, dtype=self.dtype)
         gradient = torch.empty(members * slices, network.theta.shape[1], dtype=self.dtype)
         stack = _Stack(
             *(members, n, dimension, len(network.shapes) - 1, width, block, slices),
-            *(tensor.data_ptr() for tensor in given),
+            *(tensor.data_ptr() for tensor in inputs),
             *(None if weight is None else weight.data_ptr(), loss.data_ptr(), gradient.data_ptr()),
         )
         threads = min(torch.get_num_threads(), members * slices)
@@ -111,14 +109,14 @@ class Kernel:
 
 @cache
 def _library(activation: str, dtype: torch.dtype) -> ctypes.CDLL:
-    """The compiled file, from the disk if it is there and whole."""
+    """Return the compiled file with its signatures declared."""
     flags = [*_FLAGS, f"-DACTIVATION={activation}_", f"-DReal={_REAL[dtype]}"]
     try:
         library = _load(flags)
     except subprocess.CalledProcessError as error:
-        said = error.stderr.decode(errors="replace").strip().splitlines()
-        said = said or [f"{error.cmd[0]} ended with status {error.returncode} and no word"]
-        raise CompilationError(next((line for line in said if "error" in line), said[0])) from error
+        lines = error.stderr.decode(errors="replace").strip().splitlines()
+        lines = lines or [f"{error.cmd[0]} ended with status {error.returncode} without a message"]
+        raise CompilationError(next((line for line in lines if "error" in line), lines[0])) from error
     except OSError as error:
         raise CompilationError(str(error)) from error
     library.workspace_of_a_thread.argtypes = (ctypes.POINTER(_Stack),)
@@ -129,42 +127,43 @@ def _library(activation: str, dtype: torch.dtype) -> ctypes.CDLL:
 
 
 def _load(flags: Sequence[str]) -> ctypes.CDLL:
+    """Load the compiled file from the cache, or compile it."""
     if (command := compiler()) is None:
         raise CompilationError("there is no C++ compiler")
-    kept = None if (folder := _folder()) is None else folder / f"{_key(command, flags)}.so"
-    if kept is not None and kept.exists():
+    cached = None if (folder := _folder()) is None else folder / f"{_key(command, flags)}.so"
+    if cached is not None and cached.exists():
         try:
-            return ctypes.CDLL(str(kept))
+            return ctypes.CDLL(str(cached))
         except OSError:  # it is damaged
-            kept.unlink()
+            cached.unlink()
     with tempfile.TemporaryDirectory(dir=folder, prefix="runge-") as private:
-        made = Path(private) / "kernel.so"
-        call = [*command, str(_SOURCE), *flags, "-o", str(made), "-lm"]
-        # Ctrl-C is for this process, which ends when its step is done.
+        compiled = Path(private) / "kernel.so"
+        call = [*command, str(_SOURCE), *flags, "-o", str(compiled), "-lm"]
+        # A new session keeps Ctrl-C from the compiler: this process handles it after the step.
         subprocess.run(call, check=True, capture_output=True, start_new_session=True)
-        library = ctypes.CDLL(str(made))
-        if kept is not None:
-            made.replace(kept)
+        library = ctypes.CDLL(str(compiled))
+        if cached is not None:
+            compiled.replace(cached)
         return library
 
 
 def _folder() -> Path | None:
-    """Where compiled files are kept, if that can be written to, and by nobody else: they are run."""
+    """Return the cache directory, or None unless this user, and no other, can write to it: its files are executed."""
     try:
         caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         folder = Path(os.environ.get("RUNGE_CACHE_DIR") or Path(caches) / "runge").absolute()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
-    except (OSError, RuntimeError):  # the latter where the user has no home
+    except (OSError, RuntimeError):  # RuntimeError: the user has no home
         return None
     ours = status.st_uid == os.geteuid() and not status.st_mode & 0o022
     return folder if ours and os.access(folder, os.W_OK) else None
 
 
 def _key(command: Sequence[str], flags: Sequence[str]) -> str:
-    """Of all that a compiled file depends on, and of the processor and the C library too, for a home may be shared."""
+    """Hash all that the compiled file depends on, CPU and C library too: machines may share a home directory."""
     first_core = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
     processor = [line for line in first_core.splitlines() if line.startswith(("model name", "flags"))]
-    made = os.stat(command[0])
-    compiler_is = [*command, str(made.st_size), str(made.st_mtime_ns), *platform.libc_ver()]
-    return hashlib.sha256("\0".join([_SOURCE.read_text(), *flags, *compiler_is, *processor]).encode()).hexdigest()[:24]
+    status = os.stat(command[0])
+    tools = [*command, str(status.st_size), str(status.st_mtime_ns), *platform.libc_ver()]
+    return hashlib.sha256("\0".join([_SOURCE.read_text(), *flags, *tools, *processor]).encode()).hexdigest()[:24]

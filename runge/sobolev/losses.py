@@ -1,9 +1,10 @@
-r"""The two terms of the Sobolev loss, kept apart until `weigh` adds them up.
+r"""The two terms of the Sobolev loss and their weighted sum, for each member.
 
 .. math:: L = MSE_f + \lambda_d \, MSE_{df}, \quad MSE_f = \sum_i w_i (u_i - f_i)^2, \quad
           MSE_{df} = \sum_i v_i \, |u'_i - f'_i|^2 / c^2
 
-with weights w and v (1/N each, where nothing else is asked for) and the derivative's scale c. Everything is per member.
+with weights w and v (1/N by default) and the derivative's scale c. Throughout, `u` and `f` are values, (M, N), `du` and
+`df` the gradients u' and f', (M, N, D), `scale` is c, (M,), and `lambda_d` is (M,) or, for MSE_f alone, None.
 """
 
 from typing import TYPE_CHECKING, Literal
@@ -20,68 +21,55 @@ DerivativeScale = Literal["none", "max", "std"]
 
 
 def derivative_scale(kind: DerivativeScale, points: Points) -> Tensor:
-    r"""What f' and u' are divided by inside the loss, over the training points that carry a derivative.
+    r"""Return the derivative's scale c, (M,), over the training points that have a derivative.
+
+    It is 1 for a member whose f' is constant, or that has no derivative.
 
     Args:
         kind: `none`: 1; `max`: max |f'|; `std`: the root of the mean square of f' - mean f'.
         points: the training set.
-
-    Returns:
-        c, of shape (M,). It is 1 for a member whose f' does not vary, or that has no derivative.
     """
-    given = (points.weight_df > 0).to(points.df)[..., None]
     if kind == "none":
         return torch.ones_like(points.f[:, 0])
+    mask = (points.weight_df > 0).to(points.df)[..., None]
     if kind == "max":
-        scale = (points.df * given).norm(dim=-1).amax(-1)
+        scale = (points.df * mask).norm(dim=-1).amax(-1)
     else:
-        count = given.sum(1, keepdim=True).clamp_min(1)
-        centred = (points.df - (points.df * given).sum(1, keepdim=True) / count) * given
+        count = mask.sum(1, keepdim=True).clamp_min(1)
+        centred = (points.df - (points.df * mask).sum(1, keepdim=True) / count) * mask
         scale = (centred.square().sum((1, 2)) / count[:, 0, 0]).sqrt()
-    # A derivative that is constant but for round-off counts as one that does not vary.
+    # A derivative that is constant up to round-off counts as constant.
     noise = torch.finfo(scale.dtype).eps ** 0.5 * points.df.norm(dim=-1).amax(-1)
     return torch.where(scale > noise, scale, 1)
 
 
 def pointwise(u: Tensor, du: Tensor, f: Tensor, df: Tensor, scale: Tensor, lambda_d: Tensor) -> Tensor:
-    """The error at each point as the loss sees it, the root of (u - f)^2 + lambda_d |u' - f'|^2 / c^2.
-
-    Args:
-        u: values, (M, N).
-        du: gradients, (M, N, D).
-        f: the function's values, (M, N).
-        df: the function's gradients, (M, N, D).
-        scale: the derivative's scale c, (M,).
-        lambda_d: the weight of MSE_df, (M,).
-
-    Returns:
-        The errors, (M, N).
-    """
+    """Return each point's error in the loss, sqrt((u - f)^2 + lambda_d |u' - f'|^2 / c^2), (M, N)."""
     weight = (lambda_d / scale.square())[:, None]
     return ((u - f).square() + weight * (du - df).square().sum(-1)).sqrt()
 
 
 def weigh(mse_f: Tensor, mse_df: Tensor, lambda_d: Tensor) -> Tensor:
-    """The loss MSE_f + lambda_d MSE_df of each member, (M,)."""
+    """Return the loss MSE_f + lambda_d MSE_df of each member, (M,)."""
     return mse_f + lambda_d * mse_df
 
 
 def loss_and_gradient(
     network: "StackedMLP", points: Points, scale: Tensor, lambda_d: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """The loss and its gradient with respect to each member's weights.
+    """Return the loss and its gradient with respect to each member's weights.
 
     Args:
-        network: the stack; its `derivative` says whether u' and the gradient come in closed form or from autograd.
+        network: the stack; its `derivative` selects closed forms or autograd for u' and the gradient.
         points: the training points, or a mini-batch of them.
         scale: the derivative's scale c, (M,).
-        lambda_d: the weight of MSE_df, (M,); None: MSE_f alone, and no derivative is computed.
+        lambda_d: the weight of MSE_df, (M,); None: MSE_f alone, without computing u'.
 
     Returns:
         The loss, (M,), and its gradient, (M, P).
     """
     if network.derivative == "autograd":
-        return _by_autograd(network, points, scale, lambda_d)
+        return _autograd(network, points, scale, lambda_d)
     with torch.no_grad():
         u, du, tape = network.propagate(points.x, with_derivative=lambda_d is not None)
         loss, u_bar = _value_term(u, points)
@@ -95,17 +83,9 @@ def loss_and_gradient(
 def least_squares(
     u: Tensor, du: Tensor | None, points: Points, scale: Tensor, lambda_d: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """The loss as a weighted sum of squares.
+    """Return the errors u - f, u'_1 - f'_1, ..., u'_D - f'_D and the weights of their squares in the loss.
 
-    Args:
-        u: values, (M, N).
-        du: gradients, (M, N, D), or None, and `lambda_d` with it.
-        points: the training points.
-        scale: the derivative's scale c, (M,).
-        lambda_d: the weight of MSE_df, (M,).
-
-    Returns:
-        The errors u - f, u'_1 - f'_1, ..., u'_D - f'_D, (M, (1 + D) N), and what their squares count, likewise.
+    Both are (M, (1 + D) N); if `du` or `lambda_d` is None, they are (M, N), of u - f alone.
     """
     if du is None or lambda_d is None:
         return u - points.f, points.weight_f
@@ -115,38 +95,35 @@ def least_squares(
 
 
 def terms(u: Tensor, du: Tensor, points: Points, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """MSE_f and MSE_df, each (M,), from values (M, N), gradients (M, N, D) and the derivative's scale c, (M,)."""
+    """Return MSE_f and MSE_df, each (M,)."""
     return _value_term(u, points)[0], _derivative_term(du, points, scale)[0]
 
 
 @torch.no_grad()
 def term_gradients(network: "StackedMLP", points: Points, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradients of MSE_f and of MSE_df by themselves, each of shape (M, P), from one forward pass."""
+    """Return the gradients of MSE_f and of MSE_df with respect to the weights, each (M, P), from one forward pass."""
     u, du, tape = network.propagate(points.x, with_derivative=True)
     assert du is not None
     u_bar, du_bar = _value_term(u, points)[1], _derivative_term(du, points, scale)[1]
-    return network.adjoint(tape, u_bar, torch.zeros_like(du_bar)), network.adjoint(
-        tape, torch.zeros_like(u_bar), du_bar
-    )
+    gradient_df = network.adjoint(tape, torch.zeros_like(u_bar), du_bar)
+    return network.adjoint(tape, u_bar, torch.zeros_like(du_bar)), gradient_df
 
 
 def _value_term(u: Tensor, points: Points) -> tuple[Tensor, Tensor]:
-    """MSE_f, (M,), and its adjoint d MSE_f / du, (M, N)."""
+    """Return MSE_f, (M,), and its adjoint d MSE_f / du, (M, N)."""
     residual = u - points.f
     weighted = points.weight_f * residual
     return (weighted * residual).sum(-1), 2 * weighted
 
 
 def _derivative_term(du: Tensor, points: Points, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """MSE_df, (M,), and its adjoint d MSE_df / du', (M, N, D)."""
+    """Return MSE_df, (M,), and its adjoint d MSE_df / du', (M, N, D)."""
     residual = du - points.df
     weighted = (points.weight_df / scale.square()[:, None])[..., None] * residual
     return (weighted * residual).sum((1, 2)), 2 * weighted
 
 
-def _by_autograd(
-    network: "StackedMLP", points: Points, scale: Tensor, lambda_d: Tensor | None
-) -> tuple[Tensor, Tensor]:
+def _autograd(network: "StackedMLP", points: Points, scale: Tensor, lambda_d: Tensor | None) -> tuple[Tensor, Tensor]:
     with torch.enable_grad():
         if lambda_d is None:
             loss = _value_term(network(points.x), points)[0]
@@ -156,19 +133,14 @@ def _by_autograd(
 
 
 def errors(u: Tensor, du: Tensor, points: Points) -> Tensor:
-    r"""The errors of each member, unscaled and unweighted.
+    r"""Return the errors of each member, unscaled and unweighted.
 
     With e = |u - f| or |u' - f'| (the Euclidean norm) over the points of a region at which f or f' is given:
     mse = mean e^2, max = max e, rel_l2 = sqrt(sum e^2 / sum |f|^2).
 
-    Args:
-        u: values, (M, N).
-        du: gradients, (M, N, D).
-        points: the points with their masks.
-
     Returns:
-        Errors of shape (6, 1 + R, M), in the order of `QUANTITIES`, the whole before the regions. NaN where a region
-        has no point, or a relative error nothing to relate to.
+        Errors of shape (6, 1 + R, M), in the order of `QUANTITIES`, the whole set before the regions. NaN where a
+        region has no point, or where the reference of a relative error is 0.
     """
     value = _errors((u - points.f).square(), points.f.square(), points.masks * (points.weight_f > 0)[:, None])
     squares = (du - points.df).square().sum(-1), points.df.square().sum(-1)
@@ -177,7 +149,7 @@ def errors(u: Tensor, du: Tensor, points: Points) -> Tensor:
 
 
 def _errors(square: Tensor, reference: Tensor, masks: Tensor) -> Tensor:
-    """Mean square, largest and relative error, as (3, M, 1 + R), of squares (M, N) under masks (M, 1 + R, N)."""
+    """Return the mean square, largest and relative error, (3, M, 1 + R), from squares (M, N), masks (M, 1 + R, N)."""
     total = (masks * square[:, None]).sum(-1)
     count = masks.sum(-1)
     largest = torch.where(masks > 0, square[:, None], 0).amax(-1).sqrt() / (count > 0)

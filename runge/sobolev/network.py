@@ -1,8 +1,9 @@
-"""The stacked MLP: M networks side by side, their values, their derivatives, and the adjoints of both."""
+"""The stacked MLP: M networks of one shape, their values and derivatives, and the adjoints of both."""
 
 import copy
 import itertools
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Literal, NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ Derivative = Literal["forward", "autograd"]
 Init = Literal["default", "knots"]
 
 
-def _known_activation(name: str) -> str:
+def _check_activation(name: str) -> str:
     if name not in ACTIVATIONS:
         raise ValueError(f"must be one of {', '.join(ACTIVATIONS)}")
     return name
@@ -28,15 +29,17 @@ class Model:
     """The section `model`: the shape of a network, and how u' is computed.
 
     Attributes:
-        activation: the name of s in `ACTIVATIONS`.
-        depth: hidden layers, >= 1; depth 2 and width 64 make D -> 64 -> 64 -> 1.
-        width: neurons in each hidden layer, >= 1.
-        init: how the weights are drawn, `default` or `knots`, as in `draw_weights`.
-        stages: networks that are added up, each fitted to the residual of the ones before, >= 1.
-        derivative: how u' is computed: carried `forward` with u, or by `autograd` (reverse mode); equal to round-off.
+        activation: the function s: `tanh`, `relu`, `gelu`, `sigmoid`, `silu`, `softplus`, `sin`, or one that you added
+            to `runge.sobolev.activations.ACTIVATIONS`.
+        depth: the number of hidden layers, >= 1; depth 2 and width 64 give D -> 64 -> 64 -> 1.
+        width: the neurons in each hidden layer, >= 1.
+        init: the distribution of the initial weights, `default` or `knots`, as in `draw_weights`.
+        stages: the number of residual stages, >= 1: networks trained one after the other and summed, each fitted to the
+            residual of the sum of those before it; 1: a single network.
+        derivative: how u' is computed: `forward` mode, along with u, or `autograd` (reverse mode); equal to round-off.
     """
 
-    activation: Annotated[str, AfterValidator(_known_activation)]
+    activation: Annotated[str, AfterValidator(_check_activation)]
     depth: Count
     width: Count
     init: Init
@@ -45,13 +48,13 @@ class Model:
 
 
 class Tape(NamedTuple):
-    """What a forward pass leaves for its adjoint.
+    """The intermediate results of a forward pass that its adjoint needs.
 
     Attributes:
-        layers: the layers' W and b.
+        layers: W and b of each layer.
         x: the points in [-1, 1]^D, (M, N, D).
         hidden: z, h = s(z) and s'(z) of each hidden layer, each (M, N, out).
-        tangents: z' of each hidden layer, (M, D, N or 1, out); empty where no derivative was asked for.
+        tangents: z' of each hidden layer, (M, D, N or 1, out); empty in a pass without derivative.
         carried: g = s'(z) z' of each hidden layer, (M, D N, out); likewise.
     """
 
@@ -62,24 +65,24 @@ class Tape(NamedTuple):
     carried: list[Tensor]
 
     def take(self, members: Tensor) -> "Tape":
-        """That of some members."""
+        """Return the tape of some members."""
         return tree_map(lambda part: part[members], self)
 
 
 class StackedMLP(nn.Module):
-    r"""M multilayer perceptrons R^D -> R of one shape, each with its own weights.
+    r"""A stack of M multilayer perceptrons R^D -> R of one shape, each with its own weights.
 
-    With h = (x - centre) / half-width and g = dh/dx to start from, each layer carries value and tangents along,
+    Starting from h = (x - centre) / half-width and g = dh/dx, each layer propagates value and tangents,
 
     .. math:: z = W h + b, \quad z' = W g, \quad h = s(z), \quad g = s'(z)\, z',
 
     and the last one is linear: one forward pass gives the value u = z and the gradient u' = z'. All weights of a member
-    are one row of `theta`, (M, P), so that its gradient, its norm and its update are one operation each.
+    are one row of `theta`, (M, P), so that gradient, norm and update are one operation each.
 
     Args:
         model: the shape of each network.
-        domains: each member's box, of shape (M, D, 2), which the network sees as [-1, 1]^D.
-        generators: each member's source of randomness, so that a member starts alike in any stack.
+        domains: each member's box, (M, D, 2), which is mapped to [-1, 1]^D.
+        generators: each member's source of randomness: its initial weights do not depend on the stack.
         dtype: float32 or float64.
 
     References:
@@ -106,33 +109,23 @@ class StackedMLP(nn.Module):
         self.register_buffer("shift", (-domains.mean(-1)[:, None] / half).to(dtype))
 
     def take(self, members: Tensor) -> "StackedMLP":
-        """Some members, with weights of their own."""
+        """Return a stack of some members, with a copy of their weights."""
         part = copy.copy(self)
         part._parameters = {"theta": nn.Parameter(self.theta.detach()[members])}
         part._buffers = {name: None if x is None else x[members] for name, x in self._buffers.items()}
         return part
 
     def layers(self) -> list[tuple[Tensor, Tensor]]:
-        """Views of `theta` as the layers' W, of shape (M, in, out), and b, of shape (M, 1, out)."""
+        """Return views of `theta` as W, (M, in, out), and b, (M, 1, out), of each layer."""
         parts = self.theta.split(self._splits, dim=1)
-        return [
-            (parts[2 * i].view(-1, fan_in, fan_out), parts[2 * i + 1][:, None])
-            for i, (fan_in, fan_out) in enumerate(self.shapes)
-        ]
+        return [(parts[2 * i].view(-1, *shape), parts[2 * i + 1][:, None]) for i, shape in enumerate(self.shapes)]
 
     def forward(self, x: Tensor) -> Tensor:
-        """The values u at x of shape (M, N, D), of shape (M, N)."""
+        """Return the values u, (M, N), at points x, (M, N, D)."""
         return self.propagate(x, with_derivative=False)[0]
 
     def value_and_derivative(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The values and gradients at x.
-
-        Args:
-            x: points of shape (M, N, D), one set for each member.
-
-        Returns:
-            u of shape (M, N) and u' of shape (M, N, D), both differentiable where gradients are enabled.
-        """
+        """Return u, (M, N), and u', (M, N, D), at x, (M, N, D); both are differentiable where gradients are enabled."""
         if self.derivative == "forward":
             u, du, _ = self.propagate(x, with_derivative=True)
             assert du is not None
@@ -145,19 +138,15 @@ class StackedMLP(nn.Module):
         return (u, du) if keep else (u.detach(), du)
 
     def propagate(self, x: Tensor, *, with_derivative: bool) -> tuple[Tensor, Tensor | None, Tape]:
-        """Carry the values, and with them the D tangents, through all layers.
-
-        Args:
-            x: points of shape (M, N, D).
-            with_derivative: whether the tangents are carried too.
+        """Propagate the values at x, (M, N, D), and optionally the D tangents, through all layers.
 
         Returns:
-            u of shape (M, N); u' of shape (M, N, D), or None; and the tape for `adjoint`.
+            u of shape (M, N); u' of shape (M, N, D), or None without derivative; and the tape for `adjoint`.
         """
         layers, (members, n, _) = self.layers(), x.shape
         tape = Tape(layers, torch.addcmul(self.shift, x, self.scale), [], [], [])
         weight, z = layers[0]
-        # The inputs are few: one pass each is quicker than a matrix product, and can be fused with what follows.
+        # With few inputs, one pass each is faster than a matrix product, and it can be fused with the activation.
         for d in range(self.dimension):
             z = torch.addcmul(z, tape.x[:, :, d, None], weight[:, d, None])
         dz = (self.scale.mT * weight)[:, :, None] if with_derivative else None
@@ -173,7 +162,7 @@ class StackedMLP(nn.Module):
         return z[..., 0], None if dz is None else dz[..., 0].mT, tape
 
     def adjoint(self, tape: Tape, u_bar: Tensor, du_bar: Tensor | None) -> Tensor:
-        r"""Pull adjoints of u and u' back onto the weights: the gradient of sum(u_bar u + du_bar u').
+        r"""Return the gradient dL/dtheta, (M, P), of L = sum(u_bar u + du_bar u').
 
         With delta = dL/dz and eps = dL/dz', from the last layer to the first,
 
@@ -182,12 +171,9 @@ class StackedMLP(nn.Module):
                   \epsilon \leftarrow (\epsilon W^T)\, s'.
 
         Args:
-            tape: of the forward pass.
+            tape: the tape of the forward pass.
             u_bar: dL/du, of shape (M, N).
             du_bar: dL/du', of shape (M, N, D), or None for a pass without derivative.
-
-        Returns:
-            dL/dtheta, of shape (M, P).
         """
         layers, shape = tape.layers, (len(u_bar), self.dimension, u_bar.shape[1], -1)
         parts: list[Tensor] = []
@@ -202,8 +188,9 @@ class StackedMLP(nn.Module):
             delta = torch.bmm(delta, weight) * s1
             if eps is not None:
                 pulled = torch.bmm(eps, weight).view(shape)
-                curvature = self.activation.second(z, h, s1)
-                delta = torch.addcmul(delta, curvature, _sum_over_inputs(tape.tangents[i - 1] * pulled))
+                along = tape.tangents[i - 1] * pulled
+                along = along[:, 0] if self.dimension == 1 else along.sum(1)
+                delta = torch.addcmul(delta, self.activation.second(z, h, s1), along)
                 eps = (pulled * s1[:, None]).flatten(1, 2)
         first = torch.bmm(tape.x.mT, delta)
         if eps is not None:
@@ -212,27 +199,14 @@ class StackedMLP(nn.Module):
 
 
 def draw_weights(init: Init, shapes: Sequence[tuple[int, int]], generator: torch.Generator) -> Tensor:
-    """Draw the weights of one member.
+    """Draw the weights of one member: W and b of each layer of `shapes` (in, out), flat, (P,), in float64.
 
     `default` draws W and b from U(-1/sqrt(in), 1/sqrt(in)), as `torch.nn.Linear` does. `knots` spreads the kinks of the
     first layer over the domain: |W| ~ 3 U(0.5, 1.5) in random directions, b = -W k with knots k evenly spaced on
     [-1, 1] (D = 1) or uniform in the box; further hidden layers have W ~ N(0, 1/in) and b ~ N(0, 1/4).
-
-    Args:
-        init: `default` or `knots`.
-        shapes: (in, out) of each layer.
-        generator: the source of randomness.
-
-    Returns:
-        W and b of layer after layer, flat, of shape (P,), in float64.
     """
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator, dtype=torch.float64)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator, dtype=torch.float64)
-
+    uniform = partial(torch.rand, generator=generator, dtype=torch.float64)
+    normal = partial(torch.randn, generator=generator, dtype=torch.float64)
     parts: list[Tensor] = []
     for i, (fan_in, fan_out) in enumerate(shapes):
         if init == "knots" and i == 0:
@@ -246,7 +220,3 @@ def draw_weights(init: Init, shapes: Sequence[tuple[int, int]], generator: torch
         else:
             parts += [(2 * uniform(*shape) - 1) / fan_in**0.5 for shape in ((fan_in, fan_out), (fan_out,))]
     return torch.cat([part.flatten() for part in parts])
-
-
-def _sum_over_inputs(product: Tensor) -> Tensor:
-    return product[:, 0] if product.shape[1] == 1 else product.sum(1)

@@ -1,4 +1,4 @@
-"""Points: where a function is given, what is known there, and how much each point counts."""
+"""Points at which values and derivatives of a function are given, with their weights in the loss."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,16 +9,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Points:
-    """N points in D dimensions for each of M members, with values, derivatives and weights.
+    """A set of N points in D dimensions for each of M members, with values, derivatives and weights.
 
     Attributes:
         x: the nodes, (M, N, D).
         f: the values, (M, N).
         df: the gradients, (M, N, D).
-        weight_f: what each value counts in MSE_f, (M, N), a member's summing to 1; 0 where no value is given.
-        weight_df: the same for the gradients in MSE_df.
-        masks: 1 inside and 0 outside, for the whole set first and then for each region, (M, 1 + R, N).
-        regions: the R regions' names.
+        weight_f: the weight of each value in MSE_f, (M, N), which sum to 1 per member; 0 where no value is given.
+        weight_df: the weight of each gradient in MSE_df, likewise.
+        masks: 1 inside and 0 outside, first of the whole set and then of each region, (M, 1 + R, N).
+        regions: the names of the R regions.
     """
 
     x: Tensor
@@ -30,11 +30,11 @@ class Points:
     regions: tuple[str, ...]
 
     def tensors(self) -> dict[str, Tensor]:
-        """The tensors by name, members in front."""
+        """Return the tensors by name; their first dimension is M."""
         return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
 
     def to(self, device: torch.device | None = None, dtype: torch.dtype | None = None, **_: object) -> "Points":
-        """The same points on another device, in another precision; nothing is copied where nothing changes."""
+        """Return the points on a device, in a precision; tensors that already match are not copied."""
         return replace(self, **{name: value.to(device=device, dtype=dtype) for name, value in self.tensors().items()})
 
     def take(self, members: Tensor) -> "Points":
@@ -42,34 +42,30 @@ class Points:
         return replace(self, **{name: value[members] for name, value in self.tensors().items()})
 
     def minibatch(self, index: Tensor) -> "Points":
-        """A mini-batch.
+        """Return a mini-batch of the B points per member that `index`, (M, B), selects.
 
-        Args:
-            index: which points, (M, B).
-
-        Returns:
-            B points for each member. Their weights are multiplied by N / B, so that the expectation of a weighted sum
-            over mini-batches is the weighted sum over all points.
+        Their weights are multiplied by N / B, so that the expectation of a weighted sum over mini-batches is the
+        weighted sum over all points.
         """
         share = self.x.shape[1] / index.shape[1]
-        return Points(
+        return replace(
+            self,
             x=self.x.take_along_dim(index[..., None], dim=1),
             f=self.f.take_along_dim(index, dim=1),
             df=self.df.take_along_dim(index[..., None], dim=1),
             weight_f=self.weight_f.take_along_dim(index, dim=1) * share,
             weight_df=self.weight_df.take_along_dim(index, dim=1) * share,
             masks=self.masks.take_along_dim(index[:, None], dim=2),
-            regions=self.regions,
         )
 
     @staticmethod
     def stack(members: Sequence["Points"]) -> "Points":
-        """Put members side by side.
+        """Return the points of all members as one stack.
 
         Raises:
-            ValueError: they differ in the number of points or in the regions' names.
+            ValueError: the members differ in the number of points or in the names of the regions.
         """
         if len({(points.x.shape[1:], points.regions) for points in members}) > 1:
-            raise ValueError("members of one stack must have equally many points and the same regions")
+            raise ValueError("members of one stack must have the same number of points and the same regions")
         joined = {name: torch.cat([points.tensors()[name] for points in members]) for name in members[0].tensors()}
-        return Points(**joined, regions=members[0].regions)
+        return replace(members[0], **joined)

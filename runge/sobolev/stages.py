@@ -1,9 +1,9 @@
-r"""Residual stages: a sum of networks, each of which is fitted to what those before it have left.
+r"""Residual stages: a sum of networks, each fitted to the residual of the sum of those before it.
 
-.. math:: u = \sum_k a_k u_k, \quad a_k = \sqrt{MSE_f + \lambda_d\, MSE_{df}} \text{ of what is left},
+.. math:: u = \sum_k a_k u_k, \quad a_k = \sqrt{MSE_f + \lambda_d\, MSE_{df}} \text{ of the residual},
 
-so that every network sees a function of size 1. What is left oscillates quickly; the slopes of a later network's first
-layer are raised to an eighth of its frequency, but within what that many neurons can tell apart and leave no gaps.
+so that every network fits a function of size 1. The residual oscillates quickly: the first-layer slopes of a later
+network are raised to an eighth of its frequency, within bounds that the number of neurons can resolve without gaps.
 
 References:
     Y. Wang, C.-Y. Lai (2023). Multi-stage neural networks: function approximator of machine precision.
@@ -12,6 +12,7 @@ References:
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -21,15 +22,13 @@ from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
 
 _NEURONS_A_SLOPE = 10
-"""With slopes raised by width / 10, the transitions of the first layer's tanh are about as wide as they are apart."""
+"""With slopes raised by width / 10, the tanh transitions of the first layer are about as wide as their spacing."""
 
 _FREQUENCIES_A_SLOPE = 8
 
 
 class ResidualStages(nn.Module):
-    """The sum of K stacked networks; with one stage, that network.
-
-    A stage whose amplitude is 0 has not begun, or did not help.
+    """The sum of K stacked networks; a stage whose amplitude is 0 has not begun, or did not help.
 
     Args:
         model: the number of stages K, and the shape of each network.
@@ -45,65 +44,56 @@ class ResidualStages(nn.Module):
     ) -> None:
         super().__init__()
         self.stages = nn.ModuleList(StackedMLP(model, domains, generators, dtype) for _ in range(model.stages))
-        first = torch.arange(model.stages) == 0
-        self.register_buffer("amplitude", first.to(dtype).repeat(len(generators), 1))
+        self.register_buffer("amplitude", torch.eye(1, model.stages, dtype=dtype).repeat(len(generators), 1))
 
     def stage(self, k: int) -> StackedMLP:
-        """The network of a stage."""
-        stage = self.stages[k]
-        assert isinstance(stage, StackedMLP)
-        return stage
+        """Return the network of stage k."""
+        return cast(StackedMLP, self.stages[k])
 
     @property
     def dimension(self) -> int:
-        """The inputs D."""
+        """The number of inputs D."""
         return self.stage(0).dimension
 
     def parameters_in_use(self) -> Tensor:
-        """The number of parameters of the stages that help, (M,)."""
+        """Return the number of parameters of the stages that help, (M,)."""
         return (self.amplitude != 0).sum(1) * self.stage(0).theta.shape[1]
 
     def forward(self, x: Tensor) -> Tensor:
-        """The values u at x of shape (M, N, D), of shape (M, N)."""
+        """Return the values u, (M, N), at points x, (M, N, D)."""
         return self._sum([(stage(x),) for stage in self._in_use()])[0]
 
     def value_and_derivative(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The values and gradients at x, (M, N) and (M, N, D), as `StackedMLP.value_and_derivative`."""
+        """Return u, (M, N), and u', (M, N, D), as `StackedMLP.value_and_derivative` does."""
         u, du = self._sum([stage.value_and_derivative(x) for stage in self._in_use()])
         return u, du
 
     @torch.no_grad()
     def begin(self, k: int, points: Points, scale: Tensor, lambda_d: Tensor) -> None:
-        """Begin stage k: set its amplitude and its slopes by what is left. Where stage k - 1 did not help, nor will it.
+        """Begin stage k >= 1: set its amplitude and slopes by the residual on the training points.
 
-        Args:
-            k: the stage, from 1 on.
-            points: the training points.
-            scale: the derivative's scale c, (M,).
-            lambda_d: the full weight of MSE_df, (M,).
+        The amplitude is 0 where stage k - 1 did not help. The derivative's scale c is (M,); lambda_d, the full weight
+        of MSE_df, is (M,).
         """
         network, (u, du) = self.stage(k), self.value_and_derivative(points.x)
-        left = losses.weigh(*losses.terms(u, du, points, scale), lambda_d.to(u)).sqrt()
-        seen = replace(points, df=points.df / network.scale)  # by what the network sees as its inputs
-        mse_f, mse_df = losses.terms(u, du / network.scale, seen, torch.ones_like(scale))
-        neurons = len(network.layers()[0][1][0, 0]) ** (1 / network.dimension)  # along each input
-        slope = (mse_df / mse_f).sqrt().nan_to_num(1) / _FREQUENCIES_A_SLOPE
+        amplitude = losses.weigh(*losses.terms(u, du, points, scale), lambda_d.to(u)).sqrt()
+        mapped = replace(points, df=points.df / network.scale)  # derivatives by the inputs in [-1, 1]
+        mse_f, mse_df = losses.terms(u, du / network.scale, mapped, torch.ones_like(scale))
+        neurons = network.shapes[0][1] ** (1 / network.dimension)  # along each input
         least = max(1, neurons / _NEURONS_A_SLOPE)
-        slope = slope.clamp(least, 2 * least)
-        weight, bias = network.layers()[0]
-        weight.mul_(slope[:, None, None])
-        bias.mul_(slope[:, None, None])
-        self.amplitude[:, k] = torch.where(self.amplitude[:, k - 1] != 0, left.nan_to_num(0, 0, 0), 0)
+        slope = ((mse_df / mse_f).sqrt().nan_to_num(1) / _FREQUENCIES_A_SLOPE).clamp(least, 2 * least)
+        for part in network.layers()[0]:
+            part.mul_(slope[:, None, None])
+        self.amplitude[:, k] = torch.where(self.amplitude[:, k - 1] != 0, amplitude.nan_to_num(0, 0, 0), 0)
 
     @torch.no_grad()
     def left(self, k: int, points: Points) -> Points:
-        """What stage k is to fit: what those before it have left, over its amplitude."""
+        """Return the points with what stage k fits: the residual of the stages before it, over its amplitude."""
         if k == 0:
             return points
         amplitude = self.amplitude[:, k, None]
         unit = torch.where(amplitude != 0, amplitude, 1)
-        parts = [self.stage(i).value_and_derivative(points.x) for i in range(k)]
-        u, du = self._sum(parts)
+        u, du = self._sum([self.stage(i).value_and_derivative(points.x) for i in range(k)])
         return replace(points, f=(points.f - u) / unit, df=(points.df - du) / unit[..., None])
 
     def _in_use(self) -> list[StackedMLP]:
@@ -111,14 +101,13 @@ class ResidualStages(nn.Module):
         return [self.stage(k) for k in range(1 + max((k for k, on in enumerate(used) if on), default=0))]
 
     def _sum(self, parts: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:
-        """The sum over stages of the amplitude times each of their results."""
+        """Return the sum over stages of the amplitude times each of their results."""
         if len(parts) == 1:  # its amplitude is 1
             return list(parts[0])
-        found: list[Tensor] = []
-        for results in zip(*parts, strict=True):
-            total = results[0]
-            for k, result in enumerate(results[1:], start=1):
+        totals: list[Tensor] = []
+        for total, *others in zip(*parts, strict=True):
+            for k, result in enumerate(others, start=1):
                 amplitude = self.amplitude[:, k].view(-1, *[1] * (result.ndim - 1))
-                total = total + torch.where(amplitude != 0, amplitude * result, 0)  # a member may have diverged here
-            found.append(total)
-        return found
+                total = total + torch.where(amplitude != 0, amplitude * result, 0)  # the result may be NaN
+            totals.append(total)
+        return totals

@@ -11,7 +11,7 @@ def gradient(y, z):
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_derivatives_are_those_of_autograd(name):
     activation = ACTIVATIONS[name]
-    # Far out too, where a formula may cancel; and not at the kink of relu.
+    # Include large |z|, where a formula may cancel, but not the kink of relu.
     z = torch.cat([torch.linspace(-30, 30, 1001), torch.tensor([-1e-9, 1e-9])]).double()
     z = (z[z != 0]).requires_grad_()
     s = activation.value(z)

@@ -12,7 +12,7 @@ from runge.sobolev.points import Points
 from tests.conftest import model
 
 TANH = {"model": model(), "dtype": torch.float64}
-suited = pytest.mark.skipif(not kernel.suits_the_machine(), reason="the kernel is for Linux on x86, with a compiler")
+suited = pytest.mark.skipif(not kernel.suits_the_machine(), reason="the kernel needs Linux on x86 and GCC")
 
 
 def stack(members, activation="tanh", *, depth=2, width=8, dimension=1, points=20, dtype=torch.float64):
@@ -33,15 +33,15 @@ def stack(members, activation="tanh", *, depth=2, width=8, dimension=1, points=2
 
 
 @pytest.fixture
-def anew():
-    """What is compiled is not what other tests have compiled, and is forgotten at the end."""
+def fresh():
+    """Start and end without the kernels that other tests have compiled."""
     kernel._library.cache_clear()
     yield
     kernel._library.cache_clear()
 
 
-def close(found, expected, tolerance):
-    for one, other in zip(found, expected, strict=True):
+def close(actual, expected, tolerance):
+    for one, other in zip(actual, expected, strict=True):
         assert (one - other).abs().max() < tolerance * other.abs().max()
 
 
@@ -50,22 +50,22 @@ def close(found, expected, tolerance):
 @pytest.mark.parametrize("depth", [1, 2, 4])
 @pytest.mark.parametrize("dimension", [1, 2, 3])
 def test_the_kernel_equals_the_formulas(activation, depth, dimension):
-    """With more points than a block has, a member without u', and each member's own scale."""
+    """Use more points than a block has, a member with lambda_d = 0, and a different scale per member."""
     for dtype, tolerance in ((torch.float64, 1e-14), (torch.float32, 1e-5)):
         sizes = {"depth": depth, "width": 11, "dimension": dimension, "points": 400}
         network, points = stack(3, activation, **sizes, dtype=dtype)
         scale, lambda_d = torch.tensor([1.0, 2, 3], dtype=dtype), torch.tensor([0.1, 0, 2], dtype=dtype)
         for weight in (lambda_d, None):
-            found = Kernel(activation, dtype)(network, points, scale, weight)
-            assert found[0].dtype == found[1].dtype == dtype
-            close(found, losses.loss_and_gradient(network, points, scale, weight), tolerance)
+            actual = Kernel(activation, dtype)(network, points, scale, weight)
+            assert actual[0].dtype == actual[1].dtype == dtype
+            close(actual, losses.loss_and_gradient(network, points, scale, weight), tolerance)
 
 
 @suited
 @pytest.mark.parametrize("options", ["-mno-avx512f", "-mno-avx"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_kernel_with_shorter_vectors(options, dtype, anew, monkeypatch, tmp_path):
-    """As other processors have them."""
+def test_the_kernel_with_shorter_vectors(options, dtype, fresh, monkeypatch, tmp_path):
+    """Compile for CPUs with shorter vectors."""
     monkeypatch.setenv("CXX", f"g++ {options}")
     monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path))
     for width, n in [*((width, width) for width in range(1, 20)), (33, 300)]:
@@ -87,9 +87,12 @@ def test_the_kernel_takes_any_width(width):
 @suited
 @pytest.mark.parametrize("points", [1, 63, 65, 129, 1100])
 def test_the_kernel_takes_any_number_of_points(points):
-    """One, unequal blocks, and several slices."""
-    network, given = stack(2, width=64, points=points)
-    arguments = network, given, torch.ones(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+    """Use one point, unequal blocks, and several slices."""
+    arguments = (
+        *stack(2, width=64, points=points),
+        torch.ones(2, dtype=torch.float64),
+        torch.ones(2, dtype=torch.float64),
+    )
     close(Kernel("tanh", torch.float64)(*arguments), losses.loss_and_gradient(*arguments), 1e-13)
 
 
@@ -103,9 +106,9 @@ def test_the_kernel_takes_tensors_of_any_layout_and_precision():
             strided = Points(**{**points.tensors(), "x": x}, regions=())
             close(Kernel("tanh", torch.float64)(network, strided, scale, scale), expected, 1e-14)
     single, _ = stack(2, dimension=2, dtype=torch.float32)
-    found = Kernel("tanh", torch.float64)(single, points, one, one)
-    assert found[0].dtype == found[1].dtype == torch.float64
-    close(found, expected, 1e-5)
+    actual = Kernel("tanh", torch.float64)(single, points, one, one)
+    assert actual[0].dtype == actual[1].dtype == torch.float64
+    close(actual, expected, 1e-5)
 
 
 @suited
@@ -132,29 +135,27 @@ def test_a_member_has_the_same_bits_in_any_stack_and_with_any_number_of_threads(
 
 @suited
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_nothing_is_left_from_before(dtype):
-    """Neither from a member that has diverged, nor of what was in memory, with a last block that is shorter."""
+def test_the_workspace_is_initialised(dtype):
+    """Fill it with NaN, as a diverged member would; the last block is shorter than the others."""
     network, points = stack(3, "gelu", depth=3, width=33, points=150, dtype=dtype)
     function, one, lambda_d = Kernel("gelu", dtype), torch.ones(3, dtype=dtype), torch.tensor([0.1, 0, 1], dtype=dtype)
     expected = function(network, points, one, lambda_d)
     function._workspace.fill_(torch.nan)
-    for found, before in zip(function(network, points, one, lambda_d), expected, strict=True):
-        assert torch.equal(found, before)
+    for actual, before in zip(function(network, points, one, lambda_d), expected, strict=True):
+        assert torch.equal(actual, before)
 
 
 @suited
 def test_with_lambda_d_zero_the_bits_are_those_of_values_alone():
     network, points = stack(2, dtype=torch.float32)
     function, one = Kernel("tanh", torch.float32), torch.ones(2)
-    for with_it, without in zip(
-        function(network, points, one, 0 * one), function(network, points, one, None), strict=True
-    ):
-        assert torch.equal(with_it, without)
+    zero, without = (function(network, points, one, weight) for weight in (0 * one, None))
+    assert all(map(torch.equal, zero, without))
 
 
 @suited
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_a_member_that_diverges_stays_so_and_leaves_its_neighbour(activation):
+def test_a_member_that_diverges_does_not_affect_its_neighbour(activation):
     network, points = stack(2, activation, dtype=torch.float32)
     function, one = Kernel(activation, torch.float32), torch.ones(2)
     expected = function(network, points, one, one)
@@ -168,7 +169,7 @@ def test_a_member_that_diverges_stays_so_and_leaves_its_neighbour(activation):
 
 
 @suited
-def test_an_activation_that_is_the_users_own_is_compiled_by_torch(monkeypatch):
+def test_an_activation_of_the_users_own_is_compiled_by_torch(monkeypatch):
     assert tuple(ACTIVATIONS) == kernel.ACTIVATIONS
     assert all(f"struct {name}_ " in kernel._SOURCE.read_text() for name in ACTIVATIONS)
     monkeypatch.setitem(ACTIVATIONS, "cubed", Activation(lambda z: z**3, lambda z, s: 3 * z**2, lambda z, s, s1: 6 * z))
@@ -181,20 +182,20 @@ def test_an_activation_that_is_the_users_own_is_compiled_by_torch(monkeypatch):
 
 
 @suited
-def test_the_kernel_is_compiled_once(anew, monkeypatch, tmp_path):
+def test_the_kernel_is_compiled_once(fresh, monkeypatch, tmp_path):
     monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path / "cache"))
     network, points = stack(1, "sin")
     one = torch.ones(1, dtype=torch.float64)
     Kernel("sin", torch.float64)(network, points, one, one)
-    (made,) = (tmp_path / "cache").iterdir()
+    (compiled,) = (tmp_path / "cache").iterdir()
     kernel._library.cache_clear()
     monkeypatch.setattr("runge.sobolev.kernel.subprocess.run", None)
     Kernel("sin", torch.float64)(network, points, one, one)
-    assert list((tmp_path / "cache").iterdir()) == [made]
+    assert list((tmp_path / "cache").iterdir()) == [compiled]
 
 
 def left_by_a_step(folder):
-    """Take a step that is compiled, or loaded, in this environment: the kinds of files that a folder then has."""
+    """Take a step that is compiled or loaded in this environment; return the suffixes of the files in the folder."""
     kernel._library.cache_clear()
     arguments = *stack(2), torch.ones(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
     close(Kernel("tanh", torch.float64)(*arguments), losses.loss_and_gradient(*arguments), 1e-14)
@@ -202,7 +203,7 @@ def left_by_a_step(folder):
 
 
 @suited
-def test_compiled_files_are_kept_with_other_caches(anew, monkeypatch, tmp_path):
+def test_compiled_files_are_kept_with_other_caches(fresh, monkeypatch, tmp_path):
     monkeypatch.delenv("RUNGE_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     assert left_by_a_step(tmp_path / "caches" / "runge") == [".so"]
@@ -215,7 +216,7 @@ def test_compiled_files_are_kept_with_other_caches(anew, monkeypatch, tmp_path):
 
 @suited
 @pytest.mark.parametrize("mode", [0o700, 0o770, 0o707])
-def test_nothing_is_run_that_another_user_could_have_written(mode, anew, monkeypatch, tmp_path):
+def test_nothing_is_run_that_another_user_could_have_written(mode, fresh, monkeypatch, tmp_path):
     folder = tmp_path / "cache"
     folder.mkdir()
     folder.chmod(mode)
@@ -224,7 +225,7 @@ def test_nothing_is_run_that_another_user_could_have_written(mode, anew, monkeyp
 
 
 @suited
-def test_a_compiler_with_options(anew, monkeypatch, tmp_path):
+def test_a_compiler_with_options(fresh, monkeypatch, tmp_path):
     monkeypatch.setenv("CXX", "g++ -m64")
     monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path))
     assert machine.compiler()[1:] == ["-m64"]
@@ -244,24 +245,24 @@ def compiler_that(folder, script):
     [
         ("echo In file included from kernel.cpp >&2; echo 'error: out of order' >&2; exit 1", "error: out of order"),
         ("kill -9 $$", "ended with status -9"),
-        ("exit 0", "kernel.so"),  # but has written nothing
+        ("exit 0", "kernel.so"),  # it writes no file
     ],
 )
-def test_a_compiler_that_fails_is_done_without(script, reason, anew, monkeypatch, tmp_path, caplog):
+def test_without_a_compiler_that_works_the_run_continues(script, reason, fresh, monkeypatch, tmp_path, caplog):
     monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path))
     monkeypatch.setenv("CXX", compiler_that(tmp_path, script))
     network, points = stack(2)
     arguments = network, points, torch.ones(2, dtype=torch.float64), torch.full((2,), 0.1, dtype=torch.float64)
     auto = step_function("auto", **TANH, neurons=2**21, steps=10**6, with_derivative=True)
     assert torch.equal(auto(*arguments)[1], losses.loss_and_gradient(*arguments)[1])
-    assert "the step is not compiled" in caplog.text
+    assert "the step cannot be compiled" in caplog.text
     assert reason in caplog.text
-    with pytest.raises(RunError, match=rf"trainer\.compile: the step cannot be compiled, .*{reason}"):
+    with pytest.raises(RunError, match=rf"trainer\.compile: the step cannot be compiled: .*{reason}"):
         step_function("on", **TANH, neurons=1, steps=1, with_derivative=True)(*arguments)
 
 
 @suited
-def test_a_damaged_file_is_compiled_anew(anew, monkeypatch, tmp_path):
+def test_a_damaged_file_is_compiled_again(fresh, monkeypatch, tmp_path):
     monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr("runge.sobolev.kernel._key", lambda *_: "damaged")
     (tmp_path / "damaged.so").write_bytes(b"")
@@ -278,11 +279,11 @@ def test_compiled_by_torch_equals_eager_in_stacks_of_any_size(monkeypatch):
         assert function is not losses.loss_and_gradient
         scale, weight = torch.ones(members, dtype=torch.float64), torch.full((members,), 0.1, dtype=torch.float64)
         for lambda_d in (weight, None):
-            found = function(network, points, scale, lambda_d)
-            close(found, losses.loss_and_gradient(network, points, scale, lambda_d), 1e-10)
+            actual = function(network, points, scale, lambda_d)
+            close(actual, losses.loss_and_gradient(network, points, scale, lambda_d), 1e-10)
 
 
-def test_torchs_compiler_that_fails_is_done_without(monkeypatch, caplog):
+def test_if_torchs_compiler_fails_the_run_continues(monkeypatch, caplog):
     from torch._dynamo.exc import BackendCompilerFailed
 
     def fail(*_):
@@ -295,28 +296,28 @@ def test_torchs_compiler_that_fails_is_done_without(monkeypatch, caplog):
     arguments = network, points, torch.ones(2), torch.full((2,), 0.1)
     auto = step_function("auto", **TANH, neurons=2**21, steps=10**6, with_derivative=True)
     assert torch.equal(auto(*arguments)[1], losses.loss_and_gradient(*arguments)[1])
-    assert "not compiled" in caplog.text
+    assert "continues uncompiled" in caplog.text
     with pytest.raises(RunError, match=r"trainer\.compile: the step cannot be compiled"):
         step_function("on", **TANH, neurons=1, steps=1, with_derivative=True)(*arguments)
 
 
 @pytest.mark.parametrize(("how", "steps"), [("off", 10**9), ("auto", 10)])
-def test_not_step_function(how, steps):
-    made = step_function(how, **TANH, neurons=100, steps=steps, with_derivative=True)
-    assert made is losses.loss_and_gradient
+def test_not_compiled(how, steps):
+    function = step_function(how, **TANH, neurons=100, steps=steps, with_derivative=True)
+    assert function is losses.loss_and_gradient
 
 
 def test_without_a_compiler(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
-    made = step_function("auto", **TANH, neurons=2**21, steps=10**6, with_derivative=True)
-    assert made is losses.loss_and_gradient
+    function = step_function("auto", **TANH, neurons=2**21, steps=10**6, with_derivative=True)
+    assert function is losses.loss_and_gradient
     with pytest.raises(ValueError, match="no C\\+\\+ compiler"):
         step_function("on", **TANH, neurons=1, steps=1, with_derivative=True)
 
 
-def test_autograd_is_not_step_function():
+def test_autograd_is_not_compiled():
     autograd = {**TANH, "model": model(derivative="autograd")}
-    made = step_function("auto", **autograd, neurons=2**21, steps=10**6, with_derivative=True)
-    assert made is losses.loss_and_gradient
+    function = step_function("auto", **autograd, neurons=2**21, steps=10**6, with_derivative=True)
+    assert function is losses.loss_and_gradient
     with pytest.raises(ValueError, match="autograd"):
         step_function("on", **autograd, neurons=1, steps=1, with_derivative=True)

@@ -16,8 +16,8 @@ def test_errors_by_hand():
     masks[:, 1, 3:] = 0
     masks[:, 2] = 0
     points = Points(x, f, df, weight_f, weight_df, masks, ("low", "empty"))
-    found = losses.errors(u, du, points)
-    assert found.shape == (6, 3, 2)
+    actual = losses.errors(u, du, points)
+    assert actual.shape == (6, 3, 2)
     for member in range(2):
         for region, (value, derivative) in enumerate([(slice(1, 6), slice(0, 5)), (slice(1, 3), slice(0, 3))]):
             e = (u - f)[member, value].numpy()
@@ -27,19 +27,19 @@ def test_errors_by_hand():
                 np.linalg.norm(e) / np.linalg.norm(f[member, value].numpy()),
                 np.linalg.norm(d) / np.linalg.norm(df[member, derivative].numpy()),
             ]
-            np.testing.assert_allclose(found[:, region, member].numpy(), expected, rtol=1e-12)
-    assert found[:, 2].isnan().all()
+            np.testing.assert_allclose(actual[:, region, member].numpy(), expected, rtol=1e-12)
+    assert actual[:, 2].isnan().all()
 
 
-def test_one_member_s_nan_stays_its_own():
+def test_a_nan_affects_its_own_member_only():
     points = Points(
         *(torch.ones(2, 4, 1), torch.ones(2, 4), torch.ones(2, 4, 1)), *[torch.ones(2, 4)] * 2, torch.ones(2, 1, 4), ()
     )
     u = torch.zeros(2, 4)
     u[0, 1] = torch.nan
-    found = losses.errors(u, torch.zeros(2, 4, 1), points)
-    assert found[0, 0, 0].isnan()
-    assert found[:, :, 1].isfinite().all()
+    actual = losses.errors(u, torch.zeros(2, 4, 1), points)
+    assert actual[0, 0, 0].isnan()
+    assert actual[:, :, 1].isfinite().all()
 
 
 def test_keys_follow_the_grammar():

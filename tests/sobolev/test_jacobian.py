@@ -28,7 +28,7 @@ def points(network, n=5):
 
 
 def reference(network, x, *, with_derivative):
-    """The Jacobian of u and u' by reverse mode, row by row."""
+    """Return the Jacobian of u and u' by reverse mode, row by row."""
 
     def outputs(theta):
         def u(x):
@@ -53,8 +53,8 @@ def test_jacobian_and_gram_matrix(activation, depth, dimension):
     for with_derivative in (True, False):
         tape = network.propagate(x, with_derivative=with_derivative)[2]
         expected = reference(network, x, with_derivative=with_derivative)
-        found = jacobian(network, tape)
-        assert (found - expected).abs().max() <= 1e-12 * expected.abs().max()
+        actual = jacobian(network, tape)
+        assert (actual - expected).abs().max() <= 1e-12 * expected.abs().max()
         product = (expected @ expected.mT).tril()
         assert (gram(network, tape).tril() - product).abs().max() <= 1e-12 * product.abs().max()
 

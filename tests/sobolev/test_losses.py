@@ -15,7 +15,7 @@ def some_points(members=2, n=5, dimension=1):
 
 
 def test_terms_by_hand():
-    """The weights once, and only once: with numbers that show it if they were applied twice."""
+    """Use weights other than 1, so that applying them twice would show."""
     one = torch.ones(1, dtype=torch.float64)
     points = Points(
         x=torch.zeros(1, 2, 1),
@@ -63,15 +63,15 @@ def test_derivative_scale():
     assert losses.derivative_scale("std", points).item() == pytest.approx(df.std(correction=0).item())
 
 
-def test_derivative_scale_looks_at_given_derivatives_alone():
+def test_derivative_scale_uses_points_with_a_derivative_only():
     points = some_points(members=1)
     points.weight_df[0, points.df[0, :, 0].abs().argmax()] = 0
-    given = points.df[0, points.weight_df[0] > 0, 0]
-    assert losses.derivative_scale("max", points).item() == given.abs().max().item()
-    assert losses.derivative_scale("std", points).item() == pytest.approx(given.std(correction=0).item())
+    df = points.df[0, points.weight_df[0] > 0, 0]
+    assert losses.derivative_scale("max", points).item() == df.abs().max().item()
+    assert losses.derivative_scale("std", points).item() == pytest.approx(df.std(correction=0).item())
 
 
-def test_derivative_that_is_constant_but_for_round_off_has_scale_one():
+def test_derivative_that_is_constant_up_to_round_off_has_scale_one():
     points = some_points(n=400).to(dtype=torch.float32)
     points.df.fill_(0.1)
     assert losses.derivative_scale("std", points).tolist() == [1.0, 1.0]

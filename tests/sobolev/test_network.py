@@ -47,7 +47,7 @@ def test_derivative_and_adjoint_equal_autograd(activation, dimension, depth):
 
 @pytest.mark.parametrize("derivative", ["forward", "autograd"])
 def test_members_equal_ordinary_networks(derivative):
-    """Against torch.nn, built from the same weights."""
+    """Compare with `torch.nn` layers that have the same weights."""
     network = stack(members=3, dimension=2, depth=3, activation="gelu", derivative=derivative)
     x = points(network)
     u, du = network.value_and_derivative(x)
@@ -70,7 +70,7 @@ def test_a_member_starts_alike_in_any_stack(init):
     assert torch.equal(together.theta[2], alone.theta[0])
 
 
-def test_a_member_that_diverges_leaves_its_neighbours_alone():
+def test_a_member_that_diverges_does_not_affect_its_neighbours():
     network = stack(members=3)
     x = points(network)
     with torch.no_grad():

@@ -6,7 +6,7 @@ from tests.sobolev.test_losses import some_points
 
 
 def test_mini_batch_is_unbiased():
-    """The mean over all mini-batches of a partition is the whole."""
+    """Check that the mean over the mini-batches of a partition equals the whole."""
     points = some_points(n=6)
     parts = [points.minibatch(torch.tensor([[i, i + 1], [i, i + 1]])) for i in (0, 2, 4)]
     for name in ("weight_f", "weight_df"):
@@ -16,10 +16,10 @@ def test_mini_batch_is_unbiased():
     assert torch.equal(torch.cat([part.df for part in parts], 1), points.df)
 
 
-def test_stack_puts_members_side_by_side():
+def test_stack_joins_members():
     points = some_points()
     stacked = Points.stack([points, points])
     assert torch.equal(stacked.f[2:], points.f)
     assert stacked.masks.shape[0] == 4
-    with pytest.raises(ValueError, match="equally many points"):
+    with pytest.raises(ValueError, match="the same number of points"):
         Points.stack([points, some_points(n=3)])

@@ -1,4 +1,4 @@
-"""A sum of networks against its parts, and what a later stage is given to fit."""
+"""A sum of networks against its parts, and the residual that a later stage fits."""
 
 import pytest
 import torch
@@ -39,8 +39,8 @@ def test_sum(dimension):
     assert torch.equal(network(x), u)
 
 
-def test_what_is_without_amplitude_does_not_count():
-    """Not even where it is no number, for a later stage may diverge."""
+def test_a_stage_of_amplitude_zero_does_not_count():
+    """Not even if it is NaN, because a later stage may diverge."""
     network = sum_of_networks()
     x = torch.rand(2, 5, 1, dtype=torch.float64)
     network.amplitude[0, 1] = network.amplitude[0, 2] = 0
@@ -54,17 +54,17 @@ def test_what_is_without_amplitude_does_not_count():
     ]
 
 
-def test_a_stage_sees_what_is_left_at_size_one():
+def test_a_stage_fits_the_residual_at_size_one():
     network = sum_of_networks(members=2)
     network.amplitude[:, 1:] = 0
-    given, scale, lambda_d = points(network), torch.tensor([1.0, 2.0]).double(), torch.tensor([0.1, 0.5]).double()
-    network.begin(1, given, scale, lambda_d)
-    left = network.left(1, given)
+    data, scale, lambda_d = points(network), torch.tensor([1.0, 2.0]).double(), torch.tensor([0.1, 0.5]).double()
+    network.begin(1, data, scale, lambda_d)
+    left = network.left(1, data)
     mse_f, mse_df = left.f.square().mean(1), left.df.square().mean((1, 2)) / scale**2
     torch.testing.assert_close(mse_f + lambda_d * mse_df, torch.ones(2, dtype=torch.float64))
-    u, du = network.stage(0).value_and_derivative(given.x)
-    torch.testing.assert_close(u + network.amplitude[:, 1, None] * left.f, given.f)
-    torch.testing.assert_close(du + network.amplitude[:, 1, None, None] * left.df, given.df)
+    u, du = network.stage(0).value_and_derivative(data.x)
+    torch.testing.assert_close(u + network.amplitude[:, 1, None] * left.f, data.f)
+    torch.testing.assert_close(du + network.amplitude[:, 1, None, None] * left.df, data.df)
 
 
 def test_slopes_follow_the_frequency_within_bounds():
@@ -73,12 +73,12 @@ def test_slopes_follow_the_frequency_within_bounds():
         network, before = sum_of_networks(members=1), sum_of_networks(members=1)
         network.amplitude[:, 1:] = 0
         x = points(network).x
-        given = points(network)
+        data = points(network)
         with torch.no_grad():
             network.stage(0).theta.zero_()
-        given.f.copy_(torch.ones_like(given.f))
-        given.df.copy_(frequency * torch.ones_like(x))
-        network.begin(1, given, torch.ones(1), torch.ones(1))
+        data.f.copy_(torch.ones_like(data.f))
+        data.df.copy_(frequency * torch.ones_like(x))
+        network.begin(1, data, torch.ones(1), torch.ones(1))
         raised.append((network.stage(1).layers()[0][0] / before.stage(1).layers()[0][0]).mean().item())
     assert raised == pytest.approx([4.0, 45 / 8, 8.0])
 
