@@ -12,8 +12,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    # Late, so that a part of the package can be imported without torch.
-    if name in __all__:
-        room = "runge.function" if name in ("Function", "load") else "runge.records.reading"
-        return getattr(importlib.import_module(room), name)
+    if name in __all__:  # imported late, so that parts of the package can be used without torch
+        module = "runge.function" if name in ("Function", "load") else "runge.records.reading"
+        return getattr(importlib.import_module(module), name)
     raise AttributeError(f"module 'runge' has no attribute {name!r}")

@@ -1,25 +1,37 @@
-"""The errors whose message is all that a user needs."""
+"""Errors whose message is all that a user needs."""
+
+__all__ = ["ConfigurationError", "RunError", "describe", "is_out_of_memory"]
 
 
 class ConfigurationError(ValueError):
-    """A mistake in the configuration; the message names the key, the value and what is allowed."""
+    """A mistake in the configuration; the message names the key, the value and what is allowed.
+
+    Example:
+        >>> describe(ConfigurationError("seed: must be at least 0, got -1"))
+        'seed: must be at least 0, got -1'
+    """
 
 
 class RunError(RuntimeError):
-    """A run that ended without a result; the message says why, and what to do."""
+    """A run that ended without a result; the message says why, and what to do.
+
+    Example:
+        >>> describe(RunError("the loss is not finite; lower optimizer.lr"))
+        'the loss is not finite; lower optimizer.lr'
+    """
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether there was no memory left, of the machine or of its GPU."""
+    """Say if an error means that the machine or its GPU ran out of memory."""
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "alloc" in str(error).lower())
 
 
 def describe(error: BaseException) -> str:
-    """What there is to say of an error in the table of runs."""
+    """Return the message of an error for the table of runs."""
     if isinstance(error, ConfigurationError | RunError):
         return str(error)
     if is_out_of_memory(error):
-        return "there was no memory left"
+        return "out of memory"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
     return f"{type(error).__name__}: {error}"

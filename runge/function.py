@@ -1,4 +1,4 @@
-"""The trained function, an ordinary module to call, differentiate and build upon."""
+"""The trained function, an ordinary module that can be called, differentiated and built upon."""
 
 import os
 from collections.abc import Mapping
@@ -13,6 +13,8 @@ from runge.records.directories import RunDirectory
 from runge.sobolev.network import Model
 from runge.sobolev.stages import ResidualStages
 
+__all__ = ["Function", "load"]
+
 
 class Function(nn.Module):
     """A trained u: R^D -> R with its derivative.
@@ -22,44 +24,42 @@ class Function(nn.Module):
 
     Args:
         network: a stack of one.
-        configuration: that of its run, as plain data.
+        configuration: its run's configuration, as plain data.
+
+    Example:
+        >>> model = Model(activation="tanh", depth=2, width=8, init="default", stages=1, derivative="forward")
+        >>> network = ResidualStages(model, torch.tensor([[[-1.0, 1.0]]]), [torch.Generator()], torch.float64)
+        >>> Function(network, {}).derivative(torch.zeros(2, 3)).shape
+        torch.Size([2, 3])
     """
 
     def __init__(self, network: ResidualStages, configuration: Mapping[str, Any]) -> None:
         super().__init__()
-        self.network = network
-        self.configuration = configuration
+        self.network, self.configuration = network, configuration
 
     def forward(self, x: Tensor | float) -> Tensor:
-        """The value u at x."""
+        """Return the value u(x)."""
         points, shape = self._points(x)
         return self.network(points)[0].reshape(shape)
 
     def derivative(self, x: Tensor | float) -> Tensor:
-        """The derivative u' at x; in D dimensions the gradient."""
+        """Return the derivative u'(x); in D dimensions the gradient."""
         points, shape = self._points(x)
         du = self.network.value_and_derivative(points)[1][0]
         return du.reshape(shape if self.network.dimension == 1 else (*shape, self.network.dimension))
 
     def _points(self, x: Tensor | float) -> tuple[Tensor, torch.Size]:
-        """X as points (1, N, D) in the network's precision and on its device, and the shape of u(x)."""
-        x = torch.as_tensor(x).to(self.network.amplitude)
-        dimension = self.network.dimension
+        """Return x as points (1, N, D) in the network's precision and on its device, and the shape of u(x)."""
+        x, dimension = torch.as_tensor(x).to(self.network.amplitude), self.network.dimension
         if dimension > 1 and (x.ndim == 0 or x.shape[-1] != dimension):
-            raise ValueError(
-                f"x: must have the shape (..., {dimension}), for u has {dimension} inputs; got {tuple(x.shape)}"
-            )
+            raise ValueError(f"x: must have the shape (..., {dimension}), one column per input; got {tuple(x.shape)}")
         return x.reshape(1, -1, dimension), x.shape if dimension == 1 else x.shape[:-1]
 
 
 def load(run_directory: str | os.PathLike[str]) -> Function:
     """Load the trained function of a run: the weights with the lowest validation loss.
 
-    Args:
-        run_directory: the run's directory.
-
-    Returns:
-        The function, on the CPU, in evaluation mode, in the precision that it was trained in.
+    It is on the CPU, in evaluation mode, and in the precision that it was trained in.
 
     Raises:
         FileNotFoundError: the directory has no checkpoint.
@@ -67,14 +67,11 @@ def load(run_directory: str | os.PathLike[str]) -> Function:
     """
     path = RunDirectory(run_directory).best
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{run_directory} is not a run's directory, or its run saved no checkpoint: {path} is missing"
-        )
-    checkpoint = read_checkpoint(path)
-    prefix = "network."
+        raise FileNotFoundError(f"{path} is missing: {run_directory} is not a run, or its run saved no checkpoint")
+    checkpoint, prefix = read_checkpoint(path), "network."
     try:
-        found = checkpoint["state_dict"].items()
-        state = {name.removeprefix(prefix): x for name, x in found if name.startswith(prefix)}
+        weights = checkpoint["state_dict"].items()
+        state = {name.removeprefix(prefix): x for name, x in weights if name.startswith(prefix)}
         network = ResidualStages(
             Model(**checkpoint["configuration"]["model"]),
             domains=torch.tensor([-1.0, 1.0]).expand(*state["stages.0.scale"].shape[::2], 2),

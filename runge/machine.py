@@ -1,6 +1,6 @@
-"""What the machine offers: cores, threads, memory that is kept between steps, signals, and a C++ compiler.
+"""The machine's resources: cores, threads, memory that is kept between steps, signals, and a C++ compiler.
 
-torch is imported late: a command that composes or compares does without it.
+torch is imported late, because commands that only compose or compare do not need it.
 """
 
 import ctypes
@@ -13,17 +13,19 @@ import sys
 import threading
 from typing import Any
 
+__all__ = ["SECONDS_PER_MEMBER", "SECONDS_PER_STACK", "collect_rarely", "compiler", "compiling_pays", "cores"]
+__all__ += ["interrupt_on_sigterm", "keep_memory", "limit_threads", "skip_last_collection", "step_seconds"]
+__all__ += ["use_threads"]
+
 _most_threads: int | None = None
 
-# The one model of costs: rough figures of one core, which decide on threads, compilation and the order of a sweep.
-_ONE_THREAD = 2**17
-"""With fewer neuron values in a layer a second thread costs more than it brings."""
+# The only model of costs: rough figures of one core, which decide on threads, compilation and the order of a sweep.
+_ONE_THREAD = 2**17  # neuron values in a layer, below which a second thread costs more than it saves
+# Seconds of a step for each multiplication of the matrix products, and for each value or tangent of a neuron.
 _PER_PRODUCT, _PER_NEURON = 2.4e-11, 3.6e-10
-"""Seconds of a step for each multiplication of the matrix products, and for each value or tangent of a neuron."""
+# Seconds that a compiled step saves, with either compiler: in all, and for each value or tangent of a neuron.
 _SAVED_PER_STEP, _SAVED_PER_NEURON = 1.5e-4, 2.4e-9
-"""Seconds that a compiled step saves, by either compiler: in all, and for each value or tangent of a neuron."""
-_OWN_COMPILATION, _TORCH_COMPILATION = 0.5, 3.5
-"""Seconds that compiling takes: the package's own kernel, and `torch.compile`."""
+_OWN_COMPILATION, _TORCH_COMPILATION = 0.5, 3.5  # seconds that compiling takes: our own kernel, and `torch.compile`
 SECONDS_PER_MEMBER, SECONDS_PER_STACK = 0.1, 0.5
 """Costs that do not grow with the steps: files and pictures of each member; set-up of each stack."""
 
@@ -31,18 +33,26 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def use_threads(neurons: int, before: int | None = None) -> None:
-    """Let torch use one thread, or all where there is enough to do.
+    """Let torch use one thread, or all of them if there is enough work.
 
     Args:
         neurons: the values and tangents of one hidden layer, over all points and members.
-        before: how many took the steps that were taken already, where there are some: sums by another number of threads
-            differ in their last bits.
+        before: the thread count of the run being resumed, if any: a different count changes the last bits of sums.
     """
     import torch
 
     global _most_threads
     _most_threads = _most_threads or torch.get_num_threads()
     torch.set_num_threads(before or (1 if neurons < _ONE_THREAD else _most_threads))
+
+
+def limit_threads(most: int) -> None:
+    """Limit the threads of this process, one of several, also for later calls of `use_threads`."""
+    import torch
+
+    global _most_threads
+    _most_threads = most
+    torch.set_num_threads(most)
 
 
 def step_seconds(points: int, depth: int, width: int, dimension: int) -> float:
@@ -52,31 +62,19 @@ def step_seconds(points: int, depth: int, width: int, dimension: int) -> float:
 
 
 def compiling_pays(neurons: int, steps: int, *, own_kernel: bool) -> bool:
-    """Say if compiling the step is expected to save more time than it takes.
+    """Say if compiling the step, with the package's own kernel or `torch.compile`, saves more time than it takes.
 
-    Args:
-        neurons: the values and tangents of all hidden layers, over all points and members.
-        steps: optimiser steps of the run.
-        own_kernel: true for the package's own kernel, false for `torch.compile`.
+    The number `neurons` counts the values and tangents of all hidden layers, over all points and members.
     """
     cost = _OWN_COMPILATION if own_kernel else _TORCH_COMPILATION
     return steps * (_SAVED_PER_STEP + neurons * _SAVED_PER_NEURON) > cost
 
 
-def limit_threads(most: int) -> None:
-    """Let no later `use_threads` take more, in one of several processes."""
-    import torch
-
-    global _most_threads
-    _most_threads = most
-    torch.set_num_threads(most)
-
-
 def keep_memory() -> None:
-    """Let the allocator keep what a step has freed for the next one.
+    """Let the allocator keep the memory that a step has freed for the next one.
 
-    glibc gives blocks of some 100 KB and more back to the system at once, so that each step begins with thousands of
-    page faults: they cost as much as its arithmetic. Elsewhere nothing is changed.
+    glibc returns blocks of some 100 KB and more to the system at once, so that each step begins with thousands of page
+    faults, which cost as much as its arithmetic. Other C libraries are not changed.
 
     References:
         mallopt(3), https://man7.org/linux/man-pages/man3/mallopt.3.html
@@ -87,32 +85,28 @@ def keep_memory() -> None:
 
 
 def compiler() -> list[str] | None:
-    """The command of the C++ compiler, its path first: `CXX`, or else the system's own."""
+    """Return the command of the C++ compiler, its path first: `CXX`, or else the system's own; None: there is none."""
     command, *options = shlex.split(os.environ.get("CXX", "")) or ["clang++" if sys.platform == "darwin" else "g++"]
     return None if (path := shutil.which(command)) is None else [path, *options]
 
 
 def collect_rarely() -> None:
-    """Let Python look for garbage rarely, because importing and composing make many objects that stay."""
+    """Make garbage collection rare, because importing and composing make many objects that stay."""
     gc.set_threshold(100_000, 50, 1000)
 
 
 def skip_last_collection() -> None:
-    """Let Python end without a last search for garbage, which takes half a second once torch is loaded."""
-    if "triton" not in sys.modules:  # it would report everything that is then not collected as leaked
+    """Let Python exit without a last garbage collection, which takes half a second once torch is loaded."""
+    if "triton" not in sys.modules:  # it would report every object that is not collected as a leak
         gc.freeze()
 
 
 def interrupt_on_sigterm() -> Any:
-    """Take a request to terminate as a Ctrl-C; return what was done before, or None outside the main thread."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
+    """Treat SIGTERM as a Ctrl-C; return the previous handler, or None outside the main thread."""
     in_main = threading.current_thread() is threading.main_thread()
-    return signal.signal(signal.SIGTERM, interrupt) if in_main else None
+    return signal.signal(signal.SIGTERM, signal.default_int_handler) if in_main else None
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

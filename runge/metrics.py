@@ -5,6 +5,10 @@ An error's key is `{split}/{quantity}` or `{split}/{quantity}/{region}`, with sp
 
 from collections.abc import Iterable
 
+__all__ = ["DIAGNOSTICS", "FIT_SECONDS", "GRAD_COSINE", "GRAD_NORM_DF", "GRAD_NORM_F", "LAMBDA_D", "PARAMETERS"]
+__all__ += ["QUANTITIES", "STAGES", "SWITCHED_ON_STEP", "TEST_MSE_DF", "TEST_MSE_F", "TOTAL_SECONDS", "TRAIN_LOSS"]
+__all__ += ["VAL_LOSS", "key", "keys", "regions", "share_key"]
+
 QUANTITIES = ("mse_f", "mse_df", "max_f", "max_df", "rel_l2_f", "rel_l2_df")
 """Mean squared error, largest absolute error and relative L2 error, of the value and of the derivative."""
 
@@ -25,7 +29,7 @@ def keys(split: str, regions: Iterable[str]) -> list[str]:
 
 
 def regions(names: Iterable[str], whole: str) -> list[str]:
-    """Return the regions for which there is a figure beside that of the whole domain.
+    """Return the regions that have a figure of their own beside `whole`, that of the whole domain.
 
     Example:
         >>> regions(["test/mse_f", "test/mse_df", "test/mse_df/left", "test/mse_df/right"], "test/mse_df")
@@ -35,7 +39,7 @@ def regions(names: Iterable[str], whole: str) -> list[str]:
 
 
 def share_key(region: str) -> str:
-    """Return the key of the share of the training points that are in a region."""
+    """Return the key of a region's share of the training points."""
     return f"share/{region}"
 
 
@@ -48,10 +52,10 @@ LAMBDA_D = "lambda_d"
 """The weight of MSE_df at a step."""
 
 DIAGNOSTICS = GRAD_NORM_F, GRAD_NORM_DF, GRAD_COSINE = "grad_norm/f", "grad_norm/df", "grad_cosine"
-"""The norms of the gradients of MSE_f and MSE_df, and their cosine; not known at every logged step."""
+"""The norms of the gradients of MSE_f and MSE_df, and their cosine; not computed at every logged step."""
 
 FIT_SECONDS, TOTAL_SECONDS = "seconds/fit", "seconds/total"
-"""A run's share of the time that its stack took for the fit, and for everything."""
+"""A run's share of the time that its stack took for the fit, and in total."""
 
 PARAMETERS, STAGES, SWITCHED_ON_STEP = "parameters", "stages", "switched_on_step"
 """The parameters in use, the residual stages that are kept, and the first step with lambda_d > 0 (null: none)."""

@@ -1,12 +1,12 @@
-r"""Sampling that corrects itself: where the training points go, once it is seen where the errors are.
+r"""Adaptive sampling: rules that re-place the training points where the errors are large.
 
 The error at a point is its part of the loss, with the full lambda_d and the derivative's scale c:
 
 .. math:: r^2 = (u - f)^2 + \lambda_d\, |u' - f'|^2 / c^2 .
 
-A rule turns what it sees of one member into a strategy, by which the member's points are placed anew. It remembers
-nothing: what it must know of the past it sees in the points. Ends and boundary points stay. Points that carry f and
-points that carry f' alone are two sets, each of which is placed by itself.
+A rule turns the errors of one member into a strategy that places the member's points again. It has no state: all that
+it needs to know of the past is in the points. Ends and boundary points stay. Points that carry f and points that carry
+f' alone are two sets, which are placed separately.
 """
 
 from abc import ABC, abstractmethod
@@ -20,16 +20,18 @@ from runge.sampling import Density, Function, Random, Sampling
 from runge.schedules import due
 from runge.validation import Natural, NonNegative, Positive, Share, checked
 
+__all__ = ["Never", "Periodic", "Region", "Resampling", "Residual", "RetainResampleRelease", "Retained"]
+
 _MOST_AT_ONCE = 2.0
-"""A region's share grows or shrinks by this factor at most at a time."""
+"""The largest factor by which a region's share grows or shrinks at a time."""
 
 
 class Resampling(ABC):
-    """When and where the training points are moved."""
+    """A rule that says when and where the training points move."""
 
     @abstractmethod
     def due(self, before: int, step: int) -> bool:
-        """Say if the points move after `step` steps; the last occasion was after `before` steps."""
+        """Say if the points move after `step` steps; the previous check was after `before` steps."""
 
     @abstractmethod
     def rests_from(self) -> int:
@@ -38,7 +40,12 @@ class Resampling(ABC):
 
 @checked
 class Never(Resampling):
-    """The points stay where they are."""
+    """Training points that stay where they are.
+
+    Example:
+        >>> Never().due(before=0, step=1000)
+        False
+    """
 
     def due(self, before: int, step: int) -> bool:
         """Return False."""
@@ -62,7 +69,7 @@ class Periodic(Resampling):
     last_step: Natural
 
     def due(self, before: int, step: int) -> bool:
-        """Whether a multiple of `every` lies after `before`, up to `step`, which is not beyond `last_step`."""
+        """Say if a multiple of `every` is after `before`, up to `step`, and `step` is not beyond `last_step`."""
         return step <= self.last_step and due(max(self.every, 1), before, step)
 
     def rests_from(self) -> int:
@@ -73,64 +80,56 @@ class Periodic(Resampling):
     def looks_at(self, target: Function, nodes: Tensor, validation: Tensor) -> Tensor:
         """Return the points at which the rule needs the error, (K, D).
 
-        Args:
-            target: the function.
-            nodes: a set of training points without boundary points, (N, D).
-            validation: the validation points.
+        `nodes` is a set of training points without boundary points, (N, D), and `validation` the validation points.
         """
 
     @abstractmethod
     def sampling(self, target: Function, nodes: Tensor, x: Tensor, error: Tensor) -> Sampling:
-        """Return the strategy by which the points are placed again.
-
-        Args:
-            target: the function.
-            nodes: a set of training points without boundary points, (N, D).
-            x: the points of `looks_at`, (K, D).
-            error: |r| there, (K,).
-        """
+        """Return the strategy that places the nodes again, given |r|, (K,), at the points x of `looks_at`, (K, D)."""
 
 
 @checked
 class Region(Periodic):
-    r"""Each region's share of the points follows its error on the validation points.
+    r"""A rule by which each region's share of the points follows its error on the validation points.
 
-    With e_k the root of the mean of r^2 over a region, and e that of all regions' e_k^2, its share q_k becomes
+    With e_k^2 the mean of r^2 over a region, and e^2 the mean of all regions' e_k^2, its share q_k becomes
 
     .. math:: q_k \leftarrow q_k (e_k / e)^{strength},
 
-    by a factor from 1/2 to 2, made to sum to 1, and at least `least`. Again and again that is integral control, which
-    comes to rest where all regions have the same error. Within a region points are evenly spread. Where regions
-    overlap, a point counts for the last one: for Runge's function, `middle` is what `peak` leaves of it.
+    by a factor from 1/2 to 2, normalised to sum to 1, and at least `least`. Applied repeatedly this is integral
+    control, which settles where all regions have the same error. Within a region points are evenly spread. Where
+    regions overlap, a point counts for the last one: for Runge's function, `middle` excludes `peak`.
 
     Attributes:
         strength: how strongly the shares follow the errors, >= 0.
         least: the smallest share of a region, in [0, 1]; at most one over their number is used.
+
+    Example:
+        >>> Region(every=10, last_step=100, strength=0.5, least=0.02).due(before=0, step=10)
+        True
     """
 
     strength: NonNegative
     least: Share
 
     def looks_at(self, target: Function, nodes: Tensor, validation: Tensor) -> Tensor:
-        """The validation points."""
+        """Return the validation points."""
         return validation
 
     def sampling(self, target: Function, nodes: Tensor, x: Tensor, error: Tensor) -> Sampling:
-        """A density that is constant in each region."""
+        """Return a density that is constant in each region."""
         where = candidates(len(nodes), target.domain)
-        volumes = _counted(target, where)
+        volumes = _counts(target, where)
         inner = nodes[~_are_ends(nodes, target.domain)]
-        shares = _counted(target, inner) / max(len(inner), 1)
-        shares = torch.where(volumes > 0, shares, 0)
-        square = torch.zeros_like(volumes).index_add(0, _region(target, x), error.square()) / _counted(target, x)
+        shares = torch.where(volumes > 0, _counts(target, inner) / max(len(inner), 1), 0)
+        square = torch.zeros_like(volumes).index_add(0, _region(target, x), error.square()) / _counts(target, x)
         factor = (square / square.nanmean()).sqrt() ** self.strength
         shares = shares * factor.nan_to_num(1).clamp(1 / _MOST_AT_ONCE, _MOST_AT_ONCE)
         count = int((volumes > 0).sum())
         least = min(self.least, 1 / count)
         above = (shares / shares.sum() - least).clamp_min(0)  # shares that sum to 1 and are large enough stay
         shares = torch.where(volumes > 0, least + (1 - count * least) * above / above.sum().clamp_min(1e-300), 0)
-        density = (shares / volumes.clamp_min(1))[_region(target, where)]
-        return Density(where, density)
+        return Density(where, (shares / volumes.clamp_min(1))[_region(target, where)])
 
 
 @checked
@@ -144,36 +143,46 @@ class Residual(Periodic):
     References:
         C. Wu et al. (2023). A comprehensive study of non-adaptive and residual-based adaptive sampling for
         physics-informed neural networks. https://arxiv.org/abs/2207.10289
+
+    Example:
+        >>> from runge.targets import Runge
+        >>> x, error = torch.tensor([[-0.5], [0.5]]), torch.tensor([1.0, 3.0])
+        >>> Residual(every=10, last_step=100, power=1.0, floor=1.0).sampling(Runge(), x, x, error).density
+        tensor([1.5000, 2.5000])
     """
 
     power: NonNegative
     floor: Positive
 
     def looks_at(self, target: Function, nodes: Tensor, validation: Tensor) -> Tensor:
-        """Evenly spread points, many for each training point."""
+        """Return evenly spread points, many for each training point."""
         return candidates(len(nodes), target.domain)
 
     def sampling(self, target: Function, nodes: Tensor, x: Tensor, error: Tensor) -> Sampling:
-        """The density above."""
+        """Return the density above."""
         powered = error**self.power
         return Density(x, powered / powered.mean().clamp_min(torch.finfo(error.dtype).tiny) + self.floor)
 
 
 @checked
 class RetainResampleRelease(Periodic):
-    """R3: points with more than the mean error stay, the others are drawn anew from the uniform distribution.
+    """R3, a rule that keeps the points with more than the mean error and draws the others again, uniformly.
 
     References:
         A. Daw, J. Bu, S. Wang, P. Perdikaris, A. Karpatne (2023). Mitigating propagation failures in physics-informed
         neural networks using retain-resample-release (R3) sampling. https://arxiv.org/abs/2207.02338
+
+    Example:
+        >>> RetainResampleRelease(every=10, last_step=100).rests_from()
+        100
     """
 
     def looks_at(self, target: Function, nodes: Tensor, validation: Tensor) -> Tensor:
-        """The training points."""
+        """Return the training points."""
         return nodes
 
     def sampling(self, target: Function, nodes: Tensor, x: Tensor, error: Tensor) -> Sampling:
-        """Those that stay, the worst first, and random ones."""
+        """Return the points that stay, the worst first, and random ones."""
         stays = (error > error.mean()) & ~_are_ends(x, target.domain)
         order = error.argsort(descending=True, stable=True)
         return Retained(x[order[stays[order]]])
@@ -181,34 +190,38 @@ class RetainResampleRelease(Periodic):
 
 @dataclass(frozen=True)
 class Retained(Sampling):
-    """Given nodes and random ones; the ends are put first.
+    """A strategy that keeps nodes and adds random ones, the ends first.
 
     Attributes:
-        x: the nodes, (K, D); of too many the first are taken.
+        x: the nodes to keep, (K, D); if there are too many, the first ones are kept.
+
+    Example:
+        >>> from runge.targets import Runge
+        >>> Retained(torch.tensor([[0.5], [0.25]])).nodes(3, Runge(), torch.Generator())[:, 0].tolist()
+        [-1.0, 1.0, 0.5]
     """
 
     x: Tensor
 
     def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
-        """Take what is given and fill it up."""
-        ends = corners(target.domain)
-        kept = self.x[: n - len(ends)]
+        """Return n nodes: the ends, random ones and those kept."""
+        kept = self.x[: n - len(corners(target.domain))]
         return torch.cat([Random().nodes(n - len(kept), target, generator), kept])
 
 
 def _region(target: Function, x: Tensor) -> Tensor:
-    """The last region that each point lies in, counted from 1; 0: in none. Of shape (n,)."""
+    """Return the last region that contains each point, counted from 1, or 0 for none, (n,)."""
     masks = torch.stack(list(target.regions(x).values()))
     return (masks * torch.arange(1, len(masks) + 1)[:, None]).amax(0)
 
 
-def _counted(target: Function, x: Tensor) -> Tensor:
-    """How many of these points count for each region, (1 + R,)."""
+def _counts(target: Function, x: Tensor) -> Tensor:
+    """Return how many of these points count for each region, (1 + R,)."""
     return torch.bincount(_region(target, x), minlength=1 + len(target.regions(x))).to(x)
 
 
 def _are_ends(x: Tensor, domain: Tensor) -> Tensor:
-    """Which of these nodes are the ends, which are always among them: those next to the corners, in any precision."""
+    """Return the mask of the ends, (n,): the nodes nearest to the corners, which also holds in low precision."""
     ends = torch.zeros(len(x), dtype=torch.bool)
     ends[torch.cdist(corners(domain), x).argmin(1)] = True
     return ends

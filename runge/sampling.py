@@ -1,4 +1,4 @@
-"""Sampling strategies: where on the domain the nodes lie. Both ends are always among them.
+"""Sampling strategies: where on the domain the nodes are. Both ends are always among them.
 
 Each strategy is a frozen dataclass with one method, `nodes(n, target, generator)`, which returns x of shape (n, D) in
 float64. In one dimension exactly n nodes are returned; a tensor grid in D dimensions has floor(n^(1/D))^D of them.
@@ -16,21 +16,24 @@ from torch import Tensor
 from runge.domain import candidates, corners, onto
 from runge.validation import NonNegative, Positive, Share, checked
 
+__all__ = ["Chebyshev", "Density", "Derivative", "Endpoint", "Function", "Mixed", "Random", "Sampling", "Stratified"]
+__all__ += ["Strength", "Uniform", "boundary_nodes", "check_count"]
+
 Strength = Annotated[float, Field(gt=0, le=5)]
 _OUTER = 0.1
 
 
 class Function(Protocol):
-    """What a strategy may ask of the function that is sampled."""
+    """The part of a target that a strategy may use."""
 
     domain: Tensor
 
     def derivative(self, x: Tensor) -> Tensor:
-        """The gradient at x of shape (n, D), of that shape."""
+        """Return the gradient at x, both of shape (n, D)."""
         ...
 
     def regions(self, x: Tensor) -> dict[str, Tensor]:
-        """Masks of shape (n,) of the named regions at x of shape (n, D)."""
+        """Return the masks, (n,), of the named regions at x, (n, D)."""
         ...
 
 
@@ -39,15 +42,7 @@ class Sampling(ABC):
 
     @abstractmethod
     def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
-        """Place n nodes.
-
-        Args:
-            n: how many; at least 2^D, so that the ends (the corners in D dimensions) are among them.
-            target: the function, with its domain of shape (D, 2).
-            generator: the source of randomness.
-
-        Returns:
-            The nodes, of shape (n, D), in float64.
+        """Return n >= 2^D nodes, (n, D), in float64; the ends (the corners in D dimensions) are among them.
 
         Raises:
             ValueError: n is too small, or the strategy's parameters do not fit the target.
@@ -55,27 +50,31 @@ class Sampling(ABC):
 
 
 class _Tensor(Sampling):
-    """A tensor product of the same nodes t in [-1, 1] on each axis; nothing random."""
+    """A tensor product of the same deterministic nodes t in [-1, 1] on each axis."""
 
     @abstractmethod
     def coordinates(self, n: int) -> Tensor:
-        """The n nodes of one axis, in [-1, 1], -1 and 1 included."""
+        """Return the n nodes of one axis, in [-1, 1], -1 and 1 included."""
 
     def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
-        """Place floor(n^(1/D)) nodes on each axis and take all their combinations."""
-        _check(n, target.domain)
+        """Place floor(n^(1/D)) nodes on each axis and return all their combinations."""
+        check_count(n, target.domain)
         dimension = len(target.domain)
-        per_axis = int(n ** (1 / dimension) + 1e-9)
-        axes = [self.coordinates(per_axis)] * dimension
-        return onto(target.domain, torch.cartesian_prod(*axes).reshape(-1, dimension))
+        axis = self.coordinates(int(n ** (1 / dimension) + 1e-9))
+        return onto(target.domain, torch.cartesian_prod(*[axis] * dimension).reshape(-1, dimension))
 
 
 @checked
 class Uniform(_Tensor):
-    """An evenly spaced grid, t_i = -1 + 2 i / (n - 1) for i = 0, ..., n - 1."""
+    """An evenly spaced grid, t_i = -1 + 2 i / (n - 1) for i = 0, ..., n - 1.
+
+    Example:
+        >>> Uniform().coordinates(5).tolist()
+        [-1.0, -0.5, 0.0, 0.5, 1.0]
+    """
 
     def coordinates(self, n: int) -> Tensor:
-        """The n evenly spaced nodes of one axis, in [-1, 1]."""
+        """Return n evenly spaced nodes."""
         return torch.linspace(-1, 1, n, dtype=torch.float64)
 
 
@@ -86,10 +85,14 @@ class Chebyshev(_Tensor):
     References:
         L. N. Trefethen (2013). Approximation Theory and Approximation Practice, chapter 2.
         https://www.chebfun.org/ATAP/
+
+    Example:
+        >>> Chebyshev().coordinates(4)
+        tensor([-1.0000, -0.5000,  0.5000,  1.0000], dtype=torch.float64)
     """
 
     def coordinates(self, n: int) -> Tensor:
-        """The n Chebyshev-Lobatto nodes of one axis, in [-1, 1]."""
+        """Return n Chebyshev-Lobatto nodes."""
         # The sine form is odd to the last bit, and hits -1 and 1.
         return torch.sin(torch.pi / 2 * torch.linspace(-1, 1, n, dtype=torch.float64))
 
@@ -102,12 +105,16 @@ class Endpoint(_Tensor):
 
     Attributes:
         strength: how strongly the ends are favoured, in (0, 5]; 1 is uniform, 2 crowds like Chebyshev nodes.
+
+    Example:
+        >>> Endpoint(strength=2.0).coordinates(5).tolist()
+        [-1.0, -0.75, 0.0, 0.75, 1.0]
     """
 
     strength: Strength
 
     def coordinates(self, n: int) -> Tensor:
-        """The n end-weighted nodes of one axis, in [-1, 1]."""
+        """Return n end-weighted nodes."""
         return _towards_ends(torch.linspace(-1, 1, n, dtype=torch.float64), self.strength)
 
 
@@ -118,14 +125,18 @@ class Mixed(_Tensor):
     Attributes:
         share: the share of the nodes that is end-weighted, in [0, 1].
         strength: how strongly these favour the ends, in (0, 5], as in `Endpoint`.
+
+    Example:
+        >>> Mixed(share=0.4, strength=2.0).coordinates(5).tolist()
+        [-1.0, -0.75, 0.0, 0.75, 1.0]
     """
 
     share: Share
     strength: Strength
 
     def coordinates(self, n: int) -> Tensor:
-        """The n nodes of one axis, in [-1, 1]."""
-        # An even number at the middles of as many cells: neither the ends nor the centre, which the grid may have.
+        """Return the n nodes of both kinds."""
+        # An even number of cell midpoints avoids the ends and the centre, which the grid may contain.
         weighted = min(2 * round(self.share * n / 2), 2 * ((n - 2) // 2))
         v = (2 * torch.arange(weighted, dtype=torch.float64) + 1) / max(weighted, 1) - 1
         return torch.cat([Uniform().coordinates(n - weighted), _towards_ends(v, self.strength)]).sort().values
@@ -133,11 +144,17 @@ class Mixed(_Tensor):
 
 @checked
 class Random(Sampling):
-    """Independent draws from the uniform distribution on the domain, the ends put first."""
+    """Independent draws from the uniform distribution on the domain, the ends first.
+
+    Example:
+        >>> from runge.targets import Runge
+        >>> Random().nodes(64, Runge(), torch.Generator())[:2].tolist()
+        [[-1.0], [1.0]]
+    """
 
     def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
-        """Draw n - 2^D nodes and put the 2^D corners before them."""
-        _check(n, target.domain)
+        """Return the 2^D corners, followed by n - 2^D random nodes."""
+        check_count(n, target.domain)
         ends = corners(target.domain)
         t = 2 * torch.rand(n - len(ends), len(target.domain), generator=generator, dtype=torch.float64) - 1
         return torch.cat([ends, onto(target.domain, t)])
@@ -145,17 +162,21 @@ class Random(Sampling):
 
 @checked
 class Stratified(Sampling):
-    """A quota of nodes for each segment of the domain, evenly spread within it.
+    """A quota of nodes for each region of the domain, evenly spread within it.
 
     Attributes:
         quotas: the share of the nodes for each of the target's regions, summing to 1; None: the same share for
             each region that is not empty.
+
+    Example:
+        >>> Stratified(quotas={"middle": 0.5, "peak": 0.5})
+        Stratified(quotas={'middle': 0.5, 'peak': 0.5})
     """
 
     quotas: dict[str, NonNegative] | None
 
     def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
-        """Choose each region's quota among candidates that fill it."""
+        """Return the ends, and each region's quota chosen among evenly spread candidates."""
         where, ends = candidates(n, target.domain), corners(target.domain)
         regions = {name: mask.to(torch.float64) for name, mask in target.regions(where).items() if mask.any()}
         quotas = dict.fromkeys(regions, 1 / len(regions)) if self.quotas is None else self.quotas
@@ -163,13 +184,11 @@ class Stratified(Sampling):
             raise ValueError(
                 f"sampling.quotas: must be shares of the regions {', '.join(regions)} that sum to 1, got {quotas}"
             )
-        _check(n, target.domain)
+        check_count(n, target.domain)
         bounds = [round(share * (n - len(ends))) for share in itertools.accumulate(quotas.values(), initial=0.0)]
-        chosen = [
-            where[_systematic(regions[name], stop - start, generator)]
-            for name, (start, stop) in zip(quotas, itertools.pairwise(bounds), strict=True)
-        ]
-        return torch.cat([ends, *chosen])
+        counts = [stop - start for start, stop in itertools.pairwise(bounds)]
+        chosen = [_systematic(regions[name], count, generator) for name, count in zip(quotas, counts, strict=True)]
+        return torch.cat([ends, where[torch.cat(chosen)]])
 
 
 @checked
@@ -180,18 +199,22 @@ class Derivative(Sampling):
     curvature is largest there.
 
     Attributes:
-        floor: what is added to the density, > 0, in units of max|f'|.
+        floor: the constant added to the density, > 0, in units of max|f'|.
 
     References:
         C. Wu et al. (2023). A comprehensive study of non-adaptive and residual-based adaptive sampling for
         physics-informed neural networks. https://arxiv.org/abs/2207.10289 (the same form, with the residual for f').
+
+    Example:
+        >>> Derivative(floor=0.1)
+        Derivative(floor=0.1)
     """
 
     floor: Positive
 
     def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
         """Choose n nodes among evenly spread candidates by systematic sampling."""
-        _check(n, target.domain)
+        check_count(n, target.domain)
         where = candidates(n, target.domain)
         size = target.derivative(where).norm(dim=-1)
         density = size / size.max().clamp_min(torch.finfo(size.dtype).tiny) + self.floor
@@ -200,11 +223,17 @@ class Derivative(Sampling):
 
 @dataclass(frozen=True)
 class Density(Sampling):
-    """Nodes among candidates, by their density; the ends are put first.
+    """Nodes chosen among candidates by a density, the ends first.
 
     Attributes:
         x: the candidates, (K, D).
-        density: what they count, (K,), in any unit.
+        density: their density, (K,), in any unit.
+
+    Example:
+        >>> from runge.targets import Runge
+        >>> x = torch.tensor([[-0.5], [0.5]])
+        >>> Density(x, torch.tensor([1.0, 0.0])).nodes(4, Runge(), torch.Generator())[:, 0].tolist()
+        [-1.0, 1.0, -0.5, -0.5]
     """
 
     x: Tensor
@@ -217,17 +246,11 @@ class Density(Sampling):
 
 
 def boundary_nodes(n: int, domain: Tensor) -> Tensor:
-    """Place extra nodes in the outer tenth of the domain, denser towards its faces (the two ends in one dimension).
+    """Place n >= 0 extra nodes in the outer tenth of the box, (D, 2), and return them, (n, D), in float64.
 
-    The faces take turns. The k-th of a face's K nodes lies at the depth 0.1 ((k + 1) / (K + 1))^2 below it, in units of
-    the domain's length; its other coordinates follow the golden ratio's powers.
-
-    Args:
-        n: how many, >= 0.
-        domain: the box, of shape (D, 2).
-
-    Returns:
-        The nodes, of shape (n, D), in float64.
+    They are denser towards its faces (the two ends in one dimension), which take turns. The k-th of a face's K nodes is
+    at the depth 0.1 ((k + 1) / (K + 1))^2 below it, in units of the domain's length; its other coordinates follow the
+    golden ratio's powers.
     """
     dimension = len(domain)
     j = torch.arange(n)
@@ -242,12 +265,10 @@ def boundary_nodes(n: int, domain: Tensor) -> Tensor:
     return onto(domain, t)
 
 
-def _check(n: int, domain: Tensor) -> None:
-    least = 2 ** len(domain)
-    if n < least:
-        raise ValueError(
-            f"n: must be at least {least}, since the ends of the domain are always among the nodes; got {n}"
-        )
+def check_count(n: int, domain: Tensor, key: str = "n") -> None:
+    """Raise a ValueError if n is below the number of corners of the domain; its message begins with `key`."""
+    if n < (least := 2 ** len(domain)):
+        raise ValueError(f"{key}: must be at least {least}, because the nodes include the domain's ends; got {n}")
 
 
 def _towards_ends(v: Tensor, strength: float) -> Tensor:
@@ -255,13 +276,11 @@ def _towards_ends(v: Tensor, strength: float) -> Tensor:
 
 
 def _systematic(weight: Tensor, n: int, generator: torch.Generator) -> Tensor:
-    """Choose n indices with probability proportional to `weight`, evenly along its cumulative sum.
+    """Choose n indices with probability proportional to `weight`, as evenly as it allows.
 
-    Pointers (i + v) / n, with one v ~ U(0, 1), fall into the cells of the cumulative sum, so that the chosen points are
-    as even as the weight allows.
+    Pointers (i + v) / n, with one v ~ U(0, 1), fall into the cells of the cumulative sum.
     """
     total = weight.cumsum(0)
-    pointers = (torch.arange(n, dtype=torch.float64) + torch.rand(1, generator=generator, dtype=torch.float64)) / max(
-        n, 1
-    )
+    offset = torch.rand(1, generator=generator, dtype=torch.float64)
+    pointers = (torch.arange(n, dtype=torch.float64) + offset) / max(n, 1)
     return torch.searchsorted(total, pointers * total[-1], right=True).clamp_max(len(weight) - 1)

@@ -1,4 +1,4 @@
-"""How lambda_d and the learning rate move over the steps: pure functions of the step and of the step of the switch."""
+"""Schedules of lambda_d and of the learning rate: pure functions of the step and of the step of the switch."""
 
 import math
 from abc import ABC, abstractmethod
@@ -10,6 +10,9 @@ from torch import Tensor
 
 from runge.validation import BelowOne, Count, Natural, checked
 
+__all__ = ["NEVER", "Constant", "LearningRateSchedule", "Plateau", "Schedule", "TwoStage", "alike", "due"]
+__all__ += ["learning_rate_factor"]
+
 NEVER = 2**62
 """The step of a switch that is not foreseen."""
 
@@ -17,14 +20,7 @@ LearningRateSchedule = Literal["constant", "cosine"]
 
 
 def learning_rate_factor(schedule: LearningRateSchedule, progress: float) -> float:
-    """What the learning rate is multiplied by.
-
-    Args:
-        schedule: `constant`: 1; `cosine`: (1 + cos(pi progress)) / 2.
-        progress: the share of the steps that have been taken, in [0, 1).
-
-    Returns:
-        The factor, in [0, 1].
+    """Return the factor of the learning rate, 1 or, for `cosine`, (1 + cos(pi progress)) / 2, progress in [0, 1).
 
     References:
         I. Loshchilov, F. Hutter (2017). SGDR: stochastic gradient descent with warm restarts.
@@ -34,17 +30,21 @@ def learning_rate_factor(schedule: LearningRateSchedule, progress: float) -> flo
 
 
 def due(every: int, before: int, step: int) -> bool:
-    """Whether a multiple of `every` lies after the step `before`, up to `step`."""
+    """Say if there is a multiple of `every` after the step `before`, up to `step`."""
     return step // every > before // every
 
 
 class Plateau(NamedTuple):
-    """What is known of each member's validation MSE_f, each of shape (M,).
+    """The state of each member's validation MSE_f, all of shape (M,).
 
     Attributes:
-        smoothed: exponential moving average; NaN before the first value.
-        best: the value that the average must get below by the threshold.
+        smoothed: the exponential moving average; NaN before the first value.
+        best: the value that the average must fall below by the threshold.
         stale: validations since it last did.
+
+    Example:
+        >>> Plateau.start(members=2).stale
+        tensor([0, 0])
     """
 
     smoothed: Tensor
@@ -53,63 +53,63 @@ class Plateau(NamedTuple):
 
     @staticmethod
     def start(members: int) -> "Plateau":
-        """The state before the first validation."""
-        nothing = torch.full((members,), torch.nan, dtype=torch.float64)
-        return Plateau(nothing, torch.full_like(nothing, torch.inf), torch.zeros(members, dtype=torch.int64))
+        """Return the state before the first validation."""
+        empty = torch.full((members,), torch.nan, dtype=torch.float64)
+        return Plateau(empty, torch.full_like(empty, torch.inf), torch.zeros(members, dtype=torch.int64))
 
 
 class Schedule(ABC):
-    """When lambda_d is on."""
+    """A rule that says when lambda_d is on."""
 
     @abstractmethod
     def first_switch(self) -> int:
-        """The step of the switch at the latest, as far as it is known from the start; else `NEVER`."""
+        """Return the latest step of the switch that is certain from the start, or `NEVER`."""
 
     @abstractmethod
     def factor(self, steps: Tensor, switched_on: Tensor) -> Tensor:
-        """What lambda_d is multiplied by.
-
-        Args:
-            steps: the steps, (K,).
-            switched_on: the step of each member's switch, (M,).
-
-        Returns:
-            The factors, in [0, 1], (K, M).
-        """
+        """Return the factors of lambda_d, in [0, 1], (K, M), at steps, (K,), given each member's switch, (M,)."""
 
 
 def alike(schedules: Sequence[Schedule]) -> dict[Schedule, Tensor]:
-    """The different schedules of a stack, each with the indices of the members that follow it."""
-    followers: dict[Schedule, list[int]] = {}
-    for member, schedule in enumerate(schedules):
-        followers.setdefault(schedule, []).append(member)
-    return {schedule: torch.tensor(members) for schedule, members in followers.items()}
+    """Return the different schedules of a stack, each with the indices of the members that follow it."""
+    different = dict.fromkeys(schedules)
+    return {one: torch.tensor([i for i, other in enumerate(schedules) if other == one]) for one in different}
 
 
 @checked
 class Constant(Schedule):
-    """lambda_d from the first step on."""
+    """The full lambda_d from the first step on.
+
+    Example:
+        >>> Constant().first_switch()
+        0
+    """
 
     def first_switch(self) -> int:
-        """Step 0."""
+        """Return 0."""
         return 0
 
     def factor(self, steps: Tensor, switched_on: Tensor) -> Tensor:
-        """One, at every step."""
+        """Return ones."""
         return torch.ones(len(steps), len(switched_on), dtype=torch.float64, device=steps.device)
 
 
 @checked
 class TwoStage(Schedule):
-    """MSE_f alone first; lambda_d is switched on at a step, or when the validation MSE_f has stopped improving.
+    """A schedule of MSE_f alone, then lambda_d too: from a step on, or once the validation MSE_f stops improving.
 
     Attributes:
         at_step: the step of the switch, >= 0; None: when the validation MSE_f has stopped improving.
         smoothing: the weight of the past in the moving average of MSE_f, in [0, 1).
         threshold: how much the average must fall to count as an improvement, relative to the best so far, in [0, 1).
-        patience: how many validations in a row may go without an improvement, >= 1.
+        patience: how many validations in a row may pass without an improvement, >= 1.
         latest_step: the step at which lambda_d is switched on at the latest, >= 0; None: no such step.
         ramp_steps: the steps over which lambda_d grows linearly to its full value; 0: at once.
+
+    Example:
+        >>> schedule = TwoStage(at_step=10, smoothing=0.5, threshold=0, patience=3, latest_step=None, ramp_steps=4)
+        >>> schedule.factor(torch.tensor([9, 10, 13]), switched_on=torch.tensor([10]))[:, 0].tolist()
+        [0.0, 0.25, 1.0]
     """
 
     at_step: Natural | None
@@ -120,38 +120,22 @@ class TwoStage(Schedule):
     ramp_steps: Natural
 
     def first_switch(self) -> int:
-        """`at_step`, or else `latest_step`, or else `NEVER`."""
+        """Return `at_step`, or else `latest_step`, or else `NEVER`."""
         return next((step for step in (self.at_step, self.latest_step) if step is not None), NEVER)
 
     def factor(self, steps: Tensor, switched_on: Tensor) -> Tensor:
-        """0 before the switch; then 1 or, with a ramp, min(1, (k + 1) / ramp_steps) at the k-th step after it."""
+        """Return 0 before the switch; then 1 or, with a ramp, min(1, (k + 1) / ramp_steps) at the k-th step after."""
         since = (steps[:, None] - switched_on + 1).to(torch.float64)
         return (since / max(self.ramp_steps, 1)).clamp(0, 1)
 
     def observe(self, plateau: Plateau, value: Tensor) -> Plateau:
-        """Take a validation MSE_f, (M,), into account.
-
-        Returns:
-            The new state; a member with `stale` >= patience has stopped improving.
-        """
-        value = value.to(torch.float64)
-        smoothed = torch.where(
-            plateau.smoothed.isnan(), value, self.smoothing * plateau.smoothed + (1 - self.smoothing) * value
-        )
+        """Return the state after a validation MSE_f, (M,); members with `stale` >= patience have stopped improving."""
+        value, past = value.to(torch.float64), plateau.smoothed
+        smoothed = torch.where(past.isnan(), value, self.smoothing * past + (1 - self.smoothing) * value)
         improved = smoothed < (1 - self.threshold) * plateau.best
-        return Plateau(
-            smoothed, torch.where(improved, smoothed, plateau.best), torch.where(improved, 0, plateau.stale + 1)
-        )
+        best, stale = torch.where(improved, smoothed, plateau.best), torch.where(improved, 0, plateau.stale + 1)
+        return Plateau(smoothed, best, stale)
 
     def switch(self, plateau: Plateau, step: int, switched_on: Tensor) -> Tensor:
-        """Switch on the members whose MSE_f has stopped improving.
-
-        Args:
-            plateau: the state after the validation at this step.
-            step: the number of steps taken.
-            switched_on: the step of each member's switch as foreseen so far, (M,).
-
-        Returns:
-            The new steps of the switch, (M,), none later than before.
-        """
+        """Return the steps of the switch, (M,), none later than before: `step` where MSE_f has stopped improving."""
         return torch.where(plateau.stale >= self.patience, switched_on.clamp_max(step), switched_on)

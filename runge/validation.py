@@ -1,11 +1,11 @@
-"""What an argument may be is said once, in its annotation, and checked when the object is made."""
+"""Argument types and ranges, declared once, as annotations, and checked on construction."""
 
 from collections.abc import Callable
 from typing import Annotated, ParamSpec, TypeVar, cast, dataclass_transform
 
-import pydantic
-import pydantic.dataclasses
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, dataclasses, validate_call
+
+__all__ = ["BelowOne", "Count", "Natural", "NonNegative", "Positive", "Share", "checked", "checked_call"]
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Natural = Annotated[int, Field(ge=0, le=10**9)]
@@ -17,7 +17,7 @@ BelowOne = Annotated[float, Field(ge=0, lt=1)]
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _T = TypeVar("_T")
-# Strict: true is no integer and "8" no number; a YAML slip is reported instead of being guessed at.
+# Strict: true is not an integer and "8" is not a number; a slip in YAML is reported, not guessed at.
 _STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
 
 
@@ -28,13 +28,9 @@ def checked(cls: type[_T]) -> type[_T]:
     Raises (when an object is made):
         pydantic.ValidationError: a `ValueError` that lists each wrong field, its value and what is allowed.
     """
-    return cast(type[_T], pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=_STRICT)(cls))
+    return cast(type[_T], dataclasses.dataclass(frozen=True, kw_only=True, config=_STRICT)(cls))
 
 
 def checked_call(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Check every argument of `function` against its annotation.
-
-    Raises (when it is called):
-        pydantic.ValidationError: a `ValueError` that lists each wrong argument, its value and what is allowed.
-    """
-    return pydantic.validate_call(config=_STRICT)(function)
+    """Check every argument of `function` against its annotation; a call raises as construction does in `checked`."""
+    return validate_call(config=_STRICT)(function)

@@ -1,4 +1,4 @@
-"""Each policy against arithmetic by hand, and in which direction it moves."""
+"""Each policy against arithmetic by hand, and the direction in which it moves."""
 
 import math
 
@@ -54,11 +54,11 @@ def test_next_look():
 @pytest.mark.parametrize("figure", RATIOS)
 def test_ratios_and_their_average(figure):
     policy = RATIOS[figure](every=1, smoothing=0.75)
-    seen = iter([torch.tensor([[3.0, 6.0], [1.0, 0.0]]), torch.tensor([[8.0, 2.0], [4.0, 2.0]])])
+    looks = iter([torch.tensor([[3.0, 6.0], [1.0, 0.0]]), torch.tensor([[8.0, 2.0], [4.0, 2.0]])])
 
     def ask(name):
         assert name == figure
-        return next(seen).double()
+        return next(looks).double()
 
     first, memory = policy.update(column(0.1, 0.1), unknown(2), ask)
     assert first.tolist() == [0.5, 0.1]  # where there is no ratio the weight stays
@@ -67,8 +67,8 @@ def test_ratios_and_their_average(figure):
 
 
 @pytest.mark.parametrize("figure", RATIOS)
-def test_what_pulls_harder_gets_the_smaller_weight(figure, look):
-    """Where the derivative's term is magnified, here by its scale, its weight falls by as much."""
+def test_the_larger_term_gets_the_smaller_weight(figure, look):
+    """If the derivative's term grows, here by its scale, its weight falls by the same factor."""
     small = Look(look.network, look.points, look.scale, look.chance)
     large = Look(look.network, look.points, look.scale / 10, look.chance)
     policy = RATIOS[figure](every=1, smoothing=0.0)
@@ -112,11 +112,11 @@ def test_relobralo(chance):
         powers = [math.exp(a / (0.5 * b)) for a, b in zip(now, before, strict=True)]
         return [2 * power / sum(powers) for power in powers]
 
-    found, memory = relobralo((1.0, 2.0), (0.5, 1.5), (0.25, 1.2), chance, past=(0.9, 1.1))
+    lambda_d, memory = relobralo((1.0, 2.0), (0.5, 1.5), (0.25, 1.2), chance, past=(0.9, 1.1))
     past = (0.9, 1.1) if chance < 0.5 else weights((0.25, 1.2), (1.0, 2.0))
     latest = weights((0.25, 1.2), (0.5, 1.5))
     expected = [0.8 * a + 0.2 * b for a, b in zip(past, latest, strict=True)]
-    assert found.item() == pytest.approx(expected[1] / expected[0])
+    assert lambda_d.item() == pytest.approx(expected[1] / expected[0])
     assert memory[0].tolist() == pytest.approx([1.0, 2.0, 0.25, 1.2, *expected])
 
 

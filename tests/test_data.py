@@ -67,7 +67,7 @@ def test_sample_weight():
 
 
 def test_weight_by_density_makes_a_mean_over_the_domain():
-    """The weighted mean of f at Chebyshev's points is its integral, that of points with equal weights is not."""
+    """The mean of f at Chebyshev nodes equals its integral with these weights, and does not with equal ones."""
     integral = torch.atan(torch.tensor(5.0)).item() / 5
     for kind, near in (("none", False), ("density", True)):
         train = made(sampling=Chebyshev(), sample_weight=kind, n_train=200, boundary_points=20).train
@@ -114,7 +114,7 @@ def module(seeds, **changes):
 
 
 @pytest.mark.parametrize("n_derivative", [None, 8])
-def test_resample_places_some_members_anew(n_derivative):
+def test_resample_moves_the_points_of_some_members(n_derivative):
     data = module([0, 1, 2], n_derivative=n_derivative, boundary_points=4)
     before = data.dataset.train
     sets = data.nodes(1)

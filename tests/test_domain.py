@@ -28,16 +28,16 @@ def test_cells_in_one_dimension_are_the_halves_of_the_gaps():
 
 def test_cells_of_equal_nodes_are_above_zero():
     x = torch.tensor([[0.0], [0.5], [0.5], [1.0]], dtype=torch.float64)
-    found = cells(x, box((0, 1)))
-    assert (found > 0).all()
-    assert found.sum().item() == pytest.approx(1, abs=1e-5)
+    shares = cells(x, box((0, 1)))
+    assert (shares > 0).all()
+    assert shares.sum().item() == pytest.approx(1, abs=1e-5)
 
 
 def test_cells_in_two_dimensions():
-    """Of four nodes at the middles of quarters, one is moved away: the others have what it had."""
+    """Of four nodes at the centres of quarters, one is moved away: the others share its cell."""
     x = torch.tensor([[0.25, 1.0], [0.25, 3.0], [0.75, 1.0], [0.75, 3.0]], dtype=torch.float64)
     domain = box((0, 1), (0, 4))
     torch.testing.assert_close(cells(x, domain), torch.full((4,), 0.25, dtype=torch.float64), rtol=0.15, atol=0)
-    found = cells(torch.cat([x[:3], x[:1]]), domain)
-    assert found.sum().item() == pytest.approx(1, abs=1e-5)
-    assert found[1] > 0.3
+    shares = cells(torch.cat([x[:3], x[:1]]), domain)
+    assert shares.sum().item() == pytest.approx(1, abs=1e-5)
+    assert shares[1] > 0.3

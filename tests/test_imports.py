@@ -7,19 +7,10 @@ from tests.conftest import ROOT
 
 
 def test_imports_point_downwards():
-    found = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from importlinter.cli import lint_imports_command; lint_imports_command()",
-            "--no-cache",
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert found.returncode == 0, found.stdout + found.stderr
+    lint = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    command = [sys.executable, "-c", lint, "--no-cache"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_loading_a_run_needs_neither_lightning_nor_hydra():
@@ -29,7 +20,7 @@ def test_loading_a_run_needs_neither_lightning_nor_hydra():
 
 
 def test_composing_a_sweep_needs_no_lightning():
-    """What commands a sweep would wait for it for as long as for all else together."""
+    """Importing Lightning takes as long as everything else that the process commanding a sweep imports."""
     modules = "runge.launch.sweep, runge.launch.planning, runge.training.member, runge.records.checkpoints"
     code = f"import sys, {modules}; sys.exit('lightning' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

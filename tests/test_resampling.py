@@ -19,7 +19,7 @@ def generator(seed=0):
 
 
 def placed(rule, target, error, n=48, times=1, seed=0):
-    """The points after a rule was applied so many times to the same errors, a function of x."""
+    """Return the points after `times` applications of a rule to the same errors, a function of x."""
     nodes = Uniform().nodes(n, target, generator())
     validation = Random().nodes(400, target, generator(1))
     for i in range(times):
@@ -35,7 +35,7 @@ def share(target, nodes, region):
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("rule", RULES)
 def test_contract(rule, target):
-    """As many points as before, within the domain, the ends among them; the same seed, the same points."""
+    """The number of points stays; they are in the domain and include its ends; a seed determines them."""
     target = TARGETS[target]
     nodes = placed(RULES[rule], target, lambda x: x[:, 0].abs())
     assert nodes.shape == (Uniform().nodes(48, target, generator()).shape[0], target.dimension)
@@ -68,10 +68,10 @@ def test_region_by_hand():
     error = {"left": 0.0, "middle": 1.0, "right": 4.0, "peak": 2.0}
 
     def at(x):
-        found = torch.zeros(len(x), dtype=torch.float64)
+        errors = torch.zeros(len(x), dtype=torch.float64)
         for name, mask in target.regions(x).items():
-            found[mask] = error[name]
-        return found
+            errors[mask] = error[name]
+        return errors
 
     nodes = Uniform().nodes(402, target, generator())
     density = rule.sampling(target, nodes, x := rule.looks_at(target, nodes, nodes), at(x))
@@ -94,8 +94,8 @@ def test_region_keeps_a_least_share():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_ends_are_known_in_any_precision(dtype):
-    """With equal errors the shares stay as they are, and no end is taken for a point like any other."""
+def test_ends_are_recognised_in_any_precision(dtype):
+    """With nearly equal errors the shares stay the same, and no end is treated as an inner point."""
     target = Expression("x", [-3.14159, 3.14159])
     for rule in RULES.values():
         nodes = Uniform().nodes(100, target, generator())
@@ -111,8 +111,8 @@ def test_ends_are_known_in_any_precision(dtype):
 def test_residual_by_hand():
     target, x = TARGETS["runge"], torch.tensor([[-0.5], [0.0], [0.5]], dtype=torch.float64)
     error = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
-    found = Residual(**TIMES, power=2.0, floor=0.5).sampling(target, x, x, error)
-    torch.testing.assert_close(found.density, error**2 / (14 / 3) + 0.5)
+    density = Residual(**TIMES, power=2.0, floor=0.5).sampling(target, x, x, error).density
+    torch.testing.assert_close(density, error**2 / (14 / 3) + 0.5)
     still = Residual(**TIMES, power=1.0, floor=0.5).sampling(target, x, x, 0 * error)
     assert still.density.tolist() == [0.5] * 3
 
@@ -121,9 +121,9 @@ def test_r3_retains_what_is_worse_than_the_mean():
     target = TARGETS["runge"]
     nodes = Uniform().nodes(11, target, generator())
     error = torch.tensor([9.0, 0, 0, 5, 0, 6, 0, 0, 0, 0, 0], dtype=torch.float64)
-    found = RULES["r3"].sampling(target, nodes, nodes, error)
-    assert found.x.tolist() == nodes[[5, 3]].tolist()  # an end is there in any case
-    after = found.nodes(11, target, generator())
+    strategy = RULES["r3"].sampling(target, nodes, nodes, error)
+    assert strategy.x.tolist() == nodes[[5, 3]].tolist()  # the ends are added in any case
+    after = strategy.nodes(11, target, generator())
     kept = {x for (x,) in after.tolist()} & {x for (x,) in nodes.tolist()}
     assert kept == {-1.0, 1.0, nodes[5].item(), nodes[3].item()}
 

@@ -28,7 +28,7 @@ def generator(seed=0):
 @pytest.mark.parametrize("name", STRATEGIES)
 @given(n=st.integers(2, 300), seed=st.integers(0, 2**32), lower=st.floats(-100, 100), length=st.floats(0.01, 100))
 def test_contract(name, n, seed, lower, length):
-    """Whatever the strategy: n nodes, both ends of the domain among them to the last bit, seeds that decide."""
+    """Every strategy returns n nodes, which include both ends to the last bit and follow from the seed."""
     target = Runge((lower, lower + length))
     x = STRATEGIES[name].nodes(n, target, generator(seed))
     assert x.shape == (n, 1)
@@ -105,7 +105,7 @@ def test_members_of_different_seeds_differ():
 
 
 @pytest.mark.parametrize("target", [Runge(), PLANE])
-def test_boundary_nodes_lie_in_the_outer_tenth(target):
+def test_boundary_nodes_are_in_the_outer_tenth(target):
     x = boundary_nodes(40, target.domain)
     assert x.shape == (40, target.dimension)
     t = (x - target.domain[:, 0]) / (target.domain[:, 1] - target.domain[:, 0])

@@ -5,19 +5,12 @@ from runge.schedules import NEVER, Constant, Plateau, TwoStage, learning_rate_fa
 
 
 def two_stage(**changes):
-    settings = {
-        "at_step": None,
-        "smoothing": 0.5,
-        "threshold": 0.1,
-        "patience": 2,
-        "latest_step": None,
-        "ramp_steps": 0,
-    }
-    return TwoStage(**settings | changes)
+    stopping = {"smoothing": 0.5, "threshold": 0.1, "patience": 2}
+    return TwoStage(**{"at_step": None, "latest_step": None, "ramp_steps": 0} | stopping | changes)
 
 
 def run(schedule, values, every=10):
-    """The step of each member's switch, when its validation MSE_f takes these values, of shape (steps, M)."""
+    """Return the step of each member's switch, given the values of its validation MSE_f, (steps, M)."""
     values = torch.tensor(values, dtype=torch.float64)
     plateau, switched_on = Plateau.start(values.shape[1]), torch.full((values.shape[1],), schedule.first_switch())
     for i, value in enumerate(values):
@@ -26,7 +19,7 @@ def run(schedule, values, every=10):
     return switched_on.tolist()
 
 
-def test_members_switch_each_in_their_own_time():
+def test_each_member_switches_at_its_own_step():
     falling = [2.0**-i for i in range(8)]
     flat_from_3 = [1.0, 0.5, 0.25] + [0.25] * 5
     # With smoothing 0.5 the average of the second still falls by over 10 % for two more validations.
