@@ -107,13 +107,15 @@ class Member:
 
     def __init__(self, configuration: dict[str, Any], overrides: Sequence[str] = ()) -> None:
         self.configuration, self.overrides = configuration, list(overrides)
-
-        def build_section(key: str, kind: type[T]) -> T:
-            return build(key, _section(configuration, key), kind)
-
         if unknown := configuration.keys() - {*SECTIONS, "logger"}:
             raise ConfigurationError(f"{', '.join(unknown)}: there is no such key; there are {', '.join(SECTIONS)}")
-        self.seed = build("", {"seed": _section(configuration, "seed")}, Seed)
+        if missing := [key for key in SECTIONS if key not in configuration]:
+            raise ConfigurationError(f"{missing[0]}: is missing")
+
+        def build_section(key: str, kind: type[T]) -> T:
+            return build(key, configuration[key], kind)
+
+        self.seed = build("", {"seed": configuration["seed"]}, Seed)
         self.data = build_section("data", Data)
         self.data_seed = self.seed if self.data.seed is None else Seed(seed=self.data.seed)
         self.training = build_section("trainer", Training)
@@ -176,20 +178,11 @@ class Member:
 
     def title(self) -> str:
         """Return the title of the run's pictures."""
+        model, names = self.model, {part: type(getattr(self, part)).__name__ for part in ("balance", "resampling")}
         what = getattr(self.target, "expr", type(self.target).__name__)
-        where = f"{type(self.sampling).__name__.lower()} sampling"
-        if not isinstance(self.resampling, Never):
-            where += f", then by {type(self.resampling).__name__}"
-        weight = f"= {self.loss.lambda_d:g}"
-        if not isinstance(self.balance, Fixed):
-            weight = f"by {type(self.balance).__name__}"
-        model = self.model
+        then = "" if isinstance(self.resampling, Never) else f", then by {names['resampling']}"
+        weight = f"= {self.loss.lambda_d:g}" if isinstance(self.balance, Fixed) else f"by {names['balance']}"
+        network = f"{model.activation} {model.depth} × {model.width}"
         stages = f" in {model.stages} stages" if model.stages != 1 else ""
-        network = f"{model.activation} {model.depth} × {model.width}{stages}"
-        return f"{what}, {where}: {network}, lambda_d {weight}, seed {self.seed.seed}"
-
-
-def _section(configuration: dict[str, Any], key: str) -> Any:
-    if key not in configuration:
-        raise ConfigurationError(f"{key}: is missing")
-    return configuration[key]
+        sampling = f"{type(self.sampling).__name__.lower()} sampling{then}"
+        return f"{what}, {sampling}: {network}{stages}, lambda_d {weight}, seed {self.seed.seed}"
