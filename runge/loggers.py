@@ -1,4 +1,4 @@
-"""Loggers: where the hyperparameters, figures and pictures of a run go, besides its own files.
+"""Loggers of hyperparameters, figures and pictures, in addition to the files of a run.
 
 A logger is any class that derives from `lightning.pytorch.loggers.Logger`. Each file of `conf/logger/` has an entry
 `NAME: {_target_: CLASS, parameters}`; `logger=[tensorboard,NAME]` selects two of them, `logger=[]` none, and
@@ -24,19 +24,18 @@ __all__ = ["Logger", "TensorBoard", "check_loggers", "make_loggers"]
 class TensorBoard(Logger):
     """A logger that writes TensorBoard's event files: curves, pictures, and a row of the HPARAMS table.
 
-    It shows what every logger gets. Its constructor is called with the parameters of its YAML, and with those of
-    `save_dir`, `run_name` and `start_step` that it has and that the YAML does not set. Then the run calls
+    The calls are the same for every logger. The constructor is called with the parameters of its YAML, and with those
+    of `save_dir`, `run_name` and `start_step` that it has and that the YAML does not set. Then the run calls
 
     - `log_hyperparams(configuration)` when it starts;
     - `log_metrics(figures, step)` as soon as a row of the history is measured;
-    - `save()` before a checkpoint is saved. A killed run resumes from the checkpoint and repeats the later rows, with
-      equal figures;
-    - `log_image(name, [path of a PNG file], step)`, if it has this method, and `log_metrics(test_figures, step)`
-      when it is finished;
-    - `finalize("success")`, or `finalize("failed")` if it diverged, was interrupted or failed.
+    - `save()` before a checkpoint is saved. A killed run resumes from it and repeats the later rows exactly;
+    - `log_image(name, [path of a PNG file], step)`, if it has this method, and `log_metrics(test_figures, step)` when
+      the run is finished;
+    - `finalize("success")`, or `finalize("failed")` if the run diverged, was interrupted or failed.
 
-    An `OSError` affects this run alone: it is logged as a warning, or makes the run fail if it is raised at the end.
-    Neither the results nor the identity of a run depend on its loggers, so that it can be resumed with others.
+    An `OSError` affects only this run: it is logged as a warning, or makes the run fail if it is raised at the end.
+    Neither the results nor the identity of a run depend on its loggers, so it can be resumed with others.
 
     Args:
         save_dir: the run's directory.
@@ -74,7 +73,7 @@ class TensorBoard(Logger):
         self._settings = flatten(vars(params) if isinstance(params, Namespace) else params)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Collect the figures of one step, with the present time."""
+        """Collect the figures of one step, with the current time."""
         self._step = self._step if step is None else step
         self._file.add(scalars(metrics), self._step)
         self._tested |= {key: figure for key, figure in metrics.items() if key.startswith("test/")}
@@ -89,20 +88,14 @@ class TensorBoard(Logger):
         self._file.flush()
 
     def finalize(self, status: str) -> None:
-        """Append the run's row of the HPARAMS table, and all that was collected."""
+        """Append the run's row of the HPARAMS table and everything that was collected."""
         for summary in hyperparameters(self._name, self._settings, self._tested if status == "success" else None):
             self._file.add(summary, self._step)
         self._file.flush()
 
 
 def make_loggers(entries: Mapping[str, Any], save_dir: str, run_name: str, start_step: int) -> list[Logger]:
-    """Make the loggers of one run.
-
-    Args:
-        entries: the section `logger`: for each logger `_target_` and its parameters.
-        save_dir: see `TensorBoard`.
-        run_name: see `TensorBoard`.
-        start_step: see `TensorBoard`.
+    """Make the loggers of one run, given the section `logger` and the arguments of `TensorBoard`.
 
     Raises:
         ConfigurationError: an entry does not name a logger, or a parameter is unknown, missing or not allowed.
@@ -119,7 +112,7 @@ def make_loggers(entries: Mapping[str, Any], save_dir: str, run_name: str, start
 
 
 def check_loggers(entries: Mapping[str, Any]) -> None:
-    """Make the loggers of a section once and drop them.
+    """Check a section `logger` by making its loggers.
 
     Raises:
         ConfigurationError: see `make_loggers`.

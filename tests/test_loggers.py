@@ -1,4 +1,4 @@
-"""Loggers of a user's own, and Lightning's, with single runs and in stacks."""
+"""A user's own loggers, and Lightning's, with single runs and in stacks."""
 
 import csv
 import errno
@@ -24,7 +24,7 @@ RECORDER = "+logger.recorder._target_=tests.test_loggers.Recorder"
 
 
 class Recorder(Logger):
-    """A user's logger: each call is a line of a file."""
+    """A user's logger that writes each call as a line of a file."""
 
     def __init__(self, run_name, save_dir, start_step, note="none"):
         self.path, self.about = Path(save_dir) / "calls.jsonl", [run_name, start_step, note]
@@ -69,7 +69,7 @@ def calls(directory, kind):
 
 
 def check_calls(directory, *, start_step=0, note="none"):
-    """All rows of the history that were measured from a step on, the final test figures, settings, pictures, end."""
+    """Check the settings, the history after a step, the final test figures, the pictures and the end."""
     ((settings, name, start, noted),) = calls(directory, "settings")
     recorded = yaml.safe_load((directory / ".hydra" / "config.yaml").read_text())
     assert settings == {key: value for key, value in recorded.items() if key not in ("logger", "resume")}
@@ -126,7 +126,7 @@ def test_a_diverged_run_has_failed(train, tmp_path):
     assert not calls(tmp_path / "run", "image")
 
 
-def test_a_failing_logger_costs_its_run_alone(train, tmp_path):
+def test_a_failing_logger_affects_only_its_run(train, tmp_path):
     failing = "+logger.full._target_=tests.test_loggers.Full"
     status, out, err = train("-m", "seed=0,1", "hydra.launcher.processes=1", *SHORT, failing, "hydra.sweep.dir=sweep")
     assert status == 1
@@ -151,7 +151,7 @@ def test_loggers_of_lightning_work_as_they_are(train, tmp_path):
 
 
 def test_rows_keep_the_time_at_which_they_were_measured(train, tmp_path, monkeypatch):
-    """Although the event file is written when a checkpoint is saved, here at the last step."""
+    """The event file is written only when a checkpoint is saved, here at the last step."""
     steps = []
     monkeypatch.setattr("runge.training.module.Problem", lambda *arguments: steps.append(0) or Problem(*arguments))
     monkeypatch.setattr("runge.records.tensorboard.time", SimpleNamespace(time=lambda: float(len(steps))))
@@ -162,7 +162,7 @@ def test_rows_keep_the_time_at_which_they_were_measured(train, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "parts"),
     [
         (["+logger.x=1"], ["logger.x", "section with keys"]),
         (["+logger.x.y=1"], ["logger.x._target_", "None"]),
@@ -175,11 +175,11 @@ def test_rows_keep_the_time_at_which_they_were_measured(train, tmp_path, monkeyp
     ],
 )
 @pytest.mark.parametrize("sweep", [[], ["-m", "seed=0,1", "hydra.launcher.processes=1"]])
-def test_a_wrong_section_is_refused(overrides, told, sweep, train, tmp_path):
+def test_a_wrong_section_is_refused(overrides, parts, sweep, train, tmp_path):
     status, out, err = train(*sweep, *SHORT, *overrides)
     assert status == 1
     assert "Traceback" not in out + err
-    assert all(part in err for part in told), err
+    assert all(part in err for part in parts), err
     assert not list(tmp_path.rglob("status.json"))
 
 
@@ -198,7 +198,7 @@ def test_loggers_do_not_identify_a_run(configuration):
 
 
 def test_a_run_recorded_without_the_section(train, trained, tmp_path, monkeypatch):
-    """As every run before there was one."""
+    """Resume a run of a version without loggers."""
     with monkeypatch.context() as patch:
         patch.setattr("runge.training.module.Problem", interrupted_at(61))
         assert train(*SHORT, "~logger", "hydra.run.dir=old")[0] == 1

@@ -1,1 +1,1 @@
-"""Compare runs: a table, one HTML file to look around in, and one picture. `python -m runge.compare DIR [DIR ...]`."""
+"""Compare runs: a table, a self-contained HTML report and a picture. `python -m runge.compare DIR [DIR ...]`."""

@@ -1,4 +1,4 @@
-"""Runs side by side, ranked and grouped, as a table, a report and a picture."""
+"""Comparisons of runs, ranked and grouped, as a table, a report and a picture."""
 
 import csv
 import io
@@ -19,26 +19,26 @@ from runge.metrics import TEST_MSE_DF
 from runge.records.directories import ComparisonDirectory
 from runge.records.files import printable, write
 from runge.records.panels import png
-from runge.records.reading import COLUMNS, RunRecord, find_all, read, table
+from runge.records.reading import COLUMNS, RunRecord, find, read, table
 
 
 class Comparison:
-    """Runs side by side, the best first, and those that have not finished last.
+    """A comparison of runs, the best first, and those that have not finished last.
 
     Args:
         records: the runs.
-        metric: what they are ranked by; smaller is better.
-        group_by: the keys that tell groups apart; None: all in which the runs differ, but for the seeds.
+        metric: the metric by which the runs are ranked; smaller is better.
+        group_by: the settings that define a group; None: all in which the runs differ, except the seeds.
 
     Raises:
-        ValueError: there are no runs, none of them has the metric, or none has one of the keys.
+        ValueError: there are no runs, or none of them has the metric or one of the settings.
     """
 
     def __init__(
         self, records: Sequence[RunRecord], metric: str = TEST_MSE_DF, group_by: Sequence[str] | None = None
     ) -> None:
         if not records:
-            raise ValueError("DIR, --where: there must be a run, and there is none")
+            raise ValueError("DIR, --where: must select at least one run; there is none")
         self.metrics = list(dict.fromkeys(name for record in records for name in record.figures))
         settings = dict.fromkeys(name for record in records for name in record.settings if name not in self.metrics)
         if self.metrics and metric not in self.metrics:
@@ -47,10 +47,7 @@ class Comparison:
             if name not in settings:
                 raise ValueError(f"--group-by: must be among {', '.join(settings)}; got {name!r}")
         self.metric = metric
-        self.records = sorted(
-            records,
-            key=lambda one: (one.status != "finished", one.figures.get(metric) is None, one.figures.get(metric)),
-        )
+        self.records = sorted(records, key=lambda r: (r.status != "finished", (x := r.figures.get(metric)) is None, x))
         names = [name for name in settings if not name.startswith(SAME_RESULT)]
         self.keys = differing([one.settings for one in records], names)
         self.group_keys = [name for name in self.keys if name not in SEEDS] if group_by is None else list(group_by)
@@ -58,7 +55,7 @@ class Comparison:
         self.lead = describe_lead(self.groups)
 
     def csv(self) -> str:
-        """A row for each run: its status, its overrides, the settings in which the runs differ, all final figures."""
+        """Return a row per run: its status, its overrides, the settings in which the runs differ, all final figures."""
         names = [*COLUMNS, *self.keys, *self.metrics]
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
@@ -67,9 +64,9 @@ class Comparison:
         return buffer.getvalue()
 
     def show(self, console: Console) -> None:
-        """Print the table of runs, that of groups where there are seeds, and how sure the lead is."""
+        """Print the table of runs, the table of groups if there are several seeds, and the best group's lead."""
         console.print(comparison_table(self.records, self.keys, self.metric, console.width))
-        if any(len(found.values) > 1 for found in self.groups):
+        if any(len(group.values) > 1 for group in self.groups):
             console.print(group_table(self.groups, self.metric))
         if self.lead:
             console.print(self.lead, markup=False, highlight=False, soft_wrap=True)
@@ -83,7 +80,7 @@ class Comparison:
 
 
 def _cell(value: Any) -> Any:
-    """A value in a table that a spreadsheet may open: a text that it would take for a formula gets an apostrophe.
+    """Return a cell of a CSV file: a text that a spreadsheet would read as a formula gets an apostrophe.
 
     References:
         https://owasp.org/www-community/attacks/CSV_Injection
@@ -95,25 +92,23 @@ def _cell(value: Any) -> Any:
 
 
 def collect(paths: Sequence[str | os.PathLike[str]], where: Sequence[str] = ()) -> list[RunRecord]:
-    """Read the runs at or below some directories, once each.
+    """Read the runs at or below some directories, each once.
 
     Args:
         paths: runs, sweeps, or directories above them.
-        where: `key=value`; a run must have all of these values.
+        where: filters `key=value`; only the runs that match all of them are returned.
 
     Raises:
         FileNotFoundError: there is no such directory.
-        ValueError: a filter has no `=`, no run has its key, or none its value.
+        ValueError: a filter has no `=`, or no run has its key or its value.
     """
-    records = [read(run) for run in find_all(paths)]
+    records = [read(run) for run in find(*paths)]
     for condition in where if records else ():
         name, equals, typed = condition.partition("=")
         rows = table(records)
-        known = {known for row in rows for known in row}
-        if not equals or name not in known:
-            raise ValueError(
-                f"--where: must be key=value with a key among {', '.join(sorted(known))}; got {condition!r}"
-            )
+        if not equals or not any(name in row for row in rows):
+            keys = ", ".join(sorted({key for row in rows for key in row}))
+            raise ValueError(f"--where: must be key=value with a key among {keys}; got {condition!r}")
         values = [text(row.get(name)) for row in rows]
         kept = [i for i, value in enumerate(values) if value == typed or _typed(value) == _typed(typed)]
         if not kept:
@@ -123,24 +118,14 @@ def collect(paths: Sequence[str | os.PathLike[str]], where: Sequence[str] = ()) 
 
 
 def mark(records: Sequence[RunRecord], failures: Mapping[str, str]) -> list[RunRecord]:
-    """Mark runs as failed whose directories could not be written to, or are gone.
-
-    Args:
-        records: what their directories say.
-        failures: the reasons, by the runs' directories.
-    """
+    """Mark runs as failed whose directories are gone or could not be written to: the keys of `failures`."""
     records = [*records, *(RunRecord(path, "failed") for path in failures if not os.path.isdir(path))]
-    reasons = {os.path.abspath(path): printable(message) for path, message in failures.items()}
-
-    def marked(record: RunRecord) -> RunRecord:
-        message = reasons.get(os.path.abspath(record.path))
-        return record if message is None else replace(record, status="failed", message=message)
-
-    return [marked(record) for record in records]
+    changes = {os.path.abspath(path): {"status": "failed", "message": printable(x)} for path, x in failures.items()}
+    return [replace(record, **changes.get(os.path.abspath(record.path), {})) for record in records]
 
 
 def _typed(value: str) -> object:
-    """A value as it is meant on the command line, so that [-1,1] is [-1.0, 1.0]."""
+    """Return a value parsed as on the command line, so that [-1,1] equals [-1.0, 1.0]."""
     try:
         return yaml.safe_load(value)
     except yaml.YAMLError:
@@ -148,7 +133,7 @@ def _typed(value: str) -> object:
 
 
 def publish(comparison: Comparison, directory: ComparisonDirectory) -> None:
-    """Print a comparison, then write its report, and say where it is."""
+    """Print a comparison, write its report, and print the report's path."""
     comparison.show(Console())
     comparison.save(directory)
     print(f"report: {printable(os.path.relpath(directory.report))}")

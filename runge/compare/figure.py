@@ -14,44 +14,27 @@ from runge.records.reading import RunRecord
 def comparison_figure(
     records: Sequence[RunRecord], groups: Sequence[Group], keys: Sequence[str], metric: str
 ) -> Figure:
-    """The groups of a comparison side by side, and the two errors of every run against each other.
-
-    Args:
-        records: the runs.
-        groups: the groups, the best first; more than twelve are cut.
-        keys: what tells groups apart.
-        metric: what is ranked by.
-
-    Returns:
-        Two panels: each group's runs with their median and quartiles, and MSE_f against MSE_df.
-    """
+    """Draw the runs of the best twelve groups with median and quartiles, and MSE_df against MSE_f for every run."""
     shown = groups[:12]
     figure = Figure(figsize=(12, max(3.2, 1.6 + 0.35 * len(shown))), layout="constrained")
     figure.suptitle(f"{len(records)} runs in {len(groups)} groups by {metric}", fontsize=11)
     spread, front = figure.subplots(1, 2, width_ratios=(3, 2))
-    colours = {found.name: COLOURS[i % len(COLOURS)] for i, found in enumerate(shown)}
-    for i, found in enumerate(shown):
-        lower, upper = found.quartiles
-        spread.plot([lower, upper], [i, i], color=colours[found.name], linewidth=7, alpha=0.3, solid_capstyle="butt")
-        spread.plot(found.values, [i] * len(found.values), "o", color=colours[found.name], markersize=4, alpha=0.8)
-        spread.plot(found.median, i, "|", color=INK, markersize=14, markeredgewidth=2)
-    spread.set_yticks(range(len(shown)), [_wrap(found.name) for found in shown])
+    colours = {group.name: COLOURS[i % len(COLOURS)] for i, group in enumerate(shown)}
+    for i, group in enumerate(shown):
+        colour = colours[group.name]
+        spread.plot(group.quartiles, [i, i], color=colour, linewidth=7, alpha=0.3, solid_capstyle="butt")
+        spread.plot(group.values, [i] * len(group.values), "o", color=colour, markersize=4, alpha=0.8)
+        spread.plot(group.median, i, "|", color=INK, markersize=14, markeredgewidth=2)
+    spread.set_yticks(range(len(shown)), ["\n".join(textwrap.wrap(name.replace("$", r"\$"), 40)) for name in colours])
     spread.invert_yaxis()
-    spread.set_xlabel(
-        f"{metric}: each run, median, quartiles" + (f" (best 12 of {len(groups)})" if len(groups) > 12 else "")
-    )
+    cut = f" (best 12 of {len(groups)})" if len(groups) > 12 else ""
+    spread.set_xlabel(f"{metric}: each run, median, quartiles{cut}")
     for record in records:
         x, y = record.figures.get(TEST_MSE_F), record.figures.get(TEST_MSE_DF)
         if record.status == "finished" and x is not None and y is not None:
             front.plot(x, y, "o", color=colours.get(label(record.settings, keys), "#AAAAAA"), markersize=5, alpha=0.8)
-    front.set_xlabel(TEST_MSE_F)
-    front.set_ylabel(TEST_MSE_DF)
-    if shown:  # the axis of nothing has no logarithm
+    front.set(xlabel=TEST_MSE_F, ylabel=TEST_MSE_DF)
+    if shown:  # a log axis without data makes Matplotlib warn
         spread.set_xscale("log")
-        front.set_xscale("log")
-        front.set_yscale("log")
+        front.set(xscale="log", yscale="log")
     return figure
-
-
-def _wrap(name: str) -> str:
-    return "\n".join(textwrap.wrap(name.replace("$", r"\$"), 40))

@@ -1,4 +1,4 @@
-"""Groups of runs that differ in their seed alone: their spread, and whether the best one leads by more than chance."""
+"""Groups of runs that differ only in their seed: their spread, and a test of the best one's lead."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -10,23 +10,21 @@ SEEDS = ("seed", "data.seed")
 """The keys in which the runs of one group may differ."""
 
 FEWEST = 5
-"""No claim is made where a group has fewer seeds."""
+"""The number of seeds that each group needs for a claim."""
 
 
 def differing(runs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
     """Return the keys in which the settings of runs differ; a missing key counts as different.
 
-    Where a whole section is swapped, its keys differ only if they do so within one of its classes: of
-    `schedule=constant` and `schedule=two_stage` only the schedule differs, though one of them has no patience. Runs
-    without a known configuration are ignored.
+    The keys of a section are compared among runs with the same class: `schedule=constant` and `schedule=two_stage`
+    differ only in `schedule`, although only one of them has a patience. Runs without a configuration are ignored.
     """
-    known = [settings for settings in runs if any(key in settings for key in keys)]
+    configured = [settings for settings in runs if any(key in settings for key in keys)]
 
     def differs(key: str) -> bool:
-        section = key.rpartition(".")[0]
         values: dict[object, set[str]] = {}
-        for settings in known:
-            values.setdefault(settings.get(section), set()).add(text(settings.get(key)))
+        for settings in configured:
+            values.setdefault(settings.get(key.rpartition(".")[0]), set()).add(text(settings.get(key)))
         return any(len(texts) > 1 for texts in values.values())
 
     return [key for key in keys if differs(key)]
@@ -43,18 +41,22 @@ def label(settings: Mapping[str, Any], keys: Sequence[str]) -> str:
 
 
 def text(value: object) -> str:
-    """A configuration's value as it is typed, with all its digits."""
+    """Return a configuration's value as it is typed, with all its digits."""
     if isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
     return "null" if value is None else str(value)
 
 
 class Group(NamedTuple):
-    """Runs that differ in their seed alone.
+    """Runs that differ only in their seed.
 
     Attributes:
-        name: the values that tell it from the others.
-        values: the metric of each of its finished runs, smallest first.
+        name: the values that define the group.
+        values: the metric of each finished run, smallest first.
+
+    Example:
+        >>> Group("width=8", (1.0, 2.0, 3.0, 5.0)).quartiles
+        (1.75, 3.5)
     """
 
     name: str
@@ -80,34 +82,23 @@ class Group(NamedTuple):
 
 
 def group(records: Sequence[RunRecord], keys: Sequence[str], metric: str) -> list[Group]:
-    """The groups of the finished runs, that with the smallest median first.
-
-    Args:
-        records: the runs.
-        keys: what tells the groups apart.
-        metric: a metric key; smaller is better.
-    """
+    """Return the groups that the values of `keys` define among the finished runs, sorted by the median of `metric`."""
     groups: dict[str, list[float]] = {}
     for record in records:
         value = record.figures.get(metric)
         if record.status == "finished" and value is not None:
             groups.setdefault(label(record.settings, keys), []).append(float(value))
-    return sorted(
-        (Group(name, tuple(sorted(values))) for name, values in groups.items()), key=lambda g: (g.median, g.name)
-    )
+    unsorted = [Group(name, tuple(sorted(values))) for name, values in groups.items()]
+    return sorted(unsorted, key=lambda group: (group.median, group.name))
 
 
 def describe_lead(groups: Sequence[Group]) -> str:
-    """Whether the best group's lead over the next is more than chance, by a two-sided Mann-Whitney U test.
+    """Say whether the lead of the best group, the first, is more than chance, by a two-sided Mann-Whitney U test.
 
-    The test is that of one pair. Among many groups the best has been picked, and a p-value near 0.05 says little.
-
-    Args:
-        groups: the groups, the best first.
+    The test compares one pair. Among many groups the best one was selected, and a p-value near 0.05 means little.
 
     Returns:
-        A sentence with both n and p; without a claim where a group has fewer than five seeds; empty where there are not
-        two groups.
+        A sentence with both n and p; without a claim if a group has fewer than five seeds; empty without two groups.
 
     References:
         H. B. Mann, D. R. Whitney (1947). On a test of whether one of two random variables is stochastically larger than
@@ -123,7 +114,7 @@ def describe_lead(groups: Sequence[Group]) -> str:
     n = f"n = {len(first.values)} and {len(second.values)}"
     if min(len(first.values), len(second.values)) < FEWEST:
         return f"{lead}; {n}: with fewer than {FEWEST} seeds no claim is made."
-    from scipy.stats import mannwhitneyu  # late: half a second, which few comparisons need
+    from scipy.stats import mannwhitneyu  # imported late: it takes 0.5 s, and few comparisons need it
 
     p = float(mannwhitneyu(first.values, second.values).pvalue)
     verdict = "more than chance" if p < 0.05 else "this may be chance"

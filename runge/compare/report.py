@@ -1,4 +1,4 @@
-"""The report of a comparison: one HTML file that needs nothing else, with its scripts and its data inside."""
+"""The report of a comparison: a self-contained HTML file with its scripts and data inside."""
 
 import base64
 from collections.abc import Sequence
@@ -19,38 +19,25 @@ from runge.records.directories import RunDirectory
 from runge.records.files import printable
 from runge.records.reading import RunRecord, read_columns
 
+Keys = Sequence[str]
 CURVES = {
     "losses": {metrics.TRAIN_LOSS: "dot", metrics.VAL_LOSS: "solid"},
     "norms": {metrics.GRAD_NORM_F: "solid", metrics.GRAD_NORM_DF: "dash"},
     "cosine": {metrics.GRAD_COSINE: "solid"},
 }
-"""The columns of the history that each plot shows, and how their lines are dashed."""
+"""The columns of the history that each plot shows, and the dashes of their lines."""
 
 _MOST_ROWS, _POINTS, _MOST_PLACES = 100, 201, 2000
 MOST_WITH_CURVES = 1000
-"""Runs of which the curves are kept, the first ones: a report of 100 000 could not be opened."""
+"""The number of runs, from the first on, whose curves are included: no browser opens a page with 100 000."""
 
 
 def render(
-    records: Sequence[RunRecord],
-    keys: Sequence[str],
-    groups: Sequence[Group],
-    group_keys: Sequence[str],
-    metric: str,
-    lead: str,
+    records: Sequence[RunRecord], keys: Keys, groups: Sequence[Group], group_keys: Keys, metric: str, lead: str
 ) -> str:
-    """Return the report as one HTML document.
+    """Return the report as one HTML document, in which texts from the runs are data, never markup.
 
-    Args:
-        records: the runs, in the order in which they are shown.
-        keys: the settings in which they differ.
-        groups: the groups, the best first.
-        group_keys: what tells groups apart.
-        metric: what is ranked by.
-        lead: how the best group stands to the next.
-
-    Returns:
-        The document. Names of runs and values of settings are data in it, never markup.
+    The runs differ in the settings `keys`; their groups are defined by `group_keys`; all are ranked by `metric`.
     """
     functions: dict[tuple[str, ...], int] = {}
     figures = list(dict.fromkeys((metric, *(metrics.key("test", quantity) for quantity in metrics.QUANTITIES))))
@@ -71,28 +58,26 @@ def render(
         }
         for i, (name, record) in enumerate(zip(names, records, strict=True))
     ]
-    finished = [record for record in records[:MOST_WITH_CURVES] if record.status == "finished"]
+    finished = [RunDirectory(record.path) for record in records[:MOST_WITH_CURVES] if record.status == "finished"]
     data = {
         "runs": runs,
         "settings": list(keys),
         "figures": figures,
         "regions": parts,
-        "groups": [{"name": found.name, "values": found.values} for found in groups],
+        "groups": [group._asdict() for group in groups],
         "functions": [dict(zip(("x", "f", "df"), function, strict=True)) for function in functions],
         "metric": metric,
         "front": (metrics.TEST_MSE_F, metrics.TEST_MSE_DF),
         "curves": CURVES,
     }
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False}  # no JSON, and the page could not read it
-    template = environment.from_string(files("runge.compare").joinpath("report.html").read_text())
-    return template.render(
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False}  # NaN is not valid JSON
+    return environment.from_string(files("runge.compare").joinpath("report.html").read_text()).render(
         data=data,
         groups=groups,
         lead=lead,
         most_with_curves=MOST_WITH_CURVES,
-        without_fit=sum(not RunDirectory(record.path).fit.exists() for record in finished),
-        metric=metric,
+        without_fit=sum(not run.fit.exists() for run in finished),
         plotly=_embedded(get_plotlyjs()),
         datatables=_embedded(_datatables("dt_bundle.js")),
         style=Markup(_datatables("dt_bundle.css")),
@@ -105,9 +90,9 @@ def _plain(value: Any) -> Any:
 
 @np.errstate(over="ignore", invalid="ignore")
 def _curves(record: RunRecord, functions: dict[tuple[str, ...], int]) -> dict[str, Any]:
-    """Return a run's history, the places of its points and, in one dimension, the errors of its fit.
+    """Return a run's history, its moved points and, in one dimension, the errors of its fit.
 
-    The function that it fits is added to the `functions`, once for all runs with the same.
+    The function is added to `functions`, unless an earlier run has the same.
     """
     run, shown = RunDirectory(record.path), dict[str, Any](curves={})
     names = [name for plot in CURVES.values() for name in plot]
@@ -133,10 +118,10 @@ def _packed(values: Any) -> str:
 
 
 def _embedded(script: str) -> Markup:
-    """A script as the content of an element, which nothing in it may end; within its strings the two mean the same."""
+    """Return a script for an HTML element, without sequences that end the element; its strings keep their values."""
     return Markup(script.replace("</script", r"<\/script").replace("<!--", r"<\!--"))
 
 
 def _datatables(name: str) -> str:
-    # Importing itables imports pandas, which takes longer than everything else here.
+    # `import itables` imports pandas, which takes longer than everything else here.
     return distribution("itables").locate_file(f"itables/html/{name}").read_text()

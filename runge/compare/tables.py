@@ -13,23 +13,14 @@ from runge.records.files import printable
 from runge.records.reading import RunRecord
 
 
-def error_table(metrics: Mapping[str, float | int | None], regions: Sequence[str], split: str = "test") -> Table:
-    """The errors of one run, whole and by region.
-
-    Args:
-        metrics: final figures by key.
-        regions: the regions' names.
-        split: `train`, `val` or `test`.
-
-    Returns:
-        A row for the whole and one for each region, a column for each quantity.
-    """
-    table = _table(f"{split} errors")
+def error_table(metrics: Mapping[str, float | int | None], regions: Sequence[str]) -> Table:
+    """Return the test errors of one run: a row for the whole domain and one per region, a column per quantity."""
+    table = _table("test errors")
     table.add_column("region")
     for quantity in QUANTITIES:
         table.add_column(quantity, justify="right")
     for region in ("", *regions):
-        figures = [metrics[key(split, quantity, region)] for quantity in QUANTITIES]
+        figures = [metrics[key("test", quantity, region)] for quantity in QUANTITIES]
         table.add_row(region or "whole", *map(_figure, figures))
     return table
 
@@ -38,16 +29,10 @@ _MOST_KEYS, _MOST_ROWS, _WIDE = 4, 40, 110
 
 
 def comparison_table(records: Sequence[RunRecord], keys: Sequence[str], metric: str, width: int) -> Table:
-    """Runs side by side.
+    """Return a table of runs: the settings in which they differ, the final test errors, and the status with its reason.
 
-    Args:
-        records: the runs, in the order in which they are shown; of very many the first and those that failed.
-        keys: the settings in which they differ.
-        metric: what they are ranked by.
-        width: that of the terminal, in characters; a wide one also shows the largest errors.
-
-    Returns:
-        A row for each run: those settings, the final test errors, and the status with its reason.
+    Of more than 40 runs the first 40 are shown, and those that did not finish. On a terminal of at least 110 characters
+    the largest errors are shown too.
     """
     quantities = QUANTITIES[: 4 if width >= _WIDE else 2]
     figures = list(dict.fromkeys((metric, *(key("test", quantity) for quantity in quantities))))
@@ -56,8 +41,10 @@ def comparison_table(records: Sequence[RunRecord], keys: Sequence[str], metric: 
     table = _table(f"{len(records)} runs by {metric}{left_out}")
     columns = {name: [name] for name in keys} if len(keys) <= _MOST_KEYS else {"settings": list(keys)}
     table.add_column("run", overflow="fold")
+    tails = [name.rpartition(".")[2] for name in keys]
     for name in columns:
-        table.add_column(Text(name.rpartition(".")[2] if _unique_tail(name, keys) else name), overflow="fold")
+        tail = name.rpartition(".")[2]
+        table.add_column(Text(tail if tails.count(tail) == 1 else name), overflow="fold")
     for name in figures:
         table.add_column(Text(name), justify="right", no_wrap=True)
     table.add_column("status", overflow="fold")
@@ -71,20 +58,20 @@ def comparison_table(records: Sequence[RunRecord], keys: Sequence[str], metric: 
 
 
 def group_table(groups: Sequence[Group], metric: str) -> Table:
-    """A metric over seeds, group by group."""
+    """Return a table of groups: their size, and median, quartiles and worst value of the metric."""
     table = _table(f"{metric} over seeds")
     table.add_column("group", overflow="fold")
     for name in ("n", "median", "quartiles", "worst"):
         table.add_column(name, justify="right", no_wrap=True)
-    for found in groups:
-        lower, upper = found.quartiles
-        cells = [found.name, str(len(found.values)), _figure(found.median), f"{lower:.1e} to {upper:.1e}"]
-        table.add_row(*map(Text, [*cells, _figure(found.worst)]))
+    for group in groups:
+        quartiles = "{:.1e} to {:.1e}".format(*group.quartiles)
+        cells = group.name, str(len(group.values)), _figure(group.median), quartiles, _figure(group.worst)
+        table.add_row(*map(Text, cells))
     return table
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """Paths without what all of them begin with, fit to be shown.
+    """Return printable paths relative to their common parent.
 
     Example:
         >>> short_names(["outputs/multirun/a/0", "outputs/multirun/a/1"])
@@ -95,13 +82,8 @@ def short_names(names: Sequence[str]) -> list[str]:
     return [printable(os.path.relpath(path, shared)) for path in paths]
 
 
-def _unique_tail(name: str, keys: Sequence[str]) -> bool:
-    tail = name.rpartition(".")[2]
-    return sum(other.rpartition(".")[2] == tail for other in keys) == 1
-
-
 def _table(title: str) -> Table:
-    # Text, here and for all that comes from a run: a bracket in it is no markup.
+    # Text, here and in all cells from runs: brackets in a plain string would be markup.
     return Table(title=Text(title), title_justify="left", header_style="bold", box=None, pad_edge=False)
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints that lie on the disk: which steps a run, or all of a stack, can go on from."""
+"""Checkpoints on disk, and the steps from which a run or a whole stack can resume."""
 
 import errno
 import io
@@ -17,14 +17,14 @@ from runge.records.directories import RunDirectory
 
 
 class Saved(NamedTuple):
-    """What of a run is on the disk.
+    """A checkpoint of a run on disk.
 
     Attributes:
-        step: the steps that it had taken.
+        step: the number of steps taken.
         path: the file.
-        stack: the directories of the stack in which it was trained, in their order.
-        threads: how many threads took its steps.
-        configuration: what tells its configuration from others.
+        stack: the directories of all runs of its stack, in order.
+        threads: the number of threads that took the steps.
+        configuration: the digest of the run's configuration.
     """
 
     step: int
@@ -35,23 +35,21 @@ class Saved(NamedTuple):
 
 
 def saved(directory: RunDirectory) -> dict[int, Saved]:
-    """The checkpoints of a run that can be gone on from, by their steps.
+    """Return the checkpoints from which a run can resume, by their steps.
 
     Raises:
         ConfigurationError: `last.ckpt` is damaged.
     """
-    found: dict[int, Saved] = {}
-    for path in (directory.next, directory.last):
+    checkpoints: list[Saved] = []
+    for path in filter(Path.exists, (directory.next, directory.last)):
         try:
-            checkpoint = read_checkpoint(path) if path.exists() else None
+            content = read_checkpoint(path)
         except ConfigurationError:
             if path == directory.last:
                 raise
             continue  # it was being written when the run ended
-        if checkpoint is not None:
-            one = _saved(directory, path, checkpoint)
-            found[one.step] = one
-    return found
+        checkpoints.append(_saved(directory, path, content))
+    return {checkpoint.step: checkpoint for checkpoint in checkpoints}
 
 
 def _saved(directory: RunDirectory, path: Path, checkpoint: Mapping[str, Any]) -> Saved:
@@ -63,34 +61,31 @@ def _saved(directory: RunDirectory, path: Path, checkpoint: Mapping[str, Any]) -
         raise ConfigurationError(f"{path} does not hold a run's state ({type(error).__name__}: {error})") from error
 
 
-def last_step(found: Sequence[Mapping[int, Saved]]) -> int:
-    """The step from which a stack goes on: the last one whose checkpoints were complete, or 0.
+def last_step(stack: Sequence[Mapping[int, Saved]]) -> int:
+    """Return the step from which a stack resumes: the last one with complete checkpoints, or 0.
 
-    Args:
-        found: what is `saved` of each member. One that was left out, since its directory could not be written to, need
-            not have that step.
+    A member whose directory could not be written to may lack that step.
     """
-    complete = {one.step for member in found for one in member.values() if not one.path.name.startswith(".")}
-    shared = set.intersection(*(set(member) for member in found))
-    return max(complete | shared, default=0)
+    complete = {one.step for member in stack for one in member.values() if not one.path.name.startswith(".")}
+    return max(complete.union(set.intersection(*map(set, stack))), default=0)
 
 
 def resume_from(directories: Sequence[RunDirectory]) -> list[Saved]:
-    """The checkpoints from which all members of a stack go on, or none where they begin.
+    """Return the checkpoints from which all members of a stack resume; none if they start from the beginning.
 
     Raises:
-        ConfigurationError: one is damaged.
+        ConfigurationError: a checkpoint is damaged.
     """
-    found = [saved(directory) for directory in directories]
-    step = last_step(found)
-    return [member[step] for member in found] if all(step in member for member in found) else []
+    stack = [saved(directory) for directory in directories]
+    step = last_step(stack)
+    return [member[step] for member in stack] if all(step in member for member in stack) else []
 
 
 Checkpoint = dict[str, Any]
 
 
 def cut(state: Any, member: int) -> Any:
-    """One member's part of a stack's state: of every tensor, which carries the members in front, its row."""
+    """Return one member's part of a stack's state: its row of every tensor, whose first dimension is the members'."""
     if isinstance(state, Tensor):
         return state[member : member + 1].clone() if state.ndim else state
     if isinstance(state, Mapping):
@@ -101,7 +96,7 @@ def cut(state: Any, member: int) -> Any:
 
 
 def join(states: Sequence[Any]) -> Any:
-    """The state of a stack of these members, who must have taken equally many steps: the inverse of `cut`."""
+    """Return the state of a stack of members that have taken the same number of steps: the inverse of `cut`."""
     first = states[0]
     if isinstance(first, Tensor):
         return torch.cat(list(states)) if first.ndim else first
@@ -112,33 +107,32 @@ def join(states: Sequence[Any]) -> Any:
     return first
 
 
-def _serialised(checkpoint: Checkpoint) -> bytes:
+def serialise(checkpoint: Checkpoint) -> bytes:
     buffer = io.BytesIO()
     torch.save(checkpoint, buffer)
     return buffer.getvalue()
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint, of which nothing is unpickled but tensors and plain data.
+    """Read a checkpoint. Only tensors and plain data are unpickled.
 
     Raises:
-        ConfigurationError: it is damaged, or no checkpoint.
-        OSError: it cannot be read now.
+        ConfigurationError: the file is damaged, or is not a checkpoint.
+        OSError: the file cannot be read at the moment, but may be intact.
     """
     try:
-        with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums of what it reads
+        with zipfile.ZipFile(path) as archive:  # torch does not verify checksums
             if (name := archive.testzip()) is not None:
                 raise zipfile.BadZipFile(f"the checksum of {name} is wrong")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         if not (isinstance(checkpoint, dict) and {"state_dict", "configuration"} <= checkpoint.keys()):
-            raise TypeError("it is no checkpoint of a run")
-    except (OSError, MemoryError) as error:  # the file may well be whole
-        if isinstance(error, IsADirectoryError):
-            raise ConfigurationError(f"{path} cannot be read (it is a directory)") from error
-        if isinstance(error, OSError) and error.errno == errno.EINVAL:  # an offset in it points before its beginning
-            raise ConfigurationError(f"{path} cannot be read ({error})") from error
+            raise TypeError("it is not a checkpoint of a run")
+    except MemoryError:
         raise
-    except Exception as error:  # whatever a damaged file makes of the loaders
-        what = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-        raise ConfigurationError(f"{path} cannot be read ({what})") from error
+    except Exception as error:  # a damaged file can make the loaders raise anything
+        # EINVAL: an offset in the file points before its beginning
+        if isinstance(error, OSError) and error.errno not in (errno.EISDIR, errno.EINVAL):
+            raise
+        reason = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
+        raise ConfigurationError(f"{path} cannot be read ({reason})") from error
     return checkpoint

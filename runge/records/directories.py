@@ -1,7 +1,7 @@
-"""Run directories: the only place that knows what the files of a run are called, and in which order they come.
+"""Run directories: the only module that knows the names of a run's files, and the order in which they are written.
 
-A file appears under its final name only when it is complete, and `metrics.json` comes last: a run is finished exactly
-when that file exists.
+A file gets its final name when it is complete, and `metrics.json` is written last: a run is finished if and only if
+that file exists.
 """
 
 import csv
@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from runge.errors import ConfigurationError
 from runge.records.files import discard, read_json, write
@@ -25,14 +25,14 @@ Status = Literal["running", "finished", "diverged", "interrupted", "failed"]
 
 @dataclass(frozen=True)
 class State:
-    """How a run stands: the content of `status.json`.
+    """The state of a run: the content of `status.json`.
 
     Attributes:
-        status: what has become of it.
-        step: the optimiser steps that it has taken.
-        message: what there is to say of it.
-        configuration: what tells its configuration from others (`runge.configuration.digest`); empty: not known.
-        checksums: those of its final files, by their names.
+        status: the run's status.
+        step: the number of optimiser steps taken.
+        message: the reason for the status.
+        configuration: the digest of the run's configuration (`runge.configuration.digest`); empty: unknown.
+        checksums: the checksums of the final files, by their names.
     """
 
     status: Status
@@ -43,11 +43,7 @@ class State:
 
 
 class RunDirectory:
-    """One run's files.
-
-    Args:
-        path: the directory.
-    """
+    """The files of a run in the directory `path`."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -68,7 +64,7 @@ class RunDirectory:
         self.points_figure = self.path / "points.png"
 
     def begin(self) -> None:
-        """Give Hydra's record of the job its name, now that it is whole."""
+        """Rename Hydra's record of the job to its final name once it is complete."""
         if self.hydra.is_dir():
             shutil.rmtree(self.hydra_part, ignore_errors=True)
         elif self.hydra_part.is_dir():
@@ -82,13 +78,13 @@ class RunDirectory:
         points: Mapping[str, Sequence[float]] | None = None,
         fit: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
-        """Say how the run stands, and put down what there is of its results, `metrics.json` last.
+        """Write the run's state and those of its results that exist, `metrics.json` last.
 
         Args:
-            state: how it stands.
-            history: a row for each logged step, `step` first; what is not known stays empty.
-            metrics: final figures; what is not a finite number becomes null.
-            points: a row for each training point, of those that have moved: `step`, from which on it lay there, and x.
+            state: the run's state.
+            history: a row per logged step, `step` first; NaN becomes an empty cell.
+            metrics: final figures; any that is not finite becomes null.
+            points: a row per training point of an adaptive run: the `step` at which it was placed, and x.
             fit: a row for each of some test points: x, f, f', u, u'.
         """
         tables = {self.history: history, self.points: points, self.fit: fit}
@@ -102,58 +98,52 @@ class RunDirectory:
                 write(path, texts[path])
 
     def read_state(self) -> State | None:
-        """How the run stands, or None where nothing is said of it.
+        """Return the run's state, or None if there is no `status.json`.
 
         Raises:
             ConfigurationError: `status.json` is damaged.
         """
         if not self.status.exists():
             return None
-        found = read_json(self.status)
-        status, step, *texts = (found.get(key) for key in ("status", "step", "message", "configuration"))
-        message, configuration = (text or "" for text in texts)
-        checksums = found.get("checksums") or {}
-        if (
-            status not in get_args(Status)
-            or type(step) is not int
-            or not all(isinstance(text, str) for text in (message, configuration))
-            or not isinstance(checksums, dict)
-        ):
-            raise ConfigurationError(f"{self.status} is damaged (it says {str(found)[:200]})")
-        return State(cast(Status, status), step, message, configuration, checksums)
+        content = read_json(self.status)
+        values: list[Any] = [content.get("status"), content.get("step")]
+        values += [content.get("message") or "", content.get("configuration") or "", content.get("checksums") or {}]
+        if values[0] not in get_args(Status) or [type(value) for value in values] != [str, int, str, str, dict]:
+            raise ConfigurationError(f"{self.status} is damaged (it contains {str(content)[:200]})")
+        return State(*values)
 
     def read_metrics(self) -> dict[str, float | int | None]:
-        """The final figures.
+        """Return the final figures.
 
         Raises:
             ConfigurationError: `metrics.json` is damaged.
-            OSError: there is none.
+            OSError: it does not exist or cannot be read.
         """
-        found = read_json(self.metrics)
+        metrics = read_json(self.metrics)
         self.verify(self.metrics)
-        for key, figure in found.items():
+        for key, figure in metrics.items():
             if figure is not None and not (type(figure) in (int, float) and abs(figure) <= sys.float_info.max):
                 raise ConfigurationError(f"{self.metrics} is damaged ({key} is {str(figure)[:40]})")
-        return found
+        return metrics
 
     def verify(self, path: Path) -> None:
-        """See whether one of the final files holds what was written.
+        """Compare one of the final files with its checksum.
 
         Raises:
-            ConfigurationError: it does not.
-            OSError: there is none.
+            ConfigurationError: they differ.
+            OSError: the file does not exist or cannot be read.
         """
         state = self.read_state()
-        if state is not None and state.checksums.get(path.name, found := _checksum(path.read_bytes())) != found:
+        if state is not None and state.checksums.get(path.name, checksum := _checksum(path.read_bytes())) != checksum:
             raise ConfigurationError(f"{path} is damaged (its checksum is not the one in {self.status.name})")
 
     def discard(self) -> None:
-        """Remove a directory in which nothing was trained yet, and the directories above that it leaves empty."""
+        """Remove the directory if nothing was trained in it yet, and parents that this leaves empty."""
         discard(self.path, {self.hydra.name, self.hydra_part.name, self.log.name})
 
 
 def _csv(columns: Mapping[str, Sequence[float]]) -> str:
-    """Return columns as text: all digits of a float, no point in an integer, and nothing for NaN."""
+    """Return columns as CSV with all digits of a float, and empty cells for NaN."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -171,11 +161,7 @@ def _checksum(content: bytes) -> str:
 
 
 class ComparisonDirectory:
-    """The files of a comparison.
-
-    Args:
-        path: the directory.
-    """
+    """The files of a comparison in the directory `path`."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -185,21 +171,18 @@ class ComparisonDirectory:
 
 
 def resumable(path: Any) -> RunDirectory:
-    """A run's directory that a run can go on in.
+    """Return the directory of a run that can be resumed.
 
     Raises:
-        ConfigurationError: it holds no run, or one that has come to its end.
+        ConfigurationError: the directory contains no run, or one that has finished or diverged.
     """
     run = RunDirectory(str(path))
     if not (run.hydra / "config.yaml").is_file():
-        raise ConfigurationError(
-            f"resume: must be the directory of a run, got {str(path)!r}; there is no {run.hydra / 'config.yaml'}"
-        )
+        missing = run.hydra / "config.yaml"
+        raise ConfigurationError(f"resume: must be the directory of a run, got {str(path)!r}; {missing} does not exist")
     if run.metrics.exists():
-        raise ConfigurationError(f"resume: must be a run that is not finished, got {str(path)!r}, which is")
+        raise ConfigurationError(f"resume: must be an unfinished run, got {str(path)!r}, which is finished")
     state = run.read_state()
     if state is not None and state.status == "diverged":
-        raise ConfigurationError(
-            f"resume: must be a run that can go on, got {str(path)!r}, which diverged: {state.message}"
-        )
+        raise ConfigurationError(f"resume: must be an unfinished run, got {str(path)!r}; it diverged: {state.message}")
     return run

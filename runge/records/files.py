@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, directories that no two runs share, and text that is safe to show."""
+"""Files written atomically, directories that no two runs share, and text that is safe to show."""
 
 import json
 import os
@@ -14,17 +14,17 @@ from runge.errors import ConfigurationError
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all: it has its name only when its content is on the disk.
+    """Write a file atomically: it gets its name once its content is on the disk.
 
     Raises:
-        OSError: it cannot be written; what was there before is there still.
+        OSError: it cannot be written; an older file of this name is unchanged.
     """
     part = path.with_name(f".{path.name}.part")
     try:
         write_through(part, content)
         part.replace(path)
     finally:
-        with suppress(OSError):  # of which the first one tells
+        with suppress(OSError):  # the original error is already being raised
             part.unlink(missing_ok=True)
 
 
@@ -32,7 +32,7 @@ def write_through(path: Path, content: str | bytes) -> None:
     """Write a file and wait until its content is on the disk.
 
     Raises:
-        OSError: it cannot be written; the error names it.
+        OSError: it cannot be written; the error names the file.
     """
     content = content.encode() if isinstance(content, str) else content
     try:
@@ -45,60 +45,54 @@ def write_through(path: Path, content: str | bytes) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a file that holds one JSON object.
+    """Read a file with one JSON object.
 
     Raises:
         ConfigurationError: it is damaged.
         OSError: it cannot be read.
     """
     try:
-        found = json.loads(path.read_bytes())
-        if not isinstance(found, dict):
-            raise TypeError(f"a {type(found).__name__} where an object should be")
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, dict):
+            raise TypeError(f"it must contain an object, got a {type(content).__name__}")
     except (ValueError, TypeError, RecursionError) as error:
         raise ConfigurationError(f"{path} is damaged ({error})") from error
-    return found
+    return content
 
 
 def read_yaml(path: Path) -> str:
-    """Read a file of YAML that stands for itself: an alias may stand for very much.
+    """Return the text of a YAML file without aliases, which can expand exponentially.
 
     Raises:
-        ConfigurationError: it is damaged, or has an alias.
+        ConfigurationError: it is damaged, or contains an alias.
         OSError: it cannot be read.
     """
     try:
         text = path.read_text()
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.CSafeLoader)):
-            raise ValueError("it has an alias")
+            raise ValueError("aliases are not allowed")
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigurationError(f"{path} cannot be read ({str(error).partition(chr(10))[0]})") from error
     return text
 
 
 def claim(path: str | os.PathLike[str]) -> str:
-    """Make a directory that no other run has: `path`, or else `path-2`, `path-3`, ...
-
-    Returns:
-        The directory's path.
-    """
+    """Make a new directory, and return its path: `path`, or if it exists `path-2`, `path-3`, ..."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     number, name = 1, os.fspath(path)
     while True:
-        try:
+        with suppress(FileExistsError):
             os.mkdir(name)
-        except FileExistsError:
-            number += 1
-            name = f"{os.fspath(path)}-{number}"
-        else:
             return name
+        number += 1
+        name = f"{os.fspath(path)}-{number}"
 
 
-def discard(path: Path, known: Collection[str]) -> None:
-    """Remove a directory with no more in it than entries of these names, and those above that it leaves empty."""
-    if path.is_dir() and {entry.name for entry in path.iterdir()} <= set(known):
+def discard(path: Path, names: Collection[str]) -> None:
+    """Remove a directory that contains no entries except `names`, and parents that this leaves empty."""
+    if path.is_dir() and {entry.name for entry in path.iterdir()} <= set(names):
         shutil.rmtree(path)
-        with suppress(OSError):  # not empty: other runs live there
+        with suppress(OSError):  # a parent with other runs in it is not empty
             for parent in path.absolute().parents[:3]:
                 if Path.cwd().is_relative_to(parent):
                     break
@@ -106,11 +100,7 @@ def discard(path: Path, known: Collection[str]) -> None:
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""A text from a file without what a terminal would obey: control characters and the like, escaped.
-
-    Args:
-        text: the text.
-        keep: characters that stay all the same.
+    r"""Return a text with control characters and the like escaped, except those in `keep`.
 
     Example:
         >>> printable("red \x1b[31m alert")

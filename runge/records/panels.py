@@ -1,10 +1,9 @@
 """Panels of lines, drawn fast: the two pictures of a run take 0.1 s, with plain Matplotlib 15 times as long.
 
-That matters because a sweep draws two pictures for each run. All tricks are in this module: the axes and their lines,
-without data, are made once and unpickled for each figure; ticks, labels and legend are two artists for each panel, of
-lines and of outlines of texts, where Matplotlib makes five for each tick and lays out each text separately; and the
-image has 256 colours. The pictures of a run use `draw` and what is below it; all others are plain Matplotlib, and take
-the colours and `png` from here.
+That matters because a sweep draws two pictures per run. The axes and their lines, without data, are made once and
+unpickled for each figure. Ticks, labels and legend are two artists per panel, one of lines and one of outlines of
+texts; Matplotlib makes five per tick and lays out each text separately. The image has 256 colours. Other pictures are
+plain Matplotlib, and only use the colours and `png` of this module.
 """
 
 import io
@@ -29,13 +28,13 @@ from PIL import Image
 Array = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 Line = tuple[str, tuple[str, str, float], Any, Any]  # name; colour, dashes and width; x; y
-Panel = tuple[str, str, str, Sequence[Line]]  # what x is, what y is, which of them is logarithmic
+Panel = tuple[str, str, str, Sequence[Line]]  # labels of x and y; the logarithmic axis ("x", "y" or ""); lines
 
 # Okabe & Ito's palette, which colour-blind readers can distinguish. https://jfly.uni-koeln.de/color/
 INK, BLUE, ORANGE, GREEN, PINK, SKY = "#222222", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"
 COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, "#E69F00", "#7F7F7F")
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _DASHES = {"-": "—", "--": "╌╌", ":": "····"}  # a line's mark in the legend
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # The colours of a PNG: white, and tints of each ink, because antialiasing and shading mix it with white. Pillow
 # compares the upper six bits of colours, in which a tint below a tenth equals white.
 _TINTS = np.multiply.outer(np.linspace(0.1, 1, 28), [np.subtract(1, to_rgb(ink)) for ink in (INK, *COLOURS, "#AAAAAA")])
@@ -44,7 +43,7 @@ _PALETTE.putpalette([255, 255, 255, *(255 - 255 * _TINTS).round().astype(int).fl
 
 
 def png(figure: Figure, dpi: int = 130) -> bytes:
-    """Return the figure as a PNG image of 256 colours, in half the time and the size of one of all colours."""
+    """Return the figure as a PNG image of 256 colours, which halves its size and the time to encode it."""
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -55,13 +54,9 @@ def png(figure: Figure, dpi: int = 130) -> bytes:
 
 
 def draw(height: float, title: str, panels: Sequence[Panel], limits: tuple[float, float] | None) -> Figure:
-    """Return a figure of three or four panels.
+    """Return a figure of three or four panels, 11 inches wide.
 
-    Args:
-        height: in inches; the width is 11.
-        title: the heading.
-        panels: for each panel the labels of x and y, which of them is logarithmic ("x", "y" or ""), and the lines.
-        limits: of x in every panel; None: as the lines need, like those of y.
+    The limits of x hold for every panel; None: the limits of the lines, as for y.
     """
     styles = tuple((log, *(style for _, style, *_ in lines)) for *_, log, lines in panels)
     figure: Figure = pickle.loads(_blank(height, styles))
@@ -91,7 +86,7 @@ def draw(height: float, title: str, panels: Sequence[Panel], limits: tuple[float
 
 @cache
 def _blank(height: float, panels: tuple[tuple[Any, ...], ...]) -> bytes:
-    """Return a pickled figure with lines without data, for panels given by their log axis and the lines' styles."""
+    """Return a pickled figure with empty lines, for panels given by their log axis and the lines' styles."""
     figure, rows = Figure(figsize=(11, height)), 1 + len(panels) // 4
     # The margins leave room for ticks and labels; the last of four panels has a second scale on its right.
     figure.subplots_adjust(0.075, 0.5 / height, 0.93 if rows > 1 else 0.975, 1 - 0.6 / height, 0.25, 0.33)
@@ -107,9 +102,9 @@ def _blank(height: float, panels: tuple[tuple[Any, ...], ...]) -> bytes:
 
 
 def ticks(low: float, high: float, log: bool) -> dict[float, str]:
-    """Return round numbers between two limits, by their relative positions in [0, 1].
+    """Return the labels of round numbers between two limits, by their relative positions in [0, 1].
 
-    On a log axis they are powers of ten if at least three of these are in between.
+    On a log axis they are powers of ten if at least three of these are within the limits.
     """
     locators: list[Locator] = [LogLocator(numticks=7), LogLocator(subs=(1, 2, 5), numticks=7)] if log else []
     locators.append(MaxNLocator(8, steps=(1, 2, 5, 10)))
@@ -123,12 +118,12 @@ def ticks(low: float, high: float, log: bool) -> dict[float, str]:
 def _number(value: float, plain: bool) -> str:
     mantissa, power = f"{value:.9e}".split("e")
     factor = {"1": "", "-1": "-"}.get(digits := f"{float(mantissa):g}", f"{digits}×")
-    raised = f"{factor}10{str(int(power)).translate(_RAISED)}"
+    raised = f"{factor}10{str(int(power)).translate(RAISED)}"
     return (f"{value:.10g}" if plain or value == 0 else raised).replace("-", "\N{MINUS SIGN}")
 
 
 def put(parent: Axes | Figure, at: Transform, texts: Sequence[tuple[Any, Any, Path]], colours: Any = INK) -> None:
-    """Add outlines of texts at points of a coordinate system, all as one artist."""
+    """Add outlines of texts at points of a coordinate system, as one artist."""
     points, outlines = [text[:2] for text in texts], [text[2] for text in texts]
     artist = PathCollection(outlines, (1,), offsets=points, offset_transform=at, facecolors=colours, linewidths=0)
     artist.set(transform=IdentityTransform(), clip_on=False)
@@ -137,7 +132,7 @@ def put(parent: Axes | Figure, at: Transform, texts: Sequence[tuple[Any, Any, Pa
 
 @lru_cache(512)
 def outline(text: str, align: float, dx: float, dy: float, size: float = 9.5, angle: float = 0) -> Path:
-    """Return a text's outline, which begins (`align` 0), is centred (0.5) or ends (1) at a point shifted by dx, dy."""
+    """Return a text's outline that begins (`align` 0), is centred (0.5) or ends (1) at a point shifted by dx, dy."""
     path = TextPath((0, 0), text, size)
     width = np.max(path.vertices, axis=0)[0]
     return path.transformed(Affine2D().translate(-align * width, 0).rotate_deg(angle).translate(dx, dy))

@@ -1,9 +1,8 @@
-"""The pictures of a run: arrays in, a matplotlib `Figure` out."""
+"""The pictures of a run, each a function from arrays to a Matplotlib `Figure`."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -19,20 +18,11 @@ _STEP = "optimiser step"
 
 
 def fit_figure(x: Array, f: Array, df: Array, u: Array, du: Array, regions: Mapping[str, Mask], title: str) -> Figure:
-    """Draw a function and its fit, their derivatives, and both errors.
+    """Draw a function and its fit, their gradients, and both errors.
 
-    Args:
-        x: the test points, (N, D).
-        f: values, (N,).
-        df: gradients, (N, D).
-        u: the fit's values, (N,).
-        du: the fit's gradients, (N, D).
-        regions: masks by name, each (N,).
-        title: the heading.
-
-    Returns:
-        Three panels. In one dimension x is the abscissa, and the regions are shaded; in more dimensions the panels show
-        the fit against the function, the norms of the gradients, and the distribution of the errors.
+    The points x are (N, D), the values f and u (N,), the gradients df and du (N, D), the regions' masks (N,). In one
+    dimension the panels show curves over x, with the regions shaded; in more dimensions the fit against the function,
+    the norms of the gradients, and the distribution of the errors.
     """
     error_f, error_df = np.abs(u - f), np.linalg.norm(du - df, axis=-1)
     if x.shape[1] > 1:
@@ -40,15 +30,11 @@ def fit_figure(x: Array, f: Array, df: Array, u: Array, du: Array, regions: Mapp
         share = (np.arange(len(f)) + 1) / len(f)
         value = [("", _THIN, _ends(f), _ends(f)), ("", _DOTS, f, u)]
         gradient = [("", _THIN, _ends(slope), _ends(slope)), ("", _DOTS, slope, fitted_slope)]
-        error = [
-            ("$|u - f|$", _FIRST, _positive(np.sort(error_f)), share),
-            (r"$|\nabla u - \nabla f|$", _SECOND, _positive(np.sort(error_df)), share),
-        ]
-        panels = [
-            ("$f$", "$u$", "", value),
-            (r"$|\nabla f|$", r"$|\nabla u|$", "", gradient),
-            ("absolute error", "share of the test points below", "x", error),
-        ]
+        names = ("$|u - f|$", _FIRST), (r"$|\nabla u - \nabla f|$", _SECOND)
+        sizes = (_positive(np.sort(size)) for size in (error_f, error_df))
+        error = [(*name, size, share) for name, size in zip(names, sizes, strict=True)]
+        panels = [("$f$", "$u$", "", value), (r"$|\nabla f|$", r"$|\nabla u|$", "", gradient)]
+        panels.append(("absolute error", "share of the test points below", "x", error))
         return draw(3.6, title, panels, None)
     t = x[:, 0]
     value = [("$f(x)$", _THICK, t, f), ("$u(x)$", _DASHED, t, u)]
@@ -57,7 +43,14 @@ def fit_figure(x: Array, f: Array, df: Array, u: Array, du: Array, regions: Mapp
     panels = [("$x$", "value", "", value), ("$x$", "derivative", "", derivative), ("$x$", "absolute error", "y", error)]
     figure = draw(3.6, title, panels, _ends(t))
     for axes in figure.axes:
-        _shade(axes, t, regions, labelled=axes is figure.axes[0])
+        transform = axes.get_xaxis_transform()
+        for (name, mask), colour in zip(regions.items(), _REGION_COLOURS, strict=False):
+            if name != "middle" and mask.any():
+                low, high = _ends(t[mask])
+                style = {"color": colour, "alpha": 0.13, "linewidth": 0, "zorder": 0, "transform": transform}
+                axes.add_artist(Rectangle((low, 0), high - low, 1, **style))
+                if axes is figure.axes[0]:
+                    put(axes, transform, [((low + high) / 2, 0, outline(name, 0.5, 0, 3, 8))], "#555555")
     return figure
 
 
@@ -66,14 +59,7 @@ def curves_figure(
 ) -> Figure:
     """Draw the losses, both errors, the derivative's error by region, and the gradients of both terms over the steps.
 
-    Args:
-        columns: figures by metric key, with `step`.
-        switched_on: the step at which lambda_d was switched on, or None.
-        regions: the regions' names.
-        title: the heading.
-
-    Returns:
-        Four panels over the optimiser steps, with the switch marked.
+    The columns are `step` and those of the metrics. The step at which lambda_d was switched on is marked.
     """
     step = np.asarray(columns["step"])
 
@@ -81,23 +67,17 @@ def curves_figure(
         y = np.asarray(columns[name])
         return step[np.isfinite(y) & (y > above)], y[np.isfinite(y) & (y > above)]
 
-    loss = [
-        ("train (as minimised)", _FIRST, *measured(TRAIN_LOSS)),
-        (r"validation (full $\lambda_d$)", _SECOND, *measured(VAL_LOSS)),
-    ]
+    loss = [("train (as minimised)", _FIRST, *measured(TRAIN_LOSS))]
+    loss.append((r"validation (full $\lambda_d$)", _SECOND, *measured(VAL_LOSS)))
     errors = [
         (f"{name}, {part}", (colour, dashes, 1.4), *measured(key(split, quantity)))
         for quantity, name, colour in (("mse_f", "MSE$_f$", BLUE), ("mse_df", "MSE$_{df}$", ORANGE))
         for split, part, dashes in (("train", "train", ":"), ("val", "validation", "-"))
     ]
-    parts = [
-        (name, (ink, "-", 1.4), *measured(key("val", "mse_df", name)))
-        for name, ink in zip(regions, COLOURS, strict=False)
-    ]
-    gradients = [
-        (r"$|\nabla_\theta\,$MSE$_f|$", _FIRST, *measured(GRAD_NORM_F)),
-        (r"$|\nabla_\theta\,$MSE$_{df}|$", _SECOND, *measured(GRAD_NORM_DF)),
-    ]
+    named = zip(regions, COLOURS, strict=False)
+    parts = [(name, (ink, "-", 1.4), *measured(key("val", "mse_df", name))) for name, ink in named]
+    gradients = [(r"$|\nabla_\theta\,$MSE$_f|$", _FIRST, *measured(GRAD_NORM_F))]
+    gradients.append((r"$|\nabla_\theta\,$MSE$_{df}|$", _SECOND, *measured(GRAD_NORM_DF)))
     noted = _STEP + (rf" (dashed: $\lambda_d$ on, step {switched_on})" if switched_on else "")
     panels = [
         (noted, "loss", "y", loss),
@@ -122,18 +102,11 @@ def curves_figure(
 def points_figure(
     steps: Sequence[int], points: Sequence[Array], shares: Mapping[str, tuple[Array, Array]], end: int, title: str
 ) -> Figure:
-    """Draw the places of the training points over the steps, their density, and the share of each region.
+    """Draw the training points over the steps, their density, and the share of each region.
 
-    Args:
-        steps: for each set of points the step from which it was used.
-        points: the sets of points, each (N, D).
-        shares: for each region steps, and the share of the points at these.
-        end: the last step.
-        title: the heading.
-
-    Returns:
-        Three panels. With more than one input the first shows the last points in the plane of the first two inputs, and
-        the second the density along the last input.
+    With more than one input the first panel shows the last points in the plane of the first two inputs, and the second
+    the density along the last input. Each set of points, (N, D), was used from the step in `steps` with the same index;
+    `end` is the last step. A region's shares are the steps and its share of the points at these.
     """
     if points[0].shape[1] == 1:
         # Each point is a stroke, from the step at which it was placed to the step at which it was moved.
@@ -159,18 +132,6 @@ def _ends(values: Array) -> tuple[float, float]:
 
 
 def _positive(error: Array) -> Array:
-    """Return errors for a log axis: those of exactly zero are replaced by the smallest of the others."""
+    """Return errors for a log axis: zeros are replaced by the smallest of the others."""
     above = error[error > 0]
     return np.maximum(error, above.min() if len(above) else np.finfo(float).tiny)
-
-
-def _shade(axes: Axes, t: Array, regions: Mapping[str, Mask], *, labelled: bool) -> None:
-    """Shade the intervals of the regions, except the one named middle."""
-    transform = axes.get_xaxis_transform()
-    for (name, mask), colour in zip(regions.items(), _REGION_COLOURS, strict=False):
-        if name != "middle" and mask.any():
-            low, high = _ends(t[mask])
-            style = {"color": colour, "alpha": 0.13, "linewidth": 0, "zorder": 0, "transform": transform}
-            axes.add_artist(Rectangle((low, 0), high - low, 1, **style))
-            if labelled:
-                put(axes, transform, [((low + high) / 2, 0, outline(name, 0.5, 0, 3, 8))], "#555555")

@@ -1,4 +1,4 @@
-"""Read run directories back: what is known of each run, and its tables. Nothing in them is trusted."""
+"""Read run directories: a record of each run, and its tables. Their content is not trusted."""
 
 import csv
 import math
@@ -21,52 +21,45 @@ if TYPE_CHECKING:
     import pandas
 
 
-def find(path: str | os.PathLike[str]) -> list[RunDirectory]:
-    """The run directories at or below a path, in the order of their names, numbers by value.
+def find(*paths: str | os.PathLike[str]) -> list[RunDirectory]:
+    """Return the run directories at or below some paths, each once, below each path sorted by name, numbers by value.
 
     Raises:
-        FileNotFoundError: there is no such directory.
+        FileNotFoundError: one of the paths is not a directory.
     """
-    top = Path(path)
-    if not top.is_dir():
-        raise FileNotFoundError(f"there is no directory {os.fspath(path)!r}")
-    found: list[RunDirectory] = []
-    for root, directories, files in os.walk(top):
-        if ".hydra" in directories or {"metrics.json", "status.json"} & set(files):
-            found.append(RunDirectory(root))
-            directories.clear()
-        directories.sort()
-    return sorted(
-        found,
-        key=lambda run: [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in run.path.parts],
-    )
 
+    def key(path: Path) -> list[tuple[bool, int, str]]:
+        return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in path.parts]
 
-def find_all(paths: Sequence[str | os.PathLike[str]]) -> list[RunDirectory]:
-    """The run directories at or below several paths, each once.
-
-    Raises:
-        FileNotFoundError: one of them is no directory.
-    """
-    return list({run.path.resolve(): run for path in paths for run in find(path)}.values())
+    runs: dict[Path, RunDirectory] = {}
+    for path in paths:
+        if not os.path.isdir(path):
+            raise FileNotFoundError(f"there is no directory {os.fspath(path)!r}")
+        tops: list[Path] = []
+        for root, directories, files in os.walk(path):
+            if ".hydra" in directories or {"metrics.json", "status.json"} & set(files):
+                tops.append(Path(root))
+                directories.clear()
+        runs |= {top.resolve(): RunDirectory(top) for top in sorted(tops, key=key)}
+    return list(runs.values())
 
 
 COLUMNS = ("run", "status", "message", "step", "overrides")
-"""The first columns of a table of runs; no setting and no figure of a run can take their place."""
+"""The first columns of a table of runs. Settings and figures with these names are left out."""
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What the files of a run say.
+    """The content of a run's files.
 
     Attributes:
-        path: its directory.
-        status: its status; `unreadable`: a file is missing or damaged.
-        message: why it has not finished.
-        step: the optimiser steps that it has taken, or None.
-        overrides: what of its configuration was asked for, or None.
-        settings: its configuration, flat.
-        figures: its final figures; empty where it has not finished.
+        path: the directory.
+        status: the run's status; `unreadable`: a file is missing or damaged.
+        message: the reason why the run has not finished.
+        step: the number of optimiser steps taken, or None.
+        overrides: the overrides of the configuration, or None.
+        settings: the configuration, flat.
+        figures: the final figures; empty if the run has not finished.
     """
 
     path: str
@@ -79,28 +72,30 @@ class RunRecord:
 
 
 def read(run: RunDirectory) -> RunRecord:
-    """Read a run. A file that is missing or damaged gives the status `unreadable`, and a message that says why.
+    """Read a run. If a file is missing or damaged, the status is `unreadable` and the message says why.
 
-    Whatever could control a terminal is escaped in all texts.
+    Control characters are escaped in all texts.
     """
-    known: dict[str, Any] = {}
+    content: dict[str, Any] = {}
     try:
-        # The C loader: ten times as fast, and 300 runs have 300 of them.
+        # The C loader is ten times as fast.
         configuration = flatten(yaml.load(read_yaml(run.hydra / "config.yaml"), yaml.CSafeLoader))
-        known["settings"] = _printable(configuration)
-        known["overrides"] = printable(" ".join(yaml.load(read_yaml(run.hydra / "overrides.yaml"), yaml.CSafeLoader)))
+        content["settings"] = _printable(configuration)
+        content["overrides"] = printable(" ".join(yaml.load(read_yaml(run.hydra / "overrides.yaml"), yaml.CSafeLoader)))
         state = run.read_state()
         if state is None:
             raise FileNotFoundError(f"there is no {run.status.name}")
         status, message = state.status, state.message
         if run.metrics.exists():
-            known["figures"] = _printable(run.read_metrics())
+            content["figures"] = _printable(run.read_metrics())
         elif status in ("running", "finished"):
-            status, message = "running", f"no {run.metrics.name} yet; {_last_heard_of(run)}"
-        return RunRecord(str(run.path), status, printable(message), state.step, **known)
+            seconds = max(0, round(time.time() - run.status.stat().st_mtime))  # it may have been killed
+            status = "running"
+            message = f"no {run.metrics.name} yet; {run.status.name} is {timedelta(seconds=seconds)} old"
+        return RunRecord(str(run.path), status, printable(message), state.step, **content)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
         message = str(error) if isinstance(error, ConfigurationError) else f"{type(error).__name__}: {error}"
-        return RunRecord(str(run.path), "unreadable", printable(message), **known)
+        return RunRecord(str(run.path), "unreadable", printable(message), **content)
 
 
 def _printable(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,17 +103,8 @@ def _printable(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if name not in COLUMNS}
 
 
-def _last_heard_of(run: RunDirectory) -> str:
-    """When a run that does not say that it has ended has last said anything: it may have been killed."""
-    seconds = max(0, round(time.time() - run.status.stat().st_mtime))
-    return f"last heard of {timedelta(seconds=seconds)} ago"
-
-
 def table(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
-    """Return a flat row for each run: `COLUMNS`, its settings and its figures.
-
-    A setting that has the name of a figure of any run is left out.
-    """
+    """Return a flat row per run: `COLUMNS`, its settings that do not have the name of a figure, and its figures."""
     taken = {name for record in records for name in record.figures}
     return [
         {
@@ -131,35 +117,26 @@ def table(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
 
 
 def runs(*paths: str | os.PathLike[str]) -> "pandas.DataFrame":
-    """Return all runs at or below these directories, a row for each.
+    """Return a table of all runs at or below these directories.
 
     Args:
         *paths: runs, sweeps, or directories above them.
 
     Returns:
-        A table with the columns `run`, `status`, `message`, `step` and `overrides`, the configuration's keys, and the
-        keys of the figures.
+        A row per run, with the columns `run`, `status`, `message`, `step` and `overrides`, the configuration's keys,
+        and the metric keys.
 
     Raises:
         FileNotFoundError: there is no such directory.
     """
     import pandas
 
-    rows = table([read(run) for run in find_all(paths)])
+    rows = table([read(run) for run in find(*paths)])
     return pandas.DataFrame(rows, columns=None if rows else ["run", "status"])
 
 
 def read_columns(run: RunDirectory, path: Path, names: Sequence[str], most: int) -> dict[str, list[float]]:
-    """Read some columns of one of a run's tables.
-
-    Args:
-        run: the run's directory.
-        path: the table, one of its files.
-        names: the columns; one that is missing is left out.
-        most: the number of rows to which a longer table is thinned, about; the last row is always kept.
-
-    Returns:
-        The columns; none where there is no such file.
+    """Read columns of a run's table, thinned to about `most` rows including the last; missing columns are left out.
 
     Raises:
         ConfigurationError: the file is damaged, or cannot be read.
@@ -179,7 +156,7 @@ def read_columns(run: RunDirectory, path: Path, names: Sequence[str], most: int)
 
 
 def history(path: str | os.PathLike[str]) -> "pandas.DataFrame":
-    """A run's curves: `step`, and a column for each metric key.
+    """Return a run's curves, with the columns `step` and one per metric key.
 
     Raises:
         FileNotFoundError: the run has no history (yet).

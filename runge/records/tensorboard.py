@@ -44,7 +44,7 @@ class EventFile:
         ]
 
     def add(self, summary: Summary, step: int) -> None:
-        """Collect the summary of a step, with the present time."""
+        """Collect the summary of a step, with the current time."""
         self._waiting.append(Event(wall_time=time.time(), step=step, summary=summary))
 
     def flush(self) -> None:
@@ -94,10 +94,7 @@ def image(tag: str, png: bytes) -> Summary:
 def hyperparameters(name: str, settings: Mapping[str, Any], metrics: Mapping[str, float] | None) -> list[Summary]:
     """Return the run's row of the HPARAMS table, as summaries for the step at which the run ended.
 
-    Args:
-        name: the name of the row, which must differ from run to run.
-        settings: the run's configuration, flat.
-        metrics: the figures that the table shows, logged as scalars too; None: the run did not finish.
+    Each row needs its own name. The metrics must be logged as scalars too; None: the run did not finish.
     """
     settings = _without_null(settings)
     _, start, end = hparams(settings, metrics or {})

@@ -15,7 +15,7 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import Callback
 
-from runge.records.checkpoints import Checkpoint, Saved, _serialised, cut, join, read_checkpoint
+from runge.records.checkpoints import Checkpoint, Saved, cut, join, read_checkpoint, serialise
 from runge.records.directories import RunDirectory
 from runge.records.files import write, write_through
 from runge.training.module import SobolevRegression
@@ -158,8 +158,8 @@ class MemberFiles(CheckpointIO):
             best = {f"network.{name[5:]}": x for name, x in last["state_dict"].items() if name.startswith("best.")}
             try:
                 directory.last.parent.mkdir(exist_ok=True)
-                write_through(directory.next, _serialised(last))
-                write(directory.best, _serialised({"state_dict": best, "configuration": configuration}))
+                write_through(directory.next, serialise(last))
+                write(directory.best, serialise({"state_dict": best, "configuration": configuration}))
             except OSError as error:
                 with suppress(OSError):
                     directory.next.unlink(missing_ok=True)

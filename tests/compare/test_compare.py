@@ -27,7 +27,7 @@ EVIL = "<script>document.title='owned'</script>"
 
 @pytest.fixture
 def sweep(trained):
-    """A sweep over activation and seed, as `python train.py -m` leaves it, and its output."""
+    """Return the directory and the output of a sweep over activation and seed."""
     options = ("hydra.sweep.dir=sweep", "trainer.progress_bar=false")
     folder, out = trained("-m", *SHORT, "model.activation=tanh,relu", "seed=range(5)", *options)
     return folder / "sweep", out
@@ -43,8 +43,8 @@ def table(path):
 
 
 def page_data(path):
-    found = re.search(r'id="data">(.*)</script>', (path / "comparison.html").read_text())
-    return json.loads(found[1], parse_constant=pytest.fail)
+    match = re.search(r'id="data">(.*)</script>', (path / "comparison.html").read_text())
+    return json.loads(match[1], parse_constant=pytest.fail)
 
 
 def numbers(packed):
@@ -82,7 +82,7 @@ def test_figures_are_those_of_the_runs(sweep):
         assert float(row["test/max_df"]) == metrics["test/max_df"]
 
 
-def test_sweep_with_failures_is_compared_all_the_same(train, tmp_path):
+def test_sweep_with_failures_is_compared(train, tmp_path):
     status, out, err = train("-m", *SHORT, "optimizer=sgd", "optimizer.lr=0.01,1e30", "optimizer.clip_norm=null")
     assert status == 1
     assert "diverged" in err
@@ -92,7 +92,7 @@ def test_sweep_with_failures_is_compared_all_the_same(train, tmp_path):
     assert "2 runs by test/mse_df" in out
 
 
-def test_what_did_not_finish_is_listed_with_its_reason(copy, capsys):
+def test_unfinished_runs_are_listed_with_the_reason(copy, capsys):
     (copy / "0" / "metrics.json").write_text("{")
     (copy / "1" / "metrics.json").unlink()
     shutil.rmtree(copy / "2" / ".hydra")
@@ -117,9 +117,9 @@ def test_what_did_not_finish_is_listed_with_its_reason(copy, capsys):
     assert table(copy)[0]["test/mse_df"] != ""
     runs = page_data(copy)["runs"]
     assert len(runs) == 10
-    told = {run["name"]: run["message"] for run in runs}
-    assert "fit.csv is damaged" in told["4"]
-    assert "history.csv is damaged" in told["5"]
+    messages = {run["name"]: run["message"] for run in runs}
+    assert "fit.csv is damaged" in messages["4"]
+    assert "history.csv is damaged" in messages["5"]
     assert "unreadable" in capsys.readouterr().out
 
 
@@ -143,7 +143,7 @@ def test_runs_of_an_older_version_are_compared_without_their_fits(copy):
     compare.main([str(copy)])
     fits = {run["name"]: "error_f" in run for run in page_data(copy)["runs"]}
     assert fits == {str(number): number > 3 for number in range(10)}
-    assert "without a fit.csv, as older versions left them: 3." in (copy / "comparison.html").read_text()
+    assert "without fit.csv, written by older versions: 3." in (copy / "comparison.html").read_text()
 
 
 def test_comparing_loads_neither_torch_nor_hydra(copy):
@@ -152,8 +152,8 @@ def test_comparing_loads_neither_torch_nor_hydra(copy):
         "sys.exit(' '.join({'torch', 'lightning', 'hydra', 'omegaconf'} & set(sys.modules)) or 0)"
     )
     command = [sys.executable, "-c", code, str(copy)]
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (found.returncode, found.stderr) == (0, "")
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_command(copy, tmp_path, capsys, monkeypatch):
@@ -208,14 +208,14 @@ def test_nothing_to_compare(tmp_path, capsys):
     assert "there is none" in capsys.readouterr().err
 
 
-def test_what_has_no_effect_tells_no_runs_apart(copy):
+def test_keys_without_effect_do_not_distinguish_runs(copy):
     path = copy / "0" / ".hydra" / "config.yaml"
     path.write_text(path.read_text().replace("progress_bar: false", "progress_bar: true"))
     assert Comparison(collect([copy])).keys == ["seed", "model.activation"]
 
 
-def test_a_setting_with_the_name_of_a_figure_is_none(copy, capsys):
-    """Nor is one with the name of a run's status; the figures of a run that has none stay empty."""
+def test_a_setting_with_the_name_of_a_figure_is_ignored(copy, capsys):
+    """So is one named `status`; the figures of a run without any stay empty."""
     for number, value in (("0", 1e-99), ("1", 2e-99)):
         path = copy / number / ".hydra" / "config.yaml"
         path.write_text(f"{path.read_text()}test/mse_df: {value}\ntest/mine: {value}\nstatus: finished\n")
@@ -301,7 +301,7 @@ def test_page_in_a_browser(page):
     assert names.count() == 5
     page.get_by_role("searchbox").fill("")
 
-    # Two runs laid over each other, one by a click, one by the keyboard.
+    # Two runs overlaid, one by a click, one by the keyboard.
     page.get_by_role("button", name="Clear the selection").click()
     assert len(traces(page, "error_df")) == 0
     page.locator("#runs tbody tr").nth(0).click()
@@ -333,13 +333,13 @@ def test_page_on_a_phone_and_in_the_dark(page):
     assert page.wrong == []
 
 
-def test_page_is_of_one_piece(sweep):
+def test_page_is_self_contained(sweep):
     text = (sweep[0] / "comparison.html").read_text()
     assert not re.search(r"""<(script|link|img|iframe)[^>]*\s(src|href)=["']?http""", text)
     assert len(text) < 7_000_000
 
 
-def test_unfinished_runs_stand_in_hparams_too(train, tmp_path):
+def test_unfinished_runs_are_in_hparams(train, tmp_path):
     sgd = ("optimizer=sgd", "optimizer.lr=1e30", "optimizer.clip_norm=null")
     assert train(*SHORT, *sgd, "hydra.run.dir=run")[0] == 1
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
@@ -348,11 +348,11 @@ def test_unfinished_runs_stand_in_hparams_too(train, tmp_path):
 
 
 def test_hparams_of_tensorboard(sweep):
-    """Each run once, all settings and test errors in their columns, through TensorBoard's own interface."""
+    """Ask TensorBoard itself: each run appears once, with all settings and test errors in their columns."""
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(sweep[0]), "--port", "0", "--load_fast=false"]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     try:
-        address = next(found[1] for line in server.stderr if (found := re.search(r"(http://localhost:\d+/)", line)))
+        address = next(match[1] for line in server.stderr if (match := re.search(r"(http://localhost:\d+/)", line)))
 
         def ask(what, body):
             url = f"{address}data/plugin/hparams/{what}"
@@ -360,20 +360,20 @@ def test_hparams_of_tensorboard(sweep):
             with urllib.request.urlopen(request) as answer:
                 return json.load(answer)
 
-        found = ask("experiment", {})
+        experiment = ask("experiment", {})
         for _ in range(100):
-            if len(groups := _session_groups(ask, found)) == 10:
+            if len(groups := _session_groups(ask, experiment)) == 10:
                 break
-            found = ask("experiment", {})
+            experiment = ask("experiment", {})
         assert len(groups) == 10
-        settings = {info["name"] for info in found["hparamInfos"]}
+        settings = {info["name"] for info in experiment["hparamInfos"]}
         assert {"model.activation", "seed", "data.batch_size", "loss.lambda_d", "sampling", "optimizer.lr"} <= settings
         assert {
             "optimizer.momentum",
             "sampling.quotas",
             "target.expr",
-        } <= settings  # of options that another run may take
-        assert {info["name"]["tag"] for info in found["metricInfos"]} >= {"test/mse_df", "test/max_f/peak"}
+        } <= settings  # options that only other runs have
+        assert {info["name"]["tag"] for info in experiment["metricInfos"]} >= {"test/mse_df", "test/max_f/peak"}
         for group in groups:
             assert {"model.activation", "seed", "data.batch_size", "optimizer.betas"} <= set(group["hparams"])
             assert group["hparams"]["model.activation"] in ("tanh", "relu")

@@ -36,7 +36,7 @@ def test_keys_of_one_class_do_not_differ_from_those_of_another():
     assert differing(rows, ["optimizer", "optimizer.lr"]) == ["optimizer"]
 
 
-def test_runs_that_differ_in_the_seed_alone_are_one_group():
+def test_runs_that_differ_only_in_the_seed_are_one_group():
     runs = [run(seed, seed + width / 100, width=width) for width in (8, 16) for seed in range(4)]
     runs += [run(9, None, width=8), run(10, 0.0, "failed", width=8)]
     first, second = group(runs, ["width"], "test/mse_df")
@@ -49,10 +49,10 @@ def test_runs_that_differ_in_the_seed_alone_are_one_group():
 
 @given(st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=30))
 def test_statistics_of_a_group(values):
-    found = Group("g", tuple(sorted(values)))
-    lower, upper = found.quartiles
-    assert min(values) <= lower <= found.median <= upper <= found.worst == max(values)
-    assert found.median == statistics.median(values)
+    one = Group("g", tuple(sorted(values)))
+    lower, upper = one.quartiles
+    assert min(values) <= lower <= one.median <= upper <= one.worst == max(values)
+    assert one.median == statistics.median(values)
 
 
 def test_no_claim_below_five_seeds():
@@ -63,7 +63,7 @@ def test_no_claim_below_five_seeds():
     assert describe_lead(groups[:1]) == ""
 
 
-def test_lead_is_told_from_chance():
+def test_lead_is_compared_with_chance():
     clear = [Group("a", (1.0, 2.0, 3.0, 4.0, 5.0)), Group("b", (10.0, 20.0, 30.0, 40.0, 50.0))]
     p = mannwhitneyu(clear[0].values, clear[1].values).pvalue
     assert describe_lead(clear).startswith("a leads b by a factor of 10 in the median")

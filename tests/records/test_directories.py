@@ -9,7 +9,7 @@ from runge.records.directories import RunDirectory, State
 from runge.records.files import claim, write
 
 
-def test_file_appears_whole_or_not_at_all(tmp_path):
+def test_write_is_atomic(tmp_path):
     path = tmp_path / "file"
     write(path, "old")
     with pytest.raises(TypeError):
@@ -54,7 +54,7 @@ def test_claim_never_gives_a_directory_twice(tmp_path):
     assert [name.rpartition("/")[2] for name in names] == ["run", "run-2", "run-3"]
 
 
-def test_discard_takes_only_what_holds_no_training(tmp_path):
+def test_discard_keeps_directories_of_training(tmp_path):
     empty, used = RunDirectory(tmp_path / "a" / "b" / "empty"), RunDirectory(tmp_path / "used")
     for run in (empty, used):
         run.hydra.mkdir(parents=True)
@@ -66,5 +66,5 @@ def test_discard_takes_only_what_holds_no_training(tmp_path):
 
 
 def test_flat_configuration():
-    found = flatten({"a": {"b": None, "c": [1, 2], "d": True}, "e": {"_target_": "x.Y", "f": 0.5}})
-    assert found == {"a.b": None, "a.c": "[1, 2]", "a.d": True, "e": "Y", "e.f": 0.5}
+    flat = flatten({"a": {"b": None, "c": [1, 2], "d": True}, "e": {"_target_": "x.Y", "f": 0.5}})
+    assert flat == {"a.b": None, "a.c": "[1, 2]", "a.d": True, "e": "Y", "e.f": 0.5}

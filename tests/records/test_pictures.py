@@ -51,7 +51,7 @@ def test_curves_figure_takes_any_value(value):
     assert png(curves(value=value)).startswith(b"\x89PNG")
 
 
-def test_curves_figure_joins_what_is_known():
+def test_curves_figure_joins_known_values():
     gaps = columns(6) | {"grad_norm/f": [float("nan"), 0.1, float("nan"), 0.3, 0.0, 0.5]}
     line = curves_figure(gaps, None, ["left"], "title").axes[3].lines[0]
     np.testing.assert_array_equal(line.get_xydata(), [[1, 0.1], [3, 0.3], [5, 0.5]])
@@ -88,16 +88,16 @@ def test_a_picture_is_white_and_has_the_inks():
     ],
 )
 def test_ticks_are_few_and_round(low, high, log, names):
-    found = ticks(low, high, log)
-    assert list(found.values()) == [name.replace("-", "\N{MINUS SIGN}") for name in names]
-    assert all(0 <= share <= 1 for share in found)
+    labels = ticks(low, high, log)
+    assert list(labels.values()) == [name.replace("-", "\N{MINUS SIGN}") for name in names]
+    assert all(0 <= share <= 1 for share in labels)
 
 
 def test_ticks_skip_powers_where_there_are_many():
     assert 4 < len(ticks(1e-12, 1e20, log=True)) < 9
 
 
-def test_points_are_strokes_from_when_they_came_to_when_they_went():
+def test_points_are_strokes_from_placement_to_move():
     before, after = np.array([[-1.0], [0.0], [1.0]]), np.array([[-1.0], [0.9], [1.0]])
     shares = {"left": (np.array([10.0, 20.0]), np.array([0.3, 0.2])), "right": (np.array([10.0]), np.array([0.5]))}
     figure = points_figure([0, 10], [before, after], shares, 20, "title")

@@ -1,4 +1,4 @@
-"""Files and formulas from somebody else: none of them runs code, misleads a terminal, or ends in a traceback."""
+"""Files and formulas from other people: none runs code, misleads a terminal, or ends in a traceback."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 import runge
 from runge.compare import __main__ as compare
-from runge.configuration import build, strangers
+from runge.configuration import build, unimported_classes
 from runge.errors import ConfigurationError
 from runge.launch.composition import compose
 from runge.optimizers import Optimizer
@@ -93,7 +93,7 @@ TRICKS = [
 
 
 def outcome(call):
-    """What it returns, or the message of its refusal."""
+    """Return the result, or the error message."""
     try:
         return call(), ""
     except ConfigurationError as error:
@@ -102,26 +102,26 @@ def outcome(call):
 
 @pytest.mark.parametrize("trick", TRICKS, ids=range(len(TRICKS)))
 def test_formula_runs_no_code(trick, tmp_path, monkeypatch):
-    """It is refused, or it is a function of x."""
+    """It is rejected, or it is a function of x."""
     monkeypatch.chdir(tmp_path)
-    given = {"_target_": "runge.targets.Expression", "expr": trick, "domain": [-1.0, 1.0]}
-    target, told = outcome(lambda: build("target", given, Expression))
+    section = {"_target_": "runge.targets.Expression", "expr": trick, "domain": [-1.0, 1.0]}
+    target, message = outcome(lambda: build("target", section, Expression))
     if target is None:
-        assert told.startswith("target.expr: ")
+        assert message.startswith("target.expr: ")
     else:
         assert target.value(torch.zeros(3, 1, dtype=torch.float64)).shape == (3,)
     assert not list(tmp_path.iterdir())
 
 
 class Evil:
-    """A pickle of it touches a file."""
+    """An object whose pickle touches a file when loaded."""
 
     def __reduce__(self):
         return os.system, ("touch owned",)
 
 
 def as_zip(path, content):
-    """A checkpoint whose pickle is another one."""
+    """Replace the pickle in a checkpoint."""
     original = zipfile.ZipFile(path)
     with zipfile.ZipFile(path.with_suffix(".new"), "w") as archive:
         for name in original.namelist():
@@ -148,8 +148,8 @@ PICKLES = {
     "open": lambda path: as_zip(path, reduce_to((open, ("owned", "w")))),
     "torch.load": lambda path: as_zip(path, reduce_to((torch.load, ("evil.pt",)))),
     "another object": lambda path: torch.save([1, 2], path),
-    "nothing of a run": lambda path: torch.save({"state_dict": {}, "configuration": {}}, path),
-    "a section that is none": lambda path: torch.save({"state_dict": {}, "configuration": {"model": 3}}, path),
+    "empty sections": lambda path: torch.save({"state_dict": {}, "configuration": {}}, path),
+    "a section that is a number": lambda path: torch.save({"state_dict": {}, "configuration": {"model": 3}}, path),
     "another network": lambda path: torch.save(
         {"state_dict": {"network.amplitude": torch.ones(1, 1)}, "configuration": {"model": {"depth": 9}}}, path
     ),
@@ -179,7 +179,7 @@ def copy(finished, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", PICKLES)
-def test_checkpoint_that_is_none(name, copy, train, tmp_path):
+def test_fake_checkpoint(name, copy, train, tmp_path):
     PICKLES[name](copy.best)
     with pytest.raises(ConfigurationError if copy.best.is_file() else FileNotFoundError, match=r"best\.ckpt"):
         runge.load(copy.path)
@@ -195,7 +195,7 @@ def test_checkpoint_that_is_none(name, copy, train, tmp_path):
 
 @pytest.mark.parametrize("trial", range(24))
 def test_bit_flips(trial, copy, train, tmp_path, capfd):
-    """One bit of one file is another one: that is told, or it makes no difference."""
+    """Flip a bit of a file: it is reported, or makes no difference."""
     chance = random.Random(trial)
     path = chance.choice([copy.best, copy.last, copy.metrics, copy.history, copy.fit])
     content = bytearray(path.read_bytes())
@@ -207,8 +207,10 @@ def test_bit_flips(trial, copy, train, tmp_path, capfd):
         content = content[: chance.randrange(len(content))]
     path.write_bytes(content)
     if path == copy.best:
-        u, told = outcome(lambda: runge.load(copy.path))
-        assert "best.ckpt" in told if u is None else all(torch.equal(x, expected[k]) for k, x in u.state_dict().items())
+        u, message = outcome(lambda: runge.load(copy.path))
+        assert (
+            "best.ckpt" in message if u is None else all(torch.equal(x, expected[k]) for k, x in u.state_dict().items())
+        )
     elif path == copy.last:
         copy.metrics.unlink()
         status, out, err = train("resume=run")
@@ -225,7 +227,7 @@ def test_bit_flips(trial, copy, train, tmp_path, capfd):
 
 
 def rewrite(copy, **sections):
-    """Change what the checkpoints say of the configuration."""
+    """Change sections of the configuration in the checkpoints."""
     for path in (copy.best, copy.last):
         checkpoint = torch.load(path, weights_only=True)
         checkpoint["configuration"] |= sections
@@ -233,7 +235,7 @@ def rewrite(copy, **sections):
 
 
 STRANGERS = {
-    "a module that lies about": {"target": {"_target_": "evil.Evil"}},
+    "a module on the path": {"target": {"_target_": "evil.Evil"}},
     "a part of an optimiser": {
         "optimizer": {
             "_target_": "runge.optimizers.InTurn",
@@ -242,7 +244,7 @@ STRANGERS = {
             "switch_at": 1,
         }
     },
-    "a key that is no parameter": {
+    "a key that is not a parameter": {
         "target": {
             "_target_": "runge.targets.Runge",
             "domain": [-1.0, 1.0],
@@ -277,16 +279,16 @@ def test_configuration_of_a_file_imports_nothing(name, copy, train, tmp_path, mo
     assert not (tmp_path / "owned").exists()
 
 
-def test_classes_of_modules_that_are_not_loaded_are_strangers():
-    assert strangers({"target": {"_target_": "my_target.Mine", "domain": [-1.0, 1.0]}}) == ["my_target.Mine"]
-    assert strangers([{"_target_": "runge.targets.Expression"}]) == []
+def test_unimported_classes_are_those_of_modules_that_are_not_loaded():
+    assert unimported_classes({"target": {"_target_": "my_target.Mine", "domain": [-1.0, 1.0]}}) == ["my_target.Mine"]
+    assert unimported_classes([{"_target_": "runge.targets.Expression"}]) == []
 
 
 def test_hostile_fit(copy, tmp_path):
-    """Numbers beyond all bounds are drawn as what they are; what is no table of a fit is not drawn."""
+    """Draw huge numbers as they are, and nothing if the table is not a fit."""
     copy.status.write_text(json.dumps(json.loads(copy.status.read_text()) | {"checksums": {}}))
     for text, drawn in (
-        ("x,f,df,u,du\n0,1e300,-1e300,1e999,nan\n" * 2, False),  # the second head is no row of numbers
+        ("x,f,df,u,du\n0,1e300,-1e300,1e999,nan\n" * 2, False),  # the second header is not a row of numbers
         ("x,f,df,u,du\n0,1e300,-1e300,1e999,nan\n", True),
         ("x1,x2,f,df_dx1,df_dx2,u,du_dx1,du_dx2\n0,0,0,0,0,0,0,0\n", False),
         ("x,f,df,u\n0,0,0,0\n", False),
@@ -304,7 +306,7 @@ def test_hostile_fit(copy, tmp_path):
     "line", ["seed: ${oc.env:HOME}", "seed: ${directory:null,owned}", "seed: ${${x}:1}", "seed: ${oc.decode:1}", "a: ["]
 )
 def test_record_looks_up_nothing(line, copy, train, tmp_path):
-    """Of a run without a checkpoint there is Hydra's record alone."""
+    """Resume a run without a checkpoint, from Hydra's record alone."""
     copy.metrics.unlink()
     shutil.rmtree(copy.last.parent)
     text = (copy.hydra / "config.yaml").read_text().replace("seed: 0\n", "", 1)
@@ -321,8 +323,8 @@ NAMES += ['=cmd|"/C calc"!A0', "<script>alert(1)</script>", "</script><script>al
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_are_names(name, copy, tmp_path, capfd):
-    """In the terminal, in the CSV file and in the page."""
+def test_names_are_data(name, copy, tmp_path, capfd):
+    """Check the terminal, the CSV file and the page."""
     (copy.hydra / "overrides.yaml").write_text(json.dumps([name]))
     state = json.loads(copy.status.read_text())
     copy.metrics.unlink()
@@ -342,7 +344,7 @@ def test_names_are_names(name, copy, tmp_path, capfd):
 
 
 def test_files_that_would_stop_a_comparison(finished, tmp_path, capfd):
-    """A number beyond all bounds, a setting named like a figure, an alias for everything, odd names of directories."""
+    """Compare a huge number, a setting named like a figure, an alias bomb, and odd directory names."""
     runs = [RunDirectory(shutil.copytree(finished, tmp_path / name)) for name in ("a", "b", "c", "\u00b2", "9")]
     metrics = json.loads(runs[0].metrics.read_text()) | {"test/mse_f": 10**400}
     runs[0].metrics.write_text(json.dumps(metrics))
@@ -355,8 +357,8 @@ def test_files_that_would_stop_a_comparison(finished, tmp_path, capfd):
     compare.main([str(tmp_path), "--out", str(tmp_path / "out")])
     assert "unreadable" in capfd.readouterr().out
     with (tmp_path / "out" / "comparison.csv").open(newline="") as file:
-        found = {row["run"].rpartition("/")[2]: row["status"] for row in csv.DictReader(file)}
-    assert found == {"a": "unreadable", "b": "finished", "c": "unreadable", "\u00b2": "finished", "9": "finished"}
+        statuses = {row["run"].rpartition("/")[2]: row["status"] for row in csv.DictReader(file)}
+    assert statuses == {"a": "unreadable", "b": "finished", "c": "unreadable", "\u00b2": "finished", "9": "finished"}
 
 
 def is_number(text):
@@ -367,7 +369,7 @@ def is_number(text):
     return True
 
 
-def test_parts_are_of_the_kind_that_is_asked_for():
+def test_parts_must_be_of_the_required_class():
     parts = {"first": {"_target_": "pathlib.Path"}, "then": {"_target_": "pathlib.Path"}, "switch_at": 1}
     with pytest.raises(ConfigurationError, match=r"optimizer\.first\._target_.*derived from Method"):
         build("optimizer", {"_target_": "runge.optimizers.InTurn", **parts}, Optimizer)
