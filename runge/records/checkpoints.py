@@ -108,6 +108,7 @@ def join(states: Sequence[Any]) -> Any:
 
 
 def serialise(checkpoint: Checkpoint) -> bytes:
+    """Return the content of a checkpoint file."""
     buffer = io.BytesIO()
     torch.save(checkpoint, buffer)
     return buffer.getvalue()
