@@ -12,7 +12,7 @@ register_resolvers()
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(configuration: DictConfig) -> float:
     """Train one run, and return its validation loss for sweepers that minimise."""
-    from runge.launch import run  # late: a mistake in the command line is told before Lightning is loaded
+    from runge.launch import run  # late: a mistake in the command line is reported before Lightning is loaded
 
     return run.run(configuration)
 

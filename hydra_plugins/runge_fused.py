@@ -1,4 +1,4 @@
-"""The fused launcher and its sweeper, as Hydra finds them; `runge.launch` does the work, and is imported late."""
+"""Hydra's entry to `runge.launch`, which is imported late: the launcher `fused` and the sweeper `grid`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,13 +12,13 @@ from omegaconf import DictConfig, OmegaConf
 
 
 class FusedLauncher(Launcher):
-    """Trains the runs of a sweep as members of stacks, on all cores.
+    """A launcher that trains the runs of a sweep as members of stacks, on all cores.
 
     Args:
         **settings: `runge.launch.cluster.Settings`.
 
     Attributes:
-        failures: messages of runs whose own directories could not be written to, by the runs' directories.
+        failures: messages of runs whose own directories could not be written to, by their directories.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -43,7 +43,7 @@ class GridSweeper(BasicSweeper):
     Args:
         max_batch_size: as Hydra's.
         params: as Hydra's.
-        compare: false leaves the comparison out.
+        compare: false skips the comparison.
     """
 
     def __init__(self, max_batch_size: int | None, params: dict[str, str] | None, compare: bool) -> None:
@@ -51,7 +51,7 @@ class GridSweeper(BasicSweeper):
         self.compare, self.checked = compare, 0
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run all jobs; then compare them, also where some have failed, but not after an interrupt."""
+        """Run all jobs; then compare them, even if some failed, but not after an interrupt."""
         assert self.config is not None
         try:
             return super().sweep(arguments)
@@ -65,7 +65,7 @@ class GridSweeper(BasicSweeper):
                 compare(self.config.hydra.sweep.dir, getattr(self.launcher, "failures", {}))
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Check the jobs; the fused launcher does so itself, in its processes."""
+        """Check the jobs; the fused launcher checks them itself, in its processes."""
         assert self.config is not None
         assert self.hydra_context is not None
         if not isinstance(self.launcher, FusedLauncher):
@@ -75,21 +75,10 @@ class GridSweeper(BasicSweeper):
             self.checked += len(batch)
 
 
-# Plain nodes: a class of this module would have to travel to the workers with each configuration.
-store = ConfigStore.instance()
-launcher = {
-    "_target_": "hydra_plugins.runge_fused.FusedLauncher",
-    "processes": None,
-    "members": None,
-    "cluster": "local",
-    "partition": None,
-    "timeout_min": 60,
-    "cpus_per_task": 1,
-    "gpus_per_node": None,
-    "mem_gb": None,
-    "retries": 2,
-    "additional_parameters": {},
-}
-sweeper = {"_target_": "hydra_plugins.runge_fused.GridSweeper", "max_batch_size": None, "params": None, "compare": True}
-store.store(group="hydra/launcher", name="fused", node=launcher, provider="runge")
-store.store(group="hydra/sweeper", name="grid", node=sweeper, provider="runge")
+# Plain nodes, because a class of this module would have to be sent to the workers with each configuration.
+launcher = {"_target_": f"{__name__}.FusedLauncher", "processes": None, "members": None, "cluster": "local"}
+slurm = {"partition": None, "timeout_min": 60, "cpus_per_task": 1, "gpus_per_node": None, "mem_gb": None}
+slurm |= {"retries": 2, "additional_parameters": {}}
+sweeper = {"_target_": f"{__name__}.GridSweeper", "max_batch_size": None, "params": None, "compare": True}
+for group, name, node in (("launcher", "fused", launcher | slurm), ("sweeper", "grid", sweeper)):
+    ConfigStore.instance().store(group=f"hydra/{group}", name=name, node=node, provider="runge")

@@ -1,1 +1,1 @@
-"""From a command line to trained runs: composing, checking, planning, and processes or jobs that train."""
+"""From a command line to trained runs: composition, checks, planning, and the processes or jobs that train."""

@@ -1,4 +1,4 @@
-"""What surrounds a command: a user's mistake is reported in one message, and a request to end is heeded."""
+"""What surrounds a command: a user's mistake ends in one message, and a request to terminate is obeyed."""
 
 import logging
 import os
@@ -20,15 +20,15 @@ _FULL = "HYDRA_FULL_ERROR"
 
 
 def run(main: Callable[..., Any]) -> None:
-    """Run a `hydra.main` function; exit with 1 and one message where it fails.
+    """Run a `hydra.main` function; if it fails, exit with 1 and one message.
 
-    The traceback is shown only where `HYDRA_FULL_ERROR` is set, and for what is not a user's mistake.
+    A traceback is shown if `HYDRA_FULL_ERROR` is set, and for errors that are not a user's mistake.
     """
     collect_rarely()
     full = bool(os.environ.get(_FULL))
     sys.argv[1:] = [quote_expression(argument) for argument in sys.argv[1:]]
-    os.environ[_FULL] = "1"  # Hydra then hands every exception on instead of printing it in its own way.
-    logging.raiseExceptions = False  # a log that cannot be written is no reason for a page of tracebacks
+    os.environ[_FULL] = "1"  # with it Hydra passes exceptions on instead of printing them
+    logging.raiseExceptions = False  # a log that cannot be written is not worth a traceback
     before = interrupt_on_sigterm()
     try:
         for argument in sys.argv[1:]:
@@ -39,8 +39,7 @@ def run(main: Callable[..., Any]) -> None:
     except Exception as error:
         if full:
             raise
-        message = explain(error)
-        if message is None:
+        if (message := explain(error)) is None:
             traceback.print_exc()
         else:
             print(f"error: {printable(message, keep=chr(10))}", file=sys.stderr)
@@ -54,7 +53,7 @@ def run(main: Callable[..., Any]) -> None:
 
 
 def refuse_empty_group(argument: str) -> None:
-    """Refuse `GROUP=null`, at which Hydra fails without a word on the group.
+    """Refuse `GROUP=null`, because Hydra's message for it does not name the group.
 
     Raises:
         ConfigurationError: a group is set to nothing.
@@ -67,9 +66,9 @@ def refuse_empty_group(argument: str) -> None:
 
 
 def quote_expression(argument: str) -> str:
-    """Quote the formulas of a `target.expr` override, which Hydra's grammar would take for calls of its own.
+    """Quote the formulas of a `target.expr` override, which Hydra's grammar would take for its own functions.
 
-    A formula holds no comma, so that commas part those of a sweep.
+    Formulas hold no comma, so commas separate the formulas of a sweep.
 
     Example:
         >>> quote_expression("target.expr=exp(-x)*sin(8*x)")
@@ -84,17 +83,17 @@ def quote_expression(argument: str) -> str:
 
 
 def explain(error: Exception) -> str | None:
-    """The message for a user's mistake, or None where the error is not one."""
+    """Return the message for a user's mistake, or None for any other error."""
     if isinstance(error, ConfigurationError | RunError):
         return str(error)
     if isinstance(error, OmegaConfBaseException):
-        # A resolver's error comes wrapped, with no more of it than its text.
+        # OmegaConf wraps a resolver's error and keeps only its text.
         return str(error).splitlines()[0].rpartition("raised while resolving interpolation: ")[2]
     if isinstance(error, HydraException):
         return _explain_composition(error)
     if isinstance(error, OSError) and error.filename is not None:
-        where = f"{error.filename}: {error.strerror}"
-        return f"hydra.run.dir, hydra.sweep.dir: must be a directory that can be written to; {where}"
+        rule = "hydra.run.dir, hydra.sweep.dir: must be a directory that can be written to"
+        return f"{rule}; {error.filename}: {error.strerror}"
     return None
 
 
@@ -103,7 +102,6 @@ def _explain_composition(error: HydraException) -> str:
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
         allowed = ", ".join(map(str, cause.parent_node.keys()))
         section = str(cause.full_key).rpartition(".")[0]
-        what = f"there is no such key; {section or 'the top level'} has {allowed}"
-        return f"{cause.full_key}: {what}"
+        return f"{cause.full_key}: there is no such key; {section or 'the top level'} has {allowed}"
     detail = f"; {str(cause).splitlines()[0]}" if isinstance(cause, OmegaConfBaseException) else ""
     return str(error).partition("\n\nConfig search path")[0] + detail

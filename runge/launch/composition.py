@@ -1,10 +1,9 @@
-"""From what Hydra composes to plain data: the resolvers of `conf/config.yaml`, and the jobs of a sweep."""
+"""From Hydra's compositions to plain data: the resolvers of `conf/config.yaml`, and the jobs of a sweep."""
 
-import logging
 import pickle
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import hydra
 import yaml
@@ -22,20 +21,14 @@ from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory, resumable
 from runge.records.files import claim, read_yaml
 
-if TYPE_CHECKING:
-    pass
-
-
-log = logging.getLogger(__name__)
-
 
 def register_resolvers() -> None:
-    """Register what the configuration uses.
+    """Register the resolvers of the configuration.
 
-    `${directory:RESUME,PATH}` is the run to resume, or else PATH made anew, numbered where it exists already.
+    `${directory:RESUME,PATH}` is the run to resume, or else a new directory PATH, numbered if it exists already.
     `${share:SHARE,STEPS}` is a share of the steps, rounded.
-    `${record:DIRECTORY}` is where Hydra writes its record of a job, until it is whole and `RunDirectory.begin` gives it
-    its name: nowhere in the directory of a run that exists.
+    `${record:DIRECTORY}` is where Hydra writes its record of a job until `RunDirectory.begin` renames it; in the
+    directory of an existing run it is null, and nothing is written.
     """
     OmegaConf.register_new_resolver("directory", _directory, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("share", _share, replace=True)
@@ -43,7 +36,7 @@ def register_resolvers() -> None:
 
 
 def _share(share: float, steps: Any) -> int | None:
-    return round(share * steps) if isinstance(steps, int | float) else None  # what is no number is told of later
+    return round(share * steps) if isinstance(steps, int | float) else None  # checked later
 
 
 def _directory(resume: Any, path: str) -> str:
@@ -56,12 +49,7 @@ def _record(directory: str) -> str | None:
 
 
 class Composer:
-    """Composes the jobs of a sweep as Hydra's loader does, but each choice of groups only once.
-
-    Args:
-        loader: Hydra's loader.
-        master: the sweep's configuration.
-    """
+    """A composer of the jobs of the sweep `master`, as Hydra's loader, but each choice of groups only once."""
 
     def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
         self._loader, self._master = loader, master
@@ -70,11 +58,11 @@ class Composer:
         self._bases: dict[tuple[str, ...], bytes] = {}
 
     def __call__(self, overrides: Sequence[str], number: int) -> DictConfig:
-        """The configuration of the job with this number."""
+        """Return the configuration of the job with this number."""
         try:
             config = self._compose([self._parse(override) for override in overrides])
         except OmegaConfBaseException:
-            config = self._loader.load_sweep_config(self._master, list(overrides))  # which says what is wrong
+            config = self._loader.load_sweep_config(self._master, list(overrides))  # its messages are better
         with open_dict(config):
             config.hydra.job.id = config.hydra.job.num = number
         return config
@@ -85,23 +73,19 @@ class Composer:
         return self._parsed[override]
 
     def _compose(self, overrides: Sequence[Override]) -> DictConfig:
-        values = [override for override in overrides if self._is_value(override)]
+        values = [override for override in overrides if self._sets_value(override)]
         config = self._base(tuple(str(override.input_line) for override in overrides if override not in values))
         for override in values:
             OmegaConf.update(config, override.key_or_group, override.value())
-        task = [str(override.input_line) for override in overrides]
+        config.hydra.overrides.task = [str(override.input_line) for override in overrides]
         naming = config.hydra.job.config.override_dirname
-        config.hydra.overrides.task = task
         config.hydra.job.override_dirname = get_overrides_dirname(
-            overrides=list(overrides),
-            kv_sep=naming.kv_sep,
-            item_sep=naming.item_sep,
-            exclude_keys=naming.exclude_keys,
+            list(overrides), naming.exclude_keys, naming.item_sep, naming.kv_sep
         )
         return config
 
-    def _is_value(self, override: Override) -> bool:
-        """Whether it sets one value of a configuration that is composed already."""
+    def _sets_value(self, override: Override) -> bool:
+        """Say if an override sets one existing key to a plain value."""
         value = override.value()
         return (
             not (override.is_add() or override.is_force_add() or override.is_delete() or override.package)
@@ -112,14 +96,14 @@ class Composer:
     def _base(self, groups: tuple[str, ...]) -> DictConfig:
         if groups not in self._bases:
             self._bases[groups] = pickle.dumps(self._loader.load_sweep_config(self._master, list(groups)))
-        return pickle.loads(self._bases[groups])  # a third of what a copy takes
+        return pickle.loads(self._bases[groups])  # three times as fast as a copy
 
 
 def compose(*overrides: str) -> dict[str, Any]:
     """Compose the configuration of a run from overrides, as the command line does.
 
     Returns:
-        The configuration as plain data, from which a `Member` is made.
+        The configuration as plain data, the argument of a `Member`.
 
     Raises:
         ConfigurationError: a value is missing.
@@ -135,46 +119,46 @@ def compose(*overrides: str) -> dict[str, Any]:
 
 
 def plain(configuration: DictConfig) -> tuple[dict[str, Any], Any]:
-    """The configuration as plain data, and the run that is to be resumed, or None.
+    """Return a configuration as plain data, and the run to resume, or None.
 
     Raises:
-        ConfigurationError: a value is missing, or a run of a sweep is to be resumed by itself.
+        ConfigurationError: a value is missing, or one run of a sweep is to be resumed.
     """
     try:
-        # Key by key: a copy of all without Hydra's own part would take longer than everything else here.
+        # Key by key, because resolving Hydra's own section would take longer than everything else here.
         values = {str(key): configuration[key] for key in configuration if key != "hydra"}
-        found = {
-            key: OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
-            if OmegaConf.is_config(value)
-            else value
-            for key, value in values.items()
+        content = {
+            key: OmegaConf.to_container(x, resolve=True, throw_on_missing=True) if OmegaConf.is_config(x) else x
+            for key, x in values.items()
         }
     except OmegaConfBaseException as error:
         raise ConfigurationError(str(error)) from error
-    resume = found.pop("resume", None)
+    resume = content.pop("resume", None)
     if resume is not None and HydraConfig.get().mode == RunMode.MULTIRUN:
-        raise ConfigurationError("resume: takes one run; a sweep goes on with hydra.sweep.dir= its directory")
-    return found, resume
+        raise ConfigurationError(
+            "resume: takes one run; repeat a sweep's command with hydra.sweep.dir=DIR to resume it"
+        )
+    return content, resume
 
 
 _INTERPOLATION = re.compile(r"\$\{([^:}]*)([:}])")
 
 
 def recorded(directory: RunDirectory) -> dict[str, Any]:
-    """A run's configuration as Hydra has recorded it, resolved.
+    """Return a run's configuration from Hydra's record, resolved.
 
     Raises:
-        ConfigurationError: it is damaged, or uses a resolver that looks beyond the configuration.
+        ConfigurationError: it is damaged, or uses a resolver that reads more than the configuration.
     """
     path = directory.hydra / "config.yaml"
     try:
         text = read_yaml(path)
         for name, end in _INTERPOLATION.findall(text):
             if not re.fullmatch(r"[\w.]+", name) or (end == ":" and name != "share"):
-                raise ValueError(f"${{{name}{end} is not looked up for a file's sake")
-        found = OmegaConf.to_container(OmegaConf.create(text), resolve=True, throw_on_missing=True)
-        if not isinstance(found, dict):
+                raise ValueError(f"the interpolation ${{{name}{end} is not allowed in a recorded configuration")
+        content = OmegaConf.to_container(OmegaConf.create(text), resolve=True, throw_on_missing=True)
+        if not isinstance(content, dict):
             raise TypeError("it holds no keys")
     except (OSError, ValueError, TypeError, OmegaConfBaseException, yaml.YAMLError) as error:
         raise ConfigurationError(f"{path} cannot be read ({str(error).splitlines()[0]})") from error
-    return {str(key): value for key, value in found.items() if key != "resume"}
+    return {str(key): value for key, value in content.items() if key != "resume"}

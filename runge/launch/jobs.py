@@ -1,4 +1,4 @@
-"""The jobs of a sweep: what is known of each, and what Hydra must see of it when it begins and ends."""
+"""The jobs of a sweep, and what Hydra sees of each when it begins and ends."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobReturn, configure_log, run_job
+from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def name_overrides(overrides: Sequence[str]) -> Iterator[None]:
-    """Tell of a mistake by the overrides of the job that has it."""
+    """Add a job's overrides to the message of a ConfigurationError."""
     try:
         yield
     except ConfigurationError as error:
@@ -39,10 +39,10 @@ class Job:
 
     Attributes:
         config: its composed configuration.
-        overrides: what of it was asked for.
-        directory: where it goes.
-        member: what its configuration says.
-        outcome: what it returned, where it has ended before.
+        overrides: its overrides.
+        directory: its run directory.
+        member: its checked configuration.
+        outcome: what it returned, if it ended earlier.
         saved: its checkpoints, by their steps.
     """
 
@@ -55,29 +55,21 @@ class Job:
 
 
 def foreign_run(directory: RunDirectory) -> ConfigurationError:
-    """What there is to say where a sweep finds a run that it would not have made."""
-    return ConfigurationError(
-        f"hydra.sweep.dir: a sweep goes on as it was begun, but {str(directory.path)!r} holds a run of another one"
-    )
+    """Return the error for a directory that holds a run of a different sweep."""
+    what = f"{str(directory.path)!r} holds a run of a different sweep"
+    return ConfigurationError(f"hydra.sweep.dir: {what}; choose another directory, or give that sweep's overrides")
 
 
-def ended_before(given: dict[str, Any], directory: RunDirectory) -> float | RunError | None:
-    """What a run of a sweep has returned that has ended already; None for one that has not, or not yet begun.
-
-    Args:
-        given: its configuration.
-        directory: where it lies.
-
-    Returns:
-        The validation loss, or an error where it diverged: it would do so again.
+def ended_before(configuration: dict[str, Any], directory: RunDirectory) -> float | RunError | None:
+    """Return the validation loss of a sweep's run that has ended, or an error if it diverged; None if it has not ended.
 
     Raises:
-        ConfigurationError: the directory holds another run, or does not tell which.
+        ConfigurationError: the directory holds a run of another configuration, or its status is damaged.
     """
     state = directory.read_state()
     if state is None:
         return None
-    if state.configuration not in ("", digest(given)):
+    if state.configuration not in ("", digest(configuration)):
         raise foreign_run(directory)
     if directory.metrics.exists():
         try:
@@ -85,34 +77,31 @@ def ended_before(given: dict[str, Any], directory: RunDirectory) -> float | RunE
                 return loss
             raise ConfigurationError(f"{directory.metrics} is damaged (it has no {VAL_LOSS})")
         except ConfigurationError as error:
-            log.warning("%s: the run is finished once more, from its last checkpoint", error)
+            log.warning("%s: finishing the run again from its last checkpoint", error)
             directory.metrics.unlink()
     return RunError(f"diverged: {state.message}") if state.status == "diverged" else None
 
 
-def replay(callbacks: Callbacks, job: Job, outcome: float | RunError) -> JobReturn:
-    """Return what a job returned when it ended."""
-
-    def task(_: DictConfig) -> float:
-        if isinstance(outcome, RunError):
-            raise outcome
-        return outcome
-
-    return as_job(callbacks, job.config, task)
+def job_return(job: Job, value: float | Exception) -> JobReturn:
+    """Return a job's return, for Hydra, from its value or error."""
+    status = JobStatus.FAILED if isinstance(value, Exception) else JobStatus.COMPLETED
+    returned = JobReturn(overrides=job.overrides, cfg=job.config, status=status)
+    returned.return_value = value
+    return returned
 
 
-def as_job(callbacks: Callbacks, config: DictConfig, task: Callable[[DictConfig], Any]) -> JobReturn:
-    """Run a task as a job of Hydra's, that logs to its file."""
+def begin(callbacks: Callbacks, config: DictConfig, announce: Callable[[], object]) -> JobReturn:
+    """Make a job's directory, record and log, as Hydra does; `on_job_end` is not called before it is trained."""
 
-    def logged(task_config: DictConfig) -> Any:
+    def task(_: DictConfig) -> None:
         RunDirectory(HydraConfig.get().runtime.output_dir).begin()
         log_to_file(config)
-        return task(task_config)
+        announce()
 
     return run_job(
-        # The loader has done its work, and could not travel to a worker.
-        hydra_context=HydraContext(config_loader=None, callbacks=callbacks),  # pyright: ignore[reportArgumentType]
-        task_function=logged,
+        # The loader is no longer needed, and cannot be sent to a worker.
+        hydra_context=HydraContext(config_loader=None, callbacks=_Held(callbacks)),  # pyright: ignore[reportArgumentType]
+        task_function=task,
         config=config,
         job_dir_key="hydra.sweep.dir",
         job_subdir_key="hydra.sweep.subdir",
@@ -121,7 +110,7 @@ def as_job(callbacks: Callbacks, config: DictConfig, task: Callable[[DictConfig]
 
 
 def log_to_file(config: DictConfig) -> None:
-    """Configure logging as a job does, but for the console, which belongs to the sweep."""
+    """Configure logging as for a job, except on the console, which belongs to the sweep."""
     logging_config = OmegaConf.to_container(config.hydra.job_logging, resolve=True)
     assert isinstance(logging_config, dict)
     for logger in filter(None, (logging_config.get("root"), *(logging_config.get("loggers") or {}).values())):
@@ -129,11 +118,11 @@ def log_to_file(config: DictConfig) -> None:
     configure_log(OmegaConf.create(logging_config), config.hydra.verbose)
 
 
-class Held(Callbacks):
-    """Callbacks of which the end of a job is held back, until it has been trained."""
+class _Held(Callbacks):
+    """Hydra's callbacks without `on_job_end`."""
 
     def __init__(self, callbacks: Callbacks) -> None:
         self.callbacks = callbacks.callbacks
 
-    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Wait."""
+    def on_job_end(self, *_: Any, **__: Any) -> None:
+        """Do nothing."""

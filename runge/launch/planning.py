@@ -1,4 +1,4 @@
-"""How a sweep is cut into chunks: what shares a stack, what goes on from where, and in which order."""
+"""How a sweep is divided into chunks: which runs share a stack, where each resumes, and in which order."""
 
 import heapq
 import itertools
@@ -6,6 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from runge.errors import ConfigurationError
@@ -20,73 +21,60 @@ log = logging.getLogger(__name__)
 
 
 class Chunk(NamedTuple):
-    """Jobs that are trained together.
-
-    Attributes:
-        jobs: their places in the sweep.
-        steps: what each of them has yet to take.
-    """
+    """Jobs that are trained together: their numbers in the sweep, and the steps that each of them has left."""
 
     jobs: list[int]
     steps: int
 
 
 def plan(jobs: Sequence[Job], processes: int, most: int) -> tuple[list[Chunk], bool]:
-    """Sort jobs into chunks that share a stack, the longest first.
+    """Divide jobs into chunks that share a stack, the longest first.
 
-    What was trained in a stack goes on in the same one, for the sake of its last bits. All else is cut as if the sweep
-    was at its beginning, so that a sweep that goes on has the stacks of one that was never interrupted.
-
-    Args:
-        jobs: all jobs of the sweep.
-        processes: how many chunks are trained at the same time.
-        most: the most members of a chunk.
+    Jobs that were trained in a stack resume in the same one, to end with the same bits. All others are divided as at
+    the sweep's beginning, so that a resumed sweep has the stacks of an uninterrupted one.
 
     Returns:
-        The chunks that are not finished, and whether one process has all cores for itself.
+        The unfinished chunks of at most `most` jobs; true if the whole sweep is one chunk, which can have all cores.
     """
-    fresh, chunks = _cut(jobs, processes, most), _begun(jobs)
-    known = {number for number, job in enumerate(jobs) if job.outcome is not None}.union(*(c.jobs for c in chunks))
+    fresh, chunks = _divide(jobs, processes, most), _begun(jobs)
+    settled = {number for number, job in enumerate(jobs) if job.outcome is not None}.union(*(c.jobs for c in chunks))
     for chunk in fresh:
-        if new := [number for number in chunk.jobs if number not in known]:
+        if new := [number for number in chunk.jobs if number not in settled]:
             chunks.append(chunk._replace(jobs=new))
-    return sorted(chunks, key=lambda chunk: _cost(jobs, chunk), reverse=True), len(fresh) == 1
+    return _longest_first(jobs, chunks), len(fresh) == 1
 
 
 def _begun(jobs: Sequence[Job]) -> list[Chunk]:
-    """The stacks of which checkpoints are there, and of which a run has not ended."""
+    """Return the unfinished stacks that have checkpoints."""
     from runge.records.checkpoints import last_step
 
-    places = {os.path.normpath(job.directory): number for number, job in enumerate(jobs)}
+    numbers = {os.path.normpath(job.directory): number for number, job in enumerate(jobs)}
     stacks = dict.fromkeys(max(job.saved.items())[1].stack for job in jobs if job.saved)
     chunks: list[Chunk] = []
     for stack in stacks:
-        members = [places[path] for path in stack if path in places]
-        found = {i: jobs[i].saved or _saved(jobs[i]) for i in members}
-        step = last_step(list(found.values()))
-        together = [i for i in members if step in found[i] and found[i][step].stack == stack]
-        if not step or not together:  # what there was of it was not complete: it begins anew
+        checkpoints = {i: jobs[i].saved or _saved(jobs[i]) for path in stack if (i := numbers.get(path)) is not None}
+        step = last_step(list(checkpoints.values()))
+        together = [i for i, by_step in checkpoints.items() if step in by_step and by_step[step].stack == stack]
+        if not step or not together:  # its first save was incomplete
             continue
         if len(together) < len(stack):
             log.warning(
-                "a stack of %d runs goes on with %d of them, to figures that are the same to round-off: the others "
-                "have no checkpoint of step %d, or do not belong to this command",
+                "a stack of %d runs resumes with %d of them, whose figures are the same to round-off; the others have "
+                "no checkpoint of step %d or do not belong to this command",
                 *(len(stack), len(together), step),
             )
-        if all(jobs[i].outcome is not None for i in together):
-            continue
-        chunks.append(Chunk(together, _steps(jobs, together) - step))
+        if any(jobs[i].outcome is None for i in together):
+            chunks.append(Chunk(together, _steps(jobs, together) - step))
     return chunks
 
 
 def _saved(job: Job) -> Mapping[int, "Saved"]:
-    """The checkpoints of a run that has ended, which its stack may need; none where they are damaged."""
+    """Return the checkpoints of an ended run, which its stack may need; none if they are damaged."""
     from runge.records.checkpoints import saved
 
-    try:
+    with suppress(ConfigurationError):
         return saved(RunDirectory(job.directory))
-    except ConfigurationError:
-        return {}
+    return {}
 
 
 def _steps(jobs: Sequence[Job], numbers: Sequence[int]) -> int:
@@ -94,22 +82,25 @@ def _steps(jobs: Sequence[Job], numbers: Sequence[int]) -> int:
 
 
 def _cost(jobs: Sequence[Job], chunk: Chunk) -> float:
-    """The seconds that a chunk takes, roughly."""
+    """Estimate the seconds that a chunk takes."""
     seconds = chunk.steps * jobs[chunk.jobs[0]].member.work() + SECONDS_PER_MEMBER
     return len(chunk.jobs) * seconds + SECONDS_PER_STACK
 
 
-def _cut(jobs: Sequence[Job], processes: int, most: int) -> list[Chunk]:
-    """Cut all jobs into chunks.
+def _longest_first(jobs: Sequence[Job], chunks: Sequence[Chunk]) -> list[Chunk]:
+    return sorted(chunks, key=lambda chunk: _cost(jobs, chunk), reverse=True)
 
-    The groups that can share a stack are cut into as few pieces as keep all processes busy to the end, the small groups
-    into one more than the others.
+
+def _divide(jobs: Sequence[Job], processes: int, most: int) -> list[Chunk]:
+    """Cut the groups that can share a stack into as few pieces as keep all processes busy to the end.
+
+    The small groups are cut into one piece more than the others.
     """
-    found: dict[str, list[int]] = {}
+    numbers_of: dict[str, list[int]] = {}
     for number, job in enumerate(jobs):
         alone = "" if job.member.optimizer.independent else str(number)
-        found.setdefault(f"{job.member.shared()} {alone}", []).append(number)
-    groups = [Chunk(numbers, _steps(jobs, numbers)) for numbers in found.values()]
+        numbers_of.setdefault(f"{job.member.shared()} {alone}", []).append(number)
+    groups = [Chunk(numbers, _steps(jobs, numbers)) for numbers in numbers_of.values()]
     groups.sort(key=lambda chunk: _cost(jobs, chunk))
 
     def cut(pieces: int, small: int) -> list[Chunk]:
@@ -117,7 +108,7 @@ def _cut(jobs: Sequence[Job], processes: int, most: int) -> list[Chunk]:
         for i, group in enumerate(groups):
             count = max(math.ceil(len(group.jobs) / most), pieces + (i < small))
             chunks += [group._replace(jobs=numbers) for j in range(count) if (numbers := group.jobs[j::count])]
-        return sorted(chunks, key=lambda chunk: _cost(jobs, chunk), reverse=True)
+        return _longest_first(jobs, chunks)
 
     def duration(chunks: Sequence[Chunk]) -> float:
         busy = [0.0] * processes

@@ -1,4 +1,4 @@
-"""Worker processes: tasks out, reports and results in; a worker that dies takes no other task with it."""
+"""Worker processes: arguments go in, reports and results come out; a worker that dies affects no other task."""
 
 import logging
 import multiprocessing
@@ -7,143 +7,104 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from multiprocessing.connection import Connection, wait
-from types import TracebackType
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, cast
 
 from runge import machine
 from runge.errors import ConfigurationError, RunError, describe, is_out_of_memory
-from runge.machine import interrupt_on_sigterm
 
 Report = Callable[[Any], object]
 
 
-class Task(NamedTuple):
-    """What a worker is to do.
-
-    Attributes:
-        argument: what the function is called with.
-        size: how much there is to do, in what is reported.
-    """
-
-    argument: Any
-    size: int = 0
-
-
-class Result(NamedTuple):
-    """What came out of a task.
-
-    Attributes:
-        task: its number.
-        value: what the function returned, or the exception that it raised.
-    """
-
-    task: int
-    value: Any
-
-
-class InProcess:
-    """This process as a pool of one.
-
-    Args:
-        function: as that of a `Pool`.
-    """
+class InProcess(AbstractContextManager["InProcess"]):
+    """This process as a pool of one; it calls a function as `Pool` does."""
 
     processes = 1
 
     def __init__(self, function: Callable[[Any, Report], Any]) -> None:
         self._function = function
 
-    def __enter__(self) -> Self:
-        """Nothing."""
-        return self
-
     def __exit__(self, *_: object) -> None:
-        """Nothing."""
+        pass
 
-    def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Result]:
-        """Do all tasks, one after the other, as `Pool.run`."""
-        for number, task in enumerate(tasks):
+    def run(self, arguments: Sequence[Any], report: Report) -> Iterator[tuple[int, Any]]:
+        """Call the function with one argument after the other, as `Pool.run`."""
+        for number, argument in enumerate(arguments):
             try:
-                value = self._function(task.argument, report)
+                value = self._function(argument, report)
             except Exception as error:
                 value = error
-            yield Result(number, value)
+            yield number, value
 
 
-class Pool:
+class Pool(AbstractContextManager["Pool"]):
     """Processes that call one function.
 
     Args:
-        function: called with a task's argument and with a function that takes reports. It must be importable.
-        processes: how many.
-        preload: modules that all of them need; they are loaded once, while this process does other things.
+        function: called with an argument and with a function that takes reports; it must be importable.
+        processes: their number.
     """
 
-    def __init__(self, function: Callable[[Any, Report], Any], processes: int, preload: Sequence[str]) -> None:
-        method = "forkserver" if sys.platform == "linux" else "spawn"
-        self._context: Any = multiprocessing.get_context(method)
+    def __init__(self, function: Callable[[Any, Report], Any], processes: int) -> None:
         self._function, self.processes = function, processes
-        if method == "forkserver":
+        self._workers: dict[Connection, Any] = {}
+        if sys.platform == "linux":
             from multiprocessing.forkserver import ensure_running
 
-            self._context.set_forkserver_preload(list(preload))
+            # The modules are loaded once for all workers, while this process does other things.
+            self._context: Any = multiprocessing.get_context("forkserver")
+            self._context.set_forkserver_preload(["runge.launch.preload"])
             ensure_running()
-        self._workers: dict[Connection, Any] = {}
+        else:
+            self._context = multiprocessing.get_context("spawn")
 
-    def __enter__(self) -> Self:
-        """Nothing: workers are made where there is something to do."""
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Let the workers end; where this is for an error, ask them to end what they are doing."""
+    def __exit__(self, kind: object, error: BaseException | None, at: object) -> None:
         for connection, process in self._workers.items():
             with suppress(OSError):
                 if error is not None:
                     process.terminate()
                 connection.send(None)
         for connection, process in self._workers.items():
-            while process.is_alive():  # and what it has to say must be taken from it
+            while process.is_alive():  # it cannot end before its messages are read
                 with suppress(EOFError, OSError):
                     if connection.poll(0.05):
                         connection.recv()
                 process.join(0.01)
 
-    def run(self, tasks: Sequence[Task], report: Report) -> Iterator[Result]:
-        """Do all tasks, the first ones first.
+    def run(self, arguments: Sequence[Any], report: Report) -> Iterator[tuple[int, Any]]:
+        """Call the function with all arguments, in their order.
 
         Args:
-            tasks: the tasks.
-            report: is called with what the function reports.
+            arguments: one for each task.
+            report: called with what the function reports.
 
         Yields:
-            The results, as they come.
+            The number of a task, and what the function returned or the exception that it raised; as they arrive.
         """
-        waiting, doing = dict(enumerate(tasks)), dict[Connection, int]()
-        while waiting or doing:
-            while waiting and len(doing) < self.processes:
-                connection, number = self._idle(doing), next(iter(waiting))
-                doing[connection] = number
-                with suppress(OSError):  # it has died; so the next look at it will say
-                    connection.send(waiting.pop(number).argument)
-            for connection in wait(list(doing)):
+        waiting, busy = dict(enumerate(arguments)), dict[Connection, int]()
+        while waiting or busy:
+            while waiting and len(busy) < self.processes:
+                connection, number = self._idle(busy), next(iter(waiting))
+                busy[connection] = number
+                with suppress(OSError):  # the worker has died, which recv will report
+                    connection.send(waiting.pop(number))
+            for connection in wait(list(busy)):
                 connection = cast(Connection, connection)
                 try:
-                    what, value = connection.recv()
+                    kind, value = connection.recv()
                 except (EOFError, OSError):
                     process = self._workers.pop(connection)
                     process.join()
-                    yield Result(doing.pop(connection), RunError(_death(process.exitcode)))
-                    continue
-                if what == "report":
+                    kind, value = "result", RunError(_death(process.exitcode))
+                if kind == "report":
                     report(value)
                 else:
-                    yield Result(doing.pop(connection), value)
+                    yield busy.pop(connection), value
 
-    def _idle(self, doing: dict[Connection, int]) -> Connection:
+    def _idle(self, busy: dict[Connection, int]) -> Connection:
         for connection, process in list(self._workers.items()):
-            if connection not in doing:
+            if connection not in busy:
                 if process.is_alive():
                     return connection
                 del self._workers[connection]
@@ -156,26 +117,25 @@ class Pool:
 
 
 def _death(code: int) -> str:
-    """What there is to say of a process that has ended by itself."""
     if code >= 0:
         return f"its process died with exit code {code}"
-    why = ", as the system does where memory runs out" if -code == getattr(signal, "SIGKILL", None) else ""
+    why = ", as the system does when memory runs out" if code == -signal.SIGKILL else ""
     return f"its process was killed by {signal.Signals(-code).name}{why}"
 
 
 def _work(connection: Connection, function: Callable[[Any, Report], Any]) -> None:
     logging.raiseExceptions = False  # as in the commanding process
     if hasattr(os, "setpgid"):
-        os.setpgid(0, 0)  # Ctrl-C is for the process that commands, which hands it on
+        os.setpgid(0, 0)  # Ctrl-C reaches the commanding process alone, which passes it on
     machine.limit_threads(1)
 
     def report(value: Any) -> None:
         try:
             connection.send(("report", value))
-        except OSError:  # nobody is there any more: end as if asked to
+        except OSError:  # the commanding process is gone
             os.kill(os.getpid(), signal.SIGTERM)
 
-    interrupt_on_sigterm()
+    machine.interrupt_on_sigterm()
     with suppress(EOFError, OSError, KeyboardInterrupt):
         while (argument := connection.recv()) is not None:
             try:
@@ -186,7 +146,7 @@ def _work(connection: Connection, function: Callable[[Any, Report], Any]) -> Non
 
 
 def attempt(function: Callable[[Any, Report], Any], argument: Any, report: Report) -> Any:
-    """What a function returns, or an error that can travel to another process."""
+    """Return what a function returns, or an error that can be sent to another process."""
     try:
         return function(argument, report)
     except (ConfigurationError, RunError) as error:

@@ -1,4 +1,4 @@
-"""All that a worker needs, imported once by the process that the workers are forked from."""
+"""Everything that a worker needs, imported once by the process from which the workers are forked."""
 
 from runge.machine import collect_rarely
 

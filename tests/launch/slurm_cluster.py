@@ -119,17 +119,17 @@ class SlurmCluster:
             self.sockets = self.folder
 
     def _processes(self) -> list[int]:
-        """The daemons and the jobs, by a variable that all inherit; slurmstepd, which overwrites it, by its log."""
-        variable, found = f"SLURM_CONF={self.environment['SLURM_CONF']}".encode(), []
+        """Return the daemons and jobs, by a variable that all inherit; slurmstepd, which overwrites it, by its log."""
+        variable, processes = f"SLURM_CONF={self.environment['SLURM_CONF']}".encode(), []
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):  # it has ended, or is another user's
                 log = str(self.folder / "slurmd.log") in map(os.path.realpath, (process / "fd").iterdir())
                 if log or variable in (process / "environ").read_bytes().split(b"\0"):
-                    found.append(int(process.name))
-        return found
+                    processes.append(int(process.name))
+        return processes
 
     def run(self, program: str, *arguments: str) -> str:
-        """What one of Slurm's commands prints, nothing if it fails."""
+        """Return what one of Slurm's commands prints; nothing if it fails."""
         command, environment = [find(program), *arguments], {**os.environ, **self.environment}
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60).stdout.strip()
 

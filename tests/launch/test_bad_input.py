@@ -154,13 +154,13 @@ MISTAKES = {
 
 
 def arguments(mistake: str) -> list[str]:
-    """The overrides: what stands after the first blank that is not within an expression is the second."""
+    """Split a mistake into its one or two overrides, at the first blank."""
     first, blank, second = mistake.partition(" ")
     return [first, second] if blank else [first]
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistake_is_told_in_one_message_and_leaves_nothing(mistake, train, tmp_path):
+def test_mistake_is_reported_in_one_message_and_leaves_nothing(mistake, train, tmp_path):
     status, out, err = train(*arguments(mistake))
     assert status != 0
     # Hydra names the overrides of a job that failed on a line of its own.
@@ -195,7 +195,7 @@ def test_output_folder_that_cannot_be_written(train, tmp_path):
         (("seed=range(0,100)", "model.width=4,0"), "model.width"),
     ],
 )
-def test_mistake_in_a_sweep_is_told_before_anything_is_trained(overrides, fragment, train, tmp_path):
+def test_mistake_in_a_sweep_is_reported_before_training(overrides, fragment, train, tmp_path):
     status, out, err = train("-m", *overrides, "trainer.max_steps=1")
     assert status != 0
     assert "error: " in err

@@ -1,4 +1,4 @@
-"""Disks that fill, directories that go, processes that die: each costs itself, and can be made up for."""
+"""Full disks, lost directories and killed processes affect only their own runs, which can be completed later."""
 
 import errno
 import json
@@ -41,7 +41,7 @@ def status(directory):
 
 
 def at_step(monkeypatch, step, action):
-    """Do something before the first step from this one on."""
+    """Do something once, before the first step at or after this one."""
     original, done = SobolevRegression.training_step, []
 
     def act(self, block, index):
@@ -53,7 +53,7 @@ def at_step(monkeypatch, step, action):
 
 
 def full_disk(monkeypatch, after):
-    """A disk that has room for so many files."""
+    """Let the disk be full after this number of files."""
     left = iter(range(after))
     original = runge.records.files.write_through
 
@@ -99,7 +99,7 @@ def test_full_disk_in_a_sweep(after, train, whole, tmp_path, monkeypatch):
 
 @contextmanager
 def half_written(path, mode):
-    """A file on a disk that is full after half of what is written to it."""
+    """Open a file that fails after half of its content is written, as on a full disk."""
     with open(path, mode) as file:
 
         def write(content):
@@ -164,7 +164,7 @@ def test_no_memory_in_one_stack(train, tmp_path, monkeypatch):
         patch.setattr(SobolevRegression, "training_step", fail)
         code, out, _ = train(*sweep)
     assert code == 1
-    assert "failed: there was no memory left" in " ".join(out.split())
+    assert "failed: out of memory" in " ".join(out.split())
     assert [status(tmp_path / "sweep" / name)["status"] for name in "012"] == ["finished", "failed", "finished"]
     assert status(tmp_path / "sweep" / "1")["step"] == 60
     assert train(*sweep)[0] == 0
@@ -196,8 +196,8 @@ def test_killed_worker(train, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_in_the_midst_of_something_long(number, train, trained, tmp_path, monkeypatch):
-    """A step that does not end, as while it is compiled: the run is left as it was last saved."""
+def test_signal_during_a_long_step(number, train, trained, tmp_path, monkeypatch):
+    """A step that does not end, as during compilation: the run stays as it was last saved."""
 
     def hang():
         signal.raise_signal(number)
@@ -247,12 +247,12 @@ def test_damaged_checkpoint_of_a_finished_neighbour(train, copy):
     second.last.write_bytes(second.last.read_bytes()[:-100])
     code, out, err = train(*SWEEP, "hydra.sweep.dir=sweep")
     assert code == 0, out + err
-    assert "a stack of 3 runs goes on with 2 of them" in out + err
+    assert "a stack of 3 runs resumes with 2 of them" in out + err
 
 
 @pytest.mark.parametrize("part", ["complete", "torn"])
 def test_stack_killed_between_the_files_of_its_members(part, train, whole, copy):
-    """Some members have their new checkpoint under its name, some beside it, or not whole yet."""
+    """Some new checkpoints have their final name; others still have the temporary one, or are incomplete."""
     for name in "012":
         run = RunDirectory(copy / name)
         run.metrics.unlink()

@@ -1,4 +1,4 @@
-"""Any composition either trains, or is told to be wrong in one message: never a traceback."""
+"""Any composition either trains or is refused in one message, without a traceback."""
 
 import itertools
 import json
@@ -77,7 +77,7 @@ SMALL = {"data.n_train": "8", "data.n_val": "4", "data.n_test": "9", "trainer.ma
 
 @st.composite
 def compositions(draw):
-    """Overrides, most of them sound: a few keys, now and then an odd value."""
+    """Draw overrides, most of them valid: a few keys, sometimes with an odd value."""
     chosen = {group: draw(st.sampled_from(GROUPS[group])) for group in draw(st.sets(st.sampled_from(sorted(GROUPS))))}
     keys = draw(st.lists(st.sampled_from(sorted(KEYS)), max_size=6, unique=True))
     values = {}

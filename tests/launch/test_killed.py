@@ -1,4 +1,4 @@
-"""Killed at a random moment, as when a machine dies, and continued to the same bits.
+"""Runs and sweeps that are killed at random moments resume to the same bits.
 
 `pytest tests/launch/test_killed.py --kills 25` does it with 50 runs and 20 sweeps.
 """
@@ -47,25 +47,25 @@ def finish(folder, *arguments):
 
 
 def kill(process, seconds):
-    """Kill a command and all that it has started, unless it has ended by then."""
+    """Kill a command and its children, unless it has ended by then."""
     with suppress(psutil.TimeoutExpired):
         process.wait(seconds)
         return
-    process.suspend()  # lest it start another one meanwhile
+    process.suspend()  # so that it starts no other process
     for one in [*process.children(recursive=True), process]:
         one.kill()
     psutil.wait_procs([process], 30)
 
 
 def uninterrupted(folder, *arguments):
-    """How long a run or a sweep takes."""
+    """Train a run or a sweep; return the seconds that it takes."""
     began = time.monotonic()
     finish(folder, *arguments)
     return time.monotonic() - began
 
 
 def check_files(directory):
-    """No file that has its name is unreadable."""
+    """Check that all files with final names can be read."""
     run = RunDirectory(directory)
     for path in directory.rglob("*"):
         if path.suffix == ".json":

@@ -1,4 +1,4 @@
-"""Runs that version 0.1 wrote before the package had folders: they still load, compare and resume."""
+"""Runs written by version 0.1, before the package had folders, still load, compare and resume."""
 
 import json
 import shutil
@@ -36,7 +36,7 @@ def test_compare(runs, capsys):
 
 
 def test_resume(runs, train):
-    """The interrupted run ends as the one that was never interrupted, whose settings are the same."""
+    """The interrupted run ends like the uninterrupted one with the same settings."""
     status, _, errors = train(f"resume={runs / 'interrupted'}")
     assert status == 0, errors
     resumed, whole = (json.loads((runs / name / "metrics.json").read_text()) for name in ("interrupted", "finished"))

@@ -6,10 +6,7 @@ import time
 import pytest
 
 from runge.errors import RunError
-from runge.launch.pool import InProcess, Pool, Task
-
-# What workers are forked from is started once for a process: the sweeps of other tests need it as they would have it.
-PRELOAD = ["runge.launch.run"]
+from runge.launch.pool import InProcess, Pool
 
 
 class OddError(Exception):
@@ -38,9 +35,9 @@ def work(argument, report):
 @pytest.mark.parametrize("processes", [1, 2])
 def test_results_and_reports(processes):
     heard = []
-    with Pool(work, processes, PRELOAD) as pool:
-        results = dict(pool.run([Task(i) for i in range(5)], heard.append))
-        again = dict(pool.run([Task("who")] * 6, lambda _: None))
+    with Pool(work, processes) as pool:
+        results = dict(pool.run(range(5), heard.append))
+        again = dict(pool.run(["who"] * 6, lambda _: None))
     assert results == {i: 2 * i for i in range(5)}
     assert sorted(heard) == [("began", i) for i in range(5)]
     assert 1 <= len(set(again.values())) <= processes
@@ -48,10 +45,8 @@ def test_results_and_reports(processes):
 
 
 def test_a_worker_that_dies_takes_no_other_task_with_it():
-    with Pool(work, 2, PRELOAD) as pool:
-        results = dict(
-            pool.run([Task(argument) for argument in (1, "die", 2, "fail", "leave", 3, "odd")], lambda _: None)
-        )
+    with Pool(work, 2) as pool:
+        results = dict(pool.run([1, "die", 2, "fail", "leave", 3, "odd"], lambda _: None))
     assert [results[i] for i in (0, 2, 5)] == [2, 4, 6]
     assert isinstance(results[1], RunError)
     assert "exit code 3" in str(results[1])
@@ -63,7 +58,7 @@ def test_a_worker_that_dies_takes_no_other_task_with_it():
 def test_in_process():
     heard = []
     with InProcess(work) as pool:
-        results = dict(pool.run([Task("who"), Task("fail")], heard.append))
+        results = dict(pool.run(["who", "fail"], heard.append))
     assert results[0] == os.getpid()
     assert isinstance(results[1], ValueError)
     assert heard == [("began", "who"), ("began", "fail")]

@@ -31,13 +31,13 @@ def only_run(path):
 
 
 def figures(directory):
-    """metrics.json without the times."""
+    """Read metrics.json without the times."""
     metrics = json.loads((directory / "metrics.json").read_text())
     return {key: value for key, value in metrics.items() if not key.startswith("seconds/")}
 
 
 def interrupted_at(step):
-    """What takes the place of `Problem`, of which each step makes one: a Ctrl-C comes at this step."""
+    """Return a substitute for `Problem`, which each step makes once; it sends a Ctrl-C at this step."""
     steps = itertools.count(1)
 
     def interrupt(*arguments):
@@ -65,9 +65,9 @@ def copy(run, tmp_path):
 
 def test_directory_holds_what_is_promised(run):
     directory, out = run
-    found = {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
-    events = {name for name in found if name.startswith("tensorboard/")}
-    assert found - events == {
+    files = {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
+    events = {name for name in files if name.startswith("tensorboard/")}
+    assert files - events == {
         *(".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "train.log"),
         *("metrics.json", "history.csv", "fit.csv", "status.json", "fit.png", "curves.png"),
         *("checkpoints/best.ckpt", "checkpoints/last.ckpt"),
@@ -194,8 +194,8 @@ def test_resumed_run_equals_the_uninterrupted_one(step, train, trained, tmp_path
     assert "finished" in err
 
 
-def test_killed_run_goes_on_from_its_last_checkpoint(train, tmp_path, monkeypatch):
-    """Nothing but what was on the disk at the time survives, as when the machine dies."""
+def test_killed_run_resumes_from_its_last_checkpoint(train, tmp_path, monkeypatch):
+    """Only what was on the disk at the time survives, as after a crash of the machine."""
     whole, rest = tmp_path / "whole", tmp_path / "rest"
 
     def die(*_):
@@ -237,7 +237,7 @@ def test_second_interrupt_ends_at_once(train, trained, tmp_path, monkeypatch):
     assert json.loads((tmp_path / "run" / "status.json").read_text())["status"] == "interrupted"
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
-    assert train("resume=run")[0] == 0  # which begins, for want of a checkpoint
+    assert train("resume=run")[0] == 0  # from the start, because there is no checkpoint
     assert figures(tmp_path / "run") == figures(only_run(trained(*SHORT)[0]))
 
 
@@ -270,7 +270,7 @@ def test_interrupt_after_the_last_step_ends_the_sweep_too(train, tmp_path, monke
     assert len(list(tmp_path.glob("outputs/multirun/*/*/*/status.json"))) == 1
 
 
-def test_sweep_goes_on_where_it_was_left(train, tmp_path, monkeypatch):
+def test_sweep_resumes_where_it_was_left(train, tmp_path, monkeypatch):
     sweep = (
         "-m",
         "model.width=4,8,16",

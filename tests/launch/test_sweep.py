@@ -1,4 +1,4 @@
-"""Fused sweeps: what Hydra's own launcher would leave, faster."""
+"""Fused sweeps leave what Hydra's own launcher would, in less time."""
 
 import json
 import os
@@ -139,12 +139,12 @@ def test_poisoned_learning_rate(train, tmp_path):
     status, out, err = train("-m", "optimizer=sgd", "optimizer.lr=0.01,1e30", "seed=0,1", *SHORT)
     assert status == 1
     assert "diverged" in out + err
-    found = [json.loads(path.read_text())["status"] for path in sorted(tmp_path.glob("outputs/*/*/*/*/status.json"))]
-    assert found == ["finished", "finished", "diverged", "diverged"]
+    states = [json.loads(path.read_text())["status"] for path in sorted(tmp_path.glob("outputs/*/*/*/*/status.json"))]
+    assert states == ["finished", "finished", "diverged", "diverged"]
     assert "4 runs by test/mse_df" in out
 
 
-def test_one_wrong_run_among_many_is_told_by_its_overrides(train, tmp_path):
+def test_one_wrong_run_among_many_is_named_by_its_overrides(train, tmp_path):
     status, _, err = train("-m", "seed=range(0,20)", "data.batch_size=8,16,300", *SHORT)
     assert status == 1
     assert "error: data.batch_size: must be null or from 1 to the training points, 16; got 300" in err
@@ -163,8 +163,8 @@ def test_joblib_caps_threads(tmp_path):
     sweep = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=sweep", "seed=0,1"]
     large = ["data.n_train=1024", "model.width=128", "trainer.max_steps=20", "data.n_val=16", "data.n_test=101"]
     command = [sys.executable, str(ROOT / "train.py"), *sweep, *large]
-    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert found.returncode == 0, found.stdout + found.stderr
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
     for name in "01":
         checkpoint = torch.load(tmp_path / "sweep" / name / "checkpoints" / "last.ckpt")
         assert checkpoint["stack"]["threads"] <= max(1, (os.cpu_count() or 1) // 2)
@@ -188,7 +188,7 @@ def test_wrong_launcher_settings(key, value, train, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_interrupted_sweep_keeps_what_is_finished_and_goes_on(tmp_path):
+def test_interrupted_sweep_keeps_what_is_finished(tmp_path):
     """As a command of its own, with its worker processes, interrupted as by Ctrl-C."""
     short = [option for option in SHORT if "max_steps" not in option]
     command = [sys.executable, str(ROOT / "train.py"), "-m", "trainer.max_steps=100,200000", *short]
@@ -219,7 +219,7 @@ def _exists(process_group):
     return True
 
 
-def test_stacked_sweep_goes_on_to_the_same_bits(train, tmp_path, monkeypatch):
+def test_stacked_sweep_resumes_to_the_same_bits(train, tmp_path, monkeypatch):
     from runge.training.module import SobolevRegression
 
     sweep = ("-m", "seed=0,1,2", "sampling=random", "data.batch_size=5", "hydra.launcher.processes=1", *SHORT)
@@ -318,7 +318,7 @@ def test_plan_shares_stacks_and_keeps_all_processes_busy(configuration):
         "data.n_train=64",
     ],
 )
-def test_plan_parts_what_cannot_share(other, configuration):
+def test_plan_separates_what_cannot_share(other, configuration):
     chunks = chunks_of(jobs(configuration, ("seed=0",), ("seed=1", other), ("seed=2",)), 1)
     assert sorted(sorted(chunk.jobs) for chunk in chunks) == [[0, 2], [1]]
 
