@@ -23,7 +23,7 @@ TARGETS = {
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_contract(name):
-    """Whatever a target is: shapes, the derivative against autograd and finite values, regions that fit the domain."""
+    """Check the shapes, the derivative against autograd, and that the regions partition the domain."""
     target = TARGETS[name]
     lower, upper = target.domain.T
     x = lower + (upper - lower) * torch.rand(
@@ -53,6 +53,12 @@ def test_runge_facts():
     assert df.square().mean().item() == pytest.approx(1.9624, abs=1e-4)
     inside = df.square()[target.regions(x)["peak"]].sum() / df.square().sum()
     assert inside.item() == pytest.approx(0.84, abs=0.005)
+
+
+def test_repr():
+    assert repr(Runge()) == "Runge()"
+    assert repr(Runge((0.5, 2.0))) == "Runge([0.5, 2.0])"
+    assert repr(Expression("x**2")) == "Expression('x**2')"
 
 
 def test_regions_of_runge_are_those_of_the_contract():
@@ -97,7 +103,7 @@ def test_every_function_can_be_fitted(name):
         *("1/0*x", "x/0", "(-1)**0.5*x", "9**9**9*x", "abs(x)**-2", "1/(x-1)", "acos(1.5*x)"),
     ],
 )
-def test_what_is_not_finite_is_refused(expr):
+def test_formulas_that_are_not_finite_are_refused(expr):
     with pytest.raises(ValueError, match="expr"):
         Expression(expr)
 
@@ -105,7 +111,7 @@ def test_what_is_not_finite_is_refused(expr):
 @pytest.mark.parametrize(
     "expr", ["abs(x)", "1/(1e-6+x**2)", "tanh(1000*x)", "exp(-50*x**2)", "x**20", "abs(x)**1.5", "0"]
 )
-def test_what_is_steep_but_finite_is_taken(expr):
+def test_steep_but_finite_formulas_are_accepted(expr):
     assert Expression(expr).domain.tolist() == [[-1.0, 1.0]]
 
 
@@ -139,7 +145,7 @@ def test_what_is_steep_but_finite_is_taken(expr):
         *("", "   ", "x" * 2000, "(" * 500 + "x" + ")" * 500, "y", "x2", "1/", "a" * 3),
     ],
 )
-def test_what_is_no_formula_is_refused(expr):
+def test_text_that_is_not_a_formula_is_refused(expr):
     with pytest.raises(ValueError, match="expr"):
         Expression(expr)
 
@@ -160,7 +166,7 @@ def test_a_wrong_call_is_explained(expr, message):
 
 
 @given(st.text(max_size=30))
-def test_no_text_ever_gets_through_but_a_formula(text):
+def test_any_text_is_parsed_as_a_formula_or_refused(text):
     formula = None
     with suppress(ValueError):
         formula = parse(text, [sympy.Symbol("x1", real=True)])

@@ -26,9 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", metavar="DIR", help="where to write the page (default: docs)")
     options = parser.parse_args(arguments)
     names = [claim.name for claim in CLAIMS]
-    for name in options.claims:
-        if name not in names:
-            parser.error(f"CLAIM: must be one of {', '.join(names)}; got {name!r}")
+    if unknown := [name for name in options.claims if name not in names]:
+        parser.error(f"CLAIM: must be one of {', '.join(names)}; got {', '.join(map(repr, unknown))}")
     if not (ROOT / "docs").is_dir() or not CONFIGURATIONS.is_dir():
         parser.error(f"this command needs a checkout of runge, with the folders conf and docs; {ROOT} has none")
     runs = ROOT / "outputs" / ("evidence-quick" if options.quick else "evidence")

@@ -1,15 +1,13 @@
 """The claims on the remedies and how each is judged; `conf/experiment/claims/<name>.yaml` describes its runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from runge.metrics import PARAMETERS, TEST_MSE_DF, TEST_MSE_F, key
 from runge.records.reading import RunRecord
 
 SEED = "seed"
-
 LEFT, MIDDLE, RIGHT = (key("test", "mse_df", region) for region in ("left", "middle", "right"))
-
 WORST = f"{TEST_MSE_DF} in the worst region"
 """The largest of LEFT, MIDDLE and RIGHT, whose regions cover the domain."""
 
@@ -26,8 +24,7 @@ class Claim(NamedTuple):
         metric: the figure to compare; smaller is better.
         also: further figures to show.
         along: a swept key with numeric values, the picture's horizontal axis; empty: the picture shows the effects.
-        matched: a figure of the run that replaces `along`: the arms are compared at equal values of it, by
-            interpolation.
+        matched: a figure that replaces `along`: the arms are compared at equal values of it, by interpolation.
     """
 
     name: str
@@ -62,6 +59,17 @@ class ClaimRuns(NamedTuple):
     claim: Claim
     wanted: Sequence[Mapping[str, str]]
     records: Sequence[RunRecord]
+
+
+def context_keys(swept: Iterable[str], claim: Claim) -> list[str]:
+    """Return the swept keys that define the contexts; `along` comes last, if it is one of them."""
+    others = {*claim.arms, SEED, *((claim.along,) if claim.matched else ())}
+    return sorted((key for key in swept if key not in others), key=lambda key: key == claim.along)
+
+
+def typed(record: RunRecord) -> dict[str, str]:
+    """Return a run's overrides with their values as typed."""
+    return dict(part.split("=", 1) for part in (record.overrides or "").split() if "=" in part)
 
 
 CLAIMS = (

@@ -1,6 +1,6 @@
 """The effects of a claim's arms against its baseline: paired ratios, their spread over seeds, and verdicts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -9,14 +9,12 @@ from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
 from runge.compare.groups import FEWEST
-from runge.evidence.claims import LEFT, MIDDLE, RIGHT, SEED, WORST, Claim
+from runge.evidence.claims import LEFT, MIDDLE, RIGHT, SEED, WORST, Claim, ClaimRuns, context_keys, typed
 from runge.records.reading import RunRecord
 
-LEVEL = 0.01
-"""The level of a test."""
-
-Quartiles = tuple[float, float, float]
-"""The lower quartile, the median and the upper quartile."""
+LEVEL = 0.01  # the significance level of a test
+Quartiles = tuple[float, float, float]  # the lower quartile, the median, the upper quartile
+Arm = tuple[tuple[str, ...], str]  # the values that identify a context; those of an arm
 
 
 class Observation(NamedTuple):
@@ -25,10 +23,9 @@ class Observation(NamedTuple):
     Attributes:
         context: the values that identify the context, as typed (`context_keys`).
         arm: the values that identify the arm, joined by ", ".
-        seed: the seed.
         along: the value of the claim's `along`; empty if it has none.
         status: the run's status; `missing` if there is no such run.
-        figures: the run's figures; infinite if it did not finish.
+        figures: the figures that the claim needs; infinite if the run did not finish.
     """
 
     context: tuple[str, ...]
@@ -64,9 +61,7 @@ class Effect(NamedTuple):
         if len(self.ratios) < FEWEST:
             return ""
         median = self.quartiles[1]
-        if signed_rank(self.ratios) >= LEVEL or median == 1:
-            return "unclear"
-        return "helps" if median < 1 else "hurts"
+        return "unclear" if signed_rank(self.ratios) >= LEVEL or median == 1 else "helps" if median < 1 else "hurts"
 
 
 class Judgement(NamedTuple):
@@ -98,12 +93,11 @@ def signed_rank(ratios: tuple[float, ...]) -> float:
     """
     with np.errstate(divide="ignore"):
         logs = np.log(ratios)
-    _, p = wilcoxon(logs) if logs.any() else (0, 1)
-    return float(np.asarray(p))
+    return float(np.asarray(wilcoxon(logs)[1])) if logs.any() else 1.0
 
 
 def quartiles(values: Sequence[float]) -> Quartiles:
-    """Return the quartiles of some values, by interpolation; values may be infinite."""
+    """Return the quartiles of some values, by interpolation, NaN if there are none; values may be infinite."""
     if not len(values):
         return np.nan, np.nan, np.nan
     with np.errstate(invalid="ignore"):
@@ -112,58 +106,29 @@ def quartiles(values: Sequence[float]) -> Quartiles:
     return float(low), float(middle), float(high)
 
 
-def context_keys(swept: Iterable[str], claim: Claim) -> list[str]:
-    """Return the swept keys that define the contexts; `along` comes last, if it is one of them."""
-    others = {*claim.arms, SEED, *((claim.along,) if claim.matched else ())}
-    return sorted((key for key in swept if key not in others), key=lambda key: key == claim.along)
-
-
-def arrange(records: Iterable[RunRecord], wanted: Sequence[Mapping[str, str]], claim: Claim) -> list[Observation]:
-    """Arrange the runs of a claim's sweep as observations.
-
-    Args:
-        records: the runs as read from their directories.
-        wanted: for each run that there should be, the swept keys and their values as typed.
-        claim: the claim.
-
-    Returns:
-        An observation for each run that there should be, in that order.
-    """
+def arrange(runs: ClaimRuns) -> list[Observation]:
+    """Return an observation for each run of a claim that there should be, in that order."""
+    claim, wanted, records = runs
     by_values = {tuple(typed(one).get(key) for key in wanted[0]): one for one in records if one.overrides}
-    names = dict.fromkeys((claim.metric, *claim.also, *((claim.matched,) if claim.matched else ())))
-    runs = []
+    names, keys, observations = {claim.metric, *claim.also, claim.matched} - {""}, context_keys(wanted[0], claim), []
     for run in wanted:
         record = by_values.get(tuple(run.values()), RunRecord("", "missing"))
-        values = {name: figure(record.figures, name) if record.status == "finished" else None for name in names}
-        figures = {name: np.inf if value is None else value for name, value in values.items()}
-        context = tuple(run[key] for key in context_keys(run, claim))
-        arm = ", ".join(run[key] for key in claim.arms)
-        runs.append(Observation(context, arm, run[SEED], run.get(claim.along, ""), record.status, figures))
-    return runs
+        figures = {name: figure(record.figures if record.status == "finished" else {}, name) for name in names}
+        context, arm = tuple(run[key] for key in keys), ", ".join(run[key] for key in claim.arms)
+        observations.append(Observation(context, arm, run[SEED], run.get(claim.along, ""), record.status, figures))
+    return observations
 
 
-def typed(record: RunRecord) -> dict[str, str]:
-    """Return a run's overrides with their values as typed."""
-    return dict(part.split("=", 1) for part in (record.overrides or "").split() if "=" in part)
-
-
-def figure(figures: Mapping[str, float | int | None], name: str) -> float | None:
-    """Return a figure of a run, or None if it has none; the name may be `WORST`."""
-    if name != WORST:
-        return figures.get(name)
-    return max((value for region in (LEFT, MIDDLE, RIGHT) if (value := figures.get(region)) is not None), default=None)
+def figure(figures: Mapping[str, float | int | None], name: str) -> float:
+    """Return a figure of a run, infinite if it has none; the name may be `WORST`."""
+    names = (LEFT, MIDDLE, RIGHT) if name == WORST else (name,)
+    return max((value for one in names if (value := figures.get(one)) is not None), default=np.inf)
 
 
 def effects(runs: Sequence[Observation], claim: Claim, metric: str) -> list[Effect]:
-    """Compare the arms with the baseline in each context.
+    """Compare a figure of each arm with that of the baseline in each context, in the order of the runs.
 
-    Args:
-        runs: the runs (`arrange`).
-        claim: the claim.
-        metric: the figure to compare.
-
-    Returns:
-        The effects, in the order of the runs; an arm that cannot be compared with any seed is left out.
+    An arm that cannot be compared with any seed is left out.
     """
     compare = _matched if claim.matched else _paired
     seeds, groups = list(dict.fromkeys(run.seed for run in runs)), _by_seed(runs)
@@ -195,22 +160,20 @@ def judge(effects: Sequence[Effect], claim: Claim) -> Judgement:
     return Judgement(verdict if any(effect.verdict for effect in effects) else "", best, arms[best])
 
 
-def slopes(runs: Sequence[Observation], claim: Claim) -> dict[tuple[tuple[str, ...], str], Quartiles]:
-    """Fit the slope of log metric over log `matched` by least squares.
+def slopes(runs: Sequence[Observation], claim: Claim) -> dict[Arm, Quartiles]:
+    """Fit the slope of log metric over log `matched` by least squares; return its quartiles over seeds.
 
-    Returns:
-        The slope's quartiles over seeds, for each context and arm. A seed with a run that did not finish is left out.
+    A seed with a run that did not finish is left out.
     """
-    fits: dict[tuple[tuple[str, ...], str], Quartiles] = {}
+    fits: dict[Arm, Quartiles] = {}
     for key, seeds in _by_seed(runs).items():
         points = [_logs(own, claim, claim.metric) for own in seeds.values()]
         fits[key] = quartiles([float(np.polyfit(x, y, 1)[0]) for x, y in points if np.isfinite(y).all()])
     return fits
 
 
-def _by_seed(runs: Sequence[Observation]) -> dict[tuple[tuple[str, ...], str], dict[str, list[Observation]]]:
-    """Group the runs by context and arm, then by seed."""
-    groups: dict[tuple[tuple[str, ...], str], dict[str, list[Observation]]] = {}
+def _by_seed(runs: Sequence[Observation]) -> dict[Arm, dict[str, list[Observation]]]:
+    groups: dict[Arm, dict[str, list[Observation]]] = {}
     for run in runs:
         groups.setdefault((run.context, run.arm), {}).setdefault(run.seed, []).append(run)
     return groups
@@ -218,16 +181,15 @@ def _by_seed(runs: Sequence[Observation]) -> dict[tuple[tuple[str, ...], str], d
 
 def _paired(own: Sequence[Observation], base: Sequence[Observation], claim: Claim, metric: str) -> float:
     """Return the ratio of two runs' figures; NaN if neither has one."""
-    (value,), (reference,) = ([run.figures[metric] for run in runs] for runs in (own, base))
+    value, reference = own[0].figures[metric], base[0].figures[metric]
     with np.errstate(divide="ignore", invalid="ignore"):
         return 1.0 if value == reference == 0 else float(np.divide(value, reference))
 
 
 def _matched(own: Sequence[Observation], base: Sequence[Observation], claim: Claim, metric: str) -> float:
     """Return the ratio at equal `matched`: its geometric mean over the arm's runs within the baseline's range."""
-    (x, y), (base_x, base_y) = (_logs(runs, claim, metric) for runs in (own, base))
-    finite = np.isfinite(base_x) & np.isfinite(base_y)
-    base_x, base_y = base_x[finite], base_y[finite]
+    (x, y), reference = _logs(own, claim, metric), _logs(base, claim, metric)
+    base_x, base_y = reference[:, np.isfinite(reference).all(0)]
     if not len(base_x):
         return np.nan
     if np.isinf(x).any():  # a run that failed has no `matched`
@@ -236,7 +198,6 @@ def _matched(own: Sequence[Observation], base: Sequence[Observation], claim: Cla
     return float(np.exp((y - np.interp(x, base_x, base_y))[inside].mean())) if inside.any() else np.nan
 
 
-def _logs(runs: Sequence[Observation], claim: Claim, metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the logarithms of `matched`, in ascending order, and of the metric."""
-    x, y = np.log(np.array(sorted((run.figures[claim.matched], run.figures[metric]) for run in runs))).T
-    return x, y
+def _logs(runs: Sequence[Observation], claim: Claim, metric: str) -> NDArray[np.float64]:
+    """Return the logarithms of `matched`, in ascending order, and of the metric, (2, n)."""
+    return np.log(np.array(sorted((run.figures[claim.matched], run.figures[metric]) for run in runs))).T

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from itertools import product
+from itertools import cycle, product
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,33 +15,27 @@ from runge.evidence.effects import Effect, Observation, quartiles
 from runge.records.panels import COLOURS, INK
 
 OPTIMIZER = "optimizer"
-_MARKERS = "osD^vP*"
+_MARKERS, _MOST_COLUMNS = "osD^vP*", 6
 _SHADE, _GRID = "#F4F4F4", "#E4E4E4"
 
 
 def forest(effects: Sequence[Effect], keys: Sequence[str], claim: Claim) -> Figure:
     """Draw effects with their quartiles: a panel per optimiser, a row per other context, a marker per arm.
 
-    Args:
-        effects: the effects.
-        keys: the swept keys that define the contexts.
-        claim: the claim.
-
-    Returns:
-        The picture. A marker is filled if its arm helps or hurts; an infinite ratio or 0 is an arrow at the edge.
+    A marker is filled if its arm helps or hurts; an infinite ratio or 0 is an arrow at the edge. The `keys` are the
+    swept keys that define the contexts.
     """
     at = keys.index(OPTIMIZER) if OPTIMIZER in keys else len(keys)
     rest = [key for i, key in enumerate(keys) if i != at]
     placed = [(e.context[at : at + 1], name_context(rest, e.context[:at] + e.context[at + 1 :]), e) for e in effects]
     panels, rows = list(dict.fromkeys(name for name, *_ in placed)), list(dict.fromkeys(row for _, row, _ in placed))
     arms = list(dict.fromkeys(effect.arm for effect in effects))
-    height = 1.5 + len(rows) * (0.2 + 0.13 * len(arms)) + 0.25 * (_rows(arms) - 1)
+    height = 1.5 + len(rows) * (0.2 + 0.13 * len(arms)) + 0.25 * (math.ceil(len(arms) / _MOST_COLUMNS) - 1)
     figure = Figure(figsize=(11, height), layout="constrained")
     for axes, panel in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False).flat, panels, strict=True):
         shown = [(row, effect) for name, row, effect in placed if name == panel]
         bounds = [q for _, effect in shown for q in effect.quartiles if 0 < q < np.inf]
-        low, high = min(bounds, default=1) / 1.4, max(bounds, default=1) * 1.4
-        low, high = min(low, 1 / 1.4), max(high, 1.4)
+        low, high = min([1, *bounds]) / 1.4, max([1, *bounds]) * 1.4
         for i in range(0, len(rows), 2):
             axes.axhspan(i - 0.5, i + 0.5, color=_SHADE, zorder=0)
         axes.axvline(1, color=INK, linewidth=1)
@@ -54,15 +48,14 @@ def forest(effects: Sequence[Effect], keys: Sequence[str], claim: Claim) -> Figu
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_title("\N{LEFTWARDS ARROW} better", loc="left", fontsize=9)
-        axes.set_title("worse \N{RIGHTWARDS ARROW}", loc="right", fontsize=9)
+        axes.set_title("← better", loc="left", fontsize=9)
+        axes.set_title("worse →", loc="right", fontsize=9)
         axes.set_title(_plain(", ".join(panel)), fontsize=10, fontweight="bold")
         axes.grid(axis="x", color=_GRID)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(axis="y", length=0)
-    figure.supxlabel(
-        f"{claim.metric} relative to {claim.overrides(claim.baseline)}: median and quartiles over seeds", fontsize=10
-    )
+    label = f"{claim.metric} relative to {claim.overrides(claim.baseline)}: median and quartiles over seeds"
+    figure.supxlabel(label, fontsize=10)
     _legend(figure, [_plain(arm) for arm in arms])
     return figure
 
@@ -70,28 +63,23 @@ def forest(effects: Sequence[Effect], keys: Sequence[str], claim: Claim) -> Figu
 def curves(runs: Sequence[Observation], keys: Sequence[str], claim: Claim) -> Figure:
     """Draw the metric over `along` or `matched`: a column per target, a row per optimiser, a line per arm.
 
-    Args:
-        runs: the runs (`runge.evidence.effects.arrange`).
-        keys: the swept keys that define the contexts, including `target` and `optimizer`.
-        claim: the claim.
-
-    Returns:
-        The picture: medians are lines, quartiles are bands; 0 is drawn left of all other numbers.
+    Medians are lines, quartiles are bands; 0 is drawn left of all other numbers. The `keys` are the swept keys that
+    define the contexts, among them `target` and `optimizer`.
     """
-    over = claim.matched or claim.along
     places = [tuple(run.context[keys.index(key)] for key in (OPTIMIZER, "target")) for run in runs]
     optimizers, targets = (list(dict.fromkeys(place[i] for place in places)) for i in (0, 1))
     lines = list(dict.fromkeys(run.arm for run in runs)) if claim.along not in claim.arms else [""]
-    numbers = sorted({_number(run, claim) for run in runs if np.isfinite(_number(run, claim))})
+    at = [run.figures[claim.matched] if claim.matched else float(run.along) for run in runs]
+    numbers = sorted({number for number in at if np.isfinite(number)})
     left = min((number for number in numbers if number > 0), default=1.0) / 10
     figure = Figure(figsize=(11, 1.2 + 2.3 * len(optimizers)), layout="constrained")
     panels = figure.subplots(len(optimizers), len(targets), sharex=True, sharey="row", squeeze=False)
     for axes, place in zip(panels.flat, product(optimizers, targets), strict=True):
         for j, line in enumerate(lines):
             values: dict[float, list[float]] = {}
-            for run, where in zip(runs, places, strict=True):
+            for run, where, number in zip(runs, places, at, strict=True):
                 if where == place and line in ("", run.arm):
-                    values.setdefault(_number(run, claim), []).append(run.figures[claim.metric])
+                    values.setdefault(number, []).append(run.figures[claim.metric])
             x = np.array(sorted(number for number in values if np.isfinite(number)))
             low, middle, high = np.array([quartiles(values[number]) for number in x]).reshape(-1, 3).T
             finite = np.isfinite(middle)
@@ -109,7 +97,7 @@ def curves(runs: Sequence[Observation], keys: Sequence[str], claim: Claim) -> Fi
         axes.set_title(_plain(target), fontsize=10, fontweight="bold")
     for axes, optimizer in zip(panels[:, 0], optimizers, strict=True):
         axes.set_ylabel(f"{optimizer}\n{claim.metric}")
-    figure.supxlabel(f"{over}: medians and quartiles over seeds", fontsize=10)
+    figure.supxlabel(f"{claim.matched or claim.along}: medians and quartiles over seeds", fontsize=10)
     if len(lines) > 1:
         _legend(figure, [claim.overrides(line) for line in lines])
     return figure
@@ -137,25 +125,10 @@ def _mark(axes: Axes, effect: Effect, y: float, arm: int, limits: tuple[float, f
 
 
 def _legend(figure: Figure, names: Sequence[str]) -> None:
-    handles = [
-        Line2D([], [], color=COLOURS[i % len(COLOURS)], marker=_MARKERS[i % len(_MARKERS)], label=name, markersize=5)
-        for i, name in enumerate(names)
-    ]
-    figure.legend(
-        handles=handles,
-        loc="outside upper center",
-        ncols=math.ceil(len(names) / _rows(names)),
-        frameon=False,
-        fontsize=9,
-    )
-
-
-def _rows(names: Sequence[str]) -> int:
-    return 1 + (len(names) - 1) // 6
-
-
-def _number(run: Observation, claim: Claim) -> float:
-    return run.figures[claim.matched] if claim.matched else float(run.along)
+    styles = zip(names, cycle(COLOURS), cycle(_MARKERS))
+    handles = [Line2D([], [], color=c, marker=marker, label=name, markersize=5) for name, c, marker in styles]
+    columns = math.ceil(len(names) / math.ceil(len(names) / _MOST_COLUMNS))
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False, fontsize=9)
 
 
 def _plain(text: str) -> str:

@@ -2,7 +2,8 @@
 
 import platform
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -12,20 +13,9 @@ import yaml
 
 from runge.compare.groups import FEWEST
 from runge.configuration import CONFIGURATIONS, SAME_RESULT, build
-from runge.evidence.claims import SEED, Claim, ClaimRuns
+from runge.evidence.claims import SEED, Claim, ClaimRuns, context_keys, typed
 from runge.evidence.classical import classical
-from runge.evidence.effects import (
-    LEVEL,
-    Effect,
-    Judgement,
-    Observation,
-    arrange,
-    context_keys,
-    effects,
-    judge,
-    slopes,
-    typed,
-)
+from runge.evidence.effects import LEVEL, Effect, Judgement, Observation, arrange, effects, figure, judge, slopes
 from runge.evidence.figures import curves, forest, name_context
 from runge.machine import cores
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TOTAL_SECONDS
@@ -33,9 +23,8 @@ from runge.records.panels import RAISED, png
 from runge.records.reading import RunRecord
 from runge.targets import Runge, Target
 
-POINTS = 48
-"""The number of points in the comparison with classical methods."""
-
+POINTS = 48  # in the comparison with classical methods
+_TEMPLATE = Path(__file__).with_name("page.md.jinja")
 _FAVOUR_ENDS = ("chebyshev", "endpoint", "mixed")
 
 
@@ -51,21 +40,19 @@ def page(claims: Sequence[ClaimRuns], quick: bool = False) -> tuple[str, dict[st
     """
     sections = [_section(runs) for runs in claims]
     records = [record for runs in claims for record in runs.records]
-    tests = [
-        effect for section in sections for _, effects in section["compared"] for effect in effects if effect.verdict
-    ]
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )  # Markdown without text from files: nothing to escape
-    text = environment.from_string(files("runge.evidence").joinpath("page.md.jinja").read_text()).render(
+    verdicts = [effect.verdict for section in sections for _, shown in section["compared"] for effect in shown]
+    # Without autoescape, because the page is Markdown and contains no text from files.
+    options: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "keep_trailing_newline": True}
+    template = jinja2.Template(_TEMPLATE.read_text(), undefined=jinja2.StrictUndefined, **options)
+    text = template.render(
         quick=quick,
         level=LEVEL,
         fewest=FEWEST,
         machine=f"{cores()} cores ({platform.machine()}), torch {torch.__version__}",
         runs=sum(len(runs.wanted) for runs in claims),
         minutes=sum(record.figures.get(TOTAL_SECONDS) or 0 for record in records) / 60,
-        tests=len(tests),
-        significant=sum(effect.verdict != "unclear" for effect in tests),
+        tests=sum(map(bool, verdicts)),
+        significant=sum(verdict in ("helps", "hurts") for verdict in verdicts),
         sections=sections,
         ends=_ends(sections),
         points=POINTS,
@@ -75,25 +62,22 @@ def page(claims: Sequence[ClaimRuns], quick: bool = False) -> tuple[str, dict[st
 
 
 def _section(runs: ClaimRuns) -> dict[str, Any]:
-    """Return what the template needs for the section of a claim, and the picture."""
+    """Return the values that the template needs for the section of a claim, and the picture."""
     claim, keys = runs.claim, context_keys(runs.wanted[0], runs.claim)
-    observations = arrange(runs.records, runs.wanted, claim)
+    observations = arrange(runs)
     compared = [(metric, effects(observations, claim, metric)) for metric in (claim.metric, *claim.also)]
     main = compared[0][1]
     judgement = judge(main, claim)
-    figure = curves(observations, keys, claim) if claim.along else forest(main, keys, claim)
     return {
         "claim": claim,
         "keys": keys,
         "compared": compared,
         "verdict": judgement.verdict or "no verdict",
         "sentence": describe(judgement, keys, claim),
-        "axis": claim.matched or claim.along or "context",
         "missing": sum(run.status != "finished" for run in observations),
-        "tests": sum(bool(effect.verdict) for effect in main),
         "tables": [(metric, _table(shown, keys, claim)) for metric, shown in compared],
         "slopes": _slopes(observations, keys, claim) if claim.matched else None,
-        "picture": png(figure),
+        "picture": png(curves(observations, keys, claim) if claim.along else forest(main, keys, claim)),
     }
 
 
@@ -130,7 +114,6 @@ def _table(shown: Sequence[Effect], keys: Sequence[str], claim: Claim) -> dict[s
 
 
 def _slopes(runs: Sequence[Observation], keys: Sequence[str], claim: Claim) -> dict[str, Any]:
-    """Return the slopes over `matched` as a table."""
     cells = {}
     for (context, arm), values in slopes(runs, claim).items():
         low, middle, high = (f"{value:.1f}".replace("-", "\N{MINUS SIGN}") for value in values)
@@ -146,31 +129,26 @@ def _grid(cells: Mapping[tuple[str, str], str]) -> dict[str, Any]:
 
 def _ends(sections: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return where Runge's function is steep, and the effects of sampling near the ends."""
-    target = Runge()
     x = torch.linspace(-1, 1, 200_001, dtype=torch.float64)[:, None]
-    slope = target.derivative(x)[:, 0].abs()
+    slope, distance = Runge().derivative(x)[:, 0].abs(), x[:, 0].abs()
     energy = slope.square() / slope.square().sum()
-    arms = []
-    for section in (section for section in sections if section["claim"].name == "sampling"):
-        for arm in _FAVOUR_ENDS:
-            tested = [effect for effect in section["compared"][0][1] if effect.arm == arm and effect.verdict]
-            clauses = []
-            for verdict in ("helps", "hurts"):
-                contexts = [
-                    f"{name_context(section['keys'], effect.context)} ({_factor(effect.quartiles[1])})"
-                    for effect in tested
-                    if effect.verdict == verdict
-                ]
-                listed = f": {'; '.join(contexts)}" if contexts else ""
-                clauses.append(f"{verdict} in {len(contexts)} of {len(tested)} contexts{listed}")
-            if tested:
-                arms.append(f"`{arm}` {'. It '.join(clauses)}.")
+    sampling, arms = [section for section in sections if section["claim"].name == "sampling"], []
+    for section, arm in product(sampling, _FAVOUR_ENDS):
+        tested = [effect for effect in section["compared"][0][1] if effect.arm == arm and effect.verdict]
+        clauses = []
+        for verdict in ("helps", "hurts"):
+            chosen = [effect for effect in tested if effect.verdict == verdict]
+            names = [f"{name_context(section['keys'], e.context)} ({_factor(e.quartiles[1])})" for e in chosen]
+            listed = f": {'; '.join(names)}" if names else ""
+            clauses.append(f"{verdict} in {len(names)} of {len(tested)} contexts{listed}")
+        if tested:
+            arms.append(f"`{arm}` {'. It '.join(clauses)}.")
     return {
-        "at": float(x[slope.argmax()].abs()),
+        "at": float(distance[slope.argmax()]),
         "largest": float(slope.max()),
         "last": float(slope[-1]),
-        "peak": 100 * float(energy[x[:, 0].abs() <= 0.25].sum()),
-        "outside": 100 * float(energy[x[:, 0].abs() > 0.8].sum()),
+        "peak": 100 * float(energy[distance <= 0.25].sum()),
+        "outside": 100 * float(energy[distance > 0.8].sum()),
         "arms": arms,
     }
 
@@ -178,9 +156,7 @@ def _ends(sections: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _classical(records: Sequence[RunRecord]) -> list[list[str]]:
     """Return the table of the classical methods, with the best group of runs after those of each target."""
     groups: dict[str, dict[str, list[RunRecord]]] = {}
-    for record in records:
-        if not record.overrides:
-            continue
+    for record in filter(lambda record: record.overrides, records):
         overrides, settings = typed(record), record.settings
         points = (settings.get("data.n_train") or 0) + (settings.get("data.boundary_points") or 0)
         # Resampled runs see more points than they have at a time.
@@ -192,10 +168,7 @@ def _classical(records: Sequence[RunRecord]) -> list[list[str]]:
     for name, arms in groups.items():
         target = build("target", yaml.safe_load((CONFIGURATIONS / "target" / f"{name}.yaml").read_text()), Target)
         medians = {
-            arm: [
-                np.median([np.inf if (x := one.figures.get(key)) is None else x for one in members])
-                for key in (TEST_MSE_F, TEST_MSE_DF)
-            ]
+            arm: [np.median([figure(one.figures, key) for one in members]) for key in (TEST_MSE_F, TEST_MSE_DF)]
             for arm, members in arms.items()
         }
         best = min(medians, key=lambda arm: medians[arm][1])
@@ -205,12 +178,7 @@ def _classical(records: Sequence[RunRecord]) -> list[list[str]]:
 
 
 def _factor(value: float) -> str:
-    """Format a ratio with two digits.
-
-    Example:
-        >>> _factor(0.0123), _factor(123.4), _factor(45678.0)
-        ('0.012', '123', '4.6×10⁴')
-    """
+    """Format a ratio with two digits or, from 100 on, without decimals: 0.012, 123, 4.6×10⁴."""
     if not np.isfinite(value):
         return "\N{INFINITY}" if value > 0 else "-"
     if value == 0 or 1e-2 <= value < 1e3:

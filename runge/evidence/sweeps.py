@@ -19,13 +19,9 @@ from runge.launch.composition import compose, register_resolvers
 from runge.records.directories import RunDirectory
 from runge.records.reading import find, read
 
+# The values that `--quick` sweeps over instead of the experiments', and its other overrides.
 QUICK = {SEED: "0", "target": "runge", "optimizer": "adam", "model.width": "8,16"}
-"""What `--quick` sweeps over instead of the experiments' values."""
-
 QUICK_OVERRIDES = ("trainer.max_steps=8", "trainer.compile=off", "trainer.progress_bar=false")
-"""The other overrides of `--quick`."""
-
-_NO_COMPARISON = "hydra.sweeper.compare=false"  # the page compares the runs
 
 
 class ClaimSweep:
@@ -34,8 +30,7 @@ class ClaimSweep:
     Args:
         claim: the claim.
         directory: where its runs go.
-        swept: values to sweep over instead of the experiment's, by key; keys that the experiment does not sweep over
-            are ignored.
+        swept: values to sweep over instead of the experiment's, by key; keys that it does not sweep over are ignored.
         overrides: further overrides of all runs.
 
     Attributes:
@@ -58,14 +53,10 @@ class ClaimSweep:
         """Return whether all runs have finished or diverged, with the configurations that they would have today."""
         runs = [RunDirectory(self.directory / str(number)) for number in range(len(self.wanted))]
         try:
-            states = [state for run in runs if (state := run.read_state()) is not None]
+            states = [s for run in runs if (s := run.read_state()) and (s.status == "diverged" or run.metrics.exists())]
         except (ConfigurationError, OSError):
             return False
-        return (
-            len(states) == len(runs)
-            and all(state.status == "diverged" or run.metrics.exists() for run, state in zip(runs, states, strict=True))
-            and all(states[number].configuration == expected for number, expected in self._digests().items())
-        )
+        return len(states) == len(runs) and all(states[i].configuration == x for i, x in self._digests().items())
 
     def train(self) -> None:
         """Train the runs that have not ended, in stacks, on all cores.
@@ -74,14 +65,14 @@ class ClaimSweep:
             RunError: the sweep failed, for another reason than runs that diverged.
             KeyboardInterrupt: it was interrupted; the finished runs are kept.
         """
-        params = [f"{key}={value}" for key, value in self._swept.items()]
-        options = [f"hydra.sweep.dir={self.directory}", "hydra.sweeper.params=null", "hydra/hydra_logging=none"]
+        overrides = [f"hydra.sweep.dir={self.directory}", "hydra.sweeper.params=null", "hydra/hydra_logging=none"]
+        overrides += ["hydra.sweeper.compare=false"]  # the page compares the runs
+        overrides += [*(f"{key}={value}" for key, value in self._swept.items()), *self._fixed]
         register_resolvers()
         try:
             with hydra.initialize_config_dir(str(CONFIGURATIONS), job_name="train", version_base="1.3"):
                 sweeps = GlobalHydra.instance().hydra
                 assert sweeps is not None
-                overrides = [*options, _NO_COMPARISON, *params, *self._fixed]
                 sweeps.multirun("config", _run, overrides, with_log_configuration=False)
         except SystemExit as end:  # by which the launcher ends when it is interrupted
             raise KeyboardInterrupt from end
@@ -89,8 +80,8 @@ class ClaimSweep:
             if (message := command.explain(error)) is None:
                 raise
             if not self.ended():
-                where = f"its runs are in {self.directory}"
-                raise RunError(f"{self.claim.name}: its sweep failed: {message}; {where}") from error
+                message = f"its sweep failed: {message}; its runs are in {self.directory}"
+                raise RunError(f"{self.claim.name}: {message}") from error
 
     def _digests(self) -> dict[int, str]:
         """Compute the digests that some runs should have, by number: the first run with each option of each group."""

@@ -9,9 +9,11 @@ from torch import Tensor
 from runge.targets.formulas import parse
 from runge.targets.target import Target
 
+__all__ = ["Expression", "find_pole"]
+
 
 class Expression(Target):
-    """A formula; its gradient comes from symbolic differentiation by sympy.
+    """A formula as a target; sympy differentiates it.
 
     The formula is parsed as arithmetic (numbers, + - * / **, the inputs, pi, e, and the functions of
     `runge.targets.formulas.FUNCTIONS`) and built from the syntax tree: no text is evaluated as Python.
@@ -21,13 +23,13 @@ class Expression(Target):
         domain: (lower, upper), or one such pair for each input.
 
     Raises:
-        ValueError: `expr` is empty or not a formula, or contains a name that is not allowed, or it or its derivative is
-            not finite everywhere on the domain.
+        ValueError: `expr` is not such a formula, or it or its derivative is not finite everywhere on the domain.
 
     Example:
-        >>> target = Expression(expr="x**2", domain=(0, 1))
-        >>> target.derivative(torch.tensor([[3.0]], dtype=torch.float64))
-        tensor([[6.]], dtype=torch.float64)
+        >>> Expression("x**2").derivative(torch.tensor([[3.0]]))
+        tensor([[6.]])
+        >>> Expression("x*y", domain=[(0, 1), (0, 2)])
+        Expression('x*y', [[0.0, 1.0], [0.0, 2.0]])
     """
 
     def __init__(self, expr: str, domain: Sequence[float] | Sequence[Sequence[float]] = (-1.0, 1.0)) -> None:
@@ -41,16 +43,15 @@ class Expression(Target):
         except (OverflowError, RecursionError, ValueError) as error:
             raise ValueError(f"expr: {expr!r} or its derivative cannot be computed ({error})") from error
         if any(part.has(sympy.I, sympy.zoo, sympy.nan, sympy.oo, -sympy.oo) for part in (formula, *partials)):
-            raise ValueError(
-                f"expr: {expr!r} and its derivative must be real and finite; they are {formula} and {partials}"
-            )
+            raise ValueError(f"expr: {expr!r} and its derivative must be real and finite; got {formula} and {partials}")
         self.expr = expr
-        for name, function in (("", self.value), ("the derivative of ", self.derivative)):
-            pole = find_pole(function, self.domain)
-            if pole is not None:
-                raise ValueError(
-                    f"expr: {name}{expr!r} must be finite on the domain {self.domain.tolist()}; it is not at {pole}"
-                )
+        for name, function in ((repr(expr), self.value), (f"the derivative of {expr!r}", self.derivative)):
+            if (pole := find_pole(function, self.domain)) is not None:
+                raise ValueError(f"expr: {name} must be finite on {self.domain.tolist()}; it is not at {pole}")
+
+    def __repr__(self) -> str:
+        domain = self.domain.tolist()
+        return f"Expression({self.expr!r}{'' if domain == [[-1, 1]] else f', {domain}'})"
 
     def value(self, x: Tensor) -> Tensor:
         """Return the formula's value at x of shape (..., D), as a tensor of shape (...)."""
@@ -62,7 +63,7 @@ class Expression(Target):
 
 
 def find_pole(function: Callable[[Tensor], Tensor], domain: Tensor) -> list[float] | None:
-    """Look for a point at which a function is not finite, or grows beyond bounds.
+    """Return a point (D,) at or next to a pole of a function; None if the function has no pole.
 
     The function is evaluated on a grid, which then shrinks around the largest |f| until its spacing is close to
     round-off. A regular function is constant on this last grid; near a pole it still differs from point to point.
@@ -70,37 +71,23 @@ def find_pole(function: Callable[[Tensor], Tensor], domain: Tensor) -> list[floa
     Args:
         function: x of shape (n, D) -> a tensor whose first dimension is n.
         domain: the box, of shape (D, 2).
-
-    Returns:
-        A point of shape (D,) at or next to the pole; None if the function has none.
     """
-    dimension = len(domain)
-    lower, upper = domain[:, 0], domain[:, 1]
-    low, high, per_axis = lower, upper, max(5, round(20001 ** (1 / dimension)))
+    box, dimension, (lower, upper) = domain, len(domain), domain.T
+    per_axis = max(5, round(20001 ** (1 / dimension)))
     while True:
-        axes = [
-            torch.linspace(a, b, per_axis, dtype=torch.float64)
-            for a, b in zip(low.tolist(), high.tolist(), strict=True)
-        ]
+        axes = [torch.linspace(low, high, per_axis, dtype=torch.float64) for low, high in box.tolist()]
         x = torch.cartesian_prod(*axes).reshape(-1, dimension)
         size = function(x).reshape(len(x), -1).abs().amax(-1)
         if not size.isfinite().all():
             return x[~size.isfinite()][0].tolist()
         peak = x[size.argmax()]
-        spacing = (high - low) / (per_axis - 1)
+        spacing = (box[:, 1] - box[:, 0]) / (per_axis - 1)
         if bool((spacing < 1e-12 * (upper - lower)).all()):
             return peak.tolist() if size.max() > 1.1 * size.min() else None
-        low, high, per_axis = (
-            torch.maximum(lower, peak - spacing),
-            torch.minimum(upper, peak + spacing),
-            9 if dimension <= 3 else 5,
-        )
+        box = torch.stack([torch.maximum(lower, peak - spacing), torch.minimum(upper, peak + spacing)], dim=1)
+        per_axis = 9 if dimension <= 3 else 5
 
 
 def _compile(symbols: Sequence[sympy.Symbol], formula: sympy.Expr) -> Callable[[Tensor], Tensor]:
     function = sympy.lambdify(symbols, sympy.N(formula, 17), modules="torch")
-
-    def evaluate(x: Tensor) -> Tensor:
-        return torch.as_tensor(function(*x.unbind(-1)), dtype=x.dtype, device=x.device).expand(x.shape[:-1])
-
-    return evaluate
+    return lambda x: torch.as_tensor(function(*x.unbind(-1)), dtype=x.dtype, device=x.device).expand(x.shape[:-1])

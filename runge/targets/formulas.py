@@ -2,25 +2,21 @@
 
 import ast
 import math
+import operator
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import sympy
 
-FUNCTIONS: dict[str, Callable[..., sympy.Expr]] = {
-    name: getattr(sympy, name)
-    for name in (
-        *("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"),
-        *("exp", "log", "sqrt", "erf"),
-    )
-} | {"abs": sympy.Abs, "Abs": sympy.Abs}
+__all__ = ["FUNCTIONS", "parse"]
+
+_NAMES = ["sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"]
+_NAMES += ["exp", "log", "sqrt", "erf", "abs", "Abs"]
+FUNCTIONS: dict[str, Callable[..., sympy.Expr]] = {n: getattr(sympy, n.replace("abs", "Abs")) for n in _NAMES}
 """The functions that an expression may call, each with one argument."""
 
-_OPERATORS: dict[type[ast.operator], Callable[[sympy.Expr, sympy.Expr], sympy.Expr]] = {
-    ast.Add: lambda a, b: a + b,
-    ast.Sub: lambda a, b: a - b,
-    ast.Mult: lambda a, b: a * b,
-    ast.Div: lambda a, b: a / b,
-}
+_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
+_OPERATORS |= {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 _LONGEST = 1000
 
 
@@ -30,9 +26,6 @@ def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
     Args:
         expr: the formula.
         symbols: the inputs x1, ..., xD; x, y and z name the first three.
-
-    Returns:
-        The expression.
 
     Raises:
         ValueError: the formula is empty, too long, not arithmetic, or has a name or a function that is not allowed.
@@ -45,20 +38,16 @@ def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
     names |= {"pi": sympy.pi, "e": sympy.E}
 
     def refuse(what: str) -> ValueError:
-        return ValueError(
-            f"expr: {what} is not allowed in {expr!r}; allowed are numbers, + - * / **, the names "
-            f"{', '.join(names)} and the functions {', '.join(FUNCTIONS)}"
-        )
+        allowed = f"numbers, + - * / **, the names {', '.join(names)} and the functions {', '.join(FUNCTIONS)}"
+        return ValueError(f"expr: {what} is not allowed in {expr!r}; allowed are {allowed}")
 
     def build(node: ast.expr) -> sympy.Expr:
         part = convert(node)
         if part.is_number:
-            if part.is_finite is False:
-                raise ValueError(f"expr: {ast.unparse(node)!r} is not finite, in {expr!r}; it must be real and finite")
-            # Each number is checked at once: exp(exp(9**5)) must not be computed in full.
-            value = complex(part)
-            if value.imag:
-                raise ValueError(f"expr: {ast.unparse(node)!r} is not real, in {expr!r}; it must be real and finite")
+            # Each number is checked at once, because exp(exp(9**5)) must not be computed in full.
+            value = None if part.is_finite is False else complex(part)
+            if value is None or value.imag:
+                raise ValueError(f"expr: {ast.unparse(node)!r} must be real and finite, in {expr!r}")
             if not math.isfinite(value.real):
                 raise OverflowError("a number is too large")
         return part
@@ -69,25 +58,21 @@ def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
                 return sympy.Integer(number) if isinstance(number, int) and number < 2**53 else sympy.Float(number, 17)
             case ast.Name(id=name) if name in names:
                 return names[name]
-            case ast.UnaryOp(op=ast.USub(), operand=operand):
-                return -build(operand)
-            case ast.UnaryOp(op=ast.UAdd(), operand=operand):
-                return build(operand)
+            case ast.UnaryOp(op=op, operand=operand) if type(op) in _OPERATORS:
+                return _OPERATORS[type(op)](build(operand))
             case ast.BinOp(left=left, op=ast.Pow(), right=right):
                 base, exponent = build(left), build(right)
                 if base.is_number and exponent.is_number and base != sympy.E:
                     return sympy.sympify(float(base) ** float(exponent))  # 9**9**9 must not be computed in full
                 return base**exponent
-            case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _OPERATORS:
-                return _OPERATORS[type(operator)](build(left), build(right))
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+                return _OPERATORS[type(op)](build(left), build(right))
             case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in FUNCTIONS:
                 return FUNCTIONS[name](build(argument))
             case ast.Call(func=ast.Name(id=name)) if name in FUNCTIONS:
                 raise ValueError(f"expr: {name} takes one argument; got {ast.unparse(node)} in {expr!r}")
-            case ast.Call(func=ast.Name(id=name)):
-                raise refuse(f"the function {name!r}")
-            case ast.Name(id=name):
-                raise refuse(f"the name {name!r}")
+            case ast.Call(func=ast.Name(id=name)) | ast.Name(id=name):
+                raise refuse(f"the {'name' if isinstance(node, ast.Name) else 'function'} {name!r}")
             case _:
                 raise refuse(f"{ast.unparse(node)!r}")
 

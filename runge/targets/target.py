@@ -2,9 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+
+__all__ = ["END_SHARE", "Target"]
 
 END_SHARE = 0.1
 """The share of the domain's length that counts as an end: for [-1, 1] the ends are [-1, -0.8) and (0.8, 1]."""
@@ -25,11 +28,24 @@ class Target(ABC):
     """
 
     def __init__(self, domain: Sequence[float] | Sequence[Sequence[float]]) -> None:
-        self.domain: Tensor = _box(domain)
+        try:
+            pairs: Any = domain if any(isinstance(pair, Sequence) for pair in domain) else [domain]
+            pairs = [list(pair) for pair in pairs]
+            box = torch.as_tensor(pairs, dtype=torch.float64)
+            if box.shape[1:] != (2,) or any(isinstance(bound, bool) for pair in pairs for bound in pair):
+                raise TypeError("not pairs of numbers")
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"domain: must be (lower, upper), or one such pair per input; got {domain!r}") from error
+        if len(box) > _MOST_INPUTS:
+            raise ValueError(f"domain: must have at most {_MOST_INPUTS} inputs, got {len(box)}")
+        if not (box.abs() <= _FARTHEST).all() or not (box[:, 1] - box[:, 0] > 1 / _FARTHEST).all():
+            rule = f"lower < upper, within {_FARTHEST:g} of 0 and more than {1 / _FARTHEST:g} apart"
+            raise ValueError(f"domain: must have finite bounds with {rule}; got {domain!r}")
+        self.domain: Tensor = box
 
     @property
     def dimension(self) -> int:
-        """The number D of inputs."""
+        """The number of inputs, D."""
         return len(self.domain)
 
     @abstractmethod
@@ -52,27 +68,3 @@ class Target(ABC):
         if self.dimension == 1:
             return {"left": left, "middle": ~(left | right), "right": right}
         return {"boundary": left | right, "interior": ~(left | right)}
-
-
-def _box(domain: Sequence[float] | Sequence[Sequence[float]]) -> Tensor:
-    try:
-        if any(
-            isinstance(bound, bool) for pair in domain for bound in (pair if isinstance(pair, Sequence) else [pair])
-        ):
-            raise TypeError("true and false are not numbers")
-        box = torch.as_tensor(
-            [list(pair) if isinstance(pair, Sequence) else pair for pair in domain], dtype=torch.float64
-        )
-        box = box[None] if box.ndim == 1 else box
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"domain: must be (lower, upper), or one such pair for each input; got {domain!r}") from error
-    if box.ndim != 2 or box.shape[1] != 2 or len(box) == 0:
-        raise ValueError(f"domain: must be (lower, upper), or one such pair for each input; got {domain!r}")
-    if len(box) > _MOST_INPUTS:
-        raise ValueError(f"domain: must have at most {_MOST_INPUTS} inputs, got {len(box)}")
-    if not (box.abs() <= _FARTHEST).all() or not (box[:, 1] - box[:, 0] > 1 / _FARTHEST).all():
-        raise ValueError(
-            f"domain: must have finite bounds with lower < upper, within {_FARTHEST:g} of 0 and more than "
-            f"{1 / _FARTHEST:g} apart; got {domain!r}"
-        )
-    return box

@@ -9,10 +9,10 @@ import pytest
 
 from runge.configuration import CONFIGURATIONS
 from runge.evidence import __main__ as evidence
-from runge.evidence.claims import CLAIMS, WORST, Claim, ClaimRuns
-from runge.evidence.effects import Effect, arrange, context_keys, effects, figure, judge, quartiles, signed_rank, slopes
+from runge.evidence.claims import CLAIMS, WORST, Claim, ClaimRuns, context_keys
+from runge.evidence.effects import Effect, arrange, effects, figure, judge, quartiles, signed_rank, slopes
 from runge.evidence.figures import forest
-from runge.evidence.page import describe, page
+from runge.evidence.page import _factor, describe, page
 from runge.evidence.sweeps import ClaimSweep, combinations
 from runge.metrics import TEST_MSE_DF as MSE_DF
 from runge.records.reading import RunRecord
@@ -21,16 +21,16 @@ PLAIN = Claim("plain", "...", ("sampling",), "uniform", also=())
 SIZE = Claim("size", "...", ("model.depth",), "2", also=(), along="model.width", matched="parameters")
 
 
-def record(figures, status="finished", settings=(), **given):
-    overrides = " ".join(f"{key}={value}" for key, value in given.items())
+def record(figures, status="finished", settings=(), **swept):
+    overrides = " ".join(f"{key}={value}" for key, value in swept.items())
     return RunRecord("somewhere", status, "", 1, f"experiment=claims/x {overrides}", dict(settings), figures)
 
 
 def runs_of(claim, swept, value):
-    """A run for each combination, whose figures are `value` of it, or none where that is None."""
+    """Return a run for each combination, with the figures `value(run)`; None: the run is missing."""
     wanted = combinations(swept)
     records = [record(figures, **run) for run in wanted if (figures := value(run)) is not None]
-    return arrange(records, wanted, claim)
+    return arrange(ClaimRuns(claim, wanted, records))
 
 
 def effect(*ratios, arm="a", context=("runge",)):
@@ -51,7 +51,7 @@ def test_ratios_are_paired_by_seed():
         assert one.quartiles == (0.375, 0.5, 1.25)
 
 
-def test_what_is_missing_counts():
+def test_missing_runs_count_as_infinitely_bad():
     swept = {"target": "runge", "sampling": "uniform,random", "seed": "range(4)"}
     gone = {("random", "0"), ("uniform", "1"), ("random", "2"), ("uniform", "2")}
     runs = runs_of(PLAIN, swept, lambda run: None if (run["sampling"], run["seed"]) in gone else {MSE_DF: 1.0})
@@ -62,10 +62,10 @@ def test_what_is_missing_counts():
 
 
 @pytest.mark.parametrize("status", ["diverged", "failed", "running", "unreadable"])
-def test_figures_of_runs_that_did_not_finish_are_not_taken(status):
+def test_figures_of_unfinished_runs_are_ignored(status):
     wanted = combinations({"target": "runge", "sampling": "uniform,random", "seed": "0"})
     records = [record({MSE_DF: 1.0}, status if run["sampling"] == "random" else "finished", **run) for run in wanted]
-    (one,) = effects(arrange(records, wanted, PLAIN), PLAIN, MSE_DF)
+    (one,) = effects(arrange(ClaimRuns(PLAIN, wanted, records)), PLAIN, MSE_DF)
     assert one.ratios == (np.inf,)
 
 
@@ -135,8 +135,15 @@ def test_sentence():
     )
 
 
-def test_gains_that_may_be_chance_are_not_reported():
-    """The largest ratio of all, and the smallest, are of contexts without a verdict, and are not reported."""
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0123, "0.012"), (123.4, "123"), (45678.0, "4.6×10⁴"), (np.inf, "∞"), (np.nan, "-")]
+)
+def test_factors_are_rounded(value, text):
+    assert _factor(value) == text
+
+
+def test_insignificant_gains_are_not_reported():
+    """The largest and the smallest ratio are in a context without a verdict, so neither is reported."""
     unclear = effect(*[1e-4] * 5, *[1e4] * 5, context=("kink",))
     compared = [unclear, effect(*np.linspace(0.1, 0.4, 10))]
     assert describe(judge(compared, PLAIN), ["target"], PLAIN) == (
@@ -145,7 +152,7 @@ def test_gains_that_may_be_chance_are_not_reported():
 
 
 def sized(run, exponent, factor):
-    """Errors of a power law, and the parameters of a network of one input and one output."""
+    """Return errors that follow a power law, and the parameters of a network of one input and one output."""
     width, depth = int(run["model.width"]), int(run["model.depth"])
     parameters = 3 * width + 1 + (depth - 1) * (width**2 + width)
     return {"parameters": parameters, MSE_DF: factor * parameters**-exponent}
@@ -155,7 +162,7 @@ SIZES = {"target": "runge", "model.depth": "1,2,3", "model.width": "8,16,32", "s
 
 
 def test_arms_are_compared_at_equal_parameters():
-    """A power law is a line in logarithms, which interpolation meets: what remains is the factor between the arms."""
+    """A power law is a line in logarithms, which interpolation reproduces; the factor between the arms remains."""
     factors = {"1": 5.0, "2": 1.0, "3": 0.25}
     runs = runs_of(SIZE, SIZES, lambda run: sized(run, 1.5, factors[run["model.depth"]] * (2 + int(run["seed"]))))
     ratios = {one.arm: one.ratios for one in effects(runs, SIZE, MSE_DF)}
@@ -163,7 +170,7 @@ def test_arms_are_compared_at_equal_parameters():
 
 
 def test_no_arm_is_compared_outside_the_range_of_the_baseline():
-    def value(run):  # the two smallest networks of depth 1 are below that range, and would stand out
+    def value(run):  # the two smallest networks of depth 1 are below that range
         figures = sized(run, 1, 1)
         return figures | {MSE_DF: 1e9} if figures["parameters"] < 97 else figures
 
@@ -200,7 +207,7 @@ def test_slope():
 def test_worst_region():
     errors = {f"{MSE_DF}/{region}": value for region, value in (("left", 3.0), ("middle", 1.0), ("right", 2.0))}
     assert figure({**errors, f"{MSE_DF}/peak": 9.0}, WORST) == 3.0
-    assert figure({}, WORST) is None
+    assert figure({}, WORST) == np.inf
 
 
 def test_each_claim_has_its_experiment():
@@ -285,7 +292,7 @@ def test_page_reports_what_is_missing(sweeps):
     assert ", of which 6 did not finish" in text
 
 
-def test_what_cannot_be_drawn_stands_at_the_edge():
+def test_infinite_ratios_are_arrows_at_the_edge():
     compared = [
         effect(*[np.inf] * 10, context=("runge", "adam")),
         effect(*[0.0] * 10, context=("kink", "adam")),
