@@ -1,4 +1,4 @@
-"""What `steps.py` compares: ways to take a training step of f and f', each of which begins in a process of its own."""
+"""The contenders of `steps.py`: ways to take a training step of f and f', each started in its own process."""
 
 import itertools
 import multiprocessing
@@ -37,7 +37,7 @@ class Contender(NamedTuple):
 
 
 def columns() -> tuple[Tensor, Tensor, Tensor]:
-    """The points, f and f' there, each of shape (N, 1)."""
+    """Return the points, and f and f' there, each of shape (N, 1)."""
     target = Runge()
     x = torch.linspace(-1, 1, N, dtype=torch.float64)[:, None]
     return x.float(), target.value(x)[:, None].float(), target.derivative(x).float()

@@ -1,13 +1,17 @@
-"""What one run costs with everything on, against the loop that anybody would write, and against its own arithmetic.
+"""Compare the cost of a complete run with a plain torch loop and with the arithmetic of the run alone.
 
     python benchmarks/overhead.py [--steps 20000] [--rounds 3]
 
-All take as many optimiser steps on the same points, with lambda_d on from the first step. The torch loop is that of
-the tutorials: `nn.Sequential`, u' by `torch.autograd.grad`, and with it a second backward pass. The bare loop takes the
-same steps as the run and does nothing else. A run has its history, diagnostics, event file, checkpoints, pictures and
-bar; compiled, the compiler is called anew each time. Besides: what a run takes less without its progress bar, and
-without its looks at the gradients of both terms; and what a checkpoint costs, of one run and of a stack of 32, as a
-share of the 30 seconds between two of them.
+All take the same number of optimiser steps on the same points, with lambda_d on from the first step.
+
+- The torch loop is that of the tutorials: `nn.Sequential`, and u' by `torch.autograd.grad`, which needs a second
+  backward pass.
+- The bare loop takes the same steps as the run and does nothing else.
+- A run writes its history, diagnostics, event file, checkpoints and pictures, and shows its progress bar. The compiled
+  run includes the compilation. Two more runs omit the progress bar, and the diagnostics.
+
+The script also measures the time of a checkpoint, for one run and for a stack of 32, as a share of the 30 seconds
+between two checkpoints.
 """
 
 import argparse
@@ -51,7 +55,7 @@ def framework(steps: int, *changes: str) -> float:
 
 
 def checkpoint_seconds(members: int) -> float:
-    """The median time that saving a checkpoint takes, half through a run of 20 000 steps."""
+    """Return the median time that saving a checkpoint takes, halfway through a run of 20 000 steps."""
     taken: list[float] = []
 
     class Timed(Save):
@@ -130,10 +134,10 @@ def main() -> None:
     table = Table("", "us a step", "range", "to the torch loop", "to the run")
     for column in table.columns[1:]:
         column.justify = "right"
-    middle = {name: statistics.median(found) for name, found in times.items()}
-    for name, found in times.items():
+    middle = {name: statistics.median(measured) for name, measured in times.items()}
+    for name, measured in times.items():
         ratios = (f"{middle[name] / middle[other]:.2f}" for other in ("torch loop", "run"))
-        table.add_row(name, f"{middle[name]:.0f}", f"{min(found):.0f} to {max(found):.0f}", *ratios)
+        table.add_row(name, f"{middle[name]:.0f}", f"{min(measured):.0f} to {max(measured):.0f}", *ratios)
     rich.print(table)
     for members in (1, 32):
         seconds = checkpoint_seconds(members)

@@ -1,4 +1,4 @@
-"""Runge's function and its derivative by this package and by JENN, on the same points with the same network.
+"""Compare this package with JENN on Runge's function and its derivative, with the same points and network.
 
     pip install -e '.[bench]'
     python benchmarks/peers.py [--seeds 3]
@@ -59,10 +59,10 @@ def main() -> None:
     ours(0)  # imports and first calls
     rows = {"runge": [ours(seed) for seed in seeds]}
     rows |= {f"JENN, rate {rate:g}": [theirs(seed, rate) for seed in seeds] for rate in (1e-3, 3e-3, 1e-2)}
-    medians = {name: [statistics.median(column) for column in zip(*found, strict=True)] for name, found in rows.items()}
+    medians = {name: [statistics.median(column) for column in zip(*runs, strict=True)] for name, runs in rows.items()}
     for name, (mse_f, mse_df, seconds) in medians.items():
         print(f"{name}: test mse_f {mse_f:.1e}, mse_df {mse_df:.1e}, {seconds:.1f} s (medians of {len(seeds)})")
-    best = min((found for name, found in medians.items() if name != "runge"), key=lambda found: found[1])
+    best = min((figures for name, figures in medians.items() if name != "runge"), key=lambda figures: figures[1])
     time_ratio, error_ratio = best[2] / medians["runge"][2], best[1] / medians["runge"][1]
     print(f"JENN at its best rate takes {time_ratio:.1f} times as long, with {error_ratio:.0f} times the mse_df")
 

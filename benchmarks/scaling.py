@@ -1,8 +1,8 @@
-"""What a step costs for each member, over the members of a stack, the points, the width and the depth.
+"""Measure the cost of a step per member over the members of a stack, the points, the width and the depth.
 
     python benchmarks/scaling.py [--out docs/scaling.png]
 
-One thread, float32, tanh, value and derivative, with Adam; everything but what is varied is 16 members, 256 points and
+One thread, float32, tanh, value and derivative, with Adam. What is not varied is 16 members, 256 points and a network
 1 -> 64 -> 64 -> 1. The limit is the arithmetic alone: the multiplications and additions of the matrix products, for
 values and tangents, forward and twice backward, at the rate that SciPy's BLAS reaches here with one product of two
 matrices of 2048 x 2048.
@@ -54,7 +54,7 @@ HOW: tuple[Compile, ...] = ("off", "on")
 
 
 def seconds(call: Callable[[], object], least: float = 0.15, rounds: int = 5) -> float:
-    """The median time of a call."""
+    """Return the median time of a call."""
     call()
     began = time.perf_counter()
     call()
@@ -69,19 +69,19 @@ def seconds(call: Callable[[], object], least: float = 0.15, rounds: int = 5) ->
 
 
 def limit(size: Size, peak: float) -> float:
-    """The seconds of one member's matrix products, at so many operations a second."""
+    """Return the seconds of one member's matrix products, with `peak` operations per second."""
     layers = itertools.pairwise((1, *[size.width] * size.depth, 1))
     return 3 * 2 * 2 * size.points * sum(fan_in * fan_out for fan_in, fan_out in layers) / peak
 
 
 def step(size: Size, how: Compile) -> float:
-    """The seconds of one member's step in a stack."""
+    """Return the seconds of one member's step in a stack."""
     take = stack(size.members, how, size.points, size.width, size.depth)
     return seconds(lambda: take(1)) / size.members
 
 
 def rate() -> float:
-    """The operations in a second."""
+    """Return the operations per second."""
     square = np.asfortranarray(np.random.default_rng(0).random((2048, 2048), dtype=np.float32))
     return 2 * 2048**3 / seconds(lambda: sgemm(1, square, square))
 

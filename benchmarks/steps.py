@@ -1,20 +1,20 @@
-"""What one training step of f and f' costs: a plain torch loop, JAX, DeepXDE, JENN and this package, side by side.
+"""Compare the cost of one training step of f and f': a plain torch loop, JAX, DeepXDE, JENN and this package.
 
     pip install -e '.[bench]'
     python benchmarks/steps.py [--rounds 5] [--steps 2000]
 
 All minimise MSE_f + 0.1 MSE_df of Runge's function on the same 256 evenly spaced points, full batch, with Adam and a
-1 -> 64 -> 64 -> 1 network with tanh, in float32; JENN has float64 alone. The figure is the duration of a turn over its
-optimiser steps and over the members that are trained at once, in microseconds.
+1 -> 64 -> 64 -> 1 network with tanh, in float32; JENN has float64 only. The figure is the duration of a turn,
+divided by its optimiser steps and by the members that are trained together, in microseconds.
 
-Each contender lives in a process of its own, for the libraries' threads and memory get into each other's way, and all
-but one wait. In a round each has one turn after the other, so that whatever else the machine does meets them alike; the
-medians over the rounds are compared. A turn that is not counted comes first, for compilation and first calls. A peer
-that is not installed is left out.
+Each contender has its own process, because the libraries' threads and memory interfere with each other. One of them
+runs at a time. In a round, each takes one turn, so that other load on the machine affects all of them equally; the
+medians over the rounds are compared. A first turn, for compilation and first calls, is not counted. A peer that is not
+installed is skipped.
 
-All cores are free to each contender, and how many threads it starts is left to its library. On two cores, torch,
-DeepXDE and JENN keep both busy; JAX has both and uses less, as `cores` says: the processor time of a turn over its
-duration, threads that wait in a busy loop included.
+Each contender may use all cores; its library chooses the number of threads. The column `cores` is the processor time of
+a turn divided by its duration, including threads that wait in a busy loop. On two cores, torch, DeepXDE and JENN keep
+both busy, and JAX uses less.
 """
 
 import argparse
@@ -82,7 +82,7 @@ def main() -> None:
         column.justify = "right"
     first = None
     for contender in turns:
-        times, cores = zip(*(found[contender] for found in rounds), strict=True)
+        times, cores = zip(*(one[contender] for one in rounds), strict=True)
         us = statistics.median(times)
         first = first or us
         table.add_row(

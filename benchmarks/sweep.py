@@ -1,14 +1,13 @@
-"""Whole sweeps, timed as commands: `python train.py -m ...` against the project that one would otherwise write.
+"""Time whole sweeps as commands: `python train.py -m ...` and the project that one would otherwise write.
 
     pip install -e '.[bench]'
     python benchmarks/sweep.py [seeds | grid] [--rounds 3]
 
 `seeds` is 16 seeds with 4 values of lambda_d, 64 runs; `grid` is 3 activations, 2 depths, 2 widths, 5 values of
-lambda_d and 5 seeds, 300 runs; all of 2000 steps on 256 points. The peer is `benchmarks/tutorial`, of which a few runs
-are taken (all shapes of the grid once): what one more of its runs takes, without the command's start. Ours is the whole
-command with start, compilation, pictures and comparison, over its runs; once with nothing compiled yet, as the very
-first time, and once more. At last it is run untimed, while the load of each core and the memory of all its processes
-are looked at.
+lambda_d and 5 seeds, 300 runs; all of 2000 steps on 256 points. The peer is `benchmarks/tutorial`, timed on a few runs
+(all shapes of the grid once): the time of one more run, without the start of the command. Ours is the time of the whole
+command with start, compilation, pictures and comparison, divided by its runs: first with nothing compiled yet, then
+again. A last, untimed sweep measures the load of each core and the memory of all processes.
 """
 
 import argparse
@@ -34,7 +33,7 @@ BARS = " ▁▂▃▄▅▆▇█"
 
 
 class Sweep(NamedTuple):
-    """The same sweep in both projects: all of it in ours, and a part of it that stands for the whole in the peer."""
+    """The same sweep in both projects: all of it in ours, and a representative part of it in the peer."""
 
     runs: int
     ours: str
@@ -60,7 +59,7 @@ SWEEPS = {
 
 
 class Load:
-    """What a command asks of the machine, looked at every half second."""
+    """The load that a command puts on the machine, sampled every half second."""
 
     def __init__(self) -> None:
         self.cores: list[list[float]] = []
@@ -68,7 +67,7 @@ class Load:
 
     @contextmanager
     def watch(self, process: psutil.Process) -> Iterator[None]:
-        """Look until the block ends."""
+        """Sample until the block ends."""
         done = threading.Event()
 
         def look() -> None:
@@ -96,7 +95,7 @@ class Load:
 
 
 def seconds(script: Path, arguments: str, cache: Path, load: Load | None = None) -> float:
-    """The time that a command takes, in an empty folder."""
+    """Return the time that a command takes, in an empty folder."""
     environment = {**os.environ, "RUNGE_CACHE_DIR": str(cache), "TORCHINDUCTOR_CACHE_DIR": str(cache)}
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
         began = time.perf_counter()
@@ -121,27 +120,27 @@ def main() -> None:
     parser.add_argument("sweep", nargs="?", choices=SWEEPS, default="seeds")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    sweep, found, load = SWEEPS[arguments.sweep], {"peer": [], "first": [], "again": []}, Load()
+    sweep, measured, load = SWEEPS[arguments.sweep], {"peer": [], "first": [], "again": []}, Load()
     for i in range(arguments.rounds):
         with tempfile.TemporaryDirectory() as cache:
             peer = ROOT / "benchmarks" / "tutorial" / "train.py"
             one, some = (seconds(peer, what, Path(cache)) for what in ("seed=0", sweep.peer))
-            found["peer"].append((some - one) / (sweep.peer_runs - 1))
+            measured["peer"].append((some - one) / (sweep.peer_runs - 1))
             for name in ("first", "again"):
-                found[name].append(seconds(ROOT / "train.py", sweep.ours, Path(cache)) / sweep.runs)
+                measured[name].append(seconds(ROOT / "train.py", sweep.ours, Path(cache)) / sweep.runs)
             if i == arguments.rounds - 1:
                 seconds(ROOT / "train.py", sweep.ours, Path(cache), load)
-    theirs = statistics.median(found["peer"])
+    theirs = statistics.median(measured["peer"])
     table = Table("", "seconds a run", "range", "times faster", title=f"{arguments.sweep}: {sweep.runs} runs")
     for column in table.columns[1:]:
         column.justify = "right"
     names = {"peer": "Lightning + Hydra project", "first": "runge, nothing compiled yet", "again": "runge, again"}
     for key, name in names.items():
-        times = found[key]
+        times = measured[key]
         middle = statistics.median(times)
         table.add_row(name, f"{middle:.3f}", f"{min(times):.3f} to {max(times):.3f}", f"{theirs / middle:.1f}")
     rich.print(table)
-    print(f"whole commands: {[round(sweep.runs * x, 1) for x in found['first'] + found['again']]} s")
+    print(f"whole commands: {[round(sweep.runs * x, 1) for x in measured['first'] + measured['again']]} s")
     print(f"largest memory of all processes together: {load.megabytes:.0f} MB")
     load.show()
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from runge.records.reading import history, runs
 
 __all__ = ["Function", "history", "load", "runs"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,8 @@
 """Policies that set lambda_d, the weight of MSE_df in the loss: fixed, from the data, or from the training.
 
-A policy balances the two terms of the loss, MSE_f and MSE_df / c^2. All but two inspect the training periodically and
-hold the weight constant in between. The literature weighs both terms, lambda_f MSE_f + lambda_df MSE_df; here lambda_f
-is 1 and lambda_d the ratio lambda_df / lambda_f, the only thing that matters to Adam.
+A policy balances the two terms of the loss, MSE_f and MSE_df / c^2. All except two inspect the training periodically
+and hold the weight constant in between. The literature weighs both terms, lambda_f MSE_f + lambda_df MSE_df; here
+lambda_f is 1 and lambda_d the ratio lambda_df / lambda_f, the only thing that matters to Adam.
 """
 
 from abc import ABC, abstractmethod

@@ -6,7 +6,7 @@ import inspect
 import json
 import pkgutil
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -88,6 +88,13 @@ def build(key: str, values: Any, kind: type[T]) -> T:
     Raises:
         ConfigurationError: a key is unknown or missing, or a value is not allowed.
     """
+    make, values = prepare(key, values, kind)
+    with explained(key, inspect.signature(make).parameters):
+        return make(**values)
+
+
+def prepare(key: str, values: Any, kind: type[T]) -> tuple[Callable[..., T], dict[str, Any]]:
+    """Return the class that a section names and its arguments, all keys checked, as the first half of `build`."""
     values = section(key, values)
     swapped = "_target_" in values or inspect.isabstract(kind)
     make = locate(key, values.pop("_target_", None), kind) if swapped else kind
@@ -105,8 +112,7 @@ def build(key: str, values: Any, kind: type[T]) -> T:
             if not inspect.isclass(part) or part in (object, inspect.Parameter.empty):
                 raise ConfigurationError(f"{_join(key, name)}: must be a value, because it is annotated with no class")
             values[name] = build(_join(key, name), value, part)
-    with explained(key, parameters):
-        return make(**values)
+    return make, values
 
 
 @contextmanager
@@ -125,6 +131,8 @@ def explained(key: str, names: Collection[str]) -> Iterator[None]:
 def locate(key: str, path: Any, kind: Any) -> type[Any]:
     """Return the class, derived from `kind`, at a dotted path, or raise a ConfigurationError if there is none."""
     try:
+        if ":" in path:  # which would also import a module
+            raise ValueError("a dotted path has no colon")
         named = pkgutil.resolve_name(path)
         if not inspect.isclass(named):
             raise TypeError(f"it is {type(named).__name__}")

@@ -6,7 +6,6 @@ A logger is any class that derives from `lightning.pytorch.loggers.Logger`. Each
 """
 
 import inspect
-import tempfile
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger
 
-from runge.configuration import build, flatten, locate, section
+from runge.configuration import build, flatten, locate, prepare, section
+from runge.errors import ConfigurationError
 from runge.records.tensorboard import EventFile, hyperparameters, image, scalars
 from runge.validation import checked_call
 
@@ -24,8 +24,8 @@ __all__ = ["Logger", "TensorBoard", "check_loggers", "make_loggers"]
 class TensorBoard(Logger):
     """A logger that writes TensorBoard's event files: curves, pictures, and a row of the HPARAMS table.
 
-    The calls are the same for every logger. The constructor is called with the parameters of its YAML, and with those
-    of `save_dir`, `run_name` and `start_step` that it has and that the YAML does not set. Then the run calls
+    The calls are the same for every logger. The constructor receives its YAML parameters, plus `save_dir`,
+    `run_name` and `start_step` if it accepts them and the YAML does not set them. Then the run calls
 
     - `log_hyperparams(configuration)` when it starts;
     - `log_metrics(figures, step)` as soon as a row of the history is measured;
@@ -34,7 +34,7 @@ class TensorBoard(Logger):
       the run is finished;
     - `finalize("success")`, or `finalize("failed")` if the run diverged, was interrupted or failed.
 
-    An `OSError` affects only this run: it is logged as a warning, or makes the run fail if it is raised at the end.
+    An exception in one of these calls is logged as a warning and costs no run; one in the constructor ends the run.
     Neither the results nor the identity of a run depend on its loggers, so it can be resumed with others.
 
     Args:
@@ -65,7 +65,7 @@ class TensorBoard(Logger):
 
     @property
     def version(self) -> str:
-        """An empty text, because a run has one directory."""
+        """An empty string, because a run has one directory."""
         return ""
 
     def log_hyperparams(self, params: Mapping[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
@@ -103,19 +103,26 @@ def make_loggers(entries: Mapping[str, Any], save_dir: str, run_name: str, start
     run = {"save_dir": save_dir, "run_name": run_name, "start_step": start_step}
     loggers = []
     for name, entry in entries.items():
-        key = f"logger.{name}"
-        values = section(key, entry)
-        parameters = inspect.signature(locate(key, values.get("_target_"), Logger)).parameters
-        own = {name: value for name, value in run.items() if name in parameters}
-        loggers.append(build(key, own | values, Logger))
+        try:
+            loggers.append(build(f"logger.{name}", _complete(name, entry, run), Logger))
+        except ImportError as error:  # many loggers of Lightning import their package when they are made
+            raise ConfigurationError(f"logger.{name}: cannot be made ({error})") from error
     return loggers
 
 
 def check_loggers(entries: Mapping[str, Any]) -> None:
-    """Check a section `logger` by making its loggers.
+    """Check the classes and keys of a section `logger`; no logger is made, because some connect to a server at once.
 
     Raises:
-        ConfigurationError: see `make_loggers`.
+        ConfigurationError: an entry does not name a logger, or a parameter is unknown or missing.
     """
-    with tempfile.TemporaryDirectory() as directory:  # for a logger that writes as soon as it is made
-        make_loggers(entries, directory, "", 0)
+    run = {"save_dir": "", "run_name": "", "start_step": 0}
+    for name, entry in entries.items():
+        prepare(f"logger.{name}", _complete(name, entry, run), Logger)
+
+
+def _complete(name: str, entry: Any, run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry together with those arguments of the run that its class accepts and the entry does not set."""
+    values = section(f"logger.{name}", entry)
+    parameters = inspect.signature(locate(f"logger.{name}", values.get("_target_"), Logger)).parameters
+    return {key: value for key, value in run.items() if key in parameters} | values

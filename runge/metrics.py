@@ -29,7 +29,7 @@ def keys(split: str, regions: Iterable[str]) -> list[str]:
 
 
 def regions(names: Iterable[str], whole: str) -> list[str]:
-    """Return the regions that have a figure of their own beside `whole`, that of the whole domain.
+    """Return the regions for which the figure `whole` is also reported.
 
     Example:
         >>> regions(["test/mse_f", "test/mse_df", "test/mse_df/left", "test/mse_df/right"], "test/mse_df")
@@ -44,7 +44,7 @@ def share_key(region: str) -> str:
 
 
 TRAIN_LOSS, VAL_LOSS = key("train", "loss"), key("val", "loss")
-"""The loss as it is minimised, and the validation loss with the full lambda_d."""
+"""The loss as it is minimised (in `metrics.json`: with the full lambda_d), and the validation loss with the latter."""
 
 TEST_MSE_F, TEST_MSE_DF = key("test", "mse_f"), key("test", "mse_df")
 

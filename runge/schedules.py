@@ -14,7 +14,7 @@ __all__ = ["NEVER", "Constant", "LearningRateSchedule", "Plateau", "Schedule", "
 __all__ += ["learning_rate_factor"]
 
 NEVER = 2**62
-"""The step of a switch that is not foreseen."""
+"""The step of a switch that is not scheduled."""
 
 LearningRateSchedule = Literal["constant", "cosine"]
 
@@ -63,7 +63,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def first_switch(self) -> int:
-        """Return the latest step of the switch that is certain from the start, or `NEVER`."""
+        """Return the step by which the switch is certain to happen, or `NEVER`."""
 
     @abstractmethod
     def factor(self, steps: Tensor, switched_on: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ class Constant(Schedule):
 
 @checked
 class TwoStage(Schedule):
-    """A schedule of MSE_f alone, then lambda_d too: from a step on, or once the validation MSE_f stops improving.
+    """A schedule that starts with MSE_f alone and switches lambda_d on at a step, or once MSE_f stops improving.
 
     Attributes:
         at_step: the step of the switch, >= 0; None: when the validation MSE_f has stopped improving.

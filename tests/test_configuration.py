@@ -40,3 +40,5 @@ def test_messages():
         build("sampling", {"_target_": "builtins.dict"}, Sampling)
     with pytest.raises(ConfigurationError, match=r"data: must be a section"):
         build("data", 3, Sampling)
+    with pytest.raises(ConfigurationError, match=r"sampling\._target_: .* no colon"):
+        build("sampling", {"_target_": "runge.sampling:Random"}, Sampling)

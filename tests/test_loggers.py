@@ -115,8 +115,20 @@ def test_a_resumed_run_logs_what_is_new(train, tmp_path, monkeypatch):
     assert [step for _, step in calls(run, "figures")] == [20, 40, 60]
     assert calls(run, "end") == [["failed"]]
     (run / "calls.jsonl").unlink()
-    assert train("resume=run")[0] == 0
+    assert train("resume=run", RECORDER)[0] == 0
     check_calls(run, start_step=61)
+
+
+def test_a_recorded_logger_is_not_trusted(train, tmp_path, monkeypatch):
+    """A run from somebody else must not write where its file says."""
+    with monkeypatch.context() as patch:
+        patch.setattr("runge.training.module.Problem", interrupted_at(61))
+        elsewhere = f"+logger.tensorboard.save_dir={tmp_path / 'elsewhere'}"
+        assert train(*SHORT, elsewhere, "hydra.run.dir=run")[0] == 1
+    shutil.rmtree(tmp_path / "elsewhere", ignore_errors=True)
+    assert train("resume=run")[0] == 0
+    assert not (tmp_path / "elsewhere").exists()
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
 
 
 def test_a_diverged_run_has_failed(train, tmp_path):
@@ -126,14 +138,14 @@ def test_a_diverged_run_has_failed(train, tmp_path):
     assert not calls(tmp_path / "run", "image")
 
 
-def test_a_failing_logger_affects_only_its_run(train, tmp_path):
+def test_a_failing_logger_costs_no_run(train, tmp_path):
     failing = "+logger.full._target_=tests.test_loggers.Full"
     status, out, err = train("-m", "seed=0,1", "hydra.launcher.processes=1", *SHORT, failing, "hydra.sweep.dir=sweep")
-    assert status == 1
-    assert "Traceback" not in out + err
+    assert status == 0, out + err
     states = [json.loads((tmp_path / "sweep" / number / "status.json").read_text()) for number in "01"]
-    assert [state["status"] for state in states] == ["finished", "failed"]
-    assert "No space left on device (remote)" in states[1]["message"]
+    assert [state["status"] for state in states] == ["finished", "finished"]
+    logs = [(tmp_path / "sweep" / number / "train.log").read_text() for number in "01"]
+    assert "No space left on device (remote)" in "".join(logs)
     events = EventAccumulator(str(tmp_path / "sweep" / "1" / "tensorboard"))  # the other logger has not noticed
     events.Reload()
     assert [event.step for event in events.Scalars("val/loss")] == [20, 40, 60, 80, 100, 120]
@@ -169,7 +181,6 @@ def test_rows_keep_the_time_at_which_they_were_measured(train, tmp_path, monkeyp
         (["+logger.x._target_=nowhere.Logger"], ["logger.x._target_", "nowhere.Logger"]),
         (["+logger.x._target_=runge.sampling.Random"], ["logger.x._target_", "derived from Logger"]),
         ([RECORDER, "+logger.recorder.colour=red"], ["logger.recorder.colour", "no such key", "note"]),
-        (["+logger.tensorboard.save_dir=null"], ["logger.tensorboard.save_dir", "string", "None"]),
         (["logger=null"], ["logger", "tensorboard", "[] for none"]),
         (["logger=paper"], ["logger/paper", "tensorboard"]),
     ],
@@ -181,6 +192,14 @@ def test_a_wrong_section_is_refused(overrides, parts, sweep, train, tmp_path):
     assert "Traceback" not in out + err
     assert all(part in err for part in parts), err
     assert not list(tmp_path.rglob("status.json"))
+
+
+def test_a_wrong_value_is_found_when_the_logger_is_made(train, tmp_path):
+    status, out, err = train(*SHORT, "+logger.tensorboard.save_dir=null", "hydra.run.dir=run")
+    assert status == 1
+    assert "Traceback" not in out + err
+    assert all(part in err for part in ("logger.tensorboard.save_dir", "string", "None"))
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["status"] == "failed"
 
 
 def test_no_logger_at_all(train, trained, tmp_path):

@@ -1,7 +1,7 @@
 """Generate the reference of the configuration: keys and defaults from `conf/`, their meaning from the docstrings.
 
-A page that holds the line `<!-- configuration: PART -->`, PART being `sections`, `groups`, `launcher` or `experiments`,
-gets that part in its place. A key that no docstring explains is a warning, and so an error of the build.
+The line `<!-- configuration: PART -->` of a page is replaced by that part: `sections`, `groups`, `launcher` or
+`experiments`. A key without a description is reported as a warning, which fails the build.
 """
 
 import importlib
@@ -31,12 +31,7 @@ SECTIONS = {
 
 OTHERS = {
     "seed": "The seed of the weights, and of the data unless `data.seed` is given.",
-    "data.seed": "The seed of the data; null: `seed`.",
-    "data.batch_size": "Training points in a mini-batch; null: the full batch.",
     "resume": "The directory of a run that did not finish, to resume it.",
-    "optimizer.lr": "The learning rate, > 0.",
-    "optimizer.lr_schedule": "`constant`, or `cosine`: the learning rate falls to zero at the last step.",
-    "optimizer.clip_norm": "The largest norm of a member's gradient, > 0; a longer one is scaled down. null: no limit.",
 }
 """The meaning of the keys that no docstring explains."""
 

@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("directories", metavar="DIR", nargs="+", help="a run, a sweep, or a directory above them")
     parser.add_argument("--metric", default=TEST_MSE_DF, metavar="KEY", help="metric to rank by (default: %(default)s)")
     parser.add_argument("--where", action="append", default=[], metavar="KEY=VALUE", help="only runs with this value")
-    parser.add_argument("--group-by", metavar="KEY,...", help="settings that define a group (default: all but seeds)")
+    parser.add_argument("--group-by", metavar="KEY,...", help="settings of a group (default: all except seeds)")
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--out", metavar="DIR", help="directory of the report (default: DIR if there is one, else .)")
     output.add_argument("--csv", metavar="FILE", help="write only the table, to FILE; -: to standard output")

@@ -1,4 +1,4 @@
-"""What surrounds a command: a user's mistake ends in one message, and a request to terminate is obeyed."""
+"""Run a command: report a mistake in one message, and stop on SIGTERM."""
 
 import logging
 import os

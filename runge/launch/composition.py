@@ -1,5 +1,6 @@
 """From Hydra's compositions to plain data: the resolvers of `conf/config.yaml`, and the jobs of a sweep."""
 
+import json
 import pickle
 import re
 from collections.abc import Sequence
@@ -134,9 +135,9 @@ def plain(configuration: DictConfig) -> tuple[dict[str, Any], Any]:
     except OmegaConfBaseException as error:
         raise ConfigurationError(str(error)) from error
     resume = content.pop("resume", None)
-    if resume is not None and HydraConfig.get().mode == RunMode.MULTIRUN:
+    if resume is not None and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise ConfigurationError(
-            "resume: takes one run; repeat a sweep's command with hydra.sweep.dir=DIR to resume it"
+            "resume: resumes one run; to resume a sweep, repeat its command with hydra.sweep.dir=DIR"
         )
     return content, resume
 
@@ -152,11 +153,12 @@ def recorded(directory: RunDirectory) -> dict[str, Any]:
     """
     path = directory.hydra / "config.yaml"
     try:
-        text = read_yaml(path)
-        for name, end in _INTERPOLATION.findall(text):
+        config = OmegaConf.create(read_yaml(path))
+        # What is parsed and not the text, in which an escape may stand for a character.
+        for name, end in _INTERPOLATION.findall(json.dumps(OmegaConf.to_container(config), default=str)):
             if not re.fullmatch(r"[\w.]+", name) or (end == ":" and name != "share"):
                 raise ValueError(f"the interpolation ${{{name}{end} is not allowed in a recorded configuration")
-        content = OmegaConf.to_container(OmegaConf.create(text), resolve=True, throw_on_missing=True)
+        content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         if not isinstance(content, dict):
             raise TypeError("it holds no keys")
     except (OSError, ValueError, TypeError, OmegaConfBaseException, yaml.YAMLError) as error:

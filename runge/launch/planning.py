@@ -92,9 +92,9 @@ def _longest_first(jobs: Sequence[Job], chunks: Sequence[Chunk]) -> list[Chunk]:
 
 
 def _divide(jobs: Sequence[Job], processes: int, most: int) -> list[Chunk]:
-    """Cut the groups that can share a stack into as few pieces as keep all processes busy to the end.
+    """Cut the groups that can share a stack into the fewest pieces that keep all processes busy to the end.
 
-    The small groups are cut into one piece more than the others.
+    The small groups are cut into one more piece than the others.
     """
     numbers_of: dict[str, list[int]] = {}
     for number, job in enumerate(jobs):

@@ -119,7 +119,7 @@ class Pool(AbstractContextManager["Pool"]):
 def _death(code: int) -> str:
     if code >= 0:
         return f"its process died with exit code {code}"
-    why = ", as the system does when memory runs out" if code == -signal.SIGKILL else ""
+    why = ", as the system does when memory runs out" if -code == getattr(signal, "SIGKILL", None) else ""
     return f"its process was killed by {signal.Signals(-code).name}{why}"
 
 

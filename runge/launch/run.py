@@ -74,7 +74,8 @@ def make_stack(members: Sequence[Member]) -> Stack:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        raise ConfigurationError("data, model: the points and the weights must fit into memory, and do not") from error
+        message = "not enough memory for the points and the weights; reduce data.n_train or model.width"
+        raise ConfigurationError(f"data, model: {message}") from error
 
 
 def announce(stack: Stack) -> None:
@@ -114,7 +115,9 @@ def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> 
         begun = read_checkpoint(last.path)["configuration"] if last else recorded(directory)
     except ConfigurationError as error:
         raise ConfigurationError(f"resume: {error}") from error
-    others = [override for override in HydraConfig.get().overrides.task if not override.startswith("resume=")]
+    # Loggers change no result; they are the command's, because those of a file could write anywhere.
+    overrides = HydraConfig.get().overrides.task
+    others = [override for override in overrides if not override.lstrip("+~").startswith(("resume=", "logger"))]
     same = digest(composed) == digest(begun)
     if others and not same:
         raise ConfigurationError(
@@ -130,7 +133,7 @@ def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> 
             "the run was trained in a stack with other runs of its sweep: resumed alone, its figures are the same to "
             "round-off; for the same bits repeat the sweep's command with hydra.sweep.dir="
         )
-    return composed if same else {"logger": composed.get("logger", {}), **begun}
+    return composed if same else {**begun, "logger": composed.get("logger", {})}
 
 
 def check(members: Sequence[Member]) -> None:

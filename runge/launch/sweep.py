@@ -93,7 +93,8 @@ def _restored(directory: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        discard(directory, {"multirun.yaml"})
+        with suppress(OSError):  # the error that is already being raised matters more
+            discard(directory, {"multirun.yaml"})
         raise
     finally:
         HydraConfig.instance().cfg = before

@@ -1,4 +1,4 @@
-"""Optimisers that use the gradient; all but L-BFGS are elementwise, which keeps the members of a stack independent."""
+"""Optimisers that use the gradient; all except L-BFGS are elementwise, so the members of a stack are independent."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar

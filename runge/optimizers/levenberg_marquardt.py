@@ -119,7 +119,7 @@ class LevenbergMarquardt(Method):
         return {"damping": cast(DampedLeastSquares, optimizer)._state(parameter)["damping"].clone()}
 
     def reset(self, optimizer: torch.optim.Optimizer) -> None:
-        """Let all members continue."""
+        """Wake members at rest."""
         for state in optimizer.state.values():
             state["at_rest"].zero_()
 

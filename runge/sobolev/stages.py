@@ -88,7 +88,7 @@ class ResidualStages(nn.Module):
 
     @torch.no_grad()
     def left(self, k: int, points: Points) -> Points:
-        """Return the points with what stage k fits: the residual of the stages before it, over its amplitude."""
+        """Return the points with the targets of stage k: the residual divided by its amplitude."""
         if k == 0:
             return points
         amplitude = self.amplitude[:, k, None]

@@ -44,7 +44,7 @@ class Balancing(BlockCallback):
         if next_look(module.stage() * module.steps_per_stage) > module.block_start:
             self.memory.fill_(torch.nan)  # the first look at this stage, which fits another function
         chance = torch.cat([torch.rand(1, generator=seed.generator("balance", step)) for seed in self.seeds])
-        network, points = module.present(self.data.dataset.train)
+        network, points = module.current(self.data.dataset.train)
         look = Look(network, points, module.scale, chance.to(module.scale.device))
         lambda_d, memory = self.balance.update(
             module.lambda_now, self.memory.to(module.lambda_now), lambda figure: getattr(look, figure)
@@ -66,7 +66,7 @@ class Balancing(BlockCallback):
 
 
 class Resample(BlockCallback):
-    """A callback that places each member's training points again by a rule, and logs the share of each region.
+    """A callback that moves each member's training points by a rule, and logs the share of each region.
 
     Attributes:
         steps: the steps at which the points were placed.
@@ -88,7 +88,7 @@ class Resample(BlockCallback):
         return "Correction"
 
     def at_block_end(self, module: SobolevRegression) -> None:
-        """Log the shares, and place the points again if the rule is due."""
+        """Log the shares, and move the points if the rule is due."""
         train = self.data.dataset.train
         shares = train.masks[:, 1:].double().mean(2).unbind(1)
         module.figures |= {share_key(region): share for region, share in zip(train.regions, shares, strict=True)}
@@ -125,7 +125,7 @@ class Resample(BlockCallback):
         return [(step, nodes[index]) for step, nodes in zip(self.steps, self.nodes, strict=True)]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the present points and all earlier ones, members in front."""
+        """Return the current points and all earlier ones, members in front."""
         nodes, points = torch.stack(self.nodes, dim=1), self.data.dataset.train.tensors()
         return {"steps": self.steps, "nodes": nodes, "points": points}
 

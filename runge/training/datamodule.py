@@ -103,9 +103,9 @@ class SobolevDataModule(pl.LightningDataModule):
 
     Args:
         targets: each member's function.
-        samplings: where each member's training points lie.
+        samplings: the strategy that places each member's points.
         generators: each member's source of randomness.
-        sample_weights: what each member's training points count.
+        sample_weights: how each member's points are weighted.
         data: the sizes.
         dtype: the precision of the training.
 
@@ -162,7 +162,7 @@ class SobolevDataModule(pl.LightningDataModule):
         return list(x[sizes.boundary_points :].split([sizes.n_train, sizes.n_derivative]))
 
     def resample(self, samplings: Mapping[int, Sequence[Sampling]], generators: Mapping[int, torch.Generator]) -> None:
-        """Place the training points of some members again.
+        """Move the training points of some members.
 
         Args:
             samplings: the strategies, one for each of a member's sets of `nodes`, by the member's index.
@@ -179,7 +179,7 @@ class SobolevDataModule(pl.LightningDataModule):
         self.dataset = self.dataset._replace(train=replace(train, **tensors))
 
     def train_dataloader(self) -> Repeated[Block]:
-        """Return blocks of the present training points without end; the run ends when it has taken its steps."""
+        """Return an endless loader of blocks of the current training points; the run ends after its last step."""
         return Repeated(lambda: Block(self.dataset.train, self.minibatches), 10**9)
 
     def val_dataloader(self) -> Repeated[Points]:

@@ -14,7 +14,7 @@ from runge.configuration import build, section
 from runge.data import Data, SampleWeight
 from runge.errors import ConfigurationError
 from runge.optimizers import Optimizer
-from runge.resampling import Never, Resampling
+from runge.resampling import Never, Periodic, Resampling
 from runge.sampling import Sampling
 from runge.schedules import Schedule
 from runge.sobolev.compilation import Compile
@@ -108,7 +108,8 @@ class Member:
     def __init__(self, configuration: dict[str, Any], overrides: Sequence[str] = ()) -> None:
         self.configuration, self.overrides = configuration, list(overrides)
         if unknown := configuration.keys() - {*SECTIONS, "logger"}:
-            raise ConfigurationError(f"{', '.join(unknown)}: there is no such key; there are {', '.join(SECTIONS)}")
+            names = ", ".join((*SECTIONS, "logger"))
+            raise ConfigurationError(f"{', '.join(sorted(unknown))}: there is no such key; there are {names}")
         if missing := [key for key in SECTIONS if key not in configuration]:
             raise ConfigurationError(f"{missing[0]}: is missing")
 
@@ -124,6 +125,9 @@ class Member:
         self.target = build_section("target", Target)
         self.balance = build_section("balance", Balance)
         self.resampling = build_section("resampling", Resampling)
+        if not isinstance(self.resampling, Never | Periodic):
+            name = type(self.resampling).__name__
+            raise ConfigurationError(f"resampling._target_: must name a class derived from Periodic, got {name}")
         self.sampling = build_section("sampling", Sampling)
         self.optimizer = build_section("optimizer", Optimizer)
         self.model = build_section("model", Model)

@@ -28,7 +28,7 @@ class SobolevRegression(pl.LightningModule):
 
     One call of `training_step` takes many optimiser steps, so that Lightning's cost per batch vanishes. It leaves its
     block early if `pause` returns True; the next call takes the rest. At the end of a block `figures` holds figures of
-    shape (M,) for the callbacks. `val/loss` and `test/loss` use the final lambda_d throughout, so that checkpoints from
+    shape (M,) for the callbacks. `val/loss` and `test/loss` use the full lambda_d throughout, so that checkpoints from
     before and after the switch are comparable; `train/loss` is what is minimised. `best` has each member's weights with
     the lowest validation loss so far, from which a later residual stage starts. All stages take the same number of
     steps.
@@ -161,7 +161,7 @@ class SobolevRegression(pl.LightningModule):
         """Take up to `count` steps after the first `first` ones, all in one stage; return how many were taken."""
         stage, local = divmod(first, self.steps_per_stage)
         lambdas = self.lambda_at(first - 1, count + 1)
-        # Another weight makes another function, about which an optimiser may remember what no longer holds.
+        # A changed weight changes the loss, so the optimiser's memory of it may be wrong.
         changes, lambdas = lambdas.diff(dim=0).any(1).tolist(), lambdas[1:]
         weights = lambdas.to(self.scale)
         # lambda_d is known for the whole block: where it is 0 for all, no derivative is computed.
@@ -186,7 +186,7 @@ class SobolevRegression(pl.LightningModule):
         return count
 
     def _measure(self, points: Points, step: int) -> None:
-        """Put down the figures of a block's end, after `step` steps."""
+        """Record the figures at the end of a block, after `step` steps."""
         stage, local = divmod(step - 1, self.steps_per_stage)
         lambda_d = self.lambda_at(step - 1, 1)[0]
         self.figures = self.errors("train", points, lambda_d) | {metrics.LAMBDA_D: lambda_d}
@@ -212,11 +212,11 @@ class SobolevRegression(pl.LightningModule):
             best.copy_(torch.where(better.view(-1, *[1] * (now.ndim - 1)), now, best))
 
     def term_gradients(self, points: Points) -> tuple[Tensor, Tensor]:
-        """Return the gradients of MSE_f and of MSE_df by the present stage's weights, for its targets, both (M, P)."""
-        return losses.term_gradients(*self.present(points), self.scale)
+        """Return the gradients of MSE_f and of MSE_df by the current stage's weights, for its targets, both (M, P)."""
+        return losses.term_gradients(*self.current(points), self.scale)
 
-    def present(self, points: Points) -> tuple[StackedMLP, Points]:
-        """Return the network of the present stage, and the points with the residual that it fits."""
+    def current(self, points: Points) -> tuple[StackedMLP, Points]:
+        """Return the network of the current stage, and the points with the residual that it fits."""
         return self.network.stage(self.stage()), self.network.left(self.stage(), points)
 
     def stage(self) -> int:

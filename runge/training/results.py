@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -109,7 +110,6 @@ class StackWriter:
         module: the module that is trained.
         data: the points.
         directories: the members' run directories.
-        start_step: the step from which the training resumes.
         history: the figures at the end of every block.
         resample: the callback that moves the points, if they move.
     """
@@ -120,35 +120,43 @@ class StackWriter:
         module: SobolevRegression,
         data: SobolevDataModule,
         directories: Sequence[RunDirectory],
-        start_step: int,
         history: History,
         resample: Resample | None,
     ) -> None:
         self.members, self.module, self.data = members, module, data
         self.directories, self.history, self.resample = directories, history, resample
         self._warned: set[tuple[int, str]] = set()
-        self.loggers: list[list[Logger]] = []
-        for member, directory in zip(members, directories, strict=True):
+        self.loggers: list[list[Logger]] = [[] for _ in members]
+
+    def begin(self, step: int) -> None:
+        """Write the status, and make the loggers, before the training starts after `step` steps.
+
+        Raises:
+            ConfigurationError: a logger cannot be made.
+        """
+        self.status("running", step)
+        for i, (member, directory) in enumerate(zip(self.members, self.directories, strict=True)):
             name = " ".join([*member.overrides, f"({'/'.join(directory.path.resolve().parts[-2:])})"])
-            self.loggers.append(make_loggers(member.logger, str(directory.path), name, start_step))
             settings = {key: value for key, value in member.configuration.items() if key != "logger"}
-            self.to_loggers(len(self.loggers) - 1, lambda logger, settings=settings: logger.log_hyperparams(settings))
+            with self.attempt(i):
+                self.loggers[i] = make_loggers(member.logger, str(directory.path), name, step)
+            self.to_loggers(i, lambda logger, settings=settings: logger.log_hyperparams(settings))
 
     @contextmanager
-    def attempt(self, member: int) -> Iterator[None]:
-        """Log an OSError of this block as a warning, once for each message and member."""
+    def attempt(self, member: int, kind: type[Exception] = OSError) -> Iterator[None]:
+        """Log an exception of this block as a warning, once for each message and member."""
         try:
             yield
-        except OSError as error:
+        except kind as error:
             self._warn(member, error)
 
     def to_loggers(self, member: int, write: Callable[[Logger], object]) -> None:
-        """Call a function with each of a member's loggers, within `attempt`."""
+        """Call a function with each of a member's loggers; a logger that fails, in whatever way, costs no run."""
         for logger in self.loggers[member]:
-            with self.attempt(member):
+            with self.attempt(member, Exception):
                 write(logger)
 
-    def _warn(self, member: int, error: OSError) -> None:
+    def _warn(self, member: int, error: Exception) -> None:
         message = describe(error)
         if (member, message) not in self._warned:
             self._warned.add((member, message))
@@ -234,14 +242,17 @@ class StackWriter:
             figures[directory.points_figure] = points_figure(steps, nodes, shares, end, title)
         for path, figure in figures.items():
             write(path, png(figure))
-            for logger in self.loggers[i]:
+
+            def show(logger: Logger, path: Path = path) -> None:
                 if log_image := getattr(logger, "log_image", None):  # not every logger of Lightning takes pictures
                     log_image(path.stem, [str(path)], end)
 
+            self.to_loggers(i, show)
+
     def _leave(self, member: int, status: Status, message: str, step: int | None = None) -> None:
         state = self._state(member, status, int(self.module.step) if step is None else step, message)
-        self.directories[member].write(state, self.history.member(member) if self.history.steps else None)
         self._close(member, None)
+        self.directories[member].write(state, self.history.member(member) if self.history.steps else None)
 
     def _state(self, member: int, status: Status, step: int, message: str = "") -> State:
         return State(status, step, message, digest(self.members[member].configuration))
@@ -249,7 +260,6 @@ class StackWriter:
     def _close(self, i: int, metrics: Metrics | None) -> None:
         """Finalize a member's loggers, with its test figures if it has finished."""
         tested = {key: x for key, x in (metrics or {}).items() if key.startswith("test/") and x is not None}
-        for logger in self.loggers[i]:
-            if tested:
-                logger.log_metrics(tested, int(self.module.step))
-            logger.finalize("failed" if metrics is None else "success")
+        if tested:
+            self.to_loggers(i, lambda logger: logger.log_metrics(tested, int(self.module.step)))
+        self.to_loggers(i, lambda logger: logger.finalize("failed" if metrics is None else "success"))

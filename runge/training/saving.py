@@ -20,7 +20,7 @@ from runge.records.directories import RunDirectory
 from runge.records.files import write, write_through
 from runge.training.module import SobolevRegression
 
-_OF_CLUSTERS = [getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
+_CLUSTER_SIGNALS = [getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
 _ALARM: signal.Signals | None = getattr(signal, "SIGALRM", None)
 
 
@@ -94,7 +94,7 @@ class StopOnSignal(Callback):
                 signal.setitimer(signal.ITIMER_REAL, self._MOST_SECONDS)
 
         if threading.current_thread() is threading.main_thread():
-            numbers = [signal.SIGINT, signal.SIGTERM, *(n for n in _OF_CLUSTERS if callable(signal.getsignal(n)))]
+            numbers = [signal.SIGINT, signal.SIGTERM, *(n for n in _CLUSTER_SIGNALS if callable(signal.getsignal(n)))]
             self._previous = {number: signal.signal(number, stop) for number in numbers}
             if _ALARM is not None:
                 self._previous[_ALARM] = signal.signal(_ALARM, stop)
@@ -113,15 +113,15 @@ class StopOnSignal(Callback):
 
     def asks_for_an_end(self) -> bool:
         """Return True if a person asked for the end, and not a cluster."""
-        return self.received is not None and self.received not in _OF_CLUSTERS
+        return self.received is not None and self.received not in _CLUSTER_SIGNALS
 
     def hand_on(self) -> None:
         """Pass a cluster's signal on to the handler that it had before."""
-        if self.received is not None and self.received in _OF_CLUSTERS:
+        if self.received is not None and self.received in _CLUSTER_SIGNALS:
             signal.raise_signal(self.received)
 
 
-_OF_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
+_FATAL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
 """Errors that concern the disk or the process, and not one directory."""
 
 
@@ -164,7 +164,7 @@ class MemberFiles(CheckpointIO):
                 with suppress(OSError):
                     directory.next.unlink(missing_ok=True)
                 self.trouble[i] = error
-                if error.errno in _OF_ALL:
+                if error.errno in _FATAL_ERRNOS:
                     for other in self.directories[:i]:
                         with suppress(OSError):
                             other.next.unlink(missing_ok=True)

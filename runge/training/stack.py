@@ -121,9 +121,9 @@ class Stack:
         if isinstance(self.members[0].resampling, Periodic):
             seeds = [member.data_seed for member in self.members]
             resample = Resample(self.members[0].resampling, self.data, seeds)
-        written = StackWriter(self.members, self.module, self.data, directories, step, history, resample)
-        written.status("running", step)
+        written = StackWriter(self.members, self.module, self.data, directories, history, resample)
         try:
+            written.begin(step)
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", _IGNORED)
                 trainer = self._trainer(written, files, history, stop, report)

@@ -303,7 +303,11 @@ def test_hostile_fit(copy, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", ["seed: ${oc.env:HOME}", "seed: ${directory:null,owned}", "seed: ${${x}:1}", "seed: ${oc.decode:1}", "a: ["]
+    "line",
+    [
+        *("seed: ${oc.env:HOME}", "seed: ${directory:null,owned}", "seed: ${${x}:1}", "seed: ${oc.decode:1}", "a: ["),
+        r'seed: "\x24{directory:null,owned}"',
+    ],
 )
 def test_record_looks_up_nothing(line, copy, train, tmp_path):
     """Resume a run without a checkpoint, from Hydra's record alone."""

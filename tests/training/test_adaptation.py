@@ -24,10 +24,10 @@ BOTH = {
 
 
 def places(directory):
-    found = {}
+    table = {}
     for row in csv.DictReader((directory / "points.csv").read_text().splitlines()):
-        found.setdefault(int(row["step"]), []).append(float(row["x"]))
-    return found
+        table.setdefault(int(row["step"]), []).append(float(row["x"]))
+    return table
 
 
 @pytest.mark.parametrize(("name", "step"), [("adam", 71), ("minibatches", 40), ("levenberg_marquardt", 13)])
@@ -47,15 +47,15 @@ def test_resumed_run_equals_the_uninterrupted_one(name, step, train, tmp_path, m
     assert len({row["lambda_d"] for row in history(whole)}) > 3
 
 
-def test_where_the_points_were_is_told(train, tmp_path):
+def test_the_positions_of_the_points_are_written(train, tmp_path):
     assert train(*SHORT, "target=steep", "resampling=region", "hydra.run.dir=run")[0] == 0
     run = tmp_path / "run"
-    found = places(run)
-    assert list(found) == [0, 20, 40, 60, 80]  # every 6 steps, at rows of the history, up to step 96
-    assert found[0] == pytest.approx(list(np.linspace(-1, 1, 16)), abs=1e-6)
+    nodes = places(run)
+    assert list(nodes) == [0, 20, 40, 60, 80]  # every 6 steps, at rows of the history, up to step 96
+    assert nodes[0] == pytest.approx(list(np.linspace(-1, 1, 16)), abs=1e-6)
     rows = history(run)
     for row in rows:
-        lain = next(x for step, x in reversed(found.items()) if step < int(row["step"]))
+        lain = next(x for step, x in reversed(nodes.items()) if step < int(row["step"]))
         assert float(row["share/left"]) == pytest.approx(np.mean(np.array(lain) < -0.8))
         assert sum(float(row[f"share/{region}"]) for region in REGIONS[:3]) == pytest.approx(1)
     assert float(rows[-1]["share/middle"]) < 0.7
@@ -102,7 +102,7 @@ def test_lambda_d_is_what_the_policy_says(policy, train, tmp_path):
 
 
 def test_a_run_with_points_to_come_is_not_at_rest(train, tmp_path):
-    """Eight points are fitted to round-off, where Levenberg-Marquardt rests; new ones must be fitted anew."""
+    """Eight points are fitted to round-off, where Levenberg-Marquardt rests; new ones must be fitted again."""
     small = ("optimizer=levenberg_marquardt", "schedule=constant", "model.width=16", "data.n_train=8", "data.n_val=8")
     steps = ("trainer.max_steps=200", "resampling.every=80", "resampling.last_step=160", "data.n_test=101")
     for rule in ("none", "r3"):
@@ -125,18 +125,18 @@ def test_points_with_f_and_points_with_its_derivative_stay_apart(rule, train, tm
         assert {-1.0, 1.0} <= set(value_only) & set(derivative_only)
 
 
-def test_an_optimizer_is_told_of_another_weight(train, tmp_path, monkeypatch):
-    told = []
-    monkeypatch.setattr(LBFGS, "reset", lambda *_: told.append(1))
+def test_a_changed_weight_resets_the_optimizer(train, tmp_path, monkeypatch):
+    resets = []
+    monkeypatch.setattr(LBFGS, "reset", lambda *_: resets.append(1))
     constant = (*SHORT[:-1], "optimizer=lbfgs", "schedule=constant")
     assert train(*constant, "balance=log", "hydra.run.dir=log")[0] == 0
-    assert len(told) == 5  # at each row but the last
-    told.clear()
+    assert len(resets) == 5  # at each row except the last
+    resets.clear()
     assert train(*constant, "hydra.run.dir=fixed")[0] == 0
-    assert not told
+    assert not resets
 
 
-def test_a_run_that_will_be_balanced_anew_is_not_at_rest(train, tmp_path):
+def test_a_run_that_will_be_balanced_again_is_not_at_rest(train, tmp_path):
     small = ("optimizer=levenberg_marquardt", "schedule=constant", "model.width=2", "model.depth=1", "data.n_train=8")
     policy = ("balance=log", "balance.every=60", "trainer.max_steps=400", "data.n_val=8", "data.n_test=101")
     assert train(*small, *policy, "hydra.run.dir=run")[0] == 0
@@ -147,19 +147,19 @@ def test_a_run_that_will_be_balanced_anew_is_not_at_rest(train, tmp_path):
 
 
 def test_balance_forgets_the_stage_before(train, tmp_path):
-    """With two stages, of which the second sees a function of size 1, ReLoBRaLo begins anew: with equal weights."""
+    """With two stages, of which the second sees a function of size 1, ReLoBRaLo starts again with equal weights."""
     small = ("trainer.max_steps=200", "trainer.log_every=20", "model.width=8", "data.n_train=16", "data.n_val=16")
     policy = ("model.stages=2", "schedule=constant", "balance=relobralo", "balance.every=20", "data.n_test=101")
     assert train(*small, *policy, "hydra.run.dir=run")[0] == 0
     weights = {int(row["step"]): float(row["lambda_d"]) for row in history(tmp_path / "run")}
-    assert weights[40] == pytest.approx(1)  # what the first look has found
+    assert weights[40] == pytest.approx(1)  # the result of the first look
     assert weights[100] != pytest.approx(1)
     assert weights[140] == pytest.approx(1)
 
 
 def test_chance_is_another_one_each_time(train, tmp_path):
     assert train(*SHORT, "resampling=r3", "hydra.run.dir=run")[0] == 0
-    found = [set(x) for x in places(tmp_path / "run").values()]
-    new = [later - before for before, later in itertools.pairwise(found)]
+    sets = [set(x) for x in places(tmp_path / "run").values()]
+    new = [later - before for before, later in itertools.pairwise(sets)]
     assert all(new)
     assert not any(one & other for one, other in itertools.combinations(new, 2))

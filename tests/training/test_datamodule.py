@@ -28,10 +28,10 @@ def test_block():
 
 
 def test_repeated_asks_for_each_batch_when_it_is_due():
-    given = iter("abc")
-    loader = Repeated(lambda: next(given), 2)
+    letters = iter("abc")
+    loader = Repeated(lambda: next(letters), 2)
     first = iter(loader)
     assert next(first) == "a"
-    assert next(given) == "b"
+    assert next(letters) == "b"
     assert list(first) == ["c"]
     assert len(loader) == 2

@@ -171,10 +171,10 @@ def test_clipping_bounds_the_step():
 
 
 def test_gradient_diagnostics_by_hand():
-    found = gradient_diagnostics(torch.tensor([[3.0, 4.0], [1.0, 0.0]]), torch.tensor([[4.0, -3.0], [-2.0, 0.0]]))
-    assert found["grad_norm/f"].tolist() == [5, 1]
-    assert found["grad_norm/df"].tolist() == [5, 2]
-    assert found["grad_cosine"].tolist() == pytest.approx([0, -1])
+    figures = gradient_diagnostics(torch.tensor([[3.0, 4.0], [1.0, 0.0]]), torch.tensor([[4.0, -3.0], [-2.0, 0.0]]))
+    assert figures["grad_norm/f"].tolist() == [5, 1]
+    assert figures["grad_norm/df"].tolist() == [5, 2]
+    assert figures["grad_cosine"].tolist() == pytest.approx([0, -1])
 
 
 def test_validation_loss_carries_the_full_lambda_before_the_switch():

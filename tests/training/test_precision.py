@@ -26,17 +26,17 @@ def test_a_command_fits_to_many_digits(train, tmp_path):
     larger = ("data.n_train=80", "model.width=32", "trainer.max_steps=120")
     status, out, err = train(*SMALL, *larger, "model.stages=2", "hydra.run.dir=run")
     assert status == 0, out + err
-    found = figures(tmp_path / "run")
-    assert found["stages"] == 2
-    assert found["test/mse_f"] < 1e-13
-    assert found["test/mse_df"] < 1e-10
+    final = figures(tmp_path / "run")
+    assert final["stages"] == 2
+    assert final["test/mse_f"] < 1e-13
+    assert final["test/mse_df"] < 1e-10
     rows = history(tmp_path / "run")
     assert {"damping"} <= rows[0].keys()
     assert "lr" not in rows[0]
     u, x = runge.load(tmp_path / "run"), torch.linspace(-1, 1, 101, dtype=torch.float64)
     f = 1 / (1 + 25 * x**2)
-    assert (u(x) - f).square().mean().item() == pytest.approx(found["test/mse_f"], rel=1e-6)
-    assert (u.derivative(x) + 50 * x * f**2).square().mean().item() == pytest.approx(found["test/mse_df"], rel=1e-6)
+    assert (u(x) - f).square().mean().item() == pytest.approx(final["test/mse_f"], rel=1e-6)
+    assert (u.derivative(x) + 50 * x * f**2).square().mean().item() == pytest.approx(final["test/mse_df"], rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -111,10 +111,10 @@ def test_a_stage_that_does_not_help_is_told_and_left_out(train, tmp_path):
     """With few points a second stage fits what is left there, which is nothing like what is left between them."""
     status, out, err = train(*SMALL, "data.n_train=6", "model.stages=3", "trainer.max_steps=150", "hydra.run.dir=run")
     assert status == 0, out + err
-    found, log = figures(tmp_path / "run"), (tmp_path / "run" / "train.log").read_text()
-    assert found["stages"] < 3
-    assert f"{found['stages']} of 3 are kept" in log
-    assert runge.load(tmp_path / "run").network.parameters_in_use().tolist() == [found["parameters"]]
+    final, log = figures(tmp_path / "run"), (tmp_path / "run" / "train.log").read_text()
+    assert final["stages"] < 3
+    assert f"{final['stages']} of 3 are kept" in log
+    assert runge.load(tmp_path / "run").network.parameters_in_use().tolist() == [final["parameters"]]
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
