@@ -92,7 +92,7 @@ def compiler() -> list[str] | None:
 
 def collect_rarely() -> None:
     """Make garbage collection rare, because importing and composing make many objects that stay."""
-    gc.set_threshold(100_000, 50, 1000)
+    gc.set_threshold(1_000_000, 10, 10)
 
 
 def skip_last_collection() -> None:
