@@ -27,6 +27,11 @@ def pytest_addoption(parser):
     parser.addoption("--kills", type=int, default=1, help="how many runs of each kind are killed")
 
 
+def pytest_collection_modifyitems(items):
+    """Start with the slowest tests, so that no process is left alone with them at the end."""
+    items.sort(key=lambda item: item.path.stem not in ("test_slurm", "test_killed"))
+
+
 def command(*arguments: str) -> tuple[int, str]:
     """`python train.py ...`: its exit status, and the text that the interpreter prints before it exits with 1."""
     GlobalHydra.instance().clear()
