@@ -47,7 +47,9 @@ class Expression(Target):
         self.expr = expr
         for name, function in ((repr(expr), self.value), (f"the derivative of {expr!r}", self.derivative)):
             if (pole := find_pole(function, self.domain)) is not None:
-                raise ValueError(f"expr: {name} must be finite on {self.domain.tolist()}; it is not at {pole}")
+                raise ValueError(
+                    f"expr: {name} must be finite on the domain {self.domain.tolist()}; it is not at {pole}"
+                )
 
     def __repr__(self) -> str:
         domain = self.domain.tolist()
