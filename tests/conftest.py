@@ -91,6 +91,6 @@ def configuration() -> Callable[..., dict[str, Any]]:
 
 
 def model(**changes) -> Model:
-    """A network's shape, 1 -> 8 -> 8 -> 1 but for these changes."""
+    """A network's shape, 1 -> 8 -> 8 -> 1 except for these changes."""
     shape = {"activation": "tanh", "depth": 2, "width": 8, "init": "default", "stages": 1, "derivative": "forward"}
     return Model(**shape | changes)

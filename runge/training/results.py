@@ -151,7 +151,7 @@ class StackWriter:
             self._warn(member, error)
 
     def to_loggers(self, member: int, write: Callable[[Logger], object]) -> None:
-        """Call a function with each of a member's loggers; a logger that fails, in whatever way, costs no run."""
+        """Call a function with each of a member's loggers; an exception in one is only a warning."""
         for logger in self.loggers[member]:
             with self.attempt(member, Exception):
                 write(logger)
