@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 from runge import machine
 from runge.errors import RunError
 from runge.evidence.classical import classical
-from runge.function import read_checkpoint
 from runge.launch.composition import compose
+from runge.records.checkpoints import read_checkpoint
 from runge.records.directories import RunDirectory
 from runge.records.files import write
 from runge.records.panels import BLUE, GREEN, INK, ORANGE, png

@@ -15,11 +15,10 @@ from rich.console import Console
 from runge.compare.tables import error_table
 from runge.configuration import digest, unimported_classes
 from runge.errors import ConfigurationError, RunError, is_out_of_memory
-from runge.function import read_checkpoint
 from runge.launch.composition import plain, recorded
 from runge.launch.jobs import Job, begin, ended_before, job_return, log_to_file, name_overrides
 from runge.metrics import STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS, VAL_LOSS
-from runge.records.checkpoints import saved
+from runge.records.checkpoints import read_checkpoint, saved
 from runge.records.directories import RunDirectory, State, resumable
 from runge.training.member import Member
 from runge.training.stack import Outcome, Stack
