@@ -69,9 +69,9 @@ class GridSweeper(BasicSweeper):
         assert self.config is not None
         assert self.hydra_context is not None
         if not isinstance(self.launcher, FusedLauncher):
-            from runge.launch.sweep import check
+            from runge.launch.sweep import check_jobs
 
-            check(self.hydra_context, self.config, batch, self.checked)
+            check_jobs(self.hydra_context, self.config, batch, self.checked)
             self.checked += len(batch)
 
 

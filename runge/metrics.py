@@ -9,8 +9,15 @@ __all__ = ["DIAGNOSTICS", "FIT_SECONDS", "GRAD_COSINE", "GRAD_NORM_DF", "GRAD_NO
 __all__ += ["QUANTITIES", "STAGES", "SWITCHED_ON_STEP", "TEST_MSE_DF", "TEST_MSE_F", "TOTAL_SECONDS", "TRAIN_LOSS"]
 __all__ += ["VAL_LOSS", "key", "keys", "regions", "share_key"]
 
-QUANTITIES = ("mse_f", "mse_df", "max_f", "max_df", "rel_l2_f", "rel_l2_df")
-"""Mean squared error, largest absolute error and relative L2 error, of the value and of the derivative."""
+QUANTITIES = {
+    "mse_f": "mean squared error of u",
+    "mse_df": "mean squared error of u'",
+    "max_f": "largest absolute error of u",
+    "max_df": "largest absolute error of u'",
+    "rel_l2_f": "L2 norm of the error of u relative to that of f",
+    "rel_l2_df": "L2 norm of the error of u' relative to that of f'",
+}
+"""The errors and their meanings, in the order in which `runge.sobolev.losses.errors` computes them."""
 
 
 def key(split: str, quantity: str, region: str = "") -> str:

@@ -1,7 +1,7 @@
 """Generate the reference of the configuration: keys and defaults from `conf/`, their meaning from the docstrings.
 
-The line `<!-- configuration: PART -->` of a page is replaced by that part: `sections`, `groups`, `launcher` or
-`experiments`. A key without a description is reported as a warning, which fails the build.
+The line `<!-- configuration: PART -->` of a page is replaced by that part: `sections`, `groups`, `launcher`,
+`experiments` or `quantities`. A key without a description is reported as a warning, which fails the build.
 """
 
 import importlib
@@ -16,6 +16,8 @@ import yaml
 from hydra.core.config_store import ConfigStore
 from sphinx.application import Sphinx
 from sphinx.util import logging
+
+from runge.metrics import QUANTITIES
 
 CONFIGURATIONS = Path(__file__).resolve().parents[2] / "conf"
 logger = logging.getLogger(__name__)
@@ -86,6 +88,11 @@ def groups() -> str:
             values = "; ".join(f"{', '.join(names)}: {value}" for value, names in defaults.items())
             lines.append(_row(f"`{key}`", text, values))
     return "\n".join(lines)
+
+
+def quantities() -> str:
+    """Write a table of the errors of a run."""
+    return "\n".join([*_head("quantity", "meaning"), *(_row(f"`{name}`", text) for name, text in QUANTITIES.items())])
 
 
 def launcher() -> str:
@@ -200,12 +207,12 @@ def _row(*cells: str) -> str:
 
 
 def _fill(app: Sphinx, name: str, source: list[str]) -> None:
-    parts = {"sections": sections, "groups": groups, "launcher": launcher, "experiments": experiments}
+    parts = {part.__name__: part for part in (sections, groups, launcher, experiments, quantities)}
     source[0] = re.sub(r"<!-- configuration: (\w+) -->", lambda match: parts[match[1]](), source[0])
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Fill in the parts as the pages are read, which is at every build."""
     app.connect("source-read", _fill)
-    app.connect("env-get-outdated", lambda *_: ["reference/configuration"])
+    app.connect("env-get-outdated", lambda *_: ["reference/configuration", "reference/metrics"])
     return {"parallel_read_safe": True}

@@ -34,7 +34,7 @@ def comparison_table(records: Sequence[RunRecord], keys: Sequence[str], metric: 
     Of more than 40 runs the first 40 are shown, and those that did not finish. On a terminal of at least 110 characters
     the largest errors are shown too.
     """
-    quantities = QUANTITIES[: 4 if width >= _WIDE else 2]
+    quantities = list(QUANTITIES)[: 4 if width >= _WIDE else 2]
     figures = list(dict.fromkeys((metric, *(key("test", quantity) for quantity in quantities))))
     shown = [record for i, record in enumerate(records) if i < _MOST_ROWS or record.status != "finished"]
     left_out = f", {len(shown)} of them shown" if len(shown) < len(records) else ""

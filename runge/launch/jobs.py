@@ -43,7 +43,7 @@ class Job:
         directory: its run directory.
         member: its checked configuration.
         outcome: what it returned, if it ended earlier.
-        saved: its checkpoints, by their steps.
+        checkpoints: its checkpoints, by their steps.
     """
 
     config: DictConfig
@@ -51,7 +51,7 @@ class Job:
     directory: str
     member: "Member"
     outcome: "float | RunError | None"
-    saved: "dict[int, Saved]"
+    checkpoints: "dict[int, Saved]"
 
 
 def foreign_run(directory: RunDirectory) -> ConfigurationError:
@@ -90,7 +90,7 @@ def job_return(job: Job, value: float | Exception) -> JobReturn:
     return returned
 
 
-def begin(callbacks: Callbacks, config: DictConfig, announce: Callable[[], object]) -> JobReturn:
+def begin_job(callbacks: Callbacks, config: DictConfig, announce: Callable[[], object]) -> JobReturn:
     """Make a job's directory, record and log, as Hydra does; `on_job_end` is not called before it is trained."""
 
     def task(_: DictConfig) -> None:

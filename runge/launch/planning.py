@@ -49,7 +49,7 @@ def _begun(jobs: Sequence[Job]) -> list[Chunk]:
     from runge.records.checkpoints import last_step
 
     numbers = {os.path.normpath(job.directory): number for number, job in enumerate(jobs)}
-    stacks = dict.fromkeys(max(job.saved.items())[1].stack for job in jobs if job.saved)
+    stacks = dict.fromkeys(max(job.checkpoints.items())[1].stack for job in jobs if job.checkpoints)
     chunks: list[Chunk] = []
     for stack in stacks:
         checkpoints = {i: jobs[i].saved or _saved(jobs[i]) for path in stack if (i := numbers.get(path)) is not None}

@@ -16,7 +16,7 @@ from runge.compare.tables import error_table
 from runge.configuration import digest, unimported_classes
 from runge.errors import ConfigurationError, RunError, is_out_of_memory
 from runge.launch.composition import plain, recorded
-from runge.launch.jobs import Job, begin, ended_before, job_return, log_to_file, name_overrides
+from runge.launch.jobs import Job, begin_job, ended_before, job_return, log_to_file, name_overrides
 from runge.metrics import STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS, VAL_LOSS
 from runge.records.checkpoints import read_checkpoint, saved
 from runge.records.directories import RunDirectory, State, resumable
@@ -135,14 +135,14 @@ def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> 
     return composed if same else {**begun, "logger": composed.get("logger", {})}
 
 
-def check(members: Sequence[Member]) -> None:
+def check_members(members: Sequence[Member]) -> None:
     """Make each of these runs without training it, and raise ConfigurationError if a value is not allowed."""
     for member in members:
         with name_overrides(member.overrides):
             make_stack([member])
 
 
-def train(callbacks: Callbacks, jobs: Sequence[Job], report: Callable[[int], object]) -> list[JobReturn]:
+def train_jobs(callbacks: Callbacks, jobs: Sequence[Job], report: Callable[[int], object]) -> list[JobReturn]:
     """Train the jobs of a chunk; each gets the directory, the log and the return that Hydra's own launcher would leave.
 
     Messages logged while the stack is training, such as warnings, go to the last job's log.
@@ -157,7 +157,7 @@ def train(callbacks: Callbacks, jobs: Sequence[Job], report: Callable[[int], obj
     # Some runs of a resubmitted chunk may have ended already.
     ended = [ended_before(job.member.configuration, run) for job, run in zip(jobs, directories, strict=True)]
     returns = [
-        begin(callbacks, job.config, lambda: announce(stack)) if value is None else job_return(job, value)
+        begin_job(callbacks, job.config, lambda: announce(stack)) if value is None else job_return(job, value)
         for job, value in zip(jobs, ended, strict=True)
     ]
     begun = [i for i, value in enumerate(ended) if value is None]

@@ -76,7 +76,7 @@ def launch(
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
 
 
-def check(context: HydraContext, config: DictConfig, job_overrides: Sequence[Sequence[str]], first: int) -> None:
+def check_jobs(context: HydraContext, config: DictConfig, job_overrides: Sequence[Sequence[str]], first: int) -> None:
     """Check jobs of a sweep that another launcher will run; their numbers begin with `first`.
 
     Raises:
@@ -116,7 +116,7 @@ def _prepare(
 
     kinds = list({job.member.without_seed(): job.member for job in jobs}.values())
     parts = [part for i in range(pool.processes) if (part := kinds[i :: pool.processes])]
-    for _, value in pool.run([_request("check", context, part) for part in parts], id):
+    for _, value in pool.run([_request("check_members", context, part) for part in parts], id):
         if isinstance(value, Exception):
             raise value
     return jobs
@@ -154,14 +154,14 @@ class _Sweep:
         chunks, alone = plan(jobs, pool.processes, members or (_MOST_ON_GPU if on_gpu else _MOST))
         if alone and not slurm:
             pool = InProcess(call)  # on all cores
-        requests = [_request("train", self.context, [jobs[i] for i in chunk.jobs]) for chunk in chunks]
+        requests = [_request("train_jobs", self.context, [jobs[i] for i in chunk.jobs]) for chunk in chunks]
         sizes = [len(chunk.jobs) * chunk.steps for chunk in chunks]
         style: dict[str, Any] = {"unit": " steps", "unit_scale": True, "dynamic_ncols": True, "leave": False}
         hidden = not all(job.member.training.progress_bar for job in jobs)
         with tqdm(total=sum(sizes), desc=self._progress(), disable=hidden, **style) as bar:
             try:
                 for number, value in pool.run(requests, bar.update):
-                    self._take(chunks[number], value)
+                    self._keep_returns(chunks[number], value)
                     bar.update(sizes[number] if slurm else 0)  # Slurm jobs do not report their steps
                     bar.set_description(self._progress())
             except (KeyboardInterrupt, SystemExit) as error:
@@ -175,7 +175,7 @@ class _Sweep:
     def _progress(self) -> str:
         return f"{len(self.returns)} of {len(self.jobs)} runs"
 
-    def _take(self, chunk: Chunk, value: Any) -> None:
+    def _keep_returns(self, chunk: Chunk, value: Any) -> None:
         """Keep the returns of a chunk's jobs; if the chunk failed, so have those that had not ended."""
         for i, number in enumerate(chunk.jobs):
             job = self.jobs[number]
@@ -220,7 +220,7 @@ def call(request: tuple[str, Any, Callbacks, Any], report: Callable[[int], objec
         Singleton.set_state({**state, "instances": {**state["instances"], **instances}})
         setup_globals()
         register_resolvers()
-    return run.check(argument) if function == "check" else run.train(callbacks, argument, report)
+    return run.check_members(argument) if function == "check_members" else run.train_jobs(callbacks, argument, report)
 
 
 def _job(config: DictConfig) -> Job:

@@ -8,6 +8,7 @@ import ctypes
 import hashlib
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,7 @@ _FLAGS = ["-std=c++17", "-O2", "-march=native", "-fopenmp", "-fno-math-errno", "
 _FLAGS += [f"-fno-builtin-{name}" for name in ("sin", "cos", "sinf", "cosf")]
 _REAL = {torch.float32: "float", torch.float64: "double"}
 
-ACTIVATIONS = ("tanh", "relu", "gelu", "sigmoid", "silu", "softplus", "sin")
+ACTIVATIONS = tuple(re.findall(r"^struct (\w+)_ {$", _SOURCE.read_text(), re.MULTILINE))
 """The activations in the C++ file; users may add others to `runge.sobolev.activations` only."""
 
 _NUMBERS, _POINTS = 2**13, 64

@@ -69,7 +69,7 @@ class ResidualStages(nn.Module):
         return u, du
 
     @torch.no_grad()
-    def begin(self, k: int, points: Points, scale: Tensor, lambda_d: Tensor) -> None:
+    def begin_stage(self, k: int, points: Points, scale: Tensor, lambda_d: Tensor) -> None:
         """Begin stage k >= 1: set its amplitude and slopes by the residual on the training points.
 
         The amplitude is 0 where stage k - 1 did not help. The derivative's scale c is (M,); lambda_d, the full weight
@@ -87,7 +87,7 @@ class ResidualStages(nn.Module):
         self.amplitude[:, k] = torch.where(self.amplitude[:, k - 1] != 0, amplitude.nan_to_num(0, 0, 0), 0)
 
     @torch.no_grad()
-    def left(self, k: int, points: Points) -> Points:
+    def residual(self, k: int, points: Points) -> Points:
         """Return the points with the targets of stage k: the residual divided by its amplitude."""
         if k == 0:
             return points

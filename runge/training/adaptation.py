@@ -50,7 +50,7 @@ class Balancing(BlockCallback):
             module.lambda_now, self.memory.to(module.lambda_now), lambda figure: getattr(look, figure)
         )
         before = module.lambda_now.clone()
-        module.balance(lambda_d)
+        module.set_lambda_d(lambda_d)
         self.memory = memory.cpu()
         if not torch.equal(before, module.lambda_now):
             module.reset_optimizers()

@@ -87,7 +87,7 @@ class SobolevRegression(pl.LightningModule):
         self.register_buffer("scale", scale.to(first))
         self.register_buffer("lambda_d", lambda_d.to(torch.float64))
         self.register_buffer("lambda_now", torch.zeros_like(self.lambda_d))
-        self.balance(lambda_now)
+        self.set_lambda_d(lambda_now)
         self.register_buffer("switched_on", torch.tensor([schedule.first_switch() for schedule in schedules]))
         self.register_buffer("step", torch.tensor(0))
         self.register_buffer("rests_from", torch.tensor(rests_from))
@@ -97,7 +97,7 @@ class SobolevRegression(pl.LightningModule):
         self.figures: dict[str, Tensor] = {}
         self.loss_and_gradient = loss_and_gradient
         self.pause: Callable[[], bool] = lambda: False
-        self.at_block_end, self.block_start = False, 0
+        self.block_ended, self.block_start = False, 0
         self._problem: tuple[int, Points, Points] | None = None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -133,7 +133,7 @@ class SobolevRegression(pl.LightningModule):
             factors[:, members] = schedule.factor(steps, self.switched_on[members])
         return factors * self.lambda_now
 
-    def balance(self, lambda_d: Tensor) -> None:
+    def set_lambda_d(self, lambda_d: Tensor) -> None:
         """Train with this weight of MSE_df, (M,), from now on; a member whose full lambda_d is 0 keeps 0."""
         self.lambda_now.copy_(torch.where(self.lambda_d > 0, lambda_d.to(self.lambda_now), 0))
 
@@ -149,15 +149,15 @@ class SobolevRegression(pl.LightningModule):
         before = local % self.steps_per_block
         self.block_start = first - before
         count = min(self.steps_per_block - before, self.steps_per_stage - local, self.max_steps - first)
-        taken = self._take(block, first, count)
+        taken = self._take_steps(block, first, count)
         self.step += taken
         # The trainer counts the steps of its own wrapper of the optimiser, which is not used.
         self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.increment_by(taken)
-        self.at_block_end = taken == count
-        if self.at_block_end:
+        self.block_ended = taken == count
+        if self.block_ended:
             self._measure(block.points, first + count)
 
-    def _take(self, block: Block, first: int, count: int) -> int:
+    def _take_steps(self, block: Block, first: int, count: int) -> int:
         """Take up to `count` steps after the first `first` ones, all in one stage; return how many were taken."""
         stage, local = divmod(first, self.steps_per_stage)
         lambdas = self.lambda_at(first - 1, count + 1)
@@ -167,9 +167,9 @@ class SobolevRegression(pl.LightningModule):
         # lambda_d is known for the whole block: where it is 0 for all, no derivative is computed.
         with_derivative = (lambdas > 0).any(1).tolist()
         if stage and not local:
-            self._begin(stage, block.points)
+            self._begin_stage(stage, block.points)
         network = self.network.stage(stage)
-        batches = Block(self._left(stage, block.points), block.minibatches).batches(first, count)
+        batches = Block(self._residual(stage, block.points), block.minibatches).batches(first, count)
         for k, batch in enumerate(batches):
             i = self._phase(local + k)
             phase, optimizer = self.phases[i], self.trainer.optimizers[i]
@@ -201,7 +201,7 @@ class SobolevRegression(pl.LightningModule):
 
     def validation_step(self, points: Points, batch_index: int) -> None:
         """Compute the validation errors with the full lambda_d, and keep the weights of members that improved."""
-        if not self.at_block_end:
+        if not self.block_ended:
             return
         errors = self.errors("val", points, self.lambda_d)
         self.figures |= errors
@@ -217,7 +217,7 @@ class SobolevRegression(pl.LightningModule):
 
     def current(self, points: Points) -> tuple[StackedMLP, Points]:
         """Return the network of the current stage, and the points with the residual that it fits."""
-        return self.network.stage(self.stage()), self.network.left(self.stage(), points)
+        return self.network.stage(self.stage()), self.network.residual(self.stage(), points)
 
     def stage(self) -> int:
         """Return the stage of the last step."""
@@ -238,17 +238,17 @@ class SobolevRegression(pl.LightningModule):
         figures = losses.errors(u, du, points).flatten(0, 1).unbind()
         return {metrics.key(split, "loss"): loss} | dict(zip(metrics.keys(split, points.regions), figures, strict=True))
 
-    def _begin(self, stage: int, points: Points) -> None:
+    def _begin_stage(self, stage: int, points: Points) -> None:
         """Begin a later stage from the best weights so far."""
         self.network.load_state_dict(self.best.state_dict())
-        self.network.begin(stage, points, self.scale, self.lambda_d)
+        self.network.begin_stage(stage, points, self.scale, self.lambda_d)
         self.network.zero_grad()  # a parameter without a gradient does not move
         self.reset_optimizers()
 
-    def _left(self, stage: int, points: Points) -> Points:
+    def _residual(self, stage: int, points: Points) -> Points:
         """Return the points with the residual that a stage fits, computed once: earlier stages do not change."""
         if self._problem is None or self._problem[0] != stage or self._problem[1] is not points:
-            self._problem = stage, points, self.network.left(stage, points)
+            self._problem = stage, points, self.network.residual(stage, points)
         return self._problem[2]
 
     def _phase(self, step: int) -> int:
@@ -278,7 +278,7 @@ class BlockCallback(Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Call `at_block_end`, unless the block was left early or this is not the fit."""
-        if trainer.state.fn == "fit" and isinstance(pl_module, SobolevRegression) and pl_module.at_block_end:
+        if trainer.state.fn == "fit" and isinstance(pl_module, SobolevRegression) and pl_module.block_ended:
             self.at_block_end(pl_module)
 
     def at_block_end(self, module: SobolevRegression) -> None:

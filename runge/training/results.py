@@ -162,7 +162,7 @@ class StackWriter:
             self._warned.add((member, message))
             log.warning("%s: %s", self.directories[member].path, message)
 
-    def saved(self, step: int, trouble: Mapping[int, OSError]) -> None:
+    def report_save(self, step: int, trouble: Mapping[int, OSError]) -> None:
         """Record that a checkpoint was saved after `step` steps; `trouble` has the errors of members without one."""
         for member, error in trouble.items():
             self._warn(member, error)

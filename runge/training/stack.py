@@ -105,7 +105,7 @@ class Stack:
             report: called with the number of steps taken since the last call, in place of a progress bar.
 
         Returns:
-            The content of each run's `metrics.json`, or an error if it diverged or could not be written.
+            The content of each run's `metrics.json`, or an error if it diverged or could not be writer.
 
         Raises:
             ConfigurationError: the checkpoints are not those of this stack.
@@ -121,21 +121,21 @@ class Stack:
         if isinstance(self.members[0].resampling, Periodic):
             seeds = [member.data_seed for member in self.members]
             resample = Resample(self.members[0].resampling, self.data, seeds)
-        written = StackWriter(self.members, self.module, self.data, directories, history, resample)
+        writer = StackWriter(self.members, self.module, self.data, directories, history, resample)
         try:
-            written.begin(step)
+            writer.begin(step)
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", _IGNORED)
-                trainer = self._trainer(written, files, history, stop, report)
+                trainer = self._trainer(writer, files, history, stop, report)
                 trainer.fit(self.module, self.data, ckpt_path=start[0].path if start else None, weights_only=True)
             fitted = True
             whole = bool(self.module.ended) or int(self.module.step) >= self.training.max_steps
             if stop.received is not None and not whole:
                 raise KeyboardInterrupt
-            outcomes = written.finish(time.perf_counter() - started, started - self._began)
+            outcomes = writer.finish(time.perf_counter() - started, started - self._began)
         except (KeyboardInterrupt, SystemExit) as error:  # the latter from Lightning, on a second Ctrl-C
             how = [f"continue with resume={directory.path}" for directory in directories]
-            written.leave("interrupted", how)
+            writer.leave("interrupted", how)
             stop.hand_on()
             # SystemExit, because Hydra would catch an Exception and start the next run of a sweep.
             raise SystemExit(f"error: interrupted at step {int(self.module.step)}; {how[0]}") from error
@@ -143,7 +143,7 @@ class Stack:
             failure: Exception = error
             if start and not stop.began and not fitted:
                 failure = ConfigurationError(f"{directories[0].last} is not a checkpoint of this run ({error})")
-            written.leave("failed", [describe(failure)] * len(directories))
+            writer.leave("failed", [describe(failure)] * len(directories))
             raise failure from error
         if stop.asks_for_an_end():  # after the last step: the runs are finished, but no other run may start
             where = ", ".join(str(directory.path) for directory in directories)
@@ -152,7 +152,7 @@ class Stack:
 
     def _trainer(
         self,
-        written: StackWriter,
+        writer: StackWriter,
         files: MemberFiles,
         history: History,
         stop: StopOnSignal,
@@ -171,18 +171,18 @@ class Stack:
             # optimiser that is at rest new work. Save comes last: its checkpoint holds the state that all others leave.
             callbacks=[
                 TwoStageSwitch([member.schedule for member in self.members]),
-                *([written.resample] if written.resample else []),
+                *([writer.resample] if writer.resample else []),
                 history,
                 Balancing(self.members[0].balance, self.data, [member.seed for member in self.members]),
                 *([Progress()] if bar else []),
                 *([CountSteps(report)] if report else []),
                 StopEarly(),
                 stop,
-                Curves(history, written.to_loggers),
+                Curves(history, writer.to_loggers),
                 Save(
                     training.checkpoint_seconds,
-                    written.directories[0].last,
-                    lambda step: written.saved(step, files.trouble),
+                    writer.directories[0].last,
+                    lambda step: writer.report_save(step, files.trouble),
                 ),
             ],
             plugins=[files, LightningEnvironment()],  # one process, also inside a Slurm job
@@ -195,5 +195,5 @@ class Stack:
             enable_model_summary=False,
             inference_mode=False,  # it forbids the derivative by autograd
             use_distributed_sampler=False,
-            default_root_dir=written.directories[0].path,
+            default_root_dir=writer.directories[0].path,
         )

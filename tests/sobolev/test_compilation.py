@@ -171,7 +171,6 @@ def test_a_member_that_diverges_does_not_affect_its_neighbour(activation):
 @suited
 def test_an_activation_of_the_users_own_is_compiled_by_torch(monkeypatch):
     assert tuple(ACTIVATIONS) == kernel.ACTIVATIONS
-    assert all(f"struct {name}_ " in kernel._SOURCE.read_text() for name in ACTIVATIONS)
     monkeypatch.setitem(ACTIVATIONS, "cubed", Activation(lambda z: z**3, lambda z, s: 3 * z**2, lambda z, s, s1: 6 * z))
     network, points = stack(2, "cubed")
     one = torch.ones(2, dtype=torch.float64)

@@ -58,13 +58,13 @@ def test_a_stage_fits_the_residual_at_size_one():
     network = sum_of_networks(members=2)
     network.amplitude[:, 1:] = 0
     data, scale, lambda_d = points(network), torch.tensor([1.0, 2.0]).double(), torch.tensor([0.1, 0.5]).double()
-    network.begin(1, data, scale, lambda_d)
-    left = network.left(1, data)
-    mse_f, mse_df = left.f.square().mean(1), left.df.square().mean((1, 2)) / scale**2
+    network.begin_stage(1, data, scale, lambda_d)
+    residual = network.residual(1, data)
+    mse_f, mse_df = residual.f.square().mean(1), residual.df.square().mean((1, 2)) / scale**2
     torch.testing.assert_close(mse_f + lambda_d * mse_df, torch.ones(2, dtype=torch.float64))
     u, du = network.stage(0).value_and_derivative(data.x)
-    torch.testing.assert_close(u + network.amplitude[:, 1, None] * left.f, data.f)
-    torch.testing.assert_close(du + network.amplitude[:, 1, None, None] * left.df, data.df)
+    torch.testing.assert_close(u + network.amplitude[:, 1, None] * residual.f, data.f)
+    torch.testing.assert_close(du + network.amplitude[:, 1, None, None] * residual.df, data.df)
 
 
 def test_slopes_follow_the_frequency_within_bounds():
@@ -78,7 +78,7 @@ def test_slopes_follow_the_frequency_within_bounds():
             network.stage(0).theta.zero_()
         data.f.copy_(torch.ones_like(data.f))
         data.df.copy_(frequency * torch.ones_like(x))
-        network.begin(1, data, torch.ones(1), torch.ones(1))
+        network.begin_stage(1, data, torch.ones(1), torch.ones(1))
         raised.append((network.stage(1).layers()[0][0] / before.stage(1).layers()[0][0]).mean().item())
     assert raised == pytest.approx([4.0, 45 / 8, 8.0])
 
@@ -86,6 +86,6 @@ def test_slopes_follow_the_frequency_within_bounds():
 def test_after_a_stage_that_did_not_help_there_is_none():
     network = sum_of_networks()
     network.amplitude[0, 1] = 0
-    network.begin(2, points(network), torch.ones(2), torch.ones(2))
+    network.begin_stage(2, points(network), torch.ones(2), torch.ones(2))
     assert network.amplitude[0, 2] == 0
     assert network.amplitude[1, 2] > 0
