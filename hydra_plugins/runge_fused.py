@@ -15,7 +15,7 @@ class FusedLauncher(Launcher):
     """A launcher that trains the runs of a sweep as members of stacks, on all cores.
 
     Args:
-        **settings: `runge.launch.cluster.Settings`.
+        **settings: `runge.launch.cluster.LauncherSettings`.
 
     Attributes:
         failures: messages of runs whose own directories could not be written to, by their directories.

@@ -27,7 +27,7 @@ SECTIONS = {
     "model": "runge.sobolev.network.Model",
     "loss": "runge.training.member.Loss",
     "trainer": "runge.training.member.Training",
-    "hydra.launcher": "runge.launch.cluster.Settings",
+    "hydra.launcher": "runge.launch.cluster.LauncherSettings",
 }
 """The classes whose docstrings explain the keys of a section."""
 

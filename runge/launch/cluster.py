@@ -31,7 +31,7 @@ _ALIVE = {
 
 
 @checked
-class Settings:
+class LauncherSettings:
     """The section `hydra.launcher` of the fused launcher.
 
     Attributes:
@@ -71,7 +71,7 @@ class Cluster(AbstractContextManager["Cluster"]):
         ConfigurationError: Slurm or submitit is missing, or jobs from the same folder have not ended.
     """
 
-    def __init__(self, function: Callable[[Any, Report], Any], settings: Settings, folder: Path) -> None:
+    def __init__(self, function: Callable[[Any, Report], Any], settings: LauncherSettings, folder: Path) -> None:
         self._function, self._retries, self.processes = function, settings.retries, settings.processes or 16
         try:
             import submitit

@@ -52,7 +52,9 @@ def _begun(jobs: Sequence[Job]) -> list[Chunk]:
     stacks = dict.fromkeys(max(job.checkpoints.items())[1].stack for job in jobs if job.checkpoints)
     chunks: list[Chunk] = []
     for stack in stacks:
-        checkpoints = {i: jobs[i].saved or _saved(jobs[i]) for path in stack if (i := numbers.get(path)) is not None}
+        checkpoints = {
+            i: jobs[i].checkpoints or _saved(jobs[i]) for path in stack if (i := numbers.get(path)) is not None
+        }
         step = last_step(list(checkpoints.values()))
         together = [i for i, by_step in checkpoints.items() if step in by_step and by_step[step].stack == stack]
         if not step or not together:  # its first save was incomplete

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from runge.configuration import build, digest
 from runge.errors import ConfigurationError, describe
-from runge.launch.cluster import Cluster, Settings
+from runge.launch.cluster import Cluster, LauncherSettings
 from runge.launch.composition import Composer, plain, register_resolvers
 from runge.launch.jobs import Job, ended_before, foreign_run, job_return, name_overrides
 from runge.launch.planning import Chunk, plan
@@ -62,7 +62,7 @@ def launch(
     directory = Path(config.hydra.sweep.dir)
     try:
         with _restored(directory):
-            launcher = build("hydra.launcher", settings, Settings)
+            launcher = build("hydra.launcher", settings, LauncherSettings)
             folder = (directory / ".submitit").absolute()
             cluster = Cluster(call, launcher, folder) if launcher.cluster == "slurm" else None
             processes = launcher.processes if launcher.processes and cluster is None else cores()
