@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from runge.compare.figure import comparison_figure
 from runge.compare.groups import SEEDS, describe_lead, differing, group, text
+from runge.compare.picture import comparison_picture
 from runge.compare.report import render
 from runge.compare.tables import comparison_table, group_table
 from runge.configuration import SAME_RESULT
@@ -75,7 +75,7 @@ class Comparison:
         """Write `comparison.csv`, `comparison.png` and `comparison.html`."""
         directory.path.mkdir(parents=True, exist_ok=True)
         write(directory.table, self.csv())
-        write(directory.picture, png(comparison_figure(self.records, self.groups, self.group_keys, self.metric)))
+        write(directory.picture, png(comparison_picture(self.records, self.groups, self.group_keys, self.metric)))
         write(directory.report, render(self.records, self.keys, self.groups, self.group_keys, self.metric, self.lead))
 
 

@@ -16,7 +16,7 @@ from runge.configuration import CONFIGURATIONS, SAME_RESULT, build
 from runge.evidence.claims import SEED, Claim, ClaimRuns, context_keys, typed
 from runge.evidence.classical import classical
 from runge.evidence.effects import LEVEL, Effect, Judgement, Observation, arrange, effects, figure, judge, slopes
-from runge.evidence.figures import curves, forest, name_context
+from runge.evidence.pictures import curves, forest, name_context
 from runge.machine import cores
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TOTAL_SECONDS
 from runge.records.panels import RAISED, png

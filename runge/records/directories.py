@@ -59,9 +59,9 @@ class RunDirectory:
         self.best = self.path / "checkpoints" / "best.ckpt"
         self.last = self.path / "checkpoints" / "last.ckpt"
         self.next = self.path / "checkpoints" / ".next.ckpt"
-        self.fit_figure = self.path / "fit.png"
-        self.curves_figure = self.path / "curves.png"
-        self.points_figure = self.path / "points.png"
+        self.fit_picture = self.path / "fit.png"
+        self.curves_picture = self.path / "curves.png"
+        self.points_picture = self.path / "points.png"
 
     def begin(self) -> None:
         """Rename Hydra's record of the job to its final name once it is complete."""

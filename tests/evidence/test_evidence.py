@@ -11,8 +11,8 @@ from runge.configuration import CONFIGURATIONS
 from runge.evidence import __main__ as evidence
 from runge.evidence.claims import CLAIMS, WORST, Claim, ClaimRuns, context_keys
 from runge.evidence.effects import Effect, arrange, effects, figure, judge, quartiles, signed_rank, slopes
-from runge.evidence.figures import forest
 from runge.evidence.page import _factor, describe, page
+from runge.evidence.pictures import forest
 from runge.evidence.sweeps import ClaimSweep, combinations
 from runge.metrics import TEST_MSE_DF as MSE_DF
 from runge.records.reading import RunRecord
