@@ -26,7 +26,7 @@ from runge.launch.jobs import Job, ended_before, foreign_run, job_return, name_o
 from runge.launch.planning import Chunk, plan
 from runge.launch.pool import InProcess, Pool
 from runge.machine import cores
-from runge.records.directories import ComparisonDirectory, RunDirectory, State
+from runge.records.directories import RunDirectory, State
 from runge.records.files import discard, printable
 
 log = logging.getLogger(__name__)
@@ -129,11 +129,11 @@ def compare(directory: str, failures: Mapping[str, str]) -> None:
     """
     if not Path(directory).is_dir():
         return
-    from runge.compare.comparison import Comparison, collect, mark, publish
+    from runge.compare.comparison import Comparison, collect, mark
 
     try:
         if rows := mark(collect([directory]), failures):
-            publish(Comparison(rows), ComparisonDirectory(directory))
+            Comparison(rows).publish(Path(directory))
     except (ValueError, OSError) as error:
         print(f"error: the comparison cannot be written: {printable(str(error))}", file=sys.stderr)
 
