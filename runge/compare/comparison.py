@@ -90,7 +90,7 @@ def _cell(value: Any) -> Any:
         https://owasp.org/www-community/attacks/CSV_Injection
     """
     if not isinstance(value, str):
-        return "" if value is None else value
+        return value
     value = printable(value)
     return f"'{value}" if value.startswith(("=", "+", "-", "@")) else value
 

@@ -56,13 +56,7 @@ class Claim(NamedTuple):
 
 
 class ClaimRuns(NamedTuple):
-    """The runs of a claim.
-
-    Attributes:
-        claim: the claim.
-        wanted: for each run that there should be, the swept keys and their values as typed.
-        records: the runs as read from their directories.
-    """
+    """A claim, the swept keys and values (as typed) of each run that there should be, and the runs as read."""
 
     claim: Claim
     wanted: Sequence[Mapping[str, str]]

@@ -20,13 +20,8 @@ Arm = tuple[Context, str]  # an arm in a context
 class Observation(NamedTuple):
     """A run as an observation for a claim.
 
-    Attributes:
-        context: the context.
-        arm: the values that identify the arm, joined by ", ".
-        seed: the seed.
-        along: the value of the claim's `along`; empty if it has none.
-        status: the run's status; `missing` if there is no such run.
-        figures: the figures that the claim needs; infinite if the run did not finish.
+    The values of its arm are joined by ", "; `along` is empty if the claim has none. The status is `missing` if there
+    is no such run. The figures are those that the claim needs; they are infinite if the run did not finish.
     """
 
     context: Context
@@ -110,7 +105,7 @@ def quartiles(values: Sequence[float]) -> Quartiles:
 def arrange(runs: ClaimRuns) -> list[Observation]:
     """Return an observation for each run of a claim that there should be, in that order."""
     claim, wanted, records = runs
-    by_values = {tuple(typed(one).get(key) for key in wanted[0]): one for one in records if one.overrides}
+    by_values = {tuple(typed(one).get(key) for key in wanted[0]): one for one in records}
     names, observations = {claim.metric, *claim.also, claim.matched} - {""}, []
     for run in wanted:
         record = by_values.get(tuple(run.values()), RunRecord("", "missing"))
