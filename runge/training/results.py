@@ -14,7 +14,7 @@ from runge.configuration import digest
 from runge.data import Dataset
 from runge.errors import RunError, describe
 from runge.loggers import Logger, make_loggers
-from runge.metrics import FIT_SECONDS, LAMBDA_D, PARAMETERS, STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS, share_key, tested
+from runge.metrics import FIT_SECONDS, LAMBDA_D, PARAMETERS, STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS, on_test, share_key
 from runge.records.directories import RunDirectory, State, Status
 from runge.records.files import write
 from runge.records.panels import png
@@ -259,6 +259,6 @@ class StackWriter:
 
     def _close(self, i: int, metrics: Metrics | None) -> None:
         """Finalize a member's loggers, with its test figures if it has finished."""
-        if figures := tested(metrics or {}):
+        if figures := on_test(metrics or {}):
             self.to_loggers(i, lambda logger: logger.log_metrics(figures, int(self.module.step)))
         self.to_loggers(i, lambda logger: logger.finalize("failed" if metrics is None else "success"))
