@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from runge.errors import ConfigurationError
 
 __all__ = ["CONFIGURATIONS", "SAME_BITS", "SAME_RESULT", "build", "digest", "explained", "flatten", "known_settings"]
-__all__ += ["locate", "section", "unimported_classes"]
+__all__ += ["locate", "prepare", "section", "unimported_classes"]
 
 T = TypeVar("T")
 

@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import Logger
 
 from runge.configuration import build, flatten, locate, prepare, section
 from runge.errors import ConfigurationError
+from runge.metrics import on_test
 from runge.records.tensorboard import EventFile, hyperparameters, image, scalars
 from runge.validation import checked_call
 
@@ -76,7 +77,7 @@ class TensorBoard(Logger):
         """Collect the figures of one step, with the current time."""
         self._step = self._step if step is None else step
         self._file.add(scalars(metrics), self._step)
-        self._tested |= {key: figure for key, figure in metrics.items() if key.startswith("test/")}
+        self._tested |= on_test(metrics)
 
     def log_image(self, key: str, images: Sequence[str], step: int | None = None) -> None:
         """Collect pictures, given by the paths of PNG files."""

@@ -3,11 +3,11 @@
 An error's key is `{split}/{quantity}` or `{split}/{quantity}/{region}`, with split `train`, `val` or `test`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 __all__ = ["DIAGNOSTICS", "FIT_SECONDS", "GRAD_COSINE", "GRAD_NORM_DF", "GRAD_NORM_F", "LAMBDA_D", "PARAMETERS"]
 __all__ += ["QUANTITIES", "STAGES", "SWITCHED_ON_STEP", "TEST_MSE_DF", "TEST_MSE_F", "TOTAL_SECONDS", "TRAIN_LOSS"]
-__all__ += ["VAL_LOSS", "key", "keys", "regions", "share_key"]
+__all__ += ["VAL_LOSS", "key", "keys", "on_test", "regions", "share_key"]
 
 QUANTITIES = {
     "mse_f": "mean squared error of u",
@@ -43,6 +43,11 @@ def regions(names: Iterable[str], whole: str) -> list[str]:
         ['left', 'right']
     """
     return [name.removeprefix(f"{whole}/") for name in names if name.startswith(f"{whole}/")]
+
+
+def on_test(figures: Mapping[str, float | int | None]) -> dict[str, float]:
+    """Return the errors on the test points among some figures, without those that are null."""
+    return {name: figure for name, figure in figures.items() if name.startswith("test/") and figure is not None}
 
 
 def share_key(region: str) -> str:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import runge.compare
-from runge.compare.comparison import Comparison, collect, publish
+from runge.compare.comparison import Comparison, collect
 from runge.metrics import TEST_MSE_DF
-from runge.records.directories import ComparisonDirectory
-from runge.records.files import printable
+from runge.records.files import printable, write
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -28,11 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         comparison = Comparison(collect(args.directories, args.where), args.metric, names)
         if args.csv is None:
             out = args.out or (args.directories[0] if len(args.directories) == 1 else ".")
-            publish(comparison, ComparisonDirectory(out))
+            comparison.publish(Path(out))
         elif args.csv == "-":
             sys.stdout.write(comparison.csv())
+        elif (path := Path(args.csv)).exists() and not path.is_file():  # a pipe or a device
+            path.write_text(comparison.csv())
         else:
-            Path(args.csv).write_text(comparison.csv())
+            write(path, comparison.csv())
     except (ValueError, OSError) as error:
         prefix = "" if isinstance(error, ValueError | FileNotFoundError) else "--out, --csv: "
         parser.error(printable(f"{prefix}{error}"))

@@ -5,18 +5,18 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import yaml
 from rich.console import Console
 
-from runge.compare.figure import comparison_figure
 from runge.compare.groups import SEEDS, describe_lead, differing, group, text
+from runge.compare.picture import comparison_picture
 from runge.compare.report import render
 from runge.compare.tables import comparison_table, group_table
 from runge.configuration import SAME_RESULT
 from runge.metrics import TEST_MSE_DF
-from runge.records.directories import ComparisonDirectory
 from runge.records.files import printable, write
 from runge.records.panels import png
 from runge.records.reading import COLUMNS, RunRecord, find, read, table
@@ -71,12 +71,16 @@ class Comparison:
         if self.lead:
             console.print(self.lead, markup=False, highlight=False, soft_wrap=True)
 
-    def save(self, directory: ComparisonDirectory) -> None:
-        """Write `comparison.csv`, `comparison.png` and `comparison.html`."""
-        directory.path.mkdir(parents=True, exist_ok=True)
-        write(directory.table, self.csv())
-        write(directory.picture, png(comparison_figure(self.records, self.groups, self.group_keys, self.metric)))
-        write(directory.report, render(self.records, self.keys, self.groups, self.group_keys, self.metric, self.lead))
+    def publish(self, directory: Path) -> None:
+        """Show the comparison, write `comparison.csv`, `.png` and `.html`, and print the path of the last."""
+        self.show(Console())
+        directory.mkdir(parents=True, exist_ok=True)
+        write(directory / "comparison.csv", self.csv())
+        picture = comparison_picture(self.records, self.groups, self.group_keys, self.metric)
+        write(directory / "comparison.png", png(picture))
+        report = render(self.records, self.keys, self.groups, self.group_keys, self.metric, self.lead)
+        write(directory / "comparison.html", report)
+        print(f"report: {printable(os.path.relpath(directory / 'comparison.html'))}")
 
 
 def _cell(value: Any) -> Any:
@@ -86,7 +90,7 @@ def _cell(value: Any) -> Any:
         https://owasp.org/www-community/attacks/CSV_Injection
     """
     if not isinstance(value, str):
-        return "" if value is None else value
+        return value
     value = printable(value)
     return f"'{value}" if value.startswith(("=", "+", "-", "@")) else value
 
@@ -130,10 +134,3 @@ def _typed(value: str) -> object:
         return yaml.safe_load(value)
     except yaml.YAMLError:
         return value
-
-
-def publish(comparison: Comparison, directory: ComparisonDirectory) -> None:
-    """Print a comparison, write its report, and print the report's path."""
-    comparison.show(Console())
-    comparison.save(directory)
-    print(f"report: {printable(os.path.relpath(directory.report))}")

@@ -103,7 +103,7 @@ def _curves(record: RunRecord, functions: dict[tuple[str, ...], int]) -> dict[st
         if "x" in places:
             shown["places"] = {name: _packed(values) for name, values in places.items()}
         fit = read_columns(run, run.fit, ("x", "f", "df", "u", "du"), _POINTS)
-    except ConfigurationError as error:
+    except (ConfigurationError, OSError) as error:
         return shown | {"message": printable(str(error))}
     if len(fit) < 5:
         return shown

@@ -39,20 +39,18 @@ def comparison_table(records: Sequence[RunRecord], keys: Sequence[str], metric: 
     shown = [record for i, record in enumerate(records) if i < _MOST_ROWS or record.status != "finished"]
     left_out = f", {len(shown)} of them shown" if len(shown) < len(records) else ""
     table = _table(f"{len(records)} runs by {metric}{left_out}")
-    columns = {name: [name] for name in keys} if len(keys) <= _MOST_KEYS else {"settings": list(keys)}
-    table.add_column("run", overflow="fold")
     tails = [name.rpartition(".")[2] for name in keys]
-    for name in columns:
-        tail = name.rpartition(".")[2]
-        table.add_column(Text(tail if tails.count(tail) == 1 else name), overflow="fold")
+    headers = [tail if tails.count(tail) == 1 else name for name, tail in zip(keys, tails, strict=True)]
+    in_one = len(keys) > _MOST_KEYS
+    for name in ("run", *(["settings"] if in_one else headers)):
+        table.add_column(Text(name), overflow="fold")
     for name in figures:
         table.add_column(Text(name), justify="right", no_wrap=True)
     table.add_column("status", overflow="fold")
-    for name, record in zip(short_names([record.path for record in shown]), shown, strict=True):
-        own = record.settings
-        settings = [text(own.get(part[0])) if len(part) == 1 else label(own, part) for part in columns.values()]
+    for path, record in zip(short_names([record.path for record in shown]), shown, strict=True):
+        settings = [label(record.settings, keys)] if in_one else [text(record.settings.get(name)) for name in keys]
         status = f"{record.status}: {record.message}" if record.message else record.status
-        cells = [name, *settings, *(_figure(record.figures.get(figure)) for figure in figures), status]
+        cells = [path, *settings, *(_figure(record.figures.get(figure)) for figure in figures), status]
         table.add_row(*map(Text, cells))
     return table
 

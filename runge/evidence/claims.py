@@ -1,6 +1,6 @@
 """The claims on the remedies and how each is judged; `conf/experiment/claims/<name>.yaml` describes its runs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from runge.metrics import PARAMETERS, TEST_MSE_DF, TEST_MSE_F, key
@@ -10,6 +10,9 @@ SEED = "seed"
 LEFT, MIDDLE, RIGHT = (key("test", "mse_df", region) for region in ("left", "middle", "right"))
 WORST = f"{TEST_MSE_DF} in the worst region"
 """The largest of LEFT, MIDDLE and RIGHT, whose regions cover the domain."""
+
+Context = tuple[tuple[str, str], ...]
+"""The swept keys that define a context, each with its value as typed."""
 
 
 class Claim(NamedTuple):
@@ -46,25 +49,18 @@ class Claim(NamedTuple):
         """
         return " ".join(f"{key}={value}" for key, value in zip(self.arms, arm.split(", "), strict=True))
 
+    def context(self, run: Mapping[str, str]) -> Context:
+        """Return the context of a run, given its swept keys and their values; `along` comes last, if it is a part."""
+        others = {*self.arms, SEED, *((self.along,) if self.matched else ())}
+        return tuple(sorted((x for x in run.items() if x[0] not in others), key=lambda x: x[0] == self.along))
+
 
 class ClaimRuns(NamedTuple):
-    """The runs of a claim.
-
-    Attributes:
-        claim: the claim.
-        wanted: for each run that there should be, the swept keys and their values as typed.
-        records: the runs as read from their directories.
-    """
+    """A claim, the swept keys and values (as typed) of each run that there should be, and the runs as read."""
 
     claim: Claim
     wanted: Sequence[Mapping[str, str]]
     records: Sequence[RunRecord]
-
-
-def context_keys(swept: Iterable[str], claim: Claim) -> list[str]:
-    """Return the swept keys that define the contexts; `along` comes last, if it is one of them."""
-    others = {*claim.arms, SEED, *((claim.along,) if claim.matched else ())}
-    return sorted((key for key in swept if key not in others), key=lambda key: key == claim.along)
 
 
 def typed(record: RunRecord) -> dict[str, str]:

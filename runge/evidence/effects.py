@@ -9,26 +9,22 @@ from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
 from runge.compare.groups import FEWEST
-from runge.evidence.claims import LEFT, MIDDLE, RIGHT, SEED, WORST, Claim, ClaimRuns, context_keys, typed
+from runge.evidence.claims import LEFT, MIDDLE, RIGHT, SEED, WORST, Claim, ClaimRuns, Context, typed
 from runge.records.reading import RunRecord
 
 LEVEL = 0.01  # the significance level of a test
 Quartiles = tuple[float, float, float]  # the lower quartile, the median, the upper quartile
-Arm = tuple[tuple[str, ...], str]  # the values that identify a context; those of an arm
+Arm = tuple[Context, str]  # an arm in a context
 
 
 class Observation(NamedTuple):
     """A run as an observation for a claim.
 
-    Attributes:
-        context: the values that identify the context, as typed (`context_keys`).
-        arm: the values that identify the arm, joined by ", ".
-        along: the value of the claim's `along`; empty if it has none.
-        status: the run's status; `missing` if there is no such run.
-        figures: the figures that the claim needs; infinite if the run did not finish.
+    The values of its arm are joined by ", "; `along` is empty if the claim has none. The status is `missing` if there
+    is no such run. The figures are those that the claim needs; they are infinite if the run did not finish.
     """
 
-    context: tuple[str, ...]
+    context: Context
     arm: str
     seed: str
     along: str
@@ -40,13 +36,13 @@ class Effect(NamedTuple):
     """An arm against the baseline in one context.
 
     Attributes:
-        context: the values that identify the context; the value of `along` comes last unless it is part of the arm.
-        arm: the arm's values.
+        context: the context.
+        arm: the arm's values, joined by ", ".
         ratios: for each seed the arm's metric divided by the baseline's; infinite if the arm has no figure, 0 if the
             baseline has none. Seeds for which both have none are left out.
     """
 
-    context: tuple[str, ...]
+    context: Context
     arm: str
     ratios: tuple[float, ...]
 
@@ -109,13 +105,13 @@ def quartiles(values: Sequence[float]) -> Quartiles:
 def arrange(runs: ClaimRuns) -> list[Observation]:
     """Return an observation for each run of a claim that there should be, in that order."""
     claim, wanted, records = runs
-    by_values = {tuple(typed(one).get(key) for key in wanted[0]): one for one in records if one.overrides}
-    names, keys, observations = {claim.metric, *claim.also, claim.matched} - {""}, context_keys(wanted[0], claim), []
+    by_values = {tuple(typed(one).get(key) for key in wanted[0]): one for one in records}
+    names, observations = {claim.metric, *claim.also, claim.matched} - {""}, []
     for run in wanted:
         record = by_values.get(tuple(run.values()), RunRecord("", "missing"))
         figures = {name: figure(record.figures if record.status == "finished" else {}, name) for name in names}
-        context, arm = tuple(run[key] for key in keys), ", ".join(run[key] for key in claim.arms)
-        observations.append(Observation(context, arm, run[SEED], run.get(claim.along, ""), record.status, figures))
+        arm, along = ", ".join(run[key] for key in claim.arms), run.get(claim.along, "")
+        observations.append(Observation(claim.context(run), arm, run[SEED], along, record.status, figures))
     return observations
 
 

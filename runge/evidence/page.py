@@ -13,10 +13,10 @@ import yaml
 
 from runge.compare.groups import FEWEST
 from runge.configuration import CONFIGURATIONS, SAME_RESULT, build
-from runge.evidence.claims import SEED, Claim, ClaimRuns, context_keys, typed
+from runge.evidence.claims import SEED, Claim, ClaimRuns, typed
 from runge.evidence.classical import classical
 from runge.evidence.effects import LEVEL, Effect, Judgement, Observation, arrange, effects, figure, judge, slopes
-from runge.evidence.figures import curves, forest, name_context
+from runge.evidence.pictures import curves, forest, name_context
 from runge.machine import cores
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TOTAL_SECONDS
 from runge.records.panels import RAISED, png
@@ -63,25 +63,23 @@ def page(claims: Sequence[ClaimRuns], quick: bool = False) -> tuple[str, dict[st
 
 def _section(runs: ClaimRuns) -> dict[str, Any]:
     """Return the values that the template needs for the section of a claim, and the picture."""
-    claim, keys = runs.claim, context_keys(runs.wanted[0], runs.claim)
-    observations = arrange(runs)
+    claim, observations = runs.claim, arrange(runs)
     compared = [(metric, effects(observations, claim, metric)) for metric in (claim.metric, *claim.also)]
     main = compared[0][1]
     judgement = judge(main, claim)
     return {
         "claim": claim,
-        "keys": keys,
         "compared": compared,
         "verdict": judgement.verdict or "no verdict",
-        "sentence": describe(judgement, keys, claim),
+        "sentence": describe(judgement, claim),
         "missing": sum(run.status != "finished" for run in observations),
-        "tables": [(metric, _table(shown, keys, claim)) for metric, shown in compared],
-        "slopes": _slopes(observations, keys, claim) if claim.matched else None,
-        "picture": png(curves(observations, keys, claim) if claim.along else forest(main, keys, claim)),
+        "tables": [(metric, _table(shown, claim)) for metric, shown in compared],
+        "slopes": _slopes(observations, claim) if claim.matched else None,
+        "picture": png(curves(observations, claim) if claim.along else forest(main, claim)),
     }
 
 
-def describe(judgement: Judgement, keys: Sequence[str], claim: Claim) -> str:
+def describe(judgement: Judgement, claim: Claim) -> str:
     """Describe a judgement in a sentence: its best arm, the contexts, the largest gain and the largest loss."""
     if not judgement.verdict:
         return f"The arm `{claim.overrides(judgement.arm)}` has fewer than {FEWEST} seeds."
@@ -93,31 +91,30 @@ def describe(judgement: Judgement, keys: Sequence[str], claim: Claim) -> str:
         if middle < 1:
             low, middle, high = (1 / value if value else np.inf for value in (high, middle, low))
         spread = f"{_factor(middle)} ({_factor(low)} to {_factor(high)})"
-        return f", most by a factor of {spread} for {name_context(keys, effects[0].context)}"
+        return f", most by a factor of {spread} for {name_context(effects[0].context)}"
 
     helped, hurt = judgement.having("helps"), judgement.having("hurts")
     gain = f"helps in {len(helped)} of {len(judgement.effects)} contexts{most(helped)}"
     return f"`{claim.overrides(judgement.arm)}` {gain}; it hurts in {len(hurt)}{most(hurt)}."
 
 
-def _table(shown: Sequence[Effect], keys: Sequence[str], claim: Claim) -> dict[str, Any]:
+def _table(shown: Sequence[Effect], claim: Claim) -> dict[str, Any]:
     """Return effects as a table; if `along` is a part of the contexts, its values are columns."""
-    split = -1 if keys and keys[-1] == claim.along else len(keys)
     cells = {}
     for effect in shown:
-        row, along = name_context(keys[:split], effect.context[:split]), effect.context[split:]
-        column = ", ".join((effect.arm, *(name_context(keys[split:], along) for _ in along)))
+        row = name_context(x for x in effect.context if x[0] != claim.along)
+        column = ", ".join((effect.arm, *(name_context([x]) for x in effect.context if x[0] == claim.along)))
         low, middle, high = map(_factor, effect.quartiles)
         median = f"**{middle}**" if effect.verdict in ("helps", "hurts") else middle
         cells[row, column] = f"{median} ({low} to {high})"
     return _grid(cells)
 
 
-def _slopes(runs: Sequence[Observation], keys: Sequence[str], claim: Claim) -> dict[str, Any]:
+def _slopes(runs: Sequence[Observation], claim: Claim) -> dict[str, Any]:
     cells = {}
     for (context, arm), values in slopes(runs, claim).items():
         low, middle, high = (f"{value:.1f}".replace("-", "\N{MINUS SIGN}") for value in values)
-        cells[name_context(keys, context), arm] = f"{middle} ({low} to {high})"
+        cells[name_context(context), arm] = f"{middle} ({low} to {high})"
     return _grid(cells)
 
 
@@ -138,7 +135,7 @@ def _ends(sections: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         clauses = []
         for verdict in ("helps", "hurts"):
             chosen = [effect for effect in tested if effect.verdict == verdict]
-            names = [f"{name_context(section['keys'], e.context)} ({_factor(e.quartiles[1])})" for e in chosen]
+            names = [f"{name_context(e.context)} ({_factor(e.quartiles[1])})" for e in chosen]
             listed = f": {'; '.join(names)}" if names else ""
             clauses.append(f"{verdict} in {len(names)} of {len(tested)} contexts{listed}")
         if tested:

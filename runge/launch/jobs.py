@@ -18,7 +18,7 @@ from runge.metrics import VAL_LOSS
 from runge.records.directories import RunDirectory
 
 if TYPE_CHECKING:
-    from runge.records.checkpoints import Saved
+    from runge.records.checkpoints import CheckpointFile
     from runge.training.member import Member
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Job:
     directory: str
     member: "Member"
     outcome: "float | RunError | None"
-    checkpoints: "dict[int, Saved]"
+    checkpoints: "dict[int, CheckpointFile]"
 
 
 def foreign_run(directory: RunDirectory) -> ConfigurationError:

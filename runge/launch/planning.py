@@ -15,7 +15,7 @@ from runge.machine import SECONDS_PER_MEMBER, SECONDS_PER_STACK
 from runge.records.directories import RunDirectory
 
 if TYPE_CHECKING:
-    from runge.records.checkpoints import Saved
+    from runge.records.checkpoints import CheckpointFile
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +52,8 @@ def _begun(jobs: Sequence[Job]) -> list[Chunk]:
     stacks = dict.fromkeys(max(job.checkpoints.items())[1].stack for job in jobs if job.checkpoints)
     chunks: list[Chunk] = []
     for stack in stacks:
-        checkpoints = {
-            i: jobs[i].checkpoints or _saved(jobs[i]) for path in stack if (i := numbers.get(path)) is not None
-        }
+        members = [numbers[path] for path in stack if path in numbers]
+        checkpoints = {i: _checkpoints(jobs[i]) for i in members}
         step = last_step(list(checkpoints.values()))
         together = [i for i, by_step in checkpoints.items() if step in by_step and by_step[step].stack == stack]
         if not step or not together:  # its first save was incomplete
@@ -70,12 +69,12 @@ def _begun(jobs: Sequence[Job]) -> list[Chunk]:
     return chunks
 
 
-def _saved(job: Job) -> Mapping[int, "Saved"]:
-    """Return the checkpoints of an ended run, which its stack may need; none if they are damaged."""
-    from runge.records.checkpoints import saved
+def _checkpoints(job: Job) -> Mapping[int, "CheckpointFile"]:
+    """Return a run's checkpoints, which its stack may need even if it has ended; none if they are damaged."""
+    from runge.records.checkpoints import checkpoint_files
 
     with suppress(ConfigurationError):
-        return saved(RunDirectory(job.directory))
+        return job.checkpoints or checkpoint_files(RunDirectory(job.directory))
     return {}
 
 

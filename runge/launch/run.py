@@ -18,7 +18,7 @@ from runge.errors import ConfigurationError, RunError, is_out_of_memory
 from runge.launch.composition import plain, recorded
 from runge.launch.jobs import Job, begin_job, ended_before, job_return, log_to_file, name_overrides
 from runge.metrics import STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS, VAL_LOSS
-from runge.records.checkpoints import read_checkpoint, saved
+from runge.records.checkpoints import checkpoint_files, read_checkpoint
 from runge.records.directories import RunDirectory, State, resumable
 from runge.training.member import Member
 from runge.training.stack import Outcome, Stack
@@ -109,7 +109,7 @@ def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> 
     if resumable(resume).path.resolve() != directory.path.resolve():
         raise ConfigurationError("resume: a run resumes in its own directory; remove hydra.run.dir")
     try:
-        checkpoints = saved(directory)
+        checkpoints = checkpoint_files(directory)
         last = checkpoints[max(checkpoints)] if checkpoints else None
         begun = read_checkpoint(last.path)["configuration"] if last else recorded(directory)
     except ConfigurationError as error:

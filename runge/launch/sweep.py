@@ -26,7 +26,7 @@ from runge.launch.jobs import Job, ended_before, foreign_run, job_return, name_o
 from runge.launch.planning import Chunk, plan
 from runge.launch.pool import InProcess, Pool
 from runge.machine import cores
-from runge.records.directories import ComparisonDirectory, RunDirectory, State
+from runge.records.directories import RunDirectory, State
 from runge.records.files import discard, printable
 
 log = logging.getLogger(__name__)
@@ -129,11 +129,11 @@ def compare(directory: str, failures: Mapping[str, str]) -> None:
     """
     if not Path(directory).is_dir():
         return
-    from runge.compare.comparison import Comparison, collect, mark, publish
+    from runge.compare.comparison import Comparison, collect, mark
 
     try:
         if rows := mark(collect([directory]), failures):
-            publish(Comparison(rows), ComparisonDirectory(directory))
+            Comparison(rows).publish(Path(directory))
     except (ValueError, OSError) as error:
         print(f"error: the comparison cannot be written: {printable(str(error))}", file=sys.stderr)
 
@@ -225,7 +225,7 @@ def call(request: tuple[str, Any, Callbacks, Any], report: Callable[[int], objec
 
 def _job(config: DictConfig) -> Job:
     """Check a composed job, and read what its directory holds."""
-    from runge.records.checkpoints import saved
+    from runge.records.checkpoints import checkpoint_files
     from runge.training.member import Member  # imported late, as torch is: the workers load it at the same time
 
     overrides = list(config.hydra.overrides.task)
@@ -237,11 +237,11 @@ def _job(config: DictConfig) -> Job:
         outcome = ended_before(content, run)
         member = Member(content, overrides)
         try:
-            checkpoints = saved(run) if outcome is None else {}
+            checkpoints = checkpoint_files(run) if outcome is None else {}
         except ConfigurationError as error:
             log.warning("%s: set aside", error)
             run.last.replace(run.last.with_name(f"{run.last.name}.damaged"))
-            checkpoints = saved(run)
+            checkpoints = checkpoint_files(run)
         if any(checkpoint.configuration != digest(content) for checkpoint in checkpoints.values()):
             raise foreign_run(run)
     return Job(config, overrides, directory, member, outcome, checkpoints)

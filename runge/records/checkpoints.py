@@ -16,7 +16,7 @@ from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory
 
 
-class Saved(NamedTuple):
+class CheckpointFile(NamedTuple):
     """A checkpoint of a run on disk.
 
     Attributes:
@@ -34,13 +34,13 @@ class Saved(NamedTuple):
     configuration: str
 
 
-def saved(directory: RunDirectory) -> dict[int, Saved]:
+def checkpoint_files(directory: RunDirectory) -> dict[int, CheckpointFile]:
     """Return the checkpoints from which a run can resume, by their steps.
 
     Raises:
         ConfigurationError: `last.ckpt` is damaged.
     """
-    checkpoints: list[Saved] = []
+    files: dict[int, CheckpointFile] = {}
     for path in filter(Path.exists, (directory.next, directory.last)):
         try:
             content = read_checkpoint(path)
@@ -48,20 +48,21 @@ def saved(directory: RunDirectory) -> dict[int, Saved]:
             if path == directory.last:
                 raise
             continue  # it was being written when the run ended
-        checkpoints.append(_saved(directory, path, content))
-    return {checkpoint.step: checkpoint for checkpoint in checkpoints}
+        file = _describe(directory, path, content)
+        files[file.step] = file
+    return files
 
 
-def _saved(directory: RunDirectory, path: Path, checkpoint: Mapping[str, Any]) -> Saved:
+def _describe(directory: RunDirectory, path: Path, content: Mapping[str, Any]) -> CheckpointFile:
     try:
-        stack = tuple(os.path.normpath(directory.path / other) for other in checkpoint["stack"]["members"])
-        step, threads = int(checkpoint["state_dict"]["step"]), int(checkpoint["stack"]["threads"])
-        return Saved(step, path, stack, threads, digest(checkpoint["configuration"]))
+        stack = tuple(os.path.normpath(directory.path / other) for other in content["stack"]["members"])
+        step, threads = int(content["state_dict"]["step"]), int(content["stack"]["threads"])
+        return CheckpointFile(step, path, stack, threads, digest(content["configuration"]))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ConfigurationError(f"{path} does not hold a run's state ({type(error).__name__}: {error})") from error
 
 
-def last_step(stack: Sequence[Mapping[int, Saved]]) -> int:
+def last_step(stack: Sequence[Mapping[int, CheckpointFile]]) -> int:
     """Return the step from which a stack resumes: the last one with complete checkpoints, or 0.
 
     A member whose directory could not be written to may lack that step.
@@ -70,18 +71,15 @@ def last_step(stack: Sequence[Mapping[int, Saved]]) -> int:
     return max(complete.union(set.intersection(*map(set, stack))), default=0)
 
 
-def resume_from(directories: Sequence[RunDirectory]) -> list[Saved]:
+def resume_from(directories: Sequence[RunDirectory]) -> list[CheckpointFile]:
     """Return the checkpoints from which all members of a stack resume; none if they start from the beginning.
 
     Raises:
         ConfigurationError: a checkpoint is damaged.
     """
-    stack = [saved(directory) for directory in directories]
+    stack = [checkpoint_files(directory) for directory in directories]
     step = last_step(stack)
     return [member[step] for member in stack] if all(step in member for member in stack) else []
-
-
-Checkpoint = dict[str, Any]
 
 
 def cut(state: Any, member: int) -> Any:
@@ -107,7 +105,7 @@ def join(states: Sequence[Any]) -> Any:
     return first
 
 
-def serialise(checkpoint: Checkpoint) -> bytes:
+def serialise(checkpoint: Mapping[str, Any]) -> bytes:
     """Return the content of a checkpoint file."""
     buffer = io.BytesIO()
     torch.save(checkpoint, buffer)

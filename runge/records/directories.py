@@ -13,9 +13,12 @@ import shutil
 import sys
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
+
+from pydantic import ConfigDict, ValidationError
+from pydantic.dataclasses import dataclass
 
 from runge.errors import ConfigurationError
 from runge.records.files import discard, read_json, write
@@ -23,7 +26,7 @@ from runge.records.files import discard, read_json, write
 Status = Literal["running", "finished", "diverged", "interrupted", "failed"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(strict=True))
 class State:
     """The state of a run: the content of `status.json`.
 
@@ -59,9 +62,9 @@ class RunDirectory:
         self.best = self.path / "checkpoints" / "best.ckpt"
         self.last = self.path / "checkpoints" / "last.ckpt"
         self.next = self.path / "checkpoints" / ".next.ckpt"
-        self.fit_figure = self.path / "fit.png"
-        self.curves_figure = self.path / "curves.png"
-        self.points_figure = self.path / "points.png"
+        self.fit_picture = self.path / "fit.png"
+        self.curves_picture = self.path / "curves.png"
+        self.points_picture = self.path / "points.png"
 
     def begin(self) -> None:
         """Rename Hydra's record of the job to its final name once it is complete."""
@@ -106,11 +109,10 @@ class RunDirectory:
         if not self.status.exists():
             return None
         content = read_json(self.status)
-        values: list[Any] = [content.get("status"), content.get("step")]
-        values += [content.get("message") or "", content.get("configuration") or "", content.get("checksums") or {}]
-        if values[0] not in get_args(Status) or [type(value) for value in values] != [str, int, str, str, dict]:
-            raise ConfigurationError(f"{self.status} is damaged (it contains {str(content)[:200]})")
-        return State(*values)
+        try:
+            return State(**content)
+        except (TypeError, ValidationError) as error:
+            raise ConfigurationError(f"{self.status} is damaged (it contains {str(content)[:200]})") from error
 
     def read_metrics(self) -> dict[str, float | int | None]:
         """Return the final figures.
@@ -160,16 +162,6 @@ def _checksum(content: bytes) -> str:
     return f"{zlib.crc32(content):08x}"
 
 
-class ComparisonDirectory:
-    """The files of a comparison in the directory `path`."""
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self.table = self.path / "comparison.csv"
-        self.report = self.path / "comparison.html"
-        self.picture = self.path / "comparison.png"
-
-
 def resumable(path: Any) -> RunDirectory:
     """Return the directory of a run that can be resumed.
 
@@ -177,8 +169,7 @@ def resumable(path: Any) -> RunDirectory:
         ConfigurationError: the directory contains no run, or one that has finished or diverged.
     """
     run = RunDirectory(str(path))
-    if not (run.hydra / "config.yaml").is_file():
-        missing = run.hydra / "config.yaml"
+    if not (missing := run.hydra / "config.yaml").is_file():
         raise ConfigurationError(f"resume: must be the directory of a run, got {str(path)!r}; {missing} does not exist")
     if run.metrics.exists():
         raise ConfigurationError(f"resume: must be an unfinished run, got {str(path)!r}, which is finished")

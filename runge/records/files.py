@@ -17,12 +17,14 @@ def write(path: Path, content: str | bytes) -> None:
     """Write a file atomically: it gets its name once its content is on the disk.
 
     Raises:
-        OSError: it cannot be written; an older file of this name is unchanged.
+        OSError: it cannot be written; the error names the file, and an older file of this name is unchanged.
     """
     part = path.with_name(f".{path.name}.part")
     try:
         write_through(part, content)
         part.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         with suppress(OSError):  # the original error is already being raised
             part.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ _REGION_COLOURS = (SKY, "#FFFFFF", SKY, ORANGE, GREEN, PINK)
 _STEP = "optimiser step"
 
 
-def fit_figure(x: Array, f: Array, df: Array, u: Array, du: Array, regions: Mapping[str, Mask], title: str) -> Figure:
+def fit_picture(x: Array, f: Array, df: Array, u: Array, du: Array, regions: Mapping[str, Mask], title: str) -> Figure:
     """Draw a function and its fit, their gradients, and both errors.
 
     The points x are (N, D), the values f and u (N,), the gradients df and du (N, D), the regions' masks (N,). In one
@@ -54,7 +54,7 @@ def fit_figure(x: Array, f: Array, df: Array, u: Array, du: Array, regions: Mapp
     return figure
 
 
-def curves_figure(
+def curves_picture(
     columns: Mapping[str, Sequence[float]], switched_on: int | None, regions: Sequence[str], title: str
 ) -> Figure:
     """Draw the losses, both errors, the derivative's error by region, and the gradients of both terms over the steps.
@@ -99,7 +99,7 @@ def curves_figure(
     return figure
 
 
-def points_figure(
+def points_picture(
     steps: Sequence[int], points: Sequence[Array], shares: Mapping[str, tuple[Array, Array]], end: int, title: str
 ) -> Figure:
     """Draw the training points over the steps, their density, and the share of each region.

@@ -107,11 +107,9 @@ def table(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
     """Return a flat row per run: `COLUMNS`, its settings that do not have the name of a figure, and its figures."""
     taken = {name for record in records for name in record.figures}
     return [
-        {
-            **dict(zip(COLUMNS, (one.path, one.status, one.message, one.step, one.overrides), strict=True)),
-            **{name: value for name, value in one.settings.items() if name not in taken},
-            **one.figures,
-        }
+        {"run": one.path, "status": one.status, "message": one.message, "step": one.step, "overrides": one.overrides}
+        | {name: value for name, value in one.settings.items() if name not in taken}
+        | dict(one.figures)
         for one in records
     ]
 
@@ -139,18 +137,17 @@ def read_columns(run: RunDirectory, path: Path, names: Sequence[str], most: int)
     """Read columns of a run's table, thinned to about `most` rows including the last; missing columns are left out.
 
     Raises:
-        ConfigurationError: the file is damaged, or cannot be read.
+        ConfigurationError: the file is damaged.
+        OSError: it cannot be read.
     """
+    if not path.exists():
+        return {}
+    run.verify(path)
     try:
-        run.verify(path)
         head, *rows = csv.reader(path.read_text().splitlines())
         rows = rows[:: -max(1, len(rows) // most)][::-1]
         places = {name: head.index(name) for name in names if name in head}
         return {name: [float(row[i]) if row[i] else math.nan for row in rows] for name, i in places.items()}
-    except FileNotFoundError:
-        return {}
-    except (ConfigurationError, OSError) as error:
-        raise ConfigurationError(str(error)) from error
     except (ValueError, LookupError, csv.Error) as error:
         raise ConfigurationError(f"{path} is damaged ({error})") from error
 

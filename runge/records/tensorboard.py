@@ -5,8 +5,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -99,11 +98,9 @@ def hyperparameters(name: str, settings: Mapping[str, Any], metrics: Mapping[str
     settings = _without_null(settings)
     _, start, end = hparams(settings, metrics or {})
     # torch leaves the name empty, in which case the table shows the path, and marks every run as finished.
-    with _content(start) as content:
-        content.session_start_info.group_name = name
+    _amend(start, HParamsPluginData(session_start_info={"group_name": name}))
     if metrics is None:
-        with _content(end) as content:
-            content.session_end_info.status = STATUS_FAILURE
+        _amend(end, HParamsPluginData(session_end_info={"status": STATUS_FAILURE}))
         return [start, end]
     return [_columns(tuple((key, type(value)) for key, value in settings.items()), tuple(metrics)), start, end]
 
@@ -120,10 +117,10 @@ def _without_null(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: "null" if value is None else value for key, value in settings.items()}
 
 
-@contextmanager
-def _content(summary: Summary) -> Iterator[HParamsPluginData]:
-    """Yield the content of a summary of the HPARAMS plugin, and store the changes made to it."""
-    (value,) = summary.value
-    content = HParamsPluginData.FromString(value.metadata.plugin_data.content)
-    yield content
-    value.metadata.plugin_data.content = content.SerializeToString()
+def _amend(summary: Summary, content: HParamsPluginData) -> None:
+    """Merge more content into a summary of the HPARAMS plugin: joined encodings are the encoding of the merged message.
+
+    References:
+        https://protobuf.dev/programming-guides/encoding/#last-one-wins
+    """
+    summary.value[0].metadata.plugin_data.content += content.SerializeToString()

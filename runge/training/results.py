@@ -14,11 +14,11 @@ from runge.configuration import digest
 from runge.data import Dataset
 from runge.errors import RunError, describe
 from runge.loggers import Logger, make_loggers
-from runge.metrics import FIT_SECONDS, LAMBDA_D, PARAMETERS, STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS, share_key
+from runge.metrics import FIT_SECONDS, LAMBDA_D, PARAMETERS, STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS, on_test, share_key
 from runge.records.directories import RunDirectory, State, Status
 from runge.records.files import write
 from runge.records.panels import png
-from runge.records.pictures import curves_figure, fit_figure, points_figure
+from runge.records.pictures import curves_picture, fit_picture, points_picture
 from runge.sobolev.points import Points
 from runge.training.adaptation import Resample
 from runge.training.datamodule import SobolevDataModule
@@ -231,17 +231,17 @@ class StackWriter:
         title, columns = self.members[i].title(), self.history.member(i)
         x, f, df, value, slope = (part[i].double().cpu().numpy() for part in (test.x, test.f, test.df, u, du))
         masks = dict(zip(test.regions, test.masks[i, 1:].bool().cpu().numpy(), strict=True))
-        figures = {
-            directory.fit_figure: fit_figure(x, f, df, value, slope, masks, title),
-            directory.curves_figure: curves_figure(columns, switched_on_step(self.module, i), test.regions, title),
+        pictures = {
+            directory.fit_picture: fit_picture(x, f, df, value, slope, masks, title),
+            directory.curves_picture: curves_picture(columns, switched_on_step(self.module, i), test.regions, title),
         }
         if self.resample is not None:
             steps, points = zip(*self.resample.member(i), strict=True)
             shares = {region: (np.array(columns["step"]), np.array(columns[share_key(region)])) for region in masks}
             nodes = [x.double().numpy() for x in points]
-            figures[directory.points_figure] = points_figure(steps, nodes, shares, end, title)
-        for path, figure in figures.items():
-            write(path, png(figure))
+            pictures[directory.points_picture] = points_picture(steps, nodes, shares, end, title)
+        for path, picture in pictures.items():
+            write(path, png(picture))
 
             def show(logger: Logger, path: Path = path) -> None:
                 if log_image := getattr(logger, "log_image", None):  # not every logger of Lightning takes pictures
@@ -259,7 +259,6 @@ class StackWriter:
 
     def _close(self, i: int, metrics: Metrics | None) -> None:
         """Finalize a member's loggers, with its test figures if it has finished."""
-        tested = {key: x for key, x in (metrics or {}).items() if key.startswith("test/") and x is not None}
-        if tested:
-            self.to_loggers(i, lambda logger: logger.log_metrics(tested, int(self.module.step)))
+        if figures := on_test(metrics or {}):
+            self.to_loggers(i, lambda logger: logger.log_metrics(figures, int(self.module.step)))
         self.to_loggers(i, lambda logger: logger.finalize("failed" if metrics is None else "success"))

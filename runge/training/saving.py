@@ -15,7 +15,7 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import Callback
 
-from runge.records.checkpoints import Checkpoint, Saved, cut, join, read_checkpoint, serialise
+from runge.records.checkpoints import CheckpointFile, cut, join, read_checkpoint, serialise
 from runge.records.directories import RunDirectory
 from runge.records.files import write, write_through
 from runge.training.module import SobolevRegression
@@ -142,12 +142,12 @@ class MemberFiles(CheckpointIO):
         self,
         directories: Sequence[RunDirectory],
         configurations: Sequence[Mapping[str, Any]],
-        start: Sequence[Saved] = (),
+        start: Sequence[CheckpointFile] = (),
     ) -> None:
         self.directories, self.configurations, self.start = directories, configurations, start
         self.trouble: dict[int, OSError] = {}
 
-    def save_checkpoint(self, checkpoint: Checkpoint, path: Any, storage_options: Any = None) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write each member's checkpoints; the path is not used."""
         alone = len(self.directories) == 1
         self.trouble = {}
@@ -177,7 +177,7 @@ class MemberFiles(CheckpointIO):
                 except OSError as error:
                     self.trouble[i] = error
 
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> Checkpoint:
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         """Join the members' checkpoints; the path is not used."""
         for directory, one in zip(self.directories, self.start, strict=True):
             if one.path != directory.last:  # the next save would overwrite the only file of this step

@@ -2,13 +2,16 @@
 
 import base64
 import csv
+import errno
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
 import sys
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -156,6 +159,18 @@ def test_comparing_loads_neither_torch_nor_hydra(copy):
     assert (result.returncode, result.stderr) == (0, "")
 
 
+def test_a_table_is_written_completely_or_not_at_all(copy, tmp_path, monkeypatch, capsys):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "table.csv").write_text("older")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SystemExit):
+        compare.main([str(copy), "--csv", str(tmp_path / "table.csv")])
+    assert f"No space left on device: '{tmp_path / 'table.csv'}'" in capsys.readouterr().err
+    assert (tmp_path / "table.csv").read_text() == "older"
+
+
 def test_command(copy, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     compare.main([str(copy), "--out", "there", "--metric", "test/mse_f", "--where", "model.activation=tanh"])
@@ -171,6 +186,11 @@ def test_command(copy, tmp_path, capsys, monkeypatch):
     assert ["seed=3" in row["overrides"] for row in rows] == [True, True]
     compare.main([str(copy), "--csv", "table.csv"])
     assert len((tmp_path / "table.csv").read_text().splitlines()) == 11
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor() as pool:  # a pipe is written to, not replaced
+        read = pool.submit((tmp_path / "pipe").read_text)
+        compare.main([str(copy), "--csv", "pipe"])
+        assert read.result(timeout=60) == (tmp_path / "table.csv").read_text()
     compare.main([str(copy), "--where", "target.domain=[-1,1]", "--group-by", "model.activation, seed"])
     assert "model.activation=relu, seed=4" in capsys.readouterr().out
     compare.main([str(copy), "--group-by", "seed"])

@@ -9,10 +9,10 @@ import pytest
 
 from runge.configuration import CONFIGURATIONS
 from runge.evidence import __main__ as evidence
-from runge.evidence.claims import CLAIMS, WORST, Claim, ClaimRuns, context_keys
+from runge.evidence.claims import CLAIMS, WORST, Claim, ClaimRuns
 from runge.evidence.effects import Effect, arrange, effects, figure, judge, quartiles, signed_rank, slopes
-from runge.evidence.figures import forest
 from runge.evidence.page import _factor, describe, page
+from runge.evidence.pictures import forest
 from runge.evidence.sweeps import ClaimSweep, combinations
 from runge.metrics import TEST_MSE_DF as MSE_DF
 from runge.records.reading import RunRecord
@@ -33,8 +33,8 @@ def runs_of(claim, swept, value):
     return arrange(ClaimRuns(claim, wanted, records))
 
 
-def effect(*ratios, arm="a", context=("runge",)):
-    return Effect(context, arm, ratios)
+def effect(*ratios, arm="a", **context):
+    return Effect(tuple((context or {"target": "runge"}).items()), arm, ratios)
 
 
 def test_ratios_are_paired_by_seed():
@@ -45,7 +45,10 @@ def test_ratios_are_paired_by_seed():
         return {MSE_DF: errors[run["sampling"]][int(run["seed"])] * (3 if run["target"] == "kink" else 1)}
 
     compared = effects(runs_of(PLAIN, swept, value), PLAIN, MSE_DF)
-    assert [(one.context, one.arm) for one in compared] == [(("runge",), "random"), (("kink",), "random")]
+    assert [(one.context, one.arm) for one in compared] == [
+        ((("target", "runge"),), "random"),
+        ((("target", "kink"),), "random"),
+    ]
     for one in compared:
         assert one.ratios == (2.0, 0.5, 0.25)
         assert one.quartiles == (0.375, 0.5, 1.25)
@@ -110,25 +113,29 @@ def test_verdict_of_a_claim():
     better, worse = tuple(np.linspace(0.1, 0.8, 10)), tuple(np.linspace(2, 3, 10))
 
     def judged(*cases, claim=PLAIN):
-        return judge([effect(*ratios, arm=arm, context=(target,)) for target, arm, ratios in cases], claim)
+        return judge([effect(*ratios, arm=arm, target=target) for target, arm, ratios in cases], claim)
+
+    def targets(judgement, verdict):
+        return [dict(one.context)["target"] for one in judgement.having(verdict)]
 
     assert judged(("a", "x", better), ("b", "x", better), ("a", "y", worse), ("b", "y", better)).verdict == "holds"
     assert judged(("a", "x", worse), ("b", "x", worse)).verdict == "fails"
     assert judged(("a", "x", better[:4]), ("b", "x", better[:4])).verdict == ""
     mixed = judged(("a", "x", worse), ("b", "x", better), ("a", "y", worse), ("b", "y", worse))
     assert (mixed.verdict, mixed.arm, len(mixed.effects)) == ("depends", "x", 2)
-    assert [[one.context for one in mixed.having(verdict)] for verdict in ("helps", "hurts")] == [[("b",)], [("a",)]]
+    assert targets(mixed, "helps") == ["b"]
+    assert targets(mixed, "hurts") == ["a"]
     stronger, worst = tuple(np.linspace(0.01, 0.08, 10)), tuple(np.linspace(20, 30, 10))
     ranked = judged(("a", "x", better), ("b", "x", stronger), ("c", "x", worse), ("d", "x", worst))
-    assert [one.context for one in ranked.having("helps")] == [("b",), ("a",)]
-    assert [one.context for one in ranked.having("hurts")] == [("d",), ("c",)]
+    assert targets(ranked, "helps") == ["b", "a"]
+    assert targets(ranked, "hurts") == ["d", "c"]
     only = PLAIN._replace(judged=("y",))
     assert judged(("a", "x", better), ("a", "y", worse), claim=only).verdict == "fails"
 
 
 def test_sentence():
-    compared = [effect(*np.linspace(0.1, 0.4, 10)), effect(*np.linspace(2, 4, 10), context=("kink",))]
-    text = describe(judge(compared, PLAIN), ["target"], PLAIN)
+    compared = [effect(*np.linspace(0.1, 0.4, 10)), effect(*np.linspace(2, 4, 10), target="kink")]
+    text = describe(judge(compared, PLAIN), PLAIN)
     assert text == (
         "`sampling=a` helps in 1 of 2 contexts, most by a factor of 4 (3.1 to 5.7) for runge; it hurts in 1, most by a "
         "factor of 3 (2.5 to 3.5) for kink."
@@ -144,9 +151,9 @@ def test_factors_are_rounded(value, text):
 
 def test_insignificant_gains_are_not_reported():
     """The largest and the smallest ratio are in a context without a verdict, so neither is reported."""
-    unclear = effect(*[1e-4] * 5, *[1e4] * 5, context=("kink",))
+    unclear = effect(*[1e-4] * 5, *[1e4] * 5, target="kink")
     compared = [unclear, effect(*np.linspace(0.1, 0.4, 10))]
-    assert describe(judge(compared, PLAIN), ["target"], PLAIN) == (
+    assert describe(judge(compared, PLAIN), PLAIN) == (
         "`sampling=a` helps in 1 of 2 contexts, most by a factor of 4 (3.1 to 5.7) for runge; it hurts in 0."
     )
 
@@ -200,8 +207,8 @@ def test_slope():
     exponents = {"1": 0.5, "2": 1.5, "3": 2.5}
     runs = runs_of(SIZE, SIZES, lambda run: sized(run, exponents[run["model.depth"]] + 0.2 * int(run["seed"]), 3))
     fits = slopes(runs, SIZE)
-    assert fits[("runge",), "3"] == pytest.approx((-2.65, -2.6, -2.55))
-    assert fits[("runge",), "1"] == pytest.approx((-0.65, -0.6, -0.55))
+    assert fits[(("target", "runge"),), "3"] == pytest.approx((-2.65, -2.6, -2.55))
+    assert fits[(("target", "runge"),), "1"] == pytest.approx((-0.65, -0.6, -0.55))
 
 
 def test_worst_region():
@@ -294,11 +301,11 @@ def test_page_reports_what_is_missing(sweeps):
 
 def test_infinite_ratios_are_arrows_at_the_edge():
     compared = [
-        effect(*[np.inf] * 10, context=("runge", "adam")),
-        effect(*[0.0] * 10, context=("kink", "adam")),
-        effect(*np.linspace(0.4, 0.6, 10), context=("steep", "adam")),
+        effect(*[np.inf] * 10, target="runge", optimizer="adam"),
+        effect(*[0.0] * 10, target="kink", optimizer="adam"),
+        effect(*np.linspace(0.4, 0.6, 10), target="steep", optimizer="adam"),
     ]
-    (axes,) = forest(compared, ["target", "optimizer"], PLAIN).axes
+    (axes,) = forest(compared, PLAIN).axes
     left, right = axes.get_xlim()
     marks = {line.get_marker(): line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 1}
     assert marks == {">": right, "<": left, "o": pytest.approx(0.5)}
@@ -308,10 +315,11 @@ def test_infinite_ratios_are_arrows_at_the_edge():
 
 
 def test_contexts():
-    swept = ["target", "data.n_train", "optimizer", "loss.lambda_d", "seed"]
     points = next(claim for claim in CLAIMS if claim.name == "points")
-    assert context_keys(swept, points) == ["target", "optimizer", "data.n_train"]
-    assert context_keys(["target", "model.depth", "model.width", "seed"], SIZE) == ["target"]
+    run = {"target": "kink", "data.n_train": "24", "optimizer": "adam", "loss.lambda_d": "0", "seed": "3"}
+    assert points.context(run) == (("target", "kink"), ("optimizer", "adam"), ("data.n_train", "24"))
+    run = {"target": "kink", "model.depth": "1", "model.width": "8", "seed": "0"}
+    assert SIZE.context(run) == (("target", "kink"),)
 
 
 def test_unknown_claims_are_refused(capsys):

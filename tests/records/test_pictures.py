@@ -5,13 +5,13 @@ import pytest
 from PIL import Image
 
 from runge.records.panels import BLUE, ORANGE, png, ticks
-from runge.records.pictures import curves_figure, fit_figure, points_figure
+from runge.records.pictures import curves_picture, fit_picture, points_picture
 
 
 def fit(dimension=1, offset=0.1, scale=1.0, title="title"):
     x = np.linspace(-1, 1, 50)[:, None] * np.ones(dimension)
     f, df = scale * x[:, 0] ** 2, scale * 2 * x
-    return fit_figure(x, f, df, f + offset, df + offset, {"left": x[:, 0] < -0.8, "middle": x[:, 0] >= -0.8}, title)
+    return fit_picture(x, f, df, f + offset, df + offset, {"left": x[:, 0] < -0.8, "middle": x[:, 0] >= -0.8}, title)
 
 
 def columns(rows, value=0.1):
@@ -21,7 +21,7 @@ def columns(rows, value=0.1):
 
 
 def curves(rows=5, switched_on=3, value=0.1, title="title"):
-    return curves_figure(columns(rows, value), switched_on, ["left"], title)
+    return curves_picture(columns(rows, value), switched_on, ["left"], title)
 
 
 def pixels(picture):
@@ -31,7 +31,7 @@ def pixels(picture):
 @pytest.mark.parametrize("dimension", [1, 2])
 @pytest.mark.parametrize("offset", [0.0, 0.1, 1e20])
 @pytest.mark.parametrize("scale", [0.0, 1e-9, 1.0, 1e12])
-def test_fit_figure(dimension, offset, scale):
+def test_fit_picture(dimension, offset, scale):
     figure = fit(dimension, offset, scale)
     assert len(figure.axes) == 3
     assert all(len(axes.lines) == 2 for axes in figure.axes)
@@ -39,7 +39,7 @@ def test_fit_figure(dimension, offset, scale):
 
 
 @pytest.mark.parametrize("rows", [0, 1, 5])
-def test_curves_figure_marks_the_switch(rows):
+def test_curves_picture_marks_the_switch(rows):
     marked, plain = (curves(rows, at) for at in (3, None))
     assert png(marked).startswith(b"\x89PNG")
     dashed = [[sum(line.get_linestyle() == "--" for line in axes.lines) for axes in x.axes] for x in (marked, plain)]
@@ -47,13 +47,13 @@ def test_curves_figure_marks_the_switch(rows):
 
 
 @pytest.mark.parametrize("value", [0.0, float("nan"), float("inf"), 1e-300, 1e20])
-def test_curves_figure_takes_any_value(value):
+def test_curves_picture_takes_any_value(value):
     assert png(curves(value=value)).startswith(b"\x89PNG")
 
 
-def test_curves_figure_joins_known_values():
+def test_curves_picture_joins_known_values():
     gaps = columns(6) | {"grad_norm/f": [float("nan"), 0.1, float("nan"), 0.3, 0.0, 0.5]}
-    line = curves_figure(gaps, None, ["left"], "title").axes[3].lines[0]
+    line = curves_picture(gaps, None, ["left"], "title").axes[3].lines[0]
     np.testing.assert_array_equal(line.get_xydata(), [[1, 0.1], [3, 0.3], [5, 0.5]])
 
 
@@ -100,7 +100,7 @@ def test_ticks_skip_powers_where_there_are_many():
 def test_points_are_strokes_from_placement_to_move():
     before, after = np.array([[-1.0], [0.0], [1.0]]), np.array([[-1.0], [0.9], [1.0]])
     shares = {"left": (np.array([10.0, 20.0]), np.array([0.3, 0.2])), "right": (np.array([10.0]), np.array([0.5]))}
-    figure = points_figure([0, 10], [before, after], shares, 20, "title")
+    figure = points_picture([0, 10], [before, after], shares, 20, "title")
     strokes, density, share = figure.axes
     (line,) = strokes.lines
     assert line.get_xdata().reshape(-1, 3)[:, 0].tolist() == [-1.0, 0.0, 1.0, -1.0, 0.9, 1.0]
@@ -110,5 +110,5 @@ def test_points_are_strokes_from_placement_to_move():
         assert np.trapezoid(y, x) == pytest.approx(1)
     assert [one.get_ydata().tolist() for one in share.lines] == [[0.3, 0.2], [0.5]]
     assert png(figure).startswith(b"\x89PNG")
-    plane = points_figure([0], [np.random.default_rng(0).random((30, 2))], {}, 20, "")
+    plane = points_picture([0], [np.random.default_rng(0).random((30, 2))], {}, 20, "")
     assert len(plane.axes[0].lines[0].get_xdata()) == 30

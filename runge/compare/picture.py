@@ -11,7 +11,7 @@ from runge.records.panels import COLOURS, INK
 from runge.records.reading import RunRecord
 
 
-def comparison_figure(
+def comparison_picture(
     records: Sequence[RunRecord], groups: Sequence[Group], keys: Sequence[str], metric: str
 ) -> Figure:
     """Draw the runs of the best twelve groups with median and quartiles, and MSE_df against MSE_f for every run."""

@@ -1,7 +1,7 @@
 """Pictures of the evidence: a forest plot of effects, and a metric over a numeric setting."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import cycle, product
 
 import numpy as np
@@ -19,15 +19,15 @@ _MARKERS, _MOST_COLUMNS = "osD^vP*", 6
 _SHADE, _GRID = "#F4F4F4", "#E4E4E4"
 
 
-def forest(effects: Sequence[Effect], keys: Sequence[str], claim: Claim) -> Figure:
+def forest(effects: Sequence[Effect], claim: Claim) -> Figure:
     """Draw effects with their quartiles: a panel per optimiser, a row per other context, a marker per arm.
 
-    A marker is filled if its arm helps or hurts; an infinite ratio or 0 is an arrow at the edge. The `keys` are the
-    swept keys that define the contexts.
+    A marker is filled if its arm helps or hurts; an infinite ratio or 0 is an arrow at the edge.
     """
-    at = keys.index(OPTIMIZER) if OPTIMIZER in keys else len(keys)
-    rest = [key for i, key in enumerate(keys) if i != at]
-    placed = [(e.context[at : at + 1], name_context(rest, e.context[:at] + e.context[at + 1 :]), e) for e in effects]
+    placed = [
+        (dict(e.context).get(OPTIMIZER, ""), name_context([x for x in e.context if x[0] != OPTIMIZER]), e)
+        for e in effects
+    ]
     panels, rows = list(dict.fromkeys(name for name, *_ in placed)), list(dict.fromkeys(row for _, row, _ in placed))
     arms = list(dict.fromkeys(effect.arm for effect in effects))
     height = 1.5 + len(rows) * (0.2 + 0.13 * len(arms)) + 0.25 * (math.ceil(len(arms) / _MOST_COLUMNS) - 1)
@@ -50,7 +50,7 @@ def forest(effects: Sequence[Effect], keys: Sequence[str], claim: Claim) -> Figu
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_title("← better", loc="left", fontsize=9)
         axes.set_title("worse →", loc="right", fontsize=9)
-        axes.set_title(_plain(", ".join(panel)), fontsize=10, fontweight="bold")
+        axes.set_title(_plain(panel), fontsize=10, fontweight="bold")
         axes.grid(axis="x", color=_GRID)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(axis="y", length=0)
@@ -60,13 +60,12 @@ def forest(effects: Sequence[Effect], keys: Sequence[str], claim: Claim) -> Figu
     return figure
 
 
-def curves(runs: Sequence[Observation], keys: Sequence[str], claim: Claim) -> Figure:
+def curves(runs: Sequence[Observation], claim: Claim) -> Figure:
     """Draw the metric over `along` or `matched`: a column per target, a row per optimiser, a line per arm.
 
-    Medians are lines, quartiles are bands; 0 is drawn left of all other numbers. The `keys` are the swept keys that
-    define the contexts, among them `target` and `optimizer`.
+    Medians are lines, quartiles are bands; 0 is drawn left of all other numbers.
     """
-    places = [tuple(run.context[keys.index(key)] for key in (OPTIMIZER, "target")) for run in runs]
+    places = [(context[OPTIMIZER], context["target"]) for context in (dict(run.context) for run in runs)]
     optimizers, targets = (list(dict.fromkeys(place[i] for place in places)) for i in (0, 1))
     lines = list(dict.fromkeys(run.arm for run in runs)) if claim.along not in claim.arms else [""]
     at = [run.figures[claim.matched] if claim.matched else float(run.along) for run in runs]
@@ -103,15 +102,14 @@ def curves(runs: Sequence[Observation], keys: Sequence[str], claim: Claim) -> Fi
     return figure
 
 
-def name_context(keys: Sequence[str], values: Sequence[str]) -> str:
+def name_context(context: Iterable[tuple[str, str]]) -> str:
     """Name a context: options by their name, numbers with the last part of their key.
 
     Example:
-        >>> name_context(["target", "data.n_train"], ["runge", "24"])
+        >>> name_context([("target", "runge"), ("data.n_train", "24")])
         'runge, n_train 24'
     """
-    parts = zip(keys, values, strict=True)
-    return ", ".join(f"{key.rpartition('.')[2]} {value}" if "." in key else value for key, value in parts) or "all"
+    return ", ".join(f"{key.rpartition('.')[2]} {value}" if "." in key else value for key, value in context) or "all"
 
 
 def _mark(axes: Axes, effect: Effect, y: float, arm: int, limits: tuple[float, float]) -> None:
