@@ -5,14 +5,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runge.function import Function, load
+    from runge.interface import Comparison, Run, fit, sweep
     from runge.records.reading import history, runs
 
-__all__ = ["Function", "history", "load", "runs"]
+__all__ = ["Comparison", "Function", "Run", "fit", "history", "load", "runs", "sweep"]
 __version__ = "0.2.0"
+
+_MODULES = {"Function": "runge.function", "load": "runge.function"}
+_MODULES |= {"history": "runge.records.reading", "runs": "runge.records.reading"}
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:  # imported late, so that parts of the package can be used without torch
-        module = "runge.function" if name in ("Function", "load") else "runge.records.reading"
-        return getattr(importlib.import_module(module), name)
+        return getattr(importlib.import_module(_MODULES.get(name, "runge.interface")), name)
     raise AttributeError(f"module 'runge' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -7,7 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, cast
 
@@ -110,10 +110,23 @@ class Pool(AbstractContextManager["Pool"]):
                 del self._workers[connection]
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_work, args=(theirs, self._function), daemon=True)
-        process.start()
+        with _without_main():
+            process.start()
         theirs.close()
         self._workers[ours] = process
         return ours
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Keep a worker from importing the main script: one that calls `runge.sweep` at its top level would do so again."""
+    main = vars(sys.modules["__main__"])
+    hidden = {name: main[name] for name in ("__spec__", "__file__") if name in main}
+    try:
+        main.update(dict.fromkeys(hidden))
+        yield
+    finally:
+        main.update(hidden)
 
 
 def _death(code: int) -> str:

@@ -159,11 +159,26 @@ def history(path: str | os.PathLike[str]) -> "pandas.DataFrame":
         FileNotFoundError: the run has no history (yet).
         ConfigurationError: the file is damaged.
     """
+    run = RunDirectory(path)
+    return _frame(run, run.history)
+
+
+def fit_table(path: str | os.PathLike[str]) -> "pandas.DataFrame":
+    """Return the columns of a run's `fit.csv`: x, f, f', u and u' at some test points.
+
+    Raises:
+        FileNotFoundError: the run has not finished.
+        ConfigurationError: the file is damaged.
+    """
+    run = RunDirectory(path)
+    return _frame(run, run.fit)
+
+
+def _frame(run: RunDirectory, path: Path) -> "pandas.DataFrame":
     import pandas
 
-    run = RunDirectory(path)
-    run.verify(run.history)
+    run.verify(path)
     try:
-        return pandas.read_csv(run.history)
+        return pandas.read_csv(path)
     except ValueError as error:
-        raise ConfigurationError(f"{run.history} is damaged ({error})") from error
+        raise ConfigurationError(f"{path} is damaged ({error})") from error

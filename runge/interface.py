@@ -1,0 +1,226 @@
+"""Runs and sweeps from Python: what the command line does, with its overrides, checks, messages, files and bits."""
+
+import html
+import os
+import warnings
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runge.compare import comparison
+from runge.errors import RunError
+from runge.launch import session
+from runge.metrics import TEST_MSE_DF, TEST_MSE_F
+from runge.records.directories import ComparisonDirectory, RunDirectory
+from runge.records.pictures import fit_figure
+from runge.records.reading import fit_table, history, read, table
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+    from runge.function import Function
+
+__all__ = ["Comparison", "Run", "fit", "sweep"]
+
+
+class Run:
+    """A run, read from its directory when it is asked for; a notebook shows the picture of its fit.
+
+    Args:
+        directory: the run's directory.
+
+    Raises:
+        FileNotFoundError: there is no such directory.
+
+    Example:
+        >>> run = fit("trainer.max_steps=20", "model.width=8", directory=getfixture("tmp_path") / "run")
+        >>> run.status, run.settings["model.width"], "test/mse_df" in run.metrics
+        ('finished', 8, True)
+        >>> list(run.fit.columns)
+        ['x', 'f', 'df', 'u', 'du']
+        >>> run.function(0.5).shape
+        torch.Size([])
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        self.directory = Path(directory)
+        if not self.directory.is_dir():
+            raise FileNotFoundError(f"there is no directory {os.fspath(directory)!r}")
+
+    def __repr__(self) -> str:
+        record = read(RunDirectory(self.directory))
+        figures = [f"{key}={figure:.3g}" for key in (TEST_MSE_F, TEST_MSE_DF) if (figure := record.figures.get(key))]
+        return f"Run({str(self.directory)!r}): {', '.join(figures) or record.status}"
+
+    def _repr_png_(self) -> bytes | None:
+        picture = RunDirectory(self.directory).fit_figure
+        return picture.read_bytes() if picture.is_file() else None
+
+    @property
+    def status(self) -> str:
+        """`finished`, `running`, `diverged`, `interrupted`, `failed` or `unreadable`."""
+        return read(RunDirectory(self.directory)).status
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The configuration, flat."""
+        return dict(read(RunDirectory(self.directory)).settings)
+
+    @property
+    def metrics(self) -> dict[str, float | int | None]:
+        """The final figures, the content of `metrics.json`; see `runge.metrics` for their names.
+
+        Raises:
+            ConfigurationError: the file is damaged.
+            FileNotFoundError: the run has not finished.
+        """
+        return RunDirectory(self.directory).read_metrics()
+
+    @property
+    def history(self) -> "pandas.DataFrame":
+        """The figures over the steps, as `runge.history`."""
+        return history(self.directory)
+
+    @property
+    def fit(self) -> "pandas.DataFrame":
+        """x, f, f', u and u' at up to 201 test points: the columns of `fit.csv`.
+
+        Raises:
+            ConfigurationError: the file is damaged.
+            FileNotFoundError: the run has not finished.
+        """
+        return fit_table(self.directory)
+
+    @cached_property
+    def function(self) -> "Function":
+        """The trained function, as `runge.load`."""
+        from runge.function import load  # late: the other properties need no torch
+
+        return load(self.directory)
+
+    def figure(self) -> "Figure":
+        """Draw the function and its fit, their derivatives, and both errors, at the points of `fit`."""
+        columns = self.fit
+        inputs = columns.columns.get_loc("f")
+        x, f, *parts = columns.iloc[:, :inputs], columns["f"], *(columns.filter(regex=rf"^d{y}") for y in "fu")
+        df, du = (part.to_numpy() for part in parts)
+        overrides = read(RunDirectory(self.directory)).overrides
+        return fit_figure(x.to_numpy(), f.to_numpy(), df, columns["u"].to_numpy(), du, {}, overrides or "")
+
+
+class Comparison(comparison.Comparison):
+    """The comparison of a sweep's runs, the best first; a notebook shows the report.
+
+    Args:
+        directory: the sweep's directory, or any directory with runs in it.
+        metric: the metric by which the runs are ranked; smaller is better.
+
+    Attributes:
+        directory: the sweep's directory.
+        lead: a sentence on the lead of the best group of runs that differ only in their seed; empty without two groups.
+
+    Raises:
+        FileNotFoundError: there is no such directory.
+        ValueError: it contains no runs, or they do not have this metric.
+
+    Example:
+        >>> short = "trainer.max_steps=20", "model.width=8", "hydra.launcher.processes=1"
+        >>> comparison = sweep("model.activation=tanh,relu", *short, directory=getfixture("tmp_path") / "sweep")
+        >>> comparison.table["model.activation"].tolist()
+        ['tanh', 'relu']
+        >>> comparison.best().settings["model.activation"]
+        'tanh'
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], metric: str = TEST_MSE_DF) -> None:
+        super().__init__(comparison.collect([directory]), metric)
+        self.directory = Path(directory)
+
+    def __repr__(self) -> str:
+        return f"Comparison({str(self.directory)!r}): {len(self.records)} runs. {self.lead}".rstrip()
+
+    def _repr_html_(self) -> str:
+        report = ComparisonDirectory(self.directory).report
+        page = report.read_text() if report.is_file() else self.report()
+        return f'<iframe srcdoc="{html.escape(page)}" width="100%" height="800" style="border: 0"></iframe>'
+
+    @property
+    def table(self) -> "pandas.DataFrame":
+        """A row per run, as `runge.runs`, the best first."""
+        import pandas
+
+        return pandas.DataFrame(table(self.records))
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs, the best first."""
+        return [Run(record.path) for record in self.records]
+
+    def best(self) -> Run:
+        """Return the run with the smallest metric.
+
+        Raises:
+            RunError: no run has finished.
+        """
+        if self.records[0].status != "finished":
+            raise RunError(f"no run has finished; the first one: {self.records[0].status}, {self.records[0].message}")
+        return Run(self.records[0].path)
+
+
+def fit(*overrides: str, directory: str | os.PathLike[str] | None = None) -> Run:
+    """Train one run, as `python train.py OVERRIDES` does, in the calling process.
+
+    Args:
+        *overrides: the command line's overrides, such as `"model.activation=gelu"`. Options of your own are found with
+            `"hydra.searchpath=[file:///PATH/TO/conf]"`.
+        directory: the run's directory; None: `outputs/DATE/TIME`.
+
+    Raises:
+        ConfigurationError: an override is not allowed; it is a `ValueError`, and nothing was trained.
+        RunError: the training diverged, or its files could not be written.
+        KeyboardInterrupt: it was interrupted; the message says how to continue.
+
+    Example:
+        >>> run = fit("trainer.max_steps=20", "model.width=8", directory=getfixture("tmp_path") / "run")
+        >>> len(run.history)
+        1
+        >>> fit("model.width=0")
+        Traceback (most recent call last):
+        runge.errors.ConfigurationError: model.width: should be greater than or equal to 1, got 0
+    """
+    return Run(session.run(overrides, directory))
+
+
+def sweep(*overrides: str, directory: str | os.PathLike[str] | None = None) -> Comparison:
+    """Train the runs of a sweep, as `python train.py -m OVERRIDES` does, and compare them.
+
+    The runs are trained by worker processes, which do not import the calling script: classes of your own must be in a
+    module. A warning says if some runs did not finish; they are in the comparison with their status.
+
+    Args:
+        *overrides: the command line's overrides, such as `"model.activation=tanh,gelu"`.
+        directory: the sweep's directory; None: `outputs/multirun/DATE/TIME`. If it contains an unfinished sweep with
+            the same overrides, that sweep is resumed.
+
+    Raises:
+        ConfigurationError: an override is not allowed; it is a `ValueError`, and nothing was trained.
+        RunError: no run finished.
+        KeyboardInterrupt: it was interrupted; the message says how to continue.
+
+    Example:
+        >>> short = "trainer.max_steps=20", "model.width=8", "hydra.launcher.processes=1"
+        >>> comparison = sweep("seed=range(3)", *short, directory=getfixture("tmp_path") / "sweep")
+        >>> sorted(comparison.table["seed"])
+        [0, 1, 2]
+    """
+    where, failure = session.sweep(overrides, directory)
+    if not where.is_dir():  # nothing could be trained
+        raise RunError(failure)
+    compared = Comparison(where)
+    finished = [record.status for record in compared.records].count("finished")
+    if not finished:
+        raise RunError(failure)
+    if failure:
+        warnings.warn(f"{finished} of {len(compared.records)} runs finished; {failure}", stacklevel=2)
+    return compared

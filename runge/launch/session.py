@@ -1,0 +1,102 @@
+"""Runs and sweeps started from Python: Hydra is set up as by the command, and the process is left as it was."""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import hydra
+from hydra._internal.hydra import Hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from runge.configuration import CONFIGURATIONS
+from runge.errors import ConfigurationError, RunError
+from runge.launch.command import explain, quote_expression
+from runge.launch.composition import register_resolvers
+from runge.records.files import printable
+
+Directory = str | os.PathLike[str] | None
+
+
+def run(overrides: Sequence[str], directory: Directory = None) -> Path:
+    """Train one run, as `python train.py` does with these overrides, and return its directory.
+
+    Raises:
+        ConfigurationError: an override is not allowed; nothing was trained.
+        RunError: the training diverged, or its files could not be written.
+        KeyboardInterrupt: it was interrupted; the message says how to continue.
+    """
+    with _session() as session:
+        job = session.run("config", train, _quoted(overrides, "hydra.run.dir", directory))
+        assert job.hydra_cfg is not None
+        return Path(job.hydra_cfg.hydra.runtime.output_dir)
+
+
+def sweep(overrides: Sequence[str], directory: Directory = None, *, logged: bool = True) -> tuple[Path, str]:
+    """Train the runs of a sweep, as `python train.py -m` does with these overrides; without its log if not `logged`.
+
+    Returns:
+        The sweep's directory, and the reason why its first unfinished run has not finished, or an empty text.
+
+    Raises:
+        ConfigurationError: an override is not allowed; nothing was trained.
+        KeyboardInterrupt: it was interrupted; the message says how to continue.
+    """
+    with _session() as session:
+        typed = _quoted(overrides, "hydra.sweep.dir", directory)
+        composed = session.compose_config("config", typed, RunMode.MULTIRUN, with_log_configuration=False)
+        typed = _quoted(typed, "hydra.sweep.dir", where := Path(composed.hydra.sweep.dir))
+        try:
+            session.multirun("config", train, typed, with_log_configuration=logged)
+        except RunError as error:
+            return where, str(error)
+        return where, ""
+
+
+@contextmanager
+def _session() -> Iterator[Hydra]:
+    """Set up Hydra, raise its complaints as `ConfigurationError`, and restore logging, threads and Hydra's state."""
+    import torch  # late, as everywhere in this wing
+
+    register_resolvers()
+    root, threads, config = logging.getLogger(), torch.get_num_threads(), HydraConfig.instance().cfg
+    handlers, level = root.handlers[:], root.level
+    try:
+        with hydra.initialize_config_dir(str(CONFIGURATIONS), job_name="train", version_base="1.3"):
+            session = GlobalHydra.instance().hydra
+            assert session is not None
+            yield session
+    except SystemExit as end:  # by which an interrupted run ends
+        raise KeyboardInterrupt(str(end.code).removeprefix("error: ")) from end
+    except (ConfigurationError, RunError):
+        raise
+    except Exception as error:
+        if (message := explain(error)) is None:
+            raise
+        raise ConfigurationError(printable(message, keep="\n")) from error
+    finally:
+        for handler in set(root.handlers) - set(handlers):
+            handler.close()
+        root.handlers[:], HydraConfig.instance().cfg = handlers, config
+        root.setLevel(level)
+        torch.set_num_threads(threads)
+
+
+def _quoted(overrides: Sequence[str], key: str, directory: Directory) -> list[str]:
+    """Return overrides as Hydra's grammar reads them, with the key set to a directory if there is one."""
+    quoted = [quote_expression(override) for override in overrides]
+    if directory is None:
+        return quoted
+    path = os.path.abspath(directory).replace("\\", "\\\\").replace("'", "\\'")
+    return [*quoted, f"{key}='{path}'"]
+
+
+def train(configuration: DictConfig) -> float:
+    """Train one run, as `train.py` does."""
+    from runge.launch import run  # late: a mistake in the overrides is reported before Lightning is loaded
+
+    return run.run(configuration)
