@@ -21,8 +21,9 @@ __all__ += ["locate", "prepare", "section", "unimported_classes"]
 
 T = TypeVar("T")
 
-CONFIGURATIONS = Path(__file__).resolve().parent.parent / "conf"
-"""The folder of the groups and the experiments."""
+_HERE = Path(__file__).resolve().parent
+CONFIGURATIONS = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
+"""The folder of the groups and the experiments: in the installed package, or beside it in a checkout."""
 
 SAME_BITS = ("resume", "logger", "trainer.progress_bar", "trainer.checkpoint_seconds")
 """The keys and sections that change no bit of a run's result."""

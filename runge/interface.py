@@ -11,8 +11,8 @@ from runge.compare import comparison
 from runge.errors import RunError
 from runge.launch import session
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F
-from runge.records.directories import ComparisonDirectory, RunDirectory
-from runge.records.pictures import fit_figure
+from runge.records.directories import RunDirectory
+from runge.records.pictures import fit_picture
 from runge.records.reading import fit_table, history, read, table
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Run:
         return f"Run({str(self.directory)!r}): {', '.join(figures) or record.status}"
 
     def _repr_png_(self) -> bytes | None:
-        picture = RunDirectory(self.directory).fit_figure
+        picture = RunDirectory(self.directory).fit_picture
         return picture.read_bytes() if picture.is_file() else None
 
     @property
@@ -106,7 +106,7 @@ class Run:
         x, f, *parts = columns.iloc[:, :inputs], columns["f"], *(columns.filter(regex=rf"^d{y}") for y in "fu")
         df, du = (part.to_numpy() for part in parts)
         overrides = read(RunDirectory(self.directory)).overrides
-        return fit_figure(x.to_numpy(), f.to_numpy(), df, columns["u"].to_numpy(), du, {}, overrides or "")
+        return fit_picture(x.to_numpy(), f.to_numpy(), df, columns["u"].to_numpy(), du, {}, overrides or "")
 
 
 class Comparison(comparison.Comparison):
@@ -141,8 +141,8 @@ class Comparison(comparison.Comparison):
         return f"Comparison({str(self.directory)!r}): {len(self.records)} runs. {self.lead}".rstrip()
 
     def _repr_html_(self) -> str:
-        report = ComparisonDirectory(self.directory).report
-        page = report.read_text() if report.is_file() else self.report()
+        report = self.directory / "comparison.html"
+        page = report.read_text() if report.is_file() else self.html()
         return f'<iframe srcdoc="{html.escape(page)}" width="100%" height="800" style="border: 0"></iframe>'
 
     @property

@@ -63,6 +63,10 @@ class Comparison:
         writer.writerows([[_cell(row.get(name)) for name in names] for row in table(self.records)])
         return buffer.getvalue()
 
+    def html(self) -> str:
+        """Return the report, one self-contained page."""
+        return render(self.records, self.keys, self.groups, self.group_keys, self.metric, self.lead)
+
     def show(self, console: Console) -> None:
         """Print the table of runs, the table of groups if there are several seeds, and the best group's lead."""
         console.print(comparison_table(self.records, self.keys, self.metric, console.width))
@@ -78,8 +82,7 @@ class Comparison:
         write(directory / "comparison.csv", self.csv())
         picture = comparison_picture(self.records, self.groups, self.group_keys, self.metric)
         write(directory / "comparison.png", png(picture))
-        report = render(self.records, self.keys, self.groups, self.group_keys, self.metric, self.lead)
-        write(directory / "comparison.html", report)
+        write(directory / "comparison.html", self.html())
         print(f"report: {printable(os.path.relpath(directory / 'comparison.html'))}")
 
 

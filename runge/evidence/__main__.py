@@ -15,7 +15,9 @@ from runge.evidence.sweeps import QUICK, QUICK_OVERRIDES, ClaimSweep
 from runge.machine import interrupt_on_sigterm
 from runge.records.files import printable, write
 
-ROOT = CONFIGURATIONS.parent
+_CHECKOUT = CONFIGURATIONS.parent
+ROOT = _CHECKOUT if (_CHECKOUT / "docs").is_dir() else Path.cwd()
+"""The checkout, or for an installed package the working directory."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -23,15 +25,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m runge.evidence", description=runge.evidence.__doc__)
     parser.add_argument("claims", metavar="CLAIM", nargs="*", help="run only these claims (default: all)")
     parser.add_argument("--quick", action="store_true", help="few and short runs, as a smoke test")
-    parser.add_argument("--out", metavar="DIR", help="where to write the page (default: docs)")
+    parser.add_argument("--out", metavar="DIR", help="where to write the page (default: docs, in a checkout)")
     options = parser.parse_args(arguments)
     names = [claim.name for claim in CLAIMS]
     if unknown := [name for name in options.claims if name not in names]:
         parser.error(f"CLAIM: must be one of {', '.join(names)}; got {', '.join(map(repr, unknown))}")
-    if not (ROOT / "docs").is_dir() or not CONFIGURATIONS.is_dir():
-        parser.error(f"this command needs a checkout of runge, with the folders conf and docs; {ROOT} has none")
     runs = ROOT / "outputs" / ("evidence-quick" if options.quick else "evidence")
-    out = Path(options.out or (runs if options.quick else ROOT / "docs"))
+    out = Path(options.out or (runs if options.quick or ROOT != _CHECKOUT else ROOT / "docs"))
     shorter = (QUICK, QUICK_OVERRIDES) if options.quick else ({}, ())
     sweeps = [ClaimSweep(claim, runs / claim.name, *shorter) for claim in CLAIMS]
     before = interrupt_on_sigterm()

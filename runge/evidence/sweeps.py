@@ -2,20 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import hydra
 import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig
 
 from runge.configuration import CONFIGURATIONS, digest
 from runge.errors import ConfigurationError, RunError
 from runge.evidence.claims import SEED, Claim, ClaimRuns
-from runge.launch import command
-from runge.launch.composition import compose, register_resolvers
+from runge.launch import session
+from runge.launch.composition import compose
 from runge.records.directories import RunDirectory
 from runge.records.reading import find, read
 
@@ -65,23 +61,15 @@ class ClaimSweep:
             RunError: the sweep failed, for another reason than runs that diverged.
             KeyboardInterrupt: it was interrupted; the finished runs are kept.
         """
-        overrides = [f"hydra.sweep.dir={self.directory}", "hydra.sweeper.params=null", "hydra/hydra_logging=none"]
+        overrides = ["hydra.sweeper.params=null", "hydra/hydra_logging=none"]
         overrides += ["hydra.sweeper.compare=false"]  # the page compares the runs
         overrides += [*(f"{key}={value}" for key, value in self._swept.items()), *self._fixed]
-        register_resolvers()
         try:
-            with hydra.initialize_config_dir(str(CONFIGURATIONS), job_name="train", version_base="1.3"):
-                sweeps = GlobalHydra.instance().hydra
-                assert sweeps is not None
-                sweeps.multirun("config", _run, overrides, with_log_configuration=False)
-        except SystemExit as end:  # by which the launcher ends when it is interrupted
-            raise KeyboardInterrupt from end
-        except Exception as error:
-            if (message := command.explain(error)) is None:
-                raise
-            if not self.ended():
-                message = f"its sweep failed: {message}; its runs are in {self.directory}"
-                raise RunError(f"{self.claim.name}: {message}") from error
+            _, failure = session.sweep(overrides, self.directory)
+        except ConfigurationError as error:
+            failure = str(error)
+        if failure and not self.ended():
+            raise RunError(f"{self.claim.name}: its sweep failed: {failure}; its runs are in {self.directory}")
 
     def _digests(self) -> dict[int, str]:
         """Compute the digests that some runs should have, by number: the first run with each option of each group."""
@@ -89,13 +77,6 @@ class ClaimSweep:
         first = {next(i for i, run in enumerate(self.wanted) if run[key] == value) for key, value in set(options)}
         typed = {i: [f"{key}={value}" for key, value in self.wanted[i].items()] for i in first or {0}}
         return {i: digest(compose(*self._fixed, *overrides)) for i, overrides in typed.items()}
-
-
-def _run(configuration: DictConfig) -> Any:
-    """Train one run, as train.py does."""
-    from runge.launch import run  # late: the launcher's workers import it, and train the runs
-
-    return run.run(configuration)
 
 
 def combinations(swept: Mapping[str, object]) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Run a command: report a mistake in one message, and stop on SIGTERM."""
+"""The command `runge`, or `python train.py`: it reports a mistake in one message, and stops on SIGTERM."""
 
 import logging
 import os
@@ -8,15 +8,32 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+import hydra
 from hydra.errors import HydraException
+from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from runge.configuration import CONFIGURATIONS
 from runge.errors import ConfigurationError, RunError
+from runge.launch.composition import register_resolvers
 from runge.machine import collect_rarely, interrupt_on_sigterm, skip_last_collection
 from runge.records.files import printable
 
 _FULL = "HYDRA_FULL_ERROR"
+
+
+def main() -> None:
+    """Run the command, with the options of `hydra.main`."""
+    sys.path.insert(0, os.getcwd())  # as `python -m` does, so that classes of the user's own are found
+    register_resolvers()
+    run(hydra.main(version_base="1.3", config_path=str(CONFIGURATIONS), config_name="config")(train))
+
+
+def train(configuration: DictConfig) -> float:
+    """Train one run, and return its validation loss for sweepers that minimise."""
+    from runge.launch import run  # late: a mistake in the command line is reported before Lightning is loaded
+
+    return run.run(configuration)
 
 
 def run(main: Callable[..., Any]) -> None:

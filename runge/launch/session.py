@@ -11,11 +11,10 @@ from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
 
 from runge.configuration import CONFIGURATIONS
 from runge.errors import ConfigurationError, RunError
-from runge.launch.command import explain, quote_expression
+from runge.launch.command import explain, quote_expression, train
 from runge.launch.composition import register_resolvers
 from runge.records.files import printable
 
@@ -36,8 +35,8 @@ def run(overrides: Sequence[str], directory: Directory = None) -> Path:
         return Path(job.hydra_cfg.hydra.runtime.output_dir)
 
 
-def sweep(overrides: Sequence[str], directory: Directory = None, *, logged: bool = True) -> tuple[Path, str]:
-    """Train the runs of a sweep, as `python train.py -m` does with these overrides; without its log if not `logged`.
+def sweep(overrides: Sequence[str], directory: Directory = None) -> tuple[Path, str]:
+    """Train the runs of a sweep, as `python train.py -m` does with these overrides.
 
     Returns:
         The sweep's directory, and the reason why its first unfinished run has not finished, or an empty text.
@@ -51,7 +50,7 @@ def sweep(overrides: Sequence[str], directory: Directory = None, *, logged: bool
         composed = session.compose_config("config", typed, RunMode.MULTIRUN, with_log_configuration=False)
         typed = _quoted(typed, "hydra.sweep.dir", where := Path(composed.hydra.sweep.dir))
         try:
-            session.multirun("config", train, typed, with_log_configuration=logged)
+            session.multirun("config", train, typed)
         except RunError as error:
             return where, str(error)
         return where, ""
@@ -66,7 +65,7 @@ def _session() -> Iterator[Hydra]:
     root, threads, config = logging.getLogger(), torch.get_num_threads(), HydraConfig.instance().cfg
     handlers, level = root.handlers[:], root.level
     try:
-        with hydra.initialize_config_dir(str(CONFIGURATIONS), job_name="train", version_base="1.3"):
+        with hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
             session = GlobalHydra.instance().hydra
             assert session is not None
             yield session
@@ -93,10 +92,3 @@ def _quoted(overrides: Sequence[str], key: str, directory: Directory) -> list[st
         return quoted
     path = os.path.abspath(directory).replace("\\", "\\\\").replace("'", "\\'")
     return [*quoted, f"{key}='{path}'"]
-
-
-def train(configuration: DictConfig) -> float:
-    """Train one run, as `train.py` does."""
-    from runge.launch import run  # late: a mistake in the overrides is reported before Lightning is loaded
-
-    return run.run(configuration)
