@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,5 +91,6 @@ def _quoted(overrides: Sequence[str], key: str, directory: Directory) -> list[st
     quoted = [quote_expression(override) for override in overrides]
     if directory is None:
         return quoted
-    path = os.path.abspath(directory).replace("\\", "\\\\").replace("'", "\\'")
+    # In Hydra's grammar a backslash is one of the text, except before a quote.
+    path = re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + end[2].replace("'", "\\'"), os.path.abspath(directory))
     return [*quoted, f"{key}='{path}'"]

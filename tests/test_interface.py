@@ -1,0 +1,151 @@
+import json
+import logging
+import subprocess
+import sys
+import warnings
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+import runge
+from runge.errors import ConfigurationError, RunError
+from runge.optimizers import Problem
+from tests.launch.test_run import SHORT, figures, interrupted_at
+
+ALONE = (*SHORT, "hydra.launcher.processes=1")
+DIVERGES = ("optimizer=sgd", "optimizer.clip_norm=null", "optimizer.lr=100")
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_package_shows_its_interface_and_nothing_else():
+    assert set(dir(runge)) == {*runge.__all__, "__version__"}
+    assert all(getattr(runge, name).__doc__ for name in runge.__all__)
+
+
+def test_a_run_from_python_has_the_bits_and_files_of_the_commands(trained, tmp_path):
+    folder, _ = trained(*SHORT)
+    (commanded,) = folder.glob("outputs/*/*/")
+    run = runge.fit(*SHORT)
+    assert run.directory.parent.parent.resolve() == (tmp_path / "outputs").resolve()
+    assert figures(run.directory) == figures(commanded)
+    assert (run.directory / "history.csv").read_text() == (commanded / "history.csv").read_text()
+    names = [
+        {str(path.relative_to(directory)) for path in directory.rglob("*") if "tensorboard" not in path.parts}
+        for directory in (run.directory, commanded)
+    ]
+    assert names[0] == names[1]
+    assert "lambda_d on" in (run.directory / "train.log").read_text()
+
+
+def test_a_run_shows_what_is_in_its_directory():
+    run = runge.fit(*SHORT, directory="here, 'there' and \\ everywhere")
+    assert run.directory.name == "here, 'there' and \\ everywhere"
+    assert run.status == "finished"
+    assert run.metrics == json.loads((run.directory / "metrics.json").read_text())
+    assert run.settings["model.width"] == 8
+    assert run.history["step"].iloc[-1] == 120
+    x = torch.tensor(run.fit["x"].to_numpy())
+    torch.testing.assert_close(run.function(x).detach().double(), torch.tensor(run.fit["u"].to_numpy()))
+    assert isinstance(run.figure(), Figure)
+    assert run._repr_png_() == (run.directory / "fit.png").read_bytes()
+    assert f"test/mse_f={run.metrics['test/mse_f']:.3g}" in repr(run)
+
+
+def test_the_picture_of_a_fit_in_two_dimensions():
+    expression = "target=expression", "target.expr=x*y", "target.domain=[[0,1],[0,1]]"
+    run = runge.fit(*SHORT, *expression)
+    assert list(run.fit.columns) == ["x1", "x2", "f", "df_dx1", "df_dx2", "u", "du_dx1", "du_dx2"]
+    assert isinstance(run.figure(), Figure)
+
+
+def test_mistakes_are_raised_and_nothing_is_left(tmp_path):
+    for overrides, words in {
+        ("model.width=0",): "model.width: ",
+        ("model.widht=8",): "model.widht: there is no such key",
+        ("target.expr=x", "optimizer=what"): "optimizer",
+        ("optimizer=64",): "optimizer",
+        ("model.width=",): "model.width",
+    }.items():
+        with pytest.raises(ConfigurationError, match=words):
+            runge.fit(*overrides)
+        with pytest.raises(ConfigurationError, match=words):
+            runge.sweep(*overrides, "seed=1,2")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_directory_with_a_run_is_not_written_to_again():
+    run = runge.fit(*SHORT, directory="run")
+    before = figures(run.directory)
+    with pytest.raises(ConfigurationError, match="a directory without a run"):
+        runge.fit(*SHORT, "seed=1", directory="run")
+    assert figures(run.directory) == before
+
+
+def test_a_run_that_diverges_raises_and_is_kept(tmp_path):
+    with pytest.raises(RunError, match="diverged: the loss is not finite"):
+        runge.fit(*SHORT, *DIVERGES, directory="run")
+    run = runge.Run("run")
+    assert run.status == "diverged"
+    assert "diverged" in repr(run)
+    with pytest.raises(FileNotFoundError):
+        _ = run.metrics
+
+
+def test_a_run_that_is_interrupted_resumes_with_the_same_bits(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("runge.training.module.Problem", interrupted_at(50))
+        with pytest.raises(KeyboardInterrupt, match="continue with resume=") as interrupt:
+            runge.fit(*SHORT, directory="run")
+    assert "interrupted at step 50" in str(interrupt.value)
+    assert runge.Run("run").status == "interrupted"
+    resumed = runge.fit("resume=run")
+    assert figures(resumed.directory) == figures(runge.fit(*SHORT).directory)
+    assert Problem  # unpatched
+
+
+def test_a_sweep_is_a_comparison_best_first(tmp_path):
+    comparison = runge.sweep("model.activation=relu,tanh", "seed=range(2)", *ALONE)
+    assert comparison.directory.parent.parent.resolve() == (tmp_path / "outputs" / "multirun").resolve()
+    assert comparison.table["test/mse_df"].is_monotonic_increasing
+    assert [run.metrics["test/mse_df"] for run in comparison.runs] == comparison.table["test/mse_df"].tolist()
+    assert comparison.best().metrics["test/mse_df"] == comparison.table["test/mse_df"].min()
+    assert "4 runs" in repr(comparison)
+    assert comparison.lead in repr(comparison)
+    assert (comparison.directory / "comparison.html").is_file()
+    assert comparison._repr_html_().startswith("<iframe srcdoc=")
+
+
+def test_a_sweep_in_which_a_run_diverges_warns():
+    with pytest.warns(UserWarning, match=r"1 of 2 runs finished; diverged"):
+        comparison = runge.sweep(*DIVERGES[:2], "optimizer.lr=0.01,100", *ALONE)
+    assert comparison.table["status"].tolist() == ["finished", "diverged"]
+    with pytest.raises(RunError, match="diverged"):
+        runge.sweep("seed=1,2", *DIVERGES, *ALONE)
+
+
+def test_the_process_is_left_as_it_was():
+    root, threads = logging.getLogger(), torch.get_num_threads()
+    before = root.handlers[:], root.level
+    runge.fit(*SHORT)
+    runge.sweep("seed=1,2", *ALONE)
+    assert (root.handlers[:], root.level) == before
+    assert torch.get_num_threads() == threads
+
+
+def test_a_script_that_sweeps_needs_no_guard(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(f"import runge\nprint('begins')\nrunge.sweep('seed=1,2', *{SHORT}, 'hydra.launcher.processes=2')\n")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert done.stdout.count("begins") == 1
+    assert len(list(tmp_path.glob("outputs/multirun/*/*/*/metrics.json"))) == 2
+
+
+def test_no_warning_without_a_reason():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        runge.sweep("seed=1,2", *ALONE)
