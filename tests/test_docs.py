@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import ROOT, command
 
+PYTHON = (ROOT / "docs/howto/python.md").read_text()
 PAGE = (ROOT / "docs/howto/extend.md").read_text()
 SHORT = ("trainer.max_steps=4", "model.width=8", "trainer.progress_bar=false")
 
@@ -27,3 +28,12 @@ def test_links_lead_to_files(page):
     links = re.findall(r"\]\(([^)#:]+)\)", re.sub(r"\s+", " ", (ROOT / page).read_text()))
     assert links
     assert not [link for link in links if not (ROOT / link).exists()]
+
+
+def test_the_page_on_python_runs(tmp_path, monkeypatch):
+    """All of its code but that on files of the reader's own."""
+    monkeypatch.chdir(tmp_path)
+    code = re.sub(r"max_steps=\d+", "max_steps=4", "".join(re.findall(r"```python\n(.*?)```", PYTHON, re.DOTALL)[:3]))
+    code = code.replace('"seed=range(3)"', '"seed=range(2)", "model.width=8", "hydra.launcher.processes=1"')
+    exec(code, {})
+    assert (tmp_path / "fit.pdf").exists()
