@@ -139,7 +139,8 @@ def test_the_process_is_left_as_it_was():
 
 def test_a_script_that_sweeps_needs_no_guard(tmp_path):
     script = tmp_path / "script.py"
-    script.write_text(f"import runge\nprint('begins')\nrunge.sweep('seed=1,2', *{SHORT}, 'hydra.launcher.processes=2')\n")
+    sweep = f"runge.sweep('seed=1,2', *{SHORT}, 'hydra.launcher.processes=2')"
+    script.write_text(f"import runge\nprint('begins')\n{sweep}\n")
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert done.stdout.count("begins") == 1
     assert len(list(tmp_path.glob("outputs/multirun/*/*/*/metrics.json"))) == 2
