@@ -25,6 +25,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_addoption(parser):
     parser.addoption("--kills", type=int, default=1, help="how many runs of each kind are killed")
+    parser.addoption("--compositions", type=int, default=6, help="how many random compositions are compared")
 
 
 def pytest_collection_modifyitems(items):

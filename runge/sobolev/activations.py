@@ -3,6 +3,13 @@
 The forward pass of u' needs s', and its adjoint needs s''. The derivatives take what is already computed (z, s and s')
 so that nothing is computed twice. `kernel.cpp` repeats these formulas under the same names; torch compiles an
 activation that it lacks.
+
+At the kink of relu the slope is 0, as in torch: here, in the kernel and in a loaded function, with either way to
+compute u'. At a point on a kink, u' jumps with the last bit of x.
+
+torch computes gelu, sigmoid, silu and softplus of the last few elements of a tensor in another way than of the others,
+so that the last bit of s depends on an element's place: a member in a stack equals the run alone to round-off, which
+large weights of opposite signs, such as those of an exact last layer, amplify.
 """
 
 import math
@@ -45,7 +52,6 @@ def _silu_second(z: Tensor, s: Tensor, s1: Tensor) -> Tensor:
 
 ACTIVATIONS: dict[str, Activation] = {
     "tanh": Activation(torch.tanh, lambda z, s: 1 - s * s, lambda z, s, s1: -2 * s * s1),
-    # The derivative at the kink is 0, as in torch.
     "relu": Activation(torch.relu, lambda z, s: (z > 0).to(z), lambda z, s, s1: torch.zeros_like(z)),
     "gelu": Activation(
         functional.gelu,

@@ -44,7 +44,7 @@ class Balancing(BlockCallback):
         if next_look(module.stage() * module.steps_per_stage) > module.block_start:
             self.memory.fill_(torch.nan)  # the first look at this stage, which fits another function
         chance = torch.cat([torch.rand(1, generator=seed.generator("balance", step)) for seed in self.seeds])
-        network, points = module.current(self.data.dataset.train)
+        network, points = module.stage_problem(self.data.dataset.train, module.stage())
         look = Look(network, points, module.scale, chance.to(module.scale.device))
         lambda_d, memory = self.balance.update(
             module.lambda_now, self.memory.to(module.lambda_now), lambda figure: getattr(look, figure)

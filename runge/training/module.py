@@ -111,19 +111,21 @@ class SobolevRegression(pl.LightningModule):
         return [phase.method.build(list(self.network.parameters())) for phase in self.phases]
 
     def at_rest(self) -> bool:
-        """Return True if no step would change anything: a stage helped no member, or all methods are at rest."""
+        """Return True if no step would change anything: a stage helped no member, or all methods are at rest.
+
+        lambda_d must be at its full value, because it is reported.
+        """
         step = int(self.step)
-        if step < int(self.rests_from):
+        if step < int(self.rests_from) or not bool((self.lambda_at(step - 1, 1) == self.lambda_now).all()):
             return False
         stage = (step - 1) // self.steps_per_stage
         if stage and step % self.steps_per_stage == 0 and not self.best.amplitude[:, stage].any():
             return True
         last = step > self.max_steps - self.steps_per_stage
-        full = bool((self.lambda_at(step - 1, 1) == self.lambda_now).all())
         phase = self._phase((step - 1) % self.steps_per_stage)
         method, optimizer = self.phases[phase].method, self.trainer.optimizers[phase]
         final = phase == len(self.phases) - 1
-        return last and full and final and method.at_rest(optimizer, self.network.stage(stage).theta)
+        return last and final and method.at_rest(optimizer, self.network.stage(stage).theta)
 
     def lambda_at(self, first: int, count: int) -> Tensor:
         """Return lambda_d at the steps first, ..., first + count - 1, (count, M)."""
@@ -195,7 +197,7 @@ class SobolevRegression(pl.LightningModule):
             for key, figure in phase.method.figures(optimizer, theta, self._progress(i, local)).items():
                 self.figures[key] = figure if i == now else torch.full_like(figure, torch.nan)
         if due(self.diagnostics_every, self.block_start, step):
-            self.figures |= gradient_diagnostics(*self.term_gradients(points))
+            self.figures |= gradient_diagnostics(*self.term_gradients(points, stage))
         else:
             self.figures |= dict.fromkeys(metrics.DIAGNOSTICS, torch.full_like(self.lambda_d, torch.nan))
 
@@ -211,13 +213,13 @@ class SobolevRegression(pl.LightningModule):
         for best, now in zip(self.best.state_dict().values(), self.network.state_dict().values(), strict=True):
             best.copy_(torch.where(better.view(-1, *[1] * (now.ndim - 1)), now, best))
 
-    def term_gradients(self, points: Points) -> tuple[Tensor, Tensor]:
-        """Return the gradients of MSE_f and of MSE_df by the current stage's weights, for its targets, both (M, P)."""
-        return losses.term_gradients(*self.current(points), self.scale)
+    def term_gradients(self, points: Points, stage: int) -> tuple[Tensor, Tensor]:
+        """Return the gradients of MSE_f and of MSE_df by a stage's weights, for its targets, both (M, P)."""
+        return losses.term_gradients(*self.stage_problem(points, stage), self.scale)
 
-    def current(self, points: Points) -> tuple[StackedMLP, Points]:
-        """Return the network of the current stage, and the points with the residual that it fits."""
-        return self.network.stage(self.stage()), self.network.residual(self.stage(), points)
+    def stage_problem(self, points: Points, stage: int) -> tuple[StackedMLP, Points]:
+        """Return the network of a stage, and the points with the residual that it fits."""
+        return self.network.stage(stage), self.network.residual(stage, points)
 
     def stage(self) -> int:
         """Return the stage of the last step."""

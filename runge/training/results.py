@@ -50,13 +50,17 @@ def final_metrics(module: SobolevRegression, data: Dataset) -> list[Metrics]:
         data: its points.
 
     Returns:
-        The errors on all three sets, the gradients of both terms on the training set, lambda_d at the last step, the
-        number of parameters and of residual stages that help, and the step of the switch.
+        The errors on all three sets, the gradients of both terms on the training set by the weights of the last
+        residual stage that helps, lambda_d at the last step, the number of parameters and of residual stages that help,
+        and the step of the switch.
     """
     figures: dict[str, Tensor] = {}
     for split, points in data._asdict().items():
         figures |= module.errors(split, points, module.lambda_d)
-    figures |= gradient_diagnostics(*module.term_gradients(data.train))
+    stages = (module.network.amplitude != 0).sum(1)  # those after the last one that helps are no part of the fit
+    by_stage = [gradient_diagnostics(*module.term_gradients(data.train, k)) for k in range(int(stages.max()))]
+    for name in by_stage[0]:
+        figures[name] = torch.stack([one[name] for one in by_stage]).gather(0, stages[None] - 1)[0]
     figures[LAMBDA_D] = module.lambda_at(int(module.step) - 1, 1)[0]
     values = torch.stack([figure.to(torch.float64) for figure in figures.values()], dim=1).tolist()
     parameters = module.network.parameters_in_use()
@@ -64,7 +68,7 @@ def final_metrics(module: SobolevRegression, data: Dataset) -> list[Metrics]:
         {
             **dict(zip(figures, row, strict=True)),
             PARAMETERS: int(parameters[member]),
-            STAGES: int((module.network.amplitude[member] != 0).sum()),
+            STAGES: int(stages[member]),
             SWITCHED_ON_STEP: switched_on_step(module, member),
         }
         for member, row in enumerate(values)

@@ -8,12 +8,10 @@ import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
-from tests.conftest import ROOT
+from runge.configuration import CONFIGURATIONS
+from tests.compositions import GROUPS
 
-GROUPS = {
-    group: sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml"))
-    for group in ("optimizer", "sampling", "schedule", "target", "experiment")
-}
+OPTIONS = {**GROUPS, "experiment": sorted(path.stem for path in (CONFIGURATIONS / "experiment").glob("*.yaml"))}
 ODD = [
     *("null", "-1", "0", "1", "2", "7", "1000", "1e3", "0.5", "-0.0", "1e-30", "1e30", "1e400", ".nan", "inf", "-inf"),
     *("true", "off", "''", "abc", "[]", "{}", "[1,2]", "{a:1}", "99999999999999999999", "${seed}", "${nowhere}", "???"),
@@ -78,7 +76,8 @@ SMALL = {"data.n_train": "8", "data.n_val": "4", "data.n_test": "9", "trainer.ma
 @st.composite
 def compositions(draw):
     """Draw overrides, most of them valid: a few keys, sometimes with an odd value."""
-    chosen = {group: draw(st.sampled_from(GROUPS[group])) for group in draw(st.sets(st.sampled_from(sorted(GROUPS))))}
+    groups = draw(st.sets(st.sampled_from(sorted(OPTIONS))))
+    chosen = {group: draw(st.sampled_from(OPTIONS[group])) for group in groups}
     keys = draw(st.lists(st.sampled_from(sorted(KEYS)), max_size=6, unique=True))
     values = {}
     for key in keys:

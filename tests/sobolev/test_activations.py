@@ -1,7 +1,12 @@
 import pytest
 import torch
 
+from runge.function import Function
 from runge.sobolev.activations import ACTIVATIONS
+from runge.sobolev.kernel import Kernel, suits_the_machine
+from runge.sobolev.points import Points
+from runge.sobolev.stages import ResidualStages
+from tests.conftest import model
 
 
 def gradient(y, z):
@@ -21,6 +26,35 @@ def test_derivatives_are_those_of_autograd(name):
     torch.testing.assert_close(activation.second(z, s, s1), s2, rtol=1e-12, atol=1e-12)
 
 
-def test_relu_has_slope_zero_at_its_kink_as_in_torch():
-    z = torch.zeros(1)
-    assert ACTIVATIONS["relu"].first(z, z).item() == 0
+def on_the_kinks(derivative="forward"):
+    """Return a network, points at each of which z of a neuron is exactly 0, and u' there with the slope 0."""
+    network = ResidualStages(
+        model(activation="relu", init="knots", depth=1, width=5, derivative=derivative),
+        domains=torch.tensor([[[-1.0, 1.0]]]),
+        generators=[torch.Generator().manual_seed(0)],
+        dtype=torch.float64,
+    )
+    x = torch.linspace(-1, 1, 5, dtype=torch.float64)
+    (first, _), (second, _) = network.stage(0).layers()
+    slopes = torch.where(first[0] * (x[:, None] - x) > 0, first[0], 0) @ second[0, :, 0]
+    return network, x, slopes.detach()
+
+
+@pytest.mark.parametrize("derivative", ["forward", "autograd"])
+def test_relu_has_slope_zero_at_its_kink(derivative):
+    network, x, slopes = on_the_kinks(derivative)
+    u = Function(network, {})
+    torch.testing.assert_close(u.derivative(x), slopes, rtol=1e-15, atol=1e-15)
+    points = x.clone().requires_grad_()
+    torch.testing.assert_close(torch.autograd.grad(u(points).sum(), points)[0], slopes, rtol=1e-15, atol=1e-15)
+
+
+@pytest.mark.skipif(not suits_the_machine(), reason="the kernel needs Linux on x86 and GCC")
+def test_relu_has_slope_zero_at_its_kink_in_the_kernel():
+    network, x, slopes = on_the_kinks()
+    x, one = x[None, :, None], torch.ones(1, dtype=torch.float64)
+    f, ones = network(x).detach(), torch.ones(1, 5, dtype=torch.float64)
+    points = Points(x, f, slopes[None, :, None], ones / 5, ones / 5, ones[None], ())
+    loss, gradient = Kernel("relu", torch.float64)(network.stage(0), points, one, one)
+    assert loss < 1e-30
+    assert gradient.abs().max() < 1e-15

@@ -1,0 +1,110 @@
+"""Random compositions, trained in a stack and alone, and their figures recomputed from the saved weights.
+
+`pytest tests/launch/test_differential.py --compositions 500` tries 500 of them, each drawn by a seed of its own. A
+failure prints the overrides of its runs; `--compositions 500 -k '[17]'` repeats the one with seed 17.
+"""
+
+import csv
+import math
+from random import Random
+
+import pytest
+import torch
+
+from runge.errors import RunError
+from runge.training.stack import Stack
+from tests.compositions import SMALL, accepted, draw_stack
+from tests.launch.test_sweep import new_run
+from tests.reference import expected
+
+TOLERANCES = {32: 1e-4, 64: 1e-9}
+HARD = {
+    "the last layer has weights of 1e8 that cancel": (
+        *("optimizer=levenberg_marquardt", "trainer.max_steps=1", "balance=relobralo", "data.n_test=8"),
+        *("model.activation=sigmoid", "model.depth=4"),
+    ),
+    "kinks are at test points": (
+        *("target=steep", "data.n_test=8", "model.width=8", "model.init=knots"),
+        *("model.activation=relu", "model.derivative=autograd"),
+    ),
+    "errors are at round-off": (
+        *("optimizer=levenberg_marquardt", "trainer.max_steps=30", "model.width=12", "data.n_train=8"),
+        *("model.activation=sigmoid", "schedule=constant"),
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch):
+    monkeypatch.setattr("runge.training.results.StackWriter._draw", lambda *_: None)  # half of the time
+
+
+def pytest_generate_tests(metafunc):
+    if "number" in metafunc.fixturenames:
+        metafunc.parametrize("number", range(metafunc.config.getoption("compositions")))
+
+
+def train(members, folder, change=0):
+    """Train a stack; return it with the members' directories and figures, all rows of their histories among them.
+
+    With a `change`, each initial weight is changed at random by up to 4 units in its last place.
+    """
+    stack, chance = Stack(members), torch.Generator().manual_seed(change)
+    for network in stack.module.network.stages if change else ():
+        theta = network.theta.data
+        theta *= 1 + 4 * torch.finfo(theta.dtype).eps * (2 * torch.rand(theta.shape, generator=chance).to(theta) - 1)
+    directories = [new_run(folder / f"{len(members)}-{i}-{change}") for i in range(len(members))]
+    outcomes = stack.fit(directories, report=lambda _: None)
+    figures = []
+    for directory, outcome in zip(directories, outcomes, strict=True):
+        figures.append({"error": str(outcome)} if isinstance(outcome, RunError) else dict(outcome))
+        for row in csv.DictReader(directory.history.read_text().splitlines()):
+            figures[-1] |= {f"{name} at {row['step']}": float(x or "nan") for name, x in row.items()}
+    return stack, directories, [{key: x for key, x in some.items() if "seconds" not in key} for some in figures]
+
+
+def gap(a, b):
+    """Return |a - b|, and infinity if only one of them is a number."""
+    numbers = [isinstance(x, float | int) and math.isfinite(x) for x in (a, b)]
+    return abs(a - b) if all(numbers) else math.inf if any(numbers) else 0
+
+
+def check_stack(member, together, folder):
+    """Compare a member's figures with those of the run alone.
+
+    A figure that differs by more than the tolerance must also change when the initial weights change by round-off.
+    """
+    _, _, (alone,) = train([member], folder)
+    tolerance = TOLERANCES[member.training.precision]
+    assert alone.keys() <= together.keys()
+    differ = {k: gap(x, together[k]) for k, x in alone.items() if gap(x, together[k]) > tolerance * abs(x or 0)}
+    if differ:
+        print("beyond the tolerance:", {key: (alone[key], together[key]) for key in differ})
+        others = [train([member], folder, change)[2][0] for change in (1, 2, 3)]
+        noise = {key: max(gap(alone[key], other.get(key)) for other in others) for key in differ}
+        assert {key: x for key, x in differ.items() if x > 100 * noise[key]} == {}
+
+
+def check(runs, folder):
+    for run in runs:
+        print("python train.py", *run)
+    members = [accepted(run) for run in runs]
+    stack, directories, figures = train(members, folder)
+    for i, (member, directory) in enumerate(zip(members, directories, strict=True)):
+        if len(members) > 1:
+            check_stack(member, figures[i], directory.path)
+        if "error" not in figures[i]:
+            for split, points in stack.data.dataset._asdict().items():
+                scale, target = float(stack.module.scale[i]), member.configuration["target"]
+                bounds = expected(directory, points.take(torch.tensor([i])), member.loss.lambda_d, scale, target)
+                for name, (least, most) in bounds.items():
+                    assert least <= figures[i][f"{split}/{name}"] <= most, f"{split}/{name}"
+
+
+def test_composition(number, tmp_path):
+    check(draw_stack(Random(number)), tmp_path)
+
+
+@pytest.mark.parametrize("run", HARD.values(), ids=HARD)
+def test_hard_composition(run, tmp_path):
+    check([[*SMALL, *run, f"seed={seed}"] for seed in range(3)], tmp_path)
