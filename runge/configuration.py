@@ -24,8 +24,13 @@ T = TypeVar("T")
 CONFIGURATIONS = Path(__file__).resolve().parent.parent / "conf"
 """The folder of the groups and the experiments."""
 
-SAME_BITS = ("resume", "logger", "trainer.progress_bar", "trainer.checkpoint_seconds")
-"""The keys and sections that change no bit of a run's result."""
+SAME_BITS = (
+    "resume",  # says where a run is
+    "logger",  # loggers receive figures and return none
+    "trainer.progress_bar",  # shows figures
+    "trainer.checkpoint_seconds",  # saving reads the state of a run and changes nothing in it
+)
+"""The keys and sections that change no bit of a run's result, so that a run may be resumed with others."""
 
 SAME_RESULT = (*SAME_BITS, "trainer.compile")
 """The keys that comparisons ignore: `SAME_BITS`, and one that changes a result by round-off only."""
