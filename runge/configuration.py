@@ -151,6 +151,8 @@ def locate(key: str, path: Any, kind: Any) -> type[Any]:
 
 def _explain(key: str, detail: Any) -> str:
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if isinstance(limit := next(iter(detail.get("ctx", {}).values()), None), float):  # 1e+12, not 1000000000000
+        message = f"{message.rpartition(' ')[0]} {limit:g}"
     if not detail["loc"]:  # an error of the object as a whole: its text names the key
         return _join(key, message)
     return f"{_join(key, *detail['loc'])}: {message[0].lower()}{message[1:]}, got {detail['input']!r}"

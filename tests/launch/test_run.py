@@ -373,7 +373,7 @@ def test_resume_says_what_a_directory_without_a_run_holds(train, tmp_path):
 
 def test_diverged_run_says_so(train, tmp_path):
     status, out, err = train(
-        *SHORT, "optimizer=sgd", "optimizer.lr=1e30", "optimizer.clip_norm=null", "hydra.run.dir=run"
+        *SHORT, "optimizer=sgd", "optimizer.lr=1e12", "optimizer.clip_norm=null", "hydra.run.dir=run"
     )
     assert status == 1
     assert "diverged" in err
