@@ -1,3 +1,4 @@
+import gc
 import io
 import os
 import runpy
@@ -42,6 +43,8 @@ def command(*arguments: str) -> tuple[int, str]:
             runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
         except SystemExit as end:
             return (1, end.code) if isinstance(end.code, str) else (int(end.code or 0), "")
+        finally:
+            gc.unfreeze()  # the command froze its objects, because its process usually ends with it
     return 0, ""
 
 

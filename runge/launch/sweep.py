@@ -28,11 +28,27 @@ from runge.launch.pool import InProcess, Pool
 from runge.machine import cores
 from runge.records.directories import RunDirectory, State
 from runge.records.files import discard, printable
+from runge.validation import Count, checked
 
 log = logging.getLogger(__name__)
 
 _MOST, _MOST_ON_GPU = 32, 1024
 """The most members of a stack; larger stacks are no faster and need more memory."""
+
+
+@checked
+class SweeperSettings:
+    """The section `hydra.sweeper`.
+
+    Attributes:
+        max_batch_size: the most jobs that are launched at a time, >= 1; None: all of them.
+        params: values of keys to sweep over, as on the command line.
+        compare: false skips the comparison at the end.
+    """
+
+    max_batch_size: Count | None
+    params: Mapping[str, Any] | None
+    compare: bool
 
 
 def launch(
