@@ -53,6 +53,11 @@ class GridSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Run all jobs; then compare them, even if some failed, but not after an interrupt."""
         assert self.config is not None
+        from runge.configuration import build
+        from runge.launch.sweep import SweeperSettings
+
+        settings = {"max_batch_size": self.max_batch_size, "params": self.params, "compare": self.compare}
+        build("hydra.sweeper", settings, SweeperSettings)
         try:
             return super().sweep(arguments)
         except (KeyboardInterrupt, SystemExit):

@@ -234,7 +234,7 @@ class ReLoBRaLo(_Periodic):
     where rho is 1 with probability `lookback` and 0 otherwise; lambda_d is the ratio of the two weights.
 
     Attributes:
-        temperature: T, > 0.
+        temperature: T, in [1e-12, 1e12]; large: both weights are 1.
         alpha: the weight of the past, in [0, 1].
         lookback: the mean of rho, in [0, 1].
 

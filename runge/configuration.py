@@ -25,8 +25,13 @@ _HERE = Path(__file__).resolve().parent
 CONFIGURATIONS = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
 """The folder of the groups and the experiments: in the installed package, or beside it in a checkout."""
 
-SAME_BITS = ("resume", "logger", "trainer.progress_bar", "trainer.checkpoint_seconds")
-"""The keys and sections that change no bit of a run's result."""
+SAME_BITS = (
+    "resume",  # says where a run is
+    "logger",  # loggers receive figures and return none
+    "trainer.progress_bar",  # shows figures
+    "trainer.checkpoint_seconds",  # saving reads the state of a run and changes nothing in it
+)
+"""The keys and sections that change no bit of a run's result, so that a run may be resumed with others."""
 
 SAME_RESULT = (*SAME_BITS, "trainer.compile")
 """The keys that comparisons ignore: `SAME_BITS`, and one that changes a result by round-off only."""
@@ -147,6 +152,8 @@ def locate(key: str, path: Any, kind: Any) -> type[Any]:
 
 def _explain(key: str, detail: Any) -> str:
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if isinstance(limit := next(iter(detail.get("ctx", {}).values()), None), float):  # 1e+12, not 1000000000000
+        message = f"{message.rpartition(' ')[0]} {limit:g}"
     if not detail["loc"]:  # an error of the object as a whole: its text names the key
         return _join(key, message)
     return f"{_join(key, *detail['loc'])}: {message[0].lower()}{message[1:]}, got {detail['input']!r}"

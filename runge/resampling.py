@@ -11,8 +11,10 @@ f' alone are two sets, which are placed separately.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from runge.domain import candidates, corners
@@ -101,7 +103,7 @@ class Region(Periodic):
     regions overlap, a point counts for the last one: for Runge's function, `middle` excludes `peak`.
 
     Attributes:
-        strength: how strongly the shares follow the errors, >= 0.
+        strength: how strongly the shares follow the errors, in [0, 1e12]; large: always by the factor 1/2 or 2.
         least: the smallest share of a region, in [0, 1]; at most one over their number is used.
 
     Example:
@@ -137,8 +139,8 @@ class Residual(Periodic):
     r"""RAD, residual-based adaptive distribution: the density :math:`p(x) \propto |r|^k / E|r|^k + c`.
 
     Attributes:
-        power: k, >= 0.
-        floor: c, > 0.
+        power: k, in [0, 10], so that |r|^k is a number in 64 bits for all |r| from 1e-30 to 1e30; 0: uniform.
+        floor: c, in [1e-12, 1e12]; large: uniform.
 
     References:
         C. Wu et al. (2023). A comprehensive study of non-adaptive and residual-based adaptive sampling for
@@ -151,7 +153,7 @@ class Residual(Periodic):
         tensor([1.5000, 2.5000])
     """
 
-    power: NonNegative
+    power: Annotated[float, Field(ge=0, le=10)]
     floor: Positive
 
     def looks_at(self, target: Function, nodes: Tensor, validation: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from runge.validation import NonNegative, Positive, Share, checked
 __all__ = ["Chebyshev", "Density", "Derivative", "Endpoint", "Function", "Mixed", "Random", "Sampling", "Stratified"]
 __all__ += ["Strength", "Uniform", "boundary_nodes", "check_count"]
 
-Strength = Annotated[float, Field(gt=0, le=5)]
+Strength = Annotated[float, Field(ge=0.2, le=5)]  # beyond, nodes coincide
 _OUTER = 0.1
 
 
@@ -104,7 +104,8 @@ class Endpoint(_Tensor):
     The density is proportional to (1 - |t|)^(1/strength - 1).
 
     Attributes:
-        strength: how strongly the ends are favoured, in (0, 5]; 1 is uniform, 2 crowds like Chebyshev nodes.
+        strength: how strongly the ends are favoured, in [0.2, 5]; below 1 nodes crowd towards the centre, 1 is uniform,
+            2 crowds like Chebyshev nodes.
 
     Example:
         >>> Endpoint(strength=2.0).coordinates(5).tolist()
@@ -124,7 +125,7 @@ class Mixed(_Tensor):
 
     Attributes:
         share: the share of the nodes that is end-weighted, in [0, 1].
-        strength: how strongly these favour the ends, in (0, 5], as in `Endpoint`.
+        strength: how strongly these favour the ends, in [0.2, 5], as in `Endpoint`.
 
     Example:
         >>> Mixed(share=0.4, strength=2.0).coordinates(5).tolist()
@@ -199,7 +200,7 @@ class Derivative(Sampling):
     curvature is largest there.
 
     Attributes:
-        floor: the constant added to the density, > 0, in units of max|f'|.
+        floor: the constant added to the density, in units of max|f'|, in [1e-12, 1e12]; large: uniform.
 
     References:
         C. Wu et al. (2023). A comprehensive study of non-adaptive and residual-based adaptive sampling for

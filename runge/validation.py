@@ -9,8 +9,9 @@ __all__ = ["BelowOne", "Count", "Natural", "NonNegative", "Positive", "Share", "
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Natural = Annotated[int, Field(ge=0, le=10**9)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# In 32 bits the squares of these numbers, and their products with errors and gradients, neither overflow nor vanish.
+Positive = Annotated[float, Field(ge=1e-12, le=1e12, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 

@@ -1,3 +1,4 @@
+import gc
 import io
 import os
 import runpy
@@ -26,6 +27,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def pytest_addoption(parser):
     parser.addoption("--kills", type=int, default=1, help="how many runs of each kind are killed")
     parser.addoption("--compositions", type=int, default=6, help="how many random compositions are compared")
+    parser.addoption("--commands", type=int, default=100, help="how many random commands are tried")
 
 
 def pytest_collection_modifyitems(items):
@@ -42,6 +44,8 @@ def command(*arguments: str) -> tuple[int, str]:
             runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
         except SystemExit as end:
             return (1, end.code) if isinstance(end.code, str) else (int(end.code or 0), "")
+        finally:
+            gc.unfreeze()  # the command froze its objects, because its process usually ends with it
     return 0, ""
 
 

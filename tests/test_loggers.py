@@ -132,7 +132,7 @@ def test_a_recorded_logger_is_not_trusted(train, tmp_path, monkeypatch):
 
 
 def test_a_diverged_run_has_failed(train, tmp_path):
-    diverging = (*SHORT, "optimizer=sgd", "optimizer.lr=1e30", "optimizer.momentum=0", "optimizer.clip_norm=null")
+    diverging = (*SHORT, "optimizer=sgd", "optimizer.lr=1e12", "optimizer.momentum=0", "optimizer.clip_norm=null")
     assert train(*diverging, RECORDER, "hydra.run.dir=run")[0] == 1
     assert calls(tmp_path / "run", "end") == [["failed"]]
     assert not calls(tmp_path / "run", "image")

@@ -9,13 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 import hydra
-from hydra.errors import HydraException
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, QuotedString
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from runge.configuration import CONFIGURATIONS
 from runge.errors import ConfigurationError, RunError
-from runge.launch.composition import register_resolvers
+from runge.launch.composition import explain_value, register_resolvers
 from runge.machine import collect_rarely, interrupt_on_sigterm, skip_last_collection
 from runge.records.files import printable
 
@@ -49,7 +51,7 @@ def run(main: Callable[..., Any]) -> None:
     before = interrupt_on_sigterm()
     try:
         for argument in sys.argv[1:]:
-            refuse_empty_group(argument)
+            check_group(argument)
         main()
     except (KeyboardInterrupt, SystemExit) as end:
         sys.exit("error: interrupted" if isinstance(end, KeyboardInterrupt) else end.code)
@@ -69,17 +71,32 @@ def run(main: Callable[..., Any]) -> None:
         skip_last_collection()
 
 
-def refuse_empty_group(argument: str) -> None:
-    """Refuse `GROUP=null`, because Hydra's message for it does not name the group.
+def check_group(argument: str) -> None:
+    """Refuse a value that cannot name an option of a group, because Hydra's message for it does not name the group.
 
     Raises:
-        ConfigurationError: a group is set to nothing.
+        ConfigurationError: a group is set to nothing, to a number or to a boolean.
     """
-    key, equals, value = argument.partition("=")
-    options = sorted(path.stem for path in (CONFIGURATIONS / key).glob("*.yaml")) if equals and key else []
-    if options and key != "experiment" and value in ("", "null"):
-        none = ", or [] for none" if key == "logger" else ""
-        raise ConfigurationError(f"{key}: must be one of {', '.join(options)}{none}; got {value or 'nothing'}")
+    try:
+        override = OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return  # Hydra reports it
+    group, choice = override.key_or_group, override.value()
+    options = sorted(path.stem for path in (CONFIGURATIONS / group).glob("*.yaml")) if group else []
+    if not options or override.is_delete() or isinstance(choice, dict):
+        return
+    if override.is_sweep_override():
+        choice = choice.list if isinstance(choice, ChoiceSweep) else []
+    if not _names_options(choice):
+        none = ", or [] for none" if group in ("logger", "experiment") else ""
+        given = argument.partition("=")[2] or "nothing"
+        raise ConfigurationError(f"{group}: must be one of {', '.join(options)}{none}; got {given}")
+
+
+def _names_options(choice: Any) -> bool:
+    if isinstance(choice, list):
+        return all(_names_options(name) for name in choice)
+    return isinstance(choice, str | QuotedString) and choice != ""
 
 
 def quote_expression(argument: str) -> str:
@@ -104,21 +121,28 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, ConfigurationError | RunError):
         return str(error)
     if isinstance(error, OmegaConfBaseException):
-        # OmegaConf wraps a resolver's error and keeps only its text.
-        return str(error).splitlines()[0].rpartition("raised while resolving interpolation: ")[2]
+        return explain_value(error)
     if isinstance(error, HydraException):
         return _explain_composition(error)
     if isinstance(error, OSError) and error.filename is not None:
         rule = "hydra.run.dir, hydra.sweep.dir: must be a directory that can be written to"
         return f"{rule}; {error.filename}: {error.strerror}"
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    if frame.f_globals["__name__"].partition(".")[0] in ("hydra", "omegaconf"):
+        return f"Hydra does not accept the command line: {str(error) or type(error).__name__}"
     return None
 
 
 def _explain_composition(error: HydraException) -> str:
     cause = error.__cause__
+    if isinstance(error, MissingConfigException) and error.options:
+        return f"{error.missing_cfg_file}: there is no such option; there are {', '.join(error.options)}"
+    if isinstance(error, OverrideParseException):
+        detail = error.message.removeprefix(f"Error parsing override '{error.override}'\n")
+        return f"{error.override!r} cannot be parsed: {detail}"
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
-        allowed = ", ".join(map(str, cause.parent_node.keys()))
+        allowed = ", ".join(map(str, cause.parent_node.keys())) or "none"
         section = str(cause.full_key).rpartition(".")[0]
         return f"{cause.full_key}: there is no such key; {section or 'the top level'} has {allowed}"
     detail = f"; {str(cause).splitlines()[0]}" if isinstance(cause, OmegaConfBaseException) else ""
-    return str(error).partition("\n\nConfig search path")[0] + detail
+    return str(error).partition("\nConfig search path")[0].rstrip() + detail

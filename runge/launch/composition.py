@@ -46,7 +46,7 @@ def _directory(resume: Any, path: str) -> str:
 
 def _record(directory: str) -> str | None:
     run = RunDirectory(directory)
-    return None if run.hydra.exists() else run.hydra_part.name
+    return None if run.hydra.exists() or run.last.exists() else run.hydra_part.name
 
 
 class Composer:
@@ -133,13 +133,21 @@ def plain(configuration: DictConfig) -> tuple[dict[str, Any], Any]:
             for key, x in values.items()
         }
     except OmegaConfBaseException as error:
-        raise ConfigurationError(str(error)) from error
+        raise ConfigurationError(explain_value(error)) from error
     resume = content.pop("resume", None)
     if resume is not None and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise ConfigurationError(
             "resume: resumes one run; to resume a sweep, repeat its command with hydra.sweep.dir=DIR"
         )
     return content, resume
+
+
+def explain_value(error: OmegaConfBaseException) -> str:
+    """Return the message of an error in a value: its key, and what is wrong."""
+    message = str(error).splitlines()[0]
+    # OmegaConf wraps a resolver's error and keeps only its text.
+    kind, _, own = message.rpartition(" raised while resolving interpolation: ")
+    return own if kind == ConfigurationError.__name__ or not error.full_key else f"{error.full_key}: {own}"
 
 
 _INTERPOLATION = re.compile(r"\$\{([^:}]*)([:}])")

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from runge.compare.tables import error_table
-from runge.configuration import digest, unimported_classes
+from runge.configuration import SAME_BITS, digest, unimported_classes
 from runge.errors import ConfigurationError, RunError, is_out_of_memory
 from runge.launch.composition import plain, recorded
 from runge.launch.jobs import Job, begin_job, ended_before, job_return, log_to_file, name_overrides
@@ -114,13 +114,14 @@ def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> 
         begun = read_checkpoint(last.path)["configuration"] if last else recorded(directory)
     except ConfigurationError as error:
         raise ConfigurationError(f"resume: {error}") from error
-    # Loggers change no result; they are the command's, because those of a file could write anywhere.
-    overrides = HydraConfig.get().overrides.task
-    others = [override for override in overrides if not override.lstrip("+~").startswith(("resume=", "logger"))]
+    given = {override: override.lstrip("+~").partition("=")[0] for override in HydraConfig.get().overrides.task}
+    others = [override for override, key in given.items() if key.partition(".")[0] != "logger" and key not in SAME_BITS]
     same = digest(composed) == digest(begun)
     if others and not same:
+        allowed = ", ".join(key for key in SAME_BITS if key != "resume")
         raise ConfigurationError(
-            f"resume: a run resumes with the configuration it was started with; remove {' '.join(others)}"
+            f"resume: a run resumes with the configuration it was started with, except {allowed}; "
+            f"remove {' '.join(others)}"
         )
     if not same and (named := unimported_classes(begun)):
         raise ConfigurationError(
@@ -132,7 +133,11 @@ def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> 
             "the run was trained in a stack with other runs of its sweep: resumed alone, its figures are the same to "
             "round-off; for the same bits repeat the sweep's command with hydra.sweep.dir="
         )
-    return composed if same else {**begun, "logger": composed.get("logger", {})}
+    if same:
+        return composed
+    # Loggers are always the command's, because those of a file could write anywhere.
+    trainer = {key: value for key, value in composed["trainer"].items() if f"trainer.{key}" in given.values()}
+    return {**begun, "trainer": {**begun["trainer"], **trainer}, "logger": composed.get("logger", {})}
 
 
 def check_members(members: Sequence[Member]) -> None:

@@ -28,11 +28,27 @@ from runge.launch.pool import InProcess, Pool
 from runge.machine import cores
 from runge.records.directories import RunDirectory, State
 from runge.records.files import discard, printable
+from runge.validation import Count, checked
 
 log = logging.getLogger(__name__)
 
 _MOST, _MOST_ON_GPU = 32, 1024
 """The most members of a stack; larger stacks are no faster and need more memory."""
+
+
+@checked
+class SweeperSettings:
+    """The section `hydra.sweeper`.
+
+    Attributes:
+        max_batch_size: the most jobs that are launched at a time, >= 1; None: all of them.
+        params: values of keys to sweep over, as on the command line.
+        compare: false skips the comparison at the end.
+    """
+
+    max_batch_size: Count | None
+    params: Mapping[str, Any] | None
+    compare: bool
 
 
 def launch(
@@ -106,7 +122,9 @@ def _prepare(
     """Compose the jobs of a sweep, and build data and weights once for each kind of job, to check them."""
     compose = Composer(context.config_loader, config)
     jobs = [_job(compose(own, first + i)) for i, own in enumerate(overrides)]
-    ((directory, count),) = Counter(job.directory for job in jobs).most_common(1) or [("", 0)]
+    if not jobs:
+        raise ConfigurationError("a sweep must have at least one run; one of its keys has no values")
+    ((directory, count),) = Counter(job.directory for job in jobs).most_common(1)
     if count > 1:
         raise ConfigurationError(f"hydra.sweep.subdir: must differ from run to run, got {directory!r} for {count} runs")
     # The comparison's libraries, loaded while the workers load theirs.
@@ -125,14 +143,16 @@ def _prepare(
 def compare(directory: str, failures: Mapping[str, str]) -> None:
     """Print the comparison of a sweep that has ended, and write it to its directory, unless that is gone.
 
-    The failures are messages of runs whose own directories could not be written to, by their directories.
+    A directory in which nothing has begun is removed. The failures are messages of runs whose own directories could
+    not be written to, by their directories.
     """
+    discard(Path(directory), {"multirun.yaml"})
     if not Path(directory).is_dir():
         return
     from runge.compare.comparison import Comparison, collect, mark
 
     try:
-        if rows := mark(collect([directory]), failures):
+        if rows := mark(collect([str(Path(directory))]), failures):
             Comparison(rows).publish(Path(directory))
     except (ValueError, OSError) as error:
         print(f"error: the comparison cannot be written: {printable(str(error))}", file=sys.stderr)

@@ -22,9 +22,10 @@ class _Gradient(Method):
     """A method that takes its steps with an optimiser of torch.
 
     Attributes:
-        lr: the learning rate, > 0.
+        lr: the learning rate, in [1e-12, 1e12]; with one that is too large the run diverges, or ends with large errors.
         lr_schedule: `cosine`, to zero at the last step, or `constant`.
-        clip_norm: the largest Euclidean norm of a member's gradient, > 0; longer ones are scaled down; None: no limit.
+        clip_norm: the largest Euclidean norm of a member's gradient, in [1e-12, 1e12]; longer ones are scaled down;
+            None: no limit.
     """
 
     lr: Positive
@@ -78,7 +79,8 @@ class AdamW(_Gradient):
 
     Attributes:
         betas: the decay rates of the averages of the gradient and of its square, each in [0, 1).
-        weight_decay: the decay per step in units of the learning rate, >= 0.
+        weight_decay: the decay per step in units of the learning rate, in [0, 1 / lr], because a step multiplies the
+            weights by 1 - lr weight_decay.
 
     Example:
         >>> AdamW(lr=0.001, lr_schedule="cosine", clip_norm=1.0, betas=[0.9, 0.999], weight_decay=0.01)
@@ -90,6 +92,10 @@ class AdamW(_Gradient):
 
     betas: Betas
     weight_decay: NonNegative
+
+    def __post_init__(self) -> None:
+        if self.lr * self.weight_decay > 1:
+            raise ValueError(f"weight_decay: must be at most 1 / lr, {1 / self.lr:g}; got {self.weight_decay}")
 
     def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
         """Return a `torch.optim.AdamW`."""

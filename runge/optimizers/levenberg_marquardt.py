@@ -34,7 +34,7 @@ __all__ = ["DampedLeastSquares", "LevenbergMarquardt"]
 
 log = logging.getLogger(__name__)
 
-Factor = Annotated[float, Field(gt=1, allow_inf_nan=False)]
+Factor = Annotated[float, Field(gt=1, le=1e12, allow_inf_nan=False)]
 
 _TRIES = 40  # the most dampings tried in one step
 _SMALLEST = 1e-22  # the smallest damping; its inverse is the largest
@@ -46,10 +46,10 @@ class LevenbergMarquardt(Method):
     """The Levenberg-Marquardt method with geodesic acceleration.
 
     Attributes:
-        damping: the initial damping mu, > 0.
-        decrease: the factor by which mu is divided if the first try of a step succeeds, > 1.
-        increase: the factor by which mu is multiplied after a failed try, > 1.
-        acceleration: the largest |a| / |v| at which the acceleration a is applied, >= 0; 0: never.
+        damping: the initial damping mu, in [1e-12, 1e12].
+        decrease: the factor by which mu is divided if the first try of a step succeeds, in (1, 1e12].
+        increase: the factor by which mu is multiplied after a failed try, in (1, 1e12].
+        acceleration: the largest |a| / |v| at which the acceleration a is applied, in [0, 1e12]; 0: never.
         readout: true: solve the last layer exactly after the last step.
 
     Example:

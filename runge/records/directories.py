@@ -162,6 +162,17 @@ def _checksum(content: bytes) -> str:
     return f"{zlib.crc32(content):08x}"
 
 
+def _what_it_holds(run: RunDirectory) -> str:
+    """Return the reason why a directory without a configuration and checkpoints cannot be resumed, and what to do."""
+    if not run.path.is_dir():
+        return "there is no such directory"
+    names = {path.name for path in run.path.iterdir()}
+    if "multirun.yaml" in names:
+        return f"it is a sweep's; to resume the sweep, repeat its command with hydra.sweep.dir={run.path}"
+    left = f"it holds {', '.join(sorted(names)) or 'nothing'}, but neither a record of a run nor a checkpoint"
+    return f"{left}; if the run was ended before it began, repeat its command with hydra.run.dir={run.path}"
+
+
 def resumable(path: Any) -> RunDirectory:
     """Return the directory of a run that can be resumed.
 
@@ -169,8 +180,8 @@ def resumable(path: Any) -> RunDirectory:
         ConfigurationError: the directory contains no run, or one that has finished or diverged.
     """
     run = RunDirectory(str(path))
-    if not (missing := run.hydra / "config.yaml").is_file():
-        raise ConfigurationError(f"resume: must be the directory of a run, got {str(path)!r}; {missing} does not exist")
+    if not ((run.hydra / "config.yaml").is_file() or run.last.is_file()):
+        raise ConfigurationError(f"resume: must be the directory of a run, got {str(path)!r}; {_what_it_holds(run)}")
     if run.metrics.exists():
         raise ConfigurationError(f"resume: must be an unfinished run, got {str(path)!r}, which is finished")
     state = run.read_state()

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Annotated, Literal, NamedTuple
 
 import torch
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
@@ -31,7 +31,7 @@ class Model:
     Attributes:
         activation: the function s: `tanh`, `relu`, `gelu`, `sigmoid`, `silu`, `softplus`, `sin`, or one that you added
             to `runge.sobolev.activations.ACTIVATIONS`.
-        depth: the number of hidden layers, >= 1; depth 2 and width 64 give D -> 64 -> 64 -> 1.
+        depth: the number of hidden layers, from 1 to 1000; depth 2 and width 64 give D -> 64 -> 64 -> 1.
         width: the neurons in each hidden layer, >= 1.
         init: the distribution of the initial weights, `default` or `knots`, as in `draw_weights`.
         stages: the number of residual stages, >= 1: networks trained one after the other and summed, each fitted to the
@@ -40,7 +40,7 @@ class Model:
     """
 
     activation: Annotated[str, AfterValidator(_check_activation)]
-    depth: Count
+    depth: Annotated[Count, Field(le=1000)]
     width: Count
     init: Init
     stages: Count

@@ -11,6 +11,8 @@ from runge.targets.target import Target
 
 __all__ = ["Expression", "find_pole"]
 
+_LARGEST = 1e15  # whose square, and that of a gradient of the loss, are numbers in 32 bits
+
 
 class Expression(Target):
     """A formula as a target; sympy differentiates it.
@@ -23,7 +25,8 @@ class Expression(Target):
         domain: (lower, upper), or one such pair for each input.
 
     Raises:
-        ValueError: `expr` is not such a formula, or it or its derivative is not finite everywhere on the domain.
+        ValueError: `expr` is not such a formula, or it or its derivative is not finite, or larger than 1e15, on
+            the domain.
 
     Example:
         >>> Expression("x**2").derivative(torch.tensor([[3.0]]))
@@ -48,7 +51,8 @@ class Expression(Target):
         for name, function in ((repr(expr), self.value), (f"the derivative of {expr!r}", self.derivative)):
             if (pole := find_pole(function, self.domain)) is not None:
                 raise ValueError(
-                    f"expr: {name} must be finite on the domain {self.domain.tolist()}; it is not at {pole}"
+                    f"expr: {name} must be finite on the domain {self.domain.tolist()}, and within {_LARGEST:g} of 0; "
+                    f"it is not at {pole}"
                 )
 
     def __repr__(self) -> str:
@@ -65,7 +69,7 @@ class Expression(Target):
 
 
 def find_pole(function: Callable[[Tensor], Tensor], domain: Tensor) -> list[float] | None:
-    """Return a point (D,) at or next to a pole of a function; None if the function has no pole.
+    """Return a point (D,) at or next to a pole of a function, or where it is above 1e15; None if there is none.
 
     The function is evaluated on a grid, which then shrinks around the largest |f| until its spacing is close to
     round-off. A regular function is constant on this last grid; near a pole it still differs from point to point.
@@ -80,8 +84,8 @@ def find_pole(function: Callable[[Tensor], Tensor], domain: Tensor) -> list[floa
         axes = [torch.linspace(low, high, per_axis, dtype=torch.float64) for low, high in box.tolist()]
         x = torch.cartesian_prod(*axes).reshape(-1, dimension)
         size = function(x).reshape(len(x), -1).abs().amax(-1)
-        if not size.isfinite().all():
-            return x[~size.isfinite()][0].tolist()
+        if not (size <= _LARGEST).all():
+            return x[~(size <= _LARGEST)][0].tolist()
         peak = x[size.argmax()]
         spacing = (box[:, 1] - box[:, 0]) / (per_axis - 1)
         if bool((spacing < 1e-12 * (upper - lower)).all()):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 
 from runge import machine
 from runge.balance import Balance, Fixed
@@ -52,13 +52,13 @@ class Loss:
     """The section `loss`.
 
     Attributes:
-        lambda_d: the weight of MSE_df, in [0, 1e30].
+        lambda_d: the weight of MSE_df, in [0, 1e12].
         derivative_scale: what f' and u' are divided by inside the loss: `none`, `max` |f'|, or `std`.
         sample_weight: the weight of a training point: `none` (all equal), `derivative` (points with a large f' count
             more), or `density` (1 / density of the points).
     """
 
-    lambda_d: Annotated[NonNegative, Field(le=1e30)]
+    lambda_d: NonNegative
     derivative_scale: DerivativeScale
     sample_weight: SampleWeight
 
@@ -79,7 +79,7 @@ class Training:
         accelerator: `auto`, `cpu` or `gpu`.
         log_every: steps between two rows of the history, >= 1.
         diagnostics_every: steps between two evaluations of the gradients of both terms, >= 1.
-        checkpoint_seconds: seconds between two checkpoints, >= 0.
+        checkpoint_seconds: seconds between two checkpoints, in [0, 1e12].
         progress_bar: true shows the progress.
     """
 

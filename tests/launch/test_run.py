@@ -13,9 +13,11 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import runge
+from runge.launch import run as run_module
 from runge.metrics import QUANTITIES
 from runge.optimizers import Problem
 from runge.sobolev import losses
+from runge.training.member import Member
 from runge.training.module import SobolevRegression
 
 SHORT = (
@@ -334,9 +336,44 @@ def test_resume_refuses_another_configuration(train, copy):
     assert (copy / "checkpoints" / "last.ckpt").exists()
 
 
+def test_resumed_run_may_be_shown_logged_and_saved_differently(train, copy, monkeypatch):
+    expected = figures(copy)
+    (copy / "metrics.json").unlink()
+    asked = ("trainer.progress_bar=false", "++trainer.checkpoint_seconds=7", "logger=[]")
+    made = []
+    monkeypatch.setattr(run_module, "Member", lambda *arguments: made.append(Member(*arguments)) or made[0])
+    status, out, err = train("resume=run", *asked)
+    assert status == 0, out + err
+    settings = made[0].training
+    assert (settings.progress_bar, settings.checkpoint_seconds, settings.log_every) == (False, 7, 20)
+    assert figures(copy) == expected
+
+
+def test_run_whose_record_is_gone_resumes_from_its_checkpoint(train, copy):
+    expected = figures(copy)
+    (copy / "metrics.json").unlink()
+    shutil.rmtree(copy / ".hydra")
+    status, out, err = train("resume=run")
+    assert status == 0, out + err
+    assert figures(copy) == expected
+    assert not (copy / ".hydra").exists()  # it would be the record of `resume=run`, not of the run
+
+
+def test_resume_says_what_a_directory_without_a_run_holds(train, tmp_path):
+    (tmp_path / "begun" / ".hydra.part").mkdir(parents=True)
+    (tmp_path / "begun" / "train.log").touch()
+    _, _, err = train("resume=begun")
+    assert "it holds .hydra.part, train.log" in err
+    assert "repeat its command with hydra.run.dir=begun" in err
+    assert train(*SHORT, "hydra.run.dir=begun")[0] == 0
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "multirun.yaml").touch()
+    assert "hydra.sweep.dir=sweep" in train("resume=sweep")[2]
+
+
 def test_diverged_run_says_so(train, tmp_path):
     status, out, err = train(
-        *SHORT, "optimizer=sgd", "optimizer.lr=1e30", "optimizer.clip_norm=null", "hydra.run.dir=run"
+        *SHORT, "optimizer=sgd", "optimizer.lr=1e12", "optimizer.clip_norm=null", "hydra.run.dir=run"
     )
     assert status == 1
     assert "diverged" in err
