@@ -1,6 +1,7 @@
 """Hydra's entry to `runge.launch`, which is imported late: the launcher `fused` and the sweeper `grid`."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -53,16 +54,18 @@ class GridSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Run all jobs; then compare them, even if some failed, but not after an interrupt."""
         assert self.config is not None
-        try:
-            return super().sweep(arguments)
-        except (KeyboardInterrupt, SystemExit):
-            self.compare = False
-            raise
-        finally:
-            if self.compare:
-                from runge.launch.sweep import compare
+        from runge.launch.sweep import compare, reserved
 
-                compare(self.config.hydra.sweep.dir, getattr(self.launcher, "failures", {}))
+        directory = self.config.hydra.sweep.dir
+        with reserved(Path(directory)):
+            try:
+                return super().sweep(arguments)
+            except (KeyboardInterrupt, SystemExit):
+                self.compare = False
+                raise
+            finally:
+                if self.compare:
+                    compare(directory, getattr(self.launcher, "failures", {}))
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Check the jobs; the fused launcher checks them itself, in its processes."""
