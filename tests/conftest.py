@@ -25,6 +25,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_addoption(parser):
     parser.addoption("--kills", type=int, default=1, help="how many runs of each kind are killed")
+    parser.addoption("--sequences", type=int, default=2, help="how many sequences of disturbances are tried")
 
 
 def pytest_collection_modifyitems(items):
