@@ -1,6 +1,7 @@
 """Hydra's entry to `runge.launch`, which is imported late: the launcher `fused` and the sweeper `grid`."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -54,20 +55,20 @@ class GridSweeper(BasicSweeper):
         """Run all jobs; then compare them, even if some failed, but not after an interrupt."""
         assert self.config is not None
         from runge.configuration import build
-        from runge.launch.sweep import SweeperSettings
+        from runge.launch.sweep import SweeperSettings, compare, reserved
 
         settings = {"max_batch_size": self.max_batch_size, "params": self.params, "compare": self.compare}
         build("hydra.sweeper", settings, SweeperSettings)
-        try:
-            return super().sweep(arguments)
-        except (KeyboardInterrupt, SystemExit):
-            self.compare = False
-            raise
-        finally:
-            if self.compare:
-                from runge.launch.sweep import compare
-
-                compare(self.config.hydra.sweep.dir, getattr(self.launcher, "failures", {}))
+        directory = self.config.hydra.sweep.dir
+        with reserved(Path(directory)):
+            try:
+                return super().sweep(arguments)
+            except (KeyboardInterrupt, SystemExit):
+                self.compare = False
+                raise
+            finally:
+                if self.compare:
+                    compare(directory, getattr(self.launcher, "failures", {}))
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Check the jobs; the fused launcher checks them itself, in its processes."""

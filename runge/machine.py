@@ -13,7 +13,8 @@ import sys
 import threading
 from typing import Any
 
-__all__ = ["SECONDS_PER_MEMBER", "SECONDS_PER_STACK", "collect_rarely", "compiler", "compiling_pays", "cores"]
+__all__ = ["SECONDS_PER_MEMBER", "SECONDS_PER_STACK", "allow_open_files", "collect_rarely", "compiler"]
+__all__ += ["compiling_pays", "cores"]
 __all__ += ["interrupt_on_sigterm", "keep_memory", "limit_threads", "skip_last_collection", "step_seconds"]
 __all__ += ["use_threads"]
 
@@ -105,6 +106,16 @@ def interrupt_on_sigterm() -> Any:
     """Treat SIGTERM as a Ctrl-C; return the previous handler, or None outside the main thread."""
     in_main = threading.current_thread() is threading.main_thread()
     return signal.signal(signal.SIGTERM, signal.default_int_handler) if in_main else None
+
+
+def allow_open_files(most: int) -> None:
+    """Raise this process's limit of open files to a number, as far as the system allows."""
+    if sys.platform != "win32":
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if 0 <= soft < most:  # -1 is no limit
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, hard) if hard >= 0 else most, hard))
 
 
 def cores() -> int:

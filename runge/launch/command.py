@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from runge.configuration import CONFIGURATIONS
 from runge.errors import ConfigurationError, RunError
 from runge.launch.composition import explain_value, register_resolvers
-from runge.machine import collect_rarely, interrupt_on_sigterm, skip_last_collection
+from runge.machine import collect_rarely, skip_last_collection
 from runge.records.files import printable
 
 _FULL = "HYDRA_FULL_ERROR"
@@ -48,7 +49,14 @@ def run(main: Callable[..., Any]) -> None:
     sys.argv[1:] = [quote_expression(argument) for argument in sys.argv[1:]]
     os.environ[_FULL] = "1"  # with it Hydra passes exceptions on instead of printing them
     logging.raiseExceptions = False  # a log that cannot be written is not worth a traceback
-    before = interrupt_on_sigterm()
+    interrupted = []
+
+    def interrupt(number: int, frame: object) -> None:
+        interrupted.append(number)
+        raise KeyboardInterrupt
+
+    ending = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, interrupt) for number in ending}
     try:
         for argument in sys.argv[1:]:
             check_group(argument)
@@ -56,6 +64,8 @@ def run(main: Callable[..., Any]) -> None:
     except (KeyboardInterrupt, SystemExit) as end:
         sys.exit("error: interrupted" if isinstance(end, KeyboardInterrupt) else end.code)
     except Exception as error:
+        if interrupted:  # importing a library in C turns it into another error
+            sys.exit("error: interrupted")
         if full:
             raise
         if (message := explain(error)) is None:
@@ -66,8 +76,8 @@ def run(main: Callable[..., Any]) -> None:
     finally:
         if not full:
             del os.environ[_FULL]
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         skip_last_collection()
 
 

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -15,6 +16,8 @@ from runge import machine
 from runge.errors import ConfigurationError, RunError, describe, is_out_of_memory
 
 Report = Callable[[Any], object]
+
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 class InProcess(AbstractContextManager["InProcess"]):
@@ -50,12 +53,21 @@ class Pool(AbstractContextManager["Pool"]):
         self._function, self.processes = function, processes
         self._workers: dict[Connection, Any] = {}
         if sys.platform == "linux":
+            from multiprocessing import resource_tracker
             from multiprocessing.forkserver import ensure_running
 
             # The modules are loaded once for all workers, while this process does other things.
             self._context: Any = multiprocessing.get_context("forkserver")
             self._context.set_forkserver_preload(["runge.launch.preload"])
-            ensure_running()
+            resource_tracker.ensure_running()  # it would let the signals through again
+            # Signals to the whole group of processes, such as Ctrl-C, concern the commanding process alone, which
+            # passes them on. The server and its children inherit the mask; the system keeps signals for a worker
+            # until it lets them through.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+            try:
+                ensure_running()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
         else:
             self._context = multiprocessing.get_context("spawn")
 
@@ -141,21 +153,33 @@ def _work(connection: Connection, function: Callable[[Any, Report], Any]) -> Non
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)  # Ctrl-C reaches the commanding process alone, which passes it on
     machine.limit_threads(1)
+    machine.interrupt_on_sigterm()
 
     def report(value: Any) -> None:
-        try:
+        with suppress(OSError):  # the commanding process is gone
             connection.send(("report", value))
-        except OSError:  # the commanding process is gone
-            os.kill(os.getpid(), signal.SIGTERM)
 
-    machine.interrupt_on_sigterm()
     with suppress(EOFError, OSError, KeyboardInterrupt):
-        while (argument := connection.recv()) is not None:
-            try:
-                value = attempt(function, argument, report)
-            except SystemExit as end:
-                value = RunError(str(end.code).removeprefix("error: "))
-            connection.send(("result", value))
+        try:
+            threading.Thread(target=_end_with_parent, daemon=True).start()
+            if hasattr(signal, "pthread_sigmask"):
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+            while (argument := connection.recv()) is not None:
+                try:
+                    value = attempt(function, argument, report)
+                except SystemExit as end:
+                    value = RunError(str(end.code).removeprefix("error: "))
+                connection.send(("result", value))
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending already
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of the commanding process, then ask this one to save a checkpoint and end."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def attempt(function: Callable[[Any, Report], Any], argument: Any, report: Report) -> Any:

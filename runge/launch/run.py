@@ -3,6 +3,8 @@
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from hydra._internal.callbacks import Callbacks
@@ -17,26 +19,41 @@ from runge.configuration import SAME_BITS, digest, unimported_classes
 from runge.errors import ConfigurationError, RunError, is_out_of_memory
 from runge.launch.composition import plain, recorded
 from runge.launch.jobs import Job, begin_job, ended_before, job_return, log_to_file, name_overrides
+from runge.machine import allow_open_files
 from runge.metrics import STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS, VAL_LOSS
 from runge.records.checkpoints import checkpoint_files, read_checkpoint
 from runge.records.directories import RunDirectory, State, resumable
+from runge.records.lock import locked
 from runge.training.member import Member
 from runge.training.stack import Outcome, Stack
 
 log = logging.getLogger(__name__)
+
+_SECONDS_FOR_OTHERS = 60.0
+"""How long to wait for another process that trains a run, such as a worker of a sweep that has just been killed."""
+
+_OTHER_FILES = 256
+"""How many files a process may have open besides the locks of its runs."""
 
 
 def run(configuration: DictConfig) -> float:
     """Train the run that Hydra has composed, in the directory that it has made; return the validation loss.
 
     Raises:
-        ConfigurationError: a key or a value is not allowed; the directory is removed again.
+        ConfigurationError: a key or a value is not allowed, and the directory is removed again; or another process
+            trains the run.
         RunError: the training diverged.
     """
     hydra = HydraConfig.get()
     directory, sweep = RunDirectory(hydra.runtime.output_dir), hydra.mode == RunMode.MULTIRUN
-    directory.begin()
     resuming = configuration.get("resume") is not None
+    with locked(directory.path, "hydra.sweep.dir" if sweep else "resume" if resuming else "hydra.run.dir"):
+        return _run(configuration, directory, sweep, resuming)
+
+
+def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resuming: bool) -> float:
+    hydra = HydraConfig.get()
+    directory.begin()
     try:
         content, resume = plain(configuration)
         if sweep:
@@ -156,7 +173,18 @@ def train_jobs(callbacks: Callbacks, jobs: Sequence[Job], report: Callable[[int]
         callbacks: Hydra's.
         jobs: the jobs, all at the same step.
         report: called with the number of steps that the members have taken since the last call.
+
+    Raises:
+        ConfigurationError: another process trains one of the runs, and does not end soon.
     """
+    allow_open_files(len(jobs) + _OTHER_FILES)
+    with ExitStack() as locks:
+        for job in jobs:
+            locks.enter_context(locked(Path(job.directory), "hydra.sweep.dir", _SECONDS_FOR_OTHERS))
+        return _train(callbacks, jobs, report)
+
+
+def _train(callbacks: Callbacks, jobs: Sequence[Job], report: Callable[[int], object]) -> list[JobReturn]:
     stack = make_stack([job.member for job in jobs])
     directories = [RunDirectory(job.directory) for job in jobs]
     # Some runs of a resubmitted chunk may have ended already.

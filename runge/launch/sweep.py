@@ -28,6 +28,7 @@ from runge.launch.pool import InProcess, Pool
 from runge.machine import cores
 from runge.records.directories import RunDirectory, State
 from runge.records.files import discard, printable
+from runge.records.lock import locked
 from runge.validation import Count, checked
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ def launch(
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     directory = Path(config.hydra.sweep.dir)
     try:
-        with _restored(directory):
+        with _restored():
             launcher = build("hydra.launcher", settings, LauncherSettings)
             folder = (directory / ".submitit").absolute()
             cluster = Cluster(call, launcher, folder) if launcher.cluster == "slurm" else None
@@ -98,20 +99,32 @@ def check_jobs(context: HydraContext, config: DictConfig, job_overrides: Sequenc
     Raises:
         ConfigurationError: a key or a value of a job is not allowed.
     """
-    with _restored(Path(config.hydra.sweep.dir)):
+    with _restored():
         _prepare(context, config, job_overrides, first, InProcess(call))
 
 
 @contextmanager
-def _restored(directory: Path) -> Iterator[None]:
-    """Restore Hydra's configuration, and after an error remove a sweep's directory in which nothing has begun."""
+def reserved(directory: Path) -> Iterator[None]:
+    """Keep other sweeps out of a directory; after an error remove it if nothing has begun in it.
+
+    Raises:
+        ConfigurationError: a sweep in this directory is still running.
+    """
+    with locked(directory, "hydra.sweep.dir"):
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):  # the error that is already being raised matters more
+                discard(directory, {"multirun.yaml"})
+            raise
+
+
+@contextmanager
+def _restored() -> Iterator[None]:
+    """Restore Hydra's configuration."""
     before = HydraConfig.instance().cfg
     try:
         yield
-    except BaseException:
-        with suppress(OSError):  # the error that is already being raised matters more
-            discard(directory, {"multirun.yaml"})
-        raise
     finally:
         HydraConfig.instance().cfg = before
 
@@ -216,10 +229,12 @@ class _Sweep:
         """Write a job's failure to its directory, or if that is impossible keep it for the table."""
         directory = RunDirectory(job.directory)
         try:
-            state = directory.read_state()
-            if state is None or state.status == "running":  # otherwise the fit has written it
-                step = 0 if state is None else state.step
-                directory.write(State("failed", step, describe(error), digest(job.member.configuration)))
+            directory.hydra.stat()  # missing if the directory is gone, or the run had not begun
+            with locked(directory.path, "hydra.sweep.dir"):
+                state = directory.read_state()
+                if state is None or state.status == "running":  # otherwise the fit has written it
+                    step = 0 if state is None else state.step
+                    directory.write(State("failed", step, describe(error), digest(job.member.configuration)))
         except (OSError, ConfigurationError):
             self.failures[job.directory] = describe(error)
 

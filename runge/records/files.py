@@ -12,6 +12,9 @@ import yaml
 
 from runge.errors import ConfigurationError
 
+LOCK = ".lock"
+"""The file by which a process keeps others out of a directory (`runge.records.lock`)."""
+
 
 def write(path: Path, content: str | bytes) -> None:
     """Write a file atomically: it gets its name once its content is on the disk.
@@ -91,8 +94,8 @@ def claim(path: str | os.PathLike[str]) -> str:
 
 
 def discard(path: Path, names: Collection[str]) -> None:
-    """Remove a directory that contains no entries except `names`, and parents that this leaves empty."""
-    if path.is_dir() and {entry.name for entry in path.iterdir()} <= set(names):
+    """Remove a directory that contains no entries except `names` and a lock, and parents that this leaves empty."""
+    if path.is_dir() and {entry.name for entry in path.iterdir()} <= {LOCK, *names}:
         shutil.rmtree(path)
         with suppress(OSError):  # a parent with other runs in it is not empty
             for parent in path.absolute().parents[:3]:

@@ -6,19 +6,15 @@
 import csv
 import json
 import random
-import subprocess
-import sys
 import time
-from contextlib import suppress
 
-import psutil
 import pytest
 import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from runge.records.directories import RunDirectory
-from tests.conftest import ROOT
+from tests.launch.commands import Command
 from tests.launch.test_run import figures
 
 SMALL = ("data.n_train=16", "data.n_val=16", "data.n_test=101", "trainer.log_every=50", "trainer.progress_bar=false")
@@ -35,33 +31,20 @@ SWEEPS = {
 }
 
 
-def start(folder, *arguments):
-    command = [sys.executable, str(ROOT / "train.py"), *arguments]
-    with (folder / "output").open("ab") as output:
-        return psutil.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
-
-
 def finish(folder, *arguments):
-    process = start(folder, *arguments)
-    assert process.wait(300) == 0, (folder / "output").read_text()[-3000:]
-
-
-def kill(process, seconds):
-    """Kill a command and its children, unless it has ended by then."""
-    with suppress(psutil.TimeoutExpired):
-        process.wait(seconds)
-        return
-    process.suspend()  # so that it starts no other process
-    for one in [*process.children(recursive=True), process]:
-        one.kill()
-    psutil.wait_procs([process], 30)
-
-
-def uninterrupted(folder, *arguments):
-    """Train a run or a sweep; return the seconds that it takes."""
+    """Train a run or a sweep to its end; return the seconds that it takes."""
     began = time.monotonic()
-    finish(folder, *arguments)
+    status, printed = Command(folder, *arguments).wait(300)
+    assert status == 0, printed[-3000:]
     return time.monotonic() - began
+
+
+def kill(folder, seconds, *arguments):
+    """Start a command, and kill all of its processes after some seconds, unless it has ended by then."""
+    command = Command(folder, *arguments)
+    command.process.join(seconds)
+    command.end("KILL", "all")
+    command.wait()
 
 
 def check_files(directory):
@@ -106,12 +89,12 @@ def test_killed_runs(name, tmp_path, pytestconfig):
     if name == "levenberg_marquardt" and pytestconfig.getoption("kills") == 1:
         pytest.skip("takes long: --kills 2 does it too")
     arguments = RUNS[name]
-    seconds = uninterrupted(tmp_path, *arguments, "hydra.run.dir=whole")
+    seconds = finish(tmp_path, *arguments, "hydra.run.dir=whole")
     for trial in range(pytestconfig.getoption("kills")):
         chance, directory = random.Random(trial), tmp_path / f"run{trial}"
         cadence = chance.choice((0, 0.01, 0.1, 1, 30))
         command = (*arguments, f"trainer.checkpoint_seconds={cadence}", f"hydra.run.dir={directory.name}")
-        kill(start(tmp_path, *command), chance.uniform(0, 0.98 * seconds))
+        kill(tmp_path, chance.uniform(0, 0.98 * seconds), *command)
         if not (directory / ".hydra").exists():  # nothing was begun
             finish(tmp_path, *command)
         elif not (directory / "metrics.json").exists():
@@ -127,7 +110,7 @@ def test_killed_sweeps(name, tmp_path, pytestconfig):
     if name == "one stack" and kills == 1:
         pytest.skip("takes long: --kills 2 does it too")
     arguments = ("-m", "hydra.launcher.processes=2", *SWEEPS[name])
-    seconds = uninterrupted(tmp_path, *arguments, "hydra.sweep.dir=whole")
+    seconds = finish(tmp_path, *arguments, "hydra.sweep.dir=whole")
     whole = tmp_path / "whole"
     runs = sorted(path.name for path in whole.glob("[0-9]*"))
     for trial in range(-(-kills * 2 // 5)):
@@ -135,7 +118,7 @@ def test_killed_sweeps(name, tmp_path, pytestconfig):
         cadence = chance.choice((0, 0.1, 1, 30))
         command = (*arguments, f"trainer.checkpoint_seconds={cadence}", f"hydra.sweep.dir={sweep.name}")
         for _ in range(chance.choice((1, 1, 2))):
-            kill(start(tmp_path, *command), chance.uniform(0, 0.95 * seconds))
+            kill(tmp_path, chance.uniform(0, 0.95 * seconds), *command)
             for directory in sweep.glob("[0-9]*"):
                 check_files(directory)
         finish(tmp_path, *command)

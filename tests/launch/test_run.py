@@ -72,7 +72,7 @@ def test_directory_holds_what_is_promised(run):
     assert files - events == {
         *(".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "train.log"),
         *("metrics.json", "history.csv", "fit.csv", "status.json", "fit.png", "curves.png"),
-        *("checkpoints/best.ckpt", "checkpoints/last.ckpt"),
+        *("checkpoints/best.ckpt", "checkpoints/last.ckpt", ".lock"),
     }
     assert events
     state = json.loads((directory / "status.json").read_text())

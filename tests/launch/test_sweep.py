@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -113,6 +114,17 @@ def test_a_diverging_member_leaves_its_neighbours_bits(train, tmp_path):
         ours, theirs = (tmp_path / sweep / name for sweep in ("good", "bad"))
         assert figures(ours) == figures(theirs)
         assert (ours / "history.csv").read_bytes() == (theirs / "history.csv").read_bytes()
+
+
+def test_a_stack_of_more_runs_than_files_may_be_open(train):
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = [option for option in SHORT if "max_steps" not in option]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 24, before[1]))
+    try:
+        status, out, err = train("-m", "trainer.max_steps=2", "seed=range(32)", "hydra.launcher.processes=1", *few)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert status == 0, out + err
 
 
 def test_runs_that_would_share_a_directory(train, tmp_path):
