@@ -18,13 +18,18 @@ from runge.metrics import FIT_SECONDS, LAMBDA_D, PARAMETERS, STAGES, SWITCHED_ON
 from runge.records.directories import RunDirectory, State, Status
 from runge.records.files import write
 from runge.records.panels import png
+<<<<<<< HEAD
 from runge.records.pictures import curves_picture, fit_picture, points_picture
+=======
+from runge.records.pictures import curves_figure, fit_figure, points_figure
+from runge.sobolev import losses
+>>>>>>> 376f2f6 (Let the module and its data work with a Trainer of one's own)
 from runge.sobolev.points import Points
 from runge.training.adaptation import Resample
 from runge.training.datamodule import SobolevDataModule
 from runge.training.history import History
 from runge.training.member import Member
-from runge.training.module import SobolevRegression, gradient_diagnostics
+from runge.training.module import SobolevRegression
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +61,7 @@ def final_metrics(module: SobolevRegression, data: Dataset) -> list[Metrics]:
     figures: dict[str, Tensor] = {}
     for split, points in data._asdict().items():
         figures |= module.errors(split, points, module.lambda_d)
-    figures |= gradient_diagnostics(*module.term_gradients(data.train))
+    figures |= losses.diagnostics(*module.term_gradients(data.train))
     figures[LAMBDA_D] = module.lambda_at(int(module.step) - 1, 1)[0]
     values = torch.stack([figure.to(torch.float64) for figure in figures.values()], dim=1).tolist()
     parameters = module.network.parameters_in_use()
