@@ -32,17 +32,17 @@ class Data:
         seed: the seed of the data, >= 0; None: that of the run.
 
     Example:
-        >>> sizes = {"n_train": 64, "n_val": 64, "n_test": 2001, "n_derivative": None}
-        >>> data = Data(**sizes, boundary_points=0, batch_size=None, seed=None)
+        >>> Data(n_train=64).n_test
+        2001
     """
 
-    n_train: Count
-    n_val: Count
-    n_test: Count
-    n_derivative: Count | None
-    boundary_points: Natural
-    batch_size: int | None
-    seed: Natural | None
+    n_train: Count = 128
+    n_val: Count = 256
+    n_test: Count = 2001
+    n_derivative: Count | None = None
+    boundary_points: Natural = 0
+    batch_size: int | None = None
+    seed: Natural | None = None
 
 
 class Dataset(NamedTuple):
@@ -69,7 +69,7 @@ def make_dataset(
         sampling: the strategy that places the training points.
         generator: the source of randomness, for the training points first and the validation points after.
         sample_weight: the weight of a training point in both terms of the loss, as in `sample_weights`.
-        **sizes: `n_train`, `n_val`, `n_test`, and if needed `n_derivative` and `boundary_points`, as in `Data`.
+        **sizes: `n_train` and the other keys of `Data`.
 
     Returns:
         The three sets, in float64. Their derivatives are unscaled.
@@ -85,8 +85,7 @@ def make_dataset(
         >>> data.train.x.shape, data.test.df.shape
         (torch.Size([1, 64, 1]), torch.Size([1, 2001, 1]))
     """
-    unset: dict[str, Any] = {"n_derivative": None, "boundary_points": 0, "batch_size": None, "seed": None}
-    return sample(target, sampling, generator, Data(**unset | sizes), sample_weight)
+    return sample(target, sampling, generator, Data(**sizes), sample_weight)
 
 
 def sample(

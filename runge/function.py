@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -27,13 +28,12 @@ class Function(nn.Module):
         configuration: its run's configuration, as plain data.
 
     Example:
-        >>> model = Model(activation="tanh", depth=2, width=8, init="default", stages=1, derivative="forward")
-        >>> network = ResidualStages(model, torch.tensor([[[-1.0, 1.0]]]), [torch.Generator()], torch.float64)
-        >>> Function(network, {}).derivative(torch.zeros(2, 3)).shape
+        >>> network = ResidualStages(Model(), torch.tensor([[[-1.0, 1.0]]]), [torch.Generator()], torch.float64)
+        >>> Function(network).derivative(torch.zeros(2, 3)).shape
         torch.Size([2, 3])
     """
 
-    def __init__(self, network: ResidualStages, configuration: Mapping[str, Any]) -> None:
+    def __init__(self, network: ResidualStages, configuration: Mapping[str, Any] = MappingProxyType({})) -> None:
         super().__init__()
         self.network, self.configuration = network, configuration
 

@@ -112,12 +112,12 @@ class TwoStage(Schedule):
         [0.0, 0.25, 1.0]
     """
 
-    at_step: Natural | None
-    smoothing: BelowOne
-    threshold: BelowOne
-    patience: Count
-    latest_step: Natural | None
-    ramp_steps: Natural
+    at_step: Natural | None = None
+    smoothing: BelowOne = 0.7
+    threshold: BelowOne = 0.05
+    patience: Count = 3
+    latest_step: Natural | None = None
+    ramp_steps: Natural = 0
 
     def first_switch(self) -> int:
         """Return `at_step`, or else `latest_step`, or else `NEVER`."""

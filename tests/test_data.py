@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from runge.data import Data, make_dataset, sample_weights
+from runge.data import make_dataset, sample_weights
 from runge.sampling import Chebyshev, Random, Uniform
 from runge.targets import Expression, Runge
 from runge.training.datamodule import SobolevDataModule
@@ -103,14 +103,7 @@ def test_wrong_sizes(wrong):
 
 def module(seeds, **changes):
     sizes = {"n_train": 20, "n_val": 10, "n_test": 31, "n_derivative": None, "boundary_points": 0, "batch_size": 5}
-    return SobolevDataModule(
-        [Runge()] * len(seeds),
-        [Random()] * len(seeds),
-        [generator(seed) for seed in seeds],
-        ["none"] * len(seeds),
-        data=Data(**sizes | changes, seed=None),
-        dtype=torch.float32,
-    )
+    return SobolevDataModule(Runge(), Random(), seed=seeds, **sizes | changes)
 
 
 @pytest.mark.parametrize("n_derivative", [None, 8])

@@ -23,6 +23,16 @@ def test_extensions_of_ones_own_run(line, tmp_path, monkeypatch):
     assert command(*options, *SHORT)[0] == 0
 
 
+@pytest.mark.filterwarnings("ignore:The number of training batches")  # Lightning's advice, where a logger is on
+def test_a_trainer_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", (ROOT / "docs/howto/lightning.md").read_text(), re.DOTALL))
+    names = {}
+    exec(re.sub(r"max_epochs=80", "max_epochs=2", code), names)
+    assert names["trainer"].global_step == 200
+    assert names["u"](0.5).item() == pytest.approx(1 / (1 + 25 * 0.5**2), abs=0.5)
+
+
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
 def test_links_lead_to_files(page):
     links = re.findall(r"\]\(([^)#:]+)\)", re.sub(r"\s+", " ", (ROOT / page).read_text()))

@@ -59,14 +59,17 @@ class Adam(_Gradient):
         betas: the decay rates of the averages of the gradient and of its square, each in [0, 1).
 
     Example:
-        >>> Adam(lr=0.001, lr_schedule="cosine", clip_norm=None, betas=[0.9, 0.999])
+        >>> Adam(lr=0.001)
         Adam(lr=0.001, lr_schedule='cosine', clip_norm=None, betas=[0.9, 0.999])
 
     References:
         D. P. Kingma, J. Ba (2015). Adam: a method for stochastic optimization. https://arxiv.org/abs/1412.6980
     """
 
-    betas: Betas
+    lr: Positive = 0.01
+    lr_schedule: LearningRateSchedule = "cosine"
+    clip_norm: Positive | None = None
+    betas: Betas = Field(default_factory=lambda: [0.9, 0.999])
 
     def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
         """Return a `torch.optim.Adam`."""

@@ -132,7 +132,7 @@ class DampedLeastSquares(torch.optim.Optimizer):
     """The state of a Levenberg-Marquardt run, `damping` and `at_rest` of each member, (M,), and its step `solve`."""
 
     def __init__(self, parameters: Iterable[Parameter], settings: LevenbergMarquardt) -> None:
-        super().__init__(parameters, {})
+        super().__init__(parameters, {"lr": 1.0})  # for monitors of the learning rate: a step is taken in full
         self._settings = settings
         self._last: tuple[Any, ...] = (None,) * 5
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
+from runge.metrics import DIAGNOSTICS
 from runge.sobolev.points import Points
 
 if TYPE_CHECKING:
@@ -107,6 +108,20 @@ def term_gradients(network: "StackedMLP", points: Points, scale: Tensor) -> tupl
     u_bar, du_bar = _value_term(u, points)[1], _derivative_term(du, points, scale)[1]
     gradient_df = network.adjoint(tape, torch.zeros_like(u_bar), du_bar)
     return network.adjoint(tape, u_bar, torch.zeros_like(du_bar)), gradient_df
+
+
+def diagnostics(gradient_f: Tensor, gradient_df: Tensor) -> dict[str, Tensor]:
+    """Return the norms of the gradients of both terms, without lambda_d, and their cosine.
+
+    Args:
+        gradient_f: the gradient of MSE_f, (M, P).
+        gradient_df: the gradient of MSE_df, (M, P).
+
+    Returns:
+        The figures named by `runge.metrics.DIAGNOSTICS`, each of shape (M,).
+    """
+    cosine = torch.nn.functional.cosine_similarity(gradient_f, gradient_df, dim=1)
+    return dict(zip(DIAGNOSTICS, (gradient_f.norm(dim=1), gradient_df.norm(dim=1), cosine), strict=True))
 
 
 def _value_term(u: Tensor, points: Points) -> tuple[Tensor, Tensor]:

@@ -39,12 +39,12 @@ class Model:
         derivative: how u' is computed: `forward` mode, along with u, or `autograd` (reverse mode); equal to round-off.
     """
 
-    activation: Annotated[str, AfterValidator(_check_activation)]
-    depth: Annotated[Count, Field(le=1000)]
-    width: Count
-    init: Init
-    stages: Count
-    derivative: Derivative
+    activation: Annotated[str, AfterValidator(_check_activation)] = "tanh"
+    depth: Annotated[Count, Field(le=1000)] = 2
+    width: Count = 64
+    init: Init = "default"
+    stages: Count = 1
+    derivative: Derivative = "forward"
 
 
 class Tape(NamedTuple):

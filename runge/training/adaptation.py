@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from runge.balance import MEMORY, Balance, Look
-from runge.metrics import TRAIN_LOSS, VAL_LOSS, key, share_key
+from runge.metrics import TRAIN_LOSS, VAL_LOSS, share_key
 from runge.resampling import Periodic
 from runge.sampling import Sampling
-from runge.schedules import Plateau, Schedule, TwoStage, alike
 from runge.sobolev import losses
+from runge.training.callback import BlockCallback
 from runge.training.datamodule import SobolevDataModule
 from runge.training.member import Seed
-from runge.training.module import BlockCallback, SobolevRegression
+from runge.training.module import SobolevRegression
 
 
 class Balancing(BlockCallback):
@@ -135,40 +135,6 @@ class Resample(BlockCallback):
         train = self.data.dataset.train
         tensors = {name: state_dict["points"][name].to(tensor) for name, tensor in train.tensors().items()}
         self.data.dataset = self.data.dataset._replace(train=replace(train, **tensors))
-
-
-class TwoStageSwitch(BlockCallback):
-    """A callback that switches each member's lambda_d on once its validation MSE_f has stopped improving.
-
-    The step of the switch is in the module's `switched_on`, from which lambda_d follows at every step.
-
-    Args:
-        schedules: the members' schedules.
-    """
-
-    def __init__(self, schedules: Sequence[Schedule]) -> None:
-        followers = alike(schedules).items()
-        self.waiting = {s: members for s, members in followers if isinstance(s, TwoStage) and s.at_step is None}
-        self.plateau = Plateau.start(len(schedules))
-
-    def at_block_end(self, module: SobolevRegression) -> None:
-        """Observe the validation MSE_f, and switch."""
-        value, switched_on = module.figures[key("val", "mse_f")].cpu(), module.switched_on.cpu()
-        for schedule, members in self.waiting.items():
-            before = Plateau(*(state[members] for state in self.plateau))
-            after = schedule.observe(before, value[members])
-            for state, new in zip(self.plateau, after, strict=True):
-                state[members] = new
-            switched_on[members] = schedule.switch(after, int(module.step), switched_on[members])
-        module.switched_on.copy_(switched_on)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state of the plateau."""
-        return self.plateau._asdict()
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the state of the plateau."""
-        self.plateau = Plateau(**{name: state.clone() for name, state in state_dict.items()})
 
 
 class StopEarly(BlockCallback):

@@ -2,18 +2,24 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
 from runge.data import Data, Dataset, SampleWeight, sample, training_points
-from runge.sampling import Sampling
+from runge.sampling import Sampling, Uniform
 from runge.sobolev.points import Points
 from runge.targets import Target
+from runge.training.member import Seed
 
 T = TypeVar("T")
+
+
+def per_member(value: T | Sequence[T], members: int) -> list[T]:
+    """Return a value for each member, given one for all of them, which is no list or tuple, or one for each."""
+    return [*value] if isinstance(value, list | tuple) else [cast(T, value)] * members
 
 
 @dataclass(frozen=True)
@@ -101,36 +107,51 @@ class Repeated(Generic[T]):
 class SobolevDataModule(pl.LightningDataModule):
     """A LightningDataModule with the points of a stack, made once and kept on the device.
 
+    The points of one function are a stack of one, and those of `train.py` with the same settings.
+
     Args:
-        targets: each member's function.
-        samplings: the strategy that places each member's points.
-        generators: each member's source of randomness.
-        sample_weights: how each member's points are weighted.
-        data: the sizes.
-        dtype: the precision of the training.
+        target: the function, or one per member.
+        sampling: the strategy that places the training points, or one per member; None: `Uniform`.
+        seed: the seed of the data, or one per member; their number is that of the members.
+        sample_weight: the weight of a training point in the loss, or one per member, as in `runge.data.sample_weights`.
+        dtype: the precision of the training, that of the module.
+        blocks_per_epoch: the batches of an epoch, each a block of many optimiser steps.
+        **sizes: the sizes, the keys of `runge.data.Data`.
 
     Raises:
         ValueError: a size is too small, a mini-batch is larger than the training set, or a strategy does not fit a
             target.
+
+    Example:
+        >>> from runge.targets import Runge
+        >>> SobolevDataModule(Runge(), seed=[0, 1], n_train=64).dataset.train.x.shape
+        torch.Size([2, 64, 1])
     """
 
     def __init__(
         self,
-        targets: Sequence[Target],
-        samplings: Sequence[Sampling],
-        generators: Sequence[torch.Generator],
-        sample_weights: Sequence[SampleWeight],
+        target: Target | Sequence[Target],
+        sampling: Sampling | Sequence[Sampling] | None = None,
         *,
-        data: Data,
-        dtype: torch.dtype,
+        seed: int | Sequence[int] = 0,
+        sample_weight: SampleWeight | Sequence[SampleWeight] = "none",
+        dtype: torch.dtype = torch.float32,
+        blocks_per_epoch: int = 1,
+        **sizes: Any,
     ) -> None:
         super().__init__()
+        data, self.blocks_per_epoch = Data(**sizes), blocks_per_epoch
+        generators = [one.generator("data") for one in Seed.each(seed)]
+        self.targets: list[Target] = per_member(target, len(generators))
+        self.sample_weights: list[SampleWeight] = per_member(sample_weight, len(generators))
+        samplings: list[Sampling] = per_member(sampling or Uniform(), len(generators))
         members = [
-            sample(target, sampling, generator, data, weight)
-            for target, sampling, generator, weight in zip(targets, samplings, generators, sample_weights, strict=True)
+            sample(one, strategy, generator, data, weight)
+            for one, strategy, generator, weight in zip(
+                self.targets, samplings, generators, self.sample_weights, strict=True
+            )
         ]
         self.dataset = Dataset(*(Points.stack(points).to(dtype=dtype) for points in zip(*members, strict=True)))
-        self.targets, self.sample_weights = targets, sample_weights
         train = self.dataset.train
         counts = [int((weight[0] > 0).sum()) - data.boundary_points for weight in (train.weight_f, train.weight_df)]
         # A grid in several dimensions may have fewer points than were asked for.
@@ -179,8 +200,8 @@ class SobolevDataModule(pl.LightningDataModule):
         self.dataset = self.dataset._replace(train=replace(train, **tensors))
 
     def train_dataloader(self) -> Repeated[Block]:
-        """Return an endless loader of blocks of the current training points; the run ends after its last step."""
-        return Repeated(lambda: Block(self.dataset.train, self.minibatches), 10**9)
+        """Return a loader of the blocks of an epoch, with the training points as they are at each of them."""
+        return Repeated(lambda: Block(self.dataset.train, self.minibatches), self.blocks_per_epoch)
 
     def val_dataloader(self) -> Repeated[Points]:
         """Return the validation points in one batch."""

@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from runge.loggers import Logger
 from runge.metrics import LAMBDA_D, TRAIN_LOSS, VAL_LOSS, key
-from runge.training.module import BlockCallback, SobolevRegression
+from runge.training.callback import BlockCallback
+from runge.training.module import SobolevRegression
 
 
 class History(BlockCallback):

@@ -40,6 +40,11 @@ class Seed:
 
     seed: Natural
 
+    @classmethod
+    def each(cls, seed: int | Sequence[int]) -> "list[Seed]":
+        """Return the seeds of all members, given one or several numbers."""
+        return [cls(seed=one) for one in ([seed] if isinstance(seed, int) else seed)]
+
     def generator(self, purpose: Purpose, *step: int) -> torch.Generator:
         """Return a source of randomness for one purpose, and one step if it is given."""
         entropy = [self.seed, get_args(Purpose).index(purpose), *step]

@@ -1,59 +1,68 @@
-"""The LightningModule of a stack, and the base class of its callbacks."""
+"""The LightningModule of a stack."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from runge import metrics
-from runge.optimizers import Optimizer, Problem
-from runge.schedules import Schedule, alike, due
+from runge.optimizers import Adam, Optimizer, Problem
+from runge.schedules import Schedule, TwoStage, due
 from runge.sobolev import losses
 from runge.sobolev.compilation import LossAndGradient
-from runge.sobolev.network import StackedMLP
+from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
 from runge.sobolev.stages import ResidualStages
 from runge.training.datamodule import Block
+from runge.training.member import Seed
+from runge.training.weight import WeightedModule
 
 _AT_ONCE = 512
 """Points at which errors are evaluated at once, so that the memory does not grow with the test grid."""
 
 
-class SobolevRegression(pl.LightningModule):
+class SobolevRegression(WeightedModule):
     """The LightningModule that fits values and derivatives with a stack of MLPs, stage after stage.
 
-    One call of `training_step` takes many optimiser steps, so that Lightning's cost per batch vanishes. It leaves its
-    block early if `pause` returns True; the next call takes the rest. At the end of a block `figures` holds figures of
-    shape (M,) for the callbacks. `val/loss` and `test/loss` use the full lambda_d throughout, so that checkpoints from
-    before and after the switch are comparable; `train/loss` is what is minimised. `best` has each member's weights with
-    the lowest validation loss so far, from which a later residual stage starts. All stages take the same number of
-    steps.
+    One call of `training_step` takes a block of many optimiser steps, so that Lightning's cost per batch vanishes. With
+    a `SobolevDataModule`, an epoch is one block: `Trainer(max_epochs=80)` takes 80 times `steps_per_block` steps, and
+    validates after each block. `trainer.global_step` and the steps of the loggers count optimiser steps. Each fit
+    begins at step 0 from the present weights, unless it resumes a checkpoint.
+
+    The errors on the training, validation and test points are logged under the keys of `runge.metrics`, of a stack the
+    median over its members; `figures` has those of each member, (M,), at the end of a block. `val/loss` and `test/loss`
+    use the full lambda_d throughout, so that checkpoints from before and after the switch are comparable; `train/loss`
+    is what is minimised. `network` has the present weights, and `best` each member's weights with the lowest validation
+    loss so far, from which a later residual stage starts. All stages take the same number of steps. A block is left
+    early if `pause` returns True; the next call takes the rest.
 
     Args:
-        network: the stack.
-        scale: the derivative's scale c inside the loss, (M,).
-        lambda_d: the full weight of MSE_df, (M,), by which runs are judged.
-        lambda_now: the weight with which they are trained, as the balance sets it before the first step, (M,).
-        schedules: when each member's lambda_d is on.
-        optimizer: the optimiser's settings.
-        max_steps: optimiser steps of the run.
+        domain: the box, (lower, upper) or (D, 2), or one per member, (M, D, 2).
+        seed: the seed of the weights, or one per member; their number is that of the members.
+        lambda_d: the full weight of MSE_df, or one per member, by which runs are judged.
+        scale: the derivative's scale c inside the loss, or one per member.
+        schedule: when lambda_d is on, or one per member; None: `TwoStage`, after a quarter of the steps at the latest.
+        optimizer: the optimiser's settings; None: `Adam`.
+        max_steps: optimiser steps of the run; None: as many as the trainer takes.
         steps_per_block: the most optimiser steps of a `training_step`.
         diagnostics_every: steps between two evaluations of the gradients of both terms.
-        rests_from: the step before which no run is at rest, because its points or its weight will change.
         loss_and_gradient: `losses.loss_and_gradient`, or its compiled form.
+        log_figures: true: log the figures by `self.log`.
+        dtype: the precision, that of the data; the trainer's own must remain 32-true.
+        **model: the shape of the network, the keys of `runge.sobolev.network.Model`.
 
     Raises:
-        ValueError: the optimiser does not keep members apart and the stack has more than one.
+        ValueError: the optimiser does not keep members apart and the stack has more than one; or, when a fit begins,
+            the trainer has a precision of its own or no limit of steps.
+
+    Example:
+        >>> SobolevRegression([-1.0, 1.0], seed=[0, 1], width=8).network.stage(0).theta.shape
+        torch.Size([2, 97])
     """
 
     scale: Tensor
-    lambda_d: Tensor
-    lambda_now: Tensor
-    switched_on: Tensor
     step: Tensor
     rests_from: Tensor
     ended: Tensor
@@ -61,38 +70,35 @@ class SobolevRegression(pl.LightningModule):
 
     def __init__(
         self,
-        network: ResidualStages,
+        domain: Tensor | Sequence[float],
         *,
-        scale: Tensor,
-        lambda_d: Tensor,
-        lambda_now: Tensor,
-        schedules: Sequence[Schedule],
-        optimizer: Optimizer,
-        max_steps: int,
-        steps_per_block: int,
-        diagnostics_every: int,
-        rests_from: int = 0,
+        seed: int | Sequence[int] = 0,
+        lambda_d: float | Tensor = 0.1,
+        scale: float | Tensor = 1.0,
+        schedule: Schedule | Sequence[Schedule] | None = None,
+        optimizer: Optimizer | None = None,
+        max_steps: int | None = None,
+        steps_per_block: int = 100,
+        diagnostics_every: int = 200,
         loss_and_gradient: LossAndGradient = losses.loss_and_gradient,
+        log_figures: bool = True,
+        dtype: torch.dtype = torch.float32,
+        **model: Any,
     ) -> None:
-        super().__init__()
+        generators = [one.generator("weights") for one in Seed.each(seed)]
+        members, box = len(generators), torch.atleast_2d(torch.as_tensor(domain, dtype=torch.float64))
+        super().__init__(lambda_d, members)
         self.automatic_optimization = False
-        first = network.stage(0).theta
-        members = len(first)
-        if members > 1 and not optimizer.independent:
-            raise ValueError(f"optimizer: {type(optimizer).__name__} takes a stack of one member, got {members}")
-        self.network, self.schedules, self.optimizer = network, alike(schedules), optimizer
-        self.max_steps, self.steps_per_block, self.diagnostics_every = max_steps, steps_per_block, diagnostics_every
-        self.steps_per_stage = -(-max_steps // len(network.stages))
-        self.phases = optimizer.phases(self.steps_per_stage)
-        self.register_buffer("scale", scale.to(first))
-        self.register_buffer("lambda_d", lambda_d.to(torch.float64))
-        self.register_buffer("lambda_now", torch.zeros_like(self.lambda_d))
-        self.set_lambda_d(lambda_now)
-        self.register_buffer("switched_on", torch.tensor([schedule.first_switch() for schedule in schedules]))
-        self.register_buffer("step", torch.tensor(0))
-        self.register_buffer("rests_from", torch.tensor(rests_from))
-        self.register_buffer("ended", torch.tensor(False))
-        self.best = copy.deepcopy(network).requires_grad_(False)
+        self.network = ResidualStages(Model(**model), box.expand(members, *box.shape[-2:]), generators, dtype)
+        self.optimizer = optimizer or Adam()
+        if members > 1 and not self.optimizer.independent:
+            raise ValueError(f"optimizer: {type(self.optimizer).__name__} takes a stack of one member, got {members}")
+        self.steps_per_block, self.diagnostics_every = steps_per_block, diagnostics_every
+        self._asked, self._schedule, self._log_figures = max_steps, schedule, log_figures
+        self.register_buffer("scale", torch.as_tensor(scale, dtype=dtype).expand(members).clone())
+        for name, start in {"step": 0, "rests_from": 0, "ended": False}.items():
+            self.register_buffer(name, torch.tensor(start))
+        self.best = copy.deepcopy(self.network).requires_grad_(False)
         self.register_buffer("best_loss", torch.full((members,), torch.inf, dtype=torch.float64))
         self.figures: dict[str, Tensor] = {}
         self.loss_and_gradient = loss_and_gradient
@@ -100,11 +106,36 @@ class SobolevRegression(pl.LightningModule):
         self.block_ended, self.block_start = False, 0
         self._problem: tuple[int, Points, Points] | None = None
 
+    def setup(self, stage: str) -> None:
+        """Plan a fit from its first step; a checkpoint is loaded after this."""
+        if stage != "fit":
+            return
+        if (precision := self.trainer.precision) != "32-true":
+            rule = "must be 32-true: the module and its data have a dtype of their own, such as dtype=torch.float64"
+            raise ValueError(f"precision of the Trainer: {rule}; got {precision}")
+        self.max_steps = self._asked or self._steps_of_the_trainer()
+        self.steps_per_stage = -(-self.max_steps // len(self.network.stages))
+        self.phases = self.optimizer.phases(self.steps_per_stage)
+        self.begin_schedules(self._schedule or TwoStage(latest_step=round(0.25 * self.max_steps)))
+        self.step.zero_()
+        self.ended.zero_()
+        self.block_ended = False
+
+    def _steps_of_the_trainer(self) -> int:
+        self.trainer.fit_loop.setup_data()
+        blocks = self.trainer.num_training_batches * (self.trainer.max_epochs or 0)
+        limits = [steps for steps in (self.trainer.max_steps, blocks * self.steps_per_block) if steps >= 0]
+        if not limits:
+            raise ValueError("max_steps: must be given to the module or to the Trainer if max_epochs is -1")
+        return int(min(limits))
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take lambda_d from a checkpoint of version 0.1, which had another name for it."""
+        """Rename what older versions have saved under other names: lambda_d, and the state of the plateau."""
         state = checkpoint["state_dict"]
         if "balanced" in state:
             state["lambda_now"] = state.pop("balanced")
+        plateau = checkpoint.get("callbacks", {}).pop("TwoStageSwitch", {})
+        state |= {f"plateau_{name}": value for name, value in plateau.items()}
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Build the torch optimiser of each phase, for the weights of all stages; only one stage has a gradient."""
@@ -113,7 +144,8 @@ class SobolevRegression(pl.LightningModule):
     def at_rest(self) -> bool:
         """Return True if no step would change anything: a stage helped no member, or all methods are at rest.
 
-        lambda_d must be at its full value, because it is reported.
+        Before `rests_from` no run is at rest, because its points or its weight will change. Nor is one whose lambda_d
+        is not at its full value yet, because that is reported.
         """
         step = int(self.step)
         if step < int(self.rests_from) or not bool((self.lambda_at(step - 1, 1) == self.lambda_now).all()):
@@ -126,18 +158,6 @@ class SobolevRegression(pl.LightningModule):
         method, optimizer = self.phases[phase].method, self.trainer.optimizers[phase]
         final = phase == len(self.phases) - 1
         return last and final and method.at_rest(optimizer, self.network.stage(stage).theta)
-
-    def lambda_at(self, first: int, count: int) -> Tensor:
-        """Return lambda_d at the steps first, ..., first + count - 1, (count, M)."""
-        steps = torch.arange(first, first + count, device=self.device)
-        factors = self.lambda_d.new_empty(count, len(self.lambda_d))
-        for schedule, members in self.schedules.items():
-            factors[:, members] = schedule.factor(steps, self.switched_on[members])
-        return factors * self.lambda_now
-
-    def set_lambda_d(self, lambda_d: Tensor) -> None:
-        """Train with this weight of MSE_df, (M,), from now on; a member whose full lambda_d is 0 keeps 0."""
-        self.lambda_now.copy_(torch.where(self.lambda_d > 0, lambda_d.to(self.lambda_now), 0))
 
     def reset_optimizers(self) -> None:
         """Reset what the optimisers know of the loss, because it has changed."""
@@ -153,8 +173,10 @@ class SobolevRegression(pl.LightningModule):
         count = min(self.steps_per_block - before, self.steps_per_stage - local, self.max_steps - first)
         taken = self._take_steps(block, first, count)
         self.step += taken
-        # The trainer counts the steps of its own wrapper of the optimiser, which is not used.
+        # The trainer counts the steps of its own wrapper of the optimiser, which is not used, and for loggers a batch.
         self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.increment_by(taken)
+        self.trainer.fit_loop.epoch_loop._batches_that_stepped += taken - 1
+        self.trainer.should_stop |= int(self.step) >= self.max_steps
         self.block_ended = taken == count
         if self.block_ended:
             self._measure(block.points, first + count)
@@ -193,25 +215,41 @@ class SobolevRegression(pl.LightningModule):
         lambda_d = self.lambda_at(step - 1, 1)[0]
         self.figures = self.errors("train", points, lambda_d) | {metrics.LAMBDA_D: lambda_d}
         theta, now = self.network.stage(stage).theta, self._phase(local)
+        unmeasured = torch.full_like(self.lambda_d, torch.nan)
         for i, (phase, optimizer) in enumerate(zip(self.phases, self.trainer.optimizers, strict=True)):
             for key, figure in phase.method.figures(optimizer, theta, self._progress(i, local)).items():
-                self.figures[key] = figure if i == now else torch.full_like(figure, torch.nan)
+                self.figures[key] = figure if i == now else unmeasured
         if due(self.diagnostics_every, self.block_start, step):
-            self.figures |= gradient_diagnostics(*self.term_gradients(points, stage))
+            self.figures |= losses.diagnostics(*self.term_gradients(points, stage))
         else:
-            self.figures |= dict.fromkeys(metrics.DIAGNOSTICS, torch.full_like(self.lambda_d, torch.nan))
+            self.figures |= dict.fromkeys(metrics.DIAGNOSTICS, unmeasured)
+        self._log({key: figure for key, figure in self.figures.items() if figure is not unmeasured})
 
     def validation_step(self, points: Points, batch_index: int) -> None:
-        """Compute the validation errors with the full lambda_d, and keep the weights of members that improved."""
-        if not self.block_ended:
+        """Compute the validation errors with the full lambda_d; after a block, keep the weights that improved."""
+        fitting = self.trainer.state.fn == "fit"
+        if fitting and not self.block_ended:
             return
         errors = self.errors("val", points, self.lambda_d)
+        self._log(errors)
+        if not fitting:
+            return
         self.figures |= errors
+        self.observe(errors[metrics.key("val", "mse_f")], int(self.step))
         loss = errors[metrics.VAL_LOSS].to(self.best_loss)
         better = loss < self.best_loss
         self.best_loss.copy_(torch.where(better, loss, self.best_loss))
         for best, now in zip(self.best.state_dict().values(), self.network.state_dict().values(), strict=True):
             best.copy_(torch.where(better.view(-1, *[1] * (now.ndim - 1)), now, best))
+
+    def test_step(self, points: Points, batch_index: int) -> None:
+        """Compute the test errors of the present weights with the full lambda_d."""
+        self._log(self.errors("test", points, self.lambda_d))
+
+    def _log(self, figures: Mapping[str, Tensor]) -> None:
+        if self._log_figures:
+            medians = {key: figure.nanmedian() for key, figure in figures.items()}
+            self.log_dict(medians, on_step=False, on_epoch=True, batch_size=1)
 
     def term_gradients(self, points: Points, stage: int) -> tuple[Tensor, Tensor]:
         """Return the gradients of MSE_f and of MSE_df by a stage's weights, for its targets, both (M, P)."""
@@ -225,6 +263,7 @@ class SobolevRegression(pl.LightningModule):
         """Return the stage of the last step."""
         return min(int(self.step) - 1, self.max_steps - 1) // self.steps_per_stage
 
+    @torch.inference_mode(False)  # it forbids the derivative by autograd
     @torch.no_grad()
     def predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the values u, (M, N), and gradients u', (M, N, D), at points of shape (M, N, D)."""
@@ -259,29 +298,3 @@ class SobolevRegression(pl.LightningModule):
 
     def _progress(self, phase: int, step: int) -> float:
         return (step - self.phases[phase].first) / self.phases[phase].steps
-
-
-def gradient_diagnostics(gradient_f: Tensor, gradient_df: Tensor) -> dict[str, Tensor]:
-    """Return the norms of the gradients of both terms, without lambda_d, and their cosine.
-
-    Args:
-        gradient_f: the gradient of MSE_f, (M, P).
-        gradient_df: the gradient of MSE_df, (M, P).
-
-    Returns:
-        The figures named by `runge.metrics.DIAGNOSTICS`, each of shape (M,).
-    """
-    cosine = torch.nn.functional.cosine_similarity(gradient_f, gradient_df, dim=1)
-    return dict(zip(metrics.DIAGNOSTICS, (gradient_f.norm(dim=1), gradient_df.norm(dim=1), cosine), strict=True))
-
-
-class BlockCallback(Callback):
-    """A callback that acts at the end of each block of the fit, after the validation."""
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Call `at_block_end`, unless the block was left early or this is not the fit."""
-        if trainer.state.fn == "fit" and isinstance(pl_module, SobolevRegression) and pl_module.block_ended:
-            self.at_block_end(pl_module)
-
-    def at_block_end(self, module: SobolevRegression) -> None:
-        """Act on the module, whose `figures` hold the errors of this step."""

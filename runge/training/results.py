@@ -19,12 +19,13 @@ from runge.records.directories import RunDirectory, State, Status
 from runge.records.files import write
 from runge.records.panels import png
 from runge.records.pictures import curves_picture, fit_picture, points_picture
+from runge.sobolev import losses
 from runge.sobolev.points import Points
 from runge.training.adaptation import Resample
 from runge.training.datamodule import SobolevDataModule
 from runge.training.history import History
 from runge.training.member import Member
-from runge.training.module import SobolevRegression, gradient_diagnostics
+from runge.training.module import SobolevRegression
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ def final_metrics(module: SobolevRegression, data: Dataset) -> list[Metrics]:
     for split, points in data._asdict().items():
         figures |= module.errors(split, points, module.lambda_d)
     stages = (module.network.amplitude != 0).sum(1)  # those after the last one that helps are no part of the fit
-    by_stage = [gradient_diagnostics(*module.term_gradients(data.train, k)) for k in range(int(stages.max()))]
+    by_stage = [losses.diagnostics(*module.term_gradients(data.train, k)) for k in range(int(stages.max()))]
     for name in by_stage[0]:
         figures[name] = torch.stack([one[name] for one in by_stage]).gather(0, stages[None] - 1)[0]
     figures[LAMBDA_D] = module.lambda_at(int(module.step) - 1, 1)[0]

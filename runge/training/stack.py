@@ -1,4 +1,4 @@
-"""A stack of runs, from configurations to finished run directories; the only place where seeds are used."""
+"""A stack of runs, from configurations to finished run directories."""
 
 import logging
 import time
@@ -19,8 +19,7 @@ from runge.resampling import Periodic
 from runge.schedules import NEVER
 from runge.sobolev import losses
 from runge.sobolev.compilation import step_function
-from runge.sobolev.stages import ResidualStages
-from runge.training.adaptation import Balancing, Resample, StopEarly, TwoStageSwitch
+from runge.training.adaptation import Balancing, Resample, StopEarly
 from runge.training.datamodule import SobolevDataModule
 from runge.training.history import CountSteps, Curves, History, Progress
 from runge.training.member import Member
@@ -54,17 +53,11 @@ class Stack:
             self.data = SobolevDataModule(
                 [member.target for member in members],
                 [member.sampling for member in members],
-                [member.data_seed.generator("data") for member in members],
-                [member.loss.sample_weight for member in members],
-                data=first.data,
+                sample_weight=[member.loss.sample_weight for member in members],
                 dtype=dtype,
+                blocks_per_epoch=10**9,  # the run ends after its last step
+                **vars(first.data) | {"seed": [member.data_seed.seed for member in members]},
             )
-        network = ResidualStages(
-            first.model,
-            torch.stack([member.target.domain for member in members]),
-            [member.seed.generator("weights") for member in members],
-            dtype,
-        )
         train = self.data.dataset.train
         kinds: list[losses.DerivativeScale] = [member.loss.derivative_scale for member in members]
         scales = {kind: losses.derivative_scale(kind, train) for kind in dict.fromkeys(kinds)}
@@ -82,20 +75,24 @@ class Stack:
                 with_derivative=bool(lambda_d.any()),
                 on_gpu=first.on_gpu(),
             )
-        look = first.balance.next_look(0)
         self.module = SobolevRegression(
-            network,
+            torch.stack([member.target.domain for member in members]),
+            seed=[member.seed.seed for member in members],
             scale=scale,
             lambda_d=lambda_d,
-            lambda_now=first.balance.start(lambda_d, train, scale),
-            schedules=[member.schedule for member in members],
+            schedule=[member.schedule for member in members],
             optimizer=first.optimizer,
             max_steps=self.training.max_steps,
             steps_per_block=self.training.log_every,
             diagnostics_every=self.training.diagnostics_every,
-            rests_from=max(first.resampling.rests_from(), 0 if look == NEVER else look),
             loss_and_gradient=loss_and_gradient,
+            log_figures=False,
+            dtype=dtype,
+            **vars(first.model),
         )
+        self.module.set_lambda_d(first.balance.start(lambda_d, train, scale))
+        look = first.balance.next_look(0)
+        self.module.rests_from.fill_(max(first.resampling.rests_from(), 0 if look == NEVER else look))
 
     def fit(self, directories: Sequence[RunDirectory], report: Callable[[int], object] | None = None) -> list[Outcome]:
         """Train the runs and write their directories; resume from the last checkpoints that all of them have.
@@ -170,7 +167,6 @@ class Stack:
             # Balancing looks at the points as they are then. StopEarly asks after all of these, which may give an
             # optimiser that is at rest new work. Save comes last: its checkpoint holds the state that all others leave.
             callbacks=[
-                TwoStageSwitch([member.schedule for member in self.members]),
                 *([writer.resample] if writer.resample else []),
                 history,
                 Balancing(self.members[0].balance, self.data, [member.seed for member in self.members]),

@@ -90,3 +90,10 @@ def test_pointwise_errors_add_up_to_the_loss():
     scale, lambda_d = torch.tensor([1.0, 2.0]), torch.tensor([0.3, 5.0])
     error = losses.pointwise(u, du, points.f, points.df, scale, lambda_d)
     torch.testing.assert_close(error.square(), (0.1 * points.x[..., 0]) ** 2 + (lambda_d / scale**2 * 0.04)[:, None])
+
+
+def test_diagnostics_by_hand():
+    figures = losses.diagnostics(torch.tensor([[3.0, 4.0], [1.0, 0.0]]), torch.tensor([[4.0, -3.0], [-2.0, 0.0]]))
+    assert figures["grad_norm/f"].tolist() == [5, 1]
+    assert figures["grad_norm/df"].tolist() == [5, 2]
+    assert figures["grad_cosine"].tolist() == pytest.approx([0, -1])

@@ -1,7 +1,5 @@
 import torch
 
-from runge.schedules import TwoStage
-from runge.training.adaptation import TwoStageSwitch
 from runge.training.history import History
 
 
@@ -16,12 +14,3 @@ def test_history_survives_a_checkpoint():
     empty = History()
     empty.load_state_dict(History().state_dict())
     assert empty.member(0) == {"step": []}
-
-
-def test_plateau_survives_a_checkpoint():
-    schedule = TwoStage(at_step=None, smoothing=0.5, threshold=0.1, patience=2, latest_step=None, ramp_steps=0)
-    switch = TwoStageSwitch([schedule] * 2)
-    switch.plateau = schedule.observe(switch.plateau, torch.tensor([1.0, 2.0]))
-    other = TwoStageSwitch([schedule] * 2)
-    other.load_state_dict(switch.state_dict())
-    assert all(torch.equal(a, b) for a, b in zip(switch.plateau, other.plateau, strict=True))

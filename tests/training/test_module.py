@@ -4,49 +4,33 @@ import lightning.pytorch as pl
 import pytest
 import torch
 
-from runge.data import Data
 from runge.optimizers import LBFGS, Adam
 from runge.sampling import Random
 from runge.schedules import Constant, TwoStage
 from runge.sobolev.network import StackedMLP
-from runge.sobolev.stages import ResidualStages
 from runge.targets import Runge
-from runge.training.adaptation import TwoStageSwitch
 from runge.training.datamodule import SobolevDataModule
-from runge.training.module import SobolevRegression, gradient_diagnostics
+from runge.training.member import Seed
+from runge.training.module import SobolevRegression
 from tests.conftest import model
 
 ADAM = Adam(lr=0.01, lr_schedule="cosine", clip_norm=1.0, betas=[0.9, 0.999])
 
 
 def fit(seeds, lambdas, *, schedule=None, optimizer=ADAM, batch_size=None, steps=60, every=10, stages=1):
-    data = SobolevDataModule(
-        [Runge()] * len(seeds),
-        [Random()] * len(seeds),
-        [torch.Generator().manual_seed(seed) for seed in seeds],
-        ["none"] * len(seeds),
-        data=Data(
-            n_train=24, n_val=16, n_test=31, n_derivative=None, boundary_points=0, batch_size=batch_size, seed=None
-        ),
-        dtype=torch.float64,
-    )
-    network = ResidualStages(
-        model(width=12, stages=stages),
-        domains=Runge().domain.expand(len(seeds), 1, 2),
-        generators=[torch.Generator().manual_seed(1000 + seed) for seed in seeds],
-        dtype=torch.float64,
-    )
-    schedules = schedule if isinstance(schedule, list) else [schedule or Constant()] * len(seeds)
+    sizes = {"n_train": 24, "n_val": 16, "n_test": 31, "batch_size": batch_size}
+    data = SobolevDataModule(Runge(), Random(), seed=seeds, dtype=torch.float64, blocks_per_epoch=10**9, **sizes)
     module = SobolevRegression(
-        network,
-        scale=torch.ones(len(seeds)),
+        Runge().domain,
+        seed=seeds,
         lambda_d=torch.tensor(lambdas),
-        lambda_now=torch.tensor(lambdas),
-        schedules=schedules,
+        schedule=schedule or Constant(),
         optimizer=optimizer,
         max_steps=steps,
         steps_per_block=every,
         diagnostics_every=20,
+        dtype=torch.float64,
+        **vars(model(width=12, stages=stages)),
     )
     trainer = pl.Trainer(
         accelerator="cpu",
@@ -55,7 +39,6 @@ def fit(seeds, lambdas, *, schedule=None, optimizer=ADAM, batch_size=None, steps
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[TwoStageSwitch(schedules)],
         max_epochs=1,
         max_steps=steps,
         val_check_interval=1,
@@ -124,7 +107,7 @@ def test_lambda_zero_is_bit_equal_to_values_alone():
     start = StackedMLP(
         model(width=12),
         domains=Runge().domain[None],
-        generators=[torch.Generator().manual_seed(1000)],
+        generators=[Seed(seed=0).generator("weights")],
         dtype=torch.float64,
     )
     points = trainer.datamodule.dataset.train
@@ -168,13 +151,6 @@ def test_clipping_bounds_the_step():
         moved.append((module.network.stage(0).theta - start.network.stage(0).theta).abs().max().item())
     assert moved[0] < 1e-5
     assert moved[1] == pytest.approx(0.01, rel=1e-3)
-
-
-def test_gradient_diagnostics_by_hand():
-    figures = gradient_diagnostics(torch.tensor([[3.0, 4.0], [1.0, 0.0]]), torch.tensor([[4.0, -3.0], [-2.0, 0.0]]))
-    assert figures["grad_norm/f"].tolist() == [5, 1]
-    assert figures["grad_norm/df"].tolist() == [5, 2]
-    assert figures["grad_cosine"].tolist() == pytest.approx([0, -1])
 
 
 def test_validation_loss_carries_the_full_lambda_before_the_switch():

@@ -1,0 +1,63 @@
+"""The part of the LightningModule that knows lambda_d, the weight of MSE_df, of each member at each step."""
+
+from collections.abc import Sequence
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from runge.schedules import NEVER, Plateau, Schedule, TwoStage, alike
+from runge.training.datamodule import per_member
+
+
+class WeightedModule(pl.LightningModule):
+    """A LightningModule with each member's lambda_d.
+
+    Args:
+        lambda_d: the full lambda_d, or one per member.
+        members: the number of members M.
+    """
+
+    lambda_d: Tensor
+    lambda_now: Tensor
+    switched_on: Tensor
+
+    def __init__(self, lambda_d: float | Tensor, members: int) -> None:
+        super().__init__()
+        self.register_buffer("lambda_d", torch.as_tensor(lambda_d, dtype=torch.float64).expand(members).clone())
+        self.register_buffer("lambda_now", self.lambda_d.clone())
+        self.register_buffer("switched_on", torch.full((members,), NEVER))
+        for name, state in Plateau.start(members)._asdict().items():
+            self.register_buffer(f"plateau_{name}", state)
+
+    def set_lambda_d(self, lambda_d: Tensor) -> None:
+        """Train with this weight of MSE_df, (M,), from now on; a member whose full lambda_d is 0 keeps 0."""
+        self.lambda_now.copy_(torch.where(self.lambda_d > 0, lambda_d.to(self.lambda_now), 0))
+
+    def begin_schedules(self, schedule: Schedule | Sequence[Schedule]) -> None:
+        """Begin with a schedule, or one per member, at step 0."""
+        schedules: list[Schedule] = per_member(schedule, len(self.lambda_d))
+        self.schedules = alike(schedules)
+        self.switched_on.copy_(torch.tensor([one.first_switch() for one in schedules]))
+        for state, first in zip(self._plateau(), Plateau.start(len(schedules)), strict=True):
+            state.copy_(first)
+
+    def lambda_at(self, first: int, count: int) -> Tensor:
+        """Return lambda_d at the steps first, ..., first + count - 1, (count, M)."""
+        steps = torch.arange(first, first + count, device=self.device)
+        factors = self.lambda_d.new_empty(count, len(self.lambda_d))
+        for schedule, members in self.schedules.items():
+            factors[:, members] = schedule.factor(steps, self.switched_on[members])
+        return factors * self.lambda_now
+
+    def observe(self, mse_f: Tensor, step: int) -> None:
+        """Switch lambda_d on after this step for members whose validation MSE_f, (M,), has stopped improving."""
+        for schedule, members in self.schedules.items():
+            if isinstance(schedule, TwoStage) and schedule.at_step is None:
+                after = schedule.observe(Plateau(*(state[members] for state in self._plateau())), mse_f[members])
+                for state, new in zip(self._plateau(), after, strict=True):
+                    state[members] = new
+                self.switched_on[members] = schedule.switch(after, step, self.switched_on[members])
+
+    def _plateau(self) -> Plateau:
+        return Plateau(*(self.get_buffer(f"plateau_{name}") for name in Plateau._fields))

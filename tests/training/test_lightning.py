@@ -1,0 +1,166 @@
+"""The module with a Trainer of the user's own, and Lightning's own callbacks and loggers."""
+
+import csv
+
+import lightning
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+
+import runge
+from runge.configuration import build
+from runge.data import Data
+from runge.optimizers import Adam, LevenbergMarquardt
+from runge.schedules import Constant, TwoStage
+from runge.sobolev.network import Model
+from runge.targets import Runge
+from runge.training.datamodule import SobolevDataModule
+from runge.training.member import Member
+from runge.training.module import SobolevRegression
+from runge.training.stack import Stack
+from tests.training.test_precision import new_run
+
+SIZES = {"n_train": 16, "n_val": 16, "n_test": 31}
+
+
+def parts(seed=0, dtype=torch.float32, **settings):
+    data, settings = SobolevDataModule(Runge(), seed=seed, dtype=dtype, **SIZES), {"width": 8} | settings
+    return SobolevRegression(
+        Runge().domain, seed=seed, dtype=dtype, **{"width": 8, "steps_per_block": 10} | settings
+    ), data
+
+
+def trainer(tmp_path, **options):
+    quiet = dict.fromkeys(("enable_progress_bar", "enable_model_summary", "enable_checkpointing", "logger"), False)
+    return lightning.Trainer(**{"max_epochs": 4, "default_root_dir": tmp_path, "accelerator": "cpu"} | quiet | options)
+
+
+def test_the_defaults_are_those_of_the_configuration(configuration):
+    composed = configuration()
+    assert Data() == build("data", composed["data"], Data)
+    assert Model() == build("model", composed["model"], Model)
+    member = Member(composed)
+    assert Adam() == member.optimizer
+    assert TwoStage(latest_step=2000) == member.schedule
+    module = SobolevRegression(Runge().domain)
+    assert (module.steps_per_block, module.diagnostics_every) == (member.training.log_every, 200)
+    assert float(module.lambda_d) == member.loss.lambda_d
+
+
+def test_a_plain_trainer_takes_the_steps_of_a_run(tmp_path, configuration):
+    """The same bits, from the same settings, in both ways."""
+    module, data = parts()
+    trainer(tmp_path).fit(module, data)
+    short = ("model.width=8", *(f"data.{key}={n}" for key, n in SIZES.items()), "trainer.compile=off", "logger=[]")
+    composed = configuration(*short, "trainer.max_steps=40", "trainer.log_every=10", "trainer.progress_bar=false")
+    stack = Stack([Member(composed)])
+    stack.fit([new_run(tmp_path / "run")])
+    for name, value in stack.module.best.state_dict().items():
+        assert torch.equal(value, module.best.state_dict()[name])
+    assert torch.equal(stack.module.switched_on, module.switched_on)
+    assert int(module.step) == 40
+
+
+def test_callbacks_and_loggers_of_lightning(tmp_path):
+    module, data = parts(diagnostics_every=20)
+    checkpoint = ModelCheckpoint(tmp_path / "best", monitor="val/mse_df", save_top_k=1)
+    monitors = [checkpoint, EarlyStopping("train/loss", patience=100), LearningRateMonitor()]
+    logger = CSVLogger(tmp_path, name="csv")
+    fit = trainer(tmp_path, callbacks=monitors, logger=logger, log_every_n_steps=1, enable_checkpointing=True)
+    fit.fit(module, data)
+    assert fit.global_step == 40
+    assert {"val/mse_df", "val/loss", "train/mse_f/left", "lambda_d", "lr"} <= fit.callback_metrics.keys()
+    assert fit.callback_metrics["val/mse_df"] == module.figures["val/mse_df"][0]
+    assert checkpoint.best_model_score == min(checkpoint.best_k_models.values())
+    (tested,) = fit.test(module, data, verbose=False)
+    (best,) = fit.test(module, data, ckpt_path="best", verbose=False)
+    assert tested.keys() == best.keys() >= {"test/mse_f", "test/mse_df/peak"}
+    rows = list(csv.DictReader((tmp_path / "csv/version_0/metrics.csv").read_text().splitlines()))
+    assert [int(row["step"]) for row in rows if row["val/mse_df"]] == [9, 19, 29, 39]
+    assert [int(row["step"]) for row in rows if row["train/mse_df"]] == [9, 19, 29, 39]
+    assert [row["grad_norm/f"] != "" for row in rows if row["train/mse_df"]] == [False, True, False, True]
+
+
+def test_early_stopping_ends_the_fit(tmp_path):
+    module, data = parts(optimizer=Adam(lr=1e-12))
+    fit = trainer(tmp_path, max_epochs=50, callbacks=[EarlyStopping("val/mse_df", patience=2)])
+    fit.fit(module, data)
+    assert int(module.step) == fit.global_step == 30
+
+
+def test_the_fitted_function_and_its_validation(tmp_path):
+    module, data = parts()
+    fit = trainer(tmp_path)
+    (before,) = fit.validate(module, data, verbose=False)
+    fit.fit(module, data)
+    (after,) = fit.validate(module, data, verbose=False)
+    assert after["val/mse_f"] < before["val/mse_f"]
+    u, points = runge.Function(module.network), data.dataset.val
+    error = (u(points.x[0, :, 0]).detach() - points.f[0]).square().mean()
+    assert float(error) == pytest.approx(after["val/mse_f"], rel=1e-4)
+
+
+def test_the_steps_are_those_of_the_trainer(tmp_path):
+    module, data = parts()
+    trainer(tmp_path, max_epochs=-1, max_steps=25).fit(module, data)
+    assert int(module.step) == module.max_steps == 25
+    trainer(tmp_path, max_epochs=2).fit(module, data)  # a second fit begins anew, from these weights
+    assert int(module.step) == module.max_steps == 20
+    module, data = parts(max_steps=15)
+    trainer(tmp_path, max_epochs=100).fit(module, data)
+    assert int(module.step) == 15
+    module, data = parts()
+    with pytest.raises(ValueError, match="max_steps: must be given"):
+        trainer(tmp_path, max_epochs=-1).fit(module, data)
+    with pytest.raises(ValueError, match=r"must be 32-true.*dtype=torch.float64"):
+        trainer(tmp_path, precision="64-true").fit(module, data)
+
+
+class _Stop(Callback):
+    def on_train_epoch_end(self, trainer, pl_module):
+        trainer.should_stop = trainer.current_epoch == 1
+
+
+def test_a_resumed_fit_ends_with_the_same_bits(tmp_path):
+    plateau = TwoStage(smoothing=0.0, threshold=0.9, patience=2)
+    whole, data = parts(schedule=plateau)
+    trainer(tmp_path).fit(whole, data)
+    assert int(whole.switched_on) == 30
+    half, data = parts(schedule=plateau)
+    first = trainer(tmp_path, callbacks=[_Stop()])
+    first.fit(half, data)
+    assert int(half.step) == 20
+    first.save_checkpoint(tmp_path / "half.ckpt")
+    resumed, data = parts(schedule=plateau)
+    trainer(tmp_path).fit(resumed, data, ckpt_path=tmp_path / "half.ckpt")
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_a_stack_logs_the_median_of_its_members(tmp_path):
+    module, data = parts(seed=[0, 1, 2], schedule=Constant())
+    fit = trainer(tmp_path)
+    fit.fit(module, data)
+    assert module.figures["val/mse_df"].shape == (3,)
+    assert fit.callback_metrics["val/mse_df"] == module.figures["val/mse_df"].median()
+    alone, data = parts(seed=1, schedule=Constant())
+    trainer(tmp_path).fit(alone, data)
+    torch.testing.assert_close(alone.figures["val/mse_df"][0], module.figures["val/mse_df"][1], rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"derivative": "autograd"},
+        {"stages": 2},
+        {"optimizer": LevenbergMarquardt(damping=1.0, decrease=3.0, increase=2.0, acceleration=0.75, readout=True)},
+    ],
+    ids=["autograd", "stages", "levenberg_marquardt"],
+)
+def test_every_setting_works_in_a_plain_trainer(settings, tmp_path):
+    module, data = parts(dtype=torch.float64, **settings)
+    fit = trainer(tmp_path, callbacks=[LearningRateMonitor()], logger=CSVLogger(tmp_path), log_every_n_steps=1)
+    fit.fit(module, data)
+    assert fit.global_step == 40
+    assert torch.isfinite(fit.callback_metrics["val/loss"])
