@@ -81,7 +81,7 @@ def draw_keys(member: Member) -> dict[str, Callable[[Random], str]]:
 
     for section in SECTIONS:
         add(section, getattr(member, {"trainer": "training"}.get(section, section)))
-    present = flatten(member.configuration)
+    present = found.keys() | flatten(member.configuration).keys()
     return found | {key: partial(Random.choice, seq=texts) for key, texts in UNTYPED.items() if key in present}
 
 
