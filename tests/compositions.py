@@ -36,6 +36,7 @@ UNTYPED = {  # as Hydra reads them
     ],
     "sampling.quotas": ["null", "{left:0.5,right:0.5}", "{boundary:0.7,interior:0.3}"],
 }
+BOUNDS = (Ge, Gt, Le, Lt)
 
 
 def value(chance: Random, kind: Any, limits: list[Any], default: Any) -> Any:
@@ -50,20 +51,19 @@ def value(chance: Random, kind: Any, limits: list[Any], default: Any) -> Any:
         return chance.choice(arguments)
     if get_origin(kind) is list:
         return [value(chance, arguments[0], [], item) for item in default]
+    if kind is type(None):
+        return None
     if kind is bool:
         return chance.random() < 0.5
-    least = next((limit.ge if isinstance(limit, Ge) else limit.gt for limit in limits if isinstance(limit, Ge | Gt)), 1)
-    most = next(
-        (limit.le if isinstance(limit, Le) else limit.lt for limit in limits if isinstance(limit, Le | Lt)), 1e9
-    )
+    bounds = {type(limit): getattr(limit, type(limit).__name__.lower()) for limit in limits if type(limit) in BOUNDS}
+    least, most = bounds.get(Ge, bounds.get(Gt, 1)), bounds.get(Le, bounds.get(Lt, 10**9))
     if kind is int:
-        return chance.randint(least, least + chance.choice((2, 16)))
+        return chance.randint(least, min(most, least + chance.choice((2, 16))))
     if kind is float:
         drawn = least + ((default or 1) - least or 1) * 10 ** chance.uniform(-2, 3)
         drawn = drawn if drawn < most else least + (most - least) * chance.random()
-        allowed = [limit.ge if isinstance(limit, Ge) else limit.le for limit in limits if isinstance(limit, Ge | Le)]
-        return chance.choice([drawn, drawn, drawn, *(bound for bound in allowed if bound <= 1)])
-    return default
+        return chance.choice([drawn, drawn, drawn, *(bounds[end] for end in (Ge, Le) if bounds.get(end, 9) <= 1)])
+    raise TypeError(f"give some values of {kind} in UNTYPED")
 
 
 def draw_keys(member: Member) -> dict[str, Callable[[Random], str]]:
@@ -81,7 +81,7 @@ def draw_keys(member: Member) -> dict[str, Callable[[Random], str]]:
 
     for section in SECTIONS:
         add(section, getattr(member, {"trainer": "training"}.get(section, section)))
-    present = flatten(member.configuration)
+    present = found.keys() | flatten(member.configuration).keys()
     return found | {key: partial(Random.choice, seq=texts) for key, texts in UNTYPED.items() if key in present}
 
 

@@ -142,7 +142,7 @@ def test_lbfgs_forgets_the_curvature_of_another_loss():
 def test_clipping_bounds_the_step():
     """With Adam's averages off a step is lr g / (|g| + 1e-8): lr for any usual g, next to nothing for one of 1e-12."""
     start, _ = fit(
-        [0], [0.1], optimizer=Adam(lr=1e-30, lr_schedule="constant", clip_norm=None, betas=[0.0, 0.0]), steps=1
+        [0], [0.1], optimizer=Adam(lr=1e-12, lr_schedule="constant", clip_norm=None, betas=[0.0, 0.0]), steps=1
     )
     moved = []
     for norm in (1e-12, None):
