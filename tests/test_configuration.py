@@ -34,7 +34,7 @@ def test_messages():
     assert build("sampling", target | {"strength": 2}, Sampling) == Endpoint(strength=2.0)
     with pytest.raises(ConfigurationError, match=r"^sampling\.strength: is missing$"):
         build("sampling", target, Sampling)
-    with pytest.raises(ConfigurationError, match=r"^sampling\.strength: .* greater than 0, got -1$"):
+    with pytest.raises(ConfigurationError, match=r"^sampling\.strength: .* greater than or equal to 0.2, got -1$"):
         build("sampling", target | {"strength": -1}, Sampling)
     with pytest.raises(ConfigurationError, match=r"sampling\._target_: must name a class derived from Sampling"):
         build("sampling", {"_target_": "builtins.dict"}, Sampling)

@@ -7,12 +7,17 @@ tests/launch/test_commands.py --commands 5000` draws as many; `--hypothesis-seed
 import itertools
 import json
 import os
+from functools import cache, partial
+from random import Random
 
 import pytest
 import yaml
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
+from runge.launch.composition import compose
+from runge.training.member import Member
+from tests.compositions import draw_keys
 from tests.conftest import ROOT
 
 
@@ -44,6 +49,16 @@ def options():
     return found
 
 
+@cache
+def usual_values():
+    """Return functions that draw a value of a key that is likely to be allowed, by its type."""
+    found = {}
+    for group in GROUPS.keys() - {"experiment", "logger"}:
+        for option in GROUPS[group]:
+            found |= draw_keys(Member(compose(f"{group}={option}")))
+    return found | {key: partial(Random.choice, seq=texts) for key, texts in UNTYPED.items()}
+
+
 GROUPS = options()
 KEYS = settings_of(read(ROOT / "conf" / "config.yaml"))
 ODD = [
@@ -59,49 +74,10 @@ EXPRESSIONS = [
     *("x", "1/(1+25*x**2)", "exp(-x)*sin(8*x)", "x*y", "abs(x)", "1/x", "x**x", "sqrt(x)", "x**0.5", "3", "tan(2*x)"),
     *("log(2+x)", "x1+x2", "e**x", "pi*x", "x**-1", "((x))", "sin(x", "x;x", "lambda:x", "erf(x)", "x**99", "acos(x)"),
 ]
-USUAL = {
-    "seed": ["0", "1", "5"],
-    "data.seed": ["null", "3"],
-    "data.n_train": ["2", "8", "9", "16"],
-    "data.n_val": ["2", "9"],
-    "data.n_test": ["2", "11"],
-    "data.n_derivative": ["null", "4"],
-    "data.boundary_points": ["0", "1", "3"],
-    "data.batch_size": ["null", "1", "3", "8"],
-    "model.activation": ["tanh", "relu", "gelu", "sigmoid", "silu", "softplus", "sin"],
-    "model.depth": ["1", "2", "3"],
-    "model.width": ["1", "2", "5"],
-    "model.init": ["default", "knots"],
-    "model.stages": ["1", "2", "3"],
-    "model.derivative": ["forward", "autograd"],
-    "loss.lambda_d": ["0", "0.1", "10", "1e10"],
-    "loss.derivative_scale": ["none", "max", "std"],
-    "loss.sample_weight": ["none", "derivative"],
-    "trainer.max_steps": ["1", "2", "3", "5"],
-    "trainer.precision": ["32", "64"],
-    "trainer.log_every": ["1", "2", "100"],
-    "trainer.diagnostics_every": ["1", "2"],
-    "trainer.checkpoint_seconds": ["0", "30"],
-    "trainer.accelerator": ["cpu", "gpu", "auto"],
-    "trainer.compile": ["off", "auto"],
-    "target.domain": ["[-1,1]", "[0,3]", "[[-1,1],[0,2]]", "[0.5,0.6]"],
+UNTYPED = {
     "target.expr": EXPRESSIONS,
-    "sampling.strength": ["1", "2.5"],
-    "sampling.share": ["0", "0.5", "1"],
-    "sampling.floor": ["0.1"],
-    "sampling.quotas": ["null", "{left:0.5,right:0.5}", "{boundary:1}"],
-    "schedule.at_step": ["null", "0", "2"],
-    "schedule.latest_step": ["null", "1"],
-    "schedule.ramp_steps": ["0", "2"],
-    "schedule.patience": ["1"],
-    "optimizer.lr": ["0.01", "1e5"],
-    "optimizer.lr_schedule": ["constant", "cosine"],
-    "optimizer.clip_norm": ["null", "1"],
-    "optimizer.damping": ["1.0", "1e-8"],
-    "optimizer.acceleration": ["0", "0.75"],
-    "optimizer.readout": ["true", "false"],
-    "optimizer.switch_at": ["1", "2"],
-    "optimizer.history_size": ["1", "50"],
+    "target.domain": ["[-1,1]", "[0,3]", "[[-1,1],[0,2]]", "[0.5,0.6]"],
+    "trainer.compile": ["off", "auto"],  # without "on", which may compile for seconds
     "hydra.run.dir": ["run", "."],
 }
 SMALL = {"data.n_train": "8", "data.n_val": "4", "data.n_test": "9", "trainer.max_steps": "3", "model.width": "4"}
@@ -119,18 +95,17 @@ def commands(draw):
     for group in draw(st.sets(st.sampled_from(sorted(GROUPS)))):
         chosen[group] = draw(st.sampled_from(ODD if now_and_then(30) else sorted(GROUPS[group])))
         keys |= GROUPS[group].get(chosen[group], {})
-    sweep, values = now_and_then(12), {}
+    sweep, values, chance = now_and_then(12), {}, draw(st.randoms())
     for key in draw(st.lists(st.sampled_from(sorted(keys)), max_size=6, unique=True)):
         odd = [*ODD, *([] if key.startswith(SIZES) else [LARGE])]
-        value = st.sampled_from(odd if now_and_then(6) else USUAL.get(key, [keys[key]]))
-        values[key] = ",".join(draw(st.lists(value, min_size=1, max_size=2))) if sweep else draw(value)
+        usual = usual_values().get(key, lambda _, key=key: keys[key])
+        count = draw(st.integers(1, 2)) if sweep else 1
+        drawn = [draw(st.sampled_from(odd)) if now_and_then(6) else usual(chance) for _ in range(count)]
+        values[key] = ",".join(drawn)
     overrides = [f"{key}={value}" for key, value in (chosen | SMALL | values).items()]
     for _ in range(draw(st.integers(0, 20)) // 20):
-        prefix, other = (
-            draw(st.sampled_from(["+", "++", "~", ""])),
-            draw(st.sampled_from(sorted({*KEYS, "nonsense", ""}))),
-        )
-        overrides.append(f"{prefix}{other}{draw(st.sampled_from(['', '=1', '.extra=1', '@model=1', '@x=null']))}")
+        parts = ["+", "++", "~", ""], sorted({*KEYS, "nonsense", ""}), ["", "=1", ".extra=1", "@model=1", "@x=null"]
+        overrides.append("".join(draw(st.sampled_from(part)) for part in parts))
     return [*(["-m", "hydra.launcher.processes=1", "hydra.sweeper.compare=false"] if sweep else []), *overrides]
 
 
@@ -153,10 +128,8 @@ def test_trains_or_says_why_not(part, train, tmp_path, pytestconfig):
             assert states
             assert set(states) == {"finished"}
             for path in folder.rglob("status.json"):
-                assert {"metrics.json", "history.csv", "fit.csv", "fit.png", "curves.png"} <= set(
-                    os.listdir(path.parent)
-                )
-                assert (path.parent / "checkpoints" / "best.ckpt").exists()
+                whole = ("metrics.json", "history.csv", "fit.csv", "fit.png", "curves.png", "checkpoints/best.ckpt")
+                assert all((path.parent / name).exists() for name in whole)
         else:
             assert err.count("error: ") == 1
             assert "diverged" in states or not list(folder.rglob("*"))
