@@ -143,7 +143,7 @@ MISTAKES = {
     "model=3": ("model", "section", "3"),
     "~seed": ("seed", "missing"),
     "~model": ("model", "missing"),
-    "~data.n_train": ("data.n_train", "missing"),
+    "~loss.lambda_d": ("loss.lambda_d", "missing"),
     "schedule=null": ("schedule", "constant, two_stage", "null"),
     "sampling=": ("sampling", "chebyshev", "nothing"),
     "target._target_=runge.targets.Target": ("target._target_", "derived from Target"),
