@@ -28,7 +28,7 @@ def pytest_addoption(parser):
     parser.addoption("--kills", type=int, default=1, help="how many runs of each kind are killed")
     parser.addoption("--compositions", type=int, default=6, help="how many random compositions are compared")
     parser.addoption("--commands", type=int, default=100, help="how many random commands are tried")
-    parser.addoption("--sequences", type=int, default=2, help="how many sequences of disturbances are tried")
+    parser.addoption("--sequences", type=int, default=4, help="how many sequences of disturbances are tried")
 
 
 def pytest_collection_modifyitems(items):
