@@ -191,12 +191,12 @@ class Disturbed(RuleBasedStateMachine):
         unverified = any("status.json" in path.parts for path in self.tampered)
         with suppress(ConfigurationError, FileNotFoundError):
             ours.read_metrics()
-            assert figures(ours.path) == figures(theirs.path) or unverified
+            assert unverified or figures(ours.path) == figures(theirs.path), (ours.path, self.tampered)
         if not ours.metrics.exists():
             return
         with suppress(ConfigurationError, FileNotFoundError):
             ours.verify(ours.history)
-            assert unverified or ours.history.read_bytes() == theirs.history.read_bytes()
+            assert unverified or ours.history.read_bytes() == theirs.history.read_bytes(), (ours.path, self.tampered)
         for name in ("last", "best"):
             with suppress(ConfigurationError, FileNotFoundError):
                 states = [read_checkpoint(getattr(run, name))["state_dict"] for run in (ours, theirs)]
