@@ -41,6 +41,13 @@ def plan(jobs: Sequence[Job], processes: int, most: int) -> tuple[list[Chunk], b
     for chunk in fresh:
         if new := [number for number in chunk.jobs if number not in settled]:
             chunks.append(chunk._replace(jobs=new))
+            again = any(RunDirectory(jobs[number].directory).hydra.exists() for number in new)
+            if again and len(new) < len(chunk.jobs):
+                log.warning(
+                    "a stack of %d runs begins again with %d of them, whose figures are the same to round-off; they "
+                    "have no checkpoint, and the others have ended or resume",
+                    *(len(chunk.jobs), len(new)),
+                )
     return _longest_first(jobs, chunks), len(fresh) == 1
 
 

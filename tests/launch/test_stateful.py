@@ -1,6 +1,7 @@
 """Runs and sweeps that are ended, tampered with, moved, doubled, resumed and compared in any order.
 
-`pytest tests/launch/test_stateful.py --sequences 300` does 300 sequences of up to 6 such steps.
+`pytest tests/launch/test_stateful.py --sequences 300` does 300 sequences of up to 6 such steps. Commands are forked
+from a process that has loaded everything; the server of a sweep's workers is for `test_endings.py`.
 """
 
 import shutil
@@ -190,12 +191,12 @@ class Disturbed(RuleBasedStateMachine):
         unverified = any("status.json" in path.parts for path in self.tampered)
         with suppress(ConfigurationError, FileNotFoundError):
             ours.read_metrics()
-            assert figures(ours.path) == figures(theirs.path) or unverified
+            assert unverified or figures(ours.path) == figures(theirs.path), (ours.path, self.tampered)
         if not ours.metrics.exists():
             return
         with suppress(ConfigurationError, FileNotFoundError):
             ours.verify(ours.history)
-            assert unverified or ours.history.read_bytes() == theirs.history.read_bytes()
+            assert unverified or ours.history.read_bytes() == theirs.history.read_bytes(), (ours.path, self.tampered)
         for name in ("last", "best"):
             with suppress(ConfigurationError, FileNotFoundError):
                 states = [read_checkpoint(getattr(run, name))["state_dict"] for run in (ours, theirs)]
