@@ -104,8 +104,53 @@ class Repeated(Generic[T]):
         """Do nothing."""
 
 
-class SobolevDataModule(pl.LightningDataModule):
-    """A LightningDataModule with the points of a stack, made once and kept on the device.
+class PointsDataModule(pl.LightningDataModule):
+    """A LightningDataModule with given points, kept on the device.
+
+    Args:
+        dataset: the points of a stack; as training, validation and test points.
+        seeds: the seed of each member's mini-batches.
+        batch_size: the points of a mini-batch; None: all of them at every step.
+        blocks_per_epoch: the batches of an epoch, each a block of many optimiser steps.
+
+    Raises:
+        ValueError: a mini-batch is larger than the training set.
+    """
+
+    def __init__(
+        self, dataset: Dataset, seeds: Sequence[int], *, batch_size: int | None = None, blocks_per_epoch: int = 1
+    ) -> None:
+        super().__init__()
+        self.dataset, self.blocks_per_epoch = dataset, blocks_per_epoch
+        total, self.minibatches = dataset.train.x.shape[1], None
+        if batch_size is not None:
+            if not 1 <= batch_size <= total:
+                raise ValueError(
+                    f"batch_size: must be null or from 1 to the training points, {total}; got {batch_size}"
+                )
+            self.minibatches = Minibatches(tuple(seeds), total, batch_size)
+        self.batch = total if batch_size is None else batch_size
+
+    def setup(self, stage: str) -> None:
+        """Move the points to the trainer's device."""
+        if self.trainer is not None:
+            self.dataset = Dataset(*(points.to(self.trainer.strategy.root_device) for points in self.dataset))
+
+    def train_dataloader(self) -> Repeated[Block]:
+        """Return a loader of the blocks of an epoch, with the training points as they are at each of them."""
+        return Repeated(lambda: Block(self.dataset.train, self.minibatches), self.blocks_per_epoch)
+
+    def val_dataloader(self) -> Repeated[Points]:
+        """Return the validation points in one batch."""
+        return Repeated(lambda: self.dataset.val, 1)
+
+    def test_dataloader(self) -> Repeated[Points]:
+        """Return the test points in one batch."""
+        return Repeated(lambda: self.dataset.test, 1)
+
+
+class SobolevDataModule(PointsDataModule):
+    """A LightningDataModule with the points of a stack, placed on the domains of its targets.
 
     The points of one function are a stack of one, and those of `train.py` with the same settings.
 
@@ -139,8 +184,7 @@ class SobolevDataModule(pl.LightningDataModule):
         blocks_per_epoch: int = 1,
         **sizes: Any,
     ) -> None:
-        super().__init__()
-        data, self.blocks_per_epoch = Data(**sizes), blocks_per_epoch
+        data = Data(**sizes)
         generators = [one.generator("data") for one in Seed.each(seed)]
         self.targets: list[Target] = per_member(target, len(generators))
         self.sample_weights: list[SampleWeight] = per_member(sample_weight, len(generators))
@@ -151,25 +195,18 @@ class SobolevDataModule(pl.LightningDataModule):
                 self.targets, samplings, generators, self.sample_weights, strict=True
             )
         ]
-        self.dataset = Dataset(*(Points.stack(points).to(dtype=dtype) for points in zip(*members, strict=True)))
-        train = self.dataset.train
+        dataset = Dataset(*(Points.stack(points).to(dtype=dtype) for points in zip(*members, strict=True)))
+        drawn = generators if data.batch_size is not None else []
+        super().__init__(
+            dataset,
+            [int(torch.randint(2**62, (), generator=generator)) for generator in drawn],
+            batch_size=data.batch_size,
+            blocks_per_epoch=blocks_per_epoch,
+        )
+        train = dataset.train
         counts = [int((weight[0] > 0).sum()) - data.boundary_points for weight in (train.weight_f, train.weight_df)]
         # A grid in several dimensions may have fewer points than were asked for.
         self.sizes = replace(data, n_train=counts[0], n_derivative=None if data.n_derivative is None else counts[1])
-        total, self.minibatches = train.x.shape[1], None
-        if data.batch_size is not None:
-            if not 1 <= data.batch_size <= total:
-                raise ValueError(
-                    f"batch_size: must be null or from 1 to the training points, {total}; got {data.batch_size}"
-                )
-            seeds = tuple(int(torch.randint(2**62, (), generator=generator)) for generator in generators)
-            self.minibatches = Minibatches(seeds, total, data.batch_size)
-        self.batch = total if data.batch_size is None else data.batch_size
-
-    def setup(self, stage: str) -> None:
-        """Move the points to the trainer's device."""
-        if self.trainer is not None:
-            self.dataset = Dataset(*(points.to(self.trainer.strategy.root_device) for points in self.dataset))
 
     def nodes(self, member: int) -> list[Tensor]:
         """Return a member's training points without boundary points: those with f, and any with f' alone.
@@ -198,15 +235,3 @@ class SobolevDataModule(pl.LightningDataModule):
             for name, tensor in points.tensors().items():
                 tensors[name][member] = tensor[0].to(tensors[name])
         self.dataset = self.dataset._replace(train=replace(train, **tensors))
-
-    def train_dataloader(self) -> Repeated[Block]:
-        """Return a loader of the blocks of an epoch, with the training points as they are at each of them."""
-        return Repeated(lambda: Block(self.dataset.train, self.minibatches), self.blocks_per_epoch)
-
-    def val_dataloader(self) -> Repeated[Points]:
-        """Return the validation points in one batch."""
-        return Repeated(lambda: self.dataset.val, 1)
-
-    def test_dataloader(self) -> Repeated[Points]:
-        """Return the test points in one batch."""
-        return Repeated(lambda: self.dataset.test, 1)
