@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from runge.estimator import SobolevRegressor as SobolevRegressor
     from runge.function import Function, load
     from runge.interface import Comparison, Run, fit, sweep
     from runge.records.reading import history, runs
@@ -11,15 +12,15 @@ if TYPE_CHECKING:
 __all__ = ["Comparison", "Function", "Run", "fit", "history", "load", "runs", "sweep"]
 __version__ = "0.2.0"
 
-_MODULES = {"Function": "runge.function", "load": "runge.function"}
+_MODULES = {"Function": "runge.function", "load": "runge.function", "SobolevRegressor": "runge.estimator"}
 _MODULES |= {"history": "runge.records.reading", "runs": "runge.records.reading"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:  # imported late, so that parts of the package can be used without torch
+    if name in __dir__():  # imported late, so that parts of the package can be used without torch
         return getattr(importlib.import_module(_MODULES.get(name, "runge.interface")), name)
     raise AttributeError(f"module 'runge' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return [*__all__, "SobolevRegressor", "__version__"]  # without scikit-learn `from runge import *` must work

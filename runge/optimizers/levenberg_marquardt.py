@@ -53,7 +53,7 @@ class LevenbergMarquardt(Method):
         readout: true: solve the last layer exactly after the last step.
 
     Example:
-        >>> LevenbergMarquardt(damping=1.0, decrease=3.0, increase=2.0, acceleration=0.75, readout=True)
+        >>> LevenbergMarquardt()
         LevenbergMarquardt(damping=1.0, decrease=3.0, increase=2.0, acceleration=0.75, readout=True)
 
     References:
@@ -71,11 +71,11 @@ class LevenbergMarquardt(Method):
         "data.batch_size": (None,),
     }
 
-    damping: Positive
-    decrease: Factor
-    increase: Factor
-    acceleration: NonNegative
-    readout: bool
+    damping: Positive = 1.0
+    decrease: Factor = 3.0
+    increase: Factor = 2.0
+    acceleration: NonNegative = 0.75
+    readout: bool = True
 
     def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
         """Return a `DampedLeastSquares`."""

@@ -27,7 +27,7 @@ from runge.training.module import SobolevRegression
 from runge.training.results import Outcome, StackWriter
 from runge.training.saving import MemberFiles, Save, StopOnSignal
 
-_IGNORED = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available on your system"
+IGNORED = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available on your system"
 """Warnings of no use to the user: Lightning 2.6 uses torch's pytree in a deprecated way, and advertises srun."""
 
 
@@ -102,7 +102,7 @@ class Stack:
             report: called with the number of steps taken since the last call, in place of a progress bar.
 
         Returns:
-            The content of each run's `metrics.json`, or an error if it diverged or could not be writer.
+            The content of each run's `metrics.json`, or an error if it diverged or could not be written.
 
         Raises:
             ConfigurationError: the checkpoints are not those of this stack.
@@ -122,7 +122,7 @@ class Stack:
         try:
             writer.begin(step)
             with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", _IGNORED)
+                warnings.filterwarnings("ignore", IGNORED)
                 trainer = self._trainer(writer, files, history, stop, report)
                 trainer.fit(self.module, self.data, ckpt_path=start[0].path if start else None, weights_only=True)
             fitted = True

@@ -42,6 +42,7 @@ def test_the_defaults_are_those_of_the_configuration(configuration):
     assert Model() == build("model", composed["model"], Model)
     member = Member(composed)
     assert Adam() == member.optimizer
+    assert LevenbergMarquardt() == Member(configuration("optimizer=levenberg_marquardt")).optimizer
     assert TwoStage(latest_step=2000) == member.schedule
     module = SobolevRegression(Runge().domain)
     assert (module.steps_per_block, module.diagnostics_every) == (member.training.log_every, 200)
