@@ -1,10 +1,11 @@
 """The trained function, an ordinary module that can be called, differentiated and built upon."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,11 +18,23 @@ from runge.sobolev.stages import ResidualStages
 __all__ = ["Function", "load"]
 
 
+Argument = Tensor | np.ndarray | np.generic | float
+
+_CHUNK = 2**12
+"""The number of points that are evaluated at a time; what a layer makes of them fits the CPU's cache."""
+
+
 class Function(nn.Module):
     """A trained u: R^D -> R with its derivative.
 
     In one dimension x may have any shape, and `u(x)` and `u.derivative(x)` have the same. In D dimensions x has the
-    shape (..., D); `u(x)` has (...) and `u.derivative(x)` has (..., D). Both can be differentiated by autograd.
+    shape (..., D); `u(x)` has (...) and `u.derivative(x)` has (..., D).
+
+    A tensor or number gives a tensor, in the precision and on the device of the parameters, which `to` changes. As for
+    every module, the result can be differentiated by x and by the parameters, and keeps what this needs in memory;
+    under `torch.no_grad()` millions of points are evaluated in chunks. A NumPy array gives an array, without gradients.
+
+    It can be copied, pickled, saved by `torch.save`, compiled by `torch.compile` and exported by `torch.export`.
 
     Args:
         network: a stack of one.
@@ -35,31 +48,44 @@ class Function(nn.Module):
 
     def __init__(self, network: ResidualStages, configuration: Mapping[str, Any] = MappingProxyType({})) -> None:
         super().__init__()
-        self.network, self.configuration = network, configuration
+        self.network, self.configuration = network, dict(configuration)  # a mapping proxy cannot be pickled
 
-    def forward(self, x: Tensor | float) -> Tensor:
+    def forward(self, x: Argument) -> Any:
         """Return the value u(x)."""
-        points, shape = self._points(x)
-        return self.network(points)[0].reshape(shape)
+        return self._evaluate(x, lambda points: (self.network(points),))[0]
 
-    def derivative(self, x: Tensor | float) -> Tensor:
+    def derivative(self, x: Argument) -> Any:
         """Return the derivative u'(x); in D dimensions the gradient."""
-        points, shape = self._points(x)
-        du = self.network.value_and_derivative(points)[1][0]
-        return du.reshape(shape if self.network.dimension == 1 else (*shape, self.network.dimension))
+        return self.value_and_derivative(x)[1]
 
-    def _points(self, x: Tensor | float) -> tuple[Tensor, torch.Size]:
-        """Return x as points (1, N, D) in the network's precision and on its device, and the shape of u(x)."""
+    def value_and_derivative(self, x: Argument) -> tuple[Any, Any]:
+        """Return u(x) and u'(x) from one pass."""
+        u, du = self._evaluate(x, self.network.value_and_derivative)
+        return u, du[..., 0] if self.network.dimension == 1 else du
+
+    def _evaluate(self, x: Argument, function: Callable[[Tensor], tuple[Tensor, ...]]) -> list[Any]:
+        """Return the results of a function of points (1, N, D) at x, with the shape of x in the place of (1, N)."""
+        if isinstance(x, (np.ndarray, np.generic)):
+            with torch.no_grad():
+                results = self._evaluate(torch.from_numpy(np.array(x, float)), function)
+            return [result.numpy(force=True) for result in results]
         x, dimension = torch.as_tensor(x).to(self.network.amplitude), self.network.dimension
         if dimension > 1 and (x.ndim == 0 or x.shape[-1] != dimension):
             raise ValueError(f"x: must have the shape (..., {dimension}), one column per input; got {tuple(x.shape)}")
-        return x.reshape(1, -1, dimension), x.shape if dimension == 1 else x.shape[:-1]
+        shape, points = x.shape if dimension == 1 else x.shape[:-1], x.reshape(1, -1, dimension)
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            results = function(points)
+        else:
+            chunks = [function(chunk) for chunk in points.split(_CHUNK, dim=1)]
+            results = [torch.cat(parts, dim=1) for parts in zip(*chunks, strict=True)]
+        return [result.reshape((*shape, *result.shape[2:])) for result in results]
 
 
 def load(run_directory: str | os.PathLike[str]) -> Function:
     """Load the trained function of a run: the weights with the lowest validation loss.
 
-    It is on the CPU, in evaluation mode, and in the precision that it was trained in.
+    It is on the CPU, in evaluation mode, and in the precision that it was trained in. Its derivative is computed in
+    forward mode, also if the run's `model.derivative` is `autograd`.
 
     Raises:
         FileNotFoundError: the directory has no checkpoint.
@@ -73,12 +99,13 @@ def load(run_directory: str | os.PathLike[str]) -> Function:
         weights = checkpoint["state_dict"].items()
         state = {name.removeprefix(prefix): x for name, x in weights if name.startswith(prefix)}
         network = ResidualStages(
-            Model(**checkpoint["configuration"]["model"]),
+            Model(**checkpoint["configuration"]["model"] | {"derivative": "forward"}),  # which can be exported
             domains=torch.tensor([-1.0, 1.0]).expand(*state["stages.0.scale"].shape[::2], 2),
             generators=[torch.Generator()] * len(state["amplitude"]),
             dtype=state["amplitude"].dtype,
         )
         network.load_state_dict(state)
+        network.drop_unused()
     except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise ConfigurationError(f"{path} does not hold the weights of a run ({error})") from error
     return Function(network.eval(), checkpoint["configuration"])

@@ -29,6 +29,7 @@ def pytest_addoption(parser):
     parser.addoption("--compositions", type=int, default=6, help="how many random compositions are compared")
     parser.addoption("--commands", type=int, default=60, help="how many random commands are tried")
     parser.addoption("--sequences", type=int, default=2, help="how many sequences of disturbances are tried")
+    parser.addoption("--exports", choices=["few", "all"], default="few", help="which of all networks are exported")
 
 
 def pytest_collection_modifyitems(items):

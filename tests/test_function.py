@@ -1,9 +1,34 @@
+import copy
+import io
+import pickle
+
+import numpy as np
 import pytest
 import torch
 
 import runge
+from runge import function
 from runge.function import Function
+from runge.sobolev.activations import ACTIVATIONS
 from tests.sobolev.test_stages import sum_of_networks
+
+DOUBLE = torch.float64
+NETWORKS = [
+    {"activation": name, "depth": 1 + i % 4, "stages": 1 + i % 2, "dimension": 1 + i % 2, "width": 8}
+    for i, name in enumerate(ACTIVATIONS)
+]
+
+
+def saved_and_loaded(u):
+    file = io.BytesIO()
+    torch.save(u, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
+def points(u, n=7):
+    x = torch.rand(n, u.network.dimension, dtype=DOUBLE)
+    return x[:, 0] if u.network.dimension == 1 else x
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (5, 1), (2, 3)])
@@ -41,6 +66,88 @@ def test_both_can_be_differentiated_further(how):
     with torch.no_grad():
         difference = (u.derivative(x + step) - u.derivative(x - step)) / (2 * step)
     torch.testing.assert_close(second, difference, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("shape", NETWORKS, ids=lambda shape: shape["activation"])
+@pytest.mark.parametrize("again", [copy.deepcopy, saved_and_loaded, lambda u: pickle.loads(pickle.dumps(u))])
+def test_copies_are_equal(shape, again):
+    u = Function(sum_of_networks(members=1, **shape), {"seed": 0})
+    other, x = again(u), points(u)
+    assert torch.equal(other(x), u(x))
+    assert torch.equal(other.derivative(x), u.derivative(x))
+    assert other.configuration == {"seed": 0}
+    assert all(parameter.requires_grad for parameter in other.parameters())
+    assert again(Function(u.network)).configuration == {}
+
+
+@pytest.mark.parametrize("shape", NETWORKS, ids=lambda shape: shape["activation"])
+def test_compiled_and_exported(shape):
+    u = Function(sum_of_networks(members=1, **shape), {})
+    x, rows = points(u), {0: torch.export.Dim("n")}
+    torch._dynamo.reset()
+    value, both = (torch.compile(call, fullgraph=True, backend="eager") for call in (u, u.value_and_derivative))
+    program = torch.export.export(u.eval(), (x,), dynamic_shapes=(rows,)).module()
+    for n in (7, 3):
+        x = points(u, n)
+        torch.testing.assert_close(value(x), u(x), rtol=1e-14, atol=1e-15)
+        torch.testing.assert_close(both(x), u.value_and_derivative(x), rtol=1e-14, atol=1e-15)
+        torch.testing.assert_close(program(x), u(x), rtol=1e-14, atol=1e-15)
+
+
+def test_machine_code(request):
+    if request.config.getoption("--exports") == "few":
+        pytest.skip("compiling takes long; --exports all")
+    u = Function(sum_of_networks(members=1, stages=2, width=8), {})
+    x = points(u)
+    torch.testing.assert_close(torch.compile(u.derivative, fullgraph=True)(x), u.derivative(x), rtol=1e-13, atol=1e-14)
+
+
+def test_numpy_in_and_out():
+    u = Function(sum_of_networks(members=1), {})
+    x = np.linspace(-1, 1, 12).reshape(3, 4)
+    with torch.no_grad():
+        expected = u.value_and_derivative(torch.tensor(x))
+    for view in (x, x.astype(">f8"), np.broadcast_to(x, (2, 3, 4))[1], np.flip(np.flip(x))):
+        for result, value in zip(u.value_and_derivative(view), expected, strict=True):
+            assert type(result) is np.ndarray
+            assert np.array_equal(result, value.numpy())
+    assert u(x[0, 0]).shape == u.derivative(np.array(0)).shape == ()
+    assert u.to(torch.float32)(x).dtype == np.float32
+    assert Function(sum_of_networks(members=1, dimension=2), {}).derivative(np.zeros((3, 2))).shape == (3, 2)
+    with pytest.raises(ValueError, match="could not convert"):
+        u(np.array(["a"]))
+
+
+@pytest.mark.parametrize("dimension", [1, 2])
+def test_many_points_are_evaluated_in_chunks_without_gradients(dimension, monkeypatch):
+    u = Function(sum_of_networks(members=1, dimension=dimension), {})
+    x, sizes = points(u, 11), []
+    whole = u.value_and_derivative(x)
+    monkeypatch.setattr(function, "_CHUNK", 4)
+    u.network.register_forward_pre_hook(lambda _, arguments: sizes.append(arguments[0].shape[1]))
+    with torch.no_grad():
+        torch.testing.assert_close((u(x), u.derivative(x)), whole, rtol=1e-14, atol=1e-15)
+        assert u(x[:0]).shape == (0,)
+        assert u.derivative(x[:0]).shape == x[:0].shape
+    assert sizes == [4, 4, 3, 0]
+    assert u(x).requires_grad
+    assert sizes[4:] == [11]
+
+
+def test_function_transforms():
+    u = Function(sum_of_networks(members=1), {}).requires_grad_(False)
+    x = points(u)
+    torch.testing.assert_close(torch.func.vmap(torch.func.grad(u))(x), u.derivative(x), rtol=1e-12, atol=1e-14)
+
+
+def test_a_loaded_function_has_the_stages_in_use_and_the_forward_derivative(trained):
+    options = ("model.stages=2", "model.derivative=autograd", "model.width=4", "trainer.max_steps=2")
+    folder, _ = trained(*options, "trainer.progress_bar=false", "hydra.run.dir=run")
+    u = runge.load(folder / "run")
+    assert len(u.network.stages) == u.network.amplitude.count_nonzero()
+    assert {stage.derivative for stage in u.network.stages} == {"forward"}
+    with torch.inference_mode():
+        assert u.derivative(0.5).shape == ()
 
 
 def test_missing_run(tmp_path):

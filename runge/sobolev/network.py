@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from runge.sobolev.activations import ACTIVATIONS
+from runge.sobolev.activations import ACTIVATIONS, Activation
 from runge.validation import Count, checked
 
 Derivative = Literal["forward", "autograd"]
@@ -97,7 +97,7 @@ class StackedMLP(nn.Module):
         self, model: Model, domains: Tensor, generators: Sequence[torch.Generator], dtype: torch.dtype
     ) -> None:
         super().__init__()
-        self.activation, self.derivative = ACTIVATIONS[model.activation], model.derivative
+        self.activation_name, self.derivative = model.activation, model.derivative
         self.dimension = domains.shape[1]
         sizes = [self.dimension, *[model.width] * model.depth, 1]
         self.shapes = list(itertools.pairwise(sizes))
@@ -107,6 +107,11 @@ class StackedMLP(nn.Module):
         half = (domains[:, None, :, 1] - domains[:, None, :, 0]) / 2
         self.register_buffer("scale", (1 / half).to(dtype))
         self.register_buffer("shift", (-domains.mean(-1)[:, None] / half).to(dtype))
+
+    @property
+    def activation(self) -> Activation:
+        """The activation function, by its name: a network with functions in it could not be pickled."""
+        return ACTIVATIONS[self.activation_name]
 
     def take(self, members: Tensor) -> "StackedMLP":
         """Return a stack of some members, with a copy of their weights."""
@@ -143,7 +148,7 @@ class StackedMLP(nn.Module):
         Returns:
             u of shape (M, N); u' of shape (M, N, D), or None without derivative; and the tape for `adjoint`.
         """
-        layers, (members, n, _) = self.layers(), x.shape
+        layers, n = self.layers(), x.shape[1]
         tape = Tape(layers, torch.addcmul(self.shift, x, self.scale), [], [], [])
         weight, z = layers[0]
         # With few inputs, one pass each is faster than a matrix product, and it can be fused with the activation.
@@ -157,7 +162,7 @@ class StackedMLP(nn.Module):
             if dz is not None:
                 tape.tangents.append(dz)
                 tape.carried.append((s1[:, None] * dz).flatten(1, 2))
-                dz = torch.bmm(tape.carried[-1], weight).view(members, self.dimension, n, -1)
+                dz = torch.bmm(tape.carried[-1], weight).unflatten(1, (self.dimension, n))
             z = torch.bmm(h, weight) + bias
         return z[..., 0], None if dz is None else dz[..., 0].mT, tape
 

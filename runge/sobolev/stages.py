@@ -96,7 +96,14 @@ class ResidualStages(nn.Module):
         u, du = self._sum([self.stage(i).value_and_derivative(points.x) for i in range(k)])
         return replace(points, f=(points.f - u) / unit, df=(points.df - du) / unit[..., None])
 
+    def drop_unused(self) -> None:
+        """Remove the last stages that have not begun, or did not help."""
+        count = len(self._in_use())
+        self.stages, self.amplitude = self.stages[:count], self.amplitude[:, :count].clone()
+
     def _in_use(self) -> list[StackedMLP]:
+        if torch.compiler.is_compiling():  # a traced program cannot depend on values
+            return [self.stage(k) for k in range(len(self.stages))]
         used = self.amplitude.any(0).tolist()
         return [self.stage(k) for k in range(1 + max((k for k, on in enumerate(used) if on), default=0))]
 

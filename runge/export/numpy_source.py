@@ -1,0 +1,79 @@
+"""The value and the Jacobian as a Python file that needs NumPy alone, and its weights."""
+
+import copy
+import io
+from typing import Any
+
+import numpy as np
+import torch
+
+from runge.errors import ConfigurationError
+from runge.export.program import about
+from runge.function import Function
+
+__all__ = ["numpy_source"]
+
+_SIGMOID = "p = (1 + np.tanh(z / 2)) / 2"  # exp(-z) would overflow
+_ACTIVATIONS: dict[str, list[str]] = {
+    "tanh": ["h = np.tanh(z)", "s1 = 1 - h * h"],
+    "relu": ["h = np.maximum(z, 0)", "s1 = (z > 0) * 1.0"],
+    "gelu": [
+        "p = np.vectorize(math.erfc, otypes=[float])(-z / math.sqrt(2)) / 2",
+        "h = z * p",
+        "s1 = p + z * np.exp(-z * z / 2) / math.sqrt(2 * math.pi)",
+    ],
+    "sigmoid": [_SIGMOID, "h = p", "s1 = p * (1 - p)"],
+    "silu": [_SIGMOID, "h = z * p", "s1 = p + h * (1 - p)"],
+    "softplus": [_SIGMOID, "h = np.logaddexp(0, z)", "s1 = p"],
+    "sin": ["h = np.sin(z)", "s1 = np.cos(z)"],
+}
+"""The lines that compute h = s(z) and s1 = s'(z)."""
+
+_SOURCE = '''"""The value and the Jacobian of a fitted function; needs NumPy, and the .npz file of the same name."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+ABOUT = {about}
+WEIGHTS = dict(np.load(Path(__file__).with_suffix(".npz")))
+
+
+def value_and_derivative(x):
+    """Return u, (N,), and du, (N, {inputs}), in float64, at N points x, (N, {inputs})."""
+    scale, shift, *weights, last, bias = WEIGHTS.values()
+    h, g = np.asarray(x, float) * scale + shift, (np.eye({inputs}) * scale)[:, :, None]
+    for w, b in zip(weights[::2], weights[1::2]):
+        z, dz = h @ w + b, g @ w[:, None]
+        {activation}
+        g = s1[:, None] * dz
+    return (h @ last + bias).sum(0)[:, 0], (g @ last[:, None]).sum(0)[..., 0].T
+'''
+
+
+def numpy_source(function: Function) -> dict[str, bytes]:
+    """Return the weights, and a module with the function `value_and_derivative`, which computes in float64.
+
+    Raises:
+        ConfigurationError: the activation has no formula in NumPy.
+    """
+    network = copy.deepcopy(function.network).double().cpu().requires_grad_(False)
+    stages = [network.stage(k) for k in range(len(network.stages))]
+    if (name := stages[0].activation_name) not in _ACTIVATIONS:
+        known = ", ".join(_ACTIVATIONS)
+        raise ConfigurationError(f"model.activation: numpy supports {known}, got {name!r}; onnx and torch support all")
+    layers = [
+        [torch.cat(parts) for parts in zip(*layer, strict=True)]
+        for layer in zip(*(stage.layers() for stage in stages), strict=True)
+    ]
+    layers[-1] = [part * network.amplitude[0, :, None, None] for part in layers[-1]]
+    arrays: dict[str, Any] = {
+        name: torch.cat([getattr(stage, name) for stage in stages]) for name in ("scale", "shift")
+    }
+    arrays |= {f"{kind}{i}": part for i, layer in enumerate(layers) for kind, part in zip("wb", layer, strict=True)}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    lines = "\n        ".join(_ACTIVATIONS[name])
+    source = _SOURCE.format(about=about(function), inputs=network.dimension, activation=lines)
+    return {".npz": buffer.getvalue(), ".py": source.encode()}

@@ -1,0 +1,101 @@
+"""`python -m runge.export`: where it writes, and its messages."""
+
+import json
+import shutil
+import sys
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+import runge
+from runge.export import __main__ as command
+
+SHORT = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false", "hydra.run.dir=run")
+
+
+@pytest.fixture
+def run(trained, tmp_path, monkeypatch):
+    """A copy of a finished run, in the present directory."""
+    shutil.copytree(trained(*SHORT)[0] / "run", tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "run"
+
+
+def message(capsys, *arguments: str) -> str:
+    with pytest.raises(SystemExit) as end:
+        command.main(arguments)
+    assert end.value.code == 2
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("to", "names"), [("onnx", [".onnx"]), ("torch", [".pt2"]), ("numpy", [".npz", ".py"])])
+def test_files(run, to, names, capsys):
+    before = {path.name for path in run.iterdir()}
+    command.main(["run", "--to", to])
+    assert sorted({path.name for path in run.iterdir()} - before) == [f"function{name}" for name in names]
+    assert capsys.readouterr().out == f"{to}: run/function{names[-1]}\n"
+
+
+def test_the_function_of_the_run(run):
+    command.main(["run", "--to", "onnx", "--out", "u.onnx"])
+    u, x = runge.load("run"), np.linspace(-1, 1, 9, dtype=np.float32)[:, None]
+    session = onnxruntime.InferenceSession("u.onnx")
+    value, derivative = session.run(["u", "du"], {"x": x})
+    np.testing.assert_allclose(value, u(x)[:, 0], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(derivative, u.derivative(x), rtol=0, atol=1e-6)
+    about = session.get_modelmeta().custom_metadata_map
+    assert about["target"] == "Runge"
+    assert json.loads(about["domain"]) == [[-1, 1]]
+
+
+def test_runs_that_cannot_be_exported(run, tmp_path, capsys):
+    assert "RUN_DIR: must be the directory of a finished run, got 'nowhere'" in message(
+        capsys, "nowhere", "--to", "onnx"
+    )
+    (tmp_path / "empty").mkdir()
+    assert "is not a run" in message(capsys, "empty", "--to", "onnx")
+    (run / "metrics.json").unlink()
+    assert "(finished at step 4, without metrics.json); continue it with python train.py resume=run" in message(
+        capsys, "run", "--to", "numpy"
+    )
+    status = json.loads((run / "status.json").read_text()) | {"status": "diverged", "message": "the loss is not finite"}
+    (run / "status.json").write_text(json.dumps(status))
+    assert "continue" not in message(capsys, "run", "--to", "numpy")
+    assert not list(run.glob("function*"))
+
+
+def test_a_damaged_checkpoint(run, capsys):
+    (run / "checkpoints" / "best.ckpt").write_bytes(b"nothing")
+    assert "best.ckpt cannot be read" in message(capsys, "run", "--to", "numpy")
+
+
+def test_an_unknown_format(capsys):
+    assert "--to: invalid choice: 'pdf' (choose from" in message(capsys, "run", "--to", "pdf")
+
+
+def test_a_missing_package(run, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    assert "onnx needs the package onnxscript; install it with pip install -e '.[onnx]'" in message(
+        capsys, "run", "--to", "onnx"
+    )
+    command.main(["run", "--to", "numpy"])
+
+
+def test_files_that_cannot_be_written(run, tmp_path, capsys):
+    expected = "--out: the file cannot be written (No such file or directory"
+    assert expected in message(capsys, "run", "--to", "numpy", "--out", "missing/u.py")
+    assert "cannot be written (Is a directory (run))" in message(capsys, "run", "--to", "numpy", "--out", "run")
+    (tmp_path / "u.py").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    assert "cannot be written (Is a directory (u.py))" in message(capsys, "run", "--to", "numpy", "--out", "u")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_run_with_the_derivative_by_autograd(trained, tmp_path):
+    folder, _ = trained("model.derivative=autograd", *SHORT)
+    command.main([str(folder / "run"), "--to", "torch", "--out", str(tmp_path / "u.pt2")])
+    u, x = runge.load(folder / "run"), torch.rand(5, 1)
+    derivative = torch.export.load(tmp_path / "u.pt2").module()(x)[1]
+    torch.testing.assert_close(derivative, u.derivative(x).detach())

@@ -1,0 +1,154 @@
+"""Files for other programs give what the function gives, for all activations, depths, stages and numbers of inputs."""
+
+import itertools
+import runpy
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from runge.export import FORMATS, export
+from runge.function import Function
+from runge.sobolev.activations import ACTIVATIONS, Activation
+from runge.sobolev.stages import ResidualStages
+from tests.conftest import model
+
+DOUBLE, SINGLE = torch.float64, torch.float32
+ALL = list(itertools.product(ACTIVATIONS, (1, 2, 3, 4), (1, 2), (1, 2, 3)))
+FEW = [(name, 1 + (i + 2) % 4, 1 + (i == 4), 1 + i % 3) for i, name in enumerate(ACTIVATIONS)]
+
+
+def pytest_generate_tests(metafunc):
+    if "network" in metafunc.fixturenames:
+        metafunc.parametrize("network", ALL if metafunc.config.getoption("--exports") == "all" else FEW, ids=str)
+
+
+def function(activation="tanh", depth=2, stages=1, dimension=1, dtype=DOUBLE, **configuration) -> Function:
+    network = ResidualStages(
+        model(activation=activation, depth=depth, stages=stages, width=6, init="knots"),
+        domains=torch.tensor([[-1.0, 1.1], [0.0, 3.0], [10.0, 10.5]], dtype=DOUBLE)[None, :dimension],
+        generators=[torch.Generator().manual_seed(0)],
+        dtype=dtype,
+    )
+    network.amplitude[0] = torch.tensor([1, 1e-2])[:stages]
+    return Function(network, configuration).eval()
+
+
+def points(u: Function, n: int = 50) -> torch.Tensor:
+    lower, upper = torch.tensor([[-2.0, -1.0, 9.5], [2.0, 4.0, 11.0]], dtype=DOUBLE)[:, : u.network.dimension]
+    x = torch.rand(n, u.network.dimension, generator=torch.Generator().manual_seed(n), dtype=DOUBLE)
+    return (lower + (upper - lower) * x).to(u.network.amplitude)
+
+
+def assert_same(results, u: Function, x: torch.Tensor, tolerance: float) -> None:
+    """Compare results at x, (N, D), with those of u, relative to their size where it is above 1."""
+    shapes = [(len(x),), (len(x), u.network.dimension)]
+    assert [tuple(result.shape) for result in results] == shapes
+    for result, expected in zip(results, u.value_and_derivative(x.numpy()), strict=True):
+        size = max(1, np.abs(expected).max(initial=0))
+        assert np.abs(np.asarray(result) - expected.reshape(result.shape)).max(initial=0) <= tolerance * size
+
+
+def in_onnx(file, x: torch.Tensor):
+    return onnxruntime.InferenceSession(file).run(["u", "du"], {"x": x.numpy()})
+
+
+def test_onnx_in_double_precision(network, tmp_path):
+    u = function(*network)
+    file = export(u, "onnx", tmp_path / "u.onnx")
+    for n in (50, 1, 0):
+        assert_same(in_onnx(file, points(u, n)), u, points(u, n), 1e-12)
+
+
+def test_onnx_in_single_precision(network, tmp_path, request):
+    if request.config.getoption("--exports") == "few" and network[0] not in ("gelu", "softplus"):
+        pytest.skip("the other operations are the same in both precisions")
+    u = function(*network).to(SINGLE)
+    assert_same(in_onnx(export(u, "onnx", tmp_path / "u"), points(u)), u, points(u), 5e-6)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_numpy_source(activation, tmp_path):
+    for network in ALL:
+        if network[0] == activation:
+            u = function(*network)
+            module = runpy.run_path(str(export(u, "numpy", tmp_path / "u.py")))
+            for n in (50, 1, 0):
+                assert_same(module["value_and_derivative"](points(u, n)), u, points(u, n), 1e-12)
+    x = points(u)
+    wide = module["value_and_derivative"](x * 1e4)  # no overflow: a warning would be an error
+    assert all(np.isfinite(part).all() for part in wide)
+
+
+def test_numpy_computes_in_double_precision(tmp_path):
+    u = function(dtype=SINGLE)
+    module = runpy.run_path(str(export(u, "numpy", tmp_path / "u.py")))
+    x = points(u)
+    assert_same(module["value_and_derivative"](x), u.to(DOUBLE), x.double(), 1e-12)
+
+
+def test_torch_program(network, tmp_path):
+    u = function(*network)
+    program = torch.export.load(export(u, "torch", tmp_path / "u.pt2")).module()
+    for n in (50, 1, 0):
+        assert_same(program(points(u, n)), u, points(u, n), 1e-14)
+
+
+@pytest.mark.parametrize("to", ["torch", "numpy"])
+def test_a_file_is_read_without_runge(to, tmp_path):
+    u = function("silu", dimension=2)
+    x = points(u)
+    np.save(tmp_path / "x.npy", x.numpy())
+    read = {
+        "torch": "import torch; f = torch.export.load('u.pt2').module(); r = [p.numpy() for p in f(torch.tensor(x))]",
+        "numpy": "import u; r = u.value_and_derivative(x); assert 'torch' not in sys.modules",
+    }
+    save = "np.savez('r.npz', *r); assert not any('runge' in name for name in sys.modules)"
+    file = export(u, to, tmp_path / "u")
+    code = f"import sys, numpy as np; x = np.load('x.npy'); {read[to]}; {save}"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, check=True)
+    assert_same(np.load(tmp_path / "r.npz").values(), u, x, 1e-12)
+    assert b"runge/" not in file.read_bytes(), "it names source files of this machine"
+
+
+def test_files_describe_themselves(tmp_path):
+    target = {"_target_": "runge.targets.Expression", "expr": 'x*y"""\nimport nothing\n'}
+    u = function(dimension=2, target=target)
+    expected = {"inputs": '["x1", "x2"]', "outputs": '["u", "du_dx1", "du_dx2"]', "target": target["expr"]}
+    expected |= {"domain": "[[-1.0, 1.1], [0.0, 3.0]]"}
+    loaded = onnx.load(export(u, "onnx", tmp_path / "u"))
+    assert {entry.key: entry.value for entry in loaded.metadata_props} == expected
+    assert [axis.dim_param for value in loaded.graph.output for axis in value.type.tensor_type.shape.dim] == [
+        "N",
+        "N",
+        "",
+    ]
+    assert b"runge/" not in loaded.SerializeToString(), "it names source files of this machine"
+    assert runpy.run_path(str(export(u, "numpy", tmp_path / "u")))["ABOUT"] == expected
+    extra = {"about.json": ""}
+    torch.export.load(export(u, "torch", tmp_path / "u"), extra_files=extra)
+    assert str(expected["domain"]) in extra["about.json"]
+    assert FORMATS["numpy"](function(target={"_target_": "mine.Mine"}))[".py"].count(b"'Mine'") == 1
+
+
+def test_an_activation_of_ones_own(tmp_path, monkeypatch):
+    softsign = Activation(lambda z: z / (1 + z.abs()) + 1e-9, lambda z, s: 1 / (1 + z.abs()) ** 2, lambda z, s, s1: z)
+    monkeypatch.setitem(ACTIVATIONS, "softsign", softsign)
+    u = function("softsign")
+    assert_same(in_onnx(export(u, "onnx", tmp_path / "u"), points(u)), u, points(u), 1e-14)
+    with pytest.raises(ValueError, match=r"model\.activation: numpy supports tanh, .*, got 'softsign'; onnx"):
+        export(u, "numpy", tmp_path / "u")
+
+
+def test_what_cannot_be_exported(tmp_path):
+    with pytest.raises(ValueError, match="to: must be one of onnx, torch, numpy, got 'pdf'"):
+        export(function(), "pdf", tmp_path / "u")
+    with pytest.raises(IsADirectoryError):
+        export(function(), "numpy", tmp_path)
+    with pytest.raises(FileNotFoundError):
+        export(function(), "numpy", tmp_path / "missing" / "u")
+    assert not list(tmp_path.iterdir())
