@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from runge.errors import ConfigurationError
 
 __all__ = ["CONFIGURATIONS", "SAME_BITS", "SAME_RESULT", "build", "digest", "explained", "flatten", "known_settings"]
-__all__ += ["locate", "prepare", "section", "unimported_classes"]
+__all__ += ["locate", "prepare", "section", "unimported"]
 
 T = TypeVar("T")
 
@@ -62,18 +62,21 @@ def digest(configuration: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
-def unimported_classes(values: Any) -> list[str]:
-    """Return the classes that a configuration file names and whose modules are not loaded yet.
+def unimported(values: Any) -> list[str]:
+    """Return the classes, functions and activations that a configuration file names, in modules not loaded yet.
 
     Importing them would run code that the user did not ask for.
+
+    Example:
+        >>> unimported({"model": {"activation": "mine.gaussian"}, "target": {"_target_": "runge.targets.Runge"}})
+        ['mine.gaussian']
     """
     if isinstance(values, list | tuple):
-        return [name for value in values for name in unimported_classes(value)]
+        return [name for value in values for name in unimported(value)]
     if not isinstance(values, Mapping):
         return []
-    classes = [str(value) for key, value in values.items() if key == "_target_"]
-    unimported = [name for name in classes if name.rpartition(".")[0] not in sys.modules]
-    return unimported + unimported_classes(list(values.values()))
+    paths = [str(value) for key, value in values.items() if key in ("_target_", "activation") and "." in str(value)]
+    return [path for path in paths if path.rpartition(".")[0] not in sys.modules] + unimported(list(values.values()))
 
 
 def section(key: str, values: Any) -> dict[str, Any]:
