@@ -86,27 +86,33 @@ def section(key: str, values: Any) -> dict[str, Any]:
     return {str(name): value for name, value in values.items()}
 
 
-def build(key: str, values: Any, kind: type[T]) -> T:
+Adapt = Callable[[type], Callable[..., Any] | None]
+
+
+def build(key: str, values: Any, kind: type[T], adapt: Adapt | None = None) -> T:
     """Make the object that a section describes.
 
     Args:
         key: the section's key.
         values: its content; `_target_` names the class if there is a choice.
         kind: the class of the object, or a base class of the class named by `_target_`.
+        adapt: returns what makes such an object from the parameters of another class, or None.
 
     Raises:
         ConfigurationError: a key is unknown or missing, or a value is not allowed.
     """
-    make, values = prepare(key, values, kind)
+    make, values = prepare(key, values, kind, adapt)
     with explained(key, inspect.signature(make).parameters):
         return make(**values)
 
 
-def prepare(key: str, values: Any, kind: type[T]) -> tuple[Callable[..., T], dict[str, Any]]:
+def prepare(
+    key: str, values: Any, kind: type[T], adapt: Adapt | None = None
+) -> tuple[Callable[..., T], dict[str, Any]]:
     """Return the class that a section names and its arguments, all keys checked, as the first half of `build`."""
     values = section(key, values)
     swapped = "_target_" in values or inspect.isabstract(kind)
-    make = locate(key, values.pop("_target_", None), kind) if swapped else kind
+    make = locate(key, values.pop("_target_", None), kind, adapt) if swapped else kind
     parameters = inspect.signature(make).parameters
     for name, parameter in parameters.items():
         if name not in values and parameter.default is parameter.empty:
@@ -120,7 +126,7 @@ def prepare(key: str, values: Any, kind: type[T]) -> tuple[Callable[..., T], dic
             part = parameters[name].annotation
             if not inspect.isclass(part) or part in (object, inspect.Parameter.empty):
                 raise ConfigurationError(f"{_join(key, name)}: must be a value, because it is annotated with no class")
-            values[name] = build(_join(key, name), value, part)
+            values[name] = build(_join(key, name), value, part, adapt)
     return make, values
 
 
@@ -137,7 +143,7 @@ def explained(key: str, names: Collection[str]) -> Iterator[None]:
         raise ConfigurationError(f"{prefix}{message}") from error
 
 
-def locate(key: str, path: Any, kind: Any) -> type[Any]:
+def locate(key: str, path: Any, kind: Any, adapt: Adapt | None = None) -> Callable[..., Any]:
     """Return the class, derived from `kind`, at a dotted path, or raise a ConfigurationError if there is none."""
     try:
         if ":" in path:  # which would also import a module
@@ -148,6 +154,8 @@ def locate(key: str, path: Any, kind: Any) -> type[Any]:
     except Exception as error:  # a user's module may raise anything on import
         message = f"{key}._target_: must name a class that can be imported, got {path!r} ({error})"
         raise ConfigurationError(message) from error
+    if adapt is not None and (adapted := adapt(named)) is not None:
+        return adapted
     if not issubclass(named, kind) or inspect.isabstract(named):
         raise ConfigurationError(f"{key}._target_: must name a class derived from {kind.__name__}, got {path!r}")
     return named

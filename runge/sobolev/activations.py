@@ -88,7 +88,8 @@ def _imported(path: str) -> Activation:
     allowed = f"must be one of {', '.join(ACTIVATIONS)}, or the dotted path of an Activation"
     try:
         found = pkgutil.resolve_name(path) if "." in path and ":" not in path else None
-        found = found() if inspect.isclass(found) and issubclass(found, Activation) else found
+        if inspect.isclass(found) and issubclass(found, Activation):
+            found = found()  # pyright: ignore[reportCallIssue]
     except Exception as error:  # a user's module may raise anything on import
         raise ValueError(f"{allowed} ({error})") from error
     if not isinstance(found, Activation):

@@ -13,7 +13,7 @@ from runge.balance import Balance, Fixed
 from runge.configuration import build, section
 from runge.data import Data, SampleWeight
 from runge.errors import ConfigurationError
-from runge.optimizers import Optimizer
+from runge.optimizers import Optimizer, adapt
 from runge.resampling import Never, Periodic, Resampling
 from runge.sampling import Sampling
 from runge.schedules import Schedule
@@ -134,7 +134,7 @@ class Member:
             name = type(self.resampling).__name__
             raise ConfigurationError(f"resampling._target_: must name a class derived from Periodic, got {name}")
         self.sampling = build_section("sampling", Sampling)
-        self.optimizer = build_section("optimizer", Optimizer)
+        self.optimizer = build("optimizer", configuration["optimizer"], Optimizer, adapt)
         self.model = build_section("model", Model)
         self.logger = section("logger", configuration.get("logger", {}))  # older runs have no such section
         if self.training.accelerator == "gpu" and not self.on_gpu():
