@@ -6,7 +6,7 @@ import inspect
 import json
 import pkgutil
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from runge.errors import ConfigurationError
 
 __all__ = ["CONFIGURATIONS", "SAME_BITS", "SAME_RESULT", "build", "digest", "explained", "flatten", "known_settings"]
-__all__ += ["locate", "prepare", "section", "unimported"]
+__all__ += ["function", "locate", "prepare", "section", "unimported"]
 
 T = TypeVar("T")
 
@@ -117,10 +117,7 @@ def prepare(
     for name, parameter in parameters.items():
         if name not in values and parameter.default is parameter.empty:
             raise ConfigurationError(f"{_join(key, name)}: is missing")
-    for name in values:
-        if name not in parameters:
-            keys = ", ".join(parameters) or "none"
-            raise ConfigurationError(f"{_join(key, name)}: there is no such key; {key} has {keys}")
+    _check_names(key, values, parameters)
     for name, value in values.items():  # a part of an object may be an object, of a class that it names
         if isinstance(value, Mapping) and "_target_" in value:
             part = parameters[name].annotation
@@ -128,6 +125,28 @@ def prepare(
                 raise ConfigurationError(f"{_join(key, name)}: must be a value, because it is annotated with no class")
             values[name] = build(_join(key, name), value, part, adapt)
     return make, values
+
+
+def function(key: str, values: Any) -> Callable[..., Any]:
+    """Return the function that the `_target_` of a section names, with the section's other keys as arguments.
+
+    Raises:
+        ConfigurationError: there is no such function, or it has no such argument.
+    """
+    values = section(key, values)
+    path = values.pop("_target_", None)
+    named = _import(key, path)
+    if inspect.isclass(named) or not callable(named):
+        raise ConfigurationError(f"{key}._target_: must name a function, got {path!r}")
+    _check_names(key, values, inspect.signature(named).parameters)
+    return functools.partial(named, **values)
+
+
+def _check_names(key: str, names: Iterable[str], allowed: Collection[str]) -> None:
+    for name in names:
+        if name not in allowed:
+            keys = ", ".join(allowed) or "none"
+            raise ConfigurationError(f"{_join(key, name)}: there is no such key; {key} has {keys}")
 
 
 @contextmanager
@@ -145,20 +164,24 @@ def explained(key: str, names: Collection[str]) -> Iterator[None]:
 
 def locate(key: str, path: Any, kind: Any, adapt: Adapt | None = None) -> Callable[..., Any]:
     """Return the class, derived from `kind`, at a dotted path, or raise a ConfigurationError if there is none."""
-    try:
-        if ":" in path:  # which would also import a module
-            raise ValueError("a dotted path has no colon")
-        named = pkgutil.resolve_name(path)
-        if not inspect.isclass(named):
-            raise TypeError(f"it is {type(named).__name__}")
-    except Exception as error:  # a user's module may raise anything on import
-        message = f"{key}._target_: must name a class that can be imported, got {path!r} ({error})"
-        raise ConfigurationError(message) from error
+    named = _import(key, path)
+    if not inspect.isclass(named):
+        raise ConfigurationError(f"{key}._target_: must name a class, got {path!r}, which is {type(named).__name__}")
     if adapt is not None and (adapted := adapt(named)) is not None:
         return adapted
     if not issubclass(named, kind) or inspect.isabstract(named):
         raise ConfigurationError(f"{key}._target_: must name a class derived from {kind.__name__}, got {path!r}")
     return named
+
+
+def _import(key: str, path: Any) -> Any:
+    try:
+        if ":" in path:  # which would also import a module
+            raise ValueError("a dotted path has no colon")
+        return pkgutil.resolve_name(path)
+    except Exception as error:  # a user's module may raise anything on import
+        message = f"{key}._target_: must name what can be imported, got {path!r} ({error})"
+        raise ConfigurationError(message) from error
 
 
 def _explain(key: str, detail: Any) -> str:
