@@ -32,7 +32,7 @@ SECTIONS = (
 )
 """The keys of a run's configuration."""
 
-OPTIONAL = ("logger", "metrics")
+OPTIONAL = ("logger", "metrics", "callbacks")
 """The keys of sections that older runs do not have, and that may be missing."""
 
 Purpose = Literal["data", "weights", "resampling", "balance"]
@@ -141,6 +141,7 @@ class Member:
         self.optimizer = build("optimizer", configuration["optimizer"], Optimizer, adapt)
         self.model = build_section("model", Model)
         self.logger = section("logger", configuration.get("logger", {}))
+        self.callbacks = section("callbacks", configuration.get("callbacks", {}))
         self.metrics = {
             name: function(f"metrics.{name}", entry)
             for name, entry in section("metrics", configuration.get("metrics", {})).items()
@@ -182,7 +183,7 @@ class Member:
         # In several dimensions the number of points depends on the strategy.
         strategy = type(self.sampling).__name__ if self.target.dimension > 1 else None
         same = [self.configuration[key] for key in ("optimizer", "balance", "resampling", "model", "trainer")]
-        same.append(self.configuration.get("metrics"))
+        same += [self.configuration.get(key) for key in ("metrics", "callbacks")]
         sizes = {**self.configuration["data"], "seed": None}
         return json.dumps([*same, sizes, self.target.dimension, regions, strategy], sort_keys=True)
 
