@@ -6,7 +6,7 @@ import inspect
 import json
 import pkgutil
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from runge.errors import ConfigurationError
 
 __all__ = ["CONFIGURATIONS", "SAME_BITS", "SAME_RESULT", "build", "digest", "explained", "flatten", "known_settings"]
-__all__ += ["locate", "prepare", "section", "unimported_classes"]
+__all__ += ["function", "locate", "prepare", "section", "unimported"]
 
 T = TypeVar("T")
 
@@ -62,18 +62,21 @@ def digest(configuration: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
-def unimported_classes(values: Any) -> list[str]:
-    """Return the classes that a configuration file names and whose modules are not loaded yet.
+def unimported(values: Any) -> list[str]:
+    """Return the classes, functions and activations that a configuration file names, in modules not loaded yet.
 
     Importing them would run code that the user did not ask for.
+
+    Example:
+        >>> unimported({"model": {"activation": "mine.gaussian"}, "target": {"_target_": "runge.targets.Runge"}})
+        ['mine.gaussian']
     """
     if isinstance(values, list | tuple):
-        return [name for value in values for name in unimported_classes(value)]
+        return [name for value in values for name in unimported(value)]
     if not isinstance(values, Mapping):
         return []
-    classes = [str(value) for key, value in values.items() if key == "_target_"]
-    unimported = [name for name in classes if name.rpartition(".")[0] not in sys.modules]
-    return unimported + unimported_classes(list(values.values()))
+    paths = [str(value) for key, value in values.items() if key in ("_target_", "activation") and "." in str(value)]
+    return [path for path in paths if path.rpartition(".")[0] not in sys.modules] + unimported(list(values.values()))
 
 
 def section(key: str, values: Any) -> dict[str, Any]:
@@ -83,42 +86,67 @@ def section(key: str, values: Any) -> dict[str, Any]:
     return {str(name): value for name, value in values.items()}
 
 
-def build(key: str, values: Any, kind: type[T]) -> T:
+Adapt = Callable[[type], Callable[..., Any] | None]
+
+
+def build(key: str, values: Any, kind: type[T], adapt: Adapt | None = None) -> T:
     """Make the object that a section describes.
 
     Args:
         key: the section's key.
         values: its content; `_target_` names the class if there is a choice.
         kind: the class of the object, or a base class of the class named by `_target_`.
+        adapt: returns what makes such an object from the parameters of another class, or None.
 
     Raises:
         ConfigurationError: a key is unknown or missing, or a value is not allowed.
     """
-    make, values = prepare(key, values, kind)
+    make, values = prepare(key, values, kind, adapt)
     with explained(key, inspect.signature(make).parameters):
         return make(**values)
 
 
-def prepare(key: str, values: Any, kind: type[T]) -> tuple[Callable[..., T], dict[str, Any]]:
+def prepare(
+    key: str, values: Any, kind: type[T], adapt: Adapt | None = None
+) -> tuple[Callable[..., T], dict[str, Any]]:
     """Return the class that a section names and its arguments, all keys checked, as the first half of `build`."""
     values = section(key, values)
     swapped = "_target_" in values or inspect.isabstract(kind)
-    make = locate(key, values.pop("_target_", None), kind) if swapped else kind
+    make = locate(key, values.pop("_target_", None), kind, adapt) if swapped else kind
     parameters = inspect.signature(make).parameters
     for name, parameter in parameters.items():
         if name not in values and parameter.default is parameter.empty:
             raise ConfigurationError(f"{_join(key, name)}: is missing")
-    for name in values:
-        if name not in parameters:
-            keys = ", ".join(parameters) or "none"
-            raise ConfigurationError(f"{_join(key, name)}: there is no such key; {key} has {keys}")
+    _check_names(key, values, parameters)
     for name, value in values.items():  # a part of an object may be an object, of a class that it names
         if isinstance(value, Mapping) and "_target_" in value:
             part = parameters[name].annotation
             if not inspect.isclass(part) or part in (object, inspect.Parameter.empty):
                 raise ConfigurationError(f"{_join(key, name)}: must be a value, because it is annotated with no class")
-            values[name] = build(_join(key, name), value, part)
+            values[name] = build(_join(key, name), value, part, adapt)
     return make, values
+
+
+def function(key: str, values: Any) -> Callable[..., Any]:
+    """Return the function that the `_target_` of a section names, with the section's other keys as arguments.
+
+    Raises:
+        ConfigurationError: there is no such function, or it has no such argument.
+    """
+    values = section(key, values)
+    path = values.pop("_target_", None)
+    named = _import(key, path)
+    if inspect.isclass(named) or not callable(named):
+        raise ConfigurationError(f"{key}._target_: must name a function, got {path!r}")
+    _check_names(key, values, inspect.signature(named).parameters)
+    return functools.partial(named, **values)
+
+
+def _check_names(key: str, names: Iterable[str], allowed: Collection[str]) -> None:
+    for name in names:
+        if name not in allowed:
+            keys = ", ".join(allowed) or "none"
+            raise ConfigurationError(f"{_join(key, name)}: there is no such key; {key} has {keys}")
 
 
 @contextmanager
@@ -134,20 +162,26 @@ def explained(key: str, names: Collection[str]) -> Iterator[None]:
         raise ConfigurationError(f"{prefix}{message}") from error
 
 
-def locate(key: str, path: Any, kind: Any) -> type[Any]:
+def locate(key: str, path: Any, kind: Any, adapt: Adapt | None = None) -> Callable[..., Any]:
     """Return the class, derived from `kind`, at a dotted path, or raise a ConfigurationError if there is none."""
-    try:
-        if ":" in path:  # which would also import a module
-            raise ValueError("a dotted path has no colon")
-        named = pkgutil.resolve_name(path)
-        if not inspect.isclass(named):
-            raise TypeError(f"it is {type(named).__name__}")
-    except Exception as error:  # a user's module may raise anything on import
-        message = f"{key}._target_: must name a class that can be imported, got {path!r} ({error})"
-        raise ConfigurationError(message) from error
+    named = _import(key, path)
+    if not inspect.isclass(named):
+        raise ConfigurationError(f"{key}._target_: must name a class, got {path!r}, which is {type(named).__name__}")
+    if adapt is not None and (adapted := adapt(named)) is not None:
+        return adapted
     if not issubclass(named, kind) or inspect.isabstract(named):
         raise ConfigurationError(f"{key}._target_: must name a class derived from {kind.__name__}, got {path!r}")
     return named
+
+
+def _import(key: str, path: Any) -> Any:
+    try:
+        if ":" in path:  # which would also import a module
+            raise ValueError("a dotted path has no colon")
+        return pkgutil.resolve_name(path)
+    except Exception as error:  # a user's module may raise anything on import
+        message = f"{key}._target_: must name what can be imported, got {path!r} ({error})"
+        raise ConfigurationError(message) from error
 
 
 def _explain(key: str, detail: Any) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from runge.configuration import unimported
 from runge.errors import ConfigurationError
 from runge.records.checkpoints import read_checkpoint
 from runge.records.directories import RunDirectory
@@ -89,23 +90,29 @@ def load(run_directory: str | os.PathLike[str]) -> Function:
 
     Raises:
         FileNotFoundError: the directory has no checkpoint.
-        ConfigurationError: the checkpoint is damaged.
+        ConfigurationError: the checkpoint is damaged, or names an activation whose module is not imported.
     """
     path = RunDirectory(run_directory).best
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: {run_directory} is not a run, or its run saved no checkpoint")
     checkpoint, prefix = read_checkpoint(path), "network."
     try:
+        model = checkpoint["configuration"]["model"]
+        if named := unimported(model):
+            how = f"for safety; import {named[0].rpartition('.')[0]} before"
+            raise ConfigurationError(f"{path} refers to {named[0]}, which is not imported automatically, {how}")
         weights = checkpoint["state_dict"].items()
         state = {name.removeprefix(prefix): x for name, x in weights if name.startswith(prefix)}
         network = ResidualStages(
-            Model(**checkpoint["configuration"]["model"] | {"derivative": "forward"}),  # which can be exported
+            Model(**model | {"derivative": "forward"}),  # which can be exported
             domains=torch.tensor([-1.0, 1.0]).expand(*state["stages.0.scale"].shape[::2], 2),
             generators=[torch.Generator()] * len(state["amplitude"]),
             dtype=state["amplitude"].dtype,
         )
         network.load_state_dict(state)
         network.drop_unused()
+    except ConfigurationError:
+        raise
     except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise ConfigurationError(f"{path} does not hold the weights of a run ({error})") from error
     return Function(network.eval(), checkpoint["configuration"])

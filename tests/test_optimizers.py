@@ -1,13 +1,17 @@
 import pytest
 import torch
 
-from runge.optimizers import LBFGS, SGD, Adam, AdamW, clip
+from runge.configuration import build
+from runge.errors import ConfigurationError
+from runge.optimizers import LBFGS, SGD, Adam, AdamW, Optimizer, adapt, clip
+from runge.optimizers.from_torch import ELEMENTWISE as OF_TORCH
 
 SHARED = {"lr": 0.01, "lr_schedule": "constant", "clip_norm": None}
 ELEMENTWISE = {
     "adam": Adam(**SHARED, betas=[0.9, 0.999]),
     "adamw": AdamW(**SHARED, betas=[0.9, 0.999], weight_decay=0.1),
     "sgd": SGD(**SHARED, momentum=0.9),
+    **{kind.__name__: adapt(kind)(lr=0.01) for kind in OF_TORCH},
 }
 
 
@@ -42,3 +46,49 @@ def test_lbfgs_minimises_a_quadratic():
 def test_clip_is_per_member():
     gradient = torch.tensor([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])
     torch.testing.assert_close(clip(gradient, 1.0), torch.tensor([[0.6, 0.8], [0.3, 0.4], [0.0, 0.0]]))
+
+
+class Sign(torch.optim.Optimizer):
+    """A user's own class."""
+
+    elementwise = True
+
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, {"lr": lr})
+
+
+class Unknown(Sign):
+    elementwise = False
+
+
+def test_only_what_is_known_to_be_elementwise_is_trained_in_stacks():
+    def independent(path):
+        return build("optimizer", {"_target_": path, "lr": 0.01}, Optimizer, adapt).independent
+
+    assert independent("torch.optim.RMSprop")
+    assert independent("tests.test_optimizers.Sign")
+    others = ("torch.optim.Adafactor", "torch.optim.Muon", "torch.optim.SparseAdam", "tests.test_optimizers.Unknown")
+    assert not any(map(independent, others))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"beta": 1}, r"optimizer\.beta: there is no such key; optimizer has .*alpha.*lr_schedule, clip_norm"),
+        ({"alpha": -1.0}, r"optimizer\._target_: RMSprop does not accept its parameters \(Invalid alpha value: -1.0\)"),
+        ({"lr": 0.0}, r"optimizer\.lr: .*1e-12, got 0.0"),
+        ({"lr_schedule": "linear"}, r"optimizer\.lr_schedule: .*'cosine'"),
+        ({"_target_": "torch.optim.LBFGS"}, r"optimizer\._target_: must be runge\.optimizers\.LBFGS"),
+        ({"_target_": "torch.optim.lr_scheduler.StepLR"}, r"derived from Optimizer"),
+    ],
+)
+def test_the_parameters_of_torch_s_own_are_checked(values, message):
+    with pytest.raises(ConfigurationError, match=message):
+        build("optimizer", {"_target_": "torch.optim.RMSprop"} | values, Optimizer, adapt)
+
+
+def test_a_learning_rate_of_torch_s_own_follows_its_schedule():
+    method = build("optimizer", {"_target_": "torch.optim.RMSprop", "lr_schedule": "cosine"}, Optimizer, adapt)
+    parameter = torch.nn.Parameter(torch.zeros(2, 3))
+    rates = [method.figures(method.build([parameter]), parameter, progress)["lr"][0] for progress in (0.0, 0.5)]
+    assert rates == pytest.approx([0.01, 0.005])

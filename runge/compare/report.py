@@ -40,8 +40,10 @@ def render(
     The runs differ in the settings `keys`; their groups are defined by `group_keys`; all are ranked by `metric`.
     """
     functions: dict[tuple[str, ...], int] = {}
-    figures = list(dict.fromkeys((metric, *(metrics.key("test", quantity) for quantity in metrics.QUANTITIES))))
-    parts = metrics.regions(dict.fromkeys(name for record in records for name in record.figures), metrics.TEST_MSE_DF)
+    known = dict.fromkeys(name for record in records for name in record.figures)
+    own = [name for name in known if name.startswith("test/") and name.count("/") == 1 and name != "test/loss"]
+    figures = list(dict.fromkeys((metric, *(metrics.key("test", name) for name in metrics.QUANTITIES), *own)))
+    parts = metrics.regions(known, metrics.TEST_MSE_DF)
     names = short_names([record.path for record in records])
     runs = [
         {

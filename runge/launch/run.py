@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from runge.compare.tables import error_table
-from runge.configuration import SAME_BITS, digest, unimported_classes
+from runge.configuration import SAME_BITS, digest, unimported
 from runge.errors import ConfigurationError, RunError, is_out_of_memory
 from runge.launch.composition import plain, recorded
 from runge.launch.jobs import Job, begin_job, ended_before, job_return, log_to_file, name_overrides
@@ -140,7 +140,7 @@ def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> 
             f"resume: a run resumes with the configuration it was started with, except {allowed}; "
             f"remove {' '.join(others)}"
         )
-    if not same and (named := unimported_classes(begun)):
+    if not same and (named := unimported(begun)):
         raise ConfigurationError(
             f"resume: the run's files refer to {', '.join(named)}, which is not imported automatically, for safety; "
             "repeat the run's overrides together with resume="

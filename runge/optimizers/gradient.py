@@ -12,13 +12,13 @@ from runge.optimizers.optimizer import Method, Needs, Problem
 from runge.schedules import LearningRateSchedule, learning_rate_factor
 from runge.validation import BelowOne, Count, NonNegative, Positive, checked
 
-__all__ = ["LBFGS", "SGD", "Adam", "AdamW", "clip"]
+__all__ = ["LBFGS", "SGD", "Adam", "AdamW", "Gradient", "clip"]
 
 Betas = Annotated[list[BelowOne], Field(min_length=2, max_length=2)]
 
 
 @checked
-class _Gradient(Method):
+class Gradient(Method):
     """A method that takes its steps with an optimiser of torch.
 
     Attributes:
@@ -52,7 +52,7 @@ class _Gradient(Method):
 
 
 @checked
-class Adam(_Gradient):
+class Adam(Gradient):
     """Adam.
 
     Attributes:
@@ -77,7 +77,7 @@ class Adam(_Gradient):
 
 
 @checked
-class AdamW(_Gradient):
+class AdamW(Gradient):
     """Adam with decoupled weight decay.
 
     Attributes:
@@ -107,7 +107,7 @@ class AdamW(_Gradient):
 
 
 @checked
-class SGD(_Gradient):
+class SGD(Gradient):
     """Stochastic gradient descent with Nesterov momentum.
 
     Attributes:
@@ -130,7 +130,7 @@ class SGD(_Gradient):
 
 
 @checked
-class LBFGS(_Gradient):
+class LBFGS(Gradient):
     """Limited-memory BFGS with a strong Wolfe line search, one iteration per step, for a single member.
 
     Attributes:

@@ -12,7 +12,10 @@ so that the last bit of s depends on an element's place: a member in a stack equ
 large weights of opposite signs, such as those of an exact last layer, amplify.
 """
 
+import functools
+import inspect
 import math
+import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -69,3 +72,41 @@ ACTIVATIONS: dict[str, Activation] = {
     "sin": Activation(torch.sin, lambda z, s: torch.cos(z), lambda z, s, s1: -s),
 }
 """The activations by name: tanh, relu, gelu (exact, by erf), sigmoid, silu, softplus, sin."""
+
+
+def activation(name: str) -> Activation:
+    """Return the activation of this name in `ACTIVATIONS`, or the one at a dotted path, whose module is imported.
+
+    Raises:
+        ValueError: there is none, or its derivatives are not those of its value.
+    """
+    return ACTIVATIONS[name] if name in ACTIVATIONS else _imported(name)
+
+
+@functools.cache
+def _imported(path: str) -> Activation:
+    allowed = f"must be one of {', '.join(ACTIVATIONS)}, or the dotted path of an Activation"
+    try:
+        found = pkgutil.resolve_name(path) if "." in path and ":" not in path else None
+        if inspect.isclass(found) and issubclass(found, Activation):
+            found = found()  # pyright: ignore[reportCallIssue]
+    except Exception as error:  # a user's module may raise anything on import
+        raise ValueError(f"{allowed} ({error})") from error
+    if not isinstance(found, Activation):
+        raise ValueError(allowed)
+    if wrong := [part for part, right in _compare(found).items() if not right]:
+        raise ValueError(f"must have the derivatives of its value; autograd does not agree with {' and '.join(wrong)}")
+    return found
+
+
+@torch.enable_grad()
+def _compare(activation: Activation) -> dict[str, bool]:
+    """Say for both derivatives of an activation if autograd agrees, at points other than 0, a likely kink."""
+    z = torch.linspace(-3.05, 2.95, 121, dtype=torch.float64, requires_grad=True)
+    s = activation.value(z)
+    s1 = activation.first(z, s)
+    right = {}
+    for part, y, given in (("first", s, s1), ("second", s1, activation.second(z, s, s1))):
+        slope = torch.autograd.grad(y.sum(), z, retain_graph=True, allow_unused=True)[0] if y.requires_grad else None
+        right[part] = torch.allclose(torch.zeros_like(z) if slope is None else slope, given, rtol=1e-5, atol=1e-7)
+    return right

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from runge.sobolev.activations import ACTIVATIONS, Activation
+from runge.sobolev.activations import Activation, activation
 from runge.validation import Count, checked
 
 Derivative = Literal["forward", "autograd"]
@@ -19,8 +19,7 @@ Init = Literal["default", "knots"]
 
 
 def _check_activation(name: str) -> str:
-    if name not in ACTIVATIONS:
-        raise ValueError(f"must be one of {', '.join(ACTIVATIONS)}")
+    activation(name)
     return name
 
 
@@ -29,8 +28,8 @@ class Model:
     """The section `model`: the shape of a network, and how u' is computed.
 
     Attributes:
-        activation: the function s: `tanh`, `relu`, `gelu`, `sigmoid`, `silu`, `softplus`, `sin`, or one that you added
-            to `runge.sobolev.activations.ACTIVATIONS`.
+        activation: the function s: `tanh`, `relu`, `gelu`, `sigmoid`, `silu`, `softplus`, `sin`, or the dotted path of
+            an `runge.sobolev.activations.Activation` of your own.
         depth: the number of hidden layers, from 1 to 1000; depth 2 and width 64 give D -> 64 -> 64 -> 1.
         width: the neurons in each hidden layer, >= 1.
         init: the distribution of the initial weights, `default` or `knots`, as in `draw_weights`.
@@ -111,7 +110,7 @@ class StackedMLP(nn.Module):
     @property
     def activation(self) -> Activation:
         """The activation function, by its name: a network with functions in it could not be pickled."""
-        return ACTIVATIONS[self.activation_name]
+        return activation(self.activation_name)
 
     def take(self, members: Tensor) -> "StackedMLP":
         """Return a stack of some members, with a copy of their weights."""

@@ -115,7 +115,7 @@ class Resample(BlockCallback):
 
     def _errors(self, module: SobolevRegression, x: Tensor) -> Tensor:
         """Return |r| at points of shape (M, K, D), (M, K), in float64."""
-        u, du = (part.double().cpu() for part in module.predict(x.to(module.scale)))
+        u, du = (part.double().cpu() for part in module.network.predict(x.to(module.scale)))
         f = torch.stack([target.value(points) for target, points in zip(self.data.targets, x, strict=True)])
         df = torch.stack([target.derivative(points) for target, points in zip(self.data.targets, x, strict=True)])
         return losses.pointwise(u, du, f, df, module.scale.double().cpu(), module.lambda_d.cpu())

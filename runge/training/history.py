@@ -91,6 +91,14 @@ class Curves(BlockCallback):
             self.to_loggers(member, lambda logger: logger.save())
 
 
+class FillCallbackMetrics(BlockCallback):
+    """A callback that fills `trainer.callback_metrics`, for those of a user, with medians over the members."""
+
+    def at_block_end(self, module: SobolevRegression) -> None:
+        """Fill in the figures of this block."""
+        module.trainer.callback_metrics.update({key: figure.nanmedian() for key, figure in module.figures.items()})
+
+
 class CountSteps(Callback):
     """A callback that reports how many steps have been taken since its last report.
 

@@ -10,10 +10,11 @@ from pydantic import BeforeValidator
 
 from runge import machine
 from runge.balance import Balance, Fixed
-from runge.configuration import build, section
+from runge.configuration import build, function, section
 from runge.data import Data, SampleWeight
 from runge.errors import ConfigurationError
-from runge.optimizers import Optimizer
+from runge.metrics import QUANTITIES
+from runge.optimizers import Optimizer, adapt
 from runge.resampling import Never, Periodic, Resampling
 from runge.sampling import Sampling
 from runge.schedules import Schedule
@@ -30,6 +31,9 @@ SECTIONS = (
     "optimizer",
 )
 """The keys of a run's configuration."""
+
+OPTIONAL = ("logger", "metrics", "callbacks")
+"""The keys of sections that older runs do not have, and that may be missing."""
 
 Purpose = Literal["data", "weights", "resampling", "balance"]
 
@@ -112,8 +116,8 @@ class Member:
 
     def __init__(self, configuration: dict[str, Any], overrides: Sequence[str] = ()) -> None:
         self.configuration, self.overrides = configuration, list(overrides)
-        if unknown := configuration.keys() - {*SECTIONS, "logger"}:
-            names = ", ".join((*SECTIONS, "logger"))
+        if unknown := configuration.keys() - {*SECTIONS, *OPTIONAL}:
+            names = ", ".join((*SECTIONS, *OPTIONAL))
             raise ConfigurationError(f"{', '.join(sorted(unknown))}: there is no such key; there are {names}")
         if missing := [key for key in SECTIONS if key not in configuration]:
             raise ConfigurationError(f"{missing[0]}: is missing")
@@ -134,9 +138,17 @@ class Member:
             name = type(self.resampling).__name__
             raise ConfigurationError(f"resampling._target_: must name a class derived from Periodic, got {name}")
         self.sampling = build_section("sampling", Sampling)
-        self.optimizer = build_section("optimizer", Optimizer)
+        self.optimizer = build("optimizer", configuration["optimizer"], Optimizer, adapt)
         self.model = build_section("model", Model)
-        self.logger = section("logger", configuration.get("logger", {}))  # older runs have no such section
+        self.logger = section("logger", configuration.get("logger", {}))
+        self.callbacks = section("callbacks", configuration.get("callbacks", {}))
+        self.metrics = {
+            name: function(f"metrics.{name}", entry)
+            for name, entry in section("metrics", configuration.get("metrics", {})).items()
+        }
+        if taken := [name for name in self.metrics if name in {"loss", *QUANTITIES} or not name.isidentifier()]:
+            names = ", ".join(("loss", *QUANTITIES))
+            raise ConfigurationError(f"metrics.{taken[0]}: must be a name of letters, digits and _, other than {names}")
         if self.training.accelerator == "gpu" and not self.on_gpu():
             raise ConfigurationError("trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'")
         self._check_the_optimizers_needs()
@@ -171,6 +183,7 @@ class Member:
         # In several dimensions the number of points depends on the strategy.
         strategy = type(self.sampling).__name__ if self.target.dimension > 1 else None
         same = [self.configuration[key] for key in ("optimizer", "balance", "resampling", "model", "trainer")]
+        same += [self.configuration.get(key) for key in ("metrics", "callbacks")]
         sizes = {**self.configuration["data"], "seed": None}
         return json.dumps([*same, sizes, self.target.dimension, regions, strategy], sort_keys=True)
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -19,8 +20,7 @@ from runge.training.datamodule import Block
 from runge.training.member import Seed
 from runge.training.weight import WeightedModule
 
-_AT_ONCE = 512
-"""Points at which errors are evaluated at once, so that the memory does not grow with the test grid."""
+Metric = Callable[[Tensor, Tensor, Points], Tensor]
 
 
 class SobolevRegression(WeightedModule):
@@ -49,6 +49,7 @@ class SobolevRegression(WeightedModule):
         steps_per_block: the most optimiser steps of a `training_step`.
         diagnostics_every: steps between two evaluations of the gradients of both terms.
         loss_and_gradient: `losses.loss_and_gradient`, or its compiled form.
+        own_metrics: further errors by name: functions of u, (M, N), u', (M, N, D), and the points; each returns (M,).
         log_figures: true: log the figures by `self.log`.
         dtype: the precision, that of the data; the trainer's own must remain 32-true.
         **model: the shape of the network, the keys of `runge.sobolev.network.Model`.
@@ -81,6 +82,7 @@ class SobolevRegression(WeightedModule):
         steps_per_block: int = 100,
         diagnostics_every: int = 200,
         loss_and_gradient: LossAndGradient = losses.loss_and_gradient,
+        own_metrics: Mapping[str, Metric] = MappingProxyType({}),
         log_figures: bool = True,
         dtype: torch.dtype = torch.float32,
         **model: Any,
@@ -101,7 +103,7 @@ class SobolevRegression(WeightedModule):
         self.best = copy.deepcopy(self.network).requires_grad_(False)
         self.register_buffer("best_loss", torch.full((members,), torch.inf, dtype=torch.float64))
         self.figures: dict[str, Tensor] = {}
-        self.loss_and_gradient = loss_and_gradient
+        self.loss_and_gradient, self.own_metrics = loss_and_gradient, own_metrics
         self.pause: Callable[[], bool] = lambda: False
         self.block_ended, self.block_start = False, 0
         self._problem: tuple[int, Points, Points] | None = None
@@ -263,21 +265,15 @@ class SobolevRegression(WeightedModule):
         """Return the stage of the last step."""
         return min(int(self.step) - 1, self.max_steps - 1) // self.steps_per_stage
 
-    @torch.inference_mode(False)  # it forbids the derivative by autograd
-    @torch.no_grad()
-    def predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the values u, (M, N), and gradients u', (M, N, D), at points of shape (M, N, D)."""
-        parts = [self.network.value_and_derivative(some) for some in x.split(_AT_ONCE, dim=1)]
-        u, du = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
-        return u, du
-
     @torch.no_grad()
     def errors(self, split: str, points: Points, lambda_d: Tensor) -> dict[str, Tensor]:
         """Return the loss and all errors on a set of points, by metric key, each of shape (M,)."""
-        u, du = self.predict(points.x)
+        u, du = self.network.predict(points.x)
         loss = losses.weigh(*losses.terms(u, du, points, self.scale), lambda_d.to(u))
         figures = losses.errors(u, du, points).flatten(0, 1).unbind()
-        return {metrics.key(split, "loss"): loss} | dict(zip(metrics.keys(split, points.regions), figures, strict=True))
+        errors = dict(zip(metrics.keys(split, points.regions), figures, strict=True))
+        own = {metrics.key(split, name): function(u, du, points) for name, function in self.own_metrics.items()}
+        return {metrics.key(split, "loss"): loss} | errors | own
 
     def _begin_stage(self, stage: int, points: Points) -> None:
         """Begin a later stage from the best weights so far."""

@@ -197,7 +197,7 @@ class StackWriter:
         module = self.module
         module.network.load_state_dict(module.best.state_dict())
         metrics = final_metrics(module, self.data.dataset)
-        u, du = module.predict(self.data.dataset.test.x)
+        u, du = module.network.predict(self.data.dataset.test.x)
         # Each member's share of the stack's time.
         seconds = fit_seconds / len(self.directories), (fit_seconds + other_seconds) / len(self.directories)
         return [

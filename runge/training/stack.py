@@ -3,14 +3,16 @@
 import logging
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 
 from runge import machine
-from runge.configuration import explained
+from runge.configuration import build, explained, locate, section
 from runge.errors import ConfigurationError, describe
 from runge.loggers import check_loggers
 from runge.records.checkpoints import resume_from
@@ -19,16 +21,52 @@ from runge.resampling import Periodic
 from runge.schedules import NEVER
 from runge.sobolev import losses
 from runge.sobolev.compilation import step_function
+from runge.sobolev.points import Points
 from runge.training.adaptation import Balancing, Resample, StopEarly
 from runge.training.datamodule import SobolevDataModule
-from runge.training.history import CountSteps, Curves, History, Progress
+from runge.training.history import CountSteps, Curves, FillCallbackMetrics, History, Progress
 from runge.training.member import Member
-from runge.training.module import SobolevRegression
+from runge.training.module import Metric, SobolevRegression
 from runge.training.results import Outcome, StackWriter
 from runge.training.saving import MemberFiles, Save, StopOnSignal
 
 IGNORED = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available on your system"
 """Warnings of no use to the user: Lightning 2.6 uses torch's pytree in a deprecated way, and advertises srun."""
+
+
+def make_callbacks(entries: Mapping[str, Any]) -> list[Callback]:
+    """Make the callbacks of a user's own for a stack, given the section `callbacks`.
+
+    Raises:
+        ConfigurationError: an entry does not name a callback, or one that saves checkpoints, or a parameter is wrong.
+    """
+    callbacks = []
+    for name, entry in entries.items():
+        values = section(key := f"callbacks.{name}", entry)
+        kind: Any = locate(key, values.get("_target_"), Callback)
+        if issubclass(kind, Checkpoint):
+            raise ConfigurationError(f"{key}: must not save checkpoints; each run has its own, see resume=")
+        if issubclass(kind, EarlyStopping):  # by default it waits for the end of the only epoch
+            values = {"check_on_train_epoch_end": False} | values
+        callbacks.append(build(key, values, Callback))
+    return callbacks
+
+
+def check_metrics(functions: Mapping[str, Metric], points: Points) -> None:
+    """Compute metrics of a user's own of the function itself.
+
+    Raises:
+        ConfigurationError: one cannot be computed, or is not a figure per member.
+    """
+    for name, function in functions.items():
+        try:
+            figure = function(points.f, points.df, points)
+        except Exception as error:  # a user's function may raise anything
+            raise ConfigurationError(f"metrics.{name}: cannot be computed ({describe(error)})") from error
+        if not isinstance(figure, torch.Tensor) or figure.shape != points.f.shape[:1]:
+            got = f"a tensor {tuple(figure.shape)}" if isinstance(figure, torch.Tensor) else repr(figure)
+            rule = f"a tensor (M,), one figure per member, here {tuple(points.f.shape[:1])}"
+            raise ConfigurationError(f"metrics.{name}: must return {rule}; got {got}")
 
 
 class Stack:
@@ -47,6 +85,7 @@ class Stack:
         for entries in {repr(member.logger): member.logger for member in self.members}.values():
             check_loggers(entries)
         first = self.members[0]
+        self.callbacks = make_callbacks(first.callbacks)
         self.training = first.training
         dtype = torch.float32 if self.training.precision == 32 else torch.float64
         with explained("data", vars(first.data)):
@@ -58,6 +97,7 @@ class Stack:
                 blocks_per_epoch=10**9,  # the run ends after its last step
                 **vars(first.data) | {"seed": [member.data_seed.seed for member in members]},
             )
+        check_metrics(first.metrics, self.data.dataset.test)
         train = self.data.dataset.train
         kinds: list[losses.DerivativeScale] = [member.loss.derivative_scale for member in members]
         scales = {kind: losses.derivative_scale(kind, train) for kind in dict.fromkeys(kinds)}
@@ -86,6 +126,7 @@ class Stack:
             steps_per_block=self.training.log_every,
             diagnostics_every=self.training.diagnostics_every,
             loss_and_gradient=loss_and_gradient,
+            own_metrics=first.metrics,
             log_figures=False,
             dtype=dtype,
             **vars(first.model),
@@ -175,6 +216,7 @@ class Stack:
                 StopEarly(),
                 stop,
                 Curves(history, writer.to_loggers),
+                *([FillCallbackMetrics(), *self.callbacks] if self.callbacks else []),
                 Save(
                     training.checkpoint_seconds,
                     writer.directories[0].last,

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 import runge
 from runge.compare import __main__ as compare
-from runge.configuration import build, unimported_classes
+from runge.configuration import build, unimported
 from runge.errors import ConfigurationError
 from runge.launch.composition import compose
 from runge.optimizers import Optimizer
@@ -279,9 +279,27 @@ def test_configuration_of_a_file_imports_nothing(name, copy, train, tmp_path, mo
     assert not (tmp_path / "owned").exists()
 
 
-def test_unimported_classes_are_those_of_modules_that_are_not_loaded():
-    assert unimported_classes({"target": {"_target_": "my_target.Mine", "domain": [-1.0, 1.0]}}) == ["my_target.Mine"]
-    assert unimported_classes([{"_target_": "runge.targets.Expression"}]) == []
+def test_unimported_are_those_of_modules_that_are_not_loaded():
+    assert unimported({"target": {"_target_": "my_target.Mine", "domain": [-1.0, 1.0]}}) == ["my_target.Mine"]
+    assert unimported([{"_target_": "runge.targets.Expression"}]) == []
+    assert unimported({"model": {"activation": "my_part.WAVE", "depth": 2}}) == ["my_part.WAVE"]
+    assert unimported({"model": {"activation": "tanh"}}) == []
+
+
+def test_an_activation_in_a_file_is_not_imported(copy, train, tmp_path, monkeypatch):
+    (tmp_path / "evil.py").write_text("open('owned', 'w')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for path in (copy.best, copy.last):
+        content = torch.load(path, weights_only=True)
+        content["configuration"]["model"]["activation"] = "evil.EVIL"
+        torch.save(content, path)
+    with pytest.raises(ConfigurationError, match=r"evil\.EVIL, which is not imported .* import evil before"):
+        runge.load(copy.path)
+    copy.metrics.unlink()
+    status, _, err = train("resume=run")
+    assert status == 1
+    assert "evil.EVIL" in err
+    assert not (tmp_path / "owned").exists()
 
 
 def test_hostile_fit(copy, tmp_path):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from runge.function import Function
-from runge.sobolev.activations import ACTIVATIONS
+from runge.sobolev.activations import ACTIVATIONS, Activation, activation
 from runge.sobolev.kernel import Kernel, suits_the_machine
 from runge.sobolev.points import Points
 from runge.sobolev.stages import ResidualStages
@@ -58,3 +58,38 @@ def test_relu_has_slope_zero_at_its_kink_in_the_kernel():
     loss, gradient = Kernel("relu", torch.float64)(network.stage(0), points, one, one)
     assert loss < 1e-30
     assert gradient.abs().max() < 1e-15
+
+
+GAUSSIAN = Activation(lambda z: torch.exp(-z * z), lambda z, s: -2 * z * s, lambda z, s, s1: -2 * (s + z * s1))
+WRONG = Activation(lambda z: z**3, lambda z, s: 3 * z * z, lambda z, s, s1: 3 * z)
+HERE = "tests.sobolev.test_activations"
+
+
+class Wave(Activation):
+    def __init__(self, frequency=3.0):
+        super().__init__(
+            lambda z: torch.sin(frequency * z),
+            lambda z, s: frequency * torch.cos(frequency * z),
+            lambda z, s, s1: -(frequency**2) * s,
+        )
+
+
+def test_an_activation_of_ones_own():
+    assert activation(f"{HERE}.GAUSSIAN") is GAUSSIAN
+    assert isinstance(activation(f"{HERE}.Wave"), Wave)
+    assert model(activation=f"{HERE}.GAUSSIAN").activation == f"{HERE}.GAUSSIAN"
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("nowhere.GAUSSIAN", "one of tanh.*dotted path of an Activation .*nowhere"),
+        (f"{HERE}.HERE", "dotted path of an Activation"),
+        ("os.system", "dotted path of an Activation"),
+        (f"{HERE}:GAUSSIAN", "dotted path of an Activation"),
+        (f"{HERE}.WRONG", "autograd does not agree with second"),
+    ],
+)
+def test_what_is_no_activation_is_refused(path, reason):
+    with pytest.raises(ValueError, match=reason):
+        activation(path)
