@@ -11,7 +11,7 @@ ELEMENTWISE = {
     "adam": Adam(**SHARED, betas=[0.9, 0.999]),
     "adamw": AdamW(**SHARED, betas=[0.9, 0.999], weight_decay=0.1),
     "sgd": SGD(**SHARED, momentum=0.9),
-    **{kind.__name__: adapt(kind)(lr=0.01) for kind in OF_TORCH},
+    **{kind.__name__: adapt(kind)(lr=0.01) for kind in sorted(OF_TORCH, key=lambda kind: kind.__name__)},
 }
 
 
