@@ -3,10 +3,12 @@ r"""The two terms of the Sobolev loss and their weighted sum, for each member.
 .. math:: L = MSE_f + \lambda_d \, MSE_{df}, \quad MSE_f = \sum_i w_i (u_i - f_i)^2, \quad
           MSE_{df} = \sum_i v_i \, |u'_i - f'_i|^2 / c^2
 
-with weights w and v (1/N by default) and the derivative's scale c. Throughout, `u` and `f` are values, (M, N), `du` and
+with weights w and v (1/N by default) and the derivative's scale c. A penalty rho takes the place of the squares:
+rho(u_i - f_i), and rho((u'_i - f'_i) / c) of each component. Throughout, `u` and `f` are values, (M, N), `du` and
 `df` the gradients u' and f', (M, N, D), `scale` is c, (M,), and `lambda_d` is (M,) or, for MSE_f alone, None.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from runge.sobolev.network import StackedMLP
 
 DerivativeScale = Literal["none", "max", "std"]
+
+Penalty = Callable[[Tensor], Tensor]
+"""A function rho of residuals of any shape, elementwise."""
 
 
 def derivative_scale(kind: DerivativeScale, points: Points) -> Tensor:
@@ -56,7 +61,7 @@ def weigh(mse_f: Tensor, mse_df: Tensor, lambda_d: Tensor) -> Tensor:
 
 
 def loss_and_gradient(
-    network: "StackedMLP", points: Points, scale: Tensor, lambda_d: Tensor | None
+    network: "StackedMLP", points: Points, scale: Tensor, lambda_d: Tensor | None, penalty: Penalty | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return the loss and its gradient with respect to each member's weights.
 
@@ -65,18 +70,19 @@ def loss_and_gradient(
         points: the training points, or a mini-batch of them.
         scale: the derivative's scale c, (M,).
         lambda_d: the weight of MSE_df, (M,); None: MSE_f alone, without computing u'.
+        penalty: rho; None: the square.
 
     Returns:
         The loss, (M,), and its gradient, (M, P).
     """
     if network.derivative == "autograd":
-        return _autograd(network, points, scale, lambda_d)
+        return _autograd(network, points, scale, lambda_d, penalty)
     with torch.no_grad():
         u, du, tape = network.propagate(points.x, with_derivative=lambda_d is not None)
-        loss, u_bar = _value_term(u, points)
+        loss, u_bar = _value_term(u, points, penalty)
         du_bar = None
         if du is not None and lambda_d is not None:
-            mse_df, du_bar = _derivative_term(du, points, scale)
+            mse_df, du_bar = _derivative_term(du, points, scale, penalty)
             loss, du_bar = weigh(loss, mse_df, lambda_d), lambda_d[:, None, None] * du_bar
         return loss, network.adjoint(tape, u_bar, du_bar)
 
@@ -95,9 +101,11 @@ def least_squares(
     return errors, torch.cat([points.weight_f, weight_df.repeat(1, du.shape[2])], dim=1)
 
 
-def terms(u: Tensor, du: Tensor, points: Points, scale: Tensor) -> tuple[Tensor, Tensor]:
+def terms(
+    u: Tensor, du: Tensor, points: Points, scale: Tensor, penalty: Penalty | None = None
+) -> tuple[Tensor, Tensor]:
     """Return MSE_f and MSE_df, each (M,)."""
-    return _value_term(u, points)[0], _derivative_term(du, points, scale)[0]
+    return _value_term(u, points, penalty)[0], _derivative_term(du, points, scale, penalty)[0]
 
 
 @torch.no_grad()
@@ -124,26 +132,41 @@ def diagnostics(gradient_f: Tensor, gradient_df: Tensor) -> dict[str, Tensor]:
     return dict(zip(DIAGNOSTICS, (gradient_f.norm(dim=1), gradient_df.norm(dim=1), cosine), strict=True))
 
 
-def _value_term(u: Tensor, points: Points) -> tuple[Tensor, Tensor]:
+def _value_term(u: Tensor, points: Points, penalty: Penalty | None = None) -> tuple[Tensor, Tensor]:
     """Return MSE_f, (M,), and its adjoint d MSE_f / du, (M, N)."""
     residual = u - points.f
+    if penalty is not None:
+        return (points.weight_f * penalty(residual)).sum(-1), points.weight_f * _slope(penalty, residual)
     weighted = points.weight_f * residual
     return (weighted * residual).sum(-1), 2 * weighted
 
 
-def _derivative_term(du: Tensor, points: Points, scale: Tensor) -> tuple[Tensor, Tensor]:
+@torch.enable_grad()
+def _slope(penalty: Penalty, residual: Tensor) -> Tensor:
+    residual = residual.detach().requires_grad_()
+    return torch.autograd.grad(penalty(residual).sum(), residual)[0]
+
+
+def _derivative_term(
+    du: Tensor, points: Points, scale: Tensor, penalty: Penalty | None = None
+) -> tuple[Tensor, Tensor]:
     """Return MSE_df, (M,), and its adjoint d MSE_df / du', (M, N, D)."""
     residual = du - points.df
+    if penalty is not None:
+        c, weight = scale[:, None, None], points.weight_df[..., None]
+        return (weight * penalty(residual / c)).sum((1, 2)), weight * _slope(penalty, residual / c) / c
     weighted = (points.weight_df / scale.square()[:, None])[..., None] * residual
     return (weighted * residual).sum((1, 2)), 2 * weighted
 
 
-def _autograd(network: "StackedMLP", points: Points, scale: Tensor, lambda_d: Tensor | None) -> tuple[Tensor, Tensor]:
+def _autograd(
+    network: "StackedMLP", points: Points, scale: Tensor, lambda_d: Tensor | None, penalty: Penalty | None
+) -> tuple[Tensor, Tensor]:
     with torch.enable_grad():
         if lambda_d is None:
-            loss = _value_term(network(points.x), points)[0]
+            loss = _value_term(network(points.x), points, penalty)[0]
         else:
-            loss = weigh(*terms(*network.value_and_derivative(points.x), points, scale), lambda_d)
+            loss = weigh(*terms(*network.value_and_derivative(points.x), points, scale, penalty), lambda_d)
         return loss.detach(), torch.autograd.grad(loss.sum(), network.theta)[0]
 
 

@@ -32,7 +32,7 @@ SECTIONS = (
 )
 """The keys of a run's configuration."""
 
-OPTIONAL = ("logger", "metrics", "callbacks")
+OPTIONAL = ("logger", "metrics", "callbacks", "penalty")
 """The keys of sections that older runs do not have, and that may be missing."""
 
 Purpose = Literal["data", "weights", "resampling", "balance"]
@@ -141,6 +141,7 @@ class Member:
         self.optimizer = build("optimizer", configuration["optimizer"], Optimizer, adapt)
         self.model = build_section("model", Model)
         self.logger = section("logger", configuration.get("logger", {}))
+        self.penalty = function("penalty", configuration["penalty"]) if configuration.get("penalty") else None
         self.callbacks = section("callbacks", configuration.get("callbacks", {}))
         self.metrics = {
             name: function(f"metrics.{name}", entry)
@@ -152,6 +153,7 @@ class Member:
         if self.training.accelerator == "gpu" and not self.on_gpu():
             raise ConfigurationError("trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'")
         self._check_the_optimizers_needs()
+        self._check_the_penalty()
         if self.model.stages > self.training.max_steps:
             raise ConfigurationError(
                 f"model.stages: must be at most trainer.max_steps, {self.training.max_steps}; got {self.model.stages}"
@@ -165,6 +167,22 @@ class Member:
                 if (value := getattr(values[section], field)) not in allowed:
                     choices = " or ".join("null" if choice is None else str(choice) for choice in allowed)
                     raise ConfigurationError(f"{key}: must be {choices} with {name}, got {value!r}")
+
+    def _check_the_penalty(self) -> None:
+        if self.penalty is None:
+            return
+        if methods := [one.method for one in self.optimizer.phases(2**62) if not one.method.by_gradient]:
+            raise ConfigurationError(f"penalty: must be absent with {type(methods[0]).__name__}, which needs squares")
+        if self.training.compile == "on":
+            raise ConfigurationError("trainer.compile: must be auto or off with a penalty, got 'on'")
+        residual = torch.linspace(-1, 1, 6, dtype=torch.float64, requires_grad=True)
+        try:
+            rho = self.penalty(residual)
+            (slope,) = torch.autograd.grad(rho.sum(), residual)
+        except Exception as error:  # a user's function may raise anything
+            raise ConfigurationError(f"penalty: must be differentiable by autograd ({error})") from error
+        if rho.shape != slope.shape or not (rho.isfinite() & slope.isfinite()).all():
+            raise ConfigurationError("penalty: must return a finite number for each residual, of the same shape")
 
     def on_gpu(self) -> bool:
         """Return True if the run is trained on a GPU."""
@@ -183,7 +201,7 @@ class Member:
         # In several dimensions the number of points depends on the strategy.
         strategy = type(self.sampling).__name__ if self.target.dimension > 1 else None
         same = [self.configuration[key] for key in ("optimizer", "balance", "resampling", "model", "trainer")]
-        same += [self.configuration.get(key) for key in ("metrics", "callbacks")]
+        same += [self.configuration.get(key) for key in ("metrics", "callbacks", "penalty")]
         sizes = {**self.configuration["data"], "seed": None}
         return json.dumps([*same, sizes, self.target.dimension, regions, strategy], sort_keys=True)
 

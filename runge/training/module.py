@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -48,7 +49,8 @@ class SobolevRegression(WeightedModule):
         max_steps: optimiser steps of the run; None: as many as the trainer takes.
         steps_per_block: the most optimiser steps of a `training_step`.
         diagnostics_every: steps between two evaluations of the gradients of both terms.
-        loss_and_gradient: `losses.loss_and_gradient`, or its compiled form.
+        penalty: what takes the place of the squares in the loss, as in `runge.sobolev.losses`; None: nothing.
+        loss_and_gradient: `losses.loss_and_gradient`, or its compiled form, which has no penalty; None: the former.
         own_metrics: further errors by name: functions of u, (M, N), u', (M, N, D), and the points; each returns (M,).
         log_figures: true: log the figures by `self.log`.
         dtype: the precision, that of the data; the trainer's own must remain 32-true.
@@ -81,7 +83,8 @@ class SobolevRegression(WeightedModule):
         max_steps: int | None = None,
         steps_per_block: int = 100,
         diagnostics_every: int = 200,
-        loss_and_gradient: LossAndGradient = losses.loss_and_gradient,
+        penalty: losses.Penalty | None = None,
+        loss_and_gradient: LossAndGradient | None = None,
         own_metrics: Mapping[str, Metric] = MappingProxyType({}),
         log_figures: bool = True,
         dtype: torch.dtype = torch.float32,
@@ -103,7 +106,8 @@ class SobolevRegression(WeightedModule):
         self.best = copy.deepcopy(self.network).requires_grad_(False)
         self.register_buffer("best_loss", torch.full((members,), torch.inf, dtype=torch.float64))
         self.figures: dict[str, Tensor] = {}
-        self.loss_and_gradient, self.own_metrics = loss_and_gradient, own_metrics
+        self.penalty, self.own_metrics = penalty, own_metrics
+        self.loss_and_gradient = loss_and_gradient or partial(losses.loss_and_gradient, penalty=penalty)
         self.pause: Callable[[], bool] = lambda: False
         self.block_ended, self.block_start = False, 0
         self._problem: tuple[int, Points, Points] | None = None
@@ -269,7 +273,7 @@ class SobolevRegression(WeightedModule):
     def errors(self, split: str, points: Points, lambda_d: Tensor) -> dict[str, Tensor]:
         """Return the loss and all errors on a set of points, by metric key, each of shape (M,)."""
         u, du = self.network.predict(points.x)
-        loss = losses.weigh(*losses.terms(u, du, points, self.scale), lambda_d.to(u))
+        loss = losses.weigh(*losses.terms(u, du, points, self.scale, self.penalty), lambda_d.to(u))
         figures = losses.errors(u, du, points).flatten(0, 1).unbind()
         errors = dict(zip(metrics.keys(split, points.regions), figures, strict=True))
         own = {metrics.key(split, name): function(u, du, points) for name, function in self.own_metrics.items()}

@@ -1,10 +1,11 @@
-"""Metrics and callbacks of a user's own, in single runs and in stacks."""
+"""Metrics, callbacks and penalties of a user's own, in single runs and in stacks."""
 
 import csv
 import json
 from typing import ClassVar
 
 import pytest
+import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from runge.configuration import digest
@@ -18,6 +19,14 @@ SWEEP = ("-m", "seed=0,1", "hydra.launcher.processes=1", *SHORT, "hydra.sweep.di
 
 def worst(u, du, points, power=1.0):
     return (u - points.f).abs().amax(1) ** power
+
+
+def huber(r, delta=0.1):
+    return torch.nn.functional.huber_loss(r, torch.zeros_like(r), reduction="none", delta=delta)
+
+
+def total(r):
+    return r.square().sum()
 
 
 def scalar(u, du, points):
@@ -138,11 +147,24 @@ def test_a_run_with_a_metric_resumes(train, tmp_path, monkeypatch):
     assert figures(tmp_path / "run")["test/worst"] > 0
 
 
+def test_a_penalty_takes_the_place_of_the_squares(train, trained, tmp_path):
+    own = (f"+penalty._target_={HERE}.huber", "+penalty.delta=1e-2")
+    assert train(*SHORT, *own, "hydra.run.dir=run")[0] == 0
+    found, plain = figures(tmp_path / "run"), figures(only_run(trained(*SHORT)[0]))
+    assert found["test/mse_f"] != plain["test/mse_f"]
+    assert found["val/loss"] < found["val/mse_f"] + 0.1 * found["val/mse_df"]
+    squares = (f"+penalty._target_={HERE}.huber", "+penalty.delta=1e9", "loss.lambda_d=0")
+    assert train(*SHORT, *squares, "hydra.run.dir=squares")[0] == 0
+    found = figures(tmp_path / "squares")
+    assert found["val/loss"] == pytest.approx(found["val/mse_f"] / 2)
+
+
 def test_only_the_own_parts_of_a_run_identify_it(configuration):
     plain = configuration()
-    assert not {"metrics", "callbacks"} & plain.keys()
+    assert not {"metrics", "callbacks", "penalty"} & plain.keys()
     assert digest(plain) != digest(configuration(*WORST))
     assert digest(plain) != digest(configuration(WATCH))
+    assert digest(plain) != digest(configuration(f"+penalty._target_={HERE}.huber"))
 
 
 @pytest.mark.parametrize(
@@ -157,6 +179,13 @@ def test_only_the_own_parts_of_a_run_identify_it(configuration):
         (["+metrics.x=1"], ["metrics.x", "section with keys"]),
         ([f"+callbacks.x._target_={ModelCheckpoint.__module__}.ModelCheckpoint"], ["callbacks.x", "checkpoints"]),
         ([f"+callbacks.x._target_={HERE}.worst"], ["callbacks.x._target_", "must name a class"]),
+        ([f"+penalty._target_={HERE}.total"], ["penalty", "for each residual, of the same shape"]),
+        (["+penalty._target_=os.getcwd"], ["penalty", "differentiable by autograd"]),
+        (
+            [f"+penalty._target_={HERE}.huber", "optimizer=levenberg_marquardt", "trainer.precision=64"],
+            ["penalty", "must be absent with LevenbergMarquardt, which needs squares"],
+        ),
+        ([f"+penalty._target_={HERE}.huber", "trainer.compile=on"], ["trainer.compile", "with a penalty"]),
         (["+callbacks.x._target_=runge.sampling.Random"], ["callbacks.x._target_", "derived from Callback"]),
         ([WATCH, "+callbacks.watch.colour=red"], ["callbacks.watch.colour", "no such key", "goal"]),
     ],

@@ -97,3 +97,29 @@ def test_diagnostics_by_hand():
     assert figures["grad_norm/f"].tolist() == [5, 1]
     assert figures["grad_norm/df"].tolist() == [5, 2]
     assert figures["grad_cosine"].tolist() == pytest.approx([0, -1])
+
+
+def log_cosh(r):
+    return torch.log(torch.cosh(r))
+
+
+@pytest.mark.parametrize("dimension", [1, 2])
+def test_the_gradient_of_a_penalty_is_that_of_autograd(dimension):
+    points, scale = some_points(n=7, dimension=dimension), torch.tensor([0.5, 2.0], dtype=torch.float64)
+    for weight in (None, torch.tensor([0.3, 3.0], dtype=torch.float64)):
+        closed, by_autograd = (
+            losses.loss_and_gradient(
+                stack(derivative=how, dimension=dimension), points, scale, weight, penalty=log_cosh
+            )
+            for how in ("forward", "autograd")
+        )
+        for one, other in zip(closed, by_autograd, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-13)
+
+
+def test_the_square_as_a_penalty_changes_nothing():
+    points, scale, one = some_points(), torch.tensor([0.5, 2.0], dtype=torch.float64), torch.ones(2).double()
+    network = stack()
+    plain = losses.loss_and_gradient(network, points, scale, one)
+    for part, other in zip(plain, losses.loss_and_gradient(network, points, scale, one, torch.square), strict=True):
+        torch.testing.assert_close(part, other, rtol=1e-12, atol=1e-14)
