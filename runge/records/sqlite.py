@@ -114,7 +114,7 @@ def _database(path: Path, inode: int) -> sqlite3.Connection:
     db.execute("PRAGMA synchronous = NORMAL")
     with db:
         db.execute("BEGIN IMMEDIATE")  # fails now if the file cannot be written to
-    # Unlike a function of `atexit`, it is also called in a worker; the last one to close the file empties its log.
+    # Unlike a function of `atexit`, it is also called in a worker; the last process to close the file empties its log.
     Finalize(None, db.close, exitpriority=0)
     return db
 
