@@ -26,7 +26,8 @@ RECORDER = "+logger.recorder._target_=tests.test_loggers.Recorder"
 class Recorder(Logger):
     """A user's logger that writes each call as a line of a file."""
 
-    def __init__(self, run_name, save_dir, start_step, note="none"):
+    def __init__(self, run_name, save_dir, start_step, overrides, note="none"):
+        assert " ".join(overrides) in run_name
         self.path, self.about = Path(save_dir) / "calls.jsonl", [run_name, start_step, note]
 
     name, version = "recorder", 0
@@ -152,9 +153,10 @@ def test_a_failing_logger_costs_no_run(train, tmp_path):
 
 
 def test_loggers_of_lightning_work_as_they_are(train, tmp_path):
-    csv_logger = ("+logger.csv._target_=lightning.pytorch.loggers.CSVLogger", "+logger.csv.name=csv")
-    status, out, err = train(*SHORT, "trainer.log_every=60", *csv_logger, "hydra.run.dir=run")
+    options = ("trainer.log_every=60", "logger=[tensorboard,csv]")
+    status, out, err = train(*SHORT, *options, "hydra.run.dir=run")
     assert status == 0, out + err
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
     text = (tmp_path / "run" / "csv" / "version_0" / "metrics.csv").read_text()
     rows = list(csv.DictReader(text.splitlines()))
     assert [int(row["step"]) for row in rows] == [60, 120, 120]
@@ -182,7 +184,10 @@ def test_rows_keep_the_time_at_which_they_were_measured(train, tmp_path, monkeyp
         (["+logger.x._target_=runge.sampling.Random"], ["logger.x._target_", "derived from Logger"]),
         ([RECORDER, "+logger.recorder.colour=red"], ["logger.recorder.colour", "no such key", "note"]),
         (["logger=null"], ["logger", "tensorboard", "[] for none"]),
-        (["logger=paper"], ["logger/paper", "tensorboard"]),
+        (["logger=paper"], ["logger/paper", "tensorboard", "mlflow", "wandb", "csv"]),
+        (["logger=mlflow", "logger.mlflow.experiment=3"], ["logger.mlflow.experiment", "string", "3"]),
+        (["logger=mlflow", "logger.mlflow.uri=x"], ["logger.mlflow.uri", "tracking_uri"]),
+        (["logger=wandb", "logger.wandb.mode=later"], ["logger.wandb.mode", "'offline'", "'later'"]),
     ],
 )
 @pytest.mark.parametrize("sweep", [[], ["-m", "seed=0,1", "hydra.launcher.processes=1"]])

@@ -21,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--out", metavar="DIR", help="directory of the report (default: DIR if there is one, else .)")
     output.add_argument("--csv", metavar="FILE", help="write only the table, to FILE; -: to standard output")
+    parser.add_argument("--to", metavar="STORE", help="put the runs into a store too: mlflow, or mlflow:URI")
     args = parser.parse_args(arguments)
     try:
         names = None if args.group_by is None else [name.strip() for name in args.group_by.split(",") if name.strip()]
@@ -34,8 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             path.write_text(comparison.csv())
         else:
             write(path, comparison.csv())
+        if args.to is not None:
+            from runge.compare.stores import put
+
+            put(comparison.records, comparison.group_keys, args.to)
     except (ValueError, OSError) as error:
-        prefix = "" if isinstance(error, ValueError | FileNotFoundError) else "--out, --csv: "
+        prefix = "" if isinstance(error, ValueError | FileNotFoundError) else "--out, --csv, --to: "
         parser.error(printable(f"{prefix}{error}"))
 
 

@@ -133,8 +133,10 @@ def runs(*paths: str | os.PathLike[str]) -> "pandas.DataFrame":
     return pandas.DataFrame(rows, columns=None if rows else ["run", "status"])
 
 
-def read_columns(run: RunDirectory, path: Path, names: Sequence[str], most: int) -> dict[str, list[float]]:
+def read_columns(run: RunDirectory, path: Path, names: Sequence[str] | None, most: int) -> dict[str, list[float]]:
     """Read columns of a run's table, thinned to about `most` rows including the last; missing columns are left out.
+
+    Without `names`, all columns are read.
 
     Raises:
         ConfigurationError: the file is damaged.
@@ -146,7 +148,7 @@ def read_columns(run: RunDirectory, path: Path, names: Sequence[str], most: int)
     try:
         head, *rows = csv.reader(path.read_text().splitlines())
         rows = rows[:: -max(1, len(rows) // most)][::-1]
-        places = {name: head.index(name) for name in names if name in head}
+        places = {name: head.index(name) for name in names or head if name in head}
         return {name: [float(row[i]) if row[i] else math.nan for row in rows] for name, i in places.items()}
     except (ValueError, LookupError, csv.Error) as error:
         raise ConfigurationError(f"{path} is damaged ({error})") from error

@@ -144,7 +144,7 @@ class StackWriter:
             name = " ".join([*member.overrides, f"({'/'.join(directory.path.resolve().parts[-2:])})"])
             settings = {key: value for key, value in member.configuration.items() if key != "logger"}
             with self.attempt(i):
-                self.loggers[i] = make_loggers(member.logger, str(directory.path), name, step)
+                self.loggers[i] = make_loggers(member.logger, str(directory.path), name, step, member.overrides)
             self.to_loggers(i, lambda logger, settings=settings: logger.log_hyperparams(settings))
 
     @contextmanager

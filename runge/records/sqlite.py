@@ -1,0 +1,147 @@
+"""An MLflow experiment in a SQLite file, written to without MLflow.
+
+MLflow's client takes 0.14 s of a core for a run with 20 rows of 68 figures, more than the run itself takes in a stack,
+and 1.8 s in each process to be imported and connected. Plain SQL takes 0.01 s. It names the columns of five tables that
+MLflow has had since its version 1; the file itself is made by MLflow, and read through its client by the tests.
+"""
+
+import functools
+import importlib.util
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from multiprocessing.util import Finalize
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock
+
+
+class Row(NamedTuple):
+    """One figure of a run at one step."""
+
+    key: str
+    value: float
+    milliseconds: int
+    step: int
+
+
+_WANTED = "SELECT experiment_id, artifact_location FROM experiments WHERE name = ? AND lifecycle_stage = 'active'"
+
+
+class SqliteStore:
+    """An experiment of a SQLite file, written to directly, with the methods of `runge.records.mlflow.ClientStore`."""
+
+    def __init__(self, path: Path, experiment: str) -> None:
+        if not path.exists():
+            _make_experiment(path, experiment)
+        self._db = _database(path, path.stat().st_ino)
+        if (found := self._db.execute(_WANTED, (experiment,)).fetchone()) is None:
+            _make_experiment(path, experiment)
+            found = self._db.execute(_WANTED, (experiment,)).fetchone()
+        self._experiment, place = found
+        self._pictures = place.removeprefix("file://")
+
+    def keeps_files(self) -> bool:
+        """Say if the experiment's pictures are files of this machine."""
+        return os.path.isabs(self._pictures)
+
+    def find(self, run: str) -> dict[str, int] | None:
+        """Mark a run as running and return the last step of each figure, or None if the file does not have the run."""
+        with self._db as db:
+            values = "status = 'RUNNING', end_time = NULL"
+            change = f"UPDATE runs SET {values} WHERE run_uuid = ? AND lifecycle_stage = 'active'"
+            if db.execute(change, (run,)).rowcount == 0:
+                return None
+            return dict(db.execute("SELECT key, step FROM latest_metrics WHERE run_uuid = ?", (run,)).fetchall())
+
+    def create(self, name: str, began: int, tags: Mapping[str, str]) -> str:
+        """Make a run, and return its identifier."""
+        run = uuid.uuid4().hex
+        fixed = "'UNKNOWN', '', '', '', '', 'RUNNING', 'active'"
+        names = "source_type, source_name, entry_point_name, source_version, user_id, status, lifecycle_stage"
+        values = (run, name, self._experiment, began, f"{self._pictures}/{run}/artifacts")
+        with self._db as db:
+            own = "run_uuid, name, experiment_id, start_time, artifact_uri"
+            db.execute(f"INSERT INTO runs ({names}, {own}) VALUES ({fixed}, ?, ?, ?, ?, ?)", values)
+        self.describe(run, {"mlflow.runName": name, **tags}, {})
+        return run
+
+    def describe(self, run: str, tags: Mapping[str, str], settings: Mapping[str, str]) -> None:
+        """Set tags, and settings that the run does not have yet."""
+        with self._db as db:
+            own = [(run, *pair) for pair in tags.items()]
+            db.executemany("INSERT OR REPLACE INTO tags (run_uuid, key, value) VALUES (?, ?, ?)", own)
+            own = [(run, *pair) for pair in settings.items()]
+            db.executemany("INSERT OR IGNORE INTO params (run_uuid, key, value) VALUES (?, ?, ?)", own)
+
+    def add(self, run: str, rows: Sequence[Row]) -> None:
+        """Add figures, in the order of their steps."""
+        names = "run_uuid, key, value, timestamp, step, is_nan"
+        latest = {row.key: row for row in rows}
+        with self._db as db:
+            for table, some in (("metrics", rows), ("latest_metrics", latest.values())):
+                insert = f"INSERT OR REPLACE INTO {table} ({names}) VALUES (?, ?, ?, ?, ?, 0)"
+                db.executemany(insert, [(run, *row) for row in some])
+
+    def add_picture(self, run: str, path: Path) -> None:
+        """Add a picture."""
+        folder = Path(self._pictures, run, "artifacts")
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folder)
+
+    def end(self, run: str, status: str, ended: int) -> None:
+        """Set the status and the time of the end."""
+        with self._db as db:
+            db.execute("UPDATE runs SET status = ?, end_time = ? WHERE run_uuid = ?", (status, ended, run))
+
+
+@functools.cache
+def _database(path: Path, inode: int) -> sqlite3.Connection:
+    """Open a SQLite file for all runs of this process, which may be a thousand; a new file of this name is opened too.
+
+    With a write-ahead log, processes wait for each other only while one writes, and MLflow may read meanwhile. Without
+    waiting for the disk nothing can be damaged, and only a machine that fails loses its last figures.
+    """
+    db = sqlite3.connect(path, timeout=60, isolation_level="IMMEDIATE", check_same_thread=False)
+    with suppress(sqlite3.OperationalError):  # another process has it open, and has asked for the same
+        db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = NORMAL")
+    with db:
+        db.execute("BEGIN IMMEDIATE")  # fails now if the file cannot be written to
+    # Unlike a function of `atexit`, it is also called in a worker; the last process to close the file empties its log.
+    Finalize(None, db.close, exitpriority=0)
+    return db
+
+
+def _make_experiment(path: Path, experiment: str) -> None:
+    """Let MLflow make an experiment, in a process of its own, and the SQLite file if there is none.
+
+    MLflow makes the tables of a file in many steps; it does not if another process does so too, or after being killed.
+    """
+    if importlib.util.find_spec("mlflow") is None:
+        raise ImportError("it is not installed")
+    lock, part = path.with_name(f".{path.name}.lock"), path.with_name(f".{path.name}.part")
+    with FileLock(lock):
+        made = path if path.exists() else part
+        part.unlink(missing_ok=True)
+        command = [sys.executable, "-c", _MAKE, f"sqlite:///{made}", experiment]
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        if process.returncode != 0:
+            raise OSError(process.stderr.strip().rpartition("\n")[2])
+        if made == part:
+            part.replace(path)
+    lock.unlink(missing_ok=True)
+
+
+_MAKE = """
+import sys
+from mlflow import MlflowClient
+client = MlflowClient(sys.argv[1])
+client.get_experiment_by_name(sys.argv[2]) or client.create_experiment(sys.argv[2])
+"""

@@ -1,0 +1,114 @@
+"""The logger of Weights & Biases, offline, read back from the files that `wandb sync` uploads."""
+
+import json
+import struct
+import sys
+
+import pytest
+import yaml
+
+from runge.configuration import flatten
+from tests.launch.test_run import SHORT, figures, history, interrupted_at
+
+wandb = pytest.importorskip("wandb")
+from wandb.proto.wandb_internal_pb2 import Record  # noqa: E402
+
+OFFLINE = ("logger=[tensorboard,wandb]", "logger.wandb.mode=offline")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def _service():
+    """End W&B's process, which keeps the folder in which it was started."""
+    yield
+    wandb.teardown()
+
+
+def records(path):
+    """Read a run's file: records in LevelDB's format for logs, in blocks of 32 kB."""
+    content, place, part = path.read_bytes(), 7, b""
+    while place < len(content):
+        if (left := 32768 - place % 32768) < 7:
+            place += left
+            continue
+        size, kind = struct.unpack("<HB", content[place + 4 : place + 7])
+        part += content[place + 7 : place + 7 + size]
+        place += 7 + size
+        if kind in (1, 4):  # the whole record, or its last part
+            yield Record.FromString(part)
+            part = b""
+
+
+def stored(tmp_path):
+    """Return the content of all runs, by their identifiers: group, name, settings, rows, pictures and exit codes."""
+    runs = {}
+    for path in sorted(tmp_path.glob("wandb/offline-run-*/run-*.wandb")):
+        run = runs.setdefault(path.stem.removeprefix("run-"), {"config": {}, "rows": [], "ends": [], "group": []})
+        for record in records(path):
+            kind = record.WhichOneof("record_type")
+            content = getattr(record, kind)
+            if kind == "run":
+                run["group"].append((content.run_group, content.display_name))
+            if kind in ("run", "config"):
+                updates = content.config.update if kind == "run" else content.update
+                run["config"] |= {
+                    update.key or update.nested_key[0]: json.loads(update.value_json) for update in updates
+                }
+            elif kind == "history":
+                run["rows"].append({".".join(item.nested_key): json.loads(item.value_json) for item in content.item})
+            elif kind == "exit":
+                run["ends"].append(content.exit_code)
+    return runs
+
+
+def check(run, directory, sweep=None):
+    configuration = yaml.safe_load((directory / ".hydra" / "config.yaml").read_text())
+    settings = flatten({key: x for key, x in configuration.items() if key not in ("logger", "resume")})
+    assert {key: run["config"][key] for key in settings} == settings
+    assert run["config"]["run_directory"] == str(directory)
+    assert run["config"].get("sweep_directory") == sweep
+    assert run["config"]["runge_version"]
+    rows = [
+        {"_step": int(row["step"])} | {k: float(x) for k, x in row.items() if x and k != "step"}
+        for row in history(directory)
+    ]
+    rows[-1] |= {key: x for key, x in figures(directory).items() if key.startswith("test/")}
+    own = ("_runtime", "_timestamp", "fit.", "curves.")
+    assert [{key: x for key, x in row.items() if not key.startswith(own)} for row in run["rows"]] == rows
+    assert all(run["rows"][-1][f"{name}._type"] == "images/separated" for name in ("fit", "curves"))
+
+
+def test_each_member_of_a_stack_is_a_run(train, tmp_path):
+    sweep = ("-m", "seed=0,1", "hydra.launcher.processes=1", *SHORT, *OFFLINE, "hydra.sweep.dir=sweep")
+    status, out, err = train(*sweep)
+    assert status == 0, out + err
+    runs = stored(tmp_path)
+    for number in "01":
+        directory = tmp_path / "sweep" / number
+        (name,) = json.loads((directory / "wandb.json").read_text())["runs"]
+        check(runs.pop(name), directory, str(tmp_path / "sweep"))
+    assert not runs
+
+
+def test_a_resumed_run_continues_its_run_and_repeats_no_row(train, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("runge.training.module.Problem", interrupted_at(61))
+        assert train(*SHORT, *OFFLINE, "hydra.run.dir=run")[0] == 1
+    assert train("resume=run", *OFFLINE)[0] == 0
+    (run,) = stored(tmp_path).values()
+    check(run, tmp_path / "run")
+    assert run["ends"] == [1, 0]
+
+
+def test_what_it_lacks_is_reported_before_training(train, tmp_path, monkeypatch):
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    status, _, err = train(*SHORT, "logger=wandb", "logger.wandb.mode=online")
+    assert status == 1
+    assert all(word in err for word in ("logger.wandb.mode", "needs an account", "offline")), err
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    status, _, err = train(*SHORT, "logger=wandb")
+    assert status == 1
+    assert "pip install 'runge[wandb]'" in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.rglob("metrics.json"))
