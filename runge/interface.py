@@ -34,7 +34,8 @@ class Run:
         FileNotFoundError: there is no such directory.
 
     Example:
-        >>> run = fit("trainer.max_steps=20", "model.width=8", directory=getfixture("tmp_path") / "run")
+        >>> from tempfile import mkdtemp
+        >>> run = fit("trainer.max_steps=20", "model.width=8", directory=mkdtemp())
         >>> run.status, run.settings["model.width"], "test/mse_df" in run.metrics
         ('finished', 8, True)
         >>> list(run.fit.columns)
@@ -125,8 +126,9 @@ class Comparison(comparison.Comparison):
         ValueError: it contains no runs, or they do not have this metric.
 
     Example:
-        >>> short = "trainer.max_steps=20", "model.width=8", "hydra.launcher.processes=1"
-        >>> comparison = sweep("model.activation=tanh,relu", *short, directory=getfixture("tmp_path") / "sweep")
+        >>> from tempfile import mkdtemp
+        >>> short = "trainer.max_steps=200", "model.width=16", "hydra.launcher.processes=1"
+        >>> comparison = sweep("model.activation=tanh,relu", *short, directory=mkdtemp())
         >>> comparison.table["model.activation"].tolist()
         ['tanh', 'relu']
         >>> comparison.best().settings["model.activation"]
@@ -182,7 +184,8 @@ def fit(*overrides: str, directory: str | os.PathLike[str] | None = None) -> Run
         KeyboardInterrupt: it was interrupted; the message says how to continue.
 
     Example:
-        >>> run = fit("trainer.max_steps=20", "model.width=8", directory=getfixture("tmp_path") / "run")
+        >>> from tempfile import mkdtemp
+        >>> run = fit("trainer.max_steps=20", "model.width=8", directory=mkdtemp())
         >>> len(run.history)
         1
         >>> fit("model.width=0")
@@ -209,8 +212,9 @@ def sweep(*overrides: str, directory: str | os.PathLike[str] | None = None) -> C
         KeyboardInterrupt: it was interrupted; the message says how to continue.
 
     Example:
+        >>> from tempfile import mkdtemp
         >>> short = "trainer.max_steps=20", "model.width=8", "hydra.launcher.processes=1"
-        >>> comparison = sweep("seed=range(3)", *short, directory=getfixture("tmp_path") / "sweep")
+        >>> comparison = sweep("seed=range(3)", *short, directory=mkdtemp())
         >>> sorted(comparison.table["seed"])
         [0, 1, 2]
     """

@@ -23,7 +23,7 @@ def _empty_folder(tmp_path, monkeypatch):
 
 
 def test_the_package_shows_its_interface_and_nothing_else():
-    assert set(dir(runge)) == {*runge.__all__, "__version__"}
+    assert set(dir(runge)) == {*runge.__all__, "SobolevRegressor", "__version__"}
     assert all(getattr(runge, name).__doc__ for name in runge.__all__)
 
 

@@ -61,8 +61,7 @@ class ClaimSweep:
             RunError: the sweep failed, for another reason than runs that diverged.
             KeyboardInterrupt: it was interrupted; the finished runs are kept.
         """
-        overrides = ["hydra.sweeper.params=null", "hydra/hydra_logging=none"]
-        overrides += ["hydra.sweeper.compare=false"]  # the page compares the runs
+        overrides = ["hydra.sweeper.params=null", "hydra.sweeper.compare=false"]  # the page compares the runs
         overrides += [*(f"{key}={value}" for key, value in self._swept.items()), *self._fixed]
         try:
             _, failure = session.sweep(overrides, self.directory)

@@ -1,10 +1,11 @@
 """Runs and sweeps started from Python: Hydra is set up as by the command, and the process is left as it was."""
 
+import io
 import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import hydra
@@ -59,14 +60,20 @@ def sweep(overrides: Sequence[str], directory: Directory = None) -> tuple[Path, 
 
 @contextmanager
 def _session() -> Iterator[Hydra]:
-    """Set up Hydra, raise its complaints as `ConfigurationError`, and restore logging, threads and Hydra's state."""
+    """Set up Hydra, raise its complaints as `ConfigurationError`, and restore logging, threads and Hydra's state.
+
+    Nothing is printed but warnings and progress, which are on the error output.
+    """
     import torch  # late, as everywhere in this wing
 
     register_resolvers()
     root, threads, config = logging.getLogger(), torch.get_num_threads(), HydraConfig.instance().cfg
     handlers, level = root.handlers[:], root.level
+    ours, shown = logging.getLogger("runge"), logging.StreamHandler()
+    shown.setLevel(logging.WARNING)
+    ours.addHandler(shown)
     try:
-        with hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
+        with redirect_stdout(io.StringIO()), hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
             session = GlobalHydra.instance().hydra
             assert session is not None
             yield session
@@ -79,6 +86,7 @@ def _session() -> Iterator[Hydra]:
             raise
         raise ConfigurationError(printable(message, keep="\n")) from error
     finally:
+        ours.removeHandler(shown)
         for handler in set(root.handlers) - set(handlers):
             handler.close()
         root.handlers[:], HydraConfig.instance().cfg = handlers, config

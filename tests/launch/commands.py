@@ -69,6 +69,7 @@ def _run(folder, arguments, module):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.chdir(folder)
+    os.environ.pop("HYDRA_FULL_ERROR", None)  # set while the server was started by a command of another test
     output = os.open("output", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
