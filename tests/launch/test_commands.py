@@ -110,8 +110,11 @@ def commands(draw):
 
 
 @pytest.mark.parametrize("part", range(4))  # so that several processes share the work
-def test_trains_or_says_why_not(part, train, tmp_path, pytestconfig):
+def test_trains_or_says_why_not(part, train, tmp_path, monkeypatch, pytestconfig):
     numbers = itertools.count()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")  # one store for all
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
 
     @seed(f"{pytestconfig.getoption('--hypothesis-seed')} {part}")
     @settings(max_examples=-(-pytestconfig.getoption("commands") // 4), deadline=None, database=None)
