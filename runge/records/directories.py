@@ -141,12 +141,12 @@ class RunDirectory:
         if state is not None and state.checksums.get(path.name, checksum := _checksum(path.read_bytes())) != checksum:
             raise ConfigurationError(f"{path} is damaged (its checksum is not the one in {self.status.name})")
 
-    def discard(self, record: str = "") -> None:
+    def discard(self, *names: str) -> None:
         """Remove the directory if nothing was trained in it yet, and parents that this leaves empty.
 
-        A `record` of the job under another name than `.hydra` is removed with it.
+        The `names` are those of the job's record and log, if they are not `.hydra` and `train.log`.
         """
-        discard(self.path, {self.hydra.name, self.hydra_part.name, self.log.name, record})
+        discard(self.path, {self.hydra.name, self.hydra_part.name, self.log.name, *names})
 
 
 def _csv(columns: Mapping[str, Sequence[float]]) -> str:
