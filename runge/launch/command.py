@@ -23,6 +23,10 @@ from runge.machine import collect_rarely, skip_last_collection
 from runge.records.files import printable
 
 _FULL = "HYDRA_FULL_ERROR"
+_FIXED = {
+    "hydra.output_subdir": "a run's record is always in its folder .hydra",
+    "hydra.job.name": "a run's log is always train.log",
+}
 
 
 def main() -> None:
@@ -88,13 +92,16 @@ def check_group(argument: str) -> None:
     """Refuse a value that cannot name an option of a group, because Hydra's message for it does not name the group.
 
     Raises:
-        ConfigurationError: a group is set to nothing, to a number or to a boolean.
+        ConfigurationError: a group is set to nothing, to a number or to a boolean; or a key of Hydra's is set that
+            names a run's files.
     """
     try:
         override = OverridesParser.create().parse_override(argument)
     except HydraException:
         return  # Hydra reports it
     group, choice = override.key_or_group, override.value()
+    if group in _FIXED:
+        raise ConfigurationError(f"{group}: must not be set; {_FIXED[group]}")
     options = sorted(path.stem for path in (CONFIGURATIONS / group).glob("*.yaml")) if group else []
     if not options or override.is_delete() or isinstance(choice, dict):
         return

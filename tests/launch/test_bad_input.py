@@ -145,6 +145,8 @@ MISTAKES = {
     "~model": ("model", "missing"),
     "hydra.output_subdir=x": ("hydra.output_subdir", "must not be set"),
     "hydra.output_subdir=null": ("hydra.output_subdir", "must not be set"),
+    "hydra.output_subdir=": ("hydra.output_subdir", "must not be set"),
+    "hydra.job.name=${nowhere}": ("hydra.job.name", "must not be set"),
     "~loss.lambda_d": ("loss.lambda_d", "missing"),
     "schedule=null": ("schedule", "constant, two_stage", "null"),
     "sampling=": ("sampling", "chebyshev", "nothing"),

@@ -394,10 +394,7 @@ def test_failed_run_says_so(train, tmp_path, monkeypatch):
 
 def test_two_started_in_the_same_second_have_directories_of_their_own(train, tmp_path, monkeypatch):
     for _ in range(3):
-        assert (
-            train(*SHORT, "trainer.max_steps=1", "hydra.job.name=x", "hydra.run.dir=${directory:null,outputs/now}")[0]
-            == 0
-        )
+        assert train(*SHORT, "trainer.max_steps=1", "hydra.run.dir=${directory:null,outputs/now}")[0] == 0
     assert sorted(path.name for path in (tmp_path / "outputs").iterdir()) == ["now", "now-2", "now-3"]
 
 
