@@ -126,7 +126,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         self.lambda_d, self.optimizer, self.max_steps, self.batch_size = lambda_d, optimizer, max_steps, batch_size
         self.validation_fraction, self.precision, self.random_state = validation_fraction, precision, random_state
 
-    def fit(self, X: ArrayLike, y: ArrayLike, dydx: ArrayLike | None = None) -> Self:  # noqa: N803
+    def fit(self, X: ArrayLike, y: ArrayLike, dydx: ArrayLike | None = None) -> Self:
         """Fit the network.
 
         Args:
@@ -190,15 +190,15 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         self.function_ = Standardized(function, centre, reach, mean, std)
         return self
 
-    def predict(self, X: ArrayLike) -> Floats:  # noqa: N803
+    def predict(self, X: ArrayLike) -> Floats:
         """Return the values u at the rows of X, (n,)."""
         return self._points(X, lambda x: self.function_(x))
 
-    def predict_derivative(self, X: ArrayLike) -> Floats:  # noqa: N803
+    def predict_derivative(self, X: ArrayLike) -> Floats:
         """Return the derivatives of u by the inputs at the rows of X, (n, D)."""
         return self._points(X, lambda x: self.function_.derivative(x))
 
-    def _points(self, X: ArrayLike, function: Callable[[Tensor], Tensor]) -> Floats:  # noqa: N803
+    def _points(self, X: ArrayLike, function: Callable[[Tensor], Tensor]) -> Floats:
         check_is_fitted(self, "function_")
         validate: Any = validate_data
         return function(torch.tensor(validate(self, X, dtype=np.float64, reset=False))).numpy()

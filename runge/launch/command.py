@@ -67,7 +67,7 @@ def run(main: Callable[..., Any]) -> None:
         main()
     except (KeyboardInterrupt, SystemExit) as end:
         sys.exit("error: interrupted" if isinstance(end, KeyboardInterrupt) else end.code)
-    except BrokenPipeError:  # whoever read the output, such as `head`, has had enough
+    except BrokenPipeError:  # the process that reads the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:

@@ -134,8 +134,6 @@ def plain(configuration: DictConfig) -> tuple[dict[str, Any], Any]:
         }
     except OmegaConfBaseException as error:
         raise ConfigurationError(explain_value(error)) from error
-    if HydraConfig.initialized() and not OmegaConf.is_interpolation(HydraConfig.get(), "output_subdir"):
-        raise ConfigurationError("hydra.output_subdir: must not be set; a run's record is always in its folder .hydra")
     resume = content.pop("resume", None)
     if resume is not None and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise ConfigurationError(

@@ -70,7 +70,7 @@ def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resumi
         if sweep and isinstance(error, ConfigurationError) and not directory.status.exists():
             directory.write(State("failed", 0, str(error)))
         if not resuming:
-            directory.discard(str(hydra.output_subdir), f"{hydra.job.name}.log")
+            directory.discard()
         raise
     announce(stack)
     (outcome,) = stack.fit([directory])

@@ -17,7 +17,7 @@ ELEMENTWISE = frozenset(
     getattr(torch.optim, name)
     for name in ("Adadelta", "Adagrad", "Adam", "Adamax", "AdamW", "ASGD", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD")
 )
-"""The classes of torch that are known to treat each weight by itself, as a test confirms."""
+"""The elementwise optimisers of torch; a test confirms that they keep the members of a stack independent."""
 
 
 @checked
@@ -54,7 +54,7 @@ class TorchOptimizer(Gradient):
 
     @property
     def keeps_apart(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Whether the members of a stack do not affect each other."""
+        """True if the members of a stack do not affect each other."""
         return self.kind in ELEMENTWISE or getattr(self.kind, "elementwise", False) is True
 
     def build(self, parameters: Any) -> torch.optim.Optimizer:

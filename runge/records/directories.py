@@ -141,12 +141,9 @@ class RunDirectory:
         if state is not None and state.checksums.get(path.name, checksum := _checksum(path.read_bytes())) != checksum:
             raise ConfigurationError(f"{path} is damaged (its checksum is not the one in {self.status.name})")
 
-    def discard(self, *names: str) -> None:
-        """Remove the directory if nothing was trained in it yet, and parents that this leaves empty.
-
-        The `names` are those of the job's record and log, if they are not `.hydra` and `train.log`.
-        """
-        discard(self.path, {self.hydra.name, self.hydra_part.name, self.log.name, *names})
+    def discard(self) -> None:
+        """Remove the directory if nothing was trained in it yet, and parents that this leaves empty."""
+        discard(self.path, {self.hydra.name, self.hydra_part.name, self.log.name})
 
 
 def _csv(columns: Mapping[str, Sequence[float]]) -> str:

@@ -34,7 +34,7 @@ KINDS = {
     "one stack": (*TWO, *FEW, *LM, "trainer.max_steps=20", "seed=range(2)"),
 }
 ROUND_OFF = "same to round-off"
-"""What is said where bits cannot be the same any more."""
+"""Part of the warning that a run cannot end with the same bits."""
 
 
 @cache

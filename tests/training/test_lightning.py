@@ -106,7 +106,7 @@ def test_the_steps_are_those_of_the_trainer(tmp_path):
     module, data = parts()
     trainer(tmp_path, max_epochs=-1, max_steps=25).fit(module, data)
     assert int(module.step) == module.max_steps == 25
-    trainer(tmp_path, max_epochs=2).fit(module, data)  # a second fit begins anew, from these weights
+    trainer(tmp_path, max_epochs=2).fit(module, data)  # a second fit starts at step 0, from these weights
     assert int(module.step) == module.max_steps == 20
     module, data = parts(max_steps=15)
     trainer(tmp_path, max_epochs=100).fit(module, data)
