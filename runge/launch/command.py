@@ -63,7 +63,7 @@ def run(main: Callable[..., Any]) -> None:
     before = {number: signal.signal(number, interrupt) for number in ending}
     try:
         for argument in sys.argv[1:]:
-            check_group(argument)
+            check_override(argument)
         main()
     except (KeyboardInterrupt, SystemExit) as end:
         sys.exit("error: interrupted" if isinstance(end, KeyboardInterrupt) else end.code)
@@ -88,8 +88,8 @@ def run(main: Callable[..., Any]) -> None:
         skip_last_collection()
 
 
-def check_group(argument: str) -> None:
-    """Refuse a value that cannot name an option of a group, because Hydra's message for it does not name the group.
+def check_override(argument: str) -> None:
+    """Refuse an override whose value cannot name an option of its group, which Hydra's message would not say.
 
     Raises:
         ConfigurationError: a group is set to nothing, to a number or to a boolean; or a key of Hydra's is set that
