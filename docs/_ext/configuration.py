@@ -125,7 +125,7 @@ def _options(directory: Path) -> Iterator[Option]:
             }
             own = own[directory.name]
         own = own.get(name, own)  # a logger has its name
-        target = _import(own.pop("_target_"))
+        target = _import(own.pop("_target_", SECTIONS.get(directory.name)))
         yield Option(name, _comment((directory / f"{name}.yaml").read_text()), target, own, also)
 
 
