@@ -22,7 +22,8 @@ class Command:
 
     def __init__(self, folder, *arguments, module=None):
         self.output = folder / "output"
-        self.before = self.output.stat().st_size if self.output.exists() else 0
+        self.output.touch()  # a command may be killed before it writes
+        self.before = self.output.stat().st_size
         server = Pool(print, 1)._context  # starts it, as a sweep does
         self.process = server.Process(target=_run, args=(str(folder), arguments, module))
         self.process.start()
