@@ -11,6 +11,9 @@ from runge.data.columns import TableFile
 
 __all__ = ["NpzFile"]
 
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError, ValueError)
+"""What `zipfile` and NumPy raise for a damaged file."""
+
 
 class NpzFile(TableFile):
     """An NPZ file with the arrays `x`, (m, D), `y`, (m, P), and `dydx`, (m, P, D); axes of length 1 may be left out.
@@ -52,24 +55,27 @@ class NpzFile(TableFile):
         return [text.strip() for text in self._arrays[name].astype(str).tolist()]
 
     def _load(self) -> dict[str, np.ndarray]:
+        self.check_size(self._unpacked() // 8, 1)  # a small file may unpack to a very large one
         arrays, name = {}, ""
         try:
-            with zipfile.ZipFile(self.path) as archive:
-                unpacked = sum(entry.file_size for entry in archive.infolist())
-            self.check_size(unpacked // 8, 1)  # a small file may unpack to a very large one
             with np.load(self.path, allow_pickle=False) as file:
                 for name in file.files:
                     arrays[name] = file[name]
-        except ValueError as error:
+        except MemoryError as error:
+            raise self.wrong("needs more memory than there is") from error
+        except _DAMAGED as error:
             if "allow_pickle" in str(error):
                 what = f"{name!r} must be an array of numbers, got Python objects, which are not loaded, for safety"
                 raise self.wrong(what) from error
-            raise
-        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError) as error:
             raise self.wrong(f"is damaged ({error})") from error
-        except MemoryError as error:
-            raise self.wrong("needs more memory than there is") from error
         return {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
+
+    def _unpacked(self) -> int:
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                return sum(entry.file_size for entry in archive.infolist())
+        except _DAMAGED as error:
+            raise self.wrong(f"is damaged ({error})") from error
 
     def _partials(self, dydx: np.ndarray) -> dict[str, np.ndarray]:
         inputs, outputs = self.inputs or [], self.outputs or []

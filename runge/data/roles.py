@@ -67,6 +67,7 @@ def find_roles(
         partials = _conventional(file, inputs, outputs)
     else:
         partials = {(y, x): column for y, columns in derivatives.items() for x, column in columns.items()}
+        _check_columns(file, "derivatives", list(partials.values()))
     named = [list(dict.fromkeys(names)) for names in zip(*partials, strict=True)] or [[], []]
     if not (inputs and outputs):
         _check_inferred(file, inputs or named[1], outputs or named[0], {*partials.values(), *besides})
@@ -74,8 +75,8 @@ def find_roles(
     last = len(order)
     inputs = inputs or sorted(named[1], key=lambda name: order.get(name, last))
     outputs = outputs or sorted(named[0], key=lambda name: order.get(name, last))
-    for key, names in (("inputs", inputs), ("outputs", outputs), ("derivatives", list(partials.values()))):
-        _check_columns(file, key, names)
+    _check_columns(file, "inputs", inputs)
+    _check_columns(file, "outputs", outputs)
     for output, name in partials:
         if output not in outputs or name not in inputs:
             allowed = f"an output of {_list(outputs)} by an input of {_list(inputs)}"

@@ -197,6 +197,6 @@ def _sets(file: TableFile, column: str) -> np.ndarray:
     words = file.words(column)
     for row, word in enumerate(words):
         if word.lower() not in labels:
-            where = f"{shown(file.path)}, {file.place(row)}, column {column!r}"
+            where = f"{shown(file.path)}: {file.place(row)}, column {column!r}"
             raise ConfigurationError(f"data.split_column: {where}: must be {', '.join(labels)}, got {word[:40]!r}")
     return np.array([labels[word.lower()] for word in words])
