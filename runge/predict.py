@@ -82,8 +82,8 @@ def predict(functions: Iterable[Function], x: np.ndarray) -> Prediction:
 def _evaluate(function: Function, x: np.ndarray) -> list[np.ndarray]:
     """Return u, (m, P), and du, (m, P, D), in float64."""
     u, du = function.value_and_derivative(x[:, 0] if function.network.dimension == 1 else x)
-    outputs = len(names(function)[1])
-    return [u.astype(float).reshape(len(x), outputs), du.astype(float).reshape(len(x), outputs, x.shape[1])]
+    u = u.astype(float).reshape(len(x), -1)  # also of a function with one output
+    return [u, du.astype(float).reshape(*u.shape, x.shape[1])]
 
 
 def _columns(x: np.ndarray, prediction: Prediction, roles: Roles) -> dict[str, np.ndarray]:
