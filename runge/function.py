@@ -18,7 +18,7 @@ from runge.sobolev.network import Model
 from runge.sobolev.stages import ResidualStages
 from runge.sobolev.units import Units
 
-__all__ = ["Function", "load"]
+__all__ = ["Function", "load", "load_finished"]
 
 
 Argument = Tensor | np.ndarray | np.generic | float
@@ -154,3 +154,26 @@ def load(run_directory: str | os.PathLike[str]) -> Function:
     except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise ConfigurationError(f"{path} does not hold the weights of a run ({error})") from error
     return Function(network.eval(), checkpoint["configuration"], **columns)
+
+
+def load_finished(run_directory: str, key: str) -> Function:
+    """Load the trained function of a run that has finished.
+
+    Args:
+        run_directory: the run's directory.
+        key: the name of the argument, with which the messages begin.
+
+    Raises:
+        ConfigurationError: there is no such run, it has not finished, or its files are damaged.
+    """
+    run = RunDirectory(run_directory)
+    state = None if run.metrics.exists() else run.read_state()
+    if state is not None:
+        after = "" if state.status == "diverged" else f"; continue it with python train.py resume={run_directory}"
+        status = f"{state.status} at step {state.step}, without {run.metrics.name}"
+        raise ConfigurationError(f"{key}: must be a finished run, got {run_directory!r} ({status}){after}")
+    try:
+        return load(run_directory)
+    except FileNotFoundError as error:
+        message = f"{key}: must be the directory of a finished run, got {run_directory!r} ({error})"
+        raise ConfigurationError(message) from error
