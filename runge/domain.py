@@ -51,15 +51,19 @@ def sobol(n: int, domain: Tensor, seed: int | None) -> Tensor:
 
 
 def candidates(n: int, domain: Tensor) -> Tensor:
-    """Return evenly spread points inside the box, (K, D), 64 or more for each of n nodes, ordered by x1.
+    """Return evenly spread points inside the box, (K, D), 64 or more for each of n nodes to be chosen among them.
 
     Up to D = 2 they are the midpoints of a grid's cells, in lexicographic order. Above they are Sobol points, fewer
-    per node (at least 4) where 64 would be more than 2^22 numbers.
+    per node (at least 4) where 64 would be more than 2^22 numbers, in the order of the parts of a partition of the box
+    with about one part per node, so that neighbours in the list are near each other.
     """
     dimension = len(domain)
     if dimension > MOST_ON_GRIDS:
         x = sobol(max(4 * n, min(_CANDIDATES * n, _AT_ONCE // dimension)), domain, seed=0)
-        return x[x[:, 0].argsort()]  # in the sequence's own order every 64th point is in one thin slice of the box
+        t, part = (x - domain[:, 0]) / (domain[:, 1] - domain[:, 0]), torch.zeros(len(x), dtype=torch.long)
+        for k in range((n - 1).bit_length()):  # each part is halved along x1, x2, ... in turn
+            part = 2 * part + (2 ** (k // dimension + 1) * t[:, k % dimension]).long() % 2
+        return x[part.argsort(stable=True)]
     per_axis = int((_CANDIDATES * n) ** (1 / dimension)) + 1
     axis = (2 * torch.arange(per_axis, dtype=torch.float64) + 1) / per_axis - 1
     return onto(domain, torch.cartesian_prod(*[axis] * dimension).reshape(-1, dimension))

@@ -107,12 +107,13 @@ def sample(
     samplings, noise = [sampling] if data.n_derivative is None else [sampling] * 2, noise_source(generator)
     train = training_points(target, samplings, generator, data, sample_weight, noise)
     x = _place(target, Random(), generator, data.n_val, "n_val")
-    val = _points(target, x, _noisy(_labels(target, x), _labels(target, train.x[0]), data, noise))
+    labels = _noisy(_labels(target, x), _labels(target, train.x[0]), data, noise)
+    val = labelled(target, x, labels=labels)
     if target.dimension > MOST_ON_GRIDS:
         x = sobol(data.n_test, target.domain, _TEST_SEED)
     else:
         x = _place(target, Uniform(), generator, data.n_test, "n_test")
-    return Dataset(train, val, _points(target, x, _labels(target, x)))
+    return Dataset(train, val, labelled(target, x))
 
 
 def training_points(
@@ -140,7 +141,7 @@ def training_points(
     parts = [torch.cat([x, boundary_nodes(data.boundary_points, target.domain)]), value_only, derivative_only]
     kind, x = torch.arange(3).repeat_interleave(torch.tensor([len(part) for part in parts])), torch.cat(parts)
     labels = _labels(target, x)
-    return _points(target, x, _noisy(labels, labels, data, noise), (kind != 2, kind != 1), sample_weight)
+    return labelled(target, x, (kind != 2, kind != 1), sample_weight, _noisy(labels, labels, data, noise))
 
 
 def noise_source(generator: torch.Generator) -> torch.Generator:
@@ -173,26 +174,27 @@ def _noisy(
     return add(data.noise_f, labels[0], train[0]), add(data.noise_df, labels[1], train[1])
 
 
-def _points(
+def labelled(
     target: Target,
     x: Tensor,
-    labels: tuple[Tensor, Tensor],
     carries: Sequence[Tensor | None] = (None, None),
     sample_weight: SampleWeight = "none",
+    labels: tuple[Tensor, Tensor] | None = None,
 ) -> Points:
-    """Return the points; the masks `carries` say which of them carry f and which f' (None: all)."""
-    (f, df), regions = labels, target.regions(x)
-    everywhere = torch.ones(len(x), dtype=torch.bool)
+    """Return the points; the masks `carries` say which of them carry f and which f' (None: all).
 
-    def weigh(mask: Tensor | None, gradients: Tensor) -> Tensor:
-        where, weight = everywhere if mask is None else mask, torch.zeros_like(x[:, 0])
-        weight[where] = sample_weights(sample_weight, x[where], gradients[where], target.domain)
-        return weight / weight.sum()
-
-    weights = [torch.stack([weigh(mask, gradients) for gradients in df.unbind(1)], dim=1) for mask in carries]
+    The labels are those of `_labels` if they are None.
+    """
+    (f, df), regions = _labels(target, x) if labels is None else labels, target.regions(x)
+    everywhere, weights = torch.ones(len(x), dtype=torch.bool), []
+    for mask in carries:
+        where = everywhere if mask is None else mask
+        weight = torch.zeros_like(x[:, 0])
+        weight[where] = sample_weights(sample_weight, x[where], df[where].flatten(1), target.domain)
+        weights.append(weight / weight.sum())
     masks = torch.stack([everywhere, *regions.values()])[None].to(x)
-    f, df, weights = f[None, :, 0], df[None, :, 0], [weight[None, :, 0] for weight in weights]
-    return Points(x[None], f, df, *weights, masks=masks, regions=tuple(regions))
+    parts = (part[None] for part in (x, f[:, 0], df[:, 0], *weights))
+    return Points(*parts, masks=masks, regions=tuple(regions))  # pyright: ignore[reportCallIssue]
 
 
 def sample_weights(kind: SampleWeight, x: Tensor, df: Tensor, domain: Tensor) -> Tensor:
@@ -203,7 +205,7 @@ def sample_weights(kind: SampleWeight, x: Tensor, df: Tensor, domain: Tensor) ->
             `density`: 1 over the density of the points, which cancels the extra weight of crowded points, so that the
             loss is a mean over the domain however they are placed.
         x: the points, (N, D).
-        df: the gradients, (N, D).
+        df: the gradients, (N, D), of several outputs all in one row.
         domain: the box, (D, 2).
     """
     if kind == "density":

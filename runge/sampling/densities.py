@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from runge.domain import candidates
+from runge.domain import MOST_ON_GRIDS, candidates
 from runge.sampling.strategy import Function, Sampling, check_count, fixed_ends
 from runge.validation import NonNegative, Positive, checked
 
@@ -40,7 +40,10 @@ class Stratified(Sampling):
         check_count(n, target.domain, self)
         bounds = [round(share * (n - len(ends))) for share in itertools.accumulate(quotas.values(), initial=0.0)]
         counts = [stop - start for start, stop in itertools.pairwise(bounds)]
-        chosen = [_systematic(regions[name], count, generator) for name, count in zip(quotas, counts, strict=True)]
+        chosen = [
+            _choose(regions[name], count, generator, len(target.domain))
+            for name, count in zip(quotas, counts, strict=True)
+        ]
         return torch.cat([ends, where[torch.cat(chosen)]])
 
 
@@ -66,7 +69,7 @@ class Derivative(Sampling):
     floor: Positive
 
     def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
-        """Choose n nodes among evenly spread candidates by systematic sampling."""
+        """Choose n nodes among evenly spread candidates."""
         check_count(n, target.domain, self)
         where = candidates(n, target.domain)
         size = target.derivative(where).norm(dim=-1).reshape(len(where), -1)
@@ -93,17 +96,23 @@ class Density(Sampling):
     density: Tensor
 
     def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
-        """Choose by systematic sampling."""
+        """Choose among the candidates, as evenly as the density allows."""
         ends = fixed_ends(n, target.domain)
-        return torch.cat([ends, self.x[_systematic(self.density, n - len(ends), generator)]])
+        return torch.cat([ends, self.x[_choose(self.density, n - len(ends), generator, len(target.domain))]])
 
 
-def _systematic(weight: Tensor, n: int, generator: torch.Generator) -> Tensor:
-    """Choose n indices with probability proportional to `weight`, as evenly as it allows.
+def _choose(weight: Tensor, n: int, generator: torch.Generator, dimension: int) -> Tensor:
+    """Choose n indices of candidates with probability proportional to `weight`, as evenly as it allows.
 
-    Pointers (i + v) / n, with one v ~ U(0, 1), fall into the cells of the cumulative sum.
+    Pointers (i + v) / n, with v ~ U(0, 1), fall into the cells of the cumulative sum. Up to D = 2 there is one v for
+    all of them (systematic sampling); above each has its own (stratified sampling), because in a list that runs to and
+    fro in many inputs, pointers at equal distances may always hit the same half of one input.
+
+    References:
+        R. Douc, O. Cappe, E. Moulines (2005). Comparison of resampling schemes for particle filtering.
+        https://arxiv.org/abs/cs/0507025
     """
     total = weight.cumsum(0)
-    offset = torch.rand(1, generator=generator, dtype=torch.float64)
+    offset = torch.rand(1 if dimension <= MOST_ON_GRIDS else n, generator=generator, dtype=torch.float64)
     pointers = (torch.arange(n, dtype=torch.float64) + offset) / max(n, 1)
     return torch.searchsorted(total, pointers * total[-1], right=True).clamp_max(len(weight) - 1)

@@ -46,9 +46,9 @@ class Expression(Target):
         domain: Sequence[float] | Sequence[Sequence[float]] = (-1.0, 1.0),
     ) -> None:
         super().__init__(domain)
-        self.expr, formulas = expr, _named(expr)
-        self.outputs = tuple(formulas)
         symbols = [sympy.Symbol(f"x{i + 1}", real=True) for i in range(self.dimension)]
+        self.expr, formulas = expr, _named(expr, [symbol.name for symbol in symbols])
+        self.outputs = tuple(formulas)
         self._values: list[Callable[[Tensor], Tensor]] = []
         self._gradients: list[Callable[[Tensor], Tensor]] = []
         for text in formulas.values():
@@ -110,16 +110,18 @@ def find_pole(function: Callable[[Tensor], Tensor], domain: Tensor) -> list[floa
         count = 9 if dimension <= 3 else min(2**8, count)
 
 
-def _named(expr: str | Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+def _named(expr: str | Sequence[str] | Mapping[str, str], inputs: Sequence[str]) -> dict[str, str]:
     """Return the formulas by the names of their outputs."""
     if isinstance(expr, Mapping):
         formulas = dict(expr)
-    elif isinstance(expr, list | tuple):
-        formulas = {f"f{i + 1}": formula for i, formula in enumerate(expr)} if len(expr) != 1 else {"f": expr[0]}
+    elif isinstance(expr, str) or not isinstance(expr, Sequence):  # `parse` refuses what is no text
+        formulas = {"f": expr}
     else:
-        return {"f": expr}
+        formulas = {f"f{i + 1}" if len(expr) > 1 else "f": formula for i, formula in enumerate(expr)}
     if not 1 <= len(formulas) <= _MOST_OUTPUTS:
         raise ValueError(f"expr: must have from 1 to {_MOST_OUTPUTS} formulas, got {len(formulas)}")
+    if taken := formulas.keys() & {"x", *inputs}:
+        raise ValueError(f"expr: an output's name must differ from those of the inputs, got {', '.join(sorted(taken))}")
     for name in formulas:
         if not (isinstance(name, str) and name.isidentifier() and name.isascii()):
             raise ValueError(f"expr: an output's name must be of letters, digits and _, got {name!r}")
