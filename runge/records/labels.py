@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+_LONGEST = 20
 _SYMBOL = re.compile(r"([A-Za-z])_?(\d*)")
 
 
@@ -73,7 +74,7 @@ def label(name: str) -> str:
     """
     match = _SYMBOL.fullmatch(name)
     if match is None:
-        return name.replace("$", r"\$")
+        return (name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…").replace("$", r"\$")
     return f"${match[1]}_{{{match[2]}}}$" if match[2] else f"${match[1]}$"
 
 

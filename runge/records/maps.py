@@ -4,11 +4,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.collections import PathCollection
+from matplotlib.collections import Collection
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from matplotlib.tri import TriAnalyzer, Triangulation
 
 from runge.records.labels import Labels
@@ -41,12 +40,12 @@ def maps_picture(
         notes.append(f"{_MOST_SCATTERED} of {len(x)} test points are drawn")
         x, f, df, u, du = (part[evenly(len(x), _MOST_SCATTERED)] for part in (x, f, df, u, du))
     if outputs == 1:
-        figure, rows, columns = sheet(10, 8.2, title, notes), 2, 2
+        figure, rows, columns = sheet(10, 8.2, title, "", notes), 2, 2
     else:
-        note = note_on_outputs(count, "  ")
-        figure, rows, columns = sheet(14, 0.9 + 3.1 * outputs, title + note, notes), outputs, 4
+        figure = sheet(14, 0.9 + 3.1 * outputs, title, note_on_outputs(count), notes)
+        rows, columns = outputs, 4
     width, height = figure.get_size_inches()
-    figure.subplots_adjust(0.75 / width, 0.8 / height, 1 - 0.1 / width, 1 - 0.75 / height, 0.28, 0.42)
+    figure.subplots_adjust(0.75 / width, 0.8 / height, 1 - 0.5 / width, 1 - 0.75 / height, 0.34, 0.3)
     axes = figure.subplots(rows, columns).reshape(outputs, 4)
     for p in range(outputs):
         slope_error = np.where(np.isnan(df[:, p]), np.nan, du[:, p] - df[:, p])
@@ -64,7 +63,7 @@ def maps_picture(
             if name != labels.fits[p]:
                 mark = min(3.5, 60 / np.sqrt(1 + len(circles)))
                 panel.plot(*circles.T, "o", markersize=mark, markeredgewidth=0.6, color="white", markeredgecolor=INK)
-            margin = 0.02 * np.ptp(x, axis=0)
+            margin = (0.02 if len(x) >= _FEWEST else 0.08) * np.ptp(x, axis=0)
             if (margin > 0).all():
                 low, high = x.min(0) - margin, x.max(0) + margin
                 panel.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
@@ -78,51 +77,61 @@ def _map(
     axes.set_facecolor("#EEEEEE")
     known = np.isfinite(z)
     error = norm is None
-    norm = _log_norm(z[known]) if error else norm
-    exponent = 0 if error else power(np.array([norm.vmin, norm.vmax]))
+    norm = _log_norm(z[known]) if norm is None else norm
+    low, high = (norm.vmin or 0, norm.vmax or 0) if norm else (0, 0)
+    exponent = 0 if error else power(np.array([low, high]))
     tidy(axes, in_units_of(name, exponent), *labels.inputs, ticks=5)
     if not known.any():
-        axes.text(0.5, 0.5, "no labels", transform=axes.transAxes, ha="center", va="center", fontsize=9)
+        axes.text(
+            0.5,
+            0.5,
+            "no labels",
+            transform=axes.transAxes,
+            ha="center",
+            va="center",
+            fontsize=9,
+            bbox={"color": "#EEEEEE"},
+        )
         return
     if norm is None:
         axes.set_title(f"{name}: 0 everywhere", fontsize=9.5, loc="left", pad=4, color=INK)
         return
-    drawn = _surface(axes, x, z, known, shape, {"norm": norm, "cmap": colours})
+    below = error and (z[known] < low).any()
+    drawn = _surface(axes, x, np.maximum(z, low), known, shape, {"norm": norm, "cmap": colours})
     drawn.set_rasterized(True)
-    low = error and (z[known] < norm.vmin).any()
-    bar = axes.figure.colorbar(drawn, ax=axes, fraction=0.06, pad=0.02, extend="min" if low else "neither")
+    bar = axes.figure.colorbar(drawn, ax=axes, fraction=0.06, pad=0.02, extend="min" if below else "neither")
     bar.ax.tick_params(labelsize=8, length=3, width=0.7)
     bar.outline.set_linewidth(0.7)
     if error:
-        decades = np.log10(norm.vmax / norm.vmin)
+        decades = np.log10(high / low)
         bar.locator = LogLocator(numticks=6) if decades >= 2 else LogLocator(subs=(1, 2, 5), numticks=12)
-        bar.formatter = lambda value, _: number(value, False)
-        bar.ax.yaxis.set_minor_locator(LogLocator(subs="auto", numticks=12) if 2 <= decades < 8 else MaxNLocator(1))
-        bar.ax.yaxis.set_minor_formatter(lambda *_: "")
+        plain = low >= 1e-3 and high < 1e5
+        bar.formatter = FuncFormatter(lambda value, _: number(value, plain))
+        bar.ax.yaxis.set_minor_locator(LogLocator(subs="auto", numticks=12) if 2 <= decades < 8 else NullLocator())
+        bar.ax.yaxis.set_minor_formatter(NullFormatter())
     else:
         bar.locator = MaxNLocator(6, steps=[1, 2, 5, 10])
-        bar.formatter = lambda value, _: f"{value / 10.0**exponent:.4g}".replace("-", "\N{MINUS SIGN}")
+        bar.formatter = FuncFormatter(lambda value, _: number(float(f"{value / 10.0**exponent:.4g}"), True))
     bar.update_ticks()
 
 
-def _surface(axes: Axes, x: Array, z: Array, known: Any, shape: Any, style: dict[str, Any]) -> ScalarMappable:
+def _surface(axes: Axes, x: Array, z: Array, known: Any, shape: Any, style: dict[str, Any]) -> Collection:
     if shape is not None:
         order = np.lexsort(x.T)
         across, up, cells = (part[order].reshape(shape) for part in (*x.T, np.ma.masked_invalid(z)))
         return axes.pcolormesh(across, up, cells, shading="nearest", **style)
-    dots: PathCollection
     if known.sum() >= _FEWEST:
         try:
             # In units of the ranges, because a triangulation depends on the ratio of the inputs' units.
             low, range_ = x.min(0), np.ptp(x, axis=0)
-            triangles = Triangulation(*((x[known] - low) / range_).T)
+            across, up = ((x[known] - low) / range_).T
+            triangles = Triangulation(across, up)
             triangles.set_mask(TriAnalyzer(triangles).get_flat_tri_mask(0.02, rescale=False))
-            scaled = Triangulation(*x[known].T, triangles.triangles, triangles.mask)
+            scaled = Triangulation(x[known, 0], x[known, 1], triangles.triangles, triangles.mask)
             return axes.tripcolor(scaled, z[known], shading="gouraud", **style)
         except (RuntimeError, ValueError):
             pass  # the points are on a line
-    dots = axes.scatter(*x[known].T, c=z[known], s=36, edgecolors="none", **style)
-    return dots
+    return axes.scatter(*x[known].T, c=z[known], s=36, edgecolors="none", **style)
 
 
 def _grid_shape(x: Array) -> tuple[int, int] | None:
@@ -147,5 +156,5 @@ def _log_norm(errors: Array) -> LogNorm | None:
     errors = errors[errors > 0]
     if not len(errors):
         return None
-    low, high = np.quantile(errors, 0.01), errors.max()
+    low, high = float(np.quantile(errors, 0.01)), float(errors.max())
     return LogNorm(low, high) if high > 1.5 * low else LogNorm(high / 3, high * 1.5)

@@ -35,7 +35,7 @@ INK, BLUE, ORANGE, GREEN, PINK, SKY = "#222222", "#0072B2", "#D55E00", "#009E73"
 COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, "#E69F00", "#7F7F7F")
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _DASHES = {"-": "—", "--": "╌╌", ":": "····", ".": "•"}  # a line's mark in the legend
-_LEFT, _WIDTH_GAP = 0.075, 0.25  # shares: the margin of the figure's width, the gap of a panel's
+_LEFT = 0.075  # share of the figure's width
 _LEGEND_ROW = 12  # points
 # The colours of a PNG: white, and tints of each ink, because antialiasing and shading mix it with white. Pillow
 # compares the upper six bits of colours, in which a tint below a tenth equals white.
@@ -68,18 +68,20 @@ def draw(
     limits: tuple[float, float] | None,
     columns: int = 3,
     right: float = 0.975,
+    gap: float = 0.25,
 ) -> Figure:
     """Return a figure of panels in rows of `columns`, 11 inches wide.
 
     The limits of x hold for every panel; None: the limits of the lines, as for y. The panels end at the share `right`
-    of the width. A legend that is wider than its panel is wrapped, for which the figure becomes higher.
+    of the width; `gap` is the width between two of them, relative to theirs. A legend that is wider than its panel is
+    wrapped, for which the figure becomes higher.
     """
-    width = 72 * 11 * (right - _LEFT) / (columns + _WIDTH_GAP * (columns - 1))
+    width = 72 * 11 * (right - _LEFT) / (columns + gap * (columns - 1))
     # A legend ends before that of the next panel, or at the edge of the figure.
-    margins = [_WIDTH_GAP * width - 12] * (columns - 1) + [72 * 11 * (1 - right)]
+    margins = [gap * width - 12] * (columns - 1) + [72 * 11 * (1 - right)]
     legends = [_legend(lines, width + margins[i % columns]) for i, (*_, lines) in enumerate(panels)]
     styles = tuple((log, *(style for _, style, *_ in lines)) for *_, log, lines in panels)
-    figure: Figure = pickle.loads(_blank(height, styles, columns, right, max(map(len, legends))))
+    figure: Figure = pickle.loads(_blank(height, styles, columns, right, gap, max(map(len, legends))))
     for axes, (x, y, log, lines), legend in zip(figure.axes, panels, legends, strict=True):
         for artist, (_, _, *data) in zip(axes.lines, lines, strict=True):
             artist.set(data=data, marker="." if len(data[0]) == 1 else artist.get_marker())
@@ -118,17 +120,19 @@ def _legend(lines: Sequence[Line], width: float) -> list[list[tuple[str, float, 
 
 
 @cache
-def _blank(height: float, panels: tuple[tuple[Any, ...], ...], columns: int, right: float, legend: int) -> bytes:
+def _blank(
+    height: float, panels: tuple[tuple[Any, ...], ...], columns: int, right: float, gap: float, legend: int
+) -> bytes:
     """Return a pickled figure with empty lines, for panels given by their log axis and the lines' styles.
 
     There is room for `legend` rows of text above each panel; the height is that with one.
     """
     rows, extra = -(-len(panels) // columns), (legend - 1) * _LEGEND_ROW / 72
-    gap = 0.33 + extra * (rows + 0.33 * (rows - 1)) / (height - 1.1)
+    row_gap = 0.33 + extra * (rows + 0.33 * (rows - 1)) / (height - 1.1)
     height += extra * rows
     figure = Figure(figsize=(11, height))
     # The margins leave room for ticks and labels.
-    figure.subplots_adjust(_LEFT, 0.5 / height, right, 1 - (0.6 + extra) / height, _WIDTH_GAP, gap)
+    figure.subplots_adjust(_LEFT, 0.5 / height, right, 1 - (0.6 + extra) / height, gap, row_gap)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(panels) :]:
         axes.remove()

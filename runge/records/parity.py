@@ -5,13 +5,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from runge.records.labels import Labels
-from runge.records.panels import BLUE, INK, ORANGE, Array
+from runge.records.panels import BLUE, INK, ORANGE, Array, number
 from runge.records.plain import MOST_OUTPUTS, evenly, in_units_of, note_on_outputs, power, sheet, tidy
 
-_COLUMNS, _MOST_ROWS, _MOST_POINTS = 4, 3, 2000
+_COLUMNS, _MOST_ROWS, _MOST_POINTS = 4, 3, 3000
 
 
 class _Channel(NamedTuple):
@@ -29,7 +30,7 @@ def parity_picture(f: Array, df: Array, u: Array, du: Array, title: str, labels:
     """Draw predicted against true values, with the residuals below, for each output and its partial derivatives.
 
     One output has eleven panels of partials, two have seven each, more have three each: those with the largest
-    normalised errors. A panel has at most 2000 points, among them the 200 with the largest residuals. For the arguments
+    normalised errors. A panel has at most 3000 points, among them the 300 with the largest residuals. For the arguments
     see `fit_picture`.
     """
     count, dimension = df.shape[1:]
@@ -46,21 +47,24 @@ def parity_picture(f: Array, df: Array, u: Array, du: Array, title: str, labels:
             known = sorted(known, key=lambda partial: -partial.nrmse)[:most]
         groups.append([value, *known])
     notes = ["NRMSE: root mean squared error over the standard deviation of the true values"]
+    subtitle = [note_on_outputs(count)] if count > outputs else []
     if most < dimension:
         each = " per output" if outputs > 1 else ""
-        title += f"  ({min(most, dimension)} of {dimension} partial derivatives{each}: the largest NRMSE)"
+        subtitle.append(f"the {most} of {dimension} partial derivatives{each} with the largest NRMSE")
     if unknown:
         notes.append(f"Not drawn: {unknown} partial derivatives without labels")
     if len(f) > _MOST_POINTS:
-        notes.append(f"At most {_MOST_POINTS} of {len(f)} points per panel, with the {_MOST_POINTS // 10} worst")
+        notes.append(
+            f"At most {_MOST_POINTS} of {len(f)} points per panel, with the {_MOST_POINTS // 10} largest residuals"
+        )
     panels = sum(map(len, groups)) if outputs == 1 else 0
     columns = min(range(3, 1 + _COLUMNS), key=lambda n: (-panels % n, -n)) if panels > 3 else _COLUMNS
     rows = [group[i : i + columns] for group in groups for i in range(0, len(group), columns)]
     columns = max(map(len, rows))
     width, height = max(5.5, 2.75 * columns), 0.95 + 3.35 * len(rows)
-    figure = sheet(width, height, title + note_on_outputs(count, "  "), notes)
+    figure = sheet(width, height, title, "; ".join(subtitle), notes)
     sides = {"left": 0.7 / width, "right": 1 - 0.15 / width, "bottom": 0.85 / height, "top": 1 - 0.65 / height}
-    grid = figure.add_gridspec(len(rows), columns, wspace=0.38, hspace=0.34, **sides)
+    grid = figure.add_gridspec(len(rows), columns, wspace=0.4, hspace=0.34, **sides)
     for i, row in enumerate(rows):
         for j, channel in enumerate(row):
             _panel(figure, grid[i, j], channel)
@@ -78,7 +82,7 @@ def _channel(name: str, colour: str, true: Array, predicted: Array) -> _Channel:
 
 def _panel(figure: Figure, place: SubplotSpec, channel: _Channel) -> None:
     """Draw one quantity: the upper part is predicted against true, the lower part the residuals."""
-    parts = place.subgridspec(2, 1, height_ratios=(3, 1), hspace=0.07)
+    parts = place.subgridspec(2, 1, height_ratios=(2.7, 1), hspace=0.07)
     upper = figure.add_subplot(parts[0])
     if not len(channel.true):
         tidy(upper, channel.name)
@@ -90,25 +94,33 @@ def _panel(figure: Figure, place: SubplotSpec, channel: _Channel) -> None:
     at = _drawn(residual)
     both = np.concatenate([channel.true, channel.predicted])
     scale, residual_scale = power(both), power(residual)
-    style: dict[str, Any] = {"color": channel.colour, "markersize": 3.5, "alpha": 0.5, "markeredgewidth": 0}
+    few = len(at) < 100
+    style: dict[str, Any] = {"color": channel.colour, "markersize": 8 if few else 3.5, "alpha": 0.8 if few else 0.5}
     true, predicted = channel.true / 10.0**scale, channel.predicted / 10.0**scale
     residual = residual / 10.0**residual_scale
     low, high = _padded(both / 10.0**scale)
     upper.plot((low, high), (low, high), color=INK, linewidth=0.8)
-    upper.plot(true[at], predicted[at], ".", rasterized=True, **style)
+    upper.plot(true[at], predicted[at], ".", markeredgewidth=0, rasterized=True, **style)
     lower.axhline(0, color=INK, linewidth=0.8)
-    lower.plot(true[at], residual[at], ".", rasterized=True, **style)
-    tidy(upper, channel.name, "", in_units_of("predicted", scale))
-    tidy(lower, "", in_units_of("true", scale), in_units_of("residual", residual_scale), ticks=4)
-    lower.yaxis.get_major_locator().set_params(nbins=2)
+    lower.plot(true[at], residual[at], ".", markeredgewidth=0, rasterized=True, **style)
+    tidy(upper, f"{channel.name}   {_accuracy(channel)}", "", in_units_of("predicted", scale))
+    tidy(lower, "", in_units_of("true", scale))
+    lower.yaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
     upper.tick_params(labelbottom=False)
     upper.set(xlim=(low, high), ylim=(low, high))
     top = np.abs(residual).max() * 1.15 or 1
     lower.set_ylim(-top, top)
-    upper.yaxis.set_label_coords(-0.2, 0.5)
-    lower.yaxis.set_label_coords(-0.2, 0.5)
-    error = f"NRMSE {100 * channel.nrmse:.2g} %" if np.isfinite(channel.nrmse) else f"RMSE {channel.rmse:.2g}"
-    upper.text(0.04, 0.96, error, transform=upper.transAxes, ha="left", va="top", fontsize=8.5, color=INK)
+    lower.set_ylabel(in_units_of("residual", residual_scale), fontsize=8)
+    upper.yaxis.set_label_coords(-0.24, 0.5)
+    lower.yaxis.set_label_coords(-0.24, 0.5)
+
+
+def _accuracy(channel: _Channel) -> str:
+    """Return the NRMSE in per cent, or the RMSE if the true values are constant."""
+    relative = bool(np.isfinite(channel.nrmse))
+    size = float(f"{100 * channel.nrmse if relative else channel.rmse:.2g}")
+    text = number(size, size == 0 or 1e-3 <= size < 1e6)
+    return f"NRMSE {text} %" if relative else f"RMSE {text}"
 
 
 def _drawn(residual: Array) -> NDArray[np.intp]:

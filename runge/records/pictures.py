@@ -95,10 +95,11 @@ def _curves_over_x(
         errors = [(name, style, at, _positive(size)) for name, style, at, size in errors]
         panels += [(x, "value", "", value), (x, "derivative", "", derivative), (x, "absolute error", "y", errors)]
     low, high = _ends(t)
-    heading = title + note_on_outputs(f.shape[1], "  ")
+    note = note_on_outputs(f.shape[1])
+    heading = f"{title} ({note})" if note else title
     # An axes is 2.5 inches high in one row, and 2 in several.
     height = 3.6 if rows == 1 else 1.1 + 2 * (rows + 0.33 * (rows - 1))
-    figure = draw(height, heading, panels, (low, high) if low < high else None)
+    figure = draw(height, heading, panels, (low, high) if low < high else None, gap=0.25 if rows == 1 else 0.34)
     for axes in figure.axes if rows == 1 and f.shape[1] == 1 else []:
         transform = axes.get_xaxis_transform()
         for (name, mask), colour in zip(regions.items(), _REGION_COLOURS, strict=False):
@@ -192,14 +193,14 @@ def points_picture(
         strokes: Panel = (labels[0], _STEP, "", [("", (INK, "-", 0.7), where, when)])
         density: Panel = (labels[0], "density of the points", "", _densities(points, 0))
         return draw(3.6, title, [strokes, density, share], None)
-    plane = [("at the start", (BLUE, ".", 1), *first.T[:2]), ("at the end", (ORANGE, ".", 1), *last.T[:2])]
+    plane: list[Line] = [("at the start", (BLUE, ".", 1), *first.T[:2]), ("at the end", (ORANGE, ".", 1), *last.T[:2])]
     # How far the sorted coordinates have moved, relative to their range at the start.
     moved = np.abs(np.sort(last, axis=0) - np.sort(first, axis=0)).mean(0) / np.maximum(np.ptp(first, axis=0), 1e-300)
     drawn = np.sort(np.argsort(moved)[::-1][:_MOST_DENSITIES])
-    panels: list[Panel] = [(*labels[:2], "", plane)]
+    panels: list[Panel] = [(labels[0], labels[1], "", plane)]
     panels += [(labels[d], f"density along {labels[d]}", "", _densities(points, d)) for d in drawn]
     panels += [share] if parts else []
-    columns = 2 if len(panels) == 4 else 3
+    columns = {4: 2, 7: 4, 8: 4}.get(len(panels), 3)
     rows = -(-len(panels) // columns)
     if len(drawn) < dimension:
         title += f"  (the {len(drawn)} of {dimension} inputs along which the points moved most)"

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from runge.records.panels import INK, Array, number
@@ -12,15 +12,17 @@ MOST_OUTPUTS = 4
 """Outputs that a picture shows."""
 
 
-def note_on_outputs(count: int, before: str = "") -> str:
-    """Return a note on the outputs that are left out, after the text `before`, or nothing."""
-    return f"{before}(the first {MOST_OUTPUTS} of {count} outputs)" if count > MOST_OUTPUTS else ""
+def note_on_outputs(count: int) -> str:
+    """Return a note on the outputs that are left out, or nothing."""
+    return f"the first {MOST_OUTPUTS} of {count} outputs" if count > MOST_OUTPUTS else ""
 
 
-def sheet(width: float, height: float, title: str, notes: list[str]) -> Figure:
-    """Return an empty figure with a title at its top, and notes in one or several lines at its bottom."""
+def sheet(width: float, height: float, title: str, subtitle: str, notes: list[str]) -> Figure:
+    """Return an empty figure with a title of two lines at its top, and notes in one or several at its bottom."""
     figure = Figure(figsize=(width, height))
-    figure.suptitle(title, fontsize=11, y=1 - 0.12 / height, va="top", color=INK)
+    size = min(11, 120 * width / max(1, len(title)))  # about twelve characters of size 11 are an inch
+    figure.suptitle(title, fontsize=size, y=1 - 0.1 / height, va="top", color=INK)
+    figure.text(0.5, 1 - 0.29 / height, subtitle, fontsize=9, ha="center", va="top", color="#555555")
     lines = [""]
     for note in filter(None, notes):
         joined = f"{lines[-1]} {note}.".strip()
@@ -33,19 +35,20 @@ def tidy(axes: Axes, title: str = "", x: str = "", y: str = "", ticks: int = 4) 
     """Label an axes, and give it few ticks in the style of the other pictures."""
     axes.set_title(title, fontsize=9.5, loc="left", pad=4, color=INK)
     axes.set_xlabel(x, fontsize=9, labelpad=2)
-    axes.set_ylabel(y, fontsize=9, labelpad=2)
+    axes.set_ylabel(y, fontsize=9, labelpad=4)
     axes.tick_params(labelsize=8, colors=INK, length=3, width=0.7)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10]))
-        axis.set_major_formatter(lambda value, _: number(value, 1e-3 <= abs(value) < 1e5))
-    axes.spines[:].set_linewidth(0.7)
+        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 1e-3 <= abs(value) < 1e5)))
+    for spine in axes.spines.values():
+        spine.set_linewidth(0.7)
 
 
 def power(values: Array) -> int:
-    """Return the power of ten by which values are divided on an axis: 0 if they are between 0.01 and 10 000."""
+    """Return the power of ten by which values are divided on an axis: 0 between 0.01 and 10 000, else 3, -3, 6, ..."""
     size = np.max(np.abs(values), initial=0)
-    exponent = int(np.floor(np.log10(size))) if size > 0 else 0
-    return 0 if -2 <= exponent < 4 else exponent
+    exponent = int(np.floor(np.log10(1.01 * size))) if size > 0 else 0
+    return 0 if -2 <= exponent < 4 else 3 * (exponent // 3)
 
 
 def in_units_of(name: str, exponent: int) -> str:

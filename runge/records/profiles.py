@@ -40,8 +40,8 @@ def profiles_picture(
     """
     dimension, count = len(profiles), profiles[0][1].shape[1]
     labels, shown = Labels(inputs, outputs, dimension, count), min(MOST_OUTPUTS, count)
-    ends = [(np.min([u[:, p].min() for _, u, _ in profiles]), np.max([u[:, p].max() for _, u, _ in profiles]))
-            for p in range(shown)]  # fmt: skip
+    every = np.concatenate([u[:, :shown] for _, u, _ in profiles])
+    ends = list(zip(every.min(0), every.max(0), strict=True))
     ranges = np.array([high - low or 1 for low, high in ends])
     change = [(np.ptp(u[:, :shown], axis=0) / ranges).max() for _, u, _ in profiles]
     most = _MOST_PANELS if shown == 1 else _COLUMNS
@@ -55,7 +55,7 @@ def profiles_picture(
     if len(drawn) < dimension:
         notes.append(f"{len(drawn)} of {dimension} inputs: those along which the fit changes most")
     notes.append("Grey strokes: the training points" if points is not None else "")
-    figure = sheet(width, height, title + note_on_outputs(count, "  "), notes)
+    figure = sheet(width, height, title, note_on_outputs(count), notes)
     figure.subplots_adjust(0.75 / width, 0.85 / height, 1 - 0.15 / width, 1 - 0.85 / height, 0.32, 0.36)
     grid = figure.subplots(len(rows), columns, squeeze=False)
     for axes_row, (p, places) in zip(grid, rows, strict=True):

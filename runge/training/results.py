@@ -236,15 +236,17 @@ class StackWriter:
         title, columns = self.members[i].title(), self.history.member(i)
         x, f, df, value, slope = (part[i].double().cpu().numpy() for part in (test.x, test.f, test.df, u, du))
         masks = dict(zip(test.regions, test.masks[i, 1:].bool().cpu().numpy(), strict=True))
+        f, df, value, slope = f[:, None], df[:, None], value[:, None], slope[:, None]
+        nodes = self.data.dataset.train.x[i].double().cpu().numpy()
         pictures = {
-            directory.fit_picture: fit_picture(x, f, df, value, slope, masks, title),
+            directory.fit_picture: fit_picture(x, f, df, value, slope, masks, title, points=nodes),
             directory.curves_picture: curves_picture(columns, switched_on_step(self.module, i), test.regions, title),
         }
         if self.resample is not None:
             steps, points = zip(*self.resample.member(i), strict=True)
             shares = {region: (np.array(columns["step"]), np.array(columns[share_key(region)])) for region in masks}
-            nodes = [x.double().numpy() for x in points]
-            pictures[directory.points_picture] = points_picture(steps, nodes, shares, end, title)
+            places = [x.double().numpy() for x in points]
+            pictures[directory.points_picture] = points_picture(steps, places, shares, end, title)
         for path, picture in pictures.items():
             write(path, png(picture))
 
