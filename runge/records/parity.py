@@ -12,7 +12,7 @@ from runge.records.labels import Labels
 from runge.records.panels import BLUE, INK, ORANGE, Array, number
 from runge.records.plain import MOST_OUTPUTS, evenly, in_units_of, note_on_outputs, power, sheet, tidy
 
-_COLUMNS, _MOST_ROWS, _MOST_POINTS = 4, 3, 3000
+_COLUMNS, _MOST_ROWS, _MOST_POINTS, _FEW_POINTS = 4, 3, 3000, 100
 
 
 class _Channel(NamedTuple):
@@ -52,7 +52,7 @@ def parity_picture(f: Array, df: Array, u: Array, du: Array, title: str, labels:
         each = " per output" if outputs > 1 else ""
         subtitle.append(f"the {most} of {dimension} partial derivatives{each} with the largest NRMSE")
     if unknown:
-        notes.append(f"Not drawn: {unknown} partial derivatives without labels")
+        notes.append(f"Partial derivatives without labels, not drawn: {unknown}")
     if len(f) > _MOST_POINTS:
         notes.append(
             f"At most {_MOST_POINTS} of {len(f)} points per panel, with the {_MOST_POINTS // 10} largest residuals"
@@ -61,13 +61,13 @@ def parity_picture(f: Array, df: Array, u: Array, du: Array, title: str, labels:
     columns = min(range(3, 1 + _COLUMNS), key=lambda n: (-panels % n, -n)) if panels > 3 else _COLUMNS
     rows = [group[i : i + columns] for group in groups for i in range(0, len(group), columns)]
     columns = max(map(len, rows))
-    width, height = max(5.5, 2.75 * columns), 0.95 + 3.35 * len(rows)
+    width, height = max(5.5, 2.75 * columns), 1.05 + 3.35 * len(rows)
     figure = sheet(width, height, title, "; ".join(subtitle), notes)
-    sides = {"left": 0.7 / width, "right": 1 - 0.15 / width, "bottom": 0.85 / height, "top": 1 - 0.65 / height}
+    sides = {"left": 0.7 / width, "right": 1 - 0.15 / width, "bottom": 0.85 / height, "top": 1 - 0.78 / height}
     grid = figure.add_gridspec(len(rows), columns, wspace=0.4, hspace=0.34, **sides)
     for i, row in enumerate(rows):
         for j, channel in enumerate(row):
-            _panel(figure, grid[i, j], channel)
+            _panel(figure, grid[i, j], channel, few=len(f) < _FEW_POINTS)
     return figure
 
 
@@ -80,7 +80,7 @@ def _channel(name: str, colour: str, true: Array, predicted: Array) -> _Channel:
     return _Channel(name, colour, true, predicted, rmse, rmse / spread if spread > 0 else np.inf * rmse if rmse else 0)
 
 
-def _panel(figure: Figure, place: SubplotSpec, channel: _Channel) -> None:
+def _panel(figure: Figure, place: SubplotSpec, channel: _Channel, few: bool) -> None:
     """Draw one quantity: the upper part is predicted against true, the lower part the residuals."""
     parts = place.subgridspec(2, 1, height_ratios=(2.7, 1), hspace=0.07)
     upper = figure.add_subplot(parts[0])
@@ -94,7 +94,6 @@ def _panel(figure: Figure, place: SubplotSpec, channel: _Channel) -> None:
     at = _drawn(residual)
     both = np.concatenate([channel.true, channel.predicted])
     scale, residual_scale = power(both), power(residual)
-    few = len(at) < 100
     style: dict[str, Any] = {"color": channel.colour, "markersize": 8 if few else 3.5, "alpha": 0.8 if few else 0.5}
     true, predicted = channel.true / 10.0**scale, channel.predicted / 10.0**scale
     residual = residual / 10.0**residual_scale

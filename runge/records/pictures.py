@@ -87,12 +87,10 @@ def _curves_over_x(
     panels: list[Panel] = []
     for p in range(rows):
         y, fit, slope, fitted_slope, error, slope_error = labels.curves(p)
-        value = [(y, _THICK, *_known(t, f[:, p], order)), (fit, _DASHED, *_known(t, u[:, p], order))]
-        derivative = [(slope, _THICK, *_known(t, df[:, p], order))]
-        derivative.append((fitted_slope, _DASHED, *_known(t, du[:, p], order)))
-        errors = [(error, _FIRST, *_known(t, np.abs(u - f)[:, p], order))]
-        errors.append((slope_error, _SECOND, *_known(t, np.abs(du - df)[:, p], order)))
-        errors = [(name, style, at, _positive(size)) for name, style, at, size in errors]
+        value = [_line(y, _THICK, t, f[:, p], order), _line(fit, _DASHED, t, u[:, p], order)]
+        derivative = [_line(slope, _THICK, t, df[:, p], order), _line(fitted_slope, _DASHED, t, du[:, p], order)]
+        errors = [_line(error, _FIRST, t, _positive(np.abs(u - f)[:, p]), order)]
+        errors.append(_line(slope_error, _SECOND, t, _positive(np.abs(du - df)[:, p]), order))
         panels += [(x, "value", "", value), (x, "derivative", "", derivative), (x, "absolute error", "y", errors)]
     low, high = _ends(t)
     note = note_on_outputs(f.shape[1])
@@ -217,10 +215,10 @@ def _densities(points: Sequence[Array], d: int) -> list[Line]:
     ]
 
 
-def _known(t: Array, y: Array, order: NDArray[np.intp]) -> tuple[Array, Array]:
-    """Return the points in their order, without those where y is not known."""
-    t, y = t[order], y[order]
-    return t[~np.isnan(y)], y[~np.isnan(y)]
+def _line(name: str, style: tuple[str, str, float], t: Array, y: Array, order: NDArray[np.intp]) -> Line:
+    """Return a line over the sorted points, or dots if y is not known everywhere: a line would hide the gaps."""
+    known = order[~np.isnan(y[order])]
+    return name, style if len(known) == len(order) else (style[0], ".", 1), t[known], y[known]
 
 
 def _ends(values: Array) -> tuple[float, float]:

@@ -1,5 +1,7 @@
 """What the pictures of several inputs have in common; they are plain Matplotlib."""
 
+import textwrap
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,14 +22,17 @@ def note_on_outputs(count: int) -> str:
 def sheet(width: float, height: float, title: str, subtitle: str, notes: list[str]) -> Figure:
     """Return an empty figure with a title of two lines at its top, and notes in one or several at its bottom."""
     figure = Figure(figsize=(width, height))
-    size = min(11, 120 * width / max(1, len(title)))  # about twelve characters of size 11 are an inch
-    figure.suptitle(title, fontsize=size, y=1 - 0.1 / height, va="top", color=INK)
-    figure.text(0.5, 1 - 0.29 / height, subtitle, fontsize=9, ha="center", va="top", color="#555555")
+    short = len(title) <= 12 * width  # twelve characters of size 11 are about an inch
+    size = 11 if short else min(9, 250 * width / len(title))
+    text = title if short else "\n".join(textwrap.wrap(title, len(title) // 2 + 12))
+    figure.suptitle(text, fontsize=size, y=1 - 0.1 / height, va="top", color=INK)
+    style = {"ha": "center", "color": "#555555"}
+    figure.text(0.5, 1 - (0.29 if short else 0.42) / height, subtitle, fontsize=9, va="top", **style)
     lines = [""]
     for note in filter(None, notes):
         joined = f"{lines[-1]} {note}.".strip()
         lines[-1:] = [joined] if len(joined) < 13 * width or not lines[-1] else [lines[-1], f"{note}."]
-    figure.text(0.5, 0.1 / height, "\n".join(lines), fontsize=8.5, ha="center", va="bottom", color="#555555")
+    figure.text(0.5, 0.1 / height, "\n".join(lines), fontsize=8.5, va="bottom", **style)
     return figure
 
 
