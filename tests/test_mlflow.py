@@ -119,6 +119,19 @@ def test_a_run_that_is_no_longer_in_the_store_gets_a_new_one(store, tmp_path):
     assert len(runs(store, tmp_path)) == 1
 
 
+def test_runs_of_one_process_are_stored_together(store, tmp_path):
+    """A stack's figures are one transaction: each of them would write the same pages of the file again."""
+    members = []
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        about = {"run_directory": str(tmp_path / name)}
+        members.append(MlflowRun(connect(store, "runge"), RunDirectory(tmp_path / name), name, about, 0))
+    for i, member in enumerate(members):
+        member.add({"x": i}, 1, 0)
+    members[0].flush()
+    assert {run.info.run_name: run.data.metrics for run in runs(store, tmp_path)} == {"a": {"x": 0}, "b": {"x": 1}}
+
+
 WRITE = """
 import sys
 from pathlib import Path
@@ -235,7 +248,7 @@ def test_a_store_that_breaks_costs_no_run(train, store, tmp_path, monkeypatch):
     def fail(*_):
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr("runge.records.mlflow.SqliteStore.add", fail)
+    monkeypatch.setattr("runge.records.mlflow.SqliteStore.flush", fail)
     assert train(*SHORT, "logger=mlflow", "hydra.run.dir=run")[0] == 0
     assert "disk I/O error" in (tmp_path / "run" / "train.log").read_text()
     assert os.path.exists("run/metrics.json")

@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.util import Finalize
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,7 +41,7 @@ class SqliteStore:
     def __init__(self, path: Path, experiment: str) -> None:
         if not path.exists():
             _make_experiment(path, experiment)
-        self._db = _database(path, path.stat().st_ino)
+        self._db, self._waiting = _database(path, path.stat().st_ino)
         if (found := self._db.execute(_WANTED, (experiment,)).fetchone()) is None:
             _make_experiment(path, experiment)
             found = self._db.execute(_WANTED, (experiment,)).fetchone()
@@ -81,13 +82,24 @@ class SqliteStore:
             db.executemany("INSERT OR IGNORE INTO params (run_uuid, key, value) VALUES (?, ?, ?)", own)
 
     def add(self, run: str, rows: Sequence[Row]) -> None:
-        """Add figures, in the order of their steps."""
+        """Collect figures, in the order of their steps, until `flush`."""
+        self._waiting += [(run, *row) for row in rows]
+
+    def flush(self) -> None:
+        """Store what all runs of this process have collected, in one transaction; it is kept if that fails.
+
+        The primary key of the figures begins with their name and time, not with their run, so that those of one run
+        are in as many pages of the file as it has figures, and those of a stack of runs are in the same pages.
+        """
+        if not self._waiting:
+            return
         names = "run_uuid, key, value, timestamp, step, is_nan"
-        latest = {row.key: row for row in rows}
+        rows = sorted(self._waiting, key=itemgetter(1))  # the order of the primary key
+        latest = {row[:2]: row for row in rows}
         with self._db as db:
             for table, some in (("metrics", rows), ("latest_metrics", latest.values())):
-                insert = f"INSERT OR REPLACE INTO {table} ({names}) VALUES (?, ?, ?, ?, ?, 0)"
-                db.executemany(insert, [(run, *row) for row in some])
+                db.executemany(f"INSERT OR REPLACE INTO {table} ({names}) VALUES (?, ?, ?, ?, ?, 0)", some)
+        self._waiting.clear()
 
     def add_picture(self, run: str, path: Path) -> None:
         """Add a picture."""
@@ -102,7 +114,7 @@ class SqliteStore:
 
 
 @functools.cache
-def _database(path: Path, inode: int) -> sqlite3.Connection:
+def _database(path: Path, inode: int) -> tuple[sqlite3.Connection, list[tuple[str, str, float, int, int]]]:
     """Open a SQLite file for all runs of this process, which may be a thousand; a new file of this name is opened too.
 
     With a write-ahead log, processes wait for each other only while one writes, and MLflow may read meanwhile. Without
@@ -116,7 +128,7 @@ def _database(path: Path, inode: int) -> sqlite3.Connection:
         db.execute("BEGIN IMMEDIATE")  # fails now if the file cannot be written to
     # Unlike a function of `atexit`, it is also called in a worker; the last process to close the file empties its log.
     Finalize(None, db.close, exitpriority=0)
-    return db
+    return db, []
 
 
 def _make_experiment(path: Path, experiment: str) -> None:
