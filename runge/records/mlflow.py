@@ -26,7 +26,7 @@ _LONGEST_NAME, _LONGEST_TEXT = 250, 5000
 class MlflowRun:
     """A run in a store: the one that the run directory's `mlflow.json` names, or a new one.
 
-    Figures are collected until `flush`. Those that the store has already, from before the run was killed, are dropped.
+    Figures are collected until `flush`, in a file for all runs of the process. Those that the store has already, from before the run was killed, are dropped.
 
     Args:
         store: the store.
@@ -57,11 +57,9 @@ class MlflowRun:
     def add(self, figures: Mapping[str, float], step: int, seconds: float) -> None:
         """Collect the figures of one step, measured at a time in seconds since 1970."""
         named = {_name(key): value for key, value in figures.items()}
-        new = {key: value for key, value in named.items() if step > self._last.get(key, -1) and value == value}
-        largest, milliseconds = sys.float_info.max, round(1000 * seconds)
-        self._store.add(
-            self.id, [Row(key, min(max(x, -largest), largest), milliseconds, step) for key, x in new.items()]
-        )
+        new = {key: x for key, x in named.items() if step > self._last.get(key, -1) and x == x}
+        largest, time = sys.float_info.max, round(1000 * seconds)
+        self._store.add(self.id, [Row(key, min(max(x, -largest), largest), time, step) for key, x in new.items()])
         self._last |= dict.fromkeys(new, step)
 
     def flush(self) -> None:
