@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 
 import pytest
 import yaml
@@ -117,6 +118,33 @@ def test_a_run_that_is_no_longer_in_the_store_gets_a_new_one(store, tmp_path):
     (tmp_path / "mlflow.json").write_text('{"runs": ["../x", 1]}')  # from somebody else
     MlflowRun(connect(store, "runge"), RunDirectory(tmp_path), "a", {"run_directory": str(tmp_path)}, 0)
     assert len(runs(store, tmp_path)) == 1
+
+
+def content(path):
+    """Return the tables of a store, and its rows that do not depend on the time."""
+    rows = ("name, sql FROM sqlite_master", "version_num FROM alembic_version")
+    rows += ("experiment_id, name, artifact_location, lifecycle_stage FROM experiments",)
+    with closing(sqlite3.connect(path)) as db:
+        return [sorted(db.execute(f"SELECT {what}").fetchall(), key=str) for what in rows]
+
+
+def test_a_second_new_store_is_what_mlflow_would_make(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    for cache, name in (("", "made"), (str(tmp_path / "cache"), "first"), (str(tmp_path / "cache"), "second")):
+        (tmp_path / name).mkdir()
+        with monkeypatch.context() as patch:
+            patch.chdir(tmp_path / name)
+            patch.setenv("RUNGE_CACHE_DIR", cache or "/dev/null")  # a cache that cannot be used
+            if name == "second":
+                patch.setattr("subprocess.run", None)
+            connect("sqlite:///mlflow.db", "mine")
+    made, first, second = (content(tmp_path / name / "mlflow.db") for name in ("made", "first", "second"))
+    assert first[:2] == second[:2] == made[:2]
+    places = [
+        (number, name, f"{tmp_path}/%s/mlruns/{number}", "active") for number, name in ((0, "Default"), (1, "mine"))
+    ]
+    for name, stored in {"made": made, "first": first, "second": second}.items():
+        assert stored[2] == [(number, title, place % name, stage) for number, title, place, stage in places]
 
 
 def test_runs_of_one_process_are_stored_together(store, tmp_path):

@@ -26,7 +26,7 @@ _LONGEST_NAME, _LONGEST_TEXT = 250, 5000
 class MlflowRun:
     """A run in a store: the one that the run directory's `mlflow.json` names, or a new one.
 
-    Figures are collected until `flush`, in a file for all runs of the process. Those that the store has already, from before the run was killed, are dropped.
+    Figures are collected until `flush`. Those that the store has already, from before the run was killed, are dropped.
 
     Args:
         store: the store.
