@@ -119,10 +119,12 @@ class Comparison(comparison.Comparison):
 
     Args:
         directory: the sweep's directory, or any directory with runs in it.
-        metric: the metric by which the runs are ranked; smaller is better.
+        metric: the metric by which the runs are ranked; smaller is better. None: `test/mse_df`, or one without units
+            for runs on different data.
 
     Attributes:
         directory: the sweep's directory.
+        reason: a sentence that says why they are ranked by a metric without units; else empty.
         lead: a sentence on the lead of the best group of runs that differ only in their seed; empty without two groups.
 
     Raises:
@@ -139,7 +141,7 @@ class Comparison(comparison.Comparison):
         'tanh'
     """
 
-    def __init__(self, directory: str | os.PathLike[str], metric: str = TEST_MSE_DF) -> None:
+    def __init__(self, directory: str | os.PathLike[str], metric: str | None = None) -> None:
         super().__init__(comparison.collect([directory]), metric)
         self.directory = Path(directory)
 

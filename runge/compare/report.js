@@ -193,7 +193,7 @@ function overlay() {
   draw("places", moved((x, step) => ({type: "scatter", mode: "markers", x, y: step, opacity: 0.7})),
     {title: "training points over the steps", xaxis: named("x"), yaxis: named("optimiser step")});
   draw("regions", each((run, style) => [{type: "bar", name: style.name, x: data.regions.map(plain), y: run.regions, marker: {color: style.line.color}}]),
-    {title: `test MSE_df by ${data.by}`, yaxis: logarithmic("")});
+    {title: `${data.part} by ${data.by}`, yaxis: logarithmic("")});
 }
 
 function overview() {
