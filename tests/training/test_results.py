@@ -6,6 +6,7 @@ from runge.sobolev.points import Points
 from runge.sobolev.stages import ResidualStages
 from runge.sobolev.units import Units
 from runge.training.evaluation import profiles
+from runge.training.member import Member
 from runge.training.results import fit_table
 from tests.conftest import model
 
@@ -71,3 +72,11 @@ def test_profiles_go_through_the_median_and_are_in_the_users_units(standardised)
             # The slope of a quartic through five neighbours is exact to the fourth power of their distance.
             slope = (u[:-4] - 8 * u[1:-3] + 8 * u[3:-1] - u[4:]) / (12 * (t[1] - t[0]))
             assert du[2:-2] == pytest.approx(slope, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("expr", "shown"), [("x**3", "x**3"), ("[x,x**2]", "x, x**2"), ("{a: x, b: x**2}", "a = x, b = x**2")]
+)
+def test_the_title_of_the_pictures_shows_the_formulas(configuration, expr, shown):
+    member = Member(configuration("target=expression", f"target.expr={expr}"))
+    assert member.title() == f"{shown}, uniform sampling: tanh 2 × 64, lambda_d = 0.1, seed 0"
