@@ -1,7 +1,7 @@
 """One run's configuration as checked objects."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
@@ -255,6 +255,10 @@ class Member:
         """Return the title of the run's pictures."""
         model, names = self.model, {part: type(getattr(self, part)).__name__ for part in ("balance", "resampling")}
         what = getattr(self.target, "expr", type(self.target).__name__)
+        if isinstance(what, Mapping):
+            what = ", ".join(f"{name} = {formula}" for name, formula in what.items())
+        elif not isinstance(what, str):
+            what = ", ".join(map(str, what))
         if self.rows is not None:
             what = f"{', '.join(self.rows.outputs)} of {Path(self.rows.table.file).name}"
         then = "" if isinstance(self.resampling, Never) else f", then by {names['resampling']}"

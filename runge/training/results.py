@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -30,10 +29,12 @@ from runge.records.directories import RunDirectory, State, Status
 from runge.records.files import write
 from runge.records.panels import png
 from runge.records.pictures import curves_picture, fit_picture, points_picture
+from runge.records.profiles import profiles_picture
 from runge.sobolev import losses
 from runge.sobolev.points import Points
 from runge.training.adaptation import Resample
 from runge.training.datamodule import PointsDataModule
+from runge.training.evaluation import Fit, evaluate, labels
 from runge.training.history import History
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
@@ -111,26 +112,11 @@ def fit_table(points: Points, u: Tensor, du: Tensor, inputs: Sequence[str]) -> d
     return dict(zip(Columns.of(inputs, points.outputs).names(), values.mT.tolist(), strict=True))
 
 
-def labels(points: Points) -> tuple[Tensor, Tensor]:
-    """Return the values, (N, P), and the Jacobians, (N, P, D), of one member; NaN where they are not known."""
-    known = points.weight_f[0] > 0, points.weight_df[0] > 0
-    f, df = (torch.where(where, part[0], torch.nan) for where, part in zip(known, (points.f, points.df), strict=True))
-    return f, df
-
-
 def points_table(places: Sequence[tuple[int, Tensor]], inputs: Sequence[str]) -> dict[str, list[float]]:
     """Return where a member's training points have been, as columns: `step` and the inputs."""
     x = torch.cat([points.double() for _, points in places])
     steps: list[float] = [step for step, points in places for _ in range(len(points))]
     return {"step": steps} | dict(zip(inputs, x.mT.tolist(), strict=True))
-
-
-class Fit(NamedTuple):
-    """A member's fit on its test points: the points, u, (N, P), and u', (N, P, D), in the user's units."""
-
-    points: Points
-    u: Tensor
-    du: Tensor
 
 
 class StackWriter:
@@ -225,15 +211,11 @@ class StackWriter:
         module = self.module
         module.network.load_state_dict(module.best.state_dict())
         metrics = final_metrics(module, self.data)
-        u, du = module.network.predict(self.data.dataset.test.x)
-        test = self.data.dataset.test
-        if (units := module.network.units) is not None:
-            (u, du), test = units.restore(u, du), units.restore_points(test)
-        each = [test.take(torch.tensor([i], device=u.device)) for i in range(len(self.directories))]
+        fits = evaluate(module.network, self.data)
         # Each member's share of the stack's time.
         seconds = fit_seconds / len(self.directories), (fit_seconds + other_seconds) / len(self.directories)
         return [
-            self._outcome(i, diverged, metrics[i], seconds, Fit(each[i], u[i], du[i]))
+            self._outcome(i, diverged, metrics[i], seconds, fits[i])
             for i, diverged in enumerate(self.history.diverged())
         ]
 
@@ -255,7 +237,9 @@ class StackWriter:
             points = None if self.resample is None else points_table(self.resample.member(i), inputs)
             finished = self._state(i, "finished", int(self.module.step))
             metrics |= {FIT_SECONDS: seconds[0], TOTAL_SECONDS: seconds[1] + time.perf_counter() - began}
-            directory.write(finished, self.history.member(i), metrics, points, fit_table(*fit, inputs))
+            directory.write(
+                finished, self.history.member(i), metrics, points, fit_table(fit.points, fit.u, fit.du, inputs)
+            )
             return metrics
         except OSError as error:
             failure = RunError(f"its files cannot be written: {describe(error)}")
@@ -270,19 +254,20 @@ class StackWriter:
         parts = (test.x[0], *labels(test), fit.u, fit.du)
         x, f, df, u, du = (part.double().cpu().numpy() for part in parts)
         masks = dict(zip(test.regions, test.masks[0, 1:].bool().cpu().numpy(), strict=True))
-        names = {"inputs": self.data.inputs, "outputs": test.outputs}
-        nodes = self.data.in_units(self.data.dataset.train)[i].numpy()
+        names, nodes = {"inputs": self.data.inputs, "outputs": test.outputs}, fit.nodes.numpy()
         pictures = {
             directory.fit_picture: fit_picture(x, f, df, u, du, masks, title, **names, points=nodes),
             directory.curves_picture: curves_picture(
                 columns, switched_on_step(self.module, i), test.groups, title, "region" if test.regions else "output"
             ),
         }
+        if fit.profiles:
+            pictures[directory.profiles_picture] = profiles_picture(fit.profiles, title, **names, points=nodes)
         if self.resample is not None:
             steps, points = zip(*self.resample.member(i), strict=True)
             shares = {region: (np.array(columns["step"]), np.array(columns[share_key(region)])) for region in masks}
             places = [x.double().numpy() for x in points]
-            pictures[directory.points_picture] = points_picture(steps, places, shares, end, title)
+            pictures[directory.points_picture] = points_picture(steps, places, shares, end, title, self.data.inputs)
         for path, picture in pictures.items():
             write(path, png(picture))
 
