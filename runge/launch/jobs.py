@@ -13,7 +13,6 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from runge.configuration import digest
-from runge.data import Table
 from runge.errors import ConfigurationError, RunError
 from runge.metrics import VAL_LOSS
 from runge.records.directories import RunDirectory
@@ -64,9 +63,10 @@ def foreign_run(directory: RunDirectory) -> ConfigurationError:
 def check_rows(member: "Member", directory: RunDirectory) -> None:
     """Raise ConfigurationError if the table that a run is trained on has changed since the run began."""
     state = directory.read_state()
-    if isinstance(member.data, Table) and state is not None and state.rows not in ("", member.checksum):
+    if member.rows is not None and state is not None and state.rows not in ("", member.checksum):
         rule = f"must hold the rows with which the run in {str(directory.path)!r} began"
-        raise ConfigurationError(f"data.file: {rule}; {member.data.file!r} has changed: restore it, or begin a new run")
+        how = f"{member.rows.table.file!r} has changed: restore it, or begin a new run"
+        raise ConfigurationError(f"data.file: {rule}; {how}")
 
 
 def ended_before(member: "Member", directory: RunDirectory) -> float | RunError | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra.core.hydra_config import HydraConfig
@@ -27,7 +27,9 @@ from runge.records.directories import RunDirectory, State, resumable
 from runge.records.lock import locked
 from runge.training.advice import advice
 from runge.training.member import Member
-from runge.training.stack import Outcome, Stack
+
+if TYPE_CHECKING:
+    from runge.training.stack import Outcome, Stack
 
 log = logging.getLogger(__name__)
 
@@ -84,12 +86,14 @@ def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resumi
     return conclude(outcome, directory, content)
 
 
-def make_stack(members: Sequence[Member]) -> Stack:
+def make_stack(members: Sequence[Member]) -> "Stack":
     """Make a stack of these members.
 
     Raises:
         ConfigurationError: a size or a value is not allowed, or the stack does not fit into memory.
     """
+    from runge.training.stack import Stack  # late: a wrong value is reported before Lightning is loaded
+
     try:
         return Stack(members)
     except (RuntimeError, MemoryError) as error:
@@ -99,7 +103,7 @@ def make_stack(members: Sequence[Member]) -> Stack:
         raise ConfigurationError(f"data, model: {message}") from error
 
 
-def announce(stack: Stack, member: int) -> None:
+def announce(stack: "Stack", member: int) -> None:
     """Log the numbers of points of one of a stack's runs, and what is likely to spoil its fit."""
     sizes = {split: points.x.shape[1] for split, points in stack.data.dataset._asdict().items()}
     log.info("points: %s", ", ".join(f"{n} {split}" for split, n in sizes.items()))
@@ -107,7 +111,7 @@ def announce(stack: Stack, member: int) -> None:
         log.warning("%s", message)
 
 
-def conclude(outcome: Outcome, directory: RunDirectory, configuration: Mapping[str, Any]) -> float:
+def conclude(outcome: "Outcome", directory: RunDirectory, configuration: Mapping[str, Any]) -> float:
     """Log how a run has ended, and return its validation loss.
 
     Raises:

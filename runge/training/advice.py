@@ -1,8 +1,11 @@
 """What is likely to spoil a fit, and can be seen in the data before the training."""
 
+from typing import TYPE_CHECKING
+
 import torch
 
-from runge.training.datamodule import PointsDataModule
+if TYPE_CHECKING:
+    from runge.training.datamodule import PointsDataModule
 
 __all__ = ["advice"]
 
@@ -10,7 +13,7 @@ _LEAST, _MOST = 0.01, 100.0
 """The sizes that a network with its initial weights fits well; and how many sizes a quantity may be away from 0."""
 
 
-def advice(data: PointsDataModule, member: int, lambda_d: float) -> list[str]:
+def advice(data: "PointsDataModule", member: int, lambda_d: float) -> list[str]:
     """Return what is likely to spoil a member's fit: a message for each.
 
     Inputs and outputs should be of about size 1 unless they are standardised, and a label of the validation points
@@ -30,7 +33,7 @@ def advice(data: PointsDataModule, member: int, lambda_d: float) -> list[str]:
     return messages
 
 
-def _far_from_one(data: PointsDataModule, member: int) -> list[str]:
+def _far_from_one(data: "PointsDataModule", member: int) -> list[str]:
     """Return the inputs, by half the length of their box, and outputs, by their standard deviation, far from size 1."""
     train, box = data.dataset.train, data.box[member]
     sizes = {name: (float(end.mean()), float(end.diff()) / 2) for name, end in zip(data.inputs, box, strict=True)}
