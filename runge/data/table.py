@@ -211,7 +211,7 @@ def _read(table: Table, _stamp: object) -> Rows:
 def _checksum(arrays: Sequence[np.ndarray], names: Sequence[str]) -> str:
     found = hashlib.sha256(repr(([array.shape for array in arrays], list(names))).encode())
     for array in arrays:
-        found.update(np.ascontiguousarray(array))
+        found.update(np.ascontiguousarray(array).data)
     return found.hexdigest()
 
 
