@@ -270,6 +270,7 @@ class Member:
         what = getattr(self.target, "expr", type(self.target).__name__)
         if self.rows is not None:
             what = f"{', '.join(self.rows.outputs)} of {Path(self.rows.table.file).name}"
+            what = what.replace("$", r"\$")  # otherwise it would be mathtext
         then = "" if isinstance(self.resampling, Never) else f", then by {names['resampling']}"
         weight = f"= {self.loss.lambda_d:g}" if isinstance(self.balance, Fixed) else f"by {names['balance']}"
         network = f"{model.activation} {model.depth} × {model.width}"

@@ -1,4 +1,8 @@
-"""Runs on tables through all that a run goes through: stacks, resumption, sweeps, bad input, and the Python interface."""
+"""Runs on tables through all that a run goes through: stacks, resumption, sweeps, bad input, the Python interface."""
+
+import json
+import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -9,12 +13,12 @@ import runge
 from runge.configuration import CONFIGURATIONS
 from runge.data import Table, read
 from runge.launch.composition import compose
-from runge.records.directories import RunDirectory
 from runge.training.member import Member
 from runge.training.stack import Stack
+from tests.data.test_table import BAD
 from tests.launch.test_differential import check_stack
 from tests.launch.test_differential import train as train_stack
-from tests.launch.test_run import figures, interrupted_at, only_run
+from tests.launch.test_run import figures, interrupted_at
 
 SHORT = (
     *("data=table", "data.file=a.csv", "trainer.max_steps=24", "trainer.log_every=4", "trainer.checkpoint_seconds=0"),
@@ -235,3 +239,194 @@ def test_metrics_are_those_of_the_loaded_function(precision, scale, offset, trai
     fit = pd.read_csv(tmp_path / "run" / "fit.csv")
     np.testing.assert_allclose(fit[["u_y", "u_z"]], values, rtol=1e-5)
     np.testing.assert_allclose(fit["y"], rows["y"], rtol=1e-5)
+
+
+def leaves_only(tmp_path, *names):
+    return sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+
+
+@pytest.mark.parametrize("case", [name for name in BAD if name != "NUL in the name"])
+def test_a_bad_table_is_reported_in_one_message_and_leaves_nothing(case, train, tmp_path):
+    content, options, message = BAD[case]
+    options = {"file": "a.csv"} | options
+    (tmp_path / "folder.csv").mkdir()
+    if options["file"] not in ("b.csv", "folder.csv"):
+        (tmp_path / options["file"]).write_bytes(content if isinstance(content, bytes) else content.encode())
+    before = [path.name for path in tmp_path.iterdir()]
+    texts = {key: re.sub('"(\\w+)"', r"\1", json.dumps(value)) for key, value in options.items()}  # Hydra's keys
+    overrides = [f"data.{key}={text}" for key, text in texts.items()]
+    status, out, err = train("data=table", *overrides, "trainer.max_steps=1")
+    assert status != 0
+    *header, last = err.strip().splitlines()
+    assert all(line.startswith("Error executing job with overrides") for line in header)
+    assert last.startswith("error: data.")
+    assert message in last
+    assert "Traceback" not in out + err
+    assert leaves_only(tmp_path, *before)
+
+
+MISTAKES = {
+    "data=table": ("data.file: must name a table, a file that ends in .csv, .tsv, .parquet, .npz, got None",),
+    "data.file=3": ("data.file: must name a table", "got 3"),
+    "target=runge": ("target: must be absent with data=table, whose rows are the points; got Runge",),
+    "+target._target_=runge.targets.Runge": ("target: must be absent with data=table", "got Runge"),
+    "++target.domain=[0,1]": ("target: must be absent with data=table", "[0, 1]"),
+    "sampling=chebyshev": ("sampling: must be absent with data=table, whose rows are the points; got Chebyshev",),
+    "resampling=region": ("resampling: must be none with data=table, whose rows stay in place; got Region",),
+    "loss.sample_weight=derivative": ("loss.sample_weight: must be none with data=table, got 'derivative'",),
+    "data.boundary_points=3": ("data.boundary_points: there is no such key", "split_column"),
+    "+data.nonsense=1": ("data.nonsense: there is no such key; data has file, inputs, outputs",),
+    "data.n_train=5": ("data.n_train: there is no such key", "file, inputs, outputs"),
+    "data.batch_size=29": ("data.batch_size: must be null or from 1 to the training points, 28; got 29",),
+    "data.batch_size=0": ("data.batch_size: must be null or from 1 to the training points, 28; got 0",),
+    "data.split=3": ("data.split: should be a valid dictionary, got 3",),
+    "data.split.train=0.9": ("data.split: must be a share above 0", "at most 1 in total"),
+    "data.split.trian=0.5": ("data.split.trian",),
+    "data.seed=-1": ("data.seed: should be greater than or equal to 0, got -1",),
+    "data.split_column=set": ("data.split_column: 'a.csv': must be among its columns", "got 'set'"),
+    "data.outputs=[u_y,y]": ("data.outputs: the run's fit.csv would have two columns 'u_y'", "rename or leave out"),
+    "data.outputs=[y]": (  # an input that is constant in the training rows of this seed
+        *("data.inputs: 'a.csv': 'b' must differ from row to row", "got 0 in all 28 in the training rows"),
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("sweep", [False, True])
+def test_a_mistake_is_reported_in_one_message_and_leaves_nothing(mistake, sweep, train, tmp_path):
+    table, inputs = one_output(), ["data.inputs=[t]", "data.outputs=[y]"]
+    table["u_y"], table["b"] = table["y"] ** 2, 0
+    if mistake == "data.outputs=[u_y,y]":
+        inputs = ["data.inputs=[t]"]
+    if mistake == "data.outputs=[y]":
+        table.to_csv("a.csv", index=False)
+        rows = read(Table(file="a.csv", inputs=["t"], outputs=["y"]))
+        of = {seed: rows.split(member(*SHORT, *ALONE, f"seed={seed}").data_seed.generator("data")) for seed in (0, 1)}
+        (row, *_) = set(of[1].test) & set(of[0].train)
+        table.loc[row, "b"] = 1
+        inputs = ["data.inputs=[t,b]"]
+    table.to_csv("a.csv", index=False)
+    given = [] if mistake == "data=table" else ["data=table", "data.file=a.csv", *inputs]
+    seeds = ["-m", "seed=0,1"] if sweep else ["seed=1"]
+    status, out, err = train(*seeds, *given, mistake, "trainer.max_steps=1")
+    assert status != 0
+    (message,) = [line for line in err.strip().splitlines() if line.startswith("error: ")]
+    for fragment in MISTAKES[mistake]:
+        assert fragment in message
+    assert "Traceback" not in out + err
+    assert leaves_only(tmp_path, "a.csv")
+
+
+def degenerate(kind):
+    """Return a table of which something is missing or constant, and the metrics that have no value."""
+    table = one_output()
+    values = [f"test/{name}" for name in ("mse_f", "max_f", "rel_l2_f", "nrmse_f", "r2_f")]
+    slopes = [f"test/{name}" for name in ("mse_df", "max_df", "rel_l2_df", "nrmse_df")]
+    if kind == "an anchor":
+        table.loc[1:, "y"] = np.nan
+        return table, values
+    if kind == "no derivatives":
+        return table[["t", "y"]], slopes
+    if kind == "a constant derivative":
+        table["y"], table["dy_dt"] = 2 * table["t"] + 1, 2.0
+        return table, ["test/nrmse_df"]
+    table["y"], table["dy_dt"] = 5.0, 0.0
+    return table, ["test/nrmse_f", "test/r2_f", "test/nrmse_df", "test/rel_l2_df"]
+
+
+@pytest.mark.parametrize("kind", ["an anchor", "no derivatives", "a constant derivative", "a constant"])
+def test_what_is_not_known_is_null_and_all_files_are_written(kind, train, tmp_path):
+    table, unknown = degenerate(kind)
+    table.to_csv("a.csv", index=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        status, out, err = train(*SHORT, *ALONE, "hydra.run.dir=run")
+    assert status == 0, out + err
+    found = figures(tmp_path / "run")
+    assert {name for name, figure in found.items() if figure is None and name.startswith("test/")} == set(unknown)
+    assert found["lambda_d"] == (kind != "no derivatives")
+    assert " - " in out
+    history = pd.read_csv(tmp_path / "run" / "history.csv")
+    assert len(history) == 6
+    assert history["val/loss"].notna().all()
+    assert history["val/mse_f"].isna().all() == (kind == "an anchor")
+    assert found["val/loss"] == pytest.approx(history["val/loss"].min(), rel=1e-4)
+    for picture in ("fit.png", "curves.png"):
+        assert (tmp_path / "run" / picture).read_bytes().startswith(b"\x89PNG")
+    status, out, err = train("-m", *SHORT, *ALONE, "seed=0,1", "hydra.sweep.dir=sweep")
+    assert status == 0, out + err
+    assert "comparison.html" in {path.name for path in (tmp_path / "sweep").iterdir()}
+
+
+def test_the_last_weights_are_kept_if_no_label_of_the_validation_rows_is_in_the_loss(train, tmp_path):
+    degenerate("an anchor")[0].to_csv("a.csv", index=False)
+    status, out, err = train(*SHORT, "loss.lambda_d=0", "hydra.run.dir=run")
+    assert status == 0, out + err
+    assert out.count("no label of the validation points is in the loss; the last weights are kept, not the best") == 1
+    history = pd.read_csv(tmp_path / "run" / "history.csv")
+    assert figures(tmp_path / "run")["train/loss"] == pytest.approx(history["train/loss"].iloc[-1], rel=1e-4)
+    assert history["train/loss"].iloc[-1] != pytest.approx(history["train/loss"].iloc[0], rel=1e-3)
+
+
+def test_names_that_are_markup_or_mathtext(train, tmp_path):
+    table = one_output().rename(columns={"t": "speed [m/s]", "y": "rate [/s]", "dy_dt": "drate [/s]_dspeed [m/s]"})
+    table["a/b $x_$ {%"] = np.cos(table["speed [m/s]"])
+    table.to_csv("$x_$.csv", index=False)
+    names = ["data.inputs=['speed [m/s]']", "data.outputs=['rate [/s]','a/b $x_$ {%']"]
+    status, out, err = train(*SHORT, "data.file='$x_$.csv'", *names, "hydra.run.dir=run")
+    assert status == 0, out + err
+    assert "rate [/s]" in out
+    assert runge.load(tmp_path / "run").outputs == ("rate [/s]", "a/b $x_$ {%")
+    assert "test/mse_f/rate [/s]" in figures(tmp_path / "run")
+
+
+FAR = {
+    "target.expr=1e3*sin(3*x)": "f (mean ",
+    "target.expr=1e-3*sin(3*x)": "f (mean ",
+    "target.expr=sin(3*x)+1000": "f (mean 1e+03, size 0.7",
+    "target.domain=[0,1000]": "x (mean 500, size 500)",
+    "target.domain=[1000,1001]": "x (mean 1e+03, size 0.5)",
+}
+
+
+@pytest.mark.parametrize("override", FAR)
+def test_sizes_far_from_one_are_warned_of_once(override, train):
+    rule = "train in standardised units with model.standardize=true"
+    formula = ("target=expression", "target.expr=sin(3*x)", override, "trainer.max_steps=2", "model.width=5")
+    status, out, err = train(*formula)
+    assert status == 0, out + err
+    assert out.count(rule) == 1
+    assert f"far from size 1: {FAR[override]}" in out
+    status, out, err = train(*formula, "model.standardize=true")
+    assert status == 0, out + err
+    assert "far from size 1" not in out
+
+
+def test_sizes_near_one_are_not_warned_of(train, tmp_path):
+    status, out, err = train("-m", "target=runge,kink,oscillating,steep,expression", "trainer.max_steps=2")
+    assert status == 0, out + err
+    logs = [path.read_text() for path in tmp_path.glob("outputs/**/train.log")]
+    assert len(logs) == 5
+    assert not any("far from size 1" in text for text in logs)
+
+
+def test_sizes_far_from_one_are_warned_of_in_the_log_of_the_run_of_a_sweep(train, tmp_path):
+    exprs = "target.expr=sin(x),1e3*sin(x)"
+    status, out, err = train("-m", "target=expression", exprs, "trainer.max_steps=2", "hydra.sweep.dir=sweep")
+    assert status == 0, out + err
+    counts = [(tmp_path / "sweep" / str(i) / "train.log").read_text().count("far from size 1") for i in range(2)]
+    assert counts == [0, 1]
+
+
+def test_the_python_interface(tmp_path):
+    two_outputs().to_csv("a.csv", index=False)
+    path = tmp_path / "a.csv"
+    run = runge.fit(f"data.file={path}", *SHORT[:1], *SHORT[2:])
+    assert run.function.inputs == ("a", "b")
+    assert run.function([[1.0, 50.0]]).shape == (1, 2)
+    assert run.metrics["test/nrmse_df/dy_da"] > 0
+    comparison = runge.sweep("seed=0,1", f"data.file={path}", *SHORT[:1], *SHORT[2:])
+    assert [record.status for record in comparison.records] == ["finished", "finished"]
+    assert run.metrics["test/mse_f"] == pytest.approx(
+        next(one for one in comparison.records if one.settings["seed"] == 0).figures["test/mse_f"], rel=1e-4
+    )
