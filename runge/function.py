@@ -34,9 +34,10 @@ class Function(nn.Module):
     has the shape (..., D); with one output `u(x)` has (...) and `u.derivative(x)` has (..., D). With P outputs `u(x)`
     has (..., P) and `u.derivative(x)` has (..., P, D).
 
-    A tensor or number gives a tensor, in the precision and on the device of the parameters, which `to` changes. As for
-    every module, the result can be differentiated by x and by the parameters, and keeps what this needs in memory;
-    under `torch.no_grad()` millions of points are evaluated in chunks. A NumPy array gives an array, without gradients.
+    A tensor or number gives a tensor, on the device and in the precision of the parameters or, if the run was trained
+    in standardised units, of these, float64; `to` changes both. As for every module, the result can be differentiated
+    by x and by the parameters, and keeps what this needs in memory; under `torch.no_grad()` millions of points are
+    evaluated in chunks. A NumPy array gives an array, without gradients.
 
     It can be copied, pickled, saved by `torch.save`, compiled by `torch.compile` and exported by `torch.export`.
 
@@ -94,8 +95,8 @@ class Function(nn.Module):
             u, du = self.network(inside), like.new_empty(0)
         if units is None:
             return u, du
-        unit_f, unit_df = (unit.to(like) for unit in units.of_outputs())
-        return units.y_mean[:, None].to(like) + unit_f * u, unit_df * du if with_derivative else du
+        unit_f, unit_df = units.of_outputs()  # not rounded to float32, nor is the sum: the mean may be large
+        return units.y_mean[:, None] + unit_f * u, unit_df * du if with_derivative else du
 
     def _evaluate(self, x: Argument, function: Callable[[Tensor], tuple[Tensor, ...]]) -> list[Any]:
         """Return the results of a function of points (1, N, D) at x, with the shape of x in the place of (1, N)."""

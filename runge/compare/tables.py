@@ -27,7 +27,7 @@ def error_table(metrics: Mapping[str, float | int | None], regions: Sequence[str
         table.add_column(quantity, justify="right")
     for group in ("", *groups):
         figures = [metrics[key("test", quantity, group)] for quantity in quantities]
-        table.add_row(group or "whole", *map(_figure, figures))
+        table.add_row(Text(printable(group or "whole")), *map(_figure, figures))
     return table
 
 

@@ -1,16 +1,18 @@
 """The user's own table as data: which columns are what, and which rows are for training, validation and test."""
 
+import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from runge.data.columns import TableFile, shown
-from runge.data.files import open_table
+from runge.data.files import FORMATS, open_table
 from runge.data.roles import find_roles, read_arrays
 from runge.errors import ConfigurationError
 from runge.validation import Natural, checked
@@ -20,6 +22,12 @@ __all__ = ["Rows", "Split", "Table", "read"]
 SETS = ("train", "val", "test")
 
 _FILES_KEPT = 8
+
+
+def _check_named(file: Any) -> Any:
+    if not isinstance(file, str):
+        raise ValueError(f"must name a table, a file that ends in {', '.join(FORMATS)}")
+    return file
 
 
 @checked
@@ -48,7 +56,7 @@ class Table:
         >>> Table(file="drag.csv", split={"train": 0.8, "val": 0.1, "test": 0.1}).batch_size
     """
 
-    file: str
+    file: Annotated[str, BeforeValidator(_check_named)]
     inputs: list[str] | None = None
     outputs: list[str] | None = None
     derivatives: dict[str, dict[str, str]] | None = None
@@ -92,6 +100,7 @@ class Rows:
         outputs: the names of the outputs.
         sets: 0, 1 or 2, (m,), for training, validation and test; None without `data.split_column`.
         table: what was read.
+        checksum: a hash of all of the above except `table`.
     """
 
     x: np.ndarray
@@ -101,6 +110,7 @@ class Rows:
     outputs: tuple[str, ...]
     sets: np.ndarray | None
     table: Table
+    checksum: str
 
     @property
     def n_train(self) -> int:
@@ -192,9 +202,17 @@ def _read(table: Table, _stamp: object) -> Rows:
         x, y, dydx, sets = x[known], y[known], dydx[known], None if sets is None else sets[known]
     for array in (x, y, dydx):
         array.setflags(write=False)  # all that read this file share it
-    rows = Rows(x, y, dydx, roles.inputs, roles.outputs, sets, table)
+    checksum = _checksum([x, y, dydx, *([] if sets is None else [sets])], [*roles.inputs, "", *roles.outputs])
+    rows = Rows(x, y, dydx, roles.inputs, roles.outputs, sets, table, checksum)
     rows.check()
     return rows
+
+
+def _checksum(arrays: Sequence[np.ndarray], names: Sequence[str]) -> str:
+    found = hashlib.sha256(repr(([array.shape for array in arrays], list(names))).encode())
+    for array in arrays:
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
 
 
 def _sets(file: TableFile, column: str) -> np.ndarray:

@@ -60,17 +60,28 @@ def foreign_run(directory: RunDirectory) -> ConfigurationError:
     return ConfigurationError(f"hydra.sweep.dir: {what}; choose another directory, or give that sweep's overrides")
 
 
-def ended_before(configuration: dict[str, Any], directory: RunDirectory) -> float | RunError | None:
+def check_rows(member: "Member", directory: RunDirectory) -> None:
+    """Raise ConfigurationError if the table that a run is trained on has changed since the run began."""
+    state = directory.read_state()
+    if member.rows is not None and state is not None and state.rows not in ("", member.checksum):
+        rule = f"must hold the rows with which the run in {str(directory.path)!r} began"
+        how = f"{member.rows.table.file!r} has changed: restore it, or begin a new run"
+        raise ConfigurationError(f"data.file: {rule}; {how}")
+
+
+def ended_before(member: "Member", directory: RunDirectory) -> float | RunError | None:
     """Return the validation loss of a sweep's run that has ended, or an error if it diverged; None if it has not ended.
 
     Raises:
-        ConfigurationError: the directory holds a run of another configuration, or its status is damaged.
+        ConfigurationError: the directory holds a run of another configuration or of other rows, or its status is
+            damaged.
     """
     state = directory.read_state()
     if state is None:
         return None
-    if state.configuration not in ("", digest(configuration)):
+    if state.configuration not in ("", digest(member.configuration)):
         raise foreign_run(directory)
+    check_rows(member, directory)
     if directory.metrics.exists():
         try:
             if (loss := directory.read_metrics().get(VAL_LOSS)) is not None:

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,13 @@ from runge.compare.tables import error_table
 from runge.configuration import SAME_BITS, digest, unimported
 from runge.errors import ConfigurationError, RunError, is_out_of_memory
 from runge.launch.composition import plain, recorded
-from runge.launch.jobs import Job, begin_job, ended_before, job_return, log_to_file, name_overrides
+from runge.launch.jobs import Job, begin_job, check_rows, ended_before, job_return, log_to_file, name_overrides
 from runge.machine import allow_open_files
 from runge.metrics import STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS, VAL_LOSS
 from runge.records.checkpoints import checkpoint_files, read_checkpoint
 from runge.records.directories import RunDirectory, State, resumable
 from runge.records.lock import locked
+from runge.training.advice import advice
 from runge.training.member import Member
 
 if TYPE_CHECKING:
@@ -58,23 +60,25 @@ def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resumi
     directory.begin()
     try:
         content, resume = plain(configuration)
+        if resume is not None:
+            content = _resumed(content, resume, directory)
+        elif not sweep and directory.status.exists():
+            raise ConfigurationError(f"hydra.run.dir: must be a directory without a run, got {str(directory.path)!r}")
+        member = Member(content, hydra.overrides.task)
+        check_rows(member, directory)
         if sweep:
-            if isinstance(outcome := ended_before(content, directory), RunError):
+            if isinstance(outcome := ended_before(member, directory), RunError):
                 raise outcome
             if outcome is not None:
                 return outcome
-        elif resume is not None:
-            content = _resumed(content, resume, directory)
-        elif directory.status.exists():
-            raise ConfigurationError(f"hydra.run.dir: must be a directory without a run, got {str(directory.path)!r}")
-        stack = make_stack([Member(content, hydra.overrides.task)])
+        stack = make_stack([member])
     except BaseException as error:
         if sweep and isinstance(error, ConfigurationError) and not directory.status.exists():
             directory.write(State("failed", 0, str(error)))
         if not resuming:
             directory.discard()
         raise
-    announce(stack)
+    announce(stack, 0)
     (outcome,) = stack.fit([directory])
     if not isinstance(outcome, RunError):
         test = stack.data.dataset.test
@@ -99,10 +103,12 @@ def make_stack(members: Sequence[Member]) -> "Stack":
         raise ConfigurationError(f"data, model: {message}") from error
 
 
-def announce(stack: "Stack") -> None:
-    """Log the numbers of points of a stack's runs."""
+def announce(stack: "Stack", member: int) -> None:
+    """Log the numbers of points of one of a stack's runs, and what is likely to spoil its fit."""
     sizes = {split: points.x.shape[1] for split, points in stack.data.dataset._asdict().items()}
     log.info("points: %s", ", ".join(f"{n} {split}" for split, n in sizes.items()))
+    for message in advice(stack.data, member, float(stack.module.lambda_d[member])):
+        log.warning("%s", message)
 
 
 def conclude(outcome: "Outcome", directory: RunDirectory, configuration: Mapping[str, Any]) -> float:
@@ -138,6 +144,10 @@ def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> 
         raise ConfigurationError(f"resume: {error}") from error
     given = {override: override.lstrip("+~").partition("=")[0] for override in HydraConfig.get().overrides.task}
     others = [override for override, key in given.items() if key.partition(".")[0] != "logger" and key not in SAME_BITS]
+    moved = {}
+    if "_target_" in composed["data"] and "_target_" in begun["data"]:  # a table may be in another place now
+        others = [override for override in others if override != "data=table" and given[override] != "data.file"]
+        moved = {"file": composed["data"]["file"]} if "data.file" in given.values() else {}
     same = digest(composed) == digest(begun)
     if others and not same:
         allowed = ", ".join(key for key in SAME_BITS if key != "resume")
@@ -159,7 +169,8 @@ def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> 
         return composed
     # Loggers are always the command's, because those of a file could write anywhere.
     trainer = {key: value for key, value in composed["trainer"].items() if f"trainer.{key}" in given.values()}
-    return {**begun, "trainer": {**begun["trainer"], **trainer}, "logger": composed.get("logger", {})}
+    sections = {"data": {**begun["data"], **moved}, "trainer": {**begun["trainer"], **trainer}}
+    return {**begun, **sections, "logger": composed.get("logger", {})}
 
 
 def check_members(members: Sequence[Member]) -> None:
@@ -193,10 +204,10 @@ def _train(callbacks: Callbacks, jobs: Sequence[Job], report: Callable[[int], ob
     stack = make_stack([job.member for job in jobs])
     directories = [RunDirectory(job.directory) for job in jobs]
     # Some runs of a resubmitted chunk may have ended already.
-    ended = [ended_before(job.member.configuration, run) for job, run in zip(jobs, directories, strict=True)]
+    ended = [ended_before(job.member, run) for job, run in zip(jobs, directories, strict=True)]
     returns = [
-        begin_job(callbacks, job.config, lambda: announce(stack)) if value is None else job_return(job, value)
-        for job, value in zip(jobs, ended, strict=True)
+        begin_job(callbacks, job.config, partial(announce, stack, i)) if value is None else job_return(job, value)
+        for i, (job, value) in enumerate(zip(jobs, ended, strict=True))
     ]
     begun = [i for i, value in enumerate(ended) if value is None]
     for i in begun:

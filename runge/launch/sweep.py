@@ -221,7 +221,7 @@ class _Sweep:
     def _failed(self, job: Job, error: Exception) -> JobReturn:
         """Return the return of a job in a failed chunk, which may have ended before."""
         with suppress(OSError, ConfigurationError):  # reported by `_record_failure`
-            if (outcome := ended_before(job.member.configuration, RunDirectory(job.directory))) is not None:
+            if (outcome := ended_before(job.member, RunDirectory(job.directory))) is not None:
                 return job_return(job, outcome)
         return job_return(job, error)
 
@@ -233,8 +233,9 @@ class _Sweep:
             with locked(directory.path, "hydra.sweep.dir"):
                 state = directory.read_state()
                 if state is None or state.status == "running":  # otherwise the fit has written it
-                    step = 0 if state is None else state.step
-                    directory.write(State("failed", step, describe(error), digest(job.member.configuration)))
+                    step, member = 0 if state is None else state.step, job.member
+                    told = describe(error), digest(member.configuration), member.checksum
+                    directory.write(State("failed", step, *told))
         except (OSError, ConfigurationError):
             self.failures[job.directory] = describe(error)
 
@@ -269,8 +270,8 @@ def _job(config: DictConfig) -> Job:
     run = RunDirectory(directory)
     with name_overrides(overrides):
         content, _ = plain(config)
-        outcome = ended_before(content, run)
         member = Member(content, overrides)
+        outcome = ended_before(member, run)
         try:
             checkpoints = checkpoint_files(run) if outcome is None else {}
         except ConfigurationError as error:

@@ -35,6 +35,7 @@ class State:
         step: the number of optimiser steps taken.
         message: the reason for the status.
         configuration: the digest of the run's configuration (`runge.configuration.digest`); empty: unknown.
+        rows: the checksum of the rows of the run's table; empty: it has none, or unknown.
         checksums: the checksums of the final files, by their names.
     """
 
@@ -42,6 +43,7 @@ class State:
     step: int
     message: str = ""
     configuration: str = ""
+    rows: str = ""
     checksums: Mapping[str, str] = field(default_factory=dict)
 
 

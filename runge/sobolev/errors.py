@@ -51,9 +51,9 @@ class Reference(NamedTuple):
         f, df = points.f, points.df
         variance_f, variance_df = _variance(f, known_f), _variance(df, known_df)
         unit_f = unit_df = None
-        if units is not None:
-            f, df = (part.to(points.f) for part in units.restore(f.double(), df.double()))
-            unit_f, unit_df = (unit.square().to(f) for unit in units.of_outputs())
+        if units is not None:  # in float64: in the user's units squares may be beyond the range of float32
+            f, df = units.restore(f.double(), df.double())
+            unit_f, unit_df = (unit.square() for unit in units.of_outputs())
         squares = known_f * f.square(), known_df * df.square()
         return Reference(known_f, known_df, *squares, variance_f, variance_df, unit_f, unit_df)
 
@@ -78,8 +78,8 @@ def errors(u: Tensor, du: Tensor, points: Points, reference: Reference) -> dict[
         reference: their reference.
 
     Returns:
-        Each (M,), in the user's units. NaN where a group has no known component, where the reference of a relative
-        error is 0, or, for nrmse and r2, where a channel is constant.
+        Each (M,), in the user's units; of standardised points in float64. NaN where a group has no known component,
+        where the reference of a relative error is 0, or, for nrmse and r2, where a channel is constant.
     """
     square_f, square_df = (u - points.f).square() * reference.known_f, (du - points.df).square() * reference.known_df
     own_f = square_f if reference.unit_f is None else square_f * reference.unit_f

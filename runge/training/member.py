@@ -1,6 +1,7 @@
 """One run's configuration as checked objects."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args
@@ -16,6 +17,7 @@ from runge.data import Data, Rows, SampleWeight, Table, read
 from runge.errors import ConfigurationError
 from runge.metrics import QUANTITIES
 from runge.optimizers import Optimizer, adapt
+from runge.records.columns import Columns
 from runge.resampling import Never, Periodic, Resampling
 from runge.sampling import Sampling
 from runge.schedules import Schedule
@@ -133,8 +135,6 @@ class Member:
         self.seed = build("", {"seed": configuration["seed"]}, Seed)
         self.data: Data | Table = build_section("data", Table if of_table else Data)
         self.rows = read(self.data) if isinstance(self.data, Table) else None
-        if self.rows is not None:
-            self._check_against_the_table()
         self.data_seed = self.seed if self.data.seed is None else Seed(seed=self.data.seed)
         self.training = build_section("trainer", Training)
         self.loss = build_section("loss", Loss)
@@ -145,6 +145,8 @@ class Member:
         if not isinstance(self.resampling, Never | Periodic):
             name = type(self.resampling).__name__
             raise ConfigurationError(f"resampling._target_: must name a class derived from Periodic, got {name}")
+        if self.rows is not None:
+            self._check_against_the_table(self.rows)
         self.sampling = None if of_table else build_section("sampling", Sampling)
         self.optimizer = build("optimizer", configuration["optimizer"], Optimizer, adapt)
         self.model = build_section("model", Model)
@@ -167,17 +169,28 @@ class Member:
                 f"model.stages: must be at most trainer.max_steps, {self.training.max_steps}; got {self.model.stages}"
             )
 
-    def _check_against_the_table(self) -> None:
-        """Raise ConfigurationError if a key places points, which are the rows of a table."""
+    def _check_against_the_table(self, rows: Rows) -> None:
+        """Raise ConfigurationError if a key places points, which are the rows of a table, or their split is wrong."""
         if given := [key for key in OF_FORMULAS if self.configuration.get(key) is not None]:
-            value = flatten(self.configuration[given[0]], given[0])[given[0]]
-            raise ConfigurationError(
-                f"{given[0]}: must be absent with data=table, whose rows are the points; got {value}"
-            )
-        for key, allowed in {"resampling._target_": "runge.resampling.Never", "loss.sample_weight": "none"}.items():
-            part, _, name = key.partition(".")
-            if (value := section(part, self.configuration[part]).get(name)) != allowed:
-                raise ConfigurationError(f"{key}: must be {allowed} with data=table, got {value!r}")
+            values = flatten({given[0]: self.configuration[given[0]]})
+            rule = "must be absent with data=table, whose rows are the points"
+            raise ConfigurationError(f"{given[0]}: {rule}; got {values.get(given[0], values)}")
+        if not isinstance(self.resampling, Never):
+            name = type(self.resampling).__name__
+            raise ConfigurationError(f"resampling: must be none with data=table, whose rows stay in place; got {name}")
+        if self.loss.sample_weight != "none":
+            value = repr(self.loss.sample_weight)
+            raise ConfigurationError(f"loss.sample_weight: must be none with data=table, got {value}")
+        columns = Counter(Columns.of(rows.inputs, rows.outputs).names())
+        if twice := [name for name, number in columns.items() if number > 1]:
+            what = f"the run's fit.csv would have two columns {twice[0]!r}, because u_y is the fit of y, and dy_dx its"
+            raise ConfigurationError(f"data.outputs: {what} derivative by x; rename or leave out a column of the table")
+        rows.split(self.data_seed.generator("data"))
+
+    @property
+    def checksum(self) -> str:
+        """The checksum of the rows of the table; empty: there is none."""
+        return "" if self.rows is None else self.rows.checksum
 
     @property
     def formula(self) -> tuple[Target, Sampling]:
@@ -261,6 +274,7 @@ class Member:
             what = ", ".join(map(str, what))
         if self.rows is not None:
             what = f"{', '.join(self.rows.outputs)} of {Path(self.rows.table.file).name}"
+            what = what.replace("$", r"\$")  # otherwise it would be mathtext
         then = "" if isinstance(self.resampling, Never) else f", then by {names['resampling']}"
         weight = f"= {self.loss.lambda_d:g}" if isinstance(self.balance, Fixed) else f"by {names['balance']}"
         network = f"{model.activation} {model.depth} × {model.width}"

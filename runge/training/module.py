@@ -254,7 +254,7 @@ class SobolevRegression(WeightedModule):
         self.figures |= found
         self.observe(found[metrics.key("val", "mse_f")], int(self.step))
         loss = found[metrics.VAL_LOSS].to(self.best_loss)
-        better = loss < self.best_loss
+        better = (loss < self.best_loss) | (loss == 0)  # also where no label is in the loss: the last weights are kept
         self.best_loss.copy_(torch.where(better, loss, self.best_loss))
         for best, now in zip(self.best.state_dict().values(), self.network.state_dict().values(), strict=True):
             best.copy_(torch.where(better.view(-1, *[1] * (now.ndim - 1)), now, best))

@@ -283,7 +283,8 @@ class StackWriter:
         self.directories[member].write(state, self.history.member(member) if self.history.steps else None)
 
     def _state(self, member: int, status: Status, step: int, message: str = "") -> State:
-        return State(status, step, message, digest(self.members[member].configuration))
+        configuration = self.members[member].configuration
+        return State(status, step, message, digest(configuration), self.members[member].checksum)
 
     def _close(self, i: int, metrics: Metrics | None) -> None:
         """Finalize a member's loggers, with its test figures if it has finished."""

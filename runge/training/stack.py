@@ -93,8 +93,9 @@ class Stack:
         train = self.data.dataset.train
         kinds: list[losses.DerivativeScale] = [member.loss.derivative_scale for member in members]
         scales = {kind: losses.derivative_scale(kind, train) for kind in dict.fromkeys(kinds)}
-        known = bool(train.weight_df.any())  # without derivatives nothing is computed for them
-        lambda_d = torch.tensor([member.loss.lambda_d * known for member in members], dtype=torch.float64)
+        known = train.weight_df.flatten(1).any(1).tolist()  # without derivatives nothing is computed for them
+        weights = [member.loss.lambda_d * some for member, some in zip(self.members, known, strict=True)]
+        lambda_d = torch.tensor(weights, dtype=torch.float64)
         scale = torch.stack([scales[kind][i] for i, kind in enumerate(kinds)])
         self._neurons = len(self.members) * self.data.batch * (1 + train.x.shape[2]) * first.model.width
         phases = first.optimizer.phases(self.training.max_steps)

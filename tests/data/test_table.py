@@ -381,7 +381,7 @@ def test_a_file_without_permission(monkeypatch):
         ({"split": {"train": 0.8, "val": 0.2, "test": 0.2}}, "at most 1 in total"),
         ({"split": {"train": 0.8, "val": 0, "test": 0.2}}, "split: must be a share above 0"),
         ({"split": {"train": float("nan"), "val": 0.1, "test": 0.2}}, "split: must be a share above 0"),
-        ({"file": 3}, "string"),
+        ({"file": 3}, "file\n.*must name a table, a file that ends in .csv"),
         ({"seed": -1}, "greater than or equal to 0"),
     ],
 )

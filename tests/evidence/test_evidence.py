@@ -400,7 +400,7 @@ def test_diverged_runs_do_not_fail_a_sweep(tiny, tmp_path):
 def test_an_interrupted_sweep_continues(tiny, tmp_path, monkeypatch):
     announced = []
 
-    def interrupt_the_second(stack):
+    def interrupt_the_second(stack, _member):
         announced.append(stack)
         if len(announced) == 2:
             signal.raise_signal(signal.SIGINT)

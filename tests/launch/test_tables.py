@@ -1,0 +1,432 @@
+"""Runs on tables through all that a run goes through: stacks, resumption, sweeps, bad input, the Python interface."""
+
+import json
+import re
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import runge
+from runge.configuration import CONFIGURATIONS
+from runge.data import Table, read
+from runge.launch.composition import compose
+from runge.training.member import Member
+from runge.training.stack import Stack
+from tests.data.test_table import BAD
+from tests.launch.test_differential import check_stack
+from tests.launch.test_differential import train as train_stack
+from tests.launch.test_run import figures, interrupted_at
+
+SHORT = (
+    *("data=table", "data.file=a.csv", "trainer.max_steps=24", "trainer.log_every=4", "trainer.checkpoint_seconds=0"),
+    *("trainer.diagnostics_every=8", "model.width=5", "trainer.progress_bar=false"),
+)
+EXACT = (*SHORT, "trainer.precision=64", "trainer.compile=off")
+ALONE = ("data.inputs=[t]", "data.outputs=[y]")
+OPTIMIZERS = sorted(path.stem for path in (CONFIGURATIONS / "optimizer").glob("*.yaml"))
+BALANCES = sorted(path.stem for path in (CONFIGURATIONS / "balance").glob("*.yaml"))
+
+
+def two_outputs(m=40, seed=0):
+    """Return a table of two inputs and outputs, with a fifth of the labels missing."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.uniform(-5, 10, m), rng.uniform(20, 80, m)
+    labels = {"y": a * b**2, "z": np.sin(a / 3) + b / 50}
+    labels |= {"dy_da": b**2, "dy_db": 2 * a * b, "dz_da": np.cos(a / 3) / 3, "dz_db": np.full(m, 0.02)}
+    missing = {name: np.where(rng.random(m) < 0.2, np.nan, label) for name, label in labels.items()}
+    return pd.DataFrame({"a": a, "b": b} | missing)
+
+
+def one_output(m=40, scale=1.0, offset=0.0):
+    t = np.linspace(0, 1, m)
+    return pd.DataFrame({"t": t, "y": offset + scale * np.sin(3 * t), "dy_dt": 3 * scale * np.cos(3 * t)})
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    monkeypatch.setattr("runge.training.results.StackWriter._draw", lambda *_: None)
+
+
+def member(*overrides):
+    return Member(compose(*overrides) | {"logger": {}})
+
+
+def check_members(members, folder):
+    """Compare the members of a stack with the runs alone; return their figures."""
+    _, directories, together = train_stack(members, folder)
+    for one, found, directory in zip(members, together, directories, strict=True):
+        check_stack(one, found, directory.path)
+    return together
+
+
+STACKS = {
+    "the full batch": (),
+    "mini-batches": ("data.batch_size=7",),
+    "channels by their logarithm": ("balance=log", "balance.every=8"),
+    "two stages": ("model.stages=2",),
+    "by autograd": ("model.derivative=autograd",),
+    "the user's units": ("model.standardize=false",),
+    "a scale of the derivatives": ("loss.derivative_scale=std", "schedule=two_stage", "schedule.patience=1"),
+}
+
+
+@pytest.mark.parametrize("options", STACKS.values(), ids=STACKS)
+def test_a_member_of_a_stack_equals_the_run_alone(options, tmp_path, no_pictures):
+    two_outputs().to_csv("a.csv", index=False)
+    different = (("seed=1",), ("seed=2", "loss.lambda_d=0.1"), ("seed=3", "data.seed=1", "loss.lambda_d=0"))
+    members = [member(*EXACT, *options, *one) for one in different]
+    assert len({one.shared() for one in members}) == 1
+    check_members(members, tmp_path)
+
+
+def test_a_member_without_derivatives_in_its_training_rows(tmp_path, no_pictures):
+    """In a stack with one that has them, its lambda_d is 0 as it is alone."""
+    table = one_output()
+    table.loc[1:, "dy_dt"] = np.nan
+    table.to_csv("a.csv", index=False)
+    rows = read(Table(file="a.csv"))
+    members = [member(*EXACT, f"seed={seed}") for seed in range(20)]
+    of = [0 in rows.split(one.data_seed.generator("data")).train for one in members]
+    members = [members[of.index(True)], members[of.index(False)]]
+    assert [found["lambda_d"] for found in check_members(members, tmp_path)] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "option", [*(f"optimizer={name}" for name in OPTIMIZERS), *(f"balance={name}" for name in BALANCES)]
+)
+def test_every_optimiser_and_balance_lowers_the_loss(option, tmp_path, no_pictures):
+    """Also where one output is known in one row, and the derivatives by one input are not."""
+    table = two_outputs(60).drop(columns=["dy_db", "dz_db"])
+    table.loc[table.index != table["z"].first_valid_index(), "z"] = np.nan
+    table.to_csv("a.csv", index=False)
+    every = ["balance.every=8"] if option.split("=")[1] in ("log", "gradnorm", "ntk", "relobralo") else []
+    one = member(
+        *EXACT,
+        *every,
+        option,
+        "data.inputs=[a,b]",
+        "data.outputs=[y,z]",
+    )
+    stack = Stack([one])
+    before = float(stack.module.measure("train", stack.data.dataset.train, stack.module.lambda_d)["train/loss"])
+    _, _, (found,) = train_stack([one], tmp_path)
+    assert found["train/loss"] < before
+    assert all(np.isfinite(found[f"val/{name}"]) for name in ("loss", "mse_df/z", "mse_f/y"))
+    assert stack.module.channel_weights().isfinite().all()
+
+
+RESUMED = {
+    "mini-batches": ("data.batch_size=7",),
+    "channels by their logarithm": ("balance=log", "balance.every=8"),
+    "two stages": ("model.stages=2", "balance=gradnorm", "balance.every=4"),
+    "Levenberg-Marquardt": ("optimizer=adam_levenberg_marquardt", "trainer.precision=64"),
+}
+
+
+@pytest.mark.parametrize("options", RESUMED.values(), ids=RESUMED)
+def test_a_resumed_run_equals_the_uninterrupted_one(options, train, tmp_path, monkeypatch):
+    two_outputs().to_csv("a.csv", index=False)
+    assert train(*SHORT, *options, "hydra.run.dir=whole")[0] == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("runge.training.module.Problem", interrupted_at(10))
+        status, _, err = train(*SHORT, *options, "hydra.run.dir=part")
+    assert status == 1
+    assert "interrupted at step 10" in err
+    status, out, err = train("resume=part")
+    assert status == 0, out + err
+    assert figures(tmp_path / "part") == figures(tmp_path / "whole")
+    assert (tmp_path / "part" / "history.csv").read_bytes() == (tmp_path / "whole" / "history.csv").read_bytes()
+    best = [torch.load(tmp_path / name / "checkpoints" / "best.ckpt")["state_dict"] for name in ("part", "whole")]
+    assert all(torch.equal(best[0][key], best[1][key]) for key in best[0])
+
+
+def test_a_run_is_not_resumed_with_other_rows(train, tmp_path, monkeypatch):
+    table = two_outputs()
+    table.to_csv("a.csv", index=False)
+    with monkeypatch.context() as patch:
+        patch.setattr("runge.training.module.Problem", interrupted_at(10))
+        assert train(*SHORT, "hydra.run.dir=part")[0] == 1
+    state = (tmp_path / "part" / "status.json").read_bytes()
+    table.loc[3, "y"] = 1.0
+    table.to_csv("a.csv", index=False)
+    for _ in range(2):
+        status, out, err = train("resume=part")
+        assert status == 1
+        assert "error: data.file: must hold the rows with which the run in " in err
+        assert "'a.csv' has changed: restore it, or begin a new run" in err
+        assert "Traceback" not in out + err
+        assert (tmp_path / "part" / "status.json").read_bytes() == state
+    two_outputs().to_csv("moved.csv", index=False)
+    status, _, err = train("resume=part", "data=table", "data.file=a.csv")
+    assert status == 1
+    assert "must hold the rows" in err
+    status, _, err = train("resume=part", "data=table", "data.file=moved.csv", "data.batch_size=3")
+    assert status == 1
+    assert err.rstrip().endswith("remove data.batch_size=3")
+    status, out, err = train("resume=part", "data=table", "data.file=moved.csv")
+    assert status == 0, out + err
+    assert train(*SHORT, "data.file=moved.csv", "hydra.run.dir=whole")[0] == 0
+    assert figures(tmp_path / "part") == figures(tmp_path / "whole")
+
+
+def test_a_sweep_is_not_continued_with_other_rows(train, tmp_path):
+    two_outputs().to_csv("a.csv", index=False)
+    sweep = ("-m", *SHORT, "seed=0,1", "hydra.sweep.dir=sweep")
+    assert train(*sweep)[0] == 0
+    assert train(*sweep)[0] == 0
+    (tmp_path / "sweep" / "1" / "metrics.json").unlink()
+    two_outputs(seed=1).to_csv("a.csv", index=False)
+    status, out, err = train(*sweep)
+    assert status == 1
+    assert "data.file: must hold the rows with which the run in 'sweep/0' began" in err
+    assert "Traceback" not in out + err
+    assert not (tmp_path / "sweep" / "1" / "metrics.json").exists()
+
+
+def test_sweeps_over_files_splits_and_activations(train, tmp_path):
+    two_outputs(60).to_csv("a.csv", index=False)
+    one_output().to_csv("b.csv", index=False)
+    status, out, err = train("-m", *SHORT[:1], *SHORT[2:], "data.file=a.csv,b.csv", "hydra.sweep.dir=files")
+    assert status == 0, out + err
+    assert "test/mse_f/y" in figures(tmp_path / "files" / "0")
+    assert "test/mse_f/y" not in figures(tmp_path / "files" / "1")
+    options = ("data.split.train=0.2,0.7", "model.activation=tanh,gelu", "hydra.sweep.dir=sizes")
+    status, out, err = train("-m", *SHORT, *options)
+    assert status == 0, out + err
+    test = [pd.read_csv(tmp_path / "sizes" / str(i) / "fit.csv")["a"].tolist() for i in range(4)]
+    for other in test[1:]:
+        assert other == pytest.approx(test[0], rel=1e-6)
+    assert "12 train, 9 val, 9 test" in (tmp_path / "sizes" / "0" / "train.log").read_text()
+    assert "42 train, 9 val, 9 test" in (tmp_path / "sizes" / "3" / "train.log").read_text()
+
+
+@pytest.mark.parametrize("precision", [32, 64])
+@pytest.mark.parametrize(("scale", "offset"), [(1, 0), (1e6, -1e6), (1e-6, 0), (1, 1e6), (1e30, 0), (1e-30, 0)])
+def test_metrics_are_those_of_the_loaded_function(precision, scale, offset, train, tmp_path):
+    """Recomputed from the rows of the file in its units."""
+    table = two_outputs()
+    table["y"] = scale * table["y"] + offset
+    table[["dy_da", "dy_db"]] *= scale
+    table.to_csv("a.csv", index=False)
+    assert train(*SHORT, f"trainer.precision={precision}", "hydra.run.dir=run")[0] == 0
+    found, u = figures(tmp_path / "run"), runge.load(tmp_path / "run")
+    test = read(Table(file="a.csv")).split(member(*SHORT).data_seed.generator("data")).test
+    rows = pd.read_csv("a.csv").iloc[test]
+    x = rows[["a", "b"]].to_numpy()
+    close = {"rel": 1e-4 if precision == 32 else 1e-9}
+    values, slopes = u(x), u.derivative(x)
+    assert values.shape == (len(x), 2)
+    nrmse = []
+    for p, name in enumerate("yz"):
+        error = values[:, p] - rows[name]
+        assert np.nanmean(error**2) == pytest.approx(found[f"test/mse_f/{name}"], **close)
+        assert np.nanmax(abs(error)) == pytest.approx(found[f"test/max_f/{name}"], **close)
+        nrmse.append(np.sqrt(np.nanmean(error**2)) / np.nanstd(rows[name]))
+        squares = [(slopes[:, p, d] - rows[f"d{name}_d{x}"]) ** 2 for d, x in enumerate("ab")]
+        assert 2 * np.nanmean(squares) == pytest.approx(found[f"test/mse_df/{name}"], **close)
+    assert np.mean(nrmse) == pytest.approx(found["test/nrmse_f"], **close)
+    error = (slopes[:, 0, 1] - rows["dy_db"]).to_numpy()
+    relative = np.sqrt(np.nanmean(error**2)) / np.nanstd(rows["dy_db"])
+    assert relative == pytest.approx(found["test/nrmse_df/dy_db"], **close)
+    fit = pd.read_csv(tmp_path / "run" / "fit.csv")
+    np.testing.assert_allclose(fit[["u_y", "u_z"]], values, rtol=1e-5)
+    np.testing.assert_allclose(fit["y"], rows["y"], rtol=1e-5)
+
+
+def leaves_only(tmp_path, *names):
+    return sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+
+
+@pytest.mark.parametrize("case", [name for name in BAD if name != "NUL in the name"])
+def test_a_bad_table_is_reported_in_one_message_and_leaves_nothing(case, train, tmp_path):
+    content, options, message = BAD[case]
+    options = {"file": "a.csv"} | options
+    (tmp_path / "folder.csv").mkdir()
+    if options["file"] not in ("b.csv", "folder.csv"):
+        (tmp_path / options["file"]).write_bytes(content if isinstance(content, bytes) else content.encode())
+    before = [path.name for path in tmp_path.iterdir()]
+    texts = {key: re.sub('"(\\w+)"', r"\1", json.dumps(value)) for key, value in options.items()}  # Hydra's keys
+    overrides = [f"data.{key}={text}" for key, text in texts.items()]
+    status, out, err = train("data=table", *overrides, "trainer.max_steps=1")
+    assert status != 0
+    *header, last = err.strip().splitlines()
+    assert all(line.startswith("Error executing job with overrides") for line in header)
+    assert last.startswith("error: data.")
+    assert message in last
+    assert "Traceback" not in out + err
+    assert leaves_only(tmp_path, *before)
+
+
+MISTAKES = {
+    "data=table": ("data.file: must name a table, a file that ends in .csv, .tsv, .parquet, .npz, got None",),
+    "data.file=3": ("data.file: must name a table", "got 3"),
+    "target=runge": ("target: must be absent with data=table, whose rows are the points; got Runge",),
+    "+target._target_=runge.targets.Runge": ("target: must be absent with data=table", "got Runge"),
+    "++target.domain=[0,1]": ("target: must be absent with data=table", "[0, 1]"),
+    "sampling=chebyshev": ("sampling: must be absent with data=table, whose rows are the points; got Chebyshev",),
+    "resampling=region": ("resampling: must be none with data=table, whose rows stay in place; got Region",),
+    "loss.sample_weight=derivative": ("loss.sample_weight: must be none with data=table, got 'derivative'",),
+    "data.boundary_points=3": ("data.boundary_points: there is no such key", "split_column"),
+    "+data.nonsense=1": ("data.nonsense: there is no such key; data has file, inputs, outputs",),
+    "data.n_train=5": ("data.n_train: there is no such key", "file, inputs, outputs"),
+    "data.batch_size=29": ("data.batch_size: must be null or from 1 to the training points, 28; got 29",),
+    "data.batch_size=0": ("data.batch_size: must be null or from 1 to the training points, 28; got 0",),
+    "data.split=3": ("data.split: should be a valid dictionary, got 3",),
+    "data.split.train=0.9": ("data.split: must be a share above 0", "at most 1 in total"),
+    "data.split.trian=0.5": ("data.split.trian",),
+    "data.seed=-1": ("data.seed: should be greater than or equal to 0, got -1",),
+    "data.split_column=set": ("data.split_column: 'a.csv': must be among its columns", "got 'set'"),
+    "data.outputs=[u_y,y]": ("data.outputs: the run's fit.csv would have two columns 'u_y'", "rename or leave out"),
+    "data.outputs=[y]": (  # an input that is constant in the training rows of this seed
+        *("data.inputs: 'a.csv': 'b' must differ from row to row", "got 0 in all 28 in the training rows"),
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("sweep", [False, True])
+def test_a_mistake_is_reported_in_one_message_and_leaves_nothing(mistake, sweep, train, tmp_path):
+    table, inputs = one_output(), ["data.inputs=[t]", "data.outputs=[y]"]
+    table["u_y"], table["b"] = table["y"] ** 2, 0
+    if mistake == "data.outputs=[u_y,y]":
+        inputs = ["data.inputs=[t]"]
+    if mistake == "data.outputs=[y]":
+        table.to_csv("a.csv", index=False)
+        rows = read(Table(file="a.csv", inputs=["t"], outputs=["y"]))
+        of = {seed: rows.split(member(*SHORT, *ALONE, f"seed={seed}").data_seed.generator("data")) for seed in (0, 1)}
+        (row, *_) = set(of[1].test) & set(of[0].train)
+        table.loc[row, "b"] = 1
+        inputs = ["data.inputs=[t,b]"]
+    table.to_csv("a.csv", index=False)
+    given = [] if mistake == "data=table" else ["data=table", "data.file=a.csv", *inputs]
+    seeds = ["-m", "seed=0,1"] if sweep else ["seed=1"]
+    status, out, err = train(*seeds, *given, mistake, "trainer.max_steps=1")
+    assert status != 0
+    (message,) = [line for line in err.strip().splitlines() if line.startswith("error: ")]
+    for fragment in MISTAKES[mistake]:
+        assert fragment in message
+    assert "Traceback" not in out + err
+    assert leaves_only(tmp_path, "a.csv")
+
+
+def degenerate(kind):
+    """Return a table of which something is missing or constant, and the metrics that have no value."""
+    table = one_output()
+    values = [f"test/{name}" for name in ("mse_f", "max_f", "rel_l2_f", "nrmse_f", "r2_f")]
+    slopes = [f"test/{name}" for name in ("mse_df", "max_df", "rel_l2_df", "nrmse_df")]
+    if kind == "an anchor":
+        table.loc[1:, "y"] = np.nan
+        return table, values
+    if kind == "no derivatives":
+        return table[["t", "y"]], slopes
+    if kind == "a constant derivative":
+        table["y"], table["dy_dt"] = 2 * table["t"] + 1, 2.0
+        return table, ["test/nrmse_df"]
+    table["y"], table["dy_dt"] = 5.0, 0.0
+    return table, ["test/nrmse_f", "test/r2_f", "test/nrmse_df", "test/rel_l2_df"]
+
+
+@pytest.mark.parametrize("kind", ["an anchor", "no derivatives", "a constant derivative", "a constant"])
+def test_what_is_not_known_is_null_and_all_files_are_written(kind, train, tmp_path):
+    table, unknown = degenerate(kind)
+    table.to_csv("a.csv", index=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        status, out, err = train(*SHORT, *ALONE, "hydra.run.dir=run")
+    assert status == 0, out + err
+    found = figures(tmp_path / "run")
+    assert {name for name, figure in found.items() if figure is None and name.startswith("test/")} == set(unknown)
+    assert found["lambda_d"] == (kind != "no derivatives")
+    assert " - " in out
+    history = pd.read_csv(tmp_path / "run" / "history.csv")
+    assert len(history) == 6
+    assert history["val/loss"].notna().all()
+    assert history["val/mse_f"].isna().all() == (kind == "an anchor")
+    assert found["val/loss"] == pytest.approx(history["val/loss"].min(), rel=1e-4)
+    for picture in ("fit.png", "curves.png"):
+        assert (tmp_path / "run" / picture).read_bytes().startswith(b"\x89PNG")
+    status, out, err = train("-m", *SHORT, *ALONE, "seed=0,1", "hydra.sweep.dir=sweep")
+    assert status == 0, out + err
+    assert "comparison.html" in {path.name for path in (tmp_path / "sweep").iterdir()}
+
+
+def test_the_last_weights_are_kept_if_no_label_of_the_validation_rows_is_in_the_loss(train, tmp_path):
+    degenerate("an anchor")[0].to_csv("a.csv", index=False)
+    status, out, err = train(*SHORT, "loss.lambda_d=0", "hydra.run.dir=run")
+    assert status == 0, out + err
+    assert out.count("no label of the validation points is in the loss; the last weights are kept, not the best") == 1
+    history = pd.read_csv(tmp_path / "run" / "history.csv")
+    assert figures(tmp_path / "run")["train/loss"] == pytest.approx(history["train/loss"].iloc[-1], rel=1e-4)
+    assert history["train/loss"].iloc[-1] != pytest.approx(history["train/loss"].iloc[0], rel=1e-3)
+
+
+def test_names_that_are_markup_or_mathtext(train, tmp_path):
+    table = one_output().rename(columns={"t": "speed [m/s]", "y": "rate [/s]", "dy_dt": "drate [/s]_dspeed [m/s]"})
+    table["a/b $x_$ {%"] = np.cos(table["speed [m/s]"])
+    table.to_csv("$x_$.csv", index=False)
+    names = ["data.inputs=['speed [m/s]']", "data.outputs=['rate [/s]','a/b $x_$ {%']"]
+    status, out, err = train(*SHORT, "data.file='$x_$.csv'", *names, "hydra.run.dir=run")
+    assert status == 0, out + err
+    assert "rate [/s]" in out
+    assert runge.load(tmp_path / "run").outputs == ("rate [/s]", "a/b $x_$ {%")
+    assert "test/mse_f/rate [/s]" in figures(tmp_path / "run")
+
+
+FAR = {
+    "target.expr=1e3*sin(3*x)": "f (mean ",
+    "target.expr=1e-3*sin(3*x)": "f (mean ",
+    "target.expr=sin(3*x)+1000": "f (mean 1e+03, size 0.7",
+    "target.domain=[0,1000]": "x (mean 500, size 500)",
+    "target.domain=[1000,1001]": "x (mean 1e+03, size 0.5)",
+}
+
+
+@pytest.mark.parametrize("override", FAR)
+def test_sizes_far_from_one_are_warned_of_once(override, train):
+    rule = "train in standardised units with model.standardize=true"
+    formula = ("target=expression", "target.expr=sin(3*x)", override, "trainer.max_steps=2", "model.width=5")
+    status, out, err = train(*formula)
+    assert status == 0, out + err
+    assert out.count(rule) == 1
+    assert f"far from size 1: {FAR[override]}" in out
+    status, out, err = train(*formula, "model.standardize=true")
+    assert status == 0, out + err
+    assert "far from size 1" not in out
+
+
+def test_sizes_near_one_are_not_warned_of(train, tmp_path):
+    status, out, err = train("-m", "target=runge,kink,oscillating,steep,expression", "trainer.max_steps=2")
+    assert status == 0, out + err
+    logs = [path.read_text() for path in tmp_path.glob("outputs/**/train.log")]
+    assert len(logs) == 5
+    assert not any("far from size 1" in text for text in logs)
+
+
+def test_sizes_far_from_one_are_warned_of_in_the_log_of_the_run_of_a_sweep(train, tmp_path):
+    exprs = "target.expr=sin(x),1e3*sin(x)"
+    status, out, err = train("-m", "target=expression", exprs, "trainer.max_steps=2", "hydra.sweep.dir=sweep")
+    assert status == 0, out + err
+    counts = [(tmp_path / "sweep" / str(i) / "train.log").read_text().count("far from size 1") for i in range(2)]
+    assert counts == [0, 1]
+
+
+def test_the_python_interface(tmp_path):
+    two_outputs().to_csv("a.csv", index=False)
+    path = tmp_path / "a.csv"
+    run = runge.fit(f"data.file={path}", *SHORT[:1], *SHORT[2:])
+    assert run.function.inputs == ("a", "b")
+    assert run.function([[1.0, 50.0]]).shape == (1, 2)
+    assert run.metrics["test/nrmse_df/dy_da"] > 0
+    comparison = runge.sweep("seed=0,1", f"data.file={path}", *SHORT[:1], *SHORT[2:])
+    assert [record.status for record in comparison.records] == ["finished", "finished"]
+    assert run.metrics["test/mse_f"] == pytest.approx(
+        next(one for one in comparison.records if one.settings["seed"] == 0).figures["test/mse_f"], rel=1e-4
+    )
