@@ -14,16 +14,14 @@ from runge.optimizers import Adam, Optimizer, Problem
 from runge.schedules import Schedule, TwoStage, due
 from runge.sobolev import losses
 from runge.sobolev.compilation import LossAndGradient
-from runge.sobolev.errors import Reference, errors, partial_errors
 from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
 from runge.sobolev.stages import ResidualStages
 from runge.sobolev.units import Units
 from runge.training.datamodule import Block
+from runge.training.measure import Measure, Metric
 from runge.training.member import Seed
 from runge.training.weight import WeightedModule
-
-Metric = Callable[[Tensor, Tensor, Points], Tensor]
 
 
 class SobolevRegression(WeightedModule):
@@ -114,12 +112,11 @@ class SobolevRegression(WeightedModule):
         self.best = copy.deepcopy(self.network).requires_grad_(False)
         self.register_buffer("best_loss", torch.full((members,), torch.inf, dtype=torch.float64))
         self.figures: dict[str, Tensor] = {}
-        self.penalty, self.own_metrics = penalty, own_metrics
+        self.errors = Measure(self.network, penalty, own_metrics)
         self.loss_and_gradient = loss_and_gradient or partial(losses.loss_and_gradient, penalty=penalty)
         self.pause: Callable[[], bool] = lambda: False
         self.block_ended, self.block_start = False, 0
         self._problem: tuple[int, Points, Points] | None = None
-        self._references: dict[str, tuple[Points, Reference]] = {}
 
     def setup(self, stage: str) -> None:
         """Plan a fit from its first step; a checkpoint is loaded after this."""
@@ -280,28 +277,9 @@ class SobolevRegression(WeightedModule):
         """Return the stage of the last step."""
         return min(int(self.step) - 1, self.max_steps - 1) // self.steps_per_stage
 
-    @torch.no_grad()
     def measure(self, split: str, points: Points, lambda_d: Tensor) -> dict[str, Tensor]:
         """Return the loss and all errors on a set of points, by metric key, each of shape (M,)."""
-        u, du = self.network.predict(points.x)
-        found = {"loss": losses.weigh(*losses.terms(u, du, points, self.scale, self.penalty), lambda_d.to(u))}
-        found |= errors(u, du, points, self._reference(split, points))
-        if self.own_metrics:
-            if (units := self.network.units) is not None:
-                (u, du), points = units.restore(u, du), units.restore_points(points)
-            found |= {name: function(u, du, points) for name, function in self.own_metrics.items()}
-        return {metrics.key(split, name): figure for name, figure in found.items()}
-
-    @torch.no_grad()
-    def measure_partials(self, split: str, points: Points) -> Tensor:
-        """Return the nrmse of each partial derivative, (M, P, D)."""
-        return partial_errors(self.network.predict(points.x)[1], points, self._reference(split, points))
-
-    def _reference(self, split: str, points: Points) -> Reference:
-        """Return the reference of the errors on a set of points, computed once."""
-        if split not in self._references or self._references[split][0] is not points:
-            self._references[split] = points, Reference.of(points, self.network.units)
-        return self._references[split][1]
+        return self.errors.figures(split, points, self.scale, lambda_d)
 
     def _begin_stage(self, stage: int, points: Points) -> None:
         """Begin a later stage from the best weights so far."""
