@@ -130,6 +130,14 @@ class LevenbergMarquardt(Method):
         """Return whether all members are at rest."""
         return parameter in optimizer.state and bool(optimizer.state[parameter]["at_rest"].all())
 
+    def resting(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> Tensor:
+        """Return which members are at rest, (M,)."""
+        return cast(DampedLeastSquares, optimizer)._state(parameter)["at_rest"].bool()
+
+    def rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter, members: Tensor) -> None:
+        """Put members to rest."""
+        cast(DampedLeastSquares, optimizer)._state(parameter)["at_rest"].masked_fill_(members, 1)
+
 
 class DampedLeastSquares(torch.optim.Optimizer):
     """The state of a Levenberg-Marquardt run, `damping` and `at_rest` of each member, (M,), and its step `solve`."""

@@ -114,3 +114,10 @@ class Method(Optimizer):
     def at_rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> bool:
         """Return whether the optimiser can improve no member any more; false by default."""
         return False
+
+    def resting(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> Tensor:
+        """Return which members it can improve no more, (M,); none by default."""
+        return torch.zeros_like(parameter[:, 0], dtype=torch.bool)
+
+    def rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter, members: Tensor) -> None:
+        """Learn which members need no more steps, (M,); does nothing by default."""

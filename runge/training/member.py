@@ -87,6 +87,8 @@ class Training:
 
     Attributes:
         max_steps: optimiser steps, >= 1.
+        patience: the steps after which a run ends whose `val/loss` has not improved, >= 1; None: all steps are
+            taken. They count once lambda_d has its full value and points no longer move, in the last residual stage.
         precision: 32 or 64 bit.
         compile: `on` or `off`, or `auto`: compile the step if that is expected to save more time than it takes.
         accelerator: `auto`, `cpu` or `gpu`.
@@ -104,6 +106,7 @@ class Training:
     diagnostics_every: Count
     checkpoint_seconds: NonNegative
     progress_bar: bool
+    patience: Count | None = None
 
 
 class Member:

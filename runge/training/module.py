@@ -11,7 +11,7 @@ from torch import Tensor
 
 from runge import metrics
 from runge.optimizers import Adam, Optimizer, Problem
-from runge.schedules import Schedule, TwoStage, due
+from runge.schedules import NEVER, Schedule, TwoStage, due
 from runge.sobolev import losses
 from runge.sobolev.compilation import LossAndGradient
 from runge.sobolev.network import Model, StackedMLP
@@ -73,6 +73,8 @@ class SobolevRegression(WeightedModule):
     rests_from: Tensor
     ended: Tensor
     best_loss: Tensor
+    waiting_since: Tensor
+    stopped_at: Tensor
 
     def __init__(
         self,
@@ -111,6 +113,8 @@ class SobolevRegression(WeightedModule):
             self.register_buffer(name, torch.tensor(start))
         self.best = copy.deepcopy(self.network).requires_grad_(False)
         self.register_buffer("best_loss", torch.full((members,), torch.inf, dtype=torch.float64))
+        for name, start in {"waiting_since": 0, "stopped_at": NEVER}.items():
+            self.register_buffer(name, torch.full((members,), start))
         self.figures: dict[str, Tensor] = {}
         self.errors = Measure(self.network, penalty, own_metrics)
         self.loss_and_gradient = loss_and_gradient or partial(losses.loss_and_gradient, penalty=penalty)
@@ -129,8 +133,8 @@ class SobolevRegression(WeightedModule):
         self.steps_per_stage = -(-self.max_steps // len(self.network.stages))
         self.phases = self.optimizer.phases(self.steps_per_stage)
         self.begin_schedules(self._schedule or TwoStage(latest_step=round(0.25 * self.max_steps)))
-        self.step.zero_()
-        self.ended.zero_()
+        for name, start in {"step": 0, "ended": False, "waiting_since": 0, "stopped_at": NEVER}.items():
+            self.get_buffer(name).fill_(start)
         self.block_ended = False
 
     def _steps_of_the_trainer(self) -> int:
@@ -144,7 +148,8 @@ class SobolevRegression(WeightedModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Rename what older versions have saved under other names, lambda_d and the plateau, and add what is new."""
         state = checkpoint["state_dict"]
-        state.setdefault("channels", self.channels)
+        for name in ("channels", "waiting_since", "stopped_at"):
+            state.setdefault(name, self.get_buffer(name))
         if "balanced" in state:
             state["lambda_now"] = state.pop("balanced")
         plateau = checkpoint.get("callbacks", {}).pop("TwoStageSwitch", {})
@@ -154,23 +159,14 @@ class SobolevRegression(WeightedModule):
         """Build the torch optimiser of each phase, for the weights of all stages; only one stage has a gradient."""
         return [phase.method.build(list(self.network.parameters())) for phase in self.phases]
 
-    def at_rest(self) -> bool:
-        """Return True if no step would change anything: a stage helped no member, or all methods are at rest.
+    @property
+    def stopped(self) -> Tensor:
+        """Whether each member has stopped, (M,): its best weights and its last step stay as they are."""
+        return self.stopped_at < NEVER
 
-        Before `rests_from` no run is at rest, because its points or its weight will change. Nor is one whose lambda_d
-        is not at its full value yet, because that is reported.
-        """
-        step = int(self.step)
-        if step < int(self.rests_from) or not bool((self.lambda_at(step - 1, 1) == self.lambda_now).all()):
-            return False
-        stage = (step - 1) // self.steps_per_stage
-        if stage and step % self.steps_per_stage == 0 and not self.best.amplitude[:, stage].any():
-            return True
-        last = step > self.max_steps - self.steps_per_stage
-        phase = self._phase((step - 1) % self.steps_per_stage)
-        method, optimizer = self.phases[phase].method, self.trainer.optimizers[phase]
-        final = phase == len(self.phases) - 1
-        return last and final and method.at_rest(optimizer, self.network.stage(stage).theta)
+    def last_step(self, member: int) -> int:
+        """Return the last step of a member so far."""
+        return min(int(self.step), int(self.stopped_at[member]))
 
     def reset_optimizers(self) -> None:
         """Reset what the optimisers know of the loss, because it has changed."""
@@ -209,7 +205,7 @@ class SobolevRegression(WeightedModule):
         network = self.network.stage(stage)
         batches = Block(self._residual(stage, block.points), block.minibatches).batches(first, count)
         for k, batch in enumerate(batches):
-            i = self._phase(local + k)
+            i = self.phase(local + k)
             phase, optimizer = self.phases[i], self.trainer.optimizers[i]
             if changes[k]:
                 phase.method.reset(optimizer)
@@ -228,7 +224,7 @@ class SobolevRegression(WeightedModule):
         stage, local = divmod(step - 1, self.steps_per_stage)
         lambda_d = self.lambda_at(step - 1, 1)[0]
         self.figures = self.measure("train", points, lambda_d) | {metrics.LAMBDA_D: lambda_d}
-        theta, now = self.network.stage(stage).theta, self._phase(local)
+        theta, now = self.network.stage(stage).theta, self.phase(local)
         unmeasured = torch.full_like(self.lambda_d, torch.nan)
         for i, (phase, optimizer) in enumerate(zip(self.phases, self.trainer.optimizers, strict=True)):
             for key, figure in phase.method.figures(optimizer, theta, self._progress(i, local)).items():
@@ -251,8 +247,9 @@ class SobolevRegression(WeightedModule):
         self.figures |= found
         self.observe(found[metrics.key("val", "mse_f")], int(self.step))
         loss = found[metrics.VAL_LOSS].to(self.best_loss)
-        better = loss < self.best_loss
+        better = (loss < self.best_loss) & ~self.stopped
         self.best_loss.copy_(torch.where(better, loss, self.best_loss))
+        self.waiting_since.masked_fill_(better, int(self.step))
         for best, now in zip(self.best.state_dict().values(), self.network.state_dict().values(), strict=True):
             best.copy_(torch.where(better.view(-1, *[1] * (now.ndim - 1)), now, best))
 
@@ -296,7 +293,7 @@ class SobolevRegression(WeightedModule):
             self._problem = stage, points, residual.reweighted(self.channels.to(residual.f)) if weighted else residual
         return self._problem[2]
 
-    def _phase(self, step: int) -> int:
+    def phase(self, step: int) -> int:
         """Return the index of the phase that a step of a stage belongs to."""
         return max(i for i, phase in enumerate(self.phases) if phase.first <= step)
 
