@@ -81,6 +81,10 @@ class LevenbergMarquardt(Method):
         """Return a `DampedLeastSquares`."""
         return DampedLeastSquares(parameters, self)
 
+    def numbers(self, residuals: int, weights: int, neurons: int) -> int:
+        """Estimate the numbers of the system, its damped copy and two factors, and of the pass through the network."""
+        return 4 * min(residuals, weights) ** 2 + 4 * residuals * neurons
+
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
         """Take a step by `DampedLeastSquares.solve`."""
         cast(DampedLeastSquares, optimizer).solve(problem)

@@ -1,5 +1,6 @@
 """One run's configuration as checked objects."""
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -165,6 +166,7 @@ class Member:
             raise ConfigurationError("trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'")
         self._check_the_optimizers_needs()
         self._check_the_penalty()
+        self._check_memory()
         if self.model.stages > self.training.max_steps:
             raise ConfigurationError(
                 f"model.stages: must be at most trainer.max_steps, {self.training.max_steps}; got {self.model.stages}"
@@ -235,14 +237,41 @@ class Member:
         sizes = {**self.configuration["data"], "seed": None}
         return json.dumps([*same, sizes, shape], sort_keys=True)
 
-    def work(self) -> float:
-        """Estimate the seconds of one step on one core."""
+    def _training_points(self) -> int:
+        """Return the number of training points; a grid in several dimensions may have fewer."""
         if isinstance(self.data, Data):
-            rows = self.data.n_train
+            return self.data.n_train + self.data.boundary_points + (self.data.n_derivative or 0)
+        assert self.rows is not None
+        share = self.data.split["train"] if self.rows.sets is None else float((self.rows.sets == 0).mean())
+        return round(len(self.rows.x) * share)
+
+    def memory(self) -> tuple[float, str]:
+        """Estimate the bytes that the optimiser needs for this run beyond those of its weights, and say for what."""
+        if self.target is not None:
+            outputs = len(self.target.outputs)
         else:
             assert self.rows is not None
-            rows = round(len(self.rows.x) * self.data.split["train"])
-        rows = min(rows, self.data.batch_size or rows)
+            outputs = len(self.rows.outputs)
+        residuals = outputs * (1 + self.dimension) * self._training_points()
+        sizes = [self.dimension, *[self.model.width] * self.model.depth, outputs]
+        weights, neurons = sum((a + 1) * b for a, b in itertools.pairwise(sizes)), self.model.width * self.model.depth
+        needs = [(one.method.numbers(residuals, weights, neurons), one.method) for one in self.optimizer.phases(2**62)]
+        numbers, method = max(needs, key=lambda need: need[0])
+        what = f"{type(method).__name__} with {residuals} residuals, P (1 + D) N, and {weights} weights"
+        return numbers * self.training.precision / 8, what
+
+    def _check_memory(self) -> None:
+        need, what = self.memory()
+        if need > (most := machine.memory() / 2) and not self.on_gpu():
+            less = "data.n_train" if self.rows is None else "data.split.train"
+            raise ConfigurationError(
+                f"optimizer: must need at most half of this machine's memory, {most / 1e9:.1f} GB; got about "
+                f"{need / 1e9:.1f} GB for {what}; use optimizer=adam, or a smaller {less} or model.width"
+            )
+
+    def work(self) -> float:
+        """Estimate the seconds of one step on one core."""
+        rows = min(points := self._training_points(), self.data.batch_size or points)
         return machine.step_seconds(rows, self.model.depth, self.model.width, self.dimension)
 
     def without_seed(self) -> str:
