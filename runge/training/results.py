@@ -52,7 +52,7 @@ _MOST_ROWS = 201
 def switched_on_step(module: SobolevRegression, member: int) -> int | None:
     """Return the step from which on a member was trained with lambda_d > 0, or None."""
     step = int(module.switched_on[member])
-    return None if step >= int(module.step) or float(module.lambda_d[member]) == 0 else step
+    return None if step >= module.last_step(member) or float(module.lambda_d[member]) == 0 else step
 
 
 def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Metrics]:
@@ -72,7 +72,7 @@ def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Met
         figures |= module.measure(split, points, module.lambda_d)
     slopes = Columns.of(data.inputs, data.dataset.test.outputs).slopes
     if len(slopes) > 1:
-        each = module.measure_partials("test", data.dataset.test).flatten(1).unbind(1)
+        each = module.errors.partials("test", data.dataset.test).flatten(1).unbind(1)
         figures |= {key("test", "nrmse_df", name): one for name, one in zip(slopes, each, strict=True)}
     stages = (module.network.amplitude != 0).sum(1)  # those after the last one that helps are no part of the fit
     train = data.dataset.train
@@ -214,19 +214,14 @@ class StackWriter:
         fits = evaluate(module.network, self.data)
         # Each member's share of the stack's time.
         seconds = fit_seconds / len(self.directories), (fit_seconds + other_seconds) / len(self.directories)
-        return [
-            self._outcome(i, diverged, metrics[i], seconds, fits[i])
-            for i, diverged in enumerate(self.history.diverged())
-        ]
+        return [self._outcome(i, metrics[i], seconds, fits[i]) for i in range(len(self.directories))]
 
-    def _outcome(
-        self, i: int, diverged: int | None, metrics: Metrics, seconds: tuple[float, float], fit: Fit
-    ) -> Outcome:
+    def _outcome(self, i: int, metrics: Metrics, seconds: tuple[float, float], fit: Fit) -> Outcome:
         began, directory = time.perf_counter(), self.directories[i]
         if directory.metrics.exists():  # its stack was resumed for others
             return directory.read_metrics()
         try:
-            if diverged is not None:
+            if (diverged := self.history.diverged(i, self.module.last_step(i))) is not None:
                 how = "try a smaller optimizer.lr or loss.lambda_d, or optimizer.clip_norm"
                 message = f"the loss is not finite at step {diverged}; {how}"
                 self._leave(i, "diverged", message, diverged)
@@ -235,22 +230,21 @@ class StackWriter:
             self._close(i, metrics)
             inputs = self.data.inputs
             points = None if self.resample is None else points_table(self.resample.member(i), inputs)
-            finished = self._state(i, "finished", int(self.module.step))
+            finished = self._state(i, "finished")
             metrics |= {FIT_SECONDS: seconds[0], TOTAL_SECONDS: seconds[1] + time.perf_counter() - began}
-            directory.write(
-                finished, self.history.member(i), metrics, points, fit_table(fit.points, fit.u, fit.du, inputs)
-            )
+            table = fit_table(fit.points, fit.u, fit.du, inputs)
+            directory.write(finished, self._history(i), metrics, points, table)
             return metrics
         except OSError as error:
             failure = RunError(f"its files cannot be written: {describe(error)}")
             with self.attempt(i):
-                directory.write(self._state(i, "failed", int(self.module.step), str(failure)))
+                directory.write(self._state(i, "failed", message=str(failure)))
             return failure
 
     def _draw(self, i: int, fit: Fit) -> None:
         """Draw a member's pictures, write them, and pass them to its loggers."""
-        test, directory, end = fit.points, self.directories[i], int(self.module.step)
-        title, columns = self.members[i].title(), self.history.member(i)
+        test, directory, end = fit.points, self.directories[i], self.module.last_step(i)
+        title, columns = self.members[i].title(), self._history(i)
         parts = (test.x[0], *labels(test), fit.u, fit.du)
         x, f, df, u, du = (part.double().cpu().numpy() for part in parts)
         masks = dict(zip(test.regions, test.masks[0, 1:].bool().cpu().numpy(), strict=True))
@@ -278,16 +272,20 @@ class StackWriter:
             self.to_loggers(i, show)
 
     def _leave(self, member: int, status: Status, message: str, step: int | None = None) -> None:
-        state = self._state(member, status, int(self.module.step) if step is None else step, message)
+        state = self._state(member, status, step, message)
         self._close(member, None)
-        self.directories[member].write(state, self.history.member(member) if self.history.steps else None)
+        self.directories[member].write(state, self._history(member) if self.history.steps else None)
 
-    def _state(self, member: int, status: Status, step: int, message: str = "") -> State:
-        configuration = self.members[member].configuration
-        return State(status, step, message, digest(configuration), self.members[member].checksum)
+    def _history(self, member: int) -> Mapping[str, Sequence[float]]:
+        return self.history.member(member, self.module.last_step(member))
+
+    def _state(self, member: int, status: Status, step: int | None = None, message: str = "") -> State:
+        step = self.module.last_step(member) if step is None else min(step, int(self.module.stopped_at[member]))
+        one = self.members[member]
+        return State(status, step, message, digest(one.configuration), one.checksum)
 
     def _close(self, i: int, metrics: Metrics | None) -> None:
         """Finalize a member's loggers, with its test figures if it has finished."""
         if figures := on_test(metrics or {}):
-            self.to_loggers(i, lambda logger: logger.log_metrics(figures, int(self.module.step)))
+            self.to_loggers(i, lambda logger: logger.log_metrics(figures, self.module.last_step(i)))
         self.to_loggers(i, lambda logger: logger.finalize("failed" if metrics is None else "success"))

@@ -45,7 +45,7 @@ class WeightedModule(pl.LightningModule):
         return torch.cat([self.channels[..., :1], self.lambda_now[:, None, None] * self.channels[..., 1:]], dim=2)
 
     def set_channel_weights(self, weights: Tensor) -> None:
-        """Train with these weights of the channels, (M, P, 1 + D), from now on; lambda_d is the ratio of their means."""
+        """Train with these weights of the channels, (M, P, 1 + D), from now on; lambda_d is a ratio of their means."""
         lambda_d = weights[..., 1:].mean((1, 2)) / weights[..., :1].mean((1, 2))
         unit = lambda_d[:, None, None]
         relative = torch.where(unit > 0, weights[..., 1:] / unit, self.channels[..., 1:])
