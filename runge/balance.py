@@ -1,8 +1,9 @@
 """Policies that set lambda_d, the weight of MSE_df in the loss: fixed, from the data, or from the training.
 
-A policy balances the two terms of the loss, MSE_f and MSE_df / c^2. All except two inspect the training periodically
-and hold the weight constant in between. The literature weighs both terms, lambda_f MSE_f + lambda_df MSE_df; here
-lambda_f is 1 and lambda_d the ratio lambda_df / lambda_f, the only thing that matters to Adam.
+A policy balances the channels of the loss: the mean squared errors of each of P outputs and of each of its D partial
+derivatives, P (1 + D) in all; for one output in one dimension these are MSE_f and MSE_df / c^2. All policies except two
+inspect the training periodically and hold the weights constant in between. Only ratios of the weights matter to Adam:
+those of the values have the mean 1, and lambda_d is the mean of those of the derivatives.
 """
 
 from abc import ABC, abstractmethod
@@ -21,10 +22,10 @@ from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 from runge.validation import BelowOne, Count, Positive, Share, checked
 
-__all__ = ["MEMORY", "Balance", "Fixed", "GradNorm", "Log", "Look", "NeuralTangentKernel", "ReLoBRaLo", "Scale"]
+__all__ = ["REMEMBERED", "Balance", "Fixed", "GradNorm", "Log", "Look", "NeuralTangentKernel", "ReLoBRaLo", "Scale"]
 
-MEMORY = 6
-"""The numbers that a policy may remember of each member."""
+REMEMBERED = 3
+"""The numbers that a policy may remember of each channel."""
 
 _LEAST, _MOST = 1e-30, 1e30
 
@@ -32,6 +33,8 @@ _LEAST, _MOST = 1e-30, 1e30
 @dataclass(frozen=True)
 class Look:
     """The view that a policy has of a stack; each figure is computed lazily.
+
+    The C = P (1 + D) channels are in the order u_1, du_1/dx_1, ..., du_1/dx_D, u_2 and so on.
 
     Attributes:
         network: the stack.
@@ -47,27 +50,27 @@ class Look:
 
     @cached_property
     def terms(self) -> Tensor:
-        """Compute MSE_f and MSE_df, (M, 2)."""
+        """Compute the weighted mean squared error of each channel, (M, C)."""
         with torch.no_grad():
-            both = losses.terms(*self.network.value_and_derivative(self.points.x), self.points, self.scale)
-        return torch.stack(both, dim=1).double()
+            u, du = self.network.value_and_derivative(self.points.x)
+        return losses.channels(u, du, self.points, self.scale).double()
 
     @cached_property
     def gradient_norms(self) -> Tensor:
-        """Compute the norms of the gradients of MSE_f and MSE_df with respect to the weights, (M, 2)."""
-        gradients = losses.term_gradients(self.network, self.points, self.scale)
+        """Compute the norm of the gradient of each channel's error with respect to the weights, (M, C)."""
+        gradients = losses.channel_gradients(self.network, self.points, self.scale)
         return torch.stack([gradient.double().norm(dim=1) for gradient in gradients], dim=1)
 
     @cached_property
     def traces(self) -> Tensor:
-        """Compute the traces of J J^T of the weighted errors of f and of f', (M, 2)."""
+        """Compute the trace of J J^T of the weighted errors of each channel, (M, C)."""
         with torch.no_grad():
             _, du, tape = self.network.propagate(self.points.x, with_derivative=True)
             assert du is not None
             errors = torch.zeros_like(self.points.f)
             _, weights = losses.least_squares(errors, du, self.points, self.scale, torch.ones_like(self.scale))
             weighted = (weights * gram_diagonal(self.network, tape)).double()
-        return torch.stack([part.sum(1) for part in weighted.tensor_split([du.shape[1]], dim=1)], dim=1)
+        return weighted.unflatten(1, (-1, du.shape[1])).sum(2)
 
 
 @checked
@@ -82,12 +85,12 @@ class Balance(ABC):
     def next_look(self, step: int) -> int:
         """Return the first step after this one at which the policy looks, or `NEVER`."""
 
-    def update(self, lambda_d: Tensor, memory: Tensor, look: Callable[[str], Tensor]) -> tuple[Tensor, Tensor]:
-        """Return the new lambda_d, (M,), and the numbers to remember, (M, 6), which are NaN before the first look.
+    def update(self, weights: Tensor, memory: Tensor, look: Callable[[str], Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the new weights of the channels, (M, P, 1 + D), in any unit, and the numbers to remember, (M, 3, C).
 
-        `look` returns the figure of `Look` with a given name.
+        These are NaN before the first look. `look` returns the figure of `Look` with a given name.
         """
-        return lambda_d, memory
+        return weights, memory
 
 
 @checked
@@ -121,8 +124,9 @@ class Scale(Balance):
     def start(self, lambda_d: Tensor, points: Points, scale: Tensor) -> Tensor:
         """Return Var f / E |f' / c|^2."""
         f, df, weight = points.f.double(), points.df.double(), points.weight_f.double()
-        variance = (weight * (f - (weight * f).sum(1, keepdim=True)).square()).sum(1)
-        slope = (points.weight_df.double() * df.square().sum(-1)).sum(1) / scale.double().square()
+        mean = (weight * f).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
+        variance = (weight * (f - mean).square()).sum((1, 2))
+        slope = (points.weight_df.double() * df.square()).sum((1, 2, 3)) / scale.double().square()
         return _positive_or(variance / slope, lambda_d)
 
     def next_look(self, step: int) -> int:
@@ -147,7 +151,7 @@ class _Periodic(Balance):
 
 @checked
 class _Ratio(_Periodic):
-    """A moving average of the ratio of a figure of f to that of f'.
+    """A moving average of one over a figure of each channel, in units of the mean of the figures of the values.
 
     Attributes:
         smoothing: the weight of the past in the average, in [0, 1).
@@ -155,19 +159,23 @@ class _Ratio(_Periodic):
 
     smoothing: BelowOne
 
-    figure: ClassVar[str]  # of `Look`, with two columns
+    figure: ClassVar[str]  # of `Look`
 
-    def update(self, lambda_d: Tensor, memory: Tensor, look: Callable[[str], Tensor]) -> tuple[Tensor, Tensor]:
-        """Return the average of the ratio, which starts with the first one, and the memory."""
-        past, (of_f, of_df) = memory[:, 0], look(self.figure).unbind(1)
-        now = _positive_or(of_f / of_df, past)
+    def update(self, weights: Tensor, memory: Tensor, look: Callable[[str], Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the average of the ratios, which starts with the first ones, and the memory."""
+        past, channels = memory[:, 0], look(self.figure)
+        values = channels.view_as(weights)[:, :, 0].mean(1, keepdim=True)
+        now = _positive_or(values / channels, past)
         average = torch.where(past.isnan(), now, self.smoothing * past + (1 - self.smoothing) * now)
-        return _positive_or(average, lambda_d), torch.cat([average[:, None], memory[:, 1:]], dim=1)
+        kept = torch.cat([average[:, None], memory[:, 1:]], dim=1)
+        return _positive_or(average.view_as(weights), weights), kept
 
 
 @checked
 class GradNorm(_Ratio):
     r"""A balance of gradient norms, :math:`\lambda_d = |\nabla_\theta MSE_f| / |\nabla_\theta MSE_{df}|`, averaged.
+
+    With more channels, the weight of each is one over the norm of its gradient.
 
     It is not the GradNorm of Z. Chen et al. (2018), https://arxiv.org/abs/1711.02257, which trains the weights.
 
@@ -185,19 +193,20 @@ class GradNorm(_Ratio):
 
 @checked
 class Log(_Ratio):
-    r"""The weight that follows from the loss :math:`\tfrac12 \log MSE_f + \tfrac12 \log MSE_{df}`.
+    r"""The weights that follow from the loss :math:`\tfrac12 \sum_c \log MSE_c` over all channels c.
 
-    Its gradient is proportional to that of MSE_f + lambda_d MSE_df with lambda_d = MSE_f / MSE_df. Weighting by
-    uncertainty reduces to this loss when the variances have their optimal values.
+    Its gradient is proportional to that of MSE_f + lambda_d MSE_df with lambda_d = MSE_f / MSE_df, and with more
+    channels the weight of each is one over its MSE. Weighting by uncertainty, or maximising the likelihood of normal
+    errors, reduces to this loss when the variances have their optimal values.
 
     References:
         A. Kendall, Y. Gal, R. Cipolla (2018). Multi-task learning using uncertainty to weigh losses.
         https://arxiv.org/abs/1705.07115
 
     Example:
-        >>> start, look = torch.full((1, MEMORY), torch.nan), {"terms": torch.tensor([[3.0, 6.0]])}
-        >>> Log(every=100, smoothing=0.9).update(torch.ones(1), start, look.get)[0]
-        tensor([0.5000])
+        >>> start, look = torch.full((1, REMEMBERED, 2), torch.nan), {"terms": torch.tensor([[3.0, 6.0]])}
+        >>> Log(every=100, smoothing=0.9).update(torch.ones(1, 1, 2), start, look.get)[0]
+        tensor([[[1.0000, 0.5000]]])
     """
 
     figure: ClassVar[str] = "terms"
@@ -225,16 +234,16 @@ class NeuralTangentKernel(_Ratio):
 class ReLoBRaLo(_Periodic):
     r"""Relative loss balancing with random lookback: the term that has fallen least gets the largest weight.
 
-    With L_i the two terms, at look t and at an earlier one t',
+    With L_i the C channels, at look t and at an earlier one t',
 
-    .. math:: \hat\lambda_i(t, t') = 2\, \mathrm{softmax}_i \frac{L_i(t)}{T L_i(t')}, \quad
+    .. math:: \hat\lambda_i(t, t') = C\, \mathrm{softmax}_i \frac{L_i(t)}{T L_i(t')}, \quad
               \lambda_i(t) = \alpha\,(\rho\, \lambda_i(t-1) + (1-\rho)\, \hat\lambda_i(t, 0))
               + (1-\alpha)\, \hat\lambda_i(t, t-1),
 
-    where rho is 1 with probability `lookback` and 0 otherwise; lambda_d is the ratio of the two weights.
+    where rho is 1 with probability `lookback` and 0 otherwise.
 
     Attributes:
-        temperature: T, in [1e-12, 1e12]; large: both weights are 1.
+        temperature: T, in [1e-12, 1e12]; large: all weights are 1.
         alpha: the weight of the past, in [0, 1].
         lookback: the mean of rho, in [0, 1].
 
@@ -251,18 +260,18 @@ class ReLoBRaLo(_Periodic):
     alpha: Share
     lookback: Share
 
-    def update(self, lambda_d: Tensor, memory: Tensor, look: Callable[[str], Tensor]) -> tuple[Tensor, Tensor]:
-        """Apply the formulas above; both terms weigh the same at the first look."""
-        now, (first, last, weights) = look("terms"), memory.split(2, dim=1)
+    def update(self, weights: Tensor, memory: Tensor, look: Callable[[str], Tensor]) -> tuple[Tensor, Tensor]:
+        """Apply the formulas above; all channels weigh the same at the first look."""
+        now, (first, last, own) = look("terms"), memory.unbind(1)
         is_first = first.isnan()
         first, last = torch.where(is_first, now, first), torch.where(is_first, now, last)
-        weights = torch.where(is_first, 1, weights)
-        past = torch.where((look("chance") < self.lookback)[:, None], weights, self._weights(now, first))
-        weights = self.alpha * past + (1 - self.alpha) * self._weights(now, last)
-        return _positive_or(weights[:, 1] / weights[:, 0], lambda_d), torch.cat([first, now, weights], dim=1)
+        own = torch.where(is_first, 1, own)
+        past = torch.where((look("chance") < self.lookback)[:, None], own, self._weights(now, first))
+        own = self.alpha * past + (1 - self.alpha) * self._weights(now, last)
+        return _positive_or(own.view_as(weights), weights), torch.stack([first, now, own], dim=1)
 
     def _weights(self, now: Tensor, before: Tensor) -> Tensor:
-        return 2 * torch.softmax(now / (self.temperature * before), dim=1)
+        return now.shape[1] * torch.softmax(now / (self.temperature * before), dim=1)
 
 
 def _positive_or(weight: Tensor, fallback: Tensor) -> Tensor:

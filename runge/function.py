@@ -1,7 +1,7 @@
 """The trained function, an ordinary module that can be called, differentiated and built upon."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from runge.configuration import unimported
 from runge.errors import ConfigurationError
 from runge.records.checkpoints import read_checkpoint
+from runge.records.columns import input_names
 from runge.records.directories import RunDirectory
 from runge.sobolev.network import Model
 from runge.sobolev.stages import ResidualStages
+from runge.sobolev.units import Units
 
-__all__ = ["Function", "load"]
+__all__ = ["Function", "load", "load_finished"]
 
 
 Argument = Tensor | np.ndarray | np.generic | float
@@ -26,10 +28,11 @@ _CHUNK = 2**12
 
 
 class Function(nn.Module):
-    """A trained u: R^D -> R with its derivative.
+    """A trained u: R^D -> R^P with its derivative, in the units of the data.
 
-    In one dimension x may have any shape, and `u(x)` and `u.derivative(x)` have the same. In D dimensions x has the
-    shape (..., D); `u(x)` has (...) and `u.derivative(x)` has (..., D).
+    With one input x may have any shape, and with one output `u(x)` and `u.derivative(x)` have the same. With D inputs x
+    has the shape (..., D); with one output `u(x)` has (...) and `u.derivative(x)` has (..., D). With P outputs `u(x)`
+    has (..., P) and `u.derivative(x)` has (..., P, D).
 
     A tensor or number gives a tensor, in the precision and on the device of the parameters, which `to` changes. As for
     every module, the result can be differentiated by x and by the parameters, and keeps what this needs in memory;
@@ -40,6 +43,12 @@ class Function(nn.Module):
     Args:
         network: a stack of one.
         configuration: its run's configuration, as plain data.
+        inputs: the names of the inputs; None: x, or x1, ..., xD.
+        outputs: the names of the outputs.
+
+    Attributes:
+        inputs: the names of the inputs.
+        outputs: the names of the outputs.
 
     Example:
         >>> network = ResidualStages(Model(), torch.tensor([[[-1.0, 1.0]]]), [torch.Generator()], torch.float64)
@@ -47,22 +56,46 @@ class Function(nn.Module):
         torch.Size([2, 3])
     """
 
-    def __init__(self, network: ResidualStages, configuration: Mapping[str, Any] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        network: ResidualStages,
+        configuration: Mapping[str, Any] = MappingProxyType({}),
+        inputs: Sequence[str] | None = None,
+        outputs: Sequence[str] = ("f",),
+    ) -> None:
         super().__init__()
         self.network, self.configuration = network, dict(configuration)  # a mapping proxy cannot be pickled
+        self.inputs = input_names(network.dimension) if inputs is None else tuple(inputs)
+        self.outputs = tuple(outputs)
 
     def forward(self, x: Argument) -> Any:
         """Return the value u(x)."""
-        return self._evaluate(x, lambda points: (self.network(points),))[0]
+        (u,) = self._evaluate(x, lambda points: (self.jet(points, with_derivative=False)[0],))
+        return u[..., 0] if self.network.outputs == 1 else u
 
     def derivative(self, x: Argument) -> Any:
-        """Return the derivative u'(x); in D dimensions the gradient."""
+        """Return the derivative u'(x): with D inputs the gradient, with P outputs the Jacobian."""
         return self.value_and_derivative(x)[1]
 
     def value_and_derivative(self, x: Argument) -> tuple[Any, Any]:
         """Return u(x) and u'(x) from one pass."""
-        u, du = self._evaluate(x, self.network.value_and_derivative)
-        return u, du[..., 0] if self.network.dimension == 1 else du
+        u, du = self._evaluate(x, self.jet)
+        if self.network.outputs > 1:
+            return u, du
+        return u[..., 0], du[..., 0, 0] if self.network.dimension == 1 else du[..., 0, :]
+
+    def jet(self, x: Tensor, *, with_derivative: bool = True) -> tuple[Tensor, Tensor]:
+        """Return u, (1, N, P), and u', (1, N, P, D), at points x, (1, N, D); u' is empty without derivative."""
+        units, like = self.network.units, self.network.amplitude
+        inside = (x if units is None else units.standardise_inputs(x)).to(like)
+        if with_derivative:
+            u, du = self.network.value_and_derivative(inside)
+        else:
+            u, du = self.network(inside), like.new_empty(0)
+        if units is None:
+            return u, du
+        unit_f, unit_df = (unit.to(like) for unit in units.of_outputs())
+        return units.y_mean[:, None].to(like) + unit_f * u, unit_df * du if with_derivative else du
 
     def _evaluate(self, x: Argument, function: Callable[[Tensor], tuple[Tensor, ...]]) -> list[Any]:
         """Return the results of a function of points (1, N, D) at x, with the shape of x in the place of (1, N)."""
@@ -70,7 +103,9 @@ class Function(nn.Module):
             with torch.no_grad():
                 results = self._evaluate(torch.from_numpy(np.array(x, float)), function)
             return [result.numpy(force=True) for result in results]
-        x, dimension = torch.as_tensor(x).to(self.network.amplitude), self.network.dimension
+        x, dimension = torch.as_tensor(x), self.network.dimension
+        # In standardised units inputs keep their precision: their mean is subtracted first.
+        x = x.to(self.network.amplitude if self.network.units is None else self.network.units.x_mean)
         if dimension > 1 and (x.ndim == 0 or x.shape[-1] != dimension):
             raise ValueError(f"x: must have the shape (..., {dimension}), one column per input; got {tuple(x.shape)}")
         shape, points = x.shape if dimension == 1 else x.shape[:-1], x.reshape(1, -1, dimension)
@@ -96,6 +131,7 @@ def load(run_directory: str | os.PathLike[str]) -> Function:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: {run_directory} is not a run, or its run saved no checkpoint")
     checkpoint, prefix = read_checkpoint(path), "network."
+    columns = checkpoint.get("columns", {})
     try:
         model = checkpoint["configuration"]["model"]
         if named := unimported(model):
@@ -108,6 +144,8 @@ def load(run_directory: str | os.PathLike[str]) -> Function:
             domains=torch.tensor([-1.0, 1.0]).expand(*state["stages.0.scale"].shape[::2], 2),
             generators=[torch.Generator()] * len(state["amplitude"]),
             dtype=state["amplitude"].dtype,
+            outputs=len(columns.get("outputs", ["f"])),
+            units=Units(*units) if (units := [state[name] for name in state if name.startswith("units.")]) else None,
         )
         network.load_state_dict(state)
         network.drop_unused()
@@ -115,4 +153,27 @@ def load(run_directory: str | os.PathLike[str]) -> Function:
         raise
     except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise ConfigurationError(f"{path} does not hold the weights of a run ({error})") from error
-    return Function(network.eval(), checkpoint["configuration"])
+    return Function(network.eval(), checkpoint["configuration"], **columns)
+
+
+def load_finished(run_directory: str, key: str) -> Function:
+    """Load the trained function of a run that has finished.
+
+    Args:
+        run_directory: the run's directory.
+        key: the name of the argument, with which the messages begin.
+
+    Raises:
+        ConfigurationError: there is no such run, it has not finished, or its files are damaged.
+    """
+    run = RunDirectory(run_directory)
+    state = None if run.metrics.exists() else run.read_state()
+    if state is not None:
+        after = "" if state.status == "diverged" else f"; continue it with python train.py resume={run_directory}"
+        status = f"{state.status} at step {state.step}, without {run.metrics.name}"
+        raise ConfigurationError(f"{key}: must be a finished run, got {run_directory!r} ({status}){after}")
+    try:
+        return load(run_directory)
+    except FileNotFoundError as error:
+        message = f"{key}: must be the directory of a finished run, got {run_directory!r} ({error})"
+        raise ConfigurationError(message) from error

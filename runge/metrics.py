@@ -6,8 +6,8 @@ An error's key is `{split}/{quantity}` or `{split}/{quantity}/{region}`, with sp
 from collections.abc import Iterable, Mapping
 
 __all__ = ["DIAGNOSTICS", "FIT_SECONDS", "GRAD_COSINE", "GRAD_NORM_DF", "GRAD_NORM_F", "LAMBDA_D", "PARAMETERS"]
-__all__ += ["QUANTITIES", "STAGES", "SWITCHED_ON_STEP", "TEST_MSE_DF", "TEST_MSE_F", "TOTAL_SECONDS", "TRAIN_LOSS"]
-__all__ += ["VAL_LOSS", "key", "keys", "on_test", "regions", "share_key"]
+__all__ += ["QUANTITIES", "RELATIVE", "STAGES", "SWITCHED_ON_STEP", "TEST_MSE_DF", "TEST_MSE_F", "TOTAL_SECONDS"]
+__all__ += ["TRAIN_LOSS", "VAL_LOSS", "key", "keys", "on_test", "regions", "share_key"]
 
 QUANTITIES = {
     "mse_f": "mean squared error of u",
@@ -17,7 +17,14 @@ QUANTITIES = {
     "rel_l2_f": "L2 norm of the error of u relative to that of f",
     "rel_l2_df": "L2 norm of the error of u' relative to that of f'",
 }
-"""The errors and their meanings, in the order in which `runge.sobolev.losses.errors` computes them."""
+"""The errors of the whole set, and of each region or output, and their meanings."""
+
+RELATIVE = {
+    "nrmse_f": "root mean squared error of u over the standard deviation of f, the mean over outputs",
+    "nrmse_df": "root mean squared error of a partial derivative over its standard deviation, the mean over all",
+    "r2_f": "coefficient of determination of u, 1 - mse / variance, the mean over outputs",
+}
+"""The errors of the whole set, and of each of several outputs, without units: they compare runs on different data."""
 
 
 def key(split: str, quantity: str, region: str = "") -> str:
@@ -31,8 +38,9 @@ def key(split: str, quantity: str, region: str = "") -> str:
 
 
 def keys(split: str, regions: Iterable[str]) -> list[str]:
-    """Return the keys of all errors on a set of points, in the order of `runge.sobolev.losses.errors`."""
-    return [key(split, quantity, region) for quantity in QUANTITIES for region in ("", *regions)]
+    """Return the keys of all errors of one output on a set of points, in the order of `runge.sobolev.errors`."""
+    found = [key(split, quantity, region) for quantity in QUANTITIES for region in ("", *regions)]
+    return found + [key(split, quantity) for quantity in RELATIVE]
 
 
 def regions(names: Iterable[str], whole: str) -> list[str]:

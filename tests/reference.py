@@ -12,12 +12,18 @@ from scipy.special import erf, erfc
 
 import runge
 
+
+def sigmoid(z):
+    small = np.exp(np.where(z.real < 0, z, -z))  # which does not overflow
+    return np.where(z.real < 0, small, 1) / (1 + small)
+
+
 ACTIVATIONS = {  # for real and complex numbers
     "tanh": np.tanh,
     "relu": lambda z: np.where(z.real > 0, z, 0),
     "gelu": lambda z: z / 2 * erfc(-z / np.sqrt(2)),
-    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
-    "silu": lambda z: z / (1 + np.exp(-z)),
+    "sigmoid": sigmoid,
+    "silu": lambda z: z * sigmoid(z),
     "softplus": lambda z: np.log1p(np.exp(z)),
     "sin": np.sin,
 }
@@ -97,6 +103,7 @@ def interval(y, of_y):
 def expected(directory, points, lambda_d, scale, section):
     """Return the smallest and the largest value of each figure of a set of points, by name."""
     x, data_f, data_df, weight_f, weight_df, masks = (part[0].double().numpy() for part in points.tensors().values())
+    data_f, data_df, weight_f, weight_df = data_f[:, 0], data_df[:, 0], weight_f[:, 0], weight_df[:, 0, 0]
     eps, u, of_u, du, of_du = fit(directory, x)
     f, of_f, df, of_df = target(section, x, eps)
     loaded, given = runge.load(directory.path), torch.as_tensor(x if x.shape[1] > 1 else x[:, 0])

@@ -20,7 +20,12 @@ def column(*values):
 
 
 def unknown(members=1):
-    return torch.full((members, 6), torch.nan, dtype=torch.float64)
+    return torch.full((members, 3, 2), torch.nan, dtype=torch.float64)
+
+
+def weights(*lambdas):
+    """Return the weights of the two channels of one output and one input."""
+    return torch.tensor([[[1.0, value]] for value in lambdas], dtype=torch.float64)
 
 
 @pytest.fixture
@@ -60,10 +65,10 @@ def test_ratios_and_their_average(figure):
         assert name == figure
         return next(looks).double()
 
-    first, memory = policy.update(column(0.1, 0.1), unknown(2), ask)
-    assert first.tolist() == [0.5, 0.1]  # where there is no ratio the weight stays
+    first, memory = policy.update(weights(0.1, 0.1), unknown(2), ask)
+    assert torch.equal(first, weights(0.5, 0.1))  # where there is no ratio the weight stays
     second, _ = policy.update(first, memory, ask)
-    assert second.tolist() == [0.75 * 0.5 + 0.25 * 4, 2.0]
+    assert torch.equal(second, weights(0.75 * 0.5 + 0.25 * 4, 2.0))
 
 
 @pytest.mark.parametrize("figure", RATIOS)
@@ -73,9 +78,18 @@ def test_the_larger_term_gets_the_smaller_weight(figure, look):
     large = Look(look.network, look.points, look.scale / 10, look.chance)
     policy = RATIOS[figure](every=1, smoothing=0.0)
     before, after = (
-        policy.update(column(1, 1), unknown(2), lambda name, at=at: getattr(at, name))[0] for at in (small, large)
+        policy.update(weights(1, 1), unknown(2), lambda name, at=at: getattr(at, name))[0] for at in (small, large)
     )
-    torch.testing.assert_close(before / after, column(100.0, 100.0))
+    torch.testing.assert_close(before / after, weights(100.0, 100.0))
+
+
+@pytest.mark.parametrize("figure", RATIOS)
+def test_each_channel_of_several_outputs_has_its_weight(figure):
+    """Check that the weights are in inverse proportion to the figures, here with two outputs and two inputs."""
+    figures = torch.tensor([[1.0, 2.0, 4.0, 3.0, 8.0, 16.0]], dtype=torch.float64)
+    memory, ones = torch.full((1, 3, 6), torch.nan, dtype=torch.float64), torch.ones(1, 2, 3, dtype=torch.float64)
+    found, _ = RATIOS[figure](every=1, smoothing=0.5).update(ones, memory, lambda _: figures)
+    torch.testing.assert_close(found.flatten(1) * figures, 2 * torch.ones_like(figures))
 
 
 def test_terms_and_gradients_are_those_of_the_loss(look):
@@ -94,30 +108,31 @@ def test_traces_are_those_of_the_kernels(look):
     _, _, tape = look.network.propagate(look.points.x, with_derivative=True)
     squares = jacobian(look.network, tape).square().sum(2)
     n = look.points.f.shape[1]
-    k_f = (look.points.weight_f * squares[:, :n]).sum(1)
-    k_df = (look.points.weight_df * squares[:, n:]).sum(1) / look.scale**2
+    k_f = (look.points.weight_f[..., 0] * squares[:, :n]).sum(1)
+    k_df = (look.points.weight_df[..., 0, 0] * squares[:, n:]).sum(1) / look.scale**2
     torch.testing.assert_close(look.traces, torch.stack([k_f, k_df], 1))
 
 
 def relobralo(first, last, now, chance, past=(1.0, 1.0), temperature=0.5, alpha=0.8, lookback=0.5):
     policy = ReLoBRaLo(every=1, temperature=temperature, alpha=alpha, lookback=lookback)
-    memory = column(*first, *last, *past)[None]
+    memory = torch.stack([column(*first), column(*last), column(*past)])[None]
     figures = {"terms": column(*now)[None], "chance": column(chance)}
-    return policy.update(column(0.1), memory, figures.__getitem__)
+    found, memory = policy.update(weights(0.1), memory, figures.__getitem__)
+    return found[:, 0, 1] / found[:, 0, 0], memory
 
 
 @pytest.mark.parametrize("chance", [0.4, 0.6])
 def test_relobralo(chance):
-    def weights(now, before):
+    def by_softmax(now, before):
         powers = [math.exp(a / (0.5 * b)) for a, b in zip(now, before, strict=True)]
         return [2 * power / sum(powers) for power in powers]
 
     lambda_d, memory = relobralo((1.0, 2.0), (0.5, 1.5), (0.25, 1.2), chance, past=(0.9, 1.1))
-    past = (0.9, 1.1) if chance < 0.5 else weights((0.25, 1.2), (1.0, 2.0))
-    latest = weights((0.25, 1.2), (0.5, 1.5))
+    past = (0.9, 1.1) if chance < 0.5 else by_softmax((0.25, 1.2), (1.0, 2.0))
+    latest = by_softmax((0.25, 1.2), (0.5, 1.5))
     expected = [0.8 * a + 0.2 * b for a, b in zip(past, latest, strict=True)]
     assert lambda_d.item() == pytest.approx(expected[1] / expected[0])
-    assert memory[0].tolist() == pytest.approx([1.0, 2.0, 0.25, 1.2, *expected])
+    assert memory.flatten().tolist() == pytest.approx([1.0, 2.0, 0.25, 1.2, *expected])
 
 
 def test_relobralo_begins_with_equal_weights_and_favours_what_falls_least():

@@ -20,10 +20,10 @@ def test_sets_hold_the_function_and_its_derivative():
     data = made()
     for points, n in zip(data, (20, 10, 31), strict=True):
         assert points.x.shape == (1, n, 1)
-        assert torch.equal(points.f, Runge().value(points.x))
-        assert torch.equal(points.df, Runge().derivative(points.x))
-        torch.testing.assert_close(points.weight_f, torch.full((1, n), 1 / n).double())
-        assert torch.equal(points.weight_f, points.weight_df)
+        assert torch.equal(points.f[..., 0], Runge().value(points.x))
+        assert torch.equal(points.df[:, :, 0], Runge().derivative(points.x))
+        torch.testing.assert_close(points.weight_f, torch.full((1, n, 1), 1 / n).double())
+        assert torch.equal(points.weight_f, points.weight_df[..., 0])
         assert points.regions == ("left", "middle", "right", "peak")
     torch.testing.assert_close(data.test.x[0, :, 0], torch.linspace(-1, 1, 31, dtype=torch.float64), rtol=0, atol=1e-15)
 
@@ -46,13 +46,13 @@ def test_boundary_points_carry_both():
     extra = train.x[0, 20:, 0].abs()
     assert (extra > 0.8).all()
     assert (extra < 1).all()
-    assert torch.equal(train.weight_f, train.weight_df)
+    assert torch.equal(train.weight_f, train.weight_df[..., 0])
 
 
 def test_values_and_derivatives_at_different_places():
     train = made(n_derivative=8, boundary_points=2).train
     assert train.x.shape == (1, 30, 1)
-    assert ((train.weight_f > 0) & (train.weight_df > 0)).sum() == 2
+    assert ((train.weight_f > 0) & (train.weight_df[..., 0] > 0)).sum() == 2
     assert (train.weight_f > 0).sum() == 22
     assert (train.weight_df > 0).sum() == 10
     for weight in (train.weight_f, train.weight_df):
@@ -61,9 +61,9 @@ def test_values_and_derivatives_at_different_places():
 
 def test_sample_weight():
     train = made(sample_weight="derivative").train
-    expected = 1 + train.df[0, :, 0].abs() / train.df.abs().mean()
-    torch.testing.assert_close(train.weight_df[0], expected / expected.sum())
-    assert torch.equal(train.weight_f, train.weight_df)
+    expected = 1 + train.df.flatten().abs() / train.df.abs().mean()
+    torch.testing.assert_close(train.weight_df.flatten(), expected / expected.sum())
+    assert torch.equal(train.weight_f, train.weight_df[..., 0])
 
 
 def test_weight_by_density_makes_a_mean_over_the_domain():
@@ -73,24 +73,24 @@ def test_weight_by_density_makes_a_mean_over_the_domain():
         train = made(sampling=Chebyshev(), sample_weight=kind, n_train=200, boundary_points=20).train
         mean = (train.weight_f * train.f).sum().item()
         assert (mean == pytest.approx(integral, rel=1e-3)) is near
-        assert torch.equal(train.weight_f, train.weight_df)
+        assert torch.equal(train.weight_f, train.weight_df[..., 0])
 
 
 def test_weight_by_density_is_that_of_each_kind_of_points():
     train = made(sample_weight="density", n_derivative=8).train
-    for weight, count in ((train.weight_f, 20), (train.weight_df, 8)):
+    for weight, count in ((train.weight_f.flatten(), 20), (train.weight_df.flatten(), 8)):
         assert (weight > 0).sum() == count
         assert weight.sum().item() == pytest.approx(1)
-        x = train.x[0, weight[0] > 0, 0]
+        x = train.x[0, weight > 0, 0]
         ends = torch.cat([x.new_tensor([-1.0]), (x.sort().values[1:] + x.sort().values[:-1]) / 2, x.new_tensor([1.0])])
-        torch.testing.assert_close(weight[0, weight[0] > 0][x.argsort()], ends.diff() / 2)
+        torch.testing.assert_close(weight[weight > 0][x.argsort()], ends.diff() / 2)
 
 
 def test_grid_in_two_dimensions():
     data = made(target=Expression("x*y", [[0.0, 1.0], [0.0, 2.0]]), sampling=Uniform(), n_train=17, n_test=100)
     assert data.train.x.shape == (1, 16, 2)
     assert data.test.x.shape == (1, 100, 2)
-    assert data.test.df.shape == (1, 100, 2)
+    assert data.test.df.shape == (1, 100, 1, 2)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_resample_moves_the_points_of_some_members(n_derivative):
         torch.testing.assert_close(data.nodes(1)[1][:, 0].float(), expected, rtol=0, atol=1e-7)
     for weight in ("weight_f", "weight_df"):
         assert torch.equal(after.tensors()[weight] > 0, before.tensors()[weight] > 0)
-    torch.testing.assert_close(after.f[1], Runge().value(after.x[1].double()).float())
+    torch.testing.assert_close(after.f[1, :, 0], Runge().value(after.x[1].double()).float())
     boundary = slice(20, 24) if n_derivative is None else slice(0, 4)
     assert torch.equal(after.x[1, boundary], before.x[1, boundary])
 

@@ -5,9 +5,12 @@ import shlex
 
 import pytest
 
+from runge.configuration import build
+from runge.data import Table, read
 from tests.conftest import ROOT, command
 
 PYTHON = (ROOT / "docs/howto/python.md").read_text()
+DATA = (ROOT / "docs/howto/data.md").read_text()
 PAGE = (ROOT / "docs/howto/extend.md").read_text()
 SHORT = ("trainer.max_steps=4", "model.width=8", "trainer.progress_bar=false")
 
@@ -47,3 +50,22 @@ def test_the_page_on_python_runs(tmp_path, monkeypatch):
     code = code.replace('"seed=range(3)"', '"seed=range(2)", "model.width=8", "hydra.launcher.processes=1"')
     exec(code, {})
     assert (tmp_path / "fit.pdf").exists()
+
+
+@pytest.fixture
+def tables(tmp_path, monkeypatch):
+    """The tables that the page on data makes, in the present directory."""
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", DATA, re.DOTALL)
+    exec("\n".join(block for block in blocks if "import runge" not in block), {})
+
+
+@pytest.mark.parametrize("line", re.findall(r"^    python train.py (.*)$", DATA, re.MULTILINE))
+def test_the_tables_of_the_page_on_data(line, tables, configuration):
+    options = [
+        option.split(",")[0] if option[:1] != "'" and "[" not in option else option for option in shlex.split(line)
+    ]
+    options = [option for option in options if option != "-m" and not option.startswith(("seed=", "model."))]
+    rows = read(build("data", configuration(*options)["data"], Table))
+    assert len(rows.split(0).train) > 20
+    assert set(rows.inputs) == {"alpha", "speed"}

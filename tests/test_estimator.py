@@ -70,7 +70,7 @@ def test_rows_without_a_derivative_have_no_weight():
 @pytest.mark.parametrize(
     ("changes", "dydx", "words"),
     [
-        ({}, DYDX[:5], r"dydx: must have the shape of X, \(24, 1\); got \(5, 1\)"),
+        ({}, DYDX[:5], r"dydx: must have the shape \(24, 1, 1\) or \(24, 1\) or \(24,\); got \(5, 1\)"),
         ({}, np.where(DYDX > 5, np.inf, DYDX), "dydx contains infinity"),
         ({}, np.array([["a"]] * 24), "could not convert"),
         ({"lambda_d": -1.0}, DYDX, "lambda_d"),
@@ -89,11 +89,18 @@ def test_mistakes(changes, dydx, words):
         estimator(**changes).fit(X, Y, dydx=dydx)
 
 
-def test_a_row_with_some_of_its_derivatives_is_refused():
-    slopes = np.ones((24, 2))
-    slopes[3, 1] = np.nan
-    with pytest.raises(ValueError, match="row 3 has some"):
-        estimator().fit(np.c_[X, X**2], Y, dydx=slopes)
+def test_several_outputs_and_inputs_with_labels_that_are_not_known():
+    """Fit a b and a + b; some values and partial derivatives are not known."""
+    a, b = np.random.default_rng(0).uniform(1, 3, (2, 60))
+    x, y = np.c_[a, b], np.c_[a * b, a + b]
+    slopes = np.stack([np.c_[b, a], np.ones((60, 2))], axis=1)
+    model = estimator(max_steps=2000)
+    partly = np.where(np.random.default_rng(1).random(slopes.shape) < 0.3, np.nan, slopes)
+    model.fit(x, y, dydx=partly)
+    assert model.predict(x).shape == (60, 2)
+    assert model.predict_derivative(x).shape == (60, 2, 2)
+    assert np.abs(model.predict(x) - y).max() < 0.1
+    assert np.abs(model.predict_derivative(x) - slopes).max() < 0.3
 
 
 def test_a_fit_that_diverges_raises():

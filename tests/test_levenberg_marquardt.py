@@ -24,9 +24,9 @@ def problem(members=1, n=20, width=6, depth=2, lambda_d=0.1, activation="tanh", 
         dtype=torch.float64,
     )
     x = torch.linspace(-1, 1, n, dtype=torch.float64).expand(members, n)[..., None]
-    weight = torch.full((members, n), 1 / n, dtype=torch.float64)
+    weight = torch.full((members, n, 1), 1 / n, dtype=torch.float64)
     masks = torch.ones(members, 1, n, dtype=torch.float64)
-    points = Points(x, f(3 * x[..., 0]), 3 * df(3 * x), weight, weight, masks, ())
+    points = Points(x, f(3 * x), 3 * df(3 * x)[..., None], weight, weight[..., None], masks)
     ones = torch.ones(members, dtype=torch.float64)
     return Problem(network, points, ones, None if lambda_d is None else lambda_d * ones, losses.loss_and_gradient)
 
@@ -179,7 +179,7 @@ def test_a_kink_a_nan_and_a_singular_system_are_no_crash():
     assert torch.equal(nowhere.network.theta, theta)
     twice = problem(n=6)  # each point twice: J J^T has half its rank
     double = {name: torch.cat([t, t], dim=2 if name == "masks" else 1) for name, t in twice.points.tensors().items()}
-    twice = Problem(twice.network, Points(**double, regions=()), twice.scale, twice.lambda_d, twice.function)
+    twice = Problem(twice.network, Points(**double), twice.scale, twice.lambda_d, twice.function)
     train(twice, 40)
     assert np.isfinite(twice.network.theta.detach().numpy()).all()
     assert twice.loss_and_gradient()[0] < 1e-12

@@ -12,7 +12,7 @@ from runge.sobolev.points import Points
 from runge.targets import Target
 from runge.validation import Count, Natural, checked, checked_call
 
-__all__ = ["Data", "Dataset", "SampleWeight", "make_dataset", "sample", "sample_weights", "training_points"]
+__all__ = ["Data", "Dataset", "SampleWeight", "labelled", "make_dataset", "sample", "sample_weights", "training_points"]
 
 SampleWeight = Literal["none", "derivative", "density"]
 
@@ -83,7 +83,7 @@ def make_dataset(
         >>> generator = torch.Generator().manual_seed(0)
         >>> data = make_dataset(Runge(), Chebyshev(), generator, n_train=64, n_val=64, n_test=2001)
         >>> data.train.x.shape, data.test.df.shape
-        (torch.Size([1, 64, 1]), torch.Size([1, 2001, 1]))
+        (torch.Size([1, 64, 1]), torch.Size([1, 2001, 1, 1]))
     """
     return sample(target, sampling, generator, Data(**sizes), sample_weight)
 
@@ -94,8 +94,8 @@ def sample(
     """Sample the three sets of `make_dataset`, with the sizes of `data`."""
     samplings = [sampling] if data.n_derivative is None else [sampling] * 2
     train = training_points(target, samplings, generator, data, sample_weight)
-    val = _points(target, _place(target, Random(), generator, data.n_val, "n_val"))
-    test = _points(target, _place(target, Uniform(), generator, data.n_test, "n_test"))
+    val = labelled(target, _place(target, Random(), generator, data.n_val, "n_val"))
+    test = labelled(target, _place(target, Uniform(), generator, data.n_test, "n_test"))
     return Dataset(train, val, test)
 
 
@@ -113,7 +113,7 @@ def training_points(
         derivative_only = _place(target, samplings[1], generator, data.n_derivative, "n_derivative")
     parts = [torch.cat([x, boundary_nodes(data.boundary_points, target.domain)]), value_only, derivative_only]
     kind = torch.arange(3).repeat_interleave(torch.tensor([len(part) for part in parts]))
-    return _points(target, torch.cat(parts), (kind != 2, kind != 1), sample_weight)
+    return labelled(target, torch.cat(parts), (kind != 2, kind != 1), sample_weight)
 
 
 def _place(target: Target, strategy: Sampling, generator: torch.Generator, n: int, key: str) -> Tensor:
@@ -121,19 +121,22 @@ def _place(target: Target, strategy: Sampling, generator: torch.Generator, n: in
     return strategy.nodes(n, target, generator)
 
 
-def _points(
+def labelled(
     target: Target, x: Tensor, carries: Sequence[Tensor | None] = (None, None), sample_weight: SampleWeight = "none"
 ) -> Points:
     """Return the points; the masks `carries` say which of them carry f and which f' (None: all)."""
-    f, df, regions = target.value(x), target.derivative(x), target.regions(x)
+    f, regions, outputs = target.value(x).reshape(len(x), -1), target.regions(x), target.outputs
+    df = target.derivative(x).reshape(*f.shape, -1)
     everywhere, weights = torch.ones(len(x), dtype=torch.bool), []
     for mask in carries:
         where = everywhere if mask is None else mask
-        weight = torch.zeros_like(f)
-        weight[where] = sample_weights(sample_weight, x[where], df[where], target.domain)
-        weights.append(weight[None] / weight.sum())
+        weight = torch.zeros_like(x[:, 0])
+        weight[where] = sample_weights(sample_weight, x[where], df[where].flatten(1), target.domain)
+        weights.append(weight / weight.sum() / len(outputs))
+    weight_f, weight_df = weights[0][:, None].expand_as(f), weights[1][:, None, None].expand_as(df)
     masks = torch.stack([everywhere, *regions.values()])[None].to(x)
-    return Points(x[None], f[None], df[None], *weights, masks=masks, regions=tuple(regions))
+    parts = (part.contiguous()[None] for part in (x, f, df, weight_f, weight_df))
+    return Points(*parts, masks=masks, regions=tuple(regions), outputs=outputs)
 
 
 def sample_weights(kind: SampleWeight, x: Tensor, df: Tensor, domain: Tensor) -> Tensor:
@@ -144,7 +147,7 @@ def sample_weights(kind: SampleWeight, x: Tensor, df: Tensor, domain: Tensor) ->
             `density`: 1 over the density of the points, which cancels the extra weight of crowded points, so that the
             loss is a mean over the domain however they are placed.
         x: the points, (N, D).
-        df: the gradients, (N, D).
+        df: the gradients, (N, D), of several outputs all in one row.
         domain: the box, (D, 2).
     """
     if kind == "density":

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import runge.export
-from runge.errors import ConfigurationError, describe
+from runge.errors import describe
 from runge.export.formats import FORMATS, export
-from runge.function import Function, load
-from runge.records.directories import RunDirectory
+from runge.function import load_finished
 from runge.records.files import printable
 
 
@@ -21,25 +20,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     out = args.out or Path(args.run) / "function"
     try:
-        print(f"{args.to}: {export(_finished(args.run), args.to, out)}")
+        print(f"{args.to}: {export(load_finished(args.run, 'RUN_DIR'), args.to, out)}")
     except OSError as error:
         parser.error(printable(f"--out: the file cannot be written ({describe(error)}); --out FILE names another"))
     except (ValueError, ImportError) as error:
         parser.error(printable(f"{error}"))
-
-
-def _finished(path: str) -> Function:
-    """Load the function of a run that has finished."""
-    run = RunDirectory(path)
-    state = None if run.metrics.exists() else run.read_state()
-    if state is not None:
-        after = "" if state.status == "diverged" else f"; continue it with python train.py resume={path}"
-        status = f"{state.status} at step {state.step}, without {run.metrics.name}"
-        raise ConfigurationError(f"RUN_DIR: must be a finished run, got {path!r} ({status}){after}")
-    try:
-        return load(path)
-    except FileNotFoundError as error:
-        raise ConfigurationError(f"RUN_DIR: must be the directory of a finished run, got {path!r} ({error})") from error
 
 
 if __name__ == "__main__":

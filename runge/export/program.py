@@ -26,12 +26,12 @@ class ValueAndDerivative(nn.Module):
 
     def __init__(self, function: Function) -> None:
         super().__init__()
-        self.network = copy.deepcopy(function.network).cpu().requires_grad_(False).eval()
+        self.function = copy.deepcopy(function).cpu().requires_grad_(False).eval()
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return u, (N,), and du, (N, D), at x, (N, D)."""
-        u, du = self.network.value_and_derivative(x[None])
-        return u[0], du[0]
+        """Return u, (N,), and du, (N, D), at x, (N, D); with P outputs (N, P) and (N, P, D)."""
+        u, du = self.function.jet(x[None])
+        return (u[0, :, 0], du[0, :, 0]) if self.function.network.outputs == 1 else (u[0], du[0])
 
 
 def program(function: Function) -> torch.export.ExportedProgram:

@@ -168,5 +168,5 @@ class LBFGS(Gradient):
 
 
 def clip(gradient: Tensor, norm: float) -> Tensor:
-    """Return each row g of `gradient`, (M, P), scaled to a Euclidean norm of at most `norm`: g min(1, norm / |g|)."""
+    """Return each row g of `gradient`, (M, W), scaled to a Euclidean norm of at most `norm`: g min(1, norm / |g|)."""
     return gradient * (norm / gradient.norm(dim=1, keepdim=True).clamp_min(norm))

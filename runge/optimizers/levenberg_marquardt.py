@@ -102,10 +102,13 @@ class LevenbergMarquardt(Method):
             return weights.sqrt() * errors, weights.sqrt(), tape
 
         before, roots, tape = weighted_errors()
-        columns = (roots[..., None] * readout(tape)).nan_to_num()
+        outputs = problem.network.outputs
+        right, of_output = (part.unflatten(1, (outputs, -1))[..., None] for part in (-before, roots))
+        columns = (of_output * readout(tape)[:, None]).nan_to_num()
         driver = "gels" if columns.is_cuda else "gelsd"  # the last bits of gelsy differ from call to call
         try:
-            change = torch.linalg.lstsq(columns, -before[..., None].nan_to_num(), driver=driver).solution[..., 0]
+            solution = torch.linalg.lstsq(columns, right.nan_to_num(), driver=driver).solution[..., 0]
+            change = solution.mT.flatten(1)  # W and then b of all outputs, as in theta
         except torch.linalg.LinAlgError as error:  # pyright: ignore[reportPrivateImportUsage]
             log.warning("keeping the last layer unchanged: %s", error)
             return

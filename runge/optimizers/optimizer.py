@@ -45,7 +45,7 @@ class Problem:
         return Problem(network, points, self.scale[members], lambda_d, self.function)
 
     def loss_and_gradient(self) -> tuple[Tensor, Tensor]:
-        """Return the loss of each member, (M,), and its gradient, (M, P)."""
+        """Return the loss of each member, (M,), and its gradient, (M, W)."""
         return self.function(self.network, self.points, self.scale, self.lambda_d)
 
 
@@ -95,7 +95,7 @@ class Method(Optimizer):
 
     @abstractmethod
     def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
-        """Return a torch optimiser of the parameters, each (M, P), of which one is trained at a time."""
+        """Return a torch optimiser of the parameters, each (M, W), of which one is trained at a time."""
 
     @abstractmethod
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:

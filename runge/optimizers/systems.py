@@ -42,10 +42,9 @@ class _System:
         return solution.masked_fill(self.failed[:, None] != 0, 0)
 
     def _transposed(self, errors: Tensor) -> Tensor:
-        """Return J^T e, (M, P)."""
-        n = self.tape.x.shape[1]
-        derivative = errors[:, n:].unflatten(1, (-1, n)).mT if errors.shape[1] > n else None
-        return self.network.adjoint(self.tape, errors[:, :n], derivative)
+        """Return J^T e, (M, W)."""
+        by_row = errors.unflatten(1, (self.network.outputs, -1, self.tape.x.shape[1])).permute(0, 3, 1, 2)
+        return self.network.adjoint(self.tape, by_row[..., 0], by_row[..., 1:] if by_row.shape[3] > 1 else None)
 
 
 class ErrorSpace(_System):
@@ -58,7 +57,7 @@ class ErrorSpace(_System):
         return cls(problem.network, tape, gram(problem.network, tape), diagonal, weights)
 
     def solve(self, errors: Tensor) -> Tensor:
-        """Return (J^T W J + mu I)^-1 J^T W e, (M, P), from the errors e, (M, R)."""
+        """Return (J^T W J + mu I)^-1 J^T W e, (M, W), from the errors e, (M, R)."""
         return self._transposed(self._solve(errors))
 
 
@@ -70,16 +69,16 @@ class WeightSpace(_System):
         """Return the system of a problem."""
         network, x = problem.network, problem.points.x
         members, columns = network.theta.shape
-        n, outputs = x.shape[1], weights.shape[1] // x.shape[1]
+        n, rows = x.shape[1], weights.shape[1] // x.shape[1]
         matrix = weights.new_zeros(members, columns, columns)
-        roots = weights.sqrt().unflatten(1, (outputs, n))
+        roots = weights.sqrt().unflatten(1, (rows, n))
         for first in range(0, n, _POINTS_AT_ONCE):
             some = slice(first, first + _POINTS_AT_ONCE)
-            _, _, part = network.propagate(x[:, some], with_derivative=outputs > 1)
+            _, _, part = network.propagate(x[:, some], with_derivative=rows > network.outputs)
             weighted = roots[:, :, some].flatten(1)[..., None] * jacobian(network, part)
             matrix.baddbmm_(weighted.mT, weighted)
         return cls(network, tape, matrix, torch.ones_like(weights[:, :1]), weights)
 
     def solve(self, errors: Tensor) -> Tensor:
-        """Return (J^T W J + mu I)^-1 J^T W e, (M, P), from the errors e, (M, R)."""
+        """Return (J^T W J + mu I)^-1 J^T W e, (M, W), from the errors e, (M, R)."""
         return self._solve(self._transposed(self.weights * errors))

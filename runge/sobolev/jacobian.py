@@ -7,8 +7,8 @@ with tangents z'_d = W g_d, a point's rows of the Jacobian J are
           \frac{\partial u'_d}{\partial W} = h\, \epsilon_d^T + g_d\, \delta^T, \quad
           \frac{\partial u'_d}{\partial b} = \epsilon_d .
 
-The rows of J are u at all N points, then u'_1 at all points, up to u'_D. With a tape without tangents they are u alone,
-as if D were 0.
+The rows of J are, for each of P outputs, u at all N points, then u'_1 at all points, up to u'_D. With a tape without
+tangents they are u alone, as if D were 0.
 """
 
 from typing import NamedTuple
@@ -22,12 +22,16 @@ _CACHED = 2**17
 """The numbers that fit the CPU's cache; it limits how many members are multiplied at a time."""
 
 
+_Blocks = list[list[Tensor]]
+"""A matrix in blocks, by the derivative of its rows and of its columns."""
+
+
 class _Layer(NamedTuple):
     """A layer at each of N points, to first order in its weights.
 
     Attributes:
-        inputs: h, g_1, ..., g_D, stacked, (M, (1 + D) N, in).
-        adjoints: delta, epsilon_1, ..., epsilon_D, stacked, (M, (1 + D) N, out).
+        inputs: h, g_1, ..., g_D, stacked, (M, (1 + D) N, in), which are the same for all outputs.
+        adjoints: delta, epsilon_1, ..., epsilon_D, stacked, of each output, (M, P, (1 + D) N, out).
     """
 
     inputs: Tensor
@@ -37,41 +41,41 @@ class _Layer(NamedTuple):
 def _linearise(network: StackedMLP, tape: Tape) -> list[_Layer]:
     """Return the layers, first to last, by passing the adjoints of u and u' at each point back through them."""
     members, n, dimension = tape.x.shape
-    outputs = 1 + dimension if tape.carried else 1
-    ones = tape.x.new_ones(members, n, 1)
-    adjoints = torch.cat([ones, ones.new_zeros(members, (outputs - 1) * n, 1)], dim=1)
+    rows = 1 + dimension if tape.carried else 1
+    unit = torch.eye(network.outputs).to(tape.x)[None, :, None].expand(members, -1, n, -1)
+    adjoints = torch.cat([unit, unit.new_zeros(members, network.outputs, (rows - 1) * n, network.outputs)], dim=2)
     layers: list[_Layer] = []
     for i in reversed(range(1, len(tape.layers))):
         (z, h, s1), weight = tape.hidden[i - 1], tape.layers[i][0].mT
         layers.append(_Layer(torch.cat([h, *tape.carried[i - 1 : i]], dim=1), adjoints))
-        pulled = torch.bmm(adjoints, weight).view(members, outputs, n, -1)
-        adjoints = pulled * s1[:, None]
-        if outputs > 1:
-            curvature = pulled[:, :1] * network.activation.second(z, h, s1)[:, None]
-            adjoints[:, 1:].addcmul_(curvature, tape.tangents[i - 1])
-        adjoints = adjoints.flatten(1, 2)
+        pulled = torch.bmm(adjoints.flatten(1, 2), weight).view(members, network.outputs, rows, n, -1)
+        adjoints = pulled * s1[:, None, None]
+        if rows > 1:
+            curvature = pulled[:, :, :1] * network.activation.second(z, h, s1)[:, None, None]
+            adjoints[:, :, 1:].addcmul_(curvature, tape.tangents[i - 1][:, None])
+        adjoints = adjoints.flatten(2, 3)
     inputs = [tape.x]
-    if outputs > 1:
+    if rows > 1:
         inputs.append(torch.diag_embed(network.scale[:, 0])[:, :, None].expand(-1, -1, n, -1).flatten(1, 2))
     layers.append(_Layer(torch.cat(inputs, dim=1), adjoints))
     return layers[::-1]
 
 
 def jacobian(network: StackedMLP, tape: Tape) -> Tensor:
-    """Return the Jacobian J of u and u' with respect to the weights, (M, (1 + D) N, P), from a forward pass's tape."""
+    """Return the Jacobian J of u and u' with respect to the weights, (M, P (1 + D) N, W), from a pass's tape."""
     parts, n = list[Tensor](), tape.x.shape[1]
     for inputs, adjoints in _linearise(network, tape):
-        h, delta = inputs[:, :n], adjoints[:, :n]
-        outputs = inputs.shape[1] // n
-        weight = torch.einsum("mni,mano->manio", h, adjoints.unflatten(1, (outputs, n)))
-        if outputs > 1:
-            weight[:, 1:] += torch.einsum("mani,mno->manio", inputs[:, n:].unflatten(1, (outputs - 1, n)), delta)
-        parts += [weight.flatten(3).flatten(1, 2), adjoints]
+        h, delta = inputs[:, :n], adjoints[:, :, :n]
+        rows = inputs.shape[1] // n
+        weight = torch.einsum("mni,mpano->mpanio", h, adjoints.unflatten(2, (rows, n)))
+        if rows > 1:
+            weight[:, :, 1:] += torch.einsum("mani,mpno->mpanio", inputs[:, n:].unflatten(1, (rows - 1, n)), delta)
+        parts += [weight.flatten(4).flatten(1, 3), adjoints.flatten(1, 2)]
     return torch.cat(parts, dim=2)
 
 
 def readout(tape: Tape) -> Tensor:
-    """Return J's columns of W and b of the last layer, in which u and u' are linear, (M, (1 + D) N, width + 1)."""
+    """Return J's columns of an output's W and b in the last layer, in which it is linear, (M, (1 + D) N, width + 1)."""
     inputs = torch.cat([tape.hidden[-1][1], *tape.carried[-1:]], dim=1)
     bias = torch.zeros_like(inputs[..., :1])
     bias[:, : tape.x.shape[1]] = 1
@@ -79,27 +83,28 @@ def readout(tape: Tape) -> Tensor:
 
 
 def gram_diagonal(network: StackedMLP, tape: Tape) -> Tensor:
-    r"""Return the diagonal of J J^T, (M, (1 + D) N): the squared norms of the gradients of u and u' at each point.
+    r"""Return the diagonal of J J^T, (M, P (1 + D) N): the squared norms of the gradients of u and u' at each point.
 
     A layer adds :math:`|\delta|^2 (|h|^2 + 1)` for u, and for a component of u'
     :math:`|\epsilon|^2 (|h|^2 + 1) + 2\,(\epsilon \cdot \delta)(h \cdot g) + |\delta|^2 |g|^2`.
     """
     n, total = tape.x.shape[1], tape.x.new_zeros(())
     for layer in _linearise(network, tape):
-        inputs, adjoints = (part.unflatten(1, (-1, n)) for part in layer)  # (M, 1 + D, N, ...)
-        h, delta = inputs[:, :1], adjoints[:, :1]
+        inputs = layer.inputs.unflatten(1, (-1, n))[:, None]  # (M, 1, 1 + D, N, in)
+        adjoints = layer.adjoints.unflatten(2, (-1, n))
+        h, delta = inputs[:, :, :1], adjoints[:, :, :1]
         added = adjoints.square().sum(-1) * (h.square().sum(-1) + 1)
         crossed = 2 * (adjoints * delta).sum(-1) * (h * inputs).sum(-1)
-        added[:, 1:] += (crossed + delta.square().sum(-1) * inputs.square().sum(-1))[:, 1:]
+        added[:, :, 1:] += (crossed + delta.square().sum(-1) * inputs.square().sum(-1))[:, :, 1:]
         total = total + added.flatten(1)
     return total
 
 
 def gram(network: StackedMLP, tape: Tape) -> Tensor:
-    r"""Return the Gram matrix J J^T, (M, (1 + D) N, (1 + D) N); only its lower triangle is valid.
+    r"""Return the Gram matrix J J^T, (M, P (1 + D) N, P (1 + D) N); only its lower triangle is valid.
 
     It is computed without J from the layers' inputs and adjoints. With A = [h; g][h; g]^T + [1, 0; 0, 0] (for the bias)
-    and B = [delta; epsilon][delta; epsilon]^T a layer adds
+    and B = [delta; epsilon][delta; epsilon]^T, of two outputs in general, a layer adds
 
     .. math:: uu = B_{\delta\delta} A_{hh}, \quad du = B_{\epsilon\delta} A_{hh} + B_{\delta\delta} A_{gh}, \quad
         dd = B_{\epsilon\epsilon} A_{hh} + B_{\epsilon\delta} A_{hg} + B_{\delta\epsilon} A_{gh}
@@ -108,7 +113,7 @@ def gram(network: StackedMLP, tape: Tape) -> Tensor:
     where the products are elementwise.
     """
     layers, n = _linearise(network, tape), tape.x.shape[1]
-    members, rows, _ = layers[-1].inputs.shape
+    members, rows = len(tape.x), layers[-1].inputs.shape[1] * network.outputs
     total = tape.x.new_zeros(members, rows, rows)
     together = max(1, _CACHED // rows**2)
     for first in range(0, members, together):
@@ -118,20 +123,27 @@ def gram(network: StackedMLP, tape: Tape) -> Tensor:
 
 
 def _add_grams(layers: list[_Layer], n: int, total: Tensor) -> None:
-    outputs = total.shape[1] // n
-    block = [slice(a * n, (a + 1) * n) for a in range(outputs)]
+    rows, outputs = layers[-1].inputs.shape[1], layers[-1].adjoints.shape[1]
+    block = [slice(a * n, (a + 1) * n) for a in range(rows // n)]
+    part = [slice(p * rows, (p + 1) * rows) for p in range(outputs)]
     for layer, (inputs, adjoints) in enumerate(reversed(layers)):
         of_inputs = torch.bmm(inputs, inputs.mT)
         of_inputs[:, :n, :n] += 1
-        if layer == 0:  # the last one is linear: delta = 1 and epsilon = 0
-            total.copy_(of_inputs)
-            continue
-        of_adjoints = torch.bmm(adjoints, adjoints.mT)
         x = [[of_inputs[:, row, column] for column in block] for row in block]
-        y = [[of_adjoints[:, row, column] for column in block] for row in block]
-        for a in range(outputs):
-            for b in range(a + 1):
-                part = total[:, block[a], block[b]]
-                for j in sorted({0, b}):
-                    for i in sorted({0, a}):
-                        part.addcmul_(y[a - i][b - j], x[i][j])
+        for p in range(outputs):
+            if layer == 0:  # the last one is linear: delta = 1 and epsilon = 0
+                total[:, part[p], part[p]] = of_inputs
+                continue
+            for q in range(p + 1):
+                of_adjoints = torch.bmm(adjoints[:, p], adjoints[:, q].mT)
+                y = [[of_adjoints[:, row, column] for column in block] for row in block]
+                _add_blocks(x, y, total[:, part[p], part[q]], block, symmetric=p == q)
+
+
+def _add_blocks(x: _Blocks, y: _Blocks, total: Tensor, block: list[slice], *, symmetric: bool) -> None:
+    for a in range(len(block)):
+        for b in range(a + 1 if symmetric else len(block)):
+            part = total[:, block[a], block[b]]
+            for j in sorted({0, b}):
+                for i in sorted({0, a}):
+                    part.addcmul_(y[a - i][b - j], x[i][j])

@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <type_traits>
+#include <vector>
 
 // Loops marked `omp simd` call glibc's vector variants of these functions (libmvec, linked by `-lm`; erf since 2.35).
 #define FOR_VECTORS __attribute__((simd("notinbranch"), const))
@@ -87,13 +88,13 @@ using Activation = ACTIVATION;
 using Index = std::int64_t;
 
 struct Stack {
-    Index members, points, dimension, depth, width;
+    Index members, points, dimension, outputs, depth, width;
     Index block, slices;                    // the points in a block; the slices of a member
-    const Real *theta, *x, *f, *df;         // (M, P), (M, N, D), (M, N), (M, N, D)
-    const Real *weight_f, *weight_df;       // (M, N) each
+    const Real *theta, *x, *f, *df;         // (M, W), (M, N, D), (M, N, P), (M, N, P, D)
+    const Real *weight_f, *weight_df;       // (M, N, P), (M, N, P, D)
     const Real *input_scale, *input_shift;  // (M, D) each
     const Real *scale, *lambda_d;           // (M,) each; lambda_d is null for MSE_f alone
-    Real *loss, *gradient;                  // (M, slices), (M, slices, P): the caller sums over the slices
+    Real *loss, *gradient;                  // (M, slices), (M, slices, W): the caller sums over the slices
 };
 
 #if defined __AVX512F__
@@ -163,7 +164,7 @@ struct Sizes {
     explicit Sizes(const Stack& net)
         : columns(filled(net.width, LANES)), points(filled(net.block, ROWS)),
           matrix((1 + net.dimension) * points * columns), carried(2 * matrix + points * columns),
-          edges((net.dimension + net.depth + 1) * columns), square(columns * columns),
+          edges((net.dimension + net.depth + net.outputs) * columns), square(columns * columns),
           all(2 * edges + 3 * (net.depth - 1) * square + net.depth * carried + 2 * matrix +
               filled(net.dimension * points, LANES)) {}
 };
@@ -172,13 +173,14 @@ struct Sizes {
 class Slice {
    public:
     Slice(const Stack& net, Index number, Real* workspace)
-        : net(net), size(net), m(number / net.slices), width(net.width), dimension(net.dimension), depth(net.depth),
-          parameters((dimension + 1) * width + (depth - 1) * (width + 1) * width + width + 1),
+        : net(net), size(net), m(number / net.slices), width(net.width), dimension(net.dimension),
+          outputs(net.outputs), depth(net.depth),
+          parameters((dimension + 1) * width + (depth - 1) * (width + 1) * width + (width + 1) * outputs),
           lambda_d(net.lambda_d ? net.lambda_d[m] : 0), tangents(lambda_d != 0 ? dimension : 0),
           theta(net.theta + m * parameters), gradient(net.gradient + number * parameters), edges(workspace),
           edges_bar(edges + size.edges), squares(edges_bar + size.edges),
           layers(squares + 3 * (depth - 1) * size.square), inputs(layers + depth * size.carried + 2 * size.matrix),
-          adjoint(layers + depth * size.carried), spare(adjoint + size.matrix) {}
+          adjoint(layers + depth * size.carried), spare(adjoint + size.matrix), last_bias_bar(outputs) {}
 
     // Return the loss of the member's points begin ... end - 1, and write its gradient.
     Real pass(Index begin, Index end) {
@@ -197,32 +199,32 @@ class Slice {
    private:
     const Stack& net;
     const Sizes size;
-    const Index m, width, dimension, depth, parameters;
+    const Index m, width, dimension, outputs, depth, parameters;
     const Real lambda_d;
     const Index tangents;  // D, or 0 for MSE_f alone
     const Real* const theta;
     Real* const gradient;
-    Real *const edges, *const edges_bar;  // the first W, by rows; b of the hidden layers; the last W
+    Real *const edges, *const edges_bar;  // the first W, by rows; b of the hidden layers; the last W, by columns
     Real *const squares;                  // for each layer between: W, its transpose, its gradient
     Real *const layers, *const inputs;    // the block's hidden layers; the inputs to the first of them
     Real *adjoint, *spare;                // of h and g, then of z and z', of the current layer
     Index before = 0, n = 0;              // the points before the block, over all members; the block's points
     Index values = 0, rows = 0;           // n padded; a matrix's rows: first of values, then of tangents
     double mse_f = 0, mse_df = 0;
-    Real last_bias_bar = 0;
+    std::vector<Real> last_bias_bar;
 
     // The offsets of W and b of layers 0 to depth in theta.
     Index weights(Index layer) const {
         return layer == 0 ? 0 : (dimension + 1) * width + (layer - 1) * (width + 1) * width;
     }
     Index biases(Index layer) const {
-        return weights(layer) + (layer == 0 ? dimension : width) * (layer == depth ? 1 : width);
+        return weights(layer) + (layer == 0 ? dimension : width) * (layer == depth ? outputs : width);
     }
 
     // The same parameters, padded, in the workspace.
     Real* first(Real* in, Index d) const { return in + d * size.columns; }
     Real* bias(Real* in, Index layer) const { return in + (dimension + layer) * size.columns; }
-    Real* last(Real* in) const { return bias(in, depth); }
+    Real* last(Real* in, Index p) const { return bias(in, depth + p); }
     Real* square(Index layer) const { return squares + 3 * (layer - 1) * size.square; }
     Real* transposed(Index layer) const { return square(layer) + size.square; }
     Real* square_bar(Index layer) const { return transposed(layer) + size.square; }
@@ -244,7 +246,8 @@ class Slice {
         std::fill(edges, edges + 2 * size.edges, Real(0));
         for (Index d = 0; d < dimension; ++d) std::copy_n(theta + weights(0) + d * width, width, first(edges, d));
         for (Index layer = 0; layer < depth; ++layer) std::copy_n(theta + biases(layer), width, bias(edges, layer));
-        std::copy_n(theta + weights(depth), width, last(edges));
+        for (Index p = 0; p < outputs; ++p)
+            for (Index i = 0; i < width; ++i) last(edges, p)[i] = theta[weights(depth) + i * outputs + p];
         for (Index layer = 1; layer < depth; ++layer) {
             const Real* w = theta + weights(layer);
             std::fill(square(layer), square(layer) + 3 * size.square, Real(0));
@@ -264,8 +267,10 @@ class Slice {
             std::copy_n(first(edges_bar, d), width, gradient + weights(0) + d * width);
         for (Index layer = 0; layer < depth; ++layer)
             std::copy_n(bias(edges_bar, layer), width, gradient + biases(layer));
-        std::copy_n(last(edges_bar), width, gradient + weights(depth));
-        gradient[biases(depth)] = last_bias_bar;
+        for (Index p = 0; p < outputs; ++p) {
+            for (Index i = 0; i < width; ++i) gradient[weights(depth) + i * outputs + p] = last(edges_bar, p)[i];
+            gradient[biases(depth) + p] = last_bias_bar[p];
+        }
         for (Index layer = 1; layer < depth; ++layer)
             panels([&](Index j, auto vectors) {
                 for (Index i = 0; i < width; ++i)
@@ -327,11 +332,15 @@ class Slice {
 
     // Compute the last layer, the errors, and their adjoints.
     void compare() {
-        const Real *top = carried(depth - 1), *w = last(edges);
-        Real* w_bar = last(edges_bar);
+        for (Index p = 0; p < outputs; ++p) compare(p);
+    }
+
+    void compare(Index p) {
+        const Real *top = carried(depth - 1), *w = last(edges, p);
+        Real* w_bar = last(edges_bar, p);
         const Real squared_scale = net.scale[m] * net.scale[m];
         for (Index row = 0; row < rows; ++row) {
-            const Index d = row / values - 1, i = row % values, point = before + i;
+            const Index d = row / values - 1, i = row % values, point = (before + i) * outputs + p;
             Real bar = 0;
             if (i < n) {
                 Vector sums = {};
@@ -341,14 +350,14 @@ class Slice {
                 Real sum = 0;
                 for (Index lane = 0; lane < LANES; ++lane) sum += sums[lane];
                 if (d < 0) {
-                    const Real error = sum + theta[biases(depth)] - net.f[point];
+                    const Real error = sum + theta[biases(depth) + p] - net.f[point];
                     const Real weighted = net.weight_f[point] * error;
                     mse_f += weighted * error;
                     bar = 2 * weighted;
-                    last_bias_bar += bar;
+                    last_bias_bar[p] += bar;
                 } else {
                     const Real error = sum - net.df[point * dimension + d];
-                    const Real weighted = net.weight_df[point] / squared_scale * error;
+                    const Real weighted = net.weight_df[point * dimension + d] / squared_scale * error;
                     mse_df += weighted * error;
                     bar = lambda_d * (2 * weighted);
                 }
@@ -356,7 +365,8 @@ class Slice {
             panels([&](Index j, auto vectors) {
                 for (Index v = 0; v < vectors; ++v) {
                     at(w_bar + j, v) += bar * at(top + j * rows, row * vectors + v);
-                    at(adjoint + j * rows, row * vectors + v) = bar * at(w + j, v);
+                    Vector& here = at(adjoint + j * rows, row * vectors + v);
+                    here = p == 0 ? bar * at(w + j, v) : here + bar * at(w + j, v);
                 }
             });
         }

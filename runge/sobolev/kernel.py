@@ -43,11 +43,14 @@ class CompilationError(Exception):
     """The step cannot be compiled, or the compiled file cannot be loaded."""
 
 
+_SIZES = ("members", "points", "dimension", "outputs", "depth", "width", "block", "slices")
+
+
 class _Stack(ctypes.Structure):
     """The struct `Stack` of the C++ file."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("members", "points", "dimension", "depth", "width", "block", "slices")),
+        *((name, ctypes.c_int64) for name in _SIZES),
         *((name, ctypes.c_void_p) for name in ("theta", "x", "f", "df", "weight_f", "weight_df")),
         *((name, ctypes.c_void_p) for name in ("input_scale", "input_shift", "scale", "lambda_d", "loss", "gradient")),
     )
@@ -78,7 +81,7 @@ class Kernel:
     def __call__(
         self, network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Return the loss, (M,), and its gradient, (M, P), as `losses.loss_and_gradient` does."""
+        """Return the loss, (M,), and its gradient, (M, W), as `losses.loss_and_gradient` does."""
         library = _library(self.activation, self.dtype)
         (members, n, dimension), (_, width) = points.x.shape, network.shapes[0]
         inputs = (network.theta, points.x, points.f, points.df, points.weight_f, points.weight_df)
@@ -90,7 +93,7 @@ class Kernel:
         loss = torch.empty(members * slices, dtype=self.dtype)
         gradient = torch.empty(members * slices, network.theta.shape[1], dtype=self.dtype)
         stack = _Stack(
-            *(members, n, dimension, len(network.shapes) - 1, width, block, slices),
+            *(members, n, dimension, network.outputs, len(network.shapes) - 1, width, block, slices),
             *(tensor.data_ptr() for tensor in inputs),
             *(None if weight is None else weight.data_ptr(), loss.data_ptr(), gradient.data_ptr()),
         )

@@ -1,11 +1,12 @@
 r"""The two terms of the Sobolev loss and their weighted sum, for each member.
 
-.. math:: L = MSE_f + \lambda_d \, MSE_{df}, \quad MSE_f = \sum_i w_i (u_i - f_i)^2, \quad
-          MSE_{df} = \sum_i v_i \, |u'_i - f'_i|^2 / c^2
+.. math:: L = MSE_f + \lambda_d \, MSE_{df}, \quad MSE_f = \sum_{ip} w_{ip} (u_{ip} - f_{ip})^2, \quad
+          MSE_{df} = \sum_{ipd} v_{ipd} \, (u'_{ipd} - f'_{ipd})^2 / c^2
 
-with weights w and v (1/N by default) and the derivative's scale c. A penalty rho takes the place of the squares:
-rho(u_i - f_i), and rho((u'_i - f'_i) / c) of each component. Throughout, `u` and `f` are values, (M, N), `du` and
-`df` the gradients u' and f', (M, N, D), `scale` is c, (M,), and `lambda_d` is (M,) or, for MSE_f alone, None.
+over points i, outputs p and inputs d, with weights w and v (1/N by default for one output) and the derivative's scale
+c. A penalty rho takes the place of the squares: rho(u - f), and rho((u' - f') / c) of each component. Throughout, `u`
+and `f` are values, (M, N, P), `du` and `df` the Jacobians u' and f', (M, N, P, D), `scale` is c, (M,), and `lambda_d`
+is (M,) or, for MSE_f alone, None.
 """
 
 from collections.abc import Callable
@@ -32,27 +33,27 @@ def derivative_scale(kind: DerivativeScale, points: Points) -> Tensor:
     It is 1 for a member whose f' is constant, or that has no derivative.
 
     Args:
-        kind: `none`: 1; `max`: max |f'|; `std`: the root of the mean square of f' - mean f'.
+        kind: `none`: 1; `max`: max |f'|; `std`: the root of the mean square of f' - mean f'; over all outputs.
         points: the training set.
     """
     if kind == "none":
-        return torch.ones_like(points.f[:, 0])
-    mask = (points.weight_df > 0).to(points.df)[..., None]
+        return torch.ones_like(points.f[:, 0, 0])
+    mask = (points.weight_df > 0).to(points.df)
     if kind == "max":
-        scale = (points.df * mask).norm(dim=-1).amax(-1)
+        scale = (points.df * mask).norm(dim=-1).amax((1, 2))
     else:
         count = mask.sum(1, keepdim=True).clamp_min(1)
         centred = (points.df - (points.df * mask).sum(1, keepdim=True) / count) * mask
-        scale = (centred.square().sum((1, 2)) / count[:, 0, 0]).sqrt()
+        scale = ((centred.square().sum(1) / count[:, 0]).sum(2).mean(1)).sqrt()
     # A derivative that is constant up to round-off counts as constant.
-    noise = torch.finfo(scale.dtype).eps ** 0.5 * points.df.norm(dim=-1).amax(-1)
+    noise = torch.finfo(scale.dtype).eps ** 0.5 * points.df.norm(dim=-1).amax((1, 2))
     return torch.where(scale > noise, scale, 1)
 
 
 def pointwise(u: Tensor, du: Tensor, f: Tensor, df: Tensor, scale: Tensor, lambda_d: Tensor) -> Tensor:
-    """Return each point's error in the loss, sqrt((u - f)^2 + lambda_d |u' - f'|^2 / c^2), (M, N)."""
-    weight = (lambda_d / scale.square())[:, None]
-    return ((u - f).square() + weight * (du - df).square().sum(-1)).sqrt()
+    """Return each point's error in the loss, sqrt(sum (u - f)^2 + lambda_d |u' - f'|^2 / c^2 over outputs), (M, N)."""
+    weight = (lambda_d / scale.square())[:, None, None]
+    return ((u - f).square() + weight * (du - df).square().sum(-1)).sum(-1).sqrt()
 
 
 def weigh(mse_f: Tensor, mse_df: Tensor, lambda_d: Tensor) -> Tensor:
@@ -73,7 +74,7 @@ def loss_and_gradient(
         penalty: rho; None: the square.
 
     Returns:
-        The loss, (M,), and its gradient, (M, P).
+        The loss, (M,), and its gradient, (M, W).
     """
     if network.derivative == "autograd":
         return _autograd(network, points, scale, lambda_d, penalty)
@@ -83,22 +84,23 @@ def loss_and_gradient(
         du_bar = None
         if du is not None and lambda_d is not None:
             mse_df, du_bar = _derivative_term(du, points, scale, penalty)
-            loss, du_bar = weigh(loss, mse_df, lambda_d), lambda_d[:, None, None] * du_bar
+            loss, du_bar = weigh(loss, mse_df, lambda_d), lambda_d[:, None, None, None] * du_bar
         return loss, network.adjoint(tape, u_bar, du_bar)
 
 
 def least_squares(
     u: Tensor, du: Tensor | None, points: Points, scale: Tensor, lambda_d: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Return the errors u - f, u'_1 - f'_1, ..., u'_D - f'_D and the weights of their squares in the loss.
+    """Return the errors, for each output u - f, u'_1 - f'_1, ..., u'_D - f'_D, and the weights of their squares.
 
-    Both are (M, (1 + D) N); if `du` or `lambda_d` is None, they are (M, N), of u - f alone.
+    Both are (M, P (1 + D) N); if `du` or `lambda_d` is None, they are (M, P N), of u - f alone.
     """
     if du is None or lambda_d is None:
-        return u - points.f, points.weight_f
-    errors = torch.cat([u - points.f, (du - points.df).mT.flatten(1)], dim=1)
-    weight_df = (lambda_d / scale.square())[:, None] * points.weight_df
-    return errors, torch.cat([points.weight_f, weight_df.repeat(1, du.shape[2])], dim=1)
+        return (u - points.f).mT.flatten(1), points.weight_f.mT.flatten(1)
+    errors = torch.cat([(u - points.f)[..., None], du - points.df], dim=-1)
+    weight_df = (lambda_d / scale.square())[:, None, None, None] * points.weight_df
+    weights = torch.cat([points.weight_f[..., None], weight_df], dim=-1)
+    return errors.permute(0, 2, 3, 1).flatten(1), weights.permute(0, 2, 3, 1).flatten(1)
 
 
 def terms(
@@ -108,9 +110,29 @@ def terms(
     return _value_term(u, points, penalty)[0], _derivative_term(du, points, scale, penalty)[0]
 
 
+def channels(u: Tensor, du: Tensor, points: Points, scale: Tensor) -> Tensor:
+    """Return the weighted mean squared error of each channel, (M, P (1 + D)): for each output u, u'_1, ..., u'_D."""
+    errors, weights = least_squares(u, du, points, scale, torch.ones_like(scale))
+    return (weights * errors * errors).unflatten(1, (-1, u.shape[1])).sum(2)
+
+
+@torch.no_grad()
+def channel_gradients(network: "StackedMLP", points: Points, scale: Tensor) -> list[Tensor]:
+    """Return the gradient of each channel's error with respect to the weights, each (M, W), from one forward pass."""
+    u, du, tape = network.propagate(points.x, with_derivative=True)
+    assert du is not None
+    u_bar, du_bar = _value_term(u, points)[1], _derivative_term(du, points, scale)[1]
+    bars = torch.cat([u_bar[..., None], du_bar], dim=-1)
+    gradients = []
+    for channel in torch.eye(bars.shape[2:].numel()).to(bars).unflatten(1, bars.shape[2:]):
+        one = bars * channel
+        gradients.append(network.adjoint(tape, one[..., 0], one[..., 1:]))
+    return gradients
+
+
 @torch.no_grad()
 def term_gradients(network: "StackedMLP", points: Points, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the gradients of MSE_f and of MSE_df with respect to the weights, each (M, P), from one forward pass."""
+    """Return the gradients of MSE_f and of MSE_df with respect to the weights, each (M, W), from one forward pass."""
     u, du, tape = network.propagate(points.x, with_derivative=True)
     assert du is not None
     u_bar, du_bar = _value_term(u, points)[1], _derivative_term(du, points, scale)[1]
@@ -122,8 +144,8 @@ def diagnostics(gradient_f: Tensor, gradient_df: Tensor) -> dict[str, Tensor]:
     """Return the norms of the gradients of both terms, without lambda_d, and their cosine.
 
     Args:
-        gradient_f: the gradient of MSE_f, (M, P).
-        gradient_df: the gradient of MSE_df, (M, P).
+        gradient_f: the gradient of MSE_f, (M, W).
+        gradient_df: the gradient of MSE_df, (M, W).
 
     Returns:
         The figures named by `runge.metrics.DIAGNOSTICS`, each of shape (M,).
@@ -133,12 +155,12 @@ def diagnostics(gradient_f: Tensor, gradient_df: Tensor) -> dict[str, Tensor]:
 
 
 def _value_term(u: Tensor, points: Points, penalty: Penalty | None = None) -> tuple[Tensor, Tensor]:
-    """Return MSE_f, (M,), and its adjoint d MSE_f / du, (M, N)."""
+    """Return MSE_f, (M,), and its adjoint d MSE_f / du, (M, N, P)."""
     residual = u - points.f
     if penalty is not None:
-        return (points.weight_f * penalty(residual)).sum(-1), points.weight_f * _slope(penalty, residual)
+        return (points.weight_f * penalty(residual)).sum((1, 2)), points.weight_f * _slope(penalty, residual)
     weighted = points.weight_f * residual
-    return (weighted * residual).sum(-1), 2 * weighted
+    return (weighted * residual).sum((1, 2)), 2 * weighted
 
 
 @torch.enable_grad()
@@ -150,13 +172,13 @@ def _slope(penalty: Penalty, residual: Tensor) -> Tensor:
 def _derivative_term(
     du: Tensor, points: Points, scale: Tensor, penalty: Penalty | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return MSE_df, (M,), and its adjoint d MSE_df / du', (M, N, D)."""
-    residual = du - points.df
+    """Return MSE_df, (M,), and its adjoint d MSE_df / du', (M, N, P, D)."""
+    residual, c = du - points.df, scale[:, None, None, None]
     if penalty is not None:
-        c, weight = scale[:, None, None], points.weight_df[..., None]
-        return (weight * penalty(residual / c)).sum((1, 2)), weight * _slope(penalty, residual / c) / c
-    weighted = (points.weight_df / scale.square()[:, None])[..., None] * residual
-    return (weighted * residual).sum((1, 2)), 2 * weighted
+        weight = points.weight_df
+        return (weight * penalty(residual / c)).sum((1, 2, 3)), weight * _slope(penalty, residual / c) / c
+    weighted = points.weight_df / c.square() * residual
+    return (weighted * residual).sum((1, 2, 3)), 2 * weighted
 
 
 def _autograd(
@@ -168,29 +190,3 @@ def _autograd(
         else:
             loss = weigh(*terms(*network.value_and_derivative(points.x), points, scale, penalty), lambda_d)
         return loss.detach(), torch.autograd.grad(loss.sum(), network.theta)[0]
-
-
-def errors(u: Tensor, du: Tensor, points: Points) -> Tensor:
-    r"""Return the errors of each member, unscaled and unweighted.
-
-    With e = |u - f| or |u' - f'| (the Euclidean norm) over the points of a region at which f or f' is given:
-    mse = mean e^2, max = max e, rel_l2 = sqrt(sum e^2 / sum |f|^2).
-
-    Returns:
-        Errors of shape (6, 1 + R, M), in the order of `QUANTITIES`, the whole set before the regions. NaN where a
-        region has no point, or where the reference of a relative error is 0.
-    """
-    value = _errors((u - points.f).square(), points.f.square(), points.masks * (points.weight_f > 0)[:, None])
-    squares = (du - points.df).square().sum(-1), points.df.square().sum(-1)
-    derivative = _errors(*squares, points.masks * (points.weight_df > 0)[:, None])
-    return torch.stack([value, derivative], dim=1).flatten(0, 1).mT
-
-
-def _errors(square: Tensor, reference: Tensor, masks: Tensor) -> Tensor:
-    """Return the mean square, largest and relative error, (3, M, 1 + R), from squares (M, N), masks (M, 1 + R, N)."""
-    total = (masks * square[:, None]).sum(-1)
-    count = masks.sum(-1)
-    largest = torch.where(masks > 0, square[:, None], 0).amax(-1).sqrt() / (count > 0)
-    related = (masks * reference[:, None]).sum(-1)
-    relative = torch.where(related > 0, total / related, torch.nan).sqrt()
-    return torch.stack([total / count, largest, relative])

@@ -36,6 +36,8 @@ class Model:
         stages: the number of residual stages, >= 1: networks trained one after the other and summed, each fitted to the
             residual of the sum of those before it; 1: a single network.
         derivative: how u' is computed: `forward` mode, along with u, or `autograd` (reverse mode); equal to round-off.
+        standardize: true: the network and its loss work in standardised units, those of the training points, and u is
+            in the units of the data; false: all in the units of the data.
     """
 
     activation: Annotated[str, AfterValidator(_check_activation)] = "tanh"
@@ -44,6 +46,11 @@ class Model:
     init: Init = "default"
     stages: Count = 1
     derivative: Derivative = "forward"
+    standardize: bool = False
+
+
+_FEW = 6
+"""Up to this many inputs, one pass for each is faster than a matrix product: it can be fused with the activation."""
 
 
 class Tape(NamedTuple):
@@ -69,20 +76,21 @@ class Tape(NamedTuple):
 
 
 class StackedMLP(nn.Module):
-    r"""A stack of M multilayer perceptrons R^D -> R of one shape, each with its own weights.
+    r"""A stack of M multilayer perceptrons R^D -> R^P of one shape, each with its own weights.
 
     Starting from h = (x - centre) / half-width and g = dh/dx, each layer propagates value and tangents,
 
     .. math:: z = W h + b, \quad z' = W g, \quad h = s(z), \quad g = s'(z)\, z',
 
-    and the last one is linear: one forward pass gives the value u = z and the gradient u' = z'. All weights of a member
-    are one row of `theta`, (M, P), so that gradient, norm and update are one operation each.
+    and the last one is linear: one forward pass gives the values u = z and the Jacobian u' = z'. All weights of a
+    member are one row of `theta`, (M, W), so that gradient, norm and update are one operation each.
 
     Args:
         model: the shape of each network.
         domains: each member's box, (M, D, 2), which is mapped to [-1, 1]^D.
         generators: each member's source of randomness: its initial weights do not depend on the stack.
         dtype: float32 or float64.
+        outputs: the number of outputs P.
 
     References:
         W. M. Czarnecki et al. (2017). Sobolev training for neural networks. https://arxiv.org/abs/1706.04859
@@ -93,12 +101,17 @@ class StackedMLP(nn.Module):
     shift: Tensor
 
     def __init__(
-        self, model: Model, domains: Tensor, generators: Sequence[torch.Generator], dtype: torch.dtype
+        self,
+        model: Model,
+        domains: Tensor,
+        generators: Sequence[torch.Generator],
+        dtype: torch.dtype,
+        outputs: int = 1,
     ) -> None:
         super().__init__()
         self.activation_name, self.derivative = model.activation, model.derivative
-        self.dimension = domains.shape[1]
-        sizes = [self.dimension, *[model.width] * model.depth, 1]
+        self.dimension, self.outputs = domains.shape[1], outputs
+        sizes = [self.dimension, *[model.width] * model.depth, outputs]
         self.shapes = list(itertools.pairwise(sizes))
         self._splits = [n for fan_in, fan_out in self.shapes for n in (fan_in * fan_out, fan_out)]
         weights = [draw_weights(model.init, self.shapes, generator) for generator in generators]
@@ -125,11 +138,11 @@ class StackedMLP(nn.Module):
         return [(parts[2 * i].view(-1, *shape), parts[2 * i + 1][:, None]) for i, shape in enumerate(self.shapes)]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the values u, (M, N), at points x, (M, N, D)."""
+        """Return the values u, (M, N, P), at points x, (M, N, D)."""
         return self.propagate(x, with_derivative=False)[0]
 
     def value_and_derivative(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return u, (M, N), and u', (M, N, D), at x, (M, N, D); both are differentiable where gradients are enabled."""
+        """Return u, (M, N, P), and u', (M, N, P, D), at x, (M, N, D); differentiable where gradients are enabled."""
         if self.derivative == "forward":
             u, du, _ = self.propagate(x, with_derivative=True)
             assert du is not None
@@ -138,21 +151,24 @@ class StackedMLP(nn.Module):
         with torch.enable_grad():
             x = x if x.requires_grad else x.detach().requires_grad_()
             u = self(x)
-            (du,) = torch.autograd.grad(u.sum(), x, create_graph=keep)
-        return (u, du) if keep else (u.detach(), du)
+            sums = u.sum((0, 1)).unbind()
+            du = torch.stack([torch.autograd.grad(one, x, retain_graph=True, create_graph=keep)[0] for one in sums], 2)
+        return (u, du) if keep else (u.detach(), du.detach())
 
     def propagate(self, x: Tensor, *, with_derivative: bool) -> tuple[Tensor, Tensor | None, Tape]:
         """Propagate the values at x, (M, N, D), and optionally the D tangents, through all layers.
 
         Returns:
-            u of shape (M, N); u' of shape (M, N, D), or None without derivative; and the tape for `adjoint`.
+            u of shape (M, N, P); u' of shape (M, N, P, D), or None without derivative; and the tape for `adjoint`.
         """
         layers, n = self.layers(), x.shape[1]
         tape = Tape(layers, torch.addcmul(self.shift, x, self.scale), [], [], [])
         weight, z = layers[0]
-        # With few inputs, one pass each is faster than a matrix product, and it can be fused with the activation.
-        for d in range(self.dimension):
-            z = torch.addcmul(z, tape.x[:, :, d, None], weight[:, d, None])
+        if self.dimension > _FEW:
+            z = torch.baddbmm(z, tape.x, weight)
+        else:
+            for d in range(self.dimension):
+                z = torch.addcmul(z, tape.x[:, :, d, None], weight[:, d, None])
         dz = (self.scale.mT * weight)[:, :, None] if with_derivative else None
         for weight, bias in layers[1:]:
             h = self.activation.value(z)
@@ -163,10 +179,10 @@ class StackedMLP(nn.Module):
                 tape.carried.append((s1[:, None] * dz).flatten(1, 2))
                 dz = torch.bmm(tape.carried[-1], weight).unflatten(1, (self.dimension, n))
             z = torch.bmm(h, weight) + bias
-        return z[..., 0], None if dz is None else dz[..., 0].mT, tape
+        return z, None if dz is None else dz.permute(0, 2, 3, 1), tape
 
     def adjoint(self, tape: Tape, u_bar: Tensor, du_bar: Tensor | None) -> Tensor:
-        r"""Return the gradient dL/dtheta, (M, P), of L = sum(u_bar u + du_bar u').
+        r"""Return the gradient dL/dtheta, (M, W), of L = sum(u_bar u + du_bar u').
 
         With delta = dL/dz and eps = dL/dz', from the last layer to the first,
 
@@ -176,13 +192,13 @@ class StackedMLP(nn.Module):
 
         Args:
             tape: the tape of the forward pass.
-            u_bar: dL/du, of shape (M, N).
-            du_bar: dL/du', of shape (M, N, D), or None for a pass without derivative.
+            u_bar: dL/du, of shape (M, N, P).
+            du_bar: dL/du', of shape (M, N, P, D), or None for a pass without derivative.
         """
         layers, shape = tape.layers, (len(u_bar), self.dimension, u_bar.shape[1], -1)
         parts: list[Tensor] = []
-        delta = u_bar[..., None]
-        eps = None if du_bar is None else du_bar.mT.flatten(1)[..., None]
+        delta = u_bar
+        eps = None if du_bar is None else du_bar.permute(0, 3, 1, 2).flatten(1, 2)
         for i in reversed(range(1, len(layers))):
             weight, (z, h, s1) = layers[i][0].mT, tape.hidden[i - 1]
             product = torch.bmm(h.mT, delta)
@@ -203,7 +219,7 @@ class StackedMLP(nn.Module):
 
 
 def draw_weights(init: Init, shapes: Sequence[tuple[int, int]], generator: torch.Generator) -> Tensor:
-    """Draw the weights of one member: W and b of each layer of `shapes` (in, out), flat, (P,), in float64.
+    """Draw the weights of one member: W and b of each layer of `shapes` (in, out), flat, (W,), in float64.
 
     `default` draws W and b from U(-1/sqrt(in), 1/sqrt(in)), as `torch.nn.Linear` does. `knots` spreads the kinks of the
     first layer over the domain: |W| ~ 3 U(0.5, 1.5) in random directions, b = -W k with knots k evenly spaced on

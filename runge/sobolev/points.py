@@ -9,16 +9,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Points:
-    """A set of N points in D dimensions for each of M members, with values, derivatives and weights.
+    """A set of N points in D dimensions for each of M members, with the values and derivatives of P outputs.
+
+    A value or a partial derivative that is not known has the weight 0, and 0 in its place.
 
     Attributes:
         x: the nodes, (M, N, D).
-        f: the values, (M, N).
-        df: the gradients, (M, N, D).
-        weight_f: the weight of each value in MSE_f, (M, N), which sum to 1 per member; 0 where no value is given.
-        weight_df: the weight of each gradient in MSE_df, likewise.
+        f: the values, (M, N, P).
+        df: the Jacobians, (M, N, P, D).
+        weight_f: the weight of each value in MSE_f, (M, N, P); 0 where it is not known.
+        weight_df: the weight of each partial derivative in MSE_df, (M, N, P, D); likewise.
         masks: 1 inside and 0 outside, first of the whole set and then of each region, (M, 1 + R, N).
         regions: the names of the R regions.
+        outputs: the names of the P outputs.
     """
 
     x: Tensor
@@ -27,7 +30,13 @@ class Points:
     weight_f: Tensor
     weight_df: Tensor
     masks: Tensor
-    regions: tuple[str, ...]
+    regions: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ("f",)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The names under which errors are reported beside those of the whole: regions, or several outputs."""
+        return self.outputs if len(self.outputs) > 1 else self.regions
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors by name; their first dimension is M."""
@@ -47,25 +56,30 @@ class Points:
         Their weights are multiplied by N / B, so that the expectation of a weighted sum over mini-batches is the
         weighted sum over all points.
         """
-        share = self.x.shape[1] / index.shape[1]
+        share, of_f, of_df = self.x.shape[1] / index.shape[1], index[..., None], index[..., None, None]
         return replace(
             self,
-            x=self.x.take_along_dim(index[..., None], dim=1),
-            f=self.f.take_along_dim(index, dim=1),
-            df=self.df.take_along_dim(index[..., None], dim=1),
-            weight_f=self.weight_f.take_along_dim(index, dim=1) * share,
-            weight_df=self.weight_df.take_along_dim(index, dim=1) * share,
+            x=self.x.take_along_dim(of_f, dim=1),
+            f=self.f.take_along_dim(of_f, dim=1),
+            df=self.df.take_along_dim(of_df, dim=1),
+            weight_f=self.weight_f.take_along_dim(of_f, dim=1) * share,
+            weight_df=self.weight_df.take_along_dim(of_df, dim=1) * share,
             masks=self.masks.take_along_dim(index[:, None], dim=2),
         )
+
+    def reweighted(self, channels: Tensor) -> "Points":
+        """Return the points with the weights of each channel multiplied by `channels`, (M, P, 1 + D), f first."""
+        weight_f, weight_df = self.weight_f * channels[:, None, :, 0], self.weight_df * channels[:, None, :, 1:]
+        return replace(self, weight_f=weight_f, weight_df=weight_df)
 
     @staticmethod
     def stack(members: Sequence["Points"]) -> "Points":
         """Return the points of all members as one stack.
 
         Raises:
-            ValueError: the members differ in the number of points or in the names of the regions.
+            ValueError: the members differ in the number of points or in the names of the regions or outputs.
         """
-        if len({(points.x.shape[1:], points.regions) for points in members}) > 1:
-            raise ValueError("members of one stack must have the same number of points and the same regions")
+        if len({(points.x.shape[1:], points.regions, points.outputs) for points in members}) > 1:
+            raise ValueError("members of one stack must have the same number of points, regions and outputs")
         joined = {name: torch.cat([points.tensors()[name] for points in members]) for name in members[0].tensors()}
         return replace(members[0], **joined)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from runge.sobolev import losses
 from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
+from runge.sobolev.units import Units
 
 _NEURONS_A_SLOPE = 10
 """With slopes raised by width / 10, the tanh transitions of the first layer are about as wide as their spacing."""
@@ -38,15 +39,24 @@ class ResidualStages(nn.Module):
         domains: each member's box, (M, D, 2).
         generators: each member's source of randomness.
         dtype: float32 or float64.
+        outputs: the number of outputs P.
+        units: the user's units, if the networks work in standardised ones; they are not applied here.
     """
 
     amplitude: Tensor
 
     def __init__(
-        self, model: Model, domains: Tensor, generators: Sequence[torch.Generator], dtype: torch.dtype
+        self,
+        model: Model,
+        domains: Tensor,
+        generators: Sequence[torch.Generator],
+        dtype: torch.dtype,
+        outputs: int = 1,
+        units: Units | None = None,
     ) -> None:
         super().__init__()
-        self.stages = nn.ModuleList(StackedMLP(model, domains, generators, dtype) for _ in range(model.stages))
+        networks = (StackedMLP(model, domains, generators, dtype, outputs) for _ in range(model.stages))
+        self.stages, self.units = nn.ModuleList(networks), units
         self.register_buffer("amplitude", torch.eye(1, model.stages, dtype=dtype).repeat(len(generators), 1))
 
     def stage(self, k: int) -> StackedMLP:
@@ -58,16 +68,21 @@ class ResidualStages(nn.Module):
         """The number of inputs D."""
         return self.stage(0).dimension
 
+    @property
+    def outputs(self) -> int:
+        """The number of outputs P."""
+        return self.stage(0).outputs
+
     def parameters_in_use(self) -> Tensor:
         """Return the number of parameters of the stages that help, (M,)."""
         return (self.amplitude != 0).sum(1) * self.stage(0).theta.shape[1]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the values u, (M, N), at points x, (M, N, D)."""
+        """Return the values u, (M, N, P), at points x, (M, N, D)."""
         return self._sum([(stage(x),) for stage in self._in_use()])[0]
 
     def value_and_derivative(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return u, (M, N), and u', (M, N, D), as `StackedMLP.value_and_derivative` does."""
+        """Return u, (M, N, P), and u', (M, N, P, D), as `StackedMLP.value_and_derivative` does."""
         u, du = self._sum([stage.value_and_derivative(x) for stage in self._in_use()])
         return u, du
 
@@ -86,9 +101,9 @@ class ResidualStages(nn.Module):
         of MSE_df, is (M,).
         """
         network, (u, du) = self.stage(k), self.value_and_derivative(points.x)
+        inner = network.scale[:, None]  # derivatives by the inputs in [-1, 1]
         amplitude = losses.weigh(*losses.terms(u, du, points, scale), lambda_d.to(u)).sqrt()
-        mapped = replace(points, df=points.df / network.scale)  # derivatives by the inputs in [-1, 1]
-        mse_f, mse_df = losses.terms(u, du / network.scale, mapped, torch.ones_like(scale))
+        mse_f, mse_df = losses.terms(u, du / inner, replace(points, df=points.df / inner), torch.ones_like(scale))
         neurons = network.shapes[0][1] ** (1 / network.dimension)  # along each input
         least = max(1, neurons / _NEURONS_A_SLOPE)
         slope = ((mse_df / mse_f).sqrt().nan_to_num(1) / _FREQUENCIES_A_SLOPE).clamp(least, 2 * least)
@@ -101,7 +116,7 @@ class ResidualStages(nn.Module):
         """Return the points with the targets of stage k: the residual divided by its amplitude."""
         if k == 0:
             return points
-        amplitude = self.amplitude[:, k, None]
+        amplitude = self.amplitude[:, k, None, None]
         unit = torch.where(amplitude != 0, amplitude, 1)
         u, du = self._sum([self.stage(i).value_and_derivative(points.x) for i in range(k)])
         return replace(points, f=(points.f - u) / unit, df=(points.df - du) / unit[..., None])

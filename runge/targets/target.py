@@ -18,7 +18,7 @@ _MOST_INPUTS, _FARTHEST = 6, 1e12
 class Target(ABC):
     """A function f: R^D -> R on a box, with its gradient and named regions.
 
-    A subclass defines `value` and `derivative`; it may add regions.
+    A subclass defines `value` and `derivative`; it may add regions, and name its outputs.
 
     Args:
         domain: (lower, upper) in one dimension, or one such pair for each of D dimensions.
@@ -26,6 +26,8 @@ class Target(ABC):
     Raises:
         ValueError: a bound is not finite, or a lower bound is not below its upper bound.
     """
+
+    outputs: tuple[str, ...] = ("f",)
 
     def __init__(self, domain: Sequence[float] | Sequence[Sequence[float]]) -> None:
         try:

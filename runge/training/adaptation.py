@@ -12,7 +12,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from runge.balance import MEMORY, Balance, Look
+from runge.balance import REMEMBERED, Balance, Look
 from runge.metrics import TRAIN_LOSS, VAL_LOSS, share_key
 from runge.resampling import Periodic
 from runge.sampling import Sampling
@@ -24,7 +24,7 @@ from runge.training.module import SobolevRegression
 
 
 class Balancing(BlockCallback):
-    """A callback that sets each member's lambda_d by a policy.
+    """A callback that sets each member's lambda_d, and the weights of its channels, by a policy.
 
     Args:
         balance: the policy.
@@ -34,7 +34,8 @@ class Balancing(BlockCallback):
 
     def __init__(self, balance: Balance, data: SobolevDataModule, seeds: Sequence[Seed]) -> None:
         self.balance, self.data, self.seeds = balance, data, seeds
-        self.memory = torch.full((len(seeds), MEMORY), torch.nan, dtype=torch.float64)
+        channels = data.dataset.train.df.shape[2] * (1 + data.dataset.train.df.shape[3])
+        self.memory = torch.full((len(seeds), REMEMBERED, channels), torch.nan, dtype=torch.float64)
 
     def at_block_end(self, module: SobolevRegression) -> None:
         """Update lambda_d if the policy is due."""
@@ -46,13 +47,11 @@ class Balancing(BlockCallback):
         chance = torch.cat([torch.rand(1, generator=seed.generator("balance", step)) for seed in self.seeds])
         network, points = module.stage_problem(self.data.dataset.train, module.stage())
         look = Look(network, points, module.scale, chance.to(module.scale.device))
-        lambda_d, memory = self.balance.update(
-            module.lambda_now, self.memory.to(module.lambda_now), lambda figure: getattr(look, figure)
-        )
-        before = module.lambda_now.clone()
-        module.set_lambda_d(lambda_d)
+        before = module.channel_weights()
+        weights, memory = self.balance.update(before, self.memory.to(before), lambda figure: getattr(look, figure))
+        module.set_channel_weights(weights)
         self.memory = memory.cpu()
-        if not torch.equal(before, module.lambda_now):
+        if not torch.equal(before, module.channel_weights()):
             module.reset_optimizers()
             module.rests_from.clamp_min_(next_look(step))
 
@@ -62,7 +61,12 @@ class Balancing(BlockCallback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the policy's memory."""
-        self.memory = state_dict["memory"].clone()
+        memory = state_dict["memory"].clone()
+        if memory.ndim == 2:  # of version 0.1, which remembered the weight of f' alone, or three numbers of each term
+            memory = memory.unflatten(1, (REMEMBERED, 2))
+            alone = memory[:, 0, 1].isnan()
+            memory[alone, 0] = torch.stack([torch.ones_like(memory[alone, 0, 0]), memory[alone, 0, 0]], dim=1)
+        self.memory = memory
 
 
 class Resample(BlockCallback):
@@ -80,7 +84,7 @@ class Resample(BlockCallback):
 
     def __init__(self, resampling: Periodic, data: SobolevDataModule, seeds: Sequence[Seed]) -> None:
         self.resampling, self.data, self.seeds = resampling, data, seeds
-        self.steps, self.nodes = [0], [data.dataset.train.x.cpu()]
+        self.steps, self.nodes = [0], [self._nodes()]
 
     @property
     def state_key(self) -> str:
@@ -98,7 +102,7 @@ class Resample(BlockCallback):
 
     def _place(self, module: SobolevRegression) -> None:
         step, rule, targets = int(module.step), self.resampling, self.data.targets
-        validation = self.data.dataset.val.x.double().cpu()
+        validation = self.data.in_units(self.data.dataset.val)
         samplings: dict[int, list[Sampling]] = {i: [] for i in range(len(targets))}
         for nodes in zip(*map(self.data.nodes, samplings), strict=True):  # the same set of all members
             x = torch.stack([rule.looks_at(targets[i], nodes[i], validation[i]) for i in range(len(targets))])
@@ -111,14 +115,17 @@ class Resample(BlockCallback):
         self.data.resample(samplings, {i: self.seeds[i].generator("resampling", step) for i in samplings})
         module.reset_optimizers()
         self.steps.append(step)
-        self.nodes.append(self.data.dataset.train.x.cpu())
+        self.nodes.append(self._nodes())
+
+    def _nodes(self) -> Tensor:
+        train = self.data.dataset.train
+        return self.data.in_units(train).to(train.x.dtype)
 
     def _errors(self, module: SobolevRegression, x: Tensor) -> Tensor:
         """Return |r| at points of shape (M, K, D), (M, K), in float64."""
-        u, du = (part.double().cpu() for part in module.network.predict(x.to(module.scale)))
-        f = torch.stack([target.value(points) for target, points in zip(self.data.targets, x, strict=True)])
-        df = torch.stack([target.derivative(points) for target, points in zip(self.data.targets, x, strict=True)])
-        return losses.pointwise(u, du, f, df, module.scale.double().cpu(), module.lambda_d.cpu())
+        points = self.data.labelled(x)
+        u, du = (part.double().cpu() for part in module.network.predict(points.x.to(module.scale)))
+        return losses.pointwise(u, du, points.f, points.df, module.scale.double().cpu(), module.lambda_d.cpu())
 
     def member(self, index: int) -> list[tuple[int, Tensor]]:
         """Return one member's points, (N, D), each time with the step at which they were placed."""
@@ -133,7 +140,14 @@ class Resample(BlockCallback):
         """Restore the points."""
         self.steps, self.nodes = list(state_dict["steps"]), list(state_dict["nodes"].unbind(1))
         train = self.data.dataset.train
-        tensors = {name: state_dict["points"][name].to(tensor) for name, tensor in train.tensors().items()}
+        saved = state_dict["points"]
+        tensors = {  # those of version 0.1 have no dimensions for outputs and partial derivatives
+            name: saved[name].to(tensor).reshape(*saved[name].shape, *[1] * (tensor.ndim - saved[name].ndim))
+            if name != "df"
+            else saved[name].to(tensor).reshape(tensor.shape)
+            for name, tensor in train.tensors().items()
+        }
+        tensors = {name: tensor.expand_as(getattr(train, name)).contiguous() for name, tensor in tensors.items()}
         self.data.dataset = self.data.dataset._replace(train=replace(train, **tensors))
 
 

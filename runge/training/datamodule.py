@@ -8,9 +8,11 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from runge.data import Data, Dataset, SampleWeight, sample, training_points
+from runge.data import Data, Dataset, SampleWeight, channel_weights, labelled, sample, training_points
+from runge.records.columns import input_names
 from runge.sampling import Sampling, Uniform
 from runge.sobolev.points import Points
+from runge.sobolev.units import Units
 from runge.targets import Target
 from runge.training.member import Seed
 
@@ -109,6 +111,8 @@ class PointsDataModule(pl.LightningDataModule):
 
     Args:
         dataset: the points of a stack; as training, validation and test points.
+        units: the user's units, if the points are in standardised ones.
+        inputs: the names of the inputs; None: x, or x1, ..., xD.
         seeds: the seed of each member's mini-batches.
         batch_size: the points of a mini-batch; None: all of them at every step.
         blocks_per_epoch: the batches of an epoch, each a block of many optimiser steps.
@@ -118,10 +122,18 @@ class PointsDataModule(pl.LightningDataModule):
     """
 
     def __init__(
-        self, dataset: Dataset, seeds: Sequence[int], *, batch_size: int | None = None, blocks_per_epoch: int = 1
+        self,
+        dataset: Dataset,
+        seeds: Sequence[int],
+        *,
+        units: Units | None = None,
+        inputs: Sequence[str] | None = None,
+        batch_size: int | None = None,
+        blocks_per_epoch: int = 1,
     ) -> None:
         super().__init__()
-        self.dataset, self.blocks_per_epoch = dataset, blocks_per_epoch
+        self.dataset, self.units, self.blocks_per_epoch = dataset, units, blocks_per_epoch
+        self.inputs = input_names(dataset.train.x.shape[2]) if inputs is None else tuple(inputs)
         total, self.minibatches = dataset.train.x.shape[1], None
         if batch_size is not None:
             if not 1 <= batch_size <= total:
@@ -130,6 +142,12 @@ class PointsDataModule(pl.LightningDataModule):
                 )
             self.minibatches = Minibatches(tuple(seeds), total, batch_size)
         self.batch = total if batch_size is None else batch_size
+
+    @property
+    def box(self) -> Tensor:
+        """The boxes, (M, D, 2), that the networks map to [-1, 1]^D: by default this one."""
+        members, _, dimension = self.dataset.train.x.shape
+        return torch.tensor([-1.0, 1.0], dtype=torch.float64).expand(members, dimension, 2)
 
     def setup(self, stage: str) -> None:
         """Move the points to the trainer's device."""
@@ -149,6 +167,52 @@ class PointsDataModule(pl.LightningDataModule):
         return Repeated(lambda: self.dataset.test, 1)
 
 
+class RowsDataModule(PointsDataModule):
+    """A LightningDataModule with the rows of tables.
+
+    Args:
+        members: each member's points, in the user's units, from `runge.data.row_points`.
+        inputs: the names of the inputs.
+        seeds: the seed of each member's mini-batches.
+        standardize: true: the points are in standardised units, those of the training points, and in the loss every
+            partial derivative is divided by its root mean square; false: all are in the user's units.
+        dtype: the precision of the training, that of the module.
+        batch_size: the points of a mini-batch; None: all of them at every step.
+        blocks_per_epoch: the batches of an epoch, each a block of many optimiser steps.
+
+    Raises:
+        ValueError: a mini-batch is larger than the training set.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Dataset],
+        inputs: Sequence[str],
+        seeds: Sequence[int],
+        *,
+        standardize: bool = True,
+        dtype: torch.dtype = torch.float32,
+        batch_size: int | None = None,
+        blocks_per_epoch: int = 1,
+    ) -> None:
+        dataset, units = Dataset(*(Points.stack(points) for points in zip(*members, strict=True))), None
+        lower, upper = dataset.train.x.aminmax(dim=1)
+        self._box = torch.stack([lower, torch.where(upper > lower, upper, lower + 1)], dim=2)
+        if standardize:
+            units = Units.of(dataset.train)
+            dataset = Dataset(*(units.standardise(points) for points in dataset))
+            weights = channel_weights(dataset.train)
+            dataset = Dataset(*(points.reweighted(weights) for points in dataset))
+        dataset = Dataset(*(points.to(dtype=dtype) for points in dataset))
+        sizes = {"batch_size": batch_size, "blocks_per_epoch": blocks_per_epoch}
+        super().__init__(dataset, seeds, units=units, inputs=inputs, **sizes)
+
+    @property
+    def box(self) -> Tensor:
+        """The boxes of the training points, or [-1, 1]^D in standardised units."""
+        return self._box if self.units is None else super().box
+
+
 class SobolevDataModule(PointsDataModule):
     """A LightningDataModule with the points of a stack, placed on the domains of its targets.
 
@@ -159,6 +223,7 @@ class SobolevDataModule(PointsDataModule):
         sampling: the strategy that places the training points, or one per member; None: `Uniform`.
         seed: the seed of the data, or one per member; their number is that of the members.
         sample_weight: the weight of a training point in the loss, or one per member, as in `runge.data.sample_weights`.
+        standardize: true: the points are in standardised units, those of the training points on the box [-1, 1]^D.
         dtype: the precision of the training, that of the module.
         blocks_per_epoch: the batches of an epoch, each a block of many optimiser steps.
         **sizes: the sizes, the keys of `runge.data.Data`.
@@ -180,6 +245,7 @@ class SobolevDataModule(PointsDataModule):
         *,
         seed: int | Sequence[int] = 0,
         sample_weight: SampleWeight | Sequence[SampleWeight] = "none",
+        standardize: bool = False,
         dtype: torch.dtype = torch.float32,
         blocks_per_epoch: int = 1,
         **sizes: Any,
@@ -195,16 +261,21 @@ class SobolevDataModule(PointsDataModule):
                 self.targets, samplings, generators, self.sample_weights, strict=True
             )
         ]
-        dataset = Dataset(*(Points.stack(points).to(dtype=dtype) for points in zip(*members, strict=True)))
+        dataset, units = Dataset(*(Points.stack(points) for points in zip(*members, strict=True))), None
+        if standardize:
+            units = Units.of(dataset.train, torch.stack([one.domain for one in self.targets]))
+            dataset = Dataset(*(units.standardise(points) for points in dataset))
+        dataset = Dataset(*(points.to(dtype=dtype) for points in dataset))
         drawn = generators if data.batch_size is not None else []
         super().__init__(
             dataset,
             [int(torch.randint(2**62, (), generator=generator)) for generator in drawn],
+            units=units,
             batch_size=data.batch_size,
             blocks_per_epoch=blocks_per_epoch,
         )
-        train = dataset.train
-        counts = [int((weight[0] > 0).sum()) - data.boundary_points for weight in (train.weight_f, train.weight_df)]
+        known = dataset.train.weight_f[0, :, 0], dataset.train.weight_df[0, :, 0, 0]
+        counts = [int((weight > 0).sum()) - data.boundary_points for weight in known]
         # A grid in several dimensions may have fewer points than were asked for.
         self.sizes = replace(data, n_train=counts[0], n_derivative=None if data.n_derivative is None else counts[1])
 
@@ -214,10 +285,25 @@ class SobolevDataModule(PointsDataModule):
         Returns:
             One set or two, each (N, D), in float64.
         """
-        x, sizes = self.dataset.train.x[member].double().cpu(), self.sizes
+        x, sizes = self.in_units(self.dataset.train)[member], self.sizes
         if sizes.n_derivative is None:
             return [x[: sizes.n_train]]
         return list(x[sizes.boundary_points :].split([sizes.n_train, sizes.n_derivative]))
+
+    @property
+    def box(self) -> Tensor:
+        """The domains of the targets, or [-1, 1]^D in standardised units."""
+        return super().box if self.units is not None else torch.stack([target.domain for target in self.targets])
+
+    def in_units(self, points: Points) -> Tensor:
+        """Return the nodes, (M, N, D), in the user's units, in float64 on the CPU."""
+        return (points if self.units is None else self.units.restore_points(points)).x.double().cpu()
+
+    def labelled(self, x: Tensor) -> Points:
+        """Return points at x, (M, N, D), as those of the data set, all with f and f', in float64."""
+        members = [labelled(target, nodes) for target, nodes in zip(self.targets, x, strict=True)]
+        points = Points.stack(members)
+        return points if self.units is None else self.units.standardise(points)
 
     def resample(self, samplings: Mapping[int, Sequence[Sampling]], generators: Mapping[int, torch.Generator]) -> None:
         """Move the training points of some members.
@@ -232,6 +318,8 @@ class SobolevDataModule(PointsDataModule):
             points = training_points(
                 self.targets[member], chosen, generators[member], self.sizes, self.sample_weights[member]
             )
+            if self.units is not None:
+                points = self.units.take(torch.tensor([member])).standardise(points)
             for name, tensor in points.tensors().items():
                 tensors[name][member] = tensor[0].to(tensors[name])
         self.dataset = self.dataset._replace(train=replace(train, **tensors))

@@ -14,9 +14,11 @@ from runge.optimizers import Adam, Optimizer, Problem
 from runge.schedules import Schedule, TwoStage, due
 from runge.sobolev import losses
 from runge.sobolev.compilation import LossAndGradient
+from runge.sobolev.errors import Reference, errors, partial_errors
 from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
 from runge.sobolev.stages import ResidualStages
+from runge.sobolev.units import Units
 from runge.training.datamodule import Block
 from runge.training.member import Seed
 from runge.training.weight import WeightedModule
@@ -51,7 +53,10 @@ class SobolevRegression(WeightedModule):
         diagnostics_every: steps between two evaluations of the gradients of both terms.
         penalty: what takes the place of the squares in the loss, as in `runge.sobolev.losses`; None: nothing.
         loss_and_gradient: `losses.loss_and_gradient`, or its compiled form, which has no penalty; None: the former.
-        own_metrics: further errors by name: functions of u, (M, N), u', (M, N, D), and the points; each returns (M,).
+        own_metrics: further errors by name: functions of u, (M, N, P), u', (M, N, P, D), and the points, in the user's
+            units; each returns (M,).
+        outputs: the number of outputs P.
+        units: the user's units, of data in standardised ones; None: the data are in the user's units.
         log_figures: true: log the figures by `self.log`.
         dtype: the precision, that of the data; the trainer's own must remain 32-true.
         **model: the shape of the network, the keys of `runge.sobolev.network.Model`.
@@ -87,14 +92,17 @@ class SobolevRegression(WeightedModule):
         loss_and_gradient: LossAndGradient | None = None,
         own_metrics: Mapping[str, Metric] = MappingProxyType({}),
         log_figures: bool = True,
+        outputs: int = 1,
+        units: Units | None = None,
         dtype: torch.dtype = torch.float32,
         **model: Any,
     ) -> None:
         generators = [one.generator("weights") for one in Seed.each(seed)]
         members, box = len(generators), torch.atleast_2d(torch.as_tensor(domain, dtype=torch.float64))
-        super().__init__(lambda_d, members)
+        super().__init__(lambda_d, members, (outputs, 1 + box.shape[-2]))
         self.automatic_optimization = False
-        self.network = ResidualStages(Model(**model), box.expand(members, *box.shape[-2:]), generators, dtype)
+        box = box.expand(members, *box.shape[-2:])
+        self.network = ResidualStages(Model(**model), box, generators, dtype, outputs, units)
         self.optimizer = optimizer or Adam()
         if members > 1 and not self.optimizer.independent:
             raise ValueError(f"optimizer: {type(self.optimizer).__name__} takes a stack of one member, got {members}")
@@ -111,6 +119,7 @@ class SobolevRegression(WeightedModule):
         self.pause: Callable[[], bool] = lambda: False
         self.block_ended, self.block_start = False, 0
         self._problem: tuple[int, Points, Points] | None = None
+        self._references: dict[str, tuple[Points, Reference]] = {}
 
     def setup(self, stage: str) -> None:
         """Plan a fit from its first step; a checkpoint is loaded after this."""
@@ -136,8 +145,9 @@ class SobolevRegression(WeightedModule):
         return int(min(limits))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Rename what older versions have saved under other names: lambda_d, and the state of the plateau."""
+        """Rename what older versions have saved under other names, lambda_d and the plateau, and add what is new."""
         state = checkpoint["state_dict"]
+        state.setdefault("channels", self.channels)
         if "balanced" in state:
             state["lambda_now"] = state.pop("balanced")
         plateau = checkpoint.get("callbacks", {}).pop("TwoStageSwitch", {})
@@ -167,6 +177,7 @@ class SobolevRegression(WeightedModule):
 
     def reset_optimizers(self) -> None:
         """Reset what the optimisers know of the loss, because it has changed."""
+        self._problem = None
         for phase, optimizer in zip(self.phases, self.trainer.optimizers, strict=True):
             phase.method.reset(optimizer)
 
@@ -219,7 +230,7 @@ class SobolevRegression(WeightedModule):
         """Record the figures at the end of a block, after `step` steps."""
         stage, local = divmod(step - 1, self.steps_per_stage)
         lambda_d = self.lambda_at(step - 1, 1)[0]
-        self.figures = self.errors("train", points, lambda_d) | {metrics.LAMBDA_D: lambda_d}
+        self.figures = self.measure("train", points, lambda_d) | {metrics.LAMBDA_D: lambda_d}
         theta, now = self.network.stage(stage).theta, self._phase(local)
         unmeasured = torch.full_like(self.lambda_d, torch.nan)
         for i, (phase, optimizer) in enumerate(zip(self.phases, self.trainer.optimizers, strict=True)):
@@ -236,13 +247,13 @@ class SobolevRegression(WeightedModule):
         fitting = self.trainer.state.fn == "fit"
         if fitting and not self.block_ended:
             return
-        errors = self.errors("val", points, self.lambda_d)
-        self._log(errors)
+        found = self.measure("val", points, self.lambda_d)
+        self._log(found)
         if not fitting:
             return
-        self.figures |= errors
-        self.observe(errors[metrics.key("val", "mse_f")], int(self.step))
-        loss = errors[metrics.VAL_LOSS].to(self.best_loss)
+        self.figures |= found
+        self.observe(found[metrics.key("val", "mse_f")], int(self.step))
+        loss = found[metrics.VAL_LOSS].to(self.best_loss)
         better = loss < self.best_loss
         self.best_loss.copy_(torch.where(better, loss, self.best_loss))
         for best, now in zip(self.best.state_dict().values(), self.network.state_dict().values(), strict=True):
@@ -250,7 +261,7 @@ class SobolevRegression(WeightedModule):
 
     def test_step(self, points: Points, batch_index: int) -> None:
         """Compute the test errors of the present weights with the full lambda_d."""
-        self._log(self.errors("test", points, self.lambda_d))
+        self._log(self.measure("test", points, self.lambda_d))
 
     def _log(self, figures: Mapping[str, Tensor]) -> None:
         if self._log_figures:
@@ -258,7 +269,7 @@ class SobolevRegression(WeightedModule):
             self.log_dict(medians, on_step=False, on_epoch=True, batch_size=1)
 
     def term_gradients(self, points: Points, stage: int) -> tuple[Tensor, Tensor]:
-        """Return the gradients of MSE_f and of MSE_df by a stage's weights, for its targets, both (M, P)."""
+        """Return the gradients of MSE_f and of MSE_df by a stage's weights, for its targets, both (M, W)."""
         return losses.term_gradients(*self.stage_problem(points, stage), self.scale)
 
     def stage_problem(self, points: Points, stage: int) -> tuple[StackedMLP, Points]:
@@ -270,14 +281,27 @@ class SobolevRegression(WeightedModule):
         return min(int(self.step) - 1, self.max_steps - 1) // self.steps_per_stage
 
     @torch.no_grad()
-    def errors(self, split: str, points: Points, lambda_d: Tensor) -> dict[str, Tensor]:
+    def measure(self, split: str, points: Points, lambda_d: Tensor) -> dict[str, Tensor]:
         """Return the loss and all errors on a set of points, by metric key, each of shape (M,)."""
         u, du = self.network.predict(points.x)
-        loss = losses.weigh(*losses.terms(u, du, points, self.scale, self.penalty), lambda_d.to(u))
-        figures = losses.errors(u, du, points).flatten(0, 1).unbind()
-        errors = dict(zip(metrics.keys(split, points.regions), figures, strict=True))
-        own = {metrics.key(split, name): function(u, du, points) for name, function in self.own_metrics.items()}
-        return {metrics.key(split, "loss"): loss} | errors | own
+        found = {"loss": losses.weigh(*losses.terms(u, du, points, self.scale, self.penalty), lambda_d.to(u))}
+        found |= errors(u, du, points, self._reference(split, points))
+        if self.own_metrics:
+            if (units := self.network.units) is not None:
+                (u, du), points = units.restore(u, du), units.restore_points(points)
+            found |= {name: function(u, du, points) for name, function in self.own_metrics.items()}
+        return {metrics.key(split, name): figure for name, figure in found.items()}
+
+    @torch.no_grad()
+    def measure_partials(self, split: str, points: Points) -> Tensor:
+        """Return the nrmse of each partial derivative, (M, P, D)."""
+        return partial_errors(self.network.predict(points.x)[1], points, self._reference(split, points))
+
+    def _reference(self, split: str, points: Points) -> Reference:
+        """Return the reference of the errors on a set of points, computed once."""
+        if split not in self._references or self._references[split][0] is not points:
+            self._references[split] = points, Reference.of(points, self.network.units)
+        return self._references[split][1]
 
     def _begin_stage(self, stage: int, points: Points) -> None:
         """Begin a later stage from the best weights so far."""
@@ -287,9 +311,11 @@ class SobolevRegression(WeightedModule):
         self.reset_optimizers()
 
     def _residual(self, stage: int, points: Points) -> Points:
-        """Return the points with the residual that a stage fits, computed once: earlier stages do not change."""
+        """Return the points with the residual that a stage fits, and the weights of the channels, computed once."""
         if self._problem is None or self._problem[0] != stage or self._problem[1] is not points:
-            self._problem = stage, points, self.network.residual(stage, points)
+            residual = self.network.residual(stage, points)
+            weighted = bool((self.channels != 1).any())
+            self._problem = stage, points, residual.reweighted(self.channels.to(residual.f)) if weighted else residual
         return self._problem[2]
 
     def _phase(self, step: int) -> int:

@@ -5,16 +5,27 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from runge.configuration import digest
-from runge.data import Dataset
 from runge.errors import RunError, describe
 from runge.loggers import Logger, make_loggers
-from runge.metrics import FIT_SECONDS, LAMBDA_D, PARAMETERS, STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS, on_test, share_key
+from runge.metrics import (
+    FIT_SECONDS,
+    LAMBDA_D,
+    PARAMETERS,
+    STAGES,
+    SWITCHED_ON_STEP,
+    TOTAL_SECONDS,
+    key,
+    on_test,
+    share_key,
+)
+from runge.records.columns import Columns
 from runge.records.directories import RunDirectory, State, Status
 from runge.records.files import write
 from runge.records.panels import png
@@ -22,7 +33,7 @@ from runge.records.pictures import curves_picture, fit_picture, points_picture
 from runge.sobolev import losses
 from runge.sobolev.points import Points
 from runge.training.adaptation import Resample
-from runge.training.datamodule import SobolevDataModule
+from runge.training.datamodule import PointsDataModule
 from runge.training.history import History
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
@@ -43,23 +54,28 @@ def switched_on_step(module: SobolevRegression, member: int) -> int | None:
     return None if step >= int(module.step) or float(module.lambda_d[member]) == 0 else step
 
 
-def final_metrics(module: SobolevRegression, data: Dataset) -> list[Metrics]:
+def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Metrics]:
     """Return the final figures of each member, of the present weights and with the full lambda_d.
 
     Args:
         module: the trained module.
-        data: its points.
+        data: its data.
 
     Returns:
         The errors on all three sets, the gradients of both terms on the training set by the weights of the last
         residual stage that helps, lambda_d at the last step, the number of parameters and of residual stages that help,
-        and the step of the switch.
+        and the step of the switch; with several partial derivatives also the nrmse of each on the test points.
     """
     figures: dict[str, Tensor] = {}
-    for split, points in data._asdict().items():
-        figures |= module.errors(split, points, module.lambda_d)
+    for split, points in data.dataset._asdict().items():
+        figures |= module.measure(split, points, module.lambda_d)
+    slopes = Columns.of(data.inputs, data.dataset.test.outputs).slopes
+    if len(slopes) > 1:
+        each = module.measure_partials("test", data.dataset.test).flatten(1).unbind(1)
+        figures |= {key("test", "nrmse_df", name): one for name, one in zip(slopes, each, strict=True)}
     stages = (module.network.amplitude != 0).sum(1)  # those after the last one that helps are no part of the fit
-    by_stage = [losses.diagnostics(*module.term_gradients(data.train, k)) for k in range(int(stages.max()))]
+    train = data.dataset.train
+    by_stage = [losses.diagnostics(*module.term_gradients(train, k)) for k in range(int(stages.max()))]
     for name in by_stage[0]:
         figures[name] = torch.stack([one[name] for one in by_stage]).gather(0, stages[None] - 1)[0]
     figures[LAMBDA_D] = module.lambda_at(int(module.step) - 1, 1)[0]
@@ -76,33 +92,45 @@ def final_metrics(module: SobolevRegression, data: Dataset) -> list[Metrics]:
     ]
 
 
-def fit_table(points: Points, u: Tensor, du: Tensor, member: int) -> dict[str, list[float]]:
-    """Return the columns of a member's `fit.csv`: x, f, f', u, u' at evenly chosen test points, both ends included.
+def fit_table(points: Points, u: Tensor, du: Tensor, inputs: Sequence[str]) -> dict[str, list[float]]:
+    """Return the columns of a member's `fit.csv` at evenly chosen test points, both ends included.
 
     Args:
-        points: the test points.
-        u: the fit's values there, (M, N).
-        du: the fit's gradients there, (M, N, D).
-        member: which one.
+        points: the test points of the member, in the user's units.
+        u: the fit's values there, (N, P).
+        du: the fit's Jacobians there, (N, P, D).
+        inputs: the names of the inputs.
+
+    Returns:
+        The columns named by `runge.records.columns.Columns`; NaN where a label is not known.
     """
-    n, dimension = points.x.shape[1:]
+    n = points.x.shape[1]
     rows = torch.linspace(0, n - 1, min(n, _MOST_ROWS), dtype=torch.float64).round().long()
-    parts = (points.x, points.f[..., None], points.df, u[..., None], du)
-    values = torch.cat([part[member].double().cpu()[rows] for part in parts], dim=1)
-    slopes = [["df"], ["du"]] if dimension == 1 else [[f"{y}_d{x}" for x in _inputs(dimension)] for y in ("df", "du")]
-    names = [*_inputs(dimension), "f", *slopes[0], "u", *slopes[1]]
-    return dict(zip(names, values.mT.tolist(), strict=True))
+    parts = (points.x[0], *labels(points), u, du)
+    values = torch.cat([part.double().cpu()[rows].flatten(1) for part in parts], dim=1)
+    return dict(zip(Columns.of(inputs, points.outputs).names(), values.mT.tolist(), strict=True))
 
 
-def points_table(places: Sequence[tuple[int, Tensor]]) -> dict[str, list[float]]:
-    """Return where a member's training points have been, as columns: `step` and x, or x1 to xD."""
+def labels(points: Points) -> tuple[Tensor, Tensor]:
+    """Return the values, (N, P), and the Jacobians, (N, P, D), of one member; NaN where they are not known."""
+    known = points.weight_f[0] > 0, points.weight_df[0] > 0
+    f, df = (torch.where(where, part[0], torch.nan) for where, part in zip(known, (points.f, points.df), strict=True))
+    return f, df
+
+
+def points_table(places: Sequence[tuple[int, Tensor]], inputs: Sequence[str]) -> dict[str, list[float]]:
+    """Return where a member's training points have been, as columns: `step` and the inputs."""
     x = torch.cat([points.double() for _, points in places])
     steps: list[float] = [step for step, points in places for _ in range(len(points))]
-    return {"step": steps} | dict(zip(_inputs(x.shape[1]), x.mT.tolist(), strict=True))
+    return {"step": steps} | dict(zip(inputs, x.mT.tolist(), strict=True))
 
 
-def _inputs(dimension: int) -> list[str]:
-    return ["x"] if dimension == 1 else [f"x{d + 1}" for d in range(dimension)]
+class Fit(NamedTuple):
+    """A member's fit on its test points: the points, u, (N, P), and u', (N, P, D), in the user's units."""
+
+    points: Points
+    u: Tensor
+    du: Tensor
 
 
 class StackWriter:
@@ -123,7 +151,7 @@ class StackWriter:
         self,
         members: Sequence[Member],
         module: SobolevRegression,
-        data: SobolevDataModule,
+        data: PointsDataModule,
         directories: Sequence[RunDirectory],
         history: History,
         resample: Resample | None,
@@ -196,16 +224,21 @@ class StackWriter:
         """
         module = self.module
         module.network.load_state_dict(module.best.state_dict())
-        metrics = final_metrics(module, self.data.dataset)
+        metrics = final_metrics(module, self.data)
         u, du = module.network.predict(self.data.dataset.test.x)
+        test = self.data.dataset.test
+        if (units := module.network.units) is not None:
+            (u, du), test = units.restore(u, du), units.restore_points(test)
+        each = [test.take(torch.tensor([i], device=u.device)) for i in range(len(self.directories))]
         # Each member's share of the stack's time.
         seconds = fit_seconds / len(self.directories), (fit_seconds + other_seconds) / len(self.directories)
         return [
-            self._outcome(i, diverged, metrics[i], seconds, u, du) for i, diverged in enumerate(self.history.diverged())
+            self._outcome(i, diverged, metrics[i], seconds, Fit(each[i], u[i], du[i]))
+            for i, diverged in enumerate(self.history.diverged())
         ]
 
     def _outcome(
-        self, i: int, diverged: int | None, metrics: Metrics, seconds: tuple[float, float], u: Tensor, du: Tensor
+        self, i: int, diverged: int | None, metrics: Metrics, seconds: tuple[float, float], fit: Fit
     ) -> Outcome:
         began, directory = time.perf_counter(), self.directories[i]
         if directory.metrics.exists():  # its stack was resumed for others
@@ -216,13 +249,13 @@ class StackWriter:
                 message = f"the loss is not finite at step {diverged}; {how}"
                 self._leave(i, "diverged", message, diverged)
                 return RunError(f"diverged: {message}")
-            self._draw(i, u, du)
+            self._draw(i, fit)
             self._close(i, metrics)
-            fit = fit_table(self.data.dataset.test, u, du, i)
-            points = None if self.resample is None else points_table(self.resample.member(i))
+            inputs = self.data.inputs
+            points = None if self.resample is None else points_table(self.resample.member(i), inputs)
             finished = self._state(i, "finished", int(self.module.step))
             metrics |= {FIT_SECONDS: seconds[0], TOTAL_SECONDS: seconds[1] + time.perf_counter() - began}
-            directory.write(finished, self.history.member(i), metrics, points, fit)
+            directory.write(finished, self.history.member(i), metrics, points, fit_table(*fit, inputs))
             return metrics
         except OSError as error:
             failure = RunError(f"its files cannot be written: {describe(error)}")
@@ -230,15 +263,16 @@ class StackWriter:
                 directory.write(self._state(i, "failed", int(self.module.step), str(failure)))
             return failure
 
-    def _draw(self, i: int, u: Tensor, du: Tensor) -> None:
+    def _draw(self, i: int, fit: Fit) -> None:
         """Draw a member's pictures, write them, and pass them to its loggers."""
-        test, directory, end = self.data.dataset.test, self.directories[i], int(self.module.step)
+        test, directory, end = fit.points, self.directories[i], int(self.module.step)
         title, columns = self.members[i].title(), self.history.member(i)
-        x, f, df, value, slope = (part[i].double().cpu().numpy() for part in (test.x, test.f, test.df, u, du))
-        masks = dict(zip(test.regions, test.masks[i, 1:].bool().cpu().numpy(), strict=True))
+        parts = (test.x[0], *labels(test), fit.u, fit.du)
+        x, f, df, value, slope = (part.double().cpu().numpy() for part in parts)
+        masks = dict(zip(test.regions, test.masks[0, 1:].bool().cpu().numpy(), strict=True))
         pictures = {
-            directory.fit_picture: fit_picture(x, f, df, value, slope, masks, title),
-            directory.curves_picture: curves_picture(columns, switched_on_step(self.module, i), test.regions, title),
+            directory.fit_picture: fit_picture(x, f[:, 0], df[:, 0], value[:, 0], slope[:, 0], masks, title),
+            directory.curves_picture: curves_picture(columns, switched_on_step(self.module, i), test.groups, title),
         }
         if self.resample is not None:
             steps, points = zip(*self.resample.member(i), strict=True)

@@ -135,6 +135,7 @@ class MemberFiles(CheckpointIO):
     Args:
         directories: the members' run directories.
         configurations: the members' configurations, enough to rebuild the runs.
+        columns: the names of the inputs and the outputs, by `inputs` and `outputs`.
         start: the members' checkpoints that are loaded; empty for new runs.
     """
 
@@ -142,9 +143,11 @@ class MemberFiles(CheckpointIO):
         self,
         directories: Sequence[RunDirectory],
         configurations: Sequence[Mapping[str, Any]],
+        columns: Mapping[str, list[str]],
         start: Sequence[CheckpointFile] = (),
     ) -> None:
         self.directories, self.configurations, self.start = directories, configurations, start
+        self.columns = columns
         self.trouble: dict[int, OSError] = {}
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
@@ -159,7 +162,8 @@ class MemberFiles(CheckpointIO):
             try:
                 directory.last.parent.mkdir(exist_ok=True)
                 write_through(directory.next, serialise(last))
-                write(directory.best, serialise({"state_dict": best, "configuration": configuration}))
+                content = {"state_dict": best, "configuration": configuration, "columns": self.columns}
+                write(directory.best, serialise(content))
             except OSError as error:
                 with suppress(OSError):
                     directory.next.unlink(missing_ok=True)

@@ -93,6 +93,7 @@ class Stack:
                 [member.target for member in members],
                 [member.sampling for member in members],
                 sample_weight=[member.loss.sample_weight for member in members],
+                standardize=first.model.standardize,
                 dtype=dtype,
                 blocks_per_epoch=10**9,  # the run ends after its last step
                 **vars(first.data) | {"seed": [member.data_seed.seed for member in members]},
@@ -103,7 +104,7 @@ class Stack:
         scales = {kind: losses.derivative_scale(kind, train) for kind in dict.fromkeys(kinds)}
         lambda_d = torch.tensor([member.loss.lambda_d for member in members], dtype=torch.float64)
         scale = torch.stack([scales[kind][i] for i, kind in enumerate(kinds)])
-        self._neurons = len(self.members) * self.data.batch * (1 + first.target.dimension) * first.model.width
+        self._neurons = len(self.members) * self.data.batch * (1 + train.x.shape[2]) * first.model.width
         phases = first.optimizer.phases(self.training.max_steps)
         with explained("trainer", vars(self.training)):
             loss_and_gradient = step_function(
@@ -116,7 +117,7 @@ class Stack:
                 on_gpu=first.on_gpu(),
             )
         self.module = SobolevRegression(
-            torch.stack([member.target.domain for member in members]),
+            self.data.box,
             seed=[member.seed.seed for member in members],
             scale=scale,
             lambda_d=lambda_d,
@@ -128,6 +129,8 @@ class Stack:
             loss_and_gradient=loss_and_gradient if first.penalty is None else None,
             penalty=first.penalty,
             own_metrics=first.metrics,
+            outputs=len(train.outputs),
+            units=self.data.units,
             log_figures=False,
             dtype=dtype,
             **vars(first.model),
@@ -154,7 +157,8 @@ class Stack:
         started = time.perf_counter()
         start = resume_from(directories)
         step = start[0].step if start else 0
-        files = MemberFiles(directories, [member.configuration for member in self.members], start)
+        columns = {"inputs": list(self.data.inputs), "outputs": list(self.data.dataset.test.outputs)}
+        files = MemberFiles(directories, [member.configuration for member in self.members], columns, start)
         history, stop, fitted = History(), StopOnSignal(), False
         resample = None
         if isinstance(self.members[0].resampling, Periodic):

@@ -1,4 +1,7 @@
-"""The part of the LightningModule that knows lambda_d, the weight of MSE_df, of each member at each step."""
+"""The part of the LightningModule that knows lambda_d, the weight of MSE_df, of each member at each step.
+
+With several outputs or inputs, the weights of the channels, `channels`, (M, P, 1 + D), multiply those of the points.
+"""
 
 from collections.abc import Sequence
 
@@ -15,15 +18,18 @@ class WeightedModule(pl.LightningModule):
 
     Args:
         lambda_d: the full lambda_d, or one per member.
+        channels: the shape of a member's channels, (P, 1 + D).
         members: the number of members M.
     """
 
+    channels: Tensor
     lambda_d: Tensor
     lambda_now: Tensor
     switched_on: Tensor
 
-    def __init__(self, lambda_d: float | Tensor, members: int) -> None:
+    def __init__(self, lambda_d: float | Tensor, members: int, channels: tuple[int, int]) -> None:
         super().__init__()
+        self.register_buffer("channels", torch.ones(members, *channels, dtype=torch.float64))
         self.register_buffer("lambda_d", torch.as_tensor(lambda_d, dtype=torch.float64).expand(members).clone())
         self.register_buffer("lambda_now", self.lambda_d.clone())
         self.register_buffer("switched_on", torch.full((members,), NEVER))
@@ -33,6 +39,19 @@ class WeightedModule(pl.LightningModule):
     def set_lambda_d(self, lambda_d: Tensor) -> None:
         """Train with this weight of MSE_df, (M,), from now on; a member whose full lambda_d is 0 keeps 0."""
         self.lambda_now.copy_(torch.where(self.lambda_d > 0, lambda_d.to(self.lambda_now), 0))
+
+    def channel_weights(self) -> Tensor:
+        """Return the weight of each channel, (M, P, 1 + D), with lambda_d."""
+        return torch.cat([self.channels[..., :1], self.lambda_now[:, None, None] * self.channels[..., 1:]], dim=2)
+
+    def set_channel_weights(self, weights: Tensor) -> None:
+        """Train with these weights of the channels, (M, P, 1 + D), in any unit, from now on."""
+        weights = weights / weights[..., :1].mean((1, 2), keepdim=True)
+        lambda_d = weights[..., 1:].mean((1, 2))
+        unit = lambda_d[:, None, None]
+        relative = torch.where(unit > 0, weights[..., 1:] / unit, self.channels[..., 1:])
+        self.channels.copy_(torch.cat([weights[..., :1], relative], dim=2))
+        self.set_lambda_d(lambda_d)
 
     def begin_schedules(self, schedule: Schedule | Sequence[Schedule]) -> None:
         """Begin with a schedule, or one per member, at step 0."""

@@ -18,6 +18,7 @@ from tests.launch.test_sweep import new_run
 from tests.reference import expected
 
 TOLERANCES = {32: 1e-4, 64: 1e-9}
+ROUND_OFF = 1e-16
 HARD = {
     "the last layer has weights of 1e8 that cancel": (
         *("optimizer=levenberg_marquardt", "trainer.max_steps=1", "balance=relobralo", "data.n_test=8"),
@@ -82,6 +83,8 @@ def check_stack(member, together, folder):
         print("beyond the tolerance:", {key: (alone[key], together[key]) for key in differ})
         others = [train([member], folder, change)[2][0] for change in (1, 2, 3)]
         noise = {key: max(gap(alone[key], other.get(key)) for other in others) for key in differ}
+        for key in noise:  # a fit that is exact to the last bit stays so
+            noise[key] = max(noise[key], ROUND_OFF ** (2 if "loss" in key or "mse" in key else 1))
         assert {key: x for key, x in differ.items() if x > 100 * noise[key]} == {}
 
 

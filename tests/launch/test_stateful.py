@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 import runge
 from runge.errors import ConfigurationError
@@ -86,30 +86,32 @@ class Disturbed(RuleBasedStateMachine):
             assert ended or self.tampered, printed
             assert "error: " in printed or "failed" in printed, printed
 
-    @precondition(lambda self: self.command())
+    # Rules without preconditions: what can be done depends on time, and the draws of hypothesis may not.
     @rule(
         after=st.floats(0, 1.1),
         how=st.sampled_from(["KILL", "TERM", "INT"]),
         whom=st.sampled_from(["command", "group", "worker", "all"]),
     )
     def end(self, after, how, whom):
-        command = Command(self.folder, *self.command())
+        if (arguments := self.command()) is None:
+            return
+        command = Command(self.folder, *arguments)
         command.process.join(after * self.seconds)
         command.end(how, whom)
         status, printed = command.wait()
         self.judge(status, printed, ended=True)
         self.look()
 
-    @precondition(lambda self: self.command())
     @rule()
     def resume(self):
-        self.judge(*Command(self.folder, *self.command()).wait())
-        self.look()
+        if (arguments := self.command()) is not None:
+            self.judge(*Command(self.folder, *arguments).wait())
+            self.look()
 
-    @precondition(lambda self: self.command())
     @rule(after=st.floats(0.1, 0.9))
     def double(self, after):
-        arguments = self.command()
+        if (arguments := self.command()) is None:
+            return
         first = Command(self.folder, *arguments)
         first.process.join(after * self.seconds)
         second = Command(self.folder, *(self.command() or arguments))
@@ -119,10 +121,11 @@ class Disturbed(RuleBasedStateMachine):
         self.judge(*first.wait())
         self.look()
 
-    @precondition(lambda self: self.runs())
     @rule(number=st.integers(0, 999), how=st.sampled_from(["truncate", "delete", "garbage", "empty"]))
     def tamper(self, number, how):
-        files = sorted(path for path in self.directory.rglob("*") if path.is_file())
+        files = sorted(path for path in self.directory.rglob("*") if path.is_file()) if self.runs() else []
+        if not files:
+            return
         path = files[number % len(files)]
         content = path.read_bytes()
         if how == "delete":
@@ -134,15 +137,17 @@ class Disturbed(RuleBasedStateMachine):
         self.tampered.append(path.relative_to(self.directory))
         self.look()
 
-    @precondition(lambda self: self.directory.exists())
     @rule()
     def move(self):
+        if not self.directory.exists():
+            return
         self.moves += 1
         self.directory = self.directory.rename(self.folder / f"d{self.moves}")
 
-    @precondition(lambda self: self.runs())
     @rule()
     def compare(self):
+        if not self.runs():
+            return
         status, printed = Command(self.folder, self.directory.name, module="runge.compare").wait()
         assert status == 0, printed
         assert "Traceback" not in printed, printed

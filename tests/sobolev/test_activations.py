@@ -53,8 +53,8 @@ def test_relu_has_slope_zero_at_its_kink(derivative):
 def test_relu_has_slope_zero_at_its_kink_in_the_kernel():
     network, x, slopes = on_the_kinks()
     x, one = x[None, :, None], torch.ones(1, dtype=torch.float64)
-    f, ones = network(x).detach(), torch.ones(1, 5, dtype=torch.float64)
-    points = Points(x, f, slopes[None, :, None], ones / 5, ones / 5, ones[None], ())
+    f, ones = network(x).detach(), torch.ones(1, 5, 1, dtype=torch.float64)
+    points = Points(x, f, slopes[None, :, None, None], ones / 5, ones[..., None] / 5, ones.mT)
     loss, gradient = Kernel("relu", torch.float64)(network.stage(0), points, one, one)
     assert loss < 1e-30
     assert gradient.abs().max() < 1e-15

@@ -15,7 +15,7 @@ TANH = {"model": model(), "dtype": torch.float64}
 suited = pytest.mark.skipif(not kernel.suits_the_machine(), reason="the kernel needs Linux on x86 and GCC")
 
 
-def stack(members, activation="tanh", *, depth=2, width=8, dimension=1, points=20, dtype=torch.float64):
+def stack(members, activation="tanh", *, depth=2, width=8, dimension=1, outputs=1, points=20, dtype=torch.float64):
     generator = torch.Generator().manual_seed(0)
 
     def random(*shape):
@@ -26,10 +26,12 @@ def stack(members, activation="tanh", *, depth=2, width=8, dimension=1, points=2
         domains=torch.tensor([[-1.0, 2.0]], dtype=torch.float64).expand(members, dimension, 2),
         generators=[torch.Generator().manual_seed(i) for i in range(members)],
         dtype=dtype,
+        outputs=outputs,
     )
     x = 3 * random(members, points, dimension) - 1
-    weights = random(2, members, points) / points
-    return network, Points(x, x.sum(-1).sin(), x.cos(), *weights, torch.ones(members, 1, points, dtype=dtype), ())
+    f, df = (random(members, points, outputs, *rest).mul(5).sin() for rest in ((), (dimension,)))
+    weights = [random(*part.shape) / points for part in (f, df)]
+    return network, Points(x, f, df, *weights, torch.ones(members, 1, points, dtype=dtype))
 
 
 @pytest.fixture
@@ -48,11 +50,11 @@ def close(actual, expected, tolerance):
 @suited
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("depth", [1, 2, 4])
-@pytest.mark.parametrize("dimension", [1, 2, 3])
-def test_the_kernel_equals_the_formulas(activation, depth, dimension):
+@pytest.mark.parametrize(("dimension", "outputs"), [(1, 1), (2, 1), (3, 1), (1, 4), (3, 2)])
+def test_the_kernel_equals_the_formulas(activation, depth, dimension, outputs):
     """Use more points than a block has, a member with lambda_d = 0, and a different scale per member."""
     for dtype, tolerance in ((torch.float64, 1e-14), (torch.float32, 1e-5)):
-        sizes = {"depth": depth, "width": 11, "dimension": dimension, "points": 400}
+        sizes = {"depth": depth, "width": 11, "dimension": dimension, "outputs": outputs, "points": 400}
         network, points = stack(3, activation, **sizes, dtype=dtype)
         scale, lambda_d = torch.tensor([1.0, 2, 3], dtype=dtype), torch.tensor([0.1, 0, 2], dtype=dtype)
         for weight in (lambda_d, None):

@@ -3,51 +3,113 @@ import pytest
 import torch
 
 from runge import metrics
-from runge.sobolev import losses
+from runge.sobolev.errors import Reference, errors, partial_errors
 from runge.sobolev.points import Points
+from runge.sobolev.units import Units
+
+
+def random(*shapes):
+    draw = torch.Generator().manual_seed(0)
+    return [torch.randn(shape, generator=draw, dtype=torch.float64) for shape in shapes]
+
+
+def some(outputs="f", n=6, dimension=3, regions=()):
+    """Return points of two members, some of whose components are not known, and a fit."""
+    f, df = (2, n, len(outputs)), (2, n, len(outputs), dimension)
+    x, f, u, df, du = random((2, n, dimension), f, f, df, df)
+    weight_f, weight_df = torch.full_like(f, 1 / n), torch.full_like(df, 1 / n)
+    weight_f[:, 0], weight_df[:, n - 1] = 0, 0
+    masks = torch.ones(2, 3, n, dtype=torch.float64)
+    masks[:, 1, 3:] = 0
+    masks[:, 2] = 0
+    return Points(x, f, df, weight_f, weight_df, masks, regions, tuple(outputs)), u, du
+
+
+def measure(u, du, points, units=None):
+    return errors(u, du, points, Reference.of(points, units))
 
 
 def test_errors_by_hand():
-    draw = torch.Generator().manual_seed(0)
-    x, df, du = (torch.randn(2, 6, 3, generator=draw, dtype=torch.float64) for _ in range(3))
-    f, u = (torch.randn(2, 6, generator=draw, dtype=torch.float64) for _ in range(2))
-    weight_f, weight_df = torch.full((2, 6), 1 / 6), torch.full((2, 6), 1 / 6)
-    weight_f[:, 0] = weight_df[:, 5] = 0
-    masks = torch.ones(2, 3, 6, dtype=torch.float64)
-    masks[:, 1, 3:] = 0
-    masks[:, 2] = 0
-    points = Points(x, f, df, weight_f, weight_df, masks, ("low", "empty"))
-    actual = losses.errors(u, du, points)
-    assert actual.shape == (len(metrics.QUANTITIES), 3, 2)
+    points, u, du = some(regions=("low", "empty"))
+    actual = measure(u, du, points)
     for member in range(2):
-        for region, (value, derivative) in enumerate([(slice(1, 6), slice(0, 5)), (slice(1, 3), slice(0, 3))]):
-            e = (u - f)[member, value].numpy()
-            d = np.linalg.norm((du - df)[member, derivative].numpy(), axis=-1)
+        for region, (value, derivative) in {"": (slice(1, 6), slice(0, 5)), "/low": (slice(1, 3), slice(0, 3))}.items():
+            e = (u - points.f)[member, value].numpy()
+            d = np.linalg.norm((du - points.df)[member, derivative].numpy(), axis=-1)
             expected = {
                 "mse_f": np.mean(e**2),
                 "mse_df": np.mean(d**2),
                 "max_f": np.abs(e).max(),
                 "max_df": d.max(),
-                "rel_l2_f": np.linalg.norm(e) / np.linalg.norm(f[member, value].numpy()),
-                "rel_l2_df": np.linalg.norm(d) / np.linalg.norm(df[member, derivative].numpy()),
+                "rel_l2_f": np.linalg.norm(e) / np.linalg.norm(points.f[member, value].numpy()),
+                "rel_l2_df": np.linalg.norm(d) / np.linalg.norm(points.df[member, derivative].numpy()),
             }
-            named = dict(zip(metrics.QUANTITIES, actual[:, region, member].tolist(), strict=True))
-            assert {quantity: named[quantity] for quantity in expected} == pytest.approx(expected, rel=1e-12)
-    assert actual[:, 2].isnan().all()
+            assert {name: actual[name + region][member].item() for name in expected} == pytest.approx(expected, 1e-12)
+        f, df = points.f[member, 1:, 0].numpy(), points.df[member, :5, 0].numpy()
+        rmse_df = np.sqrt(np.mean((du[member, :5, 0].numpy() - df) ** 2, axis=0))
+        assert actual["nrmse_f"][member].item() == pytest.approx(actual["mse_f"][member].item() ** 0.5 / f.std(), 1e-12)
+        assert actual["r2_f"][member].item() == pytest.approx(1 - actual["mse_f"][member].item() / f.var(), 1e-12)
+        assert actual["nrmse_df"][member].item() == pytest.approx(np.mean(rmse_df / df.std(0)), 1e-12)
+        each = partial_errors(du, points, Reference.of(points))[member, 0]
+        assert each.tolist() == pytest.approx(rmse_df / df.std(0), 1e-12)
+    assert torch.stack([figure for name, figure in actual.items() if "empty" in name]).isnan().all()
+
+
+def test_several_outputs_have_their_names_in_the_place_of_regions():
+    points, u, du = some("ab")
+    actual = measure(u, du, points)
+    assert {"mse_f/a", "max_df/b", "nrmse_df/a", "r2_f/b"} <= actual.keys()
+    for p, name in enumerate("ab"):
+        parts = (points.f, points.df, points.weight_f, points.weight_df)
+        alone = Points(points.x, *(part[:, :, p : p + 1] for part in parts), points.masks)
+        expected = measure(u[:, :, p : p + 1], du[:, :, p : p + 1], alone)
+        for quantity in (*metrics.QUANTITIES, *metrics.RELATIVE):
+            torch.testing.assert_close(actual[f"{quantity}/{name}"], expected[quantity], rtol=1e-12, atol=0)
+    for quantity in ("mse_f", "mse_df", "nrmse_f", "nrmse_df", "r2_f"):
+        torch.testing.assert_close(actual[quantity], (actual[f"{quantity}/a"] + actual[f"{quantity}/b"]) / 2)
+    assert torch.equal(actual["max_df"], torch.maximum(actual["max_df/a"], actual["max_df/b"]))
+
+
+def test_a_gradient_of_which_a_part_is_known_counts_for_that_part():
+    points, u, du = some()
+    points.weight_df[:, :, :, 1] = 0
+    known = points.weight_df[0, :, 0] > 0
+    error = (du - points.df)[0, :, 0][known]
+    assert measure(u, du, points)["mse_df"][0].item() == pytest.approx(3 * error.square().mean().item(), 1e-12)
+
+
+def test_errors_are_in_the_units_of_the_user():
+    points, u, du = some("ab")
+    location, scale = torch.tensor([[3.0, -1.0]] * 2).double(), torch.tensor([[10.0, 0.01], [7.0, 2.0]]).double()
+    units = Units(torch.ones(2, 3), torch.tensor([[0.5, 2.0, 8.0]] * 2), location, scale)
+    (raw_u, raw_du), raw = units.restore(u, du), units.restore_points(points)
+    expected = measure(raw_u, raw_du, raw)
+    for name, figure in measure(u, du, points, units).items():
+        torch.testing.assert_close(figure, expected[name], rtol=1e-11, atol=0)
+    there = units.standardise(raw)
+    for name, part in there.tensors().items():
+        torch.testing.assert_close(part, points.tensors()[name] * (part != 0 if name in ("f", "df") else 1))
 
 
 def test_a_nan_affects_its_own_member_only():
-    points = Points(
-        *(torch.ones(2, 4, 1), torch.ones(2, 4), torch.ones(2, 4, 1)), *[torch.ones(2, 4)] * 2, torch.ones(2, 1, 4), ()
-    )
-    u = torch.zeros(2, 4)
+    f, df = torch.ones(2, 4, 1), torch.ones(2, 4, 1, 1)
+    points, u = Points(f, f, df, f, df, torch.ones(2, 1, 4)), torch.zeros(2, 4, 1)
     u[0, 1] = torch.nan
-    actual = losses.errors(u, torch.zeros(2, 4, 1), points)
-    assert actual[0, 0, 0].isnan()
-    assert actual[:, :, 1].isfinite().all()
+    actual = measure(u, torch.zeros_like(df), points)
+    assert actual["mse_f"][0].isnan()
+    assert all(actual[quantity][1].isfinite() for quantity in metrics.QUANTITIES)
+
+
+def test_a_channel_that_is_constant_has_no_relative_error():
+    points, u, du = some()
+    points.f.fill_(0.1)
+    actual = measure(u, du, points)
+    assert actual["nrmse_f"].isnan().all()
+    assert actual["nrmse_df"].isfinite().all()
 
 
 def test_keys_follow_the_grammar():
     keys = metrics.keys("val", ["left"])
     assert keys[:4] == ["val/mse_f", "val/mse_f/left", "val/mse_df", "val/mse_df/left"]
-    assert len(keys) == 2 * len(metrics.QUANTITIES)
+    points, u, du = some(regions=("left", "right"))
+    assert metrics.keys("val", ("left", "right")) == [f"val/{name}" for name in measure(u, du, points)]

@@ -11,7 +11,7 @@ from runge.sobolev.network import StackedMLP
 from tests.conftest import model
 
 
-def stack(activation, depth, dimension, members=2, width=6):
+def stack(activation, depth, dimension, members=2, width=6, outputs=1):
     return StackedMLP(
         model(activation=activation, depth=depth, width=width),
         domains=torch.tensor([[-1.0, 1.0], [0.0, 3.0], [-2.0, 1.0]], dtype=torch.float64)[:dimension].expand(
@@ -19,6 +19,7 @@ def stack(activation, depth, dimension, members=2, width=6):
         ),
         generators=[torch.Generator().manual_seed(i) for i in range(members)],
         dtype=torch.float64,
+        outputs=outputs,
     ).requires_grad_(False)
 
 
@@ -31,24 +32,27 @@ def reference(network, x, *, with_derivative):
     """Return the Jacobian of u and u' by reverse mode, row by row."""
 
     def outputs(theta):
-        def u(x):
-            return torch.func.functional_call(network, {"theta": theta}, (x,))
+        def u(x, p):
+            return torch.func.functional_call(network, {"theta": theta}, (x,))[..., p]
 
-        if not with_derivative:
-            return u(x)
-        du = torch.func.grad(lambda x: u(x).sum())(x)
-        return torch.cat([u(x), du.mT.flatten(1)], dim=1)
+        rows = []
+        for p in range(network.outputs):
+            rows.append(u(x, p))
+            if with_derivative:
+                rows += torch.func.grad(lambda x, p=p: u(x, p).sum())(x).unbind(2)
+        return torch.cat(rows, dim=1)
 
     full = torch.func.jacrev(outputs)(network.theta.detach())
     return torch.stack([full[i, :, i] for i in range(len(network.theta))])
 
 
-CASES = list(itertools.product(ACTIVATIONS, (1, 2, 3, 4), (1, 2, 3)))
+CASES = [*itertools.product(ACTIVATIONS, (1, 2, 3, 4), (1, 2, 3), (1,))]
+CASES += [*itertools.product(("tanh", "sin"), (1, 2, 3), (1, 3), (2, 3))]
 
 
-@pytest.mark.parametrize(("activation", "depth", "dimension"), CASES)
-def test_jacobian_and_gram_matrix(activation, depth, dimension):
-    network = stack(activation, depth, dimension)
+@pytest.mark.parametrize(("activation", "depth", "dimension", "outputs"), CASES)
+def test_jacobian_and_gram_matrix(activation, depth, dimension, outputs):
+    network = stack(activation, depth, dimension, outputs=outputs)
     x = points(network)
     for with_derivative in (True, False):
         tape = network.propagate(x, with_derivative=with_derivative)[2]
@@ -68,10 +72,10 @@ def test_gram_matrix_of_a_large_stack():
     torch.testing.assert_close(gram(network, tape).tril(), (rows @ rows.mT).tril(), rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("dimension", [1, 2])
+@pytest.mark.parametrize(("dimension", "outputs"), [(1, 1), (2, 1), (2, 3)])
 @pytest.mark.parametrize("with_derivative", [False, True])
-def test_diagonal_of_the_gram_matrix(dimension, with_derivative):
-    network = stack("tanh", 2, dimension)
+def test_diagonal_of_the_gram_matrix(dimension, outputs, with_derivative):
+    network = stack("tanh", 2, dimension, outputs=outputs)
     tape = network.propagate(points(network), with_derivative=with_derivative)[2]
     expected = jacobian(network, tape).square().sum(2)
     torch.testing.assert_close(gram_diagonal(network, tape), expected, rtol=1e-12, atol=0)

@@ -11,7 +11,7 @@ def test_mini_batch_is_unbiased():
     parts = [points.minibatch(torch.tensor([[i, i + 1], [i, i + 1]])) for i in (0, 2, 4)]
     for name in ("weight_f", "weight_df"):
         mean = torch.stack([getattr(part, name).sum(1) for part in parts]).mean(0)
-        torch.testing.assert_close(mean, torch.ones(2, dtype=torch.float64))
+        torch.testing.assert_close(mean, torch.ones_like(mean))
     assert torch.equal(torch.cat([part.x for part in parts], 1), points.x)
     assert torch.equal(torch.cat([part.df for part in parts], 1), points.df)
 

@@ -23,9 +23,9 @@ def sum_of_networks(members=2, dimension=1, stages=3, width=40, **changes):
 
 def points(network, n=21):
     x = torch.linspace(-1, 1, n, dtype=torch.float64).expand(len(network.amplitude), n)[..., None]
-    weight = torch.full((len(x), n), 1 / n, dtype=torch.float64)
+    weight = torch.full((len(x), n, 1), 1 / n, dtype=torch.float64)
     masks = torch.ones(len(x), 1, n, dtype=torch.float64)
-    return Points(x, (40 * x[..., 0]).sin(), 40 * (40 * x).cos(), weight, weight, masks, ())
+    return Points(x, (40 * x).sin(), 40 * (40 * x).cos()[..., None], weight, weight[..., None], masks)
 
 
 @pytest.mark.parametrize("dimension", [1, 2])
@@ -60,11 +60,11 @@ def test_a_stage_fits_the_residual_at_size_one():
     data, scale, lambda_d = points(network), torch.tensor([1.0, 2.0]).double(), torch.tensor([0.1, 0.5]).double()
     network.begin_stage(1, data, scale, lambda_d)
     residual = network.residual(1, data)
-    mse_f, mse_df = residual.f.square().mean(1), residual.df.square().mean((1, 2)) / scale**2
+    mse_f, mse_df = residual.f.square().mean((1, 2)), residual.df.square().mean((1, 2, 3)) / scale**2
     torch.testing.assert_close(mse_f + lambda_d * mse_df, torch.ones(2, dtype=torch.float64))
     u, du = network.stage(0).value_and_derivative(data.x)
-    torch.testing.assert_close(u + network.amplitude[:, 1, None] * residual.f, data.f)
-    torch.testing.assert_close(du + network.amplitude[:, 1, None, None] * residual.df, data.df)
+    torch.testing.assert_close(u + network.amplitude[:, 1, None, None] * residual.f, data.f)
+    torch.testing.assert_close(du + network.amplitude[:, 1, None, None, None] * residual.df, data.df)
 
 
 def test_slopes_follow_the_frequency_within_bounds():
@@ -72,12 +72,11 @@ def test_slopes_follow_the_frequency_within_bounds():
     for frequency in (1.0, 45.0, 1000.0):
         network, before = sum_of_networks(members=1), sum_of_networks(members=1)
         network.amplitude[:, 1:] = 0
-        x = points(network).x
         data = points(network)
         with torch.no_grad():
             network.stage(0).theta.zero_()
         data.f.copy_(torch.ones_like(data.f))
-        data.df.copy_(frequency * torch.ones_like(x))
+        data.df.copy_(frequency * torch.ones_like(data.df))
         network.begin_stage(1, data, torch.ones(1), torch.ones(1))
         raised.append((network.stage(1).layers()[0][0] / before.stage(1).layers()[0][0]).mean().item())
     assert raised == pytest.approx([4.0, 45 / 8, 8.0])

@@ -98,7 +98,7 @@ def test_the_fitted_function_and_its_validation(tmp_path):
     (after,) = fit.validate(module, data, verbose=False)
     assert after["val/mse_f"] < before["val/mse_f"]
     u, points = runge.Function(module.network), data.dataset.val
-    error = (u(points.x[0, :, 0]).detach() - points.f[0]).square().mean()
+    error = (u(points.x[0, :, 0]).detach() - points.f[0, :, 0]).square().mean()
     assert float(error) == pytest.approx(after["val/mse_f"], rel=1e-4)
 
 

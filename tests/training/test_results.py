@@ -2,32 +2,47 @@ import numpy as np
 import pytest
 import torch
 
+from runge.records.columns import Columns
 from runge.sobolev.points import Points
 from runge.training.results import fit_table
 
 
-def table(n, dimension, member=1):
-    """The fit of the second of two members, whose columns all differ, and what it is made of."""
-    shapes = ((2, n, dimension), (2, n), (2, n, dimension), (2, n), (2, n, dimension))
+def table(n, inputs, outputs=("f",)):
+    """Return the columns of a fit, which all differ, and its arrays."""
+    shapes = [(n, len(inputs)), *[(n, len(outputs)), (n, len(outputs), len(inputs))] * 2]
     generator = torch.Generator().manual_seed(0)
     x, f, df, u, du = (torch.rand(shape, generator=generator, dtype=torch.float64) for shape in shapes)
-    points = Points(x, f, df, f, df, torch.ones(2, 1, n), ())
-    return fit_table(points, u, du, member), [part[member].numpy() for part in (x, f, df, u, du)]
+    points = Points(x[None], f[None], df[None], f[None], df[None], torch.ones(1, 1, n), outputs=outputs)
+    return fit_table(points, u, du, inputs), [part.flatten(1).numpy() for part in (x, f, df, u, du)]
 
 
 @pytest.mark.parametrize(("n", "rows"), [(2, 2), (201, 201), (202, 201), (1000, 201), (2001, 201)])
 def test_rows_are_spread_evenly_and_keep_both_ends(n, rows):
-    columns, (x, f, df, u, du) = table(n, 1)
+    columns, (x, f, df, u, du) = table(n, ["x"])
     at = np.flatnonzero(np.isin(x[:, 0], columns["x"]))
     assert len(at) == len(columns["x"]) == rows
     assert (at[0], at[-1]) == (0, n - 1)
     assert np.ptp(np.diff(at)) <= 1
-    expected = {"x": x[:, 0], "f": f, "df": df[:, 0], "u": u, "du": du[:, 0]}
-    assert columns == {name: values[at].tolist() for name, values in expected.items()}
+    expected = {"x": x, "f": f, "df": df, "u": u, "du": du}
+    assert columns == {name: values[at, 0].tolist() for name, values in expected.items()}
 
 
 def test_columns_in_more_dimensions():
-    columns, (x, f, df, u, du) = table(5, 2)
-    values = np.column_stack([x, f, df, u, du]).T.tolist()
+    columns, parts = table(5, ["x1", "x2"])
     names = ["x1", "x2", "f", "df_dx1", "df_dx2", "u", "du_dx1", "du_dx2"]
-    assert list(columns.items()) == list(zip(names, values, strict=True))
+    assert list(columns.items()) == list(zip(names, np.column_stack(parts).T.tolist(), strict=True))
+
+
+def test_columns_of_several_outputs():
+    columns, parts = table(5, ["t"], ("a", "b"))
+    names = ["t", "a", "b", "da_dt", "db_dt", "u_a", "u_b", "du_a_dt", "du_b_dt"]
+    assert list(columns.items()) == list(zip(names, np.column_stack(parts).T.tolist(), strict=True))
+    assert Columns.read(names) == Columns.of(["t"], ["a", "b"])
+    with pytest.raises(ValueError, match="not those of a fit: t, a, b"):
+        Columns.read(names[:5])
+
+
+def test_what_is_not_known_is_nan():
+    x, f, df = torch.zeros(1, 3, 1), torch.ones(1, 3, 1), torch.ones(1, 3, 1, 1)
+    points = Points(x, f, df, f * torch.tensor([[[0.0], [1.0], [1.0]]]), df, torch.ones(1, 1, 3))
+    assert np.isnan(fit_table(points, f[0], df[0], ["x"])["f"]).tolist() == [True, False, False]

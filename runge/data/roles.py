@@ -1,0 +1,190 @@
+"""What the columns of a table are: inputs, outputs, or partial derivatives of an output by an input."""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from runge.data.columns import TableFile, shown
+from runge.errors import ConfigurationError
+
+__all__ = ["FARTHEST", "Roles", "find_roles", "partial_name", "read_arrays"]
+
+FARTHEST = 1e100
+"""The largest absolute value of a cell: its square is a number."""
+
+_MOST_SHOWN = 40  # columns in a message
+_RISKY = ("=", "+", "-", "@")  # a spreadsheet would evaluate a cell that begins so, and the run's tables have the names
+
+
+class Roles(NamedTuple):
+    """The columns of a table.
+
+    Attributes:
+        inputs: the names of the inputs, D.
+        outputs: the names of the outputs, P.
+        partials: the columns of partial derivatives, by (output, input).
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    partials: Mapping[tuple[str, str], str]
+
+
+def partial_name(output: str, name: str) -> str:
+    """Return the name of a partial derivative of an output by an input.
+
+    Example:
+        >>> partial_name("drag", "alpha")
+        'ddrag_dalpha'
+    """
+    return f"d{output}_d{name}"
+
+
+def find_roles(
+    file: TableFile,
+    inputs: Sequence[str] | None,
+    outputs: Sequence[str] | None,
+    derivatives: Mapping[str, Mapping[str, str]] | None,
+    besides: Collection[str] = (),
+) -> Roles:
+    """Find which columns of a file are what.
+
+    Args:
+        file: the file.
+        inputs: the names of the inputs; None: those by which there are derivatives.
+        outputs: the names of the outputs; None: those of which there are derivatives.
+        derivatives: the columns of the derivatives, {output: {input: column}}; None: those named d<output>_d<input>.
+        besides: columns that are something else.
+
+    Raises:
+        ConfigurationError: a column does not exist, or what it is cannot be inferred.
+    """
+    inputs, outputs = inputs or file.inputs, outputs or file.outputs
+    if derivatives is None:
+        partials = _conventional(file, inputs, outputs)
+    else:
+        partials = {(y, x): column for y, columns in derivatives.items() for x, column in columns.items()}
+        _check_columns(file, "derivatives", list(partials.values()))
+    named = [list(dict.fromkeys(names)) for names in zip(*partials, strict=True)] or [[], []]
+    if not (inputs and outputs):
+        _check_inferred(file, inputs or named[1], outputs or named[0], {*partials.values(), *besides})
+    order = {name: i for i, name in enumerate(file.names)}
+    last = len(order)
+    inputs = inputs or sorted(named[1], key=lambda name: order.get(name, last))
+    outputs = outputs or sorted(named[0], key=lambda name: order.get(name, last))
+    _check_columns(file, "inputs", inputs)
+    _check_columns(file, "outputs", outputs)
+    for output, name in partials:
+        if output not in outputs or name not in inputs:
+            allowed = f"an output of {_list(outputs)} by an input of {_list(inputs)}"
+            raise _wrong("derivatives", file, f"must be of {allowed}, got {output!r} by {name!r}")
+    columns = Counter([*inputs, *outputs, *partials.values(), *besides])
+    if twice := [name for name, number in columns.items() if number > 1]:
+        raise _wrong("inputs", file, f"each column must have one role, got several for {twice[0]!r}")
+    if derivatives is None:
+        _check_strays(file, inputs, outputs)
+    return Roles(tuple(inputs), tuple(outputs), partials)
+
+
+def _conventional(
+    file: TableFile, inputs: Sequence[str] | None, outputs: Sequence[str] | None
+) -> dict[tuple[str, str], str]:
+    """Find the columns that are named d<output>_d<input> after two other columns."""
+    allowed_inputs, allowed_outputs = set(inputs or file.names), set(outputs or file.names)
+    found: dict[tuple[str, str], str] = {}
+    for column in file.names:
+        pairs = [(y, x) for y, x in _readings(column) if y in allowed_outputs and x in allowed_inputs]
+        if len(pairs) > 1:
+            raise _wrong("derivatives", file, f"must name the columns, because {column!r} can be read in several ways")
+        found |= dict.fromkeys(pairs, column)
+    return found
+
+
+def _readings(column: str) -> list[tuple[str, str]]:
+    """Return each way to read a name as d<output>_d<input>."""
+    cuts = [match.start() for match in re.finditer("(?=_d.)", column)] if column.startswith("d") else []
+    return [(column[1:cut], column[cut + 2 :]) for cut in cuts if cut > 1]
+
+
+def _check_inferred(file: TableFile, inputs: Sequence[str], outputs: Sequence[str], others: Collection[str]) -> None:
+    if not (inputs and outputs):
+        key, role = ("outputs", "output") if inputs else ("inputs", "input")
+        rule = f"must name the {role}s, because no columns are named d<output>_d<input>"
+        raise _wrong(key, file, f"{rule}; its columns are {_list(file.names)}")
+    if left := [name for name in file.names if name and name not in {*inputs, *outputs, *others}]:
+        rule = f"must be named, and outputs too, because {_list(left)} could be either"
+        raise _wrong(
+            "inputs", file, f"{rule}: inferred are the inputs {_list(inputs)} and the outputs {_list(outputs)}"
+        )
+
+
+def _check_columns(file: TableFile, key: str, names: Sequence[str]) -> None:
+    for name in names:
+        if name not in file.names or not name:
+            alone = [column for column in file.names if key == "outputs" and column.startswith(partial_name(name, ""))]
+            then = (
+                f"; {alone[0]!r} alone determines it up to a constant: add {name!r}, known in one row" if alone else ""
+            )
+            raise _wrong(key, file, f"must be among its columns, {_list(file.names)}; got {name!r}{then}")
+        if not name.isprintable() or name.startswith(_RISKY):
+            rule = f"must not begin with one of {' '.join(_RISKY)} nor have control characters; rename the column"
+            raise _wrong(key, file, f"{rule}, got {name!r}")
+
+
+def _check_strays(file: TableFile, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Raise ConfigurationError for a derivative of a chosen output by an input that is no column, or vice versa."""
+    columns = set(file.names)
+    for column in file.names:
+        readings = _readings(column)
+        if column in {*inputs, *outputs} or any({y, x} <= columns for y, x in readings):
+            continue
+        for y, x in readings:
+            if y in outputs or x in inputs:
+                what, name = ("input", x) if y in outputs else ("output", y)
+                rule = f"must name the columns of derivatives, because {column!r} is one by its name"
+                raise _wrong("derivatives", file, f"{rule}, and its {what} {name!r} is no column")
+
+
+def read_arrays(file: TableFile, roles: Roles) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Read x, (m, D), y, (m, P), and dydx, (m, P, D); NaN: not known, also where the file has no such column.
+
+    Raises:
+        ValueError: a cell is no number, too large, or an unknown input; or there are no rows.
+    """
+    every = [*roles.inputs, *roles.outputs, *roles.partials.values()]
+    names = [name for name in every if name in file.names]
+    numbers = file.numbers(names)
+    if not len(numbers):
+        raise file.wrong("must have at least one row, got none")
+    n_inputs = len(roles.inputs)
+    with np.errstate(invalid="ignore"):
+        wrong = np.abs(numbers) > FARTHEST
+    wrong[:, :n_inputs] |= np.isnan(numbers[:, :n_inputs])
+    if wrong.any():
+        row, i = np.argwhere(wrong)[0]
+        number = numbers[row, i]
+        rule = "an input must be known" if np.isnan(number) else f"must be finite and within {FARTHEST:g} of 0"
+        got = "an empty cell or NaN" if np.isnan(number) else f"{number:g}"
+        raise file.wrong(f"{file.place(row)}, column {names[i]!r}: {rule}, got {got}")
+    x = numbers[:, :n_inputs].copy()
+    y = np.full((len(x), len(roles.outputs)), np.nan)
+    dydx = np.full((len(x), len(roles.outputs), n_inputs), np.nan)
+    for p, output in enumerate(roles.outputs):
+        if output in file.names:
+            y[:, p] = numbers[:, names.index(output)]
+        for d, name in enumerate(roles.inputs):
+            if (column := roles.partials.get((output, name))) in names:
+                dydx[:, p, d] = numbers[:, names.index(column)]
+    return x, y, dydx
+
+
+def _list(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
+    return ", ".join(name for name in names[:_MOST_SHOWN] if name) + more
+
+
+def _wrong(key: str, file: TableFile, what: str) -> ConfigurationError:
+    return ConfigurationError(f"data.{key}: {shown(file.path)}: {what}")

@@ -1,0 +1,202 @@
+"""The user's own table as data: which columns are what, and which rows are for training, validation and test."""
+
+import os
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from runge.data.columns import TableFile, shown
+from runge.data.files import open_table
+from runge.data.roles import find_roles, read_arrays
+from runge.errors import ConfigurationError
+from runge.validation import Natural, checked
+
+__all__ = ["Rows", "Split", "Table", "read"]
+
+SETS = ("train", "val", "test")
+
+_FILES_KEPT = 8
+
+
+@checked
+class Table:
+    """The rows of your own file: CSV, Parquet or NPZ.
+
+    Columns are named in the first line of a CSV file, and separated by commas, semicolons or tabs. Empty cells and NaN
+    are labels that are not known; an input must be known in each row. Parquet needs `pip install -e '.[parquet]'`. An
+    NPZ file has the arrays `x`, (m, D), `y`, (m, P), and `dydx`, (m, P, D): the columns x1 to xD, y1 to yP and dy1_dx1
+    to dyP_dxD, without a number where there is only one.
+
+    Attributes:
+        file: the file, which ends in .csv, .tsv, .parquet or .npz; relative to the directory of the command.
+        inputs: the columns of the inputs. None: those by which the file has derivatives; all other columns must then
+            have a role too.
+        outputs: the columns of the outputs; None: those of which the file has derivatives, likewise.
+        derivatives: the columns of the partial derivatives, {output: {input: column}}; None: those that are named
+            d<output>_d<input>; {}: none.
+        split: the shares of the rows that are drawn, by the seed, for `train`, `val` and `test`, each above 0 and at
+            most 1 in total. Rows beyond are not used: those for validation and test stay the same if `train` is lower.
+        split_column: a column that says `train`, `val` (or `validation`) or `test` in each row, instead of `split`.
+        batch_size: the size of a mini-batch, from 1 to the number of training rows; None: the full batch.
+        seed: the seed of the split, >= 0; None: that of the run.
+
+    Example:
+        >>> Table(file="drag.csv", split={"train": 0.8, "val": 0.1, "test": 0.1}).batch_size
+    """
+
+    file: str
+    inputs: list[str] | None = None
+    outputs: list[str] | None = None
+    derivatives: dict[str, dict[str, str]] | None = None
+    split: dict[str, float] = Field(default_factory=lambda: {"train": 0.7, "val": 0.15, "test": 0.15})
+    split_column: str | None = None
+    batch_size: int | None = None
+    seed: Natural | None = None
+
+    def __post_init__(self) -> None:
+        for key, names in (("inputs", self.inputs), ("outputs", self.outputs)):
+            if names is not None and (not names or len(set(names)) < len(names)):
+                raise ValueError(f"{key}: must be at least one column, each once, got {names}")
+        if self.inputs and self.outputs and (both := set(self.inputs) & set(self.outputs)):
+            raise ValueError(f"outputs: must be other columns than the inputs, got {sorted(both)[0]!r} in both")
+        shares = self.split.values()
+        if set(self.split) != set(SETS) or not all(share > 0 for share in shares) or sum(shares) > 1 + 1e-9:
+            rule = "must be a share above 0 for each of train, val and test, at most 1 in total"
+            raise ValueError(f"split: {rule}, got {self.split}")
+
+    def __hash__(self) -> int:
+        return hash(self.file)  # lists cannot be hashed
+
+
+class Split(NamedTuple):
+    """The rows of the three sets: indices, each (n,)."""
+
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a table in which some label is known.
+
+    Attributes:
+        x: the inputs, (m, D), float64, as all arrays. They are read-only.
+        y: the outputs, (m, P); NaN: not known.
+        dydx: their partial derivatives, (m, P, D); NaN: not known.
+        inputs: the names of the inputs.
+        outputs: the names of the outputs.
+        sets: 0, 1 or 2, (m,), for training, validation and test; None without `data.split_column`.
+        table: what was read.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    dydx: np.ndarray
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    sets: np.ndarray | None
+    table: Table
+
+    def split(self, seed: int | torch.Generator) -> Split:
+        """Return the rows for training, validation and test, drawn unless the table has a column that says so.
+
+        One row with a known value of each output is always drawn for training: the derivatives alone determine an
+        output up to a constant.
+
+        Raises:
+            ConfigurationError: a set would be empty, an output has no known value in the training rows, or an input is
+                constant there.
+        """
+        chosen = self._drawn(seed) if self.sets is None else Split(*(np.flatnonzero(self.sets == i) for i in range(3)))
+        if empty := [name for name, rows in chosen._asdict().items() if not len(rows)]:
+            key = "split" if self.sets is None else "split_column"
+            sizes = ", ".join(f"{len(rows)} {name}" for name, rows in chosen._asdict().items())
+            raise self._wrong(
+                key, f"must leave rows for each of train, val and test, got {sizes} ({empty[0]} is empty)"
+            )
+        self.check(chosen.train, " in the training rows")
+        return chosen
+
+    def _drawn(self, seed: int | torch.Generator) -> Split:
+        generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+        order = torch.randperm(len(self.x), generator=generator).numpy()
+        for known in ~np.isnan(self.y.T):  # the training rows are the last ones
+            last = np.flatnonzero(known[order])[-1]
+            order = np.append(np.delete(order, last), order[last])
+        shares = self.table.split
+        ends = np.rint(np.cumsum([shares["test"], shares["val"], shares["train"]]) * len(order)).astype(int)
+        # Training rows are taken from the end, so that a smaller share has a part of those of a larger one.
+        n_train = min(ends[2], len(order)) - ends[1]
+        return Split(order[len(order) - n_train :], order[ends[0] : ends[1]], order[: ends[0]])
+
+    def check(self, rows: np.ndarray | slice = slice(None), where: str = "") -> None:
+        """Raise ConfigurationError if an output has no known value in some rows, or an input is constant there."""
+        for p, name in enumerate(self.outputs):
+            if np.isnan(self.y[rows, p]).all():
+                then = "; its derivatives determine it up to a constant only" * (not np.isnan(self.dydx[rows, p]).all())
+                raise self._wrong("outputs", f"{name!r} must be known in at least one row{where}, got none{then}")
+        for d, name in enumerate(self.inputs):
+            column = self.x[rows, d]
+            if column.min() == column.max():
+                rule = "must differ from row to row; leave it out, or add rows"
+                raise self._wrong("inputs", f"{name!r} {rule}, got {column[0]:g} in all {len(column)}{where}")
+
+    def _wrong(self, key: str, what: str) -> ConfigurationError:
+        return ConfigurationError(f"data.{key}: {shown(self.table.file)}: {what}")
+
+
+def read(table: Table) -> Rows:
+    """Read the rows of a table; a file that has not changed is read once.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or does not hold what the table says; the message names the key,
+            the file, and the line and column if there is one.
+    """
+    try:
+        found = os.stat(table.file)
+        stamp = (os.path.abspath(table.file), found.st_mtime_ns, found.st_size)
+    except (OSError, ValueError):  # `open_table` says why
+        stamp = None
+    columns = replace(table, split=Table(file="").split, batch_size=None, seed=None)
+    return replace(_read(columns, stamp), table=table)
+
+
+@lru_cache(maxsize=_FILES_KEPT)
+def _read(table: Table, _stamp: object) -> Rows:
+    try:
+        file = open_table(table.file)
+        besides = [] if table.split_column is None else [table.split_column]
+        if not set(besides) <= set(file.names):
+            columns = ", ".join(file.names)
+            message = f"{shown(table.file)}: must be among its columns, {columns}; got {table.split_column!r}"
+            raise ConfigurationError(f"data.split_column: {message}")
+        roles = find_roles(file, table.inputs, table.outputs, table.derivatives, besides)
+        x, y, dydx = read_arrays(file, roles)
+        sets = None if table.split_column is None else _sets(file, table.split_column)
+    except ConfigurationError:
+        raise
+    except (ValueError, OSError) as error:
+        raise ConfigurationError(f"data.file: {error}") from error
+    known = ~(np.isnan(y).all(axis=1) & np.isnan(dydx).all(axis=(1, 2)))
+    if not known.all():
+        x, y, dydx, sets = x[known], y[known], dydx[known], None if sets is None else sets[known]
+    for array in (x, y, dydx):
+        array.setflags(write=False)  # all that read this file share it
+    rows = Rows(x, y, dydx, roles.inputs, roles.outputs, sets, table)
+    rows.check()
+    return rows
+
+
+def _sets(file: TableFile, column: str) -> np.ndarray:
+    labels = {name: i for i, name in enumerate(SETS)} | {"validation": 1}
+    words = file.words(column)
+    for row, word in enumerate(words):
+        if word.lower() not in labels:
+            where = f"{shown(file.path)}: {file.place(row)}, column {column!r}"
+            raise ConfigurationError(f"data.split_column: {where}: must be {', '.join(labels)}, got {word[:40]!r}")
+    return np.array([labels[word.lower()] for word in words])

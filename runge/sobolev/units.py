@@ -1,0 +1,97 @@
+r"""Units: what a network is trained on is standardised, what a user sees is not.
+
+.. math:: x_s = (x - \bar x) / \sigma_x, \quad f_s = (f - \bar f) / \sigma_f, \quad f'_s = f' \sigma_x / \sigma_f
+"""
+
+from dataclasses import replace
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from runge.sobolev.points import Points
+
+__all__ = ["Units"]
+
+
+class Units(nn.Module):
+    """The location and the scale of the inputs and the outputs of each member, in float64.
+
+    Args:
+        x_mean: the location of the inputs, (M, D).
+        x_std: their scale, (M, D), > 0.
+        y_mean: the location of the outputs, (M, P).
+        y_std: their scale, (M, P), > 0.
+    """
+
+    x_mean: Tensor
+    x_std: Tensor
+    y_mean: Tensor
+    y_std: Tensor
+
+    def __init__(self, x_mean: Tensor, x_std: Tensor, y_mean: Tensor, y_std: Tensor) -> None:
+        super().__init__()
+        for name, part in {"x_mean": x_mean, "x_std": x_std, "y_mean": y_mean, "y_std": y_std}.items():
+            self.register_buffer(name, part.double().clone())
+
+    @classmethod
+    def identity(cls, members: int, dimension: int, outputs: int) -> Self:
+        """Return units that change nothing."""
+        x, y = torch.zeros(members, dimension), torch.zeros(members, outputs)
+        return cls(x, torch.ones_like(x), y, torch.ones_like(y))
+
+    @classmethod
+    def of(cls, points: Points, domain: Tensor | None = None) -> Self:
+        """Return the units of training points: mean and standard deviation of each input and output.
+
+        An output that is constant, or of which one value is known, has the scale that its gradient suggests, the root
+        of sum_d mean(f'_d^2) Var x_d, or else 1. With a `domain`, (M, D, 2), the inputs have its centre and half its
+        lengths.
+        """
+        x, known = points.x.double(), (points.weight_f > 0).double()
+        if domain is None:
+            x_mean, x_std = x.mean(1), x.std(1, correction=0)
+        else:
+            x_mean, x_std = domain.double().mean(-1), (domain[..., 1] - domain[..., 0]).double() / 2
+        x_std = torch.where(x_std > 0, x_std, 1)
+        f, count = points.f.double(), known.sum(1).clamp_min(1)
+        y_mean = (known * f).sum(1) / count
+        y_std = ((known * (f - y_mean[:, None]).square()).sum(1) / count).sqrt()
+        known_df = (points.weight_df > 0).double()
+        slopes = (known_df * points.df.double().square()).sum(1) / known_df.sum(1).clamp_min(1)
+        by_slope = (slopes * x_std[:, None].square()).sum(2).sqrt()
+        y_std = torch.where(y_std > 1e-12 * y_mean.abs(), y_std, torch.where(by_slope > 0, by_slope, 1))
+        return cls(x_mean, x_std, y_mean, y_std)
+
+    def take(self, members: Tensor) -> "Units":
+        """Return the units of some members."""
+        return Units(*(part[members] for part in self.buffers()))
+
+    def standardise(self, points: Points) -> Points:
+        """Return points in standardised units."""
+        f = (points.f - self.y_mean[:, None]) / self.y_std[:, None]
+        return replace(
+            points,
+            x=self.standardise_inputs(points.x),
+            f=torch.where(points.weight_f > 0, f, 0),
+            df=points.df / self.of_outputs()[1],
+        )
+
+    def standardise_inputs(self, x: Tensor) -> Tensor:
+        """Return the inputs x, (M, N, D), in standardised units."""
+        return (x - self.x_mean[:, None]) / self.x_std[:, None]
+
+    def restore(self, u: Tensor, du: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return values, (M, N, P), and Jacobians, (M, N, P, D), in the user's units."""
+        unit_f, unit_df = self.of_outputs()
+        return self.y_mean[:, None] + unit_f * u, None if du is None else unit_df * du
+
+    def restore_points(self, points: Points) -> Points:
+        """Return standardised points in the user's units, in float64; 0 where a component is not known."""
+        f, df = self.restore(points.f.double(), points.df.double())
+        x = self.x_mean[:, None] + self.x_std[:, None] * points.x.double()
+        return replace(points, x=x, f=torch.where(points.weight_f > 0, f, 0), df=df)
+
+    def of_outputs(self) -> tuple[Tensor, Tensor]:
+        """Return the unit of each output, (M, 1, P), and of each partial derivative, (M, 1, P, D)."""
+        return self.y_std[:, None], self.y_std[:, None, :, None] / self.x_std[:, None, None]

@@ -1,0 +1,419 @@
+"""A table: what is read from it, how it is split, and what is said of a bad one."""
+
+import importlib.util
+import io
+import os
+import pickle
+import re
+import zipfile
+
+import numpy as np
+import pandas
+import pytest
+import torch
+
+from runge.data import Table, read
+from runge.data import columns as table_columns
+from runge.data.files import open_table
+from runge.errors import ConfigurationError
+
+needs_pyarrow = pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="pyarrow is not installed")
+M, INPUTS, OUTPUTS = 40, ("a", "b_dc"), ("lift", "drag")
+
+
+@pytest.fixture
+def arrays():
+    """The inputs, (M, 2), two outputs and their Jacobian, with cells that are not known."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (M, 2))
+    y = np.stack([np.sin(x[:, 0]) * x[:, 1], 1e9 * np.exp(x[:, 0])], axis=1)
+    dydx = np.empty((M, 2, 2))
+    dydx[:, 0] = np.stack([np.cos(x[:, 0]) * x[:, 1], np.sin(x[:, 0])], axis=1)
+    dydx[:, 1] = np.stack([1e9 * np.exp(x[:, 0]), np.zeros(M)], axis=1)
+    y[rng.random(y.shape) < 0.3] = np.nan
+    dydx[rng.random(dydx.shape) < 0.3] = np.nan
+    return x, y, dydx
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def frame(x, y, dydx):
+    columns = dict(zip(INPUTS, x.T, strict=True)) | dict(zip(OUTPUTS, y.T, strict=True))
+    partials = {f"d{o}_d{i}": dydx[:, p, d] for p, o in enumerate(OUTPUTS) for d, i in enumerate(INPUTS)}
+    return pandas.DataFrame(columns | partials)
+
+
+def same(rows, x, y, dydx):
+    for read_, expected in zip((rows.x, rows.y, rows.dydx), (x, y, dydx), strict=True):
+        np.testing.assert_allclose(read_, expected, rtol=1e-15, atol=0)
+        assert read_.dtype == np.float64
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_csv(arrays, separator):
+    text = frame(*arrays).to_csv(index=False, sep=separator, lineterminator="\r\n")
+    with open("a.csv", "w", encoding="utf-8-sig", newline="") as file:  # as Excel writes it
+        file.write(text.replace("\r\n", "\r\n\r\n", 2))
+    rows = read(Table(file="a.csv"))
+    same(rows, *arrays)
+    assert (rows.inputs, rows.outputs) == (INPUTS, OUTPUTS)
+
+
+@needs_pyarrow
+def test_parquet(arrays):
+    table = frame(*arrays)
+    table["a"] = (100 * table["a"]).round()
+    table.astype({"a": "int32", "drag": "float32"}).to_parquet("a.parquet")
+    x, y, dydx = arrays
+    y[:, 1] = y[:, 1].astype("float32")
+    same(read(Table(file="a.parquet")), np.stack([(100 * x[:, 0]).round(), x[:, 1]], axis=1), y, dydx)
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (1, 2), (2, 1), (2, 2)])
+@pytest.mark.parametrize("squeezed", [False, True])
+def test_npz(arrays, inputs, outputs, squeezed):
+    x, y, dydx = arrays[0][:, :inputs], arrays[1][:, :outputs], arrays[2][:, :outputs, :inputs]
+    parts = {"x": x, "y": y, "dydx": dydx}
+    np.savez("a.npz", **{name: part.squeeze() if squeezed else part for name, part in parts.items()})
+    rows = read(Table(file="a.npz"))
+    known = ~(np.isnan(y).all(1) & np.isnan(dydx).all((1, 2)))
+    same(rows, x[known], y[known], dydx[known])
+    assert rows.inputs == (("x",) if inputs == 1 else ("x1", "x2"))
+    assert rows.outputs == (("y",) if outputs == 1 else ("y1", "y2"))
+
+
+def test_columns_are_chosen_and_named(arrays):
+    table = frame(*arrays).rename(columns={"dlift_da": "slope"}).assign(number=range(M))
+    table.to_csv("a.csv", index_label="")
+    rows = read(Table(file="a.csv", inputs=["b_dc", "a"], outputs=["lift"], derivatives={"lift": {"a": "slope"}}))
+    x, y, dydx = (array[~np.isnan(arrays[1][:, 0]) | ~np.isnan(arrays[2][:, 0, 0])] for array in arrays)
+    np.testing.assert_allclose(rows.x, x[:, ::-1], rtol=1e-15)
+    np.testing.assert_allclose(rows.y[:, 0], y[:, 0], rtol=1e-15)
+    np.testing.assert_allclose(rows.dydx[:, 0, 1], dydx[:, 0, 0], rtol=1e-15)
+    assert np.isnan(rows.dydx[:, 0, 0]).all()
+    values = read(Table(file="a.csv", inputs=["a"], outputs=["lift", "drag"], derivatives={}))
+    assert np.isnan(values.dydx).all()
+    only = table[["a", "lift", "slope"]]
+    only.to_csv("b.csv", index=False)
+    assert read(Table(file="b.csv", derivatives={"lift": {"a": "slope"}})).inputs == ("a",)
+
+
+def write_rows(m=100, **columns):
+    x = np.linspace(0, 1, m)
+    table = pandas.DataFrame({"x": x, "y": x**2, "dy_dx": 2 * x} | columns)
+    table.to_csv("a.csv", index=False)
+    return table
+
+
+def test_the_split():
+    write_rows()
+    rows = read(Table(file="a.csv"))
+    parts = rows.split(0)
+    assert [len(part) for part in parts] == [70, 15, 15]
+    assert sorted(np.concatenate(parts)) == list(range(100))
+    assert all(map(np.array_equal, parts, rows.split(torch.Generator().manual_seed(0))))
+    assert not np.array_equal(parts.test, rows.split(1).test)
+    fewer = read(Table(file="a.csv", split={"train": 0.2, "val": 0.15, "test": 0.15})).split(0)
+    assert np.array_equal(fewer.test, parts.test)
+    assert np.array_equal(fewer.val, parts.val)
+    assert len(fewer.train) == 20
+    assert set(fewer.train) < set(parts.train)
+
+
+def test_the_only_known_values_are_in_the_training_rows():
+    names = ("y", "z")
+    for seed in range(20):
+        table = write_rows(20, z=0.0, dz_dx=1.0)
+        for name, row in zip(names, (seed, (3 * seed + 1) % 20), strict=True):
+            table.loc[np.arange(20) != row, name] = np.nan
+        table.to_csv(f"{seed}.csv", index=False)
+        rows = read(Table(file=f"{seed}.csv"))
+        assert rows.outputs == names
+        parts = rows.split(seed)
+        assert sorted(np.concatenate(parts)) == list(range(20))
+        assert (~np.isnan(rows.y[parts.train])).any(0).all()
+
+
+def test_a_column_of_the_split():
+    labels = ["train"] * 60 + ["Test "] * 20 + ["val"] * 10 + ["validation"] * 10
+    write_rows(set=labels)
+    train, val, test = read(Table(file="a.csv", split_column="set")).split(7)
+    assert (train.tolist(), val.tolist(), test.tolist()) == ([*range(60)], [*range(80, 100)], [*range(60, 80)])
+    x = np.linspace(0, 1, 100)
+    np.savez("a.npz", x=x, y=x, dydx=x, set=np.array(labels))
+    assert np.array_equal(read(Table(file="a.npz", split_column="set")).split(7).test, test)
+
+
+def test_rows_without_labels_are_left_out():
+    table = write_rows(set=["train"] * 98 + ["val", "test"])
+    table.loc[[3, 5], ["y", "dy_dx"]] = np.nan
+    table.to_csv("a.csv", index=False)
+    rows = read(Table(file="a.csv", split_column="set"))
+    assert len(rows.x) == 98
+    assert rows.split(0).test.tolist() == [97]
+
+
+def test_a_file_is_read_once_until_it_changes(monkeypatch):
+    write_rows()
+    reads = []
+    monkeypatch.setattr("runge.data.table.open_table", lambda path: reads.append(path) or open_table(path))
+    first, again = read(Table(file="a.csv")), read(Table(file=os.path.abspath("a.csv"), seed=3, batch_size=5))
+    assert read(Table(file="a.csv", split={"train": 0.5, "val": 0.1, "test": 0.1})).x is first.x
+    assert again.table.seed == 3
+    assert not first.x.flags.writeable
+    write_rows(50)
+    assert len(read(Table(file="a.csv")).x) == 50
+    assert reads.count("a.csv") == 2
+
+
+GOOD = "x,y,dy_dx\n0,1,2\n1,2,3\n2,4,5\n"
+
+
+def member(name: str, content: bytes = b"") -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def npz(**arrays) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+X = np.arange(6.0)
+BAD = {
+    "no file": ("", {"file": "b.csv"}, "file: there is no file 'b.csv' in '"),
+    "directory": ("", {"file": "folder.csv"}, "file: must be a file, got 'folder.csv', which is a directory"),
+    "suffix": (GOOD, {"file": "a.xlsx"}, "file: must be a file that ends in .csv, .tsv, .parquet, .npz, got 'a.xlsx'"),
+    "NUL in the name": (GOOD, {"file": "a\0.csv"}, "file: "),
+    "empty": ("", {}, "file: 'a.csv' is empty"),
+    "blank header": ("\n1,2\n", {}, "file: 'a.csv': the first line must hold the names of the columns"),
+    "no header": ("0,1,2\n1,2,3\n", {}, "the first line must hold the names of the columns, got '0,1,2'"),
+    "open quote": ('x,"y\n1,2\n', {}, "the first line must hold the names of the columns; it is empty or damaged"),
+    "no rows": ("x,y,dy_dx\n\n", {}, "file: 'a.csv': must have at least one row, got none"),
+    "binary": (b"x,y\n\xff\xfe\x00,1\n", {}, "file: 'a.csv': must be text in UTF-8"),
+    "UTF-16": (GOOD.encode("utf-16"), {}, "file: 'a.csv': must be text in UTF-8"),
+    "twice": ("x,y,x\n1,2,3\n", {}, "each name must stand for one column, got 'x' more than once"),
+    "short line": (GOOD + "3,4\n", {}, "file: 'a.csv': line 5 must have 3 cells, as line 1 has, got 2"),
+    "long lines": ("x,y,dy_dx\n0,1,2,3\n", {}, "line 2 must have 3 cells, as line 1 has, got 4"),
+    "text": (GOOD + "\n3,abc,1\n", {}, "'a.csv': line 6, column 'y': must be a number, with a decimal point, or"),
+    "formula": (
+        GOOD + "3,=1+1,1\n",
+        {},
+        "line 5, column 'y': must be a number, with a decimal point, or empty; got '=1+",
+    ),
+    "comma": (
+        'x;y;dy_dx\n1;"0,5";2\n',
+        {},
+        "line 2, column 'y': must be a number, with a decimal point, or empty; got '0,5",
+    ),
+    "truth": ("x,y,dy_dx\n1,True,2\n2,False,2\n", {}, "line 2, column 'y': must be a number"),
+    "units": ("x,y,dy_dx\nm,s,-\n" + GOOD[10:], {}, "line 2, column 'x': must be a number"),
+    "infinity": (GOOD + "3,inf,1\n", {}, "'a.csv': line 5, column 'y': must be finite and within 1e+100 of 0, got inf"),
+    "large": (GOOD + "3,1,-1e200\n", {}, "line 5, column 'dy_dx': must be finite and within 1e+100 of 0, got -1e+200"),
+    "unknown input": (GOOD + ",4,1\n", {}, "'a.csv': line 5, column 'x': an input must be known, got an empty cell"),
+    "constant input": ("x,y,dy_dx\n1,1,2\n1,2,2\n", {}, "inputs: 'a.csv': 'x' must differ from row to row"),
+    "no value": (
+        "x,y,dy_dx\n1,,2\n2,,2\n",
+        {},
+        "outputs: 'a.csv': 'y' must be known in at least one row, got none; its de",
+    ),
+    "no labels": ("x,y,dy_dx\n1,,\n2,,\n", {}, "outputs: 'a.csv': 'y' must be known in at least one row, got none"),
+    "no output": (
+        "x,dy_dx\n1,2\n2,2\n",
+        {"inputs": ["x"], "outputs": ["y"]},
+        "'dy_dx' alone determines it up to a constant",
+    ),
+    "unknown column": (
+        GOOD,
+        {"inputs": ["z"], "outputs": ["y"]},
+        "inputs: 'a.csv': must be among its columns, x, y, dy_dx; g",
+    ),
+    "no roles": (
+        "x,y\n1,2\n2,3\n",
+        {},
+        "inputs: 'a.csv': must name the inputs, because no columns are named d<output>_d<in",
+    ),
+    "no outputs": ("x,y\n1,2\n2,3\n", {"inputs": ["x"]}, "outputs: 'a.csv': must name the outputs, because"),
+    "left over": (
+        "x,z,y,dy_dx\n1,2,3,4\n",
+        {},
+        "inputs: 'a.csv': must be named, and outputs too, because z could be either",
+    ),
+    "unknown derivative": (
+        "x,y,dy_dz\n1,2,3\n",
+        {"inputs": ["x"], "outputs": ["y"]},
+        "derivatives: 'a.csv': must name the columns of derivatives, because 'dy_dz' is one by its name",
+    ),
+    "derivative of nothing": (
+        "x,y,df_dx\n1,2,3\n",
+        {"inputs": ["x"], "outputs": ["y"]},
+        "because 'df_dx' is one by its name, and its output 'f' is no column",
+    ),
+    "named derivative": (
+        GOOD,
+        {"inputs": ["x"], "outputs": ["y"], "derivatives": {"z": {"x": "dy_dx"}}},
+        "derivatives: 'a.csv': must be of an output of y by an input of x, got 'z' by 'x'",
+    ),
+    "no derivative column": (
+        GOOD,
+        {"derivatives": {"y": {"x": "slope"}}},
+        "derivatives: 'a.csv': must be among its colum",
+    ),
+    "two roles": (
+        GOOD,
+        {"inputs": ["x"], "outputs": ["y"], "derivatives": {"y": {"x": "x"}}},
+        "each column must have one role, got several",
+    ),
+    "ambiguous": (
+        "a,b_dc,a_db,c,da_db_dc\n1,2,3,4,5\n2,3,4,5,6\n",
+        {},
+        "derivatives: 'a.csv': must name the columns, because 'da_db_dc' can be read in several ways",
+    ),
+    "risky name": ("=x,y,dy_d=x\n1,2,3\n", {}, "inputs: 'a.csv': must not begin with one of = + - @"),
+    "no split column": (
+        GOOD,
+        {"split_column": "set"},
+        "split_column: 'a.csv': must be among its columns, x, y, dy_dx; g",
+    ),
+    "label": (
+        "x,y,dy_dx,set\n1,2,3,train\n2,2,3,tets\n",
+        {"split_column": "set"},
+        "split_column: 'a.csv': line 3, column 'set': must be train, val, test, validation, got 'tets'",
+    ),
+    "no Parquet": (b"PAR1", {"file": "a.parquet"}, "file: 'a.parquet': "),
+    "no NPZ": (b"\x93NUMPY", {"file": "a.npz"}, "file: 'a.npz': is not an NPZ file, which numpy.savez writes"),
+    "pickle": (
+        npz(x=np.array([{}, {}])),
+        {"file": "a.npz"},
+        "'x' must be an array of numbers, got Python objects, which a",
+    ),
+    "pickled entry": (member("x", pickle.dumps(X)), {"file": "a.npz"}, "must have an array 'x', got none"),
+    "damaged entry": (member("x.npy", b"\x93NUMPY"), {"file": "a.npz"}, "file: 'a.npz': is damaged"),
+    "truncated": (npz(x=X)[:-60], {"file": "a.npz"}, "file: 'a.npz': is "),
+    "no x": (npz(X=X), {"file": "a.npz"}, "file: 'a.npz': must have an array 'x', got 'X'"),
+    "x of text": (npz(x=X.astype(str), y=X), {"file": "a.npz"}, "'x' must be an array of numbers, got the type <U"),
+    "complex": (npz(x=X, y=X * 1j), {"file": "a.npz"}, "'y' must be an array of numbers, got the type complex128"),
+    "x of three axes": (
+        npz(x=X.reshape(1, 2, 3)),
+        {"file": "a.npz"},
+        "'x' must have the shape (m,) or (m, n), and not be e",
+    ),
+    "lengths": (npz(x=X, y=X[1:]), {"file": "a.npz"}, "'y' must have as many rows as 'x', 6, got 5"),
+    "dydx": (npz(x=X, y=X, dydx=X[1:]), {"file": "a.npz"}, "'dydx' must have the shape (6, 1, 1), got (5,)"),
+    "dydx turned": (
+        npz(x=X.reshape(2, 3), y=X[:4].reshape(2, 2), dydx=np.zeros((2, 3, 2))),
+        {"file": "a.npz"},
+        "'dydx' must have the shape (2, 2, 3), got (2, 3, 2)",
+    ),
+    "dydx alone": (npz(x=X, dydx=X), {"file": "a.npz"}, "'dydx' must come with 'y'"),
+}
+
+
+@pytest.mark.parametrize(("content", "options", "message"), BAD.values(), ids=BAD)
+def test_bad_tables(content, options, message):
+    os.mkdir("folder.csv")
+    options = {"file": "a.csv"} | options
+    if "b.csv" not in options["file"] and "\0" not in options["file"] and options["file"] != "folder.csv":
+        with open(options["file"], "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ConfigurationError) as raised:
+        read(Table(**options))
+    assert str(raised.value).startswith("data.")
+    assert message in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("content", [npz(x=X, y=X), GOOD.encode()])
+def test_a_file_that_is_too_large(content, monkeypatch):
+    name = "a.csv" if content == GOOD.encode() else "a.npz"
+    with open(name, "wb") as file:
+        file.write(content)
+    monkeypatch.setattr(table_columns, "MOST_NUMBERS", 8)
+    with pytest.raises(ConfigurationError, match=f"data.file: '{name}': must have at most 8 numbers"):
+        read(Table(file=name))
+
+
+@needs_pyarrow
+def test_bad_parquet_files(monkeypatch):
+    pandas.DataFrame({"x": ["a", "b"], "y": [1, 2], "dy_dx": [1, 2]}).to_parquet("a.parquet")
+    with pytest.raises(ConfigurationError, match=r"'a.parquet': column 'x' must be of numbers, got the type"):
+        read(Table(file="a.parquet"))
+    pandas.DataFrame({"x": [1.0, 2], "y": [1, np.inf], "dy_dx": [1, 2]}).to_parquet("b.parquet")
+    with pytest.raises(ConfigurationError, match=r"'b.parquet': row 2, column 'y': must be finite"):
+        read(Table(file="b.parquet"))
+    monkeypatch.setattr(table_columns, "MOST_NUMBERS", 5)
+    with pytest.raises(ConfigurationError, match="must have at most 5 numbers"):
+        read(Table(file="b.parquet"))
+
+
+def test_parquet_without_its_package(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with open("a.parquet", "wb") as file:
+        file.write(b"PAR1")
+    with pytest.raises(ConfigurationError, match=re.escape("pip install -e '.[parquet]'")):
+        read(Table(file="a.parquet"))
+
+
+def test_a_file_without_permission(monkeypatch):
+    write_rows()
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", "a.csv")
+
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    with pytest.raises(ConfigurationError, match=r"data\.file: 'a\.csv' cannot be read \(Permission denied\)"):
+        read(Table(file="a.csv"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"inputs": []}, "inputs: must be at least one column, each once"),
+        ({"outputs": ["y", "y"]}, "outputs: must be at least one column, each once"),
+        ({"inputs": ["x"], "outputs": ["x"]}, "outputs: must be other columns than the inputs, got 'x' in both"),
+        ({"split": {"train": 0.8, "val": 0.2}}, "split: must be a share above 0 for each of train, val and test"),
+        ({"split": {"train": 0.8, "val": 0.2, "test": 0.2}}, "at most 1 in total"),
+        ({"split": {"train": 0.8, "val": 0, "test": 0.2}}, "split: must be a share above 0"),
+        ({"split": {"train": float("nan"), "val": 0.1, "test": 0.2}}, "split: must be a share above 0"),
+        ({"file": 3}, "string"),
+        ({"seed": -1}, "greater than or equal to 0"),
+    ],
+)
+def test_bad_settings(options, message):
+    with pytest.raises(ValueError, match=message):
+        Table(**{"file": "a.csv"} | options)
+
+
+def test_splits_that_leave_nothing():
+    write_rows(4)
+    with pytest.raises(
+        ConfigurationError, match=r"data\.split: 'a\.csv': must leave rows for each .*got 3 train, 0 val"
+    ):
+        read(Table(file="a.csv", split={"train": 0.8, "val": 0.01, "test": 0.19})).split(0)
+    write_rows(4, set=["train", "train", "val", "val"])
+    with pytest.raises(ConfigurationError, match=r"data\.split_column: .*got 2 train, 2 val, 0 test \(test is empty\)"):
+        read(Table(file="a.csv", split_column="set")).split(0)
+    table = write_rows(4, set=["train", "train", "val", "test"])
+    table.loc[:1, "y"] = np.nan
+    table.to_csv("a.csv", index=False)
+    with pytest.raises(
+        ConfigurationError, match=r"data\.outputs: .*in at least one row in the training rows, got none; "
+    ):
+        read(Table(file="a.csv", split_column="set")).split(0)
+    write_rows(4, set=["train", "val", "val", "test"])
+    with pytest.raises(
+        ConfigurationError, match=r"data\.inputs: .*'x' must differ .*got 0 in all 1 in the training rows"
+    ):
+        read(Table(file="a.csv", split_column="set")).split(0)
+
+
+def test_a_pipe_is_not_waited_for():
+    os.mkfifo("a.csv")
+    with pytest.raises(ConfigurationError, match="which is not a regular file"):
+        read(Table(file="a.csv"))

@@ -1,0 +1,168 @@
+"""`python -m runge.predict`: its files, its table of errors and its messages."""
+
+import importlib.util
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pandas
+import pytest
+
+import runge
+from runge import predict as module
+from runge.predict import main, names, predict
+
+SHORT = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false")
+FORMULA = ("target=expression", "target.expr=x*y", "target.domain=[[-1,1],[0,2]]")
+
+
+@pytest.fixture
+def run(trained, tmp_path, monkeypatch):
+    """A copy of a finished run of one input, in the present directory."""
+    shutil.copytree(trained(*SHORT, "hydra.run.dir=run")[0] / "run", tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "run"
+
+
+def stub(scale=1.0, **configuration):
+    """A function of 2 inputs with 3 outputs, as a network with several outputs will return them."""
+    factors = scale * np.arange(1.0, 4)
+
+    def value_and_derivative(x):
+        du = np.stack([x[:, 1:] * factors, x[:, :1] * factors], axis=2)
+        return (x[:, :1] * x[:, 1:] * factors).astype(np.float32), du
+
+    network = SimpleNamespace(dimension=2)
+    return SimpleNamespace(network=network, configuration=configuration, value_and_derivative=value_and_derivative)
+
+
+def message(capsys, *arguments: str) -> str:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_the_prediction_and_its_errors(run, capsys):
+    x = np.linspace(-1, 1, 9)
+    f, df = 1 / (1 + 25 * x**2), -50 * x / (1 + 25 * x**2) ** 2
+    f[2] = df[[3, 4]] = np.nan
+    pandas.DataFrame({"df_dx": df, "note": "text", "x": x, "f": f}).to_csv("a.csv", index=False)
+    main(["run", "a.csv"])
+    lines = capsys.readouterr().out.splitlines()
+    table = pandas.read_csv("run/a_predicted.csv")
+    assert list(table.columns) == ["x", "u_f", "du_f_dx"]
+    u = runge.load("run")
+    np.testing.assert_allclose(table["x"], x, rtol=1e-15)
+    np.testing.assert_allclose(table["u_f"], u(x), rtol=1e-6)
+    np.testing.assert_allclose(table["du_f_dx"], u.derivative(x), rtol=1e-6)
+    for name, label, fit, number in (("f", f, u(x), 8), ("df_dx", df, u.derivative(x), 7)):
+        rmse = np.sqrt(np.nanmean((fit - label) ** 2))
+        (line,) = [line for line in lines if f" {name} " in line]
+        assert [f"{number}", f"{rmse:.3e}", f"{rmse / np.nanstd(label):.3e}"] == [
+            part.strip() for part in line.split("│")
+        ][2:5]
+    assert lines[-1] == "9 rows: run/a_predicted.csv"
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".parquet", ".tsv"])
+def test_other_formats(trained, tmp_path, monkeypatch, suffix, capsys):
+    if suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        pytest.skip("pyarrow is not installed")
+    folder, _ = trained(*SHORT, *FORMULA, "hydra.run.dir=run")
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).uniform(0, 1, (5, 2))
+    np.savez("a.npz", x=x)
+    main([str(folder / "run"), "a.npz", "--out", f"b{suffix}"])
+    assert "no labels in the table: no errors" in capsys.readouterr().out
+    u = runge.load(folder / "run")
+    if suffix == ".npz":
+        with np.load("b.npz") as file:
+            assert file["u"].shape == (5, 1)
+            np.testing.assert_allclose(file["du"][:, 0], u.derivative(x), rtol=1e-6)
+            return
+    table = pandas.read_csv("b.tsv", sep="\t") if suffix == ".tsv" else pandas.read_parquet("b.parquet")
+    assert list(table.columns) == ["x1", "x2", "u_f", "du_f_dx1", "du_f_dx2"]
+    np.testing.assert_allclose(table[["du_f_dx1", "du_f_dx2"]], u.derivative(x), rtol=1e-6)
+
+
+def test_several_outputs(tmp_path, monkeypatch, capsys):
+    data = {"inputs": ["a", "b"], "outputs": ["u", "v", "w"], "derivatives": {"w": {"b": "slope"}}}
+    monkeypatch.setattr(module, "load_finished", lambda *_: stub(data=data))
+    monkeypatch.chdir(tmp_path)
+    a, b = np.random.default_rng(0).uniform(1, 2, (2, 7))
+    pandas.DataFrame({"b": b, "a": a, "v": 2 * a * b + 1, "slope": 3 * a}).to_csv("a.csv", index=False)
+    main(["run", "a.csv", "--out", "b.csv"])
+    lines = capsys.readouterr().out.splitlines()
+    table = pandas.read_csv("b.csv")
+    expected = ["u_u", "du_u_da", "du_u_db", "u_v", "du_v_da", "du_v_db", "u_w", "du_w_da", "du_w_db"]
+    assert list(table.columns) == ["a", "b", *expected]
+    np.testing.assert_allclose(table["u_v"], 2 * a * b, rtol=1e-6)
+    np.testing.assert_allclose(table["du_w_da"], 3 * b, rtol=1e-15)
+    np.testing.assert_allclose(table["du_w_db"], 3 * a, rtol=1e-15)
+    assert [line.split("│")[1].strip() for line in lines if line.startswith("│")] == ["v", "dw_db"]
+    assert "1.000e+00" in next(line for line in lines if " v " in line)
+
+
+def test_mean_and_standard_deviation():
+    scales = np.array([1.0, 2.0, 4.0, 1e3])
+    x = np.random.default_rng(0).uniform(1, 2, (6, 2))
+    together = predict(map(stub, scales), x)
+    apart = [predict([stub(scale)], x) for scale in scales]
+    for i, name in enumerate(("u", "du")):
+        parts = np.stack([one[i] for one in apart])
+        np.testing.assert_allclose(getattr(together, name), parts.mean(0), rtol=1e-12)
+        np.testing.assert_allclose(getattr(together, f"{name}_std"), parts.std(0, ddof=1), rtol=1e-12)
+    assert apart[0].u_std is None
+    with pytest.raises(ValueError, match="at least one"):
+        predict([], x)
+
+
+def test_names():
+    assert names(stub()) == (("x1", "x2"), ("f",))
+    assert names(stub(data={"inputs": None})) == (("x1", "x2"), ("f",))
+    assert names(stub(data={"inputs": ["a", "b"], "outputs": ["y"]})) == (("a", "b"), ("y",))
+
+
+def test_the_ensemble_of_a_sweep(trained, tmp_path, monkeypatch, capsys):
+    options = (*SHORT, "hydra.launcher.processes=1", "hydra.sweep.dir=sweep", "hydra.sweeper.compare=false")
+    folder, _ = trained("-m", "seed=0,1", "target=runge,steep", *options)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(folder / "sweep", "sweep")
+    pandas.DataFrame({"x": [0.0, 0.5]}).to_csv("a.csv", index=False)
+    main(["sweep/0", "a.csv", "--ensemble", "sweep"])
+    assert (
+        "mean and standard deviation of 2 runs; 2 others are unfinished or fit something else"
+        in capsys.readouterr().out
+    )
+    table = pandas.read_csv("sweep/0/a_predicted.csv")
+    assert list(table.columns) == ["x", "u_f", "u_f_std", "du_f_dx", "du_f_dx_std"]
+    u = np.stack([runge.load(f"sweep/{i}").derivative(np.array([0.0, 0.5])) for i in (0, 2)])
+    np.testing.assert_allclose(table["du_f_dx"], u.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(table["du_f_dx_std"], u.std(0, ddof=1), rtol=1e-6)
+    (tmp_path / "sweep/2/metrics.json").unlink()
+    assert (
+        "--ensemble: must be a sweep with at least two finished runs that fit what the run fits, got 1 in 'sweep'"
+        in (message(capsys, "sweep/0", "a.csv", "--ensemble", "sweep"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("nowhere", "a.csv"), "RUN_DIR: must be the directory of a finished run, got 'nowhere'"),
+        (("run", "b.csv"), "FILE: there is no file 'b.csv'"),
+        (("run", "wrong.csv"), "FILE: 'wrong.csv': must have the run's inputs, x; got y without x"),
+        (("run", "empty.csv"), "FILE: 'empty.csv': line 3, column 'x': an input must be known"),
+        (("run", "a.csv", "--out", "b.xlsx"), "--out: must be a file that ends in .csv"),
+        (("run", "a.csv", "--out", "./a.csv"), "--out: must be another file than FILE, got 'a.csv'"),
+        (("run", "a.csv", "--out", "no/b.csv"), "--out: the file cannot be written (No such file"),
+        (("run", "a.csv", "--ensemble", "no"), "there is no directory 'no'"),
+        (("run", "a.csv", "--ensemble", "run"), "--ensemble: must be a sweep with at least two finished runs"),
+    ],
+)
+def test_mistakes(run, arguments, expected, capsys):
+    for name, text in (("a", "x\n0\n"), ("wrong", "y\n0\n"), ("empty", "x,y\n0,1\n,1\n")):
+        (run.parent / f"{name}.csv").write_text(text)
+    assert expected in message(capsys, *arguments)
+    assert not list(run.parent.rglob("*predicted*"))
