@@ -1,9 +1,16 @@
-"""A box in D dimensions: its corners, points spread evenly over it, and the part of it nearest to each node."""
+"""A box in D dimensions: its corners, points spread evenly over it, and the part of it nearest to each node.
+
+Up to D = 2 the points are on grids; above, where a grid would need k^D points, they are Sobol points.
+"""
 
 import torch
 from torch import Tensor
+from torch.quasirandom import SobolEngine
 
-__all__ = ["candidates", "cells", "corners", "onto"]
+__all__ = ["MOST_ON_GRIDS", "candidates", "cells", "corners", "onto", "sobol"]
+
+MOST_ON_GRIDS = 2
+"""The largest number of inputs for which points are on a grid, and the corners of the box among the nodes."""
 
 _CANDIDATES = 64  # for each node that is chosen among them
 _AT_ONCE = 2**22
@@ -20,9 +27,43 @@ def corners(domain: Tensor) -> Tensor:
     return torch.cartesian_prod(*domain).reshape(-1, len(domain))
 
 
+def sobol(n: int, domain: Tensor, seed: int | None) -> Tensor:
+    """Return the first n points of a Sobol sequence on the box, (n, D), in float64.
+
+    Any n points fill the box more evenly than random ones; a power of 2 is best.
+
+    Args:
+        n: the number of points, from 0 to 2^30.
+        domain: the box, (D, 2).
+        seed: the seed of the scrambling; None: the plain sequence, which begins with the lower corner and the centre.
+
+    References:
+        S. Joe, F. Y. Kuo (2008). Constructing Sobol sequences with better two-dimensional projections.
+        https://doi.org/10.1137/070709359 (the direction numbers).
+        J. Matousek (1998). On the L2-discrepancy for anchored boxes. https://doi.org/10.1006/jcom.1998.0489 (the
+        scrambling).
+    """
+    if n == 0:
+        return domain.new_empty(0, len(domain), dtype=torch.float64)
+    # That of SciPy has the same points, and takes a second to import.
+    engine = SobolEngine(len(domain), scramble=seed is not None, seed=seed)
+    return onto(domain, 2 * engine.draw(n, dtype=torch.float64) - 1)
+
+
 def candidates(n: int, domain: Tensor) -> Tensor:
-    """Return evenly spread points inside the box, in lexicographic order, at least 64 for each of n nodes, (K, D)."""
+    """Return evenly spread points inside the box, (K, D), 64 or more for each of n nodes to be chosen among them.
+
+    Up to D = 2 they are the midpoints of a grid's cells, in lexicographic order. Above they are Sobol points, fewer
+    per node (at least 4) where 64 would be more than 2^22 numbers, in the order of the parts of a partition of the box
+    with about one part per node, so that neighbours in the list are near each other.
+    """
     dimension = len(domain)
+    if dimension > MOST_ON_GRIDS:
+        x = sobol(max(4 * n, min(_CANDIDATES * n, _AT_ONCE // dimension)), domain, seed=0)
+        t, part = (x - domain[:, 0]) / (domain[:, 1] - domain[:, 0]), torch.zeros(len(x), dtype=torch.long)
+        for k in range((n - 1).bit_length()):  # each part is halved along x1, x2, ... in turn
+            part = 2 * part + (2 ** (k // dimension + 1) * t[:, k % dimension]).long() % 2
+        return x[part.argsort(stable=True)]
     per_axis = int((_CANDIDATES * n) ** (1 / dimension)) + 1
     axis = (2 * torch.arange(per_axis, dtype=torch.float64) + 1) / per_axis - 1
     return onto(domain, torch.cartesian_prod(*[axis] * dimension).reshape(-1, dimension))

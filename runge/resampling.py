@@ -5,8 +5,8 @@ The error at a point is its part of the loss, with the full lambda_d and the der
 .. math:: r^2 = (u - f)^2 + \lambda_d\, |u' - f'|^2 / c^2 .
 
 A rule turns the errors of one member into a strategy that places the member's points again. It has no state: all that
-it needs to know of the past is in the points. Ends and boundary points stay. Points that carry f and points that carry
-f' alone are two sets, which are placed separately.
+it needs to know of the past is in the points. Boundary points stay, and with one or two inputs the domain's ends.
+Points that carry f and points that carry f' alone are two sets, which are placed separately.
 """
 
 from abc import ABC, abstractmethod
@@ -17,8 +17,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from runge.domain import candidates, corners
-from runge.sampling import Density, Function, Random, Sampling
+from runge.domain import candidates, onto
+from runge.sampling import Density, Function, Sampling, fixed_ends
 from runge.schedules import due
 from runge.validation import Natural, NonNegative, Positive, Share, checked
 
@@ -192,7 +192,7 @@ class RetainResampleRelease(Periodic):
 
 @dataclass(frozen=True)
 class Retained(Sampling):
-    """A strategy that keeps nodes and adds random ones, the ends first.
+    """A strategy that keeps nodes and adds random ones, up to D = 2 with the ends first.
 
     Attributes:
         x: the nodes to keep, (K, D); if there are too many, the first ones are kept.
@@ -206,9 +206,12 @@ class Retained(Sampling):
     x: Tensor
 
     def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
-        """Return n nodes: the ends, random ones and those kept."""
-        kept = self.x[: n - len(corners(target.domain))]
-        return torch.cat([Random().nodes(n - len(kept), target, generator), kept])
+        """Return n nodes: the ends if D <= 2, random ones and those kept."""
+        ends = fixed_ends(n, target.domain)
+        kept = self.x[: n - len(ends)]
+        size = n - len(ends) - len(kept), len(target.domain)
+        t = 2 * torch.rand(size, generator=generator, dtype=torch.float64) - 1
+        return torch.cat([ends, onto(target.domain, t), kept])
 
 
 def _region(target: Function, x: Tensor) -> Tensor:
@@ -224,6 +227,7 @@ def _counts(target: Function, x: Tensor) -> Tensor:
 
 def _are_ends(x: Tensor, domain: Tensor) -> Tensor:
     """Return the mask of the ends, (n,): the nodes nearest to the corners, which also holds in low precision."""
-    ends = torch.zeros(len(x), dtype=torch.bool)
-    ends[torch.cdist(corners(domain), x).argmin(1)] = True
+    ends, places = torch.zeros(len(x), dtype=torch.bool), fixed_ends(len(x), domain)
+    if len(places):
+        ends[torch.cdist(places, x).argmin(1)] = True
     return ends

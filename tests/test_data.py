@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from runge.data import make_dataset, sample_weights
-from runge.sampling import Chebyshev, Random, Uniform
+from runge.resampling import Residual
+from runge.sampling import Chebyshev, Derivative, Random, Sobol, Stratified, Uniform
 from runge.targets import Expression, Runge
 from runge.training.datamodule import SobolevDataModule
 
@@ -143,3 +144,113 @@ def test_sample_weights():
     assert sample_weights("derivative", x, df, domain).tolist() == [1.0, 2.0, 4.0, 1.0]
     assert sample_weights("derivative", x, 0 * df, domain).tolist() == [1.0] * 4
     assert sample_weights("density", x, df, domain).tolist() == [0.25, 0.375, 0.25, 0.125]
+
+
+SEVEN = Expression("sin(x1) + x2*x3 + x4**2 + x5 + x6 + x7", [[0.0, 1.0]] * 7)
+
+
+@pytest.mark.parametrize("n_test", [1, 31, 64])
+def test_many_inputs(n_test):
+    data = made(target=SEVEN, sampling=Sobol(), n_test=n_test, boundary_points=3)
+    for points, n in zip(data, (23, 10, n_test), strict=True):
+        assert points.x.shape == points.df.shape == (1, n, 7)
+        assert torch.equal(points.f, SEVEN.value(points.x))
+        assert torch.equal(points.df, SEVEN.derivative(points.x))
+        assert ((points.x > 0) & (points.x < 1)).all()
+        assert points.regions == ("boundary", "interior")
+    other = made(target=SEVEN, sampling=Random(), n_test=n_test, seed=5)
+    assert torch.equal(data.test.x, other.test.x)
+    assert not torch.equal(data.val.x, other.val.x)
+
+
+@pytest.mark.parametrize("strategy", [Derivative(floor=1e12), Stratified(quotas=None), Sobol()])
+def test_test_points_are_no_training_points(strategy):
+    data = make_dataset(SEVEN, strategy, generator(), n_train=500, n_val=1, n_test=500)
+    assert torch.cdist(data.train.x[0], data.test.x[0]).min() > 1e-4
+
+
+def test_a_grid_with_many_inputs_needs_two_points_along_each():
+    assert made(target=SEVEN, sampling=Uniform(), n_train=130).train.x.shape == (1, 128, 7)
+    with pytest.raises(ValueError, match=r"^n_train: must be at least 128.*Uniform.*got 127; sampling=sobol"):
+        made(target=SEVEN, sampling=Uniform(), n_train=127)
+    with pytest.raises(ValueError, match=r"^n_derivative: must be at least 128"):
+        made(target=SEVEN, sampling=Uniform(), n_train=1, n_derivative=127)
+
+
+@pytest.mark.parametrize("sampling", [Uniform(), Random(), Sobol()])
+@pytest.mark.parametrize("target", [Runge((0.0, 3.0)), SEVEN])
+def test_one_value_is_an_anchor_at_the_centre(sampling, target):
+    """Its weight in MSE_f is 1, and no other point has one; without n_derivative a single point is no anchor."""
+    train = made(target=target, sampling=sampling, n_train=1, n_derivative=128).train
+    assert train.x.shape == (1, 129, target.dimension)
+    assert torch.equal(train.x[0, 0], target.domain.mean(1))
+    assert train.weight_f[0].tolist() == [1.0] + [0.0] * 128
+    assert train.weight_df[0, 0] == 0
+    assert (train.weight_df[0, 1:] > 0).all()
+    if isinstance(sampling, Sobol):
+        assert not torch.equal(made(target=target, sampling=sampling, n_train=1).train.x[0, 0], target.domain.mean(1))
+
+
+@pytest.mark.parametrize("rule", [Uniform(), Residual(every=1, last_step=9, power=1.0, floor=1.0)])
+def test_the_anchor_stays_when_points_move(rule):
+    data = module([0, 1], n_train=1, n_derivative=8)
+    sets, before = data.nodes(1), data.dataset.train.x.clone()
+    assert [len(x) for x in sets] == [1, 8]
+    strategies = [rule if isinstance(rule, Uniform) else rule.sampling(Runge(), x, x, 1 + x[:, 0].abs()) for x in sets]
+    data.resample({1: strategies}, {1: generator(7)})
+    assert torch.equal(data.dataset.train.x[:, 0], before[:, 0])
+    assert not torch.equal(data.dataset.train.x[1, 1:], before[1, 1:])
+
+
+def test_noise():
+    """Residuals over the true standard deviation have the strength asked for, and the test set has none."""
+    sizes = {"n_train": 4000, "n_val": 3000, "n_test": 100}
+    clean, noisy = (
+        made(target=Expression("10*x**2 + y**3", [[0.0, 1.0], [0.0, 2.0]]), **sizes, **noise)
+        for noise in ({}, {"noise_f": 0.1, "noise_df": 0.5})
+    )
+    for name, tensor in clean.test.tensors().items():
+        assert torch.equal(tensor, noisy.test.tensors()[name])
+    std_f, std_df = clean.train.f.std(correction=0), clean.train.df.std(1, correction=0)[0]
+    for before, after in zip(clean[:2], noisy[:2], strict=True):
+        assert torch.equal(before.x, after.x)
+        assert torch.equal(before.weight_f, after.weight_f)
+        error_f, error_df = (after.f - before.f)[0] / std_f, (after.df - before.df)[0] / std_df
+        for error, strength in ((error_f, 0.1), (error_df[:, 0], 0.5), (error_df[:, 1], 0.5)):
+            assert error.mean().item() == pytest.approx(0, abs=4 * strength / 3000**0.5)
+            assert error.std().item() == pytest.approx(strength, rel=0.06)
+        assert torch.corrcoef(torch.stack([error_f, *error_df.T])).tril(-1).abs().max() < 0.08
+
+
+@pytest.mark.parametrize("noise", [{"noise_f": 0.2}, {"noise_df": 0.2}, {"noise_f": 0.2, "noise_df": 0.2}])
+def test_noise_changes_nothing_else(noise):
+    """Points, and the order of mini-batches, are those without noise, and twice the strength is twice the noise."""
+    clean, noisy, twice = (
+        module([3], **{key: k * strength for key, strength in noise.items()}, dtype=torch.float64) for k in (0, 1, 2)
+    )
+    assert clean.minibatches == noisy.minibatches
+    for points, other, double in zip(clean.dataset, noisy.dataset, twice.dataset, strict=True):
+        assert torch.equal(points.x, other.x)
+        torch.testing.assert_close(double.f - points.f, 2 * (other.f - points.f), rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(double.df - points.df, 2 * (other.df - points.df), rtol=1e-9, atol=1e-12)
+    assert torch.equal(clean.dataset.train.f, noisy.dataset.train.f) is ("noise_f" not in noise)
+    assert torch.equal(clean.dataset.train.df, noisy.dataset.train.df) is ("noise_df" not in noise)
+    both = module([3], noise_f=0.2, noise_df=0.2, dtype=torch.float64).dataset.train
+    for key, name in (("noise_f", "f"), ("noise_df", "df")):
+        assert torch.equal(both.tensors()[name], noisy.dataset.train.tensors()[name]) is (key in noise)
+
+
+def test_training_and_validation_have_different_noise():
+    """It differs although a grid draws nothing from the generator before it; other seeds have other noise."""
+    data = [made(sampling=Uniform(), seed=seed, n_val=20, noise_f=1.0) for seed in (0, 1)]
+    noise = [points.f - Runge().value(points.x) for one in data for points in one[:2]]
+    for i, one in enumerate(noise):
+        for other in noise[:i]:
+            assert (one.sort().values / one.std() - other.sort().values / other.std()).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("noise", [-0.1, 101.0, float("nan"), True])
+@pytest.mark.parametrize("key", ["noise_f", "noise_df"])
+def test_wrong_noise(key, noise):
+    with pytest.raises(ValueError, match=key):
+        made(**{key: noise})

@@ -1,7 +1,8 @@
 import pytest
 import torch
+from scipy.stats import qmc
 
-from runge.domain import candidates, cells, corners
+from runge.domain import candidates, cells, corners, sobol
 
 
 def box(*pairs):
@@ -13,12 +14,52 @@ def test_corners():
     assert corners(box((0, 1), (2, 3))).tolist() == [[0.0, 2.0], [0.0, 3.0], [1.0, 2.0], [1.0, 3.0]]
 
 
-@pytest.mark.parametrize("dimension", [1, 2, 3])
+@pytest.mark.parametrize("dimension", [1, 2])
 def test_candidates_fill_the_box_evenly(dimension):
     x = candidates(10, box(*[(-1, 3)] * dimension))
     assert len(x) >= 640
     assert ((x > -1) & (x < 3)).all()
     torch.testing.assert_close(x.mean(0), torch.ones(dimension, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("dimension", [3, 6, 20])
+def test_candidates_with_many_inputs(dimension):
+    """They are 64 per node, and each half of each input has half of them."""
+    x = candidates(64, box(*[(-1, 3)] * dimension))
+    assert x.shape == (64 * 64, dimension)
+    assert ((x > -1) & (x < 3)).all()
+    assert torch.equal((x < 1).sum(0), torch.full((dimension,), 32 * 64))
+
+
+def test_candidates_are_of_bounded_number():
+    assert 1000 * len(candidates(50, box(*[(0, 1)] * 1000))) <= 2**22
+    assert len(candidates(10_000, box(*[(0, 1)] * 1000))) == 40_000
+
+
+def test_candidates_are_in_the_order_of_the_parts_of_the_box():
+    """For eight nodes in three dimensions these are the eight octants."""
+    x = candidates(8, box(*[(0, 1)] * 3))
+    octants = (4 * (x[:, 0] >= 0.5) + 2 * (x[:, 1] >= 0.5) + (x[:, 2] >= 0.5)).long()
+    assert torch.equal(octants, torch.arange(8).repeat_interleave(64))
+
+
+@pytest.mark.parametrize("dimension", [1, 4, 50])
+def test_sobol_points_are_those_of_scipy(dimension):
+    lower, length = torch.arange(dimension).double(), 1 + torch.arange(dimension).double()
+    x = sobol(64, torch.stack([lower, lower + length], dim=1), None)
+    expected = torch.from_numpy(qmc.Sobol(dimension, scramble=False).random(64))
+    torch.testing.assert_close((x - lower) / length, expected, rtol=0, atol=1e-12)
+
+
+def test_scrambled_sobol_points_stay_balanced():
+    """Each half of each input has half of the points, as has each quarter of the plane of two inputs a quarter."""
+    x = sobol(256, box(*[(0, 1)] * 8), 3)
+    assert torch.equal((x < 0.5).sum(0), torch.full((8,), 128))
+    for i, j in ((0, 1), (2, 7)):
+        assert ((x[:, i] < 0.5) & (x[:, j] < 0.5)).sum() == 64
+    assert not torch.equal(x, sobol(256, box(*[(0, 1)] * 8), 4))
+    assert torch.equal(x[:100], sobol(100, box(*[(0, 1)] * 8), 3))
+    assert sobol(0, box((0, 1)), 3).shape == (0, 1)
 
 
 def test_cells_in_one_dimension_are_the_halves_of_the_gaps():
@@ -41,3 +82,13 @@ def test_cells_in_two_dimensions():
     shares = cells(torch.cat([x[:3], x[:1]]), domain)
     assert shares.sum().item() == pytest.approx(1, abs=1e-5)
     assert shares[1] > 0.3
+
+
+def test_cells_with_many_inputs():
+    """The shares of the box are those of random points."""
+    x = sobol(32, box(*[(0, 1)] * 5), 2)
+    shares = cells(x, box(*[(0, 1)] * 5))
+    assert shares.sum().item() == pytest.approx(1, abs=1e-5)
+    big = torch.rand(20_000, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    expected = torch.bincount((big[:, None] - x).square().sum(2).argmin(1), minlength=32) / len(big)
+    torch.testing.assert_close(shares, expected.double(), rtol=0, atol=0.01)

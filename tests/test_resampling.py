@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from runge.resampling import Never, Region, Residual, RetainResampleRelease
+from runge.resampling import Never, Region, Residual, Retained, RetainResampleRelease
 from runge.sampling import Random, Uniform
 from runge.targets import Expression, Runge
 
@@ -12,6 +12,7 @@ RULES = {
     "r3": RetainResampleRelease(**TIMES),
 }
 TARGETS = {"runge": Runge(), "steep": Expression("exp(40*(x-1))"), "two": Expression("x*y", [[0.0, 1.0], [0.0, 2.0]])}
+FIVE = Expression("x1*x2 + x3*x4*x5", [[0.0, 1.0], [0.0, 2.0], [-1.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
 
 
 def generator(seed=0):
@@ -43,6 +44,48 @@ def test_contract(rule, target):
     ends = torch.cartesian_prod(*target.domain).reshape(-1, target.dimension)
     assert all((nodes == end).all(1).any() for end in ends)
     assert torch.equal(nodes, placed(RULES[rule], target, lambda x: x[:, 0].abs()))
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("n", [1, 2, 48])
+def test_five_inputs(rule, n):
+    """With many inputs no corner is among the points, and any number of them may move."""
+    nodes = validation = Random().nodes(n, FIVE, generator())
+    for i in range(3):
+        x = RULES[rule].looks_at(FIVE, nodes, validation)
+        nodes = RULES[rule].sampling(FIVE, nodes, x, 1 + x[:, 1].abs()).nodes(n, FIVE, generator(i))
+        assert nodes.shape == (n, 5)
+        assert ((nodes > FIVE.domain[:, 0]) & (nodes < FIVE.domain[:, 1])).all()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_five_inputs_follow_the_errors(rule):
+    """The errors are in the half with x2 > 1 for two rules, and in the interior for the one by regions."""
+    nodes = Random().nodes(200, FIVE, generator())
+
+    def error(x):
+        return FIVE.regions(x)["interior"].double() if rule == "region" else (x[:, 1] > 1).double()
+
+    before = error(nodes).mean()
+    for i in range(4):
+        x = RULES[rule].looks_at(FIVE, nodes, nodes)
+        nodes = RULES[rule].sampling(FIVE, nodes, x, 1e-3 + error(x)).nodes(200, FIVE, generator(i))
+    assert error(nodes).mean() > before + 0.15
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("target", ["runge", "two"])
+def test_a_single_point_without_ends_may_move(rule, target):
+    target = TARGETS[target]
+    node = target.domain.mean(1)[None]
+    x = RULES[rule].looks_at(target, node, Random().nodes(50, target, generator()))
+    moved = RULES[rule].sampling(target, node, x, 1 + x[:, 0].abs()).nodes(1, target, generator())
+    assert moved.shape == (1, target.dimension)
+    assert ((moved > target.domain[:, 0]) & (moved < target.domain[:, 1])).all()
+
+
+def test_r3_draws_no_point_if_all_stay():
+    assert torch.equal(Retained(x := torch.rand(6, 5).double()).nodes(6, FIVE, generator()), x)
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -4,8 +4,23 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import qmc
 
-from runge.sampling import Chebyshev, Derivative, Endpoint, Mixed, Random, Stratified, Uniform, boundary_nodes
+from runge.domain import candidates
+from runge.sampling import (
+    Chebyshev,
+    Density,
+    Derivative,
+    Endpoint,
+    LatinHypercube,
+    Mixed,
+    Random,
+    Sobol,
+    Stratified,
+    Uniform,
+    boundary_nodes,
+    check_count,
+)
 from runge.targets import Expression, Runge
 
 STRATEGIES = {
@@ -18,7 +33,10 @@ STRATEGIES = {
     "stratified": Stratified(quotas=None),
     "derivative": Derivative(floor=0.1),
 }
+GRIDS = ("uniform", "chebyshev", "endpoint", "endpoint, strong", "mixed")
+FREE = {"sobol": Sobol(), "latin hypercube": LatinHypercube()}  # without ends
 PLANE = Expression("sin(3*x)*y", [[-1.0, 1.0], [0.0, 2.0]])
+SIX = Expression("sin(3*x1)*x2 + x3*x4 + exp(-8*(x5-0.5)**2) + x6**2", [[-1.0, 1.0], [0.0, 2.0], *[[0.0, 1.0]] * 4])
 
 
 def generator(seed=0):
@@ -104,7 +122,7 @@ def test_members_of_different_seeds_differ():
         assert not torch.equal(x, y)
 
 
-@pytest.mark.parametrize("target", [Runge(), PLANE])
+@pytest.mark.parametrize("target", [Runge(), PLANE, SIX])
 def test_boundary_nodes_are_in_the_outer_tenth(target):
     x = boundary_nodes(40, target.domain)
     assert x.shape == (40, target.dimension)
@@ -117,5 +135,94 @@ def test_boundary_nodes_are_in_the_outer_tenth(target):
         assert (x > 0).sum() == 20
 
 
-def test_no_boundary_nodes():
-    assert boundary_nodes(0, Runge().domain).shape == (0, 1)
+@pytest.mark.parametrize("target", [Runge(), SIX])
+def test_no_boundary_nodes(target):
+    assert boundary_nodes(0, target.domain).shape == (0, target.dimension)
+
+
+def test_boundary_nodes_take_turns_at_the_faces():
+    t = 2 * (boundary_nodes(48, SIX.domain) - SIX.domain[:, 0]) / (SIX.domain[:, 1] - SIX.domain[:, 0]) - 1
+    for d in range(6):
+        assert (t[2 * d :: 12, d] < -0.8).all()
+        assert (t[2 * d + 1 :: 12, d] > 0.8).all()
+
+
+@pytest.mark.parametrize("name", [*STRATEGIES, *FREE])
+@pytest.mark.parametrize("n", [1, 63, 64, 200])
+def test_six_inputs(name, n):
+    """A grid has floor(n^(1/6))^6 nodes, and others n of any number, with no corner among them."""
+    strategy = (STRATEGIES | FREE)[name]
+    if name in GRIDS and n < 64:
+        message = (
+            rf"^n: must be at least 64, because a grid \({type(strategy).__name__}\) .* 6 inputs; got {n}; .*sobol"
+        )
+        with pytest.raises(ValueError, match=message):
+            strategy.nodes(n, SIX, generator())
+        return
+    x = strategy.nodes(n, SIX, generator())
+    assert x.shape == (64 if name in GRIDS else n, 6)
+    assert x.dtype == torch.float64
+    lower, upper = SIX.domain.T
+    assert ((x >= lower) & (x <= upper)).all()
+    assert len(x.unique(dim=0)) >= 0.98 * len(x)
+    assert ((x == lower) | (x == upper)).all(1).sum() == (64 if name in GRIDS else 0)
+    assert torch.equal(x, strategy.nodes(n, SIX, generator()))
+
+
+@pytest.mark.parametrize("name", FREE)
+@pytest.mark.parametrize("target", [Runge((1.0, 3.0)), PLANE, SIX])
+@pytest.mark.parametrize("n", [1, 2, 37])
+def test_strategies_without_ends(name, target, n):
+    x = FREE[name].nodes(n, target, generator())
+    assert x.shape == (n, target.dimension)
+    assert ((x > target.domain[:, 0]) & (x < target.domain[:, 1])).all()
+    assert torch.equal(x, FREE[name].nodes(n, target, generator()))
+    assert not torch.equal(x, FREE[name].nodes(n, target, generator(1)))
+    with pytest.raises(ValueError, match="at least 1"):
+        FREE[name].nodes(0, target, generator())
+
+
+def test_latin_hypercube_has_one_node_in_each_interval():
+    t = (LatinHypercube().nodes(50, SIX, generator()) - SIX.domain[:, 0]) / (SIX.domain[:, 1] - SIX.domain[:, 0])
+    cells = (50 * t).floor().long()
+    assert torch.equal(cells.sort(0).values, torch.arange(50)[:, None].expand(50, 6))
+    assert not torch.equal(cells[:, 0], cells[:, 1])
+
+
+def test_sobol_is_more_even_than_random_nodes():
+    by_seed = [
+        [qmc.discrepancy(((x - SIX.domain[:, 0]) / (SIX.domain[:, 1] - SIX.domain[:, 0])).numpy()) for x in both]
+        for both in ((s.nodes(128, SIX, generator(i)) for s in (Sobol(), Random())) for i in range(5))
+    ]
+    assert all(of_sobol < 0.3 * of_random for of_sobol, of_random in by_seed)
+
+
+@pytest.mark.parametrize("n", [100, 128])
+def test_a_density_of_many_inputs_is_followed(n):
+    """Means are those of the density, here of 2 x5 and of a step in x2, with smaller errors than random nodes have.
+
+    The six inputs are halved in turn, so that the halves of x2 and x6 have their shares almost exactly.
+    """
+    where = candidates(n, SIX.domain)
+    strategy = Density(where, where[:, 4] * (1 + 2 * (where[:, 1] > 1)))
+    x = torch.stack([strategy.nodes(n, SIX, generator(seed)) for seed in range(40)])
+    error = (x.mean(1) - torch.tensor([0, 1.25, 0.5, 0.5, 2 / 3, 0.5])).square().mean(0).sqrt()
+    assert (error < 0.95 * x.std((0, 1)) / n**0.5).all()
+    assert ((x[..., 1] > 1).double().mean(1) - 0.75).abs().max() < 2 / n
+    assert ((x[..., 5] > 0.5).double().mean(1) - 0.5).abs().max() < 0.1
+
+
+def test_derivative_of_several_outputs():
+    """Each output has the same influence, whatever its unit."""
+    both = Expression(["1000*tanh(20*(x-0.5))", "tanh(20*(x+0.5))"])
+    x = Derivative(floor=0.01).nodes(402, both, generator())[2:, 0]
+    assert ((x > 0.3) & (x < 0.7)).double().mean().item() == pytest.approx(0.45, abs=0.04)
+    assert ((x > -0.7) & (x < -0.3)).double().mean().item() == pytest.approx(0.45, abs=0.04)
+
+
+def test_check_count_names_the_key():
+    check_count(1, SIX.domain, Random(), "n_val")
+    with pytest.raises(ValueError, match=r"^n_train: must be at least 64.* got 63; sampling=sobol"):
+        check_count(63, SIX.domain, Uniform(), "n_train")
+    with pytest.raises(ValueError, match=r"^n_val: must be at least 4, because the nodes include .* got 3$"):
+        check_count(3, PLANE.domain, Random(), "n_val")

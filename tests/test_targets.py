@@ -18,6 +18,7 @@ TARGETS = {
     "constant": Expression("3", (0.0, 1.0)),
     "two inputs": Expression("sin(x)*y**2 + x1/3", [[-1.0, 1.0], [0.0, 2.0]]),
     "three inputs": Expression("exp(x*y) - z**3/(2 + x3)", [[0.0, 1.0]] * 3),
+    "eight inputs": Expression("sin(x1)*x2**2 + x3*x4 - exp(x5*x8)/(2 + x6) + x7", [[0.0, 1.0]] * 8),
 }
 
 
@@ -185,3 +186,118 @@ def test_a_pole_between_the_nodes_of_the_grid_is_found():
 def test_domain_must_be_a_box(domain):
     with pytest.raises(ValueError, match="domain"):
         Expression("x", domain)
+
+
+SEVERAL = {
+    "list": (["sin(x)*y", "x**3", "2"], ("f1", "f2", "f3")),
+    "mapping": ({"force": "-sin(x)*y", "energy": "1-cos(x)"}, ("force", "energy")),
+}
+
+
+@pytest.mark.parametrize("kind", SEVERAL)
+def test_several_outputs(kind):
+    """The values and gradients are those of each formula, stacked; the names are those given, or numbers."""
+    expr, names = SEVERAL[kind]
+    domain = [[-1.0, 1.0], [0.0, 2.0]]
+    target = Expression(expr, domain)
+    assert target.outputs == names
+    x = torch.rand(5, 7, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    each = [Expression(formula, domain) for formula in (expr.values() if kind == "mapping" else expr)]
+    assert torch.equal(target.value(x), torch.stack([one.value(x) for one in each], dim=-1))
+    assert torch.equal(target.derivative(x), torch.stack([one.derivative(x) for one in each], dim=-2))
+    assert target.regions(x).keys() == {"boundary", "interior"}
+    assert repr(target) == f"Expression({expr!r}, {domain})"
+
+
+@pytest.mark.parametrize("expr", [["x**2"], {"energy": "x**2"}])
+def test_one_output_has_the_shapes_of_one_formula(expr):
+    target, x = Expression(expr), torch.tensor([[0.5]])
+    assert target.outputs == (("f",) if isinstance(expr, list) else ("energy",))
+    assert target.value(x).shape == (1,)
+    assert target.derivative(x).shape == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("expr", "message"),
+    [
+        ([], "from 1 to 100 formulas, got 0"),
+        ({}, "from 1 to 100 formulas, got 0"),
+        (["x"] * 101, "from 1 to 100 formulas, got 101"),
+        (["x", 3], "must be a formula such as .* got 3"),
+        (["x", ["x"]], r"must be a formula such as .* got \['x'\]"),
+        (3.0, "must be a formula such as .* got 3.0"),
+        (None, "must be a formula such as .* got None"),
+        (["x", "1/x"], "'1/x' must be finite on the domain"),
+        (["x", "q"], "the name 'q' is not allowed"),
+        ({"a b": "x"}, "letters, digits and _, got 'a b'"),
+        ({"a/b": "x"}, "letters, digits and _, got 'a/b'"),
+        ({1: "x"}, "letters, digits and _, got 1"),
+        ({"x": "x", "y": "x"}, "differ from those of the inputs, got x"),
+        ({"x1": "x"}, "differ from those of the inputs, got x1"),
+    ],
+)
+def test_wrong_formulas_of_several_outputs(expr, message):
+    with pytest.raises(ValueError, match=f"expr: .*{message}"):
+        Expression(expr)
+
+
+def test_limit_of_inputs():
+    assert Expression("x1 + x1000", [[0.0, 1.0]] * 1000).dimension == 1000
+    with pytest.raises(ValueError, match="domain: must have at most 1000 inputs, got 1001"):
+        Expression("x1", [[0.0, 1.0]] * 1001)
+
+
+def test_a_long_sum_is_not_nested():
+    """It has more terms than Python's stack has frames, with the value and gradient of sum x_i^2 / i."""
+    expr = "+".join(f"x{1 + i % 5}**2/{i + 1}" for i in range(1500))
+    x = torch.rand(3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    weights = (1 / (1 + torch.arange(1500, dtype=torch.float64))).view(-1, 5).sum(0)
+    target = Expression(expr, [[0.0, 1.0]] * 5)
+    torch.testing.assert_close(target.value(x), (weights * x**2).sum(-1))
+    torch.testing.assert_close(target.derivative(x), 2 * weights * x)
+
+
+@pytest.mark.parametrize(("expr", "number"), [("7-3-2+x", "2 + x1"), ("8/4/2*x", "x1"), ("2**3**2-x-1", "511 - x1")])
+def test_operators_bind_from_the_left_and_powers_from_the_right(expr, number):
+    symbol = sympy.Symbol("x1", real=True)
+    assert parse(expr, [symbol]) - sympy.sympify(number, {"x1": symbol}) == 0
+
+
+MANY = {
+    # refused: poles on a surface, at two opposite corners, and in the centre
+    "1/(x4-0.3)+x1": True,
+    "1/(x1*x2-0.1)": True,
+    "sqrt(x2+1)*x5": True,
+    "1/(5+x1+x2+x3+x4+x5)": True,
+    "log(5-x1-x2-x3-x4-x5)": True,
+    "1/(x1**2+x2**2+x3**2+x4**2+x5**2)": True,
+    "exp(400*x3)": True,
+    # accepted, although steep
+    "abs(x1-x2)": False,
+    "tanh(1000*x1)*x5": False,
+    "exp(-50*(x1**2+x2**2+x3**2+x4**2+x5**2))": False,
+    "1/(1e-3+(x1-0.3)**2+(x2-0.3)**2)": False,
+    "x1+x2+x3+x4+x5": False,
+    "0": False,
+}
+
+
+@pytest.mark.parametrize("expr", MANY)
+def test_poles_with_many_inputs(expr):
+    if MANY[expr]:
+        with pytest.raises(ValueError, match="must be finite on the domain"):
+            Expression(expr, [[-1.0, 1.0]] * 5)
+    else:
+        assert Expression(expr, [[-1.0, 1.0]] * 5).dimension == 5
+
+
+def test_the_search_for_poles_is_cheap_with_many_inputs():
+    """A grid of 20 inputs would have 5^20 points; less than 10^4 are looked at."""
+    looked_at = []
+
+    def function(x):
+        looked_at.append(len(x))
+        return x.sum(-1)
+
+    assert find_pole(function, torch.tensor([[0.0, 1.0]] * 20, dtype=torch.float64)) is None
+    assert sum(looked_at) < 20_000

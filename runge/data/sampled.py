@@ -1,12 +1,13 @@
 """The data: a function sampled for training, validation and test."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from runge.domain import cells
+from runge.domain import MOST_ON_GRIDS, cells, sobol
 from runge.sampling import Random, Sampling, Uniform, boundary_nodes, check_count
 from runge.sobolev.points import Points
 from runge.targets import Target
@@ -15,19 +16,28 @@ from runge.validation import Count, Natural, checked, checked_call
 __all__ = ["Data", "Dataset", "SampleWeight", "labelled", "make_dataset", "sample", "sample_weights", "training_points"]
 
 SampleWeight = Literal["none", "derivative", "density"]
+Noise = Annotated[float, Field(ge=0, le=100)]
+_TEST_SEED = 1  # not that of the candidates among which training points are chosen
 
 
 @checked
 class Data:
     """The section `data`: how many points there are, and what they carry.
 
+    With one or two inputs the least number of points is that of the domain's corners, 2 or 4, since they are among
+    the points. With more it is 1, except for a grid, which has two or more points along each input.
+
     Attributes:
-        n_train: training points, >= 2^D.
-        n_val: validation points, random and independent of the training points, >= 2^D.
-        n_test: test points, on the uniform grid over the domain, ends included, >= 2^D.
-        n_derivative: None: every training point carries f and f'. A number, >= 2^D: the n_train points carry f alone,
-            and n_derivative further points of the same strategy carry f' alone.
+        n_train: training points.
+        n_val: validation points, random and independent of the training points.
+        n_test: test points, on the uniform grid over the domain, ends included; for D > 2 those of a Sobol sequence.
+        n_derivative: None: every training point carries f and f'. A number: the n_train points carry f alone, and
+            n_derivative further points of the same strategy carry f' alone. A single point with f, n_train=1, is then
+            at the centre of the domain: f is fitted to its derivatives, and this value fixes the constant.
         boundary_points: extra training points in the outer tenth of the domain, carrying f and f', >= 0.
+        noise_f: the standard deviation of the normal noise that is added to the values of the training and validation
+            points, in units of the standard deviation of f over the training points, in [0, 100].
+        noise_df: that of the noise of the derivatives, likewise for each partial derivative. Test points have no noise.
         batch_size: the size of a mini-batch, from 1 to the number of training points; None: the full batch.
         seed: the seed of the data, >= 0; None: that of the run.
 
@@ -41,6 +51,8 @@ class Data:
     n_test: Count = 2001
     n_derivative: Count | None = None
     boundary_points: Natural = 0
+    noise_f: Noise = 0.0
+    noise_df: Noise = 0.0
     batch_size: int | None = None
     seed: Natural | None = None
 
@@ -92,51 +104,98 @@ def sample(
     target: Target, sampling: Sampling, generator: torch.Generator, data: Data, sample_weight: SampleWeight
 ) -> Dataset:
     """Sample the three sets of `make_dataset`, with the sizes of `data`."""
-    samplings = [sampling] if data.n_derivative is None else [sampling] * 2
-    train = training_points(target, samplings, generator, data, sample_weight)
-    val = labelled(target, _place(target, Random(), generator, data.n_val, "n_val"))
-    test = labelled(target, _place(target, Uniform(), generator, data.n_test, "n_test"))
-    return Dataset(train, val, test)
+    samplings, noise = [sampling] if data.n_derivative is None else [sampling] * 2, noise_source(generator)
+    train = training_points(target, samplings, generator, data, sample_weight, noise)
+    x = _place(target, Random(), generator, data.n_val, "n_val")
+    labels = _noisy(_labels(target, x), _labels(target, train.x[0]), data, noise)
+    val = labelled(target, x, labels=labels)
+    if target.dimension > MOST_ON_GRIDS:
+        x = sobol(data.n_test, target.domain, _TEST_SEED)
+    else:
+        x = _place(target, Uniform(), generator, data.n_test, "n_test")
+    return Dataset(train, val, labelled(target, x))
 
 
 def training_points(
-    target: Target, samplings: Sequence[Sampling], generator: torch.Generator, data: Data, sample_weight: SampleWeight
+    target: Target,
+    samplings: Sequence[Sampling],
+    generator: torch.Generator,
+    data: Data,
+    sample_weight: SampleWeight,
+    noise: torch.Generator | None = None,
 ) -> Points:
     """Place the training points: those that carry f and f', boundary points at their end; f alone; f' alone.
 
-    The first of `samplings` places the points with f; with `n_derivative`, the second places those with f' alone.
+    The first of `samplings` places the points with f; with `n_derivative`, the second places those with f' alone. The
+    source of the noise is that of `noise_source` if it is None.
     """
-    x = _place(target, samplings[0], generator, data.n_train, "n_train")
+    noise = noise_source(generator) if noise is None else noise
+    if data.n_derivative is not None and data.n_train == 1:
+        x = target.domain.mean(1)[None]
+    else:
+        x = _place(target, samplings[0], generator, data.n_train, "n_train")
     value_only = derivative_only = x[:0]
     if data.n_derivative is not None:
         value_only, x = x, x[:0]
         derivative_only = _place(target, samplings[1], generator, data.n_derivative, "n_derivative")
     parts = [torch.cat([x, boundary_nodes(data.boundary_points, target.domain)]), value_only, derivative_only]
-    kind = torch.arange(3).repeat_interleave(torch.tensor([len(part) for part in parts]))
-    return labelled(target, torch.cat(parts), (kind != 2, kind != 1), sample_weight)
+    kind, x = torch.arange(3).repeat_interleave(torch.tensor([len(part) for part in parts])), torch.cat(parts)
+    labels = _labels(target, x)
+    return labelled(target, x, (kind != 2, kind != 1), sample_weight, _noisy(labels, labels, data, noise))
+
+
+def noise_source(generator: torch.Generator) -> torch.Generator:
+    """Return a source of noise that follows from a generator's state, which it leaves as it is.
+
+    Points and mini-batches are therefore the same whatever the noise is.
+    """
+    return torch.Generator().manual_seed(int(torch.randint(2**62, (), generator=generator.clone_state())))
 
 
 def _place(target: Target, strategy: Sampling, generator: torch.Generator, n: int, key: str) -> Tensor:
-    check_count(n, target.domain, key)
+    check_count(n, target.domain, strategy, key)
     return strategy.nodes(n, target, generator)
 
 
+def _labels(target: Target, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return f, (N, P), and its derivatives, (N, P, D)."""
+    return target.value(x).reshape(len(x), -1), target.derivative(x).reshape(len(x), -1, target.dimension)
+
+
+def _noisy(
+    labels: tuple[Tensor, Tensor], train: tuple[Tensor, Tensor], data: Data, noise: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return labels with the noise of `data`, in units of the standard deviations of the training points' labels."""
+
+    def add(strength: float, part: Tensor, unit: Tensor) -> Tensor:
+        normal = torch.randn(part.shape, generator=noise, dtype=part.dtype)  # drawn in any case, for those after it
+        return part + strength * unit.std(0, correction=0) * normal if strength else part
+
+    return add(data.noise_f, labels[0], train[0]), add(data.noise_df, labels[1], train[1])
+
+
 def labelled(
-    target: Target, x: Tensor, carries: Sequence[Tensor | None] = (None, None), sample_weight: SampleWeight = "none"
+    target: Target,
+    x: Tensor,
+    carries: Sequence[Tensor | None] = (None, None),
+    sample_weight: SampleWeight = "none",
+    labels: tuple[Tensor, Tensor] | None = None,
 ) -> Points:
-    """Return the points; the masks `carries` say which of them carry f and which f' (None: all)."""
-    f, regions, outputs = target.value(x).reshape(len(x), -1), target.regions(x), target.outputs
-    df = target.derivative(x).reshape(*f.shape, -1)
+    """Return the points; the masks `carries` say which of them carry f and which f' (None: all).
+
+    The labels are those of `_labels` if they are None.
+    """
+    (f, df), regions = _labels(target, x) if labels is None else labels, target.regions(x)
     everywhere, weights = torch.ones(len(x), dtype=torch.bool), []
     for mask in carries:
         where = everywhere if mask is None else mask
         weight = torch.zeros_like(x[:, 0])
         weight[where] = sample_weights(sample_weight, x[where], df[where].flatten(1), target.domain)
-        weights.append(weight / weight.sum() / len(outputs))
+        weights.append(weight / weight.sum() / len(target.outputs))
     weight_f, weight_df = weights[0][:, None].expand_as(f), weights[1][:, None, None].expand_as(df)
     masks = torch.stack([everywhere, *regions.values()])[None].to(x)
     parts = (part.contiguous()[None] for part in (x, f, df, weight_f, weight_df))
-    return Points(*parts, masks=masks, regions=tuple(regions), outputs=outputs)
+    return Points(*parts, masks=masks, regions=tuple(regions), outputs=target.outputs)
 
 
 def sample_weights(kind: SampleWeight, x: Tensor, df: Tensor, domain: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -122,17 +123,22 @@ def _names_options(choice: Any) -> bool:
 def quote_expression(argument: str) -> str:
     """Quote the formulas of a `target.expr` override, which Hydra's grammar would take for its own functions.
 
-    Formulas hold no comma, so commas separate the formulas of a sweep.
+    Formulas hold no comma, so commas separate the formulas of a sweep, of a list or of a mapping.
 
     Example:
         >>> quote_expression("target.expr=exp(-x)*sin(8*x)")
         "target.expr='exp(-x)*sin(8*x)'"
         >>> quote_expression("target.expr=sin(x),cos(x)")
         "target.expr='sin(x)','cos(x)'"
+        >>> quote_expression("target.expr={a: x*y, b: sin(x)}")
+        "target.expr={a: 'x*y', b: 'sin(x)'}"
     """
     key, equals, value = argument.partition("=")
     if key.lstrip("+") != "target.expr" or not value or value[0] in "'\"" or value.startswith("choice("):
         return argument
+    if value[0] in "[{":
+        formulas = r"[^][{},:\s][^][{},:]*(?=[][{},])"  # a colon follows the name of an output
+        return argument if re.search("['\"]", value) else key + equals + re.sub(formulas, r"'\g<0>'", value)
     return key + equals + ",".join(f"'{formula}'" for formula in value.split(","))
 
 

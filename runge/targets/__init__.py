@@ -1,4 +1,4 @@
-"""Target functions: a scalar f on a box, its gradient, and the regions in which errors are reported."""
+"""Target functions: f on a box, its derivative, and the regions in which errors are reported."""
 
 from runge.targets.expression import Expression
 from runge.targets.runge import Runge

@@ -17,7 +17,7 @@ FUNCTIONS: dict[str, Callable[..., sympy.Expr]] = {n: getattr(sympy, n.replace("
 
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
 _OPERATORS |= {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
-_LONGEST = 1000
+_LONGEST = 20_000
 
 
 def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
@@ -42,7 +42,16 @@ def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
         return ValueError(f"expr: {what} is not allowed in {expr!r}; allowed are {allowed}")
 
     def build(node: ast.expr) -> sympy.Expr:
-        part = convert(node)
+        chain = []  # of a long sum, whose terms are nested as deeply as there are of them
+        while isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+            chain.append(node)
+            node = node.left
+        part = check(node, convert(node))
+        for link in reversed(chain):
+            part = check(link, _OPERATORS[type(link.op)](part, build(link.right)))
+        return part
+
+    def check(node: ast.expr, part: sympy.Expr) -> sympy.Expr:
         if part.is_number:
             # Each number is checked at once, because exp(exp(9**5)) must not be computed in full.
             value = None if part.is_finite is False else complex(part)
@@ -65,8 +74,6 @@ def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
                 if base.is_number and exponent.is_number and base != sympy.E:
                     return sympy.sympify(float(base) ** float(exponent))  # 9**9**9 must not be computed in full
                 return base**exponent
-            case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-                return _OPERATORS[type(op)](build(left), build(right))
             case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in FUNCTIONS:
                 return FUNCTIONS[name](build(argument))
             case ast.Call(func=ast.Name(id=name)) if name in FUNCTIONS:

@@ -1,4 +1,4 @@
-"""The interface of a target: a scalar f on a box, its gradient, and the regions in which errors are reported."""
+"""The interface of a target: f on a box, its derivative, and the regions in which errors are reported."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -12,19 +12,22 @@ __all__ = ["END_SHARE", "Target"]
 END_SHARE = 0.1
 """The share of the domain's length that counts as an end: for [-1, 1] the ends are [-1, -0.8) and (0.8, 1]."""
 
-_MOST_INPUTS, _FARTHEST = 6, 1e12
+_MOST_INPUTS, _FARTHEST = 1000, 1e12
 
 
 class Target(ABC):
-    """A function f: R^D -> R on a box, with its gradient and named regions.
+    """A function f: R^D -> R^P on a box, with its derivative and named regions.
 
-    A subclass defines `value` and `derivative`; it may add regions, and name its outputs.
+    A subclass defines `value` and `derivative`; it may add regions, and for P > 1 names its outputs.
+
+    Attributes:
+        outputs: the names of the P outputs.
 
     Args:
         domain: (lower, upper) in one dimension, or one such pair for each of D dimensions.
 
     Raises:
-        ValueError: a bound is not finite, or a lower bound is not below its upper bound.
+        ValueError: a bound is not finite, a lower bound is not below its upper bound, or there are above 1000 inputs.
     """
 
     outputs: tuple[str, ...] = ("f",)
@@ -52,11 +55,11 @@ class Target(ABC):
 
     @abstractmethod
     def value(self, x: Tensor) -> Tensor:
-        """Return f(x) for x of shape (..., D), as a tensor of shape (...)."""
+        """Return f(x) for x of shape (..., D), as a tensor of shape (...); of P > 1 outputs (..., P)."""
 
     @abstractmethod
     def derivative(self, x: Tensor) -> Tensor:
-        """Return the gradient of f at x of shape (..., D), as a tensor of that shape."""
+        """Return the gradient of f at x of shape (..., D), as a tensor of that shape; of P > 1 outputs (..., P, D)."""
 
     def regions(self, x: Tensor) -> dict[str, Tensor]:
         """Return the masks of the named regions at x of shape (..., D), each of shape (...).

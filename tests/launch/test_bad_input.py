@@ -184,7 +184,13 @@ MISTAKES = {
     "optimizer=lbfgs data.batch_size=8": ("data.batch_size", "null", "LBFGS"),
     "sampling=endpoint sampling.strength=50": ("sampling.strength", "5", "50"),
     "target=expression ~target.expr": ("target.expr", "missing"),
-    "target=expression target.domain=[[0,1],[0,1],[0,1],[0,1],[0,1],[0,1],[0,1]]": ("target.domain", "at most 6", "7"),
+    "target=expression target.domain=[[0,1],[0,1],[0,1],[0,1],[0,1],[0,1],[0,1],[0,1]]": (
+        *("data.n_train", "at least 256", "Uniform", "8 inputs", "got 128", "sampling=sobol"),
+    ),
+    "target=expression target.expr=[x,1/x]": ("target.expr", "finite on the domain", "1/x"),
+    "target=expression target.expr={x:sin(x)}": ("target.expr", "differ from those of the inputs", "got x"),
+    "target=expression target.expr=[]": ("target.expr", "from 1 to 100 formulas", "got 0"),
+    "sampling=sobol data.n_train=0": ("data.n_train", "greater than or equal to 1", "0"),
     "target=expression target.expr='exp(exp(exp(100)))*x'": ("target.expr", "exp(exp(exp(100)))"),
     "optimizer=adamw optimizer.weight_decay=-1": ("optimizer.weight_decay", "-1"),
     # expressions

@@ -1,0 +1,15 @@
+"""Sampling strategies: where on the domain the nodes are.
+
+Each strategy is a frozen dataclass with one method, `nodes(n, target, generator)`, which returns x of shape (n, D) in
+float64. In one dimension exactly n nodes are returned; a tensor grid in D dimensions has floor(n^(1/D))^D of them.
+In one and two dimensions the ends (the corners) of the domain are among the nodes of all strategies but `Sobol` and
+`LatinHypercube`; in more dimensions, where there are 2^D corners, only grids contain them.
+"""
+
+from runge.sampling.densities import Density, Derivative, Stratified
+from runge.sampling.grids import Chebyshev, Endpoint, Mixed, Strength, Uniform
+from runge.sampling.scattered import LatinHypercube, Random, Sobol, boundary_nodes
+from runge.sampling.strategy import Function, Sampling, check_count, fixed_ends
+
+__all__ = ["Chebyshev", "Density", "Derivative", "Endpoint", "Function", "LatinHypercube", "Mixed", "Random"]
+__all__ += ["Sampling", "Sobol", "Stratified", "Strength", "Uniform", "boundary_nodes", "check_count", "fixed_ends"]
