@@ -12,6 +12,7 @@ from runge.errors import RunError
 from runge.launch import session
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F
 from runge.records.directories import RunDirectory
+from runge.records.fits import fit_of
 from runge.records.pictures import fit_picture
 from runge.records.reading import fit_table, history, read, table
 
@@ -101,13 +102,15 @@ class Run:
         return load(self.directory)
 
     def figure(self) -> "Figure":
-        """Draw the function and its fit, their derivatives, and both errors, at the points of `fit`."""
-        columns = self.fit
-        inputs = columns.columns.get_loc("f")
-        x, f, *parts = columns.iloc[:, :inputs], columns["f"], *(columns.filter(regex=rf"^d{y}") for y in "fu")
-        df, du = (part.to_numpy() for part in parts)
+        """Draw the function and its fit, their derivatives, and both errors, at the points of `fit`.
+
+        Raises:
+            ConfigurationError: the file is damaged.
+            FileNotFoundError: the run has not finished.
+        """
+        fit = fit_of({str(name): column.tolist() for name, column in self.fit.items()})
         overrides = read(RunDirectory(self.directory)).overrides
-        return fit_picture(x.to_numpy(), f.to_numpy(), df, columns["u"].to_numpy(), du, {}, overrides or "")
+        return fit_picture(fit.x, fit.f, fit.df, fit.u, fit.du, {}, overrides or "", fit.inputs, fit.outputs)
 
 
 class Comparison(comparison.Comparison):

@@ -18,7 +18,7 @@ from runge.function import Function, load_finished
 from runge.records.files import printable, write
 from runge.records.reading import find
 
-__all__ = ["Prediction", "main", "names", "predict"]
+__all__ = ["Prediction", "main", "predict"]
 
 _MOST_LINES = 40  # of the table of errors
 
@@ -38,17 +38,6 @@ class Prediction(NamedTuple):
     du: np.ndarray
     u_std: np.ndarray | None = None
     du_std: np.ndarray | None = None
-
-
-def names(function: Function) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names of a function's inputs and outputs; x or x1 to xD, and f, where a run has given none."""
-    dimension = function.network.dimension
-    inputs = ["x"] if dimension == 1 else [f"x{d + 1}" for d in range(dimension)]
-    data = function.configuration.get("data") or {}
-    return (
-        tuple(getattr(function, "inputs", None) or data.get("inputs") or inputs),
-        tuple(getattr(function, "outputs", None) or data.get("outputs") or ["f"]),
-    )
 
 
 def predict(functions: Iterable[Function], x: np.ndarray) -> Prediction:
@@ -156,7 +145,7 @@ def _fitted(function: Function) -> tuple[Any, ...]:
     """Return what a function was fitted to: two runs with the same make an ensemble."""
     data = function.configuration.get("data") or {}
     columns = {key: data.get(key) for key in ("file", "inputs", "outputs", "derivatives")}
-    return names(function), function.configuration.get("target"), columns
+    return function.inputs, function.outputs, function.configuration.get("target"), columns
 
 
 def _ensemble(function: Function, directory: str) -> Iterable[Function]:
@@ -197,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if out.resolve() == table.resolve():
             raise ValueError(f"--out: must be another file than FILE, got {str(out)!r}")
         function = load_finished(args.run, "RUN_DIR")
-        inputs, outputs = names(function)
+        inputs, outputs = function.inputs, function.outputs
         roles = Roles(inputs, outputs, {(y, x): partial_name(y, x) for y in outputs for x in inputs})
         x, y, dydx = _read(args.file, roles, function)
         functions = [function] if args.ensemble is None else _ensemble(function, args.ensemble)

@@ -100,12 +100,16 @@ def interval(y, of_y):
     return [np.linalg.norm(np.atleast_2d(np.maximum(abs(y) + sign * of_y, 0)), axis=0) for sign in (-1, 1)]
 
 
-def expected(directory, points, lambda_d, scale, section):
-    """Return the smallest and the largest value of each figure of a set of points, by name."""
+def expected(directory, points, lambda_d, scale, section, noise=False):
+    """Return the smallest and the largest value of each figure of a set of points, by name.
+
+    The labels are those of the target, unless they have noise.
+    """
     x, data_f, data_df, weight_f, weight_df, masks = (part[0].double().numpy() for part in points.tensors().values())
     data_f, data_df, weight_f, weight_df = data_f[:, 0], data_df[:, 0], weight_f[:, 0], weight_df[:, 0, 0]
     eps, u, of_u, du, of_du = fit(directory, x)
-    f, of_f, df, of_df = target(section, x, eps)
+    exact = data_f, eps * abs(data_f), data_df.T, eps * abs(data_df.T)
+    f, of_f, df, of_df = exact if noise else target(section, x, eps)
     loaded, given = runge.load(directory.path), torch.as_tensor(x if x.shape[1] > 1 else x[:, 0])
     loaded_u, loaded_du = (part.detach().double().numpy() for part in (loaded(given), loaded.derivative(given)))
     assert (abs(loaded_u - u) <= of_u).all()

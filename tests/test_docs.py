@@ -62,9 +62,7 @@ def tables(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("line", re.findall(r"^    python train.py (.*)$", DATA, re.MULTILINE))
 def test_the_tables_of_the_page_on_data(line, tables, configuration):
-    options = [
-        option.split(",")[0] if option[:1] != "'" and "[" not in option else option for option in shlex.split(line)
-    ]
+    options = [re.sub(r"(=[\d.]+),.*", r"\1", option) for option in shlex.split(line)]  # the first run of a sweep
     options = [option for option in options if option != "-m" and not option.startswith(("seed=", "model."))]
     rows = read(build("data", configuration(*options)["data"], Table))
     assert len(rows.split(0).train) > 20

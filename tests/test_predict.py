@@ -10,7 +10,7 @@ import pytest
 
 import runge
 from runge import predict as module
-from runge.predict import main, names, predict
+from runge.predict import main, predict
 
 SHORT = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false")
 FORMULA = ("target=expression", "target.expr=x*y", "target.domain=[[-1,1],[0,2]]")
@@ -24,7 +24,7 @@ def run(trained, tmp_path, monkeypatch):
     return tmp_path / "run"
 
 
-def stub(scale=1.0, **configuration):
+def stub(scale=1.0, **data):
     """A function of 2 inputs with 3 outputs, as a network with several outputs will return them."""
     factors = scale * np.arange(1.0, 4)
 
@@ -32,8 +32,13 @@ def stub(scale=1.0, **configuration):
         du = np.stack([x[:, 1:] * factors, x[:, :1] * factors], axis=2)
         return (x[:, :1] * x[:, 1:] * factors).astype(np.float32), du
 
-    network = SimpleNamespace(dimension=2)
-    return SimpleNamespace(network=network, configuration=configuration, value_and_derivative=value_and_derivative)
+    return SimpleNamespace(
+        network=SimpleNamespace(dimension=2),
+        inputs=("a", "b"),
+        outputs=("u", "v", "w"),
+        configuration={"data": data},
+        value_and_derivative=value_and_derivative,
+    )
 
 
 def message(capsys, *arguments: str) -> str:
@@ -87,8 +92,7 @@ def test_other_formats(trained, tmp_path, monkeypatch, suffix, capsys):
 
 
 def test_several_outputs(tmp_path, monkeypatch, capsys):
-    data = {"inputs": ["a", "b"], "outputs": ["u", "v", "w"], "derivatives": {"w": {"b": "slope"}}}
-    monkeypatch.setattr(module, "load_finished", lambda *_: stub(data=data))
+    monkeypatch.setattr(module, "load_finished", lambda *_: stub(derivatives={"w": {"b": "slope"}}))
     monkeypatch.chdir(tmp_path)
     a, b = np.random.default_rng(0).uniform(1, 2, (2, 7))
     pandas.DataFrame({"b": b, "a": a, "v": 2 * a * b + 1, "slope": 3 * a}).to_csv("a.csv", index=False)
@@ -116,12 +120,6 @@ def test_mean_and_standard_deviation():
     assert apart[0].u_std is None
     with pytest.raises(ValueError, match="at least one"):
         predict([], x)
-
-
-def test_names():
-    assert names(stub()) == (("x1", "x2"), ("f",))
-    assert names(stub(data={"inputs": None})) == (("x1", "x2"), ("f",))
-    assert names(stub(data={"inputs": ["a", "b"], "outputs": ["y"]})) == (("a", "b"), ("y",))
 
 
 def test_the_ensemble_of_a_sweep(trained, tmp_path, monkeypatch, capsys):

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Sequence
 from importlib.metadata import distribution
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
@@ -17,9 +17,23 @@ from runge.compare.tables import short_names
 from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory
 from runge.records.files import printable
+from runge.records.fits import fit_of
+from runge.records.plain import evenly
 from runge.records.reading import RunRecord, read_columns
 
 Keys = Sequence[str]
+
+
+class _Function(NamedTuple):
+    """The inputs, outputs and labels of a fit, as in `runge.records.fits.Fit`, packed."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    x: str
+    f: str
+    df: str
+
+
 CURVES = {
     "losses": {metrics.TRAIN_LOSS: "dot", metrics.VAL_LOSS: "solid"},
     "norms": {metrics.GRAD_NORM_F: "solid", metrics.GRAD_NORM_DF: "dash"},
@@ -27,7 +41,8 @@ CURVES = {
 }
 """The columns of the history that each plot shows, and the dashes of their lines."""
 
-_MOST_ROWS, _POINTS, _MOST_PLACES = 100, 201, 2000
+_MOST_ROWS, _MOST_PLACES = 100, 2000
+_POINTS, _MOST_ERRORS = 201, 8000  # of a run: points of the fit, and errors of values and partial derivatives at these
 MOST_WITH_CURVES = 1000
 """The number of runs, from the first on, whose curves are included: no browser opens a page with 100 000."""
 
@@ -39,7 +54,7 @@ def render(
 
     The runs differ in the settings `keys`; their groups are defined by `group_keys`; all are ranked by `metric`.
     """
-    functions: dict[tuple[str, ...], int] = {}
+    functions: dict[_Function, int] = {}
     known = dict.fromkeys(name for record in records for name in record.figures)
     own = [name for name in known if name.startswith("test/") and name.count("/") == 1 and name != "test/loss"]
     figures = list(dict.fromkeys((metric, *(metrics.key("test", name) for name in metrics.QUANTITIES), *own)))
@@ -67,19 +82,22 @@ def render(
         "figures": figures,
         "regions": parts,
         "groups": [group._asdict() for group in groups],
-        "functions": [dict(zip(("x", "f", "df"), function, strict=True)) for function in functions],
+        "functions": [function._asdict() for function in functions],
+        "by": "output" if {*parts} <= {name for function in functions for name in function.outputs} else "region",
         "metric": metric,
         "front": (metrics.TEST_MSE_F, metrics.TEST_MSE_DF),
         "curves": CURVES,
     }
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False}  # NaN is not valid JSON
-    return environment.from_string(files("runge.compare").joinpath("report.html").read_text()).render(
+    page, script = (files("runge.compare").joinpath(name).read_text() for name in ("report.html", "report.js"))
+    return environment.from_string(page).render(
         data=data,
         groups=groups,
         lead=lead,
         most_with_curves=MOST_WITH_CURVES,
         without_fit=sum(not run.fit.exists() for run in finished),
+        script=_embedded(script),
         plotly=_embedded(get_plotlyjs()),
         datatables=_embedded(_datatables("dt_bundle.js")),
         style=Markup(_datatables("dt_bundle.css")),
@@ -91,10 +109,11 @@ def _plain(value: Any) -> Any:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def _curves(record: RunRecord, functions: dict[tuple[str, ...], int]) -> dict[str, Any]:
-    """Return a run's history, its moved points and, in one dimension, the errors of its fit.
+def _curves(record: RunRecord, functions: dict[_Function, int]) -> dict[str, Any]:
+    """Return a run's history, its moved points in one dimension, and the errors of its fit.
 
-    The function is added to `functions`, unless an earlier run has the same.
+    The function is added to `functions`, unless an earlier run has the same. The fit is also there if labels are
+    missing, because it does not follow from the errors then.
     """
     run, shown = RunDirectory(record.path), dict[str, Any](curves={})
     names = [name for plot in CURVES.values() for name in plot]
@@ -104,14 +123,19 @@ def _curves(record: RunRecord, functions: dict[tuple[str, ...], int]) -> dict[st
         places = read_columns(run, run.points, ("step", "x"), _MOST_PLACES)
         if "x" in places:
             shown["places"] = {name: _packed(values) for name, values in places.items()}
-        fit = read_columns(run, run.fit, ("x", "f", "df", "u", "du"), _POINTS)
+        columns = read_columns(run, run.fit, None, _POINTS)
+        if not columns:
+            return shown
+        inputs, outputs, *parts = fit_of({printable(name): values for name, values in columns.items()})
     except (ConfigurationError, OSError) as error:
         return shown | {"message": printable(str(error))}
-    if len(fit) < 5:
-        return shown
-    x, f, df, u, du = map(np.array, fit.values())
-    number = functions.setdefault((_packed(x), _packed(f), _packed(df)), len(functions))
-    return shown | {"function": number, "error_f": _packed(u - f), "error_df": _packed(du - df)}
+    most = max(2, _MOST_ERRORS // (len(outputs) * (1 + len(inputs))))
+    x, f, df, u, du = (part[evenly(len(part), most)] for part in parts)
+    function = _Function(inputs, outputs, _packed(x), _packed(f), _packed(df))
+    shown["function"] = functions.setdefault(function, len(functions))
+    if np.isnan(f).any() or np.isnan(df).any():
+        shown |= {"u": _packed(u), "du": _packed(du)}
+    return shown | {"error_f": _packed(u - f), "error_df": _packed(du - df)}
 
 
 def _packed(values: Any) -> str:

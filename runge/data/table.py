@@ -36,8 +36,8 @@ class Table:
         inputs: the columns of the inputs. None: those by which the file has derivatives; all other columns must then
             have a role too.
         outputs: the columns of the outputs; None: those of which the file has derivatives, likewise.
-        derivatives: the columns of the partial derivatives, {output: {input: column}}; None: those that are named
-            d<output>_d<input>; {}: none.
+        derivatives: the columns of the partial derivatives, `{output: {input: column}}`; None: those that are named
+            `d<output>_d<input>`; `{}`: none.
         split: the shares of the rows that are drawn, by the seed, for `train`, `val` and `test`, each above 0 and at
             most 1 in total. Rows beyond are not used: those for validation and test stay the same if `train` is lower.
         split_column: a column that says `train`, `val` (or `validation`) or `test` in each row, instead of `split`.

@@ -46,20 +46,6 @@ class Columns(NamedTuple):
 
         return cls(list(inputs), list(outputs), slopes(outputs), fits, slopes(fits))
 
-    @classmethod
-    def read(cls, header: Sequence[str]) -> "Columns":
-        """Return the columns of a file with this header.
-
-        Raises:
-            ValueError: they are not those of a fit.
-        """
-        outputs = ["f"] if "u" in header else [name for name in header if f"u_{name}" in header]
-        inputs = list(header[: header.index(outputs[0])]) if outputs else []
-        columns = cls.of(inputs, outputs)
-        if not outputs or columns.names() != list(header):
-            raise ValueError(f"the columns are not those of a fit: {', '.join(header)}")
-        return columns
-
     def names(self) -> list[str]:
         """Return all names, in order."""
         return [name for part in self for name in part]

@@ -6,43 +6,99 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 
 from runge.metrics import GRAD_COSINE, GRAD_NORM_DF, GRAD_NORM_F, TRAIN_LOSS, VAL_LOSS, key
-from runge.records.panels import BLUE, COLOURS, GREEN, INK, ORANGE, PINK, SKY, Array, Mask, draw, outline, put, ticks
+from runge.records.labels import Labels, label
+from runge.records.maps import maps_picture
+from runge.records.panels import (
+    BLUE,
+    COLOURS,
+    GREEN,
+    INK,
+    ORANGE,
+    PINK,
+    SKY,
+    Array,
+    Line,
+    Mask,
+    Panel,
+    draw,
+    outline,
+    put,
+    ticks,
+)
+from runge.records.parity import parity_picture
+from runge.records.plain import MOST_OUTPUTS, note_on_outputs
 
 # Styles of lines: colour, dashes and width.
 _FIRST, _SECOND, _THICK, _DASHED = (BLUE, "-", 1.4), (ORANGE, "-", 1.4), (INK, "-", 2.4), (ORANGE, "--", 1.4)
-_THIN, _DOTS = (INK, "-", 1), (ORANGE, ".", 1)
 _REGION_COLOURS = (SKY, "#FFFFFF", SKY, ORANGE, GREEN, PINK)
+_GROUP_COLOURS = (*COLOURS, INK)
 _STEP = "optimiser step"
+_MOST_DENSITIES = 6
 
 
-def fit_picture(x: Array, f: Array, df: Array, u: Array, du: Array, regions: Mapping[str, Mask], title: str) -> Figure:
-    """Draw a function and its fit, their gradients, and both errors.
+def fit_picture(
+    x: Array,
+    f: Array,
+    df: Array,
+    u: Array,
+    du: Array,
+    regions: Mapping[str, Mask],
+    title: str,
+    inputs: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
+    points: Array | None = None,
+) -> Figure:
+    """Draw a function and its fit, their derivatives, and the errors of both.
 
-    The points x are (N, D), the values f and u (N,), the gradients df and du (N, D), the regions' masks (N,). In one
-    dimension the panels show curves over x, with the regions shaded; in more dimensions the fit against the function,
-    the norms of the gradients, and the distribution of the errors.
+    One input: curves over x, one row of panels per output. Two inputs: maps, as `maps_picture`. More: predicted against
+    true values, as `parity_picture`. Four outputs are drawn, and the figure says how many there are.
+
+    Args:
+        x: the points, (N, D).
+        f: the values, (N, P); NaN where they are not known.
+        df: the gradients, (N, P, D); NaN where they are not known.
+        u: the fit, (N, P).
+        du: the gradients of the fit, (N, P, D).
+        regions: the masks of regions, (N,), shaded if there is one input and one output.
+        title: the title.
+        inputs: the names of the inputs; None: as in `Labels`.
+        outputs: the names of the outputs; None: as in `Labels`.
+        points: the training points, (K, D), which the maps show.
+
+    Raises:
+        ValueError: the number of names is wrong.
     """
-    error_f, error_df = np.abs(u - f), np.linalg.norm(du - df, axis=-1)
-    if x.shape[1] > 1:
-        slope, fitted_slope = np.linalg.norm(df, axis=-1), np.linalg.norm(du, axis=-1)
-        share = (np.arange(len(f)) + 1) / len(f)
-        value = [("", _THIN, _ends(f), _ends(f)), ("", _DOTS, f, u)]
-        gradient = [("", _THIN, _ends(slope), _ends(slope)), ("", _DOTS, slope, fitted_slope)]
-        names = ("$|u - f|$", _FIRST), (r"$|\nabla u - \nabla f|$", _SECOND)
-        sizes = (_positive(np.sort(size)) for size in (error_f, error_df))
-        error = [(*name, size, share) for name, size in zip(names, sizes, strict=True)]
-        panels = [("$f$", "$u$", "", value), (r"$|\nabla f|$", r"$|\nabla u|$", "", gradient)]
-        panels.append(("absolute error", "share of the test points below", "x", error))
-        return draw(3.6, title, panels, None)
-    t = x[:, 0]
-    value = [("$f(x)$", _THICK, t, f), ("$u(x)$", _DASHED, t, u)]
-    derivative = [("$f'(x)$", _THICK, t, df[:, 0]), ("$u'(x)$", _DASHED, t, du[:, 0])]
-    error = [("$|u - f|$", _FIRST, t, _positive(error_f)), ("$|u' - f'|$", _SECOND, t, _positive(error_df))]
-    panels = [("$x$", "value", "", value), ("$x$", "derivative", "", derivative), ("$x$", "absolute error", "y", error)]
-    figure = draw(3.6, title, panels, _ends(t))
-    for axes in figure.axes:
+    labels = Labels(inputs, outputs, x.shape[1], f.shape[1])
+    if x.shape[1] == 1:
+        return _curves_over_x(x[:, 0], f, df[..., 0], u, du[..., 0], regions, title, labels)
+    if x.shape[1] == 2:
+        return maps_picture(x, f, df, u, du, title, labels, points)
+    return parity_picture(f, df, u, du, title, labels)
+
+
+def _curves_over_x(
+    t: Array, f: Array, df: Array, u: Array, du: Array, regions: Mapping[str, Mask], title: str, labels: Labels
+) -> Figure:
+    rows, order = min(MOST_OUTPUTS, f.shape[1]), np.argsort(t, kind="stable")
+    x = labels.inputs[0]
+    panels: list[Panel] = []
+    for p in range(rows):
+        y, fit, slope, fitted_slope, error, slope_error = labels.curves(p)
+        value = [_line(y, _THICK, t, f[:, p], order), _line(fit, _DASHED, t, u[:, p], order)]
+        derivative = [_line(slope, _THICK, t, df[:, p], order), _line(fitted_slope, _DASHED, t, du[:, p], order)]
+        errors = [_line(error, _FIRST, t, _positive(np.abs(u - f)[:, p]), order)]
+        errors.append(_line(slope_error, _SECOND, t, _positive(np.abs(du - df)[:, p]), order))
+        panels += [(x, "value", "", value), (x, "derivative", "", derivative), (x, "absolute error", "y", errors)]
+    low, high = _ends(t)
+    note = note_on_outputs(f.shape[1])
+    heading = f"{title} ({note})" if note else title
+    # An axes is 2.5 inches high in one row, and 2 in several.
+    height = 3.6 if rows == 1 else 1.1 + 2 * (rows + 0.33 * (rows - 1))
+    figure = draw(height, heading, panels, (low, high) if low < high else None, gap=0.25 if rows == 1 else 0.34)
+    for axes in figure.axes if rows == 1 and f.shape[1] == 1 else []:
         transform = axes.get_xaxis_transform()
         for (name, mask), colour in zip(regions.items(), _REGION_COLOURS, strict=False):
             if name != "middle" and mask.any():
@@ -55,11 +111,16 @@ def fit_picture(x: Array, f: Array, df: Array, u: Array, du: Array, regions: Map
 
 
 def curves_picture(
-    columns: Mapping[str, Sequence[float]], switched_on: int | None, regions: Sequence[str], title: str
+    columns: Mapping[str, Sequence[float]],
+    switched_on: int | None,
+    groups: Sequence[str],
+    title: str,
+    by: str = "region",
 ) -> Figure:
-    """Draw the losses, both errors, the derivative's error by region, and the gradients of both terms over the steps.
+    """Draw the losses, both errors, the derivative's error by group, and the gradients of both terms over the steps.
 
-    The columns are `step` and those of the metrics. The step at which lambda_d was switched on is marked.
+    The columns are `step` and those of the metrics. The step at which lambda_d was switched on is marked. The groups
+    are what `by` says, regions or outputs; the first eight are drawn.
     """
     step = np.asarray(columns["step"])
 
@@ -74,18 +135,22 @@ def curves_picture(
         for quantity, name, colour in (("mse_f", "MSE$_f$", BLUE), ("mse_df", "MSE$_{df}$", ORANGE))
         for split, part, dashes in (("train", "train", ":"), ("val", "validation", "-"))
     ]
-    named = zip(regions, COLOURS, strict=False)
-    parts = [(name, (ink, "-", 1.4), *measured(key("val", "mse_df", name))) for name, ink in named]
+    parts = [
+        (label(name), (ink, "-", 1.4), *measured(key("val", "mse_df", name)))
+        for name, ink in zip(groups, _GROUP_COLOURS, strict=False)
+    ]
+    cut = f" (first {len(_GROUP_COLOURS)} of {len(groups)})" if len(groups) > len(_GROUP_COLOURS) else ""
     gradients = [(r"$|\nabla_\theta\,$MSE$_f|$", _FIRST, *measured(GRAD_NORM_F))]
     gradients.append((r"$|\nabla_\theta\,$MSE$_{df}|$", _SECOND, *measured(GRAD_NORM_DF)))
     noted = _STEP + (rf" (dashed: $\lambda_d$ on, step {switched_on})" if switched_on else "")
     panels = [
         (noted, "loss", "y", loss),
         (_STEP, "mean squared error", "y", errors),
-        (_STEP, "validation MSE$_{df}$ by region", "y", parts),
+        (_STEP, f"validation MSE$_{{df}}$ by {by}{cut}", "y", parts),
         (_STEP, "gradient norm", "y", gradients),
     ]
-    figure = draw(6.4, title, panels, (0, 1.02 * max(1, *step, switched_on or 0)))
+    # The last panel has a second scale on its right.
+    figure = draw(6.4, title, panels, (0, 1.02 * max(1, *step, switched_on or 0)), columns=2, right=0.93)
     if switched_on:
         for axes in figure.axes:
             axes.axvline(switched_on, color=INK, linewidth=1, linestyle="--")
@@ -100,31 +165,60 @@ def curves_picture(
 
 
 def points_picture(
-    steps: Sequence[int], points: Sequence[Array], shares: Mapping[str, tuple[Array, Array]], end: int, title: str
+    steps: Sequence[int],
+    points: Sequence[Array],
+    shares: Mapping[str, tuple[Array, Array]],
+    end: int,
+    title: str,
+    inputs: Sequence[str] | None = None,
 ) -> Figure:
     """Draw the training points over the steps, their density, and the share of each region.
 
-    With more than one input the first panel shows the last points in the plane of the first two inputs, and the second
-    the density along the last input. Each set of points, (N, D), was used from the step in `steps` with the same index;
-    `end` is the last step. A region's shares are the steps and its share of the points at these.
+    With more than one input the first panel shows the first and the last points in the plane of the first two inputs,
+    and the next ones the density along each input; of more than six, those along which it has changed most. Each set of
+    points, (N, D), was used from the step in `steps` with the same index; `end` is the last step. A region's shares are
+    the steps and its share of the points at these.
     """
-    if points[0].shape[1] == 1:
+    parts = [(name, (ink, "-", 1.4), *line) for (name, line), ink in zip(shares.items(), COLOURS, strict=False)]
+    share: Panel = (_STEP, "share of the points", "", parts)
+    first, last, dimension = points[0], points[-1], points[0].shape[1]
+    labels = Labels(inputs, None, dimension, 1).inputs
+    if dimension == 1:
         # Each point is a stroke, from the step at which it was placed to the step at which it was moved.
         where = np.concatenate([np.repeat(x[:, 0], 3) for x in points])
         spans = zip(points, steps, [*steps[1:], end], strict=True)
         when = np.concatenate([np.tile((begin, last, np.nan), len(x)) for x, begin, last in spans])
-        along, first = "$x$", ("$x$", _STEP, "", [("", (INK, "-", 0.7), where, when)])
-    else:
-        along, first = "$x_D$", ("$x_1$", "$x_2$", "", [("", (INK, ".", 1), *points[-1].T[:2])])
-    low, high = min(x[:, -1].min() for x in points), max(x[:, -1].max() for x in points)
+        strokes: Panel = (labels[0], _STEP, "", [("", (INK, "-", 0.7), where, when)])
+        density: Panel = (labels[0], "density of the points", "", _densities(points, 0))
+        return draw(3.6, title, [strokes, density, share], None)
+    plane: list[Line] = [("at the start", (BLUE, ".", 1), *first.T[:2]), ("at the end", (ORANGE, ".", 1), *last.T[:2])]
+    # How far the sorted coordinates have moved, relative to their range at the start.
+    moved = np.abs(np.sort(last, axis=0) - np.sort(first, axis=0)).mean(0) / np.maximum(np.ptp(first, axis=0), 1e-300)
+    drawn = np.sort(np.argsort(moved)[::-1][:_MOST_DENSITIES])
+    panels: list[Panel] = [(labels[0], labels[1], "", plane)]
+    panels += [(labels[d], f"density along {labels[d]}", "", _densities(points, d)) for d in drawn]
+    panels += [share] if parts else []
+    columns = {4: 2, 7: 4, 8: 4}.get(len(panels), 3)
+    rows = -(-len(panels) // columns)
+    if len(drawn) < dimension:
+        title += f"  (the {len(drawn)} of {dimension} inputs along which the points moved most)"
+    return draw(3.6 if rows == 1 else 1.1 + 2 * (rows + 0.33 * (rows - 1)), title, panels, None, columns)
+
+
+def _densities(points: Sequence[Array], d: int) -> list[Line]:
+    """Return the densities of the first and the last points along input d, as the outlines of histograms of area 1."""
+    low, high = min(x[:, d].min() for x in points), max(x[:, d].max() for x in points)
     edges = np.linspace(low, high, 1 + max(5, min(20, len(points[0]) // 3)))
-    density = [
-        (name, style, np.repeat(edges, 2)[1:-1], np.repeat(np.histogram(x[:, -1], edges, density=True)[0], 2))
+    return [
+        (name, style, np.repeat(edges, 2)[1:-1], np.repeat(np.histogram(x[:, d], edges, density=True)[0], 2))
         for name, style, x in (("at the start", _FIRST, points[0]), ("at the end", _SECOND, points[-1]))
     ]
-    parts = [(name, (ink, "-", 1.4), *line) for (name, line), ink in zip(shares.items(), COLOURS, strict=False)]
-    panels = [first, (along, "density of the points", "", density), (_STEP, "share of the points", "", parts)]
-    return draw(3.6, title, panels, None)
+
+
+def _line(name: str, style: tuple[str, str, float], t: Array, y: Array, order: NDArray[np.intp]) -> Line:
+    """Return a line over the sorted points, or dots if y is not known everywhere: a line would hide the gaps."""
+    known = order[~np.isnan(y[order])]
+    return name, style if len(known) == len(order) else (style[0], ".", 1), t[known], y[known]
 
 
 def _ends(values: Array) -> tuple[float, float]:

@@ -268,17 +268,21 @@ class StackWriter:
         test, directory, end = fit.points, self.directories[i], int(self.module.step)
         title, columns = self.members[i].title(), self.history.member(i)
         parts = (test.x[0], *labels(test), fit.u, fit.du)
-        x, f, df, value, slope = (part.double().cpu().numpy() for part in parts)
+        arrays = [part.double().cpu().numpy() for part in parts]
         masks = dict(zip(test.regions, test.masks[0, 1:].bool().cpu().numpy(), strict=True))
+        names = {"inputs": self.data.inputs, "outputs": test.outputs}
+        nodes = self.data.in_units(self.data.dataset.train)[i].numpy()
         pictures = {
-            directory.fit_picture: fit_picture(x, f[:, 0], df[:, 0], value[:, 0], slope[:, 0], masks, title),
-            directory.curves_picture: curves_picture(columns, switched_on_step(self.module, i), test.groups, title),
+            directory.fit_picture: fit_picture(*arrays, masks, title, **names, points=nodes),
+            directory.curves_picture: curves_picture(
+                columns, switched_on_step(self.module, i), test.groups, title, "region" if test.regions else "output"
+            ),
         }
         if self.resample is not None:
             steps, points = zip(*self.resample.member(i), strict=True)
             shares = {region: (np.array(columns["step"]), np.array(columns[share_key(region)])) for region in masks}
-            nodes = [x.double().numpy() for x in points]
-            pictures[directory.points_picture] = points_picture(steps, nodes, shares, end, title)
+            places = [x.double().numpy() for x in points]
+            pictures[directory.points_picture] = points_picture(steps, places, shares, end, title)
         for path, picture in pictures.items():
             write(path, png(picture))
 

@@ -3,16 +3,14 @@
 import logging
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 
 from runge import machine
-from runge.configuration import build, explained, locate, section
+from runge.configuration import explained
 from runge.errors import ConfigurationError, describe
 from runge.loggers import check_loggers
 from runge.records.checkpoints import resume_from
@@ -21,52 +19,17 @@ from runge.resampling import Periodic
 from runge.schedules import NEVER
 from runge.sobolev import losses
 from runge.sobolev.compilation import step_function
-from runge.sobolev.points import Points
 from runge.training.adaptation import Balancing, Resample, StopEarly
 from runge.training.datamodule import SobolevDataModule
 from runge.training.history import CountSteps, Curves, FillCallbackMetrics, History, Progress
 from runge.training.member import Member
-from runge.training.module import Metric, SobolevRegression
+from runge.training.module import SobolevRegression
+from runge.training.own_parts import check_metrics, make_callbacks
 from runge.training.results import Outcome, StackWriter
 from runge.training.saving import MemberFiles, Save, StopOnSignal
 
 IGNORED = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available on your system"
 """Warnings of no use to the user: Lightning 2.6 uses torch's pytree in a deprecated way, and advertises srun."""
-
-
-def make_callbacks(entries: Mapping[str, Any]) -> list[Callback]:
-    """Make the callbacks of a user's own for a stack, given the section `callbacks`.
-
-    Raises:
-        ConfigurationError: an entry does not name a callback, or one that saves checkpoints, or a parameter is wrong.
-    """
-    callbacks = []
-    for name, entry in entries.items():
-        values = section(key := f"callbacks.{name}", entry)
-        kind: Any = locate(key, values.get("_target_"), Callback)
-        if issubclass(kind, Checkpoint):
-            raise ConfigurationError(f"{key}: must not save checkpoints; each run has its own, see resume=")
-        if issubclass(kind, EarlyStopping):  # by default it waits for the end of the only epoch
-            values = {"check_on_train_epoch_end": False} | values
-        callbacks.append(build(key, values, Callback))
-    return callbacks
-
-
-def check_metrics(functions: Mapping[str, Metric], points: Points) -> None:
-    """Compute metrics of a user's own of the function itself.
-
-    Raises:
-        ConfigurationError: one cannot be computed, or is not a figure per member.
-    """
-    for name, function in functions.items():
-        try:
-            figure = function(points.f, points.df, points)
-        except Exception as error:  # a user's function may raise anything
-            raise ConfigurationError(f"metrics.{name}: cannot be computed ({describe(error)})") from error
-        if not isinstance(figure, torch.Tensor) or figure.shape != points.f.shape[:1]:
-            got = f"a tensor {tuple(figure.shape)}" if isinstance(figure, torch.Tensor) else repr(figure)
-            rule = f"a tensor (M,), one figure per member, here {tuple(points.f.shape[:1])}"
-            raise ConfigurationError(f"metrics.{name}: must return {rule}; got {got}")
 
 
 class Stack:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import runge
 from runge.compare import __main__ as compare
 from runge.compare.comparison import Comparison, collect
+from runge.records.directories import RunDirectory
 from tests.conftest import ROOT
 from tests.launch.test_run import SHORT
 
@@ -136,6 +138,7 @@ def test_fits_are_those_of_the_files(copy):
         assert np.array_equal(numbers(run["error_f"]), (fit["u"] - fit["f"]).astype("f4"))
         assert np.array_equal(numbers(run["error_df"]), (fit["du"] - fit["df"]).astype("f4"))
         assert run["function"] == 0
+    assert (function["inputs"], function["outputs"], data["by"]) == (["x"], ["f"], "region")
 
 
 def test_runs_of_an_older_version_are_compared_without_their_fits(copy):
@@ -272,18 +275,13 @@ def test_two_dimensions(train, tmp_path):
     assert list(tmp_path.glob("outputs/multirun/*/*/comparison.html"))
 
 
-@pytest.fixture
-def page(copy):
+@contextmanager
+def opened(report):
+    """Open a report in a browser, and collect errors and requests as `wrong`."""
     if BROWSER is None:
         pytest.skip("no browser is installed")
     from playwright.sync_api import sync_playwright
 
-    shutil.move(copy / "0", copy / EVIL.replace("/", "|"))
-    configuration = yaml.safe_load((copy / "1" / ".hydra" / "config.yaml").read_text())
-    configuration["model"]["activation"] = EVIL
-    configuration["<img src=x onerror=document.title='owned'>"] = 1
-    (copy / "1" / ".hydra" / "config.yaml").write_text(yaml.safe_dump(configuration))
-    compare.main([str(copy)])
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1300, "height": 900})
@@ -291,10 +289,22 @@ def page(copy):
         page.on("pageerror", lambda error: page.wrong.append(str(error)))
         page.on("console", lambda message: page.wrong.append(message.text) if message.type == "error" else None)
         page.on("request", lambda request: page.wrong.append(request.url) if request.url.startswith("http") else None)
-        page.goto((copy / "comparison.html").as_uri())
+        page.goto(report.as_uri())
         page.wait_for_selector("html[data-plots=ready]")
         yield page
         browser.close()
+
+
+@pytest.fixture
+def page(copy):
+    shutil.move(copy / "0", copy / EVIL.replace("/", "|"))
+    configuration = yaml.safe_load((copy / "1" / ".hydra" / "config.yaml").read_text())
+    configuration["model"]["activation"] = EVIL
+    configuration["<img src=x onerror=document.title='owned'>"] = 1
+    (copy / "1" / ".hydra" / "config.yaml").write_text(yaml.safe_dump(configuration))
+    compare.main([str(copy)])
+    with opened(copy / "comparison.html") as page:
+        yield page
 
 
 def traces(page, plot):
@@ -342,6 +352,55 @@ def test_page_in_a_browser(page):
 
     assert page.title() == "Comparison of 10 runs"
     assert page.wrong == []
+
+
+def write_fit(run, columns):
+    """Replace the fit of a finished run, and its test errors by output."""
+    directory = RunDirectory(run)
+    figures = {name: figure for name, figure in directory.read_metrics().items() if name.count("/") < 2}
+    outputs = [name[2:] for name in columns if name.startswith("u_")]
+    figures |= {f"test/mse_df/{name}": 0.1 for name in outputs}
+    table = {name: np.asarray(values).tolist() for name, values in columns.items()}
+    directory.write(directory.read_state(), runge.history(run).to_dict("list"), figures, None, table)
+
+
+def test_page_of_several_inputs_and_outputs(copy):
+    """Columns of the table: inputs t and <b>v</b>, outputs a and b; a is not known at the first two points."""
+    t, v = np.random.default_rng(0).random((2, 30))
+    a = t * v
+    a[:2] = np.nan
+    known = {"t": t, "<b>v</b>": v, "a": a, "b": t + v, "db_dt": np.ones(30), "u_b": t + v + 1e-3, "du_b_dt": 1 + t}
+    known |= {"du_b_d<b>v</b>": v, "du_a_dt": v, "du_a_d<b>v</b>": t}
+    for number in range(10):
+        write_fit(copy / str(number), known | {"u_a": t * v + 0.01 * number})
+    compare.main([str(copy)])
+    data = page_data(copy)
+    assert data["by"] == "output"
+    (function,) = data["functions"]
+    assert (function["inputs"], function["outputs"]) == (["t", "<b>v</b>"], ["a", "b"])
+    run = next(run for run in data["runs"] if run["name"] == "3")
+    assert np.allclose(numbers(run["error_f"]).reshape(30, 2)[2:], [0.03, 1e-3], rtol=1e-6)
+    assert np.isnan(numbers(run["error_df"]).reshape(30, 2, 2)[:, 0]).all()
+    assert np.allclose(numbers(run["u"]).reshape(30, 2)[:, 0], t * v + 0.03, rtol=1e-6)
+    with opened(copy / "comparison.html") as page:
+        for hidden in ("value", "derivative", "error_f", "error_df", "of_output"):
+            assert not page.locator(f"#{hidden}").is_visible()
+        for plot in ("parity", "residual", "along"):
+            assert len([name for name in traces(page, plot) if name]) == 2
+        assert page.locator("#legend li").count() == 2
+        page.locator("#quantity").select_option(label="∂b/∂t")
+        shown = (
+            "({data: [{x, marker}], layout: {xaxis, yaxis}}) => [x, marker.color, xaxis.title.text, yaxis.title.text]"
+        )
+        first, errors, across, up = page.evaluate(f"({shown})(document.getElementById('map'))")
+        assert np.allclose(first, t, rtol=1e-6)
+        assert np.allclose(10 ** np.array(errors), t, rtol=1e-5)
+        assert (across, up) == ("t", "&lt;b>v&lt;/b>")
+        page.get_by_role("button", name="Clear the selection").click()
+        assert page.locator("#legend li").count() == 0
+        assert page.wrong == []
+        page.set_viewport_size({"width": 390, "height": 844})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_page_on_a_phone_and_in_the_dark(page):

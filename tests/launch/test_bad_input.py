@@ -17,7 +17,7 @@ MISTAKES = {
     "+schedule.x=1": ("schedule.x", "ramp_steps"),
     # options that do not exist
     "target=sine": ("target/sine", "expression", "runge"),
-    "sampling=sobol": ("sampling/sobol", "chebyshev", "stratified"),
+    "sampling=halton": ("sampling/halton", "chebyshev", "stratified"),
     "resampling=worst": ("resampling/worst", "none", "r3", "region", "residual"),
     "balance=even": ("balance/even", "fixed", "gradnorm", "relobralo"),
     "schedule=three_stage": ("schedule/three_stage", "constant", "two_stage"),
@@ -242,7 +242,7 @@ def test_output_folder_that_cannot_be_written(train, tmp_path):
     [
         (("model.width=16,0,32",), "model.width: should be greater than or equal to 1, got 0"),
         (("loss.lambda_d=0,1", "model.activation=tanh,tanhh"), "model.activation"),
-        (("sampling=random,sobol",), "sampling/sobol"),
+        (("sampling=random,halton",), "sampling/halton"),
         (("model.wdth=1,2",), "model.wdth"),
         (("seed=range(0,3)", "data.n_train=1"), "data.n_train"),
         (("optimizer=adam,lbfgs", "data.batch_size=null,16"), "data.batch_size"),

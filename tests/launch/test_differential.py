@@ -32,6 +32,14 @@ HARD = {
         *("optimizer=levenberg_marquardt", "trainer.max_steps=30", "model.width=12", "data.n_train=8"),
         *("model.activation=sigmoid", "schedule=constant"),
     ),
+    "points move in three dimensions, and labels have noise": (
+        *("target=expression", "target.expr='x*y+sin(z)'", "target.domain=[[0,1],[-1,1],[0,2]]", "sampling=sobol"),
+        *("resampling=residual", "resampling.every=2", "data.noise_f=0.1", "data.noise_df=0.3"),
+    ),
+    "derivatives with one value": (
+        *("target=expression", "target.expr='x*y+sin(z)'", "target.domain=[[0,1],[-1,1],[0,2]]", "sampling=sobol"),
+        *("resampling=region", "resampling.every=2", "data.n_train=1", "data.n_derivative=9"),
+    ),
 }
 
 
@@ -99,7 +107,9 @@ def check(runs, folder):
         if "error" not in figures[i]:
             for split, points in stack.data.dataset._asdict().items():
                 scale, target = float(stack.module.scale[i]), member.configuration["target"]
-                bounds = expected(directory, points.take(torch.tensor([i])), member.loss.lambda_d, scale, target)
+                noise = split != "test" and bool(member.data.noise_f or member.data.noise_df)
+                points = points.take(torch.tensor([i]))
+                bounds = expected(directory, points, member.loss.lambda_d, scale, target, noise)
                 for name, (least, most) in bounds.items():
                     assert least <= figures[i][f"{split}/{name}"] <= most, f"{split}/{name}"
 

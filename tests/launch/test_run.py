@@ -84,6 +84,26 @@ def test_directory_holds_what_is_promised(run):
         assert (directory / picture).read_bytes().startswith(b"\x89PNG")
 
 
+def test_seven_inputs(trained):
+    """Files and pictures are those of any run; the test points are a Sobol set of exactly the size asked for."""
+    expr, domain = "sin(x1)+x2*x3+x4**2+x5+x6+x7", "[[0,1],[0,1],[0,1],[0,1],[0,1],[0,1],[0,1]]"
+    folder, out = trained(
+        *SHORT, "target=expression", f"target.expr={expr}", f"target.domain={domain}", "sampling=sobol"
+    )
+    directory = only_run(folder)
+    rows = list(csv.DictReader((directory / "fit.csv").read_text().splitlines()))
+    assert len(rows) == 101
+    x = np.array([[float(row[f"x{d}"]) for d in range(1, 8)] for row in rows])
+    f = np.sin(x[:, 0]) + x[:, 1] * x[:, 2] + x[:, 3] ** 2 + x[:, 4:].sum(1)
+    np.testing.assert_allclose([float(row["f"]) for row in rows], f, rtol=1e-6)
+    np.testing.assert_allclose([float(row["df_dx2"]) for row in rows], x[:, 2], rtol=1e-6)
+    assert "16 train, 16 val, 101 test" in out
+    for region in ("whole", "boundary", "interior"):
+        assert region in out
+    for picture in ("fit.png", "curves.png"):
+        assert (directory / picture).read_bytes().startswith(b"\x89PNG")
+
+
 def test_metrics_follow_the_grammar(run):
     metrics = json.loads((run[0] / "metrics.json").read_text())
     expected = {f"{split}/loss" for split in ("train", "val", "test")}

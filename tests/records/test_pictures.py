@@ -6,12 +6,35 @@ from PIL import Image
 
 from runge.records.panels import BLUE, ORANGE, png, ticks
 from runge.records.pictures import curves_picture, fit_picture, points_picture
+from runge.records.profiles import profiles_picture
 
 
-def fit(dimension=1, offset=0.1, scale=1.0, title="title"):
-    x = np.linspace(-1, 1, 50)[:, None] * np.ones(dimension)
-    f, df = scale * x[:, 0] ** 2, scale * 2 * x
-    return fit_picture(x, f, df, f + offset, df + offset, {"left": x[:, 0] < -0.8, "middle": x[:, 0] >= -0.8}, title)
+def arrays(dimension=1, outputs=1, n=50, scale=1.0, offset=0.1):
+    """Return the points, and the values and gradients of scale |x|^2 and of a fit that is off by `offset`."""
+    x = np.random.default_rng(0).uniform(-1, 1, (n, dimension))
+    if dimension == 1:
+        x.sort(0)
+    f = scale * np.repeat((x**2).sum(1, keepdims=True), outputs, 1)
+    df = scale * np.repeat(2 * x[:, None], outputs, 1)
+    return x, f, df, f + offset, df + offset
+
+
+def fit(dimension=1, offset=0.1, scale=1.0, title="title", count=1, **names):
+    x, *rest = arrays(dimension, count, scale=scale, offset=offset)
+    return fit_picture(x, *rest, {"left": x[:, 0] < -0.8, "middle": x[:, 0] >= -0.8}, title, **names)
+
+
+def texts(figure):
+    """Return all texts of a figure of plain Matplotlib."""
+    parts = [*figure.texts, figure._suptitle]
+    for axes in figure.axes:
+        parts += [axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
+    return [part.get_text() for part in parts if part.get_text()]
+
+
+def panels(figure):
+    """Return the axes of a map or of predicted against true values: those with a title."""
+    return [axes for axes in figure.axes if axes._left_title.get_text()]
 
 
 def columns(rows, value=0.1):
@@ -28,13 +51,161 @@ def pixels(picture):
     return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
 
 
-@pytest.mark.parametrize("dimension", [1, 2])
 @pytest.mark.parametrize("offset", [0.0, 0.1, 1e20])
 @pytest.mark.parametrize("scale", [0.0, 1e-9, 1.0, 1e12])
-def test_fit_picture(dimension, offset, scale):
-    figure = fit(dimension, offset, scale)
+def test_fit_picture(offset, scale):
+    figure = fit(1, offset, scale)
     assert len(figure.axes) == 3
     assert all(len(axes.lines) == 2 for axes in figure.axes)
+    assert png(figure).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+@pytest.mark.parametrize(("offset", "scale"), [(0.0, 0.0), (0.0, 1e-9), (1e-12, 1e9), (1e20, 1.0)])
+def test_pictures_of_several_inputs_take_any_value(dimension, offset, scale):
+    assert png(fit(dimension, offset, scale)).startswith(b"\x89PNG")
+
+
+def test_names_of_a_letter_are_those_of_a_function():
+    assert png(fit()) == png(fit(inputs=["x"], outputs=["f"])) != png(fit(inputs=["t"], outputs=["f"]))
+    with pytest.raises(ValueError, match="2 inputs and 1 outputs have the names"):
+        fit(2, inputs=["x"])
+
+
+def test_a_row_of_panels_for_each_output():
+    figure = fit(1, count=3)
+    assert len(figure.axes) == 9
+    assert all(len(axes.lines) == 2 for axes in figure.axes)
+    assert len(fit(1, count=6).axes) == 12
+    assert png(fit(1, count=6, title="")) != png(fit(1, count=4, title=""))  # a note
+
+
+def test_points_over_x_are_sorted_and_unknown_labels_are_dots():
+    x, f, df, u, du = arrays()
+    f[10:20] = np.nan
+    order = np.random.default_rng(1).permutation(len(x))
+    value, derivative, error = fit_picture(x[order], *(part[order] for part in (f, df, u, du)), {}, "").axes
+    known = np.delete(x[:, 0], slice(10, 20))
+    np.testing.assert_array_equal(value.lines[0].get_xdata(), known)
+    np.testing.assert_array_equal(value.lines[1].get_xdata(), x[:, 0])
+    np.testing.assert_array_equal(error.lines[0].get_xdata(), known)
+    assert [line.get_marker() for line in (*value.lines, *derivative.lines)] == [".", "None", "None", "None"]
+
+
+def grid(n=12):
+    across, up = np.meshgrid(np.linspace(0, 1, n), np.linspace(0, 2, n + 1), indexing="ij")
+    x = np.stack([across.ravel(), up.ravel()], 1)
+    f, df = (x[:, 0] * x[:, 1] ** 2)[:, None], np.stack([x[:, 1] ** 2, 2 * x[:, 0] * x[:, 1]], 1)[:, None]
+    return x, f, df, f + 0.1 * x[:, :1], df + np.array([0.3, 0.4])
+
+
+def test_maps_of_a_grid():
+    """The cells hold f, u, |u - f| = 0.1 x1 and |grad u - grad f| = 0.5; f and u share their colours."""
+    x, f, df, u, du = grid()
+    figure = fit_picture(x, f, df, u, du, {}, "", points=x[:5])
+    meshes = [axes.collections[0] for axes in panels(figure)]
+    rows = np.lexsort(x.T)
+    expected = f[:, 0], u[:, 0], np.maximum(0.1 * x[:, 0], meshes[2].norm.vmin), np.full(len(x), 0.5)
+    for mesh, z in zip(meshes, expected, strict=True):
+        np.testing.assert_allclose(np.ravel(mesh.get_array()), z[rows], rtol=1e-12)
+    assert meshes[0].norm is meshes[1].norm
+    assert meshes[2].norm.vmax == pytest.approx(0.1)
+    np.testing.assert_array_equal(panels(figure)[0].lines[0].get_xydata(), x[:5])
+    assert {"$x_{1}$", "$x_{2}$", "$|u - f|$", "Circles: the 5 training points."} <= set(texts(figure))
+    shuffled = np.random.default_rng(0).permutation(len(x))
+    again = fit_picture(x[shuffled], *(part[shuffled] for part in (f, df, u, du)), {}, "", points=x[:5])
+    assert png(again) == png(figure)
+
+
+def test_maps_of_scattered_points():
+    """A triangulation interpolates linearly, and does not depend on the units; few points, or a line, are dots."""
+    x, f, df, u, du = arrays(2, 2, n=200)
+    df[::2, :, 0], f[:7, 1] = np.nan, np.nan
+    figure = fit_picture(x, f, df, u, du, {}, "", ["tau", "T in $"], ["yield", "heat"])
+    kinds = [type(axes.collections[0]).__name__ for axes in panels(figure)]
+    assert kinds == ["TriMesh"] * 8
+    counts = [len(axes.collections[0].get_array()) for axes in panels(figure)]
+    assert counts == [200] * 4 + [193, 200, 193, 200]
+    np.testing.assert_allclose(panels(figure)[3].collections[0].get_array()[:2], [0.1, 0.1 * 2**0.5])
+    assert {"tau", r"T in \$", "fit of heat", r"|error of $\nabla$yield|"} <= set(texts(figure))
+    triangles = [
+        panels(fit_picture(x * scale, f, df, u, du, {}, ""))[0].collections[0]._triangulation.get_masked_triangles()
+        for scale in (1, [1, 1e6])
+    ]
+    np.testing.assert_array_equal(*triangles)
+    line = np.linspace(0, 1, 60)[:, None] * [1, 1]
+    for few in (x[:3], line):
+        part = fit_picture(few, *(part[: len(few)] for part in (f, df, u, du)), {}, "")
+        assert type(panels(part)[0].collections[0]).__name__ == "PathCollection"
+        assert png(part).startswith(b"\x89PNG")
+
+
+def test_a_map_has_the_colours_of_its_colour_map():
+    picture = pixels(png(fit_picture(*grid(), {}, "")))
+    assert (picture == [253, 231, 37]).all(-1).any()  # the brightest of viridis
+    assert (picture == [68, 1, 84]).all(-1).any()  # the darkest
+
+
+def test_predicted_against_true():
+    """A panel for f and each partial, with the residuals below; NRMSE = 0.1 / std."""
+    x, f, df, u, du = arrays(3)
+    df[:, 0, 1] = np.nan
+    df[:10, 0, 2] = np.nan
+    figure = fit_picture(x, f, df, u, du, {}, "", ["a1", "temperature", "c"])
+    shown = panels(figure)
+    titles = [axes._left_title.get_text() for axes in shown]
+    accuracy = [f"NRMSE {10 / part.std():.2g} %" for part in (f, df[:, 0, 0], df[10:, 0, 2])]
+    names = ["$f$", "∂$f$/∂$a_{1}$", "∂$f$/∂$c$"]
+    assert titles == [f"{name}   {error}" for name, error in zip(names, accuracy, strict=True)]
+    diagonal, points = shown[2].lines
+    np.testing.assert_array_equal(*diagonal.get_xydata().T)
+    np.testing.assert_array_equal(points.get_xydata(), np.stack([df[10:, 0, 2], du[10:, 0, 2]], 1))
+    residual = figure.axes[figure.axes.index(shown[2]) + 1].lines[1]
+    np.testing.assert_allclose(residual.get_ydata(), 0.1)
+    assert "Partial derivatives without labels, not drawn: 1." in " ".join(texts(figure))
+
+
+def test_the_worst_partials_of_many():
+    """Of 16 partials the eleven with the largest normalised errors are drawn; of 5 outputs four with three each."""
+    x, f, df, u, du = arrays(16)
+    du = df + 0.01 * np.arange(16)
+    figure = fit_picture(x, f, df, u, du, {}, "")
+    names = [axes._left_title.get_text().split("   ")[0] for axes in panels(figure)]
+    order = np.argsort(-np.arange(16) / df[:, 0].std(0))[:11]
+    assert names == ["$f$", *(f"∂$f$/∂$x_{{{d + 1}}}$" for d in order)]
+    assert "the 11 of 16 partial derivatives with the largest NRMSE" in texts(figure)
+    many = fit(5, count=5)
+    assert len(panels(many)) == 16
+    note = "the first 4 of 5 outputs; the 3 of 5 partial derivatives per output with the largest NRMSE"
+    assert note in texts(many)
+
+
+def test_of_many_points_the_worst_are_drawn():
+    x, f, df, u, du = arrays(3, n=20_000)
+    u[777] += 5
+    figure = fit_picture(x, f, df, u, du, {}, "")
+    drawn = panels(figure)[0].lines[1].get_xydata()
+    assert len(drawn) <= 3000
+    assert (drawn == [f[777, 0], u[777, 0]]).all(1).any()
+    assert "At most 3000 of 20000 points per panel" in " ".join(texts(figure))
+
+
+@pytest.mark.parametrize(("dimension", "outputs", "axes"), [(2, 1, 2), (3, 2, 6), (16, 1, 12), (6, 5, 16)])
+def test_profiles(dimension, outputs, axes):
+    """Along input d the fit is t^2 + d; the tangents have its slope 2 t."""
+    t = np.linspace(-1, 1, 65)
+    ones = np.ones((1, outputs))
+    lines = [(t, (t[:, None] ** 2 + d) * ones, 2 * t[:, None] * ones) for d in range(dimension)]
+    figure = profiles_picture(lines, "title", points=np.zeros((3, dimension)))
+    assert len(figure.axes) == axes
+    curve, *tangents, dots, strokes = figure.axes[0].lines
+    np.testing.assert_array_equal(curve.get_xdata(), t)
+    for tangent in tangents:
+        (x0, x1), (y0, y1) = tangent.get_data()
+        assert (y1 - y0) / (x1 - x0) == pytest.approx(x0 + x1)
+    assert len(dots.get_xdata()) == len(tangents) == 7
+    assert len(strokes.get_xdata()) == 3
+    assert len({axes.get_ylim() for axes in figure.axes}) == 1
     assert png(figure).startswith(b"\x89PNG")
 
 
@@ -110,5 +281,33 @@ def test_points_are_strokes_from_placement_to_move():
         assert np.trapezoid(y, x) == pytest.approx(1)
     assert [one.get_ydata().tolist() for one in share.lines] == [[0.3, 0.2], [0.5]]
     assert png(figure).startswith(b"\x89PNG")
-    plane = points_picture([0], [np.random.default_rng(0).random((30, 2))], {}, 20, "")
-    assert len(plane.axes[0].lines[0].get_xdata()) == 30
+
+
+@pytest.mark.parametrize(
+    ("dimension", "shares", "axes"), [(2, {}, 3), (2, {"inner": 1}, 4), (3, {}, 4), (9, {"a": 1}, 8)]
+)
+def test_points_of_several_inputs(dimension, shares, axes):
+    """The last input has moved most, by a shrinking; both densities have an area of 1."""
+    before = np.random.default_rng(0).random((30, dimension))
+    after = before * np.linspace(1, 0.1, dimension)
+    shares = {name: (np.array([0.0, 10.0]), np.array([0.3, 0.2])) for name in shares}
+    figure = points_picture([0, 10], [before, after], shares, 20, "")
+    assert len(figure.axes) == axes
+    start, end = figure.axes[0].lines
+    np.testing.assert_array_equal(start.get_xydata(), before[:, :2])
+    np.testing.assert_array_equal(end.get_xydata(), after[:, :2])
+    for line in figure.axes[axes - 1 - len(shares)].lines:
+        x, y = line.get_data()
+        assert np.trapezoid(y, x) == pytest.approx(1)
+    assert figure.axes[axes - 1 - len(shares)].lines[1].get_ydata()[-1] == 0
+    assert png(figure).startswith(b"\x89PNG")
+
+
+def test_a_legend_of_many_outputs_is_wrapped():
+    names = [f"concentration {i}" for i in range(12)]
+    known = columns(5) | {f"val/mse_df/{name}": [0.1 * (i + 1)] * 5 for i, name in enumerate(names)}
+    few, many = (curves_picture(known, None, names[:n], "", by="output") for n in (2, 12))
+    assert [len(figure.axes[2].lines) for figure in (few, many)] == [2, 8]
+    assert len({line.get_color() for line in many.axes[2].lines}) == 8
+    assert many.get_figheight() > few.get_figheight()
+    assert png(many).startswith(b"\x89PNG")

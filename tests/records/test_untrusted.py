@@ -308,7 +308,8 @@ def test_hostile_fit(copy, tmp_path):
     for text, drawn in (
         ("x,f,df,u,du\n0,1e300,-1e300,1e999,nan\n" * 2, False),  # the second header is not a row of numbers
         ("x,f,df,u,du\n0,1e300,-1e300,1e999,nan\n", True),
-        ("x1,x2,f,df_dx1,df_dx2,u,du_dx1,du_dx2\n0,0,0,0,0,0,0,0\n", False),
+        ("x1,x2,f,df_dx1,df_dx2,u,du_dx1,du_dx2\n0,0,0,1e999,0,0,0,nan\n", True),
+        ("x1,x2,f,u,du_dx1\n0,0,0,0,0\n", False),
         ("x,f,df,u\n0,0,0,0\n", False),
         ("x,f,df,u,du\n0,0\n", False),
         ("x,f,df,u,du\n" + "0,0,0,0,0\n" * 100_000, True),

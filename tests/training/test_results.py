@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import torch
 
-from runge.records.columns import Columns
 from runge.sobolev.points import Points
 from runge.training.results import fit_table
 
@@ -37,9 +36,6 @@ def test_columns_of_several_outputs():
     columns, parts = table(5, ["t"], ("a", "b"))
     names = ["t", "a", "b", "da_dt", "db_dt", "u_a", "u_b", "du_a_dt", "du_b_dt"]
     assert list(columns.items()) == list(zip(names, np.column_stack(parts).T.tolist(), strict=True))
-    assert Columns.read(names) == Columns.of(["t"], ["a", "b"])
-    with pytest.raises(ValueError, match="not those of a fit: t, a, b"):
-        Columns.read(names[:5])
 
 
 def test_what_is_not_known_is_nan():

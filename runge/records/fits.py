@@ -1,0 +1,62 @@
+"""The columns of `fit.csv`: the test points, their labels, and the fit."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from runge.errors import ConfigurationError
+from runge.records.panels import Array
+
+
+class Fit(NamedTuple):
+    """A fit of D inputs and P outputs at N points; NaN where a label is not known.
+
+    Attributes:
+        inputs: the names of the inputs.
+        outputs: the names of the outputs.
+        x: the points, (N, D).
+        f: the values, (N, P).
+        df: the gradients, (N, P, D).
+        u: the fit, (N, P).
+        du: the gradients of the fit, (N, P, D).
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    x: Array
+    f: Array
+    df: Array
+    u: Array
+    du: Array
+
+
+def fit_of(columns: Mapping[str, Sequence[float]]) -> Fit:
+    """Return the fit in the columns of a `fit.csv`.
+
+    The inputs are first. A function of one input has the columns f, df, u and du; of several, f, df_dx1, ... and u,
+    du_dx1, ... Those of an output y are y, dy_dx1, ... and u_y, du_y_dx1, ...; those of dy_dx1 may be missing.
+
+    Raises:
+        ConfigurationError: there are no inputs or outputs, or a derivative of the fit is missing.
+    """
+    names = list(columns)
+    outputs = {name: f"u_{name}" for name in names if f"u_{name}" in columns}
+    if not outputs and {"f", "u"} <= columns.keys():
+        outputs = {"f": "u"}
+    inputs = names[: min(map(names.index, outputs), default=0)]
+
+    def slope(y: str, x: str) -> str:
+        return f"d{y}" if len(inputs) == 1 and f"d{y}" in columns else f"d{y}_d{x}"
+
+    # Compared before any array is made: the number of derivatives is then that of the columns.
+    if not inputs or not all(slope(u, x) in columns for u in outputs.values() for x in inputs):
+        raise ConfigurationError(f"no columns of a fit: should be x, f, df, u, du or similar, got {', '.join(names)}")
+    unknown = [np.nan] * len(columns[inputs[0]])
+
+    def slopes(of: Sequence[str]) -> Array:
+        rows = [[columns.get(slope(y, x), unknown) for x in inputs] for y in of]
+        return np.array(rows, float).transpose(2, 0, 1)
+
+    x, f, u = (np.array([columns[name] for name in part], float).T for part in (inputs, outputs, outputs.values()))
+    return Fit(tuple(inputs), tuple(outputs), x, f, slopes(list(outputs)), u, slopes(list(outputs.values())))
