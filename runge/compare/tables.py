@@ -8,20 +8,25 @@ from rich.table import Table
 from rich.text import Text
 
 from runge.compare.groups import Group, label, text
-from runge.metrics import QUANTITIES, key
+from runge.metrics import QUANTITIES, RELATIVE, key
 from runge.records.files import printable
 from runge.records.reading import RunRecord
 
 
-def error_table(metrics: Mapping[str, float | int | None], regions: Sequence[str]) -> Table:
-    """Return the test errors of one run: a row for the whole domain and one per region, a column per quantity."""
+def error_table(metrics: Mapping[str, float | int | None], regions: Sequence[str], outputs: Sequence[str]) -> Table:
+    """Return the test errors of one run: a row for the whole and one per region or output, a column per quantity.
+
+    Without regions, as for a table, the errors relative to the standard deviations are shown instead of rel_l2.
+    """
+    quantities = list(QUANTITIES) if regions else [*list(QUANTITIES)[:4], *RELATIVE]
+    groups = outputs if len(outputs) > 1 else regions
     table = _table("test errors")
-    table.add_column("region")
-    for quantity in QUANTITIES:
+    table.add_column("output" if groups is outputs else "region")
+    for quantity in quantities:
         table.add_column(quantity, justify="right")
-    for region in ("", *regions):
-        figures = [metrics[key("test", quantity, region)] for quantity in QUANTITIES]
-        table.add_row(region or "whole", *map(_figure, figures))
+    for group in ("", *groups):
+        figures = [metrics[key("test", quantity, group)] for quantity in quantities]
+        table.add_row(group or "whole", *map(_figure, figures))
     return table
 
 

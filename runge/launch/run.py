@@ -75,7 +75,8 @@ def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resumi
     announce(stack)
     (outcome,) = stack.fit([directory])
     if not isinstance(outcome, RunError):
-        Console().print(error_table(outcome, stack.data.dataset.test.regions))
+        test = stack.data.dataset.test
+        Console().print(error_table(outcome, test.regions if len(test.outputs) == 1 else (), test.outputs))
     return conclude(outcome, directory, content)
 
 

@@ -1,6 +1,7 @@
 """What the pictures of several inputs have in common; they are plain Matplotlib."""
 
 import textwrap
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -26,7 +27,7 @@ def sheet(width: float, height: float, title: str, subtitle: str, notes: list[st
     size = 11 if short else min(9, 250 * width / len(title))
     text = title if short else "\n".join(textwrap.wrap(title, len(title) // 2 + 12))
     figure.suptitle(text, fontsize=size, y=1 - 0.1 / height, va="top", color=INK)
-    style = {"ha": "center", "color": "#555555"}
+    style: dict[str, Any] = {"ha": "center", "color": "#555555"}
     figure.text(0.5, 1 - (0.29 if short else 0.42) / height, subtitle, fontsize=9, va="top", **style)
     lines = [""]
     for note in filter(None, notes):

@@ -149,6 +149,10 @@ class PointsDataModule(pl.LightningDataModule):
         members, _, dimension = self.dataset.train.x.shape
         return torch.tensor([-1.0, 1.0], dtype=torch.float64).expand(members, dimension, 2)
 
+    def in_units(self, points: Points) -> Tensor:
+        """Return the nodes, (M, N, D), in the user's units, in float64 on the CPU."""
+        return (points if self.units is None else self.units.restore_points(points)).x.double().cpu()
+
     def setup(self, stage: str) -> None:
         """Move the points to the trainer's device."""
         if self.trainer is not None:
@@ -294,10 +298,6 @@ class SobolevDataModule(PointsDataModule):
     def box(self) -> Tensor:
         """The domains of the targets, or [-1, 1]^D in standardised units."""
         return super().box if self.units is not None else torch.stack([target.domain for target in self.targets])
-
-    def in_units(self, points: Points) -> Tensor:
-        """Return the nodes, (M, N, D), in the user's units, in float64 on the CPU."""
-        return (points if self.units is None else self.units.restore_points(points)).x.double().cpu()
 
     def labelled(self, x: Tensor) -> Points:
         """Return points at x, (M, N, D), as those of the data set, all with f and f', in float64."""

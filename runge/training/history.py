@@ -31,9 +31,12 @@ class History(BlockCallback):
 
     def at_block_end(self, module: SobolevRegression) -> None:
         """Add a row."""
-        self.keys = list(module.figures)
+        figures = module.figures
+        if added := [key for key in figures if key not in self.keys]:  # an older version measured less
+            self.keys += added
+            self.rows = [torch.nn.functional.pad(row, (0, len(added)), value=torch.nan) for row in self.rows]
         # One transfer for all figures, because each one waits for the device.
-        self.rows.append(torch.stack([figure.to(torch.float64) for figure in module.figures.values()], dim=1).cpu())
+        self.rows.append(torch.stack([figures[key].to(torch.float64) for key in self.keys], dim=1).cpu())
         self.steps.append(int(module.step))
         self.times.append(time.time())
 

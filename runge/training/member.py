@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import numpy as np
@@ -10,8 +11,8 @@ from pydantic import BeforeValidator
 
 from runge import machine
 from runge.balance import Balance, Fixed
-from runge.configuration import build, function, section
-from runge.data import Data, SampleWeight
+from runge.configuration import build, flatten, function, section
+from runge.data import Data, SampleWeight, Table, read
 from runge.errors import ConfigurationError
 from runge.metrics import QUANTITIES
 from runge.optimizers import Optimizer, adapt
@@ -31,6 +32,9 @@ SECTIONS = (
     "optimizer",
 )
 """The keys of a run's configuration."""
+
+OF_FORMULAS = ("target", "sampling")
+"""The keys of sections that say what is sampled and where, and that a table has not."""
 
 OPTIONAL = ("logger", "metrics", "callbacks", "penalty")
 """The keys of sections that older runs do not have, and that may be missing."""
@@ -119,25 +123,29 @@ class Member:
         if unknown := configuration.keys() - {*SECTIONS, *OPTIONAL}:
             names = ", ".join((*SECTIONS, *OPTIONAL))
             raise ConfigurationError(f"{', '.join(sorted(unknown))}: there is no such key; there are {names}")
-        if missing := [key for key in SECTIONS if key not in configuration]:
+        of_table = "_target_" in section("data", configuration.get("data", {}))
+        if missing := [key for key in SECTIONS if key not in configuration and not (of_table and key in OF_FORMULAS)]:
             raise ConfigurationError(f"{missing[0]}: is missing")
 
         def build_section(key: str, kind: type[T]) -> T:
             return build(key, configuration[key], kind)
 
         self.seed = build("", {"seed": configuration["seed"]}, Seed)
-        self.data = build_section("data", Data)
+        self.data: Data | Table = build_section("data", Table if of_table else Data)
+        self.rows = read(self.data) if isinstance(self.data, Table) else None
+        if self.rows is not None:
+            self._check_against_the_table()
         self.data_seed = self.seed if self.data.seed is None else Seed(seed=self.data.seed)
         self.training = build_section("trainer", Training)
         self.loss = build_section("loss", Loss)
         self.schedule = build_section("schedule", Schedule)
-        self.target = build_section("target", Target)
+        self.target = None if of_table else build_section("target", Target)
         self.balance = build_section("balance", Balance)
         self.resampling = build_section("resampling", Resampling)
         if not isinstance(self.resampling, Never | Periodic):
             name = type(self.resampling).__name__
             raise ConfigurationError(f"resampling._target_: must name a class derived from Periodic, got {name}")
-        self.sampling = build_section("sampling", Sampling)
+        self.sampling = None if of_table else build_section("sampling", Sampling)
         self.optimizer = build("optimizer", configuration["optimizer"], Optimizer, adapt)
         self.model = build_section("model", Model)
         self.logger = section("logger", configuration.get("logger", {}))
@@ -158,6 +166,23 @@ class Member:
             raise ConfigurationError(
                 f"model.stages: must be at most trainer.max_steps, {self.training.max_steps}; got {self.model.stages}"
             )
+
+    def _check_against_the_table(self) -> None:
+        """Raise ConfigurationError if a key places points, which are the rows of a table."""
+        if given := [key for key in OF_FORMULAS if self.configuration.get(key) is not None]:
+            value = flatten(self.configuration[given[0]], given[0])[given[0]]
+            raise ConfigurationError(
+                f"{given[0]}: must be absent with data=table, whose rows are the points; got {value}"
+            )
+        for key, allowed in {"resampling._target_": "runge.resampling.Never", "loss.sample_weight": "none"}.items():
+            part, _, name = key.partition(".")
+            if (value := section(part, self.configuration[part]).get(name)) != allowed:
+                raise ConfigurationError(f"{key}: must be {allowed} with data=table, got {value!r}")
+
+    @property
+    def dimension(self) -> int:
+        """The number of inputs."""
+        return self.rows.x.shape[1] if self.target is None else self.target.dimension
 
     def _check_the_optimizers_needs(self) -> None:
         values = {"trainer": self.training, "model": self.model, "data": self.data}
@@ -197,18 +222,25 @@ class Member:
 
         Seeds, the loss, the schedule, the sampling, the target and the loggers may differ.
         """
-        regions = list(self.target.regions(self.target.domain.mT))
-        # In several dimensions the number of points depends on the strategy.
-        strategy = type(self.sampling).__name__ if self.target.dimension > 1 else None
+        shape: list[Any] = [None]
+        if self.target is not None:
+            shape = [self.target.dimension, self.target.outputs, list(self.target.regions(self.target.domain.mT))]
+            # In several dimensions the number of points depends on the strategy.
+            shape.append(type(self.sampling).__name__ if self.target.dimension > 1 else None)
         same = [self.configuration[key] for key in ("optimizer", "balance", "resampling", "model", "trainer")]
         same += [self.configuration.get(key) for key in ("metrics", "callbacks", "penalty")]
         sizes = {**self.configuration["data"], "seed": None}
-        return json.dumps([*same, sizes, self.target.dimension, regions, strategy], sort_keys=True)
+        return json.dumps([*same, sizes, shape], sort_keys=True)
 
     def work(self) -> float:
         """Estimate the seconds of one step on one core."""
-        model, dimension = self.model, self.target.dimension
-        return machine.step_seconds(self.data.n_train, model.depth, model.width, dimension)
+        if isinstance(self.data, Data):
+            rows = self.data.n_train
+        else:
+            assert self.rows is not None
+            rows = round(len(self.rows.x) * self.data.split["train"])
+        rows = min(rows, self.data.batch_size or rows)
+        return machine.step_seconds(rows, self.model.depth, self.model.width, self.dimension)
 
     def without_seed(self) -> str:
         """Return the configuration without seeds and lambda_d, which cannot make a valid run fail, as text."""
@@ -220,9 +252,11 @@ class Member:
         """Return the title of the run's pictures."""
         model, names = self.model, {part: type(getattr(self, part)).__name__ for part in ("balance", "resampling")}
         what = getattr(self.target, "expr", type(self.target).__name__)
+        if isinstance(self.data, Table):
+            what = f"{', '.join(self.rows.outputs)} of {Path(self.data.file).name}"
         then = "" if isinstance(self.resampling, Never) else f", then by {names['resampling']}"
         weight = f"= {self.loss.lambda_d:g}" if isinstance(self.balance, Fixed) else f"by {names['balance']}"
         network = f"{model.activation} {model.depth} × {model.width}"
         stages = f" in {model.stages} stages" if model.stages != 1 else ""
-        sampling = f"{type(self.sampling).__name__.lower()} sampling{then}"
-        return f"{what}, {sampling}: {network}{stages}, lambda_d {weight}, seed {self.seed.seed}"
+        sampling = "" if self.sampling is None else f", {type(self.sampling).__name__.lower()} sampling{then}"
+        return f"{what}{sampling}: {network}{stages}, lambda_d {weight}, seed {self.seed.seed}"

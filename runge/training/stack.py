@@ -4,6 +4,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import lightning.pytorch as pl
 import torch
@@ -11,16 +12,19 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from runge import machine
 from runge.configuration import explained
+from runge.data import Data, Dataset, Rows, row_points
 from runge.errors import ConfigurationError, describe
 from runge.loggers import check_loggers
 from runge.records.checkpoints import resume_from
 from runge.records.directories import RunDirectory
 from runge.resampling import Periodic
+from runge.sampling import Sampling
 from runge.schedules import NEVER
 from runge.sobolev import losses
 from runge.sobolev.compilation import step_function
+from runge.targets import Target
 from runge.training.adaptation import Balancing, Resample, StopEarly
-from runge.training.datamodule import SobolevDataModule
+from runge.training.datamodule import RowsDataModule, SobolevDataModule
 from runge.training.history import CountSteps, Curves, FillCallbackMetrics, History, Progress
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
@@ -30,6 +34,41 @@ from runge.training.saving import MemberFiles, Save, StopOnSignal
 
 IGNORED = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available on your system"
 """Warnings of no use to the user: Lightning 2.6 uses torch's pytree in a deprecated way, and advertises srun."""
+
+
+def make_data(members: Sequence[Member], dtype: torch.dtype) -> SobolevDataModule | RowsDataModule:
+    """Sample the functions of some runs, or split their tables.
+
+    Raises:
+        ValueError: a size is not allowed.
+    """
+    first, endless = members[0], 10**9  # blocks: the run ends after its last step
+    standardize = first.model.standardize
+    if isinstance(first.data, Data):
+        return SobolevDataModule(
+            [cast(Target, member.target) for member in members],
+            [cast(Sampling, member.sampling) for member in members],
+            sample_weight=[member.loss.sample_weight for member in members],
+            standardize=standardize,
+            dtype=dtype,
+            blocks_per_epoch=endless,
+            **vars(first.data) | {"seed": [member.data_seed.seed for member in members]},
+        )
+    datasets, seeds = [], []
+    for member in members:
+        rows, generator = cast(Rows, member.rows), member.data_seed.generator("data")
+        parts = [(rows.x[index], rows.y[index], rows.dydx[index]) for index in rows.split(generator)]
+        datasets.append(Dataset(*(row_points(*part, rows.outputs) for part in parts)))
+        seeds.append(int(torch.randint(2**62, (), generator=generator)))
+    return RowsDataModule(
+        datasets,
+        cast(Rows, first.rows).inputs,
+        seeds,
+        standardize=standardize,
+        dtype=dtype,
+        batch_size=first.data.batch_size,
+        blocks_per_epoch=endless,
+    )
 
 
 class Stack:
@@ -52,20 +91,13 @@ class Stack:
         self.training = first.training
         dtype = torch.float32 if self.training.precision == 32 else torch.float64
         with explained("data", vars(first.data)):
-            self.data = SobolevDataModule(
-                [member.target for member in members],
-                [member.sampling for member in members],
-                sample_weight=[member.loss.sample_weight for member in members],
-                standardize=first.model.standardize,
-                dtype=dtype,
-                blocks_per_epoch=10**9,  # the run ends after its last step
-                **vars(first.data) | {"seed": [member.data_seed.seed for member in members]},
-            )
+            self.data = make_data(self.members, dtype)
         check_metrics(first.metrics, self.data.dataset.test)
         train = self.data.dataset.train
         kinds: list[losses.DerivativeScale] = [member.loss.derivative_scale for member in members]
         scales = {kind: losses.derivative_scale(kind, train) for kind in dict.fromkeys(kinds)}
-        lambda_d = torch.tensor([member.loss.lambda_d for member in members], dtype=torch.float64)
+        known = bool(train.weight_df.any())  # without derivatives nothing is computed for them
+        lambda_d = torch.tensor([member.loss.lambda_d * known for member in members], dtype=torch.float64)
         scale = torch.stack([scales[kind][i] for i, kind in enumerate(kinds)])
         self._neurons = len(self.members) * self.data.batch * (1 + train.x.shape[2]) * first.model.width
         phases = first.optimizer.phases(self.training.max_steps)
@@ -124,7 +156,7 @@ class Stack:
         files = MemberFiles(directories, [member.configuration for member in self.members], columns, start)
         history, stop, fitted = History(), StopOnSignal(), False
         resample = None
-        if isinstance(self.members[0].resampling, Periodic):
+        if isinstance(self.members[0].resampling, Periodic) and isinstance(self.data, SobolevDataModule):
             seeds = [member.data_seed for member in self.members]
             resample = Resample(self.members[0].resampling, self.data, seeds)
         writer = StackWriter(self.members, self.module, self.data, directories, history, resample)
