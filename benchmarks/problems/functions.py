@@ -75,9 +75,7 @@ def problem(function: Function, seed: int) -> Problem:
     low, high = zip(*function.box, strict=True)
     hypercube = qmc.LatinHypercube(d=len(low), rng=seed).random(function.n)
     test = np.random.default_rng(1000 + seed).random((N_TEST, len(low)))
-    points, test = (
-        label(lambda x: function.value(x)[:, None], qmc.scale(x, low, high)) for x in (hypercube, test)
-    )
+    points, test = (label(lambda x: function.value(x)[:, None], qmc.scale(x, low, high)) for x in (hypercube, test))
     n_train = function.n * 4 // 5
     return Problem(points.part(slice(n_train)), points.part(slice(n_train, None)), test)
 

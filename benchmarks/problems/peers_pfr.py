@@ -1,7 +1,7 @@
 """The reactor's study in JAX, as its author runs it: pools and decays under vmap, all steps in one compiled scan.
 
     pip install jax optax
-    python benchmarks/problems/peers_pfr.py DIR [--sizes 64 256] [--losses nll] [--steps 5000] [--out FILE.json]
+    python benchmarks/problems/peers_pfr.py DIR [--sizes 64 256] [--losses nll] [--steps 5000]
 
 DIR holds the tables of `pfr.py`. A 5 -> 64 -> 64 -> 4 tanh network, all standardised, takes full-batch Adam steps in
 64 bit, with a cosine from 3e-3 to 0 and decoupled weight decay, which is chosen for each pool by the validation error
@@ -11,6 +11,7 @@ of the values. The whole study is 375 trainings: five pools, decays and sizes, t
 import argparse
 import json
 import os
+import sys
 import time
 from functools import partial
 from itertools import pairwise
@@ -18,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-import jax
-import jax.numpy as jnp
+import jax  # pyright: ignore[reportMissingImports]
+import jax.numpy as jnp  # pyright: ignore[reportMissingImports]
 import numpy as np
-import optax
+import optax  # pyright: ignore[reportMissingImports]
+import page
 from tables import nrmse
 
 jax.config.update("jax_enable_x64", True)
@@ -33,7 +35,9 @@ RATE = 3e-3
 def initial(key: Any) -> Any:
     sizes = list(pairwise((5, 64, 64, 4)))
     keys = jax.random.split(key, len(sizes))
-    return [(jax.random.normal(k, size) / size[0] ** 0.5, jnp.zeros(size[1])) for k, size in zip(keys, sizes, strict=True)]
+    return [
+        (jax.random.normal(k, size) / size[0] ** 0.5, jnp.zeros(size[1])) for k, size in zip(keys, sizes, strict=True)
+    ]
 
 
 def network(weights: Any, x: Any) -> Any:
@@ -86,7 +90,8 @@ class Pool:
     def __init__(self, path: Path) -> None:
         table = np.load(path)
         self.columns = {
-            part: [table[name][table["split"] == part] for name in ("x", "y", "dydx")] for part in ("train", "val", "test")
+            part: [table[name][table["split"] == part] for name in ("x", "y", "dydx")]
+            for part in ("train", "val", "test")
         }
         x, y, _ = self.columns["train"]
         self.x_mean, self.x_std, self.y_mean, self.y_std = x.mean(0), x.std(0), y.mean(0), y.std(0)
@@ -129,15 +134,14 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[16, 32, 64, 128, 256])
     parser.add_argument("--losses", nargs="+", default=list(LOSSES), choices=LOSSES)
     parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     rows = []
     for n in arguments.sizes:
         for loss in arguments.losses:
             rows.append(study(arguments.directory, n, loss, arguments.steps))
             print(json.dumps(rows[-1]), flush=True)
-            if arguments.out:
-                arguments.out.write_text(json.dumps(rows, indent=1))
+    if arguments.steps == 5000:
+        page.keep("peers_pfr", rows, " ".join(sys.argv))
 
 
 if __name__ == "__main__":

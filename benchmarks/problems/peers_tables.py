@@ -1,8 +1,8 @@
 """The peers on the same tables: GEKPLS and GENN of SMT on small functions, JENN on the drag of airfoils.
 
     pip install smt jenn
-    python benchmarks/problems/peers_tables.py DIR smt [--functions branin ...] [--out FILE.json]
-    python benchmarks/problems/peers_tables.py DIR jenn [--seeds 3] [--out FILE.json]
+    python benchmarks/problems/peers_tables.py DIR smt [--functions branin ...]
+    python benchmarks/problems/peers_tables.py DIR jenn [--seeds 3]
 
 DIR holds the tables of `functions.py` or `airfoil.py`. GEKPLS and GENN are fitted with each setting below; the one
 with the least validation error of the values, plus that of the gradients, is fitted again to all points. JENN, which
@@ -15,11 +15,13 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import page
 from tables import Array, Problem, Rows, nrmse, read, relative_l2
 
 Fit = Callable[[Array], tuple[Array, Array]]
@@ -41,24 +43,27 @@ def smt_fit(make: Callable[[], Any], rows: Rows) -> Fit:
 
 def gekpls(rows: Rows) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Components, further points around each, and their distance, relative to the box."""
-    from smt.design_space import DesignSpace
-    from smt.surrogate_models import GEKPLS
+    from smt.design_space import DesignSpace  # pyright: ignore[reportMissingImports]
+    from smt.surrogate_models import GEKPLS  # pyright: ignore[reportMissingImports]
 
     inputs = rows.x.shape[1]
     limits = np.stack([rows.x.min(axis=0), rows.x.max(axis=0)], axis=1)
     for components, further, step in product({2, inputs}, (0, inputs), (1e-3, 1e-4)):
         options = {"n_comp": components, "extra_points": further, "delta_x": step, "theta0": [1e-2] * components}
-        yield str(options), lambda options=options: GEKPLS(**options, design_space=DesignSpace(limits), print_global=False)
+        yield (
+            str(options),
+            partial(GEKPLS, **options, design_space=DesignSpace(limits), print_global=False),
+        )
 
 
 def genn(rows: Rows) -> Iterator[tuple[str, Callable[[], Any]]]:
     """The setting of SMT's own tests, and its default network with the same optimiser."""
-    from smt.surrogate_models import GENN
+    from smt.surrogate_models import GENN  # pyright: ignore[reportMissingImports]
 
     for layers, decay in (([24], 1e-2), ([12, 12], 1e-2), ([24, 24], 0.0)):
         options = {"hidden_layer_sizes": layers, "lambd": decay, "alpha": 1e-2, "num_iterations": 5000}
         further = {"is_backtracking": True, "is_normalize": True, "print_global": False}
-        yield str(options), lambda options=options: GENN(**options, **further)
+        yield str(options), partial(GENN, **options, **further)
 
 
 def chosen(candidates: Callable, problem: Problem) -> tuple[Fit, str]:
@@ -77,7 +82,7 @@ def chosen(candidates: Callable, problem: Problem) -> tuple[Fit, str]:
 
 def jenn(problem: Problem, seed: int) -> Fit:
     """JENN as in its tutorial on these data: 16-12-12-1, 25 epochs of batches of 1000, ten steps on each."""
-    from jenn import NeuralNet
+    from jenn import NeuralNet  # pyright: ignore[reportMissingImports]
 
     x, y, dydx = problem.train
     network = NeuralNet([x.shape[1], 12, 12, y.shape[1]]).fit(
@@ -113,7 +118,6 @@ def main() -> None:
     parser.add_argument("--functions", nargs="+")
     parser.add_argument("--methods", nargs="+", default=["gekpls", "genn"])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")  # scikit-learn's of each local regression whose residual is constant
     rows = []
@@ -130,10 +134,13 @@ def main() -> None:
                 fit, setting = chosen({"gekpls": gekpls, "genn": genn}[method], problem)
             seconds = time.perf_counter() - started
             found = errors(fit, problem.test)
-            rows.append({"problem": name, "seed": int(seed), "method": method} | found | {"seconds": seconds, "setting": setting})
+            rows.append(
+                {"problem": name, "seed": int(seed), "method": method}
+                | found
+                | {"seconds": seconds, "setting": setting}
+            )
             print(json.dumps(rows[-1]), flush=True)
-            if arguments.out:
-                arguments.out.write_text(json.dumps(rows, indent=1))
+    page.keep(f"peers_{arguments.what}", rows, " ".join(sys.argv))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ class Rows(NamedTuple):
     y: Array
     dydx: Array
 
-    def part(self, rows: slice | Array) -> "Rows":
+    def part(self, rows: Any) -> "Rows":
         """Return some of the rows."""
         return Rows(*(column[rows] for column in self))
 
@@ -34,8 +34,8 @@ class Problem(NamedTuple):
     def write(self, path: Path) -> Path:
         """Write the table as an NPZ file of x, y, dydx and split, which names the part of each row."""
         split = np.repeat(SPLITS, [len(part.x) for part in self])
-        columns = map(np.concatenate, zip(*self, strict=True))
-        np.savez(path, **dict(zip(Rows._fields, columns, strict=True)), split=split)
+        x, y, dydx = map(np.concatenate, zip(*self, strict=True))
+        np.savez(path, x=x, y=y, dydx=dydx, split=split)
         return path
 
 
@@ -45,7 +45,7 @@ def read(path: Path) -> Problem:
     return Problem(*(Rows(*(table[name][table["split"] == part] for name in Rows._fields)) for part in SPLITS))
 
 
-def label(value: Callable[[NDArray], NDArray], x: Array) -> Rows:
+def label(value: Callable[[Any], Any], x: Array) -> Rows:
     """Evaluate a function of (m, D) to (m, P) and its Jacobian by complex steps, exact to round-off.
 
     The step is below the square root of the smallest number, so that nothing is cancelled:
