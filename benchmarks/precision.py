@@ -110,7 +110,7 @@ def evidence(seeds: int) -> None:
             lines.append(f"| `{expression}` | {name} | {numbers} | {seconds:.1f} |")
             rich.print(lines[-1])
             draw(axes, courses, name)
-        for name, (f, df) in classical(experiment(*target).members[0].target, 320).items():
+        for name, (f, df) in classical(experiment(*target).members[0].formula[0], 320).items():
             lines.append(f"| `{expression}` | {name}, 320 points | {f:.1e} | | {df:.1e} | | | | |")
             rich.print(lines[-1])
         axes.set(

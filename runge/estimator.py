@@ -105,16 +105,16 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
             ValueError: an array or a parameter is not as it must be.
         """
         validate: Any = validate_data  # whose own hints are those of its defaults
-        x, y = validate(self, X, y, dtype=np.float64, y_numeric=True, multi_output=True, ensure_min_samples=2)
+        x, labels = validate(self, X, y, dtype=np.float64, y_numeric=True, multi_output=True, ensure_min_samples=2)
         if not (0 <= self.validation_fraction < 1 and 0 <= self.lambda_d < math.inf and self.precision in (32, 64)):
             raise ValueError(
                 "validation_fraction must be in [0, 1), lambda_d finite and >= 0, precision 32 or 64; got "
                 f"{self.validation_fraction}, {self.lambda_d} and {self.precision}"
             )
-        type_of_target(y, input_name="y", raise_unknown=True)
-        self._one_column = y.ndim == 1
-        values = y.astype(np.float64).reshape(len(x), -1)
-        slopes = _checked(dydx, (*values.shape, x.shape[1]))
+        type_of_target(labels, input_name="y", raise_unknown=True)
+        self._one_column = labels.ndim == 1
+        values = labels.astype(np.float64).reshape(len(x), -1)
+        slopes = _checked(dydx, (len(x), values.shape[1], x.shape[1]))
         random = check_random_state(self.random_state)
         seed, rows = int(random.randint(10**9)), random.permutation(len(x))
         held = round(self.validation_fraction * len(x))
@@ -123,10 +123,10 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
             raise ValueError(f"validation_fraction: must leave two rows, got {self.validation_fraction} of {len(x)}")
 
         outputs = [f"y{p + 1}" for p in range(values.shape[1])] if values.shape[1] > 1 else ["f"]
-        parts = [row_points(x[index], values[index], slopes[index], outputs) for index in (train, validation)]
+        fitted, held_out = (row_points(x[i], values[i], slopes[i], outputs) for i in (train, validation))
         dtype = torch.float32 if self.precision == 32 else torch.float64
         data = RowsDataModule(
-            [Dataset(*parts, parts[1])],
+            [Dataset(fitted, held_out, held_out)],
             input_names(x.shape[1]),
             [seed],
             dtype=dtype,

@@ -24,3 +24,13 @@ def test_composing_a_sweep_needs_no_lightning():
     modules = "runge.launch.sweep, runge.launch.planning, runge.training.member, runge.records.checkpoints"
     code = f"import sys, {modules}; sys.exit('lightning' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_wrong_value_is_reported_before_lightning_is_loaded(tmp_path):
+    """Lightning takes more than half of the start of a command."""
+    code = "import sys; from runge.launch.command import main; main()"
+    command = [sys.executable, "-X", "importtime", "-c", code, "model.width=0"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "model.width: should be greater than or equal to 1, got 0" in result.stderr
+    assert "| torch\n" in result.stderr.replace(" ", "").replace("|", "| ")
+    assert "lightning" not in result.stderr

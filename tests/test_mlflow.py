@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 
 import pytest
 import yaml
@@ -117,6 +118,46 @@ def test_a_run_that_is_no_longer_in_the_store_gets_a_new_one(store, tmp_path):
     (tmp_path / "mlflow.json").write_text('{"runs": ["../x", 1]}')  # from somebody else
     MlflowRun(connect(store, "runge"), RunDirectory(tmp_path), "a", {"run_directory": str(tmp_path)}, 0)
     assert len(runs(store, tmp_path)) == 1
+
+
+def content(path):
+    """Return the tables of a store, and its rows that do not depend on the time."""
+    rows = ("name, sql FROM sqlite_master", "version_num FROM alembic_version")
+    rows += ("experiment_id, name, artifact_location, lifecycle_stage FROM experiments",)
+    with closing(sqlite3.connect(path)) as db:
+        return [sorted(db.execute(f"SELECT {what}").fetchall(), key=str) for what in rows]
+
+
+def test_a_second_new_store_is_what_mlflow_would_make(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    for cache, name in (("", "made"), (str(tmp_path / "cache"), "first"), (str(tmp_path / "cache"), "second")):
+        (tmp_path / name).mkdir()
+        with monkeypatch.context() as patch:
+            patch.chdir(tmp_path / name)
+            patch.setenv("RUNGE_CACHE_DIR", cache or "/dev/null")  # a cache that cannot be used
+            if name == "second":
+                patch.setattr("subprocess.run", None)
+            connect("sqlite:///mlflow.db", "mine")
+    made, first, second = (content(tmp_path / name / "mlflow.db") for name in ("made", "first", "second"))
+    assert first[:2] == second[:2] == made[:2]
+    places = [
+        (number, name, f"{tmp_path}/%s/mlruns/{number}", "active") for number, name in ((0, "Default"), (1, "mine"))
+    ]
+    for name, stored in {"made": made, "first": first, "second": second}.items():
+        assert stored[2] == [(number, title, place % name, stage) for number, title, place, stage in places]
+
+
+def test_runs_of_one_process_are_stored_together(store, tmp_path):
+    """A stack's figures are one transaction: each of them would write the same pages of the file again."""
+    members = []
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        about = {"run_directory": str(tmp_path / name)}
+        members.append(MlflowRun(connect(store, "runge"), RunDirectory(tmp_path / name), name, about, 0))
+    for i, member in enumerate(members):
+        member.add({"x": i}, 1, 0)
+    members[0].flush()
+    assert {run.info.run_name: run.data.metrics for run in runs(store, tmp_path)} == {"a": {"x": 0}, "b": {"x": 1}}
 
 
 WRITE = """
@@ -235,7 +276,7 @@ def test_a_store_that_breaks_costs_no_run(train, store, tmp_path, monkeypatch):
     def fail(*_):
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr("runge.records.mlflow.SqliteStore.add", fail)
+    monkeypatch.setattr("runge.records.mlflow.SqliteStore.flush", fail)
     assert train(*SHORT, "logger=mlflow", "hydra.run.dir=run")[0] == 0
     assert "disk I/O error" in (tmp_path / "run" / "train.log").read_text()
     assert os.path.exists("run/metrics.json")

@@ -28,9 +28,10 @@ def row_points(x: Floats, y: Floats, dydx: Floats, outputs: Sequence[str]) -> Po
         dydx: the partial derivatives, (N, P, D); likewise.
         outputs: the names of the outputs.
     """
-    tensors = [torch.from_numpy(np.nan_to_num(part))[None] for part in (x, y, dydx)]
-    weights = [_weights(torch.from_numpy(~np.isnan(part))[None]) for part in (y, dydx)]
-    return Points(*tensors, *weights, torch.ones(1, 1, len(x), dtype=torch.float64), outputs=tuple(outputs))
+    at, f, df = (torch.from_numpy(np.nan_to_num(part))[None] for part in (x, y, dydx))
+    weight_f, weight_df = (_weights(torch.from_numpy(~np.isnan(part))[None]) for part in (y, dydx))
+    masks = torch.ones(1, 1, len(x), dtype=torch.float64)
+    return Points(at, f, df, weight_f, weight_df, masks, outputs=tuple(outputs))
 
 
 def _weights(known: Tensor) -> Tensor:

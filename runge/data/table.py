@@ -102,6 +102,11 @@ class Rows:
     sets: np.ndarray | None
     table: Table
 
+    @property
+    def n_train(self) -> int:
+        """The number of training rows."""
+        return round(self.table.split["train"] * len(self.x)) if self.sets is None else int((self.sets == 0).sum())
+
     def split(self, seed: int | torch.Generator) -> Split:
         """Return the rows for training, validation and test, drawn unless the table has a column that says so.
 

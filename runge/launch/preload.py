@@ -13,7 +13,8 @@ signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
 
 collect_rarely()
 
-import runge.launch.run  # noqa: E402, F401
+import runge.launch.run  # noqa: E402
+import runge.training.stack  # noqa: E402, F401
 
 signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
 skip_last_collection()

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra.core.hydra_config import HydraConfig
@@ -25,7 +25,9 @@ from runge.records.checkpoints import checkpoint_files, read_checkpoint
 from runge.records.directories import RunDirectory, State, resumable
 from runge.records.lock import locked
 from runge.training.member import Member
-from runge.training.stack import Outcome, Stack
+
+if TYPE_CHECKING:
+    from runge.training.stack import Outcome, Stack
 
 log = logging.getLogger(__name__)
 
@@ -80,12 +82,14 @@ def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resumi
     return conclude(outcome, directory, content)
 
 
-def make_stack(members: Sequence[Member]) -> Stack:
+def make_stack(members: Sequence[Member]) -> "Stack":
     """Make a stack of these members.
 
     Raises:
         ConfigurationError: a size or a value is not allowed, or the stack does not fit into memory.
     """
+    from runge.training.stack import Stack  # late: a wrong value is reported before Lightning is loaded
+
     try:
         return Stack(members)
     except (RuntimeError, MemoryError) as error:
@@ -95,13 +99,13 @@ def make_stack(members: Sequence[Member]) -> Stack:
         raise ConfigurationError(f"data, model: {message}") from error
 
 
-def announce(stack: Stack) -> None:
+def announce(stack: "Stack") -> None:
     """Log the numbers of points of a stack's runs."""
     sizes = {split: points.x.shape[1] for split, points in stack.data.dataset._asdict().items()}
     log.info("points: %s", ", ".join(f"{n} {split}" for split, n in sizes.items()))
 
 
-def conclude(outcome: Outcome, directory: RunDirectory, configuration: Mapping[str, Any]) -> float:
+def conclude(outcome: "Outcome", directory: RunDirectory, configuration: Mapping[str, Any]) -> float:
     """Log how a run has ended, and return its validation loss.
 
     Raises:

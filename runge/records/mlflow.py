@@ -39,7 +39,7 @@ class MlflowRun:
     def __init__(
         self, store: "Store", directory: RunDirectory, name: str, tags: Mapping[str, str], began: float
     ) -> None:
-        self._store, self._rows, self._last = store, list[Row](), dict[str, int]()
+        self._store, self._last = store, dict[str, int]()
         known = read_names(directory.mlflow)
         for run in known:
             if (last := store.find(run)) is not None:
@@ -57,16 +57,14 @@ class MlflowRun:
     def add(self, figures: Mapping[str, float], step: int, seconds: float) -> None:
         """Collect the figures of one step, measured at a time in seconds since 1970."""
         named = {_name(key): value for key, value in figures.items()}
-        new = {key: value for key, value in named.items() if step > self._last.get(key, -1) and value == value}
-        largest = sys.float_info.max
-        self._rows += [Row(key, min(max(x, -largest), largest), round(1000 * seconds), step) for key, x in new.items()]
+        new = {key: x for key, x in named.items() if step > self._last.get(key, -1) and x == x}
+        largest, time = sys.float_info.max, round(1000 * seconds)
+        self._store.add(self.id, [Row(key, min(max(x, -largest), largest), time, step) for key, x in new.items()])
+        self._last |= dict.fromkeys(new, step)
 
     def flush(self) -> None:
-        """Store the figures that were collected; they are kept if that fails."""
-        if self._rows:
-            self._store.add(self.id, self._rows)
-            self._last |= {row.key: row.step for row in self._rows}
-            self._rows = []
+        """Store the figures that were collected, with those of other runs in the same store; kept if that fails."""
+        self._store.flush()
 
     def add_picture(self, path: Path) -> None:
         """Store a picture."""
@@ -82,6 +80,7 @@ def _short(texts: Mapping[str, str]) -> dict[str, str]:
     return {key: text[:_LONGEST_TEXT] for key, text in texts.items()}
 
 
+@functools.cache
 def _name(key: str) -> str:
     """Return a key without characters that MLflow does not allow."""
     return re.sub(r"[^\w\-. :/]", "_", key)[:_LONGEST_NAME]
@@ -137,6 +136,7 @@ class ClientStore:
 
     def __init__(self, uri: str, experiment: str) -> None:
         self._client, self._experiment = _client(uri, experiment)
+        self._waiting: dict[str, list[Row]] = {}
 
     def find(self, run: str) -> dict[str, int] | None:
         """Mark a run as running and return the last step of each figure, or None if the store does not have the run."""
@@ -170,11 +170,17 @@ class ClientStore:
             self._client.log_batch(run, params=params[i : i + _MOST_PARAMS])
 
     def add(self, run: str, rows: Sequence[Row]) -> None:
-        """Add figures, in the order of their steps."""
+        """Collect figures, in the order of their steps, until `flush`."""
+        self._waiting.setdefault(run, []).extend(rows)
+
+    def flush(self) -> None:
+        """Store what was collected; a run's figures are kept if that fails."""
         from mlflow.entities import Metric
 
-        for request in _requests(rows):
-            self._client.log_batch(run, metrics=[Metric(*row) for row in request])
+        for run, rows in list(self._waiting.items()):
+            for request in _requests(rows):
+                self._client.log_batch(run, metrics=[Metric(*row) for row in request])
+            del self._waiting[run]
 
     def add_picture(self, run: str, path: Path) -> None:
         """Add a picture."""

@@ -12,14 +12,19 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
+from importlib import metadata
 from multiprocessing.util import Finalize
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from filelock import FileLock
+
+from runge.cache import cache_folder
 
 
 class Row(NamedTuple):
@@ -31,6 +36,8 @@ class Row(NamedTuple):
     step: int
 
 
+_COPIED, _LONGEST_EXPERIMENT = "runge", 250  # the name in a template, and of the names that MLflow allows
+_OTHER_PLACES = ("_MLFLOW_SERVER_ARTIFACT_ROOT", "MLFLOW_ENABLE_WORKSPACES")  # change what MLflow makes
 _WANTED = "SELECT experiment_id, artifact_location FROM experiments WHERE name = ? AND lifecycle_stage = 'active'"
 
 
@@ -40,7 +47,7 @@ class SqliteStore:
     def __init__(self, path: Path, experiment: str) -> None:
         if not path.exists():
             _make_experiment(path, experiment)
-        self._db = _database(path, path.stat().st_ino)
+        self._db, self._waiting = _database(path, path.stat().st_ino)
         if (found := self._db.execute(_WANTED, (experiment,)).fetchone()) is None:
             _make_experiment(path, experiment)
             found = self._db.execute(_WANTED, (experiment,)).fetchone()
@@ -81,13 +88,24 @@ class SqliteStore:
             db.executemany("INSERT OR IGNORE INTO params (run_uuid, key, value) VALUES (?, ?, ?)", own)
 
     def add(self, run: str, rows: Sequence[Row]) -> None:
-        """Add figures, in the order of their steps."""
+        """Collect figures, in the order of their steps, until `flush`."""
+        self._waiting += [(run, *row) for row in rows]
+
+    def flush(self) -> None:
+        """Store what all runs of this process have collected, in one transaction; it is kept if that fails.
+
+        The primary key of the figures begins with their name and time, not with their run, so that those of one run
+        are in as many pages of the file as it has figures, and those of a stack of runs are in the same pages.
+        """
+        if not self._waiting:
+            return
         names = "run_uuid, key, value, timestamp, step, is_nan"
-        latest = {row.key: row for row in rows}
+        rows = sorted(self._waiting, key=itemgetter(1))  # the order of the primary key
+        latest = {row[:2]: row for row in rows}
         with self._db as db:
             for table, some in (("metrics", rows), ("latest_metrics", latest.values())):
-                insert = f"INSERT OR REPLACE INTO {table} ({names}) VALUES (?, ?, ?, ?, ?, 0)"
-                db.executemany(insert, [(run, *row) for row in some])
+                db.executemany(f"INSERT OR REPLACE INTO {table} ({names}) VALUES (?, ?, ?, ?, ?, 0)", some)
+        self._waiting.clear()
 
     def add_picture(self, run: str, path: Path) -> None:
         """Add a picture."""
@@ -102,7 +120,7 @@ class SqliteStore:
 
 
 @functools.cache
-def _database(path: Path, inode: int) -> sqlite3.Connection:
+def _database(path: Path, inode: int) -> tuple[sqlite3.Connection, list[tuple[str, str, float, int, int]]]:
     """Open a SQLite file for all runs of this process, which may be a thousand; a new file of this name is opened too.
 
     With a write-ahead log, processes wait for each other only while one writes, and MLflow may read meanwhile. Without
@@ -116,11 +134,11 @@ def _database(path: Path, inode: int) -> sqlite3.Connection:
         db.execute("BEGIN IMMEDIATE")  # fails now if the file cannot be written to
     # Unlike a function of `atexit`, it is also called in a worker; the last process to close the file empties its log.
     Finalize(None, db.close, exitpriority=0)
-    return db
+    return db, []
 
 
 def _make_experiment(path: Path, experiment: str) -> None:
-    """Let MLflow make an experiment, in a process of its own, and the SQLite file if there is none.
+    """Make an experiment, and the SQLite file if there is none.
 
     MLflow makes the tables of a file in many steps; it does not if another process does so too, or after being killed.
     """
@@ -128,15 +146,59 @@ def _make_experiment(path: Path, experiment: str) -> None:
         raise ImportError("it is not installed")
     lock, part = path.with_name(f".{path.name}.lock"), path.with_name(f".{path.name}.part")
     with FileLock(lock):
-        made = path if path.exists() else part
-        part.unlink(missing_ok=True)
-        command = [sys.executable, "-c", _MAKE, f"sqlite:///{made}", experiment]
-        process = subprocess.run(command, capture_output=True, text=True, check=False)
-        if process.returncode != 0:
-            raise OSError(process.stderr.strip().rpartition("\n")[2])
-        if made == part:
+        if path.exists():
+            _let_mlflow_make(path, experiment, Path.cwd())
+        else:
+            part.unlink(missing_ok=True)
+            if (template := _template(experiment)) is None:
+                _let_mlflow_make(part, experiment, Path.cwd())
+            else:
+                _copy(template, part, experiment)
             part.replace(path)
     lock.unlink(missing_ok=True)
+
+
+def _template(experiment: str) -> Path | None:
+    """Return a file with one experiment, `_COPIED`, that MLflow has made in the cache directory.
+
+    To make one takes 3 s: MLflow's import, and the steps by which its tables became what they are.
+
+    Returns:
+        The file; or None if it cannot be kept, or MLflow would make another one for this experiment here.
+    """
+    folder = cache_folder()
+    usual = experiment != "Default" and 0 < len(experiment) <= _LONGEST_EXPERIMENT
+    if folder is None or not usual or any(name in os.environ for name in _OTHER_PLACES):
+        return None
+    try:
+        template = folder / f"mlflow-{metadata.version('mlflow-skinny')}.db"
+    except metadata.PackageNotFoundError:
+        return None
+    part = template.with_name(f".{template.name}.part")
+    with FileLock(template.with_name(f".{template.name}.lock")):
+        if not template.exists():
+            part.unlink(missing_ok=True)
+            _let_mlflow_make(part, _COPIED, folder)
+            part.replace(template)
+    return template
+
+
+def _copy(template: Path, path: Path, experiment: str) -> None:
+    """Copy a template, as if MLflow had made it now and in the current directory."""
+    shutil.copyfile(template, path)
+    now, places = round(1000 * time.time()), (str(template.parent.resolve()), str(Path.cwd()))
+    with closing(sqlite3.connect(path)) as db, db:
+        place = "artifact_location = replace(artifact_location, ?, ?)"
+        db.execute(f"UPDATE experiments SET {place}, creation_time = ?, last_update_time = ?", (*places, now, now))
+        db.execute("UPDATE experiments SET name = ? WHERE name = ?", (experiment, _COPIED))
+
+
+def _let_mlflow_make(path: Path, experiment: str, folder: Path) -> None:
+    """Let MLflow make an experiment, whose pictures are in a folder, and the file; in a process of its own."""
+    command = [sys.executable, "-c", _MAKE, f"sqlite:///{path}", experiment]
+    process = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if process.returncode != 0:
+        raise OSError(process.stderr.strip().rpartition("\n")[2])
 
 
 _MAKE = """

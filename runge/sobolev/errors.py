@@ -49,12 +49,13 @@ class Reference(NamedTuple):
         """Return the reference of a set of points, whose values are in standardised units if `units` are given."""
         known_f, known_df = ((weight > 0).to(points.f) for weight in (points.weight_f, points.weight_df))
         f, df = points.f, points.df
-        variances = [_variance(f, known_f), _variance(df, known_df)]
+        variance_f, variance_df = _variance(f, known_f), _variance(df, known_df)
         unit_f = unit_df = None
         if units is not None:
             f, df = (part.to(points.f) for part in units.restore(f.double(), df.double()))
             unit_f, unit_df = (unit.square().to(f) for unit in units.of_outputs())
-        return Reference(known_f, known_df, known_f * f.square(), known_df * df.square(), *variances, unit_f, unit_df)
+        squares = known_f * f.square(), known_df * df.square()
+        return Reference(known_f, known_df, *squares, variance_f, variance_df, unit_f, unit_df)
 
 
 def _variance(f: Tensor, known: Tensor) -> Tensor:

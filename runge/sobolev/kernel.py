@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from runge.cache import cache_folder
 from runge.machine import compiler
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
@@ -134,7 +135,7 @@ def _load(flags: Sequence[str]) -> ctypes.CDLL:
     """Load the compiled file from the cache, or compile it."""
     if (command := compiler()) is None:
         raise CompilationError("there is no C++ compiler")
-    cached = None if (folder := _folder()) is None else folder / f"{_key(command, flags)}.so"
+    cached = None if (folder := cache_folder()) is None else folder / f"{_key(command, flags)}.so"
     if cached is not None and cached.exists():
         try:
             return ctypes.CDLL(str(cached))
@@ -149,19 +150,6 @@ def _load(flags: Sequence[str]) -> ctypes.CDLL:
         if cached is not None:
             compiled.replace(cached)
         return library
-
-
-def _folder() -> Path | None:
-    """Return the cache directory, or None unless this user, and no other, can write to it: its files are executed."""
-    try:
-        caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        folder = Path(os.environ.get("RUNGE_CACHE_DIR") or Path(caches) / "runge").absolute()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.stat()
-    except (OSError, RuntimeError):  # RuntimeError: the user has no home
-        return None
-    ours = status.st_uid == os.geteuid() and not status.st_mode & 0o022
-    return folder if ours and os.access(folder, os.W_OK) else None
 
 
 def _key(command: Sequence[str], flags: Sequence[str]) -> str:

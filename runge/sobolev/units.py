@@ -81,10 +81,10 @@ class Units(nn.Module):
         """Return the inputs x, (M, N, D), in standardised units."""
         return (x - self.x_mean[:, None]) / self.x_std[:, None]
 
-    def restore(self, u: Tensor, du: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def restore(self, u: Tensor, du: Tensor) -> tuple[Tensor, Tensor]:
         """Return values, (M, N, P), and Jacobians, (M, N, P, D), in the user's units."""
         unit_f, unit_df = self.of_outputs()
-        return self.y_mean[:, None] + unit_f * u, None if du is None else unit_df * du
+        return self.y_mean[:, None] + unit_f * u, unit_df * du
 
     def restore_points(self, points: Points) -> Points:
         """Return standardised points in the user's units, in float64; 0 where a component is not known."""

@@ -18,7 +18,7 @@ from runge.resampling import Periodic
 from runge.sampling import Sampling
 from runge.sobolev import losses
 from runge.training.callback import BlockCallback
-from runge.training.datamodule import SobolevDataModule
+from runge.training.datamodule import PointsDataModule, SobolevDataModule
 from runge.training.member import Seed
 from runge.training.module import SobolevRegression
 
@@ -32,7 +32,7 @@ class Balancing(BlockCallback):
         seeds: each member's seed.
     """
 
-    def __init__(self, balance: Balance, data: SobolevDataModule, seeds: Sequence[Seed]) -> None:
+    def __init__(self, balance: Balance, data: PointsDataModule, seeds: Sequence[Seed]) -> None:
         self.balance, self.data, self.seeds = balance, data, seeds
         channels = data.dataset.train.df.shape[2] * (1 + data.dataset.train.df.shape[3])
         self.memory = torch.full((len(seeds), REMEMBERED, channels), torch.nan, dtype=torch.float64)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from pydantic import BeforeValidator
 from runge import machine
 from runge.balance import Balance, Fixed
 from runge.configuration import build, flatten, function, section
-from runge.data import Data, SampleWeight, Table, read
+from runge.data import Data, Rows, SampleWeight, Table, read
 from runge.errors import ConfigurationError
 from runge.metrics import QUANTITIES
 from runge.optimizers import Optimizer, adapt
@@ -180,9 +180,16 @@ class Member:
                 raise ConfigurationError(f"{key}: must be {allowed} with data=table, got {value!r}")
 
     @property
+    def formula(self) -> tuple[Target, Sampling]:
+        """The target and the strategy that places its points, of a run without a table."""
+        assert self.target is not None
+        assert self.sampling is not None
+        return self.target, self.sampling
+
+    @property
     def dimension(self) -> int:
         """The number of inputs."""
-        return self.rows.x.shape[1] if self.target is None else self.target.dimension
+        return len(self.rows.inputs) if self.rows is not None else self.formula[0].dimension
 
     def _check_the_optimizers_needs(self) -> None:
         values = {"trainer": self.training, "model": self.model, "data": self.data}
@@ -234,11 +241,7 @@ class Member:
 
     def work(self) -> float:
         """Estimate the seconds of one step on one core."""
-        if isinstance(self.data, Data):
-            rows = self.data.n_train
-        else:
-            assert self.rows is not None
-            rows = round(len(self.rows.x) * self.data.split["train"])
+        rows = self.data.n_train if isinstance(self.data, Data) else cast(Rows, self.rows).n_train
         rows = min(rows, self.data.batch_size or rows)
         return machine.step_seconds(rows, self.model.depth, self.model.width, self.dimension)
 
@@ -252,8 +255,8 @@ class Member:
         """Return the title of the run's pictures."""
         model, names = self.model, {part: type(getattr(self, part)).__name__ for part in ("balance", "resampling")}
         what = getattr(self.target, "expr", type(self.target).__name__)
-        if isinstance(self.data, Table):
-            what = f"{', '.join(self.rows.outputs)} of {Path(self.data.file).name}"
+        if self.rows is not None:
+            what = f"{', '.join(self.rows.outputs)} of {Path(self.rows.table.file).name}"
         then = "" if isinstance(self.resampling, Never) else f", then by {names['resampling']}"
         weight = f"= {self.loss.lambda_d:g}" if isinstance(self.balance, Fixed) else f"by {names['balance']}"
         network = f"{model.activation} {model.depth} × {model.width}"

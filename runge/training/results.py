@@ -268,12 +268,12 @@ class StackWriter:
         test, directory, end = fit.points, self.directories[i], int(self.module.step)
         title, columns = self.members[i].title(), self.history.member(i)
         parts = (test.x[0], *labels(test), fit.u, fit.du)
-        arrays = [part.double().cpu().numpy() for part in parts]
+        x, f, df, u, du = (part.double().cpu().numpy() for part in parts)
         masks = dict(zip(test.regions, test.masks[0, 1:].bool().cpu().numpy(), strict=True))
         names = {"inputs": self.data.inputs, "outputs": test.outputs}
         nodes = self.data.in_units(self.data.dataset.train)[i].numpy()
         pictures = {
-            directory.fit_picture: fit_picture(*arrays, masks, title, **names, points=nodes),
+            directory.fit_picture: fit_picture(x, f, df, u, du, masks, title, **names, points=nodes),
             directory.curves_picture: curves_picture(
                 columns, switched_on_step(self.module, i), test.groups, title, "region" if test.regions else "output"
             ),

@@ -18,11 +18,9 @@ from runge.loggers import check_loggers
 from runge.records.checkpoints import resume_from
 from runge.records.directories import RunDirectory
 from runge.resampling import Periodic
-from runge.sampling import Sampling
 from runge.schedules import NEVER
 from runge.sobolev import losses
 from runge.sobolev.compilation import step_function
-from runge.targets import Target
 from runge.training.adaptation import Balancing, Resample, StopEarly
 from runge.training.datamodule import RowsDataModule, SobolevDataModule
 from runge.training.history import CountSteps, Curves, FillCallbackMetrics, History, Progress
@@ -46,8 +44,7 @@ def make_data(members: Sequence[Member], dtype: torch.dtype) -> SobolevDataModul
     standardize = first.model.standardize
     if isinstance(first.data, Data):
         return SobolevDataModule(
-            [cast(Target, member.target) for member in members],
-            [cast(Sampling, member.sampling) for member in members],
+            *map(list, zip(*(member.formula for member in members), strict=True)),
             sample_weight=[member.loss.sample_weight for member in members],
             standardize=standardize,
             dtype=dtype,
