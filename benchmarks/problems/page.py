@@ -41,7 +41,7 @@ losses, half the sum over all channels of log MSE, with the weight decay chosen 
 
 Values and gradients at n points of a Latin hypercube, all of which SMT's models use in the end; runge trains on four
 fifths and validates on the rest. Relative L2 errors of value / gradient at 2000 random points, medians of three seeds
-(worst in brackets). The candidates for each table are two optimisers and three activations; the validation chooses.
+(worst in brackets). The candidates for each table are two optimisers and four activations; the validation chooses.
 
 {functions}
 

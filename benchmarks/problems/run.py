@@ -35,18 +35,8 @@ class Study(NamedTuple):
 
 
 STUDIES = {
-    "pfr": Study(
-        (
-            "model.activation=silu",
-            "balance=log",
-            "optimizer=adamw",
-            "optimizer.lr=0.003",
-            "trainer.max_steps=5000",
-            "trainer.precision=64",
-        ),
-        ("optimizer.weight_decay=0,0.03,0.1,0.3,1",),
-    ),
-    "functions": Study((), ("optimizer=levenberg_marquardt,adam", "model.activation=silu,tanh,sin")),
+    "pfr": Study(("optimizer=levenberg_marquardt", "trainer.max_steps=100"), ("model.activation=silu,softplus",)),
+    "functions": Study((), ("optimizer=levenberg_marquardt,adam", "model.activation=silu,softplus,tanh,sin")),
     "airfoil": Study(("model.activation=silu", "data.batch_size=1000", "optimizer.lr=0.003")),
 }
 
