@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from runge.errors import ConfigurationError
 
 __all__ = ["CONFIGURATIONS", "SAME_BITS", "SAME_RESULT", "build", "digest", "explained", "flatten", "known_settings"]
-__all__ += ["function", "locate", "prepare", "section", "unimported"]
+__all__ += ["function", "locate", "prepare", "section", "unimported", "with_defaults"]
 
 T = TypeVar("T")
 
@@ -47,6 +47,45 @@ def known_settings() -> dict[str, Any]:
             content.pop("defaults", None)
             settings |= flatten(content, "" if group in content else group)  # an option may set keys of other groups
     return settings
+
+
+@functools.cache
+def _defaults() -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
+    """Return the flat settings of the main file, and those of each group's options, the default option first."""
+    base = yaml.safe_load((CONFIGURATIONS / "config.yaml").read_text())
+    chosen = {group: name for one in base.pop("defaults") if isinstance(one, dict) for group, name in one.items()}
+    base.pop("hydra")
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(CONFIGURATIONS.glob("*/*.yaml"), key=lambda path: path.stem != chosen.get(path.parent.name)):
+        if (group := path.parent.name) not in ("experiment", "logger"):
+            content = yaml.safe_load(path.read_text())
+            option = flatten(content.get(group, content), group)
+            # The value of an interpolation is not known: it may depend on the version.
+            fixed = {key: value for key, value in option.items() if "${" not in str(value)}
+            groups.setdefault(group, []).append(fixed)
+    return flatten(base), groups
+
+
+def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's flat settings, and the default of each key that is missing because an older version wrote them.
+
+    It is that of the option with the same class. Without the section it is the default option's, except that a table
+    has neither a target nor a sampling.
+
+    Example:
+        >>> complete = with_defaults({"seed": 1, "optimizer": "SGD"})
+        >>> complete["seed"], complete["optimizer.lr_schedule"], complete["balance"], complete["model.standardize"]
+        (1, 'cosine', 'Fixed', False)
+    """
+    base, groups = _defaults()
+    complete = dict(settings)
+    for group, options in groups.items():
+        recorded = any(name == group or name.startswith(f"{group}.") for name in settings)
+        alike = (one for one in options if not recorded or one.get(group) == settings.get(group))
+        if recorded or settings.get("data") != "Table":
+            complete = {**next(alike, {}), **complete}
+    complete = {**base, **complete}
+    return {**settings, **complete}  # in the order of the settings
 
 
 def digest(configuration: Mapping[str, Any]) -> str:

@@ -29,11 +29,11 @@ from runge.records.columns import input_names
 from runge.schedules import Constant
 from runge.sobolev.compilation import step_function
 from runge.sobolev.network import Model
-from runge.training.adaptation import StopEarly
 from runge.training.datamodule import PointsDataModule, RowsDataModule
 from runge.training.history import History
 from runge.training.module import SobolevRegression
 from runge.training.stack import IGNORED
+from runge.training.stopping import StopEarly
 
 __all__ = ["SobolevRegressor"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from runge.compare import comparison
 from runge.errors import RunError
 from runge.launch import session
-from runge.metrics import TEST_MSE_DF, TEST_MSE_F
+from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F
 from runge.records.directories import RunDirectory
 from runge.records.fits import fit_of
 from runge.records.pictures import fit_picture
@@ -52,7 +52,8 @@ class Run:
 
     def __repr__(self) -> str:
         record = read(RunDirectory(self.directory))
-        figures = [f"{key}={figure:.3g}" for key in (TEST_MSE_F, TEST_MSE_DF) if (figure := record.figures.get(key))]
+        keys = (TEST_NRMSE_F, TEST_NRMSE_DF) if "data.file" in record.settings else (TEST_MSE_F, TEST_MSE_DF)
+        figures = [f"{key}={figure:.3g}" for key in keys if (figure := record.figures.get(key)) is not None]
         return f"Run({str(self.directory)!r}): {', '.join(figures) or record.status}"
 
     def _repr_png_(self) -> bytes | None:
@@ -86,7 +87,7 @@ class Run:
 
     @property
     def fit(self) -> "pandas.DataFrame":
-        """x, f, f', u and u' at up to 201 test points: the columns of `fit.csv`.
+        """The columns of `fit.csv`: inputs, outputs, their derivatives, and the fit of these, at up to 201 test points.
 
         Raises:
             ConfigurationError: the file is damaged.
@@ -118,10 +119,12 @@ class Comparison(comparison.Comparison):
 
     Args:
         directory: the sweep's directory, or any directory with runs in it.
-        metric: the metric by which the runs are ranked; smaller is better.
+        metric: the metric by which the runs are ranked; smaller is better. None: `test/mse_df`, or one without units
+            for runs on different data.
 
     Attributes:
         directory: the sweep's directory.
+        reason: a sentence that says why they are ranked by a metric without units; else empty.
         lead: a sentence on the lead of the best group of runs that differ only in their seed; empty without two groups.
 
     Raises:
@@ -138,7 +141,7 @@ class Comparison(comparison.Comparison):
         'tanh'
     """
 
-    def __init__(self, directory: str | os.PathLike[str], metric: str = TEST_MSE_DF) -> None:
+    def __init__(self, directory: str | os.PathLike[str], metric: str | None = None) -> None:
         super().__init__(comparison.collect([directory]), metric)
         self.directory = Path(directory)
 

@@ -6,8 +6,8 @@ An error's key is `{split}/{quantity}` or `{split}/{quantity}/{region}`, with sp
 from collections.abc import Iterable, Mapping
 
 __all__ = ["DIAGNOSTICS", "FIT_SECONDS", "GRAD_COSINE", "GRAD_NORM_DF", "GRAD_NORM_F", "LAMBDA_D", "PARAMETERS"]
-__all__ += ["QUANTITIES", "RELATIVE", "STAGES", "SWITCHED_ON_STEP", "TEST_MSE_DF", "TEST_MSE_F", "TOTAL_SECONDS"]
-__all__ += ["TRAIN_LOSS", "VAL_LOSS", "key", "keys", "on_test", "regions", "share_key"]
+__all__ += ["QUANTITIES", "RELATIVE", "STAGES", "SWITCHED_ON_STEP", "TEST_MSE_DF", "TEST_MSE_F", "TEST_NRMSE_DF"]
+__all__ += ["TEST_NRMSE_F", "TOTAL_SECONDS", "TRAIN_LOSS", "VAL_LOSS", "key", "keys", "on_test", "regions", "share_key"]
 
 QUANTITIES = {
     "mse_f": "mean squared error of u",
@@ -67,6 +67,7 @@ TRAIN_LOSS, VAL_LOSS = key("train", "loss"), key("val", "loss")
 """The loss as it is minimised (in `metrics.json`: with the full lambda_d), and the validation loss with the latter."""
 
 TEST_MSE_F, TEST_MSE_DF = key("test", "mse_f"), key("test", "mse_df")
+TEST_NRMSE_F, TEST_NRMSE_DF = key("test", "nrmse_f"), key("test", "nrmse_df")
 
 LAMBDA_D = "lambda_d"
 """The weight of MSE_df at a step."""

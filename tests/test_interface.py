@@ -4,6 +4,7 @@ import subprocess
 import sys
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
@@ -61,6 +62,20 @@ def test_the_picture_of_a_fit_in_two_dimensions():
     run = runge.fit(*SHORT, *expression)
     assert list(run.fit.columns) == ["x1", "x2", "f", "df_dx1", "df_dx2", "u", "du_dx1", "du_dx2"]
     assert isinstance(run.figure(), Figure)
+
+
+def test_the_figures_and_pictures_of_a_table():
+    x = np.random.default_rng(0).random((40, 2))
+    y = np.stack([x[:, 0] * x[:, 1], x[:, 0]], 1)
+    columns = np.column_stack([x, y, x[:, 1], np.where(x[:, 0] < 0.8, x[:, 0], np.nan)])
+    np.savetxt("t.csv", columns, delimiter=",", header="a,b,y,z,dy_da,dy_db", comments="")
+    short = "trainer.max_steps=20", "trainer.log_every=20", "model.width=8"
+    run = runge.fit("data=table", "data.file=t.csv", "data.inputs=[a,b]", "data.outputs=[y,z]", *short)
+    assert list(run.fit.columns[:8]) == ["a", "b", "y", "z", "dy_da", "dy_db", "dz_da", "dz_db"]
+    assert run.fit["dz_da"].isna().all()
+    assert f"test/nrmse_df={run.metrics['test/nrmse_df']:.3g}" in repr(run)
+    assert any("y" in axes.get_title(loc="left") for axes in run.figure().axes)
+    assert {"fit.png", "curves.png", "profiles.png"} <= {path.name for path in run.directory.iterdir()}
 
 
 def test_mistakes_are_raised_and_nothing_is_left(tmp_path):

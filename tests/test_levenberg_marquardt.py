@@ -77,8 +77,10 @@ def test_minimum_is_that_of_scipy(n, lambda_d):
     assert what.loss_and_gradient()[0].item() == pytest.approx(2 * expected.cost, rel=1e-6)
 
 
+@pytest.mark.parametrize("numbers", [1, 1500, 2**22])
 @pytest.mark.parametrize("lambda_d", [0.1, None])
-def test_both_spaces_give_the_same_step(lambda_d):
+def test_both_spaces_give_the_same_step(lambda_d, numbers, monkeypatch):
+    monkeypatch.setattr("runge.optimizers.systems._NUMBERS_AT_ONCE", numbers)
     what = problem(members=2, n=300, lambda_d=lambda_d)
     network, points = what.network, what.points
     with torch.no_grad():
@@ -154,6 +156,11 @@ def test_finish_solves_the_last_layer(lambda_d):
     # The solution's weights are large, so that cancellation leaves more than one round-off.
     assert gradient[0, -7:].norm() < 1e-10 * gradient_before[0, -7:].norm()
     assert what.network.theta[1].isnan().all()
+
+
+def test_the_numbers_of_a_step_are_those_of_the_smaller_space():
+    assert LM.numbers(residuals=1000, weights=10, neurons=1) == LM.numbers(10, 1000, 1) + 4 * 990
+    assert LM.numbers(10_000, 10_000, 64) * 8 > 4 * 8 * 10_000**2
 
 
 def test_rest():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import runge.compare
 from runge.compare.comparison import Comparison, collect
-from runge.metrics import TEST_MSE_DF
+from runge.metrics import TEST_MSE_DF, TEST_NRMSE_DF
 from runge.records.files import printable, write
 
 
@@ -15,7 +15,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command `python -m runge.compare`."""
     parser = argparse.ArgumentParser(prog="python -m runge.compare", description=runge.compare.__doc__)
     parser.add_argument("directories", metavar="DIR", nargs="+", help="a run, a sweep, or a directory above them")
-    parser.add_argument("--metric", default=TEST_MSE_DF, metavar="KEY", help="metric to rank by (default: %(default)s)")
+    default = f"{TEST_MSE_DF}; on different data one without units, such as {TEST_NRMSE_DF}"
+    parser.add_argument("--metric", metavar="KEY", help=f"metric to rank by (default: {default})")
     parser.add_argument("--where", action="append", default=[], metavar="KEY=VALUE", help="only runs with this value")
     parser.add_argument("--group-by", metavar="KEY,...", help="settings of a group (default: all except seeds)")
     output = parser.add_mutually_exclusive_group()

@@ -13,10 +13,10 @@ from rich.console import Console
 
 from runge.compare.groups import SEEDS, describe_lead, differing, group, text
 from runge.compare.picture import comparison_picture
+from runge.compare.ranking import choose_metric
 from runge.compare.report import render
 from runge.compare.tables import comparison_table, group_table
-from runge.configuration import SAME_RESULT
-from runge.metrics import TEST_MSE_DF
+from runge.configuration import SAME_RESULT, with_defaults
 from runge.records.files import printable, write
 from runge.records.panels import png
 from runge.records.reading import COLUMNS, RunRecord, find, read, table
@@ -27,7 +27,8 @@ class Comparison:
 
     Args:
         records: the runs.
-        metric: the metric by which the runs are ranked; smaller is better.
+        metric: the metric by which the runs are ranked; smaller is better. None: `test/mse_df`, or one without units
+            for runs on different data, as in `runge.compare.ranking.choose_metric`.
         group_by: the settings that define a group; None: all in which the runs differ, except the seeds.
 
     Raises:
@@ -35,21 +36,24 @@ class Comparison:
     """
 
     def __init__(
-        self, records: Sequence[RunRecord], metric: str = TEST_MSE_DF, group_by: Sequence[str] | None = None
+        self, records: Sequence[RunRecord], metric: str | None = None, group_by: Sequence[str] | None = None
     ) -> None:
         if not records:
             raise ValueError("DIR, --where: must select at least one run; there is none")
+        # A key that older versions did not know has its default there.
+        records = [replace(one, settings=with_defaults(one.settings)) if one.settings else one for one in records]
         self.metrics = list(dict.fromkeys(name for record in records for name in record.figures))
         settings = dict.fromkeys(name for record in records for name in record.settings if name not in self.metrics)
-        if self.metrics and metric not in self.metrics:
-            raise ValueError(f"--metric: must be one of {', '.join(self.metrics)}; got {metric!r}")
         for name in group_by or ():
             if name not in settings:
                 raise ValueError(f"--group-by: must be among {', '.join(settings)}; got {name!r}")
-        self.metric = metric
-        self.records = sorted(records, key=lambda r: (r.status != "finished", (x := r.figures.get(metric)) is None, x))
         names = [name for name in settings if not name.startswith(SAME_RESULT)]
         self.keys = differing([one.settings for one in records], names)
+        metric, self.reason = (metric, "") if metric else choose_metric(records, self.keys)
+        if self.metrics and metric not in self.metrics:
+            raise ValueError(f"--metric: must be one of {', '.join(self.metrics)}; got {metric!r}")
+        self.metric = metric
+        self.records = sorted(records, key=lambda r: (r.status != "finished", (x := r.figures.get(metric)) is None, x))
         self.group_keys = [name for name in self.keys if name not in SEEDS] if group_by is None else list(group_by)
         self.groups = group(self.records, self.group_keys, metric)
         self.lead = describe_lead(self.groups)
@@ -65,15 +69,15 @@ class Comparison:
 
     def html(self) -> str:
         """Return the report, one self-contained page."""
-        return render(self.records, self.keys, self.groups, self.group_keys, self.metric, self.lead)
+        return render(self.records, self.keys, self.groups, self.group_keys, self.metric, self.lead, self.reason)
 
     def show(self, console: Console) -> None:
-        """Print the table of runs, the table of groups if there are several seeds, and the best group's lead."""
+        """Print the table of runs, the table of groups if there are several seeds, and sentences on rank and lead."""
         console.print(comparison_table(self.records, self.keys, self.metric, console.width))
         if any(len(group.values) > 1 for group in self.groups):
             console.print(group_table(self.groups, self.metric))
-        if self.lead:
-            console.print(self.lead, markup=False, highlight=False, soft_wrap=True)
+        for sentence in filter(None, (self.reason, self.lead)):
+            console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
     def publish(self, directory: Path) -> None:
         """Show the comparison, write `comparison.csv`, `.png` and `.html`, and print the path of the last."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from runge.compare.groups import Group, label
-from runge.metrics import TEST_MSE_DF, TEST_MSE_F
+from runge.compare.ranking import errors_like
 from runge.records.panels import COLOURS, INK
 from runge.records.reading import RunRecord
 
@@ -14,7 +14,7 @@ from runge.records.reading import RunRecord
 def comparison_picture(
     records: Sequence[RunRecord], groups: Sequence[Group], keys: Sequence[str], metric: str
 ) -> Figure:
-    """Draw the runs of the best twelve groups with median and quartiles, and MSE_df against MSE_f for every run."""
+    """Draw the runs of the best twelve groups with median and quartiles, and both errors of every run."""
     shown = groups[:12]
     figure = Figure(figsize=(12, max(3.2, 1.6 + 0.35 * len(shown))), layout="constrained")
     figure.suptitle(f"{len(records)} runs in {len(groups)} groups by {metric}", fontsize=11)
@@ -29,11 +29,12 @@ def comparison_picture(
     spread.invert_yaxis()
     cut = f" (best 12 of {len(groups)})" if len(groups) > 12 else ""
     spread.set_xlabel(f"{metric}: each run, median, quartiles{cut}")
+    across, up = errors_like(metric)
     for record in records:
-        x, y = record.figures.get(TEST_MSE_F), record.figures.get(TEST_MSE_DF)
+        x, y = record.figures.get(across), record.figures.get(up)
         if record.status == "finished" and x is not None and y is not None:
             front.plot(x, y, "o", color=colours.get(label(record.settings, keys), "#AAAAAA"), markersize=5, alpha=0.8)
-    front.set(xlabel=TEST_MSE_F, ylabel=TEST_MSE_DF)
+    front.set(xlabel=across, ylabel=up)
     if shown:  # a log axis without data makes Matplotlib warn
         spread.set_xscale("log")
         front.set(xscale="log", yscale="log")

@@ -77,6 +77,7 @@ await new Promise((resolve, reject) => {
   document.head.append(element);
 });
 
+// Without a mouse the buttons would always be there, and hide the title.
 function draw(id, traces, layout) {
   const ink = dark.matches ? "#e8e8ea" : "#1c1c1e", line = dark.matches ? "#3c3c42" : "#d8d8dc";
   const axis = {gridcolor: line, zerolinecolor: line, automargin: true};
@@ -84,7 +85,7 @@ function draw(id, traces, layout) {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: {color: ink, size: 12}, showlegend: false,
     margin: {l: 60, r: 15, t: 40, b: 45}, ...layout, title: {text: layout.title, font: {size: 14}},
     xaxis: {...axis, ...layout.xaxis}, yaxis: {...axis, ...layout.yaxis},
-  }, {responsive: true, displaylogo: false});
+  }, {responsive: true, displaylogo: false, displayModeBar: matchMedia("(hover: hover)").matches && "hover"});
 }
 const logarithmic = title => ({type: "log", title: {text: title, standoff: 8}, exponentformat: "power"});
 // A column of a table of numbers by rows.
@@ -193,7 +194,7 @@ function overlay() {
   draw("places", moved((x, step) => ({type: "scatter", mode: "markers", x, y: step, opacity: 0.7})),
     {title: "training points over the steps", xaxis: named("x"), yaxis: named("optimiser step")});
   draw("regions", each((run, style) => [{type: "bar", name: style.name, x: data.regions.map(plain), y: run.regions, marker: {color: style.line.color}}]),
-    {title: `test MSE_df by ${data.by}`, yaxis: logarithmic("")});
+    {title: `${data.part} by ${data.by}`, yaxis: logarithmic("")});
 }
 
 function overview() {

@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from runge import metrics
 from runge.compare.groups import Group, label, text
+from runge.compare.ranking import errors_like
 from runge.compare.tables import short_names
 from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory
@@ -48,17 +49,27 @@ MOST_WITH_CURVES = 1000
 
 
 def render(
-    records: Sequence[RunRecord], keys: Keys, groups: Sequence[Group], group_keys: Keys, metric: str, lead: str
+    records: Sequence[RunRecord],
+    keys: Keys,
+    groups: Sequence[Group],
+    group_keys: Keys,
+    metric: str,
+    lead: str,
+    reason: str = "",
 ) -> str:
     """Return the report as one HTML document, in which texts from the runs are data, never markup.
 
-    The runs differ in the settings `keys`; their groups are defined by `group_keys`; all are ranked by `metric`.
+    The runs differ in the settings `keys`; their groups are defined by `group_keys`; all are ranked by `metric`, for
+    this `reason`.
     """
     functions: dict[_Function, int] = {}
     known = dict.fromkeys(name for record in records for name in record.figures)
+    front, whole = errors_like(metric), metrics.TEST_MSE_DF
+    parts = metrics.regions(known, whole)
+    if parts and all(metrics.key("test", "nrmse_df", part) in known for part in parts) and front[1] != whole:
+        whole = metrics.TEST_NRMSE_DF  # outputs have units, regions of a function have the same
     own = [name for name in known if name.startswith("test/") and name.count("/") == 1 and name != "test/loss"]
-    figures = list(dict.fromkeys((metric, *(metrics.key("test", name) for name in metrics.QUANTITIES), *own)))
-    parts = metrics.regions(known, metrics.TEST_MSE_DF)
+    figures = list(dict.fromkeys((metric, *front, *(metrics.key("test", name) for name in metrics.QUANTITIES), *own)))
     names = short_names([record.path for record in records])
     runs = [
         {
@@ -70,7 +81,7 @@ def render(
             "figures": [record.figures.get(figure) for figure in figures],
             "seconds": record.figures.get(metrics.FIT_SECONDS),
             "switch": record.figures.get(metrics.SWITCHED_ON_STEP),
-            "regions": [record.figures.get(metrics.key("test", "mse_df", part)) for part in parts],
+            "regions": [record.figures.get(f"{whole}/{part}") for part in parts],
             **(_curves(record, functions) if i < MOST_WITH_CURVES else {"curves": {}}),
         }
         for i, (name, record) in enumerate(zip(names, records, strict=True))
@@ -85,7 +96,8 @@ def render(
         "functions": [function._asdict() for function in functions],
         "by": "output" if {*parts} <= {name for function in functions for name in function.outputs} else "region",
         "metric": metric,
-        "front": (metrics.TEST_MSE_F, metrics.TEST_MSE_DF),
+        "part": whole,
+        "front": front,
         "curves": CURVES,
     }
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
@@ -95,6 +107,7 @@ def render(
         data=data,
         groups=groups,
         lead=lead,
+        reason=reason,
         most_with_curves=MOST_WITH_CURVES,
         without_fit=sum(not run.fit.exists() for run in finished),
         script=_embedded(script),

@@ -59,6 +59,7 @@ def _put(record: RunRecord, group: str, store: Store) -> None:
     for step, row in zip(steps, zip(*columns.values(), strict=True), strict=True):
         run.add(dict(zip(columns, row, strict=True)), int(step), ended)
     run.add(on_test(record.figures), record.step or 0, ended)
-    for picture in filter(Path.exists, (directory.fit_picture, directory.curves_picture, directory.points_picture)):
+    pictures = directory.fit_picture, directory.curves_picture, directory.profiles_picture, directory.points_picture
+    for picture in filter(Path.exists, pictures):
         run.add_picture(picture)
     run.end(_STATUS.get(record.status, "FAILED"), ended)

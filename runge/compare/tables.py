@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from runge.compare.groups import Group, label, text
-from runge.metrics import QUANTITIES, RELATIVE, key
+from runge.compare.ranking import errors_like
+from runge.metrics import QUANTITIES, RELATIVE, TEST_MSE_DF, TEST_MSE_F, key
 from runge.records.files import printable
 from runge.records.reading import RunRecord
 
@@ -37,10 +38,13 @@ def comparison_table(records: Sequence[RunRecord], keys: Sequence[str], metric: 
     """Return a table of runs: the settings in which they differ, the final test errors, and the status with its reason.
 
     Of more than 40 runs the first 40 are shown, and those that did not finish. On a terminal of at least 110 characters
-    the largest errors are shown too.
+    the largest errors are shown too. Ranked by a metric without units, all errors are without units.
     """
-    quantities = list(QUANTITIES)[: 4 if width >= _WIDE else 2]
-    figures = list(dict.fromkeys((metric, *(key("test", quantity) for quantity in quantities))))
+    figures = [metric, *errors_like(metric)]
+    squared = figures[1:] == [TEST_MSE_F, TEST_MSE_DF]
+    if width >= _WIDE:
+        figures += [key("test", quantity) for quantity in (("max_f", "max_df") if squared else ("r2_f",))]
+    figures = list(dict.fromkeys(figures))
     shown = [record for i, record in enumerate(records) if i < _MOST_ROWS or record.status != "finished"]
     left_out = f", {len(shown)} of them shown" if len(shown) < len(records) else ""
     table = _table(f"{len(records)} runs by {metric}{left_out}")

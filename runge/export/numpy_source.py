@@ -10,6 +10,7 @@ import torch
 from runge.errors import ConfigurationError
 from runge.export.program import about
 from runge.function import Function
+from runge.sobolev.units import Units
 
 __all__ = ["numpy_source"]
 
@@ -41,14 +42,14 @@ WEIGHTS = dict(np.load(Path(__file__).with_suffix(".npz")))
 
 
 def value_and_derivative(x):
-    """Return u, (N,), and du, (N, {inputs}), in float64, at N points x, (N, {inputs})."""
-    scale, shift, *weights, last, bias = WEIGHTS.values()
-    h, g = np.asarray(x, float) * scale + shift, (np.eye({inputs}) * scale)[:, :, None]
+    """Return u, {shape_u}, and du, {shape_du}, in float64, at N points x, (N, {inputs})."""
+    centre, scale, *weights, last, bias = WEIGHTS.values()
+    h, g = (np.asarray(x, float) - centre) * scale, (np.eye({inputs}) * scale)[:, :, None]
     for w, b in zip(weights[::2], weights[1::2]):
         z, dz = h @ w + b, g @ w[:, None]
         {activation}
         g = s1[:, None] * dz
-    return (h @ last + bias).sum(0)[:, 0], (g @ last[:, None]).sum(0)[..., 0].T
+    return (h @ last + bias).sum(0){first}, (g @ last[:, None]).sum(0).transpose(1, 2, 0){first}
 '''
 
 
@@ -67,13 +68,18 @@ def numpy_source(function: Function) -> dict[str, bytes]:
         [torch.cat(parts) for parts in zip(*layer, strict=True)]
         for layer in zip(*(stage.layers() for stage in stages), strict=True)
     ]
-    layers[-1] = [part * network.amplitude[0, :, None, None] for part in layers[-1]]
-    arrays: dict[str, Any] = {
-        name: torch.cat([getattr(stage, name) for stage in stages]) for name in ("scale", "shift")
-    }
+    units = network.units or Units.identity(1, network.dimension, network.outputs)
+    layers[-1] = [part * network.amplitude[0, :, None, None] * units.y_std for part in layers[-1]]
+    layers[-1][1][0] += units.y_mean
+    scale, shift = (torch.cat([getattr(stage, name) for stage in stages]) for name in ("scale", "shift"))
+    # The layers' input is scale (x - x_mean) / x_std + shift; a difference keeps the digits of a large x.
+    arrays: dict[str, Any] = {"centre": units.x_mean - units.x_std * shift / scale, "scale": scale / units.x_std}
     arrays |= {f"{kind}{i}": part for i, layer in enumerate(layers) for kind, part in zip("wb", layer, strict=True)}
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     lines = "\n        ".join(_ACTIVATIONS[name])
-    source = _SOURCE.format(about=about(function), inputs=network.dimension, activation=lines)
+    d, p = network.dimension, network.outputs
+    shapes = (f"(N, {p})", f"(N, {p}, {d})", "") if p > 1 else ("(N,)", f"(N, {d})", "[:, 0]")
+    names = dict(zip(("shape_u", "shape_du", "first"), shapes, strict=True))
+    source = _SOURCE.format(about=about(function), inputs=d, activation=lines, **names)
     return {".npz": buffer.getvalue(), ".py": source.encode()}

@@ -3,12 +3,14 @@
 import copy
 import io
 import json
+from pathlib import PurePath
 
 import torch
 from torch import Tensor, nn
 
 from runge.configuration import flatten
 from runge.function import Function
+from runge.records.columns import Columns
 
 __all__ = ["ValueAndDerivative", "about", "program", "torch_program"]
 
@@ -29,14 +31,19 @@ class ValueAndDerivative(nn.Module):
         self.function = copy.deepcopy(function).cpu().requires_grad_(False).eval()
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return u, (N,), and du, (N, D), at x, (N, D); with P outputs (N, P) and (N, P, D)."""
+        """Return u, (N,), and du, (N, D), at x, (N, D); with P > 1 outputs (N, P) and (N, P, D)."""
         u, du = self.function.jet(x[None])
         return (u[0, :, 0], du[0, :, 0]) if self.function.network.outputs == 1 else (u[0], du[0])
 
 
 def program(function: Function) -> torch.export.ExportedProgram:
-    """Return u and du as a program of tensor operations, for any number of points."""
-    x = torch.zeros(2, function.network.dimension, dtype=function.network.amplitude.dtype)
+    """Return u and du as a program of tensor operations, for any number of points.
+
+    Its input has the precision of the function's units, if it has any: 17 digits before their mean is subtracted.
+    """
+    network = function.network
+    precision = (network.amplitude if network.units is None else network.units.x_mean).dtype
+    x = torch.zeros(2, network.dimension, dtype=precision)
     traced = torch.export.export(ValueAndDerivative(function), (x,), dynamic_shapes=({0: torch.export.Dim("n")},))
     for node in traced.graph.nodes:
         node.meta.pop("stack_trace", None)  # it names source files of this machine
@@ -54,20 +61,29 @@ def about(function: Function) -> dict[str, str]:
     """Return what an exported file says about itself.
 
     Returns:
-        `inputs` and `outputs`, the names of the columns of x and of u and du, and `domain`, the bounds of each input,
-        as JSON; and `target`, the target's formula, or its class.
+        `inputs` and `outputs`, the names of the columns of x and of u and du (du's partial derivatives of the first
+        output first), as JSON; `target`, the target's formula or its class, or `data`, the name of the table's file;
+        and, as JSON, `domain`, the bounds of each input, or for a table in standardised units `mean` and `std`, the
+        mean and the standard deviation of each input in the training rows.
     """
-    stage, configuration = function.network.stage(0), flatten(function.configuration)
-    names = ["x"] if stage.dimension == 1 else [f"x{d + 1}" for d in range(stage.dimension)]
-    scale, shift = stage.scale.double().flatten(), stage.shift.double().flatten()
+    network, configuration = function.network, flatten(function.configuration)
+    stage, units, names = network.stage(0), network.units, Columns.of(function.inputs, function.outputs)
+    facts = {"inputs": json.dumps(names.inputs), "outputs": json.dumps(names.fits + names.fit_slopes)}
+    if file := configuration.get("data.file"):
+        facts["data"] = PurePath(str(file)).name
+    else:
+        formulas = [str(value) for key, value in configuration.items() if key.split(".")[:2] == ["target", "expr"]]
+        facts["target"] = ", ".join(formulas) or str(configuration.get("target", ""))
     digits = 15 if stage.scale.dtype == torch.float64 else 6
-    bounds = [
-        [float(f"{end:.{digits}g}") for end in pair]
-        for pair in torch.stack([-1 - shift, 1 - shift], 1) / scale[:, None]
-    ]
-    return {
-        "inputs": json.dumps(names),
-        "outputs": json.dumps(["u", *(["du"] if stage.dimension == 1 else [f"du_d{name}" for name in names])]),
-        "domain": json.dumps(bounds),
-        "target": str(configuration.get("target.expr") or configuration.get("target", "")),
-    }
+
+    def shown(values: Tensor) -> str:
+        return json.dumps([[float(f"{x:.{digits}g}") for x in row] for row in values.tolist()])
+
+    scale, shift = stage.scale.double().flatten(), stage.shift.double().flatten()
+    bounds = torch.stack([-1 - shift, 1 - shift], 1) / scale[:, None]
+    if units is None:
+        return facts | {"domain": shown(bounds)}
+    mean, std = units.x_mean.double()[0], units.x_std.double()[0]
+    if "target" in configuration:  # its domain is [-1, 1]^D in standardised units
+        return facts | {"domain": shown(mean[:, None] + std[:, None] * bounds)}
+    return facts | {"mean": shown(mean[None])[1:-1], "std": shown(std[None])[1:-1]}

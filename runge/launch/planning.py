@@ -27,16 +27,17 @@ class Chunk(NamedTuple):
     steps: int
 
 
-def plan(jobs: Sequence[Job], processes: int, most: int) -> tuple[list[Chunk], bool]:
+def plan(jobs: Sequence[Job], processes: int, most: int, memory: float = math.inf) -> tuple[list[Chunk], bool]:
     """Divide jobs into chunks that share a stack, the longest first.
 
     Jobs that were trained in a stack resume in the same one, to end with the same bits. All others are divided as at
     the sweep's beginning, so that a resumed sweep has the stacks of an uninterrupted one.
 
     Returns:
-        The unfinished chunks of at most `most` jobs; true if the whole sweep is one chunk, which can have all cores.
+        The unfinished chunks, each of at most `most` jobs whose optimisers need at most `memory` bytes together (or of
+        one job); true if the whole sweep is one chunk, which can have all cores.
     """
-    fresh, chunks = _divide(jobs, processes, most), _begun(jobs)
+    fresh, chunks = _divide(jobs, processes, most, memory), _begun(jobs)
     settled = {number for number, job in enumerate(jobs) if job.outcome is not None}.union(*(c.jobs for c in chunks))
     for chunk in fresh:
         if new := [number for number in chunk.jobs if number not in settled]:
@@ -99,7 +100,7 @@ def _longest_first(jobs: Sequence[Job], chunks: Sequence[Chunk]) -> list[Chunk]:
     return sorted(chunks, key=lambda chunk: _cost(jobs, chunk), reverse=True)
 
 
-def _divide(jobs: Sequence[Job], processes: int, most: int) -> list[Chunk]:
+def _divide(jobs: Sequence[Job], processes: int, most: int, memory: float) -> list[Chunk]:
     """Cut the groups that can share a stack into the fewest pieces that keep all processes busy to the end.
 
     The small groups are cut into one more piece than the others.
@@ -110,11 +111,13 @@ def _divide(jobs: Sequence[Job], processes: int, most: int) -> list[Chunk]:
         numbers_of.setdefault(f"{job.member.shared()} {alone}", []).append(number)
     groups = [Chunk(numbers, _steps(jobs, numbers)) for numbers in numbers_of.values()]
     groups.sort(key=lambda chunk: _cost(jobs, chunk))
+    need = [max(jobs[i].member.memory()[0] for i in group.jobs) for group in groups]
+    most_of = [most if one * most <= memory else max(1, int(memory / one)) for one in need]
 
     def cut(pieces: int, small: int) -> list[Chunk]:
         chunks: list[Chunk] = []
         for i, group in enumerate(groups):
-            count = max(math.ceil(len(group.jobs) / most), pieces + (i < small))
+            count = max(math.ceil(len(group.jobs) / most_of[i]), pieces + (i < small))
             chunks += [group._replace(jobs=numbers) for j in range(count) if (numbers := group.jobs[j::count])]
         return _longest_first(jobs, chunks)
 

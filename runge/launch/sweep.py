@@ -1,6 +1,7 @@
 """Fused sweeps: runs that can share a stack are trained together, in chunks, on all cores."""
 
 import logging
+import math
 import os
 import sys
 from collections import Counter
@@ -18,6 +19,7 @@ from hydra.version import VersionBase
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from runge import machine
 from runge.configuration import build, digest
 from runge.errors import ConfigurationError, describe
 from runge.launch.cluster import Cluster, LauncherSettings
@@ -25,7 +27,6 @@ from runge.launch.composition import Composer, plain, register_resolvers
 from runge.launch.jobs import Job, ended_before, foreign_run, job_return, name_overrides
 from runge.launch.planning import Chunk, plan
 from runge.launch.pool import InProcess, Pool
-from runge.machine import cores
 from runge.records.directories import RunDirectory, State
 from runge.records.files import discard, printable
 from runge.records.lock import locked
@@ -82,7 +83,7 @@ def launch(
             launcher = build("hydra.launcher", settings, LauncherSettings)
             folder = (directory / ".submitit").absolute()
             cluster = Cluster(call, launcher, folder) if launcher.cluster == "slurm" else None
-            processes = launcher.processes if launcher.processes and cluster is None else cores()
+            processes = launcher.processes if launcher.processes and cluster is None else machine.cores()
             # The workers load their libraries while the jobs are composed here.
             pool = Pool(call, processes) if processes > 1 and len(job_overrides) > 1 else InProcess(call)
             log.info("Launching %d jobs", len(job_overrides))
@@ -184,7 +185,11 @@ class _Sweep:
         on_gpu = on_gpu if slurm else any(job.member.on_gpu() for job in jobs)
         if on_gpu and not slurm:
             pool = InProcess(call)  # one process fills the GPU
-        chunks, alone = plan(jobs, pool.processes, members or (_MOST_ON_GPU if on_gpu else _MOST))
+        memory = math.inf if on_gpu or slurm else machine.memory() / 2
+        if max(job.member.memory()[0] for job in jobs) * pool.processes > memory:
+            pool = InProcess(call)  # there is not enough memory for a run in each process
+        most = members or (_MOST_ON_GPU if on_gpu else _MOST)
+        chunks, alone = plan(jobs, pool.processes, most, memory / pool.processes)
         if alone and not slurm:
             pool = InProcess(call)  # on all cores
         requests = [_request("train_jobs", self.context, [jobs[i] for i in chunk.jobs]) for chunk in chunks]

@@ -81,6 +81,10 @@ class LevenbergMarquardt(Method):
         """Return a `DampedLeastSquares`."""
         return DampedLeastSquares(parameters, self)
 
+    def numbers(self, residuals: int, weights: int, neurons: int) -> int:
+        """Estimate the numbers of the system, its damped copy and two factors, and of the pass through the network."""
+        return 4 * min(residuals, weights) ** 2 + 4 * residuals * neurons
+
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
         """Take a step by `DampedLeastSquares.solve`."""
         cast(DampedLeastSquares, optimizer).solve(problem)
@@ -129,6 +133,14 @@ class LevenbergMarquardt(Method):
     def at_rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> bool:
         """Return whether all members are at rest."""
         return parameter in optimizer.state and bool(optimizer.state[parameter]["at_rest"].all())
+
+    def resting(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> Tensor:
+        """Return which members are at rest, (M,)."""
+        return cast(DampedLeastSquares, optimizer)._state(parameter)["at_rest"].bool()
+
+    def rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter, members: Tensor) -> None:
+        """Put members to rest."""
+        cast(DampedLeastSquares, optimizer)._state(parameter)["at_rest"].masked_fill_(members, 1)
 
 
 class DampedLeastSquares(torch.optim.Optimizer):

@@ -101,6 +101,16 @@ class Method(Optimizer):
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
         """Take a step with the result of `build`; `progress` is the share of the steps already taken, in [0, 1)."""
 
+    def numbers(self, residuals: int, weights: int, neurons: int) -> int:
+        """Estimate the numbers that a step keeps for each member beyond what grows with the weights; 0 by default.
+
+        Args:
+            residuals: the number of errors of values and partial derivatives, P (1 + D) N.
+            weights: the number of weights W.
+            neurons: the number of hidden neurons.
+        """
+        return 0
+
     def finish(self, problem: Problem) -> None:
         """Finish up after the last step, or once no step helps; does nothing by default."""
 
@@ -114,3 +124,10 @@ class Method(Optimizer):
     def at_rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> bool:
         """Return whether the optimiser can improve no member any more; false by default."""
         return False
+
+    def resting(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> Tensor:
+        """Return which members it can improve no more, (M,); none by default."""
+        return torch.zeros_like(parameter[:, 0], dtype=torch.bool)
+
+    def rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter, members: Tensor) -> None:
+        """Learn which members need no more steps, (M,); does nothing by default."""

@@ -12,7 +12,8 @@ from runge.sobolev.network import StackedMLP, Tape
 
 __all__ = ["ErrorSpace", "WeightSpace"]
 
-_POINTS_AT_ONCE = 256
+_POINTS_AT_ONCE, _NUMBERS_AT_ONCE = 256, 2**22
+"""The most points, and numbers of a member's Jacobian, that are multiplied at a time."""
 
 
 @dataclass
@@ -72,8 +73,9 @@ class WeightSpace(_System):
         n, rows = x.shape[1], weights.shape[1] // x.shape[1]
         matrix = weights.new_zeros(members, columns, columns)
         roots = weights.sqrt().unflatten(1, (rows, n))
-        for first in range(0, n, _POINTS_AT_ONCE):
-            some = slice(first, first + _POINTS_AT_ONCE)
+        together = min(_POINTS_AT_ONCE, max(1, _NUMBERS_AT_ONCE // (rows * columns)))
+        for first in range(0, n, together):
+            some = slice(first, first + together)
             _, _, part = network.propagate(x[:, some], with_derivative=rows > network.outputs)
             weighted = roots[:, :, some].flatten(1)[..., None] * jacobian(network, part)
             matrix.baddbmm_(weighted.mT, weighted)

@@ -68,6 +68,7 @@ class RunDirectory:
         self.next = self.path / "checkpoints" / ".next.ckpt"
         self.fit_picture = self.path / "fit.png"
         self.curves_picture = self.path / "curves.png"
+        self.profiles_picture = self.path / "profiles.png"
         self.points_picture = self.path / "points.png"
 
     def begin(self) -> None:

@@ -81,6 +81,10 @@ class Units(nn.Module):
         """Return the inputs x, (M, N, D), in standardised units."""
         return (x - self.x_mean[:, None]) / self.x_std[:, None]
 
+    def restore_inputs(self, x: Tensor) -> Tensor:
+        """Return standardised inputs x, (M, N, D), in the user's units, in float64."""
+        return self.x_mean[:, None] + self.x_std[:, None] * x.double()
+
     def restore(self, u: Tensor, du: Tensor) -> tuple[Tensor, Tensor]:
         """Return values, (M, N, P), and Jacobians, (M, N, P, D), in the user's units."""
         unit_f, unit_df = self.of_outputs()
@@ -89,7 +93,7 @@ class Units(nn.Module):
     def restore_points(self, points: Points) -> Points:
         """Return standardised points in the user's units, in float64; 0 where a component is not known."""
         f, df = self.restore(points.f.double(), points.df.double())
-        x = self.x_mean[:, None] + self.x_std[:, None] * points.x.double()
+        x = self.restore_inputs(points.x)
         return replace(points, x=x, f=torch.where(points.weight_f > 0, f, 0), df=df)
 
     def of_outputs(self) -> tuple[Tensor, Tensor]:

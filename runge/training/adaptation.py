@@ -1,4 +1,4 @@
-"""Callbacks that change what is trained during the training: lambda_d, the training points, and the end.
+"""Callbacks that change what is trained during the training: lambda_d and the training points.
 
 What they remember is saved, and their random numbers follow from the step, so that a resumed run equals an
 uninterrupted one.
@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
 from runge.balance import REMEMBERED, Balance, Look
-from runge.metrics import TRAIN_LOSS, VAL_LOSS, share_key
+from runge.metrics import share_key
 from runge.resampling import Periodic
 from runge.sampling import Sampling
 from runge.sobolev import losses
@@ -49,7 +48,7 @@ class Balancing(BlockCallback):
         look = Look(network, points, module.scale, chance.to(module.scale.device))
         before = module.channel_weights()
         weights, memory = self.balance.update(before, self.memory.to(before), lambda figure: getattr(look, figure))
-        module.set_channel_weights(weights)
+        module.set_channel_weights(torch.where(module.stopped[:, None, None], before, weights))
         self.memory = memory.cpu()
         if not torch.equal(before, module.channel_weights()):
             module.reset_optimizers()
@@ -149,21 +148,3 @@ class Resample(BlockCallback):
         }
         tensors = {name: tensor.expand_as(getattr(train, name)).contiguous() for name, tensor in tensors.items()}
         self.data.dataset = self.data.dataset._replace(train=replace(train, **tensors))
-
-
-class StopEarly(BlockCallback):
-    """A callback that ends a run when no further step would change anything, or no member has a finite loss.
-
-    The end is saved with the run, so that a resumed run takes no further steps.
-    """
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take no step if the run had ended."""
-        assert isinstance(pl_module, SobolevRegression)
-        trainer.should_stop = bool(pl_module.ended)
-
-    def at_block_end(self, module: SobolevRegression) -> None:
-        """Look at the losses, and ask the module if it is at rest."""
-        if module.at_rest() or not any(bool(module.figures[loss].isfinite().any()) for loss in (TRAIN_LOSS, VAL_LOSS)):
-            module.ended.fill_(True)
-            module.trainer.should_stop = True

@@ -4,7 +4,9 @@ They act at the end of a block, when the module's `figures` hold the training an
 history is saved with the checkpoint, so that a resumed run equals an uninterrupted one.
 """
 
+import math
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +18,7 @@ from tqdm import tqdm
 
 from runge.loggers import Logger
 from runge.metrics import LAMBDA_D, TRAIN_LOSS, VAL_LOSS, key
+from runge.schedules import NEVER
 from runge.training.callback import BlockCallback
 from runge.training.module import SobolevRegression
 
@@ -40,20 +43,19 @@ class History(BlockCallback):
         self.steps.append(int(module.step))
         self.times.append(time.time())
 
-    def member(self, index: int) -> Mapping[str, Sequence[float]]:
-        """Return one member's figures by key, `step` first."""
-        table = torch.stack([row[index] for row in self.rows]).mT.tolist() if self.rows else [[] for _ in self.keys]
-        return {"step": list(self.steps)} | dict(zip(self.keys, table, strict=True))
+    def member(self, index: int, last_step: int = NEVER) -> Mapping[str, Sequence[float]]:
+        """Return one member's figures by key up to its last step, `step` first."""
+        rows = self.rows[: bisect_right(self.steps, last_step)]
+        table = torch.stack([row[index] for row in rows]).mT.tolist() if rows else [[] for _ in self.keys]
+        return {"step": self.steps[: len(rows)]} | dict(zip(self.keys, table, strict=True))
 
-    def diverged(self) -> list[int | None]:
-        """Return for each member the step from which its training or validation loss is not finite, or None."""
-        losses = [self.keys.index(name) for name in (TRAIN_LOSS, VAL_LOSS)]
-        finite = torch.stack([row[:, losses].isfinite().all(1) for row in self.rows])
-        ended = len(self.rows) - finite.flip(0).int().argmax(0)
-        return [
-            None if last else self.steps[int(row) if ever else 0]
-            for last, ever, row in zip(finite[-1].tolist(), finite.any(0).tolist(), ended, strict=True)
-        ]
+    def diverged(self, index: int, last_step: int) -> int | None:
+        """Return the step from which a member's training or validation loss is not finite, up to its last, or None."""
+        columns = self.member(index, last_step)
+        losses = zip(columns[TRAIN_LOSS], columns[VAL_LOSS], strict=True)
+        finite = [all(map(math.isfinite, both)) for both in losses]
+        count = next((i for i, one in enumerate(reversed(finite)) if one), len(finite))
+        return self.steps[len(finite) - count] if count else None
 
     def state_dict(self) -> dict[str, Any]:
         """Return all rows so far, with the members in front: (M, K, rows)."""
@@ -82,7 +84,10 @@ class Curves(BlockCallback):
     def at_block_end(self, module: SobolevRegression) -> None:
         """Log the row of this block."""
         step, keys = self.history.steps[-1], self.history.keys
-        for member, row in enumerate(self.history.rows[-1].tolist()):
+        rows, last_steps = self.history.rows[-1].tolist(), module.stopped_at.tolist()
+        for member, row in enumerate(rows):
+            if last_steps[member] < step:
+                continue
             measured = {key: figure for key, figure in zip(keys, row, strict=True) if figure == figure}
             self.to_loggers(member, lambda logger, measured=measured: logger.log_metrics(measured, step))
 

@@ -1,8 +1,9 @@
 """One run's configuration as checked objects."""
 
+import itertools
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
@@ -89,6 +90,8 @@ class Training:
 
     Attributes:
         max_steps: optimiser steps, >= 1.
+        patience: the steps after which a run ends whose `val/loss` has not improved, >= 1; None: all steps are
+            taken. They count once lambda_d has its full value and points no longer move, in the last residual stage.
         precision: 32 or 64 bit.
         compile: `on` or `off`, or `auto`: compile the step if that is expected to save more time than it takes.
         accelerator: `auto`, `cpu` or `gpu`.
@@ -106,6 +109,7 @@ class Training:
     diagnostics_every: Count
     checkpoint_seconds: NonNegative
     progress_bar: bool
+    patience: Count | None = None
 
 
 class Member:
@@ -164,6 +168,7 @@ class Member:
             raise ConfigurationError("trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'")
         self._check_the_optimizers_needs()
         self._check_the_penalty()
+        self._check_memory()
         if self.model.stages > self.training.max_steps:
             raise ConfigurationError(
                 f"model.stages: must be at most trainer.max_steps, {self.training.max_steps}; got {self.model.stages}"
@@ -252,10 +257,35 @@ class Member:
         sizes = {**self.configuration["data"], "seed": None}
         return json.dumps([*same, sizes, shape], sort_keys=True)
 
+    def _training_points(self) -> int:
+        """Return the number of training points; a grid in several dimensions may have fewer."""
+        if isinstance(self.data, Data):
+            return self.data.n_train + self.data.boundary_points + (self.data.n_derivative or 0)
+        return cast(Rows, self.rows).n_train
+
+    def memory(self) -> tuple[float, str]:
+        """Estimate the bytes that the optimiser needs for this run beyond those of its weights, and say for what."""
+        outputs = len(self.formula[0].outputs if self.rows is None else self.rows.outputs)
+        residuals = outputs * (1 + self.dimension) * self._training_points()
+        sizes = [self.dimension, *[self.model.width] * self.model.depth, outputs]
+        weights, neurons = sum((a + 1) * b for a, b in itertools.pairwise(sizes)), self.model.width * self.model.depth
+        needs = [(one.method.numbers(residuals, weights, neurons), one.method) for one in self.optimizer.phases(2**62)]
+        numbers, method = max(needs, key=lambda need: need[0])
+        what = f"{type(method).__name__} with {residuals} residuals, P (1 + D) N, and {weights} weights"
+        return numbers * self.training.precision / 8, what
+
+    def _check_memory(self) -> None:
+        need, what = self.memory()
+        if need > (most := machine.memory() / 2) and not self.on_gpu():
+            less = "data.n_train" if self.rows is None else "data.split.train"
+            raise ConfigurationError(
+                f"optimizer: must need at most half of this machine's memory, {most / 1e9:.1f} GB; got about "
+                f"{need / 1e9:.1f} GB for {what}; use optimizer=adam, or a smaller {less} or model.width"
+            )
+
     def work(self) -> float:
         """Estimate the seconds of one step on one core."""
-        rows = self.data.n_train if isinstance(self.data, Data) else cast(Rows, self.rows).n_train
-        rows = min(rows, self.data.batch_size or rows)
+        rows = min(points := self._training_points(), self.data.batch_size or points)
         return machine.step_seconds(rows, self.model.depth, self.model.width, self.dimension)
 
     def without_seed(self) -> str:
@@ -268,6 +298,10 @@ class Member:
         """Return the title of the run's pictures."""
         model, names = self.model, {part: type(getattr(self, part)).__name__ for part in ("balance", "resampling")}
         what = getattr(self.target, "expr", type(self.target).__name__)
+        if isinstance(what, Mapping):
+            what = ", ".join(f"{name} = {formula}" for name, formula in what.items())
+        elif not isinstance(what, str):
+            what = ", ".join(map(str, what))
         if self.rows is not None:
             what = f"{', '.join(self.rows.outputs)} of {Path(self.rows.table.file).name}"
             what = what.replace("$", r"\$")  # otherwise it would be mathtext

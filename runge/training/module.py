@@ -11,19 +11,17 @@ from torch import Tensor
 
 from runge import metrics
 from runge.optimizers import Adam, Optimizer, Problem
-from runge.schedules import Schedule, TwoStage, due
+from runge.schedules import NEVER, Schedule, TwoStage, due
 from runge.sobolev import losses
 from runge.sobolev.compilation import LossAndGradient
-from runge.sobolev.errors import Reference, errors, partial_errors
 from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
 from runge.sobolev.stages import ResidualStages
 from runge.sobolev.units import Units
 from runge.training.datamodule import Block
+from runge.training.measure import Measure, Metric
 from runge.training.member import Seed
 from runge.training.weight import WeightedModule
-
-Metric = Callable[[Tensor, Tensor, Points], Tensor]
 
 
 class SobolevRegression(WeightedModule):
@@ -75,6 +73,8 @@ class SobolevRegression(WeightedModule):
     rests_from: Tensor
     ended: Tensor
     best_loss: Tensor
+    waiting_since: Tensor
+    stopped_at: Tensor
 
     def __init__(
         self,
@@ -113,13 +113,14 @@ class SobolevRegression(WeightedModule):
             self.register_buffer(name, torch.tensor(start))
         self.best = copy.deepcopy(self.network).requires_grad_(False)
         self.register_buffer("best_loss", torch.full((members,), torch.inf, dtype=torch.float64))
+        for name, start in {"waiting_since": 0, "stopped_at": NEVER}.items():
+            self.register_buffer(name, torch.full((members,), start))
         self.figures: dict[str, Tensor] = {}
-        self.penalty, self.own_metrics = penalty, own_metrics
+        self.errors = Measure(self.network, penalty, own_metrics)
         self.loss_and_gradient = loss_and_gradient or partial(losses.loss_and_gradient, penalty=penalty)
         self.pause: Callable[[], bool] = lambda: False
         self.block_ended, self.block_start = False, 0
         self._problem: tuple[int, Points, Points] | None = None
-        self._references: dict[str, tuple[Points, Reference]] = {}
 
     def setup(self, stage: str) -> None:
         """Plan a fit from its first step; a checkpoint is loaded after this."""
@@ -132,8 +133,8 @@ class SobolevRegression(WeightedModule):
         self.steps_per_stage = -(-self.max_steps // len(self.network.stages))
         self.phases = self.optimizer.phases(self.steps_per_stage)
         self.begin_schedules(self._schedule or TwoStage(latest_step=round(0.25 * self.max_steps)))
-        self.step.zero_()
-        self.ended.zero_()
+        for name, start in {"step": 0, "ended": False, "waiting_since": 0, "stopped_at": NEVER}.items():
+            self.get_buffer(name).fill_(start)
         self.block_ended = False
 
     def _steps_of_the_trainer(self) -> int:
@@ -147,7 +148,8 @@ class SobolevRegression(WeightedModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Rename what older versions have saved under other names, lambda_d and the plateau, and add what is new."""
         state = checkpoint["state_dict"]
-        state.setdefault("channels", self.channels)
+        for name in ("channels", "waiting_since", "stopped_at"):
+            state.setdefault(name, self.get_buffer(name))
         if "balanced" in state:
             state["lambda_now"] = state.pop("balanced")
         plateau = checkpoint.get("callbacks", {}).pop("TwoStageSwitch", {})
@@ -157,23 +159,14 @@ class SobolevRegression(WeightedModule):
         """Build the torch optimiser of each phase, for the weights of all stages; only one stage has a gradient."""
         return [phase.method.build(list(self.network.parameters())) for phase in self.phases]
 
-    def at_rest(self) -> bool:
-        """Return True if no step would change anything: a stage helped no member, or all methods are at rest.
+    @property
+    def stopped(self) -> Tensor:
+        """Whether each member has stopped, (M,): its best weights and its last step stay as they are."""
+        return self.stopped_at < NEVER
 
-        Before `rests_from` no run is at rest, because its points or its weight will change. Nor is one whose lambda_d
-        is not at its full value yet, because that is reported.
-        """
-        step = int(self.step)
-        if step < int(self.rests_from) or not bool((self.lambda_at(step - 1, 1) == self.lambda_now).all()):
-            return False
-        stage = (step - 1) // self.steps_per_stage
-        if stage and step % self.steps_per_stage == 0 and not self.best.amplitude[:, stage].any():
-            return True
-        last = step > self.max_steps - self.steps_per_stage
-        phase = self._phase((step - 1) % self.steps_per_stage)
-        method, optimizer = self.phases[phase].method, self.trainer.optimizers[phase]
-        final = phase == len(self.phases) - 1
-        return last and final and method.at_rest(optimizer, self.network.stage(stage).theta)
+    def last_step(self, member: int) -> int:
+        """Return the last step of a member so far."""
+        return min(int(self.step), int(self.stopped_at[member]))
 
     def reset_optimizers(self) -> None:
         """Reset what the optimisers know of the loss, because it has changed."""
@@ -212,7 +205,7 @@ class SobolevRegression(WeightedModule):
         network = self.network.stage(stage)
         batches = Block(self._residual(stage, block.points), block.minibatches).batches(first, count)
         for k, batch in enumerate(batches):
-            i = self._phase(local + k)
+            i = self.phase(local + k)
             phase, optimizer = self.phases[i], self.trainer.optimizers[i]
             if changes[k]:
                 phase.method.reset(optimizer)
@@ -231,7 +224,7 @@ class SobolevRegression(WeightedModule):
         stage, local = divmod(step - 1, self.steps_per_stage)
         lambda_d = self.lambda_at(step - 1, 1)[0]
         self.figures = self.measure("train", points, lambda_d) | {metrics.LAMBDA_D: lambda_d}
-        theta, now = self.network.stage(stage).theta, self._phase(local)
+        theta, now = self.network.stage(stage).theta, self.phase(local)
         unmeasured = torch.full_like(self.lambda_d, torch.nan)
         for i, (phase, optimizer) in enumerate(zip(self.phases, self.trainer.optimizers, strict=True)):
             for key, figure in phase.method.figures(optimizer, theta, self._progress(i, local)).items():
@@ -255,7 +248,9 @@ class SobolevRegression(WeightedModule):
         self.observe(found[metrics.key("val", "mse_f")], int(self.step))
         loss = found[metrics.VAL_LOSS].to(self.best_loss)
         better = (loss < self.best_loss) | (loss == 0)  # also where no label is in the loss: the last weights are kept
+        better &= ~self.stopped
         self.best_loss.copy_(torch.where(better, loss, self.best_loss))
+        self.waiting_since.masked_fill_(better, int(self.step))
         for best, now in zip(self.best.state_dict().values(), self.network.state_dict().values(), strict=True):
             best.copy_(torch.where(better.view(-1, *[1] * (now.ndim - 1)), now, best))
 
@@ -280,28 +275,9 @@ class SobolevRegression(WeightedModule):
         """Return the stage of the last step."""
         return min(int(self.step) - 1, self.max_steps - 1) // self.steps_per_stage
 
-    @torch.no_grad()
     def measure(self, split: str, points: Points, lambda_d: Tensor) -> dict[str, Tensor]:
         """Return the loss and all errors on a set of points, by metric key, each of shape (M,)."""
-        u, du = self.network.predict(points.x)
-        found = {"loss": losses.weigh(*losses.terms(u, du, points, self.scale, self.penalty), lambda_d.to(u))}
-        found |= errors(u, du, points, self._reference(split, points))
-        if self.own_metrics:
-            if (units := self.network.units) is not None:
-                (u, du), points = units.restore(u, du), units.restore_points(points)
-            found |= {name: function(u, du, points) for name, function in self.own_metrics.items()}
-        return {metrics.key(split, name): figure for name, figure in found.items()}
-
-    @torch.no_grad()
-    def measure_partials(self, split: str, points: Points) -> Tensor:
-        """Return the nrmse of each partial derivative, (M, P, D)."""
-        return partial_errors(self.network.predict(points.x)[1], points, self._reference(split, points))
-
-    def _reference(self, split: str, points: Points) -> Reference:
-        """Return the reference of the errors on a set of points, computed once."""
-        if split not in self._references or self._references[split][0] is not points:
-            self._references[split] = points, Reference.of(points, self.network.units)
-        return self._references[split][1]
+        return self.errors.figures(split, points, self.scale, lambda_d)
 
     def _begin_stage(self, stage: int, points: Points) -> None:
         """Begin a later stage from the best weights so far."""
@@ -318,7 +294,7 @@ class SobolevRegression(WeightedModule):
             self._problem = stage, points, residual.reweighted(self.channels.to(residual.f)) if weighted else residual
         return self._problem[2]
 
-    def _phase(self, step: int) -> int:
+    def phase(self, step: int) -> int:
         """Return the index of the phase that a step of a stage belongs to."""
         return max(i for i, phase in enumerate(self.phases) if phase.first <= step)
 

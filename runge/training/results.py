@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -30,10 +29,12 @@ from runge.records.directories import RunDirectory, State, Status
 from runge.records.files import write
 from runge.records.panels import png
 from runge.records.pictures import curves_picture, fit_picture, points_picture
+from runge.records.profiles import profiles_picture
 from runge.sobolev import losses
 from runge.sobolev.points import Points
 from runge.training.adaptation import Resample
 from runge.training.datamodule import PointsDataModule
+from runge.training.evaluation import Fit, evaluate, labels
 from runge.training.history import History
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
@@ -51,7 +52,7 @@ _MOST_ROWS = 201
 def switched_on_step(module: SobolevRegression, member: int) -> int | None:
     """Return the step from which on a member was trained with lambda_d > 0, or None."""
     step = int(module.switched_on[member])
-    return None if step >= int(module.step) or float(module.lambda_d[member]) == 0 else step
+    return None if step >= module.last_step(member) or float(module.lambda_d[member]) == 0 else step
 
 
 def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Metrics]:
@@ -71,7 +72,7 @@ def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Met
         figures |= module.measure(split, points, module.lambda_d)
     slopes = Columns.of(data.inputs, data.dataset.test.outputs).slopes
     if len(slopes) > 1:
-        each = module.measure_partials("test", data.dataset.test).flatten(1).unbind(1)
+        each = module.errors.partials("test", data.dataset.test).flatten(1).unbind(1)
         figures |= {key("test", "nrmse_df", name): one for name, one in zip(slopes, each, strict=True)}
     stages = (module.network.amplitude != 0).sum(1)  # those after the last one that helps are no part of the fit
     train = data.dataset.train
@@ -111,26 +112,11 @@ def fit_table(points: Points, u: Tensor, du: Tensor, inputs: Sequence[str]) -> d
     return dict(zip(Columns.of(inputs, points.outputs).names(), values.mT.tolist(), strict=True))
 
 
-def labels(points: Points) -> tuple[Tensor, Tensor]:
-    """Return the values, (N, P), and the Jacobians, (N, P, D), of one member; NaN where they are not known."""
-    known = points.weight_f[0] > 0, points.weight_df[0] > 0
-    f, df = (torch.where(where, part[0], torch.nan) for where, part in zip(known, (points.f, points.df), strict=True))
-    return f, df
-
-
 def points_table(places: Sequence[tuple[int, Tensor]], inputs: Sequence[str]) -> dict[str, list[float]]:
     """Return where a member's training points have been, as columns: `step` and the inputs."""
     x = torch.cat([points.double() for _, points in places])
     steps: list[float] = [step for step, points in places for _ in range(len(points))]
     return {"step": steps} | dict(zip(inputs, x.mT.tolist(), strict=True))
-
-
-class Fit(NamedTuple):
-    """A member's fit on its test points: the points, u, (N, P), and u', (N, P, D), in the user's units."""
-
-    points: Points
-    u: Tensor
-    du: Tensor
 
 
 class StackWriter:
@@ -225,26 +211,17 @@ class StackWriter:
         module = self.module
         module.network.load_state_dict(module.best.state_dict())
         metrics = final_metrics(module, self.data)
-        u, du = module.network.predict(self.data.dataset.test.x)
-        test = self.data.dataset.test
-        if (units := module.network.units) is not None:
-            (u, du), test = units.restore(u, du), units.restore_points(test)
-        each = [test.take(torch.tensor([i], device=u.device)) for i in range(len(self.directories))]
+        fits = evaluate(module.network, self.data)
         # Each member's share of the stack's time.
         seconds = fit_seconds / len(self.directories), (fit_seconds + other_seconds) / len(self.directories)
-        return [
-            self._outcome(i, diverged, metrics[i], seconds, Fit(each[i], u[i], du[i]))
-            for i, diverged in enumerate(self.history.diverged())
-        ]
+        return [self._outcome(i, metrics[i], seconds, fits[i]) for i in range(len(self.directories))]
 
-    def _outcome(
-        self, i: int, diverged: int | None, metrics: Metrics, seconds: tuple[float, float], fit: Fit
-    ) -> Outcome:
+    def _outcome(self, i: int, metrics: Metrics, seconds: tuple[float, float], fit: Fit) -> Outcome:
         began, directory = time.perf_counter(), self.directories[i]
         if directory.metrics.exists():  # its stack was resumed for others
             return directory.read_metrics()
         try:
-            if diverged is not None:
+            if (diverged := self.history.diverged(i, self.module.last_step(i))) is not None:
                 how = "try a smaller optimizer.lr or loss.lambda_d, or optimizer.clip_norm"
                 message = f"the loss is not finite at step {diverged}; {how}"
                 self._leave(i, "diverged", message, diverged)
@@ -253,36 +230,38 @@ class StackWriter:
             self._close(i, metrics)
             inputs = self.data.inputs
             points = None if self.resample is None else points_table(self.resample.member(i), inputs)
-            finished = self._state(i, "finished", int(self.module.step))
+            finished = self._state(i, "finished")
             metrics |= {FIT_SECONDS: seconds[0], TOTAL_SECONDS: seconds[1] + time.perf_counter() - began}
-            directory.write(finished, self.history.member(i), metrics, points, fit_table(*fit, inputs))
+            table = fit_table(fit.points, fit.u, fit.du, inputs)
+            directory.write(finished, self._history(i), metrics, points, table)
             return metrics
         except OSError as error:
             failure = RunError(f"its files cannot be written: {describe(error)}")
             with self.attempt(i):
-                directory.write(self._state(i, "failed", int(self.module.step), str(failure)))
+                directory.write(self._state(i, "failed", message=str(failure)))
             return failure
 
     def _draw(self, i: int, fit: Fit) -> None:
         """Draw a member's pictures, write them, and pass them to its loggers."""
-        test, directory, end = fit.points, self.directories[i], int(self.module.step)
-        title, columns = self.members[i].title(), self.history.member(i)
+        test, directory, end = fit.points, self.directories[i], self.module.last_step(i)
+        title, columns = self.members[i].title(), self._history(i)
         parts = (test.x[0], *labels(test), fit.u, fit.du)
         x, f, df, u, du = (part.double().cpu().numpy() for part in parts)
         masks = dict(zip(test.regions, test.masks[0, 1:].bool().cpu().numpy(), strict=True))
-        names = {"inputs": self.data.inputs, "outputs": test.outputs}
-        nodes = self.data.in_units(self.data.dataset.train)[i].numpy()
+        names, nodes = {"inputs": self.data.inputs, "outputs": test.outputs}, fit.nodes.numpy()
         pictures = {
             directory.fit_picture: fit_picture(x, f, df, u, du, masks, title, **names, points=nodes),
             directory.curves_picture: curves_picture(
                 columns, switched_on_step(self.module, i), test.groups, title, "region" if test.regions else "output"
             ),
         }
+        if fit.profiles:
+            pictures[directory.profiles_picture] = profiles_picture(fit.profiles, title, **names, points=nodes)
         if self.resample is not None:
             steps, points = zip(*self.resample.member(i), strict=True)
             shares = {region: (np.array(columns["step"]), np.array(columns[share_key(region)])) for region in masks}
             places = [x.double().numpy() for x in points]
-            pictures[directory.points_picture] = points_picture(steps, places, shares, end, title)
+            pictures[directory.points_picture] = points_picture(steps, places, shares, end, title, self.data.inputs)
         for path, picture in pictures.items():
             write(path, png(picture))
 
@@ -293,16 +272,20 @@ class StackWriter:
             self.to_loggers(i, show)
 
     def _leave(self, member: int, status: Status, message: str, step: int | None = None) -> None:
-        state = self._state(member, status, int(self.module.step) if step is None else step, message)
+        state = self._state(member, status, step, message)
         self._close(member, None)
-        self.directories[member].write(state, self.history.member(member) if self.history.steps else None)
+        self.directories[member].write(state, self._history(member) if self.history.steps else None)
 
-    def _state(self, member: int, status: Status, step: int, message: str = "") -> State:
-        configuration = self.members[member].configuration
-        return State(status, step, message, digest(configuration), self.members[member].checksum)
+    def _history(self, member: int) -> Mapping[str, Sequence[float]]:
+        return self.history.member(member, self.module.last_step(member))
+
+    def _state(self, member: int, status: Status, step: int | None = None, message: str = "") -> State:
+        step = self.module.last_step(member) if step is None else min(step, int(self.module.stopped_at[member]))
+        one = self.members[member]
+        return State(status, step, message, digest(one.configuration), one.checksum)
 
     def _close(self, i: int, metrics: Metrics | None) -> None:
         """Finalize a member's loggers, with its test figures if it has finished."""
         if figures := on_test(metrics or {}):
-            self.to_loggers(i, lambda logger: logger.log_metrics(figures, int(self.module.step)))
+            self.to_loggers(i, lambda logger: logger.log_metrics(figures, self.module.last_step(i)))
         self.to_loggers(i, lambda logger: logger.finalize("failed" if metrics is None else "success"))

@@ -21,7 +21,7 @@ from runge.resampling import Periodic
 from runge.schedules import NEVER
 from runge.sobolev import losses
 from runge.sobolev.compilation import step_function
-from runge.training.adaptation import Balancing, Resample, StopEarly
+from runge.training.adaptation import Balancing, Resample
 from runge.training.datamodule import RowsDataModule, SobolevDataModule
 from runge.training.history import CountSteps, Curves, FillCallbackMetrics, History, Progress
 from runge.training.member import Member
@@ -29,6 +29,7 @@ from runge.training.module import SobolevRegression
 from runge.training.own_parts import check_metrics, make_callbacks
 from runge.training.results import Outcome, StackWriter
 from runge.training.saving import MemberFiles, Save, StopOnSignal
+from runge.training.stopping import StopEarly
 
 IGNORED = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available on your system"
 """Warnings of no use to the user: Lightning 2.6 uses torch's pytree in a deprecated way, and advertises srun."""
@@ -130,7 +131,8 @@ class Stack:
         )
         self.module.set_lambda_d(first.balance.start(lambda_d, train, scale))
         look = first.balance.next_look(0)
-        self.module.rests_from.fill_(max(first.resampling.rests_from(), 0 if look == NEVER else look))
+        self._settled_from = max(first.resampling.rests_from(), 0 if look == NEVER else look)
+        self.module.rests_from.fill_(self._settled_from)
 
     def fit(self, directories: Sequence[RunDirectory], report: Callable[[int], object] | None = None) -> list[Outcome]:
         """Train the runs and write their directories; resume from the last checkpoints that all of them have.
@@ -211,7 +213,7 @@ class Stack:
                 Balancing(self.members[0].balance, self.data, [member.seed for member in self.members]),
                 *([Progress()] if bar else []),
                 *([CountSteps(report)] if report else []),
-                StopEarly(),
+                StopEarly(training.patience, self._settled_from),
                 stop,
                 Curves(history, writer.to_loggers),
                 *([FillCallbackMetrics(), *self.callbacks] if self.callbacks else []),

@@ -45,9 +45,8 @@ class WeightedModule(pl.LightningModule):
         return torch.cat([self.channels[..., :1], self.lambda_now[:, None, None] * self.channels[..., 1:]], dim=2)
 
     def set_channel_weights(self, weights: Tensor) -> None:
-        """Train with these weights of the channels, (M, P, 1 + D), in any unit, from now on."""
-        weights = weights / weights[..., :1].mean((1, 2), keepdim=True)
-        lambda_d = weights[..., 1:].mean((1, 2))
+        """Train with these weights of the channels, (M, P, 1 + D), from now on; lambda_d is a ratio of their means."""
+        lambda_d = weights[..., 1:].mean((1, 2)) / weights[..., :1].mean((1, 2))
         unit = lambda_d[:, None, None]
         relative = torch.where(unit > 0, weights[..., 1:] / unit, self.channels[..., 1:])
         self.channels.copy_(torch.cat([weights[..., :1], relative], dim=2))

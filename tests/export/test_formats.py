@@ -1,4 +1,4 @@
-"""Files for other programs give what the function gives, for all activations, depths, stages and numbers of inputs."""
+"""Files for other programs give what the function gives, for all activations, depths, stages, inputs and outputs."""
 
 import itertools
 import runpy
@@ -12,9 +12,11 @@ import pytest
 import torch
 
 from runge.export import FORMATS, export
+from runge.export.program import about
 from runge.function import Function
 from runge.sobolev.activations import ACTIVATIONS, Activation
 from runge.sobolev.stages import ResidualStages
+from runge.sobolev.units import Units
 from tests.conftest import model
 
 DOUBLE, SINGLE = torch.float64, torch.float32
@@ -27,26 +29,33 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("network", ALL if metafunc.config.getoption("--exports") == "all" else FEW, ids=str)
 
 
-def function(activation="tanh", depth=2, stages=1, dimension=1, dtype=DOUBLE, **configuration) -> Function:
+def function(
+    activation="tanh", depth=2, stages=1, dimension=1, outputs=1, dtype=DOUBLE, units=False, **configuration
+) -> Function:
+    lengths, heights = torch.arange(1, 1 + dimension, dtype=DOUBLE), torch.arange(1, 1 + outputs, dtype=DOUBLE)
+    made = Units(*(part[None] for part in (lengths / 7, lengths / 3, 2 - heights, heights * 0.3)))
     network = ResidualStages(
         model(activation=activation, depth=depth, stages=stages, width=6, init="knots"),
         domains=torch.tensor([[-1.0, 1.1], [0.0, 3.0], [10.0, 10.5]], dtype=DOUBLE)[None, :dimension],
         generators=[torch.Generator().manual_seed(0)],
         dtype=dtype,
+        outputs=outputs,
+        units=made if units else None,
     )
     network.amplitude[0] = torch.tensor([1, 1e-2])[:stages]
-    return Function(network, configuration).eval()
+    return Function(network, configuration, outputs=["f"] if outputs == 1 else list("abc")[:outputs]).eval()
 
 
 def points(u: Function, n: int = 50) -> torch.Tensor:
     lower, upper = torch.tensor([[-2.0, -1.0, 9.5], [2.0, 4.0, 11.0]], dtype=DOUBLE)[:, : u.network.dimension]
     x = torch.rand(n, u.network.dimension, generator=torch.Generator().manual_seed(n), dtype=DOUBLE)
-    return (lower + (upper - lower) * x).to(u.network.amplitude)
+    return (lower + (upper - lower) * x).to(u.network.amplitude if u.network.units is None else DOUBLE)
 
 
 def assert_same(results, u: Function, x: torch.Tensor, tolerance: float) -> None:
     """Compare results at x, (N, D), with those of u, relative to their size where it is above 1."""
-    shapes = [(len(x),), (len(x), u.network.dimension)]
+    several = u.network.outputs > 1
+    shapes = [(len(x), *[3] * several), (len(x), *[3] * several, u.network.dimension)]
     assert [tuple(result.shape) for result in results] == shapes
     for result, expected in zip(results, u.value_and_derivative(x.numpy()), strict=True):
         size = max(1, np.abs(expected).max(initial=0))
@@ -98,6 +107,39 @@ def test_torch_program(network, tmp_path):
         assert_same(program(points(u, n)), u, points(u, n), 1e-14)
 
 
+@pytest.mark.parametrize(
+    ("outputs", "dimension", "units", "dtype"),
+    [(3, 1, False, DOUBLE), (3, 2, True, DOUBLE), (1, 2, True, DOUBLE), (3, 2, True, SINGLE)],
+)
+def test_outputs_and_units(outputs, dimension, units, dtype, tmp_path):
+    u = function("silu", stages=2, dimension=dimension, outputs=outputs, units=units, dtype=dtype)
+    x, tolerance = points(u), 1e-12 if dtype == DOUBLE else 5e-6
+    file = export(u, "onnx", tmp_path / "u")
+    program = torch.export.load(export(u, "torch", tmp_path / "u")).module()
+    for n in (1, 50):
+        assert_same(in_onnx(file, points(u, n)), u, points(u, n), tolerance)
+        assert_same(program(points(u, n)), u, points(u, n), tolerance)
+    module = runpy.run_path(str(export(u, "numpy", tmp_path / "u")))
+    assert_same(module["value_and_derivative"](x), u.to(DOUBLE), x.double(), 1e-12)
+
+
+def test_large_inputs_keep_their_digits(tmp_path):
+    u = function(units=True, dtype=SINGLE)
+    units = u.network.units
+    units.x_mean += 1e9 - units.x_mean
+    x = 1e9 + torch.linspace(-1, 1, 21, dtype=DOUBLE)[:, None]
+    assert_same(in_onnx(export(u, "onnx", tmp_path / "u"), x), u, x, 5e-6)
+    assert_same(torch.export.load(export(u, "torch", tmp_path / "u")).module()(x), u, x, 5e-6)
+    module = runpy.run_path(str(export(u, "numpy", tmp_path / "u")))
+    assert_same(module["value_and_derivative"](x), u, x, 5e-6)  # u's float32 network at the same inputs
+
+
+def test_units_can_be_in_single_precision(tmp_path):
+    u = function(units=True, dtype=SINGLE).to(SINGLE)
+    x = points(u).float()
+    assert_same(in_onnx(export(u, "onnx", tmp_path / "u"), x), u, x, 5e-6)
+
+
 @pytest.mark.parametrize("to", ["torch", "numpy"])
 def test_a_file_is_read_without_runge(to, tmp_path):
     u = function("silu", dimension=2)
@@ -133,6 +175,24 @@ def test_files_describe_themselves(tmp_path):
     torch.export.load(export(u, "torch", tmp_path / "u"), extra_files=extra)
     assert str(expected["domain"]) in extra["about.json"]
     assert FORMATS["numpy"](function(target={"_target_": "mine.Mine"}))[".py"].count(b"'Mine'") == 1
+
+
+def test_files_describe_tables_and_standardised_formulas():
+    u = function(dimension=2, outputs=3, units=True, data={"file": "/home/wing.csv"})
+    assert about(u) == {
+        "inputs": '["x1", "x2"]',
+        "outputs": '["u_a", "u_b", "u_c", "du_a_dx1", "du_a_dx2", "du_b_dx1", "du_b_dx2", "du_c_dx1", "du_c_dx2"]',
+        "data": "wing.csv",
+        "mean": "[0.142857142857143, 0.285714285714286]",
+        "std": "[0.333333333333333, 0.666666666666667]",
+    }
+    boxed = function(dimension=2, data={"file": "wing.csv"})
+    assert about(boxed)["domain"] == "[[-1.0, 1.1], [0.0, 3.0]]", "that of the training rows"
+    formula = function(units=True, target={"_target_": "runge.targets.Expression", "expr": {"a": "x", "b": "x**2"}})
+    formula.network.stage(0).scale.fill_(1)
+    formula.network.stage(0).shift.fill_(0)
+    assert about(formula)["domain"] == "[[-0.19047619047619, 0.476190476190476]]"  # 1/7 -+ 1/3
+    assert about(formula)["target"] == "x, x**2"
 
 
 def test_an_activation_of_ones_own(tmp_path, monkeypatch):

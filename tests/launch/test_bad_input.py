@@ -87,6 +87,10 @@ MISTAKES = {
     "model.activation=3": ("model.activation", "string", "3"),
     "model.init=xavier": ("model.init", "default", "knots", "'xavier'"),
     "model.derivative=numeric": ("model.derivative", "forward", "autograd", "'numeric'"),
+    "optimizer=levenberg_marquardt data.n_train=1000000000": (
+        *("optimizer: must need at most half of this machine's memory", "LevenbergMarquardt"),
+        *("2000000000 residuals", "4353 weights", "optimizer=adam", "data.n_train or model.width"),
+    ),
     "loss.lambda_d=-1": ("loss.lambda_d", "greater than or equal to 0", "-1"),
     "loss.lambda_d=nan": ("loss.lambda_d", "finite", "nan"),
     "loss.lambda_d=inf": ("loss.lambda_d", "finite", "inf"),
@@ -97,6 +101,7 @@ MISTAKES = {
     "trainer.max_steps=1e3": ("trainer.max_steps", "integer", "1000.0"),
     "trainer.precision=16": ("trainer.precision", "32 or 64", "16"),
     "trainer.accelerator=tpu": ("trainer.accelerator", "auto", "cpu", "gpu", "'tpu'"),
+    "trainer.patience=0": ("trainer.patience", "greater than or equal to 1", "0"),
     "trainer.log_every=0": ("trainer.log_every", "0"),
     "trainer.diagnostics_every=0": ("trainer.diagnostics_every", "0"),
     "trainer.checkpoint_seconds=never": ("trainer.checkpoint_seconds", "'never'"),

@@ -18,7 +18,7 @@ SWEEP = ("-m", "seed=0,1", "hydra.launcher.processes=1", *SHORT, "hydra.sweep.di
 
 
 def worst(u, du, points, power=1.0):
-    return (u - points.f).abs().amax(1) ** power
+    return (u - points.f).abs().amax((1, 2)) ** power
 
 
 def huber(r, delta=0.1):

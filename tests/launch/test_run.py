@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import runge
 from runge.launch import run as run_module
-from runge.metrics import QUANTITIES
+from runge.metrics import QUANTITIES, RELATIVE
 from runge.optimizers import Problem
 from runge.sobolev import losses
 from runge.training.member import Member
@@ -107,7 +107,7 @@ def test_seven_inputs(trained):
 def test_metrics_follow_the_grammar(run):
     metrics = json.loads((run[0] / "metrics.json").read_text())
     expected = {f"{split}/loss" for split in ("train", "val", "test")}
-    expected |= {f"{split}/{q}" for split in ("train", "val", "test") for q in QUANTITIES}
+    expected |= {f"{split}/{q}" for split in ("train", "val", "test") for q in (*QUANTITIES, *RELATIVE)}
     expected |= {f"{split}/{q}/{r}" for split in ("train", "val", "test") for q in QUANTITIES for r in REGIONS}
     expected |= {"lambda_d", "grad_norm/f", "grad_norm/df", "grad_cosine", "parameters", "stages", "switched_on_step"}
     expected |= {"seconds/fit", "seconds/total"}

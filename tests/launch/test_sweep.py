@@ -323,6 +323,27 @@ def test_plan_shares_stacks_and_keeps_all_processes_busy(configuration):
     assert sorted(chunks[0].jobs) == [3, 4, 5, 6, 7]
 
 
+def test_plan_keeps_within_the_memory(configuration):
+    many = [(f"seed={seed}", "optimizer=levenberg_marquardt", "model.width=16") for seed in range(6)]
+    made = jobs(configuration, *many, ("seed=0",), ("seed=1",))
+    need, _ = made[0].member.memory()
+    assert made[6].member.memory()[0] == 0
+    assert need > 4 * 8 * 256**2  # the Gram matrix of 256 errors and its copies
+    for memory, sizes in ((6.1 * need, [2, 6]), (2.1 * need, [2, 2, 2, 2]), (0.1 * need, [1] * 6 + [2])):
+        assert sorted(len(chunk.jobs) for chunk in plan(made, 1, 32, memory)[0]) == sizes
+
+
+def test_a_sweep_without_memory_for_two_runs_has_one_process(train, configuration, monkeypatch):
+    own = ("optimizer=levenberg_marquardt", "model.width=8", "trainer.max_steps=2", "data.n_val=8", "data.n_test=9")
+    need, _ = Member(configuration(*own)).memory()
+    monkeypatch.setattr("runge.machine.memory", lambda: 2 * 1.5 * need)
+    plans = []
+    monkeypatch.setattr("runge.launch.sweep.plan", lambda *given: plans.append(given[1:]) or plan(*given))
+    status, out, err = train("-m", "seed=0,1", *own, "hydra.launcher.processes=2", "hydra.sweep.dir=sweep")
+    assert status == 0, out + err
+    assert plans == [(1, 32, 1.5 * need)]
+
+
 @pytest.mark.parametrize(
     "other",
     [

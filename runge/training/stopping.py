@@ -1,0 +1,86 @@
+"""When a run ends before its last step: nothing changes any more, no loss is finite, or patience has run out.
+
+The end is saved with the run, so that a resumed run takes no further steps.
+"""
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from runge.metrics import TRAIN_LOSS, VAL_LOSS
+from runge.training.callback import BlockCallback
+from runge.training.module import SobolevRegression
+
+
+class StopEarly(BlockCallback):
+    """A callback that ends a run when no further step would change anything, or no member has a finite loss.
+
+    With `patience`, a member stops when its validation loss has not improved for that many steps, and the run ends when
+    all members have stopped. They count from `first` at the earliest, once lambda_d is at its full value, and with the
+    last method of the last residual stage. What a member leaves is that of the step at which it has stopped.
+
+    Args:
+        patience: the steps without an improvement; None: no limit.
+        first: the step from which they count at the earliest.
+    """
+
+    def __init__(self, patience: int | None = None, first: int = 0) -> None:
+        self.patience, self.first = patience, first
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take no step if the run had ended, or if all members that resume have stopped."""
+        assert isinstance(pl_module, SobolevRegression)
+        pl_module.ended.logical_or_(pl_module.stopped.all())
+        trainer.should_stop = bool(pl_module.ended)
+
+    def at_block_end(self, module: SobolevRegression) -> None:
+        """Look at the losses, and at what a further step would change."""
+        at_rest = _at_rest(module)  # before members that stop are put to rest: the others finish with another step
+        if self.patience is not None:
+            self._wait(module, self.patience)
+        finite = torch.stack([module.figures[loss].isfinite() for loss in (TRAIN_LOSS, VAL_LOSS)]).any(0)
+        if at_rest or not bool((finite & ~module.stopped).any()):
+            module.ended.fill_(True)
+            module.trainer.should_stop = True
+
+    def _wait(self, module: SobolevRegression, patience: int) -> None:
+        """Stop the members whose patience has run out, except those at rest, which have nothing to wait for."""
+        step = int(module.step)
+        counts = _with_full_lambda_d(module) & (step > self.first and _in_last_phase(module))
+        module.waiting_since.masked_fill_(~counts, step)
+        stale = step - module.waiting_since >= patience
+        if bool(stale.any()):
+            method, optimized = module.phases[-1].method, _optimized(module)
+            module.stopped_at.masked_fill_(stale & ~module.stopped & ~method.resting(*optimized), step)
+            method.rest(*optimized, module.stopped)
+
+
+def _at_rest(module: SobolevRegression) -> bool:
+    """Return True if no step would change anything: a stage helped no member, or all methods are at rest.
+
+    Before `rests_from` no run is at rest, because its points or its weight will change. Nor is one whose lambda_d is
+    not at its full value yet, because that is reported.
+    """
+    step, stage = int(module.step), module.stage()
+    if step < int(module.rests_from) or not bool(_with_full_lambda_d(module).all()):
+        return False
+    if stage and step % module.steps_per_stage == 0 and not module.best.amplitude[:, stage].any():
+        return True
+    return _in_last_phase(module) and module.phases[-1].method.at_rest(*_optimized(module))
+
+
+def _with_full_lambda_d(module: SobolevRegression) -> Tensor:
+    """Say whether the last step had the full lambda_d, (M,)."""
+    return (module.lambda_at(int(module.step) - 1, 1) == module.lambda_now)[0]
+
+
+def _in_last_phase(module: SobolevRegression) -> bool:
+    """Say whether the last step was one of the last method in the last stage."""
+    last = module.stage() == (module.max_steps - 1) // module.steps_per_stage
+    return last and module.phase((int(module.step) - 1) % module.steps_per_stage) == len(module.phases) - 1
+
+
+def _optimized(module: SobolevRegression) -> tuple[torch.optim.Optimizer, Parameter]:
+    """Return the optimiser of the last method, and the weights of the present stage."""
+    return module.trainer.optimizers[-1], module.network.stage(module.stage()).theta

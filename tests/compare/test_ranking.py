@@ -1,0 +1,89 @@
+import pytest
+from rich.console import Console
+
+from runge.compare.comparison import Comparison
+from runge.compare.ranking import choose_metric
+from runge.configuration import with_defaults
+from runge.records.reading import RunRecord
+
+
+def run(settings, status="finished", **figures):
+    return RunRecord("", status, settings=settings, figures={f"test/{name}": x for name, x in figures.items()})
+
+
+SINE = {"target": "Expression", "target.expr": "sin(3*x)", "seed": 0}
+SMALL = SINE | {"target.expr": "sin(3*x)/1000"}
+TABLE = {"data": "Table", "data.file": "a.csv", "seed": 0}
+
+
+def test_runs_on_different_functions_are_ranked_without_units():
+    worse = run(SMALL, mse_df=1e-8, nrmse_f=0.02, nrmse_df=0.05, rel_l2_f=0.02, rel_l2_df=0.05)
+    better = run(SINE, mse_df=1e-5, nrmse_f=0.001, nrmse_df=0.002, rel_l2_f=0.001, rel_l2_df=0.002)
+    comparison = Comparison([worse, better])
+    assert comparison.metric == "test/nrmse_df"
+    assert [record.settings["target.expr"] for record in comparison.records] == ["sin(3*x)", "sin(3*x)/1000"]
+    assert comparison.reason.startswith("Ranked by test/nrmse_df, because the runs differ in target.expr, and mean")
+    assert "by a factor of 25 " in comparison.lead
+    assert comparison.reason in comparison.html()
+    assert Comparison([worse, better], "test/mse_df").records[0].settings == with_defaults(SMALL)
+
+
+def test_runs_on_one_function_are_ranked_by_the_mean_squared_error():
+    runs = [run(SINE | {"model.width": width}, mse_df=1e-5, nrmse_df=0.1) for width in (8, 16)]
+    assert (Comparison(runs).metric, Comparison(runs).reason) == ("test/mse_df", "")
+
+
+def test_older_runs_have_the_relative_norm_alone():
+    older = run(SMALL, mse_df=1e-8, rel_l2_df=0.05)
+    newer = run(SINE, mse_df=1e-5, nrmse_df=0.002, rel_l2_df=0.002)
+    assert Comparison([older, newer]).metric == "test/rel_l2_df"
+    assert Comparison([run(SMALL, mse_df=1e-8), run(SINE, mse_df=1e-5)]).metric == "test/mse_df"
+
+
+def test_tables_and_those_without_derivatives():
+    known, unknown = (
+        {"mse_df": 1.0, "nrmse_f": 0.1, "nrmse_df": 0.2},
+        {"mse_df": None, "nrmse_f": 0.1, "nrmse_df": None},
+    )
+    one = Comparison([run(TABLE, **known), run(TABLE | {"seed": 1}, **known)])
+    assert one.metric == "test/nrmse_df"
+    assert "the columns of a table have units" in one.reason
+    two = Comparison([run(TABLE, **known), run(TABLE | {"data.file": "b.csv"}, **known)])
+    assert "the runs differ in data.file, and" in two.reason
+    values = Comparison([run(TABLE, **known), run(TABLE | {"data.derivatives": "{}"}, **unknown)])
+    assert values.metric == "test/nrmse_f"
+    assert values.reason.endswith("; not all runs have derivatives to compare with.")
+    failed = [run(TABLE, "failed"), run(TABLE, **known)]
+    assert choose_metric(failed, [])[0] == "test/nrmse_df"
+
+
+def test_a_key_that_an_older_version_did_not_know_has_its_default():
+    older = {"seed": 0, "target": "Runge", "model.width": 8, "optimizer": "SGD", "optimizer.lr": 0.1, "data.n_train": 9}
+    newer = with_defaults(older)
+    assert {"model.standardize", "data.noise_f", "optimizer.lr_schedule", "balance"} <= newer.keys()
+    assert {name: newer[name] for name in older} == older
+    assert not any("${" in str(value) for value in newer.values())
+    figures = {"mse_df": 1.0}
+    assert Comparison([run(older, **figures), run(newer | {"seed": 1}, **figures)]).keys == ["seed"]
+    changed = newer | {"model.standardize": True}
+    groups = Comparison([run(older, **figures), run(changed, **figures)]).groups
+    assert {group.name for group in groups} == {"model.standardize=False", "model.standardize=True"}
+    assert not any(name.startswith(("target", "sampling")) for name in with_defaults(TABLE))
+
+
+def test_what_is_drawn_has_the_metrics_kind():
+    figures = {"mse_f": 1.0, "mse_df": 2.0, "nrmse_f": 0.1, "nrmse_df": 0.2, "r2_f": 0.99}
+    figures |= {"mse_df/lift": 1.0, "mse_df/drag": 3.0, "nrmse_df/lift": 0.3, "nrmse_df/drag": 0.4}
+    page = Comparison([run(TABLE, **figures), run(TABLE | {"seed": 1}, **figures)]).html()
+    assert '"front": ["test/nrmse_f", "test/nrmse_df"]' in page
+    assert '"part": "test/nrmse_df"' in page
+    assert '"regions": [0.3, 0.4]' in page
+
+
+@pytest.mark.parametrize("metric", ["test/nrmse_df", "test/mse_df"])
+def test_the_columns_of_the_table(metric, capsys):
+    figures = {"mse_f": 1.0, "mse_df": 2.0, "nrmse_f": 0.1, "nrmse_df": 0.2, "r2_f": 0.99}
+    Comparison([run(TABLE, **figures)], metric).show(Console(width=120))
+    shown = capsys.readouterr().out
+    assert ("nrmse_f" in shown) == ("r2_f" in shown) == (metric == "test/nrmse_df")
+    assert ("test/mse_f" in shown) == (metric == "test/mse_df")
