@@ -430,3 +430,32 @@ def test_the_python_interface(tmp_path):
     assert run.metrics["test/mse_f"] == pytest.approx(
         next(one for one in comparison.records if one.settings["seed"] == 0).figures["test/mse_f"], rel=1e-4
     )
+
+
+@pytest.mark.parametrize(("precision", "most"), [(32, 1.02), (64, 1.0001)])
+@pytest.mark.parametrize("kind", ["table", "formula"])
+def test_errors_do_not_depend_on_units(kind, precision, most, tmp_path, no_pictures):
+    """Those of a f(b x + c) + d are those of f; 1.308 is the largest ratio of benchmarks/problems/scale.py."""
+
+    def errors(a, b, c, d):
+        x = np.linspace(-1, 1, 60)
+        table = pd.DataFrame({"x": (x - c) / b, "f": a * np.sin(3 * x) + d, "df_dx": 3 * a * b * np.cos(3 * x)})
+        table.to_csv("a.csv", index=False)
+        options = ["data=table", "data.file=a.csv"]
+        if kind == "formula":
+            options = [
+                *("target=expression", f"target.expr='{a!r}*sin(3*{b!r}*(x-({-c / b!r})))+({d!r})'"),
+                *("model.standardize=true", f"target.domain=[{(-1 - c) / b!r},{(1 - c) / b!r}]", "schedule=constant"),
+                *("loss.lambda_d=1", "loss.derivative_scale=std"),
+            ]
+        one = member(*options, f"trainer.precision={precision}", "trainer.max_steps=100", "model.width=8", "logger=[]")
+        folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        _, _, (found,) = train_stack([one], folder)
+        return np.array([found["test/nrmse_f"], found["test/nrmse_df"]])
+
+    alone = errors(1.0, 1.0, 0.0, 0.0)
+    for case in ((1e6, 1.0, 0.0, -1e6), (1e-6, 1.0, 0.0, 0.0), (1e6, 1e3, 0.0, 1e6), (1.0, 1e-3, 100.0, 1e6)):
+        ratio = errors(*case) / alone
+        assert (ratio < most).all(), case
+        assert (ratio > 1 / most).all(), case
