@@ -27,6 +27,7 @@ _FULL = "HYDRA_FULL_ERROR"
 _FIXED = {
     "hydra.output_subdir": "a run's record is always in its folder .hydra",
     "hydra.job.name": "a run's log is always train.log",
+    "hydra": "set its keys, such as hydra.run.dir",
 }
 
 
@@ -103,6 +104,8 @@ def check_override(argument: str) -> None:
     group, choice = override.key_or_group, override.value()
     if group in _FIXED:
         raise ConfigurationError(f"{group}: must not be set; {_FIXED[group]}")
+    if override.is_delete() and str(group).startswith("hydra."):  # Hydra says so after it has made the directory
+        raise ConfigurationError(f"{group}: must not be deleted, because it is a key of Hydra's")
     options = sorted(path.stem for path in (CONFIGURATIONS / group).glob("*.yaml")) if group else []
     if not options or override.is_delete() or isinstance(choice, dict):
         return
