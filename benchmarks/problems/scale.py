@@ -27,7 +27,7 @@ def overrides(a: float, b: float, c: float, d: float, precision: int, steps: int
 
 def main() -> None:
     """Print the largest ratio, and every one above 1.5 or below 1 / 1.5."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=1000)
     steps = parser.parse_args().steps
     scales = itertools.product((1e-6, 1.0, 1e6), (1e-3, 1.0, 1e3), (0.0, 1e3), (0.0, -1e6, 1e6))
