@@ -35,9 +35,9 @@ class Function(nn.Module):
     has (..., P) and `u.derivative(x)` has (..., P, D).
 
     A tensor or number gives a tensor, on the device and in the precision of the parameters or, if the run was trained
-    in standardised units, of these, float64; `to` changes both. As for every module, the result can be differentiated
-    by x and by the parameters, and keeps what this needs in memory; under `torch.no_grad()` millions of points are
-    evaluated in chunks. A NumPy array gives an array, without gradients.
+    in standardised units, of these, float64; `to` changes both. The result can be differentiated by x if x requires
+    gradients, and by the parameters after `u.requires_grad_()`, and keeps what this needs in memory; otherwise millions
+    of points are evaluated in chunks. A NumPy array gives an array, without gradients.
 
     It can be copied, pickled, saved by `torch.save`, compiled by `torch.compile` and exported by `torch.export`.
 
@@ -110,18 +110,22 @@ class Function(nn.Module):
         if dimension > 1 and (x.ndim == 0 or x.shape[-1] != dimension):
             raise ValueError(f"x: must have the shape (..., {dimension}), one column per input; got {tuple(x.shape)}")
         shape, points = x.shape if dimension == 1 else x.shape[:-1], x.reshape(1, -1, dimension)
-        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or (torch.is_grad_enabled() and self._differentiable(points)):
             results = function(points)
         else:
             chunks = [function(chunk) for chunk in points.split(_CHUNK, dim=1)]
             results = [torch.cat(parts, dim=1) for parts in zip(*chunks, strict=True)]
         return [result.reshape((*shape, *result.shape[2:])) for result in results]
 
+    def _differentiable(self, points: Tensor) -> bool:
+        return points.requires_grad or any(parameter.requires_grad for parameter in self.parameters())
+
 
 def load(run_directory: str | os.PathLike[str]) -> Function:
     """Load the trained function of a run: the weights with the lowest validation loss.
 
-    It is on the CPU, in evaluation mode, and in the precision that it was trained in. Its derivative is computed in
+    It is on the CPU, in evaluation mode, and in the precision that it was trained in, and its parameters require no
+    gradients: `load(...).requires_grad_()` trains it further. Its derivative is computed in
     forward mode, also if the run's `model.derivative` is `autograd`.
 
     Raises:
@@ -154,7 +158,7 @@ def load(run_directory: str | os.PathLike[str]) -> Function:
         raise
     except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise ConfigurationError(f"{path} does not hold the weights of a run ({error})") from error
-    return Function(network.eval(), checkpoint["configuration"], **columns)
+    return Function(network.requires_grad_(False).eval(), checkpoint["configuration"], **columns)
 
 
 def load_finished(run_directory: str, key: str) -> Function:

@@ -132,6 +132,11 @@ def test_many_points_are_evaluated_in_chunks_without_gradients(dimension, monkey
     assert sizes == [4, 4, 3, 0]
     assert u(x).requires_grad
     assert sizes[4:] == [11]
+    u.requires_grad_(False)
+    assert u(x).grad_fn is None  # no tape is kept
+    assert sizes[5:] == [4, 4, 3]
+    assert u(x.requires_grad_()).requires_grad
+    assert sizes[8:] == [11]
 
 
 def test_function_transforms():
@@ -146,6 +151,10 @@ def test_a_loaded_function_has_the_stages_in_use_and_the_forward_derivative(trai
     u = runge.load(folder / "run")
     assert len(u.network.stages) == u.network.amplitude.count_nonzero()
     assert {stage.derivative for stage in u.network.stages} == {"forward"}
+    x = torch.linspace(-1, 1, 5)
+    assert not any(result.requires_grad for result in u.value_and_derivative(x))
+    assert u(x.clone().requires_grad_()).requires_grad
+    assert u.requires_grad_()(x).requires_grad
     with torch.inference_mode():
         assert u.derivative(0.5).shape == ()
 

@@ -42,9 +42,12 @@ def _weights(known: Tensor) -> Tensor:
 def channel_weights(train: Points) -> Tensor:
     """Return the weight of each channel in the loss, (M, P, 1 + D).
 
-    It is 1 for the values, and for a partial derivative one over its mean square, or 1 if it is 0 or not known.
+    It is 1 for the values, and for a partial derivative one over its mean square, or 1 if it is not known or 0 up to
+    round-off: a millionth of the largest partial derivative of the output, in the units of the points.
     """
     count = (train.weight_df > 0).double().sum(1)
     squares = train.df.double().square().sum(1) / count.clamp_min(1)
-    of_df = torch.where(squares > 0, 1 / squares, 1)
+    # An output that does not depend on an input has labels of about 1e-16 there, which must not outweigh all others.
+    noise = 1e-12 * squares.amax(-1, keepdim=True)
+    of_df = torch.where(squares > noise, 1 / squares, 1)
     return torch.cat([torch.ones_like(of_df[..., :1]), of_df], dim=2)

@@ -21,6 +21,9 @@ from runge.sobolev.points import Points
 if TYPE_CHECKING:
     from runge.sobolev.network import StackedMLP
 
+_AT_ONCE = 4096
+"""Points whose pass through the network is kept at a time, where the gradients of both terms are looked at."""
+
 DerivativeScale = Literal["none", "max", "std"]
 
 Penalty = Callable[[Tensor], Tensor]
@@ -133,11 +136,15 @@ def channel_gradients(network: "StackedMLP", points: Points, scale: Tensor) -> l
 @torch.no_grad()
 def term_gradients(network: "StackedMLP", points: Points, scale: Tensor) -> tuple[Tensor, Tensor]:
     """Return the gradients of MSE_f and of MSE_df with respect to the weights, each (M, W), from one forward pass."""
-    u, du, tape = network.propagate(points.x, with_derivative=True)
-    assert du is not None
-    u_bar, du_bar = _value_term(u, points)[1], _derivative_term(du, points, scale)[1]
-    gradient_df = network.adjoint(tape, torch.zeros_like(u_bar), du_bar)
-    return network.adjoint(tape, u_bar, torch.zeros_like(du_bar)), gradient_df
+    parts = []
+    for some in points.split(_AT_ONCE):
+        u, du, tape = network.propagate(some.x, with_derivative=True)
+        assert du is not None
+        u_bar, du_bar = _value_term(u, some)[1], _derivative_term(du, some, scale)[1]
+        gradient_df = network.adjoint(tape, torch.zeros_like(u_bar), du_bar)
+        parts.append((network.adjoint(tape, u_bar, torch.zeros_like(du_bar)), gradient_df))
+    gradient_f, gradient_df = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
+    return gradient_f, gradient_df
 
 
 def diagnostics(gradient_f: Tensor, gradient_df: Tensor) -> dict[str, Tensor]:

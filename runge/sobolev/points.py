@@ -67,6 +67,15 @@ class Points:
             masks=self.masks.take_along_dim(index[:, None], dim=2),
         )
 
+    def split(self, size: int) -> "list[Points]":
+        """Return the points in parts of at most `size`, so that a weighted sum is the sum of those of the parts."""
+        total = self.x.shape[1]
+        if total <= size:
+            return [self]
+        along = {name: 2 if name == "masks" else 1 for name in self.tensors()}
+        parts = {name: value.split(size, dim=along[name]) for name, value in self.tensors().items()}
+        return [replace(self, **dict(zip(parts, some, strict=True))) for some in zip(*parts.values(), strict=True)]
+
     def reweighted(self, channels: Tensor) -> "Points":
         """Return the points with the weights of each channel multiplied by `channels`, (M, P, 1 + D), f first."""
         weight_f, weight_df = self.weight_f * channels[:, None, :, 0], self.weight_df * channels[:, None, :, 1:]

@@ -52,7 +52,9 @@ def test_closed_form_equals_autograd(dimension, outputs):
 
 
 @pytest.mark.parametrize("outputs", [1, 2])
-def test_terms_add_up_to_the_gradient_of_the_loss(outputs):
+@pytest.mark.parametrize("at_once", [3, 4096])
+def test_terms_add_up_to_the_gradient_of_the_loss(at_once, outputs, monkeypatch):
+    monkeypatch.setattr(losses, "_AT_ONCE", at_once)
     network, points = stack(dimension=2, outputs=outputs), some_points(dimension=2, outputs=outputs)
     scale, lambda_d = torch.tensor([2.0, 0.5]).double(), torch.tensor([0.3, 7.0]).double()
     gradient_f, gradient_df = losses.term_gradients(network, points, scale)

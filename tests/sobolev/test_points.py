@@ -23,3 +23,12 @@ def test_stack_joins_members():
     assert stacked.masks.shape[0] == 4
     with pytest.raises(ValueError, match="the same number of points"):
         Points.stack([points, some_points(n=3)])
+
+
+def test_parts_are_the_points():
+    points = some_points(n=7)
+    parts = points.split(3)
+    assert [part.x.shape[1] for part in parts] == [3, 3, 1]
+    for name, tensor in points.tensors().items():
+        assert torch.equal(torch.cat([part.tensors()[name] for part in parts], 2 if name == "masks" else 1), tensor)
+    assert points.split(7) == [points]

@@ -1,0 +1,68 @@
+"""Tables of inputs, outputs and partial derivatives, and the figures by which fits of them are judged."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+SPLITS = "train", "val", "test"
+
+
+class Rows(NamedTuple):
+    """Rows of a table: inputs x (m, D), outputs y (m, P), their partial derivatives dydx (m, P, D)."""
+
+    x: Array
+    y: Array
+    dydx: Array
+
+    def part(self, rows: Any) -> "Rows":
+        """Return some of the rows."""
+        return Rows(*(column[rows] for column in self))
+
+
+class Problem(NamedTuple):
+    """The three parts of a table."""
+
+    train: Rows
+    val: Rows
+    test: Rows
+
+    def write(self, path: Path) -> Path:
+        """Write the table as an NPZ file of x, y, dydx and split, which names the part of each row."""
+        split = np.repeat(SPLITS, [len(part.x) for part in self])
+        x, y, dydx = map(np.concatenate, zip(*self, strict=True))
+        np.savez(path, x=x, y=y, dydx=dydx, split=split)
+        return path
+
+
+def read(path: Path) -> Problem:
+    """Read a table that `Problem.write` has written."""
+    table = np.load(path)
+    return Problem(*(Rows(*(table[name][table["split"] == part] for name in Rows._fields)) for part in SPLITS))
+
+
+def label(value: Callable[[Any], Any], x: Array) -> Rows:
+    """Evaluate a function of (m, D) to (m, P) and its Jacobian by complex steps, exact to round-off.
+
+    The step is below the square root of the smallest number, so that nothing is cancelled:
+    dy/dx_d = Im value(x + i h e_d) / h (Squire and Trapp 1998, https://doi.org/10.1137/S003614459631241X).
+    """
+    h = 1e-30
+    steps = 1j * h * np.eye(x.shape[1])
+    dydx = np.stack([value(x + step).imag / h for step in steps], axis=-1)
+    return Rows(x, value(x), dydx)
+
+
+def relative_l2(u: Array, y: Array) -> float:
+    """Return |u - y| / |y|, over all points and channels."""
+    return float(np.linalg.norm(u - y) / np.linalg.norm(y))
+
+
+def nrmse(u: Array, y: Array) -> float:
+    """Return the root mean square error over the standard deviation of y, per channel; the mean over the channels."""
+    u, y = u.reshape(len(u), -1), y.reshape(len(y), -1)
+    return float(np.mean(np.sqrt(np.mean((u - y) ** 2, axis=0)) / y.std(axis=0)))
