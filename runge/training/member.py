@@ -2,7 +2,6 @@
 
 import itertools
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args
@@ -13,12 +12,11 @@ from pydantic import BeforeValidator
 
 from runge import machine
 from runge.balance import Balance, Fixed
-from runge.configuration import build, flatten, function, section
+from runge.configuration import build, function, section
 from runge.data import Data, Rows, SampleWeight, Table, read
 from runge.errors import ConfigurationError
 from runge.metrics import QUANTITIES
 from runge.optimizers import Optimizer, adapt
-from runge.records.columns import Columns
 from runge.resampling import Never, Periodic, Resampling
 from runge.sampling import Sampling
 from runge.schedules import Schedule
@@ -26,6 +24,7 @@ from runge.sobolev.compilation import Compile
 from runge.sobolev.losses import DerivativeScale
 from runge.sobolev.network import Model
 from runge.targets import Target
+from runge.training.of_tables import OF_FORMULAS, check_for_table, check_rows
 from runge.validation import Count, Natural, NonNegative, checked
 
 T = TypeVar("T")
@@ -35,9 +34,6 @@ SECTIONS = (
     "optimizer",
 )
 """The keys of a run's configuration."""
-
-OF_FORMULAS = ("target", "sampling")
-"""The keys of sections that say what is sampled and where, and that a table has not."""
 
 OPTIONAL = ("logger", "metrics", "callbacks", "penalty")
 """The keys of sections that older runs do not have, and that may be missing."""
@@ -150,7 +146,8 @@ class Member:
             name = type(self.resampling).__name__
             raise ConfigurationError(f"resampling._target_: must name a class derived from Periodic, got {name}")
         if self.rows is not None:
-            self._check_against_the_table(self.rows)
+            check_for_table(configuration, self.resampling, self.loss.sample_weight)
+            check_rows(self.rows, self.data_seed.generator("data"))
         self.sampling = None if of_table else build_section("sampling", Sampling)
         self.optimizer = build("optimizer", configuration["optimizer"], Optimizer, adapt)
         self.model = build_section("model", Model)
@@ -173,24 +170,6 @@ class Member:
             raise ConfigurationError(
                 f"model.stages: must be at most trainer.max_steps, {self.training.max_steps}; got {self.model.stages}"
             )
-
-    def _check_against_the_table(self, rows: Rows) -> None:
-        """Raise ConfigurationError if a key places points, which are the rows of a table, or their split is wrong."""
-        if given := [key for key in OF_FORMULAS if self.configuration.get(key) is not None]:
-            values = flatten({given[0]: self.configuration[given[0]]})
-            rule = "must be absent with data=table, whose rows are the points"
-            raise ConfigurationError(f"{given[0]}: {rule}; got {values.get(given[0], values)}")
-        if not isinstance(self.resampling, Never):
-            name = type(self.resampling).__name__
-            raise ConfigurationError(f"resampling: must be none with data=table, whose rows stay in place; got {name}")
-        if self.loss.sample_weight != "none":
-            value = repr(self.loss.sample_weight)
-            raise ConfigurationError(f"loss.sample_weight: must be none with data=table, got {value}")
-        columns = Counter(Columns.of(rows.inputs, rows.outputs).names())
-        if twice := [name for name, number in columns.items() if number > 1]:
-            what = f"the run's fit.csv would have two columns {twice[0]!r}, because u_y is the fit of y, and dy_dx its"
-            raise ConfigurationError(f"data.outputs: {what} derivative by x; rename or leave out a column of the table")
-        rows.split(self.data_seed.generator("data"))
 
     @property
     def checksum(self) -> str:

@@ -1,0 +1,40 @@
+"""Checks of the configuration of a run on a table, whose rows are its points."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from runge.configuration import flatten
+from runge.data import Rows
+from runge.errors import ConfigurationError
+from runge.records.columns import Columns
+from runge.resampling import Never
+
+__all__ = ["OF_FORMULAS", "check_for_table", "check_rows"]
+
+OF_FORMULAS = ("target", "sampling")
+"""The keys of sections that say what is sampled and where, and that a table has not."""
+
+
+def check_for_table(configuration: Mapping[str, Any], resampling: object, sample_weight: str) -> None:
+    """Raise ConfigurationError if a key places or weights points, which are the rows of a table."""
+    if given := [key for key in OF_FORMULAS if configuration.get(key) is not None]:
+        values = flatten({given[0]: configuration[given[0]]})
+        rule = "must be absent with data=table, whose rows are the points"
+        raise ConfigurationError(f"{given[0]}: {rule}; got {values.get(given[0], values)}")
+    if not isinstance(resampling, Never):
+        name = type(resampling).__name__
+        raise ConfigurationError(f"resampling: must be none with data=table, whose rows stay in place; got {name}")
+    if sample_weight != "none":
+        raise ConfigurationError(f"loss.sample_weight: must be none with data=table, got {sample_weight!r}")
+
+
+def check_rows(rows: Rows, generator: torch.Generator) -> None:
+    """Raise ConfigurationError if names of columns collide in `fit.csv`, or the rows cannot be split with this seed."""
+    columns = Counter(Columns.of(rows.inputs, rows.outputs).names())
+    if twice := [name for name, number in columns.items() if number > 1]:
+        what = f"the run's fit.csv would have two columns {twice[0]!r}, because u_y is the fit of y, and dy_dx its"
+        raise ConfigurationError(f"data.outputs: {what} derivative by x; rename or leave out a column of the table")
+    rows.split(generator)
