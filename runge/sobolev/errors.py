@@ -59,11 +59,17 @@ class Reference(NamedTuple):
 
 
 def _variance(f: Tensor, known: Tensor) -> Tensor:
-    """Return the variance over the known points, (M, ...), of f, (M, N, ...); NaN where f is constant."""
+    """Return the variance over the known points, (M, P, ...), of f, (M, N, P, ...); NaN where f is constant.
+
+    A partial derivative of at most 1e-10 of the output's largest one counts as constant: it is round-off.
+    """
     f, known = f.double(), known.double()
     count = known.sum(1, keepdim=True).clamp_min(1)
     variance = (known * (f - (known * f).sum(1, keepdim=True) / count).square()).sum(1) / count[:, 0]
     noise = (torch.finfo(torch.float32).eps * (known * f).abs().amax(1)).square()  # constant up to round-off
+    if f.ndim == 4:
+        squares = (known * f.square()).sum(1) / count[:, 0]
+        noise = noise.maximum(1e-20 * squares.amax(-1, keepdim=True))
     return torch.where(variance > noise, variance, torch.nan)
 
 

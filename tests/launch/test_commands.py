@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 from functools import cache, partial
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -55,10 +56,12 @@ def usual_values():
     found = {}
     for group in GROUPS.keys() - {"experiment", "logger"}:
         for option in GROUPS[group]:
-            found |= draw_keys(Member(compose(f"{group}={option}")))
+            table = [f"data.file={TABLE}"] if option == "table" else []
+            found |= draw_keys(Member(compose(f"{group}={option}", *table)))
     return found | {key: partial(Random.choice, seq=texts) for key, texts in UNTYPED.items()}
 
 
+TABLE = Path(__file__).with_name("table.csv")
 GROUPS = options()
 KEYS = settings_of(read(ROOT / "conf" / "config.yaml"))
 ODD = [
@@ -79,6 +82,12 @@ UNTYPED = {
     "target.domain": ["[-1,1]", "[0,3]", "[[-1,1],[0,2]]", "[0.5,0.6]"],
     "trainer.compile": ["off", "auto"],  # without "on", which may compile for seconds
     "hydra.run.dir": ["run", "."],
+    "data.file": [str(TABLE), "nowhere.csv", "a.txt"],
+    "data.inputs": ["null", "[a]", "[a,b]", "[nothing]"],
+    "data.outputs": ["null", "[y]", "[a]"],
+    "data.derivatives": ["null", "{}", "{y:{a:dy_da}}", "{y:{a:b}}"],
+    "data.split": ["{train:0.5,val:0.2,test:0.3}", "{train:1}", "{train:0.9,val:0.2,test:0.1}"],
+    "data.split_column": ["null", "a", "nothing"],
 }
 SMALL = {"data.n_train": "8", "data.n_val": "4", "data.n_test": "9", "trainer.max_steps": "3", "model.width": "4"}
 SMALL |= {"trainer.progress_bar": "false", "trainer.compile": "off"}
@@ -96,13 +105,16 @@ def commands(draw):
         chosen[group] = draw(st.sampled_from(ODD if now_and_then(30) else sorted(GROUPS[group])))
         keys |= GROUPS[group].get(chosen[group], {})
     sweep, values, chance = now_and_then(12), {}, draw(st.randoms())
+    small = SMALL
+    if chosen.get("data") == "table":
+        small = {key: value for key, value in SMALL.items() if not key.startswith("data.")} | {"data.file": str(TABLE)}
     for key in draw(st.lists(st.sampled_from(sorted(keys)), max_size=6, unique=True)):
         odd = [*ODD, *([] if key.startswith(SIZES) else [LARGE])]
         usual = usual_values().get(key, lambda _, key=key: keys[key])
         count = draw(st.integers(1, 2)) if sweep else 1
         drawn = [draw(st.sampled_from(odd)) if now_and_then(6) else usual(chance) for _ in range(count)]
         values[key] = ",".join(drawn)
-    overrides = [f"{key}={value}" for key, value in (chosen | SMALL | values).items()]
+    overrides = [f"{key}={value}" for key, value in (chosen | small | values).items()]
     for _ in range(draw(st.integers(0, 20)) // 20):
         parts = ["+", "++", "~", ""], sorted({*KEYS, "nonsense", ""}), ["", "=1", ".extra=1", "@model=1", "@x=null"]
         overrides.append("".join(draw(st.sampled_from(part)) for part in parts))

@@ -216,7 +216,7 @@ def test_signal_during_a_long_step(number, train, trained, tmp_path, monkeypatch
 
 
 def test_signal_before_the_fit(train, tmp_path, monkeypatch):
-    monkeypatch.setattr("runge.launch.run.Stack", lambda _: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr("runge.training.stack.Stack", lambda _: signal.raise_signal(signal.SIGTERM))
     code, out, err = train(*SHORT, "hydra.run.dir=run")
     assert code == 1
     assert "error: interrupted" in err

@@ -108,6 +108,16 @@ def test_a_channel_that_is_constant_has_no_relative_error():
     assert actual["nrmse_df"].isfinite().all()
 
 
+def test_a_partial_derivative_that_is_round_off_has_no_relative_error():
+    points, u, du = some()
+    expected = partial_errors(du, points, Reference.of(points))[..., [0, 2]]
+    points.df[..., 1] *= 1e-16
+    each = partial_errors(du, points, Reference.of(points))
+    assert each[..., 1].isnan().all()
+    assert torch.equal(each[..., [0, 2]], expected)
+    assert measure(u, du, points)["nrmse_df"][0].item() == pytest.approx(expected[0].mean().item(), 1e-12)
+
+
 def test_keys_follow_the_grammar():
     keys = metrics.keys("val", ["left"])
     assert keys[:4] == ["val/mse_f", "val/mse_f/left", "val/mse_df", "val/mse_df/left"]
