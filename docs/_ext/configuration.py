@@ -116,11 +116,14 @@ def experiments() -> str:
 def _options(directory: Path) -> Iterator[Option]:
     contents = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(directory.glob("*.yaml"))}
     for name, content in contents.items():
-        own, also = dict(content), {}
+        own, chosen, also = dict(content), {}, {}
         for part in own.pop("defaults", []):
-            own = {**contents.get(part, {}), **own} if part != "_self_" else own
+            if isinstance(part, dict):  # an option of another group
+                chosen |= {group.removeprefix("override /"): option for group, option in part.items()}
+            elif part != "_self_":
+                own = {**contents.get(part, {}), **own}
         if directory.name in own:  # an option that sets keys of other sections too
-            also = {
+            also = {key: "null" if x is None else x for key, x in chosen.items()} | {
                 f"{key}.{name}": x for key, part in own.items() if key != directory.name for name, x in part.items()
             }
             own = own[directory.name]
