@@ -86,7 +86,9 @@ def processes_of(job):
     return processes
 
 
-def test_all_runs_finish_though_jobs_are_requeued_preempted_and_killed(command, cluster, train, tmp_path):
+def test_all_runs_finish_though_jobs_are_requeued_preempted_and_killed(pytestconfig, command, cluster, train, tmp_path):
+    if pytestconfig.getoption("kills") < 2:
+        pytest.skip("takes a minute; `--kills 2` runs it")
     slow = ("trainer.max_steps=6000", "trainer.compile=off", "trainer.checkpoint_seconds=0.2")
     sweep = (*SMALL, *slow, "seed=range(5)", "sampling=random")
     process = command(*SLURM, *sweep, "hydra.sweep.dir=slurm", "hydra.launcher.processes=5")
