@@ -126,7 +126,9 @@ def test_all_runs_finish_though_jobs_are_requeued_preempted_and_killed(pytestcon
         check_same(tmp_path / "slurm" / str(number), tmp_path / "local" / str(number))
 
 
-def test_commander_that_is_interrupted_or_lost(command, cluster, train, tmp_path, monkeypatch):
+def test_commander_that_is_interrupted_or_lost(pytestconfig, command, cluster, train, tmp_path, monkeypatch):
+    if pytestconfig.getoption("kills") < 2:
+        pytest.skip("takes long; `--kills 2` runs it")
     long = ("trainer.max_steps=400000", "trainer.compile=off", "trainer.checkpoint_seconds=0.2")
     sweep = (*SLURM, *SMALL, *long, "seed=range(2)")
     arguments, earlier = (*sweep, "hydra.launcher.processes=1", "hydra.sweep.dir=sweep"), set(jobs(cluster))
