@@ -12,7 +12,7 @@ from runge.data.columns import TableFile
 __all__ = ["NpzFile"]
 
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError, ValueError)
-"""What `zipfile` and NumPy raise for a damaged file."""
+"""The errors that `zipfile` and NumPy raise for a damaged file."""
 
 
 class NpzFile(TableFile):

@@ -1,4 +1,4 @@
-"""What the columns of a table are: inputs, outputs, or partial derivatives of an output by an input."""
+"""The roles of the columns of a table: inputs, outputs, or partial derivatives of an output by an input."""
 
 import re
 from collections import Counter

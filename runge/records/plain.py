@@ -1,4 +1,4 @@
-"""What the pictures of several inputs have in common; they are plain Matplotlib."""
+"""The common parts of the pictures of several inputs, which are plain Matplotlib."""
 
 import textwrap
 from typing import Any

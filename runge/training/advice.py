@@ -1,4 +1,4 @@
-"""What is likely to spoil a fit, and can be seen in the data before the training."""
+"""Warnings about data that are likely to spoil a fit, before the training."""
 
 from typing import TYPE_CHECKING
 

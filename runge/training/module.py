@@ -161,7 +161,7 @@ class SobolevRegression(WeightedModule):
 
     @property
     def stopped(self) -> Tensor:
-        """Whether each member has stopped, (M,): its best weights and its last step stay as they are."""
+        """The mask of the members that have stopped, (M,), whose best weights and last step no longer change."""
         return self.stopped_at < NEVER
 
     def last_step(self, member: int) -> int:

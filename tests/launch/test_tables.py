@@ -437,7 +437,7 @@ def test_the_python_interface(tmp_path):
 @pytest.mark.parametrize(("precision", "most"), [(32, 1.02), (64, 1.0001)])
 @pytest.mark.parametrize("kind", ["table", "formula"])
 def test_errors_do_not_depend_on_units(kind, precision, most, tmp_path, no_pictures):
-    """Those of a f(b x + c) + d are those of f; 1.308 is the largest ratio of benchmarks/problems/scale.py."""
+    """The errors of a f(b x + c) + d are those of f; the benchmark scale.py has a largest ratio of 1.308."""
 
     def errors(a, b, c, d):
         x = np.linspace(-1, 1, 60)
