@@ -239,8 +239,8 @@ class _Sweep:
                 state = directory.read_state()
                 if state is None or state.status == "running":  # otherwise the fit has written it
                     step, member = 0 if state is None else state.step, job.member
-                    state = describe(error), digest(member.configuration), member.checksum
-                    directory.write(State("failed", step, *state))
+                    identity = digest(member.configuration), member.checksum
+                    directory.write(State("failed", step, describe(error), *identity))
         except (OSError, ConfigurationError):
             self.failures[job.directory] = describe(error)
 

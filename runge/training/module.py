@@ -18,7 +18,7 @@ from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
 from runge.sobolev.stages import ResidualStages
 from runge.sobolev.units import Units
-from runge.training.datamodule import Block
+from runge.training.blocks import Block
 from runge.training.measure import Measure, Metric
 from runge.training.member import Seed
 from runge.training.weight import WeightedModule
