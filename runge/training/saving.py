@@ -70,26 +70,38 @@ class Save(Callback):
 class StopOnSignal(Callback):
     """A callback that ends the run at the next step on Ctrl-C or a request to terminate, and at once on a second one.
 
-    A run in the middle of something long, such as a compilation, ends after a few seconds. A cluster's signal that
-    already had a handler is passed on to that handler after the run has stopped.
+    A run in the middle of something long, such as a compilation, ends after a few seconds. So does one whose files are
+    being written after its last step. A cluster's signal that already had a handler is passed on to that handler after
+    the run has stopped.
+
+    Attributes:
+        received: the first signal, if any.
+        began: whether the training has begun.
+        interrupted: whether something was interrupted. A library may have turned the `KeyboardInterrupt` into an error
+            of its own, as Matplotlib does in the middle of a drawing.
     """
 
     _MOST_SECONDS = 3.0
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self.began = False
+        self.began = self.interrupted = False
         self._previous: dict[int, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Install handlers in place of Lightning's, which stop in the middle of a step."""
         self.began = True
+        self.install(lambda: setattr(trainer, "should_stop", True))
+
+    def install(self, ask: Callable[[], object] = lambda: None) -> None:
+        """Install handlers that call `ask` at the first signal; a second one, or the clock, interrupts."""
 
         def stop(number: int, frame: object) -> None:
             if self.received is not None:
+                self.interrupted = True
                 raise KeyboardInterrupt
             self.received = number
-            trainer.should_stop = True
+            ask()
             if _ALARM is not None:
                 signal.setitimer(signal.ITIMER_REAL, self._MOST_SECONDS)
 
@@ -99,7 +111,7 @@ class StopOnSignal(Callback):
             if _ALARM is not None:
                 self._previous[_ALARM] = signal.signal(_ALARM, stop)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def restore(self) -> None:
         """Restore the handlers."""
         if _ALARM in self._previous:
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -107,9 +119,13 @@ class StopOnSignal(Callback):
             signal.signal(number, handler)
         self._previous = {}
 
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Restore the handlers."""
+        self.restore()
+
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Restore the handlers."""
-        self.on_train_end(trainer, pl_module)
+        self.restore()
 
     def asks_for_an_end(self) -> bool:
         """Return True if a person asked for the end, and not a cluster."""

@@ -170,23 +170,33 @@ class Stack:
             whole = bool(self.module.ended) or int(self.module.step) >= self.training.max_steps
             if stop.received is not None and not whole:
                 raise KeyboardInterrupt
+            stop.install()
             outcomes = writer.finish(time.perf_counter() - started, started - self._began)
         except (KeyboardInterrupt, SystemExit) as error:  # the latter from Lightning, on a second Ctrl-C
-            how = [f"continue with resume={directory.path}" for directory in directories]
-            writer.leave("interrupted", how)
-            stop.hand_on()
-            # SystemExit, because Hydra would catch an Exception and start the next run of a sweep.
-            raise SystemExit(f"error: interrupted at step {int(self.module.step)}; {how[0]}") from error
+            stop.restore()
+            raise self._interrupted(writer, stop) from error
         except Exception as error:
+            stop.restore()
+            if stop.interrupted:
+                raise self._interrupted(writer, stop) from error
             failure: Exception = error
             if start and not stop.began and not fitted:
                 failure = ConfigurationError(f"{directories[0].last} is not a checkpoint of this run ({error})")
             writer.leave("failed", [describe(failure)] * len(directories))
             raise failure from error
+        stop.restore()
         if stop.asks_for_an_end():  # after the last step: the runs are finished, but no other run may start
             where = ", ".join(str(directory.path) for directory in directories)
             raise SystemExit(f"error: interrupted after the last step; the run is finished, see {where}")
         return outcomes
+
+    def _interrupted(self, writer: StackWriter, stop: StopOnSignal) -> SystemExit:
+        """Leave the runs as interrupted; return what ends the command."""
+        how = [f"continue with resume={directory.path}" for directory in writer.directories]
+        writer.leave("interrupted", how)
+        stop.hand_on()
+        # SystemExit, because Hydra would catch an Exception and start the next run of a sweep.
+        return SystemExit(f"error: interrupted at step {int(self.module.step)}; {how[0]}")
 
     def _trainer(
         self,

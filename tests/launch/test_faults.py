@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import runge.records.files
@@ -212,6 +213,33 @@ def test_signal_during_a_long_step(number, train, trained, tmp_path, monkeypatch
     assert "Traceback" not in out + err
     assert status(tmp_path / "run")["status"] == "interrupted"
     assert train("resume=run")[0] == 0
+    check_same(tmp_path / "run", only_run(trained(*SHORT)[0]))
+
+
+@pytest.mark.parametrize(("seconds", "end"), [(0, "finished"), (60, "interrupted")])
+def test_signal_during_a_drawing(seconds, end, train, trained, tmp_path, monkeypatch):
+    """Which goes on to its end, or for a few seconds; Matplotlib turns an interruption into an error of its own."""
+    draw, drawn = FigureCanvasAgg.draw, []
+
+    def interrupted(canvas):
+        if not drawn:
+            drawn.append(canvas)
+            signal.raise_signal(signal.SIGINT)
+            try:
+                time.sleep(seconds)
+            except KeyboardInterrupt:
+                raise ValueError("Invalid bounding box") from None
+        draw(canvas)
+
+    monkeypatch.setattr("runge.training.saving.StopOnSignal._MOST_SECONDS", 0.2)
+    with monkeypatch.context() as patch:
+        patch.setattr(FigureCanvasAgg, "draw", interrupted)
+        code, out, err = train(*SHORT, "hydra.run.dir=run")
+    assert code == 1
+    assert "interrupted" in err
+    assert "Traceback" not in out + err
+    assert status(tmp_path / "run")["status"] == end
+    assert train("resume=run")[0] == (0 if end == "interrupted" else 1)
     check_same(tmp_path / "run", only_run(trained(*SHORT)[0]))
 
 
