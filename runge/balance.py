@@ -17,7 +17,10 @@ from torch import Tensor
 
 from runge.schedules import NEVER
 from runge.sobolev import losses
+from runge.sobolev.compilation import LossAndGradient
 from runge.sobolev.jacobian import gram_diagonal
+from runge.sobolev.likelihood import Likelihood, known
+from runge.sobolev.losses import Penalty
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 from runge.validation import BelowOne, Count, Positive, Share, checked
@@ -56,6 +59,11 @@ class Look:
         return losses.channels(u, du, self.points, self.scale).double()
 
     @cached_property
+    def variances(self) -> Tensor:
+        """Compute each channel's error over its number of known labels, in units of their mean, (M, C)."""
+        return self.terms / known(self.points)
+
+    @cached_property
     def gradient_norms(self) -> Tensor:
         """Compute the norm of the gradient of each channel's error with respect to the weights, (M, C)."""
         gradients = losses.channel_gradients(self.network, self.points, self.scale)
@@ -80,6 +88,10 @@ class Balance(ABC):
     def start(self, lambda_d: Tensor, points: Points, scale: Tensor) -> Tensor:
         """Return lambda_d before the first look, (M,), by default the configuration's; `scale` is c, (M,)."""
         return lambda_d
+
+    def objective(self, loss_and_gradient: LossAndGradient, penalty: Penalty | None) -> LossAndGradient:
+        """Return the loss that a gradient method minimises, by default the weighted sum with this penalty, as given."""
+        return loss_and_gradient
 
     @abstractmethod
     def next_look(self, step: int) -> int:
@@ -193,23 +205,28 @@ class GradNorm(_Ratio):
 
 @checked
 class Log(_Ratio):
-    r"""The weights that follow from the loss :math:`\tfrac12 \sum_c \log MSE_c` over all channels c.
+    r"""The loss :math:`\tfrac12 \sum_c n_c \log MSE_c` over all channels c, of n_c known labels each.
 
-    Its gradient is proportional to that of MSE_f + lambda_d MSE_df with lambda_d = MSE_f / MSE_df, and with more
-    channels the weight of each is one over its MSE. Weighting by uncertainty, or maximising the likelihood of normal
-    errors, reduces to this loss when the variances have their optimal values.
+    A gradient method minimises the loss itself, see `runge.sobolev.likelihood`, whose weights follow from the errors at
+    every step. Least squares takes the weights of the last look: one over each channel's MSE, times n_c, for one output
+    in one dimension lambda_d = MSE_f / MSE_df. Weighting by uncertainty, or maximising the likelihood of normal errors,
+    reduces to this loss when the variances have their optimal values.
 
     References:
         A. Kendall, Y. Gal, R. Cipolla (2018). Multi-task learning using uncertainty to weigh losses.
         https://arxiv.org/abs/1705.07115
 
     Example:
-        >>> start, look = torch.full((1, REMEMBERED, 2), torch.nan), {"terms": torch.tensor([[3.0, 6.0]])}
+        >>> start, look = torch.full((1, REMEMBERED, 2), torch.nan), {"variances": torch.tensor([[3.0, 6.0]])}
         >>> Log(every=100, smoothing=0.9).update(torch.ones(1, 1, 2), start, look.get)[0]
         tensor([[[1.0000, 0.5000]]])
     """
 
-    figure: ClassVar[str] = "terms"
+    figure: ClassVar[str] = "variances"
+
+    def objective(self, loss_and_gradient: LossAndGradient, penalty: Penalty | None) -> LossAndGradient:
+        """Return the likelihood."""
+        return Likelihood(loss_and_gradient, penalty)
 
 
 @checked

@@ -12,7 +12,7 @@ from runge.sobolev.jacobian import jacobian
 from tests.sobolev.test_jacobian import stack
 from tests.sobolev.test_losses import some_points
 
-RATIOS = {"gradient_norms": GradNorm, "terms": Log, "traces": NeuralTangentKernel}
+RATIOS = {"gradient_norms": GradNorm, "variances": Log, "traces": NeuralTangentKernel}
 
 
 def column(*values):

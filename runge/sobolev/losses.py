@@ -113,8 +113,12 @@ def terms(
     return _value_term(u, points, penalty)[0], _derivative_term(du, points, scale, penalty)[0]
 
 
-def channels(u: Tensor, du: Tensor, points: Points, scale: Tensor) -> Tensor:
+def channels(u: Tensor, du: Tensor, points: Points, scale: Tensor, penalty: Penalty | None = None) -> Tensor:
     """Return the weighted mean squared error of each channel, (M, P (1 + D)): for each output u, u'_1, ..., u'_D."""
+    if penalty is not None:
+        of_u, of_du = penalty(u - points.f), penalty((du - points.df) / scale[:, None, None, None])
+        errors = torch.cat([(points.weight_f * of_u)[..., None], points.weight_df * of_du], dim=-1)
+        return errors.sum(1).flatten(1)
     errors, weights = least_squares(u, du, points, scale, torch.ones_like(scale))
     return (weights * errors * errors).unflatten(1, (-1, u.shape[1])).sum(2)
 

@@ -4,6 +4,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import cast
 
 import lightning.pytorch as pl
@@ -110,6 +111,8 @@ class Stack:
                 with_derivative=bool(lambda_d.any()),
                 on_gpu=first.on_gpu(),
             )
+        if first.penalty is not None:
+            loss_and_gradient = partial(losses.loss_and_gradient, penalty=first.penalty)
         self.module = SobolevRegression(
             self.data.box,
             seed=[member.seed.seed for member in members],
@@ -120,7 +123,7 @@ class Stack:
             max_steps=self.training.max_steps,
             steps_per_block=self.training.log_every,
             diagnostics_every=self.training.diagnostics_every,
-            loss_and_gradient=loss_and_gradient if first.penalty is None else None,
+            loss_and_gradient=first.balance.objective(loss_and_gradient, first.penalty),
             penalty=first.penalty,
             own_metrics=first.metrics,
             outputs=len(train.outputs),

@@ -1,0 +1,58 @@
+r"""The loss whose minimum is the most likely network, if the errors of each channel are normal with one variance.
+
+A channel c is an output, or one of its partial derivatives, with n_c known labels. With the variances at their best
+values, the MSE_c, the negative log-likelihood is, up to constants and over the mean number of labels,
+
+.. math:: L = \tfrac12 \sum_c \nu_c \log MSE_c, \qquad \nabla L = \sum_c \frac{\nu_c}{2\,MSE_c} \nabla MSE_c,
+          \qquad \nu_c = C n_c / \sum_k n_k.
+
+No weight of a whole channel changes the gradient.
+
+References:
+    A. Kendall, Y. Gal, R. Cipolla (2018). Multi-task learning using uncertainty to weigh losses.
+    https://arxiv.org/abs/1705.07115
+"""
+
+import torch
+from torch import Tensor
+
+from runge.sobolev.compilation import LossAndGradient
+from runge.sobolev.losses import Penalty, channels
+from runge.sobolev.network import StackedMLP
+from runge.sobolev.points import Points
+
+
+def known(points: Points) -> Tensor:
+    """Return n_c over its mean, (M, C): 1 for all channels where every label is known."""
+    count = torch.cat([(points.weight_f > 0)[..., None], points.weight_df > 0], dim=-1).sum(1).flatten(1)
+    return count / count.double().mean(1, keepdim=True).clamp_min(1)
+
+
+class Likelihood:
+    """The loss L and its gradient, of a weighted sum whose weights follow from the errors at each call.
+
+    lambda_d switches the derivatives on, where it is above 0, and weighs nothing.
+
+    Args:
+        loss_and_gradient: that of the weighted sum.
+        penalty: that of `loss_and_gradient`, whose means take the place of the MSE_c; None: the square.
+    """
+
+    def __init__(self, loss_and_gradient: LossAndGradient, penalty: Penalty | None = None) -> None:
+        self.loss_and_gradient, self.penalty = loss_and_gradient, penalty
+
+    def __call__(
+        self, network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return L, (M,), and its gradient, (M, W), as `losses.loss_and_gradient` does those of the weighted sum."""
+        with torch.no_grad():
+            u = network(points.x) if lambda_d is None else None
+            u, du = (u, torch.zeros_like(points.df)) if u is not None else network.value_and_derivative(points.x)
+            nu = known(points).view(*points.f.shape[::2], -1)
+            nu[..., 1:] *= 0 if lambda_d is None else (lambda_d > 0)[:, None, None]
+            mse = channels(u, du, points, scale, self.penalty).double().view_as(nu)
+            fitted = (nu == 0) | (mse == 0)  # nothing is left to fit
+            weights, mse = torch.where(fitted, 0, nu / (2 * mse)), torch.where(fitted, 1, mse)
+        on = None if lambda_d is None else torch.ones_like(lambda_d)
+        _, gradient = self.loss_and_gradient(network, points.reweighted(weights.to(points.f)), scale, on)
+        return (nu / 2 * mse.log()).sum((1, 2)).to(gradient), gradient

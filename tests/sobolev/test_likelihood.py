@@ -1,0 +1,85 @@
+"""The loss 1/2 sum_c nu_c log MSE_c and its gradient against autograd."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from runge.sobolev import losses
+from runge.sobolev.likelihood import Likelihood
+from tests.sobolev.test_losses import some_points
+from tests.sobolev.test_network import stack
+
+SCALE = torch.tensor([2.0, 0.5], dtype=torch.float64)
+ON, ONE_OFF = (torch.tensor(values, dtype=torch.float64) for values in ([0.3, 7.0], [0.3, 0.0]))
+
+
+def expected(network, points, lambda_d, rho=torch.square):
+    """Return the loss, written as a loop over members and channels, and its gradient."""
+    u, du = network.value_and_derivative(points.x)
+    total = []
+    for m in range(2):
+        logs, counts = [], []
+        for p in range(u.shape[2]):
+            channels = [(points.weight_f[m, :, p], u[m, :, p] - points.f[m, :, p])]
+            for d in range(du.shape[3]):
+                residual = (du[m, :, p, d] - points.df[m, :, p, d]) / SCALE[m]
+                channels.append((points.weight_df[m, :, p, d], residual))
+            for k, (weight, residual) in enumerate(channels):
+                counts.append(int((weight > 0).sum()))
+                if counts[-1] and (k == 0 or (lambda_d is not None and lambda_d[m] > 0)):
+                    logs.append(counts[-1] * (weight * rho(residual)).sum().log() / 2)
+        total.append(len(counts) / sum(counts) * sum(logs))
+    loss = torch.stack(total)
+    return loss, torch.autograd.grad(loss.sum(), network.theta)[0]
+
+
+def partly_known(outputs):
+    """Return points of which some labels are missing, and one partial derivative altogether."""
+    points = some_points(dimension=2, outputs=outputs)
+    points.weight_f[0, :2] = 0
+    points.weight_df[1, 1, 0] = 0
+    points.weight_df[:, :, 0, 1] = 0
+    return points
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("lambda_d", [ON, ONE_OFF, None], ids=["on", "one off", "off"])
+@pytest.mark.parametrize("derivative", ["forward", "autograd"])
+def test_gradient(outputs, lambda_d, derivative):
+    network, points = stack(dimension=2, outputs=outputs, derivative=derivative), partly_known(outputs)
+    loss, gradient = Likelihood(losses.loss_and_gradient)(network, points, SCALE, lambda_d)
+    true_loss, true_gradient = expected(network, points, lambda_d)
+    torch.testing.assert_close(loss, true_loss.detach(), rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(gradient, true_gradient, rtol=1e-9, atol=1e-13)
+
+
+def test_penalty():
+    def rho(residual):
+        return residual.square().log1p()
+
+    network, points = stack(dimension=2), partly_known(1)
+    loss_and_gradient = partial(losses.loss_and_gradient, penalty=rho)
+    loss, gradient = Likelihood(loss_and_gradient, rho)(network, points, SCALE, ON)
+    true_loss, true_gradient = expected(network, points, ON, rho)
+    torch.testing.assert_close(loss, true_loss.detach())
+    torch.testing.assert_close(gradient, true_gradient)
+
+
+def test_no_weight_of_a_whole_channel_changes_the_gradient():
+    network, points = stack(dimension=2, outputs=2), partly_known(2)
+    weights = torch.linspace(0.1, 30, 12, dtype=torch.float64).view(2, 2, 3)
+    (_, one), (_, other) = (
+        Likelihood(losses.loss_and_gradient)(network, some, SCALE, lambda_d)
+        for some, lambda_d in ((points, ON), (points.reweighted(weights), 3 * ON))
+    )
+    torch.testing.assert_close(one, other)
+
+
+def test_a_channel_without_errors_weighs_nothing():
+    network, points = stack(dimension=2), some_points(dimension=2)
+    with torch.no_grad():
+        points.f.copy_(network(points.x))
+    loss, gradient = Likelihood(losses.loss_and_gradient)(network, points, SCALE, None)
+    assert loss.tolist() == [0, 0]
+    assert not gradient.any()
