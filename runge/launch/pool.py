@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -18,6 +19,8 @@ from runge.errors import ConfigurationError, RunError, describe, is_out_of_memor
 Report = Callable[[Any], object]
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
+_PATIENCE = 5.0
+"""Seconds after which a worker that is to end is asked again: a library may have lost the interruption."""
 
 
 class InProcess(AbstractContextManager["InProcess"]):
@@ -77,8 +80,13 @@ class Pool(AbstractContextManager["Pool"]):
                 if error is not None:
                     process.terminate()
                 connection.send(None)
+        asked = time.monotonic()
         for connection, process in self._workers.items():
             while process.is_alive():  # it cannot end before its messages are read
+                if error is not None and time.monotonic() - asked > _PATIENCE:
+                    asked = time.monotonic()
+                    for other in self._workers.values():
+                        other.terminate()
                 with suppress(EOFError, OSError):
                     if connection.poll(0.05):
                         connection.recv()
@@ -175,11 +183,13 @@ def _work(connection: Connection, function: Callable[[Any, Report], Any]) -> Non
 
 
 def _end_with_parent() -> None:
-    """Wait for the end of the commanding process, then ask this one to save a checkpoint and end."""
+    """Wait for the end of the commanding process, then ask this one to save a checkpoint and end, until it does."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
+    while True:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_PATIENCE)
 
 
 def attempt(function: Callable[[Any, Report], Any], argument: Any, report: Report) -> Any:

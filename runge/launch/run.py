@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -83,7 +83,7 @@ def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resumi
     if not isinstance(outcome, RunError):
         test = stack.data.dataset.test
         Console().print(error_table(outcome, test.regions if len(test.outputs) == 1 else (), test.outputs))
-    return conclude(outcome, directory, content)
+    return conclude(outcome, directory, stack.members[0])
 
 
 def make_stack(members: Sequence[Member]) -> "Stack":
@@ -111,7 +111,7 @@ def announce(stack: "Stack", member: int) -> None:
         log.warning("%s", message)
 
 
-def conclude(outcome: "Outcome", directory: RunDirectory, configuration: Mapping[str, Any]) -> float:
+def conclude(outcome: "Outcome", directory: RunDirectory, member: Member) -> float:
     """Log how a run has ended, and return its validation loss.
 
     Raises:
@@ -123,7 +123,7 @@ def conclude(outcome: "Outcome", directory: RunDirectory, configuration: Mapping
     switched = outcome[SWITCHED_ON_STEP]
     when = "never on" if switched is None else f"on from step {switched}"
     log.info("lambda_d %s; %.1f s; %s", when, outcome[TOTAL_SECONDS], os.path.relpath(directory.path))
-    stages, asked = outcome[STAGES], configuration["model"]["stages"]
+    stages, asked = outcome[STAGES], member.model.stages
     if stages != asked:
         dropped = "the next one did not lower the validation loss and was dropped"
         log.warning("residual stages: %s; %s of %s are kept", dropped, stages, asked)
@@ -218,7 +218,7 @@ def _train(callbacks: Callbacks, jobs: Sequence[Job], report: Callable[[int], ob
         if os.access(directory.path, os.W_OK) and directory.path.is_dir():  # otherwise the outcome reports it
             log_to_file(job.config)
         try:
-            returned.return_value = conclude(outcomes[i], directory, job.member.configuration)
+            returned.return_value = conclude(outcomes[i], directory, job.member)
         except RunError as error:
             returned.return_value, returned.status = error, JobStatus.FAILED
         callbacks.on_job_end(config=job.config, job_return=returned)

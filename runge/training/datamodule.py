@@ -10,7 +10,7 @@ from torch import Tensor
 
 from runge.data import Data, Dataset, SampleWeight, channel_weights, labelled, sample, training_points
 from runge.records.columns import input_names
-from runge.sampling import Sampling, Uniform
+from runge.sampling import Random, Sampling, Uniform, check_count
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units
 from runge.targets import Target
@@ -223,6 +223,15 @@ class SobolevDataModule(PointsDataModule):
         members = [labelled(target, nodes) for target, nodes in zip(self.targets, x, strict=True)]
         points = Points.stack(members)
         return points if self.units is None else self.units.standardise(points)
+
+    def check_resampling(self) -> None:
+        """Raise a ValueError if there are too few points for a rule that moves them: its strategies place the ends."""
+        sizes, apart = self.sizes, self.sizes.n_derivative is not None
+        for target in self.targets:
+            if not (apart and sizes.n_train == 1):
+                check_count(sizes.n_train, target.domain, Random(), "n_train")
+            if sizes.n_derivative is not None:
+                check_count(sizes.n_derivative, target.domain, Random(), "n_derivative")
 
     def resample(self, samplings: Mapping[int, Sequence[Sampling]], generators: Mapping[int, torch.Generator]) -> None:
         """Move the training points of some members.

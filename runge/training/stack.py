@@ -91,6 +91,8 @@ class Stack:
         dtype = torch.float32 if self.training.precision == 32 else torch.float64
         with explained("data", vars(first.data)):
             self.data = make_data(self.members, dtype)
+            if isinstance(first.resampling, Periodic) and isinstance(self.data, SobolevDataModule):
+                self.data.check_resampling()
         check_metrics(first.metrics, self.data.dataset.test)
         train = self.data.dataset.train
         kinds: list[losses.DerivativeScale] = [member.loss.derivative_scale for member in members]

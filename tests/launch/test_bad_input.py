@@ -236,6 +236,18 @@ def test_mistake_is_reported_in_one_message_and_leaves_nothing(mistake, train, t
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("sizes", "key"),
+    [(("data.n_train=1",), "data.n_train"), (("data.n_train=1", "data.n_derivative=1"), "data.n_derivative")],
+)
+def test_too_few_points_to_be_moved(sizes, key, train, tmp_path):
+    status, out, err = train("sampling=sobol", "resampling=r3", *sizes)
+    assert status == 1
+    assert f"error: {key}: must be at least 2" in err
+    assert "Traceback" not in out + err
+    assert not list(tmp_path.iterdir())
+
+
 def test_output_folder_that_cannot_be_written(train, tmp_path):
     (tmp_path / "file").touch()
     status, _, err = train("hydra.run.dir=file/run")

@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -26,6 +27,10 @@ def work(argument, report):
         raise OddError(1, 2)
     if argument == "leave":
         raise SystemExit("error: asked to")
+    if argument == "deaf":
+        with suppress(KeyboardInterrupt):
+            time.sleep(60)
+        time.sleep(60)
     if argument == "slow":
         time.sleep(0.3)
         return os.getpid()
@@ -53,6 +58,18 @@ def test_a_worker_that_dies_takes_no_other_task_with_it():
     assert str(results[3]) == "ValueError: no"
     assert str(results[4]) == "asked to"
     assert str(results[6]) == "OddError: 1 2"
+
+
+def test_a_worker_that_loses_an_interruption_is_asked_again(monkeypatch):
+    monkeypatch.setattr("runge.launch.pool._PATIENCE", 0.2)
+    began = time.monotonic()
+
+    def stop(message):
+        raise RuntimeError(str(message))
+
+    with pytest.raises(RuntimeError, match="deaf"), Pool(work, 1) as pool:
+        list(pool.run(["deaf"], stop))
+    assert time.monotonic() - began < 50
 
 
 def test_in_process():

@@ -429,7 +429,7 @@ VARIANTS = [
     ["experiment=hw3"],
     ["model.derivative=autograd"],
     ["model.init=knots", "model.depth=4"],
-    ["trainer.precision=64"],
+    ["trainer.precision=64", "~model.stages"],
     ["schedule=constant", "loss.derivative_scale=max", "loss.sample_weight=derivative"],
     ["schedule.at_step=30", "loss.derivative_scale=std", "optimizer.clip_norm=1.0", "optimizer.lr_schedule=constant"],
     ["data.boundary_points=4", "data.n_derivative=8"],
