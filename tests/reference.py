@@ -5,6 +5,7 @@ with the weights of 1e8 that an exact last layer may have, and where a kink of r
 """
 
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ def slope(function, z):
     return function(z + 1j * H).imag / H
 
 
-def propagate(x, theta, scale, shift, model, eps):
+def propagate(x, of_x, theta, scale, shift, model, eps):
     """Return the u of one network, (N,), a bound of its round-off, u', (D, N), and a bound, at points x, (N, D).
 
     A product of n terms has a round-off of (n + 2) eps times the sizes of the terms, and s multiplies an error of z by
@@ -45,7 +46,7 @@ def propagate(x, theta, scale, shift, model, eps):
     """
     n, dimension = x.shape
     s, sizes = ACTIVATIONS[model["activation"]], [dimension, *[model["width"]] * model["depth"], 1]
-    h, of_h = shift + x * scale, 2 * eps * (abs(shift) + abs(x * scale))
+    h, of_h = shift + x * scale, 2 * eps * (abs(shift) + abs(x * scale)) + of_x * abs(scale)
     g = np.repeat(np.diag(scale[0])[:, None], n, axis=1)
     of_g = eps * abs(g)
     for i, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
@@ -60,19 +61,42 @@ def propagate(x, theta, scale, shift, model, eps):
     return z[:, 0], of_z[:, 0], dz[..., 0], of_dz[..., 0]
 
 
+class Units(NamedTuple):
+    """The location and scale of the inputs, (D,), and of the output: 0 and 1 unless the run is standardised."""
+
+    x_mean: np.ndarray
+    x_std: np.ndarray
+    y_mean: float
+    y_std: float
+
+    def round_off(self, x, eps):
+        """Bound what standardised inputs lose when they are computed from x, (N, D)."""
+        return 0 if (self.x_std == 1).all() else 4 * eps * (abs(x) + abs(self.x_mean)) / self.x_std
+
+    def of_slope(self):
+        return self.y_std / self.x_std[:, None]
+
+
 def fit(directory, x):
-    """Return eps of a run's precision, and what `propagate` returns, summed over its stages."""
+    """Return eps of a run's precision, its units, and what `propagate` returns in them, summed over its stages.
+
+    The points x are in the units of the networks.
+    """
     checkpoint = torch.load(directory.best, weights_only=True)
     eps = torch.finfo(checkpoint["state_dict"]["network.amplitude"].dtype).eps
     state = {name: part[0].double().numpy() for name, part in checkpoint["state_dict"].items() if part.ndim}
-    totals = np.zeros(4)
+    none = {"x_mean": np.zeros(x.shape[1]), "x_std": np.ones(x.shape[1]), "y_mean": np.zeros(1), "y_std": np.ones(1)}
+    units = Units(*(state.get(f"network.units.{name}", part) for name, part in none.items()))
+    of_x, totals = units.round_off(units.x_mean + units.x_std * x, eps), np.zeros(4)
     for k, amplitude in enumerate(state["network.amplitude"]):
         weights = [state[f"network.stages.{k}.{name}"] for name in ("theta", "scale", "shift")]
         if amplitude:
-            u, of_u, du, of_du = propagate(x, *weights, checkpoint["configuration"]["model"], eps)
+            u, of_u, du, of_du = propagate(x, of_x, *weights, checkpoint["configuration"]["model"], eps)
             parts = u, 2 * of_u + 2 * eps * abs(u), du, 2 * of_du + 2 * eps * abs(du)
             totals = [total + amplitude * part for total, part in zip(totals, parts, strict=True)]
-    return eps, *totals
+    u, of_u, du, of_du = totals
+    of_u = units.y_std * of_u + 4 * eps * (abs(units.y_mean) + abs(units.y_std * u)) * (units.y_std != 1)
+    return eps, units, units.y_mean + units.y_std * u, of_u, units.of_slope() * du, units.of_slope() * 2 * of_du
 
 
 def target(section, x, eps):
@@ -107,20 +131,33 @@ def expected(directory, points, lambda_d, scale, section, noise=False):
     """
     x, data_f, data_df, weight_f, weight_df, masks = (part[0].double().numpy() for part in points.tensors().values())
     data_f, data_df, weight_f, weight_df = data_f[:, 0], data_df[:, 0], weight_f[:, 0], weight_df[:, 0, 0]
-    eps, u, of_u, du, of_du = fit(directory, x)
-    exact = data_f, eps * abs(data_f), data_df.T, eps * abs(data_df.T)
+    eps, units, u, of_u, du, of_du = fit(directory, x)
+    x, data_f, data_df = (
+        units.x_mean + units.x_std * x,
+        units.y_mean + units.y_std * data_f,
+        units.of_slope() * data_df.T,
+    )
+    exact = data_f, 4 * eps * (abs(data_f) + abs(units.y_mean)), data_df, 4 * eps * abs(data_df)
     f, of_f, df, of_df = exact if noise else target(section, x, eps)
+    of_f = of_f + 4 * eps * abs(units.y_mean)
     loaded, given = runge.load(directory.path), torch.as_tensor(x if x.shape[1] > 1 else x[:, 0])
     loaded_u, loaded_du = (part.detach().double().numpy() for part in (loaded(given), loaded.derivative(given)))
     assert (abs(loaded_u - u) <= of_u).all()
     assert (abs(loaded_du.reshape(x.shape).T - du) <= of_du).all()
     assert (abs(data_f - f) <= of_f).all()
-    assert (abs(data_df.T - df) <= of_df).all()
+    assert (abs(data_df - df) <= of_df).all()
     errors = {"f": interval(u - f, of_u + of_f), "df": interval(du - df, of_du + of_df)}
     sizes = {"f": interval(f, of_f), "df": interval(df, of_df)}
     weights = {"f": weight_f, "df": weight_df}
-    squares = {kind: [weights[kind] @ bound**2 for bound in bounds] for kind, bounds in errors.items()}
-    found = {"loss": [a + lambda_d * b / scale**2 for a, b in zip(*squares.values(), strict=True)]}
+    parts = (
+        (errors["f"], units.y_std),
+        (interval((du - df) / units.of_slope(), (of_du + of_df) / units.of_slope()), scale),
+    )
+    squares = [
+        [weight @ (b / unit) ** 2 for b in bounds]
+        for weight, (bounds, unit) in zip(weights.values(), parts, strict=True)
+    ]
+    found = {"loss": [a + lambda_d * b for a, b in zip(*squares, strict=True)]}
     for region, mask in zip(("", *points.regions), masks.astype(bool), strict=True):
         for kind, bounds in errors.items():
             where, end = mask & (weights[kind] > 0), f"{kind}/{region}".removesuffix("/")
