@@ -1,6 +1,6 @@
 """The data: a function sampled for training, validation and test."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
@@ -63,6 +63,15 @@ class Dataset(NamedTuple):
     train: Points
     val: Points
     test: Points
+
+    @classmethod
+    def stack(cls, members: "Sequence[Dataset]") -> "Dataset":
+        """Return the points of all members as those of one stack."""
+        return cls(*(Points.stack(points) for points in zip(*members, strict=True)))
+
+    def each(self, function: Callable[[Points], Points]) -> "Dataset":
+        """Return the three sets of points that a function makes of these."""
+        return Dataset(*map(function, self))
 
 
 @checked_call

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
@@ -68,6 +69,20 @@ class Block:
         else:
             for index in self.minibatches.index(first, count).to(self.points.x.device):
                 yield self.points.minibatch(index)
+
+
+def steps_of(trainer: pl.Trainer, steps_per_block: int) -> int:
+    """Return the optimiser steps that a trainer asks for, by its `max_steps` or by its epochs of blocks.
+
+    Raises:
+        ValueError: it has no limit.
+    """
+    trainer.fit_loop.setup_data()
+    blocks = trainer.num_training_batches * (trainer.max_epochs or 0)
+    limits = [steps for steps in (trainer.max_steps, blocks * steps_per_block) if steps >= 0]
+    if not limits:
+        raise ValueError("max_steps: must be given to the module or to the Trainer if max_epochs is -1")
+    return int(min(limits))
 
 
 class Repeated(Generic[T]):

@@ -75,7 +75,8 @@ class PointsDataModule(pl.LightningDataModule):
     def setup(self, stage: str) -> None:
         """Move the points to the trainer's device."""
         if self.trainer is not None:
-            self.dataset = Dataset(*(points.to(self.trainer.strategy.root_device) for points in self.dataset))
+            device = self.trainer.strategy.root_device
+            self.dataset = self.dataset.each(lambda points: points.to(device))
 
     def train_dataloader(self) -> Repeated[Block]:
         """Return a loader of the blocks of an epoch, with the training points as they are at each of them."""
@@ -118,15 +119,15 @@ class RowsDataModule(PointsDataModule):
         batch_size: int | None = None,
         blocks_per_epoch: int = 1,
     ) -> None:
-        dataset, units = Dataset(*(Points.stack(points) for points in zip(*members, strict=True))), None
+        dataset, units = Dataset.stack(members), None
         lower, upper = dataset.train.x.aminmax(dim=1)
         self._box = torch.stack([lower, torch.where(upper > lower, upper, lower + 1)], dim=2)
         if standardize:
             units = Units.of(dataset.train)
-            dataset = Dataset(*(units.standardise(points) for points in dataset))
+            dataset = dataset.each(units.standardise)
             weights = channel_weights(dataset.train)
-            dataset = Dataset(*(points.reweighted(weights) for points in dataset))
-        dataset = Dataset(*(points.to(dtype=dtype) for points in dataset))
+            dataset = dataset.each(lambda points: points.reweighted(weights))
+        dataset = dataset.each(lambda points: points.to(dtype=dtype))
         sizes = {"batch_size": batch_size, "blocks_per_epoch": blocks_per_epoch}
         super().__init__(dataset, seeds, units=units, inputs=inputs, **sizes)
 
@@ -184,11 +185,11 @@ class SobolevDataModule(PointsDataModule):
                 self.targets, samplings, generators, self.sample_weights, strict=True
             )
         ]
-        dataset, units = Dataset(*(Points.stack(points) for points in zip(*members, strict=True))), None
+        dataset, units = Dataset.stack(members), None
         if standardize:
             units = Units.of(dataset.train, torch.stack([one.domain for one in self.targets]))
-            dataset = Dataset(*(units.standardise(points) for points in dataset))
-        dataset = Dataset(*(points.to(dtype=dtype) for points in dataset))
+            dataset = dataset.each(units.standardise)
+        dataset = dataset.each(lambda points: points.to(dtype=dtype))
         drawn = generators if data.batch_size is not None else []
         super().__init__(
             dataset,

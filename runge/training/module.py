@@ -18,7 +18,7 @@ from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
 from runge.sobolev.stages import ResidualStages
 from runge.sobolev.units import Units
-from runge.training.blocks import Block
+from runge.training.blocks import Block, steps_of
 from runge.training.measure import Measure, Metric
 from runge.training.member import Seed
 from runge.training.weight import WeightedModule
@@ -129,21 +129,13 @@ class SobolevRegression(WeightedModule):
         if (precision := self.trainer.precision) != "32-true":
             rule = "must be 32-true: the module and its data have a dtype of their own, such as dtype=torch.float64"
             raise ValueError(f"precision of the Trainer: {rule}; got {precision}")
-        self.max_steps = self._asked or self._steps_of_the_trainer()
+        self.max_steps = self._asked or steps_of(self.trainer, self.steps_per_block)
         self.steps_per_stage = -(-self.max_steps // len(self.network.stages))
         self.phases = self.optimizer.phases(self.steps_per_stage)
         self.begin_schedules(self._schedule or TwoStage(latest_step=round(0.25 * self.max_steps)))
         for name, start in {"step": 0, "ended": False, "waiting_since": 0, "stopped_at": NEVER}.items():
             self.get_buffer(name).fill_(start)
         self.block_ended = False
-
-    def _steps_of_the_trainer(self) -> int:
-        self.trainer.fit_loop.setup_data()
-        blocks = self.trainer.num_training_batches * (self.trainer.max_epochs or 0)
-        limits = [steps for steps in (self.trainer.max_steps, blocks * self.steps_per_block) if steps >= 0]
-        if not limits:
-            raise ValueError("max_steps: must be given to the module or to the Trainer if max_epochs is -1")
-        return int(min(limits))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Rename what older versions have saved under other names, lambda_d and the plateau, and add what is new."""

@@ -1,0 +1,63 @@
+"""The reactor's study of 375 trainings by runge, with the settings of `peers_pfr.py`, which does it in JAX.
+
+    python benchmarks/problems/study.py DIR [--sizes 64 256] [--losses nll] [--steps 5000]
+
+DIR holds the tables of `pfr.py`. Times are those of whole sweeps, with all their processes and files.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import page
+import pfr
+
+from runge import sweep
+
+LOSSES = {"values": "loss.lambda_d=0", "lambda": "loss.lambda_d=1", "nll": "balance=log"}
+SETTINGS = (
+    *("data=table", "data.split_column=split", "model.activation=tanh", "model.depth=2", "model.width=64"),
+    *("trainer.precision=64", "trainer.log_every=500", "trainer.diagnostics_every=5000", "trainer.progress_bar=false"),
+    *("optimizer=adamw", "optimizer.lr=0.003", "optimizer.weight_decay=0,0.03,0.1,0.3,1"),
+    "hydra.sweeper.compare=false",
+)
+
+
+def study(directory: Path, n: int, loss: str, steps: int) -> dict[str, Any]:
+    """Return the medians and the worst over the pools; the validation chooses the weight decay for each of them."""
+    files = ",".join(str((directory / f"pfr_{pool}_{n}.npz").resolve()) for pool in range(pfr.POOLS))
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        runs = sweep(
+            f"data.file={files}", *SETTINGS, LOSSES[loss], f"trainer.max_steps={steps}", directory=folder
+        ).table
+        seconds = time.perf_counter() - started
+    chosen = runs.loc[runs.groupby("data.file")["val/nrmse_f"].idxmin()]
+    errors = {"value": chosen["test/nrmse_f"].tolist(), "derivative": chosen["test/nrmse_df"].tolist()}
+    figures = {"n": n, "loss": loss} | {name: median(column) for name, column in errors.items()}
+    worst = {f"worst_{name}": max(column) for name, column in errors.items()}
+    return figures | worst | {"trainings": len(runs), "steps": steps, "seconds": seconds}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(pfr.SIZES))
+    parser.add_argument("--losses", nargs="+", default=list(LOSSES), choices=LOSSES)
+    parser.add_argument("--steps", type=int, default=5000)
+    arguments = parser.parse_args()
+    rows = []
+    for n in arguments.sizes:
+        for loss in arguments.losses:
+            rows.append(study(arguments.directory, n, loss, arguments.steps))
+            print(json.dumps(rows[-1]), flush=True)
+    page.keep("study", rows, " ".join(sys.argv))
+
+
+if __name__ == "__main__":
+    main()
