@@ -33,9 +33,8 @@ def study(directory: Path, n: int, loss: str, steps: int) -> dict[str, Any]:
     files = ",".join(str((directory / f"pfr_{pool}_{n}.npz").resolve()) for pool in range(pfr.POOLS))
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        runs = sweep(
-            f"data.file={files}", *SETTINGS, LOSSES[loss], f"trainer.max_steps={steps}", directory=folder
-        ).table
+        settings = *SETTINGS, LOSSES[loss], f"trainer.max_steps={steps}"
+        runs = sweep(f"data.file={files}", *settings, directory=folder).table
         seconds = time.perf_counter() - started
     chosen = runs.loc[runs.groupby("data.file")["val/nrmse_f"].idxmin()]
     errors = {"value": chosen["test/nrmse_f"].tolist(), "derivative": chosen["test/nrmse_df"].tolist()}

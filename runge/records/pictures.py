@@ -120,7 +120,8 @@ def curves_picture(
     """Draw the losses, both errors, the derivative's error by group, and the gradients of both terms over the steps.
 
     The columns are `step` and those of the metrics. The step at which lambda_d was switched on is marked. The groups
-    are what `by` says, regions or outputs; the first eight are drawn.
+    are what `by` says, regions or outputs; the first eight are drawn. Without groups, as for a table with one output,
+    the errors without units take their place.
     """
     step = np.asarray(columns["step"])
 
@@ -140,13 +141,20 @@ def curves_picture(
         for name, ink in zip(groups, _GROUP_COLOURS, strict=False)
     ]
     cut = f" (first {len(_GROUP_COLOURS)} of {len(groups)})" if len(groups) > len(_GROUP_COLOURS) else ""
+    of_parts = f"validation MSE$_{{df}}$ by {by}{cut}"
+    if not groups:
+        parts = [
+            ("$f$", _FIRST, *measured(key("val", "nrmse_f"))),
+            ("$f'$", _SECOND, *measured(key("val", "nrmse_df"))),
+        ]
+        of_parts = "validation NRMSE, without units"
     gradients = [(r"$|\nabla_\theta\,$MSE$_f|$", _FIRST, *measured(GRAD_NORM_F))]
     gradients.append((r"$|\nabla_\theta\,$MSE$_{df}|$", _SECOND, *measured(GRAD_NORM_DF)))
     noted = _STEP + (rf" (dashed: $\lambda_d$ on, step {switched_on})" if switched_on else "")
     panels = [
         (noted, "loss", "y", loss),
         (_STEP, "mean squared error", "y", errors),
-        (_STEP, f"validation MSE$_{{df}}$ by {by}{cut}", "y", parts),
+        (_STEP, of_parts, "y", parts),
         (_STEP, "gradient norm", "y", gradients),
     ]
     # The last panel has a second scale on its right.

@@ -303,6 +303,13 @@ def test_points_of_several_inputs(dimension, shares, axes):
     assert png(figure).startswith(b"\x89PNG")
 
 
+def test_errors_without_units_take_the_place_of_groups():
+    known = columns(5) | {f"val/nrmse_{kind}": [0.1 * (i + 1)] * 5 for i, kind in enumerate(("f", "df"))}
+    axes = curves_picture(known, None, [], "", by="output").axes[2]
+    assert [line.get_ydata()[-1] for line in axes.lines] == [0.1, 0.2]
+    assert "NRMSE" in " ".join(texts(axes.figure))
+
+
 def test_a_legend_of_many_outputs_is_wrapped():
     names = [f"concentration {i}" for i in range(12)]
     known = columns(5) | {f"val/mse_df/{name}": [0.1 * (i + 1)] * 5 for i, name in enumerate(names)}
