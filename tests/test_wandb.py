@@ -112,3 +112,12 @@ def test_what_it_lacks_is_reported_before_training(train, tmp_path, monkeypatch)
     assert "pip install 'runge[wandb]'" in err
     assert "Traceback" not in err
     assert not list(tmp_path.rglob("metrics.json"))
+
+
+@pytest.mark.parametrize("project", ["null", "''", "a/b"])
+def test_a_project_that_cannot_be(project, train, tmp_path):
+    status, out, err = train(*SHORT, *OFFLINE, f"logger.wandb.project={project}")
+    assert status == 1
+    assert "error: logger.wandb.project" in err
+    assert "Traceback" not in out + err
+    assert not list(tmp_path.iterdir())

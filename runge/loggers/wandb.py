@@ -2,9 +2,10 @@
 
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from lightning.pytorch.loggers import Logger
+from pydantic import Field
 
 from runge.configuration import flatten
 from runge.records.directories import RunDirectory
@@ -12,6 +13,7 @@ from runge.records.stores import group_by_overrides, read_names, tags, version, 
 from runge.validation import checked_call
 
 Mode = Literal["online", "offline", "disabled"]
+Project = Annotated[str, Field(pattern=r"^[^/\\#?%:]{1,128}$")]
 
 _LONGEST_GROUP = 128
 
@@ -23,7 +25,7 @@ class Wandb(Logger):
     it uses the process's global one.
 
     Args:
-        project: the name of the project.
+        project: the name of the project, up to 128 characters without slash, backslash, #, ?, % or colon.
         mode: `online`, or `offline`: write files below `wandb/`, for `wandb sync`; null: that of `WANDB_MODE`, or else
             online.
         save_dir: the run's directory.
@@ -34,7 +36,7 @@ class Wandb(Logger):
     @checked_call
     def __init__(
         self,
-        project: str,
+        project: Project,
         mode: Mode | None,
         save_dir: str,
         run_name: str,
@@ -65,8 +67,8 @@ class Wandb(Logger):
 
     @staticmethod
     @checked_call
-    def check(mode: Mode | None, **_: Any) -> None:
-        """Raise a ValueError if the package is missing, or an account is needed and there is none."""
+    def check(project: Project, mode: Mode | None, **_: Any) -> None:
+        """Raise a ValueError if a value is not allowed, the package is missing, or an account is needed and missing."""
         wandb = _package()
         if (mode or wandb.setup().settings.mode) == "online":
             try:
