@@ -40,6 +40,18 @@ losses, half the sum over all channels of log MSE, with the weight decay chosen 
 
 `{pfr_command}`
 """,
+    "study": """
+## The same reactor, with the same network and optimiser in JAX and in runge
+
+Five pools and five weight decays: 25 trainings for each n and loss, of 5000 steps in 64 bit, with the author's
+settings. JAX takes those of one n and one loss under `vmap` in one compiled scan, and keeps their weights alone. `runge`
+takes them in one sweep; its seconds are those of the command, which writes checkpoints, histories and pictures of each
+run, and in brackets those of the fits. Errors are the medians of the pools, value / derivative.
+
+{study}
+
+`{study_command}`, `{peers_pfr_command}`
+""",
     "functions": """
 ## Small smooth functions
 
@@ -54,8 +66,9 @@ fifths and validates on the rest. Relative L2 errors of value / gradient at 2000
     "airfoil": """
 ## The drag of airfoils: 16 inputs, 42 039 rows
 
-The data are in the wheel of [SMT](https://smt.readthedocs.io). JENN is set as in its tutorial (16-12-12-1, 25 epochs of
-batches of 1000, ten steps on each). A fifth of the rows is for the test. Medians of three seeds (worst in brackets).
+The data are in the wheel of [SMT](https://smt.readthedocs.io). JENN has a 16-12-12-1 network and takes 25 epochs of
+batches of 1000, with ten steps on each. A fifth of the rows is for the test. Medians of three seeds (worst in
+brackets).
 
 {airfoil}
 
@@ -102,6 +115,18 @@ def reactor() -> str:
     return markdown(columns, zip(*columns.values(), strict=True))
 
 
+def study() -> str:
+    jax = {(row["n"], row["loss"]): row for row in figures("peers_pfr")["rows"]}
+    rows = []
+    for row in figures("study")["rows"]:
+        cells = [str(row["n"]), {"values": "f alone", "lambda": "lambda_d = 1", "nll": "log MSE"}[row["loss"]]]
+        other = jax.get((row["n"], row["loss"]))
+        cells += [f"{found['value']:.4f} / {found['derivative']:.4f}" if found else "" for found in (other, row)]
+        cells += [f"{other['seconds']:.0f}" if other else "", f"{row['seconds']:.0f} ({row['fit']:.0f})"]
+        rows.append(cells)
+    return markdown(["n", "loss", "errors, JAX", "errors, runge", "seconds, JAX", "seconds, runge (fits)"], rows)
+
+
 def pair(rows: list[dict[str, Any]], form: str = ".1e") -> str:
     """Return the medians of value and derivative, and the worst of each."""
     columns = [[row[name] for row in rows] for name in ("value", "derivative")]
@@ -141,7 +166,8 @@ def write() -> None:
     names = *SECTIONS, "peers_pfr", "peers_smt", "peers_jenn"
     machines = sorted({found["processor"] for name in names if "processor" in (found := figures(name))})
     page = HEAD.format(processors=f"Processor: {'; '.join(machines)}." if machines else "")
-    for (name, section), table in zip(SECTIONS.items(), (reactor, functions, airfoils), strict=True):
+    commands = {f"{name}_command": figures(name).get("command", "") for name in names}
+    for (name, section), table in zip(SECTIONS.items(), (reactor, study, functions, airfoils), strict=True):
         if figures(name)["rows"]:
-            page += section.format(**{name: table(), f"{name}_command": figures(name)["command"]})
+            page += section.format(**{name: table(), **commands})
     PAGE.write_text(page)

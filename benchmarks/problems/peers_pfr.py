@@ -141,7 +141,7 @@ def main() -> None:
             rows.append(study(arguments.directory, n, loss, arguments.steps))
             print(json.dumps(rows[-1]), flush=True)
     if arguments.steps == 5000:
-        page.keep("peers_pfr", rows, " ".join(sys.argv))
+        page.keep("peers_pfr", rows, f"python {' '.join(sys.argv)}")
 
 
 if __name__ == "__main__":

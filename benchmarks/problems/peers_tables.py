@@ -81,7 +81,7 @@ def chosen(candidates: Callable, problem: Problem) -> tuple[Fit, str]:
 
 
 def jenn(problem: Problem, seed: int) -> Fit:
-    """JENN as in its tutorial on these data: 16-12-12-1, 25 epochs of batches of 1000, ten steps on each."""
+    """JENN with a network D-12-12-1: 25 epochs of batches of 1000, ten steps on each."""
     from jenn import NeuralNet  # pyright: ignore[reportMissingImports]
 
     x, y, dydx = problem.train
@@ -140,7 +140,7 @@ def main() -> None:
                 | {"seconds": seconds, "setting": setting}
             )
             print(json.dumps(rows[-1]), flush=True)
-    page.keep(f"peers_{arguments.what}", rows, " ".join(sys.argv))
+    page.keep(f"peers_{arguments.what}", rows, f"python {' '.join(sys.argv)}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import page
 import pfr
 
 from runge import sweep
+from runge.machine import cores
 
 LOSSES = {"values": "loss.lambda_d=0", "lambda": "loss.lambda_d=1", "nll": "balance=log"}
 SETTINGS = (
@@ -36,11 +37,13 @@ def study(directory: Path, n: int, loss: str, steps: int) -> dict[str, Any]:
         settings = *SETTINGS, LOSSES[loss], f"trainer.max_steps={steps}"
         runs = sweep(f"data.file={files}", *settings, directory=folder).table
         seconds = time.perf_counter() - started
+        processes = min(cores(), len(runs))
     chosen = runs.loc[runs.groupby("data.file")["val/nrmse_f"].idxmin()]
     errors = {"value": chosen["test/nrmse_f"].tolist(), "derivative": chosen["test/nrmse_df"].tolist()}
     figures = {"n": n, "loss": loss} | {name: median(column) for name, column in errors.items()}
     worst = {f"worst_{name}": max(column) for name, column in errors.items()}
-    return figures | worst | {"trainings": len(runs), "steps": steps, "seconds": seconds}
+    fit = float(runs["seconds/fit"].sum()) / processes
+    return figures | worst | {"trainings": len(runs), "steps": steps, "seconds": seconds, "fit": fit}
 
 
 def main() -> None:
@@ -55,7 +58,8 @@ def main() -> None:
         for loss in arguments.losses:
             rows.append(study(arguments.directory, n, loss, arguments.steps))
             print(json.dumps(rows[-1]), flush=True)
-    page.keep("study", rows, " ".join(sys.argv))
+    if arguments.steps == 5000:
+        page.keep("study", rows, f"python {' '.join(sys.argv)}")
 
 
 if __name__ == "__main__":
