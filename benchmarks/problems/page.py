@@ -44,9 +44,9 @@ losses, half the sum over all channels of log MSE, with the weight decay chosen 
 ## The same reactor, with the same network and optimiser in JAX and in runge
 
 Five pools and five weight decays: 25 trainings for each n and loss, of 5000 steps in 64 bit, with the author's
-settings. JAX takes those of one n and one loss under `vmap` in one compiled scan, and keeps their weights alone. `runge`
-takes them in one sweep; its seconds are those of the command, which writes checkpoints, histories and pictures of each
-run, and in brackets those of the fits. Errors are the medians of the pools, value / derivative.
+settings. JAX takes those of one n and one loss under `vmap` in one compiled scan, and keeps their weights alone.
+`runge` takes them in one sweep; its seconds are those of the command, which writes checkpoints, histories and pictures
+of each run, and in brackets those of the fits. Errors are the medians of the pools, value / derivative.
 
 {study}
 
