@@ -121,7 +121,7 @@ def commands(draw):
     return [*(["-m", "hydra.launcher.processes=1", "hydra.sweeper.compare=false"] if sweep else []), *overrides]
 
 
-@pytest.mark.parametrize("part", range(4))  # so that several processes share the work
+@pytest.mark.parametrize("part", range(2))  # so that two processes share the work
 def test_trains_or_says_why_not(part, train, tmp_path, monkeypatch, pytestconfig):
     numbers = itertools.count()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")  # one store for all
@@ -129,7 +129,7 @@ def test_trains_or_says_why_not(part, train, tmp_path, monkeypatch, pytestconfig
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
 
     @seed(f"{pytestconfig.getoption('--hypothesis-seed')} {part}")
-    @settings(max_examples=-(-pytestconfig.getoption("commands") // 4), deadline=None, database=None)
+    @settings(max_examples=-(-pytestconfig.getoption("commands") // 2), deadline=None, database=None)
     @given(commands())
     def check(overrides):
         folder = tmp_path / str(next(numbers))
