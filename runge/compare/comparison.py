@@ -3,8 +3,9 @@
 import csv
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from runge.configuration import SAME_RESULT, with_defaults
 from runge.records.files import printable, write
 from runge.records.panels import png
 from runge.records.reading import COLUMNS, RunRecord, find, read, table
+
+_MOST_NAMES = 8
 
 
 class Comparison:
@@ -46,12 +49,12 @@ class Comparison:
         settings = dict.fromkeys(name for record in records for name in record.settings if name not in self.metrics)
         for name in group_by or ():
             if name not in settings:
-                raise ValueError(f"--group-by: must be among {', '.join(settings)}; got {name!r}")
+                raise ValueError(f"--group-by: {_nearest(name, settings)}; got {name!r}")
         names = [name for name in settings if not name.startswith(SAME_RESULT)]
         self.keys = differing([one.settings for one in records], names)
         metric, self.reason = (metric, "") if metric else choose_metric(records, self.keys)
         if self.metrics and metric not in self.metrics:
-            raise ValueError(f"--metric: must be one of {', '.join(self.metrics)}; got {metric!r}")
+            raise ValueError(f"--metric: {_nearest(metric, self.metrics)}; got {metric!r}")
         self.metric = metric
         self.records = sorted(records, key=lambda r: (r.status != "finished", (x := r.figures.get(metric)) is None, x))
         self.group_keys = [name for name in self.keys if name not in SEEDS] if group_by is None else list(group_by)
@@ -118,12 +121,12 @@ def collect(paths: Sequence[str | os.PathLike[str]], where: Sequence[str] = ()) 
         name, equals, typed = condition.partition("=")
         rows = table(records)
         if not equals or not any(name in row for row in rows):
-            keys = ", ".join(sorted({key for row in rows for key in row}))
-            raise ValueError(f"--where: must be key=value with a key among {keys}; got {condition!r}")
+            keys = sorted({key for row in rows for key in row})
+            raise ValueError(f"--where: must be key=value, and the key {_nearest(name, keys)}; got {condition!r}")
         values = [text(row.get(name)) for row in rows]
         kept = [i for i, value in enumerate(values) if value == typed or _typed(value) == _typed(typed)]
         if not kept:
-            raise ValueError(f"--where: {name} must be one of {', '.join(sorted(set(values)))}; got {typed!r}")
+            raise ValueError(f"--where: {name} {_nearest(typed, sorted(set(values)))}; got {typed!r}")
         records = [records[i] for i in kept]
     return records
 
@@ -133,6 +136,14 @@ def mark(records: Sequence[RunRecord], failures: Mapping[str, str]) -> list[RunR
     records = [*records, *(RunRecord(path, "failed") for path in failures if not os.path.isdir(path))]
     changes = {os.path.abspath(path): {"status": "failed", "message": printable(x)} for path, x in failures.items()}
     return [replace(record, **changes.get(os.path.abspath(record.path), {})) for record in records]
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    """Say what a name must be: all that are allowed if they are few, or else the three that are most like it."""
+    if len(names := list(names)) <= _MOST_NAMES:
+        return f"must be one of {', '.join(names)}"
+    near = get_close_matches(name, names, 3, 0) or names[:3]
+    return f"must be one of {len(names)}, such as {', '.join(near)} (all are in the table that --csv - prints)"
 
 
 def _typed(value: str) -> object:

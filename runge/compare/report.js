@@ -218,16 +218,26 @@ for (const [id, first] of data.settings.length > 1 ? [["across", spread[0]], ["d
   data.settings.forEach((name, i) => $(id).append(new Option(name, i, i === first, i === first)));
   $(id).addEventListener("change", heat);
 }
+$("statistic")?.addEventListener("change", heat);
 function heat() {
   if (data.settings.length < 2) return;
   const [i, j] = [Number($("across").value), Number($("down").value)], across = ordered(i), down = ordered(j);
-  const median = values => values.length ? values.sort((a, b) => a - b)[(values.length - 1) >> 1] / 2 + values[values.length >> 1] / 2 : null;
-  const cells = down.map(y => across.map(x => median(finished.filter(run => shown(run.settings[i]) === x && shown(run.settings[j]) === y)
-    .map(run => run.figures[column(data.metric)]).filter(value => value !== null))));
+  const median = values => values.sort((a, b) => a - b)[(values.length - 1) >> 1] / 2 + values[values.length >> 1] / 2;
+  const of = run => run.figures[column(data.metric)];
+  const statistics = {
+    all: runs => median(runs.map(of)),
+    run: runs => Math.min(...runs.map(of)),
+    group: runs => Math.min(...[...new Set(runs.map(run => run.group))].map(group => median(runs.filter(run => run.group === group).map(of)))),
+  };
+  const statistic = statistics[$("statistic").value];
+  const cells = down.map(y => across.map(x => {
+    const runs = finished.filter(run => shown(run.settings[i]) === x && shown(run.settings[j]) === y && of(run) !== null);
+    return runs.length ? statistic(runs) : null;
+  }));
   draw("heat", [{type: "heatmap", x: across.map(plain), y: down.map(plain), z: cells.map(row => row.map(value => value > 0 ? Math.log10(value) : null)),
     text: cells.map(row => row.map(value => value === null ? "" : figure(value))), texttemplate: "%{text}", hoverinfo: "x+y+text",
     colorscale: "Viridis", reversescale: true, colorbar: {title: {text: "log10"}}}],
-    {title: plain(data.metric), xaxis: {type: "category", ...named(plain(data.settings[i]))}, yaxis: {type: "category", ...named(plain(data.settings[j]))}});
+    {title: `${plain(data.metric)} of ${$("statistic").selectedOptions[0].text}`, xaxis: {type: "category", ...named(plain(data.settings[i]))}, yaxis: {type: "category", ...named(plain(data.settings[j]))}});
 }
 
 // The quantities and inputs of the functions.

@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 from runge import metrics
 from runge.compare.groups import Group, label, text
 from runge.compare.ranking import errors_like
-from runge.compare.tables import short_names
+from runge.compare.tables import MOST_GROUPS, short_names
 from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory
 from runge.records.files import printable
@@ -108,6 +108,7 @@ def render(
         groups=groups,
         lead=lead,
         reason=reason,
+        most_groups=MOST_GROUPS,
         most_with_curves=MOST_WITH_CURVES,
         without_fit=sum(not run.fit.exists() for run in finished),
         script=_embedded(script),

@@ -13,6 +13,9 @@ from runge.metrics import QUANTITIES, RELATIVE, TEST_MSE_DF, TEST_MSE_F, key
 from runge.records.files import printable
 from runge.records.reading import RunRecord
 
+MOST_GROUPS = 10
+"""Groups that are listed at once; the others are a click away in the report."""
+
 
 def error_table(metrics: Mapping[str, float | int | None], regions: Sequence[str], outputs: Sequence[str]) -> Table:
     """Return the test errors of one run: a row for the whole and one per region or output, a column per quantity.
@@ -65,12 +68,15 @@ def comparison_table(records: Sequence[RunRecord], keys: Sequence[str], metric: 
 
 
 def group_table(groups: Sequence[Group], metric: str) -> Table:
-    """Return a table of groups: their size, and median, quartiles and worst value of the metric."""
-    table = _table(f"{metric} over seeds")
+    """Return a table of the best ten groups: their size, and median, quartiles and worst value of the metric."""
+    cut = (
+        f", the best {MOST_GROUPS} of {len(groups)} groups (all are in the report)" if len(groups) > MOST_GROUPS else ""
+    )
+    table = _table(f"{metric} over seeds{cut}")
     table.add_column("group", overflow="fold")
     for name in ("n", "median", "quartiles", "worst"):
         table.add_column(name, justify="right", no_wrap=True)
-    for group in groups:
+    for group in groups[:MOST_GROUPS]:
         quartiles = "{:.1e} to {:.1e}".format(*group.quartiles)
         cells = group.name, str(len(group.values)), _figure(group.median), quartiles, _figure(group.worst)
         table.add_row(*map(Text, cells))

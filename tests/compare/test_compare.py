@@ -3,6 +3,7 @@
 import base64
 import csv
 import errno
+import itertools
 import json
 import math
 import os
@@ -17,12 +18,14 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import yaml
+from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import runge
 from runge.compare import __main__ as compare
 from runge.compare.comparison import Comparison, collect
 from runge.records.directories import RunDirectory
+from runge.records.reading import RunRecord
 from tests.conftest import ROOT
 from tests.launch.test_run import SHORT
 
@@ -206,9 +209,9 @@ def test_command(copy, tmp_path, capsys, monkeypatch):
     ("arguments", "fragments"),
     [
         (["nowhere"], ["nowhere"]),
-        ([".", "--metric", "test/mse"], ["--metric", "test/mse_df", "'test/mse'"]),
+        ([".", "--metric", "test/mse"], ["--metric", "such as test/mse_f, test/mse_df,", "--csv -", "'test/mse'"]),
         ([".", "--where", "model.width"], ["--where", "key=value", "'model.width'"]),
-        ([".", "--where", "model.wdth=3"], ["--where", "model.width", "'model.wdth=3'"]),
+        ([".", "--where", "model.wdth=3"], ["--where", "such as model.width,", "'model.wdth=3'"]),
         ([".", "--where", "seed=77"], ["--where", "0, 1, 2, 3, 4", "'77'"]),
         ([".", "--csv", "x.csv", "--out", "y"], ["--csv", "--out"]),
         ([".", "--group-by", "model.wdth"], ["--group-by", "model.width", "'model.wdth'"]),
@@ -352,6 +355,54 @@ def test_page_in_a_browser(page):
 
     assert page.title() == "Comparison of 10 runs"
     assert page.wrong == []
+
+
+def made_up(errors, seeds=5):
+    """Return the records of a sweep whose errors follow from its settings."""
+    records = []
+    for settings, error in errors.items():
+        for seed in range(seeds):
+            values = {"model.activation": settings[0], "optimizer.lr": settings[1], "model.width": settings[2]}
+            figures = {"test/mse_df": error * (1 + seed / 10), "test/mse_f": error}
+            records.append(
+                RunRecord(f"runs/{len(records)}", "finished", settings=values | {"seed": seed}, figures=figures)
+            )
+    return records
+
+
+def test_the_heat_map_and_the_sentence_name_the_same_winner(tmp_path):
+    """Over all else relu looks best, because a large learning rate suits it; the best group is one of tanh."""
+    settings = itertools.product(("relu", "tanh"), (0.1, 0.001), range(8, 20))
+    errors = {one: 0.1 if one[0] == "relu" else 10 if one[1] == 0.1 else 1 / one[2] ** 3 for one in settings}
+    comparison = Comparison(made_up(errors))
+    assert comparison.lead.startswith("model.activation=tanh, optimizer.lr=0.001, model.width=19 leads")
+    (tmp_path / "report.html").write_text(comparison.html())
+    with opened(tmp_path / "report.html") as page:
+        assert page.locator(".groups").first.locator("tbody tr").count() == 10
+        page.locator("summary").click()
+        assert page.locator(".groups").nth(1).locator("tbody tr").count() == 38
+        page.locator("#across").select_option(label="model.activation")
+        page.locator("#down").select_option(label="optimizer.lr")
+        winners = {}
+        for statistic in ("group", "run", "all"):
+            assert statistic == "group" or page.locator("#statistic").select_option(statistic)
+            heat = page.evaluate("document.getElementById('heat').data[0]")
+            lowest = [min(column) for column in zip(*heat["z"], strict=True)]
+            winners[statistic] = heat["x"][lowest.index(min(lowest))], min(lowest)
+        assert winners["group"] == ("tanh", pytest.approx(math.log10(1.2 / 19**3)))
+        assert winners["run"] == ("tanh", pytest.approx(math.log10(1 / 19**3)))
+        page.locator("#down").select_option(label="seed")
+        over_all = page.evaluate("document.getElementById('heat').data[0]")
+        lowest = {x: min(row[i] for row in over_all["z"]) for i, x in enumerate(over_all["x"])}
+        assert lowest["relu"] < lowest["tanh"]
+        assert page.wrong == []
+
+
+def test_many_groups_on_a_terminal(capsys):
+    settings = itertools.product(("relu", "tanh"), (0.1, 0.001), range(8, 20))
+    Comparison(made_up({one: one[1] / one[2] for one in settings})).show(Console())
+    out = capsys.readouterr().out
+    assert "the best 10 of 48 groups" in " ".join(out.split())
 
 
 def write_fit(run, columns):
