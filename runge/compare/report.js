@@ -16,7 +16,9 @@ const folded = name => plain(name).split(", ").reduce((lines, part) => {
 }, []).join(",<br>");
 const shown = value => value === null || value === undefined ? "null" : String(value);
 const figure = value => value === null ? "-" : Number(value).toExponential(2);
-const colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#999999"];
+// Okabe and Ito's, and five of Paul Tol's that differ from them.
+const colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#999999", "#882255", "#44AA99", "#7766CC", "#999933", "#AA4499"];
+const colourOf = run => colours[selected.indexOf(run) % colours.length];
 const finished = data.runs.filter(run => run.status === "finished");
 const column = name => data.figures.indexOf(name);
 const selected = [];
@@ -32,7 +34,7 @@ const {default: DataTable} = await import(script("datatables", "text/javascript"
 const text = DataTable.render.text();
 const columns = [
   {title: "show", orderable: false, searchable: false, data: null, render: (_, type, run) => type === "display"
-    ? `<input type="checkbox" data-run="${data.runs.indexOf(run)}" aria-label="show this run"${selected.includes(run) ? " checked" : ""}>` : ""},
+    ? `<input type="checkbox" data-run="${data.runs.indexOf(run)}" aria-label="show ${text.display(run.name)}"${selected.includes(run) ? " checked" : ""}>` : ""},
   {title: "run", data: "name", className: "text", render: text},
   ...data.settings.map((name, i) => ({title: plain(name), data: null, className: "text",
     render: (_, type, run) => type === "sort" || type === "type" ? run.settings[i] ?? "" : text.display(shown(run.settings[i]))})),
@@ -53,7 +55,11 @@ function toggle(run) {
   overlay();
 }
 function mark() {
-  for (const box of document.querySelectorAll("#runs input[data-run]")) box.checked = selected.includes(data.runs[box.dataset.run]);
+  for (const box of document.querySelectorAll("#runs input[data-run]")) {
+    const run = data.runs[box.dataset.run];
+    box.checked = selected.includes(run);
+    box.style.accentColor = box.checked ? colourOf(run) : "";
+  }
   // The map keeps its run while this is selected.
   const kept = $("mapped").selectedOptions[0]?.text;
   const options = selected.map((run, i) => new Option(run.name, i));
@@ -67,6 +73,20 @@ $("runs").addEventListener("click", event => {
   const run = row && table.row(row).data();
   if (run) toggle(run);
 });
+// A row under the pointer lights its lines.
+function light(run) {
+  for (const plot of document.querySelectorAll(".plot:not([hidden])")) {
+    const lines = plot.querySelectorAll(".scatterlayer .trace, .barlayer .trace");
+    (plot.data ?? []).forEach((trace, i) => {
+      if (lines[i] && trace.legendgroup) lines[i].style.opacity = run && trace.legendgroup !== String(selected.indexOf(run)) ? 0.12 : "";
+    });
+  }
+}
+$("runs").addEventListener("mouseover", event => {
+  const row = event.target.closest("tbody tr"), run = row && table.row(row).data();
+  light(run && selected.includes(run) ? run : null);
+});
+$("runs").addEventListener("mouseleave", () => light(null));
 $("clear").addEventListener("click", () => { selected.length = 0; mark(); overlay(); });
 
 // The plots are drawn once the table can be used.
@@ -121,12 +141,11 @@ function overlayCurves(each, ink) {
   const targets = [...new Set(selected.filter(isCurve).map(functionOf))].filter(target => target.outputs.includes(name));
   const x = named(plain([...new Set(targets.map(target => target.inputs[0]))].join(" or ") || "x"));
   const [y, u] = name === "f" ? ["f", "u"] : [plain(name), `fit of ${plain(name)}`];
-  const legend = {showlegend: true, legend: {orientation: "h", y: -0.3}};
   for (const [id, error, d, label, fit] of [["value", "error_f", null, y, u], ["derivative", "error_df", 0, `${y}'`, name === "f" ? "u'" : `fit of ${y}'`]]) {
     draw(id, [
       ...targets.map(target => (pointed({name: label, x: numbers(target.x), y: labels(target, target.outputs.indexOf(name), d), line: {color: ink, width: 3}, opacity: 0.5}))),
       ...shown((run, style, target, p) => [{...style, x: numbers(target.x), y: fits(run, target, p, d), line: {...style.line, dash: "dash"}}]),
-    ], {title: `${fit} (dashed) and ${label}`, xaxis: x, ...legend});
+    ], {title: `${fit} (dashed) and ${label} (thick)`, xaxis: x});
     draw(error, shown((run, style, target, p) => [pointed({...style, x: numbers(target.x), y: errors(run, target, p, d).map(Math.abs)})]),
       {title: `absolute error of ${name === "f" ? fit : label}`, xaxis: x, yaxis: logarithmic("")});
   }
@@ -140,7 +159,7 @@ function overlayErrors(each, ink) {
     const one = found(run), target = functionOf(run);
     return one ? make(style, target, labels(target, one.p, one.d), errors(run, target, one.p, one.d), fits(run, target, one.p, one.d)) : [];
   });
-  const dots = (style, x, y) => ({type: "scatter", mode: "markers", name: style.name, x, y, marker: {color: style.line.color, size: 5, opacity: 0.6}});
+  const dots = (style, x, y) => ({type: "scatter", mode: "markers", name: style.name, legendgroup: style.legendgroup, x, y, marker: {color: style.line.color, size: 5, opacity: 0.6}});
   const input = (target, x) => column_of(target.x, target.inputs.length, target.inputs.indexOf(x));
   const drawn = shown((style, target, y, off, u) => [dots(style, y, u)]);
   const all = drawn.flatMap(trace => trace.x.flatMap((x, i) => [x, trace.y[i]])).filter(value => !Number.isNaN(value));
@@ -164,12 +183,12 @@ function overlayErrors(each, ink) {
 }
 
 function overlay() {
-  const styles = selected.map((run, i) => ({name: titled(run), legendgroup: String(i), line: {color: colours[i % colours.length], width: 1.6}}));
+  const styles = selected.map((run, i) => ({name: titled(run), legendgroup: String(i), line: {color: colourOf(run), width: 1.6}}));
   const each = make => selected.flatMap((run, i) => make(run, styles[i], i));
   const ink = dark.matches ? "#e8e8ea" : "#1c1c1e";
-  $("legend").replaceChildren(...selected.map((run, i) => {
+  $("legend").replaceChildren(...selected.map(run => {
     const item = document.createElement("li"), mark = document.createElement("span");
-    mark.style.background = colours[i % colours.length];
+    mark.style.background = colourOf(run);
     item.append(mark, `${run.name}${data.groups.length > 1 ? `: ${run.group}` : ""}`);
     return item;
   }));
@@ -193,7 +212,7 @@ function overlay() {
   }), {title: "final density of the training points", xaxis: named("x"), barmode: "overlay"});
   draw("places", moved((x, step) => ({type: "scatter", mode: "markers", x, y: step, opacity: 0.7})),
     {title: "training points over the steps", xaxis: named("x"), yaxis: named("optimiser step")});
-  draw("regions", each((run, style) => [{type: "bar", name: style.name, x: data.regions.map(plain), y: run.regions, marker: {color: style.line.color}}]),
+  draw("regions", each((run, style) => [{type: "bar", name: style.name, legendgroup: style.legendgroup, x: data.regions.map(plain), y: run.regions, marker: {color: style.line.color}}]),
     {title: `${data.part} by ${data.by}`, yaxis: logarithmic("")});
 }
 

@@ -347,6 +347,20 @@ def test_page_in_a_browser(page):
     assert page.evaluate("document.getElementById('losses').layout.shapes.length") == 2
     assert len(traces(page, "regions")) == 2
 
+    # All runs, each of a colour of its own, which its row has too; a row under the pointer lights its lines.
+    for box in page.locator("#runs tbody tr input:not(:checked)").all()[::-1]:
+        box.click()
+    boxes = page.locator("#runs tbody tr input")
+    assert len({box.evaluate("box => box.style.accentColor") for box in boxes.all()}) == 10
+    assert len({box.get_attribute("aria-label") for box in boxes.all()}) == 10
+    assert page.locator("#legend li").count() == 10
+    assert page.evaluate("document.querySelector('#value .nsewdrag').getBoundingClientRect().height") > 200
+    page.locator("#runs tbody tr").nth(2).hover()
+    opacity = "[...document.querySelectorAll('#error_df .scatterlayer .trace')].map(line => line.style.opacity)"
+    assert sorted(page.evaluate(opacity)) == ["", *["0.12"] * 9]
+    page.locator("h1").hover()
+    assert page.evaluate(opacity) == [""] * 10
+
     # A heat map of any two settings.
     page.locator("#down").select_option(label="seed")
     page.locator("#across").select_option(label="model.activation")
