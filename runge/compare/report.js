@@ -76,7 +76,7 @@ $("runs").addEventListener("click", event => {
 // A row under the pointer lights its lines.
 function light(run) {
   for (const plot of document.querySelectorAll(".plot:not([hidden])")) {
-    const lines = plot.querySelectorAll(".scatterlayer .trace, .barlayer .trace");
+    const lines = plot.querySelectorAll(".scatterlayer .trace");
     (plot.data ?? []).forEach((trace, i) => {
       if (lines[i] && trace.legendgroup) lines[i].style.opacity = run && trace.legendgroup !== String(selected.indexOf(run)) ? 0.12 : "";
     });
@@ -212,22 +212,23 @@ function overlay() {
   }), {title: "final density of the training points", xaxis: named("x"), barmode: "overlay"});
   draw("places", moved((x, step) => ({type: "scatter", mode: "markers", x, y: step, opacity: 0.7})),
     {title: "training points over the steps", xaxis: named("x"), yaxis: named("optimiser step")});
-  draw("regions", each((run, style) => [{type: "bar", name: style.name, legendgroup: style.legendgroup, x: data.regions.map(plain), y: run.regions, marker: {color: style.line.color}}]),
-    {title: `${data.part} by ${data.by}`, yaxis: logarithmic("")});
+  // Points, because a bar on a logarithmic axis would begin at an arbitrary value.
+  draw("regions", each((run, style) => [{type: "scatter", mode: "markers", name: style.name, legendgroup: style.legendgroup, x: data.regions.map(plain), y: run.regions,
+    marker: {color: style.line.color, size: 8}}]), {title: `${data.part} by ${data.by}`, scattermode: "group", xaxis: {type: "category"}, yaxis: logarithmic("")});
 }
 
 function overview() {
   const names = data.groups.map(group => group.name), [across, up] = data.front;
+  const best = data.groups.slice(0, 20), height = 200 + 50 * best.length;
   const colour = name => colours[Math.max(0, names.indexOf(name)) % colours.length];
   draw("front", [{type: "scatter", mode: "markers", x: finished.map(run => run.figures[column(across)]),
     y: finished.map(run => run.figures[column(up)]), text: finished.map(run => plain(`${run.name}: ${run.group}`)),
     hoverinfo: "text+x+y", marker: {size: 8, opacity: 0.8, color: finished.map(run => colour(run.group))}}],
-    {title: "the two errors of every run", xaxis: logarithmic(across), yaxis: logarithmic(up)});
-  const best = data.groups.slice(0, 20);
+    {title: "the two errors of every run", xaxis: logarithmic(across), yaxis: logarithmic(up), height});
   draw("boxes", best.map(group => ({type: "box", name: folded(group.name), x: group.values, boxpoints: "all", jitter: 0.4, pointpos: 0,
     marker: {color: colour(group.name), size: 4}, orientation: "h"})),
     {title: plain(data.metric) + " over seeds" + (best.length < names.length ? ` (best ${best.length} groups)` : ""),
-      xaxis: logarithmic(""), yaxis: {autorange: "reversed", automargin: true}, height: 200 + 50 * best.length});
+      xaxis: logarithmic(""), yaxis: {autorange: "reversed", automargin: true}, height});
 }
 
 const ordered = i => [...new Set(finished.map(run => shown(run.settings[i])))].sort((a, b) => a - b || String(a).localeCompare(b));
