@@ -9,6 +9,7 @@ from lightning.pytorch.loggers import Logger
 
 from runge.configuration import flatten
 from runge.metrics import on_test
+from runge.records.stores import keys_of
 from runge.records.tensorboard import EventFile, hyperparameters, image, scalars
 from runge.validation import checked_call
 
@@ -22,15 +23,16 @@ class TensorBoard(Logger):
         save_dir: the run's directory.
         run_name: the run's overrides and the end of its path.
         start_step: the step from which the run resumes; 0 for a new one.
+        overrides: the run's overrides, whose keys come first in the HPARAMS table.
 
     Example:
-        >>> TensorBoard(save_dir="outputs/1", run_name="seed=1 (outputs/1)", start_step=0)
+        >>> TensorBoard(save_dir="outputs/1", run_name="seed=1 (outputs/1)", start_step=0, overrides=["seed=1"])
         TensorBoard('outputs/1')
     """
 
     @checked_call
-    def __init__(self, save_dir: str, run_name: str, start_step: int) -> None:
-        self._directory, self._name = save_dir, run_name
+    def __init__(self, save_dir: str, run_name: str, start_step: int, overrides: list[str]) -> None:
+        self._directory, self._name, self._given = save_dir, run_name, keys_of(overrides)
         self._file = EventFile(Path(save_dir) / "tensorboard", purge_step=start_step + 1)
         self._settings: dict[str, Any] = {}
         self._tested: dict[str, float] = {}
@@ -70,6 +72,7 @@ class TensorBoard(Logger):
 
     def finalize(self, status: str) -> None:
         """Append the run's row of the HPARAMS table and everything that was collected."""
-        for summary in hyperparameters(self._name, self._settings, self._tested if status == "success" else None):
+        tested = self._tested if status == "success" else None
+        for summary in hyperparameters(self._name, self._settings, tested, self._given):
             self._file.add(summary, self._step)
         self._file.flush()

@@ -35,6 +35,16 @@ def group_by_overrides(overrides: Sequence[str]) -> str:
     return " ".join(one for one in overrides if not one.lstrip("+~").startswith(seeds)) or "all runs"
 
 
+def keys_of(overrides: Sequence[str]) -> list[str]:
+    """Return the keys that overrides set.
+
+    Example:
+        >>> keys_of(["seed=1", "+model.width=8", "~logger"])
+        ['seed', 'model.width', 'logger']
+    """
+    return [one.lstrip("+~").partition("=")[0] for one in overrides]
+
+
 def read_names(path: Path) -> list[str]:
     """Return the names of a run in stores of one kind, the last one last; none if the file is missing or damaged."""
     with suppress(ConfigurationError, OSError):

@@ -5,7 +5,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -90,10 +90,13 @@ def image(tag: str, png: bytes) -> Summary:
     return Summary(value=[Summary.Value(tag=tag, image=Summary.Image(encoded_image_string=png, colorspace=3))])
 
 
-def hyperparameters(name: str, settings: Mapping[str, Any], metrics: Mapping[str, float] | None) -> list[Summary]:
+def hyperparameters(
+    name: str, settings: Mapping[str, Any], metrics: Mapping[str, float] | None, first: Sequence[str] = ()
+) -> list[Summary]:
     """Return the run's row of the HPARAMS table, as summaries for the step at which the run ended.
 
-    Each row needs its own name. The metrics must be logged as scalars too; None: the run did not finish.
+    Each row needs its own name. The metrics must be logged as scalars too; None: the run did not finish. The settings
+    that `first` names come first.
     """
     settings = _without_null(settings)
     _, start, end = hparams(settings, metrics or {})
@@ -102,15 +105,25 @@ def hyperparameters(name: str, settings: Mapping[str, Any], metrics: Mapping[str
     if metrics is None:
         _amend(end, HParamsPluginData(session_end_info={"status": STATUS_FAILURE}))
         return [start, end]
-    return [_columns(tuple((key, type(value)) for key, value in settings.items()), tuple(metrics)), start, end]
+    types = tuple((key, type(value)) for key, value in settings.items())
+    return [_columns(types, tuple(metrics), tuple(first)), start, end]
 
 
 @lru_cache
-def _columns(settings: tuple[tuple[str, type], ...], metrics: tuple[str, ...]) -> Summary:
-    """Return the table's columns. TensorBoard takes them from the first run it reads, so every run names them all."""
+def _columns(settings: tuple[tuple[str, type], ...], metrics: tuple[str, ...], first: tuple[str, ...]) -> Summary:
+    """Return the table's columns. TensorBoard takes them from the first run it reads, so every run names them all.
+
+    Columns that are said to differ come first, and the others in the order of the alphabet.
+    """
     regions = keys("test", ("left", "middle", "right", "peak"))
     names = _without_null(known_settings()) | {key: kind() for key, kind in settings}
-    return hparams(names, dict.fromkeys((*metrics, *regions), 0.0))[0]
+    summary = hparams(names, dict.fromkeys((*metrics, *regions), 0.0))[0]
+    plugin = summary.value[0].metadata.plugin_data
+    content = HParamsPluginData.FromString(plugin.content)
+    for info in content.experiment.hparam_infos:
+        info.differs = info.name in first
+    plugin.content = content.SerializeToString()
+    return summary
 
 
 def _without_null(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -510,6 +510,9 @@ def test_hparams_of_tensorboard(sweep):
                 break
             experiment = ask("experiment", {})
         assert len(groups) == 10
+        columns = [info["name"] for info in experiment["hparamInfos"]]
+        given = {option.partition("=")[0] for option in SHORT} | {"model.activation", "seed"}
+        assert given <= {*columns[: len(given) + 1]}  # with trainer.progress_bar
         settings = {info["name"] for info in experiment["hparamInfos"]}
         assert {"model.activation", "seed", "data.batch_size", "loss.lambda_d", "sampling", "optimizer.lr"} <= settings
         assert {
