@@ -1,7 +1,9 @@
 """The page of the third-party problems, `docs/benchmarks.md`, from the files in `figures`."""
 
+import argparse
 import json
 import platform
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -89,6 +91,23 @@ def keep(name: str, rows: list[dict[str, Any]], command: str) -> None:
     found = {"command": command, "processor": next(names, platform.processor() or platform.machine()), "rows": rows}
     FIGURES.mkdir(exist_ok=True)
     (FIGURES / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+def keep_study(name: str, doc: str | None, losses: Iterable[str], study: Callable[[Path, int, str, int], Any]) -> None:
+    """Make a study of the reactor for the sizes and losses that the command line names; keep its rows if it is whole."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(PUBLISHED))
+    parser.add_argument("--losses", nargs="+", default=list(losses), choices=list(losses))
+    parser.add_argument("--steps", type=int, default=5000)
+    arguments = parser.parse_args()
+    rows = []
+    for n in arguments.sizes:
+        for loss in arguments.losses:
+            rows.append(study(arguments.directory, n, loss, arguments.steps))
+            print(json.dumps(rows[-1]), flush=True)
+    if arguments.steps == 5000:
+        keep(name, rows, f"python {' '.join(sys.argv)}")
 
 
 def _lines(path: str) -> list[str]:

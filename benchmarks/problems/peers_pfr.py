@@ -8,10 +8,7 @@ DIR holds the tables of `pfr.py`. A 5 -> 64 -> 64 -> 4 tanh network, all standar
 of the values. The whole study is 375 trainings: five pools, decays and sizes, three losses. Times include compiling.
 """
 
-import argparse
-import json
 import os
-import sys
 import time
 from functools import partial
 from itertools import pairwise
@@ -128,21 +125,5 @@ def study(directory: Path, n: int, loss: str, steps: int) -> dict[str, Any]:
     return figures | worst | {"trainings": POOLS * len(DECAYS), "steps": steps, "seconds": seconds}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("directory", type=Path)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[16, 32, 64, 128, 256])
-    parser.add_argument("--losses", nargs="+", default=list(LOSSES), choices=LOSSES)
-    parser.add_argument("--steps", type=int, default=5000)
-    arguments = parser.parse_args()
-    rows = []
-    for n in arguments.sizes:
-        for loss in arguments.losses:
-            rows.append(study(arguments.directory, n, loss, arguments.steps))
-            print(json.dumps(rows[-1]), flush=True)
-    if arguments.steps == 5000:
-        page.keep("peers_pfr", rows, f"python {' '.join(sys.argv)}")
-
-
 if __name__ == "__main__":
-    main()
+    page.keep_study("peers_pfr", __doc__, LOSSES, study)

@@ -5,9 +5,6 @@
 DIR holds the tables of `pfr.py`. Times are those of whole sweeps, with all their processes and files.
 """
 
-import argparse
-import json
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -46,21 +43,5 @@ def study(directory: Path, n: int, loss: str, steps: int) -> dict[str, Any]:
     return figures | worst | {"trainings": len(runs), "steps": steps, "seconds": seconds, "fit": fit}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("directory", type=Path)
-    parser.add_argument("--sizes", type=int, nargs="+", default=list(pfr.SIZES))
-    parser.add_argument("--losses", nargs="+", default=list(LOSSES), choices=LOSSES)
-    parser.add_argument("--steps", type=int, default=5000)
-    arguments = parser.parse_args()
-    rows = []
-    for n in arguments.sizes:
-        for loss in arguments.losses:
-            rows.append(study(arguments.directory, n, loss, arguments.steps))
-            print(json.dumps(rows[-1]), flush=True)
-    if arguments.steps == 5000:
-        page.keep("study", rows, f"python {' '.join(sys.argv)}")
-
-
 if __name__ == "__main__":
-    main()
+    page.keep_study("study", __doc__, LOSSES, study)
