@@ -94,7 +94,7 @@ def keep(name: str, rows: list[dict[str, Any]], command: str) -> None:
 
 
 def keep_study(name: str, doc: str | None, losses: Iterable[str], study: Callable[[Path, int, str, int], Any]) -> None:
-    """Make a study of the reactor for the sizes and losses that the command line names; keep its rows if it is whole."""
+    """Make a study of the reactor for the sizes and losses that the command line names; keep its rows if whole."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--sizes", type=int, nargs="+", default=list(PUBLISHED))

@@ -39,7 +39,7 @@ def study(directory: Path, n: int, loss: str, steps: int) -> dict[str, Any]:
     errors = {"value": chosen["test/nrmse_f"].tolist(), "derivative": chosen["test/nrmse_df"].tolist()}
     figures = {"n": n, "loss": loss} | {name: median(column) for name, column in errors.items()}
     worst = {f"worst_{name}": max(column) for name, column in errors.items()}
-    fit = float(runs["seconds/fit"].sum()) / processes
+    fit = sum(runs["seconds/fit"].tolist()) / processes
     return figures | worst | {"trainings": len(runs), "steps": steps, "seconds": seconds, "fit": fit}
 
 
