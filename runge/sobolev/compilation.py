@@ -75,12 +75,23 @@ class _OrPlain:
         try:
             return self.function(network, points, scale, lambda_d)
         except self.failure as error:
-            message = "the step cannot be compiled: " + str(error).strip().partition("\n")[0]
-            if self.how == "on":
-                raise RunError(f"trainer.compile: {message}; with auto the run continues uncompiled") from error
-            log.warning("%s; the run continues uncompiled", message)
-            self.function = losses.loss_and_gradient
+            self._give_up(error)
             return self.function(network, points, scale, lambda_d)
+
+    def channels(self, network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None) -> Tensor:
+        """Return `losses.channel_errors`, by the compiled function if it can."""
+        try:
+            return getattr(self.function, "channels", losses.channel_errors)(network, points, scale, lambda_d)
+        except self.failure as error:
+            self._give_up(error)
+            return losses.channel_errors(network, points, scale, lambda_d)
+
+    def _give_up(self, error: Exception) -> None:
+        message = "the step cannot be compiled: " + str(error).strip().partition("\n")[0]
+        if self.how == "on":
+            raise RunError(f"trainer.compile: {message}; with auto the run continues uncompiled") from error
+        log.warning("%s; the run continues uncompiled", message)
+        self.function = losses.loss_and_gradient
 
 
 def _by_torch(how: Compile, with_derivative: bool, on_gpu: bool) -> LossAndGradient:

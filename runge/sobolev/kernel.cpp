@@ -95,6 +95,7 @@ struct Stack {
     const Real *input_scale, *input_shift;  // (M, D) each
     const Real *scale, *lambda_d;           // (M,) each; lambda_d is null for MSE_f alone
     Real *loss, *gradient;                  // (M, slices), (M, slices, W): the caller sums over the slices
+    Real* channels;  // (M, slices, P, 1 + D): the errors of each channel, in place of the loss and its gradient; or null
 };
 
 #if defined __AVX512F__
@@ -173,33 +174,38 @@ struct Sizes {
 class Slice {
    public:
     Slice(const Stack& net, Index number, Real* workspace)
-        : net(net), size(net), m(number / net.slices), width(net.width), dimension(net.dimension),
+        : net(net), size(net), number(number), m(number / net.slices), width(net.width), dimension(net.dimension),
           outputs(net.outputs), depth(net.depth),
           parameters((dimension + 1) * width + (depth - 1) * (width + 1) * width + (width + 1) * outputs),
           lambda_d(net.lambda_d ? net.lambda_d[m] : 0), tangents(lambda_d != 0 ? dimension : 0),
           theta(net.theta + m * parameters), gradient(net.gradient + number * parameters), edges(workspace),
           edges_bar(edges + size.edges), squares(edges_bar + size.edges),
           layers(squares + 3 * (depth - 1) * size.square), inputs(layers + depth * size.carried + 2 * size.matrix),
-          adjoint(layers + depth * size.carried), spare(adjoint + size.matrix), last_bias_bar(outputs) {}
+          adjoint(layers + depth * size.carried), spare(adjoint + size.matrix), last_bias_bar(outputs),
+          of_channels(outputs * (1 + dimension)) {}
 
-    // Return the loss of the member's points begin ... end - 1, and write its gradient.
-    Real pass(Index begin, Index end) {
+    // Write the loss of the member's points begin ... end - 1 and its gradient, or the errors of each channel.
+    void pass(Index begin, Index end) {
         load();
         for (; begin < end; begin += net.block) {
             before = m * net.points + begin, n = std::min(net.block, end - begin);
             values = filled(n, ROWS), rows = (1 + tangents) * values;
             forward();
             compare();
-            back();
+            if (!net.channels) back();
+        }
+        if (net.channels) {
+            std::copy(of_channels.begin(), of_channels.end(), net.channels + number * Index(of_channels.size()));
+            return;
         }
         store();
-        return Real(mse_f + lambda_d * mse_df);
+        net.loss[number] = Real(mse_f + lambda_d * mse_df);
     }
 
    private:
     const Stack& net;
     const Sizes size;
-    const Index m, width, dimension, outputs, depth, parameters;
+    const Index number, m, width, dimension, outputs, depth, parameters;
     const Real lambda_d;
     const Index tangents;  // D, or 0 for MSE_f alone
     const Real* const theta;
@@ -212,6 +218,7 @@ class Slice {
     Index values = 0, rows = 0;           // n padded; a matrix's rows: first of values, then of tangents
     double mse_f = 0, mse_df = 0;
     std::vector<Real> last_bias_bar;
+    std::vector<double> of_channels;
 
     // The offsets of W and b of layers 0 to depth in theta.
     Index weights(Index layer) const {
@@ -353,15 +360,18 @@ class Slice {
                     const Real error = sum + theta[biases(depth) + p] - net.f[point];
                     const Real weighted = net.weight_f[point] * error;
                     mse_f += weighted * error;
+                    of_channels[p * (1 + dimension)] += weighted * error;
                     bar = 2 * weighted;
                     last_bias_bar[p] += bar;
                 } else {
                     const Real error = sum - net.df[point * dimension + d];
                     const Real weighted = net.weight_df[point * dimension + d] / squared_scale * error;
                     mse_df += weighted * error;
+                    of_channels[p * (1 + dimension) + 1 + d] += weighted * error;
                     bar = lambda_d * (2 * weighted);
                 }
             }
+            if (net.channels) continue;
             panels([&](Index j, auto vectors) {
                 for (Index v = 0; v < vectors; ++v) {
                     at(w_bar + j, v) += bar * at(top + j * rows, row * vectors + v);
@@ -436,6 +446,6 @@ extern "C" void loss_and_gradient(const Stack* net, Real* workspace, std::int64_
         const Index slice = number % net->slices;  // its share of the blocks
         const Index from = blocks * slice / net->slices * net->block;
         const Index to = std::min(net->points, blocks * (slice + 1) / net->slices * net->block);
-        net->loss[number] = Slice(*net, number, workspace + omp_get_thread_num() * size).pass(from, to);
+        Slice(*net, number, workspace + omp_get_thread_num() * size).pass(from, to);
     }
 }

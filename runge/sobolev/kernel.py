@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -53,7 +53,8 @@ class _Stack(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in _SIZES),
         *((name, ctypes.c_void_p) for name in ("theta", "x", "f", "df", "weight_f", "weight_df")),
-        *((name, ctypes.c_void_p) for name in ("input_scale", "input_shift", "scale", "lambda_d", "loss", "gradient")),
+        *((name, ctypes.c_void_p) for name in ("input_scale", "input_shift", "scale", "lambda_d")),
+        *((name, ctypes.c_void_p) for name in ("loss", "gradient", "channels")),
     )
 
 
@@ -83,6 +84,23 @@ class Kernel:
         self, network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Return the loss, (M,), and its gradient, (M, W), as `losses.loss_and_gradient` does."""
+        loss, gradient = self._call(network, points, scale, lambda_d, {"loss": (), "gradient": network.theta.shape[1:]})
+        return loss, gradient
+
+    def channels(self, network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None) -> Tensor:
+        """Return the error of each channel, (M, P, 1 + D), as `losses.channel_errors` does."""
+        shape = network.outputs, 1 + points.x.shape[2]
+        return self._call(network, points, scale, lambda_d, {"channels": shape})[0]
+
+    def _call(
+        self,
+        network: StackedMLP,
+        points: Points,
+        scale: Tensor,
+        lambda_d: Tensor | None,
+        results: Mapping[str, tuple[int, ...]],
+    ) -> list[Tensor]:
+        """Return results by name, each of a member's shape, with the members in front."""
         library = _library(self.activation, self.dtype)
         (members, n, dimension), (_, width) = points.x.shape, network.shapes[0]
         inputs = (network.theta, points.x, points.f, points.df, points.weight_f, points.weight_df)
@@ -91,21 +109,21 @@ class Kernel:
         blocks = -(-n // max(_POINTS, _NUMBERS // ((1 + dimension) * width)))
         block = -(-n // (blocks * _ROWS)) * _ROWS  # all blocks but the last are equal
         slices = max(1, -(-n // block) // _BLOCKS)
-        loss = torch.empty(members * slices, dtype=self.dtype)
-        gradient = torch.empty(members * slices, network.theta.shape[1], dtype=self.dtype)
+        outputs = {name: torch.empty(members * slices, *shape, dtype=self.dtype) for name, shape in results.items()}
+        addresses = {name: tensor.data_ptr() for name, tensor in outputs.items()}
         stack = _Stack(
             *(members, n, dimension, network.outputs, len(network.shapes) - 1, width, block, slices),
             *(tensor.data_ptr() for tensor in inputs),
-            *(None if weight is None else weight.data_ptr(), loss.data_ptr(), gradient.data_ptr()),
+            None if weight is None else weight.data_ptr(),
+            *(addresses.get(name) for name in ("loss", "gradient", "channels")),
         )
         threads = min(torch.get_num_threads(), members * slices)
         needed = threads * library.workspace_of_a_thread(stack)
         if len(self._workspace) < needed:
             self._workspace = torch.empty(needed, dtype=self.dtype)
         library.loss_and_gradient(stack, self._workspace.data_ptr(), threads)
-        if slices > 1:
-            loss, gradient = (part.unflatten(0, (members, slices)).sum(1) for part in (loss, gradient))
-        return loss, gradient
+        parts = outputs.values()
+        return [part.unflatten(0, (members, slices)).sum(1) if slices > 1 else part for part in parts]
 
     def _contiguous(self, tensor: Tensor) -> Tensor:
         ready = tensor.dtype == self.dtype and tensor.is_contiguous()

@@ -13,11 +13,13 @@ References:
     https://arxiv.org/abs/1705.07115
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from runge.sobolev.compilation import LossAndGradient
-from runge.sobolev.losses import Penalty, channels
+from runge.sobolev.losses import Penalty, channel_errors
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 
@@ -39,20 +41,19 @@ class Likelihood:
     """
 
     def __init__(self, loss_and_gradient: LossAndGradient, penalty: Penalty | None = None) -> None:
-        self.loss_and_gradient, self.penalty = loss_and_gradient, penalty
+        self.loss_and_gradient, plain = loss_and_gradient, partial(channel_errors, penalty=penalty)
+        self.channels = getattr(loss_and_gradient, "channels", plain)
 
+    @torch.no_grad()
     def __call__(
         self, network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Return L, (M,), and its gradient, (M, W), as `losses.loss_and_gradient` does those of the weighted sum."""
-        with torch.no_grad():
-            u = network(points.x) if lambda_d is None else None
-            u, du = (u, torch.zeros_like(points.df)) if u is not None else network.value_and_derivative(points.x)
-            nu = known(points).view(*points.f.shape[::2], -1)
-            nu[..., 1:] *= 0 if lambda_d is None else (lambda_d > 0)[:, None, None]
-            mse = channels(u, du, points, scale, self.penalty).double().view_as(nu)
-            fitted = (nu == 0) | (mse == 0)  # nothing is left to fit
-            weights, mse = torch.where(fitted, 0, nu / (2 * mse)), torch.where(fitted, 1, mse)
-        on = None if lambda_d is None else torch.ones_like(lambda_d)
+        mse = self.channels(network, points, scale, lambda_d).double()
+        nu = known(points).view_as(mse)
+        nu[..., 1:] *= 0 if lambda_d is None else (lambda_d > 0)[:, None, None]
+        fitted = (nu == 0) | (mse == 0)  # nothing is left to fit
+        weights, mse = torch.where(fitted, 0, nu / (2 * mse)), torch.where(fitted, 1, mse)
+        on = None if lambda_d is None else (lambda_d > 0).to(lambda_d)
         _, gradient = self.loss_and_gradient(network, points.reweighted(weights.to(points.f)), scale, on)
         return (nu / 2 * mse.log()).sum((1, 2)).to(gradient), gradient

@@ -124,6 +124,21 @@ def channels(u: Tensor, du: Tensor, points: Points, scale: Tensor, penalty: Pena
 
 
 @torch.no_grad()
+def channel_errors(
+    network: "StackedMLP", points: Points, scale: Tensor, lambda_d: Tensor | None, penalty: Penalty | None = None
+) -> Tensor:
+    """Return the error of each channel, (M, P, 1 + D); that of the derivatives is 0 if `lambda_d` is None.
+
+    Where `lambda_d`, (M,), is 0, it need not be computed either.
+    """
+    if lambda_d is None:
+        u, du = network(points.x), points.df
+    else:
+        u, du = network.value_and_derivative(points.x)
+    return channels(u, du, points, scale, penalty).unflatten(1, (u.shape[2], -1))
+
+
+@torch.no_grad()
 def channel_gradients(network: "StackedMLP", points: Points, scale: Tensor) -> list[Tensor]:
     """Return the gradient of each channel's error with respect to the weights, each (M, W), from one forward pass."""
     u, du, tape = network.propagate(points.x, with_derivative=True)

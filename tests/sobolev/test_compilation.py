@@ -61,6 +61,10 @@ def test_the_kernel_equals_the_formulas(activation, depth, dimension, outputs):
             actual = Kernel(activation, dtype)(network, points, scale, weight)
             assert actual[0].dtype == actual[1].dtype == dtype
             close(actual, losses.loss_and_gradient(network, points, scale, weight), tolerance)
+            errors = Kernel(activation, dtype).channels(network, points, scale, weight)
+            expected = losses.channel_errors(network, points, scale, weight)
+            expected[..., 1:] *= 0 if weight is None else (weight > 0)[:, None, None]
+            torch.testing.assert_close(errors, expected, rtol=100 * tolerance, atol=0)
 
 
 @suited
@@ -96,6 +100,8 @@ def test_the_kernel_takes_any_number_of_points(points):
         torch.ones(2, dtype=torch.float64),
     )
     close(Kernel("tanh", torch.float64)(*arguments), losses.loss_and_gradient(*arguments), 1e-13)
+    errors = Kernel("tanh", torch.float64).channels(*arguments)
+    torch.testing.assert_close(errors, losses.channel_errors(*arguments), rtol=1e-12, atol=0)
 
 
 @suited
