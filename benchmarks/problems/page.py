@@ -59,7 +59,8 @@ of each run, and in brackets those of the fits. Errors are the medians of the po
 
 Values and gradients at n points of a Latin hypercube, all of which SMT's models use in the end; runge trains on four
 fifths and validates on the rest. Relative L2 errors of value / gradient at 2000 random points, medians of three seeds
-(worst in brackets). The candidates for each table are two optimisers and four activations; the validation chooses.
+(worst in brackets). The candidates for each table are four activations and one to three hidden layers; the validation
+chooses.
 
 {functions}
 

@@ -36,7 +36,10 @@ class Study(NamedTuple):
 
 STUDIES = {
     "pfr": Study(("optimizer=levenberg_marquardt", "trainer.max_steps=100"), ("model.activation=silu,softplus",)),
-    "functions": Study((), ("optimizer=levenberg_marquardt,adam", "model.activation=silu,softplus,tanh,sin")),
+    "functions": Study(
+        ("optimizer=levenberg_marquardt", "trainer.max_steps=100"),
+        ("model.activation=silu,softplus,tanh,sin", "model.depth=1,2,3"),
+    ),
     "airfoil": Study(("model.activation=silu", "data.batch_size=1000", "optimizer.lr=0.003")),
 }
 
