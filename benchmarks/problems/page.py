@@ -36,7 +36,7 @@ A plug-flow reactor with a cooling jacket, from notebook 43 of [pounce](https://
 of n points, of which a quarter is for validation; 1000 test points. The error is the RMSE of each channel over its
 standard deviation, averaged over the channels; medians of the five pools. *Published* is the best of the author's three
 losses, half the sum over all channels of log MSE, with the weight decay chosen for each pool; he trains a
-5-64-64-4 tanh network, with 5000 steps of Adam in JAX.
+5-64-64-4 tanh network, with 5000 steps of Adam in JAX. *Again* is the same, repeated here.
 
 {pfr}
 
@@ -108,7 +108,13 @@ def keep_study(name: str, doc: str | None, losses: Iterable[str], study: Callabl
             rows.append(study(arguments.directory, n, loss, arguments.steps))
             print(json.dumps(rows[-1]), flush=True)
     if arguments.steps == 5000:
-        keep(name, rows, f"python {' '.join(sys.argv)}")
+        keep(name, rows, typed(arguments.directory))
+
+
+def typed(directory: Path) -> str:
+    """Return the command that runs, with DIR in place of this machine's directory."""
+    words = ("DIR" if Path(word) == directory else word for word in sys.argv[1:])
+    return " ".join(("python", f"benchmarks/problems/{Path(sys.argv[0]).name}", *words))
 
 
 def _lines(path: str) -> list[str]:
@@ -130,7 +136,7 @@ def reactor() -> str:
         if jax:
             columns[f"{quantity}, again"] = [f"{jax[n][quantity]:.4f}" if n in jax else "" for n in ours]
         columns[f"{quantity}, runge (worst)"] = [
-            f"**{row[quantity]:.4f}** ({row[f'worst_{quantity}']:.4f})" for row in ours.values()
+            f"**{row[quantity]:.3g}** ({row[f'worst_{quantity}']:.3g})" for row in ours.values()
         ]
     return markdown(columns, zip(*columns.values(), strict=True))
 

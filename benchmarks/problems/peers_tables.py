@@ -140,7 +140,7 @@ def main() -> None:
                 | {"seconds": seconds, "setting": setting}
             )
             print(json.dumps(rows[-1]), flush=True)
-    page.keep(f"peers_{arguments.what}", rows, f"python {' '.join(sys.argv)}")
+    page.keep(f"peers_{arguments.what}", rows, page.typed(arguments.directory))
 
 
 if __name__ == "__main__":
