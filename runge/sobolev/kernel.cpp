@@ -360,14 +360,14 @@ class Slice {
                     const Real error = sum + theta[biases(depth) + p] - net.f[point];
                     const Real weighted = net.weight_f[point] * error;
                     mse_f += weighted * error;
-                    of_channels[p * (1 + dimension)] += weighted * error;
+                    if (net.channels) of_channels[p * (1 + dimension)] += weighted * error;
                     bar = 2 * weighted;
                     last_bias_bar[p] += bar;
                 } else {
                     const Real error = sum - net.df[point * dimension + d];
                     const Real weighted = net.weight_df[point * dimension + d] / squared_scale * error;
                     mse_df += weighted * error;
-                    of_channels[p * (1 + dimension) + 1 + d] += weighted * error;
+                    if (net.channels) of_channels[p * (1 + dimension) + 1 + d] += weighted * error;
                     bar = lambda_d * (2 * weighted);
                 }
             }

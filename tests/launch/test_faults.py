@@ -218,7 +218,7 @@ def test_signal_during_a_long_step(number, train, trained, tmp_path, monkeypatch
 
 @pytest.mark.parametrize(("seconds", "end"), [(0, "finished"), (60, "interrupted")])
 def test_signal_during_a_drawing(seconds, end, train, trained, tmp_path, monkeypatch):
-    """Which goes on to its end, or for a few seconds; Matplotlib turns an interruption into an error of its own."""
+    """A drawing may take a few more seconds to end; if it is interrupted, Matplotlib raises an error of its own."""
     draw, drawn = FigureCanvasAgg.draw, []
 
     def interrupted(canvas):
