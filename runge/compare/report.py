@@ -102,7 +102,7 @@ def render(
     }
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False}  # NaN is not valid JSON
-    page, script = (files("runge.compare").joinpath(name).read_text() for name in ("report.html", "report.js"))
+    page, script = (files("runge.compare").joinpath("page", name).read_text() for name in ("page.html", "page.js"))
     return environment.from_string(page).render(
         data=data,
         groups=groups,
