@@ -10,14 +10,10 @@ import numpy as np
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from numpy.typing import ArrayLike, NDArray
-
-try:
-    from sklearn.base import BaseEstimator, RegressorMixin
-    from sklearn.utils import check_array, check_random_state
-    from sklearn.utils.multiclass import type_of_target
-    from sklearn.utils.validation import check_is_fitted, validate_data
-except ImportError as error:
-    raise ImportError("runge.SobolevRegressor needs scikit-learn: pip install 'runge[sklearn]'") from error
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from runge import machine
 from runge.data import Dataset, row_points

@@ -3,11 +3,12 @@
 import csv
 import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import yaml
 from rich.console import Console
@@ -52,6 +53,8 @@ class Comparison:
                 raise ValueError(f"--group-by: {_nearest(name, settings)}; got {name!r}")
         names = [name for name in settings if not name.startswith(SAME_RESULT)]
         self.keys = differing([one.settings for one in records], names)
+        texts = {name: {text(one.settings.get(name, "")) for one in records} for name in names if name not in self.keys}
+        self.others = [name for name, different in texts.items() if len(different) > 1]
         metric, self.reason = (metric, "") if metric else choose_metric(records, self.keys)
         if self.metrics and metric not in self.metrics:
             raise ValueError(f"--metric: {_nearest(metric, self.metrics)}; got {metric!r}")
@@ -70,16 +73,30 @@ class Comparison:
         writer.writerows([[_cell(row.get(name)) for name in names] for row in table(self.records)])
         return buffer.getvalue()
 
-    def html(self) -> str:
-        """Return the report, one self-contained page."""
-        return render(self.records, self.keys, self.groups, self.group_keys, self.metric, self.lead, self.reason)
+    def html(self, directory: Path | None = None) -> str:
+        """Return the report, one self-contained page, with links to the runs' files if it is to lie in `directory`."""
+
+        def beside(_: int, file: Path) -> str:
+            return quote(os.path.relpath(file, directory)) + ("/" if file.is_dir() else "")
+
+        return self.page(None if directory is None else beside)
+
+    def page(self, address: Callable[[int, Path], str] | None, libraries: bool = True) -> str:
+        """Return the report, as `runge.compare.report.render` does."""
+        about = self.keys, self.groups, self.group_keys, self.metric, self.sentences
+        return render(self.records, *about, self.others, address, libraries)
+
+    @property
+    def sentences(self) -> list[str]:
+        """What is to be said about the rank and the lead."""
+        return [sentence for sentence in (self.reason, self.lead) if sentence]
 
     def show(self, console: Console) -> None:
         """Print the table of runs, the table of groups if there are several seeds, and sentences on rank and lead."""
         console.print(comparison_table(self.records, self.keys, self.metric, console.width))
         if any(len(group.values) > 1 for group in self.groups):
             console.print(group_table(self.groups, self.metric))
-        for sentence in filter(None, (self.reason, self.lead)):
+        for sentence in self.sentences:
             console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
     def publish(self, directory: Path) -> None:
@@ -89,7 +106,7 @@ class Comparison:
         write(directory / "comparison.csv", self.csv())
         picture = comparison_picture(self.records, self.groups, self.group_keys, self.metric)
         write(directory / "comparison.png", png(picture))
-        write(directory / "comparison.html", self.html())
+        write(directory / "comparison.html", self.html(directory))
         print(f"report: {printable(os.path.relpath(directory / 'comparison.html'))}")
 
 

@@ -1,5 +1,7 @@
 """Groups of runs that differ only in their seed: their spread, and a test of the best one's lead."""
 
+import itertools
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,6 +13,9 @@ SEEDS = ("seed", "data.seed")
 
 FEWEST = 5
 """The number of seeds that each group needs for a claim."""
+
+LEVEL = 0.05
+"""The probability of a false claim."""
 
 
 def differing(runs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
@@ -93,16 +98,19 @@ def group(records: Sequence[RunRecord], keys: Sequence[str], metric: str) -> lis
 
 
 def describe_lead(groups: Sequence[Group]) -> str:
-    """Say whether the lead of the best group, the first, is more than chance, by a two-sided Mann-Whitney U test.
+    """Say whether the lead of the best group, the first, is more than chance, by two-sided Mann-Whitney U tests.
 
-    The test compares one pair. Among many groups the best one was selected, and a p-value near 0.05 means little.
+    The best group was chosen among all, so it is compared with each of the others, and Holm's correction keeps the
+    probability of any false claim below 0.05. Groups with fewer than five seeds are not compared.
 
     Returns:
-        A sentence with both n and p; without a claim if a group has fewer than five seeds; empty without two groups.
+        Sentences with n and p; without a claim if one of the first two groups has fewer than five seeds; empty without
+        two groups.
 
     References:
         H. B. Mann, D. R. Whitney (1947). On a test of whether one of two random variables is stochastically larger than
         the other. https://doi.org/10.1214/aoms/1177730491
+        S. Holm (1979). A simple sequentially rejective multiple test procedure. https://www.jstor.org/stable/4615733
     """
     if len(groups) < 2:
         return ""
@@ -111,11 +119,37 @@ def describe_lead(groups: Sequence[Group]) -> str:
         return f"{first.name} and {second.name} do not differ in the median."
     factor = f" by a factor of {second.median / first.median:.3g}" if first.median > 0 else ""
     lead = f"{first.name} leads {second.name}{factor} in the median"
-    n = f"n = {len(first.values)} and {len(second.values)}"
-    if min(len(first.values), len(second.values)) < FEWEST:
-        return f"{lead}; {n}: with fewer than {FEWEST} seeds no claim is made."
+    n = len(first.values), len(second.values)
+    counts = f"n = {n[0]} and {n[1]}"
+    if min(n) < FEWEST:
+        return f"{lead}; {counts}: with fewer than {FEWEST} seeds no claim is made."
     from scipy.stats import mannwhitneyu  # imported late: it takes 0.5 s, and few comparisons need it
 
-    p = float(mannwhitneyu(first.values, second.values).pvalue)
-    verdict = "more than chance" if p < 0.05 else "this may be chance"
-    return f"{lead}; Mann-Whitney U, {n}, p = {p:.2g}: {verdict}."
+    compared = [group for group in groups[1:] if len(group.values) >= FEWEST]
+    p = [float(mannwhitneyu(first.values, group.values).pvalue) for group in compared]
+    corrected, number = holm(p), len(compared)
+    verdict = "more than chance" if corrected[0] < LEVEL else "this may be chance"
+    said = f"{lead}; Mann-Whitney U, {counts}, p = {p[0]:.2g}"
+    if number == 1:
+        return f"{said}: {verdict}."
+    said = f"{said}, {corrected[0]:.2g} with Holm's correction for {number} comparisons: {verdict}."
+    if alike := sum(one >= LEVEL for one in corrected):
+        said += f" {alike} of the {number} other groups cannot be told from the best one."
+    if number * 2 / math.comb(sum(n), n[0]) >= LEVEL:
+        needed = next(k for k in itertools.count(FEWEST) if number * 2 / math.comb(2 * k, k) < LEVEL)
+        said += f" Among so many groups {needed} seeds each are the fewest that can show a lead."
+    return said
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return p-values with Holm's correction: p_(i) becomes the largest of min(1, (m - j) p_(j)) for j = 0, ..., i.
+
+    Example:
+        >>> holm([0.04, 0.01, 0.03])
+        [0.06, 0.03, 0.06]
+    """
+    corrected, largest = [0.0] * len(p), 0.0
+    for done, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
+        largest = max(largest, min(1.0, (len(p) - done) * p[i]))
+        corrected[i] = largest
+    return corrected

@@ -1,9 +1,10 @@
 """The report of a comparison: a self-contained HTML file with its scripts and data inside."""
 
 import base64
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from importlib.metadata import distribution
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
@@ -13,6 +14,7 @@ from plotly.offline import get_plotlyjs
 
 from runge import metrics
 from runge.compare.groups import Group, label, text
+from runge.compare.importance import importance_of
 from runge.compare.ranking import errors_like
 from runge.compare.tables import MOST_GROUPS, short_names
 from runge.errors import ConfigurationError
@@ -37,6 +39,7 @@ class _Function(NamedTuple):
 
 CURVES = {
     "losses": {metrics.TRAIN_LOSS: "dot", metrics.VAL_LOSS: "solid"},
+    "errors": {metrics.key("val", "mse_f"): "solid", metrics.key("val", "mse_df"): "dash"},
     "norms": {metrics.GRAD_NORM_F: "solid", metrics.GRAD_NORM_DF: "dash"},
     "cosine": {metrics.GRAD_COSINE: "solid"},
 }
@@ -54,13 +57,23 @@ def render(
     groups: Sequence[Group],
     group_keys: Keys,
     metric: str,
-    lead: str,
-    reason: str = "",
+    sentences: Sequence[str],
+    others: Keys = (),
+    address: Callable[[int, Path], str] | None = None,
+    libraries: bool = True,
 ) -> str:
     """Return the report as one HTML document, in which texts from the runs are data, never markup.
 
-    The runs differ in the settings `keys`; their groups are defined by `group_keys`; all are ranked by `metric`, for
-    this `reason`.
+    Args:
+        records: the runs, ranked by `metric`.
+        keys: the settings in which they differ.
+        groups: their groups, which are defined by `group_keys`.
+        group_keys: settings.
+        metric: a figure.
+        sentences: what is said above the tables.
+        others: further settings that not all runs have in common.
+        address: `address(i, file)` is the relative address of a file of the i-th run; None: no links.
+        libraries: include the scripts; without them the page is only the new state of a page that is open.
     """
     functions: dict[_Function, int] = {}
     known = dict.fromkeys(name for record in records for name in record.figures)
@@ -71,51 +84,106 @@ def render(
     own = [name for name in known if name.startswith("test/") and name.count("/") == 1 and name != "test/loss"]
     figures = list(dict.fromkeys((metric, *front, *(metrics.key("test", name) for name in metrics.QUANTITIES), *own)))
     names = short_names([record.path for record in records])
+
+    def links(i: int, record: RunRecord) -> dict[str, str]:
+        return {} if address is None else {title: address(i, file) for title, file in _files(record).items()}
+
     runs = [
         {
             "name": name,
             "status": record.status,
-            "message": record.message,
+            "message": "" if record.status == "running" else record.message,
+            "progress": _progress(record),
             "settings": [_plain(record.settings.get(setting)) for setting in keys],
+            "others": [text(record.settings[key]) if key in record.settings else None for key in others],
             "group": label(record.settings, group_keys),
             "figures": [record.figures.get(figure) for figure in figures],
             "seconds": record.figures.get(metrics.FIT_SECONDS),
             "switch": record.figures.get(metrics.SWITCHED_ON_STEP),
             "regions": [record.figures.get(f"{whole}/{part}") for part in parts],
+            "files": links(i, record),
             **(_curves(record, functions) if i < MOST_WITH_CURVES else {"curves": {}}),
         }
         for i, (name, record) in enumerate(zip(names, records, strict=True))
     ]
-    finished = [RunDirectory(record.path) for record in records[:MOST_WITH_CURVES] if record.status == "finished"]
+    finished = [record for record in records if record.status == "finished"]
+    importance = importance_of(finished, keys, metric) if libraries else None
     data = {
         "runs": runs,
         "settings": list(keys),
+        "others": list(others),
         "figures": figures,
+        "shown": list(dict.fromkeys((metric, *front, "test/max_f", "test/max_df", "test/r2_f"))),
         "regions": parts,
-        "groups": [group._asdict() for group in groups],
+        "groups": [{"name": group.name} for group in groups],
         "functions": [function._asdict() for function in functions],
         "by": "output" if {*parts} <= {name for function in functions for name in function.outputs} else "region",
         "metric": metric,
         "part": whole,
         "front": front,
         "curves": CURVES,
+        "cosine": metrics.GRAD_COSINE,
+        "importance": importance and importance._asdict(),
     }
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("runge.compare", "page"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False}  # NaN is not valid JSON
-    page, script = (files("runge.compare").joinpath("page", name).read_text() for name in ("page.html", "page.js"))
-    return environment.from_string(page).render(
+    scripts = {
+        "plotly": _embedded(get_plotlyjs()),
+        "datatables": _embedded(_datatables("dt_bundle.js")),
+        "style": Markup(_datatables("dt_bundle.css")),
+    }
+    return environment.get_template("page.html").render(
         data=data,
         groups=groups,
-        lead=lead,
-        reason=reason,
+        sentences=sentences,
+        running=_running(records),
+        importance=importance and importance.describe(metric),
         most_groups=MOST_GROUPS,
         most_with_curves=MOST_WITH_CURVES,
-        without_fit=sum(not run.fit.exists() for run in finished),
-        script=_embedded(script),
-        plotly=_embedded(get_plotlyjs()),
-        datatables=_embedded(_datatables("dt_bundle.js")),
-        style=Markup(_datatables("dt_bundle.css")),
+        without_fit=sum(not RunDirectory(record.path).fit.exists() for record in finished[:MOST_WITH_CURVES]),
+        libraries=scripts if libraries else None,
     )
+
+
+def _progress(record: RunRecord) -> str:
+    """Return the steps taken of a run that is not finished."""
+    if record.status == "finished" or record.step is None:
+        return ""
+    return f"step {record.step} of {record.settings.get('trainer.max_steps', '?')}"
+
+
+def _running(records: Sequence[RunRecord]) -> dict[str, Any] | None:
+    """Return the share of the steps taken and a sentence, if some runs are being trained."""
+    counts = Counter(record.status for record in records)
+    if not counts["running"]:
+        return None
+    taken = total = 0.0
+    for record in records:
+        most = record.settings.get("trainer.max_steps") or 1
+        done = record.status != "running"
+        taken, total = taken + (most if done else min(record.step or 0, most)), total + most
+    others = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
+    return {"share": f"{taken / total:.3f}", "text": others}
+
+
+def _files(record: RunRecord) -> dict[str, Path]:
+    """Return those files of a run that exist, by their titles."""
+    run = RunDirectory(record.path)
+    files = {
+        "directory": run.path,
+        "configuration": run.hydra / "config.yaml",
+        "fit": run.fit_picture,
+        "curves": run.curves_picture,
+        "profiles": run.profiles_picture,
+        "points": run.points_picture,
+        "log": run.log,
+    }
+    return {title: path for title, path in files.items() if path.exists()}
 
 
 def _plain(value: Any) -> Any:

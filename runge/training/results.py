@@ -188,11 +188,11 @@ class StackWriter:
         self.status("running", step)
 
     def status(self, status: Status, step: int) -> None:
-        """Write the status of all runs that are not finished."""
+        """Write the status of all runs that are not finished, and their history so far."""
         for i, directory in enumerate(self.directories):
             if not directory.metrics.exists():
                 with self.attempt(i):
-                    directory.write(self._state(i, status, step))
+                    directory.write(self._state(i, status, step), self._history(i) if self.history.steps else None)
 
     def leave(self, status: Status, messages: Sequence[str]) -> None:
         """Write the status and the history of runs that did not finish, each with its message."""

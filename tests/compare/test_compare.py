@@ -11,19 +11,24 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 import yaml
+from axe_playwright_python.sync_playwright import Axe
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from werkzeug.serving import make_server
 
 import runge
 from runge.compare import __main__ as compare
 from runge.compare.comparison import Comparison, collect
+from runge.compare.watch import Watch
 from runge.records.directories import RunDirectory
 from runge.records.reading import RunRecord
 from tests.conftest import ROOT
@@ -291,8 +296,10 @@ def opened(report):
         page.wrong = []
         page.on("pageerror", lambda error: page.wrong.append(str(error)))
         page.on("console", lambda message: page.wrong.append(message.text) if message.type == "error" else None)
-        page.on("request", lambda request: page.wrong.append(request.url) if request.url.startswith("http") else None)
-        page.goto(report.as_uri())
+        address = report if isinstance(report, str) else report.as_uri()
+        elsewhere = lambda url: url.startswith("http") and not url.startswith(address)  # noqa: E731
+        page.on("request", lambda request: page.wrong.append(request.url) if elsewhere(request.url) else None)
+        page.goto(address)
         page.wait_for_selector("html[data-plots=ready]")
         yield page
         browser.close()
@@ -310,11 +317,17 @@ def page(copy):
         yield page
 
 
+def drawn(page):
+    """Wait until all plots are drawn."""
+    page.wait_for_selector("html[data-plots=ready]")
+
+
 def traces(page, plot):
     return page.evaluate(f"document.getElementById('{plot}').data.map(trace => trace.name)")
 
 
-def test_page_in_a_browser(page):
+def test_page_in_a_browser(page, copy):
+    folder = copy
     names = page.locator("#runs tbody tr td:nth-child(2)")
     assert names.count() == 10
     assert page.title() == "Comparison of 10 runs"
@@ -329,17 +342,19 @@ def test_page_in_a_browser(page):
         figures = [float(text) for text in page.locator(f"#runs tbody tr td:nth-child({column})").all_inner_texts()]
         assert figures == sorted(figures, reverse=order == "descending")
 
-    # Filtered.
+    # Filtered by text.
     page.get_by_role("searchbox").fill("relu")
     assert names.count() == 5
     page.get_by_role("searchbox").fill("")
 
     # Two runs overlaid, one by a click, one by the keyboard.
     page.get_by_role("button", name="Clear the selection").click()
-    assert len(traces(page, "error_df")) == 0
-    page.locator("#runs tbody tr").nth(0).click()
-    page.locator("#runs tbody tr input").nth(1).focus()
+    assert not page.locator("#error_df").is_visible()
+    page.locator("#runs tbody tr input").nth(0).focus()
     page.keyboard.press("Space")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Space")
+    drawn(page)
     assert page.locator("#selected").inner_text() == "2 of 10 runs selected"
     assert len(traces(page, "error_df")) == 2
     assert len(traces(page, "value")) == 3
@@ -348,12 +363,12 @@ def test_page_in_a_browser(page):
     assert len(traces(page, "regions")) == 2
 
     # All runs, each of a colour of its own, which its row has too; a row under the pointer lights its lines.
-    for box in page.locator("#runs tbody tr input:not(:checked)").all()[::-1]:
-        box.click()
+    page.get_by_role("button", name="Select all").click()
+    drawn(page)
     boxes = page.locator("#runs tbody tr input")
     assert len({box.evaluate("box => box.style.accentColor") for box in boxes.all()}) == 10
     assert len({box.get_attribute("aria-label") for box in boxes.all()}) == 10
-    assert page.locator("#legend li").count() == 10
+    assert page.locator("#legend tbody tr").count() == 10
     assert page.evaluate("document.querySelector('#value .nsewdrag').getBoundingClientRect().height") > 200
     page.locator("#runs tbody tr").nth(2).hover()
     opacity = "[...document.querySelectorAll('#error_df .scatterlayer .trace')].map(line => line.style.opacity)"
@@ -361,9 +376,24 @@ def test_page_in_a_browser(page):
     page.locator("h1").hover()
     assert page.evaluate(opacity) == [""] * 10
 
+    # A row says in what the selected runs differ, and links to their files.
+    header = page.locator("#legend th").all_inner_texts()
+    assert header == [
+        "run",
+        "seed",
+        "model.activation",
+        "<img src=x onerror=document.title='owned'>",
+        "test/mse_df",
+        "files",
+    ]
+    addresses = [link.get_attribute("href") for link in page.locator("#legend a").all()]
+    assert len(addresses) == 50
+    assert all((folder / unquote(address)).exists() for address in addresses)
+
     # A heat map of any two settings.
     page.locator("#down").select_option(label="seed")
     page.locator("#across").select_option(label="model.activation")
+    drawn(page)
     cells = page.evaluate("document.getElementById('heat').data[0].z")
     assert [len(cells), len(cells[0])] == [5, 3]
 
@@ -400,12 +430,14 @@ def test_the_heat_map_and_the_sentence_name_the_same_winner(tmp_path):
         winners = {}
         for statistic in ("group", "run", "all"):
             assert statistic == "group" or page.locator("#statistic").select_option(statistic)
+            drawn(page)
             heat = page.evaluate("document.getElementById('heat').data[0]")
             lowest = [min(column) for column in zip(*heat["z"], strict=True)]
             winners[statistic] = heat["x"][lowest.index(min(lowest))], min(lowest)
         assert winners["group"] == ("tanh", pytest.approx(math.log10(1.2 / 19**3)))
         assert winners["run"] == ("tanh", pytest.approx(math.log10(1 / 19**3)))
         page.locator("#down").select_option(label="seed")
+        drawn(page)
         over_all = page.evaluate("document.getElementById('heat').data[0]")
         lowest = {x: min(row[i] for row in over_all["z"]) for i, x in enumerate(over_all["x"])}
         assert lowest["relu"] < lowest["tanh"]
@@ -452,8 +484,9 @@ def test_page_of_several_inputs_and_outputs(copy):
             assert not page.locator(f"#{hidden}").is_visible()
         for plot in ("parity", "residual", "along"):
             assert len([name for name in traces(page, plot) if name]) == 2
-        assert page.locator("#legend li").count() == 2
+        assert page.locator("#legend tbody tr").count() == 2
         page.locator("#quantity").select_option(label="∂b/∂t")
+        drawn(page)
         shown = (
             "({data: [{x, marker}], layout: {xaxis, yaxis}}) => [x, marker.color, xaxis.title.text, yaxis.title.text]"
         )
@@ -462,10 +495,107 @@ def test_page_of_several_inputs_and_outputs(copy):
         assert np.allclose(10 ** np.array(errors), t, rtol=1e-5)
         assert (across, up) == ("t", "&lt;b>v&lt;/b>")
         page.get_by_role("button", name="Clear the selection").click()
-        assert page.locator("#legend li").count() == 0
+        assert page.locator("#legend tbody tr").count() == 0
         assert page.wrong == []
         page.set_viewport_size({"width": 390, "height": 844})
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def axis(page, plot, name="x"):
+    return page.evaluate(f"document.getElementById('{plot}').data[0].{name}")
+
+
+def test_filters_by_column(tmp_path):
+    """The choice of words and the range of numbers hide rows, and all plots follow."""
+    settings = itertools.product(("relu", "tanh"), (0.1, 0.001), range(8, 22))
+    comparison = Comparison(made_up({one: one[1] / one[2] for one in settings}, seeds=1))
+    (tmp_path / "report.html").write_text(comparison.html())
+    with opened(tmp_path / "report.html") as page:
+        info, header = page.locator(".dt-info"), page.locator("#runs thead th")
+
+        def filter_of(column):
+            header.filter(has_text=column).get_by_role("button", name="Filter").click()
+
+        filter_of("model.activation")
+        page.locator(".dtcc-list button", has_text="tanh").click()
+        assert "28 entries" in info.inner_text()
+        drawn(page)
+        assert len(axis(page, "front")) == 28
+        assert axis(page, "heat", "x") == ["tanh"] or axis(page, "heat", "y") == ["tanh"]
+        page.keyboard.press("Escape")
+        filter_of("model.width")
+        page.get_by_role("textbox", name="model.width from").fill("10")
+        page.get_by_role("textbox", name="model.width to").fill("12")
+        drawn(page)
+        assert sorted(set(axis(page, "heat", "y") + axis(page, "heat", "x"))) == ["10", "11", "12", "tanh"]
+        assert len(axis(page, "front")) == 6
+        assert "6 of 56 runs" in page.locator("#matching").inner_text()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download CSV").click()
+        rows = list(csv.DictReader(download.value.path().read_text("utf-8-sig").splitlines()))
+        shown = [record for record in comparison.records if record.settings["model.width"] in (10, 11, 12)]
+        shown = [record for record in shown if record.settings["model.activation"] == "tanh"]
+        assert [float(row["test/mse_df"]) for row in rows] == [record.figures["test/mse_df"] for record in shown]
+        filter_of("model.width")
+        page.get_by_role("textbox", name="model.width from").fill("1000")
+        drawn(page)
+        assert not page.locator("#front").is_visible()
+        assert page.wrong == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_is_accessible(page, scheme):
+    """No finding of axe-core, and a way past the table for the keyboard."""
+    page.emulate_media(color_scheme=scheme)
+    drawn(page)
+    page.locator("body").press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the plots"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "plots"
+    assert page.locator('#runs input[tabindex="0"]').count() == 1
+    for button in ("Columns", "Filter"):  # the menu of each is open
+        page.locator("#runs thead").get_by_role("button", name=button).first.click()
+        found = Axe().run(page).response["violations"]
+        assert [(one["impact"], one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+        page.keyboard.press("Escape")
+
+
+def test_a_sweep_is_watched(copy):
+    """The page follows the files, and keeps its selection; other names of this machine and other files are refused."""
+    for name in ("metrics.json", "history.csv"):
+        (copy / "3" / name).rename(copy.parent / name)
+    state = json.loads((copy / "3" / "status.json").read_text())
+    (copy / "3" / "status.json").write_text(json.dumps(state | {"status": "running", "step": 60}))
+    watch = Watch(lambda: Comparison(collect([copy])))
+    server = make_server("127.0.0.1", 0, watch.application, threaded=True)
+    address = f"http://127.0.0.1:{server.server_port}/"
+    with ThreadPoolExecutor() as pool:
+        pool.submit(server.serve_forever)
+        try:
+            with opened(address) as page:
+                running = page.locator("#runs tbody tr", has_text="running: step 60 of 120")
+                assert running.count() == 1
+                assert "9 finished, 1 running" in page.locator("#summary").inner_text()
+                running.click()
+                chosen = page.locator("#selected").inner_text()
+                (copy / "3" / "status.json").write_text(json.dumps(state))
+                for name in ("history.csv", "metrics.json"):
+                    (copy.parent / name).rename(copy / "3" / name)
+                page.wait_for_function("document.querySelector('#runs').innerText.search('running') < 0")
+                assert page.locator("#selected").inner_text() == chosen == "3 of 10 runs selected"
+                link = page.locator("#legend a", has_text="configuration").first.get_attribute("href")
+                with urllib.request.urlopen(address + link) as answer:
+                    assert b"max_steps: 120" in answer.read()
+                shutil.move(copy, copy.parent / "moved")
+                page.wait_for_function("document.querySelector('#trouble').textContent.includes('no directory')")
+                page.wrong.clear()
+            for path, host in (("files/0/../1/metrics.json", None), ("now", "evil.example")):
+                request = urllib.request.Request(address + path, headers={"Host": host} if host else {})
+                with pytest.raises(urllib.error.HTTPError, match=r"40[04]"):
+                    urllib.request.urlopen(request)
+        finally:
+            server.shutdown()
+            server.server_close()
 
 
 def test_page_on_a_phone_and_in_the_dark(page):

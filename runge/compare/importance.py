@@ -1,0 +1,95 @@
+"""The importance of settings: how much worse their errors are predicted without them."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from runge.compare.groups import SEEDS, text
+from runge.records.reading import RunRecord
+
+FEWEST_RUNS, FEWEST_SETTINGS = 30, 3
+"""With fewer runs nothing can be said, and of fewer settings, besides the seeds, the heat map shows all."""
+
+_FOLDS, _TREES, _SHUFFLES = 5, 50, 5
+
+
+class Importance(NamedTuple):
+    """The permutation importance of settings.
+
+    Attributes:
+        settings: their names, the most important first.
+        means: the mean loss of R^2 on runs that the forest has not seen, over folds.
+        deviations: its standard deviation over folds.
+        score: the mean R^2 over folds.
+        runs: the number of runs.
+    """
+
+    settings: tuple[str, ...]
+    means: tuple[float, ...]
+    deviations: tuple[float, ...]
+    score: float
+    runs: int
+
+    def describe(self, metric: str) -> str:
+        """Say what the figures are, and how far they can be trusted."""
+        doubt = (
+            " That is little: the settings do not explain the errors, and their order means nothing."
+            if self.score < 0.3
+            else ""
+        )
+        return (
+            f"Importance: a random forest predicts log10 of {metric} from the settings; it explains a share of "
+            f"R² = {self.score:.2f} of the variance on runs that it has not seen ({self.runs} runs, {_FOLDS} folds)."
+            f"{doubt} The bars are what it loses if a setting is shuffled, the thin lines the standard deviation over "
+            "the folds. It says how much a setting matters in these ranges, not which value is best."
+        )
+
+
+def importance_of(records: Sequence[RunRecord], keys: Sequence[str], metric: str) -> Importance | None:
+    """Return the permutation importance of settings for log10 of a metric, or None if there is too little to say.
+
+    It is measured by cross-validation: a forest of extremely randomised trees is fitted to four fifths of the runs, and
+    on the others a setting's values are shuffled.
+
+    Args:
+        records: finished runs.
+        keys: the settings in which they differ.
+        metric: a figure of the runs; those in which it is not positive are left out.
+
+    References:
+        L. Breiman (2001). Random forests. https://doi.org/10.1023/A:1010933404324
+    """
+    rated = [record for record in records if (record.figures.get(metric) or 0) > 0]
+    columns = {key: _numbers([record.settings.get(key) for record in rated]) for key in keys}
+    columns = {key: column for key, column in columns.items() if len(np.unique(column)) > 1}
+    if len(rated) < FEWEST_RUNS or sum(key not in SEEDS for key in columns) < FEWEST_SETTINGS:
+        return None
+    # Imported late: it takes a second, and few comparisons need it.
+    from sklearn.ensemble import ExtraTreesRegressor
+    from sklearn.inspection import permutation_importance
+    from sklearn.model_selection import KFold
+
+    x = np.stack(list(columns.values()), axis=1)
+    y = np.log10([float(record.figures[metric] or 0) for record in rated])
+    losses, scores = [], []
+    for train, test in KFold(_FOLDS, shuffle=True, random_state=0).split(x):
+        forest = ExtraTreesRegressor(_TREES, random_state=0).fit(x[train], y[train])
+        scores.append(forest.score(x[test], y[test]))
+        losses.append(permutation_importance(forest, x[test], y[test], n_repeats=_SHUFFLES, random_state=0))
+    means = np.array([loss["importances_mean"] for loss in losses])
+    order = np.argsort(-means.mean(axis=0), kind="stable")
+    return Importance(
+        tuple(np.array(list(columns))[order].tolist()),
+        tuple(means.mean(axis=0)[order].tolist()),
+        tuple(means.std(axis=0)[order].tolist()),
+        float(np.mean(scores)),
+        len(rated),
+    )
+
+
+def _numbers(values: Sequence[Any]) -> np.ndarray:
+    """Return numbers as they are, and anything else as its place among the sorted texts: trees need only an order."""
+    if all(isinstance(value, int | float) and np.isfinite(value) for value in values):
+        return np.array(values, dtype=float)
+    return np.unique([text(value) for value in values], return_inverse=True)[1].astype(float)

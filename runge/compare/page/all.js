@@ -1,0 +1,90 @@
+// All runs that match the filters.
+const done = () => matching().filter(finished);
+const value = figureOf(data.metric);
+// Their groups, the best first, as in the table above.
+function grouped() {
+  const groups = new Map(data.groups.map(({name}) => [name, []]));
+  for (const run of done()) if (value(run) !== null && value(run) !== undefined) groups.get(run.group)?.push(run);
+  return [...groups].filter(([, runs]) => runs.length).map(([name, runs]) => ({name, runs, median: median(runs.map(value))})).sort((a, b) => a.median - b.median);
+}
+const best = (most = 10) => { const groups = grouped(); return {groups: groups.slice(0, most), cut: groups.length > most ? ` (best ${most} of ${groups.length} groups)` : ""}; };
+const height = () => 170 + 44 * Math.max(4, best().groups.length);
+
+plot("front", () => {
+  const [across, up] = data.front, runs = done();
+  return unlessEmpty(runs.length ? [{type: "scatter", mode: "markers", x: runs.map(figureOf(across)), y: runs.map(figureOf(up)),
+    text: runs.map(run => plain(`${run.name}: ${run.group}`)), hoverinfo: "text+x+y", marker: {size: 8, opacity: 0.8, color: runs.map(run => colourOfGroup(run.group))}}] : [],
+  {title: "the two errors of every run", xaxis: {...logarithmic(across), nticks: 6}, yaxis: logarithmic(up), height: height()});
+});
+plot("boxes", () => {
+  const {groups, cut} = best();
+  return unlessEmpty(groups.map(({name, runs}) => ({type: "box", name: folded(name), x: runs.map(value), boxpoints: "all", jitter: 0.4, pointpos: 0,
+    marker: {color: colourOfGroup(name), size: 4}, orientation: "h"})),
+  {title: `${plain(data.metric)} over seeds${cut}`, xaxis: {...logarithmic(""), nticks: 6}, yaxis: {autorange: "reversed"}, height: height()});
+});
+
+// The median of each group over its seeds, and a band from the lower to the upper quartile, at the steps that all have.
+const quantile = (sorted, q) => {
+  const at = q * (sorted.length - 1), low = Math.floor(at);
+  return sorted[low] + (at - low) * ((sorted[low + 1] ?? sorted[low]) - sorted[low]);
+};
+plot("bands", () => {
+  const key = $("curve").value, {groups, cut} = best(6);
+  const traces = groups.flatMap(({name, runs}) => {
+    const curves = runs.filter(run => run.curves[key]).map(run => new Map(numbers(run.curves.step).map((step, i) => [step, numbers(run.curves[key])[i]])));
+    const steps = curves.length ? [...curves[0].keys()].filter(step => curves.every(curve => Number.isFinite(curve.get(step)))) : [];
+    if (!steps.length) return [];
+    const [low, middle, high] = [0.25, 0.5, 0.75].map(q => steps.map(step => quantile(curves.map(curve => curve.get(step)).sort((a, b) => a - b), q)));
+    const colour = colourOfGroup(name), common = {type: "scatter", mode: "lines", x: steps, name: folded(name)};
+    return [{...common, y: low, line: {width: 0}, hoverinfo: "skip"}, {...common, y: high, line: {width: 0}, fill: "tonexty", fillcolor: `${colour}33`, hoverinfo: "skip"},
+      {...common, y: middle, line: {color: colour, width: 2}}];
+  });
+  return unlessEmpty(traces, {title: `${plain(key)}: median and quartiles over seeds${cut}`, xaxis: named("optimiser step"),
+    yaxis: key === data.cosine ? named("") : logarithmic("")});
+});
+
+plot("importance", () => data.importance && unlessEmpty([{type: "bar", orientation: "h", y: data.importance.settings.map(plain), x: data.importance.means,
+  error_x: {type: "data", array: data.importance.deviations, color: ink()}, marker: {color: "#0072B2"}}],
+{title: "importance of the settings (of all runs)", xaxis: named("loss of R² when the setting is shuffled"), yaxis: {autorange: "reversed", ticksuffix: " "}}));
+
+// A line per run through its settings and its error; the values of a word are on the axis in their order.
+const tail = name => { const last = name.split(".").pop(); return data.settings.filter(other => other.split(".").pop() === last).length > 1 ? name : last; };
+plot("parallel", () => {
+  const runs = done().filter(run => value(run) > 0).sort((a, b) => value(a) - value(b)), logs = runs.map(run => Math.log10(value(run)));
+  const axes = data.settings.map((name, i) => ({name, i, values: ordered(i, runs)})).filter(({name, values}) => values.length > 1 && !/seed$/.test(name));
+  if (axes.length < 2) return null;
+  const dimensions = axes.map(({name, i, values}) => {
+    const typed = runs.map(run => run.settings[i]), label = plain(tail(name));
+    if (values.length > 12 && typed.every(x => typeof x === "number")) {
+      const log = typed.every(x => x > 0) && Math.max(...typed) > 50 * Math.min(...typed);
+      return {label: log ? `log10 ${label}` : label, values: log ? typed.map(Math.log10) : typed};
+    }
+    return {label, values: typed.map((x, at) => beside(values.indexOf(shown(x)), at, runs.length)), tickvals: values.map((_, at) => at), ticktext: values.map(x => short(plain(x), 14)), range: [-0.3, values.length - 0.7]};
+  });
+  const ends = [Math.min(...logs), Math.max(...logs)];
+  return {traces: [{type: "parcoords", dimensions: [...dimensions, {label: `log10 ${plain(data.metric)}`, values: logs}],
+    line: {color: logs, colorscale: "Viridis", reversescale: true, cmin: ends[0], cmax: ends[1]}, labelfont: {color: ink()}, tickfont: {color: ink()}, rangefont: {color: "rgba(0,0,0,0)"}}],
+  layout: {title: "every run through its settings (drag along an axis to choose)", margin: {l: 70, r: 70, t: 90, b: 25}}};
+});
+
+// Runs with the same word are drawn beside each other.
+const beside = (at, i, most) => at + 0.3 * (most > 1 ? i / (most - 1) - 0.5 : 0);
+const ordered = (i, runs) => distinct(runs.map(run => shown(run.settings[i]))).sort((a, b) => a - b || String(a).localeCompare(b));
+plot("heat", () => {
+  const [i, j] = [Number($("across").value), Number($("down").value)], runs = done().filter(run => value(run) !== null && value(run) !== undefined);
+  const across = ordered(i, runs), down = ordered(j, runs);
+  const statistics = {
+    all: some => median(some.map(value)),
+    run: some => Math.min(...some.map(value)),
+    group: some => Math.min(...distinct(some.map(run => run.group)).map(group => median(some.filter(run => run.group === group).map(value)))),
+  };
+  const statistic = statistics[$("statistic").value];
+  const cells = down.map(y => across.map(x => {
+    const some = runs.filter(run => shown(run.settings[i]) === x && shown(run.settings[j]) === y);
+    return some.length ? statistic(some) : null;
+  }));
+  return unlessEmpty(runs.length ? [{type: "heatmap", x: across.map(plain), y: down.map(plain), z: cells.map(row => row.map(value => value > 0 ? Math.log10(value) : null)),
+    text: cells.map(row => row.map(value => value === null ? "" : figure(value))), texttemplate: "%{text}", hoverinfo: "x+y+text",
+    colorscale: "Viridis", reversescale: true, colorbar: {title: {text: "log10"}}}] : [],
+  {title: `${plain(data.metric)} of ${$("statistic").selectedOptions[0].text}`, xaxis: {type: "category", ...named(plain(data.settings[i]))}, yaxis: {type: "category", ...named(plain(data.settings[j]))}});
+});

@@ -1,0 +1,58 @@
+// The data of the page, and helpers for texts and numbers.
+const $ = id => document.getElementById(id);
+const data = JSON.parse($("data").textContent);
+
+// Plotly interprets a few tags in texts; names are shown literally.
+const plain = name => String(name).replace(/&/g, "&amp;").replace(/</g, "&lt;");
+const short = (text, most) => text.length > most ? text.slice(0, most) + "…" : text;
+// Breaks long names into lines.
+const folded = name => plain(name).split(", ").reduce((lines, part) => {
+  const last = lines[lines.length - 1];
+  return last && (last + part).length < 34 ? [...lines.slice(0, -1), `${last}, ${part}`] : [...lines, part];
+}, []).join(",<br>");
+const shown = value => value === null || value === undefined ? "null" : String(value);
+const figure = value => value === null || value === undefined ? "-" : Number(value).toExponential(2);
+const titled = run => folded(short(run.name, 30) + (data.groups.length > 1 ? `: ${short(run.group, 60)}` : ""));
+const distinct = values => [...new Set(values)];
+const median = values => {
+  const sorted = [...values].sort((a, b) => a - b), last = sorted.length - 1;
+  return sorted[last >> 1] / 2 + sorted[sorted.length >> 1] / 2;
+};
+
+// Numbers are base64 of little-endian 32-bit floats.
+const decoded = new Map();
+function numbers(text) {
+  if (!text) return [];
+  if (!decoded.has(text)) decoded.set(text, Array.from(new Float32Array(Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer)));
+  return decoded.get(text);
+}
+// A column of a table of numbers by rows.
+const column_of = (packed, width, at) => numbers(packed).filter((_, i) => i % width === at);
+
+const figureOf = name => { const i = data.figures.indexOf(name); return run => run.figures[i]; };
+const finished = run => run.status === "finished";
+const functionOf = run => "function" in run ? data.functions[run.function] : null;
+const isCurve = run => functionOf(run)?.inputs.length === 1;
+// The values, errors or fits of an output (d is null) or of its partial derivative.
+const part = (packed, {inputs: {length: D}, outputs: {length: P}}, p, d) =>
+  d === null ? column_of(packed[0], P, p) : column_of(packed[1], P * D, p * D + d);
+const labels = (target, p, d) => part([target.f, target.df], target, p, d);
+const errors = (run, target, p, d) => part([run.error_f, run.error_df], target, p, d);
+const fits = (run, target, p, d) => {
+  if (run.u) return part([run.u, run.du], target, p, d);
+  const off = errors(run, target, p, d);
+  return labels(target, p, d).map((y, i) => y + off[i]);
+};
+const quantities = target => target.outputs.flatMap((y, p) => [{name: y, p, d: null},
+  ...target.inputs.map((x, d) => ({name: `∂${y}/∂${x}`, p, d}))]);
+
+// Okabe and Ito's, and five of Paul Tol's that differ from them.
+const colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#999999", "#882255", "#44AA99", "#7766CC", "#999933", "#AA4499"];
+const colourOf = run => colours[selected.indexOf(run) % colours.length];
+const colourOfGroup = name => colours[Math.max(0, data.groups.findIndex(group => group.name === name)) % colours.length];
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const ink = () => dark.matches ? "#e8e8ea" : "#1c1c1e";
+function theme() { document.documentElement.classList.toggle("dark", dark.matches); }
+theme();
+dark.addEventListener("change", () => { theme(); refresh(); });

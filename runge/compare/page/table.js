@@ -1,0 +1,119 @@
+// The table of runs: filters, selection, download.
+const {default: DataTable} = await import(script("datatables", "text/javascript"));
+const selected = [];
+const text = DataTable.render.text();
+
+// A filter of numbers: from one to another.
+const ranges = new Map();  // the bounds of a column, and the number of a run in it
+DataTable.ColumnControl.content.range = {
+  defaults: {},
+  init({of, title, _parents}) {
+    const box = document.createElement("div"), bounds = [-Infinity, Infinity];
+    box.className = "range";
+    for (const [i, word] of ["from", "to"].entries()) {
+      const label = document.createElement("label"), input = document.createElement("input");
+      Object.assign(input, {type: "text", inputMode: "decimal", ariaLabel: `${title} ${word}`});
+      input.addEventListener("input", () => {
+        bounds[i] = input.value.trim() === "" || Number.isNaN(Number(input.value)) ? [-Infinity, Infinity][i] : Number(input.value);
+        const active = bounds.some(Number.isFinite);
+        active ? ranges.set(this.idx(), {bounds, of}) : ranges.delete(this.idx());
+        _parents?.forEach(parent => parent.activeList(`${this.unique()}range`, active));
+        this.dt().draw();
+      });
+      label.append(`${word} `, input);
+      box.append(label);
+    }
+    return box;
+  },
+};
+const sign = content => [{extend: "dropdown", icon: "search", text: "Filter", content: [content]}];
+const words = sign({extend: "searchList", orthogonal: "display"});
+const range = (title, of) => sign({extend: "range", title, of});
+const number = (title, of, digits = figure) => ({title: plain(title), data: null, type: "num", searchable: false, columnControl: range(title, of),
+  render: (_, type, run) => type === "display" ? digits(of(run)) : type === "export" ? of(run) ?? "" : of(run) ?? Infinity});
+const fixed = value => value?.toFixed(5) ?? "-";
+const setting = (title, i) => {
+  const of = run => run.settings[i], values = distinct(data.runs.map(of));
+  const many = values.length > 12 && values.every(value => value === null || typeof value === "number");
+  return {title: plain(title), data: null, className: "text", columnControl: many ? range(title, of) : words,
+    render: (_, type, run) => type === "sort" || type === "type" ? of(run) ?? "" : type === "display" ? text.display(shown(of(run))) : shown(of(run))};
+};
+const state = run => [run.status, run.message, run.progress].filter(Boolean).join(": ");
+const box = run => `<input type="checkbox" tabindex="-1" data-run="${data.runs.indexOf(run)}" aria-label="show ${text.display(run.name)}">`;
+const columns = [
+  {title: "show", orderable: false, searchable: false, data: null, columnControl: [{extend: "colVisDropdown", text: "Columns", columns: ":gt(0)"}],
+    render: (_, type, run) => type === "display" ? box(run) : ""},
+  {title: "run", data: "name", className: "text", columnControl: [], render: text},
+  ...data.settings.map(setting),
+  ...data.figures.map(name => ({...number(name, figureOf(name), /r2/.test(name) ? fixed : figure), visible: data.shown.includes(name)})),
+  number("lambda_d on", run => run.switch, value => value ?? "-"),
+  number("seconds", run => run.seconds, value => value?.toFixed(1) ?? "-"),
+  {title: "status", data: null, className: data.runs.some(run => run.message) ? "text message" : "text", columnControl: words,
+    render: (_, type, run) => type === "display" ? text.display(state(run)) : type === "filter" && run.message ? state(run) : run.status},
+];
+// With a header that is there, ColumnControl makes none of its own, by which nothing could be sorted.
+$("runs").innerHTML = `<thead><tr>${columns.map(({title}) => `<th scope="col">${title}</th>`).join("")}</tr></thead>`;
+// Keeps the ranking until a header is clicked.
+const table = new DataTable("#runs", {data: data.runs, columns, order: [], pageLength: 15, lengthMenu: [15, 50, 100, -1], deferRender: true,
+  search: {smart: true}, autoWidth: false,
+  layout: {
+    topStart: {buttons: [
+      {text: "Select all", action: () => select(matching())},
+      {text: "Clear the selection", action: () => select([])},
+      {extend: "csv", text: "Download CSV", filename: "comparison", escapeExcelFormula: true,
+        exportOptions: {columns: ":gt(0)", orthogonal: "export", modifier: {search: "applied", order: "applied"}}},
+    ]},
+    bottomStart: ["pageLength", "info"],
+  }});
+table.search.fixed("ranges", (_, run) => [...ranges.values()].every(({bounds: [from, to], of}) => {
+  const value = of(run);
+  return value !== null && value !== undefined && from <= value && value <= to;
+}));
+const matching = () => table.rows({search: "applied", order: "index"}).data().toArray();
+document.documentElement.dataset.table = "ready";
+
+function select(runs) {
+  selected.splice(0, selected.length, ...runs);
+  mark();
+  legend();
+  refresh(ofSelected);
+}
+function mark() {
+  for (const input of document.querySelectorAll("#runs input[data-run]")) {
+    input.checked = selected.includes(data.runs[input.dataset.run]);
+    input.style.accentColor = input.checked ? colourOf(data.runs[input.dataset.run]) : "";
+  }
+}
+// The checkboxes are one stop of the tab key: the arrows move among them.
+function stop(input = document.querySelector("#runs input[data-run]")) {
+  for (const other of document.querySelectorAll('#runs input[tabindex="0"]')) other.tabIndex = -1;
+  if (input) input.tabIndex = 0;
+}
+table.on("draw", () => { mark(); stop(); });
+$("runs").addEventListener("keydown", event => {
+  const step = {ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling"}[event.key];
+  const next = event.target.dataset?.run && step && event.target.closest("tr")[step]?.querySelector("input[data-run]");
+  if (!next) return;
+  event.preventDefault();
+  stop(next);
+  next.focus();
+});
+$("runs").addEventListener("click", event => {
+  const row = event.target.closest("tbody tr"), run = row && table.row(row).data();
+  if (run) select(selected.includes(run) ? selected.filter(one => one !== run) : [...selected, run]);
+});
+// A row under the pointer lights its lines.
+function light(run) {
+  const group = String(selected.indexOf(run));
+  for (const element of document.querySelectorAll(".plot:not([hidden])")) {
+    const lines = element.querySelectorAll(".scatterlayer .trace");
+    (element.data ?? []).forEach((trace, i) => {
+      if (lines[i] && trace.legendgroup) lines[i].style.opacity = run && trace.legendgroup !== group ? 0.12 : "";
+    });
+  }
+}
+$("runs").addEventListener("mouseover", event => {
+  const row = event.target.closest("tbody tr"), run = row && table.row(row).data();
+  light(run && selected.includes(run) ? run : null);
+});
+$("runs").addEventListener("mouseleave", () => light(null));
