@@ -113,7 +113,7 @@ def render(
         "settings": list(keys),
         "others": list(others),
         "figures": figures,
-        "shown": list(dict.fromkeys((metric, *front, "test/max_f", "test/max_df", "test/r2_f"))),
+        "shown": list(dict.fromkeys((metric, *front, "test/max_f", "test/max_df"))),
         "regions": parts,
         "groups": [{"name": group.name} for group in groups],
         "functions": [function._asdict() for function in functions],

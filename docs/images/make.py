@@ -1,0 +1,38 @@
+"""Make the pictures of these pages from the present state: `python docs/images/make.py`, about a minute.
+
+It runs the commands of the tutorial in an empty directory, and takes the picture of the report in Chromium.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+HERE = Path(__file__).parent
+SWEEP = "-m model.activation=tanh,relu,gelu,sin seed=range(10)"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def main() -> None:
+    """Train the default run and the tutorial's sweep, and copy or take their pictures."""
+    with tempfile.TemporaryDirectory() as folder:
+        run, sweep = Path(folder, "run"), Path(folder, "sweep")
+        for options in (f"hydra.run.dir={run}", f"{SWEEP} hydra.sweep.dir={sweep}"):
+            command = [sys.executable, "-c", "from runge.launch.command import main; main()", *options.split(), "trainer.progress_bar=false"]
+            subprocess.run(command, cwd=folder, check=True)
+        for picture in (run / "fit.png", run / "curves.png", sweep / "comparison.png"):
+            shutil.copyfile(picture, HERE / picture.name)
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+            page = browser.new_page(viewport={"width": 1300, "height": 1850})
+            page.goto((sweep / "comparison.html").as_uri())
+            page.wait_for_selector("html[data-plots=ready]")
+            page.screenshot(path=HERE / "report.png")
+            browser.close()
+
+
+if __name__ == "__main__":
+    main()
