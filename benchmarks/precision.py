@@ -34,7 +34,7 @@ from runge.launch.composition import compose
 from runge.records.checkpoints import read_checkpoint
 from runge.records.directories import RunDirectory
 from runge.records.files import write
-from runge.records.panels import BLUE, GREEN, INK, ORANGE, png
+from runge.records.sheet import BLUE, GREEN, INK, ORANGE, png
 from runge.training.member import Member
 from runge.training.stack import Stack
 

@@ -31,7 +31,7 @@ from scipy.linalg.blas import sgemm  # pyright: ignore[reportAttributeAccessIssu
 
 from runge import machine
 from runge.records.files import write
-from runge.records.panels import BLUE, INK, ORANGE, png
+from runge.records.sheet import BLUE, INK, ORANGE, png
 from runge.sobolev.compilation import Compile
 
 

@@ -20,8 +20,8 @@ from runge.compare.report import render
 from runge.compare.tables import comparison_table, group_table
 from runge.configuration import SAME_RESULT, with_defaults
 from runge.records.files import printable, write
-from runge.records.panels import png
 from runge.records.reading import COLUMNS, RunRecord, find, read, table
+from runge.records.sheet import png
 
 _MOST_NAMES = 8
 

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from runge.compare.groups import Group, label
 from runge.compare.ranking import errors_like
-from runge.records.panels import COLOURS, INK
 from runge.records.reading import RunRecord
+from runge.records.sheet import COLOURS, INK
 
 
 def comparison_picture(

@@ -21,8 +21,8 @@ from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory
 from runge.records.files import printable
 from runge.records.fits import fit_of
-from runge.records.plain import evenly
 from runge.records.reading import RunRecord, read_columns
+from runge.records.scales import evenly
 
 Keys = Sequence[str]
 

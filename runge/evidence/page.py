@@ -19,8 +19,9 @@ from runge.evidence.effects import LEVEL, Effect, Judgement, Observation, arrang
 from runge.evidence.pictures import curves, forest, name_context
 from runge.machine import cores
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TOTAL_SECONDS
-from runge.records.panels import RAISED, png
 from runge.records.reading import RunRecord
+from runge.records.scales import RAISED
+from runge.records.sheet import png
 from runge.targets import Runge, Target
 
 POINTS = 48  # in the comparison with classical methods

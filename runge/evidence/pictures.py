@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from runge.evidence.claims import Claim
 from runge.evidence.effects import Effect, Observation, quartiles
-from runge.records.panels import COLOURS, INK
+from runge.records.sheet import COLOURS, INK
 
 OPTIMIZER = "optimizer"
 _MARKERS, _MOST_COLUMNS = "osD^vP*", 6

@@ -1,16 +1,14 @@
 """Predicted against true values, and residuals, for the values and the partial derivatives of any number of inputs."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.gridspec import SubplotSpec
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from runge.records.labels import Labels
-from runge.records.panels import BLUE, INK, ORANGE, Array, number
-from runge.records.plain import MOST_OUTPUTS, evenly, in_units_of, note_on_outputs, power, sheet, tidy
+from runge.records.scales import Array, evenly, number, padded, scaled
+from runge.records.sheet import BLUE, GREY, INK, MOST_OUTPUTS, ORANGE, Box, Panel, Sheet, note_on_outputs
 
 _COLUMNS, _MOST_ROWS, _MOST_POINTS, _FEW_POINTS = 4, 3, 3000, 100
 
@@ -61,14 +59,12 @@ def parity_picture(f: Array, df: Array, u: Array, du: Array, title: str, labels:
     columns = min(range(3, 1 + _COLUMNS), key=lambda n: (-panels % n, -n)) if panels > 3 else _COLUMNS
     rows = [group[i : i + columns] for group in groups for i in range(0, len(group), columns)]
     columns = max(map(len, rows))
-    width, height = max(5.5, 2.75 * columns), 1.05 + 3.35 * len(rows)
-    figure = sheet(width, height, title, "; ".join(subtitle), notes)
-    sides = {"left": 0.7 / width, "right": 1 - 0.15 / width, "bottom": 0.85 / height, "top": 1 - 0.78 / height}
-    grid = figure.add_gridspec(len(rows), columns, wspace=0.4, hspace=0.34, **sides)
-    for i, row in enumerate(rows):
-        for j, channel in enumerate(row):
-            _panel(figure, grid[i, j], channel, few=len(f) < _FEW_POINTS)
-    return figure
+    sheet = Sheet(max(396, 198 * columns), 76 + 241 * len(rows), title, "; ".join(subtitle), notes)
+    boxes = sheet.boxes(len(rows), columns, (54, 61, 10, 56), (58, 60))
+    for channels, places in zip(rows, boxes, strict=True):
+        for channel, box in zip(channels, places, strict=False):
+            _panel(sheet, box, channel, few=len(f) < _FEW_POINTS)
+    return sheet.finish()
 
 
 def _channel(name: str, colour: str, true: Array, predicted: Array) -> _Channel:
@@ -80,38 +76,35 @@ def _channel(name: str, colour: str, true: Array, predicted: Array) -> _Channel:
     return _Channel(name, colour, true, predicted, rmse, rmse / spread if spread > 0 else np.inf * rmse if rmse else 0)
 
 
-def _panel(figure: Figure, place: SubplotSpec, channel: _Channel, few: bool) -> None:
+def _panel(sheet: Sheet, box: Box, channel: _Channel, few: bool) -> None:
     """Draw one quantity: the upper part is predicted against true, the lower part the residuals."""
-    parts = place.subgridspec(2, 1, height_ratios=(2.7, 1), hspace=0.07)
-    upper = figure.add_subplot(parts[0])
+    left, bottom, width, height = box
     if not len(channel.true):
-        tidy(upper, channel.name)
-        upper.set(xticks=[], yticks=[])
-        upper.text(0.5, 0.5, "no labels", transform=upper.transAxes, ha="center", va="center", fontsize=9)
+        panel = Panel(sheet, box, (0, 1), (0, 1))
+        panel.frame(across={}, up={})
+        panel.text("no labels", 0.5, 0.5, align=0.5, size=9)
+        panel.text(channel.name, 0, 1, 0, 4, room=width)
         return
-    lower = figure.add_subplot(parts[1], sharex=upper)
     residual = channel.predicted - channel.true
     at = _drawn(residual)
-    both = np.concatenate([channel.true, channel.predicted])
-    scale, residual_scale = power(both), power(residual)
-    style: dict[str, Any] = {"color": channel.colour, "markersize": 8 if few else 3.5, "alpha": 0.8 if few else 0.5}
-    true, predicted = channel.true / 10.0**scale, channel.predicted / 10.0**scale
-    residual = residual / 10.0**residual_scale
-    low, high = _padded(both / 10.0**scale)
-    upper.plot((low, high), (low, high), color=INK, linewidth=0.8)
-    upper.plot(true[at], predicted[at], ".", markeredgewidth=0, rasterized=True, **style)
-    lower.axhline(0, color=INK, linewidth=0.8)
-    lower.plot(true[at], residual[at], ".", markeredgewidth=0, rasterized=True, **style)
-    tidy(upper, f"{channel.name}   {_accuracy(channel)}", "", in_units_of("predicted", scale))
-    tidy(lower, "", in_units_of("true", scale))
-    lower.yaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
-    upper.tick_params(labelbottom=False)
-    upper.set(xlim=(low, high), ylim=(low, high))
-    top = np.abs(residual).max() * 1.15 or 1
-    lower.set_ylim(-top, top)
-    lower.set_ylabel(in_units_of("residual", residual_scale), fontsize=8)
-    upper.yaxis.set_label_coords(-0.24, 0.5)
-    lower.yaxis.set_label_coords(-0.24, 0.5)
+    limits = padded(np.concatenate([channel.true, channel.predicted]))
+    top = np.abs(residual).max() * 1.15 or 1.15
+    upper = Panel(sheet, (left, bottom + 0.3 * height, width, 0.7 * height), limits, limits)
+    lower = Panel(sheet, (left, bottom, width, 0.27 * height), limits, (-top, top))
+    predicted, values = scaled("predicted", limits, 4)
+    true, _ = scaled("true", limits, 4)
+    residuals, sizes = scaled("residual", lower.y, 3)
+    upper.frame("", predicted, dict.fromkeys(values, ""), values, 8, 37)
+    lower.frame(true, residuals, values, sizes, 8, 37)
+    upper.line(limits, limits, color=INK, linewidth=0.8)
+    lower.line(limits, (0, 0), color=INK, linewidth=0.8)
+    for panel, y in ((upper, channel.predicted), (lower, residual)):
+        panel.line(
+            channel.true[at], y[at], ".", color=channel.colour, markeredgewidth=0,
+            markersize=8 if few else 3.5, alpha=0.8 if few else 0.5,
+        )  # fmt: skip
+    upper.text(channel.name, 0, 1, 0, 4, room=width)
+    upper.text(_accuracy(channel), 0, 1, 5, -12, size=8.5, colour=GREY)
 
 
 def _accuracy(channel: _Channel) -> str:
@@ -128,9 +121,3 @@ def _drawn(residual: Array) -> NDArray[np.intp]:
         return np.arange(len(residual))
     worst = np.argsort(np.abs(residual))[-(_MOST_POINTS // 10) :]
     return np.union1d(worst, evenly(len(residual), _MOST_POINTS - len(worst)))
-
-
-def _padded(values: Array) -> tuple[float, float]:
-    low, high = values.min(), values.max()
-    pad = 0.05 * (high - low) if high - low > 1e-9 * abs(high) else abs(high) / 2 or 0.5
-    return low - pad, high + pad

@@ -4,32 +4,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from runge.metrics import GRAD_COSINE, GRAD_NORM_DF, GRAD_NORM_F, TRAIN_LOSS, VAL_LOSS, key
 from runge.records.labels import Labels, label
 from runge.records.maps import maps_picture
-from runge.records.panels import (
-    BLUE,
-    COLOURS,
-    GREEN,
-    INK,
-    ORANGE,
-    PINK,
-    SKY,
-    Array,
-    Line,
-    Mask,
-    Panel,
-    draw,
-    outline,
-    put,
-    ticks,
-)
+from runge.records.panels import Line, Plot, draw
 from runge.records.parity import parity_picture
-from runge.records.plain import MOST_OUTPUTS, note_on_outputs
+from runge.records.scales import Array, ticks
+from runge.records.sheet import BLUE, COLOURS, GREEN, GREY, INK, MOST_OUTPUTS, ORANGE, PINK, SKY, Panel, note_on_outputs
+
+Mask = NDArray[np.bool_]
 
 # Styles of lines: colour, dashes and width.
 _FIRST, _SECOND, _THICK, _DASHED = (BLUE, "-", 1.4), (ORANGE, "-", 1.4), (INK, "-", 2.4), (ORANGE, "--", 1.4)
@@ -84,30 +70,28 @@ def _curves_over_x(
 ) -> Figure:
     rows, order = min(MOST_OUTPUTS, f.shape[1]), np.argsort(t, kind="stable")
     x = labels.inputs[0]
-    panels: list[Panel] = []
+    plots: list[Plot] = []
     for p in range(rows):
         y, fit, slope, fitted_slope, error, slope_error = labels.curves(p)
         value = [_line(y, _THICK, t, f[:, p], order), _line(fit, _DASHED, t, u[:, p], order)]
         derivative = [_line(slope, _THICK, t, df[:, p], order), _line(fitted_slope, _DASHED, t, du[:, p], order)]
         errors = [_line(error, _FIRST, t, _positive(np.abs(u - f)[:, p]), order)]
         errors.append(_line(slope_error, _SECOND, t, _positive(np.abs(du - df)[:, p]), order))
-        panels += [(x, "value", "", value), (x, "derivative", "", derivative), (x, "absolute error", "y", errors)]
+        plots += [(x, "value", "", value), (x, "derivative", "", derivative), (x, "absolute error", "y", errors)]
     low, high = _ends(t)
     note = note_on_outputs(f.shape[1])
     heading = f"{title} ({note})" if note else title
-    # An axes is 2.5 inches high in one row, and 2 in several.
-    height = 3.6 if rows == 1 else 1.1 + 2 * (rows + 0.33 * (rows - 1))
-    figure = draw(height, heading, panels, (low, high) if low < high else None, gap=0.25 if rows == 1 else 0.34)
-    for axes in figure.axes if rows == 1 and f.shape[1] == 1 else []:
-        transform = axes.get_xaxis_transform()
+    sheet = draw(_height(rows), heading, plots, (low, high) if low < high else None, gap=50 if rows == 1 else 66)
+    for panel in sheet.panels if f.shape[1] == 1 else []:
         for (name, mask), colour in zip(regions.items(), _REGION_COLOURS, strict=False):
             if name != "middle" and mask.any():
                 low, high = _ends(t[mask])
-                style = {"color": colour, "alpha": 0.13, "linewidth": 0, "zorder": 0, "transform": transform}
-                axes.add_artist(Rectangle((low, 0), high - low, 1, **style))
-                if axes is figure.axes[0]:
-                    put(axes, transform, [((low + high) / 2, 0, outline(name, 0.5, 0, 3, 8))], "#555555")
-    return figure
+                style = {"color": colour, "alpha": 0.13, "linewidth": 0, "zorder": 0, "transform": panel.transform}
+                panel.add(Rectangle((low, panel.y[0]), high - low, panel.y[1] - panel.y[0], **style))
+                if panel is sheet.panels[0]:
+                    place = ((low + high) / 2 - panel.x[0]) / (panel.x[1] - panel.x[0])
+                    panel.text(name, place, 0, 0, 3, 0.5, 8, colour=GREY)
+    return sheet.finish()
 
 
 def curves_picture(
@@ -151,25 +135,24 @@ def curves_picture(
     gradients = [(r"$|\nabla_\theta\,$MSE$_f|$", _FIRST, *measured(GRAD_NORM_F))]
     gradients.append((r"$|\nabla_\theta\,$MSE$_{df}|$", _SECOND, *measured(GRAD_NORM_DF)))
     noted = _STEP + (rf" (dashed: $\lambda_d$ on, step {switched_on})" if switched_on else "")
-    panels = [
+    plots = [
         (noted, "loss", "y", loss),
         (_STEP, "mean squared error", "y", errors),
         (_STEP, of_parts, "y", parts),
         (_STEP, "gradient norm", "y", gradients),
     ]
     # The last panel has a second scale on its right.
-    figure = draw(6.4, title, panels, (0, 1.02 * max(1, *step, switched_on or 0)), columns=2, right=0.93)
-    if switched_on:
-        for axes in figure.axes:
-            axes.axvline(switched_on, color=INK, linewidth=1, linestyle="--")
+    sheet = draw(461, title, plots, (0, 1.02 * max(1, *step, switched_on or 0)), columns=2, right=55, gap=75)
+    for panel in sheet.panels if switched_on else []:
+        panel.line([switched_on] * 2, panel.y, "--", color=INK, linewidth=1)
     # The cosine has its own scale on the right, from -1.05 at the bottom of the panel to 1.05 at the top.
-    last, (at, cosine) = figure.axes[-1], measured(GRAD_COSINE, -np.inf)
-    style = {"color": GREEN, "linewidth": 1, "alpha": 0.7, "marker": "." if len(at) == 1 else ""}
-    last.add_artist(Line2D(at, 0.5 + cosine / 2.1, transform=last.get_xaxis_transform(), **style))
-    texts = [(1, at, outline(name, 0, 5, -3.5)) for at, name in ticks(-1.05, 1.05, log=False).items()]
-    texts.append((1, 0.5, outline("cosine of the two gradients", 0.5, 46, 0, angle=90)))
-    put(last, last.transAxes, texts, GREEN)
-    return figure
+    last, (at, cosine) = sheet.panels[-1], measured(GRAD_COSINE, -np.inf)
+    scale = Panel(sheet, last.box, last.x, (-1.05, 1.05))
+    scale.line(at, cosine, "." if len(at) == 1 else "-", color=GREEN, linewidth=1, alpha=0.7)
+    for place, name in ticks(*scale.y).items():
+        scale.text(name, 1, place, 5, -3.5, colour=GREEN)
+    scale.text("cosine of the two gradients", 1, 0.5, 46, 0, 0.5, angle=90, colour=GREEN)
+    return sheet.finish()
 
 
 def points_picture(
@@ -188,7 +171,7 @@ def points_picture(
     the steps and its share of the points at these.
     """
     parts = [(name, (ink, "-", 1.4), *line) for (name, line), ink in zip(shares.items(), COLOURS, strict=False)]
-    share: Panel = (_STEP, "share of the points", "", parts)
+    share: Plot = (_STEP, "share of the points", "", parts)
     first, last, dimension = points[0], points[-1], points[0].shape[1]
     labels = Labels(inputs, None, dimension, 1).inputs
     if dimension == 1:
@@ -196,21 +179,25 @@ def points_picture(
         where = np.concatenate([np.repeat(x[:, 0], 3) for x in points])
         spans = zip(points, steps, [*steps[1:], end], strict=True)
         when = np.concatenate([np.tile((begin, last, np.nan), len(x)) for x, begin, last in spans])
-        strokes: Panel = (labels[0], _STEP, "", [("", (INK, "-", 0.7), where, when)])
-        density: Panel = (labels[0], "density of the points", "", _densities(points, 0))
-        return draw(3.6, title, [strokes, density, share], None)
+        strokes: Plot = (labels[0], _STEP, "", [("", (INK, "-", 0.7), where, when)])
+        density: Plot = (labels[0], "density of the points", "", _densities(points, 0))
+        return draw(_height(1), title, [strokes, density, share], None).finish()
     plane: list[Line] = [("at the start", (BLUE, ".", 1), *first.T[:2]), ("at the end", (ORANGE, ".", 1), *last.T[:2])]
     # How far the sorted coordinates have moved, relative to their range at the start.
     moved = np.abs(np.sort(last, axis=0) - np.sort(first, axis=0)).mean(0) / np.maximum(np.ptp(first, axis=0), 1e-300)
     drawn = np.sort(np.argsort(moved)[::-1][:_MOST_DENSITIES])
-    panels: list[Panel] = [(labels[0], labels[1], "", plane)]
-    panels += [(labels[d], f"density along {labels[d]}", "", _densities(points, d)) for d in drawn]
-    panels += [share] if parts else []
-    columns = {4: 2, 7: 4, 8: 4}.get(len(panels), 3)
-    rows = -(-len(panels) // columns)
+    plots: list[Plot] = [(labels[0], labels[1], "", plane)]
+    plots += [(labels[d], f"density along {labels[d]}", "", _densities(points, d)) for d in drawn]
+    plots += [share] if parts else []
+    columns = {4: 2, 7: 4, 8: 4}.get(len(plots), 3)
     if len(drawn) < dimension:
         title += f"  (the {len(drawn)} of {dimension} inputs along which the points moved most)"
-    return draw(3.6 if rows == 1 else 1.1 + 2 * (rows + 0.33 * (rows - 1)), title, panels, None, columns)
+    return draw(_height(-(-len(plots) // columns)), title, plots, None, columns).finish()
+
+
+def _height(rows: int) -> float:
+    """Return the height of a picture, whose panels are 2.5 inches high in one row, and 2 in several."""
+    return 259 if rows == 1 else 79 + 144 * (rows + 0.33 * (rows - 1))
 
 
 def _densities(points: Sequence[Array], d: int) -> list[Line]:

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from runge.records.labels import Labels
-from runge.records.panels import INK, ORANGE, Array
-from runge.records.plain import MOST_OUTPUTS, in_units_of, note_on_outputs, power, sheet, tidy
+from runge.records.scales import Array, padded, scaled
+from runge.records.sheet import INK, MOST_OUTPUTS, ORANGE, Panel, Sheet, note_on_outputs
 
 Profile = tuple[Array, Array, Array]
 """Along one input d: its values t, (k,), ascending; the fit u there, (k, P); and du/dx_d, (k, P)."""
@@ -41,8 +41,8 @@ def profiles_picture(
     dimension, count = len(profiles), profiles[0][1].shape[1]
     labels, shown = Labels(inputs, outputs, dimension, count), min(MOST_OUTPUTS, count)
     every = np.concatenate([u[:, :shown] for _, u, _ in profiles])
-    ends = list(zip(every.min(0), every.max(0), strict=True))
-    ranges = np.array([high - low or 1 for low, high in ends])
+    ranges = np.ptp(every, axis=0)
+    ranges[ranges == 0] = 1
     change = [(np.ptp(u[:, :shown], axis=0) / ranges).max() for _, u, _ in profiles]
     most = _MOST_PANELS if shown == 1 else _COLUMNS
     drawn = np.sort(np.argsort(change)[::-1][:most])
@@ -50,40 +50,41 @@ def profiles_picture(
     if shown == 1 and len(drawn) in (5, 6, 9):
         columns = 3
     rows = [(p, drawn[i : i + columns]) for p in range(shown) for i in range(0, len(drawn), columns)]
-    width, height = max(6, 2.75 * columns), 1.15 + 2.3 * len(rows)
     notes = ["Each panel varies one input; the others are at the median of the training points"]
     if len(drawn) < dimension:
         notes.append(f"{len(drawn)} of {dimension} inputs: those along which the fit changes most")
     notes.append("Grey strokes: the training points" if points is not None else "")
-    figure = sheet(width, height, title, note_on_outputs(count), notes)
-    figure.subplots_adjust(0.75 / width, 0.85 / height, 1 - 0.15 / width, 1 - 0.85 / height, 0.32, 0.36)
-    grid = figure.subplots(len(rows), columns, squeeze=False)
-    for axes_row, (p, places) in zip(grid, rows, strict=True):
-        low, high = ends[p]
-        pad = 0.07 * (high - low) if high - low > 1e-9 * abs(high) else abs(high) / 2 or 0.5
-        scale = 10.0 ** power(np.array([low - pad, high + pad]))
-        for axes in axes_row[len(places) :]:
-            axes.remove()
-        for axes, d in zip(axes_row, places, strict=False):
-            t, u, du = profiles[d][0], profiles[d][1][:, p] / scale, profiles[d][2][:, p] / scale
-            axes.plot(t, u, color=INK, linewidth=1.4)
+    # The panels of a row have one scale of y; those of a column one of x, if it is that of the same input.
+    shared = len(rows) == shown
+    gap = 18 if shared else 44
+    height = 83 + len(rows) * (122 + gap) - gap + 46
+    sheet = Sheet(max(432, 198 * columns), height, title, note_on_outputs(count), notes)
+    boxes = sheet.boxes(len(rows), columns, (54, 65, 10, 64), (18, gap))
+    sheet.text("— the fit", 54, sheet.height - 46, size=9)
+    sheet.text("— its derivative, as tangents", 110, sheet.height - 46, size=9, colour=ORANGE)
+    for (p, places), row in zip(rows, boxes, strict=True):
+        limits = padded(every[:, p], pad=0.07)
+        y, up = scaled(labels.fits[p], limits, 5)
+        for d, box in zip(places, row, strict=False):
+            t, u, du = profiles[d][0], profiles[d][1][:, p], profiles[d][2][:, p]
+            panel = Panel(sheet, box, padded(t), limits)
+            first, last = box is row[0], row is boxes[-1] or not shared
+            x, across = scaled(labels.inputs[d], panel.x, 4)
+            panel.frame(
+                x if last else "",
+                y if first else "",
+                across if last else dict.fromkeys(across, ""),
+                up if first else dict.fromkeys(up, ""),
+                8,
+            )
+            panel.line(t, u, color=INK, linewidth=1.4)
             at = np.linspace(0, len(t) - 1, _TANGENTS + 2).round().astype(int)[1:-1]
-            half = np.ptp(t) / (3 * _TANGENTS)
-            run, rise = np.outer([-half, half], np.ones(len(at))), np.outer([-half, half], du[at])
-            axes.plot(t[at] + run, u[at] + rise, color=ORANGE, linewidth=2.2, solid_capstyle="butt")
-            axes.plot(t[at], u[at], ".", color=ORANGE, markersize=5)
+            half = np.array([-1, 1]) * np.ptp(t) / (3 * _TANGENTS)
+            tangents = np.stack([t[at, None] + half, u[at, None] + half * du[at, None]], axis=-1)
+            panel.add(LineCollection(list(tangents), colors=ORANGE, linewidths=2.2, transform=panel.transform))
+            panel.line(t[at], u[at], ".", color=ORANGE, markersize=5)
             if points is not None:
                 inside = points[:, d][(points[:, d] >= t[0]) & (points[:, d] <= t[-1])][:1000]
-                strokes = np.full(len(inside), 0.02)
-                transform = axes.get_xaxis_transform()
-                axes.plot(inside, strokes, "|", color="#888888", markersize=5, markeredgewidth=0.5, transform=transform)
-            name = labels.fits[p] if axes is axes_row[0] else ""
-            tidy(axes, "", labels.inputs[d], name and in_units_of(name, round(np.log10(scale))))
-            axes.set_ylim((low - pad) / scale, (high + pad) / scale)
-            axes.grid(color="#E4E4E4", linewidth=0.8)
-            axes.set_axisbelow(True)
-    handles = [Line2D([], [], color=INK, linewidth=1.4), Line2D([], [], color=ORANGE, linewidth=2.2)]
-    names = ["the fit", "its derivative, as tangents"]
-    figure.legend(handles, names, loc="upper left", ncols=2, fontsize=9, frameon=False,
-                  bbox_to_anchor=(0.6 / width, 1 - 0.38 / height))  # fmt: skip
-    return figure
+                bottom = np.full(len(inside), limits[0] + 0.02 * (limits[1] - limits[0]))
+                panel.line(inside, bottom, "|", color="#888888", markersize=5, markeredgewidth=0.5)
+    return sheet.finish()

@@ -27,9 +27,9 @@ from runge.metrics import (
 from runge.records.columns import Columns
 from runge.records.directories import RunDirectory, State, Status
 from runge.records.files import write
-from runge.records.panels import png
 from runge.records.pictures import curves_picture, fit_picture, points_picture
 from runge.records.profiles import profiles_picture
+from runge.records.sheet import png
 from runge.sobolev import losses
 from runge.sobolev.points import Points
 from runge.training.adaptation import Resample

@@ -2,11 +2,15 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
+from matplotlib.lines import Line2D
 from PIL import Image
 
-from runge.records.panels import BLUE, ORANGE, png, ticks
 from runge.records.pictures import curves_picture, fit_picture, points_picture
 from runge.records.profiles import profiles_picture
+from runge.records.scales import MINUS, padded, scaled, ticks
+from runge.records.sheet import BLUE, ORANGE, png
 
 
 def arrays(dimension=1, outputs=1, n=50, scale=1.0, offset=0.1):
@@ -25,16 +29,26 @@ def fit(dimension=1, offset=0.1, scale=1.0, title="title", count=1, **names):
 
 
 def texts(figure):
-    """Return all texts of a figure of plain Matplotlib."""
-    parts = [*figure.texts, figure._suptitle]
-    for axes in figure.axes:
-        parts += [axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
-    return [part.get_text() for part in parts if part.get_text()]
+    return figure.get_label().split("\n")
 
 
-def panels(figure):
-    """Return the axes of a map or of predicted against true values: those with a title."""
-    return [axes for axes in figure.axes if axes._left_title.get_text()]
+def artists(figure, kind):
+    """Return the artists of a kind in each panel that has some."""
+    found = {}
+    for artist in figure.artists:
+        if isinstance(artist, kind) and artist.get_gid():
+            found.setdefault(artist.get_gid(), []).append(artist)
+    return list(found.values())
+
+
+def lines(figure):
+    return artists(figure, Line2D)
+
+
+def maps(figure):
+    """Return the artists of maps, without those of their colour bars."""
+    found = [artist for panel in artists(figure, ScalarMappable) for artist in panel]
+    return [artist for artist in found if artist.get_array().shape != (256, 1)]
 
 
 def columns(rows, value=0.1):
@@ -55,8 +69,7 @@ def pixels(picture):
 @pytest.mark.parametrize("scale", [0.0, 1e-9, 1.0, 1e12])
 def test_fit_picture(offset, scale):
     figure = fit(1, offset, scale)
-    assert len(figure.axes) == 3
-    assert all(len(axes.lines) == 2 for axes in figure.axes)
+    assert [len(panel) for panel in lines(figure)] == [2, 2, 2]
     assert png(figure).startswith(b"\x89PNG")
 
 
@@ -74,9 +87,8 @@ def test_names_of_a_letter_are_those_of_a_function():
 
 def test_a_row_of_panels_for_each_output():
     figure = fit(1, count=3)
-    assert len(figure.axes) == 9
-    assert all(len(axes.lines) == 2 for axes in figure.axes)
-    assert len(fit(1, count=6).axes) == 12
+    assert [len(panel) for panel in lines(figure)] == [2] * 9
+    assert len(lines(fit(1, count=6))) == 12
     assert png(fit(1, count=6, title="")) != png(fit(1, count=4, title=""))  # a note
 
 
@@ -84,12 +96,12 @@ def test_points_over_x_are_sorted_and_unknown_labels_are_dots():
     x, f, df, u, du = arrays()
     f[10:20] = np.nan
     order = np.random.default_rng(1).permutation(len(x))
-    value, derivative, error = fit_picture(x[order], *(part[order] for part in (f, df, u, du)), {}, "").axes
+    value, derivative, error = lines(fit_picture(x[order], *(part[order] for part in (f, df, u, du)), {}, ""))
     known = np.delete(x[:, 0], slice(10, 20))
-    np.testing.assert_array_equal(value.lines[0].get_xdata(), known)
-    np.testing.assert_array_equal(value.lines[1].get_xdata(), x[:, 0])
-    np.testing.assert_array_equal(error.lines[0].get_xdata(), known)
-    assert [line.get_marker() for line in (*value.lines, *derivative.lines)] == [".", "None", "None", "None"]
+    np.testing.assert_array_equal(value[0].get_xdata(), known)
+    np.testing.assert_array_equal(value[1].get_xdata(), x[:, 0])
+    np.testing.assert_array_equal(error[0].get_xdata(), known)
+    assert [line.get_marker() for line in (*value, *derivative)] == [".", "None", "None", "None"]
 
 
 def grid(n=12):
@@ -103,14 +115,14 @@ def test_maps_of_a_grid():
     """The cells hold f, u, |u - f| = 0.1 x1 and |grad u - grad f| = 0.5; f and u share their colours."""
     x, f, df, u, du = grid()
     figure = fit_picture(x, f, df, u, du, {}, "", points=x[:5])
-    meshes = [axes.collections[0] for axes in panels(figure)]
+    meshes = maps(figure)
     rows = np.lexsort(x.T)
     expected = f[:, 0], u[:, 0], np.maximum(0.1 * x[:, 0], meshes[2].norm.vmin), np.full(len(x), 0.5)
     for mesh, z in zip(meshes, expected, strict=True):
         np.testing.assert_allclose(np.ravel(mesh.get_array()), z[rows], rtol=1e-12)
     assert meshes[0].norm is meshes[1].norm
     assert meshes[2].norm.vmax == pytest.approx(0.1)
-    np.testing.assert_array_equal(panels(figure)[0].lines[0].get_xydata(), x[:5])
+    np.testing.assert_array_equal(lines(figure)[0][0].get_xydata(), x[:5])
     assert {"$x_{1}$", "$x_{2}$", "$|u - f|$", "Circles: the 5 training points."} <= set(texts(figure))
     shuffled = np.random.default_rng(0).permutation(len(x))
     again = fit_picture(x[shuffled], *(part[shuffled] for part in (f, df, u, du)), {}, "", points=x[:5])
@@ -118,25 +130,34 @@ def test_maps_of_a_grid():
 
 
 def test_maps_of_scattered_points():
-    """A triangulation interpolates linearly, and does not depend on the units; few points, or a line, are dots."""
-    x, f, df, u, du = arrays(2, 2, n=200)
+    """Points between which is interpolated linearly, whatever their units; few, or points on a line, are dots."""
+    x = arrays(2, n=200)[0]
+    f, df = x @ [[1.0, 0.0], [2.0, 3.0]] + 0.5, np.repeat([[[1.0, 2.0], [0.0, 3.0]]], 200, 0)
+    u, du = f + 0.1, df + 0.1
     df[::2, :, 0], f[:7, 1] = np.nan, np.nan
     figure = fit_picture(x, f, df, u, du, {}, "", ["tau", "T in $"], ["yield", "heat"])
-    kinds = [type(axes.collections[0]).__name__ for axes in panels(figure)]
-    assert kinds == ["TriMesh"] * 8
-    counts = [len(axes.collections[0].get_array()) for axes in panels(figure)]
-    assert counts == [200] * 4 + [193, 200, 193, 200]
-    np.testing.assert_allclose(panels(figure)[3].collections[0].get_array()[:2], [0.1, 0.1 * 2**0.5])
     assert {"tau", r"T in \$", "fit of heat", r"|error of $\nabla$yield|"} <= set(texts(figure))
-    triangles = [
-        panels(fit_picture(x * scale, f, df, u, du, {}, ""))[0].collections[0]._triangulation.get_masked_triangles()
-        for scale in (1, [1, 1e6])
-    ]
-    np.testing.assert_array_equal(*triangles)
+    images = [image.get_array() for image in maps(figure)]
+    assert len(images) == 8
+    (low, high), pixels = np.array([padded(x[:, d], pad=0.02) for d in range(2)]).T, images[0].shape
+    across, up = (low[d] + (np.arange(n) + 0.5) / n * (high - low)[d] for d, n in enumerate(reversed(pixels)))
+    known = ~images[0].mask
+    assert 0.8 < known.mean() < 1
+    np.testing.assert_allclose(images[0][known], (across + 2 * up[:, None] + 0.5)[known], atol=1e-9)
+    np.testing.assert_allclose(
+        images[5][~images[5].mask], (3 * up[:, None] + 0.6 + 0 * across)[~images[5].mask], atol=1e-9
+    )
+    np.testing.assert_allclose(images[2][known], 0.1)
+    assert images[3].min() == pytest.approx(0.1)
+    assert images[3].max() == pytest.approx(0.1 * 2**0.5)  # where both partial derivatives are known
+    _, *curved = arrays(2, n=200)
+    one, other = (maps(fit_picture(x * scale, *curved, {}, ""))[0].get_array() for scale in (1, [1, 1e6]))
+    assert (one.mask == other.mask).all()
+    np.testing.assert_allclose(other[~one.mask], one[~one.mask])
     line = np.linspace(0, 1, 60)[:, None] * [1, 1]
     for few in (x[:3], line):
         part = fit_picture(few, *(part[: len(few)] for part in (f, df, u, du)), {}, "")
-        assert type(panels(part)[0].collections[0]).__name__ == "PathCollection"
+        assert {type(dots).__name__ for dots in maps(part)} == {"CircleCollection"}
         assert png(part).startswith(b"\x89PNG")
 
 
@@ -152,16 +173,14 @@ def test_predicted_against_true():
     df[:, 0, 1] = np.nan
     df[:10, 0, 2] = np.nan
     figure = fit_picture(x, f, df, u, du, {}, "", ["a1", "temperature", "c"])
-    shown = panels(figure)
-    titles = [axes._left_title.get_text() for axes in shown]
     accuracy = [f"NRMSE {10 / part.std():.2g} %" for part in (f, df[:, 0, 0], df[10:, 0, 2])]
     names = ["$f$", "∂$f$/∂$a_{1}$", "∂$f$/∂$c$"]
-    assert titles == [f"{name}   {error}" for name, error in zip(names, accuracy, strict=True)]
-    diagonal, points = shown[2].lines
+    shown = [text for text in texts(figure) if text in names or text.startswith("NRMSE ")]
+    assert shown == [text for pair in zip(names, accuracy, strict=True) for text in pair]
+    diagonal, points = lines(figure)[4]
     np.testing.assert_array_equal(*diagonal.get_xydata().T)
     np.testing.assert_array_equal(points.get_xydata(), np.stack([df[10:, 0, 2], du[10:, 0, 2]], 1))
-    residual = figure.axes[figure.axes.index(shown[2]) + 1].lines[1]
-    np.testing.assert_allclose(residual.get_ydata(), 0.1)
+    np.testing.assert_allclose(lines(figure)[5][1].get_ydata(), 0.1)
     assert "Partial derivatives without labels, not drawn: 1." in " ".join(texts(figure))
 
 
@@ -170,12 +189,12 @@ def test_the_worst_partials_of_many():
     x, f, df, u, du = arrays(16)
     du = df + 0.01 * np.arange(16)
     figure = fit_picture(x, f, df, u, du, {}, "")
-    names = [axes._left_title.get_text().split("   ")[0] for axes in panels(figure)]
+    names = [text for text in texts(figure) if "$f$" in text]
     order = np.argsort(-np.arange(16) / df[:, 0].std(0))[:11]
     assert names == ["$f$", *(f"∂$f$/∂$x_{{{d + 1}}}$" for d in order)]
     assert "the 11 of 16 partial derivatives with the largest NRMSE" in texts(figure)
     many = fit(5, count=5)
-    assert len(panels(many)) == 16
+    assert len(lines(many)) == 2 * 16
     note = "the first 4 of 5 outputs; the 3 of 5 partial derivatives per output with the largest NRMSE"
     assert note in texts(many)
 
@@ -184,28 +203,29 @@ def test_of_many_points_the_worst_are_drawn():
     x, f, df, u, du = arrays(3, n=20_000)
     u[777] += 5
     figure = fit_picture(x, f, df, u, du, {}, "")
-    drawn = panels(figure)[0].lines[1].get_xydata()
+    drawn = lines(figure)[0][1].get_xydata()
     assert len(drawn) <= 3000
     assert (drawn == [f[777, 0], u[777, 0]]).all(1).any()
     assert "At most 3000 of 20000 points per panel" in " ".join(texts(figure))
 
 
-@pytest.mark.parametrize(("dimension", "outputs", "axes"), [(2, 1, 2), (3, 2, 6), (16, 1, 12), (6, 5, 16)])
-def test_profiles(dimension, outputs, axes):
+@pytest.mark.parametrize(("dimension", "outputs", "panels"), [(2, 1, 2), (3, 2, 6), (16, 1, 12), (6, 5, 16)])
+def test_profiles(dimension, outputs, panels):
     """Along input d the fit is t^2 + d; the tangents have its slope 2 t."""
     t = np.linspace(-1, 1, 65)
     ones = np.ones((1, outputs))
-    lines = [(t, (t[:, None] ** 2 + d) * ones, 2 * t[:, None] * ones) for d in range(dimension)]
-    figure = profiles_picture(lines, "title", points=np.zeros((3, dimension)))
-    assert len(figure.axes) == axes
-    curve, *tangents, dots, strokes = figure.axes[0].lines
+    profiles = [(t, (t[:, None] ** 2 + d) * ones, 2 * t[:, None] * ones) for d in range(dimension)]
+    figure = profiles_picture(profiles, "title", points=np.zeros((3, dimension)))
+    assert len(lines(figure)) == panels
+    curve, dots, strokes = lines(figure)[0]
     np.testing.assert_array_equal(curve.get_xdata(), t)
-    for tangent in tangents:
-        (x0, x1), (y0, y1) = tangent.get_data()
+    ((tangents,), *_) = artists(figure, LineCollection)
+    for (x0, y0), (x1, y1) in tangents.get_segments():
         assert (y1 - y0) / (x1 - x0) == pytest.approx(x0 + x1)
-    assert len(dots.get_xdata()) == len(tangents) == 7
+    assert len(dots.get_xdata()) == len(tangents.get_segments()) == 7
     assert len(strokes.get_xdata()) == 3
-    assert len({axes.get_ylim() for axes in figure.axes}) == 1
+    ends = [panel[0].get_transform().transform([(0, 0), (0, 1)])[:, 1] for panel in lines(figure)]
+    assert len({round(high - low, 6) for low, high in ends}) == 1  # one scale
     assert png(figure).startswith(b"\x89PNG")
 
 
@@ -213,8 +233,8 @@ def test_profiles(dimension, outputs, axes):
 def test_curves_picture_marks_the_switch(rows):
     marked, plain = (curves(rows, at) for at in (3, None))
     assert png(marked).startswith(b"\x89PNG")
-    dashed = [[sum(line.get_linestyle() == "--" for line in axes.lines) for axes in x.axes] for x in (marked, plain)]
-    assert dashed == [[1] * 4, [0] * 4]
+    dashed = [[sum(line.get_linestyle() == "--" for line in panel) for panel in lines(x)] for x in (marked, plain)]
+    assert dashed == [[1, 1, 1, 1, 0], [0] * 5]  # the last panel is the scale of the cosine
 
 
 @pytest.mark.parametrize("value", [0.0, float("nan"), float("inf"), 1e-300, 1e20])
@@ -224,7 +244,7 @@ def test_curves_picture_takes_any_value(value):
 
 def test_curves_picture_joins_known_values():
     gaps = columns(6) | {"grad_norm/f": [float("nan"), 0.1, float("nan"), 0.3, 0.0, 0.5]}
-    line = curves_picture(gaps, None, ["left"], "title").axes[3].lines[0]
+    line = lines(curves_picture(gaps, None, ["left"], "title"))[3][0]
     np.testing.assert_array_equal(line.get_xydata(), [[1, 0.1], [3, 0.3], [5, 0.5]])
 
 
@@ -260,8 +280,25 @@ def test_a_picture_is_white_and_has_the_inks():
 )
 def test_ticks_are_few_and_round(low, high, log, names):
     labels = ticks(low, high, log)
-    assert list(labels.values()) == [name.replace("-", "\N{MINUS SIGN}") for name in names]
+    assert list(labels.values()) == [name.replace("-", MINUS) for name in names]
     assert all(0 <= share <= 1 for share in labels)
+
+
+def test_labels_of_a_narrow_range_are_short():
+    label, at = scaled("f", (1000 - 1.1e-4, 1000 + 1.1e-4), 4)
+    assert (label.replace(MINUS, "-"), [*at.values()]) == ("(f - 1000) / 10⁻⁶", [f"{MINUS}100", "0", "100"])
+    assert scaled("f", (-5.0001, -4.9999), 4)[0] == "(f + 5) / 10⁻⁶"
+    assert scaled("f", (-2e6, 1e6), 4)[0] == "f / 10⁶"
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("values", [[], [1e-300], [3.0, 3.0], [2.0, 5.0, np.nan], [1e-9, 1e20]])
+def test_limits_are_beside_the_values(values, log):
+    values = np.array(values)
+    low, high = padded(values, log)
+    assert low < high
+    assert ((low < values) & (values < high) | np.isnan(values)).all()
+    assert not log or low > 0
 
 
 def test_ticks_skip_powers_where_there_are_many():
@@ -272,49 +309,47 @@ def test_points_are_strokes_from_placement_to_move():
     before, after = np.array([[-1.0], [0.0], [1.0]]), np.array([[-1.0], [0.9], [1.0]])
     shares = {"left": (np.array([10.0, 20.0]), np.array([0.3, 0.2])), "right": (np.array([10.0]), np.array([0.5]))}
     figure = points_picture([0, 10], [before, after], shares, 20, "title")
-    strokes, density, share = figure.axes
-    (line,) = strokes.lines
+    (line,), density, share = lines(figure)
     assert line.get_xdata().reshape(-1, 3)[:, 0].tolist() == [-1.0, 0.0, 1.0, -1.0, 0.9, 1.0]
     np.testing.assert_array_equal(line.get_ydata().reshape(-1, 3), [[0, 10, np.nan]] * 3 + [[10, 20, np.nan]] * 3)
-    for one in density.lines:  # each encloses an area of 1
+    for one in density:  # each encloses an area of 1
         x, y = one.get_data()
         assert np.trapezoid(y, x) == pytest.approx(1)
-    assert [one.get_ydata().tolist() for one in share.lines] == [[0.3, 0.2], [0.5]]
+    assert [one.get_ydata().tolist() for one in share] == [[0.3, 0.2], [0.5]]
     assert png(figure).startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
-    ("dimension", "shares", "axes"), [(2, {}, 3), (2, {"inner": 1}, 4), (3, {}, 4), (9, {"a": 1}, 8)]
+    ("dimension", "shares", "panels"), [(2, {}, 3), (2, {"inner": 1}, 4), (3, {}, 4), (9, {"a": 1}, 8)]
 )
-def test_points_of_several_inputs(dimension, shares, axes):
+def test_points_of_several_inputs(dimension, shares, panels):
     """The last input has moved most, by a shrinking; both densities have an area of 1."""
     before = np.random.default_rng(0).random((30, dimension))
     after = before * np.linspace(1, 0.1, dimension)
     shares = {name: (np.array([0.0, 10.0]), np.array([0.3, 0.2])) for name in shares}
     figure = points_picture([0, 10], [before, after], shares, 20, "")
-    assert len(figure.axes) == axes
-    start, end = figure.axes[0].lines
+    assert len(lines(figure)) == panels
+    start, end = lines(figure)[0]
     np.testing.assert_array_equal(start.get_xydata(), before[:, :2])
     np.testing.assert_array_equal(end.get_xydata(), after[:, :2])
-    for line in figure.axes[axes - 1 - len(shares)].lines:
+    for line in lines(figure)[panels - 1 - len(shares)]:
         x, y = line.get_data()
         assert np.trapezoid(y, x) == pytest.approx(1)
-    assert figure.axes[axes - 1 - len(shares)].lines[1].get_ydata()[-1] == 0
+    assert lines(figure)[panels - 1 - len(shares)][1].get_ydata()[-1] == 0
     assert png(figure).startswith(b"\x89PNG")
 
 
 def test_errors_without_units_take_the_place_of_groups():
     known = columns(5) | {f"val/nrmse_{kind}": [0.1 * (i + 1)] * 5 for i, kind in enumerate(("f", "df"))}
     figure = curves_picture(known, None, [], "", by="output")
-    axes = figure.axes[2]
-    assert [line.get_ydata()[-1] for line in axes.lines] == [0.1, 0.2]
+    assert [line.get_ydata()[-1] for line in lines(figure)[2]] == [0.1, 0.2]
 
 
 def test_a_legend_of_many_outputs_is_wrapped():
     names = [f"concentration {i}" for i in range(12)]
     known = columns(5) | {f"val/mse_df/{name}": [0.1 * (i + 1)] * 5 for i, name in enumerate(names)}
     few, many = (curves_picture(known, None, names[:n], "", by="output") for n in (2, 12))
-    assert [len(figure.axes[2].lines) for figure in (few, many)] == [2, 8]
-    assert len({line.get_color() for line in many.axes[2].lines}) == 8
+    assert [len(lines(figure)[2]) for figure in (few, many)] == [2, 8]
+    assert len({line.get_color() for line in lines(many)[2]}) == 8
     assert many.get_figheight() > few.get_figheight()
     assert png(many).startswith(b"\x89PNG")
