@@ -414,15 +414,24 @@ def made_up(errors, seeds=5):
     return records
 
 
-def test_the_heat_map_and_the_sentence_name_the_same_winner(tmp_path):
+def test_all_parts_name_the_same_winner(tmp_path, capsys):
     """Over all else relu looks best, because a large learning rate suits it; the best group is one of tanh."""
     settings = itertools.product(("relu", "tanh"), (0.1, 0.001), range(8, 20))
     errors = {one: 0.1 if one[0] == "relu" else 10 if one[1] == 0.1 else 1 / one[2] ** 3 for one in settings}
     comparison = Comparison(made_up(errors))
-    assert comparison.lead.startswith("model.activation=tanh, optimizer.lr=0.001, model.width=19 leads")
+    winner = "model.activation=tanh, optimizer.lr=0.001, model.width=19"
+    assert comparison.lead.startswith(f"{winner} leads")
+    comparison.show(Console(width=200))
+    shown = capsys.readouterr().out
+    assert re.search(rf"{re.escape(winner)} +5 +1\.75e-04", shown)
+    assert shown.index(winner) < shown.index("model.width=18", shown.index("over seeds"))
+    assert next(csv.DictReader(comparison.csv().splitlines()))["model.width"] == "19"
     (tmp_path / "report.html").write_text(comparison.html())
     with opened(tmp_path / "report.html") as page:
         assert page.locator(".groups").first.locator("tbody tr").count() == 10
+        assert page.locator(".groups td").first.inner_text() == winner
+        assert page.locator("#runs tbody tr").first.inner_text().split()[1:4] == ["tanh", "0.001", "19"]
+        assert page.evaluate("document.getElementById('boxes').data[0].name.replaceAll('<br>', ' ')") == winner
         page.locator("summary").click()
         assert page.locator(".groups").nth(1).locator("tbody tr").count() == 38
         page.locator("#across").select_option(label="model.activation")

@@ -6,7 +6,7 @@ const inView = new Set();
 const observer = new IntersectionObserver(entries => {
   for (const {target, isIntersecting} of entries) isIntersecting ? inView.add(target.id) : inView.delete(target.id);
   if (window.Plotly) drawVisible();
-}, {rootMargin: "200px"});
+});
 
 function plot(id, make) {
   if (!$(id)) return;
@@ -18,7 +18,7 @@ function refresh(ids = makers.keys()) {
   for (const id of ids) {
     const made = makers.get(id)?.();
     if (!$(id)) continue;
-    $(id).hidden = !made;
+    ($(id).closest(".card") ?? $(id)).hidden = $(id).hidden = !made;
     made ? pending.set(id, made) : pending.delete(id);
   }
   if (!window.Plotly) return;

@@ -1,5 +1,5 @@
 // The selected runs: what they differ in, their files, and their plots.
-const overlaid = () => { const rows = new Set(matching()); return selected.filter(run => rows.has(run)); };
+const overlaid = () => selected.filter(run => matching().includes(run));
 const style = run => ({type: "scatter", mode: "lines", name: titled(run), legendgroup: String(selected.indexOf(run)), line: {color: colourOf(run), width: 1.6}});
 const dots = ({name, legendgroup, line}, x, y, size = 5) => ({type: "scatter", mode: "markers", name, legendgroup, x, y, marker: {color: line.color, size, opacity: 0.6}});
 const each = make => overlaid().flatMap(run => make(run, style(run)));

@@ -69,7 +69,9 @@ table.search.fixed("ranges", (_, run) => [...ranges.values()].every(({bounds: [f
   const value = of(run);
   return value !== null && value !== undefined && from <= value && value <= to;
 }));
-const matching = () => table.rows({search: "applied", order: "index"}).data().toArray();
+let rows = null;
+const matching = () => rows ??= table.rows({search: "applied", order: "index"}).data().toArray();
+table.on("search draw", () => { rows = null; });
 document.documentElement.dataset.table = "ready";
 
 function select(runs) {
