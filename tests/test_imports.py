@@ -13,17 +13,25 @@ def test_imports_point_downwards():
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_loading_a_run_needs_neither_lightning_nor_hydra():
-    heavy = ("lightning", "hydra", "matplotlib")
-    code = f"import sys, runge; runge.load; sys.exit(any(name in sys.modules for name in {heavy}))"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+def test_parts_of_the_package_need_neither_lightning_nor_hydra_nor_scikit_learn():
+    """Importing Lightning takes as long as everything else that the process commanding a sweep imports.
 
-
-def test_composing_a_sweep_needs_no_lightning():
-    """Importing Lightning takes as long as everything else that the process commanding a sweep imports."""
+    One process shows, in this order, what loading a run imports, and composing a sweep or `from runge import *`.
+    """
     modules = "runge.launch.sweep, runge.launch.planning, runge.training.member, runge.records.checkpoints"
-    code = f"import sys, {modules}; sys.exit('lightning' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+    code = f"""
+import sys, runge
+sys.modules["sklearn"] = None
+runge.load
+print(sorted({{"lightning", "hydra", "matplotlib"}} & sys.modules.keys()))
+import {modules}
+from runge import *
+print(sorted({{"lightning", "hydra"}} & sys.modules.keys()))
+runge.SobolevRegressor
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["[]", "['hydra']"], done.stderr
+    assert done.stderr.strip().splitlines()[-1].endswith("pip install 'runge[sklearn]'")
 
 
 def test_a_wrong_value_is_reported_before_lightning_is_loaded(tmp_path):

@@ -22,7 +22,9 @@ def padded(values: Array, log: bool = False, pad: float = 0.05) -> Limits:
     margin = pad * (high - low)
     if high - low <= 1e-9 * abs(high):
         margin = 0.5 if log else abs(high) / 2 or 0.5
-    return (10 ** (low - margin), 10 ** (high + margin)) if log else (low - margin, high + margin)
+    if log:  # a double is between 1e-308 and 1e308
+        return 10 ** max(low - margin, -307.9), 10 ** min(high + margin, 308.0)
+    return low - margin, high + margin
 
 
 def ticks(low: float, high: float, log: bool = False, most: int = 8) -> dict[float, str]:

@@ -5,12 +5,10 @@ import json
 import os
 import shutil
 import signal
-import sys
 import time
 from contextlib import contextmanager
 from types import SimpleNamespace
 
-import psutil
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -20,7 +18,7 @@ import runge.training.saving
 from runge.records.directories import RunDirectory
 from runge.records.tensorboard import EventFile, scalars
 from runge.training.module import SobolevRegression
-from tests.conftest import ROOT
+from tests.launch.commands import Command
 from tests.launch.test_killed import check_files, check_same
 from tests.launch.test_run import SHORT, figures, only_run
 
@@ -174,19 +172,17 @@ def test_no_memory_in_one_stack(train, tmp_path, monkeypatch):
 def test_killed_worker(train, tmp_path):
     sweep = ("-m", *SHORT, "seed=range(4)", "trainer.max_steps=5000", "trainer.log_every=500", "hydra.sweep.dir=sweep")
     sweep += ("hydra.launcher.processes=2", "trainer.progress_bar=false")
-    command = [sys.executable, str(ROOT / "train.py"), *sweep]
-    process = psutil.Popen(command, cwd=tmp_path, stdout=-1, stderr=-2, text=True)
+    command = Command(tmp_path, *sweep)
     runs = [tmp_path / "sweep" / name for name in "0123"]
     deadline = time.monotonic() + 120
     while not all((run / "checkpoints" / "last.ckpt").exists() for run in runs):
-        assert process.poll() is None
+        assert command.process.is_alive()
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    workers = [worker for server in process.children() for worker in server.children()]
-    assert len(workers) == 2
-    workers[0].kill()
-    out, _ = process.communicate(timeout=120)
-    assert process.returncode == 1
+    assert len(command.members()) == 3  # with both workers
+    command.end("KILL", "worker")
+    code, out = command.wait()
+    assert code == 1
     assert "failed: its process was killed by SIGKILL" in " ".join(out.split())
     assert sorted(status(run)["status"] for run in runs) == ["failed", "failed", "finished", "finished"]
     code, out, err = train(*sweep)

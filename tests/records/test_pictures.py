@@ -229,6 +229,12 @@ def test_profiles(dimension, outputs, panels):
     assert png(figure).startswith(b"\x89PNG")
 
 
+def test_errors_of_zero_are_drawn():
+    x, f, df, _, du = arrays()
+    assert png(fit_picture(x, f, df, f, du, {}, "")).startswith(b"\x89PNG")
+    assert png(fit_picture(x, f, df, f, df, {}, "")).startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("rows", [0, 1, 5])
 def test_curves_picture_marks_the_switch(rows):
     marked, plain = (curves(rows, at) for at in (3, None))
@@ -292,7 +298,7 @@ def test_labels_of_a_narrow_range_are_short():
 
 
 @pytest.mark.parametrize("log", [False, True])
-@pytest.mark.parametrize("values", [[], [1e-300], [3.0, 3.0], [2.0, 5.0, np.nan], [1e-9, 1e20]])
+@pytest.mark.parametrize("values", [[], [1e-300], [2.3e-308, 1e300], [3.0, 3.0], [2.0, 5.0, np.nan]])
 def test_limits_are_beside_the_values(values, log):
     values = np.array(values)
     low, high = padded(values, log)
