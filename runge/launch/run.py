@@ -19,9 +19,9 @@ from runge.compare.tables import error_table
 from runge.configuration import SAME_BITS, digest, unimported
 from runge.errors import ConfigurationError, RunError, is_out_of_memory
 from runge.launch.composition import plain, recorded
-from runge.launch.jobs import Job, begin_job, check_rows, ended_before, job_return, log_to_file, name_overrides
+from runge.launch.jobs import Job, Value, begin_job, check_rows, ended_before, job_return, log_to_file, name_overrides
 from runge.machine import allow_open_files
-from runge.metrics import STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS, VAL_LOSS
+from runge.metrics import STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS
 from runge.records.checkpoints import checkpoint_files, read_checkpoint
 from runge.records.directories import RunDirectory, State, resumable
 from runge.records.lock import locked
@@ -40,8 +40,8 @@ _OTHER_FILES = 256
 """How many files a process may have open besides the locks of its runs."""
 
 
-def run(configuration: DictConfig) -> float:
-    """Train the run that Hydra has composed, in the directory that it has made; return the validation loss.
+def run(configuration: DictConfig) -> Value:
+    """Train the run that Hydra has composed, in the directory that it has made; return the values of its objective.
 
     Raises:
         ConfigurationError: a key or a value is not allowed, and the directory is removed again; or another process
@@ -55,7 +55,7 @@ def run(configuration: DictConfig) -> float:
         return _run(configuration, directory, sweep, resuming)
 
 
-def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resuming: bool) -> float:
+def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resuming: bool) -> Value:
     hydra = HydraConfig.get()
     directory.begin()
     try:
@@ -111,8 +111,8 @@ def announce(stack: "Stack", member: int) -> None:
         log.warning("%s", message)
 
 
-def conclude(outcome: "Outcome", directory: RunDirectory, member: Member) -> float:
-    """Log how a run has ended, and return its validation loss.
+def conclude(outcome: "Outcome", directory: RunDirectory, member: Member) -> Value:
+    """Log how a run has ended, and return the values of its objective.
 
     Raises:
         RunError: it diverged.
@@ -127,9 +127,7 @@ def conclude(outcome: "Outcome", directory: RunDirectory, member: Member) -> flo
     if stages != asked:
         dropped = "the next one did not lower the validation loss and was dropped"
         log.warning("residual stages: %s; %s of %s are kept", dropped, stages, asked)
-    loss = outcome[VAL_LOSS]
-    assert loss is not None
-    return loss
+    return member.objective.returned(outcome)
 
 
 def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> dict[str, Any]:
@@ -170,7 +168,7 @@ def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> 
     # Loggers are always the command's, because those of a file could write anywhere.
     trainer = {key: value for key, value in composed["trainer"].items() if f"trainer.{key}" in given.values()}
     sections = {"data": {**begun["data"], **moved}, "trainer": {**begun["trainer"], **trainer}}
-    return {**begun, **sections, "logger": composed.get("logger", {})}
+    return {**begun, **sections, "logger": composed.get("logger", {}), "objective": composed["objective"]}
 
 
 def check_members(members: Sequence[Member]) -> None:

@@ -16,6 +16,7 @@ from runge.configuration import build, function, section
 from runge.data import Data, Rows, SampleWeight, Table, read
 from runge.errors import ConfigurationError
 from runge.metrics import QUANTITIES
+from runge.objective import VAL_NRMSE, Objective
 from runge.optimizers import Optimizer, adapt
 from runge.resampling import Never, Periodic, Resampling
 from runge.sampling import Sampling
@@ -35,7 +36,7 @@ SECTIONS = (
 )
 """The keys of a run's configuration."""
 
-OPTIONAL = ("logger", "metrics", "callbacks", "penalty")
+OPTIONAL = ("logger", "metrics", "callbacks", "penalty", "objective")
 """The keys of sections that older runs do not have, and that may be missing."""
 
 Purpose = Literal["data", "weights", "resampling", "balance"]
@@ -161,6 +162,7 @@ class Member:
         if taken := [name for name in self.metrics if name in {"loss", *QUANTITIES} or not name.isidentifier()]:
             names = ", ".join(("loss", *QUANTITIES))
             raise ConfigurationError(f"metrics.{taken[0]}: must be a name of letters, digits and _, other than {names}")
+        self.objective = Objective(configuration.get("objective", VAL_NRMSE), list(self.metrics), self._groups())
         if self.training.accelerator == "gpu" and not self.on_gpu():
             raise ConfigurationError("trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'")
         self._check_the_optimizers_needs()
@@ -187,6 +189,14 @@ class Member:
     def dimension(self) -> int:
         """The number of inputs."""
         return len(self.rows.inputs) if self.rows is not None else self.formula[0].dimension
+
+    def _groups(self) -> list[str]:
+        """Return the regions, or several outputs, for which errors are reported beside those of the whole."""
+        if self.target is None:
+            outputs = cast(Rows, self.rows).outputs
+            return list(outputs) if len(outputs) > 1 else []
+        outputs = self.target.outputs
+        return list(outputs if len(outputs) > 1 else self.target.regions(self.target.domain.mT))
 
     def _check_the_optimizers_needs(self) -> None:
         values = {"trainer": self.training, "model": self.model, "data": self.data}
