@@ -27,7 +27,7 @@ def test_values_of_known_and_unknown_figures():
 def test_a_run_returns_the_figures_of_its_best_weights(tmp_path, monkeypatch):
     """The row of the history with the lowest validation loss has the objective of metrics.json, to round-off."""
     monkeypatch.chdir(tmp_path)
-    assert command(*SHORT, "optimizer.lr=0.3", "optimizer.lr_schedule=constant", "hydra.run.dir=run")[0] == 0
+    assert command(*SHORT, "optimizer.lr=0.5", "optimizer.lr_schedule=constant", "hydra.run.dir=run")[0] == 0
     run = RunDirectory(tmp_path / "run")
     row = best_row(read_columns(run, run.history, None, 10**9))
     assert row["step"] < 200

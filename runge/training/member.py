@@ -17,7 +17,7 @@ from runge.data import Data, Rows, SampleWeight, Table, read
 from runge.errors import ConfigurationError
 from runge.metrics import QUANTITIES
 from runge.objective import VAL_NRMSE, Objective
-from runge.optimizers import Optimizer, adapt
+from runge.optimizers import Optimizer, adapt, has_own_rate
 from runge.resampling import Never, Periodic, Resampling
 from runge.sampling import Sampling
 from runge.schedules import Schedule
@@ -234,7 +234,8 @@ class Member:
     def shared(self) -> str:
         """Return all that members of one stack have in common, as text.
 
-        Seeds, the loss, the schedule, the sampling, the target and the loggers may differ.
+        Seeds, the loss, the schedule, the sampling, the target and the loggers may differ; and the learning rate, if
+        the optimiser's steps are proportional to it.
         """
         shape: list[Any] = [None]
         if self.target is not None:
@@ -242,6 +243,8 @@ class Member:
             # In several dimensions the number of points depends on the strategy.
             shape.append(type(self.sampling).__name__ if self.target.dimension > 1 else None)
         same = [self.configuration[key] for key in ("optimizer", "balance", "resampling", "model", "trainer")]
+        if has_own_rate(self.optimizer):
+            same[0] = {**same[0], "lr": None}
         same += [self.configuration.get(key) for key in ("metrics", "callbacks", "penalty")]
         sizes = {**self.configuration["data"], "seed": None}
         return json.dumps([*same, sizes, shape], sort_keys=True)

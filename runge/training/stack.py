@@ -16,6 +16,7 @@ from runge.configuration import explained
 from runge.data import Data, Dataset, Rows, row_points
 from runge.errors import ConfigurationError, describe
 from runge.loggers import check_loggers
+from runge.optimizers import of_members
 from runge.records.checkpoints import resume_from
 from runge.records.directories import RunDirectory
 from runge.resampling import Periodic
@@ -121,7 +122,7 @@ class Stack:
             scale=scale,
             lambda_d=lambda_d,
             schedule=[member.schedule for member in members],
-            optimizer=first.optimizer,
+            optimizer=of_members([member.optimizer for member in self.members]),
             max_steps=self.training.max_steps,
             steps_per_block=self.training.log_every,
             diagnostics_every=self.training.diagnostics_every,
