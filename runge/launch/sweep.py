@@ -60,6 +60,7 @@ def launch(
     job_overrides: Sequence[Sequence[str]],
     first: int,
     failures: dict[str, str],
+    pool: Pool | InProcess | None = None,
 ) -> Sequence[JobReturn]:
     """Run a batch of a sweep's jobs, and return their returns.
 
@@ -70,6 +71,7 @@ def launch(
         job_overrides: the overrides of each job.
         first: the number of the first job.
         failures: receives the messages of jobs whose directories cannot be written to, by their directories.
+        pool: the processes that train, of `workers`, which stay; None: processes of this batch.
 
     Raises:
         ConfigurationError: a job's configuration is wrong; nothing has been trained.
@@ -83,25 +85,45 @@ def launch(
             launcher = build("hydra.launcher", settings, LauncherSettings)
             folder = (directory / ".submitit").absolute()
             cluster = Cluster(call, launcher, folder) if launcher.cluster == "slurm" else None
-            processes = launcher.processes if launcher.processes and cluster is None else machine.cores()
             # The workers load their libraries while the jobs are composed here.
-            pool = Pool(call, processes) if processes > 1 and len(job_overrides) > 1 else InProcess(call)
+            own = nullcontext(pool) if pool else _pool(launcher) if len(job_overrides) > 1 else InProcess(call)
             log.info("Launching %d jobs", len(job_overrides))
-            with pool, cluster or nullcontext():
-                sweep = _Sweep(context, directory, _prepare(context, config, job_overrides, first, pool), failures)
-                return sweep.train(cluster or pool, launcher.members, bool(launcher.gpus_per_node))
+            with own as local, cluster or nullcontext():
+                sweep = _Sweep(context, directory, _prepare(context, config, job_overrides, first, local), failures)
+                return sweep.train(cluster or local, launcher.members, bool(launcher.gpus_per_node))
     finally:
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
 
 
-def check_jobs(context: HydraContext, config: DictConfig, job_overrides: Sequence[Sequence[str]], first: int) -> None:
-    """Check jobs of a sweep that another launcher will run; their numbers begin with `first`.
+def _pool(launcher: LauncherSettings) -> Pool | InProcess:
+    processes = launcher.processes if launcher.processes and launcher.cluster == "local" else machine.cores()
+    return Pool(call, processes) if processes > 1 else InProcess(call)
+
+
+def workers(settings: Mapping[str, Any] | None) -> Pool | InProcess:
+    """Return the processes that train, for several batches, given the section `hydra.launcher`; None: this process.
+
+    Raises:
+        ConfigurationError: a setting is not allowed.
+    """
+    return InProcess(call) if settings is None else _pool(build("hydra.launcher", settings, LauncherSettings))
+
+
+def check_jobs(
+    context: HydraContext,
+    config: DictConfig,
+    job_overrides: Sequence[Sequence[str]],
+    first: int,
+    pool: Pool | InProcess | None = None,
+) -> list[Job]:
+    """Check jobs before they are launched; their numbers begin with `first`.
 
     Raises:
         ConfigurationError: a key or a value of a job is not allowed.
     """
+    setup_globals()
     with _restored():
-        _prepare(context, config, job_overrides, first, InProcess(call))
+        return _prepare(context, config, job_overrides, first, pool or InProcess(call))
 
 
 @contextmanager
