@@ -49,12 +49,15 @@ class GridSweeper(BasicSweeper):
     Args:
         max_batch_size: as Hydra's.
         params: as Hydra's.
+        halving: the factor by which the worst runs leave at rungs; None: none leaves.
         compare: false skips the comparison.
     """
 
-    def __init__(self, max_batch_size: int | None, params: dict[str, str] | None, compare: bool) -> None:
+    def __init__(
+        self, max_batch_size: int | None, params: dict[str, str] | None, halving: int | None, compare: bool
+    ) -> None:
         super().__init__(max_batch_size, params)
-        self.compare, self.checked = compare, 0
+        self.halving, self.compare, self.checked = halving, compare, 0
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run all jobs; then compare them, even if some failed, but not after an interrupt."""
@@ -62,8 +65,9 @@ class GridSweeper(BasicSweeper):
         from runge.configuration import build
         from runge.launch.sweep import SweeperSettings
 
-        settings = {"max_batch_size": self.max_batch_size, "params": self.params, "compare": self.compare}
+        settings = {name: getattr(self, name) for name in ("max_batch_size", "params", "halving", "compare")}
         build("hydra.sweeper", settings, SweeperSettings)
+        _check_halving(self)
         with _compared(self):
             return super().sweep(arguments)
 
@@ -87,7 +91,7 @@ class SearchSweeper(Sweeper):
 
     def __init__(self, **settings: Any) -> None:
         self.settings = {key: OmegaConf.to_object(x) if OmegaConf.is_config(x) else x for key, x in settings.items()}
-        self.compare = self.settings["compare"]
+        self.halving, self.compare = self.settings["halving"], self.settings["compare"]
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Make the launcher."""
@@ -99,16 +103,25 @@ class SearchSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Search; then compare all runs, even if some failed, but not after an interrupt."""
         from runge.configuration import build
-        from runge.launch.search import Search, SearchSettings
+        from runge.launch.search import NOWHERE, Search, SearchSettings
         from runge.launch.sweep import check_jobs, workers
 
         context, config, launcher = self.hydra_context, self.config, self.launcher
+        _check_halving(self)
         search = Search(context, config, build("hydra.sweeper", self.settings, SearchSettings), arguments)
         with _compared(self), workers(launcher.settings if isinstance(launcher, FusedLauncher) else None) as pool:
-            jobs = check_jobs(context, config, search.corners(), 0, pool)
+            jobs = check_jobs(context, config, search.corners(), NOWHERE, pool)
             if isinstance(launcher, FusedLauncher):
                 launcher.workers = pool
             search.run(lambda overrides, first: launcher.launch(overrides, initial_job_idx=first), jobs)
+
+
+def _check_halving(sweeper: GridSweeper | SearchSweeper) -> None:
+    if sweeper.halving is not None and not isinstance(sweeper.launcher, FusedLauncher):
+        from runge.errors import ConfigurationError
+
+        name = type(sweeper.launcher).__name__
+        raise ConfigurationError(f"hydra.sweeper.halving: must be null unless hydra/launcher=fused, got {name}")
 
 
 @contextmanager
@@ -133,9 +146,10 @@ def _compared(sweeper: GridSweeper | SearchSweeper) -> Iterator[None]:
 launcher = {"_target_": f"{__name__}.FusedLauncher", "processes": None, "members": None, "cluster": "local"}
 slurm = {"partition": None, "timeout_min": 60, "cpus_per_task": 1, "gpus_per_node": None, "mem_gb": None}
 slurm |= {"retries": 2, "additional_parameters": {}}
-sweeper = {"_target_": f"{__name__}.GridSweeper", "max_batch_size": None, "params": None, "compare": True}
+sweeper = {"_target_": f"{__name__}.GridSweeper", "max_batch_size": None, "params": None}
+sweeper |= {"halving": None, "compare": True}
 search: dict[str, Any] = {"_target_": f"{__name__}.SearchSweeper", "trials": 100, "batch": None, "timeout": None}
-search |= {"seed": 0, "sampler": "tpe", "seeds": 1, "params": None, "compare": True}
+search |= {"seed": 0, "sampler": "tpe", "halving": None, "seeds": 1, "params": None, "compare": True}
 nodes = ("launcher", "fused", launcher | slurm), ("sweeper", "grid", sweeper), ("sweeper", "search", search)
 for group, name, node in nodes:
     ConfigStore.instance().store(group=f"hydra/{group}", name=name, node=node, provider="runge")

@@ -2,17 +2,29 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from runge.errors import ConfigurationError
 from runge.metrics import VAL_LOSS, key, keys
 
-__all__ = ["VAL_NRMSE", "Objective", "best_row"]
+__all__ = ["VAL_NRMSE", "Objective", "Pruned", "best_row"]
 
 VAL_NRMSE = key("val", "nrmse")
 """The root mean square of `val/nrmse_f` and `val/nrmse_df`; of the one that is known, where the other is not."""
 
 _PARTS = key("val", "nrmse_f"), key("val", "nrmse_df")
+
+
+class Pruned(NamedTuple):
+    """What a run returns that has left its stack before the last step, because others were better.
+
+    Attributes:
+        step: its last step.
+        values: the values of its objective then.
+    """
+
+    step: int
+    values: tuple[float, ...]
 
 
 class Objective:

@@ -38,8 +38,8 @@ def main() -> None:
     run(hydra.main(version_base="1.3", config_path=str(CONFIGURATIONS), config_name="config")(train))
 
 
-def train(configuration: DictConfig) -> float | tuple[float, ...]:
-    """Train one run, and return the values of its objective, which a sweeper minimises."""
+def train(configuration: DictConfig) -> Any:
+    """Train one run, and return the value of its objective, or a tuple of several, for a sweeper to minimise."""
     from runge.launch import run  # late: a mistake in the command line is reported before Lightning is loaded
 
     return run.run(configuration)

@@ -15,7 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 from runge.configuration import digest
 from runge.errors import ConfigurationError, RunError
 from runge.metrics import VAL_LOSS
+from runge.objective import Pruned, best_row
 from runge.records.directories import RunDirectory
+from runge.records.reading import read_columns
 
 if TYPE_CHECKING:
     from runge.records.checkpoints import CheckpointFile
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Value = float | tuple[float, ...]
-"""What a job returns to Hydra's sweepers: the figure of its objective, or several."""
+Value = float | tuple[float, ...] | Pruned
+"""What a job returns to Hydra's sweepers: the figure of its objective, or several; or where it has left its stack."""
 
 
 @contextmanager
@@ -93,6 +95,13 @@ def ended_before(member: "Member", directory: RunDirectory) -> Value | RunError 
         except ConfigurationError as error:
             log.warning("%s: finishing the run again from its last checkpoint", error)
             directory.metrics.unlink()
+    if state.status == "pruned":
+        try:
+            return Pruned(
+                state.step, member.objective.values(best_row(read_columns(directory, directory.history, None, 10**9)))
+            )
+        except (ConfigurationError, LookupError, OSError) as error:
+            log.warning("%s: training the run again from its last checkpoint", error)
     return RunError(f"diverged: {state.message}") if state.status == "diverged" else None
 
 

@@ -22,13 +22,17 @@ from runge.errors import ConfigurationError, RunError
 from runge.launch.jobs import Job
 from runge.launch.space import Range, describe, read_space
 from runge.launch.study import Result, Sampler, Study, import_optuna
+from runge.objective import Pruned
 from runge.records.files import write
-from runge.validation import Count, Natural, Positive, checked
+from runge.validation import Count, Factor, Natural, Positive, checked
 
 log = logging.getLogger(__name__)
 
 _BATCHES, _LEAST = 5, 16
 """The batches of a search, and the least trials of one, by default: the sampler learns from those before."""
+
+NOWHERE = 10**9
+"""The number of the first job that is only checked, beyond those of all runs."""
 
 Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
 
@@ -45,6 +49,7 @@ class SearchSettings:
         seed: the seed of the sampler.
         sampler: `tpe` (tree-structured Parzen estimator, for one or several objectives), `random`, `qmc`
             (quasi-random, scrambled Sobol), or `cmaes` (one objective and numbers only).
+        halving: the factor by which the worst trials leave each stack at rungs, >= 2; None: all take all steps.
         seeds: how many runs a trial has, which differ in their seed, >= 1; their median counts.
         params: ranges of keys, as on the command line.
         compare: false skips the comparison at the end.
@@ -55,6 +60,7 @@ class SearchSettings:
     timeout: Positive | None
     seed: Natural
     sampler: Sampler
+    halving: Factor | None
     seeds: Count
     params: Mapping[str, Any] | None
     compare: bool
@@ -109,6 +115,7 @@ class Search:
         """
         started, settings = time.monotonic(), self.settings
         study = self._study(jobs)
+        self._steps = max(job.member.training.max_steps for job in jobs)
         write(self.directory / "multirun.yaml", OmegaConf.to_yaml(self._config))
         while True:
             first, proposed = study.propose(settings.trials)
@@ -136,6 +143,7 @@ class Search:
             "hydra.sweeper.sampler": settings.sampler,
             "hydra.sweeper.seed": settings.seed,
             "hydra.sweeper.seeds": settings.seeds,
+            "hydra.sweeper.halving": settings.halving,
         }
         batch = settings.batch or max(_LEAST, math.ceil(settings.trials / _BATCHES))
         shared = _shared(self.space, jobs)
@@ -163,7 +171,10 @@ class Search:
         width = len(ended[0])
         filled = [one or (math.inf,) * width for one in values]
         median = tuple(statistics.median(column) for column in zip(*filled, strict=True))
-        return Result("finished" if all(map(math.isfinite, median)) else "diverged", median, 0, runs)
+        if not all(map(math.isfinite, median)):
+            return Result("diverged", (), 0, runs)
+        steps = [one._return_value.step for one in mine if isinstance(one._return_value, Pruned)]
+        return Result("pruned" if steps else "finished", median, max(steps, default=self._steps), runs)
 
     def _report(self, study: Study, config: Any) -> None:
         """Write what the report needs, and the best settings as an experiment."""
@@ -241,6 +252,8 @@ def _values(returned: JobReturn) -> tuple[float, ...]:
     if returned.status == JobStatus.FAILED:
         return ()
     value = returned.return_value
+    if isinstance(value, Pruned):
+        return value.values
     return tuple(value) if isinstance(value, tuple | list) else (float(value),)
 
 

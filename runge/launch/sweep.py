@@ -30,7 +30,7 @@ from runge.launch.pool import InProcess, Pool
 from runge.records.directories import RunDirectory, State
 from runge.records.files import discard, printable
 from runge.records.lock import locked
-from runge.validation import Count, checked
+from runge.validation import Count, Factor, checked
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +45,13 @@ class SweeperSettings:
     Attributes:
         max_batch_size: the most jobs that are launched at a time, >= 1; None: all of them.
         params: values of keys to sweep over, as on the command line.
+        halving: the factor by which the worst runs leave each stack at rungs, >= 2; None: all take all steps.
         compare: false skips the comparison at the end.
     """
 
     max_batch_size: Count | None
     params: Mapping[str, Any] | None
+    halving: Factor | None
     compare: bool
 
 
@@ -89,7 +91,8 @@ def launch(
             own = nullcontext(pool) if pool else _pool(launcher) if len(job_overrides) > 1 else InProcess(call)
             log.info("Launching %d jobs", len(job_overrides))
             with own as local, cluster or nullcontext():
-                sweep = _Sweep(context, directory, _prepare(context, config, job_overrides, first, local), failures)
+                jobs = _prepare(context, config, job_overrides, first, local)
+                sweep = _Sweep(context, directory, jobs, failures, config.hydra.sweeper.get("halving"))
                 return sweep.train(cluster or local, launcher.members, bool(launcher.gpus_per_node))
     finally:
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
@@ -197,8 +200,16 @@ def compare(directory: str, failures: Mapping[str, str]) -> None:
 class _Sweep:
     """The jobs of one launch and their returns."""
 
-    def __init__(self, context: HydraContext, directory: Path, jobs: Sequence[Job], failures: dict[str, str]) -> None:
+    def __init__(
+        self,
+        context: HydraContext,
+        directory: Path,
+        jobs: Sequence[Job],
+        failures: dict[str, str],
+        halving: int | None,
+    ) -> None:
         self.context, self.directory, self.jobs, self.failures = context, directory, jobs, failures
+        self.halving = halving
         self.returns = {i: job_return(job, job.outcome) for i, job in enumerate(jobs) if job.outcome is not None}
 
     def train(self, pool: Pool | InProcess | Cluster, members: int | None, on_gpu: bool) -> list[JobReturn]:
@@ -211,10 +222,11 @@ class _Sweep:
         if max(job.member.memory()[0] for job in jobs) * pool.processes > memory:
             pool = InProcess(call)  # there is not enough memory for a run in each process
         most = members or (_MOST_ON_GPU if on_gpu else _MOST)
-        chunks, alone = plan(jobs, pool.processes, most, memory / pool.processes)
+        chunks, alone = plan(jobs, pool.processes, most, memory / pool.processes, self.halving)
         if alone and not slurm:
             pool = InProcess(call)  # on all cores
-        requests = [_request("train_jobs", self.context, [jobs[i] for i in chunk.jobs]) for chunk in chunks]
+        parts = [([jobs[i] for i in chunk.jobs], self.halving) for chunk in chunks]
+        requests = [_request("train_jobs", self.context, part) for part in parts]
         sizes = [len(chunk.jobs) * chunk.steps for chunk in chunks]
         style: dict[str, Any] = {"unit": " steps", "unit_scale": True, "dynamic_ncols": True, "leave": False}
         hidden = not all(job.member.training.progress_bar for job in jobs)

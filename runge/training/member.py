@@ -286,6 +286,11 @@ class Member:
         loss = {**self.configuration["loss"], "lambda_d": None}
         return json.dumps({**self.configuration, "seed": None, "data": data, "loss": loss}, sort_keys=True)
 
+    def apart_from_seed(self) -> str:
+        """Return the configuration without seeds, as text: runs that have it in common are one trial."""
+        data = {**self.configuration["data"], "seed": None}
+        return json.dumps({**self.configuration, "seed": None, "data": data}, sort_keys=True)
+
     def title(self) -> str:
         """Return the title of the run's pictures."""
         model, names = self.model, {part: type(getattr(self, part)).__name__ for part in ("balance", "resampling")}
