@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 _BATCHES, _LEAST = 5, 16
 """The batches of a search, and the least trials of one, by default: the sampler learns from those before."""
 
+_MOST_SHOWN = 3
+
 NOWHERE = 10**9
 """The number of the first job that is only checked, beyond those of all runs."""
 
@@ -130,7 +132,9 @@ class Search:
             if all(result.status == "failed" for result in results):
                 _ = next(one for one in returns if one.status == JobStatus.FAILED).return_value  # raises the error
             study.tell(results)
-            self._report(study, returns[0].cfg)
+            self._report(study)
+            log.info("%s", self._progress(study))
+        self._report(study)  # a search may have been killed before it was written
         self._show(study)
 
     def _study(self, jobs: Sequence[Job]) -> Study:
@@ -176,7 +180,7 @@ class Search:
         steps = [one._return_value.step for one in mine if isinstance(one._return_value, Pruned)]
         return Result("pruned" if steps else "finished", median, max(steps, default=self._steps), runs)
 
-    def _report(self, study: Study, config: Any) -> None:
+    def _report(self, study: Study) -> None:
         """Write what the report needs, and the best settings as an experiment."""
         trials, best = study.trials, study.best()
         figures = [
@@ -205,9 +209,12 @@ class Search:
             folder = self.directory / "experiment"
             folder.mkdir(exist_ok=True)
             write(folder / "best.yaml", text)
-        what = ", ".join(study.objective)
-        found = f"{best[0].value:.4g} (trial {best[0].number})" if len(best) == 1 and best[0].value else f"{len(best)}"
-        log.info("%d of %d trials; best %s: %s", len(trials), self.settings.trials, what, found)
+
+    def _progress(self, study: Study) -> str:
+        best = study.best()
+        found = "; ".join(", ".join(f"{value:.4g}" for value in trial.values) for trial in best[:_MOST_SHOWN]) or "none"
+        more = f"; {len(best)} in all" if len(best) > _MOST_SHOWN else ""
+        return f"{len(study.trials)} of {self.settings.trials} trials; best {', '.join(study.objective)}: {found}{more}"
 
     def command(self, params: Mapping[str, Any]) -> str:
         """Return the command that trains a trial's settings alone."""

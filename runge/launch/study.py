@@ -98,7 +98,9 @@ class Study:
         first, trials = proposed["first"], proposed["trials"]
         if len(ended) >= first + len(trials):
             first = len(ended)
-            trials = self._propose(ended, min(self.batch, most - first)) if first < most else []
+            if first >= most:
+                return first, []
+            trials = self._propose(ended, min(self.batch, most - first))
             with _quiet(self._optuna):
                 self._stored.set_user_attr(_PROPOSED, {"first": first, "trials": trials})
         return first, [trial["params"] for trial in trials]
@@ -192,8 +194,9 @@ class Study:
             for i in range(skip + count):
                 if i % _TOGETHER == 0:
                     together = {}
+                # Several quasi-random sequences, one for each set of keys, would have points in common.
                 fixed = self._optuna.samplers.PartialFixedSampler(together, sampler)
-                study.sampler = fixed if together else sampler
+                study.sampler = fixed if together and self.sampler != "qmc" else sampler
                 trial = study.ask(self._distributions)
                 together = together or {key: trial.params[key] for key in self.shared}
                 params = {key: self.space[key].rounded(value) for key, value in trial.params.items()}
