@@ -229,4 +229,6 @@ def _train(
         except RunError as error:
             returned.return_value, returned.status = error, JobStatus.FAILED
         callbacks.on_job_end(config=job.config, job_return=returned)
+    for returned in returns:  # the command has the configuration, and a plugin's class may not be the same there
+        returned.cfg = returned.hydra_cfg = None
     return returns

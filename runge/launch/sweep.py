@@ -253,6 +253,7 @@ class _Sweep:
             job = self.jobs[number]
             if job.outcome is None:
                 returned = self._failed(job, value) if isinstance(value, Exception) else value[i]
+                returned.cfg = returned.hydra_cfg = job.config
                 if returned.status == JobStatus.FAILED:
                     self._record_failure(job, returned._return_value)
                 self.returns[number] = returned

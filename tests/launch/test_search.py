@@ -271,3 +271,21 @@ def test_what_the_sampler_is_told(tmp_path):
     assert [trial.intermediate_values for trial in made.trials] == [{}, {3: 1.0}, {}, {}]
     assert [trial.number for trial in made.best()] == [0]
     assert made.propose(4) == (4, [])
+
+
+@pytest.mark.parametrize("objective", ["val/nrmse", "[val/mse_f,val/mse_df]"])
+def test_optuna_s_own_sweeper(objective, train, tmp_path):
+    """It gets the values of the objective from the fused launcher, one or two."""
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    several = objective.startswith("[")
+    how = "hydra.sweeper.direction=" + ("[minimize,minimize]" if several else "minimize")
+    sizes = ("hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=2", "model.width=4", RANGES[0])
+    options = ("-m", "hydra/sweeper=optuna", f"objective={objective}", how, *sizes, *SHORT, "hydra.sweep.dir=search")
+    status, out, err = train(*options)
+    assert status == 0, out + err
+    results = yaml.safe_load((tmp_path / "search" / "optimization_results.yaml").read_text())
+    values = [list(Objective(objective.strip("[]").split(",")).values(metrics(tmp_path, run))) for run in (0, 1)]
+    if several:
+        assert all(solution["values"] in values for solution in results["solutions"])
+    else:
+        assert [results["best_value"]] == min(values)
