@@ -85,8 +85,8 @@ def fit(*overrides: str) -> tuple[dict[str, Any], Course]:
         began = time.time()
         (outcome,) = made.fit([RunDirectory(folder)])
         saved = read_checkpoint(RunDirectory(folder).last)["callbacks"]["History"]
-    if isinstance(outcome, RunError):
-        raise outcome
+    if not isinstance(outcome, dict):
+        raise outcome if isinstance(outcome, RunError) else RunError("pruned")
     rows = saved["rows"][0].numpy()
     f, df = (rows[saved["keys"].index(f"val/{key}")] for key in ("mse_f", "mse_df"))
     return outcome, (np.array(saved["times"]) - began, f, df)

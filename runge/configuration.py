@@ -28,6 +28,7 @@ CONFIGURATIONS = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent /
 SAME_BITS = (
     "resume",  # says where a run is
     "logger",  # loggers receive figures and return none
+    "objective",  # says by which figure a sweeper chooses
     "trainer.progress_bar",  # shows figures
     "trainer.checkpoint_seconds",  # saving reads the state of a run and changes nothing in it
 )
@@ -42,7 +43,7 @@ def known_settings() -> dict[str, Any]:
     """Return every key of every option of every group, flat, with a value that it has in one of them."""
     settings: dict[str, Any] = {}
     for path in sorted(CONFIGURATIONS.glob("*/*.yaml")):
-        if (group := path.parent.name) not in ("experiment", "logger"):
+        if (group := path.parent.name) not in ("experiment", "logger", "search"):
             content = yaml.safe_load(path.read_text())
             content.pop("defaults", None)
             settings |= flatten(content, "" if group in content else group)  # an option may set keys of other groups
@@ -57,7 +58,7 @@ def _defaults() -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
     base.pop("hydra")
     groups: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(CONFIGURATIONS.glob("*/*.yaml"), key=lambda path: path.stem != chosen.get(path.parent.name)):
-        if (group := path.parent.name) not in ("experiment", "logger"):
+        if (group := path.parent.name) not in ("experiment", "logger", "search"):
             content = yaml.safe_load(path.read_text())
             option = flatten(content.get(group, content), group)
             # The value of an interpolation is not known: it may depend on the version.

@@ -5,9 +5,10 @@ from typing import Annotated, ParamSpec, TypeVar, cast, dataclass_transform
 
 from pydantic import ConfigDict, Field, dataclasses, validate_call
 
-__all__ = ["BelowOne", "Count", "Natural", "NonNegative", "Positive", "Share", "checked", "checked_call"]
+__all__ = ["BelowOne", "Count", "Factor", "Natural", "NonNegative", "Positive", "Share", "checked", "checked_call"]
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
+Factor = Annotated[int, Field(ge=2, le=100)]
 Natural = Annotated[int, Field(ge=0, le=10**9)]
 # In 32 bits the squares of these numbers, and their products with errors and gradients, neither overflow nor vanish.
 Positive = Annotated[float, Field(ge=1e-12, le=1e12, allow_inf_nan=False)]

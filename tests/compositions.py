@@ -23,7 +23,8 @@ from runge.training.stack import Stack
 GROUPS = {
     folder.name: sorted(path.stem for path in folder.glob("*.yaml"))
     for folder in sorted(CONFIGURATIONS.iterdir())
-    if folder.is_dir() and folder.name not in ("experiment", "logger")  # the former choose options of the others
+    if folder.is_dir()
+    and folder.name not in ("experiment", "logger", "search")  # the former choose options of the others
 }
 GROUPS["data"].remove("table")  # which needs a file
 GROUPS["target"] += ["expression"] * 4  # which stands for any formula

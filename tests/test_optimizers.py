@@ -1,9 +1,12 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from runge.configuration import build
 from runge.errors import ConfigurationError
-from runge.optimizers import LBFGS, SGD, Adam, AdamW, Optimizer, adapt, clip
+from runge.optimizers import LBFGS, SGD, Adam, AdamW, Optimizer, adapt, clip, of_members
 from runge.optimizers.from_torch import ELEMENTWISE as OF_TORCH
 
 SHARED = {"lr": 0.01, "lr_schedule": "constant", "clip_norm": None}
@@ -27,6 +30,33 @@ def test_members_are_independent(name):
         for optimizer in optimizers:
             optimizer.step()
     assert torch.equal(alone[0], beside[0])
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_members_have_learning_rates_of_their_own(name):
+    """A member of a stack takes the steps that it takes alone, to round-off, for a quadratic loss."""
+
+    def steps(methods):
+        theta = torch.nn.Parameter(torch.linspace(-1, 1, 5, dtype=torch.float64).repeat(len(methods), 1))
+
+        def loss_and_gradient():
+            return (0.5 * theta**2 * curvature).sum(1), (theta * curvature).detach()
+
+        problem = SimpleNamespace(network=SimpleNamespace(theta=theta), loss_and_gradient=loss_and_gradient)
+        method = of_members(methods)
+        optimizer = method.build([theta])
+        for step in range(20):
+            method.step(optimizer, problem, step / 20)
+        return theta.detach(), method.figures(optimizer, theta, 0.5)["lr"]
+
+    curvature = torch.arange(1.0, 6.0, dtype=torch.float64)
+    methods = [replace(ELEMENTWISE[name], lr=lr, lr_schedule="cosine") for lr in (0.001, 0.03, 0.01)]
+    theta, rates = steps(methods)
+    for i, method in enumerate(methods):
+        alone, (rate,) = steps([method])
+        torch.testing.assert_close(theta[i], alone[0], rtol=1e-12, atol=1e-14)
+        assert rates[i] == pytest.approx(rate)
+    assert of_members(methods[:1] * 3) is methods[0]
 
 
 def test_lbfgs_minimises_a_quadratic():

@@ -1,7 +1,7 @@
 """Generate the reference of the configuration: keys and defaults from `conf/`, their meaning from the docstrings.
 
-The line `<!-- configuration: PART -->` of a page is replaced by that part: `sections`, `groups`, `launcher`,
-`experiments` or `quantities`. A key without a description is reported as a warning, which fails the build.
+The line `<!-- configuration: PART -->` of a page is replaced by that part: `sections`, `groups`, `launcher`, `search`,
+`searches`, `experiments` or `quantities`. A key without a description is reported as a warning, which fails the build.
 """
 
 import importlib
@@ -28,11 +28,14 @@ SECTIONS = {
     "loss": "runge.training.member.Loss",
     "trainer": "runge.training.member.Training",
     "hydra.launcher": "runge.launch.cluster.LauncherSettings",
+    "hydra.sweeper": "runge.launch.search.SearchSettings",
 }
 """The classes whose docstrings explain the keys of a section."""
 
 OTHERS = {
     "seed": "The seed of the weights, and of the data unless `data.seed` is given.",
+    "objective": "What a sweeper minimises: a metric key of the validation points, or a list of them. `val/nrmse` is "
+    "the root mean square of `val/nrmse_f` and `val/nrmse_df`. Figures of the test points are not allowed.",
     "resume": "The directory of a run that did not finish, to resume it.",
 }
 """The meaning of the keys that no docstring explains."""
@@ -52,7 +55,7 @@ def sections() -> str:
     """Write a table of each section of `conf/config.yaml`."""
     content = yaml.safe_load((CONFIGURATIONS / "config.yaml").read_text())
     lines = ["## Top level", "", *_head("key", "meaning", "default")]
-    lines += [_row(f"`{key}`", _meaning(key, {}), _value(content[key])) for key in ("seed", "resume")]
+    lines += [_row(f"`{key}`", _meaning(key, {}), _value(content[key])) for key in ("seed", "objective", "resume")]
     for section, name in SECTIONS.items():
         if section in content:
             part = _import(name)
@@ -67,7 +70,9 @@ def groups() -> str:
     content = yaml.safe_load((CONFIGURATIONS / "config.yaml").read_text())
     chosen = {group: name for part in content["defaults"] if isinstance(part, dict) for group, name in part.items()}
     lines = []
-    for directory in sorted(path for path in CONFIGURATIONS.iterdir() if path.is_dir() and path.name != "experiment"):
+    for directory in sorted(
+        path for path in CONFIGURATIONS.iterdir() if path.is_dir() and path.name not in ("experiment", "search")
+    ):
         group, options = directory.name, list(_options(directory))
         targets = [option.target for option in options]
         lines += ["", f"## {group}", "", *_head(f"`{group}=`", "what it is")]
@@ -97,18 +102,36 @@ def quantities() -> str:
 
 def launcher() -> str:
     """Write a table of the launcher's keys."""
+    return _plugin("launcher", "fused")
+
+
+def search() -> str:
+    """Write a table of the keys of a search."""
+    return _plugin("sweeper", "search")
+
+
+def _plugin(kind: str, name: str) -> str:
     importlib.import_module("hydra_plugins.runge_fused")
-    node: Any = ConfigStore.instance().repo["hydra"]["launcher"]["fused.yaml"].node  # pyright: ignore
-    explained = _explained(_import(SECTIONS["hydra.launcher"]))
-    rows = [_key_row(f"hydra.launcher.{key}", explained, node[key]) for key in node if key != "_target_"]
+    node: Any = ConfigStore.instance().repo["hydra"][kind][f"{name}.yaml"].node  # pyright: ignore
+    explained = _explained(_import(SECTIONS[f"hydra.{kind}"]))
+    rows = [_key_row(f"hydra.{kind}.{key}", explained, node[key]) for key in node if key != "_target_"]
     return "\n".join([*_head("key", "meaning", "default"), *rows])
 
 
 def experiments() -> str:
     """Write a table of the experiments, and what they say at their heads."""
-    lines = _head("`experiment=`", "what it is")
-    for path in sorted(CONFIGURATIONS.glob("experiment/**/*.yaml")):
-        name = path.relative_to(CONFIGURATIONS / "experiment").with_suffix("").as_posix()
+    return _files("experiment")
+
+
+def searches() -> str:
+    """Write a table of the ready searches, and what they say at their heads."""
+    return _files("search")
+
+
+def _files(group: str) -> str:
+    lines = _head(f"`{group}=`", "what it is")
+    for path in sorted(CONFIGURATIONS.glob(f"{group}/**/*.yaml")):
+        name = path.relative_to(CONFIGURATIONS / group).with_suffix("").as_posix()
         lines.append(_row(f"`{name}`", _comment(path.read_text())))
     return "\n".join(lines)
 
@@ -210,7 +233,7 @@ def _row(*cells: str) -> str:
 
 
 def _fill(app: Sphinx, name: str, source: list[str]) -> None:
-    parts = {part.__name__: part for part in (sections, groups, launcher, experiments, quantities)}
+    parts = {part.__name__: part for part in (sections, groups, launcher, search, searches, experiments, quantities)}
     source[0] = re.sub(r"<!-- configuration: (\w+) -->", lambda match: parts[match[1]](), source[0])
 
 

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import hydra
@@ -38,8 +38,8 @@ def main() -> None:
     run(hydra.main(version_base="1.3", config_path=str(CONFIGURATIONS), config_name="config")(train))
 
 
-def train(configuration: DictConfig) -> float:
-    """Train one run, and return its validation loss for sweepers that minimise."""
+def train(configuration: DictConfig) -> Any:
+    """Train one run, and return the value of its objective, or a tuple of several, for a sweeper to minimise."""
     from runge.launch import run  # late: a mistake in the command line is reported before Lightning is loaded
 
     return run.run(configuration)
@@ -52,7 +52,7 @@ def run(main: Callable[..., Any]) -> None:
     """
     collect_rarely()
     full = bool(os.environ.get(_FULL))
-    sys.argv[1:] = [quote_expression(argument) for argument in sys.argv[1:]]
+    sys.argv[1:] = with_sweeper([quote_expression(argument) for argument in sys.argv[1:]])
     os.environ[_FULL] = "1"  # with it Hydra passes exceptions on instead of printing them
     logging.raiseExceptions = False  # a log that cannot be written is not worth a traceback
     interrupted = []
@@ -121,6 +121,18 @@ def _names_options(choice: Any) -> bool:
     if isinstance(choice, list):
         return all(_names_options(name) for name in choice)
     return isinstance(choice, str | QuotedString) and choice != ""
+
+
+def with_sweeper(arguments: Sequence[str]) -> list[str]:
+    """Return arguments with the sweeper that `search=NAME` needs, which an option of a group cannot choose.
+
+    Example:
+        >>> with_sweeper(["search=target", "seed=1"])
+        ['search=target', 'seed=1', 'hydra/sweeper=search']
+    """
+    searches = any(argument.startswith("search=") for argument in arguments)
+    chosen = any(argument.startswith("hydra/sweeper=") for argument in arguments)
+    return [*arguments, *(["hydra/sweeper=search"] if searches and not chosen else [])]
 
 
 def quote_expression(argument: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import hydra
 import yaml
-from hydra._internal.config_loader_impl import get_overrides_dirname
+from hydra._internal import config_loader_impl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -79,10 +79,11 @@ class Composer:
         for override in values:
             OmegaConf.update(config, override.key_or_group, override.value())
         config.hydra.overrides.task = [str(override.input_line) for override in overrides]
-        naming = config.hydra.job.config.override_dirname
-        config.hydra.job.override_dirname = get_overrides_dirname(
-            list(overrides), naming.exclude_keys, naming.item_sep, naming.kv_sep
-        )
+        # Hydra 1.4 has a resolver instead.
+        if dirname := getattr(config_loader_impl, "get_overrides_dirname", None):
+            naming = config.hydra.job.config.override_dirname
+            options = naming.exclude_keys, naming.item_sep, naming.kv_sep
+            config.hydra.job.override_dirname = dirname(list(overrides), *options)
         return config
 
     def _sets_value(self, override: Override) -> bool:

@@ -15,13 +15,18 @@ from omegaconf import DictConfig, OmegaConf
 from runge.configuration import digest
 from runge.errors import ConfigurationError, RunError
 from runge.metrics import VAL_LOSS
+from runge.objective import Pruned, best_row
 from runge.records.directories import RunDirectory
+from runge.records.reading import read_columns
 
 if TYPE_CHECKING:
     from runge.records.checkpoints import CheckpointFile
     from runge.training.member import Member
 
 log = logging.getLogger(__name__)
+
+Value = float | tuple[float, ...] | Pruned
+"""What a job returns to Hydra's sweepers: the figure of its objective, or several; or where it has left its stack."""
 
 
 @contextmanager
@@ -42,7 +47,7 @@ class Job:
         overrides: its overrides.
         directory: its run directory.
         member: its checked configuration.
-        outcome: what it returned, if it ended earlier.
+        outcome: what it returned, the values of its objective or an error, if it ended earlier.
         checkpoints: its checkpoints, by their steps.
     """
 
@@ -50,7 +55,7 @@ class Job:
     overrides: list[str]
     directory: str
     member: "Member"
-    outcome: "float | RunError | None"
+    outcome: "Value | RunError | None"
     checkpoints: "dict[int, CheckpointFile]"
 
 
@@ -69,8 +74,8 @@ def check_rows(member: "Member", directory: RunDirectory) -> None:
         raise ConfigurationError(f"data.file: {rule}; {how}")
 
 
-def ended_before(member: "Member", directory: RunDirectory) -> float | RunError | None:
-    """Return the validation loss of a sweep's run that has ended, or an error if it diverged; None if it has not ended.
+def ended_before(member: "Member", directory: RunDirectory) -> Value | RunError | None:
+    """Return the objective of a sweep's run that has ended, or an error if it diverged; None if it has not ended.
 
     Raises:
         ConfigurationError: the directory holds a run of another configuration or of other rows, or its status is
@@ -84,16 +89,23 @@ def ended_before(member: "Member", directory: RunDirectory) -> float | RunError 
     check_rows(member, directory)
     if directory.metrics.exists():
         try:
-            if (loss := directory.read_metrics().get(VAL_LOSS)) is not None:
-                return loss
+            if (metrics := directory.read_metrics()).get(VAL_LOSS) is not None:
+                return member.objective.returned(metrics)
             raise ConfigurationError(f"{directory.metrics} is damaged (it has no {VAL_LOSS})")
         except ConfigurationError as error:
             log.warning("%s: finishing the run again from its last checkpoint", error)
             directory.metrics.unlink()
+    if state.status == "pruned":
+        try:
+            return Pruned(
+                state.step, member.objective.values(best_row(read_columns(directory, directory.history, None, 10**9)))
+            )
+        except (ConfigurationError, LookupError, OSError) as error:
+            log.warning("%s: training the run again from its last checkpoint", error)
     return RunError(f"diverged: {state.message}") if state.status == "diverged" else None
 
 
-def job_return(job: Job, value: float | Exception) -> JobReturn:
+def job_return(job: Job, value: Value | Exception) -> JobReturn:
     """Return a job's return, for Hydra, from its value or error."""
     status = JobStatus.FAILED if isinstance(value, Exception) else JobStatus.COMPLETED
     returned = JobReturn(overrides=job.overrides, cfg=job.config, status=status)

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runge.errors import ConfigurationError
 from runge.launch.jobs import Job
@@ -27,17 +27,20 @@ class Chunk(NamedTuple):
     steps: int
 
 
-def plan(jobs: Sequence[Job], processes: int, most: int, memory: float = math.inf) -> tuple[list[Chunk], bool]:
+def plan(
+    jobs: Sequence[Job], processes: int, most: int, memory: float = math.inf, halving: int | None = None
+) -> tuple[list[Chunk], bool]:
     """Divide jobs into chunks that share a stack, the longest first.
 
     Jobs that were trained in a stack resume in the same one, to end with the same bits. All others are divided as at
-    the sweep's beginning, so that a resumed sweep has the stacks of an uninterrupted one.
+    the sweep's beginning, so that a resumed sweep has the stacks of an uninterrupted one. With halving, runs that
+    differ in their seed alone stay together.
 
     Returns:
         The unfinished chunks, each of at most `most` jobs whose optimisers need at most `memory` bytes together (or of
         one job); true if the whole sweep is one chunk, which can have all cores.
     """
-    fresh, chunks = _divide(jobs, processes, most, memory), _begun(jobs)
+    fresh, chunks = _divide(jobs, processes, most, memory, halving is not None), _begun(jobs)
     settled = {number for number, job in enumerate(jobs) if job.outcome is not None}.union(*(c.jobs for c in chunks))
     for chunk in fresh:
         if new := [number for number in chunk.jobs if number not in settled]:
@@ -100,7 +103,15 @@ def _longest_first(jobs: Sequence[Job], chunks: Sequence[Chunk]) -> list[Chunk]:
     return sorted(chunks, key=lambda chunk: _cost(jobs, chunk), reverse=True)
 
 
-def _divide(jobs: Sequence[Job], processes: int, most: int, memory: float) -> list[Chunk]:
+def _units(jobs: Sequence[Job], numbers: Sequence[int], by_trial: bool) -> list[list[int]]:
+    """Return jobs that are not to be divided: each one, or those that differ in their seed alone."""
+    units: dict[Any, list[int]] = {}
+    for number in numbers:
+        units.setdefault(jobs[number].member.apart_from_seed() if by_trial else number, []).append(number)
+    return list(units.values())
+
+
+def _divide(jobs: Sequence[Job], processes: int, most: int, memory: float, by_trial: bool) -> list[Chunk]:
     """Cut the groups that can share a stack into the fewest pieces that keep all processes busy to the end.
 
     The small groups are cut into one more piece than the others.
@@ -114,11 +125,14 @@ def _divide(jobs: Sequence[Job], processes: int, most: int, memory: float) -> li
     need = [max(jobs[i].member.memory()[0] for i in group.jobs) for group in groups]
     most_of = [most if one * most <= memory else max(1, int(memory / one)) for one in need]
 
+    units = [_units(jobs, group.jobs, by_trial) for group in groups]
+
     def cut(pieces: int, small: int) -> list[Chunk]:
         chunks: list[Chunk] = []
         for i, group in enumerate(groups):
             count = max(math.ceil(len(group.jobs) / most_of[i]), pieces + (i < small))
-            chunks += [group._replace(jobs=numbers) for j in range(count) if (numbers := group.jobs[j::count])]
+            parts = [list(itertools.chain(*units[i][j::count])) for j in range(count)]
+            chunks += [group._replace(jobs=numbers) for numbers in parts if numbers]
         return _longest_first(jobs, chunks)
 
     def duration(chunks: Sequence[Chunk]) -> float:

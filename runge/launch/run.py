@@ -19,9 +19,10 @@ from runge.compare.tables import error_table
 from runge.configuration import SAME_BITS, digest, unimported
 from runge.errors import ConfigurationError, RunError, is_out_of_memory
 from runge.launch.composition import plain, recorded
-from runge.launch.jobs import Job, begin_job, check_rows, ended_before, job_return, log_to_file, name_overrides
+from runge.launch.jobs import Job, Value, begin_job, check_rows, ended_before, job_return, log_to_file, name_overrides
 from runge.machine import allow_open_files
-from runge.metrics import STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS, VAL_LOSS
+from runge.metrics import STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS
+from runge.objective import Pruned
 from runge.records.checkpoints import checkpoint_files, read_checkpoint
 from runge.records.directories import RunDirectory, State, resumable
 from runge.records.lock import locked
@@ -40,8 +41,8 @@ _OTHER_FILES = 256
 """How many files a process may have open besides the locks of its runs."""
 
 
-def run(configuration: DictConfig) -> float:
-    """Train the run that Hydra has composed, in the directory that it has made; return the validation loss.
+def run(configuration: DictConfig) -> Value:
+    """Train the run that Hydra has composed, in the directory that it has made; return the values of its objective.
 
     Raises:
         ConfigurationError: a key or a value is not allowed, and the directory is removed again; or another process
@@ -55,7 +56,7 @@ def run(configuration: DictConfig) -> float:
         return _run(configuration, directory, sweep, resuming)
 
 
-def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resuming: bool) -> float:
+def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resuming: bool) -> Value:
     hydra = HydraConfig.get()
     directory.begin()
     try:
@@ -80,13 +81,13 @@ def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resumi
         raise
     announce(stack, 0)
     (outcome,) = stack.fit([directory])
-    if not isinstance(outcome, RunError):
+    if isinstance(outcome, dict):
         test = stack.data.dataset.test
         Console().print(error_table(outcome, test.regions if len(test.outputs) == 1 else (), test.outputs))
     return conclude(outcome, directory, stack.members[0])
 
 
-def make_stack(members: Sequence[Member]) -> "Stack":
+def make_stack(members: Sequence[Member], halving: int | None = None) -> "Stack":
     """Make a stack of these members.
 
     Raises:
@@ -95,7 +96,7 @@ def make_stack(members: Sequence[Member]) -> "Stack":
     from runge.training.stack import Stack  # late: a wrong value is reported before Lightning is loaded
 
     try:
-        return Stack(members)
+        return Stack(members, halving)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -111,8 +112,8 @@ def announce(stack: "Stack", member: int) -> None:
         log.warning("%s", message)
 
 
-def conclude(outcome: "Outcome", directory: RunDirectory, member: Member) -> float:
-    """Log how a run has ended, and return its validation loss.
+def conclude(outcome: "Outcome", directory: RunDirectory, member: Member) -> Value:
+    """Log how a run has ended, and return the values of its objective.
 
     Raises:
         RunError: it diverged.
@@ -120,6 +121,9 @@ def conclude(outcome: "Outcome", directory: RunDirectory, member: Member) -> flo
     if isinstance(outcome, RunError):
         log.error("%s", outcome)
         raise outcome
+    if isinstance(outcome, Pruned):
+        log.info("pruned at step %d; %s", outcome.step, os.path.relpath(directory.path))
+        return outcome
     switched = outcome[SWITCHED_ON_STEP]
     when = "never on" if switched is None else f"on from step {switched}"
     log.info("lambda_d %s; %.1f s; %s", when, outcome[TOTAL_SECONDS], os.path.relpath(directory.path))
@@ -127,9 +131,7 @@ def conclude(outcome: "Outcome", directory: RunDirectory, member: Member) -> flo
     if stages != asked:
         dropped = "the next one did not lower the validation loss and was dropped"
         log.warning("residual stages: %s; %s of %s are kept", dropped, stages, asked)
-    loss = outcome[VAL_LOSS]
-    assert loss is not None
-    return loss
+    return member.objective.returned(outcome)
 
 
 def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> dict[str, Any]:
@@ -170,7 +172,7 @@ def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> 
     # Loggers are always the command's, because those of a file could write anywhere.
     trainer = {key: value for key, value in composed["trainer"].items() if f"trainer.{key}" in given.values()}
     sections = {"data": {**begun["data"], **moved}, "trainer": {**begun["trainer"], **trainer}}
-    return {**begun, **sections, "logger": composed.get("logger", {})}
+    return {**begun, **sections, "logger": composed.get("logger", {}), "objective": composed["objective"]}
 
 
 def check_members(members: Sequence[Member]) -> None:
@@ -180,28 +182,33 @@ def check_members(members: Sequence[Member]) -> None:
             make_stack([member])
 
 
-def train_jobs(callbacks: Callbacks, jobs: Sequence[Job], report: Callable[[int], object]) -> list[JobReturn]:
+def train_jobs(
+    callbacks: Callbacks, chunk: tuple[Sequence[Job], int | None], report: Callable[[int], object]
+) -> list[JobReturn]:
     """Train the jobs of a chunk; each gets the directory, the log and the return that Hydra's own launcher would leave.
 
     Messages logged while the stack is training, such as warnings, go to the last job's log.
 
     Args:
         callbacks: Hydra's.
-        jobs: the jobs, all at the same step.
+        chunk: the jobs, all at the same step, and the factor of halving, or None.
         report: called with the number of steps that the members have taken since the last call.
 
     Raises:
         ConfigurationError: another process trains one of the runs, and does not end soon.
     """
+    jobs, halving = chunk
     allow_open_files(len(jobs) + _OTHER_FILES)
     with ExitStack() as locks:
         for job in jobs:
             locks.enter_context(locked(Path(job.directory), "hydra.sweep.dir", _SECONDS_FOR_OTHERS))
-        return _train(callbacks, jobs, report)
+        return _train(callbacks, jobs, halving, report)
 
 
-def _train(callbacks: Callbacks, jobs: Sequence[Job], report: Callable[[int], object]) -> list[JobReturn]:
-    stack = make_stack([job.member for job in jobs])
+def _train(
+    callbacks: Callbacks, jobs: Sequence[Job], halving: int | None, report: Callable[[int], object]
+) -> list[JobReturn]:
+    stack = make_stack([job.member for job in jobs], halving)
     directories = [RunDirectory(job.directory) for job in jobs]
     # Some runs of a resubmitted chunk may have ended already.
     ended = [ended_before(job.member, run) for job, run in zip(jobs, directories, strict=True)]
@@ -222,4 +229,6 @@ def _train(callbacks: Callbacks, jobs: Sequence[Job], report: Callable[[int], ob
         except RunError as error:
             returned.return_value, returned.status = error, JobStatus.FAILED
         callbacks.on_job_end(config=job.config, job_return=returned)
+    for returned in returns:  # the command has the configuration, and a plugin's class may not be the same there
+        returned.cfg = returned.hydra_cfg = None
     return returns

@@ -16,7 +16,7 @@ from hydra.types import RunMode
 
 from runge.configuration import CONFIGURATIONS
 from runge.errors import ConfigurationError, RunError
-from runge.launch.command import check_override, explain, quote_expression, train
+from runge.launch.command import check_override, explain, quote_expression, train, with_sweeper
 from runge.launch.composition import register_resolvers
 from runge.records.files import printable
 
@@ -96,7 +96,7 @@ def _session() -> Iterator[Hydra]:
 
 def _quoted(overrides: Sequence[str], key: str, directory: Directory) -> list[str]:
     """Return overrides as Hydra's grammar reads them, with the key set to a directory if there is one."""
-    quoted = [quote_expression(override) for override in overrides]
+    quoted = with_sweeper([quote_expression(override) for override in overrides])
     for override in quoted:
         check_override(override)
     if directory is None:

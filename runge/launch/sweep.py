@@ -30,7 +30,7 @@ from runge.launch.pool import InProcess, Pool
 from runge.records.directories import RunDirectory, State
 from runge.records.files import discard, printable
 from runge.records.lock import locked
-from runge.validation import Count, checked
+from runge.validation import Count, Factor, checked
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +45,13 @@ class SweeperSettings:
     Attributes:
         max_batch_size: the most jobs that are launched at a time, >= 1; None: all of them.
         params: values of keys to sweep over, as on the command line.
+        halving: the factor by which the worst runs leave each stack at rungs, >= 2; None: all take all steps.
         compare: false skips the comparison at the end.
     """
 
     max_batch_size: Count | None
     params: Mapping[str, Any] | None
+    halving: Factor | None
     compare: bool
 
 
@@ -60,6 +62,7 @@ def launch(
     job_overrides: Sequence[Sequence[str]],
     first: int,
     failures: dict[str, str],
+    pool: Pool | InProcess | None = None,
 ) -> Sequence[JobReturn]:
     """Run a batch of a sweep's jobs, and return their returns.
 
@@ -70,6 +73,7 @@ def launch(
         job_overrides: the overrides of each job.
         first: the number of the first job.
         failures: receives the messages of jobs whose directories cannot be written to, by their directories.
+        pool: the processes that train, of `workers`, which stay; None: processes of this batch.
 
     Raises:
         ConfigurationError: a job's configuration is wrong; nothing has been trained.
@@ -83,25 +87,46 @@ def launch(
             launcher = build("hydra.launcher", settings, LauncherSettings)
             folder = (directory / ".submitit").absolute()
             cluster = Cluster(call, launcher, folder) if launcher.cluster == "slurm" else None
-            processes = launcher.processes if launcher.processes and cluster is None else machine.cores()
             # The workers load their libraries while the jobs are composed here.
-            pool = Pool(call, processes) if processes > 1 and len(job_overrides) > 1 else InProcess(call)
+            own = nullcontext(pool) if pool else _pool(launcher) if len(job_overrides) > 1 else InProcess(call)
             log.info("Launching %d jobs", len(job_overrides))
-            with pool, cluster or nullcontext():
-                sweep = _Sweep(context, directory, _prepare(context, config, job_overrides, first, pool), failures)
-                return sweep.train(cluster or pool, launcher.members, bool(launcher.gpus_per_node))
+            with own as local, cluster or nullcontext():
+                jobs = _prepare(context, config, job_overrides, first, local)
+                sweep = _Sweep(context, directory, jobs, failures, config.hydra.sweeper.get("halving"))
+                return sweep.train(cluster or local, launcher.members, bool(launcher.gpus_per_node))
     finally:
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
 
 
-def check_jobs(context: HydraContext, config: DictConfig, job_overrides: Sequence[Sequence[str]], first: int) -> None:
-    """Check jobs of a sweep that another launcher will run; their numbers begin with `first`.
+def _pool(launcher: LauncherSettings) -> Pool | InProcess:
+    processes = launcher.processes if launcher.processes and launcher.cluster == "local" else machine.cores()
+    return Pool(call, processes) if processes > 1 else InProcess(call)
+
+
+def workers(settings: Mapping[str, Any] | None) -> Pool | InProcess:
+    """Return the processes that train, for several batches, given the section `hydra.launcher`; None: this process.
+
+    Raises:
+        ConfigurationError: a setting is not allowed.
+    """
+    return InProcess(call) if settings is None else _pool(build("hydra.launcher", settings, LauncherSettings))
+
+
+def check_jobs(
+    context: HydraContext,
+    config: DictConfig,
+    job_overrides: Sequence[Sequence[str]],
+    first: int,
+    pool: Pool | InProcess | None = None,
+) -> list[Job]:
+    """Check jobs before they are launched; their numbers begin with `first`.
 
     Raises:
         ConfigurationError: a key or a value of a job is not allowed.
     """
+    setup_globals()
     with _restored():
-        _prepare(context, config, job_overrides, first, InProcess(call))
+        return _prepare(context, config, job_overrides, first, pool or InProcess(call))
 
 
 @contextmanager
@@ -175,8 +200,16 @@ def compare(directory: str, failures: Mapping[str, str]) -> None:
 class _Sweep:
     """The jobs of one launch and their returns."""
 
-    def __init__(self, context: HydraContext, directory: Path, jobs: Sequence[Job], failures: dict[str, str]) -> None:
+    def __init__(
+        self,
+        context: HydraContext,
+        directory: Path,
+        jobs: Sequence[Job],
+        failures: dict[str, str],
+        halving: int | None,
+    ) -> None:
         self.context, self.directory, self.jobs, self.failures = context, directory, jobs, failures
+        self.halving = halving
         self.returns = {i: job_return(job, job.outcome) for i, job in enumerate(jobs) if job.outcome is not None}
 
     def train(self, pool: Pool | InProcess | Cluster, members: int | None, on_gpu: bool) -> list[JobReturn]:
@@ -189,10 +222,11 @@ class _Sweep:
         if max(job.member.memory()[0] for job in jobs) * pool.processes > memory:
             pool = InProcess(call)  # there is not enough memory for a run in each process
         most = members or (_MOST_ON_GPU if on_gpu else _MOST)
-        chunks, alone = plan(jobs, pool.processes, most, memory / pool.processes)
+        chunks, alone = plan(jobs, pool.processes, most, memory / pool.processes, self.halving)
         if alone and not slurm:
             pool = InProcess(call)  # on all cores
-        requests = [_request("train_jobs", self.context, [jobs[i] for i in chunk.jobs]) for chunk in chunks]
+        parts = [([jobs[i] for i in chunk.jobs], self.halving) for chunk in chunks]
+        requests = [_request("train_jobs", self.context, part) for part in parts]
         sizes = [len(chunk.jobs) * chunk.steps for chunk in chunks]
         style: dict[str, Any] = {"unit": " steps", "unit_scale": True, "dynamic_ncols": True, "leave": False}
         hidden = not all(job.member.training.progress_bar for job in jobs)
@@ -219,6 +253,7 @@ class _Sweep:
             job = self.jobs[number]
             if job.outcome is None:
                 returned = self._failed(job, value) if isinstance(value, Exception) else value[i]
+                returned.cfg = returned.hydra_cfg = job.config
                 if returned.status == JobStatus.FAILED:
                     self._record_failure(job, returned._return_value)
                 self.returns[number] = returned

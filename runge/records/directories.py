@@ -23,7 +23,7 @@ from pydantic.dataclasses import dataclass
 from runge.errors import ConfigurationError
 from runge.records.files import discard, read_json, write
 
-Status = Literal["running", "finished", "diverged", "interrupted", "failed"]
+Status = Literal["running", "finished", "diverged", "interrupted", "failed", "pruned"]
 
 
 @dataclass(frozen=True, config=ConfigDict(strict=True))

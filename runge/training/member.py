@@ -16,7 +16,8 @@ from runge.configuration import build, function, section
 from runge.data import Data, Rows, SampleWeight, Table, read
 from runge.errors import ConfigurationError
 from runge.metrics import QUANTITIES
-from runge.optimizers import Optimizer, adapt
+from runge.objective import VAL_NRMSE, Objective
+from runge.optimizers import Optimizer, adapt, has_own_rate
 from runge.resampling import Never, Periodic, Resampling
 from runge.sampling import Sampling
 from runge.schedules import Schedule
@@ -35,7 +36,7 @@ SECTIONS = (
 )
 """The keys of a run's configuration."""
 
-OPTIONAL = ("logger", "metrics", "callbacks", "penalty")
+OPTIONAL = ("logger", "metrics", "callbacks", "penalty", "objective")
 """The keys of sections that older runs do not have, and that may be missing."""
 
 Purpose = Literal["data", "weights", "resampling", "balance"]
@@ -161,6 +162,7 @@ class Member:
         if taken := [name for name in self.metrics if name in {"loss", *QUANTITIES} or not name.isidentifier()]:
             names = ", ".join(("loss", *QUANTITIES))
             raise ConfigurationError(f"metrics.{taken[0]}: must be a name of letters, digits and _, other than {names}")
+        self.objective = Objective(configuration.get("objective", VAL_NRMSE), list(self.metrics), self._groups())
         if self.training.accelerator == "gpu" and not self.on_gpu():
             raise ConfigurationError("trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'")
         self._check_the_optimizers_needs()
@@ -187,6 +189,14 @@ class Member:
     def dimension(self) -> int:
         """The number of inputs."""
         return len(self.rows.inputs) if self.rows is not None else self.formula[0].dimension
+
+    def _groups(self) -> list[str]:
+        """Return the regions, or several outputs, for which errors are reported beside those of the whole."""
+        if self.target is None:
+            outputs = cast(Rows, self.rows).outputs
+            return list(outputs) if len(outputs) > 1 else []
+        outputs = self.target.outputs
+        return list(outputs if len(outputs) > 1 else self.target.regions(self.target.domain.mT))
 
     def _check_the_optimizers_needs(self) -> None:
         values = {"trainer": self.training, "model": self.model, "data": self.data}
@@ -224,7 +234,8 @@ class Member:
     def shared(self) -> str:
         """Return all that members of one stack have in common, as text.
 
-        Seeds, the loss, the schedule, the sampling, the target and the loggers may differ.
+        Seeds, the loss, the schedule, the sampling, the target and the loggers may differ; and the learning rate, if
+        the optimiser's steps are proportional to it.
         """
         shape: list[Any] = [None]
         if self.target is not None:
@@ -232,6 +243,8 @@ class Member:
             # In several dimensions the number of points depends on the strategy.
             shape.append(type(self.sampling).__name__ if self.target.dimension > 1 else None)
         same = [self.configuration[key] for key in ("optimizer", "balance", "resampling", "model", "trainer")]
+        if has_own_rate(self.optimizer):
+            same[0] = {**same[0], "lr": None}
         same += [self.configuration.get(key) for key in ("metrics", "callbacks", "penalty")]
         sizes = {**self.configuration["data"], "seed": None}
         return json.dumps([*same, sizes, shape], sort_keys=True)
@@ -272,6 +285,11 @@ class Member:
         data = {**self.configuration["data"], "seed": None}
         loss = {**self.configuration["loss"], "lambda_d": None}
         return json.dumps({**self.configuration, "seed": None, "data": data, "loss": loss}, sort_keys=True)
+
+    def apart_from_seed(self) -> str:
+        """Return the configuration without seeds, as text: runs that have it in common are one trial."""
+        data = {**self.configuration["data"], "seed": None}
+        return json.dumps({**self.configuration, "seed": None, "data": data}, sort_keys=True)
 
     def title(self) -> str:
         """Return the title of the run's pictures."""

@@ -24,6 +24,7 @@ from runge.metrics import (
     on_test,
     share_key,
 )
+from runge.objective import Pruned
 from runge.records.columns import Columns
 from runge.records.directories import RunDirectory, State, Status
 from runge.records.files import write
@@ -35,6 +36,7 @@ from runge.sobolev.points import Points
 from runge.training.adaptation import Resample
 from runge.training.datamodule import PointsDataModule
 from runge.training.evaluation import Fit, evaluate, labels
+from runge.training.halving import Halving
 from runge.training.history import History
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
@@ -42,8 +44,8 @@ from runge.training.module import SobolevRegression
 log = logging.getLogger(__name__)
 
 Metrics = dict[str, float | int | None]
-Outcome = Metrics | RunError
-"""The content of a run's `metrics.json`, or the reason why it has none."""
+Outcome = Metrics | Pruned | RunError
+"""The content of a run's `metrics.json`, or where it has left its stack, or the reason why it has neither."""
 
 _MOST_ROWS = 201
 """Rows of `fit.csv`."""
@@ -131,6 +133,7 @@ class StackWriter:
         directories: the members' run directories.
         history: the figures at the end of every block.
         resample: the callback that moves the points, if they move.
+        rest_of: the writer of the larger stack of which these runs are the rest; None: there is none.
     """
 
     def __init__(
@@ -141,11 +144,15 @@ class StackWriter:
         directories: Sequence[RunDirectory],
         history: History,
         resample: Resample | None,
+        rest_of: "StackWriter | None" = None,
     ) -> None:
         self.members, self.module, self.data = members, module, data
         self.directories, self.history, self.resample = directories, history, resample
         self._warned: set[tuple[int, str]] = set()
-        self.loggers: list[list[Logger]] = [[] for _ in members]
+        self.loggers: list[list[Logger]] = [[] for _ in members] if rest_of is None else rest_of.loggers_of_rest()
+        self._begun = rest_of is not None
+        self.left = set[int]()
+        self.spent = (0.0, 0.0) if rest_of is None else rest_of.spent
 
     def begin(self, step: int) -> None:
         """Write the status, and make the loggers, before the training starts after `step` steps.
@@ -153,7 +160,13 @@ class StackWriter:
         Raises:
             ConfigurationError: a logger cannot be made.
         """
+        if len(self.members) > 1:  # some may have left at a rung at which the stack was killed
+            self.left = {
+                i for i, run in enumerate(self.directories) if (s := run.read_state()) and s.status == "pruned"
+            }
         self.status("running", step)
+        if self._begun:  # with the loggers of the larger stack
+            return
         for i, (member, directory) in enumerate(zip(self.members, self.directories, strict=True)):
             name = " ".join([*member.overrides, f"({'/'.join(directory.path.resolve().parts[-2:])})"])
             settings = {key: value for key, value in member.configuration.items() if key != "logger"}
@@ -190,16 +203,59 @@ class StackWriter:
     def status(self, status: Status, step: int) -> None:
         """Write the status of all runs that are not finished, and their history so far."""
         for i, directory in enumerate(self.directories):
-            if not directory.metrics.exists():
+            if i not in self.left and not directory.metrics.exists():
                 with self.attempt(i):
                     directory.write(self._state(i, status, step), self._history(i) if self.history.steps else None)
 
     def leave(self, status: Status, messages: Sequence[str]) -> None:
         """Write the status and the history of runs that did not finish, each with its message."""
         for i, message in enumerate(messages):
-            if not self.directories[i].metrics.exists():
+            if i not in self.left and not self.directories[i].metrics.exists():
                 with self.attempt(i):
                     self._leave(i, status, message)
+
+    def staying(self) -> list[int]:
+        """Return the members that have not left."""
+        return [i for i in range(len(self.members)) if i not in self.left]
+
+    def loggers_of_rest(self) -> list[list[Logger]]:
+        """Return the loggers of the members that have not left."""
+        return [self.loggers[i] for i in self.staying()]
+
+    def let_go(
+        self, halving: Halving, trouble: Mapping[int, OSError], fit_seconds: float, other_seconds: float
+    ) -> list[Outcome]:
+        """Let members leave at a rung, and write their status and history.
+
+        Args:
+            halving: the members that leave, and their values.
+            trouble: the errors of members without a checkpoint, which cannot stay.
+            fit_seconds: the time of the stack's fit so far.
+            other_seconds: the time of its set-up.
+
+        Returns:
+            Where each of these members has left, or why it cannot stay; of the others, too, where they are.
+        """
+        step = int(self.module.step)
+        outcomes: list[Outcome] = [Pruned(step, halving.values[i]) for i in range(len(self.members))]
+        stay = len(self.members) - len(halving.leaving)
+        for i in halving.leaving:
+            figures = ", ".join(
+                f"{k} {x:.3g}" for k, x in zip(self.members[i].objective.keys, halving.values[i], strict=True)
+            )
+            diverged = self.history.diverged(i, self.module.last_step(i))
+            with self.attempt(i):
+                if diverged is None:
+                    message = f"{figures}; {stay} of {len(self.members)} stayed"
+                    self._leave(i, "pruned", message)
+                else:
+                    outcomes[i] = self._diverged(i, diverged)
+        for i in trouble.keys() - set(halving.leaving):
+            outcomes[i] = RunError(f"its files cannot be written: {describe(trouble[i])}")
+        self.left |= {*halving.leaving, *trouble}
+        share = len(self.members)
+        self.spent = self.spent[0] + fit_seconds / share, self.spent[1] + (fit_seconds + other_seconds) / share
+        return outcomes
 
     def finish(self, fit_seconds: float, other_seconds: float) -> list[Outcome]:
         """Evaluate each member's best weights and write its files, `metrics.json` last.
@@ -213,7 +269,8 @@ class StackWriter:
         metrics = final_metrics(module, self.data)
         fits = evaluate(module.network, self.data)
         # Each member's share of the stack's time.
-        seconds = fit_seconds / len(self.directories), (fit_seconds + other_seconds) / len(self.directories)
+        share = len(self.directories)
+        seconds = self.spent[0] + fit_seconds / share, self.spent[1] + (fit_seconds + other_seconds) / share
         return [self._outcome(i, metrics[i], seconds, fits[i]) for i in range(len(self.directories))]
 
     def _outcome(self, i: int, metrics: Metrics, seconds: tuple[float, float], fit: Fit) -> Outcome:
@@ -222,10 +279,7 @@ class StackWriter:
             return directory.read_metrics()
         try:
             if (diverged := self.history.diverged(i, self.module.last_step(i))) is not None:
-                how = "try a smaller optimizer.lr or loss.lambda_d, or optimizer.clip_norm"
-                message = f"the loss is not finite at step {diverged}; {how}"
-                self._leave(i, "diverged", message, diverged)
-                return RunError(f"diverged: {message}")
+                return self._diverged(i, diverged)
             self._draw(i, fit)
             self._close(i, metrics)
             inputs = self.data.inputs
@@ -240,6 +294,12 @@ class StackWriter:
             with self.attempt(i):
                 directory.write(self._state(i, "failed", message=str(failure)))
             return failure
+
+    def _diverged(self, i: int, step: int) -> RunError:
+        how = "try a smaller optimizer.lr or loss.lambda_d, or optimizer.clip_norm"
+        message = f"the loss is not finite at step {step}; {how}"
+        self._leave(i, "diverged", message, step)
+        return RunError(f"diverged: {message}")
 
     def _draw(self, i: int, fit: Fit) -> None:
         """Draw a member's pictures, write them, and pass them to its loggers."""

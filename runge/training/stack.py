@@ -16,6 +16,7 @@ from runge.configuration import explained
 from runge.data import Data, Dataset, Rows, row_points
 from runge.errors import ConfigurationError, describe
 from runge.loggers import check_loggers
+from runge.optimizers import of_members
 from runge.records.checkpoints import resume_from
 from runge.records.directories import RunDirectory
 from runge.resampling import Periodic
@@ -24,6 +25,7 @@ from runge.sobolev import losses
 from runge.sobolev.compilation import step_function
 from runge.training.adaptation import Balancing, Resample
 from runge.training.datamodule import RowsDataModule, SobolevDataModule
+from runge.training.halving import Halving
 from runge.training.history import CountSteps, Curves, FillCallbackMetrics, History, Progress
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
@@ -34,6 +36,10 @@ from runge.training.stopping import StopEarly
 
 IGNORED = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available on your system"
 """Warnings of no use to the user: Lightning 2.6 uses torch's pytree in a deprecated way, and advertises srun."""
+
+
+_FULL = 32
+"""The members of a stack, of whose size halving makes no use where it decides on compiling."""
 
 
 def make_data(members: Sequence[Member], dtype: torch.dtype) -> SobolevDataModule | RowsDataModule:
@@ -75,13 +81,14 @@ class Stack:
 
     Args:
         members: the runs, which agree in everything that `Member.shared` lists.
+        halving: the factor by which the worst runs leave at rungs, as `runge.training.halving`; None: none leaves.
 
     Raises:
         ConfigurationError: a size or a value is not allowed.
     """
 
-    def __init__(self, members: Sequence[Member]) -> None:
-        self._began = time.perf_counter()
+    def __init__(self, members: Sequence[Member], halving: int | None = None) -> None:
+        self._began, self._halving = time.perf_counter(), halving
         self.members = list(members)
         for entries in {repr(member.logger): member.logger for member in self.members}.values():
             check_loggers(entries)
@@ -103,12 +110,14 @@ class Stack:
         scale = torch.stack([scales[kind][i] for i, kind in enumerate(kinds)])
         self._neurons = len(self.members) * self.data.batch * (1 + train.x.shape[2]) * first.model.width
         phases = first.optimizer.phases(self.training.max_steps)
+        # With halving, stacks of all sizes take the same step, compiled or not.
+        neurons = self._neurons // len(self.members) * _FULL if halving else self._neurons
         with explained("trainer", vars(self.training)):
             loss_and_gradient = step_function(
                 self.training.compile,
                 first.model,
                 dtype,
-                neurons=self._neurons * first.model.depth,
+                neurons=neurons * first.model.depth,
                 steps=sum(phase.steps for phase in phases if phase.method.by_gradient),
                 with_derivative=bool(lambda_d.any()),
                 on_gpu=first.on_gpu(),
@@ -121,7 +130,7 @@ class Stack:
             scale=scale,
             lambda_d=lambda_d,
             schedule=[member.schedule for member in members],
-            optimizer=first.optimizer,
+            optimizer=of_members([member.optimizer for member in self.members]),
             max_steps=self.training.max_steps,
             steps_per_block=self.training.log_every,
             diagnostics_every=self.training.diagnostics_every,
@@ -139,15 +148,22 @@ class Stack:
         self._settled_from = max(first.resampling.rests_from(), 0 if look == NEVER else look)
         self.module.rests_from.fill_(self._settled_from)
 
-    def fit(self, directories: Sequence[RunDirectory], report: Callable[[int], object] | None = None) -> list[Outcome]:
+    def fit(
+        self,
+        directories: Sequence[RunDirectory],
+        report: Callable[[int], object] | None = None,
+        rest_of: "StackWriter | None" = None,
+    ) -> list[Outcome]:
         """Train the runs and write their directories; resume from the last checkpoints that all of them have.
 
         Args:
             directories: the directory of each run.
             report: called with the number of steps taken since the last call, in place of a progress bar.
+            rest_of: the writer of the stack whose other runs have left at a rung; None: there is none.
 
         Returns:
-            The content of each run's `metrics.json`, or an error if it diverged or could not be written.
+            The content of each run's `metrics.json`, where it has left, or an error if it diverged or could not be
+            written.
 
         Raises:
             ConfigurationError: the checkpoints are not those of this stack.
@@ -164,19 +180,30 @@ class Stack:
         if isinstance(self.members[0].resampling, Periodic) and isinstance(self.data, SobolevDataModule):
             seeds = [member.data_seed for member in self.members]
             resample = Resample(self.members[0].resampling, self.data, seeds)
-        writer = StackWriter(self.members, self.module, self.data, directories, history, resample)
+        writer = StackWriter(self.members, self.module, self.data, directories, history, resample, rest_of)
+        halving = None
+        if self._halving is not None and len(self.members) > 1:
+            halving = Halving(self._halving, self.members, history, None if rest_of is None else step)
+        rest: Stack | None = None
         try:
             writer.begin(step)
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", IGNORED)
-                trainer = self._trainer(writer, files, history, stop, report)
+                trainer = self._trainer(writer, files, history, halving, stop, report)
                 trainer.fit(self.module, self.data, ckpt_path=start[0].path if start else None, weights_only=True)
             fitted = True
             whole = bool(self.module.ended) or int(self.module.step) >= self.training.max_steps
             if stop.received is not None and not whole:
                 raise KeyboardInterrupt
             stop.install()
-            outcomes = writer.finish(time.perf_counter() - started, started - self._began)
+            seconds = time.perf_counter() - started, started - self._began
+            if halving is not None and halving.leaving and not whole:
+                outcomes = writer.let_go(halving, files.trouble, *seconds)
+                rest = Stack([self.members[i] for i in writer.staying()], self._halving)
+                if stop.received is not None:
+                    raise KeyboardInterrupt
+            else:
+                outcomes = writer.finish(*seconds)
         except (KeyboardInterrupt, SystemExit) as error:  # the latter from Lightning, on a second Ctrl-C
             stop.restore()
             raise self._interrupted(writer, stop) from error
@@ -193,6 +220,10 @@ class Stack:
         if stop.asks_for_an_end():  # after the last step: the runs are finished, but no other run may start
             where = ", ".join(str(directory.path) for directory in directories)
             raise SystemExit(f"error: interrupted after the last step; the run is finished, see {where}")
+        if rest is not None:
+            staying = writer.staying()
+            others = rest.fit([directories[i] for i in staying], report, writer)
+            outcomes = [others[staying.index(i)] if i in staying else one for i, one in enumerate(outcomes)]
         return outcomes
 
     def _interrupted(self, writer: StackWriter, stop: StopOnSignal) -> SystemExit:
@@ -208,6 +239,7 @@ class Stack:
         writer: StackWriter,
         files: MemberFiles,
         history: History,
+        halving: Halving | None,
         stop: StopOnSignal,
         report: Callable[[int], object] | None,
     ) -> pl.Trainer:
@@ -221,7 +253,8 @@ class Stack:
             logger=False,
             # All act at the end of a block, in this order. Resample logs shares of the points, which History records;
             # Balancing looks at the points as they are then. StopEarly asks after all of these, which may give an
-            # optimiser that is at rest new work. Save comes last: its checkpoint holds the state that all others leave.
+            # optimiser that is at rest new work, and Halving after it. Save comes last: its checkpoint holds the state
+            # that all others leave.
             callbacks=[
                 *([writer.resample] if writer.resample else []),
                 history,
@@ -229,6 +262,7 @@ class Stack:
                 *([Progress()] if bar else []),
                 *([CountSteps(report)] if report else []),
                 StopEarly(training.patience, self._settled_from),
+                *([halving] if halving else []),
                 stop,
                 Curves(history, writer.to_loggers),
                 *([FillCallbackMetrics(), *self.callbacks] if self.callbacks else []),

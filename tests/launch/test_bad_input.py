@@ -57,6 +57,13 @@ MISTAKES = {
     "--run --multirun": ("--run", "--multirun"),
     "--config-name nowhere": ("'nowhere'",),
     "--config-dir nowhere": ("nowhere", "not found"),
+    # what a sweeper may minimise
+    "objective=test/mse_df": ("objective", "validation points", "'test/mse_df'"),
+    "objective=[val/mse_f,test/mse_f/left]": ("objective", "validation points", "'test/mse_f/left'"),
+    "objective=val/r2_f": ("objective", "smaller", "'val/r2_f'"),
+    "objective=val/mse": ("objective", "val/nrmse, val/loss, val/mse_f", "left", "'val/mse'"),
+    "objective=[]": ("objective", "list", "[]"),
+    "objective=[val/loss,val/loss]": ("objective", "different", "val/loss"),
     # values of the wrong kind, and impossible ones
     "resampling=region resampling.least=2": ("resampling.least", "1", "2"),
     "resampling=residual resampling.floor=0": ("resampling.floor", "greater than or equal to", "0"),

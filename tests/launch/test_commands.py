@@ -54,7 +54,7 @@ def options():
 def usual_values():
     """Return functions that draw a value of a key that is likely to be allowed, by its type."""
     found = {}
-    for group in GROUPS.keys() - {"experiment", "logger"}:
+    for group in GROUPS.keys() - {"experiment", "logger", "search"}:
         for option in GROUPS[group]:
             table = [f"data.file={TABLE}"] if option == "table" else []
             found |= draw_keys(Member(compose(f"{group}={option}", *table)))

@@ -1,0 +1,293 @@
+"""A search for the best settings: batches of trials that Optuna proposes, trained by the launcher in stacks."""
+
+import json
+import logging
+import math
+import os
+import shlex
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+
+from runge.configuration import SAME_BITS
+from runge.errors import ConfigurationError, RunError
+from runge.launch.jobs import Job
+from runge.launch.space import Range, describe, read_space
+from runge.launch.study import Result, Sampler, Study, import_optuna
+from runge.objective import Pruned
+from runge.records.files import write
+from runge.validation import Count, Factor, Natural, Positive, checked
+
+log = logging.getLogger(__name__)
+
+_BATCHES, _LEAST = 5, 16
+"""The batches of a search, and the least trials of one, by default: the sampler learns from those before."""
+
+_MOST_SHOWN = 3
+
+NOWHERE = 10**9
+"""The number of the first job that is only checked, beyond those of all runs."""
+
+Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
+
+
+@checked
+class SearchSettings:
+    """The section `hydra.sweeper` of `hydra/sweeper=search`.
+
+    Attributes:
+        trials: the number of trials, >= 1; a search that has ended continues if its command has more.
+        batch: the trials that are proposed and trained at a time, >= 1; None: a fifth of `trials`, but at least 16.
+            It does not depend on the machine, so that the same seed gives the same trials everywhere.
+        timeout: the seconds after which no further batch begins; None: no limit.
+        seed: the seed of the sampler.
+        sampler: `tpe` (tree-structured Parzen estimator, for one or several objectives), `random`, `qmc`
+            (quasi-random, scrambled Sobol), or `cmaes` (one objective and numbers only).
+        halving: the factor by which the worst trials leave each stack at rungs, >= 2; None: all take all steps.
+        seeds: how many runs a trial has, which differ in their seed, >= 1; their median counts.
+        params: ranges of keys, as on the command line.
+        compare: false skips the comparison at the end.
+    """
+
+    trials: Count
+    batch: Count | None
+    timeout: Positive | None
+    seed: Natural
+    sampler: Sampler
+    halving: Factor | None
+    seeds: Count
+    params: Mapping[str, Any] | None
+    compare: bool
+
+
+class Search:
+    """A search in the directory of a sweep.
+
+    Args:
+        context: Hydra's.
+        config: the sweep's configuration.
+        settings: the section `hydra.sweeper`.
+        arguments: the overrides of the command.
+
+    Raises:
+        ConfigurationError: Optuna is missing, or a range or a setting is not allowed.
+    """
+
+    def __init__(
+        self, context: HydraContext, config: DictConfig, settings: SearchSettings, arguments: Sequence[str]
+    ) -> None:
+        import_optuna()
+        parser = OverridesParser.create(config_loader=context.config_loader)
+        given = [f"{key}={value}" for key, value in (settings.params or {}).items()]
+        self.space, self.fixed = read_space(parser.parse_overrides([*given, *arguments]))
+        self._context, self._config, self.settings = context, config, settings
+        self.directory = Path(config.hydra.sweep.dir)
+        for key in ("seed", "resume"):
+            if key in self.space:
+                rule = "give hydra.sweeper.seeds=3, say, for the median over seeds" if key == "seed" else ""
+                raise ConfigurationError(f"{key}: must not be searched; {rule}".rstrip("; "))
+        if settings.seeds > 1 and any(override.partition("=")[0] == "seed" for override in self.fixed):
+            raise ConfigurationError("seed: must not be given with hydra.sweeper.seeds, which sets it to 0, 1, ...")
+
+    def corners(self) -> list[list[str]]:
+        """Return the overrides of jobs that have each choice and each end of an interval, to be checked first."""
+        ends = {key: one.ends() for key, one in self.space.items()}
+        base = {key: values[0] for key, values in ends.items()}
+        others = [{**base, key: value} for key, values in ends.items() for value in values[1:]]
+        return [self._overrides(values) for values in (base, *others)]
+
+    def run(self, launch: Launch, jobs: Sequence[Job]) -> None:
+        """Train trials until all have ended, or the time is over.
+
+        Args:
+            launch: trains jobs, given their overrides and the number of the first.
+            jobs: the checked jobs of `corners`.
+
+        Raises:
+            ConfigurationError: the directory holds another search.
+            RunError: no run of a batch could be trained.
+        """
+        started, settings = time.monotonic(), self.settings
+        study = self._study(jobs)
+        self._steps = max(job.member.training.max_steps for job in jobs)
+        write(self.directory / "multirun.yaml", OmegaConf.to_yaml(self._config))
+        while True:
+            first, proposed = study.propose(settings.trials)
+            if not proposed:
+                break
+            if settings.timeout is not None and time.monotonic() - started >= settings.timeout:
+                log.info("hydra.sweeper.timeout: %d of %d trials have ended", first, settings.trials)
+                break
+            overrides = [job for params in proposed for job in self._jobs(params)]
+            returns = launch(overrides, first * settings.seeds)
+            results = [self._result(returns, first, i) for i in range(len(proposed))]
+            if all(result.status == "failed" for result in results):
+                _ = next(one for one in returns if one.status == JobStatus.FAILED).return_value  # raises the error
+            study.tell(results)
+            self._report(study)
+            log.info("%s", self._progress(study))
+        self._report(study)  # a search may have been killed before it was written
+        self._show(study)
+
+    def _study(self, jobs: Sequence[Job]) -> Study:
+        settings, objective = self.settings, jobs[0].member.objective.keys
+        fixed = sorted(one for one in self.fixed if one.lstrip("+").partition("=")[0].partition(".")[0] != "logger")
+        description = {
+            "hydra.sweeper.params": describe(self.space),
+            "overrides": [one for one in fixed if one.lstrip("+").partition("=")[0] not in SAME_BITS],
+            "objective": list(objective),
+            "hydra.sweeper.sampler": settings.sampler,
+            "hydra.sweeper.seed": settings.seed,
+            "hydra.sweeper.seeds": settings.seeds,
+            "hydra.sweeper.halving": settings.halving,
+        }
+        batch = settings.batch or max(_LEAST, math.ceil(settings.trials / _BATCHES))
+        shared = _shared(self.space, jobs)
+        return Study(self.directory, self.space, shared, objective, settings.sampler, settings.seed, batch, description)
+
+    def _overrides(self, values: Mapping[str, str]) -> list[str]:
+        return [*self.fixed, *(f"{key}={value}" for key, value in values.items())]
+
+    def _jobs(self, params: Mapping[str, Any]) -> list[list[str]]:
+        """Return the overrides of a trial's runs, which differ in their seed."""
+        job = self._overrides({key: self.space[key].text(value) for key, value in params.items()})
+        seeds = self.settings.seeds
+        return [job] if seeds == 1 else [[*job, f"seed={seed}"] for seed in range(seeds)]
+
+    def _result(self, returns: Sequence[JobReturn], first: int, trial: int) -> Result:
+        seeds = self.settings.seeds
+        mine = returns[trial * seeds : (trial + 1) * seeds]
+        runs = tuple(range((first + trial) * seeds, (first + trial + 1) * seeds))
+        values = [_values(one) for one in mine]
+        ended = [one for one in values if one]
+        if not ended:
+            diverged = all(str(one._return_value).startswith("diverged") for one in mine)
+            return Result("diverged" if diverged else "failed", (), 0, runs)
+        # A seed without a result counts as infinitely bad.
+        width = len(ended[0])
+        filled = [one or (math.inf,) * width for one in values]
+        median = tuple(statistics.median(column) for column in zip(*filled, strict=True))
+        if not all(map(math.isfinite, median)):
+            return Result("diverged", (), 0, runs)
+        steps = [one._return_value.step for one in mine if isinstance(one._return_value, Pruned)]
+        return Result("pruned" if steps else "finished", median, max(steps, default=self._steps), runs)
+
+    def _report(self, study: Study) -> None:
+        """Write what the report needs, and the best settings as an experiment."""
+        trials, best = study.trials, study.best()
+        figures = [
+            {
+                "number": trial.number,
+                "status": trial.user_attrs["status"],
+                "step": trial.user_attrs["step"],
+                "runs": trial.user_attrs["runs"],
+                "values": trial.values or list(trial.intermediate_values.values()) or None,
+                "params": trial.params,
+            }
+            for trial in trials
+        ]
+        content = {
+            "objective": list(study.objective),
+            "space": describe(self.space),
+            "trials": figures,
+            "best": [trial.number for trial in best],
+            "importance": study.importances(),
+            "command": [self.command(trial.params) for trial in best],
+        }
+        write(self.directory / "search.json", json.dumps(content, indent=1) + "\n")
+        for trial in best if len(study.objective) == 1 else ():
+            head = f"{study.objective[0]} {trial.value:.4g}, trial {trial.number} of {len(trials)} of a search"
+            text = self._experiment(trial.params, head)
+            folder = self.directory / "experiment"
+            folder.mkdir(exist_ok=True)
+            write(folder / "best.yaml", text)
+
+    def _progress(self, study: Study) -> str:
+        best = study.best()
+        found = "; ".join(", ".join(f"{value:.4g}" for value in trial.values) for trial in best[:_MOST_SHOWN]) or "none"
+        more = f"; {len(best)} in all" if len(best) > _MOST_SHOWN else ""
+        return f"{len(study.trials)} of {self.settings.trials} trials; best {', '.join(study.objective)}: {found}{more}"
+
+    def command(self, params: Mapping[str, Any]) -> str:
+        """Return the command that trains a trial's settings alone."""
+        values = {key: self.space[key].text(value) for key, value in params.items()}
+        return shlex.join(["python", "train.py", *self._overrides(values)])
+
+    def _experiment(self, params: Mapping[str, Any], head: str) -> str:
+        """Return a file that `experiment=` takes: the options of groups, and what differs from these."""
+        loader = self._context.config_loader
+        values = {key: self.space[key].text(value) for key, value in params.items()}
+        whole = loader.load_sweep_config(self._config, self._overrides(values))
+        choices = {
+            group: choice
+            for group, choice in whole.hydra.runtime.choices.items()
+            if isinstance(choice, str) and "/" not in group and group not in _NOT_OF_A_RUN
+        }
+        base = loader.load_sweep_config(self._config, [f"{group}={choice}" for group, choice in choices.items()])
+        differing = _difference(_plain(whole), _plain(base))
+        trainer = {key: x for key, x in differing.pop("trainer", {}).items() if f"trainer.{key}" not in SAME_BITS}
+        differing |= {"trainer": trainer} if trainer else {}
+        content = {"defaults": [{f"override /{group}": choice} for group, choice in choices.items()], **differing}
+        return f"# @package _global_\n# {head}\n" + yaml.safe_dump(content, sort_keys=False)
+
+    def _show(self, study: Study) -> None:
+        best = study.best()
+        if not best:
+            raise RunError("no trial has finished; see the messages of the runs in comparison.csv")
+        for trial in best:
+            print(f"{', '.join(study.objective)}: {', '.join(f'{value:.4g}' for value in trial.values)}")
+            print(f"  {self.command(trial.params)}")
+        if len(study.objective) == 1:
+            path = os.path.abspath(self.directory)
+            print(f"or: python train.py experiment=best {shlex.quote(f'hydra.searchpath=[file://{path}]')}")
+
+
+_NOT_OF_A_RUN = ("experiment", "search", "logger", "resume", "seed", "objective")
+"""The keys and groups that a file with the best settings does not contain."""
+
+
+def _values(returned: JobReturn) -> tuple[float, ...]:
+    """Return the values of a run's objective; empty: it has none."""
+    if returned.status == JobStatus.FAILED:
+        return ()
+    value = returned.return_value
+    if isinstance(value, Pruned):
+        return value.values
+    return tuple(value) if isinstance(value, tuple | list) else (float(value),)
+
+
+def _shared(space: Mapping[str, Range], jobs: Sequence[Job]) -> list[str]:
+    """Return the keys by which runs cannot share a stack: those for which a job and its neighbour differ in kind."""
+    base, others, shared = jobs[0].member.shared(), iter(jobs[1:]), []
+    for key, one in space.items():
+        neighbours = [next(others) for _ in one.ends()[1:]]
+        if any(job.member.shared() != base for job in neighbours):
+            shared.append(key)
+    return shared
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    """Return the settings of a run as plain data, with their interpolations."""
+    skipped = {"hydra", *_NOT_OF_A_RUN}
+    return {key: x for key, x in cast(dict[str, Any], OmegaConf.to_container(config)).items() if key not in skipped}
+
+
+def _difference(whole: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a nested mapping has that another one has not, or has with another value."""
+    found = {}
+    for key, value in whole.items():
+        other = base.get(key)
+        if isinstance(value, Mapping) and isinstance(other, Mapping):
+            if inner := _difference(value, other):
+                found[key] = inner
+        elif key not in base or value != other:
+            found[key] = value
+    return found

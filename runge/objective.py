@@ -1,0 +1,105 @@
+"""What a sweeper minimises: a figure of a run's best weights on the validation points, or several."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from runge.errors import ConfigurationError
+from runge.metrics import VAL_LOSS, key, keys
+
+__all__ = ["VAL_NRMSE", "Objective", "Pruned", "best_row"]
+
+VAL_NRMSE = key("val", "nrmse")
+"""The root mean square of `val/nrmse_f` and `val/nrmse_df`; of the one that is known, where the other is not."""
+
+_PARTS = key("val", "nrmse_f"), key("val", "nrmse_df")
+
+
+class Pruned(NamedTuple):
+    """What a run returns that has left its stack before the last step, because others were better.
+
+    Attributes:
+        step: its last step.
+        values: the values of its objective then.
+    """
+
+    step: int
+    values: tuple[float, ...]
+
+
+class Objective:
+    r"""One or several figures on the validation points, by which a sweeper chooses; smaller is better.
+
+    The default, `val/nrmse`, has no unit and does not depend on lambda_d, unlike `val/loss`:
+
+    .. math:: nrmse = \sqrt{(nrmse_f^2 + nrmse_{df}^2) / 2}
+
+    It is 1 for the best constant, and 0 only if values and derivatives are fitted exactly.
+
+    Args:
+        keys: the metric key of each figure.
+        own: the names of the user's own metrics.
+        groups: the regions, or several outputs, that have figures of their own.
+
+    Raises:
+        ConfigurationError: it is not a figure on the validation points, or a larger one is better.
+
+    Example:
+        >>> objective = Objective("val/nrmse")
+        >>> objective.values({"val/nrmse_f": 0.5, "val/nrmse_df": 0.5})
+        (0.5,)
+        >>> Objective(["val/mse_f", "val/r2_f"])
+        Traceback (most recent call last):
+        runge.errors.ConfigurationError: objective: must be a figure that is smaller when it is better, got 'val/r2_f'
+    """
+
+    def __init__(self, keys: Any, own: Sequence[str] = (), groups: Sequence[str] = ()) -> None:
+        listed = [keys] if isinstance(keys, str) else keys
+        if not isinstance(listed, list | tuple) or not listed or len(set(map(str, listed))) < len(listed):
+            raise ConfigurationError(f"objective: must be a metric key or a list of different ones, got {keys!r}")
+        for name in listed:
+            _check(name, own, groups)
+        self.keys = tuple(listed)
+
+    def values(self, figures: Mapping[str, float | int | None]) -> tuple[float, ...]:
+        """Return the value of each figure, given the final figures of a run; NaN where it is not known."""
+        return tuple(_value(figures, name) for name in self.keys)
+
+    def returned(self, figures: Mapping[str, float | int | None]) -> float | tuple[float, ...]:
+        """Return what a job returns to Hydra's sweepers: a number, or several."""
+        values = self.values(figures)
+        return values[0] if len(values) == 1 else values
+
+
+def best_row(columns: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Return the row of a history that has the lowest validation loss, by key: that of the weights that are kept.
+
+    Example:
+        >>> best_row({"step": [100, 200, 300], "val/loss": [2.0, 1.0, float("nan")]})
+        {'step': 200, 'val/loss': 1.0}
+    """
+    losses = [math.inf if loss != loss else loss for loss in columns[VAL_LOSS]]
+    row = losses.index(min(losses))
+    return {name: column[row] for name, column in columns.items()}
+
+
+def _value(figures: Mapping[str, float | int | None], name: str) -> float:
+    if name != VAL_NRMSE:
+        return math.nan if (figure := figures.get(name)) is None else float(figure)
+    parts = [float(part) for part in map(figures.get, _PARTS) if part is not None and part == part]
+    return math.sqrt(sum(part * part for part in parts) / len(parts)) if parts else math.nan
+
+
+def _check(name: Any, own: Sequence[str], groups: Sequence[str]) -> None:
+    if str(name).startswith("test/"):
+        why = "because test points by which settings are chosen no longer say how good they are"
+        raise ConfigurationError(
+            f"objective: must be a figure on the validation points, such as {VAL_NRMSE}, {why}; got {name!r}"
+        )
+    if str(name).startswith(key("val", "r2_f")):
+        raise ConfigurationError(f"objective: must be a figure that is smaller when it is better, got {name!r}")
+    allowed = [VAL_NRMSE, VAL_LOSS, *keys("val", ()), *(key("val", one) for one in own)]
+    if name not in allowed and name not in keys("val", groups):
+        listed = ", ".join(one for one in allowed if not one.startswith(key("val", "r2_f")))
+        part = f", or of one of {', '.join(groups)}, such as {key('val', 'mse_df', groups[0])}" if groups else ""
+        raise ConfigurationError(f"objective: must be one of {listed}{part}; got {name!r}")

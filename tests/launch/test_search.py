@@ -1,0 +1,291 @@
+"""A search: Optuna's trials, trained by the fused launcher, resumed, judged by the validation points, and recorded."""
+
+import json
+import shutil
+import sqlite3
+import statistics
+import sys
+
+import pytest
+import yaml
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from runge.configuration import CONFIGURATIONS, digest
+from runge.errors import ConfigurationError
+from runge.launch.composition import compose, plain, register_resolvers
+from runge.launch.space import Choice, Numbers, read_space
+from runge.objective import Objective
+from tests.conftest import command
+
+optuna = pytest.importorskip("optuna")
+
+from runge.launch.study import Result, Study  # noqa: E402
+
+SHORT = ("trainer.max_steps=40", "trainer.log_every=20", "data.n_test=51", "trainer.progress_bar=false", "logger=[]")
+SEARCH = ("-m", "hydra/sweeper=search", "hydra.sweeper.compare=false", "hydra.launcher.processes=1", *SHORT)
+RANGES = ("loss.lambda_d=tag(log,interval(1e-3,10))", "model.width=choice(4,8)", "optimizer.lr=interval(1e-3,0.1)")
+WHOLE = (*SEARCH, *RANGES, "hydra.sweeper.trials=6", "hydra.sweeper.batch=3", "hydra.sweep.dir=search")
+
+
+@pytest.fixture(scope="module")
+def searched(trained):
+    return trained(*WHOLE)
+
+
+def parse(*overrides):
+    return read_space(OverridesParser.create().parse_overrides(list(overrides)))
+
+
+def found(folder):
+    return json.loads((folder / "search" / "search.json").read_text())
+
+
+def metrics(folder, run):
+    return json.loads((folder / "search" / str(run) / "metrics.json").read_text())
+
+
+def test_the_best_is_that_of_the_validation_points(searched):
+    folder, printed = searched
+    content, objective = found(folder), Objective("val/nrmse")
+    values = [objective.values(metrics(folder, i))[0] for i in range(6)]
+    assert [trial["values"] for trial in content["trials"]] == [[value] for value in values]
+    (best,) = content["best"]
+    assert values[best] == min(values)
+    assert set(content["importance"]["val/nrmse"]) == {"loss.lambda_d", "model.width", "optimizer.lr"}
+    overrides = yaml.safe_load((folder / "search" / str(best) / ".hydra" / "overrides.yaml").read_text())
+    assert content["command"] == ["python train.py " + " ".join(f"'{x}'" if "[" in x else x for x in overrides)]
+    assert content["command"][0] in printed
+    with sqlite3.connect(folder / "search" / "study.db") as database:
+        assert database.execute("select count(*) from trials where state='COMPLETE'").fetchone() == (6,)
+
+
+def test_the_best_is_an_experiment(searched):
+    """It composes the configuration of the best run."""
+    folder, _ = searched
+    best = found(folder)["best"][0]
+    overrides = yaml.safe_load((folder / "search" / str(best) / ".hydra" / "overrides.yaml").read_text())
+    register_resolvers()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
+        path = f"hydra.searchpath=[file://{folder}/search]"
+        config = hydra_compose("config", ["experiment=best", path])
+    assert digest(plain(config)[0]) == digest(compose(*overrides))
+
+
+@pytest.mark.parametrize("told", [0, 1, 2])
+def test_a_search_that_was_killed_in_its_second_batch_has_the_same_trials(told, searched, tmp_path, monkeypatch):
+    """Its runs are trained, and none, one or two of its trials are in the study."""
+    folder, _ = searched
+    shutil.copytree(folder / "search", tmp_path / "search")
+    (tmp_path / "search" / "search.json").unlink()
+    with sqlite3.connect(tmp_path / "search" / "study.db") as database:
+        for table in ("trials", "trial_params", "trial_values", "trial_user_attributes", "trial_system_attributes"):
+            database.execute(f"delete from {table} where trial_id > {3 + told}")
+    before = (tmp_path / "search" / "4" / "metrics.json").stat().st_mtime_ns
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Study, "_propose", lambda *_: pytest.fail("the batch had been proposed"))
+    assert command(*WHOLE) == (0, "")
+    assert found(tmp_path) == found(folder)
+    assert (tmp_path / "search" / "4" / "metrics.json").stat().st_mtime_ns == before
+
+
+def test_another_search_is_not_continued_but_a_longer_one_is(searched, tmp_path, train):
+    folder, _ = searched
+    shutil.copytree(folder / "search", tmp_path / "search")
+    for other, key in (
+        ("hydra.sweeper.seed=1", "hydra.sweeper.seed"),
+        ("optimizer.lr=interval(1e-3,0.2)", "hydra.sweeper.params"),
+        ("objective=val/loss", "objective"),
+        ("data.n_train=64", "overrides"),
+    ):
+        status, _, err = train(*WHOLE, other)
+        assert status == 1
+        assert err.startswith(f"error: {key}: must be as when the search in 'search' began")
+    assert train(*WHOLE, "hydra.sweeper.trials=7")[0] == 0
+    assert [trial["params"] for trial in found(tmp_path)["trials"]][:6] == [
+        x["params"] for x in found(folder)["trials"]
+    ]
+
+
+def test_a_trial_of_several_seeds_and_several_objectives(trained):
+    """Medians over seeds; the best are those that no other dominates."""
+    options = ("objective=[val/mse_f,val/mse_df]", "hydra.sweeper.seeds=3", "hydra.sweeper.trials=3")
+    folder, printed = trained(*SEARCH, RANGES[0], *options, "model.width=4", "hydra.sweep.dir=search")
+    content = found(folder)
+    for trial in content["trials"]:
+        figures = [metrics(folder, run) for run in trial["runs"]]
+        assert trial["values"] == [statistics.median(one[key] for one in figures) for key in content["objective"]]
+    values = {trial["number"]: trial["values"] for trial in content["trials"]}
+    front = [
+        n for n, (f, df) in values.items() if not any(g <= f and dg <= df for m, (g, dg) in values.items() if m != n)
+    ]
+    assert content["best"] == front
+    assert printed.count("python train.py") == len(front)
+
+
+def test_halving_and_the_sampler(trained):
+    """Trials that leave are pruned, with their values and the step, for the sampler too; and the search still ends."""
+    options = ("hydra.sweeper.halving=3", "hydra.sweeper.trials=6", "schedule=constant", "trainer.max_steps=90")
+    folder, _ = trained(*SEARCH, RANGES[2], *options, "model.width=4", "trainer.log_every=10", "hydra.sweep.dir=search")
+    trials = found(folder)["trials"]
+    assert [trial["status"] for trial in trials].count("pruned") == 5
+    pruned = optuna.load_study(study_name="search", storage=f"sqlite:///{folder}/search/study.db").trials
+    for trial, one in zip(trials, pruned, strict=True):
+        steps = json.loads((folder / "search" / str(trial["number"]) / "status.json").read_text())["step"]
+        assert trial["step"] == steps
+        if trial["status"] == "pruned":
+            assert one.state.name == "PRUNED"
+            assert one.intermediate_values == {steps: trial["values"][0]}
+
+
+def test_ranges():
+    space, fixed = parse(
+        *("a=choice(x,y)", "b=1,2", "c=range(1,8,3)", "d=interval(0,1)", "e=int(interval(1,9))", "f=3"),
+        *("g=tag(log,interval(1e-3,1))", "h=range(0.5,0,-0.25)", "e=int(tag(log,interval(1,8)))"),
+    )
+    assert fixed == ["f=3"]
+    assert space == {
+        "a": Choice(("x", "y")),
+        "b": Choice(("1", "2")),
+        "c": Numbers(1, 7, log=False, integer=True, step=3),
+        "d": Numbers(0, 1, log=False, integer=False, step=None),
+        "g": Numbers(1e-3, 1, log=True, integer=False, step=None),
+        "h": Numbers(0.25, 0.5, log=False, integer=False, step=0.25),
+        "e": Numbers(1, 8, log=True, integer=True, step=None),
+    }
+    assert space["g"].rounded(0.0123456) == 0.01235
+    assert space["c"].distribution() == optuna.distributions.IntDistribution(1, 7, step=3)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    {
+        "lr=tag(log,interval(0,1))": ("positive", "interval(0,1)"),
+        "lr=interval(2,1)": ("from low to high", "interval(2,1)"),
+        "lr=tag(log,choice(1,2))": ("interval with tag log", "choice(1,2)"),
+        "lr=tag(fast,interval(1,2))": ("no tag but log", "fast"),
+        "lr=choice(1,1)": ("different values",),
+        "lr=range(3,3)": ("at least one value",),
+        "lr=3": ("at least one key with a range",),
+    }.items(),
+)
+def test_impossible_ranges(override, words):
+    with pytest.raises(ConfigurationError) as error:
+        parse(override)
+    for word in words:
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    {
+        ("model.width=choice(8,0)",): ("model.width", "greater than or equal to 1", "got 0"),
+        ("optimizer.lr=interval(-1,1)",): ("optimizer.lr", "got -1"),
+        ("model.width=8,16", "hydra.sweeper.trials=0"): ("hydra.sweeper.trials", "got 0"),
+        ("model.width=8,16", "hydra.sweeper.halving=1"): ("hydra.sweeper.halving", "got 1"),
+        ("model.width=8,16", "hydra.sweeper.sampler=grid"): ("hydra.sweeper.sampler", "'tpe'", "'grid'"),
+        ("model.width=8,16", "hydra.sweeper.sampler=cmaes"): ("hydra.sweeper.sampler", "model.width is a choice"),
+        ("model.width=8,16", "objective=test/mse_f"): ("objective", "validation points"),
+        ("seed=range(3)",): ("seed", "hydra.sweeper.seeds"),
+        ("model.width=8,16", "hydra.sweeper.n=3"): ("hydra.sweeper.n", "trials"),
+        ("model.width=8",): ("hydra.sweeper", "at least one key"),
+    }.items(),
+)
+def test_mistakes_are_refused_before_any_work(overrides, words, train, tmp_path):
+    status, _, err = train(*SEARCH, *overrides, "hydra.sweep.dir=search")
+    assert status == 1
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1, err
+    for word in words:
+        assert word in err, err
+    assert not (tmp_path / "search").exists()
+
+
+def test_halving_needs_the_fused_launcher(train):
+    for sweeper in ("grid", "search"):
+        options = (f"hydra/sweeper={sweeper}", "hydra/launcher=basic", "hydra.sweeper.halving=3")
+        status, _, err = train("-m", "model.width=8,16", *options)
+        assert status == 1
+        assert err.startswith(
+            "error: hydra.sweeper.halving: must be null unless hydra/launcher=fused, got BasicLauncher"
+        )
+
+
+def test_without_optuna(train, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    status, _, err = train(*SEARCH, *RANGES, "hydra.sweep.dir=search")
+    assert status == 1
+    assert "pip install -e '.[search]'" in err
+    assert train("-m", "seed=0", "model.width=4", "hydra.launcher.processes=1", *SHORT)[0] == 0
+
+
+def study(folder, sampler="tpe", seed=0, batch=16, objective=("val/nrmse",)):
+    folder.mkdir(exist_ok=True)
+    space, _ = parse(
+        "lr=tag(log,interval(1e-3,1))", "x=interval(0,1)", *([] if sampler == "cmaes" else ["w=choice(1,2,3)"])
+    )
+    shared = [key for key in space if key == "w"]
+    return Study(folder, space, shared, objective, sampler, seed, batch, {"hydra.sweeper.seed": seed})
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "cmaes"])
+def test_samplers(sampler, tmp_path):
+    """The same seed gives the same trials; neighbours share what decides on the stack; other batches are others."""
+    if sampler == "cmaes":
+        pytest.importorskip("cmaes")
+
+    def trials(folder, seed):
+        batches = []
+        for _ in range(3):  # as if the search had been killed after each batch
+            made = study(tmp_path / folder, sampler, seed)
+            first, params = made.propose(48)
+            assert first == 16 * len(batches)
+            made.tell([Result("finished", (one["lr"] + one["x"],), 9, (first,)) for one in params])
+            batches.append(params)
+        return batches
+
+    first, again, other = trials("a", 3), trials("b", 3), trials("c", 4)
+    assert first == again
+    assert first != other
+    flat = [tuple(one.values()) for batch in first for one in batch]
+    assert len(set(flat)) == 48
+    for batch in first:
+        assert all(len({one.get("w") for one in part}) == 1 for part in (batch[:8], batch[8:])) or sampler == "qmc"
+
+
+def test_what_the_sampler_is_told(tmp_path):
+    made = study(tmp_path / "a", batch=4)
+    assert made.best() == []
+    made.propose(4)
+    results = [
+        Result("finished", (2.0,), 9, (0,)),
+        Result("pruned", (1.0,), 3, (1,)),
+        Result("diverged", (), 0, (2,)),
+        Result("failed", (), 0, (3,)),
+    ]
+    made.tell(results)
+    assert [trial.state.name for trial in made.trials] == ["COMPLETE", "PRUNED", "PRUNED", "FAIL"]
+    assert [trial.intermediate_values for trial in made.trials] == [{}, {3: 1.0}, {}, {}]
+    assert [trial.number for trial in made.best()] == [0]
+    assert made.propose(4) == (4, [])
+
+
+@pytest.mark.parametrize("objective", ["val/nrmse", "[val/mse_f,val/mse_df]"])
+def test_optuna_s_own_sweeper(objective, train, tmp_path):
+    """It gets the values of the objective from the fused launcher, one or two."""
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    several = objective.startswith("[")
+    how = "hydra.sweeper.direction=" + ("[minimize,minimize]" if several else "minimize")
+    sizes = ("hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=2", "model.width=4", RANGES[0])
+    options = ("-m", "hydra/sweeper=optuna", f"objective={objective}", how, *sizes, *SHORT, "hydra.sweep.dir=search")
+    status, out, err = train(*options)
+    assert status == 0, out + err
+    results = yaml.safe_load((tmp_path / "search" / "optimization_results.yaml").read_text())
+    values = [list(Objective(objective.strip("[]").split(",")).values(metrics(tmp_path, run))) for run in (0, 1)]
+    if several:
+        assert all(solution["values"] in values for solution in results["solutions"])
+    else:
+        assert [results["best_value"]] == min(values)

@@ -1,0 +1,49 @@
+"""What a sweeper minimises: figures on the validation points, of the weights that are kept."""
+
+import json
+import math
+
+import pytest
+
+from runge.objective import Objective, best_row
+from runge.records.directories import RunDirectory
+from runge.records.reading import read_columns
+from runge.training.member import Member
+from tests.conftest import command
+
+SHORT = ("trainer.max_steps=200", "trainer.log_every=20", "model.width=8", "trainer.progress_bar=false", "logger=[]")
+
+
+def test_values_of_known_and_unknown_figures():
+    figures = {"val/nrmse_f": 0.3, "val/nrmse_df": 0.4, "val/mse_f": 2, "val/mse_df": None}
+    assert Objective("val/nrmse").values(figures) == pytest.approx((math.sqrt(0.125),))
+    assert Objective("val/nrmse").values({"val/nrmse_f": 0.3, "val/nrmse_df": None}) == (0.3,)  # a table of values
+    first, second = Objective(["val/mse_f", "val/mse_df"]).returned(figures)
+    assert first == 2
+    assert math.isnan(second)
+    assert math.isnan(Objective("val/nrmse").returned({}))
+
+
+def test_a_run_returns_the_figures_of_its_best_weights(tmp_path, monkeypatch):
+    """The row of the history with the lowest validation loss has the objective of metrics.json, to round-off."""
+    monkeypatch.chdir(tmp_path)
+    assert command(*SHORT, "optimizer.lr=0.5", "optimizer.lr_schedule=constant", "hydra.run.dir=run")[0] == 0
+    run = RunDirectory(tmp_path / "run")
+    row = best_row(read_columns(run, run.history, None, 10**9))
+    assert row["step"] < 200
+    metrics = json.loads(run.metrics.read_text())
+    for keys in ("val/nrmse", ["val/mse_f", "val/max_df/left"]):
+        assert Objective(keys, (), ["left"]).values(row) == pytest.approx(Objective(keys, (), ["left"]).values(metrics))
+
+
+@pytest.mark.parametrize("key", ["val/nrmse", "val/loss", "val/max_df/peak", "[val/nrmse_f,val/mse_df]"])
+def test_what_is_allowed(key, configuration):
+    member = Member(configuration(f"objective={key}"))
+    assert list(member.objective.keys) == key.strip("[]").split(",")
+
+
+def test_the_outputs_of_several_are_allowed_in_place_of_regions(configuration):
+    several = ("target=expression", "target.expr=[x,x**2]")
+    assert Member(configuration(*several, "objective=val/mse_df/f2")).objective.keys == ("val/mse_df/f2",)
+    with pytest.raises(ValueError, match=r"f1, f2, such as val/mse_df/f1; got 'val/mse_df/left'"):
+        Member(configuration(*several, "objective=val/mse_df/left"))
