@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runge.compare import comparison
+from runge.compare.search import read_search
 from runge.errors import RunError
 from runge.launch import session
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F
@@ -142,7 +143,7 @@ class Comparison(comparison.Comparison):
     """
 
     def __init__(self, directory: str | os.PathLike[str], metric: str | None = None) -> None:
-        super().__init__(comparison.collect([directory]), metric)
+        super().__init__(comparison.collect([directory]), metric, search=read_search([directory]))
         self.directory = Path(directory)
 
     def __repr__(self) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import runge.compare
 from runge.compare.comparison import Comparison, collect
+from runge.compare.search import read_search
 from runge.metrics import TEST_MSE_DF, TEST_NRMSE_DF
 from runge.records.files import printable, write
 
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         names = None if args.group_by is None else [name.strip() for name in args.group_by.split(",") if name.strip()]
 
         def compare() -> Comparison:
-            return Comparison(collect(args.directories, args.where), args.metric, names)
+            return Comparison(collect(args.directories, args.where), args.metric, names, read_search(args.directories))
 
         if args.watch:
             if args.to is not None:

@@ -17,6 +17,7 @@ from runge.compare.groups import SEEDS, describe_lead, differing, group, text
 from runge.compare.picture import comparison_picture
 from runge.compare.ranking import choose_metric
 from runge.compare.report import render
+from runge.compare.search import Search
 from runge.compare.tables import comparison_table, group_table
 from runge.configuration import SAME_RESULT, with_defaults
 from runge.records.files import printable, write
@@ -33,6 +34,7 @@ class Comparison:
         records: the runs.
         metric: the metric by which the runs are ranked; smaller is better. None: `test/mse_df`, or one without units
             for runs on different data, as in `runge.compare.ranking.choose_metric`.
+        search: the search to which the runs belong, if they do.
         group_by: the settings that define a group; None: all in which the runs differ, except the seeds.
 
     Raises:
@@ -40,7 +42,11 @@ class Comparison:
     """
 
     def __init__(
-        self, records: Sequence[RunRecord], metric: str | None = None, group_by: Sequence[str] | None = None
+        self,
+        records: Sequence[RunRecord],
+        metric: str | None = None,
+        group_by: Sequence[str] | None = None,
+        search: Search | None = None,
     ) -> None:
         if not records:
             raise ValueError("DIR, --where: must select at least one run; there is none")
@@ -60,6 +66,7 @@ class Comparison:
             raise ValueError(f"--metric: {_nearest(metric, self.metrics)}; got {metric!r}")
         self.metric = metric
         self.records = sorted(records, key=lambda r: (r.status != "finished", (x := r.figures.get(metric)) is None, x))
+        self.search = search
         self.group_keys = [name for name in self.keys if name not in SEEDS] if group_by is None else list(group_by)
         self.groups = group(self.records, self.group_keys, metric)
         self.lead = describe_lead(self.groups)
@@ -84,12 +91,13 @@ class Comparison:
     def page(self, address: Callable[[int, Path], str] | None, libraries: bool = True) -> str:
         """Return the report, as `runge.compare.report.render` does."""
         about = self.keys, self.groups, self.group_keys, self.metric, self.sentences
-        return render(self.records, *about, self.others, address, libraries)
+        return render(self.records, *about, self.others, self.search, address, libraries)
 
     @property
     def sentences(self) -> list[str]:
         """What is to be said about the rank and the lead."""
-        return [sentence for sentence in (self.reason, self.lead) if sentence]
+        found = self.search.sentence if self.search else ""
+        return [sentence for sentence in (found, self.reason, self.lead) if sentence]
 
     def show(self, console: Console) -> None:
         """Print the table of runs, the table of groups if there are several seeds, and sentences on rank and lead."""

@@ -3,6 +3,7 @@
 import base64
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from runge import metrics
 from runge.compare.groups import Group, label, text
 from runge.compare.importance import importance_of
 from runge.compare.ranking import errors_like
+from runge.compare.search import Search
 from runge.compare.tables import MOST_GROUPS, short_names
 from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory
@@ -59,6 +61,7 @@ def render(
     metric: str,
     sentences: Sequence[str],
     others: Keys = (),
+    search: Search | None = None,
     address: Callable[[int, Path], str] | None = None,
     libraries: bool = True,
 ) -> str:
@@ -72,6 +75,7 @@ def render(
         metric: a figure.
         sentences: what is said above the tables.
         others: further settings that not all runs have in common.
+        search: the search to which they belong, if they do.
         address: `address(i, file)` is the relative address of a file of the i-th run; None: no links.
         libraries: include the scripts; without them the page is only the new state of a page that is open.
     """
@@ -123,6 +127,7 @@ def render(
         "front": front,
         "curves": CURVES,
         "cosine": metrics.GRAD_COSINE,
+        "search": search and {**asdict(search), "command": None},
         "importance": importance and importance._asdict(),
     }
     environment = jinja2.Environment(
@@ -139,8 +144,9 @@ def render(
     }
     return environment.get_template("page.html").render(
         data=data,
-        groups=groups,
+        groups=groups if any(len(group.values) > 1 for group in groups) else (),
         sentences=sentences,
+        commands=search.command[:MOST_GROUPS] if search else [],
         running=_running(records),
         importance=importance and importance.describe(metric),
         most_groups=MOST_GROUPS,

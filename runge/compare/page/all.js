@@ -18,7 +18,8 @@ plot("front", () => {
 });
 plot("boxes", () => {
   const {groups, cut} = best();
-  return unlessEmpty(groups.map(({name, runs}) => ({type: "box", name: folded(name), x: runs.map(value), boxpoints: "all", jitter: 0.4, pointpos: 0,
+  if (groups.every(({runs}) => runs.length === 1)) return null;
+  return unlessEmpty(groups.map(({name, runs}) => ({type: "box", name: folded(short(name, 66)), x: runs.map(value), boxpoints: "all", jitter: 0.4, pointpos: 0,
     marker: {color: colourOfGroup(name), size: 4}, orientation: "h"})),
   {title: `${plain(data.metric)} over seeds${cut}`, xaxis: {...logarithmic(""), nticks: 6}, yaxis: {autorange: "reversed"}, height: height()});
 });
@@ -46,6 +47,28 @@ plot("bands", () => {
 plot("importance", () => data.importance && unlessEmpty([{type: "bar", orientation: "h", y: data.importance.settings.map(plain), x: data.importance.means,
   error_x: {type: "data", array: data.importance.deviations, color: ink()}, marker: {color: "#0072B2"}}],
 {title: "importance of the settings (of all runs)", xaxis: named("loss of R² when the setting is shuffled"), yaxis: {autorange: "reversed", ticksuffix: " "}}));
+
+// A search: the trials in their order with the best so far, and two objectives against each other.
+const trials = () => data.search ? data.search.trials.filter(trial => trial.values) : [];
+const points = (some, x, y, colour, name) => ({type: "scatter", mode: "markers", name, x: some.map(x), y: some.map(y), text: some.map(trial => `trial ${trial.number}, ${plain(trial.status)}`),
+  hoverinfo: "text+y", marker: {color: colour, size: 7, opacity: 0.8}});
+plot("search", () => {
+  const some = trials(), complete = some.filter(trial => trial.status === "finished"), left = some.filter(trial => trial.status !== "finished");
+  if (!data.search || data.search.objective.length > 1 || !some.length) return null;
+  const number = trial => trial.number, first = trial => trial.values[0];
+  const so_far = complete.map((_, i) => Math.min(...complete.slice(0, i + 1).map(first)));
+  return {traces: [points(left, number, first, colours[6], "left early"), points(complete, number, first, colours[0], "finished"),
+    {type: "scatter", mode: "lines", x: complete.map(number), y: so_far, line: {color: ink(), width: 2, shape: "hv"}, hoverinfo: "y"}],
+  layout: {title: `${plain(data.search.objective[0])} of the trials, and the best so far${left.length ? " (grey: left early)" : ""}`, xaxis: named("trial"), yaxis: logarithmic("")}};
+});
+plot("pareto", () => {
+  const some = trials().filter(trial => trial.status === "finished");
+  if (!data.search || data.search.objective.length < 2 || !some.length) return null;
+  const best = some.filter(trial => data.search.best.includes(trial.number)).sort((a, b) => a.values[0] - b.values[0]);
+  const [first, second] = [0, 1].map(i => trial => trial.values[i]), [across, up] = data.search.objective.map(plain);
+  return {traces: [points(some, first, second, colours[6], "trials"), {...points(best, first, second, colours[1], "the best"), mode: "lines+markers", line: {color: colours[1], shape: "hv"}}],
+    layout: {title: "Pareto front: no other trial is better in all objectives", xaxis: {...logarithmic(across), nticks: 6}, yaxis: logarithmic(up)}};
+});
 
 // A line per run through its settings and its error; the values of a word are on the axis in their order.
 const tail = name => { const last = name.split(".").pop(); return data.settings.filter(other => other.split(".").pop() === last).length > 1 ? name : last; };

@@ -1,0 +1,77 @@
+"""The trials of a search, from the file that it leaves in its directory."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from runge.errors import ConfigurationError
+from runge.records.files import printable, read_json
+
+
+@dataclass(frozen=True, config=ConfigDict(allow_inf_nan=False))
+class Trial:
+    """A trial.
+
+    Attributes:
+        number: its number, from 0.
+        status: `finished`, `pruned`, `diverged` or `failed`.
+        runs: the numbers of its runs.
+        values: the values of the objective; None: unknown.
+    """
+
+    number: int
+    status: str
+    runs: list[int]
+    values: list[float] | None
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search has found so far.
+
+    Attributes:
+        objective: the figures that it minimises.
+        trials: all trials that have ended.
+        best: the number of the best one, or with several figures those that no other beats in all.
+        command: the command of each of these.
+    """
+
+    objective: list[str]
+    trials: list[Trial]
+    best: list[int]
+    command: list[str]
+
+    @property
+    def sentence(self) -> str:
+        """What was minimised, and which trials are the best."""
+        figures = " and ".join(map(printable, self.objective))
+        if not self.best:
+            return f"{len(self.trials)} trials of a search that minimises {figures}; none has finished."
+        if len(self.best) == 1:
+            runs = [run for trial in self.trials if trial.number == self.best[0] for run in trial.runs]
+            which = f"the best trial is {self.best[0]}, run {', '.join(map(str, runs))}"
+        else:
+            which = f"no other trial beats {', '.join(map(str, self.best))} in all of these"
+        return (
+            f"{len(self.trials)} trials of a search that minimises {figures}: {which}. It has not seen the test points."
+        )
+
+
+def read_search(paths: Sequence[str | os.PathLike[str]]) -> Search | None:
+    """Read the search in a directory; None if there is none, or there are several directories.
+
+    Raises:
+        ConfigurationError: its file is damaged.
+    """
+    file = Path(paths[0]) / "search.json"
+    if len(paths) > 1 or not file.is_file():
+        return None
+    try:
+        return TypeAdapter(Search).validate_python(read_json(file))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ConfigurationError(f"{file} is damaged ({where}: {first['msg']})") from error
