@@ -240,5 +240,5 @@ def _fill(app: Sphinx, name: str, source: list[str]) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Fill in the parts as the pages are read, which is at every build."""
     app.connect("source-read", _fill)
-    app.connect("env-get-outdated", lambda *_: ["reference/configuration", "reference/metrics"])
+    app.connect("env-get-outdated", lambda *_: ["reference/configuration", "reference/metrics", "howto/search"])
     return {"parallel_read_safe": True}
