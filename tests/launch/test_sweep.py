@@ -338,7 +338,7 @@ def test_a_sweep_without_memory_for_two_runs_has_one_process(train, configuratio
         "model.activation=relu",
         "model.depth=3",
         "model.width=32",
-        "optimizer.lr=0.1",
+        "optimizer.betas=[0.8,0.999]",
         "optimizer=sgd",
         "data.n_train=64",
     ],
