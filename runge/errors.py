@@ -1,6 +1,6 @@
 """Errors whose message is all that a user needs."""
 
-__all__ = ["ConfigurationError", "RunError", "describe", "is_out_of_memory"]
+__all__ = ["ConfigurationError", "DivergedError", "RunError", "describe", "is_out_of_memory"]
 
 
 class ConfigurationError(ValueError):
@@ -21,8 +21,12 @@ class RunError(RuntimeError):
     """
 
 
+class DivergedError(RunError):
+    """A run whose loss is not finite: its settings are to blame, and not the machine."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """Say if an error means that the machine or its GPU ran out of memory."""
+    """Return whether an error means that the machine or its GPU ran out of memory."""
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "alloc" in str(error).lower())
 
 

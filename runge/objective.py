@@ -1,4 +1,4 @@
-"""What a sweeper minimises: a figure of a run's best weights on the validation points, or several."""
+"""The figures that a sweeper minimises: errors of a run's best weights on the validation points."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ _PARTS = key("val", "nrmse_f"), key("val", "nrmse_df")
 
 
 class Pruned(NamedTuple):
-    """What a run returns that has left its stack before the last step, because others were better.
+    """The result of a run that left its stack before the last step because others were better.
 
     Attributes:
         step: its last step.
@@ -34,7 +34,7 @@ class Objective:
 
     .. math:: nrmse = \sqrt{(nrmse_f^2 + nrmse_{df}^2) / 2}
 
-    It is 1 for the best constant, and 0 only if values and derivatives are fitted exactly.
+    A constant has at least 1; it is 0 only if values and derivatives are fitted exactly.
 
     Args:
         keys: the metric key of each figure.
@@ -96,7 +96,7 @@ def _check(name: Any, own: Sequence[str], groups: Sequence[str]) -> None:
         raise ConfigurationError(
             f"objective: must be a figure on the validation points, such as {VAL_NRMSE}, {why}; got {name!r}"
         )
-    if str(name).startswith(key("val", "r2_f")):
+    if name == key("val", "r2_f") or str(name).startswith(key("val", "r2_f", "") + "/"):
         raise ConfigurationError(f"objective: must be a figure that is smaller when it is better, got {name!r}")
     allowed = [VAL_NRMSE, VAL_LOSS, *keys("val", ()), *(key("val", one) for one in own)]
     if name not in allowed and name not in keys("val", groups):

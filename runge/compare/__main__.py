@@ -23,8 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--out", metavar="DIR", help="directory of the report (default: DIR if there is one, else .)")
     output.add_argument("--csv", metavar="FILE", help="write only the table, to FILE; -: to standard output")
-    output.add_argument("--watch", action="store_true", help="serve the report to this machine while the runs go on")
-    parser.add_argument("--port", type=int, default=0, metavar="N", help="port of --watch (default: a free one)")
+    output.add_argument(
+        "--watch", action="store_true", help="serve the report to this machine while the runs are trained"
+    )
+    parser.add_argument("--port", type=int, metavar="N", help="port of --watch (default: a free one)")
     parser.add_argument("--to", metavar="STORE", help="put the runs into a store too: mlflow, or mlflow:URI")
     args = parser.parse_args(arguments)
     try:
@@ -36,11 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if args.watch:
             if args.to is not None:
                 parser.error("--to: not allowed with --watch; put the runs into a store when they have finished")
-            if not 0 <= args.port < 2**16:
-                parser.error(f"--port: must be between 0 and {2**16 - 1}, got {args.port}")
+            if args.port is not None and not 0 < args.port < 2**16:
+                parser.error(f"--port: must be between 1 and {2**16 - 1}, got {args.port}")
             from runge.compare.watch import serve
 
-            return serve(compare, args.port)
+            return serve(compare, args.port or 0)
+        if args.port is not None:
+            parser.error("--port: needs --watch")
         comparison = compare()
         if args.csv is None:
             out = args.out or (args.directories[0] if len(args.directories) == 1 else ".")

@@ -81,21 +81,21 @@ class Comparison:
         return buffer.getvalue()
 
     def html(self, directory: Path | None = None) -> str:
-        """Return the report, one self-contained page, with links to the runs' files if it is to lie in `directory`."""
+        """Return the report, one self-contained page, with links to the runs' files if it is written to `directory`."""
 
-        def beside(_: int, file: Path) -> str:
+        def beside(_: str, file: Path) -> str:
             return quote(os.path.relpath(file, directory)) + ("/" if file.is_dir() else "")
 
         return self.page(None if directory is None else beside)
 
-    def page(self, address: Callable[[int, Path], str] | None, libraries: bool = True) -> str:
+    def page(self, address: Callable[[str, Path], str] | None, libraries: bool = True, live: bool = False) -> str:
         """Return the report, as `runge.compare.report.render` does."""
         about = self.keys, self.groups, self.group_keys, self.metric, self.sentences
-        return render(self.records, *about, self.others, self.search, address, libraries)
+        return render(self.records, *about, self.others, self.search, address, libraries, live)
 
     @property
     def sentences(self) -> list[str]:
-        """What is to be said about the rank and the lead."""
+        """The sentences on a search, the rank and the lead."""
         found = self.search.sentence if self.search else ""
         return [sentence for sentence in (found, self.reason, self.lead) if sentence]
 

@@ -100,8 +100,9 @@ def group(records: Sequence[RunRecord], keys: Sequence[str], metric: str) -> lis
 def describe_lead(groups: Sequence[Group]) -> str:
     """Say whether the lead of the best group, the first, is more than chance, by two-sided Mann-Whitney U tests.
 
-    The best group was chosen among all, so it is compared with each of the others, and Holm's correction keeps the
-    probability of any false claim below 0.05. Groups with fewer than five seeds are not compared.
+    The best group was chosen among all, so it is compared with each of the others, with Holm's correction. Without any
+    difference between the groups, a lead over the second is claimed far more rarely than in 5 % of sweeps, and some
+    other group is called different in about 5 %. Groups with fewer than five seeds are not compared.
 
     Returns:
         Sentences with n and p; without a claim if one of the first two groups has fewer than five seeds; empty without
@@ -134,10 +135,10 @@ def describe_lead(groups: Sequence[Group]) -> str:
         return f"{said}: {verdict}."
     said = f"{said}, {corrected[0]:.2g} with Holm's correction for {number} comparisons: {verdict}."
     if alike := sum(one >= LEVEL for one in corrected):
-        said += f" {alike} of the {number} other groups cannot be told from the best one."
+        said += f" {alike} of the {number} other groups cannot be distinguished from the best."
     if number * 2 / math.comb(sum(n), n[0]) >= LEVEL:
         needed = next(k for k in itertools.count(FEWEST) if number * 2 / math.comb(2 * k, k) < LEVEL)
-        said += f" Among so many groups {needed} seeds each are the fewest that can show a lead."
+        said += f" With {number + 1} groups, at least {needed} seeds each are needed to show a lead."
     return said
 
 

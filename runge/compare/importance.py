@@ -1,11 +1,12 @@
 """The importance of settings: how much worse their errors are predicted without them."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from runge.compare.groups import SEEDS, text
+from runge.compare.groups import SEEDS, label, text
 from runge.records.reading import RunRecord
 
 FEWEST_RUNS, FEWEST_SETTINGS = 30, 3
@@ -19,7 +20,7 @@ class Importance(NamedTuple):
 
     Attributes:
         settings: their names, the most important first.
-        means: the mean loss of R^2 on runs that the forest has not seen, over folds.
+        means: the mean over folds of R^2 - R^2(shuffled), on settings that the forest has not seen.
         deviations: its standard deviation over folds.
         score: the mean R^2 over folds.
         runs: the number of runs.
@@ -39,8 +40,8 @@ class Importance(NamedTuple):
             else ""
         )
         return (
-            f"Importance: a random forest predicts log10 of {metric} from the settings; it explains a share of "
-            f"R² = {self.score:.2f} of the variance on runs that it has not seen ({self.runs} runs, {_FOLDS} folds)."
+            f"Importance: a random forest predicts log10 of {metric} from the settings; on settings that it has not "
+            f"seen it explains a share of R² = {self.score:.2f} of the variance ({self.runs} runs, {_FOLDS} folds)."
             f"{doubt} The bars are what it loses if a setting is shuffled, the thin lines the standard deviation over "
             "the folds. It says how much a setting matters in these ranges, not which value is best."
         )
@@ -63,17 +64,23 @@ def importance_of(records: Sequence[RunRecord], keys: Sequence[str], metric: str
     rated = [record for record in records if (record.figures.get(metric) or 0) > 0]
     columns = {key: _numbers([record.settings.get(key) for record in rated]) for key in keys}
     columns = {key: column for key, column in columns.items() if len(np.unique(column)) > 1}
-    if len(rated) < FEWEST_RUNS or sum(key not in SEEDS for key in columns) < FEWEST_SETTINGS:
+    # Runs that differ in their seed alone are in the same fold.
+    groups = [label(record.settings, [key for key in keys if key not in SEEDS]) for record in rated]
+    if (
+        len(rated) < FEWEST_RUNS
+        or len(set(groups)) < _FOLDS
+        or sum(key not in SEEDS for key in columns) < FEWEST_SETTINGS
+    ):
         return None
     # Imported late: it takes a second, and few comparisons need it.
     from sklearn.ensemble import ExtraTreesRegressor
     from sklearn.inspection import permutation_importance
-    from sklearn.model_selection import KFold
+    from sklearn.model_selection import GroupKFold
 
     x = np.stack(list(columns.values()), axis=1)
     y = np.log10([float(record.figures[metric] or 0) for record in rated])
     losses, scores = [], []
-    for train, test in KFold(_FOLDS, shuffle=True, random_state=0).split(x):
+    for train, test in GroupKFold(_FOLDS, shuffle=True, random_state=0).split(x, groups=groups):
         forest = ExtraTreesRegressor(_TREES, random_state=0).fit(x[train], y[train])
         scores.append(forest.score(x[test], y[test]))
         losses.append(permutation_importance(forest, x[test], y[test], n_repeats=_SHUFFLES, random_state=0))
@@ -90,6 +97,6 @@ def importance_of(records: Sequence[RunRecord], keys: Sequence[str], metric: str
 
 def _numbers(values: Sequence[Any]) -> np.ndarray:
     """Return numbers as they are, and anything else as its place among the sorted texts: trees need only an order."""
-    if all(isinstance(value, int | float) and np.isfinite(value) for value in values):
+    if all(type(value) in (bool, int, float) and abs(value) <= sys.float_info.max for value in values):
         return np.array(values, dtype=float)
     return np.unique([text(value) for value in values], return_inverse=True)[1].astype(float)

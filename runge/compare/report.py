@@ -62,8 +62,9 @@ def render(
     sentences: Sequence[str],
     others: Keys = (),
     search: Search | None = None,
-    address: Callable[[int, Path], str] | None = None,
+    address: Callable[[str, Path], str] | None = None,
     libraries: bool = True,
+    live: bool = False,
 ) -> str:
     """Return the report as one HTML document, in which texts from the runs are data, never markup.
 
@@ -76,7 +77,8 @@ def render(
         sentences: what is said above the tables.
         others: further settings that not all runs have in common.
         search: the search to which they belong, if they do.
-        address: `address(i, file)` is the relative address of a file of the i-th run; None: no links.
+        address: `address(path, file)` is the relative address of a file of the run at `path`; None: no links.
+        live: the page asks for its new state, as it is served by `runge.compare.watch`.
         libraries: include the scripts; without them the page is only the new state of a page that is open.
     """
     functions: dict[_Function, int] = {}
@@ -89,8 +91,8 @@ def render(
     figures = list(dict.fromkeys((metric, *front, *(metrics.key("test", name) for name in metrics.QUANTITIES), *own)))
     names = short_names([record.path for record in records])
 
-    def links(i: int, record: RunRecord) -> dict[str, str]:
-        return {} if address is None else {title: address(i, file) for title, file in _files(record).items()}
+    def links(record: RunRecord) -> dict[str, str]:
+        return {} if address is None else {title: address(record.path, file) for title, file in _files(record).items()}
 
     runs = [
         {
@@ -105,7 +107,7 @@ def render(
             "seconds": record.figures.get(metrics.FIT_SECONDS),
             "switch": record.figures.get(metrics.SWITCHED_ON_STEP),
             "regions": [record.figures.get(f"{whole}/{part}") for part in parts],
-            "files": links(i, record),
+            "files": links(record),
             **(_curves(record, functions) if i < MOST_WITH_CURVES else {"curves": {}}),
         }
         for i, (name, record) in enumerate(zip(names, records, strict=True))
@@ -153,6 +155,7 @@ def render(
         most_with_curves=MOST_WITH_CURVES,
         without_fit=sum(not RunDirectory(record.path).fit.exists() for record in finished[:MOST_WITH_CURVES]),
         libraries=scripts if libraries else None,
+        live=live,
     )
 
 
@@ -170,8 +173,8 @@ def _running(records: Sequence[RunRecord]) -> dict[str, Any] | None:
         return None
     taken = total = 0.0
     for record in records:
-        most = record.settings.get("trainer.max_steps") or 1
-        done = record.status != "running"
+        steps, done = record.settings.get("trainer.max_steps"), record.status != "running"
+        most = steps if type(steps) is int and steps > 0 else max(1, record.step or 1)
         taken, total = taken + (most if done else min(record.step or 0, most)), total + most
     others = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
     return {"share": f"{taken / total:.3f}", "text": others}
@@ -216,6 +219,8 @@ def _curves(record: RunRecord, functions: dict[_Function, int]) -> dict[str, Any
             return shown
         inputs, outputs, *parts = fit_of({printable(name): values for name, values in columns.items()})
     except (ConfigurationError, OSError) as error:
+        if record.status == "running":  # it writes its files now
+            return shown
         return shown | {"message": printable(str(error))}
     most = max(2, _MOST_ERRORS // (len(outputs) * (1 + len(inputs))))
     x, f, df, u, du = (part[evenly(len(part), most)] for part in parts)

@@ -30,7 +30,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Search:
-    """What a search has found so far.
+    """The results of a search so far.
 
     Attributes:
         objective: the figures that it minimises.
@@ -46,7 +46,7 @@ class Search:
 
     @property
     def sentence(self) -> str:
-        """What was minimised, and which trials are the best."""
+        """A sentence on the objective and the best trials."""
         figures = " and ".join(map(printable, self.objective))
         if not self.best:
             return f"{len(self.trials)} trials of a search that minimises {figures}; none has finished."
@@ -55,9 +55,8 @@ class Search:
             which = f"the best trial is {self.best[0]}, run {', '.join(map(str, runs))}"
         else:
             which = f"no other trial beats {', '.join(map(str, self.best))} in all of these"
-        return (
-            f"{len(self.trials)} trials of a search that minimises {figures}: {which}. It has not seen the test points."
-        )
+        searched = f"{len(self.trials)} trials of a search that minimises {figures}"
+        return f"{searched}: {which}. The search did not use the test points."
 
 
 def read_search(paths: Sequence[str | os.PathLike[str]]) -> Search | None:
@@ -65,6 +64,7 @@ def read_search(paths: Sequence[str | os.PathLike[str]]) -> Search | None:
 
     Raises:
         ConfigurationError: its file is damaged.
+        OSError: it cannot be read.
     """
     file = Path(paths[0]) / "search.json"
     if len(paths) > 1 or not file.is_file():

@@ -40,15 +40,16 @@ _MOST_KEYS, _MOST_ROWS, _WIDE = 4, 40, 110
 def comparison_table(records: Sequence[RunRecord], keys: Sequence[str], metric: str, width: int) -> Table:
     """Return a table of runs: the settings in which they differ, the final test errors, and the status with its reason.
 
-    Of more than 40 runs the first 40 are shown, and those that did not finish. On a terminal of at least 110 characters
-    the largest errors are shown too. Ranked by a metric without units, all errors are without units.
+    Of more than 40 runs the first 40 are shown, and those that were interrupted or failed. On a terminal of at least
+    110 characters the largest errors are shown too. Ranked by a metric without units, all errors are without units.
     """
     figures = [metric, *errors_like(metric)]
     squared = figures[1:] == [TEST_MSE_F, TEST_MSE_DF]
     if width >= _WIDE:
         figures += [key("test", quantity) for quantity in (("max_f", "max_df") if squared else ("r2_f",))]
     figures = list(dict.fromkeys(figures))
-    shown = [record for i, record in enumerate(records) if i < _MOST_ROWS or record.status != "finished"]
+    ended = ("finished", "pruned")
+    shown = [record for i, record in enumerate(records) if i < _MOST_ROWS or record.status not in ended]
     left_out = f", {len(shown)} of them shown" if len(shown) < len(records) else ""
     table = _table(f"{len(records)} runs by {metric}{left_out}")
     tails = [name.rpartition(".")[2] for name in keys]

@@ -1,4 +1,4 @@
-"""The report of runs that are being trained, on a local address, from their files."""
+"""The report of runs while they are trained, on a local address, from their files."""
 
 import threading
 import time
@@ -29,7 +29,7 @@ class _Quiet(WSGIRequestHandler):
 
 
 class Watch:
-    """The pages of a comparison that is made again as its runs go on.
+    """The pages of a comparison that is made again while its runs are trained.
 
     `/` is the report; `/now` is its new state, without the scripts; `/files/i/name` are the files of the i-th run that
     the report links to. Only requests to this machine by its own name are answered, so that no other web page can read
@@ -37,21 +37,28 @@ class Watch:
 
     Args:
         compare: returns the comparison of the runs as they are now.
+
+    Raises:
+        ValueError: there are no runs yet, or they do not have the metric.
     """
 
     def __init__(self, compare: Callable[[], Comparison]) -> None:
         self._compare, self._lock = compare, threading.Lock()
+        self._numbers, self._files = dict[str, int](), dict[str, Path]()
         self._update()
 
     def _update(self) -> None:
         began = time.monotonic()
-        self._comparison, self._files = self._compare(), dict[str, Path]()
-        self._now = self._comparison.page(self._address, libraries=False)
-        ended = time.monotonic()
-        self._next = ended + max(1.0, (ended - began) / _SHARE)
+        try:
+            self._comparison = self._compare()
+            self._now = self._comparison.page(self._address, libraries=False)
+        finally:
+            ended = time.monotonic()
+            self._next = ended + max(1.0, (ended - began) / _SHARE)
 
-    def _address(self, run: int, file: Path) -> str:
-        name = f"files/{run}/{file.name}"
+    def _address(self, run: str, file: Path) -> str:
+        number = self._numbers.setdefault(run, len(self._numbers))  # it stays while the ranks change
+        name = f"files/{number}/{file.name}"
         self._files[name] = file
         return quote(name)
 
@@ -71,7 +78,7 @@ class Watch:
     def _answer(self, request: Request) -> Response:
         with self._lock:
             if request.path == "/":
-                return Response(self._comparison.page(self._address), mimetype="text/html")
+                return Response(self._comparison.page(self._address, live=True), mimetype="text/html")
             if request.path == "/now":
                 if time.monotonic() >= self._next:
                     self._update()
@@ -88,10 +95,17 @@ class Watch:
 
 
 def serve(compare: Callable[[], Comparison], port: int) -> None:
-    """Serve the report until Ctrl-C, on `port`, or on a free one if it is 0."""
+    """Serve the report until Ctrl-C, on `port`, or on a free one if it is 0.
+
+    Raises:
+        ValueError: there are no runs yet, or they do not have the metric.
+        SystemExit: the port is in use.
+    """
     watch = Watch(compare)
     server = make_server(HOST, port, watch.application, threaded=True, request_handler=_Quiet)
-    print(f"report: http://{HOST}:{server.server_port}/  (Ctrl-C ends it; the runs go on)", flush=True)
+    print(
+        f"report: http://{HOST}:{server.server_port}/  (press Ctrl-C to stop the server; the runs continue)", flush=True
+    )
     try:
         server.serve_forever()
     except KeyboardInterrupt:

@@ -130,7 +130,8 @@ def with_sweeper(arguments: Sequence[str]) -> list[str]:
         >>> with_sweeper(["search=target", "seed=1"])
         ['search=target', 'seed=1', 'hydra/sweeper=search']
     """
-    searches = any(argument.startswith("search=") for argument in arguments)
+    given = [argument.partition("=")[2] for argument in arguments if argument.startswith("search=")]
+    searches = any(value not in ("", "null", "[]") for value in given)
     chosen = any(argument.startswith("hydra/sweeper=") for argument in arguments)
     return [*arguments, *(["hydra/sweeper=search"] if searches and not chosen else [])]
 

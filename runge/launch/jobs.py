@@ -13,7 +13,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from runge.configuration import digest
-from runge.errors import ConfigurationError, RunError
+from runge.errors import ConfigurationError, DivergedError, RunError
 from runge.metrics import VAL_LOSS
 from runge.objective import Pruned, best_row
 from runge.records.directories import RunDirectory
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Value = float | tuple[float, ...] | Pruned
-"""What a job returns to Hydra's sweepers: the figure of its objective, or several; or where it has left its stack."""
+"""The return value of a job for Hydra's sweepers: the figures of its objective, or the rung at which it left."""
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def ended_before(member: "Member", directory: RunDirectory) -> Value | RunError 
             )
         except (ConfigurationError, LookupError, OSError) as error:
             log.warning("%s: training the run again from its last checkpoint", error)
-    return RunError(f"diverged: {state.message}") if state.status == "diverged" else None
+    return DivergedError(f"diverged: {state.message}") if state.status == "diverged" else None
 
 
 def job_return(job: Job, value: Value | Exception) -> JobReturn:

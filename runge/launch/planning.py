@@ -130,7 +130,8 @@ def _divide(jobs: Sequence[Job], processes: int, most: int, memory: float, by_tr
     def cut(pieces: int, small: int) -> list[Chunk]:
         chunks: list[Chunk] = []
         for i, group in enumerate(groups):
-            count = max(math.ceil(len(group.jobs) / most_of[i]), pieces + (i < small))
+            least = math.ceil(len(units[i]) / max(1, most_of[i] // max(map(len, units[i]))))
+            count = max(least, pieces + (i < small))
             parts = [list(itertools.chain(*units[i][j::count])) for j in range(count)]
             chunks += [group._replace(jobs=numbers) for numbers in parts if numbers]
         return _longest_first(jobs, chunks)

@@ -65,6 +65,10 @@ def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resumi
             content = _resumed(content, resume, directory)
         elif not sweep and directory.status.exists():
             raise ConfigurationError(f"hydra.run.dir: must be a directory without a run, got {str(directory.path)!r}")
+        ranges = hydra.sweeper.get("params") or ()
+        searches = hydra.runtime.choices.get("search") not in (None, "null") and not (sweep or resuming)
+        if searches and not any(one.partition("=")[0] in ranges for one in hydra.overrides.task):
+            raise ConfigurationError("search: needs -m: python train.py -m search=target")
         member = Member(content, hydra.overrides.task)
         check_rows(member, directory)
         if sweep:

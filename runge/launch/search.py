@@ -18,7 +18,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from runge.configuration import SAME_BITS
-from runge.errors import ConfigurationError, RunError
+from runge.errors import ConfigurationError, DivergedError, RunError
 from runge.launch.jobs import Job
 from runge.launch.space import Range, describe, read_space
 from runge.launch.study import Result, Sampler, Study, import_optuna
@@ -90,9 +90,13 @@ class Search:
         self.space, self.fixed = read_space(parser.parse_overrides([*given, *arguments]))
         self._context, self._config, self.settings = context, config, settings
         self.directory = Path(config.hydra.sweep.dir)
-        for key in ("seed", "resume"):
+        rules = {
+            "seed": "give hydra.sweeper.seeds=3, say, for the median over seeds",
+            "objective": "several objectives are a list, 'objective=[val/mse_f,val/mse_df]'",
+        }
+        for key in ("seed", "objective", "resume", "logger"):
             if key in self.space:
-                rule = "give hydra.sweeper.seeds=3, say, for the median over seeds" if key == "seed" else ""
+                rule = rules.get(key, "")
                 raise ConfigurationError(f"{key}: must not be searched; {rule}".rstrip("; "))
         if settings.seeds > 1 and any(override.partition("=")[0] == "seed" for override in self.fixed):
             raise ConfigurationError("seed: must not be given with hydra.sweeper.seeds, which sets it to 0, 1, ...")
@@ -168,10 +172,12 @@ class Search:
         runs = tuple(range((first + trial) * seeds, (first + trial + 1) * seeds))
         values = [_values(one) for one in mine]
         ended = [one for one in values if one]
+        errors = [one._return_value for one in mine if one.status == JobStatus.FAILED]
+        if not all(isinstance(error, DivergedError) for error in errors):  # that says nothing about the settings
+            return Result("failed", (), 0, runs)
         if not ended:
-            diverged = all(str(one._return_value).startswith("diverged") for one in mine)
-            return Result("diverged" if diverged else "failed", (), 0, runs)
-        # A seed without a result counts as infinitely bad.
+            return Result("diverged", (), 0, runs)
+        # A seed that diverged counts as infinitely bad.
         width = len(ended[0])
         filled = [one or (math.inf,) * width for one in values]
         median = tuple(statistics.median(column) for column in zip(*filled, strict=True))
@@ -199,7 +205,6 @@ class Search:
             "space": describe(self.space),
             "trials": figures,
             "best": [trial.number for trial in best],
-            "importance": study.importances(),
             "command": [self.command(trial.params) for trial in best],
         }
         write(self.directory / "search.json", json.dumps(content, indent=1) + "\n")

@@ -29,7 +29,7 @@ class Choice:
     choices: tuple[str, ...]
 
     def distribution(self) -> "BaseDistribution":
-        """Return Optuna's."""
+        """Return Optuna's distribution of these values."""
         from optuna.distributions import CategoricalDistribution
 
         return CategoricalDistribution(self.choices)
@@ -83,8 +83,10 @@ class Numbers:
 
     def rounded(self, value: Any) -> Any:
         """Return the value, of an interval with four significant digits."""
-        if self.integer or self.step is not None:
+        if self.integer:
             return value
+        if self.step is not None:
+            return float(f"{value:.12g}")
         return min(max(float(f"{value:.{_DIGITS}g}"), self.low), self.high)
 
 
@@ -140,7 +142,7 @@ def _range(key: str, override: Override) -> Range:
         assert value.end is not None
         integer = isinstance(value.start, int) and isinstance(value.end, int)
         return _numbers(key, given, value.start, value.end, log, integer, None)
-    if isinstance(value, RangeSweep) and log:
+    if log:
         raise ConfigurationError(
             f"{key}: must be an interval with tag log, such as tag(log,interval(1,10)); got {given}"
         )
@@ -154,10 +156,6 @@ def _range(key: str, override: Override) -> Range:
             raise ConfigurationError(f"{key}: must have at least one value, got {given}")
         integer, step = all(choice.lstrip("-").isdigit() for choice in choices), abs(float(value.step))
         return _numbers(key, given, min(numbers), max(numbers), False, integer, step)
-    if log:
-        raise ConfigurationError(
-            f"{key}: must be an interval with tag log, such as tag(log,interval(1,10)); got {given}"
-        )
     if not choices or len(set(choices)) < len(choices) or len(choices) > _MOST_CHOICES:
         raise ConfigurationError(f"{key}: must have 1 to {_MOST_CHOICES} different values, got {given}")
     return Choice(choices)

@@ -23,12 +23,12 @@ Sampler = Literal["tpe", "random", "qmc", "cmaes"]
 
 _NAME, _DESCRIPTION, _PROPOSED = "search", "description", "proposed"
 _TOGETHER = 8
-"""How many neighbouring trials of a batch share the settings that decide on the stack, such as the network's shape."""
+"""The number of consecutive trials of a batch that share the settings that determine the stack."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a trial has ended.
+    """The outcome of a trial.
 
     Attributes:
         status: `finished`, `pruned`, `diverged` or `failed`.
@@ -79,7 +79,10 @@ class Study:
             self._distributions = {key: one.distribution() for key, one in space.items()}
             if not self.path.exists():
                 self._create({**description, "batch": batch})
-            self._stored = self._optuna.load_study(study_name=_NAME, storage=self._url(self.path))
+            try:
+                self._stored = self._optuna.load_study(study_name=_NAME, storage=self._url(self.path))
+            except KeyError as error:
+                raise ConfigurationError(f"{self.path}: must hold a study named {_NAME!r}, and has none") from error
         self.batch = _check_same(directory, self._stored.user_attrs.get(_DESCRIPTION, {}), description)
 
     @property
@@ -136,27 +139,6 @@ class Study:
             complete = [one for one in self.trials if one.state == self._optuna.trial.TrialState.COMPLETE]
             return sorted(self._stored.best_trials, key=lambda trial: trial.number) if complete else []
 
-    def importances(self) -> dict[str, dict[str, float]]:
-        """Return the importance of each key for each objective, by PED-ANOVA; empty if too few trials have ended.
-
-        References:
-            S. Watanabe, A. Bansal, F. Hutter (2023). PED-ANOVA: efficiently quantifying hyperparameter importance in
-            arbitrary subspaces. https://doi.org/10.24963/ijcai.2023/488
-        """
-        importance = self._optuna.importance
-        found: dict[str, dict[str, float]] = {}
-        with _quiet(self._optuna):
-            for i, name in enumerate(self.objective):
-                try:
-                    found[name] = importance.get_param_importances(
-                        self._stored,
-                        evaluator=importance.PedAnovaImportanceEvaluator(),
-                        target=lambda trial, i=i: trial.values[i],
-                    )
-                except (ValueError, RuntimeError):  # it wants several trials that differ
-                    return {}
-        return found
-
     def _create(self, description: Mapping[str, Any]) -> None:
         """Make the file, which gets its name when it is complete."""
         part = self.path.with_name(f".{self.path.name}.part")
@@ -168,7 +150,10 @@ class Study:
         part.replace(self.path)
 
     def _url(self, path: Path) -> Any:
-        return self._optuna.storages.RDBStorage(f"sqlite:///{path.absolute()}")
+        from sqlalchemy import URL
+
+        url = URL.create("sqlite", database=str(path.absolute()))
+        return self._optuna.storages.RDBStorage(url.render_as_string())
 
     def _check_sampler(self) -> None:
         if self.sampler != "cmaes":
@@ -236,13 +221,22 @@ def import_optuna() -> Any:
 
 @contextmanager
 def _quiet(optuna: Any) -> Iterator[None]:
-    """Keep Optuna from logging each trial, and from warning that parts of it are experimental."""
+    """Keep Optuna from logging each trial, and from warning that parts of it are experimental.
+
+    Raises:
+        ConfigurationError: the file of the study is damaged, or cannot be read or written.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
+    except (SQLAlchemyError, optuna.exceptions.OptunaError) as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise ConfigurationError(f"hydra.sweep.dir: its study.db cannot be used ({reason})") from error
     finally:
         optuna.logging.set_verbosity(verbosity)
 

@@ -92,7 +92,10 @@ def launch(
             log.info("Launching %d jobs", len(job_overrides))
             with own as local, cluster or nullcontext():
                 jobs = _prepare(context, config, job_overrides, first, local)
-                sweep = _Sweep(context, directory, jobs, failures, config.hydra.sweeper.get("halving"))
+                halving = config.hydra.sweeper.get("halving")
+                if halving is not None and len({job.member.objective.keys for job in jobs}) > 1:
+                    raise ConfigurationError("objective: must be the same for all runs with hydra.sweeper.halving")
+                sweep = _Sweep(context, directory, jobs, failures, halving)
                 return sweep.train(cluster or local, launcher.members, bool(launcher.gpus_per_node))
     finally:
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)

@@ -15,7 +15,7 @@ __all__ = ["OwnRates", "has_own_rate", "of_members"]
 
 
 def has_own_rate(optimizer: Optimizer) -> bool:
-    """Say if members of one stack may differ in the learning rate of an optimiser: its steps are proportional to it."""
+    """Return whether members may differ in the learning rate of an optimiser: its steps are proportional to it."""
     return type(optimizer) in (Adam, AdamW, SGD)
 
 
@@ -69,6 +69,6 @@ class OwnRates(Method):
         theta.copy_(before.lerp(theta, self._shares(theta)[:, None]))
 
     def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Any]:
-        """Return the learning rates."""
+        """Return the learning rates by name, (M,)."""
         found = self.method.figures(optimizer, parameter, progress)
         return {"lr": found["lr"] * self._shares(found["lr"])}

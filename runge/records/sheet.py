@@ -1,9 +1,9 @@
 """Pictures of few artists, which are drawn fast, because a sweep draws two or three per run.
 
-Matplotlib's axes make five artists per tick and lay out each text anew; the two pictures of a run would take 1.5 s with
-them. A `Sheet` has one artist for the outlines of all texts and one for all edges and grids. A `Panel` is a box with
-limits, to which any artist of Matplotlib can be added, as to an axes. The image has 256 colours. Pictures of sweeps are
-plain Matplotlib, and only use the colours and `png` of this module.
+Matplotlib's axes make five artists per tick and lay out every text again; the two pictures of a run would take 1.5 s
+with them. A `Sheet` has one artist for the outlines of all texts and one for all edges and grids. A `Panel` is a box
+with limits, to which any artist of Matplotlib can be added, as to an axes. The image has 256 colours. Pictures of
+sweeps are plain Matplotlib, and only use the colours and `png` of this module.
 """
 
 import io
@@ -128,7 +128,7 @@ class Sheet:
         room: float = np.inf,
     ) -> None:
         """Add a text that begins (`align` 0), is centred (0.5) or ends (1) at a point, smaller if there is no room."""
-        if text:
+        if text.strip():
             size *= min(1, room / length(text, size))
             self._texts.append((text, outline(text, size, align, angle), (x, y), colour))
 
@@ -257,7 +257,7 @@ def outline(text: str, size: float = 9.5, align: float = 0, angle: float = 0) ->
 
 def length(text: str, size: float) -> float:
     """Return the length of a text, in points."""
-    return np.max(outline(text, size).vertices, axis=0)[0]
+    return np.max(outline(text, size).vertices, axis=0)[0] if text.strip() else 0.0
 
 
 def _of_characters(text: str, size: float) -> Path:

@@ -1,7 +1,7 @@
 """Successive halving inside a stack: at rungs the worst runs leave, and the others continue in a smaller stack.
 
-With eta = 3, rungs are the ends of the blocks at a ninth and at a third of the steps, at which the best third, and of
-these the best third, stay. Runs that differ in their seed alone leave together, by their median. A rung counts
+With eta = 3 there are rungs at a ninth and at a third of the steps, at the ends of their blocks. At each the best third
+of the runs stays. Runs that differ in their seed alone leave together, by their median. A rung counts
 only if every run has had its full lambda_d for the last quarter of the steps up to it, because before that the errors
 say nothing about lambda_d; the next rung then makes up for it. All of this follows from the settings and the history,
 so that a stack that was killed at a rung loses the same runs when it is resumed.
@@ -31,7 +31,7 @@ _FULL_FOR = 0.25
 
 
 def targets(steps: int, factor: int) -> list[int]:
-    """Return the steps after which there is a rung.
+    """Return the steps after which there is a rung: ceil(steps / eta^k), for k = ..., 2, 1 with eta^k <= 10.
 
     Example:
         >>> targets(9000, 3)
@@ -62,6 +62,8 @@ def order(values: NDArray[np.float64]) -> list[int]:
 
 class Halving(BlockCallback):
     """A callback that ends the fit at a rung at which members leave.
+
+    Of n trials ceil(n / eta^k) stay, where k counts the rungs since the last one that counted.
 
     Args:
         factor: eta, at least 2.
@@ -118,6 +120,6 @@ def _block_end(module: SobolevRegression, step: int) -> int:
 
 
 def _counts(module: SobolevRegression, rung: int) -> bool:
-    """Say if every member had its full lambda_d for the last quarter of the steps up to a rung."""
+    """Return whether every member had its full lambda_d for the last quarter of the steps up to a rung."""
     first = rung - math.ceil(_FULL_FOR * rung)
     return bool((module.lambda_at(first, 1) == module.lambda_now).all())

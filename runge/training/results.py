@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from runge.configuration import digest
-from runge.errors import RunError, describe
+from runge.errors import DivergedError, RunError, describe
 from runge.loggers import Logger, make_loggers
 from runge.metrics import (
     FIT_SECONDS,
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 Metrics = dict[str, float | int | None]
 Outcome = Metrics | Pruned | RunError
-"""The content of a run's `metrics.json`, or where it has left its stack, or the reason why it has neither."""
+"""The content of a run's `metrics.json`, the rung at which it left its stack, or the error that ended it."""
 
 _MOST_ROWS = 201
 """Rows of `fit.csv`."""
@@ -234,7 +234,8 @@ class StackWriter:
             other_seconds: the time of its set-up.
 
         Returns:
-            Where each of these members has left, or why it cannot stay; of the others, too, where they are.
+            For each member that leaves a `Pruned`, or a `RunError` if it diverged or cannot be written; the entries of
+            the others are placeholders.
         """
         step = int(self.module.step)
         outcomes: list[Outcome] = [Pruned(step, halving.values[i]) for i in range(len(self.members))]
@@ -251,7 +252,9 @@ class StackWriter:
                 else:
                     outcomes[i] = self._diverged(i, diverged)
         for i in trouble.keys() - set(halving.leaving):
-            outcomes[i] = RunError(f"its files cannot be written: {describe(trouble[i])}")
+            outcomes[i] = failure = RunError(f"its files cannot be written: {describe(trouble[i])}")
+            with self.attempt(i):
+                self.directories[i].write(self._state(i, "failed", message=str(failure)))
         self.left |= {*halving.leaving, *trouble}
         share = len(self.members)
         self.spent = self.spent[0] + fit_seconds / share, self.spent[1] + (fit_seconds + other_seconds) / share
@@ -295,11 +298,11 @@ class StackWriter:
                 directory.write(self._state(i, "failed", message=str(failure)))
             return failure
 
-    def _diverged(self, i: int, step: int) -> RunError:
+    def _diverged(self, i: int, step: int) -> DivergedError:
         how = "try a smaller optimizer.lr or loss.lambda_d, or optimizer.clip_norm"
         message = f"the loss is not finite at step {step}; {how}"
         self._leave(i, "diverged", message, step)
-        return RunError(f"diverged: {message}")
+        return DivergedError(f"diverged: {message}")
 
     def _draw(self, i: int, fit: Fit) -> None:
         """Draw a member's pictures, write them, and pass them to its loggers."""

@@ -37,9 +37,8 @@ from runge.training.stopping import StopEarly
 IGNORED = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available on your system"
 """Warnings of no use to the user: Lightning 2.6 uses torch's pytree in a deprecated way, and advertises srun."""
 
-
 _FULL = 32
-"""The members of a stack, of whose size halving makes no use where it decides on compiling."""
+"""The members of a stack with halving, for the decision on compiling: stacks of all sizes must take the same steps."""
 
 
 def make_data(members: Sequence[Member], dtype: torch.dtype) -> SobolevDataModule | RowsDataModule:
@@ -199,7 +198,8 @@ class Stack:
             seconds = time.perf_counter() - started, started - self._began
             if halving is not None and halving.leaving and not whole:
                 outcomes = writer.let_go(halving, files.trouble, *seconds)
-                rest = Stack([self.members[i] for i in writer.staying()], self._halving)
+                staying = writer.staying()
+                rest = Stack([self.members[i] for i in staying], self._halving) if staying else None
                 if stop.received is not None:
                     raise KeyboardInterrupt
             else:

@@ -81,8 +81,8 @@ def test_the_best_of_many_groups_is_corrected_for_the_choice():
     assert "p = 0.0079, 0.04 with Holm's correction for 5 comparisons: more than chance." in describe_lead(groups(5, 5))
     said = describe_lead(groups(9, 5))
     assert "p = 0.0079, 0.071 with Holm's correction for 9 comparisons: this may be chance." in said
-    assert "9 of the 9 other groups cannot be told from the best one." in said
-    assert said.endswith("Among so many groups 6 seeds each are the fewest that can show a lead.")
+    assert "9 of the 9 other groups cannot be distinguished from the best." in said
+    assert said.endswith("With 10 groups, at least 6 seeds each are needed to show a lead.")
     assert "more than chance" in describe_lead(groups(9, 6))
     few = [*groups(5, 5), Group("c", (1e9, 2e9))]
     assert describe_lead(few) == describe_lead(groups(5, 5))

@@ -96,6 +96,21 @@ def test_full_disk_in_a_sweep(after, train, whole, tmp_path, monkeypatch):
         check_same(tmp_path / "sweep" / name, whole / name)
 
 
+def test_full_disk_at_a_rung(train, monkeypatch, tmp_path):
+    """No member of the stack has a checkpoint to stay with."""
+    sweep = [option for option in SWEEP if not option.startswith("schedule")]
+    halving = ("hydra.sweeper.halving=3", "schedule=constant", "hydra.sweep.dir=sweep")
+    with monkeypatch.context() as patch:
+        full_disk(patch, 0)
+        code, out, err = train(*sweep, *halving)
+    assert code == 1
+    assert "No space left on device" in out + err
+    assert "Traceback" not in out + err
+    assert train(*sweep, *halving)[0] == 0
+    statuses = [json.loads((tmp_path / "sweep" / name / "status.json").read_text())["status"] for name in "012"]
+    assert sorted(statuses) == ["finished", "pruned", "pruned"]
+
+
 @contextmanager
 def half_written(path, mode):
     """Open a file that fails after half of its content is written, as on a full disk."""
@@ -240,7 +255,7 @@ def test_signal_during_a_drawing(seconds, end, train, trained, tmp_path, monkeyp
 
 
 def test_signal_before_the_fit(train, tmp_path, monkeypatch):
-    monkeypatch.setattr("runge.training.stack.Stack", lambda _: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr("runge.training.stack.Stack", lambda *_: signal.raise_signal(signal.SIGTERM))
     code, out, err = train(*SHORT, "hydra.run.dir=run")
     assert code == 1
     assert "error: interrupted" in err

@@ -329,7 +329,7 @@ def test_a_sweep_without_memory_for_two_runs_has_one_process(train, configuratio
     monkeypatch.setattr("runge.launch.sweep.plan", lambda *given: plans.append(given[1:]) or plan(*given))
     status, out, err = train("-m", "seed=0,1", *own, "hydra.launcher.processes=2", "hydra.sweep.dir=sweep")
     assert status == 0, out + err
-    assert plans == [(1, 32, 1.5 * need)]
+    assert plans == [(1, 32, 1.5 * need, None)]
 
 
 @pytest.mark.parametrize(

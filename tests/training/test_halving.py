@@ -149,4 +149,5 @@ def test_chunks_keep_the_seeds_of_a_trial(make):
     for halving, whole in ((None, False), (3, True)):
         chunks, _ = plan(jobs, 2, 5, halving=halving)
         numbers = [set(chunk.jobs) for chunk in chunks]
+        assert max(map(len, numbers)) <= 5
         assert whole == all((2 * i in one) == (2 * i + 1 in one) for one in numbers for i in range(7))

@@ -19,9 +19,10 @@ plot("front", () => {
 plot("boxes", () => {
   const {groups, cut} = best();
   if (groups.every(({runs}) => runs.length === 1)) return null;
-  return unlessEmpty(groups.map(({name, runs}) => ({type: "box", name: folded(short(name, 66)), x: runs.map(value), boxpoints: "all", jitter: 0.4, pointpos: 0,
+  return unlessEmpty(groups.map(({name, runs}, i) => ({type: "box", name: folded(name), x: runs.map(value), y: runs.map(() => i), boxpoints: "all", jitter: 0.4, pointpos: 0,
     marker: {color: colourOfGroup(name), size: 4}, orientation: "h"})),
-  {title: `${plain(data.metric)} over seeds${cut}`, xaxis: {...logarithmic(""), nticks: 6}, yaxis: {autorange: "reversed"}, height: height()});
+  {title: `${plain(data.metric)} over seeds${cut}`, xaxis: {...logarithmic(""), nticks: 6}, height: height(),
+    yaxis: {autorange: "reversed", tickvals: groups.map((_, i) => i), ticktext: groups.map(({name}) => folded(short(name, 66)))}});
 });
 
 // The median of each group over its seeds, and a band from the lower to the upper quartile, at the steps that all have.
@@ -66,7 +67,7 @@ plot("pareto", () => {
   if (!data.search || data.search.objective.length < 2 || !some.length) return null;
   const best = some.filter(trial => data.search.best.includes(trial.number)).sort((a, b) => a.values[0] - b.values[0]);
   const [first, second] = [0, 1].map(i => trial => trial.values[i]), [across, up] = data.search.objective.map(plain);
-  return {traces: [points(some, first, second, colours[6], "trials"), {...points(best, first, second, colours[1], "the best"), mode: "lines+markers", line: {color: colours[1], shape: "hv"}}],
+  return {traces: [points(some, first, second, colours[6], "trials"), {...points(best, first, second, colours[1], "the best"), mode: data.search.objective.length > 2 ? "markers" : "lines+markers", line: {color: colours[1], shape: "hv"}}],
     layout: {title: "Pareto front: no other trial is better in all objectives", xaxis: {...logarithmic(across), nticks: 6}, yaxis: logarithmic(up)}};
 });
 
@@ -82,7 +83,7 @@ plot("parallel", () => {
       const log = typed.every(x => x > 0) && Math.max(...typed) > 50 * Math.min(...typed);
       return {label: log ? `log10 ${label}` : label, values: log ? typed.map(Math.log10) : typed};
     }
-    return {label, values: typed.map((x, at) => beside(values.indexOf(shown(x)), at, runs.length)), tickvals: values.map((_, at) => at), ticktext: values.map(x => short(plain(x), 14)), range: [-0.3, values.length - 0.7]};
+    return {label, values: typed.map((x, at) => beside(values.indexOf(shown(x)), at, runs.length)), tickvals: values.map((_, at) => at), ticktext: values.map(x => plain(short(x, 14))), range: [-0.3, values.length - 0.7]};
   });
   const ends = [Math.min(...logs), Math.max(...logs)];
   return {traces: [{type: "parcoords", dimensions: [...dimensions, {label: `log10 ${plain(data.metric)}`, values: logs}],

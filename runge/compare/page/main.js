@@ -29,11 +29,11 @@ function everything() {
 }
 table.on("search", () => { if (window.Plotly) everything(); });
 
-// The best run of each of the two best groups is selected first.
-for (const group of data.groups.slice(0, 2)) {
-  const run = data.runs.find(run => finished(run) && run.group === group.name);
-  if (run) selected.push(run);
-}
+// The best run of each of the two best groups is selected first, or those that were selected before new columns came.
+const kept = "live" in document.documentElement.dataset ? JSON.parse(sessionStorage.getItem("selected") ?? "null") : null;
+if (kept) sessionStorage.removeItem("selected");
+selected.push(...kept ? data.runs.filter(run => kept.includes(run.name))
+  : data.groups.slice(0, 2).map(group => data.runs.find(run => finished(run) && run.group === group.name)).filter(Boolean));
 mark();
 stop();
 legend();
@@ -56,7 +56,10 @@ async function update() {
   if (!response?.ok || response.headers.get("ETag") === seen) return;
   seen = response.headers.get("ETag");
   const {importance} = data, now = JSON.parse(next.getElementById("data").textContent);
-  if (["settings", "figures", "others"].some(key => String(now[key]) !== String(data[key]))) return location.reload();
+  if (["settings", "figures", "others"].some(key => String(now[key]) !== String(data[key]))) {
+    sessionStorage.setItem("selected", JSON.stringify(selected.map(run => run.name)));
+    return location.reload();
+  }
   for (const id of ["summary", "groups"]) $(id).replaceWith(next.getElementById(id));
   const names = selected.map(run => run.name);
   Object.assign(data, now, {importance});
@@ -65,4 +68,4 @@ async function update() {
   table.clear().rows.add(data.runs).draw(false);
   everything();
 }
-if (location.protocol === "http:") setInterval(update, 2000);
+if ("live" in document.documentElement.dataset) setInterval(update, 2000);

@@ -93,7 +93,7 @@ plot("map", () => {
   if (!one || first === second || ![first, second].every(x => target.inputs.includes(x))) return null;
   const what = $("surface").value, z = {error: absolute, predicted: fits, true: (_, ...where) => labels(...where)}[what](run, target, one.p, one.d);
   const at = z.map((_, i) => i).filter(i => !Number.isNaN(z[i])), [across, up] = [first, second].map(x => input(target, x)), values = at.map(i => z[i]);
-  const title = {error: "absolute error", predicted: "prediction", true: "true values"}[what] + (what === "true" ? "" : `, run ${short(plain(run.name), 30)}`);
+  const title = {error: "absolute error", predicted: "prediction", true: "true values"}[what] + (what === "true" ? "" : `, run ${plain(short(run.name, 30))}`);
   return {traces: [{type: "scatter", mode: "markers", x: at.map(i => across[i]), y: at.map(i => up[i]), text: values.map(figure), hoverinfo: "x+y+text",
     marker: {size: 11, symbol: "square", color: what === "error" ? logOf(values) : values, colorscale: what === "error" ? "Cividis" : "Viridis", showscale: true,
       colorbar: {title: {text: what === "error" ? "log10 of<br>the error" : plain(one.name)}, thickness: 14}}}],

@@ -38,6 +38,8 @@ const setting = (title, i) => {
   return {title: plain(title), data: null, className: "text", columnControl: many ? range(title, of) : words,
     render: (_, type, run) => type === "sort" || type === "type" ? of(run) ?? "" : type === "display" ? text.display(shown(of(run))) : shown(of(run))};
 };
+// A text that a spreadsheet would read as a formula gets an apostrophe.
+const literal = x => typeof x === "string" && /^[=+\-@\t\r]/.test(x) ? `'${x}` : x;
 const state = run => [run.status, run.message, run.progress].filter(Boolean).join(": ");
 const box = run => `<input type="checkbox" tabindex="-1" data-run="${data.runs.indexOf(run)}" aria-label="show ${text.display(run.name)}">`;
 const columns = [
@@ -60,8 +62,8 @@ const table = new DataTable("#runs", {data: data.runs, columns, order: [], pageL
     topStart: {buttons: [
       {text: "Select all", action: () => select(matching())},
       {text: "Clear the selection", action: () => select([])},
-      {extend: "csv", text: "Download CSV", filename: "comparison", escapeExcelFormula: true,
-        exportOptions: {columns: ":gt(0)", orthogonal: "export", modifier: {search: "applied", order: "applied"}}},
+      {extend: "csv", text: "Download CSV", filename: "comparison",
+        exportOptions: {columns: ":gt(0)", orthogonal: "export", stripHtml: false, decodeEntities: false, format: {body: literal}, modifier: {search: "applied", order: "applied"}}},
     ]},
     bottomStart: ["pageLength", "info"],
   }});
