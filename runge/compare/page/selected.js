@@ -108,7 +108,7 @@ for (const [id, layout] of Object.entries({
   cosine: {title: "cosine of the two gradients", yaxis: {range: [-1.05, 1.05]}},
 })) {
   plot(id, () => unlessEmpty(Object.entries(data.curves[id]).flatMap(([key, dash]) => each((run, style) => run.curves[key] && numbers(run.curves[key]).some(y => !Number.isNaN(y))
-    ? [{...style, mode: "lines+markers", marker: {size: numbers(run.curves[key]).length > 20 ? 0.1 : 5}, x: numbers(run.curves.step), y: numbers(run.curves[key]), name: `${style.name}: ${key}`, line: {...style.line, dash}, connectgaps: true}] : [])),
+    ? [{...style, mode: numbers(run.curves[key]).length > 20 ? "lines" : "lines+markers", marker: {size: 5}, x: numbers(run.curves.step), y: numbers(run.curves[key]), name: `${style.name}: ${key}`, line: {...style.line, dash}, connectgaps: true}] : [])),
   {...layout, xaxis: named("optimiser step"), shapes: switches()}));
 }
 // Points, because a bar on a logarithmic axis would begin at an arbitrary value.
