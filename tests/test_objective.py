@@ -1,4 +1,4 @@
-"""What a sweeper minimises: figures on the validation points, of the weights that are kept."""
+"""The figures that a sweeper minimises: errors of the weights that are kept, on the validation points."""
 
 import json
 import math

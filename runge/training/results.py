@@ -252,9 +252,7 @@ class StackWriter:
                 else:
                     outcomes[i] = self._diverged(i, diverged)
         for i in trouble.keys() - set(halving.leaving):
-            outcomes[i] = failure = RunError(f"its files cannot be written: {describe(trouble[i])}")
-            with self.attempt(i):
-                self.directories[i].write(self._state(i, "failed", message=str(failure)))
+            outcomes[i] = self._unwritable(i, trouble[i])
         self.left |= {*halving.leaving, *trouble}
         share = len(self.members)
         self.spent = self.spent[0] + fit_seconds / share, self.spent[1] + (fit_seconds + other_seconds) / share
@@ -293,10 +291,13 @@ class StackWriter:
             directory.write(finished, self._history(i), metrics, points, table)
             return metrics
         except OSError as error:
-            failure = RunError(f"its files cannot be written: {describe(error)}")
-            with self.attempt(i):
-                directory.write(self._state(i, "failed", message=str(failure)))
-            return failure
+            return self._unwritable(i, error)
+
+    def _unwritable(self, i: int, error: OSError) -> RunError:
+        failure = RunError(f"its files cannot be written: {describe(error)}")
+        with self.attempt(i):
+            self.directories[i].write(self._state(i, "failed", message=str(failure)))
+        return failure
 
     def _diverged(self, i: int, step: int) -> DivergedError:
         how = "try a smaller optimizer.lr or loss.lambda_d, or optimizer.clip_norm"

@@ -297,8 +297,12 @@ def opened(report):
         page.on("pageerror", lambda error: page.wrong.append(str(error)))
         page.on("console", lambda message: page.wrong.append(message.text) if message.type == "error" else None)
         address = report if isinstance(report, str) else report.as_uri()
-        elsewhere = lambda url: url.startswith("http") and not url.startswith(address)  # noqa: E731
-        page.on("request", lambda request: page.wrong.append(request.url) if elsewhere(request.url) else None)
+
+        def note(request):
+            if request.url.startswith("http") and not request.url.startswith(address):
+                page.wrong.append(request.url)
+
+        page.on("request", note)
         page.goto(address)
         page.wait_for_selector("html[data-plots=ready]")
         yield page

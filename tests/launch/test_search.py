@@ -74,15 +74,15 @@ def test_the_best_is_an_experiment(searched):
     assert digest(plain(config)[0]) == digest(compose(*overrides))
 
 
-@pytest.mark.parametrize("told", [0, 1, 2])
-def test_a_search_that_was_killed_in_its_second_batch_has_the_same_trials(told, searched, tmp_path, monkeypatch):
+@pytest.mark.parametrize("recorded", [0, 1, 2])
+def test_a_search_killed_in_its_second_batch_has_the_same_trials(recorded, searched, tmp_path, monkeypatch):
     """Its runs are trained, and none, one or two of its trials are in the study."""
     folder, _ = searched
     shutil.copytree(folder / "search", tmp_path / "search")
     (tmp_path / "search" / "search.json").unlink()
     with sqlite3.connect(tmp_path / "search" / "study.db") as database:
         for table in ("trials", "trial_params", "trial_values", "trial_user_attributes", "trial_system_attributes"):
-            database.execute(f"delete from {table} where trial_id > {3 + told}")
+            database.execute(f"delete from {table} where trial_id > {3 + recorded}")
     before = (tmp_path / "search" / "4" / "metrics.json").stat().st_mtime_ns
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Study, "_propose", lambda *_: pytest.fail("the batch had been proposed"))

@@ -55,7 +55,7 @@ def test_rungs():
 
 
 def test_the_order_of_several_objectives():
-    """Nothing comes before what dominates it, and what is not known comes last."""
+    """No row comes before one that dominates it, and unknown ones come last."""
     values = np.random.default_rng(0).random((30, 2)).round(1)
     values[3] = np.nan
     place = {row: i for i, row in enumerate(order(values))}
