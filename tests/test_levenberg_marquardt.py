@@ -16,15 +16,16 @@ from tests.conftest import model
 LM = LevenbergMarquardt(damping=1.0, decrease=3.0, increase=2.0, acceleration=0.75, readout=True)
 
 
-def problem(members=1, n=20, width=6, depth=2, lambda_d=0.1, activation="tanh", f=torch.sin, df=torch.cos):
+def problem(members=1, n=20, width=6, depth=2, lambda_d=0.1, activation="tanh", f=torch.sin, df=torch.cos, outputs=1):
     network = StackedMLP(
         model(activation=activation, depth=depth, width=width),
         domains=torch.tensor([[-1.0, 1.0]], dtype=torch.float64).expand(members, 1, 2),
         generators=[torch.Generator().manual_seed(i) for i in range(members)],
         dtype=torch.float64,
+        outputs=outputs,
     )
     x = torch.linspace(-1, 1, n, dtype=torch.float64).expand(members, n)[..., None]
-    weight = torch.full((members, n, 1), 1 / n, dtype=torch.float64)
+    weight = torch.full((members, n, outputs), 1 / n, dtype=torch.float64)
     masks = torch.ones(members, 1, n, dtype=torch.float64)
     points = Points(x, f(3 * x), 3 * df(3 * x)[..., None], weight, weight[..., None], masks)
     ones = torch.ones(members, dtype=torch.float64)

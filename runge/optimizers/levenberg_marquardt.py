@@ -14,7 +14,6 @@ Each member has its own mu. It is divided by `decrease` if the first try of a st
 undone, and mu is multiplied by `increase` for the next. A member whose loss no damping reduces is at rest.
 """
 
-import logging
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, NamedTuple, cast
 
@@ -23,16 +22,14 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
+from runge.optimizers.last_layer import solve_last_layer
 from runge.optimizers.optimizer import Method, Needs, Problem
 from runge.optimizers.systems import ErrorSpace, WeightSpace
 from runge.sobolev import losses
-from runge.sobolev.jacobian import readout
 from runge.sobolev.network import Tape
 from runge.validation import NonNegative, Positive, checked
 
 __all__ = ["DampedLeastSquares", "LevenbergMarquardt"]
-
-log = logging.getLogger(__name__)
 
 Factor = Annotated[float, Field(gt=1, le=1e12, allow_inf_nan=False)]
 
@@ -89,37 +86,14 @@ class LevenbergMarquardt(Method):
         """Take a step by `DampedLeastSquares.solve`."""
         cast(DampedLeastSquares, optimizer).solve(problem)
 
-    @torch.no_grad()
     def finish(self, problem: Problem) -> None:
         """Solve the last layer, in which the errors are linear, exactly, for members whose loss this reduces.
 
         This problem is ill-conditioned, so that damped steps approach its solution slowly. It is not solved after each
         step, because the other layers would then have nothing left to learn.
         """
-        if not self.readout:
-            return
-        theta = problem.network.theta
-
-        def weighted_errors() -> tuple[Tensor, Tensor, Tape]:
-            u, du, tape = problem.network.propagate(problem.points.x, with_derivative=problem.lambda_d is not None)
-            errors, weights = losses.least_squares(u, du, problem.points, problem.scale, problem.lambda_d)
-            return weights.sqrt() * errors, weights.sqrt(), tape
-
-        before, roots, tape = weighted_errors()
-        outputs = problem.network.outputs
-        right, of_output = (part.unflatten(1, (outputs, -1))[..., None] for part in (-before, roots))
-        columns = (of_output * readout(tape)[:, None]).nan_to_num()
-        driver = "gels" if columns.is_cuda else "gelsd"  # the last bits of gelsy differ from call to call
-        try:
-            solution = torch.linalg.lstsq(columns, right.nan_to_num(), driver=driver).solution[..., 0]
-            change = solution.mT.flatten(1)  # W and then b of all outputs, as in theta
-        except torch.linalg.LinAlgError as error:  # pyright: ignore[reportPrivateImportUsage]
-            log.warning("keeping the last layer unchanged: %s", error)
-            return
-        start = theta.clone()
-        theta[:, -change.shape[1] :] += change
-        better = weighted_errors()[0].square().sum(1) < before.square().sum(1)
-        theta.copy_(torch.where(better[:, None], theta, start))
+        if self.readout:
+            solve_last_layer(problem)
 
     def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Tensor]:
         """Return the damping mu."""

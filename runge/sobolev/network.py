@@ -15,7 +15,7 @@ from runge.sobolev.activations import Activation, activation
 from runge.validation import Count, checked
 
 Derivative = Literal["forward", "autograd"]
-Init = Literal["default", "knots"]
+Init = Literal["default", "knots", "wide_knots"]
 
 
 def _check_activation(name: str) -> str:
@@ -32,7 +32,7 @@ class Model:
             an `runge.sobolev.activations.Activation` of your own.
         depth: the number of hidden layers, from 1 to 1000; depth 2 and width 64 give D -> 64 -> 64 -> 1.
         width: the neurons in each hidden layer, >= 1.
-        init: the distribution of the initial weights, `default` or `knots`, as in `draw_weights`.
+        init: the distribution of the initial weights, `default`, `knots` or `wide_knots`, as in `draw_weights`.
         stages: the number of residual stages, >= 1: networks trained one after the other and summed, each fitted to the
             residual of the sum of those before it; 1: a single network.
         derivative: how u' is computed: `forward` mode, along with u, or `autograd` (reverse mode); equal to round-off.
@@ -223,19 +223,21 @@ def draw_weights(init: Init, shapes: Sequence[tuple[int, int]], generator: torch
 
     `default` draws W and b from U(-1/sqrt(in), 1/sqrt(in)), as `torch.nn.Linear` does. `knots` spreads the kinks of the
     first layer over the domain: |W| ~ 3 U(0.5, 1.5) in random directions, b = -W k with knots k evenly spaced on
-    [-1, 1] (D = 1) or uniform in the box; further hidden layers have W ~ N(0, 1/in) and b ~ N(0, 1/4).
+    [-1, 1] (D = 1) or uniform in the box; further hidden layers have W ~ N(0, 1/in) and b ~ N(0, 1/4). `wide_knots` has
+    knots in [-1.2, 1.2]^D, for a first layer that is not trained.
     """
     uniform = partial(torch.rand, generator=generator, dtype=torch.float64)
     normal = partial(torch.randn, generator=generator, dtype=torch.float64)
     parts: list[Tensor] = []
+    knots, edge = init != "default", 1.2 if init == "wide_knots" else 1
     for i, (fan_in, fan_out) in enumerate(shapes):
-        if init == "knots" and i == 0:
+        if knots and i == 0:
             direction = normal(fan_in, fan_out)
             w = direction / direction.norm(dim=0) * 3 * (0.5 + uniform(fan_out))
             even = torch.linspace(-1, 1, fan_out, dtype=torch.float64)[None]
-            knots = even if fan_in == 1 else 2 * uniform(fan_in, fan_out) - 1
-            parts += [w, -(w * knots).sum(0)]
-        elif init == "knots" and i < len(shapes) - 1:
+            at = even if fan_in == 1 else 2 * uniform(fan_in, fan_out) - 1
+            parts += [w, -edge * (w * at).sum(0)]
+        elif knots and i < len(shapes) - 1:
             parts += [normal(fan_in, fan_out) / fan_in**0.5, normal(fan_out) / 2]
         else:
             parts += [(2 * uniform(*shape) - 1) / fan_in**0.5 for shape in ((fan_in, fan_out), (fan_out,))]
