@@ -200,6 +200,10 @@ def test_impossible_ranges(override, words):
     {
         ("model.width=choice(8,0)",): ("model.width", "greater than or equal to 1", "got 0"),
         ("optimizer.lr=interval(-1,1)",): ("optimizer.lr", "got -1"),
+        ("optimizer=adamw", "optimizer.lr=interval(0.1,1)", "optimizer.weight_decay=interval(0,2)"): (
+            "weight_decay",
+            "at most 1 / lr",
+        ),
         ("model.width=8,16", "hydra.sweeper.trials=0"): ("hydra.sweeper.trials", "got 0"),
         ("model.width=8,16", "hydra.sweeper.halving=1"): ("hydra.sweeper.halving", "got 1"),
         ("model.width=8,16", "hydra.sweeper.sampler=grid"): ("hydra.sweeper.sampler", "'tpe'", "'grid'"),
