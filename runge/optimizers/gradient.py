@@ -1,6 +1,7 @@
 """Optimisers that use the gradient; all except L-BFGS are elementwise, so the members of a stack are independent."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -13,6 +14,8 @@ from runge.schedules import LearningRateSchedule, learning_rate_factor
 from runge.validation import BelowOne, Count, NonNegative, Positive, checked
 
 __all__ = ["LBFGS", "SGD", "Adam", "AdamW", "Gradient", "clip"]
+
+_LOSS_SCALE = 2.0**40  # the factor of the loss that torch's L-BFGS sees; a power of two adds no round-off
 
 Betas = Annotated[list[BelowOne], Field(min_length=2, max_length=2)]
 
@@ -133,6 +136,9 @@ class SGD(Gradient):
 class LBFGS(Gradient):
     """Limited-memory BFGS with a strong Wolfe line search, one iteration per step, for a single member.
 
+    The first step, and the first after a change of the loss, tries one whose entries' absolute values sum to `lr`;
+    later ones try `lr` times that of the curvature estimate.
+
     Attributes:
         history_size: the number of past updates in the curvature estimate, >= 1.
         max_eval: the most evaluations of the loss per step, >= 1.
@@ -160,7 +166,24 @@ class LBFGS(Gradient):
         """Return a `torch.optim.LBFGS`."""
         limits: Any = {"max_iter": 1, "max_eval": self.max_eval, "tolerance_grad": 0, "tolerance_change": 0}
         limits["history_size"] = self.history_size
-        return torch.optim.LBFGS(parameters, self.lr, line_search_fn="strong_wolfe", **limits)
+        optimizer = torch.optim.LBFGS(parameters, self.lr, line_search_fn="strong_wolfe", **limits)
+        optimizer.param_groups[0]["loss_scale"] = _LOSS_SCALE
+        return optimizer
+
+    def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
+        """Take a step on the loss times 2^40, which has the same minimisers.
+
+        Torch ignores each pair of a step s and a change of the gradient y with s^T y <= 1e-10. Without the scale, these
+        are nearly all pairs once the loss is about 1e-6.
+        """
+        # A checkpoint of an older version has curvature of the loss itself.
+        scale = optimizer.param_groups[0].get("loss_scale", 1.0)
+
+        def scaled(*arguments: Any) -> tuple[Tensor, Tensor]:
+            loss, gradient = problem.function(*arguments)
+            return scale * loss, scale * gradient
+
+        super().step(optimizer, replace(problem, function=scaled), progress)
 
     def reset(self, optimizer: torch.optim.Optimizer) -> None:
         """Discard the curvature estimate, which belongs to the previous loss."""
