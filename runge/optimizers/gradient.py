@@ -15,7 +15,9 @@ from runge.validation import BelowOne, Count, NonNegative, Positive, checked
 
 __all__ = ["LBFGS", "SGD", "Adam", "AdamW", "Gradient", "clip"]
 
-_LOSS_SCALE = 2.0**40  # the factor of the loss that torch's L-BFGS sees; a power of two adds no round-off
+# The factor of the loss that torch's L-BFGS sees; a power of two adds no round-off. In 32 bit the round-off of the loss
+# ends the line search before small curvature matters, and the line search would overflow.
+_LOSS_SCALE = {torch.float32: 1.0, torch.float64: 2.0**40}
 
 Betas = Annotated[list[BelowOne], Field(min_length=2, max_length=2)]
 
@@ -136,9 +138,6 @@ class SGD(Gradient):
 class LBFGS(Gradient):
     """Limited-memory BFGS with a strong Wolfe line search, one iteration per step, for a single member.
 
-    The first step, and the first after a change of the loss, tries one whose entries' absolute values sum to `lr`;
-    later ones try `lr` times that of the curvature estimate.
-
     Attributes:
         history_size: the number of past updates in the curvature estimate, >= 1.
         max_eval: the most evaluations of the loss per step, >= 1.
@@ -167,11 +166,12 @@ class LBFGS(Gradient):
         limits: Any = {"max_iter": 1, "max_eval": self.max_eval, "tolerance_grad": 0, "tolerance_change": 0}
         limits["history_size"] = self.history_size
         optimizer = torch.optim.LBFGS(parameters, self.lr, line_search_fn="strong_wolfe", **limits)
-        optimizer.param_groups[0]["loss_scale"] = _LOSS_SCALE
+        (group,) = optimizer.param_groups
+        group["loss_scale"] = _LOSS_SCALE[group["params"][0].dtype]
         return optimizer
 
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
-        """Take a step on the loss times 2^40, which has the same minimisers.
+        """Take a step; in 64 bit on the loss times 2^40, which has the same minimisers.
 
         Torch ignores each pair of a step s and a change of the gradient y with s^T y <= 1e-10. Without the scale, these
         are nearly all pairs once the loss is about 1e-6.
