@@ -1,3 +1,4 @@
+import copy
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -6,7 +7,7 @@ import torch
 
 from runge.configuration import build
 from runge.errors import ConfigurationError
-from runge.optimizers import LBFGS, SGD, Adam, AdamW, Optimizer, adapt, clip, of_members
+from runge.optimizers import LBFGS, SGD, Adam, AdamW, Optimizer, Problem, adapt, clip, of_members
 from runge.optimizers.from_torch import ELEMENTWISE as OF_TORCH
 
 SHARED = {"lr": 0.01, "lr_schedule": "constant", "clip_norm": None}
@@ -59,18 +60,47 @@ def test_members_have_learning_rates_of_their_own(name):
     assert of_members(methods[:1] * 3) is methods[0]
 
 
-def test_lbfgs_minimises_a_quadratic():
+LBFGS_64 = LBFGS(lr=1.0, lr_schedule="constant", clip_norm=None, history_size=10, max_eval=25)
+
+
+def quadratic(x, factor):
+    """The problem factor sum_i i x_i^2 / 2."""
+    curvature = factor * torch.arange(1.0, 1 + x.shape[1], dtype=torch.float64)
+
+    def loss_and_gradient(*_):
+        return (0.5 * curvature * x * x).sum(1), (curvature * x).detach()
+
+    return Problem(SimpleNamespace(theta=x), None, None, None, loss_and_gradient)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e-14])
+def test_lbfgs_minimises_a_quadratic(factor):
+    """Also one that is so small that torch would not use its curvature."""
     x = torch.nn.Parameter(torch.ones(1, 6, dtype=torch.float64))
-    optimizer = LBFGS(lr=1.0, lr_schedule="constant", clip_norm=None, history_size=10, max_eval=25).build([x])
-    curvature = torch.arange(1.0, 7.0, dtype=torch.float64)
+    optimizer, problem = LBFGS_64.build([x]), quadratic(x, factor)
+    for _ in range(20):
+        LBFGS_64.step(optimizer, problem, 0.0)
+    assert x.abs().max() < 1e-8
+
+
+def test_lbfgs_continues_with_the_curvature_of_an_older_version():
+    x, y = (torch.nn.Parameter(torch.ones(1, 6, dtype=torch.float64)) for _ in range(2))
+    older = torch.optim.LBFGS([x], 1.0, max_iter=1, max_eval=25, history_size=10, line_search_fn="strong_wolfe")
 
     def closure():
-        x.grad = (curvature * x).detach()
-        return (0.5 * curvature * x * x).sum()
+        loss, x.grad = problem.loss_and_gradient()
+        return loss.sum()
 
-    for _ in range(30):
-        optimizer.step(closure)
-    assert x.abs().max() < 1e-8
+    problem = quadratic(x, 1.0)
+    for _ in range(5):
+        older.step(closure)
+    optimizer = LBFGS_64.build([y])
+    optimizer.load_state_dict(copy.deepcopy(older.state_dict()))
+    with torch.no_grad():
+        y.copy_(x)
+    older.step(closure)
+    LBFGS_64.step(optimizer, quadratic(y, 1.0), 0.0)
+    assert torch.equal(x, y)
 
 
 def test_clip_is_per_member():

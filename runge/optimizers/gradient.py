@@ -1,6 +1,7 @@
 """Optimisers that use the gradient; all except L-BFGS are elementwise, so the members of a stack are independent."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -13,6 +14,10 @@ from runge.schedules import LearningRateSchedule, learning_rate_factor
 from runge.validation import BelowOne, Count, NonNegative, Positive, checked
 
 __all__ = ["LBFGS", "SGD", "Adam", "AdamW", "Gradient", "clip"]
+
+# The factor of the loss that torch's L-BFGS sees; a power of two adds no round-off. In 32 bit the round-off of the loss
+# ends the line search before small curvature matters, and the line search would overflow.
+_LOSS_SCALE = {torch.float32: 1.0, torch.float64: 2.0**40}
 
 Betas = Annotated[list[BelowOne], Field(min_length=2, max_length=2)]
 
@@ -160,7 +165,25 @@ class LBFGS(Gradient):
         """Return a `torch.optim.LBFGS`."""
         limits: Any = {"max_iter": 1, "max_eval": self.max_eval, "tolerance_grad": 0, "tolerance_change": 0}
         limits["history_size"] = self.history_size
-        return torch.optim.LBFGS(parameters, self.lr, line_search_fn="strong_wolfe", **limits)
+        optimizer = torch.optim.LBFGS(parameters, self.lr, line_search_fn="strong_wolfe", **limits)
+        (group,) = optimizer.param_groups
+        group["loss_scale"] = _LOSS_SCALE[group["params"][0].dtype]
+        return optimizer
+
+    def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
+        """Take a step; in 64 bit on the loss times 2^40, which has the same minimisers.
+
+        Torch ignores each pair of a step s and a change of the gradient y with s^T y <= 1e-10. Without the scale, these
+        are nearly all pairs once the loss is about 1e-6.
+        """
+        # A checkpoint of an older version has curvature of the loss itself.
+        scale = optimizer.param_groups[0].get("loss_scale", 1.0)
+
+        def scaled(*arguments: Any) -> tuple[Tensor, Tensor]:
+            loss, gradient = problem.function(*arguments)
+            return scale * loss, scale * gradient
+
+        super().step(optimizer, replace(problem, function=scaled), progress)
 
     def reset(self, optimizer: torch.optim.Optimizer) -> None:
         """Discard the curvature estimate, which belongs to the previous loss."""

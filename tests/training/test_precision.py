@@ -41,7 +41,13 @@ def test_a_command_fits_to_many_digits(train, tmp_path):
 
 @pytest.mark.parametrize(
     ("step", "more"),
-    [(20, ()), (30, ("model.stages=2",)), (40, ("model.stages=2",)), (40, ("model.stages=3", *IN_TURN))],
+    [
+        (20, ()),
+        (30, ("model.stages=2",)),
+        (40, ("model.stages=2",)),
+        (40, ("model.stages=3", *IN_TURN)),
+        (40, ("model.stages=2", "optimizer=lbfgs", "trainer.precision=64")),
+    ],
 )
 def test_resumed_run_equals_the_uninterrupted_one(step, more, train, trained, tmp_path, monkeypatch):
     """Also at the very end of a stage, and in either phase of one."""
