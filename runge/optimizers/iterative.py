@@ -7,7 +7,9 @@ columns S, those of a few points,
 .. math:: K K^T \approx F F^T, \quad F = K K_S^T L^{-T}, \quad K_S K_S^T = L L^T,
 
 whose damped inverse follows from :math:`(F F^T + \mu I)^{-1} = (I - F (F^T F + \mu I)^{-1} F^T) / \mu`. F serves all
-dampings that a step tries. A step costs O(R K^2), R errors and K columns.
+dampings that a step tries. If too many iterations are needed, there are more columns. A step costs O(R K^2), R errors
+and K columns. Members are solved one after the other, so that each has as many columns as it needs, and the same bits
+in a stack as alone.
 
 References:
     A. Jnini, F. Vella (2025). Dual natural gradient descent for scalable training of physics-informed neural networks.
@@ -15,12 +17,12 @@ References:
     Z. Frangella, J. A. Tropp, M. Udell (2023). Randomized Nystroem preconditioning. https://arxiv.org/abs/2110.02820
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from runge.optimizers.optimizer import Problem
 from runge.optimizers.systems import ErrorSpace, System, WeightSpace
@@ -32,8 +34,11 @@ __all__ = ["IterativeSpace", "numbers_of_a_system", "space_of"]
 _FACTORISED = 3000
 """The largest system that is factorised."""
 
-_COLUMNS, _ITERATIONS, _TOLERANCE = 384, 50, 0.03
-"""About how many columns precondition the system; the most iterations; the residual to reach, relative to W^(1/2) e."""
+_COLUMNS, _DOUBLED = 384, 2
+"""About how many columns precondition the system at first, and how often they are doubled at most."""
+
+_ITERATIONS, _TOLERANCE = 20, 0.03
+"""The iterations after which the columns are doubled; the residual to reach, relative to W^(1/2) e."""
 
 _ROUND_OFF = 1e-14
 """Relative to the trace, what is added to the diagonal of a matrix that may be singular."""
@@ -49,84 +54,112 @@ def space_of(residuals: int, weights: int) -> "type[ErrorSpace | WeightSpace | I
 def numbers_of_a_system(residuals: int, weights: int) -> int:
     """Estimate the numbers of a system: three matrices the size of F, or four of the size that is factorised."""
     iterative = space_of(residuals, weights) is IterativeSpace
-    return 3 * _COLUMNS * residuals if iterative else 4 * min(residuals, weights) ** 2
+    return 3 * _COLUMNS * 2**_DOUBLED * residuals if iterative else 4 * min(residuals, weights) ** 2
 
 
-@dataclass
-class IterativeSpace(System):
-    """The system of a step in the space of the errors; `matrix` is F^T F, (M, K, K).
+class IterativeSpace:
+    """The systems of all members."""
 
-    Attributes:
-        columns: F, (M, R, K).
-        layers: the linearised network.
-    """
-
-    columns: Tensor
-    layers: list[Layer]
+    def __init__(self, members: "Sequence[_Member]") -> None:
+        self._members = members
 
     @classmethod
     def of(cls, problem: Problem, tape: Tape, weights: Tensor) -> Self:
-        """Return the system of a problem."""
-        n = tape.x.shape[1]
-        layers, roots, rows = linearise(problem.network, tape), weights.sqrt(), weights.shape[1] // n
-        # In every step and for every member the same points, so that a member's bits depend on nothing else.
-        points = torch.randperm(n, generator=torch.Generator().manual_seed(0))[: max(1, _COLUMNS // rows)].to(
-            weights.device
-        )
-        chosen = (n * torch.arange(rows, device=points.device)[:, None] + points).flatten()
-        columns = gram_columns(layers, n, points).mul_(roots[..., None]).mul_(roots[:, None, chosen])
-        square = columns[:, chosen]
-        square.diagonal(dim1=1, dim2=2).add_(_ROUND_OFF * _trace(square)[:, None])
-        factor, failed = torch.linalg.cholesky_ex(square)
-        columns = torch.linalg.solve_triangular(factor.mT, columns, upper=True, left=False)
-        columns.masked_fill_(failed[:, None, None] != 0, 0)  # no preconditioner
-        return cls(
-            problem.network, tape, columns.mT @ columns, torch.ones_like(weights[:, :1]), weights, columns, layers
-        )
+        """Return the systems of a problem."""
+        each = torch.arange(len(weights), device=weights.device).split(1)
+        return cls([_Member.of(problem.network.take(one), tape.take(one), weights[one]) for one in each])
 
     def take(self, members: Tensor, network: StackedMLP) -> Self:
-        """Return the system of some members, whose stack is `network`."""
-        part = super().take(members, network)
-        part.columns, part.layers = tree_map(lambda tensor: tensor[members], (self.columns, self.layers))
-        return part
+        """Return the systems of some members."""
+        return type(self)([self._members[i] for i in members.tolist()])
 
     def damp(self, damping: Tensor) -> None:
-        """Factorise the preconditioner with a damping mu, (M,)."""
-        self.damping = damping[:, None]
-        super().damp(damping + _ROUND_OFF * _trace(self.matrix))
+        """Set the damping mu, (M,)."""
+        for member, one in zip(self._members, damping.split(1), strict=True):
+            member.damp(one)
 
     def solve(self, errors: Tensor) -> Tensor:
         """Return about (J^T W J + mu I)^-1 J^T W e, (M, W), from the errors e, (M, R)."""
+        return torch.cat([member.solve(one) for member, one in zip(self._members, errors.split(1), strict=True)])
+
+
+@dataclass
+class _Member(System):
+    """The system of one member in the space of the errors; `matrix` is F^T F, (1, K, K).
+
+    Attributes:
+        layers: the linearised network.
+        columns: F, (1, R, K).
+        doubled: how often K has been doubled.
+    """
+
+    layers: list[Layer]
+    columns: Tensor
+    doubled: int = 0
+
+    @classmethod
+    def of(cls, network: StackedMLP, tape: Tape, weights: Tensor) -> Self:
+        """Return the system of a member."""
+        layers = linearise(network, tape)
+        columns = _nystroem(layers, weights, tape.x.shape[1], _COLUMNS)
+        return cls(network, tape, columns.mT @ columns, torch.ones_like(weights[:, :1]), weights, layers, columns)
+
+    def damp(self, damping: Tensor) -> None:
+        """Factorise the preconditioner with a damping mu, (1,)."""
+        self.damping = damping
+        super().damp(damping + _ROUND_OFF * _trace(self.matrix))
+
+    def solve(self, errors: Tensor) -> Tensor:
+        """Return about (J^T W J + mu I)^-1 J^T W e, (1, W), from the errors e, (1, R)."""
         roots = self.weights.sqrt()
         residual = roots * errors
-        solution, goal = torch.zeros_like(residual), _TOLERANCE * residual.norm(dim=1, keepdim=True)
-        direction, before = torch.zeros_like(residual), torch.ones_like(goal)
-        for _ in range(_ITERATIONS):
-            waiting = residual.norm(dim=1, keepdim=True) > goal  # the others keep their solution
-            if not waiting.any():
+        solution, goal = torch.zeros_like(residual), _TOLERANCE * residual.norm()
+        while residual.norm() > goal:
+            solution, residual = self._iterate(solution, residual, goal)
+            if not residual.norm() > goal or self.doubled == _DOUBLED:
                 break
-            preconditioned = self._precondition(residual)
-            after = _dot(residual, preconditioned)
-            direction, before = preconditioned + after / before * direction, after
-            image = self._product(roots * direction).mul_(roots) + self.damping * direction
-            length = after / _dot(direction, image)
-            solution = torch.where(waiting, solution + length * direction, solution)
-            residual = torch.where(waiting, residual - length * image, residual)
+            self._double()
         return self._transposed(roots * solution)
 
-    def _product(self, errors: Tensor) -> Tensor:
-        """Return J J^T e, (M, R)."""
-        return product(self.layers, self.tape.x.shape[1], self._transposed(errors))
+    def _iterate(self, solution: Tensor, residual: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the solution and the residual, (1, R), after some iterations of the method of conjugate gradients."""
+        roots, n = self.weights.sqrt(), self.tape.x.shape[1]
+        direction, before = torch.zeros_like(residual), torch.ones_like(goal)
+        for _ in range(_ITERATIONS):
+            preconditioned = self._precondition(residual)
+            after = (residual * preconditioned).sum()
+            direction, before = preconditioned + after / before * direction, after
+            image = roots * product(self.layers, n, self._transposed(roots * direction)) + self.damping * direction
+            length = after / (direction * image).sum()
+            solution, residual = solution + length * direction, residual - length * image
+            if not residual.norm() > goal:
+                break
+        return solution, residual
 
     def _precondition(self, residual: Tensor) -> Tensor:
-        """Return mu (F F^T + mu I)^-1 r, (M, R)."""
-        reduced = torch.bmm(residual[:, None], self.columns)[:, 0]  # by rows: the same bits in a stack as alone
+        """Return mu (F F^T + mu I)^-1 r, (1, R)."""
+        reduced = torch.bmm(residual[:, None], self.columns)[:, 0]
         return residual - torch.bmm(self.columns, self._solve(reduced)[..., None])[..., 0]
+
+    def _double(self) -> None:
+        self.doubled += 1
+        self.columns = _nystroem(self.layers, self.weights, self.tape.x.shape[1], _COLUMNS * 2**self.doubled)
+        self.matrix = self.columns.mT @ self.columns
+        self.damp(self.damping)
+
+
+def _nystroem(layers: list[Layer], weights: Tensor, n: int, columns: int) -> Tensor:
+    """Return F, (1, R, K), of about as many columns, the same ones in every step."""
+    roots, rows = weights.sqrt(), weights.shape[1] // n
+    points = torch.randperm(n, generator=torch.Generator().manual_seed(0))[: max(1, columns // rows)].to(weights.device)
+    chosen = (n * torch.arange(rows, device=points.device)[:, None] + points).flatten()
+    part = gram_columns(layers, n, points).mul_(roots[..., None]).mul_(roots[:, None, chosen])
+    square = part[:, chosen]
+    square.diagonal(dim1=1, dim2=2).add_(_ROUND_OFF * _trace(square)[:, None])
+    factor, failed = torch.linalg.cholesky_ex(square)
+    part = torch.linalg.solve_triangular(factor.mT, part, upper=True, left=False)
+    return part.masked_fill_(failed[:, None, None] != 0, 0)  # without a preconditioner then
 
 
 def _trace(matrix: Tensor) -> Tensor:
     return matrix.diagonal(dim1=1, dim2=2).sum(1)
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).sum(1, keepdim=True)

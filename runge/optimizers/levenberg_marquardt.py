@@ -24,7 +24,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
-from runge.optimizers.iterative import numbers_of_a_system, space_of
+from runge.optimizers.iterative import IterativeSpace, numbers_of_a_system, space_of
 from runge.optimizers.optimizer import Method, Needs, Problem
 from runge.optimizers.systems import System
 from runge.sobolev import losses
@@ -222,7 +222,7 @@ class _Trial(NamedTuple):
     """The members that still need a step."""
 
     problem: Problem
-    system: System
+    system: System | IterativeSpace
     start: Tensor
     errors: Tensor
     weights: Tensor
