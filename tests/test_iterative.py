@@ -84,6 +84,24 @@ def test_columns_save_iterations(monkeypatch):
     assert counts[0] > counts[1] > counts[2] == 2
 
 
+@torch.no_grad()
+def test_columns_are_doubled_where_iterations_do_not_suffice(monkeypatch):
+    """Compare with the exact step, without doubling and with it."""
+    for name, value in {"_COLUMNS": 6, "_ITERATIONS": 3, "_TOLERANCE": 1e-8}.items():
+        monkeypatch.setattr(f"runge.optimizers.iterative.{name}", value)
+    differences = []
+    for most in (0, 6):
+        monkeypatch.setattr("runge.optimizers.iterative._DOUBLED", most)
+        iterative, errors, weights, rows = system(problem())
+        iterative.damp(torch.full((1,), 1e-4, dtype=torch.float64))
+        step = iterative.solve(errors)[0]
+        normal = rows[0].mT @ (weights[0, :, None] * rows[0]) + 1e-4 * torch.eye(len(step), dtype=torch.float64)
+        expected = torch.linalg.solve(normal, rows[0].mT @ (weights * errors)[0])
+        differences.append(((step - expected).norm() / expected.norm()).item())
+    assert differences[0] > 1e-2
+    assert differences[1] < 1e-5
+
+
 def train(what, steps):
     method = LevenbergMarquardt()
     optimizer = method.build([what.network.theta])

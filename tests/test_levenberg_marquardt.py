@@ -81,6 +81,7 @@ def test_minimum_is_that_of_scipy(n, lambda_d):
 @pytest.mark.parametrize("lambda_d", [0.1, None])
 def test_both_spaces_give_the_same_step(lambda_d, numbers, monkeypatch):
     monkeypatch.setattr("runge.optimizers.systems._NUMBERS_AT_ONCE", numbers)
+    monkeypatch.setattr("runge.optimizers.systems._BLOCK", 7)
     what = problem(members=2, n=300, lambda_d=lambda_d)
     network, points = what.network, what.points
     with torch.no_grad():

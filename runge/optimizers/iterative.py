@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from runge.optimizers.optimizer import Problem
-from runge.optimizers.systems import ErrorSpace, System, WeightSpace
+from runge.optimizers.systems import ErrorSpace, System, WeightSpace, add_square
 from runge.sobolev.jacobian import Layer, gram_columns, linearise, product
 from runge.sobolev.network import StackedMLP, Tape
 
@@ -102,7 +102,7 @@ class _Member(System):
         """Return the system of a member."""
         layers = linearise(network, tape)
         columns = _nystroem(layers, weights, tape.x.shape[1], _COLUMNS)
-        return cls(network, tape, columns.mT @ columns, torch.ones_like(weights[:, :1]), weights, layers, columns)
+        return cls(network, tape, _square(columns), torch.ones_like(weights[:, :1]), weights, layers, columns)
 
     def damp(self, damping: Tensor) -> None:
         """Factorise the preconditioner with a damping mu, (1,)."""
@@ -144,7 +144,7 @@ class _Member(System):
     def _double(self) -> None:
         self.doubled += 1
         self.columns = _nystroem(self.layers, self.weights, self.tape.x.shape[1], _COLUMNS * 2**self.doubled)
-        self.matrix = self.columns.mT @ self.columns
+        self.matrix = _square(self.columns)
         self.damp(self.damping)
 
 
@@ -159,6 +159,13 @@ def _nystroem(layers: list[Layer], weights: Tensor, n: int, columns: int) -> Ten
     factor, failed = torch.linalg.cholesky_ex(square)
     part = torch.linalg.solve_triangular(factor.mT, part, upper=True, left=False)
     return part.masked_fill_(failed[:, None, None] != 0, 0)  # without a preconditioner then
+
+
+def _square(columns: Tensor) -> Tensor:
+    """Return the lower triangle of F^T F, (1, K, K)."""
+    matrix = columns.new_zeros(1, columns.shape[2], columns.shape[2])
+    add_square(matrix, columns)
+    return matrix
 
 
 def _trace(matrix: Tensor) -> Tensor:
