@@ -32,7 +32,8 @@ def problem(members=1, n=40, width=8, lambda_d=0.1):
     weight_f, weight_df = torch.full_like(f, 1 / n), torch.full_like(df, 1 / n)
     weight_f[::5], weight_df[3::7, :, 0] = 0, 0
     tensors = (x, f, df, weight_f, weight_df, torch.ones(1, n, dtype=torch.float64))
-    points = Points(*(part.expand(members, *part.shape).clone() for part in tensors), outputs=("f", "g"))
+    x, f, df, weight_f, weight_df, masks = (part.expand(members, *part.shape).clone() for part in tensors)
+    points = Points(x, f, df, weight_f, weight_df, masks, outputs=("f", "g"))
     ones = torch.ones(members, dtype=torch.float64)
     return Problem(network, points, ones, None if lambda_d is None else lambda_d * ones, losses.loss_and_gradient)
 
