@@ -6,7 +6,8 @@ damping mu, a step is
 .. math:: v = -(J^T W J + \mu I)^{-1} J^T W e = -J^T (J J^T + \mu W^{-1})^{-1} e,
 
 computed by the second form, in the space of the errors, if there are at most as many errors as weights, and otherwise
-by the first. The second form needs only the Gram matrix of J and one adjoint pass. Geodesic acceleration follows the
+by the first. The second form needs only the Gram matrix of J and one adjoint pass. If there are more than 3000 of both,
+the system is solved by preconditioned conjugate gradients instead of a factorisation. Geodesic acceleration follows the
 curvature of e along v: with e'' = d^2 e(theta + t v) / dt^2 instead of e the same system gives a, and the step is
 v + a / 2.
 
@@ -22,9 +23,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
+from runge.optimizers.iterative import IterativeSpace, numbers_of_a_system, space_of
 from runge.optimizers.last_layer import solve_last_layer
 from runge.optimizers.optimizer import Method, Needs, Problem
-from runge.optimizers.systems import ErrorSpace, WeightSpace
+from runge.optimizers.systems import System
 from runge.sobolev import losses
 from runge.sobolev.network import Tape
 from runge.validation import NonNegative, Positive, checked
@@ -79,8 +81,8 @@ class LevenbergMarquardt(Method):
         return DampedLeastSquares(parameters, self)
 
     def numbers(self, residuals: int, weights: int, neurons: int) -> int:
-        """Estimate the numbers of the system, its damped copy and two factors, and of the pass through the network."""
-        return 4 * min(residuals, weights) ** 2 + 4 * residuals * neurons
+        """Estimate the numbers of the system and of the pass through the network."""
+        return numbers_of_a_system(residuals, weights) + 4 * residuals * neurons
 
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
         """Take a step by `DampedLeastSquares.solve`."""
@@ -136,7 +138,7 @@ class DampedLeastSquares(torch.optim.Optimizer):
             return
         # The tape's layers are views of the weights, which are about to change.
         tape = tape._replace(layers=[(weight.clone(), bias.clone()) for weight, bias in tape.layers])
-        space = ErrorSpace if errors.shape[1] <= theta.shape[1] else WeightSpace
+        space = space_of(errors.shape[1], theta.shape[1])
         trial = _Trial(problem, space.of(problem, tape, weights), theta.clone(), errors, weights, loss)
         rows, best = waiting.nonzero()[:, 0], theta.clone()
         if len(rows) < len(theta):
@@ -194,7 +196,7 @@ class _Trial(NamedTuple):
     """The members that still need a step."""
 
     problem: Problem
-    system: ErrorSpace | WeightSpace
+    system: System | IterativeSpace
     start: Tensor
     errors: Tensor
     weights: Tensor

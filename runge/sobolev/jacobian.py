@@ -26,7 +26,7 @@ _Blocks = list[list[Tensor]]
 """A matrix in blocks, by the derivative of its rows and of its columns."""
 
 
-class _Layer(NamedTuple):
+class Layer(NamedTuple):
     """A layer at each of N points, to first order in its weights.
 
     Attributes:
@@ -38,16 +38,16 @@ class _Layer(NamedTuple):
     adjoints: Tensor
 
 
-def _linearise(network: StackedMLP, tape: Tape) -> list[_Layer]:
+def linearise(network: StackedMLP, tape: Tape) -> list[Layer]:
     """Return the layers, first to last, by passing the adjoints of u and u' at each point back through them."""
     members, n, dimension = tape.x.shape
     rows = 1 + dimension if tape.carried else 1
     unit = torch.eye(network.outputs).to(tape.x)[None, :, None].expand(members, -1, n, -1)
     adjoints = torch.cat([unit, unit.new_zeros(members, network.outputs, (rows - 1) * n, network.outputs)], dim=2)
-    layers: list[_Layer] = []
+    layers: list[Layer] = []
     for i in reversed(range(1, len(tape.layers))):
         (z, h, s1), weight = tape.hidden[i - 1], tape.layers[i][0].mT
-        layers.append(_Layer(torch.cat([h, *tape.carried[i - 1 : i]], dim=1), adjoints))
+        layers.append(Layer(torch.cat([h, *tape.carried[i - 1 : i]], dim=1), adjoints))
         pulled = torch.bmm(adjoints.flatten(1, 2), weight).view(members, network.outputs, rows, n, -1)
         adjoints = pulled * s1[:, None, None]
         if rows > 1:
@@ -57,14 +57,14 @@ def _linearise(network: StackedMLP, tape: Tape) -> list[_Layer]:
     inputs = [tape.x]
     if rows > 1:
         inputs.append(torch.diag_embed(network.scale[:, 0])[:, :, None].expand(-1, -1, n, -1).flatten(1, 2))
-    layers.append(_Layer(torch.cat(inputs, dim=1), adjoints))
+    layers.append(Layer(torch.cat(inputs, dim=1), adjoints))
     return layers[::-1]
 
 
 def jacobian(network: StackedMLP, tape: Tape) -> Tensor:
     """Return the Jacobian J of u and u' with respect to the weights, (M, P (1 + D) N, W), from a pass's tape."""
     parts, n = list[Tensor](), tape.x.shape[1]
-    for inputs, adjoints in _linearise(network, tape):
+    for inputs, adjoints in linearise(network, tape):
         h, delta = inputs[:, :n], adjoints[:, :, :n]
         rows = inputs.shape[1] // n
         weight = torch.einsum("mni,mpano->mpanio", h, adjoints.unflatten(2, (rows, n)))
@@ -72,6 +72,54 @@ def jacobian(network: StackedMLP, tape: Tape) -> Tensor:
             weight[:, :, 1:] += torch.einsum("mani,mpno->mpanio", inputs[:, n:].unflatten(1, (rows - 1, n)), delta)
         parts += [weight.flatten(4).flatten(1, 3), adjoints.flatten(1, 2)]
     return torch.cat(parts, dim=2)
+
+
+def product(layers: list[Layer], n: int, change: Tensor) -> Tensor:
+    """Return J v, (M, P (1 + D) N), of a change v of the weights, (M, W), from the layers at N points."""
+    total = change.new_zeros(())
+    for inputs, adjoints in layers:
+        fan_in, fan_out = inputs.shape[2], adjoints.shape[3]
+        weight, bias, change = change.tensor_split([fan_in * fan_out, (fan_in + 1) * fan_out], dim=1)
+        z = torch.bmm(inputs, weight.unflatten(1, (fan_in, fan_out))).unflatten(1, (-1, n))
+        z[:, 0] += bias[:, None]
+        added = torch.einsum("mpano,mno->mpan", adjoints.unflatten(2, (-1, n)), z[:, 0])
+        added[:, :, 1:] += torch.einsum("mpno,mano->mpan", adjoints[:, :, :n], z[:, 1:])
+        total = total + added
+    return total.flatten(1)
+
+
+def gram_columns(layers: list[Layer], n: int, points: Tensor) -> Tensor:
+    """Return the columns of J J^T of some points, (M, P (1 + D) N, P (1 + D) K), from the layers at N points.
+
+    The formulas are those of `gram`, for all blocks at once.
+
+    Args:
+        layers: the layers, from `linearise`.
+        n: the number of points N.
+        points: the indices of K points, (K,).
+    """
+    members, outputs = layers[-1].adjoints.shape[:2]
+    rows = layers[-1].inputs.shape[1] // n
+    parts = [(layer.inputs.unflatten(1, (rows, n)), layer.adjoints.unflatten(2, (rows, n))) for layer in layers]
+    few = [
+        (inputs[:, :, points].flatten(1, 2).mT, adjoints[:, :, :, points].flatten(1, 3).mT)
+        for inputs, adjoints in parts
+    ]
+    total = points.new_zeros(members, outputs, rows, n, outputs, rows, len(points), dtype=layers[-1].inputs.dtype)
+    together = max(1, 2 * _CACHED // total[0, :, :, 0].numel())
+    for first in range(0, n, together):
+        some = slice(first, first + together)
+        part = total[:, :, :, some]
+        for (inputs, adjoints), (few_inputs, few_adjoints) in zip(parts, few, strict=True):
+            x = torch.bmm(inputs[:, :, some].flatten(1, 2), few_inputs)
+            x = x.view(members, 1, rows, -1, 1, rows, len(points))
+            x[:, :, 0, :, :, 0] += 1
+            y = torch.bmm(adjoints[:, :, :, some].flatten(1, 3), few_adjoints).view(part.shape)
+            part.addcmul_(y, x[:, :, :1, ..., :1, :])
+            part[:, :, 1:].addcmul_(y[:, :, :1], x[:, :, 1:, ..., :1, :])
+            part[..., 1:, :].addcmul_(y[..., :1, :], x[:, :, :1, ..., 1:, :])
+            part[:, :, 1:, ..., 1:, :].addcmul_(y[:, :, :1, ..., :1, :], x[:, :, 1:, ..., 1:, :])
+    return total.flatten(4).flatten(1, 3)
 
 
 def readout(tape: Tape) -> Tensor:
@@ -89,7 +137,7 @@ def gram_diagonal(network: StackedMLP, tape: Tape) -> Tensor:
     :math:`|\epsilon|^2 (|h|^2 + 1) + 2\,(\epsilon \cdot \delta)(h \cdot g) + |\delta|^2 |g|^2`.
     """
     n, total = tape.x.shape[1], tape.x.new_zeros(())
-    for layer in _linearise(network, tape):
+    for layer in linearise(network, tape):
         inputs = layer.inputs.unflatten(1, (-1, n))[:, None]  # (M, 1, 1 + D, N, in)
         adjoints = layer.adjoints.unflatten(2, (-1, n))
         h, delta = inputs[:, :, :1], adjoints[:, :, :1]
@@ -112,17 +160,17 @@ def gram(network: StackedMLP, tape: Tape) -> Tensor:
 
     where the products are elementwise.
     """
-    layers, n = _linearise(network, tape), tape.x.shape[1]
+    layers, n = linearise(network, tape), tape.x.shape[1]
     members, rows = len(tape.x), layers[-1].inputs.shape[1] * network.outputs
     total = tape.x.new_zeros(members, rows, rows)
     together = max(1, _CACHED // rows**2)
     for first in range(0, members, together):
         some = slice(first, first + together)
-        _add_grams([_Layer(layer.inputs[some], layer.adjoints[some]) for layer in layers], n, total[some])
+        _add_grams([Layer(layer.inputs[some], layer.adjoints[some]) for layer in layers], n, total[some])
     return total
 
 
-def _add_grams(layers: list[_Layer], n: int, total: Tensor) -> None:
+def _add_grams(layers: list[Layer], n: int, total: Tensor) -> None:
     rows, outputs = layers[-1].inputs.shape[1], layers[-1].adjoints.shape[1]
     block = [slice(a * n, (a + 1) * n) for a in range(rows // n)]
     part = [slice(p * rows, (p + 1) * rows) for p in range(outputs)]

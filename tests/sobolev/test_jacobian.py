@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from runge.sobolev.activations import ACTIVATIONS
-from runge.sobolev.jacobian import gram, gram_diagonal, jacobian
+from runge.sobolev.jacobian import gram, gram_columns, gram_diagonal, jacobian, linearise, product
 from runge.sobolev.network import StackedMLP
 from tests.conftest import model
 
@@ -70,6 +70,23 @@ def test_gram_matrix_of_a_large_stack():
     tape = network.propagate(x, with_derivative=True)[2]
     rows = jacobian(network, tape)
     torch.testing.assert_close(gram(network, tape).tril(), (rows @ rows.mT).tril(), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize(("dimension", "outputs"), [(1, 1), (2, 1), (3, 2)])
+@pytest.mark.parametrize("with_derivative", [False, True])
+@pytest.mark.parametrize("numbers", [1, 2**17])
+def test_products_with_the_jacobian(dimension, outputs, with_derivative, numbers, monkeypatch):
+    monkeypatch.setattr("runge.sobolev.jacobian._CACHED", numbers)
+    network = stack("tanh", 3, dimension, outputs=outputs)
+    tape = network.propagate(points(network, n=7), with_derivative=with_derivative)[2]
+    layers, rows = linearise(network, tape), jacobian(network, tape)
+    change = torch.randn(network.theta.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    expected = (rows @ change[..., None])[..., 0]
+    torch.testing.assert_close(product(layers, 7, change), expected, rtol=1e-12, atol=1e-12)
+    few = torch.tensor([4, 0, 5])
+    chosen = (7 * torch.arange(rows.shape[1] // 7)[:, None] + few).flatten()
+    expected = rows @ rows[:, chosen].mT
+    torch.testing.assert_close(gram_columns(layers, 7, few), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(("dimension", "outputs"), [(1, 1), (2, 1), (2, 3)])

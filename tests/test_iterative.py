@@ -1,0 +1,149 @@
+"""Levenberg-Marquardt's iterative system against NumPy, in a stack, and as a whole."""
+
+import numpy as np
+import pytest
+import torch
+
+from runge.optimizers import LevenbergMarquardt, Problem
+from runge.optimizers.iterative import IterativeSpace, space_of
+from runge.optimizers.systems import ErrorSpace, WeightSpace
+from runge.sobolev import losses
+from runge.sobolev.jacobian import jacobian
+from runge.sobolev.network import StackedMLP
+from runge.sobolev.points import Points
+from tests.conftest import model
+
+
+def problem(members=1, n=40, width=8, lambda_d=0.1):
+    """Return two functions of two variables, of which some values and derivatives are not known."""
+    generator = torch.Generator().manual_seed(0)
+    network = StackedMLP(
+        model(activation="tanh", depth=2, width=width),
+        domains=torch.tensor([[-1.0, 1.0]] * 2, dtype=torch.float64).expand(members, 2, 2),
+        generators=[torch.Generator().manual_seed(i) for i in range(members)],
+        dtype=torch.float64,
+        outputs=2,
+    )
+    x = 2 * torch.rand(n, 2, dtype=torch.float64, generator=generator) - 1
+    a, b = x[:, 0], x[:, 1]
+    f = torch.stack([torch.sin(2 * a + b), a * b], dim=1)
+    slope = torch.cos(2 * a + b)
+    df = torch.stack([torch.stack([2 * slope, slope], dim=1), torch.stack([b, a], dim=1)], dim=1)
+    weight_f, weight_df = torch.full_like(f, 1 / n), torch.full_like(df, 1 / n)
+    weight_f[::5], weight_df[3::7, :, 0] = 0, 0
+    tensors = (x, f, df, weight_f, weight_df, torch.ones(1, n, dtype=torch.float64))
+    x, f, df, weight_f, weight_df, masks = (part.expand(members, *part.shape).clone() for part in tensors)
+    points = Points(x, f, df, weight_f, weight_df, masks, outputs=("f", "g"))
+    ones = torch.ones(members, dtype=torch.float64)
+    return Problem(network, points, ones, None if lambda_d is None else lambda_d * ones, losses.loss_and_gradient)
+
+
+def system(what):
+    """Return the iterative system, and e, W and J."""
+    network, points = what.network, what.points
+    with torch.no_grad():
+        u, du, tape = network.propagate(points.x, with_derivative=what.lambda_d is not None)
+        errors, weights = losses.least_squares(u, du, points, what.scale, what.lambda_d)
+        return IterativeSpace.of(what, tape, weights), errors, weights, jacobian(network, tape)
+
+
+@pytest.mark.parametrize("lambda_d", [0.1, None])
+@pytest.mark.parametrize("columns", [1, 24])
+@torch.no_grad()
+def test_step_is_that_of_numpy(lambda_d, columns, monkeypatch):
+    monkeypatch.setattr("runge.optimizers.iterative._COLUMNS", columns)
+    monkeypatch.setattr("runge.optimizers.iterative._ITERATIONS", 1000)
+    monkeypatch.setattr("runge.optimizers.iterative._TOLERANCE", 1e-11)
+    what = problem(members=2, lambda_d=lambda_d)
+    iterative, errors, weights, rows = system(what)
+    for damping in ([0.5, 0.01], [1e-4, 1e3]):
+        iterative.damp(torch.tensor(damping, dtype=torch.float64))
+        steps = iterative.solve(errors)
+        chosen = iterative.take(torch.tensor([1]), what.network.take(torch.tensor([1])))
+        chosen.damp(torch.tensor(damping[1:], dtype=torch.float64))
+        assert torch.equal(chosen.solve(errors[1:])[0], steps[1])
+        for i, mu in enumerate(damping):
+            j, w, e = rows[i].numpy(), weights[i].numpy(), errors[i].numpy()
+            expected = np.linalg.solve(j.T @ (w[:, None] * j) + mu * np.eye(j.shape[1]), j.T @ (w * e))
+            assert np.abs(steps[i].numpy() - expected).max() < 1e-7 * np.abs(expected).max()
+
+
+@torch.no_grad()
+def test_columns_save_iterations(monkeypatch):
+    """Count the passes back through the network: two for the step, if all columns are there."""
+    calls, adjoint = [], StackedMLP.adjoint
+    monkeypatch.setattr(StackedMLP, "adjoint", lambda *args: calls.append(0) or adjoint(*args))
+    monkeypatch.setattr("runge.optimizers.iterative._ITERATIONS", 1000)
+    counts = []
+    for columns in (1, 18, 1000):
+        monkeypatch.setattr("runge.optimizers.iterative._COLUMNS", columns)
+        iterative, errors, *_ = system(problem())
+        iterative.damp(torch.full((1,), 1e-6, dtype=torch.float64))
+        calls.clear()
+        iterative.solve(errors)
+        counts.append(len(calls))
+    assert counts[0] > counts[1] > counts[2] == 2
+
+
+@torch.no_grad()
+def test_columns_are_doubled_where_iterations_do_not_suffice(monkeypatch):
+    """Compare with the exact step, without doubling and with it."""
+    for name, value in {"_COLUMNS": 6, "_ITERATIONS": 3, "_TOLERANCE": 1e-8}.items():
+        monkeypatch.setattr(f"runge.optimizers.iterative.{name}", value)
+    differences = []
+    for most in (0, 6):
+        monkeypatch.setattr("runge.optimizers.iterative._DOUBLED", most)
+        iterative, errors, weights, rows = system(problem())
+        iterative.damp(torch.full((1,), 1e-4, dtype=torch.float64))
+        step = iterative.solve(errors)[0]
+        normal = rows[0].mT @ (weights[0, :, None] * rows[0]) + 1e-4 * torch.eye(len(step), dtype=torch.float64)
+        expected = torch.linalg.solve(normal, rows[0].mT @ (weights * errors)[0])
+        differences.append(((step - expected).norm() / expected.norm()).item())
+    assert differences[0] > 1e-2
+    assert differences[1] < 1e-5
+
+
+def train(what, steps):
+    method = LevenbergMarquardt()
+    optimizer = method.build([what.network.theta])
+    for _ in range(steps):
+        method.step(optimizer, what, 0.0)
+    return what.loss_and_gradient()[0]
+
+
+def test_members_train_as_they_do_alone(monkeypatch):
+    """Compare bit for bit; the first member has diverged, the second fits already."""
+    monkeypatch.setattr("runge.optimizers.iterative._FACTORISED", 0)
+    monkeypatch.setattr("runge.optimizers.iterative._COLUMNS", 48)
+    together, alone = problem(members=3), problem()
+    with torch.no_grad():
+        alone.network.theta.copy_(together.network.theta[2:])
+        together.network.theta[0] = torch.nan
+        u, du = together.network.value_and_derivative(together.points.x)
+        together.points.f[1], together.points.df[1] = u[1], du[1]
+    start = together.network.theta[1].clone()
+    before = alone.loss_and_gradient()[0]
+    after = train(alone, 25)
+    train(together, 25)
+    assert torch.equal(together.network.theta[2], alone.network.theta[0])
+    assert torch.equal(together.network.theta[1], start)
+    assert after < 1e-6 * before
+
+
+def test_points_without_any_weight_are_no_error(monkeypatch):
+    monkeypatch.setattr("runge.optimizers.iterative._FACTORISED", 0)
+    what = problem()
+    what.points.weight_f.zero_()
+    what.points.weight_df.zero_()
+    assert train(what, 2) == 0
+
+
+def test_choice_of_the_system():
+    assert space_of(3000, 10_000) is ErrorSpace
+    assert space_of(10_000, 3000) is WeightSpace
+    assert space_of(6144, 4804) is IterativeSpace
+
+
+def test_a_large_table_needs_little_memory():
+    """Take 10 000 points in two dimensions, and a 2 -> 64 -> 64 -> 1 network."""
+    assert 8 * LevenbergMarquardt().numbers(residuals=30_000, weights=4417, neurons=128) < 2e9
