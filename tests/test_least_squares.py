@@ -138,9 +138,7 @@ def test_in_a_sweep_as_alone(train, tmp_path):
     status, out, err = train("-m", *SMALL, "seed=range(3)", "hydra.sweep.dir=sweep")
     assert status == 0, out + err
     assert train(*SMALL, "seed=1", "hydra.run.dir=alone")[0] == 0
-    together, alone = (
-        json.loads((tmp_path / where / "metrics.json").read_text()) for where in ("sweep/1", "alone")
-    )
+    together, alone = (json.loads((tmp_path / where / "metrics.json").read_text()) for where in ("sweep/1", "alone"))
     assert {key: x for key, x in together.items() if "seconds" not in key} == {
         key: x for key, x in alone.items() if "seconds" not in key
     }
