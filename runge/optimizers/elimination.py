@@ -57,20 +57,23 @@ class Eliminated(NamedTuple):
 
 def relative_ridge(problem: Problem, loss: Tensor) -> Tensor:
     """Return the ridge for a loss, (M,): a share of the root of the loss over that of u = 0."""
-    u = torch.zeros_like(problem.points.f)
-    du = None if problem.lambda_d is None else torch.zeros_like(problem.points.df)
-    errors, weights = losses.least_squares(u, du, problem.points, problem.scale, problem.lambda_d)
-    relative = (loss / (weights * errors.square()).sum(1)).nan_to_num().sqrt()
+    relative = (loss / _labels(problem)[0].square().sum(1)).nan_to_num().sqrt()
     return (_SHARE * relative).clamp(_SMALLEST, 1)
+
+
+def _labels(problem: Problem) -> tuple[Tensor, Tensor]:
+    """Return the labels times the roots of their weights, and the roots, each (M, P R)."""
+    points = problem.points
+    du = None if problem.lambda_d is None else torch.zeros_like(points.df)
+    at_0, weights = losses.least_squares(torch.zeros_like(points.f), du, points, problem.scale, problem.lambda_d)
+    return -weights.sqrt() * at_0, weights.sqrt()
 
 
 def eliminate(problem: Problem, ridge: Tensor) -> Eliminated:
     """Set the last layer to its best for a ridge, (M,), and return the errors there."""
-    network, points = problem.network, problem.points
-    *_, tape = network.propagate(points.x, with_derivative=problem.lambda_d is not None)
-    du = None if problem.lambda_d is None else torch.zeros_like(points.df)
-    at_0, weights = losses.least_squares(torch.zeros_like(points.f), du, points, problem.scale, problem.lambda_d)
-    roots, target = (part.unflatten(1, (network.outputs, -1)) for part in (weights.sqrt(), -weights.sqrt() * at_0))
+    network = problem.network
+    *_, tape = network.propagate(problem.points.x, with_derivative=problem.lambda_d is not None)
+    target, roots = (part.unflatten(1, (network.outputs, -1)) for part in _labels(problem))
     columns = roots[..., None] * readout(tape)[:, None]
     outputs, width = columns.shape[1::2]
     ridges = (ridge[:, None, None] * torch.eye(width).to(columns))[:, None].expand(-1, outputs, -1, -1)
@@ -89,9 +92,9 @@ class HiddenSpace:
     """The system of a step in the hidden weights, (J^T J + mu I) v = J^T r with the projected Jacobian J of r.
 
     Attributes:
-        jacobian: J, (M, R, W), with zeros in the columns of the last layer removed.
+        jacobian: J, (M, R, W - `width`).
         matrix: J J^T or J^T J, whichever is smaller.
-        width: the number of weights in the last layer, which do not move.
+        width: the number of weights in the last layer, which a step leaves to `eliminate`.
     """
 
     jacobian: Tensor
