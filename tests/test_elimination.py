@@ -221,6 +221,16 @@ def test_a_member_at_rest_keeps_its_weights():
     assert not torch.equal(what.network.theta[1], theta[1])
 
 
+def test_the_state_can_be_restored():
+    whole, parts = runge(n=40, width=16), runge(n=40, width=16)
+    train(whole, 8)
+    first, second = train(parts, 5), LM.build([parts.network.theta])
+    second.load_state_dict(first.state_dict())
+    for _ in range(3):
+        LM.step(second, parts, 0.0)
+    assert torch.equal(whole.network.theta, parts.network.theta)
+
+
 def test_finish_leaves_the_last_layer_as_it_is():
     what = runge(n=40, width=16)
     train(what, 3)
