@@ -59,13 +59,14 @@ def _solve(matrix: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
     """Return the solution of least norm, (C,), of a system (R, C) with a right side (R,); 0 if it is not finite."""
     if not (np.isfinite(matrix).all() and np.isfinite(right).all()):
         return np.zeros(matrix.shape[1])
-    q, r, order = scipy.linalg.qr(matrix, mode="economic", pivoting=True, check_finite=False)
+    qr: Any = scipy.linalg.qr
+    q, r, order = qr(matrix, mode="economic", pivoting=True, check_finite=False)
     pivots = np.abs(r.diagonal())
     rank = int((pivots > _RELATIVE_RANK * pivots[0]).sum())
-    z, t = scipy.linalg.qr(r[:rank].T, mode="economic", check_finite=False)
+    z, t = qr(r[:rank].T, mode="economic", check_finite=False)
     solution = np.zeros(matrix.shape[1])
     for _ in range(2):
-        found = scipy.linalg.solve_triangular(t, q[:, :rank].T @ right, trans="T", check_finite=False)
+        found = scipy.linalg.solve_triangular(t, q[:, :rank].T @ right, trans=1, check_finite=False)
         change = np.empty_like(solution)
         change[order] = z @ found
         solution += change

@@ -13,16 +13,20 @@ v + a / 2.
 
 Each member has its own mu. It is divided by `decrease` if the first try of a step reduces the loss; each failed try is
 undone, and mu is multiplied by `increase` for the next. A member whose loss no damping reduces is at rest.
+
+The last layer can be eliminated (`runge.optimizers.elimination`): its weights are then the best ones for the other
+weights at all times, and a step is one of the others alone.
 """
 
 from collections.abc import Iterable
-from typing import Annotated, Any, ClassVar, NamedTuple, cast
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
+from runge.optimizers.elimination import HiddenSpace, eliminate, relative_ridge
 from runge.optimizers.iterative import IterativeSpace, numbers_of_a_system, space_of
 from runge.optimizers.last_layer import solve_last_layer
 from runge.optimizers.optimizer import Method, Needs, Problem
@@ -37,6 +41,7 @@ Factor = Annotated[float, Field(gt=1, le=1e12, allow_inf_nan=False)]
 
 _TRIES = 40  # the most dampings tried in one step
 _SMALLEST = 1e-22  # the smallest damping; its inverse is the largest
+_SMALLEST_PROJECTED = 1e-30  # likewise, with the last layer eliminated: most of the Jacobian is projected away
 _CURVATURE_STEP = 0.1  # the t of the central difference that gives e''
 
 
@@ -49,7 +54,8 @@ class LevenbergMarquardt(Method):
         decrease: the factor by which mu is divided if the first try of a step succeeds, in (1, 1e12].
         increase: the factor by which mu is multiplied after a failed try, in (1, 1e12].
         acceleration: the largest |a| / |v| at which the acceleration a is applied, in [0, 1e12]; 0: never.
-        readout: true: solve the last layer exactly after the last step.
+        readout: how the last layer is solved: true: exactly, after the last step; false: by the steps alone;
+            "eliminate": at every step, which is then one of the other weights alone (variable projection).
 
     Example:
         >>> LevenbergMarquardt()
@@ -74,15 +80,19 @@ class LevenbergMarquardt(Method):
     decrease: Factor = 3.0
     increase: Factor = 2.0
     acceleration: NonNegative = 0.75
-    readout: bool = True
+    readout: bool | Literal["eliminate"] = True
 
     def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
         """Return a `DampedLeastSquares`."""
         return DampedLeastSquares(parameters, self)
 
     def numbers(self, residuals: int, weights: int, neurons: int) -> int:
-        """Estimate the numbers of the system and of the pass through the network."""
-        return numbers_of_a_system(residuals, weights) + 4 * residuals * neurons
+        """Estimate the numbers of the system and of the pass; the projection of the Jacobian needs it three times."""
+        if self.readout == "eliminate":
+            system = 4 * min(residuals, weights) ** 2 + 3 * residuals * weights
+        else:
+            system = numbers_of_a_system(residuals, weights)
+        return system + 4 * residuals * neurons
 
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
         """Take a step by `DampedLeastSquares.solve`."""
@@ -92,9 +102,9 @@ class LevenbergMarquardt(Method):
         """Solve the last layer, in which the errors are linear, exactly, for members whose loss this reduces.
 
         This problem is ill-conditioned, so that damped steps approach its solution slowly. It is not solved after each
-        step, because the other layers would then have nothing left to learn.
+        step here, because the other layers would then have nothing left to learn from a Jacobian that is not projected.
         """
-        if self.readout:
+        if self.readout is True:
             solve_last_layer(problem)
 
     def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Tensor]:
@@ -136,23 +146,26 @@ class DampedLeastSquares(torch.optim.Optimizer):
         damping, waiting = state["damping"], loss.isfinite() & ~state["at_rest"].bool()
         if not waiting.any():
             return
-        # The tape's layers are views of the weights, which are about to change.
-        tape = tape._replace(layers=[(weight.clone(), bias.clone()) for weight, bias in tape.layers])
-        space = space_of(errors.shape[1], theta.shape[1])
-        trial = _Trial(problem, space.of(problem, tape, weights), theta.clone(), errors, weights, loss)
-        rows, best = waiting.nonzero()[:, 0], theta.clone()
+        rows, best, least = waiting.nonzero()[:, 0], theta.clone(), _SMALLEST
+        if self._settings.readout == "eliminate":
+            trial, least = _without_last_layer(problem, loss), _SMALLEST_PROJECTED
+        else:
+            # The tape's layers are views of the weights, which are about to change.
+            tape = tape._replace(layers=[(weight.clone(), bias.clone()) for weight, bias in tape.layers])
+            space = space_of(errors.shape[1], theta.shape[1])
+            trial = _Trial(problem, space.of(problem, tape, weights), theta.clone(), errors, weights, loss)
         if len(rows) < len(theta):
             trial = trial.take(rows)
         for i in range(_TRIES):
             trial.system.damp(damping[rows])
             trial.problem.network.theta.copy_(trial.start + self._step(trial))
-            better = (trial.weights * self._evaluate(trial.problem)[0].square()).sum(1) < trial.loss
+            better = (trial.weights * self._errors(trial).square()).sum(1) < trial.loss
             best[rows[better]] = trial.problem.network.theta[better]
             if i == 0:
                 damping[rows[better]] /= self._settings.decrease
             rows = rows[~better]
             damping[rows] *= self._settings.increase
-            damping.clamp_(_SMALLEST, 1 / _SMALLEST)
+            damping.clamp_(least, 1 / least)
             if not len(rows):
                 break
             if better.any():
@@ -169,10 +182,16 @@ class DampedLeastSquares(torch.optim.Optimizer):
         theta, curvature = trial.problem.network.theta, -2 * trial.errors
         for sign in (1, -1):
             theta.copy_(trial.start + sign * _CURVATURE_STEP * velocity)
-            curvature = curvature + self._evaluate(trial.problem)[0]
+            curvature = curvature + self._errors(trial)
         acceleration = -trial.system.solve(curvature / _CURVATURE_STEP**2)
         small = acceleration.norm(dim=1) <= self._settings.acceleration * velocity.norm(dim=1)
         return torch.where(small[:, None], velocity + acceleration / 2, velocity)
+
+    def _errors(self, trial: "_Trial") -> Tensor:
+        """Return the errors of a trial at the current weights, of which it sets the last layer if it is eliminated."""
+        if trial.ridge is None:
+            return self._evaluate(trial.problem)[0]
+        return eliminate(trial.problem, trial.ridge).errors
 
     def _state(self, theta: Parameter) -> dict[str, Tensor]:
         state = self.state[theta]
@@ -193,16 +212,27 @@ class DampedLeastSquares(torch.optim.Optimizer):
 
 
 class _Trial(NamedTuple):
-    """The members that still need a step."""
+    """The members that still need a step; `ridge`, (M,), is that of an eliminated last layer."""
 
     problem: Problem
-    system: System | IterativeSpace
+    system: System | IterativeSpace | HiddenSpace
     start: Tensor
     errors: Tensor
     weights: Tensor
     loss: Tensor
+    ridge: Tensor | None = None
 
     def take(self, members: Tensor) -> "_Trial":
-        problem, system, *tensors = self
+        problem, system, *tensors, ridge = self
         problem = problem.take(members)
-        return _Trial(problem, system.take(members, problem.network), *(part[members] for part in tensors))
+        ridge = None if ridge is None else ridge[members]
+        system, tensors = system.take(members, problem.network), [part[members] for part in tensors]
+        return _Trial(problem, system, *tensors, ridge=ridge)
+
+
+def _without_last_layer(problem: Problem, loss: Tensor) -> _Trial:
+    """Return the trial of a step in the other weights."""
+    ridge = relative_ridge(problem, loss)
+    at = eliminate(problem, ridge)
+    system, start = HiddenSpace.of(problem, at), problem.network.theta.clone()
+    return _Trial(problem, system, start, at.errors, torch.ones_like(at.errors), at.errors.square().sum(1), ridge)

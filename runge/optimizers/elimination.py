@@ -1,0 +1,134 @@
+r"""The last layer eliminated from the errors (variable projection), and the system of a step in the other weights.
+
+The errors are linear in the last layer's weights c of an output, e = A c - b in units of their weights' roots, where A
+depends on the hidden weights alpha. They are replaced by the errors at the best c with a ridge rho,
+
+.. math:: r(\alpha) = \tilde A c - \tilde b, \quad \tilde A = [A; \rho I], \quad \tilde b = [b; 0], \quad
+          c = \tilde A^+ \tilde b, \quad |r|^2 = \min_c |A c - b|^2 + \rho^2 |c|^2,
+
+whose Jacobian, without the term that is orthogonal to r (Kaufman), is that of e at fixed c, projected on the complement
+of the range of A: :math:`(I - Q Q^T) [J_\alpha; 0]` with the orthonormal factor Q of :math:`\tilde A`.
+
+The columns of A are nearly dependent. Without a ridge c is large and follows the last digits of alpha, so that only
+tiny steps reduce the loss; a ridge that is a fixed small number does the same at the beginning. Here it is proportional
+to the relative error at the beginning of each step, and vanishes with it.
+
+References:
+    G. H. Golub, V. Pereyra (1973). The differentiation of pseudo-inverses and nonlinear least squares problems whose
+    variables separate. https://doi.org/10.1137/0710036
+    L. Kaufman (1975). A variable projection method for solving separable nonlinear least squares problems.
+    https://doi.org/10.1007/BF01932995
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from runge.optimizers.optimizer import Problem
+from runge.sobolev import losses
+from runge.sobolev.jacobian import jacobian, readout
+from runge.sobolev.network import StackedMLP, Tape
+
+__all__ = ["Eliminated", "HiddenSpace", "eliminate", "relative_ridge"]
+
+_SHARE = 0.3
+"""The ridge, in units of the relative error: 1 needs fewer steps, but may fit few points by steep hidden layers."""
+
+_SMALLEST = 1e-16
+
+
+class Eliminated(NamedTuple):
+    """The errors at the best last layer.
+
+    Attributes:
+        errors: r, of each output, (M, P (R + K)), with R = (1 + D) N errors and K = width + 1 weights c.
+        tape: the tape of the pass.
+        basis: the rows of Q, of each output, (M, P, R + K, K).
+        roots: the roots of the errors' weights, (M, P, R).
+    """
+
+    errors: Tensor
+    tape: Tape
+    basis: Tensor
+    roots: Tensor
+
+
+def relative_ridge(problem: Problem, loss: Tensor) -> Tensor:
+    """Return the ridge for a loss, (M,): a share of the root of the loss over that of u = 0."""
+    relative = (loss / _labels(problem)[0].square().sum(1)).nan_to_num().sqrt()
+    return (_SHARE * relative).clamp(_SMALLEST, 1)
+
+
+def _labels(problem: Problem) -> tuple[Tensor, Tensor]:
+    """Return the labels times the roots of their weights, and the roots, each (M, P R)."""
+    points = problem.points
+    du = None if problem.lambda_d is None else torch.zeros_like(points.df)
+    at_0, weights = losses.least_squares(torch.zeros_like(points.f), du, points, problem.scale, problem.lambda_d)
+    return -weights.sqrt() * at_0, weights.sqrt()
+
+
+def eliminate(problem: Problem, ridge: Tensor) -> Eliminated:
+    """Set the last layer to its best for a ridge, (M,), and return the errors there."""
+    network = problem.network
+    *_, tape = network.propagate(problem.points.x, with_derivative=problem.lambda_d is not None)
+    target, roots = (part.unflatten(1, (network.outputs, -1)) for part in _labels(problem))
+    columns = roots[..., None] * readout(tape)[:, None]
+    outputs, width = columns.shape[1::2]
+    ridges = (ridge[:, None, None] * torch.eye(width).to(columns))[:, None].expand(-1, outputs, -1, -1)
+    stacked = torch.cat([columns, ridges], dim=2)
+    right = torch.nn.functional.pad(target, (0, width))[..., None]
+    basis, triangle = torch.linalg.qr(stacked)
+    c = torch.zeros_like(right[:, :, :width])
+    for _ in range(2):  # the second time refines the solution
+        c = c + torch.linalg.solve_triangular(triangle, basis.mT @ (right - stacked @ c), upper=True)
+    network.theta[:, -outputs * width :] = c[..., 0].mT.flatten(1)  # W and then b of all outputs
+    return Eliminated((stacked @ c - right).flatten(1), tape, basis, roots)
+
+
+@dataclass
+class HiddenSpace:
+    """The system of a step in the hidden weights, (J^T J + mu I) v = J^T r with the projected Jacobian J of r.
+
+    Attributes:
+        jacobian: J, (M, R, W - `width`).
+        matrix: J J^T or J^T J, whichever is smaller.
+        width: the number of weights in the last layer, which a step leaves to `eliminate`.
+    """
+
+    jacobian: Tensor
+    matrix: Tensor
+    width: int
+
+    @classmethod
+    def of(cls, problem: Problem, at: Eliminated) -> Self:
+        """Return the system of a problem, whose last layer is eliminated."""
+        _, outputs, rows, width = at.basis.shape
+        hidden = problem.network.theta.shape[1] - outputs * width
+        by_output = jacobian(problem.network, at.tape)[..., :hidden].unflatten(1, (outputs, -1))
+        by_output = at.roots[..., None] * by_output
+        errors = rows - width
+        projected = -at.basis @ (at.basis[:, :, :errors].mT @ by_output)
+        projected[:, :, :errors] += by_output
+        projected = projected.flatten(1, 2)
+        short = projected.shape[1] < hidden
+        matrix = torch.bmm(projected, projected.mT) if short else torch.bmm(projected.mT, projected)
+        return cls(projected, matrix, outputs * width)
+
+    def take(self, members: Tensor, network: StackedMLP) -> "HiddenSpace":
+        """Return the system of some members, whose stack is `network`."""
+        return HiddenSpace(self.jacobian[members], self.matrix[members], self.width)
+
+    def damp(self, damping: Tensor) -> None:
+        """Factorise the system with a damping mu, (M,)."""
+        damped = self.matrix.clone()
+        damped.diagonal(dim1=1, dim2=2).add_(damping[:, None])
+        self.factor, self.failed = torch.linalg.cholesky_ex(damped)
+
+    def solve(self, errors: Tensor) -> Tensor:
+        """Return v, 0 in the last layer, (M, W), or 0 where the factorisation failed, from the errors r, (M, R)."""
+        right, short = errors[..., None], self.matrix.shape[1] < self.jacobian.shape[2]
+        solution = torch.cholesky_solve(right if short else self.jacobian.mT @ right, self.factor)
+        step = (self.jacobian.mT @ solution if short else solution)[..., 0]
+        return torch.nn.functional.pad(step.masked_fill(self.failed[:, None] != 0, 0), (0, self.width))
