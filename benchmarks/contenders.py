@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from runge import machine
 from runge.data import make_dataset
+from runge.optimizers import Adam, Course
 from runge.sampling import Uniform
 from runge.sobolev.compilation import Compile, step_function
 from runge.sobolev.network import Model, StackedMLP
@@ -178,15 +179,18 @@ def stack(members: int, how: Compile, n: int = N, width: int = WIDTH, depth: int
     model = Model(activation="tanh", depth=depth, width=width, init="default", stages=1, derivative="forward")
     generators = [torch.Generator().manual_seed(seed) for seed in range(members)]
     network = StackedMLP(model, target.domain.expand(members, -1, -1), generators, torch.float32)
-    optimizer = torch.optim.Adam([network.theta], RATE, fused=True)
+    method = Adam(lr=RATE, lr_schedule="constant")
+    optimizer = method.build([network.theta])
     scale, lambda_d = torch.ones(members), torch.full((members,), LAMBDA_D)
     loss_and_gradient = step_function(how, model, torch.float32, neurons=0, steps=0, with_derivative=True)
     machine.use_threads(members * n * 2 * width)
 
     def take(k: int) -> None:
-        for _ in range(k):
-            _, network.theta.grad = loss_and_gradient(network, points, scale, lambda_d)
-            optimizer.step()
+        weights, on, progress = lambda_d.expand(k, -1), [True] * k, [0.0] * k
+        course = Course(network, points, None, scale, weights, on, progress, loss_and_gradient)
+        taken = 0
+        while taken < k:
+            taken += method.steps(optimizer, course, taken, k)
 
     return take
 

@@ -110,7 +110,7 @@ def test_each_member_of_a_stack_has_its_own(train, tmp_path):
 
 def test_a_resumed_run_logs_what_is_new(train, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("runge.training.module.Problem", interrupted_at(61))
+        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(61))
         assert train(*SHORT, RECORDER, "hydra.run.dir=run")[0] == 1
     run = tmp_path / "run"
     assert [step for _, step in calls(run, "figures")] == [20, 40, 60]
@@ -123,7 +123,7 @@ def test_a_resumed_run_logs_what_is_new(train, tmp_path, monkeypatch):
 def test_a_recorded_logger_is_not_trusted(train, tmp_path, monkeypatch):
     """A run from somebody else must not write where its file says."""
     with monkeypatch.context() as patch:
-        patch.setattr("runge.training.module.Problem", interrupted_at(61))
+        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(61))
         elsewhere = f"+logger.tensorboard.save_dir={tmp_path / 'elsewhere'}"
         assert train(*SHORT, elsewhere, "hydra.run.dir=run")[0] == 1
     shutil.rmtree(tmp_path / "elsewhere", ignore_errors=True)
@@ -167,12 +167,13 @@ def test_loggers_of_lightning_work_as_they_are(train, tmp_path):
 def test_rows_keep_the_time_at_which_they_were_measured(train, tmp_path, monkeypatch):
     """The event file is written only when a checkpoint is saved, here at the last step."""
     steps = []
-    monkeypatch.setattr("runge.training.module.Problem", lambda *arguments: steps.append(0) or Problem(*arguments))
+    monkeypatch.setattr("runge.optimizers.optimizer.Problem", lambda *arguments: steps.append(0) or Problem(*arguments))
     monkeypatch.setattr("runge.records.tensorboard.time", SimpleNamespace(time=lambda: float(len(steps))))
     assert train(*SHORT, "trainer.checkpoint_seconds=100", "hydra.run.dir=run")[0] == 0
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
-    assert [event.wall_time for event in events.Scalars("val/loss")] == [20, 40, 60, 80, 100, 120]
+    # That of the last step is made again, for what is to be done after it.
+    assert [event.wall_time for event in events.Scalars("val/loss")] == [20, 40, 60, 80, 100, 121]
 
 
 @pytest.mark.parametrize(
@@ -224,7 +225,7 @@ def test_loggers_do_not_identify_a_run(configuration):
 def test_a_run_recorded_without_the_section(train, trained, tmp_path, monkeypatch):
     """Resume a run of a version without loggers."""
     with monkeypatch.context() as patch:
-        patch.setattr("runge.training.module.Problem", interrupted_at(61))
+        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(61))
         assert train(*SHORT, "~logger", "hydra.run.dir=old")[0] == 1
     assert "logger" not in yaml.safe_load((tmp_path / "old" / ".hydra" / "config.yaml").read_text())
     assert train("resume=old")[0] == 0

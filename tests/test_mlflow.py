@@ -95,7 +95,7 @@ def test_a_sweep_of_two_processes_in_a_new_store(train, tmp_path):
 
 def test_a_resumed_run_continues_its_run_and_repeats_no_row(train, store, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("runge.training.module.Problem", interrupted_at(61))
+        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(61))
         assert train(*SHORT, LOGGER, "hydra.run.dir=run")[0] == 1
     (begun,) = runs(store, tmp_path)
     assert begun.info.status == "FAILED"

@@ -92,7 +92,7 @@ def test_each_member_of_a_stack_is_a_run(train, tmp_path):
 
 def test_a_resumed_run_continues_its_run_and_repeats_no_row(train, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("runge.training.module.Problem", interrupted_at(61))
+        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(61))
         assert train(*SHORT, *OFFLINE, "hydra.run.dir=run")[0] == 1
     assert train("resume=run", *OFFLINE)[0] == 0
     (run,) = stored(tmp_path).values()

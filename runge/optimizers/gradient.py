@@ -1,6 +1,6 @@
 """Optimisers that use the gradient; all except L-BFGS are elementwise, so the members of a stack are independent."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
@@ -9,7 +9,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
-from runge.optimizers.optimizer import Method, Needs, Problem
+from runge.optimizers import at_once
+from runge.optimizers.optimizer import Course, Method, Needs, Problem
 from runge.schedules import LearningRateSchedule, learning_rate_factor
 from runge.validation import BelowOne, Count, NonNegative, Positive, checked
 
@@ -49,6 +50,25 @@ class Gradient(Method):
             return loss.sum()  # a tensor: converting it to a float would synchronise with the GPU
 
         optimizer.step(closure)  # pyright: ignore
+
+    def steps(
+        self,
+        optimizer: torch.optim.Optimizer,
+        course: Course,
+        first: int,
+        end: int,
+        own_rates: Sequence[float] = (),
+    ) -> int:
+        """Take steps in the compiled kernel if it can, or else one step of torch's optimiser.
+
+        Members may have learning rates of their own, in place of `lr`.
+        """
+        if not at_once.can_take(optimizer, course):
+            return Method.steps(self, optimizer, course, first, end)
+        factors = [learning_rate_factor(self.lr_schedule, progress) for progress in course.progress[first:end]]
+        rates = torch.tensor(own_rates or [self.lr] * len(course.scale), dtype=torch.float64)
+        rates = torch.tensor(factors, dtype=torch.float64)[:, None] * rates
+        return at_once.take(optimizer, course, first, rates, self.clip_norm)
 
     def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Tensor]:
         """Return the learning rate."""

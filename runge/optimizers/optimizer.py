@@ -1,7 +1,7 @@
 """The interface of all optimisers: a problem, and a step that reduces its loss."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -14,7 +14,7 @@ from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 from runge.validation import checked
 
-__all__ = ["Method", "Needs", "Optimizer", "Phase", "Problem"]
+__all__ = ["Course", "Method", "Needs", "Optimizer", "Phase", "Problem"]
 
 Needs = dict[str, tuple[Any, ...]]
 """The allowed values of keys in other sections of the configuration, by key."""
@@ -47,6 +47,37 @@ class Problem:
     def loss_and_gradient(self) -> tuple[Tensor, Tensor]:
         """Return the loss of each member, (M,), and its gradient, (M, W)."""
         return self.function(self.network, self.points, self.scale, self.lambda_d)
+
+
+@dataclass(frozen=True)
+class Course:
+    """The problems of consecutive steps, which differ in lambda_d and in the mini-batch.
+
+    Attributes:
+        network: the stack, whose `theta` is optimised.
+        points: all training points.
+        batch: the points of each step's mini-batch, (K, M, B); None: all points at each step.
+        scale: the derivative's scale c, (M,).
+        lambda_d: the weight of MSE_df at each step, (K, M).
+        with_derivative: whether lambda_d is above 0 for any member, of each step.
+        progress: the share of the steps of its phase that are taken before each step, in [0, 1).
+        function: as in `Problem`.
+    """
+
+    network: StackedMLP
+    points: Points
+    batch: Tensor | None
+    scale: Tensor
+    lambda_d: Tensor
+    with_derivative: Sequence[bool]
+    progress: Sequence[float]
+    function: LossAndGradient
+
+    def problem(self, k: int) -> Problem:
+        """Return the problem of the step k; where lambda_d is 0 for all members, without derivatives."""
+        points = self.points if self.batch is None else self.points.minibatch(self.batch[k])
+        lambda_d = self.lambda_d[k] if self.with_derivative[k] else None
+        return Problem(self.network, points, self.scale, lambda_d, self.function)
 
 
 class Phase(NamedTuple):
@@ -100,6 +131,14 @@ class Method(Optimizer):
     @abstractmethod
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
         """Take a step with the result of `build`; `progress` is the share of the steps already taken, in [0, 1)."""
+
+    def steps(self, optimizer: torch.optim.Optimizer, course: Course, first: int, end: int) -> int:
+        """Take the step `first` of a course, or more of them before `end`; return how many. By default it is one.
+
+        A method that takes several is not reset between them, where lambda_d changes.
+        """
+        self.step(optimizer, course.problem(first), course.progress[first])
+        return 1
 
     def numbers(self, residuals: int, weights: int, neurons: int) -> int:
         """Estimate the numbers that a step keeps for each member beyond what grows with the weights; 0 by default.

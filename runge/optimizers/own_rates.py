@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from runge.optimizers import at_once
 from runge.optimizers.gradient import SGD, Adam, AdamW, Gradient
-from runge.optimizers.optimizer import Method, Optimizer, Problem
+from runge.optimizers.optimizer import Course, Method, Optimizer, Problem
 from runge.validation import checked
 
 __all__ = ["OwnRates", "has_own_rate", "of_members"]
@@ -25,15 +26,15 @@ def of_members(optimizers: Sequence[Optimizer]) -> Optimizer:
     Example:
         >>> of_members([Adam(lr=0.01), Adam(lr=0.01)])
         Adam(lr=0.01, lr_schedule='cosine', clip_norm=None, betas=[0.9, 0.999])
-        >>> of_members([Adam(lr=0.01), Adam(lr=0.04)]).shares
-        [0.25, 1.0]
+        >>> of_members([Adam(lr=0.01), Adam(lr=0.04)]).rates
+        [0.01, 0.04]
     """
     first = optimizers[0]
     if not has_own_rate(first) or all(one == first for one in optimizers):
         return first
     methods = cast(Sequence[Gradient], optimizers)
     fastest = max(methods, key=lambda method: method.lr)
-    return OwnRates(method=fastest, shares=[method.lr / fastest.lr for method in methods])
+    return OwnRates(method=fastest, rates=[method.lr for method in methods])
 
 
 @checked
@@ -46,14 +47,14 @@ class OwnRates(Method):
 
     Attributes:
         method: the method of the member with the highest rate.
-        shares: the learning rates relative to the highest, each in (0, 1].
+        rates: the learning rate of each member.
     """
 
     method: Gradient
-    shares: list[float]
+    rates: list[float]
 
     def _shares(self, like: Tensor) -> Tensor:
-        return torch.tensor(self.shares, dtype=like.dtype, device=like.device)
+        return torch.tensor([rate / self.method.lr for rate in self.rates], dtype=like.dtype, device=like.device)
 
     def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
         """Return the optimiser of the method."""
@@ -67,6 +68,12 @@ class OwnRates(Method):
         with torch.enable_grad():
             self.method.step(optimizer, problem, progress)
         theta.copy_(before.lerp(theta, self._shares(theta)[:, None]))
+
+    def steps(self, optimizer: torch.optim.Optimizer, course: Course, first: int, end: int) -> int:
+        """Take each member's own steps in the compiled kernel if it can, or else one step of all."""
+        if not at_once.can_take(optimizer, course):
+            return super().steps(optimizer, course, first, end)
+        return self.method.steps(optimizer, course, first, end, self.rates)
 
     def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Any]:
         """Return the learning rates by name, (M,)."""

@@ -86,6 +86,18 @@ class _OrPlain:
             self._give_up(error)
             return losses.channel_errors(network, points, scale, lambda_d)
 
+    @property
+    def adam(self) -> Callable[[StackedMLP, Points, Tensor, kernel.AdamSteps], int] | None:
+        """The method `kernel.Kernel.adam`; None if the function is another, or cannot be compiled."""
+        if not isinstance(self.function, kernel.Kernel):
+            return None
+        try:
+            self.function.prepare()
+        except self.failure as error:
+            self._give_up(error)
+            return None
+        return self.function.adam
+
     def _give_up(self, error: Exception) -> None:
         message = "the step cannot be compiled: " + str(error).strip().partition("\n")[0]
         if self.how == "on":

@@ -1,4 +1,5 @@
-// The loss of each member of a stack, and its gradient: `runge.sobolev.losses.loss_and_gradient` in one pass.
+// The loss of each member of a stack, and its gradient: `runge.sobolev.losses.loss_and_gradient` in one pass; and many
+// steps of Adam with that gradient (`adam.hpp`).
 //
 // A member's points are processed block by block, so that a block's data stay in the CPU's cache: h and g of every
 // layer, z', s'(z) and s''(z), and the adjoints. A member whose lambda_d is 0 has no tangents. Consecutive blocks form
@@ -16,6 +17,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <type_traits>
 #include <vector>
@@ -37,6 +39,8 @@ DECLARED(erf, ERF_FOR_VECTORS)
 }
 
 namespace {
+
+using Index = std::int64_t;
 
 #define OVERLOADED(name)                                   \
     inline float of_##name(float x) { return name##f(x); } \
@@ -85,17 +89,18 @@ struct sin_ {
 };
 using Activation = ACTIVATION;
 
-using Index = std::int64_t;
-
 struct Stack {
     Index members, points, dimension, outputs, depth, width;
     Index block, slices;                    // the points in a block; the slices of a member
-    const Real *theta, *x, *f, *df;         // (M, W), (M, N, D), (M, N, P), (M, N, P, D)
+    Index all;                              // the N points of a member, of which `points` are in a mini-batch
+    Real *theta;                            // (M, W)
+    const Real *x, *f, *df;                 // (M, N, D), (M, N, P), (M, N, P, D)
     const Real *weight_f, *weight_df;       // (M, N, P), (M, N, P, D)
     const Real *input_scale, *input_shift;  // (M, D) each
     const Real *scale, *lambda_d;           // (M,) each; lambda_d is null for MSE_f alone
     Real *loss, *gradient;                  // (M, slices), (M, slices, W): the caller sums over the slices
     Real* channels;  // (M, slices, P, 1 + D): the errors of each channel, in place of the loss and its gradient; or null
+    const Index* batch;                     // (M, points): the points of a mini-batch; null: all
 };
 
 #if defined __AVX512F__
@@ -109,43 +114,60 @@ typedef Real Vector __attribute__((vector_size(BYTES), may_alias));
 constexpr Index LANES = BYTES / sizeof(Real), PANEL = 2 * LANES;  // numbers in a vector; columns in a panel
 constexpr Index ROWS = BYTES / sizeof(double);  // of a tile: its sums fit in the registers, and ROWS divides LANES
 
+// Compute a b. In a sum the compiler would be free to add it before it is rounded.
+inline Real multiply(Real a, Real b) {
+    Real product = a * b;
+    asm("" : "+x"(product));
+    return product;
+}
+
 inline Index filled(Index n, Index unit) { return (n + unit - 1) / unit * unit; }
 inline Vector& at(Real* start, Index v) { return reinterpret_cast<Vector*>(start)[v]; }
 inline const Vector& at(const Real* start, Index v) { return reinterpret_cast<const Vector*>(start)[v]; }
 
-// Compute a tile of c = start + a b. The strides of a are `row` and `column`; the row stride of start is `start_row`,
-// which is 0 if all its rows are the same.
+// A tile of a matrix, whose sums stay in registers.
 template <Index VECTORS>
-inline void tile(const Real* a, Index row, Index column, const Real* b, Index inner, const Real* start, Index start_row,
-                 Real* c) {
+struct Tile {
     Vector sum[ROWS][VECTORS];
-#pragma GCC unroll 8
-    for (Index r = 0; r < ROWS; ++r)
-#pragma GCC unroll 2
-        for (Index v = 0; v < VECTORS; ++v) sum[r][v] = at(start + r * start_row, v);
-    for (Index k = 0; k < inner; ++k)
+
+    // The row stride of start is `row`, which is 0 if all its rows are the same.
+    inline __attribute__((always_inline)) explicit Tile(const Real* start, Index row) {
 #pragma GCC unroll 8
         for (Index r = 0; r < ROWS; ++r)
 #pragma GCC unroll 2
-            for (Index v = 0; v < VECTORS; ++v) sum[r][v] += a[r * row + k * column] * at(b, k * VECTORS + v);
+            for (Index v = 0; v < VECTORS; ++v) sum[r][v] = at(start + r * row, v);
+    }
+
+    // Add a b. The strides of a are `row` and `column`.
+    inline __attribute__((always_inline)) void add(const Real* a, Index row, Index column, const Real* b, Index inner) {
+        for (Index k = 0; k < inner; ++k)
 #pragma GCC unroll 8
-    for (Index r = 0; r < ROWS; ++r)
+            for (Index r = 0; r < ROWS; ++r)
 #pragma GCC unroll 2
-        for (Index v = 0; v < VECTORS; ++v) at(c, r * VECTORS + v) = sum[r][v];
-}
+                for (Index v = 0; v < VECTORS; ++v) sum[r][v] += a[r * row + k * column] * at(b, k * VECTORS + v);
+    }
+
+    inline __attribute__((always_inline)) void store(Real* c) const {
+#pragma GCC unroll 8
+        for (Index r = 0; r < ROWS; ++r)
+#pragma GCC unroll 2
+            for (Index v = 0; v < VECTORS; ++v) at(c, r * VECTORS + v) = sum[r][v];
+    }
+};
 
 // Compute a panel of c = a b, plus `start` in the first `started` rows; a is rows x inner, b a panel of inner rows.
 template <Index VECTORS>
 inline void product(const Real* a, const Real* b, Index rows, Index inner, const Real* start, Index started, Real* c) {
     alignas(BYTES) static const Real zero[PANEL] = {};
     const Index columns = filled(inner, LANES), wide = VECTORS * LANES;
-    for (Index i = 0; i < rows; i += ROWS, c += ROWS * wide)
+    for (Index i = 0; i < rows; i += ROWS) {
+        Tile<VECTORS> tile(i < started ? start : zero, 0);
         for (Index k = 0; k < inner; k += PANEL) {
             const Index row = std::min(columns - k, PANEL);
-            const Real* from = k > 0 ? c : i < started ? start : zero;
-            tile<VECTORS>(a + k * rows + i * row, row, 1, b + k * wide, std::min(inner - k, PANEL), from,
-                          k > 0 ? wide : 0, c);
+            tile.add(a + k * rows + i * row, row, 1, b + k * wide, std::min(inner - k, PANEL));
         }
+        tile.store(c + i * wide);
+    }
 }
 
 // Compute a panel of c += a^T b; a is rows x columns, b a panel of `rows` rows.
@@ -153,7 +175,9 @@ template <Index VECTORS>
 inline void add_product_transposed(const Real* a, const Real* b, Index rows, Index columns, Real* c) {
     for (Index i = 0; i < columns; i += ROWS, c += ROWS * VECTORS * LANES) {
         const Index from = i / PANEL * PANEL, row = std::min(filled(columns, LANES) - from, PANEL);
-        tile<VECTORS>(a + from * rows + i - from, 1, row, b, rows, c, VECTORS * LANES, c);
+        Tile<VECTORS> tile(c, VECTORS * LANES);
+        tile.add(a + from * rows + i - from, 1, row, b, rows);
+        tile.store(c);
     }
 }
 
@@ -161,13 +185,15 @@ inline void add_product_transposed(const Real* a, const Real* b, Index rows, Ind
 struct Sizes {
     Index columns, points, matrix;  // a block's matrix: its columns, its rows of values, its size
     Index carried, edges, square;   // a layer's h and g, s'' and z', and s'; `edges`; a layer's W
-    Index all;
+    Index parameters, all;
     explicit Sizes(const Stack& net)
         : columns(filled(net.width, LANES)), points(filled(net.block, ROWS)),
           matrix((1 + net.dimension) * points * columns), carried(2 * matrix + points * columns),
           edges((net.dimension + net.depth + net.outputs) * columns), square(columns * columns),
+          parameters((net.dimension + 1) * net.width + (net.depth - 1) * (net.width + 1) * net.width +
+                     (net.width + 1) * net.outputs),
           all(2 * edges + 3 * (net.depth - 1) * square + net.depth * carried + 2 * matrix +
-              filled(net.dimension * points, LANES)) {}
+              filled(net.dimension * points, LANES) + filled((1 + net.dimension) * points, LANES)) {}
 };
 
 // A slice of a member's points.
@@ -175,12 +201,12 @@ class Slice {
    public:
     Slice(const Stack& net, Index number, Real* workspace)
         : net(net), size(net), number(number), m(number / net.slices), width(net.width), dimension(net.dimension),
-          outputs(net.outputs), depth(net.depth),
-          parameters((dimension + 1) * width + (depth - 1) * (width + 1) * width + (width + 1) * outputs),
+          outputs(net.outputs), depth(net.depth), parameters(size.parameters),
           lambda_d(net.lambda_d ? net.lambda_d[m] : 0), tangents(lambda_d != 0 ? dimension : 0),
           theta(net.theta + m * parameters), gradient(net.gradient + number * parameters), edges(workspace),
           edges_bar(edges + size.edges), squares(edges_bar + size.edges),
           layers(squares + 3 * (depth - 1) * size.square), inputs(layers + depth * size.carried + 2 * size.matrix),
+          bars(inputs + filled(dimension * size.points, LANES)),
           adjoint(layers + depth * size.carried), spare(adjoint + size.matrix), last_bias_bar(outputs),
           of_channels(outputs * (1 + dimension)) {}
 
@@ -188,7 +214,7 @@ class Slice {
     void pass(Index begin, Index end) {
         load();
         for (; begin < end; begin += net.block) {
-            before = m * net.points + begin, n = std::min(net.block, end - begin);
+            before = begin, n = std::min(net.block, end - begin);
             values = filled(n, ROWS), rows = (1 + tangents) * values;
             forward();
             compare();
@@ -213,12 +239,18 @@ class Slice {
     Real *const edges, *const edges_bar;  // the first W, by rows; b of the hidden layers; the last W, by columns
     Real *const squares;                  // for each layer between: W, its transpose, its gradient
     Real *const layers, *const inputs;    // the block's hidden layers; the inputs to the first of them
+    Real* const bars;                     // the adjoints of u and u'
     Real *adjoint, *spare;                // of h and g, then of z and z', of the current layer
-    Index before = 0, n = 0;              // the points before the block, over all members; the block's points
+    Index before = 0, n = 0;              // the points before the block; the block's points
     Index values = 0, rows = 0;           // n padded; a matrix's rows: first of values, then of tangents
     double mse_f = 0, mse_df = 0;
     std::vector<Real> last_bias_bar;
     std::vector<double> of_channels;
+
+    // The place of the block's point i among those of all members.
+    Index place(Index i) const {
+        return m * net.all + (net.batch ? net.batch[m * net.points + before + i] : before + i);
+    }
 
     // The offsets of W and b of layers 0 to depth in theta.
     Index weights(Index layer) const {
@@ -289,7 +321,7 @@ class Slice {
     void forward() {
         const Real *scales = net.input_scale + m * dimension, *shifts = net.input_shift + m * dimension;
         for (Index i = 0; i < values; ++i) {
-            const Real* x = net.x + (before + std::min(i, n - 1)) * dimension;  // repeats the last
+            const Real* x = net.x + place(std::min(i, n - 1)) * dimension;  // repeats the last
             for (Index d = 0; d < dimension; ++d) inputs[i * dimension + d] = shifts[d] + x[d] * scales[d];
         }
         panels([&](Index j, auto vectors) {
@@ -343,43 +375,48 @@ class Slice {
     }
 
     void compare(Index p) {
+        for (Index channel = 0; channel <= tangents; ++channel) compare(p, channel);
+        if (net.channels) return;
         const Real *top = carried(depth - 1), *w = last(edges, p);
         Real* w_bar = last(edges_bar, p);
-        const Real squared_scale = net.scale[m] * net.scale[m];
-        for (Index row = 0; row < rows; ++row) {
-            const Index d = row / values - 1, i = row % values, point = (before + i) * outputs + p;
-            Real bar = 0;
-            if (i < n) {
-                Vector sums = {};
-                panels([&](Index j, auto vectors) {
-                    for (Index v = 0; v < vectors; ++v) sums += at(top + j * rows, row * vectors + v) * at(w + j, v);
-                });
-                Real sum = 0;
-                for (Index lane = 0; lane < LANES; ++lane) sum += sums[lane];
-                if (d < 0) {
-                    const Real error = sum + theta[biases(depth) + p] - net.f[point];
-                    const Real weighted = net.weight_f[point] * error;
-                    mse_f += weighted * error;
-                    if (net.channels) of_channels[p * (1 + dimension)] += weighted * error;
-                    bar = 2 * weighted;
-                    last_bias_bar[p] += bar;
-                } else {
-                    const Real error = sum - net.df[point * dimension + d];
-                    const Real weighted = net.weight_df[point * dimension + d] / squared_scale * error;
-                    mse_df += weighted * error;
-                    if (net.channels) of_channels[p * (1 + dimension) + 1 + d] += weighted * error;
-                    bar = lambda_d * (2 * weighted);
-                }
-            }
-            if (net.channels) continue;
+        for (Index row = 0; row < rows; ++row)
             panels([&](Index j, auto vectors) {
                 for (Index v = 0; v < vectors; ++v) {
-                    at(w_bar + j, v) += bar * at(top + j * rows, row * vectors + v);
                     Vector& here = at(adjoint + j * rows, row * vectors + v);
-                    here = p == 0 ? bar * at(w + j, v) : here + bar * at(w + j, v);
+                    at(w_bar + j, v) += bars[row] * at(top + j * rows, row * vectors + v);
+                    here = p == 0 ? bars[row] * at(w + j, v) : here + bars[row] * at(w + j, v);
                 }
             });
+    }
+
+    // Add the errors of u, channel 0, or of u' by an input to the loss, and write their adjoints.
+    void compare(Index p, Index channel) {
+        const bool of_u = channel == 0;
+        const Real *labels = of_u ? net.f : net.df, *weights = of_u ? net.weight_f : net.weight_df;
+        const Index stride = of_u ? outputs : outputs * dimension, offset = of_u ? p : p * dimension + channel - 1;
+        const Real bias = of_u ? theta[biases(depth) + p] : 0, factor = of_u ? 1 : lambda_d;
+        const Real share = Real(double(net.all) / double(net.points)), c = of_u ? 1 : net.scale[m];
+        const Real *top = carried(depth - 1), *w = last(edges, p);
+        double mse = of_u ? mse_f : mse_df, own = of_channels[p * (1 + dimension) + channel];
+        Real sum = last_bias_bar[p];
+        for (Index i = 0; i < values; ++i) {
+            const Index row = channel * values + i;
+            bars[row] = 0;
+            if (i >= n) continue;
+            Vector sums = {};
+            panels([&](Index j, auto vectors) {
+                for (Index v = 0; v < vectors; ++v) sums += at(top + j * rows, row * vectors + v) * at(w + j, v);
+            });
+            Real u = 0;
+            for (Index lane = 0; lane < LANES; ++lane) u += sums[lane];
+            const Index k = place(i) * stride + offset;
+            const Real error = u + bias - labels[k], weighted = weights[k] * share / (c * c) * error;
+            const Real square = multiply(weighted, error);
+            mse += square, own += square;
+            bars[row] = factor * (2 * weighted);
+            if (of_u) sum += bars[row];
         }
+        (of_u ? mse_f : mse_df) = mse, of_channels[p * (1 + dimension) + channel] = own, last_bias_bar[p] = sum;
     }
 
     void back() {
@@ -434,18 +471,54 @@ class Slice {
     }
 };
 
+// Compute the loss of a slice and its gradient, or the errors of each channel.
+void pass(const Stack& net, Index number, Real* workspace) {
+    const Index blocks = (net.points + net.block - 1) / net.block, slice = number % net.slices;
+    const Index from = blocks * slice / net.slices * net.block;  // its share of the blocks
+    const Index to = std::min(net.points, blocks * (slice + 1) / net.slices * net.block);
+    Slice(net, number, workspace + omp_get_thread_num() * Sizes(net).all).pass(from, to);
+}
+
 }  // namespace
+
+#include "adam.hpp"
 
 extern "C" std::int64_t workspace_of_a_thread(const Stack* net) { return Sizes(*net).all; }
 
 extern "C" void loss_and_gradient(const Stack* net, Real* workspace, std::int64_t threads) {
-    const Index slices = net->members * net->slices, size = Sizes(*net).all;
-    const Index blocks = (net->points + net->block - 1) / net->block;
 #pragma omp parallel for num_threads(int(threads)) schedule(static) if (threads > 1)
-    for (Index number = 0; number < slices; ++number) {
-        const Index slice = number % net->slices;  // its share of the blocks
-        const Index from = blocks * slice / net->slices * net->block;
-        const Index to = std::min(net->points, blocks * (slice + 1) / net->slices * net->block);
-        Slice(*net, number, workspace + omp_get_thread_num() * size).pass(from, to);
+    for (Index number = 0; number < net->members * net->slices; ++number) pass(*net, number, workspace);
+}
+
+// Take steps of Adam. `lambda_d` is (K, M), `batch` (K, M, points).
+extern "C" void adam(const Stack* net, const Steps* steps, Real* workspace, std::int64_t threads) {
+    const Index slices = net->slices, n = Sizes(*net).parameters;
+    const auto at = [&](Index k) {
+        Stack now = *net;
+        if (now.lambda_d) now.lambda_d += k * net->members;
+        if (now.batch) now.batch += k * net->members * net->points;
+        return now;
+    };
+    const auto finish = [&](Index k, Index m) {
+        Real* gradient = net->gradient + m * slices * n;
+        add_up(gradient, slices, n);
+        update(*steps, double(steps->before + k + 1), steps->rates[k * net->members + m], gradient, n,
+               net->theta + m * n, steps->mean + m * n, steps->square + m * n);
+    };
+    if (slices == 1 || threads == 1) {  // a member takes all its steps while its numbers are in the cache
+#pragma omp parallel for num_threads(int(threads)) schedule(static) if (threads > 1)
+        for (Index m = 0; m < net->members; ++m)
+            for (Index k = 0; k < steps->count; ++k) {
+                const Stack now = at(k);
+                for (Index slice = 0; slice < slices; ++slice) pass(now, m * slices + slice, workspace);
+                finish(k, m);
+            }
+        return;
+    }
+    for (Index k = 0; k < steps->count; ++k) {
+        const Stack now = at(k);
+        loss_and_gradient(&now, workspace, threads);
+#pragma omp parallel for num_threads(int(threads)) schedule(static)
+        for (Index m = 0; m < net->members; ++m) finish(k, m);
     }
 }

@@ -1,4 +1,4 @@
-"""The loss and its gradient on a CPU, compiled from the package's C++ file `kernel.cpp`.
+"""The loss and its gradient, and steps of Adam, on a CPU, compiled from the package's C++ file `kernel.cpp`.
 
 Compiling takes 0.4 s, once per activation and precision, for networks of any size. The result is cached on disk, in
 `RUNGE_CACHE_DIR` or in the user's cache directory.
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -20,11 +21,12 @@ import torch
 from torch import Tensor
 
 from runge.cache import cache_folder
-from runge.machine import compiler
+from runge.machine import compiler, step_seconds
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 
 _SOURCE = Path(__file__).with_suffix(".cpp")
+_PARTS = (_SOURCE, _SOURCE.with_name("adam.hpp"))
 _FLAGS = ["-std=c++17", "-O2", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"]
 # GCC 12 merges sin z and cos z into one call that has no vector variant.
 _FLAGS += [f"-fno-builtin-{name}" for name in ("sin", "cos", "sinf", "cosf")]
@@ -38,13 +40,15 @@ _NUMBERS, _POINTS = 2**13, 64
 least about 64 points, so that the matrix products are efficient."""
 _ROWS, _BLOCKS = 8, 8
 """A block is padded to a multiple of 8 points, or of a divisor of 8, and a slice has at least 8 blocks."""
+_SECONDS = 0.05
+"""About how long the steps of one call take."""
 
 
 class CompilationError(Exception):
     """The step cannot be compiled, or the compiled file cannot be loaded."""
 
 
-_SIZES = ("members", "points", "dimension", "outputs", "depth", "width", "block", "slices")
+_SIZES = ("members", "points", "dimension", "outputs", "depth", "width", "block", "slices", "all")
 
 
 class _Stack(ctypes.Structure):
@@ -54,8 +58,54 @@ class _Stack(ctypes.Structure):
         *((name, ctypes.c_int64) for name in _SIZES),
         *((name, ctypes.c_void_p) for name in ("theta", "x", "f", "df", "weight_f", "weight_df")),
         *((name, ctypes.c_void_p) for name in ("input_scale", "input_shift", "scale", "lambda_d")),
-        *((name, ctypes.c_void_p) for name in ("loss", "gradient", "channels")),
+        *((name, ctypes.c_void_p) for name in ("loss", "gradient", "channels", "batch")),
     )
+
+
+class _Steps(ctypes.Structure):
+    """The struct `Steps` of the C++ file."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("count", "before")),
+        *((name, ctypes.c_double) for name in ("beta_1", "beta_2", "epsilon", "decay", "longest")),
+        *((name, ctypes.c_void_p) for name in ("rates", "mean", "square")),
+    )
+
+
+@dataclass(frozen=True)
+class AdamSteps:
+    """Consecutive steps of Adam or AdamW.
+
+    Attributes:
+        lambda_d: the weight of MSE_df at each step, (K, M).
+        batch: the points of each step's mini-batch, (K, M, B); None: all points at each step.
+        rates: the learning rates, (K, M), in float64.
+        taken: the number of steps before these.
+        mean: the average of the gradient, (M, W), which is updated.
+        square: the average of its square, (M, W), likewise.
+        betas: the decay rates of both averages.
+        epsilon: what is added to the root of the square.
+        decay: the weight decay in units of the learning rate.
+        longest: the norm to which a member's gradient is clipped; infinity: no limit.
+    """
+
+    lambda_d: Tensor
+    batch: Tensor | None
+    rates: Tensor
+    taken: int
+    mean: Tensor
+    square: Tensor
+    betas: tuple[float, float]
+    epsilon: float
+    decay: float
+    longest: float
+
+    def as_struct(self) -> _Steps:
+        """Return the struct, with the addresses of these tensors."""
+        return _Steps(
+            *(len(self.rates), self.taken, *self.betas, self.epsilon, self.decay, self.longest),
+            *(self.rates.data_ptr(), self.mean.data_ptr(), self.square.data_ptr()),
+        )
 
 
 @cache
@@ -80,6 +130,10 @@ class Kernel:
         self.activation, self.dtype = activation, dtype
         self._workspace = torch.empty(0, dtype=dtype)
 
+    def prepare(self) -> None:
+        """Compile or load the file now, and not in the first call."""
+        _library(self.activation, self.dtype)
+
     def __call__(
         self, network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None
     ) -> tuple[Tensor, Tensor]:
@@ -92,6 +146,27 @@ class Kernel:
         shape = network.outputs, 1 + points.x.shape[2]
         return self._call(network, points, scale, lambda_d, {"channels": shape})[0]
 
+    def adam(self, network: StackedMLP, points: Points, scale: Tensor, steps: AdamSteps) -> int:
+        """Take the first of these steps, as torch's fused Adam does from the same gradients; return their number.
+
+        They take about a twentieth of a second, so that the caller can react to signals; but it is at least one step.
+
+        Raises:
+            ValueError: the network does not have the kernel's precision.
+        """
+        if network.theta.dtype != self.dtype:
+            raise ValueError(
+                f"the network must be in {self.dtype}, that of its compiled step; got {network.theta.dtype}"
+            )
+        size = points.x.shape[1] if steps.batch is None else steps.batch.shape[2]
+        depth, (dimension, width) = len(network.shapes) - 1, network.shapes[0]
+        seconds = len(points.x) * step_seconds(size, depth, width, dimension)
+        count = max(1, min(len(steps.rates), int(_SECONDS / seconds)))
+        results = {"loss": (), "gradient": network.theta.shape[1:]}
+        self._call(network, points, scale, steps.lambda_d, results, replace(steps, rates=steps.rates[:count]))
+        torch.autograd.graph.increment_version(network.theta)
+        return count
+
     def _call(
         self,
         network: StackedMLP,
@@ -99,29 +174,36 @@ class Kernel:
         scale: Tensor,
         lambda_d: Tensor | None,
         results: Mapping[str, tuple[int, ...]],
+        steps: AdamSteps | None = None,
     ) -> list[Tensor]:
-        """Return results by name, each of a member's shape, with the members in front."""
+        """Return results by name, each of a member's shape, with the members in front; take the steps, if any."""
         library = _library(self.activation, self.dtype)
-        (members, n, dimension), (_, width) = points.x.shape, network.shapes[0]
+        (members, total, dimension), (_, width) = points.x.shape, network.shapes[0]
         inputs = (network.theta, points.x, points.f, points.df, points.weight_f, points.weight_df)
         inputs = [self._contiguous(tensor) for tensor in (*inputs, network.scale, network.shift, scale)]
         weight = None if lambda_d is None else self._contiguous(lambda_d)
+        batch = None if steps is None or steps.batch is None else steps.batch.contiguous()
+        n = total if batch is None else batch.shape[2]
         blocks = -(-n // max(_POINTS, _NUMBERS // ((1 + dimension) * width)))
         block = -(-n // (blocks * _ROWS)) * _ROWS  # all blocks but the last are equal
         slices = max(1, -(-n // block) // _BLOCKS)
         outputs = {name: torch.empty(members * slices, *shape, dtype=self.dtype) for name, shape in results.items()}
         addresses = {name: tensor.data_ptr() for name, tensor in outputs.items()}
         stack = _Stack(
-            *(members, n, dimension, network.outputs, len(network.shapes) - 1, width, block, slices),
+            *(members, n, dimension, network.outputs, len(network.shapes) - 1, width, block, slices, total),
             *(tensor.data_ptr() for tensor in inputs),
             None if weight is None else weight.data_ptr(),
             *(addresses.get(name) for name in ("loss", "gradient", "channels")),
+            None if batch is None else batch.data_ptr(),
         )
         threads = min(torch.get_num_threads(), members * slices)
         needed = threads * library.workspace_of_a_thread(stack)
         if len(self._workspace) < needed:
             self._workspace = torch.empty(needed, dtype=self.dtype)
-        library.loss_and_gradient(stack, self._workspace.data_ptr(), threads)
+        if steps is None:
+            library.loss_and_gradient(stack, self._workspace.data_ptr(), threads)
+        else:
+            library.adam(stack, steps.as_struct(), self._workspace.data_ptr(), threads)
         parts = outputs.values()
         return [part.unflatten(0, (members, slices)).sum(1) if slices > 1 else part for part in parts]
 
@@ -146,6 +228,8 @@ def _library(activation: str, dtype: torch.dtype) -> ctypes.CDLL:
     library.workspace_of_a_thread.restype = ctypes.c_int64
     library.loss_and_gradient.argtypes = (ctypes.POINTER(_Stack), ctypes.c_void_p, ctypes.c_int64)
     library.loss_and_gradient.restype = None
+    library.adam.argtypes = (ctypes.POINTER(_Stack), ctypes.POINTER(_Steps), ctypes.c_void_p, ctypes.c_int64)
+    library.adam.restype = None
     return library
 
 
@@ -176,4 +260,6 @@ def _key(command: Sequence[str], flags: Sequence[str]) -> str:
     processor = [line for line in first_core.splitlines() if line.startswith(("model name", "flags"))]
     status = os.stat(command[0])
     tools = [*command, str(status.st_size), str(status.st_mtime_ns), *platform.libc_ver()]
-    return hashlib.sha256("\0".join([_SOURCE.read_text(), *flags, *tools, *processor]).encode()).hexdigest()[:24]
+    return hashlib.sha256(
+        "\0".join([*(part.read_text() for part in _PARTS), *flags, *tools, *processor]).encode()
+    ).hexdigest()[:24]

@@ -61,14 +61,9 @@ class Block:
         """Return the block on another device."""
         return replace(self, points=self.points.to(device))
 
-    def batches(self, first: int, count: int) -> Iterator[Points]:
-        """Yield the batch of each of the steps first, ..., first + count - 1."""
-        if self.minibatches is None:
-            for _ in range(count):
-                yield self.points
-        else:
-            for index in self.minibatches.index(first, count).to(self.points.x.device):
-                yield self.points.minibatch(index)
+    def batches(self, first: int, count: int) -> Tensor | None:
+        """Return the points of the batch of each of the steps first, ..., first + count - 1, (count, M, B), or None."""
+        return None if self.minibatches is None else self.minibatches.index(first, count).to(self.points.x.device)
 
 
 def steps_of(trainer: pl.Trainer, steps_per_block: int) -> int:

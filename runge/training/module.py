@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from runge import metrics
-from runge.optimizers import Adam, Optimizer, Problem
+from runge.optimizers import Adam, Course, Optimizer
 from runge.schedules import NEVER, Schedule, TwoStage, due
 from runge.sobolev import losses
 from runge.sobolev.compilation import LossAndGradient
@@ -194,22 +194,28 @@ class SobolevRegression(WeightedModule):
         with_derivative = (lambdas > 0).any(1).tolist()
         if stage and not local:
             self._begin_stage(stage, block.points)
-        network = self.network.stage(stage)
-        batches = Block(self._residual(stage, block.points), block.minibatches).batches(first, count)
-        for k, batch in enumerate(batches):
-            i = self.phase(local + k)
-            phase, optimizer = self.phases[i], self.trainer.optimizers[i]
+        course = Course(
+            self.network.stage(stage),
+            self._residual(stage, block.points),
+            block.batches(first, count),
+            self.scale,
+            weights,
+            with_derivative,
+            [self._progress(self.phase(local + k), local + k) for k in range(count)],
+            self.loss_and_gradient,
+        )
+        k = 0
+        while k < count:
+            phase, optimizer = self.phases[i := self.phase(local + k)], self.trainer.optimizers[i]
             if changes[k]:
                 phase.method.reset(optimizer)
-            weight = weights[k] if with_derivative[k] else None
-            problem = Problem(network, batch, self.scale, weight, self.loss_and_gradient)
-            phase.method.step(optimizer, problem, self._progress(i, local + k))
-            last = local + k + 1 in (phase.first + phase.steps, self.max_steps - first + local)
-            if last or phase.method.at_rest(optimizer, network.theta):
-                phase.method.finish(problem)
+            end = phase.first + phase.steps - local
+            k += phase.method.steps(optimizer, course, k, min(count, end))
+            if k in (end, self.max_steps - first) or phase.method.at_rest(optimizer, course.network.theta):
+                phase.method.finish(course.problem(k - 1))
             if self.pause():
-                return k + 1
-        return count
+                break
+        return k
 
     def _measure(self, points: Points, step: int) -> None:
         """Record the figures at the end of a block, after `step` steps."""

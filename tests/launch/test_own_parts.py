@@ -96,7 +96,7 @@ def test_a_callback_sees_a_whole_stack_and_may_end_it(train, tmp_path, seen):
 
 def test_the_state_of_a_callback_is_resumed(train, tmp_path, monkeypatch, seen):
     with monkeypatch.context() as patch:
-        patch.setattr("runge.training.module.Problem", interrupted_at(61))
+        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(61))
         assert train(*SHORT, WATCH, "hydra.run.dir=run")[0] == 1
     assert train("resume=run")[0] == 0
     assert [blocks for _, blocks, *_ in seen] == [1, 2, 3, 4, 5, 6]
@@ -141,7 +141,7 @@ def test_a_metric_of_a_stack_is_compared(train, tmp_path):
 
 def test_a_run_with_a_metric_resumes(train, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("runge.training.module.Problem", interrupted_at(61))
+        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(61))
         assert train(*SHORT, *WORST, "hydra.run.dir=run")[0] == 1
     assert train("resume=run")[0] == 0
     assert figures(tmp_path / "run")["test/worst"] > 0

@@ -35,7 +35,7 @@ def test_resumed_run_equals_the_uninterrupted_one(name, step, train, tmp_path, m
     overrides = BOTH[name]
     assert train(*overrides, "hydra.run.dir=whole")[0] == 0
     with monkeypatch.context() as patch:
-        patch.setattr("runge.training.module.Problem", interrupted_at(step))
+        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(step))
         assert train(*overrides, "hydra.run.dir=begun")[0] == 1
     status, out, err = train("resume=begun")
     assert status == 0, out + err

@@ -1,23 +1,33 @@
 """A stack that is trained together, against the same members alone."""
 
+import random
+from functools import partial
+from unittest.mock import patch
+
 import lightning.pytorch as pl
 import pytest
 import torch
 
+from runge.machine import step_seconds
 from runge.optimizers import LBFGS, Adam
 from runge.sampling import Random
 from runge.schedules import Constant, TwoStage
+from runge.sobolev import kernel
+from runge.sobolev.kernel import Kernel
 from runge.sobolev.network import StackedMLP
 from runge.targets import Runge
 from runge.training.datamodule import SobolevDataModule
 from runge.training.member import Seed
 from runge.training.module import SobolevRegression
 from tests.conftest import model
+from tests.sobolev.test_compilation import suited
 
 ADAM = Adam(lr=0.01, lr_schedule="cosine", clip_norm=1.0, betas=[0.9, 0.999])
 
 
-def fit(seeds, lambdas, *, schedule=None, optimizer=ADAM, batch_size=None, steps=60, every=10, stages=1):
+def fit(seeds, lambdas, *, schedule=None, optimizer=ADAM, batch_size=None, steps=60, every=10, stages=1, **settings):
+    """Train a stack; of the other settings, `pause` is the module's."""
+    pause = settings.pop("pause", lambda: False)
     sizes = {"n_train": 24, "n_val": 16, "n_test": 31, "batch_size": batch_size}
     data = SobolevDataModule(Runge(), Random(), seed=seeds, dtype=torch.float64, blocks_per_epoch=10**9, **sizes)
     module = SobolevRegression(
@@ -30,8 +40,10 @@ def fit(seeds, lambdas, *, schedule=None, optimizer=ADAM, batch_size=None, steps
         steps_per_block=every,
         diagnostics_every=20,
         dtype=torch.float64,
+        **settings,
         **vars(model(width=12, stages=stages)),
     )
+    module.pause = pause
     trainer = pl.Trainer(
         accelerator="cpu",
         devices=1,
@@ -65,6 +77,26 @@ def test_a_member_in_a_stack_equals_the_run_alone(schedule, batch_size):
         assert difference.abs().max() < 1e-9
         for key, figure in alone.figures.items():
             torch.testing.assert_close(together.figures[key][member], figure[0], rtol=1e-6, atol=1e-12, equal_nan=True)
+
+
+@suited
+@pytest.mark.parametrize("batch_size", [None, 7])
+@pytest.mark.parametrize("stages", [1, 2])
+def test_the_steps_that_the_kernel_takes_at_once_are_those_of_torch(batch_size, stages):
+    """Stop in the middle of blocks too, in calls of different lengths: the bits do not depend on it."""
+    own = Kernel("tanh", torch.float64)
+    run = partial(fit, [0, 1, 2], [0.1, 0.0, 1.0], schedule=PLATEAU, batch_size=batch_size, stages=stages)
+    kernels, its_trainer = run(loss_and_gradient=own)
+    torchs, trainer = run(loss_and_gradient=lambda *arguments: own(*arguments))
+    assert torch.equal(kernels.switched_on, torchs.switched_on)
+    torch.testing.assert_close(kernels.state_dict(), torchs.state_dict(), rtol=1e-8, atol=1e-10)
+    states = (one.optimizers[0].state_dict()["state"] for one in (its_trainer, trainer))
+    torch.testing.assert_close(*states, rtol=1e-8, atol=1e-10)
+    pause = partial(random.Random(0).choice, [False, True])
+    with patch.object(kernel, "_SECONDS", 4 * 3 * step_seconds(batch_size or 24, 2, 12, 1)):
+        paused, _ = run(loss_and_gradient=own, pause=pause)
+    for name, now in kernels.state_dict().items():
+        assert torch.equal(paused.state_dict()[name], now)
 
 
 def test_members_switch_each_in_their_own_time():

@@ -87,7 +87,7 @@ def test_resumed_run_equals_the_uninterrupted_one(kind, step, train, tmp_path, m
     overrides = (*SMALL, *KINDS[kind], "seed=1")
     assert train(*overrides, "hydra.run.dir=whole")[0] == 0
     with monkeypatch.context() as patch:
-        patch.setattr("runge.training.module.Problem", interrupted_at(step))
+        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(step))
         assert train(*overrides, "hydra.run.dir=begun")[0] == 1
     status, out, err = train("resume=begun")
     assert status == 0, out + err
