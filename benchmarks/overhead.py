@@ -79,7 +79,7 @@ def bare_loop(steps: int) -> float:
     made = experiment(steps)
     module, points = made.module, made.data.dataset.train
     network = module.network.stage(0)
-    (optimizer,) = module.configure_optimizers()
+    optimizer = module.configure_optimizers()
     weight = module.lambda_d.to(points.f)
     started = time.perf_counter()
     for step in range(steps):

@@ -123,7 +123,7 @@ class Unknown(Sign):
 
 def test_only_what_is_known_to_be_elementwise_is_trained_in_stacks():
     def independent(path):
-        return build("optimizer", {"_target_": path, "lr": 0.01}, Optimizer, adapt).independent
+        return build("optimizer", {"_target_": path, "lr": 0.01}, Optimizer, adapt).keeps_apart
 
     assert independent("torch.optim.RMSprop")
     assert independent("tests.test_optimizers.Sign")

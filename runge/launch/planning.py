@@ -118,7 +118,7 @@ def _divide(jobs: Sequence[Job], processes: int, most: int, memory: float, by_tr
     """
     numbers_of: dict[str, list[int]] = {}
     for number, job in enumerate(jobs):
-        alone = "" if job.member.optimizer.independent else str(number)
+        alone = "" if job.member.optimizer.keeps_apart else str(number)
         numbers_of.setdefault(f"{job.member.shared()} {alone}", []).append(number)
     groups = [Chunk(numbers, _steps(jobs, numbers)) for numbers in numbers_of.values()]
     groups.sort(key=lambda chunk: _cost(jobs, chunk))

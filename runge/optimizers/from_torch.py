@@ -35,7 +35,7 @@ class TorchOptimizer(Gradient):
 
     Example:
         >>> method = adapt(torch.optim.RMSprop)(lr=0.001, alpha=0.9)
-        >>> method.parameters, method.independent, adapt(torch.optim.Muon)(lr=0.1).independent
+        >>> method.parameters, method.keeps_apart, adapt(torch.optim.Muon)(lr=0.1).keeps_apart
         ({'alpha': 0.9}, True, False)
     """
 

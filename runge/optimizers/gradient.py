@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from runge.optimizers import at_once
-from runge.optimizers.optimizer import Course, Method, Needs, Problem
+from runge.optimizers.optimizer import Course, Needs, Optimizer, Problem
 from runge.schedules import LearningRateSchedule, learning_rate_factor
 from runge.validation import BelowOne, Count, NonNegative, Positive, checked
 
@@ -24,7 +24,7 @@ Betas = Annotated[list[BelowOne], Field(min_length=2, max_length=2)]
 
 
 @checked
-class Gradient(Method):
+class Gradient(Optimizer):
     """A method that takes its steps with an optimiser of torch.
 
     Attributes:
@@ -64,7 +64,7 @@ class Gradient(Method):
         Members may have learning rates of their own, in place of `lr`.
         """
         if not at_once.can_take(optimizer, course):
-            return Method.steps(self, optimizer, course, first, end)
+            return Optimizer.steps(self, optimizer, course, first, end)
         factors = [learning_rate_factor(self.lr_schedule, progress) for progress in course.progress[first:end]]
         rates = torch.tensor(own_rates or [self.lr] * len(course.scale), dtype=torch.float64)
         rates = torch.tensor(factors, dtype=torch.float64)[:, None] * rates

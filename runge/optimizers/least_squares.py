@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from runge.optimizers.last_layer import solve_last_layer
-from runge.optimizers.optimizer import Method, Needs, Problem
+from runge.optimizers.optimizer import Needs, Optimizer, Problem
 from runge.validation import Positive, checked
 
 __all__ = ["LeastSquares"]
@@ -18,7 +18,7 @@ Slopes = Annotated[list[Positive], Field(min_length=2, max_length=2)]
 
 
 @checked
-class LeastSquares(Method):
+class LeastSquares(Optimizer):
     r"""Fixed features: hidden layers as drawn, and a last layer that minimises the loss exactly.
 
     Each of the K steps is another fit: step k gives the first layer the mean slope

@@ -29,7 +29,7 @@ from torch.nn import Parameter
 from runge.optimizers.elimination import HiddenSpace, eliminate, relative_ridge
 from runge.optimizers.iterative import IterativeSpace, numbers_of_a_system, space_of
 from runge.optimizers.last_layer import solve_last_layer
-from runge.optimizers.optimizer import Method, Needs, Problem
+from runge.optimizers.optimizer import Needs, Optimizer, Problem
 from runge.optimizers.systems import System
 from runge.sobolev import losses
 from runge.sobolev.network import Tape
@@ -46,7 +46,7 @@ _CURVATURE_STEP = 0.1  # the t of the central difference that gives e''
 
 
 @checked
-class LevenbergMarquardt(Method):
+class LevenbergMarquardt(Optimizer):
     """The Levenberg-Marquardt method with geodesic acceleration.
 
     Attributes:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 from runge.validation import checked
 
-__all__ = ["Course", "Method", "Needs", "Optimizer", "Phase", "Problem"]
+__all__ = ["Course", "Needs", "Optimizer", "Problem"]
 
 Needs = dict[str, tuple[Any, ...]]
 """The allowed values of keys in other sections of the configuration, by key."""
@@ -60,7 +60,7 @@ class Course:
         scale: the derivative's scale c, (M,).
         lambda_d: the weight of MSE_df at each step, (K, M).
         with_derivative: whether lambda_d is above 0 for any member, of each step.
-        progress: the share of the steps of its phase that are taken before each step, in [0, 1).
+        progress: the share of the steps of the run, or of its stage, that are taken before each step, in [0, 1).
         function: as in `Problem`.
     """
 
@@ -80,49 +80,13 @@ class Course:
         return Problem(self.network, points, self.scale, lambda_d, self.function)
 
 
-class Phase(NamedTuple):
-    """A part of a run, or of a residual stage, that uses one method.
-
-    Attributes:
-        first: the index of its first step.
-        steps: the number of its steps.
-        method: the method that takes them.
-    """
-
-    first: int
-    steps: int
-    method: "Method"
-
-
 @checked
 class Optimizer(ABC):
-    """A choice of optimiser: one method, or several in turn."""
-
-    @abstractmethod
-    def phases(self, steps: int) -> list[Phase]:
-        """Return the phases of a run of `steps` steps, in order."""
-
-    @property
-    def independent(self) -> bool:
-        """Return whether the members of a stack do not affect each other, so that they can be trained together."""
-        return all(phase.method.keeps_apart for phase in self.phases(2**62))
-
-    def needs(self) -> dict[str, Needs]:
-        """Return the requirements of each method on the other sections, by the name of the method."""
-        return {type(phase.method).__name__: phase.method.demands for phase in self.phases(2**62)}
-
-
-@checked
-class Method(Optimizer):
-    """A single optimisation method."""
+    """An optimisation method."""
 
     keeps_apart: ClassVar[bool] = True  # the members of a stack do not affect each other
     by_gradient: ClassVar[bool] = True  # its steps use `Problem.loss_and_gradient`
-    demands: ClassVar[Needs] = {}
-
-    def phases(self, steps: int) -> list[Phase]:
-        """Return one phase of all steps."""
-        return [Phase(0, steps, self)]
+    demands: ClassVar[Needs] = {}  # the allowed values of keys in other sections
 
     @abstractmethod
     def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
@@ -135,7 +99,7 @@ class Method(Optimizer):
     def steps(self, optimizer: torch.optim.Optimizer, course: Course, first: int, end: int) -> int:
         """Take the step `first` of a course, or more of them before `end`; return how many. By default it is one.
 
-        A method that takes several is not reset between them, where lambda_d changes.
+        An optimiser that takes several is not reset between them, where lambda_d changes.
         """
         self.step(optimizer, course.problem(first), course.progress[first])
         return 1
@@ -150,14 +114,14 @@ class Method(Optimizer):
         """
         return 0
 
-    def finish(self, problem: Problem) -> None:
+    def finish(self, problem: Problem) -> None:  # noqa: B027
         """Finish up after the last step, or once no step helps; does nothing by default."""
 
     @abstractmethod
     def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Tensor]:
         """Return the figures to log at a step, by name, each (M,)."""
 
-    def reset(self, optimizer: torch.optim.Optimizer) -> None:
+    def reset(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: B027
         """Discard state that a change of the loss (lambda_d or the points) invalidates; does nothing by default."""
 
     def at_rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> bool:
@@ -168,5 +132,5 @@ class Method(Optimizer):
         """Return which members it can improve no more, (M,); none by default."""
         return torch.zeros_like(parameter[:, 0], dtype=torch.bool)
 
-    def rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter, members: Tensor) -> None:
+    def rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter, members: Tensor) -> None:  # noqa: B027
         """Learn which members need no more steps, (M,); does nothing by default."""

@@ -9,7 +9,7 @@ from torch.nn import Parameter
 
 from runge.optimizers import at_once
 from runge.optimizers.gradient import SGD, Adam, AdamW, Gradient
-from runge.optimizers.optimizer import Course, Method, Optimizer, Problem
+from runge.optimizers.optimizer import Course, Optimizer, Problem
 from runge.validation import checked
 
 __all__ = ["OwnRates", "has_own_rate", "of_members"]
@@ -38,7 +38,7 @@ def of_members(optimizers: Sequence[Optimizer]) -> Optimizer:
 
 
 @checked
-class OwnRates(Method):
+class OwnRates(Optimizer):
     r"""A method whose steps are proportional to its learning rate, with a rate for each member.
 
     All members take the step of the fastest one, of which each keeps its share:

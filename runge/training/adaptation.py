@@ -51,7 +51,7 @@ class Balancing(BlockCallback):
         module.set_channel_weights(torch.where(module.stopped[:, None, None], before, weights))
         self.memory = memory.cpu()
         if not torch.equal(before, module.channel_weights()):
-            module.reset_optimizers()
+            module.reset_optimizer()
             module.rests_from.clamp_min_(next_look(step))
 
     def state_dict(self) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class Resample(BlockCallback):
                 else:  # a member that has diverged keeps its points
                     del samplings[i]
         self.data.resample(samplings, {i: self.seeds[i].generator("resampling", step) for i in samplings})
-        module.reset_optimizers()
+        module.reset_optimizer()
         self.steps.append(step)
         self.nodes.append(self._nodes())
 

@@ -200,18 +200,19 @@ class Member:
 
     def _check_the_optimizers_needs(self) -> None:
         values = {"trainer": self.training, "model": self.model, "data": self.data}
-        for name, needs in self.optimizer.needs().items():
-            for key, allowed in needs.items():
-                section, _, field = key.partition(".")
-                if (value := getattr(values[section], field)) not in allowed:
-                    choices = " or ".join("null" if choice is None else str(choice) for choice in allowed)
-                    raise ConfigurationError(f"{key}: must be {choices} with {name}, got {value!r}")
+        for key, allowed in self.optimizer.demands.items():
+            section, _, field = key.partition(".")
+            if (value := getattr(values[section], field)) not in allowed:
+                choices = " or ".join("null" if choice is None else str(choice) for choice in allowed)
+                name = type(self.optimizer).__name__
+                raise ConfigurationError(f"{key}: must be {choices} with {name}, got {value!r}")
 
     def _check_the_penalty(self) -> None:
         if self.penalty is None:
             return
-        if methods := [one.method for one in self.optimizer.phases(2**62) if not one.method.by_gradient]:
-            raise ConfigurationError(f"penalty: must be absent with {type(methods[0]).__name__}, which needs squares")
+        if not self.optimizer.by_gradient:
+            name = type(self.optimizer).__name__
+            raise ConfigurationError(f"penalty: must be absent with {name}, which needs squares")
         if self.training.compile == "on":
             raise ConfigurationError("trainer.compile: must be auto or off with a penalty, got 'on'")
         residual = torch.linspace(-1, 1, 6, dtype=torch.float64, requires_grad=True)
@@ -261,9 +262,8 @@ class Member:
         residuals = outputs * (1 + self.dimension) * self._training_points()
         sizes = [self.dimension, *[self.model.width] * self.model.depth, outputs]
         weights, neurons = sum((a + 1) * b for a, b in itertools.pairwise(sizes)), self.model.width * self.model.depth
-        needs = [(one.method.numbers(residuals, weights, neurons), one.method) for one in self.optimizer.phases(2**62)]
-        numbers, method = max(needs, key=lambda need: need[0])
-        what = f"{type(method).__name__} with {residuals} residuals, P (1 + D) N, and {weights} weights"
+        numbers, name = self.optimizer.numbers(residuals, weights, neurons), type(self.optimizer).__name__
+        what = f"{name} with {residuals} residuals, P (1 + D) N, and {weights} weights"
         return numbers * self.training.precision / 8, what
 
     def _check_memory(self) -> None:

@@ -104,7 +104,7 @@ class SobolevRegression(WeightedModule):
         box = box.expand(members, *box.shape[-2:])
         self.network = ResidualStages(Model(**model), box, generators, dtype, outputs, units)
         self.optimizer = optimizer or Adam()
-        if members > 1 and not self.optimizer.independent:
+        if members > 1 and not self.optimizer.keeps_apart:
             raise ValueError(f"optimizer: {type(self.optimizer).__name__} takes a stack of one member, got {members}")
         self.steps_per_block, self.diagnostics_every = steps_per_block, diagnostics_every
         self._asked, self._schedule, self._log_figures = max_steps, schedule, log_figures
@@ -131,7 +131,6 @@ class SobolevRegression(WeightedModule):
             raise ValueError(f"precision of the Trainer: {rule}; got {precision}")
         self.max_steps = self._asked or steps_of(self.trainer, self.steps_per_block)
         self.steps_per_stage = -(-self.max_steps // len(self.network.stages))
-        self.phases = self.optimizer.phases(self.steps_per_stage)
         self.begin_schedules(self._schedule or TwoStage(latest_step=round(0.25 * self.max_steps)))
         for name, start in {"step": 0, "ended": False, "waiting_since": 0, "stopped_at": NEVER}.items():
             self.get_buffer(name).fill_(start)
@@ -147,9 +146,9 @@ class SobolevRegression(WeightedModule):
         plateau = checkpoint.get("callbacks", {}).pop("TwoStageSwitch", {})
         state |= {f"plateau_{name}": value for name, value in plateau.items()}
 
-    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Build the torch optimiser of each phase, for the weights of all stages; only one stage has a gradient."""
-        return [phase.method.build(list(self.network.parameters())) for phase in self.phases]
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Build the torch optimiser, for the weights of all stages; only one stage has a gradient."""
+        return self.optimizer.build(list(self.network.parameters()))
 
     @property
     def stopped(self) -> Tensor:
@@ -160,11 +159,10 @@ class SobolevRegression(WeightedModule):
         """Return the last step of a member so far."""
         return min(int(self.step), int(self.stopped_at[member]))
 
-    def reset_optimizers(self) -> None:
-        """Reset what the optimisers know of the loss, because it has changed."""
+    def reset_optimizer(self) -> None:
+        """Reset what the optimiser knows of the loss, because it has changed."""
         self._problem = None
-        for phase, optimizer in zip(self.phases, self.trainer.optimizers, strict=True):
-            phase.method.reset(optimizer)
+        self.optimizer.reset(self.trainer.optimizers[0])
 
     def training_step(self, block: Block, block_index: int) -> None:
         """Take the steps of one block, or the rest of them; at its end, measure the training errors."""
@@ -201,18 +199,17 @@ class SobolevRegression(WeightedModule):
             self.scale,
             weights,
             with_derivative,
-            [self._progress(self.phase(local + k), local + k) for k in range(count)],
+            [self._progress(local + k) for k in range(count)],
             self.loss_and_gradient,
         )
-        k = 0
+        k, optimizer = 0, self.trainer.optimizers[0]
         while k < count:
-            phase, optimizer = self.phases[i := self.phase(local + k)], self.trainer.optimizers[i]
             if changes[k]:
-                phase.method.reset(optimizer)
-            end = phase.first + phase.steps - local
-            k += phase.method.steps(optimizer, course, k, min(count, end))
-            if k in (end, self.max_steps - first) or phase.method.at_rest(optimizer, course.network.theta):
-                phase.method.finish(course.problem(k - 1))
+                self.optimizer.reset(optimizer)
+            k += self.optimizer.steps(optimizer, course, k, count)
+            last = k in (self.steps_per_stage - local, self.max_steps - first)
+            if last or self.optimizer.at_rest(optimizer, course.network.theta):
+                self.optimizer.finish(course.problem(k - 1))
             if self.pause():
                 break
         return k
@@ -222,11 +219,8 @@ class SobolevRegression(WeightedModule):
         stage, local = divmod(step - 1, self.steps_per_stage)
         lambda_d = self.lambda_at(step - 1, 1)[0]
         self.figures = self.measure("train", points, lambda_d) | {metrics.LAMBDA_D: lambda_d}
-        theta, now = self.network.stage(stage).theta, self.phase(local)
-        unmeasured = torch.full_like(self.lambda_d, torch.nan)
-        for i, (phase, optimizer) in enumerate(zip(self.phases, self.trainer.optimizers, strict=True)):
-            for key, figure in phase.method.figures(optimizer, theta, self._progress(i, local)).items():
-                self.figures[key] = figure if i == now else unmeasured
+        theta, unmeasured = self.network.stage(stage).theta, torch.full_like(self.lambda_d, torch.nan)
+        self.figures |= self.optimizer.figures(self.trainer.optimizers[0], theta, self._progress(local))
         if due(self.diagnostics_every, self.block_start, step):
             self.figures |= losses.diagnostics(*self.term_gradients(points, stage))
         else:
@@ -282,7 +276,7 @@ class SobolevRegression(WeightedModule):
         self.network.load_state_dict(self.best.state_dict())
         self.network.begin_stage(stage, points, self.scale, self.lambda_d)
         self.network.zero_grad()  # a parameter without a gradient does not move
-        self.reset_optimizers()
+        self.reset_optimizer()
 
     def _residual(self, stage: int, points: Points) -> Points:
         """Return the points with the residual that a stage fits, and the weights of the channels, computed once."""
@@ -292,9 +286,6 @@ class SobolevRegression(WeightedModule):
             self._problem = stage, points, residual.reweighted(self.channels.to(residual.f)) if weighted else residual
         return self._problem[2]
 
-    def phase(self, step: int) -> int:
-        """Return the index of the phase that a step of a stage belongs to."""
-        return max(i for i, phase in enumerate(self.phases) if phase.first <= step)
-
-    def _progress(self, phase: int, step: int) -> float:
-        return (step - self.phases[phase].first) / self.phases[phase].steps
+    def _progress(self, step: int) -> float:
+        """Return the share of the steps of a stage that are taken before one of them."""
+        return step / self.steps_per_stage

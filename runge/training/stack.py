@@ -108,7 +108,6 @@ class Stack:
         lambda_d = torch.tensor(weights, dtype=torch.float64)
         scale = torch.stack([scales[kind][i] for i, kind in enumerate(kinds)])
         self._neurons = len(self.members) * self.data.batch * (1 + train.x.shape[2]) * first.model.width
-        phases = first.optimizer.phases(self.training.max_steps)
         # With halving, stacks of all sizes take the same step, compiled or not.
         neurons = self._neurons // len(self.members) * _FULL if halving else self._neurons
         with explained("trainer", vars(self.training)):
@@ -117,7 +116,7 @@ class Stack:
                 first.model,
                 dtype,
                 neurons=neurons * first.model.depth,
-                steps=sum(phase.steps for phase in phases if phase.method.by_gradient),
+                steps=self.training.max_steps if first.optimizer.by_gradient else 0,
                 with_derivative=bool(lambda_d.any()),
                 on_gpu=first.on_gpu(),
             )

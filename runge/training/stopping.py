@@ -17,8 +17,8 @@ class StopEarly(BlockCallback):
     """A callback that ends a run when no further step would change anything, or no member has a finite loss.
 
     With `patience`, a member stops when its validation loss has not improved for that many steps, and the run ends when
-    all members have stopped. They count from `first` at the earliest, once lambda_d is at its full value, and with the
-    last method of the last residual stage. What a member leaves is that of the step at which it has stopped.
+    all members have stopped. They count from `first` at the earliest, once lambda_d is at its full value, and in the
+    last residual stage. What a member leaves is that of the step at which it has stopped.
 
     Args:
         patience: the steps without an improvement; None: no limit.
@@ -47,17 +47,17 @@ class StopEarly(BlockCallback):
     def _wait(self, module: SobolevRegression, patience: int) -> None:
         """Stop the members whose patience has run out, except those at rest, which have nothing to wait for."""
         step = int(module.step)
-        counts = _with_full_lambda_d(module) & (step > self.first and _in_last_phase(module))
+        counts = _with_full_lambda_d(module) & (step > self.first and _in_last_stage(module))
         module.waiting_since.masked_fill_(~counts, step)
         stale = step - module.waiting_since >= patience
         if bool(stale.any()):
-            method, optimized = module.phases[-1].method, _optimized(module)
-            module.stopped_at.masked_fill_(stale & ~module.stopped & ~method.resting(*optimized), step)
-            method.rest(*optimized, module.stopped)
+            optimized = _optimized(module)
+            module.stopped_at.masked_fill_(stale & ~module.stopped & ~module.optimizer.resting(*optimized), step)
+            module.optimizer.rest(*optimized, module.stopped)
 
 
 def _at_rest(module: SobolevRegression) -> bool:
-    """Return True if no step would change anything: a stage helped no member, or all methods are at rest.
+    """Return True if no step would change anything: a stage helped no member, or the optimiser is at rest.
 
     Before `rests_from` no run is at rest, because its points or its weight will change. Nor is one whose lambda_d is
     not at its full value yet, because that is reported.
@@ -67,7 +67,7 @@ def _at_rest(module: SobolevRegression) -> bool:
         return False
     if stage and step % module.steps_per_stage == 0 and not module.best.amplitude[:, stage].any():
         return True
-    return _in_last_phase(module) and module.phases[-1].method.at_rest(*_optimized(module))
+    return _in_last_stage(module) and module.optimizer.at_rest(*_optimized(module))
 
 
 def _with_full_lambda_d(module: SobolevRegression) -> Tensor:
@@ -75,12 +75,11 @@ def _with_full_lambda_d(module: SobolevRegression) -> Tensor:
     return (module.lambda_at(int(module.step) - 1, 1) == module.lambda_now)[0]
 
 
-def _in_last_phase(module: SobolevRegression) -> bool:
-    """Say whether the last step was one of the last method in the last stage."""
-    last = module.stage() == (module.max_steps - 1) // module.steps_per_stage
-    return last and module.phase((int(module.step) - 1) % module.steps_per_stage) == len(module.phases) - 1
+def _in_last_stage(module: SobolevRegression) -> bool:
+    """Say whether the last step was one of the last stage."""
+    return module.stage() == (module.max_steps - 1) // module.steps_per_stage
 
 
 def _optimized(module: SobolevRegression) -> tuple[torch.optim.Optimizer, Parameter]:
-    """Return the optimiser of the last method, and the weights of the present stage."""
-    return module.trainer.optimizers[-1], module.network.stage(module.stage()).theta
+    """Return the optimiser of torch, and the weights of the present stage."""
+    return module.trainer.optimizers[0], module.network.stage(module.stage()).theta

@@ -26,7 +26,7 @@ MISTAKES = {
     "target._target_=os.system": ("target._target_", "os.system"),
     "target._target_=runge.sampling.Random": ("target._target_", "Target", "runge.sampling.Random"),
     # what cannot name an option
-    "optimizer=64": ("optimizer", "adam, adam_levenberg", "64"),
+    "optimizer=64": ("optimizer", "adam, adamw", "64"),
     "target=false": ("target", "expression, kink", "false"),
     "schedule=1e3": ("schedule", "constant, two_stage", "1e3"),
     "resampling=1e-320": ("resampling", "none, r3", "1e-320"),
@@ -144,13 +144,7 @@ MISTAKES = {
     "optimizer=levenberg_marquardt optimizer.decrease=1.0": ("optimizer.decrease", "greater than 1", "1.0"),
     "optimizer=levenberg_marquardt optimizer.acceleration=-1": ("optimizer.acceleration", "-1"),
     "optimizer=levenberg_marquardt +optimizer.lr=0.1": ("optimizer.lr", "no such key"),
-    "optimizer=adam_levenberg_marquardt optimizer.first.lr=0": ("optimizer.first.lr", "greater than or equal to", "0"),
-    "optimizer=adam_levenberg_marquardt optimizer.switch_at=0": ("optimizer.switch_at", "0"),
-    "optimizer=adam_levenberg_marquardt trainer.precision=32": ("trainer.precision", "64", "got 32"),
-    "optimizer=adam_levenberg_marquardt optimizer.first._target_=runge.targets.Runge": (
-        "optimizer.first._target_",
-        "derived from Method",
-    ),
+    "optimizer=adam_levenberg_marquardt": ("optimizer", "levenberg_marquardt", "adam_levenberg_marquardt"),
     "resume=nowhere": ("resume", "the directory of a run", "'nowhere'"),
     "model=3": ("model", "section", "3"),
     "~seed": ("seed", "missing"),

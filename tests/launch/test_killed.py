@@ -21,7 +21,7 @@ SMALL = ("data.n_train=16", "data.n_val=16", "data.n_test=101", "trainer.log_eve
 RUNS = {
     "mini-batches": (*SMALL, "trainer.max_steps=4000", "data.batch_size=5", "schedule.ramp_steps=500"),
     "levenberg_marquardt": (
-        *(*SMALL, "optimizer=adam_levenberg_marquardt", "optimizer.switch_at=100", "trainer.max_steps=600"),
+        *(*SMALL, "optimizer=levenberg_marquardt", "trainer.max_steps=600"),
         *("model.stages=2", "model.width=16", "data.n_train=40", "trainer.log_every=7"),
     ),
 }

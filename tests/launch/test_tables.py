@@ -127,7 +127,7 @@ RESUMED = {
     "mini-batches": ("data.batch_size=7",),
     "channels by their logarithm": ("balance=log", "balance.every=8"),
     "two stages": ("model.stages=2", "balance=gradnorm", "balance.every=4"),
-    "Levenberg-Marquardt": ("optimizer=adam_levenberg_marquardt", "trainer.precision=64"),
+    "Levenberg-Marquardt": ("optimizer=levenberg_marquardt", "trainer.precision=64"),
 }
 
 

@@ -238,10 +238,9 @@ STRANGERS = {
     "a module on the path": {"target": {"_target_": "evil.Evil"}},
     "a part of an optimiser": {
         "optimizer": {
-            "_target_": "runge.optimizers.InTurn",
-            "first": {"_target_": "subprocess.Popen", "args": ["touch", "owned"]},
-            "then": {"_target_": "os.system", "command": "touch owned"},
-            "switch_at": 1,
+            "_target_": "runge.optimizers.own_rates.OwnRates",
+            "method": {"_target_": "subprocess.Popen", "args": ["touch", "owned"]},
+            "rates": [1.0],
         }
     },
     "a key that is not a parameter": {
@@ -393,6 +392,6 @@ def is_number(text):
 
 
 def test_parts_must_be_of_the_required_class():
-    parts = {"first": {"_target_": "pathlib.Path"}, "then": {"_target_": "pathlib.Path"}, "switch_at": 1}
-    with pytest.raises(ConfigurationError, match=r"optimizer\.first\._target_.*derived from Method"):
-        build("optimizer", {"_target_": "runge.optimizers.InTurn", **parts}, Optimizer)
+    parts = {"method": {"_target_": "pathlib.Path"}, "rates": [1.0]}
+    with pytest.raises(ConfigurationError, match=r"optimizer\.method\._target_.*derived from Gradient"):
+        build("optimizer", {"_target_": "runge.optimizers.own_rates.OwnRates", **parts}, Optimizer)

@@ -19,7 +19,6 @@ SMALL = (
     *("data.n_train=40", "data.n_val=40", "data.n_test=101", "model.width=12", "model.init=knots"),
     *("trainer.progress_bar=false", "schedule=constant", "loss.lambda_d=0.1"),
 )
-IN_TURN = ("optimizer=adam_levenberg_marquardt", "optimizer.switch_at=15")
 
 
 def test_a_command_fits_to_many_digits(train, tmp_path):
@@ -45,12 +44,11 @@ def test_a_command_fits_to_many_digits(train, tmp_path):
         (20, ()),
         (30, ("model.stages=2",)),
         (40, ("model.stages=2",)),
-        (40, ("model.stages=3", *IN_TURN)),
         (40, ("model.stages=2", "optimizer=lbfgs", "trainer.precision=64")),
     ],
 )
 def test_resumed_run_equals_the_uninterrupted_one(step, more, train, trained, tmp_path, monkeypatch):
-    """Also at the very end of a stage, and in either phase of one."""
+    """Also at the very end of a stage."""
     overrides = (*SMALL, *more)
     whole = only_run(trained(*overrides)[0])
     original = SobolevRegression.training_step
@@ -67,13 +65,6 @@ def test_resumed_run_equals_the_uninterrupted_one(step, more, train, trained, tm
     assert status == 0, out + err
     assert figures(tmp_path / "begun") == figures(whole)
     assert (tmp_path / "begun/history.csv").read_bytes() == (whole / "history.csv").read_bytes()
-
-
-def test_phases_log_what_is_theirs(train, tmp_path):
-    assert train(*SMALL, *IN_TURN, "trainer.log_every=5", "hydra.run.dir=run")[0] == 0
-    rows = history(tmp_path / "run")
-    assert [bool(row["lr"]) for row in rows] == [True] * 3 + [False] * 9
-    assert [bool(row["damping"]) for row in rows] == [False] * 3 + [True] * 9
 
 
 def test_members_of_a_stack_equal_the_runs_alone(configuration, tmp_path):

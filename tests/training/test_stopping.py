@@ -127,7 +127,6 @@ def test_a_member_that_has_stopped_resumes_to_its_end(configuration, tmp_path):
         (("schedule=two_stage_step", "schedule.at_step=300"), 200),  # the switch never comes
         (("schedule=two_stage_ramp", "schedule.at_step=50", "schedule.ramp_steps=60"), 140),
         (("schedule=constant", "resampling=residual", "resampling.last_step=100"), 140),
-        (("schedule=constant", "optimizer=adam_levenberg_marquardt", "optimizer.switch_at=100"), 140),
         (("schedule=constant", "model.stages=2"), 140),
     ],
 )
