@@ -23,7 +23,7 @@ from rich.table import Table
 
 from runge import machine
 from runge.data import make_dataset
-from runge.optimizers import Adam, LevenbergMarquardt, Method, Problem, iterative
+from runge.optimizers import Adam, LevenbergMarquardt, Optimizer, Problem, iterative
 from runge.sampling import Sobol, Uniform
 from runge.sampling.strategy import Sampling
 from runge.sobolev.compilation import step_function
@@ -61,7 +61,7 @@ def problem(target: Target, sampling: Sampling, points: int, seed: int) -> tuple
     return Problem(network, data.train, one, LAMBDA_D * one, function), test
 
 
-def course(what: Problem, test: Points, method: Method, seconds: float) -> Iterator[Row]:
+def course(what: Problem, test: Points, method: Optimizer, seconds: float) -> Iterator[Row]:
     """Train for some seconds of the processor, and yield a row at each mark that is passed, and at the end."""
     theta, steps, used, marks = what.network.theta, 0, 0.0, [mark for mark in MARKS if mark < seconds]
     optimizer = method.build([theta])
@@ -81,7 +81,7 @@ def errors(what: Problem, test: Points, seconds: float, steps: int) -> Row:
     return Row(seconds, steps, what.loss_and_gradient()[0].item(), *means)
 
 
-def show(title: str, make: Callable[[], tuple[Problem, Points]], methods: dict[str, Method], seconds: float) -> None:
+def show(title: str, make: Callable[[], tuple[Problem, Points]], methods: dict[str, Optimizer], seconds: float) -> None:
     table = Table("by", *("seconds", "steps", "s/step", "loss", "test MSE f", "test MSE f'"), title=title)
     largest = iterative._FACTORISED
     for name, method in methods.items():
