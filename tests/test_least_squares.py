@@ -213,6 +213,7 @@ def test_in_a_sweep_as_alone(train, tmp_path):
         ("optimizer.slopes=[1]", "optimizer.slopes"),
         ("optimizer.slopes=[0,1]", "optimizer.slopes"),
         ("optimizer.slopes=3", "optimizer.slopes"),
+        ("optimizer.per_input=2", "optimizer.per_input"),
         ("trainer.precision=32", "trainer.precision"),
         ("data.batch_size=16", "data.batch_size"),
     ],

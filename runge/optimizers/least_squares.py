@@ -40,7 +40,7 @@ class LeastSquares(Method):
         slopes: the bounds s_0 and s_1 of the mean slope, each in [1e-12, 1e12]: the mean over the neurons of the norm
             of their weights, or with `per_input` of the absolute weight of an input, in coordinates in which the domain
             is [-1, 1]^D.
-        per_input: true: another slope for each input. It takes more steps: 64 for two inputs, and as many or more for three.
+        per_input: true: another slope for each input, which takes more steps: 64 or more for two and three inputs.
 
     Example:
         >>> LeastSquares(slopes=[3.0, 48.0]).slopes_at(0.5, inputs=2)
