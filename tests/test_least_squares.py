@@ -1,5 +1,6 @@
 """The exact last layer against NumPy, and runs whose hidden layers are not trained."""
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -10,6 +11,8 @@ import torch
 from runge.optimizers import LeastSquares
 from runge.optimizers.last_layer import solve_last_layer
 from runge.sobolev import losses
+from runge.sobolev.network import StackedMLP
+from tests.conftest import model
 from tests.test_levenberg_marquardt import problem
 
 
@@ -68,6 +71,25 @@ def test_hidden_neurons_that_are_equal_do_no_harm():
     assert change.abs().max() > 0
 
 
+def plane(members, width):
+    """Return the problem of sin(3 x1) x2 on 20 points of a square."""
+    what = problem(members=members, n=20, width=width)
+    x = 2 * torch.rand(members, 20, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 1
+    x1, x2 = x.unbind(2)
+    network = StackedMLP(
+        model(activation="tanh", depth=2, width=width),
+        domains=torch.tensor([[-1.0, 1.0]] * 2, dtype=torch.float64).expand(members, 2, 2),
+        generators=[torch.Generator().manual_seed(i) for i in range(members)],
+        dtype=torch.float64,
+        outputs=1,
+    )
+    f = (torch.sin(3 * x1) * x2)[..., None]
+    df = torch.stack([3 * torch.cos(3 * x1) * x2, torch.sin(3 * x1)], dim=2)[:, :, None]
+    weight = what.points.weight_df.expand(df.shape)
+    points = replace(what.points, x=x, f=f, df=df, weight_df=weight)
+    return replace(what, network=network, points=points)
+
+
 def test_steps_change_the_slope_and_not_the_kinks():
     what, method = problem(members=2, width=8), LeastSquares(slopes=[2.0, 32.0])
     optimizer = method.build([what.network.theta])
@@ -79,10 +101,51 @@ def test_steps_change_the_slope_and_not_the_kinks():
         torch.testing.assert_close(shift / now, bias / weight)
 
 
-def test_a_step_does_not_depend_on_those_before():
-    method, found = LeastSquares(slopes=[2.0, 32.0]), []
+def test_each_input_has_a_slope_of_its_own():
+    """Exponents are the point of a Z-order curve; biases grow as the length of the vector of slopes."""
+    what, method = plane(members=2, width=8), LeastSquares(slopes=[2.0, 32.0], per_input=True)
+    optimizer = method.build([what.network.theta])
+    weight, bias = (part.detach().clone() for part in what.network.layers()[0])
+    for progress, slopes in ((0.0, [2.0, 2.0]), (0.5, [8.0, 2.0]), (0.25, [2.0, 8.0]), (0.875, [16.0, 8.0])):
+        method.step(optimizer, what, progress)
+        now, shift = (part.detach() for part in what.network.layers()[0])
+        expected = torch.tensor(slopes, dtype=torch.float64)
+        torch.testing.assert_close(now.abs().mean(2), expected.expand(2, 2))
+        length = weight.abs().mean(2).norm(dim=1)
+        torch.testing.assert_close(shift, bias * (expected.norm() / length)[:, None, None])
+        torch.testing.assert_close(now / now[:, :, :1], weight / weight[:, :, :1])
+
+
+@pytest.mark.parametrize("inputs", [1, 2, 3])
+def test_the_steps_fill_the_box_of_slopes(inputs):
+    """2^(kD) steps are the points of a grid of 2^k slopes for each input; one input is swept in order."""
+    method, per = LeastSquares(slopes=[1.0, 16.0], per_input=True), 4
+    count = per**inputs
+    found = [tuple(method.slopes_at(k / count, inputs)) for k in range(count)]
+    assert set(found) == set(itertools.product([1.0, 2.0, 4.0, 8.0], repeat=inputs))
+    if inputs == 1:
+        share = 0.37
+        assert method.slopes_at(share, 1) == pytest.approx([16.0**share], rel=1e-14)
+
+
+def test_a_function_of_unequal_inputs_is_fitted_more_closely(train, tmp_path):
+    expression = "target.expr=sin(6*x1)+x2"
+    common = "target=expression", expression, "target.domain=[[-1,1],[-1,1]]", "optimizer=least_squares"
+    size = "model.depth=1", "model.width=150", "model.init=wide_knots", "data.n_train=60", "data.n_val=20"
+    rest = "optimizer.slopes=[0.1,10]", "trainer.max_steps=16", "loss.lambda_d=1", "sampling=latin_hypercube"
+    errors = []
+    for name, value in (("one", "false"), ("each", "true")):
+        status, out, err = train(*common, *size, *rest, f"optimizer.per_input={value}", f"hydra.run.dir={name}")
+        assert status == 0, out + err
+        errors.append(json.loads((tmp_path / name / "metrics.json").read_text())["test/mse_df"])
+    assert errors[1] < 1e-2 * errors[0]
+
+
+@pytest.mark.parametrize("per_input", [False, True])
+def test_a_step_does_not_depend_on_those_before(per_input):
+    method, found = LeastSquares(slopes=[2.0, 32.0], per_input=per_input), []
     for before in ([], [0.0, 0.25]):
-        what = problem(members=1, width=8)
+        what = plane(members=1, width=8)
         optimizer = method.build([what.network.theta])
         for progress in (*before, 0.5):
             method.step(optimizer, what, progress)
@@ -150,6 +213,7 @@ def test_in_a_sweep_as_alone(train, tmp_path):
         ("optimizer.slopes=[1]", "optimizer.slopes"),
         ("optimizer.slopes=[0,1]", "optimizer.slopes"),
         ("optimizer.slopes=3", "optimizer.slopes"),
+        ("optimizer.per_input=2", "optimizer.per_input"),
         ("trainer.precision=32", "trainer.precision"),
         ("data.batch_size=16", "data.batch_size"),
     ],

@@ -59,6 +59,7 @@ def robot_arm(x: NDArray) -> NDArray:
 
 CUBE = ((-1.0, 1.0),) * 3
 FUNCTIONS = {
+    "exp_product": Function(product(np.exp), CUBE[:2], 100),
     "tensor_exp": Function(product(np.exp), CUBE, 100),
     "tensor_tanh": Function(product(np.tanh), CUBE, 100),
     "tensor_cos": Function(product(lambda x: np.cos(np.pi * x)), CUBE, 100),

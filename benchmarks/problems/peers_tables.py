@@ -1,12 +1,13 @@
-"""The peers on the same tables: GEKPLS and GENN of SMT on small functions, JENN on the drag of airfoils.
+"""The peers on the same tables: SMT and a Gaussian process on small functions, JENN on the drag of airfoils.
 
-    pip install smt jenn
+    pip install smt jenn gpytorch
     python benchmarks/problems/peers_tables.py DIR smt [--functions branin ...]
+    python benchmarks/problems/peers_tables.py DIR gp
     python benchmarks/problems/peers_tables.py DIR jenn [--seeds 3]
 
 DIR holds the tables of `functions.py` or `airfoil.py`. GEKPLS and GENN are fitted with each setting below; the one
 with the least validation error of the values, plus that of the gradients, is fitted again to all points. JENN, which
-has no such choice to make, is fitted to the training rows.
+has no such choice to make, is fitted to the training rows; the Gaussian process, which has none either, to all rows.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import page
+from gaussian_process import gaussian_process
 from tables import Array, Problem, Rows, nrmse, read, relative_l2
 
 Fit = Callable[[Array], tuple[Array, Array]]
@@ -76,8 +78,7 @@ def chosen(candidates: Callable, problem: Problem) -> tuple[Fit, str]:
         except (ValueError, np.linalg.LinAlgError) as error:  # a covariance that is not positive definite
             print(f"{name}: {error}", file=sys.stderr)
     best = min(errors, key=lambda name: np.nan_to_num(errors[name], nan=np.inf))
-    together = Rows(*map(np.concatenate, zip(problem.train, problem.val, strict=True)))
-    return smt_fit(makes[best], together), best
+    return smt_fit(makes[best], problem.known()), best
 
 
 def jenn(problem: Problem, seed: int) -> Fit:
@@ -114,7 +115,7 @@ def errors(fit: Fit, test: Rows) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path)
-    parser.add_argument("what", choices=["smt", "jenn"])
+    parser.add_argument("what", choices=["smt", "gp", "jenn"])
     parser.add_argument("--functions", nargs="+")
     parser.add_argument("--methods", nargs="+", default=["gekpls", "genn"])
     parser.add_argument("--seeds", type=int, default=3)
@@ -126,10 +127,12 @@ def main() -> None:
         if int(seed) >= arguments.seeds or (arguments.functions and name not in arguments.functions):
             continue
         problem = read(path)
-        for method in arguments.methods if arguments.what == "smt" else ["jenn"]:
+        for method in arguments.methods if arguments.what == "smt" else [arguments.what]:
             started, setting = time.perf_counter(), ""
             if method == "jenn":
                 fit = jenn(problem, int(seed))
+            elif method == "gp":
+                fit = gaussian_process(problem.known())
             else:
                 fit, setting = chosen({"gekpls": gekpls, "genn": genn}[method], problem)
             seconds = time.perf_counter() - started

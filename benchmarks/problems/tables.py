@@ -31,6 +31,10 @@ class Problem(NamedTuple):
     val: Rows
     test: Rows
 
+    def known(self) -> Rows:
+        """Return the rows of training and validation together."""
+        return Rows(*map(np.concatenate, zip(self.train, self.val, strict=True)))
+
     def write(self, path: Path) -> Path:
         """Write the table as an NPZ file of x, y, dydx and split, which names the part of each row."""
         split = np.repeat(SPLITS, [len(part.x) for part in self])
