@@ -80,7 +80,7 @@ class LevenbergMarquardt(Optimizer):
     decrease: Factor = 3.0
     increase: Factor = 2.0
     acceleration: NonNegative = 0.75
-    readout: bool | Literal["eliminate"] = True
+    readout: Literal[True, False, "eliminate"] = True
 
     def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
         """Return a `DampedLeastSquares`."""

@@ -142,6 +142,7 @@ MISTAKES = {
     "optimizer=levenberg_marquardt data.batch_size=16": ("data.batch_size", "null", "16"),
     "optimizer=levenberg_marquardt optimizer.damping=0": ("optimizer.damping", "greater than or equal to", "0"),
     "optimizer=levenberg_marquardt optimizer.decrease=1.0": ("optimizer.decrease", "greater than 1", "1.0"),
+    "optimizer=levenberg_marquardt optimizer.readout=exact": ("optimizer.readout", "False or 'eliminate'", "'exact'"),
     "optimizer=levenberg_marquardt optimizer.acceleration=-1": ("optimizer.acceleration", "-1"),
     "optimizer=levenberg_marquardt +optimizer.lr=0.1": ("optimizer.lr", "no such key"),
     "optimizer=adam_levenberg_marquardt": ("optimizer", "levenberg_marquardt", "adam_levenberg_marquardt"),
