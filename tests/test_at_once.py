@@ -207,3 +207,14 @@ def test_without_a_compiler_that_works_torch_takes_the_steps(fresh, monkeypatch,
 def test_the_precision_is_that_of_the_network():
     with pytest.raises(ValueError, match=r"must be in torch\.float32, that of its compiled step; got torch\.float64"):
         follow(ADAM, course(compiled(torch.float32)))
+
+
+def test_an_optimiser_with_several_groups_takes_its_own_steps():
+    """Its class is not one that the kernel knows."""
+
+    class Grouped(torch.optim.SGD):
+        def __init__(self, parameters, lr):
+            super().__init__([{"params": [one]} for one in parameters], lr)
+
+    optimizer = Grouped([torch.nn.Parameter(torch.zeros(1, 3)) for _ in range(2)], 0.1)
+    assert not at_once.can_take(optimizer, course(compiled()))

@@ -240,7 +240,7 @@ def test_finish_leaves_the_last_layer_as_it_is():
 
 
 def test_a_step_needs_the_jacobian():
-    assert LM.numbers(1000, 50, 10) == replace(LM, readout=True).numbers(1000, 50, 10) + 3 * 1000 * 50
+    assert LM.numbers(1000, 50, 10, 11) == replace(LM, readout=True).numbers(1000, 50, 10, 11) + 3 * 1011 * 50
 
 
 def test_other_words_are_refused():

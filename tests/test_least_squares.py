@@ -41,16 +41,16 @@ def test_the_last_layer_is_that_of_numpy(lambda_d):
         what.network.layers()[-1][0].zero_()
         what.network.layers()[-1][1].zero_()
     expected = [dense(what, member) for member in range(3)]
-    solve_last_layer(what)
+    solve_last_layer(what, 1e-15)
     for theta, solution in zip(what.network.theta.detach(), expected, strict=True):
         np.testing.assert_allclose(theta[-6:].numpy(), solution, rtol=1e-8, atol=1e-10)
 
 
 def test_a_last_layer_that_cannot_be_better_stays():
     what = problem(members=2, n=30, width=5)
-    solve_last_layer(what)
+    solve_last_layer(what, 1e-15)
     solved = what.network.theta.detach().clone()
-    solve_last_layer(what)
+    solve_last_layer(what, 1e-15)
     loss = what.loss_and_gradient()[0]
     with torch.no_grad():
         what.network.theta.copy_(solved)
@@ -63,7 +63,7 @@ def test_hidden_neurons_that_are_equal_do_no_harm():
     with torch.no_grad():
         for part in what.network.layers()[0]:
             part[..., 3:] = part[..., :3]
-    solve_last_layer(what)
+    solve_last_layer(what, 1e-15)
     weight = what.network.layers()[-1][0].detach()[0, :, 0]
     start = problem(members=1, n=30, width=6, depth=1).network.layers()[-1][0].detach()[0, :, 0]
     change = weight - start
@@ -158,8 +158,8 @@ def test_a_member_that_diverged_leaves_its_neighbour_alone():
     what, alone = problem(members=2), problem(members=1)
     with torch.no_grad():
         what.network.theta[1] = torch.nan
-    solve_last_layer(what)
-    solve_last_layer(alone)
+    solve_last_layer(what, 1e-15)
+    solve_last_layer(alone, 1e-15)
     assert torch.equal(what.network.theta[0], alone.network.theta[0])
 
 
@@ -176,8 +176,8 @@ def test_several_outputs_are_solved_apart():
     points = two.points
     doubled = replace(points, f=torch.cat([one.points.f, 2 * one.points.f], 2), df=torch.cat([one.points.df] * 2, 2))
     doubled.df[:, :, 1] *= 2
-    solve_last_layer(one)
-    solve_last_layer(replace(two, points=doubled))
+    solve_last_layer(one, 1e-15)
+    solve_last_layer(replace(two, points=doubled), 1e-15)
     weight, bias = (part.detach()[0] for part in two.network.layers()[-1])
     expected, shift = (part.detach()[0] for part in one.network.layers()[-1])
     torch.testing.assert_close(weight, torch.cat([expected, 2 * expected], 1), rtol=1e-7, atol=1e-10)
@@ -197,14 +197,15 @@ def test_a_run_is_as_any_other(train, tmp_path):
     assert slopes == pytest.approx([3 * 16 ** (k / 6) for k in range(6)])
 
 
-def test_in_a_sweep_as_alone(train, tmp_path):
-    status, out, err = train("-m", *SMALL, "seed=range(3)", "hydra.sweep.dir=sweep")
+def test_in_a_stack_as_alone(train, tmp_path):
+    """Up to round-off, because products of a stack are added in another order."""
+    status, out, err = train("-m", *SMALL, "seed=range(3)", "hydra.launcher.processes=1", "hydra.sweep.dir=sweep")
     assert status == 0, out + err
     assert train(*SMALL, "seed=1", "hydra.run.dir=alone")[0] == 0
     together, alone = (json.loads((tmp_path / where / "metrics.json").read_text()) for where in ("sweep/1", "alone"))
-    assert {key: x for key, x in together.items() if "seconds" not in key} == {
-        key: x for key, x in alone.items() if "seconds" not in key
-    }
+    for key, figure in alone.items():
+        if "seconds" not in key:
+            assert together[key] == pytest.approx(figure, rel=1e-6), key
 
 
 @pytest.mark.parametrize(

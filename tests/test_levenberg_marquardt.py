@@ -161,8 +161,8 @@ def test_finish_solves_the_last_layer(lambda_d):
 
 
 def test_the_numbers_of_a_step_are_those_of_the_smaller_space():
-    assert LM.numbers(residuals=1000, weights=10, neurons=1) == LM.numbers(10, 1000, 1) + 4 * 990
-    assert LM.numbers(10_000, 3000, 64) * 8 > 4 * 8 * 3000**2
+    assert LM.numbers(residuals=1000, weights=10, neurons=1, last=2) == LM.numbers(10, 1000, 1, 2) + 4 * 990
+    assert LM.numbers(10_000, 3000, 64, 65) * 8 > 4 * 8 * 3000**2
 
 
 def test_rest():

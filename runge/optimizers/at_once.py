@@ -13,8 +13,11 @@ __all__ = ["can_take", "take"]
 
 def can_take(optimizer: torch.optim.Optimizer, course: Course) -> bool:
     """Return whether the kernel computes the loss of a course, and takes the steps of this optimiser of torch."""
-    kind, (group,) = type(optimizer), optimizer.param_groups
-    if kind is not torch.optim.AdamW and (kind is not torch.optim.Adam or group["weight_decay"]):
+    kind = type(optimizer)
+    if kind not in (torch.optim.Adam, torch.optim.AdamW):
+        return False
+    (group,) = optimizer.param_groups
+    if kind is torch.optim.Adam and group["weight_decay"]:
         return False
     usual = group["fused"] and not (group["amsgrad"] or group["maximize"])
     return usual and getattr(course.function, "adam", None) is not None

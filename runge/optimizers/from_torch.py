@@ -1,4 +1,4 @@
-"""Any optimiser of torch, or one that derives from `torch.optim.Optimizer`, as a method."""
+"""Any optimiser of torch, or one derived from `torch.optim.Optimizer`."""
 
 import inspect
 from collections.abc import Callable

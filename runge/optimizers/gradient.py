@@ -25,7 +25,7 @@ Betas = Annotated[list[BelowOne], Field(min_length=2, max_length=2)]
 
 @checked
 class Gradient(Optimizer):
-    """A method that takes its steps with an optimiser of torch.
+    """An optimiser of torch, whose steps the compiled kernel takes where it can.
 
     Attributes:
         lr: the learning rate, in [1e-12, 1e12]; with one that is too large the run diverges, or ends with large errors.
@@ -64,7 +64,7 @@ class Gradient(Optimizer):
         Members may have learning rates of their own, in place of `lr`.
         """
         if not at_once.can_take(optimizer, course):
-            return Optimizer.steps(self, optimizer, course, first, end)
+            return super().steps(optimizer, course, first, end)
         factors = [learning_rate_factor(self.lr_schedule, progress) for progress in course.progress[first:end]]
         rates = torch.tensor(own_rates or [self.lr] * len(course.scale), dtype=torch.float64)
         rates = torch.tensor(factors, dtype=torch.float64)[:, None] * rates

@@ -42,6 +42,7 @@ Factor = Annotated[float, Field(gt=1, le=1e12, allow_inf_nan=False)]
 _TRIES = 40  # the most dampings tried in one step
 _SMALLEST = 1e-22  # the smallest damping; its inverse is the largest
 _SMALLEST_PROJECTED = 1e-30  # likewise, with the last layer eliminated: most of the Jacobian is projected away
+_RANK = 1e-13  # of the last layer; with less, a second residual stage has more noise to fit
 _CURVATURE_STEP = 0.1  # the t of the central difference that gives e''
 
 
@@ -86,10 +87,11 @@ class LevenbergMarquardt(Optimizer):
         """Return a `DampedLeastSquares`."""
         return DampedLeastSquares(parameters, self)
 
-    def numbers(self, residuals: int, weights: int, neurons: int) -> int:
+    def numbers(self, residuals: int, weights: int, neurons: int, last: int) -> int:
         """Estimate the numbers of the system and of the pass; the projection of the Jacobian needs it three times."""
         if self.readout == "eliminate":
-            system = 4 * min(residuals, weights) ** 2 + 3 * residuals * weights
+            rows = residuals + last
+            system = 4 * min(rows, weights) ** 2 + 3 * rows * weights
         else:
             system = numbers_of_a_system(residuals, weights)
         return system + 4 * residuals * neurons
@@ -105,7 +107,7 @@ class LevenbergMarquardt(Optimizer):
         step here, because the other layers would then have nothing left to learn from a Jacobian that is not projected.
         """
         if self.readout is True:
-            solve_last_layer(problem)
+            solve_last_layer(problem, _RANK)
 
     def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Tensor]:
         """Return the damping mu."""
@@ -149,6 +151,7 @@ class DampedLeastSquares(torch.optim.Optimizer):
         rows, best, least = waiting.nonzero()[:, 0], theta.clone(), _SMALLEST
         if self._settings.readout == "eliminate":
             trial, least = _without_last_layer(problem, loss), _SMALLEST_PROJECTED
+            best[rows] = trial.start[rows]  # with the last layer of this step's ridge
         else:
             # The tape's layers are views of the weights, which are about to change.
             tape = tape._replace(layers=[(weight.clone(), bias.clone()) for weight, bias in tape.layers])

@@ -99,18 +99,19 @@ class Optimizer(ABC):
     def steps(self, optimizer: torch.optim.Optimizer, course: Course, first: int, end: int) -> int:
         """Take the step `first` of a course, or more of them before `end`; return how many. By default it is one.
 
-        An optimiser that takes several is not reset between them, where lambda_d changes.
+        An optimiser may take several only if its `reset` does nothing, because it is not called between them.
         """
         self.step(optimizer, course.problem(first), course.progress[first])
         return 1
 
-    def numbers(self, residuals: int, weights: int, neurons: int) -> int:
+    def numbers(self, residuals: int, weights: int, neurons: int, last: int) -> int:
         """Estimate the numbers that a step keeps for each member beyond what grows with the weights; 0 by default.
 
         Args:
             residuals: the number of errors of values and partial derivatives, P (1 + D) N.
             weights: the number of weights W.
             neurons: the number of hidden neurons.
+            last: the number of weights of the last layer.
         """
         return 0
 
@@ -125,11 +126,11 @@ class Optimizer(ABC):
         """Discard state that a change of the loss (lambda_d or the points) invalidates; does nothing by default."""
 
     def at_rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> bool:
-        """Return whether the optimiser can improve no member any more; false by default."""
+        """Return whether the optimiser cannot improve any member further; false by default."""
         return False
 
     def resting(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> Tensor:
-        """Return which members it can improve no more, (M,); none by default."""
+        """Return which members it cannot improve further, (M,); none by default."""
         return torch.zeros_like(parameter[:, 0], dtype=torch.bool)
 
     def rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter, members: Tensor) -> None:  # noqa: B027

@@ -1,4 +1,4 @@
-"""One method for a stack whose members have learning rates of their own."""
+"""One optimiser for a stack whose members have learning rates of their own."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
@@ -39,14 +39,16 @@ def of_members(optimizers: Sequence[Optimizer]) -> Optimizer:
 
 @checked
 class OwnRates(Optimizer):
-    r"""A method whose steps are proportional to its learning rate, with a rate for each member.
+    r"""An optimiser whose steps are proportional to its learning rate, with a rate for each member.
 
     All members take the step of the fastest one, of which each keeps its share:
 
     .. math:: \theta_m \leftarrow \theta_m + \frac{lr_m}{\max_k lr_k} \Delta\theta_m
 
+    The compiled kernel takes each member's own step instead, which is equal up to round-off.
+
     Attributes:
-        method: the method of the member with the highest rate.
+        method: the optimiser of the member with the highest rate.
         rates: the learning rate of each member.
     """
 

@@ -1,6 +1,6 @@
 // Steps of Adam and AdamW, part of `kernel.cpp`.
 //
-// They equal those of `torch.optim.Adam(fused=True)` on a CPU, rounding for rounding, so that a run may change between
+// They equal those of `torch.optim.Adam(fused=True)` on a CPU, bit for bit, so that a run may change between
 // the two. Each operation is in the order of torch's C++ file, and is fused with the next one where its compiler does so
 // (torch 2.13 on x86). Other versions of torch may differ in last bits.
 
@@ -23,16 +23,18 @@ struct Steps {
     Real *mean, *square;  // (M, W) each
 };
 
-// The numbers in a vector of torch's. It fuses other operations for the last numbers, which fill no vector.
-constexpr Index TORCHS = 32 / sizeof(Real);
+// How many numbers one of torch's vectors holds. It fuses the operations differently for the last numbers, which do
+// not fill a vector.
+constexpr Index TORCH_LANES = 32 / sizeof(Real);
 
 // Compute the Euclidean norm.
 __attribute__((optimize("fp-contract=off"))) Real norm(const Real* g, Index n) {
-    Real sums[TORCHS] = {}, sum = 0;
+    Real sums[TORCH_LANES] = {}, sum = 0;
     Index i = 0;
-    for (; i + TORCHS <= n; i += TORCHS)
-        for (Index lane = 0; lane < TORCHS; ++lane) sums[lane] += g[i + lane] * g[i + lane];
-    for (Index lane = 0; lane < TORCHS; ++lane) sum += sums[lane];
+    for (; i + TORCH_LANES <= n; i += TORCH_LANES)
+        for (Index lane = 0; lane < TORCH_LANES; ++lane) sums[lane] += g[i + lane] * g[i + lane];
+    for (Index lane = 0; lane < TORCH_LANES; ++lane) sum += sums[lane];
+    // As torch's loop: four at a time without fusing, and the rest fused.
     for (; i < n / 4 * 4; ++i) sum += g[i] * g[i];
     for (; i < n; ++i) sum = multiply_add(g[i], g[i], sum);
     return std::sqrt(sum);
@@ -70,7 +72,7 @@ void update(const Steps& steps, double step, double rate, Real* g, Index n, Real
 #pragma omp simd
         for (Index i = 0; i < n; ++i) theta[i] *= kept;
     }
-    const Index vectors = n / TORCHS * TORCHS;
+    const Index vectors = n / TORCH_LANES * TORCH_LANES;
 #pragma omp simd
     for (Index i = 0; i < n; ++i) {
         const Real now = g[i], old_mean = mean[i], old_square = square[i];

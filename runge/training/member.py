@@ -262,7 +262,8 @@ class Member:
         residuals = outputs * (1 + self.dimension) * self._training_points()
         sizes = [self.dimension, *[self.model.width] * self.model.depth, outputs]
         weights, neurons = sum((a + 1) * b for a, b in itertools.pairwise(sizes)), self.model.width * self.model.depth
-        numbers, name = self.optimizer.numbers(residuals, weights, neurons), type(self.optimizer).__name__
+        last, name = (self.model.width + 1) * outputs, type(self.optimizer).__name__
+        numbers = self.optimizer.numbers(residuals, weights, neurons, last)
         what = f"{name} with {residuals} residuals, P (1 + D) N, and {weights} weights"
         return numbers * self.training.precision / 8, what
 

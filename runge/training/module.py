@@ -206,9 +206,10 @@ class SobolevRegression(WeightedModule):
         while k < count:
             if changes[k]:
                 self.optimizer.reset(optimizer)
+            rested = self.optimizer.at_rest(optimizer, course.network.theta)
             k += self.optimizer.steps(optimizer, course, k, count)
             last = k in (self.steps_per_stage - local, self.max_steps - first)
-            if last or self.optimizer.at_rest(optimizer, course.network.theta):
+            if not rested and (last or self.optimizer.at_rest(optimizer, course.network.theta)):
                 self.optimizer.finish(course.problem(k - 1))
             if self.pause():
                 break

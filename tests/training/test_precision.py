@@ -1,4 +1,4 @@
-"""Levenberg-Marquardt, optimisers in turn and residual stages, as commands."""
+"""Levenberg-Marquardt and residual stages, as commands."""
 
 import json
 import signal
