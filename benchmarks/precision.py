@@ -110,7 +110,7 @@ def evidence(seeds: int) -> None:
         "| f | by | test/mse_f | worst | test/mse_df | worst | max_f | max_df | seconds |",
         "|---|---" + "|--:" * 7 + "|",
     ]
-    figure = Figure(figsize=(11, 6.4), layout="constrained")
+    figure = Figure(figsize=(11, 6.8), layout="constrained")
     for axes, (expression, what) in zip(figure.subplots(2, 2).flat, TARGETS.items(), strict=True):
         target = ("target=expression", f"target.expr='{expression}'")
         for name, overrides in METHODS.items():
@@ -132,7 +132,7 @@ def evidence(seeds: int) -> None:
         axes.grid(color="#E4E4E4")
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(METHODS), frameon=False)
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
     write(ROOT / "docs" / "precision.png", png(figure))
     write(ROOT / "docs" / "precision.md", PAGE.format(seeds=seeds, table="\n".join(lines)))
 
