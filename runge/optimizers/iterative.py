@@ -7,9 +7,9 @@ columns S, those of a few points,
 .. math:: K K^T \approx F F^T, \quad F = K K_S^T L^{-T}, \quad K_S K_S^T = L L^T,
 
 whose damped inverse follows from :math:`(F F^T + \mu I)^{-1} = (I - F (F^T F + \mu I)^{-1} F^T) / \mu`. F serves all
-dampings that a step tries. If too many iterations are needed, there are more columns. A step costs O(R K^2), R errors
-and K columns. Members are solved one after the other, so that each has as many columns as it needs, and the same bits
-in a stack as alone.
+dampings that a step tries. If too many iterations are needed, there are more columns. A step costs O(R C^2), R errors
+and C columns. Members are solved one after the other, so that each has as many columns as it needs, and the same bits
+in a stack as alone. With more errors than weights, round-off in K^T y limits how small mu can be.
 
 References:
     A. Jnini, F. Vella (2025). Dual natural gradient descent for scalable training of physics-informed neural networks.
@@ -85,12 +85,12 @@ class IterativeSpace:
 
 @dataclass
 class _Member(System):
-    """The system of one member in the space of the errors; `matrix` is F^T F, (1, K, K).
+    """The system of one member in the space of the errors; `matrix` is F^T F, (1, C, C).
 
     Attributes:
         layers: the linearised network.
-        columns: F, (1, R, K).
-        doubled: how often K has been doubled.
+        columns: F, (1, R, C).
+        doubled: how often C has been doubled.
     """
 
     layers: list[Layer]
@@ -149,7 +149,7 @@ class _Member(System):
 
 
 def _nystroem(layers: list[Layer], weights: Tensor, n: int, columns: int) -> Tensor:
-    """Return F, (1, R, K), of about as many columns, the same ones in every step."""
+    """Return F, (1, R, C), of about as many columns, the same ones in every step."""
     roots, rows = weights.sqrt(), weights.shape[1] // n
     points = torch.randperm(n, generator=torch.Generator().manual_seed(0))[: max(1, columns // rows)].to(weights.device)
     chosen = (n * torch.arange(rows, device=points.device)[:, None] + points).flatten()
@@ -162,7 +162,7 @@ def _nystroem(layers: list[Layer], weights: Tensor, n: int, columns: int) -> Ten
 
 
 def _square(columns: Tensor) -> Tensor:
-    """Return the lower triangle of F^T F, (1, K, K)."""
+    """Return the lower triangle of F^T F, (1, C, C)."""
     matrix = columns.new_zeros(1, columns.shape[2], columns.shape[2])
     add_square(matrix, columns)
     return matrix
