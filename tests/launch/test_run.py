@@ -189,7 +189,7 @@ def test_resumed_run_equals_the_uninterrupted_one(step, train, trained, tmp_path
     overrides = (*SHORT, "sampling=random", "data.batch_size=5", "schedule.ramp_steps=40")
     whole = only_run(trained(*overrides)[0])
     with monkeypatch.context() as patch:
-        patch.setattr("runge.training.module.Problem", interrupted_at(step))
+        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(step))
         status, _, err = train(*overrides, "hydra.run.dir=begun")
     assert status == 1
     assert f"interrupted at step {step}; continue with resume=" in err
