@@ -40,6 +40,10 @@ PROBLEMS = {
     "1/(1+25*(x**2+y**2)), 1024 points, 2-28-28-28-1": (
         *(*TWO, "target.expr='1/(1+25*(x**2+y**2))'", "model.depth=3", "model.width=28", "trainer.max_steps=60"),
     ),
+    "1/(1+25*(x**2+y**2)), 4096 points, 2-28-28-28-1": (
+        *(*TWO, "target.expr='1/(1+25*(x**2+y**2))'", "model.depth=3", "model.width=28", "trainer.max_steps=60"),
+        "data.n_train=4096",
+    ),
 }
 METHODS = {
     "at every step": ("optimizer.readout=eliminate",),
