@@ -102,10 +102,7 @@ class Search:
             raise ConfigurationError("seed: must not be given with hydra.sweeper.seeds, which sets it to 0, 1, ...")
 
     def corners(self) -> list[list[str]]:
-        """Return the overrides of jobs that have each choice and each end of an interval, to be checked first.
-
-        The last one has all last ends, because sizes may be allowed apart and be too large together.
-        """
+        """Return overrides to be checked first: each choice, each end, and all last ends, which may be too large."""
         ends = {key: one.ends() for key, one in self.space.items()}
         base, last = ({key: values[i] for key, values in ends.items()} for i in (0, -1))
         others = [{**base, key: value} for key, values in ends.items() for value in values[1:]]

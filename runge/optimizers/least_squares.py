@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from runge.optimizers.last_layer import solve_last_layer
-from runge.optimizers.optimizer import Needs, Optimizer, Problem
+from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
 from runge.validation import Positive, checked
 
 __all__ = ["LeastSquares"]
@@ -59,10 +59,7 @@ class LeastSquares(Optimizer):
 
     by_gradient: ClassVar[bool] = False
     demands: ClassVar[Needs] = {
-        "trainer.precision": (64,),
-        "trainer.compile": ("auto", "off"),
-        "model.derivative": ("forward",),
-        "data.batch_size": (None,),
+        **LINEAR_ALGEBRA,
         "trainer.log_every": (1,),  # every step is a fit of its own, which is to be validated
     }
 

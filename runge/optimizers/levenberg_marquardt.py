@@ -29,7 +29,7 @@ from torch.nn import Parameter
 from runge.optimizers.elimination import HiddenSpace, eliminate, relative_ridge
 from runge.optimizers.iterative import IterativeSpace, numbers_of_a_system, space_of
 from runge.optimizers.last_layer import solve_last_layer
-from runge.optimizers.optimizer import Needs, Optimizer, Problem
+from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
 from runge.optimizers.systems import System
 from runge.sobolev import losses
 from runge.sobolev.network import Tape
@@ -70,12 +70,7 @@ class LevenbergMarquardt(Optimizer):
     """
 
     by_gradient: ClassVar[bool] = False
-    demands: ClassVar[Needs] = {
-        "trainer.precision": (64,),
-        "trainer.compile": ("auto", "off"),
-        "model.derivative": ("forward",),
-        "data.batch_size": (None,),
-    }
+    demands: ClassVar[Needs] = LINEAR_ALGEBRA
 
     damping: Positive = 1.0
     decrease: Factor = 3.0

@@ -14,10 +14,19 @@ from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 from runge.validation import checked
 
-__all__ = ["Course", "Needs", "Optimizer", "Problem"]
+__all__ = ["LINEAR_ALGEBRA", "Course", "Needs", "Optimizer", "Problem"]
 
 Needs = dict[str, tuple[Any, ...]]
 """The allowed values of keys in other sections of the configuration, by key."""
+
+
+LINEAR_ALGEBRA: Needs = {
+    "trainer.precision": (64,),
+    "trainer.compile": ("auto", "off"),
+    "model.derivative": ("forward",),
+    "data.batch_size": (None,),
+}
+"""The needs of optimisers that solve linear systems from the network's own tape."""
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,7 @@ class Kernel:
         results: Mapping[str, tuple[int, ...]],
         steps: AdamSteps | None = None,
     ) -> list[Tensor]:
-        """Return results by name, each of a member's shape, with the members in front; take the steps, if any."""
+        """Return results by name, each of a member's shape, members in front; or take steps and return none."""
         library = _library(self.activation, self.dtype)
         (members, total, dimension), (_, width) = points.x.shape, network.shapes[0]
         inputs = (network.theta, points.x, points.f, points.df, points.weight_f, points.weight_df)
@@ -200,10 +200,10 @@ class Kernel:
         needed = threads * library.workspace_of_a_thread(stack)
         if len(self._workspace) < needed:
             self._workspace = torch.empty(needed, dtype=self.dtype)
-        if steps is None:
-            library.loss_and_gradient(stack, self._workspace.data_ptr(), threads)
-        else:
+        if steps is not None:
             library.adam(stack, steps.as_struct(), self._workspace.data_ptr(), threads)
+            return []  # what lies in the outputs is of the last step, and of no use
+        library.loss_and_gradient(stack, self._workspace.data_ptr(), threads)
         parts = outputs.values()
         return [part.unflatten(0, (members, slices)).sum(1) if slices > 1 else part for part in parts]
 

@@ -45,6 +45,7 @@ def test_a_command_fits_to_many_digits(train, tmp_path):
         (30, ("model.stages=2",)),
         (40, ("model.stages=2",)),
         (40, ("model.stages=2", "optimizer=lbfgs", "trainer.precision=64")),
+        (3, ("optimizer=least_squares", "trainer.max_steps=6", "trainer.log_every=1")),
     ],
 )
 def test_resumed_run_equals_the_uninterrupted_one(step, more, train, trained, tmp_path, monkeypatch):
