@@ -1,6 +1,6 @@
 """Time `python train.py`, a whole command, against the same run as a bare script in torch.
 
-    python benchmarks/command.py [--rounds 5]
+    python benchmarks/speed/command.py [--rounds 5]
 
 Both take 8000 steps of the default run; the script (`bare.py`) imports torch, loops and draws one picture. The commands
 alternate. Printed are the medians of the seconds by the clock and of the processor, and their ratios; the compiled step
@@ -16,10 +16,10 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = {
     "python train.py": [str(ROOT / "train.py")],
-    "bare script": [str(ROOT / "benchmarks" / "bare.py"), "picture.png"],
+    "bare script": [str(ROOT / "benchmarks" / "speed" / "bare.py"), "picture.png"],
 }
 
 

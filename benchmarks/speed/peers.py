@@ -1,7 +1,7 @@
 """Compare this package with JENN on Runge's function and its derivative, with the same points and network.
 
     pip install -e '.[bench]'
-    python benchmarks/peers.py [--seeds 3]
+    python benchmarks/speed/peers.py [--seeds 3]
 
 JENN (S. Berguin, Jacobian-enhanced neural networks, https://pypi.org/project/jenn/) fits values and derivatives with
 Adam in numpy, in 64 bit. Both take 8000 Adam steps on 128 evenly spaced points with a 1 -> 64 -> 64 -> 1 network; JENN

@@ -1,7 +1,7 @@
 """Compare the cost of one training step of f and f': a plain torch loop, JAX, DeepXDE, JENN and this package.
 
     pip install -e '.[bench]'
-    python benchmarks/steps.py [--rounds 5] [--steps 2000]
+    python benchmarks/speed/steps.py [--rounds 5] [--steps 2000]
 
 All minimise MSE_f + 0.1 MSE_df of Runge's function on the same 256 evenly spaced points, full batch, with Adam and a
 1 -> 64 -> 64 -> 1 network with tanh, in float32; JENN has float64 only. The figure is the duration of a turn,

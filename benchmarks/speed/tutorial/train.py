@@ -1,6 +1,6 @@
 """The project that one would otherwise write, from the tutorials of Lightning and Hydra: a peer to measure against.
 
-    python benchmarks/tutorial/train.py -m seed=0,1 model.lambda_d=0.01,0.1
+    python benchmarks/speed/tutorial/train.py -m seed=0,1 model.lambda_d=0.01,0.1
 
 A LightningModule with automatic optimisation, u' by autograd, `log_dict` in every step, a `DataLoader` with the full
 batch, TensorBoard, the default progress bar, a checkpoint of the best validation loss, and a test at the end.

@@ -1,6 +1,6 @@
 """Measure the cost of a step per member over the members of a stack, the points, the width and the depth.
 
-    python benchmarks/scaling.py [--out docs/scaling.png]
+    python benchmarks/speed/scaling.py [--out docs/scaling.png]
 
 One thread, float32, tanh, value and derivative, with Adam. What is not varied is 16 members, 256 points and a network
 1 -> 64 -> 64 -> 1. The limit is the arithmetic alone: the multiplications and additions of the matrix products, for

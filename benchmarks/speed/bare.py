@@ -1,6 +1,6 @@
 """The default run as a script that uses torch alone: a loop, and one picture at its end.
 
-python benchmarks/bare.py FILE
+python benchmarks/speed/bare.py FILE
 """
 
 import sys

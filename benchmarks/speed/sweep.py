@@ -1,10 +1,10 @@
 """Time whole sweeps as commands: `python train.py -m ...` and the project that one would otherwise write.
 
     pip install -e '.[bench]'
-    python benchmarks/sweep.py [seeds | grid] [--rounds 3]
+    python benchmarks/speed/sweep.py [seeds | grid] [--rounds 3]
 
 `seeds` is 16 seeds with 4 values of lambda_d, 64 runs; `grid` is 3 activations, 2 depths, 2 widths, 5 values of
-lambda_d and 5 seeds, 300 runs; all of 2000 steps on 256 points. The peer is `benchmarks/tutorial`, timed on a few runs
+lambda_d and 5 seeds, 300 runs; all of 2000 steps on 256 points. The peer is `tutorial`, timed on a few runs
 (all shapes of the grid once): the time of one more run, without the start of the command. Ours is the time of the whole
 command with start, compilation, pictures and comparison, divided by its runs: first with nothing compiled yet, then
 again. A last, untimed sweep measures the load of each core and the memory of all processes.
@@ -28,7 +28,7 @@ import psutil  # pyright: ignore[reportMissingImports, reportMissingModuleSource
 import rich
 from rich.table import Table
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -123,7 +123,7 @@ def main() -> None:
     sweep, measured, load = SWEEPS[arguments.sweep], {"peer": [], "first": [], "again": []}, Load()
     for i in range(arguments.rounds):
         with tempfile.TemporaryDirectory() as cache:
-            peer = ROOT / "benchmarks" / "tutorial" / "train.py"
+            peer = Path(__file__).parent / "tutorial" / "train.py"
             one, some = (seconds(peer, what, Path(cache)) for what in ("seed=0", sweep.peer))
             measured["peer"].append((some - one) / (sweep.peer_runs - 1))
             for name in ("first", "again"):

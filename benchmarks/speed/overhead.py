@@ -1,6 +1,6 @@
 """Compare the cost of a complete run with a plain torch loop and with the arithmetic of the run alone.
 
-    python benchmarks/overhead.py [--steps 20000] [--rounds 3]
+    python benchmarks/speed/overhead.py [--steps 20000] [--rounds 3]
 
 All take the same number of optimiser steps on the same points, with lambda_d on from the first step.
 
@@ -36,8 +36,6 @@ from runge.sobolev import kernel, losses
 from runge.training.member import Member
 from runge.training.saving import Save
 from runge.training.stack import Stack
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def experiment(steps: int, *changes: str, members: int = 1) -> Stack:

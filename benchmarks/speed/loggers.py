@@ -1,9 +1,9 @@
 """Time whole sweeps with the MLflow logger, relative to the same sweeps with TensorBoard alone.
 
     pip install -e '.[bench,mlflow]'
-    python benchmarks/loggers.py [--runs 40 | 300] [--rounds 3] [--client]
+    python benchmarks/speed/loggers.py [--runs 40 | 300] [--rounds 3] [--client]
 
-The sweeps are those of `benchmarks/sweep.py grid`, 300 runs, or 40 of their kind. In each round they run one after the
+The sweeps are those of `sweep.py grid`, 300 runs, or 40 of their kind. In each round they run one after the
 other: without MLflow, into a store that exists, and into a new one. `--client` adds one whose figures go through
 MLflow's client, as they do into a server.
 """
