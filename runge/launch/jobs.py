@@ -1,6 +1,7 @@
 """The jobs of a sweep, and what Hydra sees of each when it begins and ends."""
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job
-from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.utils import JobReturn, JobRuntime, JobStatus, configure_log
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from runge.configuration import digest
 from runge.errors import ConfigurationError, DivergedError, RunError
@@ -113,23 +113,30 @@ def job_return(job: Job, value: Value | Exception) -> JobReturn:
     return returned
 
 
-def begin_job(callbacks: Callbacks, config: DictConfig, announce: Callable[[], object]) -> JobReturn:
-    """Make a job's directory, record and log, as Hydra does; `on_job_end` is not called before it is trained."""
+def begin_job(callbacks: Callbacks, job: Job, announce: Callable[[], object]) -> JobReturn:
+    """Make a job's directory, record and log, as Hydra's `run_job` does, which copies the configuration four times.
 
-    def task(_: DictConfig) -> None:
-        RunDirectory(HydraConfig.get().runtime.output_dir).begin()
+    `on_job_end` is not called before the job is trained.
+    """
+    config, before, directory = job.config, HydraConfig.instance().cfg, RunDirectory(job.directory)
+    with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
+        config.hydra.runtime.output_dir = os.path.abspath(directory.path)
+    try:
+        HydraConfig.instance().set_config(config)
+        own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        hydra: Any = HydraConfig.instance().cfg
+        if config.hydra.output_subdir is not None:  # it has no record yet
+            directory.hydra_part.mkdir(parents=True, exist_ok=True)
+            for name, part in (("config", own), ("hydra", hydra), ("overrides", job.overrides)):
+                (directory.hydra_part / f"{name}.yaml").write_text(OmegaConf.to_yaml(part), encoding="utf-8")
+        callbacks.on_job_start(config=config, task_function=lambda _: None)
+        directory.begin()
         log_to_file(config)
         announce()
-
-    return run_job(
-        # The loader is no longer needed, and cannot be sent to a worker.
-        hydra_context=HydraContext(config_loader=None, callbacks=_Held(callbacks)),  # pyright: ignore[reportArgumentType]
-        task_function=task,
-        config=config,
-        job_dir_key="hydra.sweep.dir",
-        job_subdir_key="hydra.sweep.subdir",
-        configure_logging=False,
-    )
+    finally:
+        HydraConfig.instance().cfg = before
+    runtime = {"working_dir": os.getcwd(), "task_name": JobRuntime.instance().get("name")}
+    return JobReturn(job.overrides, own, hydra, **runtime, status=JobStatus.COMPLETED)
 
 
 def log_to_file(config: DictConfig) -> None:
@@ -139,13 +146,3 @@ def log_to_file(config: DictConfig) -> None:
     for logger in filter(None, (logging_config.get("root"), *(logging_config.get("loggers") or {}).values())):
         logger["handlers"] = [name for name in logger.get("handlers", []) if name != "console"]
     configure_log(OmegaConf.create(logging_config), config.hydra.verbose)
-
-
-class _Held(Callbacks):
-    """Hydra's callbacks without `on_job_end`."""
-
-    def __init__(self, callbacks: Callbacks) -> None:
-        self.callbacks = callbacks.callbacks
-
-    def on_job_end(self, *_: Any, **__: Any) -> None:
-        """Do nothing."""

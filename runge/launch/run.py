@@ -217,7 +217,7 @@ def _train(
     # Some runs of a resubmitted chunk may have ended already.
     ended = [ended_before(job.member, run) for job, run in zip(jobs, directories, strict=True)]
     returns = [
-        begin_job(callbacks, job.config, partial(announce, stack, i)) if value is None else job_return(job, value)
+        begin_job(callbacks, job, partial(announce, stack, i)) if value is None else job_return(job, value)
         for i, (job, value) in enumerate(zip(jobs, ended, strict=True))
     ]
     begun = [i for i, value in enumerate(ended) if value is None]
