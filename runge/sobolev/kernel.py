@@ -160,7 +160,7 @@ class Kernel:
             )
         size = points.x.shape[1] if steps.batch is None else steps.batch.shape[2]
         depth, (dimension, width) = len(network.shapes) - 1, network.shapes[0]
-        seconds = len(points.x) * step_seconds(size, depth, width, dimension)
+        seconds = len(points.x) * step_seconds(size, depth, width, dimension, self.activation)
         count = max(1, min(len(steps.rates), int(_SECONDS / seconds)))
         results = {"loss": (), "gradient": network.theta.shape[1:]}
         self._call(network, points, scale, steps.lambda_d, results, replace(steps, rates=steps.rates[:count]))

@@ -279,7 +279,8 @@ class Member:
     def work(self) -> float:
         """Estimate the seconds of one step on one core."""
         rows = min(points := self._training_points(), self.data.batch_size or points)
-        return machine.step_seconds(rows, self.model.depth, self.model.width, self.dimension)
+        model = self.model
+        return machine.step_seconds(rows, model.depth, model.width, self.dimension, model.activation)
 
     def without_seed(self) -> str:
         """Return the configuration without seeds and lambda_d, which cannot make a valid run fail, as text."""

@@ -352,3 +352,8 @@ def test_plan_puts_the_longest_first_and_lbfgs_alone(configuration):
     wide, lbfgs = ("model.width=128",), ("optimizer=lbfgs",)
     chunks = chunks_of(jobs(configuration, ("seed=0",), lbfgs, wide, lbfgs, ("seed=1",)), 1)
     assert [sorted(chunk.jobs) for chunk in chunks] == [[2], [0, 4], [1], [3]]
+
+
+def test_plan_knows_what_activations_cost(configuration):
+    kinds = [(f"model.activation={name}",) for name in ("relu", "tanh", "softplus", "gelu")]
+    assert [chunk.jobs for chunk in chunks_of(jobs(configuration, *kinds))] == [[2], [3], [1], [0]]
