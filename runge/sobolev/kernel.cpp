@@ -379,14 +379,18 @@ class Slice {
         if (net.channels) return;
         const Real *top = carried(depth - 1), *w = last(edges, p);
         Real* w_bar = last(edges_bar, p);
-        for (Index row = 0; row < rows; ++row)
-            panels([&](Index j, auto vectors) {
-                for (Index v = 0; v < vectors; ++v) {
+        panels([&](Index j, auto vectors) {
+            for (Index v = 0; v < vectors; ++v) {
+                const Vector column = at(w + j, v);
+                Vector sum = at(w_bar + j, v);
+                for (Index row = 0; row < rows; ++row) {
                     Vector& here = at(adjoint + j * rows, row * vectors + v);
-                    at(w_bar + j, v) += bars[row] * at(top + j * rows, row * vectors + v);
-                    here = p == 0 ? bars[row] * at(w + j, v) : here + bars[row] * at(w + j, v);
+                    sum += bars[row] * at(top + j * rows, row * vectors + v);
+                    here = p == 0 ? bars[row] * column : here + bars[row] * column;
                 }
-            });
+                at(w_bar + j, v) = sum;
+            }
+        });
     }
 
     // Add the errors of u, channel 0, or of u' by an input to the loss, and write their adjoints.
