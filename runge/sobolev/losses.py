@@ -161,7 +161,7 @@ def term_gradients(network: "StackedMLP", points: Points, scale: Tensor) -> tupl
         assert du is not None
         u_bar, du_bar = _value_term(u, some)[1], _derivative_term(du, some, scale)[1]
         gradient_df = network.adjoint(tape, torch.zeros_like(u_bar), du_bar)
-        parts.append((network.adjoint(tape, u_bar, torch.zeros_like(du_bar)), gradient_df))
+        parts.append((network.adjoint(tape, u_bar, None), gradient_df))
     gradient_f, gradient_df = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
     return gradient_f, gradient_df
 
