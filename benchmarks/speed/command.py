@@ -3,23 +3,23 @@
     python benchmarks/speed/command.py [--rounds 5]
 
 Both take 8000 steps of the default run; the script (`bare.py`) imports torch, loops and draws one picture. The commands
-alternate. Printed are the medians of the seconds by the clock and of the processor, and their ratios; the compiled step
-comes from the cache, as in every command but the first.
+alternate. The compiled step comes from the cache, as in every command but the first.
 """
 
-import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
-ROOT = Path(__file__).resolve().parents[2]
+from figures import parser, report
+
+FOLDER = Path(__file__).resolve().parent
 COMMANDS = {
-    "python train.py": [str(ROOT / "train.py")],
-    "bare script": [str(ROOT / "benchmarks" / "speed" / "bare.py"), "picture.png"],
+    "bare script in torch": [str(FOLDER / "bare.py"), "picture.png"],
+    "python train.py": [str(FOLDER.parents[1] / "train.py")],
 }
 
 
@@ -33,20 +33,16 @@ def seconds(arguments: list[str]) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
+    options = parser(__doc__, rounds=5).parse_args()
     for arguments in COMMANDS.values():
         seconds(arguments)
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in COMMANDS}
-    for _ in range(rounds):
+    for _ in range(options.rounds):
         for name, arguments in COMMANDS.items():
             taken[name].append(seconds(arguments))
-    medians = {name: [statistics.median(part) for part in zip(*times, strict=True)] for name, times in taken.items()}
-    for name, (wall, processor) in medians.items():
-        print(f"{name}: {wall:.2f} s, {processor:.2f} s of the processor")
-    (wall, processor), (bare, bare_processor) = medians.values()
-    print(f"ratio: {wall / bare:.2f}; {processor / bare_processor:.2f}")
+    walls = {name: [wall for wall, _ in times] for name, times in taken.items()}
+    used = {name: median(processor for _, processor in times) for name, times in taken.items()}
+    report("command", "seconds", walls, options.keep, {"seconds of the processor": used})
 
 
 if __name__ == "__main__":

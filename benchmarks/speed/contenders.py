@@ -223,12 +223,12 @@ def stacks(members: int, how: Compile) -> TakeSteps:
 CONTENDERS = (
     Contender("plain torch loop", 1, (), plain_torch),
     Contender("JAX, jit and scan", 1, ("jax", "optax"), partial(jax_scan, 1)),
-    Contender("JAX, vmap, jit and scan", 32, ("jax", "optax"), partial(jax_scan, 32)),
-    Contender("JAX, pmap over cores, map and scan", 32, ("jax", "optax"), partial(jax_halves, 32)),
+    Contender("JAX, vmap over 32 members, jit and scan", 32, ("jax", "optax"), partial(jax_scan, 32)),
+    Contender("JAX, 32 members, pmap over cores, map and scan", 32, ("jax", "optax"), partial(jax_halves, 32)),
     Contender("DeepXDE on torch", 1, ("deepxde",), deepxde),
     Contender("JENN, float64", 1, ("jenn",), jenn),
     Contender("runge", 1, (), partial(stack, 1, "off")),
     Contender("runge, compiled", 1, (), partial(stack, 1, "on")),
-    Contender("runge", 32, (), partial(stacks, 32, "off")),
-    Contender("runge, compiled", 32, (), partial(stacks, 32, "on")),
+    Contender("runge, 32 members", 32, (), partial(stacks, 32, "off")),
+    Contender("runge, 32 members, compiled", 32, (), partial(stacks, 32, "on")),
 )

@@ -10,11 +10,9 @@ All take the same number of optimiser steps on the same points, with lambda_d on
 - A run writes its history, diagnostics, event file, checkpoints and pictures, and shows its progress bar. The compiled
   run includes the compilation. Two more runs omit the progress bar, and the diagnostics.
 
-The script also measures the time of a checkpoint, for one run and for a stack of 32, as a share of the 30 seconds
-between two checkpoints.
+The script also measures the time of a checkpoint, for one run and for a stack of 32; 30 seconds are between two.
 """
 
-import argparse
 import os
 import statistics
 import tempfile
@@ -24,9 +22,8 @@ from pathlib import Path
 from unittest.mock import patch
 
 import lightning.pytorch as pl
-import rich
 import torch
-from rich.table import Table
+from figures import parser, report
 from torch import nn
 
 from runge.launch.composition import compose
@@ -109,10 +106,9 @@ def torch_loop(steps: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=20000)
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
+    known = parser(__doc__)
+    known.add_argument("--steps", type=int, default=20000)
+    options = known.parse_args()
     torch.set_num_threads(1)
     framework(1000, "trainer.compile=on")  # imports and first calls
     contenders: dict[str, Callable[[int], float]] = {
@@ -126,20 +122,11 @@ def main() -> None:
         ),
     }
     times: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(arguments.rounds):
+    for _ in range(options.rounds):
         for name, measure in contenders.items():
-            times[name].append(measure(arguments.steps) * 1e6)
-    table = Table("", "us a step", "range", "to the torch loop", "to the run")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    middle = {name: statistics.median(measured) for name, measured in times.items()}
-    for name, measured in times.items():
-        ratios = (f"{middle[name] / middle[other]:.2f}" for other in ("torch loop", "run"))
-        table.add_row(name, f"{middle[name]:.0f}", f"{min(measured):.0f} to {max(measured):.0f}", *ratios)
-    rich.print(table)
-    for members in (1, 32):
-        seconds = checkpoint_seconds(members)
-        print(f"a checkpoint of {members}: {seconds * 1000:.1f} ms, {seconds / 30:.3%} of 30 s")
+            times[name].append(measure(options.steps) * 1e6)
+    checkpoints = {members: checkpoint_seconds(members) for members in (1, 32)}
+    report("overhead", "us a step", times, options.keep, {"seconds of a checkpoint": checkpoints})
 
 
 if __name__ == "__main__":

@@ -1,19 +1,21 @@
 """Compare this package with JENN on Runge's function and its derivative, with the same points and network.
 
     pip install -e '.[bench]'
-    python benchmarks/speed/peers.py [--seeds 3]
+    python benchmarks/speed/peers.py [--rounds 3]
 
 JENN (S. Berguin, Jacobian-enhanced neural networks, https://pypi.org/project/jenn/) fits values and derivatives with
 Adam in numpy, in 64 bit. Both take 8000 Adam steps on 128 evenly spaced points with a 1 -> 64 -> 64 -> 1 network; JENN
-gets the best of three learning rates. Times are those of the fits, one after the other in one process.
+has the best of three learning rates. Each round has a seed of its own. Times are those of the fits, one after the
+other in one process.
 """
 
-import argparse
-import statistics
 import tempfile
 import time
+from functools import partial
+from statistics import median
 
 import numpy as np
+from figures import parser, report
 from jenn import NeuralNet  # pyright: ignore[reportMissingImports]: the extra `bench`
 from overhead import experiment
 
@@ -53,18 +55,13 @@ def theirs(seed: int, rate: float) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
-    seeds = range(parser.parse_args().seeds)
+    options = parser(__doc__).parse_args()
     ours(0)  # imports and first calls
-    rows = {"runge": [ours(seed) for seed in seeds]}
-    rows |= {f"JENN, rate {rate:g}": [theirs(seed, rate) for seed in seeds] for rate in (1e-3, 3e-3, 1e-2)}
-    medians = {name: [statistics.median(column) for column in zip(*runs, strict=True)] for name, runs in rows.items()}
-    for name, (mse_f, mse_df, seconds) in medians.items():
-        print(f"{name}: test mse_f {mse_f:.1e}, mse_df {mse_df:.1e}, {seconds:.1f} s (medians of {len(seeds)})")
-    best = min((figures for name, figures in medians.items() if name != "runge"), key=lambda figures: figures[1])
-    time_ratio, error_ratio = best[2] / medians["runge"][2], best[1] / medians["runge"][1]
-    print(f"JENN at its best rate takes {time_ratio:.1f} times as long, with {error_ratio:.0f} times the mse_df")
+    rates = {f"JENN, rate {rate:g}": partial(theirs, rate=rate) for rate in (1e-3, 3e-3, 1e-2)}
+    found = {name: [fit(seed) for seed in range(options.rounds)] for name, fit in {"runge": ours, **rates}.items()}
+    times = {name: [seconds for *_, seconds in fits] for name, fits in found.items()}
+    errors = {name: [median(one[i] for one in fits) for i in range(2)] for name, fits in found.items()}
+    report("peers", "seconds", times, options.keep, {"MSE_f and MSE_df": errors})
 
 
 if __name__ == "__main__":

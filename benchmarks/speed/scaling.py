@@ -1,11 +1,11 @@
 """Measure the cost of a step per member over the members of a stack, the points, the width and the depth.
 
-    python benchmarks/speed/scaling.py [--out docs/scaling.png]
+    python benchmarks/speed/scaling.py [--rounds 5]
 
 One thread, float32, tanh, value and derivative, with Adam. What is not varied is 16 members, 256 points and a network
 1 -> 64 -> 64 -> 1. The limit is the arithmetic alone: the multiplications and additions of the matrix products, for
 values and tangents, forward and twice backward, at the rate that SciPy's BLAS reaches here with one product of two
-matrices of 2048 x 2048.
+matrices of 2048 x 2048. With `--keep` the picture is docs/scaling.png.
 """
 
 import os
@@ -14,17 +14,18 @@ import os
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ.pop("OPENBLAS_CORETYPE", None)
 
-import argparse
 import itertools
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
+import figures
 import numpy as np
 import rich
 from contenders import stack
+from figures import parser
 from matplotlib.figure import Figure
 from rich.table import Table
 from scipy.linalg.blas import sgemm  # pyright: ignore[reportAttributeAccessIssue]: it has no stub
@@ -53,8 +54,8 @@ VARIED = {
 HOW: tuple[Compile, ...] = ("off", "on")
 
 
-def seconds(call: Callable[[], object], least: float = 0.15, rounds: int = 5) -> float:
-    """Return the median time of a call."""
+def seconds(call: Callable[[], object], rounds: int, least: float = 0.15) -> list[float]:
+    """Return the times of a call, one for each round."""
     call()
     began = time.perf_counter()
     call()
@@ -65,7 +66,7 @@ def seconds(call: Callable[[], object], least: float = 0.15, rounds: int = 5) ->
         for _ in range(count):
             call()
         times.append((time.perf_counter() - began) / count)
-    return statistics.median(times)
+    return times
 
 
 def limit(size: Size, peak: float) -> float:
@@ -74,35 +75,37 @@ def limit(size: Size, peak: float) -> float:
     return 3 * 2 * 2 * size.points * sum(fan_in * fan_out for fan_in, fan_out in layers) / peak
 
 
-def step(size: Size, how: Compile) -> float:
-    """Return the seconds of one member's step in a stack."""
+def step(size: Size, how: Compile, rounds: int) -> list[float]:
+    """Return the microseconds of one member's step in a stack, one for each round."""
     take = stack(size.members, how, size.points, size.width, size.depth)
-    return seconds(lambda: take(1)) / size.members
+    return [taken / size.members * 1e6 for taken in seconds(lambda: take(1), rounds)]
 
 
-def rate() -> float:
+def rate(rounds: int) -> float:
     """Return the operations per second."""
     square = np.asfortranarray(np.random.default_rng(0).random((2048, 2048), dtype=np.float32))
-    return 2 * 2048**3 / seconds(lambda: sgemm(1, square, square))
+    return 2 * 2048**3 / median(seconds(lambda: sgemm(1, square, square), rounds))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", default="docs/scaling.png")
-    out = Path(parser.parse_args().out)
+    options = parser(__doc__, rounds=5).parse_args()
     machine.limit_threads(1)
-    peak = rate()
+    peak = rate(options.rounds)
     print(f"one thread: {peak / 1e9:.0f} GFLOP/s")
     table = Table("varied", "value", "eager, us", "compiled, us", "limit, us", "compiled / limit")
     for column in table.columns[1:]:
         column.justify = "right"
+    ratios: dict[str, list[float]] = {}
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     for axes, (name, values) in zip(figure.subplots(1, 4, sharey=True), VARIED.items(), strict=True):
         sizes = [Size()._replace(**{name: value}) for value in values]
-        times = {how: [step(size, how) * 1e6 for size in sizes] for how in HOW}
+        measured = {how: [step(size, how, options.rounds) for size in sizes] for how in HOW}
+        times = {how: [median(rounds) for rounds in found] for how, found in measured.items()}
         limits = [limit(size, peak) * 1e6 for size in sizes]
         for value, eager, fast, least in zip(values, times["off"], times["on"], limits, strict=True):
             table.add_row(name, str(value), f"{eager:.1f}", f"{fast:.1f}", f"{least:.1f}", f"{fast / least:.1f}")
+        for value, found, least in zip(values, measured["on"], limits, strict=True):
+            ratios[f"{name} {value}"] = [taken / least for taken in found]
         axes.loglog(values, times["off"], "o-", color=BLUE, label="eager")
         axes.loglog(values, times["on"], "o-", color=ORANGE, label="compiled")
         axes.loglog(values, limits, "--", color=INK, label="arithmetic limit")
@@ -113,8 +116,10 @@ def main() -> None:
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].set_ylabel("µs per member and step, one thread")
     figure.axes[0].legend(frameon=False)
-    write(out, png(figure))
     rich.print(table)
+    if options.keep:
+        figures.write("scaling", "times the arithmetic limit", ratios, {"GFLOP/s": round(peak / 1e9)})
+        write(Path(__file__).resolve().parents[2] / "docs" / "scaling.png", png(figure))
 
 
 if __name__ == "__main__":

@@ -12,14 +12,12 @@ runs at a time. In a round, each takes one turn, so that other load on the machi
 medians over the rounds are compared. A first turn, for compilation and first calls, is not counted. A peer that is not
 installed is skipped.
 
-Each contender may use all cores; its library chooses the number of threads. The column `cores` is the processor time of
-a turn divided by its duration, including threads that wait in a busy loop. On two cores, torch, DeepXDE and JENN keep
+Each contender may use all cores; its library chooses the number of threads. Its busy cores are the processor time of a
+turn divided by its duration, including threads that wait in a busy loop. On two cores, torch, DeepXDE and JENN keep
 both busy, and JAX uses less.
 """
 
-import argparse
 import multiprocessing
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -28,9 +26,8 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
 
-import rich
 from contenders import CONTENDERS, Contender
-from rich.table import Table
+from figures import parser, report
 
 
 def serve(contender: Contender, steps: int, connection: Connection) -> None:
@@ -63,40 +60,24 @@ def start(contender: Contender, steps: int) -> Iterator[Callable[[], tuple[float
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=2000, help="of a turn; the members of a stack share them")
-    arguments = parser.parse_args()
+    known = parser(__doc__, rounds=5)
+    known.add_argument("--steps", type=int, default=2000, help="of a turn; the members of a stack share them")
+    options = known.parse_args()
     with ExitStack() as running:
         turns: dict[Contender, Callable[[], tuple[float, float]]] = {}
         for contender in CONTENDERS:
             if missing := [module for module in contender.needs if find_spec(module) is None]:
                 print(f"{contender.name}: left out; not installed: {', '.join(missing)}")
                 continue
-            steps = max(50, arguments.steps // contender.members)
+            steps = max(50, options.steps // contender.members)
             turns[contender] = running.enter_context(start(contender, steps))
             turns[contender]()  # compilation and first calls
-        rounds = [{contender: turn() for contender, turn in turns.items()} for _ in range(arguments.rounds)]
-    table = Table("", "members", "us", "range", "ratio", "cores")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    first = None
-    for contender in turns:
-        times, cores = zip(*(one[contender] for one in rounds), strict=True)
-        us = statistics.median(times)
-        first = first or us
-        table.add_row(
-            contender.name,
-            str(contender.members),
-            f"{us:.0f}",
-            f"{min(times):.0f} to {max(times):.0f}",
-            f"{us / first:.2f}",
-            f"{statistics.median(cores):.1f}",
-        )
+        rounds = [{contender: turn() for contender, turn in turns.items()} for _ in range(options.rounds)]
+    times = {contender.name: [one[contender][0] for one in rounds] for contender in turns}
+    cores = {contender.name: statistics.median(one[contender][1] for one in rounds) for contender in turns}
     packages = dict.fromkeys(["torch", *(module for contender in turns for module in contender.needs)])
-    rich.print(table)
-    print(f"us per member and step, medians of {arguments.rounds} rounds on {os.cpu_count()} cores")
-    print(", ".join(f"{package} {version(package)}" for package in packages))
+    others = {"busy cores": cores, "versions": {package: version(package).partition("+")[0] for package in packages}}
+    report("steps", "us per member and step", times, options.keep, others)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ command with start, compilation, pictures and comparison, divided by its runs: f
 again. A last, untimed sweep measures the load of each core and the memory of all processes.
 """
 
-import argparse
 import os
 import shlex
 import statistics
@@ -25,8 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psutil  # pyright: ignore[reportMissingImports, reportMissingModuleSource]: the extra `bench`
-import rich
-from rich.table import Table
+from figures import parser, report
 
 ROOT = Path(__file__).resolve().parents[2]
 BARS = " ▁▂▃▄▅▆▇█"
@@ -88,10 +86,13 @@ class Load:
         done.set()
         watcher.join()
 
+    def busy(self) -> float:
+        """Return the mean share of the cores' time, in percent."""
+        return round(statistics.mean(share for cores in self.cores for share in cores))
+
     def show(self) -> None:
         for number, busy in enumerate(zip(*self.cores, strict=True)):
-            line = "".join(BARS[round(share / 100 * (len(BARS) - 1))] for share in busy)
-            print(f"core {number}: {statistics.mean(busy):3.0f} % busy  {line}")
+            print(f"core {number}: " + "".join(BARS[round(share / 100 * (len(BARS) - 1))] for share in busy))
 
 
 def seconds(script: Path, arguments: str, cache: Path, load: Load | None = None) -> float:
@@ -116,32 +117,23 @@ def seconds(script: Path, arguments: str, cache: Path, load: Load | None = None)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sweep", nargs="?", choices=SWEEPS, default="seeds")
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
-    sweep, measured, load = SWEEPS[arguments.sweep], {"peer": [], "first": [], "again": []}, Load()
-    for i in range(arguments.rounds):
+    known = parser(__doc__)
+    known.add_argument("sweep", nargs="?", choices=SWEEPS, default="seeds")
+    options = known.parse_args()
+    sweep, load = SWEEPS[options.sweep], Load()
+    peer, first, again = times = [], [], []
+    for i in range(options.rounds):
         with tempfile.TemporaryDirectory() as cache:
-            peer = Path(__file__).parent / "tutorial" / "train.py"
-            one, some = (seconds(peer, what, Path(cache)) for what in ("seed=0", sweep.peer))
-            measured["peer"].append((some - one) / (sweep.peer_runs - 1))
-            for name in ("first", "again"):
-                measured[name].append(seconds(ROOT / "train.py", sweep.ours, Path(cache)) / sweep.runs)
-            if i == arguments.rounds - 1:
+            script = Path(__file__).parent / "tutorial" / "train.py"
+            one, some = (seconds(script, what, Path(cache)) for what in ("seed=0", sweep.peer))
+            peer.append((some - one) / (sweep.peer_runs - 1))
+            for taken in (first, again):
+                taken.append(seconds(ROOT / "train.py", sweep.ours, Path(cache)) / sweep.runs)
+            if i == options.rounds - 1:
                 seconds(ROOT / "train.py", sweep.ours, Path(cache), load)
-    theirs = statistics.median(measured["peer"])
-    table = Table("", "seconds a run", "range", "times faster", title=f"{arguments.sweep}: {sweep.runs} runs")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    names = {"peer": "Lightning + Hydra project", "first": "runge, nothing compiled yet", "again": "runge, again"}
-    for key, name in names.items():
-        times = measured[key]
-        middle = statistics.median(times)
-        table.add_row(name, f"{middle:.3f}", f"{min(times):.3f} to {max(times):.3f}", f"{theirs / middle:.1f}")
-    rich.print(table)
-    print(f"whole commands: {[round(sweep.runs * x, 1) for x in measured['first'] + measured['again']]} s")
-    print(f"largest memory of all processes together: {load.megabytes:.0f} MB")
+    names = "Lightning + Hydra project", "runge, nothing compiled yet", "runge, again"
+    others = {"runs": sweep.runs, "megabytes": round(load.megabytes), "busy": load.busy()}
+    report(options.sweep, "seconds a run", dict(zip(names, times, strict=True)), options.keep, others)
     load.show()
 
 
