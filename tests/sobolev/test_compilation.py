@@ -12,7 +12,7 @@ from runge.sobolev.points import Points
 from tests.conftest import model
 
 TANH = {"model": model(), "dtype": torch.float64}
-suited = pytest.mark.skipif(not kernel.suits_the_machine(), reason="the kernel needs Linux on x86 and GCC")
+suited = pytest.mark.skipif(not kernel.suits_the_machine(), reason="the kernel needs Linux, x86 or ARM, and a compiler")
 
 
 def stack(members, activation="tanh", *, depth=2, width=8, dimension=1, outputs=1, points=20, dtype=torch.float64):
