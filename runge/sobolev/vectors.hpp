@@ -23,6 +23,7 @@ constexpr Index ROWS = 4, HALF = 2 * LANES;
 constexpr Index ROWS = BYTES / sizeof(double), HALF = LANES;
 #endif
 constexpr Index PANEL = 2 * HALF;
+static_assert(HALF % ROWS == 0);
 
 // The C library's functions of a whole vector, by their names: those of glibc are in libmvec, which `-lm` links. Where
 // the library has none, its functions of a number are called for one after the other.
