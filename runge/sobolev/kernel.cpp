@@ -330,7 +330,8 @@ class Slice {
     template <Index VECTORS>
     void activate(Index layer, Index j) {
         Real *z = linear(layer) + j * rows, *h = carried(layer) + j * rows, *s1 = slope(layer) + j * values;
-        for (Index k = 0; k < values * VECTORS; ++k) {
+        const Index count = values * VECTORS;
+        for (Index k = 0; k < count; ++k) {
             Vector first, second;
             Activation::at(at(z, k), at(h, k), first, second);
             at(s1, k) = first, at(z, k) = second;
