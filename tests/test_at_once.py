@@ -10,7 +10,7 @@ from runge.sobolev import kernel, losses
 from runge.sobolev.compilation import step_function
 from runge.sobolev.kernel import Kernel
 from tests.conftest import model
-from tests.sobolev.test_compilation import compiler_that, fresh, stack, suited
+from tests.sobolev.test_compilation import COMPILERS, compiler_that, fresh, stack, suited
 
 STEPS = 12
 ADAM = Adam(lr=0.01)
@@ -93,10 +93,10 @@ def test_the_steps_for_other_sizes(sizes, batch):
     torch.testing.assert_close(theta, expected, rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("options", ["-mno-avx512f", "-mno-avx"])
+@pytest.mark.parametrize("compiler", COMPILERS)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_the_steps_with_shorter_vectors(options, dtype, fresh, monkeypatch, tmp_path):
-    monkeypatch.setenv("CXX", f"g++ {options}")
+def test_the_steps_by_any_compiler(compiler, dtype, fresh, monkeypatch, tmp_path):
+    monkeypatch.setenv("CXX", compiler)
     monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path))
     for name in ("clipped", "adamw"):
         theta, _, _ = follow(METHODS[name], course(compiled(dtype), dtype, width=19))

@@ -8,7 +8,7 @@ namespace {
 
 // Compute a b + c with one rounding.
 inline Real multiply_add(Real a, Real b, Real c) {
-#ifdef __FMA__
+#if defined __FMA__ || defined __ARM_FEATURE_FMA
     return std::fma(a, b, c);
 #else
     return a * b + c;
@@ -27,8 +27,9 @@ struct Steps {
 // not fill a vector.
 constexpr Index TORCH_LANES = 32 / sizeof(Real);
 
-// Compute the Euclidean norm.
+// Compute the Euclidean norm. GCC reads the attribute, and clang the pragma.
 __attribute__((optimize("fp-contract=off"))) Real norm(const Real* g, Index n) {
+#pragma clang fp contract(off)
     Real sums[TORCH_LANES] = {}, sum = 0;
     Index i = 0;
     for (; i + TORCH_LANES <= n; i += TORCH_LANES)

@@ -6,15 +6,16 @@
 // a slice; slices run on different threads. Each slice has its own sums, so that the bits do not depend on the number
 // of threads. The formulas and names are those of `runge.sobolev.network.StackedMLP`.
 //
-// A matrix is stored in panels, each by rows, of two vectors' columns (or one's, in a last panel). Rows and columns are
-// padded, so that a product consists of whole tiles, which fit in the CPU's registers. A panel of z is activated while
+// A matrix is stored in panels, each by rows, of some vectors' columns (or half as many, in a last panel). Rows and
+// columns are padded, so that a product consists of whole tiles, which fit in the CPU's registers. A panel of z is activated while
 // it is still in a near cache. OpenBLAS is slower at these sizes: it copies the matrices in each call.
 //
 // `Real` and `ACTIVATION` are set by compiler options. Everything else is an argument, so that one compiled file serves
 // networks of every size.
 
-#include <features.h>
+#ifdef _OPENMP
 #include <omp.h>
+#endif
 
 #include <algorithm>
 #include <cmath>
@@ -22,70 +23,53 @@
 #include <type_traits>
 #include <vector>
 
-// Loops marked `omp simd` call glibc's vector variants of these functions (libmvec, linked by `-lm`; erf since 2.35).
-#define FOR_VECTORS __attribute__((simd("notinbranch"), const))
-#if __GLIBC_PREREQ(2, 35)
-#define ERF_FOR_VECTORS FOR_VECTORS
-#else
-#define ERF_FOR_VECTORS
-#endif
-extern "C" {
-#define DECLARED(name, how) how float name##f(float) noexcept; how double name(double) noexcept;
-DECLARED(exp, FOR_VECTORS)
-DECLARED(log, FOR_VECTORS)
-DECLARED(sin, FOR_VECTORS)
-DECLARED(cos, FOR_VECTORS)
-DECLARED(erf, ERF_FOR_VECTORS)
-}
+#include "vectors.hpp"
 
 namespace {
 
-using Index = std::int64_t;
+#ifndef _OPENMP
+inline int omp_get_thread_num() { return 0; }
+#endif
 
-#define OVERLOADED(name)                                   \
-    inline float of_##name(float x) { return name##f(x); } \
-    inline double of_##name(double x) { return name(x); }
-OVERLOADED(exp)
-OVERLOADED(log)
-OVERLOADED(sin)
-OVERLOADED(cos)
-OVERLOADED(erf)
-
-inline Real sigmoid(Real z) { return 1 / (1 + of_exp(-z)); }
+inline Vector sigmoid(Vector z) { return 1 / (1 + of_exp(-z)); }
 
 // The activations: s(z), s'(z) and s''(z).
 struct tanh_ {
-    static void at(Real z, Real& s, Real& s1, Real& s2) {
+    static void at(Vector z, Vector& s, Vector& s1, Vector& s2) {
         s = 1 - 2 / (of_exp(2 * z) + 1), s1 = 1 - s * s, s2 = -2 * s * s1;
     }
 };
 struct relu_ {
-    static void at(Real z, Real& s, Real& s1, Real& s2) { s = z < 0 ? 0 : z, s1 = z > 0 ? 1 : 0, s2 = 0; }  // keeps NaN
+    static void at(Vector z, Vector& s, Vector& s1, Vector& s2) {
+        s = z < 0 ? 0 : z, s1 = z > 0 ? Real(1) : Real(0), s2 = Vector{};  // keeps NaN
+    }
 };
 struct gelu_ {
-    static void at(Real z, Real& s, Real& s1, Real& s2) {
-        const Real below = Real(0.5) * (1 + of_erf(z * Real(0.70710678118654752440)));
-        const Real density = of_exp(Real(-0.5) * z * z) * Real(0.39894228040143267794);
+    static void at(Vector z, Vector& s, Vector& s1, Vector& s2) {
+        const Vector below = Real(0.5) * (1 + of_erf(z * Real(0.70710678118654752440)));
+        const Vector density = of_exp(Real(-0.5) * z * z) * Real(0.39894228040143267794);
         s = z * below, s1 = below + z * density, s2 = density * (2 - z * z);
     }
 };
 struct sigmoid_ {
-    static void at(Real z, Real& s, Real& s1, Real& s2) { s = sigmoid(z), s1 = s * (1 - s), s2 = s1 * (1 - 2 * s); }
+    static void at(Vector z, Vector& s, Vector& s1, Vector& s2) {
+        s = sigmoid(z), s1 = s * (1 - s), s2 = s1 * (1 - 2 * s);
+    }
 };
 struct silu_ {
-    static void at(Real z, Real& s, Real& s1, Real& s2) {
-        const Real share = sigmoid(z), slope = share * (1 - share);
+    static void at(Vector z, Vector& s, Vector& s1, Vector& s2) {
+        const Vector share = sigmoid(z), slope = share * (1 - share);
         s = z * share, s1 = share + z * slope, s2 = slope * (2 + z * (1 - 2 * share));
     }
 };
 struct softplus_ {
-    static void at(Real z, Real& s, Real& s1, Real& s2) {
-        const Real low = of_exp(z < 0 ? z : -z);
+    static void at(Vector z, Vector& s, Vector& s1, Vector& s2) {
+        const Vector low = of_exp(z < 0 ? z : -z);
         s = (z < 0 ? 0 : z) + of_log(1 + low), s1 = (z < 0 ? low : Real(1)) / (1 + low), s2 = s1 * (1 - s1);
     }
 };
 struct sin_ {
-    static void at(Real z, Real& s, Real& s1, Real& s2) { s = of_sin(z), s1 = of_cos(z), s2 = -s; }
+    static void at(Vector z, Vector& s, Vector& s1, Vector& s2) { s = of_sin(z), s1 = of_cos(z), s2 = -s; }
 };
 using Activation = ACTIVATION;
 
@@ -103,27 +87,18 @@ struct Stack {
     const Index* batch;                     // (M, points): the points of a mini-batch; null: all
 };
 
-#if defined __AVX512F__
-constexpr Index BYTES = 64;
-#elif defined __AVX__
-constexpr Index BYTES = 32;
-#else
-constexpr Index BYTES = 16;
-#endif
-typedef Real Vector __attribute__((vector_size(BYTES), may_alias));
-constexpr Index LANES = BYTES / sizeof(Real), PANEL = 2 * LANES;  // numbers in a vector; columns in a panel
-constexpr Index ROWS = BYTES / sizeof(double);  // of a tile: its sums fit in the registers, and ROWS divides LANES
-
 // Compute a b. In a sum the compiler would be free to add it before it is rounded.
 inline Real multiply(Real a, Real b) {
     Real product = a * b;
+#ifdef __aarch64__
+    asm("" : "+w"(product));
+#else
     asm("" : "+x"(product));
+#endif
     return product;
 }
 
 inline Index filled(Index n, Index unit) { return (n + unit - 1) / unit * unit; }
-inline Vector& at(Real* start, Index v) { return reinterpret_cast<Vector*>(start)[v]; }
-inline const Vector& at(const Real* start, Index v) { return reinterpret_cast<const Vector*>(start)[v]; }
 
 // A tile of a matrix, whose sums stay in registers.
 template <Index VECTORS>
@@ -134,7 +109,7 @@ struct Tile {
     inline __attribute__((always_inline)) explicit Tile(const Real* start, Index row) {
 #pragma GCC unroll 8
         for (Index r = 0; r < ROWS; ++r)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
             for (Index v = 0; v < VECTORS; ++v) sum[r][v] = at(start + r * row, v);
     }
 
@@ -143,14 +118,14 @@ struct Tile {
         for (Index k = 0; k < inner; ++k)
 #pragma GCC unroll 8
             for (Index r = 0; r < ROWS; ++r)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
                 for (Index v = 0; v < VECTORS; ++v) sum[r][v] += a[r * row + k * column] * at(b, k * VECTORS + v);
     }
 
     inline __attribute__((always_inline)) void store(Real* c) const {
 #pragma GCC unroll 8
         for (Index r = 0; r < ROWS; ++r)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
             for (Index v = 0; v < VECTORS; ++v) at(c, r * VECTORS + v) = sum[r][v];
     }
 };
@@ -159,7 +134,7 @@ struct Tile {
 template <Index VECTORS>
 inline void product(const Real* a, const Real* b, Index rows, Index inner, const Real* start, Index started, Real* c) {
     alignas(BYTES) static const Real zero[PANEL] = {};
-    const Index columns = filled(inner, LANES), wide = VECTORS * LANES;
+    const Index columns = filled(inner, HALF), wide = VECTORS * LANES;
     for (Index i = 0; i < rows; i += ROWS) {
         Tile<VECTORS> tile(i < started ? start : zero, 0);
         for (Index k = 0; k < inner; k += PANEL) {
@@ -174,7 +149,7 @@ inline void product(const Real* a, const Real* b, Index rows, Index inner, const
 template <Index VECTORS>
 inline void add_product_transposed(const Real* a, const Real* b, Index rows, Index columns, Real* c) {
     for (Index i = 0; i < columns; i += ROWS, c += ROWS * VECTORS * LANES) {
-        const Index from = i / PANEL * PANEL, row = std::min(filled(columns, LANES) - from, PANEL);
+        const Index from = i / PANEL * PANEL, row = std::min(filled(columns, HALF) - from, PANEL);
         Tile<VECTORS> tile(c, VECTORS * LANES);
         tile.add(a + from * rows + i - from, 1, row, b, rows);
         tile.store(c);
@@ -187,7 +162,7 @@ struct Sizes {
     Index carried, edges, square;   // a layer's h and g, s'' and z', and s'; `edges`; a layer's W
     Index parameters, all;
     explicit Sizes(const Stack& net)
-        : columns(filled(net.width, LANES)), points(filled(net.block, ROWS)),
+        : columns(filled(net.width, HALF)), points(filled(net.block, ROWS)),
           matrix((1 + net.dimension) * points * columns), carried(2 * matrix + points * columns),
           edges((net.dimension + net.depth + net.outputs) * columns), square(columns * columns),
           parameters((net.dimension + 1) * net.width + (net.depth - 1) * (net.width + 1) * net.width +
@@ -273,12 +248,12 @@ class Slice {
     Real* linear(Index layer) const { return carried(layer) + size.matrix; }
     Real* slope(Index layer) const { return linear(layer) + size.matrix; }
 
-    // Call f for each panel with its first column and its number of vectors: two, or one in a last panel.
+    // Call f for each panel with its first column and its number of vectors.
     template <typename Function>
     void panels(Function f) const {
         Index j = 0;
-        for (; j + PANEL <= size.columns; j += PANEL) f(j, std::integral_constant<Index, 2>());
-        if (j < size.columns) f(j, std::integral_constant<Index, 1>());
+        for (; j + PANEL <= size.columns; j += PANEL) f(j, std::integral_constant<Index, PANEL / LANES>());
+        if (j < size.columns) f(j, std::integral_constant<Index, HALF / LANES>());
     }
 
     void load() {
@@ -355,11 +330,11 @@ class Slice {
     template <Index VECTORS>
     void activate(Index layer, Index j) {
         Real *z = linear(layer) + j * rows, *h = carried(layer) + j * rows, *s1 = slope(layer) + j * values;
-#pragma omp simd
-        for (Index k = 0; k < values * VECTORS * LANES; ++k) {
-            Real first, second;
-            Activation::at(z[k], h[k], first, second);
-            s1[k] = first, z[k] = second;
+        const Index count = values * VECTORS;
+        for (Index k = 0; k < count; ++k) {
+            Vector first, second;
+            Activation::at(at(z, k), at(h, k), first, second);
+            at(s1, k) = first, at(z, k) = second;
         }
         const Index across = next_tangent(layer), along = next_point(layer);
         for (Index d = 0; d < tangents; ++d)

@@ -26,10 +26,10 @@ from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 
 _SOURCE = Path(__file__).with_suffix(".cpp")
-_PARTS = (_SOURCE, _SOURCE.with_name("adam.hpp"))
-_FLAGS = ["-std=c++17", "-O2", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"]
-# GCC 12 merges sin z and cos z into one call that has no vector variant.
-_FLAGS += [f"-fno-builtin-{name}" for name in ("sin", "cos", "sinf", "cosf")]
+_PARTS = (_SOURCE, _SOURCE.with_name("adam.hpp"), _SOURCE.with_name("vectors.hpp"))
+_FLAGS = ("-std=c++17", "-O2", "-w", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
+_NATIVE = {"x86_64": ("-march=native",), "aarch64": ()}
+"""By processor: what lets the compiler use all of its vectors; ARM's are in every one of 64 bits."""
 _REAL = {torch.float32: "float", torch.float64: "double"}
 
 ACTIVATIONS = tuple(re.findall(r"^struct (\w+)_ {$", _SOURCE.read_text(), re.MULTILINE))
@@ -110,9 +110,8 @@ class AdamSteps:
 
 @cache
 def suits_the_machine() -> bool:
-    """Return whether the machine has what the file needs: GCC, and glibc with vector functions, on x86."""
-    system = sys.platform == "linux" and platform.machine() == "x86_64" and platform.libc_ver()[0] == "glibc"
-    return system and (command := compiler()) is not None and "clang" not in Path(command[0]).name
+    """Return whether the file is for this machine, Linux on x86 or ARM, and there is a compiler."""
+    return sys.platform == "linux" and platform.machine() in _NATIVE and compiler() is not None
 
 
 class Kernel:
@@ -215,7 +214,7 @@ class Kernel:
 @cache
 def _library(activation: str, dtype: torch.dtype) -> ctypes.CDLL:
     """Return the compiled file with its signatures declared."""
-    flags = [*_FLAGS, f"-DACTIVATION={activation}_", f"-DReal={_REAL[dtype]}"]
+    flags = [*_FLAGS, *_NATIVE[platform.machine()], f"-DACTIVATION={activation}_", f"-DReal={_REAL[dtype]}"]
     try:
         library = _load(flags)
     except subprocess.CalledProcessError as error:
@@ -246,18 +245,28 @@ def _load(flags: Sequence[str]) -> ctypes.CDLL:
     with tempfile.TemporaryDirectory(dir=folder, prefix="runge-") as private:
         compiled = Path(private) / "kernel.so"
         call = [*command, str(_SOURCE), *flags, "-o", str(compiled), "-lm"]
-        # A new session keeps Ctrl-C from the compiler: this process handles it after the step.
-        subprocess.run(call, check=True, capture_output=True, start_new_session=True)
+        try:
+            _run([*call, "-fopenmp"])
+        except subprocess.CalledProcessError as error:
+            try:
+                _run(call)  # clang may lack OpenMP's library; the step then has one thread
+            except subprocess.CalledProcessError:
+                raise error from None
         library = ctypes.CDLL(str(compiled))
         if cached is not None:
             compiled.replace(cached)
         return library
 
 
+def _run(call: Sequence[str]) -> None:
+    """Run the compiler, in a new session, which keeps Ctrl-C from it: this process handles it after the step."""
+    subprocess.run(call, check=True, capture_output=True, start_new_session=True)
+
+
 def _key(command: Sequence[str], flags: Sequence[str]) -> str:
     """Hash all that the compiled file depends on, CPU and C library too: machines may share a home directory."""
     first_core = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
-    processor = [line for line in first_core.splitlines() if line.startswith(("model name", "flags"))]
+    processor = [line for line in first_core.splitlines() if line.startswith(("model name", "flags"))]  # on x86
     status = os.stat(command[0])
     tools = [*command, str(status.st_size), str(status.st_mtime_ns), *platform.libc_ver()]
     return hashlib.sha256(

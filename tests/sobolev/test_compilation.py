@@ -1,3 +1,8 @@
+import platform
+import re
+import shutil
+import sys
+
 import pytest
 import torch
 
@@ -12,7 +17,11 @@ from runge.sobolev.points import Points
 from tests.conftest import model
 
 TANH = {"model": model(), "dtype": torch.float64}
-suited = pytest.mark.skipif(not kernel.suits_the_machine(), reason="the kernel needs Linux on x86 and GCC")
+clang = pytest.mark.skipif(shutil.which("clang++") is None, reason="there is no clang++")
+suited = pytest.mark.skipif(not kernel.suits_the_machine(), reason="the kernel needs Linux, x86 or ARM, and a compiler")
+COMPILERS = ["g++", pytest.param("clang++", marks=clang)]
+if platform.machine() == "x86_64":  # also for CPUs with shorter vectors
+    COMPILERS += ["g++ -mno-avx512f", "g++ -mno-avx"]
 
 
 def stack(members, activation="tanh", *, depth=2, width=8, dimension=1, outputs=1, points=20, dtype=torch.float64):
@@ -68,17 +77,55 @@ def test_the_kernel_equals_the_formulas(activation, depth, dimension, outputs):
 
 
 @suited
-@pytest.mark.parametrize("options", ["-mno-avx512f", "-mno-avx"])
+@pytest.mark.parametrize("compiler", COMPILERS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_kernel_with_shorter_vectors(options, dtype, fresh, monkeypatch, tmp_path):
-    """Compile for CPUs with shorter vectors."""
-    monkeypatch.setenv("CXX", f"g++ {options}")
+def test_the_kernel_by_any_compiler(compiler, dtype, fresh, monkeypatch, tmp_path):
+    monkeypatch.setenv("CXX", compiler)
     monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path))
     for width, n in [*((width, width) for width in range(1, 20)), (33, 300)]:
         network, points = stack(2, depth=3, width=width, dimension=2, points=n, dtype=dtype)
         arguments = network, points, torch.ones(2, dtype=dtype), torch.tensor([1, 0], dtype=dtype)
         tolerance = 1e-13 if dtype == torch.float64 else 1e-5
         close(Kernel("tanh", dtype)(*arguments), losses.loss_and_gradient(*arguments), tolerance)
+
+
+@suited
+@clang
+@pytest.mark.parametrize("activation", ["gelu", "softplus", "sin"])
+def test_clang_finds_the_functions_of_vectors(activation, fresh, monkeypatch, tmp_path):
+    monkeypatch.setenv("CXX", "clang++")
+    monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path))
+    arguments = *stack(2, activation), torch.ones(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+    close(Kernel(activation, torch.float64)(*arguments), losses.loss_and_gradient(*arguments), 1e-14)
+
+
+@suited
+@pytest.mark.parametrize("activation", ["gelu", "softplus", "sin"])
+def test_a_c_library_without_functions_of_vectors(activation, fresh, monkeypatch, tmp_path):
+    for part in kernel._PARTS:
+        (tmp_path / part.name).write_text(re.sub(r"#if SINCE\(.*\)", "#if 0", part.read_text()))
+    monkeypatch.setattr(kernel, "_SOURCE", tmp_path / kernel._SOURCE.name)
+    monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path / "cache"))
+    arguments = *stack(2, activation), torch.ones(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+    close(Kernel(activation, torch.float64)(*arguments), losses.loss_and_gradient(*arguments), 1e-14)
+    (compiled,) = (tmp_path / "cache").iterdir()
+    assert b"_ZGV" not in compiled.read_bytes()
+
+
+@suited
+def test_without_openmp_the_step_has_one_thread(fresh, monkeypatch, tmp_path):
+    """Use a compiler that lacks OpenMP."""
+    command, *_ = machine.compiler()
+    refuse = 'case "$*" in *-fopenmp*) echo "error: no OpenMP" >&2; exit 1;; esac'
+    monkeypatch.setenv("CXX", compiler_that(tmp_path, f'{refuse}\nexec {command} "$@"'))
+    monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path / "cache"))
+    arguments = *stack(2, points=1100, width=64), torch.ones(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        close(Kernel("tanh", torch.float64)(*arguments), losses.loss_and_gradient(*arguments), 1e-13)
+    finally:
+        torch.set_num_threads(threads)
 
 
 @suited
@@ -233,9 +280,9 @@ def test_nothing_is_run_that_another_user_could_have_written(mode, fresh, monkey
 
 @suited
 def test_a_compiler_with_options(fresh, monkeypatch, tmp_path):
-    monkeypatch.setenv("CXX", "g++ -m64")
+    monkeypatch.setenv("CXX", "g++ -g0")
     monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path))
-    assert machine.compiler()[1:] == ["-m64"]
+    assert machine.compiler()[1:] == ["-g0"]
     assert left_by_a_step(tmp_path) == [".so"]
 
 
@@ -275,6 +322,20 @@ def test_a_damaged_file_is_compiled_again(fresh, monkeypatch, tmp_path):
     (tmp_path / "damaged.so").write_bytes(b"")
     assert left_by_a_step(tmp_path) == [".so"]
     assert (tmp_path / "damaged.so").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("system", "processor", "suits"),
+    [
+        *(("linux", "x86_64", True), ("linux", "aarch64", True), ("linux", "riscv64", False)),
+        *(("darwin", "arm64", False), ("win32", "AMD64", False)),
+    ],
+)
+def test_the_machines_that_the_kernel_is_for(system, processor, suits, monkeypatch):
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(platform, "machine", lambda: processor)
+    monkeypatch.setattr(kernel, "compiler", lambda: ["g++"])
+    assert kernel.suits_the_machine.__wrapped__() == suits
 
 
 @pytest.mark.skipif(machine.compiler() is None, reason="there is no C++ compiler")
