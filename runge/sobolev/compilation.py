@@ -72,19 +72,15 @@ class _OrPlain:
     def __call__(
         self, network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        try:
-            return self.function(network, points, scale, lambda_d)
-        except self.failure as error:
-            self._give_up(error)
-            return self.function(network, points, scale, lambda_d)
+        return self._attempt("__call__", losses.loss_and_gradient, network, points, scale, lambda_d)
 
     def channels(self, network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None) -> Tensor:
         """Return `losses.channel_errors`, by the compiled function if it can."""
-        try:
-            return getattr(self.function, "channels", losses.channel_errors)(network, points, scale, lambda_d)
-        except self.failure as error:
-            self._give_up(error)
-            return losses.channel_errors(network, points, scale, lambda_d)
+        return self._attempt("channels", losses.channel_errors, network, points, scale, lambda_d)
+
+    def predict(self, network: StackedMLP, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `StackedMLP.value_and_derivative`, without gradients, by the compiled function if it can."""
+        return self._attempt("predict", StackedMLP.value_and_derivative, network, x)
 
     @property
     def adam(self) -> Callable[[StackedMLP, Points, Tensor, kernel.AdamSteps], int] | None:
@@ -97,6 +93,14 @@ class _OrPlain:
             self._give_up(error)
             return None
         return self.function.adam
+
+    def _attempt(self, name: str, plain: Callable[..., Any], *arguments: Any) -> Any:
+        """Call the compiled function or its method of this name; if it has none, or fails, the plain function."""
+        try:
+            return getattr(self.function, name, plain)(*arguments)
+        except self.failure as error:
+            self._give_up(error)
+            return plain(*arguments)
 
     def _give_up(self, error: Exception) -> None:
         message = "the step cannot be compiled: " + str(error).strip().partition("\n")[0]

@@ -84,6 +84,7 @@ struct Stack {
     const Real *scale, *lambda_d;           // (M,) each; lambda_d is null for MSE_f alone
     Real *loss, *gradient;                  // (M, slices), (M, slices, W): the caller sums over the slices
     Real* channels;  // (M, slices, P, 1 + D): the errors of each channel, in place of the loss and its gradient; or null
+    Real *u, *du;    // (M, N, P), (M, N, P, D): the network itself, in place of all of these; or null
     const Index* batch;                     // (M, points): the points of a mini-batch; null: all
 };
 
@@ -193,8 +194,9 @@ class Slice {
             values = filled(n, ROWS), rows = (1 + tangents) * values;
             forward();
             compare();
-            if (!net.channels) back();
+            if (!net.channels && !net.u) back();
         }
+        if (net.u) return;
         if (net.channels) {
             std::copy(of_channels.begin(), of_channels.end(), net.channels + number * Index(of_channels.size()));
             return;
@@ -351,7 +353,7 @@ class Slice {
 
     void compare(Index p) {
         for (Index channel = 0; channel <= tangents; ++channel) compare(p, channel);
-        if (net.channels) return;
+        if (net.channels || net.u) return;
         const Real *top = carried(depth - 1), *w = last(edges, p);
         Real* w_bar = last(edges_bar, p);
         panels([&](Index j, auto vectors) {
@@ -389,6 +391,10 @@ class Slice {
             Real u = 0;
             for (Index lane = 0; lane < LANES; ++lane) u += sums[lane];
             const Index k = place(i) * stride + offset;
+            if (net.u) {
+                (of_u ? net.u : net.du)[k] = u + bias;
+                continue;
+            }
             const Real error = u + bias - labels[k], weighted = weights[k] * share / (c * c) * error;
             const Real square = multiply(weighted, error);
             mse += square, own += square;

@@ -58,7 +58,7 @@ class _Stack(ctypes.Structure):
         *((name, ctypes.c_int64) for name in _SIZES),
         *((name, ctypes.c_void_p) for name in ("theta", "x", "f", "df", "weight_f", "weight_df")),
         *((name, ctypes.c_void_p) for name in ("input_scale", "input_shift", "scale", "lambda_d")),
-        *((name, ctypes.c_void_p) for name in ("loss", "gradient", "channels", "batch")),
+        *((name, ctypes.c_void_p) for name in ("loss", "gradient", "channels", "u", "du", "batch")),
     )
 
 
@@ -137,13 +137,20 @@ class Kernel:
         self, network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Return the loss, (M,), and its gradient, (M, W), as `losses.loss_and_gradient` does."""
-        loss, gradient = self._call(network, points, scale, lambda_d, {"loss": (), "gradient": network.theta.shape[1:]})
+        results = {"loss": (), "gradient": network.theta.shape[1:]}
+        loss, gradient = self._call(network, points.x, _labels(points), scale, lambda_d, results)
         return loss, gradient
 
     def channels(self, network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None) -> Tensor:
         """Return the error of each channel, (M, P, 1 + D), as `losses.channel_errors` does."""
         shape = network.outputs, 1 + points.x.shape[2]
-        return self._call(network, points, scale, lambda_d, {"channels": shape})[0]
+        return self._call(network, points.x, _labels(points), scale, lambda_d, {"channels": shape})[0]
+
+    def predict(self, network: StackedMLP, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return u, (M, N, P), and u', (M, N, P, D), at x, (M, N, D), as `StackedMLP.value_and_derivative` does."""
+        one, shape = torch.ones(len(x), dtype=self.dtype), (x.shape[1], network.outputs)
+        u, du = self._call(network, x, (None,) * 4, one, one, {"u": shape, "du": (*shape, x.shape[2])})
+        return u, du
 
     def adam(self, network: StackedMLP, points: Points, scale: Tensor, steps: AdamSteps) -> int:
         """Take the first of these steps, as torch's fused Adam does from the same gradients; return their number.
@@ -162,14 +169,16 @@ class Kernel:
         seconds = len(points.x) * step_seconds(size, depth, width, dimension, self.activation)
         count = max(1, min(len(steps.rates), int(_SECONDS / seconds)))
         results = {"loss": (), "gradient": network.theta.shape[1:]}
-        self._call(network, points, scale, steps.lambda_d, results, replace(steps, rates=steps.rates[:count]))
+        some = replace(steps, rates=steps.rates[:count])
+        self._call(network, points.x, _labels(points), scale, steps.lambda_d, results, some)
         torch.autograd.graph.increment_version(network.theta)
         return count
 
     def _call(
         self,
         network: StackedMLP,
-        points: Points,
+        x: Tensor,
+        labels: Sequence[Tensor | None],
         scale: Tensor,
         lambda_d: Tensor | None,
         results: Mapping[str, tuple[int, ...]],
@@ -177,22 +186,21 @@ class Kernel:
     ) -> list[Tensor]:
         """Return results by name, each of a member's shape, members in front; or take steps and return none."""
         library = _library(self.activation, self.dtype)
-        (members, total, dimension), (_, width) = points.x.shape, network.shapes[0]
-        inputs = (network.theta, points.x, points.f, points.df, points.weight_f, points.weight_df)
-        inputs = [self._contiguous(tensor) for tensor in (*inputs, network.scale, network.shift, scale)]
-        weight = None if lambda_d is None else self._contiguous(lambda_d)
+        (members, total, dimension), (_, width) = x.shape, network.shapes[0]
+        inputs = network.theta, x, *labels, network.scale, network.shift, scale, lambda_d
+        inputs = [None if tensor is None else self._contiguous(tensor) for tensor in inputs]
         batch = None if steps is None or steps.batch is None else steps.batch.contiguous()
         n = total if batch is None else batch.shape[2]
         blocks = -(-n // max(_POINTS, _NUMBERS // ((1 + dimension) * width)))
         block = -(-n // (blocks * _ROWS)) * _ROWS  # all blocks but the last are equal
         slices = max(1, -(-n // block) // _BLOCKS)
-        outputs = {name: torch.empty(members * slices, *shape, dtype=self.dtype) for name, shape in results.items()}
+        counts = {name: members if name in ("u", "du") else members * slices for name in results}
+        outputs = {name: torch.empty(counts[name], *shape, dtype=self.dtype) for name, shape in results.items()}
         addresses = {name: tensor.data_ptr() for name, tensor in outputs.items()}
         stack = _Stack(
             *(members, n, dimension, network.outputs, len(network.shapes) - 1, width, block, slices, total),
-            *(tensor.data_ptr() for tensor in inputs),
-            None if weight is None else weight.data_ptr(),
-            *(addresses.get(name) for name in ("loss", "gradient", "channels")),
+            *(None if tensor is None else tensor.data_ptr() for tensor in inputs),
+            *(addresses.get(name) for name in ("loss", "gradient", "channels", "u", "du")),
             None if batch is None else batch.data_ptr(),
         )
         threads = min(torch.get_num_threads(), members * slices)
@@ -204,11 +212,15 @@ class Kernel:
             return []  # what lies in the outputs is of the last step, and of no use
         library.loss_and_gradient(stack, self._workspace.data_ptr(), threads)
         parts = outputs.values()
-        return [part.unflatten(0, (members, slices)).sum(1) if slices > 1 else part for part in parts]
+        return [part.unflatten(0, (members, -1)).sum(1) if len(part) > members else part for part in parts]
 
     def _contiguous(self, tensor: Tensor) -> Tensor:
         ready = tensor.dtype == self.dtype and tensor.is_contiguous()
         return tensor if ready else tensor.detach().to(self.dtype).contiguous()
+
+
+def _labels(points: Points) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return points.f, points.df, points.weight_f, points.weight_df
 
 
 @cache

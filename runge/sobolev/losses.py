@@ -10,6 +10,7 @@ is (M,) or, for MSE_f alone, None.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -153,15 +154,20 @@ def channel_gradients(network: "StackedMLP", points: Points, scale: Tensor) -> l
 
 
 @torch.no_grad()
-def term_gradients(network: "StackedMLP", points: Points, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the gradients of MSE_f and of MSE_df with respect to the weights, each (M, W), from one forward pass."""
-    parts = []
+def term_gradients(
+    network: "StackedMLP",
+    points: Points,
+    scale: Tensor,
+    function: Callable[..., tuple[Tensor, Tensor]] = loss_and_gradient,
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of MSE_f and of MSE_df with respect to the weights, each (M, W).
+
+    The function is `loss_and_gradient`, or its compiled form.
+    """
+    parts, on = [], torch.ones_like(scale)
     for some in points.split(_AT_ONCE):
-        u, du, tape = network.propagate(some.x, with_derivative=True)
-        assert du is not None
-        u_bar, du_bar = _value_term(u, some)[1], _derivative_term(du, some, scale)[1]
-        gradient_df = network.adjoint(tape, torch.zeros_like(u_bar), du_bar)
-        parts.append((network.adjoint(tape, u_bar, None), gradient_df))
+        of_df = replace(some, weight_f=torch.zeros_like(some.weight_f))
+        parts.append((function(network, some, scale, None)[1], function(network, of_df, scale, on)[1]))
     gradient_f, gradient_df = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
     return gradient_f, gradient_df
 

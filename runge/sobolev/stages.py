@@ -10,7 +10,7 @@ References:
     https://arxiv.org/abs/2307.08934
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -29,6 +29,9 @@ _FREQUENCIES_A_SLOPE = 8
 
 _AT_ONCE = 512
 """Points at which `predict` evaluates at once, so that the memory does not grow with the test grid."""
+
+Predict = Callable[[StackedMLP, Tensor], tuple[Tensor, Tensor]]
+"""`StackedMLP.value_and_derivative`, or its compiled form, which has no gradients."""
 
 
 class ResidualStages(nn.Module):
@@ -88,10 +91,14 @@ class ResidualStages(nn.Module):
 
     @torch.inference_mode(False)  # it forbids the derivative by autograd
     @torch.no_grad()
-    def predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return u and u' as `value_and_derivative` does, without gradients and with less memory for many points."""
-        u, du = zip(*(self.value_and_derivative(some) for some in x.split(_AT_ONCE, dim=1)), strict=True)
-        return torch.cat(u, dim=1), torch.cat(du, dim=1)
+    def predict(self, x: Tensor, of_stage: Predict = StackedMLP.value_and_derivative) -> tuple[Tensor, Tensor]:
+        """Return u and u' as `value_and_derivative` does, without gradients and with less memory for many points.
+
+        The function `of_stage` computes those of a stage.
+        """
+        parts = [self._sum([of_stage(stage, some) for stage in self._in_use()]) for some in x.split(_AT_ONCE, dim=1)]
+        u, du = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
+        return u, du
 
     @torch.no_grad()
     def begin_stage(self, k: int, points: Points, scale: Tensor, lambda_d: Tensor) -> None:

@@ -9,7 +9,7 @@ from runge import metrics
 from runge.sobolev import losses
 from runge.sobolev.errors import Reference, errors, partial_errors
 from runge.sobolev.points import Points
-from runge.sobolev.stages import ResidualStages
+from runge.sobolev.stages import Predict, ResidualStages
 
 Metric = Callable[[Tensor, Tensor, Points], Tensor]
 """A function of u, (M, N, P), u', (M, N, P, D), and the points, in the user's units; it returns (M,)."""
@@ -22,12 +22,17 @@ class Measure:
         network: the stack.
         penalty: rho in the loss; None: the square.
         own_metrics: further errors by name.
+        of_stage: `StackedMLP.value_and_derivative`, or its compiled form.
     """
 
     def __init__(
-        self, network: ResidualStages, penalty: losses.Penalty | None, own_metrics: Mapping[str, Metric]
+        self,
+        network: ResidualStages,
+        penalty: losses.Penalty | None,
+        own_metrics: Mapping[str, Metric],
+        of_stage: Predict,
     ) -> None:
-        self._network, self._penalty, self._own_metrics = network, penalty, own_metrics
+        self._network, self._penalty, self._own_metrics, self._of_stage = network, penalty, own_metrics, of_stage
         self._references: dict[str, tuple[Points, Reference]] = {}
 
     @torch.no_grad()
@@ -36,7 +41,7 @@ class Measure:
 
         The derivative's scale c and lambda_d are (M,).
         """
-        u, du = self._network.predict(points.x)
+        u, du = self._network.predict(points.x, self._of_stage)
         found = {"loss": losses.weigh(*losses.terms(u, du, points, scale, self._penalty), lambda_d.to(u))}
         found |= errors(u, du, points, self._reference(split, points))
         if self._own_metrics:
@@ -48,7 +53,9 @@ class Measure:
     @torch.no_grad()
     def partials(self, split: str, points: Points) -> Tensor:
         """Return the nrmse of each partial derivative, (M, P, D)."""
-        return partial_errors(self._network.predict(points.x)[1], points, self._reference(split, points))
+        return partial_errors(
+            self._network.predict(points.x, self._of_stage)[1], points, self._reference(split, points)
+        )
 
     def _reference(self, split: str, points: Points) -> Reference:
         if split not in self._references or self._references[split][0] is not points:

@@ -51,6 +51,7 @@ class SobolevRegression(WeightedModule):
         diagnostics_every: steps between two evaluations of the gradients of both terms.
         penalty: what takes the place of the squares in the loss, as in `runge.sobolev.losses`; None: nothing.
         loss_and_gradient: `losses.loss_and_gradient`, or its compiled form, which has no penalty; None: the former.
+        compiled: the compiled form of `losses.loss_and_gradient`, which also measures; None: nothing is compiled.
         own_metrics: further errors by name: functions of u, (M, N, P), u', (M, N, P, D), and the points, in the user's
             units; each returns (M,).
         outputs: the number of outputs P.
@@ -90,6 +91,7 @@ class SobolevRegression(WeightedModule):
         diagnostics_every: int = 200,
         penalty: losses.Penalty | None = None,
         loss_and_gradient: LossAndGradient | None = None,
+        compiled: LossAndGradient | None = None,
         own_metrics: Mapping[str, Metric] = MappingProxyType({}),
         log_figures: bool = True,
         outputs: int = 1,
@@ -116,7 +118,9 @@ class SobolevRegression(WeightedModule):
         for name, start in {"waiting_since": 0, "stopped_at": NEVER}.items():
             self.register_buffer(name, torch.full((members,), start))
         self.figures: dict[str, Tensor] = {}
-        self.errors = Measure(self.network, penalty, own_metrics)
+        self._compiled = compiled or losses.loss_and_gradient
+        of_stage = getattr(compiled, "predict", StackedMLP.value_and_derivative)
+        self.errors = Measure(self.network, penalty, own_metrics, of_stage)
         self.loss_and_gradient = loss_and_gradient or partial(losses.loss_and_gradient, penalty=penalty)
         self.pause: Callable[[], bool] = lambda: False
         self.block_ended, self.block_start = False, 0
@@ -258,7 +262,7 @@ class SobolevRegression(WeightedModule):
 
     def term_gradients(self, points: Points, stage: int) -> tuple[Tensor, Tensor]:
         """Return the gradients of MSE_f and of MSE_df by a stage's weights, for its targets, both (M, W)."""
-        return losses.term_gradients(*self.stage_problem(points, stage), self.scale)
+        return losses.term_gradients(*self.stage_problem(points, stage), self.scale, self._compiled)
 
     def stage_problem(self, points: Points, stage: int) -> tuple[StackedMLP, Points]:
         """Return the network of a stage, and the points with the residual that it fits."""

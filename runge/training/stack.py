@@ -111,7 +111,7 @@ class Stack:
         # With halving, stacks of all sizes take the same step, compiled or not.
         neurons = self._neurons // len(self.members) * _FULL if halving else self._neurons
         with explained("trainer", vars(self.training)):
-            loss_and_gradient = step_function(
+            loss_and_gradient = compiled = step_function(
                 self.training.compile,
                 first.model,
                 dtype,
@@ -133,6 +133,7 @@ class Stack:
             steps_per_block=self.training.log_every,
             diagnostics_every=self.training.diagnostics_every,
             loss_and_gradient=first.balance.objective(loss_and_gradient, first.penalty),
+            compiled=compiled,
             penalty=first.penalty,
             own_metrics=first.metrics,
             outputs=len(train.outputs),
