@@ -3,6 +3,7 @@
 // The file holds the name's first letter and the number of threads; the structs; and, for each of their pointers in
 // order, the number of bytes, 0 for null, and these bytes.
 
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -32,7 +33,7 @@ int main(int, char** paths) {
             data.emplace_back(start, bytes);
         }
     };
-    fill(&stack.theta, 14), fill(&steps.rates, 3);
+    fill(&stack.theta, (sizeof stack - offsetof(Stack, theta)) / sizeof(void*)), fill(&steps.rates, 3);
     const std::size_t needed = head[1] * workspace_of_a_thread(&stack) * sizeof(Real);
     Real* workspace = static_cast<Real*>(allocate(needed));
     std::memset(workspace, 255, needed);  // NaN

@@ -48,7 +48,13 @@ class Emulated:
         numbers = {"theta": m * parameters, "x": m * n * d, "f": m * n * p, "df": m * n * p * d}
         numbers |= {"weight_f": m * n * p, "weight_df": m * n * p * d, "input_scale": m * d, "input_shift": m * d}
         numbers |= {"scale": m, "lambda_d": count * m, "loss": slices, "gradient": slices * parameters}
-        numbers |= {"channels": slices * p * (1 + d), "batch": count * m * net.points, "rates": count * m}
+        numbers |= {
+            "channels": slices * p * (1 + d),
+            "u": m * n * p,
+            "du": m * n * p * d,
+            "batch": count * m * net.points,
+            "rates": count * m,
+        }
         numbers |= {"mean": m * parameters, "square": m * parameters}
         sizes = {key: 8 if key in ("batch", "rates") else self.size for key in numbers}
         parts = [

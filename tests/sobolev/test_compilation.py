@@ -74,6 +74,9 @@ def test_the_kernel_equals_the_formulas(activation, depth, dimension, outputs):
             expected = losses.channel_errors(network, points, scale, weight)
             expected[..., 1:] *= 0 if weight is None else (weight > 0)[:, None, None]
             torch.testing.assert_close(errors, expected, rtol=100 * tolerance, atol=0)
+        with torch.no_grad():
+            expected = network.value_and_derivative(points.x)
+        close(Kernel(activation, dtype).predict(network, points.x), expected, tolerance)
 
 
 @suited
@@ -149,6 +152,9 @@ def test_the_kernel_takes_any_number_of_points(points):
     close(Kernel("tanh", torch.float64)(*arguments), losses.loss_and_gradient(*arguments), 1e-13)
     errors = Kernel("tanh", torch.float64).channels(*arguments)
     torch.testing.assert_close(errors, losses.channel_errors(*arguments), rtol=1e-12, atol=0)
+    with torch.no_grad():
+        expected = arguments[0].value_and_derivative(arguments[1].x)
+    close(Kernel("tanh", torch.float64).predict(arguments[0], arguments[1].x), expected, 1e-13)
 
 
 @suited

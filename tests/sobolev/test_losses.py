@@ -58,6 +58,7 @@ def test_terms_add_up_to_the_gradient_of_the_loss(at_once, outputs, monkeypatch)
     network, points = stack(dimension=2, outputs=outputs), some_points(dimension=2, outputs=outputs)
     scale, lambda_d = torch.tensor([2.0, 0.5]).double(), torch.tensor([0.3, 7.0]).double()
     gradient_f, gradient_df = losses.term_gradients(network, points, scale)
+    torch.testing.assert_close(gradient_f, losses.loss_and_gradient(network, points, scale, None)[1])
     _, gradient = losses.loss_and_gradient(network, points, scale, lambda_d)
     torch.testing.assert_close(gradient_f + lambda_d[:, None] * gradient_df, gradient, rtol=1e-12, atol=1e-15)
 
