@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from scipy.stats import qmc
 from tables import Problem, label
 
-SEEDS, N_TEST = 3, 2000
+SEEDS, N_TEST = range(3), 2000
+FRESH = range(3, 13)
+"""The seeds of tables on which no settings were tried before they were chosen."""
 
 
 class Function(NamedTuple):
@@ -81,13 +83,13 @@ def problem(function: Function, seed: int) -> Problem:
     return Problem(points.part(slice(n_train)), points.part(slice(n_train, None)), test)
 
 
-def write(directory: Path) -> dict[tuple[str, int], Path]:
+def write(directory: Path, seeds: range = SEEDS) -> dict[tuple[str, int], Path]:
     """Write a table for each function and seed; return their paths."""
     directory.mkdir(parents=True, exist_ok=True)
     return {
         (name, seed): problem(function, seed).write(directory / f"{name}_{seed}.npz")
         for name, function in FUNCTIONS.items()
-        for seed in range(SEEDS)
+        for seed in seeds
     }
 
 

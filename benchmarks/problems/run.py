@@ -1,9 +1,10 @@
 """Fit the third-party problems with runge, and write `docs/benchmarks.md` beside the figures of others.
 
     pip install smt  # whose wheel has the data of the airfoils; else --source FOLDER
-    python benchmarks/problems/run.py [pfr] [functions] [fixed] [airfoil] [--work DIR] [--functions NAME ...]
+    python benchmarks/problems/run.py [NAME ...] [--work DIR] [--functions NAME ...]
 
-Without a name all problems are run; `page` writes the page alone. Tables and runs are in DIR, by default
+The names are those of the problems, of which `functions_fresh` and `fixed_fresh` have tables on which no setting was
+tried before. Without a name all are run; `page` writes the page alone. Tables and runs are in DIR, by default
 `outputs/problems`; a sweep that was interrupted is resumed. Figures are kept in `benchmarks/problems/figures`, those of
 the peers too: `peers_pfr.py` and `peers_tables.py` write them.
 
@@ -112,15 +113,15 @@ def run_pfr(work: Path, _: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
-def run_functions(work: Path, options: argparse.Namespace, study: str = "functions") -> list[dict[str, Any]]:
+def run_functions(work: Path, options: argparse.Namespace, study: str, seeds: range) -> list[dict[str, Any]]:
     """Return a row for each function and seed; a sweep for each function, whose tables are of one shape."""
-    paths, rows = functions.write(work / "functions"), []
+    paths, rows = functions.write(work / "functions", seeds), []
     for name in options.functions:
-        tables = [paths[name, seed] for seed in range(functions.SEEDS)]
-        found = fit(tables, STUDIES[study], work / f"{study}_{name}")
+        tables = [paths[name, seed] for seed in seeds]
+        found = fit(tables, STUDIES[study], work / f"{study}_{name}_{min(seeds)}")
         if STUDIES[study].again:
             found = fit_again(found, STUDIES[study], work / f"{study}_again")
-        rows += [{"problem": name, "seed": seed, **errors(one)} for seed, one in enumerate(found)]
+        rows += [{"problem": name, "seed": seed, **errors(one)} for seed, one in zip(seeds, found, strict=True)]
     return rows
 
 
@@ -133,15 +134,17 @@ def run_airfoil(work: Path, options: argparse.Namespace) -> list[dict[str, Any]]
 
 PROBLEMS = {
     "pfr": run_pfr,
-    "functions": run_functions,
-    "fixed": partial(run_functions, study="fixed"),
+    "functions": partial(run_functions, study="functions", seeds=functions.SEEDS),
+    "fixed": partial(run_functions, study="fixed", seeds=functions.SEEDS),
+    "functions_fresh": partial(run_functions, study="functions", seeds=functions.FRESH),
+    "fixed_fresh": partial(run_functions, study="fixed", seeds=functions.FRESH),
     "airfoil": run_airfoil,
 }
 
 
 def command(name: str) -> str:
     """Return the command that fits a table of this problem with the settings of its study."""
-    study = STUDIES[name]
+    study = STUDIES[name.removesuffix("_fresh")]
     return " ".join(
         ("python train.py -m data=table data.file=FILE data.split_column=split", *study.settings, *study.grid)
     )
