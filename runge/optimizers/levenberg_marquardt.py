@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from runge.optimizers.elimination import HiddenSpace, eliminate, relative_ridge
-from runge.optimizers.iterative import IterativeSpace, numbers_of_a_system, space_of
+from runge.optimizers.iterative import IterativeSpace, numbers_of_a_system, system_of
 from runge.optimizers.last_layer import solve_last_layer
 from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
 from runge.optimizers.systems import System
@@ -150,8 +150,8 @@ class DampedLeastSquares(torch.optim.Optimizer):
         else:
             # The tape's layers are views of the weights, which are about to change.
             tape = tape._replace(layers=[(weight.clone(), bias.clone()) for weight, bias in tape.layers])
-            space = space_of(errors.shape[1], theta.shape[1])
-            trial = _Trial(problem, space.of(problem, tape, weights), theta.clone(), errors, weights, loss)
+            system = system_of(problem, tape, weights, state)
+            trial = _Trial(problem, system, theta.clone(), errors, weights, loss)
         if len(rows) < len(theta):
             trial = trial.take(rows)
         for i in range(_TRIES):
