@@ -213,7 +213,7 @@ class _Trial(NamedTuple):
     """The members that still need a step; `ridge`, (M,), is that of an eliminated last layer."""
 
     problem: Problem
-    system: System | IterativeSpace | HiddenSpace
+    system: System | IterativeSpace
     start: Tensor
     errors: Tensor
     weights: Tensor
