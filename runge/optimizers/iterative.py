@@ -41,8 +41,8 @@ __all__ = ["IterativeSpace", "numbers_of_a_system", "space_of", "system_of"]
 _FACTORISED = 3000
 """The largest system that is factorised."""
 
-_COLUMNS, _GROWTH, _MOST = 384.0, 1.05, 1536.0
-"""About how many columns F has at first, by which factor their number grows, and how many it has at most."""
+_COLUMNS, _GROWTH, _MOST = 384.0, 1.1, 1536.0
+"""About how many columns F has at first, by which factor their number grows after a step, and how many it may have."""
 
 _ITERATIONS, _SHARE = 16, 0.01
 """The most iterations; the share of the reduction below which an iteration is the last one."""
@@ -110,7 +110,8 @@ class _Member(System):
         columns: F, (1, R, C).
         triangle: L, (1, C, C).
         chosen: the indices of the errors S, (C,).
-        count: about how many columns F has in the next step, (1,).
+        count: about how many columns F has in the next step, (1,), in the optimiser's state.
+        larger: what it becomes if the iterations do not suffice, (1,).
     """
 
     layers: list[Layer]
@@ -118,6 +119,7 @@ class _Member(System):
     triangle: Tensor
     chosen: Tensor
     count: Tensor
+    larger: Tensor
 
     @classmethod
     def of(cls, network: StackedMLP, tape: Tape, weights: Tensor, count: Tensor) -> Self:
@@ -138,8 +140,8 @@ class _Member(System):
         columns = torch.linalg.solve_triangular(triangle.mT, columns, upper=True, left=False)
         matrix = torch.zeros_like(square)
         add_square(matrix, columns)
-        one = torch.ones_like(weights[:, :1])
-        return cls(network, tape, matrix, one, weights, layers, columns, triangle, chosen, count)
+        one, larger = torch.ones_like(weights[:, :1]), (_GROWTH * count).clamp_max(_MOST)
+        return cls(network, tape, matrix, one, weights, layers, columns, triangle, chosen, count, larger)
 
     def damp(self, damping: Tensor) -> None:
         """Factorise the coarse system with a damping mu, (1,)."""
@@ -175,7 +177,7 @@ class _Member(System):
             residual = residual - length * applied
             square, before = residual.square().sum(), square
         else:
-            self.count.mul_(_GROWTH).clamp_(max=_MOST)
+            self.count.copy_(self.larger)
         return z - self._pulled(x)
 
     def _pushed(self, change: Tensor) -> Tensor:
