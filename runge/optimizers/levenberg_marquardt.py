@@ -7,7 +7,7 @@ damping mu, a step is
 
 computed by the second form, in the space of the errors, if there are at most as many errors as weights, and otherwise
 by the first. The second form needs only the Gram matrix of J and one adjoint pass. If there are more than 3000 of both,
-the system is solved by preconditioned conjugate gradients instead of a factorisation. Geodesic acceleration follows the
+the system is solved by deflated conjugate gradients instead of a factorisation. Geodesic acceleration follows the
 curvature of e along v: with e'' = d^2 e(theta + t v) / dt^2 instead of e the same system gives a, and the step is
 v + a / 2.
 
@@ -127,7 +127,10 @@ class LevenbergMarquardt(Optimizer):
 
 
 class DampedLeastSquares(torch.optim.Optimizer):
-    """The state of a Levenberg-Marquardt run, `damping` and `at_rest` of each member, (M,), and its step `solve`."""
+    """The state of a Levenberg-Marquardt run, `damping` and `at_rest` of each member, (M,), and its step `solve`.
+
+    With an iterative system the state also has its `columns` (`runge.optimizers.iterative.system_of`).
+    """
 
     def __init__(self, parameters: Iterable[Parameter], settings: LevenbergMarquardt) -> None:
         super().__init__(parameters, {"lr": 1.0})  # for monitors of the learning rate: a step is taken in full
