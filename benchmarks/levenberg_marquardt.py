@@ -1,4 +1,4 @@
-"""Levenberg-Marquardt with many residuals: the time of a step, and the errors over the time.
+"""Levenberg-Marquardt with many residuals: the time of a step, mean and worst, and the errors over the time.
 
     python benchmarks/levenberg_marquardt.py [five] [two] [--seconds 60] [--seeds 1] [--threads 1]
 
@@ -41,10 +41,11 @@ MARKS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200)
 
 
 class Row(NamedTuple):
-    """The errors after some seconds and steps."""
+    """The errors after some seconds and steps, and the seconds of the slowest step."""
 
     seconds: float
     steps: int
+    slowest: float
     loss: float
     mse_f: float
     mse_df: float
@@ -63,32 +64,33 @@ def problem(target: Target, sampling: Sampling, points: int, seed: int) -> tuple
 
 def course(what: Problem, test: Points, method: Optimizer, seconds: float) -> Iterator[Row]:
     """Train for some seconds of the processor, and yield a row at each mark that is passed, and at the end."""
-    theta, steps, used, marks = what.network.theta, 0, 0.0, [mark for mark in MARKS if mark < seconds]
+    theta, times, marks = what.network.theta, list[float](), [mark for mark in MARKS if mark < seconds]
     optimizer = method.build([theta])
-    while used < seconds and not method.at_rest(optimizer, theta):
+    while (used := sum(times)) < seconds and not method.at_rest(optimizer, theta):
         began = time.process_time()
         method.step(optimizer, what, used / seconds)
-        used, steps = used + time.process_time() - began, steps + 1
+        times.append(time.process_time() - began)
+        used += times[-1]
         if used >= min([*marks, seconds]) or method.at_rest(optimizer, theta):
             marks = [mark for mark in marks if mark > used]
-            yield errors(what, test, used, steps)
+            yield errors(what, test, times)
 
 
 @torch.no_grad()
-def errors(what: Problem, test: Points, seconds: float, steps: int) -> Row:
+def errors(what: Problem, test: Points, times: list[float]) -> Row:
     u, du = what.network.value_and_derivative(test.x)
     means = [part.square().mean().item() for part in (u - test.f, du - test.df)]
-    return Row(seconds, steps, what.loss_and_gradient()[0].item(), *means)
+    return Row(sum(times), len(times), max(times), what.loss_and_gradient()[0].item(), *means)
 
 
 def show(title: str, make: Callable[[], tuple[Problem, Points]], methods: dict[str, Optimizer], seconds: float) -> None:
-    table = Table("by", *("seconds", "steps", "s/step", "loss", "test MSE f", "test MSE f'"), title=title)
+    table = Table("by", *("seconds", "steps", "s/step", "slowest", "loss", "test MSE f", "test MSE f'"), title=title)
     largest = iterative._FACTORISED
     for name, method in methods.items():
         iterative._FACTORISED = 10**9 if name == "factorised" else largest
         for row in course(*make(), method, seconds):
-            figures = (f"{row.loss:.1e}", f"{row.mse_f:.1e}", f"{row.mse_df:.1e}")
-            table.add_row(name, f"{row.seconds:.1f}", str(row.steps), f"{row.seconds / row.steps:.3f}", *figures)
+            times = (f"{row.seconds:.1f}", str(row.steps), f"{row.seconds / row.steps:.3f}", f"{row.slowest:.3f}")
+            table.add_row(name, *times, f"{row.loss:.1e}", f"{row.mse_f:.1e}", f"{row.mse_df:.1e}")
     iterative._FACTORISED = largest
     rich.print(table)
 

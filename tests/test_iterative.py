@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from runge.optimizers import LevenbergMarquardt, Problem
-from runge.optimizers.iterative import IterativeSpace, space_of
+from runge.optimizers.iterative import IterativeSpace, space_of, system_of
 from runge.optimizers.systems import ErrorSpace, WeightSpace
 from runge.sobolev import losses
-from runge.sobolev.jacobian import jacobian
+from runge.sobolev.jacobian import jacobian, linearise
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 from tests.conftest import model
@@ -44,16 +44,23 @@ def system(what):
     with torch.no_grad():
         u, du, tape = network.propagate(points.x, with_derivative=what.lambda_d is not None)
         errors, weights = losses.least_squares(u, du, points, what.scale, what.lambda_d)
-        return IterativeSpace.of(what, tape, weights), errors, weights, jacobian(network, tape)
+        of_all = system_of(what, tape, weights, {})
+        assert isinstance(of_all, IterativeSpace)
+        return of_all, errors, weights, jacobian(network, tape)
+
+
+@pytest.fixture(autouse=True)
+def small_systems_are_iterative(monkeypatch):
+    monkeypatch.setattr("runge.optimizers.iterative._FACTORISED", 0)
 
 
 @pytest.mark.parametrize("lambda_d", [0.1, None])
-@pytest.mark.parametrize("columns", [1, 24])
+@pytest.mark.parametrize("columns", [1.0, 24.0])  # without a coarse space, and with one
 @torch.no_grad()
 def test_step_is_that_of_numpy(lambda_d, columns, monkeypatch):
     monkeypatch.setattr("runge.optimizers.iterative._COLUMNS", columns)
     monkeypatch.setattr("runge.optimizers.iterative._ITERATIONS", 1000)
-    monkeypatch.setattr("runge.optimizers.iterative._TOLERANCE", 1e-11)
+    monkeypatch.setattr("runge.optimizers.iterative._SHARE", 1e-22)
     what = problem(members=2, lambda_d=lambda_d)
     iterative, errors, weights, rows = system(what)
     for damping in ([0.5, 0.01], [1e-4, 1e3]):
@@ -70,37 +77,42 @@ def test_step_is_that_of_numpy(lambda_d, columns, monkeypatch):
 
 @torch.no_grad()
 def test_columns_save_iterations(monkeypatch):
-    """Count the passes back through the network: two for the step, if all columns are there."""
+    """Count the passes back through the network: three for the step, if all columns are there."""
     calls, adjoint = [], StackedMLP.adjoint
     monkeypatch.setattr(StackedMLP, "adjoint", lambda *args: calls.append(0) or adjoint(*args))
     monkeypatch.setattr("runge.optimizers.iterative._ITERATIONS", 1000)
+    monkeypatch.setattr("runge.optimizers.iterative._SHARE", 1e-6)
     counts = []
-    for columns in (1, 18, 1000):
+    for columns in (1.0, 24.0, 1000.0):
         monkeypatch.setattr("runge.optimizers.iterative._COLUMNS", columns)
         iterative, errors, *_ = system(problem())
         iterative.damp(torch.full((1,), 1e-6, dtype=torch.float64))
         calls.clear()
         iterative.solve(errors)
         counts.append(len(calls))
-    assert counts[0] > counts[1] > counts[2] == 2
+    assert counts[0] > counts[1] > counts[2] == 3
 
 
 @torch.no_grad()
-def test_columns_are_doubled_where_iterations_do_not_suffice(monkeypatch):
-    """Compare with the exact step, without doubling and with it."""
-    for name, value in {"_COLUMNS": 6, "_ITERATIONS": 3, "_TOLERANCE": 1e-8}.items():
-        monkeypatch.setattr(f"runge.optimizers.iterative.{name}", value)
-    differences = []
-    for most in (0, 6):
-        monkeypatch.setattr("runge.optimizers.iterative._DOUBLED", most)
-        iterative, errors, weights, rows = system(problem())
-        iterative.damp(torch.full((1,), 1e-4, dtype=torch.float64))
-        step = iterative.solve(errors)[0]
-        normal = rows[0].mT @ (weights[0, :, None] * rows[0]) + 1e-4 * torch.eye(len(step), dtype=torch.float64)
-        expected = torch.linalg.solve(normal, rows[0].mT @ (weights * errors)[0])
-        differences.append(((step - expected).norm() / expected.norm()).item())
-    assert differences[0] > 1e-2
-    assert differences[1] < 1e-5
+def test_each_iteration_reduces_the_model(monkeypatch):
+    """Compare with the reduction of the exact step, from none to the whole."""
+    monkeypatch.setattr("runge.optimizers.iterative._COLUMNS", 24.0)
+    monkeypatch.setattr("runge.optimizers.iterative._SHARE", 0.0)
+    damping, values = 1e-7, []
+    iterative, errors, weights, rows = system(problem())
+    iterative.damp(torch.full((1,), damping, dtype=torch.float64))
+    k, b = weights[0, :, None].sqrt() * rows[0], (weights.sqrt() * errors)[0]
+
+    def model(step):
+        return ((b - k @ step).square().sum() + damping * step.square().sum()) / b.square().sum()
+
+    for count in range(12):
+        monkeypatch.setattr("runge.optimizers.iterative._ITERATIONS", count)
+        values.append(model(iterative.solve(errors)[0]).item())
+    assert values[0] < 1
+    assert (np.diff(values) < 0).all()
+    exact = torch.linalg.solve(k.mT @ k + damping * torch.eye(k.shape[1], dtype=torch.float64), k.mT @ b)
+    assert model(exact).item() < values[-1]
 
 
 def train(what, steps):
@@ -111,10 +123,44 @@ def train(what, steps):
     return what.loss_and_gradient()[0]
 
 
+def columns_of(optimizer, what):
+    return optimizer.state[what.network.theta]["columns"].tolist()
+
+
+def test_columns_grow_where_iterations_do_not_suffice(monkeypatch):
+    """Let one member need them, while the other is at rest; and continue from the state, to the same bits."""
+    for name, value in {"_COLUMNS": 20.0, "_MOST": 40.0, "_ITERATIONS": 2, "_GROWTH": 3.0}.items():
+        monkeypatch.setattr(f"runge.optimizers.iterative.{name}", value)
+    method, whole, parts = LevenbergMarquardt(damping=1e-4), problem(members=2), problem(members=2)
+    optimizer, first = method.build([whole.network.theta]), method.build([parts.network.theta])
+    method.rest(optimizer, whole.network.theta, torch.tensor([True, False]))
+    method.rest(first, parts.network.theta, torch.tensor([True, False]))
+    method.step(optimizer, whole, 0.0)
+    method.step(first, parts, 0.0)
+    assert columns_of(optimizer, whole) == [20, 40]
+    second = method.build([parts.network.theta])
+    second.load_state_dict(first.state_dict())
+    for _ in range(5):
+        method.step(optimizer, whole, 0.0)
+        method.step(second, parts, 0.0)
+    assert columns_of(optimizer, whole) == columns_of(second, parts) == [20, 40]
+    assert torch.equal(whole.network.theta, parts.network.theta)
+
+
+def test_a_member_at_rest_builds_no_system(monkeypatch):
+    built = []
+    monkeypatch.setattr("runge.optimizers.iterative.linearise", lambda *args: built.append(0) or linearise(*args))
+    method, what = LevenbergMarquardt(), problem(members=3)
+    optimizer = method.build([what.network.theta])
+    method.rest(optimizer, what.network.theta, torch.tensor([True, False, True]))
+    method.step(optimizer, what, 0.0)
+    assert len(built) == 1
+
+
 def test_members_train_as_they_do_alone(monkeypatch):
     """Compare bit for bit; the first member has diverged, the second fits already."""
-    monkeypatch.setattr("runge.optimizers.iterative._FACTORISED", 0)
-    monkeypatch.setattr("runge.optimizers.iterative._COLUMNS", 48)
+    monkeypatch.setattr("runge.optimizers.iterative._COLUMNS", 24.0)
+    monkeypatch.setattr("runge.optimizers.iterative._ITERATIONS", 4)  # so that columns grow
     together, alone = problem(members=3), problem()
     with torch.no_grad():
         alone.network.theta.copy_(together.network.theta[2:])
@@ -130,20 +176,21 @@ def test_members_train_as_they_do_alone(monkeypatch):
     assert after < 1e-6 * before
 
 
-def test_points_without_any_weight_are_no_error(monkeypatch):
-    monkeypatch.setattr("runge.optimizers.iterative._FACTORISED", 0)
+def test_points_without_any_weight_are_no_error():
     what = problem()
     what.points.weight_f.zero_()
     what.points.weight_df.zero_()
     assert train(what, 2) == 0
 
 
-def test_choice_of_the_system():
+def test_choice_of_the_system(monkeypatch):
+    monkeypatch.undo()
     assert space_of(3000, 10_000) is ErrorSpace
     assert space_of(10_000, 3000) is WeightSpace
     assert space_of(6144, 4804) is IterativeSpace
 
 
-def test_a_large_table_needs_little_memory():
+def test_a_large_table_needs_little_memory(monkeypatch):
     """Take 10 000 points in two dimensions, and a 2 -> 64 -> 64 -> 1 network."""
+    monkeypatch.undo()
     assert 8 * LevenbergMarquardt().numbers(residuals=30_000, weights=4417, neurons=128, last=65) < 2e9

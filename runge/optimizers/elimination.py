@@ -27,9 +27,10 @@ import torch
 from torch import Tensor
 
 from runge.optimizers.optimizer import Problem
+from runge.optimizers.systems import System
 from runge.sobolev import losses
 from runge.sobolev.jacobian import jacobian, readout
-from runge.sobolev.network import StackedMLP, Tape
+from runge.sobolev.network import Tape
 
 __all__ = ["Eliminated", "HiddenSpace", "eliminate", "relative_ridge"]
 
@@ -88,18 +89,15 @@ def eliminate(problem: Problem, ridge: Tensor) -> Eliminated:
 
 
 @dataclass
-class HiddenSpace:
+class HiddenSpace(System):
     """The system of a step in the hidden weights, (J^T J + mu I) v = J^T r with the projected Jacobian J of r.
 
     Attributes:
-        jacobian: J, (M, R, W - `width`).
-        matrix: J J^T or J^T J, whichever is smaller.
-        width: the number of weights in the last layer, which a step leaves to `eliminate`.
+        jacobian: J, (M, R, W - K), without the K weights of the last layer, which a step leaves to `eliminate`;
+            `matrix` is J J^T or J^T J, whichever is smaller.
     """
 
     jacobian: Tensor
-    matrix: Tensor
-    width: int
 
     @classmethod
     def of(cls, problem: Problem, at: Eliminated) -> Self:
@@ -114,21 +112,12 @@ class HiddenSpace:
         projected = projected.flatten(1, 2)
         short = projected.shape[1] < hidden
         matrix = torch.bmm(projected, projected.mT) if short else torch.bmm(projected.mT, projected)
-        return cls(projected, matrix, outputs * width)
-
-    def take(self, members: Tensor, network: StackedMLP) -> "HiddenSpace":
-        """Return the system of some members, whose stack is `network`."""
-        return HiddenSpace(self.jacobian[members], self.matrix[members], self.width)
-
-    def damp(self, damping: Tensor) -> None:
-        """Factorise the system with a damping mu, (M,)."""
-        damped = self.matrix.clone()
-        damped.diagonal(dim1=1, dim2=2).add_(damping[:, None])
-        self.factor, self.failed = torch.linalg.cholesky_ex(damped)
+        weights = torch.ones_like(at.errors)
+        return cls(problem.network, at.tape, matrix, weights[:, :1], weights, projected)
 
     def solve(self, errors: Tensor) -> Tensor:
         """Return v, 0 in the last layer, (M, W), or 0 where the factorisation failed, from the errors r, (M, R)."""
-        right, short = errors[..., None], self.matrix.shape[1] < self.jacobian.shape[2]
-        solution = torch.cholesky_solve(right if short else self.jacobian.mT @ right, self.factor)
-        step = (self.jacobian.mT @ solution if short else solution)[..., 0]
-        return torch.nn.functional.pad(step.masked_fill(self.failed[:, None] != 0, 0), (0, self.width))
+        short, transposed = self.matrix.shape[1] < self.jacobian.shape[2], self.jacobian.mT
+        step = self._solve(errors if short else (transposed @ errors[..., None])[..., 0])
+        step = (transposed @ step[..., None])[..., 0] if short else step
+        return torch.nn.functional.pad(step, (0, self.network.theta.shape[1] - step.shape[1]))

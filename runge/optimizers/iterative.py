@@ -1,24 +1,31 @@
 r"""The linear system of a Levenberg-Marquardt step with many errors and weights, solved by conjugate gradients.
 
-With K = W^(1/2) J, the step is :math:`K^T y` with :math:`(K K^T + \mu I)\, y = W^{1/2} e`. A product with K or K^T is a
-pass through the linearised network; K is never formed. The preconditioner is the Nystroem approximation of K K^T by its
-columns S, those of a few points,
+With K = W^(1/2) J, the step v solves :math:`(K^T K + \mu I)\, v = K^T b`, :math:`b = W^{1/2} e`. A product with K or
+K^T is a pass through the linearised network; K is never formed. The eigenvalues fall by ten and more orders of
+magnitude down to mu. Therefore the system is first solved in a coarse space, that of the errors S at a few points,
 
-.. math:: K K^T \approx F F^T, \quad F = K K_S^T L^{-T}, \quad K_S K_S^T = L L^T,
+.. math:: Q = K_S^T L^{-T}, \quad K_S K_S^T = L L^T, \quad F = K Q,
 
-whose damped inverse follows from :math:`(F F^T + \mu I)^{-1} = (I - F (F^T F + \mu I)^{-1} F^T) / \mu`. F serves all
-dampings that a step tries. If too many iterations are needed, there are more columns. A step costs O(R C^2), R errors
-and C columns. Members are solved one after the other, so that each has as many columns as it needs, and the same bits
-in a stack as alone. With more errors than weights, round-off in K^T y limits how small mu can be.
+where its matrix is :math:`F^T F + \mu I`. The iterations then keep to directions that are conjugate to Q (deflation).
+F serves all dampings that a step tries. The solution reduces the quadratic model of the loss, however few the
+iterations are. Iterations in the space of the errors do not: K^T y with an approximate y may be worse than no step by
+orders of magnitude.
+
+The iterations end when one of them adds little to the reduction of the model. A solution that takes the most iterations
+allowed lets its member have a larger coarse space from the next step on. F cannot be kept for several steps: near the
+end of a run a step changes K K^T by much more than mu. A step costs O(R C^2), R errors and C columns of F. Members are
+solved one after the other, so that each has as many columns as it needs, and the same bits in a stack as alone.
 
 References:
+    Y. Saad, M. Yeung, J. Erhel, F. Guyomarc'h (2000). A deflated version of the conjugate gradient algorithm.
+    https://doi.org/10.1137/S1064829598339761
     A. Jnini, F. Vella (2025). Dual natural gradient descent for scalable training of physics-informed neural networks.
     https://arxiv.org/abs/2505.21404
-    Z. Frangella, J. A. Tropp, M. Udell (2023). Randomized Nystroem preconditioning. https://arxiv.org/abs/2110.02820
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Self
 
 import torch
@@ -29,16 +36,16 @@ from runge.optimizers.systems import ErrorSpace, System, WeightSpace, add_square
 from runge.sobolev.jacobian import Layer, gram_columns, linearise, product
 from runge.sobolev.network import StackedMLP, Tape
 
-__all__ = ["IterativeSpace", "numbers_of_a_system", "space_of"]
+__all__ = ["IterativeSpace", "numbers_of_a_system", "space_of", "system_of"]
 
 _FACTORISED = 3000
 """The largest system that is factorised."""
 
-_COLUMNS, _DOUBLED = 384, 2
-"""About how many columns precondition the system at first, and how often they are doubled at most."""
+_COLUMNS, _GROWTH, _MOST = 384.0, 1.1, 1536.0
+"""About how many columns F has at first, by which factor their number grows after a step, and how many it may have."""
 
-_ITERATIONS, _TOLERANCE = 20, 0.03
-"""The iterations after which the columns are doubled; the residual to reach, relative to W^(1/2) e."""
+_ITERATIONS, _SHARE = 16, 0.01
+"""The most iterations; the share of the reduction below which an iteration is the last one."""
 
 _ROUND_OFF = 1e-14
 """Relative to the trace, what is added to the diagonal of a matrix that may be singular."""
@@ -54,20 +61,31 @@ def space_of(residuals: int, weights: int) -> "type[ErrorSpace | WeightSpace | I
 def numbers_of_a_system(residuals: int, weights: int) -> int:
     """Estimate the numbers of a system: three matrices the size of F, or four of the size that is factorised."""
     iterative = space_of(residuals, weights) is IterativeSpace
-    return 3 * _COLUMNS * 2**_DOUBLED * residuals if iterative else 4 * min(residuals, weights) ** 2
+    return 3 * int(_MOST) * residuals if iterative else 4 * min(residuals, weights) ** 2
+
+
+def system_of(problem: Problem, tape: Tape, weights: Tensor, state: dict[str, Tensor]) -> "System | IterativeSpace":
+    """Return the system of a step; an iterative one keeps the number of `columns` of each member, (M,), in `state`."""
+    space = space_of(weights.shape[1], problem.network.theta.shape[1])
+    if not issubclass(space, IterativeSpace):
+        return space.of(problem, tape, weights)
+    if "columns" not in state:
+        state["columns"] = torch.full_like(weights[:, 0], _COLUMNS)
+    return space.of(problem, tape, weights, state["columns"])
 
 
 class IterativeSpace:
-    """The systems of all members."""
+    """The systems of all members; each is built when it is first needed, because a member at rest needs none."""
 
-    def __init__(self, members: "Sequence[_Member]") -> None:
+    def __init__(self, members: "Sequence[Callable[[], _Member]]") -> None:
         self._members = members
 
     @classmethod
-    def of(cls, problem: Problem, tape: Tape, weights: Tensor) -> Self:
-        """Return the systems of a problem."""
+    def of(cls, problem: Problem, tape: Tape, weights: Tensor, count: Tensor) -> Self:
+        """Return the systems of a problem; `count`, (M,), are the columns of F, which a solution may raise."""
         each = torch.arange(len(weights), device=weights.device).split(1)
-        return cls([_Member.of(problem.network.take(one), tape.take(one), weights[one]) for one in each])
+        parts = [(problem.network.take(one), tape.take(one), weights[one]) for one in each]
+        return cls([cache(partial(_Member.of, *part, one)) for part, one in zip(parts, count.split(1), strict=True)])
 
     def take(self, members: Tensor, network: StackedMLP) -> Self:
         """Return the systems of some members."""
@@ -76,96 +94,113 @@ class IterativeSpace:
     def damp(self, damping: Tensor) -> None:
         """Set the damping mu, (M,)."""
         for member, one in zip(self._members, damping.split(1), strict=True):
-            member.damp(one)
+            member().damp(one)
 
     def solve(self, errors: Tensor) -> Tensor:
         """Return about (J^T W J + mu I)^-1 J^T W e, (M, W), from the errors e, (M, R)."""
-        return torch.cat([member.solve(one) for member, one in zip(self._members, errors.split(1), strict=True)])
+        return torch.cat([member().solve(one) for member, one in zip(self._members, errors.split(1), strict=True)])
 
 
 @dataclass
 class _Member(System):
-    """The system of one member in the space of the errors; `matrix` is F^T F, (1, C, C).
+    """The system of one member; `matrix` is F^T F, (1, C, C).
 
     Attributes:
         layers: the linearised network.
         columns: F, (1, R, C).
-        doubled: how often C has been doubled.
+        triangle: L, (1, C, C).
+        chosen: the indices of the errors S, (C,).
+        count: about how many columns F has in the next step, (1,), in the optimiser's state.
+        larger: what it becomes if the iterations do not suffice, (1,).
     """
 
     layers: list[Layer]
     columns: Tensor
-    doubled: int = 0
+    triangle: Tensor
+    chosen: Tensor
+    count: Tensor
+    larger: Tensor
 
     @classmethod
-    def of(cls, network: StackedMLP, tape: Tape, weights: Tensor) -> Self:
+    def of(cls, network: StackedMLP, tape: Tape, weights: Tensor, count: Tensor) -> Self:
         """Return the system of a member."""
-        layers = linearise(network, tape)
-        columns = _nystroem(layers, weights, tape.x.shape[1], _COLUMNS)
-        return cls(network, tape, _square(columns), torch.ones_like(weights[:, :1]), weights, layers, columns)
+        layers, roots = linearise(network, tape), weights.sqrt()
+        n, columns = tape.x.shape[1], roots[..., None]
+        rows = roots.shape[1] // n
+        points = torch.randperm(n, generator=torch.Generator().manual_seed(0))[: int(count) // rows].to(roots.device)
+        chosen = (n * torch.arange(rows, device=points.device)[:, None] + points).flatten()
+        columns = gram_columns(layers, n, points) if len(points) else roots.new_zeros(1, roots.shape[1], 0)
+        columns.mul_(roots[..., None]).mul_(roots[:, None, chosen])
+        square = columns[:, chosen]
+        square.diagonal(dim1=1, dim2=2).add_(_ROUND_OFF * _trace(square)[:, None])
+        triangle, failed = torch.linalg.cholesky_ex(square)
+        if failed:  # then there is no coarse space
+            columns.zero_()
+            triangle = torch.eye(len(chosen)).to(square)[None]
+        columns = torch.linalg.solve_triangular(triangle.mT, columns, upper=True, left=False)
+        matrix = torch.zeros_like(square)
+        add_square(matrix, columns)
+        one, larger = torch.ones_like(weights[:, :1]), (_GROWTH * count).clamp_max(_MOST)
+        return cls(network, tape, matrix, one, weights, layers, columns, triangle, chosen, count, larger)
 
     def damp(self, damping: Tensor) -> None:
-        """Factorise the preconditioner with a damping mu, (1,)."""
+        """Factorise the coarse system with a damping mu, (1,)."""
         self.damping = damping
         super().damp(damping + _ROUND_OFF * _trace(self.matrix))
 
     def solve(self, errors: Tensor) -> Tensor:
-        """Return about (J^T W J + mu I)^-1 J^T W e, (1, W), from the errors e, (1, R)."""
-        roots = self.weights.sqrt()
-        residual = roots * errors
-        solution, goal = torch.zeros_like(residual), _TOLERANCE * residual.norm()
-        while residual.norm() > goal:
-            solution, residual = self._iterate(solution, residual, goal)
-            if not residual.norm() > goal or self.doubled == _DOUBLED:
-                break
-            self._double()
-        return self._transposed(roots * solution)
+        r"""Return about (J^T W J + mu I)^-1 J^T W e, (1, W), from the errors e, (1, R).
 
-    def _iterate(self, solution: Tensor, residual: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the solution and the residual, (1, R), after some iterations of the method of conjugate gradients."""
-        roots, n = self.weights.sqrt(), self.tape.x.shape[1]
-        direction, before = torch.zeros_like(residual), torch.ones_like(goal)
+        The step and the direction are kept as :math:`z - K_S^T x`, by z and x, so that an iteration needs one product
+        with K and one with K^T.
+        """
+        right = self.weights.sqrt() * errors
+        reduced = self._reduced(right)
+        c = self._solve(reduced)
+        gained, x = (c * reduced).sum(), -self._on_chosen(c)
+        residual = self._pulled(right - self._prolonged(c) + self.damping * x)
+        z, direction = torch.zeros_like(residual), torch.zeros_like(residual)
+        image, of_chosen = torch.zeros_like(right), torch.zeros_like(right)
+        square, before = residual.square().sum(), torch.full_like(gained, torch.inf)
         for _ in range(_ITERATIONS):
-            preconditioned = self._precondition(residual)
-            after = (residual * preconditioned).sum()
-            direction, before = preconditioned + after / before * direction, after
-            image = roots * product(self.layers, n, self._transposed(roots * direction)) + self.damping * direction
-            length = after / (direction * image).sum()
-            solution, residual = solution + length * direction, residual - length * image
-            if not residual.norm() > goal:
+            along, ratio = self._pushed(residual), square / before
+            c = self._solve(self._reduced(along))  # Q^T r = 0, so that mu does not appear
+            direction = residual + ratio * direction
+            of_chosen = self._on_chosen(c) + ratio * of_chosen
+            image = along - self._prolonged(c) + ratio * image
+            applied = self._pulled(image - self.damping * of_chosen) + self.damping * direction
+            length = square / (residual * applied).sum()
+            gain = length * square
+            if not (gain.isfinite() and gain > _SHARE * gained):
                 break
-        return solution, residual
+            z, x, gained = z + length * direction, x + length * of_chosen, gained + gain
+            residual = residual - length * applied
+            square, before = residual.square().sum(), square
+        else:
+            self.count.copy_(self.larger)
+        return z - self._pulled(x)
 
-    def _precondition(self, residual: Tensor) -> Tensor:
-        """Return mu (F F^T + mu I)^-1 r, (1, R)."""
-        reduced = torch.bmm(residual[:, None], self.columns)[:, 0]
-        return residual - torch.bmm(self.columns, self._solve(reduced)[..., None])[..., 0]
+    def _pushed(self, change: Tensor) -> Tensor:
+        """Return K v, (1, R)."""
+        return self.weights.sqrt() * product(self.layers, self.tape.x.shape[1], change)
 
-    def _double(self) -> None:
-        self.doubled += 1
-        self.columns = _nystroem(self.layers, self.weights, self.tape.x.shape[1], _COLUMNS * 2**self.doubled)
-        self.matrix = _square(self.columns)
-        self.damp(self.damping)
+    def _pulled(self, errors: Tensor) -> Tensor:
+        """Return K^T y, (1, W)."""
+        return self._transposed(self.weights.sqrt() * errors)
 
+    def _reduced(self, errors: Tensor) -> Tensor:
+        """Return F^T y, (1, C)."""
+        return torch.bmm(errors[:, None], self.columns)[:, 0]
 
-def _nystroem(layers: list[Layer], weights: Tensor, n: int, columns: int) -> Tensor:
-    """Return F, (1, R, C), of about as many columns, the same ones in every step."""
-    roots, rows = weights.sqrt(), weights.shape[1] // n
-    points = torch.randperm(n, generator=torch.Generator().manual_seed(0))[: max(1, columns // rows)].to(weights.device)
-    chosen = (n * torch.arange(rows, device=points.device)[:, None] + points).flatten()
-    part = gram_columns(layers, n, points).mul_(roots[..., None]).mul_(roots[:, None, chosen])
-    square = part[:, chosen]
-    square.diagonal(dim1=1, dim2=2).add_(_ROUND_OFF * _trace(square)[:, None])
-    factor, failed = torch.linalg.cholesky_ex(square)
-    part = torch.linalg.solve_triangular(factor.mT, part, upper=True, left=False)
-    return part.masked_fill_(failed[:, None, None] != 0, 0)  # without a preconditioner then
+    def _prolonged(self, c: Tensor) -> Tensor:
+        """Return F c, (1, R)."""
+        return torch.bmm(self.columns, c[..., None])[..., 0]
 
-
-def _square(columns: Tensor) -> Tensor:
-    """Return the lower triangle of F^T F, (1, C, C)."""
-    matrix = columns.new_zeros(1, columns.shape[2], columns.shape[2])
-    add_square(matrix, columns)
-    return matrix
+    def _on_chosen(self, c: Tensor) -> Tensor:
+        """Return L^-T c at the chosen errors and 0 at the others, (1, R), of which K^T gives Q c."""
+        x = torch.zeros_like(self.weights)
+        x[:, self.chosen] = torch.linalg.solve_triangular(self.triangle.mT, c[..., None], upper=True)[..., 0]
+        return x
 
 
 def _trace(matrix: Tensor) -> Tensor:

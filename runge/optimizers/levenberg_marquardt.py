@@ -7,7 +7,7 @@ damping mu, a step is
 
 computed by the second form, in the space of the errors, if there are at most as many errors as weights, and otherwise
 by the first. The second form needs only the Gram matrix of J and one adjoint pass. If there are more than 3000 of both,
-the system is solved by preconditioned conjugate gradients instead of a factorisation. Geodesic acceleration follows the
+the system is solved by deflated conjugate gradients instead of a factorisation. Geodesic acceleration follows the
 curvature of e along v: with e'' = d^2 e(theta + t v) / dt^2 instead of e the same system gives a, and the step is
 v + a / 2.
 
@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from runge.optimizers.elimination import HiddenSpace, eliminate, relative_ridge
-from runge.optimizers.iterative import IterativeSpace, numbers_of_a_system, space_of
+from runge.optimizers.iterative import IterativeSpace, numbers_of_a_system, system_of
 from runge.optimizers.last_layer import solve_last_layer
 from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
 from runge.optimizers.systems import System
@@ -127,7 +127,10 @@ class LevenbergMarquardt(Optimizer):
 
 
 class DampedLeastSquares(torch.optim.Optimizer):
-    """The state of a Levenberg-Marquardt run, `damping` and `at_rest` of each member, (M,), and its step `solve`."""
+    """The state of a Levenberg-Marquardt run, `damping` and `at_rest` of each member, (M,), and its step `solve`.
+
+    With an iterative system the state also has its `columns` (`runge.optimizers.iterative.system_of`).
+    """
 
     def __init__(self, parameters: Iterable[Parameter], settings: LevenbergMarquardt) -> None:
         super().__init__(parameters, {"lr": 1.0})  # for monitors of the learning rate: a step is taken in full
@@ -150,8 +153,8 @@ class DampedLeastSquares(torch.optim.Optimizer):
         else:
             # The tape's layers are views of the weights, which are about to change.
             tape = tape._replace(layers=[(weight.clone(), bias.clone()) for weight, bias in tape.layers])
-            space = space_of(errors.shape[1], theta.shape[1])
-            trial = _Trial(problem, space.of(problem, tape, weights), theta.clone(), errors, weights, loss)
+            system = system_of(problem, tape, weights, state)
+            trial = _Trial(problem, system, theta.clone(), errors, weights, loss)
         if len(rows) < len(theta):
             trial = trial.take(rows)
         for i in range(_TRIES):
@@ -213,7 +216,7 @@ class _Trial(NamedTuple):
     """The members that still need a step; `ridge`, (M,), is that of an eliminated last layer."""
 
     problem: Problem
-    system: System | IterativeSpace | HiddenSpace
+    system: System | IterativeSpace
     start: Tensor
     errors: Tensor
     weights: Tensor

@@ -1,5 +1,6 @@
 """The linear system of a Levenberg-Marquardt step, in the space of the errors or in that of the weights."""
 
+import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Self
@@ -43,7 +44,8 @@ class System(ABC):
 
     def take(self, members: Tensor, network: StackedMLP) -> Self:
         """Return the system of some members, whose stack is `network`."""
-        tensors = {name: getattr(self, name)[members] for name in ("matrix", "diagonal", "weights")}
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        tensors = {name: part[members] for name, part in fields.items() if isinstance(part, Tensor)}
         return replace(self, network=network, tape=self.tape.take(members), **tensors)
 
     @abstractmethod
