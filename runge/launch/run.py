@@ -161,6 +161,8 @@ def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> 
             f"resume: a run resumes with the configuration it was started with, except {allowed}; "
             f"remove {' '.join(others)}"
         )
+    # Loggers are always the command's, because those of a file could write anywhere.
+    begun.pop("logger", None)
     if not same and (named := unimported(begun)):
         raise ConfigurationError(
             f"resume: the run's files refer to {', '.join(named)}, which is not imported automatically, for safety; "
@@ -173,7 +175,6 @@ def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> 
         )
     if same:
         return composed
-    # Loggers are always the command's, because those of a file could write anywhere.
     trainer = {key: value for key, value in composed["trainer"].items() if f"trainer.{key}" in given.values()}
     sections = {"data": {**begun["data"], **moved}, "trainer": {**begun["trainer"], **trainer}}
     return {**begun, **sections, "logger": composed.get("logger", {}), "objective": composed["objective"]}

@@ -5,6 +5,8 @@ import itertools
 import json
 import shutil
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from runge.optimizers import Problem
 from runge.sobolev import losses
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
+from tests.conftest import ROOT
 
 SHORT = (
     *("trainer.max_steps=120", "trainer.log_every=20", "trainer.diagnostics_every=40", "trainer.checkpoint_seconds=0"),
@@ -233,6 +236,14 @@ def test_killed_run_resumes_from_its_last_checkpoint(train, tmp_path, monkeypatc
     assert json.loads((rest / "status.json").read_text())["status"] == "running"
     assert train("resume=rest")[0] == 0
     assert figures(rest) == figures(whole)
+
+
+def test_run_resumes_in_a_process_that_has_loaded_nothing(copy):
+    """Which modules are loaded decides which names of a run's files are refused."""
+    (copy / "metrics.json").unlink()
+    words = [sys.executable, str(ROOT / "train.py"), f"resume={copy}"]
+    subprocess.run(words, check=True, cwd=copy.parent, capture_output=True)
+    assert (copy / "metrics.json").is_file()
 
 
 def test_run_that_was_killed_after_its_last_step_can_be_finished(train, copy):
