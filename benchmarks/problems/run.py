@@ -56,6 +56,9 @@ STUDIES = {
         ("optimizer.per_input=false,true", "model.activation=tanh,sin"),
     ),
     "airfoil": Study(("model.activation=silu", "data.batch_size=1000", "optimizer.lr=0.003")),
+    "airfoil_same": Study(
+        ("model.width=12", "data.batch_size=1000", "trainer.max_steps=7500"), ("optimizer.lr=0.003,0.01,0.03",)
+    ),
 }
 
 
@@ -125,10 +128,10 @@ def run_functions(work: Path, options: argparse.Namespace, study: str, seeds: ra
     return rows
 
 
-def run_airfoil(work: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+def run_airfoil(work: Path, options: argparse.Namespace, study: str) -> list[dict[str, Any]]:
     """Return a row for each seed."""
     paths = airfoil.write(work / "airfoil", options.source)
-    found = fit(list(paths.values()), STUDIES["airfoil"], work / "airfoil_sweep")
+    found = fit(list(paths.values()), STUDIES[study], work / f"{study}_sweep")
     return [{"seed": seed, **errors(one)} for seed, one in zip(paths, found, strict=True)]
 
 
@@ -138,7 +141,8 @@ PROBLEMS = {
     "fixed": partial(run_functions, study="fixed", seeds=functions.SEEDS),
     "functions_fresh": partial(run_functions, study="functions", seeds=functions.FRESH),
     "fixed_fresh": partial(run_functions, study="fixed", seeds=functions.FRESH),
-    "airfoil": run_airfoil,
+    "airfoil": partial(run_airfoil, study="airfoil"),
+    "airfoil_same": partial(run_airfoil, study="airfoil_same"),
 }
 
 

@@ -78,7 +78,8 @@ def limit(size: Size, peak: float) -> float:
 def step(size: Size, how: Compile, rounds: int) -> list[float]:
     """Return the microseconds of one member's step in a stack, one for each round."""
     take = stack(size.members, how, size.points, size.width, size.depth)
-    return [taken / size.members * 1e6 for taken in seconds(lambda: take(1), rounds)]
+    steps = max(1, 64 // size.members)  # in one call, as in a run
+    return [taken / steps / size.members * 1e6 for taken in seconds(lambda: take(steps), rounds)]
 
 
 def rate(rounds: int) -> float:
