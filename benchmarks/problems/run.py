@@ -57,7 +57,11 @@ STUDIES = {
     ),
     "airfoil": Study(("model.activation=silu", "data.batch_size=1000", "optimizer.lr=0.003")),
     "airfoil_same": Study(
-        ("model.width=12", "data.batch_size=1000", "trainer.max_steps=7500"), ("optimizer.lr=0.003,0.01,0.03",)
+        (
+            *("model.activation=tanh", "model.depth=2", "model.width=12"),
+            *("data.batch_size=1000", "trainer.max_steps=7500"),
+        ),
+        ("optimizer.lr=0.003,0.01,0.03",),
     ),
 }
 
