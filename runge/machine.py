@@ -27,7 +27,7 @@ _most_threads: int | None = None
 _ONE_THREAD = 2**17  # neuron values in a layer, below which a second thread costs more than it saves
 # Seconds of a step for each multiplication of the matrix products, and for each value or tangent of a neuron.
 _PER_PRODUCT, _PER_NEURON = 2.4e-11, 3.6e-10
-# More seconds for each value of a neuron, compared with tanh.
+# Additional seconds per value of a neuron, relative to tanh.
 _PER_ACTIVATION = {"relu": -1.6e-10, "sin": 1.9e-10, "gelu": 4.1e-10, "softplus": 8.2e-10}
 # Seconds that a compiled step saves, with either compiler: in all, and for each value or tangent of a neuron.
 _SAVED_PER_STEP, _SAVED_PER_NEURON = 1.5e-4, 2.4e-9

@@ -77,8 +77,8 @@ is within about three times its median, which no network's is. Its matrix has n 
 their cube, and is ill-conditioned, so that errors end near 1e-7.
 """,
     "fixed_fresh": """
-The candidates above were decided on while those tables were looked at. On ten other tables of the same functions, seeds
-3 to 12, which had no part in that, medians (worst in brackets):
+The candidates of `runge` were chosen on the tables above. On ten other tables of each function, seeds 3 to 12, not used
+for that choice; medians (worst in brackets):
 
 {fixed_fresh}
 """,
@@ -91,7 +91,11 @@ in brackets); the seconds are those of one fit, for JENN alone on two cores, for
 
 {airfoil}
 
+With JENN's network and steps:
+
 `{airfoil_same_command}`
+
+With the network that `data=table` has by default:
 
 `{airfoil_command}`
 """,
@@ -208,12 +212,13 @@ def by_function(columns: dict[str, tuple[str, str]]) -> str:
         head: by((row for row in figures(file)["rows"] if row.get("method", "") == method), lambda row: row["problem"])
         for head, (file, method) in columns.items()
     }
+    cells = {head: column for head, column in cells.items() if column}
     names = dict.fromkeys(name for column in cells.values() for name in column)
     rows = (
         [name.replace("_", " "), *(pair(column[name]) if name in column else "" for column in cells.values())]
         for name in names
     )
-    return markdown(["function", *columns], rows)
+    return markdown(["function", *cells], rows)
 
 
 def airfoils() -> str:

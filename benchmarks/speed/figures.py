@@ -35,7 +35,7 @@ def report(name: str, unit: str, times: Times, keep: bool, others: Mapping[str, 
         name: the name of the benchmark.
         unit: of the times.
         times: of the contenders.
-        keep: whether to keep the figures.
+        keep: true to keep the figures.
         others: what else was measured.
     """
     table = Table(name, unit, "range", "ratio")

@@ -54,8 +54,12 @@ class Figures:
         rows = [f"| {what} | {unit} | range | ratio |", "|---|--:|--:|--:|"]
         for name, times in self.times.items():
             numbers = f"{short(self.median(name))} | {short(min(times))} to {short(max(times))}"
-            rows.append(f"| {name} | {numbers} | {self.ratio(name, first):.2g} |")
+            rows.append(f"| {name} | {numbers} | {_ratio(self.ratio(name, first))} |")
         return "\n".join(rows)
+
+
+def _ratio(x: float) -> str:
+    return f"{x:.2f}" if x >= 0.1 else f"{x:.3f}"
 
 
 def write() -> None:

@@ -114,9 +114,12 @@ def job_return(job: Job, value: Value | Exception) -> JobReturn:
 
 
 def begin_job(callbacks: Callbacks, job: Job, announce: Callable[[], object]) -> JobReturn:
-    """Make a job's directory, record and log, as Hydra's `run_job` does, which copies the configuration four times.
+    """Make a job's directory, record and log, like Hydra's `run_job`, without its four copies of the configuration.
 
     `on_job_end` is not called before the job is trained.
+
+    Raises:
+        OSError: the directory cannot be written to.
     """
     config, before, directory = job.config, HydraConfig.instance().cfg, RunDirectory(job.directory)
     with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
@@ -125,7 +128,7 @@ def begin_job(callbacks: Callbacks, job: Job, announce: Callable[[], object]) ->
         HydraConfig.instance().set_config(config)
         own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         hydra: Any = HydraConfig.instance().cfg
-        if config.hydra.output_subdir is not None:  # it has no record yet
+        if config.hydra.output_subdir is not None:  # null if the run already has a record
             directory.hydra_part.mkdir(parents=True, exist_ok=True)
             for name, part in (("config", own), ("hydra", hydra), ("overrides", job.overrides)):
                 (directory.hydra_part / f"{name}.yaml").write_text(OmegaConf.to_yaml(part), encoding="utf-8")

@@ -1,5 +1,6 @@
 """From what Hydra has composed to a trained run, or a stack of them."""
 
+import gc
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -213,6 +214,7 @@ def train_jobs(
 def _train(
     callbacks: Callbacks, jobs: Sequence[Job], halving: int | None, report: Callable[[int], object]
 ) -> list[JobReturn]:
+    gc.collect()  # the stack before this one, of which nothing else is left
     stack = make_stack([job.member for job in jobs], halving)
     directories = [RunDirectory(job.directory) for job in jobs]
     # Some runs of a resubmitted chunk may have ended already.
@@ -222,8 +224,6 @@ def _train(
         for i, (job, value) in enumerate(zip(jobs, ended, strict=True))
     ]
     begun = [i for i, value in enumerate(ended) if value is None]
-    for i in begun:
-        _ = returns[i].return_value  # raises the error of a job that could not begin
     outcomes = stack.fit(directories, report=lambda steps: report(steps * len(jobs)))
     for i in begun:
         job, directory, returned = jobs[i], directories[i], returns[i]

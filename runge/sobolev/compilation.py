@@ -63,6 +63,11 @@ def step_function(
     return _by_torch(how, with_derivative, on_gpu)
 
 
+def own_kernel(function: LossAndGradient) -> LossAndGradient | None:
+    """Return a result of `step_function` if it is the package's own kernel, which takes points of any number."""
+    return function if isinstance(function, _OrPlain) and isinstance(function.function, kernel.Kernel) else None
+
+
 class _OrPlain:
     """A compiled function that falls back to the plain one if compilation fails, or raises `RunError` with `on`."""
 

@@ -7,8 +7,8 @@
 // of threads. The formulas and names are those of `runge.sobolev.network.StackedMLP`.
 //
 // A matrix is stored in panels, each by rows, of some vectors' columns (or half as many, in a last panel). Rows and
-// columns are padded, so that a product consists of whole tiles, which fit in the CPU's registers. A panel of z is activated while
-// it is still in a near cache. OpenBLAS is slower at these sizes: it copies the matrices in each call.
+// columns are padded, so that a product consists of whole tiles, which fit in the CPU's registers. A panel of z is
+// activated while it is still in a near cache. OpenBLAS is slower at these sizes: it copies the matrices in each call.
 //
 // `Real` and `ACTIVATION` are set by compiler options. Everything else is an argument, so that one compiled file serves
 // networks of every size.
@@ -83,7 +83,7 @@ struct Stack {
     const Real *input_scale, *input_shift;  // (M, D) each
     const Real *scale, *lambda_d;           // (M,) each; lambda_d is null for MSE_f alone
     Real *loss, *gradient;                  // (M, slices), (M, slices, W): the caller sums over the slices
-    Real* channels;  // (M, slices, P, 1 + D): the errors of each channel, in place of the loss and its gradient; or null
+    Real* channels;  // (M, slices, P, 1 + D): the errors of each channel, in place of both; or null
     Real *u, *du;    // (M, N, P), (M, N, P, D): the network itself, in place of all of these; or null
     const Index* batch;                     // (M, points): the points of a mini-batch; null: all
 };
@@ -186,7 +186,8 @@ class Slice {
           adjoint(layers + depth * size.carried), spare(adjoint + size.matrix), last_bias_bar(outputs),
           of_channels(outputs * (1 + dimension)) {}
 
-    // Write the loss of the member's points begin ... end - 1 and its gradient, or the errors of each channel.
+    // Write the loss of the member's points begin ... end - 1 and its gradient, or the errors of each channel, or the
+    // network itself at each point.
     void pass(Index begin, Index end) {
         load();
         for (; begin < end; begin += net.block) {
@@ -370,7 +371,7 @@ class Slice {
         });
     }
 
-    // Add the errors of u, channel 0, or of u' by an input to the loss, and write their adjoints.
+    // Add the errors of u, channel 0, or of u' by an input to the loss, and write their adjoints; or write u or u'.
     void compare(Index p, Index channel) {
         const bool of_u = channel == 0;
         const Real *labels = of_u ? net.f : net.df, *weights = of_u ? net.weight_f : net.weight_df;

@@ -264,6 +264,7 @@ def _load(flags: Sequence[str]) -> ctypes.CDLL:
                 _run(call)  # clang may lack OpenMP's library; the step then has one thread
             except subprocess.CalledProcessError:
                 raise error from None
+            cached = None  # the library may be installed later
         library = ctypes.CDLL(str(compiled))
         if cached is not None:
             compiled.replace(cached)

@@ -26,7 +26,7 @@ constexpr Index PANEL = 2 * HALF;
 static_assert(HALF % ROWS == 0);
 
 // The C library's functions of a whole vector, by their names: those of glibc are in libmvec, which `-lm` links. Where
-// the library has none, its functions of a number are called for one after the other.
+// the library has none, its scalar functions are called, element by element.
 #define NAME_float(single, precise) single
 #define NAME_double(single, precise) precise
 #define JOINED(a, b) a##b
@@ -52,7 +52,7 @@ static_assert(HALF % ROWS == 0);
         return x;                                                                \
     }
 
-// Whether the library is macOS's, or glibc 2.x of at least these numbers.
+// True if the library is macOS's, or glibc 2.x of at least these numbers.
 #if defined __APPLE__
 #define SINCE(on_x86, on_arm) 1
 #elif !defined __GLIBC__

@@ -51,7 +51,7 @@ class SobolevRegression(WeightedModule):
         diagnostics_every: steps between two evaluations of the gradients of both terms.
         penalty: what takes the place of the squares in the loss, as in `runge.sobolev.losses`; None: nothing.
         loss_and_gradient: `losses.loss_and_gradient`, or its compiled form, which has no penalty; None: the former.
-        compiled: the compiled form of `losses.loss_and_gradient`, which also measures; None: nothing is compiled.
+        compiled: the package's own kernel, for the errors and the gradients of both terms; None: torch's operations.
         own_metrics: further errors by name: functions of u, (M, N, P), u', (M, N, P, D), and the points, in the user's
             units; each returns (M,).
         outputs: the number of outputs P.

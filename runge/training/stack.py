@@ -22,7 +22,7 @@ from runge.records.directories import RunDirectory
 from runge.resampling import Periodic
 from runge.schedules import NEVER
 from runge.sobolev import losses
-from runge.sobolev.compilation import step_function
+from runge.sobolev.compilation import own_kernel, step_function
 from runge.training.adaptation import Balancing, Resample
 from runge.training.datamodule import RowsDataModule, SobolevDataModule
 from runge.training.halving import Halving
@@ -111,7 +111,7 @@ class Stack:
         # With halving, stacks of all sizes take the same step, compiled or not.
         neurons = self._neurons // len(self.members) * _FULL if halving else self._neurons
         with explained("trainer", vars(self.training)):
-            loss_and_gradient = compiled = step_function(
+            loss_and_gradient = step_function(
                 self.training.compile,
                 first.model,
                 dtype,
@@ -120,6 +120,7 @@ class Stack:
                 with_derivative=bool(lambda_d.any()),
                 on_gpu=first.on_gpu(),
             )
+        compiled = own_kernel(loss_and_gradient)
         if first.penalty is not None:
             loss_and_gradient = partial(losses.loss_and_gradient, penalty=first.penalty)
         self.module = SobolevRegression(
