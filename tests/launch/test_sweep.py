@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 
 import pytest
 import torch
@@ -357,3 +358,22 @@ def test_plan_puts_the_longest_first_and_lbfgs_alone(configuration):
 def test_plan_knows_what_activations_cost(configuration):
     kinds = [(f"model.activation={name}",) for name in ("relu", "tanh", "softplus", "gelu")]
     assert [chunk.jobs for chunk in chunks_of(jobs(configuration, *kinds))] == [[2], [3], [1], [0]]
+
+
+def test_one_stack_at_a_time_is_in_memory(train, monkeypatch):
+    """Also without the cyclic garbage collection, which commands make rare."""
+    made, counts, make, fit = weakref.WeakSet(), [], Stack.__init__, Stack.fit
+
+    def count(self, *given):
+        made.add(self)
+        make(self, *given)
+
+    def train_one(self, *given, **further):
+        counts.append(len(made))
+        return fit(self, *given, **further)
+
+    monkeypatch.setattr(Stack, "__init__", count)
+    monkeypatch.setattr(Stack, "fit", train_one)
+    sweep = ("model.depth=1,2,3", "hydra.launcher.processes=1", "hydra.sweeper.compare=false")
+    assert train("-m", *sweep, *SHORT, "hydra.sweep.dir=sweep")[0] == 0
+    assert counts == [1, 1, 1]
