@@ -10,7 +10,7 @@ from runge import machine
 from runge.errors import RunError
 from runge.sobolev import compilation, kernel, losses
 from runge.sobolev.activations import ACTIVATIONS, Activation
-from runge.sobolev.compilation import step_function
+from runge.sobolev.compilation import own_kernel, step_function
 from runge.sobolev.kernel import Kernel
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
@@ -239,6 +239,17 @@ def test_an_activation_of_the_users_own_is_compiled_by_torch(monkeypatch):
         "on", **{**TANH, "model": model(activation="cubed")}, neurons=1, steps=1, with_derivative=True
     )
     close(function(network, points, one, one), losses.loss_and_gradient(network, points, one, one), 1e-12)
+
+
+@suited
+def test_the_kernel_alone_looks_at_gradients(monkeypatch):
+    """`torch.compile` would compile each number of points."""
+    arguments = {**TANH, "neurons": 1, "steps": 1, "with_derivative": True}
+    function = step_function("on", **arguments)
+    assert own_kernel(function) is function
+    assert own_kernel(step_function("off", **arguments)) is None
+    monkeypatch.setattr(kernel, "suits_the_machine", lambda: False)
+    assert own_kernel(step_function("on", **arguments)) is None
 
 
 @suited
