@@ -9,6 +9,7 @@ from runge.optimizers import SGD, Adam, AdamW, Course, adapt, at_once, of_member
 from runge.sobolev import kernel, losses
 from runge.sobolev.compilation import step_function
 from runge.sobolev.kernel import Kernel
+from runge.sobolev.likelihood import Likelihood
 from tests.conftest import model
 from tests.sobolev.test_compilation import COMPILERS, compiler_that, fresh, stack, suited
 
@@ -45,10 +46,13 @@ def compiled(dtype=torch.float64, activation="tanh"):
     return step_function("on", model(activation=activation), dtype, neurons=1, steps=1, with_derivative=True)
 
 
+class WithoutAdam(Kernel):
+    adam = None
+
+
 def one_by_one(dtype=torch.float64, activation="tanh"):
     """Return the same loss and gradient, with which torch takes the steps."""
-    own = Kernel(activation, dtype)
-    return lambda *arguments: own(*arguments)
+    return WithoutAdam(activation, dtype)
 
 
 def follow(method, one, optimizer=None, first=0, end=STEPS):
@@ -91,6 +95,26 @@ def test_the_steps_for_other_sizes(sizes, batch):
     theta, _, _ = follow(ADAM, course(compiled(), batch=batch, **sizes))
     expected, _, _ = follow(ADAM, course(one_by_one(), batch=batch, **sizes))
     torch.testing.assert_close(theta, expected, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["clipped", "adamw"])
+@pytest.mark.parametrize("sizes", [{}, {"dimension": 2, "outputs": 3}, {"points": 1200, "width": 64}, {"scale": 0.3}])
+@pytest.mark.parametrize("batch", [None, 9])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_the_steps_of_the_likelihood(name, sizes, batch, dtype):
+    """Leave some labels unknown, differently for each member, of one channel all."""
+
+    def start(function):
+        one = course(Likelihood(function), dtype, batch=batch, **sizes)
+        one.points.weight_f[0, :5] = 0
+        one.points.weight_df[1, 3:9, 0] = 0
+        one.points.weight_df[1:, :, -1, -1] = 0
+        return one
+
+    theta, _, calls = follow(METHODS[name], start(compiled(dtype)))
+    expected, _, many = follow(METHODS[name], start(one_by_one(dtype)))
+    assert (calls, many) == (1, STEPS)
+    close(theta, expected, dtype)
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)

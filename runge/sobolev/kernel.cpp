@@ -1,5 +1,5 @@
 // The loss of each member of a stack, and its gradient: `runge.sobolev.losses.loss_and_gradient` in one pass; and many
-// steps of Adam with that gradient (`adam.hpp`).
+// steps of Adam (`adam.hpp`) with that gradient, or with that of the likelihood (`likelihood.hpp`).
 //
 // A member's points are processed block by block, so that a block's data stay in the CPU's cache: h and g of every
 // layer, z', s'(z) and s''(z), and the adjoints. A member whose lambda_d is 0 has no tangents. Consecutive blocks form
@@ -82,6 +82,7 @@ struct Stack {
     const Real *weight_f, *weight_df;       // (M, N, P), (M, N, P, D)
     const Real *input_scale, *input_shift;  // (M, D) each
     const Real *scale, *lambda_d;           // (M,) each; lambda_d is null for MSE_f alone
+    Real* of_channel;                       // (M, P, 1 + D): further weights, of the channels; or null
     Real *loss, *gradient;                  // (M, slices), (M, slices, W): the caller sums over the slices
     Real* channels;  // (M, slices, P, 1 + D): the errors of each channel, in place of both; or null
     Real *u, *du;    // (M, N, P), (M, N, P, D): the network itself, in place of all of these; or null
@@ -378,8 +379,10 @@ class Slice {
         const Index stride = of_u ? outputs : outputs * dimension, offset = of_u ? p : p * dimension + channel - 1;
         const Real bias = of_u ? theta[biases(depth) + p] : 0, factor = of_u ? 1 : lambda_d;
         const Real share = Real(double(net.all) / double(net.points)), c = of_u ? 1 : net.scale[m];
+        const Index of_all = p * (1 + dimension) + channel;
+        const Real whole = net.of_channel ? net.of_channel[m * outputs * (1 + dimension) + of_all] : 1;
         const Real *top = carried(depth - 1), *w = last(edges, p);
-        double mse = of_u ? mse_f : mse_df, own = of_channels[p * (1 + dimension) + channel];
+        double mse = of_u ? mse_f : mse_df, own = of_channels[of_all];
         Real sum = last_bias_bar[p];
         for (Index i = 0; i < values; ++i) {
             const Index row = channel * values + i;
@@ -396,13 +399,13 @@ class Slice {
                 (of_u ? net.u : net.du)[k] = u + bias;
                 continue;
             }
-            const Real error = u + bias - labels[k], weighted = weights[k] * share / (c * c) * error;
+            const Real error = u + bias - labels[k], weighted = weights[k] * share * whole / (c * c) * error;
             const Real square = multiply(weighted, error);
             mse += square, own += square;
             bars[row] = factor * (2 * weighted);
             if (of_u) sum += bars[row];
         }
-        (of_u ? mse_f : mse_df) = mse, of_channels[p * (1 + dimension) + channel] = own, last_bias_bar[p] = sum;
+        (of_u ? mse_f : mse_df) = mse, of_channels[of_all] = own, last_bias_bar[p] = sum;
     }
 
     void back() {
@@ -468,6 +471,7 @@ void pass(const Stack& net, Index number, Real* workspace) {
 }  // namespace
 
 #include "adam.hpp"
+#include "likelihood.hpp"
 
 extern "C" std::int64_t workspace_of_a_thread(const Stack* net) { return Sizes(*net).all; }
 
@@ -479,10 +483,12 @@ extern "C" void loss_and_gradient(const Stack* net, Real* workspace, std::int64_
 // Take steps of Adam. `lambda_d` is (K, M), `batch` (K, M, points).
 extern "C" void adam(const Stack* net, const Steps* steps, Real* workspace, std::int64_t threads) {
     const Index slices = net->slices, n = Sizes(*net).parameters;
-    const auto at = [&](Index k) {
+    const auto at = [&](Index k, Real* channels) {
         Stack now = *net;
         if (now.lambda_d) now.lambda_d += k * net->members;
         if (now.batch) now.batch += k * net->members * net->points;
+        now.channels = channels;
+        if (channels) now.of_channel = nullptr;
         return now;
     };
     const auto finish = [&](Index k, Index m) {
@@ -491,18 +497,30 @@ extern "C" void adam(const Stack* net, const Steps* steps, Real* workspace, std:
         update(*steps, double(steps->before + k + 1), steps->rates[k * net->members + m], gradient, n,
                net->theta + m * n, steps->mean + m * n, steps->square + m * n);
     };
+    // A member's errors come before its gradient, if they weigh the channels.
     if (slices == 1 || threads == 1) {  // a member takes all its steps while its numbers are in the cache
 #pragma omp parallel for num_threads(int(threads)) schedule(static) if (threads > 1)
         for (Index m = 0; m < net->members; ++m)
             for (Index k = 0; k < steps->count; ++k) {
-                const Stack now = at(k);
-                for (Index slice = 0; slice < slices; ++slice) pass(now, m * slices + slice, workspace);
+                const auto all = [&](const Stack& now) {
+                    for (Index slice = 0; slice < slices; ++slice) pass(now, m * slices + slice, workspace);
+                };
+                if (net->channels) {
+                    const Stack errors = at(k, net->channels);
+                    all(errors);
+                    weigh(errors, m, net->of_channel);
+                }
+                all(at(k, nullptr));
                 finish(k, m);
             }
         return;
     }
     for (Index k = 0; k < steps->count; ++k) {
-        const Stack now = at(k);
+        const Stack errors = at(k, net->channels), now = at(k, nullptr);
+        if (net->channels) {
+            loss_and_gradient(&errors, workspace, threads);
+            for (Index m = 0; m < net->members; ++m) weigh(errors, m, net->of_channel);
+        }
         loss_and_gradient(&now, workspace, threads);
 #pragma omp parallel for num_threads(int(threads)) schedule(static)
         for (Index m = 0; m < net->members; ++m) finish(k, m);

@@ -26,7 +26,7 @@ from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 
 _SOURCE = Path(__file__).with_suffix(".cpp")
-_PARTS = (_SOURCE, _SOURCE.with_name("adam.hpp"), _SOURCE.with_name("vectors.hpp"))
+_PARTS = (_SOURCE, *sorted(_SOURCE.parent.glob("*.hpp")))
 _FLAGS = ("-std=c++17", "-O2", "-w", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
 _NATIVE = {"x86_64": ("-march=native",), "aarch64": ()}
 """By processor: what lets the compiler use all of its vectors; ARM's are in every one of 64 bits."""
@@ -57,7 +57,7 @@ class _Stack(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in _SIZES),
         *((name, ctypes.c_void_p) for name in ("theta", "x", "f", "df", "weight_f", "weight_df")),
-        *((name, ctypes.c_void_p) for name in ("input_scale", "input_shift", "scale", "lambda_d")),
+        *((name, ctypes.c_void_p) for name in ("input_scale", "input_shift", "scale", "lambda_d", "of_channel")),
         *((name, ctypes.c_void_p) for name in ("loss", "gradient", "channels", "u", "du", "batch")),
     )
 
@@ -87,6 +87,7 @@ class AdamSteps:
         epsilon: what is added to the root of the square.
         decay: the weight decay in units of the learning rate.
         longest: the norm to which a member's gradient is clipped; infinity: no limit.
+        likelihood: true: minimise the loss of `runge.sobolev.likelihood`, where lambda_d is 0 or 1.
     """
 
     lambda_d: Tensor
@@ -99,6 +100,7 @@ class AdamSteps:
     epsilon: float
     decay: float
     longest: float
+    likelihood: bool = False
 
     def as_struct(self) -> _Steps:
         """Return the struct, with the addresses of these tensors."""
@@ -169,6 +171,8 @@ class Kernel:
         seconds = len(points.x) * step_seconds(size, depth, width, dimension, self.activation)
         count = max(1, min(len(steps.rates), int(_SECONDS / seconds)))
         results = {"loss": (), "gradient": network.theta.shape[1:]}
+        if steps.likelihood:
+            results |= dict.fromkeys(("channels", "of_channel"), (network.outputs, 1 + dimension))
         some = replace(steps, rates=steps.rates[:count])
         self._call(network, points.x, _labels(points), scale, steps.lambda_d, results, some)
         torch.autograd.graph.increment_version(network.theta)
@@ -200,7 +204,7 @@ class Kernel:
         stack = _Stack(
             *(members, n, dimension, network.outputs, len(network.shapes) - 1, width, block, slices, total),
             *(None if tensor is None else tensor.data_ptr() for tensor in inputs),
-            *(addresses.get(name) for name in ("loss", "gradient", "channels", "u", "du")),
+            *(addresses.get(name) for name in ("of_channel", "loss", "gradient", "channels", "u", "du")),
             None if batch is None else batch.data_ptr(),
         )
         threads = min(torch.get_num_threads(), members * slices)

@@ -13,12 +13,15 @@ References:
     https://arxiv.org/abs/1705.07115
 """
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from runge.sobolev.compilation import LossAndGradient
+from runge.sobolev.kernel import AdamSteps
 from runge.sobolev.losses import Penalty, channel_errors
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
@@ -43,6 +46,19 @@ class Likelihood:
     def __init__(self, loss_and_gradient: LossAndGradient, penalty: Penalty | None = None) -> None:
         self.loss_and_gradient, plain = loss_and_gradient, partial(channel_errors, penalty=penalty)
         self.channels = getattr(loss_and_gradient, "channels", plain)
+
+    @property
+    def adam(self) -> Callable[[StackedMLP, Points, Tensor, AdamSteps], int] | None:
+        """The compiled steps of Adam that minimise L; None if those of the weighted sum are not compiled."""
+        steps_of_sum = getattr(self.loss_and_gradient, "adam", None)
+        if steps_of_sum is None:
+            return None
+
+        def take(network: StackedMLP, points: Points, scale: Tensor, steps: AdamSteps) -> int:
+            on = (steps.lambda_d > 0).to(steps.lambda_d)
+            return steps_of_sum(network, points, scale, replace(steps, lambda_d=on, likelihood=True))
+
+        return take
 
     @torch.no_grad()
     def __call__(
