@@ -46,9 +46,9 @@ losses, half the sum over all channels of log MSE, with the weight decay chosen 
 ## The same reactor, with the same network and optimiser in JAX and in runge
 
 Five pools and five weight decays: 25 trainings for each n and loss, of 5000 steps in 64 bit, with the author's
-settings. JAX takes those of one n and one loss under `vmap` in one compiled scan, and keeps their weights alone.
-`runge` takes them in one sweep; its seconds are those of the command, which writes checkpoints, histories and pictures
-of each run, and in brackets those of the fits. Errors are the medians of the pools, value / derivative.
+settings. JAX takes those of one n and one loss under `vmap` in one compiled scan, and keeps their weights alone; its
+seconds include compiling. `runge` takes those of one loss in one sweep, which writes checkpoints, histories and
+pictures of each run. Errors are the medians of the pools, value / derivative.
 
 {study}
 
@@ -121,7 +121,11 @@ def keep(name: str, rows: list[dict[str, Any]], command: str) -> None:
     (FIGURES / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
-def keep_study(name: str, doc: str | None, losses: Iterable[str], study: Callable[[Path, int, str, int], Any]) -> None:
+Study = Callable[[Path, list[int], str, int], Iterable[dict[str, Any]]]
+"""A study of the reactor: from the directory of its tables, the sizes, the loss and the steps to rows of figures."""
+
+
+def keep_study(name: str, doc: str | None, losses: Iterable[str], study: Study) -> None:
     """Make a study of the reactor for the sizes and losses that the command line names; keep its rows if whole."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path)
@@ -130,10 +134,10 @@ def keep_study(name: str, doc: str | None, losses: Iterable[str], study: Callabl
     parser.add_argument("--steps", type=int, default=5000)
     arguments = parser.parse_args()
     rows = []
-    for n in arguments.sizes:
-        for loss in arguments.losses:
-            rows.append(study(arguments.directory, n, loss, arguments.steps))
-            print(json.dumps(rows[-1]), flush=True)
+    for loss in arguments.losses:
+        for row in study(arguments.directory, arguments.sizes, loss, arguments.steps):
+            rows.append(row)
+            print(json.dumps(row), flush=True)
     if arguments.steps == 5000:
         keep(name, rows, typed(arguments.directory))
 
@@ -169,15 +173,20 @@ def reactor() -> str:
 
 
 def study() -> str:
-    jax = {(row["n"], row["loss"]): row for row in figures("peers_pfr")["rows"]}
+    jax, ours = (by(figures(name)["rows"], lambda row: row["loss"]) for name in ("peers_pfr", "study"))
     rows = []
-    for row in figures("study")["rows"]:
-        cells = [str(row["n"]), {"values": "f alone", "lambda": "lambda_d = 1", "nll": "log MSE"}[row["loss"]]]
-        other = jax.get((row["n"], row["loss"]))
-        cells += [f"{found['value']:.4f} / {found['derivative']:.4f}" if found else "" for found in (other, row)]
-        cells += [f"{other['seconds']:.0f}" if other else "", f"{row['seconds']:.0f} ({row['fit']:.0f})"]
-        rows.append(cells)
-    return markdown(["n", "loss", "errors, JAX", "errors, runge", "seconds, JAX", "seconds, runge (fits)"], rows)
+    for loss, whose in {"values": "f alone", "lambda": "lambda_d = 1", "nll": "log MSE"}.items():
+        others = {row["n"]: row for row in jax.get(loss, [])}
+        for row in ours.get(loss, []):
+            if row["n"] != "all":
+                other = others[row["n"]]
+                errors = (f"{found['value']:.4f} / {found['derivative']:.4f}" for found in (other, row))
+                rows.append([whose, str(row["n"]), *errors, f"{other['seconds']:.0f}", f"{row['fit']:.0f}", ""])
+            else:
+                whole, fits = (sum(one.get(key, 0) for one in some) for some, key in ((others.values(), "seconds"), (ours[loss], "fit")))
+                rows.append([whose, "all", "", "", f"{whole:.0f}", f"{fits:.0f}", f"**{row['seconds']:.0f}**"])
+    heads = "seconds, JAX", "seconds, runge's fits", "seconds, runge's command"
+    return markdown(["loss", "n", "errors, JAX", "errors, runge", *heads], rows)
 
 
 def pair(rows: list[dict[str, Any]], form: str = ".1e") -> str:

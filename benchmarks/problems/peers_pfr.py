@@ -10,6 +10,7 @@ of the values. The whole study is 375 trainings: five pools, decays and sizes, t
 
 import os
 import time
+from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -104,7 +105,12 @@ class Pool:
         return nrmse(u * self.y_std + self.y_mean, y), nrmse(du * self.slope, dydx)
 
 
-def study(directory: Path, n: int, loss: str, steps: int) -> dict[str, Any]:
+def study(directory: Path, sizes: list[int], loss: str, steps: int) -> Iterator[dict[str, Any]]:
+    for n in sizes:
+        yield one_size(directory, n, loss, steps)
+
+
+def one_size(directory: Path, n: int, loss: str, steps: int) -> dict[str, Any]:
     started = time.perf_counter()
     pools = [Pool(directory / f"pfr_{i}_{n}.npz") for i in range(POOLS)]
     data = [jnp.asarray(np.stack(column)) for column in zip(*(pool.standard() for pool in pools), strict=True)]

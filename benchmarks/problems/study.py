@@ -2,11 +2,12 @@
 
     python benchmarks/problems/study.py DIR [--sizes 64 256] [--losses nll] [--steps 5000]
 
-DIR holds the tables of `pfr.py`. Times are those of whole sweeps, with all their processes and files.
+DIR holds the tables of `pfr.py`. Each loss is one sweep over all sizes; its time includes all processes and files.
 """
 
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,21 +27,26 @@ SETTINGS = (
 )
 
 
-def study(directory: Path, n: int, loss: str, steps: int) -> dict[str, Any]:
-    """Return the medians and the worst over the pools; the validation chooses the weight decay for each of them."""
-    files = ",".join(str((directory / f"pfr_{pool}_{n}.npz").resolve()) for pool in range(pfr.POOLS))
+def study(directory: Path, sizes: list[int], loss: str, steps: int) -> Iterator[dict[str, Any]]:
+    """Yield the medians and the worst over the pools for each size, and a row of all sizes with the command's time.
+
+    The validation chooses the weight decay for each pool.
+    """
+    sizes_of = {str((directory / f"pfr_{pool}_{n}.npz").resolve()): n for n in sizes for pool in range(pfr.POOLS)}
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         settings = *SETTINGS, LOSSES[loss], f"trainer.max_steps={steps}"
-        runs = sweep(f"data.file={files}", *settings, directory=folder).table
+        runs = sweep(f"data.file={','.join(sizes_of)}", *settings, directory=folder).table
         seconds = time.perf_counter() - started
-        processes = min(cores(), len(runs))
-    chosen = runs.loc[runs.groupby("data.file")["val/nrmse_f"].idxmin()]
-    errors = {"value": chosen["test/nrmse_f"].tolist(), "derivative": chosen["test/nrmse_df"].tolist()}
-    figures = {"n": n, "loss": loss} | {name: median(column) for name, column in errors.items()}
-    worst = {f"worst_{name}": max(column) for name, column in errors.items()}
-    fit = sum(runs["seconds/fit"].tolist()) / processes
-    return figures | worst | {"trainings": len(runs), "steps": steps, "seconds": seconds, "fit": fit}
+    processes = min(cores(), len(runs))
+    for n, some in runs.groupby(runs["data.file"].map(sizes_of)):
+        chosen = some.loc[some.groupby("data.file")["val/nrmse_f"].idxmin()]
+        errors = {"value": chosen["test/nrmse_f"].tolist(), "derivative": chosen["test/nrmse_df"].tolist()}
+        figures = {"n": n, "loss": loss} | {name: median(column) for name, column in errors.items()}
+        worst = {f"worst_{name}": max(column) for name, column in errors.items()}
+        fit = sum(some["seconds/fit"].tolist()) / processes
+        yield figures | worst | {"trainings": len(some), "steps": steps, "fit": fit}
+    yield {"n": "all", "loss": loss, "trainings": len(runs), "steps": steps, "seconds": seconds}
 
 
 if __name__ == "__main__":

@@ -162,15 +162,17 @@ inline void add_product_transposed(const Real* a, const Real* b, Index rows, Ind
 struct Sizes {
     Index columns, points, matrix;  // a block's matrix: its columns, its rows of values, its size
     Index carried, edges, square;   // a layer's h and g, s'' and z', and s'; `edges`; a layer's W
+    Index bars;                     // the adjoints of an output and its tangents
     Index parameters, all;
     explicit Sizes(const Stack& net)
         : columns(filled(net.width, HALF)), points(filled(net.block, ROWS)),
           matrix((1 + net.dimension) * points * columns), carried(2 * matrix + points * columns),
           edges((net.dimension + net.depth + net.outputs) * columns), square(columns * columns),
+          bars(filled((1 + net.dimension) * points, LANES)),
           parameters((net.dimension + 1) * net.width + (net.depth - 1) * (net.width + 1) * net.width +
                      (net.width + 1) * net.outputs),
           all(2 * edges + 3 * (net.depth - 1) * square + net.depth * carried + 2 * matrix +
-              filled(net.dimension * points, LANES) + filled((1 + net.dimension) * points, LANES)) {}
+              filled(net.dimension * points, LANES) + net.outputs * bars) {}
 };
 
 // A slice of a member's points.
@@ -243,6 +245,7 @@ class Slice {
     Real* first(Real* in, Index d) const { return in + d * size.columns; }
     Real* bias(Real* in, Index layer) const { return in + (dimension + layer) * size.columns; }
     Real* last(Real* in, Index p) const { return bias(in, depth + p); }
+    Real* bars_of(Index p) const { return bars + p * size.bars; }
     Real* square(Index layer) const { return squares + 3 * (layer - 1) * size.square; }
     Real* transposed(Index layer) const { return square(layer) + size.square; }
     Real* square_bar(Index layer) const { return transposed(layer) + size.square; }
@@ -350,24 +353,36 @@ class Slice {
 
     // Compute the last layer, the errors, and their adjoints.
     void compare() {
-        for (Index p = 0; p < outputs; ++p) compare(p);
+        for (Index p = 0; p < outputs; ++p)
+            for (Index channel = 0; channel <= tangents; ++channel) compare(p, channel);
+        if (net.channels || net.u) return;
+        Index p = 0;
+        for (; p + 4 <= outputs; p += 4) spread<4>(p);
+        for (; p < outputs; ++p) spread<1>(p);
     }
 
-    void compare(Index p) {
-        for (Index channel = 0; channel <= tangents; ++channel) compare(p, channel);
-        if (net.channels || net.u) return;
-        const Real *top = carried(depth - 1), *w = last(edges, p);
-        Real* w_bar = last(edges_bar, p);
+    // Compute the part of some outputs, from the first on, in the adjoints of the last hidden layer and of the last W.
+    template <Index OUTPUTS>
+    void spread(Index from) {
+        const Real *top = carried(depth - 1), *bar = bars_of(from);
         panels([&](Index j, auto vectors) {
             for (Index v = 0; v < vectors; ++v) {
-                const Vector column = at(w + j, v);
-                Vector sum = at(w_bar + j, v);
+                Vector column[OUTPUTS], sum[OUTPUTS];
+                for (Index p = 0; p < OUTPUTS; ++p)
+                    column[p] = at(last(edges, from + p) + j, v), sum[p] = at(last(edges_bar, from + p) + j, v);
                 for (Index row = 0; row < rows; ++row) {
-                    Vector& here = at(adjoint + j * rows, row * vectors + v);
-                    sum += bars[row] * at(top + j * rows, row * vectors + v);
-                    here = p == 0 ? bars[row] * column : here + bars[row] * column;
+                    const Vector h = at(top + j * rows, row * vectors + v);
+                    Vector& adjoined = at(adjoint + j * rows, row * vectors + v);
+                    Vector here = from == 0 ? Vector{} : adjoined;
+#pragma GCC unroll 4
+                    for (Index p = 0; p < OUTPUTS; ++p) {
+                        const Real one = bar[p * size.bars + row];
+                        sum[p] += one * h;
+                        here = from + p == 0 ? one * column[p] : here + one * column[p];
+                    }
+                    adjoined = here;
                 }
-                at(w_bar + j, v) = sum;
+                for (Index p = 0; p < OUTPUTS; ++p) at(last(edges_bar, from + p) + j, v) = sum[p];
             }
         });
     }
@@ -383,10 +398,10 @@ class Slice {
         const Real whole = net.of_channel ? net.of_channel[m * outputs * (1 + dimension) + of_all] : 1;
         const Real *top = carried(depth - 1), *w = last(edges, p);
         double mse = of_u ? mse_f : mse_df, own = of_channels[of_all];
-        Real sum = last_bias_bar[p];
+        Real sum = last_bias_bar[p], *bar = bars_of(p);
         for (Index i = 0; i < values; ++i) {
             const Index row = channel * values + i;
-            bars[row] = 0;
+            bar[row] = 0;
             if (i >= n) continue;
             Vector sums = {};
             panels([&](Index j, auto vectors) {
@@ -402,8 +417,8 @@ class Slice {
             const Real error = u + bias - labels[k], weighted = weights[k] * share * whole / (c * c) * error;
             const Real square = multiply(weighted, error);
             mse += square, own += square;
-            bars[row] = factor * (2 * weighted);
-            if (of_u) sum += bars[row];
+            bar[row] = factor * (2 * weighted);
+            if (of_u) sum += bar[row];
         }
         (of_u ? mse_f : mse_df) = mse, of_channels[of_all] = own, last_bias_bar[p] = sum;
     }
