@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -127,3 +128,14 @@ def test_derivative_is_not_recorded_without_gradients():
 def test_wrong_arguments(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         stack(**wrong)
+
+
+def test_the_last_layer_adds_little_round_off():
+    """Compare with a sum of more digits; a matrix product can have several times the error."""
+    network = stack(members=1, width=512, depth=1, init="wide_knots")
+    x = torch.linspace(-1, 1, 500, dtype=torch.float64)[None, :, None]
+    with torch.no_grad():
+        network.theta[0, -513:-1] = torch.cos(torch.linspace(-3, 3, 512, dtype=torch.float64)) / 20
+        u, _, tape = network.propagate(x, with_derivative=False)
+    h, weight, bias = (part.detach()[0].numpy().astype(np.longdouble) for part in (tape.hidden[0][1], *tape.layers[1]))
+    assert np.mean((u[0].numpy() - (h @ weight + bias)) ** 2) < 0.6 * np.finfo(float).eps ** 2
