@@ -18,8 +18,8 @@ from runge.sampling import Sampling
 from runge.sobolev import losses
 from runge.training.callback import BlockCallback
 from runge.training.datamodule import PointsDataModule, SobolevDataModule
-from runge.training.member import Seed
 from runge.training.module import SobolevRegression
+from runge.training.seed import Seed
 
 
 class Balancing(BlockCallback):

@@ -15,7 +15,7 @@ from runge.sobolev.points import Points
 from runge.sobolev.units import Units
 from runge.targets import Target
 from runge.training.blocks import Block, Minibatches, Repeated
-from runge.training.member import Seed
+from runge.training.seed import Seed
 
 T = TypeVar("T")
 

@@ -4,16 +4,14 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast, get_args
+from typing import Any, TypeVar, cast
 
-import numpy as np
 import torch
-from pydantic import BeforeValidator
 
 from runge import machine
 from runge.balance import Balance, Fixed
 from runge.configuration import build, function, section
-from runge.data import Data, Rows, SampleWeight, Table, read
+from runge.data import Data, Rows, Table, read
 from runge.errors import ConfigurationError
 from runge.metrics import QUANTITIES
 from runge.objective import VAL_NRMSE, Objective
@@ -21,12 +19,11 @@ from runge.optimizers import Optimizer, adapt, has_own_rate
 from runge.resampling import Never, Periodic, Resampling
 from runge.sampling import Sampling
 from runge.schedules import Schedule
-from runge.sobolev.compilation import Compile
-from runge.sobolev.losses import DerivativeScale
 from runge.sobolev.network import Model
 from runge.targets import Target
 from runge.training.of_tables import OF_FORMULAS, check_for_table, check_rows
-from runge.validation import Count, Natural, NonNegative, checked
+from runge.training.sections import Loss, Training
+from runge.training.seed import Seed
 
 T = TypeVar("T")
 
@@ -38,75 +35,6 @@ SECTIONS = (
 
 OPTIONAL = ("logger", "metrics", "callbacks", "penalty", "objective")
 """The keys of sections that older runs do not have, and that may be missing."""
-
-Purpose = Literal["data", "weights", "resampling", "balance"]
-
-
-@checked
-class Seed:
-    """The keys `seed` and `data.seed`."""
-
-    seed: Natural
-
-    @classmethod
-    def each(cls, seed: int | Sequence[int]) -> "list[Seed]":
-        """Return the seeds of all members, given one or several numbers."""
-        return [cls(seed=one) for one in ([seed] if isinstance(seed, int) else seed)]
-
-    def generator(self, purpose: Purpose, *step: int) -> torch.Generator:
-        """Return a source of randomness for one purpose, and one step if it is given."""
-        entropy = [self.seed, get_args(Purpose).index(purpose), *step]
-        state = np.random.SeedSequence(entropy).generate_state(1, np.uint64)
-        return torch.Generator().manual_seed(int(state[0]) >> 1)
-
-
-@checked
-class Loss:
-    """The section `loss`.
-
-    Attributes:
-        lambda_d: the weight of MSE_df, in [0, 1e12].
-        derivative_scale: what f' and u' are divided by inside the loss: `none`, `max` |f'|, or `std`.
-        sample_weight: the weight of a training point: `none` (all equal), `derivative` (points with a large f' count
-            more), or `density` (1 / density of the points).
-    """
-
-    lambda_d: NonNegative
-    derivative_scale: DerivativeScale
-    sample_weight: SampleWeight
-
-
-def _as_word(value: Any) -> Any:
-    """Return on and off as words, which YAML reads as booleans."""
-    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
-
-
-@checked
-class Training:
-    """The section `trainer`.
-
-    Attributes:
-        max_steps: optimiser steps, >= 1.
-        patience: the steps after which a run ends whose `val/loss` has not improved, >= 1; None: all steps are
-            taken. They count once lambda_d has its full value and points no longer move, in the last residual stage.
-        precision: 32 or 64 bit.
-        compile: `on` or `off`, or `auto`: compile the step if that is expected to save more time than it takes.
-        accelerator: `auto`, `cpu` or `gpu`.
-        log_every: steps between two rows of the history, >= 1.
-        diagnostics_every: steps between two evaluations of the gradients of both terms, >= 1.
-        checkpoint_seconds: seconds between two checkpoints, in [0, 1e12].
-        progress_bar: true shows the progress.
-    """
-
-    max_steps: Count
-    precision: Literal[32, 64]
-    compile: Annotated[Compile, BeforeValidator(_as_word)]
-    accelerator: Literal["auto", "cpu", "gpu"]
-    log_every: Count
-    diagnostics_every: Count
-    checkpoint_seconds: NonNegative
-    progress_bar: bool
-    patience: Count | None = None
 
 
 class Member:

@@ -20,7 +20,7 @@ from runge.sobolev.stages import ResidualStages
 from runge.sobolev.units import Units
 from runge.training.blocks import Block, steps_of
 from runge.training.measure import Measure, Metric
-from runge.training.member import Seed
+from runge.training.seed import Seed
 from runge.training.weight import WeightedModule
 
 

@@ -17,8 +17,8 @@ from runge.sobolev.kernel import Kernel
 from runge.sobolev.network import StackedMLP
 from runge.targets import Runge
 from runge.training.datamodule import SobolevDataModule
-from runge.training.member import Seed
 from runge.training.module import SobolevRegression
+from runge.training.seed import Seed
 from tests.conftest import model
 from tests.sobolev.test_compilation import suited
 

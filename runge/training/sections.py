@@ -1,0 +1,59 @@
+"""The sections `loss` and `trainer` of the configuration."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
+
+from runge.data import SampleWeight
+from runge.sobolev.compilation import Compile
+from runge.sobolev.losses import DerivativeScale
+from runge.validation import Count, NonNegative, checked
+
+
+@checked
+class Loss:
+    """The section `loss`.
+
+    Attributes:
+        lambda_d: the weight of MSE_df, in [0, 1e12].
+        derivative_scale: what f' and u' are divided by inside the loss: `none`, `max` |f'|, or `std`.
+        sample_weight: the weight of a training point: `none` (all equal), `derivative` (points with a large f' count
+            more), or `density` (1 / density of the points).
+    """
+
+    lambda_d: NonNegative
+    derivative_scale: DerivativeScale
+    sample_weight: SampleWeight
+
+
+def _as_word(value: Any) -> Any:
+    """Return on and off as words, which YAML reads as booleans."""
+    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
+@checked
+class Training:
+    """The section `trainer`.
+
+    Attributes:
+        max_steps: optimiser steps, >= 1.
+        patience: the steps after which a run ends whose `val/loss` has not improved, >= 1; None: all steps are
+            taken. They count once lambda_d has its full value and points no longer move, in the last residual stage.
+        precision: 32 or 64 bit.
+        compile: `on` or `off`, or `auto`: compile the step if that is expected to save more time than it takes.
+        accelerator: `auto`, `cpu` or `gpu`.
+        log_every: steps between two rows of the history, >= 1.
+        diagnostics_every: steps between two evaluations of the gradients of both terms, >= 1.
+        checkpoint_seconds: seconds between two checkpoints, in [0, 1e12].
+        progress_bar: true shows the progress.
+    """
+
+    max_steps: Count
+    precision: Literal[32, 64]
+    compile: Annotated[Compile, BeforeValidator(_as_word)]
+    accelerator: Literal["auto", "cpu", "gpu"]
+    log_every: Count
+    diagnostics_every: Count
+    checkpoint_seconds: NonNegative
+    progress_bar: bool
+    patience: Count | None = None

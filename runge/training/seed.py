@@ -1,0 +1,29 @@
+"""The seeds of a run, and sources of randomness that do not depend on each other."""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+
+from runge.validation import Natural, checked
+
+Purpose = Literal["data", "weights", "resampling", "balance"]
+
+
+@checked
+class Seed:
+    """The keys `seed` and `data.seed`."""
+
+    seed: Natural
+
+    @classmethod
+    def each(cls, seed: int | Sequence[int]) -> "list[Seed]":
+        """Return the seeds of all members, given one or several numbers."""
+        return [cls(seed=one) for one in ([seed] if isinstance(seed, int) else seed)]
+
+    def generator(self, purpose: Purpose, *step: int) -> torch.Generator:
+        """Return a source of randomness for one purpose, and one step if it is given."""
+        entropy = [self.seed, get_args(Purpose).index(purpose), *step]
+        state = np.random.SeedSequence(entropy).generate_state(1, np.uint64)
+        return torch.Generator().manual_seed(int(state[0]) >> 1)
