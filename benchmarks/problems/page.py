@@ -183,7 +183,8 @@ def study() -> str:
                 errors = (f"{found['value']:.4f} / {found['derivative']:.4f}" for found in (other, row))
                 rows.append([whose, str(row["n"]), *errors, f"{other['seconds']:.0f}", f"{row['fit']:.0f}", ""])
             else:
-                whole, fits = (sum(one.get(key, 0) for one in some) for some, key in ((others.values(), "seconds"), (ours[loss], "fit")))
+                whole = sum(one["seconds"] for one in others.values())
+                fits = sum(one.get("fit", 0) for one in ours[loss])
                 rows.append([whose, "all", "", "", f"{whole:.0f}", f"{fits:.0f}", f"**{row['seconds']:.0f}**"])
     heads = "seconds, JAX", "seconds, runge's fits", "seconds, runge's command"
     return markdown(["loss", "n", "errors, JAX", "errors, runge", *heads], rows)

@@ -39,7 +39,7 @@ def study(directory: Path, sizes: list[int], loss: str, steps: int) -> Iterator[
         runs = sweep(f"data.file={','.join(sizes_of)}", *settings, directory=folder).table
         seconds = time.perf_counter() - started
     processes = min(cores(), len(runs))
-    for n, some in runs.groupby(runs["data.file"].map(sizes_of)):
+    for n, some in runs.groupby(runs["data.file"].map(sizes_of.get)):
         chosen = some.loc[some.groupby("data.file")["val/nrmse_f"].idxmin()]
         errors = {"value": chosen["test/nrmse_f"].tolist(), "derivative": chosen["test/nrmse_df"].tolist()}
         figures = {"n": n, "loss": loss} | {name: median(column) for name, column in errors.items()}
