@@ -6,36 +6,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from runge.configuration import digest
 from runge.errors import DivergedError, RunError, describe
 from runge.loggers import Logger, make_loggers
 from runge.metrics import (
     FIT_SECONDS,
-    LAMBDA_D,
-    PARAMETERS,
-    STAGES,
-    SWITCHED_ON_STEP,
     TOTAL_SECONDS,
-    key,
     on_test,
-    share_key,
 )
 from runge.objective import Pruned
-from runge.records.columns import Columns
 from runge.records.directories import RunDirectory, State, Status
 from runge.records.files import write
-from runge.records.pictures import curves_picture, fit_picture, points_picture
-from runge.records.profiles import profiles_picture
 from runge.records.sheet import png
-from runge.sobolev import losses
-from runge.sobolev.points import Points
 from runge.training.adaptation import Resample
 from runge.training.datamodule import PointsDataModule
-from runge.training.evaluation import Fit, evaluate, labels
+from runge.training.evaluation import Fit, evaluate
+from runge.training.final import Metrics, draw, final_metrics, fit_table, points_table, switched_on_step
 from runge.training.halving import Halving
 from runge.training.history import History
 from runge.training.member import Member
@@ -43,82 +29,8 @@ from runge.training.module import SobolevRegression
 
 log = logging.getLogger(__name__)
 
-Metrics = dict[str, float | int | None]
 Outcome = Metrics | Pruned | RunError
 """The content of a run's `metrics.json`, the rung at which it left its stack, or the error that ended it."""
-
-_MOST_ROWS = 201
-"""Rows of `fit.csv`."""
-
-
-def switched_on_step(module: SobolevRegression, member: int) -> int | None:
-    """Return the step from which on a member was trained with lambda_d > 0, or None."""
-    step = int(module.switched_on[member])
-    return None if step >= module.last_step(member) or float(module.lambda_d[member]) == 0 else step
-
-
-def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Metrics]:
-    """Return the final figures of each member, of the present weights and with the full lambda_d.
-
-    Args:
-        module: the trained module.
-        data: its data.
-
-    Returns:
-        The errors on all three sets, the gradients of both terms on the training set by the weights of the last
-        residual stage that helps, lambda_d at the last step, the number of parameters and of residual stages that help,
-        and the step of the switch; with several partial derivatives also the nrmse of each on the test points.
-    """
-    figures: dict[str, Tensor] = {}
-    for split, points in data.dataset._asdict().items():
-        figures |= module.measure(split, points, module.lambda_d)
-    slopes = Columns.of(data.inputs, data.dataset.test.outputs).slopes
-    if len(slopes) > 1:
-        each = module.errors.partials("test", data.dataset.test).flatten(1).unbind(1)
-        figures |= {key("test", "nrmse_df", name): one for name, one in zip(slopes, each, strict=True)}
-    stages = (module.network.amplitude != 0).sum(1)  # those after the last one that helps are no part of the fit
-    train = data.dataset.train
-    by_stage = [losses.diagnostics(*module.term_gradients(train, k)) for k in range(int(stages.max()))]
-    for name in by_stage[0]:
-        figures[name] = torch.stack([one[name] for one in by_stage]).gather(0, stages[None] - 1)[0]
-    figures[LAMBDA_D] = module.lambda_at(int(module.step) - 1, 1)[0]
-    values = torch.stack([figure.to(torch.float64) for figure in figures.values()], dim=1).tolist()
-    parameters = module.network.parameters_in_use()
-    return [
-        {
-            **dict(zip(figures, row, strict=True)),
-            PARAMETERS: int(parameters[member]),
-            STAGES: int(stages[member]),
-            SWITCHED_ON_STEP: switched_on_step(module, member),
-        }
-        for member, row in enumerate(values)
-    ]
-
-
-def fit_table(points: Points, u: Tensor, du: Tensor, inputs: Sequence[str]) -> dict[str, list[float]]:
-    """Return the columns of a member's `fit.csv` at evenly chosen test points, both ends included.
-
-    Args:
-        points: the test points of the member, in the user's units.
-        u: the fit's values there, (N, P).
-        du: the fit's Jacobians there, (N, P, D).
-        inputs: the names of the inputs.
-
-    Returns:
-        The columns named by `runge.records.columns.Columns`; NaN where a label is not known.
-    """
-    n = points.x.shape[1]
-    rows = torch.linspace(0, n - 1, min(n, _MOST_ROWS), dtype=torch.float64).round().long()
-    parts = (points.x[0], *labels(points), u, du)
-    values = torch.cat([part.double().cpu()[rows].flatten(1) for part in parts], dim=1)
-    return dict(zip(Columns.of(inputs, points.outputs).names(), values.mT.tolist(), strict=True))
-
-
-def points_table(places: Sequence[tuple[int, Tensor]], inputs: Sequence[str]) -> dict[str, list[float]]:
-    """Return where a member's training points have been, as columns: `step` and the inputs."""
-    x = torch.cat([points.double() for _, points in places])
-    steps: list[float] = [step for step, points in places for _ in range(len(points))]
-    return {"step": steps} | dict(zip(inputs, x.mT.tolist(), strict=True))
 
 
 class StackWriter:
@@ -306,26 +218,11 @@ class StackWriter:
         return DivergedError(f"diverged: {message}")
 
     def _draw(self, i: int, fit: Fit) -> None:
-        """Draw a member's pictures, write them, and pass them to its loggers."""
-        test, directory, end = fit.points, self.directories[i], self.module.last_step(i)
-        title, columns = self.members[i].title(), self._history(i)
-        parts = (test.x[0], *labels(test), fit.u, fit.du)
-        x, f, df, u, du = (part.double().cpu().numpy() for part in parts)
-        masks = dict(zip(test.regions, test.masks[0, 1:].bool().cpu().numpy(), strict=True))
-        names, nodes = {"inputs": self.data.inputs, "outputs": test.outputs}, fit.nodes.numpy()
-        pictures = {
-            directory.fit_picture: fit_picture(x, f, df, u, du, masks, title, **names, points=nodes),
-            directory.curves_picture: curves_picture(
-                columns, switched_on_step(self.module, i), test.groups, title, "region" if test.regions else "output"
-            ),
-        }
-        if fit.profiles:
-            pictures[directory.profiles_picture] = profiles_picture(fit.profiles, title, **names, points=nodes)
-        if self.resample is not None:
-            steps, points = zip(*self.resample.member(i), strict=True)
-            shares = {region: (np.array(columns["step"]), np.array(columns[share_key(region)])) for region in masks}
-            places = [x.double().numpy() for x in points]
-            pictures[directory.points_picture] = points_picture(steps, places, shares, end, title, self.data.inputs)
+        """Write a member's pictures, and pass them to its loggers."""
+        end, title = self.module.last_step(i), self.members[i].title()
+        moved = None if self.resample is None else self.resample.member(i)
+        switched_on = switched_on_step(self.module, i)
+        pictures = draw(self.directories[i], title, fit, self.data.inputs, self._history(i), switched_on, moved, end)
         for path, picture in pictures.items():
             write(path, png(picture))
 

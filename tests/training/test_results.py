@@ -6,8 +6,8 @@ from runge.sobolev.points import Points
 from runge.sobolev.stages import ResidualStages
 from runge.sobolev.units import Units
 from runge.training.evaluation import profiles
+from runge.training.final import fit_table
 from runge.training.member import Member
-from runge.training.results import fit_table
 from tests.conftest import model
 
 
