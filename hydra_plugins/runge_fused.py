@@ -76,7 +76,7 @@ class GridSweeper(BasicSweeper):
         assert self.config is not None
         assert self.hydra_context is not None
         if not isinstance(self.launcher, FusedLauncher):
-            from runge.launch.sweep import check_jobs
+            from runge.launch.preparation import check_jobs
 
             check_jobs(self.hydra_context, self.config, batch, self.checked)
             self.checked += len(batch)
@@ -103,8 +103,9 @@ class SearchSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Search; then compare all runs, even if some failed, but not after an interrupt."""
         from runge.configuration import build
+        from runge.launch.preparation import check_jobs
         from runge.launch.search import NOWHERE, Search, SearchSettings
-        from runge.launch.sweep import check_jobs, workers
+        from runge.launch.sweep import workers
 
         context, config, launcher = self.hydra_context, self.config, self.launcher
         _check_halving(self)

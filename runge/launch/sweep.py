@@ -2,20 +2,14 @@
 
 import logging
 import math
-import os
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.callbacks import Callbacks
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobRuntime, JobStatus, configure_log, setup_globals
+from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from hydra.types import HydraContext
-from hydra.version import VersionBase
 from omegaconf import DictConfig
 from tqdm import tqdm
 
@@ -23,10 +17,11 @@ from runge import machine
 from runge.configuration import build, digest
 from runge.errors import ConfigurationError, describe
 from runge.launch.cluster import Cluster, LauncherSettings
-from runge.launch.composition import Composer, plain, register_resolvers
-from runge.launch.jobs import Job, ended_before, foreign_run, job_return, name_overrides
+from runge.launch.jobs import Job, ended_before, job_return
 from runge.launch.planning import Chunk, plan
 from runge.launch.pool import InProcess, Pool
+from runge.launch.preparation import prepare, restored
+from runge.launch.worker import call, request
 from runge.records.directories import RunDirectory, State
 from runge.records.files import discard, printable
 from runge.records.lock import locked
@@ -83,7 +78,7 @@ def launch(
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     directory = Path(config.hydra.sweep.dir)
     try:
-        with _restored():
+        with restored():
             launcher = build("hydra.launcher", settings, LauncherSettings)
             folder = (directory / ".submitit").absolute()
             cluster = Cluster(call, launcher, folder) if launcher.cluster == "slurm" else None
@@ -91,7 +86,7 @@ def launch(
             own = nullcontext(pool) if pool else _pool(launcher) if len(job_overrides) > 1 else InProcess(call)
             log.info("Launching %d jobs", len(job_overrides))
             with own as local, cluster or nullcontext():
-                jobs = _prepare(context, config, job_overrides, first, local)
+                jobs = prepare(context, config, job_overrides, first, local)
                 halving = config.hydra.sweeper.get("halving")
                 if halving is not None and len({job.member.objective.keys for job in jobs}) > 1:
                     raise ConfigurationError("objective: must be the same for all runs with hydra.sweeper.halving")
@@ -115,23 +110,6 @@ def workers(settings: Mapping[str, Any] | None) -> Pool | InProcess:
     return InProcess(call) if settings is None else _pool(build("hydra.launcher", settings, LauncherSettings))
 
 
-def check_jobs(
-    context: HydraContext,
-    config: DictConfig,
-    job_overrides: Sequence[Sequence[str]],
-    first: int,
-    pool: Pool | InProcess | None = None,
-) -> list[Job]:
-    """Check jobs before they are launched; their numbers begin with `first`.
-
-    Raises:
-        ConfigurationError: a key or a value of a job is not allowed.
-    """
-    setup_globals()
-    with _restored():
-        return _prepare(context, config, job_overrides, first, pool or InProcess(call))
-
-
 @contextmanager
 def reserved(directory: Path) -> Iterator[None]:
     """Keep other sweeps out of a directory; after an error remove it if nothing has begun in it.
@@ -146,40 +124,6 @@ def reserved(directory: Path) -> Iterator[None]:
             with suppress(OSError):  # the error that is already being raised matters more
                 discard(directory, {"multirun.yaml"})
             raise
-
-
-@contextmanager
-def _restored() -> Iterator[None]:
-    """Restore Hydra's configuration."""
-    before = HydraConfig.instance().cfg
-    try:
-        yield
-    finally:
-        HydraConfig.instance().cfg = before
-
-
-def _prepare(
-    context: HydraContext, config: DictConfig, overrides: Sequence[Sequence[str]], first: int, pool: Pool | InProcess
-) -> list[Job]:
-    """Compose the jobs of a sweep, and build data and weights once for each kind of job, to check them."""
-    compose = Composer(context.config_loader, config)
-    jobs = [_job(compose(own, first + i)) for i, own in enumerate(overrides)]
-    if not jobs:
-        raise ConfigurationError("a sweep must have at least one run; one of its keys has no values")
-    ((directory, count),) = Counter(job.directory for job in jobs).most_common(1)
-    if count > 1:
-        raise ConfigurationError(f"hydra.sweep.subdir: must differ from run to run, got {directory!r} for {count} runs")
-    # The comparison's libraries, loaded while the workers load theirs.
-    import scipy.stats  # noqa: F401
-
-    import runge.compare.comparison  # noqa: F401
-
-    kinds = list({job.member.without_seed(): job.member for job in jobs}.values())
-    parts = [part for i in range(pool.processes) if (part := kinds[i :: pool.processes])]
-    for _, value in pool.run([_request("check_members", context, part) for part in parts], id):
-        if isinstance(value, Exception):
-            raise value
-    return jobs
 
 
 def compare(directory: str, failures: Mapping[str, str]) -> None:
@@ -230,7 +174,7 @@ class _Sweep:
         if alone and not slurm:
             pool = InProcess(call)  # on all cores
         parts = [([jobs[i] for i in chunk.jobs], self.halving) for chunk in chunks]
-        requests = [_request("train_jobs", self.context, part) for part in parts]
+        requests = [request("train_jobs", self.context, part) for part in parts]
         sizes = [len(chunk.jobs) * chunk.steps for chunk in chunks]
         style: dict[str, Any] = {"unit": " steps", "unit_scale": True, "dynamic_ncols": True, "leave": False}
         hidden = not all(job.member.training.progress_bar for job in jobs)
@@ -282,46 +226,3 @@ class _Sweep:
                     directory.write(State("failed", step, describe(error), *identity))
         except (OSError, ConfigurationError):
             self.failures[job.directory] = describe(error)
-
-
-def _request(function: str, context: HydraContext, argument: Any) -> tuple[str, Any, Callbacks, Any]:
-    """Return an argument of `call`: the function's name, Hydra's state for the process, and the function's argument."""
-    instances = Singleton.get_state()["instances"]
-    return function, {kind: instances[kind] for kind in (JobRuntime, VersionBase)}, context.callbacks, argument
-
-
-def call(request: tuple[str, Any, Callbacks, Any], report: Callable[[int], object]) -> Any:
-    """Call a function of `runge.launch.run`, in a process in which Hydra may not be set up yet."""
-    from runge.launch import run
-
-    function, instances, callbacks, argument = request
-    # Not in the commanding process, where it would load all plugins again, as different classes.
-    if JobRuntime not in (state := Singleton.get_state())["instances"]:
-        Singleton.set_state({**state, "instances": {**state["instances"], **instances}})
-        setup_globals()
-        register_resolvers()
-    return run.check_members(argument) if function == "check_members" else run.train_jobs(callbacks, argument, report)
-
-
-def _job(config: DictConfig) -> Job:
-    """Check a composed job, and read what its directory holds."""
-    from runge.records.checkpoints import checkpoint_files
-    from runge.training.member import Member  # imported late, as torch is: the workers load it at the same time
-
-    overrides = list(config.hydra.overrides.task)
-    HydraConfig.instance().cfg = config  # pyright: ignore[reportAttributeAccessIssue]: `set_config` would copy it
-    directory = os.path.join(config.hydra.sweep.dir, config.hydra.sweep.subdir)
-    run = RunDirectory(directory)
-    with name_overrides(overrides):
-        content, _ = plain(config)
-        member = Member(content, overrides)
-        outcome = ended_before(member, run)
-        try:
-            checkpoints = checkpoint_files(run) if outcome is None else {}
-        except ConfigurationError as error:
-            log.warning("%s: set aside", error)
-            run.last.replace(run.last.with_name(f"{run.last.name}.damaged"))
-            checkpoints = checkpoint_files(run)
-        if any(checkpoint.configuration != digest(content) for checkpoint in checkpoints.values()):
-            raise foreign_run(run)
-    return Job(config, overrides, directory, member, outcome, checkpoints)
