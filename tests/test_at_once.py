@@ -117,6 +117,24 @@ def test_the_steps_of_the_likelihood(name, sizes, batch, dtype):
     close(theta, expected, dtype)
 
 
+def test_the_likelihood_of_channels_without_errors_or_with_few_labels():
+    """Let a member be 0, as f is, and the mini-batches of another have fewer known labels than channels."""
+
+    def start(function):
+        one = course(Likelihood(function), batch=2, members=2, dimension=3, weights=torch.ones(STEPS, 2))
+        with torch.no_grad():
+            one.network.theta[0] = 0
+        one.points.f[0] = 0
+        one.points.weight_f[1, ::2] = 0
+        one.points.weight_df[1, :, :, 1:] = 0
+        one.points.weight_df[1, 1:] = 0
+        return one
+
+    theta, _, _ = follow(ADAM, start(compiled()))
+    close(theta, follow(ADAM, start(one_by_one()))[0], torch.float64)
+    assert theta.isfinite().all()
+
+
 @pytest.mark.parametrize("compiler", COMPILERS)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_the_steps_by_any_compiler(compiler, dtype, fresh, monkeypatch, tmp_path):
@@ -129,8 +147,9 @@ def test_the_steps_by_any_compiler(compiler, dtype, fresh, monkeypatch, tmp_path
 
 @pytest.mark.parametrize("name", ["clipped", "adamw"])
 @pytest.mark.parametrize("points", [20, 1200])
-def test_a_member_has_the_same_bits_in_any_stack_with_any_threads_and_in_any_calls(name, points, monkeypatch):
-    threads, sizes, function = torch.get_num_threads(), {"points": points, "width": 64}, compiled(torch.float32)
+@pytest.mark.parametrize("loss", [lambda function: function, Likelihood], ids=["sum", "likelihood"])
+def test_a_member_has_the_same_bits_in_any_stack_with_any_threads_and_in_any_calls(name, points, loss, monkeypatch):
+    threads, sizes, function = torch.get_num_threads(), {"points": points, "width": 64}, loss(compiled(torch.float32))
     together = course(function, torch.float32, batch=None, **sizes)
     theta, optimizer, _ = follow(METHODS[name], together)
     try:

@@ -2,7 +2,8 @@
 
     python benchmarks/problems/study.py DIR [--sizes 64 256] [--losses nll] [--steps 5000]
 
-DIR holds the tables of `pfr.py`. Each loss is one sweep over all sizes; its time includes all processes and files.
+DIR holds the tables of `pfr.py`. Only the whole study is kept for the page. Each loss is one sweep over all sizes; its
+time includes all processes and files.
 """
 
 import tempfile
@@ -39,7 +40,7 @@ def study(directory: Path, sizes: list[int], loss: str, steps: int) -> Iterator[
         runs = sweep(f"data.file={','.join(sizes_of)}", *settings, directory=folder).table
         seconds = time.perf_counter() - started
     processes = min(cores(), len(runs))
-    for n, some in runs.groupby(runs["data.file"].map(sizes_of.get)):
+    for n, some in runs.groupby([sizes_of[path] for path in runs["data.file"]]):
         chosen = some.loc[some.groupby("data.file")["val/nrmse_f"].idxmin()]
         errors = {"value": chosen["test/nrmse_f"].tolist(), "derivative": chosen["test/nrmse_df"].tolist()}
         figures = {"n": n, "loss": loss} | {name: median(column) for name, column in errors.items()}

@@ -84,7 +84,8 @@ struct Stack {
     const Real *scale, *lambda_d;           // (M,) each; lambda_d is null for MSE_f alone
     Real* of_channel;                       // (M, P, 1 + D): further weights, of the channels; or null
     Real *loss, *gradient;                  // (M, slices), (M, slices, W): the caller sums over the slices
-    Real* channels;  // (M, slices, P, 1 + D): the errors of each channel, in place of both; or null
+    Real* channels;  // (M, slices, P, 1 + D): the errors of each channel, in place of both; or null. For `adam`: if not
+                     // null, the loss is the likelihood
     Real *u, *du;    // (M, N, P), (M, N, P, D): the network itself, in place of all of these; or null
     const Index* batch;                     // (M, points): the points of a mini-batch; null: all
 };
@@ -534,6 +535,7 @@ extern "C" void adam(const Stack* net, const Steps* steps, Real* workspace, std:
         const Stack errors = at(k, net->channels), now = at(k, nullptr);
         if (net->channels) {
             loss_and_gradient(&errors, workspace, threads);
+#pragma omp parallel for num_threads(int(threads)) schedule(static)
             for (Index m = 0; m < net->members; ++m) weigh(errors, m, net->of_channel);
         }
         loss_and_gradient(&now, workspace, threads);

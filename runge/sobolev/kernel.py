@@ -169,6 +169,7 @@ class Kernel:
         size = points.x.shape[1] if steps.batch is None else steps.batch.shape[2]
         depth, (dimension, width) = len(network.shapes) - 1, network.shapes[0]
         seconds = len(points.x) * step_seconds(size, depth, width, dimension, self.activation)
+        seconds *= 1.4 if steps.likelihood else 1  # the errors come first
         count = max(1, min(len(steps.rates), int(_SECONDS / seconds)))
         results = {"loss": (), "gradient": network.theta.shape[1:]}
         if steps.likelihood:

@@ -2,8 +2,8 @@
 
 namespace {
 
-// Write the weights of a member's channels, (M, P, 1 + D), from its errors: nu_c / (2 MSE_c), or 0 where nothing is left
-// to fit.
+// Write the weights of a member's channels, (P, 1 + D), from its errors: nu_c / (2 MSE_c), or 0 where nothing is left to
+// fit, and where lambda_d is 0, so that no errors of derivatives are computed. `channels` is its scratch space.
 void weigh(const Stack& net, Index m, Real* of_channel) {
     const Index all = net.outputs * (1 + net.dimension);
     std::vector<double> known(all);
@@ -19,11 +19,10 @@ void weigh(const Stack& net, Index m, Real* of_channel) {
     }
     for (const double one : known) count += one;
     const double mean = std::max(1.0, count / double(all));
-    const bool derivatives = net.lambda_d && net.lambda_d[m] > 0;
     Real *errors = net.channels + m * net.slices * all, *weights = of_channel + m * all;
     add_up(errors, net.slices, all);
     for (Index c = 0; c < all; ++c) {
-        const double nu = c % (1 + net.dimension) == 0 || derivatives ? known[c] / mean : 0, mse = errors[c];
+        const double nu = known[c] / mean, mse = errors[c];
         weights[c] = nu == 0 || mse == 0 ? Real(0) : Real(nu / (2 * mse));
     }
 }

@@ -50,8 +50,11 @@ class Model:
 
 
 _FEW = 6
-"""Up to this many inputs, one pass for each is faster than a matrix product: it can be fused with the activation. Up to
-this many outputs, the last layer is not a matrix product either, but more exact (`_sum_of_products`)."""
+"""Up to this many inputs, one pass for each is faster than a matrix product: it can be fused with the activation."""
+
+_PAIRWISE = 2
+"""Up to this many outputs the last layer is not a matrix product, but more exact (`_sum_of_products`). A matrix product
+reads the last hidden layer once, and the sums once for each output."""
 
 
 class Tape(NamedTuple):
@@ -171,7 +174,7 @@ class StackedMLP(nn.Module):
             for d in range(self.dimension):
                 z = torch.addcmul(z, tape.x[:, :, d, None], weight[:, d, None])
         dz = (self.scale.mT * weight)[:, :, None] if with_derivative else None
-        for weight, bias in layers[1:]:
+        for i, (weight, bias) in enumerate(layers[1:], start=1):
             h = self.activation.value(z)
             s1 = self.activation.first(z, h)
             tape.hidden.append((z, h, s1))
@@ -179,8 +182,8 @@ class StackedMLP(nn.Module):
                 tape.tangents.append(dz)
                 tape.carried.append((s1[:, None] * dz).flatten(1, 2))
                 dz = torch.bmm(tape.carried[-1], weight).unflatten(1, (self.dimension, n))
-            last = weight is layers[-1][0] and self.outputs <= _FEW
-            z = (_sum_of_products(h, weight) if last else torch.bmm(h, weight)) + bias
+            exact = i == len(layers) - 1 and self.outputs <= _PAIRWISE
+            z = (_sum_of_products(h, weight) if exact else torch.bmm(h, weight)) + bias
         return z, None if dz is None else dz.permute(0, 2, 3, 1), tape
 
     def adjoint(self, tape: Tape, u_bar: Tensor, du_bar: Tensor | None) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 
 from runge.sobolev import kernel, losses
 from runge.sobolev.kernel import Kernel
+from runge.sobolev.likelihood import Likelihood
 from tests.conftest import ROOT
 from tests.sobolev.test_compilation import close, stack
 from tests.test_at_once import METHODS, compiled, course, follow
@@ -49,6 +50,7 @@ class Emulated:
         numbers |= {"weight_f": m * n * p, "weight_df": m * n * p * d, "input_scale": m * d, "input_shift": m * d}
         numbers |= {"scale": m, "lambda_d": count * m, "loss": slices, "gradient": slices * parameters}
         numbers |= {
+            "of_channel": slices * p * (1 + d),
             "channels": slices * p * (1 + d),
             "u": m * n * p,
             "du": m * n * p * d,
@@ -108,3 +110,11 @@ def test_the_steps_on_arm(emulated):
     assert calls == 1
     expected, _, _ = follow(method, course(losses.loss_and_gradient, batch=7))
     torch.testing.assert_close(theta, expected, rtol=1e-11, atol=1e-13)
+
+
+def test_the_steps_of_the_likelihood_on_arm(emulated):
+    sizes = {"points": 1100, "dimension": 2, "outputs": 5, "width": 19}
+    theta, _, calls = follow(METHODS["adamw"], course(Likelihood(compiled()), **sizes), end=3)
+    assert calls == 1
+    expected, _, _ = follow(METHODS["adamw"], course(Likelihood(losses.loss_and_gradient), **sizes), end=3)
+    torch.testing.assert_close(theta, expected, rtol=1e-8, atol=1e-10)

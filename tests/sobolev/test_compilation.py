@@ -59,7 +59,7 @@ def close(actual, expected, tolerance):
 @suited
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("depth", [1, 2, 4])
-@pytest.mark.parametrize(("dimension", "outputs"), [(1, 1), (2, 1), (3, 1), (1, 4), (3, 2)])
+@pytest.mark.parametrize(("dimension", "outputs"), [(1, 1), (2, 1), (3, 1), (1, 5), (3, 2), (2, 9)])
 def test_the_kernel_equals_the_formulas(activation, depth, dimension, outputs):
     """Use more points than a block has, a member with lambda_d = 0, and a different scale per member."""
     for dtype, tolerance in ((torch.float64, 1e-14), (torch.float32, 1e-5)):
