@@ -19,7 +19,7 @@ from runge.schedules import NEVER
 from runge.sobolev import losses
 from runge.sobolev.compilation import LossAndGradient
 from runge.sobolev.jacobian import gram_diagonal
-from runge.sobolev.likelihood import Likelihood, known
+from runge.sobolev.likelihood import Likelihood, known, variances
 from runge.sobolev.losses import Penalty
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
@@ -60,8 +60,9 @@ class Look:
 
     @cached_property
     def variances(self) -> Tensor:
-        """Compute each channel's error over its number of known labels, in units of their mean, (M, C)."""
-        return self.terms / known(self.points)
+        """Compute the variance of each channel's errors over its number of labels, in units of the mean, (M, C)."""
+        terms = self.terms.view(len(self.terms), self.network.outputs, -1)
+        return variances(self.network, self.points, terms).flatten(1) / known(self.points)
 
     @cached_property
     def gradient_norms(self) -> Tensor:

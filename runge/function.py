@@ -104,7 +104,9 @@ class Function(nn.Module):
             with torch.no_grad():
                 results = self._evaluate(torch.from_numpy(np.array(x, float)), function)
             return [result.numpy(force=True) for result in results]
-        x, dimension = torch.as_tensor(x), self.network.dimension
+        if not isinstance(x, Tensor):
+            x = torch.as_tensor(x, dtype=torch.float64)  # numbers; by default torch would round them to float32
+        dimension = self.network.dimension
         # In standardised units inputs keep their precision: their mean is subtracted first.
         x = x.to(self.network.amplitude if self.network.units is None else self.network.units.x_mean)
         if dimension > 1 and (x.ndim == 0 or x.shape[-1] != dimension):

@@ -109,6 +109,7 @@ def test_the_steps_of_the_likelihood(name, sizes, batch, dtype):
         one.points.weight_f[0, :5] = 0
         one.points.weight_df[1, 3:9, 0] = 0
         one.points.weight_df[1:, :, -1, -1] = 0
+        one.points.df[:2, :, 0, -1] = 0
         return one
 
     theta, _, calls = follow(METHODS[name], start(compiled(dtype)))

@@ -43,6 +43,8 @@ def test_numbers_and_precision():
     u = Function(sum_of_networks(members=1), {})
     assert u(0.5).shape == ()
     assert u(torch.tensor(0.5)).dtype == torch.float64
+    tenth = u(torch.tensor([0.1], dtype=torch.float64))
+    assert torch.equal(torch.cat([u(0.1)[None], u([0.1]), u([[0.1]])[0]]), tenth.expand(3))  # not rounded to float32
 
 
 def test_two_dimensions():

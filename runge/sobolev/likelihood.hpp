@@ -2,28 +2,59 @@
 
 namespace {
 
-// Write the weights of a member's channels, (P, 1 + D), from its errors: nu_c / (2 MSE_c), or 0 where nothing is left to
-// fit, and where lambda_d is 0, so that no errors of derivatives are computed. `channels` is its scratch space.
-void weigh(const Stack& net, Index m, Real* of_channel) {
-    const Index all = net.outputs * (1 + net.dimension);
-    std::vector<double> known(all);
-    double count = 0;
+constexpr double ZERO = 1e-6;  // relative to the others of its output, of a partial derivative that is 0
+
+// A channel's number of known labels, and how much a partial derivative changes the output on the whole domain.
+struct Labels {
+    double known = 0, size = 0;
+};
+
+// Count the labels of each channel of a member's points, (P, 1 + D).
+std::vector<Labels> labels_of(const Stack& net, Index m) {
+    const Index dimension = net.dimension, outputs = net.outputs;
+    std::vector<Labels> all(outputs * (1 + dimension));
     for (Index i = 0; i < net.points; ++i) {
         const Index point = m * net.all + (net.batch ? net.batch[m * net.points + i] : i);
-        for (Index p = 0; p < net.outputs; ++p) {
-            const Index k = point * net.outputs + p, channel = p * (1 + net.dimension);
-            known[channel] += net.weight_f[k] > 0;
-            for (Index d = 0; d < net.dimension; ++d)
-                known[channel + 1 + d] += net.weight_df[k * net.dimension + d] > 0;
+        for (Index p = 0; p < outputs; ++p) {
+            const Index k = point * outputs + p;
+            Labels* channel = &all[p * (1 + dimension)];
+            channel[0].known += net.weight_f[k] > 0;
+            for (Index d = 0; d < dimension; ++d)
+                if (net.weight_df[k * dimension + d] > 0) {
+                    Labels& one = channel[1 + d];
+                    one.known += 1;
+                    one.size = std::max(one.size, double(std::abs(net.df[k * dimension + d])));
+                }
         }
     }
-    for (const double one : known) count += one;
-    const double mean = std::max(1.0, count / double(all));
+    for (Index p = 0; p < outputs; ++p)
+        for (Index d = 0; d < dimension; ++d)
+            all[p * (1 + dimension) + 1 + d].size /= net.input_scale[m * dimension + d];
+    return all;
+}
+
+// Write the weights of a member's channels, (P, 1 + D), from its errors: nu_c / (2 s_c^2), or 0 where nothing is left to
+// fit, and where lambda_d is 0, so that no errors of derivatives are computed. `channels` is its scratch space.
+void weigh(const Stack& net, Index m, Real* of_channel) {
+    const Index in_output = 1 + net.dimension, all = net.outputs * in_output;
+    const std::vector<Labels> labels = labels_of(net, m);
     Real *errors = net.channels + m * net.slices * all, *weights = of_channel + m * all;
     add_up(errors, net.slices, all);
+    std::vector<char> is_zero(all);
+    double count = 0, sum = 0, others = 0;
     for (Index c = 0; c < all; ++c) {
-        const double nu = known[c] / mean, mse = errors[c];
-        weights[c] = nu == 0 || mse == 0 ? Real(0) : Real(nu / (2 * mse));
+        double largest = 0;
+        for (Index d = 1; d < in_output; ++d)
+            largest = std::max(largest, labels[c / in_output * in_output + d].size);
+        is_zero[c] = c % in_output > 0 && labels[c].size <= ZERO * largest;
+        count += labels[c].known;
+        if (labels[c].known > 0 && !is_zero[c]) sum += errors[c], others += 1;
+    }
+    const double mean = std::max(1.0, count / double(all));
+    for (Index c = 0; c < all; ++c) {
+        const double nu = labels[c].known / mean;
+        const double variance = errors[c] != 0 && is_zero[c] && others > 0 ? sum / others : errors[c];
+        weights[c] = nu == 0 || variance == 0 ? Real(0) : Real(nu / (2 * variance));
     }
 }
 

@@ -8,6 +8,11 @@ values, the MSE_c, the negative log-likelihood is, up to constants and over the 
 
 No weight of a whole channel changes the gradient.
 
+A partial derivative that is 0, by an input on which an output does not depend, is an exception: a network can fit it
+exactly and at once, where its log has no bound, and would then fit nothing else. It has no error of its own size.
+Therefore its variance s^2 is the mean MSE of the other channels, and its part of L is the weighted sum
+:math:`\nu_c MSE_c / (2 s^2)`.
+
 References:
     A. Kendall, Y. Gal, R. Cipolla (2018). Multi-task learning using uncertainty to weigh losses.
     https://arxiv.org/abs/1705.07115
@@ -26,11 +31,27 @@ from runge.sobolev.losses import Penalty, channel_errors
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 
+_ZERO = 1e-6  # of the largest partial derivative of an output
+
 
 def known(points: Points) -> Tensor:
     """Return n_c over its mean, (M, C): 1 for all channels where every label is known."""
     count = torch.cat([(points.weight_f > 0)[..., None], points.weight_df > 0], dim=-1).sum(1).flatten(1)
     return count / count.double().mean(1, keepdim=True).clamp_min(1)
+
+
+def variances(network: StackedMLP, points: Points, mse: Tensor) -> Tensor:
+    """Return the variance of each channel's errors, (M, P, 1 + D): its MSE, as given, or for one that is 0 the others'.
+
+    It counts as 0 if, on the whole domain, it changes the output by less than a millionth of what another one does.
+    """
+    is_known = torch.cat([(points.weight_f > 0)[..., None], points.weight_df > 0], dim=-1).any(1)
+    sizes = torch.where(points.weight_df > 0, points.df.abs(), 0).amax(1) / network.scale
+    is_zero = torch.zeros_like(is_known)
+    is_zero[..., 1:] = sizes <= _ZERO * sizes.amax(2, keepdim=True)
+    others = is_known & ~is_zero
+    mean = torch.where(others, mse, 0).sum((1, 2)) / others.sum((1, 2)).clamp_min(1)
+    return torch.where(is_zero & others.any(2).any(1)[:, None, None], mean[:, None, None], mse)
 
 
 class Likelihood:
@@ -68,8 +89,10 @@ class Likelihood:
         mse = self.channels(network, points, scale, lambda_d).double()
         nu = known(points).view_as(mse)
         nu[..., 1:] *= 0 if lambda_d is None else (lambda_d > 0)[:, None, None]
-        fitted = (nu == 0) | (mse == 0)  # nothing is left to fit
-        weights, mse = torch.where(fitted, 0, nu / (2 * mse)), torch.where(fitted, 1, mse)
+        variance = variances(network, points, mse)
+        fitted = (nu == 0) | (variance == 0)  # nothing is left to fit
+        weights = torch.where(fitted, 0, nu / (2 * variance))
+        parts = torch.where(variance == mse, torch.where(fitted, 1, mse).log() * nu / 2, weights * mse)
         on = None if lambda_d is None else (lambda_d > 0).to(lambda_d)
         _, gradient = self.loss_and_gradient(network, points.reweighted(weights.to(points.f)), scale, on)
-        return (nu / 2 * mse.log()).sum((1, 2)).to(gradient), gradient
+        return parts.sum((1, 2)).to(gradient), gradient

@@ -99,6 +99,19 @@ def test_a_member_without_derivatives_in_its_training_rows(tmp_path, no_pictures
     assert [found["lambda_d"] for found in check_members(members, tmp_path)] == [1, 0]
 
 
+@pytest.mark.parametrize("compile_step", ["on", "off"])
+def test_an_input_that_does_not_matter_and_the_logarithm_of_each_channel(compile_step, train, tmp_path):
+    """Its partial derivative is 0: the logarithm of that error has no bound, and nothing else must be lost for it."""
+    a, b = np.random.default_rng(0).uniform(-1, 1, (2, 60))
+    table = {"a": a, "b": b, "y": np.sin(3 * a), "dy_da": 3 * np.cos(3 * a), "dy_db": np.zeros(60)}
+    pd.DataFrame(table).to_csv("a.csv", index=False)
+    options = "model.width=16", "trainer.max_steps=500", f"trainer.compile={compile_step}", "balance=log"
+    assert train(*SHORT, *options, "hydra.run.dir=run")[0] == 0
+    metrics = figures(tmp_path / "run")
+    assert metrics["val/nrmse_f"] < 0.1
+    assert metrics["val/nrmse_df"] < 0.2
+
+
 @pytest.mark.parametrize(
     "option", [*(f"optimizer={name}" for name in OPTIMIZERS), *(f"balance={name}" for name in BALANCES)]
 )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from runge.sobolev import losses
-from runge.sobolev.likelihood import Likelihood
+from runge.sobolev.likelihood import Likelihood, variances
 from tests.sobolev.test_losses import some_points
 from tests.sobolev.test_network import stack
 
@@ -83,3 +83,31 @@ def test_a_channel_without_errors_weighs_nothing():
     loss, gradient = Likelihood(losses.loss_and_gradient)(network, points, SCALE, None)
     assert loss.tolist() == [0, 0]
     assert not gradient.any()
+
+
+@pytest.mark.parametrize("lambda_d", [ON, ONE_OFF])
+def test_a_derivative_that_is_0_has_the_variance_of_the_others(lambda_d):
+    """Compare with the loss in which the two that are 0, or nearly, are divided by a constant."""
+    network, points = stack(dimension=2, outputs=2), some_points(dimension=2, outputs=2)
+    points.df[:, :, 0, 1], points.df[0, :, 1, 0] = 1e-9, 0
+    zeros = torch.zeros(2, 2, 3, dtype=torch.bool)
+    zeros[:, 0, 2], zeros[0, 1, 1] = True, True
+    u, du = network.value_and_derivative(points.x)
+    mse = losses.channels(u, du, points, SCALE).view(2, 2, 3)
+    on = torch.ones_like(mse)
+    on[..., 1:] = (lambda_d > 0)[:, None, None]
+    others = (mse * ~zeros).sum((1, 2)) / (~zeros).sum((1, 2))
+    parts = torch.where(zeros, mse / others.detach()[:, None, None], mse.log())
+    loss = (on * parts).sum((1, 2)) / 2
+    (expected,) = torch.autograd.grad(loss.sum(), network.theta)
+    actual = Likelihood(losses.loss_and_gradient)(network, points, SCALE, lambda_d)
+    torch.testing.assert_close(actual[0], loss.detach())
+    torch.testing.assert_close(actual[1], expected)
+
+
+def test_an_output_without_any_slope_has_variances_of_its_own():
+    network, points = stack(dimension=2), some_points(dimension=2)
+    points.df.zero_()
+    points.weight_f.zero_()
+    mse = torch.rand(2, 1, 3, dtype=torch.float64)
+    assert torch.equal(variances(network, points, mse), mse)
