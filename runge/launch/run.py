@@ -131,7 +131,9 @@ def conclude(outcome: "Outcome", directory: RunDirectory, member: Member) -> Val
         return outcome
     switched = outcome[SWITCHED_ON_STEP]
     when = "never on" if switched is None else f"on from step {switched}"
-    log.info("lambda_d %s; %.1f s; %s", when, outcome[TOTAL_SECONDS], os.path.relpath(directory.path))
+    state, most = directory.read_state(), member.training.max_steps
+    early = "" if state is None or state.step >= most else f"ended at step {state.step} of {most}; "
+    log.info("%slambda_d %s; %.1f s; %s", early, when, outcome[TOTAL_SECONDS], os.path.relpath(directory.path))
     stages, asked = outcome[STAGES], member.model.stages
     if stages != asked:
         dropped = "the next one did not lower the validation loss and was dropped"

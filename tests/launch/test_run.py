@@ -505,3 +505,11 @@ def test_progress_shows_losses_and_lambda(train):
     _, _, err = train(*SHORT, "trainer.max_steps=600")  # long enough for the bar to move
     assert "mse_df=" in err
     assert "lambda_d=1.0e-01" in err
+
+
+def test_a_run_that_ends_early_says_so(train, tmp_path):
+    steps = "schedule=constant", "trainer.max_steps=3000", "trainer.patience=40", "trainer.log_every=20"
+    assert train(*steps, "optimizer.lr=0.1", "model.width=4", "hydra.run.dir=run")[0] == 0
+    step = json.loads((tmp_path / "run" / "status.json").read_text())["step"]
+    assert step < 3000
+    assert f"ended at step {step} of 3000; lambda_d on from step 0" in (tmp_path / "run" / "train.log").read_text()
