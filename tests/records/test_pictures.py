@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pytest
 from matplotlib.cm import ScalarMappable
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.lines import Line2D
 from PIL import Image
 
@@ -197,6 +197,33 @@ def test_the_worst_partials_of_many():
     assert len(lines(many)) == 2 * 16
     note = "the first 4 of 5 outputs; the 3 of 5 partial derivatives per output with the largest NRMSE"
     assert note in texts(many)
+
+
+@pytest.mark.parametrize("error", [0.0, 0.1])
+def test_partials_that_are_constant_come_last(error):
+    """Of y's four partials three are zero and have no NRMSE: the one that varies is drawn, and leads."""
+    x, f, df, u, _ = arrays(4, 3)
+    df[..., [0, 1, 3]] = 0
+    figure = fit_picture(x, f, df, u, df + error * np.array([1, 2, 1, 3]), {}, "", outputs=["a", "y", "c"])
+    names = [text for text in texts(figure) if text.startswith("∂$y$")]
+    assert names == [f"∂$y$/∂$x_{{{d}}}$" for d in ((3, 4, 2) if error else (3, 1, 2))]
+
+
+def test_no_point_is_drawn_over_the_accuracy():
+    """The texts of a panel are above its box, one above the other, whatever is drawn inside."""
+    figure = fit(3)
+    artist = next(artist for artist in figure.artists if isinstance(artist, PathCollection) and not artist.get_gid())
+    heights = dict(zip(texts(figure), np.asarray(artist.get_offsets())[:, 1], strict=True))
+    top = lines(figure)[0][0].get_clip_box().y1 / figure.dpi * 72
+    (accuracy,) = {height for text, height in heights.items() if text.startswith("NRMSE ") and "%" in text}
+    assert top < accuracy < heights["∂$f$/∂$x_{1}$"] - 9
+
+
+def test_no_circles_hide_that_there_are_no_labels():
+    x, f, df, u, du = grid()
+    known, unknown = (fit_picture(x, f, part, u, du, {}, "", points=x[:5]) for part in (df, np.nan * df))
+    assert ["no labels" in texts(figure) for figure in (known, unknown)] == [False, True]
+    assert [len(lines(figure)) for figure in (known, unknown)] == [3, 2]
 
 
 def test_of_many_points_the_worst_are_drawn():
