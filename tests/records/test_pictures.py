@@ -322,6 +322,49 @@ def test_labels_of_a_narrow_range_are_short():
     assert (label.replace(MINUS, "-"), [*at.values()]) == ("(f - 1000) / 10⁻⁶", [f"{MINUS}100", "0", "100"])
     assert scaled("f", (-5.0001, -4.9999), 4)[0] == "(f + 5) / 10⁻⁶"
     assert scaled("f", (-2e6, 1e6), 4)[0] == "f / 10⁶"
+    label, at = scaled("t", (1234567890.0, 1234567899.0), 8)
+    assert (label.replace(MINUS, "-"), [*at.values()]) == ("t - 1.23456789×10⁹", ["0", "2", "4", "6", "8"])
+
+
+def overlaps(figure):
+    """Return whether two texts of a picture cover each other."""
+    artist = next(artist for artist in figure.artists if isinstance(artist, PathCollection) and not artist.get_gid())
+    ends = [
+        (place + path.vertices.min(0), place + path.vertices.max(0))
+        for path, place in zip(artist.get_paths(), np.asarray(artist.get_offsets()), strict=True)
+    ]
+    return any(
+        (np.maximum(low, other_low) < np.minimum(high, other_high)).all()
+        for i, (low, high) in enumerate(ends)
+        for other_low, other_high in ends[:i]
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "width", "name", "numbers"),
+    [
+        (1.7e9, 3600, "t - 1.7×10⁹", ["0", "1000", "2000", "3000"]),
+        (0, 600_000, "t / 10³", ["0", "100", "200", "300", "400", "500", "600"]),
+        (-5e-5, 1e-4, "t / 10⁻⁶", ["-40", "-20", "0", "20", "40"]),
+        (0, 20_000, "t", ["0", "5000", "10000", "15000", "20000"]),
+    ],
+)
+def test_long_numbers_have_an_offset_or_a_unit(start, width, name, numbers):
+    """The numbers of t are exact and short in curves over it, and no picture has one text over another."""
+    t, ones = start + width * np.linspace(0, 1, 50), np.ones((50, 1))
+    rest = (ones * t[:, None], ones[..., None], ones * t[:, None], ones[..., None])
+    figures = [fit_picture(t[:, None], *rest, {}, "", ["t"], ["t"])]
+    plane = np.stack([t, np.random.default_rng(0).permutation(t)], 1)
+    shares = {"left": (np.array([0.0, 10.0]), np.array([0.3, 0.2]))}
+    figures += [points_picture([0], [t[:, None]], shares, 10, "", ["t"])]
+    figures += [points_picture([0], [plane], shares, 10, "", ["t", "s"])]
+    figures += [fit_picture(plane, rest[0], np.ones((50, 1, 2)), rest[2], np.ones((50, 1, 2)), {}, "", ["t", "s"])]
+    figures += [profiles_picture([(t, t[:, None], ones)] * 2, "", ["t", "s"])]
+    slopes = np.ones((50, 1, 3))
+    figures += [fit_picture(plane[:, [0, 1, 1]], rest[0], slopes, rest[2] + width / 99, slopes, {}, "")]
+    assert not any(map(overlaps, figures))
+    shown = [text.replace(MINUS, "-").replace("$t$", "t") for text in texts(figures[0])]
+    assert {name, *numbers} <= {*shown}
 
 
 @pytest.mark.parametrize("log", [False, True])
