@@ -104,6 +104,38 @@ def test_points_over_x_are_sorted_and_unknown_labels_are_dots():
     assert [line.get_marker() for line in (*value, *derivative)] == [".", "None", "None", "None"]
 
 
+def test_rows_of_a_table_are_dots_and_the_fit_is_a_line():
+    """Rows repeat x, and their labels have noise; the line has the fit at the rows and between them, in order."""
+    x, f, df, u, du = arrays(n=20)
+    x[1::2] = x[::2]
+    f[1::2] += 1
+    t = np.linspace(-2, 2, 9)
+    profile = t, np.stack([t**2 + 0.1], 1), np.stack([2 * t + 0.1], 1)
+    nodes = np.array([[-2.0], [0.5], [2.0]])
+    figure = fit_picture(x, f, df, u, du, {}, "", points=nodes, profile=profile)
+    (labels, line, strokes), derivative, errors = lines(figure)
+    assert [one.get_marker() for one in (labels, strokes, *derivative, *errors)] == [".", "|", ".", "None", ".", "."]
+    assert "| training points" in texts(figure)
+    np.testing.assert_array_equal(strokes.get_xdata(), nodes[:, 0])
+    assert strokes.get_ydata().max() < min(f.min(), u.min())
+    for one, part, between in ((line, u[:, 0], profile[1]), (derivative[1], du[:, 0, 0], profile[2])):
+        assert one.get_linestyle() == "-"
+        assert (np.diff(one.get_xdata()) >= 0).all()
+        drawn, given = [x[:, 0], part], [t, between[:, 0]]
+        assert sorted(map(tuple, one.get_xydata())) == sorted(zip(*np.hstack([drawn, given]), strict=True))
+    low, high = np.array(line.get_transform().inverted().transform(figure.dpi_scale_trans.transform([[0, 0], [11, 0]])))
+    assert low[0] < -2 < 2 < high[0]
+
+
+def test_the_legend_says_that_there_are_no_labels():
+    x, f, df, u, du = arrays()
+    known, unknown = (texts(fit_picture(x, f, part, u, du, {}, "")) for part in (df, np.nan * df))
+    assert [[text for text in shown if "no labels" in text] for shown in (known, unknown)] == [
+        [],
+        ["• $f'(x)$: no labels", "• $|u' - f'|$: no labels"],
+    ]
+
+
 def grid(n=12):
     across, up = np.meshgrid(np.linspace(0, 1, n), np.linspace(0, 2, n + 1), indexing="ij")
     x = np.stack([across.ravel(), up.ravel()], 1)
