@@ -111,8 +111,10 @@ class Run:
             FileNotFoundError: the run has not finished.
         """
         fit = fit_of({str(name): column.tolist() for name, column in self.fit.items()})
-        overrides = read(RunDirectory(self.directory)).overrides
-        return fit_picture(fit.x, fit.f, fit.df, fit.u, fit.du, {}, overrides or "", fit.inputs, fit.outputs)
+        record = read(RunDirectory(self.directory))
+        rows = len(fit.inputs) == 1 and "data.file" in record.settings
+        profile = (fit.x[:, 0], fit.u, fit.du[..., 0]) if rows else None
+        return fit_picture(*fit[2:], {}, record.overrides or "", fit.inputs, fit.outputs, profile=profile)
 
 
 class Comparison(comparison.Comparison):

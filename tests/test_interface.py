@@ -78,6 +78,16 @@ def test_the_figures_and_pictures_of_a_table():
     assert {"fit.png", "curves.png", "profiles.png"} <= {path.name for path in run.directory.iterdir()}
 
 
+def test_the_picture_of_a_table_in_one_input_has_dots():
+    x = np.linspace(0, 1, 20)
+    np.savetxt("t.csv", np.column_stack([x, x**2, 2 * x]), delimiter=",", header="x,y,dy_dx", comments="")
+    short = "trainer.max_steps=20", "trainer.log_every=20", "model.width=8"
+    run = runge.fit("data=table", "data.file=t.csv", *short)
+    assert {"• $y$", "— fit of $y$"} <= {*run.figure().get_label().split("\n")}
+    formula = runge.fit(*SHORT, "target=expression", "target.expr=x**2")
+    assert "— $f(x)$" in formula.figure().get_label().split("\n")
+
+
 def test_mistakes_are_raised_and_nothing_is_left(tmp_path):
     for overrides, words in {
         ("model.width=0",): "model.width: ",

@@ -74,7 +74,7 @@ def maps_picture(
         )
         panel.frame(across, up, x_ticks, y_ticks, 8, grid=False)
         _map(panel, one, x, shape, None if images is None else images[..., i])
-        if i % 4 != 1:  # not on the fit
+        if i % 4 != 1 and np.isfinite(one.z).any():  # not on the fit, nor on "no labels"
             mark = min(3.5, 60 / np.sqrt(1 + len(circles)))
             panel.line(
                 circles[:, 0],

@@ -10,11 +10,11 @@ from runge.records.scales import Limits, padded
 from runge.records.sheet import Panel, Sheet, length
 
 Line = tuple[str, tuple[str, str, float], Any, Any]
-"""Name; colour, dashes and width; x; y."""
+"""Name; colour, dashes or marks, and width; x; y."""
 Plot = tuple[str, str, str, Sequence[Line]]
 """Labels of x and y; the logarithmic axis ("x", "y" or ""); lines."""
 
-_MARKS = {"-": "—", "--": "╌╌", ":": "····", ".": "•"}  # a line's mark in the legend
+_MARKS = {"-": "—", "--": "╌╌", ":": "····", ".": "•", "|": "|"}  # a line's mark in the legend
 _WIDTH, _LEFT, _LEGEND_ROW, _LEGEND_SIZE = 792, 59, 12, 9  # points
 
 
@@ -46,8 +46,8 @@ def draw(
         panel = Panel(sheet, box, ends, padded(y_data, "y" in log), log)
         panel.frame(x, y)
         for _, (colour, dashes, thickness), across, up in lines:
-            style = "." if len(across) == 1 else dashes
-            panel.line(across, up, style, color=colour, linewidth=thickness, markersize=3 if dashes == "." else 6)
+            style, size = "." if len(across) == 1 else dashes, 3 * thickness if dashes == "." else 6
+            panel.line(across, up, style, color=colour, linewidth=thickness, markersize=size)
         for row, entries in enumerate(reversed(legend)):  # above the panel
             for text, at, colour in entries:
                 panel.text(text, 0, 1, at, 6 + _LEGEND_ROW * row, size=_LEGEND_SIZE, colour=colour)

@@ -14,7 +14,10 @@ _COLUMNS, _MOST_ROWS, _MOST_POINTS, _FEW_POINTS = 4, 3, 3000, 100
 
 
 class _Channel(NamedTuple):
-    """A quantity at the points where its label is known; its error is relative to the labels' standard deviation."""
+    """A quantity at the points where its label is known.
+
+    The NRMSE is relative to the labels' standard deviation, and NaN if that is zero.
+    """
 
     name: str
     colour: str
@@ -28,8 +31,8 @@ def parity_picture(f: Array, df: Array, u: Array, du: Array, title: str, labels:
     """Draw predicted against true values, with the residuals below, for each output and its partial derivatives.
 
     One output has eleven panels of partials, two have seven each, more have three each: those with the largest
-    normalised errors. A panel has at most 3000 points, among them the 300 with the largest residuals. For the arguments
-    see `fit_picture`.
+    normalised errors; constant ones, which have none, come last. A panel has at most 3000 points, among them the 300
+    with the largest residuals. For the arguments see `fit_picture`.
     """
     count, dimension = df.shape[1:]
     outputs = min(MOST_OUTPUTS, count)
@@ -42,7 +45,7 @@ def parity_picture(f: Array, df: Array, u: Array, du: Array, title: str, labels:
         known = [partial for partial in partials if len(partial.true)]
         unknown += dimension - len(known)
         if len(known) > most:
-            known = sorted(known, key=lambda partial: -partial.nrmse)[:most]
+            known = sorted(known, key=_rank)[:most]
         groups.append([value, *known])
     notes = ["NRMSE: root mean squared error over the standard deviation of the true values"]
     subtitle = [note_on_outputs(count)] if count > outputs else []
@@ -59,8 +62,8 @@ def parity_picture(f: Array, df: Array, u: Array, du: Array, title: str, labels:
     columns = min(range(3, 1 + _COLUMNS), key=lambda n: (-panels % n, -n)) if panels > 3 else _COLUMNS
     rows = [group[i : i + columns] for group in groups for i in range(0, len(group), columns)]
     columns = max(map(len, rows))
-    sheet = Sheet(max(396, 198 * columns), 76 + 241 * len(rows), title, "; ".join(subtitle), notes)
-    boxes = sheet.boxes(len(rows), columns, (54, 61, 10, 56), (58, 60))
+    sheet = Sheet(max(396, 198 * columns), 76 + 252 * len(rows), title, "; ".join(subtitle), notes)
+    boxes = sheet.boxes(len(rows), columns, (54, 61, 10, 67), (58, 71))
     for channels, places in zip(rows, boxes, strict=True):
         for channel, box in zip(channels, places, strict=False):
             _panel(sheet, box, channel, few=len(f) < _FEW_POINTS)
@@ -73,7 +76,13 @@ def _channel(name: str, colour: str, true: Array, predicted: Array) -> _Channel:
     if not len(true):
         return _Channel(name, colour, true, predicted, np.nan, np.nan)
     rmse, spread = float(np.sqrt(np.mean((predicted - true) ** 2))), float(true.std())
-    return _Channel(name, colour, true, predicted, rmse, rmse / spread if spread > 0 else np.inf * rmse if rmse else 0)
+    return _Channel(name, colour, true, predicted, rmse, rmse / spread if spread > 0 else np.nan)
+
+
+def _rank(partial: _Channel) -> tuple[bool, float]:
+    """Return the key of the order in which partials are drawn: the largest NRMSE first, then those without one."""
+    constant = bool(np.isnan(partial.nrmse))
+    return constant, -(partial.rmse if constant else partial.nrmse)
 
 
 def _panel(sheet: Sheet, box: Box, channel: _Channel, few: bool) -> None:
@@ -103,8 +112,8 @@ def _panel(sheet: Sheet, box: Box, channel: _Channel, few: bool) -> None:
             channel.true[at], y[at], ".", color=channel.colour, markeredgewidth=0,
             markersize=8 if few else 3.5, alpha=0.8 if few else 0.5,
         )  # fmt: skip
-    upper.text(channel.name, 0, 1, 0, 4, room=width)
-    upper.text(_accuracy(channel), 0, 1, 5, -12, size=8.5, colour=GREY)
+    upper.text(channel.name, 0, 1, 0, 15, room=width)
+    upper.text(_accuracy(channel), 0, 1, 0, 4, size=8.5, colour=GREY)
 
 
 def _accuracy(channel: _Channel) -> str:

@@ -12,17 +12,20 @@ from runge.records.labels import Labels, label
 from runge.records.maps import maps_picture
 from runge.records.panels import Line, Plot, draw
 from runge.records.parity import parity_picture
-from runge.records.scales import Array, ticks
+from runge.records.profiles import Profile
+from runge.records.scales import Array, evenly, padded, ticks
 from runge.records.sheet import BLUE, COLOURS, GREEN, GREY, INK, MOST_OUTPUTS, ORANGE, PINK, SKY, Panel, note_on_outputs
 
 Mask = NDArray[np.bool_]
 
 # Styles of lines: colour, dashes and width.
 _FIRST, _SECOND, _THICK, _DASHED = (BLUE, "-", 1.4), (ORANGE, "-", 1.4), (INK, "-", 2.4), (ORANGE, "--", 1.4)
+_STROKES = ("#888888", "|", 0.5)
 _REGION_COLOURS = (SKY, "#FFFFFF", SKY, ORANGE, GREEN, PINK)
 _GROUP_COLOURS = (*COLOURS, INK)
 _STEP = "optimiser step"
 _MOST_DENSITIES = 6
+_FEW, _MOST_STROKES = 100, 1000
 
 
 def fit_picture(
@@ -36,6 +39,7 @@ def fit_picture(
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
     points: Array | None = None,
+    profile: Profile | None = None,
 ) -> Figure:
     """Draw a function and its fit, their derivatives, and the errors of both.
 
@@ -52,33 +56,55 @@ def fit_picture(
         title: the title.
         inputs: the names of the inputs; None: as in `Labels`.
         outputs: the names of the outputs; None: as in `Labels`.
-        points: the training points, (K, D), which the maps show.
+        points: the training points, (K, D), which the maps show, and with a profile the curves.
+        profile: with one input, the fit between the points. These are then the rows of a table, in which x may repeat
+            and labels have noise, and are drawn as dots; None: they are those of a function, close to each other, and
+            are joined.
 
     Raises:
         ValueError: the number of names is wrong.
     """
     labels = Labels(inputs, outputs, x.shape[1], f.shape[1])
     if x.shape[1] == 1:
-        return _curves_over_x(x[:, 0], f, df[..., 0], u, du[..., 0], regions, title, labels)
+        return _curves_over_x(x[:, 0], f, df[..., 0], u, du[..., 0], regions, title, labels, points, profile)
     if x.shape[1] == 2:
         return maps_picture(x, f, df, u, du, title, labels, points)
     return parity_picture(f, df, u, du, title, labels)
 
 
 def _curves_over_x(
-    t: Array, f: Array, df: Array, u: Array, du: Array, regions: Mapping[str, Mask], title: str, labels: Labels
+    t: Array,
+    f: Array,
+    df: Array,
+    u: Array,
+    du: Array,
+    regions: Mapping[str, Mask],
+    title: str,
+    labels: Labels,
+    points: Array | None,
+    profile: Profile | None,
 ) -> Figure:
-    rows, order = min(MOST_OUTPUTS, f.shape[1]), np.argsort(t, kind="stable")
-    x = labels.inputs[0]
+    rows, x = min(MOST_OUTPUTS, f.shape[1]), labels.inputs[0]
+    true, fitted, first, second = _THICK, _DASHED, _FIRST, _SECOND
+    error_f, error_df, across, nodes, (low, high) = np.abs(u - f), np.abs(du - df), t, np.empty(0), _ends(t)
+    if profile is not None:
+        size = 2 if len(t) < _FEW else 1
+        true, fitted, first, second = (INK, ".", size), _SECOND, (BLUE, ".", size), (ORANGE, ".", size)
+        # The points are part of the line, so that it passes through every fitted value, however uneven the rows are.
+        across, u, du = (np.concatenate(parts) for parts in zip((t, u, du), profile, strict=True))
+        low, high = padded(across, pad=0.02)
+        nodes = nodes if points is None else points[evenly(len(points), _MOST_STROKES), 0]
     plots: list[Plot] = []
     for p in range(rows):
         y, fit, slope, fitted_slope, error, slope_error = labels.curves(p)
-        value = [_line(y, _THICK, t, f[:, p], order), _line(fit, _DASHED, t, u[:, p], order)]
-        derivative = [_line(slope, _THICK, t, df[:, p], order), _line(fitted_slope, _DASHED, t, du[:, p], order)]
-        errors = [_line(error, _FIRST, t, _positive(np.abs(u - f)[:, p]), order)]
-        errors.append(_line(slope_error, _SECOND, t, _positive(np.abs(du - df)[:, p]), order))
+        value = [_line(y, true, t, f[:, p]), _line(fit, fitted, across, u[:, p])]
+        derivative = [_line(slope, true, t, df[:, p]), _line(fitted_slope, fitted, across, du[:, p])]
+        errors = [_line(error, first, t, _positive(error_f[:, p]))]
+        errors.append(_line(slope_error, second, t, _positive(error_df[:, p])))
+        if len(nodes):
+            every = np.concatenate([f[:, p], u[:, p]])
+            value.append(("training points", _STROKES, nodes, np.full(len(nodes), padded(every, pad=0.08)[0])))
         plots += [(x, "value", "", value), (x, "derivative", "", derivative), (x, "absolute error", "y", errors)]
-    low, high = _ends(t)
     note = note_on_outputs(f.shape[1])
     heading = f"{title} ({note})" if note else title
     sheet = draw(_height(rows), heading, plots, (low, high) if low < high else None, gap=50 if rows == 1 else 66)
@@ -210,9 +236,12 @@ def _densities(points: Sequence[Array], d: int) -> list[Line]:
     ]
 
 
-def _line(name: str, style: tuple[str, str, float], t: Array, y: Array, order: NDArray[np.intp]) -> Line:
+def _line(name: str, style: tuple[str, str, float], t: Array, y: Array) -> Line:
     """Return a line over the sorted points, or dots if y is not known everywhere: a line would hide the gaps."""
+    order = np.argsort(t, kind="stable")
     known = order[~np.isnan(y[order])]
+    if not len(known):
+        name += ": no labels"
     return name, style if len(known) == len(order) else (style[0], ".", 1), t[known], y[known]
 
 

@@ -46,22 +46,25 @@ def ticks(low: float, high: float, log: bool = False, most: int = 8) -> dict[flo
 def number(value: float, plain: bool) -> str:
     """Return a number as text: 0.0012 if `plain`, else 1.2×10⁻³."""
     mantissa, power = f"{value:.9e}".split("e")
-    factor = {"1": "", "-1": "-"}.get(digits := f"{float(mantissa):g}", f"{digits}×")
+    factor = {"1": "", "-1": "-"}.get(digits := f"{float(mantissa):.10g}", f"{digits}×")
     raised = f"{factor}10{str(int(power)).translate(RAISED)}"
     return (f"{value:.10g}" if plain or value == 0 else raised).replace("-", MINUS)
 
 
 def scaled(name: str, limits: Limits, most: int) -> tuple[str, dict[float, str]]:
-    """Return the label and the ticks of an axis, whose numbers are short: (name - 1000) / 10⁻⁶ for a narrow range."""
+    """Return the label and the ticks of an axis, whose numbers are short: (name - 1000) / 10⁻⁶ for a narrow range.
+
+    They are exact: a number at a tick, times the power of ten, plus the offset, is the value there.
+    """
     low, high = limits
     if high - low < 1e-3 * max(abs(low), abs(high)):
         step = 10.0 ** np.ceil(np.log10(high - low))
         offset = float(f"{round((low + high) / 2 / step) * step:.10g}")
-        name = f"({name} {'+' if offset < 0 else MINUS} {number(abs(offset), 1e-3 <= abs(offset) < 1e6)})"
+        name = f"{name} {'+' if offset < 0 else MINUS} {number(abs(offset), 1e-3 <= abs(offset) < 1e6)}"
         low, high = low - offset, high - offset
-    exponent = power(low, high)
-    unit = f" / {number(10.0**exponent, False)}" if exponent else ""
-    return f"{name}{unit}", ticks(low / 10.0**exponent, high / 10.0**exponent, most=most)
+    if exponent := power(low, high):
+        name = f"{name if (low, high) == limits else f'({name})'} / {number(10.0**exponent, False)}"
+    return name, ticks(low / 10.0**exponent, high / 10.0**exponent, most=most)
 
 
 def power(low: float, high: float) -> int:

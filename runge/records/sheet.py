@@ -27,7 +27,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D, Bbox, IdentityTransform, TransformedBbox, blended_transform_factory
 from PIL import Image
 
-from runge.records.scales import MINUS, Limits, ticks
+from runge.records.scales import MINUS, Limits, scaled, ticks
 
 Box = tuple[float, float, float, float]
 """Left, bottom, width and height, in points."""
@@ -38,6 +38,7 @@ COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, "#E69F00", "#7F7F7F")
 MAPS = ("viridis", "cividis")
 GREY, _GRID = "#555555", "#E4E4E4"
 _CHARACTERS = {*"0123456789.×⁻⁰¹²³⁴⁵⁶⁷⁸⁹% ", MINUS}  # those of numbers, which are never kerned
+_LONGEST = 34  # points: a longer number on the left would push the name of y into the panel before
 
 MOST_OUTPUTS = 4
 """Outputs that a picture shows."""
@@ -225,14 +226,21 @@ class Panel:
         Args:
             x: the name of x.
             y: the name of y.
-            across: labels of x by relative positions; None: those of `ticks`.
+            across: labels of x by relative positions; None: those of `ticks`, or of `scaled` if these are too long.
             up: as `across`, of y.
             size: the size of the labels.
             apart: the least distance of y's name from the edge.
             grid: whether there are lines at the labels.
         """
-        across = ticks(*self.x, "x" in self.log) if across is None else across
-        up = ticks(*self.y, "y" in self.log) if up is None else up
+        if across is None:
+            across = ticks(*self.x, "x" in self.log)
+            room = self.box[2] * np.diff([*across]).min(initial=1) - 4
+            if "x" not in self.log and _widest(across, size) > room:
+                x, across = scaled(x, self.x, 6)
+        if up is None:
+            up = ticks(*self.y, "y" in self.log)
+            if "y" not in self.log and _widest(up, size) > _LONGEST:
+                y, up = scaled(y, self.y, 8)
         for at in across if grid else ():
             self.stroke((at, at), (0, 1), _GRID)
         for at in up if grid else ():
@@ -243,9 +251,12 @@ class Panel:
             self.text(name, at, 0, 0, -3.5 - size, 0.5, size)
         for at, name in up.items():
             self.text(name, 0, at, -5, -0.36 * size, 1, size)
-        widest = max((length(name, size) for name in up.values() if name), default=0)
         self.text(x, 0.5, 0, 0, -9 - 2 * size, 0.5, max(size, 9))
-        self.text(y, 0, 0.5, -max(widest + 13, apart), 0, 0.5, max(size, 9), 90)
+        self.text(y, 0, 0.5, -max(_widest(up, size) + 13, apart), 0, 0.5, max(size, 9), 90)
+
+
+def _widest(names: Mapping[float, str], size: float) -> float:
+    return max((length(name, size) for name in names.values()), default=0)
 
 
 @lru_cache(4096)

@@ -9,7 +9,7 @@ from runge.records.profiles import Profile
 from runge.sobolev.points import Points
 from runge.sobolev.stages import ResidualStages
 from runge.sobolev.units import Units
-from runge.training.datamodule import PointsDataModule
+from runge.training.datamodule import PointsDataModule, SobolevDataModule
 
 _PROFILE = 101
 """The points of a profile."""
@@ -23,7 +23,8 @@ class Fit(NamedTuple):
         u: the values there, (N, P).
         du: the Jacobians there, (N, P, D).
         nodes: the training points, (K, D), in float64 on the CPU.
-        profiles: a profile along each input; empty if there is one input, since fit.png shows it.
+        profiles: a profile along each input; empty for a function of one input, whose test points are close to each
+            other.
     """
 
     points: Points
@@ -40,7 +41,9 @@ def evaluate(network: ResidualStages, data: PointsDataModule) -> list[Fit]:
     if units is not None:
         (u, du), test = units.restore(u, du), units.restore_points(test)
     members, _, dimension = test.x.shape
-    along = profiles(network, data.dataset.train.x) if dimension > 1 else [[]] * members
+    along: list[list[Profile]] = [[]] * members
+    if dimension > 1 or not isinstance(data, SobolevDataModule):
+        along = profiles(network, data.dataset.train.x)
     each = [test.take(torch.tensor([i], device=u.device)) for i in range(members)]
     return [Fit(*parts) for parts in zip(each, u, du, nodes, along, strict=True)]
 

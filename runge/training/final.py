@@ -121,15 +121,16 @@ def draw(
     parts = (test.x[0], *labels(test), fit.u, fit.du)
     x, f, df, u, du = (part.double().cpu().numpy() for part in parts)
     masks = dict(zip(test.regions, test.masks[0, 1:].bool().cpu().numpy(), strict=True))
-    names, nodes = {"inputs": inputs, "outputs": test.outputs}, fit.nodes.numpy()
+    names = {"inputs": inputs, "outputs": test.outputs, "points": fit.nodes.numpy()}
+    profile = fit.profiles[0] if len(fit.profiles) == 1 else None
     pictures = {
-        directory.fit_picture: fit_picture(x, f, df, u, du, masks, title, **names, points=nodes),
+        directory.fit_picture: fit_picture(x, f, df, u, du, masks, title, **names, profile=profile),
         directory.curves_picture: curves_picture(
             columns, switched_on, test.groups, title, "region" if test.regions else "output"
         ),
     }
-    if fit.profiles:
-        pictures[directory.profiles_picture] = profiles_picture(fit.profiles, title, **names, points=nodes)
+    if len(fit.profiles) > 1:
+        pictures[directory.profiles_picture] = profiles_picture(fit.profiles, title, **names)
     if moved is not None:
         steps, points = zip(*moved, strict=True)
         shares = {region: (np.array(columns["step"]), np.array(columns[share_key(region)])) for region in masks}

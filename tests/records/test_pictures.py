@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pytest
 from matplotlib.cm import ScalarMappable
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.lines import Line2D
 from PIL import Image
 
@@ -104,6 +104,38 @@ def test_points_over_x_are_sorted_and_unknown_labels_are_dots():
     assert [line.get_marker() for line in (*value, *derivative)] == [".", "None", "None", "None"]
 
 
+def test_rows_of_a_table_are_dots_and_the_fit_is_a_line():
+    """Rows repeat x, and their labels have noise; the line has the fit at the rows and between them, in order."""
+    x, f, df, u, du = arrays(n=20)
+    x[1::2] = x[::2]
+    f[1::2] += 1
+    t = np.linspace(-2, 2, 9)
+    profile = t, np.stack([t**2 + 0.1], 1), np.stack([2 * t + 0.1], 1)
+    nodes = np.array([[-2.0], [0.5], [2.0]])
+    figure = fit_picture(x, f, df, u, du, {}, "", points=nodes, profile=profile)
+    (labels, line, strokes), derivative, errors = lines(figure)
+    assert [one.get_marker() for one in (labels, strokes, *derivative, *errors)] == [".", "|", ".", "None", ".", "."]
+    assert "| training points" in texts(figure)
+    np.testing.assert_array_equal(strokes.get_xdata(), nodes[:, 0])
+    assert strokes.get_ydata().max() < min(f.min(), u.min())
+    for one, part, between in ((line, u[:, 0], profile[1]), (derivative[1], du[:, 0, 0], profile[2])):
+        assert one.get_linestyle() == "-"
+        assert (np.diff(one.get_xdata()) >= 0).all()
+        drawn, given = [x[:, 0], part], [t, between[:, 0]]
+        assert sorted(map(tuple, one.get_xydata())) == sorted(zip(*np.hstack([drawn, given]), strict=True))
+    low, high = np.array(line.get_transform().inverted().transform(figure.dpi_scale_trans.transform([[0, 0], [11, 0]])))
+    assert low[0] < -2 < 2 < high[0]
+
+
+def test_the_legend_says_that_there_are_no_labels():
+    x, f, df, u, du = arrays()
+    known, unknown = (texts(fit_picture(x, f, part, u, du, {}, "")) for part in (df, np.nan * df))
+    assert [[text for text in shown if "no labels" in text] for shown in (known, unknown)] == [
+        [],
+        ["• $f'(x)$: no labels", "• $|u' - f'|$: no labels"],
+    ]
+
+
 def grid(n=12):
     across, up = np.meshgrid(np.linspace(0, 1, n), np.linspace(0, 2, n + 1), indexing="ij")
     x = np.stack([across.ravel(), up.ravel()], 1)
@@ -197,6 +229,33 @@ def test_the_worst_partials_of_many():
     assert len(lines(many)) == 2 * 16
     note = "the first 4 of 5 outputs; the 3 of 5 partial derivatives per output with the largest NRMSE"
     assert note in texts(many)
+
+
+@pytest.mark.parametrize("error", [0.0, 0.1])
+def test_partials_that_are_constant_come_last(error):
+    """Of y's four partials three are zero and have no NRMSE: the one that varies is drawn, and leads."""
+    x, f, df, u, _ = arrays(4, 3)
+    df[..., [0, 1, 3]] = 0
+    figure = fit_picture(x, f, df, u, df + error * np.array([1, 2, 1, 3]), {}, "", outputs=["a", "y", "c"])
+    names = [text for text in texts(figure) if text.startswith("∂$y$")]
+    assert names == [f"∂$y$/∂$x_{{{d}}}$" for d in ((3, 4, 2) if error else (3, 1, 2))]
+
+
+def test_no_point_is_drawn_over_the_accuracy():
+    """The texts of a panel are above its box, one above the other, whatever is drawn inside."""
+    figure = fit(3)
+    artist = next(artist for artist in figure.artists if isinstance(artist, PathCollection) and not artist.get_gid())
+    heights = dict(zip(texts(figure), np.asarray(artist.get_offsets())[:, 1], strict=True))
+    top = lines(figure)[0][0].get_clip_box().y1 / figure.dpi * 72
+    (accuracy,) = {height for text, height in heights.items() if text.startswith("NRMSE ") and "%" in text}
+    assert top < accuracy < heights["∂$f$/∂$x_{1}$"] - 9
+
+
+def test_no_circles_hide_that_there_are_no_labels():
+    x, f, df, u, du = grid()
+    known, unknown = (fit_picture(x, f, part, u, du, {}, "", points=x[:5]) for part in (df, np.nan * df))
+    assert ["no labels" in texts(figure) for figure in (known, unknown)] == [False, True]
+    assert [len(lines(figure)) for figure in (known, unknown)] == [3, 2]
 
 
 def test_of_many_points_the_worst_are_drawn():
@@ -295,6 +354,49 @@ def test_labels_of_a_narrow_range_are_short():
     assert (label.replace(MINUS, "-"), [*at.values()]) == ("(f - 1000) / 10⁻⁶", [f"{MINUS}100", "0", "100"])
     assert scaled("f", (-5.0001, -4.9999), 4)[0] == "(f + 5) / 10⁻⁶"
     assert scaled("f", (-2e6, 1e6), 4)[0] == "f / 10⁶"
+    label, at = scaled("t", (1234567890.0, 1234567899.0), 8)
+    assert (label.replace(MINUS, "-"), [*at.values()]) == ("t - 1.23456789×10⁹", ["0", "2", "4", "6", "8"])
+
+
+def overlaps(figure):
+    """Return whether two texts of a picture cover each other."""
+    artist = next(artist for artist in figure.artists if isinstance(artist, PathCollection) and not artist.get_gid())
+    ends = [
+        (place + path.vertices.min(0), place + path.vertices.max(0))
+        for path, place in zip(artist.get_paths(), np.asarray(artist.get_offsets()), strict=True)
+    ]
+    return any(
+        (np.maximum(low, other_low) < np.minimum(high, other_high)).all()
+        for i, (low, high) in enumerate(ends)
+        for other_low, other_high in ends[:i]
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "width", "name", "numbers"),
+    [
+        (1.7e9, 3600, "t - 1.7×10⁹", ["0", "1000", "2000", "3000"]),
+        (0, 600_000, "t / 10³", ["0", "100", "200", "300", "400", "500", "600"]),
+        (-5e-5, 1e-4, "t / 10⁻⁶", ["-40", "-20", "0", "20", "40"]),
+        (0, 20_000, "t", ["0", "5000", "10000", "15000", "20000"]),
+    ],
+)
+def test_long_numbers_have_an_offset_or_a_unit(start, width, name, numbers):
+    """The numbers of t are exact and short in curves over it, and no picture has one text over another."""
+    t, ones = start + width * np.linspace(0, 1, 50), np.ones((50, 1))
+    rest = (ones * t[:, None], ones[..., None], ones * t[:, None], ones[..., None])
+    figures = [fit_picture(t[:, None], *rest, {}, "", ["t"], ["t"])]
+    plane = np.stack([t, np.random.default_rng(0).permutation(t)], 1)
+    shares = {"left": (np.array([0.0, 10.0]), np.array([0.3, 0.2]))}
+    figures += [points_picture([0], [t[:, None]], shares, 10, "", ["t"])]
+    figures += [points_picture([0], [plane], shares, 10, "", ["t", "s"])]
+    figures += [fit_picture(plane, rest[0], np.ones((50, 1, 2)), rest[2], np.ones((50, 1, 2)), {}, "", ["t", "s"])]
+    figures += [profiles_picture([(t, t[:, None], ones)] * 2, "", ["t", "s"])]
+    slopes = np.ones((50, 1, 3))
+    figures += [fit_picture(plane[:, [0, 1, 1]], rest[0], slopes, rest[2] + width / 99, slopes, {}, "")]
+    assert not any(map(overlaps, figures))
+    shown = [text.replace(MINUS, "-").replace("$t$", "t") for text in texts(figures[0])]
+    assert {name, *numbers} <= {*shown}
 
 
 @pytest.mark.parametrize("log", [False, True])

@@ -2,13 +2,18 @@ import numpy as np
 import pytest
 import torch
 
+from runge.records.directories import RunDirectory
 from runge.sobolev.points import Points
 from runge.sobolev.stages import ResidualStages
 from runge.sobolev.units import Units
-from runge.training.evaluation import profiles
-from runge.training.final import fit_table
+from runge.targets import Runge
+from runge.training.datamodule import PointsDataModule, SobolevDataModule
+from runge.training.evaluation import evaluate, profiles
+from runge.training.final import draw, fit_table
 from runge.training.member import Member
 from tests.conftest import model
+from tests.records.test_pictures import columns as history
+from tests.records.test_pictures import texts
 
 
 def table(n, inputs, outputs=("f",)):
@@ -72,6 +77,20 @@ def test_profiles_go_through_the_median_and_are_in_the_users_units(standardised)
             # The slope of a quartic through five neighbours is exact to the fourth power of their distance.
             slope = (u[:-4] - 8 * u[1:-3] + 8 * u[3:-1] - u[4:]) / (12 * (t[1] - t[0]))
             assert du[2:-2] == pytest.approx(slope, abs=1e-6)
+
+
+def test_the_test_points_of_a_table_in_one_input_are_dots_and_those_of_a_function_a_line(tmp_path):
+    function = SobolevDataModule(Runge(), seed=[0, 1], n_train=8)
+    rows = PointsDataModule(function.dataset, seeds=[0, 1])
+    generators = [torch.Generator().manual_seed(seed) for seed in (0, 1)]
+    network = ResidualStages(model(width=4), function.box, generators, torch.float32, outputs=1)
+    directory = RunDirectory(tmp_path)
+    known = history(5) | {f"val/mse_df/{name}": [0.1] * 5 for name in function.dataset.test.groups}
+    for data, label in ((function, "— $f(x)$"), (rows, "• $f(x)$")):
+        for fit in evaluate(network, data):
+            pictures = draw(directory, "", fit, data.inputs, known, None, None, 4)
+            assert pictures.keys() == {directory.fit_picture, directory.curves_picture}
+            assert label in texts(pictures[directory.fit_picture])
 
 
 @pytest.mark.parametrize(
