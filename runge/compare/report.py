@@ -30,8 +30,12 @@ Keys = Sequence[str]
 
 
 class _Function(NamedTuple):
-    """The inputs, outputs and labels of a fit, as in `runge.records.fits.Fit`, packed."""
+    """The inputs, outputs and labels of a fit, as in `runge.records.fits.Fit`, packed; x in 64 bit.
 
+    True `rows`: the points are rows of a table.
+    """
+
+    rows: bool
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     x: str
@@ -224,16 +228,19 @@ def _curves(record: RunRecord, functions: dict[_Function, int]) -> dict[str, Any
         return shown | {"message": printable(str(error))}
     most = max(2, _MOST_ERRORS // (len(outputs) * (1 + len(inputs))))
     x, f, df, u, du = (part[evenly(len(part), most)] for part in parts)
-    function = _Function(inputs, outputs, _packed(x), _packed(f), _packed(df))
+    rows = "data.file" in record.settings
+    order = np.argsort(x[:, 0], kind="stable") if len(inputs) == 1 else slice(None)  # those of a table have none
+    x, f, df, u, du = (part[order] for part in (x, f, df, u, du))
+    function = _Function(rows, inputs, outputs, _packed(x, "<f8"), _packed(f), _packed(df))
     shown["function"] = functions.setdefault(function, len(functions))
     if np.isnan(f).any() or np.isnan(df).any():
         shown |= {"u": _packed(u), "du": _packed(du)}
     return shown | {"error_f": _packed(u - f), "error_df": _packed(du - df)}
 
 
-def _packed(values: Any) -> str:
-    """Return numbers as base64 of little-endian 32-bit floats: a third of their size as text."""
-    return base64.b64encode(np.asarray(values, dtype="<f4").tobytes()).decode()
+def _packed(values: Any, kind: str = "<f4") -> str:
+    """Return numbers as base64 of little-endian floats, by default of 32 bit: a third of their size as text."""
+    return base64.b64encode(np.asarray(values, dtype=kind).tobytes()).decode()
 
 
 def _embedded(script: str) -> Markup:

@@ -60,8 +60,8 @@ def page_data(path):
     return json.loads(match[1], parse_constant=pytest.fail)
 
 
-def numbers(packed):
-    return np.frombuffer(base64.b64decode(packed), "<f4")
+def numbers(packed, kind="<f4"):
+    return np.frombuffer(base64.b64decode(packed), kind)
 
 
 def test_end_of_a_sweep(sweep):
@@ -142,11 +142,13 @@ def test_fits_are_those_of_the_files(copy):
     (function,) = data["functions"]  # one for all runs
     for run in data["runs"]:
         fit = np.genfromtxt(copy / run["name"] / "fit.csv", delimiter=",", names=True)
-        assert all(np.array_equal(numbers(function[name]), fit[name].astype("f4")) for name in ("x", "f", "df"))
+        assert np.array_equal(numbers(function["x"], "<f8"), fit["x"])
+        assert all(np.array_equal(numbers(function[name]), fit[name].astype("f4")) for name in ("f", "df"))
         assert np.array_equal(numbers(run["error_f"]), (fit["u"] - fit["f"]).astype("f4"))
         assert np.array_equal(numbers(run["error_df"]), (fit["du"] - fit["df"]).astype("f4"))
         assert run["function"] == 0
-    assert (function["inputs"], function["outputs"], data["by"]) == (["x"], ["f"], "region")
+    assert (function["rows"], function["inputs"], function["outputs"]) == (False, ["x"], ["f"])
+    assert data["by"] == "region"
 
 
 def test_runs_of_an_older_version_are_compared_without_their_fits(copy):

@@ -19,16 +19,17 @@ const median = values => {
   return sorted[last >> 1] / 2 + sorted[sorted.length >> 1] / 2;
 };
 
-// Numbers are base64 of little-endian 32-bit floats.
+// Numbers are base64 of little-endian 32-bit floats; inputs, which may be large and differ little, of 64-bit ones.
 const decoded = new Map();
-function numbers(text) {
+function numbers(text, floats = Float32Array) {
   if (!text) return [];
-  if (!decoded.has(text)) decoded.set(text, Array.from(new Float32Array(Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer)));
+  if (!decoded.has(text)) decoded.set(text, Array.from(new floats(Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer)));
   return decoded.get(text);
 }
 // A column of a table of numbers by rows.
 const column_of = (packed, width, at) => numbers(packed).filter((_, i) => i % width === at);
 
+const inputsOf = target => numbers(target.x, Float64Array);
 const figureOf = name => { const i = data.figures.indexOf(name); return run => run.figures[i]; };
 const finished = run => run.status === "finished";
 const functionOf = run => "function" in run ? data.functions[run.function] : null;

@@ -40,22 +40,22 @@ function legend() {
   $("mapped").selectedIndex = Math.max(0, options.findIndex(option => option.text === kept));
 }
 
-// One input: u and u' with f and f', and their errors. A line, or points if some of its values are not known.
-const pointed = trace => trace.y.some(Number.isNaN) ? {...trace, mode: "markers", marker: {color: trace.line.color, size: 5}} : trace;
+// One input: u and u' with f and f', and their errors. A line, or points for rows of a table, or if values are not known.
+const pointed = (trace, {rows}) => rows || trace.y.some(Number.isNaN) ? {...trace, mode: "markers", marker: {color: trace.line.color, size: 5}} : trace;
 for (const [id, d, error] of [["value", null, false], ["derivative", 0, false], ["error_f", null, true], ["error_df", 0, true]]) {
   plot(id, () => {
     const name = $("output").value, runs = overlaid().filter(run => isCurve(run) && functionOf(run).outputs.includes(name));
     const targets = distinct(runs.map(functionOf)), at = target => target.outputs.indexOf(name);
     const label = (name === "f" ? "f" : plain(name)) + (d === null ? "" : "'"), fit = name === "f" ? (d === null ? "u" : "u'") : `fit of ${label}`;
     const lines = runs.map(run => {
-      const target = functionOf(run), x = numbers(target.x);
-      return error ? pointed({...style(run), x, y: errors(run, target, at(target), d).map(Math.abs)})
+      const target = functionOf(run), x = inputsOf(target);
+      return error ? pointed({...style(run), x, y: errors(run, target, at(target), d).map(Math.abs)}, target)
         : {...style(run), x, y: fits(run, target, at(target), d), line: {...style(run).line, dash: "dash"}};
     });
-    const truth = error ? [] : targets.map(target => pointed({name: label, x: numbers(target.x), y: labels(target, at(target), d), line: {color: ink(), width: 3}, opacity: 0.5}));
+    const truth = error ? [] : targets.map(target => pointed({name: label, x: inputsOf(target), y: labels(target, at(target), d), line: {color: ink(), width: 3}, opacity: 0.5}, target));
     const xaxis = named(plain(distinct(targets.map(target => target.inputs[0])).join(" or ")));
     return unlessEmpty([...truth, ...lines], error ? {title: `absolute error of ${name === "f" ? fit : label}`, xaxis, yaxis: logarithmic("")}
-      : {title: `${fit} (dashed) and ${label} (thick)`, xaxis});
+      : {title: `${fit} (dashed) and ${label} (${targets.some(target => target.rows) ? "dots" : "thick"})`, xaxis});
   });
 }
 
@@ -65,7 +65,7 @@ const of = make => each((run, style) => {
   const one = quantityOf(run), target = functionOf(run);
   return one ? make(style, target, one.p, one.d, run) : [];
 });
-const input = (target, x) => column_of(target.x, target.inputs.length, target.inputs.indexOf(x));
+const input = (target, x) => inputsOf(target).filter((_, i) => i % target.inputs.length === target.inputs.indexOf(x));
 const absolute = (run, target, p, d) => errors(run, target, p, d).map(Math.abs);
 plot("parity", () => {
   const drawn = of((style, target, p, d, run) => [dots(style, labels(target, p, d), fits(run, target, p, d))]), what = plain($("quantity").value);
