@@ -124,8 +124,7 @@ class Rows:
         output up to a constant.
 
         Raises:
-            ConfigurationError: a set would be empty, an output has no known value in the training rows, or an input is
-                constant there.
+            ConfigurationError: a set would be empty, or `check` refuses the training rows.
         """
         chosen = self._drawn(seed) if self.sets is None else Split(*(np.flatnonzero(self.sets == i) for i in range(3)))
         if empty := [name for name, rows in chosen._asdict().items() if not len(rows)]:
@@ -150,11 +149,19 @@ class Rows:
         return Split(order[len(order) - n_train :], order[ends[0] : ends[1]], order[: ends[0]])
 
     def check(self, rows: np.ndarray | slice = slice(None), where: str = "") -> None:
-        """Raise ConfigurationError if an output has no known value in some rows, or an input is constant there."""
+        """Raise ConfigurationError if some rows do not determine an output, or an input is constant there.
+
+        An output needs a known value; with only one it needs a known partial derivative by each input, too.
+        """
         for p, name in enumerate(self.outputs):
-            if np.isnan(self.y[rows, p]).all():
-                then = "; its derivatives determine it up to a constant only" * (not np.isnan(self.dydx[rows, p]).all())
+            known, unknown = int((~np.isnan(self.y[rows, p])).sum()), np.isnan(self.dydx[rows, p]).all(axis=0)
+            if not known:
+                then = "; its derivatives determine it up to a constant only" * (not unknown.all())
                 raise self._wrong("outputs", f"{name!r} must be known in at least one row{where}, got none{then}")
+            if known == 1 and unknown.any():
+                by = ", ".join(column for column, one in zip(self.inputs, unknown, strict=True) if one)
+                rule = f"{name!r} must be known in at least two rows{where}, or have a known derivative by each input"
+                raise self._wrong("outputs", f"{rule}; got one row and no derivative by {by}")
         for d, name in enumerate(self.inputs):
             column = self.x[rows, d]
             if column.min() == column.max():

@@ -223,6 +223,13 @@ BAD = {
         {},
         "outputs: 'a.csv': 'y' must be known in at least one row, got none; its de",
     ),
+    "no derivative by an input": (
+        "a,b,y,dy_da\n1,2,5,1\n2,4,,1\n3,3,,2\n",
+        {"inputs": ["a", "b"], "outputs": ["y"]},
+        "outputs: 'a.csv': 'y' must be known in at least two rows, or have a known derivative by each input; got one "
+        "row and no derivative by b",
+    ),
+    "one value": ("a,b,y\n1,2,5\n2,4,\n", {"inputs": ["a", "b"], "outputs": ["y"]}, "by a, b"),
     "no labels": ("x,y,dy_dx\n1,,\n2,,\n", {}, "outputs: 'a.csv': 'y' must be known in at least one row, got none"),
     "no output": (
         "x,dy_dx\n1,2\n2,2\n",
@@ -411,6 +418,23 @@ def test_splits_that_leave_nothing():
         ConfigurationError, match=r"data\.inputs: .*'x' must differ .*got 0 in all 1 in the training rows"
     ):
         read(Table(file="a.csv", split_column="set")).split(0)
+
+
+def test_an_anchor_needs_a_derivative_by_each_input_in_the_training_rows():
+    table = write_rows(6, set=["train"] * 4 + ["val", "test"])
+    table["t"], table["dy_dt"] = [3, 1, 4, 1, 5, 9], [np.nan] * 4 + [1, 1]
+    table.loc[1:, "y"] = np.nan
+    options = {"file": "a.csv", "split_column": "set", "inputs": ["x", "t"], "outputs": ["y"]}
+    table.to_csv("a.csv", index=False)
+    with pytest.raises(ConfigurationError, match=r"at least two rows in the training rows, .* no derivative by t$"):
+        read(Table(**options)).split(0)
+    table.loc[2, "dy_dt"] = 0
+    table.to_csv("a.csv", index=False)
+    assert len(read(Table(**options)).split(0).train) == 4
+    table["dy_dt"] = np.nan
+    table.loc[3, "y"] = 1
+    table.to_csv("a.csv", index=False)
+    assert len(read(Table(**options)).split(0).train) == 4
 
 
 def test_a_pipe_is_not_waited_for():
