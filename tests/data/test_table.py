@@ -252,6 +252,22 @@ BAD = {
         {},
         "inputs: 'a.csv': must be named, and outputs too, because z could be either",
     ),
+    "no name": (
+        "a,,y,dy_da,dy_db\n1,2,3,4,5\n",
+        {},
+        "dy_db could be either: inferred are the inputs a and the outputs y; there is no column 'b' for dy_db; column "
+        "2 has no name",
+    ),
+    "derivatives of no column": (
+        "a,b,dq_da,dq_db\n1,2,3,4\n",
+        {},
+        "its columns are a, b, dq_da, dq_db; there is no column 'q' for dq_da, dq_db",
+    ),
+    "a derivative of no column": (
+        "a,y,dy_da,dq_da\n1,2,3,4\n",
+        {},
+        "dq_da could be either: inferred are the inputs a and the outputs y; there is no column 'q' for dq_da",
+    ),
     "unknown derivative": (
         "x,y,dy_dz\n1,2,3\n",
         {"inputs": ["x"], "outputs": ["y"]},
