@@ -1,6 +1,7 @@
 """The user's own table as data: which columns are what, and which rows are for training, validation and test."""
 
 import hashlib
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -130,9 +131,11 @@ class Rows:
         if empty := [name for name, rows in chosen._asdict().items() if not len(rows)]:
             key = "split" if self.sets is None else "split_column"
             sizes = ", ".join(f"{len(rows)} {name}" for name, rows in chosen._asdict().items())
-            raise self._wrong(
-                key, f"must leave rows for each of train, val and test, got {sizes} ({empty[0]} is empty)"
-            )
+            # A share of more than one row is at least one row when its ends are rounded.
+            enough = math.floor(1 / min(self.table.split.values())) + 1
+            then = f"; with these shares {enough} rows are enough" if self.sets is None else ""
+            rule = "must leave rows for each of train, val and test"
+            raise self._wrong(key, f"{rule}, got {sizes} ({empty[0]} is empty){then}")
         self.check(chosen.train, " in the training rows")
         return chosen
 

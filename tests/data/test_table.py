@@ -11,8 +11,10 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from runge.data import Table, read
+from runge.data import Rows, Table, read
 from runge.data import columns as table_columns
 from runge.data.files import open_table
 from runge.errors import ConfigurationError
@@ -434,6 +436,25 @@ def test_splits_that_leave_nothing():
         ConfigurationError, match=r"data\.inputs: .*'x' must differ .*got 0 in all 1 in the training rows"
     ):
         read(Table(file="a.csv", split_column="set")).split(0)
+
+
+@given(st.lists(st.integers(1, 60), min_size=3, max_size=3), st.integers(0, 60))
+def test_so_many_rows_are_enough(parts, unused):
+    shares = dict(zip(("train", "val", "test"), np.array(parts) / (sum(parts) + unused), strict=True))
+    x = np.arange(2000.0)
+
+    def rows(m):
+        return Rows(
+            x[:m, None], x[:m, None], x[:m, None, None], ("x",), ("y",), None, Table(file="a.csv", split=shares), ""
+        )
+
+    with pytest.raises(ConfigurationError, match=r"data\.split: .* with these shares \d+ rows are enough$") as raised:
+        rows(2).split(0)
+    enough = int(re.findall(r"(\d+) rows are enough", str(raised.value))[0])
+    assert enough - 1 <= 1 / min(shares.values()) < enough
+    for m in range(enough, enough + 100):
+        sizes = [len(part) for part in rows(m)._drawn(0)]
+        assert min(sizes) > 0, (m, sizes)
 
 
 def test_an_anchor_needs_a_derivative_by_each_input_in_the_training_rows():
