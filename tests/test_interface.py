@@ -78,7 +78,7 @@ def test_the_figures_and_pictures_of_a_table():
     assert {"fit.png", "curves.png", "profiles.png"} <= {path.name for path in run.directory.iterdir()}
 
 
-def test_mistakes_are_raised_and_nothing_is_left(tmp_path):
+def test_mistakes_are_raised_and_nothing_is_left(tmp_path, capfd):
     for overrides, words in {
         ("model.width=0",): "model.width: ",
         ("model.widht=8",): "model.widht: there is no such key",
@@ -91,6 +91,7 @@ def test_mistakes_are_raised_and_nothing_is_left(tmp_path):
         with pytest.raises(ConfigurationError, match=words):
             runge.sweep(*overrides, "seed=1,2")
     assert not list(tmp_path.iterdir())
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_directory_with_a_run_is_not_written_to_again():
