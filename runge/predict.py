@@ -177,7 +177,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--out", metavar="FILE", help="the file to write (default: NAME_predicted in the run's directory)"
     )
-    parser.add_argument("--ensemble", metavar="SWEEP_DIR", help="mean and spread over a sweep's runs of the same data")
+    parser.add_argument(
+        "--ensemble",
+        metavar="SWEEP_DIR",
+        help="mean and spread over all finished runs of a sweep that fit the same columns of the same data",
+    )
     args = parser.parse_args(arguments)
     table = Path(args.file)
     out = Path(args.out or Path(args.run) / f"{table.stem}_predicted{table.suffix}")
