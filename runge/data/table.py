@@ -157,14 +157,14 @@ class Rows:
         An output needs a known value; with only one it needs a known partial derivative by each input, too.
         """
         for p, name in enumerate(self.outputs):
-            known, unknown = int((~np.isnan(self.y[rows, p])).sum()), np.isnan(self.dydx[rows, p]).all(axis=0)
+            known = np.count_nonzero(~np.isnan(self.y[rows, p]))
+            unknown = [by for d, by in enumerate(self.inputs) if np.isnan(self.dydx[rows, p, d]).all()]
             if not known:
-                then = "; its derivatives determine it up to a constant only" * (not unknown.all())
+                then = "; its derivatives determine it up to a constant only" * (len(unknown) < len(self.inputs))
                 raise self._wrong("outputs", f"{name!r} must be known in at least one row{where}, got none{then}")
-            if known == 1 and unknown.any():
-                by = ", ".join(column for column, one in zip(self.inputs, unknown, strict=True) if one)
+            if known == 1 and unknown:
                 rule = f"{name!r} must be known in at least two rows{where}, or have a known derivative by each input"
-                raise self._wrong("outputs", f"{rule}; got one row and no derivative by {by}")
+                raise self._wrong("outputs", f"{rule}; got one row and no derivative by {', '.join(unknown)}")
         for d, name in enumerate(self.inputs):
             column = self.x[rows, d]
             if column.min() == column.max():
