@@ -78,7 +78,7 @@ def test_the_figures_and_pictures_of_a_table():
     assert {"fit.png", "curves.png", "profiles.png"} <= {path.name for path in run.directory.iterdir()}
 
 
-def test_mistakes_are_raised_and_nothing_is_left(tmp_path, capfd):
+def test_mistakes_are_raised_and_nothing_is_left(tmp_path):
     for overrides, words in {
         ("model.width=0",): "model.width: ",
         ("model.widht=8",): "model.widht: there is no such key",
@@ -91,7 +91,6 @@ def test_mistakes_are_raised_and_nothing_is_left(tmp_path, capfd):
         with pytest.raises(ConfigurationError, match=words):
             runge.sweep(*overrides, "seed=1,2")
     assert not list(tmp_path.iterdir())
-    assert capfd.readouterr() == ("", "")
 
 
 def test_a_directory_with_a_run_is_not_written_to_again():
@@ -110,6 +109,15 @@ def test_a_run_that_diverges_raises_and_is_kept(tmp_path):
     assert "diverged" in repr(run)
     with pytest.raises(FileNotFoundError):
         _ = run.metrics
+
+
+def test_a_mistake_prints_nothing(capfd):
+    stderr = sys.stderr
+    for call in (runge.fit, runge.sweep):
+        with pytest.raises(ConfigurationError, match="data.file: there is no file 'a.csv'"):
+            call("data=table", "data.file=a.csv")
+    assert capfd.readouterr() == ("", "")
+    assert sys.stderr is stderr
 
 
 def test_a_run_that_is_interrupted_resumes_with_the_same_bits(monkeypatch):
