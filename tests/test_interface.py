@@ -114,7 +114,7 @@ def test_a_run_that_diverges_raises_and_is_kept(tmp_path):
 def test_a_mistake_prints_nothing(capfd):
     stderr = sys.stderr
     for call in (runge.fit, runge.sweep):
-        with pytest.raises(ConfigurationError, match="data.file: there is no file 'a.csv'"):
+        with pytest.raises(ConfigurationError, match=r"there is no file 'a\.csv'"):
             call("data=table", "data.file=a.csv")
     assert capfd.readouterr() == ("", "")
     assert sys.stderr is stderr
