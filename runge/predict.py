@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table as Grid
 
+from runge.data.columns import TableFile
 from runge.data.files import FORMATS, open_table
 from runge.data.roles import Roles, partial_name, read_arrays
 from runge.errors import ConfigurationError, describe
@@ -176,7 +177,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--out", metavar="FILE", help="the file to write (default: NAME_predicted in the run's directory)"
     )
-    parser.add_argument("--ensemble", metavar="SWEEP_DIR", help="mean and spread over a sweep's runs of the same data")
+    parser.add_argument(
+        "--ensemble",
+        metavar="SWEEP_DIR",
+        help="mean and spread over all finished runs of a sweep that fit the same columns of the same data",
+    )
     args = parser.parse_args(arguments)
     table = Path(args.file)
     out = Path(args.out or Path(args.run) / f"{table.stem}_predicted{table.suffix}")
@@ -209,6 +214,7 @@ def _read(path: str, roles: Roles, function: Function) -> tuple[np.ndarray, np.n
         roles = roles._replace(partials={(y, x): column for y, one in given.items() for x, column in one.items()})
     try:
         file = open_table(path)
+        _check_number(file, roles.inputs, function)
         if missing := [name for name in roles.inputs if name not in file.names]:
             columns = ", ".join(file.names[:_MOST_LINES])
             raise ValueError(
@@ -217,6 +223,18 @@ def _read(path: str, roles: Roles, function: Function) -> tuple[np.ndarray, np.n
         return read_arrays(file, roles)
     except (ValueError, OSError) as error:
         raise ConfigurationError(f"FILE: {error}") from error
+
+
+def _check_number(file: TableFile, inputs: Sequence[str], function: Function) -> None:
+    """Raise ValueError unless an array x has a column for each input of a run, or the run chose its inputs by name.
+
+    The columns of an array are named by their position: x1 of two is not x1 of three.
+    """
+    data = function.configuration.get("data") or {}
+    chosen = data.get("inputs") and str(data.get("file")).lower().endswith(".npz")
+    if file.inputs is not None and len(file.inputs) != len(inputs) and not chosen:
+        rule = f"'x', whose columns have no names, must have one for each of the run's inputs, {', '.join(inputs)}"
+        raise file.wrong(f"{rule}; got the shape {file.numbers(file.inputs).shape}")
 
 
 if __name__ == "__main__":

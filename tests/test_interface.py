@@ -121,6 +121,15 @@ def test_a_run_that_diverges_raises_and_is_kept(tmp_path):
         _ = run.metrics
 
 
+def test_a_mistake_prints_nothing(capfd):
+    stderr = sys.stderr
+    for call in (runge.fit, runge.sweep):
+        with pytest.raises(ConfigurationError, match=r"there is no file 'a\.csv'"):
+            call("data=table", "data.file=a.csv")
+    assert capfd.readouterr() == ("", "")
+    assert sys.stderr is stderr
+
+
 def test_a_run_that_is_interrupted_resumes_with_the_same_bits(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(50))

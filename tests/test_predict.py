@@ -145,6 +145,25 @@ def test_the_ensemble_of_a_sweep(trained, tmp_path, monkeypatch, capsys):
     )
 
 
+def test_an_array_of_other_columns(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).uniform(1, 2, (7, 3))
+    np.savez("a.npz", x=x)
+    function = stub()
+    monkeypatch.setattr(module, "load_finished", lambda *_: function)
+    function.inputs = ("x1", "x2")
+    expected = "FILE: 'a.npz': 'x', whose columns have no names, must have one for each of the run's inputs, x1, x2; "
+    assert f"{expected}got the shape (7, 3)" in message(capsys, "run", "a.npz", "--out", "b.npz")
+    function.inputs = ("x1", "x2", "x3", "x4")
+    assert "the run's inputs, x1, x2, x3, x4; got the" in message(capsys, "run", "a.npz", "--out", "b.npz")
+    function.inputs = ("x1", "x3")
+    function.configuration["data"] = {"file": "c.csv", "inputs": ["x1", "x3"]}
+    assert "got the shape (7, 3)" in message(capsys, "run", "a.npz", "--out", "b.npz")
+    function.configuration["data"] = {"file": "c.npz", "inputs": ["x1", "x3"]}
+    main(["run", "a.npz", "--out", "b.npz"])
+    np.testing.assert_array_equal(np.load("b.npz")["x"], x[:, [0, 2]])
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

@@ -4,6 +4,7 @@ from contextlib import suppress
 import pytest
 import sympy
 import torch
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -158,12 +159,23 @@ def test_text_that_is_not_a_formula_is_refused(expr):
         ("foo(x, x)", "the function 'foo' is not allowed"),
         ("2*Abs(x, 1)", r"Abs takes one argument; got Abs\(x, 1\) in '2\*Abs\(x, 1\)'"),
         ("sin()", r"sin takes one argument; got sin\(\)"),
+        ("x*y", r"name 'y' is not allowed in 'x\*y'; .*Abs; 'y' is an input .* target.domain=\[\[-1,1\],\[-1,1\]\]$"),
+        ("x1*x2+z", r"each of 3 inputs, such as target.domain=\[\[-1,1\],\[-1,1\],\[-1,1\]\]$"),
+        ("x1*x999", r"each of 999 inputs, such as target.domain=\[\[-1,1\],\[-1,1\],...\]$"),
+        *((text, "abs, Abs$") for text in ("x*w", "x1001", "x01", "x0", "y(x)", "foo*x")),
         ("sin(x=1)", r"sin takes one argument; got sin\(x=1\)"),
     ],
 )
 def test_a_wrong_call_is_explained(expr, message):
     with pytest.raises(ValueError, match=message):
         Expression(expr)
+
+
+def test_a_formula_that_needs_a_domain_has_one_in_the_message():
+    with pytest.raises(ValueError, match="'x3' is an input if there is an interval for each of 4 inputs") as raised:
+        Expression("x1*x3+x4", domain=[(0, 1), (0, 1)])
+    domain = yaml.safe_load(str(raised.value).partition("target.domain=")[2])
+    assert Expression("x1*x3+x4", domain=domain).dimension == 4
 
 
 @given(st.text(max_size=30))

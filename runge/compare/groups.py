@@ -105,8 +105,8 @@ def describe_lead(groups: Sequence[Group]) -> str:
     other group is called different in about 5 %. Groups with fewer than five seeds are not compared.
 
     Returns:
-        Sentences with n and p; without a claim if one of the first two groups has fewer than five seeds; empty without
-        two groups.
+        Sentences with n and p; without a claim if one of the first two groups has fewer than five seeds, or if their
+        medians differ by a factor of 1 to three digits; empty without two groups.
 
     References:
         H. B. Mann, D. R. Whitney (1947). On a test of whether one of two random variables is stochastically larger than
@@ -116,10 +116,12 @@ def describe_lead(groups: Sequence[Group]) -> str:
     if len(groups) < 2:
         return ""
     first, second = groups[:2]
-    if first.median == second.median:
-        return f"{first.name} and {second.name} do not differ in the median."
-    factor = f" by a factor of {second.median / first.median:.3g}" if first.median > 0 else ""
-    lead = f"{first.name} leads {second.name}{factor} in the median"
+    factor = f"{second.median / first.median:.3g}" if first.median > 0 else ""
+    if first.median == second.median or factor == "1":
+        digits = "" if first.median == second.median else ", to three digits"
+        return f"{first.name} and {second.name} do not differ in the median{digits}."
+    by = f" by a factor of {factor}" if factor else ""
+    lead = f"{first.name} leads {second.name}{by} in the median"
     n = len(first.values), len(second.values)
     counts = f"n = {n[0]} and {n[1]}"
     if min(n) < FEWEST:

@@ -30,7 +30,8 @@ def choose_metric(records: Sequence[RunRecord], keys: Sequence[str]) -> tuple[st
     if not counts[best] or not (differ or any("data.file" in record.settings for record in records)):
         return TEST_MSE_DF, ""
     if differ:
-        why = f"the runs differ in {' and '.join(differ)}, and mean squared errors have the units of the data"
+        names = " and ".join(filter(None, (", ".join(differ[:-1]), differ[-1])))
+        why = f"the runs differ in {names}, and mean squared errors have the units of the data"
     else:
         why = "the columns of a table have units, and so have mean squared errors"
     derivative = "" if best.endswith("_df") else "; not all runs have derivatives to compare with"

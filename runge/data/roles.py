@@ -113,12 +113,24 @@ def _check_inferred(file: TableFile, inputs: Sequence[str], outputs: Sequence[st
     if not (inputs and outputs):
         key, role = ("outputs", "output") if inputs else ("inputs", "input")
         rule = f"must name the {role}s, because no columns are named d<output>_d<input>"
-        raise _wrong(key, file, f"{rule}; its columns are {_list(file.names)}")
+        raise _wrong(key, file, f"{rule}; its columns are {_list(file.names)}{_unclear(file)}")
     if left := [name for name in file.names if name and name not in {*inputs, *outputs, *others}]:
         rule = f"must be named, and outputs too, because {_list(left)} could be either"
-        raise _wrong(
-            "inputs", file, f"{rule}: inferred are the inputs {_list(inputs)} and the outputs {_list(outputs)}"
-        )
+        inferred = f"inferred are the inputs {_list(inputs)} and the outputs {_list(outputs)}"
+        raise _wrong("inputs", file, f"{rule}: {inferred}{_unclear(file)}")
+
+
+def _unclear(file: TableFile) -> str:
+    """Say which columns are named as a derivative of or by what is no column, and which columns have no name."""
+    missing: dict[str, list[str]] = {}
+    for column in file.names:
+        readings = _readings(column)
+        if readings and not any(pair <= set(file.names) for pair in map(set, readings)):
+            for name in (name for name in readings[0] if name not in file.names):
+                missing.setdefault(name, []).append(column)
+    said = [f"; there is no column {name!r} for {_list(columns)}" for name, columns in missing.items()]
+    said += [f"; column {i} has no name" for i, name in enumerate(file.names, 1) if not name]
+    return "".join(said[:_MOST_SHOWN])
 
 
 def _check_columns(file: TableFile, key: str, names: Sequence[str]) -> None:

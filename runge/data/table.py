@@ -1,6 +1,7 @@
 """The user's own table as data: which columns are what, and which rows are for training, validation and test."""
 
 import hashlib
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -124,16 +125,17 @@ class Rows:
         output up to a constant.
 
         Raises:
-            ConfigurationError: a set would be empty, an output has no known value in the training rows, or an input is
-                constant there.
+            ConfigurationError: a set would be empty, or `check` refuses the training rows.
         """
         chosen = self._drawn(seed) if self.sets is None else Split(*(np.flatnonzero(self.sets == i) for i in range(3)))
         if empty := [name for name, rows in chosen._asdict().items() if not len(rows)]:
             key = "split" if self.sets is None else "split_column"
             sizes = ", ".join(f"{len(rows)} {name}" for name, rows in chosen._asdict().items())
-            raise self._wrong(
-                key, f"must leave rows for each of train, val and test, got {sizes} ({empty[0]} is empty)"
-            )
+            # A share of more than one row is at least one row when its ends are rounded.
+            enough = math.floor(1 / min(self.table.split.values())) + 1
+            then = f"; with these shares {enough} rows are enough" if self.sets is None else ""
+            rule = "must leave rows for each of train, val and test"
+            raise self._wrong(key, f"{rule}, got {sizes} ({empty[0]} is empty){then}")
         self.check(chosen.train, " in the training rows")
         return chosen
 
@@ -150,11 +152,19 @@ class Rows:
         return Split(order[len(order) - n_train :], order[ends[0] : ends[1]], order[: ends[0]])
 
     def check(self, rows: np.ndarray | slice = slice(None), where: str = "") -> None:
-        """Raise ConfigurationError if an output has no known value in some rows, or an input is constant there."""
+        """Raise ConfigurationError if some rows do not determine an output, or an input is constant there.
+
+        An output needs a known value; with only one it needs a known partial derivative by each input, too.
+        """
         for p, name in enumerate(self.outputs):
-            if np.isnan(self.y[rows, p]).all():
-                then = "; its derivatives determine it up to a constant only" * (not np.isnan(self.dydx[rows, p]).all())
+            known = np.count_nonzero(~np.isnan(self.y[rows, p]))
+            unknown = [by for d, by in enumerate(self.inputs) if np.isnan(self.dydx[rows, p, d]).all()]
+            if not known:
+                then = "; its derivatives determine it up to a constant only" * (len(unknown) < len(self.inputs))
                 raise self._wrong("outputs", f"{name!r} must be known in at least one row{where}, got none{then}")
+            if known == 1 and unknown:
+                rule = f"{name!r} must be known in at least two rows{where}, or have a known derivative by each input"
+                raise self._wrong("outputs", f"{rule}; got one row and no derivative by {', '.join(unknown)}")
         for d, name in enumerate(self.inputs):
             column = self.x[rows, d]
             if column.min() == column.max():

@@ -5,14 +5,16 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from omegaconf import DictConfig
 
 from runge.configuration import CONFIGURATIONS
 from runge.errors import ConfigurationError, RunError
@@ -31,8 +33,16 @@ def run(overrides: Sequence[str], directory: Directory = None) -> Path:
         RunError: the training diverged, or its files could not be written.
         KeyboardInterrupt: it was interrupted; the message says how to continue.
     """
-    with _session() as session:
-        job = session.run("config", train, _quoted(overrides, "hydra.run.dir", directory))
+    with _session() as session, ExitStack() as quiet:
+
+        def attempt(configuration: DictConfig) -> Any:
+            try:
+                return train(configuration)
+            except Exception:
+                quiet.enter_context(redirect_stderr(io.StringIO()))  # on which Hydra writes before it raises
+                raise
+
+        job = session.run("config", attempt, _quoted(overrides, "hydra.run.dir", directory))
         assert job.hydra_cfg is not None
         return Path(job.hydra_cfg.hydra.runtime.output_dir)
 

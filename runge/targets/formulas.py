@@ -3,10 +3,13 @@
 import ast
 import math
 import operator
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import sympy
+
+from runge.targets.target import MOST_INPUTS
 
 __all__ = ["FUNCTIONS", "parse"]
 
@@ -18,6 +21,7 @@ FUNCTIONS: dict[str, Callable[..., sympy.Expr]] = {n: getattr(sympy, n.replace("
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
 _OPERATORS |= {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 _LONGEST = 20_000
+_MOST_SHOWN = 4  # intervals in a message
 
 
 def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
@@ -79,7 +83,9 @@ def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
             case ast.Call(func=ast.Name(id=name)) if name in FUNCTIONS:
                 raise ValueError(f"expr: {name} takes one argument; got {ast.unparse(node)} in {expr!r}")
             case ast.Call(func=ast.Name(id=name)) | ast.Name(id=name):
-                raise refuse(f"the {'name' if isinstance(node, ast.Name) else 'function'} {name!r}")
+                if isinstance(node, ast.Call):
+                    raise refuse(f"the function {name!r}")
+                raise ValueError(f"{refuse(f'the name {name!r}')}{_more_inputs(name, tree)}")
             case _:
                 raise refuse(f"{ast.unparse(node)!r}")
 
@@ -91,3 +97,21 @@ def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
         return sympy.sympify(build(tree.body))
     except (OverflowError, RecursionError, ZeroDivisionError) as error:
         raise ValueError(f"expr: {expr!r} cannot be computed ({error})") from error
+
+
+def _more_inputs(name: str, tree: ast.AST) -> str:
+    """Say what a name needs if it is that of a further input; else return an empty text."""
+    if not _number(name):
+        return ""
+    needed = max(_number(node.id) for node in ast.walk(tree) if isinstance(node, ast.Name))
+    intervals = ["[-1,1]"] * needed if needed <= _MOST_SHOWN else ["[-1,1]", "[-1,1]", "..."]
+    rule = f"{name!r} is an input if there is an interval for each of {needed} inputs"
+    return f"; {rule}, such as target.domain=[{','.join(intervals)}]"
+
+
+def _number(name: str) -> int:
+    """Return d of the name of the d-th input; 0 of any other name."""
+    if len(name) == 1:
+        return "xyz".find(name) + 1
+    number = re.fullmatch(r"x([1-9]\d{0,3})", name, re.ASCII)
+    return int(number[1]) if number and int(number[1]) <= MOST_INPUTS else 0

@@ -7,12 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["END_SHARE", "Target"]
+__all__ = ["END_SHARE", "MOST_INPUTS", "Target"]
 
 END_SHARE = 0.1
 """The share of the domain's length that counts as an end: for [-1, 1] the ends are [-1, -0.8) and (0.8, 1]."""
 
-_MOST_INPUTS, _FARTHEST = 1000, 1e12
+MOST_INPUTS = 1000
+"""The most inputs of a function."""
+
+_FARTHEST = 1e12
 
 
 class Target(ABC):
@@ -41,8 +44,8 @@ class Target(ABC):
                 raise TypeError("not pairs of numbers")
         except (TypeError, ValueError) as error:
             raise ValueError(f"domain: must be (lower, upper), or one such pair per input; got {domain!r}") from error
-        if len(box) > _MOST_INPUTS:
-            raise ValueError(f"domain: must have at most {_MOST_INPUTS} inputs, got {len(box)}")
+        if len(box) > MOST_INPUTS:
+            raise ValueError(f"domain: must have at most {MOST_INPUTS} inputs, got {len(box)}")
         if not (box.abs() <= _FARTHEST).all() or not (box[:, 1] - box[:, 0] > 1 / _FARTHEST).all():
             rule = f"lower < upper, within {_FARTHEST:g} of 0 and more than {1 / _FARTHEST:g} apart"
             raise ValueError(f"domain: must have finite bounds with {rule}; got {domain!r}")

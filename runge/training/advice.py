@@ -16,8 +16,9 @@ _LEAST, _MOST = 0.01, 100.0
 def advice(data: "PointsDataModule", member: int, lambda_d: float) -> list[str]:
     """Return what is likely to spoil a member's fit: a message for each.
 
-    Inputs and outputs should be of about size 1 unless they are standardised, and a label of the validation points
-    should be in the loss, because the best weights are chosen by it.
+    Inputs and outputs should be of about size 1 unless they are standardised, an output should vary, because nrmse and
+    r2 are relative to its spread, and a label of the validation points should be in the loss, because the best weights
+    are chosen by it.
 
     Args:
         data: the points of the stack.
@@ -27,18 +28,27 @@ def advice(data: "PointsDataModule", member: int, lambda_d: float) -> list[str]:
     index, messages = torch.tensor([member]), []
     if data.units is None and (far := _far_from_one(data, member)):
         messages.append(f"far from size 1: {', '.join(far)}; train in standardised units with model.standardize=true")
+    for name, f in _known(data, member).items():
+        if len(f) > 1 and f.min() == f.max():
+            messages.append(f"{name} has the same value in all training points; without spread, no nrmse_f and no r2_f")
     val = data.dataset.val.take(index)
     if not (val.weight_f.any() or (lambda_d and val.weight_df.any())):
         messages.append("no label of the validation points is in the loss; the last weights are kept, not the best")
     return messages
 
 
+def _known(data: "PointsDataModule", member: int) -> dict[str, torch.Tensor]:
+    """Return the known values of each output at a member's training points, (n,)."""
+    train = data.dataset.train
+    known = train.weight_f[member] > 0
+    return {name: train.f[member, known[:, p], p].double() for p, name in enumerate(train.outputs)}
+
+
 def _far_from_one(data: "PointsDataModule", member: int) -> list[str]:
     """Return the inputs, by half the length of their box, and outputs, by their standard deviation, far from size 1."""
-    train, box = data.dataset.train, data.box[member]
+    box = data.box[member]
     sizes = {name: (float(end.mean()), float(end.diff()) / 2) for name, end in zip(data.inputs, box, strict=True)}
-    for p, name in enumerate(train.outputs):
-        f = train.f[member, train.weight_f[member, :, p] > 0, p].double()
+    for name, f in _known(data, member).items():
         sizes[name] = float(f.mean()), float(f.std(correction=0))
     return [
         f"{name} (mean {mean:.3g}, size {size:.3g})"

@@ -200,7 +200,7 @@ class Member:
         if need > (most := machine.memory() / 2) and not self.on_gpu():
             less = "data.n_train" if self.rows is None else "data.split.train"
             raise ConfigurationError(
-                f"optimizer: must need at most half of this machine's memory, {most / 1e9:.1f} GB; got about "
+                f"optimizer: needs more than half of this machine's memory, {most / 1e9:.1f} GB; got about "
                 f"{need / 1e9:.1f} GB for {what}; use optimizer=adam, or a smaller {less} or model.width"
             )
 

@@ -101,6 +101,9 @@ def test_holm_keeps_false_claims_rare():
 
 def test_no_lead_where_there_is_none():
     assert describe_lead([Group("a", (1.0,)), Group("b", (1.0,))]) == "a and b do not differ in the median."
+    level = [Group("a", (1.0,) * 6), Group("b", (1.0049,) * 6)]
+    assert describe_lead(level) == "a and b do not differ in the median, to three digits."
+    assert describe_lead([level[0], Group("b", (1.0051,) * 6)]).startswith("a leads b by a factor of 1.01 in")
     assert "factor" not in describe_lead([Group("a", (0.0,)), Group("b", (1.0,))])
 
 

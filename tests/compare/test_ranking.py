@@ -50,6 +50,9 @@ def test_tables_and_those_without_derivatives():
     assert "the columns of a table have units" in one.reason
     two = Comparison([run(TABLE, **known), run(TABLE | {"data.file": "b.csv"}, **known)])
     assert "the runs differ in data.file, and" in two.reason
+    three = {"data.file": "b.csv", "data.inputs": "[a]", "data.outputs": "[y]"}
+    reason = Comparison([run(TABLE, **known), run(TABLE | three, **known)]).reason
+    assert "because the runs differ in data.file, data.inputs and data.outputs, and mean squared" in reason
     values = Comparison([run(TABLE, **known), run(TABLE | {"data.derivatives": "{}"}, **unknown)])
     assert values.metric == "test/nrmse_f"
     assert values.reason.endswith("; not all runs have derivatives to compare with.")

@@ -11,8 +11,10 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from runge.data import Table, read
+from runge.data import Rows, Table, read
 from runge.data import columns as table_columns
 from runge.data.files import open_table
 from runge.errors import ConfigurationError
@@ -223,6 +225,13 @@ BAD = {
         {},
         "outputs: 'a.csv': 'y' must be known in at least one row, got none; its de",
     ),
+    "no derivative by an input": (
+        "a,b,y,dy_da\n1,2,5,1\n2,4,,1\n3,3,,2\n",
+        {"inputs": ["a", "b"], "outputs": ["y"]},
+        "outputs: 'a.csv': 'y' must be known in at least two rows, or have a known derivative by each input; got one "
+        "row and no derivative by b",
+    ),
+    "one value": ("a,b,y\n1,2,5\n2,4,\n", {"inputs": ["a", "b"], "outputs": ["y"]}, "by a, b"),
     "no labels": ("x,y,dy_dx\n1,,\n2,,\n", {}, "outputs: 'a.csv': 'y' must be known in at least one row, got none"),
     "no output": (
         "x,dy_dx\n1,2\n2,2\n",
@@ -244,6 +253,22 @@ BAD = {
         "x,z,y,dy_dx\n1,2,3,4\n",
         {},
         "inputs: 'a.csv': must be named, and outputs too, because z could be either",
+    ),
+    "no name": (
+        "a,,y,dy_da,dy_db\n1,2,3,4,5\n",
+        {},
+        "dy_db could be either: inferred are the inputs a and the outputs y; there is no column 'b' for dy_db; column "
+        "2 has no name",
+    ),
+    "derivatives of no column": (
+        "a,b,dq_da,dq_db\n1,2,3,4\n",
+        {},
+        "its columns are a, b, dq_da, dq_db; there is no column 'q' for dq_da, dq_db",
+    ),
+    "a derivative of no column": (
+        "a,y,dy_da,dq_da\n1,2,3,4\n",
+        {},
+        "dq_da could be either: inferred are the inputs a and the outputs y; there is no column 'q' for dq_da",
     ),
     "unknown derivative": (
         "x,y,dy_dz\n1,2,3\n",
@@ -411,6 +436,42 @@ def test_splits_that_leave_nothing():
         ConfigurationError, match=r"data\.inputs: .*'x' must differ .*got 0 in all 1 in the training rows"
     ):
         read(Table(file="a.csv", split_column="set")).split(0)
+
+
+@given(st.lists(st.integers(1, 60), min_size=3, max_size=3), st.integers(0, 60))
+def test_so_many_rows_are_enough(parts, unused):
+    shares = dict(zip(("train", "val", "test"), np.array(parts) / (sum(parts) + unused), strict=True))
+    x = np.arange(2000.0)
+
+    def rows(m):
+        return Rows(
+            x[:m, None], x[:m, None], x[:m, None, None], ("x",), ("y",), None, Table(file="a.csv", split=shares), ""
+        )
+
+    with pytest.raises(ConfigurationError, match=r"data\.split: .* with these shares \d+ rows are enough$") as raised:
+        rows(2).split(0)
+    enough = int(re.findall(r"(\d+) rows are enough", str(raised.value))[0])
+    assert enough - 1 <= 1 / min(shares.values()) < enough
+    for m in range(enough, enough + 100):
+        sizes = [len(part) for part in rows(m)._drawn(0)]
+        assert min(sizes) > 0, (m, sizes)
+
+
+def test_an_anchor_needs_a_derivative_by_each_input_in_the_training_rows():
+    table = write_rows(6, set=["train"] * 4 + ["val", "test"])
+    table["t"], table["dy_dt"] = [3, 1, 4, 1, 5, 9], [np.nan] * 4 + [1, 1]
+    table.loc[1:, "y"] = np.nan
+    options = {"file": "a.csv", "split_column": "set", "inputs": ["x", "t"], "outputs": ["y"]}
+    table.to_csv("a.csv", index=False)
+    with pytest.raises(ConfigurationError, match=r"at least two rows in the training rows, .* no derivative by t$"):
+        read(Table(**options)).split(0)
+    table.loc[2, "dy_dt"] = 0
+    table.to_csv("a.csv", index=False)
+    assert len(read(Table(**options)).split(0).train) == 4
+    table["dy_dt"] = np.nan
+    table.loc[3, "y"] = 1
+    table.to_csv("a.csv", index=False)
+    assert len(read(Table(**options)).split(0).train) == 4
 
 
 def test_a_pipe_is_not_waited_for():

@@ -116,8 +116,8 @@ def test_an_input_that_does_not_matter_and_the_logarithm_of_each_channel(compile
     "option", [*(f"optimizer={name}" for name in OPTIMIZERS), *(f"balance={name}" for name in BALANCES)]
 )
 def test_every_optimiser_and_balance_lowers_the_loss(option, tmp_path, no_pictures):
-    """Also where one output is known in one row, and the derivatives by one input are not."""
-    table = two_outputs(60).drop(columns=["dy_db", "dz_db"])
+    """Also where one output is known in one row, and the derivatives of the other by one input are not."""
+    table = two_outputs(60).drop(columns=["dy_db"])
     table.loc[table.index != table["z"].first_valid_index(), "z"] = np.nan
     table.to_csv("a.csv", index=False)
     every = ["balance.every=8"] if option.split("=")[1] in ("log", "gradnorm", "ntk", "relobralo") else []
@@ -372,6 +372,31 @@ def test_what_is_not_known_is_null_and_all_files_are_written(kind, train, tmp_pa
     status, out, err = train("-m", *SHORT, *ALONE, "seed=0,1", "hydra.sweep.dir=sweep")
     assert status == 0, out + err
     assert "comparison.html" in {path.name for path in (tmp_path / "sweep").iterdir()}
+
+
+@pytest.mark.parametrize("kind", ["an anchor", "a constant derivative", "a constant"])
+def test_a_constant_output_is_warned_of_once(kind, train):
+    degenerate(kind)[0].to_csv("a.csv", index=False)
+    status, out, err = train(*SHORT, *ALONE, "hydra.run.dir=run")
+    assert status == 0, out + err
+    said = "y has the same value in all training points; without spread, no nrmse_f and no r2_f"
+    assert out.count(said) == (kind == "a constant")
+    assert out.count("has the same value") == (kind == "a constant")
+
+
+def test_a_constant_output_does_not_spoil_the_others(train, tmp_path):
+    """Beside a constant the error of another output is that of the output alone, within a factor of 2."""
+    table = one_output().assign(c=7e3, dc_dt=0.0)
+    table.to_csv("a.csv", index=False)
+    steps = ("trainer.max_steps=300", "model.width=16", "data=table", "data.file=a.csv", "data.inputs=[t]")
+    status, out, err = train(*steps, "data.outputs=[y,c]", "hydra.run.dir=both")
+    assert status == 0, out + err
+    assert "c has the same value in all training points" in out
+    assert train(*steps, "data.outputs=[y]", "hydra.run.dir=alone")[0] == 0
+    both, alone = figures(tmp_path / "both"), figures(tmp_path / "alone")
+    assert both["test/nrmse_f"] < 2 * alone["test/nrmse_f"] < 0.1
+    assert both["test/max_f/c"] < 1
+    assert both["test/mse_f/y"] < 4 * alone["test/mse_f"]
 
 
 def test_the_last_weights_are_kept_if_no_label_of_the_validation_rows_is_in_the_loss(train, tmp_path):
