@@ -23,7 +23,8 @@
 #include <type_traits>
 #include <vector>
 
-#include "vectors.hpp"
+#include "activations.hpp"
+#include "tiles.hpp"
 
 namespace {
 
@@ -31,46 +32,6 @@ namespace {
 inline int omp_get_thread_num() { return 0; }
 #endif
 
-inline Vector sigmoid(Vector z) { return 1 / (1 + of_exp(-z)); }
-
-// The activations: s(z), s'(z) and s''(z).
-struct tanh_ {
-    static void at(Vector z, Vector& s, Vector& s1, Vector& s2) {
-        s = 1 - 2 / (of_exp(2 * z) + 1), s1 = 1 - s * s, s2 = -2 * s * s1;
-    }
-};
-struct relu_ {
-    static void at(Vector z, Vector& s, Vector& s1, Vector& s2) {
-        s = z < 0 ? 0 : z, s1 = z > 0 ? Real(1) : Real(0), s2 = Vector{};  // keeps NaN
-    }
-};
-struct gelu_ {
-    static void at(Vector z, Vector& s, Vector& s1, Vector& s2) {
-        const Vector below = Real(0.5) * (1 + of_erf(z * Real(0.70710678118654752440)));
-        const Vector density = of_exp(Real(-0.5) * z * z) * Real(0.39894228040143267794);
-        s = z * below, s1 = below + z * density, s2 = density * (2 - z * z);
-    }
-};
-struct sigmoid_ {
-    static void at(Vector z, Vector& s, Vector& s1, Vector& s2) {
-        s = sigmoid(z), s1 = s * (1 - s), s2 = s1 * (1 - 2 * s);
-    }
-};
-struct silu_ {
-    static void at(Vector z, Vector& s, Vector& s1, Vector& s2) {
-        const Vector share = sigmoid(z), slope = share * (1 - share);
-        s = z * share, s1 = share + z * slope, s2 = slope * (2 + z * (1 - 2 * share));
-    }
-};
-struct softplus_ {
-    static void at(Vector z, Vector& s, Vector& s1, Vector& s2) {
-        const Vector low = of_exp(z < 0 ? z : -z);
-        s = (z < 0 ? 0 : z) + of_log(1 + low), s1 = (z < 0 ? low : Real(1)) / (1 + low), s2 = s1 * (1 - s1);
-    }
-};
-struct sin_ {
-    static void at(Vector z, Vector& s, Vector& s1, Vector& s2) { s = of_sin(z), s1 = of_cos(z), s2 = -s; }
-};
 using Activation = ACTIVATION;
 
 struct Stack {
@@ -99,64 +60,6 @@ inline Real multiply(Real a, Real b) {
     asm("" : "+x"(product));
 #endif
     return product;
-}
-
-inline Index filled(Index n, Index unit) { return (n + unit - 1) / unit * unit; }
-
-// A tile of a matrix, whose sums stay in registers.
-template <Index VECTORS>
-struct Tile {
-    Vector sum[ROWS][VECTORS];
-
-    // The row stride of start is `row`, which is 0 if all its rows are the same.
-    inline __attribute__((always_inline)) explicit Tile(const Real* start, Index row) {
-#pragma GCC unroll 8
-        for (Index r = 0; r < ROWS; ++r)
-#pragma GCC unroll 4
-            for (Index v = 0; v < VECTORS; ++v) sum[r][v] = at(start + r * row, v);
-    }
-
-    // Add a b. The strides of a are `row` and `column`.
-    inline __attribute__((always_inline)) void add(const Real* a, Index row, Index column, const Real* b, Index inner) {
-        for (Index k = 0; k < inner; ++k)
-#pragma GCC unroll 8
-            for (Index r = 0; r < ROWS; ++r)
-#pragma GCC unroll 4
-                for (Index v = 0; v < VECTORS; ++v) sum[r][v] += a[r * row + k * column] * at(b, k * VECTORS + v);
-    }
-
-    inline __attribute__((always_inline)) void store(Real* c) const {
-#pragma GCC unroll 8
-        for (Index r = 0; r < ROWS; ++r)
-#pragma GCC unroll 4
-            for (Index v = 0; v < VECTORS; ++v) at(c, r * VECTORS + v) = sum[r][v];
-    }
-};
-
-// Compute a panel of c = a b, plus `start` in the first `started` rows; a is rows x inner, b a panel of inner rows.
-template <Index VECTORS>
-inline void product(const Real* a, const Real* b, Index rows, Index inner, const Real* start, Index started, Real* c) {
-    alignas(BYTES) static const Real zero[PANEL] = {};
-    const Index columns = filled(inner, HALF), wide = VECTORS * LANES;
-    for (Index i = 0; i < rows; i += ROWS) {
-        Tile<VECTORS> tile(i < started ? start : zero, 0);
-        for (Index k = 0; k < inner; k += PANEL) {
-            const Index row = std::min(columns - k, PANEL);
-            tile.add(a + k * rows + i * row, row, 1, b + k * wide, std::min(inner - k, PANEL));
-        }
-        tile.store(c + i * wide);
-    }
-}
-
-// Compute a panel of c += a^T b; a is rows x columns, b a panel of `rows` rows.
-template <Index VECTORS>
-inline void add_product_transposed(const Real* a, const Real* b, Index rows, Index columns, Real* c) {
-    for (Index i = 0; i < columns; i += ROWS, c += ROWS * VECTORS * LANES) {
-        const Index from = i / PANEL * PANEL, row = std::min(filled(columns, HALF) - from, PANEL);
-        Tile<VECTORS> tile(c, VECTORS * LANES);
-        tile.add(a + from * rows + i - from, 1, row, b, rows);
-        tile.store(c);
-    }
 }
 
 // The sizes of the parts of a thread's workspace.

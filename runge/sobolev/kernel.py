@@ -32,7 +32,7 @@ _NATIVE = {"x86_64": ("-march=native",), "aarch64": ()}
 """By processor: what lets the compiler use all of its vectors; ARM's are in every one of 64 bits."""
 _REAL = {torch.float32: "float", torch.float64: "double"}
 
-ACTIVATIONS = tuple(re.findall(r"^struct (\w+)_ {$", _SOURCE.read_text(), re.MULTILINE))
+ACTIVATIONS = tuple(re.findall(r"^struct (\w+)_ {$", _SOURCE.with_name("activations.hpp").read_text(), re.MULTILINE))
 """The activations in the C++ file; users may add others to `runge.sobolev.activations` only."""
 
 _NUMBERS, _POINTS = 2**13, 64

@@ -1,5 +1,7 @@
 // Vectors of numbers, each in a register of the CPU, and their functions; part of `kernel.cpp`.
 
+#pragma once
+
 using Index = std::int64_t;
 
 #if defined __AVX512F__
