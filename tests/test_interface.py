@@ -103,6 +103,12 @@ def test_mistakes_are_raised_and_nothing_is_left(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_sweep_is_not_resumed_by_the_key_of_a_run(tmp_path):
+    with pytest.raises(ConfigurationError, match="resume: resumes one run; to resume a sweep, repeat its command"):
+        runge.sweep("resume=nowhere", "seed=1,2")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_directory_with_a_run_is_not_written_to_again():
     run = runge.fit(*SHORT, directory="run")
     before = figures(run.directory)

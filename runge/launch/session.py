@@ -58,7 +58,7 @@ def sweep(overrides: Sequence[str], directory: Directory = None) -> tuple[Path, 
         KeyboardInterrupt: it was interrupted; the message says how to continue.
     """
     with _session() as session:
-        typed = _quoted(overrides, "hydra.sweep.dir", directory)
+        typed = ["hydra.mode=MULTIRUN", *_quoted(overrides, "hydra.sweep.dir", directory)]  # as the command line has it
         composed = session.compose_config("config", typed, RunMode.MULTIRUN, with_log_configuration=False)
         typed = _quoted(typed, "hydra.sweep.dir", where := Path(composed.hydra.sweep.dir))
         try:
