@@ -62,11 +62,14 @@ Values and gradients at n points of a Latin hypercube. Relative L2 errors of val
 medians of three seeds (worst in brackets). A fifth of the points chooses the setting: for SMT's models, for
 Levenberg-Marquardt (four activations, one to three hidden layers), and for fixed neurons (tanh or sin; one slope for
 all inputs or one for each). SMT's models and Levenberg-Marquardt are then fitted again to all points (unless that
-fails: the error at the fifth grows); fixed neurons keep four fifths, because their slopes need the rest. The Gaussian
-process has a squared exponential covariance with a length scale for each input, by [GPyTorch](https://gpytorch.ai); the
-marginal likelihood of all points chooses.
+fails: the error at the fifth grows); fixed neurons keep four fifths, because their slopes need the rest. With the
+default settings, Adam on four fifths, nothing is chosen but the step with the best weights. The Gaussian process has a
+squared exponential covariance with a length scale for each input, by [GPyTorch](https://gpytorch.ai); the marginal
+likelihood of all points chooses.
 
 {functions}
+
+`{defaults_command}`
 
 `{functions_command}`
 
@@ -208,6 +211,7 @@ def by(rows: Iterable[dict[str, Any]], key: Callable[[dict[str, Any]], Any]) -> 
 def functions() -> str:
     columns = {"GEKPLS (SMT)": ("peers_smt", "gekpls"), "GENN (SMT)": ("peers_smt", "genn")}
     columns |= {"Gaussian process": ("peers_gp", "gp")}
+    columns |= {"runge, default settings": ("defaults", "")}
     columns |= {"runge, Levenberg-Marquardt": ("functions", ""), "runge, fixed neurons": ("fixed", "")}
     return by_function(columns)
 
@@ -242,7 +246,17 @@ def airfoils() -> str:
 
 def write() -> None:
     """Write the page."""
-    names = *SECTIONS, "fixed", "functions_fresh", "airfoil_same", "peers_pfr", "peers_smt", "peers_gp", "peers_jenn"
+    names = (
+        *SECTIONS,
+        "defaults",
+        "fixed",
+        "functions_fresh",
+        "airfoil_same",
+        "peers_pfr",
+        "peers_smt",
+        "peers_gp",
+        "peers_jenn",
+    )
     machines = sorted({found["processor"] for name in names if "processor" in (found := figures(name))})
     page = HEAD.format(processors=f"Processor: {'; '.join(machines)}." if machines else "")
     commands = {f"{name}_command": figures(name).get("command", "") for name in names}

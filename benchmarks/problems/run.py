@@ -43,6 +43,7 @@ class Study(NamedTuple):
 
 STUDIES = {
     "pfr": Study(("optimizer=levenberg_marquardt", "trainer.max_steps=100"), ("model.activation=silu,softplus",)),
+    "defaults": Study(()),
     "functions": Study(
         ("optimizer=levenberg_marquardt", "trainer.max_steps=100"),
         ("model.activation=silu,softplus,tanh,sin", "model.depth=1,2,3"),
@@ -141,6 +142,7 @@ def run_airfoil(work: Path, options: argparse.Namespace, study: str) -> list[dic
 
 PROBLEMS = {
     "pfr": run_pfr,
+    "defaults": partial(run_functions, study="defaults", seeds=functions.SEEDS),
     "functions": partial(run_functions, study="functions", seeds=functions.SEEDS),
     "fixed": partial(run_functions, study="fixed", seeds=functions.SEEDS),
     "functions_fresh": partial(run_functions, study="functions", seeds=functions.FRESH),
@@ -153,9 +155,8 @@ PROBLEMS = {
 def command(name: str) -> str:
     """Return the command that fits a table of this problem with the settings of its study."""
     study = STUDIES[name.removesuffix("_fresh")]
-    return " ".join(
-        ("python train.py -m data=table data.file=FILE data.split_column=split", *study.settings, *study.grid)
-    )
+    start = "python train.py -m" if study.grid else "python train.py"
+    return " ".join((start, "data=table data.file=FILE data.split_column=split", *study.settings, *study.grid))
 
 
 def main() -> None:
