@@ -53,7 +53,7 @@ class Run:
 
     def __repr__(self) -> str:
         record = read(RunDirectory(self.directory))
-        keys = (TEST_NRMSE_F, TEST_NRMSE_DF) if "data.file" in record.settings else (TEST_MSE_F, TEST_MSE_DF)
+        keys = (TEST_NRMSE_F, TEST_NRMSE_DF) if record.of_table else (TEST_MSE_F, TEST_MSE_DF)
         figures = [f"{key}={figure:.3g}" for key in keys if (figure := record.figures.get(key)) is not None]
         return f"Run({str(self.directory)!r}): {', '.join(figures) or record.status}"
 
@@ -112,7 +112,7 @@ class Run:
         """
         fit = fit_of({str(name): column.tolist() for name, column in self.fit.items()})
         record = read(RunDirectory(self.directory))
-        rows = len(fit.inputs) == 1 and "data.file" in record.settings
+        rows = len(fit.inputs) == 1 and record.of_table
         profile = (fit.x[:, 0], fit.u, fit.du[..., 0]) if rows else None
         return fit_picture(*fit[2:], {}, record.overrides or "", fit.inputs, fit.outputs, profile=profile)
 

@@ -27,7 +27,7 @@ def choose_metric(records: Sequence[RunRecord], keys: Sequence[str]) -> tuple[st
     finished = [record.figures for record in records if record.status == "finished"]
     counts = {name: sum(one.get(name) is not None for one in finished) for name in map(_test, _RELATIVE)}
     best = max(counts, key=lambda name: counts[name])
-    if not counts[best] or not (differ or any("data.file" in record.settings for record in records)):
+    if not counts[best] or not (differ or any(record.of_table for record in records)):
         return TEST_MSE_DF, ""
     if differ:
         names = " and ".join(filter(None, (", ".join(differ[:-1]), differ[-1])))

@@ -228,10 +228,9 @@ def _curves(record: RunRecord, functions: dict[_Function, int]) -> dict[str, Any
         return shown | {"message": printable(str(error))}
     most = max(2, _MOST_ERRORS // (len(outputs) * (1 + len(inputs))))
     x, f, df, u, du = (part[evenly(len(part), most)] for part in parts)
-    rows = "data.file" in record.settings
     order = np.argsort(x[:, 0], kind="stable") if len(inputs) == 1 else slice(None)  # those of a table have none
     x, f, df, u, du = (part[order] for part in (x, f, df, u, du))
-    function = _Function(rows, inputs, outputs, _packed(x, "<f8"), _packed(f), _packed(df))
+    function = _Function(record.of_table, inputs, outputs, _packed(x, "<f8"), _packed(f), _packed(df))
     shown["function"] = functions.setdefault(function, len(functions))
     if np.isnan(f).any() or np.isnan(df).any():
         shown |= {"u": _packed(u), "du": _packed(du)}

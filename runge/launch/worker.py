@@ -1,4 +1,4 @@
-"""What a process that trains is asked to do."""
+"""The calls that the processes of a sweep receive."""
 
 from collections.abc import Callable
 from typing import Any

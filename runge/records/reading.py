@@ -70,6 +70,11 @@ class RunRecord:
     settings: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, float | int | None] = field(default_factory=dict)
 
+    @property
+    def of_table(self) -> bool:
+        """Whether its data are the rows of a table."""
+        return "data.file" in self.settings
+
 
 def read(run: RunDirectory) -> RunRecord:
     """Read a run. If a file is missing or damaged, the status is `unreadable` and the message says why.

@@ -1,4 +1,4 @@
-"""What is measured, tabulated and drawn of each member at the end of a training."""
+"""The final figures, tables and pictures of each member."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

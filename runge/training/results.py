@@ -9,11 +9,7 @@ from pathlib import Path
 from runge.configuration import digest
 from runge.errors import DivergedError, RunError, describe
 from runge.loggers import Logger, make_loggers
-from runge.metrics import (
-    FIT_SECONDS,
-    TOTAL_SECONDS,
-    on_test,
-)
+from runge.metrics import FIT_SECONDS, TOTAL_SECONDS, on_test
 from runge.objective import Pruned
 from runge.records.directories import RunDirectory, State, Status
 from runge.records.files import write
