@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import runge.records.files
@@ -230,21 +230,21 @@ def test_signal_during_a_long_step(number, train, trained, tmp_path, monkeypatch
 @pytest.mark.parametrize(("seconds", "end"), [(0, "finished"), (60, "interrupted")])
 def test_signal_during_a_drawing(seconds, end, train, trained, tmp_path, monkeypatch):
     """A drawing may take a few more seconds to end; if it is interrupted, Matplotlib raises an error of its own."""
-    draw, drawn = FigureCanvasAgg.draw, []
+    draw, drawn = Figure.draw, []
 
-    def interrupted(canvas):
+    def interrupted(figure, renderer):
         if not drawn:
-            drawn.append(canvas)
+            drawn.append(figure)
             signal.raise_signal(signal.SIGINT)
             try:
                 time.sleep(seconds)
             except KeyboardInterrupt:
                 raise ValueError("Invalid bounding box") from None
-        draw(canvas)
+        draw(figure, renderer)
 
     monkeypatch.setattr("runge.training.saving.StopOnSignal._MOST_SECONDS", 0.2)
     with monkeypatch.context() as patch:
-        patch.setattr(FigureCanvasAgg, "draw", interrupted)
+        patch.setattr(Figure, "draw", interrupted)
         code, out, err = train(*SHORT, "hydra.run.dir=run")
     assert code == 1
     assert "interrupted" in err
