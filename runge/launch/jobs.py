@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from hydra._internal.callbacks import Callbacks
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobRuntime, JobStatus, configure_log
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf._utils import get_omega_conf_dumper
 
 from runge.configuration import digest
 from runge.errors import ConfigurationError, DivergedError, RunError
@@ -124,14 +126,15 @@ def begin_job(callbacks: Callbacks, job: Job, announce: Callable[[], object]) ->
     config, before, directory = job.config, HydraConfig.instance().cfg, RunDirectory(job.directory)
     with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
         config.hydra.runtime.output_dir = os.path.abspath(directory.path)
+    OmegaConf.set_readonly(config.hydra, True)
     try:
-        HydraConfig.instance().set_config(config)
-        own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-        hydra: Any = HydraConfig.instance().cfg
+        HydraConfig.instance().cfg = config  # pyright: ignore[reportAttributeAccessIssue]: `set_config` would copy it
         if config.hydra.output_subdir is not None:  # null if the run already has a record
+            own: Any = OmegaConf.to_container(config, enum_to_str=True)
+            hydra = {"hydra": own.pop("hydra")}
             directory.hydra_part.mkdir(parents=True, exist_ok=True)
             for name, part in (("config", own), ("hydra", hydra), ("overrides", job.overrides)):
-                (directory.hydra_part / f"{name}.yaml").write_text(OmegaConf.to_yaml(part), encoding="utf-8")
+                (directory.hydra_part / f"{name}.yaml").write_text(_to_yaml(part), encoding="utf-8")
         callbacks.on_job_start(config=config, task_function=lambda _: None)
         directory.begin()
         log_to_file(config)
@@ -139,7 +142,19 @@ def begin_job(callbacks: Callbacks, job: Job, announce: Callable[[], object]) ->
     finally:
         HydraConfig.instance().cfg = before
     runtime = {"working_dir": os.getcwd(), "task_name": JobRuntime.instance().get("name")}
-    return JobReturn(job.overrides, own, hydra, **runtime, status=JobStatus.COMPLETED)
+    return JobReturn(job.overrides, config, config, **runtime, status=JobStatus.COMPLETED)
+
+
+class _Dumper(yaml.CDumper):
+    """OmegaConf's dumper, written in C."""
+
+
+_Dumper.add_representer(str, get_omega_conf_dumper().str_representer)  # pyright: ignore[reportArgumentType]
+
+
+def _to_yaml(content: Any) -> str:
+    """Return what `OmegaConf.to_yaml` does, in a quarter of its time."""
+    return yaml.dump(content, default_flow_style=False, allow_unicode=True, sort_keys=False, Dumper=_Dumper)
 
 
 def log_to_file(config: DictConfig) -> None:
