@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 __all__ = ["SECONDS_PER_MEMBER", "SECONDS_PER_STACK", "allow_open_files", "collect_rarely", "compiler"]
-__all__ += ["compiling_pays", "cores"]
+__all__ += ["compiling_pays", "cores", "end_with_parent"]
 __all__ += ["interrupt_on_sigterm", "keep_memory", "limit_threads", "memory", "skip_last_collection", "step_seconds"]
 __all__ += ["use_threads"]
 
@@ -36,6 +36,7 @@ SECONDS_PER_MEMBER, SECONDS_PER_STACK = 0.1, 0.5
 """Costs that do not grow with the steps: files and pictures of each member; set-up of each stack."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 
 
 def use_threads(neurons: int, before: int | None = None) -> None:
@@ -112,6 +113,15 @@ def interrupt_on_sigterm() -> Any:
     """Treat SIGTERM as a Ctrl-C; return the previous handler, or None outside the main thread."""
     in_main = threading.current_thread() is threading.main_thread()
     return signal.signal(signal.SIGTERM, signal.default_int_handler) if in_main else None
+
+
+def end_with_parent(number: int | None) -> None:
+    """Let Linux send a signal to this process when its parent ends; None: no longer.
+
+    References:
+        PR_SET_PDEATHSIG(2const), https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number or 0)
 
 
 def allow_open_files(most: int) -> None:

@@ -20,7 +20,8 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from runge.configuration import CONFIGURATIONS
 from runge.errors import ConfigurationError, RunError
 from runge.launch.composition import explain_value, register_resolvers
-from runge.machine import collect_rarely, skip_last_collection
+from runge.launch.pool import start_loading
+from runge.machine import collect_rarely, cores, skip_last_collection
 from runge.records.files import printable
 
 _FULL = "HYDRA_FULL_ERROR"
@@ -34,8 +35,16 @@ _FIXED = {
 def main() -> None:
     """Run the command, with the options of `hydra.main`."""
     sys.path.insert(0, os.getcwd())  # as `python -m` does, so that classes of the user's own are found
+    if _is_fused_sweep(sys.argv[1:]):
+        start_loading()  # all that the workers need, while this process composes their runs
     register_resolvers()
     run(hydra.main(version_base="1.3", config_path=str(CONFIGURATIONS), config_name="config")(train))
+
+
+def _is_fused_sweep(arguments: Sequence[str]) -> bool:
+    """Return whether arguments are likely to be those of a sweep with the fused launcher in several processes."""
+    own = any(argument.startswith(("hydra/launcher=", "hydra.launcher.")) for argument in arguments)
+    return not {"-m", "--multirun"}.isdisjoint(arguments) and not own and cores() > 1
 
 
 def train(configuration: DictConfig) -> Any:

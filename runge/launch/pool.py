@@ -44,6 +44,30 @@ class InProcess(AbstractContextManager["InProcess"]):
             yield number, value
 
 
+def start_loading() -> Any:
+    """Return the context of workers. On Linux begin to load their modules, once for all of them, in another process.
+
+    Further calls do nothing.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    from multiprocessing import resource_tracker
+    from multiprocessing.forkserver import ensure_running
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["runge.launch.preload"])
+    resource_tracker.ensure_running()  # it would let the signals through again
+    # Signals to the whole group of processes, such as Ctrl-C, concern the commanding process alone, which passes
+    # them on. The server and its children inherit the mask; the system keeps signals for a worker until it lets them
+    # through.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return context
+
+
 class Pool(AbstractContextManager["Pool"]):
     """Processes that call one function.
 
@@ -55,24 +79,7 @@ class Pool(AbstractContextManager["Pool"]):
     def __init__(self, function: Callable[[Any, Report], Any], processes: int) -> None:
         self._function, self.processes = function, processes
         self._workers: dict[Connection, Any] = {}
-        if sys.platform == "linux":
-            from multiprocessing import resource_tracker
-            from multiprocessing.forkserver import ensure_running
-
-            # The modules are loaded once for all workers, while this process does other things.
-            self._context: Any = multiprocessing.get_context("forkserver")
-            self._context.set_forkserver_preload(["runge.launch.preload"])
-            resource_tracker.ensure_running()  # it would let the signals through again
-            # Signals to the whole group of processes, such as Ctrl-C, concern the commanding process alone, which
-            # passes them on. The server and its children inherit the mask; the system keeps signals for a worker
-            # until it lets them through.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-            try:
-                ensure_running()
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        else:
-            self._context = multiprocessing.get_context("spawn")
+        self._context = start_loading()
 
     def __exit__(self, kind: object, error: BaseException | None, at: object) -> None:
         for connection, process in self._workers.items():

@@ -4,6 +4,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from hydra.core.hydra_config import HydraConfig
@@ -66,6 +67,11 @@ def prepare(
     import runge.compare.comparison  # noqa: F401
 
     kinds = list({job.member.without_seed(): job.member for job in jobs}.values())
+    if pool.processes > 1:  # otherwise each worker would compile the same step when its training begins
+        background = ThreadPoolExecutor(1)
+        for member in {(member.model.activation, member.training.precision): member for member in kinds}.values():
+            background.submit(member.compile_ahead, len(jobs))
+        background.shutdown(wait=False)
     parts = [part for i in range(pool.processes) if (part := kinds[i :: pool.processes])]
     for _, value in pool.run([request("check_members", context, part) for part in parts], id):
         if isinstance(value, Exception):

@@ -7,6 +7,7 @@ disk.
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Literal
 
 import torch
@@ -54,13 +55,27 @@ def step_function(
         raise ValueError("compile: must be auto or off where there is no C++ compiler (CXX, or g++), got 'on'")
     if how == "on" and by_autograd:
         raise ValueError("compile: must be auto or off with model.derivative=autograd, got 'on'")
-    own = not on_gpu and kernel.suits_the_machine() and model.activation in kernel.ACTIVATIONS
-    worth = how == "on" or machine.compiling_pays(neurons, steps, own_kernel=own)
-    if how == "off" or no_compiler or by_autograd or not worth:
+    own = not on_gpu and _has_kernel(model)
+    if no_compiler or by_autograd or not _worth(how, neurons, steps, own):
         return losses.loss_and_gradient
     if own:
         return _OrPlain(how, kernel.Kernel(model.activation, dtype), kernel.CompilationError)
     return _by_torch(how, with_derivative, on_gpu)
+
+
+def compile_ahead(how: Compile, model: Model, dtype: torch.dtype, *, neurons: int, steps: int) -> None:
+    """Compile the package's own kernel, if `step_function` would, so that other processes find it on the disk."""
+    if model.derivative != "autograd" and _has_kernel(model) and _worth(how, neurons, steps, True):
+        with suppress(kernel.CompilationError):  # they report it
+            kernel.Kernel(model.activation, dtype).prepare()
+
+
+def _has_kernel(model: Model) -> bool:
+    return kernel.suits_the_machine() and model.activation in kernel.ACTIVATIONS
+
+
+def _worth(how: Compile, neurons: int, steps: int, own: bool) -> bool:
+    return how == "on" or (how == "auto" and machine.compiling_pays(neurons, steps, own_kernel=own))
 
 
 def own_kernel(function: LossAndGradient) -> LossAndGradient | None:

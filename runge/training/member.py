@@ -19,6 +19,7 @@ from runge.optimizers import Optimizer, adapt, has_own_rate
 from runge.resampling import Never, Periodic, Resampling
 from runge.sampling import Sampling
 from runge.schedules import Schedule
+from runge.sobolev.compilation import compile_ahead
 from runge.sobolev.network import Model
 from runge.targets import Target
 from runge.training.of_tables import OF_FORMULAS, check_for_table, check_rows
@@ -184,6 +185,10 @@ class Member:
             return self.data.n_train + self.data.boundary_points + (self.data.n_derivative or 0)
         return cast(Rows, self.rows).n_train
 
+    def _batch(self) -> int:
+        """Return the number of points of one step."""
+        return min(points := self._training_points(), self.data.batch_size or points)
+
     def memory(self) -> tuple[float, str]:
         """Estimate the bytes that the optimiser needs for this run beyond those of its weights, and say for what."""
         outputs = len(self.formula[0].outputs if self.rows is None else self.rows.outputs)
@@ -206,9 +211,15 @@ class Member:
 
     def work(self) -> float:
         """Estimate the seconds of one step on one core."""
-        rows = min(points := self._training_points(), self.data.batch_size or points)
         model = self.model
-        return machine.step_seconds(rows, model.depth, model.width, self.dimension, model.activation)
+        return machine.step_seconds(self._batch(), model.depth, model.width, self.dimension, model.activation)
+
+    def compile_ahead(self, runs: int) -> None:
+        """Compile the step of a stack of so many runs of this size, if that pays, so that other processes find it."""
+        if not self.on_gpu():
+            neurons = runs * self._batch() * (1 + self.dimension) * self.model.width * self.model.depth
+            steps = self.training.max_steps if self.optimizer.by_gradient else 0
+            compile_ahead(self.training.compile, self.model, self.training.dtype, neurons=neurons, steps=steps)
 
     def without_seed(self) -> str:
         """Return the configuration without seeds and lambda_d, which cannot make a valid run fail, as text."""

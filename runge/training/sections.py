@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import BeforeValidator
 
 from runge.data import SampleWeight
@@ -57,3 +58,8 @@ class Training:
     checkpoint_seconds: NonNegative
     progress_bar: bool
     patience: Count | None = None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision, for torch."""
+        return torch.float32 if self.precision == 32 else torch.float64

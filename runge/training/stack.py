@@ -94,7 +94,7 @@ class Stack:
         first = self.members[0]
         self.callbacks = make_callbacks(first.callbacks)
         self.training = first.training
-        dtype = torch.float32 if self.training.precision == 32 else torch.float64
+        dtype = self.training.dtype
         with explained("data", vars(first.data)):
             self.data = make_data(self.members, dtype)
             if isinstance(first.resampling, Periodic) and isinstance(self.data, SobolevDataModule):
