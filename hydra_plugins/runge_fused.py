@@ -1,6 +1,6 @@
 """Hydra's entry to `runge.launch`, imported late: the launcher `fused`, the sweepers `grid` and `search`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,14 @@ class FusedLauncher(Launcher):
     Attributes:
         failures: messages of runs whose own directories could not be written to, by their directories.
         workers: the processes that train; None: each launch has its own.
+        meanwhile: called once in each launch, when its training has begun.
     """
 
     def __init__(self, **settings: Any) -> None:
         self.settings = {key: OmegaConf.to_object(x) if OmegaConf.is_config(x) else x for key, x in settings.items()}
         self.failures: dict[str, str] = {}
         self.workers: Any = None
+        self.meanwhile: Callable[[], None] = lambda: None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what the jobs need."""
@@ -39,8 +41,8 @@ class FusedLauncher(Launcher):
         """Run a batch of jobs."""
         from runge.launch.sweep import launch
 
-        context, config = self.hydra_context, self.config
-        return launch(context, config, self.settings, job_overrides, initial_job_idx, self.failures, self.workers)
+        hydra, ours = (self.hydra_context, self.config), (self.failures, self.workers, self.meanwhile)
+        return launch(*hydra, self.settings, job_overrides, initial_job_idx, *ours)
 
 
 class GridSweeper(BasicSweeper):
@@ -114,7 +116,17 @@ class SearchSweeper(Sweeper):
             jobs = check_jobs(context, config, search.corners(), NOWHERE, pool)
             if isinstance(launcher, FusedLauncher):
                 launcher.workers = pool
-            search.run(lambda overrides, first: launcher.launch(overrides, initial_job_idx=first), jobs)
+
+            def launch(
+                overrides: Sequence[Sequence[str]], first: int, meanwhile: Callable[[], None]
+            ) -> Sequence[JobReturn]:
+                if isinstance(launcher, FusedLauncher):
+                    launcher.meanwhile = meanwhile
+                else:
+                    meanwhile()
+                return launcher.launch(overrides, initial_job_idx=first)
+
+            search.run(launch, jobs)
 
 
 def _check_halving(sweeper: GridSweeper | SearchSweeper) -> None:

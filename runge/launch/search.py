@@ -36,7 +36,7 @@ _MOST_SHOWN = 3
 NOWHERE = 10**9
 """The number of the first job that is only checked, beyond those of all runs."""
 
-Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
+Launch = Callable[[Sequence[Sequence[str]], int, Callable[[], None]], Sequence[JobReturn]]
 
 
 @checked
@@ -112,7 +112,8 @@ class Search:
         """Train trials until all have ended, or the time is over.
 
         Args:
-            launch: trains jobs, given their overrides and the number of the first.
+            launch: trains jobs, given their overrides, the number of the first, and a function to be called when the
+                training has begun, or before it, which writes the results of the jobs before these.
             jobs: the checked jobs of `corners`.
 
         Raises:
@@ -131,14 +132,13 @@ class Search:
                 log.info("hydra.sweeper.timeout: %d of %d trials have ended", first, settings.trials)
                 break
             overrides = [job for params in proposed for job in self._jobs(params)]
-            returns = launch(overrides, first * settings.seeds)
+            returns = launch(overrides, first * settings.seeds, lambda: self._write(study))
             results = [self._result(returns, first, i) for i in range(len(proposed))]
             if all(result.status == "failed" for result in results):
                 _ = next(one for one in returns if one.status == JobStatus.FAILED).return_value  # raises the error
             study.tell(results)
-            self._report(study)
             log.info("%s", self._progress(study))
-        self._report(study)  # a search may have been killed before it was written
+        self._write(study)
         self._show(study)
 
     def _study(self, jobs: Sequence[Job]) -> Study:
@@ -186,9 +186,12 @@ class Search:
         steps = [one._return_value.step for one in mine if isinstance(one._return_value, Pruned)]
         return Result("pruned" if steps else "finished", median, max(steps, default=self._steps), runs)
 
-    def _report(self, study: Study) -> None:
-        """Write what the report needs, and the best settings as an experiment."""
-        trials, best = study.trials, study.best()
+    def _write(self, study: Study) -> None:
+        """Write the study, what the report needs, and the best settings as an experiment."""
+        study.write()
+        if not (trials := study.trials):
+            return
+        best = study.best()
         figures = [
             {
                 "number": trial.number,

@@ -1,8 +1,8 @@
 """Optuna's study of a search: it proposes trials in batches, and keeps their results in a file of SQLite.
 
-Trials are proposed by a study in memory, which takes a tenth of the time of one in a database. What was proposed is in
-the database before it is trained, and each batch is proposed with a seed of its own from the results of those before
-it, so that a search that was killed at any moment continues with the same trials.
+Trials are proposed by a study in memory, which takes a tenth of the time of one in a database. Each batch is proposed
+with a seed of its own from the results of those before it, and the results are in the runs' own files, so that a search
+that was killed at any moment continues with the same trials, also if it was killed before it wrote to the database.
 """
 
 import json
@@ -77,43 +77,39 @@ class Study:
         self._check_sampler()
         with _quiet(self._optuna):
             self._distributions = {key: one.distribution() for key, one in space.items()}
-            if not self.path.exists():
-                self._create({**description, "batch": batch})
-            try:
-                self._stored = self._optuna.load_study(study_name=_NAME, storage=self._url(self.path))
-            except KeyError as error:
-                raise ConfigurationError(f"{self.path}: must hold a study named {_NAME!r}, and has none") from error
-        self.batch = _check_same(directory, self._stored.user_attrs.get(_DESCRIPTION, {}), description)
+            self._description: dict[str, Any] = {**description, "batch": batch}
+            self._stored, self._ended, attributes = None, self._in_memory(), {_DESCRIPTION: self._description}
+            if self.path.exists():
+                self._stored = self._load()
+                self._ended.add_trials(self._stored.get_trials(deepcopy=False))
+                attributes = self._stored.user_attrs
+        self.batch = _check_same(directory, attributes.get(_DESCRIPTION, {}), description)
+        self._proposed: dict[str, Any] = attributes.get(_PROPOSED, {"first": 0, "trials": []})
+        self._unwritten: list[Any] = []
 
     @property
     def trials(self) -> list[Any]:
         """The trials that have ended, `optuna.trial.FrozenTrial`."""
-        with _quiet(self._optuna):
-            return self._stored.get_trials(deepcopy=False)
+        return self._ended.get_trials(deepcopy=False)
 
     def propose(self, most: int) -> tuple[int, list[dict[str, Any]]]:
         """Return the number of the next batch's first trial, and the settings of its trials, at most `most` in all.
 
         A batch that was proposed and has not ended is proposed again, also if it is larger.
         """
-        ended = self.trials
-        proposed = self._stored.user_attrs.get(_PROPOSED, {"first": 0, "trials": []})
-        first, trials = proposed["first"], proposed["trials"]
-        if len(ended) >= first + len(trials):
+        ended, first = self.trials, self._proposed["first"]
+        if len(ended) >= first + len(self._proposed["trials"]):
             first = len(ended)
             if first >= most:
                 return first, []
-            trials = self._propose(ended, min(self.batch, most - first))
-            with _quiet(self._optuna):
-                self._stored.set_user_attr(_PROPOSED, {"first": first, "trials": trials})
-        return first, [trial["params"] for trial in trials]
+            self._proposed = {"first": first, "trials": self._propose(ended, min(self.batch, most - first))}
+        return first, [trial["params"] for trial in self._proposed["trials"]]
 
     def tell(self, results: Sequence[Result]) -> None:
-        """Keep the results of the batch that was proposed last."""
-        done, proposed = len(self.trials), self._stored.user_attrs[_PROPOSED]
+        """Take the results of the batch that was proposed last."""
         states = self._optuna.trial.TrialState
         trials = []
-        for trial, result in zip(proposed["trials"], results, strict=True):
+        for trial, result in zip(self._proposed["trials"], results, strict=True):
             known = bool(result.values) and all(map(math.isfinite, result.values))
             state = states.COMPLETE if result.status == "finished" and known else states.PRUNED
             # Optuna compares trials that have not finished by one figure only.
@@ -130,24 +126,43 @@ class Study:
                         intermediate_values={result.step: result.values[0]} if partly else {},
                     )
                 )
+        new = trials[len(self.trials) - self._proposed["first"] :]  # a killed search may have written some
+        self._ended.add_trials(new)
+        self._unwritten += new
+
+    def write(self) -> None:
+        """Write the results since the last call, and the batch that was proposed last, to the file."""
         with _quiet(self._optuna):
-            self._stored.add_trials(trials[done - proposed["first"] :])
+            if self._stored is None:
+                self._create()
+                self._stored = self._load()
+            self._stored.add_trials(self._unwritten)
+            self._stored.set_user_attr(_PROPOSED, self._proposed)
+        self._unwritten = []
 
     def best(self) -> list[Any]:
         """Return the best trial, or with several objectives those of the Pareto front, by their number."""
-        with _quiet(self._optuna):
-            complete = [one for one in self.trials if one.state == self._optuna.trial.TrialState.COMPLETE]
-            return sorted(self._stored.best_trials, key=lambda trial: trial.number) if complete else []
+        complete = [one for one in self.trials if one.state == self._optuna.trial.TrialState.COMPLETE]
+        return sorted(self._ended.best_trials, key=lambda trial: trial.number) if complete else []
 
-    def _create(self, description: Mapping[str, Any]) -> None:
+    def _load(self) -> Any:
+        try:
+            return self._optuna.load_study(study_name=_NAME, storage=self._url(self.path))
+        except KeyError as error:
+            raise ConfigurationError(f"{self.path}: must hold a study named {_NAME!r}, and has none") from error
+
+    def _create(self) -> None:
         """Make the file, which gets its name when it is complete."""
         part = self.path.with_name(f".{self.path.name}.part")
         part.unlink(missing_ok=True)
         directions = ["minimize"] * len(self.objective)
         study = self._optuna.create_study(study_name=_NAME, storage=self._url(part), directions=directions)
-        study.set_user_attr(_DESCRIPTION, dict(description))
+        study.set_user_attr(_DESCRIPTION, self._description)
         study._storage.remove_session()
         part.replace(self.path)
+
+    def _in_memory(self, sampler: Any = None) -> Any:
+        return self._optuna.create_study(directions=["minimize"] * len(self.objective), sampler=sampler)
 
     def _url(self, path: Path) -> Any:
         from sqlalchemy import URL
@@ -173,7 +188,7 @@ class Study:
         proposed: list[dict[str, Any]] = []
         with _quiet(self._optuna):
             sampler = self._make_sampler(0 if self.sampler == "qmc" else first)
-            study = self._optuna.create_study(directions=["minimize"] * len(self.objective), sampler=sampler)
+            study = self._in_memory(sampler)
             study.add_trials(history)
             together: dict[str, Any] = {}
             for i in range(skip + count):

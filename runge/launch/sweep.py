@@ -3,7 +3,7 @@
 import logging
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ def launch(
     first: int,
     failures: dict[str, str],
     pool: Pool | InProcess | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Sequence[JobReturn]:
     """Run a batch of a sweep's jobs, and return their returns.
 
@@ -69,6 +70,7 @@ def launch(
         first: the number of the first job.
         failures: receives the messages of jobs whose directories cannot be written to, by their directories.
         pool: the processes that train, of `workers`, which stay; None: processes of this batch.
+        meanwhile: called once, when the training has begun.
 
     Raises:
         ConfigurationError: a job's configuration is wrong; nothing has been trained.
@@ -91,7 +93,7 @@ def launch(
                 if halving is not None and len({job.member.objective.keys for job in jobs}) > 1:
                     raise ConfigurationError("objective: must be the same for all runs with hydra.sweeper.halving")
                 sweep = _Sweep(context, directory, jobs, failures, halving)
-                return sweep.train(cluster or local, launcher.members, bool(launcher.gpus_per_node))
+                return sweep.train(cluster or local, launcher.members, bool(launcher.gpus_per_node), meanwhile)
     finally:
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
 
@@ -160,8 +162,17 @@ class _Sweep:
         self.halving = halving
         self.returns = {i: job_return(job, job.outcome) for i, job in enumerate(jobs) if job.outcome is not None}
 
-    def train(self, pool: Pool | InProcess | Cluster, members: int | None, on_gpu: bool) -> list[JobReturn]:
-        """Train the unfinished jobs, in stacks of at most `members`; `on_gpu`: the cluster's nodes have GPUs."""
+    def train(
+        self, pool: Pool | InProcess | Cluster, members: int | None, on_gpu: bool, meanwhile: Callable[[], None]
+    ) -> list[JobReturn]:
+        """Train the unfinished jobs.
+
+        Args:
+            pool: what trains them.
+            members: the most members of a stack; None: as many as are useful.
+            on_gpu: true if the cluster's nodes have GPUs.
+            meanwhile: called once, when the training has begun.
+        """
         jobs, slurm = self.jobs, isinstance(pool, Cluster)
         on_gpu = on_gpu if slurm else any(job.member.on_gpu() for job in jobs)
         if on_gpu and not slurm:
@@ -179,11 +190,19 @@ class _Sweep:
         style: dict[str, Any] = {"unit": " steps", "unit_scale": True, "dynamic_ncols": True, "leave": False}
         hidden = not all(job.member.training.progress_bar for job in jobs)
         with tqdm(total=sum(sizes), desc=self._progress(), disable=hidden, **style) as bar:
+            once = iter([meanwhile])
+
+            def show(steps: int) -> None:
+                bar.update(steps)
+                for call in once:
+                    call()
+
             try:
-                for number, value in pool.run(requests, bar.update):
+                for number, value in pool.run(requests, show):
                     self._keep_returns(chunks[number], value)
-                    bar.update(sizes[number] if slurm else 0)  # Slurm jobs do not report their steps
+                    show(sizes[number] if slurm else 0)  # Slurm jobs do not report their steps
                     bar.set_description(self._progress())
+                show(0)
             except (KeyboardInterrupt, SystemExit) as error:
                 finished = sum(RunDirectory(job.directory).metrics.exists() for job in jobs)
                 raise SystemExit(

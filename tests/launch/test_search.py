@@ -265,6 +265,7 @@ def test_samplers(sampler, tmp_path):
             first, params = made.propose(48)
             assert first == 16 * len(batches)
             made.tell([Result("finished", (one["lr"] + one["x"],), 9, (first,)) for one in params])
+            made.write()
             batches.append(params)
         return batches
 
