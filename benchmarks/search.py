@@ -111,8 +111,8 @@ def halving(trials: int, repeats: int) -> None:
         print(f"{schedule}: time {statistics.median(times):.2f}, best {statistics.median(values):.2f}; {values}")
 
 
-def quality(trials: int, repeats: int) -> None:
-    for target in ("runge", "steep", "oscillating"):
+def quality(trials: int, repeats: int, targets: Sequence[str]) -> None:
+    for target in targets:
         options = f"target={target}", "schedule=constant"
         ratios: dict[str, list[float]] = {"random": [], "tpe": []}
         for seed in range(repeats):
@@ -138,11 +138,15 @@ def main() -> None:
     parser.add_argument("what", nargs="?", choices=("speed", "halving", "quality"), default="speed")
     parser.add_argument("--trials", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--targets", nargs="+", default=("runge", "steep", "oscillating"), help="of `quality`")
     arguments = parser.parse_args()
-    if arguments.what == "speed":
-        speed(arguments.trials)
-    else:
-        {"halving": halving, "quality": quality}[arguments.what](arguments.trials, arguments.repeats)
+    match arguments.what:
+        case "speed":
+            speed(arguments.trials)
+        case "halving":
+            halving(arguments.trials, arguments.repeats)
+        case _:
+            quality(arguments.trials, arguments.repeats, arguments.targets)
 
 
 if __name__ == "__main__":
