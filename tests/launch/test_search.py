@@ -18,6 +18,7 @@ from runge.errors import ConfigurationError
 from runge.launch.composition import compose, plain, register_resolvers
 from runge.launch.space import Choice, Numbers, read_space
 from runge.objective import Objective
+from runge.training.results import StackWriter
 from tests.conftest import command
 
 optuna = pytest.importorskip("optuna")
@@ -89,6 +90,32 @@ def test_a_search_killed_in_its_second_batch_has_the_same_trials(recorded, searc
     assert command(*WHOLE) == (0, "")
     assert found(tmp_path) == found(folder)
     assert (tmp_path / "search" / "4" / "metrics.json").stat().st_mtime_ns == before
+
+
+def test_a_search_killed_before_it_wrote_anything_has_the_same_trials(searched, tmp_path, monkeypatch):
+    folder, _ = searched
+    shutil.copytree(folder / "search", tmp_path / "search")
+    for name in ("search.json", "study.db"):
+        (tmp_path / "search" / name).unlink()
+    before = (tmp_path / "search" / "4" / "metrics.json").stat().st_mtime_ns
+    monkeypatch.chdir(tmp_path)
+    assert command(*WHOLE) == (0, "")
+    assert found(tmp_path) == found(folder)
+    assert (tmp_path / "search" / "4" / "metrics.json").stat().st_mtime_ns == before
+
+
+def test_results_are_written_while_the_next_batch_trains(train, tmp_path, monkeypatch):
+    finish, written = StackWriter.finish, []
+
+    def look(writer, *seconds):
+        with sqlite3.connect(tmp_path / "search" / "study.db") as database:
+            written.append(database.execute("select count(*) from trials").fetchone()[0])
+        return finish(writer, *seconds)
+
+    monkeypatch.setattr(StackWriter, "finish", look)
+    assert train(*WHOLE)[0] == 0
+    assert written == sorted(written)
+    assert set(written) == {0, 3}
 
 
 def test_a_damaged_study_is_reported(train, tmp_path):

@@ -34,6 +34,25 @@ def new_run(path):
     return RunDirectory(path)
 
 
+@pytest.mark.parametrize(
+    ("options", "cores", "loads"),
+    [
+        (["-m"], 2, True),
+        (["--multirun", "hydra/sweeper=search"], 2, True),
+        ([], 2, False),
+        (["-m"], 1, False),
+        (["-m", "hydra/launcher=basic"], 2, False),
+        (["-m", "hydra.launcher.processes=1"], 2, False),
+    ],
+)
+def test_workers_load_from_the_start_of_a_sweep(options, cores, loads, train, monkeypatch):
+    began = []
+    monkeypatch.setattr("runge.launch.command.start_loading", lambda: began.append(True))
+    monkeypatch.setattr("runge.launch.command.cores", lambda: cores)
+    assert train(*options, "model.widht=1")[0] == 1
+    assert bool(began) == loads
+
+
 def directories(sweep):
     return {path.parent.name: path.parent for path in sweep.glob("*/metrics.json")}
 

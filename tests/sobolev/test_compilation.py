@@ -8,12 +8,14 @@ import torch
 
 from runge import machine
 from runge.errors import RunError
+from runge.launch.composition import compose
 from runge.sobolev import compilation, kernel, losses
 from runge.sobolev.activations import ACTIVATIONS, Activation
 from runge.sobolev.compilation import own_kernel, step_function
 from runge.sobolev.kernel import Kernel
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
+from runge.training.member import Member
 from tests.conftest import model
 
 TANH = {"model": model(), "dtype": torch.float64}
@@ -263,6 +265,24 @@ def test_the_kernel_is_compiled_once(fresh, monkeypatch, tmp_path):
     monkeypatch.setattr("runge.sobolev.kernel.subprocess.run", None)
     Kernel("sin", torch.float64)(network, points, one, one)
     assert list((tmp_path / "cache").iterdir()) == [compiled]
+
+
+@suited
+def test_what_is_compiled_ahead(fresh, monkeypatch, tmp_path):
+    """The file that other processes will load, if they would compile one."""
+    monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path / "cache"))
+
+    def compiled(*overrides, runs=1):
+        Member(compose(*overrides)).compile_ahead(runs)
+        return len(list(tmp_path.glob("cache/*.so")))
+
+    assert compiled("trainer.compile=off") == 0
+    assert compiled("model.derivative=autograd") == 0
+    assert compiled("optimizer=least_squares", "data.n_train=300") == 0
+    assert compiled("trainer.max_steps=100") == 0
+    assert compiled("trainer.max_steps=100", runs=1000) == 1
+    assert compiled() == 1
+    assert compiled("model.activation=sin") == 2
 
 
 def left_by_a_step(folder):
