@@ -4,10 +4,12 @@ import textwrap
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from runge.compare.groups import Group, label
 from runge.compare.ranking import errors_like
 from runge.records.reading import RunRecord
+from runge.records.scales import ticks
 from runge.records.sheet import COLOURS, INK
 
 
@@ -16,7 +18,9 @@ def comparison_picture(
 ) -> Figure:
     """Draw the runs of the best twelve groups with median and quartiles, and both errors of every run."""
     shown = groups[:12]
-    figure = Figure(figsize=(12, max(3.2, 1.6 + 0.35 * len(shown))), layout="constrained")
+    names = ["\n".join(textwrap.wrap(group.name.replace("$", r"\$"), 40)) for group in shown]
+    lines = max((name.count("\n") for name in names), default=0)  # further ones
+    figure = Figure(figsize=(12, max(3.2, 1.6 + (0.35 + 0.14 * lines) * len(shown))), layout="constrained")
     figure.suptitle(f"{len(records)} runs in {len(groups)} groups by {metric}", fontsize=11)
     spread, front = figure.subplots(1, 2, width_ratios=(3, 2))
     colours = {group.name: COLOURS[i % len(COLOURS)] for i, group in enumerate(shown)}
@@ -25,7 +29,7 @@ def comparison_picture(
         spread.plot(group.quartiles, [i, i], color=colour, linewidth=7, alpha=0.3, solid_capstyle="butt")
         spread.plot(group.values, [i] * len(group.values), "o", color=colour, markersize=4, alpha=0.8)
         spread.plot(group.median, i, "|", color=INK, markersize=14, markeredgewidth=2)
-    spread.set_yticks(range(len(shown)), ["\n".join(textwrap.wrap(name.replace("$", r"\$"), 40)) for name in colours])
+    spread.set_yticks(range(len(shown)), names)
     spread.invert_yaxis()
     cut = f" (best 12 of {len(groups)})" if len(groups) > 12 else ""
     spread.set_xlabel(f"{metric}: each run, median, quartiles{cut}")
@@ -38,4 +42,13 @@ def comparison_picture(
     if shown:  # a log axis without data makes Matplotlib warn
         spread.set_xscale("log")
         front.set(xscale="log", yscale="log")
+        # Those of Matplotlib overlap if the errors differ by less than a factor of ten.
+        for axis, limits, most in (
+            (spread.xaxis, spread.get_xlim(), 5),
+            (front.xaxis, front.get_xlim(), 5),
+            (front.yaxis, front.get_ylim(), 6),
+        ):
+            labels = ticks(*limits, log=True, most=most)
+            axis.set_ticks([limits[0] * (limits[1] / limits[0]) ** share for share in labels], list(labels.values()))
+            axis.set_minor_locator(NullLocator())
     return figure

@@ -1,0 +1,28 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from runge.compare.groups import group
+from runge.compare.picture import comparison_picture
+from runge.records.reading import RunRecord
+
+
+def run(number, value, keys):
+    settings = {"seed": number, **{f"section_{key}.setting": number / 7 for key in range(keys)}}
+    return RunRecord("", "finished", settings=settings, figures={"test/mse_df": value, "test/mse_f": value / 3})
+
+
+@pytest.mark.parametrize("keys", [1, 4])
+@pytest.mark.parametrize("ends", [(1.45, 1.9), (1.4e-7, 7e-7), (3e-4, 4e-3), (1e-12, 1e3)])
+def test_the_labels_of_axes_do_not_overlap(ends, keys):
+    runs = [run(number, value, keys) for number, value in enumerate(np.geomspace(*ends, 12))]
+    names = [f"section_{key}.setting" for key in range(keys)]
+    figure = comparison_picture(runs, group(runs, names, "test/mse_df"), names, "test/mse_df")
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            labels = [label for label in axis.get_ticklabels(which="both") if label.get_text()]
+            boxes = [label.get_window_extent() for label in labels]
+            assert len(boxes) > 1
+            assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
