@@ -42,8 +42,10 @@ def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
     names |= {"pi": sympy.pi, "e": sympy.E}
 
     def refuse(what: str) -> ValueError:
-        allowed = f"numbers, + - * / **, the names {', '.join(names)} and the functions {', '.join(FUNCTIONS)}"
-        return ValueError(f"expr: {what} is not allowed in {expr!r}; allowed are {allowed}")
+        words = f"the names {', '.join(names)} and the functions {', '.join(FUNCTIONS)}"
+        return ValueError(
+            f"expr: {what} is not allowed in {expr!r}; allowed are numbers, + - * / and ** for powers, {words}"
+        )
 
     def build(node: ast.expr) -> sympy.Expr:
         chain = []  # of a long sum, whose terms are nested as deeply as there are of them
