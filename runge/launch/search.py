@@ -28,7 +28,7 @@ from runge.validation import Count, Factor, Natural, Positive, checked
 
 log = logging.getLogger(__name__)
 
-_BATCHES, _LEAST = 8, 16
+_BATCHES, _LEAST = 5, 16
 """The batches of a search, and the least trials of one, by default: the sampler learns from those before."""
 
 _MOST_SHOWN = 3
@@ -45,7 +45,7 @@ class SearchSettings:
 
     Attributes:
         trials: the number of trials, >= 1; a search that has ended continues if its command has more.
-        batch: the trials that are proposed and trained at a time, >= 1; None: an eighth of `trials`, but at least 16.
+        batch: the trials that are proposed and trained at a time, >= 1; None: a fifth of `trials`, but at least 16.
             It does not depend on the machine, so that the same seed gives the same trials everywhere.
         timeout: the seconds after which no further batch begins; None: no limit.
         seed: the seed of the sampler.
@@ -112,8 +112,7 @@ class Search:
         """Train trials until all have ended, or the time is over.
 
         Args:
-            launch: trains jobs, given their overrides, the number of the first, and a function to be called when the
-                training has begun, or before it, which writes the results of the jobs before these.
+            launch: trains jobs, given their overrides, the number of the first, and a function to call meanwhile.
             jobs: the checked jobs of `corners`.
 
         Raises:

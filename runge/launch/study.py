@@ -78,7 +78,7 @@ class Study:
         with _quiet(self._optuna):
             self._distributions = {key: one.distribution() for key, one in space.items()}
             self._description: dict[str, Any] = {**description, "batch": batch}
-            self._stored, self._ended, attributes = None, self._in_memory(), {_DESCRIPTION: self._description}
+            self._stored, self._ended, attributes = None, self._new(), {_DESCRIPTION: self._description}
             if self.path.exists():
                 self._stored = self._load()
                 self._ended.add_trials(self._stored.get_trials(deepcopy=False))
@@ -155,14 +155,13 @@ class Study:
         """Make the file, which gets its name when it is complete."""
         part = self.path.with_name(f".{self.path.name}.part")
         part.unlink(missing_ok=True)
-        directions = ["minimize"] * len(self.objective)
-        study = self._optuna.create_study(study_name=_NAME, storage=self._url(part), directions=directions)
+        study = self._new(study_name=_NAME, storage=self._url(part))
         study.set_user_attr(_DESCRIPTION, self._description)
         study._storage.remove_session()
         part.replace(self.path)
 
-    def _in_memory(self, sampler: Any = None) -> Any:
-        return self._optuna.create_study(directions=["minimize"] * len(self.objective), sampler=sampler)
+    def _new(self, **options: Any) -> Any:
+        return self._optuna.create_study(directions=["minimize"] * len(self.objective), **options)
 
     def _url(self, path: Path) -> Any:
         from sqlalchemy import URL
@@ -188,7 +187,7 @@ class Study:
         proposed: list[dict[str, Any]] = []
         with _quiet(self._optuna):
             sampler = self._make_sampler(0 if self.sampler == "qmc" else first)
-            study = self._in_memory(sampler)
+            study = self._new(sampler=sampler)
             study.add_trials(history)
             together: dict[str, Any] = {}
             for i in range(skip + count):

@@ -72,7 +72,7 @@ class RunRecord:
 
     @property
     def of_table(self) -> bool:
-        """Whether its data are the rows of a table."""
+        """True if the run is trained on the rows of a table."""
         return "data.file" in self.settings
 
 
