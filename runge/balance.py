@@ -62,7 +62,7 @@ class Look:
     def variances(self) -> Tensor:
         """Compute the variance of each channel's errors over its number of labels, in units of the mean, (M, C)."""
         terms = self.terms.view(len(self.terms), self.network.outputs, -1)
-        return variances(self.network, self.points, terms).flatten(1) / known(self.points)
+        return variances(self.points, terms).flatten(1) / known(self.points)
 
     @cached_property
     def gradient_norms(self) -> Tensor:

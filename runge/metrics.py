@@ -21,7 +21,7 @@ QUANTITIES = {
 
 RELATIVE = {
     "nrmse_f": "root mean squared error of u over the standard deviation of f, the mean over outputs",
-    "nrmse_df": "root mean squared error of a partial derivative over its standard deviation, the mean over all",
+    "nrmse_df": "root mean squared error of u' over its standard deviation, inputs standardised, the mean over outputs",
     "r2_f": "coefficient of determination of u, 1 - mse / variance, the mean over outputs",
 }
 """The errors of the whole set, and of each of several outputs, without units: they compare runs on different data."""

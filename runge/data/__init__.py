@@ -1,6 +1,6 @@
 """The data of a run, for training, validation and test: a function that is sampled, or the rows of a table."""
 
-from runge.data.rows import channel_weights, row_points
+from runge.data.rows import channel_weights, relevance, row_points
 from runge.data.sampled import (
     Data,
     Dataset,
@@ -14,4 +14,4 @@ from runge.data.sampled import (
 from runge.data.table import Rows, Split, Table, read
 
 __all__ = ["Data", "Dataset", "Rows", "SampleWeight", "Split", "Table", "channel_weights", "labelled", "make_dataset"]
-__all__ += ["read", "row_points", "sample", "sample_weights", "training_points"]
+__all__ += ["read", "relevance", "row_points", "sample", "sample_weights", "training_points"]

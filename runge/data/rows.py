@@ -9,7 +9,7 @@ from torch import Tensor
 
 from runge.sobolev.points import Points
 
-__all__ = ["channel_weights", "row_points"]
+__all__ = ["channel_weights", "relevance", "row_points"]
 
 Floats = NDArray[np.float64]
 
@@ -39,15 +39,40 @@ def _weights(known: Tensor) -> Tensor:
     return known / count.clamp_min(1) / (count > 0).sum().clamp_min(1)
 
 
-def channel_weights(train: Points) -> Tensor:
-    """Return the weight of each channel in the loss, (M, P, 1 + D).
+_FLOOR = 0.1  # of the mean over the inputs; from 0.01 to 1 the errors differ by less than a factor of 2
+_LEAST_RELEVANCE = 1e-3
 
-    It is 1 for the values, and for a partial derivative one over its mean square, or 1 if it is not known or 0 up to
-    round-off: a millionth of the largest partial derivative of the output, in the units of the points.
+
+def channel_weights(train: Points) -> Tensor:
+    r"""Return the weight of each channel in the loss, (M, P, 1 + D): 1 for the values, and for a partial derivative
+
+    .. math:: w_{pd} = 1 / \max(m_{pd},\ 0.1\, \overline{m_{pd'}}),
+
+    where m is its mean square over the known labels, in the units of the points, and the bar is a mean over the inputs
+    d' by which the output's derivative is known; 1 if none is, or all are 0. In standardised units a small partial
+    derivative is one by an input that hardly matters. The floor keeps it from outweighing the others.
     """
-    count = (train.weight_df > 0).double().sum(1)
-    squares = train.df.double().square().sum(1) / count.clamp_min(1)
-    # An output that does not depend on an input has labels of about 1e-16 there, which must not outweigh all others.
-    noise = 1e-12 * squares.amax(-1, keepdim=True)
-    of_df = torch.where(squares > noise, 1 / squares, 1)
+    squares, known = _mean_squares(train)
+    mean = (known * squares).sum(-1, keepdim=True) / known.sum(-1, keepdim=True).clamp_min(1)
+    of_df = torch.where(known.bool() & (mean > 0), 1 / squares.maximum(_FLOOR * mean), 1)
     return torch.cat([torch.ones_like(of_df[..., :1]), of_df], dim=2)
+
+
+def relevance(train: Points) -> Tensor:
+    r"""Return how much each input matters, (M, D), in [0.001, 1], by the partial derivatives m of `channel_weights`:
+
+    .. math:: r_d = \max_p \sqrt[4]{m_{pd} / \max_{d'} m_{pd'}}
+
+    It is 1 where a derivative by some input is not known. The network sees each input times r_d, so that it does not
+    have to learn which inputs to ignore: a small weight of the first layer would have to be found by each neuron.
+    """
+    squares, known = _mean_squares(train)
+    largest = squares.amax(-1, keepdim=True)
+    of_output = torch.where(known.all(-1, keepdim=True) & (largest > 0), squares / largest, 1)
+    return of_output.amax(1).sqrt().sqrt().clamp_min(_LEAST_RELEVANCE)
+
+
+def _mean_squares(train: Points) -> tuple[Tensor, Tensor]:
+    """Return the mean square of each partial derivative, (M, P, D), and 1 where it is known at some point, else 0."""
+    count = (train.weight_df > 0).double().sum(1)
+    return train.df.double().square().sum(1) / count.clamp_min(1), (count > 0).double()

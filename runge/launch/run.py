@@ -113,6 +113,8 @@ def announce(stack: "Stack", member: int) -> None:
     """Log the numbers of points of one of a stack's runs, and what is likely to spoil its fit."""
     sizes = {split: points.x.shape[1] for split, points in stack.data.dataset._asdict().items()}
     log.info("points: %s", ", ".join(f"{n} {split}" for split, n in sizes.items()))
+    if far := stack.members[member].far:
+        log.info("trained in standardised units, because far from size 1: %s", ", ".join(far))
     for message in advice(stack.data, member, float(stack.module.lambda_d[member])):
         log.warning("%s", message)
 

@@ -4,10 +4,13 @@ With e = u - f or u' - f', and means over the points and outputs of a region,
 
 .. math:: mse_f = \overline{e^2}, \quad mse_{df} = \overline{|e|^2}, \quad max = \max |e|, \quad
           rel\_l2 = \sqrt{\sum |e|^2 / \sum |f|^2}, \quad
-          nrmse = \overline{\sqrt{\overline{e_c^2} / Var f_c}}, \quad r2_f = \overline{1 - \overline{e_c^2} / Var f_c},
+          nrmse_f = \overline{\sqrt{\overline{e_p^2} / Var f_p}}, \quad r2_f = \overline{1 - \overline{e_p^2} / Var f_p},
 
-where :math:`|e|` is the Euclidean norm of a gradient, and c counts the channels: outputs, or partial derivatives. If
-some components of a gradient are not known, mse_df is D times the mean square of the others.
+.. math:: nrmse_{df} = \overline{\sqrt{\textstyle\sum_d s_d^2 \overline{e_{pd}^2} / \sum_d s_d^2 Var f'_{pd}}},
+
+where :math:`|e|` is the Euclidean norm of a gradient, p counts the outputs, d the inputs, and s_d is the standard
+deviation of input d over the points: an input that hardly matters decides nothing. If some components of a gradient are
+not known, mse_df is D times the mean square of the others.
 """
 
 from typing import NamedTuple
@@ -31,6 +34,7 @@ class Reference(NamedTuple):
         square_df: those of the partial derivatives, (M, N, P, D).
         variance_f: the variance of each output over the points, in standardised units, (M, P).
         variance_df: that of each partial derivative, (M, P, D).
+        spread: the square of the standard deviation s_d of each input over the largest of them, (M, 1, D).
         unit_f: the square of the unit of each output, (M, 1, P); None: 1.
         unit_df: that of each partial derivative, (M, 1, P, D); None: 1.
     """
@@ -41,6 +45,7 @@ class Reference(NamedTuple):
     square_df: Tensor
     variance_f: Tensor
     variance_df: Tensor
+    spread: Tensor
     unit_f: Tensor | None
     unit_df: Tensor | None
 
@@ -50,12 +55,15 @@ class Reference(NamedTuple):
         known_f, known_df = ((weight > 0).to(points.f) for weight in (points.weight_f, points.weight_df))
         f, df = points.f, points.df
         variance_f, variance_df = _variance(f, known_f), _variance(df, known_df)
+        spread = points.x.double().var(1, correction=0, keepdim=True)
+        largest = spread.amax(2, keepdim=True)
+        spread = torch.where(largest > 0, spread / largest, 1)
         unit_f = unit_df = None
         if units is not None:  # in float64: in the user's units squares may be beyond the range of float32
             f, df = units.restore(f.double(), df.double())
             unit_f, unit_df = (unit.square() for unit in units.of_outputs())
         squares = known_f * f.square(), known_df * df.square()
-        return Reference(known_f, known_df, *squares, variance_f, variance_df, unit_f, unit_df)
+        return Reference(known_f, known_df, *squares, variance_f, variance_df, spread, unit_f, unit_df)
 
 
 def _variance(f: Tensor, known: Tensor) -> Tensor:
@@ -101,10 +109,10 @@ def errors(u: Tensor, du: Tensor, points: Points, reference: Reference) -> dict[
         for of, part in zip(("f", "df"), both, strict=True)
     }
     relative_f = _relative(square_f, reference.known_f, reference.variance_f)
-    relative_df = _relative(square_df, reference.known_df, reference.variance_df)
+    relative_df = _relative_gradient(square_df, reference)
     found |= {
         "nrmse_f": _with_whole(relative_f.sqrt()),
-        "nrmse_df": _with_whole(relative_df.sqrt().nanmean(2)),
+        "nrmse_df": _with_whole(relative_df.sqrt()),
         "r2_f": _with_whole(1 - relative_f),
     }
     names = ("", *points.groups)
@@ -133,6 +141,15 @@ def _errors(square: Tensor, reference: Tensor, share: Tensor, points: Points) ->
 def _relative(square: Tensor, known: Tensor, variance: Tensor) -> Tensor:
     """Return the mean square error of each channel over its variance, (M, P, ...)."""
     return square.sum(1) / known.sum(1) / variance
+
+
+def _relative_gradient(square: Tensor, reference: Reference) -> Tensor:
+    """Return the mean square error of each output's gradient over its variance, (M, P), with the weights s_d^2."""
+    count = reference.known_df.sum(1)
+    error = torch.where(count > 0, square.sum(1) / count, 0)
+    variance = reference.variance_df.nan_to_num(0)  # of a partial derivative that is constant
+    error, variance = ((reference.spread[:, 0, None] * part).sum(2) for part in (error, variance))
+    return error / torch.where(variance > 0, variance, torch.nan)
 
 
 def _with_whole(channels: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ namespace {
 
 constexpr double ZERO = 1e-6;  // relative to the others of its output, of a partial derivative that is 0
 
-// A channel's number of known labels, and how much a partial derivative changes the output on the whole domain.
+// A channel's number of known labels, and how much a partial derivative changes the output over the points.
 struct Labels {
     double known = 0, size = 0;
 };
@@ -13,8 +13,14 @@ struct Labels {
 std::vector<Labels> labels_of(const Stack& net, Index m) {
     const Index dimension = net.dimension, outputs = net.outputs;
     std::vector<Labels> all(outputs * (1 + dimension));
+    const double none = std::numeric_limits<double>::infinity();
+    std::vector<double> lower(dimension, none), upper(dimension, -none);
     for (Index i = 0; i < net.points; ++i) {
         const Index point = m * net.all + (net.batch ? net.batch[m * net.points + i] : i);
+        for (Index d = 0; d < dimension; ++d) {
+            lower[d] = std::min(lower[d], double(net.x[point * dimension + d]));
+            upper[d] = std::max(upper[d], double(net.x[point * dimension + d]));
+        }
         for (Index p = 0; p < outputs; ++p) {
             const Index k = point * outputs + p;
             Labels* channel = &all[p * (1 + dimension)];
@@ -29,7 +35,7 @@ std::vector<Labels> labels_of(const Stack& net, Index m) {
     }
     for (Index p = 0; p < outputs; ++p)
         for (Index d = 0; d < dimension; ++d)
-            all[p * (1 + dimension) + 1 + d].size /= net.input_scale[m * dimension + d];
+            all[p * (1 + dimension) + 1 + d].size *= upper[d] - lower[d];
     return all;
 }
 

@@ -40,13 +40,14 @@ def known(points: Points) -> Tensor:
     return count / count.double().mean(1, keepdim=True).clamp_min(1)
 
 
-def variances(network: StackedMLP, points: Points, mse: Tensor) -> Tensor:
+def variances(points: Points, mse: Tensor) -> Tensor:
     """Return the variance of each channel's errors, (M, P, 1 + D): its MSE, as given, or for one that is 0 the others'.
 
-    It counts as 0 if, on the whole domain, it changes the output by less than a millionth of what another one does.
+    It counts as 0 if, over the points, it changes the output by less than a millionth of what another one does.
     """
     is_known = torch.cat([(points.weight_f > 0)[..., None], points.weight_df > 0], dim=-1).any(1)
-    sizes = torch.where(points.weight_df > 0, points.df.abs(), 0).amax(1) / network.scale
+    lower, upper = points.x.aminmax(dim=1, keepdim=True)
+    sizes = torch.where(points.weight_df > 0, points.df.abs(), 0).amax(1) * (upper - lower)
     is_zero = torch.zeros_like(is_known)
     is_zero[..., 1:] = sizes <= _ZERO * sizes.amax(2, keepdim=True)
     others = is_known & ~is_zero
@@ -89,7 +90,7 @@ class Likelihood:
         mse = self.channels(network, points, scale, lambda_d).double()
         nu = known(points).view_as(mse)
         nu[..., 1:] *= 0 if lambda_d is None else (lambda_d > 0)[:, None, None]
-        variance = variances(network, points, mse)
+        variance = variances(points, mse)
         fitted = (nu == 0) | (variance == 0)  # nothing is left to fit
         weights = torch.where(fitted, 0, nu / (2 * variance))
         parts = torch.where(variance == mse, torch.where(fitted, 1, mse).log() * nu / 2, weights * mse)

@@ -37,7 +37,8 @@ class Model:
             residual of the sum of those before it; 1: a single network.
         derivative: how u' is computed: `forward` mode, along with u, or `autograd` (reverse mode); equal to round-off.
         standardize: true: the network and its loss work in standardised units, those of the training points, and u is
-            in the units of the data; false: all in the units of the data.
+            in the units of the data; false: all in the units of the data; `auto`: standardised if it is a formula with
+            an input or an output far from size 1, as `runge.targets.far_from_one` says.
     """
 
     activation: Annotated[str, AfterValidator(_check_activation)] = "tanh"
@@ -46,7 +47,7 @@ class Model:
     init: Init = "default"
     stages: Count = 1
     derivative: Derivative = "forward"
-    standardize: bool = False
+    standardize: bool | Literal["auto"] = "auto"
 
 
 _FEW = 6

@@ -2,6 +2,6 @@
 
 from runge.targets.expression import Expression
 from runge.targets.runge import Runge
-from runge.targets.target import Target
+from runge.targets.target import Target, far_from_one
 
-__all__ = ["Expression", "Runge", "Target"]
+__all__ = ["Expression", "Runge", "Target", "far_from_one"]

@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["END_SHARE", "MOST_INPUTS", "Target"]
+from runge.domain import sobol
+
+__all__ = ["END_SHARE", "MOST_INPUTS", "Target", "far_from_one"]
 
 END_SHARE = 0.1
 """The share of the domain's length that counts as an end: for [-1, 1] the ends are [-1, -0.8) and (0.8, 1]."""
@@ -16,6 +18,9 @@ MOST_INPUTS = 1000
 """The most inputs of a function."""
 
 _FARTHEST = 1e12
+
+_LEAST_SIZE, _MOST_SIZE = 0.1, 5.0
+_PROBES = 256
 
 
 class Target(ABC):
@@ -76,3 +81,21 @@ class Target(ABC):
         if self.dimension == 1:
             return {"left": left, "middle": ~(left | right), "right": right}
         return {"boundary": left | right, "interior": ~(left | right)}
+
+
+def far_from_one(target: Target) -> list[str]:
+    """Return the inputs and outputs that a network with its initial weights fits badly in their own units, in words.
+
+    The size of an input is half the length of the box, that of an output its standard deviation over the box. It should
+    be from 0.1 to 5, and the mean at most 5 sizes away from 0: `10*sin(3*x)` and `sin(3*x)+10` are fitted 18 and 9000
+    times worse in their own units than in standardised ones, `3*sin(3*x)` and `sin(3*x)+3` equally well.
+    """
+    values = target.value(sobol(_PROBES, target.domain, seed=None)).reshape(_PROBES, -1)
+    inputs = [f"x{d + 1}" for d in range(target.dimension)] if target.dimension > 1 else ["x"]
+    sizes = dict(zip(inputs, zip(target.domain.mean(1), target.domain.diff(dim=1)[:, 0] / 2, strict=True), strict=True))
+    sizes |= dict(zip(target.outputs, zip(values.mean(0), values.std(0, correction=0), strict=True), strict=True))
+    return [
+        f"{name} (mean {mean:.3g}, size {size:.3g})"
+        for name, (mean, size) in sizes.items()
+        if (size and not _LEAST_SIZE <= size <= _MOST_SIZE) or abs(mean) > _MOST_SIZE * (size or 1)
+    ]

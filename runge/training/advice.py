@@ -9,16 +9,11 @@ if TYPE_CHECKING:
 
 __all__ = ["advice"]
 
-_LEAST, _MOST = 0.01, 100.0
-"""The sizes that a network with its initial weights fits well; and how many sizes a quantity may be away from 0."""
-
-
 def advice(data: "PointsDataModule", member: int, lambda_d: float) -> list[str]:
     """Return what is likely to spoil a member's fit: a message for each.
 
-    Inputs and outputs should be of about size 1 unless they are standardised, an output should vary, because nrmse and
-    r2 are relative to its spread, and a label of the validation points should be in the loss, because the best weights
-    are chosen by it.
+    An output should vary, because nrmse and r2 are relative to its spread, and a label of the validation points should
+    be in the loss, because the best weights are chosen by it.
 
     Args:
         data: the points of the stack.
@@ -26,8 +21,6 @@ def advice(data: "PointsDataModule", member: int, lambda_d: float) -> list[str]:
         lambda_d: its full lambda_d.
     """
     index, messages = torch.tensor([member]), []
-    if data.units is None and (far := _far_from_one(data, member)):
-        messages.append(f"far from size 1: {', '.join(far)}; train in standardised units with model.standardize=true")
     for name, f in _known(data, member).items():
         if len(f) > 1 and f.min() == f.max():
             messages.append(f"{name} has the same value in all training points; without spread, no nrmse_f and no r2_f")
@@ -42,16 +35,3 @@ def _known(data: "PointsDataModule", member: int) -> dict[str, torch.Tensor]:
     train = data.dataset.train
     known = train.weight_f[member] > 0
     return {name: train.f[member, known[:, p], p].double() for p, name in enumerate(train.outputs)}
-
-
-def _far_from_one(data: "PointsDataModule", member: int) -> list[str]:
-    """Return the inputs, by half the length of their box, and outputs, by their standard deviation, far from size 1."""
-    box = data.box[member]
-    sizes = {name: (float(end.mean()), float(end.diff()) / 2) for name, end in zip(data.inputs, box, strict=True)}
-    for name, f in _known(data, member).items():
-        sizes[name] = float(f.mean()), float(f.std(correction=0))
-    return [
-        f"{name} (mean {mean:.3g}, size {size:.3g})"
-        for name, (mean, size) in sizes.items()
-        if (size and not _LEAST <= size <= _MOST) or abs(mean) > _MOST * (size or 1)
-    ]

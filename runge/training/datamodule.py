@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from runge.data import Data, Dataset, SampleWeight, channel_weights, labelled, sample, training_points
+from runge.data import Data, Dataset, SampleWeight, channel_weights, labelled, relevance, sample, training_points
 from runge.records.columns import input_names
 from runge.sampling import Random, Sampling, Uniform, check_count
 from runge.sobolev.points import Points
@@ -98,8 +98,8 @@ class RowsDataModule(PointsDataModule):
         members: each member's points, in the user's units, from `runge.data.row_points`.
         inputs: the names of the inputs.
         seeds: the seed of each member's mini-batches.
-        standardize: true: the points are in standardised units, those of the training points, and in the loss every
-            partial derivative is divided by its root mean square; false: all are in the user's units.
+        standardize: true: the points are in standardised units, those of the training points, with the weights of
+            `runge.data.channel_weights` and inputs scaled by `runge.data.relevance`; false: all are in the user's units.
         dtype: the precision of the training, that of the module.
         batch_size: the points of a mini-batch; None: all of them at every step.
         blocks_per_epoch: the batches of an epoch, each a block of many optimiser steps.
@@ -120,21 +120,25 @@ class RowsDataModule(PointsDataModule):
         blocks_per_epoch: int = 1,
     ) -> None:
         dataset, units = Dataset.stack(members), None
-        lower, upper = dataset.train.x.aminmax(dim=1)
-        self._box = torch.stack([lower, torch.where(upper > lower, upper, lower + 1)], dim=2)
         if standardize:
             units = Units.of(dataset.train)
             dataset = dataset.each(units.standardise)
             weights = channel_weights(dataset.train)
             dataset = dataset.each(lambda points: points.reweighted(weights))
+            upper = 1 / relevance(dataset.train)
+            lower = -upper
+        else:
+            lower, upper = dataset.train.x.aminmax(dim=1)
+            upper = torch.where(upper > lower, upper, lower + 1)
+        self._box = torch.stack([lower, upper], dim=2)
         dataset = dataset.each(lambda points: points.to(dtype=dtype))
         sizes = {"batch_size": batch_size, "blocks_per_epoch": blocks_per_epoch}
         super().__init__(dataset, seeds, units=units, inputs=inputs, **sizes)
 
     @property
     def box(self) -> Tensor:
-        """The boxes of the training points, or [-1, 1]^D in standardised units."""
-        return self._box if self.units is None else super().box
+        """The boxes of the training points, or in standardised units [-1, 1]^D, wider where an input matters less."""
+        return self._box
 
 
 class SobolevDataModule(PointsDataModule):

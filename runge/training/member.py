@@ -21,7 +21,7 @@ from runge.sampling import Sampling
 from runge.schedules import Schedule
 from runge.sobolev.compilation import compile_ahead
 from runge.sobolev.network import Model
-from runge.targets import Target
+from runge.targets import Target, far_from_one
 from runge.training.of_tables import OF_FORMULAS, check_for_table, check_rows
 from runge.training.sections import Loss, Training
 from runge.training.seed import Seed
@@ -81,6 +81,7 @@ class Member:
         self.sampling = None if of_table else build_section("sampling", Sampling)
         self.optimizer = build("optimizer", configuration["optimizer"], Optimizer, adapt)
         self.model = build_section("model", Model)
+        self.far = [] if self.target is None or self.model.standardize != "auto" else far_from_one(self.target)
         self.logger = section("logger", configuration.get("logger", {}))
         self.penalty = function("penalty", configuration["penalty"]) if configuration.get("penalty") else None
         self.callbacks = section("callbacks", configuration.get("callbacks", {}))
@@ -113,6 +114,11 @@ class Member:
         assert self.target is not None
         assert self.sampling is not None
         return self.target, self.sampling
+
+    @property
+    def standardize(self) -> bool:
+        """True if the run is trained in standardised units; with `auto`, if it is a table or far from size 1."""
+        return bool(self.far or self.rows) if self.model.standardize == "auto" else self.model.standardize
 
     @property
     def dimension(self) -> int:
@@ -177,7 +183,7 @@ class Member:
             same[0] = {**same[0], "lr": None}
         same += [self.configuration.get(key) for key in ("metrics", "callbacks", "penalty")]
         sizes = {**self.configuration["data"], "seed": None}
-        return json.dumps([*same, sizes, shape], sort_keys=True)
+        return json.dumps([*same, sizes, shape, self.standardize], sort_keys=True)
 
     def _training_points(self) -> int:
         """Return the number of training points; a grid in several dimensions may have fewer."""

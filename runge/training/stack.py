@@ -48,7 +48,7 @@ def make_data(members: Sequence[Member], dtype: torch.dtype) -> SobolevDataModul
         ValueError: a size is not allowed.
     """
     first, endless = members[0], 10**9  # blocks: the run ends after its last step
-    standardize = first.model.standardize
+    standardize = first.standardize
     if isinstance(first.data, Data):
         return SobolevDataModule(
             *map(list, zip(*(member.formula for member in members), strict=True)),
