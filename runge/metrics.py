@@ -6,7 +6,16 @@ An error's key is `{split}/{quantity}` or `{split}/{quantity}/{region}`, with sp
 from collections.abc import Iterable, Mapping
 
 __all__ = ["DIAGNOSTICS", "FIT_SECONDS", "GRAD_COSINE", "GRAD_NORM_DF", "GRAD_NORM_F", "LAMBDA_D", "PARAMETERS"]
-__all__ += ["QUANTITIES", "RELATIVE", "STAGES", "SWITCHED_ON_STEP", "TEST_MSE_DF", "TEST_MSE_F", "TEST_NRMSE_DF"]
+__all__ += [
+    "QUANTITIES",
+    "RELATIVE",
+    "STAGES",
+    "SWITCHED_ON_STEP",
+    "TEST_ENDS",
+    "TEST_MSE_DF",
+    "TEST_MSE_F",
+    "TEST_NRMSE_DF",
+]
 __all__ += ["TEST_NRMSE_F", "TOTAL_SECONDS", "TRAIN_LOSS", "VAL_LOSS", "key", "keys", "on_test", "regions", "share_key"]
 
 QUANTITIES = {
@@ -65,6 +74,9 @@ def share_key(region: str) -> str:
 
 TRAIN_LOSS, VAL_LOSS = key("train", "loss"), key("val", "loss")
 """The loss as it is minimised (in `metrics.json`: with the full lambda_d), and the validation loss with the latter."""
+
+TEST_ENDS = "test_low", "test_high"
+"""What takes the place of `test` in the keys of the ends of 95 % intervals, on few rows of a table."""
 
 TEST_MSE_F, TEST_MSE_DF = key("test", "mse_f"), key("test", "mse_df")
 TEST_NRMSE_F, TEST_NRMSE_DF = key("test", "nrmse_f"), key("test", "nrmse_df")

@@ -1,6 +1,6 @@
 """The data of a run, for training, validation and test: a function that is sampled, or the rows of a table."""
 
-from runge.data.rows import channel_weights, relevance, row_points
+from runge.data.rows import batch_size, channel_weights, relevance, row_points
 from runge.data.sampled import (
     Data,
     Dataset,
@@ -13,5 +13,5 @@ from runge.data.sampled import (
 )
 from runge.data.table import Rows, Split, Table, read
 
-__all__ = ["Data", "Dataset", "Rows", "SampleWeight", "Split", "Table", "channel_weights", "labelled", "make_dataset"]
-__all__ += ["read", "relevance", "row_points", "sample", "sample_weights", "training_points"]
+__all__ = ["Data", "Dataset", "Rows", "SampleWeight", "Split", "Table", "batch_size", "channel_weights", "labelled"]
+__all__ += ["make_dataset", "read", "relevance", "row_points", "sample", "sample_weights", "training_points"]

@@ -1,5 +1,6 @@
 """Points from rows of a table: arrays of inputs, values and partial derivatives, some of which are not known."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from runge.sobolev.points import Points
 
-__all__ = ["channel_weights", "relevance", "row_points"]
+__all__ = ["batch_size", "channel_weights", "relevance", "row_points"]
 
 Floats = NDArray[np.float64]
 
@@ -39,12 +40,27 @@ def _weights(known: Tensor) -> Tensor:
     return known / count.clamp_min(1) / (count > 0).sum().clamp_min(1)
 
 
+_COMPONENTS = 2**14
+"""The values and partial derivatives of one output that a mini-batch may have."""
+
 _FLOOR = 0.1  # of the mean over the inputs; from 0.01 to 1 the errors differ by less than a factor of 2
-_LEAST_RELEVANCE = 1e-3
+_LEAST_RELEVANCE = 0.03
+
+
+def batch_size(rows: int, dimension: int) -> int | None:
+    """Return the size of a mini-batch of a table, a power of two, with which a step stays short; None: all rows.
+
+    A step takes a time proportional to B (1 + D). It is bounded, so that a run takes about as long for any table, and
+    tables of up to twice that size are trained in full batches.
+    """
+    size = 2 ** int(math.log2(max(_COMPONENTS / (1 + dimension), 1)))
+    return None if rows <= 2 * size else size
 
 
 def channel_weights(train: Points) -> Tensor:
-    r"""Return the weight of each channel in the loss, (M, P, 1 + D): 1 for the values, and for a partial derivative
+    r"""Return the weight of each channel in the loss, (M, P, 1 + D).
+
+    It is 1 for the values, and for a partial derivative
 
     .. math:: w_{pd} = 1 / \max(m_{pd},\ 0.1\, \overline{m_{pd'}}),
 
@@ -59,9 +75,11 @@ def channel_weights(train: Points) -> Tensor:
 
 
 def relevance(train: Points) -> Tensor:
-    r"""Return how much each input matters, (M, D), in [0.001, 1], by the partial derivatives m of `channel_weights`:
+    r"""Return how much each input matters, (M, D), in [0.03, 1].
 
-    .. math:: r_d = \max_p \sqrt[4]{m_{pd} / \max_{d'} m_{pd'}}
+    With the mean squares m of `channel_weights` it is
+
+    .. math:: r_d = \max_p (m_{pd} / \max_{d'} m_{pd'})^{1/8}
 
     It is 1 where a derivative by some input is not known. The network sees each input times r_d, so that it does not
     have to learn which inputs to ignore: a small weight of the first layer would have to be found by each neuron.
@@ -69,7 +87,7 @@ def relevance(train: Points) -> Tensor:
     squares, known = _mean_squares(train)
     largest = squares.amax(-1, keepdim=True)
     of_output = torch.where(known.all(-1, keepdim=True) & (largest > 0), squares / largest, 1)
-    return of_output.amax(1).sqrt().sqrt().clamp_min(_LEAST_RELEVANCE)
+    return of_output.amax(1).pow(1 / 8).clamp_min(_LEAST_RELEVANCE)
 
 
 def _mean_squares(train: Points) -> tuple[Tensor, Tensor]:

@@ -50,7 +50,8 @@ class Table:
         split: the shares of the rows that are drawn, by the seed, for `train`, `val` and `test`, each above 0 and at
             most 1 in total. Rows beyond are not used: those for validation and test stay the same if `train` is lower.
         split_column: a column that says `train`, `val` (or `validation`) or `test` in each row, instead of `split`.
-        batch_size: the size of a mini-batch, from 1 to the number of training rows; None: the full batch.
+        batch_size: the size of a mini-batch, from 1 to the number of training rows; None: with optimisers that can use
+            mini-batches, the largest power of two B with B (1 + D) <= 16384, and all rows if there are at most 2 B.
         seed: the seed of the split, >= 0; None: that of the run.
 
     Example:

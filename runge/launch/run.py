@@ -29,6 +29,7 @@ from runge.records.directories import RunDirectory, State, resumable
 from runge.records.lock import locked
 from runge.training.advice import advice
 from runge.training.member import Member
+from runge.training.verdict import SEPARATOR
 
 if TYPE_CHECKING:
     from runge.training.stack import Outcome, Stack
@@ -140,6 +141,8 @@ def conclude(outcome: "Outcome", directory: RunDirectory, member: Member) -> Val
     if stages != asked:
         dropped = "the next one did not lower the validation loss and was dropped"
         log.warning("residual stages: %s; %s of %s are kept", dropped, stages, asked)
+    for finding in filter(None, (state.message if state else "").split(SEPARATOR)):
+        log.warning("%s", finding)
     return member.objective.returned(outcome)
 
 

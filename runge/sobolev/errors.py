@@ -4,9 +4,10 @@ With e = u - f or u' - f', and means over the points and outputs of a region,
 
 .. math:: mse_f = \overline{e^2}, \quad mse_{df} = \overline{|e|^2}, \quad max = \max |e|, \quad
           rel\_l2 = \sqrt{\sum |e|^2 / \sum |f|^2}, \quad
-          nrmse_f = \overline{\sqrt{\overline{e_p^2} / Var f_p}}, \quad r2_f = \overline{1 - \overline{e_p^2} / Var f_p},
+          r2_f = \overline{1 - \overline{e_p^2} / Var f_p},
 
-.. math:: nrmse_{df} = \overline{\sqrt{\textstyle\sum_d s_d^2 \overline{e_{pd}^2} / \sum_d s_d^2 Var f'_{pd}}},
+.. math:: nrmse_f = \overline{\sqrt{\overline{e_p^2} / Var f_p}}, \quad
+          nrmse_{df} = \overline{\sqrt{\textstyle\sum_d s_d^2 \overline{e_{pd}^2} / \sum_d s_d^2 Var f'_{pd}}},
 
 where :math:`|e|` is the Euclidean norm of a gradient, p counts the outputs, d the inputs, and s_d is the standard
 deviation of input d over the points: an input that hardly matters decides nothing. If some components of a gradient are
@@ -21,7 +22,10 @@ from torch import Tensor
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units
 
-__all__ = ["Reference", "errors", "partial_errors"]
+__all__ = ["Reference", "errors", "intervals", "partial_errors"]
+
+_RESAMPLES, _AT_ONCE = 1000, 2**20  # numbers at a time
+_LEVEL = 0.95
 
 
 class Reference(NamedTuple):
@@ -162,3 +166,34 @@ def partial_errors(du: Tensor, points: Points, reference: Reference) -> Tensor:
     """Return the nrmse of each partial derivative, (M, P, D), from the Jacobians of the fit, (M, N, P, D)."""
     square = (du - points.df).square() * reference.known_df
     return _relative(square, reference.known_df, reference.variance_df).sqrt()
+
+
+def intervals(u: Tensor, du: Tensor, points: Points, seed: int = 0) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the lower and upper ends of 95 % bootstrap intervals of the errors of one member, by name, each ().
+
+    The points are drawn again with replacement, 1000 times, and the ends are percentiles. They say how much a figure
+    depends on which points happen to be there; few large errors that no point shows are not in them. The largest error
+    has no interval.
+
+    Args:
+        u: the values of the fit, (1, N, P).
+        du: its Jacobians, (1, N, P, D).
+        points: the points, a stack of one.
+        seed: the seed of the draws.
+
+    References:
+        B. Efron (1979). Bootstrap methods: another look at the jackknife. https://doi.org/10.1214/aos/1176344552
+    """
+    n, generator = points.x.shape[1], torch.Generator().manual_seed(seed)
+    draws = torch.randint(n, (_RESAMPLES, n), generator=generator).to(u.device)
+    found: list[dict[str, Tensor]] = []
+    for index in draws.split(max(1, _AT_ONCE // du.numel())):
+        some = points.take(torch.zeros(len(index), dtype=torch.long)).minibatch(index)
+        found.append(errors(u[0, index], du[0, index], some, Reference.of(some)))
+    ends = torch.tensor([(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], dtype=torch.float64, device=u.device)
+    low, high = {}, {}
+    for name in found[0]:
+        if not name.startswith("max_"):
+            drawn = torch.cat([part[name] for part in found]).double()
+            low[name], high[name] = drawn.nanquantile(ends).unbind()
+    return low, high

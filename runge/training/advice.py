@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 __all__ = ["advice"]
 
+
 def advice(data: "PointsDataModule", member: int, lambda_d: float) -> list[str]:
     """Return what is likely to spoil a member's fit: a message for each.
 

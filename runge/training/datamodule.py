@@ -99,7 +99,7 @@ class RowsDataModule(PointsDataModule):
         inputs: the names of the inputs.
         seeds: the seed of each member's mini-batches.
         standardize: true: the points are in standardised units, those of the training points, with the weights of
-            `runge.data.channel_weights` and inputs scaled by `runge.data.relevance`; false: all are in the user's units.
+            `runge.data.channel_weights` and inputs scaled by `relevance`; false: all are in the user's units.
         dtype: the precision of the training, that of the module.
         batch_size: the points of a mini-batch; None: all of them at every step.
         blocks_per_epoch: the batches of an epoch, each a block of many optimiser steps.

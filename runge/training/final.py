@@ -8,18 +8,22 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from runge.metrics import LAMBDA_D, PARAMETERS, STAGES, SWITCHED_ON_STEP, key, share_key
+from runge.metrics import LAMBDA_D, PARAMETERS, STAGES, SWITCHED_ON_STEP, TEST_ENDS, key, share_key
 from runge.records.columns import Columns
 from runge.records.directories import RunDirectory
 from runge.records.pictures import curves_picture, fit_picture, points_picture
 from runge.records.profiles import profiles_picture
 from runge.sobolev import losses
+from runge.sobolev.errors import intervals
 from runge.sobolev.points import Points
 from runge.training.datamodule import PointsDataModule
 from runge.training.evaluation import Fit, labels
 from runge.training.module import SobolevRegression
 
 Metrics = dict[str, float | int | None]
+
+_ENOUGH = 300
+"""Test points of a table from which on the errors on them need no intervals."""
 
 _MOST_ROWS = 201
 """Rows of `fit.csv`."""
@@ -67,6 +71,16 @@ def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Met
         }
         for member, row in enumerate(values)
     ]
+
+
+def test_intervals(fit: Fit) -> Metrics:
+    """Return the ends of the intervals of the errors on a table's test points, by key; of many points none."""
+    if fit.points.x.shape[1] >= _ENOUGH:
+        return {}
+    ends = intervals(fit.u[None].double(), fit.du[None].double(), fit.points)
+    return {
+        key(split, name): float(end) for split, part in zip(TEST_ENDS, ends, strict=True) for name, end in part.items()
+    }
 
 
 def fit_table(points: Points, u: Tensor, du: Tensor, inputs: Sequence[str]) -> dict[str, list[float]]:

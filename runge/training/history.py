@@ -4,6 +4,7 @@ They act at the end of a block, when the module's `figures` hold the training an
 history is saved with the checkpoint, so that a resumed run equals an uninterrupted one.
 """
 
+import logging
 import math
 import time
 from bisect import bisect_right
@@ -21,6 +22,10 @@ from runge.metrics import LAMBDA_D, TRAIN_LOSS, VAL_LOSS, key
 from runge.schedules import NEVER
 from runge.training.callback import BlockCallback
 from runge.training.module import SobolevRegression
+
+log = logging.getLogger(__name__)
+
+_MEASURED, _LONG = 2.0, 60.0  # seconds
 
 
 class History(BlockCallback):
@@ -131,6 +136,28 @@ class CountSteps(Callback):
         step = int(pl_module.step)
         self.report(step - self.reported)
         self.reported = step
+
+
+class Forecast(BlockCallback):
+    """A callback that logs about how long all steps take, once, if that is more than a minute.
+
+    It measures from the end of the first block, in which the step may be compiled, for two seconds or a block.
+    """
+
+    def __init__(self) -> None:
+        self._began: tuple[float, int] | None = None
+        self._done = False
+
+    def at_block_end(self, module: SobolevRegression) -> None:
+        """Measure, and log."""
+        now, step = time.perf_counter(), int(module.step)
+        if self._began is None:
+            self._began = now, step
+        elif not self._done and (elapsed := now - self._began[0]) > _MEASURED:
+            self._done = True
+            if (seconds := elapsed / (step - self._began[1]) * (module.max_steps - step)) > _LONG:
+                minutes = f"{seconds / 60:.0f} more minutes" if seconds > 2 * _LONG else f"{seconds:.0f} more seconds"
+                log.info("about %s for the rest of %d steps", minutes, module.max_steps)
 
 
 class Progress(BlockCallback, ProgressBar):

@@ -11,7 +11,7 @@ import torch
 from runge import machine
 from runge.balance import Balance, Fixed
 from runge.configuration import build, function, section
-from runge.data import Data, Rows, Table, read
+from runge.data import Data, Rows, Table, batch_size, read
 from runge.errors import ConfigurationError
 from runge.metrics import QUANTITIES
 from runge.objective import VAL_NRMSE, Objective
@@ -191,9 +191,16 @@ class Member:
             return self.data.n_train + self.data.boundary_points + (self.data.n_derivative or 0)
         return cast(Rows, self.rows).n_train
 
+    @property
+    def batch_size(self) -> int | None:
+        """The size of a mini-batch; None: the full batch. A table has one by default if it is large."""
+        if self.rows is None or self.data.batch_size is not None or "data.batch_size" in self.optimizer.demands:
+            return self.data.batch_size
+        return batch_size(self.rows.n_train, self.dimension)
+
     def _batch(self) -> int:
         """Return the number of points of one step."""
-        return min(points := self._training_points(), self.data.batch_size or points)
+        return min(points := self._training_points(), self.batch_size or points)
 
     def memory(self) -> tuple[float, str]:
         """Estimate the bytes that the optimiser needs for this run beyond those of its weights, and say for what."""

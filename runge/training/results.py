@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+
 from runge.configuration import digest
 from runge.errors import DivergedError, RunError, describe
 from runge.loggers import Logger, make_loggers
@@ -17,11 +19,20 @@ from runge.records.sheet import png
 from runge.training.adaptation import Resample
 from runge.training.datamodule import PointsDataModule
 from runge.training.evaluation import Fit, evaluate
-from runge.training.final import Metrics, draw, final_metrics, fit_table, points_table, switched_on_step
+from runge.training.final import (
+    Metrics,
+    draw,
+    final_metrics,
+    fit_table,
+    points_table,
+    switched_on_step,
+    test_intervals,
+)
 from runge.training.halving import Halving
 from runge.training.history import History
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
+from runge.training.verdict import SEPARATOR, hardly_matters, verdict
 
 log = logging.getLogger(__name__)
 
@@ -177,12 +188,15 @@ class StackWriter:
         module.network.load_state_dict(module.best.state_dict())
         metrics = final_metrics(module, self.data)
         fits = evaluate(module.network, self.data)
+        unimportant = self._unimportant()
         # Each member's share of the stack's time.
         share = len(self.directories)
         seconds = self.spent[0] + fit_seconds / share, self.spent[1] + (fit_seconds + other_seconds) / share
-        return [self._outcome(i, metrics[i], seconds, fits[i]) for i in range(len(self.directories))]
+        return [self._outcome(i, metrics[i], seconds, fits[i], unimportant[i]) for i in range(len(self.directories))]
 
-    def _outcome(self, i: int, metrics: Metrics, seconds: tuple[float, float], fit: Fit) -> Outcome:
+    def _outcome(
+        self, i: int, metrics: Metrics, seconds: tuple[float, float], fit: Fit, unimportant: Sequence[str]
+    ) -> Outcome:
         began, directory = time.perf_counter(), self.directories[i]
         if directory.metrics.exists():  # its stack was resumed for others
             return directory.read_metrics()
@@ -193,13 +207,29 @@ class StackWriter:
             self._close(i, metrics)
             inputs = self.data.inputs
             points = None if self.resample is None else points_table(self.resample.member(i), inputs)
-            finished = self._state(i, "finished")
+            finished = self._state(i, "finished", message=self._verdict(i, metrics, unimportant))
+            metrics |= test_intervals(fit) if self.members[i].rows is not None else {}
             metrics |= {FIT_SECONDS: seconds[0], TOTAL_SECONDS: seconds[1] + time.perf_counter() - began}
             table = fit_table(fit.points, fit.u, fit.du, inputs)
             directory.write(finished, self._history(i), metrics, points, table)
             return metrics
         except OSError as error:
             return self._unwritable(i, error)
+
+    def _unimportant(self) -> list[list[str]]:
+        """Return the inputs of each member's table that hardly matter."""
+        val = self.data.dataset.val
+        if self.members[0].rows is None or len(self.data.inputs) == 1:
+            return [[] for _ in self.members]
+        hardly = hardly_matters(self.module.network.predict(val.x)[1], val).tolist()
+        return [[name for name, one in zip(self.data.inputs, each, strict=True) if one] for each in hardly]
+
+    def _verdict(self, i: int, metrics: Metrics, unimportant: Sequence[str]) -> str:
+        """Return what is to be said of a member's fit."""
+        member, train = self.members[i], self.data.dataset.train.take(torch.tensor([i]))
+        rate = getattr(member.optimizer, "lr_schedule", "constant")
+        about = {"train": train, "of_table": member.rows is not None, "rate": rate}
+        return SEPARATOR.join(map(str, verdict(metrics, self._history(i), train.outputs, unimportant, **about)))
 
     def _unwritable(self, i: int, error: OSError) -> RunError:
         failure = RunError(f"its files cannot be written: {describe(error)}")

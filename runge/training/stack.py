@@ -26,7 +26,7 @@ from runge.sobolev.compilation import own_kernel, step_function
 from runge.training.adaptation import Balancing, Resample
 from runge.training.datamodule import RowsDataModule, SobolevDataModule
 from runge.training.halving import Halving
-from runge.training.history import CountSteps, Curves, FillCallbackMetrics, History, Progress
+from runge.training.history import CountSteps, Curves, FillCallbackMetrics, Forecast, History, Progress
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.own_parts import check_metrics, make_callbacks
@@ -70,7 +70,7 @@ def make_data(members: Sequence[Member], dtype: torch.dtype) -> SobolevDataModul
         seeds,
         standardize=standardize,
         dtype=dtype,
-        batch_size=first.data.batch_size,
+        batch_size=first.batch_size,
         blocks_per_epoch=endless,
     )
 
@@ -261,7 +261,7 @@ class Stack:
                 history,
                 Balancing(self.members[0].balance, self.data, [member.seed for member in self.members]),
                 *([Progress()] if bar else []),
-                *([CountSteps(report)] if report else []),
+                *([CountSteps(report)] if report else [Forecast()]),
                 StopEarly(training.patience, self._settled_from),
                 *([halving] if halving else []),
                 stop,

@@ -12,7 +12,7 @@ def test_a_small_partial_derivative_weighs_at_most_ten_times_the_mean():
     floor = 40 / (12.5 + 2.5e-6)
     expected = torch.tensor([[[1, 1 / 12.5, floor, floor, floor]]], dtype=torch.float64)
     torch.testing.assert_close(channel_weights(points), expected)
-    torch.testing.assert_close(relevance(points), torch.tensor([[1, 2e-7**0.25, 1e-3, 1e-3]], dtype=torch.float64))
+    torch.testing.assert_close(relevance(points), torch.tensor([[1, 2e-7**0.125, 0.03, 0.03]], dtype=torch.float64))
 
 
 def test_an_input_matters_as_much_as_for_the_output_for_which_it_matters_most():

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from runge import metrics
-from runge.sobolev.errors import Reference, errors, partial_errors
+from runge.sobolev.errors import Reference, errors, intervals, partial_errors
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units
 
@@ -111,7 +111,7 @@ def test_a_channel_that_is_constant_has_no_relative_error():
 
 
 def test_a_partial_derivative_that_is_round_off_has_no_relative_error():
-    points, u, du = some()
+    points, _, du = some()
     expected = partial_errors(du, points, Reference.of(points))[..., [0, 2]]
     points.df[..., 1] *= 1e-16
     each = partial_errors(du, points, Reference.of(points))
@@ -135,3 +135,19 @@ def test_keys_follow_the_grammar():
     assert keys[:4] == ["val/mse_f", "val/mse_f/left", "val/mse_df", "val/mse_df/left"]
     points, u, du = some(regions=("left", "right"))
     assert metrics.keys("val", ("left", "right")) == [f"val/{name}" for name in measure(u, du, points)]
+
+
+def test_intervals_by_resampling_hold_the_error_and_narrow_with_more_points():
+    generator = torch.Generator().manual_seed(0)
+    widths = []
+    for n in (50, 5000):
+        f, e = torch.randn(1, n, 1, generator=generator).double(), torch.randn(1, n, 1, generator=generator).double()
+        ones, df = torch.ones_like(f), f[..., None]
+        points = Points(f, f, df, ones, ones[..., None], ones.mT)
+        low, high = intervals(f + 0.1 * e, df + 0.1 * e[..., None], points)
+        truth = {"mse_f": 0.01, "nrmse_f": 0.1, "nrmse_df": 0.1, "r2_f": 0.99}
+        assert all(low[name] < truth[name] < high[name] for name in truth)
+        assert not any(name.startswith("max") for name in low)
+        widths.append(float(high["mse_f"] - low["mse_f"]))
+    assert widths[0] == pytest.approx(10 * widths[1], rel=0.4)
+    assert widths[1] == pytest.approx(0.01 * 2 * 1.96 * (2 / 5000) ** 0.5, rel=0.1)  # of a normal variance
