@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from runge.configuration import unimported
-from runge.errors import ConfigurationError
+from runge.errors import ConfigurationError, command
 from runge.records.checkpoints import read_checkpoint
 from runge.records.columns import input_names
 from runge.records.directories import RunDirectory
@@ -176,7 +176,7 @@ def load_finished(run_directory: str, key: str) -> Function:
     run = RunDirectory(run_directory)
     state = None if run.metrics.exists() else run.read_state()
     if state is not None:
-        after = "" if state.status == "diverged" else f"; continue it with python train.py resume={run_directory}"
+        after = "" if state.status == "diverged" else f"; continue it with {command()} resume={run_directory}"
         status = f"{state.status} at step {state.step}, without {run.metrics.name}"
         raise ConfigurationError(f"{key}: must be a finished run, got {run_directory!r} ({status}){after}")
     try:

@@ -169,9 +169,9 @@ def _ensemble(function: Function, directory: str) -> Iterable[Function]:
     print(f"mean and standard deviation of {used} runs{left}")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command `python -m runge.predict`."""
-    parser = argparse.ArgumentParser(prog="python -m runge.predict", description=__doc__)
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.predict") -> None:
+    """Run the command `runge predict`, or `python -m runge.predict`."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("run", metavar="RUN_DIR", help="the directory of a finished run")
     parser.add_argument("file", metavar="FILE", help="a table with the run's inputs: .csv, .tsv, .parquet or .npz")
     parser.add_argument(

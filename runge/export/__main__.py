@@ -11,9 +11,9 @@ from runge.function import load_finished
 from runge.records.files import printable
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command `python -m runge.export`."""
-    parser = argparse.ArgumentParser(prog="python -m runge.export", description=runge.export.__doc__)
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.export") -> None:
+    """Run the command `runge export`, or `python -m runge.export`."""
+    parser = argparse.ArgumentParser(prog=prog, description=runge.export.__doc__)
     parser.add_argument("run", metavar="RUN_DIR", help="the directory of a finished run")
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
     parser.add_argument("--out", metavar="FILE", help="the file to write (default: `function` in the run's directory)")

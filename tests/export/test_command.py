@@ -57,7 +57,7 @@ def test_runs_that_cannot_be_exported(run, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert "is not a run" in message(capsys, "empty", "--to", "onnx")
     (run / "metrics.json").unlink()
-    assert "(finished at step 4, without metrics.json); continue it with python train.py resume=run" in message(
+    assert "(finished at step 4, without metrics.json); continue it with runge resume=run" in message(
         capsys, "run", "--to", "numpy"
     )
     status = json.loads((run / "status.json").read_text()) | {"status": "diverged", "message": "the loss is not finite"}
