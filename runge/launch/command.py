@@ -9,6 +9,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any
 
 import hydra
@@ -18,7 +19,6 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-import runge
 from runge.configuration import CONFIGURATIONS
 from runge.errors import ConfigurationError, RunError, command
 from runge.launch.composition import explain_value, register_resolvers
@@ -49,7 +49,7 @@ def main() -> None:
         importlib.import_module(_VERBS[verb][0]).main(others, f"{command()} {verb}")
         return
     if "--version" in arguments:
-        print(f"runge {runge.__version__}")
+        print(f"runge {_package().__version__}")
         return
     if not {"-h", "--help"}.isdisjoint(arguments):
         print(_usage())  # Hydra adds the groups and keys
@@ -57,6 +57,10 @@ def main() -> None:
         start_loading()  # all that the workers need, while this process composes their runs
     register_resolvers()
     run(hydra.main(version_base="1.3", config_path=str(CONFIGURATIONS), config_name="config")(train))
+
+
+def _package() -> ModuleType:
+    return importlib.import_module("runge")  # it names all that is above, so it is no import of this module
 
 
 def _usage() -> str:
@@ -69,7 +73,7 @@ def _usage() -> str:
         f"{name} --version": "the version of runge",
     }
     width = max(map(len, lines))
-    return "\n".join([str(runge.__doc__), "", *(f"  {line:{width}}  {what}" for line, what in lines.items())])
+    return "\n".join([str(_package().__doc__), "", *(f"  {line:{width}}  {what}" for line, what in lines.items())])
 
 
 def _is_fused_sweep(arguments: Sequence[str]) -> bool:
