@@ -18,7 +18,7 @@ from torch import Tensor
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units
 
-__all__ = ["Reference", "errors", "partial_errors"]
+__all__ = ["Reference", "errors", "partial_errors", "variance"]
 
 
 class Reference(NamedTuple):
@@ -49,7 +49,7 @@ class Reference(NamedTuple):
         """Return the reference of a set of points, whose values are in standardised units if `units` are given."""
         known_f, known_df = ((weight > 0).to(points.f) for weight in (points.weight_f, points.weight_df))
         f, df = points.f, points.df
-        variance_f, variance_df = _variance(f, known_f), _variance(df, known_df)
+        variance_f, variance_df = variance(f, known_f), variance(df, known_df)
         unit_f = unit_df = None
         if units is not None:  # in float64: in the user's units squares may be beyond the range of float32
             f, df = units.restore(f.double(), df.double())
@@ -58,7 +58,7 @@ class Reference(NamedTuple):
         return Reference(known_f, known_df, *squares, variance_f, variance_df, unit_f, unit_df)
 
 
-def _variance(f: Tensor, known: Tensor) -> Tensor:
+def variance(f: Tensor, known: Tensor) -> Tensor:
     """Return the variance over the known points, (M, P, ...), of f, (M, N, P, ...); NaN where f is constant.
 
     A partial derivative of at most 1e-10 of the output's largest one counts as constant: it is round-off.
