@@ -202,7 +202,7 @@ class StackWriter:
             return self._unwritable(i, error)
 
     def _unwritable(self, i: int, error: OSError) -> RunError:
-        failure = RunError(f"its files cannot be written: {describe(error)}; when they can be, resume the run")
+        failure = RunError(f"its files cannot be written: {describe(error)}")
         with self.attempt(i):
             self.directories[i].write(self._state(i, "failed", message=str(failure)))
         return failure
