@@ -1,6 +1,10 @@
-"""Errors whose message is all that a user needs."""
+"""Errors whose message is all that a user needs, and the name of the command that a message advises."""
 
-__all__ = ["ConfigurationError", "DivergedError", "RunError", "describe", "is_out_of_memory"]
+import os
+import shlex
+import sys
+
+__all__ = ["ConfigurationError", "DivergedError", "RunError", "command", "describe", "is_out_of_memory"]
 
 
 class ConfigurationError(ValueError):
@@ -28,6 +32,12 @@ class DivergedError(RunError):
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error means that the machine or its GPU ran out of memory."""
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "alloc" in str(error).lower())
+
+
+def command() -> str:
+    """Return the command that trains, as it was typed: `python train.py`, with its path, or else `runge`."""
+    script = sys.argv[0]
+    return shlex.join(["python", script]) if os.path.basename(script) == "train.py" else "runge"
 
 
 def describe(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""The trained function, an ordinary module that can be called, differentiated and built upon."""
+"""The trained function of a run, or of several that differ only in their seeds: an ordinary module."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -10,18 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from runge.configuration import unimported
-from runge.errors import ConfigurationError
-from runge.records.checkpoints import read_checkpoint
+from runge.errors import ConfigurationError, command
+from runge.records.checkpoints import join, read_checkpoint
 from runge.records.columns import input_names
 from runge.records.directories import RunDirectory
+from runge.records.ensemble import members
+from runge.records.reading import find
 from runge.sobolev.network import Model
 from runge.sobolev.stages import ResidualStages
 from runge.sobolev.units import Units
 
-__all__ = ["Function", "load", "load_finished"]
+__all__ = ["Function", "load", "load_finished", "mean_over", "std_over"]
 
 
-Argument = Tensor | np.ndarray | np.generic | float
+Argument = Any
+"""A tensor, an array, numbers, or a table such as a DataFrame, whose columns are taken by the names of the inputs."""
 
 _CHUNK = 2**12
 """The number of points that are evaluated at a time; what a layer makes of them fits the CPU's cache."""
@@ -30,6 +33,8 @@ _CHUNK = 2**12
 class Function(nn.Module):
     """A trained u: R^D -> R^P with its derivative, in the units of the data.
 
+    It is the mean over its members, networks that were trained with other seeds; one run has one member.
+
     With one input x may have any shape, and with one output `u(x)` and `u.derivative(x)` have the same. With D inputs x
     has the shape (..., D); with one output `u(x)` has (...) and `u.derivative(x)` has (..., D). With P outputs `u(x)`
     has (..., P) and `u.derivative(x)` has (..., P, D).
@@ -37,19 +42,22 @@ class Function(nn.Module):
     A tensor or number gives a tensor, on the device and in the precision of the parameters or, if the run was trained
     in standardised units, of these, float64; `to` changes both. The result can be differentiated by x if x requires
     gradients, and by the parameters after `u.requires_grad_()`, and keeps what this needs in memory; otherwise millions
-    of points are evaluated in chunks. A NumPy array gives an array, without gradients.
+    of points are evaluated in chunks. A NumPy array gives an array, without gradients, and so does a table with a
+    column for each input, such as a DataFrame, whose other columns are ignored.
 
     It can be copied, pickled, saved by `torch.save`, compiled by `torch.compile` and exported by `torch.export`.
 
     Args:
-        network: a stack of one.
-        configuration: its run's configuration, as plain data.
+        network: the members, as a stack.
+        configuration: the configuration of the first member's run, as plain data.
         inputs: the names of the inputs; None: x, or x1, ..., xD.
         outputs: the names of the outputs.
+        runs: the directories of the members' runs.
 
     Attributes:
         inputs: the names of the inputs.
         outputs: the names of the outputs.
+        runs: the directories of the members' runs, if it was loaded.
 
     Example:
         >>> network = ResidualStages(Model(), torch.tensor([[[-1.0, 1.0]]]), [torch.Generator()], torch.float64)
@@ -63,15 +71,21 @@ class Function(nn.Module):
         configuration: Mapping[str, Any] = MappingProxyType({}),
         inputs: Sequence[str] | None = None,
         outputs: Sequence[str] = ("f",),
+        runs: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.network, self.configuration = network, dict(configuration)  # a mapping proxy cannot be pickled
         self.inputs = input_names(network.dimension) if inputs is None else tuple(inputs)
-        self.outputs = tuple(outputs)
+        self.outputs, self.runs = tuple(outputs), tuple(runs)
+
+    @property
+    def members(self) -> int:
+        """The number of members M."""
+        return self.network.amplitude.shape[0]
 
     def forward(self, x: Argument) -> Any:
         """Return the value u(x)."""
-        (u,) = self._evaluate(x, lambda points: (self.jet(points, with_derivative=False)[0],))
+        (u,) = self._evaluate(x, lambda points: (mean_over(self.jet(points, with_derivative=False)[0]),))
         return u[..., 0] if self.network.outputs == 1 else u
 
     def derivative(self, x: Argument) -> Any:
@@ -80,13 +94,32 @@ class Function(nn.Module):
 
     def value_and_derivative(self, x: Argument) -> tuple[Any, Any]:
         """Return u(x) and u'(x) from one pass."""
-        u, du = self._evaluate(x, self.jet)
+        return self._pair(x, mean_over)
+
+    def std(self, x: Argument) -> Any:
+        """Return the standard deviation of u(x) over the members, with M - 1 in the denominator.
+
+        Raises:
+            ValueError: there is one member.
+        """
+        return self.value_and_derivative_std(x)[0]
+
+    def derivative_std(self, x: Argument) -> Any:
+        """Return the standard deviation of each component of u'(x) over the members, as `std`."""
+        return self.value_and_derivative_std(x)[1]
+
+    def value_and_derivative_std(self, x: Argument) -> tuple[Any, Any]:
+        """Return the standard deviations of u(x) and u'(x) over the members from one pass, as `std`."""
+        return self._pair(x, std_over)
+
+    def _pair(self, x: Argument, statistic: Callable[[Tensor], Tensor]) -> tuple[Any, Any]:
+        u, du = self._evaluate(x, lambda points: tuple(statistic(part) for part in self.jet(points)))
         if self.network.outputs > 1:
             return u, du
         return u[..., 0], du[..., 0, 0] if self.network.dimension == 1 else du[..., 0, :]
 
     def jet(self, x: Tensor, *, with_derivative: bool = True) -> tuple[Tensor, Tensor]:
-        """Return u, (1, N, P), and u', (1, N, P, D), at points x, (1, N, D); u' is empty without derivative."""
+        """Return u, (M, N, P), and u', (M, N, P, D), of each member at x, (1, N, D); u' is empty without derivative."""
         units, like = self.network.units, self.network.amplitude
         inside = (x if units is None else units.standardise_inputs(x)).to(like)
         if with_derivative:
@@ -100,6 +133,8 @@ class Function(nn.Module):
 
     def _evaluate(self, x: Argument, function: Callable[[Tensor], tuple[Tensor, ...]]) -> list[Any]:
         """Return the results of a function of points (1, N, D) at x, with the shape of x in the place of (1, N)."""
+        if hasattr(x, "columns"):
+            x = _of_columns(x, self.inputs)
         if isinstance(x, (np.ndarray, np.generic)):
             with torch.no_grad():
                 results = self._evaluate(torch.from_numpy(np.array(x, float)), function)
@@ -115,7 +150,7 @@ class Function(nn.Module):
         if torch.compiler.is_compiling() or (torch.is_grad_enabled() and self._differentiable(points)):
             results = function(points)
         else:
-            chunks = [function(chunk) for chunk in points.split(_CHUNK, dim=1)]
+            chunks = [function(chunk) for chunk in points.split(max(1, _CHUNK // self.members), dim=1)]
             results = [torch.cat(parts, dim=1) for parts in zip(*chunks, strict=True)]
         return [result.reshape((*shape, *result.shape[2:])) for result in results]
 
@@ -123,29 +158,73 @@ class Function(nn.Module):
         return points.requires_grad or any(parameter.requires_grad for parameter in self.parameters())
 
 
-def load(run_directory: str | os.PathLike[str]) -> Function:
-    """Load the trained function of a run: the weights with the lowest validation loss.
+def mean_over(members: Tensor) -> Tensor:
+    """Return the mean over members, (1, ...), of (M, ...); of one member its very bits."""
+    return members if len(members) == 1 else members.mean(0, keepdim=True)
+
+
+def std_over(members: Tensor) -> Tensor:
+    """Return the standard deviation over members, (1, ...), of (M, ...), with M - 1 in the denominator.
+
+    Raises:
+        ValueError: there is one member.
+    """
+    if len(members) == 1:
+        raise ValueError("a standard deviation needs several members: load a sweep over seeds, not one run")
+    return ((members - members.mean(0, keepdim=True)).square().sum(0, keepdim=True) / (len(members) - 1)).sqrt()
+
+
+def _of_columns(x: Any, names: Sequence[str]) -> np.ndarray:
+    """Return the columns of a table by their names, (m, D), or of one input (m,)."""
+    if missing := [name for name in names if name not in x.columns]:
+        rule = f"x: must have a column for each of the inputs, {', '.join(names)}"
+        raise ValueError(f"{rule}; got {', '.join(map(str, x.columns))} without {', '.join(missing)}")
+    try:
+        columns = [np.asarray(x[name], float) for name in names]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"x: the columns {', '.join(names)} must be of numbers ({error})") from error
+    return columns[0] if len(columns) == 1 else np.stack(columns, axis=-1)
+
+
+def load(directory: str | os.PathLike[str]) -> Function:
+    """Load the trained function of a run, or of a sweep over seeds: the weights with the lowest validation loss.
+
+    Of a sweep it is the mean over its finished runs, and has their standard deviation, `u.std(x)` and
+    `u.derivative_std(x)`; the runs may differ only in their seeds.
 
     It is on the CPU, in evaluation mode, and in the precision that it was trained in, and its parameters require no
     gradients: `load(...).requires_grad_()` trains it further. Its derivative is computed in
     forward mode, also if the run's `model.derivative` is `autograd`.
 
     Raises:
-        FileNotFoundError: the directory has no checkpoint.
-        ConfigurationError: the checkpoint is damaged, or names an activation whose module is not imported.
+        FileNotFoundError: the directory has no checkpoint, and no runs with one.
+        ConfigurationError: a checkpoint is damaged, or names an activation whose module is not imported; or the runs of
+            a sweep differ in more than their seeds, or in the rows of their tables.
     """
-    path = RunDirectory(run_directory).best
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: {run_directory} is not a run, or its run saved no checkpoint")
-    checkpoint, prefix = read_checkpoint(path), "network."
-    columns = checkpoint.get("columns", {})
+    return _load(_runs(directory))
+
+
+def _runs(directory: str | os.PathLike[str], like: str | None = None) -> list[RunDirectory]:
+    """Return the runs whose mean a directory is: itself, or those of the sweep."""
+    run = RunDirectory(directory)
+    if like is not None:
+        return members(directory, RunDirectory(like))
+    is_sweep = not run.best.is_file() and run.path.is_dir() and any(one.path != run.path for one in find(directory))
+    return members(directory) if is_sweep else [run]
+
+
+def _load(runs: Sequence[RunDirectory]) -> Function:
+    """Load the trained functions of some runs as the members of one."""
+    checkpoints = [_checkpoint(run) for run in runs]
+    path, first, prefix = runs[0].best, checkpoints[0], "network."
+    columns = first.get("columns", {})
     try:
-        model = checkpoint["configuration"]["model"]
+        model = first["configuration"]["model"]
         if named := unimported(model):
             how = f"for safety; import {named[0].rpartition('.')[0]} before"
             raise ConfigurationError(f"{path} refers to {named[0]}, which is not imported automatically, {how}")
-        weights = checkpoint["state_dict"].items()
-        state = {name.removeprefix(prefix): x for name, x in weights if name.startswith(prefix)}
+        weights = join([one["state_dict"] for one in checkpoints]) if len(runs) > 1 else first["state_dict"]
+        state = {name.removeprefix(prefix): x for name, x in weights.items() if name.startswith(prefix)}
         network = ResidualStages(
             Model(**model | {"derivative": "forward"}),  # which can be exported
             domains=torch.tensor([-1.0, 1.0]).expand(*state["stages.0.scale"].shape[::2], 2),
@@ -160,27 +239,40 @@ def load(run_directory: str | os.PathLike[str]) -> Function:
         raise
     except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise ConfigurationError(f"{path} does not hold the weights of a run ({error})") from error
-    return Function(network.requires_grad_(False).eval(), checkpoint["configuration"], **columns)
+    directories = [str(run.path) for run in runs]
+    return Function(network.requires_grad_(False).eval(), first["configuration"], **columns, runs=directories)
 
 
-def load_finished(run_directory: str, key: str) -> Function:
-    """Load the trained function of a run that has finished.
+def _checkpoint(run: RunDirectory) -> dict[str, Any]:
+    if not run.best.is_file():
+        raise FileNotFoundError(f"{run.best} is missing: {run.path} is not a run, or its run saved no checkpoint")
+    return read_checkpoint(run.best)
+
+
+def load_finished(directory: str, key: str, like: str | None = None) -> Function:
+    """Load the trained function of a run that has finished, or of the finished runs of a sweep over seeds.
 
     Args:
-        run_directory: the run's directory.
+        directory: the run's directory, or the sweep's.
         key: the name of the argument, with which the messages begin.
+        like: the directory of a run; the runs of the sweep that differ from it in more than their seeds are left out.
 
     Raises:
-        ConfigurationError: there is no such run, it has not finished, or its files are damaged.
+        ConfigurationError: there is no such run, it has not finished, its files are damaged, or the runs of the sweep
+            are not one function.
     """
-    run = RunDirectory(run_directory)
+    run = RunDirectory(directory)
     state = None if run.metrics.exists() else run.read_state()
     if state is not None:
-        after = "" if state.status == "diverged" else f"; continue it with python train.py resume={run_directory}"
+        after = "" if state.status == "diverged" else f"; continue it with {command()} resume={directory}"
         status = f"{state.status} at step {state.step}, without {run.metrics.name}"
-        raise ConfigurationError(f"{key}: must be a finished run, got {run_directory!r} ({status}){after}")
+        raise ConfigurationError(f"{key}: must be a finished run, got {directory!r} ({status}){after}")
     try:
-        return load(run_directory)
+        try:
+            runs = _runs(directory, like)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{key}: {error}") from error
+        return _load(runs)
     except FileNotFoundError as error:
-        message = f"{key}: must be the directory of a finished run, got {run_directory!r} ({error})"
+        message = f"{key}: must be the directory of a finished run, got {directory!r} ({error})"
         raise ConfigurationError(message) from error

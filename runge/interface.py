@@ -3,13 +3,14 @@
 import html
 import os
 import warnings
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from runge.compare import comparison
 from runge.compare.search import read_search
-from runge.errors import RunError
+from runge.errors import ConfigurationError, RunError
 from runge.launch import session
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F
 from runge.records.directories import RunDirectory
@@ -20,6 +21,7 @@ from runge.records.reading import fit_table, history, read, table
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
 
     from runge.function import Function
 
@@ -179,12 +181,21 @@ class Comparison(comparison.Comparison):
         return Run(self.records[0].path)
 
 
-def fit(*overrides: str, directory: str | os.PathLike[str] | None = None) -> Run:
+InMemory = Union["pandas.DataFrame", Mapping[str, "ArrayLike"]]
+
+
+def fit(*arguments: str | InMemory, directory: str | os.PathLike[str] | None = None) -> Run:
     """Train one run, as `python train.py OVERRIDES` does, in the calling process.
 
+    The first argument may be a table in memory: a pandas DataFrame with columns that are named as in a file, such as y
+    and dy_dx, or a mapping with the arrays `x`, (m, D), `y`, (m, P), and `dydx`, (m, P, D), as an NPZ file has them.
+    NaN: not known. It is written as `data.csv` or `data.npz` into the run's directory, where `data.file` names it, so
+    that the run can be resumed and compared; the run has the bits of that file. Calls from several threads wait for
+    each other.
+
     Args:
-        *overrides: the command line's overrides, such as `"model.activation=gelu"`. Options of your own are found with
-            `"hydra.searchpath=[file:///PATH/TO/conf]"`.
+        *arguments: a table, if the data are in memory; then the command line's overrides, such as
+            `"model.activation=gelu"`. Options of your own are found with `"hydra.searchpath=[file:///PATH/TO/conf]"`.
         directory: the run's directory; None: `outputs/DATE/TIME`.
 
     Raises:
@@ -194,24 +205,42 @@ def fit(*overrides: str, directory: str | os.PathLike[str] | None = None) -> Run
 
     Example:
         >>> from tempfile import mkdtemp
+        >>> import numpy
         >>> run = fit("trainer.max_steps=20", "model.width=8", directory=mkdtemp())
         >>> len(run.history)
         1
+        >>> x = numpy.linspace(0, 1, 20)
+        >>> run = fit({"x": x, "y": x**2, "dydx": 2 * x}, "trainer.max_steps=20", "model.width=8", directory=mkdtemp())
+        >>> run.function.inputs, run.function.outputs
+        (('x',), ('y',))
         >>> fit("model.width=0")
         Traceback (most recent call last):
         runge.errors.ConfigurationError: model.width: should be greater than or equal to 1, got 0
     """
-    return Run(session.run(overrides, directory))
+    data, overrides = _parts(arguments)
+    return Run(session.run(overrides, directory, data))
 
 
-def sweep(*overrides: str, directory: str | os.PathLike[str] | None = None) -> Comparison:
+def _parts(arguments: Sequence[Any]) -> tuple[Any, list[str]]:
+    """Return the table of the arguments of `fit`, or None, and the overrides."""
+    in_memory = bool(arguments) and not isinstance(arguments[0], str)
+    data, overrides = (arguments[0], arguments[1:]) if in_memory else (None, arguments)
+    for override in overrides:
+        if not isinstance(override, str):
+            rule = "an override must be a text such as 'model.width=8', and data are the first argument"
+            raise ConfigurationError(f"arguments: {rule}; got a {type(override).__name__} after {arguments[0]!r:.60}")
+    return data, list(overrides)
+
+
+def sweep(*arguments: str | InMemory, directory: str | os.PathLike[str] | None = None) -> Comparison:
     """Train the runs of a sweep, as `python train.py -m OVERRIDES` does, and compare them.
 
     The runs are trained by worker processes, which do not import the calling script: classes of your own must be in a
     module. A warning says if some runs did not finish; they are in the comparison with their status.
 
     Args:
-        *overrides: the command line's overrides, such as `"model.activation=tanh,gelu"`.
+        *arguments: a table in memory, as `fit` takes it, if there is one, which is written into the sweep's directory;
+            then the command line's overrides, such as `"model.activation=tanh,gelu"`.
         directory: the sweep's directory; None: `outputs/multirun/DATE/TIME`. If it contains an unfinished sweep with
             the same overrides, that sweep is resumed.
 
@@ -227,7 +256,8 @@ def sweep(*overrides: str, directory: str | os.PathLike[str] | None = None) -> C
         >>> sorted(comparison.table["seed"])
         [0, 1, 2]
     """
-    where, failure = session.sweep(overrides, directory)
+    data, overrides = _parts(arguments)
+    where, failure = session.sweep(overrides, directory, data)
     if not where.is_dir():  # nothing could be trained
         raise RunError(failure)
     compared = Comparison(where)

@@ -1,23 +1,28 @@
-"""Evaluate a trained function and its Jacobian at the rows of a table."""
+"""Evaluate a trained function and its Jacobian at the rows of a table; of a sweep over seeds, mean and spread."""
 
 import argparse
 import io
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.table import Table as Grid
 
+from runge.data import Split
 from runge.data.columns import TableFile
 from runge.data.files import FORMATS, open_table
 from runge.data.roles import Roles, partial_name, read_arrays
 from runge.errors import ConfigurationError, describe
 from runge.function import Function, load_finished
+from runge.records.directories import RunDirectory
 from runge.records.files import printable, write
 from runge.records.reading import find
+from runge.sobolev.errors import variance
+from runge.training.used_rows import used_rows
 
 __all__ = ["Prediction", "main", "predict"]
 
@@ -25,13 +30,13 @@ _MOST_LINES = 40  # of the table of errors
 
 
 class Prediction(NamedTuple):
-    """The prediction of one function, or of several.
+    """The prediction of a function.
 
     Attributes:
-        u: the values, (m, P), the mean over the functions.
+        u: the values, (m, P), the mean over the members.
         du: the partial derivatives, (m, P, D), likewise.
-        u_std: the standard deviation of the values over the functions, with n - 1 in the denominator; None: there is
-            one function.
+        u_std: the standard deviation of the values over the members, with M - 1 in the denominator; None: there is one
+            member.
         du_std: that of the partial derivatives.
     """
 
@@ -41,43 +46,18 @@ class Prediction(NamedTuple):
     du_std: np.ndarray | None = None
 
 
-def predict(functions: Iterable[Function], x: np.ndarray) -> Prediction:
-    r"""Return the mean of some functions and of their derivatives, and the standard deviations if there are several.
-
-    Args:
-        functions: the functions, all of the same inputs and outputs; each is used before the next is asked for.
-        x: the points, (m, D).
-
-    Raises:
-        ValueError: there is no function.
-    """
-    number, mean, squares = 0, [np.zeros(0)] * 2, [np.zeros(0)] * 2
-    for number, function in enumerate(functions, 1):
-        # B. P. Welford (1962): one pass, and no difference of large numbers
-        parts = _evaluate(function, x)
-        if number == 1:
-            mean, squares = parts, [np.zeros_like(part) for part in parts]
-            continue
-        for i, part in enumerate(parts):
-            step = part - mean[i]
-            mean[i] = mean[i] + step / number
-            squares[i] += step * (part - mean[i])
-    if not number:
-        raise ValueError("functions: must be at least one, got none")
-    if number == 1:
-        return Prediction(*mean)
-    return Prediction(*mean, *(np.sqrt(part / (number - 1)) for part in squares))
+def predict(function: Function, x: np.ndarray) -> Prediction:
+    """Return the values and derivatives of a function at points x, (m, D), in float64."""
+    points = x[:, 0] if function.network.dimension == 1 else x
+    parts = [*function.value_and_derivative(points)]
+    if function.members > 1:
+        parts += function.value_and_derivative_std(points)
+    shapes = [(len(x), len(function.outputs)), (len(x), len(function.outputs), x.shape[1])] * 2
+    return Prediction(*(part.astype(float).reshape(shape) for part, shape in zip(parts, shapes, strict=False)))
 
 
-def _evaluate(function: Function, x: np.ndarray) -> list[np.ndarray]:
-    """Return u, (m, P), and du, (m, P, D), in float64."""
-    u, du = function.value_and_derivative(x[:, 0] if function.network.dimension == 1 else x)
-    u = u.astype(float).reshape(len(x), -1)  # also of a function with one output
-    return [u, du.astype(float).reshape(*u.shape, x.shape[1])]
-
-
-def _columns(x: np.ndarray, prediction: Prediction, roles: Roles) -> dict[str, np.ndarray]:
-    """Return the columns of the file that is written: the inputs, then of each output u and its partial derivatives."""
+def _columns(x: np.ndarray, prediction: Prediction, roles: Roles, sets: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the columns of the file that is written: the inputs, each u and its derivatives, and `set`."""
     columns = dict(zip(roles.inputs, x.T, strict=True))
     spread = {"": (prediction.u, prediction.du)}
     if prediction.u_std is not None and prediction.du_std is not None:
@@ -88,20 +68,21 @@ def _columns(x: np.ndarray, prediction: Prediction, roles: Roles) -> dict[str, n
         for d, name in enumerate(roles.inputs):
             for suffix, (_, du) in spread.items():
                 columns[f"{partial_name(f'u_{output}', name)}{suffix}"] = du[:, p, d]
+    if sets.any():
+        columns.setdefault("set", sets)
     return columns
 
 
-def _content(x: np.ndarray, prediction: Prediction, roles: Roles, suffix: str) -> bytes:
+def _content(x: np.ndarray, prediction: Prediction, roles: Roles, sets: np.ndarray, suffix: str) -> bytes:
     """Return the content of the file that is written."""
     import pandas
 
     buffer = io.BytesIO()
     if suffix == ".npz":
-        np.savez_compressed(
-            buffer, x=x, **{name: part for name, part in prediction._asdict().items() if part is not None}
-        )
+        arrays: dict[str, Any] = {"x": x, **prediction._asdict(), "set": sets if sets.any() else None}
+        np.savez_compressed(buffer, **{name: part for name, part in arrays.items() if part is not None})
         return buffer.getvalue()
-    frame = pandas.DataFrame(_columns(x, prediction, roles))
+    frame = pandas.DataFrame(_columns(x, prediction, roles, sets))
     if suffix == ".parquet":
         frame.to_parquet(buffer, index=False)
     else:
@@ -109,102 +90,115 @@ def _content(x: np.ndarray, prediction: Prediction, roles: Roles, suffix: str) -
     return buffer.getvalue()
 
 
-def _errors(
-    y: np.ndarray, dydx: np.ndarray, prediction: Prediction, roles: Roles
-) -> list[tuple[str, int, float, float]]:
-    """Return a line for each output and each partial derivative with known labels: name, number, RMSE and NRMSE.
+class _Line(NamedTuple):
+    """A line of the table of errors: of one output or partial derivative, in one set of rows."""
 
-    NRMSE is the RMSE over the standard deviation of the known labels (NaN: they are constant).
+    name: str
+    rows: str
+    labels: int
+    rmse: float
+    nrmse: float
+
+
+def _errors(y: np.ndarray, dydx: np.ndarray, prediction: Prediction, roles: Roles, sets: np.ndarray) -> list[_Line]:
+    """Return a line for each output and each partial derivative, and for each set, where labels are known.
+
+    NRMSE is the RMSE over the standard deviation of the known labels of all sets (NaN: they are constant).
     """
+    std, slope_std = _std(y), _std(dydx)
     lines = []
     for p, output in enumerate(roles.outputs):
-        pairs = [(output, y[:, p], prediction.u[:, p])]
+        columns = [(output, y[:, p], prediction.u[:, p], std[p])]
         for d, name in enumerate(roles.inputs):
-            pairs.append((partial_name(output, name), dydx[:, p, d], prediction.du[:, p, d]))
-        for name, label, predicted in pairs:
-            if (known := ~np.isnan(label)).any():
-                rmse = float(np.sqrt(np.mean((predicted - label)[known] ** 2)))
-                std = float(np.std(label[known]))
-                lines.append((name, int(known.sum()), rmse, rmse / std if std > 0 else np.nan))
+            part = dydx[:, p, d], prediction.du[:, p, d], slope_std[p, d]
+            columns.append((partial_name(output, name), *part))
+        for name, label, predicted, scale in columns:
+            for rows in (*Split._fields, ""):
+                if (known := ~np.isnan(label) & (sets == rows)).any():
+                    rmse = float(np.sqrt(np.mean((predicted - label)[known] ** 2)))
+                    lines.append(_Line(name, rows, int(known.sum()), rmse, rmse / float(scale)))
     return lines
 
 
-def _show(lines: Sequence[tuple[str, int, float, float]]) -> None:
+def _std(label: np.ndarray) -> np.ndarray:
+    """Return the standard deviation of labels over the rows; NaN where they are constant up to round-off."""
+    known = torch.from_numpy(~np.isnan(label))[None]
+    return variance(torch.from_numpy(np.nan_to_num(label))[None], known)[0].sqrt().numpy()
+
+
+def _show(lines: Sequence[_Line]) -> None:
     if not lines:
         print("no labels in the table: no errors")
         return
-    grid = Grid("quantity", "labels", "RMSE", "RMSE / std")
-    for name, number, *figures in lines[:_MOST_LINES]:
+    several = any(line.rows for line in lines)
+    grid = Grid("quantity", *["rows"] * several, "labels", "RMSE", "RMSE / std")
+    for name, rows, number, *figures in lines[:_MOST_LINES]:
         cells = ["-" if np.isnan(figure) else f"{figure:.3e}" for figure in figures]
-        grid.add_row(printable(name).replace("[", r"\["), str(number), *cells)
+        grid.add_row(printable(name).replace("[", r"\["), *[rows or "other"] * several, str(number), *cells)
     Console().print(grid)
     if len(lines) > _MOST_LINES:
         print(f"and {len(lines) - _MOST_LINES} more")
 
 
-def _fitted(function: Function) -> tuple[Any, ...]:
-    """Return what a function was fitted to: two runs with the same make an ensemble."""
-    data = function.configuration.get("data") or {}
-    columns = {key: data.get(key) for key in ("file", "inputs", "outputs", "derivatives")}
-    return function.inputs, function.outputs, function.configuration.get("target"), columns
+def _sets(function: Function, x: np.ndarray) -> tuple[np.ndarray, str]:
+    """Return the set of each row in the training of a function, empty if none, and a sentence on it."""
+    none, data = np.full(len(x), "", dtype="U5"), function.configuration.get("data") or {}
+    if "file" not in data or not function.runs:
+        return none, ""
+    try:
+        sets = used_rows(map(RunDirectory, function.runs), data, x)
+    except ConfigurationError as error:
+        return none, f"it cannot be known which of these rows were trained on: {error}"
+    number = int((sets == "train").sum())
+    trained = f"{number} of these {len(x)} rows were trained on; their errors are not independent"
+    return sets, trained if number else ""
 
 
-def _ensemble(function: Function, directory: str) -> Iterable[Function]:
-    """Load the finished runs of a sweep that were fitted to the same as a function; say which were left out."""
-    used, others = 0, 0
-    for run in find(directory):
-        if not run.metrics.exists():
-            others += 1
-            continue
-        one = load_finished(str(run.path), "--ensemble")
-        if _fitted(one) == _fitted(function):
-            used += 1
-            yield one
-        else:
-            others += 1
-    if used < 2:
-        rule = "must be a sweep with at least two finished runs that fit what the run fits"
-        raise ConfigurationError(f"--ensemble: {rule}, got {used} in {directory!r}")
-    left = f"; {others} others are unfinished or fit something else" if others else ""
-    print(f"mean and standard deviation of {used} runs{left}")
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command `python -m runge.predict`."""
-    parser = argparse.ArgumentParser(prog="python -m runge.predict", description=__doc__)
-    parser.add_argument("run", metavar="RUN_DIR", help="the directory of a finished run")
-    parser.add_argument("file", metavar="FILE", help="a table with the run's inputs: .csv, .tsv, .parquet or .npz")
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.predict") -> None:
+    """Run the command `runge predict`, or `python -m runge.predict`."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument(
-        "--out", metavar="FILE", help="the file to write (default: NAME_predicted in the run's directory)"
+        "run", metavar="RUN_OR_SWEEP", help="the directory of a finished run, or of a sweep over seeds: mean and spread"
     )
+    parser.add_argument("file", metavar="FILE", help="a table with the run's inputs: .csv, .tsv, .parquet or .npz")
+    parser.add_argument("--out", metavar="FILE", help="the file to write (default: NAME_predicted in that directory)")
+    parser.add_argument("--force", action="store_true", help="overwrite the file that --out names")
     parser.add_argument(
         "--ensemble",
         metavar="SWEEP_DIR",
-        help="mean and spread over all finished runs of a sweep that fit the same columns of the same data",
+        help="mean and spread over the finished runs of a sweep that differ from the run only in their seeds",
     )
     args = parser.parse_args(arguments)
-    table = Path(args.file)
-    out = Path(args.out or Path(args.run) / f"{table.stem}_predicted{table.suffix}")
+    table, directory = Path(args.file), args.ensemble or args.run
+    out = Path(args.out or Path(directory) / f"{table.stem}_predicted{table.suffix}")
     try:
         if (suffix := out.suffix.lower()) not in FORMATS:
             raise ValueError(f"--out: must be a file that ends in {', '.join(FORMATS)}, got {str(out)!r}")
         if out.resolve() == table.resolve():
             raise ValueError(f"--out: must be another file than FILE, got {str(out)!r}")
-        function = load_finished(args.run, "RUN_DIR")
+        if args.out and out.is_file() and not args.force:
+            raise ValueError(f"--out: must be a new file, got {str(out)!r}, which exists; --force overwrites it")
+        function = load_finished(args.run, "RUN_OR_SWEEP")
+        if args.ensemble is not None:
+            function = load_finished(args.ensemble, "--ensemble", like=args.run)
         inputs, outputs = function.inputs, function.outputs
         roles = Roles(inputs, outputs, {(y, x): partial_name(y, x) for y in outputs for x in inputs})
         x, y, dydx = _read(args.file, roles, function)
-        functions = [function] if args.ensemble is None else _ensemble(function, args.ensemble)
-        prediction = predict(functions, x)
-        content = _content(x, prediction, roles, suffix)
+        prediction = predict(function, x)
+        sets, remark = _sets(function, x)
+        content = _content(x, prediction, roles, sets, suffix)
     except (ValueError, FileNotFoundError, ImportError) as error:
         parser.error(printable(f"{error}"))
     try:
         write(out, content)
     except OSError as error:
         parser.error(printable(f"--out: the file cannot be written ({describe(error)}); --out FILE names another"))
-    _show(_errors(y, dydx, prediction, roles))
-    print(printable(f"{len(x)} rows: {out}"))
+    if function.members > 1:
+        left = len(find(directory)) - function.members
+        why = "unfinished, differ in more than their seeds, or were fitted to other rows"
+        print(f"mean and standard deviation of {function.members} runs" + f"; {left} left out: {why}" * (left > 0))
+    _show(_errors(y, dydx, prediction, roles, sets))
+    print(printable("\n".join(filter(None, [remark, f"{len(x)} rows: {out}"])), keep="\n"))
 
 
 def _read(path: str, roles: Roles, function: Function) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,8 +1,10 @@
 import copy
 import io
 import pickle
+import shutil
 
 import numpy as np
+import pandas
 import pytest
 import torch
 
@@ -161,6 +163,56 @@ def test_a_loaded_function_has_the_stages_in_use_and_the_forward_derivative(trai
     assert u.requires_grad_()(x).requires_grad
     with torch.inference_mode():
         assert u.derivative(0.5).shape == ()
+
+
+@pytest.mark.parametrize(("dimension", "shape"), [(1, (5,)), (2, (4, 3, 2))])
+def test_several_members_are_their_mean_and_standard_deviation(dimension, shape):
+    u = Function(sum_of_networks(members=3, dimension=dimension))
+    x = torch.rand(shape, dtype=DOUBLE)
+    members = [part.detach().numpy()[..., 0] for part in u.jet(x.reshape(1, -1, dimension))[:1]]
+    members.append(u.jet(x.reshape(1, -1, dimension))[1].detach().numpy()[:, :, 0])
+    u.requires_grad_(False)
+    for result, part in zip(u.value_and_derivative(x), members, strict=True):
+        np.testing.assert_allclose(result.flatten(), part.mean(0).flatten(), rtol=1e-13, atol=1e-15)
+    for result, part in zip((u.std(x), u.derivative_std(x)), members, strict=True):
+        np.testing.assert_allclose(result.flatten(), part.std(0, ddof=1).flatten(), rtol=1e-12, atol=1e-15)
+    assert (u(x).shape, u.std(x).shape) == (shape if dimension == 1 else shape[:-1],) * 2
+    with pytest.raises(ValueError, match="needs several members: load a sweep over seeds"):
+        Function(sum_of_networks(members=1)).std(0.5)
+
+
+def test_a_sweep_over_seeds_is_one_function(trained, tmp_path):
+    short = ("model.stages=2", "model.width=4", "trainer.max_steps=2", "trainer.progress_bar=false")
+    folder, _ = trained("-m", "seed=0,1,2", *short, "hydra.sweep.dir=sweep", "hydra.launcher.processes=1")
+    shutil.copytree(folder / "sweep", sweep := tmp_path / "sweep")
+    (sweep / "2" / "metrics.json").unlink()  # unfinished
+    u, x = runge.load(sweep), torch.linspace(-1, 1, 9)
+    alone = [runge.load(sweep / name) for name in ("0", "1")]
+    assert u.runs == tuple(str(sweep / name) for name in ("0", "1"))
+    torch.testing.assert_close(u(x), torch.stack([one(x) for one in alone]).mean(0))
+    torch.testing.assert_close(u.derivative_std(x), torch.stack([one.derivative(x) for one in alone]).std(0))
+    settings = sweep / "1" / ".hydra" / "config.yaml"
+    settings.write_text(settings.read_text().replace("max_steps: 2\n", "max_steps: 3\n"))
+    with pytest.raises(ValueError, match=r"sweep/0 and .*sweep/1 differ in trainer\.max_steps \(2 and 3\)"):
+        runge.load(sweep)
+    for name in ("0", "1"):
+        (sweep / name / "metrics.json").unlink()
+    with pytest.raises(ValueError, match="must contain a finished run, got none in"):
+        runge.load(sweep)
+
+
+def test_the_columns_of_a_table_are_taken_by_name():
+    u = Function(sum_of_networks(members=1, dimension=2), inputs=["a", "b"])
+    x = np.random.default_rng(0).random((5, 2))
+    table = pandas.DataFrame({"b": x[:, 1], "note": "text", "a": x[:, 0]}, index=range(3, 8))
+    assert np.array_equal(u(table), u(x))
+    assert np.array_equal(u.derivative(table), u.derivative(x))
+    one = Function(sum_of_networks(members=1), inputs=["b"])
+    assert np.array_equal(one.derivative(table), one.derivative(x[:, 1]))
+    with pytest.raises(ValueError, match="x: must have a column for each of the inputs, a, b; got b, note without a"):
+        u(table[["b", "note"]])
+    with pytest.raises(ValueError, match="x: the columns a, b must be of numbers"):
+        u(table.assign(a="text"))
 
 
 def test_missing_run(tmp_path):

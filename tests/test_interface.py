@@ -3,8 +3,10 @@ import logging
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from matplotlib.figure import Figure
@@ -86,6 +88,90 @@ def test_the_picture_of_a_table_in_one_input_has_dots():
     assert {"• $y$", "— fit of $y$"} <= {*run.figure().get_label().split("\n")}
     formula = runge.fit(*SHORT, "target=expression", "target.expr=x**2")
     assert "— $f(x)$" in formula.figure().get_label().split("\n")
+
+
+@pytest.fixture
+def table():
+    """A table whose numbers need all of their digits, with cells that are not known."""
+    x = np.random.default_rng(0).random((40, 2)) / 3
+    y, slopes = np.sin(3 * x[:, 0]) * x[:, 1], np.stack([3 * np.cos(3 * x[:, 0]) * x[:, 1], np.sin(3 * x[:, 0])], 1)
+    y[3] = slopes[4, 0] = np.nan
+    return pandas.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": y, "dy_da": slopes[:, 0], "dy_db": slopes[:, 1]})
+
+
+TINY = ("trainer.max_steps=20", "model.width=8", "trainer.progress_bar=false")
+
+
+def test_a_table_in_memory_has_the_bits_of_the_same_file(table, tmp_path):
+    table.to_csv("t.csv", index=False)
+    named = runge.fit("data=table", "data.file=t.csv", *TINY)
+    run = runge.fit(table.set_index(np.arange(40) + 7), *TINY, directory="it's here")
+    assert figures(run.directory) == figures(named.directory)
+    assert run.settings["data.file"] == str(tmp_path / "it's here" / "data.csv")
+    for name, values in pandas.read_csv(run.settings["data.file"]).items():
+        np.testing.assert_array_equal(values, table[name])
+    arrays = {"x": table[["a", "b"]], "y": table["y"], "dydx": table[["dy_da", "dy_db"]]}
+    np.savez("t.npz", **arrays)
+    named = runge.fit("data=table", "data.file=t.npz", *TINY)
+    run = runge.fit(arrays, "data=table", *TINY)
+    assert figures(run.directory) == figures(named.directory)
+    assert run.settings["data.file"] == str(run.directory.resolve() / "data.npz")
+    single = runge.fit(table.astype("float32"), *TINY)
+    read = pandas.read_csv(single.directory / "data.csv")["a"]
+    assert (read == table["a"].astype("float32").astype(float)).all()
+
+
+def test_a_sweep_of_a_table_in_memory(table, monkeypatch, tmp_path):
+    comparison = runge.sweep(table, "seed=0,1", *TINY, ALONE[-1], directory="sweep")
+    assert comparison.table["data.file"].tolist() == [str(tmp_path / "sweep" / "data.csv")] * 2
+    assert [path.name for path in tmp_path.rglob("data.csv")] == ["data.csv"]
+    assert runge.load("sweep").members == 2
+    with monkeypatch.context() as patch:
+        patch.setattr("runge.optimizers.optimizer.Problem", None)  # nothing is trained again
+        runge.sweep(table, "seed=0,1", *TINY, ALONE[-1], directory="sweep")
+    with pytest.raises(ConfigurationError, match=r"data: .*data\.csv' holds another table; choose another directory"):
+        runge.sweep(table.iloc[1:], "seed=0,1", *TINY, ALONE[-1], directory="sweep")
+
+
+@pytest.mark.parametrize("call", [runge.fit, runge.sweep])
+def test_mistakes_in_a_table_in_memory(call, table, tmp_path):
+    one, arrays = table[["a", "y", "dy_da"]], {"x": np.arange(4.0), "y": np.arange(4.0)}
+    text = one.astype({"y": object})
+    text.loc[2, "y"] = "abc"
+    mistakes = [
+        (
+            ("data=table", one),
+            "arguments: an override must be .*, and data are the first argument; got a DataFrame",
+        ),
+        ((one, {"seed": 1}), "got a dict after "),
+        ((np.zeros((3, 2)),), "data: must be a DataFrame, or arrays by their names in a mapping, .*; got a ndarray"),
+        ((one.iloc[:0],), r"data: the DataFrame must have rows and columns, got the shape \(0, 3\)"),
+        (
+            (one.set_axis([0, 1, 2], axis=1),),
+            "data: the columns of the DataFrame must have names .*, got 0",
+        ),
+        ((one.set_axis(["a", "y", "y"], axis=1),), "data: each name must be that of one column .*, got 'y' twice"),
+        ((text,), r"data\.file: the DataFrame: row 3, column 'y': must be a number, .* got 'abc'"),
+        ((one.drop(columns="y"),), r"data\.inputs: the DataFrame: .*there is no column 'y' for dy_da"),
+        ((one.assign(a=np.nan),), r"data\.file: the DataFrame: row 1, column 'a': an input must be known"),
+        (({**arrays, "y": np.arange(3.0)},), r"data\.file: the arrays: 'y' must have as many rows as 'x', 4, got 3"),
+        (({**arrays, "y": ["a", "b", "c", "d"]},), "data: the array 'y' must be of numbers, got the type <U1"),
+        (({"y": np.arange(4.0)},), r"data\.file: the arrays: must have an array 'x', got 'y'"),
+        ((one, "data.file=t.csv"), "data.file: must not be set where the data are an argument; it will name"),
+        ((one, "resume=run"), "resume: must not be set where the data are an argument; a run resumes with"),
+        ((one, "model.widht=8"), "model.widht: there is no such key"),
+    ]
+    for arguments, words in mistakes:
+        with pytest.raises(ConfigurationError, match=words):
+            call(*arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_calls_in_several_threads_wait_for_each_other():
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(lambda seed: runge.fit(*TINY, f"seed={seed}"), (0, 1)))
+    for seed, run in enumerate(together):
+        assert figures(run.directory) == figures(runge.fit(*TINY, f"seed={seed}").directory)
 
 
 def test_mistakes_are_raised_and_nothing_is_left(tmp_path):

@@ -1,7 +1,9 @@
 """`python -m runge.predict`: its files, its table of errors and its messages."""
 
 import importlib.util
+import re
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +12,9 @@ import pytest
 
 import runge
 from runge import predict as module
-from runge.predict import main, predict
+from runge.data import Split, Table, read
+from runge.predict import main
+from runge.training.seed import Seed
 
 SHORT = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false")
 FORMULA = ("target=expression", "target.expr=x*y", "target.domain=[[-1,1],[0,2]]")
@@ -37,6 +41,8 @@ def stub(scale=1.0, **data):
         inputs=("a", "b"),
         outputs=("u", "v", "w"),
         configuration={"data": data},
+        members=1,
+        runs=(),
         value_and_derivative=value_and_derivative,
     )
 
@@ -92,7 +98,7 @@ def test_other_formats(trained, tmp_path, monkeypatch, suffix, capsys):
 
 
 def test_several_outputs(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(module, "load_finished", lambda *_: stub(derivatives={"w": {"b": "slope"}}))
+    monkeypatch.setattr(module, "load_finished", lambda *_, **__: stub(derivatives={"w": {"b": "slope"}}))
     monkeypatch.chdir(tmp_path)
     a, b = np.random.default_rng(0).uniform(1, 2, (2, 7))
     pandas.DataFrame({"b": b, "a": a, "v": 2 * a * b + 1, "slope": 3 * a}).to_csv("a.csv", index=False)
@@ -108,20 +114,6 @@ def test_several_outputs(tmp_path, monkeypatch, capsys):
     assert "1.000e+00" in next(line for line in lines if " v " in line)
 
 
-def test_mean_and_standard_deviation():
-    scales = np.array([1.0, 2.0, 4.0, 1e3])
-    x = np.random.default_rng(0).uniform(1, 2, (6, 2))
-    together = predict(map(stub, scales), x)
-    apart = [predict([stub(scale)], x) for scale in scales]
-    for i, name in enumerate(("u", "du")):
-        parts = np.stack([one[i] for one in apart])
-        np.testing.assert_allclose(getattr(together, name), parts.mean(0), rtol=1e-12)
-        np.testing.assert_allclose(getattr(together, f"{name}_std"), parts.std(0, ddof=1), rtol=1e-12)
-    assert apart[0].u_std is None
-    with pytest.raises(ValueError, match="at least one"):
-        predict([], x)
-
-
 def test_the_ensemble_of_a_sweep(trained, tmp_path, monkeypatch, capsys):
     options = (*SHORT, "hydra.launcher.processes=1", "hydra.sweep.dir=sweep", "hydra.sweeper.compare=false")
     folder, _ = trained("-m", "seed=0,1", "target=runge,steep", *options)
@@ -129,20 +121,100 @@ def test_the_ensemble_of_a_sweep(trained, tmp_path, monkeypatch, capsys):
     shutil.copytree(folder / "sweep", "sweep")
     pandas.DataFrame({"x": [0.0, 0.5]}).to_csv("a.csv", index=False)
     main(["sweep/0", "a.csv", "--ensemble", "sweep"])
-    assert (
-        "mean and standard deviation of 2 runs; 2 others are unfinished or fit something else"
-        in capsys.readouterr().out
-    )
-    table = pandas.read_csv("sweep/0/a_predicted.csv")
+    assert "mean and standard deviation of 2 runs; 2 left out: unfinished, differ in more" in capsys.readouterr().out
+    assert not Path("sweep/0/a_predicted.csv").exists()
+    table = pandas.read_csv("sweep/a_predicted.csv")
     assert list(table.columns) == ["x", "u_f", "u_f_std", "du_f_dx", "du_f_dx_std"]
     u = np.stack([runge.load(f"sweep/{i}").derivative(np.array([0.0, 0.5])) for i in (0, 2)])
     np.testing.assert_allclose(table["du_f_dx"], u.mean(0), rtol=1e-6)
     np.testing.assert_allclose(table["du_f_dx_std"], u.std(0, ddof=1), rtol=1e-6)
-    (tmp_path / "sweep/2/metrics.json").unlink()
-    assert (
-        "--ensemble: must be a sweep with at least two finished runs that fit what the run fits, got 1 in 'sweep'"
-        in (message(capsys, "sweep/0", "a.csv", "--ensemble", "sweep"))
+    assert "RUN_OR_SWEEP: the runs below 'sweep' must differ only in their seeds to be one function; " in (
+        error := message(capsys, "sweep", "a.csv")
     )
+    assert "sweep/0 and sweep/1 differ in target (Runge and Expression), target.expr (None and " in error.replace(
+        "\n", " "
+    )
+    for other in ("1", "3"):
+        shutil.rmtree(f"sweep/{other}")
+    main(["sweep", "a.csv"])  # the same path
+    pandas.testing.assert_frame_equal(pandas.read_csv("sweep/a_predicted.csv"), table)
+    (tmp_path / "sweep/2/metrics.json").unlink()
+    rule = "--ensemble: must be a sweep with at least two finished runs that differ from sweep/0 in their seeds alone"
+    assert f"{rule}, got 1 in 'sweep'" in message(capsys, "sweep/0", "a.csv", "--ensemble", "sweep")
+
+
+@pytest.fixture
+def hx(tmp_path, monkeypatch):
+    """A table of 40 rows, one of whose partial derivatives is constant up to round-off, in the present directory."""
+    monkeypatch.chdir(tmp_path)
+    a, b = np.random.default_rng(0).uniform(0, 1, (2, 40))
+    table = pandas.DataFrame({"a": a, "b": b, "y": np.sin(3 * a), "dy_da": 3 * np.cos(3 * a), "dy_db": 1e-15 * a})
+    table.to_csv("hx.csv", index=False)
+    return table
+
+
+TABLE = ("data=table", "data.file=hx.csv", "hydra.launcher.processes=1")
+
+
+def test_rows_that_were_trained_on(hx, capsys):
+    sweep = runge.sweep(*SHORT, *TABLE, "seed=0,1", directory="sweep")
+    splits = [read(Table(file="hx.csv")).split(Seed(seed=seed).generator("data")) for seed in (0, 1)]
+    hx.loc[40] = hx.loc[0] * 1.01
+    hx.to_csv("more.csv", index=False)
+    main(["sweep/0", "more.csv"])
+    sets = pandas.read_csv("sweep/0/more_predicted.csv", keep_default_na=False)["set"]
+    assert {name: sorted(np.flatnonzero(sets == name)) for name in Split._fields} == {
+        name: sorted(rows) for name, rows in splits[0]._asdict().items()
+    }
+    assert sets[40] == ""
+    out = capsys.readouterr().out
+    assert f"{len(splits[0].train)} of these 41 rows were trained on; their errors are not independent" in out
+    rows = [[cell.strip() for cell in line.split("│")[1:6]] for line in out.splitlines() if line.startswith("│")]
+    assert [row[:3] for row in rows if row[0] == "y"] == [
+        ["y", name, f"{len(index)}"] for name, index in [*splits[0]._asdict().items(), ("other", [40])]
+    ]
+    assert {row[4] for row in rows if row[0] == "dy_db"} == {"-"}, "its labels are constant up to round-off"
+    main(["sweep", "more.csv", "--out", "more.npz"])
+    trained = set(splits[0].train) | set(splits[1].train)
+    assert set(np.flatnonzero(np.load("more.npz")["set"] == "train")) == trained
+    assert len(sweep.runs) == 2
+
+
+@pytest.mark.parametrize("how", ["changed", "gone"])
+def test_rows_of_a_table_that_is_not_there_any_more(hx, how, capsys):
+    runge.fit(*SHORT, *TABLE[:2], directory="run")
+    hx.to_csv("copy.csv", index=False)
+    Path("hx.csv").unlink()
+    if how == "changed":
+        hx.assign(y=1 - hx["y"]).to_csv("hx.csv", index=False)
+    main(["run", "copy.csv"])
+    said = {"changed": "does not hold the rows of the run run", "gone": "there is no file 'hx.csv'"}
+    expected = f"it cannot be known which of these rows were trained on: data.file: .*{said[how]}"
+    assert re.search(expected, capsys.readouterr().out.replace("\n", " "))
+    assert "set" not in pandas.read_csv("run/copy_predicted.csv")
+
+
+def test_runs_of_other_rows_are_left_out(hx, capsys):
+    for seed in (0, 1, 2):
+        runge.fit(*SHORT, *TABLE[:2], f"seed={seed}", directory=f"sweep/{seed}")
+        if seed == 1:
+            hx.assign(y=1 - hx["y"]).to_csv("hx.csv", index=False)
+    main(["sweep/0", "hx.csv", "--ensemble", "sweep"])
+    assert "mean and standard deviation of 2 runs; 1 left out: " in capsys.readouterr().out
+    assert "differ in the rows of data.file" in message(capsys, "sweep", "hx.csv").replace("\n", " ")
+
+
+def test_an_existing_file_is_not_overwritten(run, capsys):
+    pandas.DataFrame({"x": [0.0, 0.5]}).to_csv("a.csv", index=False)
+    before = Path("run/history.csv").read_text()
+    for _ in range(2):
+        main(["run", "a.csv"])  # overwrites its own
+    expected = "--out: must be a new file, got 'run/history.csv', which exists; --force overwrites it"
+    assert expected in message(capsys, "run", "a.csv", "--out", "run/history.csv").replace("\n", " ")
+    assert Path("run/history.csv").read_text() == before
+    Path("b.csv").write_text("")
+    main(["run", "a.csv", "--out", "b.csv", "--force"])
+    assert Path("b.csv").read_text().startswith("x,u_f,")
 
 
 def test_an_array_of_other_columns(tmp_path, monkeypatch, capsys):
@@ -167,7 +239,7 @@ def test_an_array_of_other_columns(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("nowhere", "a.csv"), "RUN_DIR: must be the directory of a finished run, got 'nowhere'"),
+        (("nowhere", "a.csv"), "RUN_OR_SWEEP: must be the directory of a finished run, got 'nowhere'"),
         (("run", "b.csv"), "FILE: there is no file 'b.csv'"),
         (("run", "wrong.csv"), "FILE: 'wrong.csv': must have the run's inputs, x; got y without x"),
         (("run", "empty.csv"), "FILE: 'empty.csv': line 3, column 'x': an input must be known"),

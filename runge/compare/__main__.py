@@ -12,9 +12,9 @@ from runge.metrics import TEST_MSE_DF, TEST_NRMSE_DF
 from runge.records.files import printable, write
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command `python -m runge.compare`."""
-    parser = argparse.ArgumentParser(prog="python -m runge.compare", description=runge.compare.__doc__)
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.compare") -> None:
+    """Run the command `runge compare`, or `python -m runge.compare`."""
+    parser = argparse.ArgumentParser(prog=prog, description=runge.compare.__doc__)
     parser.add_argument("directories", metavar="DIR", nargs="+", help="a run, a sweep, or a directory above them")
     default = f"{TEST_MSE_DF}; on different data one without units, such as {TEST_NRMSE_DF}"
     parser.add_argument("--metric", metavar="KEY", help=f"metric to rank by (default: {default})")

@@ -1,4 +1,4 @@
-"""The command `python -m runge.export RUN_DIR --to FORMAT`."""
+"""The command `runge export RUN_OR_SWEEP --to FORMAT`."""
 
 import argparse
 from collections.abc import Sequence
@@ -11,16 +11,16 @@ from runge.function import load_finished
 from runge.records.files import printable
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command `python -m runge.export`."""
-    parser = argparse.ArgumentParser(prog="python -m runge.export", description=runge.export.__doc__)
-    parser.add_argument("run", metavar="RUN_DIR", help="the directory of a finished run")
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.export") -> None:
+    """Run the command `runge export`, or `python -m runge.export`."""
+    parser = argparse.ArgumentParser(prog=prog, description=runge.export.__doc__)
+    parser.add_argument("run", metavar="RUN_OR_SWEEP", help="the directory of a finished run, or of a sweep over seeds")
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
-    parser.add_argument("--out", metavar="FILE", help="the file to write (default: `function` in the run's directory)")
+    parser.add_argument("--out", metavar="FILE", help="the file to write (default: `function` in that directory)")
     args = parser.parse_args(arguments)
     out = args.out or Path(args.run) / "function"
     try:
-        print(f"{args.to}: {export(load_finished(args.run, 'RUN_DIR'), args.to, out)}")
+        print(f"{args.to}: {export(load_finished(args.run, 'RUN_OR_SWEEP'), args.to, out)}")
     except OSError as error:
         parser.error(printable(f"--out: the file cannot be written ({describe(error)}); --out FILE names another"))
     except (ValueError, ImportError) as error:

@@ -25,7 +25,8 @@ def export(function: Function, to: str, path: str | os.PathLike[str]) -> Path:
     """Write a function's value and Jacobian for another program, each file completely or not at all.
 
     Whatever the format, N points are the rows of x, (N, D); the results are u, (N,), and du, (N, D), or with P > 1
-    outputs (N, P) and (N, P, D).
+    outputs (N, P) and (N, P, D). Of a sweep's function they are the means over its members; the standard deviations of
+    both follow, in the same shapes.
 
     Args:
         function: a trained function, from `runge.load`; `to` changes its precision.

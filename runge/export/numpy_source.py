@@ -42,15 +42,19 @@ WEIGHTS = dict(np.load(Path(__file__).with_suffix(".npz")))
 
 
 def value_and_derivative(x):
-    """Return u, {shape_u}, and du, {shape_du}, in float64, at N points x, (N, {inputs})."""
+    """Return u, {shape_u}, and du, {shape_du}, in float64, at N points x, (N, {inputs}).{also}"""
     centre, scale, *weights, last, bias = WEIGHTS.values()
     h, g = (np.asarray(x, float) - centre) * scale, (np.eye({inputs}) * scale)[:, :, None]
     for w, b in zip(weights[::2], weights[1::2]):
         z, dz = h @ w + b, g @ w[:, None]
         {activation}
         g = s1[:, None] * dz
-    return (h @ last + bias).sum(0){first}, (g @ last[:, None]).sum(0).transpose(1, 2, 0){first}
+    {results}
 '''
+_ONE = "return (h @ last + bias).sum(0){first}, (g @ last[:, None]).sum(0).transpose(1, 2, 0){first}"
+_SEVERAL = """parts = h @ last + bias, (g @ last[:, None]).transpose(0, 2, 3, 1)
+    u, du = (part.reshape(-1, {members}, *part.shape[1:]).sum(0) for part in parts)
+    return u.mean(0){first}, du.mean(0){first}, u.std(0, ddof=1){first}, du.std(0, ddof=1){first}"""
 
 
 def numpy_source(function: Function) -> dict[str, bytes]:
@@ -68,18 +72,29 @@ def numpy_source(function: Function) -> dict[str, bytes]:
         [torch.cat(parts) for parts in zip(*layer, strict=True)]
         for layer in zip(*(stage.layers() for stage in stages), strict=True)
     ]
-    units = network.units or Units.identity(1, network.dimension, network.outputs)
-    layers[-1] = [part * network.amplitude[0, :, None, None] * units.y_std for part in layers[-1]]
-    layers[-1][1][0] += units.y_mean
+    units = network.units or Units.identity(function.members, network.dimension, network.outputs)
+    # The networks in the order of their stages, each with those of all members.
+    amplitude = network.amplitude.T.flatten()[:, None, None]
+    x_mean, x_std, y_std = (part.repeat(len(stages), 1)[:, None] for part in (units.x_mean, units.x_std, units.y_std))
+    layers[-1] = [torch.where(amplitude != 0, part * amplitude * y_std, 0) for part in layers[-1]]
+    layers[-1][1][: function.members, 0] += units.y_mean
     scale, shift = (torch.cat([getattr(stage, name) for stage in stages]) for name in ("scale", "shift"))
     # The layers' input is scale (x - x_mean) / x_std + shift; a difference keeps the digits of a large x.
-    arrays: dict[str, Any] = {"centre": units.x_mean - units.x_std * shift / scale, "scale": scale / units.x_std}
+    arrays: dict[str, Any] = {"centre": x_mean - x_std * shift / scale, "scale": scale / x_std}
     arrays |= {f"{kind}{i}": part for i, layer in enumerate(layers) for kind, part in zip("wb", layer, strict=True)}
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     lines = "\n        ".join(_ACTIVATIONS[name])
     d, p = network.dimension, network.outputs
     shapes = (f"(N, {p})", f"(N, {p}, {d})", "") if p > 1 else ("(N,)", f"(N, {d})", "[:, 0]")
-    names = dict(zip(("shape_u", "shape_du", "first"), shapes, strict=True))
-    source = _SOURCE.format(about=about(function), inputs=d, activation=lines, **names)
+    several, (shape_u, shape_du, first) = function.members > 1, shapes
+    source = _SOURCE.format(
+        about=about(function),
+        inputs=d,
+        activation=lines,
+        shape_u=shape_u,
+        shape_du=shape_du,
+        also="\n\n    They are means over members; their standard deviations follow.\n    " if several else "",
+        results=(_SEVERAL if several else _ONE).format(members=function.members, first=first),
+    )
     return {".npz": buffer.getvalue(), ".py": source.encode()}

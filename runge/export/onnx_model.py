@@ -18,7 +18,9 @@ __all__ = ["onnx_model"]
 
 
 def onnx_model(function: Function) -> dict[str, bytes]:
-    """Return a file with the input `x` and the outputs `u` and `du`, in the function's precision; `about` is metadata.
+    """Return a file with the input `x` and the outputs `u` and `du`; `about` is metadata.
+
+    Of several members these are the means, and the outputs `u_std` and `du_std` their standard deviations.
 
     Raises:
         ImportError: the packages of the extra `onnx` are missing.
@@ -35,7 +37,7 @@ def onnx_model(function: Function) -> dict[str, bytes]:
             dynamo=True,
             verbose=False,
             input_names=["x"],
-            output_names=["u", "du"],
+            output_names=["u", "du", "u_std", "du_std"][: 2 if function.members == 1 else 4],
             optimize=False,  # its rules drop an added number below 1e-8, and a factor close to 1
             custom_translation_table=_translations(double=function.network.amplitude.dtype == torch.float64),
         )

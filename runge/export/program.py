@@ -9,14 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from runge.configuration import flatten
-from runge.function import Function
+from runge.function import Function, mean_over, std_over
 from runge.records.columns import Columns
 
 __all__ = ["ValueAndDerivative", "about", "program", "torch_program"]
 
 
 class ValueAndDerivative(nn.Module):
-    """A copy of a function whose call returns value and derivative, without gradients by its parameters.
+    """A copy of a function whose call returns value and derivative, and of several members also the deviations.
+
+    It has no gradients by its parameters.
 
     Example:
         >>> from runge.sobolev.network import Model
@@ -30,14 +32,20 @@ class ValueAndDerivative(nn.Module):
         super().__init__()
         self.function = copy.deepcopy(function).cpu().requires_grad_(False).eval()
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return u, (N,), and du, (N, D), at x, (N, D); with P > 1 outputs (N, P) and (N, P, D)."""
-        u, du = self.function.jet(x[None])
-        return (u[0, :, 0], du[0, :, 0]) if self.function.network.outputs == 1 else (u[0], du[0])
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return u, (N,), and du, (N, D), at x, (N, D); with P > 1 outputs (N, P) and (N, P, D).
+
+        Of several members these are the means; the standard deviations of both follow.
+        """
+        parts = self.function.jet(x[None])
+        results = [mean_over(part)[0] for part in parts]
+        if self.function.members > 1:
+            results += [std_over(part)[0] for part in parts]
+        return tuple(part[:, 0] if self.function.network.outputs == 1 else part for part in results)
 
 
 def program(function: Function) -> torch.export.ExportedProgram:
-    """Return u and du as a program of tensor operations, for any number of points.
+    """Return `ValueAndDerivative` as a program of tensor operations, for any number of points.
 
     Its input has the precision of the function's units, if it has any: 17 digits before their mean is subtracted.
     """
@@ -62,13 +70,16 @@ def about(function: Function) -> dict[str, str]:
 
     Returns:
         `inputs` and `outputs`, the names of the columns of x and of u and du (du's partial derivatives of the first
-        output first), as JSON; `target`, the target's formula or its class, or `data`, the name of the table's file;
-        and, as JSON, `domain`, the bounds of each input, or for a table in standardised units `mean` and `std`, the
-        mean and the standard deviation of each input in the training rows.
+        output first), as JSON; `members`, their number, if there are several; `target`, the target's formula or its
+        class, or `data`, the name of the table's file; and, as JSON, `domain`, the bounds of each input, or for a table
+        in standardised units `mean` and `std`, the mean and the standard deviation of each input in the training rows,
+        averaged over the members.
     """
     network, configuration = function.network, flatten(function.configuration)
     stage, units, names = network.stage(0), network.units, Columns.of(function.inputs, function.outputs)
     facts = {"inputs": json.dumps(names.inputs), "outputs": json.dumps(names.fits + names.fit_slopes)}
+    if function.members > 1:
+        facts["members"] = str(function.members)
     if file := configuration.get("data.file"):
         facts["data"] = PurePath(str(file)).name
     else:
@@ -79,11 +90,11 @@ def about(function: Function) -> dict[str, str]:
     def shown(values: Tensor) -> str:
         return json.dumps([[float(f"{x:.{digits}g}") for x in row] for row in values.tolist()])
 
-    scale, shift = stage.scale.double().flatten(), stage.shift.double().flatten()
+    scale, shift = stage.scale.double().mean(0)[0], stage.shift.double().mean(0)[0]
     bounds = torch.stack([-1 - shift, 1 - shift], 1) / scale[:, None]
     if units is None:
         return facts | {"domain": shown(bounds)}
-    mean, std = units.x_mean.double()[0], units.x_std.double()[0]
+    mean, std = units.x_mean.double().mean(0), units.x_std.double().mean(0)
     if "target" in configuration:  # its domain is [-1, 1]^D in standardised units
         return facts | {"domain": shown(mean[:, None] + std[:, None] * bounds)}
     return facts | {"mean": shown(mean[None])[1:-1], "std": shown(std[None])[1:-1]}

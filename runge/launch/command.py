@@ -1,5 +1,6 @@
 """The command `runge`, or `python train.py`: it reports a mistake in one message, and stops on SIGTERM."""
 
+import importlib
 import logging
 import os
 import re
@@ -8,6 +9,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any
 
 import hydra
@@ -18,13 +20,19 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from runge.configuration import CONFIGURATIONS
-from runge.errors import ConfigurationError, RunError
+from runge.errors import ConfigurationError, RunError, command
 from runge.launch.composition import explain_value, register_resolvers
 from runge.launch.pool import start_loading
 from runge.machine import collect_rarely, cores, skip_last_collection
 from runge.records.files import printable
 
 _FULL = "HYDRA_FULL_ERROR"
+_VERBS = {
+    "predict": ("runge.predict", "values and derivatives at the rows of a table"),
+    "export": ("runge.export.__main__", "value and derivatives for other programs"),
+    "compare": ("runge.compare.__main__", "the table and the report of any runs"),
+}
+"""The first words of a command that do not train: the module whose `main` takes the others, and what it does."""
 _FIXED = {
     "hydra.output_subdir": "a run's record is always in its folder .hydra",
     "hydra.job.name": "a run's log is always train.log",
@@ -33,12 +41,39 @@ _FIXED = {
 
 
 def main() -> None:
-    """Run the command, with the options of `hydra.main`."""
+    """Run the command: one of the verbs, or a training with the options of `hydra.main`."""
     sys.path.insert(0, os.getcwd())  # as `python -m` does, so that classes of the user's own are found
+    arguments = sys.argv[1:]
+    if arguments and arguments[0] in _VERBS:
+        verb, *others = arguments
+        importlib.import_module(_VERBS[verb][0]).main(others, f"{command()} {verb}")
+        return
+    if "--version" in arguments:
+        print(f"runge {_package().__version__}")
+        return
+    if not {"-h", "--help"}.isdisjoint(arguments):
+        print(_usage())  # Hydra adds the groups and keys
     if _is_fused_sweep(sys.argv[1:]):
         start_loading()  # all that the workers need, while this process composes their runs
     register_resolvers()
     run(hydra.main(version_base="1.3", config_path=str(CONFIGURATIONS), config_name="config")(train))
+
+
+def _package() -> ModuleType:
+    return importlib.import_module("runge")  # it names all that is above, so it is no import of this module
+
+
+def _usage() -> str:
+    """Return the first part of the help."""
+    name = command()
+    lines = {
+        f"{name} [KEY=VALUE ...]": "train one run",
+        f"{name} -m KEY=VALUE,VALUE ...": "train a sweep, a run for each value, and compare its runs",
+        **{f"{name} {verb} ...": f"{what}; {name} {verb} --help" for verb, (_, what) in _VERBS.items()},
+        f"{name} --version": "the version of runge",
+    }
+    width = max(map(len, lines))
+    return "\n".join([str(_package().__doc__), "", *(f"  {line:{width}}  {what}" for line, what in lines.items())])
 
 
 def _is_fused_sweep(arguments: Sequence[str]) -> bool:

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from runge.compare.tables import error_table
 from runge.configuration import SAME_BITS, digest, unimported
-from runge.errors import ConfigurationError, RunError, is_out_of_memory
+from runge.errors import ConfigurationError, RunError, command, is_out_of_memory
 from runge.launch.composition import plain, recorded
 from runge.launch.jobs import Job, Value, begin_job, check_rows, ended_before, job_return, log_to_file, name_overrides
 from runge.machine import allow_open_files
@@ -70,7 +70,7 @@ def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resumi
         ranges = hydra.sweeper.get("params") or ()
         searches = hydra.runtime.choices.get("search") not in (None, "null") and not (sweep or resuming)
         if searches and not any(one.partition("=")[0] in ranges for one in hydra.overrides.task):
-            raise ConfigurationError("search: needs -m: python train.py -m search=target")
+            raise ConfigurationError(f"search: needs -m: {command()} -m search=target")
         member = Member(content, hydra.overrides.task)
         check_rows(member, directory)
         if sweep:

@@ -18,7 +18,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from runge.configuration import SAME_BITS
-from runge.errors import ConfigurationError, DivergedError, RunError
+from runge.errors import ConfigurationError, DivergedError, RunError, command
 from runge.launch.jobs import Job
 from runge.launch.space import Range, describe, read_space
 from runge.launch.study import Result, Sampler, Study, import_optuna
@@ -226,7 +226,7 @@ class Search:
     def command(self, params: Mapping[str, Any]) -> str:
         """Return the command that trains a trial's settings alone."""
         values = {key: self.space[key].text(value) for key, value in params.items()}
-        return shlex.join(["python", "train.py", *self._overrides(values)])
+        return f"{command()} {shlex.join(self._overrides(values))}"
 
     def _experiment(self, params: Mapping[str, Any], head: str) -> str:
         """Return a file that `experiment=` takes: the options of groups, and what differs from these."""
@@ -254,7 +254,7 @@ class Search:
             print(f"  {self.command(trial.params)}")
         if len(study.objective) == 1:
             path = os.path.abspath(self.directory)
-            print(f"or: python train.py experiment=best {shlex.quote(f'hydra.searchpath=[file://{path}]')}")
+            print(f"or: {command()} experiment=best {shlex.quote(f'hydra.searchpath=[file://{path}]')}")
 
 
 _NOT_OF_A_RUN = ("experiment", "search", "logger", "resume", "seed", "objective")

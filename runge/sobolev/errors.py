@@ -22,7 +22,7 @@ from torch import Tensor
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units
 
-__all__ = ["Reference", "errors", "intervals", "partial_errors"]
+__all__ = ["Reference", "errors", "intervals", "partial_errors", "variance"]
 
 _RESAMPLES, _AT_ONCE = 1000, 2**20  # numbers at a time
 _LEVEL = 0.95
@@ -58,7 +58,7 @@ class Reference(NamedTuple):
         """Return the reference of a set of points, whose values are in standardised units if `units` are given."""
         known_f, known_df = ((weight > 0).to(points.f) for weight in (points.weight_f, points.weight_df))
         f, df = points.f, points.df
-        variance_f, variance_df = _variance(f, known_f), _variance(df, known_df)
+        variance_f, variance_df = variance(f, known_f), variance(df, known_df)
         spread = points.x.double().var(1, correction=0, keepdim=True)
         largest = spread.amax(2, keepdim=True)
         spread = torch.where(largest > 0, spread / largest, 1)
@@ -70,7 +70,7 @@ class Reference(NamedTuple):
         return Reference(known_f, known_df, *squares, variance_f, variance_df, spread, unit_f, unit_df)
 
 
-def _variance(f: Tensor, known: Tensor) -> Tensor:
+def variance(f: Tensor, known: Tensor) -> Tensor:
     """Return the variance over the known points, (M, P, ...), of f, (M, N, P, ...); NaN where f is constant.
 
     A partial derivative of at most 1e-10 of the output's largest one counts as constant: it is round-off.
@@ -151,9 +151,9 @@ def _relative_gradient(square: Tensor, reference: Reference) -> Tensor:
     """Return the mean square error of each output's gradient over its variance, (M, P), with the weights s_d^2."""
     count = reference.known_df.sum(1)
     error = torch.where(count > 0, square.sum(1) / count, 0)
-    variance = reference.variance_df.nan_to_num(0)  # of a partial derivative that is constant
-    error, variance = ((reference.spread[:, 0, None] * part).sum(2) for part in (error, variance))
-    return error / torch.where(variance > 0, variance, torch.nan)
+    of_df = reference.variance_df.nan_to_num(0)  # of a partial derivative that is constant
+    error, of_df = ((reference.spread[:, 0, None] * part).sum(2) for part in (error, of_df))
+    return error / torch.where(of_df > 0, of_df, torch.nan)
 
 
 def _with_whole(channels: Tensor) -> Tensor:

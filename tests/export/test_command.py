@@ -1,6 +1,7 @@
 """`python -m runge.export`: where it writes, and its messages."""
 
 import json
+import runpy
 import shutil
 import sys
 
@@ -51,13 +52,13 @@ def test_the_function_of_the_run(run):
 
 
 def test_runs_that_cannot_be_exported(run, tmp_path, capsys):
-    assert "RUN_DIR: must be the directory of a finished run, got 'nowhere'" in message(
+    assert "RUN_OR_SWEEP: must be the directory of a finished run, got 'nowhere'" in message(
         capsys, "nowhere", "--to", "onnx"
     )
     (tmp_path / "empty").mkdir()
     assert "is not a run" in message(capsys, "empty", "--to", "onnx")
     (run / "metrics.json").unlink()
-    assert "(finished at step 4, without metrics.json); continue it with python train.py resume=run" in message(
+    assert "(finished at step 4, without metrics.json); continue it with runge resume=run" in message(
         capsys, "run", "--to", "numpy"
     )
     status = json.loads((run / "status.json").read_text()) | {"status": "diverged", "message": "the loss is not finite"}
@@ -99,3 +100,14 @@ def test_a_run_with_the_derivative_by_autograd(trained, tmp_path):
     u, x = runge.load(folder / "run"), torch.rand(5, 1)
     derivative = torch.export.load(tmp_path / "u.pt2").module()(x)[1]
     torch.testing.assert_close(derivative, u.derivative(x).detach())
+
+
+def test_a_sweep_over_seeds(trained, tmp_path, capsys):
+    short = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false", "hydra.launcher.processes=1")
+    folder, _ = trained("-m", "seed=0,1", *short, "hydra.sweep.dir=sweep")
+    shutil.copytree(folder / "sweep", tmp_path / "sweep")
+    command.main([str(tmp_path / "sweep"), "--to", "numpy"])
+    results = runpy.run_path(str(tmp_path / "sweep" / "function.py"))["value_and_derivative"](np.zeros((3, 1)))
+    u = runge.load(folder / "sweep")
+    np.testing.assert_allclose(results[0], u(np.zeros(3)), rtol=1e-5)
+    np.testing.assert_allclose(results[3][:, 0], u.derivative_std(np.zeros(3)), rtol=1e-4)

@@ -1,5 +1,6 @@
 """Files for other programs give what the function gives, for all activations, depths, stages, inputs and outputs."""
 
+import copy
 import itertools
 import runpy
 import subprocess
@@ -14,6 +15,7 @@ import torch
 from runge.export import FORMATS, export
 from runge.export.program import about
 from runge.function import Function
+from runge.records.checkpoints import join
 from runge.sobolev.activations import ACTIVATIONS, Activation
 from runge.sobolev.stages import ResidualStages
 from runge.sobolev.units import Units
@@ -121,6 +123,38 @@ def test_outputs_and_units(outputs, dimension, units, dtype, tmp_path):
         assert_same(program(points(u, n)), u, points(u, n), tolerance)
     module = runpy.run_path(str(export(u, "numpy", tmp_path / "u")))
     assert_same(module["value_and_derivative"](x), u.to(DOUBLE), x.double(), 1e-12)
+
+
+@pytest.mark.parametrize(("outputs", "dimension", "units"), [(1, 1, False), (3, 2, True)])
+def test_the_mean_and_standard_deviation_over_members(outputs, dimension, units, tmp_path):
+    alone = [function("silu", stages=2, dimension=dimension, outputs=outputs, units=units) for _ in range(3)]
+    for i, one in enumerate(alone):
+        one.network.stage(0).theta.data += 0.1 * i
+        if units:
+            for part in one.network.units.buffers():
+                part += 0.1 * i
+    alone[2].network.amplitude[0, 1] = 0  # its second stage did not help
+    u = function("silu", stages=2, dimension=dimension, outputs=outputs, units=units)
+    state = join([one.network.state_dict() for one in alone])
+    u.network = copy.deepcopy(u.network)
+    for name, part in [*u.network.named_parameters(), *u.network.named_buffers()]:
+        part.data = state[name]
+    x = points(u)
+    each = [one.value_and_derivative(x.numpy()[:, 0] if dimension == 1 else x.numpy()) for one in alone]
+    shapes = [(50, *[3] * (outputs > 1)), (50, *[3] * (outputs > 1), dimension)] * 2
+    stacked = [np.stack(parts) for parts in zip(*each, strict=True)]
+    expected = [part.mean(0) for part in stacked] + [part.std(0, ddof=1) for part in stacked]
+    for result in (
+        runpy.run_path(str(export(u, "numpy", tmp_path / "u")))["value_and_derivative"](x.numpy()),
+        torch.export.load(export(u, "torch", tmp_path / "u")).module()(x),
+        onnxruntime.InferenceSession(export(u, "onnx", tmp_path / "u")).run(
+            ["u", "du", "u_std", "du_std"], {"x": x.numpy()}
+        ),
+    ):
+        assert [tuple(part.shape) for part in result] == shapes
+        for part, exact in zip(result, expected, strict=True):
+            np.testing.assert_allclose(np.asarray(part), exact.reshape(part.shape), rtol=1e-11, atol=1e-12)
+    assert about(u)["members"] == "3"
 
 
 def test_large_inputs_keep_their_digits(tmp_path):

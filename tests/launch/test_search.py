@@ -19,7 +19,7 @@ from runge.launch.composition import compose, plain, register_resolvers
 from runge.launch.space import Choice, Numbers, read_space
 from runge.objective import Objective
 from runge.training.results import StackWriter
-from tests.conftest import command
+from tests.conftest import ROOT, command
 
 optuna = pytest.importorskip("optuna")
 
@@ -56,7 +56,7 @@ def test_the_best_is_that_of_the_validation_points(searched):
     (best,) = content["best"]
     assert values[best] == min(values)
     overrides = yaml.safe_load((folder / "search" / str(best) / ".hydra" / "overrides.yaml").read_text())
-    assert content["command"] == ["python train.py " + " ".join(f"'{x}'" if "[" in x else x for x in overrides)]
+    assert content["command"] == [f"python {ROOT}/train.py " + " ".join(f"'{x}'" if "[" in x else x for x in overrides)]
     assert content["command"][0] in printed
     with sqlite3.connect(folder / "search" / "study.db") as database:
         assert database.execute("select count(*) from trials where state='COMPLETE'").fetchone() == (6,)
@@ -166,7 +166,7 @@ def test_a_trial_of_several_seeds_and_several_objectives(trained):
         n for n, (f, df) in values.items() if not any(g <= f and dg <= df for m, (g, dg) in values.items() if m != n)
     ]
     assert content["best"] == front
-    assert printed.count("python train.py") == len(front)
+    assert printed.count(f"  python {ROOT}/train.py ") == len(front)
 
 
 def test_halving_and_the_sampler(trained):

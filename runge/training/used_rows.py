@@ -1,0 +1,46 @@
+"""The rows of a table on which a run was trained, from its files."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from runge.configuration import build
+from runge.data import Table, read
+from runge.errors import ConfigurationError
+from runge.records import reading
+from runge.records.directories import RunDirectory
+from runge.training.seed import Seed
+
+__all__ = ["used_rows"]
+
+
+def used_rows(runs: Iterable[RunDirectory], data: Mapping[str, Any], x: np.ndarray) -> np.ndarray:
+    """Return the set in which some runs had rows with given inputs: `train`, `val` or `test`; empty: in none.
+
+    Args:
+        runs: runs on the same rows; `train` is a row that one of them was trained on, else `val` one by which the
+            weights of one were chosen.
+        data: the section `data` of their configuration.
+        x: the inputs, (m, D).
+
+    Raises:
+        ConfigurationError: it cannot be known, because the file of the table is missing or has changed.
+    """
+    rows = read(build("data", data, Table))
+    sets: dict[bytes, str] = {}
+    for run in runs:
+        state, settings = run.read_state(), reading.read(run).settings
+        if state is None or state.rows != rows.checksum:
+            raise ConfigurationError(f"data.file: {rows.table.file!r} does not hold the rows of the run {run.path}")
+        own = settings.get("data.seed")
+        seed = Seed(seed=settings["seed"] if own is None else own)
+        split = rows.split(seed.generator("data"))
+        for name, index in split._asdict().items():
+            for row in map(_key, rows.x[index]):
+                sets[row] = min(sets.get(row, name), name, key=split._fields.index)
+    return np.array([sets.get(row, "") for row in map(_key, x)], dtype="U5")
+
+
+def _key(row: np.ndarray) -> bytes:
+    return (row + 0.0).tobytes()  # -0.0 is 0.0
