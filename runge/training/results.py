@@ -166,10 +166,11 @@ class StackWriter:
         self.spent = self.spent[0] + fit_seconds / share, self.spent[1] + (fit_seconds + other_seconds) / share
         return outcomes
 
-    def finish(self, fit_seconds: float, other_seconds: float) -> list[Outcome]:
+    def finish(self, stale: Mapping[int, OSError], fit_seconds: float, other_seconds: float) -> list[Outcome]:
         """Evaluate each member's best weights and write its files, `metrics.json` last.
 
         Args:
+            stale: the errors of members without a `best.ckpt` of the last step, which have not finished.
             fit_seconds: the time of the stack's fit.
             other_seconds: the time of its set-up.
         """
@@ -180,13 +181,17 @@ class StackWriter:
         # Each member's share of the stack's time.
         share = len(self.directories)
         seconds = self.spent[0] + fit_seconds / share, self.spent[1] + (fit_seconds + other_seconds) / share
-        return [self._outcome(i, metrics[i], seconds, fits[i]) for i in range(len(self.directories))]
+        return [self._outcome(i, stale.get(i), metrics[i], seconds, fits[i]) for i in range(share)]
 
-    def _outcome(self, i: int, metrics: Metrics, seconds: tuple[float, float], fit: Fit) -> Outcome:
+    def _outcome(
+        self, i: int, stale: OSError | None, metrics: Metrics, seconds: tuple[float, float], fit: Fit
+    ) -> Outcome:
         began, directory = time.perf_counter(), self.directories[i]
         if directory.metrics.exists():  # its stack was resumed for others
             return directory.read_metrics()
         try:
+            if stale is not None:
+                raise stale
             if (diverged := self.history.diverged(i, self.module.last_step(i))) is not None:
                 return self._diverged(i, diverged)
             self._draw(i, fit)
@@ -202,7 +207,7 @@ class StackWriter:
             return self._unwritable(i, error)
 
     def _unwritable(self, i: int, error: OSError) -> RunError:
-        failure = RunError(f"its files cannot be written: {describe(error)}")
+        failure = RunError(f"its files cannot be written: {describe(error)}; when they can be, resume the run")
         with self.attempt(i):
             self.directories[i].write(self._state(i, "failed", message=str(failure)))
         return failure
