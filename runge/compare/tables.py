@@ -79,7 +79,7 @@ def group_table(groups: Sequence[Group], metric: str) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for group in groups[:MOST_GROUPS]:
         quartiles = "{:.1e} to {:.1e}".format(*group.quartiles)
-        cells = group.name, str(len(group.values)), _figure(group.median), quartiles, _figure(group.worst)
+        cells = group.name, group.count, f"{group.median:.2e}", quartiles, f"{group.worst:.2e}"
         table.add_row(*map(Text, cells))
     return table
 
