@@ -7,10 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from runge.compare.naming import names_of, text
 from runge.records.reading import RunRecord
-
-SEEDS = ("seed", "data.seed")
-"""The keys in which the runs of one group may differ."""
 
 FEWEST = 5
 """The number of seeds that each group needs for a claim."""
@@ -36,23 +34,6 @@ def differing(runs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[st
     return [key for key in keys if differs(key)]
 
 
-def label(settings: Mapping[str, Any], keys: Sequence[str]) -> str:
-    """Return a run's values of some keys as text.
-
-    Example:
-        >>> label({"model.width": 64, "loss.lambda_d": 0.1}, ["model.width", "loss.lambda_d"])
-        'model.width=64, loss.lambda_d=0.1'
-    """
-    return ", ".join(f"{key}={text(settings.get(key))}" for key in keys) or "all runs"
-
-
-def text(value: object) -> str:
-    """Return a configuration's value as it is typed, with all its digits."""
-    if isinstance(value, float):
-        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-    return "null" if value is None else str(value)
-
-
 class Group(NamedTuple):
     """Runs that differ only in their seed.
 
@@ -64,7 +45,7 @@ class Group(NamedTuple):
     Example:
         >>> Group("width=8", (1.0, 2.0, 3.0, 5.0)).quartiles
         (1.75, 3.5)
-        >>> Group("lr=0.6", (1.0, math.inf), unfinished=1).count
+        >>> Group("lr=0.6", (1.0, math.inf), unfinished=1).size
         '2 (1 of 2 diverged), 1 unfinished'
     """
 
@@ -78,7 +59,7 @@ class Group(NamedTuple):
         return self.values.count(math.inf)
 
     @property
-    def count(self) -> str:
+    def size(self) -> str:
         """The number of runs as text, with those that diverged and those that are left out."""
         n = len(self.values)
         diverged = f" ({self.diverged} of {n} diverged)" if self.diverged else ""
@@ -113,8 +94,8 @@ def group(records: Sequence[RunRecord], keys: Sequence[str], metric: str) -> lis
     """
     groups: dict[str, list[float]] = {}
     unfinished = Counter[str]()
-    for record in records:
-        name, value = label(record.settings, keys), record.figures.get(metric)
+    for name, record in zip(names_of(records, keys), records, strict=True):
+        value = record.figures.get(metric)
         if record.status == "diverged" and record.settings:
             groups.setdefault(name, []).append(math.inf)
         elif record.status == "finished" and value is not None:
@@ -158,7 +139,7 @@ def describe_lead(groups: Sequence[Group]) -> str:
     if len(groups) < 2:
         return ""
     first, second = groups[:2]
-    counts = f"n = {first.count} and {second.count}"
+    counts = f"n = {first.size} and {second.size}"
     factor = f"{second.median / first.median:.3g}" if first.median > 0 and math.isfinite(second.median) else ""
     if first.median == second.median or factor == "1":
         digits = "" if first.median == second.median else ", to three digits"

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from runge.compare.groups import Group, label
+from runge.compare.groups import Group
+from runge.compare.naming import names_of
 from runge.compare.ranking import errors_like
 from runge.records.reading import RunRecord
 from runge.records.scales import ticks
@@ -39,10 +40,10 @@ def comparison_picture(
     cut = f" (best 12 of {len(groups)})" if len(groups) > 12 else ""
     spread.set_xlabel(f"{metric}: each run, median, quartiles{cut}")
     across, up = errors_like(metric)
-    for record in records:
+    for name, record in zip(names_of(records, keys), records, strict=True):
         x, y = record.figures.get(across), record.figures.get(up)
         if record.status == "finished" and x is not None and y is not None:
-            front.plot(x, y, "o", color=colours.get(label(record.settings, keys), "#AAAAAA"), markersize=5, alpha=0.8)
+            front.plot(x, y, "o", color=colours.get(name, "#AAAAAA"), markersize=5, alpha=0.8)
     front.set(xlabel=across, ylabel=up)
     if any(math.isfinite(group.values[0]) for group in shown):  # a log axis without data makes Matplotlib warn
         spread.set_xscale("log")

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from runge.compare.groups import Group, label, text
+from runge.compare.groups import Group
+from runge.compare.naming import BETWEEN, MOST_KEYS, names_of, typed
 from runge.compare.ranking import errors_like
 from runge.metrics import QUANTITIES, RELATIVE, TEST_MSE_DF, TEST_MSE_F, key
 from runge.records.files import printable
@@ -34,12 +35,13 @@ def error_table(metrics: Mapping[str, float | int | None], regions: Sequence[str
     return table
 
 
-_MOST_KEYS, _MOST_ROWS, _WIDE = 4, 40, 110
+_MOST_ROWS, _WIDE = 40, 110
 
 
 def comparison_table(records: Sequence[RunRecord], keys: Sequence[str], metric: str, width: int) -> Table:
     """Return a table of runs: the settings in which they differ, the final test errors, and the status with its reason.
 
+    Settings that are more than four or too wide share a column, a line each; more than four are replaced by overrides.
     Of more than 40 runs the first 40 are shown, and those that were interrupted or failed. On a terminal of at least
     110 characters the largest errors are shown too. Ranked by a metric without units, all errors are without units.
     """
@@ -51,19 +53,26 @@ def comparison_table(records: Sequence[RunRecord], keys: Sequence[str], metric: 
     ended = ("finished", "pruned")
     shown = [record for i, record in enumerate(records) if i < _MOST_ROWS or record.status not in ended]
     left_out = f", {len(shown)} of them shown" if len(shown) < len(records) else ""
-    table = _table(f"{len(records)} runs by {metric}{left_out}")
+    table = _table(f"{len(records)} run{'s'[: len(records) != 1]} by {metric}{left_out}")
     tails = [name.rpartition(".")[2] for name in keys]
     headers = [tail if tails.count(tail) == 1 else name for name, tail in zip(keys, tails, strict=True)]
-    in_one = len(keys) > _MOST_KEYS
-    for name in ("run", *(["settings"] if in_one else headers)):
+    columns = {
+        name: [typed(key, record.settings.get(key)) for record in shown]
+        for name, key in zip(headers, keys, strict=True)
+    }
+    runs = short_names([record.path for record in shown])
+    figure_columns = {name: [_figure(record.figures.get(name)) for record in shown] for name in figures}
+    needed = sum(max(map(len, (name, *cells))) + 2 for name, cells in (columns | figure_columns).items())
+    if len(keys) > MOST_KEYS or needed + max(map(len, runs), default=0) + len("finished") > width:  # they would be torn
+        names = dict(zip([record.path for record in records], names_of(records, keys), strict=True))
+        columns = {"settings": [BETWEEN.sub("\n", names[record.path]) for record in shown]}
+    for name in ("run", *columns):
         table.add_column(Text(name), overflow="fold")
     for name in figures:
         table.add_column(Text(name), justify="right", no_wrap=True)
     table.add_column("status", overflow="fold")
-    for path, record in zip(short_names([record.path for record in shown]), shown, strict=True):
-        settings = [label(record.settings, keys)] if in_one else [text(record.settings.get(name)) for name in keys]
-        status = f"{record.status}: {record.message}" if record.message else record.status
-        cells = [path, *settings, *(_figure(record.figures.get(figure)) for figure in figures), status]
+    status = [f"{record.status}: {record.message}" if record.message else record.status for record in shown]
+    for cells in zip(runs, *columns.values(), *figure_columns.values(), status, strict=True):
         table.add_row(*map(Text, cells))
     return table
 
@@ -79,7 +88,7 @@ def group_table(groups: Sequence[Group], metric: str) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for group in groups[:MOST_GROUPS]:
         quartiles = "{:.1e} to {:.1e}".format(*group.quartiles)
-        cells = group.name, group.count, f"{group.median:.2e}", quartiles, f"{group.worst:.2e}"
+        cells = group.name, group.size, f"{group.median:.2e}", quartiles, f"{group.worst:.2e}"
         table.add_row(*map(Text, cells))
     return table
 

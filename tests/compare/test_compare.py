@@ -210,7 +210,7 @@ def test_command(copy, tmp_path, capsys, monkeypatch):
     compare.main([str(copy), "--group-by", "seed"])
     assert "seed=4" in capsys.readouterr().out
     compare.main([str(copy / "0")])
-    assert "1 runs" in capsys.readouterr().out
+    assert "1 run by test/mse_df" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -483,6 +483,19 @@ def test_diverged_runs_are_the_worst_everywhere(tmp_path, capsys):
         )
         assert boxes == [names[0], f"{names[1]}, 3 of 5 diverged", f"{names[2]}, 4 of 5 diverged"]
         assert page.wrong == []
+
+
+def test_figures_that_some_runs_lack(tmp_path, capsys):
+    """As of older runs, and of runs without labels of derivatives; files hold no NaN."""
+    records = made_up({("tanh", 0.1, width): width for width in (8, 9, 10)})
+    for i, record in enumerate(records):
+        own = {"test/nrmse_df": 0.1, "test/nrmse_df/dy_dx": 0.2} if i < 5 else {}
+        lacking = dict.fromkeys(record.figures) if i % 2 else dict(record.figures)
+        records[i] = replace(record, figures=lacking | own)
+    for metric in (None, "test/nrmse_df", "test/nrmse_df/dy_dx"):
+        Comparison(records, metric).publish(tmp_path)
+        assert "15 runs by" in capsys.readouterr().out
+        assert {row["status"] for row in table(tmp_path)} == {"finished"}
 
 
 def test_many_groups_on_a_terminal(capsys):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
-from runge.compare.groups import Group, describe_lead, differing, group, label
+from runge.compare.groups import Group, describe_lead, differing, group
 from runge.records.reading import RunRecord
 
 
@@ -57,8 +57,8 @@ def test_diverged_runs_are_the_worst_and_others_without_a_result_are_left_out():
     fast += [run(seed, None, "diverged", lr=0.6) for seed in range(6, 12)]
     fast += [run(12, None, "failed", lr=0.6), run(13, None, "interrupted", lr=0.6), RunRecord("", "diverged")]
     first, second = groups = group(slow + fast, ["lr"], "test/mse_df")
-    assert (first.name, first.count) == ("lr=0.1", "10")
-    assert (second.name, second.count) == ("lr=0.6", "12 (6 of 12 diverged), 2 unfinished")
+    assert (first.name, first.size) == ("lr=0.1", "10")
+    assert (second.name, second.size) == ("lr=0.6", "12 (6 of 12 diverged), 2 unfinished")
     assert second.values == (1, 1.1, 1.2, 1.3, 1.4, 1.5, *[math.inf] * 6)
     assert second.quartiles == (pytest.approx(1.275), math.inf)
     assert second.median == second.worst == math.inf
@@ -133,8 +133,3 @@ def test_no_lead_where_there_is_none():
     assert describe_lead(level) == "a and b do not differ in the median, to three digits: n = 6 and 6."
     assert describe_lead([level[0], Group("b", (1.0051,) * 6)]).startswith("a leads b by a factor of 1.01 in")
     assert "factor" not in describe_lead([Group("a", (0.0,)), Group("b", (1.0,))])
-
-
-def test_label():
-    assert label({"x": None, "y": 1e-3, "z": True}, ["x", "y", "z"]) == "x=null, y=0.001, z=True"
-    assert label({}, []) == "all runs"
