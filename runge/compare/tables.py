@@ -18,20 +18,36 @@ MOST_GROUPS = 10
 """Groups that are listed at once; the others are a click away in the report."""
 
 
-def error_table(metrics: Mapping[str, float | int | None], regions: Sequence[str], outputs: Sequence[str]) -> Table:
+def error_table(
+    metrics: Mapping[str, float | int | None],
+    regions: Sequence[str],
+    outputs: Sequence[str],
+    columns: int = 0,
+) -> Table:
     """Return the test errors of one run: a row for the whole and one per region or output, a column per quantity.
 
-    Without regions, as for a table, the errors relative to the standard deviations are shown instead of rel_l2.
+    Without regions, as for a table, the errors relative to the standard deviations are shown instead of rel_l2. The
+    columns of a table have units of their own: an error in units is not averaged over outputs, nor over inputs.
+
+    Args:
+        metrics: the run's figures.
+        regions: the names of the regions.
+        outputs: the names of the outputs.
+        columns: the number of inputs that are columns of a table; 0: a formula.
     """
-    quantities = list(QUANTITIES) if regions else [*list(QUANTITIES)[:4], *RELATIVE]
+    with_units = list(QUANTITIES)[:4]
+    quantities = list(QUANTITIES) if regions else [*with_units, *RELATIVE]
+    if columns > 1:
+        quantities = [quantity for quantity in quantities if quantity not in ("mse_df", "max_df")]
     groups = outputs if len(outputs) > 1 else regions
     table = _table("test errors")
     table.add_column("output" if groups is outputs else "region")
     for quantity in quantities:
-        table.add_column(quantity, justify="right")
+        table.add_column(_header(quantity), justify="right")
     for group in ("", *groups):
-        figures = [metrics[key("test", quantity, group)] for quantity in quantities]
-        table.add_row(Text(printable(group or "whole")), *map(_figure, figures))
+        mixed = with_units if columns and groups is outputs and not group else []
+        figures = [_cell(one, None if one in mixed else metrics[key("test", one, group)]) for one in quantities]
+        table.add_row(Text(printable(group or "whole")), *figures)
     return table
 
 
@@ -61,14 +77,14 @@ def comparison_table(records: Sequence[RunRecord], keys: Sequence[str], metric: 
         for name, key in zip(headers, keys, strict=True)
     }
     runs = short_names([record.path for record in shown])
-    figure_columns = {name: [_figure(record.figures.get(name)) for record in shown] for name in figures}
+    figure_columns = {_header(name): [_cell(name, record.figures.get(name)) for record in shown] for name in figures}
     needed = sum(max(map(len, (name, *cells))) + 2 for name, cells in (columns | figure_columns).items())
     if len(keys) > MOST_KEYS or needed + max(map(len, runs), default=0) + len("finished") > width:  # they would be torn
         names = dict(zip([record.path for record in records], names_of(records, keys), strict=True))
         columns = {"settings": [BETWEEN.sub("\n", names[record.path]) for record in shown]}
     for name in ("run", *columns):
         table.add_column(Text(name), overflow="fold")
-    for name in figures:
+    for name in figure_columns:
         table.add_column(Text(name), justify="right", no_wrap=True)
     table.add_column("status", overflow="fold")
     status = [f"{record.status}: {record.message}" if record.message else record.status for record in shown]
@@ -110,5 +126,12 @@ def _table(title: str) -> Table:
     return Table(title=Text(title), title_justify="left", header_style="bold", box=None, pad_edge=False)
 
 
-def _figure(value: float | None) -> str:
-    return "-" if value is None or not math.isfinite(value) else f"{value:.2e}"
+def _header(quantity: str) -> str:
+    """Return the header of a figure's column; of r2_f the difference to 1 is shown, because a good fit has 0.999987."""
+    return f"1 - {quantity}" if quantity.endswith("r2_f") else quantity
+
+
+def _cell(quantity: str, value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return "-"
+    return f"{1 - value if quantity.endswith('r2_f') else value:.2e}"

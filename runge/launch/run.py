@@ -88,7 +88,8 @@ def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resumi
     (outcome,) = stack.fit([directory])
     if isinstance(outcome, dict):
         test = stack.data.dataset.test
-        Console().print(error_table(outcome, test.regions if len(test.outputs) == 1 else (), test.outputs))
+        columns = 0 if member.rows is None else len(stack.data.inputs)
+        Console().print(error_table(outcome, test.regions if len(test.outputs) == 1 else (), test.outputs, columns))
     return conclude(outcome, directory, stack.members[0])
 
 
@@ -130,10 +131,10 @@ def conclude(outcome: "Outcome", directory: RunDirectory, member: Member) -> Val
         log.info("pruned at step %d; %s", outcome.step, os.path.relpath(directory.path))
         return outcome
     switched = outcome[SWITCHED_ON_STEP]
-    when = "never on" if switched is None else f"on from step {switched}"
+    when = "lambda_d never on; " if switched is None else f"lambda_d on from step {switched}; " if switched else ""
     state, most = directory.read_state(), member.training.max_steps
     early = "" if state is None or state.step >= most else f"ended at step {state.step} of {most}; "
-    log.info("%slambda_d %s; %.1f s; %s", early, when, outcome[TOTAL_SECONDS], os.path.relpath(directory.path))
+    log.info("%s%s%.1f s; %s", early, when, outcome[TOTAL_SECONDS], os.path.relpath(directory.path))
     stages, asked = outcome[STAGES], member.model.stages
     if stages != asked:
         dropped = "the next one did not lower the validation loss and was dropped"
