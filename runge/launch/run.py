@@ -29,6 +29,7 @@ from runge.records.directories import RunDirectory, State, resumable
 from runge.records.lock import locked
 from runge.training.advice import advice
 from runge.training.member import Member
+from runge.training.without_effect import without_effect
 
 if TYPE_CHECKING:
     from runge.training.stack import Outcome, Stack
@@ -111,10 +112,14 @@ def make_stack(members: Sequence[Member], halving: int | None = None) -> "Stack"
 
 
 def announce(stack: "Stack", member: int) -> None:
-    """Log the numbers of points of one of a stack's runs, and what is likely to spoil its fit."""
+    """Log the numbers of points of one of a stack's runs, overrides without effect, and what may spoil its fit."""
     sizes = {split: points.x.shape[1] for split, points in stack.data.dataset._asdict().items()}
     log.info("points: %s", ", ".join(f"{n} {split}" for split, n in sizes.items()))
-    for message in advice(stack.data, member, float(stack.module.lambda_d[member])):
+    run, lambda_d = stack.members[member], float(stack.module.lambda_d[member])
+    outputs = len(stack.data.dataset.test.outputs)
+    if useless := without_effect(run, lambda_d, float(stack.module.lambda_now[member]), outputs):
+        log.warning("without effect on the training: %s", "; ".join(useless))
+    for message in advice(stack.data, member, lambda_d):
         log.warning("%s", message)
 
 
