@@ -5,6 +5,7 @@ import shlex
 
 import pytest
 
+from runge.compare import __main__ as compare
 from runge.configuration import build
 from runge.data import Table, read
 from tests.conftest import ROOT, command
@@ -50,6 +51,26 @@ def test_the_page_on_python_runs(tmp_path, monkeypatch):
     code = re.sub(r'"seed=range\(\d\)"', '"seed=range(2)", "model.width=8", "hydra.launcher.processes=1"', code)
     exec(code, {})
     assert (tmp_path / "fit.pdf").exists()
+
+
+def test_step_3_of_the_tutorial_compares_its_two_runs(train, capfd):
+    """A first run is not in the comparison; the names are those of the page."""
+    text = (ROOT / "docs/tutorial.md").read_text()
+    step = text[text.index("## 3.") : text.index("## 4.")]
+    (*trainings, comparison) = re.findall(r"^    python (?:train.py|-m runge.compare) (.*)$", step, re.MULTILINE)
+    for options in ("seed=0", *trainings):
+        status, out, err = train(*options.split(), "trainer.max_steps=4", "model.width=8")
+        assert status == 0, out + err
+    compare.main(comparison.split())
+    shown = capfd.readouterr().out
+    header, *rows = (
+        re.split(" {2,}", line.strip()) for line in re.findall("^    (?:run|hw[23]) .*$", step, re.MULTILINE)
+    )
+    assert "2 runs by test/mse_df" in shown
+    assert re.search(" +".join(header), shown)
+    for row in rows:
+        assert re.search(" +".join(row[:3]), shown)
+    assert "report: outputs/comparison.html" in shown
 
 
 @pytest.fixture

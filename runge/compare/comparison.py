@@ -13,7 +13,8 @@ from urllib.parse import quote
 import yaml
 from rich.console import Console
 
-from runge.compare.groups import SEEDS, describe_lead, differing, group, text
+from runge.compare.groups import describe_lead, differing, group
+from runge.compare.naming import SEEDS, text, typed
 from runge.compare.picture import comparison_picture
 from runge.compare.ranking import choose_metric
 from runge.compare.report import render
@@ -143,15 +144,17 @@ def collect(paths: Sequence[str | os.PathLike[str]], where: Sequence[str] = ()) 
     """
     records = [read(run) for run in find(*paths)]
     for condition in where if records else ():
-        name, equals, typed = condition.partition("=")
+        name, equals, given = condition.partition("=")
         rows = table(records)
         if not equals or not any(name in row for row in rows):
             keys = sorted({key for row in rows for key in row})
             raise ValueError(f"--where: must be key=value, and the key {_nearest(name, keys)}; got {condition!r}")
         values = [text(row.get(name)) for row in rows]
-        kept = [i for i, value in enumerate(values) if value == typed or _typed(value) == _typed(typed)]
+        known = [(value, typed(name, value), _parsed(value)) for value in values]
+        kept = [i for i, (*alike, value) in enumerate(known) if given in alike or value == _parsed(given)]
         if not kept:
-            raise ValueError(f"--where: {name} {_nearest(typed, sorted(set(values)))}; got {typed!r}")
+            options = sorted({option for _, option, _ in known})
+            raise ValueError(f"--where: {name} {_nearest(given, options)}; got {given!r}")
         records = [records[i] for i in kept]
     return records
 
@@ -171,7 +174,7 @@ def _nearest(name: str, names: Iterable[str]) -> str:
     return f"must be one of {len(names)}, such as {', '.join(near)} (all are in the table that --csv - prints)"
 
 
-def _typed(value: str) -> object:
+def _parsed(value: str) -> object:
     """Return a value parsed as on the command line, so that [-1,1] equals [-1.0, 1.0]."""
     try:
         return yaml.safe_load(value)

@@ -3,13 +3,12 @@
 import itertools
 import math
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from runge.compare.naming import names_of, text
 from runge.records.reading import RunRecord
-
-SEEDS = ("seed", "data.seed")
-"""The keys in which the runs of one group may differ."""
 
 FEWEST = 5
 """The number of seeds that each group needs for a claim."""
@@ -35,37 +34,36 @@ def differing(runs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[st
     return [key for key in keys if differs(key)]
 
 
-def label(settings: Mapping[str, Any], keys: Sequence[str]) -> str:
-    """Return a run's values of some keys as text.
-
-    Example:
-        >>> label({"model.width": 64, "loss.lambda_d": 0.1}, ["model.width", "loss.lambda_d"])
-        'model.width=64, loss.lambda_d=0.1'
-    """
-    return ", ".join(f"{key}={text(settings.get(key))}" for key in keys) or "all runs"
-
-
-def text(value: object) -> str:
-    """Return a configuration's value as it is typed, with all its digits."""
-    if isinstance(value, float):
-        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-    return "null" if value is None else str(value)
-
-
 class Group(NamedTuple):
     """Runs that differ only in their seed.
 
     Attributes:
         name: the values that define the group.
-        values: the metric of each finished run, smallest first.
+        values: the metric of each finished run, smallest first; then infinity for each run that diverged.
+        unfinished: the number of runs that are left out, because they failed or have not ended.
 
     Example:
         >>> Group("width=8", (1.0, 2.0, 3.0, 5.0)).quartiles
         (1.75, 3.5)
+        >>> Group("lr=0.6", (1.0, math.inf), unfinished=1).size
+        '2 (1 of 2 diverged), 1 unfinished'
     """
 
     name: str
     values: tuple[float, ...]
+    unfinished: int = 0
+
+    @property
+    def diverged(self) -> int:
+        """The number of runs that diverged."""
+        return self.values.count(math.inf)
+
+    @property
+    def size(self) -> str:
+        """The number of runs as text, with those that diverged and those that are left out."""
+        n = len(self.values)
+        diverged = f" ({self.diverged} of {n} diverged)" if self.diverged else ""
+        return f"{n}{diverged}{f', {self.unfinished} unfinished' if self.unfinished else ''}"
 
     @property
     def median(self) -> float:
@@ -75,10 +73,12 @@ class Group(NamedTuple):
     @property
     def quartiles(self) -> tuple[float, float]:
         """The lower and the upper quartile, interpolated."""
-        if len(self.values) == 1:
-            return self.values[0], self.values[0]
-        lower, _, upper = statistics.quantiles(self.values, n=4, method="inclusive")
-        return lower, upper
+        return self._quantile(0.25), self._quantile(0.75)
+
+    def _quantile(self, share: float) -> float:
+        at = share * (len(self.values) - 1)
+        lower, upper = self.values[math.floor(at)], self.values[math.ceil(at)]
+        return lower if lower == upper else lower + (at - math.floor(at)) * (upper - lower)  # not infinity - infinity
 
     @property
     def worst(self) -> float:
@@ -87,22 +87,45 @@ class Group(NamedTuple):
 
 
 def group(records: Sequence[RunRecord], keys: Sequence[str], metric: str) -> list[Group]:
-    """Return the groups that the values of `keys` define among the finished runs, sorted by the median of `metric`."""
+    """Return the groups that the values of `keys` define, sorted by the median of `metric`.
+
+    A run that diverged is worse than all others. One that failed or has not ended says nothing about its settings. A
+    group has at least one run that finished or diverged.
+    """
     groups: dict[str, list[float]] = {}
-    for record in records:
+    unfinished = Counter[str]()
+    for name, record in zip(names_of(records, keys), records, strict=True):
         value = record.figures.get(metric)
-        if record.status == "finished" and value is not None:
-            groups.setdefault(label(record.settings, keys), []).append(float(value))
-    unsorted = [Group(name, tuple(sorted(values))) for name, values in groups.items()]
-    return sorted(unsorted, key=lambda group: (group.median, group.name))
+        if record.status == "diverged" and record.settings:
+            groups.setdefault(name, []).append(math.inf)
+        elif record.status == "finished" and value is not None:
+            groups.setdefault(name, []).append(float(value))
+        elif record.status != "finished":
+            unfinished[name] += 1
+    unsorted = [Group(name, tuple(sorted(values)), unfinished[name]) for name, values in groups.items()]
+    return sorted(unsorted, key=lambda group: (group.median, group.diverged / len(group.values), group.name))
+
+
+def seeds_needed(groups: int) -> int:
+    """Return the number of seeds with which the best of some groups can lead by more than chance, as `describe_lead`.
+
+    The smallest p of a Mann-Whitney U test of k runs against k is 2 / binomial(2k, k), and Holm's correction multiplies
+    it by the number of comparisons.
+
+    Example:
+        >>> seeds_needed(7), seeds_needed(8)
+        (5, 6)
+    """
+    return next(k for k in itertools.count(FEWEST) if (groups - 1) * 2 / math.comb(2 * k, k) < LEVEL)
 
 
 def describe_lead(groups: Sequence[Group]) -> str:
     """Say whether the lead of the best group, the first, is more than chance, by two-sided Mann-Whitney U tests.
 
-    The best group was chosen among all, so it is compared with each of the others, with Holm's correction. Without any
-    difference between the groups, a lead over the second is claimed far more rarely than in 5 % of sweeps, and some
-    other group is called different in about 5 %. Groups with fewer than five seeds are not compared.
+    Runs that diverged are worse than all others. The best group was chosen among all, so it is compared with each of
+    the others, with Holm's correction. Without any difference between the groups, a lead over the second is claimed far
+    more rarely than in 5 % of sweeps, and some other group is called different in about 5 %. Groups with fewer than
+    five seeds are not compared.
 
     Returns:
         Sentences with n and p; without a claim if one of the first two groups has fewer than five seeds, or if their
@@ -116,14 +139,14 @@ def describe_lead(groups: Sequence[Group]) -> str:
     if len(groups) < 2:
         return ""
     first, second = groups[:2]
-    factor = f"{second.median / first.median:.3g}" if first.median > 0 else ""
+    counts = f"n = {first.size} and {second.size}"
+    factor = f"{second.median / first.median:.3g}" if first.median > 0 and math.isfinite(second.median) else ""
     if first.median == second.median or factor == "1":
         digits = "" if first.median == second.median else ", to three digits"
-        return f"{first.name} and {second.name} do not differ in the median{digits}."
+        return f"{first.name} and {second.name} do not differ in the median{digits}: {counts}."
     by = f" by a factor of {factor}" if factor else ""
     lead = f"{first.name} leads {second.name}{by} in the median"
     n = len(first.values), len(second.values)
-    counts = f"n = {n[0]} and {n[1]}"
     if min(n) < FEWEST:
         return f"{lead}; {counts}: with fewer than {FEWEST} seeds no claim is made."
     from scipy.stats import mannwhitneyu  # imported late: it takes 0.5 s, and few comparisons need it
@@ -139,7 +162,7 @@ def describe_lead(groups: Sequence[Group]) -> str:
     if alike := sum(one >= LEVEL for one in corrected):
         said += f" {alike} of the {number} other groups cannot be distinguished from the best."
     if number * 2 / math.comb(sum(n), n[0]) >= LEVEL:
-        needed = next(k for k in itertools.count(FEWEST) if number * 2 / math.comb(2 * k, k) < LEVEL)
+        needed = seeds_needed(number + 1)
         said += f" With {number + 1} groups, at least {needed} seeds each are needed to show a lead."
     return said
 

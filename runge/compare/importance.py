@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from runge.compare.groups import SEEDS, label, text
+from runge.compare.naming import SEEDS, label, text
 from runge.records.reading import RunRecord
 
 FEWEST_RUNS, FEWEST_SETTINGS = 30, 3

@@ -1,12 +1,14 @@
 """The picture of a comparison."""
 
+import math
 import textwrap
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from runge.compare.groups import Group, label
+from runge.compare.groups import Group
+from runge.compare.naming import names_of
 from runge.compare.ranking import errors_like
 from runge.records.reading import RunRecord
 from runge.records.scales import ticks
@@ -18,28 +20,32 @@ def comparison_picture(
 ) -> Figure:
     """Draw the runs of the best twelve groups with median and quartiles, and both errors of every run."""
     shown = groups[:12]
-    names = ["\n".join(textwrap.wrap(group.name.replace("$", r"\$"), 40)) for group in shown]
+    diverged = [f", {group.diverged} of {len(group.values)} diverged" if group.diverged else "" for group in shown]
+    texts = [f"{group.name}{said}".replace("$", r"\$") for group, said in zip(shown, diverged, strict=True)]
+    names = [textwrap.fill(text, 40) for text in texts]
     lines = max((name.count("\n") for name in names), default=0)  # further ones
     figure = Figure(figsize=(12, max(3.2, 1.6 + (0.35 + 0.14 * lines) * len(shown))), layout="constrained")
     figure.suptitle(f"{len(records)} runs in {len(groups)} groups by {metric}", fontsize=11)
     spread, front = figure.subplots(1, 2, width_ratios=(3, 2))
     colours = {group.name: COLOURS[i % len(COLOURS)] for i, group in enumerate(shown)}
     for i, group in enumerate(shown):
-        colour = colours[group.name]
-        spread.plot(group.quartiles, [i, i], color=colour, linewidth=7, alpha=0.3, solid_capstyle="butt")
-        spread.plot(group.values, [i] * len(group.values), "o", color=colour, markersize=4, alpha=0.8)
-        spread.plot(group.median, i, "|", color=INK, markersize=14, markeredgewidth=2)
+        colour, values = colours[group.name], [value for value in group.values if math.isfinite(value)]
+        ends = [min(quartile, max(values, default=math.nan)) for quartile in group.quartiles]
+        spread.plot(ends, [i, i], color=colour, linewidth=7, alpha=0.3, solid_capstyle="butt")
+        spread.plot(values, [i] * len(values), "o", color=colour, markersize=4, alpha=0.8)
+        median = group.median if math.isfinite(group.median) else math.nan  # off the axis
+        spread.plot(median, i, "|", color=INK, markersize=14, markeredgewidth=2)
     spread.set_yticks(range(len(shown)), names)
     spread.invert_yaxis()
     cut = f" (best 12 of {len(groups)})" if len(groups) > 12 else ""
     spread.set_xlabel(f"{metric}: each run, median, quartiles{cut}")
     across, up = errors_like(metric)
-    for record in records:
+    for name, record in zip(names_of(records, keys), records, strict=True):
         x, y = record.figures.get(across), record.figures.get(up)
         if record.status == "finished" and x is not None and y is not None:
-            front.plot(x, y, "o", color=colours.get(label(record.settings, keys), "#AAAAAA"), markersize=5, alpha=0.8)
+            front.plot(x, y, "o", color=colours.get(name, "#AAAAAA"), markersize=5, alpha=0.8)
     front.set(xlabel=across, ylabel=up)
-    if shown:  # a log axis without data makes Matplotlib warn
+    if any(math.isfinite(group.values[0]) for group in shown):  # a log axis without data makes Matplotlib warn
         spread.set_xscale("log")
         front.set(xscale="log", yscale="log")
         # Those of Matplotlib overlap if the errors differ by less than a factor of ten.

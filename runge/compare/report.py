@@ -14,8 +14,9 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from runge import metrics
-from runge.compare.groups import Group, label, text
+from runge.compare.groups import Group
 from runge.compare.importance import importance_of
+from runge.compare.naming import names_of, typed
 from runge.compare.ranking import errors_like
 from runge.compare.search import Search
 from runge.compare.tables import MOST_GROUPS, short_names
@@ -104,9 +105,9 @@ def render(
             "status": record.status,
             "message": "" if record.status == "running" else record.message,
             "progress": _progress(record),
-            "settings": [_plain(record.settings.get(setting)) for setting in keys],
-            "others": [text(record.settings[key]) if key in record.settings else None for key in others],
-            "group": label(record.settings, group_keys),
+            "settings": [_plain(setting, record.settings.get(setting)) for setting in keys],
+            "others": [typed(key, record.settings[key]) if key in record.settings else None for key in others],
+            "group": group,
             "figures": [record.figures.get(figure) for figure in figures],
             "seconds": record.figures.get(metrics.FIT_SECONDS),
             "switch": record.figures.get(metrics.SWITCHED_ON_STEP),
@@ -114,7 +115,7 @@ def render(
             "files": links(record),
             **(_curves(record, functions) if i < MOST_WITH_CURVES else {"curves": {}}),
         }
-        for i, (name, record) in enumerate(zip(names, records, strict=True))
+        for i, (name, group, record) in enumerate(zip(names, names_of(records, group_keys), records, strict=True))
     ]
     finished = [record for record in records if record.status == "finished"]
     importance = importance_of(finished, keys, metric) if libraries else None
@@ -199,8 +200,10 @@ def _files(record: RunRecord) -> dict[str, Path]:
     return {title: path for title, path in files.items() if path.exists()}
 
 
-def _plain(value: Any) -> Any:
-    return text(value) if isinstance(value, float) and not np.isfinite(value) else value
+def _plain(key: str, value: Any) -> Any:
+    return (
+        typed(key, value) if isinstance(value, str) or (isinstance(value, float) and not np.isfinite(value)) else value
+    )
 
 
 @np.errstate(over="ignore", invalid="ignore")

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from runge.compare.groups import label
+from runge.compare.naming import names_of
 from runge.errors import ConfigurationError
 from runge.metrics import on_test
 from runge.records.directories import RunDirectory
@@ -35,11 +35,11 @@ def put(records: Sequence[RunRecord], group_keys: Sequence[str], target: str) ->
     except ValueError as error:
         raise ValueError(f"--to: {error}") from error
     number = 0
-    for record in records:
+    for name, record in zip(names_of(records, group_keys), records, strict=True):
         try:
             if record.status == "unreadable":
                 raise ConfigurationError(f"{record.path}: {record.message}")
-            _put(record, label(record.settings, group_keys), store)
+            _put(record, name, store)
             number += 1
         except (ConfigurationError, OSError) as error:
             print(f"warning: not put into the store: {printable(str(error))}", file=sys.stderr)

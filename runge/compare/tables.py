@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from runge.compare.groups import Group, label, text
+from runge.compare.groups import Group
+from runge.compare.naming import BETWEEN, MOST_KEYS, names_of, typed
 from runge.compare.ranking import errors_like
 from runge.metrics import QUANTITIES, RELATIVE, TEST_MSE_DF, TEST_MSE_F, key
 from runge.records.files import printable
@@ -17,29 +18,46 @@ MOST_GROUPS = 10
 """Groups that are listed at once; the others are a click away in the report."""
 
 
-def error_table(metrics: Mapping[str, float | int | None], regions: Sequence[str], outputs: Sequence[str]) -> Table:
+def error_table(
+    metrics: Mapping[str, float | int | None],
+    regions: Sequence[str],
+    outputs: Sequence[str],
+    columns: int = 0,
+) -> Table:
     """Return the test errors of one run: a row for the whole and one per region or output, a column per quantity.
 
-    Without regions, as for a table, the errors relative to the standard deviations are shown instead of rel_l2.
+    Without regions, as for a table, the errors relative to the standard deviations are shown instead of rel_l2. The
+    columns of a table have units of their own: an error in units is not averaged over outputs, nor over inputs.
+
+    Args:
+        metrics: the run's figures.
+        regions: the names of the regions.
+        outputs: the names of the outputs.
+        columns: the number of inputs that are columns of a table; 0: a formula.
     """
-    quantities = list(QUANTITIES) if regions else [*list(QUANTITIES)[:4], *RELATIVE]
+    with_units = list(QUANTITIES)[:4]
+    quantities = list(QUANTITIES) if regions else [*with_units, *RELATIVE]
+    if columns > 1:
+        quantities = [quantity for quantity in quantities if quantity not in ("mse_df", "max_df")]
     groups = outputs if len(outputs) > 1 else regions
     table = _table("test errors")
     table.add_column("output" if groups is outputs else "region")
     for quantity in quantities:
-        table.add_column(quantity, justify="right")
+        table.add_column(_header(quantity), justify="right")
     for group in ("", *groups):
-        figures = [metrics[key("test", quantity, group)] for quantity in quantities]
-        table.add_row(Text(printable(group or "whole")), *map(_figure, figures))
+        mixed = with_units if columns and groups is outputs and not group else []
+        figures = [_cell(one, None if one in mixed else metrics[key("test", one, group)]) for one in quantities]
+        table.add_row(Text(printable(group or "whole")), *figures)
     return table
 
 
-_MOST_KEYS, _MOST_ROWS, _WIDE = 4, 40, 110
+_MOST_ROWS, _WIDE = 40, 110
 
 
 def comparison_table(records: Sequence[RunRecord], keys: Sequence[str], metric: str, width: int) -> Table:
     """Return a table of runs: the settings in which they differ, the final test errors, and the status with its reason.
 
+    Settings that are more than four or too wide share a column, a line each; more than four are replaced by overrides.
     Of more than 40 runs the first 40 are shown, and those that were interrupted or failed. On a terminal of at least
     110 characters the largest errors are shown too. Ranked by a metric without units, all errors are without units.
     """
@@ -51,19 +69,26 @@ def comparison_table(records: Sequence[RunRecord], keys: Sequence[str], metric: 
     ended = ("finished", "pruned")
     shown = [record for i, record in enumerate(records) if i < _MOST_ROWS or record.status not in ended]
     left_out = f", {len(shown)} of them shown" if len(shown) < len(records) else ""
-    table = _table(f"{len(records)} runs by {metric}{left_out}")
+    table = _table(f"{len(records)} run{'s'[: len(records) != 1]} by {metric}{left_out}")
     tails = [name.rpartition(".")[2] for name in keys]
     headers = [tail if tails.count(tail) == 1 else name for name, tail in zip(keys, tails, strict=True)]
-    in_one = len(keys) > _MOST_KEYS
-    for name in ("run", *(["settings"] if in_one else headers)):
+    columns = {
+        name: [typed(key, record.settings.get(key)) for record in shown]
+        for name, key in zip(headers, keys, strict=True)
+    }
+    runs = short_names([record.path for record in shown])
+    figure_columns = {_header(name): [_cell(name, record.figures.get(name)) for record in shown] for name in figures}
+    needed = sum(max(map(len, (name, *cells))) + 2 for name, cells in (columns | figure_columns).items())
+    if len(keys) > MOST_KEYS or needed + max(map(len, runs), default=0) + len("finished") > width:  # they would be torn
+        names = dict(zip([record.path for record in records], names_of(records, keys), strict=True))
+        columns = {"settings": [BETWEEN.sub("\n", names[record.path]) for record in shown]}
+    for name in ("run", *columns):
         table.add_column(Text(name), overflow="fold")
-    for name in figures:
+    for name in figure_columns:
         table.add_column(Text(name), justify="right", no_wrap=True)
     table.add_column("status", overflow="fold")
-    for path, record in zip(short_names([record.path for record in shown]), shown, strict=True):
-        settings = [label(record.settings, keys)] if in_one else [text(record.settings.get(name)) for name in keys]
-        status = f"{record.status}: {record.message}" if record.message else record.status
-        cells = [path, *settings, *(_figure(record.figures.get(figure)) for figure in figures), status]
+    status = [f"{record.status}: {record.message}" if record.message else record.status for record in shown]
+    for cells in zip(runs, *columns.values(), *figure_columns.values(), status, strict=True):
         table.add_row(*map(Text, cells))
     return table
 
@@ -79,7 +104,7 @@ def group_table(groups: Sequence[Group], metric: str) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for group in groups[:MOST_GROUPS]:
         quartiles = "{:.1e} to {:.1e}".format(*group.quartiles)
-        cells = group.name, str(len(group.values)), _figure(group.median), quartiles, _figure(group.worst)
+        cells = group.name, group.size, f"{group.median:.2e}", quartiles, f"{group.worst:.2e}"
         table.add_row(*map(Text, cells))
     return table
 
@@ -101,5 +126,12 @@ def _table(title: str) -> Table:
     return Table(title=Text(title), title_justify="left", header_style="bold", box=None, pad_edge=False)
 
 
-def _figure(value: float | None) -> str:
-    return "-" if value is None or not math.isfinite(value) else f"{value:.2e}"
+def _header(quantity: str) -> str:
+    """Return the header of a figure's column; of r2_f the difference to 1 is shown, because a good fit has 0.999987."""
+    return f"1 - {quantity}" if quantity.endswith("r2_f") else quantity
+
+
+def _cell(quantity: str, value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return "-"
+    return f"{1 - value if quantity.endswith('r2_f') else value:.2e}"

@@ -30,6 +30,7 @@ from runge.records.lock import locked
 from runge.training.advice import advice
 from runge.training.member import Member
 from runge.training.verdict import SEPARATOR
+from runge.training.without_effect import without_effect
 
 if TYPE_CHECKING:
     from runge.training.stack import Outcome, Stack
@@ -89,7 +90,8 @@ def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resumi
     (outcome,) = stack.fit([directory])
     if isinstance(outcome, dict):
         test = stack.data.dataset.test
-        Console().print(error_table(outcome, test.regions if len(test.outputs) == 1 else (), test.outputs))
+        columns = 0 if member.rows is None else len(stack.data.inputs)
+        Console().print(error_table(outcome, test.regions if len(test.outputs) == 1 else (), test.outputs, columns))
     return conclude(outcome, directory, stack.members[0])
 
 
@@ -111,12 +113,16 @@ def make_stack(members: Sequence[Member], halving: int | None = None) -> "Stack"
 
 
 def announce(stack: "Stack", member: int) -> None:
-    """Log the numbers of points of one of a stack's runs, and what is likely to spoil its fit."""
+    """Log the numbers of points of one of a stack's runs, overrides without effect, and what may spoil its fit."""
     sizes = {split: points.x.shape[1] for split, points in stack.data.dataset._asdict().items()}
     log.info("points: %s", ", ".join(f"{n} {split}" for split, n in sizes.items()))
-    if far := stack.members[member].far:
-        log.info("trained in standardised units, because far from size 1: %s", ", ".join(far))
-    for message in advice(stack.data, member, float(stack.module.lambda_d[member])):
+    run, lambda_d = stack.members[member], float(stack.module.lambda_d[member])
+    if run.far:
+        log.info("trained in standardised units, because far from size 1: %s", ", ".join(run.far))
+    outputs = len(stack.data.dataset.test.outputs)
+    if useless := without_effect(run, lambda_d, float(stack.module.lambda_now[member]), outputs):
+        log.warning("without effect on the training: %s", "; ".join(useless))
+    for message in advice(stack.data, member, lambda_d):
         log.warning("%s", message)
 
 
@@ -133,10 +139,10 @@ def conclude(outcome: "Outcome", directory: RunDirectory, member: Member) -> Val
         log.info("pruned at step %d; %s", outcome.step, os.path.relpath(directory.path))
         return outcome
     switched = outcome[SWITCHED_ON_STEP]
-    when = "never on" if switched is None else f"on from step {switched}"
+    when = "lambda_d never on; " if switched is None else f"lambda_d on from step {switched}; " if switched else ""
     state, most = directory.read_state(), member.training.max_steps
     early = "" if state is None or state.step >= most else f"ended at step {state.step} of {most}; "
-    log.info("%slambda_d %s; %.1f s; %s", early, when, outcome[TOTAL_SECONDS], os.path.relpath(directory.path))
+    log.info("%s%s%.1f s; %s", early, when, outcome[TOTAL_SECONDS], os.path.relpath(directory.path))
     stages, asked = outcome[STAGES], member.model.stages
     if stages != asked:
         dropped = "the next one did not lower the validation loss and was dropped"

@@ -3,6 +3,7 @@
 import logging
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from runge import machine
+from runge.compare.groups import seeds_needed
 from runge.configuration import build, digest
 from runge.errors import ConfigurationError, describe
 from runge.launch.cluster import Cluster, LauncherSettings
@@ -89,6 +91,8 @@ def launch(
             log.info("Launching %d jobs", len(job_overrides))
             with own as local, cluster or nullcontext():
                 jobs = prepare(context, config, job_overrides, first, local)
+                if pool is None and not config.hydra.sweeper.get("max_batch_size"):  # these are all runs
+                    _warn_of_few_seeds(jobs)
                 halving = config.hydra.sweeper.get("halving")
                 if halving is not None and len({job.member.objective.keys for job in jobs}) > 1:
                     raise ConfigurationError("objective: must be the same for all runs with hydra.sweeper.halving")
@@ -96,6 +100,14 @@ def launch(
                 return sweep.train(cluster or local, launcher.members, bool(launcher.gpus_per_node), meanwhile)
     finally:
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+
+
+def _warn_of_few_seeds(jobs: Sequence[Job]) -> None:
+    """Log if the sweep repeats its groups of runs with several seeds, but too few to show that one of them leads."""
+    seeds = Counter(job.member.apart_from_seed() for job in jobs)
+    if len(seeds) > 1 and 1 < (most := max(seeds.values())) < (needed := seeds_needed(len(seeds))):
+        what = f"{len(seeds)} groups of runs that differ in more than their seed"
+        log.warning("%s: to show that the best leads by more than chance needs %d seeds, not %d", what, needed, most)
 
 
 def _pool(launcher: LauncherSettings) -> Pool | InProcess:

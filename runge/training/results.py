@@ -177,10 +177,11 @@ class StackWriter:
         self.spent = self.spent[0] + fit_seconds / share, self.spent[1] + (fit_seconds + other_seconds) / share
         return outcomes
 
-    def finish(self, fit_seconds: float, other_seconds: float) -> list[Outcome]:
+    def finish(self, stale: Mapping[int, OSError], fit_seconds: float, other_seconds: float) -> list[Outcome]:
         """Evaluate each member's best weights and write its files, `metrics.json` last.
 
         Args:
+            stale: the errors of members without a `best.ckpt` of the last step, which have not finished.
             fit_seconds: the time of the stack's fit.
             other_seconds: the time of its set-up.
         """
@@ -188,26 +189,27 @@ class StackWriter:
         module.network.load_state_dict(module.best.state_dict())
         metrics = final_metrics(module, self.data)
         fits = evaluate(module.network, self.data)
-        unimportant = self._unimportant()
         # Each member's share of the stack's time.
         share = len(self.directories)
         seconds = self.spent[0] + fit_seconds / share, self.spent[1] + (fit_seconds + other_seconds) / share
-        return [self._outcome(i, metrics[i], seconds, fits[i], unimportant[i]) for i in range(len(self.directories))]
+        return [self._outcome(i, stale.get(i), metrics[i], seconds, fits[i]) for i in range(share)]
 
     def _outcome(
-        self, i: int, metrics: Metrics, seconds: tuple[float, float], fit: Fit, unimportant: Sequence[str]
+        self, i: int, stale: OSError | None, metrics: Metrics, seconds: tuple[float, float], fit: Fit
     ) -> Outcome:
         began, directory = time.perf_counter(), self.directories[i]
         if directory.metrics.exists():  # its stack was resumed for others
             return directory.read_metrics()
         try:
+            if stale is not None:
+                raise stale
             if (diverged := self.history.diverged(i, self.module.last_step(i))) is not None:
                 return self._diverged(i, diverged)
             self._draw(i, fit)
             self._close(i, metrics)
             inputs = self.data.inputs
             points = None if self.resample is None else points_table(self.resample.member(i), inputs)
-            finished = self._state(i, "finished", message=self._verdict(i, metrics, unimportant))
+            finished = self._state(i, "finished", message=self._verdict(i, metrics, fit))
             metrics |= test_intervals(fit) if self.members[i].rows is not None else {}
             metrics |= {FIT_SECONDS: seconds[0], TOTAL_SECONDS: seconds[1] + time.perf_counter() - began}
             table = fit_table(fit.points, fit.u, fit.du, inputs)
@@ -216,23 +218,17 @@ class StackWriter:
         except OSError as error:
             return self._unwritable(i, error)
 
-    def _unimportant(self) -> list[list[str]]:
-        """Return the inputs of each member's table that hardly matter."""
-        val = self.data.dataset.val
-        if self.members[0].rows is None or len(self.data.inputs) == 1:
-            return [[] for _ in self.members]
-        hardly = hardly_matters(self.module.network.predict(val.x)[1], val).tolist()
-        return [[name for name, one in zip(self.data.inputs, each, strict=True) if one] for each in hardly]
-
-    def _verdict(self, i: int, metrics: Metrics, unimportant: Sequence[str]) -> str:
+    def _verdict(self, i: int, metrics: Metrics, fit: Fit) -> str:
         """Return what is to be said of a member's fit."""
         member, train = self.members[i], self.data.dataset.train.take(torch.tensor([i]))
+        hardly = hardly_matters(fit.du[None], fit.points)[0].tolist() if member.rows is not None else []
+        unimportant = [name for name, one in zip(self.data.inputs, hardly, strict=False) if one]
         rate = getattr(member.optimizer, "lr_schedule", "constant")
-        about = {"train": train, "of_table": member.rows is not None, "rate": rate}
-        return SEPARATOR.join(map(str, verdict(metrics, self._history(i), train.outputs, unimportant, **about)))
+        found = verdict(metrics, self._history(i), train, unimportant, of_table=member.rows is not None, rate=rate)
+        return SEPARATOR.join(map(str, found))
 
     def _unwritable(self, i: int, error: OSError) -> RunError:
-        failure = RunError(f"its files cannot be written: {describe(error)}")
+        failure = RunError(f"its files cannot be written: {describe(error)}; when they can be, resume the run")
         with self.attempt(i):
             self.directories[i].write(self._state(i, "failed", message=str(failure)))
         return failure

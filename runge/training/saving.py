@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -146,13 +146,17 @@ class MemberFiles(CheckpointIO):
 
     All members' new checkpoints are on the disk before the first of them replaces an old one. So at any moment there is
     a step of which all members have a checkpoint. A directory that is gone or cannot be written to is left out. If the
-    disk is full or fails, all older checkpoints stay.
+    disk is full or fails, all older `last.ckpt` stay. A `last.ckpt` is never newer than its `best.ckpt`.
 
     Args:
         directories: the members' run directories.
         configurations: the members' configurations, enough to rebuild the runs.
         columns: the names of the inputs and the outputs, by `inputs` and `outputs`.
         start: the members' checkpoints that are loaded; empty for new runs.
+
+    Attributes:
+        trouble: why members have no `last.ckpt` of the last save, by their indices.
+        stale: why members have no `best.ckpt` of the last save.
     """
 
     def __init__(
@@ -165,37 +169,45 @@ class MemberFiles(CheckpointIO):
         self.directories, self.configurations, self.start = directories, configurations, start
         self.columns = columns
         self.trouble: dict[int, OSError] = {}
+        self.stale: dict[int, OSError] = {}
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write each member's checkpoints; the path is not used."""
-        alone = len(self.directories) == 1
-        self.trouble = {}
-        for i, (directory, configuration) in enumerate(zip(self.directories, self.configurations, strict=True)):
-            last = {**(checkpoint if alone else cut(checkpoint, i)), "configuration": configuration}
-            members = [os.path.relpath(other.path, directory.path) for other in self.directories]
-            last["stack"] = {"members": members, "threads": torch.get_num_threads()}
-            best = {f"network.{name[5:]}": x for name, x in last["state_dict"].items() if name.startswith("best.")}
+        everyone = set(range(len(self.directories)))
+        self.stale = self._each(everyone, lambda i: self._write_best(checkpoint["state_dict"], i))
+        self.trouble = self.stale | self._each(everyone - {*self.stale}, lambda i: self._write_next(checkpoint, i))
+        if full := [error for error in self.trouble.values() if error.errno in _FATAL_ERRNOS]:
+            self.trouble = dict.fromkeys(everyone, full[0]) | self.trouble
+        for i in self.trouble:
+            with suppress(OSError):
+                self.directories[i].next.unlink(missing_ok=True)
+        self.trouble |= self._each(everyone - {*self.trouble}, self._rename_next)
+
+    def _rename_next(self, i: int) -> None:
+        self.directories[i].next.replace(self.directories[i].last)
+
+    def _each(self, members: Iterable[int], act: Callable[[int], object]) -> dict[int, OSError]:
+        """Do something for some members; return the errors of those for which it fails."""
+        errors: dict[int, OSError] = {}
+        for i in members:
             try:
-                directory.last.parent.mkdir(exist_ok=True)
-                write_through(directory.next, serialise(last))
-                content = {"state_dict": best, "configuration": configuration, "columns": self.columns}
-                write(directory.best, serialise(content))
+                act(i)
             except OSError as error:
-                with suppress(OSError):
-                    directory.next.unlink(missing_ok=True)
-                self.trouble[i] = error
-                if error.errno in _FATAL_ERRNOS:
-                    for other in self.directories[:i]:
-                        with suppress(OSError):
-                            other.next.unlink(missing_ok=True)
-                    self.trouble = dict.fromkeys(range(len(self.directories)), error)
-                    return
-        for i, directory in enumerate(self.directories):
-            if i not in self.trouble:
-                try:
-                    directory.next.replace(directory.last)
-                except OSError as error:
-                    self.trouble[i] = error
+                errors[i] = error
+        return errors
+
+    def _write_best(self, state: Mapping[str, Any], i: int) -> None:
+        best = {f"network.{name[5:]}": cut(x, i) for name, x in state.items() if name.startswith("best.")}
+        content = {"state_dict": best, "configuration": self.configurations[i], "columns": self.columns}
+        self.directories[i].best.parent.mkdir(exist_ok=True)
+        write(self.directories[i].best, serialise(content))
+
+    def _write_next(self, checkpoint: Mapping[str, Any], i: int) -> None:
+        directory, alone = self.directories[i], len(self.directories) == 1
+        last = {**(checkpoint if alone else cut(checkpoint, i)), "configuration": self.configurations[i]}
+        members = [os.path.relpath(other.path, directory.path) for other in self.directories]
+        last["stack"] = {"members": members, "threads": torch.get_num_threads()}
+        write_through(directory.next, serialise(last))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         """Join the members' checkpoints; the path is not used."""

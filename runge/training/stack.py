@@ -204,7 +204,7 @@ class Stack:
                 if stop.received is not None:
                     raise KeyboardInterrupt
             else:
-                outcomes = writer.finish(*seconds)
+                outcomes = writer.finish(files.stale, *seconds)
         except (KeyboardInterrupt, SystemExit) as error:  # the latter from Lightning, on a second Ctrl-C
             stop.restore()
             raise self._interrupted(writer, stop) from error

@@ -43,10 +43,9 @@ class Finding(NamedTuple):
 def verdict(
     figures: Mapping[str, float | int | None],
     history: Mapping[str, Sequence[float]],
-    outputs: Sequence[str],
+    train: Points,
     unimportant: Sequence[str],
     *,
-    train: Points,
     of_table: bool,
     rate: str,
 ) -> list[Finding]:
@@ -55,14 +54,13 @@ def verdict(
     Args:
         figures: its final figures.
         history: its history, by key.
-        outputs: the names of the outputs.
+        train: the training points, a stack of one.
         unimportant: the inputs of a table that hardly matter.
-        train: the training points of the run, a stack of one.
         of_table: the points are the rows of a table.
         rate: the course of the learning rate, `cosine` or `constant`.
     """
     more = "more rows" if of_table else "more points (data.n_train)"
-    found = []
+    found, outputs = [], train.outputs
     for name in outputs:
         r2 = figures.get(key("val", "r2_f", name if len(outputs) > 1 else ""))
         if r2 is not None and r2 < _LITTLE:

@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from urllib.parse import unquote
 
 import numpy as np
@@ -209,7 +210,7 @@ def test_command(copy, tmp_path, capsys, monkeypatch):
     compare.main([str(copy), "--group-by", "seed"])
     assert "seed=4" in capsys.readouterr().out
     compare.main([str(copy / "0")])
-    assert "1 runs" in capsys.readouterr().out
+    assert "1 run by test/mse_df" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -457,6 +458,44 @@ def test_all_parts_name_the_same_winner(tmp_path, capsys):
         lowest = {x: min(row[i] for row in over_all["z"]) for i, x in enumerate(over_all["x"])}
         assert lowest["relu"] < lowest["tanh"]
         assert page.wrong == []
+
+
+def test_diverged_runs_are_the_worst_everywhere(tmp_path, capsys):
+    records = made_up({("tanh", 0.1, 8): 2, ("tanh", 0.6, 8): 1, ("tanh", 9, 8): 1})
+    records = [
+        replace(one, status="diverged", figures={}) if one.settings["optimizer.lr"] * (i % 5) > 0.6 else one
+        for i, one in enumerate(records)
+    ]
+    comparison = Comparison(records)
+    assert comparison.lead.startswith("optimizer.lr=0.1 leads optimizer.lr=0.6 in the median; Mann-Whitney U, n = 5")
+    comparison.publish(tmp_path)
+    out = capsys.readouterr().out
+    row = ["lr=0.6", "5", "(3", "of", "5", "diverged)", "inf", "1.1e+00", "to", "inf", "inf"]
+    assert " ".join(row) in " ".join(out.split())
+    assert len(table(tmp_path)) == 15
+    with opened(tmp_path / "comparison.html") as page:
+        rows = [row.split("\t") for row in page.locator(".groups tbody tr").all_inner_texts()]
+        counts = ["5", "5 (3 of 5 diverged)", "5 (4 of 5 diverged)"]
+        names = [f"optimizer.lr={lr}" for lr in (0.1, 0.6, 9)]
+        assert [row[:2] for row in rows] == [list(row) for row in zip(names, counts, strict=True)]
+        boxes = page.evaluate(
+            "document.getElementById('boxes').layout.yaxis.ticktext.map(x => x.replaceAll('<br>', ' '))"
+        )
+        assert boxes == [names[0], f"{names[1]}, 3 of 5 diverged", f"{names[2]}, 4 of 5 diverged"]
+        assert page.wrong == []
+
+
+def test_figures_that_some_runs_lack(tmp_path, capsys):
+    """As of older runs, and of runs without labels of derivatives; files hold no NaN."""
+    records = made_up({("tanh", 0.1, width): width for width in (8, 9, 10)})
+    for i, record in enumerate(records):
+        own = {"test/nrmse_df": 0.1, "test/nrmse_df/dy_dx": 0.2} if i < 5 else {}
+        lacking = dict.fromkeys(record.figures) if i % 2 else dict(record.figures)
+        records[i] = replace(record, figures=lacking | own)
+    for metric in (None, "test/nrmse_df", "test/nrmse_df/dy_dx"):
+        Comparison(records, metric).publish(tmp_path)
+        assert "15 runs by" in capsys.readouterr().out
+        assert {row["status"] for row in table(tmp_path)} == {"finished"}
 
 
 def test_many_groups_on_a_terminal(capsys):

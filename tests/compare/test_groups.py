@@ -1,3 +1,4 @@
+import math
 import statistics
 
 import numpy as np
@@ -6,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
-from runge.compare.groups import Group, describe_lead, differing, group, label
+from runge.compare.groups import Group, describe_lead, differing, group
 from runge.records.reading import RunRecord
 
 
@@ -46,6 +47,31 @@ def test_runs_that_differ_only_in_the_seed_are_one_group():
     assert first.median == pytest.approx(1.58)
     assert first.quartiles == pytest.approx((0.83, 2.33))
     assert first.worst == 3.08
+
+
+def test_diverged_runs_are_the_worst_and_others_without_a_result_are_left_out():
+    """Without its diverged runs the worse setting would lead by more than chance."""
+    slow = [run(seed, 2 + seed / 10, lr=0.1) for seed in range(10)]
+    fast = [run(seed, 1 + seed / 10, lr=0.6) for seed in range(6)]
+    assert "lr=0.6 leads lr=0.1" in describe_lead(group(slow + fast, ["lr"], "test/mse_df"))
+    fast += [run(seed, None, "diverged", lr=0.6) for seed in range(6, 12)]
+    fast += [run(12, None, "failed", lr=0.6), run(13, None, "interrupted", lr=0.6), RunRecord("", "diverged")]
+    first, second = groups = group(slow + fast, ["lr"], "test/mse_df")
+    assert (first.name, first.size) == ("lr=0.1", "10")
+    assert (second.name, second.size) == ("lr=0.6", "12 (6 of 12 diverged), 2 unfinished")
+    assert second.values == (1, 1.1, 1.2, 1.3, 1.4, 1.5, *[math.inf] * 6)
+    assert second.quartiles == (pytest.approx(1.275), math.inf)
+    assert second.median == second.worst == math.inf
+    p = mannwhitneyu(first.values, second.values).pvalue
+    said = describe_lead(groups)
+    assert said.startswith(
+        "lr=0.1 leads lr=0.6 in the median; Mann-Whitney U, n = 10 and 12 (6 of 12 diverged), 2 unfin"
+    )
+    assert f"p = {p:.2g}: this may be chance" in said
+    worse = [run(seed, None, "diverged", lr=lr) for lr in (1.0, 2.0) for seed in range(5)]
+    assert [one.name for one in group(slow + worse, ["lr"], "test/mse_df")] == ["lr=0.1", "lr=1", "lr=2"]
+    both = describe_lead(group(worse, ["lr"], "test/mse_df"))
+    assert both == "lr=1 and lr=2 do not differ in the median: n = 5 (5 of 5 diverged) and 5 (5 of 5 diverged)."
 
 
 @given(st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=30))
@@ -100,13 +126,10 @@ def test_holm_keeps_false_claims_rare():
 
 
 def test_no_lead_where_there_is_none():
-    assert describe_lead([Group("a", (1.0,)), Group("b", (1.0,))]) == "a and b do not differ in the median."
+    assert (
+        describe_lead([Group("a", (1.0,)), Group("b", (1.0,))]) == "a and b do not differ in the median: n = 1 and 1."
+    )
     level = [Group("a", (1.0,) * 6), Group("b", (1.0049,) * 6)]
-    assert describe_lead(level) == "a and b do not differ in the median, to three digits."
+    assert describe_lead(level) == "a and b do not differ in the median, to three digits: n = 6 and 6."
     assert describe_lead([level[0], Group("b", (1.0051,) * 6)]).startswith("a leads b by a factor of 1.01 in")
     assert "factor" not in describe_lead([Group("a", (0.0,)), Group("b", (1.0,))])
-
-
-def test_label():
-    assert label({"x": None, "y": 1e-3, "z": True}, ["x", "y", "z"]) == "x=null, y=0.001, z=True"
-    assert label({}, []) == "all runs"

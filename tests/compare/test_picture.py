@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,3 +27,13 @@ def test_the_labels_of_axes_do_not_overlap(ends, keys):
             boxes = [label.get_window_extent() for label in labels]
             assert len(boxes) > 1
             assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+@pytest.mark.parametrize("finished", [0, 1, 3])
+def test_diverged_runs_have_no_place_on_the_axis(finished):
+    records = [RunRecord("", "diverged", settings={"seed": seed, "lr": 0.6}) for seed in range(4 - finished)]
+    records += [replace(run(seed, 0.1 + seed, 0), settings={"seed": seed, "lr": 0.6}) for seed in range(finished)]
+    figure = comparison_picture(records, group(records, ["lr"], "test/mse_df"), ["lr"], "test/mse_df")
+    figure.draw_without_rendering()
+    label = figure.axes[0].get_yticklabels()[0].get_text()
+    assert label == f"lr=0.6, {4 - finished} of 4 diverged"

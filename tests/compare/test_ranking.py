@@ -3,6 +3,7 @@ from rich.console import Console
 
 from runge.compare.comparison import Comparison
 from runge.compare.ranking import choose_metric
+from runge.compare.tables import error_table
 from runge.configuration import with_defaults
 from runge.records.reading import RunRecord
 
@@ -85,8 +86,31 @@ def test_what_is_drawn_has_the_metrics_kind():
 
 @pytest.mark.parametrize("metric", ["test/nrmse_df", "test/mse_df"])
 def test_the_columns_of_the_table(metric, capsys):
-    figures = {"mse_f": 1.0, "mse_df": 2.0, "nrmse_f": 0.1, "nrmse_df": 0.2, "r2_f": 0.99}
+    figures = {"mse_f": 1.0, "mse_df": 2.0, "nrmse_f": 0.1, "nrmse_df": 0.2, "r2_f": 0.999987}
     Comparison([run(TABLE, **figures)], metric).show(Console(width=120))
     shown = capsys.readouterr().out
-    assert ("nrmse_f" in shown) == ("r2_f" in shown) == (metric == "test/nrmse_df")
+    assert ("nrmse_f" in shown) == ("1 - test/r2_f" in shown) == ("1.30e-05" in shown) == (metric == "test/nrmse_df")
     assert ("test/mse_f" in shown) == (metric == "test/mse_df")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "columns", "whole", "each"),
+    [
+        (["y"], 0, ["1", "2", "3", "4", "5", "6", "1.30e-05"], None),
+        (["y"], 1, ["1", "2", "3", "4", "5", "6", "1.30e-05"], None),
+        (["y"], 2, ["1", "3", "5", "6", "1.30e-05"], None),
+        (["y", "z"], 0, ["1", "2", "3", "4", "5", "6", "1.30e-05"], ["1", "2", "3", "4", "5", "6", "1.30e-05"]),
+        (["y", "z"], 1, ["-", "-", "-", "-", "5", "6", "1.30e-05"], ["1", "2", "3", "4", "5", "6", "1.30e-05"]),
+        (["y", "z"], 2, ["-", "-", "5", "6", "1.30e-05"], ["1", "3", "5", "6", "1.30e-05"]),
+    ],
+)
+def test_units_are_not_mixed_in_the_errors_of_a_table(outputs, columns, whole, each):
+    quantities = ("mse_f", "mse_df", "max_f", "max_df", "nrmse_f", "nrmse_df")
+    figures = {f"test/{name}{group}": i for i, name in enumerate(quantities, 1) for group in ("", "/y", "/z")}
+    figures |= {f"test/r2_f{group}": 0.999987 for group in ("", "/y", "/z")}
+    table = error_table(figures, (), outputs, columns)
+    rows = [
+        [str(cell).replace(".00e+00", "") for cell in row]
+        for row in zip(*(c.cells for c in table.columns), strict=True)
+    ]
+    assert rows == [["whole", *whole], *([name, *each] for name in outputs if each)]

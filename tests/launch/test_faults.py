@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -18,6 +19,7 @@ import runge.training.saving
 from runge.records.directories import RunDirectory
 from runge.records.tensorboard import EventFile, scalars
 from runge.training.module import SobolevRegression
+from runge.training.saving import MemberFiles
 from tests.launch.commands import Command
 from tests.launch.test_killed import check_files, check_same
 from tests.launch.test_run import SHORT, figures, only_run
@@ -109,6 +111,59 @@ def test_full_disk_at_a_rung(train, monkeypatch, tmp_path):
     assert train(*sweep, *halving)[0] == 0
     statuses = [json.loads((tmp_path / "sweep" / name / "status.json").read_text())["status"] for name in "012"]
     assert sorted(statuses) == ["finished", "pruned", "pruned"]
+
+
+def full_for(monkeypatch, name, steps):
+    """Let the disk be full for the files with this name in their paths, in the saves after these steps."""
+    save, original, step = MemberFiles.save_checkpoint, runge.records.files.write_through, []
+
+    def save_checkpoint(self, checkpoint, *others, **options):
+        step[:] = [int(checkpoint["state_dict"]["step"])]
+        save(self, checkpoint, *others, **options)
+
+    def write_through(path, content):
+        if name in str(path) and step and step[0] in steps:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        original(path, content)
+
+    monkeypatch.setattr(MemberFiles, "save_checkpoint", save_checkpoint)
+    monkeypatch.setattr(runge.records.files, "write_through", write_through)
+    monkeypatch.setattr(runge.training.saving, "write_through", write_through)
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "end"),
+    [(".ckpt", range(101), "finished"), ("best.ckpt", range(61, 121), "failed"), (".ckpt", [120], "failed")],
+)
+def test_final_checkpoint_on_a_full_disk(name, steps, end, train, trained, tmp_path, monkeypatch):
+    """Earlier saves may fail; without the last one, the weights would be those of an earlier step."""
+    whole, run = only_run(trained(*SHORT)[0]), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        full_for(patch, name, steps)
+        code, out, err = train(*SHORT, "hydra.run.dir=run")
+    assert "No space left on device" in out + err
+    assert "Traceback" not in out + err
+    assert (code, status(run)["status"]) == ((int(end == "failed"), end))
+    if end == "failed":
+        assert re.search(r"error: its files cannot be written: No space left on device \(.*best\.ckpt\)", err)
+        assert not (run / "metrics.json").exists()
+        assert train("resume=run")[0] == 0
+    check_same(run, whole)
+
+
+@pytest.mark.parametrize("name", [".best.ckpt", ""])
+def test_final_checkpoint_of_one_run_of_a_stack(name, train, whole, tmp_path, monkeypatch):
+    sweep = tmp_path / "sweep"
+    with monkeypatch.context() as patch:
+        full_for(patch, f"/1/checkpoints/{name}", [100, 120])
+        code, out, err = train(*SWEEP, "hydra.sweep.dir=sweep")
+    assert code == 1
+    assert "Traceback" not in out + err
+    assert "best.ckpt" in status(sweep / "1")["message"]
+    assert [status(sweep / name)["status"] for name in "012"] == ["finished", "failed", "finished"]
+    assert train(*SWEEP, "hydra.sweep.dir=sweep")[0] == 0
+    for name in "012":
+        check_same(sweep / name, whole / name)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -204,6 +205,23 @@ def test_joblib_caps_threads(tmp_path):
     assert process.returncode == 0, process.stdout + process.stderr
     checkpoint = torch.load(tmp_path / "sweep" / "0" / "checkpoints" / "last.ckpt")
     assert checkpoint["stack"]["threads"] <= max(1, (os.cpu_count() or 1) // 2)
+
+
+@pytest.mark.parametrize(
+    ("sweep", "needed"),
+    [
+        (["seed=0,1", "loss.lambda_d=0,1"], "5 seeds, not 2"),
+        (["seed=range(5)", "loss.lambda_d=range(8)"], "6 seeds, not 5"),
+        (["seed=range(5)", "loss.lambda_d=range(7)"], None),
+        (["data.seed=range(5)", "loss.lambda_d=0"], None),
+        (["loss.lambda_d=0,1"], None),
+    ],
+)
+def test_too_few_seeds_are_said_before_training(sweep, needed, train, monkeypatch):
+    monkeypatch.setattr("runge.launch.sweep._Sweep.train", lambda *_: [])
+    _, out, _ = train("-m", *SHORT, *sweep, "hydra.launcher.processes=1")
+    said = re.findall("more than chance needs (.*)", out)
+    assert said == ([needed] if needed else [])
 
 
 def test_progress_of_a_sweep(train):

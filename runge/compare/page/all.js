@@ -1,12 +1,18 @@
 // All runs that match the filters.
 const done = () => matching().filter(finished);
 const value = figureOf(data.metric);
-// Their groups, the best first, as in the table above.
+const has = run => value(run) !== null && value(run) !== undefined;
+// Those that say something about their settings: a run that diverged is worse than all others.
+const rated = () => matching().filter(run => run.status === "diverged" || (finished(run) && has(run)));
+const rank = run => run.status === "diverged" ? Infinity : value(run);
+// Their groups with finished runs, the best first, as in the table above.
 function grouped() {
   const groups = new Map(data.groups.map(({name}) => [name, []]));
-  for (const run of done()) if (value(run) !== null && value(run) !== undefined) groups.get(run.group)?.push(run);
-  return [...groups].filter(([, runs]) => runs.length).map(([name, runs]) => ({name, runs, median: median(runs.map(value))})).sort((a, b) => a.median - b.median);
+  for (const run of rated()) groups.get(run.group)?.push(run);
+  return [...groups].map(([name, all]) => ({name, runs: all.filter(finished), diverged: all.filter(run => !finished(run)).length, median: median(all.map(rank))}))
+    .filter(({runs}) => runs.length).sort((a, b) => a.median - b.median || a.diverged - b.diverged);
 }
+const called = ({name, runs, diverged}) => short(name, 66) + (diverged ? `, ${diverged} of ${runs.length + diverged} diverged` : "");
 const best = (most = 10) => { const groups = grouped(); return {groups: groups.slice(0, most), cut: groups.length > most ? ` (best ${most} of ${groups.length} groups)` : ""}; };
 const height = () => 170 + 44 * Math.max(4, best().groups.length);
 
@@ -22,7 +28,7 @@ plot("boxes", () => {
   return unlessEmpty(groups.map(({name, runs}, i) => ({type: "box", name: folded(name), x: runs.map(value), y: runs.map(() => i), boxpoints: "all", jitter: 0.4, pointpos: 0,
     marker: {color: colourOfGroup(name), size: 4}, orientation: "h"})),
   {title: `${plain(data.metric)} over seeds${cut}`, xaxis: {...logarithmic(""), nticks: 6}, height: height(),
-    yaxis: {autorange: "reversed", tickvals: groups.map((_, i) => i), ticktext: groups.map(({name}) => folded(short(name, 66)))}});
+    yaxis: {autorange: "reversed", tickvals: groups.map((_, i) => i), ticktext: groups.map(group => folded(called(group)))}});
 });
 
 // The median of each group over its seeds, and a band from the lower to the upper quartile, at the steps that all have.
@@ -95,20 +101,20 @@ plot("parallel", () => {
 const beside = (at, i, most) => at + 0.3 * (most > 1 ? i / (most - 1) - 0.5 : 0);
 const ordered = (i, runs) => distinct(runs.map(run => shown(run.settings[i]))).sort((a, b) => a - b || String(a).localeCompare(b));
 plot("heat", () => {
-  const [i, j] = [Number($("across").value), Number($("down").value)], runs = done().filter(run => value(run) !== null && value(run) !== undefined);
+  const [i, j] = [Number($("across").value), Number($("down").value)], runs = rated();
   const across = ordered(i, runs), down = ordered(j, runs);
   const statistics = {
-    all: some => median(some.map(value)),
-    run: some => Math.min(...some.map(value)),
-    group: some => Math.min(...distinct(some.map(run => run.group)).map(group => median(some.filter(run => run.group === group).map(value)))),
+    all: some => median(some.map(rank)),
+    run: some => Math.min(...some.map(rank)),
+    group: some => Math.min(...distinct(some.map(run => run.group)).map(group => median(some.filter(run => run.group === group).map(rank)))),
   };
   const statistic = statistics[$("statistic").value];
   const cells = down.map(y => across.map(x => {
     const some = runs.filter(run => shown(run.settings[i]) === x && shown(run.settings[j]) === y);
     return some.length ? statistic(some) : null;
   }));
-  return unlessEmpty(runs.length ? [{type: "heatmap", x: across.map(plain), y: down.map(plain), z: cells.map(row => row.map(value => value > 0 ? Math.log10(value) : null)),
-    text: cells.map(row => row.map(value => value === null ? "" : figure(value))), texttemplate: "%{text}", hoverinfo: "x+y+text",
+  return unlessEmpty(runs.length ? [{type: "heatmap", x: across.map(plain), y: down.map(plain), z: cells.map(row => row.map(value => value > 0 && value < Infinity ? Math.log10(value) : null)),
+    text: cells.map(row => row.map(value => value === null ? "" : value === Infinity ? "diverged" : figure(value))), texttemplate: "%{text}", hoverinfo: "x+y+text",
     colorscale: "Viridis", reversescale: true, colorbar: {title: {text: "log10"}}}] : [],
   {title: `${plain(data.metric)} of ${$("statistic").selectedOptions[0].text}`, xaxis: {type: "category", ...named(plain(data.settings[i]))}, yaxis: {type: "category", ...named(plain(data.settings[j]))}});
 });

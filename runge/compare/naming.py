@@ -1,0 +1,84 @@
+"""Names of runs and of their groups: the settings in which they differ, as a user types them."""
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from runge.configuration import CONFIGURATIONS
+from runge.records.reading import RunRecord
+
+SEEDS = ("seed", "data.seed")
+"""The keys in which the runs of one group may differ."""
+
+BETWEEN = re.compile(r",? (?=[+~]{0,2}[\w./@]+=)")
+"""The text between two settings of a name, or between two overrides of a run."""
+
+MOST_KEYS = 4
+"""The settings that are named one by one; if more differ, the overrides are named."""
+
+
+def text(value: object) -> str:
+    """Return a configuration's value as it is typed, with all its digits."""
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    return "null" if value is None else str(value)
+
+
+@functools.cache
+def _options() -> dict[tuple[str, str], str]:
+    """Return the option of each group and class: of several the one with the name of the class, as `two_stage`."""
+    options: dict[tuple[str, str], str] = {}
+    for path in sorted(CONFIGURATIONS.glob("*/*.yaml")):
+        content = yaml.safe_load(path.read_text())
+        group = path.parent.name
+        if target := content.get(group, content).get("_target_"):
+            name = target.rpartition(".")[2]
+            if (group, name) not in options or path.stem.replace("_", "") == name.lower():
+                options[group, name] = path.stem
+    return options
+
+
+def typed(key: str, value: object) -> str:
+    """Return a setting's value as it is typed: for a class of ours the option of its group.
+
+    Example:
+        >>> typed("schedule", "TwoStage"), typed("optimizer", "NAdam"), typed("loss.lambda_d", 0.1)
+        ('two_stage', 'NAdam', '0.1')
+    """
+    return _options().get((key, text(value)), text(value))
+
+
+def label(settings: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """Return a run's values of some keys as text.
+
+    Example:
+        >>> label({"model.width": 64, "loss.lambda_d": 0.1}, ["model.width", "loss.lambda_d"])
+        'model.width=64, loss.lambda_d=0.1'
+    """
+    return ", ".join(f"{key}={typed(key, settings.get(key))}" for key in keys) or "all runs"
+
+
+def names_of(records: Sequence[RunRecord], keys: Sequence[str]) -> list[str]:
+    """Return the name of each run by the settings `keys`; runs that agree in all of them have the same name.
+
+    With more than four keys most are consequences of others: `optimizer=levenberg_marquardt` also sets the precision.
+    Then the name consists of the overrides that not all runs have, unless runs that differ would have the same.
+    """
+    labels = [label(record.settings, keys) for record in records]
+    if len(keys) <= MOST_KEYS:
+        return labels
+    overrides = [_overrides(record, keys) for record in records]
+    common = set.intersection(*(set(own) for own in overrides))
+    names: dict[str, str] = {}
+    for one, own in zip(labels, overrides, strict=True):
+        names.setdefault(one, ", ".join(override for override in own if override not in common) or "defaults")
+    return [names[one] for one in labels] if len(set(names.values())) == len(names) else labels
+
+
+def _overrides(record: RunRecord, keys: Sequence[str]) -> list[str]:
+    """Return a run's overrides, except of seeds that are not among the keys."""
+    parts = BETWEEN.split(record.overrides or "")
+    return [part for part in parts if part and (part.partition("=")[0] not in SEEDS or part.partition("=")[0] in keys)]
