@@ -64,6 +64,18 @@ def test_csv(arrays, separator):
     assert (rows.inputs, rows.outputs) == (INPUTS, OUTPUTS)
 
 
+def test_csv_in_quotes(arrays):
+    """A cell in quotes may have separators and ends of lines; lines are counted as an editor does."""
+    text = 'x,"note, long",y,dy_dx\n0, "a, b",1,2\n\n1,"c\nd",2,3\n2, "" ,4,five\n'
+    with open("a.csv", "w") as file:
+        file.write(text)
+    with pytest.raises(ConfigurationError, match="line 6, column 'dy_dx': must be a number, .* got 'five'"):
+        read(Table(file="a.csv", inputs=["x"], outputs=["y"]))
+    with open("a.csv", "w") as file:
+        file.write(text.replace("five", "5"))
+    assert read(Table(file="a.csv", inputs=["x"], outputs=["y"])).y[:, 0].tolist() == [1, 2, 4]
+
+
 @needs_pyarrow
 def test_parquet(arrays):
     table = frame(*arrays)
@@ -203,6 +215,9 @@ BAD = {
     "twice": ("x,y,x\n1,2,3\n", {}, "each name must stand for one column, got 'x' more than once"),
     "short line": (GOOD + "3,4\n", {}, "file: 'a.csv': line 5 must have 3 cells, as line 1 has, got 2"),
     "long lines": ("x,y,dy_dx\n0,1,2,3\n", {}, "line 2 must have 3 cells, as line 1 has, got 4"),
+    "quoted short line": (GOOD + '"3",4\n', {}, "file: 'a.csv': line 5 must have 3 cells, as line 1 has, got 2"),
+    "quoted long line": (GOOD + '\n3,"4,5",6,7\n', {}, "line 6 must have 3 cells, as line 1 has, got 4"),
+    "quoted end": (GOOD + '3,4,"5\n4,5,6\n', {}, "file: 'a.csv': is not a CSV file (Error tokenizing data"),
     "text": (GOOD + "\n3,abc,1\n", {}, "'a.csv': line 6, column 'y': must be a number, with a decimal point, or"),
     "formula": (
         GOOD + "3,=1+1,1\n",
