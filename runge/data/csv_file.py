@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ class CsvFile(TableFile):
                     f"got {str(column[row])[:40]!r}"
                 )
             result[:, i] = numbers
+            self.check_digits(name, result[:, i], partial(self.words, name))  # with an empty cell pandas has floats
         return result
 
     def words(self, name: str) -> list[str]:

@@ -102,6 +102,7 @@ class Rows:
         sets: 0, 1 or 2, (m,), for training, validation and test; None without `data.split_column`.
         table: what was read.
         checksum: a hash of all of the above except `table`.
+        unused: the names of the columns that were not read.
     """
 
     x: np.ndarray
@@ -112,6 +113,7 @@ class Rows:
     sets: np.ndarray | None
     table: Table
     checksum: str
+    unused: tuple[str, ...] = ()
 
     @property
     def n_train(self) -> int:
@@ -213,7 +215,7 @@ def _read(table: Table, _stamp: object) -> Rows:
     for array in (x, y, dydx):
         array.setflags(write=False)  # all that read this file share it
     checksum = _checksum([x, y, dydx, *([] if sets is None else [sets])], [*roles.inputs, "", *roles.outputs])
-    rows = Rows(x, y, dydx, roles.inputs, roles.outputs, sets, table, checksum)
+    rows = Rows(x, y, dydx, roles.inputs, roles.outputs, sets, table, checksum, roles.unused)
     rows.check()
     return rows
 

@@ -29,6 +29,7 @@ from runge.records.directories import RunDirectory, State, resumable
 from runge.records.lock import locked
 from runge.training.advice import advice
 from runge.training.member import Member
+from runge.training.of_tables import log_rows
 
 if TYPE_CHECKING:
     from runge.training.stack import Outcome, Stack
@@ -113,6 +114,8 @@ def announce(stack: "Stack", member: int) -> None:
     """Log the numbers of points of one of a stack's runs, and what is likely to spoil its fit."""
     sizes = {split: points.x.shape[1] for split, points in stack.data.dataset._asdict().items()}
     log.info("points: %s", ", ".join(f"{n} {split}" for split, n in sizes.items()))
+    if (rows := stack.members[member].rows) is not None:
+        log_rows(rows)
     for message in advice(stack.data, member, float(stack.module.lambda_d[member])):
         log.warning("%s", message)
 

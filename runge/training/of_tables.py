@@ -1,5 +1,6 @@
 """Checks of the configuration of a run on a table, whose rows are its points."""
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -8,11 +9,14 @@ import torch
 
 from runge.configuration import flatten
 from runge.data import Rows
+from runge.data.roles import listed
 from runge.errors import ConfigurationError
 from runge.records.columns import Columns
 from runge.resampling import Never
 
-__all__ = ["OF_FORMULAS", "check_for_table", "check_rows"]
+log = logging.getLogger(__name__)
+
+__all__ = ["OF_FORMULAS", "check_for_table", "check_rows", "log_rows"]
 
 OF_FORMULAS = ("target", "sampling")
 """The keys of sections that say what is sampled and where, and that a table has not."""
@@ -38,3 +42,9 @@ def check_rows(rows: Rows, generator: torch.Generator) -> None:
         what = f"the run's fit.csv would have two columns {twice[0]!r}, because u_y is the fit of y, and dy_dx its"
         raise ConfigurationError(f"data.outputs: {what} derivative by x; rename or leave out a column of the table")
     rows.split(generator)
+
+
+def log_rows(rows: Rows) -> None:
+    """Log what of a table is not used."""
+    if rows.unused:
+        log.info("columns not used: %s", listed(rows.unused))

@@ -69,7 +69,7 @@ def test_csv_in_quotes(arrays):
     text = 'x,"note, long",y,dy_dx\n0, "a, b",1,2\n\n1,"c\nd",2,3\n2, "" ,4,five\n'
     with open("a.csv", "w") as file:
         file.write(text)
-    with pytest.raises(ConfigurationError, match="line 6, column 'dy_dx': must be a number, .* got 'five'"):
+    with pytest.raises(ConfigurationError, match=r"line 6, column 'dy_dx': must be a number, .* got 'five'"):
         read(Table(file="a.csv", inputs=["x"], outputs=["y"]))
     with open("a.csv", "w") as file:
         file.write(text.replace("five", "5"))
@@ -113,6 +113,24 @@ def test_columns_are_chosen_and_named(arrays):
     only = table[["a", "lift", "slope"]]
     only.to_csv("b.csv", index=False)
     assert read(Table(file="b.csv", derivatives={"lift": {"a": "slope"}})).inputs == ("a",)
+
+
+def test_columns_that_are_not_used(arrays):
+    frame(*arrays).assign(note="a", dlift_dt=1.0, t=1).to_csv("a.csv", index=False)
+    rows = read(Table(file="a.csv", inputs=list(INPUTS), outputs=["drag"]))
+    assert rows.unused == ("lift", "dlift_da", "dlift_db_dc", "note", "dlift_dt", "t")
+    np.savez("a.npz", x=arrays[0], y=arrays[1], note=np.full(M, "a"))
+    assert read(Table(file="a.npz")).unused == ("note",)
+    pandas.DataFrame({"x": [0, 1], "y": [0, 1], "dY_dx": [1, 1]}).to_csv("b.csv", index=False)
+    named = read(Table(file="b.csv", inputs=["x"], outputs=["y"], derivatives={"y": {"x": "dY_dx"}}))
+    assert (named.dydx[:, 0, 0].tolist(), named.unused) == ([1, 1], ())
+    assert read(Table(file="b.csv", inputs=["x"], outputs=["y"], derivatives={})).unused == ("dY_dx",)
+
+
+@pytest.mark.parametrize("size", [1e17, -3e53, 2.0**53])
+def test_large_numbers_that_are_no_integers_are_read(size):
+    write_rows(y=size * np.linspace(0, 1, 100))
+    assert read(Table(file="a.csv")).y[-1] == size
 
 
 def write_rows(m=100, **columns):
@@ -295,6 +313,24 @@ BAD = {
         {"inputs": ["x"], "outputs": ["y"]},
         "because 'df_dx' is one by its name, and its output 'f' is no column",
     ),
+    "capitals": (
+        "x,z,y,dY_dX,dy_dz\n1,2,3,4,5\n",
+        {"inputs": ["x", "z"], "outputs": ["y"]},
+        "must name the columns of derivatives, because 'dY_dX' looks like one, which would be 'dy_dx'; rename it",
+    ),
+    "capitals of no column": (
+        "x,y,DY_DT,dy_dx\n1,2,3,4\n",
+        {"inputs": ["x"], "outputs": ["y"]},
+        "because 'DY_DT' is one by its name, and its input 'T' is no column",
+    ),
+    "integers": (
+        "x,y,dy_dx\n1700000000000000001,1,2\n1700000000000000002,2,\n",
+        {},
+        "file: 'a.csv': line 2, column 'x': an integer must be within 2^53 of 0, because its last digits would be "
+        "lost, got 1700000000000000001; subtract an offset from the column, or change its unit",
+    ),
+    "integers and an empty cell": ("x,y,dy_dx\n1,,2\n2,9007199254740993,2\n", {}, "line 3, column 'y': an integer"),
+    "huge integers": ("x,y,dy_dx\n1,99999999999999999999999,2\n2,1,2\n", {}, "line 2, column 'y': an integer must"),
     "named derivative": (
         GOOD,
         {"inputs": ["x"], "outputs": ["y"], "derivatives": {"z": {"x": "dy_dx"}}},
@@ -351,6 +387,19 @@ BAD = {
         {"file": "a.npz"},
         "'dydx' must have the shape (2, 2, 3), got (2, 3, 2)",
     ),
+    "unknown array": (
+        npz(x=X, y=X, grad=X),
+        {"file": "a.npz"},
+        "file: 'a.npz': must have the arrays 'x', 'y', 'dydx', and text of the shape (6,), such as the labels of a "
+        "split; got 'grad', float64 of (6,)",
+    ),
+    "array of another length": (npz(x=X, y=X, set=np.array(["train"])), {"file": "a.npz"}, "got 'set', <U5 of (1,)"),
+    "integers in an array": (
+        npz(x=2**60 + np.arange(6), y=X),
+        {"file": "a.npz"},
+        "file: 'a.npz': row 1, column 'x': an integer must be within 2^53 of 0, because its last digits would be "
+        "lost, got 1152921504606846976",
+    ),
     "dydx alone": (npz(x=X, dydx=X), {"file": "a.npz"}, "'dydx' must come with 'y'"),
 }
 
@@ -387,6 +436,9 @@ def test_bad_parquet_files(monkeypatch):
     pandas.DataFrame({"x": [1.0, 2], "y": [1, np.inf], "dy_dx": [1, 2]}).to_parquet("b.parquet")
     with pytest.raises(ConfigurationError, match=r"'b.parquet': row 2, column 'y': must be finite"):
         read(Table(file="b.parquet"))
+    pandas.DataFrame({"x": [1, None, 2**53 + 1], "y": 0.0}, dtype="Int64").to_parquet("c.parquet")
+    with pytest.raises(ConfigurationError, match=r"'c.parquet': row 3, column 'x': an integer must be within 2\^53"):
+        read(Table(file="c.parquet", inputs=["y"], outputs=["x"]))
     monkeypatch.setattr(table_columns, "MOST_NUMBERS", 5)
     with pytest.raises(ConfigurationError, match="must have at most 5 numbers"):
         read(Table(file="b.parquet"))

@@ -409,6 +409,16 @@ def test_the_last_weights_are_kept_if_no_label_of_the_validation_rows_is_in_the_
     assert history["train/loss"].iloc[-1] != pytest.approx(history["train/loss"].iloc[0], rel=1e-3)
 
 
+def test_columns_that_are_not_used_are_named_once_in_each_log(train, tmp_path):
+    one_output().assign(note="a", dy_dz=1.0, z=0).to_csv("a.csv", index=False)
+    status, out, err = train(*SHORT, *ALONE, "hydra.run.dir=run")
+    assert status == 0, out + err
+    assert out.count("columns not used: note, dy_dz, z\n") == 1
+    assert train("-m", *SHORT, *ALONE, "seed=0,1", "hydra.sweep.dir=sweep")[0] == 0
+    logs = [(tmp_path / "sweep" / str(i) / "train.log").read_text() for i in range(2)]
+    assert [text.count("columns not used: note, dy_dz, z\n") for text in logs] == [1, 1]
+
+
 def test_names_that_are_markup_or_mathtext(train, tmp_path):
     table = one_output().rename(columns={"t": "speed [m/s]", "y": "rate [/s]", "dy_dt": "drate [/s]_dspeed [m/s]"})
     table["a/b $x_$ {%"] = np.cos(table["speed [m/s]"])
