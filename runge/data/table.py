@@ -103,6 +103,7 @@ class Rows:
         table: what was read.
         checksum: a hash of all of the above except `table`.
         unused: the names of the columns that were not read.
+        points: the result of `number_points`, (m,).
     """
 
     x: np.ndarray
@@ -113,18 +114,26 @@ class Rows:
     sets: np.ndarray | None
     table: Table
     checksum: str
-    unused: tuple[str, ...] = ()
+    unused: tuple[str, ...]
+    points: np.ndarray
 
     @property
-    def n_train(self) -> int:
-        """The number of training rows."""
-        return round(self.table.split["train"] * len(self.x)) if self.sets is None else int((self.sets == 0).sum())
+    def duplicates(self) -> int:
+        """The number of rows with the inputs of an earlier row."""
+        return len(self.x) - int(self.points.max()) - 1
+
+    @property
+    def leaking(self) -> int:
+        """The number of rows for validation and test, by `data.split_column`, whose inputs a training row has."""
+        sets = np.zeros(len(self.x)) if self.sets is None else self.sets
+        return int(np.isin(self.points[sets > 0], self.points[sets == 0]).sum())
 
     def split(self, seed: int | torch.Generator) -> Split:
         """Return the rows for training, validation and test, drawn unless the table has a column that says so.
 
         One row with a known value of each output is always drawn for training: the derivatives alone determine an
-        output up to a constant.
+        output up to a constant. Rows with the same inputs are drawn for the same set, because a label that is known
+        from training does not test a fit; a set may then be smaller than its share.
 
         Raises:
             ConfigurationError: a set would be empty, or `check` refuses the training rows.
@@ -136,6 +145,8 @@ class Rows:
             # A share of more than one row is at least one row when its ends are rounded.
             enough = math.floor(1 / min(self.table.split.values())) + 1
             then = f"; with these shares {enough} rows are enough" if self.sets is None else ""
+            if self.sets is None and self.duplicates:
+                then = f"; rows with the same inputs are in one set, and only {len(self.x) - self.duplicates} differ"
             rule = "must leave rows for each of train, val and test"
             raise self._wrong(key, f"{rule}, got {sizes} ({empty[0]} is empty){then}")
         self.check(chosen.train, " in the training rows")
@@ -143,15 +154,28 @@ class Rows:
 
     def _drawn(self, seed: int | torch.Generator) -> Split:
         generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
-        order = torch.randperm(len(self.x), generator=generator).numpy()
+        sizes = np.bincount(self.points)
+        order = torch.randperm(len(sizes), generator=generator).numpy()
+        anchors = set[int]()
         for known in ~np.isnan(self.y.T):  # the training rows are the last ones
-            last = np.flatnonzero(known[order])[-1]
+            last = np.flatnonzero(np.isin(order, self.points[known]))[-1]
+            anchors.add(int(order[last]))
             order = np.append(np.delete(order, last), order[last])
         shares = self.table.split
-        ends = np.rint(np.cumsum([shares["test"], shares["val"], shares["train"]]) * len(order)).astype(int)
+        ends = np.rint(np.cumsum([shares["test"], shares["val"], shares["train"]]) * len(self.x)).astype(int)
+        sets, free = np.full(len(order), SETS.index("train")), order
+        if len(order) < len(self.x):  # a set that is not full yet could take any of the last ones
+            free = order[: len(order) - len(anchors)]
+        for name, room in (("test", ends[0]), ("val", ends[1] - ends[0])):
+            taken = _fitting(sizes[free], room)
+            sets[free[taken]], free = SETS.index(name), free[~taken]
+        rows = np.argsort(np.argsort(order)[self.points], kind="stable")
+        train, val, test = (rows[sets[self.points[rows]] == i] for i in range(3))
         # Training rows are taken from the end, so that a smaller share has a part of those of a larger one.
-        n_train = min(ends[2], len(order)) - ends[1]
-        return Split(order[len(order) - n_train :], order[ends[0] : ends[1]], order[: ends[0]])
+        unused = max(0, len(train) - (min(ends[2], len(rows)) - ends[1]))
+        if 0 < unused < len(train):
+            unused = np.flatnonzero(self.points[train] == self.points[train[unused]])[0]
+        return Split(train[unused:], val, test)
 
     def check(self, rows: np.ndarray | slice = slice(None), where: str = "") -> None:
         """Raise ConfigurationError if some rows do not determine an output, or an input is constant there.
@@ -215,9 +239,30 @@ def _read(table: Table, _stamp: object) -> Rows:
     for array in (x, y, dydx):
         array.setflags(write=False)  # all that read this file share it
     checksum = _checksum([x, y, dydx, *([] if sets is None else [sets])], [*roles.inputs, "", *roles.outputs])
-    rows = Rows(x, y, dydx, roles.inputs, roles.outputs, sets, table, checksum, roles.unused)
+    rows = Rows(x, y, dydx, roles.inputs, roles.outputs, sets, table, checksum, roles.unused, number_points(x))
     rows.check()
     return rows
+
+
+def number_points(x: np.ndarray) -> np.ndarray:
+    """Return the number of each row's inputs, (m,): 0 for those of the first row, 1 for the next ones that differ.
+
+    Example:
+        >>> number_points(np.array([[5.0], [3.0], [5.0], [4.0]])).tolist()
+        [0, 1, 0, 2]
+    """
+    _, first, number = np.unique(x, axis=0, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[number.reshape(-1)]
+
+
+def _fitting(sizes: np.ndarray, room: int) -> np.ndarray:
+    """Return which groups of rows fill a set, (n,), bool: those that fit in, the first ones first."""
+    taken = np.cumsum(sizes) <= room
+    room -= sizes[taken].sum()
+    for i in np.flatnonzero(~taken & (sizes <= room)):
+        taken[i] = sizes[i] <= room
+        room -= sizes[i] * taken[i]
+    return taken
 
 
 def _checksum(arrays: Sequence[np.ndarray], names: Sequence[str]) -> str:

@@ -77,7 +77,7 @@ class Member:
             raise ConfigurationError(f"resampling._target_: must name a class derived from Periodic, got {name}")
         if self.rows is not None:
             check_for_table(configuration, self.resampling, self.loss.sample_weight)
-            check_rows(self.rows, self.data_seed.generator("data"))
+            self.sizes = check_rows(self.rows, self.data_seed.generator("data"))
         self.sampling = None if of_table else build_section("sampling", Sampling)
         self.optimizer = build("optimizer", configuration["optimizer"], Optimizer, adapt)
         self.model = build_section("model", Model)
@@ -167,7 +167,7 @@ class Member:
         Seeds, the loss, the schedule, the sampling, the target and the loggers may differ; and the learning rate, if
         the optimiser's steps are proportional to it.
         """
-        shape: list[Any] = [None]
+        shape: list[Any] = [None if self.rows is None else self.sizes]
         if self.target is not None:
             shape = [self.target.dimension, self.target.outputs, list(self.target.regions(self.target.domain.mT))]
             # In several dimensions the number of points depends on the strategy.
@@ -183,7 +183,7 @@ class Member:
         """Return the number of training points; a grid in several dimensions may have fewer."""
         if isinstance(self.data, Data):
             return self.data.n_train + self.data.boundary_points + (self.data.n_derivative or 0)
-        return cast(Rows, self.rows).n_train
+        return self.sizes[0]
 
     def _batch(self) -> int:
         """Return the number of points of one step."""

@@ -35,16 +35,26 @@ def check_for_table(configuration: Mapping[str, Any], resampling: object, sample
         raise ConfigurationError(f"loss.sample_weight: must be none with data=table, got {sample_weight!r}")
 
 
-def check_rows(rows: Rows, generator: torch.Generator) -> None:
-    """Raise ConfigurationError if names of columns collide in `fit.csv`, or the rows cannot be split with this seed."""
+def check_rows(rows: Rows, generator: torch.Generator) -> list[int]:
+    """Return the sizes of the sets that are drawn with this seed.
+
+    Raises:
+        ConfigurationError: names of columns collide in `fit.csv`, or the rows cannot be split.
+    """
     columns = Counter(Columns.of(rows.inputs, rows.outputs).names())
     if twice := [name for name, number in columns.items() if number > 1]:
         what = f"the run's fit.csv would have two columns {twice[0]!r}, because u_y is the fit of y, and dy_dx its"
         raise ConfigurationError(f"data.outputs: {what} derivative by x; rename or leave out a column of the table")
-    rows.split(generator)
+    return [len(part) for part in rows.split(generator)]
 
 
 def log_rows(rows: Rows) -> None:
-    """Log what of a table is not used."""
+    """Log what of a table is not used, and how many of its rows have the same inputs."""
     if rows.unused:
         log.info("columns not used: %s", listed(rows.unused))
+    if rows.duplicates:
+        kept = "" if rows.sets is not None else "; rows with the same inputs are in the same set"
+        log.info("%d of %d rows have the inputs of an earlier row%s", rows.duplicates, len(rows.x), kept)
+    if rows.sets is not None and (n := rows.leaking):
+        rule = "their labels are known from training, so that errors come out too small"
+        log.warning("%d rows for validation and test have the inputs of a training row: %s", n, rule)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from runge.data import Rows, Table, read
 from runge.data import columns as table_columns
 from runge.data.files import open_table
+from runge.data.table import number_points
 from runge.errors import ConfigurationError
 
 needs_pyarrow = pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="pyarrow is not installed")
@@ -505,15 +506,77 @@ def test_splits_that_leave_nothing():
         read(Table(file="a.csv", split_column="set")).split(0)
 
 
+def some_rows(x, y, shares):
+    """Return rows with these inputs, (m, 1), and outputs, (m, P)."""
+    names = tuple(f"y{p}" for p in range(y.shape[1]))
+    table = Table(file="a.csv", split=shares)
+    return Rows(x, y, np.zeros((*y.shape, 1)), ("x",), names, None, table, "", (), number_points(x))
+
+
+def split_of_rows(rows, seed):
+    """The split before rows with the same inputs were kept together."""
+    order = torch.randperm(len(rows.x), generator=torch.Generator().manual_seed(seed)).numpy()
+    for known in ~np.isnan(rows.y.T):
+        last = np.flatnonzero(known[order])[-1]
+        order = np.append(np.delete(order, last), order[last])
+    ends = np.rint(np.cumsum([rows.table.split[name] for name in ("test", "val", "train")]) * len(order)).astype(int)
+    n_train = min(ends[2], len(order)) - ends[1]
+    return order[len(order) - n_train :], order[ends[0] : ends[1]], order[: ends[0]]
+
+
+SHARES = st.sampled_from([(0.7, 0.15, 0.15), (0.5, 0.2, 0.1), (0.02, 0.3, 0.3), (0.1, 0.45, 0.45)])
+
+
+@given(SHARES, st.integers(2, 80), st.integers(1, 3), st.integers(0, 2**32), st.data())
+def test_rows_that_differ_are_split_as_they_always_were(shares, m, outputs, seed, data):
+    y = np.where(np.random.default_rng(seed).random((m, outputs)) < data.draw(st.sampled_from([0.1, 1])), 1, np.nan)
+    y[data.draw(st.integers(0, m - 1))] = 1
+    x = np.random.default_rng(seed).permutation(m)[:, None] - m / 2
+    rows = some_rows(x, y, dict(zip(("train", "val", "test"), shares, strict=True)))
+    for part, expected in zip(rows._drawn(seed), split_of_rows(rows, seed), strict=True):
+        assert part.tolist() == expected.tolist()
+
+
+@given(SHARES, st.integers(20, 80), st.integers(1, 30), st.integers(1, 3), st.integers(0, 2**32))
+def test_rows_with_the_same_inputs_are_in_one_set(shares, m, different, outputs, seed):
+    random = np.random.default_rng(seed)
+    x = random.integers(0, different, (m, 1)).astype(float)
+    y = np.where(random.random((m, outputs)) < 0.2, 1, np.nan)
+    y[random.integers(m)] = 1
+    train, *others = shares
+    rows = some_rows(x, y, {"train": train, "val": others[0], "test": others[1]})
+    parts = rows._drawn(seed)
+    inputs = [one for part in parts for one in set(x[part, 0])]
+    assert len(inputs) == len(set(inputs))
+    assert all(len(part) <= round(share * m + 0.5) for part, share in zip(parts[1:], others, strict=True))
+    used = np.concatenate(parts)
+    assert len(set(used)) == len(used)
+    more = some_rows(x, y, {"train": 1 - sum(others), "val": others[0], "test": others[1]})._drawn(seed)
+    assert set(parts.train) <= set(more.train)
+    assert len(more.train) < m / 3 or (~np.isnan(y[more.train])).any(0).all()
+    assert np.array_equal(parts.test, more.test)
+
+
+def test_rows_of_a_column_that_have_the_inputs_of_training_rows():
+    write_rows(6, x=[0, 1, 1, 2, 3, 0], set=["train", "train", "val", "val", "test", "test"])
+    rows = read(Table(file="a.csv", split_column="set"))
+    assert (rows.duplicates, rows.leaking) == (2, 2)
+    assert [part.tolist() for part in rows.split(0)] == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_repeated_inputs_that_fill_no_set():
+    write_rows(40, x=np.repeat([0, 1], 20))
+    with pytest.raises(ConfigurationError, match=r"40 train, 0 val, .* rows with the same inputs are in one set, and"):
+        read(Table(file="a.csv")).split(0)
+
+
 @given(st.lists(st.integers(1, 60), min_size=3, max_size=3), st.integers(0, 60))
 def test_so_many_rows_are_enough(parts, unused):
     shares = dict(zip(("train", "val", "test"), np.array(parts) / (sum(parts) + unused), strict=True))
     x = np.arange(2000.0)
 
     def rows(m):
-        return Rows(
-            x[:m, None], x[:m, None], x[:m, None, None], ("x",), ("y",), None, Table(file="a.csv", split=shares), ""
-        )
+        return some_rows(x[:m, None], x[:m, None], shares)
 
     with pytest.raises(ConfigurationError, match=r"data\.split: .* with these shares \d+ rows are enough$") as raised:
         rows(2).split(0)

@@ -419,6 +419,22 @@ def test_columns_that_are_not_used_are_named_once_in_each_log(train, tmp_path):
     assert [text.count("columns not used: note, dy_dz, z\n") for text in logs] == [1, 1]
 
 
+def test_rows_with_the_same_inputs(train, tmp_path):
+    """Their number is in the log; seeds whose sets have different sizes are trained nevertheless."""
+    table = one_output(60).assign(t=np.repeat(np.arange(10.0), [5] * 5 + [7] * 5))
+    table["set"] = ["train"] * 29 + ["val"] * 17 + ["test"] * 14
+    table.to_csv("a.csv", index=False)
+    status, out, err = train("-m", *SHORT, *ALONE, "seed=range(6)", "hydra.sweep.dir=sweep")
+    assert status == 0, out + err
+    logs = [(tmp_path / "sweep" / str(i) / "train.log").read_text() for i in range(6)]
+    said = "50 of 60 rows have the inputs of an earlier row; rows with the same inputs are in the same set\n"
+    assert [text.count(said) for text in logs] == [1] * 6
+    assert len({text.partition("points: ")[2].splitlines()[0] for text in logs}) > 1
+    status, out, err = train(*SHORT, *ALONE, "data.split_column=set", "hydra.run.dir=run")
+    assert status == 0, out + err
+    assert "3 rows for validation and test have the inputs of a training row" in out
+
+
 def test_names_that_are_markup_or_mathtext(train, tmp_path):
     table = one_output().rename(columns={"t": "speed [m/s]", "y": "rate [/s]", "dy_dt": "drate [/s]_dspeed [m/s]"})
     table["a/b $x_$ {%"] = np.cos(table["speed [m/s]"])
