@@ -115,7 +115,7 @@ def announce(stack: "Stack", member: int) -> None:
     sizes = {split: points.x.shape[1] for split, points in stack.data.dataset._asdict().items()}
     log.info("points: %s", ", ".join(f"{n} {split}" for split, n in sizes.items()))
     if (rows := stack.members[member].rows) is not None:
-        log_rows(rows)
+        log_rows(rows, stack.data, member)
     for message in advice(stack.data, member, float(stack.module.lambda_d[member])):
         log.warning("%s", message)
 

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -14,9 +14,14 @@ from runge.errors import ConfigurationError
 from runge.records.columns import Columns
 from runge.resampling import Never
 
+if TYPE_CHECKING:
+    from runge.training.datamodule import PointsDataModule
+
 log = logging.getLogger(__name__)
 
 __all__ = ["OF_FORMULAS", "check_for_table", "check_rows", "log_rows"]
+
+_ROUND_OFF = 1e-3
 
 OF_FORMULAS = ("target", "sampling")
 """The keys of sections that say what is sampled and where, and that a table has not."""
@@ -48,8 +53,14 @@ def check_rows(rows: Rows, generator: torch.Generator) -> list[int]:
     return [len(part) for part in rows.split(generator)]
 
 
-def log_rows(rows: Rows) -> None:
-    """Log what of a table is not used, and how many of its rows have the same inputs."""
+def log_rows(rows: Rows, data: "PointsDataModule", member: int) -> None:
+    """Log what of a table is not used, how many rows have the same inputs, and which outputs have few values.
+
+    Args:
+        rows: the rows of the table.
+        data: the points of a stack.
+        member: the index of the run in it.
+    """
     if rows.unused:
         log.info("columns not used: %s", listed(rows.unused))
     if rows.duplicates:
@@ -58,3 +69,11 @@ def log_rows(rows: Rows) -> None:
     if rows.sets is not None and (n := rows.leaking):
         rule = "their labels are known from training, so that errors come out too small"
         log.warning("%d rows for validation and test have the inputs of a training row: %s", n, rule)
+    if data.units is None:
+        return
+    train, scales = data.dataset.train, data.units.y_std[member].tolist()
+    for p, (name, scale) in enumerate(zip(train.outputs, scales, strict=True)):
+        f = train.f[member, train.weight_f[member, :, p] > 0, p].double()
+        if len(f) > 1 and 0 < (spread := float(f.std(correction=0))) < 1 - _ROUND_OFF:
+            what = f"{name} is known in {len(f)} training rows only, with a standard deviation of {scale * spread:.3g}"
+            log.warning("%s; its scale is what its derivatives suggest, %.3g", what, scale)

@@ -435,6 +435,29 @@ def test_rows_with_the_same_inputs(train, tmp_path):
     assert "3 rows for validation and test have the inputs of a training row" in out
 
 
+def test_two_values_that_are_nearly_equal(train, tmp_path):
+    """The scale is that of the derivatives, with a warning; a table with all values has none."""
+    t = np.linspace(0, 10, 200)
+    table = pd.DataFrame({"t": t, "h": np.nan, "dh_dt": 8 * np.cos(t) / (1 + t)})
+    exact = table["dh_dt"].rolling(2).mean().fillna(0).cumsum() * t[1]
+    table.loc[[0, 199], "h"] = 0.0, 0.01
+    table["dh_dt"] += (0.01 - exact.iloc[-1]) / 10
+    exact += (0.01 - exact.iloc[-1]) * t / 10
+    table.to_csv("a.csv", index=False)
+    table["set"] = np.where(table.index % 10 == 3, "val", np.where(table.index % 10 == 6, "test", "train"))
+    table.to_csv("a.csv", index=False)
+    options = ("data=table", "data.file=a.csv", "data.split_column=set", "model.width=16", "trainer.max_steps=300")
+    status, out, err = train(*options, "hydra.run.dir=run")
+    assert status == 0, out + err
+    assert "h is known in 2 training rows only, with a standard deviation of 0.005; its scale is what" in out
+    error = runge.load(tmp_path / "run")(t) - exact
+    assert np.sqrt((error**2).mean()) < 0.1 * exact.std()
+    table.assign(h=exact).to_csv("a.csv", index=False)
+    status, out, err = train(*options, "hydra.run.dir=all")
+    assert status == 0, out + err
+    assert "its scale is" not in out
+
+
 def test_names_that_are_markup_or_mathtext(train, tmp_path):
     table = one_output().rename(columns={"t": "speed [m/s]", "y": "rate [/s]", "dy_dt": "drate [/s]_dspeed [m/s]"})
     table["a/b $x_$ {%"] = np.cos(table["speed [m/s]"])
