@@ -9,7 +9,7 @@ from rich.text import Text
 
 from runge.compare.groups import Group, label, text
 from runge.compare.ranking import errors_like
-from runge.metrics import QUANTITIES, RELATIVE, TEST_MSE_DF, TEST_MSE_F, key
+from runge.metrics import QUANTITIES, RELATIVE, TEST_MSE_DF, TEST_MSE_F, key, on_test
 from runge.records.files import printable
 from runge.records.reading import RunRecord
 
@@ -20,16 +20,19 @@ MOST_GROUPS = 10
 def error_table(metrics: Mapping[str, float | int | None], regions: Sequence[str], outputs: Sequence[str]) -> Table:
     """Return the test errors of one run: a row for the whole and one per region or output, a column per quantity.
 
+    A run without test points has its validation errors.
+
     Without regions, as for a table, the errors relative to the standard deviations are shown instead of rel_l2.
     """
     quantities = list(QUANTITIES) if regions else [*list(QUANTITIES)[:4], *RELATIVE]
     groups = outputs if len(outputs) > 1 else regions
-    table = _table("test errors")
+    split = "test" if on_test(metrics) else "val"
+    table = _table("test errors" if split == "test" else "validation errors, because there are no test rows")
     table.add_column("output" if groups is outputs else "region")
     for quantity in quantities:
         table.add_column(quantity, justify="right")
     for group in ("", *groups):
-        figures = [metrics[key("test", quantity, group)] for quantity in quantities]
+        figures = [metrics[key(split, quantity, group)] for quantity in quantities]
         table.add_row(Text(printable(group or "whole")), *map(_figure, figures))
     return table
 

@@ -47,8 +47,9 @@ class Table:
         outputs: the columns of the outputs; None: those of which the file has derivatives, likewise.
         derivatives: the columns of the partial derivatives, `{output: {input: column}}`; None: those that are named
             `d<output>_d<input>`; `{}`: none.
-        split: the shares of the rows that are drawn, by the seed, for `train`, `val` and `test`, each above 0 and at
-            most 1 in total. Rows beyond are not used: those for validation and test stay the same if `train` is lower.
+        split: the shares of the rows that are drawn, by the seed, for `train`, `val` and `test`, at most 1 in total.
+            `train` None: all rows that are left. With a lower share some are not used, and those for validation and
+            test stay the same. `test` 0: no row is for the test, and the final errors are those on the validation rows.
         split_column: a column that says `train`, `val` (or `validation`) or `test` in each row, instead of `split`.
         batch_size: the size of a mini-batch, from 1 to the number of training rows; None: the full batch.
         seed: the seed of the split, >= 0; None: that of the run.
@@ -61,7 +62,7 @@ class Table:
     inputs: list[str] | None = None
     outputs: list[str] | None = None
     derivatives: dict[str, dict[str, str]] | None = None
-    split: dict[str, float] = Field(default_factory=lambda: {"train": 0.7, "val": 0.15, "test": 0.15})
+    split: dict[str, float | None] = Field(default_factory=lambda: {"train": None, "val": 0.15, "test": 0.15})
     split_column: str | None = None
     batch_size: int | None = None
     seed: Natural | None = None
@@ -72,10 +73,19 @@ class Table:
                 raise ValueError(f"{key}: must be at least one column, each once, got {names}")
         if self.inputs and self.outputs and (both := set(self.inputs) & set(self.outputs)):
             raise ValueError(f"outputs: must be other columns than the inputs, got {sorted(both)[0]!r} in both")
-        shares = self.split.values()
-        if set(self.split) != set(SETS) or not all(share > 0 for share in shares) or sum(shares) > 1 + 1e-9:
-            rule = "must be a share above 0 for each of train, val and test, at most 1 in total"
-            raise ValueError(f"split: {rule}, got {self.split}")
+        if unknown := [name for name in self.split if name not in SETS]:
+            raise ValueError(f"split: must have the keys {', '.join(SETS)} only, got {unknown[0]!r}")
+        train, val, test = self.shares
+        if not (train > 0 and val > 0 and test >= 0 and train + val + test <= 1 + 1e-9):
+            rule = "must be shares: val above 0, test at least 0, train above 0 or null for all rows that are left"
+            raise ValueError(f"split: {rule}, at most 1 in total; got {self.split}")
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        """The shares for training, validation and test; NaN: not given."""
+        val, test = (math.nan if (share := self.split.get(name)) is None else share for name in SETS[1:])
+        train = self.split.get("train")
+        return 1 - val - test if train is None else train, val, test
 
     def __hash__(self) -> int:
         return hash(self.file)  # lists cannot be hashed
@@ -139,15 +149,16 @@ class Rows:
             ConfigurationError: a set would be empty, or `check` refuses the training rows.
         """
         chosen = self._drawn(seed) if self.sets is None else Split(*(np.flatnonzero(self.sets == i) for i in range(3)))
-        if empty := [name for name, rows in chosen._asdict().items() if not len(rows)]:
+        needed = SETS if self.table.shares[2] else SETS[:2]
+        if empty := [name for name in needed if not len(getattr(chosen, name))]:
             key = "split" if self.sets is None else "split_column"
             sizes = ", ".join(f"{len(rows)} {name}" for name, rows in chosen._asdict().items())
             # A share of more than one row is at least one row when its ends are rounded.
-            enough = math.floor(1 / min(self.table.split.values())) + 1
+            enough = math.floor(1 / min(filter(None, self.table.shares))) + 1
             then = f"; with these shares {enough} rows are enough" if self.sets is None else ""
             if self.sets is None and self.duplicates:
                 then = f"; rows with the same inputs are in one set, and only {len(self.x) - self.duplicates} differ"
-            rule = "must leave rows for each of train, val and test"
+            rule = f"must leave rows for each of {', '.join(needed)}"
             raise self._wrong(key, f"{rule}, got {sizes} ({empty[0]} is empty){then}")
         self.check(chosen.train, " in the training rows")
         return chosen
@@ -161,10 +172,10 @@ class Rows:
             last = np.flatnonzero(np.isin(order, self.points[known]))[-1]
             anchors.add(int(order[last]))
             order = np.append(np.delete(order, last), order[last])
-        shares = self.table.split
-        ends = np.rint(np.cumsum([shares["test"], shares["val"], shares["train"]]) * len(self.x)).astype(int)
+        share, *others = self.table.shares
+        ends = np.rint(np.cumsum([*reversed(others), share]) * len(self.x)).astype(int)
         sets, free = np.full(len(order), SETS.index("train")), order
-        if len(order) < len(self.x):  # a set that is not full yet could take any of the last ones
+        if len(order) < len(self.x):  # a set that is not full could take any of the last ones
             free = order[: len(order) - len(anchors)]
         for name, room in (("test", ends[0]), ("val", ends[1] - ends[0])):
             taken = _fitting(sizes[free], room)
@@ -172,7 +183,8 @@ class Rows:
         rows = np.argsort(np.argsort(order)[self.points], kind="stable")
         train, val, test = (rows[sets[self.points[rows]] == i] for i in range(3))
         # Training rows are taken from the end, so that a smaller share has a part of those of a larger one.
-        unused = max(0, len(train) - (min(ends[2], len(rows)) - ends[1]))
+        n = len(train) if self.table.split.get("train") is None else min(ends[2], len(rows)) - ends[1]
+        unused = max(0, len(train) - n)
         if 0 < unused < len(train):
             unused = np.flatnonzero(self.points[train] == self.points[train[unused]])[0]
         return Split(train[unused:], val, test)

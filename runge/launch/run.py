@@ -113,6 +113,8 @@ def make_stack(members: Sequence[Member], halving: int | None = None) -> "Stack"
 def announce(stack: "Stack", member: int) -> None:
     """Log the numbers of points of one of a stack's runs, and what is likely to spoil its fit."""
     sizes = {split: points.x.shape[1] for split, points in stack.data.dataset._asdict().items()}
+    if not stack.members[member].has_test:
+        sizes["test"] = 0
     log.info("points: %s", ", ".join(f"{n} {split}" for split, n in sizes.items()))
     if (rows := stack.members[member].rows) is not None:
         log_rows(rows, stack.data, member)

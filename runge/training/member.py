@@ -108,6 +108,11 @@ class Member:
         return "" if self.rows is None else self.rows.checksum
 
     @property
+    def has_test(self) -> bool:
+        """False if no row is for the test: the validation rows take the place of its points."""
+        return self.rows is None or self.sizes[2] > 0
+
+    @property
     def formula(self) -> tuple[Target, Sampling]:
         """The target and the strategy that places its points, of a run without a table."""
         assert self.target is not None
@@ -245,7 +250,8 @@ class Member:
             what = what.replace("$", r"\$")  # otherwise it would be mathtext
         then = "" if isinstance(self.resampling, Never) else f", then by {names['resampling']}"
         weight = f"= {self.loss.lambda_d:g}" if isinstance(self.balance, Fixed) else f"by {names['balance']}"
+        on = "" if self.has_test else ", on the validation rows"
         network = f"{model.activation} {model.depth} × {model.width}"
         stages = f" in {model.stages} stages" if model.stages != 1 else ""
         sampling = "" if self.sampling is None else f", {type(self.sampling).__name__.lower()} sampling{then}"
-        return f"{what}{sampling}: {network}{stages}, lambda_d {weight}, seed {self.seed.seed}"
+        return f"{what}{sampling}: {network}{stages}, lambda_d {weight}, seed {self.seed.seed}{on}"

@@ -176,6 +176,8 @@ class StackWriter:
         module = self.module
         module.network.load_state_dict(module.best.state_dict())
         metrics = final_metrics(module, self.data)
+        if not self.members[0].has_test:
+            metrics = [one | dict.fromkeys(on_test(one)) for one in metrics]
         fits = evaluate(module.network, self.data)
         # Each member's share of the stack's time.
         share = len(self.directories)

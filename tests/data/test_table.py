@@ -156,6 +156,26 @@ def test_the_split():
     assert set(fewer.train) < set(parts.train)
 
 
+def test_the_split_without_test_rows():
+    write_rows()
+    given, null = ({"train": share, "val": 0.15, "test": 0.15} for share in (0.7, None))
+    first, second = (read(Table(file="a.csv", split=one)).split(0) for one in (given, null))
+    assert all(map(np.array_equal, first, second))
+    train, val, test = read(Table(file="a.csv", split={"train": None, "val": 0.2, "test": 0})).split(0)
+    assert (len(train), len(val), len(test)) == (80, 20, 0)
+    assert read(Table(file="a.csv", split={"val": 0.2, "test": 0})).split(0).train.tolist() == train.tolist()
+    fewer = read(Table(file="a.csv", split={"train": 0.1, "val": 0.2, "test": 0})).split(0)
+    assert set(fewer.train) < set(train)
+    assert np.array_equal(fewer.val, val)
+    write_rows(4, set=["train", "train", "val", "val"])
+    options = {"file": "a.csv", "split": {"train": None, "val": 0.2, "test": 0}}
+    assert [len(part) for part in read(Table(**options, split_column="set")).split(0)] == [2, 2, 0]
+    write_rows(4)
+    options["split"]["val"] = 0.01
+    with pytest.raises(ConfigurationError, match=r"rows for each of train, val, got .* with these shares 101 rows are"):
+        read(Table(**options)).split(0)
+
+
 def test_the_only_known_values_are_in_the_training_rows():
     names = ("y", "z")
     for seed in range(20):
@@ -470,10 +490,16 @@ def test_a_file_without_permission(monkeypatch):
         ({"inputs": []}, "inputs: must be at least one column, each once"),
         ({"outputs": ["y", "y"]}, "outputs: must be at least one column, each once"),
         ({"inputs": ["x"], "outputs": ["x"]}, "outputs: must be other columns than the inputs, got 'x' in both"),
-        ({"split": {"train": 0.8, "val": 0.2}}, "split: must be a share above 0 for each of train, val and test"),
+        ({"split": {"train": 0.8, "val": 0.2}}, "split: must be shares: val above 0, test at least 0, train above 0"),
+        ({"split": {"train": None, "val": 0.8, "test": 0.2}}, "split: must be shares: val above 0, test at least 0"),
+        ({"split": {"train": 0.8, "val": None, "test": 0.2}}, "split: must be shares: val above 0, test at least 0"),
+        (
+            {"split": {"trian": 0.8, "val": 0.1, "test": 0.1}},
+            "split: must have the keys train, val, test only, got 'tr",
+        ),
         ({"split": {"train": 0.8, "val": 0.2, "test": 0.2}}, "at most 1 in total"),
-        ({"split": {"train": 0.8, "val": 0, "test": 0.2}}, "split: must be a share above 0"),
-        ({"split": {"train": float("nan"), "val": 0.1, "test": 0.2}}, "split: must be a share above 0"),
+        ({"split": {"train": 0.8, "val": 0, "test": 0.2}}, "split: must be shares: val above 0"),
+        ({"split": {"train": float("nan"), "val": 0.1, "test": 0.2}}, "split: must be shares: val above 0"),
         ({"file": 3}, "file\n.*must name a table, a file that ends in .csv"),
         ({"seed": -1}, "greater than or equal to 0"),
     ],

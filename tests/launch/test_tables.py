@@ -12,6 +12,7 @@ import torch
 import runge
 from runge.configuration import CONFIGURATIONS
 from runge.data import Table, read
+from runge.interface import Run
 from runge.launch.composition import compose
 from runge.training.member import Member
 from runge.training.stack import Stack
@@ -296,8 +297,10 @@ MISTAKES = {
     "data.batch_size=29": ("data.batch_size: must be null or from 1 to the training points, 28; got 29",),
     "data.batch_size=0": ("data.batch_size: must be null or from 1 to the training points, 28; got 0",),
     "data.split=3": ("data.split: should be a valid dictionary, got 3",),
-    "data.split.train=0.9": ("data.split: must be a share above 0", "at most 1 in total"),
-    "data.split.trian=0.5": ("data.split.trian",),
+    "data.split.train=0.9": ("data.split: must be shares: val above 0", "at most 1 in total"),
+    "data.split.trian=0.5": ("data.split.trian", "no such key; data.split has train, val, test"),
+    "+data.split.trian=0.5": ("data.split: must have the keys train, val, test only, got 'trian'",),
+    "data.split.val=0": ("data.split: must be shares: val above 0, test at least 0",),
     "data.seed=-1": ("data.seed: should be greater than or equal to 0, got -1",),
     "data.split_column=set": ("data.split_column: 'a.csv': must be among its columns", "got 'set'"),
     "data.outputs=[u_y,y]": ("data.outputs: the run's fit.csv would have two columns 'u_y'", "rename or leave out"),
@@ -456,6 +459,31 @@ def test_two_values_that_are_nearly_equal(train, tmp_path):
     status, out, err = train(*options, "hydra.run.dir=all")
     assert status == 0, out + err
     assert "its scale is" not in out
+
+
+def test_without_test_rows_the_errors_are_those_on_the_validation_rows(train, tmp_path):
+    table = two_outputs()
+    table.to_csv("a.csv", index=False)
+    status, out, err = train(*SHORT, "data.split.test=0", "hydra.run.dir=run")
+    assert status == 0, out + err
+    assert "points: 34 train, 6 val, 0 test\n" in out
+    assert "validation errors, because there are no test rows" in out
+    found = figures(tmp_path / "run")
+    assert {found[name] for name in found if name.startswith("test/")} == {None}
+    assert f"{found['val/nrmse_f']:.2e}" in out
+    fit = pd.read_csv(tmp_path / "run" / "fit.csv")
+    assert len(fit) == 6
+    error = np.array([((fit["u_y"] - fit["y"]) ** 2).mean(), found["val/mse_f/y"]])
+    assert error[0] == pytest.approx(error[1], rel=1e-4)
+    one = member(*SHORT, "data.split.test=0")
+    assert one.title().endswith(", on the validation rows")
+    assert "val/nrmse_f=" in repr(Run(tmp_path / "run"))
+    status, out, err = train("-m", *SHORT, "data.split.test=0", "model.width=4,5", "hydra.sweep.dir=sweep")
+    assert status == 0, out + err
+    assert "2 runs by val/nrmse_df" in out
+    nrmse = [figures(tmp_path / "sweep" / str(i))["val/nrmse_df"] for i in range(2)]
+    ranked = pd.read_csv(tmp_path / "sweep" / "comparison.csv")["val/nrmse_df"]
+    assert ranked.tolist() == pytest.approx(sorted(nrmse))
 
 
 def test_names_that_are_markup_or_mathtext(train, tmp_path):
