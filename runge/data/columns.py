@@ -70,7 +70,7 @@ class TableFile(ABC):
             size = f"{rows} rows of {columns} columns"
             raise self.wrong(f"must have at most {MOST_NUMBERS} numbers in the columns that are read, got {size}")
 
-    def check_digits(self, name: str, numbers: np.ndarray, cells: Callable[[], Sequence[Any]]) -> None:
+    def check_digits(self, name: str, numbers: np.ndarray, cells: Callable[[], Sequence[Any] | np.ndarray]) -> None:
         """Raise ValueError if an integer is too large for float64, which would make neighbours equal.
 
         Args:

@@ -69,6 +69,10 @@ def find_roles(
         partials = _conventional(file, inputs, outputs)
     else:
         partials = {(y, x): column for y, columns in derivatives.items() for x, column in columns.items()}
+        for (output, name), column in partials.items():
+            if name not in file.names:
+                rule = f"must be {{output: {{input: column}}}}, an input being one of its columns, {listed(file.names)}"
+                raise _wrong("derivatives", file, f"{rule}; got {column!r} of {output!r} by {name!r}")
         _check_columns(file, "derivatives", list(partials.values()))
     named = [list(dict.fromkeys(names)) for names in zip(*partials, strict=True)] or [[], []]
     if not (inputs and outputs):

@@ -203,6 +203,9 @@ class Rows:
             if known == 1 and unknown:
                 rule = f"{name!r} must be known in at least two rows{where}, or have a known derivative by each input"
                 raise self._wrong("outputs", f"{rule}; got one row and no derivative by {', '.join(unknown)}")
+        if len(self.inputs) > 1 and (self.x[rows].min(0) == self.x[rows].max(0)).all():
+            names = ", ".join(self.inputs)
+            raise self._wrong("inputs", f"must differ from row to row, got the same {names} in all rows{where}")
         for d, name in enumerate(self.inputs):
             column = self.x[rows, d]
             if column.min() == column.max():

@@ -10,7 +10,7 @@ import torch
 
 from runge import machine
 from runge.balance import Balance, Fixed
-from runge.configuration import build, function, section
+from runge.configuration import build, function, no_such_key, section
 from runge.data import Data, Rows, Table, read
 from runge.errors import ConfigurationError
 from runge.metrics import QUANTITIES
@@ -53,8 +53,7 @@ class Member:
     def __init__(self, configuration: dict[str, Any], overrides: Sequence[str] = ()) -> None:
         self.configuration, self.overrides = configuration, list(overrides)
         if unknown := configuration.keys() - {*SECTIONS, *OPTIONAL}:
-            names = ", ".join((*SECTIONS, *OPTIONAL))
-            raise ConfigurationError(f"{', '.join(sorted(unknown))}: there is no such key; there are {names}")
+            raise no_such_key("", min(unknown), (*SECTIONS, *OPTIONAL))
         of_table = "_target_" in section("data", configuration.get("data", {}))
         if missing := [key for key in SECTIONS if key not in configuration and not (of_table and key in OF_FORMULAS)]:
             raise ConfigurationError(f"{missing[0]}: is missing")

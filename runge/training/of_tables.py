@@ -9,7 +9,7 @@ import torch
 
 from runge.configuration import flatten
 from runge.data import Rows
-from runge.data.roles import listed
+from runge.data.roles import listed, partial_name
 from runge.errors import ConfigurationError
 from runge.records.columns import Columns
 from runge.resampling import Never
@@ -63,6 +63,11 @@ def log_rows(rows: Rows, data: "PointsDataModule", member: int) -> None:
     """
     if rows.unused:
         log.info("columns not used: %s", listed(rows.unused))
+    ignored = {partial_name(y, x) for y in rows.outputs for x in rows.inputs} & {*rows.unused}
+    if ignored and rows.table.derivatives == {}:
+        log.info(
+            "data.derivatives={} ignores %s; to measure their errors, use loss.lambda_d=0", listed(sorted(ignored))
+        )
     if rows.duplicates:
         kept = "" if rows.sets is not None else "; rows with the same inputs are in the same set"
         log.info("%d of %d rows have the inputs of an earlier row%s", rows.duplicates, len(rows.x), kept)

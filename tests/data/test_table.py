@@ -334,6 +334,18 @@ BAD = {
         {"inputs": ["x"], "outputs": ["y"]},
         "because 'df_dx' is one by its name, and its output 'f' is no column",
     ),
+    "derivative by no column": (
+        GOOD,
+        {"derivatives": {"y": {"z": "dy_dz"}}},
+        "derivatives: 'a.csv': must be {output: {input: column}}, an input being one of its columns, x, y, dy_dx; got "
+        "'dy_dz' of 'y' by 'z'",
+    ),
+    "constant inputs": (
+        "a,b,y\n1,2,1\n1,2,2\n",
+        {"inputs": ["a", "b"], "outputs": ["y"]},
+        "inputs: 'a.csv': must differ from row to row, got the same a, b in all rows",
+    ),
+    "directory without a suffix": ("", {"file": "."}, "ends in .csv, .tsv, .parquet, .npz, got '.', which is a dire"),
     "capitals": (
         "x,z,y,dY_dX,dy_dz\n1,2,3,4,5\n",
         {"inputs": ["x", "z"], "outputs": ["y"]},
@@ -429,7 +441,7 @@ BAD = {
 def test_bad_tables(content, options, message):
     os.mkdir("folder.csv")
     options = {"file": "a.csv"} | options
-    if "b.csv" not in options["file"] and "\0" not in options["file"] and options["file"] != "folder.csv":
+    if "b.csv" not in options["file"] and "\0" not in options["file"] and options["file"] not in ("folder.csv", "."):
         with open(options["file"], "wb") as file:
             file.write(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ConfigurationError) as raised:

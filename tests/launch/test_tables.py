@@ -267,7 +267,7 @@ def test_a_bad_table_is_reported_in_one_message_and_leaves_nothing(case, train, 
     content, options, message = BAD[case]
     options = {"file": "a.csv"} | options
     (tmp_path / "folder.csv").mkdir()
-    if options["file"] not in ("b.csv", "folder.csv"):
+    if options["file"] not in ("b.csv", "folder.csv", "."):
         (tmp_path / options["file"]).write_bytes(content if isinstance(content, bytes) else content.encode())
     before = [path.name for path in tmp_path.iterdir()]
     texts = {key: re.sub('"(\\w+)"', r"\1", json.dumps(value)) for key, value in options.items()}  # Hydra's keys
@@ -293,7 +293,10 @@ MISTAKES = {
     "loss.sample_weight=derivative": ("loss.sample_weight: must be none with data=table, got 'derivative'",),
     "data.boundary_points=3": ("data.boundary_points: there is no such key", "split_column"),
     "+data.nonsense=1": ("data.nonsense: there is no such key; data has file, inputs, outputs",),
-    "data.n_train=5": ("data.n_train: there is no such key", "file, inputs, outputs"),
+    "data.n_train=5": ("data.n_train: there is no such key", "file, inputs, outputs", "only data=sampled has it"),
+    "experiment=precision": (
+        "experiment: must be absent with data=table, because it is for formulas and sets data.n_train; got precision",
+    ),
     "data.batch_size=29": ("data.batch_size: must be null or from 1 to the training points, 28; got 29",),
     "data.batch_size=0": ("data.batch_size: must be null or from 1 to the training points, 28; got 0",),
     "data.split=3": ("data.split: should be a valid dictionary, got 3",),
@@ -484,6 +487,19 @@ def test_without_test_rows_the_errors_are_those_on_the_validation_rows(train, tm
     nrmse = [figures(tmp_path / "sweep" / str(i))["val/nrmse_df"] for i in range(2)]
     ranked = pd.read_csv(tmp_path / "sweep" / "comparison.csv")["val/nrmse_df"]
     assert ranked.tolist() == pytest.approx(sorted(nrmse))
+
+
+def test_derivatives_that_are_ignored_can_be_measured(train, tmp_path):
+    one_output().to_csv("a.csv", index=False)
+    said = "data.derivatives={} ignores dy_dt; to measure their errors, use loss.lambda_d=0"
+    status, out, err = train(*SHORT, *ALONE, "data.derivatives={}", "hydra.run.dir=none")
+    assert status == 0, out + err
+    assert said in out
+    status, out, err = train(*SHORT, *ALONE, "loss.lambda_d=0", "hydra.run.dir=run")
+    assert status == 0, out + err
+    assert said not in out
+    assert figures(tmp_path / "run")["test/nrmse_df"] > 0
+    assert figures(tmp_path / "run")["test/mse_f"] == figures(tmp_path / "none")["test/mse_f"]
 
 
 def test_names_that_are_markup_or_mathtext(train, tmp_path):
