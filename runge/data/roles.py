@@ -16,6 +16,9 @@ FARTHEST = 1e100
 """The largest absolute value of a cell: its square is a number."""
 
 _MOST_SHOWN = 40  # columns in a message
+_INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__")
+"""The names that pandas gives to the column of an index without a name, in CSV and in Parquet."""
+
 _RISKY = ("=", "+", "-", "@")  # a spreadsheet would evaluate a cell that begins so, and the run's tables have the names
 
 
@@ -64,6 +67,11 @@ def find_roles(
     Raises:
         ConfigurationError: a column does not exist, or what it is cannot be inferred.
     """
+    if len(file.names) < 2:
+        rule = "must have a column for each input and output, with their names in the first line of a CSV file"
+        raise _wrong(
+            "file", file, f"{rule}, separated by commas, semicolons or tabs; got one column, {file.names[0]!r}"
+        )
     inputs, outputs = inputs or file.inputs, outputs or file.outputs
     if derivatives is None:
         partials = _conventional(file, inputs, outputs)
@@ -121,7 +129,8 @@ def _check_inferred(file: TableFile, inputs: Sequence[str], outputs: Sequence[st
         key, role = ("outputs", "output") if inputs else ("inputs", "input")
         rule = f"must name the {role}s, because no columns are named d<output>_d<input>"
         raise _wrong(key, file, f"{rule}; its columns are {listed(file.names)}{_unclear(file)}")
-    if left := [name for name in file.names if name and name not in {*inputs, *outputs, *others}]:
+    left = [name for name in file.names if name and name not in {*inputs, *outputs, *others}]
+    if left := [name for name in left if not _INDEX.fullmatch(name)]:
         rule = f"must be named, and outputs too, because {listed(left)} could be either"
         inferred = f"inferred are the inputs {listed(inputs)} and the outputs {listed(outputs)}"
         raise _wrong("inputs", file, f"{rule}: {inferred}{_unclear(file)}")

@@ -248,6 +248,8 @@ def _read(table: Table, _stamp: object) -> Rows:
         raise
     except (ValueError, OSError) as error:
         raise ConfigurationError(f"data.file: {error}") from error
+    if len(x) < 2:
+        raise ConfigurationError(f"data.file: {shown(table.file)}: must have at least two rows, got one")
     known = ~(np.isnan(y).all(axis=1) & np.isnan(dydx).all(axis=(1, 2)))
     if not known.all():
         x, y, dydx, sets = x[known], y[known], dydx[known], None if sets is None else sets[known]

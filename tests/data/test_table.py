@@ -128,6 +128,14 @@ def test_columns_that_are_not_used(arrays):
     assert read(Table(file="b.csv", inputs=["x"], outputs=["y"], derivatives={})).unused == ("dY_dx",)
 
 
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "__index_level_0__"])
+def test_the_index_of_a_data_frame_is_not_used(arrays, name):
+    frame(*arrays).to_csv("a.csv", index_label=name)
+    rows = read(Table(file="a.csv"))
+    same(rows, *arrays)
+    assert rows.unused == (name,) * bool(name)
+
+
 @pytest.mark.parametrize("size", [1e17, -3e53, 2.0**53])
 def test_large_numbers_that_are_no_integers_are_read(size):
     write_rows(y=size * np.linspace(0, 1, 100))
@@ -346,6 +354,14 @@ BAD = {
         "inputs: 'a.csv': must differ from row to row, got the same a, b in all rows",
     ),
     "directory without a suffix": ("", {"file": "."}, "ends in .csv, .tsv, .parquet, .npz, got '.', which is a dire"),
+    "one row": ("x,y,dy_dx\n1,2,3\n", {}, "file: 'a.csv': must have at least two rows, got one"),
+    "a comment first": (
+        "# of a solver\n" + GOOD,
+        {},
+        "file: 'a.csv': must have a column for each input and output, with their names in the first line of a CSV file"
+        ", separated by commas, semicolons or tabs; got one column, '# of a solver'",
+    ),
+    "blanks": (GOOD.replace(",", " "), {"inputs": ["x"], "outputs": ["y"]}, "got one column, 'x y dy_dx'"),
     "capitals": (
         "x,z,y,dY_dX,dy_dz\n1,2,3,4,5\n",
         {"inputs": ["x", "z"], "outputs": ["y"]},
