@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -14,15 +14,17 @@ from pydantic import BeforeValidator, Field
 
 from runge.data.columns import TableFile, shown
 from runge.data.files import FORMATS, open_table
-from runge.data.roles import find_roles, read_arrays
+from runge.data.roles import FARTHEST, find_roles, read_arrays
+from runge.data.splitting import SETS, Split, draw, number_points
 from runge.errors import ConfigurationError
 from runge.validation import Natural, checked
 
 __all__ = ["Rows", "Split", "Table", "read"]
 
-SETS = ("train", "val", "test")
-
 _FILES_KEPT = 8
+
+_CLOSEST = 1 / FARTHEST
+"""The least size of a column: its square is a number."""
 
 
 def _check_named(file: Any) -> Any:
@@ -91,14 +93,6 @@ class Table:
         return hash(self.file)  # lists cannot be hashed
 
 
-class Split(NamedTuple):
-    """The rows of the three sets: indices, each (n,)."""
-
-    train: np.ndarray
-    val: np.ndarray
-    test: np.ndarray
-
-
 @dataclass(frozen=True)
 class Rows:
     """The rows of a table in which some label is known.
@@ -148,7 +142,11 @@ class Rows:
         Raises:
             ConfigurationError: a set would be empty, or `check` refuses the training rows.
         """
-        chosen = self._drawn(seed) if self.sets is None else Split(*(np.flatnonzero(self.sets == i) for i in range(3)))
+        if self.sets is None:
+            _, val, test = self.table.shares
+            chosen = draw(self.points, ~np.isnan(self.y), self.table.split.get("train"), val, test, seed)
+        else:
+            chosen = Split(*(np.flatnonzero(self.sets == i) for i in range(3)))
         needed = SETS if self.table.shares[2] else SETS[:2]
         if empty := [name for name in needed if not len(getattr(chosen, name))]:
             key = "split" if self.sets is None else "split_column"
@@ -158,36 +156,11 @@ class Rows:
             then = f"; with these shares {enough} rows are enough" if self.sets is None else ""
             if self.sets is None and self.duplicates:
                 then = f"; rows with the same inputs are in one set, and only {len(self.x) - self.duplicates} differ"
+                then += ": enlarge the shares, or use data.split_column"
             rule = f"must leave rows for each of {', '.join(needed)}"
             raise self._wrong(key, f"{rule}, got {sizes} ({empty[0]} is empty){then}")
         self.check(chosen.train, " in the training rows")
         return chosen
-
-    def _drawn(self, seed: int | torch.Generator) -> Split:
-        generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
-        sizes = np.bincount(self.points)
-        order = torch.randperm(len(sizes), generator=generator).numpy()
-        anchors = set[int]()
-        for known in ~np.isnan(self.y.T):  # the training rows are the last ones
-            last = np.flatnonzero(np.isin(order, self.points[known]))[-1]
-            anchors.add(int(order[last]))
-            order = np.append(np.delete(order, last), order[last])
-        share, *others = self.table.shares
-        ends = np.rint(np.cumsum([*reversed(others), share]) * len(self.x)).astype(int)
-        sets, free = np.full(len(order), SETS.index("train")), order
-        if len(order) < len(self.x):  # a set that is not full could take any of the last ones
-            free = order[: len(order) - len(anchors)]
-        for name, room in (("test", ends[0]), ("val", ends[1] - ends[0])):
-            taken = _fitting(sizes[free], room)
-            sets[free[taken]], free = SETS.index(name), free[~taken]
-        rows = np.argsort(np.argsort(order)[self.points], kind="stable")
-        train, val, test = (rows[sets[self.points[rows]] == i] for i in range(3))
-        # Training rows are taken from the end, so that a smaller share has a part of those of a larger one.
-        n = len(train) if self.table.split.get("train") is None else min(ends[2], len(rows)) - ends[1]
-        unused = max(0, len(train) - n)
-        if 0 < unused < len(train):
-            unused = np.flatnonzero(self.points[train] == self.points[train[unused]])[0]
-        return Split(train[unused:], val, test)
 
     def check(self, rows: np.ndarray | slice = slice(None), where: str = "") -> None:
         """Raise ConfigurationError if some rows do not determine an output, or an input is constant there.
@@ -206,6 +179,11 @@ class Rows:
         if len(self.inputs) > 1 and (self.x[rows].min(0) == self.x[rows].max(0)).all():
             names = ", ".join(self.inputs)
             raise self._wrong("inputs", f"must differ from row to row, got the same {names} in all rows{where}")
+        for key, names, columns in (("inputs", self.inputs, self.x), ("outputs", self.outputs, self.y)):
+            for name, column in zip(names, columns[rows].T, strict=True):
+                if 0 < (size := np.nanmax(column) - np.nanmin(column)) < _CLOSEST:
+                    rule = f"{name!r} must have values that differ by at least {_CLOSEST:g}; change its unit"
+                    raise self._wrong(key, f"{rule}, got values within {size:g}{where}")
         for d, name in enumerate(self.inputs):
             column = self.x[rows, d]
             if column.min() == column.max():
@@ -259,27 +237,6 @@ def _read(table: Table, _stamp: object) -> Rows:
     rows = Rows(x, y, dydx, roles.inputs, roles.outputs, sets, table, checksum, roles.unused, number_points(x))
     rows.check()
     return rows
-
-
-def number_points(x: np.ndarray) -> np.ndarray:
-    """Return the number of each row's inputs, (m,): 0 for those of the first row, 1 for the next ones that differ.
-
-    Example:
-        >>> number_points(np.array([[5.0], [3.0], [5.0], [4.0]])).tolist()
-        [0, 1, 0, 2]
-    """
-    _, first, number = np.unique(x, axis=0, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[number.reshape(-1)]
-
-
-def _fitting(sizes: np.ndarray, room: int) -> np.ndarray:
-    """Return which groups of rows fill a set, (n,), bool: those that fit in, the first ones first."""
-    taken = np.cumsum(sizes) <= room
-    room -= sizes[taken].sum()
-    for i in np.flatnonzero(~taken & (sizes <= room)):
-        taken[i] = sizes[i] <= room
-        room -= sizes[i] * taken[i]
-    return taken
 
 
 def _checksum(arrays: Sequence[np.ndarray], names: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from runge.data import Rows, Table, read
 from runge.data import columns as table_columns
 from runge.data.files import open_table
-from runge.data.table import number_points
+from runge.data.splitting import draw, number_points
 from runge.errors import ConfigurationError
 
 needs_pyarrow = pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="pyarrow is not installed")
@@ -362,6 +362,12 @@ BAD = {
         ", separated by commas, semicolons or tabs; got one column, '# of a solver'",
     ),
     "blanks": (GOOD.replace(",", " "), {"inputs": ["x"], "outputs": ["y"]}, "got one column, 'x y dy_dx'"),
+    "tiny output": (
+        "x,y,dy_dx\n1,1e-300,0\n2,2e-300,0\n",
+        {},
+        "outputs: 'a.csv': 'y' must have values that differ by at least 1e-100; change its unit, got values within 1e",
+    ),
+    "tiny input": ("x,y,dy_dx\n1e-200,1,0\n2e-200,2,0\n", {}, "inputs: 'a.csv': 'x' must have values that differ by"),
     "capitals": (
         "x,z,y,dY_dX,dy_dz\n1,2,3,4,5\n",
         {"inputs": ["x", "z"], "outputs": ["y"]},
@@ -567,6 +573,10 @@ def some_rows(x, y, shares):
     return Rows(x, y, np.zeros((*y.shape, 1)), ("x",), names, None, table, "", (), number_points(x))
 
 
+def drawn(rows, seed):
+    return draw(rows.points, ~np.isnan(rows.y), *rows.table.shares, seed)
+
+
 def split_of_rows(rows, seed):
     """The split before rows with the same inputs were kept together."""
     order = torch.randperm(len(rows.x), generator=torch.Generator().manual_seed(seed)).numpy()
@@ -587,7 +597,7 @@ def test_rows_that_differ_are_split_as_they_always_were(shares, m, outputs, seed
     y[data.draw(st.integers(0, m - 1))] = 1
     x = np.random.default_rng(seed).permutation(m)[:, None] - m / 2
     rows = some_rows(x, y, dict(zip(("train", "val", "test"), shares, strict=True)))
-    for part, expected in zip(rows._drawn(seed), split_of_rows(rows, seed), strict=True):
+    for part, expected in zip(drawn(rows, seed), split_of_rows(rows, seed), strict=True):
         assert part.tolist() == expected.tolist()
 
 
@@ -599,13 +609,13 @@ def test_rows_with_the_same_inputs_are_in_one_set(shares, m, different, outputs,
     y[random.integers(m)] = 1
     train, *others = shares
     rows = some_rows(x, y, {"train": train, "val": others[0], "test": others[1]})
-    parts = rows._drawn(seed)
+    parts = drawn(rows, seed)
     inputs = [one for part in parts for one in set(x[part, 0])]
     assert len(inputs) == len(set(inputs))
     assert all(len(part) <= round(share * m + 0.5) for part, share in zip(parts[1:], others, strict=True))
     used = np.concatenate(parts)
     assert len(set(used)) == len(used)
-    more = some_rows(x, y, {"train": 1 - sum(others), "val": others[0], "test": others[1]})._drawn(seed)
+    more = drawn(some_rows(x, y, {"train": 1 - sum(others), "val": others[0], "test": others[1]}), seed)
     assert set(parts.train) <= set(more.train)
     assert len(more.train) < m / 3 or (~np.isnan(y[more.train])).any(0).all()
     assert np.array_equal(parts.test, more.test)
@@ -637,7 +647,7 @@ def test_so_many_rows_are_enough(parts, unused):
     enough = int(re.findall(r"(\d+) rows are enough", str(raised.value))[0])
     assert enough - 1 <= 1 / min(shares.values()) < enough
     for m in range(enough, enough + 100):
-        sizes = [len(part) for part in rows(m)._drawn(0)]
+        sizes = [len(part) for part in drawn(rows(m), 0)]
         assert min(sizes) > 0, (m, sizes)
 
 
