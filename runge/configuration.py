@@ -1,5 +1,6 @@
 """Objects made from the sections of a configuration; a message names the wrong key, its value and what is allowed."""
 
+import difflib
 import functools
 import hashlib
 import inspect
@@ -17,7 +18,7 @@ from pydantic import ValidationError
 from runge.errors import ConfigurationError
 
 __all__ = ["CONFIGURATIONS", "SAME_BITS", "SAME_RESULT", "build", "digest", "explained", "flatten", "known_settings"]
-__all__ += ["function", "locate", "prepare", "section", "unimported", "with_defaults"]
+__all__ += ["function", "locate", "no_such_key", "prepare", "section", "unimported", "with_defaults"]
 
 T = TypeVar("T")
 
@@ -185,8 +186,25 @@ def function(key: str, values: Any) -> Callable[..., Any]:
 def _check_names(key: str, names: Iterable[str], allowed: Collection[str]) -> None:
     for name in names:
         if name not in allowed:
-            keys = ", ".join(allowed) or "none"
-            raise ConfigurationError(f"{_join(key, name)}: there is no such key; {key} has {keys}")
+            raise no_such_key(key, name, allowed)
+
+
+def no_such_key(key: str, name: str, allowed: Collection[str]) -> ConfigurationError:
+    """Return the error for a name that is no key of a section: it names the option that has it, or a similar key.
+
+    Example:
+        >>> print(no_such_key("data", "file", ["n_train", "n_val"]))
+        data.file: there is no such key; data has n_train, n_val; only data=table has it: add that, or remove the key
+        >>> print(no_such_key("", "optimiser", ["optimizer", "model"]))
+        optimiser: there is no such key; the top level has optimizer, model; did you mean optimizer?
+    """
+    options = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((CONFIGURATIONS / key).glob("*.yaml"))}
+    having = [option for option, content in options.items() if key and name in content.get(key, content)]
+    similar = difflib.get_close_matches(name, allowed, 1)
+    hint = f"; only {key}={' or '.join(having)} has it: add that, or remove the key" if having else ""
+    hint = hint or (f"; did you mean {_join(key, similar[0])}?" if similar else "")
+    keys = ", ".join(allowed) or "none"
+    return ConfigurationError(f"{_join(key, name)}: there is no such key; {key or 'the top level'} has {keys}{hint}")
 
 
 @contextmanager

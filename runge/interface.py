@@ -12,7 +12,7 @@ from runge.compare import comparison
 from runge.compare.search import read_search
 from runge.errors import ConfigurationError, RunError
 from runge.launch import session
-from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F
+from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, on_test
 from runge.records.directories import RunDirectory
 from runge.records.fits import fit_of
 from runge.records.pictures import fit_picture
@@ -56,6 +56,7 @@ class Run:
     def __repr__(self) -> str:
         record = read(RunDirectory(self.directory))
         keys = (TEST_NRMSE_F, TEST_NRMSE_DF) if record.of_table else (TEST_MSE_F, TEST_MSE_DF)
+        keys = keys if on_test(record.figures) else [name.replace("test", "val") for name in keys]
         figures = [f"{key}={figure:.3g}" for key in keys if (figure := record.figures.get(key)) is not None]
         return f"Run({str(self.directory)!r}): {', '.join(figures) or record.status}"
 

@@ -15,7 +15,7 @@ from rich.table import Table as Grid
 from runge.data import Split
 from runge.data.columns import TableFile
 from runge.data.files import FORMATS, open_table
-from runge.data.roles import Roles, partial_name, read_arrays
+from runge.data.roles import Roles, listed, partial_name, read_arrays
 from runge.errors import ConfigurationError, describe
 from runge.function import Function, load_finished
 from runge.records.directories import RunDirectory
@@ -214,6 +214,9 @@ def _read(path: str, roles: Roles, function: Function) -> tuple[np.ndarray, np.n
             raise ValueError(
                 f"{path!r}: must have the run's inputs, {', '.join(roles.inputs)}; got {columns} without {missing[0]}"
             )
+        used = {*roles.inputs, *roles.outputs, *roles.partials.values()}
+        if unused := [name for name in file.names if name and name not in used]:
+            print(printable(f"columns not used: {listed(unused)}"))
         return read_arrays(file, roles)
     except (ValueError, OSError) as error:
         raise ConfigurationError(f"FILE: {error}") from error

@@ -58,9 +58,10 @@ def test_the_prediction_and_its_errors(run, capsys):
     x = np.linspace(-1, 1, 9)
     f, df = 1 / (1 + 25 * x**2), -50 * x / (1 + 25 * x**2) ** 2
     f[2] = df[[3, 4]] = np.nan
-    pandas.DataFrame({"df_dx": df, "note": "text", "x": x, "f": f}).to_csv("a.csv", index=False)
+    pandas.DataFrame({"df_dx": df, "note": "text", "x": x, "f": f, "dF_dx": df}).to_csv("a.csv", index=False)
     main(["run", "a.csv"])
     lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "columns not used: note, dF_dx"
     table = pandas.read_csv("run/a_predicted.csv")
     assert list(table.columns) == ["x", "u_f", "du_f_dx"]
     u = runge.load("run")

@@ -1,8 +1,9 @@
 """The figure by which runs are ranked, if none is named: without units where the data have several."""
 
+import itertools
 from collections.abc import Sequence
 
-from runge.metrics import TEST_MSE_DF, TEST_MSE_F, key
+from runge.metrics import TEST_MSE_DF, TEST_MSE_F, key, on_test
 from runge.records.reading import RunRecord
 
 _DATA = ("data", "data.file", "data.inputs", "data.outputs", "data.derivatives")
@@ -17,7 +18,8 @@ def choose_metric(records: Sequence[RunRecord], keys: Sequence[str]) -> tuple[st
 
     Mean squared errors have the units of the data: those of sin(x) / 1000 are a million times smaller than those of
     sin(x). Runs on different data, and on the columns of a table, are ranked by a figure without units: the first of
-    `nrmse_df`, `rel_l2_df`, `nrmse_f` and `rel_l2_f` that most finished runs have.
+    `nrmse_df`, `rel_l2_df`, `nrmse_f` and `rel_l2_f` that most finished runs have. Runs without test points are ranked
+    by their validation errors.
 
     Args:
         records: the runs.
@@ -25,7 +27,8 @@ def choose_metric(records: Sequence[RunRecord], keys: Sequence[str]) -> tuple[st
     """
     differ = [name for name in keys if name in _DATA or name.partition(".")[0] == "target"]
     finished = [record.figures for record in records if record.status == "finished"]
-    counts = {name: sum(one.get(name) is not None for one in finished) for name in map(_test, _RELATIVE)}
+    split = "test" if any(map(on_test, finished)) or not finished else "val"
+    counts = {name: sum(one.get(name) is not None for one in finished) for name in (key(split, q) for q in _RELATIVE)}
     best = max(counts, key=lambda name: counts[name])
     if not counts[best] or not (differ or any(record.of_table for record in records)):
         return TEST_MSE_DF, ""
@@ -41,15 +44,13 @@ def choose_metric(records: Sequence[RunRecord], keys: Sequence[str]) -> tuple[st
 def errors_like(metric: str) -> tuple[str, str]:
     """Return the keys of the errors of u and of u' of a metric's kind: without units if it has none, else squared.
 
+    They are those on its points if they have no units, else those on the test points.
+
     Example:
         >>> errors_like("test/nrmse_df")
         ('test/nrmse_f', 'test/nrmse_df')
     """
-    for kind in ("nrmse", "rel_l2"):
-        if metric in (pair := (_test(f"{kind}_f"), _test(f"{kind}_df"))):
+    for split, kind in itertools.product(("test", "val"), ("nrmse", "rel_l2")):
+        if metric in (pair := (key(split, f"{kind}_f"), key(split, f"{kind}_df"))):
             return pair
     return TEST_MSE_F, TEST_MSE_DF
-
-
-def _test(quantity: str) -> str:
-    return key("test", quantity)

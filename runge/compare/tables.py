@@ -10,7 +10,7 @@ from rich.text import Text
 from runge.compare.groups import Group
 from runge.compare.naming import BETWEEN, MOST_KEYS, names_of, typed
 from runge.compare.ranking import errors_like
-from runge.metrics import QUANTITIES, RELATIVE, TEST_MSE_DF, TEST_MSE_F, key
+from runge.metrics import QUANTITIES, RELATIVE, TEST_ENDS, TEST_MSE_DF, TEST_MSE_F, key, on_test
 from runge.records.files import printable
 from runge.records.reading import RunRecord
 
@@ -26,8 +26,9 @@ def error_table(
 ) -> Table:
     """Return the test errors of one run: a row for the whole and one per region or output, a column per quantity.
 
-    Without regions, as for a table, the errors relative to the standard deviations are shown instead of rel_l2. The
-    columns of a table have units of their own: an error in units is not averaged over outputs, nor over inputs.
+    A run without test points has its validation errors. Without regions, as for a table, the errors relative to the
+    standard deviations are shown instead of rel_l2. The columns of a table have their own units: an error in units is
+    not averaged over outputs, nor over inputs. If there are few test rows, the ends of 95 % intervals follow.
 
     Args:
         metrics: the run's figures.
@@ -40,14 +41,18 @@ def error_table(
     if columns > 1:
         quantities = [quantity for quantity in quantities if quantity not in ("mse_df", "max_df")]
     groups = outputs if len(outputs) > 1 else regions
-    table = _table("test errors")
+    split = "test" if on_test(metrics) else "val"
+    table = _table("test errors" if split == "test" else "validation errors, because there are no test rows")
     table.add_column("output" if groups is outputs else "region")
     for quantity in quantities:
         table.add_column(_header(quantity), justify="right")
     for group in ("", *groups):
         mixed = with_units if columns and groups is outputs and not group else []
-        figures = [_cell(one, None if one in mixed else metrics[key("test", one, group)]) for one in quantities]
-        table.add_row(Text(printable(group or "whole")), *figures)
+        rows = {group or "whole": split} | ({} if group else {"95 % from": TEST_ENDS[0], "95 % to": TEST_ENDS[1]})
+        for name, part in rows.items():
+            figures = {one: None if one in mixed else metrics.get(key(part, one, group)) for one in quantities}
+            if part == split or any(figure is not None for figure in figures.values()):
+                table.add_row(Text(printable(name)), *(_cell(one, figure) for one, figure in figures.items()))
     return table
 
 

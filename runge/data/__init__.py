@@ -11,7 +11,8 @@ from runge.data.sampled import (
     sample_weights,
     training_points,
 )
-from runge.data.table import Rows, Split, Table, read
+from runge.data.splitting import Split
+from runge.data.table import Rows, Table, read
 
 __all__ = ["Data", "Dataset", "Rows", "SampleWeight", "Split", "Table", "batch_size", "channel_weights", "labelled"]
 __all__ += ["make_dataset", "read", "relevance", "row_points", "sample", "sample_weights", "training_points"]

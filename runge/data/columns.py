@@ -1,10 +1,12 @@
 """Files of named columns: what all formats have in common."""
 
 import os
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +14,11 @@ __all__ = ["MOST_NUMBERS", "TableFile", "check_duplicates", "shown"]
 
 MOST_NUMBERS = 2**28
 """The most numbers that are read from a file: 2 GiB in float64."""
+
+_LOSSY = 2.0**53
+"""From here on not every integer is a number in float64."""
+
+_INTEGER = re.compile(r"[-+]?\d+")
 
 
 class TableFile(ABC):
@@ -62,6 +69,23 @@ class TableFile(ABC):
         if rows * columns > MOST_NUMBERS:
             size = f"{rows} rows of {columns} columns"
             raise self.wrong(f"must have at most {MOST_NUMBERS} numbers in the columns that are read, got {size}")
+
+    def check_digits(self, name: str, numbers: np.ndarray, cells: Callable[[], Sequence[Any] | np.ndarray]) -> None:
+        """Raise ValueError if an integer is too large for float64, which would make neighbours equal.
+
+        Args:
+            name: the column.
+            numbers: its cells in float64, (m,).
+            cells: returns them as they are in the file, (m,); text or numbers.
+        """
+        with np.errstate(invalid="ignore"):
+            large = np.flatnonzero(np.abs(numbers) >= _LOSSY).tolist()
+        exact = cells() if large else []
+        for row in large:
+            if _INTEGER.fullmatch(text := str(exact[row])):
+                rule = "an integer must be within 2^53 of 0, because its last digits would be lost"
+                then = "subtract an offset from the column, or change its unit"
+                raise self.wrong(f"{self.place(row)}, column {name!r}: {rule}, got {text}; {then}")
 
 
 def shown(path: str | os.PathLike[str]) -> str:

@@ -3,7 +3,9 @@
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,7 @@ class CsvFile(TableFile):
             raise self.wrong("the first line must hold the names of the columns, and has no end")
         self._separator = max(_SEPARATORS, key=head.count)
         try:
-            (names,) = csv.reader([head], delimiter=self._separator, skipinitialspace=True, strict=True)
+            (names,) = self._cells([head], strict=True)
         except (ValueError, csv.Error) as error:
             raise self.wrong("the first line must hold the names of the columns; it is empty or damaged") from error
         self.names = [name.strip() for name in names]
@@ -60,6 +62,7 @@ class CsvFile(TableFile):
                     f"got {str(column[row])[:40]!r}"
                 )
             result[:, i] = numbers
+            self.check_digits(name, result[:, i], partial(self.words, name))  # with an empty cell pandas has floats
         return result
 
     def words(self, name: str) -> list[str]:
@@ -68,20 +71,13 @@ class CsvFile(TableFile):
 
     def place(self, row: int) -> str:
         """Return the line of a row, counted from 0; the names are in line 1."""
-        with self._text() as file:
-            reader = csv.reader(file, delimiter=self._separator)
-            next(reader)
-            for cells in reader:
-                if len(cells) > 1 or any(map(str.strip, cells)):
-                    if row == 0:
-                        return f"line {reader.line_num}"
-                    row -= 1
-        return f"row {row + 1}"
+        line, _ = next(islice(self._records(), row, None))
+        return f"line {line}"
 
     def _read(self, names: Sequence[str], **options: Any) -> Any:
         import pandas
 
-        self.check_size(self._count_lines(), len(names))
+        self.check_size(self._count_rows(), len(names))
         # pandas needs a name for each column, also for those that have none.
         every = [name or f"\0{i}" for i, name in enumerate(self.names)]
         try:
@@ -100,18 +96,31 @@ class CsvFile(TableFile):
         except (ValueError, OverflowError) as error:  # pandas' errors of the parser are ValueErrors
             raise self.wrong(f"is not a CSV file ({error})") from error
 
-    def _count_lines(self) -> int:
+    def _count_rows(self) -> int:
         """Raise ValueError if a line has more or fewer cells than the first: pandas would shift or fill it silently."""
         cells, number = len(self.names), 0
+        for line, got in self._records():
+            if len(got) != cells:
+                raise self.wrong(f"line {line} must have {cells} cells, as line 1 has, got {len(got)}")
+            number += 1
+        return number
+
+    def _records(self) -> Iterator[tuple[int, list[str]]]:
+        """Return the cells of each line that is not blank, and its number; a cell in quotes may have several lines."""
         with self._text() as file:
+            reader, line = self._cells(file), 1
             try:
-                for number, line in enumerate(file, 1):
-                    got = line.count(self._separator) + 1
-                    if got != cells and '"' not in line and not line.isspace():
-                        raise self.wrong(f"line {number} must have {cells} cells, as line 1 has, got {got}")
+                for cells in reader:
+                    if line > 1 and (len(cells) > 1 or any(map(str.strip, cells))):
+                        yield line, cells
+                    line = reader.line_num + 1
             except UnicodeDecodeError as error:
                 raise self.wrong("must be text in UTF-8") from error
-        return number
+            except csv.Error as error:
+                raise self.wrong(f"line {line} is damaged ({error})") from error
+
+    def _cells(self, lines: Iterable[str], strict: bool = False) -> Any:
+        return csv.reader(lines, delimiter=self._separator, skipinitialspace=True, strict=strict)
 
     def _text(self) -> io.TextIOWrapper:
         return self.path.open(newline="", encoding="utf-8-sig")

@@ -27,7 +27,8 @@ def open_table(path: str | os.PathLike[str]) -> TableFile:
     """
     file = Path(path)
     if (format_ := FORMATS.get(file.suffix.lower())) is None:
-        raise ValueError(f"must be a file that ends in {', '.join(FORMATS)}, got {os.fspath(path)!r}")
+        what = ", which is a directory" if os.path.isdir(path) else ""
+        raise ValueError(f"must be a file that ends in {', '.join(FORMATS)}, got {os.fspath(path)!r}{what}")
     try:
         if not file.exists():
             where = "" if file.is_absolute() else f" in {os.getcwd()!r}"

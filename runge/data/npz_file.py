@@ -19,7 +19,7 @@ class NpzFile(TableFile):
     """An NPZ file with the arrays `x`, (m, D), `y`, (m, P), and `dydx`, (m, P, D); axes of length 1 may be left out.
 
     Its columns are `x1` to `xD`, `y1` to `yP` and `dy1_dx1` to `dyP_dxD`, without a number where there is only one; and
-    further arrays of shape (m,) under their names, such as the labels of a split.
+    further arrays of text, (m,), under their names, such as the labels of a split.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,14 +41,25 @@ class NpzFile(TableFile):
             columns |= values
         if "dydx" in arrays:
             columns |= self._partials(arrays.pop("dydx"))
-        columns |= {name: x for name, x in arrays.items() if x.shape == (self._rows,) and name not in columns}
+        for name, array in arrays.items():
+            if array.shape != (self._rows,) or array.dtype.kind not in "US" or name in columns:
+                allowed = f"'x', 'y', 'dydx', and text of the shape ({self._rows},), such as the labels of a split"
+                raise self.wrong(f"must have the arrays {allowed}; got {name!r}, {array.dtype} of {array.shape}")
+        columns |= arrays
         self._arrays, self.names = columns, list(columns)
 
     def numbers(self, names: Sequence[str]) -> np.ndarray:
         """Return columns as `TableFile.numbers` does."""
         self.check_size(self._rows, len(names))
-        columns = [self._numeric(self._arrays[name], name) for name in names]
-        return np.stack(columns, axis=1) if columns else np.empty((self._rows, 0))
+        result = np.empty((self._rows, len(names)))
+        for i, name in enumerate(names):
+            array = self._arrays[name]
+            if array.dtype.kind not in "iuf":
+                raise self.wrong(f"{name!r} must be an array of numbers, got the type {array.dtype}")
+            result[:, i] = array
+            if array.dtype.kind in "iu":
+                self.check_digits(name, result[:, i], lambda array=array: array)
+        return result
 
     def words(self, name: str) -> list[str]:
         """Return a column as text."""
@@ -91,11 +102,6 @@ class NpzFile(TableFile):
         if array.ndim not in (1, 2) or 0 in array.shape:
             raise self.wrong(f"{name!r} must have the shape (m,) or (m, n), and not be empty; got {array.shape}")
         return array.reshape(len(array), -1)
-
-    def _numeric(self, array: np.ndarray, name: str) -> np.ndarray:
-        if array.dtype.kind not in "iuf":
-            raise self.wrong(f"{name!r} must be an array of numbers, got the type {array.dtype}")
-        return array.astype(float, copy=False)
 
 
 def _columns(letter: str, array: np.ndarray) -> dict[str, np.ndarray]:

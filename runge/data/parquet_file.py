@@ -1,6 +1,7 @@
 """Tables in Parquet files."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ class ParquetFile(TableFile):
         read, result = self._read(names), np.empty((self._rows, len(names)))
         for i, name in enumerate(names):
             result[:, i] = read.column(name).cast(float64(), safe=False).to_numpy()
+            if not types.is_floating(self._types[name]):
+                self.check_digits(name, result[:, i], partial(read.column, name))
         return result
 
     def words(self, name: str) -> list[str]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -14,15 +14,17 @@ from pydantic import BeforeValidator, Field
 
 from runge.data.columns import TableFile, shown
 from runge.data.files import FORMATS, open_table
-from runge.data.roles import find_roles, read_arrays
+from runge.data.roles import FARTHEST, find_roles, read_arrays
+from runge.data.splitting import SETS, Split, draw, number_points
 from runge.errors import ConfigurationError
 from runge.validation import Natural, checked
 
 __all__ = ["Rows", "Split", "Table", "read"]
 
-SETS = ("train", "val", "test")
-
 _FILES_KEPT = 8
+
+_CLOSEST = 1 / FARTHEST
+"""The least size of a column: its square is a number."""
 
 
 def _check_named(file: Any) -> Any:
@@ -47,8 +49,9 @@ class Table:
         outputs: the columns of the outputs; None: those of which the file has derivatives, likewise.
         derivatives: the columns of the partial derivatives, `{output: {input: column}}`; None: those that are named
             `d<output>_d<input>`; `{}`: none.
-        split: the shares of the rows that are drawn, by the seed, for `train`, `val` and `test`, each above 0 and at
-            most 1 in total. Rows beyond are not used: those for validation and test stay the same if `train` is lower.
+        split: the shares of the rows that are drawn, by the seed, for `train`, `val` and `test`, at most 1 in total.
+            `train` None: all rows that are left. With a lower share some are not used, and those for validation and
+            test stay the same. `test` 0: no row is for the test, and the final errors are those on the validation rows.
         split_column: a column that says `train`, `val` (or `validation`) or `test` in each row, instead of `split`.
         batch_size: the size of a mini-batch, from 1 to the number of training rows; None: with optimisers that can use
             mini-batches, the largest power of two B with B (1 + D) <= 16384, and all rows if there are at most 2 B.
@@ -62,7 +65,7 @@ class Table:
     inputs: list[str] | None = None
     outputs: list[str] | None = None
     derivatives: dict[str, dict[str, str]] | None = None
-    split: dict[str, float] = Field(default_factory=lambda: {"train": 0.7, "val": 0.15, "test": 0.15})
+    split: dict[str, float | None] = Field(default_factory=lambda: {"train": None, "val": 0.15, "test": 0.15})
     split_column: str | None = None
     batch_size: int | None = None
     seed: Natural | None = None
@@ -73,21 +76,22 @@ class Table:
                 raise ValueError(f"{key}: must be at least one column, each once, got {names}")
         if self.inputs and self.outputs and (both := set(self.inputs) & set(self.outputs)):
             raise ValueError(f"outputs: must be other columns than the inputs, got {sorted(both)[0]!r} in both")
-        shares = self.split.values()
-        if set(self.split) != set(SETS) or not all(share > 0 for share in shares) or sum(shares) > 1 + 1e-9:
-            rule = "must be a share above 0 for each of train, val and test, at most 1 in total"
-            raise ValueError(f"split: {rule}, got {self.split}")
+        if unknown := [name for name in self.split if name not in SETS]:
+            raise ValueError(f"split: must have the keys {', '.join(SETS)} only, got {unknown[0]!r}")
+        train, val, test = self.shares
+        if not (train > 0 and val > 0 and test >= 0 and train + val + test <= 1 + 1e-9):
+            rule = "must be shares: val above 0, test at least 0, train above 0 or null for all rows that are left"
+            raise ValueError(f"split: {rule}, at most 1 in total; got {self.split}")
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        """The shares for training, validation and test; NaN: not given."""
+        val, test = (math.nan if (share := self.split.get(name)) is None else share for name in SETS[1:])
+        train = self.split.get("train")
+        return 1 - val - test if train is None else train, val, test
 
     def __hash__(self) -> int:
         return hash(self.file)  # lists cannot be hashed
-
-
-class Split(NamedTuple):
-    """The rows of the three sets: indices, each (n,)."""
-
-    train: np.ndarray
-    val: np.ndarray
-    test: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,8 @@ class Rows:
         sets: 0, 1 or 2, (m,), for training, validation and test; None without `data.split_column`.
         table: what was read.
         checksum: a hash of all of the above except `table`.
+        unused: the names of the columns that were not read.
+        points: the result of `number_points`, (m,).
     """
 
     x: np.ndarray
@@ -113,44 +119,49 @@ class Rows:
     sets: np.ndarray | None
     table: Table
     checksum: str
+    unused: tuple[str, ...]
+    points: np.ndarray
 
     @property
-    def n_train(self) -> int:
-        """The number of training rows."""
-        return round(self.table.split["train"] * len(self.x)) if self.sets is None else int((self.sets == 0).sum())
+    def duplicates(self) -> int:
+        """The number of rows with the inputs of an earlier row."""
+        return len(self.x) - int(self.points.max()) - 1
+
+    @property
+    def leaking(self) -> int:
+        """The number of rows for validation and test, by `data.split_column`, whose inputs a training row has."""
+        sets = np.zeros(len(self.x)) if self.sets is None else self.sets
+        return int(np.isin(self.points[sets > 0], self.points[sets == 0]).sum())
 
     def split(self, seed: int | torch.Generator) -> Split:
         """Return the rows for training, validation and test, drawn unless the table has a column that says so.
 
         One row with a known value of each output is always drawn for training: the derivatives alone determine an
-        output up to a constant.
+        output up to a constant. Rows with the same inputs are drawn for the same set, because a label that is known
+        from training does not test a fit; a set may then be smaller than its share.
 
         Raises:
             ConfigurationError: a set would be empty, or `check` refuses the training rows.
         """
-        chosen = self._drawn(seed) if self.sets is None else Split(*(np.flatnonzero(self.sets == i) for i in range(3)))
-        if empty := [name for name, rows in chosen._asdict().items() if not len(rows)]:
+        if self.sets is None:
+            _, val, test = self.table.shares
+            chosen = draw(self.points, ~np.isnan(self.y), self.table.split.get("train"), val, test, seed)
+        else:
+            chosen = Split(*(np.flatnonzero(self.sets == i) for i in range(3)))
+        needed = SETS if self.table.shares[2] else SETS[:2]
+        if empty := [name for name in needed if not len(getattr(chosen, name))]:
             key = "split" if self.sets is None else "split_column"
             sizes = ", ".join(f"{len(rows)} {name}" for name, rows in chosen._asdict().items())
             # A share of more than one row is at least one row when its ends are rounded.
-            enough = math.floor(1 / min(self.table.split.values())) + 1
+            enough = math.floor(1 / min(filter(None, self.table.shares))) + 1
             then = f"; with these shares {enough} rows are enough" if self.sets is None else ""
-            rule = "must leave rows for each of train, val and test"
+            if self.sets is None and self.duplicates:
+                then = f"; rows with the same inputs are in one set, and only {len(self.x) - self.duplicates} differ"
+                then += ": enlarge the shares, or use data.split_column"
+            rule = f"must leave rows for each of {', '.join(needed)}"
             raise self._wrong(key, f"{rule}, got {sizes} ({empty[0]} is empty){then}")
         self.check(chosen.train, " in the training rows")
         return chosen
-
-    def _drawn(self, seed: int | torch.Generator) -> Split:
-        generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
-        order = torch.randperm(len(self.x), generator=generator).numpy()
-        for known in ~np.isnan(self.y.T):  # the training rows are the last ones
-            last = np.flatnonzero(known[order])[-1]
-            order = np.append(np.delete(order, last), order[last])
-        shares = self.table.split
-        ends = np.rint(np.cumsum([shares["test"], shares["val"], shares["train"]]) * len(order)).astype(int)
-        # Training rows are taken from the end, so that a smaller share has a part of those of a larger one.
-        n_train = min(ends[2], len(order)) - ends[1]
-        return Split(order[len(order) - n_train :], order[ends[0] : ends[1]], order[: ends[0]])
 
     def check(self, rows: np.ndarray | slice = slice(None), where: str = "") -> None:
         """Raise ConfigurationError if some rows do not determine an output, or an input is constant there.
@@ -166,6 +177,14 @@ class Rows:
             if known == 1 and unknown:
                 rule = f"{name!r} must be known in at least two rows{where}, or have a known derivative by each input"
                 raise self._wrong("outputs", f"{rule}; got one row and no derivative by {', '.join(unknown)}")
+        if len(self.inputs) > 1 and (self.x[rows].min(0) == self.x[rows].max(0)).all():
+            names = ", ".join(self.inputs)
+            raise self._wrong("inputs", f"must differ from row to row, got the same {names} in all rows{where}")
+        for key, names, columns in (("inputs", self.inputs, self.x), ("outputs", self.outputs, self.y)):
+            for name, column in zip(names, columns[rows].T, strict=True):
+                if 0 < (size := np.nanmax(column) - np.nanmin(column)) < _CLOSEST:
+                    rule = f"{name!r} must have values that differ by at least {_CLOSEST:g}; change its unit"
+                    raise self._wrong(key, f"{rule}, got values within {size:g}{where}")
         for d, name in enumerate(self.inputs):
             column = self.x[rows, d]
             if column.min() == column.max():
@@ -208,13 +227,15 @@ def _read(table: Table, _stamp: object) -> Rows:
         raise
     except (ValueError, OSError) as error:
         raise ConfigurationError(f"data.file: {error}") from error
+    if len(x) < 2:
+        raise ConfigurationError(f"data.file: {shown(table.file)}: must have at least two rows, got one")
     known = ~(np.isnan(y).all(axis=1) & np.isnan(dydx).all(axis=(1, 2)))
     if not known.all():
         x, y, dydx, sets = x[known], y[known], dydx[known], None if sets is None else sets[known]
     for array in (x, y, dydx):
         array.setflags(write=False)  # all that read this file share it
     checksum = _checksum([x, y, dydx, *([] if sets is None else [sets])], [*roles.inputs, "", *roles.outputs])
-    rows = Rows(x, y, dydx, roles.inputs, roles.outputs, sets, table, checksum)
+    rows = Rows(x, y, dydx, roles.inputs, roles.outputs, sets, table, checksum, roles.unused, number_points(x))
     rows.check()
     return rows
 

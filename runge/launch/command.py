@@ -19,7 +19,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from runge.configuration import CONFIGURATIONS
+from runge.configuration import CONFIGURATIONS, no_such_key
 from runge.errors import ConfigurationError, RunError, command
 from runge.launch.composition import explain_value, register_resolvers
 from runge.launch.pool import start_loading
@@ -110,6 +110,7 @@ def run(main: Callable[..., Any]) -> None:
     try:
         for argument in sys.argv[1:]:
             check_override(argument)
+        check_experiments(sys.argv[1:])
         main()
     except (KeyboardInterrupt, SystemExit) as end:
         sys.exit("error: interrupted" if isinstance(end, KeyboardInterrupt) else end.code)
@@ -165,6 +166,16 @@ def _names_options(choice: Any) -> bool:
     if isinstance(choice, list):
         return all(_names_options(name) for name in choice)
     return isinstance(choice, str | QuotedString) and choice != ""
+
+
+def check_experiments(arguments: Sequence[str]) -> None:
+    """Raise ConfigurationError if an experiment for formulas is chosen for a table, which has no such keys."""
+    names = [argument.partition("=")[2] for argument in arguments if argument.startswith("experiment=")]
+    for name in re.findall(r"[\w/]+", " ".join(names)) if "data=table" in arguments else ():
+        path = CONFIGURATIONS / "experiment" / f"{name}.yaml"
+        if path.is_file() and "n_train" in path.read_text():
+            rule = "must be absent with data=table, because it is for formulas"
+            raise ConfigurationError(f"experiment: {rule} and sets data.n_train; got {name}")
 
 
 def with_sweeper(arguments: Sequence[str]) -> list[str]:
@@ -227,8 +238,7 @@ def _explain_composition(error: HydraException) -> str:
         detail = error.message.removeprefix(f"Error parsing override '{error.override}'\n")
         return f"{error.override!r} cannot be parsed: {detail}"
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
-        allowed = ", ".join(map(str, cause.parent_node.keys())) or "none"
-        section = str(cause.full_key).rpartition(".")[0]
-        return f"{cause.full_key}: there is no such key; {section or 'the top level'} has {allowed}"
+        section, _, name = str(cause.full_key).rpartition(".")
+        return str(no_such_key(section, name, [str(key) for key in cause.parent_node]))
     detail = f"; {str(cause).splitlines()[0]}" if isinstance(cause, OmegaConfBaseException) else ""
     return str(error).partition("\nConfig search path")[0].rstrip() + detail

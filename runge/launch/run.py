@@ -29,6 +29,7 @@ from runge.records.directories import RunDirectory, State, resumable
 from runge.records.lock import locked
 from runge.training.advice import advice
 from runge.training.member import Member
+from runge.training.of_tables import log_rows
 from runge.training.verdict import SEPARATOR
 from runge.training.without_effect import without_effect
 
@@ -115,10 +116,14 @@ def make_stack(members: Sequence[Member], halving: int | None = None) -> "Stack"
 def announce(stack: "Stack", member: int) -> None:
     """Log the numbers of points of one of a stack's runs, overrides without effect, and what may spoil its fit."""
     sizes = {split: points.x.shape[1] for split, points in stack.data.dataset._asdict().items()}
+    if not stack.members[member].has_test:
+        sizes["test"] = 0
     log.info("points: %s", ", ".join(f"{n} {split}" for split, n in sizes.items()))
     run, lambda_d = stack.members[member], float(stack.module.lambda_d[member])
     if run.far:
         log.info("trained in standardised units, because far from size 1: %s", ", ".join(run.far))
+    if run.rows is not None:
+        log_rows(run.rows, stack.data, member)
     outputs = len(stack.data.dataset.test.outputs)
     if useless := without_effect(run, lambda_d, float(stack.module.lambda_now[member]), outputs):
         log.warning("without effect on the training: %s", "; ".join(useless))

@@ -45,8 +45,17 @@ class Units(nn.Module):
         """Return the units of training points: mean and standard deviation of each input and output.
 
         An output that is constant, or of which one value is known, has the scale that its gradient suggests, the root
-        of sum_d mean(f'_d^2) Var x_d, or else 1. With a `domain`, (M, D, 2), the inputs have its centre and half its
-        lengths.
+        of sum_d mean(f'_d^2) Var x_d, or else 1.
+
+        Few values say little about the spread of an output whose derivatives are known everywhere: two may be nearly
+        equal by chance, and the network would have to reach thousands of their standard deviations. If the values are
+        fewer than a tenth of the known derivatives, or fewer than D + 2, which do not show the spread of a linear
+        function, the scale is the larger of both. That of the gradient is exact for a linear function of independent
+        inputs, and hardly ever too small: for one uniform input the standard deviation is at most 2 sqrt(3) / pi = 1.1
+        times as large (Poincaré's inequality). If values are known wherever derivatives are, it is not used.
+
+        With a `domain`, (M, D, 2), the inputs have its centre and half its lengths, and values are not few: where they
+        are is not by chance.
         """
         x, known = points.x.double(), (points.weight_f > 0).double()
         if domain is None:
@@ -58,8 +67,11 @@ class Units(nn.Module):
         y_mean = (known * f).sum(1) / count
         y_std = ((known * (f - y_mean[:, None]).square()).sum(1) / count).sqrt()
         known_df = (points.weight_df > 0).double()
+        n, n_df = known.sum(1), known_df.sum(1).amax(2)
+        few = ((10 * n < n_df) | ((n < x.shape[2] + 2) & (n < n_df))) & (domain is None)
         slopes = (known_df * points.df.double().square()).sum(1) / known_df.sum(1).clamp_min(1)
         by_slope = (slopes * x_std[:, None].square()).sum(2).sqrt()
+        y_std = torch.where(few, torch.maximum(y_std, by_slope), y_std)
         y_std = torch.where(y_std > 1e-12 * y_mean.abs(), y_std, torch.where(by_slope > 0, by_slope, 1))
         return cls(x_mean, x_std, y_mean, y_std)
 

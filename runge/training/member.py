@@ -10,7 +10,7 @@ import torch
 
 from runge import machine
 from runge.balance import Balance, Fixed
-from runge.configuration import build, function, section
+from runge.configuration import build, function, no_such_key, section
 from runge.data import Data, Rows, Table, batch_size, read
 from runge.errors import ConfigurationError
 from runge.metrics import QUANTITIES
@@ -53,8 +53,7 @@ class Member:
     def __init__(self, configuration: dict[str, Any], overrides: Sequence[str] = ()) -> None:
         self.configuration, self.overrides = configuration, list(overrides)
         if unknown := configuration.keys() - {*SECTIONS, *OPTIONAL}:
-            names = ", ".join((*SECTIONS, *OPTIONAL))
-            raise ConfigurationError(f"{', '.join(sorted(unknown))}: there is no such key; there are {names}")
+            raise no_such_key("", min(unknown), (*SECTIONS, *OPTIONAL))
         of_table = "_target_" in section("data", configuration.get("data", {}))
         if missing := [key for key in SECTIONS if key not in configuration and not (of_table and key in OF_FORMULAS)]:
             raise ConfigurationError(f"{missing[0]}: is missing")
@@ -77,7 +76,7 @@ class Member:
             raise ConfigurationError(f"resampling._target_: must name a class derived from Periodic, got {name}")
         if self.rows is not None:
             check_for_table(configuration, self.resampling, self.loss.sample_weight)
-            check_rows(self.rows, self.data_seed.generator("data"))
+            self.sizes = check_rows(self.rows, self.data_seed.generator("data"))
         self.sampling = None if of_table else build_section("sampling", Sampling)
         self.optimizer = build("optimizer", configuration["optimizer"], Optimizer, adapt)
         self.model = build_section("model", Model)
@@ -107,6 +106,11 @@ class Member:
     def checksum(self) -> str:
         """The checksum of the rows of the table; empty: there is none."""
         return "" if self.rows is None else self.rows.checksum
+
+    @property
+    def has_test(self) -> bool:
+        """False if no row is for the test: the validation rows take the place of its points."""
+        return self.rows is None or self.sizes[2] > 0
 
     @property
     def formula(self) -> tuple[Target, Sampling]:
@@ -173,7 +177,7 @@ class Member:
         Seeds, the loss, the schedule, the sampling, the target and the loggers may differ; and the learning rate, if
         the optimiser's steps are proportional to it.
         """
-        shape: list[Any] = [None]
+        shape: list[Any] = [None if self.rows is None else self.sizes]
         if self.target is not None:
             shape = [self.target.dimension, self.target.outputs, list(self.target.regions(self.target.domain.mT))]
             # In several dimensions the number of points depends on the strategy.
@@ -189,14 +193,14 @@ class Member:
         """Return the number of training points; a grid in several dimensions may have fewer."""
         if isinstance(self.data, Data):
             return self.data.n_train + self.data.boundary_points + (self.data.n_derivative or 0)
-        return cast(Rows, self.rows).n_train
+        return self.sizes[0]
 
     @property
     def batch_size(self) -> int | None:
         """The size of a mini-batch; None: the full batch. A table has one by default if it is large."""
         if self.rows is None or self.data.batch_size is not None or "data.batch_size" in self.optimizer.demands:
             return self.data.batch_size
-        return batch_size(self.rows.n_train, self.dimension)
+        return batch_size(self.sizes[0], self.dimension)
 
     def _batch(self) -> int:
         """Return the number of points of one step."""
@@ -258,7 +262,8 @@ class Member:
             what = what.replace("$", r"\$")  # otherwise it would be mathtext
         then = "" if isinstance(self.resampling, Never) else f", then by {names['resampling']}"
         weight = f"= {self.loss.lambda_d:g}" if isinstance(self.balance, Fixed) else f"by {names['balance']}"
+        on = "" if self.has_test else ", on the validation rows"
         network = f"{model.activation} {model.depth} × {model.width}"
         stages = f" in {model.stages} stages" if model.stages != 1 else ""
         sampling = "" if self.sampling is None else f", {type(self.sampling).__name__.lower()} sampling{then}"
-        return f"{what}{sampling}: {network}{stages}, lambda_d {weight}, seed {self.seed.seed}"
+        return f"{what}{sampling}: {network}{stages}, lambda_d {weight}, seed {self.seed.seed}{on}"

@@ -188,6 +188,8 @@ class StackWriter:
         module = self.module
         module.network.load_state_dict(module.best.state_dict())
         metrics = final_metrics(module, self.data)
+        if not self.members[0].has_test:
+            metrics = [one | dict.fromkeys(on_test(one)) for one in metrics]
         fits = evaluate(module.network, self.data)
         # Each member's share of the stack's time.
         share = len(self.directories)
@@ -210,7 +212,8 @@ class StackWriter:
             inputs = self.data.inputs
             points = None if self.resample is None else points_table(self.resample.member(i), inputs)
             finished = self._state(i, "finished", message=self._verdict(i, metrics, fit))
-            metrics |= test_intervals(fit) if self.members[i].rows is not None else {}
+            if self.members[i].rows is not None and self.members[i].has_test:
+                metrics |= test_intervals(fit)
             metrics |= {FIT_SECONDS: seconds[0], TOTAL_SECONDS: seconds[1] + time.perf_counter() - began}
             table = fit_table(fit.points, fit.u, fit.du, inputs)
             directory.write(finished, self._history(i), metrics, points, table)

@@ -62,7 +62,8 @@ def make_data(members: Sequence[Member], dtype: torch.dtype) -> SobolevDataModul
     for member in members:
         rows, generator = cast(Rows, member.rows), member.data_seed.generator("data")
         parts = [(rows.x[index], rows.y[index], rows.dydx[index]) for index in rows.split(generator)]
-        datasets.append(Dataset(*(row_points(*part, rows.outputs) for part in parts)))
+        train, val, test = (row_points(*part, rows.outputs) for part in parts)
+        datasets.append(Dataset(train, val, test if member.has_test else val))
         seeds.append(int(torch.randint(2**62, (), generator=generator)))
     return RowsDataModule(
         datasets,

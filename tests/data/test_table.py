@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from runge.data import Rows, Table, read
 from runge.data import columns as table_columns
 from runge.data.files import open_table
+from runge.data.splitting import draw, number_points
 from runge.errors import ConfigurationError
 
 needs_pyarrow = pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="pyarrow is not installed")
@@ -64,6 +65,18 @@ def test_csv(arrays, separator):
     assert (rows.inputs, rows.outputs) == (INPUTS, OUTPUTS)
 
 
+def test_csv_in_quotes(arrays):
+    """A cell in quotes may have separators and ends of lines; lines are counted as an editor does."""
+    text = 'x,"note, long",y,dy_dx\n0, "a, b",1,2\n\n1,"c\nd",2,3\n2, "" ,4,five\n'
+    with open("a.csv", "w") as file:
+        file.write(text)
+    with pytest.raises(ConfigurationError, match=r"line 6, column 'dy_dx': must be a number, .* got 'five'"):
+        read(Table(file="a.csv", inputs=["x"], outputs=["y"]))
+    with open("a.csv", "w") as file:
+        file.write(text.replace("five", "5"))
+    assert read(Table(file="a.csv", inputs=["x"], outputs=["y"])).y[:, 0].tolist() == [1, 2, 4]
+
+
 @needs_pyarrow
 def test_parquet(arrays):
     table = frame(*arrays)
@@ -103,6 +116,32 @@ def test_columns_are_chosen_and_named(arrays):
     assert read(Table(file="b.csv", derivatives={"lift": {"a": "slope"}})).inputs == ("a",)
 
 
+def test_columns_that_are_not_used(arrays):
+    frame(*arrays).assign(note="a", dlift_dt=1.0, t=1).to_csv("a.csv", index=False)
+    rows = read(Table(file="a.csv", inputs=list(INPUTS), outputs=["drag"]))
+    assert rows.unused == ("lift", "dlift_da", "dlift_db_dc", "note", "dlift_dt", "t")
+    np.savez("a.npz", x=arrays[0], y=arrays[1], note=np.full(M, "a"))
+    assert read(Table(file="a.npz")).unused == ("note",)
+    pandas.DataFrame({"x": [0, 1], "y": [0, 1], "dY_dx": [1, 1]}).to_csv("b.csv", index=False)
+    named = read(Table(file="b.csv", inputs=["x"], outputs=["y"], derivatives={"y": {"x": "dY_dx"}}))
+    assert (named.dydx[:, 0, 0].tolist(), named.unused) == ([1, 1], ())
+    assert read(Table(file="b.csv", inputs=["x"], outputs=["y"], derivatives={})).unused == ("dY_dx",)
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "__index_level_0__"])
+def test_the_index_of_a_data_frame_is_not_used(arrays, name):
+    frame(*arrays).to_csv("a.csv", index_label=name)
+    rows = read(Table(file="a.csv"))
+    same(rows, *arrays)
+    assert rows.unused == (name,) * bool(name)
+
+
+@pytest.mark.parametrize("size", [1e17, -3e53, 2.0**53])
+def test_large_numbers_that_are_no_integers_are_read(size):
+    write_rows(y=size * np.linspace(0, 1, 100))
+    assert read(Table(file="a.csv")).y[-1] == size
+
+
 def write_rows(m=100, **columns):
     x = np.linspace(0, 1, m)
     table = pandas.DataFrame({"x": x, "y": x**2, "dy_dx": 2 * x} | columns)
@@ -123,6 +162,26 @@ def test_the_split():
     assert np.array_equal(fewer.val, parts.val)
     assert len(fewer.train) == 20
     assert set(fewer.train) < set(parts.train)
+
+
+def test_the_split_without_test_rows():
+    write_rows()
+    given, null = ({"train": share, "val": 0.15, "test": 0.15} for share in (0.7, None))
+    first, second = (read(Table(file="a.csv", split=one)).split(0) for one in (given, null))
+    assert all(map(np.array_equal, first, second))
+    train, val, test = read(Table(file="a.csv", split={"train": None, "val": 0.2, "test": 0})).split(0)
+    assert (len(train), len(val), len(test)) == (80, 20, 0)
+    assert read(Table(file="a.csv", split={"val": 0.2, "test": 0})).split(0).train.tolist() == train.tolist()
+    fewer = read(Table(file="a.csv", split={"train": 0.1, "val": 0.2, "test": 0})).split(0)
+    assert set(fewer.train) < set(train)
+    assert np.array_equal(fewer.val, val)
+    write_rows(4, set=["train", "train", "val", "val"])
+    options = {"file": "a.csv", "split": {"train": None, "val": 0.2, "test": 0}}
+    assert [len(part) for part in read(Table(**options, split_column="set")).split(0)] == [2, 2, 0]
+    write_rows(4)
+    options["split"]["val"] = 0.01
+    with pytest.raises(ConfigurationError, match=r"rows for each of train, val, got .* with these shares 101 rows are"):
+        read(Table(**options)).split(0)
 
 
 def test_the_only_known_values_are_in_the_training_rows():
@@ -203,6 +262,9 @@ BAD = {
     "twice": ("x,y,x\n1,2,3\n", {}, "each name must stand for one column, got 'x' more than once"),
     "short line": (GOOD + "3,4\n", {}, "file: 'a.csv': line 5 must have 3 cells, as line 1 has, got 2"),
     "long lines": ("x,y,dy_dx\n0,1,2,3\n", {}, "line 2 must have 3 cells, as line 1 has, got 4"),
+    "quoted short line": (GOOD + '"3",4\n', {}, "file: 'a.csv': line 5 must have 3 cells, as line 1 has, got 2"),
+    "quoted long line": (GOOD + '\n3,"4,5",6,7\n', {}, "line 6 must have 3 cells, as line 1 has, got 4"),
+    "quoted end": (GOOD + '3,4,"5\n4,5,6\n', {}, "file: 'a.csv': is not a CSV file (Error tokenizing data"),
     "text": (GOOD + "\n3,abc,1\n", {}, "'a.csv': line 6, column 'y': must be a number, with a decimal point, or"),
     "formula": (
         GOOD + "3,=1+1,1\n",
@@ -280,6 +342,50 @@ BAD = {
         {"inputs": ["x"], "outputs": ["y"]},
         "because 'df_dx' is one by its name, and its output 'f' is no column",
     ),
+    "derivative by no column": (
+        GOOD,
+        {"derivatives": {"y": {"z": "dy_dz"}}},
+        "derivatives: 'a.csv': must be {output: {input: column}}, an input being one of its columns, x, y, dy_dx; got "
+        "'dy_dz' of 'y' by 'z'",
+    ),
+    "constant inputs": (
+        "a,b,y\n1,2,1\n1,2,2\n",
+        {"inputs": ["a", "b"], "outputs": ["y"]},
+        "inputs: 'a.csv': must differ from row to row, got the same a, b in all rows",
+    ),
+    "directory without a suffix": ("", {"file": "."}, "ends in .csv, .tsv, .parquet, .npz, got '.', which is a dire"),
+    "one row": ("x,y,dy_dx\n1,2,3\n", {}, "file: 'a.csv': must have at least two rows, got one"),
+    "a comment first": (
+        "# of a solver\n" + GOOD,
+        {},
+        "file: 'a.csv': must have a column for each input and output, with their names in the first line of a CSV file"
+        ", separated by commas, semicolons or tabs; got one column, '# of a solver'",
+    ),
+    "blanks": (GOOD.replace(",", " "), {"inputs": ["x"], "outputs": ["y"]}, "got one column, 'x y dy_dx'"),
+    "tiny output": (
+        "x,y,dy_dx\n1,1e-300,0\n2,2e-300,0\n",
+        {},
+        "outputs: 'a.csv': 'y' must have values that differ by at least 1e-100; change its unit, got values within 1e",
+    ),
+    "tiny input": ("x,y,dy_dx\n1e-200,1,0\n2e-200,2,0\n", {}, "inputs: 'a.csv': 'x' must have values that differ by"),
+    "capitals": (
+        "x,z,y,dY_dX,dy_dz\n1,2,3,4,5\n",
+        {"inputs": ["x", "z"], "outputs": ["y"]},
+        "must name the columns of derivatives, because 'dY_dX' looks like one, which would be 'dy_dx'; rename it",
+    ),
+    "capitals of no column": (
+        "x,y,DY_DT,dy_dx\n1,2,3,4\n",
+        {"inputs": ["x"], "outputs": ["y"]},
+        "because 'DY_DT' is one by its name, and its input 'T' is no column",
+    ),
+    "integers": (
+        "x,y,dy_dx\n1700000000000000001,1,2\n1700000000000000002,2,\n",
+        {},
+        "file: 'a.csv': line 2, column 'x': an integer must be within 2^53 of 0, because its last digits would be "
+        "lost, got 1700000000000000001; subtract an offset from the column, or change its unit",
+    ),
+    "integers and an empty cell": ("x,y,dy_dx\n1,,2\n2,9007199254740993,2\n", {}, "line 3, column 'y': an integer"),
+    "huge integers": ("x,y,dy_dx\n1,99999999999999999999999,2\n2,1,2\n", {}, "line 2, column 'y': an integer must"),
     "named derivative": (
         GOOD,
         {"inputs": ["x"], "outputs": ["y"], "derivatives": {"z": {"x": "dy_dx"}}},
@@ -336,6 +442,19 @@ BAD = {
         {"file": "a.npz"},
         "'dydx' must have the shape (2, 2, 3), got (2, 3, 2)",
     ),
+    "unknown array": (
+        npz(x=X, y=X, grad=X),
+        {"file": "a.npz"},
+        "file: 'a.npz': must have the arrays 'x', 'y', 'dydx', and text of the shape (6,), such as the labels of a "
+        "split; got 'grad', float64 of (6,)",
+    ),
+    "array of another length": (npz(x=X, y=X, set=np.array(["train"])), {"file": "a.npz"}, "got 'set', <U5 of (1,)"),
+    "integers in an array": (
+        npz(x=2**60 + np.arange(6), y=X),
+        {"file": "a.npz"},
+        "file: 'a.npz': row 1, column 'x': an integer must be within 2^53 of 0, because its last digits would be "
+        "lost, got 1152921504606846976",
+    ),
     "dydx alone": (npz(x=X, dydx=X), {"file": "a.npz"}, "'dydx' must come with 'y'"),
 }
 
@@ -344,7 +463,7 @@ BAD = {
 def test_bad_tables(content, options, message):
     os.mkdir("folder.csv")
     options = {"file": "a.csv"} | options
-    if "b.csv" not in options["file"] and "\0" not in options["file"] and options["file"] != "folder.csv":
+    if "b.csv" not in options["file"] and "\0" not in options["file"] and options["file"] not in ("folder.csv", "."):
         with open(options["file"], "wb") as file:
             file.write(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ConfigurationError) as raised:
@@ -372,6 +491,9 @@ def test_bad_parquet_files(monkeypatch):
     pandas.DataFrame({"x": [1.0, 2], "y": [1, np.inf], "dy_dx": [1, 2]}).to_parquet("b.parquet")
     with pytest.raises(ConfigurationError, match=r"'b.parquet': row 2, column 'y': must be finite"):
         read(Table(file="b.parquet"))
+    pandas.DataFrame({"x": [1, None, 2**53 + 1], "y": 0.0}, dtype="Int64").to_parquet("c.parquet")
+    with pytest.raises(ConfigurationError, match=r"'c.parquet': row 3, column 'x': an integer must be within 2\^53"):
+        read(Table(file="c.parquet", inputs=["y"], outputs=["x"]))
     monkeypatch.setattr(table_columns, "MOST_NUMBERS", 5)
     with pytest.raises(ConfigurationError, match="must have at most 5 numbers"):
         read(Table(file="b.parquet"))
@@ -402,10 +524,16 @@ def test_a_file_without_permission(monkeypatch):
         ({"inputs": []}, "inputs: must be at least one column, each once"),
         ({"outputs": ["y", "y"]}, "outputs: must be at least one column, each once"),
         ({"inputs": ["x"], "outputs": ["x"]}, "outputs: must be other columns than the inputs, got 'x' in both"),
-        ({"split": {"train": 0.8, "val": 0.2}}, "split: must be a share above 0 for each of train, val and test"),
+        ({"split": {"train": 0.8, "val": 0.2}}, "split: must be shares: val above 0, test at least 0, train above 0"),
+        ({"split": {"train": None, "val": 0.8, "test": 0.2}}, "split: must be shares: val above 0, test at least 0"),
+        ({"split": {"train": 0.8, "val": None, "test": 0.2}}, "split: must be shares: val above 0, test at least 0"),
+        (
+            {"split": {"trian": 0.8, "val": 0.1, "test": 0.1}},
+            "split: must have the keys train, val, test only, got 'tr",
+        ),
         ({"split": {"train": 0.8, "val": 0.2, "test": 0.2}}, "at most 1 in total"),
-        ({"split": {"train": 0.8, "val": 0, "test": 0.2}}, "split: must be a share above 0"),
-        ({"split": {"train": float("nan"), "val": 0.1, "test": 0.2}}, "split: must be a share above 0"),
+        ({"split": {"train": 0.8, "val": 0, "test": 0.2}}, "split: must be shares: val above 0"),
+        ({"split": {"train": float("nan"), "val": 0.1, "test": 0.2}}, "split: must be shares: val above 0"),
         ({"file": 3}, "file\n.*must name a table, a file that ends in .csv"),
         ({"seed": -1}, "greater than or equal to 0"),
     ],
@@ -438,22 +566,89 @@ def test_splits_that_leave_nothing():
         read(Table(file="a.csv", split_column="set")).split(0)
 
 
+def some_rows(x, y, shares):
+    """Return rows with these inputs, (m, 1), and outputs, (m, P)."""
+    names = tuple(f"y{p}" for p in range(y.shape[1]))
+    table = Table(file="a.csv", split=shares)
+    return Rows(x, y, np.zeros((*y.shape, 1)), ("x",), names, None, table, "", (), number_points(x))
+
+
+def drawn(rows, seed):
+    split = rows.table.split
+    return draw(rows.points, ~np.isnan(rows.y), split["train"], split["val"], split["test"], seed)
+
+
+def split_of_rows(rows, seed):
+    """The split before rows with the same inputs were kept together."""
+    order = torch.randperm(len(rows.x), generator=torch.Generator().manual_seed(seed)).numpy()
+    for known in ~np.isnan(rows.y.T):
+        last = np.flatnonzero(known[order])[-1]
+        order = np.append(np.delete(order, last), order[last])
+    ends = np.rint(np.cumsum([rows.table.split[name] for name in ("test", "val", "train")]) * len(order)).astype(int)
+    n_train = min(ends[2], len(order)) - ends[1]
+    return order[len(order) - n_train :], order[ends[0] : ends[1]], order[: ends[0]]
+
+
+SHARES = st.sampled_from([(0.7, 0.15, 0.15), (0.5, 0.2, 0.1), (0.02, 0.3, 0.3), (0.1, 0.45, 0.45)])
+
+
+@given(SHARES, st.integers(2, 80), st.integers(1, 3), st.integers(0, 2**32), st.data())
+def test_rows_that_differ_are_split_as_they_always_were(shares, m, outputs, seed, data):
+    y = np.where(np.random.default_rng(seed).random((m, outputs)) < data.draw(st.sampled_from([0.1, 1])), 1, np.nan)
+    y[data.draw(st.integers(0, m - 1))] = 1
+    x = np.random.default_rng(seed).permutation(m)[:, None] - m / 2
+    rows = some_rows(x, y, dict(zip(("train", "val", "test"), shares, strict=True)))
+    for part, expected in zip(drawn(rows, seed), split_of_rows(rows, seed), strict=True):
+        assert part.tolist() == expected.tolist()
+
+
+@given(SHARES, st.integers(20, 80), st.integers(1, 30), st.integers(1, 3), st.integers(0, 2**32))
+def test_rows_with_the_same_inputs_are_in_one_set(shares, m, different, outputs, seed):
+    random = np.random.default_rng(seed)
+    x = random.integers(0, different, (m, 1)).astype(float)
+    y = np.where(random.random((m, outputs)) < 0.2, 1, np.nan)
+    y[random.integers(m)] = 1
+    train, *others = shares
+    rows = some_rows(x, y, {"train": train, "val": others[0], "test": others[1]})
+    parts = drawn(rows, seed)
+    inputs = [one for part in parts for one in set(x[part, 0])]
+    assert len(inputs) == len(set(inputs))
+    assert all(len(part) <= round(share * m + 0.5) for part, share in zip(parts[1:], others, strict=True))
+    used = np.concatenate(parts)
+    assert len(set(used)) == len(used)
+    more = drawn(some_rows(x, y, {"train": None, "val": others[0], "test": others[1]}), seed)
+    assert set(parts.train) <= set(more.train)
+    assert (~np.isnan(y[more.train])).any(0).all()
+    assert np.array_equal(parts.test, more.test)
+
+
+def test_rows_of_a_column_that_have_the_inputs_of_training_rows():
+    write_rows(6, x=[0, 1, 1, 2, 3, 0], set=["train", "train", "val", "val", "test", "test"])
+    rows = read(Table(file="a.csv", split_column="set"))
+    assert (rows.duplicates, rows.leaking) == (2, 2)
+    assert [part.tolist() for part in rows.split(0)] == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_repeated_inputs_that_fill_no_set():
+    write_rows(40, x=np.repeat([0, 1], 20))
+    with pytest.raises(ConfigurationError, match=r"40 train, 0 val, .* rows with the same inputs are in one set, and"):
+        read(Table(file="a.csv")).split(0)
+
+
 @given(st.lists(st.integers(1, 60), min_size=3, max_size=3), st.integers(0, 60))
 def test_so_many_rows_are_enough(parts, unused):
     shares = dict(zip(("train", "val", "test"), np.array(parts) / (sum(parts) + unused), strict=True))
     x = np.arange(2000.0)
 
     def rows(m):
-        return Rows(
-            x[:m, None], x[:m, None], x[:m, None, None], ("x",), ("y",), None, Table(file="a.csv", split=shares), ""
-        )
+        return some_rows(x[:m, None], x[:m, None], shares)
 
     with pytest.raises(ConfigurationError, match=r"data\.split: .* with these shares \d+ rows are enough$") as raised:
         rows(2).split(0)
     enough = int(re.findall(r"(\d+) rows are enough", str(raised.value))[0])
     assert enough - 1 <= 1 / min(shares.values()) < enough
     for m in range(enough, enough + 100):
-        sizes = [len(part) for part in rows(m)._drawn(0)]
+        sizes = [len(part) for part in drawn(rows(m), 0)]
         assert min(sizes) > 0, (m, sizes)
 
 

@@ -12,6 +12,7 @@ import torch
 import runge
 from runge.configuration import CONFIGURATIONS
 from runge.data import Table, read
+from runge.interface import Run
 from runge.launch.composition import compose
 from runge.training.member import Member
 from runge.training.stack import Stack
@@ -266,7 +267,7 @@ def test_a_bad_table_is_reported_in_one_message_and_leaves_nothing(case, train, 
     content, options, message = BAD[case]
     options = {"file": "a.csv"} | options
     (tmp_path / "folder.csv").mkdir()
-    if options["file"] not in ("b.csv", "folder.csv"):
+    if options["file"] not in ("b.csv", "folder.csv", "."):
         (tmp_path / options["file"]).write_bytes(content if isinstance(content, bytes) else content.encode())
     before = [path.name for path in tmp_path.iterdir()]
     texts = {key: re.sub('"(\\w+)"', r"\1", json.dumps(value)) for key, value in options.items()}  # Hydra's keys
@@ -292,12 +293,17 @@ MISTAKES = {
     "loss.sample_weight=derivative": ("loss.sample_weight: must be none with data=table, got 'derivative'",),
     "data.boundary_points=3": ("data.boundary_points: there is no such key", "split_column"),
     "+data.nonsense=1": ("data.nonsense: there is no such key; data has file, inputs, outputs",),
-    "data.n_train=5": ("data.n_train: there is no such key", "file, inputs, outputs"),
+    "data.n_train=5": ("data.n_train: there is no such key", "file, inputs, outputs", "only data=sampled has it"),
+    "experiment=precision": (
+        "experiment: must be absent with data=table, because it is for formulas and sets data.n_train; got precision",
+    ),
     "data.batch_size=29": ("data.batch_size: must be null or from 1 to the training points, 28; got 29",),
     "data.batch_size=0": ("data.batch_size: must be null or from 1 to the training points, 28; got 0",),
     "data.split=3": ("data.split: should be a valid dictionary, got 3",),
-    "data.split.train=0.9": ("data.split: must be a share above 0", "at most 1 in total"),
-    "data.split.trian=0.5": ("data.split.trian",),
+    "data.split.train=0.9": ("data.split: must be shares: val above 0", "at most 1 in total"),
+    "data.split.trian=0.5": ("data.split.trian", "no such key; data.split has train, val, test"),
+    "+data.split.trian=0.5": ("data.split: must have the keys train, val, test only, got 'trian'",),
+    "data.split.val=0": ("data.split: must be shares: val above 0, test at least 0",),
     "data.seed=-1": ("data.seed: should be greater than or equal to 0, got -1",),
     "data.split_column=set": ("data.split_column: 'a.csv': must be among its columns", "got 'set'"),
     "data.outputs=[u_y,y]": ("data.outputs: the run's fit.csv would have two columns 'u_y'", "rename or leave out"),
@@ -407,6 +413,93 @@ def test_the_last_weights_are_kept_if_no_label_of_the_validation_rows_is_in_the_
     history = pd.read_csv(tmp_path / "run" / "history.csv")
     assert figures(tmp_path / "run")["train/loss"] == pytest.approx(history["train/loss"].iloc[-1], rel=1e-4)
     assert history["train/loss"].iloc[-1] != pytest.approx(history["train/loss"].iloc[0], rel=1e-3)
+
+
+def test_columns_that_are_not_used_are_named_once_in_each_log(train, tmp_path):
+    one_output().assign(note="a", dy_dz=1.0, z=0).to_csv("a.csv", index=False)
+    status, out, err = train(*SHORT, *ALONE, "hydra.run.dir=run")
+    assert status == 0, out + err
+    assert out.count("columns not used: note, dy_dz, z\n") == 1
+    assert train("-m", *SHORT, *ALONE, "seed=0,1", "hydra.sweep.dir=sweep")[0] == 0
+    logs = [(tmp_path / "sweep" / str(i) / "train.log").read_text() for i in range(2)]
+    assert [text.count("columns not used: note, dy_dz, z\n") for text in logs] == [1, 1]
+
+
+def test_rows_with_the_same_inputs(train, tmp_path):
+    """Their number is in the log; seeds whose sets have different sizes are trained nevertheless."""
+    table = one_output(60).assign(t=np.repeat(np.arange(10.0), [5] * 5 + [7] * 5))
+    table["set"] = ["train"] * 29 + ["val"] * 17 + ["test"] * 14
+    table.to_csv("a.csv", index=False)
+    status, out, err = train("-m", *SHORT, *ALONE, "seed=range(6)", "hydra.sweep.dir=sweep")
+    assert status == 0, out + err
+    logs = [(tmp_path / "sweep" / str(i) / "train.log").read_text() for i in range(6)]
+    said = "50 of 60 rows have the inputs of an earlier row; rows with the same inputs are in the same set\n"
+    assert [text.count(said) for text in logs] == [1] * 6
+    assert len({text.partition("points: ")[2].splitlines()[0] for text in logs}) > 1
+    status, out, err = train(*SHORT, *ALONE, "data.split_column=set", "hydra.run.dir=run")
+    assert status == 0, out + err
+    assert "3 rows for validation and test have the inputs of a training row" in out
+
+
+def test_two_values_that_are_nearly_equal(train, tmp_path):
+    """The scale is that of the derivatives, with a warning; a table with all values has none."""
+    t = np.linspace(0, 10, 200)
+    table = pd.DataFrame({"t": t, "h": np.nan, "dh_dt": 8 * np.cos(t) / (1 + t)})
+    exact = table["dh_dt"].rolling(2).mean().fillna(0).cumsum() * t[1]
+    table.loc[[0, 199], "h"] = 0.0, 0.01
+    table["dh_dt"] += (0.01 - exact.iloc[-1]) / 10
+    exact += (0.01 - exact.iloc[-1]) * t / 10
+    table.to_csv("a.csv", index=False)
+    table["set"] = np.where(table.index % 10 == 3, "val", np.where(table.index % 10 == 6, "test", "train"))
+    table.to_csv("a.csv", index=False)
+    options = ("data=table", "data.file=a.csv", "data.split_column=set", "model.width=16", "trainer.max_steps=300")
+    status, out, err = train(*options, "hydra.run.dir=run")
+    assert status == 0, out + err
+    assert "h is known in 2 training rows only, with a standard deviation of 0.005; its scale is what" in out
+    error = runge.load(tmp_path / "run")(t) - exact
+    assert np.sqrt((error**2).mean()) < 0.1 * exact.std()
+    table.assign(h=exact).to_csv("a.csv", index=False)
+    status, out, err = train(*options, "hydra.run.dir=all")
+    assert status == 0, out + err
+    assert "its scale is" not in out
+
+
+def test_without_test_rows_the_errors_are_those_on_the_validation_rows(train, tmp_path):
+    table = two_outputs()
+    table.to_csv("a.csv", index=False)
+    status, out, err = train(*SHORT, "data.split.test=0", "hydra.run.dir=run")
+    assert status == 0, out + err
+    assert "points: 34 train, 6 val, 0 test\n" in out
+    assert "validation errors, because there are no test rows" in out
+    found = figures(tmp_path / "run")
+    assert {found[name] for name in found if name.startswith("test/")} == {None}
+    assert f"{found['val/nrmse_f']:.2e}" in out
+    fit = pd.read_csv(tmp_path / "run" / "fit.csv")
+    assert len(fit) == 6
+    error = np.array([((fit["u_y"] - fit["y"]) ** 2).mean(), found["val/mse_f/y"]])
+    assert error[0] == pytest.approx(error[1], rel=1e-4)
+    one = member(*SHORT, "data.split.test=0")
+    assert one.title().endswith(", on the validation rows")
+    assert "val/nrmse_f=" in repr(Run(tmp_path / "run"))
+    status, out, err = train("-m", *SHORT, "data.split.test=0", "model.width=4,5", "hydra.sweep.dir=sweep")
+    assert status == 0, out + err
+    assert "2 runs by val/nrmse_df" in out
+    nrmse = [figures(tmp_path / "sweep" / str(i))["val/nrmse_df"] for i in range(2)]
+    ranked = pd.read_csv(tmp_path / "sweep" / "comparison.csv")["val/nrmse_df"]
+    assert ranked.tolist() == pytest.approx(sorted(nrmse))
+
+
+def test_derivatives_that_are_ignored_can_be_measured(train, tmp_path):
+    one_output().to_csv("a.csv", index=False)
+    said = "data.derivatives={} ignores dy_dt; to measure their errors, use loss.lambda_d=0"
+    status, out, err = train(*SHORT, *ALONE, "data.derivatives={}", "hydra.run.dir=none")
+    assert status == 0, out + err
+    assert said in out
+    status, out, err = train(*SHORT, *ALONE, "loss.lambda_d=0", "hydra.run.dir=run")
+    assert status == 0, out + err
+    assert said not in out
+    assert figures(tmp_path / "run")["test/nrmse_df"] > 0
+    assert figures(tmp_path / "run")["test/mse_f"] == figures(tmp_path / "none")["test/mse_f"]
 
 
 def test_names_that_are_markup_or_mathtext(train, tmp_path):
