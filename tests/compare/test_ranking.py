@@ -71,7 +71,7 @@ def test_a_key_that_an_older_version_did_not_know_has_its_default():
     assert Comparison([run(older, **figures), run(newer | {"seed": 1}, **figures)]).keys == ["seed"]
     changed = newer | {"model.standardize": True}
     groups = Comparison([run(older, **figures), run(changed, **figures)]).groups
-    assert {group.name for group in groups} == {"model.standardize=False", "model.standardize=True"}
+    assert {group.name for group in groups} == {"model.standardize=auto", "model.standardize=True"}
     assert not any(name.startswith(("target", "sampling")) for name in with_defaults(TABLE))
 
 

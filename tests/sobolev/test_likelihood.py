@@ -106,8 +106,8 @@ def test_a_derivative_that_is_0_has_the_variance_of_the_others(lambda_d):
 
 
 def test_an_output_without_any_slope_has_variances_of_its_own():
-    network, points = stack(dimension=2), some_points(dimension=2)
+    points = some_points(dimension=2)
     points.df.zero_()
     points.weight_f.zero_()
     mse = torch.rand(2, 1, 3, dtype=torch.float64)
-    assert torch.equal(variances(network, points, mse), mse)
+    assert torch.equal(variances(points, mse), mse)
