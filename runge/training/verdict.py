@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from runge.metrics import TRAIN_LOSS, VAL_LOSS, key
+from runge.objective import best_row
 from runge.sobolev.points import Points
 
 __all__ = ["SEPARATOR", "Finding", "hardly_matters", "verdict"]
@@ -65,12 +66,12 @@ def verdict(
         r2 = figures.get(key("val", "r2_f", name if len(outputs) > 1 else ""))
         if r2 is not None and r2 < _LITTLE:
             of = f" of {name}" if len(outputs) > 1 else ""
-            what = f"explains nothing{of}" if r2 < _NOTHING else f"explains only {r2:.0%} of the variance{of}"
-            found.append(Finding(f"{what} (R2 = {r2:.3g})", f"try {_method(train, of_table)}"))
+            what = f"explains nothing{of}" if r2 < _NOTHING else f"explains only {100 * r2:.0f} % of the variance{of}"
+            found.append(Finding(f"{what} (R2 = {r2:.3g})", _early(history, more) or f"try {_method(train, of_table)}"))
     if not found and _nrmse(figures) > _POOR:
         losses = [figures.get(name) or 0.0 for name in (VAL_LOSS, TRAIN_LOSS)]
         if losses[1] > 0 and (ratio := math.sqrt(losses[0] / losses[1])) > _OVERFITS:
-            how = f"try {more}, fewer neurons (model.width), or optimizer=adamw with a larger optimizer.weight_decay"
+            how = _early(history, more) or f"try {more}, or fewer neurons (model.width)"
             found.append(Finding(f"overfits (validation errors are {ratio:.2g} times those of training)", how))
         elif _falls(history, *_SINCE[rate]):
             found.append(Finding("still falling at the end", "try a larger trainer.max_steps"))
@@ -89,12 +90,21 @@ def _method(train: Points, of_table: bool) -> str:
     to it, for `sin(60*x)` and for `exp(-x)*cos(250*x)`.
     """
     if of_table:
-        return "optimizer=levenberg_marquardt, model.activation=tanh or sin, or more rows; unless the labels are noise"
+        return "optimizer=levenberg_marquardt, model.activation=tanh or sin, or more rows"
     k = float(train.df.square().mean().sqrt() * (train.x.max() - train.x.min()) / 2 / train.f.std(correction=0))
     if train.x.shape[2] > 1 or not _OSCILLATES < k < _TOO_MANY:
         return "model.activation=sin, more points (data.n_train), or more neurons (model.width)"
     n = 2 ** math.ceil(math.log2(3 * k))
     return f"optimizer=least_squares data.n_train={n} model.width={n} optimizer.slopes=[1,{math.ceil(3 * k)}]"
+
+
+def _early(history: Mapping[str, Sequence[float]], more: str) -> str:
+    """Return what to try if the best weights came in the first quarter of the steps, as with noise; else nothing."""
+    steps, best = history.get("step", []), best_row(history)["step"] if history.get(VAL_LOSS) else math.inf
+    if not steps or best > steps[-1] / 4:
+        return ""
+    noise = f"it was best after {best:.0f} of {steps[-1]:.0f} steps, as with noise in the labels"
+    return f"{noise}; try optimizer=adamw optimizer.weight_decay=1, or {more}"
 
 
 def hardly_matters(du: Tensor, points: Points) -> Tensor:
