@@ -18,6 +18,9 @@ MOST_GROUPS = 10
 """Groups that are listed at once; the others are a click away in the report."""
 
 
+_OTHER_END = dict(zip(TEST_ENDS, reversed(TEST_ENDS), strict=True))
+
+
 def error_table(
     metrics: Mapping[str, float | int | None],
     regions: Sequence[str],
@@ -50,7 +53,8 @@ def error_table(
         mixed = with_units if columns and groups is outputs and not group else []
         rows = {group or "whole": split} | ({} if group else {"95 % from": TEST_ENDS[0], "95 % to": TEST_ENDS[1]})
         for name, part in rows.items():
-            figures = {one: None if one in mixed else metrics.get(key(part, one, group)) for one in quantities}
+            parts = dict.fromkeys(quantities, part) | {"r2_f": _OTHER_END.get(part, part)}  # 1 - r2_f is shown
+            figures = {one: None if one in mixed else metrics.get(key(parts[one], one, group)) for one in quantities}
             if part == split or any(figure is not None for figure in figures.values()):
                 table.add_row(Text(printable(name)), *(_cell(one, figure) for one, figure in figures.items()))
     return table

@@ -54,7 +54,7 @@ class Table:
             test stay the same. `test` 0: no row is for the test, and the final errors are those on the validation rows.
         split_column: a column that says `train`, `val` (or `validation`) or `test` in each row, instead of `split`.
         batch_size: the size of a mini-batch, from 1 to the number of training rows; None: with optimisers that can use
-            mini-batches, the largest power of two B with B (1 + D) <= 16384, and all rows if there are at most 2 B.
+            mini-batches, the largest power of two B with B (1 + D) <= 22000, and all rows if there are at most 2 B.
         seed: the seed of the split, >= 0; None: that of the run.
 
     Example:

@@ -10,13 +10,15 @@ from runge.records.labels import Labels
 from runge.records.scales import Array, evenly, number, padded, scaled
 from runge.records.sheet import BLUE, GREY, INK, MOST_OUTPUTS, ORANGE, Box, Panel, Sheet, note_on_outputs
 
+_MATTERS = 1e-3
 _COLUMNS, _MOST_ROWS, _MOST_POINTS, _FEW_POINTS = 4, 3, 3000, 100
 
 
 class _Channel(NamedTuple):
     """A quantity at the points where its label is known.
 
-    The NRMSE is relative to the labels' standard deviation, and NaN if that is zero.
+    The NRMSE is relative to the labels' standard deviation, and NaN if that is zero. A partial derivative hardly
+    matters if its input changes the output by less than a thousandth of what another one does.
     """
 
     name: str
@@ -25,14 +27,16 @@ class _Channel(NamedTuple):
     predicted: Array
     rmse: float
     nrmse: float
+    matters: bool = True
 
 
-def parity_picture(f: Array, df: Array, u: Array, du: Array, title: str, labels: Labels) -> Figure:
+def parity_picture(f: Array, df: Array, u: Array, du: Array, title: str, labels: Labels, spread: Array) -> Figure:
     """Draw predicted against true values, with the residuals below, for each output and its partial derivatives.
 
     One output has eleven panels of partials, two have seven each, more have three each: those with the largest
-    normalised errors; constant ones, which have none, come last. A panel has at most 3000 points, among them the 300
-    with the largest residuals. For the arguments see `fit_picture`.
+    normalised errors; those that hardly matter, and constant ones, which have none, come last. A panel has at most 3000
+    points, among them the 300 with the largest residuals. For the arguments see `fit_picture`; `spread` is the standard
+    deviation of each input.
     """
     count, dimension = df.shape[1:]
     outputs = min(MOST_OUTPUTS, count)
@@ -41,7 +45,11 @@ def parity_picture(f: Array, df: Array, u: Array, du: Array, title: str, labels:
     unknown = 0
     for p in range(outputs):
         value = _channel(labels.outputs[p], BLUE, f[:, p], u[:, p])
-        partials = [_channel(labels.partial(p, d), ORANGE, df[:, p, d], du[:, p, d]) for d in range(dimension)]
+        sizes = spread * np.sqrt(np.nanmean(np.where(np.isnan(df[:, p]).all(0), 0, df[:, p]) ** 2, axis=0))
+        partials = [
+            _channel(labels.partial(p, d), ORANGE, df[:, p, d], du[:, p, d], bool(sizes[d] >= _MATTERS * sizes.max()))
+            for d in range(dimension)
+        ]
         known = [partial for partial in partials if len(partial.true)]
         unknown += dimension - len(known)
         if len(known) > most:
@@ -70,19 +78,19 @@ def parity_picture(f: Array, df: Array, u: Array, du: Array, title: str, labels:
     return sheet.finish()
 
 
-def _channel(name: str, colour: str, true: Array, predicted: Array) -> _Channel:
+def _channel(name: str, colour: str, true: Array, predicted: Array, matters: bool = True) -> _Channel:
     known = ~np.isnan(true)
     true, predicted = true[known], predicted[known]
     if not len(true):
         return _Channel(name, colour, true, predicted, np.nan, np.nan)
     rmse, spread = float(np.sqrt(np.mean((predicted - true) ** 2))), float(true.std())
-    return _Channel(name, colour, true, predicted, rmse, rmse / spread if spread > 0 else np.nan)
+    return _Channel(name, colour, true, predicted, rmse, rmse / spread if spread > 0 else np.nan, matters)
 
 
-def _rank(partial: _Channel) -> tuple[bool, float]:
-    """Return the key of the order in which partials are drawn: the largest NRMSE first, then those without one."""
+def _rank(partial: _Channel) -> tuple[bool, bool, float]:
+    """Return the key of the order of partials: the largest NRMSE first, then those that hardly matter or have none."""
     constant = bool(np.isnan(partial.nrmse))
-    return constant, -(partial.rmse if constant else partial.nrmse)
+    return constant, not partial.matters, -(partial.rmse if constant else partial.nrmse)
 
 
 def _panel(sheet: Sheet, box: Box, channel: _Channel, few: bool) -> None:
@@ -121,7 +129,7 @@ def _accuracy(channel: _Channel) -> str:
     relative = bool(np.isfinite(channel.nrmse))
     size = float(f"{100 * channel.nrmse if relative else channel.rmse:.2g}")
     text = number(size, size == 0 or 1e-3 <= size < 1e6)
-    return f"NRMSE {text} %" if relative else f"RMSE {text}"
+    return (f"NRMSE {text} %" if relative else f"RMSE {text}") + (", hardly matters" if not channel.matters else "")
 
 
 def _drawn(residual: Array) -> NDArray[np.intp]:

@@ -69,7 +69,7 @@ def fit_picture(
         return _curves_over_x(x[:, 0], f, df[..., 0], u, du[..., 0], regions, title, labels, points, profile)
     if x.shape[1] == 2:
         return maps_picture(x, f, df, u, du, title, labels, points)
-    return parity_picture(f, df, u, du, title, labels)
+    return parity_picture(f, df, u, du, title, labels, x.std(0))
 
 
 def _curves_over_x(

@@ -39,7 +39,8 @@ _NUMBERS, _POINTS = 2**13, 64
 """The size of a block of points: about 2**13 values and tangents per layer, so that all layers fit in the cache, but at
 least about 64 points, so that the matrix products are efficient."""
 _ROWS, _BLOCKS = 8, 8
-"""A block is padded to a multiple of 8 points, or of a divisor of 8, and a slice has at least 8 blocks."""
+"""A block is padded to a multiple of 8 points, or of a divisor of 8, and a slice, the work of a thread, has at least
+8 blocks, or a share of them with 15 inputs or more, where a block takes longer."""
 _SECONDS = 0.05
 """About how long the steps of one call take."""
 
@@ -198,7 +199,8 @@ class Kernel:
         n = total if batch is None else batch.shape[2]
         blocks = -(-n // max(_POINTS, _NUMBERS // ((1 + dimension) * width)))
         block = -(-n // (blocks * _ROWS)) * _ROWS  # all blocks but the last are equal
-        slices = max(1, -(-n // block) // _BLOCKS)
+        blocks = -(-n // block)
+        slices = max(1, min(blocks, blocks * max(1, (1 + dimension) // 8) // _BLOCKS))
         counts = {name: members if name in ("u", "du") else members * slices for name in results}
         outputs = {name: torch.empty(counts[name], *shape, dtype=self.dtype) for name, shape in results.items()}
         addresses = {name: tensor.data_ptr() for name, tensor in outputs.items()}

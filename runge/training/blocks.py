@@ -12,6 +12,8 @@ from runge.sobolev.points import Points
 
 T = TypeVar("T")
 
+_MOST_MEASURED = 4096
+
 
 @dataclass(frozen=True)
 class Minibatches:
@@ -60,6 +62,18 @@ class Block:
     def to(self, device: torch.device, **_: object) -> "Block":
         """Return the block on another device."""
         return replace(self, points=self.points.to(device))
+
+    def sample(self) -> Points:
+        """Return the points on which training errors are measured at the end of a block.
+
+        They are all points, or with mini-batches at most 4096 of them, evenly chosen: measuring all of a large table
+        would take longer than the steps between.
+        """
+        members, total = self.points.x.shape[:2]
+        if self.minibatches is None or total <= _MOST_MEASURED:
+            return self.points
+        index = torch.linspace(0, total - 1, _MOST_MEASURED, dtype=torch.float64).round().long()
+        return self.points.minibatch(index.to(self.points.x.device).expand(members, -1))
 
     def batches(self, first: int, count: int) -> Tensor | None:
         """Return the points of the batch of each of the steps first, ..., first + count - 1, (count, M, B), or None."""

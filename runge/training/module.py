@@ -125,6 +125,7 @@ class SobolevRegression(WeightedModule):
         self.pause: Callable[[], bool] = lambda: False
         self.block_ended, self.block_start = False, 0
         self._problem: tuple[int, Points, Points] | None = None
+        self._measured: tuple[Points, Points] | None = None
 
     def setup(self, stage: str) -> None:
         """Plan a fit from its first step; a checkpoint is loaded after this."""
@@ -183,7 +184,9 @@ class SobolevRegression(WeightedModule):
         self.trainer.should_stop |= int(self.step) >= self.max_steps
         self.block_ended = taken == count
         if self.block_ended:
-            self._measure(block.points, first + count)
+            if self._measured is None or self._measured[0] is not block.points:
+                self._measured = block.points, block.sample()
+            self._measure(self._measured[1], first + count)
 
     def _take_steps(self, block: Block, first: int, count: int) -> int:
         """Take up to `count` steps after the first `first` ones, all in one stage; return how many were taken."""

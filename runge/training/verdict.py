@@ -17,7 +17,7 @@ SEPARATOR = " | "
 """What separates findings in a run's message."""
 
 _LITTLE, _NOTHING = 0.9, 0.05  # R2 below which a fit explains little, and nothing
-_POOR = 0.02  # val/nrmse of a fit of which it is worth saying how to improve it
+_POOR = 0.05  # val/nrmse of a fit of which it is worth saying how to improve it
 _OVERFITS = 3.0  # the root of the validation loss over that of the training loss
 # The share of the steps, and how far the root of the validation loss must have fallen since then to be still falling.
 # A learning rate that ends at zero lowers it by itself.
@@ -76,9 +76,9 @@ def verdict(
         elif _falls(history, *_SINCE[rate]):
             found.append(Finding("still falling at the end", "try a larger trainer.max_steps"))
     if unimportant:
-        them, verb = ("inputs", "do") if len(unimportant) > 1 else ("an input", "does")
-        what = f"{them} that {verb} not matter: {', '.join(unimportant)}"
-        found.append(Finding(what, "data.inputs can name the others"))
+        them = "inputs hardly matter" if len(unimportant) > 1 else "an input hardly matters"
+        how = "to leave out what has no meaning, name the others in data.inputs"
+        found.append(Finding(f"{them} ({', '.join(unimportant)})", how))
     return found
 
 

@@ -72,7 +72,7 @@ def test_inputs_that_do_not_matter():
     some = row_points(x, np.ones((50, 2)), slopes, ["a", "b"])
     assert hardly_matters(some.df, some).tolist() == [[False, True, False]]
     (one,) = findings(unimportant=["r", "Tu"])
-    assert one.startswith("inputs that do not matter: r, Tu")
+    assert one.startswith("inputs hardly matter (r, Tu): ")
 
 
 def test_a_run_says_so_in_its_log_and_its_status(train, tmp_path):
