@@ -19,7 +19,7 @@ from runge.compare.importance import importance_of
 from runge.compare.naming import names_of, typed
 from runge.compare.ranking import errors_like
 from runge.compare.search import Search
-from runge.compare.tables import MOST_GROUPS, short_names
+from runge.compare.tables import MOST_GROUPS, in_short, short_names
 from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory
 from runge.records.files import printable
@@ -103,7 +103,7 @@ def render(
         {
             "name": name,
             "status": record.status,
-            "message": "" if record.status == "running" else record.message,
+            "message": "" if record.status == "running" else in_short(record),
             "progress": _progress(record),
             "settings": [_plain(setting, record.settings.get(setting)) for setting in keys],
             "others": [typed(key, record.settings[key]) if key in record.settings else None for key in others],

@@ -11,6 +11,7 @@ from runge.compare.groups import Group
 from runge.compare.naming import BETWEEN, MOST_KEYS, names_of, typed
 from runge.compare.ranking import errors_like
 from runge.metrics import QUANTITIES, RELATIVE, TEST_ENDS, TEST_MSE_DF, TEST_MSE_F, key, on_test
+from runge.records.directories import FINDINGS
 from runge.records.files import printable
 from runge.records.reading import RunRecord
 
@@ -96,10 +97,22 @@ def comparison_table(records: Sequence[RunRecord], keys: Sequence[str], metric: 
     for name in figure_columns:
         table.add_column(Text(name), justify="right", no_wrap=True)
     table.add_column("status", overflow="fold")
-    status = [f"{record.status}: {record.message}" if record.message else record.status for record in shown]
+    status = [": ".join(filter(None, (record.status, in_short(record)))) for record in shown]
     for cells in zip(runs, *columns.values(), *figure_columns.values(), status, strict=True):
         table.add_row(*map(Text, cells))
     return table
+
+
+def in_short(record: RunRecord) -> str:
+    """Return a run's message, of a finished run what is the case without what to try.
+
+    Example:
+        >>> in_short(RunRecord("0", "finished", "explains nothing (R2 = 0): try more rows | overfits: try others"))
+        'explains nothing (R2 = 0); overfits'
+    """
+    if record.status != "finished":
+        return record.message
+    return "; ".join(finding.partition(": ")[0] for finding in record.message.split(FINDINGS))
 
 
 def group_table(groups: Sequence[Group], metric: str) -> Table:

@@ -25,12 +25,11 @@ from runge.machine import allow_open_files
 from runge.metrics import STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS
 from runge.objective import Pruned
 from runge.records.checkpoints import checkpoint_files, read_checkpoint
-from runge.records.directories import RunDirectory, State, resumable
+from runge.records.directories import FINDINGS, RunDirectory, State, resumable
 from runge.records.lock import locked
 from runge.training.advice import advice
 from runge.training.member import Member
 from runge.training.of_tables import log_rows
-from runge.training.verdict import SEPARATOR
 from runge.training.without_effect import without_effect
 
 if TYPE_CHECKING:
@@ -152,7 +151,7 @@ def conclude(outcome: "Outcome", directory: RunDirectory, member: Member) -> Val
     if stages != asked:
         dropped = "the next one did not lower the validation loss and was dropped"
         log.warning("residual stages: %s; %s of %s are kept", dropped, stages, asked)
-    for finding in filter(None, (state.message if state else "").split(SEPARATOR)):
+    for finding in filter(None, (state.message if state else "").split(FINDINGS)):
         log.warning("%s", finding)
     return member.objective.returned(outcome)
 

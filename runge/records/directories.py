@@ -26,6 +26,10 @@ from runge.records.files import discard, read_json, write
 Status = Literal["running", "finished", "diverged", "interrupted", "failed", "pruned"]
 
 
+FINDINGS = " | "
+"""What separates the findings about a fit in the message of a finished run; each is `what: how`."""
+
+
 @dataclass(frozen=True, config=ConfigDict(strict=True))
 class State:
     """The state of a run: the content of `status.json`.
@@ -33,7 +37,7 @@ class State:
     Attributes:
         status: the run's status.
         step: the number of optimiser steps taken.
-        message: the reason for the status.
+        message: the reason for the status; of a finished run what its validation points say of the fit.
         configuration: the digest of the run's configuration (`runge.configuration.digest`); empty: unknown.
         rows: the checksum of the rows of the run's table; empty: it has none, or unknown.
         checksums: the checksums of the final files, by their names.

@@ -13,7 +13,7 @@ from runge.errors import DivergedError, RunError, describe
 from runge.loggers import Logger, make_loggers
 from runge.metrics import FIT_SECONDS, TOTAL_SECONDS, on_test
 from runge.objective import Pruned
-from runge.records.directories import RunDirectory, State, Status
+from runge.records.directories import FINDINGS, RunDirectory, State, Status
 from runge.records.files import write
 from runge.records.sheet import png
 from runge.training.adaptation import Resample
@@ -32,7 +32,7 @@ from runge.training.halving import Halving
 from runge.training.history import History
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
-from runge.training.verdict import SEPARATOR, hardly_matters, verdict
+from runge.training.verdict import hardly_matters, verdict
 
 log = logging.getLogger(__name__)
 
@@ -228,7 +228,7 @@ class StackWriter:
         unimportant = [name for name, one in zip(self.data.inputs, hardly, strict=False) if one]
         rate = getattr(member.optimizer, "lr_schedule", "constant")
         found = verdict(metrics, self._history(i), train, unimportant, of_table=member.rows is not None, rate=rate)
-        return SEPARATOR.join(map(str, found))
+        return FINDINGS.join(map(str, found))
 
     def _unwritable(self, i: int, error: OSError) -> RunError:
         failure = RunError(f"its files cannot be written: {describe(error)}; when they can be, resume the run")

@@ -11,10 +11,7 @@ from runge.metrics import TRAIN_LOSS, VAL_LOSS, key
 from runge.objective import best_row
 from runge.sobolev.points import Points
 
-__all__ = ["SEPARATOR", "Finding", "hardly_matters", "verdict"]
-
-SEPARATOR = " | "
-"""What separates findings in a run's message."""
+__all__ = ["Finding", "hardly_matters", "verdict"]
 
 _LITTLE, _NOTHING = 0.9, 0.05  # R2 below which a fit explains little, and nothing
 _POOR = 0.05  # val/nrmse of a fit of which it is worth saying how to improve it
