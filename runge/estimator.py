@@ -45,7 +45,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
     The fit is that of `python train.py data=table data.file=FILE data.split.test=0`, with the same defaults, for the
     same rows and seed to the last bit. Inputs and outputs are standardised, and the derivatives follow by the chain
     rule, so that no scaler is needed. Behind a scaler in a `Pipeline` all derivatives, those of `fit` and those of
-    `predict_derivative`, are those by the scaled inputs: dy/dx times the scaler's `scale_`.
+    `predict_derivative`, are those by the scaled inputs: dy/dx times the `scale_` of a `StandardScaler`.
 
     Args:
         activation: as `model.activation`.
@@ -255,7 +255,7 @@ def _check_agreement(x: Floats, y: Floats, dydx: Floats, inputs: Sequence[str], 
             factors = ", ".join(f"{inputs[d]} times {agreement.factors[d]:.3g}" for d in agreement.wrong)
             rule = "must be the derivatives by the inputs as X has them"
             got = f"the values of {output} at near rows differ as its derivatives by {factors}"
-            then = "leave a scaler of X out, because this estimator standardises, or multiply dydx by its scale_"
+            then = "leave a scaler of X out, because this estimator has one, or multiply dydx by StandardScaler.scale_"
             raise ValueError(f"dydx: {rule}; {got}; {then}")
 
 
