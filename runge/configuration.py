@@ -135,13 +135,15 @@ def build(key: str, values: Any, kind: type[T], adapt: Adapt | None = None) -> T
 
     Args:
         key: the section's key.
-        values: its content; `_target_` names the class if there is a choice.
+        values: its content; `_target_` names the class if there is a choice. From Python it may be such an object.
         kind: the class of the object, or a base class of the class named by `_target_`.
         adapt: returns what makes such an object from the parameters of another class, or None.
 
     Raises:
         ConfigurationError: a key is unknown or missing, or a value is not allowed.
     """
+    if isinstance(values, kind):
+        return values
     make, values = prepare(key, values, kind, adapt)
     with explained(key, inspect.signature(make).parameters):
         return make(**values)

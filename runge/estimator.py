@@ -1,47 +1,51 @@
-"""An estimator with scikit-learn's interface: arrays of values, and of derivatives, in any units."""
+"""An estimator with scikit-learn's interface: what the command does with a table, for arrays and DataFrames."""
 
 import logging
-import math
-import warnings
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 from typing import Any, Self
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils import check_array, check_random_state
-from sklearn.utils.multiclass import type_of_target
+from sklearn.metrics import r2_score
+from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from runge import machine
-from runge.data import Dataset, row_points
-from runge.errors import RunError
+from runge.configuration import CONFIGURATIONS, build
+from runge.data import Table
+from runge.data.consistency import compare
+from runge.data.frames import check_index, names_of, partials_of
+from runge.data.in_memory import Arrays, ArraysOfOneSet
+from runge.errors import ConfigurationError, RunError
 from runge.function import Function
+from runge.launch.composition import compose
+from runge.launch.session import LOCK
 from runge.metrics import TRAIN_LOSS
 from runge.optimizers import Optimizer
-from runge.records.columns import input_names
-from runge.schedules import Constant
-from runge.sobolev.compilation import step_function
-from runge.sobolev.network import Model
-from runge.training.datamodule import PointsDataModule, RowsDataModule
-from runge.training.history import History
-from runge.training.module import SobolevRegression
-from runge.training.stack import IGNORED
-from runge.training.stopping import StopEarly
+from runge.training.member import Member
+from runge.training.stack import Stack
 
 __all__ = ["SobolevRegressor"]
 
 Floats = NDArray[np.float64]
 
+OPTIMIZERS = sorted(path.stem for path in (CONFIGURATIONS / "optimizer").glob("*.yaml"))
+"""The names of the optimisers."""
+
+_LARGEST_SEED = 10**9
+
 
 class SobolevRegressor(RegressorMixin, BaseEstimator):
     """A neural network that is fitted to values and to their derivatives.
 
-    Inputs and outputs are standardised, and the derivatives follow by the chain rule, so that no scaler is needed.
-    Behind a scaler in a `Pipeline` all derivatives, those of `fit` and those of `predict_derivative`, are those by the
-    scaled inputs: dy/dx times the scaler's `scale_`.
+    The fit is that of `python train.py data=table data.file=FILE data.split.test=0`, with the same defaults, for the
+    same rows and seed to the last bit. Inputs and outputs are standardised, and the derivatives follow by the chain
+    rule, so that no scaler is needed. Behind a scaler in a `Pipeline` all derivatives, those of `fit` and those of
+    `predict_derivative`, are those by the scaled inputs: dy/dx times the `scale_` of a `StandardScaler`.
 
     Args:
         activation: as `model.activation`.
@@ -49,16 +53,20 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         width: the neurons in each.
         lambda_d: the weight of the derivatives' mean squared error in the loss, in which every partial derivative is
             divided by its root mean square; without derivatives it has no effect.
-        optimizer: the optimiser's settings, an object from `runge.optimizers`; None: Adam.
-        max_steps: the optimiser steps.
-        batch_size: the rows of a mini-batch; None: all rows at every step.
-        validation_fraction: the share of the rows, in [0, 1), by which the best weights are chosen; 0: by all rows.
-        precision: 32 or 64 bit.
+        optimizer: the name of an option, `adam`, `adamw`, `lbfgs`, `least_squares`, `levenberg_marquardt` or `sgd`,
+            with the settings of `conf/optimizer/NAME.yaml`; or an object from `runge.optimizers`.
+        max_steps: the optimiser steps; None: as many as the command takes with this optimiser.
+        patience: as `trainer.patience`; None: that of the command.
+        batch_size: the rows of a mini-batch; None: all rows, or mini-batches of a large table, as `data.batch_size`.
+        validation_fraction: the share of the rows, in [0, 1), by which the best weights are chosen; rows with the same
+            inputs are all among them or not. 0: by all rows.
+        precision: 32 or 64 bit; None: that of the command with this optimiser.
         random_state: a seed, or a source of randomness of NumPy; it decides on the weights and the validation rows.
 
     Attributes:
-        function_: the trained function, a `runge.function.Function` in 64 bit, in the units of X and y.
-        loss_curve_: the loss that is minimised, at the end of each block of up to 100 steps.
+        function_: the trained function, a `runge.function.Function` in 64 bit, in the units of X and y. Its inputs and
+            outputs have the names of the columns of X and y, if these are DataFrames.
+        loss_curve_: the loss that is minimised, at the end of each block of up to `trainer.log_every` steps.
         n_features_in_: the number of inputs D.
 
     Example:
@@ -72,88 +80,88 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        activation: str = "tanh",
-        depth: int = 2,
+        activation: str = "silu",
+        depth: int = 3,
         width: int = 64,
         *,
         lambda_d: float = 1.0,
-        optimizer: Optimizer | None = None,
-        max_steps: int = 2000,
+        optimizer: str | Optimizer = "adam",
+        max_steps: int | None = None,
+        patience: int | None = None,
         batch_size: int | None = None,
-        validation_fraction: float = 0.0,
-        precision: int = 32,
+        validation_fraction: float = 0.15,
+        precision: int | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.activation, self.depth, self.width = activation, depth, width
-        self.lambda_d, self.optimizer, self.max_steps, self.batch_size = lambda_d, optimizer, max_steps, batch_size
-        self.validation_fraction, self.precision, self.random_state = validation_fraction, precision, random_state
+        self.lambda_d, self.optimizer, self.max_steps, self.patience = lambda_d, optimizer, max_steps, patience
+        self.batch_size, self.validation_fraction = batch_size, validation_fraction
+        self.precision, self.random_state = precision, random_state
 
     def fit(self, X: ArrayLike, y: ArrayLike, dydx: ArrayLike | None = None) -> Self:
         """Fit the network.
 
         Args:
             X: the inputs, (n, D).
-            y: the values, (n,) or (n, P).
+            y: the values, (n,) or (n, P); NaN where one is not known. Of each output two must be known, or one and a
+                derivative by each input.
             dydx: the derivatives, (n, P, D); for one output also (n, D), for one input and output also (n,). NaN where
-                one is not known.
+                one is not known. The columns of a DataFrame are found by their names, d<output>_d<input>, for one
+                output also those of the inputs; derivatives without a column are not known. An output without a name
+                is y, or y1 to yP, and an input x, or x1 to xD. The index of a DataFrame must be that of X.
 
         Raises:
-            ValueError: an array or a parameter is not as it must be.
+            ValueError: an array or a parameter is not as it must be, or values and derivatives contradict each other,
+                as they do if a scaler has changed X alone.
+            RunError: the loss was never finite.
         """
+        for name, part in (("y", y), ("dydx", dydx)):
+            check_index(name, part, X)
         validate: Any = validate_data  # whose own hints are those of its defaults
-        x, labels = validate(self, X, y, dtype=np.float64, y_numeric=True, multi_output=True, ensure_min_samples=2)
-        if not (0 <= self.validation_fraction < 1 and 0 <= self.lambda_d < math.inf and self.precision in (32, 64)):
-            raise ValueError(
-                "validation_fraction must be in [0, 1), lambda_d finite and >= 0, precision 32 or 64; got "
-                f"{self.validation_fraction}, {self.lambda_d} and {self.precision}"
-            )
-        type_of_target(labels, input_name="y", raise_unknown=True)
+        of_labels = {"dtype": np.float64, "ensure_2d": False, "ensure_all_finite": "allow-nan"}
+        of_inputs = {"dtype": np.float64, "ensure_min_samples": 2}
+        x, labels = validate(self, X, y, validate_separately=(of_inputs, of_labels))
+        check_consistent_length(x, labels)
         self._one_column = labels.ndim == 1
-        values = labels.astype(np.float64).reshape(len(x), -1)
-        slopes = _checked(dydx, (len(x), values.shape[1], x.shape[1]))
-        random = check_random_state(self.random_state)
-        seed, rows = int(random.randint(10**9)), random.permutation(len(x))
-        held = round(self.validation_fraction * len(x))
-        train, validation = np.sort(rows[held:]), np.sort(rows[:held] if held else rows)
-        if len(train) < 2:
-            raise ValueError(f"validation_fraction: must leave two rows, got {self.validation_fraction} of {len(x)}")
-
-        outputs = [f"y{p + 1}" for p in range(values.shape[1])] if values.shape[1] > 1 else ["f"]
-        fitted, held_out = (row_points(x[i], values[i], slopes[i], outputs) for i in (train, validation))
-        dtype = torch.float32 if self.precision == 32 else torch.float64
-        data = RowsDataModule(
-            [Dataset(fitted, held_out, held_out)],
-            input_names(x.shape[1]),
-            [seed],
-            dtype=dtype,
-            batch_size=self.batch_size,
-        )
-        known = bool(data.dataset.train.weight_df.any())
-        model: Any = {"activation": self.activation, "depth": self.depth, "width": self.width}
-        module = SobolevRegression(
-            data.box,
-            seed=seed,
-            lambda_d=self.lambda_d if known else 0.0,
-            schedule=Constant(),
-            optimizer=self.optimizer,
-            max_steps=self.max_steps,
-            loss_and_gradient=step_function(
-                "auto",
-                Model(**model),
-                dtype,
-                neurons=data.batch * (1 + x.shape[1]) * self.depth * self.width,
-                steps=self.max_steps,
-                with_derivative=known,
-            ),
-            log_figures=False,
-            outputs=len(outputs),
-            units=data.units,
-            dtype=dtype,
-            **model,
-        )
-        self.loss_curve_ = _train(module, data)
-        self.function_ = Function(module.best.requires_grad_(False).double().eval(), outputs=outputs)
+        values = labels.reshape(len(x), -1)
+        inputs, outputs = names_of("x", X, x.shape[1]), names_of("y", y, values.shape[1])
+        slopes = _checked(partials_of(dydx, inputs, outputs), (len(x), len(outputs), len(inputs)))
+        _check_agreement(x, values, slopes, inputs, outputs)
+        with _named_as_parameters():
+            stack = Stack([self._member(x, values, slopes, inputs, outputs)])
+        with _process_unchanged():
+            history = stack.fit_in_memory()
+        if not stack.module.best_loss.isfinite().all():
+            raise RunError("the loss is not finite; try an optimizer with a smaller lr, or a smaller lambda_d")
+        self.loss_curve_ = list(history.member(0)[TRAIN_LOSS])
+        network = stack.module.best.requires_grad_(False).cpu().double().eval()
+        self.function_ = Function(network, inputs=inputs, outputs=outputs)
         return self
+
+    def _member(self, x: Floats, y: Floats, dydx: Floats, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Member:
+        """Return the run: the command's configuration of a table, with the parameters of this estimator."""
+        share = self.validation_fraction
+        if not 0 <= share < 1:
+            raise ValueError(f"validation_fraction: must be in [0, 1), got {share}")
+        parameters: dict[str, dict[str, Any]] = {
+            "model": {"activation": self.activation, "depth": self.depth, "width": self.width},
+            "loss": {"lambda_d": self.lambda_d},
+            "trainer": {"max_steps": self.max_steps, "patience": self.patience, "precision": self.precision},
+            "data": {"batch_size": self.batch_size, "split": {"train": None, "val": float(share), "test": 0.0}},
+        }
+        if not share:
+            del parameters["data"]["split"]
+        configuration: dict[str, Any] = _composed(_option(self.optimizer)) | {"seed": _seed(self.random_state)}
+        if not isinstance(self.optimizer, str):
+            configuration["optimizer"] = self.optimizer
+        for section, values in parameters.items():
+            given = {key: value for key, value in values.items() if value is not None}
+            plain = {key: value.item() if isinstance(value, np.generic) else value for key, value in given.items()}
+            configuration[section] = configuration[section] | plain
+        kind = Arrays if share else ArraysOfOneSet
+        table = build("data", configuration["data"], Table)
+        # Copies, because they become read-only.
+        return Member(configuration, rows=kind.of(x.copy(), y.copy(), dydx.copy(), inputs, outputs, table))
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags: several outputs are allowed."""
@@ -173,10 +181,55 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         du = self.function_.derivative(x)
         return du.reshape(x.shape) if self._one_column else du.reshape(len(x), -1, x.shape[1])
 
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the coefficient of determination R2 of the values that are known, a mean over the outputs.
+
+        Raises:
+            ValueError: no value of an output is known.
+        """
+        check: Any = check_array
+        labels = check(y, dtype=np.float64, ensure_2d=False, ensure_all_finite="allow-nan", input_name="y")
+        u = self.predict(X)
+        check_consistent_length(u, labels, sample_weight)
+        columns = zip(labels.reshape(len(u), -1).T, u.reshape(len(u), -1).T, strict=True)
+        weight = np.ones(len(u)) if sample_weight is None else np.asarray(sample_weight)
+        known = [(label[rows], one[rows], weight[rows]) for label, one in columns for rows in [~np.isnan(label)]]
+        return float(np.mean([r2_score(label, one, sample_weight=w) for label, one, w in known]))
+
     def _checked_inputs(self, X: ArrayLike) -> Floats:
         check_is_fitted(self, "function_")
         validate: Any = validate_data
         return validate(self, X, dtype=np.float64, reset=False)
+
+
+@cache
+def _composed(option: str) -> dict[str, Any]:
+    """Return the configuration of a run on a table with an optimiser."""
+    with LOCK:
+        return compose("data=table", "data.file=X", f"optimizer={option}", "trainer.progress_bar=false", "~logger")
+
+
+def _option(optimizer: Any) -> str:
+    """Return the name of an optimiser, or of the option that has the class of an object.
+
+    Raises:
+        ValueError: there is no such optimiser.
+    """
+    if isinstance(optimizer, Optimizer):
+        target = f".{type(optimizer).__name__}"
+        alike = [name for name in OPTIMIZERS if _composed(name)["optimizer"]["_target_"].endswith(target)]
+        return next(iter(alike), "adam")
+    if optimizer not in OPTIMIZERS:
+        rule = f"must be one of {', '.join(OPTIMIZERS)}, or an object from runge.optimizers"
+        raise ValueError(f"optimizer: {rule}; got {optimizer!r}")
+    return optimizer
+
+
+def _seed(random_state: Any) -> int:
+    """Return a number up to 10^9 itself, and for any other source of randomness one that is drawn from it."""
+    if isinstance(random_state, int | np.integer) and 0 <= random_state <= _LARGEST_SEED:
+        return int(random_state)
+    return int(check_random_state(random_state).randint(_LARGEST_SEED))
 
 
 def _checked(dydx: ArrayLike | None, shape: tuple[int, int, int]) -> Floats:
@@ -194,35 +247,35 @@ def _checked(dydx: ArrayLike | None, shape: tuple[int, int, int]) -> Floats:
     return slopes.reshape(shape)
 
 
-def _train(module: SobolevRegression, data: PointsDataModule) -> list[float]:
-    """Fit a module, and return its losses; threads and log levels are left as they were.
+def _check_agreement(x: Floats, y: Floats, dydx: Floats, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Raise ValueError if the derivatives contradict the values."""
+    for p, output in enumerate(outputs):
+        agreement = compare(x, y[:, p], dydx[:, p])
+        if agreement is not None and agreement.wrong:
+            factors = ", ".join(f"{inputs[d]} times {agreement.factors[d]:.3g}" for d in agreement.wrong)
+            rule = "must be the derivatives by the inputs as X has them"
+            got = f"the values of {output} at near rows differ as its derivatives by {factors}"
+            then = "leave a scaler of X out, because this estimator has one, or multiply dydx by StandardScaler.scale_"
+            raise ValueError(f"dydx: {rule}; {got}; {then}")
 
-    Raises:
-        RunError: the loss was never finite.
-    """
-    history, log, threads = History(), logging.getLogger("lightning.pytorch"), torch.get_num_threads()
+
+@contextmanager
+def _named_as_parameters() -> Iterator[None]:
+    """Name the parameters of the estimator, and not the keys of the command, in what is raised."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ValueError(re.sub(r"\b(model|loss|trainer|data)\.(?=\w)", "", str(error))) from error
+
+
+@contextmanager
+def _process_unchanged() -> Iterator[None]:
+    """Leave the number of threads and the log level as they were, and keep Lightning quiet."""
+    log, threads = logging.getLogger("lightning.pytorch"), torch.get_num_threads()
     level = log.level
     try:
-        log.setLevel(logging.WARNING)
-        machine.use_threads(data.batch * (1 + module.network.dimension) * module.network.stage(0).shapes[0][1])
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", IGNORED)
-            trainer = pl.Trainer(
-                accelerator="cpu",
-                devices=1,
-                logger=False,
-                callbacks=[history, StopEarly()],
-                plugins=[LightningEnvironment()],
-                enable_checkpointing=False,
-                max_epochs=-1,
-                num_sanity_val_steps=0,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-            )
-            trainer.fit(module, data)
+        log.setLevel(logging.WARNING)  # it advertises
+        yield
     finally:
         log.setLevel(level)
         torch.set_num_threads(threads)
-    if not module.best_loss.isfinite().all():
-        raise RunError("the loss is not finite; try an optimizer with a smaller lr, or a smaller lambda_d")
-    return list(history.member(0)[TRAIN_LOSS])

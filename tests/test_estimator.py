@@ -1,13 +1,23 @@
+import signal
+from inspect import signature
+
+import hydra
 import numpy as np
+import pandas
 import pytest
+from hydra.core.global_hydra import GlobalHydra
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV
+from sklearn.ensemble import BaggingRegressor
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+import runge
+from runge.configuration import CONFIGURATIONS
 from runge.errors import RunError
-from runge.estimator import SobolevRegressor
+from runge.estimator import OPTIMIZERS, SobolevRegressor, _composed
+from runge.launch.composition import compose
 from runge.optimizers import SGD, Adam, LevenbergMarquardt
 
 X = np.linspace(0, 1, 24)[:, None]
@@ -71,8 +81,12 @@ def test_rows_without_a_derivative_have_no_weight():
         ({}, np.array([["a"]] * 24), "could not convert"),
         ({"lambda_d": -1.0}, DYDX, "lambda_d"),
         ({"lambda_d": np.nan}, DYDX, "lambda_d"),
-        ({"validation_fraction": 1.0}, DYDX, "validation_fraction must be in"),
-        ({"validation_fraction": 0.97}, DYDX, "validation_fraction: must leave two rows"),
+        ({"validation_fraction": 1.0}, DYDX, r"validation_fraction: must be in \[0, 1\)"),
+        ({"validation_fraction": 0.97}, None, "y: 'y' must be known in at least two rows in the training rows"),
+        ({"validation_fraction": 0.01}, DYDX, "validation_fraction: must leave rows .* 0 val"),
+        ({"optimizer": "adm"}, DYDX, "optimizer: must be one of adam, adamw, lbfgs, least_squares, .*got 'adm'"),
+        ({"optimizer": LevenbergMarquardt(), "precision": 32}, DYDX, "^precision: must be 64 with Leven"),
+        ({"random_state": -1}, DYDX, "Seed must be"),
         ({"precision": 16}, DYDX, "precision"),
         ({"activation": "what"}, DYDX, "activation"),
         ({"width": 0}, DYDX, "width"),
@@ -129,3 +143,126 @@ def test_in_a_grid_search_and_behind_a_scaler():
     slopes = pipeline[-1].predict_derivative(pipeline[:-1].transform(BETWEEN)) / scale
     assert np.abs(slopes - 6 * np.cos(6 * BETWEEN)).max() < 0.5
     assert clone(pipeline[-1]).get_params() == pipeline[-1].get_params()
+
+
+PLANE = np.random.default_rng(0).uniform(-1, 3, (120, 2))
+WAVE = np.sin(PLANE @ [1, 2])
+SLOPES = np.cos(PLANE @ [1, 2])[:, None] * [1.0, 2.0]
+FRAME = pandas.DataFrame(PLANE, columns=["a", "b"], index=range(7, 127))
+DRAG = pandas.Series(WAVE, index=FRAME.index, name="drag")
+PARTIALS = pandas.DataFrame(SLOPES, columns=["ddrag_da", "ddrag_db"], index=FRAME.index)
+SMALL = {"width": 8, "max_steps": 20}
+
+
+def test_the_defaults_are_those_of_a_table():
+    table = compose("data=table", "data.file=X")
+    defaults = {name: parameter.default for name, parameter in signature(SobolevRegressor).parameters.items()}
+    model, split = table["model"], table["data"]["split"]
+    assert {name: defaults.pop(name) for name in ("activation", "depth", "width")}.items() <= model.items()
+    assert defaults.pop("lambda_d") == table["loss"]["lambda_d"]
+    assert (defaults.pop("validation_fraction"), None) == (split["val"], split["train"])
+    assert table == compose("data=table", "data.file=X", f"optimizer={defaults.pop('optimizer')}")
+    assert set(defaults.values()) == {None}  # as the command has it
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_fit_has_the_bits_of_a_run(optimizer, tmp_path):
+    x, y, slopes = PLANE.copy(), WAVE.copy(), SLOPES.copy()
+    x[5] = x[4]  # in one set
+    y[:3], slopes[2:9, 1], slopes[2] = np.nan, np.nan, np.nan  # in the row 2 nothing is known
+    model = SobolevRegressor(width=8, optimizer=optimizer, max_steps=30, random_state=3).fit(x, y, dydx=slopes)
+    overrides = ["data.split.test=0", "seed=3", "model.width=8", "trainer.max_steps=30", f"optimizer={optimizer}"]
+    run = runge.fit({"x": x, "y": y, "dydx": slopes}, *overrides, "trainer.progress_bar=false", directory=tmp_path)
+    assert np.array_equal(run.function.double()(x), model.predict(x))
+    assert run.history["train/loss"].tolist() == model.loss_curve_
+    assert x.flags.writeable
+
+
+@pytest.mark.parametrize(("optimizer", "steps"), [("least_squares", 14), (LevenbergMarquardt(), 200)])
+def test_an_optimizer_has_the_steps_and_the_precision_of_the_command(optimizer, steps):
+    model = SobolevRegressor(width=8, optimizer=optimizer)
+    member = model._member(PLANE, WAVE[:, None], SLOPES[:, None], ("a", "b"), ("y",))
+    assert (member.training.max_steps, member.training.precision, member.training.patience) == (steps, 64, 2000)
+
+
+def test_a_grid_search_over_optimizers():
+    search = GridSearchCV(SobolevRegressor(**SMALL), {"optimizer": ["adam", "levenberg_marquardt"]}, cv=2)
+    assert search.fit(FRAME, DRAG, dydx=PARTIALS).best_params_ == {"optimizer": "levenberg_marquardt"}
+    seeds = BaggingRegressor(SobolevRegressor(**SMALL), 2, random_state=0).fit(PLANE, WAVE)  # up to 2^31
+    assert seeds.predict(PLANE).shape == WAVE.shape
+
+
+def test_values_that_are_not_known():
+    some = np.where(np.arange(120) % 3 == 0, np.nan, WAVE)
+    model = SobolevRegressor(width=16, optimizer="levenberg_marquardt", max_steps=60, random_state=0)
+    model.fit(PLANE, some, dydx=SLOPES)
+    assert model.score(PLANE, WAVE) > 0.999
+    known = ~np.isnan(some)
+    assert model.score(PLANE, some) == pytest.approx(model.score(PLANE[known], WAVE[known]))
+    both = np.c_[some, WAVE]
+    assert SobolevRegressor(**SMALL).fit(PLANE, both).score(PLANE, both) < 1
+    assert np.isfinite(cross_val_score(SobolevRegressor(**SMALL), PLANE, some, cv=2)).all()
+    with pytest.raises(ValueError, match="y: 'y2' must be known in at least one row"):
+        model.fit(PLANE, np.c_[WAVE, np.full(120, np.nan)])
+
+
+def test_the_columns_of_frames_are_found_by_name():
+    model = SobolevRegressor(**SMALL, random_state=0)
+    names = model.fit(FRAME, DRAG, dydx=PARTIALS).function_
+    assert (names.inputs, names.outputs) == (("a", "b"), ("drag",))
+    expected = model.predict(FRAME)
+    by_input = PARTIALS.set_axis(["a", "b"], axis=1)
+    for slopes in (
+        PARTIALS[["ddrag_db", "ddrag_da"]],
+        by_input[["b", "a"]],
+        SLOPES,
+        pandas.DataFrame(SLOPES, DRAG.index),
+    ):
+        assert np.array_equal(model.fit(FRAME, DRAG, dydx=slopes).predict(FRAME), expected)
+    one = model.fit(FRAME, DRAG, dydx=PARTIALS[["ddrag_db"]]).predict(FRAME)
+    assert np.array_equal(one, model.fit(FRAME, DRAG, dydx=SLOPES * np.array([np.nan, 1])).predict(FRAME))
+    two = pandas.DataFrame({"u": WAVE, "v": WAVE}, FRAME.index)
+    assert model.fit(FRAME, two).function_.outputs == ("u", "v")
+    assert model.fit(FRAME, DRAG.rename("a")).function_.outputs == ("a",)  # which a file could not have
+
+
+@pytest.mark.parametrize(
+    ("y", "dydx", "words"),
+    [
+        (DRAG, PARTIALS.set_axis(range(120)), "dydx: its index must be that of X.*got 0 and 7 in row 0"),
+        (DRAG[::-1], PARTIALS, "y: its index must be that of X"),
+        (DRAG, PARTIALS.rename(columns={"ddrag_da": "ddrag_dc"}), "must be named ddrag_da, ddrag_db, or .*'ddrag_dc'"),
+        (DRAG, PARTIALS.assign(a=1.0), "each derivative must have one column; got 'ddrag_da' and 'a'"),
+        (DRAG[:9], PARTIALS, "inconsistent numbers of samples"),
+    ],
+)
+def test_frames_that_do_not_match(y, dydx, words):
+    with pytest.raises(ValueError, match=words):
+        SobolevRegressor(**SMALL).fit(FRAME, y, dydx=dydx)
+
+
+@pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler()])
+def test_derivatives_by_other_inputs_than_those_behind_a_scaler_are_refused(scaler):
+    pipeline, units = make_pipeline(scaler, SobolevRegressor(**SMALL)), np.array([50.0, 0.1])
+    params = {"sobolevregressor__dydx": SLOPES / units}
+    with pytest.raises(ValueError, match=r"dydx: must be the derivatives by the inputs.*x1 times \S+, x2 times"):
+        cross_val_score(pipeline, PLANE * units, WAVE, params=params, error_score="raise")
+
+
+def test_in_an_application_of_hydra():
+    _composed.cache_clear()
+    with hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
+        application = GlobalHydra.instance().hydra
+        SobolevRegressor(**SMALL).fit(X, Y)
+        assert GlobalHydra.instance().hydra is application
+
+
+def test_an_interrupted_fit_raises(monkeypatch):
+    def interrupt(*_):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("runge.training.history.History.at_block_end", interrupt)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        estimator().fit(X, Y)
+    assert signal.getsignal(signal.SIGINT) is before

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["MOST_NUMBERS", "TableFile", "check_duplicates", "shown"]
+__all__ = ["MOST_NUMBERS", "TableFile", "check_duplicates", "numbered", "shown"]
 
 MOST_NUMBERS = 2**28
 """The most numbers that are read from a file: 2 GiB in float64."""
@@ -97,3 +97,13 @@ def check_duplicates(file: TableFile) -> None:
     """Raise ValueError if two columns have the same name."""
     if twice := [name for name, number in Counter(file.names).items() if name and number > 1]:
         raise file.wrong(f"each name must stand for one column, got {twice[0]!r} more than once")
+
+
+def numbered(letter: str, count: int) -> tuple[str, ...]:
+    """Return the names of columns without names: a letter, with a number unless there is only one.
+
+    Example:
+        >>> numbered("x", 1), numbered("x", 2)
+        (('x',), ('x1', 'x2'))
+    """
+    return (letter,) if count == 1 else tuple(f"{letter}{i + 1}" for i in range(count))

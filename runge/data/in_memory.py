@@ -1,17 +1,20 @@
-"""Tables in memory, as the files that say the same."""
+"""Tables in memory: as the files that say the same, or as rows."""
 
 import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
+from runge.data.splitting import Split
+from runge.data.table import Rows
 from runge.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["file_of"]
+__all__ = ["Arrays", "ArraysOfOneSet", "file_of"]
 
 _RULE = "must be a DataFrame, or arrays by their names in a mapping, {'x': x, 'y': y, 'dydx': dydx}"
 
@@ -51,3 +54,23 @@ def _csv(frame: "pandas.DataFrame") -> bytes:
         raise ConfigurationError(f"data: each name must be that of one column of the DataFrame, got {twice!r} twice")
     floats = frame.select_dtypes("floating").columns
     return frame.astype(dict.fromkeys(floats, float)).to_csv(index=False).encode()  # all digits, also of float32
+
+
+class Arrays(Rows):
+    """Rows in memory, in which an input may be constant, as in a part of a cross-validation."""
+
+    def _check_inputs(self, rows: np.ndarray | slice, where: str) -> None:
+        pass
+
+    def _wrong(self, key: str, what: str) -> ConfigurationError:
+        names = {"split": "validation_fraction", "inputs": "X", "outputs": "y"}
+        return ConfigurationError(f"{names[key]}: {what.replace(', or use data.split_column', '')}")
+
+
+class ArraysOfOneSet(Arrays):
+    """Rows that are all for training and for validation."""
+
+    def split(self, seed: int | torch.Generator) -> Split:
+        """Return all rows twice; the seed has no effect."""
+        rows = np.arange(len(self.x))
+        return Split(rows, rows, rows[:0])

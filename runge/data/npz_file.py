@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from runge.data.columns import TableFile
+from runge.data.columns import TableFile, numbered
 
 __all__ = ["NpzFile"]
 
@@ -106,4 +106,4 @@ class NpzFile(TableFile):
 
 def _columns(letter: str, array: np.ndarray) -> dict[str, np.ndarray]:
     """Return the columns of a matrix by their names, which have numbers unless there is only one."""
-    return {f"{letter}{'' if array.shape[1] == 1 else i + 1}": column for i, column in enumerate(array.T)}
+    return dict(zip(numbered(letter, array.shape[1]), array.T, strict=True))

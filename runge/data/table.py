@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 import torch
@@ -122,6 +122,34 @@ class Rows:
     unused: tuple[str, ...]
     points: np.ndarray
 
+    @classmethod
+    def of(
+        cls,
+        x: np.ndarray,
+        y: np.ndarray,
+        dydx: np.ndarray,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        table: Table,
+        sets: np.ndarray | None = None,
+        unused: Sequence[str] = (),
+    ) -> Self:
+        """Return the rows of these arrays in which some label is known; the arrays become read-only.
+
+        Raises:
+            ConfigurationError: `check` refuses them.
+        """
+        known = ~(np.isnan(y).all(axis=1) & np.isnan(dydx).all(axis=(1, 2)))
+        if not known.all():
+            x, y, dydx, sets = x[known], y[known], dydx[known], None if sets is None else sets[known]
+        for array in (x, y, dydx):
+            array.setflags(write=False)  # all that read the same file share it
+        checksum = _checksum([x, y, dydx, *([] if sets is None else [sets])], [*inputs, "", *outputs])
+        names = tuple(inputs), tuple(outputs)
+        rows = cls(x, y, dydx, *names, sets, table, checksum, tuple(unused), number_points(x))
+        rows.check()
+        return rows
+
     @property
     def duplicates(self) -> int:
         """The number of rows with the inputs of an earlier row."""
@@ -177,14 +205,17 @@ class Rows:
             if known == 1 and unknown:
                 rule = f"{name!r} must be known in at least two rows{where}, or have a known derivative by each input"
                 raise self._wrong("outputs", f"{rule}; got one row and no derivative by {', '.join(unknown)}")
-        if len(self.inputs) > 1 and (self.x[rows].min(0) == self.x[rows].max(0)).all():
-            names = ", ".join(self.inputs)
-            raise self._wrong("inputs", f"must differ from row to row, got the same {names} in all rows{where}")
+        self._check_inputs(rows, where)
         for key, names, columns in (("inputs", self.inputs, self.x), ("outputs", self.outputs, self.y)):
             for name, column in zip(names, columns[rows].T, strict=True):
                 if 0 < (size := np.nanmax(column) - np.nanmin(column)) < _CLOSEST:
                     rule = f"{name!r} must have values that differ by at least {_CLOSEST:g}; change its unit"
                     raise self._wrong(key, f"{rule}, got values within {size:g}{where}")
+
+    def _check_inputs(self, rows: np.ndarray | slice, where: str) -> None:
+        if len(self.inputs) > 1 and (self.x[rows].min(0) == self.x[rows].max(0)).all():
+            names = ", ".join(self.inputs)
+            raise self._wrong("inputs", f"must differ from row to row, got the same {names} in all rows{where}")
         for d, name in enumerate(self.inputs):
             column = self.x[rows, d]
             if column.min() == column.max():
@@ -229,15 +260,7 @@ def _read(table: Table, _stamp: object) -> Rows:
         raise ConfigurationError(f"data.file: {error}") from error
     if len(x) < 2:
         raise ConfigurationError(f"data.file: {shown(table.file)}: must have at least two rows, got one")
-    known = ~(np.isnan(y).all(axis=1) & np.isnan(dydx).all(axis=(1, 2)))
-    if not known.all():
-        x, y, dydx, sets = x[known], y[known], dydx[known], None if sets is None else sets[known]
-    for array in (x, y, dydx):
-        array.setflags(write=False)  # all that read this file share it
-    checksum = _checksum([x, y, dydx, *([] if sets is None else [sets])], [*roles.inputs, "", *roles.outputs])
-    rows = Rows(x, y, dydx, roles.inputs, roles.outputs, sets, table, checksum, roles.unused, number_points(x))
-    rows.check()
-    return rows
+    return Rows.of(x, y, dydx, roles.inputs, roles.outputs, table, sets, roles.unused)
 
 
 def _checksum(arrays: Sequence[np.ndarray], names: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ import hydra
 import yaml
 from hydra._internal import config_loader_impl
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -116,8 +117,12 @@ def compose(*overrides: str) -> dict[str, Any]:
         8
     """
     register_resolvers()
-    with hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
-        return plain(hydra.compose("config", list(overrides)))[0]
+    outer, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None  # of an application that calls this
+    try:
+        with hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
+            return plain(hydra.compose("config", list(overrides)))[0]
+    finally:
+        GlobalHydra.instance().hydra = outer
 
 
 def plain(configuration: DictConfig) -> tuple[dict[str, Any], Any]:

@@ -27,7 +27,7 @@ from runge.records.files import discard, printable, write
 
 Directory = str | os.PathLike[str] | None
 
-_LOCK = threading.RLock()
+LOCK = threading.RLock()
 """Hydra has one state per process: a thread waits until the run of another one has ended."""
 
 
@@ -45,7 +45,7 @@ def run(overrides: Sequence[str], directory: Directory = None, data: Any = None)
         KeyboardInterrupt: it was interrupted; the message says how to continue.
     """
     content = None if data is None else file_of(data)
-    with _LOCK, _session() as session, ExitStack() as quiet:
+    with LOCK, _session() as session, ExitStack() as quiet:
 
         def attempt(configuration: DictConfig) -> Any:
             try:
@@ -75,7 +75,7 @@ def sweep(overrides: Sequence[str], directory: Directory = None, data: Any = Non
         KeyboardInterrupt: it was interrupted; the message says how to continue.
     """
     content = None if data is None else file_of(data)
-    with _LOCK, _session() as session, ExitStack() as written:
+    with LOCK, _session() as session, ExitStack() as written:
         typed = ["hydra.mode=MULTIRUN", *_quoted(overrides, "hydra.sweep.dir", directory)]  # as the command line has it
         if content is not None:
             typed = _of_table(typed)

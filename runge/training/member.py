@@ -22,7 +22,7 @@ from runge.schedules import Schedule
 from runge.sobolev.compilation import compile_ahead
 from runge.sobolev.network import Model
 from runge.targets import Target, far_from_one
-from runge.training.of_tables import OF_FORMULAS, check_for_table, check_rows
+from runge.training.of_tables import OF_FORMULAS, check_columns, check_for_table
 from runge.training.sections import Loss, Training
 from runge.training.seed import Seed
 
@@ -44,13 +44,14 @@ class Member:
     Args:
         configuration: plain data with the sections of `conf/config.yaml`.
         overrides: the overrides of the run, which name it in TensorBoard.
+        rows: the rows of a table in memory; None: a table is read from its file.
 
     Raises:
         ConfigurationError: a key is unknown or missing, or a value is not allowed. Mistakes that follow from sizes are
             found when a `Stack` is made.
     """
 
-    def __init__(self, configuration: dict[str, Any], overrides: Sequence[str] = ()) -> None:
+    def __init__(self, configuration: dict[str, Any], overrides: Sequence[str] = (), rows: Rows | None = None) -> None:
         self.configuration, self.overrides = configuration, list(overrides)
         if unknown := configuration.keys() - {*SECTIONS, *OPTIONAL}:
             raise no_such_key("", min(unknown), (*SECTIONS, *OPTIONAL))
@@ -63,7 +64,8 @@ class Member:
 
         self.seed = build("", {"seed": configuration["seed"]}, Seed)
         self.data: Data | Table = build_section("data", Table if of_table else Data)
-        self.rows = read(self.data) if isinstance(self.data, Table) else None
+        self._in_memory = rows
+        self.rows = read(self.data) if rows is None and isinstance(self.data, Table) else rows
         self.data_seed = self.seed if self.data.seed is None else Seed(seed=self.data.seed)
         self.training = build_section("trainer", Training)
         self.loss = build_section("loss", Loss)
@@ -76,7 +78,9 @@ class Member:
             raise ConfigurationError(f"resampling._target_: must name a class derived from Periodic, got {name}")
         if self.rows is not None:
             check_for_table(configuration, self.resampling, self.loss.sample_weight)
-            self.sizes = check_rows(self.rows, self.data_seed.generator("data"))
+            if rows is None:
+                check_columns(self.rows)
+            self.sizes = [len(part) for part in self.rows.split(self.data_seed.generator("data"))]
         self.sampling = None if of_table else build_section("sampling", Sampling)
         self.optimizer = build("optimizer", configuration["optimizer"], Optimizer, adapt)
         self.model = build_section("model", Model)
@@ -167,9 +171,9 @@ class Member:
         """Return True if the run is trained on a GPU."""
         return self.training.accelerator != "cpu" and torch.cuda.is_available()
 
-    def __reduce__(self) -> tuple[type["Member"], tuple[dict[str, Any], list[str]]]:
-        """Pickle the configuration only; the member is built from it again."""
-        return Member, (self.configuration, self.overrides)
+    def __reduce__(self) -> tuple[type["Member"], tuple[dict[str, Any], list[str], Rows | None]]:
+        """Pickle the configuration, and rows in memory, only; the member is built from them again."""
+        return Member, (self.configuration, self.overrides, self._in_memory)
 
     def shared(self) -> str:
         """Return all that members of one stack have in common, as text.

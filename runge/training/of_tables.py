@@ -5,8 +5,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from runge.configuration import flatten
 from runge.data import Rows
 from runge.data.roles import listed, partial_name
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-__all__ = ["OF_FORMULAS", "check_for_table", "check_rows", "log_rows"]
+__all__ = ["OF_FORMULAS", "check_columns", "check_for_table", "log_rows"]
 
 _ROUND_OFF = 1e-3
 
@@ -40,17 +38,12 @@ def check_for_table(configuration: Mapping[str, Any], resampling: object, sample
         raise ConfigurationError(f"loss.sample_weight: must be none with data=table, got {sample_weight!r}")
 
 
-def check_rows(rows: Rows, generator: torch.Generator) -> list[int]:
-    """Return the sizes of the sets that are drawn with this seed.
-
-    Raises:
-        ConfigurationError: names of columns collide in `fit.csv`, or the rows cannot be split.
-    """
+def check_columns(rows: Rows) -> None:
+    """Raise ConfigurationError if names of columns collide in `fit.csv`."""
     columns = Counter(Columns.of(rows.inputs, rows.outputs).names())
     if twice := [name for name, number in columns.items() if number > 1]:
         what = f"the run's fit.csv would have two columns {twice[0]!r}, because u_y is the fit of y, and dy_dx its"
         raise ConfigurationError(f"data.outputs: {what} derivative by x; rename or leave out a column of the table")
-    return [len(part) for part in rows.split(generator)]
 
 
 def log_rows(rows: Rows, data: "PointsDataModule", member: int) -> None:

@@ -7,9 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast
 
-import lightning.pytorch as pl
 import torch
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from runge import machine
 from runge.configuration import explained
@@ -33,9 +31,7 @@ from runge.training.own_parts import check_metrics, make_callbacks
 from runge.training.results import Outcome, StackWriter
 from runge.training.saving import MemberFiles, Save, StopOnSignal
 from runge.training.stopping import StopEarly
-
-IGNORED = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available on your system"
-"""Warnings of no use to the user: Lightning 2.6 uses torch's pytree in a deprecated way, and advertises srun."""
+from runge.training.trainer import IGNORED, make_trainer
 
 _FULL = 32
 """The members of a stack with halving, for the decision on compiling: stacks of all sizes must take the same steps."""
@@ -176,21 +172,50 @@ class Stack:
         step = start[0].step if start else 0
         columns = {"inputs": list(self.data.inputs), "outputs": list(self.data.dataset.test.outputs)}
         files = MemberFiles(directories, [member.configuration for member in self.members], columns, start)
-        history, stop, fitted = History(), StopOnSignal(), False
+        first, history, stop, fitted = self.members[0], History(), StopOnSignal(), False
         resample = None
-        if isinstance(self.members[0].resampling, Periodic) and isinstance(self.data, SobolevDataModule):
+        if isinstance(first.resampling, Periodic) and isinstance(self.data, SobolevDataModule):
             seeds = [member.data_seed for member in self.members]
-            resample = Resample(self.members[0].resampling, self.data, seeds)
+            resample = Resample(first.resampling, self.data, seeds)
         writer = StackWriter(self.members, self.module, self.data, directories, history, resample, rest_of)
         halving = None
         if self._halving is not None and len(self.members) > 1:
             halving = Halving(self._halving, self.members, history, None if rest_of is None else step)
         rest: Stack | None = None
+        bar = self.training.progress_bar and report is None
         try:
             writer.begin(step)
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", IGNORED)
-                trainer = self._trainer(writer, files, history, halving, stop, report)
+                machine.use_threads(self._neurons, files.start[0].threads if files.start else None)
+                trainer = make_trainer(
+                    self.training,
+                    first.on_gpu(),
+                    # All act at the end of a block, in this order. Resample logs shares of the points, which History
+                    # records; Balancing looks at the points as they are then. StopEarly asks after all of these, which
+                    # may give an optimiser that is at rest new work, and Halving after it. Save comes last: its
+                    # checkpoint holds the state that all others leave.
+                    [
+                        *([writer.resample] if writer.resample else []),
+                        history,
+                        self._balancing(),
+                        *([Progress()] if bar else []),
+                        *([CountSteps(report)] if report else [Forecast()]),
+                        self._stop_early(),
+                        *([halving] if halving else []),
+                        stop,
+                        Curves(history, writer.to_loggers),
+                        *([FillCallbackMetrics(), *self.callbacks] if self.callbacks else []),
+                        Save(
+                            self.training.checkpoint_seconds,
+                            writer.directories[0].last,
+                            lambda step: writer.report_save(step, files.trouble),
+                        ),
+                    ],
+                    plugins=[files],
+                    bar=bar,
+                    default_root_dir=writer.directories[0].path,
+                )
                 trainer.fit(self.module, self.data, ckpt_path=start[0].path if start else None, weights_only=True)
             fitted = True
             whole = bool(self.module.ended) or int(self.module.step) >= self.training.max_steps
@@ -236,53 +261,31 @@ class Stack:
         # SystemExit, because Hydra would catch an Exception and start the next run of a sweep.
         return SystemExit(f"error: interrupted at step {int(self.module.step)}; {how[0]}")
 
-    def _trainer(
-        self,
-        writer: StackWriter,
-        files: MemberFiles,
-        history: History,
-        halving: Halving | None,
-        stop: StopOnSignal,
-        report: Callable[[int], object] | None,
-    ) -> pl.Trainer:
-        training = self.training
-        bar = training.progress_bar and report is None
-        machine.keep_memory()
-        machine.use_threads(self._neurons, files.start[0].threads if files.start else None)
-        return pl.Trainer(
-            accelerator="gpu" if self.members[0].on_gpu() else "cpu",
-            devices=1,
-            logger=False,
-            # All act at the end of a block, in this order. Resample logs shares of the points, which History records;
-            # Balancing looks at the points as they are then. StopEarly asks after all of these, which may give an
-            # optimiser that is at rest new work, and Halving after it. Save comes last: its checkpoint holds the state
-            # that all others leave.
-            callbacks=[
-                *([writer.resample] if writer.resample else []),
-                history,
-                Balancing(self.members[0].balance, self.data, [member.seed for member in self.members]),
-                *([Progress()] if bar else []),
-                *([CountSteps(report)] if report else [Forecast()]),
-                StopEarly(training.patience, self._settled_from),
-                *([halving] if halving else []),
-                stop,
-                Curves(history, writer.to_loggers),
-                *([FillCallbackMetrics(), *self.callbacks] if self.callbacks else []),
-                Save(
-                    training.checkpoint_seconds,
-                    writer.directories[0].last,
-                    lambda step: writer.report_save(step, files.trouble),
-                ),
-            ],
-            plugins=[files, LightningEnvironment()],  # one process, also inside a Slurm job
-            enable_checkpointing=False,
-            max_epochs=1,
-            max_steps=training.max_steps,
-            val_check_interval=1,
-            num_sanity_val_steps=0,
-            enable_progress_bar=bar,
-            enable_model_summary=False,
-            inference_mode=False,  # it forbids the derivative by autograd
-            use_distributed_sampler=False,
-            default_root_dir=writer.directories[0].path,
-        )
+    def fit_in_memory(self) -> History:
+        """Train the runs without files, as `fit` does; return their figures.
+
+        Raises:
+            KeyboardInterrupt: it was interrupted.
+        """
+        first, history, stop = self.members[0], History(), StopOnSignal()
+        machine.use_threads(self._neurons)
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", IGNORED)
+                callbacks = [history, self._balancing(), self._stop_early(), stop]
+                trainer = make_trainer(self.training, first.on_gpu(), callbacks)
+                self.module.pause = lambda: trainer.should_stop
+                trainer.fit(self.module, self.data)
+        except SystemExit as error:  # from Lightning, on a second Ctrl-C
+            raise KeyboardInterrupt from error
+        finally:
+            stop.restore()
+        if stop.received is not None:
+            raise KeyboardInterrupt
+        return history
+
+    def _balancing(self) -> Balancing:
+        return Balancing(self.members[0].balance, self.data, [member.seed for member in self.members])
+
+    def _stop_early(self) -> StopEarly:
+        return StopEarly(self.training.patience, self._settled_from)

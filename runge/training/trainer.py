@@ -1,0 +1,53 @@
+"""Lightning's Trainer of a stack."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch.callbacks import Callback
+
+from runge import machine
+from runge.training.sections import Training
+
+IGNORED = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available on your system"
+"""Warnings of no use to the user: Lightning 2.6 uses torch's pytree in a deprecated way, and advertises srun."""
+
+
+def make_trainer(
+    training: Training,
+    on_gpu: bool,
+    callbacks: Sequence[Callback],
+    plugins: Sequence[Any] = (),
+    *,
+    bar: bool = False,
+    **options: Any,
+) -> pl.Trainer:
+    """Return the Trainer that takes the steps of a stack in one epoch, and validates after each block.
+
+    Args:
+        training: the section `trainer`.
+        on_gpu: true: train on the GPU.
+        callbacks: all callbacks, in the order in which they act.
+        plugins: further plugins.
+        bar: true: one of the callbacks is a progress bar.
+        **options: further arguments of the Trainer.
+    """
+    machine.keep_memory()
+    return pl.Trainer(
+        accelerator="gpu" if on_gpu else "cpu",
+        devices=1,
+        logger=False,
+        callbacks=list(callbacks),
+        plugins=[*plugins, LightningEnvironment()],  # one process, also inside a Slurm job
+        enable_checkpointing=False,
+        max_epochs=1,
+        max_steps=training.max_steps,
+        val_check_interval=1,
+        num_sanity_val_steps=0,
+        enable_progress_bar=bar,
+        enable_model_summary=False,
+        inference_mode=False,  # it forbids the derivative by autograd
+        use_distributed_sampler=False,
+        **options,
+    )
