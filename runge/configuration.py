@@ -77,7 +77,7 @@ def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
     Example:
         >>> complete = with_defaults({"seed": 1, "optimizer": "SGD"})
         >>> complete["seed"], complete["optimizer.lr_schedule"], complete["balance"], complete["model.standardize"]
-        (1, 'cosine', 'Fixed', False)
+        (1, 'cosine', 'Fixed', 'auto')
     """
     base, groups = _defaults()
     complete = dict(settings)

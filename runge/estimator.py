@@ -85,7 +85,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         width: int = 64,
         *,
         lambda_d: float = 1.0,
-        optimizer: str | Optimizer = "adam",
+        optimizer: str | Optimizer = "adamw",
         max_steps: int | None = None,
         patience: int | None = None,
         batch_size: int | None = None,

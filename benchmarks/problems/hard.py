@@ -49,7 +49,7 @@ def five_decades(x: NDArray) -> NDArray:
 
 def half_flat(x: NDArray) -> NDArray:
     """Return a function whose derivative by the second input is 0 in half of the box."""
-    return np.sin(3 * x[:, 0]) + np.where(x[:, 1].real > 0, x[:, 1] ** 3, 0)
+    return np.sin(3 * x[:, 0]) + np.where(np.real(x[:, 1]) > 0, x[:, 1] ** 3, 0)
 
 
 def spike(x: NDArray) -> NDArray:

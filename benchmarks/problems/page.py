@@ -285,7 +285,9 @@ def write() -> None:
     machines = sorted({found["processor"] for name in names if "processor" in (found := figures(name))})
     page = HEAD.format(processors=f"Processor: {'; '.join(machines)}." if machines else "")
     commands = {f"{name}_command": figures(name).get("command", "") for name in names}
-    for (name, section), table in zip(SECTIONS.items(), (reactor, study, functions, fresh, by_default, airfoils), strict=True):
+    for (name, section), table in zip(
+        SECTIONS.items(), (reactor, study, functions, fresh, by_default, airfoils), strict=True
+    ):
         if figures(name)["rows"]:
             page += section.format(**{name: table(), **commands})
     PAGE.write_text(page)

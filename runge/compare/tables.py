@@ -19,7 +19,7 @@ MOST_GROUPS = 10
 """Groups that are listed at once; the others are a click away in the report."""
 
 
-_OTHER_END = dict(zip(TEST_ENDS, reversed(TEST_ENDS), strict=True))
+_OTHER_END: dict[str, str] = dict(zip(TEST_ENDS, reversed(TEST_ENDS), strict=True))
 
 
 def error_table(
