@@ -43,7 +43,6 @@ class Study(NamedTuple):
 
 STUDIES = {
     "pfr": Study(("optimizer=levenberg_marquardt", "trainer.max_steps=100"), ("model.activation=silu,softplus",)),
-    "defaults": Study(()),
     "functions": Study(
         ("optimizer=levenberg_marquardt", "trainer.max_steps=100"),
         ("model.activation=silu,softplus,tanh,sin", "model.depth=1,2,3"),
@@ -142,7 +141,6 @@ def run_airfoil(work: Path, options: argparse.Namespace, study: str) -> list[dic
 
 PROBLEMS = {
     "pfr": run_pfr,
-    "defaults": partial(run_functions, study="defaults", seeds=functions.SEEDS),
     "functions": partial(run_functions, study="functions", seeds=functions.SEEDS),
     "fixed": partial(run_functions, study="fixed", seeds=functions.SEEDS),
     "functions_fresh": partial(run_functions, study="functions", seeds=functions.FRESH),
