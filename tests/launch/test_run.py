@@ -79,7 +79,8 @@ def test_directory_holds_what_is_promised(run):
     }
     assert events
     state = json.loads((directory / "status.json").read_text())
-    assert (state["status"], state["step"], state["message"]) == ("finished", 120, "")
+    assert (state["status"], state["step"]) == ("finished", 120)
+    assert state["message"].startswith("explains only ")  # after so few steps
     assert set(state["checksums"]) == {"history.csv", "fit.csv", "metrics.json"}
     for row in ("whole", *REGIONS):
         assert row in out

@@ -529,10 +529,10 @@ def test_sizes_far_from_one_are_standardised(override, train, tmp_path):
     status, out, err = train(*formula, "hydra.run.dir=auto")
     assert status == 0, out + err
     assert f"trained in standardised units, because far from size 1: {FAR[override]}" in out
-    status, out, err = train(*formula, "model.standardize=true", "hydra.run.dir=true")
+    status, out, err = train(*formula, "model.standardize=true", "hydra.run.dir=typed")
     assert status == 0, out + err
     assert "far from size 1" not in out
-    assert figures(tmp_path / "auto") == figures(tmp_path / "true")
+    assert figures(tmp_path / "auto") == figures(tmp_path / "typed")
 
 
 def test_sizes_near_one_are_not_warned_of(train, tmp_path):
