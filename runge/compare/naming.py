@@ -8,10 +8,8 @@ from typing import Any
 import yaml
 
 from runge.configuration import CONFIGURATIONS
+from runge.records.ensemble import SEEDS
 from runge.records.reading import RunRecord
-
-SEEDS = ("seed", "data.seed")
-"""The keys in which the runs of one group may differ."""
 
 BETWEEN = re.compile(r",? (?=[+~]{0,2}[\w./@]+=)")
 """The text between two settings of a name, or between two overrides of a run."""
