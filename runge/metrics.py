@@ -76,7 +76,7 @@ TRAIN_LOSS, VAL_LOSS = key("train", "loss"), key("val", "loss")
 """The loss as it is minimised (in `metrics.json`: with the full lambda_d), and the validation loss with the latter."""
 
 TEST_ENDS = "test_low", "test_high"
-"""What takes the place of `test` in the keys of the ends of 95 % intervals, on few rows of a table."""
+"""The splits of the ends of 95 % intervals of the test errors, on few rows of a table."""
 
 TEST_MSE_F, TEST_MSE_DF = key("test", "mse_f"), key("test", "mse_df")
 TEST_NRMSE_F, TEST_NRMSE_DF = key("test", "nrmse_f"), key("test", "nrmse_df")

@@ -27,7 +27,7 @@ Status = Literal["running", "finished", "diverged", "interrupted", "failed", "pr
 
 
 FINDINGS = " | "
-"""What separates the findings about a fit in the message of a finished run; each is `what: how`."""
+"""The separator of the findings about a fit in the message of a finished run; each is `what: how`."""
 
 
 @dataclass(frozen=True, config=ConfigDict(strict=True))

@@ -16,7 +16,7 @@ SEEDS = ("seed", "data.seed")
 
 
 class _Facts(NamedTuple):
-    """What a run was: its settings without seeds and the like, and the checksum of its rows."""
+    """The settings of a run without its seeds and what changes no result, and the checksum of its rows."""
 
     settings: Mapping[str, Any]
     rows: str

@@ -17,7 +17,7 @@ _LITTLE, _NOTHING = 0.9, 0.05  # R2 below which a fit explains little, and nothi
 _POOR = 0.05  # val/nrmse of a fit of which it is worth saying how to improve it
 _OVERFITS = 3.0  # the root of the validation loss over that of the training loss
 # The share of the steps, and how far the root of the validation loss must have fallen since then to be still falling.
-# A learning rate that ends at zero lowers it by itself.
+# A learning rate that ends at zero lowers it anyway.
 _SINCE = {"cosine": (0.5, 0.5), "constant": (0.8, 0.7)}
 _OSCILLATES, _TOO_MANY = 10.0, 1000.0  # the frequencies for which fixed neurons are the way
 _MATTERS = 1e-3  # the root mean square of a partial derivative, relative to the output's largest

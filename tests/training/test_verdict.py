@@ -1,4 +1,4 @@
-"""What a finished run says of its own fit."""
+"""The verdict of a finished run on its fit."""
 
 import json
 
