@@ -224,8 +224,8 @@ class StackWriter:
     def _verdict(self, i: int, metrics: Metrics, fit: Fit) -> str:
         """Return what is to be said of a member's fit."""
         member, train = self.members[i], self.data.dataset.train.take(torch.tensor([i]))
-        hardly = hardly_matters(fit.du[None], fit.points)[0].tolist() if member.rows is not None else []
-        unimportant = [name for name, one in zip(self.data.inputs, hardly, strict=False) if one]
+        hardly = hardly_matters(fit.du[None], fit.points)[0].tolist()
+        unimportant = [name for name, one in zip(self.data.inputs, hardly, strict=True) if one and member.rows]
         rate = getattr(member.optimizer, "lr_schedule", "constant")
         found = verdict(metrics, self._history(i), train, unimportant, of_table=member.rows is not None, rate=rate)
         return FINDINGS.join(map(str, found))
