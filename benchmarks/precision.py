@@ -24,12 +24,12 @@ from typing import Any
 
 import numpy as np
 import rich
+from evidence.classical import classical
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from runge import machine
 from runge.errors import RunError
-from runge.evidence.classical import classical
 from runge.launch.composition import compose
 from runge.records.checkpoints import read_checkpoint
 from runge.records.directories import RunDirectory

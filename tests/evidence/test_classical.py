@@ -1,6 +1,6 @@
 import pytest
+from classical import classical
 
-from runge.evidence.classical import classical
 from runge.targets import Expression, Runge
 
 

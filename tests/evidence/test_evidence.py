@@ -4,16 +4,16 @@ import re
 import signal
 from dataclasses import replace
 
+import command as evidence
 import numpy as np
 import pytest
+from claims import CLAIMS, WORST, Claim, ClaimRuns
+from effects import Effect, arrange, effects, figure, judge, quartiles, signed_rank, slopes
+from page import _factor, describe, page
+from pictures import forest
+from sweeps import ClaimSweep, combinations
 
 from runge.configuration import CONFIGURATIONS
-from runge.evidence import __main__ as evidence
-from runge.evidence.claims import CLAIMS, WORST, Claim, ClaimRuns
-from runge.evidence.effects import Effect, arrange, effects, figure, judge, quartiles, signed_rank, slopes
-from runge.evidence.page import _factor, describe, page
-from runge.evidence.pictures import forest
-from runge.evidence.sweeps import ClaimSweep, combinations
 from runge.metrics import TEST_MSE_DF as MSE_DF
 from runge.records.reading import RunRecord
 
@@ -361,12 +361,6 @@ def test_command(tiny, tmp_path, capsys):
     assert (tmp_path / "docs" / "evidence.md").read_text() == text
     (tmp_path / "hw" / "1" / "metrics.json").unlink()
     assert not evidence.ClaimSweep(CLAIMS[-1]).ended()
-
-
-def test_without_a_checkout_the_page_is_beside_the_runs(tiny, monkeypatch, tmp_path):
-    monkeypatch.setattr(evidence, "ROOT", tmp_path)
-    evidence.main([])
-    assert (tmp_path / "outputs" / "evidence" / "evidence.md").is_file()
 
 
 def test_every_option_is_checked_to_be_up_to_date(tmp_path):

@@ -1,4 +1,4 @@
-"""The command `python -m runge.evidence`."""
+"""Run the experiments behind `docs/evidence.md` again and write the page: `python benchmarks/evidence`."""
 
 import argparse
 import os
@@ -7,31 +7,28 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import runge.evidence
-from runge.configuration import CONFIGURATIONS
+from claims import CLAIMS
+from sweeps import QUICK, QUICK_OVERRIDES, ClaimSweep
+
 from runge.errors import ConfigurationError, RunError
-from runge.evidence.claims import CLAIMS
-from runge.evidence.sweeps import QUICK, QUICK_OVERRIDES, ClaimSweep
 from runge.machine import interrupt_on_sigterm
 from runge.records.files import printable, write
 
-_CHECKOUT = CONFIGURATIONS.parent
-ROOT = _CHECKOUT if (_CHECKOUT / "docs").is_dir() else Path.cwd()
-"""The checkout, or for an installed package the working directory."""
+ROOT = Path(__file__).parents[2]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the experiments that have not ended, one after the other, and write the page."""
-    parser = argparse.ArgumentParser(prog="python -m runge.evidence", description=runge.evidence.__doc__)
+    parser = argparse.ArgumentParser(prog="python benchmarks/evidence", description=__doc__)
     parser.add_argument("claims", metavar="CLAIM", nargs="*", help="run only these claims (default: all)")
     parser.add_argument("--quick", action="store_true", help="few and short runs, as a smoke test")
-    parser.add_argument("--out", metavar="DIR", help="where to write the page (default: docs, in a checkout)")
+    parser.add_argument("--out", metavar="DIR", help="where to write the page (default: docs)")
     options = parser.parse_args(arguments)
     names = [claim.name for claim in CLAIMS]
     if unknown := [name for name in options.claims if name not in names]:
         parser.error(f"CLAIM: must be one of {', '.join(names)}; got {', '.join(map(repr, unknown))}")
     runs = ROOT / "outputs" / ("evidence-quick" if options.quick else "evidence")
-    out = Path(options.out or (runs if options.quick or ROOT != _CHECKOUT else ROOT / "docs"))
+    out = Path(options.out or (runs if options.quick else ROOT / "docs"))
     shorter = (QUICK, QUICK_OVERRIDES) if options.quick else ({}, ())
     sweeps = [ClaimSweep(claim, runs / claim.name, *shorter) for claim in CLAIMS]
     before = interrupt_on_sigterm()
@@ -44,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 print(f"{sweep.claim.name}: {len(sweep.wanted)} runs", flush=True)
                 sweep.train()
                 ended.append(sweep)
-        from runge.evidence.page import page  # late: its libraries would delay the first workers
+        from page import page  # late: its libraries would delay the first workers
 
         text, pictures = page([sweep.read() for sweep in ended], options.quick)
         (out / "evidence").mkdir(parents=True, exist_ok=True)
@@ -59,7 +56,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
     finally:
         if before is not None:
             signal.signal(signal.SIGTERM, before)
-
-
-if __name__ == "__main__":
-    main()

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
+from claims import SEED, Claim, ClaimRuns
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from runge.configuration import CONFIGURATIONS, digest
 from runge.errors import ConfigurationError, RunError
-from runge.evidence.claims import SEED, Claim, ClaimRuns
 from runge.launch import session
 from runge.launch.composition import compose
 from runge.records.directories import RunDirectory

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from itertools import cycle, product
 
 import numpy as np
+from claims import Claim
+from effects import Effect, Observation, quartiles
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from runge.evidence.claims import Claim
-from runge.evidence.effects import Effect, Observation, quartiles
 from runge.records.sheet import COLOURS, INK
 
 OPTIMIZER = "optimizer"

@@ -10,13 +10,13 @@ import jinja2
 import numpy as np
 import torch
 import yaml
+from claims import SEED, Claim, ClaimRuns, typed
+from classical import classical
+from effects import LEVEL, Effect, Judgement, Observation, arrange, effects, figure, judge, slopes
+from pictures import curves, forest, name_context
 
 from runge.compare.groups import FEWEST
 from runge.configuration import CONFIGURATIONS, SAME_RESULT, build
-from runge.evidence.claims import SEED, Claim, ClaimRuns, typed
-from runge.evidence.classical import classical
-from runge.evidence.effects import LEVEL, Effect, Judgement, Observation, arrange, effects, figure, judge, slopes
-from runge.evidence.pictures import curves, forest, name_context
 from runge.machine import cores
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TOTAL_SECONDS
 from runge.records.reading import RunRecord

@@ -5,11 +5,11 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from claims import LEFT, MIDDLE, RIGHT, SEED, WORST, Claim, ClaimRuns, Context, typed
 from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
 from runge.compare.groups import FEWEST
-from runge.evidence.claims import LEFT, MIDDLE, RIGHT, SEED, WORST, Claim, ClaimRuns, Context, typed
 from runge.records.reading import RunRecord
 
 LEVEL = 0.01  # the significance level of a test
