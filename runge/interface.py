@@ -13,10 +13,10 @@ from runge.compare.search import read_search
 from runge.errors import ConfigurationError, RunError
 from runge.launch import session
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, on_test
-from runge.records.directories import RunDirectory
-from runge.records.fits import fit_of
-from runge.records.pictures import fit_picture
-from runge.records.reading import fit_table, history, read, table
+from runge.runs.directories import RunDirectory
+from runge.runs.fits import fit_of
+from runge.runs.pictures import fit_picture
+from runge.runs.reading import fit_table, history, read, table
 
 if TYPE_CHECKING:
     import pandas

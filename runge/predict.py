@@ -18,9 +18,9 @@ from runge.data.files import FORMATS, open_table
 from runge.data.roles import Roles, listed, partial_name, read_arrays
 from runge.errors import ConfigurationError, describe
 from runge.function import Function, load_finished
-from runge.records.directories import RunDirectory
-from runge.records.files import printable, write
-from runge.records.reading import find
+from runge.runs.directories import RunDirectory
+from runge.runs.files import printable, write
+from runge.runs.reading import find
 from runge.sobolev.errors import variance
 from runge.training.used_rows import used_rows
 

@@ -17,7 +17,7 @@ import runge
 from runge.compare.comparison import Comparison, collect
 from runge.configuration import digest
 from runge.optimizers import Problem
-from runge.records.directories import RunDirectory
+from runge.runs.directories import RunDirectory
 from tests.launch.test_run import SHORT, figures, history, interrupted_at, only_run
 
 RECORDER = "+logger.recorder._target_=tests.test_loggers.Recorder"
@@ -168,7 +168,7 @@ def test_rows_keep_the_time_at_which_they_were_measured(train, tmp_path, monkeyp
     """The event file is written only when a checkpoint is saved, here at the last step."""
     steps = []
     monkeypatch.setattr("runge.optimizers.optimizer.Problem", lambda *arguments: steps.append(0) or Problem(*arguments))
-    monkeypatch.setattr("runge.records.tensorboard.time", SimpleNamespace(time=lambda: float(len(steps))))
+    monkeypatch.setattr("runge.runs.tensorboard.time", SimpleNamespace(time=lambda: float(len(steps))))
     assert train(*SHORT, "trainer.checkpoint_seconds=100", "hydra.run.dir=run")[0] == 0
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()

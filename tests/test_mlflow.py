@@ -14,8 +14,8 @@ import yaml
 
 from runge.compare.__main__ import main as compare
 from runge.configuration import flatten
-from runge.records.directories import RunDirectory
-from runge.records.mlflow import ClientStore, MlflowRun, _client, connect
+from runge.runs.directories import RunDirectory
+from runge.runs.mlflow import ClientStore, MlflowRun, _client, connect
 from tests.conftest import ROOT
 from tests.launch.test_run import SHORT, figures, history, interrupted_at, only_run
 
@@ -167,8 +167,8 @@ def test_runs_of_one_process_are_stored_together(store, tmp_path):
 WRITE = """
 import sys
 from pathlib import Path
-from runge.records.directories import RunDirectory
-from runge.records.mlflow import MlflowRun, connect
+from runge.runs.directories import RunDirectory
+from runge.runs.mlflow import MlflowRun, connect
 
 for i in range(10):
     path = Path(f"{sys.argv[2]}.{i}")
@@ -280,7 +280,7 @@ def test_a_store_that_breaks_costs_no_run(train, store, tmp_path, monkeypatch):
     def fail(*_):
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr("runge.records.mlflow.SqliteStore.flush", fail)
+    monkeypatch.setattr("runge.runs.mlflow.SqliteStore.flush", fail)
     assert train(*SHORT, "logger=mlflow", "hydra.run.dir=run")[0] == 0
     assert "disk I/O error" in (tmp_path / "run" / "train.log").read_text()
     assert os.path.exists("run/metrics.json")

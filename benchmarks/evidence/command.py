@@ -12,7 +12,7 @@ from sweeps import QUICK, QUICK_OVERRIDES, ClaimSweep
 
 from runge.errors import ConfigurationError, RunError
 from runge.machine import interrupt_on_sigterm
-from runge.records.files import printable, write
+from runge.runs.files import printable, write
 
 ROOT = Path(__file__).parents[2]
 

@@ -19,9 +19,9 @@ from runge.compare.groups import FEWEST
 from runge.configuration import CONFIGURATIONS, SAME_RESULT, build
 from runge.machine import cores
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TOTAL_SECONDS
-from runge.records.reading import RunRecord
-from runge.records.scales import RAISED
-from runge.records.sheet import png
+from runge.runs.reading import RunRecord
+from runge.runs.scales import RAISED
+from runge.runs.sheet import png
 from runge.targets import Runge, Target
 
 POINTS = 48  # in the comparison with classical methods

@@ -12,8 +12,8 @@ from runge.configuration import CONFIGURATIONS, digest
 from runge.errors import ConfigurationError, RunError
 from runge.launch import session
 from runge.launch.composition import compose
-from runge.records.directories import RunDirectory
-from runge.records.reading import find, read
+from runge.runs.directories import RunDirectory
+from runge.runs.reading import find, read
 
 # The values that `--quick` sweeps over instead of the experiments', and its other overrides.
 QUICK = {SEED: "0", "target": "runge", "optimizer": "adam", "model.width": "8,16"}

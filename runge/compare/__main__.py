@@ -9,7 +9,7 @@ import runge.compare
 from runge.compare.comparison import Comparison, collect
 from runge.compare.search import read_search
 from runge.metrics import TEST_MSE_DF, TEST_NRMSE_DF
-from runge.records.files import printable, write
+from runge.runs.files import printable, write
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.compare") -> None:

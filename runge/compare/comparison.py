@@ -21,9 +21,9 @@ from runge.compare.report import render
 from runge.compare.search import Search
 from runge.compare.tables import comparison_table, group_table
 from runge.configuration import SAME_RESULT, with_defaults
-from runge.records.files import printable, write
-from runge.records.reading import COLUMNS, RunRecord, find, read, table
-from runge.records.sheet import png
+from runge.runs.files import printable, write
+from runge.runs.reading import COLUMNS, RunRecord, find, read, table
+from runge.runs.sheet import png
 
 _MOST_NAMES = 8
 

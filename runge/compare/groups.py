@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from runge.compare.naming import names_of, text
-from runge.records.reading import RunRecord
+from runge.runs.reading import RunRecord
 
 FEWEST = 5
 """The number of seeds that each group needs for a claim."""

@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from runge.configuration import CONFIGURATIONS
-from runge.records.ensemble import SEEDS
-from runge.records.reading import RunRecord
+from runge.runs.ensemble import SEEDS
+from runge.runs.reading import RunRecord
 
 BETWEEN = re.compile(r",? (?=[+~]{0,2}[\w./@]+=)")
 """The text between two settings of a name, or between two overrides of a run."""

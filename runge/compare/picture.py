@@ -10,9 +10,9 @@ from matplotlib.ticker import NullLocator
 from runge.compare.groups import Group
 from runge.compare.naming import names_of
 from runge.compare.ranking import errors_like
-from runge.records.reading import RunRecord
-from runge.records.scales import ticks
-from runge.records.sheet import COLOURS, INK
+from runge.runs.reading import RunRecord
+from runge.runs.scales import ticks
+from runge.runs.sheet import COLOURS, INK
 
 
 def comparison_picture(

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Sequence
 
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, key, on_test
-from runge.records.reading import RunRecord
+from runge.runs.reading import RunRecord
 
 _DATA = ("data", "data.file", "data.inputs", "data.outputs", "data.derivatives")
 """The keys of runs on different data, besides those of the target."""

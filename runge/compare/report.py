@@ -21,17 +21,17 @@ from runge.compare.ranking import errors_like
 from runge.compare.search import Search
 from runge.compare.tables import MOST_GROUPS, in_short, short_names
 from runge.errors import ConfigurationError
-from runge.records.directories import RunDirectory
-from runge.records.files import printable
-from runge.records.fits import fit_of
-from runge.records.reading import RunRecord, read_columns
-from runge.records.scales import evenly
+from runge.runs.directories import RunDirectory
+from runge.runs.files import printable
+from runge.runs.fits import fit_of
+from runge.runs.reading import RunRecord, read_columns
+from runge.runs.scales import evenly
 
 Keys = Sequence[str]
 
 
 class _Function(NamedTuple):
-    """The inputs, outputs and labels of a fit, as in `runge.records.fits.Fit`, packed; x in 64 bit.
+    """The inputs, outputs and labels of a fit, as in `runge.runs.fits.Fit`, packed; x in 64 bit.
 
     True `rows`: the points are rows of a table.
     """

@@ -7,11 +7,11 @@ from pathlib import Path
 from runge.compare.naming import names_of
 from runge.errors import ConfigurationError
 from runge.metrics import on_test
-from runge.records.directories import RunDirectory
-from runge.records.files import printable
-from runge.records.mlflow import MlflowRun, Store, connect
-from runge.records.reading import RunRecord, read_columns
-from runge.records.stores import tags
+from runge.runs.directories import RunDirectory
+from runge.runs.files import printable
+from runge.runs.mlflow import MlflowRun, Store, connect
+from runge.runs.reading import RunRecord, read_columns
+from runge.runs.stores import tags
 
 _STATUS = {"finished": "FINISHED", "running": "RUNNING", "interrupted": "KILLED"}
 

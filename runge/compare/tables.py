@@ -11,9 +11,9 @@ from runge.compare.groups import Group
 from runge.compare.naming import BETWEEN, MOST_KEYS, names_of, typed
 from runge.compare.ranking import errors_like
 from runge.metrics import QUANTITIES, RELATIVE, TEST_ENDS, TEST_MSE_DF, TEST_MSE_F, key, on_test
-from runge.records.directories import FINDINGS
-from runge.records.files import printable
-from runge.records.reading import RunRecord
+from runge.runs.directories import FINDINGS
+from runge.runs.files import printable
+from runge.runs.reading import RunRecord
 
 MOST_GROUPS = 10
 """Groups that are listed at once; the others are a click away in the report."""

@@ -13,7 +13,7 @@ from werkzeug.utils import send_file
 from werkzeug.wrappers import Request, Response
 
 from runge.compare.comparison import Comparison
-from runge.records.files import printable
+from runge.runs.files import printable
 
 HOST = "127.0.0.1"
 _SHARE = 0.1  # of a core at most, so that the training has the rest

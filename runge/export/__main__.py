@@ -8,7 +8,7 @@ import runge.export
 from runge.errors import describe
 from runge.export.formats import FORMATS, export
 from runge.function import load_finished
-from runge.records.files import printable
+from runge.runs.files import printable
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.export") -> None:

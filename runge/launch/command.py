@@ -24,7 +24,7 @@ from runge.errors import ConfigurationError, RunError, command
 from runge.launch.composition import explain_value, register_resolvers
 from runge.launch.pool import start_loading
 from runge.machine import collect_rarely, cores, skip_last_collection
-from runge.records.files import printable
+from runge.runs.files import printable
 
 _FULL = "HYDRA_FULL_ERROR"
 _VERBS = {

@@ -20,8 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runge.configuration import CONFIGURATIONS
 from runge.errors import ConfigurationError
-from runge.records.directories import RunDirectory, resumable
-from runge.records.files import claim, read_yaml
+from runge.runs.directories import RunDirectory, resumable
+from runge.runs.files import claim, read_yaml
 
 
 def register_resolvers() -> None:

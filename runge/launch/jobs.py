@@ -18,11 +18,11 @@ from runge.configuration import digest
 from runge.errors import ConfigurationError, DivergedError, RunError
 from runge.metrics import VAL_LOSS
 from runge.objective import Pruned, best_row
-from runge.records.directories import RunDirectory
-from runge.records.reading import read_columns
+from runge.runs.directories import RunDirectory
+from runge.runs.reading import read_columns
 
 if TYPE_CHECKING:
-    from runge.records.checkpoints import CheckpointFile
+    from runge.runs.checkpoints import CheckpointFile
     from runge.training.member import Member
 
 log = logging.getLogger(__name__)

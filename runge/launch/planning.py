@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from runge.errors import ConfigurationError
 from runge.launch.jobs import Job
 from runge.machine import SECONDS_PER_MEMBER, SECONDS_PER_STACK
-from runge.records.directories import RunDirectory
+from runge.runs.directories import RunDirectory
 
 if TYPE_CHECKING:
-    from runge.records.checkpoints import CheckpointFile
+    from runge.runs.checkpoints import CheckpointFile
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def plan(
 
 def _begun(jobs: Sequence[Job]) -> list[Chunk]:
     """Return the unfinished stacks that have checkpoints."""
-    from runge.records.checkpoints import last_step
+    from runge.runs.checkpoints import last_step
 
     numbers = {os.path.normpath(job.directory): number for number, job in enumerate(jobs)}
     stacks = dict.fromkeys(max(job.checkpoints.items())[1].stack for job in jobs if job.checkpoints)
@@ -82,7 +82,7 @@ def _begun(jobs: Sequence[Job]) -> list[Chunk]:
 
 def _checkpoints(job: Job) -> Mapping[int, "CheckpointFile"]:
     """Return a run's checkpoints, which its stack may need even if it has ended; none if they are damaged."""
-    from runge.records.checkpoints import checkpoint_files
+    from runge.runs.checkpoints import checkpoint_files
 
     with suppress(ConfigurationError):
         return job.checkpoints or checkpoint_files(RunDirectory(job.directory))

@@ -18,7 +18,7 @@ from runge.launch.composition import Composer, plain
 from runge.launch.jobs import Job, ended_before, foreign_run, name_overrides
 from runge.launch.pool import InProcess, Pool
 from runge.launch.worker import call, request
-from runge.records.directories import RunDirectory
+from runge.runs.directories import RunDirectory
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def prepare(
 
 def _job(config: DictConfig) -> Job:
     """Check a composed job, and read what its directory holds."""
-    from runge.records.checkpoints import checkpoint_files
+    from runge.runs.checkpoints import checkpoint_files
     from runge.training.member import Member  # imported late, as torch is: the workers load it at the same time
 
     overrides = list(config.hydra.overrides.task)

@@ -24,9 +24,9 @@ from runge.launch.jobs import Job, Value, begin_job, check_rows, ended_before, j
 from runge.machine import allow_open_files
 from runge.metrics import STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS
 from runge.objective import Pruned
-from runge.records.checkpoints import checkpoint_files, read_checkpoint
-from runge.records.directories import FINDINGS, RunDirectory, State, resumable
-from runge.records.lock import locked
+from runge.runs.checkpoints import checkpoint_files, read_checkpoint
+from runge.runs.directories import FINDINGS, RunDirectory, State, resumable
+from runge.runs.lock import locked
 from runge.training.advice import advice
 from runge.training.member import Member
 from runge.training.of_tables import log_rows

@@ -23,7 +23,7 @@ from runge.launch.jobs import Job
 from runge.launch.space import Range, describe, read_space
 from runge.launch.study import Result, Sampler, Study, import_optuna
 from runge.objective import Pruned
-from runge.records.files import write
+from runge.runs.files import write
 from runge.validation import Count, Factor, Natural, Positive, checked
 
 log = logging.getLogger(__name__)

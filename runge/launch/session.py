@@ -22,8 +22,8 @@ from runge.data.in_memory import file_of
 from runge.errors import ConfigurationError, RunError
 from runge.launch.command import check_override, explain, quote_expression, train, with_sweeper
 from runge.launch.composition import register_resolvers
-from runge.records.directories import RunDirectory
-from runge.records.files import discard, printable, write
+from runge.runs.directories import RunDirectory
+from runge.runs.files import discard, printable, write
 
 Directory = str | os.PathLike[str] | None
 

@@ -24,9 +24,9 @@ from runge.launch.planning import Chunk, plan
 from runge.launch.pool import InProcess, Pool
 from runge.launch.preparation import prepare, restored
 from runge.launch.worker import call, request
-from runge.records.directories import RunDirectory, State
-from runge.records.files import discard, printable
-from runge.records.lock import locked
+from runge.runs.directories import RunDirectory, State
+from runge.runs.files import discard, printable
+from runge.runs.lock import locked
 from runge.validation import Count, Factor, checked
 
 log = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 
 from runge.configuration import flatten
-from runge.records.directories import RunDirectory
-from runge.records.mlflow import MlflowRun, connect
-from runge.records.stores import group_by_overrides, tags, version
+from runge.runs.directories import RunDirectory
+from runge.runs.mlflow import MlflowRun, connect
+from runge.runs.stores import group_by_overrides, tags, version
 from runge.validation import checked_call
 
 

@@ -9,8 +9,8 @@ from lightning.pytorch.loggers import Logger
 
 from runge.configuration import flatten
 from runge.metrics import on_test
-from runge.records.stores import keys_of
-from runge.records.tensorboard import EventFile, hyperparameters, image, scalars
+from runge.runs.stores import keys_of
+from runge.runs.tensorboard import EventFile, hyperparameters, image, scalars
 from runge.validation import checked_call
 
 

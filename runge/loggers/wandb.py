@@ -8,8 +8,8 @@ from lightning.pytorch.loggers import Logger
 from pydantic import Field
 
 from runge.configuration import flatten
-from runge.records.directories import RunDirectory
-from runge.records.stores import group_by_overrides, read_names, tags, version, write_names
+from runge.runs.directories import RunDirectory
+from runge.runs.stores import group_by_overrides, read_names, tags, version, write_names
 from runge.validation import checked_call
 
 Mode = Literal["online", "offline", "disabled"]

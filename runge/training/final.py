@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from runge.metrics import LAMBDA_D, PARAMETERS, STAGES, SWITCHED_ON_STEP, TEST_ENDS, key, share_key
-from runge.records.columns import Columns
-from runge.records.directories import RunDirectory
-from runge.records.pictures import curves_picture, fit_picture, points_picture
-from runge.records.profiles import profiles_picture
+from runge.runs.columns import Columns
+from runge.runs.directories import RunDirectory
+from runge.runs.pictures import curves_picture, fit_picture, points_picture
+from runge.runs.profiles import profiles_picture
 from runge.sobolev import losses
 from runge.sobolev.errors import intervals
 from runge.sobolev.points import Points
@@ -93,7 +93,7 @@ def fit_table(points: Points, u: Tensor, du: Tensor, inputs: Sequence[str]) -> d
         inputs: the names of the inputs.
 
     Returns:
-        The columns named by `runge.records.columns.Columns`; NaN where a label is not known.
+        The columns named by `runge.runs.columns.Columns`; NaN where a label is not known.
     """
     n = points.x.shape[1]
     rows = torch.linspace(0, n - 1, min(n, _MOST_ROWS), dtype=torch.float64).round().long()

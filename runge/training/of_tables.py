@@ -9,8 +9,8 @@ from runge.configuration import flatten
 from runge.data import Rows
 from runge.data.roles import listed, partial_name
 from runge.errors import ConfigurationError
-from runge.records.columns import Columns
 from runge.resampling import Never
+from runge.runs.columns import Columns
 
 if TYPE_CHECKING:
     from runge.training.datamodule import PointsDataModule

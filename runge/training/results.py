@@ -13,9 +13,9 @@ from runge.errors import DivergedError, RunError, describe
 from runge.loggers import Logger, make_loggers
 from runge.metrics import FIT_SECONDS, TOTAL_SECONDS, on_test
 from runge.objective import Pruned
-from runge.records.directories import FINDINGS, RunDirectory, State, Status
-from runge.records.files import write
-from runge.records.sheet import png
+from runge.runs.directories import FINDINGS, RunDirectory, State, Status
+from runge.runs.files import write
+from runge.runs.sheet import png
 from runge.training.adaptation import Resample
 from runge.training.datamodule import PointsDataModule
 from runge.training.evaluation import Fit, evaluate

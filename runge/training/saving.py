@@ -15,9 +15,9 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import Callback
 
-from runge.records.checkpoints import CheckpointFile, cut, join, read_checkpoint, serialise
-from runge.records.directories import RunDirectory
-from runge.records.files import write, write_through
+from runge.runs.checkpoints import CheckpointFile, cut, join, read_checkpoint, serialise
+from runge.runs.directories import RunDirectory
+from runge.runs.files import write, write_through
 from runge.training.module import SobolevRegression
 
 _CLUSTER_SIGNALS = [getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)]

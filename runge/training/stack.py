@@ -15,9 +15,9 @@ from runge.data import Data, Dataset, Rows, row_points
 from runge.errors import ConfigurationError, describe
 from runge.loggers import check_loggers
 from runge.optimizers import of_members
-from runge.records.checkpoints import resume_from
-from runge.records.directories import RunDirectory
 from runge.resampling import Periodic
+from runge.runs.checkpoints import resume_from
+from runge.runs.directories import RunDirectory
 from runge.schedules import NEVER
 from runge.sobolev import losses
 from runge.sobolev.compilation import own_kernel, step_function

@@ -8,8 +8,8 @@ import numpy as np
 from runge.configuration import build
 from runge.data import Table, read
 from runge.errors import ConfigurationError
-from runge.records import reading
-from runge.records.directories import RunDirectory
+from runge.runs import reading
+from runge.runs.directories import RunDirectory
 from runge.training.seed import Seed
 
 __all__ = ["used_rows"]

@@ -30,8 +30,8 @@ import runge
 from runge.compare import __main__ as compare
 from runge.compare.comparison import Comparison, collect
 from runge.compare.watch import Watch
-from runge.records.directories import RunDirectory
-from runge.records.reading import RunRecord
+from runge.runs.directories import RunDirectory
+from runge.runs.reading import RunRecord
 from tests.conftest import ROOT
 from tests.launch.test_run import SHORT
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
 from runge.compare.groups import Group, describe_lead, differing, group
-from runge.records.reading import RunRecord
+from runge.runs.reading import RunRecord
 
 
 def run(seed, value, status="finished", **settings):

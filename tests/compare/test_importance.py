@@ -1,7 +1,7 @@
 import numpy as np
 
 from runge.compare.importance import importance_of
-from runge.records.reading import RunRecord
+from runge.runs.reading import RunRecord
 
 KEYS = ("optimizer.lr", "model.activation", "model.width", "seed")
 

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from runge.compare.comparison import Comparison
 from runge.compare.naming import label, names_of, typed
-from runge.records.reading import RunRecord
+from runge.runs.reading import RunRecord
 
 ADAM = {"optimizer": "Adam", "trainer.max_steps": 8000, "trainer.precision": 32, "trainer.log_every": 100}
 LM = {"optimizer": "LevenbergMarquardt", "trainer.max_steps": 200, "trainer.precision": 64, "trainer.log_every": 5}

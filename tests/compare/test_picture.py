@@ -6,7 +6,7 @@ import pytest
 
 from runge.compare.groups import group
 from runge.compare.picture import comparison_picture
-from runge.records.reading import RunRecord
+from runge.runs.reading import RunRecord
 
 
 def run(number, value, keys):

@@ -5,7 +5,7 @@ from runge.compare.comparison import Comparison
 from runge.compare.ranking import choose_metric
 from runge.compare.tables import error_table
 from runge.configuration import with_defaults
-from runge.records.reading import RunRecord
+from runge.runs.reading import RunRecord
 
 
 def run(settings, status="finished", **figures):

@@ -15,7 +15,7 @@ from sweeps import ClaimSweep, combinations
 
 from runge.configuration import CONFIGURATIONS
 from runge.metrics import TEST_MSE_DF as MSE_DF
-from runge.records.reading import RunRecord
+from runge.runs.reading import RunRecord
 
 PLAIN = Claim("plain", "...", ("sampling",), "uniform", also=())
 SIZE = Claim("size", "...", ("model.depth",), "2", also=(), along="model.width", matched="parameters")

@@ -14,10 +14,10 @@ import pytest
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import runge.records.files
+import runge.runs.files
 import runge.training.saving
-from runge.records.directories import RunDirectory
-from runge.records.tensorboard import EventFile, scalars
+from runge.runs.directories import RunDirectory
+from runge.runs.tensorboard import EventFile, scalars
 from runge.training.module import SobolevRegression
 from runge.training.saving import MemberFiles
 from tests.launch.commands import Command
@@ -56,14 +56,14 @@ def at_step(monkeypatch, step, action):
 def full_disk(monkeypatch, after):
     """Let the disk be full after this number of files."""
     left = iter(range(after))
-    original = runge.records.files.write_through
+    original = runge.runs.files.write_through
 
     def write_through(path, content):
         if next(left, None) is None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         original(path, content)
 
-    monkeypatch.setattr(runge.records.files, "write_through", write_through)
+    monkeypatch.setattr(runge.runs.files, "write_through", write_through)
     monkeypatch.setattr(runge.training.saving, "write_through", write_through)
 
 
@@ -115,7 +115,7 @@ def test_full_disk_at_a_rung(train, monkeypatch, tmp_path):
 
 def full_for(monkeypatch, name, steps):
     """Let the disk be full for the files with this name in their paths, in the saves after these steps."""
-    save, original, step = MemberFiles.save_checkpoint, runge.records.files.write_through, []
+    save, original, step = MemberFiles.save_checkpoint, runge.runs.files.write_through, []
 
     def save_checkpoint(self, checkpoint, *others, **options):
         step[:] = [int(checkpoint["state_dict"]["step"])]
@@ -127,7 +127,7 @@ def full_for(monkeypatch, name, steps):
         original(path, content)
 
     monkeypatch.setattr(MemberFiles, "save_checkpoint", save_checkpoint)
-    monkeypatch.setattr(runge.records.files, "write_through", write_through)
+    monkeypatch.setattr(runge.runs.files, "write_through", write_through)
     monkeypatch.setattr(runge.training.saving, "write_through", write_through)
 
 

@@ -22,7 +22,7 @@ from runge.errors import RunError
 from runge.launch.composition import Composer, register_resolvers
 from runge.launch.jobs import Job
 from runge.launch.sweep import plan
-from runge.records.directories import RunDirectory
+from runge.runs.directories import RunDirectory
 from runge.training.member import Member
 from runge.training.stack import Stack
 from tests.conftest import ROOT

@@ -9,7 +9,7 @@ import pytest
 
 from runge.launch.planning import plan
 from runge.objective import Pruned
-from runge.records.directories import RunDirectory
+from runge.runs.directories import RunDirectory
 from runge.training.halving import order, targets
 from runge.training.member import Member
 from runge.training.results import StackWriter

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from runge.records.directories import RunDirectory
+from runge.runs.directories import RunDirectory
 from runge.sobolev.points import Points
 from runge.sobolev.stages import ResidualStages
 from runge.sobolev.units import Units
@@ -12,8 +12,8 @@ from runge.training.evaluation import evaluate, profiles
 from runge.training.final import draw, fit_table
 from runge.training.member import Member
 from tests.conftest import model
-from tests.records.test_pictures import columns as history
-from tests.records.test_pictures import texts
+from tests.runs.test_pictures import columns as history
+from tests.runs.test_pictures import texts
 
 
 def table(n, inputs, outputs=("f",)):

@@ -7,7 +7,7 @@ import torch
 
 from runge.launch.composition import compose
 from runge.launch.run import announce, make_stack
-from runge.records.directories import RunDirectory
+from runge.runs.directories import RunDirectory
 from runge.training.member import Member
 
 SHORT = ("trainer.max_steps=20", "trainer.log_every=5", "model.width=4", "model.depth=1", "trainer.progress_bar=false")

@@ -13,7 +13,7 @@ import yaml
 from runge.errors import ConfigurationError
 
 LOCK = ".lock"
-"""The file by which a process keeps others out of a directory (`runge.records.lock`)."""
+"""The file by which a process keeps others out of a directory (`runge.runs.lock`)."""
 
 
 def write(path: Path, content: str | bytes) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from runge.errors import ConfigurationError
-from runge.records.files import LOCK, printable
+from runge.runs.files import LOCK, printable
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from matplotlib.image import BboxImage
 from matplotlib.patches import Polygon, Rectangle
 from matplotlib.tri import TriAnalyzer, Triangulation
 
-from runge.records.labels import Labels
-from runge.records.scales import Array, Limits, evenly, padded, scaled, ticks
-from runge.records.sheet import INK, MAPS, MOST_OUTPUTS, Box, Panel, Sheet, note_on_outputs
+from runge.runs.labels import Labels
+from runge.runs.scales import Array, Limits, evenly, padded, scaled, ticks
+from runge.runs.sheet import INK, MAPS, MOST_OUTPUTS, Box, Panel, Sheet, note_on_outputs
 
 _MOST_SCATTERED, _MOST_CIRCLES, _FEWEST = 5000, 1000, 50
 

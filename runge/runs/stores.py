@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from runge.errors import ConfigurationError
-from runge.records.directories import RunDirectory
-from runge.records.files import read_json, write
+from runge.runs.directories import RunDirectory
+from runge.runs.files import read_json, write
 
 
 def tags(directory: RunDirectory, group: str) -> dict[str, str]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from runge.records.scales import Limits, padded
-from runge.records.sheet import Panel, Sheet, length
+from runge.runs.scales import Limits, padded
+from runge.runs.sheet import Panel, Sheet, length
 
 Line = tuple[str, tuple[str, str, float], Any, Any]
 """Name; colour, dashes or marks, and width; x; y."""

@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from runge.records.labels import Labels
-from runge.records.scales import Array, padded, scaled
-from runge.records.sheet import INK, MOST_OUTPUTS, ORANGE, Panel, Sheet, note_on_outputs
+from runge.runs.labels import Labels
+from runge.runs.scales import Array, padded, scaled
+from runge.runs.sheet import INK, MOST_OUTPUTS, ORANGE, Panel, Sheet, note_on_outputs
 
 Profile = tuple[Array, Array, Array]
 """Along one input d: its values t, (k,), ascending; the fit u there, (k, P); and du/dx_d, (k, P)."""

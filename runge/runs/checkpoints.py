@@ -13,7 +13,7 @@ from torch import Tensor
 
 from runge.configuration import digest
 from runge.errors import ConfigurationError
-from runge.records.directories import RunDirectory
+from runge.runs.directories import RunDirectory
 
 
 class CheckpointFile(NamedTuple):

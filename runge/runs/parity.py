@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from runge.records.labels import Labels
-from runge.records.scales import Array, evenly, number, padded, scaled
-from runge.records.sheet import BLUE, GREY, INK, MOST_OUTPUTS, ORANGE, Box, Panel, Sheet, note_on_outputs
+from runge.runs.labels import Labels
+from runge.runs.scales import Array, evenly, number, padded, scaled
+from runge.runs.sheet import BLUE, GREY, INK, MOST_OUTPUTS, ORANGE, Box, Panel, Sheet, note_on_outputs
 
 _MATTERS = 1e-3
 _COLUMNS, _MOST_ROWS, _MOST_POINTS, _FEW_POINTS = 4, 3, 3000, 100

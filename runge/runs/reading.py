@@ -14,8 +14,8 @@ import yaml
 
 from runge.configuration import flatten
 from runge.errors import ConfigurationError
-from runge.records.directories import RunDirectory
-from runge.records.files import printable, read_yaml
+from runge.runs.directories import RunDirectory
+from runge.runs.files import printable, read_yaml
 
 if TYPE_CHECKING:
     import pandas

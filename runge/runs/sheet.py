@@ -28,7 +28,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D, Bbox, IdentityTransform, TransformedBbox, blended_transform_factory
 from PIL import Image
 
-from runge.records.scales import MINUS, Limits, scaled, ticks
+from runge.runs.scales import MINUS, Limits, scaled, ticks
 
 Box = tuple[float, float, float, float]
 """Left, bottom, width and height, in points."""

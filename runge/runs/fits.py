@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from runge.errors import ConfigurationError
-from runge.records.scales import Array
+from runge.runs.scales import Array
 
 
 class Fit(NamedTuple):

@@ -42,7 +42,7 @@ _WANTED = "SELECT experiment_id, artifact_location FROM experiments WHERE name =
 
 
 class SqliteStore:
-    """An experiment of a SQLite file, written to directly, with the methods of `runge.records.mlflow.ClientStore`."""
+    """An experiment of a SQLite file, written to directly, with the methods of `runge.runs.mlflow.ClientStore`."""
 
     def __init__(self, path: Path, experiment: str) -> None:
         if not path.exists():

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from runge.metrics import TRAIN_LOSS
-from runge.records.directories import RunDirectory
-from runge.records.sqlite import Row, SqliteStore
-from runge.records.stores import read_names, write_names
+from runge.runs.directories import RunDirectory
+from runge.runs.sqlite import Row, SqliteStore
+from runge.runs.stores import read_names, write_names
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 """The store that `mlflow ui` shows when it is started in the same directory."""

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from runge.configuration import SAME_RESULT
 from runge.errors import ConfigurationError
-from runge.records.directories import RunDirectory
-from runge.records.reading import find, read
+from runge.runs.directories import RunDirectory
+from runge.runs.reading import find, read
 
 __all__ = ["SEEDS", "members"]
 

@@ -5,8 +5,8 @@ import pytest
 
 from runge.configuration import flatten
 from runge.errors import ConfigurationError
-from runge.records.directories import RunDirectory, State
-from runge.records.files import claim, write
+from runge.runs.directories import RunDirectory, State
+from runge.runs.files import claim, write
 
 
 def test_write_is_atomic(tmp_path):

@@ -1,6 +1,6 @@
 import torch
 
-from runge.records.checkpoints import cut, join
+from runge.runs.checkpoints import cut, join
 
 
 def test_join_is_the_inverse_of_cut():

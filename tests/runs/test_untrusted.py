@@ -18,8 +18,8 @@ from runge.configuration import build, unimported
 from runge.errors import ConfigurationError
 from runge.launch.composition import compose
 from runge.optimizers import Optimizer
-from runge.records.directories import RunDirectory, State
-from runge.records.files import printable
+from runge.runs.directories import RunDirectory, State
+from runge.runs.files import printable
 from runge.targets import Expression
 from runge.training.member import Member
 from runge.training.stack import Stack

@@ -7,10 +7,10 @@ from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from runge.records.pictures import curves_picture, fit_picture, points_picture
-from runge.records.profiles import profiles_picture
-from runge.records.scales import MINUS, padded, scaled, ticks
-from runge.records.sheet import BLUE, ORANGE, png
+from runge.runs.pictures import curves_picture, fit_picture, points_picture
+from runge.runs.profiles import profiles_picture
+from runge.runs.scales import MINUS, padded, scaled, ticks
+from runge.runs.sheet import BLUE, ORANGE, png
 
 
 def arrays(dimension=1, outputs=1, n=50, scale=1.0, offset=0.1):

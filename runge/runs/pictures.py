@@ -8,13 +8,13 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from runge.metrics import GRAD_COSINE, GRAD_NORM_DF, GRAD_NORM_F, TRAIN_LOSS, VAL_LOSS, key
-from runge.records.labels import Labels, label
-from runge.records.maps import maps_picture
-from runge.records.panels import Line, Plot, draw
-from runge.records.parity import parity_picture
-from runge.records.profiles import Profile
-from runge.records.scales import Array, evenly, padded, ticks
-from runge.records.sheet import BLUE, COLOURS, GREEN, GREY, INK, MOST_OUTPUTS, ORANGE, PINK, SKY, Panel, note_on_outputs
+from runge.runs.labels import Labels, label
+from runge.runs.maps import maps_picture
+from runge.runs.panels import Line, Plot, draw
+from runge.runs.parity import parity_picture
+from runge.runs.profiles import Profile
+from runge.runs.scales import Array, evenly, padded, ticks
+from runge.runs.sheet import BLUE, COLOURS, GREEN, GREY, INK, MOST_OUTPUTS, ORANGE, PINK, SKY, Panel, note_on_outputs
 
 Mask = NDArray[np.bool_]
 
