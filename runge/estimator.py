@@ -22,7 +22,7 @@ from runge.data.frames import check_index, names_of, partials_of
 from runge.data.in_memory import Arrays, ArraysOfOneSet
 from runge.errors import ConfigurationError, RunError
 from runge.function import Function
-from runge.launch.composition import compose
+from runge.launch.compose import compose
 from runge.launch.session import LOCK
 from runge.metrics import TRAIN_LOSS
 from runge.optimizers import Optimizer

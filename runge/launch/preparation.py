@@ -14,9 +14,9 @@ from omegaconf import DictConfig
 
 from runge.configuration import digest
 from runge.errors import ConfigurationError
-from runge.launch.composition import Composer, plain
+from runge.launch.compose import Composer, plain
 from runge.launch.jobs import Job, ended_before, foreign_run, name_overrides
-from runge.launch.pool import InProcess, Pool
+from runge.launch.processes import InProcess, Pool
 from runge.launch.worker import call, request
 from runge.runs.directories import RunDirectory
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from runge.compare.tables import error_table
 from runge.configuration import SAME_BITS, digest, unimported
 from runge.errors import ConfigurationError, RunError, command, is_out_of_memory
-from runge.launch.composition import plain, recorded
+from runge.launch.compose import plain, recorded
 from runge.launch.jobs import Job, Value, begin_job, check_rows, ended_before, job_return, log_to_file, name_overrides
 from runge.machine import allow_open_files
 from runge.metrics import STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS

@@ -13,7 +13,7 @@ import runge
 from runge.configuration import CONFIGURATIONS
 from runge.data import Table, read
 from runge.interface import Run
-from runge.launch.composition import compose
+from runge.launch.compose import compose
 from runge.training.member import Member
 from runge.training.stack import Stack
 from tests.data.test_table import BAD

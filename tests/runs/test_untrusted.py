@@ -16,7 +16,7 @@ import runge
 from runge.compare import __main__ as compare
 from runge.configuration import build, unimported
 from runge.errors import ConfigurationError
-from runge.launch.composition import compose
+from runge.launch.compose import compose
 from runge.optimizers import Optimizer
 from runge.runs.directories import RunDirectory, State
 from runge.runs.files import printable

@@ -21,8 +21,8 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from runge.configuration import CONFIGURATIONS, no_such_key
 from runge.errors import ConfigurationError, RunError, command
-from runge.launch.composition import explain_value, register_resolvers
-from runge.launch.pool import start_loading
+from runge.launch.compose import explain_value, register_resolvers
+from runge.launch.processes import start_loading
 from runge.machine import collect_rarely, cores, skip_last_collection
 from runge.runs.files import printable
 
