@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
-from runge.compare import comparison
+from runge.compare.comparison import Ranking, collect
 from runge.compare.search import read_search
 from runge.errors import ConfigurationError, RunError
 from runge.launch import session
@@ -120,7 +120,7 @@ class Run:
         return fit_picture(*fit[2:], {}, record.overrides or "", fit.inputs, fit.outputs, profile=profile)
 
 
-class Comparison(comparison.Comparison):
+class Comparison(Ranking):
     """The comparison of a sweep's runs, the best first; a notebook shows the report.
 
     Args:
@@ -148,7 +148,7 @@ class Comparison(comparison.Comparison):
     """
 
     def __init__(self, directory: str | os.PathLike[str], metric: str | None = None) -> None:
-        super().__init__(comparison.collect([directory]), metric, search=read_search([directory]))
+        super().__init__(collect([directory]), metric, search=read_search([directory]))
         self.directory = Path(directory)
 
     def __repr__(self) -> str:

@@ -1,40 +1,40 @@
-"""Comparisons of runs, ranked and grouped, as a table, a report and a picture."""
+"""Runs, ranked and grouped, as a table, a report and a picture."""
 
 import csv
 import io
+import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-import yaml
 from rich.console import Console
 
-from runge.compare.groups import describe_lead, differing, group
-from runge.compare.naming import SEEDS, text, typed
+from runge.compare.groups import choose_metric, describe_lead, group
+from runge.compare.naming import differing, text, typed
 from runge.compare.picture import comparison_picture
-from runge.compare.ranking import choose_metric
 from runge.compare.report import render
 from runge.compare.search import Search
 from runge.compare.tables import comparison_table, group_table
-from runge.configuration import SAME_RESULT, with_defaults
+from runge.configuration import SAME_RESULT
+from runge.runs.ensemble import SEEDS
 from runge.runs.files import printable, write
 from runge.runs.reading import COLUMNS, RunRecord, find, read, table
 from runge.runs.sheet import png
 
+PAGE = "comparison.html"
 _MOST_NAMES = 8
 
 
-class Comparison:
-    """A comparison of runs, the best first, and those that have not finished last.
+class Ranking:
+    """Runs, the best first, and those that have not finished last.
 
     Args:
         records: the runs.
         metric: the metric by which the runs are ranked; smaller is better. None: `test/mse_df`, or one without units
-            for runs on different data, as in `runge.compare.ranking.choose_metric`.
+            for runs on different data, as in `runge.compare.groups.choose_metric`.
         search: the search to which the runs belong, if they do.
         group_by: the settings that define a group; None: all in which the runs differ, except the seeds.
 
@@ -51,8 +51,6 @@ class Comparison:
     ) -> None:
         if not records:
             raise ValueError("DIR, --where: must select at least one run; there is none")
-        # A key that older versions did not know has its default there.
-        records = [replace(one, settings=with_defaults(one.settings)) if one.settings else one for one in records]
         self.metrics = list(dict.fromkeys(name for record in records for name in record.figures))
         settings = dict.fromkeys(name for record in records for name in record.settings if name not in self.metrics)
         for name in group_by or ():
@@ -60,8 +58,12 @@ class Comparison:
                 raise ValueError(f"--group-by: {_nearest(name, settings)}; got {name!r}")
         names = [name for name in settings if not name.startswith(SAME_RESULT)]
         self.keys = differing([one.settings for one in records], names)
-        texts = {name: {text(one.settings.get(name, "")) for one in records} for name in names if name not in self.keys}
-        self.others = [name for name, different in texts.items() if len(different) > 1]
+        # Further settings that not all runs have in common.
+        self.others = [
+            name
+            for name in names
+            if name not in self.keys and len({text(one.settings.get(name, "")) for one in records}) > 1
+        ]
         metric, self.reason = (metric, "") if metric else choose_metric(records, self.keys)
         if self.metrics and metric not in self.metrics:
             raise ValueError(f"--metric: {_nearest(metric, self.metrics)}; got {metric!r}")
@@ -72,6 +74,17 @@ class Comparison:
         self.groups = group(self.records, self.group_keys, metric)
         self.lead = describe_lead(self.groups)
 
+    @property
+    def running(self) -> bool:
+        """True if a run is being trained."""
+        return any(record.status == "running" for record in self.records)
+
+    @property
+    def sentences(self) -> list[str]:
+        """The sentences on a search, the rank and the lead."""
+        found = self.search.sentence if self.search else ""
+        return [sentence for sentence in (found, self.reason, self.lead) if sentence]
+
     def csv(self) -> str:
         """Return a row per run: its status, its overrides, the settings in which the runs differ, all final figures."""
         names = [*COLUMNS, *self.keys, *self.metrics]
@@ -81,24 +94,9 @@ class Comparison:
         writer.writerows([[_cell(row.get(name)) for name in names] for row in table(self.records)])
         return buffer.getvalue()
 
-    def html(self, directory: Path | None = None) -> str:
-        """Return the report, one self-contained page, with links to the runs' files if it is written to `directory`."""
-
-        def beside(_: str, file: Path) -> str:
-            return quote(os.path.relpath(file, directory)) + ("/" if file.is_dir() else "")
-
-        return self.page(None if directory is None else beside)
-
-    def page(self, address: Callable[[str, Path], str] | None, libraries: bool = True, live: bool = False) -> str:
-        """Return the report, as `runge.compare.report.render` does."""
-        about = self.keys, self.groups, self.group_keys, self.metric, self.sentences
-        return render(self.records, *about, self.others, self.search, address, libraries, live)
-
-    @property
-    def sentences(self) -> list[str]:
-        """The sentences on a search, the rank and the lead."""
-        found = self.search.sentence if self.search else ""
-        return [sentence for sentence in (found, self.reason, self.lead) if sentence]
+    def html(self, directory: Path | None = None, live: float = 0) -> str:
+        """Return the report, one self-contained page; `runge.compare.report.render` has the arguments."""
+        return render(self, directory, live)
 
     def show(self, console: Console) -> None:
         """Print the table of runs, the table of groups if there are several seeds, and sentences on rank and lead."""
@@ -115,8 +113,8 @@ class Comparison:
         write(directory / "comparison.csv", self.csv())
         picture = comparison_picture(self.records, self.groups, self.group_keys, self.metric)
         write(directory / "comparison.png", png(picture))
-        write(directory / "comparison.html", self.html(directory))
-        print(f"report: {printable(os.path.relpath(directory / 'comparison.html'))}")
+        write(directory / PAGE, self.html(directory))
+        print(f"report: {printable(os.path.relpath(directory / PAGE))}")
 
 
 def _cell(value: Any) -> Any:
@@ -144,17 +142,16 @@ def collect(paths: Sequence[str | os.PathLike[str]], where: Sequence[str] = ()) 
     """
     records = [read(run) for run in find(*paths)]
     for condition in where if records else ():
-        name, equals, given = condition.partition("=")
+        name, equals, wanted = condition.partition("=")
         rows = table(records)
         if not equals or not any(name in row for row in rows):
             keys = sorted({key for row in rows for key in row})
             raise ValueError(f"--where: must be key=value, and the key {_nearest(name, keys)}; got {condition!r}")
-        values = [text(row.get(name)) for row in rows]
-        known = [(value, typed(name, value), _parsed(value)) for value in values]
-        kept = [i for i, (*alike, value) in enumerate(known) if given in alike or value == _parsed(given)]
+        values = [row.get(name) for row in rows]
+        kept = [i for i, x in enumerate(values) if wanted in (text(x), typed(name, x)) or _parsed(x) == _parsed(wanted)]
         if not kept:
-            options = sorted({option for _, option, _ in known})
-            raise ValueError(f"--where: {name} {_nearest(given, options)}; got {given!r}")
+            options = sorted({typed(name, value) for value in values})
+            raise ValueError(f"--where: {name} {_nearest(wanted, options)}; got {wanted!r}")
         records = [records[i] for i in kept]
     return records
 
@@ -174,9 +171,9 @@ def _nearest(name: str, names: Iterable[str]) -> str:
     return f"must be one of {len(names)}, such as {', '.join(near)} (all are in the table that --csv - prints)"
 
 
-def _parsed(value: str) -> object:
-    """Return a value parsed as on the command line, so that [-1,1] equals [-1.0, 1.0]."""
+def _parsed(value: Any) -> Any:
+    """Return a value parsed from its text, so that [-1,1] equals [-1.0, 1.0]."""
     try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError:
-        return value
+        return json.loads(text(value))
+    except ValueError:
+        return text(value)

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from runge.compare.groups import Group
+from runge.compare.groups import Group, errors_like
 from runge.compare.naming import BETWEEN, MOST_KEYS, names_of, typed
-from runge.compare.ranking import errors_like
 from runge.metrics import QUANTITIES, RELATIVE, TEST_ENDS, TEST_MSE_DF, TEST_MSE_F, key, on_test
 from runge.runs.directories import FINDINGS
 from runge.runs.files import printable

@@ -149,12 +149,12 @@ def compare(directory: str, failures: Mapping[str, str]) -> None:
     discard(Path(directory), {"multirun.yaml"})
     if not Path(directory).is_dir():
         return
-    from runge.compare.comparison import Comparison, collect, mark
+    from runge.compare.comparison import Ranking, collect, mark
     from runge.compare.search import read_search
 
     try:
         if rows := mark(collect([str(Path(directory))]), failures):
-            Comparison(rows, search=read_search([directory])).publish(Path(directory))
+            Ranking(rows, search=read_search([directory])).publish(Path(directory))
     except (ValueError, OSError) as error:
         print(f"error: the comparison cannot be written: {printable(str(error))}", file=sys.stderr)
 
