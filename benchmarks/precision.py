@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from runge import machine
 from runge.errors import RunError
-from runge.launch.composition import compose
+from runge.launch.compose import compose
 from runge.runs.checkpoints import read_checkpoint
 from runge.runs.directories import RunDirectory
 from runge.runs.files import write

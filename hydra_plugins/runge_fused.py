@@ -19,7 +19,7 @@ class FusedLauncher(Launcher):
     """A launcher that trains the runs of a sweep as members of stacks, on all cores.
 
     Args:
-        **settings: `runge.launch.cluster.LauncherSettings`.
+        **settings: `runge.launch.slurm.LauncherSettings`.
 
     Attributes:
         failures: messages of runs whose own directories could not be written to, by their directories.

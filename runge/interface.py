@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
-from runge.compare.comparison import Ranking, collect
+from runge.compare.ranking import Ranking, collect
+from runge.compare.report import render
 from runge.compare.search import read_search
 from runge.errors import ConfigurationError, RunError
 from runge.launch import session
@@ -156,7 +157,7 @@ class Comparison(Ranking):
 
     def _repr_html_(self) -> str:
         report = self.directory / "comparison.html"
-        page = report.read_text() if report.is_file() else self.html()
+        page = report.read_text() if report.is_file() else render(self)
         return f'<iframe srcdoc="{html.escape(page)}" width="100%" height="800" style="border: 0"></iframe>'
 
     @property

@@ -14,7 +14,7 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
-from runge.launch.composition import compose
+from runge.launch.compose import compose
 from runge.sobolev.network import Model
 
 ROOT = Path(__file__).resolve().parent.parent

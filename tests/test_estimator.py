@@ -17,7 +17,7 @@ import runge
 from runge.configuration import CONFIGURATIONS
 from runge.errors import RunError
 from runge.estimator import OPTIMIZERS, SobolevRegressor, _composed
-from runge.launch.composition import compose
+from runge.launch.compose import compose
 from runge.optimizers import SGD, Adam, LevenbergMarquardt
 
 X = np.linspace(0, 1, 24)[:, None]

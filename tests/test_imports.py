@@ -18,7 +18,7 @@ def test_parts_of_the_package_need_neither_lightning_nor_hydra():
 
     One process shows, in this order, what loading a run imports, and composing a sweep or `from runge import *`.
     """
-    modules = "runge.launch.sweep, runge.launch.planning, runge.training.member, runge.runs.checkpoints"
+    modules = "runge.launch.sweep, runge.launch.plan, runge.training.member, runge.runs.checkpoints"
     code = f"""
 import sys, runge
 runge.load
@@ -33,7 +33,7 @@ print(sorted({{"lightning", "hydra", "sklearn"}} & sys.modules.keys()))
 
 def test_a_wrong_value_is_reported_before_lightning_is_loaded(tmp_path):
     """Lightning takes more than half of the start of a command."""
-    code = "import sys; from runge.launch.command import main; main()"
+    code = "import sys; from runge.launch.cli import main; main()"
     command = [sys.executable, "-X", "importtime", "-c", code, "model.width=0"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "model.width: should be greater than or equal to 1, got 0" in result.stderr

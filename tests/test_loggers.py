@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import Logger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import runge
-from runge.compare.comparison import Ranking, collect
+from runge.compare.ranking import Ranking, collect
 from runge.configuration import digest
 from runge.optimizers import Problem
 from runge.runs.directories import RunDirectory

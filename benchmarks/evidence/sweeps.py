@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from runge.configuration import CONFIGURATIONS, digest
 from runge.errors import ConfigurationError, RunError
 from runge.launch import session
-from runge.launch.composition import compose
+from runge.launch.compose import compose
 from runge.runs.directories import RunDirectory
 from runge.runs.reading import find, read
 

@@ -26,7 +26,7 @@ import torch
 from figures import parser, report
 from torch import nn
 
-from runge.launch.composition import compose
+from runge.launch.compose import compose
 from runge.runs.directories import RunDirectory
 from runge.schedules import learning_rate_factor
 from runge.sobolev import kernel, losses

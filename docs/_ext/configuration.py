@@ -27,7 +27,7 @@ SECTIONS = {
     "model": "runge.sobolev.network.Model",
     "loss": "runge.training.member.Loss",
     "trainer": "runge.training.member.Training",
-    "hydra.launcher": "runge.launch.cluster.LauncherSettings",
+    "hydra.launcher": "runge.launch.slurm.LauncherSettings",
     "hydra.sweeper": "runge.launch.search.SearchSettings",
 }
 """The classes whose docstrings explain the keys of a section."""

@@ -20,7 +20,7 @@ def main() -> None:
     """Train the default run and the tutorial's sweep, and copy or take their pictures."""
     with tempfile.TemporaryDirectory() as folder:
         run, sweep = Path(folder, "run"), Path(folder, "sweep")
-        start = [sys.executable, "-c", "from runge.launch.command import main; main()"]
+        start = [sys.executable, "-c", "from runge.launch.cli import main; main()"]
         for options in (f"hydra.run.dir={run}", f"{SWEEP} hydra.sweep.dir={sweep}"):
             subprocess.run([*start, *options.split(), "trainer.progress_bar=false"], cwd=folder, check=True)
         for picture in (run / "fit.png", run / "curves.png", sweep / "comparison.png"):

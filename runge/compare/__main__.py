@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import runge.compare
-from runge.compare.comparison import PAGE, Ranking, collect
+from runge.compare.ranking import Ranking, collect
+from runge.compare.report import PAGE, publish
 from runge.compare.search import read_search
 from runge.metrics import TEST_MSE_DF, TEST_NRMSE_DF
 from runge.runs.files import printable, write
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.co
         ranking = compare()
         if args.csv is None:
             out = Path(args.out or (args.directories[0] if len(args.directories) == 1 else "."))
-            ranking.publish(out)
+            publish(ranking, out)
             if args.watch:
                 from runge.compare.watch import watch
 

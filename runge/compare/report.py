@@ -8,28 +8,31 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import distribution
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import jinja2
 import numpy as np
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
+from rich.console import Console
 
 from runge import metrics
 from runge.compare.groups import errors_like
 from runge.compare.importance import importance_of
 from runge.compare.naming import names_of, typed
-from runge.compare.tables import MOST_GROUPS, in_short, short_names
+from runge.compare.picture import comparison_picture
+from runge.compare.ranking import Ranking
+from runge.compare.tables import MOST_GROUPS, in_short, short_names, show
 from runge.errors import ConfigurationError
 from runge.runs.directories import RunDirectory
-from runge.runs.files import printable
+from runge.runs.files import printable, write
 from runge.runs.fits import fit_of
 from runge.runs.reading import RunRecord, read_columns
 from runge.runs.scales import evenly
+from runge.runs.sheet import png
 
-if TYPE_CHECKING:
-    from runge.compare.comparison import Ranking
+PAGE = "comparison.html"
 
 CURVES = {
     "losses": {metrics.TRAIN_LOSS: "dot", metrics.VAL_LOSS: "solid"},
@@ -46,7 +49,18 @@ _MOST_ROWS, _MOST_PLACES = 100, 2000
 _POINTS, _MOST_ERRORS = 201, 8000  # of a run: points of the fit, and errors of values and partial derivatives at these
 
 
-def render(ranking: "Ranking", directory: Path | None = None, live: float = 0) -> str:
+def publish(ranking: Ranking, directory: Path) -> None:
+    """Show the comparison, write `comparison.csv`, `.png` and `.html`, and print the path of the last."""
+    show(ranking, Console())
+    directory.mkdir(parents=True, exist_ok=True)
+    write(directory / "comparison.csv", ranking.csv())
+    picture = comparison_picture(ranking.records, ranking.groups, ranking.group_keys, ranking.metric)
+    write(directory / "comparison.png", png(picture))
+    write(directory / PAGE, render(ranking, directory))
+    print(f"report: {printable(os.path.relpath(directory / PAGE))}")
+
+
+def render(ranking: Ranking, directory: Path | None = None, live: float = 0) -> str:
     """Return the report as one HTML document, in which texts from the runs are data, never markup.
 
     Args:
@@ -80,14 +94,12 @@ def render(ranking: "Ranking", directory: Path | None = None, live: float = 0) -
     )
 
 
-def _data(ranking: "Ranking", directory: Path | None) -> dict[str, Any]:
+def _data(ranking: Ranking, directory: Path | None) -> dict[str, Any]:
     """Return what the page's scripts draw, as JSON holds it."""
     metric, search = ranking.metric, ranking.search
     front = errors_like(metric)
     whole, parts = _parts(ranking.metrics, front[1])
     own = [one for one in ranking.metrics if one.startswith("test/") and one.count("/") == 1 and one != "test/loss"]
-        name for name in ranking.metrics if name.startswith("test/") and name.count("/") == 1 and name != "test/loss"
-    ]
     figures = list(dict.fromkeys((metric, *front, *(metrics.key("test", name) for name in metrics.QUANTITIES), *own)))
     functions: list[dict[str, Any]] = []
     names = short_names([record.path for record in ranking.records])

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from runge.compare.comparison import Ranking
+from runge.compare.ranking import Ranking
+from runge.compare.report import render
 from runge.runs.files import write
 
 SECONDS = 5.0
@@ -25,10 +26,10 @@ def watch(compare: Callable[[], Ranking], page: Path) -> None:
     try:
         while idle < 2:
             began = time.monotonic()
-            write(page, ranking.html(page.parent, live=SECONDS))
+            write(page, render(ranking, page.parent, live=SECONDS))
             idle = 0 if ranking.running else idle + 1
             time.sleep(max(SECONDS, (time.monotonic() - began) / _SHARE))
             ranking = compare()
     except KeyboardInterrupt:
         pass
-    write(page, ranking.html(page.parent))
+    write(page, render(ranking, page.parent))

@@ -4,8 +4,8 @@ import signal
 
 from runge.machine import collect_rarely, end_with_parent, skip_last_collection
 
-# The process starts with the signals blocked (`runge.launch.pool`). One that ends the sweep while this process loads
-# ends it at once and silently, as does the sweep's own end, after a mistake in the command line; from then on its
+# The process starts with the signals blocked (`runge.launch.processes`). One that ends the sweep while this process
+# loads ends it at once and silently, as does the sweep's own end, after a mistake in the command line; from then on its
 # workers depend on it, and it ends with the last of them.
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 for number in _ENDING:

@@ -14,9 +14,9 @@ from omegaconf import DictConfig
 
 from runge.configuration import digest
 from runge.errors import ConfigurationError
-from runge.launch.composition import Composer, plain
+from runge.launch.compose import Composer, plain
 from runge.launch.jobs import Job, ended_before, foreign_run, name_overrides
-from runge.launch.pool import InProcess, Pool
+from runge.launch.processes import InProcess, Pool
 from runge.launch.worker import call, request
 from runge.runs.directories import RunDirectory
 
@@ -64,7 +64,7 @@ def prepare(
     # The comparison's libraries, loaded while the workers load theirs.
     import scipy.stats  # noqa: F401
 
-    import runge.compare.comparison  # noqa: F401
+    import runge.compare.report  # noqa: F401
 
     kinds = list({job.member.without_seed(): job.member for job in jobs}.values())
     if pool.processes > 1:  # otherwise each worker would compile the same step when its training begins

@@ -20,8 +20,8 @@ from omegaconf import DictConfig
 from runge.configuration import CONFIGURATIONS
 from runge.data.in_memory import file_of
 from runge.errors import ConfigurationError, RunError
-from runge.launch.command import check_override, explain, quote_expression, train, with_sweeper
-from runge.launch.composition import register_resolvers
+from runge.launch.cli import check_override, explain, quote_expression, train, with_sweeper
+from runge.launch.compose import register_resolvers
 from runge.runs.directories import RunDirectory
 from runge.runs.files import discard, printable, write
 

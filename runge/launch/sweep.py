@@ -18,11 +18,11 @@ from runge import machine
 from runge.compare.groups import seeds_needed
 from runge.configuration import build, digest
 from runge.errors import ConfigurationError, describe
-from runge.launch.cluster import Cluster, LauncherSettings
 from runge.launch.jobs import Job, ended_before, job_return
-from runge.launch.planning import Chunk, plan
-from runge.launch.pool import InProcess, Pool
+from runge.launch.plan import Chunk, plan
 from runge.launch.preparation import prepare, restored
+from runge.launch.processes import InProcess, Pool
+from runge.launch.slurm import Cluster, LauncherSettings
 from runge.launch.worker import call, request
 from runge.runs.directories import RunDirectory, State
 from runge.runs.files import discard, printable
@@ -149,12 +149,13 @@ def compare(directory: str, failures: Mapping[str, str]) -> None:
     discard(Path(directory), {"multirun.yaml"})
     if not Path(directory).is_dir():
         return
-    from runge.compare.comparison import Ranking, collect, mark
+    from runge.compare.ranking import Ranking, collect, mark
+    from runge.compare.report import publish
     from runge.compare.search import read_search
 
     try:
         if rows := mark(collect([str(Path(directory))]), failures):
-            Ranking(rows, search=read_search([directory])).publish(Path(directory))
+            publish(Ranking(rows, search=read_search([directory])), Path(directory))
     except (ValueError, OSError) as error:
         print(f"error: the comparison cannot be written: {printable(str(error))}", file=sys.stderr)
 

@@ -9,7 +9,7 @@ from hydra.core.utils import JobRuntime, setup_globals
 from hydra.types import HydraContext
 from hydra.version import VersionBase
 
-from runge.launch.composition import register_resolvers
+from runge.launch.compose import register_resolvers
 
 
 def request(function: str, context: HydraContext, argument: Any) -> tuple[str, Any, Callbacks, Any]:

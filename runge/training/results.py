@@ -17,22 +17,23 @@ from runge.runs.directories import FINDINGS, RunDirectory, State, Status
 from runge.runs.files import write
 from runge.runs.sheet import png
 from runge.training.adaptation import Resample
+from runge.training.advice import hardly_matters, verdict
 from runge.training.datamodule import PointsDataModule
-from runge.training.evaluation import Fit, evaluate
-from runge.training.final import (
+from runge.training.halving import Halving
+from runge.training.history import History
+from runge.training.member import Member
+from runge.training.module import SobolevRegression
+from runge.training.report import (
+    Evaluation,
     Metrics,
     draw,
+    evaluate,
     final_metrics,
     fit_table,
     points_table,
     switched_on_step,
     test_intervals,
 )
-from runge.training.halving import Halving
-from runge.training.history import History
-from runge.training.member import Member
-from runge.training.module import SobolevRegression
-from runge.training.verdict import hardly_matters, verdict
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +198,7 @@ class StackWriter:
         return [self._outcome(i, stale.get(i), metrics[i], seconds, fits[i]) for i in range(share)]
 
     def _outcome(
-        self, i: int, stale: OSError | None, metrics: Metrics, seconds: tuple[float, float], fit: Fit
+        self, i: int, stale: OSError | None, metrics: Metrics, seconds: tuple[float, float], fit: Evaluation
     ) -> Outcome:
         began, directory = time.perf_counter(), self.directories[i]
         if directory.metrics.exists():  # its stack was resumed for others
@@ -221,14 +222,14 @@ class StackWriter:
         except OSError as error:
             return self._unwritable(i, error)
 
-    def _verdict(self, i: int, metrics: Metrics, fit: Fit) -> str:
+    def _verdict(self, i: int, metrics: Metrics, fit: Evaluation) -> str:
         """Return what is to be said of a member's fit."""
         member, train = self.members[i], self.data.dataset.train.take(torch.tensor([i]))
         hardly = hardly_matters(fit.du[None], fit.points)[0].tolist()
         unimportant = [name for name, one in zip(self.data.inputs, hardly, strict=True) if one and member.rows]
         rate = getattr(member.optimizer, "lr_schedule", "constant")
         found = verdict(metrics, self._history(i), train, unimportant, of_table=member.rows is not None, rate=rate)
-        return FINDINGS.join(map(str, found))
+        return FINDINGS.join(found)
 
     def _unwritable(self, i: int, error: OSError) -> RunError:
         failure = RunError(f"its files cannot be written: {describe(error)}; when they can be, resume the run")
@@ -242,7 +243,7 @@ class StackWriter:
         self._leave(i, "diverged", message, step)
         return DivergedError(f"diverged: {message}")
 
-    def _draw(self, i: int, fit: Fit) -> None:
+    def _draw(self, i: int, fit: Evaluation) -> None:
         """Write a member's pictures, and pass them to its loggers."""
         end, title = self.module.last_step(i), self.members[i].title()
         moved = None if self.resample is None else self.resample.member(i)

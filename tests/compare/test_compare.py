@@ -19,7 +19,9 @@ from rich.console import Console
 
 import runge
 from runge.compare import __main__ as compare
-from runge.compare.comparison import Ranking, collect
+from runge.compare.ranking import Ranking, collect
+from runge.compare.report import publish
+from runge.compare.tables import show
 from runge.runs.reading import RunRecord
 from tests.compare.pages import made_up, numbers, page_data
 from tests.conftest import ROOT
@@ -211,14 +213,14 @@ def test_figures_that_some_runs_lack(tmp_path, capsys):
         lacking = dict.fromkeys(record.figures) if i % 2 else dict(record.figures)
         records[i] = replace(record, figures=lacking | own)
     for metric in (None, "test/nrmse_df", "test/nrmse_df/dy_dx"):
-        Ranking(records, metric).publish(tmp_path)
+        publish(Ranking(records, metric), tmp_path)
         assert "15 runs by" in capsys.readouterr().out
         assert {row["status"] for row in table(tmp_path)} == {"finished"}
 
 
 def test_many_groups_on_a_terminal(capsys):
     settings = itertools.product(("relu", "tanh"), (0.1, 0.001), range(8, 20))
-    Ranking(made_up({one: one[1] / one[2] for one in settings})).show(Console())
+    show(Ranking(made_up({one: one[1] / one[2] for one in settings})), Console())
     assert "the best 10 of 48 groups" in " ".join(capsys.readouterr().out.split())
 
 
@@ -236,7 +238,7 @@ def test_nothing_is_torn_on_a_narrow_terminal(number, width, capsys):
         )
         for i, (name, kind) in enumerate((("adam", "Adam"), ("levenberg_marquardt", "LevenbergMarquardt")))
     ]
-    Ranking(records).show(Console(width=width))
+    show(Ranking(records), Console(width=width))
     shown = capsys.readouterr().out.partition("leads")[0]
     assert "2 runs by test/mse_df" in shown
     for word in ("levenberg_marquardt", "test/mse_df", "finished", *(["diagnostics_every"] if number == 3 else [])):

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scipy.stats import mannwhitneyu
 
-from runge.compare.comparison import Ranking
 from runge.compare.groups import Group, choose_metric, describe_lead, group
 from runge.compare.naming import differing, label, names_of, typed
-from runge.compare.tables import error_table
+from runge.compare.ranking import Ranking
+from runge.compare.report import render
+from runge.compare.tables import error_table, show
 from runge.runs.reading import RunRecord
 
 SINE = {"target": "Expression", "target.expr": "sin(3*x)", "seed": 0}
@@ -187,7 +188,7 @@ def test_runs_on_different_functions_are_ranked_without_units():
     assert [record.settings["target.expr"] for record in ranking.records] == ["sin(3*x)", "sin(3*x)/1000"]
     assert ranking.reason.startswith("Ranked by test/nrmse_df, because the runs differ in target.expr, and mean")
     assert "by a factor of 25 " in ranking.lead
-    assert ranking.reason in ranking.html()
+    assert ranking.reason in render(ranking)
     assert Ranking([worse, better], "test/mse_df").records[0].settings == SMALL
     runs = [ended(SINE | {"model.width": width}, mse_df=1e-5, nrmse_df=0.1) for width in (8, 16)]
     assert choose_metric(runs, ["model.width"]) == ("test/mse_df", "")
@@ -211,7 +212,7 @@ def test_tables_and_those_without_derivatives():
 def test_what_is_drawn_has_the_metrics_kind():
     figures = {"mse_f": 1.0, "mse_df": 2.0, "nrmse_f": 0.1, "nrmse_df": 0.2, "r2_f": 0.99}
     figures |= {"mse_df/lift": 1.0, "mse_df/drag": 3.0, "nrmse_df/lift": 0.3, "nrmse_df/drag": 0.4}
-    page = Ranking([ended(TABLE, **figures), ended(TABLE | {"seed": 1}, **figures)]).html()
+    page = render(Ranking([ended(TABLE, **figures), ended(TABLE | {"seed": 1}, **figures)]))
     assert '"front": ["test/nrmse_f", "test/nrmse_df"]' in page
     assert '"part": "test/nrmse_df"' in page
     assert '"regions": [0.3, 0.4]' in page
@@ -220,7 +221,7 @@ def test_what_is_drawn_has_the_metrics_kind():
 @pytest.mark.parametrize("metric", ["test/nrmse_df", "test/mse_df"])
 def test_the_columns_of_the_table(metric, capsys):
     figures = {"mse_f": 1.0, "mse_df": 2.0, "nrmse_f": 0.1, "nrmse_df": 0.2, "r2_f": 0.999987}
-    Ranking([ended(TABLE, **figures)], metric).show(Console(width=120))
+    show(Ranking([ended(TABLE, **figures)], metric), Console(width=120))
     shown = capsys.readouterr().out
     assert ("nrmse_f" in shown) == ("1 - test/r2_f" in shown) == ("1.30e-05" in shown) == (metric == "test/nrmse_df")
     assert ("test/mse_f" in shown) == (metric == "test/mse_df")

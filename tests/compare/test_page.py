@@ -19,7 +19,9 @@ from rich.console import Console
 import runge
 from runge.compare import __main__ as compare
 from runge.compare import watch as watching
-from runge.compare.comparison import Ranking, collect
+from runge.compare.ranking import Ranking, collect
+from runge.compare.report import publish, render
+from runge.compare.tables import show
 from runge.compare.watch import watch
 from runge.runs.directories import RunDirectory
 from tests.compare.pages import axis, drawn, made_up, numbers, page_data
@@ -138,12 +140,12 @@ def test_all_parts_name_the_same_winner(tmp_path, capsys, opened):
     ranking = Ranking(made_up(errors))
     winner = "model.activation=tanh, optimizer.lr=0.001, model.width=19"
     assert ranking.lead.startswith(f"{winner} leads")
-    ranking.show(Console(width=200))
+    show(ranking, Console(width=200))
     shown = capsys.readouterr().out
     assert re.search(rf"{re.escape(winner)} +5 +1\.75e-04", shown)
     assert shown.index(winner) < shown.index("model.width=18", shown.index("over seeds"))
     assert next(csv.DictReader(ranking.csv().splitlines()))["model.width"] == "19"
-    (tmp_path / "report.html").write_text(ranking.html())
+    (tmp_path / "report.html").write_text(render(ranking))
     page = opened(tmp_path / "report.html")
     assert page.locator(".groups").first.locator("tbody tr").count() == 10
     assert page.locator(".groups td").first.inner_text() == winner
@@ -178,7 +180,7 @@ def test_diverged_runs_are_the_worst_everywhere(tmp_path, capsys, opened):
     ]
     ranking = Ranking(records)
     assert ranking.lead.startswith("optimizer.lr=0.1 leads optimizer.lr=0.6 in the median; Mann-Whitney U, n = 5")
-    ranking.publish(tmp_path)
+    publish(ranking, tmp_path)
     out = capsys.readouterr().out
     row = ["lr=0.6", "5", "(3", "of", "5", "diverged)", "inf", "1.1e+00", "to", "inf", "inf"]
     assert " ".join(row) in " ".join(out.split())
@@ -244,7 +246,7 @@ def test_filters_by_column(tmp_path, opened):
     """The choice of words and the range of numbers hide rows, all plots follow, and a page loaded again keeps them."""
     settings = itertools.product(("relu", "tanh"), (0.1, 0.001), range(8, 22))
     ranking = Ranking(made_up({one: one[1] / one[2] for one in settings}, seeds=1))
-    (tmp_path / "report.html").write_text(ranking.html())
+    (tmp_path / "report.html").write_text(render(ranking))
     page = opened(tmp_path / "report.html")
     info, header = page.locator(".dt-info"), page.locator("#runs thead th")
 

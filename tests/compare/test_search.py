@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from runge.compare.comparison import Ranking
+from runge.compare.ranking import Ranking
+from runge.compare.report import render
 from runge.compare.search import Search, read_search
 from runge.errors import ConfigurationError
 from tests.compare.pages import axis, made_up
@@ -26,7 +27,7 @@ def search(path, best=(4,), objective=("val/nrmse",)):
 
 def test_report_of_a_search(tmp_path, opened):
     records = made_up({("tanh", lr / 10, 8): lr for lr in range(1, 6)}, seeds=1)
-    (tmp_path / "report.html").write_text(Ranking(records, search=search(tmp_path)).html())
+    (tmp_path / "report.html").write_text(render(Ranking(records, search=search(tmp_path))))
     page = opened(tmp_path / "report.html")
     said = page.locator("#summary").inner_text()
     assert "5 trials of a search that minimises val/nrmse: the best trial is 4, run 4." in said
@@ -36,7 +37,7 @@ def test_report_of_a_search(tmp_path, opened):
     assert not page.locator("#pareto").is_visible()
     assert page.wrong == []
     front = search(tmp_path, best=(0, 3, 4), objective=("val/mse_f", "val/mse_df"))
-    (tmp_path / "report.html").write_text(Ranking(records, search=front).html())
+    (tmp_path / "report.html").write_text(render(Ranking(records, search=front)))
     page = opened(tmp_path / "report.html")
     assert "no other trial beats 0, 3, 4" in page.locator("#summary").inner_text()
     assert axis(page, "pareto", "x") == [3, 5, 1]

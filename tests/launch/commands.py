@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import psutil
 
-from runge.launch.pool import Pool
+from runge.launch.processes import Pool
 from tests.conftest import ROOT
 
 SIGNALS = {"INT": signal.SIGINT, "TERM": signal.SIGTERM, "KILL": signal.SIGKILL}

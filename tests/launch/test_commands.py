@@ -16,7 +16,7 @@ import yaml
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
-from runge.launch.composition import compose
+from runge.launch.compose import compose
 from runge.training.member import Member
 from tests.compositions import draw_keys
 from tests.conftest import ROOT

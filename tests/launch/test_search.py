@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from runge.configuration import CONFIGURATIONS, digest
 from runge.errors import ConfigurationError
-from runge.launch.composition import compose, plain, register_resolvers
+from runge.launch.compose import compose, plain, register_resolvers
 from runge.launch.space import Choice, Numbers, read_space
 from runge.objective import Objective
 from runge.training.results import StackWriter

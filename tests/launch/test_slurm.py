@@ -22,8 +22,8 @@ SMALL = ("data.n_train=16", "data.n_val=16", "data.n_test=101", "model.width=8",
 # `python train.py`, for which a second suffices until a result that a job has written can be seen.
 IMPATIENT = """
 import runpy, sys
-import runge.launch.cluster
-runge.launch.cluster._SECONDS_FOR_RESULT = 1.0
+import runge.launch.slurm
+runge.launch.slurm._SECONDS_FOR_RESULT = 1.0
 runpy.run_path(sys.argv.pop(1), run_name="__main__")
 """
 SLURM = ("-m", "hydra.launcher.cluster=slurm", "hydra.launcher.partition=main")

@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from runge.errors import RunError
-from runge.launch.composition import Composer, register_resolvers
+from runge.launch.compose import Composer, register_resolvers
 from runge.launch.jobs import Job
 from runge.launch.sweep import plan
 from runge.runs.directories import RunDirectory
@@ -48,8 +48,8 @@ def new_run(path):
 )
 def test_workers_load_from_the_start_of_a_sweep(options, cores, loads, train, monkeypatch):
     began = []
-    monkeypatch.setattr("runge.launch.command.start_loading", lambda: began.append(True))
-    monkeypatch.setattr("runge.launch.command.cores", lambda: cores)
+    monkeypatch.setattr("runge.launch.cli.start_loading", lambda: began.append(True))
+    monkeypatch.setattr("runge.launch.cli.cores", lambda: cores)
     assert train(*options, "model.widht=1")[0] == 1
     assert bool(began) == loads
 

@@ -8,7 +8,7 @@ import torch
 
 from runge import machine
 from runge.errors import RunError
-from runge.launch.composition import compose
+from runge.launch.compose import compose
 from runge.sobolev import compilation, kernel, losses
 from runge.sobolev.activations import ACTIVATIONS, Activation
 from runge.sobolev.compilation import own_kernel, step_function

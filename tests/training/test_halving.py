@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from runge.launch.planning import plan
+from runge.launch.plan import plan
 from runge.objective import Pruned
 from runge.runs.directories import RunDirectory
 from runge.training.halving import order, targets

@@ -8,9 +8,8 @@ from runge.sobolev.stages import ResidualStages
 from runge.sobolev.units import Units
 from runge.targets import Runge
 from runge.training.datamodule import PointsDataModule, SobolevDataModule
-from runge.training.evaluation import evaluate, profiles
-from runge.training.final import draw, fit_table
 from runge.training.member import Member
+from runge.training.report import draw, evaluate, fit_table, profiles
 from tests.conftest import model
 from tests.runs.test_pictures import columns as history
 from tests.runs.test_pictures import texts

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from runge.launch.composition import compose
+from runge.launch.compose import compose
 from runge.launch.run import announce, make_stack
 from runge.runs.directories import RunDirectory
 from runge.training.member import Member

@@ -1,4 +1,4 @@
-"""Runs, ranked and grouped, as a table, a report and a picture."""
+"""Runs, ranked and grouped: what the tables, the report and the picture of a comparison show."""
 
 import csv
 import io
@@ -7,24 +7,16 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
-
-from rich.console import Console
 
 from runge.compare.groups import choose_metric, describe_lead, group
 from runge.compare.naming import differing, text, typed
-from runge.compare.picture import comparison_picture
-from runge.compare.report import render
 from runge.compare.search import Search
-from runge.compare.tables import comparison_table, group_table
 from runge.configuration import SAME_RESULT
 from runge.runs.ensemble import SEEDS
-from runge.runs.files import printable, write
+from runge.runs.files import printable
 from runge.runs.reading import COLUMNS, RunRecord, find, read, table
-from runge.runs.sheet import png
 
-PAGE = "comparison.html"
 _MOST_NAMES = 8
 
 
@@ -93,28 +85,6 @@ class Ranking:
         writer.writerow(map(_cell, names))
         writer.writerows([[_cell(row.get(name)) for name in names] for row in table(self.records)])
         return buffer.getvalue()
-
-    def html(self, directory: Path | None = None, live: float = 0) -> str:
-        """Return the report, one self-contained page; `runge.compare.report.render` has the arguments."""
-        return render(self, directory, live)
-
-    def show(self, console: Console) -> None:
-        """Print the table of runs, the table of groups if there are several seeds, and sentences on rank and lead."""
-        console.print(comparison_table(self.records, self.keys, self.metric, console.width))
-        if any(len(group.values) > 1 for group in self.groups):
-            console.print(group_table(self.groups, self.metric))
-        for sentence in self.sentences:
-            console.print(sentence, markup=False, highlight=False, soft_wrap=True)
-
-    def publish(self, directory: Path) -> None:
-        """Show the comparison, write `comparison.csv`, `.png` and `.html`, and print the path of the last."""
-        self.show(Console())
-        directory.mkdir(parents=True, exist_ok=True)
-        write(directory / "comparison.csv", self.csv())
-        picture = comparison_picture(self.records, self.groups, self.group_keys, self.metric)
-        write(directory / "comparison.png", png(picture))
-        write(directory / PAGE, self.html(directory))
-        print(f"report: {printable(os.path.relpath(directory / PAGE))}")
 
 
 def _cell(value: Any) -> Any:

@@ -1,7 +1,8 @@
-"""The final figures, tables and pictures of each member."""
+"""A stack's members at the end: their fits, final figures, tables and pictures, in the user's units."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,12 +13,13 @@ from runge.metrics import LAMBDA_D, PARAMETERS, STAGES, SWITCHED_ON_STEP, TEST_E
 from runge.runs.columns import Columns
 from runge.runs.directories import RunDirectory
 from runge.runs.pictures import curves_picture, fit_picture, points_picture
-from runge.runs.profiles import profiles_picture
+from runge.runs.profiles import Profile, profiles_picture
 from runge.sobolev import losses
 from runge.sobolev.errors import intervals
 from runge.sobolev.points import Points
-from runge.training.datamodule import PointsDataModule
-from runge.training.evaluation import Fit, labels
+from runge.sobolev.stages import ResidualStages
+from runge.sobolev.units import Units
+from runge.training.datamodule import PointsDataModule, SobolevDataModule
 from runge.training.module import SobolevRegression
 
 Metrics = dict[str, float | int | None]
@@ -27,6 +29,74 @@ _ENOUGH = 300
 
 _MOST_ROWS = 201
 """Rows of `fit.csv`."""
+
+_PROFILE = 101
+"""The points of a profile."""
+
+
+class Evaluation(NamedTuple):
+    """A member's fit, in the user's units.
+
+    Attributes:
+        points: the test points.
+        u: the values there, (N, P).
+        du: the Jacobians there, (N, P, D).
+        nodes: the training points, (K, D), in float64 on the CPU.
+        profiles: a profile along each input; empty for a function of one input, whose test points are close to each
+            other.
+    """
+
+    points: Points
+    u: Tensor
+    du: Tensor
+    nodes: Tensor
+    profiles: list[Profile]
+
+
+def evaluate(network: ResidualStages, data: PointsDataModule) -> list[Evaluation]:
+    """Return the fit of each member."""
+    test, nodes, units = data.dataset.test, data.in_units(data.dataset.train), network.units
+    u, du = network.predict(test.x)
+    if units is not None:
+        (u, du), test = units.restore(u, du), units.restore_points(test)
+    members, _, dimension = test.x.shape
+    along: list[list[Profile]] = [[]] * members
+    if dimension > 1 or not isinstance(data, SobolevDataModule):
+        along = profiles(network, data.dataset.train.x)
+    each = [test.take(torch.tensor([i], device=u.device)) for i in range(members)]
+    return [Evaluation(*parts) for parts in zip(each, u, du, nodes, along, strict=True)]
+
+
+def profiles(network: ResidualStages, nodes: Tensor) -> list[list[Profile]]:
+    """Return each member's profiles, which go through the median of its training points.
+
+    Along an input the points are evenly spaced between the smallest and the largest training point.
+
+    Args:
+        network: the trained network.
+        nodes: the training points, (M, N, D), in the network's units.
+
+    Returns:
+        For each member and each input, in the user's units: the input, (k,), u, (k, P), and du/dx_d, (k, P).
+    """
+    members, _, dimension = nodes.shape
+    low, high = nodes.aminmax(dim=1)
+    steps = torch.linspace(0, 1, _PROFILE, dtype=nodes.dtype, device=nodes.device)[:, None]
+    x = nodes.median(1).values[:, None, None].repeat(1, dimension, _PROFILE, 1)
+    x.diagonal(dim1=1, dim2=3).copy_(low[:, None] + (high - low)[:, None] * steps)
+    units = network.units or Units.identity(members, dimension, network.outputs).to(x.device)
+    u, du = units.restore(*network.predict(x.flatten(1, 2)))
+    t = units.restore_inputs(x.flatten(1, 2)).view(x.shape).diagonal(dim1=1, dim2=3)
+    u, du = u.unflatten(1, (dimension, _PROFILE)), du.unflatten(1, (dimension, _PROFILE))
+    parts = [part.double().cpu().numpy() for part in (t, u, du)]
+    return [[(t[:, d], u[d], du[d, ..., d]) for d in range(dimension)] for t, u, du in zip(*parts, strict=True)]
+
+
+def labels(points: Points) -> tuple[Tensor, Tensor]:
+    """Return the values, (N, P), and the Jacobians, (N, P, D), of one member; NaN where they are not known."""
+    known = points.weight_f[0] > 0, points.weight_df[0] > 0
+    f, df = (torch.where(where, part[0], torch.nan) for where, part in zip(known, (points.f, points.df), strict=True))
+    return f, df
 
 
 def switched_on_step(module: SobolevRegression, member: int) -> int | None:
@@ -52,7 +122,7 @@ def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Met
         figures |= module.measure(split, points, module.lambda_d)
     slopes = Columns.of(data.inputs, data.dataset.test.outputs).slopes
     if len(slopes) > 1:
-        each = module.errors.partials("test", data.dataset.test).flatten(1).unbind(1)
+        each = module.partials("test", data.dataset.test).flatten(1).unbind(1)
         figures |= {key("test", "nrmse_df", name): one for name, one in zip(slopes, each, strict=True)}
     stages = (module.network.amplitude != 0).sum(1)  # those after the last one that helps are no part of the fit
     train = data.dataset.train
@@ -73,7 +143,7 @@ def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Met
     ]
 
 
-def test_intervals(fit: Fit) -> Metrics:
+def test_intervals(fit: Evaluation) -> Metrics:
     """Return the ends of the intervals of the errors on a table's test points, by key; of many points none."""
     if fit.points.x.shape[1] >= _ENOUGH:
         return {}
@@ -112,7 +182,7 @@ def points_table(places: Sequence[tuple[int, Tensor]], inputs: Sequence[str]) ->
 def draw(
     directory: RunDirectory,
     title: str,
-    fit: Fit,
+    fit: Evaluation,
     inputs: Sequence[str],
     columns: Mapping[str, Sequence[float]],
     switched_on: int | None,

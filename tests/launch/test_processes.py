@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from runge.errors import RunError
-from runge.launch.pool import InProcess, Pool
+from runge.launch.processes import InProcess, Pool
 
 
 class OddError(Exception):
@@ -61,7 +61,7 @@ def test_a_worker_that_dies_takes_no_other_task_with_it():
 
 
 def test_a_worker_that_loses_an_interruption_is_asked_again(monkeypatch):
-    monkeypatch.setattr("runge.launch.pool._PATIENCE", 0.2)
+    monkeypatch.setattr("runge.launch.processes._PATIENCE", 0.2)
     began = time.monotonic()
 
     def stop(message):

@@ -8,7 +8,7 @@ import yaml
 import runge
 from runge.configuration import flatten
 from runge.errors import command
-from runge.launch.command import main
+from runge.launch.cli import main
 from tests.conftest import ROOT
 
 

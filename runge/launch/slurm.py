@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from runge import machine
 from runge.errors import ConfigurationError, RunError
-from runge.launch.pool import Report, attempt
+from runge.launch.processes import Report, attempt
 from runge.validation import Count, Natural, Positive, checked
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Cluster(AbstractContextManager["Cluster"]):
     """Slurm jobs that call one function.
 
     Args:
-        function: as for `runge.launch.pool.Pool`.
+        function: as for `runge.launch.processes.Pool`.
         settings: the launcher's settings.
         folder: where submitit keeps its files, on a file system that all machines share.
 
@@ -99,7 +99,7 @@ class Cluster(AbstractContextManager["Cluster"]):
             submission.job.cancel(check=False)
 
     def run(self, arguments: Sequence[Any], report: Report) -> Iterator[tuple[int, Any]]:
-        """Call the function with all arguments, as `runge.launch.pool.Pool.run`, but without reports."""
+        """Call the function with all arguments, as `runge.launch.processes.Pool.run`, but without reports."""
         calls, size = [_Call(self._function, argument) for argument in arguments], _LARGEST_ARRAY
         arrays = [calls[first : first + size] for first in range(0, len(calls), size)]
         self._executor.update_parameters(slurm_array_parallelism=max(1, self.processes // max(1, len(arrays))))
