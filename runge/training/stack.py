@@ -212,7 +212,6 @@ class Stack:
                         save,
                     ],
                     plugins=[files],
-                    bar=bar,
                     default_root_dir=writer.directories[0].path,
                 )
                 trainer.fit(self.module, self.data, ckpt_path=start[0].path if start else None, weights_only=True)
