@@ -19,7 +19,7 @@ from runge.optimizers import Optimizer, adapt, has_own_rate
 from runge.resampling import Never, Periodic, Resampling
 from runge.sampling import Sampling
 from runge.schedules import Schedule
-from runge.sobolev.compilation import compile_ahead
+from runge.sobolev.kernel import compile_ahead
 from runge.sobolev.network import Model
 from runge.targets import Target, far_from_one
 from runge.training.of_tables import OF_FORMULAS, check_columns, check_for_table

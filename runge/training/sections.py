@@ -6,7 +6,7 @@ import torch
 from pydantic import BeforeValidator
 
 from runge.data import SampleWeight
-from runge.sobolev.compilation import Compile
+from runge.sobolev.kernel import Compile
 from runge.sobolev.losses import DerivativeScale
 from runge.validation import Count, NonNegative, checked
 

@@ -23,6 +23,7 @@ from runge.runs.files import printable
 from runge.targets import Expression
 from runge.training.member import Member
 from runge.training.stack import Stack
+from runge.validation import checked
 from tests.launch.test_run import SHORT, figures
 
 TRICKS = [
@@ -238,9 +239,8 @@ STRANGERS = {
     "a module on the path": {"target": {"_target_": "evil.Evil"}},
     "a part of an optimiser": {
         "optimizer": {
-            "_target_": "runge.optimizers.own_rates.OwnRates",
-            "method": {"_target_": "subprocess.Popen", "args": ["touch", "owned"]},
-            "rates": [1.0],
+            "_target_": "runge.optimizers.TorchOptimizer",
+            "kind": {"_target_": "subprocess.Popen", "args": ["touch", "owned"]},
         }
     },
     "a key that is not a parameter": {
@@ -392,6 +392,9 @@ def is_number(text):
 
 
 def test_parts_must_be_of_the_required_class():
-    parts = {"method": {"_target_": "pathlib.Path"}, "rates": [1.0]}
-    with pytest.raises(ConfigurationError, match=r"optimizer\.method\._target_.*derived from Gradient"):
-        build("optimizer", {"_target_": "runge.optimizers.own_rates.OwnRates", **parts}, Optimizer)
+    @checked
+    class Whole:
+        part: Optimizer
+
+    with pytest.raises(ConfigurationError, match=r"whole\.part\._target_.*derived from Optimizer"):
+        build("whole", {"part": {"_target_": "pathlib.Path"}}, Whole)
