@@ -17,13 +17,11 @@ from runge.compare import __main__ as compare
 from runge.configuration import build, unimported
 from runge.errors import ConfigurationError
 from runge.launch.compose import compose
-from runge.optimizers import Optimizer
 from runge.runs.directories import RunDirectory, State
 from runge.runs.files import printable
 from runge.targets import Expression
 from runge.training.member import Member
 from runge.training.stack import Stack
-from runge.validation import checked
 from tests.launch.test_run import SHORT, figures
 
 TRICKS = [
@@ -389,12 +387,3 @@ def is_number(text):
     except ValueError:
         return False
     return True
-
-
-def test_parts_must_be_of_the_required_class():
-    @checked
-    class Whole:
-        part: Optimizer
-
-    with pytest.raises(ConfigurationError, match=r"whole\.part\._target_.*derived from Optimizer"):
-        build("whole", {"part": {"_target_": "pathlib.Path"}}, Whole)
