@@ -256,11 +256,12 @@ def compared(config: DictConfig, sweeper: Any, launcher: Any) -> Iterator[None]:
 
 def _compare(directory: Path, failures: Mapping[str, str]) -> None:
     """Print the comparison of a sweep's runs, and write it to its directory."""
-    from runge.compare.comparison import Comparison, collect, mark
+    from runge.compare.ranking import Ranking, collect, mark
+    from runge.compare.report import publish
     from runge.compare.search import read_search
 
     try:
         if rows := mark(collect([str(directory)]), failures):
-            Comparison(rows, search=read_search([directory])).publish(directory)
+            publish(Ranking(rows, search=read_search([directory])), directory)
     except (ValueError, OSError) as error:
         print(f"error: the comparison cannot be written: {printable(str(error))}", file=sys.stderr)
