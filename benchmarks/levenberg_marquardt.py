@@ -26,7 +26,7 @@ from runge.data import Data, sample
 from runge.optimizers import Adam, LevenbergMarquardt, Optimizer, Problem, iterative
 from runge.sampling import Sobol, Uniform
 from runge.sampling.strategy import Sampling
-from runge.sobolev.compilation import step_function
+from runge.sobolev.kernel import step_function
 from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
 from runge.targets import Expression, Target
@@ -58,7 +58,7 @@ def problem(target: Target, sampling: Sampling, points: int, seed: int) -> tuple
     sizes = Data(n_train=2000, n_val=64, n_test=64)
     test = sample(target, Sobol(), torch.Generator().manual_seed(1000), sizes).train
     network = StackedMLP(model, target.domain[None], [generator], torch.float64, len(target.outputs))
-    function = step_function("auto", model, torch.float64, neurons=10**6, steps=10**6, with_derivative=True)
+    function = step_function("auto", model, torch.float64, neurons=10**6, steps=10**6)
     one = torch.ones(1, dtype=torch.float64)
     return Problem(network, data.train, one, LAMBDA_D * one, function), test
 

@@ -22,7 +22,7 @@ from runge.resampling import Never, Periodic, Resampling
 from runge.runs.columns import Columns
 from runge.sampling import Sampling
 from runge.schedules import Schedule
-from runge.sobolev.compilation import Compile, compile_ahead
+from runge.sobolev.kernel import Compile, compile_ahead
 from runge.sobolev.losses import DerivativeScale
 from runge.sobolev.network import Model
 from runge.targets import Target, far_from_one

@@ -19,8 +19,6 @@ def make_trainer(
     on_gpu: bool,
     callbacks: Sequence[Callback],
     plugins: Sequence[Any] = (),
-    *,
-    bar: bool = False,
     **options: Any,
 ) -> pl.Trainer:
     """Return the Trainer that takes the steps of a stack in one epoch, and validates after each block.
@@ -30,7 +28,6 @@ def make_trainer(
         on_gpu: true: train on the GPU.
         callbacks: all callbacks, in the order in which they act.
         plugins: further plugins.
-        bar: true: one of the callbacks is a progress bar.
         **options: further arguments of the Trainer.
     """
     machine.keep_memory()
@@ -45,7 +42,7 @@ def make_trainer(
         max_steps=training.max_steps,
         val_check_interval=1,
         num_sanity_val_steps=0,
-        enable_progress_bar=bar,
+        enable_progress_bar=False,
         enable_model_summary=False,
         inference_mode=False,  # it forbids the derivative by autograd
         use_distributed_sampler=False,
