@@ -15,7 +15,6 @@ from rich.console import Console
 
 from runge.compare.groups import describe_lead, differing, group
 from runge.compare.naming import SEEDS, text, typed
-from runge.compare.picture import comparison_picture
 from runge.compare.ranking import choose_metric
 from runge.compare.report import render
 from runge.compare.search import Search
@@ -23,7 +22,6 @@ from runge.compare.tables import comparison_table, group_table
 from runge.configuration import SAME_RESULT, with_defaults
 from runge.runs.files import printable, write
 from runge.runs.reading import COLUMNS, RunRecord, find, read, table
-from runge.runs.sheet import png
 
 _MOST_NAMES = 8
 
@@ -110,6 +108,8 @@ class Comparison:
 
     def publish(self, directory: Path) -> None:
         """Show the comparison, write `comparison.csv`, `.png` and `.html`, and print the path of the last."""
+        from runge.compare.picture import comparison_picture, png  # late: Matplotlib is imported to draw
+
         self.show(Console())
         directory.mkdir(parents=True, exist_ok=True)
         write(directory / "comparison.csv", self.csv())

@@ -25,7 +25,6 @@ from runge.runs.directories import RunDirectory
 from runge.runs.files import printable
 from runge.runs.fits import fit_of
 from runge.runs.reading import RunRecord, read_columns
-from runge.runs.scales import evenly
 
 Keys = Sequence[str]
 
@@ -230,7 +229,7 @@ def _curves(record: RunRecord, functions: dict[_Function, int]) -> dict[str, Any
             return shown
         return shown | {"message": printable(str(error))}
     most = max(2, _MOST_ERRORS // (len(outputs) * (1 + len(inputs))))
-    x, f, df, u, du = (part[evenly(len(part), most)] for part in parts)
+    x, f, df, u, du = (part[np.linspace(0, len(part) - 1, min(len(part), most)).round().astype(int)] for part in parts)
     order = np.argsort(x[:, 0], kind="stable") if len(inputs) == 1 else slice(None)  # those of a table have none
     x, f, df, u, du = (part[order] for part in (x, f, df, u, du))
     function = _Function(record.of_table, inputs, outputs, _packed(x, "<f8"), _packed(f), _packed(df))

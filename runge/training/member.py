@@ -2,14 +2,13 @@
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
 import torch
 
 from runge import machine
-from runge.balance import Balance, Fixed
+from runge.balance import Balance
 from runge.configuration import build, function, no_such_key, section
 from runge.data import Data, Rows, Table, batch_size, read
 from runge.errors import ConfigurationError
@@ -23,7 +22,7 @@ from runge.sobolev.compilation import compile_ahead
 from runge.sobolev.network import Model
 from runge.targets import Target, far_from_one
 from runge.training.of_tables import OF_FORMULAS, check_columns, check_for_table
-from runge.training.sections import Loss, Training
+from runge.training.sections import Loss, Pictures, Training
 from runge.training.seed import Seed
 
 T = TypeVar("T")
@@ -34,7 +33,7 @@ SECTIONS = (
 )
 """The keys of a run's configuration."""
 
-OPTIONAL = ("logger", "metrics", "callbacks", "penalty", "objective")
+OPTIONAL = ("logger", "metrics", "callbacks", "penalty", "objective", "pictures")
 """The keys of sections that older runs do not have, and that may be missing."""
 
 
@@ -85,6 +84,7 @@ class Member:
         self.optimizer = build("optimizer", configuration["optimizer"], Optimizer, adapt)
         self.model = build_section("model", Model)
         self.far = [] if self.target is None or self.model.standardize != "auto" else far_from_one(self.target)
+        self.pictures = build("", {"pictures": configuration.get("pictures", "auto")}, Pictures).pictures
         self.logger = section("logger", configuration.get("logger", {}))
         self.penalty = function("penalty", configuration["penalty"]) if configuration.get("penalty") else None
         self.callbacks = section("callbacks", configuration.get("callbacks", {}))
@@ -252,22 +252,3 @@ class Member:
         """Return the configuration without seeds, as text: runs that have it in common are one trial."""
         data = {**self.configuration["data"], "seed": None}
         return json.dumps({**self.configuration, "seed": None, "data": data}, sort_keys=True)
-
-    def title(self) -> str:
-        """Return the title of the run's pictures."""
-        model, names = self.model, {part: type(getattr(self, part)).__name__ for part in ("balance", "resampling")}
-        what = getattr(self.target, "expr", type(self.target).__name__)
-        if isinstance(what, Mapping):
-            what = ", ".join(f"{name} = {formula}" for name, formula in what.items())
-        elif not isinstance(what, str):
-            what = ", ".join(map(str, what))
-        if self.rows is not None:
-            what = f"{', '.join(self.rows.outputs)} of {Path(self.rows.table.file).name}"
-            what = what.replace("$", r"\$")  # otherwise it would be mathtext
-        then = "" if isinstance(self.resampling, Never) else f", then by {names['resampling']}"
-        weight = f"= {self.loss.lambda_d:g}" if isinstance(self.balance, Fixed) else f"by {names['balance']}"
-        on = "" if self.has_test else ", on the validation rows"
-        network = f"{model.activation} {model.depth} × {model.width}"
-        stages = f" in {model.stages} stages" if model.stages != 1 else ""
-        sampling = "" if self.sampling is None else f", {type(self.sampling).__name__.lower()} sampling{then}"
-        return f"{what}{sampling}: {network}{stages}, lambda_d {weight}, seed {self.seed.seed}{on}"

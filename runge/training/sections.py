@@ -27,6 +27,17 @@ class Loss:
     sample_weight: SampleWeight
 
 
+@checked
+class Pictures:
+    """The key `pictures`.
+
+    Attributes:
+        pictures: draw a run's pictures at its end: true, false, or `auto`: those of a single run, not of a sweep's.
+    """
+
+    pictures: Literal["auto", True, False]
+
+
 def _as_word(value: Any) -> Any:
     """Return on and off as words, which YAML reads as booleans."""
     return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value

@@ -6,7 +6,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.lines import Line2D
 from PIL import Image
-
 from runge.runs.pictures import curves_picture, fit_picture, points_picture
 from runge.runs.profiles import profiles_picture
 from runge.runs.scales import MINUS, padded, scaled, ticks
