@@ -8,7 +8,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from runge.metrics import GRAD_COSINE, GRAD_NORM_DF, GRAD_NORM_F, TRAIN_LOSS, VAL_LOSS, key, share_key
-from runge.pictures.style import BLUE, COLOURS, GREEN, INK, ORANGE, label, legend, sheet, styled
+from runge.pictures.style import BLUE, COLOURS, GREEN, INK, ORANGE, label, legend, log_scale, sheet, styled
 
 History = Mapping[str, Sequence[float]]
 """The columns of `history.csv`."""
@@ -51,7 +51,8 @@ def curves_picture(history: History, switched_on: int | None, outputs: Sequence[
     for axes, (y, lines) in zip(panels.flat, plots.items(), strict=True):
         for name, (column, style) in lines.items():
             _line(axes, history, column, label=name, **style)
-        axes.set(yscale="log", ylabel=y)
+        axes.set_ylabel(y)
+        log_scale(axes)
         if switched_on:
             axes.axvline(switched_on, color=INK, linestyle="--", linewidth=1)
         legend(axes, 4 if len(lines) > 4 else 2)

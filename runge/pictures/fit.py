@@ -16,6 +16,7 @@ from runge.pictures.style import (
     Array,
     label,
     legend,
+    log_scale,
     of_outputs,
     partial,
     positive,
@@ -48,11 +49,8 @@ def fit_picture(fit: Fit, title: str, profile: Profile | None = None, points: Ar
 
 def _curves(fit: Fit, title: str, profile: Profile | None) -> Figure:
     rows, t, (x,) = min(MOST_OUTPUTS, len(fit.outputs)), fit.x[:, 0], fit.inputs
-    order, line, dots = (
-        np.argsort(t, kind="stable"),
-        {"linestyle": "-"},
-        {"linestyle": "", "marker": ".", "markersize": 5},
-    )
+    line, dots = {"linestyle": "-"}, {"linestyle": "", "marker": ".", "markersize": 5}
+    order = np.argsort(t, kind="stable")
     true = {"color": INK, "linewidth": 2.4, **(dots if profile else line)}
     across, u, du = t, fit.u, fit.du[..., 0]
     if profile is not None:  # the points are part of the line, so that it passes through every fitted value
@@ -64,6 +62,7 @@ def _curves(fit: Fit, title: str, profile: Profile | None) -> Figure:
         names = (y, f"fit of {y}", slope, f"fit of {slope}", f"|error of {y}|", f"|error of {slope}|")
         if (x, fit.outputs) == ("x", ("f",)):
             names = "$f(x)$", "$u(x)$", "$f'(x)$", "$u'(x)$", "$|u - f|$", "$|u' - f'|$"
+        columns = 1 if max(map(len, names)) > 24 else 2
         labels = fit.f[:, p], fit.df[:, p, 0]
         errors = np.abs(fit.u[:, p] - labels[0]), np.abs(fit.du[:, p, 0] - labels[1])
         for q, (axes, fitted) in enumerate(zip(panels, (u, du), strict=False)):
@@ -73,13 +72,14 @@ def _curves(fit: Fit, title: str, profile: Profile | None) -> Figure:
             fit_line = "-" if profile else "--"
             axes.plot(across[along], fitted[along, p], color=ORANGE, linestyle=fit_line, label=names[2 * q + 1])
             axes.set_ylabel(("value", "derivative")[q])
-            legend(axes)
+            legend(axes, columns)
             if (known := np.isfinite(errors[q])).any():
                 style = line if known.all() and profile is None else dots
                 shown = positive(errors[q][known])[np.argsort(t[known], kind="stable")]
                 panels[2].plot(np.sort(t[known]), shown, **style, color=(BLUE, ORANGE)[q], label=names[4 + q])
-        panels[2].set(yscale="log", ylabel="absolute error")
-        legend(panels[2])
+        panels[2].set_ylabel("absolute error")
+        log_scale(panels[2])
+        legend(panels[2], columns)
         if p == rows - 1:
             for axes in panels:
                 axes.set_xlabel(label(x))

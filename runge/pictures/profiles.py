@@ -30,10 +30,7 @@ def profiles_picture(profiles: Sequence[Profile], title: str, inputs: Sequence[s
     change = [(np.ptp(u[:, :shown], axis=0) / np.where(ranges == 0, 1, ranges)).max() for _, u, _ in profiles]
     drawn = np.sort(np.argsort(change)[::-1][: 12 if shown == 1 else _COLUMNS])
     columns = 3 if shown == 1 and len(drawn) in (5, 6, 9) else min(_COLUMNS, len(drawn))
-    notes = [
-        "each panel varies one input; the others are at the median of the test points",
-        "orange: tangents of slope du/dx",
-    ]
+    notes = ["each panel varies one input, the others are at the median of the test points; orange: the derivative"]
     if len(drawn) < len(inputs):
         notes.append(f"the {len(drawn)} of {len(inputs)} inputs along which the fit changes most")
     rows = -(-len(drawn) // columns)  # of each output

@@ -76,8 +76,17 @@ def sheet(width: float, height: float, title: str, notes: Sequence[str] = ()) ->
     return figure
 
 
+def log_scale(axes: Axes) -> None:
+    """Make the scale of y logarithmic, and wide enough for a label if the values are equal up to round-off."""
+    axes.set_yscale("log")
+    low, high = axes.dataLim.intervaly
+    if 0 < high < 1.1 * low:
+        axes.set_ylim(low / 3, 3 * high)
+
+
 def legend(axes: Axes, columns: int = 2) -> None:
-    """Put the legend above the panel, where it hides nothing."""
+    """Put the legend above the panel, where it hides nothing, and the power of ten of the axis to the other side."""
+    axes.yaxis.set_offset_position("right")
     axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), borderaxespad=0.1, ncols=columns, frameon=False)
 
 
