@@ -29,7 +29,7 @@ def test_a_single_run_draws_and_a_sweep_when_it_is_asked(tmp_path):
 
 
 def test_pictures_must_be_a_choice():
-    with pytest.raises(ConfigurationError, match="pictures: should be 'auto', True or False, got 'never'"):
+    with pytest.raises(ConfigurationError, match="pictures: must be auto, true or false, got 'never'"):
         runge.fit(*SHORT, "pictures=never")
 
 

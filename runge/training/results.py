@@ -16,6 +16,7 @@ from runge.metrics import FIT_SECONDS, TOTAL_SECONDS, on_test
 from runge.objective import Pruned
 from runge.runs.directories import FINDINGS, RunDirectory, State, Status
 from runge.training.adaptation import Resample
+from runge.training.advice import hardly_matters, verdict
 from runge.training.datamodule import PointsDataModule
 from runge.training.halving import Halving
 from runge.training.history import History
@@ -30,7 +31,6 @@ from runge.training.report import (
     points_table,
     test_intervals,
 )
-from runge.training.verdict import hardly_matters, verdict
 
 log = logging.getLogger(__name__)
 
@@ -235,7 +235,7 @@ class StackWriter:
         unimportant = [name for name, one in zip(self.data.inputs, hardly, strict=True) if one and member.rows]
         rate = getattr(member.optimizer, "lr_schedule", "constant")
         found = verdict(metrics, self._history(i), train, unimportant, of_table=member.rows is not None, rate=rate)
-        return FINDINGS.join(map(str, found))
+        return FINDINGS.join(found)
 
     def _unwritable(self, i: int, error: OSError) -> RunError:
         failure = RunError(f"its files cannot be written: {describe(error)}; when they can be, resume the run")

@@ -21,7 +21,7 @@ from runge.runs.checkpoints import resume_from
 from runge.runs.directories import RunDirectory
 from runge.schedules import NEVER
 from runge.sobolev import losses
-from runge.sobolev.compilation import own_kernel, step_function
+from runge.sobolev.kernel import Kernel, step_function
 from runge.training.adaptation import Balancing, Resample
 from runge.training.datamodule import PointsDataModule, SobolevDataModule
 from runge.training.halving import Halving
@@ -115,10 +115,9 @@ class Stack:
                 dtype,
                 neurons=neurons * first.model.depth,
                 steps=self.training.max_steps if first.optimizer.by_gradient else 0,
-                with_derivative=bool(lambda_d.any()),
                 on_gpu=first.on_gpu(),
             )
-        compiled = own_kernel(loss_and_gradient)
+        compiled = loss_and_gradient if isinstance(loss_and_gradient, Kernel) else None
         if first.penalty is not None:
             loss_and_gradient = partial(losses.loss_and_gradient, penalty=first.penalty)
         self.module = SobolevRegression(
@@ -214,7 +213,6 @@ class Stack:
                         save,
                     ],
                     plugins=[files],
-                    bar=bar,
                     default_root_dir=writer.directories[0].path,
                 )
                 trainer.fit(self.module, self.data, ckpt_path=start[0].path if start else None, weights_only=True)
