@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from runge.compare.groups import Group
+from runge.compare.groups import Group, errors_like
 from runge.compare.naming import names_of
-from runge.compare.ranking import errors_like
 from runge.pictures.style import COLOURS, INK, few_ticks, png
 from runge.runs.reading import RunRecord
 
