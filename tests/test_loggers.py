@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import Logger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import runge
-from runge.compare.comparison import Comparison, collect
+from runge.compare.ranking import Ranking, collect
 from runge.configuration import digest
 from runge.optimizers import Problem
 from runge.runs.directories import RunDirectory
@@ -234,4 +234,4 @@ def test_a_run_recorded_without_the_section(train, trained, tmp_path, monkeypatc
     assert figures(tmp_path / "old") == figures(new)
     assert RunDirectory("old").read_state().configuration == RunDirectory("new").read_state().configuration
     assert runge.load("old")(0.5) == runge.load("new")(0.5)
-    assert Comparison(collect(["old", "new"])).keys == []
+    assert Ranking(collect(["old", "new"])).keys == []
