@@ -13,11 +13,8 @@ import yaml
 from lightning.pytorch.loggers import Logger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import runge
-from runge.compare.comparison import Comparison, collect
 from runge.configuration import digest
 from runge.optimizers import Problem
-from runge.runs.directories import RunDirectory
 from tests.launch.test_run import SHORT, figures, history, interrupted_at, only_run
 
 RECORDER = "+logger.recorder._target_=tests.test_loggers.Recorder"
@@ -168,7 +165,7 @@ def test_rows_keep_the_time_at_which_they_were_measured(train, tmp_path, monkeyp
     """The event file is written only when a checkpoint is saved, here at the last step."""
     steps = []
     monkeypatch.setattr("runge.optimizers.optimizer.Problem", lambda *arguments: steps.append(0) or Problem(*arguments))
-    monkeypatch.setattr("runge.runs.tensorboard.time", SimpleNamespace(time=lambda: float(len(steps))))
+    monkeypatch.setattr("runge.loggers.tensorboard.time", SimpleNamespace(time=lambda: float(len(steps))))
     assert train(*SHORT, "trainer.checkpoint_seconds=100", "hydra.run.dir=run")[0] == 0
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
@@ -220,18 +217,3 @@ def test_loggers_do_not_identify_a_run(configuration):
     assert configuration("logger=[tensorboard]") == plain
     without = {key: value for key, value in plain.items() if key != "logger"}
     assert digest(plain) == digest(without) == digest(configuration(RECORDER)) == digest(configuration("logger=[]"))
-
-
-def test_a_run_recorded_without_the_section(train, trained, tmp_path, monkeypatch):
-    """Resume a run of a version without loggers."""
-    with monkeypatch.context() as patch:
-        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(61))
-        assert train(*SHORT, "~logger", "hydra.run.dir=old")[0] == 1
-    assert "logger" not in yaml.safe_load((tmp_path / "old" / ".hydra" / "config.yaml").read_text())
-    assert train("resume=old")[0] == 0
-    assert list((tmp_path / "old" / "tensorboard").iterdir())  # the default's logger
-    new = shutil.copytree(only_run(trained(*SHORT)[0]), tmp_path / "new")
-    assert figures(tmp_path / "old") == figures(new)
-    assert RunDirectory("old").read_state().configuration == RunDirectory("new").read_state().configuration
-    assert runge.load("old")(0.5) == runge.load("new")(0.5)
-    assert Comparison(collect(["old", "new"])).keys == []

@@ -27,7 +27,6 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.co
         "--watch", action="store_true", help="serve the report to this machine while the runs are trained"
     )
     parser.add_argument("--port", type=int, metavar="N", help="port of --watch (default: a free one)")
-    parser.add_argument("--to", metavar="STORE", help="put the runs into a store too: mlflow, or mlflow:URI")
     args = parser.parse_args(arguments)
     try:
         names = None if args.group_by is None else [name.strip() for name in args.group_by.split(",") if name.strip()]
@@ -36,8 +35,6 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.co
             return Comparison(collect(args.directories, args.where), args.metric, names, read_search(args.directories))
 
         if args.watch:
-            if args.to is not None:
-                parser.error("--to: not allowed with --watch; put the runs into a store when they have finished")
             if args.port is not None and not 0 < args.port < 2**16:
                 parser.error(f"--port: must be between 1 and {2**16 - 1}, got {args.port}")
             from runge.compare.watch import serve
@@ -55,12 +52,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.co
             path.write_text(comparison.csv())
         else:
             write(path, comparison.csv())
-        if args.to is not None:
-            from runge.compare.stores import put
-
-            put(comparison.records, comparison.group_keys, args.to)
     except (ValueError, OSError) as error:
-        prefix = "" if isinstance(error, ValueError | FileNotFoundError) else "--out, --csv, --to: "
+        prefix = "" if isinstance(error, ValueError | FileNotFoundError) else "--out, --csv: "
         parser.error(printable(f"{prefix}{error}"))
 
 

@@ -672,7 +672,7 @@ def test_unfinished_runs_are_in_hparams(train, tmp_path):
     assert train(*SHORT, *sgd, "hydra.run.dir=run")[0] == 1
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
-    assert {"_hparams_/session_start_info", "_hparams_/session_end_info"} <= set(events.summary_metadata)
+    assert "_hparams_/session_start_info" in events.summary_metadata
 
 
 def test_hparams_of_tensorboard(sweep):
@@ -694,16 +694,10 @@ def test_hparams_of_tensorboard(sweep):
                 break
             experiment = ask("experiment", {})
         assert len(groups) == 10
+        experiment = ask("experiment", {})  # whose columns follow from the runs that have been read
         columns = [info["name"] for info in experiment["hparamInfos"]]
-        given = {option.partition("=")[0] for option in SHORT} | {"model.activation", "seed"}
-        assert given <= {*columns[: len(given) + 1]}  # with trainer.progress_bar
-        settings = {info["name"] for info in experiment["hparamInfos"]}
-        assert {"model.activation", "seed", "data.batch_size", "loss.lambda_d", "sampling", "optimizer.lr"} <= settings
-        assert {
-            "optimizer.momentum",
-            "sampling.quotas",
-            "target.expr",
-        } <= settings  # options that only other runs have
+        assert {"model.activation", "seed"} == {*columns[:2]}  # those that differ
+        assert {"data.batch_size", "loss.lambda_d", "sampling", "optimizer.lr"} <= {*columns}
         assert {info["name"]["tag"] for info in experiment["metricInfos"]} >= {"test/mse_df", "test/max_f/peak"}
         for group in groups:
             assert {"model.activation", "seed", "data.batch_size", "optimizer.betas"} <= set(group["hparams"])
@@ -712,9 +706,6 @@ def test_hparams_of_tensorboard(sweep):
             values = {value["name"]["tag"]: value["value"] for value in group["metricValues"]}
             run = sweep[0] / group["sessions"][0]["name"].rpartition("/tensorboard")[0]
             assert values["test/mse_df"] == pytest.approx(json.loads((run / "metrics.json").read_text())["test/mse_df"])
-        assert {f"model.activation={group['hparams']['model.activation']}" in group["name"] for group in groups} == {
-            True
-        }
     finally:
         server.terminate()
         server.wait()
