@@ -12,13 +12,13 @@ import shutil
 import signal
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 __all__ = ["SECONDS_PER_MEMBER", "SECONDS_PER_STACK", "allow_open_files", "collect_rarely", "compiler"]
 __all__ += ["compiling_pays", "cores", "end_with_parent"]
-__all__ += ["interrupt_on_sigterm", "keep_memory", "limit_threads", "memory", "skip_last_collection", "step_seconds"]
+__all__ += ["interruption", "keep_memory", "limit_threads", "memory", "skip_last_collection", "step_seconds"]
 __all__ += ["use_threads"]
 
 _most_threads: int | None = None
@@ -29,13 +29,15 @@ _ONE_THREAD = 2**17  # neuron values in a layer, below which a second thread cos
 _PER_PRODUCT, _PER_NEURON = 2.4e-11, 3.6e-10
 # Additional seconds per value of a neuron, relative to tanh.
 _PER_ACTIVATION = {"relu": -1.6e-10, "sin": 1.9e-10, "gelu": 4.1e-10, "softplus": 8.2e-10}
-# Seconds that a compiled step saves, with either compiler: in all, and for each value or tangent of a neuron.
+# Seconds that a compiled step saves: in all, and for each value or tangent of a neuron.
 _SAVED_PER_STEP, _SAVED_PER_NEURON = 1.5e-4, 2.4e-9
-_OWN_COMPILATION, _TORCH_COMPILATION = 0.5, 3.5  # seconds that compiling takes: our own kernel, and `torch.compile`
+_COMPILATION = 0.5  # seconds that compiling takes
 SECONDS_PER_MEMBER, SECONDS_PER_STACK = 0.1, 0.5
 """Costs that do not grow with the steps: files and pictures of each member; set-up of each stack."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_ALARM: signal.Signals | None = getattr(signal, "SIGALRM", None)  # there is none on Windows
+_ENDING = (signal.SIGINT, signal.SIGTERM, *([_ALARM] if _ALARM else []))
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 
 
@@ -69,13 +71,12 @@ def step_seconds(points: int, depth: int, width: int, dimension: int, activation
     return points * (_PER_PRODUCT * products + neuron * width * depth)
 
 
-def compiling_pays(neurons: int, steps: int, *, own_kernel: bool) -> bool:
-    """Say if compiling the step, with the package's own kernel or `torch.compile`, saves more time than it takes.
+def compiling_pays(neurons: int, steps: int) -> bool:
+    """Say if compiling the step saves more time than it takes.
 
     The number `neurons` counts the values and tangents of all hidden layers, over all points and members.
     """
-    cost = _OWN_COMPILATION if own_kernel else _TORCH_COMPILATION
-    return steps * (_SAVED_PER_STEP + neurons * _SAVED_PER_NEURON) > cost
+    return steps * (_SAVED_PER_STEP + neurons * _SAVED_PER_NEURON) > _COMPILATION
 
 
 def keep_memory() -> None:
@@ -109,10 +110,66 @@ def skip_last_collection() -> None:
         gc.freeze()
 
 
-def interrupt_on_sigterm() -> Any:
-    """Treat SIGTERM as a Ctrl-C; return the previous handler, or None outside the main thread."""
-    in_main = threading.current_thread() is threading.main_thread()
-    return signal.signal(signal.SIGTERM, signal.default_int_handler) if in_main else None
+class Interruption:
+    """A request to end this process, by SIGINT or SIGTERM, which is never lost.
+
+    Python ignores a KeyboardInterrupt that is raised inside a weak reference's callback, and a library may turn it into
+    an error of its own. So the first signal is only noted, and loops look for it with `check` or `received` where
+    nothing can swallow it. What does not look for `PATIENCE` seconds is interrupted again and again; and a second
+    signal interrupts at once.
+
+    Attributes:
+        received: the first signal; None: there was none.
+    """
+
+    PATIENCE = 3.0
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._handled = False
+
+    @contextmanager
+    def handled(self) -> Iterator[None]:
+        """Handle the signals; within another `handled`, and outside the main thread, change nothing."""
+        if self._handled or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in _ENDING}
+        self._handled, self.received = True, None
+        self.install()
+        try:
+            yield
+        finally:
+            self.obey()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            self._handled = False
+
+    def install(self) -> None:
+        """Install the handlers again, where a library has installed its own within `handled`."""
+        for number in _ENDING if self._handled else ():
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: object) -> None:
+        if self.received is not None:
+            raise KeyboardInterrupt
+        self.received = number
+        if _ALARM is not None:
+            signal.setitimer(signal.ITIMER_REAL, self.PATIENCE, 1)
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if a signal was received."""
+        if self.received is not None:
+            raise KeyboardInterrupt
+
+    def obey(self) -> None:
+        """Let what has been interrupted end in peace, unless there is another signal."""
+        if self._handled and _ALARM is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+interruption = Interruption()
+"""Signals belong to the whole process, so that there is one."""
 
 
 def end_with_parent(number: int | None) -> None:

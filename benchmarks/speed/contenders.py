@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from runge import machine
-from runge.data import make_dataset
+from runge.data import Data, sample
 from runge.optimizers import Adam, Course
 from runge.sampling import Uniform
-from runge.sobolev.compilation import Compile, step_function
+from runge.sobolev.kernel import Compile, step_function
 from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
 from runge.targets import Runge
@@ -174,7 +174,7 @@ def stack(members: int, how: Compile, n: int = N, width: int = WIDTH, depth: int
     """This package: the arithmetic of a run, without the framework around it."""
     machine.keep_memory()
     target = Runge()
-    data = make_dataset(target, Uniform(), torch.Generator(), n_train=n, n_val=2, n_test=2)
+    data = sample(target, Uniform(), torch.Generator(), Data(n_train=n, n_val=2, n_test=2))
     points = Points.stack([data.train.to(dtype=torch.float32)] * members)
     model = Model(activation="tanh", depth=depth, width=width, init="default", stages=1, derivative="forward")
     generators = [torch.Generator().manual_seed(seed) for seed in range(members)]
@@ -182,7 +182,7 @@ def stack(members: int, how: Compile, n: int = N, width: int = WIDTH, depth: int
     method = Adam(lr=RATE, lr_schedule="constant")
     optimizer = method.build([network.theta])
     scale, lambda_d = torch.ones(members), torch.full((members,), LAMBDA_D)
-    loss_and_gradient = step_function(how, model, torch.float32, neurons=0, steps=0, with_derivative=True)
+    loss_and_gradient = step_function(how, model, torch.float32, neurons=0, steps=0)
     machine.use_threads(members * n * 2 * width)
 
     def take(k: int) -> None:

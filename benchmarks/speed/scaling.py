@@ -33,7 +33,7 @@ from scipy.linalg.blas import sgemm  # pyright: ignore[reportAttributeAccessIssu
 from runge import machine
 from runge.runs.files import write
 from runge.runs.sheet import BLUE, INK, ORANGE, png
-from runge.sobolev.compilation import Compile
+from runge.sobolev.kernel import Compile
 
 
 class Size(NamedTuple):

@@ -21,16 +21,14 @@ from runge.configuration import SAME_BITS, digest, unimported
 from runge.errors import ConfigurationError, RunError, command, is_out_of_memory
 from runge.launch.compose import plain, recorded
 from runge.launch.jobs import Job, Value, begin_job, check_rows, ended_before, job_return, log_to_file, name_overrides
-from runge.machine import allow_open_files
+from runge.machine import allow_open_files, interruption
 from runge.metrics import STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS
 from runge.objective import Pruned
 from runge.runs.checkpoints import checkpoint_files, read_checkpoint
 from runge.runs.directories import FINDINGS, RunDirectory, State, resumable
 from runge.runs.lock import locked
-from runge.training.advice import advice
+from runge.training.advice import advice, log_rows, without_effect
 from runge.training.member import Member
-from runge.training.of_tables import log_rows
-from runge.training.without_effect import without_effect
 
 if TYPE_CHECKING:
     from runge.training.stack import Outcome, Stack
@@ -104,7 +102,9 @@ def make_stack(members: Sequence[Member], halving: int | None = None) -> "Stack"
     from runge.training.stack import Stack  # late: a wrong value is reported before Lightning is loaded
 
     try:
-        return Stack(members, halving)
+        stack = Stack(members, halving)
+        interruption.check()
+        return stack
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from runge.sobolev.compilation import LossAndGradient
+from runge.sobolev.losses import LossAndGradient
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 from runge.validation import checked
 
-__all__ = ["LINEAR_ALGEBRA", "Course", "Needs", "Optimizer", "Problem"]
+__all__ = ["LINEAR_ALGEBRA", "Course", "Needs", "Optimizer", "Problem", "State"]
 
 Needs = dict[str, tuple[Any, ...]]
 """The allowed values of keys in other sections of the configuration, by key."""
@@ -38,7 +38,7 @@ class Problem:
         points: the training points, or a mini-batch of them.
         scale: the derivative's scale c, (M,).
         lambda_d: the weight of MSE_df, (M,); None: MSE_f alone.
-        function: `losses.loss_and_gradient`, or its compiled form from `runge.sobolev.compilation`.
+        function: `losses.loss_and_gradient`, or its compiled form, a `runge.sobolev.kernel.Kernel`.
     """
 
     network: StackedMLP
@@ -87,6 +87,13 @@ class Course:
         points = self.points if self.batch is None else self.points.minibatch(self.batch[k])
         lambda_d = self.lambda_d[k] if self.with_derivative[k] else None
         return Problem(self.network, points, self.scale, lambda_d, self.function)
+
+
+class State(torch.optim.Optimizer):
+    """The state of each parameter, which a checkpoint holds, of an optimiser that takes its steps itself."""
+
+    def __init__(self, parameters: Iterable[Parameter]) -> None:
+        super().__init__(parameters, {"lr": 1.0})  # for monitors of the learning rate
 
 
 @checked

@@ -1,8 +1,7 @@
 """Activation functions s with their first two derivatives.
 
 The forward pass of u' needs s', and its adjoint needs s''. The derivatives take what is already computed (z, s and s')
-so that nothing is computed twice. `kernel.cpp` repeats these formulas under the same names; torch compiles an
-activation that it lacks.
+so that nothing is computed twice. `activations.hpp` repeats these formulas under the same names.
 
 At the kink of relu the slope is 0, as in torch: here, in the kernel and in a loaded function, with either way to
 compute u'. At a point on a kink, u' jumps with the last bit of x.

@@ -25,9 +25,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from runge.sobolev.compilation import LossAndGradient
 from runge.sobolev.kernel import AdamSteps
-from runge.sobolev.losses import Penalty, channel_errors
+from runge.sobolev.losses import LossAndGradient, Penalty, channel_errors
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 

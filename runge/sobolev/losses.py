@@ -11,16 +11,14 @@ is (M,) or, for MSE_f alone, None.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from runge.metrics import DIAGNOSTICS
+from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
-
-if TYPE_CHECKING:
-    from runge.sobolev.network import StackedMLP
 
 _AT_ONCE = 4096
 """Points whose pass through the network is kept at a time, where the gradients of both terms are looked at."""
@@ -29,6 +27,9 @@ DerivativeScale = Literal["none", "max", "std"]
 
 Penalty = Callable[[Tensor], Tensor]
 """A function rho of residuals of any shape, elementwise."""
+
+LossAndGradient = Callable[[StackedMLP, Points, Tensor, Tensor | None], tuple[Tensor, Tensor]]
+"""The function `loss_and_gradient` without a penalty, or another with its arguments and results."""
 
 
 def derivative_scale(kind: DerivativeScale, points: Points) -> Tensor:
@@ -66,7 +67,7 @@ def weigh(mse_f: Tensor, mse_df: Tensor, lambda_d: Tensor) -> Tensor:
 
 
 def loss_and_gradient(
-    network: "StackedMLP", points: Points, scale: Tensor, lambda_d: Tensor | None, penalty: Penalty | None = None
+    network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None, penalty: Penalty | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return the loss and its gradient with respect to each member's weights.
 
@@ -126,7 +127,7 @@ def channels(u: Tensor, du: Tensor, points: Points, scale: Tensor, penalty: Pena
 
 @torch.no_grad()
 def channel_errors(
-    network: "StackedMLP", points: Points, scale: Tensor, lambda_d: Tensor | None, penalty: Penalty | None = None
+    network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None, penalty: Penalty | None = None
 ) -> Tensor:
     """Return the error of each channel, (M, P, 1 + D); that of the derivatives is 0 if `lambda_d` is None.
 
@@ -140,7 +141,7 @@ def channel_errors(
 
 
 @torch.no_grad()
-def channel_gradients(network: "StackedMLP", points: Points, scale: Tensor) -> list[Tensor]:
+def channel_gradients(network: StackedMLP, points: Points, scale: Tensor) -> list[Tensor]:
     """Return the gradient of each channel's error with respect to the weights, each (M, W), from one forward pass."""
     u, du, tape = network.propagate(points.x, with_derivative=True)
     assert du is not None
@@ -155,7 +156,7 @@ def channel_gradients(network: "StackedMLP", points: Points, scale: Tensor) -> l
 
 @torch.no_grad()
 def term_gradients(
-    network: "StackedMLP",
+    network: StackedMLP,
     points: Points,
     scale: Tensor,
     function: Callable[..., tuple[Tensor, Tensor]] = loss_and_gradient,
@@ -214,7 +215,7 @@ def _derivative_term(
 
 
 def _autograd(
-    network: "StackedMLP", points: Points, scale: Tensor, lambda_d: Tensor | None, penalty: Penalty | None
+    network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None, penalty: Penalty | None
 ) -> tuple[Tensor, Tensor]:
     with torch.enable_grad():
         if lambda_d is None:

@@ -14,22 +14,23 @@ from runge.configuration import explained
 from runge.data import Data, Dataset, Rows, row_points
 from runge.errors import ConfigurationError, describe
 from runge.loggers import check_loggers
+from runge.machine import interruption
 from runge.optimizers import of_members
 from runge.resampling import Periodic
 from runge.runs.checkpoints import resume_from
 from runge.runs.directories import RunDirectory
 from runge.schedules import NEVER
 from runge.sobolev import losses
-from runge.sobolev.compilation import own_kernel, step_function
+from runge.sobolev.kernel import Kernel, step_function
 from runge.training.adaptation import Balancing, Resample
-from runge.training.datamodule import RowsDataModule, SobolevDataModule
+from runge.training.datamodule import PointsDataModule, SobolevDataModule
 from runge.training.halving import Halving
 from runge.training.history import CountSteps, Curves, FillCallbackMetrics, Forecast, History, Progress
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.own_parts import check_metrics, make_callbacks
 from runge.training.results import Outcome, StackWriter
-from runge.training.saving import MemberFiles, Save, StopOnSignal
+from runge.training.saving import MemberFiles, Save, is_to_stop
 from runge.training.stopping import StopEarly
 from runge.training.trainer import IGNORED, make_trainer
 
@@ -37,7 +38,7 @@ _FULL = 32
 """The members of a stack with halving, for the decision on compiling: stacks of all sizes must take the same steps."""
 
 
-def make_data(members: Sequence[Member], dtype: torch.dtype) -> SobolevDataModule | RowsDataModule:
+def make_data(members: Sequence[Member], dtype: torch.dtype) -> PointsDataModule:
     """Sample the functions of some runs, or split their tables.
 
     Raises:
@@ -61,7 +62,7 @@ def make_data(members: Sequence[Member], dtype: torch.dtype) -> SobolevDataModul
         train, val, test = (row_points(*part, rows.outputs) for part in parts)
         datasets.append(Dataset(train, val, test if member.has_test else val))
         seeds.append(int(torch.randint(2**62, (), generator=generator)))
-    return RowsDataModule(
+    return PointsDataModule.of_rows(
         datasets,
         cast(Rows, first.rows).inputs,
         seeds,
@@ -114,10 +115,9 @@ class Stack:
                 dtype,
                 neurons=neurons * first.model.depth,
                 steps=self.training.max_steps if first.optimizer.by_gradient else 0,
-                with_derivative=bool(lambda_d.any()),
                 on_gpu=first.on_gpu(),
             )
-        compiled = own_kernel(loss_and_gradient)
+        compiled = loss_and_gradient if isinstance(loss_and_gradient, Kernel) else None
         if first.penalty is not None:
             loss_and_gradient = partial(losses.loss_and_gradient, penalty=first.penalty)
         self.module = SobolevRegression(
@@ -145,6 +145,7 @@ class Stack:
         self._settled_from = max(first.resampling.rests_from(), 0 if look == NEVER else look)
         self.module.rests_from.fill_(self._settled_from)
 
+    @interruption.handled()
     def fit(
         self,
         directories: Sequence[RunDirectory],
@@ -172,7 +173,7 @@ class Stack:
         step = start[0].step if start else 0
         columns = {"inputs": list(self.data.inputs), "outputs": list(self.data.dataset.test.outputs)}
         files = MemberFiles(directories, [member.configuration for member in self.members], columns, start)
-        first, history, stop, fitted = self.members[0], History(), StopOnSignal(), False
+        first, history, fitted = self.members[0], History(), False
         resample = None
         if isinstance(first.resampling, Periodic) and isinstance(self.data, SobolevDataModule):
             seeds = [member.data_seed for member in self.members]
@@ -183,6 +184,8 @@ class Stack:
             halving = Halving(self._halving, self.members, history, None if rest_of is None else step)
         rest: Stack | None = None
         bar = self.training.progress_bar and report is None
+        last = writer.directories[0].last
+        save = Save(self.training.checkpoint_seconds, last, lambda step: writer.report_save(step, files.trouble))
         try:
             writer.begin(step)
             with warnings.catch_warnings():
@@ -203,48 +206,37 @@ class Stack:
                         *([CountSteps(report)] if report else [Forecast()]),
                         self._stop_early(),
                         *([halving] if halving else []),
-                        stop,
                         Curves(history, writer.to_loggers),
                         *([FillCallbackMetrics(), *self.callbacks] if self.callbacks else []),
-                        Save(
-                            self.training.checkpoint_seconds,
-                            writer.directories[0].last,
-                            lambda step: writer.report_save(step, files.trouble),
-                        ),
+                        save,
                     ],
                     plugins=[files],
-                    bar=bar,
                     default_root_dir=writer.directories[0].path,
                 )
                 trainer.fit(self.module, self.data, ckpt_path=start[0].path if start else None, weights_only=True)
             fitted = True
             whole = bool(self.module.ended) or int(self.module.step) >= self.training.max_steps
-            if stop.received is not None and not whole:
-                raise KeyboardInterrupt
-            stop.install()
+            if not whole:
+                interruption.check()
             seconds = time.perf_counter() - started, started - self._began
             if halving is not None and halving.leaving and not whole:
                 outcomes = writer.let_go(halving, files.trouble, *seconds)
                 staying = writer.staying()
                 rest = Stack([self.members[i] for i in staying], self._halving) if staying else None
-                if stop.received is not None:
-                    raise KeyboardInterrupt
+                interruption.check()
             else:
                 outcomes = writer.finish(files.stale, *seconds)
         except (KeyboardInterrupt, SystemExit) as error:  # the latter from Lightning, on a second Ctrl-C
-            stop.restore()
-            raise self._interrupted(writer, stop) from error
+            raise self._interrupted(writer) from error
         except Exception as error:
-            stop.restore()
-            if stop.interrupted:
-                raise self._interrupted(writer, stop) from error
+            if interruption.received is not None:  # a library has turned it into an error of its own
+                raise self._interrupted(writer) from error
             failure: Exception = error
-            if start and not stop.began and not fitted:
+            if start and not save.began and not fitted:
                 failure = ConfigurationError(f"{directories[0].last} is not a checkpoint of this run ({error})")
             writer.leave("failed", [describe(failure)] * len(directories))
             raise failure from error
-        stop.restore()
-        if stop.asks_for_an_end():  # after the last step: the runs are finished, but no other run may start
+        if interruption.received is not None:  # after the last step: the runs are finished, but no other run may start
             where = ", ".join(str(directory.path) for directory in directories)
             raise SystemExit(f"error: interrupted after the last step; the run is finished, see {where}")
         if rest is not None:
@@ -253,35 +245,33 @@ class Stack:
             outcomes = [others[staying.index(i)] if i in staying else one for i, one in enumerate(outcomes)]
         return outcomes
 
-    def _interrupted(self, writer: StackWriter, stop: StopOnSignal) -> SystemExit:
+    def _interrupted(self, writer: StackWriter) -> SystemExit:
         """Leave the runs as interrupted; return what ends the command."""
+        interruption.obey()
         how = [f"continue with resume={directory.path}" for directory in writer.directories]
         writer.leave("interrupted", how)
-        stop.hand_on()
         # SystemExit, because Hydra would catch an Exception and start the next run of a sweep.
         return SystemExit(f"error: interrupted at step {int(self.module.step)}; {how[0]}")
 
+    @interruption.handled()
     def fit_in_memory(self) -> History:
         """Train the runs without files, as `fit` does; return their figures.
 
         Raises:
             KeyboardInterrupt: it was interrupted.
         """
-        first, history, stop = self.members[0], History(), StopOnSignal()
+        first, history = self.members[0], History()
         machine.use_threads(self._neurons)
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", IGNORED)
-                callbacks = [history, self._balancing(), self._stop_early(), stop]
+                callbacks = [history, self._balancing(), self._stop_early()]
                 trainer = make_trainer(self.training, first.on_gpu(), callbacks)
-                self.module.pause = lambda: trainer.should_stop
+                self.module.pause = lambda: is_to_stop(trainer)
                 trainer.fit(self.module, self.data)
         except SystemExit as error:  # from Lightning, on a second Ctrl-C
             raise KeyboardInterrupt from error
-        finally:
-            stop.restore()
-        if stop.received is not None:
-            raise KeyboardInterrupt
+        interruption.check()
         return history
 
     def _balancing(self) -> Balancing:

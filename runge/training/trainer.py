@@ -8,7 +8,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback
 
 from runge import machine
-from runge.training.sections import Training
+from runge.training.member import Training
 
 IGNORED = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available on your system"
 """Warnings of no use to the user: Lightning 2.6 uses torch's pytree in a deprecated way, and advertises srun."""
@@ -19,8 +19,6 @@ def make_trainer(
     on_gpu: bool,
     callbacks: Sequence[Callback],
     plugins: Sequence[Any] = (),
-    *,
-    bar: bool = False,
     **options: Any,
 ) -> pl.Trainer:
     """Return the Trainer that takes the steps of a stack in one epoch, and validates after each block.
@@ -30,7 +28,6 @@ def make_trainer(
         on_gpu: true: train on the GPU.
         callbacks: all callbacks, in the order in which they act.
         plugins: further plugins.
-        bar: true: one of the callbacks is a progress bar.
         **options: further arguments of the Trainer.
     """
     machine.keep_memory()
@@ -45,7 +42,7 @@ def make_trainer(
         max_steps=training.max_steps,
         val_check_interval=1,
         num_sanity_val_steps=0,
-        enable_progress_bar=bar,
+        enable_progress_bar=False,
         enable_model_summary=False,
         inference_mode=False,  # it forbids the derivative by autograd
         use_distributed_sampler=False,

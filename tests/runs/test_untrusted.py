@@ -17,7 +17,6 @@ from runge.compare import __main__ as compare
 from runge.configuration import build, unimported
 from runge.errors import ConfigurationError
 from runge.launch.compose import compose
-from runge.optimizers import Optimizer
 from runge.runs.directories import RunDirectory, State
 from runge.runs.files import printable
 from runge.targets import Expression
@@ -238,9 +237,8 @@ STRANGERS = {
     "a module on the path": {"target": {"_target_": "evil.Evil"}},
     "a part of an optimiser": {
         "optimizer": {
-            "_target_": "runge.optimizers.own_rates.OwnRates",
-            "method": {"_target_": "subprocess.Popen", "args": ["touch", "owned"]},
-            "rates": [1.0],
+            "_target_": "runge.optimizers.TorchOptimizer",
+            "kind": {"_target_": "subprocess.Popen", "args": ["touch", "owned"]},
         }
     },
     "a key that is not a parameter": {
@@ -389,9 +387,3 @@ def is_number(text):
     except ValueError:
         return False
     return True
-
-
-def test_parts_must_be_of_the_required_class():
-    parts = {"method": {"_target_": "pathlib.Path"}, "rates": [1.0]}
-    with pytest.raises(ConfigurationError, match=r"optimizer\.method\._target_.*derived from Gradient"):
-        build("optimizer", {"_target_": "runge.optimizers.own_rates.OwnRates", **parts}, Optimizer)
