@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
-from runge.compare import comparison
+from runge.compare.ranking import Ranking, collect
+from runge.compare.report import render
 from runge.compare.search import read_search
 from runge.errors import ConfigurationError, RunError
 from runge.launch import session
@@ -120,7 +121,7 @@ class Run:
         return fit_picture(*fit[2:], {}, record.overrides or "", fit.inputs, fit.outputs, profile=profile)
 
 
-class Comparison(comparison.Comparison):
+class Comparison(Ranking):
     """The comparison of a sweep's runs, the best first; a notebook shows the report.
 
     Args:
@@ -148,7 +149,7 @@ class Comparison(comparison.Comparison):
     """
 
     def __init__(self, directory: str | os.PathLike[str], metric: str | None = None) -> None:
-        super().__init__(comparison.collect([directory]), metric, search=read_search([directory]))
+        super().__init__(collect([directory]), metric, search=read_search([directory]))
         self.directory = Path(directory)
 
     def __repr__(self) -> str:
@@ -156,7 +157,7 @@ class Comparison(comparison.Comparison):
 
     def _repr_html_(self) -> str:
         report = self.directory / "comparison.html"
-        page = report.read_text() if report.is_file() else self.html()
+        page = report.read_text() if report.is_file() else render(self)
         return f'<iframe srcdoc="{html.escape(page)}" width="100%" height="800" style="border: 0"></iframe>'
 
     @property

@@ -11,7 +11,12 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from lightning.pytorch.loggers import Logger
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.context import RequestContext
+from tensorboard.plugins.base_plugin import TBContext
+from tensorboard.plugins.hparams.backend_context import Context
 
 from runge.configuration import digest
 from runge.optimizers import Problem
@@ -209,6 +214,27 @@ def test_no_logger_at_all(train, trained, tmp_path):
     assert train(*SHORT, "logger=[]", "hydra.run.dir=run")[0] == 0
     assert not (tmp_path / "run" / "tensorboard").exists()
     assert figures(tmp_path / "run") == figures(only_run(trained(*SHORT)[0]))
+
+
+def test_hparams_of_tensorboard(train, tmp_path):
+    """TensorBoard makes a table of all runs, with the settings that differ first, and all test errors."""
+    sweep = ("-m", "sampling=random,stratified", "hydra.launcher.processes=1", *SHORT, "hydra.sweep.dir=sweep")
+    assert train(*sweep)[0] == 0
+    runs = EventMultiplexer().AddRunsFromDirectory(str(tmp_path / "sweep"))
+    runs.Reload()
+    context = Context(TBContext(data_provider=MultiplexerDataProvider(runs, str(tmp_path / "sweep"))))
+    rows = context.hparams_metadata(RequestContext(), "")
+    table = context.experiment_from_metadata(RequestContext(), "", True, rows, [])
+    assert rows.keys() == {"0/tensorboard", "1/tensorboard"}
+    assert next(info.name for info in table.hparam_infos if info.differs) == "sampling"
+    keys = {"seed", "data.batch_size", "sampling.quotas"}  # one that is null, and one that one run has
+    assert keys <= {info.name for info in table.hparam_infos}
+    assert {info.name.tag for info in table.metric_infos} >= {"test/mse_df", "test/max_f/peak"}
+    for run in "01":
+        events = EventAccumulator(str(tmp_path / "sweep" / run / "tensorboard"))
+        events.Reload()
+        (event,) = events.Scalars("test/mse_df")
+        assert event.value == pytest.approx(figures(tmp_path / "sweep" / run)["test/mse_df"])
 
 
 def test_loggers_do_not_identify_a_run(configuration):

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from runge.compare.groups import Group
+from runge.compare.groups import Group, errors_like
 from runge.compare.naming import names_of
-from runge.compare.ranking import errors_like
 from runge.runs.reading import RunRecord
 from runge.runs.scales import ticks
 from runge.runs.sheet import COLOURS, INK

@@ -64,7 +64,7 @@ def prepare(
     # The comparison's libraries, loaded while the workers load theirs.
     import scipy.stats  # noqa: F401
 
-    import runge.compare.comparison  # noqa: F401
+    import runge.compare.report  # noqa: F401
 
     kinds = list({job.member.without_seed(): job.member for job in jobs}.values())
     if pool.processes > 1:  # otherwise each worker would compile the same step when its training begins

@@ -149,12 +149,13 @@ def compare(directory: str, failures: Mapping[str, str]) -> None:
     discard(Path(directory), {"multirun.yaml"})
     if not Path(directory).is_dir():
         return
-    from runge.compare.comparison import Comparison, collect, mark
+    from runge.compare.ranking import Ranking, collect, mark
+    from runge.compare.report import publish
     from runge.compare.search import read_search
 
     try:
         if rows := mark(collect([str(Path(directory))]), failures):
-            Comparison(rows, search=read_search([directory])).publish(Path(directory))
+            publish(Ranking(rows, search=read_search([directory])), Path(directory))
     except (ValueError, OSError) as error:
         print(f"error: the comparison cannot be written: {printable(str(error))}", file=sys.stderr)
 
