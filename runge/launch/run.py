@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra._internal.callbacks import Callbacks
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
@@ -198,7 +197,7 @@ def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> 
     return {**begun, **sections, "logger": composed.get("logger", {}), "objective": composed["objective"]}
 
 
-def check_members(members: Sequence[Member]) -> None:
+def check_members(members: Sequence[Member], _report: Callable[[int], object]) -> None:
     """Make each of these runs without training it, and raise ConfigurationError if a value is not allowed."""
     for member in members:
         with name_overrides(member.overrides):
@@ -206,7 +205,7 @@ def check_members(members: Sequence[Member]) -> None:
 
 
 def train_jobs(
-    callbacks: Callbacks, chunk: tuple[Sequence[Job], int | None], report: Callable[[int], object]
+    callbacks: Any, chunk: tuple[Sequence[Job], int | None], report: Callable[[int], object]
 ) -> list[JobReturn]:
     """Train the jobs of a chunk; each gets the directory, the log and the return that Hydra's own launcher would leave.
 
@@ -229,7 +228,7 @@ def train_jobs(
 
 
 def _train(
-    callbacks: Callbacks, jobs: Sequence[Job], halving: int | None, report: Callable[[int], object]
+    callbacks: Any, jobs: Sequence[Job], halving: int | None, report: Callable[[int], object]
 ) -> list[JobReturn]:
     gc.collect()  # the stack before this one, of which nothing else is left
     stack = make_stack([job.member for job in jobs], halving)
