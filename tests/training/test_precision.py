@@ -73,7 +73,7 @@ def test_a_stage_that_helps_a_neighbour_changes_no_figure(late, configuration, t
     """The second member's second stage helps, so that the stack is trained to the end."""
     small = ("data.n_train=16", "data.n_val=9", "data.n_test=16", "model.width=5", "model.stages=3", "loss.lambda_d=30")
     steps = ("optimizer=sgd", "trainer.max_steps=12", "trainer.log_every=2", "trainer.precision=64")
-    monkeypatch.setattr("runge.training.results.StackWriter._draw", lambda *_: None)
+
     members = [Member(configuration(*small, *steps, f"seed={seed}", late)) for seed in range(2)]
     together = Stack(members).fit([new_run(tmp_path / str(i)) for i in range(2)])
     for i, member in enumerate(members):
