@@ -35,46 +35,20 @@ import torch
 from torch import Tensor
 
 from runge.optimizers.optimizer import Problem
-from runge.optimizers.systems import ErrorSpace, System, WeightSpace, add_square
+from runge.optimizers.systems import System, add_square
 from runge.sobolev.jacobian import Layer, gram_columns, linearise, product
 from runge.sobolev.network import StackedMLP, Tape
 
-__all__ = ["IterativeSpace", "numbers_of_a_system", "space_of", "system_of"]
+__all__ = ["COLUMNS", "MOST_COLUMNS", "IterativeSpace"]
 
-_FACTORISED = 3000
-"""The largest system that is factorised."""
-
-_COLUMNS, _GROWTH, _MOST = 384.0, 1.1, 1536.0
-"""About how many columns F has at first, by which factor their number grows after a step, and how many it may have."""
+COLUMNS, MOST_COLUMNS, _GROWTH = 384.0, 1536.0, 1.1
+"""About how many columns F has at first, how many it may have, and by which factor their number grows after a step."""
 
 _ITERATIONS, _SHARE = 16, 0.01
 """The most iterations; the share of the reduction below which an iteration is the last one."""
 
 _ROUND_OFF = 1e-14
 """Relative to the trace, what is added to the diagonal of a matrix that may be singular."""
-
-
-def space_of(residuals: int, weights: int) -> "type[ErrorSpace | WeightSpace | IterativeSpace]":
-    """Return the form of a step's system: factorised in the smaller space, or iterative if both spaces are large."""
-    if min(residuals, weights) > _FACTORISED:
-        return IterativeSpace
-    return ErrorSpace if residuals <= weights else WeightSpace
-
-
-def numbers_of_a_system(residuals: int, weights: int) -> int:
-    """Estimate the numbers of a system: three matrices the size of F, or four of the size that is factorised."""
-    iterative = space_of(residuals, weights) is IterativeSpace
-    return 3 * int(_MOST) * residuals if iterative else 4 * min(residuals, weights) ** 2
-
-
-def system_of(problem: Problem, tape: Tape, weights: Tensor, state: dict[str, Tensor]) -> "System | IterativeSpace":
-    """Return the system of a step; an iterative one keeps the number of `columns` of each member, (M,), in `state`."""
-    space = space_of(weights.shape[1], problem.network.theta.shape[1])
-    if not issubclass(space, IterativeSpace):
-        return space.of(problem, tape, weights)
-    if "columns" not in state:
-        state["columns"] = torch.full_like(weights[:, 0], _COLUMNS)
-    return space.of(problem, tape, weights, state["columns"])
 
 
 class IterativeSpace:
@@ -143,7 +117,7 @@ class _Member(System):
         columns = torch.linalg.solve_triangular(triangle.mT, columns, upper=True, left=False)
         matrix = torch.zeros_like(square)
         add_square(matrix, columns)
-        one, larger = torch.ones_like(weights[:, :1]), (_GROWTH * count).clamp_max(_MOST)
+        one, larger = torch.ones_like(weights[:, :1]), (_GROWTH * count).clamp_max(MOST_COLUMNS)
         return cls(network, tape, matrix, one, weights, layers, columns, triangle, chosen, count, larger)
 
     def damp(self, damping: Tensor) -> None:
