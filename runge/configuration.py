@@ -29,6 +29,7 @@ CONFIGURATIONS = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent /
 SAME_BITS = (
     "resume",  # says where a run is
     "logger",  # loggers receive figures and return none
+    "pictures",  # drawn from a run's files
     "objective",  # says by which figure a sweeper chooses
     "trainer.progress_bar",  # shows figures
     "trainer.checkpoint_seconds",  # saving reads the state of a run and changes nothing in it

@@ -72,7 +72,6 @@ def test_jobs_are_left_as_hydra_s_own_launcher_leaves_them(processes, train, tra
 @pytest.mark.parametrize("activation", ["tanh", "relu", "gelu", "sigmoid", "silu", "softplus", "sin"])
 def test_a_member_equals_the_run_alone(activation, configuration, tmp_path, monkeypatch):
     """The same start bit for bit, and the same final figures to 1e-9 after 200 steps, in float64."""
-    monkeypatch.setattr("runge.training.results.StackWriter._draw", lambda *_: None)  # half of the time
     strategies = ("uniform", "random", "chebyshev", "endpoint", "mixed", "stratified", "derivative")
     members = []
     for i, strategy in enumerate(strategies):
@@ -120,7 +119,6 @@ def test_a_diverging_member_leaves_its_neighbours_bits(train, tmp_path):
 
 
 def test_a_stack_of_more_runs_than_files_may_be_open(train, monkeypatch):
-    monkeypatch.setattr("runge.training.results.StackWriter._draw", lambda *_: None)  # half of the time
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     few = [option for option in SHORT if "max_steps" not in option]
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 24, before[1]))
