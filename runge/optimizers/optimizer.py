@@ -120,17 +120,6 @@ class Optimizer(ABC):
         self.step(optimizer, course.problem(first), course.progress[first])
         return 1
 
-    def numbers(self, residuals: int, weights: int, neurons: int, last: int) -> int:
-        """Estimate the numbers that a step keeps for each member beyond what grows with the weights; 0 by default.
-
-        Args:
-            residuals: the number of errors of values and partial derivatives, P (1 + D) N.
-            weights: the number of weights W.
-            neurons: the number of hidden neurons.
-            last: the number of weights of the last layer.
-        """
-        return 0
-
     def finish(self, problem: Problem) -> None:  # noqa: B027
         """Finish up after the last step, or once no step helps; does nothing by default."""
 
