@@ -17,7 +17,6 @@ The last layer can be eliminated (`runge.optimizers.elimination`): its weights a
 weights at all times, and a step is one of the others alone.
 """
 
-from collections.abc import Iterable
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
@@ -28,7 +27,7 @@ from torch.nn import Parameter
 from runge.optimizers.elimination import HiddenSpace, eliminate, relative_ridge
 from runge.optimizers.iterative import COLUMNS, IterativeSpace
 from runge.optimizers.least_squares import solve_last_layer
-from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem, State
+from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
 from runge.optimizers.systems import ErrorSpace, System, WeightSpace
 from runge.sobolev import losses
 from runge.sobolev.network import Tape
@@ -86,10 +85,6 @@ class LevenbergMarquardt(Optimizer):
     increase: Factor = 2.0
     acceleration: NonNegative = 0.75
     readout: Literal[True, False, "eliminate"] = True
-
-    def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
-        """Return what holds the state."""
-        return State(parameters)
 
     @torch.no_grad()
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:

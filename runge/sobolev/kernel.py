@@ -25,43 +25,27 @@ log = logging.getLogger(__name__)
 
 Compile = Literal["auto", "on", "off"]
 
-_NUMBERS, _POINTS = 2**13, 64
-"""The size of a block of points: about 2**13 values and tangents per layer, so that all layers fit in the cache, but at
-least about 64 points, so that the matrix products are efficient."""
-_ROWS, _BLOCKS = 8, 8
-"""A block is padded to a multiple of 8 points, or of a divisor of 8, and a slice, the work of a thread, has at least
-8 blocks, or a share of them with 15 inputs or more, where a block takes longer."""
-_SECONDS = 0.05
-"""About how long the steps of one call take."""
+# A block of points has about 2**13 values and tangents per layer, so that all layers fit in the cache, but at least
+# about 64 points, so that the matrix products are efficient. It is padded to a multiple of 8 points, or of a divisor of
+# 8. A slice, the work of a thread, has at least 8 blocks, or a share of them with 15 inputs or more.
+_NUMBERS, _POINTS, _ROWS, _BLOCKS = 2**13, 64, 8, 8
+_SECONDS = 0.05  # about how long the steps of one call take
 
 
 @dataclass(frozen=True)
 class AdamSteps:
-    """Consecutive steps of Adam or AdamW.
+    """Consecutive steps of Adam or AdamW."""
 
-    Attributes:
-        lambda_d: the weight of MSE_df at each step, (K, M).
-        batch: the points of each step's mini-batch, (K, M, B); None: all points at each step.
-        rates: the learning rates, (K, M), in float64.
-        taken: the number of steps before these.
-        mean: the average of the gradient, (M, W), which is updated.
-        square: the average of its square, (M, W), likewise.
-        betas: the decay rates of both averages.
-        decay: the weight decay in units of the learning rate.
-        longest: the norm to which a member's gradient is clipped; infinity: no limit.
-        likelihood: true: minimise the loss of `runge.sobolev.likelihood`, where lambda_d is 0 or 1.
-    """
-
-    lambda_d: Tensor
-    batch: Tensor | None
-    rates: Tensor
-    taken: int
-    mean: Tensor
-    square: Tensor
-    betas: Sequence[float]
-    decay: float
-    longest: float
-    likelihood: bool = False
+    lambda_d: Tensor  # the weight of MSE_df at each step, (K, M)
+    batch: Tensor | None  # the points of each step's mini-batch, (K, M, B); None: all points at each step
+    rates: Tensor  # the learning rates, (K, M), in float64
+    taken: int  # the number of steps before these
+    mean: Tensor  # the average of the gradient, (M, W), which is updated
+    square: Tensor  # that of its square, likewise
+    betas: Sequence[float]  # the decay rates of both averages
+    decay: float  # of the weights, in units of the learning rate
+    longest: float  # the norm to which a member's gradient is clipped; infinity: no limit
+    likelihood: bool = False  # true: the loss is that of `runge.sobolev.likelihood`, where lambda_d is 0 or 1
 
 
 class Kernel:
