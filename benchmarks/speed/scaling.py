@@ -31,8 +31,8 @@ from rich.table import Table
 from scipy.linalg.blas import sgemm  # pyright: ignore[reportAttributeAccessIssue]: it has no stub
 
 from runge import machine
+from runge.pictures.style import BLUE, INK, ORANGE, png
 from runge.runs.files import write
-from runge.runs.sheet import BLUE, INK, ORANGE, png
 from runge.sobolev.kernel import Compile
 
 

@@ -26,7 +26,6 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.co
     output.add_argument("--out", metavar="DIR", help="directory of the report (default: DIR if there is one, else .)")
     output.add_argument("--csv", metavar="FILE", help="write only the table, to FILE; -: to standard output")
     parser.add_argument("--watch", action="store_true", help="keep the report up to date while the runs are trained")
-    parser.add_argument("--to", metavar="STORE", help="put the runs into a store too: mlflow, or mlflow:URI")
     args = parser.parse_args(arguments)
     if args.watch and args.csv:
         parser.error("--watch: not allowed with --csv; it writes the report alone")
@@ -51,12 +50,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.co
             Path(args.csv).write_text(ranking.csv())
         else:
             write(Path(args.csv), ranking.csv())
-        if args.to is not None:
-            from runge.compare.stores import put
-
-            put(ranking.records, ranking.group_keys, args.to)
     except (ValueError, OSError) as error:
-        prefix = "" if isinstance(error, ValueError | FileNotFoundError) else "--out, --csv, --to: "
+        prefix = "" if isinstance(error, ValueError | FileNotFoundError) else "--out, --csv: "
         parser.error(printable(f"{prefix}{error}"))
 
 

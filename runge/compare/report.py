@@ -21,7 +21,6 @@ from runge import metrics
 from runge.compare.groups import errors_like
 from runge.compare.importance import importance_of
 from runge.compare.naming import names_of, typed
-from runge.compare.picture import comparison_picture
 from runge.compare.ranking import Ranking
 from runge.compare.tables import MOST_GROUPS, in_short, short_names, show
 from runge.errors import ConfigurationError
@@ -29,8 +28,6 @@ from runge.runs.directories import RunDirectory
 from runge.runs.files import printable, write
 from runge.runs.fits import fit_of
 from runge.runs.reading import RunRecord, read_columns
-from runge.runs.scales import evenly
-from runge.runs.sheet import png
 
 PAGE = "comparison.html"
 
@@ -51,6 +48,8 @@ _POINTS, _MOST_ERRORS = 201, 8000  # of a run: points of the fit, and errors of 
 
 def publish(ranking: Ranking, directory: Path) -> None:
     """Show the comparison, write `comparison.csv`, `.png` and `.html`, and print the path of the last."""
+    from runge.compare.picture import comparison_picture, png  # late: Matplotlib is imported when something is drawn
+
     show(ranking, Console())
     directory.mkdir(parents=True, exist_ok=True)
     write(directory / "comparison.csv", ranking.csv())
@@ -215,7 +214,7 @@ def _curves(record: RunRecord, functions: list[dict[str, Any]]) -> dict[str, Any
         return shown
     inputs, outputs, *parts = fit
     most = max(2, _MOST_ERRORS // (len(outputs) * (1 + len(inputs))))
-    x, f, df, u, du = (part[evenly(len(part), most)] for part in parts)
+    x, f, df, u, du = (part[np.linspace(0, len(part) - 1, min(len(part), most)).round().astype(int)] for part in parts)
     if len(inputs) == 1:
         order = np.argsort(x[:, 0], kind="stable")
         x, f, df, u, du = (part[order] for part in (x, f, df, u, du))

@@ -28,6 +28,7 @@ _FULL = "HYDRA_FULL_ERROR"
 _VERBS = {
     "predict": ("runge.predict", "values and derivatives at the rows of a table"),
     "export": ("runge.export.__main__", "value and derivatives for other programs"),
+    "draw": ("runge.draw", "the pictures of any runs"),
     "compare": ("runge.compare.__main__", "the table and the report of any runs"),
 }
 """The first words of a command that do not train: the module whose `main` takes the others, and what it does."""

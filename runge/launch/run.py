@@ -84,7 +84,7 @@ def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resumi
             directory.discard()
         raise
     announce(stack, 0)
-    (outcome,) = stack.fit([directory])
+    (outcome,) = stack.fit([directory], alone=not sweep)
     if isinstance(outcome, dict):
         test = stack.data.dataset.test
         columns = 0 if member.rows is None else len(stack.data.inputs)
@@ -194,7 +194,12 @@ def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> 
         return composed
     trainer = {key: value for key, value in composed["trainer"].items() if f"trainer.{key}" in given.values()}
     sections = {"data": {**begun["data"], **moved}, "trainer": {**begun["trainer"], **trainer}}
-    return {**begun, **sections, "logger": composed.get("logger", {}), "objective": composed["objective"]}
+    return {
+        **begun,
+        **sections,
+        "logger": composed.get("logger", {}),
+        **{key: composed[key] for key in ("objective", "pictures")},
+    }
 
 
 def check_members(members: Sequence[Member], _report: Callable[[int], object]) -> None:

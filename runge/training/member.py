@@ -4,14 +4,13 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import torch
 from pydantic import BeforeValidator
 
 from runge import machine
-from runge.balance import Balance, Fixed
+from runge.balance import Balance
 from runge.configuration import build, flatten, function, no_such_key, section
 from runge.data import Data, Rows, SampleWeight, Table, batch_size, read
 from runge.errors import ConfigurationError
@@ -22,7 +21,7 @@ from runge.resampling import Never, Periodic, Resampling
 from runge.runs.columns import Columns
 from runge.sampling import Sampling
 from runge.schedules import Schedule
-from runge.sobolev.kernel import Compile, compile_ahead
+from runge.sobolev.kernel import Compile
 from runge.sobolev.losses import DerivativeScale
 from runge.sobolev.network import Model
 from runge.targets import Target, far_from_one
@@ -38,7 +37,7 @@ SECTIONS = (
 )
 """The keys of a run's configuration."""
 
-_OPTIONAL = ("logger", "metrics", "callbacks", "penalty", "objective")
+_OPTIONAL = ("logger", "metrics", "callbacks", "penalty", "objective", "pictures")
 
 
 @checked
@@ -125,9 +124,9 @@ class Member:
         self.target = None if of_table else build("target", configuration["target"], Target)
         self.sampling = None if of_table else build("sampling", configuration["sampling"], Sampling)
         self.rows = read(self.data) if rows is None and isinstance(self.data, Table) else rows
-        if self.rows is not None:
-            self.sizes = [len(part) for part in self.rows.split(self.data_seed.generator("data"))]
+        self.sizes = self._sizes()
         self.far = [] if self.target is None or self.model.standardize != "auto" else far_from_one(self.target)
+        self.pictures: bool | Literal["auto"] = configuration.get("pictures", "auto")
         self.logger = section("logger", configuration.get("logger", {}))
         self.callbacks = section("callbacks", configuration.get("callbacks", {}))
         self.penalty = function("penalty", configuration["penalty"]) if configuration.get("penalty") else None
@@ -193,13 +192,6 @@ class Member:
             yield "trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'"
         if self.model.stages > self.training.max_steps:
             yield f"model.stages: must be at most trainer.max_steps, {self.training.max_steps}; got {self.model.stages}"
-        need, what = self.memory()
-        if need > (most := machine.memory() / 2) and not self.on_gpu():
-            less = "data.n_train" if self.rows is None else "data.split.train"
-            yield (
-                f"optimizer: needs more than half of this machine's memory, {most / 1e9:.1f} GB; got about "
-                f"{need / 1e9:.1f} GB for {what}; use optimizer=adam, or a smaller {less} or model.width"
-            )
 
     def __reduce__(self) -> tuple[type["Member"], tuple[dict[str, Any], list[str], Rows | None]]:
         """Pickle the configuration, and rows in memory, only; the member is built from them again."""
@@ -242,6 +234,13 @@ class Member:
             return self.data.batch_size
         return batch_size(self.sizes[0], self.dimension)
 
+    def _sizes(self) -> list[int]:
+        """Return the numbers of points; a grid in several dimensions may have fewer."""
+        data = self.data
+        if isinstance(data, Data):
+            return [data.n_train + data.boundary_points + (data.n_derivative or 0), data.n_val, data.n_test]
+        return [len(part) for part in cast(Rows, self.rows).split(self.data_seed.generator("data"))]
+
     def _regions(self) -> list[str]:
         return [] if self.target is None else list(self.target.regions(self.target.domain.mT))
 
@@ -280,57 +279,10 @@ class Member:
         data = {**self.configuration["data"], "seed": None}
         return json.dumps({**self.configuration, "seed": None, "data": data, **others}, sort_keys=True)
 
-    def _training_points(self) -> int:
-        """Return the number of training points; a grid in several dimensions may have fewer."""
-        if isinstance(self.data, Data):
-            return self.data.n_train + self.data.boundary_points + (self.data.n_derivative or 0)
-        return self.sizes[0]
-
-    def _batch(self) -> int:
-        """Return the number of points of one step."""
-        return min(points := self._training_points(), self.batch_size or points)
-
-    def memory(self) -> tuple[float, str]:
-        """Estimate the bytes that the optimiser needs for this run beyond those of its weights, and say for what."""
-        outputs = len(self.outputs)
-        residuals = outputs * (1 + self.dimension) * self._training_points()
-        sizes = [self.dimension, *[self.model.width] * self.model.depth, outputs]
-        weights, neurons = sum((a + 1) * b for a, b in itertools.pairwise(sizes)), self.model.width * self.model.depth
-        last, name = (self.model.width + 1) * outputs, type(self.optimizer).__name__
-        numbers = self.optimizer.numbers(residuals, weights, neurons, last)
-        what = f"{name} with {residuals} residuals, P (1 + D) N, and {weights} weights"
-        return numbers * self.training.precision / 8, what
-
     def work(self) -> float:
         """Estimate the seconds of one step on one core."""
-        model = self.model
-        return machine.step_seconds(self._batch(), model.depth, model.width, self.dimension, model.activation)
-
-    def compile_ahead(self, runs: int) -> None:
-        """Compile the step of a stack of so many runs of this size, if that pays, so that other processes find it."""
-        if not self.on_gpu():
-            neurons = runs * self._batch() * (1 + self.dimension) * self.model.width * self.model.depth
-            steps = self.training.max_steps if self.optimizer.by_gradient else 0
-            compile_ahead(self.training.compile, self.model, self.training.dtype, neurons=neurons, steps=steps)
-
-    def title(self) -> str:
-        """Return the title of the run's pictures."""
-        model, names = self.model, {part: type(getattr(self, part)).__name__ for part in ("balance", "resampling")}
-        what = getattr(self.target, "expr", type(self.target).__name__)
-        if isinstance(what, Mapping):
-            what = ", ".join(f"{name} = {formula}" for name, formula in what.items())
-        elif not isinstance(what, str):
-            what = ", ".join(map(str, what))
-        if self.rows is not None:
-            what = f"{', '.join(self.rows.outputs)} of {Path(self.rows.table.file).name}"
-            what = what.replace("$", r"\$")  # otherwise it would be mathtext
-        then = "" if isinstance(self.resampling, Never) else f", then by {names['resampling']}"
-        weight = f"= {self.loss.lambda_d:g}" if isinstance(self.balance, Fixed) else f"by {names['balance']}"
-        on = "" if self.has_test else ", on the validation rows"
-        network = f"{model.activation} {model.depth} × {model.width}"
-        stages = f" in {model.stages} stages" if model.stages != 1 else ""
-        sampling = "" if self.sampling is None else f", {type(self.sampling).__name__.lower()} sampling{then}"
-        return f"{what}{sampling}: {network}{stages}, lambda_d {weight}, seed {self.seed.seed}{on}"
+        model, points = self.model, min(self.sizes[0], self.batch_size or self.sizes[0])
+        return machine.step_seconds(points, model.depth, model.width, self.dimension, model.activation)
 
 
 def _check_keys(configuration: Mapping[str, Any], of_table: bool) -> None:
@@ -339,3 +291,5 @@ def _check_keys(configuration: Mapping[str, Any], of_table: bool) -> None:
     for key in SECTIONS:
         if key not in configuration and not (of_table and key in OF_FORMULAS):
             raise ConfigurationError(f"{key}: is missing")
+    if (pictures := configuration.get("pictures", "auto")) != "auto" and not isinstance(pictures, bool):
+        raise ConfigurationError(f"pictures: must be auto, true or false, got {pictures!r}")

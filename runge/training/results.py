@@ -9,13 +9,12 @@ from pathlib import Path
 import torch
 
 from runge.configuration import digest
+from runge.draw import draw_into
 from runge.errors import DivergedError, RunError, describe
 from runge.loggers import Logger, make_loggers
 from runge.metrics import FIT_SECONDS, TOTAL_SECONDS, on_test
 from runge.objective import Pruned
 from runge.runs.directories import FINDINGS, RunDirectory, State, Status
-from runge.runs.files import write
-from runge.runs.sheet import png
 from runge.training.adaptation import Resample
 from runge.training.advice import hardly_matters, verdict
 from runge.training.datamodule import PointsDataModule
@@ -26,12 +25,10 @@ from runge.training.module import SobolevRegression
 from runge.training.report import (
     Evaluation,
     Metrics,
-    draw,
     evaluate,
     final_metrics,
     fit_table,
     points_table,
-    switched_on_step,
     test_intervals,
 )
 
@@ -54,6 +51,7 @@ class StackWriter:
         history: the figures at the end of every block.
         resample: the callback that moves the points, if they move.
         rest_of: the writer of the larger stack of which these runs are the rest; None: there is none.
+        alone: it is a single run, whose pictures are drawn if `pictures` is auto.
     """
 
     def __init__(
@@ -65,12 +63,14 @@ class StackWriter:
         history: History,
         resample: Resample | None,
         rest_of: "StackWriter | None" = None,
+        alone: bool = False,
     ) -> None:
         self.members, self.module, self.data = members, module, data
         self.directories, self.history, self.resample = directories, history, resample
         self._warned: set[tuple[int, str]] = set()
         self.loggers: list[list[Logger]] = [[] for _ in members] if rest_of is None else rest_of.loggers_of_rest()
         self._begun = rest_of is not None
+        self._draws = [member.pictures is True or (member.pictures == "auto" and alone) for member in members]
         self.left = set[int]()
         self.spent = (0.0, 0.0) if rest_of is None else rest_of.spent
 
@@ -208,16 +208,22 @@ class StackWriter:
                 raise stale
             if (diverged := self.history.diverged(i, self.module.last_step(i))) is not None:
                 return self._diverged(i, diverged)
-            self._draw(i, fit)
-            self._close(i, metrics)
             inputs = self.data.inputs
             points = None if self.resample is None else points_table(self.resample.member(i), inputs)
+            tables = {
+                "history": self._history(i),
+                "points": points,
+                "fit": fit_table(fit.points, fit.u, fit.du, inputs),
+            }
+            if self._draws[i]:  # from the files
+                directory.write(self._state(i, "running"), **tables)
+                self._draw(i, metrics)
+            self._close(i, metrics)
             finished = self._state(i, "finished", message=self._verdict(i, metrics, fit))
             if self.members[i].rows is not None and self.members[i].has_test:
                 metrics |= test_intervals(fit)
             metrics |= {FIT_SECONDS: seconds[0], TOTAL_SECONDS: seconds[1] + time.perf_counter() - began}
-            table = fit_table(fit.points, fit.u, fit.du, inputs)
-            directory.write(finished, self._history(i), metrics, points, table)
+            directory.write(finished, metrics=metrics, **tables)
             return metrics
         except OSError as error:
             return self._unwritable(i, error)
@@ -243,18 +249,13 @@ class StackWriter:
         self._leave(i, "diverged", message, step)
         return DivergedError(f"diverged: {message}")
 
-    def _draw(self, i: int, fit: Evaluation) -> None:
+    def _draw(self, i: int, metrics: Metrics) -> None:
         """Write a member's pictures, and pass them to its loggers."""
-        end, title = self.module.last_step(i), self.members[i].title()
-        moved = None if self.resample is None else self.resample.member(i)
-        switched_on = switched_on_step(self.module, i)
-        pictures = draw(self.directories[i], title, fit, self.data.inputs, self._history(i), switched_on, moved, end)
-        for path, picture in pictures.items():
-            write(path, png(picture))
+        for path in draw_into(self.directories[i].path, metrics):
 
             def show(logger: Logger, path: Path = path) -> None:
                 if log_image := getattr(logger, "log_image", None):  # not every logger of Lightning takes pictures
-                    log_image(path.stem, [str(path)], end)
+                    log_image(path.stem, [str(path)], self.module.last_step(i))
 
             self.to_loggers(i, show)
 

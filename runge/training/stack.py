@@ -151,6 +151,7 @@ class Stack:
         directories: Sequence[RunDirectory],
         report: Callable[[int], object] | None = None,
         rest_of: "StackWriter | None" = None,
+        alone: bool = False,
     ) -> list[Outcome]:
         """Train the runs and write their directories; resume from the last checkpoints that all of them have.
 
@@ -158,6 +159,7 @@ class Stack:
             directories: the directory of each run.
             report: called with the number of steps taken since the last call, in place of a progress bar.
             rest_of: the writer of the stack whose other runs have left at a rung; None: there is none.
+            alone: it is a single run, not one of a sweep, and is drawn if `pictures` is auto.
 
         Returns:
             The content of each run's `metrics.json`, where it has left, or an error if it diverged or could not be
@@ -178,7 +180,7 @@ class Stack:
         if isinstance(first.resampling, Periodic) and isinstance(self.data, SobolevDataModule):
             seeds = [member.data_seed for member in self.members]
             resample = Resample(first.resampling, self.data, seeds)
-        writer = StackWriter(self.members, self.module, self.data, directories, history, resample, rest_of)
+        writer = StackWriter(self.members, self.module, self.data, directories, history, resample, rest_of, alone)
         halving = None
         if self._halving is not None and len(self.members) > 1:
             halving = Halving(self._halving, self.members, history, None if rest_of is None else step)

@@ -16,8 +16,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import runge.runs.files
 import runge.training.saving
+from runge.loggers import TensorBoard
 from runge.runs.directories import RunDirectory
-from runge.runs.tensorboard import EventFile, scalars
 from runge.training.module import SobolevRegression
 from runge.training.saving import MemberFiles
 from tests.launch.commands import Command
@@ -179,15 +179,15 @@ def half_written(path, mode):
 
 
 def test_full_event_file_stays_readable(tmp_path, monkeypatch):
-    file = EventFile(tmp_path / "tensorboard", 0)
-    file.add(scalars({"a": 1.0}), 1)
-    file.flush()
-    file.add(scalars({"a": 2.0}), 2)
+    logger = TensorBoard(save_dir=str(tmp_path), start_step=0)
+    logger.log_metrics({"a": 1.0}, 1)
+    logger.save()
+    logger.log_metrics({"a": 2.0}, 2)
     with monkeypatch.context() as patch:
         patch.setattr("pathlib.Path.open", half_written)
         with pytest.raises(OSError, match=r"No space left on device.*tfevents"):
-            file.flush()
-    file.flush()
+            logger.save()
+    logger.save()
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert [event.value for event in events.Scalars("a")] == [1.0, 2.0]
