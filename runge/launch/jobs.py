@@ -22,7 +22,6 @@ from runge.runs.directories import RunDirectory
 from runge.runs.reading import read_columns
 
 if TYPE_CHECKING:
-    from runge.runs.checkpoints import CheckpointFile
     from runge.training.member import Member
 
 log = logging.getLogger(__name__)
@@ -50,7 +49,6 @@ class Job:
         directory: its run directory.
         member: its checked configuration.
         outcome: what it returned, the values of its objective or an error, if it ended earlier.
-        checkpoints: its checkpoints, by their steps.
     """
 
     config: DictConfig
@@ -58,7 +56,6 @@ class Job:
     directory: str
     member: "Member"
     outcome: "Value | RunError | None"
-    checkpoints: "dict[int, CheckpointFile]"
 
 
 def foreign_run(directory: RunDirectory) -> ConfigurationError:
@@ -136,7 +133,7 @@ def begin_job(callbacks: Callbacks, job: Job, announce: Callable[[], object]) ->
             for name, part in (("config", own), ("hydra", hydra), ("overrides", job.overrides)):
                 (directory.hydra_part / f"{name}.yaml").write_text(_to_yaml(part), encoding="utf-8")
         callbacks.on_job_start(config=config, task_function=lambda _: None)
-        directory.begin()
+        directory.begin(job.member.configuration, job.overrides)
         log_to_file(config)
         announce()
     finally:

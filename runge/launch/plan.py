@@ -5,42 +5,46 @@ import itertools
 import logging
 import math
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
+from runge.configuration import digest
 from runge.errors import ConfigurationError
-from runge.launch.jobs import Job
+from runge.launch.jobs import Job, foreign_run
 from runge.machine import SECONDS_PER_MEMBER, SECONDS_PER_STACK
 from runge.runs.directories import RunDirectory
-
-if TYPE_CHECKING:
-    from runge.runs.checkpoints import CheckpointFile
 
 log = logging.getLogger(__name__)
 
 
 class Chunk(NamedTuple):
-    """Jobs that are trained together: their numbers in the sweep, and the steps that each of them has left."""
+    """Jobs that are trained together: their numbers, the steps that each of them has left, and their saved state."""
 
     jobs: list[int]
     steps: int
+    state: Path | None = None
 
 
 def plan(
-    jobs: Sequence[Job], processes: int, most: int, memory: float = math.inf, halving: int | None = None
+    jobs: Sequence[Job],
+    processes: int,
+    most: int,
+    memory: float = math.inf,
+    halving: int | None = None,
+    begun: Sequence[Chunk] = (),
 ) -> tuple[list[Chunk], bool]:
     """Divide jobs into chunks that share a stack, the longest first.
 
     Jobs that were trained in a stack resume in the same one, to end with the same bits. All others are divided as at
     the sweep's beginning, so that a resumed sweep has the stacks of an uninterrupted one. With halving, runs that
-    differ in their seed alone stay together.
+    differ in their seed alone stay together. The chunks `begun` are those of `begun_chunks`.
 
     Returns:
         The unfinished chunks, each of at most `most` jobs whose optimisers need at most `memory` bytes together (or of
         one job); true if the whole sweep is one chunk, which can have all cores.
     """
-    fresh, chunks = _divide(jobs, processes, most, memory, halving is not None), _begun(jobs)
+    fresh, chunks = _divide(jobs, processes, most, memory, halving is not None), list(begun)
     settled = {number for number, job in enumerate(jobs) if job.outcome is not None}.union(*(c.jobs for c in chunks))
     for chunk in fresh:
         if new := [number for number in chunk.jobs if number not in settled]:
@@ -55,38 +59,38 @@ def plan(
     return _longest_first(jobs, chunks), len(fresh) == 1
 
 
-def _begun(jobs: Sequence[Job]) -> list[Chunk]:
-    """Return the unfinished stacks that have checkpoints."""
-    from runge.runs.checkpoints import last_step
+def begun_chunks(jobs: Sequence[Job], sweep: Path) -> list[Chunk]:
+    """Return the unfinished stacks of a sweep that have a saved state. A damaged file is set aside.
+
+    Raises:
+        ConfigurationError: a state is that of a different sweep.
+    """
+    from runge.runs.checkpoints import STACKS, read_state
 
     numbers = {os.path.normpath(job.directory): number for number, job in enumerate(jobs)}
-    stacks = dict.fromkeys(max(job.checkpoints.items())[1].stack for job in jobs if job.checkpoints)
+    alone = [RunDirectory(job.directory).last for job in jobs if job.outcome is None]
     chunks: list[Chunk] = []
-    for stack in stacks:
-        members = [numbers[path] for path in stack if path in numbers]
-        checkpoints = {i: _checkpoints(jobs[i]) for i in members}
-        step = last_step(list(checkpoints.values()))
-        together = [i for i, by_step in checkpoints.items() if step in by_step and by_step[step].stack == stack]
-        if not step or not together:  # its first save was incomplete
+    for path in [*sorted((sweep / STACKS).glob("*.ckpt")), *filter(Path.exists, alone)]:
+        try:
+            saved = read_state(path)
+        except ConfigurationError as error:
+            log.warning("%s: set aside", error)
+            path.replace(path.with_name(f"{path.name}.damaged"))
             continue
-        if len(together) < len(stack):
+        together = [numbers[run] for run in saved.runs if run in numbers]
+        if all(jobs[i].outcome is not None for i in together):
+            continue
+        for run, identity in zip(saved.runs, saved.digests, strict=True):
+            if run in numbers and digest(jobs[numbers[run]].member.configuration) != identity:
+                raise foreign_run(RunDirectory(run))
+        if len(together) < len(saved.runs):
             log.warning(
-                "a stack of %d runs resumes with %d of them, whose figures are the same to round-off; the others have "
-                "no checkpoint of step %d or do not belong to this command",
-                *(len(stack), len(together), step),
+                "a stack of %d runs resumes with %d of them, whose figures are the same to round-off; the others do "
+                "not belong to this command",
+                *(len(saved.runs), len(together)),
             )
-        if any(jobs[i].outcome is None for i in together):
-            chunks.append(Chunk(together, _steps(jobs, together) - step))
+        chunks.append(Chunk(together, _steps(jobs, together) - saved.step, path))
     return chunks
-
-
-def _checkpoints(job: Job) -> Mapping[int, "CheckpointFile"]:
-    """Return a run's checkpoints, which its stack may need even if it has ended; none if they are damaged."""
-    from runge.runs.checkpoints import checkpoint_files
-
-    with suppress(ConfigurationError):
-        return job.checkpoints or checkpoint_files(RunDirectory(job.directory))
-    return {}
 
 
 def _steps(jobs: Sequence[Job], numbers: Sequence[int]) -> int:

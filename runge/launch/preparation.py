@@ -1,6 +1,5 @@
 """The jobs of a sweep, composed and checked before any of them is trained."""
 
-import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,15 +11,12 @@ from hydra.core.utils import setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from runge.configuration import digest
 from runge.errors import ConfigurationError
 from runge.launch.compose import Composer, plain
-from runge.launch.jobs import Job, ended_before, foreign_run, name_overrides
+from runge.launch.jobs import Job, ended_before, name_overrides
 from runge.launch.processes import InProcess, Pool
 from runge.launch.worker import call, request
 from runge.runs.directories import RunDirectory
-
-log = logging.getLogger(__name__)
 
 
 def check_jobs(
@@ -81,23 +77,12 @@ def prepare(
 
 def _job(config: DictConfig) -> Job:
     """Check a composed job, and read what its directory holds."""
-    from runge.runs.checkpoints import checkpoint_files
     from runge.training.member import Member  # imported late, as torch is: the workers load it at the same time
 
     overrides = list(config.hydra.overrides.task)
     HydraConfig.instance().cfg = config  # pyright: ignore[reportAttributeAccessIssue]: `set_config` would copy it
     directory = os.path.join(config.hydra.sweep.dir, config.hydra.sweep.subdir)
-    run = RunDirectory(directory)
     with name_overrides(overrides):
         content, _ = plain(config)
         member = Member(content, overrides)
-        outcome = ended_before(member, run)
-        try:
-            checkpoints = checkpoint_files(run) if outcome is None else {}
-        except ConfigurationError as error:
-            log.warning("%s: set aside", error)
-            run.last.replace(run.last.with_name(f"{run.last.name}.damaged"))
-            checkpoints = checkpoint_files(run)
-        if any(checkpoint.configuration != digest(content) for checkpoint in checkpoints.values()):
-            raise foreign_run(run)
-    return Job(config, overrides, directory, member, outcome, checkpoints)
+        return Job(config, overrides, directory, member, ended_before(member, RunDirectory(directory)))

@@ -19,7 +19,7 @@ from runge.compare.groups import seeds_needed
 from runge.configuration import build, digest
 from runge.errors import ConfigurationError, describe
 from runge.launch.jobs import Job, ended_before, job_return
-from runge.launch.plan import Chunk, plan
+from runge.launch.plan import Chunk, begun_chunks, plan
 from runge.launch.preparation import prepare, restored
 from runge.launch.processes import InProcess, Pool
 from runge.launch.slurm import Cluster, LauncherSettings
@@ -193,10 +193,11 @@ class _Sweep:
         if max(job.member.memory()[0] for job in jobs) * pool.processes > memory:
             pool = InProcess(call)  # there is not enough memory for a run in each process
         most = members or (_MOST_ON_GPU if on_gpu else _MOST)
-        chunks, alone = plan(jobs, pool.processes, most, memory / pool.processes, self.halving)
+        begun = begun_chunks(jobs, self.directory)
+        chunks, alone = plan(jobs, pool.processes, most, memory / pool.processes, self.halving, begun)
         if alone and not slurm:
             pool = InProcess(call)  # on all cores
-        parts = [([jobs[i] for i in chunk.jobs], self.halving) for chunk in chunks]
+        parts = [([jobs[i] for i in chunk.jobs], self.halving, chunk.state) for chunk in chunks]
         requests = [request("train_jobs", self.context, part) for part in parts]
         sizes = [len(chunk.jobs) * chunk.steps for chunk in chunks]
         style: dict[str, Any] = {"unit": " steps", "unit_scale": True, "dynamic_ncols": True, "leave": False}
