@@ -5,7 +5,6 @@ uninterrupted one.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -44,8 +43,9 @@ class Balancing(BlockCallback):
         if next_look(module.stage() * module.steps_per_stage) > module.block_start:
             self.memory.fill_(torch.nan)  # the first look at this stage, which fits another function
         chance = torch.cat([torch.rand(1, generator=seed.generator("balance", step)) for seed in self.seeds])
-        network, points = module.stage_problem(self.data.dataset.train, module.stage())
-        look = Look(network, points, module.scale, chance.to(module.scale.device))
+        stage, network = module.stage(), module.network
+        points = network.residual(stage, self.data.dataset.train)
+        look = Look(network.stage(stage), points, module.scale, chance.to(module.scale.device))
         before = module.channel_weights()
         weights, memory = self.balance.update(before, self.memory.to(before), lambda figure: getattr(look, figure))
         module.set_channel_weights(torch.where(module.stopped[:, None, None], before, weights))
@@ -60,12 +60,7 @@ class Balancing(BlockCallback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the policy's memory."""
-        memory = state_dict["memory"].clone()
-        if memory.ndim == 2:  # of version 0.1, which remembered the weight of f' alone, or three numbers of each term
-            memory = memory.unflatten(1, (REMEMBERED, 2))
-            alone = memory[:, 0, 1].isnan()
-            memory[alone, 0] = torch.stack([torch.ones_like(memory[alone, 0, 0]), memory[alone, 0, 0]], dim=1)
-        self.memory = memory
+        self.memory = state_dict["memory"].clone()
 
 
 class Resample(BlockCallback):
@@ -84,11 +79,6 @@ class Resample(BlockCallback):
     def __init__(self, resampling: Periodic, data: SobolevDataModule, seeds: Sequence[Seed]) -> None:
         self.resampling, self.data, self.seeds = resampling, data, seeds
         self.steps, self.nodes = [0], [self._nodes()]
-
-    @property
-    def state_key(self) -> str:
-        """Return the callback's name in checkpoints, which is that of version 0.1: its runs must resume."""
-        return "Correction"
 
     def at_block_end(self, module: SobolevRegression) -> None:
         """Log the shares, and move the points if the rule is due."""
@@ -138,13 +128,4 @@ class Resample(BlockCallback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the points."""
         self.steps, self.nodes = list(state_dict["steps"]), list(state_dict["nodes"].unbind(1))
-        train = self.data.dataset.train
-        saved = state_dict["points"]
-        tensors = {  # those of version 0.1 have no dimensions for outputs and partial derivatives
-            name: saved[name].to(tensor).reshape(*saved[name].shape, *[1] * (tensor.ndim - saved[name].ndim))
-            if name != "df"
-            else saved[name].to(tensor).reshape(tensor.shape)
-            for name, tensor in train.tensors().items()
-        }
-        tensors = {name: tensor.expand_as(getattr(train, name)).contiguous() for name, tensor in tensors.items()}
-        self.data.dataset = self.data.dataset._replace(train=replace(train, **tensors))
+        self.data.set_train(state_dict["points"])

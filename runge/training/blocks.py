@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
@@ -80,25 +79,11 @@ class Block:
         return None if self.minibatches is None else self.minibatches.index(first, count).to(self.points.x.device)
 
 
-def steps_of(trainer: pl.Trainer, steps_per_block: int) -> int:
-    """Return the optimiser steps that a trainer asks for, by its `max_steps` or by its epochs of blocks.
-
-    Raises:
-        ValueError: it has no limit.
-    """
-    trainer.fit_loop.setup_data()
-    blocks = trainer.num_training_batches * (trainer.max_epochs or 0)
-    limits = [steps for steps in (trainer.max_steps, blocks * steps_per_block) if steps >= 0]
-    if not limits:
-        raise ValueError("max_steps: must be given to the module or to the Trainer if max_epochs is -1")
-    return int(min(limits))
-
-
 class Repeated(Generic[T]):
     """A loader that returns the result of a function a number of times; the data stay on the device.
 
-    Lightning would take a list for several loaders. There is no state to save, because the mini-batches of a block
-    follow from the module's step.
+    Lightning would take a list for several loaders, and warns of one without a state when a run is resumed; there is
+    none to save, because the mini-batches of a block follow from the module's step.
     """
 
     def __init__(self, batch: Callable[[], T], times: int) -> None:

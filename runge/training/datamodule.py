@@ -30,9 +30,11 @@ class PointsDataModule(pl.LightningDataModule):
 
     Args:
         dataset: the points of a stack; as training, validation and test points.
-        units: the user's units, if the points are in standardised ones.
-        inputs: the names of the inputs; None: x, or x1, ..., xD.
         seeds: the seed of each member's mini-batches.
+        units: the user's units, if the points are in standardised ones.
+        box: the boxes that the networks map to [-1, 1]^D, (M, D, 2); None: this one.
+        inputs: the names of the inputs; None: x, or x1, ..., xD.
+        dtype: the precision of the training, that of the module; None: that of the points.
         batch_size: the points of a mini-batch; None: all of them at every step.
         blocks_per_epoch: the batches of an epoch, each a block of many optimiser steps.
 
@@ -46,27 +48,44 @@ class PointsDataModule(pl.LightningDataModule):
         seeds: Sequence[int],
         *,
         units: Units | None = None,
+        box: Tensor | None = None,
         inputs: Sequence[str] | None = None,
+        dtype: torch.dtype | None = None,
         batch_size: int | None = None,
         blocks_per_epoch: int = 1,
     ) -> None:
         super().__init__()
-        self.dataset, self.units, self.blocks_per_epoch = dataset, units, blocks_per_epoch
-        self.inputs = input_names(dataset.train.x.shape[2]) if inputs is None else tuple(inputs)
-        total, self.minibatches = dataset.train.x.shape[1], None
-        if batch_size is not None:
-            if not 1 <= batch_size <= total:
-                raise ValueError(
-                    f"batch_size: must be null or from 1 to the training points, {total}; got {batch_size}"
-                )
-            self.minibatches = Minibatches(tuple(seeds), total, batch_size)
-        self.batch = total if batch_size is None else batch_size
+        self.dataset, self.units = dataset.each(lambda points: points.to(dtype=dtype)), units
+        members, total, dimension = dataset.train.x.shape
+        unit = torch.tensor([-1.0, 1.0], dtype=torch.float64).expand(members, dimension, 2)
+        self.box, self.blocks_per_epoch = unit if box is None else box, blocks_per_epoch
+        self.inputs = input_names(dimension) if inputs is None else tuple(inputs)
+        if batch_size is not None and not 1 <= batch_size <= total:
+            raise ValueError(f"batch_size: must be null or from 1 to the training points, {total}; got {batch_size}")
+        self.minibatches = None if batch_size is None else Minibatches(tuple(seeds), total, batch_size)
+        self.batch = batch_size or total
 
-    @property
-    def box(self) -> Tensor:
-        """The boxes, (M, D, 2), that the networks map to [-1, 1]^D: by default this one."""
-        members, _, dimension = self.dataset.train.x.shape
-        return torch.tensor([-1.0, 1.0], dtype=torch.float64).expand(members, dimension, 2)
+    @classmethod
+    def of_rows(
+        cls, members: Sequence[Dataset], inputs: Sequence[str], seeds: Sequence[int], standardize: bool, **options: Any
+    ) -> "PointsDataModule":
+        """Return the data module of the rows of tables, each member's from `runge.data.row_points`.
+
+        In standardised units, those of the training points, rows have the weights of `runge.data.channel_weights`, and
+        the box is wider than [-1, 1] where an input matters less, by `relevance`. Else it is that of the training rows.
+        """
+        dataset, units = Dataset.stack(members), None
+        if standardize:
+            units = Units.of(dataset.train)
+            dataset = dataset.each(units.standardise)
+            weights = channel_weights(dataset.train)
+            dataset = dataset.each(lambda points: points.reweighted(weights))
+            upper = 1 / relevance(dataset.train)
+            lower = -upper
+        else:
+            lower, upper = dataset.train.x.aminmax(dim=1)
+            upper = torch.where(upper > lower, upper, lower + 1)
+        return cls(dataset, seeds, units=units, box=torch.stack([lower, upper], dim=2), inputs=inputs, **options)
 
     def in_units(self, points: Points) -> Tensor:
         """Return the nodes, (M, N, D), in the user's units, in float64 on the CPU."""
@@ -89,56 +108,6 @@ class PointsDataModule(pl.LightningDataModule):
     def test_dataloader(self) -> Repeated[Points]:
         """Return the test points in one batch."""
         return Repeated(lambda: self.dataset.test, 1)
-
-
-class RowsDataModule(PointsDataModule):
-    """A LightningDataModule with the rows of tables.
-
-    Args:
-        members: each member's points, in the user's units, from `runge.data.row_points`.
-        inputs: the names of the inputs.
-        seeds: the seed of each member's mini-batches.
-        standardize: true: the points are in standardised units, those of the training points, with the weights of
-            `runge.data.channel_weights` and inputs scaled by `relevance`; false: all are in the user's units.
-        dtype: the precision of the training, that of the module.
-        batch_size: the points of a mini-batch; None: all of them at every step.
-        blocks_per_epoch: the batches of an epoch, each a block of many optimiser steps.
-
-    Raises:
-        ValueError: a mini-batch is larger than the training set.
-    """
-
-    def __init__(
-        self,
-        members: Sequence[Dataset],
-        inputs: Sequence[str],
-        seeds: Sequence[int],
-        *,
-        standardize: bool = True,
-        dtype: torch.dtype = torch.float32,
-        batch_size: int | None = None,
-        blocks_per_epoch: int = 1,
-    ) -> None:
-        dataset, units = Dataset.stack(members), None
-        if standardize:
-            units = Units.of(dataset.train)
-            dataset = dataset.each(units.standardise)
-            weights = channel_weights(dataset.train)
-            dataset = dataset.each(lambda points: points.reweighted(weights))
-            upper = 1 / relevance(dataset.train)
-            lower = -upper
-        else:
-            lower, upper = dataset.train.x.aminmax(dim=1)
-            upper = torch.where(upper > lower, upper, lower + 1)
-        self._box = torch.stack([lower, upper], dim=2)
-        dataset = dataset.each(lambda points: points.to(dtype=dtype))
-        sizes = {"batch_size": batch_size, "blocks_per_epoch": blocks_per_epoch}
-        super().__init__(dataset, seeds, units=units, inputs=inputs, **sizes)
-
-    @property
-    def box(self) -> Tensor:
-        """The boxes of the training points, or in standardised units [-1, 1]^D, wider where an input matters less."""
-        return self._box
 
 
 class SobolevDataModule(PointsDataModule):
@@ -180,28 +149,26 @@ class SobolevDataModule(PointsDataModule):
     ) -> None:
         data = Data(**sizes)
         generators = [one.generator("data") for one in Seed.each(seed)]
-        self.targets: list[Target] = per_member(target, len(generators))
-        self.sample_weights: list[SampleWeight] = per_member(sample_weight, len(generators))
+        targets: list[Target] = per_member(target, len(generators))
+        weights: list[SampleWeight] = per_member(sample_weight, len(generators))
         samplings: list[Sampling] = per_member(sampling or Uniform(), len(generators))
-        members = [
-            sample(one, strategy, generator, data, weight)
-            for one, strategy, generator, weight in zip(
-                self.targets, samplings, generators, self.sample_weights, strict=True
-            )
-        ]
-        dataset, units = Dataset.stack(members), None
+        parts = zip(targets, samplings, generators, weights, strict=True)
+        dataset = Dataset.stack([sample(*three, data, weight) for *three, weight in parts])
+        box, units = torch.stack([one.domain for one in targets]), None
         if standardize:
-            units = Units.of(dataset.train, torch.stack([one.domain for one in self.targets]))
-            dataset = dataset.each(units.standardise)
-        dataset = dataset.each(lambda points: points.to(dtype=dtype))
+            units = Units.of(dataset.train, box)
+            dataset, box = dataset.each(units.standardise), None
         drawn = generators if data.batch_size is not None else []
         super().__init__(
             dataset,
             [int(torch.randint(2**62, (), generator=generator)) for generator in drawn],
             units=units,
+            box=box,
+            dtype=dtype,
             batch_size=data.batch_size,
             blocks_per_epoch=blocks_per_epoch,
         )
+        self.targets, self.sample_weights = targets, weights
         known = dataset.train.weight_f[0, :, 0], dataset.train.weight_df[0, :, 0, 0]
         counts = [int((weight > 0).sum()) - data.boundary_points for weight in known]
         # A grid in several dimensions may have fewer points than were asked for.
@@ -218,15 +185,9 @@ class SobolevDataModule(PointsDataModule):
             return [x[: sizes.n_train]]
         return list(x[sizes.boundary_points :].split([sizes.n_train, sizes.n_derivative]))
 
-    @property
-    def box(self) -> Tensor:
-        """The domains of the targets, or [-1, 1]^D in standardised units."""
-        return super().box if self.units is not None else torch.stack([target.domain for target in self.targets])
-
     def labelled(self, x: Tensor) -> Points:
         """Return points at x, (M, N, D), as those of the data set, all with f and f', in float64."""
-        members = [labelled(target, nodes) for target, nodes in zip(self.targets, x, strict=True)]
-        points = Points.stack(members)
+        points = Points.stack([labelled(target, nodes) for target, nodes in zip(self.targets, x, strict=True)])
         return points if self.units is None else self.units.standardise(points)
 
     def check_resampling(self) -> None:
@@ -245,14 +206,17 @@ class SobolevDataModule(PointsDataModule):
             samplings: the strategies, one for each of a member's sets of `nodes`, by the member's index.
             generators: the members' sources of randomness, likewise.
         """
-        train = self.dataset.train
-        tensors = {name: tensor.clone() for name, tensor in train.tensors().items()}
-        for member, chosen in samplings.items():
-            points = training_points(
-                self.targets[member], chosen, generators[member], self.sizes, self.sample_weights[member]
-            )
+        tensors = {name: tensor.clone() for name, tensor in self.dataset.train.tensors().items()}
+        for i, chosen in samplings.items():
+            points = training_points(self.targets[i], chosen, generators[i], self.sizes, self.sample_weights[i])
             if self.units is not None:
-                points = self.units.take(torch.tensor([member])).standardise(points)
+                points = self.units.take(torch.tensor([i])).standardise(points)
             for name, tensor in points.tensors().items():
-                tensors[name][member] = tensor[0].to(tensors[name])
-        self.dataset = self.dataset._replace(train=replace(train, **tensors))
+                tensors[name][i] = tensor[0].to(tensors[name])
+        self.set_train(tensors)
+
+    def set_train(self, tensors: Mapping[str, Tensor]) -> None:
+        """Train on these points from now on, by the names of `Points.tensors`."""
+        train = self.dataset.train
+        moved = {name: tensors[name].to(tensor).contiguous() for name, tensor in train.tensors().items()}
+        self.dataset = self.dataset._replace(train=replace(train, **moved))

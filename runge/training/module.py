@@ -14,30 +14,32 @@ from runge.optimizers import Adam, Course, Optimizer
 from runge.schedules import NEVER, Schedule, TwoStage, due
 from runge.sobolev import losses
 from runge.sobolev.compilation import LossAndGradient
+from runge.sobolev.errors import Reference, errors, partial_errors
 from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
-from runge.sobolev.stages import ResidualStages
+from runge.sobolev.stages import Predict, ResidualStages
 from runge.sobolev.units import Units
-from runge.training.blocks import Block, steps_of
-from runge.training.measure import Measure, Metric
+from runge.training.blocks import Block
 from runge.training.seed import Seed
 from runge.training.weight import WeightedModule
+
+Metric = Callable[[Tensor, Tensor, Points], Tensor]
+"""A function of u, (M, N, P), u', (M, N, P, D), and the points, in the user's units; it returns (M,)."""
 
 
 class SobolevRegression(WeightedModule):
     """The LightningModule that fits values and derivatives with a stack of MLPs, stage after stage.
 
-    One call of `training_step` takes a block of many optimiser steps, so that Lightning's cost per batch vanishes. With
-    a `SobolevDataModule`, an epoch is one block: `Trainer(max_epochs=80)` takes 80 times `steps_per_block` steps, and
-    validates after each block. `trainer.global_step` and the steps of the loggers count optimiser steps. Each fit
+    A `training_step` takes a block of many optimiser steps, so that Lightning's cost per batch vanishes. With a
+    `SobolevDataModule`, an epoch is one block: `Trainer(max_epochs=80)` takes 80 times `steps_per_block` steps, and
+    validates after each block. A block is left early if `pause` returns True; the next call takes the rest. Each fit
     begins at step 0 from the present weights, unless it resumes a checkpoint.
 
-    The errors on the training, validation and test points are logged under the keys of `runge.metrics`, of a stack the
-    median over its members; `figures` has those of each member, (M,), at the end of a block. `val/loss` and `test/loss`
-    use the full lambda_d throughout, so that checkpoints from before and after the switch are comparable; `train/loss`
-    is what is minimised. `network` has the present weights, and `best` each member's weights with the lowest validation
-    loss so far, from which a later residual stage starts. All stages take the same number of steps. A block is left
-    early if `pause` returns True; the next call takes the rest.
+    The errors are logged under the keys of `runge.metrics`, of a stack the median over its members; `figures` has those
+    of each member, (M,), at the end of a block. `val/loss` and `test/loss` use the full lambda_d throughout, so that
+    they are comparable before and after the switch; `train/loss` is what is minimised. `network` has the present
+    weights, and `best` each member's weights with the lowest validation loss so far, from which a later residual stage
+    starts. All stages take the same number of steps.
 
     Args:
         domain: the box, (lower, upper) or (D, 2), or one per member, (M, D, 2).
@@ -120,8 +122,9 @@ class SobolevRegression(WeightedModule):
             self.register_buffer(name, torch.full((members,), start))
         self.figures: dict[str, Tensor] = {}
         self._compiled = compiled or losses.loss_and_gradient
-        of_stage = getattr(compiled, "predict", StackedMLP.value_and_derivative)
-        self.errors = Measure(self.network, penalty, own_metrics, of_stage)
+        self._of_stage: Predict = getattr(compiled, "predict", StackedMLP.value_and_derivative)
+        self._penalty, self._own_metrics = penalty, own_metrics
+        self._references: dict[str, tuple[Points, Reference]] = {}
         self.loss_and_gradient = loss_and_gradient or partial(losses.loss_and_gradient, penalty=penalty)
         self.pause: Callable[[], bool] = lambda: False
         self.block_ended, self.block_start = False, 0
@@ -135,22 +138,21 @@ class SobolevRegression(WeightedModule):
         if (precision := self.trainer.precision) != "32-true":
             rule = "must be 32-true: the module and its data have a dtype of their own, such as dtype=torch.float64"
             raise ValueError(f"precision of the Trainer: {rule}; got {precision}")
-        self.max_steps = self._asked or steps_of(self.trainer, self.steps_per_block)
+        self.max_steps = self._asked or self._steps_of_trainer()
         self.steps_per_stage = -(-self.max_steps // len(self.network.stages))
         self.begin_schedules(self._schedule or TwoStage(latest_step=round(0.25 * self.max_steps)))
         for name, start in {"step": 0, "ended": False, "waiting_since": 0, "stopped_at": NEVER, "pruned": False}.items():
             self.get_buffer(name).fill_(start)
         self.block_ended = False
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Rename what older versions have saved under other names, lambda_d and the plateau, and add what is new."""
-        state = checkpoint["state_dict"]
-        for name in ("channels", "waiting_since", "stopped_at"):
-            state.setdefault(name, self.get_buffer(name))
-        if "balanced" in state:
-            state["lambda_now"] = state.pop("balanced")
-        plateau = checkpoint.get("callbacks", {}).pop("TwoStageSwitch", {})
-        state |= {f"plateau_{name}": value for name, value in plateau.items()}
+    def _steps_of_trainer(self) -> int:
+        """Return the steps that the trainer asks for, by its `max_steps` or by its epochs of blocks."""
+        self.trainer.fit_loop.setup_data()
+        blocks = int(self.trainer.num_training_batches) * (self.trainer.max_epochs or 0)
+        limits = [steps for steps in (self.trainer.max_steps, blocks * self.steps_per_block) if steps >= 0]
+        if not limits:
+            raise ValueError("max_steps: must be given to the module or to the Trainer if max_epochs is -1")
+        return min(limits)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Build the torch optimiser, for the weights of all stages; only one stage has a gradient."""
@@ -179,9 +181,8 @@ class SobolevRegression(WeightedModule):
         count = min(self.steps_per_block - before, self.steps_per_stage - local, self.max_steps - first)
         taken = self._take_steps(block, first, count)
         self.step += taken
-        # The trainer counts the steps of its own wrapper of the optimiser, which is not used, and for loggers a batch.
+        # The trainer counts the steps of its own wrapper of the optimiser, which is not used.
         self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.increment_by(taken)
-        self.trainer.fit_loop.epoch_loop._batches_that_stepped += taken - 1
         self.trainer.should_stop |= int(self.step) >= self.max_steps
         self.block_ended = taken == count
         if self.block_ended:
@@ -195,19 +196,19 @@ class SobolevRegression(WeightedModule):
         lambdas = self.lambda_at(first - 1, count + 1)
         # A changed weight changes the loss, so the optimiser's memory of it may be wrong.
         changes, lambdas = lambdas.diff(dim=0).any(1).tolist(), lambdas[1:]
-        weights = lambdas.to(self.scale)
-        # lambda_d is known for the whole block: where it is 0 for all, no derivative is computed.
-        with_derivative = (lambdas > 0).any(1).tolist()
-        if stage and not local:
-            self._begin_stage(stage, block.points)
+        if stage and not local:  # a later stage starts from the best weights so far
+            self.network.load_state_dict(self.best.state_dict())
+            self.network.begin_stage(stage, block.points, self.scale, self.lambda_d)
+            self.network.zero_grad()  # a parameter without a gradient does not move
+            self.reset_optimizer()
         course = Course(
             self.network.stage(stage),
             self._residual(stage, block.points),
             block.batches(first, count),
             self.scale,
-            weights,
-            with_derivative,
-            [self._progress(local + k) for k in range(count)],
+            lambdas.to(self.scale),
+            (lambdas > 0).any(1).tolist(),  # where lambda_d is 0 for all members, no derivative is computed
+            [(local + k) / self.steps_per_stage for k in range(count)],
             self.loss_and_gradient,
         )
         k, optimizer = 0, self.trainer.optimizers[0]
@@ -229,7 +230,7 @@ class SobolevRegression(WeightedModule):
         lambda_d = self.lambda_at(step - 1, 1)[0]
         self.figures = self.measure("train", points, lambda_d) | {metrics.LAMBDA_D: lambda_d}
         theta, unmeasured = self.network.stage(stage).theta, torch.full_like(self.lambda_d, torch.nan)
-        self.figures |= self.optimizer.figures(self.trainer.optimizers[0], theta, self._progress(local))
+        self.figures |= self.optimizer.figures(self.trainer.optimizers[0], theta, local / self.steps_per_stage)
         if due(self.diagnostics_every, self.block_start, step):
             self.figures |= losses.diagnostics(*self.term_gradients(points, stage))
         else:
@@ -262,39 +263,43 @@ class SobolevRegression(WeightedModule):
     def _log(self, figures: Mapping[str, Tensor]) -> None:
         if self._log_figures:
             medians = {key: figure.nanmedian() for key, figure in figures.items()}
+            medians["step"] = self.step.double()  # that of Lightning's loggers, which would count blocks
             self.log_dict(medians, on_step=False, on_epoch=True, batch_size=1)
 
     def term_gradients(self, points: Points, stage: int) -> tuple[Tensor, Tensor]:
         """Return the gradients of MSE_f and of MSE_df by a stage's weights, for its targets, both (M, W)."""
-        return losses.term_gradients(*self.stage_problem(points, stage), self.scale, self._compiled)
-
-    def stage_problem(self, points: Points, stage: int) -> tuple[StackedMLP, Points]:
-        """Return the network of a stage, and the points with the residual that it fits."""
-        return self.network.stage(stage), self.network.residual(stage, points)
+        residual = self.network.residual(stage, points)
+        return losses.term_gradients(self.network.stage(stage), residual, self.scale, self._compiled)
 
     def stage(self) -> int:
         """Return the stage of the last step."""
         return min(int(self.step) - 1, self.max_steps - 1) // self.steps_per_stage
 
+    @torch.no_grad()
     def measure(self, split: str, points: Points, lambda_d: Tensor) -> dict[str, Tensor]:
         """Return the loss and all errors on a set of points, by metric key, each of shape (M,)."""
-        return self.errors.figures(split, points, self.scale, lambda_d)
+        u, du = self.network.predict(points.x, self._of_stage)
+        found = {"loss": losses.weigh(*losses.terms(u, du, points, self.scale, self._penalty), lambda_d.to(u))}
+        found |= errors(u, du, points, self._reference(split, points))
+        if self._own_metrics:
+            if (units := self.network.units) is not None:
+                (u, du), points = units.restore(u, du), units.restore_points(points)
+            found |= {name: function(u, du, points) for name, function in self._own_metrics.items()}
+        return {metrics.key(split, name): figure for name, figure in found.items()}
 
-    def _begin_stage(self, stage: int, points: Points) -> None:
-        """Begin a later stage from the best weights so far."""
-        self.network.load_state_dict(self.best.state_dict())
-        self.network.begin_stage(stage, points, self.scale, self.lambda_d)
-        self.network.zero_grad()  # a parameter without a gradient does not move
-        self.reset_optimizer()
+    @torch.no_grad()
+    def partials(self, split: str, points: Points) -> Tensor:
+        """Return the nrmse of each partial derivative, (M, P, D)."""
+        return partial_errors(self.network.predict(points.x, self._of_stage)[1], points, self._reference(split, points))
+
+    def _reference(self, split: str, points: Points) -> Reference:
+        if split not in self._references or self._references[split][0] is not points:
+            self._references[split] = points, Reference.of(points, self.network.units)
+        return self._references[split][1]
 
     def _residual(self, stage: int, points: Points) -> Points:
         """Return the points with the residual that a stage fits, and the weights of the channels, computed once."""
         if self._problem is None or self._problem[0] != stage or self._problem[1] is not points:
-            residual = self.network.residual(stage, points)
-            weighted = bool((self.channels != 1).any())
-            self._problem = stage, points, residual.reweighted(self.channels.to(residual.f)) if weighted else residual
+            residual = self.network.residual(stage, points).reweighted(self.channels.to(points.f))
+            self._problem = stage, points, residual
         return self._problem[2]
-
-    def _progress(self, step: int) -> float:
-        """Return the share of the steps of a stage that are taken before one of them."""
-        return step / self.steps_per_stage

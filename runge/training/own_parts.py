@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 from runge.configuration import build, locate, section
 from runge.errors import ConfigurationError, describe
 from runge.sobolev.points import Points
-from runge.training.measure import Metric
+from runge.training.module import Metric
 
 
 def make_callbacks(entries: Mapping[str, Any]) -> list[Callback]:

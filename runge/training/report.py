@@ -122,7 +122,7 @@ def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Met
         figures |= module.measure(split, points, module.lambda_d)
     slopes = Columns.of(data.inputs, data.dataset.test.outputs).slopes
     if len(slopes) > 1:
-        each = module.errors.partials("test", data.dataset.test).flatten(1).unbind(1)
+        each = module.partials("test", data.dataset.test).flatten(1).unbind(1)
         figures |= {key("test", "nrmse_df", name): one for name, one in zip(slopes, each, strict=True)}
     stages = (module.network.amplitude != 0).sum(1)  # those after the last one that helps are no part of the fit
     train = data.dataset.train

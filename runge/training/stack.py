@@ -22,7 +22,7 @@ from runge.schedules import NEVER
 from runge.sobolev import losses
 from runge.sobolev.compilation import own_kernel, step_function
 from runge.training.adaptation import Balancing, Resample
-from runge.training.datamodule import RowsDataModule, SobolevDataModule
+from runge.training.datamodule import PointsDataModule, SobolevDataModule
 from runge.training.halving import Halving
 from runge.training.history import CountSteps, Curves, FillCallbackMetrics, Forecast, History, Progress
 from runge.training.member import Member
@@ -37,7 +37,7 @@ _FULL = 32
 """The members of a stack with halving, for the decision on compiling: stacks of all sizes must take the same steps."""
 
 
-def make_data(members: Sequence[Member], dtype: torch.dtype) -> SobolevDataModule | RowsDataModule:
+def make_data(members: Sequence[Member], dtype: torch.dtype) -> PointsDataModule:
     """Sample the functions of some runs, or split their tables.
 
     Raises:
@@ -61,7 +61,7 @@ def make_data(members: Sequence[Member], dtype: torch.dtype) -> SobolevDataModul
         train, val, test = (row_points(*part, rows.outputs) for part in parts)
         datasets.append(Dataset(train, val, test if member.has_test else val))
         seeds.append(int(torch.randint(2**62, (), generator=generator)))
-    return RowsDataModule(
+    return PointsDataModule.of_rows(
         datasets,
         cast(Rows, first.rows).inputs,
         seeds,

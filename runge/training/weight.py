@@ -1,7 +1,4 @@
-"""The part of the LightningModule that knows lambda_d, the weight of MSE_df, of each member at each step.
-
-With several outputs or inputs, the weights of the channels, `channels`, (M, P, 1 + D), multiply those of the points.
-"""
+"""The part of the LightningModule that knows lambda_d, the weight of MSE_df, of each member at each step."""
 
 from collections.abc import Sequence
 
@@ -15,6 +12,8 @@ from runge.training.datamodule import per_member
 
 class WeightedModule(pl.LightningModule):
     """A LightningModule with each member's lambda_d.
+
+    With several outputs or inputs, the weights of the channels, `channels`, (M, P, 1 + D), multiply the points'.
 
     Args:
         lambda_d: the full lambda_d, or one per member.

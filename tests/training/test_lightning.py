@@ -78,8 +78,8 @@ def test_callbacks_and_loggers_of_lightning(tmp_path):
     (best,) = fit.test(module, data, ckpt_path="best", verbose=False)
     assert tested.keys() == best.keys() >= {"test/mse_f", "test/mse_df/peak"}
     rows = list(csv.DictReader((tmp_path / "csv/version_0/metrics.csv").read_text().splitlines()))
-    assert [int(row["step"]) for row in rows if row["val/mse_df"]] == [9, 19, 29, 39]
-    assert [int(row["step"]) for row in rows if row["train/mse_df"]] == [9, 19, 29, 39]
+    assert [int(row["step"]) for row in rows if row["val/mse_df"]] == [10, 20, 30, 40]
+    assert [int(row["step"]) for row in rows if row["train/mse_df"]] == [10, 20, 30, 40]
     assert [row["grad_norm/f"] != "" for row in rows if row["train/mse_df"]] == [False, True, False, True]
 
 
