@@ -12,13 +12,13 @@ import shutil
 import signal
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 __all__ = ["SECONDS_PER_MEMBER", "SECONDS_PER_STACK", "allow_open_files", "collect_rarely", "compiler"]
 __all__ += ["compiling_pays", "cores", "end_with_parent"]
-__all__ += ["interrupt_on_sigterm", "keep_memory", "limit_threads", "memory", "skip_last_collection", "step_seconds"]
+__all__ += ["interruption", "keep_memory", "limit_threads", "memory", "skip_last_collection", "step_seconds"]
 __all__ += ["use_threads"]
 
 _most_threads: int | None = None
@@ -36,6 +36,8 @@ SECONDS_PER_MEMBER, SECONDS_PER_STACK = 0.1, 0.5
 """Costs that do not grow with the steps: files and pictures of each member; set-up of each stack."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_ALARM: signal.Signals | None = getattr(signal, "SIGALRM", None)  # there is none on Windows
+_ENDING = (signal.SIGINT, signal.SIGTERM, *([_ALARM] if _ALARM else []))
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 
 
@@ -109,10 +111,66 @@ def skip_last_collection() -> None:
         gc.freeze()
 
 
-def interrupt_on_sigterm() -> Any:
-    """Treat SIGTERM as a Ctrl-C; return the previous handler, or None outside the main thread."""
-    in_main = threading.current_thread() is threading.main_thread()
-    return signal.signal(signal.SIGTERM, signal.default_int_handler) if in_main else None
+class Interruption:
+    """A request to end this process, by SIGINT or SIGTERM, which is never lost.
+
+    Python ignores a KeyboardInterrupt that is raised inside a weak reference's callback, and a library may turn it into
+    an error of its own. So the first signal is only noted, and loops look for it with `check` or `received` where
+    nothing can swallow it. What does not look for `PATIENCE` seconds is interrupted again and again; and a second
+    signal interrupts at once.
+
+    Attributes:
+        received: the first signal; None: there was none.
+    """
+
+    PATIENCE = 3.0
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._handled = False
+
+    @contextmanager
+    def handled(self) -> Iterator[None]:
+        """Handle the signals; within another `handled`, and outside the main thread, change nothing."""
+        if self._handled or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in _ENDING}
+        self._handled, self.received = True, None
+        self.install()
+        try:
+            yield
+        finally:
+            self.obey()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            self._handled = False
+
+    def install(self) -> None:
+        """Install the handlers again, where a library has installed its own within `handled`."""
+        for number in _ENDING if self._handled else ():
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: object) -> None:
+        if self.received is not None:
+            raise KeyboardInterrupt
+        self.received = number
+        if _ALARM is not None:
+            signal.setitimer(signal.ITIMER_REAL, self.PATIENCE, 1)
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if a signal was received."""
+        if self.received is not None:
+            raise KeyboardInterrupt
+
+    def obey(self) -> None:
+        """Let what has been interrupted end in peace, unless there is another signal."""
+        if self._handled and _ALARM is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+interruption = Interruption()
+"""Signals belong to the whole process, so that there is one."""
 
 
 def end_with_parent(number: int | None) -> None:

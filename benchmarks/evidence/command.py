@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +10,13 @@ from claims import CLAIMS
 from sweeps import QUICK, QUICK_OVERRIDES, ClaimSweep
 
 from runge.errors import ConfigurationError, RunError
-from runge.machine import interrupt_on_sigterm
+from runge.machine import interruption
 from runge.runs.files import printable, write
 
 ROOT = Path(__file__).parents[2]
 
 
+@interruption.handled()
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the experiments that have not ended, one after the other, and write the page."""
     parser = argparse.ArgumentParser(prog="python benchmarks/evidence", description=__doc__)
@@ -31,7 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     out = Path(options.out or (runs if options.quick else ROOT / "docs"))
     shorter = (QUICK, QUICK_OVERRIDES) if options.quick else ({}, ())
     sweeps = [ClaimSweep(claim, runs / claim.name, *shorter) for claim in CLAIMS]
-    before = interrupt_on_sigterm()
     try:
         ended = []
         for sweep in sweeps:
@@ -53,6 +52,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit("error: interrupted; run the same command again to continue")
     except (ConfigurationError, RunError, OSError) as error:
         sys.exit(f"error: {printable(str(error))}")
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)

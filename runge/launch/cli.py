@@ -4,9 +4,7 @@ import importlib
 import logging
 import os
 import re
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -23,7 +21,7 @@ from runge.configuration import CONFIGURATIONS, no_such_key
 from runge.errors import ConfigurationError, RunError, command
 from runge.launch.compose import explain_value, register_resolvers
 from runge.launch.processes import start_loading
-from runge.machine import collect_rarely, cores, skip_last_collection
+from runge.machine import collect_rarely, cores, interruption, skip_last_collection
 from runge.runs.files import printable
 
 _FULL = "HYDRA_FULL_ERROR"
@@ -86,6 +84,7 @@ def train(configuration: DictConfig) -> Any:
     """Train one run, and return the value of its objective, or a tuple of several, for a sweeper to minimise."""
     from runge.launch import run  # late: a mistake in the command line is reported before Lightning is loaded
 
+    interruption.check()
     return run.run(configuration)
 
 
@@ -99,26 +98,20 @@ def run(main: Callable[..., Any]) -> None:
     sys.argv[1:] = with_sweeper([quote_expression(argument) for argument in sys.argv[1:]])
     os.environ[_FULL] = "1"  # with it Hydra passes exceptions on instead of printing them
     logging.raiseExceptions = False  # a log that cannot be written is not worth a traceback
-    interrupted = []
-
-    def interrupt(number: int, frame: object) -> None:
-        interrupted.append(number)
-        raise KeyboardInterrupt
-
-    ending = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-    before = {number: signal.signal(number, interrupt) for number in ending}
     try:
-        for argument in sys.argv[1:]:
-            check_override(argument)
-        check_experiments(sys.argv[1:])
-        main()
+        with interruption.handled():
+            for argument in sys.argv[1:]:
+                check_override(argument)
+            check_experiments(sys.argv[1:])
+            main()
+            interruption.check()
     except (KeyboardInterrupt, SystemExit) as end:
         sys.exit("error: interrupted" if isinstance(end, KeyboardInterrupt) else end.code)
     except BrokenPipeError:  # the process that reads the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        if interrupted:  # importing a library in C turns it into another error
+        if interruption.received is not None:  # importing a library in C turns it into another error
             sys.exit("error: interrupted")
         if full:
             raise
@@ -130,8 +123,6 @@ def run(main: Callable[..., Any]) -> None:
     finally:
         if not full:
             del os.environ[_FULL]
-        for number, handler in before.items():
-            signal.signal(number, handler)
         skip_last_collection()
 
 

@@ -168,13 +168,12 @@ def _work(connection: Connection, function: Callable[[Any, Report], Any]) -> Non
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)  # Ctrl-C reaches the commanding process alone, which passes it on
     machine.limit_threads(1)
-    machine.interrupt_on_sigterm()
 
     def report(value: Any) -> None:
         with suppress(OSError):  # the commanding process is gone
             connection.send(("report", value))
 
-    with suppress(EOFError, OSError, KeyboardInterrupt):
+    with suppress(EOFError, OSError, KeyboardInterrupt), machine.interruption.handled():
         try:
             threading.Thread(target=_end_with_parent, daemon=True).start()
             if hasattr(signal, "pthread_sigmask"):

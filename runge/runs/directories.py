@@ -190,7 +190,9 @@ def resumable(path: Any) -> RunDirectory:
         names = sorted(entry.name for entry in run.path.iterdir()) if run.path.is_dir() else []
         how = "hydra.sweep.dir" if "multirun.yaml" in names else "hydra.run.dir"
         holds = f"which holds {', '.join(names) or 'nothing'}" if run.path.is_dir() else "which does not exist"
-        raise ConfigurationError(f"{rule}, {holds}, but no run.json; to begin or continue, repeat the command with {how}=")
+        raise ConfigurationError(
+            f"{rule}, {holds}, but no run.json; to begin or continue, repeat the command with {how}="
+        )
     if run.metrics.exists():
         raise ConfigurationError(f"{rule}, which is finished")
     if (state := run.read_state()) is not None and state.status == "diverged":

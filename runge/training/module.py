@@ -141,7 +141,8 @@ class SobolevRegression(WeightedModule):
         self.max_steps = self._asked or self._steps_of_trainer()
         self.steps_per_stage = -(-self.max_steps // len(self.network.stages))
         self.begin_schedules(self._schedule or TwoStage(latest_step=round(0.25 * self.max_steps)))
-        for name, start in {"step": 0, "ended": False, "waiting_since": 0, "stopped_at": NEVER, "pruned": False}.items():
+        beginning = {"step": 0, "ended": False, "waiting_since": 0, "stopped_at": NEVER, "pruned": False}
+        for name, start in beginning.items():
             self.get_buffer(name).fill_(start)
         self.block_ended = False
 

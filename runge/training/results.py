@@ -41,6 +41,10 @@ Outcome = Metrics | Pruned | RunError
 """The content of a run's `metrics.json`, the rung at which it left its stack, or the error that ended it."""
 
 
+class UnwritableError(RunError):
+    """The files of a run cannot be written."""
+
+
 class RunWriter:
     """The writer of a run's directory and its loggers; one that cannot be written to affects its own run only.
 
@@ -177,7 +181,7 @@ class StackWriter:
             run.outcome = write_results(i) if step is None else self._diverge(i, step)
         except OSError as error:
             how = "when they can be, resume the run or repeat the sweep's command"
-            run.outcome = RunError(f"its files cannot be written: {describe(error)}; {how}")
+            run.outcome = UnwritableError(f"its files cannot be written: {describe(error)}; {how}")
             with run.attempt():
                 self._write(i, self._state(i, "failed", message=str(run.outcome)))
 

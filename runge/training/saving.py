@@ -1,9 +1,7 @@
-"""Checkpoints by time, signals, and the file of a stack's state: a run can be stopped at any moment."""
+"""Checkpoints by time, at a signal, and the file of a stack's state: a run can be stopped at any moment."""
 
 import logging
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,6 +14,7 @@ from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import Callback
 
 from runge.errors import ConfigurationError, describe
+from runge.machine import interruption
 from runge.runs.checkpoints import STACKS, read_state, serialise, take
 from runge.runs.directories import RunDirectory
 from runge.runs.files import write
@@ -23,8 +22,11 @@ from runge.training.module import SobolevRegression
 
 log = logging.getLogger(__name__)
 
-_CLUSTER_SIGNALS = [getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
-_ALARM: signal.Signals | None = getattr(signal, "SIGALRM", None)
+
+def is_to_stop(trainer: pl.Trainer) -> bool:
+    """Say if the training is to stop, also because of a signal."""
+    trainer.should_stop |= interruption.received is not None
+    return trainer.should_stop
 
 
 class Save(Callback):
@@ -39,19 +41,20 @@ class Save(Callback):
 
     def __init__(self, seconds: float, report: Callable[[int], None]) -> None:
         self.seconds, self.report = seconds, report
-        self.saved_at, self.saved_step = 0.0, 0
+        self.saved_at, self.saved_step, self.began = 0.0, 0, False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         assert isinstance(pl_module, SobolevRegression)
-        self.saved_at, self.saved_step = time.monotonic(), int(pl_module.step)
-        pl_module.pause = lambda: trainer.should_stop or (self.seconds > 0 and self._due())
+        self.saved_at, self.saved_step, self.began = time.monotonic(), int(pl_module.step), True
+        interruption.install()  # in place of Lightning's handlers
+        pl_module.pause = lambda: is_to_stop(trainer) or (self.seconds > 0 and self._due())
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save if it is time, or the run ends."""
         if trainer.state.fn == "fit" and isinstance(pl_module, SobolevRegression):
             step = int(pl_module.step)
-            if self._due() or trainer.should_stop or step >= pl_module.max_steps:
+            if is_to_stop(trainer) or self._due() or step >= pl_module.max_steps:
                 self._save(trainer, step)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -69,78 +72,6 @@ class Save(Callback):
         self.saved_at, self.saved_step = time.monotonic(), step
 
 
-class StopOnSignal(Callback):
-    """A callback that ends the run at the next step on Ctrl-C or a request to terminate, and at once on a second one.
-
-    A run in the middle of something long, such as a compilation, ends after a few seconds. So does one whose files are
-    being written after its last step. A cluster's signal that already had a handler is passed on to that handler after
-    the run has stopped.
-
-    Attributes:
-        received: the first signal, if any.
-        began: whether the training has begun.
-        interrupted: whether something was interrupted; a library may have turned the `KeyboardInterrupt` into an error
-            of its own.
-    """
-
-    _MOST_SECONDS = 3.0
-
-    def __init__(self) -> None:
-        self.received: int | None = None
-        self.began = self.interrupted = False
-        self._previous: dict[int, Any] = {}
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Install handlers in place of Lightning's, which stop in the middle of a step."""
-        assert isinstance(pl_module, SobolevRegression)
-        self.began = True
-        pl_module.pause = lambda: trainer.should_stop
-        self.install(lambda: setattr(trainer, "should_stop", True))
-
-    def install(self, ask: Callable[[], object] = lambda: None) -> None:
-        """Install handlers that call `ask` at the first signal; a second one, or the clock, interrupts."""
-
-        def stop(number: int, frame: object) -> None:
-            if self.received is not None:
-                self.interrupted = True
-                raise KeyboardInterrupt
-            self.received = number
-            ask()
-            if _ALARM is not None:
-                signal.setitimer(signal.ITIMER_REAL, self._MOST_SECONDS)
-
-        if threading.current_thread() is threading.main_thread():
-            numbers = [signal.SIGINT, signal.SIGTERM, *(n for n in _CLUSTER_SIGNALS if callable(signal.getsignal(n)))]
-            self._previous = {number: signal.signal(number, stop) for number in numbers}
-            if _ALARM is not None:
-                self._previous[_ALARM] = signal.signal(_ALARM, stop)
-
-    def restore(self) -> None:
-        """Restore the handlers."""
-        if _ALARM in self._previous:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous = {}
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Restore the handlers."""
-        self.restore()
-
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Restore the handlers."""
-        self.restore()
-
-    def asks_for_an_end(self) -> bool:
-        """Return True if a person asked for the end, and not a cluster."""
-        return self.received is not None and self.received not in _CLUSTER_SIGNALS
-
-    def hand_on(self) -> None:
-        """Pass a cluster's signal on to the handler that it had before."""
-        if self.received is not None and self.received in _CLUSTER_SIGNALS:
-            signal.raise_signal(self.received)
-
-
 class StateFile(CheckpointIO):
     """The file of a stack's state: written atomically while it trains, removed when all of its runs have ended.
 
@@ -154,7 +85,7 @@ class StateFile(CheckpointIO):
     Attributes:
         rows: the indices of the runs that the state has, in its order.
         state: what was read or written last; None: nothing yet.
-        threads: the number of threads that took its steps; None: nothing was read.
+        threads: the number of threads that took its steps; None: there is none.
 
     Raises:
         ConfigurationError: the file is damaged, or holds the state of other runs.
@@ -177,14 +108,15 @@ class StateFile(CheckpointIO):
 
     @property
     def step(self) -> int:
-        """The steps taken."""
+        """The number of its steps."""
         return 0 if self.state is None else int(self.state["state_dict"]["step"])
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write the state; the path is not used."""
         names = [os.path.relpath(self.directories[i].path, self.path.parent.parent) for i in self.rows]
         digests = [self.digests[i] for i in self.rows]
-        self.state = {**checkpoint, "stack": {"runs": names, "digests": digests, "threads": torch.get_num_threads()}}
+        self.threads = torch.get_num_threads()
+        self.state = {**checkpoint, "stack": {"runs": names, "digests": digests, "threads": self.threads}}
         try:
             self.path.parent.mkdir(exist_ok=True)
             write(self.path, serialise(self.state))

@@ -1,13 +1,13 @@
 """Lightning's Trainer of a stack."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import lightning.pytorch as pl
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ProgressBar
 
 from runge import machine
+from runge.training.saving import StateFile
 from runge.training.sections import Training
 
 IGNORED = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available on your system"
@@ -15,13 +15,7 @@ IGNORED = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is 
 
 
 def make_trainer(
-    training: Training,
-    on_gpu: bool,
-    callbacks: Sequence[Callback],
-    plugins: Sequence[Any] = (),
-    *,
-    bar: bool = False,
-    **options: Any,
+    training: Training, on_gpu: bool, callbacks: Sequence[Callback], file: StateFile | None = None
 ) -> pl.Trainer:
     """Return the Trainer that takes the steps of a stack in one epoch, and validates after each block.
 
@@ -29,9 +23,7 @@ def make_trainer(
         training: the section `trainer`.
         on_gpu: true: train on the GPU.
         callbacks: all callbacks, in the order in which they act.
-        plugins: further plugins.
-        bar: true: one of the callbacks is a progress bar.
-        **options: further arguments of the Trainer.
+        file: the file of the stack's state; None: it has none.
     """
     machine.keep_memory()
     return pl.Trainer(
@@ -39,15 +31,15 @@ def make_trainer(
         devices=1,
         logger=False,
         callbacks=list(callbacks),
-        plugins=[*plugins, LightningEnvironment()],  # one process, also inside a Slurm job
+        plugins=[*([file] if file else []), LightningEnvironment()],  # one process, also inside a Slurm job
+        default_root_dir=file.directories[file.rows[0]].path if file else None,
         enable_checkpointing=False,
         max_epochs=1,
         max_steps=training.max_steps,
         val_check_interval=1,
         num_sanity_val_steps=0,
-        enable_progress_bar=bar,
+        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
         enable_model_summary=False,
         inference_mode=False,  # it forbids the derivative by autograd
         use_distributed_sampler=False,
-        **options,
     )

@@ -270,7 +270,7 @@ def test_signal_during_a_long_step(number, train, trained, tmp_path, monkeypatch
         signal.raise_signal(number)
         time.sleep(60)
 
-    monkeypatch.setattr("runge.training.saving.StopOnSignal._MOST_SECONDS", 0.2)
+    monkeypatch.setattr("runge.machine.Interruption.PATIENCE", 0.2)
     with monkeypatch.context() as patch:
         at_step(patch, 60, hang)
         code, out, err = train(*SHORT, "hydra.run.dir=run")
@@ -297,7 +297,7 @@ def test_signal_during_a_drawing(seconds, end, train, trained, tmp_path, monkeyp
                 raise ValueError("Invalid bounding box") from None
         draw(figure, renderer)
 
-    monkeypatch.setattr("runge.training.saving.StopOnSignal._MOST_SECONDS", 0.2)
+    monkeypatch.setattr("runge.machine.Interruption.PATIENCE", 0.2)
     with monkeypatch.context() as patch:
         patch.setattr(Figure, "draw", interrupted)
         code, out, err = train(*SHORT, "hydra.run.dir=run")
