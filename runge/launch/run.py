@@ -27,10 +27,8 @@ from runge.objective import Pruned
 from runge.runs.checkpoints import stack_of, state_path
 from runge.runs.directories import FINDINGS, RunDirectory, State, resumable
 from runge.runs.lock import locked
-from runge.training.advice import advice
+from runge.training.advice import advice, log_rows, without_effect
 from runge.training.member import Member
-from runge.training.of_tables import log_rows
-from runge.training.without_effect import without_effect
 
 if TYPE_CHECKING:
     from runge.training.stack import Outcome, Stack

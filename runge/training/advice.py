@@ -1,38 +1,214 @@
-"""Warnings about data that are likely to spoil a fit, before the training."""
+"""What is said about a run: before the training, of its settings and data, and after it, of its fit."""
 
+import logging
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
+
+from runge.balance import GradNorm, Log, NeuralTangentKernel, Scale
+from runge.data import Data, Rows
+from runge.data.roles import listed, partial_name
+from runge.metrics import TRAIN_LOSS, VAL_LOSS, key
+from runge.objective import best_row
+from runge.resampling import Periodic
+from runge.schedules import NEVER, Constant
+from runge.sobolev.points import Points
 
 if TYPE_CHECKING:
     from runge.training.datamodule import PointsDataModule
+    from runge.training.member import Member
 
-__all__ = ["advice"]
+__all__ = ["advice", "hardly_matters", "log_rows", "verdict", "without_effect"]
 
+log = logging.getLogger(__name__)
 
-def advice(data: "PointsDataModule", member: int, lambda_d: float) -> list[str]:
-    """Return what is likely to spoil a member's fit: a message for each.
-
-    An output should vary, because nrmse and r2 are relative to its spread, and a label of the validation points should
-    be in the loss, because the best weights are chosen by it.
-
-    Args:
-        data: the points of the stack.
-        member: the member's index.
-        lambda_d: its full lambda_d.
-    """
-    index, messages = torch.tensor([member]), []
-    for name, f in _known(data, member).items():
-        if len(f) > 1 and f.min() == f.max():
-            messages.append(f"{name} has the same value in all training points; without spread, no nrmse_f and no r2_f")
-    val = data.dataset.val.take(index)
-    if not (val.weight_f.any() or (lambda_d and val.weight_df.any())):
-        messages.append("no label of the validation points is in the loss; the last weights are kept, not the best")
-    return messages
+_ROUND_OFF = 1e-3
+_LITTLE, _NOTHING = 0.9, 0.05  # R2 below which a fit explains little, and nothing
+_POOR = 0.05  # val/nrmse of a fit of which it is worth saying how to improve it
+_OVERFITS = 3.0  # the root of the validation loss over that of the training loss
+# The share of the steps, and how far the root of the validation loss must have fallen since then to be still falling.
+# A learning rate that ends at zero lowers it anyway.
+_SINCE = {"cosine": (0.5, 0.5), "constant": (0.8, 0.7)}
+_OSCILLATES, _TOO_MANY = 10.0, 1000.0  # the frequencies for which fixed neurons are the way
+_MATTERS = 1e-3  # the root mean square of a partial derivative, relative to the output's largest
 
 
-def _known(data: "PointsDataModule", member: int) -> dict[str, torch.Tensor]:
+def _known(data: "PointsDataModule", member: int) -> dict[str, Tensor]:
     """Return the known values of each output at a member's training points, (n,)."""
     train = data.dataset.train
     known = train.weight_f[member] > 0
     return {name: train.f[member, known[:, p], p].double() for p, name in enumerate(train.outputs)}
+
+
+def advice(data: "PointsDataModule", member: int, lambda_d: float) -> list[str]:
+    """Return what is likely to spoil the fit of a member, given its index and its full lambda_d.
+
+    An output should vary, because nrmse and r2 are relative to its spread, and a label of the validation points should
+    be in the loss, because the best weights are chosen by it.
+    """
+    messages = [
+        f"{name} has the same value in all training points; without spread, no nrmse_f and no r2_f"
+        for name, f in _known(data, member).items()
+        if len(f) > 1 and f.min() == f.max()
+    ]
+    val = data.dataset.val
+    if not (val.weight_f[member].any() or (lambda_d and val.weight_df[member].any())):
+        messages.append("no label of the validation points is in the loss; the last weights are kept, not the best")
+    return messages
+
+
+def log_rows(rows: Rows, data: "PointsDataModule", member: int) -> None:
+    """Log what of a member's table is not used, its rows with the same inputs, and which outputs have few values."""
+    if rows.unused:
+        log.info("columns not used: %s", listed(rows.unused))
+    ignored = {partial_name(y, x) for y in rows.outputs for x in rows.inputs} & {*rows.unused}
+    if ignored and rows.table.derivatives == {}:
+        how = "to measure their errors, use loss.lambda_d=0"
+        log.info("data.derivatives={} ignores %s; %s", listed(sorted(ignored)), how)
+    if rows.duplicates:
+        kept = "" if rows.sets is not None else "; rows with the same inputs are in the same set"
+        log.info("%d of %d rows have the inputs of an earlier row%s", rows.duplicates, len(rows.x), kept)
+    if rows.sets is not None and (n := rows.leaking):
+        rule = "their labels are known from training, so that errors come out too small"
+        log.warning("%d rows for validation and test have the inputs of a training row: %s", n, rule)
+    if data.units is None:
+        return
+    for (name, f), scale in zip(_known(data, member).items(), data.units.y_std[member].tolist(), strict=True):
+        if len(f) > 1 and 0 < (spread := float(f.std(correction=0))) < 1 - _ROUND_OFF:
+            what = f"{name} is known in {len(f)} training rows only, with a standard deviation of {scale * spread:.3g}"
+            log.warning("%s; its scale is what its derivatives suggest, %.3g", what, scale)
+
+
+def without_effect(run: "Member", lambda_d: float, at_first: float, outputs: int) -> list[str]:
+    """Return the overrides of a run that change no weight in any step, each with the reason.
+
+    Args:
+        run: the run.
+        lambda_d: its full lambda_d; 0 if none of its training points has a derivative.
+        at_first: its lambda_d as the balance sets it before the first step.
+        outputs: the number of outputs.
+    """
+    reasons = _without_derivative(run, outputs) if lambda_d == 0 else {}
+    steps, look, moves = run.training.max_steps, run.balance.next_look(0), run.resampling
+    if lambda_d > 0 and isinstance(run.balance, Scale) and math.isclose(at_first, lambda_d, rel_tol=1e-3):
+        reasons["balance"] = f"it sets lambda_d to {lambda_d:g}, which it is without it"
+    if steps <= look < NEVER and not (run.optimizer.by_gradient and isinstance(run.balance, Log)):
+        reasons["balance"] = f"trainer.max_steps is {steps}, and it is first applied after {look}"
+    if isinstance(moves, Periodic) and max(moves.every, 1) >= min(steps, moves.last_step + 1):
+        reasons["resampling"] = f"trainer.max_steps is {steps}, and no point moves before the end"
+    if run.training.patience is not None and run.training.patience >= steps:
+        reasons["trainer.patience"] = f"trainer.max_steps is {steps}"
+    typed = {override: override.lstrip("+~").partition("=")[0] for override in run.overrides}
+    return [
+        f"{override} ({reason})"
+        for override, name in typed.items()
+        for option, reason in reasons.items()
+        if f"{name}.".startswith(f"{option}.")
+    ]
+
+
+def _without_derivative(run: "Member", outputs: int) -> dict[str, str]:
+    """Return the options that only concern f', with the reason, of a run without f' in its loss.
+
+    A balance of ratios has no effect then on a single output. ReLoBRaLo changes the loss's size, which affects momentum
+    and damping, and a gradient method minimises the logarithm itself with `balance=log`.
+    """
+    data, loss = run.data, run.loss
+    ratios = (GradNorm, NeuralTangentKernel) if run.optimizer.by_gradient else (GradNorm, NeuralTangentKernel, Log)
+    has = {
+        "schedule": not isinstance(run.schedule, Constant),
+        "balance": isinstance(run.balance, Scale) or (outputs == 1 and isinstance(run.balance, ratios)),
+        "loss.lambda_d": loss.lambda_d > 0,
+        "loss.derivative_scale": loss.derivative_scale != "none",
+        "data.noise_df": isinstance(data, Data) and data.noise_df > 0,
+        "data.n_derivative": isinstance(data, Data) and data.n_derivative is not None,
+    }
+    reason = "no training point has a derivative" if loss.lambda_d else "lambda_d is 0"
+    return {option: reason for option, is_set in has.items() if is_set}
+
+
+def verdict(
+    figures: Mapping[str, float | int | None],
+    history: Mapping[str, Sequence[float]],
+    train: Points,
+    unimportant: Sequence[str],
+    *,
+    of_table: bool,
+    rate: str,
+) -> list[str]:
+    """Judge a finished fit by its validation points: that it is poor, why, and what to try; nothing of a good one.
+
+    Args:
+        figures: its final figures.
+        history: its history, by key.
+        train: the training points, a stack of one.
+        unimportant: the inputs of a table that hardly matter.
+        of_table: the points are the rows of a table.
+        rate: the course of the learning rate, `cosine` or `constant`.
+    """
+    more = "more rows" if of_table else "more points (data.n_train)"
+    found, outputs = [], train.outputs
+    for name in outputs:
+        r2 = figures.get(key("val", "r2_f", name if len(outputs) > 1 else ""))
+        if r2 is not None and r2 < _LITTLE:
+            of = f" of {name}" if len(outputs) > 1 else ""
+            what = f"explains nothing{of}" if r2 < _NOTHING else f"explains only {100 * r2:.0f} % of the variance{of}"
+            found.append(f"{what} (R2 = {r2:.3g}): {_early(history, more) or f'try {_method(train, of_table)}'}")
+    if not found and max(figures.get(key("val", name)) or 0.0 for name in ("nrmse_f", "nrmse_df")) > _POOR:
+        losses = [figures.get(name) or 0.0 for name in (VAL_LOSS, TRAIN_LOSS)]
+        if losses[1] > 0 and (ratio := math.sqrt(losses[0] / losses[1])) > _OVERFITS:
+            how = _early(history, more) or f"try {more}, or fewer neurons (model.width)"
+            found.append(f"overfits (validation errors are {ratio:.2g} times those of training): {how}")
+        elif _falls(history, *_SINCE[rate]):
+            found.append("still falling at the end: try a larger trainer.max_steps")
+    if unimportant:
+        them = "inputs hardly matter" if len(unimportant) > 1 else "an input hardly matters"
+        how = "to leave out what has no meaning, name the others in data.inputs"
+        found.append(f"{them} ({', '.join(unimportant)}): {how}")
+    return found
+
+
+def _method(train: Points, of_table: bool) -> str:
+    """Return the settings to try where a fit explains little.
+
+    With one input k, the root mean square of f' in units of half the length of the domain over the standard deviation
+    of f, is the frequency of a sine. Fixed neurons need as many points and neurons as three times that, and slopes up
+    to it, for `sin(60*x)` and for `exp(-x)*cos(250*x)`.
+    """
+    if of_table:
+        return "optimizer=levenberg_marquardt, model.activation=tanh or sin, or more rows"
+    k = float(train.df.square().mean().sqrt() * (train.x.max() - train.x.min()) / 2 / train.f.std(correction=0))
+    if train.x.shape[2] > 1 or not _OSCILLATES < k < _TOO_MANY:
+        return "model.activation=sin, more points (data.n_train), or more neurons (model.width)"
+    n = 2 ** math.ceil(math.log2(3 * k))
+    return f"optimizer=least_squares data.n_train={n} model.width={n} optimizer.slopes=[1,{math.ceil(3 * k)}]"
+
+
+def _early(history: Mapping[str, Sequence[float]], more: str) -> str:
+    """Return what to try if the best weights came in the first quarter of the steps, as with noise; else nothing."""
+    steps, best = history.get("step", []), best_row(history)["step"] if history.get(VAL_LOSS) else math.inf
+    if not steps or best > steps[-1] / 4:
+        return ""
+    noise = f"it was best after {best:.0f} of {steps[-1]:.0f} steps, as with noise in the labels"
+    return f"{noise}; try optimizer=adamw optimizer.weight_decay=1, or {more}"
+
+
+def _falls(history: Mapping[str, Sequence[float]], since: float, factor: float) -> bool:
+    """Return whether the root of the best validation loss fell below `factor` times that after a share of the steps."""
+    losses = torch.tensor(history.get(VAL_LOSS, []), dtype=torch.float64).nan_to_num(torch.inf)
+    before = losses[: int(since * len(losses))]
+    return len(before) > 0 and bool(losses.min() < factor**2 * before.min())
+
+
+def hardly_matters(du: Tensor, points: Points) -> Tensor:
+    """Return which inputs change each output by less than a thousandth of what another one does, (M, D).
+
+    Args:
+        du: the Jacobians of the fit, (M, N, P, D).
+        points: the points, in the same units.
+    """
+    sizes = du.double().square().mean(1).sqrt() * points.x.double().std(1, correction=0)[:, None]
+    return (sizes < _MATTERS * sizes.amax(2, keepdim=True)).all(1)

@@ -2,31 +2,35 @@
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, Literal, cast
 
 import torch
+from pydantic import BeforeValidator
 
 from runge import machine
 from runge.balance import Balance, Fixed
-from runge.configuration import build, function, no_such_key, section
-from runge.data import Data, Rows, Table, batch_size, read
+from runge.configuration import build, flatten, function, no_such_key, section
+from runge.data import Data, Rows, SampleWeight, Table, batch_size, read
 from runge.errors import ConfigurationError
 from runge.metrics import QUANTITIES
 from runge.objective import VAL_NRMSE, Objective
 from runge.optimizers import Optimizer, adapt, has_own_rate
 from runge.resampling import Never, Periodic, Resampling
+from runge.runs.columns import Columns
 from runge.sampling import Sampling
 from runge.schedules import Schedule
-from runge.sobolev.compilation import compile_ahead
+from runge.sobolev.compilation import Compile, compile_ahead
+from runge.sobolev.losses import DerivativeScale
 from runge.sobolev.network import Model
 from runge.targets import Target, far_from_one
-from runge.training.of_tables import OF_FORMULAS, check_columns, check_for_table
-from runge.training.sections import Loss, Training
 from runge.training.seed import Seed
+from runge.validation import Count, NonNegative, checked
 
-T = TypeVar("T")
+OF_FORMULAS = ("target", "sampling")
+"""The keys of sections that say what is sampled and where, and that a table has not."""
 
 SECTIONS = (
     *("seed", "data", "model", "loss", "trainer", "target", "sampling", "resampling", "schedule", "balance"),
@@ -34,8 +38,61 @@ SECTIONS = (
 )
 """The keys of a run's configuration."""
 
-OPTIONAL = ("logger", "metrics", "callbacks", "penalty", "objective")
-"""The keys of sections that older runs do not have, and that may be missing."""
+_OPTIONAL = ("logger", "metrics", "callbacks", "penalty", "objective")
+
+
+@checked
+class Loss:
+    """The section `loss`.
+
+    Attributes:
+        lambda_d: the weight of MSE_df, in [0, 1e12].
+        derivative_scale: what f' and u' are divided by inside the loss: `none`, `max` |f'|, or `std`.
+        sample_weight: the weight of a training point: `none` (all equal), `derivative` (points with a large f' count
+            more), or `density` (1 / density of the points).
+    """
+
+    lambda_d: NonNegative
+    derivative_scale: DerivativeScale
+    sample_weight: SampleWeight
+
+
+def _as_word(value: Any) -> Any:
+    """Return on and off as words, which YAML reads as booleans."""
+    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
+@checked
+class Training:
+    """The section `trainer`.
+
+    Attributes:
+        max_steps: optimiser steps, >= 1.
+        patience: the steps after which a run ends whose `val/loss` has not improved, >= 1; None: all steps are
+            taken. They count once lambda_d has its full value and points no longer move, in the last residual stage.
+        precision: 32 or 64 bit.
+        compile: `on` or `off`, or `auto`: compile the step if that is expected to save more time than it takes.
+        accelerator: `auto`, `cpu` or `gpu`.
+        log_every: steps between two rows of the history, >= 1.
+        diagnostics_every: steps between two evaluations of the gradients of both terms, >= 1.
+        checkpoint_seconds: seconds between two checkpoints, in [0, 1e12].
+        progress_bar: true shows the progress.
+    """
+
+    max_steps: Count
+    precision: Literal[32, 64]
+    compile: Annotated[Compile, BeforeValidator(_as_word)]
+    accelerator: Literal["auto", "cpu", "gpu"]
+    log_every: Count
+    diagnostics_every: Count
+    checkpoint_seconds: NonNegative
+    progress_bar: bool
+    patience: Count | None = None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision, for torch."""
+        return torch.float32 if self.precision == 32 else torch.float64
 
 
 class Member:
@@ -52,59 +109,101 @@ class Member:
     """
 
     def __init__(self, configuration: dict[str, Any], overrides: Sequence[str] = (), rows: Rows | None = None) -> None:
-        self.configuration, self.overrides = configuration, list(overrides)
-        if unknown := configuration.keys() - {*SECTIONS, *OPTIONAL}:
-            raise no_such_key("", min(unknown), (*SECTIONS, *OPTIONAL))
+        self.configuration, self.overrides, self._in_memory = configuration, list(overrides), rows
         of_table = "_target_" in section("data", configuration.get("data", {}))
-        if missing := [key for key in SECTIONS if key not in configuration and not (of_table and key in OF_FORMULAS)]:
-            raise ConfigurationError(f"{missing[0]}: is missing")
-
-        def build_section(key: str, kind: type[T]) -> T:
-            return build(key, configuration[key], kind)
-
+        _check_keys(configuration, of_table)
         self.seed = build("", {"seed": configuration["seed"]}, Seed)
-        self.data: Data | Table = build_section("data", Table if of_table else Data)
-        self._in_memory = rows
-        self.rows = read(self.data) if rows is None and isinstance(self.data, Table) else rows
+        self.data = build("data", configuration["data"], Table if of_table else Data)
         self.data_seed = self.seed if self.data.seed is None else Seed(seed=self.data.seed)
-        self.training = build_section("trainer", Training)
-        self.loss = build_section("loss", Loss)
-        self.schedule = build_section("schedule", Schedule)
-        self.target = None if of_table else build_section("target", Target)
-        self.balance = build_section("balance", Balance)
-        self.resampling = build_section("resampling", Resampling)
-        if not isinstance(self.resampling, Never | Periodic):
-            name = type(self.resampling).__name__
-            raise ConfigurationError(f"resampling._target_: must name a class derived from Periodic, got {name}")
-        if self.rows is not None:
-            check_for_table(configuration, self.resampling, self.loss.sample_weight)
-            if rows is None:
-                check_columns(self.rows)
-            self.sizes = [len(part) for part in self.rows.split(self.data_seed.generator("data"))]
-        self.sampling = None if of_table else build_section("sampling", Sampling)
+        self.training = build("trainer", configuration["trainer"], Training)
+        self.loss = build("loss", configuration["loss"], Loss)
+        self.schedule = build("schedule", configuration["schedule"], Schedule)
+        self.balance = build("balance", configuration["balance"], Balance)
+        self.resampling = build("resampling", configuration["resampling"], Resampling)
         self.optimizer = build("optimizer", configuration["optimizer"], Optimizer, adapt)
-        self.model = build_section("model", Model)
+        self.model = build("model", configuration["model"], Model)
+        self.target = None if of_table else build("target", configuration["target"], Target)
+        self.sampling = None if of_table else build("sampling", configuration["sampling"], Sampling)
+        self.rows = read(self.data) if rows is None and isinstance(self.data, Table) else rows
+        if self.rows is not None:
+            self.sizes = [len(part) for part in self.rows.split(self.data_seed.generator("data"))]
         self.far = [] if self.target is None or self.model.standardize != "auto" else far_from_one(self.target)
         self.logger = section("logger", configuration.get("logger", {}))
-        self.penalty = function("penalty", configuration["penalty"]) if configuration.get("penalty") else None
         self.callbacks = section("callbacks", configuration.get("callbacks", {}))
-        self.metrics = {
-            name: function(f"metrics.{name}", entry)
-            for name, entry in section("metrics", configuration.get("metrics", {})).items()
-        }
-        if taken := [name for name in self.metrics if name in {"loss", *QUANTITIES} or not name.isidentifier()]:
-            names = ", ".join(("loss", *QUANTITIES))
-            raise ConfigurationError(f"metrics.{taken[0]}: must be a name of letters, digits and _, other than {names}")
-        self.objective = Objective(configuration.get("objective", VAL_NRMSE), list(self.metrics), self._groups())
+        self.penalty = function("penalty", configuration["penalty"]) if configuration.get("penalty") else None
+        own = section("metrics", configuration.get("metrics", {}))
+        self.metrics = {name: function(f"metrics.{name}", entry) for name, entry in own.items()}
+        self.objective = Objective(configuration.get("objective", VAL_NRMSE), list(own), self._groups())
+        for mistake in itertools.chain(self._of_table(), self._of_optimizer(), self._of_penalty(), self._of_sizes()):
+            raise ConfigurationError(mistake)
+
+    def _of_table(self) -> Iterator[str]:
+        """Yield what a table does not allow: keys that place or weight points, which are its rows."""
+        name = type(self.resampling).__name__
+        if not isinstance(self.resampling, Never | Periodic):
+            yield f"resampling._target_: must name a class derived from Periodic, got {name}"
+        if self.rows is None:
+            return
+        for key in OF_FORMULAS:
+            if (value := self.configuration.get(key)) is not None:
+                got = flatten({key: value}).get(key, value)
+                yield f"{key}: must be absent with data=table, whose rows are the points; got {got}"
+        if not isinstance(self.resampling, Never):
+            yield f"resampling: must be none with data=table, whose rows stay in place; got {name}"
+        if self.loss.sample_weight != "none":
+            yield f"loss.sample_weight: must be none with data=table, got {self.loss.sample_weight!r}"
+        ((column, count),) = Counter(Columns.of(self.rows.inputs, self.rows.outputs).names()).most_common(1)
+        if count > 1 and self._in_memory is None:
+            what = f"the run's fit.csv would have two columns {column!r}, because u_y is the fit of y, and dy_dx its"
+            yield f"data.outputs: {what} derivative by x; rename or leave out a column of the table"
+
+    def _of_optimizer(self) -> Iterator[str]:
+        """Yield the values that the optimiser does not allow."""
+        values = {"trainer": self.training, "model": self.model, "data": self.data}
+        for key, allowed in self.optimizer.demands.items():
+            part, _, field = key.partition(".")
+            if (value := getattr(values[part], field)) not in allowed:
+                choices = " or ".join("null" if choice is None else str(choice) for choice in allowed)
+                yield f"{key}: must be {choices} with {type(self.optimizer).__name__}, got {value!r}"
+
+    def _of_penalty(self) -> Iterator[str]:
+        """Yield what is wrong with a user's own penalty, and with the names of own metrics."""
+        taken = ("loss", *QUANTITIES)
+        for name in self.metrics:
+            if name in taken or not name.isidentifier():
+                yield f"metrics.{name}: must be a name of letters, digits and _, other than {', '.join(taken)}"
+        if self.penalty is None:
+            return
+        if not self.optimizer.by_gradient:
+            yield f"penalty: must be absent with {type(self.optimizer).__name__}, which needs squares"
+        if self.training.compile == "on":
+            yield "trainer.compile: must be auto or off with a penalty, got 'on'"
+        residual = torch.linspace(-1, 1, 6, dtype=torch.float64, requires_grad=True)
+        try:
+            rho = self.penalty(residual)
+            (slope,) = torch.autograd.grad(rho.sum(), residual)
+        except Exception as error:  # a user's function may raise anything
+            raise ConfigurationError(f"penalty: must be differentiable by autograd ({error})") from error
+        if rho.shape != slope.shape or not (rho.isfinite() & slope.isfinite()).all():
+            yield "penalty: must return a finite number for each residual, of the same shape"
+
+    def _of_sizes(self) -> Iterator[str]:
+        """Yield what the machine or the number of steps does not allow."""
         if self.training.accelerator == "gpu" and not self.on_gpu():
-            raise ConfigurationError("trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'")
-        self._check_the_optimizers_needs()
-        self._check_the_penalty()
-        self._check_memory()
+            yield "trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'"
         if self.model.stages > self.training.max_steps:
-            raise ConfigurationError(
-                f"model.stages: must be at most trainer.max_steps, {self.training.max_steps}; got {self.model.stages}"
+            yield f"model.stages: must be at most trainer.max_steps, {self.training.max_steps}; got {self.model.stages}"
+        need, what = self.memory()
+        if need > (most := machine.memory() / 2) and not self.on_gpu():
+            less = "data.n_train" if self.rows is None else "data.split.train"
+            yield (
+                f"optimizer: needs more than half of this machine's memory, {most / 1e9:.1f} GB; got about "
+                f"{need / 1e9:.1f} GB for {what}; use optimizer=adam, or a smaller {less} or model.width"
             )
+
+    def __reduce__(self) -> tuple[type["Member"], tuple[dict[str, Any], list[str], Rows | None]]:
+        """Pickle the configuration, and rows in memory, only; the member is built from them again."""
+        return Member, (self.configuration, self.overrides, self._in_memory)
 
     @property
     def checksum(self) -> str:
@@ -119,9 +218,7 @@ class Member:
     @property
     def formula(self) -> tuple[Target, Sampling]:
         """The target and the strategy that places its points, of a run without a table."""
-        assert self.target is not None
-        assert self.sampling is not None
-        return self.target, self.sampling
+        return cast(Target, self.target), cast(Sampling, self.sampling)
 
     @property
     def standardize(self) -> bool:
@@ -133,47 +230,28 @@ class Member:
         """The number of inputs."""
         return len(self.rows.inputs) if self.rows is not None else self.formula[0].dimension
 
+    @property
+    def outputs(self) -> Sequence[str]:
+        """The names of the outputs."""
+        return self.rows.outputs if self.rows is not None else self.formula[0].outputs
+
+    @property
+    def batch_size(self) -> int | None:
+        """The size of a mini-batch; None: the full batch. A table has one by default if it is large."""
+        if self.rows is None or self.data.batch_size is not None or "data.batch_size" in self.optimizer.demands:
+            return self.data.batch_size
+        return batch_size(self.sizes[0], self.dimension)
+
+    def _regions(self) -> list[str]:
+        return [] if self.target is None else list(self.target.regions(self.target.domain.mT))
+
     def _groups(self) -> list[str]:
         """Return the regions, or several outputs, for which errors are reported beside those of the whole."""
-        if self.target is None:
-            outputs = cast(Rows, self.rows).outputs
-            return list(outputs) if len(outputs) > 1 else []
-        outputs = self.target.outputs
-        return list(outputs if len(outputs) > 1 else self.target.regions(self.target.domain.mT))
-
-    def _check_the_optimizers_needs(self) -> None:
-        values = {"trainer": self.training, "model": self.model, "data": self.data}
-        for key, allowed in self.optimizer.demands.items():
-            section, _, field = key.partition(".")
-            if (value := getattr(values[section], field)) not in allowed:
-                choices = " or ".join("null" if choice is None else str(choice) for choice in allowed)
-                name = type(self.optimizer).__name__
-                raise ConfigurationError(f"{key}: must be {choices} with {name}, got {value!r}")
-
-    def _check_the_penalty(self) -> None:
-        if self.penalty is None:
-            return
-        if not self.optimizer.by_gradient:
-            name = type(self.optimizer).__name__
-            raise ConfigurationError(f"penalty: must be absent with {name}, which needs squares")
-        if self.training.compile == "on":
-            raise ConfigurationError("trainer.compile: must be auto or off with a penalty, got 'on'")
-        residual = torch.linspace(-1, 1, 6, dtype=torch.float64, requires_grad=True)
-        try:
-            rho = self.penalty(residual)
-            (slope,) = torch.autograd.grad(rho.sum(), residual)
-        except Exception as error:  # a user's function may raise anything
-            raise ConfigurationError(f"penalty: must be differentiable by autograd ({error})") from error
-        if rho.shape != slope.shape or not (rho.isfinite() & slope.isfinite()).all():
-            raise ConfigurationError("penalty: must return a finite number for each residual, of the same shape")
+        return list(self.outputs) if len(self.outputs) > 1 else self._regions()
 
     def on_gpu(self) -> bool:
         """Return True if the run is trained on a GPU."""
         return self.training.accelerator != "cpu" and torch.cuda.is_available()
-
-    def __reduce__(self) -> tuple[type["Member"], tuple[dict[str, Any], list[str], Rows | None]]:
-        """Pickle the configuration, and rows in memory, only; the member is built from them again."""
-        return Member, (self.configuration, self.overrides, self._in_memory)
 
     def shared(self) -> str:
         """Return all that members of one stack have in common, as text.
@@ -183,15 +261,24 @@ class Member:
         """
         shape: list[Any] = [None if self.rows is None else self.sizes]
         if self.target is not None:
-            shape = [self.target.dimension, self.target.outputs, list(self.target.regions(self.target.domain.mT))]
+            shape = [self.target.dimension, self.target.outputs, self._regions()]
             # In several dimensions the number of points depends on the strategy.
             shape.append(type(self.sampling).__name__ if self.target.dimension > 1 else None)
-        same = [self.configuration[key] for key in ("optimizer", "balance", "resampling", "model", "trainer")]
-        if has_own_rate(self.optimizer):
-            same[0] = {**same[0], "lr": None}
-        same += [self.configuration.get(key) for key in ("metrics", "callbacks", "penalty")]
-        sizes = {**self.configuration["data"], "seed": None}
-        return json.dumps([*same, sizes, shape, self.standardize], sort_keys=True)
+        keys = ("balance", "resampling", "model", "trainer", "metrics", "callbacks", "penalty")
+        same = [self.configuration.get(key) for key in keys]
+        rate = {"lr": None} if has_own_rate(self.optimizer) else {}
+        same += [{**self.configuration["optimizer"], **rate}, {**self.configuration["data"], "seed": None}]
+        return json.dumps([*same, shape, self.standardize], sort_keys=True)
+
+    def without_seed(self) -> str:
+        """Return the configuration without seeds and lambda_d, which cannot make a valid run fail, as text."""
+        loss = {**self.configuration["loss"], "lambda_d": None}
+        return self.apart_from_seed(loss=loss)
+
+    def apart_from_seed(self, **others: Any) -> str:
+        """Return the configuration without seeds, as text: runs that have it in common are one trial."""
+        data = {**self.configuration["data"], "seed": None}
+        return json.dumps({**self.configuration, "seed": None, "data": data, **others}, sort_keys=True)
 
     def _training_points(self) -> int:
         """Return the number of training points; a grid in several dimensions may have fewer."""
@@ -199,20 +286,13 @@ class Member:
             return self.data.n_train + self.data.boundary_points + (self.data.n_derivative or 0)
         return self.sizes[0]
 
-    @property
-    def batch_size(self) -> int | None:
-        """The size of a mini-batch; None: the full batch. A table has one by default if it is large."""
-        if self.rows is None or self.data.batch_size is not None or "data.batch_size" in self.optimizer.demands:
-            return self.data.batch_size
-        return batch_size(self.sizes[0], self.dimension)
-
     def _batch(self) -> int:
         """Return the number of points of one step."""
         return min(points := self._training_points(), self.batch_size or points)
 
     def memory(self) -> tuple[float, str]:
         """Estimate the bytes that the optimiser needs for this run beyond those of its weights, and say for what."""
-        outputs = len(self.formula[0].outputs if self.rows is None else self.rows.outputs)
+        outputs = len(self.outputs)
         residuals = outputs * (1 + self.dimension) * self._training_points()
         sizes = [self.dimension, *[self.model.width] * self.model.depth, outputs]
         weights, neurons = sum((a + 1) * b for a, b in itertools.pairwise(sizes)), self.model.width * self.model.depth
@@ -220,15 +300,6 @@ class Member:
         numbers = self.optimizer.numbers(residuals, weights, neurons, last)
         what = f"{name} with {residuals} residuals, P (1 + D) N, and {weights} weights"
         return numbers * self.training.precision / 8, what
-
-    def _check_memory(self) -> None:
-        need, what = self.memory()
-        if need > (most := machine.memory() / 2) and not self.on_gpu():
-            less = "data.n_train" if self.rows is None else "data.split.train"
-            raise ConfigurationError(
-                f"optimizer: needs more than half of this machine's memory, {most / 1e9:.1f} GB; got about "
-                f"{need / 1e9:.1f} GB for {what}; use optimizer=adam, or a smaller {less} or model.width"
-            )
 
     def work(self) -> float:
         """Estimate the seconds of one step on one core."""
@@ -241,17 +312,6 @@ class Member:
             neurons = runs * self._batch() * (1 + self.dimension) * self.model.width * self.model.depth
             steps = self.training.max_steps if self.optimizer.by_gradient else 0
             compile_ahead(self.training.compile, self.model, self.training.dtype, neurons=neurons, steps=steps)
-
-    def without_seed(self) -> str:
-        """Return the configuration without seeds and lambda_d, which cannot make a valid run fail, as text."""
-        data = {**self.configuration["data"], "seed": None}
-        loss = {**self.configuration["loss"], "lambda_d": None}
-        return json.dumps({**self.configuration, "seed": None, "data": data, "loss": loss}, sort_keys=True)
-
-    def apart_from_seed(self) -> str:
-        """Return the configuration without seeds, as text: runs that have it in common are one trial."""
-        data = {**self.configuration["data"], "seed": None}
-        return json.dumps({**self.configuration, "seed": None, "data": data}, sort_keys=True)
 
     def title(self) -> str:
         """Return the title of the run's pictures."""
@@ -271,3 +331,11 @@ class Member:
         stages = f" in {model.stages} stages" if model.stages != 1 else ""
         sampling = "" if self.sampling is None else f", {type(self.sampling).__name__.lower()} sampling{then}"
         return f"{what}{sampling}: {network}{stages}, lambda_d {weight}, seed {self.seed.seed}{on}"
+
+
+def _check_keys(configuration: Mapping[str, Any], of_table: bool) -> None:
+    if unknown := configuration.keys() - {*SECTIONS, *_OPTIONAL}:
+        raise no_such_key("", min(unknown), (*SECTIONS, *_OPTIONAL))
+    for key in SECTIONS:
+        if key not in configuration and not (of_table and key in OF_FORMULAS):
+            raise ConfigurationError(f"{key}: is missing")

@@ -18,6 +18,7 @@ from runge.runs.directories import FINDINGS, RunDirectory, State, Status
 from runge.runs.files import write
 from runge.runs.sheet import png
 from runge.training.adaptation import Resample
+from runge.training.advice import hardly_matters, verdict
 from runge.training.datamodule import PointsDataModule
 from runge.training.history import History
 from runge.training.member import Member
@@ -33,7 +34,6 @@ from runge.training.report import (
     switched_on_step,
     test_intervals,
 )
-from runge.training.verdict import hardly_matters, verdict
 
 log = logging.getLogger(__name__)
 
@@ -222,7 +222,7 @@ class StackWriter:
         unimportant = [name for name, one in zip(self.data.inputs, hardly, strict=True) if one and member.rows]
         rate = getattr(member.optimizer, "lr_schedule", "constant")
         found = verdict(metrics, self._history(i), train, unimportant, of_table=member.rows is not None, rate=rate)
-        return FINDINGS.join(map(str, found))
+        return FINDINGS.join(found)
 
     def _draw(self, i: int, evaluation: Evaluation) -> None:
         """Write a member's pictures, and pass them to its loggers."""

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from runge.metrics import VAL_LOSS
-from runge.training.member import Member
 from runge.runs.checkpoints import state_path
+from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.saving import StateFile
 from runge.training.stack import Stack

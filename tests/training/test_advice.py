@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from runge.data import row_points
-from runge.training.verdict import hardly_matters, verdict
+from runge.training.advice import hardly_matters, verdict
 
 STEPS = list(range(100, 1100, 100))
 GOOD = {"val/r2_f": 0.9999, "val/nrmse_f": 0.01, "val/nrmse_df": 0.01, "train/loss": 1e-4, "val/loss": 1e-4}
