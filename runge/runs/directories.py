@@ -188,11 +188,11 @@ def resumable(path: Any) -> RunDirectory:
     run, rule = RunDirectory(str(path)), f"resume: must be the directory of an unfinished run, got {str(path)!r}"
     if not run.configuration.is_file():
         names = sorted(entry.name for entry in run.path.iterdir()) if run.path.is_dir() else []
-        how = "hydra.sweep.dir" if "multirun.yaml" in names else "hydra.run.dir"
-        holds = f"which holds {', '.join(names) or 'nothing'}" if run.path.is_dir() else "which does not exist"
-        raise ConfigurationError(
-            f"{rule}, {holds}, but no run.json; to begin or continue, repeat the command with {how}="
+        holds = (
+            f"which holds {', '.join(names) or 'nothing'}, but no run.json" if run.path.is_dir() else "which is none"
         )
+        how = "hydra.sweep.dir" if "multirun.yaml" in names else "hydra.run.dir"
+        raise ConfigurationError(f"{rule}, {holds}; repeat the command of a run or sweep there with {how}={path}")
     if run.metrics.exists():
         raise ConfigurationError(f"{rule}, which is finished")
     if (state := run.read_state()) is not None and state.status == "diverged":

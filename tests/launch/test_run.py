@@ -166,7 +166,9 @@ def test_loaded_function_is_the_trained_one(run):
 def test_checkpoints_load_without_unpickling(run):
     best, last = (torch.load(run[0] / "checkpoints" / f"{name}.ckpt", weights_only=True) for name in ("best", "last"))
     assert "switched_on" in last["state_dict"].keys() - best["state_dict"].keys()
-    assert best["configuration"]["model"]["width"] == json.loads((run[0] / "run.json").read_text())["model"]["width"] == 8
+    assert (
+        best["configuration"]["model"]["width"] == json.loads((run[0] / "run.json").read_text())["model"]["width"] == 8
+    )
 
 
 def test_same_command_same_bits(train, tmp_path):
@@ -395,7 +397,7 @@ def test_resume_says_what_a_directory_without_a_run_holds(train, tmp_path):
     (tmp_path / "begun" / "train.log").touch()
     _, _, err = train("resume=begun")
     assert "which holds .hydra.part, train.log, but no run.json" in err
-    assert "repeat the command with hydra.run.dir=" in err
+    assert "with hydra.run.dir=begun" in err
     assert train(*SHORT, "hydra.run.dir=begun")[0] == 0
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "multirun.yaml").touch()

@@ -329,7 +329,7 @@ def test_composes_as_hydra_does(overrides):
 
 def jobs(configuration, *overrides, done=()):
     made = [Member(configuration(*own), list(own)) for own in overrides]
-    return [Job(None, [], str(i), member, 1.0 if i in done else None, {}) for i, member in enumerate(made)]
+    return [Job(None, [], str(i), member, 1.0 if i in done else None) for i, member in enumerate(made)]
 
 
 def chunks_of(jobs, processes=1, most=32):
