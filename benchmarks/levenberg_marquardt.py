@@ -22,7 +22,7 @@ import torch
 from rich.table import Table
 
 from runge import machine
-from runge.data import make_dataset
+from runge.data import Data, sample
 from runge.optimizers import Adam, LevenbergMarquardt, Optimizer, Problem, iterative
 from runge.sampling import Sobol, Uniform
 from runge.sampling.strategy import Sampling
@@ -54,8 +54,9 @@ class Row(NamedTuple):
 def problem(target: Target, sampling: Sampling, points: int, seed: int) -> tuple[Problem, Points]:
     """Return a problem of one member, and the points on which it is tested."""
     generator, model = torch.Generator().manual_seed(seed), Model()
-    data = make_dataset(target, sampling, generator, n_train=points, n_val=64, n_test=64)
-    test = make_dataset(target, Sobol(), torch.Generator().manual_seed(1000), n_train=2000, n_val=64, n_test=64).train
+    data = sample(target, sampling, generator, Data(n_train=points, n_val=64, n_test=64))
+    sizes = Data(n_train=2000, n_val=64, n_test=64)
+    test = sample(target, Sobol(), torch.Generator().manual_seed(1000), sizes).train
     network = StackedMLP(model, target.domain[None], [generator], torch.float64, len(target.outputs))
     function = step_function("auto", model, torch.float64, neurons=10**6, steps=10**6, with_derivative=True)
     one = torch.ones(1, dtype=torch.float64)

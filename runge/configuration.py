@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from runge.errors import ConfigurationError
 
 __all__ = ["CONFIGURATIONS", "SAME_BITS", "SAME_RESULT", "build", "digest", "explained", "flatten", "known_settings"]
-__all__ += ["function", "locate", "no_such_key", "prepare", "section", "unimported", "with_defaults"]
+__all__ += ["function", "locate", "no_such_key", "prepare", "section", "unimported"]
 
 T = TypeVar("T")
 
@@ -51,45 +51,6 @@ def known_settings() -> dict[str, Any]:
     return settings
 
 
-@functools.cache
-def _defaults() -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
-    """Return the flat settings of the main file, and those of each group's options, the default option first."""
-    base = yaml.safe_load((CONFIGURATIONS / "config.yaml").read_text())
-    chosen = {group: name for one in base.pop("defaults") if isinstance(one, dict) for group, name in one.items()}
-    base.pop("hydra")
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for path in sorted(CONFIGURATIONS.glob("*/*.yaml"), key=lambda path: path.stem != chosen.get(path.parent.name)):
-        if (group := path.parent.name) not in ("experiment", "logger", "search"):
-            content = yaml.safe_load(path.read_text())
-            option = flatten(content.get(group, content), group)
-            # The value of an interpolation is not known: it may depend on the version.
-            fixed = {key: value for key, value in option.items() if "${" not in str(value)}
-            groups.setdefault(group, []).append(fixed)
-    return flatten(base), groups
-
-
-def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run's flat settings, and the default of each key that is missing because an older version wrote them.
-
-    It is that of the option with the same class. Without the section it is the default option's, except that a table
-    has neither a target nor a sampling.
-
-    Example:
-        >>> complete = with_defaults({"seed": 1, "optimizer": "SGD"})
-        >>> complete["seed"], complete["optimizer.lr_schedule"], complete["balance"], complete["model.standardize"]
-        (1, 'cosine', 'Fixed', 'auto')
-    """
-    base, groups = _defaults()
-    complete = dict(settings)
-    for group, options in groups.items():
-        recorded = any(name == group or name.startswith(f"{group}.") for name in settings)
-        alike = (one for one in options if not recorded or one.get(group) == settings.get(group))
-        if recorded or settings.get("data") != "Table":
-            complete = {**next(alike, {}), **complete}
-    complete = {**base, **complete}
-    return {**settings, **complete}  # in the order of the settings
-
-
 def digest(configuration: Mapping[str, Any]) -> str:
     """Return a hash that identifies a run: that of everything in its resolved configuration that affects the result.
 
@@ -98,8 +59,8 @@ def digest(configuration: Mapping[str, Any]) -> str:
         True
     """
     kept = {key: value for key, value in configuration.items() if key not in SAME_BITS}
-    if isinstance(trainer := kept.get("trainer"), Mapping):
-        kept["trainer"] = {key: value for key, value in trainer.items() if f"trainer.{key}" not in SAME_BITS}
+    if "trainer" in kept:
+        kept["trainer"] = {key: value for key, value in kept["trainer"].items() if f"trainer.{key}" not in SAME_BITS}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
@@ -130,7 +91,7 @@ def section(key: str, values: Any) -> dict[str, Any]:
 Adapt = Callable[[type], Callable[..., Any] | None]
 
 
-def build(key: str, values: Any, kind: type[T], adapt: Adapt | None = None) -> T:
+def build(key: str, values: Any, kind: type[T], adapt: Adapt = lambda _: None) -> T:
     """Make the object that a section describes.
 
     Args:
@@ -150,23 +111,17 @@ def build(key: str, values: Any, kind: type[T], adapt: Adapt | None = None) -> T
 
 
 def prepare(
-    key: str, values: Any, kind: type[T], adapt: Adapt | None = None
+    key: str, values: Any, kind: type[T], adapt: Adapt = lambda _: None
 ) -> tuple[Callable[..., T], dict[str, Any]]:
     """Return the class that a section names and its arguments, all keys checked, as the first half of `build`."""
     values = section(key, values)
-    swapped = "_target_" in values or inspect.isabstract(kind)
-    make = locate(key, values.pop("_target_", None), kind, adapt) if swapped else kind
+    named = "_target_" in values or inspect.isabstract(kind)
+    make = locate(key, values.pop("_target_", None), kind, adapt) if named else kind
     parameters = inspect.signature(make).parameters
+    _check_names(key, values, parameters)
     for name, parameter in parameters.items():
         if name not in values and parameter.default is parameter.empty:
             raise ConfigurationError(f"{_join(key, name)}: is missing")
-    _check_names(key, values, parameters)
-    for name, value in values.items():  # a part of an object may be an object, of a class that it names
-        if isinstance(value, Mapping) and "_target_" in value:
-            part = parameters[name].annotation
-            if not inspect.isclass(part) or part in (object, inspect.Parameter.empty):
-                raise ConfigurationError(f"{_join(key, name)}: must be a value, because it is annotated with no class")
-            values[name] = build(_join(key, name), value, part, adapt)
     return make, values
 
 
@@ -197,14 +152,13 @@ def no_such_key(key: str, name: str, allowed: Collection[str]) -> ConfigurationE
     Example:
         >>> print(no_such_key("data", "file", ["n_train", "n_val"]))
         data.file: there is no such key; data has n_train, n_val; only data=table has it: add that, or remove the key
-        >>> print(no_such_key("", "optimiser", ["optimizer", "model"]))
-        optimiser: there is no such key; the top level has optimizer, model; did you mean optimizer?
     """
     options = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((CONFIGURATIONS / key).glob("*.yaml"))}
     having = [option for option, content in options.items() if key and name in content.get(key, content)]
     similar = difflib.get_close_matches(name, allowed, 1)
-    hint = f"; only {key}={' or '.join(having)} has it: add that, or remove the key" if having else ""
-    hint = hint or (f"; did you mean {_join(key, similar[0])}?" if similar else "")
+    hint = f"; did you mean {_join(key, similar[0])}?" if similar else ""
+    if having:
+        hint = f"; only {key}={' or '.join(having)} has it: add that, or remove the key"
     keys = ", ".join(allowed) or "none"
     return ConfigurationError(f"{_join(key, name)}: there is no such key; {key or 'the top level'} has {keys}{hint}")
 
@@ -222,12 +176,12 @@ def explained(key: str, names: Collection[str]) -> Iterator[None]:
         raise ConfigurationError(f"{prefix}{message}") from error
 
 
-def locate(key: str, path: Any, kind: Any, adapt: Adapt | None = None) -> Callable[..., Any]:
+def locate(key: str, path: Any, kind: Any, adapt: Adapt = lambda _: None) -> Callable[..., Any]:
     """Return the class, derived from `kind`, at a dotted path, or raise a ConfigurationError if there is none."""
     named = _import(key, path)
     if not inspect.isclass(named):
         raise ConfigurationError(f"{key}._target_: must name a class, got {path!r}, which is {type(named).__name__}")
-    if adapt is not None and (adapted := adapt(named)) is not None:
+    if (adapted := adapt(named)) is not None:
         return adapted
     if not issubclass(named, kind) or inspect.isabstract(named):
         raise ConfigurationError(f"{key}._target_: must name a class derived from {kind.__name__}, got {path!r}")

@@ -16,10 +16,9 @@ from sklearn.utils import check_array, check_consistent_length, check_random_sta
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from runge.configuration import CONFIGURATIONS, build
-from runge.data import Table
+from runge.data import Rows, Split, Table
 from runge.data.consistency import compare
-from runge.data.frames import check_index, names_of, partials_of
-from runge.data.in_memory import Arrays, ArraysOfOneSet
+from runge.data.in_memory import check_index, names_of, partials_of
 from runge.errors import ConfigurationError, RunError
 from runge.function import Function
 from runge.launch.compose import compose
@@ -36,16 +35,18 @@ Floats = NDArray[np.float64]
 OPTIMIZERS = sorted(path.stem for path in (CONFIGURATIONS / "optimizer").glob("*.yaml"))
 """The names of the optimisers."""
 
+_OF_LABELS = {"dtype": np.float64, "ensure_2d": False, "ensure_all_finite": "allow-nan"}
 _LARGEST_SEED = 10**9
+_PARAMETERS = {"split": "validation_fraction", "inputs": "X", "outputs": "y"}  # instead of the keys of a table
 
 
 class SobolevRegressor(RegressorMixin, BaseEstimator):
     """A neural network that is fitted to values and to their derivatives.
 
     The fit is that of `python train.py data=table data.file=FILE data.split.test=0`, with the same defaults, for the
-    same rows and seed to the last bit. Inputs and outputs are standardised, and the derivatives follow by the chain
-    rule, so that no scaler is needed. Behind a scaler in a `Pipeline` all derivatives, those of `fit` and those of
-    `predict_derivative`, are those by the scaled inputs: dy/dx times the `scale_` of a `StandardScaler`.
+    same rows and seed to the last bit. Inputs and outputs are standardised, so that no scaler is needed. Behind a
+    scaler in a `Pipeline` the derivatives of `fit` and `predict_derivative` are those by the scaled inputs: dy/dx times
+    the `scale_` of a `StandardScaler`.
 
     Args:
         activation: as `model.activation`.
@@ -118,9 +119,8 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         for name, part in (("y", y), ("dydx", dydx)):
             check_index(name, part, X)
         validate: Any = validate_data  # whose own hints are those of its defaults
-        of_labels = {"dtype": np.float64, "ensure_2d": False, "ensure_all_finite": "allow-nan"}
         of_inputs = {"dtype": np.float64, "ensure_min_samples": 2}
-        x, labels = validate(self, X, y, validate_separately=(of_inputs, of_labels))
+        x, labels = validate(self, X, y, validate_separately=(of_inputs, _OF_LABELS))
         check_consistent_length(x, labels)
         self._one_column = labels.ndim == 1
         values = labels.reshape(len(x), -1)
@@ -143,14 +143,13 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         share = self.validation_fraction
         if not 0 <= share < 1:
             raise ValueError(f"validation_fraction: must be in [0, 1), got {share}")
+        split = {"train": None, "val": float(share), "test": 0.0} if share else None
         parameters: dict[str, dict[str, Any]] = {
             "model": {"activation": self.activation, "depth": self.depth, "width": self.width},
             "loss": {"lambda_d": self.lambda_d},
             "trainer": {"max_steps": self.max_steps, "patience": self.patience, "precision": self.precision},
-            "data": {"batch_size": self.batch_size, "split": {"train": None, "val": float(share), "test": 0.0}},
+            "data": {"batch_size": self.batch_size, "split": split},
         }
-        if not share:
-            del parameters["data"]["split"]
         configuration: dict[str, Any] = _composed(_option(self.optimizer)) | {"seed": _seed(self.random_state)}
         if not isinstance(self.optimizer, str):
             configuration["optimizer"] = self.optimizer
@@ -158,10 +157,9 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
             given = {key: value for key, value in values.items() if value is not None}
             plain = {key: value.item() if isinstance(value, np.generic) else value for key, value in given.items()}
             configuration[section] = configuration[section] | plain
-        kind = Arrays if share else ArraysOfOneSet
-        table = build("data", configuration["data"], Table)
-        # Copies, because they become read-only.
-        return Member(configuration, rows=kind.of(x.copy(), y.copy(), dydx.copy(), inputs, outputs, table))
+        kind = _Arrays if share else _ArraysOfOneSet
+        arrays = x.copy(), y.copy(), dydx.copy()  # which become read-only
+        return Member(configuration, rows=kind.of(arrays, inputs, outputs, build("data", configuration["data"], Table)))
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags: several outputs are allowed."""
@@ -188,7 +186,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
             ValueError: no value of an output is known.
         """
         check: Any = check_array
-        labels = check(y, dtype=np.float64, ensure_2d=False, ensure_all_finite="allow-nan", input_name="y")
+        labels = check(y, input_name="y", **_OF_LABELS)
         u = self.predict(X)
         check_consistent_length(u, labels, sample_weight)
         columns = zip(labels.reshape(len(u), -1).T, u.reshape(len(u), -1).T, strict=True)
@@ -202,6 +200,21 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         return validate(self, X, dtype=np.float64, reset=False)
 
 
+class _Arrays(Rows):
+    """Rows in which an input may be constant, as in a part of a cross-validation."""
+
+    INPUTS_VARY = False
+
+
+class _ArraysOfOneSet(_Arrays):
+    """Rows that are all for training and for validation."""
+
+    def split(self, seed: int | torch.Generator) -> Split:
+        """Return all rows twice; the seed has no effect."""
+        rows = np.arange(len(self.x))
+        return Split(rows, rows, rows[:0])
+
+
 @cache
 def _composed(option: str) -> dict[str, Any]:
     """Return the configuration of a run on a table with an optimiser."""
@@ -210,11 +223,7 @@ def _composed(option: str) -> dict[str, Any]:
 
 
 def _option(optimizer: Any) -> str:
-    """Return the name of an optimiser, or of the option that has the class of an object.
-
-    Raises:
-        ValueError: there is no such optimiser.
-    """
+    """Return the name of an optimiser, or of the option that has the class of an object; ValueError: there is none."""
     if isinstance(optimizer, Optimizer):
         target = f".{type(optimizer).__name__}"
         alike = [name for name in OPTIMIZERS if _composed(name)["optimizer"]["_target_"].endswith(target)]
@@ -237,11 +246,9 @@ def _checked(dydx: ArrayLike | None, shape: tuple[int, int, int]) -> Floats:
     if dydx is None:
         return np.full(shape, np.nan)
     check: Any = check_array
-    slopes = check(
-        dydx, dtype=np.float64, ensure_2d=False, allow_nd=True, ensure_all_finite="allow-nan", input_name="dydx"
-    )
+    slopes = check(dydx, input_name="dydx", allow_nd=True, **_OF_LABELS)
     n, outputs, dimension = shape
-    allowed = [shape, *([(n, dimension)] if outputs == 1 else []), *([(n,)] if outputs == dimension == 1 else [])]
+    allowed = [shape, *[(n, dimension)] * (outputs == 1), *[(n,)] * (outputs == dimension == 1)]
     if slopes.shape not in allowed:
         raise ValueError(f"dydx: must have the shape {' or '.join(map(str, allowed))}; got {slopes.shape}")
     return slopes.reshape(shape)
@@ -253,10 +260,9 @@ def _check_agreement(x: Floats, y: Floats, dydx: Floats, inputs: Sequence[str], 
         agreement = compare(x, y[:, p], dydx[:, p])
         if agreement is not None and agreement.wrong:
             factors = ", ".join(f"{inputs[d]} times {agreement.factors[d]:.3g}" for d in agreement.wrong)
-            rule = "must be the derivatives by the inputs as X has them"
             got = f"the values of {output} at near rows differ as its derivatives by {factors}"
             then = "leave a scaler of X out, because this estimator has one, or multiply dydx by StandardScaler.scale_"
-            raise ValueError(f"dydx: {rule}; {got}; {then}")
+            raise ValueError(f"dydx: must be the derivatives by the inputs as X has them; {got}; {then}")
 
 
 @contextmanager
@@ -265,7 +271,8 @@ def _named_as_parameters() -> Iterator[None]:
     try:
         yield
     except ConfigurationError as error:
-        raise ValueError(re.sub(r"\b(model|loss|trainer|data)\.(?=\w)", "", str(error))) from error
+        message = re.sub(r"^data\.(split|inputs|outputs): 'X'", lambda key: _PARAMETERS[key[1]], str(error))
+        raise ValueError(re.sub(r"\b(model|loss|trainer|data)\.(?=\w)", "", message)) from error
 
 
 @contextmanager

@@ -5,17 +5,13 @@ import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table as Grid
 
-from runge.data import Split
-from runge.data.columns import TableFile
-from runge.data.files import FORMATS, open_table
 from runge.data.roles import Roles, listed, partial_name, read_arrays
+from runge.data.table import FORMATS, SETS, open_table
 from runge.errors import ConfigurationError, describe
 from runge.function import Function, load_finished
 from runge.runs.directories import RunDirectory
@@ -24,120 +20,81 @@ from runge.runs.reading import find
 from runge.sobolev.errors import variance
 from runge.training.used_rows import used_rows
 
-__all__ = ["Prediction", "main", "predict"]
+__all__ = ["main", "predict"]
 
 _MOST_LINES = 40  # of the table of errors
 
 
-class Prediction(NamedTuple):
-    """The prediction of a function.
+def predict(function: Function, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Return u, (m, P), and du, (m, P, D), at points x, (m, D), in float64: the means over the members.
 
-    Attributes:
-        u: the values, (m, P), the mean over the members.
-        du: the partial derivatives, (m, P, D), likewise.
-        u_std: the standard deviation of the values over the members, with M - 1 in the denominator; None: there is one
-            member.
-        du_std: that of the partial derivatives.
+    Of several members, `u_std` and `du_std` are their standard deviations, with M - 1 in the denominator.
     """
-
-    u: np.ndarray
-    du: np.ndarray
-    u_std: np.ndarray | None = None
-    du_std: np.ndarray | None = None
-
-
-def predict(function: Function, x: np.ndarray) -> Prediction:
-    """Return the values and derivatives of a function at points x, (m, D), in float64."""
     points = x[:, 0] if function.network.dimension == 1 else x
     parts = [*function.value_and_derivative(points)]
     if function.members > 1:
         parts += function.value_and_derivative_std(points)
     shapes = [(len(x), len(function.outputs)), (len(x), len(function.outputs), x.shape[1])] * 2
-    return Prediction(*(part.astype(float).reshape(shape) for part, shape in zip(parts, shapes, strict=False)))
+    named = zip(("u", "du", "u_std", "du_std"), parts, shapes, strict=False)
+    return {name: part.astype(float).reshape(shape) for name, part, shape in named}
 
 
-def _columns(x: np.ndarray, prediction: Prediction, roles: Roles, sets: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the columns of the file that is written: the inputs, each u and its derivatives, and `set`."""
-    columns = dict(zip(roles.inputs, x.T, strict=True))
-    spread = {"": (prediction.u, prediction.du)}
-    if prediction.u_std is not None and prediction.du_std is not None:
-        spread["_std"] = (prediction.u_std, prediction.du_std)
-    for p, output in enumerate(roles.outputs):
-        for suffix, (u, _) in spread.items():
-            columns[f"u_{output}{suffix}"] = u[:, p]
-        for d, name in enumerate(roles.inputs):
-            for suffix, (_, du) in spread.items():
-                columns[f"{partial_name(f'u_{output}', name)}{suffix}"] = du[:, p, d]
-    if sets.any():
-        columns.setdefault("set", sets)
+def _columns(function: Function, parts: Sequence[np.ndarray], prefix: str = "", end: str = "") -> dict[str, np.ndarray]:
+    """Return values, (m, P), and slopes, (m, P, D), as columns, (m,), by their names."""
+    columns, (values, slopes) = {}, parts
+    for p, output in enumerate(function.outputs):
+        columns[f"{prefix}{output}{end}"] = values[:, p]
+        for d, name in enumerate(function.inputs):
+            columns[f"{partial_name(f'{prefix}{output}', name)}{end}"] = slopes[:, p, d]
     return columns
 
 
-def _content(x: np.ndarray, prediction: Prediction, roles: Roles, sets: np.ndarray, suffix: str) -> bytes:
-    """Return the content of the file that is written."""
+def _content(x: np.ndarray, prediction: dict[str, np.ndarray], function: Function, sets: np.ndarray, to: str) -> bytes:
+    """Return the content of the file that is written, of the format with a suffix."""
     import pandas
 
-    buffer = io.BytesIO()
-    if suffix == ".npz":
-        arrays: dict[str, Any] = {"x": x, **prediction._asdict(), "set": sets if sets.any() else None}
-        np.savez_compressed(buffer, **{name: part for name, part in arrays.items() if part is not None})
+    buffer, parts = io.BytesIO(), list(prediction.values())
+    if to == ".npz":
+        arrays: dict[str, Any] = {"x": x} | prediction | ({"set": sets} if sets.any() else {})
+        np.savez_compressed(buffer, **arrays)
         return buffer.getvalue()
-    frame = pandas.DataFrame(_columns(x, prediction, roles, sets))
-    if suffix == ".parquet":
+    columns = dict(zip(function.inputs, x.T, strict=True)) | _columns(function, parts[:2], "u_")
+    if len(parts) > 2:
+        columns |= _columns(function, parts[2:], "u_", "_std")
+    if sets.any():
+        columns.setdefault("set", sets)
+    frame = pandas.DataFrame(columns)
+    if to == ".parquet":
         frame.to_parquet(buffer, index=False)
     else:
-        frame.to_csv(buffer, index=False, sep="\t" if suffix == ".tsv" else ",")
+        frame.to_csv(buffer, index=False, sep="\t" if to == ".tsv" else ",")
     return buffer.getvalue()
 
 
-class _Line(NamedTuple):
-    """A line of the table of errors: of one output or partial derivative, in one set of rows."""
+def _errors(function: Function, labels: Sequence[Any], prediction: dict[str, Any], sets: np.ndarray) -> str:
+    """Return a table of the errors of each output and each partial derivative in each set, where labels are known.
 
-    name: str
-    rows: str
-    labels: int
-    rmse: float
-    nrmse: float
-
-
-def _errors(y: np.ndarray, dydx: np.ndarray, prediction: Prediction, roles: Roles, sets: np.ndarray) -> list[_Line]:
-    """Return a line for each output and each partial derivative, and for each set, where labels are known.
-
-    NRMSE is the RMSE over the standard deviation of the known labels of all sets (NaN: they are constant).
+    The RMSE is also given over the standard deviation of the labels of all sets; "-": they are constant up to
+    round-off.
     """
-    std, slope_std = _std(y), _std(dydx)
-    lines = []
-    for p, output in enumerate(roles.outputs):
-        columns = [(output, y[:, p], prediction.u[:, p], std[p])]
-        for d, name in enumerate(roles.inputs):
-            part = dydx[:, p, d], prediction.du[:, p, d], slope_std[p, d]
-            columns.append((partial_name(output, name), *part))
-        for name, label, predicted, scale in columns:
-            for rows in (*Split._fields, ""):
-                if (known := ~np.isnan(label) & (sets == rows)).any():
-                    rmse = float(np.sqrt(np.mean((predicted - label)[known] ** 2)))
-                    lines.append(_Line(name, rows, int(known.sum()), rmse, rmse / float(scale)))
-    return lines
+    import pandas
 
+    def std(part: np.ndarray) -> np.ndarray:
+        known = torch.from_numpy(~np.isnan(part))[None]
+        return variance(torch.from_numpy(np.nan_to_num(part))[None], known).sqrt().numpy()
 
-def _std(label: np.ndarray) -> np.ndarray:
-    """Return the standard deviation of labels over the rows; NaN where they are constant up to round-off."""
-    known = torch.from_numpy(~np.isnan(label))[None]
-    return variance(torch.from_numpy(np.nan_to_num(label))[None], known)[0].sqrt().numpy()
-
-
-def _show(lines: Sequence[_Line]) -> None:
+    lines, fits = [], _columns(function, [prediction["u"], prediction["du"]])
+    scales = _columns(function, [std(part) for part in labels])
+    for name, label in _columns(function, labels).items():
+        for rows in (*SETS, ""):
+            if len(error := (fits[name] - label)[~np.isnan(label) & (sets == rows)]):
+                rmse = np.sqrt(np.mean(error**2))
+                lines.append((printable(name), rows or "other", len(error), rmse, rmse / scales[name][0]))
     if not lines:
-        print("no labels in the table: no errors")
-        return
-    several = any(line.rows for line in lines)
-    grid = Grid("quantity", *["rows"] * several, "labels", "RMSE", "RMSE / std")
-    for name, rows, number, *figures in lines[:_MOST_LINES]:
-        cells = ["-" if np.isnan(figure) else f"{figure:.3e}" for figure in figures]
-        grid.add_row(printable(name).replace("[", r"\["), *[rows or "other"] * several, str(number), *cells)
-    Console().print(grid)
-    if len(lines) > _MOST_LINES:
-        print(f"and {len(lines) - _MOST_LINES} more")
+        return "no labels in the table: no errors"
+    frame = pandas.DataFrame(lines, columns=["quantity", "rows", "labels", "RMSE", "RMSE / std"])
+    frame = frame if sets.any() else frame.drop(columns="rows")
+    return frame.to_string(index=False, na_rep="-", float_format="{:.3e}".format, max_rows=_MOST_LINES)
 
 
 def _sets(function: Function, x: np.ndarray) -> tuple[np.ndarray, str]:
@@ -148,9 +105,9 @@ def _sets(function: Function, x: np.ndarray) -> tuple[np.ndarray, str]:
     try:
         sets = used_rows(map(RunDirectory, function.runs), data, x)
     except ConfigurationError as error:
-        return none, f"it cannot be known which of these rows were trained on: {error}"
+        return none, f"it cannot be known which of these rows were trained on: {error}\n"
     number = int((sets == "train").sum())
-    trained = f"{number} of these {len(x)} rows were trained on; their errors are not independent"
+    trained = f"{number} of these {len(x)} rows were trained on; their errors are not independent\n"
     return sets, trained if number else ""
 
 
@@ -172,21 +129,18 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
     table, directory = Path(args.file), args.ensemble or args.run
     out = Path(args.out or Path(directory) / f"{table.stem}_predicted{table.suffix}")
     try:
-        if (suffix := out.suffix.lower()) not in FORMATS:
-            raise ValueError(f"--out: must be a file that ends in {', '.join(FORMATS)}, got {str(out)!r}")
-        if out.resolve() == table.resolve():
-            raise ValueError(f"--out: must be another file than FILE, got {str(out)!r}")
+        if out.suffix.lower() not in FORMATS or out.resolve() == table.resolve():
+            rule = f"must be another file than FILE, and end in {', '.join(FORMATS)}"
+            raise ValueError(f"--out: {rule}; got {str(out)!r}")
         if args.out and out.is_file() and not args.force:
             raise ValueError(f"--out: must be a new file, got {str(out)!r}, which exists; --force overwrites it")
         function = load_finished(args.run, "RUN_OR_SWEEP")
         if args.ensemble is not None:
             function = load_finished(args.ensemble, "--ensemble", like=args.run)
-        inputs, outputs = function.inputs, function.outputs
-        roles = Roles(inputs, outputs, {(y, x): partial_name(y, x) for y in outputs for x in inputs})
-        x, y, dydx = _read(args.file, roles, function)
+        x, *labels = _read(args.file, function)
         prediction = predict(function, x)
         sets, remark = _sets(function, x)
-        content = _content(x, prediction, roles, sets, suffix)
+        content = _content(x, prediction, function, sets, out.suffix.lower())
     except (ValueError, FileNotFoundError, ImportError) as error:
         parser.error(printable(f"{error}"))
     try:
@@ -197,41 +151,33 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
         left = len(find(directory)) - function.members
         why = "unfinished, differ in more than their seeds, or were fitted to other rows"
         print(f"mean and standard deviation of {function.members} runs" + f"; {left} left out: {why}" * (left > 0))
-    _show(_errors(y, dydx, prediction, roles, sets))
-    print(printable("\n".join(filter(None, [remark, f"{len(x)} rows: {out}"])), keep="\n"))
+    print(_errors(function, labels, prediction, sets))
+    print(printable(f"{remark}{len(x)} rows: {out}", keep="\n"))
 
 
-def _read(path: str, roles: Roles, function: Function) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Read the inputs, and the labels that a table has."""
-    given = (function.configuration.get("data") or {}).get("derivatives")
-    if given is not None:
-        roles = roles._replace(partials={(y, x): column for y, one in given.items() for x, column in one.items()})
+def _read(path: str, function: Function) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Read the inputs, and the labels that a table has.
+
+    The columns of an array x are named by their position, and x1 of two is not x1 of three: it must have one for each
+    input of the run, unless the run chose its inputs by name from such a file.
+    """
+    inputs, outputs, data = function.inputs, function.outputs, function.configuration.get("data") or {}
+    partials = {(y, x): partial_name(y, x) for y in outputs for x in inputs}
+    if (given := data.get("derivatives")) is not None:
+        partials = {(y, x): column for y, columns in given.items() for x, column in columns.items()}
     try:
         file = open_table(path)
-        _check_number(file, roles.inputs, function)
-        if missing := [name for name in roles.inputs if name not in file.names]:
-            columns = ", ".join(file.names[:_MOST_LINES])
-            raise ValueError(
-                f"{path!r}: must have the run's inputs, {', '.join(roles.inputs)}; got {columns} without {missing[0]}"
-            )
-        used = {*roles.inputs, *roles.outputs, *roles.partials.values()}
+        chosen = data.get("inputs") and str(data.get("file")).lower().endswith(".npz")
+        unnamed = file.inputs is not None and len(file.inputs) != len(inputs) and not chosen
+        if unnamed or not {*inputs} <= {*file.names}:
+            got = f"'x' with {len(file.inputs or [])} columns without names" if unnamed else listed(file.names)
+            raise ValueError(f"{path!r}: must have the {len(inputs)} inputs of the run, {', '.join(inputs)}; got {got}")
+        used = {*inputs, *outputs, *partials.values()}
         if unused := [name for name in file.names if name and name not in used]:
             print(printable(f"columns not used: {listed(unused)}"))
-        return read_arrays(file, roles)
-    except (ValueError, OSError) as error:
+        return read_arrays(file, Roles(inputs, outputs, partials))
+    except ValueError as error:
         raise ConfigurationError(f"FILE: {error}") from error
-
-
-def _check_number(file: TableFile, inputs: Sequence[str], function: Function) -> None:
-    """Raise ValueError unless an array x has a column for each input of a run, or the run chose its inputs by name.
-
-    The columns of an array are named by their position: x1 of two is not x1 of three.
-    """
-    data = function.configuration.get("data") or {}
-    chosen = data.get("inputs") and str(data.get("file")).lower().endswith(".npz")
-    if file.inputs is not None and len(file.inputs) != len(inputs) and not chosen:
-        rule = f"'x', whose columns have no names, must have one for each of the run's inputs, {', '.join(inputs)}"
-        raise file.wrong(f"{rule}; got the shape {file.numbers(file.inputs).shape}")
 
 
 if __name__ == "__main__":

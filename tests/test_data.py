@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from runge.data import make_dataset, sample_weights
+from runge.data import Data, sample, sample_weights
 from runge.resampling import Residual
 from runge.sampling import Chebyshev, Derivative, Random, Sobol, Stratified, Uniform
 from runge.targets import Expression, Runge
@@ -14,7 +14,8 @@ def generator(seed=0):
 
 def made(sampling=None, target=None, seed=0, **changes):
     sizes = {"n_train": 20, "n_val": 10, "n_test": 31} | changes
-    return make_dataset(target or Runge(), sampling or Random(), generator(seed), **sizes)
+    weight = sizes.pop("sample_weight", "none")
+    return sample(target or Runge(), sampling or Random(), generator(seed), Data(**sizes), weight)
 
 
 def test_sets_hold_the_function_and_its_derivative():
@@ -165,7 +166,7 @@ def test_many_inputs(n_test):
 
 @pytest.mark.parametrize("strategy", [Derivative(floor=1e12), Stratified(quotas=None), Sobol()])
 def test_test_points_are_no_training_points(strategy):
-    data = make_dataset(SEVEN, strategy, generator(), n_train=500, n_val=1, n_test=500)
+    data = made(strategy, SEVEN, n_train=500, n_val=1, n_test=500)
     assert torch.cdist(data.train.x[0], data.test.x[0]).min() > 1e-4
 
 

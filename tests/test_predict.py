@@ -12,7 +12,8 @@ import pytest
 
 import runge
 from runge import predict as module
-from runge.data import Split, Table, read
+from runge.data import Table, read
+from runge.data.table import SETS
 from runge.predict import main
 from runge.training.seed import Seed
 
@@ -70,10 +71,7 @@ def test_the_prediction_and_its_errors(run, capsys):
     np.testing.assert_allclose(table["du_f_dx"], u.derivative(x), rtol=1e-6)
     for name, label, fit, number in (("f", f, u(x), 8), ("df_dx", df, u.derivative(x), 7)):
         rmse = np.sqrt(np.nanmean((fit - label) ** 2))
-        (line,) = [line for line in lines if f" {name} " in line]
-        assert [f"{number}", f"{rmse:.3e}", f"{rmse / np.nanstd(label):.3e}"] == [
-            part.strip() for part in line.split("│")
-        ][2:5]
+        assert [name, f"{number}", f"{rmse:.3e}", f"{rmse / np.nanstd(label):.3e}"] in [line.split() for line in lines]
     assert lines[-1] == "9 rows: run/a_predicted.csv"
 
 
@@ -111,8 +109,10 @@ def test_several_outputs(tmp_path, monkeypatch, capsys):
     np.testing.assert_allclose(table["u_v"], 2 * a * b, rtol=1e-6)
     np.testing.assert_allclose(table["du_w_da"], 3 * b, rtol=1e-15)
     np.testing.assert_allclose(table["du_w_db"], 3 * a, rtol=1e-15)
-    assert [line.split("│")[1].strip() for line in lines if line.startswith("│")] == ["v", "dw_db"]
-    assert "1.000e+00" in next(line for line in lines if " v " in line)
+    errors = {words[0]: words[1:] for words in map(str.split, lines)}
+    assert errors["v"][:2] == ["7", "1.000e+00"]
+    assert {"u", "w", "du_da", "dw_da"}.isdisjoint(errors)
+    assert "dw_db" in errors
 
 
 def test_the_ensemble_of_a_sweep(trained, tmp_path, monkeypatch, capsys):
@@ -125,7 +125,7 @@ def test_the_ensemble_of_a_sweep(trained, tmp_path, monkeypatch, capsys):
     assert "mean and standard deviation of 2 runs; 2 left out: unfinished, differ in more" in capsys.readouterr().out
     assert not Path("sweep/0/a_predicted.csv").exists()
     table = pandas.read_csv("sweep/a_predicted.csv")
-    assert list(table.columns) == ["x", "u_f", "u_f_std", "du_f_dx", "du_f_dx_std"]
+    assert list(table.columns) == ["x", "u_f", "du_f_dx", "u_f_std", "du_f_dx_std"]
     u = np.stack([runge.load(f"sweep/{i}").derivative(np.array([0.0, 0.5])) for i in (0, 2)])
     np.testing.assert_allclose(table["du_f_dx"], u.mean(0), rtol=1e-6)
     np.testing.assert_allclose(table["du_f_dx_std"], u.std(0, ddof=1), rtol=1e-6)
@@ -164,13 +164,13 @@ def test_rows_that_were_trained_on(hx, capsys):
     hx.to_csv("more.csv", index=False)
     main(["sweep/0", "more.csv"])
     sets = pandas.read_csv("sweep/0/more_predicted.csv", keep_default_na=False)["set"]
-    assert {name: sorted(np.flatnonzero(sets == name)) for name in Split._fields} == {
+    assert {name: sorted(np.flatnonzero(sets == name)) for name in SETS} == {
         name: sorted(rows) for name, rows in splits[0]._asdict().items()
     }
     assert sets[40] == ""
     out = capsys.readouterr().out
     assert f"{len(splits[0].train)} of these 41 rows were trained on; their errors are not independent" in out
-    rows = [[cell.strip() for cell in line.split("│")[1:6]] for line in out.splitlines() if line.startswith("│")]
+    rows = [line.split() for line in out.splitlines()]
     assert [row[:3] for row in rows if row[0] == "y"] == [
         ["y", name, f"{len(index)}"] for name, index in [*splits[0]._asdict().items(), ("other", [40])]
     ]
@@ -225,13 +225,11 @@ def test_an_array_of_other_columns(tmp_path, monkeypatch, capsys):
     function = stub()
     monkeypatch.setattr(module, "load_finished", lambda *_: function)
     function.inputs = ("x1", "x2")
-    expected = "FILE: 'a.npz': 'x', whose columns have no names, must have one for each of the run's inputs, x1, x2; "
-    assert f"{expected}got the shape (7, 3)" in message(capsys, "run", "a.npz", "--out", "b.npz")
-    function.inputs = ("x1", "x2", "x3", "x4")
-    assert "the run's inputs, x1, x2, x3, x4; got the" in message(capsys, "run", "a.npz", "--out", "b.npz")
+    expected = "FILE: 'a.npz': must have the 2 inputs of the run, x1, x2; got 'x' with 3 columns without names"
+    assert expected in message(capsys, "run", "a.npz", "--out", "b.npz")
     function.inputs = ("x1", "x3")
     function.configuration["data"] = {"file": "c.csv", "inputs": ["x1", "x3"]}
-    assert "got the shape (7, 3)" in message(capsys, "run", "a.npz", "--out", "b.npz")
+    assert "with 3 columns without names" in message(capsys, "run", "a.npz", "--out", "b.npz")
     function.configuration["data"] = {"file": "c.npz", "inputs": ["x1", "x3"]}
     main(["run", "a.npz", "--out", "b.npz"])
     np.testing.assert_array_equal(np.load("b.npz")["x"], x[:, [0, 2]])
@@ -242,10 +240,10 @@ def test_an_array_of_other_columns(tmp_path, monkeypatch, capsys):
     [
         (("nowhere", "a.csv"), "RUN_OR_SWEEP: must be the directory of a finished run, got 'nowhere'"),
         (("run", "b.csv"), "FILE: there is no file 'b.csv'"),
-        (("run", "wrong.csv"), "FILE: 'wrong.csv': must have the run's inputs, x; got y without x"),
+        (("run", "wrong.csv"), "FILE: 'wrong.csv': must have the 1 inputs of the run, x; got y"),
         (("run", "empty.csv"), "FILE: 'empty.csv': line 3, column 'x': an input must be known"),
-        (("run", "a.csv", "--out", "b.xlsx"), "--out: must be a file that ends in .csv"),
-        (("run", "a.csv", "--out", "./a.csv"), "--out: must be another file than FILE, got 'a.csv'"),
+        (("run", "a.csv", "--out", "b.xlsx"), "--out: must be another file than FILE, and end in .csv"),
+        (("run", "a.csv", "--out", "./a.csv"), "--out: must be another file than FILE, and end in .csv"),
         (("run", "a.csv", "--out", "no/b.csv"), "--out: the file cannot be written (No such file"),
         (("run", "a.csv", "--ensemble", "no"), "there is no directory 'no'"),
         (("run", "a.csv", "--ensemble", "run"), "--ensemble: must be a sweep with at least two finished runs"),

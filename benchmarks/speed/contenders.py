@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from runge import machine
-from runge.data import make_dataset
+from runge.data import Data, sample
 from runge.optimizers import Adam, Course
 from runge.sampling import Uniform
 from runge.sobolev.compilation import Compile, step_function
@@ -174,7 +174,7 @@ def stack(members: int, how: Compile, n: int = N, width: int = WIDTH, depth: int
     """This package: the arithmetic of a run, without the framework around it."""
     machine.keep_memory()
     target = Runge()
-    data = make_dataset(target, Uniform(), torch.Generator(), n_train=n, n_val=2, n_test=2)
+    data = sample(target, Uniform(), torch.Generator(), Data(n_train=n, n_val=2, n_test=2))
     points = Points.stack([data.train.to(dtype=torch.float32)] * members)
     model = Model(activation="tanh", depth=depth, width=width, init="default", stages=1, derivative="forward")
     generators = [torch.Generator().manual_seed(seed) for seed in range(members)]

@@ -20,7 +20,7 @@ from runge.compare.ranking import choose_metric
 from runge.compare.report import render
 from runge.compare.search import Search
 from runge.compare.tables import comparison_table, group_table
-from runge.configuration import SAME_RESULT, with_defaults
+from runge.configuration import SAME_RESULT
 from runge.runs.files import printable, write
 from runge.runs.reading import COLUMNS, RunRecord, find, read, table
 from runge.runs.sheet import png
@@ -51,8 +51,6 @@ class Comparison:
     ) -> None:
         if not records:
             raise ValueError("DIR, --where: must select at least one run; there is none")
-        # A key that older versions did not know has its default there.
-        records = [replace(one, settings=with_defaults(one.settings)) if one.settings else one for one in records]
         self.metrics = list(dict.fromkeys(name for record in records for name in record.figures))
         settings = dict.fromkeys(name for record in records for name in record.settings if name not in self.metrics)
         for name in group_by or ():

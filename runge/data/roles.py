@@ -7,13 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from runge.data.columns import TableFile, shown
+from runge.data.table import File
 from runge.errors import ConfigurationError
 
-__all__ = ["FARTHEST", "Roles", "find_roles", "listed", "partial_name", "read_arrays"]
-
-FARTHEST = 1e100
-"""The largest absolute value of a cell: its square is a number."""
+__all__ = ["Roles", "find_roles", "listed", "partial_name", "read_arrays"]
 
 _MOST_SHOWN = 40  # columns in a message
 _INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__")
@@ -49,53 +46,36 @@ def partial_name(output: str, name: str) -> str:
 
 
 def find_roles(
-    file: TableFile,
+    file: File,
     inputs: Sequence[str] | None,
     outputs: Sequence[str] | None,
     derivatives: Mapping[str, Mapping[str, str]] | None,
-    besides: Collection[str] = (),
+    split: str | None = None,
 ) -> Roles:
-    """Find which columns of a file are what.
-
-    Args:
-        file: the file.
-        inputs: the names of the inputs; None: those by which there are derivatives.
-        outputs: the names of the outputs; None: those of which there are derivatives.
-        derivatives: the columns of the derivatives, {output: {input: column}}; None: those named d<output>_d<input>.
-        besides: columns that are something else.
+    """Find which columns of a file are what; the arguments are those of `Table`, and `split` its `split_column`.
 
     Raises:
         ConfigurationError: a column does not exist, or what it is cannot be inferred.
     """
-    if len(file.names) < 2:
-        rule = "must have a column for each input and output, with their names in the first line of a CSV file"
-        raise _wrong(
-            "file", file, f"{rule}, separated by commas, semicolons or tabs; got one column, {file.names[0]!r}"
-        )
     inputs, outputs = inputs or file.inputs, outputs or file.outputs
+    if split is not None:
+        _check_columns(file, "split_column", [split])
     if derivatives is None:
         partials = _conventional(file, inputs, outputs)
     else:
         partials = {(y, x): column for y, columns in derivatives.items() for x, column in columns.items()}
-        for (output, name), column in partials.items():
-            if name not in file.names:
-                rule = f"must be {{output: {{input: column}}}}, an input being one of its columns, {listed(file.names)}"
-                raise _wrong("derivatives", file, f"{rule}; got {column!r} of {output!r} by {name!r}")
         _check_columns(file, "derivatives", list(partials.values()))
-    named = [list(dict.fromkeys(names)) for names in zip(*partials, strict=True)] or [[], []]
+    of, by = ([name for name in file.names if name in names] for names in list(zip(*partials, strict=True)) or [[], []])
+    besides = [*partials.values(), *([] if split is None else [split])]
     if not (inputs and outputs):
-        _check_inferred(file, inputs or named[1], outputs or named[0], {*partials.values(), *besides})
-    order = {name: i for i, name in enumerate(file.names)}
-    last = len(order)
-    inputs = inputs or sorted(named[1], key=lambda name: order.get(name, last))
-    outputs = outputs or sorted(named[0], key=lambda name: order.get(name, last))
+        _check_inferred(file, inputs or by, outputs or of, besides)
+    inputs, outputs = inputs or by, outputs or of
     _check_columns(file, "inputs", inputs)
     _check_columns(file, "outputs", outputs)
-    for output, name in partials:
-        if output not in outputs or name not in inputs:
-            allowed = f"an output of {listed(outputs)} by an input of {listed(inputs)}"
-            raise _wrong("derivatives", file, f"must be of {allowed}, got {output!r} by {name!r}")
-    columns = Counter([*inputs, *outputs, *partials.values(), *besides])
+    if wrong := [pair for pair in partials if pair[0] not in outputs or pair[1] not in inputs]:
+        allowed = f"an output of {listed(outputs)} by an input of {listed(inputs)}"
+        raise _wrong("derivatives", file, f"must be of {allowed}, got {wrong[0][0]!r} by {wrong[0][1]!r}")
+    columns = Counter([*inputs, *outputs, *besides])
     if twice := [name for name, number in columns.items() if number > 1]:
         raise _wrong("inputs", file, f"each column must have one role, got several for {twice[0]!r}")
     unused = [name for name in file.names if name and name not in columns]
@@ -105,17 +85,17 @@ def find_roles(
 
 
 def _conventional(
-    file: TableFile, inputs: Sequence[str] | None, outputs: Sequence[str] | None
+    file: File, inputs: Sequence[str] | None, outputs: Sequence[str] | None
 ) -> dict[tuple[str, str], str]:
     """Find the columns that are named d<output>_d<input> after two other columns."""
     allowed_inputs, allowed_outputs = set(inputs or file.names), set(outputs or file.names)
-    found: dict[tuple[str, str], str] = {}
+    partials: dict[tuple[str, str], str] = {}
     for column in file.names:
         pairs = [(y, x) for y, x in _readings(column) if y in allowed_outputs and x in allowed_inputs]
         if len(pairs) > 1:
             raise _wrong("derivatives", file, f"must name the columns, because {column!r} can be read in several ways")
-        found |= dict.fromkeys(pairs, column)
-    return found
+        partials |= dict.fromkeys(pairs, column)
+    return partials
 
 
 def _readings(column: str, flags: re.RegexFlag = re.NOFLAG) -> list[tuple[str, str]]:
@@ -124,66 +104,44 @@ def _readings(column: str, flags: re.RegexFlag = re.NOFLAG) -> list[tuple[str, s
     return [(column[1:cut], column[cut + 2 :]) for cut in cuts if cut > 1]
 
 
-def _check_inferred(file: TableFile, inputs: Sequence[str], outputs: Sequence[str], others: Collection[str]) -> None:
+def _check_inferred(file: File, inputs: Sequence[str], outputs: Sequence[str], others: Collection[str]) -> None:
+    """Raise ConfigurationError unless each column has a role, except the index of a DataFrame."""
     if not (inputs and outputs):
         key, role = ("outputs", "output") if inputs else ("inputs", "input")
         rule = f"must name the {role}s, because no columns are named d<output>_d<input>"
-        raise _wrong(key, file, f"{rule}; its columns are {listed(file.names)}{_unclear(file)}")
+        raise _wrong(key, file, f"{rule}; its columns are {listed(file.names)}")
     left = [name for name in file.names if name and name not in {*inputs, *outputs, *others}]
     if left := [name for name in left if not _INDEX.fullmatch(name)]:
         rule = f"must be named, and outputs too, because {listed(left)} could be either"
-        inferred = f"inferred are the inputs {listed(inputs)} and the outputs {listed(outputs)}"
-        raise _wrong("inputs", file, f"{rule}: {inferred}{_unclear(file)}")
+        raise _wrong("inputs", file, f"{rule}; inferred are {listed(inputs)} and the outputs {listed(outputs)}")
 
 
-def _unclear(file: TableFile) -> str:
-    """Say which columns are named as a derivative of or by what is no column, and which columns have no name."""
-    missing: dict[str, list[str]] = {}
-    for column in file.names:
-        readings = _readings(column)
-        if readings and not any(pair <= set(file.names) for pair in map(set, readings)):
-            for name in (name for name in readings[0] if name not in file.names):
-                missing.setdefault(name, []).append(column)
-    said = [f"; there is no column {name!r} for {listed(columns)}" for name, columns in missing.items()]
-    said += [f"; column {i} has no name" for i, name in enumerate(file.names, 1) if not name]
-    return "".join(said[:_MOST_SHOWN])
-
-
-def _check_columns(file: TableFile, key: str, names: Sequence[str]) -> None:
+def _check_columns(file: File, key: str, names: Sequence[str]) -> None:
     for name in names:
         if name not in file.names or not name:
-            alone = [column for column in file.names if key == "outputs" and column.startswith(partial_name(name, ""))]
-            then = (
-                f"; {alone[0]!r} alone determines it up to a constant: add {name!r}, known in one row" if alone else ""
-            )
-            raise _wrong(key, file, f"must be among its columns, {listed(file.names)}; got {name!r}{then}")
+            raise _wrong(key, file, f"must be among its columns, {listed(file.names)}; got {name!r}")
         if not name.isprintable() or name.startswith(_RISKY):
             rule = f"must not begin with one of {' '.join(_RISKY)} nor have control characters; rename the column"
             raise _wrong(key, file, f"{rule}, got {name!r}")
 
 
-def _check_strays(file: TableFile, inputs: Sequence[str], outputs: Sequence[str], unused: Sequence[str]) -> None:
+def _check_strays(file: File, inputs: Sequence[str], outputs: Sequence[str], unused: Sequence[str]) -> None:
     """Raise ConfigurationError if the name of an unused column is almost that of a derivative.
 
     That is a derivative of a chosen output by an input that is no column, or vice versa, or one with other capitals.
     """
     columns, lower = set(file.names), {name.lower() for name in file.names}
-    of, by = ({name.lower(): name for name in names} for names in (outputs, inputs))
+    of, by = ({name.lower() for name in names} for names in (outputs, inputs))
     for column in unused:
         if any({y, x} <= columns for y, x in _readings(column)):
             continue  # its output or its input was not chosen
-        for y, x in _readings(column, re.IGNORECASE):
-            output, name = of.get(y.lower()), by.get(x.lower())
-            if output and name:
-                why = f"looks like one, which would be {partial_name(output, name)!r}; rename it"
-            elif (output or name) and not {y.lower(), x.lower()} <= lower:
-                why = f"is one by its name, and its {f'input {x!r}' if output else f'output {y!r}'} is no column"
-            else:
-                continue
-            raise _wrong("derivatives", file, f"must name the columns of derivatives, because {column!r} {why}")
+        for y, x in ((y.lower(), x.lower()) for y, x in _readings(column, re.IGNORECASE)):
+            if (y in of and x in by) or ((y in of or x in by) and not {y, x} <= lower):
+                rule = f"must name the columns of derivatives, because {column!r} looks like one of {y!r} by {x!r}"
+                raise _wrong("derivatives", file, f"{rule}, which are no columns; rename it, or add them")
 
 
-def read_arrays(file: TableFile, roles: Roles) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def read_arrays(file: File, roles: Roles) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Read x, (m, D), y, (m, P), and dydx, (m, P, D); NaN: not known, also where the file has no such column.
 
     Raises:
@@ -191,28 +149,13 @@ def read_arrays(file: TableFile, roles: Roles) -> tuple[np.ndarray, np.ndarray, 
     """
     every = [*roles.inputs, *roles.outputs, *roles.partials.values()]
     names = [name for name in every if name in file.names]
-    numbers = file.numbers(names)
-    if not len(numbers):
-        raise file.wrong("must have at least one row, got none")
-    n_inputs = len(roles.inputs)
-    with np.errstate(invalid="ignore"):
-        wrong = np.abs(numbers) > FARTHEST
-    wrong[:, :n_inputs] |= np.isnan(numbers[:, :n_inputs])
-    if wrong.any():
-        row, i = np.argwhere(wrong)[0]
-        number = numbers[row, i]
-        rule = "an input must be known" if np.isnan(number) else f"must be finite and within {FARTHEST:g} of 0"
-        got = "an empty cell or NaN" if np.isnan(number) else f"{number:g}"
-        raise file.wrong(f"{file.place(row)}, column {names[i]!r}: {rule}, got {got}")
-    x = numbers[:, :n_inputs].copy()
-    y = np.full((len(x), len(roles.outputs)), np.nan)
-    dydx = np.full((len(x), len(roles.outputs), n_inputs), np.nan)
-    for p, output in enumerate(roles.outputs):
-        if output in file.names:
-            y[:, p] = numbers[:, names.index(output)]
-        for d, name in enumerate(roles.inputs):
-            if (column := roles.partials.get((output, name))) in names:
-                dydx[:, p, d] = numbers[:, names.index(column)]
+    numbers = file.numbers(names, known=len(roles.inputs))
+    columns = dict(zip(names, numbers.T, strict=True))
+    unknown = np.full(len(numbers), np.nan)
+    x = numbers[:, : len(roles.inputs)].copy()
+    y = np.stack([columns.get(output, unknown) for output in roles.outputs], axis=1)
+    partials = [[roles.partials.get((output, name), "") for name in roles.inputs] for output in roles.outputs]
+    dydx = np.stack([np.stack([columns.get(name, unknown) for name in row], axis=1) for row in partials], axis=1)
     return x, y, dydx
 
 
@@ -222,5 +165,5 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(name for name in names[:_MOST_SHOWN] if name) + more
 
 
-def _wrong(key: str, file: TableFile, what: str) -> ConfigurationError:
-    return ConfigurationError(f"data.{key}: {shown(file.path)}: {what}")
+def _wrong(key: str, file: File, what: str) -> ConfigurationError:
+    return ConfigurationError(f"data.{key}: {file.path!r}: {what}")

@@ -1,96 +1,254 @@
-"""Points from rows of a table: arrays of inputs, values and partial derivatives, some of which are not known."""
+"""The rows of a table: those in which some label is known, and their split for training, validation and test."""
 
-import math
+import hashlib
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from runge.sobolev.points import Points
+from runge.data.roles import find_roles, read_arrays
+from runge.data.table import FARTHEST, SETS, File, Table, open_table
+from runge.errors import ConfigurationError
 
-__all__ = ["batch_size", "channel_weights", "relevance", "row_points"]
+__all__ = ["Rows", "Split", "draw", "number_points", "read"]
 
-Floats = NDArray[np.float64]
+_FILES_KEPT = 8
+
+_CLOSEST = 1 / FARTHEST
+"""The least size of a column: its square is a number."""
 
 
-def row_points(x: Floats, y: Floats, dydx: Floats, outputs: Sequence[str]) -> Points:
-    r"""Return the points of some rows, a stack of one, in float64.
+class Split(NamedTuple):
+    """The rows of the three sets: indices, each (n,)."""
 
-    Every channel, an output or a partial derivative, weighs the same, whatever the number of its known labels:
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
 
-    .. math:: MSE_f = \frac1P \sum_p \overline{(u_p - f_p)^2}, \quad
-              MSE_{df} = \frac1{PD} \sum_{pd} \overline{(u'_{pd} - f'_{pd})^2}
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a table in which some label is known.
+
+    Attributes:
+        x: the inputs, (m, D), float64, as all arrays. They are read-only.
+        y: the outputs, (m, P); NaN: not known.
+        dydx: their partial derivatives, (m, P, D); NaN: not known.
+        inputs: the names of the inputs.
+        outputs: the names of the outputs.
+        sets: 0, 1 or 2, (m,), for training, validation and test; None without `data.split_column`.
+        table: what was read.
+        checksum: a hash of all of the above except `table`.
+        unused: the names of the columns that were not read.
+        points: the result of `number_points`, (m,).
+    """
+
+    INPUTS_VARY: ClassVar[bool] = True
+
+    x: np.ndarray
+    y: np.ndarray
+    dydx: np.ndarray
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    sets: np.ndarray | None
+    table: Table
+    checksum: str
+    unused: tuple[str, ...]
+    points: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        arrays: tuple[np.ndarray, np.ndarray, np.ndarray],
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        table: Table,
+        sets: np.ndarray | None = None,
+        unused: Sequence[str] = (),
+    ) -> Self:
+        """Return the rows of x, y and dydx in which some label is known; the arrays become read-only.
+
+        Raises:
+            ConfigurationError: `check` refuses them.
+        """
+        x, y, dydx = arrays
+        known = ~(np.isnan(y).all(axis=1) & np.isnan(dydx).all(axis=(1, 2)))
+        if not known.all():
+            x, y, dydx, sets = x[known], y[known], dydx[known], None if sets is None else sets[known]
+        names = [*inputs, "", *outputs]
+        parts = [x, y, dydx, *([] if sets is None else [sets])]
+        checksum = hashlib.sha256(repr(([part.shape for part in parts], names)).encode())
+        for part in parts:
+            part.setflags(write=False)  # all that read the same file share it
+            checksum.update(np.ascontiguousarray(part).data)
+        about = tuple(inputs), tuple(outputs), sets, table, checksum.hexdigest(), tuple(unused)
+        rows = cls(x, y, dydx, *about, number_points(x))
+        rows.check()
+        return rows
+
+    @property
+    def duplicates(self) -> int:
+        """The number of rows with the inputs of an earlier row."""
+        return len(self.x) - int(self.points.max()) - 1
+
+    @property
+    def leaking(self) -> int:
+        """The number of rows for validation and test, by `data.split_column`, whose inputs a training row has."""
+        sets = np.zeros(len(self.x)) if self.sets is None else self.sets
+        return int(np.isin(self.points[sets > 0], self.points[sets == 0]).sum())
+
+    def split(self, seed: int | torch.Generator) -> Split:
+        """Return the rows for training, validation and test, drawn unless the table has a column that says so.
+
+        One row with a known value of each output is always drawn for training: the derivatives alone determine an
+        output up to a constant. Rows with the same inputs are drawn for the same set, because a label that is known
+        from training does not test a fit; a set may then be smaller than its share.
+
+        Raises:
+            ConfigurationError: a set would be empty, or `check` refuses the training rows.
+        """
+        if self.sets is None:
+            _, val, test = self.table.shares
+            chosen = draw(self.points, ~np.isnan(self.y), self.table.split.get("train"), val, test, seed)
+        else:
+            chosen = Split(*(np.flatnonzero(self.sets == i) for i in range(3)))
+        needed = SETS if self.table.shares[2] else SETS[:2]
+        if empty := [name for name in needed if not len(getattr(chosen, name))]:
+            sizes = ", ".join(f"{len(rows)} {name}" for name, rows in chosen._asdict().items())
+            got = f"must leave rows for each of {', '.join(needed)}, got {sizes} ({empty[0]} is empty)"
+            if self.sets is not None:
+                raise self._wrong("split_column", got)
+            differ = (
+                f"{len(self.x) - self.duplicates} rows differ in their inputs, and those that do not are in one set"
+            )
+            raise self._wrong("split", f"{got}; {differ}: add rows, or enlarge the shares")
+        self.check(chosen.train, " in the training rows")
+        return chosen
+
+    def check(self, rows: np.ndarray | slice = slice(None), where: str = "") -> None:
+        """Raise ConfigurationError if some rows do not determine an output, or an input is constant there.
+
+        An output needs a known value; with only one it needs a known partial derivative by each input, too.
+        """
+        for p, name in enumerate(self.outputs):
+            known = np.count_nonzero(~np.isnan(self.y[rows, p]))
+            unknown = [by for d, by in enumerate(self.inputs) if np.isnan(self.dydx[rows, p, d]).all()]
+            if not known:
+                rule = f"{name!r} must be known in at least one row{where}, because derivatives determine it only up to"
+                raise self._wrong("outputs", f"{rule} a constant; got none")
+            if known == 1 and unknown:
+                rule = f"{name!r} must be known in at least two rows{where}, or have a known derivative by each input"
+                raise self._wrong("outputs", f"{rule}; got one row and no derivative by {', '.join(unknown)}")
+        for key, names, columns in (("inputs", self.inputs, self.x), ("outputs", self.outputs, self.y)):
+            for name, column in zip(names, columns[rows].T, strict=True):
+                size = np.nanmax(column) - np.nanmin(column)
+                if 0 < size < _CLOSEST or (size == 0 and key == "inputs" and self.INPUTS_VARY):
+                    rule = f"{name!r} must have values that differ by at least {_CLOSEST:g}{where}"
+                    got = f"got {column[0]:g} in {len(column)} rows, within {size:g}"
+                    raise self._wrong(key, f"{rule}; {got}: leave it out, add rows, or change its unit")
+
+    def _wrong(self, key: str, what: str) -> ConfigurationError:
+        return ConfigurationError(f"data.{key}: {self.table.file!r}: {what}")
+
+
+def read(table: Table) -> Rows:
+    """Read the rows of a table; a file that has not changed is read once.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or does not hold what the table says; the message names the key,
+            the file, and the line and column if there is one.
+    """
+    try:
+        about = os.stat(table.file)
+        stamp = (os.path.abspath(table.file), about.st_mtime_ns, about.st_size)
+    except (OSError, ValueError):  # `open_table` says why
+        stamp = None
+    columns = replace(table, split=Table(file="").split, batch_size=None, seed=None)
+    return replace(_read(columns, stamp), table=table)
+
+
+@lru_cache(maxsize=_FILES_KEPT)
+def _read(table: Table, _stamp: object) -> Rows:
+    try:
+        file = open_table(table.file)
+        roles = find_roles(file, table.inputs, table.outputs, table.derivatives, table.split_column)
+        arrays = read_arrays(file, roles)
+        sets = None if table.split_column is None else _sets(file, table.split_column)
+    except ConfigurationError:
+        raise
+    except ValueError as error:
+        raise ConfigurationError(f"data.file: {error}") from error
+    return Rows.of(arrays, roles.inputs, roles.outputs, table, sets, roles.unused)
+
+
+def _sets(file: File, column: str) -> np.ndarray:
+    """Return the set of each row, (m,), as `Rows.sets`."""
+    labels = {name: i for i, name in enumerate(SETS)} | {"validation": 1}
+    sets = file.frame[column].astype(str).str.strip().str.lower().map(labels)
+    if (wrong := sets.isna().to_numpy()).any():
+        error = file.wrong(column, wrong, f"must be {', '.join(labels)}")
+        raise ConfigurationError(f"data.split_column: {error}")
+    return sets.to_numpy(int)
+
+
+def number_points(x: np.ndarray) -> np.ndarray:
+    """Return the number of each row's inputs, (m,): 0 for those of the first row, 1 for the next ones that differ.
+
+    Example:
+        >>> number_points(np.array([[5.0], [3.0], [5.0], [4.0]])).tolist()
+        [0, 1, 0, 2]
+    """
+    _, first, number = np.unique(x, axis=0, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[number.reshape(-1)]
+
+
+def draw(
+    points: np.ndarray, known: np.ndarray, train: float | None, val: float, test: float, seed: int | torch.Generator
+) -> Split:
+    """Draw three sets of rows. One row with a known value of each output is always for training.
 
     Args:
-        x: the inputs, (N, D).
-        y: the values, (N, P); NaN where they are not known.
-        dydx: the partial derivatives, (N, P, D); likewise.
-        outputs: the names of the outputs.
+        points: the number of each row's inputs, (m,), from `number_points`.
+        known: true where an output is known, (m, P).
+        train: the share of the rows for training; None: all that are left.
+        val: their share for validation; the set is smaller if rows with the same inputs do not fit in.
+        test: their share for the test, likewise.
+        seed: a seed, or a source of randomness.
     """
-    at, f, df = (torch.from_numpy(np.nan_to_num(part))[None] for part in (x, y, dydx))
-    weight_f, weight_df = (_weights(torch.from_numpy(~np.isnan(part))[None]) for part in (y, dydx))
-    masks = torch.ones(1, 1, len(x), dtype=torch.float64)
-    return Points(at, f, df, weight_f, weight_df, masks, outputs=tuple(outputs))
+    generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+    sizes = np.bincount(points)
+    order = torch.randperm(len(sizes), generator=generator).numpy()
+    anchors = set[int]()
+    for of_output in known.T:  # the training rows are the last ones
+        last = np.flatnonzero(np.isin(order, points[of_output]))[-1]
+        anchors.add(int(order[last]))
+        order = np.append(np.delete(order, last), order[last])
+    ends = np.rint(np.cumsum([test, val, 1 if train is None else train]) * len(points)).astype(int)
+    sets, free = np.full(len(order), SETS.index("train")), order
+    if len(order) < len(points):  # a set that is not full could take any of the last ones
+        free = order[: len(order) - len(anchors)]
+    for name, room in (("test", ends[0]), ("val", ends[1] - ends[0])):
+        taken = _fitting(sizes[free], room)
+        sets[free[taken]], free = SETS.index(name), free[~taken]
+    rows = np.argsort(np.argsort(order)[points], kind="stable")
+    training, validation, testing = (rows[sets[points[rows]] == i] for i in range(3))
+    # Training rows are taken from the end, so that a smaller share has a part of those of a larger one.
+    n = len(training) if train is None else min(ends[2], len(rows)) - ends[1]
+    unused = max(0, len(training) - n)
+    if 0 < unused < len(training):
+        unused = np.flatnonzero(points[training] == points[training[unused]])[0]
+    return Split(training[unused:], validation, testing)
 
 
-def _weights(known: Tensor) -> Tensor:
-    count = known.double().sum(1, keepdim=True)
-    return known / count.clamp_min(1) / (count > 0).sum().clamp_min(1)
-
-
-_COMPONENTS = 22_000
-"""The values and partial derivatives of one output that a mini-batch may have."""
-
-_FLOOR = 0.1  # of the mean over the inputs; from 0.01 to 1 the errors differ by less than a factor of 2
-_LEAST_RELEVANCE = 0.03
-
-
-def batch_size(rows: int, dimension: int) -> int | None:
-    """Return the size of a mini-batch of a table, a power of two, with which a step stays short; None: all rows.
-
-    A step takes a time proportional to B (1 + D). It is bounded, so that a run takes about as long for any table, and
-    tables of up to twice that size are trained in full batches.
-    """
-    size = 2 ** int(math.log2(max(_COMPONENTS / (1 + dimension), 1)))
-    return None if rows <= 2 * size else size
-
-
-def channel_weights(train: Points) -> Tensor:
-    r"""Return the weight of each channel in the loss, (M, P, 1 + D).
-
-    It is 1 for the values, and for a partial derivative
-
-    .. math:: w_{pd} = 1 / \max(m_{pd},\ 0.1\, \overline{m_{pd'}}),
-
-    where m is its mean square over the known labels, in the units of the points, and the bar is a mean over the inputs
-    d' by which the output's derivative is known; 1 if none is, or all are 0. In standardised units a small partial
-    derivative is one by an input that hardly matters. The floor keeps it from outweighing the others.
-    """
-    squares, known = _mean_squares(train)
-    mean = (known * squares).sum(-1, keepdim=True) / known.sum(-1, keepdim=True).clamp_min(1)
-    of_df = torch.where(known.bool() & (mean > 0), 1 / squares.maximum(_FLOOR * mean), 1)
-    return torch.cat([torch.ones_like(of_df[..., :1]), of_df], dim=2)
-
-
-def relevance(train: Points) -> Tensor:
-    r"""Return how much each input matters, (M, D), in [0.03, 1].
-
-    With the mean squares m of `channel_weights` it is
-
-    .. math:: r_d = \max_p (m_{pd} / \max_{d'} m_{pd'})^{1/8}
-
-    It is 1 where a derivative by some input is not known. The network sees each input times r_d, so that it does not
-    have to learn which inputs to ignore: a small weight of the first layer would have to be found by each neuron.
-    """
-    squares, known = _mean_squares(train)
-    largest = squares.amax(-1, keepdim=True)
-    of_output = torch.where(known.all(-1, keepdim=True) & (largest > 0), squares / largest, 1)
-    return of_output.amax(1).pow(1 / 8).clamp_min(_LEAST_RELEVANCE)
-
-
-def _mean_squares(train: Points) -> tuple[Tensor, Tensor]:
-    """Return the mean square of each partial derivative, (M, P, D), and 1 where it is known at some point, else 0."""
-    count = (train.weight_df > 0).double().sum(1)
-    return train.df.double().square().sum(1) / count.clamp_min(1), (count > 0).double()
+def _fitting(sizes: np.ndarray, room: int) -> np.ndarray:
+    """Return which groups of rows fill a set, (n,), bool: those that fit in, the first ones first."""
+    taken = np.cumsum(sizes) <= room
+    room -= sizes[taken].sum()
+    for i in np.flatnonzero(~taken & (sizes <= room)):
+        taken[i] = sizes[i] <= room
+        room -= sizes[i] * taken[i]
+    return taken

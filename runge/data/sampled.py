@@ -1,7 +1,7 @@
 """The data: a function sampled for training, validation and test."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -11,9 +11,9 @@ from runge.domain import MOST_ON_GRIDS, cells, sobol
 from runge.sampling import Random, Sampling, Uniform, boundary_nodes, check_count
 from runge.sobolev.points import Points
 from runge.targets import Target
-from runge.validation import Count, Natural, checked, checked_call
+from runge.validation import Count, Natural, checked
 
-__all__ = ["Data", "Dataset", "SampleWeight", "labelled", "make_dataset", "sample", "sample_weights", "training_points"]
+__all__ = ["Data", "Dataset", "SampleWeight", "labelled", "sample", "sample_weights", "training_points"]
 
 SampleWeight = Literal["none", "derivative", "density"]
 Noise = Annotated[float, Field(ge=0, le=100)]
@@ -58,7 +58,7 @@ class Data:
 
 
 class Dataset(NamedTuple):
-    """The three sets of points, each a stack of one; `make_dataset` has an example."""
+    """The three sets of points, each a stack of one."""
 
     train: Points
     val: Points
@@ -74,14 +74,12 @@ class Dataset(NamedTuple):
         return Dataset(*map(function, self))
 
 
-@checked_call
-def make_dataset(
+def sample(
     target: Target,
     sampling: Sampling,
     generator: torch.Generator,
-    *,
+    data: Data,
     sample_weight: SampleWeight = "none",
-    **sizes: Any,
 ) -> Dataset:
     """Sample a function and its derivative for training, validation and test.
 
@@ -89,8 +87,8 @@ def make_dataset(
         target: the function.
         sampling: the strategy that places the training points.
         generator: the source of randomness, for the training points first and the validation points after.
+        data: the sizes.
         sample_weight: the weight of a training point in both terms of the loss, as in `sample_weights`.
-        **sizes: `n_train` and the other keys of `Data`.
 
     Returns:
         The three sets, in float64. Their derivatives are unscaled.
@@ -101,18 +99,10 @@ def make_dataset(
     Example:
         >>> from runge.sampling import Chebyshev
         >>> from runge.targets import Runge
-        >>> generator = torch.Generator().manual_seed(0)
-        >>> data = make_dataset(Runge(), Chebyshev(), generator, n_train=64, n_val=64, n_test=2001)
-        >>> data.train.x.shape, data.test.df.shape
+        >>> dataset = sample(Runge(), Chebyshev(), torch.Generator().manual_seed(0), Data(n_train=64))
+        >>> dataset.train.x.shape, dataset.test.df.shape
         (torch.Size([1, 64, 1]), torch.Size([1, 2001, 1, 1]))
     """
-    return sample(target, sampling, generator, Data(**sizes), sample_weight)
-
-
-def sample(
-    target: Target, sampling: Sampling, generator: torch.Generator, data: Data, sample_weight: SampleWeight
-) -> Dataset:
-    """Sample the three sets of `make_dataset`, with the sizes of `data`."""
     samplings, noise = [sampling] if data.n_derivative is None else [sampling] * 2, noise_source(generator)
     train = training_points(target, samplings, generator, data, sample_weight, noise)
     x = _place(target, Random(), generator, data.n_val, "n_val")

@@ -13,9 +13,10 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, ProgressBar
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 from torch import Tensor
-from tqdm import tqdm
 
 from runge.loggers import Logger
 from runge.metrics import LAMBDA_D, TRAIN_LOSS, VAL_LOSS, key
@@ -34,19 +35,14 @@ class History(BlockCallback):
     def __init__(self) -> None:
         self.keys: list[str] = []
         self.steps: list[int] = []
-        self.times: list[float] = []
         self.rows: list[Tensor] = []
 
     def at_block_end(self, module: SobolevRegression) -> None:
         """Add a row."""
-        figures = module.figures
-        if added := [key for key in figures if key not in self.keys]:  # an older version measured less
-            self.keys += added
-            self.rows = [torch.nn.functional.pad(row, (0, len(added)), value=torch.nan) for row in self.rows]
+        self.keys = list(module.figures)
         # One transfer for all figures, because each one waits for the device.
-        self.rows.append(torch.stack([figures[key].to(torch.float64) for key in self.keys], dim=1).cpu())
+        self.rows.append(torch.stack([figure.to(torch.float64) for figure in module.figures.values()], dim=1).cpu())
         self.steps.append(int(module.step))
-        self.times.append(time.time())
 
     def member(self, index: int, last_step: int = NEVER) -> Mapping[str, Sequence[float]]:
         """Return one member's figures by key up to its last step, `step` first."""
@@ -65,11 +61,11 @@ class History(BlockCallback):
     def state_dict(self) -> dict[str, Any]:
         """Return all rows so far, with the members in front: (M, K, rows)."""
         rows = torch.stack(self.rows, dim=2) if self.rows else None
-        return {"keys": self.keys, "steps": self.steps, "times": self.times, "rows": rows}
+        return {"keys": self.keys, "steps": self.steps, "rows": rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from the rows of the checkpoint."""
-        self.keys, self.steps, self.times = (list(state_dict[name]) for name in ("keys", "steps", "times"))
+        self.keys, self.steps = list(state_dict["keys"]), list(state_dict["steps"])
         self.rows = [] if state_dict["rows"] is None else list(state_dict["rows"].unbind(2))
 
 
@@ -112,30 +108,15 @@ class FillCallbackMetrics(BlockCallback):
         module.trainer.callback_metrics.update({key: figure.nanmedian() for key, figure in module.figures.items()})
 
 
-class CountSteps(Callback):
-    """A callback that reports how many steps have been taken since its last report.
-
-    Args:
-        report: called with the number of new steps at the end of every block.
-    """
+class CountSteps(BlockCallback):
+    """A callback that reports the number of new steps at the end of every block."""
 
     def __init__(self, report: Callable[[int], object]) -> None:
         self.report = report
-        self.reported = 0
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Count from the step at which the training starts."""
-        assert isinstance(pl_module, SobolevRegression)
-        self.reported = int(pl_module.step)
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Report the steps of a block."""
-        assert isinstance(pl_module, SobolevRegression)
-        step = int(pl_module.step)
-        self.report(step - self.reported)
-        self.reported = step
+    def at_block_end(self, module: SobolevRegression) -> None:
+        """Report the steps of the block."""
+        self.report(int(module.step) - module.block_start)
 
 
 class Forecast(BlockCallback):
@@ -151,45 +132,44 @@ class Forecast(BlockCallback):
     def at_block_end(self, module: SobolevRegression) -> None:
         """Measure, and log."""
         now, step = time.perf_counter(), int(module.step)
-        if self._began is None:
-            self._began = now, step
-        elif not self._done and (elapsed := now - self._began[0]) > _MEASURED:
-            self._done = True
-            if (seconds := elapsed / (step - self._began[1]) * (module.max_steps - step)) > _LONG:
-                minutes = f"{seconds / 60:.0f} more minutes" if seconds > 2 * _LONG else f"{seconds:.0f} more seconds"
-                log.info("about %s for the rest of %d steps", minutes, module.max_steps)
+        began, first = self._began = self._began or (now, step)
+        if self._done or now - began <= _MEASURED:
+            return
+        self._done = True
+        if (seconds := (now - began) / (step - first) * (module.max_steps - step)) > _LONG:
+            minutes = f"{seconds / 60:.0f} more minutes" if seconds > 2 * _LONG else f"{seconds:.0f} more seconds"
+            log.info("about %s for the rest of %d steps", minutes, module.max_steps)
 
 
-class Progress(BlockCallback, ProgressBar):
-    """A progress bar that counts optimiser steps and shows both errors, lambda_d and the time left."""
+class Progress(BlockCallback):
+    """A progress bar in a terminal that counts optimiser steps and shows both errors, lambda_d and the time left."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.bar: tqdm[Any] | None = None
+        console, text = Console(stderr=True), "{task.completed:.0f}/{task.total:.0f} {task.description}"
+        self.bar = Bar(
+            *(BarColumn(10), TextColumn(text), TimeRemainingColumn()),
+            console=console,
+            transient=True,
+            refresh_per_second=4,
+            disable=not console.is_terminal,
+        )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the bar."""
         assert isinstance(pl_module, SobolevRegression)
-        steps, first = pl_module.max_steps, int(pl_module.step)
-        self.bar = tqdm(total=steps, initial=first, unit=" steps", dynamic_ncols=True, leave=False, desc="fit")
+        self.bar.add_task("", total=pl_module.max_steps, completed=int(pl_module.step))
+        self.bar.start()
 
     def at_block_end(self, module: SobolevRegression) -> None:
         """Update the bar."""
-        if self.bar is None:
-            return
         shown = {"mse_f": key("val", "mse_f"), "mse_df": key("val", "mse_df"), "lambda_d": LAMBDA_D}
-        figures = torch.stack([module.figures[name].nanmedian() for name in shown.values()]).tolist()
-        self.bar.set_postfix({label: f"{x:.1e}" for label, x in zip(shown, figures, strict=True)}, refresh=False)
-        self.bar.update(int(module.step) - self.bar.n)
+        figures = " ".join(f"{label} {module.figures[name].nanmedian():.1e}" for label, name in shown.items())
+        self.bar.update(self.bar.task_ids[0], completed=int(module.step), description=figures)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Close the bar."""
-        if self.bar is not None:
-            self.bar.close()
+        self.bar.stop()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Close the bar."""
-        self.on_train_end(trainer, pl_module)
-
-    def disable(self) -> None:
-        """Do nothing; Lightning calls this on all processes except the first, and there is only one."""
+        self.bar.stop()

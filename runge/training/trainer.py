@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import lightning.pytorch as pl
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch.callbacks import Callback, ProgressBar
+from lightning.pytorch.callbacks import Callback
 
 from runge import machine
 from runge.training.member import Training
@@ -38,7 +38,7 @@ def make_trainer(
         max_steps=training.max_steps,
         val_check_interval=1,
         num_sanity_val_steps=0,
-        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
+        enable_progress_bar=False,
         enable_model_summary=False,
         inference_mode=False,  # it forbids the derivative by autograd
         use_distributed_sampler=False,

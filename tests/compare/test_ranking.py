@@ -4,7 +4,6 @@ from rich.console import Console
 from runge.compare.comparison import Comparison
 from runge.compare.ranking import choose_metric
 from runge.compare.tables import error_table
-from runge.configuration import with_defaults
 from runge.runs.reading import RunRecord
 
 
@@ -26,7 +25,7 @@ def test_runs_on_different_functions_are_ranked_without_units():
     assert comparison.reason.startswith("Ranked by test/nrmse_df, because the runs differ in target.expr, and mean")
     assert "by a factor of 25 " in comparison.lead
     assert comparison.reason in comparison.html()
-    assert Comparison([worse, better], "test/mse_df").records[0].settings == with_defaults(SMALL)
+    assert Comparison([worse, better], "test/mse_df").records[0].settings == SMALL
 
 
 def test_runs_on_one_function_are_ranked_by_the_mean_squared_error():
@@ -59,20 +58,6 @@ def test_tables_and_those_without_derivatives():
     assert values.reason.endswith("; not all runs have derivatives to compare with.")
     failed = [run(TABLE, "failed"), run(TABLE, **known)]
     assert choose_metric(failed, [])[0] == "test/nrmse_df"
-
-
-def test_a_key_that_an_older_version_did_not_know_has_its_default():
-    older = {"seed": 0, "target": "Runge", "model.width": 8, "optimizer": "SGD", "optimizer.lr": 0.1, "data.n_train": 9}
-    newer = with_defaults(older)
-    assert {"model.standardize", "data.noise_f", "optimizer.lr_schedule", "balance"} <= newer.keys()
-    assert {name: newer[name] for name in older} == older
-    assert not any("${" in str(value) for value in newer.values())
-    figures = {"mse_df": 1.0}
-    assert Comparison([run(older, **figures), run(newer | {"seed": 1}, **figures)]).keys == ["seed"]
-    changed = newer | {"model.standardize": True}
-    groups = Comparison([run(older, **figures), run(changed, **figures)]).groups
-    assert {group.name for group in groups} == {"model.standardize=auto", "model.standardize=True"}
-    assert not any(name.startswith(("target", "sampling")) for name in with_defaults(TABLE))
 
 
 def test_what_is_drawn_has_the_metrics_kind():

@@ -3,7 +3,7 @@ import pytest
 
 from runge.data.consistency import compare
 
-SIZES = [(1, 20), (1, 1000), (2, 30), (4, 100), (4, 1000), (8, 30), (8, 300)]
+SIZES = [(1, 20), (2, 1000), (4, 100), (8, 300)]
 
 
 def table(seed, dimension, rows, steepness=1.0):
@@ -25,7 +25,7 @@ def wrong(x, y, dydx):
 @pytest.mark.parametrize(("dimension", "rows"), SIZES)
 @pytest.mark.parametrize("spoilt", ["not at all", "rough", "noisy", "noisy slopes", "outliers", "partly known"])
 def test_correct_labels_are_not_wrong(spoilt, dimension, rows):
-    for seed in range(30):
+    for seed in range(10):
         random, x, y, dydx = table(seed, dimension, rows, 5.0 if spoilt == "rough" else 1.0)
         if spoilt == "noisy":
             y = y + 0.2 * y.std() * random.normal(size=y.shape)
@@ -40,7 +40,7 @@ def test_correct_labels_are_not_wrong(spoilt, dimension, rows):
 
 @pytest.mark.parametrize("dimension", [1, 2, 4])
 def test_units_that_a_scaler_has_changed_are_found(dimension):
-    for seed in range(30):
+    for seed in range(10):
         _, x, y, dydx = table(seed, dimension, 300)
         for scale in (x.std(0), np.ptp(x, axis=0), np.full(dimension, 100.0)):
             assert wrong(x, y, dydx) == []

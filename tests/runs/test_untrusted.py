@@ -17,7 +17,6 @@ from runge.compare import __main__ as compare
 from runge.configuration import build, unimported
 from runge.errors import ConfigurationError
 from runge.launch.compose import compose
-from runge.optimizers import Optimizer
 from runge.runs.directories import RunDirectory, State
 from runge.runs.files import printable
 from runge.targets import Expression
@@ -389,9 +388,3 @@ def is_number(text):
     except ValueError:
         return False
     return True
-
-
-def test_parts_must_be_of_the_required_class():
-    parts = {"method": {"_target_": "pathlib.Path"}, "rates": [1.0]}
-    with pytest.raises(ConfigurationError, match=r"optimizer\.method\._target_.*derived from Gradient"):
-        build("optimizer", {"_target_": "runge.optimizers.own_rates.OwnRates", **parts}, Optimizer)

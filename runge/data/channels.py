@@ -1,0 +1,96 @@
+"""Points from rows of a table: arrays of inputs, values and partial derivatives, some of which are not known."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from runge.sobolev.points import Points
+
+__all__ = ["batch_size", "channel_weights", "relevance", "row_points"]
+
+Floats = NDArray[np.float64]
+
+
+def row_points(x: Floats, y: Floats, dydx: Floats, outputs: Sequence[str]) -> Points:
+    r"""Return the points of some rows, a stack of one, in float64.
+
+    Every channel, an output or a partial derivative, weighs the same, whatever the number of its known labels:
+
+    .. math:: MSE_f = \frac1P \sum_p \overline{(u_p - f_p)^2}, \quad
+              MSE_{df} = \frac1{PD} \sum_{pd} \overline{(u'_{pd} - f'_{pd})^2}
+
+    Args:
+        x: the inputs, (N, D).
+        y: the values, (N, P); NaN where they are not known.
+        dydx: the partial derivatives, (N, P, D); likewise.
+        outputs: the names of the outputs.
+    """
+    at, f, df = (torch.from_numpy(np.nan_to_num(part))[None] for part in (x, y, dydx))
+    weight_f, weight_df = (_weights(torch.from_numpy(~np.isnan(part))[None]) for part in (y, dydx))
+    masks = torch.ones(1, 1, len(x), dtype=torch.float64)
+    return Points(at, f, df, weight_f, weight_df, masks, outputs=tuple(outputs))
+
+
+def _weights(known: Tensor) -> Tensor:
+    count = known.double().sum(1, keepdim=True)
+    return known / count.clamp_min(1) / (count > 0).sum().clamp_min(1)
+
+
+_COMPONENTS = 22_000
+"""The values and partial derivatives of one output that a mini-batch may have."""
+
+_FLOOR = 0.1  # of the mean over the inputs; from 0.01 to 1 the errors differ by less than a factor of 2
+_LEAST_RELEVANCE = 0.03
+
+
+def batch_size(rows: int, dimension: int) -> int | None:
+    """Return the size of a mini-batch of a table, a power of two, with which a step stays short; None: all rows.
+
+    A step takes a time proportional to B (1 + D). It is bounded, so that a run takes about as long for any table, and
+    tables of up to twice that size are trained in full batches.
+    """
+    size = 2 ** int(math.log2(max(_COMPONENTS / (1 + dimension), 1)))
+    return None if rows <= 2 * size else size
+
+
+def channel_weights(train: Points) -> Tensor:
+    r"""Return the weight of each channel in the loss, (M, P, 1 + D).
+
+    It is 1 for the values, and for a partial derivative
+
+    .. math:: w_{pd} = 1 / \max(m_{pd},\ 0.1\, \overline{m_{pd'}}),
+
+    where m is its mean square over the known labels, in the units of the points, and the bar is a mean over the inputs
+    d' by which the output's derivative is known; 1 if none is, or all are 0. In standardised units a small partial
+    derivative is one by an input that hardly matters. The floor keeps it from outweighing the others.
+    """
+    squares, known = _mean_squares(train)
+    mean = (known * squares).sum(-1, keepdim=True) / known.sum(-1, keepdim=True).clamp_min(1)
+    of_df = torch.where(known.bool() & (mean > 0), 1 / squares.maximum(_FLOOR * mean), 1)
+    return torch.cat([torch.ones_like(of_df[..., :1]), of_df], dim=2)
+
+
+def relevance(train: Points) -> Tensor:
+    r"""Return how much each input matters, (M, D), in [0.03, 1].
+
+    With the mean squares m of `channel_weights` it is
+
+    .. math:: r_d = \max_p (m_{pd} / \max_{d'} m_{pd'})^{1/8}
+
+    It is 1 where a derivative by some input is not known. The network sees each input times r_d, so that it does not
+    have to learn which inputs to ignore: a small weight of the first layer would have to be found by each neuron.
+    """
+    squares, known = _mean_squares(train)
+    largest = squares.amax(-1, keepdim=True)
+    of_output = torch.where(known.all(-1, keepdim=True) & (largest > 0), squares / largest, 1)
+    return of_output.amax(1).pow(1 / 8).clamp_min(_LEAST_RELEVANCE)
+
+
+def _mean_squares(train: Points) -> tuple[Tensor, Tensor]:
+    """Return the mean square of each partial derivative, (M, P, D), and 1 where it is known at some point, else 0."""
+    count = (train.weight_df > 0).double().sum(1)
+    return train.df.double().square().sum(1) / count.clamp_min(1), (count > 0).double()
