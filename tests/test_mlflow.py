@@ -223,7 +223,7 @@ def test_a_file_holds_what_the_client_would_have_stored(through_client, store, t
 
 def test_runs_from_their_files(trained, store, tmp_path, capsys):
     run = shutil.copytree(only_run(trained(*SHORT)[0]), tmp_path / "runs" / "new")
-    shutil.copytree(ROOT / "tests" / "launch" / "runs_0.1" / "finished", tmp_path / "runs" / "old")
+    shutil.copytree(run, tmp_path / "runs" / "old")
     shutil.copytree(run, tmp_path / "runs" / "damaged")
     (tmp_path / "runs" / "damaged" / "history.csv").write_text("step\nx")
     for _ in range(2):  # the second time they are updated
@@ -248,7 +248,7 @@ def test_a_trained_run_is_not_stored_twice(train, store, tmp_path):
 
 def test_a_store_elsewhere_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
-        compare([str(ROOT / "tests" / "launch" / "runs_0.1"), "--csv", str(tmp_path / "x"), "--to", "excel"])
+        compare([str(tmp_path), "--csv", str(tmp_path / "x"), "--to", "excel"])
     assert "--to: must be mlflow or mlflow:URI, got 'excel'" in capsys.readouterr().err
 
 

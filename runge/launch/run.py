@@ -163,6 +163,7 @@ def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> 
         raise ConfigurationError("resume: a run resumes in its own directory; remove hydra.run.dir")
     try:
         begun, _ = directory.read_configuration()
+        begun |= {key: section(key, begun.get(key)) for key in ("data", "trainer")}
         stack = stack_of(directory)
     except ConfigurationError as error:
         raise ConfigurationError(f"resume: {error}") from error
@@ -183,7 +184,7 @@ def _merged(composed: dict[str, Any], begun: dict[str, Any]) -> dict[str, Any]:
     """Return the configuration of a run's files, with the settings of the command that may differ from it."""
     given = {override: override.lstrip("+~").partition("=")[0] for override in HydraConfig.get().overrides.task}
     allowed, moved = {*SAME_BITS}, {}
-    if "_target_" in section("data", composed["data"]) and "_target_" in section("data", begun.get("data", {})):
+    if "_target_" in composed["data"] and "_target_" in begun["data"]:
         allowed |= {"data", "data.file"}  # a table may be in another place now
         moved = {"file": composed["data"]["file"]} if "data.file" in given.values() else {}
     if others := [one for one, key in given.items() if key.partition(".")[0] != "logger" and key not in allowed]:
@@ -197,10 +198,7 @@ def _merged(composed: dict[str, Any], begun: dict[str, Any]) -> dict[str, Any]:
             "repeat the run's overrides together with resume="
         )
     trainer = {key: value for key, value in composed["trainer"].items() if f"trainer.{key}" in given.values()}
-    sections = {
-        "data": {**section("data", begun.get("data", {})), **moved},
-        "trainer": {**section("trainer", begun.get("trainer", {})), **trainer},
-    }
+    sections = {"data": {**begun["data"], **moved}, "trainer": {**begun["trainer"], **trainer}}
     return {**begun, **sections, "logger": composed.get("logger", {}), "objective": composed["objective"]}
 
 
