@@ -23,10 +23,10 @@ from rich.table import Table
 
 from runge import machine
 from runge.data import Data, sample
-from runge.optimizers import Adam, LevenbergMarquardt, Optimizer, Problem, iterative
+from runge.optimizers import Adam, LevenbergMarquardt, Optimizer, Problem, levenberg_marquardt
 from runge.sampling import Sobol, Uniform
 from runge.sampling.strategy import Sampling
-from runge.sobolev.compilation import step_function
+from runge.sobolev.kernel import step_function
 from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
 from runge.targets import Expression, Target
@@ -58,7 +58,7 @@ def problem(target: Target, sampling: Sampling, points: int, seed: int) -> tuple
     sizes = Data(n_train=2000, n_val=64, n_test=64)
     test = sample(target, Sobol(), torch.Generator().manual_seed(1000), sizes).train
     network = StackedMLP(model, target.domain[None], [generator], torch.float64, len(target.outputs))
-    function = step_function("auto", model, torch.float64, neurons=10**6, steps=10**6, with_derivative=True)
+    function = step_function("auto", model, torch.float64, neurons=10**6, steps=10**6)
     one = torch.ones(1, dtype=torch.float64)
     return Problem(network, data.train, one, LAMBDA_D * one, function), test
 
@@ -86,13 +86,13 @@ def errors(what: Problem, test: Points, times: list[float]) -> Row:
 
 def show(title: str, make: Callable[[], tuple[Problem, Points]], methods: dict[str, Optimizer], seconds: float) -> None:
     table = Table("by", *("seconds", "steps", "s/step", "slowest", "loss", "test MSE f", "test MSE f'"), title=title)
-    largest = iterative._FACTORISED
+    largest = levenberg_marquardt._FACTORISED
     for name, method in methods.items():
-        iterative._FACTORISED = 10**9 if name == "factorised" else largest
+        levenberg_marquardt._FACTORISED = 10**9 if name == "factorised" else largest
         for row in course(*make(), method, seconds):
             times = (f"{row.seconds:.1f}", str(row.steps), f"{row.seconds / row.steps:.3f}", f"{row.slowest:.3f}")
             table.add_row(name, *times, f"{row.loss:.1e}", f"{row.mse_f:.1e}", f"{row.mse_df:.1e}")
-    iterative._FACTORISED = largest
+    levenberg_marquardt._FACTORISED = largest
     rich.print(table)
 
 

@@ -31,10 +31,10 @@ from numpy.typing import NDArray
 from runge import machine
 from runge.errors import RunError
 from runge.launch.compose import compose
+from runge.pictures.style import BLUE, GREEN, INK, ORANGE, PINK, SKY, png
 from runge.runs.checkpoints import read_state
 from runge.runs.directories import RunDirectory
 from runge.runs.files import write
-from runge.runs.sheet import BLUE, GREEN, INK, ORANGE, PINK, SKY, png
 from runge.training.member import Member
 from runge.training.stack import Stack
 

@@ -1,11 +1,8 @@
 """Hydra's entry to `runge.launch`, imported late: the launcher `fused`, the sweepers `grid` and `search`."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
@@ -23,15 +20,11 @@ class FusedLauncher(Launcher):
 
     Attributes:
         failures: messages of runs whose own directories could not be written to, by their directories.
-        workers: the processes that train; None: each launch has its own.
-        meanwhile: called once in each launch, when its training has begun.
     """
 
     def __init__(self, **settings: Any) -> None:
-        self.settings = {key: OmegaConf.to_object(x) if OmegaConf.is_config(x) else x for key, x in settings.items()}
+        self.settings = _plain(settings)
         self.failures: dict[str, str] = {}
-        self.workers: Any = None
-        self.meanwhile: Callable[[], None] = lambda: None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what the jobs need."""
@@ -41,59 +34,13 @@ class FusedLauncher(Launcher):
         """Run a batch of jobs."""
         from runge.launch.sweep import launch
 
-        hydra, ours = (self.hydra_context, self.config), (self.failures, self.workers, self.meanwhile)
-        return launch(*hydra, self.settings, job_overrides, initial_job_idx, *ours)
+        hydra = self.hydra_context, self.config
+        return launch(*hydra, self.settings, job_overrides, initial_job_idx, self.failures)
 
 
-class GridSweeper(BasicSweeper):
-    """Hydra's own sweeper, which also checks every job before the first one begins, and compares all runs at the end.
-
-    Args:
-        max_batch_size: as Hydra's.
-        params: as Hydra's.
-        halving: the factor by which the worst runs leave at rungs; None: none leaves.
-        compare: false skips the comparison.
-    """
-
-    def __init__(
-        self, max_batch_size: int | None, params: dict[str, str] | None, halving: int | None, compare: bool
-    ) -> None:
-        super().__init__(max_batch_size, params)
-        self.halving, self.compare, self.checked = halving, compare, 0
-
-    def sweep(self, arguments: list[str]) -> Any:
-        """Run all jobs; then compare them, even if some failed, but not after an interrupt."""
-        assert self.config is not None
-        from runge.configuration import build
-        from runge.launch.sweep import SweeperSettings
-
-        settings = {name: getattr(self, name) for name in ("max_batch_size", "params", "halving", "compare")}
-        build("hydra.sweeper", settings, SweeperSettings)
-        _check_halving(self)
-        with _compared(self):
-            return super().sweep(arguments)
-
-    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Check the jobs; the fused launcher checks them itself, in its processes."""
-        assert self.config is not None
-        assert self.hydra_context is not None
-        if not isinstance(self.launcher, FusedLauncher):
-            from runge.launch.preparation import check_jobs
-
-            check_jobs(self.hydra_context, self.config, batch, self.checked)
-            self.checked += len(batch)
-
-
-class SearchSweeper(Sweeper):
-    """A sweeper that searches for the best settings: Optuna proposes batches of runs, from the results of those before.
-
-    Args:
-        **settings: `runge.launch.search.SearchSettings`.
-    """
-
+class _Sweeper(Sweeper):
     def __init__(self, **settings: Any) -> None:
-        self.settings = {key: OmegaConf.to_object(x) if OmegaConf.is_config(x) else x for key, x in settings.items()}
-        self.halving, self.compare = self.settings["halving"], self.settings["compare"]
+        self.settings = _plain(settings)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Make the launcher."""
@@ -102,63 +49,50 @@ class SearchSweeper(Sweeper):
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
+
+class GridSweeper(_Sweeper):
+    """A sweeper that runs all combinations of values, as Hydra's own, checks them first, and compares them at the end.
+
+    Args:
+        **settings: `runge.launch.sweep.SweeperSettings`.
+    """
+
     def sweep(self, arguments: list[str]) -> None:
-        """Search; then compare all runs, even if some failed, but not after an interrupt."""
+        """Run all jobs."""
+        from runge.launch.sweep import run_grid
+
+        run_grid(self.hydra_context, self.config, self.settings, self.launcher, arguments)
+
+
+class SearchSweeper(_Sweeper):
+    """A sweeper that searches for the best settings: Optuna proposes batches of runs, from the results of those before.
+
+    Args:
+        **settings: `runge.launch.search.SearchSettings`.
+    """
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Search."""
         from runge.configuration import build
-        from runge.launch.preparation import check_jobs
+        from runge.launch.plan import check_jobs
         from runge.launch.search import NOWHERE, Search, SearchSettings
-        from runge.launch.sweep import workers
+        from runge.launch.sweep import begin_processes, compared
 
         context, config, launcher = self.hydra_context, self.config, self.launcher
-        _check_halving(self)
         search = Search(context, config, build("hydra.sweeper", self.settings, SearchSettings), arguments)
-        with _compared(self), workers(launcher.settings if isinstance(launcher, FusedLauncher) else None) as pool:
-            jobs = check_jobs(context, config, search.corners(), NOWHERE, pool)
-            if isinstance(launcher, FusedLauncher):
-                launcher.workers = pool
-
-            def launch(
-                overrides: Sequence[Sequence[str]], first: int, meanwhile: Callable[[], None]
-            ) -> Sequence[JobReturn]:
-                if isinstance(launcher, FusedLauncher):
-                    launcher.meanwhile = meanwhile
-                else:
-                    meanwhile()
-                return launcher.launch(overrides, initial_job_idx=first)
-
-            search.run(launch, jobs)
+        with compared(config, search.settings, launcher):
+            processes = begin_processes(launcher.settings) if isinstance(launcher, FusedLauncher) else 1
+            search.run(launcher.launch, check_jobs(context, config, search.corners(), NOWHERE, processes))
 
 
-def _check_halving(sweeper: GridSweeper | SearchSweeper) -> None:
-    if sweeper.halving is not None and not isinstance(sweeper.launcher, FusedLauncher):
-        from runge.errors import ConfigurationError
-
-        name = type(sweeper.launcher).__name__
-        raise ConfigurationError(f"hydra.sweeper.halving: must be null unless hydra/launcher=fused, got {name}")
-
-
-@contextmanager
-def _compared(sweeper: GridSweeper | SearchSweeper) -> Iterator[None]:
-    """Keep other sweeps out of the sweep's directory, and compare the runs at the end, but not after an interrupt."""
-    from runge.launch.sweep import compare, reserved
-
-    assert sweeper.config is not None
-    directory = sweeper.config.hydra.sweep.dir
-    with reserved(Path(directory)):
-        try:
-            yield
-        except (KeyboardInterrupt, SystemExit):
-            sweeper.compare = False
-            raise
-        finally:
-            if sweeper.compare:
-                compare(directory, getattr(sweeper.launcher, "failures", {}))
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    return {key: OmegaConf.to_object(value) if OmegaConf.is_config(value) else value for key, value in settings.items()}
 
 
 # Plain nodes, because a class of this module would have to be sent to the workers with each configuration.
 launcher = {"_target_": f"{__name__}.FusedLauncher", "processes": None, "members": None, "cluster": "local"}
 slurm = {"partition": None, "timeout_min": 60, "cpus_per_task": 1, "gpus_per_node": None, "mem_gb": None}
-slurm |= {"retries": 2, "additional_parameters": {}}
+slurm |= {"additional_parameters": {}}
 sweeper = {"_target_": f"{__name__}.GridSweeper", "max_batch_size": None, "params": None}
 sweeper |= {"halving": None, "compare": True}
 search: dict[str, Any] = {"_target_": f"{__name__}.SearchSweeper", "trials": 100, "batch": None, "timeout": None}

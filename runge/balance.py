@@ -17,7 +17,6 @@ from torch import Tensor
 
 from runge.schedules import NEVER
 from runge.sobolev import losses
-from runge.sobolev.compilation import LossAndGradient
 from runge.sobolev.jacobian import gram_diagonal
 from runge.sobolev.likelihood import Likelihood, known, variances
 from runge.sobolev.losses import Penalty
@@ -90,7 +89,7 @@ class Balance(ABC):
         """Return lambda_d before the first look, (M,), by default the configuration's; `scale` is c, (M,)."""
         return lambda_d
 
-    def objective(self, loss_and_gradient: LossAndGradient, penalty: Penalty | None) -> LossAndGradient:
+    def objective(self, loss_and_gradient: losses.LossAndGradient, penalty: Penalty | None) -> losses.LossAndGradient:
         """Return the loss that a gradient method minimises, by default the weighted sum with this penalty, as given."""
         return loss_and_gradient
 
@@ -225,7 +224,7 @@ class Log(_Ratio):
 
     figure: ClassVar[str] = "variances"
 
-    def objective(self, loss_and_gradient: LossAndGradient, penalty: Penalty | None) -> LossAndGradient:
+    def objective(self, loss_and_gradient: losses.LossAndGradient, penalty: Penalty | None) -> losses.LossAndGradient:
         """Return the likelihood."""
         return Likelihood(loss_and_gradient, penalty)
 

@@ -17,8 +17,8 @@ from pydantic import ValidationError
 
 from runge.errors import ConfigurationError
 
-__all__ = ["CONFIGURATIONS", "SAME_BITS", "SAME_RESULT", "build", "digest", "explained", "flatten", "known_settings"]
-__all__ += ["function", "locate", "no_such_key", "prepare", "section", "unimported"]
+__all__ = ["CONFIGURATIONS", "SAME_BITS", "SAME_RESULT", "build", "digest", "explained", "flatten", "function"]
+__all__ += ["locate", "no_such_key", "prepare", "section", "unimported"]
 
 T = TypeVar("T")
 
@@ -29,6 +29,7 @@ CONFIGURATIONS = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent /
 SAME_BITS = (
     "resume",  # says where a run is
     "logger",  # loggers receive figures and return none
+    "pictures",  # drawn from a run's files
     "objective",  # says by which figure a sweeper chooses
     "trainer.progress_bar",  # shows figures
     "trainer.checkpoint_seconds",  # saving reads the state of a run and changes nothing in it
@@ -37,18 +38,6 @@ SAME_BITS = (
 
 SAME_RESULT = (*SAME_BITS, "trainer.compile")
 """The keys that comparisons ignore: `SAME_BITS`, and one that changes a result by round-off only."""
-
-
-@functools.cache
-def known_settings() -> dict[str, Any]:
-    """Return every key of every option of every group, flat, with a value that it has in one of them."""
-    settings: dict[str, Any] = {}
-    for path in sorted(CONFIGURATIONS.glob("*/*.yaml")):
-        if (group := path.parent.name) not in ("experiment", "logger", "search"):
-            content = yaml.safe_load(path.read_text())
-            content.pop("defaults", None)
-            settings |= flatten(content, "" if group in content else group)  # an option may set keys of other groups
-    return settings
 
 
 def digest(configuration: Mapping[str, Any]) -> str:

@@ -8,21 +8,11 @@ __all__ = ["ConfigurationError", "DivergedError", "RunError", "command", "descri
 
 
 class ConfigurationError(ValueError):
-    """A mistake in the configuration; the message names the key, the value and what is allowed.
-
-    Example:
-        >>> describe(ConfigurationError("seed: must be at least 0, got -1"))
-        'seed: must be at least 0, got -1'
-    """
+    """A mistake in the configuration; the message names the key, the value and what is allowed."""
 
 
 class RunError(RuntimeError):
-    """A run that ended without a result; the message says why, and what to do.
-
-    Example:
-        >>> describe(RunError("the loss is not finite; lower optimizer.lr"))
-        'the loss is not finite; lower optimizer.lr'
-    """
+    """A run that ended without a result; the message says why, and what to do."""
 
 
 class DivergedError(RunError):
@@ -41,7 +31,12 @@ def command() -> str:
 
 
 def describe(error: BaseException) -> str:
-    """Return the message of an error for the table of runs."""
+    """Return the message of an error for the table of runs.
+
+    Example:
+        >>> describe(ConfigurationError("seed: must be at least 0, got -1")), describe(KeyError("x"))
+        ('seed: must be at least 0, got -1', "KeyError: 'x'")
+    """
     if isinstance(error, ConfigurationError | RunError):
         return str(error)
     if is_out_of_memory(error):

@@ -40,10 +40,9 @@ class Function(nn.Module):
     has (..., P) and `u.derivative(x)` has (..., P, D).
 
     A tensor or number gives a tensor, on the device and in the precision of the parameters or, if the run was trained
-    in standardised units, of these, float64; `to` changes both. The result can be differentiated by x if x requires
-    gradients, and by the parameters after `u.requires_grad_()`, and keeps what this needs in memory; otherwise millions
-    of points are evaluated in chunks. A NumPy array gives an array, without gradients, and so does a table with a
-    column for each input, such as a DataFrame, whose other columns are ignored.
+    in standardised units, of these, float64; `to` changes both. It can be differentiated by x if x requires gradients,
+    and by the parameters after `u.requires_grad_()`; otherwise points are evaluated in chunks. A NumPy array gives an
+    array, and so does a table with a column for each input, such as a DataFrame.
 
     It can be copied, pickled, saved by `torch.save`, compiled by `torch.compile` and exported by `torch.export`.
 
@@ -53,11 +52,6 @@ class Function(nn.Module):
         inputs: the names of the inputs; None: x, or x1, ..., xD.
         outputs: the names of the outputs.
         runs: the directories of the members' runs.
-
-    Attributes:
-        inputs: the names of the inputs.
-        outputs: the names of the outputs.
-        runs: the directories of the members' runs, if it was loaded.
 
     Example:
         >>> network = ResidualStages(Model(), torch.tensor([[[-1.0, 1.0]]]), [torch.Generator()], torch.float64)
@@ -97,19 +91,19 @@ class Function(nn.Module):
         return self._pair(x, mean_over)
 
     def std(self, x: Argument) -> Any:
-        """Return the standard deviation of u(x) over the members, with M - 1 in the denominator.
+        """Return the standard deviation of u(x) over the members, as `value_and_derivative_std`."""
+        return self.value_and_derivative_std(x)[0]
+
+    def derivative_std(self, x: Argument) -> Any:
+        """Return the standard deviation of each component of u'(x) over the members, likewise."""
+        return self.value_and_derivative_std(x)[1]
+
+    def value_and_derivative_std(self, x: Argument) -> tuple[Any, Any]:
+        """Return the standard deviations of u(x) and u'(x) over the members, with M - 1 in the denominator.
 
         Raises:
             ValueError: there is one member.
         """
-        return self.value_and_derivative_std(x)[0]
-
-    def derivative_std(self, x: Argument) -> Any:
-        """Return the standard deviation of each component of u'(x) over the members, as `std`."""
-        return self.value_and_derivative_std(x)[1]
-
-    def value_and_derivative_std(self, x: Argument) -> tuple[Any, Any]:
-        """Return the standard deviations of u(x) and u'(x) over the members from one pass, as `std`."""
         return self._pair(x, std_over)
 
     def _pair(self, x: Argument, statistic: Callable[[Tensor], Tensor]) -> tuple[Any, Any]:
@@ -139,23 +133,20 @@ class Function(nn.Module):
             with torch.no_grad():
                 results = self._evaluate(torch.from_numpy(np.array(x, float)), function)
             return [result.numpy(force=True) for result in results]
-        if not isinstance(x, Tensor):
-            x = torch.as_tensor(x, dtype=torch.float64)  # numbers; by default torch would round them to float32
-        dimension = self.network.dimension
-        # In standardised units inputs keep their precision: their mean is subtracted first.
+        # As float64 numbers are not rounded, and in standardised units inputs keep their precision for their mean.
+        x = x if isinstance(x, Tensor) else torch.as_tensor(x, dtype=torch.float64)
         x = x.to(self.network.amplitude if self.network.units is None else self.network.units.x_mean)
+        dimension = self.network.dimension
         if dimension > 1 and (x.ndim == 0 or x.shape[-1] != dimension):
             raise ValueError(f"x: must have the shape (..., {dimension}), one column per input; got {tuple(x.shape)}")
         shape, points = x.shape if dimension == 1 else x.shape[:-1], x.reshape(1, -1, dimension)
-        if torch.compiler.is_compiling() or (torch.is_grad_enabled() and self._differentiable(points)):
+        differentiable = points.requires_grad or any(parameter.requires_grad for parameter in self.parameters())
+        if torch.compiler.is_compiling() or (torch.is_grad_enabled() and differentiable):
             results = function(points)
         else:
             chunks = [function(chunk) for chunk in points.split(max(1, _CHUNK // self.members), dim=1)]
             results = [torch.cat(parts, dim=1) for parts in zip(*chunks, strict=True)]
         return [result.reshape((*shape, *result.shape[2:])) for result in results]
-
-    def _differentiable(self, points: Tensor) -> bool:
-        return points.requires_grad or any(parameter.requires_grad for parameter in self.parameters())
 
 
 def mean_over(members: Tensor) -> Tensor:
@@ -164,11 +155,7 @@ def mean_over(members: Tensor) -> Tensor:
 
 
 def std_over(members: Tensor) -> Tensor:
-    """Return the standard deviation over members, (1, ...), of (M, ...), with M - 1 in the denominator.
-
-    Raises:
-        ValueError: there is one member.
-    """
+    """Return the standard deviation over members, (1, ...), of (M, ...), with M - 1 in the denominator."""
     if len(members) == 1:
         raise ValueError("a standard deviation needs several members: load a sweep over seeds, not one run")
     return ((members - members.mean(0, keepdim=True)).square().sum(0, keepdim=True) / (len(members) - 1)).sqrt()
@@ -189,12 +176,9 @@ def _of_columns(x: Any, names: Sequence[str]) -> np.ndarray:
 def load(directory: str | os.PathLike[str]) -> Function:
     """Load the trained function of a run, or of a sweep over seeds: the weights with the lowest validation loss.
 
-    Of a sweep it is the mean over its finished runs, and has their standard deviation, `u.std(x)` and
-    `u.derivative_std(x)`; the runs may differ only in their seeds.
-
-    It is on the CPU, in evaluation mode, and in the precision that it was trained in, and its parameters require no
-    gradients: `load(...).requires_grad_()` trains it further. Its derivative is computed in
-    forward mode, also if the run's `model.derivative` is `autograd`.
+    Of a sweep it is the mean over its finished runs, which may differ only in their seeds. It is on the CPU, in
+    evaluation mode, in the precision that it was trained in, and differentiates in forward mode; its parameters require
+    no gradients.
 
     Raises:
         FileNotFoundError: the directory has no checkpoint, and no runs with one.
@@ -204,18 +188,46 @@ def load(directory: str | os.PathLike[str]) -> Function:
     return _load(_runs(directory))
 
 
+def load_finished(directory: str, key: str, like: str | None = None) -> Function:
+    """Load the trained function of a run that has finished, or of the finished runs of a sweep over seeds.
+
+    Args:
+        directory: the run's directory, or the sweep's.
+        key: the name of the argument, with which the messages begin.
+        like: the directory of a run; the runs of the sweep that differ from it in more than their seeds are left out.
+
+    Raises:
+        ConfigurationError: there is no such run, it has not finished, its files are damaged, or the runs of the sweep
+            are not one function.
+    """
+    run = RunDirectory(directory)
+    rule = f"{key}: must be the directory of a finished run, got {directory!r}"
+    if not run.metrics.exists() and (state := run.read_state()) is not None:
+        after = "" if state.status == "diverged" else f"; continue it with {command()} resume={directory}"
+        raise ConfigurationError(f"{rule} ({state.status} at step {state.step}, without {run.metrics.name}){after}")
+    try:
+        return _load(_runs(directory, like))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{key}: {error}") from error
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"{rule} ({error})") from error
+
+
 def _runs(directory: str | os.PathLike[str], like: str | None = None) -> list[RunDirectory]:
     """Return the runs whose mean a directory is: itself, or those of the sweep."""
     run = RunDirectory(directory)
     if like is not None:
         return members(directory, RunDirectory(like))
-    is_sweep = not run.best.is_file() and run.path.is_dir() and any(one.path != run.path for one in find(directory))
-    return members(directory) if is_sweep else [run]
+    if run.best.is_file():
+        return [run]
+    if run.path.is_dir() and any(one.path != run.path for one in find(directory)):
+        return members(directory)
+    raise FileNotFoundError(f"{run.best} is missing: {run.path} is not a run, or its run saved no checkpoint")
 
 
 def _load(runs: Sequence[RunDirectory]) -> Function:
     """Load the trained functions of some runs as the members of one."""
-    checkpoints = [_checkpoint(run) for run in runs]
+    checkpoints = [read_checkpoint(run.best) for run in runs]
     path, first, prefix = runs[0].best, checkpoints[0], "network."
     columns = first.get("columns", {})
     try:
@@ -241,38 +253,3 @@ def _load(runs: Sequence[RunDirectory]) -> Function:
         raise ConfigurationError(f"{path} does not hold the weights of a run ({error})") from error
     directories = [str(run.path) for run in runs]
     return Function(network.requires_grad_(False).eval(), first["configuration"], **columns, runs=directories)
-
-
-def _checkpoint(run: RunDirectory) -> dict[str, Any]:
-    if not run.best.is_file():
-        raise FileNotFoundError(f"{run.best} is missing: {run.path} is not a run, or its run saved no checkpoint")
-    return read_checkpoint(run.best)
-
-
-def load_finished(directory: str, key: str, like: str | None = None) -> Function:
-    """Load the trained function of a run that has finished, or of the finished runs of a sweep over seeds.
-
-    Args:
-        directory: the run's directory, or the sweep's.
-        key: the name of the argument, with which the messages begin.
-        like: the directory of a run; the runs of the sweep that differ from it in more than their seeds are left out.
-
-    Raises:
-        ConfigurationError: there is no such run, it has not finished, its files are damaged, or the runs of the sweep
-            are not one function.
-    """
-    run = RunDirectory(directory)
-    state = None if run.metrics.exists() else run.read_state()
-    if state is not None:
-        after = "" if state.status == "diverged" else f"; continue it with {command()} resume={directory}"
-        status = f"{state.status} at step {state.step}, without {run.metrics.name}"
-        raise ConfigurationError(f"{key}: must be a finished run, got {directory!r} ({status}){after}")
-    try:
-        try:
-            runs = _runs(directory, like)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"{key}: {error}") from error
-        return _load(runs)
-    except FileNotFoundError as error:
-        message = f"{key}: must be the directory of a finished run, got {directory!r} ({error})"
-        raise ConfigurationError(message) from error

@@ -8,14 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
-from runge.compare import comparison
+from runge.compare.ranking import Ranking, collect
+from runge.compare.report import render
 from runge.compare.search import read_search
+from runge.draw import draw
 from runge.errors import ConfigurationError, RunError
 from runge.launch import session
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, on_test
 from runge.runs.directories import RunDirectory
-from runge.runs.fits import fit_of
-from runge.runs.pictures import fit_picture
 from runge.runs.reading import fit_table, history, read, table
 
 if TYPE_CHECKING:
@@ -61,8 +61,13 @@ class Run:
         return f"Run({str(self.directory)!r}): {', '.join(figures) or record.status}"
 
     def _repr_png_(self) -> bytes | None:
-        picture = RunDirectory(self.directory).fit_picture
-        return picture.read_bytes() if picture.is_file() else None
+        if not (run := RunDirectory(self.directory)).metrics.exists():
+            return None
+        if run.fit_picture.is_file():
+            return run.fit_picture.read_bytes()
+        from runge.pictures.style import png  # late: it imports Matplotlib
+
+        return png(self.figure())
 
     @property
     def status(self) -> str:
@@ -110,17 +115,24 @@ class Run:
         """Draw the function and its fit, their derivatives, and both errors, at the points of `fit`.
 
         Raises:
-            ConfigurationError: the file is damaged.
+            ConfigurationError: a file is damaged.
             FileNotFoundError: the run has not finished.
         """
-        fit = fit_of({str(name): column.tolist() for name, column in self.fit.items()})
-        record = read(RunDirectory(self.directory))
-        rows = len(fit.inputs) == 1 and record.of_table
-        profile = (fit.x[:, 0], fit.u, fit.du[..., 0]) if rows else None
-        return fit_picture(*fit[2:], {}, record.overrides or "", fit.inputs, fit.outputs, profile=profile)
+        if not (path := RunDirectory(self.directory).fit).is_file():
+            raise FileNotFoundError(f"{path} is missing: the run has not finished")
+        return self.draw()["fit"]
+
+    def draw(self) -> dict[str, "Figure"]:
+        """Draw the pictures `fit`, `curves`, and where there are any `profiles` and `points`, as `runge draw` does.
+
+        Raises:
+            ConfigurationError: a file is damaged.
+            FileNotFoundError: the run has no history yet.
+        """
+        return draw(self.directory)
 
 
-class Comparison(comparison.Comparison):
+class Comparison(Ranking):
     """The comparison of a sweep's runs, the best first; a notebook shows the report.
 
     Args:
@@ -148,7 +160,7 @@ class Comparison(comparison.Comparison):
     """
 
     def __init__(self, directory: str | os.PathLike[str], metric: str | None = None) -> None:
-        super().__init__(comparison.collect([directory]), metric, search=read_search([directory]))
+        super().__init__(collect([directory]), metric, search=read_search([directory]))
         self.directory = Path(directory)
 
     def __repr__(self) -> str:
@@ -156,7 +168,7 @@ class Comparison(comparison.Comparison):
 
     def _repr_html_(self) -> str:
         report = self.directory / "comparison.html"
-        page = report.read_text() if report.is_file() else self.html()
+        page = report.read_text() if report.is_file() else render(self)
         return f'<iframe srcdoc="{html.escape(page)}" width="100%" height="800" style="border: 0"></iframe>'
 
     @property

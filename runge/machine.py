@@ -29,9 +29,9 @@ _ONE_THREAD = 2**17  # neuron values in a layer, below which a second thread cos
 _PER_PRODUCT, _PER_NEURON = 2.4e-11, 3.6e-10
 # Additional seconds per value of a neuron, relative to tanh.
 _PER_ACTIVATION = {"relu": -1.6e-10, "sin": 1.9e-10, "gelu": 4.1e-10, "softplus": 8.2e-10}
-# Seconds that a compiled step saves, with either compiler: in all, and for each value or tangent of a neuron.
+# Seconds that a compiled step saves: in all, and for each value or tangent of a neuron.
 _SAVED_PER_STEP, _SAVED_PER_NEURON = 1.5e-4, 2.4e-9
-_OWN_COMPILATION, _TORCH_COMPILATION = 0.5, 3.5  # seconds that compiling takes: our own kernel, and `torch.compile`
+_COMPILATION = 0.5  # seconds that compiling takes
 SECONDS_PER_MEMBER, SECONDS_PER_STACK = 0.1, 0.5
 """Costs that do not grow with the steps: files and pictures of each member; set-up of each stack."""
 
@@ -71,13 +71,12 @@ def step_seconds(points: int, depth: int, width: int, dimension: int, activation
     return points * (_PER_PRODUCT * products + neuron * width * depth)
 
 
-def compiling_pays(neurons: int, steps: int, *, own_kernel: bool) -> bool:
-    """Say if compiling the step, with the package's own kernel or `torch.compile`, saves more time than it takes.
+def compiling_pays(neurons: int, steps: int) -> bool:
+    """Say if compiling the step saves more time than it takes.
 
     The number `neurons` counts the values and tangents of all hidden layers, over all points and members.
     """
-    cost = _OWN_COMPILATION if own_kernel else _TORCH_COMPILATION
-    return steps * (_SAVED_PER_STEP + neurons * _SAVED_PER_NEURON) > cost
+    return steps * (_SAVED_PER_STEP + neurons * _SAVED_PER_NEURON) > _COMPILATION
 
 
 def keep_memory() -> None:

@@ -5,19 +5,6 @@ An error's key is `{split}/{quantity}` or `{split}/{quantity}/{region}`, with sp
 
 from collections.abc import Iterable, Mapping
 
-__all__ = ["DIAGNOSTICS", "FIT_SECONDS", "GRAD_COSINE", "GRAD_NORM_DF", "GRAD_NORM_F", "LAMBDA_D", "PARAMETERS"]
-__all__ += [
-    "QUANTITIES",
-    "RELATIVE",
-    "STAGES",
-    "SWITCHED_ON_STEP",
-    "TEST_ENDS",
-    "TEST_MSE_DF",
-    "TEST_MSE_F",
-    "TEST_NRMSE_DF",
-]
-__all__ += ["TEST_NRMSE_F", "TOTAL_SECONDS", "TRAIN_LOSS", "VAL_LOSS", "key", "keys", "on_test", "regions", "share_key"]
-
 QUANTITIES = {
     "mse_f": "mean squared error of u",
     "mse_df": "mean squared error of u'",

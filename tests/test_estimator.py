@@ -18,7 +18,7 @@ from runge.configuration import CONFIGURATIONS
 from runge.errors import RunError
 from runge.estimator import OPTIMIZERS, SobolevRegressor, _composed
 from runge.launch.compose import compose
-from runge.optimizers import SGD, Adam, LevenbergMarquardt
+from runge.optimizers import SGD, LevenbergMarquardt
 
 X = np.linspace(0, 1, 24)[:, None]
 Y, DYDX = np.sin(6 * X[:, 0]), 6 * np.cos(6 * X)
@@ -47,21 +47,11 @@ def test_derivatives_improve_the_fit():
     assert error(estimator().fit(X[::3], Y[::3], dydx=DYDX[::3, 0])) == error(full)
 
 
-@pytest.mark.parametrize(("lengths", "height", "offset"), [(1e6, 1.0, 0.0), (1e-6, 1e6, 1e7), (1.0, 1e-6, 3.0)])
+@pytest.mark.parametrize(("lengths", "height", "offset"), [(1e6, 1e-6, 0.0), (1e-6, 1e6, 1e7)])
 def test_units_do_not_matter(lengths, height, offset):
     plain = error(estimator(precision=64).fit(X, Y, dydx=DYDX))
     scaled = estimator(precision=64).fit(X * lengths, offset + height * Y, dydx=DYDX * height / lengths)
     assert error(scaled, lengths, height) == pytest.approx(plain, rel=0.05)
-
-
-def test_several_inputs_one_of_them_constant():
-    random = np.random.default_rng(0)
-    x = np.c_[random.uniform(-2, 3, (60, 2)), np.full(60, 7.0)]
-    y, slopes = x[:, 0] * np.sin(x[:, 1]), np.c_[np.sin(x[:, 1]), x[:, 0] * np.cos(x[:, 1]), np.zeros(60)]
-    model = estimator(max_steps=800).fit(x, y, dydx=slopes)
-    assert model.score(x, y) > 0.99
-    assert model.predict_derivative(x).shape == (60, 3)
-    assert np.abs(model.predict_derivative(x) - slopes).mean() < 0.1
 
 
 def test_rows_without_a_derivative_have_no_weight():
@@ -100,15 +90,15 @@ def test_mistakes(changes, dydx, words):
 
 
 def test_several_outputs_and_inputs_with_labels_that_are_not_known():
-    """Fit a b and a + b; some values and partial derivatives are not known."""
+    """Fit a b and a + b, with a constant input; some partial derivatives are not known."""
     a, b = np.random.default_rng(0).uniform(1, 3, (2, 60))
-    x, y = np.c_[a, b], np.c_[a * b, a + b]
-    slopes = np.stack([np.c_[b, a], np.ones((60, 2))], axis=1)
+    x, y = np.c_[a, b, np.full(60, 7.0)], np.c_[a * b, a + b]
+    slopes = np.stack([np.c_[b, a, 0 * a], np.tile([1.0, 1, 0], (60, 1))], axis=1)
     model = estimator(max_steps=2000)
     partly = np.where(np.random.default_rng(1).random(slopes.shape) < 0.3, np.nan, slopes)
     model.fit(x, y, dydx=partly)
     assert model.predict(x).shape == (60, 2)
-    assert model.predict_derivative(x).shape == (60, 2, 2)
+    assert model.predict_derivative(x).shape == (60, 2, 3)
     assert np.abs(model.predict(x) - y).max() < 0.1
     assert np.abs(model.predict_derivative(x) - slopes).max() < 0.3
 
@@ -118,31 +108,6 @@ def test_a_fit_that_diverges_raises():
         estimator(optimizer=SGD(lr=1e12, lr_schedule="constant", clip_norm=None, momentum=0.9), activation="relu").fit(
             X, Y, dydx=DYDX
         )
-
-
-def test_the_same_seed_gives_the_same_bits_and_another_one_others():
-    first, again = (estimator().fit(X, Y, dydx=DYDX).predict(X) for _ in range(2))
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, estimator(random_state=1).fit(X, Y, dydx=DYDX).predict(X))
-
-
-def test_optimisers_mini_batches_and_validation_rows():
-    exact = estimator(optimizer=LevenbergMarquardt(), precision=64, max_steps=60).fit(X, Y, dydx=DYDX)
-    assert error(exact) < 1e-3
-    assert error(estimator(batch_size=8, optimizer=Adam(lr=0.02)).fit(X, Y, dydx=DYDX)) < 1
-    assert error(estimator(validation_fraction=0.25).fit(X, Y, dydx=DYDX)) < 1
-
-
-def test_in_a_grid_search_and_behind_a_scaler():
-    search = GridSearchCV(estimator(max_steps=100), {"lambda_d": [0.0, 1.0], "activation": ["tanh", "relu"]}, cv=2)
-    search.fit(X, Y, dydx=DYDX)
-    assert search.best_estimator_.predict(X).shape == (24,)
-    pipeline = make_pipeline(StandardScaler(), estimator())
-    scale = StandardScaler().fit(X).scale_
-    pipeline.fit(X, Y, sobolevregressor__dydx=DYDX * scale)
-    slopes = pipeline[-1].predict_derivative(pipeline[:-1].transform(BETWEEN)) / scale
-    assert np.abs(slopes - 6 * np.cos(6 * BETWEEN)).max() < 0.5
-    assert clone(pipeline[-1]).get_params() == pipeline[-1].get_params()
 
 
 PLANE = np.random.default_rng(0).uniform(-1, 3, (120, 2))
@@ -185,9 +150,14 @@ def test_an_optimizer_has_the_steps_and_the_precision_of_the_command(optimizer, 
     assert (member.training.max_steps, member.training.precision, member.training.patience) == (steps, 64, 2000)
 
 
-def test_a_grid_search_over_optimizers():
+def test_in_a_grid_search_a_bagging_and_behind_a_scaler():
     search = GridSearchCV(SobolevRegressor(**SMALL), {"optimizer": ["adam", "levenberg_marquardt"]}, cv=2)
     assert search.fit(FRAME, DRAG, dydx=PARTIALS).best_params_ == {"optimizer": "levenberg_marquardt"}
+    pipeline, scale = make_pipeline(StandardScaler(), estimator()), StandardScaler().fit(X).scale_
+    pipeline.fit(X, Y, sobolevregressor__dydx=DYDX * scale)
+    slopes = pipeline[-1].predict_derivative(pipeline[:-1].transform(BETWEEN)) / scale
+    assert np.abs(slopes - 6 * np.cos(6 * BETWEEN)).max() < 0.5
+    assert clone(pipeline[-1]).get_params() == pipeline[-1].get_params()
     seeds = BaggingRegressor(SobolevRegressor(**SMALL), 2, random_state=0).fit(PLANE, WAVE)  # up to 2^31
     assert seeds.predict(PLANE).shape == WAVE.shape
 

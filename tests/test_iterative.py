@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from runge.optimizers import LevenbergMarquardt, Problem
-from runge.optimizers.iterative import IterativeSpace, space_of, system_of
+from runge.optimizers.iterative import COLUMNS, IterativeSpace
+from runge.optimizers.levenberg_marquardt import space_of
 from runge.optimizers.systems import ErrorSpace, WeightSpace
 from runge.sobolev import losses
 from runge.sobolev.jacobian import jacobian, linearise
@@ -38,31 +39,29 @@ def problem(members=1, n=40, width=8, lambda_d=0.1):
     return Problem(network, points, ones, None if lambda_d is None else lambda_d * ones, losses.loss_and_gradient)
 
 
-def system(what):
+def system(what, columns=COLUMNS):
     """Return the iterative system, and e, W and J."""
     network, points = what.network, what.points
     with torch.no_grad():
         u, du, tape = network.propagate(points.x, with_derivative=what.lambda_d is not None)
         errors, weights = losses.least_squares(u, du, points, what.scale, what.lambda_d)
-        of_all = system_of(what, tape, weights, {})
-        assert isinstance(of_all, IterativeSpace)
+        of_all = IterativeSpace.of(what, tape, weights, torch.full_like(what.scale, columns))
         return of_all, errors, weights, jacobian(network, tape)
 
 
 @pytest.fixture(autouse=True)
 def small_systems_are_iterative(monkeypatch):
-    monkeypatch.setattr("runge.optimizers.iterative._FACTORISED", 0)
+    monkeypatch.setattr("runge.optimizers.levenberg_marquardt._FACTORISED", 0)
 
 
 @pytest.mark.parametrize("lambda_d", [0.1, None])
 @pytest.mark.parametrize("columns", [1.0, 24.0])  # without a coarse space, and with one
 @torch.no_grad()
 def test_step_is_that_of_numpy(lambda_d, columns, monkeypatch):
-    monkeypatch.setattr("runge.optimizers.iterative._COLUMNS", columns)
     monkeypatch.setattr("runge.optimizers.iterative._ITERATIONS", 1000)
     monkeypatch.setattr("runge.optimizers.iterative._SHARE", 1e-22)
     what = problem(members=2, lambda_d=lambda_d)
-    iterative, errors, weights, rows = system(what)
+    iterative, errors, weights, rows = system(what, columns)
     for damping in ([0.5, 0.01], [1e-4, 1e3]):
         iterative.damp(torch.tensor(damping, dtype=torch.float64))
         steps = iterative.solve(errors)
@@ -84,8 +83,7 @@ def test_columns_save_iterations(monkeypatch):
     monkeypatch.setattr("runge.optimizers.iterative._SHARE", 1e-6)
     counts = []
     for columns in (1.0, 24.0, 1000.0):
-        monkeypatch.setattr("runge.optimizers.iterative._COLUMNS", columns)
-        iterative, errors, *_ = system(problem())
+        iterative, errors, *_ = system(problem(), columns)
         iterative.damp(torch.full((1,), 1e-6, dtype=torch.float64))
         calls.clear()
         iterative.solve(errors)
@@ -96,10 +94,9 @@ def test_columns_save_iterations(monkeypatch):
 @torch.no_grad()
 def test_each_iteration_reduces_the_model(monkeypatch):
     """Compare with the reduction of the exact step, from none to the whole."""
-    monkeypatch.setattr("runge.optimizers.iterative._COLUMNS", 24.0)
     monkeypatch.setattr("runge.optimizers.iterative._SHARE", 0.0)
     damping, values = 1e-7, []
-    iterative, errors, weights, rows = system(problem())
+    iterative, errors, weights, rows = system(problem(), 24.0)
     iterative.damp(torch.full((1,), damping, dtype=torch.float64))
     k, b = weights[0, :, None].sqrt() * rows[0], (weights.sqrt() * errors)[0]
 
@@ -129,7 +126,8 @@ def columns_of(optimizer, what):
 
 def test_columns_grow_where_iterations_do_not_suffice(monkeypatch):
     """Let one member need them, while the other is at rest; and continue from the state, to the same bits."""
-    for name, value in {"_COLUMNS": 20.0, "_MOST": 40.0, "_ITERATIONS": 2, "_GROWTH": 3.0}.items():
+    monkeypatch.setattr("runge.optimizers.levenberg_marquardt.COLUMNS", 20.0)
+    for name, value in {"MOST_COLUMNS": 40.0, "_ITERATIONS": 2, "_GROWTH": 3.0}.items():
         monkeypatch.setattr(f"runge.optimizers.iterative.{name}", value)
     method, whole, parts = LevenbergMarquardt(damping=1e-4), problem(members=2), problem(members=2)
     optimizer, first = method.build([whole.network.theta]), method.build([parts.network.theta])
@@ -159,7 +157,7 @@ def test_a_member_at_rest_builds_no_system(monkeypatch):
 
 def test_members_train_as_they_do_alone(monkeypatch):
     """Compare bit for bit; the first member has diverged, the second fits already."""
-    monkeypatch.setattr("runge.optimizers.iterative._COLUMNS", 24.0)
+    monkeypatch.setattr("runge.optimizers.levenberg_marquardt.COLUMNS", 24.0)
     monkeypatch.setattr("runge.optimizers.iterative._ITERATIONS", 4)  # so that columns grow
     together, alone = problem(members=3), problem()
     with torch.no_grad():

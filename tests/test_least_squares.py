@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from runge.optimizers import LeastSquares
-from runge.optimizers.last_layer import solve_last_layer
+from runge.optimizers.least_squares import solve_last_layer
 from runge.sobolev import losses
 from runge.sobolev.network import StackedMLP
 from tests.conftest import model

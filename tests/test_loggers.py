@@ -11,13 +11,15 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from lightning.pytorch.loggers import Logger
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.context import RequestContext
+from tensorboard.plugins.base_plugin import TBContext
+from tensorboard.plugins.hparams.backend_context import Context
 
-import runge
-from runge.compare.comparison import Comparison, collect
 from runge.configuration import digest
 from runge.optimizers import Problem
-from runge.runs.directories import RunDirectory
 from tests.launch.test_run import SHORT, figures, history, interrupted_at, only_run
 
 RECORDER = "+logger.recorder._target_=tests.test_loggers.Recorder"
@@ -168,7 +170,7 @@ def test_rows_keep_the_time_at_which_they_were_measured(train, tmp_path, monkeyp
     """The event file is written only when a checkpoint is saved, here at the last step."""
     steps = []
     monkeypatch.setattr("runge.optimizers.optimizer.Problem", lambda *arguments: steps.append(0) or Problem(*arguments))
-    monkeypatch.setattr("runge.runs.tensorboard.time", SimpleNamespace(time=lambda: float(len(steps))))
+    monkeypatch.setattr("runge.loggers.tensorboard.time", SimpleNamespace(time=lambda: float(len(steps))))
     assert train(*SHORT, "trainer.checkpoint_seconds=100", "hydra.run.dir=run")[0] == 0
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
@@ -214,24 +216,30 @@ def test_no_logger_at_all(train, trained, tmp_path):
     assert figures(tmp_path / "run") == figures(only_run(trained(*SHORT)[0]))
 
 
+def test_hparams_of_tensorboard(train, tmp_path):
+    """TensorBoard makes a table of all runs, with the settings that differ first, and all test errors."""
+    sweep = ("-m", "sampling=random,stratified", "hydra.launcher.processes=1", *SHORT, "hydra.sweep.dir=sweep")
+    assert train(*sweep)[0] == 0
+    runs = EventMultiplexer().AddRunsFromDirectory(str(tmp_path / "sweep"))
+    runs.Reload()
+    context = Context(TBContext(data_provider=MultiplexerDataProvider(runs, str(tmp_path / "sweep"))))
+    rows = context.hparams_metadata(RequestContext(), "")
+    table = context.experiment_from_metadata(RequestContext(), "", True, rows, [])
+    assert rows.keys() == {"0/tensorboard", "1/tensorboard"}
+    assert next(info.name for info in table.hparam_infos if info.differs) == "sampling"
+    keys = {"seed", "data.batch_size", "sampling.quotas"}  # one that is null, and one that one run has
+    assert keys <= {info.name for info in table.hparam_infos}
+    assert {info.name.tag for info in table.metric_infos} >= {"test/mse_df", "test/max_f/peak"}
+    for run in "01":
+        events = EventAccumulator(str(tmp_path / "sweep" / run / "tensorboard"))
+        events.Reload()
+        (event,) = events.Scalars("test/mse_df")
+        assert event.value == pytest.approx(figures(tmp_path / "sweep" / run)["test/mse_df"])
+
+
 def test_loggers_do_not_identify_a_run(configuration):
     plain = configuration()
     assert plain["logger"] == {"tensorboard": {"_target_": "runge.loggers.TensorBoard"}}
     assert configuration("logger=[tensorboard]") == plain
     without = {key: value for key, value in plain.items() if key != "logger"}
     assert digest(plain) == digest(without) == digest(configuration(RECORDER)) == digest(configuration("logger=[]"))
-
-
-def test_a_run_recorded_without_the_section(train, trained, tmp_path, monkeypatch):
-    """Resume a run of a version without loggers."""
-    with monkeypatch.context() as patch:
-        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(61))
-        assert train(*SHORT, "~logger", "hydra.run.dir=old")[0] == 1
-    assert "logger" not in yaml.safe_load((tmp_path / "old" / ".hydra" / "config.yaml").read_text())
-    assert train("resume=old")[0] == 0
-    assert list((tmp_path / "old" / "tensorboard").iterdir())  # the default's logger
-    new = shutil.copytree(only_run(trained(*SHORT)[0]), tmp_path / "new")
-    assert figures(tmp_path / "old") == figures(new)
-    assert RunDirectory("old").read_state().configuration == RunDirectory("new").read_state().configuration
-    assert runge.load("old")(0.5) == runge.load("new")(0.5)
-    assert Comparison(collect(["old", "new"])).keys == []

@@ -7,7 +7,6 @@ import sys
 import pytest
 import yaml
 
-from runge.configuration import flatten
 from tests.launch.test_run import SHORT, figures, history, interrupted_at
 
 wandb = pytest.importorskip("wandb")
@@ -63,7 +62,7 @@ def stored(tmp_path):
 
 def check(run, directory, sweep=None):
     configuration = yaml.safe_load((directory / ".hydra" / "config.yaml").read_text())
-    settings = flatten({key: x for key, x in configuration.items() if key not in ("logger", "resume")})
+    settings = {key: x for key, x in configuration.items() if key not in ("logger", "resume")}
     assert {key: run["config"][key] for key in settings} == settings
     assert run["config"]["run_directory"] == str(directory)
     assert run["config"].get("sweep_directory") == sweep
@@ -85,7 +84,7 @@ def test_each_member_of_a_stack_is_a_run(train, tmp_path):
     runs = stored(tmp_path)
     for number in "01":
         directory = tmp_path / "sweep" / number
-        (name,) = json.loads((directory / "wandb.json").read_text())["runs"]
+        name = json.loads((directory / "wandb.json").read_text())["run"]
         check(runs.pop(name), directory, str(tmp_path / "sweep"))
     assert not runs
 

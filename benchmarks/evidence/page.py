@@ -19,12 +19,12 @@ from runge.compare.groups import FEWEST
 from runge.configuration import CONFIGURATIONS, SAME_RESULT, build
 from runge.machine import cores
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TOTAL_SECONDS
+from runge.pictures.style import png
 from runge.runs.reading import RunRecord
-from runge.runs.scales import RAISED
-from runge.runs.sheet import png
 from runge.targets import Runge, Target
 
 POINTS = 48  # in the comparison with classical methods
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _TEMPLATE = Path(__file__).with_name("page.md.jinja")
 _FAVOUR_ENDS = ("chebyshev", "endpoint", "mixed")
 
@@ -182,4 +182,4 @@ def _factor(value: float) -> str:
     if value == 0 or 1e-2 <= value < 1e3:
         return f"{value:{'.2g' if value < 100 else '.0f'}}"
     mantissa, power = f"{value:.1e}".split("e")
-    return f"{mantissa}×10{str(int(power)).translate(RAISED)}"
+    return f"{mantissa}×10{str(int(power)).translate(_RAISED)}"

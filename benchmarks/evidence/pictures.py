@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from runge.runs.sheet import COLOURS, INK
+from runge.pictures.style import COLOURS, INK
 
 OPTIMIZER = "optimizer"
 _MARKERS, _MOST_COLUMNS = "osD^vP*", 6

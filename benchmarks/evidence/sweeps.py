@@ -5,12 +5,11 @@ from pathlib import Path
 
 import yaml
 from claims import SEED, Claim, ClaimRuns
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from runge.configuration import CONFIGURATIONS, digest
 from runge.errors import ConfigurationError, RunError
 from runge.launch import session
+from runge.launch.compose import combinations as runs_of
 from runge.launch.compose import compose
 from runge.runs.directories import RunDirectory
 from runge.runs.reading import find, read
@@ -85,6 +84,5 @@ def combinations(swept: Mapping[str, object]) -> list[dict[str, str]]:
         >>> combinations({"target": "runge", "seed": "range(2)"})
         [{'target': 'runge', 'seed': '0'}, {'target': 'runge', 'seed': '1'}]
     """
-    overrides = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in swept.items()])
-    (runs,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+    runs = runs_of([f"{key}={value}" for key, value in swept.items()])
     return [dict(override.split("=", 1) for override in run) for run in runs]

@@ -17,7 +17,7 @@ from runge import machine
 from runge.data import Data, sample
 from runge.optimizers import Adam, Course
 from runge.sampling import Uniform
-from runge.sobolev.compilation import Compile, step_function
+from runge.sobolev.kernel import Compile, step_function
 from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
 from runge.targets import Runge
@@ -182,7 +182,7 @@ def stack(members: int, how: Compile, n: int = N, width: int = WIDTH, depth: int
     method = Adam(lr=RATE, lr_schedule="constant")
     optimizer = method.build([network.theta])
     scale, lambda_d = torch.ones(members), torch.full((members,), LAMBDA_D)
-    loss_and_gradient = step_function(how, model, torch.float32, neurons=0, steps=0, with_derivative=True)
+    loss_and_gradient = step_function(how, model, torch.float32, neurons=0, steps=0)
     machine.use_threads(members * n * 2 * width)
 
     def take(k: int) -> None:

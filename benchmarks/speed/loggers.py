@@ -1,11 +1,10 @@
 """Time whole sweeps with the MLflow logger, relative to the same sweeps with TensorBoard alone.
 
     pip install -e '.[bench,mlflow]'
-    python benchmarks/speed/loggers.py [--runs 40 | 300] [--rounds 3] [--client]
+    python benchmarks/speed/loggers.py [--runs 40 | 300] [--rounds 3]
 
 The sweeps are those of `sweep.py grid`, 300 runs, or 40 of their kind. In each round they run one after the
-other: without MLflow, into a store that exists, and into a new one. `--client` adds one whose figures go through
-MLflow's client, as they do into a server.
+other: without MLflow, into a store that exists, and into a new one.
 """
 
 import argparse
@@ -25,7 +24,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, choices=(40, 300), default=40)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--client", action="store_true")
     arguments = parser.parse_args()
     sweep = SOME if arguments.runs == 40 else SWEEPS["grid"].ours
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -43,8 +41,6 @@ def main() -> None:
             measure("without MLflow")
             measure("with MLflow", "old.db")
             measure("with MLflow, in a new store", f"{i}.db")
-            if arguments.client:
-                measure("through MLflow's client", "old.db?timeout=60")
             print({name: [round(time, 1) for time in times] for name, times in taken.items()}, flush=True)
     del taken["compiling"]
     table = Table("", "seconds", "ratio", "range", title=f"{arguments.runs} runs, medians of {arguments.rounds} rounds")

@@ -31,9 +31,9 @@ from rich.table import Table
 from scipy.linalg.blas import sgemm  # pyright: ignore[reportAttributeAccessIssue]: it has no stub
 
 from runge import machine
+from runge.pictures.style import BLUE, INK, ORANGE, png
 from runge.runs.files import write
-from runge.runs.sheet import BLUE, INK, ORANGE, png
-from runge.sobolev.compilation import Compile
+from runge.sobolev.kernel import Compile
 
 
 class Size(NamedTuple):

@@ -36,6 +36,8 @@ OTHERS = {
     "seed": "The seed of the weights, and of the data unless `data.seed` is given.",
     "objective": "What a sweeper minimises: a metric key of the validation points, or a list of them. `val/nrmse` is "
     "the root mean square of `val/nrmse_f` and `val/nrmse_df`. Figures of the test points are not allowed.",
+    "pictures": "Draw a run's pictures at its end: `true`, `false`, or `auto`: those of a single run, but not of a "
+    "sweep's runs. `runge draw DIR` draws them later.",
     "resume": "The directory of a run that did not finish, to resume it.",
 }
 """The meaning of the keys that no docstring explains."""
@@ -55,7 +57,7 @@ def sections() -> str:
     """Write a table of each section of `conf/config.yaml`."""
     content = yaml.safe_load((CONFIGURATIONS / "config.yaml").read_text())
     lines = ["## Top level", "", *_head("key", "meaning", "default")]
-    lines += [_row(f"`{key}`", _meaning(key, {}), _value(content[key])) for key in ("seed", "objective", "resume")]
+    lines += [_row(f"`{key}`", _meaning(key, {}), _value(content[key])) for key in OTHERS]
     for section, name in SECTIONS.items():
         if section in content:
             part = _import(name)

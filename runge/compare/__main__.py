@@ -1,12 +1,14 @@
 """The command `python -m runge.compare DIR [DIR ...]`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import runge.compare
-from runge.compare.comparison import Comparison, collect
+from runge.compare.ranking import Ranking, collect
+from runge.compare.report import PAGE, publish
 from runge.compare.search import read_search
 from runge.metrics import TEST_MSE_DF, TEST_NRMSE_DF
 from runge.runs.files import printable, write
@@ -23,44 +25,33 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.co
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--out", metavar="DIR", help="directory of the report (default: DIR if there is one, else .)")
     output.add_argument("--csv", metavar="FILE", help="write only the table, to FILE; -: to standard output")
-    output.add_argument(
-        "--watch", action="store_true", help="serve the report to this machine while the runs are trained"
-    )
-    parser.add_argument("--port", type=int, metavar="N", help="port of --watch (default: a free one)")
-    parser.add_argument("--to", metavar="STORE", help="put the runs into a store too: mlflow, or mlflow:URI")
+    parser.add_argument("--watch", action="store_true", help="keep the report up to date while the runs are trained")
     args = parser.parse_args(arguments)
+    if args.watch and args.csv:
+        parser.error("--watch: not allowed with --csv; it writes the report alone")
+    names = None if args.group_by is None else [name.strip() for name in args.group_by.split(",") if name.strip()]
+
+    def compare() -> Ranking:
+        return Ranking(collect(args.directories, args.where), args.metric, names, read_search(args.directories))
+
     try:
-        names = None if args.group_by is None else [name.strip() for name in args.group_by.split(",") if name.strip()]
-
-        def compare() -> Comparison:
-            return Comparison(collect(args.directories, args.where), args.metric, names, read_search(args.directories))
-
-        if args.watch:
-            if args.to is not None:
-                parser.error("--to: not allowed with --watch; put the runs into a store when they have finished")
-            if args.port is not None and not 0 < args.port < 2**16:
-                parser.error(f"--port: must be between 1 and {2**16 - 1}, got {args.port}")
-            from runge.compare.watch import serve
-
-            return serve(compare, args.port or 0)
-        if args.port is not None:
-            parser.error("--port: needs --watch")
-        comparison = compare()
+        ranking = compare()
         if args.csv is None:
-            out = args.out or (args.directories[0] if len(args.directories) == 1 else ".")
-            comparison.publish(Path(out))
-        elif args.csv == "-":
-            sys.stdout.write(comparison.csv())
-        elif (path := Path(args.csv)).exists() and not path.is_file():  # a pipe or a device
-            path.write_text(comparison.csv())
-        else:
-            write(path, comparison.csv())
-        if args.to is not None:
-            from runge.compare.stores import put
+            out = Path(args.out or (args.directories[0] if len(args.directories) == 1 else "."))
+            publish(ranking, out)
+            if args.watch:
+                from runge.compare.watch import watch
 
-            put(comparison.records, comparison.group_keys, args.to)
+                print("press Ctrl-C to stop following the runs; they continue", flush=True)
+                watch(compare, out / PAGE)
+        elif args.csv == "-":
+            sys.stdout.write(ranking.csv())
+        elif os.path.exists(args.csv) and not os.path.isfile(args.csv):  # a pipe or a device
+            Path(args.csv).write_text(ranking.csv())
+        else:
+            write(Path(args.csv), ranking.csv())
     except (ValueError, OSError) as error:
-        prefix = "" if isinstance(error, ValueError | FileNotFoundError) else "--out, --csv, --to: "
+        prefix = "" if isinstance(error, ValueError | FileNotFoundError) else "--out, --csv: "
         parser.error(printable(f"{prefix}{error}"))
 
 

@@ -1,13 +1,16 @@
-"""Groups of runs that differ only in their seed: their spread, and a test of the best one's lead."""
+"""Groups of runs that differ only in their seed: the figure that ranks them, their spread, and the best one's lead."""
 
 import itertools
 import math
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from runge.compare.naming import names_of, text
+import numpy as np
+
+from runge.compare.naming import names_of
+from runge.metrics import TEST_MSE_DF, TEST_MSE_F, key, on_test
 from runge.runs.reading import RunRecord
 
 FEWEST = 5
@@ -16,22 +19,59 @@ FEWEST = 5
 LEVEL = 0.05
 """The probability of a false claim."""
 
+_DATA = ("data", "data.file", "data.inputs", "data.outputs", "data.derivatives")
+"""The keys of runs on different data, besides those of the target."""
 
-def differing(runs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
-    """Return the keys in which the settings of runs differ; a missing key counts as different.
 
-    The keys of a section are compared among runs with the same class: `schedule=constant` and `schedule=two_stage`
-    differ only in `schedule`, although only one of them has a patience. Runs without a configuration are ignored.
+def choose_metric(records: Sequence[RunRecord], keys: Sequence[str]) -> tuple[str, str]:
+    """Return the metric by which runs are ranked, and a sentence that says why if it is not `test/mse_df`.
+
+    Mean squared errors have the units of the data: those of sin(x) / 1000 are a million times smaller than those of
+    sin(x). Runs that differ in one of the `keys` of their data, and runs on tables, are ranked by `nrmse_df`, or by
+    `nrmse_f` if more finished runs have that. Runs without test points are ranked by their validation errors.
     """
-    configured = [settings for settings in runs if any(key in settings for key in keys)]
+    differ = [name for name in keys if name in _DATA or name.partition(".")[0] == "target"]
+    finished = [record.figures for record in records if record.status == "finished"]
+    split = "test" if any(map(on_test, finished)) or not finished else "val"
+    counts = {
+        name: sum(one.get(name) is not None for one in finished)
+        for name in (key(split, "nrmse_df"), key(split, "nrmse_f"))
+    }
+    best = max(counts, key=lambda name: counts[name])
+    if not counts[best] or not (differ or any(record.of_table for record in records)):
+        return TEST_MSE_DF, ""
+    if differ:
+        names = " and ".join(filter(None, (", ".join(differ[:-1]), differ[-1])))
+        why = f"the runs differ in {names}, and mean squared errors have the units of the data"
+    else:
+        why = "the columns of a table have units, and so have mean squared errors"
+    derivative = "" if best.endswith("_df") else "; not all runs have derivatives to compare with"
+    return best, f"Ranked by {best}, because {why}{derivative}."
 
-    def differs(key: str) -> bool:
-        values: dict[object, set[str]] = {}
-        for settings in configured:
-            values.setdefault(settings.get(key.rpartition(".")[0]), set()).add(text(settings.get(key)))
-        return any(len(texts) > 1 for texts in values.values())
 
-    return [key for key in keys if differs(key)]
+def errors_like(metric: str) -> tuple[str, str]:
+    """Return the keys of the errors of u and of u' of a metric's kind: without units if it has none, else squared.
+
+    They are those on its points if they have no units, else those on the test points.
+
+    Example:
+        >>> errors_like("test/nrmse_df")
+        ('test/nrmse_f', 'test/nrmse_df')
+    """
+    for split, kind in itertools.product(("test", "val"), ("nrmse", "rel_l2")):
+        if metric in (pair := (key(split, f"{kind}_f"), key(split, f"{kind}_df"))):
+            return pair
+    return TEST_MSE_F, TEST_MSE_DF
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return the quartiles of some values, by interpolation, NaN if there are none; values may be infinite."""
+    if not len(values):
+        return math.nan, math.nan, math.nan
+    with np.errstate(invalid="ignore"):  # infinity - infinity
+        between = np.quantile(values, (0.25, 0.5, 0.75))
+    low, middle, high = np.where(np.isnan(between), np.quantile(values, (0.25, 0.5, 0.75), method="higher"), between)
+    return float(low), float(middle), float(high)
 
 
 class Group(NamedTuple):
@@ -43,8 +83,6 @@ class Group(NamedTuple):
         unfinished: the number of runs that are left out, because they failed or have not ended.
 
     Example:
-        >>> Group("width=8", (1.0, 2.0, 3.0, 5.0)).quartiles
-        (1.75, 3.5)
         >>> Group("lr=0.6", (1.0, math.inf), unfinished=1).size
         '2 (1 of 2 diverged), 1 unfinished'
     """
@@ -73,12 +111,8 @@ class Group(NamedTuple):
     @property
     def quartiles(self) -> tuple[float, float]:
         """The lower and the upper quartile, interpolated."""
-        return self._quantile(0.25), self._quantile(0.75)
-
-    def _quantile(self, share: float) -> float:
-        at = share * (len(self.values) - 1)
-        lower, upper = self.values[math.floor(at)], self.values[math.ceil(at)]
-        return lower if lower == upper else lower + (at - math.floor(at)) * (upper - lower)  # not infinity - infinity
+        lower, _, upper = quartiles(self.values)
+        return lower, upper
 
     @property
     def worst(self) -> float:
@@ -122,10 +156,9 @@ def seeds_needed(groups: int) -> int:
 def describe_lead(groups: Sequence[Group]) -> str:
     """Say whether the lead of the best group, the first, is more than chance, by two-sided Mann-Whitney U tests.
 
-    Runs that diverged are worse than all others. The best group was chosen among all, so it is compared with each of
-    the others, with Holm's correction. Without any difference between the groups, a lead over the second is claimed far
-    more rarely than in 5 % of sweeps, and some other group is called different in about 5 %. Groups with fewer than
-    five seeds are not compared.
+    The best group was chosen among all, so it is compared with each of the others, with Holm's correction. Without any
+    difference between the groups, a lead over the second is claimed far more rarely than in 5 % of sweeps, and some
+    other group is called different in about 5 %. Groups with fewer than five seeds are not compared.
 
     Returns:
         Sentences with n and p; without a claim if one of the first two groups has fewer than five seeds, or if their
@@ -174,8 +207,6 @@ def holm(p: Sequence[float]) -> list[float]:
         >>> holm([0.04, 0.01, 0.03])
         [0.06, 0.03, 0.06]
     """
-    corrected, largest = [0.0] * len(p), 0.0
-    for done, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
-        largest = max(largest, min(1.0, (len(p) - done) * p[i]))
-        corrected[i] = largest
-    return corrected
+    order = np.argsort(p, kind="stable")
+    corrected = np.minimum(1, np.maximum.accumulate(np.sort(p) * np.arange(len(p), 0, -1)))
+    return corrected[np.argsort(order)].tolist()

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from runge.compare.naming import SEEDS, label, text
+from runge.compare.naming import label, text
+from runge.runs.ensemble import SEEDS
 from runge.runs.reading import RunRecord
 
 FEWEST_RUNS, FEWEST_SETTINGS = 30, 3
@@ -26,24 +27,21 @@ class Importance(NamedTuple):
         runs: the number of runs.
     """
 
-    settings: tuple[str, ...]
-    means: tuple[float, ...]
-    deviations: tuple[float, ...]
+    settings: list[str]
+    means: list[float]
+    deviations: list[float]
     score: float
     runs: int
 
     def describe(self, metric: str) -> str:
         """Say what the figures are, and how far they can be trusted."""
-        doubt = (
-            " That is little: the settings do not explain the errors, and their order means nothing."
-            if self.score < 0.3
-            else ""
-        )
+        doubt = " That is little: the settings do not explain the errors, and their order means nothing."
         return (
             f"Importance: a random forest predicts log10 of {metric} from the settings; on settings that it has not "
-            f"seen it explains a share of R² = {self.score:.2f} of the variance ({self.runs} runs, {_FOLDS} folds)."
-            f"{doubt} The bars are what it loses if a setting is shuffled, the thin lines the standard deviation over "
-            "the folds. It says how much a setting matters in these ranges, not which value is best."
+            f"seen it explains a share of R² = {self.score:.2f} of the variance ({self.runs} runs, {_FOLDS} folds; one "
+            f"that diverged counts as the worst).{doubt if self.score < 0.3 else ''} The bars are what it loses if a "
+            "setting is shuffled, the thin lines the standard deviation over the folds. It says how much a setting "
+            "matters in these ranges, not which value is best."
         )
 
 
@@ -54,45 +52,40 @@ def importance_of(records: Sequence[RunRecord], keys: Sequence[str], metric: str
     on the others a setting's values are shuffled.
 
     Args:
-        records: finished runs.
+        records: runs; those count that diverged, as the worst, and that finished with a positive `metric`.
         keys: the settings in which they differ.
-        metric: a figure of the runs; those in which it is not positive are left out.
+        metric: a figure of the runs.
 
     References:
         L. Breiman (2001). Random forests. https://doi.org/10.1023/A:1010933404324
     """
-    rated = [record for record in records if (record.figures.get(metric) or 0) > 0]
+    errors = {i: one.figures.get(metric) or 0 for i, one in enumerate(records) if one.status == "finished"}
+    errors = {i: error for i, error in errors.items() if error > 0}
+    worst = max(errors.values(), default=1)
+    errors |= {i: worst for i, one in enumerate(records) if one.status == "diverged" and one.settings}
+    rated = [records[i] for i in errors]
     columns = {key: _numbers([record.settings.get(key) for record in rated]) for key in keys}
     columns = {key: column for key, column in columns.items() if len(np.unique(column)) > 1}
-    # Runs that differ in their seed alone are in the same fold.
-    groups = [label(record.settings, [key for key in keys if key not in SEEDS]) for record in rated]
-    if (
-        len(rated) < FEWEST_RUNS
-        or len(set(groups)) < _FOLDS
-        or sum(key not in SEEDS for key in columns) < FEWEST_SETTINGS
-    ):
+    varied = [key for key in columns if key not in SEEDS]
+    groups = [label(record.settings, varied) for record in rated]  # runs that differ in their seed are in one fold
+    if len(rated) < FEWEST_RUNS or len(set(groups)) < _FOLDS or len(varied) < FEWEST_SETTINGS:
         return None
     # Imported late: it takes a second, and few comparisons need it.
     from sklearn.ensemble import ExtraTreesRegressor
     from sklearn.inspection import permutation_importance
     from sklearn.model_selection import GroupKFold
 
-    x = np.stack(list(columns.values()), axis=1)
-    y = np.log10([float(record.figures[metric] or 0) for record in rated])
+    x, y = np.stack(list(columns.values()), axis=1), np.log10(list(errors.values()))
     losses, scores = [], []
     for train, test in GroupKFold(_FOLDS, shuffle=True, random_state=0).split(x, groups=groups):
         forest = ExtraTreesRegressor(_TREES, random_state=0).fit(x[train], y[train])
         scores.append(forest.score(x[test], y[test]))
-        losses.append(permutation_importance(forest, x[test], y[test], n_repeats=_SHUFFLES, random_state=0))
-    means = np.array([loss["importances_mean"] for loss in losses])
-    order = np.argsort(-means.mean(axis=0), kind="stable")
-    return Importance(
-        tuple(np.array(list(columns))[order].tolist()),
-        tuple(means.mean(axis=0)[order].tolist()),
-        tuple(means.std(axis=0)[order].tolist()),
-        float(np.mean(scores)),
-        len(rated),
-    )
+        lost = permutation_importance(forest, x[test], y[test], n_repeats=_SHUFFLES, random_state=0)
+        losses.append(lost["importances_mean"])
+    means, deviations = np.mean(losses, axis=0), np.std(losses, axis=0)
+    order = np.argsort(-means, kind="stable")
+    names = [list(columns)[i] for i in order]
+    return Importance(names, means[order].tolist(), deviations[order].tolist(), float(np.mean(scores)), len(rated))
 
 
 def _numbers(values: Sequence[Any]) -> np.ndarray:

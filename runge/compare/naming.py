@@ -50,12 +50,7 @@ def typed(key: str, value: object) -> str:
 
 
 def label(settings: Mapping[str, Any], keys: Sequence[str]) -> str:
-    """Return a run's values of some keys as text.
-
-    Example:
-        >>> label({"model.width": 64, "loss.lambda_d": 0.1}, ["model.width", "loss.lambda_d"])
-        'model.width=64, loss.lambda_d=0.1'
-    """
+    """Return a run's values of some keys as text, such as `model.width=64, loss.lambda_d=0.1`."""
     return ", ".join(f"{key}={typed(key, settings.get(key))}" for key in keys) or "all runs"
 
 
@@ -68,15 +63,30 @@ def names_of(records: Sequence[RunRecord], keys: Sequence[str]) -> list[str]:
     labels = [label(record.settings, keys) for record in records]
     if len(keys) <= MOST_KEYS:
         return labels
-    overrides = [_overrides(record, keys) for record in records]
-    common = set.intersection(*(set(own) for own in overrides))
+    hidden = {*SEEDS} - {*keys}
+    overrides = [
+        [part for part in BETWEEN.split(one.overrides or "") if part and part.partition("=")[0] not in hidden]
+        for one in records
+    ]
+    common = set.intersection(*map(set, overrides))
     names: dict[str, str] = {}
     for one, own in zip(labels, overrides, strict=True):
         names.setdefault(one, ", ".join(override for override in own if override not in common) or "defaults")
     return [names[one] for one in labels] if len(set(names.values())) == len(names) else labels
 
 
-def _overrides(record: RunRecord, keys: Sequence[str]) -> list[str]:
-    """Return a run's overrides, except of seeds that are not among the keys."""
-    parts = BETWEEN.split(record.overrides or "")
-    return [part for part in parts if part and (part.partition("=")[0] not in SEEDS or part.partition("=")[0] in keys)]
+def differing(runs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
+    """Return the keys in which the settings of runs differ; a missing key counts as different.
+
+    The keys of a section are compared among runs with the same class: `schedule=constant` and `schedule=two_stage`
+    differ only in `schedule`, although only one of them has a patience. Runs without a configuration are ignored.
+    """
+    configured = [settings for settings in runs if any(key in settings for key in keys)]
+
+    def differs(key: str) -> bool:
+        values: dict[object, set[str]] = {}
+        for settings in configured:
+            values.setdefault(settings.get(key.rpartition(".")[0]), set()).add(text(settings.get(key)))
+        return any(len(texts) > 1 for texts in values.values())
+
+    return [key for key in keys if differs(key)]

@@ -5,14 +5,13 @@ import textwrap
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 
-from runge.compare.groups import Group
+from runge.compare.groups import Group, errors_like
 from runge.compare.naming import names_of
-from runge.compare.ranking import errors_like
+from runge.pictures.style import COLOURS, INK, few_ticks, png
 from runge.runs.reading import RunRecord
-from runge.runs.scales import ticks
-from runge.runs.sheet import COLOURS, INK
+
+__all__ = ["comparison_picture", "png"]
 
 
 def comparison_picture(
@@ -48,13 +47,6 @@ def comparison_picture(
     if any(math.isfinite(group.values[0]) for group in shown):  # a log axis without data makes Matplotlib warn
         spread.set_xscale("log")
         front.set(xscale="log", yscale="log")
-        # Those of Matplotlib overlap if the errors differ by less than a factor of ten.
-        for axis, limits, most in (
-            (spread.xaxis, spread.get_xlim(), 5),
-            (front.xaxis, front.get_xlim(), 5),
-            (front.yaxis, front.get_ylim(), 6),
-        ):
-            labels = ticks(*limits, log=True, most=most)
-            axis.set_ticks([limits[0] * (limits[1] / limits[0]) ** share for share in labels], list(labels.values()))
-            axis.set_minor_locator(NullLocator())
+        for axis in (spread.xaxis, front.xaxis, front.yaxis):
+            few_ticks(axis)
     return figure

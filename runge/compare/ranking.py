@@ -1,56 +1,149 @@
-"""The figure by which runs are ranked, if none is named: without units where the data have several."""
+"""Runs, ranked and grouped: what the tables, the report and the picture of a comparison show."""
 
-import itertools
-from collections.abc import Sequence
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import Any
 
-from runge.metrics import TEST_MSE_DF, TEST_MSE_F, key, on_test
-from runge.runs.reading import RunRecord
+from runge.compare.groups import choose_metric, describe_lead, group
+from runge.compare.naming import differing, text, typed
+from runge.compare.search import Search
+from runge.configuration import SAME_RESULT
+from runge.runs.ensemble import SEEDS
+from runge.runs.files import printable
+from runge.runs.reading import COLUMNS, RunRecord, find, read, table
 
-_DATA = ("data", "data.file", "data.inputs", "data.outputs", "data.derivatives")
-"""The keys of runs on different data, besides those of the target."""
-
-_RELATIVE = ("nrmse_df", "rel_l2_df", "nrmse_f", "rel_l2_f")
-"""The quantities without units, the preferred one first; older runs have `rel_l2_df` alone."""
+_MOST_NAMES = 8
 
 
-def choose_metric(records: Sequence[RunRecord], keys: Sequence[str]) -> tuple[str, str]:
-    """Return the metric by which runs are ranked, and a sentence that says why if it is not `test/mse_df`.
-
-    Mean squared errors have the units of the data: those of sin(x) / 1000 are a million times smaller than those of
-    sin(x). Runs on different data, and on the columns of a table, are ranked by a figure without units: the first of
-    `nrmse_df`, `rel_l2_df`, `nrmse_f` and `rel_l2_f` that most finished runs have. Runs without test points are ranked
-    by their validation errors.
+class Ranking:
+    """Runs, the best first, and those that have not finished last.
 
     Args:
         records: the runs.
-        keys: the settings in which they differ.
+        metric: the metric by which the runs are ranked; smaller is better. None: `test/mse_df`, or one without units
+            for runs on different data, as in `runge.compare.groups.choose_metric`.
+        search: the search to which the runs belong, if they do.
+        group_by: the settings that define a group; None: all in which the runs differ, except the seeds.
+
+    Raises:
+        ValueError: there are no runs, or none of them has the metric or one of the settings.
     """
-    differ = [name for name in keys if name in _DATA or name.partition(".")[0] == "target"]
-    finished = [record.figures for record in records if record.status == "finished"]
-    split = "test" if any(map(on_test, finished)) or not finished else "val"
-    counts = {name: sum(one.get(name) is not None for one in finished) for name in (key(split, q) for q in _RELATIVE)}
-    best = max(counts, key=lambda name: counts[name])
-    if not counts[best] or not (differ or any(record.of_table for record in records)):
-        return TEST_MSE_DF, ""
-    if differ:
-        names = " and ".join(filter(None, (", ".join(differ[:-1]), differ[-1])))
-        why = f"the runs differ in {names}, and mean squared errors have the units of the data"
-    else:
-        why = "the columns of a table have units, and so have mean squared errors"
-    derivative = "" if best.endswith("_df") else "; not all runs have derivatives to compare with"
-    return best, f"Ranked by {best}, because {why}{derivative}."
+
+    def __init__(
+        self,
+        records: Sequence[RunRecord],
+        metric: str | None = None,
+        group_by: Sequence[str] | None = None,
+        search: Search | None = None,
+    ) -> None:
+        if not records:
+            raise ValueError("DIR, --where: must select at least one run; there is none")
+        self.metrics = list(dict.fromkeys(name for record in records for name in record.figures))
+        settings = dict.fromkeys(name for record in records for name in record.settings if name not in self.metrics)
+        for name in group_by or ():
+            if name not in settings:
+                raise ValueError(f"--group-by: {_nearest(name, settings)}; got {name!r}")
+        names = [name for name in settings if not name.startswith(SAME_RESULT)]
+        self.keys = differing([one.settings for one in records], names)
+        # Further settings that not all runs have in common.
+        self.others = [
+            name
+            for name in names
+            if name not in self.keys and len({text(one.settings.get(name, "")) for one in records}) > 1
+        ]
+        metric, self.reason = (metric, "") if metric else choose_metric(records, self.keys)
+        if self.metrics and metric not in self.metrics:
+            raise ValueError(f"--metric: {_nearest(metric, self.metrics)}; got {metric!r}")
+        self.metric = metric
+        self.records = sorted(records, key=lambda r: (r.status != "finished", (x := r.figures.get(metric)) is None, x))
+        self.search = search
+        self.group_keys = [name for name in self.keys if name not in SEEDS] if group_by is None else list(group_by)
+        self.groups = group(self.records, self.group_keys, metric)
+        self.lead = describe_lead(self.groups)
+
+    @property
+    def running(self) -> bool:
+        """True if a run is being trained."""
+        return any(record.status == "running" for record in self.records)
+
+    @property
+    def sentences(self) -> list[str]:
+        """The sentences on a search, the rank and the lead."""
+        found = self.search.sentence if self.search else ""
+        return [sentence for sentence in (found, self.reason, self.lead) if sentence]
+
+    def csv(self) -> str:
+        """Return a row per run: its status, its overrides, the settings in which the runs differ, all final figures."""
+        names = [*COLUMNS, *self.keys, *self.metrics]
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(map(_cell, names))
+        writer.writerows([[_cell(row.get(name)) for name in names] for row in table(self.records)])
+        return buffer.getvalue()
 
 
-def errors_like(metric: str) -> tuple[str, str]:
-    """Return the keys of the errors of u and of u' of a metric's kind: without units if it has none, else squared.
+def _cell(value: Any) -> Any:
+    """Return a cell of a CSV file: a text that a spreadsheet would read as a formula gets an apostrophe.
 
-    They are those on its points if they have no units, else those on the test points.
-
-    Example:
-        >>> errors_like("test/nrmse_df")
-        ('test/nrmse_f', 'test/nrmse_df')
+    References:
+        https://owasp.org/www-community/attacks/CSV_Injection
     """
-    for split, kind in itertools.product(("test", "val"), ("nrmse", "rel_l2")):
-        if metric in (pair := (key(split, f"{kind}_f"), key(split, f"{kind}_df"))):
-            return pair
-    return TEST_MSE_F, TEST_MSE_DF
+    if not isinstance(value, str):
+        return value
+    value = printable(value)
+    return f"'{value}" if value.startswith(("=", "+", "-", "@")) else value
+
+
+def collect(paths: Sequence[str | os.PathLike[str]], where: Sequence[str] = ()) -> list[RunRecord]:
+    """Read the runs at or below some directories, each once.
+
+    Args:
+        paths: runs, sweeps, or directories above them.
+        where: filters `key=value`; only the runs that match all of them are returned.
+
+    Raises:
+        FileNotFoundError: there is no such directory.
+        ValueError: a filter has no `=`, or no run has its key or its value.
+    """
+    records = [read(run) for run in find(*paths)]
+    for condition in where if records else ():
+        name, equals, wanted = condition.partition("=")
+        rows = table(records)
+        if not equals or not any(name in row for row in rows):
+            keys = sorted({key for row in rows for key in row})
+            raise ValueError(f"--where: must be key=value, and the key {_nearest(name, keys)}; got {condition!r}")
+        values = [row.get(name) for row in rows]
+        kept = [i for i, x in enumerate(values) if wanted in (text(x), typed(name, x)) or _parsed(x) == _parsed(wanted)]
+        if not kept:
+            options = sorted({typed(name, value) for value in values})
+            raise ValueError(f"--where: {name} {_nearest(wanted, options)}; got {wanted!r}")
+        records = [records[i] for i in kept]
+    return records
+
+
+def mark(records: Sequence[RunRecord], failures: Mapping[str, str]) -> list[RunRecord]:
+    """Mark runs as failed whose directories are gone or could not be written to: the keys of `failures`."""
+    records = [*records, *(RunRecord(path, "failed") for path in failures if not os.path.isdir(path))]
+    changes = {os.path.abspath(path): {"status": "failed", "message": printable(x)} for path, x in failures.items()}
+    return [replace(record, **changes.get(os.path.abspath(record.path), {})) for record in records]
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    """Say what a name must be: all that are allowed if they are few, or else the three that are most like it."""
+    if len(names := list(names)) <= _MOST_NAMES:
+        return f"must be one of {', '.join(names)}"
+    near = get_close_matches(name, names, 3, 0) or names[:3]
+    return f"must be one of {len(names)}, such as {', '.join(near)} (all are in the table that --csv - prints)"
+
+
+def _parsed(value: Any) -> Any:
+    """Return a value parsed from its text, so that [-1,1] equals [-1.0, 1.0]."""
+    try:
+        return json.loads(text(value))
+    except ValueError:
+        return text(value)

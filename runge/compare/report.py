@@ -1,48 +1,35 @@
 """The report of a comparison: a self-contained HTML file with its scripts and data inside."""
 
 import base64
+import os
+import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import distribution
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+from urllib.parse import quote
 
 import jinja2
 import numpy as np
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
+from rich.console import Console
 
 from runge import metrics
-from runge.compare.groups import Group
+from runge.compare.groups import errors_like
 from runge.compare.importance import importance_of
 from runge.compare.naming import names_of, typed
-from runge.compare.ranking import errors_like
-from runge.compare.search import Search
-from runge.compare.tables import MOST_GROUPS, in_short, short_names
+from runge.compare.ranking import Ranking
+from runge.compare.tables import MOST_GROUPS, in_short, short_names, show
 from runge.errors import ConfigurationError
 from runge.runs.directories import RunDirectory
-from runge.runs.files import printable
+from runge.runs.files import printable, write
 from runge.runs.fits import fit_of
 from runge.runs.reading import RunRecord, read_columns
-from runge.runs.scales import evenly
 
-Keys = Sequence[str]
-
-
-class _Function(NamedTuple):
-    """The inputs, outputs and labels of a fit, as in `runge.runs.fits.Fit`, packed; x in 64 bit.
-
-    True `rows`: the points are rows of a table.
-    """
-
-    rows: bool
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    x: str
-    f: str
-    df: str
-
+PAGE = "comparison.html"
 
 CURVES = {
     "losses": {metrics.TRAIN_LOSS: "dot", metrics.VAL_LOSS: "solid"},
@@ -52,91 +39,36 @@ CURVES = {
 }
 """The columns of the history that each plot shows, and the dashes of their lines."""
 
-_MOST_ROWS, _MOST_PLACES = 100, 2000
-_POINTS, _MOST_ERRORS = 201, 8000  # of a run: points of the fit, and errors of values and partial derivatives at these
 MOST_WITH_CURVES = 1000
 """The number of runs, from the first on, whose curves are included: no browser opens a page with 100 000."""
 
+_MOST_ROWS, _MOST_PLACES = 100, 2000
+_POINTS, _MOST_ERRORS = 201, 8000  # of a run: points of the fit, and errors of values and partial derivatives at these
 
-def render(
-    records: Sequence[RunRecord],
-    keys: Keys,
-    groups: Sequence[Group],
-    group_keys: Keys,
-    metric: str,
-    sentences: Sequence[str],
-    others: Keys = (),
-    search: Search | None = None,
-    address: Callable[[str, Path], str] | None = None,
-    libraries: bool = True,
-    live: bool = False,
-) -> str:
+
+def publish(ranking: Ranking, directory: Path) -> None:
+    """Show the comparison, write `comparison.csv`, `.png` and `.html`, and print the path of the last."""
+    from runge.compare.picture import comparison_picture, png  # late: Matplotlib is imported when something is drawn
+
+    show(ranking, Console())
+    directory.mkdir(parents=True, exist_ok=True)
+    write(directory / "comparison.csv", ranking.csv())
+    picture = comparison_picture(ranking.records, ranking.groups, ranking.group_keys, ranking.metric)
+    write(directory / "comparison.png", png(picture))
+    write(directory / PAGE, render(ranking, directory))
+    print(f"report: {printable(os.path.relpath(directory / PAGE))}")
+
+
+def render(ranking: Ranking, directory: Path | None = None, live: float = 0) -> str:
     """Return the report as one HTML document, in which texts from the runs are data, never markup.
 
     Args:
-        records: the runs, ranked by `metric`.
-        keys: the settings in which they differ.
-        groups: their groups, which are defined by `group_keys`.
-        group_keys: settings.
-        metric: a figure.
-        sentences: what is said above the tables.
-        others: further settings that not all runs have in common.
-        search: the search to which they belong, if they do.
-        address: `address(path, file)` is the relative address of a file of the run at `path`; None: no links.
-        live: the page asks for its new state, as it is served by `runge.compare.watch`.
-        libraries: include the scripts; without them the page is only the new state of a page that is open.
+        ranking: the runs.
+        directory: the directory to which it is written, from where it links to the runs' files; None: no links.
+        live: the seconds after which the page loads itself again, because `runge.compare.watch` writes it; 0: never.
     """
-    functions: dict[_Function, int] = {}
-    known = dict.fromkeys(name for record in records for name in record.figures)
-    front, whole = errors_like(metric), metrics.TEST_MSE_DF
-    parts = metrics.regions(known, whole)
-    if parts and all(metrics.key("test", "nrmse_df", part) in known for part in parts) and front[1] != whole:
-        whole = metrics.TEST_NRMSE_DF  # outputs have units, regions of a function have the same
-    own = [name for name in known if name.startswith("test/") and name.count("/") == 1 and name != "test/loss"]
-    figures = list(dict.fromkeys((metric, *front, *(metrics.key("test", name) for name in metrics.QUANTITIES), *own)))
-    names = short_names([record.path for record in records])
-
-    def links(record: RunRecord) -> dict[str, str]:
-        return {} if address is None else {title: address(record.path, file) for title, file in _files(record).items()}
-
-    runs = [
-        {
-            "name": name,
-            "status": record.status,
-            "message": "" if record.status == "running" else in_short(record),
-            "progress": _progress(record),
-            "settings": [_plain(setting, record.settings.get(setting)) for setting in keys],
-            "others": [typed(key, record.settings[key]) if key in record.settings else None for key in others],
-            "group": group,
-            "figures": [record.figures.get(figure) for figure in figures],
-            "seconds": record.figures.get(metrics.FIT_SECONDS),
-            "switch": record.figures.get(metrics.SWITCHED_ON_STEP),
-            "regions": [record.figures.get(f"{whole}/{part}") for part in parts],
-            "files": links(record),
-            **(_curves(record, functions) if i < MOST_WITH_CURVES else {"curves": {}}),
-        }
-        for i, (name, group, record) in enumerate(zip(names, names_of(records, group_keys), records, strict=True))
-    ]
-    finished = [record for record in records if record.status == "finished"]
-    importance = importance_of(finished, keys, metric) if libraries else None
-    data = {
-        "runs": runs,
-        "settings": list(keys),
-        "others": list(others),
-        "figures": figures,
-        "shown": list(dict.fromkeys((metric, *front, "test/max_f", "test/max_df"))),
-        "regions": parts,
-        "groups": [{"name": group.name} for group in groups],
-        "functions": [function._asdict() for function in functions],
-        "by": "output" if {*parts} <= {name for function in functions for name in function.outputs} else "region",
-        "metric": metric,
-        "part": whole,
-        "front": front,
-        "curves": CURVES,
-        "cosine": metrics.GRAD_COSINE,
-        "search": search and {**asdict(search), "command": None},
-        "importance": importance and importance._asdict(),
-    }
+    records = ranking.records
+    importance = importance_of(records, ranking.keys, ranking.metric)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("runge.compare", "page"),
         autoescape=True,
@@ -144,24 +76,75 @@ def render(
         trim_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False}  # NaN is not valid JSON
-    scripts = {
-        "plotly": _embedded(get_plotlyjs()),
-        "datatables": _embedded(_datatables("dt_bundle.js")),
-        "style": Markup(_datatables("dt_bundle.css")),
-    }
     return environment.get_template("page.html").render(
-        data=data,
-        groups=groups if any(len(group.values) > 1 for group in groups) else (),
-        sentences=sentences,
-        commands=search.command[:MOST_GROUPS] if search else [],
-        running=_running(records),
-        importance=importance and importance.describe(metric),
+        data=_data(ranking, directory)
+        | {"importance": importance and importance._asdict(), "live": live, "written": time.time()},
+        groups=ranking.groups if any(len(group.values) > 1 for group in ranking.groups) else (),
+        sentences=ranking.sentences,
+        commands=ranking.search.command[:MOST_GROUPS] if ranking.search else [],
+        counts=Counter(record.status for record in records),
+        share=_share(records),
+        importance=importance and importance.describe(ranking.metric),
         most_groups=MOST_GROUPS,
         most_with_curves=MOST_WITH_CURVES,
-        without_fit=sum(not RunDirectory(record.path).fit.exists() for record in finished[:MOST_WITH_CURVES]),
-        libraries=scripts if libraries else None,
-        live=live,
+        plotly=_embedded(get_plotlyjs()),
+        datatables=_embedded(_datatables("dt_bundle.js")),
+        style=Markup(_datatables("dt_bundle.css")),
     )
+
+
+def _data(ranking: Ranking, directory: Path | None) -> dict[str, Any]:
+    """Return what the page's scripts draw, as JSON holds it."""
+    metric, search = ranking.metric, ranking.search
+    front = errors_like(metric)
+    whole, parts = _parts(ranking.metrics, front[1])
+    own = [one for one in ranking.metrics if one.startswith("test/") and one.count("/") == 1 and one != "test/loss"]
+    figures = list(dict.fromkeys((metric, *front, *(metrics.key("test", name) for name in metrics.QUANTITIES), *own)))
+    functions: list[dict[str, Any]] = []
+    names = short_names([record.path for record in ranking.records])
+    groups = names_of(ranking.records, ranking.group_keys)
+    runs = [
+        {
+            "name": name,
+            "status": record.status,
+            "message": "" if record.status == "running" else in_short(record),
+            "progress": _progress(record),
+            "settings": [_plain(setting, record.settings.get(setting)) for setting in ranking.keys],
+            "others": [typed(key, record.settings[key]) if key in record.settings else None for key in ranking.others],
+            "group": group,
+            "figures": [record.figures.get(figure) for figure in figures],
+            "seconds": record.figures.get(metrics.FIT_SECONDS),
+            "switch": record.figures.get(metrics.SWITCHED_ON_STEP),
+            "regions": [record.figures.get(f"{whole}/{part}") for part in parts],
+            "files": {} if directory is None else _files(record, directory),
+            **(_curves(record, functions) if i < MOST_WITH_CURVES else {"curves": {}}),
+        }
+        for i, (name, group, record) in enumerate(zip(names, groups, ranking.records, strict=True))
+    ]
+    return {
+        "runs": runs,
+        "settings": ranking.keys,
+        "others": ranking.others,
+        "figures": figures,
+        "shown": list(dict.fromkeys((metric, *front, "test/max_f", "test/max_df"))),
+        "regions": parts,
+        "groups": [{"name": group.name} for group in ranking.groups],
+        "functions": functions,
+        "by": "output" if {*parts} <= {name for function in functions for name in function["outputs"]} else "region",
+        "metric": metric,
+        "part": whole,
+        "front": front,
+        "curves": CURVES,
+        "cosine": metrics.GRAD_COSINE,
+        "search": search and {**asdict(search), "command": None},
+    }
+
+
+def _parts(names: Sequence[str], preferred: str) -> tuple[str, list[str]]:
+    """Return the error that is shown by region or output, and these: outputs have units, regions have the same."""
+    parts = metrics.regions(names, metrics.TEST_MSE_DF)
+    without_units = parts and all(metrics.key("test", "nrmse_df", part) in names for part in parts)
+    return metrics.TEST_NRMSE_DF if without_units and preferred != metrics.TEST_MSE_DF else metrics.TEST_MSE_DF, parts
 
 
 def _progress(record: RunRecord) -> str:
@@ -171,43 +154,44 @@ def _progress(record: RunRecord) -> str:
     return f"step {record.step} of {record.settings.get('trainer.max_steps', '?')}"
 
 
-def _running(records: Sequence[RunRecord]) -> dict[str, Any] | None:
-    """Return the share of the steps taken and a sentence, if some runs are being trained."""
-    counts = Counter(record.status for record in records)
-    if not counts["running"]:
-        return None
-    taken = total = 0.0
+def _share(records: Sequence[RunRecord]) -> float:
+    """Return the share of the steps that have been taken; those of a run that has ended count as taken."""
+    taken = total = 0
     for record in records:
-        steps, done = record.settings.get("trainer.max_steps"), record.status != "running"
-        most = steps if type(steps) is int and steps > 0 else max(1, record.step or 1)
-        taken, total = taken + (most if done else min(record.step or 0, most)), total + most
-    others = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
-    return {"share": f"{taken / total:.3f}", "text": others}
+        most = record.settings.get("trainer.max_steps")
+        most = most if isinstance(most, int) and most > 0 else max(1, record.step or 1)
+        taken += min(record.step or 0, most) if record.status == "running" else most
+        total += most
+    return taken / total
 
 
-def _files(record: RunRecord) -> dict[str, Path]:
-    """Return those files of a run that exist, by their titles."""
+def _files(record: RunRecord, directory: Path) -> dict[str, str]:
+    """Return the addresses, as seen from `directory`, of those files of a run that exist, by their titles."""
     run = RunDirectory(record.path)
     files = {
         "directory": run.path,
-        "configuration": run.hydra / "config.yaml",
+        "configuration": run.configuration,
         "fit": run.fit_picture,
         "curves": run.curves_picture,
         "profiles": run.profiles_picture,
         "points": run.points_picture,
         "log": run.log,
     }
-    return {title: path for title, path in files.items() if path.exists()}
+    return {
+        title: quote(os.path.relpath(path, directory)) + "/" * path.is_dir()
+        for title, path in files.items()
+        if path.exists()
+    }
 
 
 def _plain(key: str, value: Any) -> Any:
-    return (
-        typed(key, value) if isinstance(value, str) or (isinstance(value, float) and not np.isfinite(value)) else value
-    )
+    """Return a setting as JSON has it: numbers as they are, texts as they are typed."""
+    finite = not isinstance(value, float) or np.isfinite(value)
+    return value if finite and not isinstance(value, str) else typed(key, value)
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def _curves(record: RunRecord, functions: dict[_Function, int]) -> dict[str, Any]:
+def _curves(record: RunRecord, functions: list[dict[str, Any]]) -> dict[str, Any]:
     """Return a run's history, its moved points in one dimension, and the errors of its fit.
 
     The function is added to `functions`, unless an earlier run has the same. The fit is also there if labels are
@@ -222,19 +206,23 @@ def _curves(record: RunRecord, functions: dict[_Function, int]) -> dict[str, Any
         if "x" in places:
             shown["places"] = {name: _packed(values) for name, values in places.items()}
         columns = read_columns(run, run.fit, None, _POINTS)
-        if not columns:
-            return shown
-        inputs, outputs, *parts = fit_of({printable(name): values for name, values in columns.items()})
+        fit = fit_of({printable(name): values for name, values in columns.items()}) if columns else None
     except (ConfigurationError, OSError) as error:
-        if record.status == "running":  # it writes its files now
-            return shown
-        return shown | {"message": printable(str(error))}
+        # A run that is being trained writes its files now.
+        return shown if record.status == "running" else shown | {"message": printable(str(error))}
+    if fit is None:
+        return shown
+    inputs, outputs, *parts = fit
     most = max(2, _MOST_ERRORS // (len(outputs) * (1 + len(inputs))))
-    x, f, df, u, du = (part[evenly(len(part), most)] for part in parts)
-    order = np.argsort(x[:, 0], kind="stable") if len(inputs) == 1 else slice(None)  # those of a table have none
-    x, f, df, u, du = (part[order] for part in (x, f, df, u, du))
-    function = _Function(record.of_table, inputs, outputs, _packed(x, "<f8"), _packed(f), _packed(df))
-    shown["function"] = functions.setdefault(function, len(functions))
+    x, f, df, u, du = (part[np.linspace(0, len(part) - 1, min(len(part), most)).round().astype(int)] for part in parts)
+    if len(inputs) == 1:
+        order = np.argsort(x[:, 0], kind="stable")
+        x, f, df, u, du = (part[order] for part in (x, f, df, u, du))
+    function = {"rows": record.of_table, "inputs": inputs, "outputs": outputs}
+    function |= {"x": _packed(x, "<f8"), "f": _packed(f), "df": _packed(df)}
+    if function not in functions:
+        functions.append(function)
+    shown["function"] = functions.index(function)
     if np.isnan(f).any() or np.isnan(df).any():
         shown |= {"u": _packed(u), "du": _packed(du)}
     return shown | {"error_f": _packed(u - f), "error_df": _packed(du - df)}

@@ -4,12 +4,13 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runge.compare.groups import Group
+from runge.compare.groups import Group, errors_like
 from runge.compare.naming import BETWEEN, MOST_KEYS, names_of, typed
-from runge.compare.ranking import errors_like
+from runge.compare.ranking import Ranking
 from runge.metrics import QUANTITIES, RELATIVE, TEST_ENDS, TEST_MSE_DF, TEST_MSE_F, key, on_test
 from runge.runs.directories import FINDINGS
 from runge.runs.files import printable
@@ -64,7 +65,16 @@ def error_table(
 _MOST_ROWS, _WIDE = 40, 110
 
 
-def comparison_table(records: Sequence[RunRecord], keys: Sequence[str], metric: str, width: int) -> Table:
+def show(ranking: Ranking, console: Console) -> None:
+    """Print the table of runs, the table of groups if there are several seeds, and sentences on rank and lead."""
+    console.print(_run_table(ranking.records, ranking.keys, ranking.metric, console.width))
+    if any(len(group.values) > 1 for group in ranking.groups):
+        console.print(_group_table(ranking.groups, ranking.metric))
+    for sentence in ranking.sentences:
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+
+def _run_table(records: Sequence[RunRecord], keys: Sequence[str], metric: str, width: int) -> Table:
     """Return a table of runs: the settings in which they differ, the final test errors, and the status with its reason.
 
     Settings that are more than four or too wide share a column, a line each; more than four are replaced by overrides.
@@ -115,7 +125,7 @@ def in_short(record: RunRecord) -> str:
     return "; ".join(finding.partition(": ")[0] for finding in record.message.split(FINDINGS))
 
 
-def group_table(groups: Sequence[Group], metric: str) -> Table:
+def _group_table(groups: Sequence[Group], metric: str) -> Table:
     """Return a table of the best ten groups: their size, and median, quartiles and worst value of the metric."""
     cut = (
         f", the best {MOST_GROUPS} of {len(groups)} groups (all are in the report)" if len(groups) > MOST_GROUPS else ""

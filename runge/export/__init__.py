@@ -1,5 +1,53 @@
 """Write a trained function for other programs: the value and the Jacobian together, for ONNX, PyTorch or NumPy."""
 
-from runge.export.formats import FORMATS, export
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from runge.export.numpy_source import numpy_source
+from runge.export.onnx_model import onnx_model
+from runge.export.program import torch_program
+from runge.function import Function
+from runge.runs.files import write
 
 __all__ = ["FORMATS", "export"]
+
+FORMATS: dict[str, Callable[[Function], dict[str, bytes]]] = {
+    "onnx": onnx_model,
+    "torch": torch_program,
+    "numpy": numpy_source,
+}
+"""The formats by name: each returns the content of its files by their suffixes, last the one that a user opens."""
+
+
+def export(function: Function, to: str, path: str | os.PathLike[str]) -> Path:
+    """Write a function's value and Jacobian for another program, each file completely or not at all.
+
+    N points are the rows of x, (N, D); the results are u, (N,), and du, (N, D), or with P > 1 outputs (N, P) and
+    (N, P, D). Of a sweep's function they are the means over its members; the standard deviations of both follow.
+
+    Args:
+        function: a trained function, from `runge.load`; `to` changes its precision.
+        to: the format, `onnx`, `torch` or `numpy`.
+        path: the file; the format's suffix is added if it is missing.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        ValueError: there is no such format, or it does not support the function's activation.
+        ImportError: the packages of the extra `onnx` are missing.
+        OSError: the file cannot be written.
+    """
+    if to not in FORMATS:
+        raise ValueError(f"to: must be one of {', '.join(FORMATS)}, got {to!r}")
+    files = FORMATS[to](function)
+    *_, last = files
+    stem = os.fspath(path).removesuffix(last)
+    for name in (os.fspath(path), stem + last):
+        if os.path.isdir(name):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+    for suffix, content in files.items():
+        write(Path(stem + suffix), content)
+    return Path(stem + last)

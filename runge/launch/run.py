@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra._internal.callbacks import Callbacks
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
@@ -86,7 +85,7 @@ def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resumi
             directory.discard()
         raise
     announce(stack, 0)
-    (outcome,) = stack.fit([directory])
+    (outcome,) = stack.fit([directory], alone=not sweep)
     if isinstance(outcome, dict):
         test = stack.data.dataset.test
         columns = 0 if member.rows is None else len(stack.data.inputs)
@@ -199,10 +198,15 @@ def _merged(composed: dict[str, Any], begun: dict[str, Any]) -> dict[str, Any]:
         )
     trainer = {key: value for key, value in composed["trainer"].items() if f"trainer.{key}" in given.values()}
     sections = {"data": {**begun["data"], **moved}, "trainer": {**begun["trainer"], **trainer}}
-    return {**begun, **sections, "logger": composed.get("logger", {}), "objective": composed["objective"]}
+    return {
+        **begun,
+        **sections,
+        "logger": composed.get("logger", {}),
+        **{key: composed[key] for key in ("objective", "pictures")},
+    }
 
 
-def check_members(members: Sequence[Member]) -> None:
+def check_members(members: Sequence[Member], _report: Callable[[int], object]) -> None:
     """Make each of these runs without training it, and raise ConfigurationError if a value is not allowed."""
     for member in members:
         with name_overrides(member.overrides):
@@ -210,7 +214,7 @@ def check_members(members: Sequence[Member]) -> None:
 
 
 def train_jobs(
-    callbacks: Callbacks, chunk: tuple[Sequence[Job], int | None, Path | None], report: Callable[[int], object]
+    callbacks: Any, chunk: tuple[Sequence[Job], int | None, Path | None], report: Callable[[int], object]
 ) -> list[JobReturn]:
     """Train the jobs of a chunk; each gets the directory, the log and the return that Hydra's own launcher would leave.
 
@@ -233,7 +237,7 @@ def train_jobs(
 
 
 def _train(
-    callbacks: Callbacks,
+    callbacks: Any,
     jobs: Sequence[Job],
     halving: int | None,
     state: Path | None,

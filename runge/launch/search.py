@@ -36,7 +36,7 @@ _MOST_SHOWN = 3
 NOWHERE = 10**9
 """The number of the first job that is only checked, beyond those of all runs."""
 
-Launch = Callable[[Sequence[Sequence[str]], int, Callable[[], None]], Sequence[JobReturn]]
+Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
 
 
 @checked
@@ -112,7 +112,7 @@ class Search:
         """Train trials until all have ended, or the time is over.
 
         Args:
-            launch: trains jobs, given their overrides, the number of the first, and a function to call meanwhile.
+            launch: trains jobs, given their overrides and the number of the first.
             jobs: the checked jobs of `corners`.
 
         Raises:
@@ -131,13 +131,13 @@ class Search:
                 log.info("hydra.sweeper.timeout: %d of %d trials have ended", first, settings.trials)
                 break
             overrides = [job for params in proposed for job in self._jobs(params)]
-            returns = launch(overrides, first * settings.seeds, lambda: self._write(study))
+            returns = launch(overrides, first * settings.seeds)
             results = [self._result(returns, first, i) for i in range(len(proposed))]
             if all(result.status == "failed" for result in results):
                 _ = next(one for one in returns if one.status == JobStatus.FAILED).return_value  # raises the error
             study.tell(results)
+            self._write(study)
             log.info("%s", self._progress(study))
-        self._write(study)
         self._show(study)
 
     def _study(self, jobs: Sequence[Job]) -> Study:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -20,7 +19,7 @@ from omegaconf import DictConfig
 from runge.configuration import CONFIGURATIONS
 from runge.data.in_memory import file_of
 from runge.errors import ConfigurationError, RunError
-from runge.launch.cli import check_override, explain, quote_expression, train, with_sweeper
+from runge.launch.cli import check_overrides, explain, quoted, train
 from runge.launch.compose import register_resolvers
 from runge.runs.directories import RunDirectory
 from runge.runs.files import discard, printable, write
@@ -127,7 +126,7 @@ def _written(content: tuple[str, bytes], directory: str, typed: list[str]) -> It
 
 
 @contextmanager
-def _session() -> Iterator[Hydra]:
+def _session() -> Iterator[Any]:
     """Set up Hydra, raise its complaints as `ConfigurationError`, and restore logging, threads and Hydra's state.
 
     Nothing is printed but warnings and progress, which are on the error output.
@@ -164,12 +163,9 @@ def _session() -> Iterator[Hydra]:
 
 def _quoted(overrides: Sequence[str], key: str, directory: Directory) -> list[str]:
     """Return overrides as Hydra's grammar reads them, with the key set to a directory if there is one."""
-    quoted = with_sweeper([quote_expression(override) for override in overrides])
-    for override in quoted:
-        check_override(override)
-    if directory is None:
-        return quoted
-    return [*quoted, _path(key, directory)]
+    typed = quoted(overrides)
+    check_overrides(typed)
+    return typed if directory is None else [*typed, _path(key, directory)]
 
 
 def _path(key: str, path: str | os.PathLike[str]) -> str:

@@ -1,29 +1,29 @@
 """Fused sweeps: runs that can share a stack are trained together, in chunks, on all cores."""
 
 import logging
-import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
+from hydra.core.utils import JobReturn, JobStatus, configure_log
 from hydra.types import HydraContext
-from omegaconf import DictConfig
-from tqdm import tqdm
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from runge import machine
 from runge.compare.groups import seeds_needed
 from runge.configuration import build, digest
 from runge.errors import ConfigurationError, describe
+from runge.launch.compose import combinations
 from runge.launch.jobs import Job, ended_before, job_return
-from runge.launch.plan import Chunk, begun_chunks, plan
-from runge.launch.preparation import prepare, restored
-from runge.launch.processes import InProcess, Pool
-from runge.launch.slurm import Cluster, LauncherSettings
-from runge.launch.worker import call, request
+from runge.launch.plan import Chunk, begun_chunks, check_jobs, plan
+from runge.launch.processes import Report, run_tasks, start_loading
+from runge.launch.slurm import PROCESSES, LauncherSettings, make_executor, run_jobs
 from runge.runs.directories import RunDirectory, State
 from runge.runs.files import discard, printable
 from runge.runs.lock import locked
@@ -59,8 +59,6 @@ def launch(
     job_overrides: Sequence[Sequence[str]],
     first: int,
     failures: dict[str, str],
-    pool: Pool | InProcess | None = None,
-    meanwhile: Callable[[], None] = lambda: None,
 ) -> Sequence[JobReturn]:
     """Run a batch of a sweep's jobs, and return their returns.
 
@@ -71,35 +69,57 @@ def launch(
         job_overrides: the overrides of each job.
         first: the number of the first job.
         failures: receives the messages of jobs whose directories cannot be written to, by their directories.
-        pool: the processes that train, of `workers`, which stay; None: processes of this batch.
-        meanwhile: called once, when the training has begun.
 
     Raises:
         ConfigurationError: a job's configuration is wrong; nothing has been trained.
         SystemExit: the sweep was interrupted.
     """
-    setup_globals()
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
-    directory = Path(config.hydra.sweep.dir)
+    directory, sweeper = Path(config.hydra.sweep.dir), config.hydra.sweeper
     try:
-        with restored():
-            launcher = build("hydra.launcher", settings, LauncherSettings)
-            folder = (directory / ".submitit").absolute()
-            cluster = Cluster(call, launcher, folder) if launcher.cluster == "slurm" else None
-            # The workers load their libraries while the jobs are composed here.
-            own = nullcontext(pool) if pool else _pool(launcher) if len(job_overrides) > 1 else InProcess(call)
-            log.info("Launching %d jobs", len(job_overrides))
-            with own as local, cluster or nullcontext():
-                jobs = prepare(context, config, job_overrides, first, local)
-                if pool is None and not config.hydra.sweeper.get("max_batch_size"):  # these are all runs
-                    _warn_of_few_seeds(jobs)
-                halving = config.hydra.sweeper.get("halving")
-                if halving is not None and len({job.member.objective.keys for job in jobs}) > 1:
-                    raise ConfigurationError("objective: must be the same for all runs with hydra.sweeper.halving")
-                sweep = _Sweep(context, directory, jobs, failures, halving)
-                return sweep.train(cluster or local, launcher.members, bool(launcher.gpus_per_node), meanwhile)
+        launcher = build("hydra.launcher", settings, LauncherSettings)
+        slurm = launcher.cluster == "slurm"
+        executor = make_executor(launcher, (directory / ".submitit").absolute()) if slurm else None
+        processes = begin_processes(settings) if len(job_overrides) > 1 else 1
+        log.info("Launching %d jobs", len(job_overrides))
+        jobs = check_jobs(context, config, job_overrides, first, processes)
+        if sweeper.get("max_batch_size", 0) is None:  # these are all runs
+            _warn_of_few_seeds(jobs)
+        halving = sweeper.get("halving")
+        if halving is not None and len({job.member.objective.keys for job in jobs}) > 1:
+            raise ConfigurationError("objective: must be the same for all runs with hydra.sweeper.halving")
+        on_gpu = bool(launcher.gpus_per_node) if slurm else any(job.member.on_gpu() for job in jobs)
+        if slurm:
+            processes = launcher.processes or PROCESSES
+        elif on_gpu:  # one process fills it
+            processes = 1
+        most = launcher.members or (_MOST_ON_GPU if on_gpu else _MOST)
+        chunks, alone = plan(jobs, processes, most, halving, begun_chunks(jobs, directory))
+
+        from runge.launch.run import train_jobs  # late, as in `check_jobs`
+
+        parts = [([jobs[i] for i in chunk.jobs], halving, chunk.state) for chunk in chunks]
+        tasks = [partial(train_jobs, context.callbacks, part) for part in parts]
+
+        def results(report: Report) -> Iterator[tuple[int, Any]]:
+            return run_jobs(tasks, executor) if slurm else run_tasks(tasks, report, 1 if alone else processes)
+
+        return _train(jobs, chunks, results, directory, failures)
     finally:
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+
+
+def begin_processes(settings: Mapping[str, Any]) -> int:
+    """Return the number of processes of this machine that train, and begin to load what they need.
+
+    Raises:
+        ConfigurationError: a setting of the section `hydra.launcher` is not allowed.
+    """
+    launcher = build("hydra.launcher", settings, LauncherSettings)
+    processes = launcher.processes if launcher.processes and launcher.cluster == "local" else machine.cores()
+    if processes > 1:
+        start_loading()
+    return processes
 
 
 def _warn_of_few_seeds(jobs: Sequence[Job]) -> None:
@@ -110,151 +130,139 @@ def _warn_of_few_seeds(jobs: Sequence[Job]) -> None:
         log.warning("%s: to show that the best leads by more than chance needs %d seeds, not %d", what, needed, most)
 
 
-def _pool(launcher: LauncherSettings) -> Pool | InProcess:
-    processes = launcher.processes if launcher.processes and launcher.cluster == "local" else machine.cores()
-    return Pool(call, processes) if processes > 1 else InProcess(call)
+def _train(
+    jobs: Sequence[Job],
+    chunks: Sequence[Chunk],
+    results: Callable[[Report], Iterator[tuple[int, Any]]],
+    directory: Path,
+    failures: dict[str, str],
+) -> list[JobReturn]:
+    """Train the unfinished jobs, show the progress, and return the returns of all."""
+    returns = {i: job_return(job, job.outcome) for i, job in enumerate(jobs) if job.outcome is not None}
+    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[speed]}"), TimeRemainingColumn()]
+    hidden = not all(job.member.training.progress_bar for job in jobs)
+    ended, total = 0, sum(len(chunk.jobs) * chunk.steps for chunk in chunks)
+    with Progress(*columns, console=Console(stderr=True), auto_refresh=False, disable=hidden) as progress:
+        bar = progress.add_task("", total=total, speed="")
+
+        def show(steps: int) -> None:
+            speed = f"{progress.tasks[0].speed or 0:,.0f} steps/s"
+            progress.update(bar, advance=steps, speed=speed, description=f"{len(returns)} of {len(jobs)} runs")
+            progress.refresh()
+
+        try:
+            show(0)
+            with closing(results(show)) as arriving:
+                for number, value in arriving:
+                    chunk = chunks[number]
+                    returns |= {i: _returned(jobs[i], value, place, failures) for place, i in enumerate(chunk.jobs)}
+                    ended += len(chunk.jobs) * chunk.steps
+                    show(max(0, ended - int(progress.tasks[0].completed)))  # Slurm jobs do not report their steps
+        except (KeyboardInterrupt, SystemExit) as error:
+            finished = sum(RunDirectory(job.directory).metrics.exists() for job in jobs)
+            raise SystemExit(
+                f"error: interrupted; {finished} of {len(jobs)} runs are finished; to continue, run the same "
+                f"command with hydra.sweep.dir={directory}"
+            ) from error
+    return [returns[number] for number in range(len(jobs))]
 
 
-def workers(settings: Mapping[str, Any] | None) -> Pool | InProcess:
-    """Return the processes that train, for several batches, given the section `hydra.launcher`; None: this process.
+def _returned(job: Job, value: Any, place: int, failures: dict[str, str]) -> JobReturn:
+    """Return the return of a job in a chunk; if the chunk has failed, so has the job, unless it had ended."""
+    if job.outcome is not None:
+        return job_return(job, job.outcome)
+    if not isinstance(value, Exception):
+        returned = value[place]
+        returned.cfg = returned.hydra_cfg = job.config
+        value = returned._return_value
+    else:
+        with suppress(OSError, ConfigurationError):  # reported by `_record_failure`
+            value = outcome if (outcome := ended_before(job.member, RunDirectory(job.directory))) is not None else value
+        returned = job_return(job, value)
+    if returned.status == JobStatus.FAILED:
+        _record_failure(job, value, failures)
+    return returned
+
+
+def _record_failure(job: Job, error: Any, failures: dict[str, str]) -> None:
+    """Write a job's failure to its directory, or if that is impossible keep it for the table."""
+    directory = RunDirectory(job.directory)
+    try:
+        directory.hydra.stat()  # missing if the directory is gone, or the run had not begun
+        with locked(directory.path, "hydra.sweep.dir"):
+            state = directory.read_state()
+            if state is None or state.status == "running":  # otherwise the fit has written it
+                step, member = 0 if state is None else state.step, job.member
+                identity = digest(member.configuration), member.checksum
+                directory.write(State("failed", step, describe(error), *identity))
+    except (OSError, ConfigurationError):
+        failures[job.directory] = describe(error)
+
+
+def run_grid(
+    context: HydraContext, config: DictConfig, settings: Mapping[str, Any], launcher: Any, arguments: Sequence[str]
+) -> None:
+    """Run every combination of the values of some keys, in batches, and compare the runs.
+
+    Args:
+        context: Hydra's.
+        config: the sweep's configuration.
+        settings: the section `hydra.sweeper`.
+        launcher: what runs a batch; the fused one checks its jobs itself, in its processes.
+        arguments: the overrides of the command.
 
     Raises:
-        ConfigurationError: a setting is not allowed.
+        ConfigurationError: a job's configuration is wrong; nothing has been trained.
+        RunError: a run failed or diverged.
     """
-    return InProcess(call) if settings is None else _pool(build("hydra.launcher", settings, LauncherSettings))
+    sweeper = build("hydra.sweeper", settings, SweeperSettings)
+    with compared(config, sweeper, launcher):
+        given = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
+        runs = combinations([*given, *arguments], context.config_loader)
+        OmegaConf.save(config, Path(config.hydra.sweep.dir) / "multirun.yaml")
+        if not hasattr(launcher, "failures"):
+            check_jobs(context, config, runs, 0)
+        size = sweeper.max_batch_size or len(runs)
+        for first in range(0, len(runs), size):
+            for returned in launcher.launch(runs[first : first + size], initial_job_idx=first):
+                _ = returned.return_value  # which raises the job's error
 
 
 @contextmanager
-def reserved(directory: Path) -> Iterator[None]:
-    """Keep other sweeps out of a directory; after an error remove it if nothing has begun in it.
+def compared(config: DictConfig, sweeper: Any, launcher: Any) -> Iterator[None]:
+    """Keep other sweeps out of the sweep's directory, and compare its runs at the end, but not after an interrupt.
+
+    If nothing has begun in the directory, it is removed.
 
     Raises:
-        ConfigurationError: a sweep in this directory is still running.
+        ConfigurationError: a sweep in this directory is still running, or `halving` is set without the fused launcher.
     """
+    if sweeper.halving is not None and not hasattr(launcher, "failures"):
+        rule = "must be null unless hydra/launcher=fused"
+        raise ConfigurationError(f"hydra.sweeper.halving: {rule}, got {type(launcher).__name__}")
+    directory, failure = Path(config.hydra.sweep.dir), None
     with locked(directory, "hydra.sweep.dir"):
         try:
             yield
-        except BaseException:
+        except Exception as error:
+            failure = error
+        finally:
             with suppress(OSError):  # the error that is already being raised matters more
                 discard(directory, {"multirun.yaml"})
-            raise
+        if sweeper.compare and directory.is_dir():
+            _compare(directory, getattr(launcher, "failures", {}))
+        if failure is not None:
+            raise failure
 
 
-def compare(directory: str, failures: Mapping[str, str]) -> None:
-    """Print the comparison of a sweep that has ended, and write it to its directory, unless that is gone.
-
-    A directory in which nothing has begun is removed. The failures are messages of runs whose own directories could
-    not be written to, by their directories.
-    """
-    discard(Path(directory), {"multirun.yaml"})
-    if not Path(directory).is_dir():
-        return
-    from runge.compare.comparison import Comparison, collect, mark
+def _compare(directory: Path, failures: Mapping[str, str]) -> None:
+    """Print the comparison of a sweep's runs, and write it to its directory."""
+    from runge.compare.ranking import Ranking, collect, mark
+    from runge.compare.report import publish
     from runge.compare.search import read_search
 
     try:
-        if rows := mark(collect([str(Path(directory))]), failures):
-            Comparison(rows, search=read_search([directory])).publish(Path(directory))
+        if rows := mark(collect([str(directory)]), failures):
+            publish(Ranking(rows, search=read_search([directory])), directory)
     except (ValueError, OSError) as error:
         print(f"error: the comparison cannot be written: {printable(str(error))}", file=sys.stderr)
-
-
-class _Sweep:
-    """The jobs of one launch and their returns."""
-
-    def __init__(
-        self,
-        context: HydraContext,
-        directory: Path,
-        jobs: Sequence[Job],
-        failures: dict[str, str],
-        halving: int | None,
-    ) -> None:
-        self.context, self.directory, self.jobs, self.failures = context, directory, jobs, failures
-        self.halving = halving
-        self.returns = {i: job_return(job, job.outcome) for i, job in enumerate(jobs) if job.outcome is not None}
-
-    def train(
-        self, pool: Pool | InProcess | Cluster, members: int | None, on_gpu: bool, meanwhile: Callable[[], None]
-    ) -> list[JobReturn]:
-        """Train the unfinished jobs.
-
-        Args:
-            pool: what trains them.
-            members: the most members of a stack; None: as many as are useful.
-            on_gpu: true if the cluster's nodes have GPUs.
-            meanwhile: called once, when the training has begun.
-        """
-        jobs, slurm = self.jobs, isinstance(pool, Cluster)
-        on_gpu = on_gpu if slurm else any(job.member.on_gpu() for job in jobs)
-        if on_gpu and not slurm:
-            pool = InProcess(call)  # one process fills the GPU
-        memory = math.inf if on_gpu or slurm else machine.memory() / 2
-        if max(job.member.memory()[0] for job in jobs) * pool.processes > memory:
-            pool = InProcess(call)  # there is not enough memory for a run in each process
-        most = members or (_MOST_ON_GPU if on_gpu else _MOST)
-        begun = begun_chunks(jobs, self.directory)
-        chunks, alone = plan(jobs, pool.processes, most, memory / pool.processes, self.halving, begun)
-        if alone and not slurm:
-            pool = InProcess(call)  # on all cores
-        parts = [([jobs[i] for i in chunk.jobs], self.halving, chunk.state) for chunk in chunks]
-        requests = [request("train_jobs", self.context, part) for part in parts]
-        sizes = [len(chunk.jobs) * chunk.steps for chunk in chunks]
-        style: dict[str, Any] = {"unit": " steps", "unit_scale": True, "dynamic_ncols": True, "leave": False}
-        hidden = not all(job.member.training.progress_bar for job in jobs)
-        with tqdm(total=sum(sizes), desc=self._progress(), disable=hidden, **style) as bar:
-            once = iter([meanwhile])
-
-            def show(steps: int) -> None:
-                bar.update(steps)
-                for call in once:
-                    call()
-
-            try:
-                for number, value in pool.run(requests, show):
-                    self._keep_returns(chunks[number], value)
-                    show(sizes[number] if slurm else 0)  # Slurm jobs do not report their steps
-                    bar.set_description(self._progress())
-                show(0)
-            except (KeyboardInterrupt, SystemExit) as error:
-                finished = sum(RunDirectory(job.directory).metrics.exists() for job in jobs)
-                raise SystemExit(
-                    f"error: interrupted; {finished} of {len(jobs)} runs are finished; to continue, run the same "
-                    f"command with hydra.sweep.dir={self.directory}"
-                ) from error
-        return [self.returns[number] for number in range(len(jobs))]
-
-    def _progress(self) -> str:
-        return f"{len(self.returns)} of {len(self.jobs)} runs"
-
-    def _keep_returns(self, chunk: Chunk, value: Any) -> None:
-        """Keep the returns of a chunk's jobs; if the chunk failed, so have those that had not ended."""
-        for i, number in enumerate(chunk.jobs):
-            job = self.jobs[number]
-            if job.outcome is None:
-                returned = self._failed(job, value) if isinstance(value, Exception) else value[i]
-                returned.cfg = returned.hydra_cfg = job.config
-                if returned.status == JobStatus.FAILED:
-                    self._record_failure(job, returned._return_value)
-                self.returns[number] = returned
-
-    def _failed(self, job: Job, error: Exception) -> JobReturn:
-        """Return the return of a job in a failed chunk, which may have ended before."""
-        with suppress(OSError, ConfigurationError):  # reported by `_record_failure`
-            if (outcome := ended_before(job.member, RunDirectory(job.directory))) is not None:
-                return job_return(job, outcome)
-        return job_return(job, error)
-
-    def _record_failure(self, job: Job, error: Any) -> None:
-        """Write a job's failure to its directory, or if that is impossible keep it for the table."""
-        directory = RunDirectory(job.directory)
-        try:
-            directory.hydra.stat()  # missing if the directory is gone, or the run had not begun
-            with locked(directory.path, "hydra.sweep.dir"):
-                state = directory.read_state()
-                if state is None or state.status == "running":  # otherwise the fit has written it
-                    step, member = 0 if state is None else state.step, job.member
-                    identity = digest(member.configuration), member.checksum
-                    directory.write(State("failed", step, describe(error), *identity))
-        except (OSError, ConfigurationError):
-            self.failures[job.directory] = describe(error)

@@ -65,8 +65,12 @@ def check_loggers(entries: Mapping[str, Any]) -> None:
     for name, entry in entries.items():
         make, values = prepare(f"logger.{name}", _complete(name, entry, run), Logger)
         if check := getattr(make, "check", None):
-            with explained(f"logger.{name}", values):
-                check(**values)
+            try:
+                with explained(f"logger.{name}", values):
+                    check(**values)
+            except ImportError as error:
+                needs = f"needs a package that is not installed ({error}); pip install 'runge[{name}]'"
+                raise ConfigurationError(f"logger.{name}: {needs}") from error
 
 
 def _complete(name: str, entry: Any, run: Mapping[str, Any]) -> dict[str, Any]:

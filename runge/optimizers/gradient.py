@@ -1,31 +1,35 @@
 """Optimisers that use the gradient; all except L-BFGS are elementwise, so the members of a stack are independent."""
 
+import math
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
-from runge.optimizers import at_once
 from runge.optimizers.optimizer import Course, Needs, Optimizer, Problem
 from runge.schedules import LearningRateSchedule, learning_rate_factor
+from runge.sobolev.kernel import AdamSteps
 from runge.validation import BelowOne, Count, NonNegative, Positive, checked
 
-__all__ = ["LBFGS", "SGD", "Adam", "AdamW", "Gradient", "clip"]
+__all__ = ["LBFGS", "SGD", "Adam", "AdamW", "Elementwise", "Gradient", "clip", "has_own_rate", "of_members"]
 
 # The factor of the loss that torch's L-BFGS sees; a power of two adds no round-off. In 32 bit the round-off of the loss
 # ends the line search before small curvature matters, and the line search would overflow.
 _LOSS_SCALE = {torch.float32: 1.0, torch.float64: 2.0**40}
+
+_EPSILON = 1e-8  # as in `adam.hpp`
 
 Betas = Annotated[list[BelowOne], Field(min_length=2, max_length=2)]
 
 
 @checked
 class Gradient(Optimizer):
-    """An optimiser of torch, whose steps the compiled kernel takes where it can.
+    """An optimiser of torch.
 
     Attributes:
         lr: the learning rate, in [1e-12, 1e12]; with one that is too large the run diverges, or ends with large errors.
@@ -37,51 +41,65 @@ class Gradient(Optimizer):
     lr: Positive
     lr_schedule: LearningRateSchedule
     clip_norm: Positive | None
+    rates: tuple[Positive, ...] = Field((), repr=False)  # of the members, in place of `lr`, set by `of_members`
 
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
         """Take a step of torch's optimiser."""
-        theta, rate = problem.network.theta, self.lr * learning_rate_factor(self.lr_schedule, progress)
+        theta = problem.network.theta
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = self.lr * learning_rate_factor(self.lr_schedule, progress)
 
         def closure() -> Tensor:
-            loss, gradient = problem.loss_and_gradient()
-            theta.grad = gradient if self.clip_norm is None else clip(gradient, self.clip_norm)
+            loss, theta.grad = self.clipped_gradient(problem)
             return loss.sum()  # a tensor: converting it to a float would synchronise with the GPU
 
         optimizer.step(closure)  # pyright: ignore
 
-    def steps(
-        self,
-        optimizer: torch.optim.Optimizer,
-        course: Course,
-        first: int,
-        end: int,
-        own_rates: Sequence[float] = (),
-    ) -> int:
-        """Take steps in the compiled kernel if it can, or else one step of torch's optimiser.
-
-        Members may have learning rates of their own, in place of `lr`.
-        """
-        if not at_once.can_take(optimizer, course):
-            return super().steps(optimizer, course, first, end)
-        factors = [learning_rate_factor(self.lr_schedule, progress) for progress in course.progress[first:end]]
-        rates = torch.tensor(own_rates or [self.lr] * len(course.scale), dtype=torch.float64)
-        rates = torch.tensor(factors, dtype=torch.float64)[:, None] * rates
-        return at_once.take(optimizer, course, first, rates, self.clip_norm)
+    def clipped_gradient(self, problem: Problem) -> tuple[Tensor, Tensor]:
+        """Return the loss, (M,), and its gradient, (M, W), of at most the norm `clip_norm`."""
+        loss, gradient = problem.loss_and_gradient()
+        return loss, gradient if self.clip_norm is None else clip(gradient, self.clip_norm)
 
     def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Tensor]:
-        """Return the learning rate."""
-        rate = self.lr * learning_rate_factor(self.lr_schedule, progress)
-        return {"lr": torch.full_like(parameter[:, 0], rate, dtype=torch.float64)}
+        """Return the learning rates."""
+        return {"lr": self.rates_at([progress], len(parameter))[0].to(parameter.device)}
+
+    def rates_at(self, progress: Sequence[float], members: int) -> Tensor:
+        """Return the learning rates at K shares of the steps, (K, M), in float64."""
+        factors = [[learning_rate_factor(self.lr_schedule, share)] for share in progress]
+        rates = self.rates or (self.lr,) * members
+        return torch.tensor(factors, dtype=torch.float64) * torch.tensor(rates, dtype=torch.float64)
 
 
 @checked
-class Adam(Gradient):
-    """Adam.
+class Elementwise(Gradient):
+    """An optimiser of our own, with which members may differ in the learning rate."""
+
+    lr: Positive = 0.01
+    lr_schedule: LearningRateSchedule = "cosine"
+    clip_norm: Positive | None = None
+
+    @torch.no_grad()
+    def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
+        """Take a step of all members."""
+        theta, (_, gradient) = problem.network.theta, self.clipped_gradient(problem)
+        rates = self.rates_at([progress], len(theta)).to(theta).mT
+        self.update(optimizer.state[theta], theta, gradient, rates)
+
+    @abstractmethod
+    def update(self, state: dict[str, Any], theta: Tensor, gradient: Tensor, rates: Tensor) -> None:
+        """Change the weights and the state, each (M, W), with each member's learning rate, (M, 1)."""
+
+
+@checked
+class Adam(Elementwise):
+    r"""Adam, with the averages m of the gradient g and v of its square.
+
+    .. math:: m \leftarrow \beta_1 m + (1 - \beta_1)\, g, \quad v \leftarrow \beta_2 v + (1 - \beta_2)\, g^2, \quad
+              \theta \leftarrow \theta - \frac{lr}{1 - \beta_1^t} \frac{m}{\sqrt{v / (1 - \beta_2^t)} + 10^{-8}}
 
     Attributes:
-        betas: the decay rates of the averages of the gradient and of its square, each in [0, 1).
+        betas: the decay rates of both averages, each in [0, 1).
 
     Example:
         >>> Adam(lr=0.001)
@@ -91,55 +109,88 @@ class Adam(Gradient):
         D. P. Kingma, J. Ba (2015). Adam: a method for stochastic optimization. https://arxiv.org/abs/1412.6980
     """
 
-    lr: Positive = 0.01
-    lr_schedule: LearningRateSchedule = "cosine"
-    clip_norm: Positive | None = None
     betas: Betas = Field(default_factory=lambda: [0.9, 0.999])
 
-    def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
-        """Return a `torch.optim.Adam`."""
-        return torch.optim.Adam(parameters, self.lr, (self.betas[0], self.betas[1]), fused=True)
+    def _decay(self) -> float:
+        return 0.0
+
+    def _averages(self, state: dict[str, Any], theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the number of steps taken, (), and both averages, (M, W)."""
+        if not state:
+            state |= {"step": torch.zeros((), dtype=torch.float32)}  # torch restores this name on the CPU
+            state |= {name: torch.zeros_like(theta) for name in ("mean", "square")}
+        return state["step"], state["mean"], state["square"]
+
+    def update(self, state: dict[str, Any], theta: Tensor, gradient: Tensor, rates: Tensor) -> None:
+        """Take a step of Adam."""
+        step, mean, square = self._averages(state, theta)
+        step += 1
+        unbiased_1, unbiased_2 = (1 - beta ** int(step) for beta in self.betas)
+        mean.lerp_(gradient, 1 - self.betas[0])
+        square.mul_(self.betas[1]).addcmul_(gradient, gradient, value=1 - self.betas[1])
+        if self._decay():
+            theta.mul_(1 - rates * self._decay())
+        size = square.sqrt().div_(math.sqrt(unbiased_2)).add_(_EPSILON)
+        theta.addcdiv_(mean * (rates / unbiased_1), size, value=-1)
+
+    def steps(self, optimizer: torch.optim.Optimizer, course: Course, first: int, end: int) -> int:
+        """Take many steps in the compiled kernel if the loss is computed by it, and otherwise one."""
+        if (take := getattr(course.function, "adam", None)) is None:
+            return super().steps(optimizer, course, first, end)
+        theta, some = course.network.theta, slice(first, end)
+        step, mean, square = self._averages(optimizer.state[theta], theta)
+        steps = AdamSteps(
+            lambda_d=course.lambda_d[some],
+            batch=None if course.batch is None else course.batch[some],
+            rates=self.rates_at(course.progress[some], len(theta)),
+            taken=int(step),
+            mean=mean,
+            square=square,
+            betas=self.betas,
+            decay=self._decay(),
+            longest=math.inf if self.clip_norm is None else self.clip_norm,
+        )
+        taken = take(course.network, course.points, course.scale, steps)
+        step += taken
+        return taken
 
 
 @checked
-class AdamW(Gradient):
-    """Adam with decoupled weight decay.
+class AdamW(Adam):
+    r"""Adam with decoupled weight decay: before each step, :math:`\theta \leftarrow (1 - lr\, weight\_decay)\, \theta`.
 
     Attributes:
-        betas: the decay rates of the averages of the gradient and of its square, each in [0, 1).
-        weight_decay: the decay per step in units of the learning rate, in [0, 1 / lr], because a step multiplies the
-            weights by 1 - lr weight_decay.
+        weight_decay: the decay per step in units of the learning rate, in [0, 1 / lr].
 
     Example:
-        >>> AdamW(lr=0.001, lr_schedule="cosine", clip_norm=1.0, betas=[0.9, 0.999], weight_decay=0.01)
-        AdamW(lr=0.001, lr_schedule='cosine', clip_norm=1.0, betas=[0.9, 0.999], weight_decay=0.01)
+        >>> AdamW(lr=0.001)
+        AdamW(lr=0.001, lr_schedule='cosine', clip_norm=None, betas=[0.9, 0.999], weight_decay=0.01)
 
     References:
         I. Loshchilov, F. Hutter (2019). Decoupled weight decay regularization. https://arxiv.org/abs/1711.05101
     """
 
-    betas: Betas
-    weight_decay: NonNegative
+    weight_decay: NonNegative = 0.01
 
     def __post_init__(self) -> None:
         if self.lr * self.weight_decay > 1:
             raise ValueError(f"weight_decay: must be at most 1 / lr, {1 / self.lr:g}; got {self.weight_decay}")
 
-    def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
-        """Return a `torch.optim.AdamW`."""
-        betas = self.betas[0], self.betas[1]
-        return torch.optim.AdamW(parameters, self.lr, betas, weight_decay=self.weight_decay, fused=True)
+    def _decay(self) -> float:
+        return self.weight_decay
 
 
 @checked
-class SGD(Gradient):
-    """Stochastic gradient descent with Nesterov momentum.
+class SGD(Elementwise):
+    r"""Stochastic gradient descent with Nesterov momentum.
+
+    .. math:: v \leftarrow \mu v + g, \quad \theta \leftarrow \theta - lr\,(g + \mu v)
 
     Attributes:
-        momentum: the momentum, in [0, 1); 0: plain gradient descent.
+        momentum: the momentum mu, in [0, 1); 0: plain gradient descent.
 
     Example:
-        >>> SGD(lr=0.1, lr_schedule="constant", clip_norm=None, momentum=0.9)
+        >>> SGD(lr=0.1, lr_schedule="constant", momentum=0.9)
         SGD(lr=0.1, lr_schedule='constant', clip_norm=None, momentum=0.9)
 
     References:
@@ -149,9 +200,11 @@ class SGD(Gradient):
 
     momentum: BelowOne
 
-    def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
-        """Return a `torch.optim.SGD`."""
-        return torch.optim.SGD(parameters, self.lr, self.momentum, nesterov=self.momentum > 0, fused=True)
+    def update(self, state: dict[str, Any], theta: Tensor, gradient: Tensor, rates: Tensor) -> None:
+        """Take a step of gradient descent."""
+        velocity = state.setdefault("velocity", torch.zeros_like(theta))
+        velocity.mul_(self.momentum).add_(gradient)
+        theta.addcmul_(rates, gradient.add(velocity, alpha=self.momentum), value=-1)
 
 
 @checked
@@ -185,10 +238,7 @@ class LBFGS(Gradient):
         """Return a `torch.optim.LBFGS`."""
         limits: Any = {"max_iter": 1, "max_eval": self.max_eval, "tolerance_grad": 0, "tolerance_change": 0}
         limits["history_size"] = self.history_size
-        optimizer = torch.optim.LBFGS(parameters, self.lr, line_search_fn="strong_wolfe", **limits)
-        (group,) = optimizer.param_groups
-        group["loss_scale"] = _LOSS_SCALE[group["params"][0].dtype]
-        return optimizer
+        return torch.optim.LBFGS(parameters, self.lr, line_search_fn="strong_wolfe", **limits)
 
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
         """Take a step; in 64 bit on the loss times 2^40, which has the same minimisers.
@@ -196,8 +246,7 @@ class LBFGS(Gradient):
         Torch ignores each pair of a step s and a change of the gradient y with s^T y <= 1e-10. Without the scale, these
         are nearly all pairs once the loss is about 1e-6.
         """
-        # A checkpoint of an older version has curvature of the loss itself.
-        scale = optimizer.param_groups[0].get("loss_scale", 1.0)
+        scale = _LOSS_SCALE[problem.network.theta.dtype]
 
         def scaled(*arguments: Any) -> tuple[Tensor, Tensor]:
             loss, gradient = problem.function(*arguments)
@@ -213,3 +262,19 @@ class LBFGS(Gradient):
 def clip(gradient: Tensor, norm: float) -> Tensor:
     """Return each row g of `gradient`, (M, W), scaled to a Euclidean norm of at most `norm`: g min(1, norm / |g|)."""
     return gradient * (norm / gradient.norm(dim=1, keepdim=True).clamp_min(norm))
+
+
+def has_own_rate(optimizer: Optimizer) -> bool:
+    """Return whether members may differ in the learning rate of an optimiser."""
+    return isinstance(optimizer, Elementwise)
+
+
+def of_members(optimizers: Sequence[Optimizer]) -> Optimizer:
+    """Return the optimiser of a stack whose members' own differ at most in their learning rates.
+
+    Example:
+        >>> of_members([Adam(lr=0.01), Adam(lr=0.04)]).rates
+        (0.01, 0.04)
+    """
+    first, rates = optimizers[0], [cast(Gradient, one).lr for one in optimizers if has_own_rate(one)]
+    return replace(first, rates=tuple(rates)) if len(set(rates)) > 1 else first

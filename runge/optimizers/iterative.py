@@ -16,9 +16,6 @@ allowed lets its member have a larger coarse space from the next step on. F cann
 end of a run a step changes K K^T by much more than mu. A step costs O(R C^2), R errors and C columns of F. Members are
 solved one after the other, so that each has as many columns as it needs, and the same bits in a stack as alone.
 
-A randomly pivoted Cholesky decomposition chooses errors of which half as many leave as little of K K^T outside. The
-errors of a fit after equal times were the same with it, so S is chosen by points here.
-
 References:
     Y. Saad, M. Yeung, J. Erhel, F. Guyomarc'h (2000). A deflated version of the conjugate gradient algorithm.
     https://doi.org/10.1137/S1064829598339761
@@ -35,46 +32,17 @@ import torch
 from torch import Tensor
 
 from runge.optimizers.optimizer import Problem
-from runge.optimizers.systems import ErrorSpace, System, WeightSpace, add_square
+from runge.optimizers.systems import System, add_square
 from runge.sobolev.jacobian import Layer, gram_columns, linearise, product
 from runge.sobolev.network import StackedMLP, Tape
 
-__all__ = ["IterativeSpace", "numbers_of_a_system", "space_of", "system_of"]
+__all__ = ["COLUMNS", "MOST_COLUMNS", "IterativeSpace"]
 
-_FACTORISED = 3000
-"""The largest system that is factorised."""
+COLUMNS, MOST_COLUMNS, _GROWTH = 384.0, 1536.0, 1.1
+"""About how many columns F has at first, how many it may have, and by which factor their number grows after a step."""
 
-_COLUMNS, _GROWTH, _MOST = 384.0, 1.1, 1536.0
-"""About how many columns F has at first, by which factor their number grows after a step, and how many it may have."""
-
-_ITERATIONS, _SHARE = 16, 0.01
-"""The most iterations; the share of the reduction below which an iteration is the last one."""
-
-_ROUND_OFF = 1e-14
-"""Relative to the trace, what is added to the diagonal of a matrix that may be singular."""
-
-
-def space_of(residuals: int, weights: int) -> "type[ErrorSpace | WeightSpace | IterativeSpace]":
-    """Return the form of a step's system: factorised in the smaller space, or iterative if both spaces are large."""
-    if min(residuals, weights) > _FACTORISED:
-        return IterativeSpace
-    return ErrorSpace if residuals <= weights else WeightSpace
-
-
-def numbers_of_a_system(residuals: int, weights: int) -> int:
-    """Estimate the numbers of a system: three matrices the size of F, or four of the size that is factorised."""
-    iterative = space_of(residuals, weights) is IterativeSpace
-    return 3 * int(_MOST) * residuals if iterative else 4 * min(residuals, weights) ** 2
-
-
-def system_of(problem: Problem, tape: Tape, weights: Tensor, state: dict[str, Tensor]) -> "System | IterativeSpace":
-    """Return the system of a step; an iterative one keeps the number of `columns` of each member, (M,), in `state`."""
-    space = space_of(weights.shape[1], problem.network.theta.shape[1])
-    if not issubclass(space, IterativeSpace):
-        return space.of(problem, tape, weights)
-    if "columns" not in state:
-        state["columns"] = torch.full_like(weights[:, 0], _COLUMNS)
-    return space.of(problem, tape, weights, state["columns"])
+_ITERATIONS, _SHARE = 16, 0.01  # the most iterations; the share of the reduction below which one is the last
+_ROUND_OFF = 1e-14  # relative to the trace, what is added to the diagonal of a matrix that may be singular
 
 
 class IterativeSpace:
@@ -106,23 +74,14 @@ class IterativeSpace:
 
 @dataclass
 class _Member(System):
-    """The system of one member; `matrix` is F^T F, (1, C, C).
-
-    Attributes:
-        layers: the linearised network.
-        columns: F, (1, R, C).
-        triangle: L, (1, C, C).
-        chosen: the indices of the errors S, (C,).
-        count: about how many columns F has in the next step, (1,), in the optimiser's state.
-        larger: what it becomes if the iterations do not suffice, (1,).
-    """
+    """The system of one member; `matrix` is F^T F, (1, C, C)."""
 
     layers: list[Layer]
-    columns: Tensor
-    triangle: Tensor
-    chosen: Tensor
-    count: Tensor
-    larger: Tensor
+    columns: Tensor  # F, (1, R, C)
+    triangle: Tensor  # L, (1, C, C)
+    chosen: Tensor  # the indices of the errors S, (C,)
+    count: Tensor  # about how many columns F has in the next step, (1,), in the optimiser's state
+    larger: Tensor  # what it becomes if the iterations do not suffice, (1,)
 
     @classmethod
     def of(cls, network: StackedMLP, tape: Tape, weights: Tensor, count: Tensor) -> Self:
@@ -143,7 +102,7 @@ class _Member(System):
         columns = torch.linalg.solve_triangular(triangle.mT, columns, upper=True, left=False)
         matrix = torch.zeros_like(square)
         add_square(matrix, columns)
-        one, larger = torch.ones_like(weights[:, :1]), (_GROWTH * count).clamp_max(_MOST)
+        one, larger = torch.ones_like(weights[:, :1]), (_GROWTH * count).clamp_max(MOST_COLUMNS)
         return cls(network, tape, matrix, one, weights, layers, columns, triangle, chosen, count, larger)
 
     def damp(self, damping: Tensor) -> None:

@@ -6,10 +6,9 @@ damping mu, a step is
 .. math:: v = -(J^T W J + \mu I)^{-1} J^T W e = -J^T (J J^T + \mu W^{-1})^{-1} e,
 
 computed by the second form, in the space of the errors, if there are at most as many errors as weights, and otherwise
-by the first. The second form needs only the Gram matrix of J and one adjoint pass. If there are more than 3000 of both,
-the system is solved by deflated conjugate gradients instead of a factorisation. Geodesic acceleration follows the
-curvature of e along v: with e'' = d^2 e(theta + t v) / dt^2 instead of e the same system gives a, and the step is
-v + a / 2.
+by the first (`runge.optimizers.systems`); if there are more than 3000 of both, by deflated conjugate gradients
+(`runge.optimizers.iterative`). Geodesic acceleration follows the curvature of e along v: with
+e'' = d^2 e(theta + t v) / dt^2 instead of e the same system gives a, and the step is v + a / 2.
 
 Each member has its own mu. It is divided by `decrease` if the first try of a step reduces the loss; each failed try is
 undone, and mu is multiplied by `increase` for the next. A member whose loss no damping reduces is at rest.
@@ -18,8 +17,7 @@ The last layer can be eliminated (`runge.optimizers.elimination`): its weights a
 weights at all times, and a step is one of the others alone.
 """
 
-from collections.abc import Iterable
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -27,18 +25,19 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from runge.optimizers.elimination import HiddenSpace, eliminate, relative_ridge
-from runge.optimizers.iterative import IterativeSpace, numbers_of_a_system, system_of
-from runge.optimizers.last_layer import solve_last_layer
+from runge.optimizers.iterative import COLUMNS, MOST_COLUMNS, IterativeSpace
+from runge.optimizers.least_squares import solve_last_layer
 from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
-from runge.optimizers.systems import System
+from runge.optimizers.systems import ErrorSpace, System, WeightSpace
 from runge.sobolev import losses
 from runge.sobolev.network import Tape
 from runge.validation import NonNegative, Positive, checked
 
-__all__ = ["DampedLeastSquares", "LevenbergMarquardt"]
+__all__ = ["LevenbergMarquardt", "space_of"]
 
 Factor = Annotated[float, Field(gt=1, le=1e12, allow_inf_nan=False)]
 
+_FACTORISED = 3000  # the largest system that is factorised
 _TRIES = 40  # the most dampings tried in one step
 _SMALLEST = 1e-22  # the smallest damping; its inverse is the largest
 _SMALLEST_PROJECTED = 1e-30  # likewise, with the last layer eliminated: most of the Jacobian is projected away
@@ -46,9 +45,18 @@ _RANK = 1e-13  # of the last layer; with less, a second residual stage has more 
 _CURVATURE_STEP = 0.1  # the t of the central difference that gives e''
 
 
+def space_of(residuals: int, weights: int) -> type[ErrorSpace | WeightSpace | IterativeSpace]:
+    """Return the form of a step's system: factorised in the smaller space, or iterative if both spaces are large."""
+    if min(residuals, weights) > _FACTORISED:
+        return IterativeSpace
+    return ErrorSpace if residuals <= weights else WeightSpace
+
+
 @checked
 class LevenbergMarquardt(Optimizer):
     """The Levenberg-Marquardt method with geodesic acceleration.
+
+    Its state is `damping` and `at_rest` of each member, (M,), and with an iterative system the number of its `columns`.
 
     Attributes:
         damping: the initial damping mu, in [1e-12, 1e12].
@@ -78,22 +86,67 @@ class LevenbergMarquardt(Optimizer):
     acceleration: NonNegative = 0.75
     readout: Literal[True, False, "eliminate"] = True
 
-    def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
-        """Return a `DampedLeastSquares`."""
-        return DampedLeastSquares(parameters, self)
-
     def numbers(self, residuals: int, weights: int, neurons: int, last: int) -> int:
-        """Estimate the numbers of the system and of the pass; the projection of the Jacobian needs it three times."""
-        if self.readout == "eliminate":
+        """Estimate the numbers of the system and of the pass."""
+        if self.readout == "eliminate":  # the projection needs the Jacobian three times
             rows = residuals + last
             system = 4 * min(rows, weights) ** 2 + 3 * rows * weights
+        elif space_of(residuals, weights) is IterativeSpace:
+            system = 3 * int(MOST_COLUMNS) * residuals
         else:
-            system = numbers_of_a_system(residuals, weights)
+            system = 4 * min(residuals, weights) ** 2
         return system + 4 * residuals * neurons
 
+    @torch.no_grad()
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
-        """Take a step by `DampedLeastSquares.solve`."""
-        cast(DampedLeastSquares, optimizer).solve(problem)
+        """Take a step for every member that is not at rest."""
+        theta, state = problem.network.theta, self._state(optimizer, problem.network.theta)
+        errors, weights, tape = _evaluate(problem)
+        loss = (weights * errors.square()).sum(1)
+        damping, waiting = state["damping"], loss.isfinite() & ~state["at_rest"].bool()
+        if not waiting.any():
+            return
+        rows, best = waiting.nonzero()[:, 0], theta.clone()
+        if self.readout == "eliminate":
+            trial, least = _without_last_layer(problem, loss), _SMALLEST_PROJECTED
+            best[rows] = trial.start[rows]  # with the last layer of this step's ridge
+        else:
+            # The tape's layers are views of the weights, which are about to change.
+            tape = tape._replace(layers=[(weight.clone(), bias.clone()) for weight, bias in tape.layers])
+            space, least = space_of(weights.shape[1], theta.shape[1]), _SMALLEST
+            more = (state.setdefault("columns", torch.full_like(loss, COLUMNS)),) if space is IterativeSpace else ()
+            trial = _Trial(problem, space.of(problem, tape, weights, *more), best.clone(), errors, weights, loss)
+        if len(rows) < len(theta):
+            trial = trial.take(rows)
+        for i in range(_TRIES):
+            trial.system.damp(damping[rows])
+            trial.problem.network.theta.copy_(trial.start + self._change(trial))
+            better = (trial.weights * trial.errors_now().square()).sum(1) < trial.loss
+            best[rows[better]] = trial.problem.network.theta[better]
+            if i == 0:
+                damping[rows[better]] /= self.decrease
+            rows = rows[~better]
+            damping[rows] *= self.increase
+            damping.clamp_(least, 1 / least)
+            if not len(rows):
+                break
+            if better.any():
+                trial = trial.take((~better).nonzero()[:, 0])
+        state["at_rest"][rows] = 1
+        theta.copy_(best)
+
+    def _change(self, trial: "_Trial") -> Tensor:
+        """Return the step v + a / 2, or v for members whose a is too large."""
+        velocity = -trial.system.solve(trial.errors)
+        if not self.acceleration:
+            return velocity
+        theta, curvature = trial.problem.network.theta, -2 * trial.errors
+        for sign in (1, -1):
+            theta.copy_(trial.start + sign * _CURVATURE_STEP * velocity)
+            curvature = curvature + trial.errors_now()
+        acceleration = -trial.system.solve(curvature / _CURVATURE_STEP**2)
+        small = acceleration.norm(dim=1) <= self.acceleration * velocity.norm(dim=1)
+        return torch.where(small[:, None], velocity + acceleration / 2, velocity)
 
     def finish(self, problem: Problem) -> None:
         """Solve the last layer, in which the errors are linear, exactly, for members whose loss this reduces.
@@ -106,7 +159,7 @@ class LevenbergMarquardt(Optimizer):
 
     def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Tensor]:
         """Return the damping mu."""
-        return {"damping": cast(DampedLeastSquares, optimizer)._state(parameter)["damping"].clone()}
+        return {"damping": self._state(optimizer, parameter)["damping"].clone()}
 
     def reset(self, optimizer: torch.optim.Optimizer) -> None:
         """Wake members at rest."""
@@ -119,97 +172,24 @@ class LevenbergMarquardt(Optimizer):
 
     def resting(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> Tensor:
         """Return which members are at rest, (M,)."""
-        return cast(DampedLeastSquares, optimizer)._state(parameter)["at_rest"].bool()
+        return self._state(optimizer, parameter)["at_rest"].bool()
 
     def rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter, members: Tensor) -> None:
         """Put members to rest."""
-        cast(DampedLeastSquares, optimizer)._state(parameter)["at_rest"].masked_fill_(members, 1)
+        self._state(optimizer, parameter)["at_rest"].masked_fill_(members, 1)
 
-
-class DampedLeastSquares(torch.optim.Optimizer):
-    """The state of a Levenberg-Marquardt run, `damping` and `at_rest` of each member, (M,), and its step `solve`.
-
-    With an iterative system the state also has its `columns` (`runge.optimizers.iterative.system_of`).
-    """
-
-    def __init__(self, parameters: Iterable[Parameter], settings: LevenbergMarquardt) -> None:
-        super().__init__(parameters, {"lr": 1.0})  # for monitors of the learning rate: a step is taken in full
-        self._settings = settings
-        self._last: tuple[Any, ...] = (None,) * 5
-
-    @torch.no_grad()
-    def solve(self, problem: Problem) -> None:
-        """Take a step for every member that is not at rest."""
-        theta, state = problem.network.theta, self._state(problem.network.theta)
-        errors, weights, tape = self._evaluate(problem)
-        loss = (weights * errors.square()).sum(1)
-        damping, waiting = state["damping"], loss.isfinite() & ~state["at_rest"].bool()
-        if not waiting.any():
-            return
-        rows, best, least = waiting.nonzero()[:, 0], theta.clone(), _SMALLEST
-        if self._settings.readout == "eliminate":
-            trial, least = _without_last_layer(problem, loss), _SMALLEST_PROJECTED
-            best[rows] = trial.start[rows]  # with the last layer of this step's ridge
-        else:
-            # The tape's layers are views of the weights, which are about to change.
-            tape = tape._replace(layers=[(weight.clone(), bias.clone()) for weight, bias in tape.layers])
-            system = system_of(problem, tape, weights, state)
-            trial = _Trial(problem, system, theta.clone(), errors, weights, loss)
-        if len(rows) < len(theta):
-            trial = trial.take(rows)
-        for i in range(_TRIES):
-            trial.system.damp(damping[rows])
-            trial.problem.network.theta.copy_(trial.start + self._step(trial))
-            better = (trial.weights * self._errors(trial).square()).sum(1) < trial.loss
-            best[rows[better]] = trial.problem.network.theta[better]
-            if i == 0:
-                damping[rows[better]] /= self._settings.decrease
-            rows = rows[~better]
-            damping[rows] *= self._settings.increase
-            damping.clamp_(least, 1 / least)
-            if not len(rows):
-                break
-            if better.any():
-                trial = trial.take((~better).nonzero()[:, 0])
-        state["at_rest"][rows] = 1
-        if len(rows) or trial.problem is not problem:
-            theta.copy_(best)
-
-    def _step(self, trial: "_Trial") -> Tensor:
-        """Return the step v + a / 2, or v for members whose a is too large."""
-        velocity = -trial.system.solve(trial.errors)
-        if not self._settings.acceleration:
-            return velocity
-        theta, curvature = trial.problem.network.theta, -2 * trial.errors
-        for sign in (1, -1):
-            theta.copy_(trial.start + sign * _CURVATURE_STEP * velocity)
-            curvature = curvature + self._errors(trial)
-        acceleration = -trial.system.solve(curvature / _CURVATURE_STEP**2)
-        small = acceleration.norm(dim=1) <= self._settings.acceleration * velocity.norm(dim=1)
-        return torch.where(small[:, None], velocity + acceleration / 2, velocity)
-
-    def _errors(self, trial: "_Trial") -> Tensor:
-        """Return the errors of a trial at the current weights, of which it sets the last layer if it is eliminated."""
-        if trial.ridge is None:
-            return self._evaluate(trial.problem)[0]
-        return eliminate(trial.problem, trial.ridge).errors
-
-    def _state(self, theta: Parameter) -> dict[str, Tensor]:
-        state = self.state[theta]
+    def _state(self, optimizer: torch.optim.Optimizer, theta: Parameter) -> dict[str, Tensor]:
+        state = optimizer.state[theta]
         if not state:
-            state["damping"] = torch.full_like(theta[:, 0], self._settings.damping)
+            state["damping"] = torch.full_like(theta[:, 0], self.damping)
             state["at_rest"] = torch.zeros_like(theta[:, 0])  # 0 or 1: torch restores state in the weights' dtype
         return state
 
-    def _evaluate(self, problem: Problem) -> tuple[Tensor, Tensor, Tape]:
-        """Return the errors, their weights and the tape; reuse the last forward pass if nothing has changed since."""
-        theta, x, with_derivative = problem.network.theta, problem.points.x, problem.lambda_d is not None
-        weights, version, nodes, carried, _ = self._last
-        if weights is not theta or version != theta._version or nodes is not x or carried != with_derivative:
-            results = problem.network.propagate(x, with_derivative=with_derivative)
-            self._last = theta, theta._version, x, with_derivative, results
-        u, du, tape = self._last[-1]
-        return *losses.least_squares(u, du, problem.points, problem.scale, problem.lambda_d), tape
+
+def _evaluate(problem: Problem) -> tuple[Tensor, Tensor, Tape]:
+    """Return the errors, their weights and the tape."""
+    u, du, tape = problem.network.propagate(problem.points.x, with_derivative=problem.lambda_d is not None)
+    return *losses.least_squares(u, du, problem.points, problem.scale, problem.lambda_d), tape
 
 
 class _Trial(NamedTuple):
@@ -224,11 +204,14 @@ class _Trial(NamedTuple):
     ridge: Tensor | None = None
 
     def take(self, members: Tensor) -> "_Trial":
-        problem, system, *tensors, ridge = self
+        problem, system, *tensors = self
         problem = problem.take(members)
-        ridge = None if ridge is None else ridge[members]
-        system, tensors = system.take(members, problem.network), [part[members] for part in tensors]
-        return _Trial(problem, system, *tensors, ridge=ridge)
+        parts = [None if part is None else part[members] for part in tensors]
+        return _Trial(problem, system.take(members, problem.network), *parts)
+
+    def errors_now(self) -> Tensor:
+        """Return the errors at the network's present weights, of which it sets the last layer if it is eliminated."""
+        return _evaluate(self.problem)[0] if self.ridge is None else eliminate(self.problem, self.ridge).errors
 
 
 def _without_last_layer(problem: Problem, loss: Tensor) -> _Trial:

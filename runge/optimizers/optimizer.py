@@ -9,16 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from runge.sobolev.compilation import LossAndGradient
+from runge.sobolev.losses import LossAndGradient
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 from runge.validation import checked
 
-__all__ = ["LINEAR_ALGEBRA", "Course", "Needs", "Optimizer", "Problem"]
+__all__ = ["LINEAR_ALGEBRA", "Course", "Needs", "Optimizer", "Problem", "State"]
 
 Needs = dict[str, tuple[Any, ...]]
 """The allowed values of keys in other sections of the configuration, by key."""
-
 
 LINEAR_ALGEBRA: Needs = {
     "trainer.precision": (64,),
@@ -38,7 +37,7 @@ class Problem:
         points: the training points, or a mini-batch of them.
         scale: the derivative's scale c, (M,).
         lambda_d: the weight of MSE_df, (M,); None: MSE_f alone.
-        function: `losses.loss_and_gradient`, or its compiled form from `runge.sobolev.compilation`.
+        function: `losses.loss_and_gradient`, or its compiled form, a `runge.sobolev.kernel.Kernel`.
     """
 
     network: StackedMLP
@@ -60,26 +59,15 @@ class Problem:
 
 @dataclass(frozen=True)
 class Course:
-    """The problems of consecutive steps, which differ in lambda_d and in the mini-batch.
-
-    Attributes:
-        network: the stack, whose `theta` is optimised.
-        points: all training points.
-        batch: the points of each step's mini-batch, (K, M, B); None: all points at each step.
-        scale: the derivative's scale c, (M,).
-        lambda_d: the weight of MSE_df at each step, (K, M).
-        with_derivative: whether lambda_d is above 0 for any member, of each step.
-        progress: the share of the steps of the run, or of its stage, that are taken before each step, in [0, 1).
-        function: as in `Problem`.
-    """
+    """The problems of K consecutive steps, which differ in lambda_d and in the mini-batch; else as in `Problem`."""
 
     network: StackedMLP
-    points: Points
-    batch: Tensor | None
+    points: Points  # all training points
+    batch: Tensor | None  # those of each step's mini-batch, (K, M, B); None: all
     scale: Tensor
-    lambda_d: Tensor
-    with_derivative: Sequence[bool]
-    progress: Sequence[float]
+    lambda_d: Tensor  # at each step, (K, M)
+    with_derivative: Sequence[bool]  # at each step: whether lambda_d is above 0 for any member
+    progress: Sequence[float]  # the share of the steps of the run, or of its stage, that are taken before each step
     function: LossAndGradient
 
     def problem(self, k: int) -> Problem:
@@ -87,6 +75,13 @@ class Course:
         points = self.points if self.batch is None else self.points.minibatch(self.batch[k])
         lambda_d = self.lambda_d[k] if self.with_derivative[k] else None
         return Problem(self.network, points, self.scale, lambda_d, self.function)
+
+
+class State(torch.optim.Optimizer):
+    """The state of each parameter, which a checkpoint holds, of an optimiser that takes its steps itself."""
+
+    def __init__(self, parameters: Iterable[Parameter]) -> None:
+        super().__init__(parameters, {"lr": 1.0})  # for monitors of the learning rate
 
 
 @checked
@@ -97,9 +92,9 @@ class Optimizer(ABC):
     by_gradient: ClassVar[bool] = True  # its steps use `Problem.loss_and_gradient`
     demands: ClassVar[Needs] = {}  # the allowed values of keys in other sections
 
-    @abstractmethod
     def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
         """Return a torch optimiser of the parameters, each (M, W), of which one is trained at a time."""
+        return State(parameters)
 
     @abstractmethod
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
@@ -116,11 +111,7 @@ class Optimizer(ABC):
     def numbers(self, residuals: int, weights: int, neurons: int, last: int) -> int:
         """Estimate the numbers that a step keeps for each member beyond what grows with the weights; 0 by default.
 
-        Args:
-            residuals: the number of errors of values and partial derivatives, P (1 + D) N.
-            weights: the number of weights W.
-            neurons: the number of hidden neurons.
-            last: the number of weights of the last layer.
+        A member has P (1 + D) N `residuals`, W `weights`, `last` of them in the last layer, and hidden `neurons`.
         """
         return 0
 

@@ -1,12 +1,14 @@
 """The columns of `fit.csv`: the test points, their labels, and the fit."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runge.errors import ConfigurationError
-from runge.runs.scales import Array
+
+Array = NDArray[np.floating[Any]]
 
 
 class Fit(NamedTuple):

@@ -1,8 +1,7 @@
 """Activation functions s with their first two derivatives.
 
 The forward pass of u' needs s', and its adjoint needs s''. The derivatives take what is already computed (z, s and s')
-so that nothing is computed twice. `kernel.cpp` repeats these formulas under the same names; torch compiles an
-activation that it lacks.
+so that nothing is computed twice. `activations.hpp` repeats these formulas under the same names.
 
 At the kink of relu the slope is 0, as in torch: here, in the kernel and in a loaded function, with either way to
 compute u'. At a point on a kink, u' jumps with the last bit of x.
@@ -26,17 +25,11 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Activation:
-    """An elementwise function s and its first two derivatives.
+    """An elementwise function s and its first two derivatives."""
 
-    Attributes:
-        value: z -> s(z).
-        first: (z, s) -> s'(z), where s = s(z).
-        second: (z, s, s1) -> s''(z), where s1 = s'(z).
-    """
-
-    value: Callable[[Tensor], Tensor]
-    first: Callable[[Tensor, Tensor], Tensor]
-    second: Callable[[Tensor, Tensor, Tensor], Tensor]
+    value: Callable[[Tensor], Tensor]  # z -> s(z)
+    first: Callable[[Tensor, Tensor], Tensor]  # (z, s) -> s'(z), where s = s(z)
+    second: Callable[[Tensor, Tensor, Tensor], Tensor]  # (z, s, s1) -> s''(z), where s1 = s'(z)
 
 
 def _normal_density(z: Tensor) -> Tensor:

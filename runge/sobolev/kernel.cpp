@@ -35,21 +35,41 @@ inline int omp_get_thread_num() { return 0; }
 
 using Activation = ACTIVATION;
 
+// The structs that Python fills. Each list is also exported as text, from which `compilation.py` makes its struct.
+#define DECLARE(field) field;
+#define DESCRIBE(field) #field ";"
+
+// A stack of networks, their points, and the places of the results. Those that are null are not computed.
+#define STACK(FIELD)                                                                                              \
+    FIELD(Index members) FIELD(Index points) FIELD(Index dimension) FIELD(Index outputs) FIELD(Index depth)       \
+    FIELD(Index width)                                                                                            \
+    FIELD(Index block) FIELD(Index slices) /* the points in a block; the slices of a member */                    \
+    FIELD(Index all)                       /* the N points of a member, of which `points` are in a mini-batch */  \
+    FIELD(Real* theta)                     /* (M, W) */                                                           \
+    FIELD(const Real* x) FIELD(const Real* f) FIELD(const Real* df) /* (M, N, D), (M, N, P), (M, N, P, D) */      \
+    FIELD(const Real* weight_f) FIELD(const Real* weight_df)        /* (M, N, P), (M, N, P, D) */                 \
+    FIELD(const Real* input_scale) FIELD(const Real* input_shift)   /* (M, D) each */                             \
+    FIELD(const Real* scale) FIELD(const Real* lambda_d) /* (M,) each; lambda_d is null for MSE_f alone */        \
+    FIELD(Real* of_channel)              /* (M, P, 1 + D): further weights, of the channels; or null */           \
+    FIELD(Real* loss) FIELD(Real* gradient) /* (M, slices), (M, slices, W): the caller sums over the slices */    \
+    FIELD(Real* channels) /* (M, slices, P, 1 + D): errors of each channel, in place of both; for `adam`: */      \
+                          /* if not null, the loss is the likelihood */                                           \
+    FIELD(Real* u) FIELD(Real* du) /* (M, N, P), (M, N, P, D): the network itself, in place of all of these */    \
+    FIELD(const Index* batch)      /* (M, points): the points of a mini-batch; null: all */
+
 struct Stack {
-    Index members, points, dimension, outputs, depth, width;
-    Index block, slices;                    // the points in a block; the slices of a member
-    Index all;                              // the N points of a member, of which `points` are in a mini-batch
-    Real *theta;                            // (M, W)
-    const Real *x, *f, *df;                 // (M, N, D), (M, N, P), (M, N, P, D)
-    const Real *weight_f, *weight_df;       // (M, N, P), (M, N, P, D)
-    const Real *input_scale, *input_shift;  // (M, D) each
-    const Real *scale, *lambda_d;           // (M,) each; lambda_d is null for MSE_f alone
-    Real* of_channel;                       // (M, P, 1 + D): further weights, of the channels; or null
-    Real *loss, *gradient;                  // (M, slices), (M, slices, W): the caller sums over the slices
-    Real* channels;  // (M, slices, P, 1 + D): the errors of each channel, in place of both; or null. For `adam`: if not
-                     // null, the loss is the likelihood
-    Real *u, *du;    // (M, N, P), (M, N, P, D): the network itself, in place of all of these; or null
-    const Index* batch;                     // (M, points): the points of a mini-batch; null: all
+    STACK(DECLARE)
+};
+
+// Consecutive steps of Adam: K of them after others; `longest` is the clipped norm of a gradient, or infinity.
+#define STEPS(FIELD)                                                                                     \
+    FIELD(Index count) FIELD(Index before)                                                               \
+    FIELD(double beta_1) FIELD(double beta_2) FIELD(double decay) FIELD(double longest)                  \
+    FIELD(const double* rates)             /* (K, M) */                                                  \
+    FIELD(Real* mean) FIELD(Real* square)  /* (M, W) each */
+
+struct Steps {
+    STEPS(DECLARE)
 };
 
 // Compute a b. In a sum the compiler would be free to add it before it is rounded.
@@ -393,6 +413,9 @@ void pass(const Stack& net, Index number, Real* workspace) {
 #include "adam.hpp"
 #include "likelihood.hpp"
 
+extern "C" const char* fields_of_stack() { return STACK(DESCRIBE); }
+extern "C" const char* fields_of_steps() { return STEPS(DESCRIBE); }
+
 extern "C" std::int64_t workspace_of_a_thread(const Stack* net) { return Sizes(*net).all; }
 
 extern "C" void loss_and_gradient(const Stack* net, Real* workspace, std::int64_t threads) {
@@ -417,7 +440,13 @@ extern "C" void adam(const Stack* net, const Steps* steps, Real* workspace, std:
         update(*steps, double(steps->before + k + 1), steps->rates[k * net->members + m], gradient, n,
                net->theta + m * n, steps->mean + m * n, steps->square + m * n);
     };
-    // A member's errors come before its gradient, if they weigh the channels.
+    std::vector<std::vector<Labels>> labels(net->members);
+    // A member's errors come before its gradient, if they weigh the channels by the labels: of a mini-batch those of the
+    // step, and otherwise counted once.
+    const auto weigh_channels = [&](const Stack& errors, Index k, Index m) {
+        if (k == 0 || net->batch) labels[m] = labels_of(errors, m);
+        weigh(errors, m, labels[m], net->of_channel);
+    };
     if (slices == 1 || threads == 1) {  // a member takes all its steps while its numbers are in the cache
 #pragma omp parallel for num_threads(int(threads)) schedule(static) if (threads > 1)
         for (Index m = 0; m < net->members; ++m)
@@ -428,7 +457,7 @@ extern "C" void adam(const Stack* net, const Steps* steps, Real* workspace, std:
                 if (net->channels) {
                     const Stack errors = at(k, net->channels);
                     all(errors);
-                    weigh(errors, m, net->of_channel);
+                    weigh_channels(errors, k, m);
                 }
                 all(at(k, nullptr));
                 finish(k, m);
@@ -440,7 +469,7 @@ extern "C" void adam(const Stack* net, const Steps* steps, Real* workspace, std:
         if (net->channels) {
             loss_and_gradient(&errors, workspace, threads);
 #pragma omp parallel for num_threads(int(threads)) schedule(static)
-            for (Index m = 0; m < net->members; ++m) weigh(errors, m, net->of_channel);
+            for (Index m = 0; m < net->members; ++m) weigh_channels(errors, k, m);
         }
         loss_and_gradient(&now, workspace, threads);
 #pragma omp parallel for num_threads(int(threads)) schedule(static)

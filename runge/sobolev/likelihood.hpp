@@ -41,9 +41,8 @@ std::vector<Labels> labels_of(const Stack& net, Index m) {
 
 // Write the weights of a member's channels, (P, 1 + D), from its errors: nu_c / (2 s_c^2), or 0 where nothing is left to
 // fit, and where lambda_d is 0, so that no errors of derivatives are computed. `channels` is its scratch space.
-void weigh(const Stack& net, Index m, Real* of_channel) {
+void weigh(const Stack& net, Index m, const std::vector<Labels>& labels, Real* of_channel) {
     const Index in_output = 1 + net.dimension, all = net.outputs * in_output;
-    const std::vector<Labels> labels = labels_of(net, m);
     Real *errors = net.channels + m * net.slices * all, *weights = of_channel + m * all;
     add_up(errors, net.slices, all);
     std::vector<char> is_zero(all);

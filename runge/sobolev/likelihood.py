@@ -25,9 +25,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from runge.sobolev.compilation import LossAndGradient
 from runge.sobolev.kernel import AdamSteps
-from runge.sobolev.losses import Penalty, channel_errors
+from runge.sobolev.losses import LossAndGradient, Penalty, channel_errors
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 
@@ -58,11 +57,8 @@ def variances(points: Points, mse: Tensor) -> Tensor:
 class Likelihood:
     """The loss L and its gradient, of a weighted sum whose weights follow from the errors at each call.
 
-    lambda_d switches the derivatives on, where it is above 0, and weighs nothing.
-
-    Args:
-        loss_and_gradient: that of the weighted sum.
-        penalty: that of `loss_and_gradient`, whose means take the place of the MSE_c; None: the square.
+    lambda_d switches the derivatives on, where it is above 0, and weighs nothing. The means of a penalty, that of the
+    weighted sum, take the place of the MSE_c.
     """
 
     def __init__(self, loss_and_gradient: LossAndGradient, penalty: Penalty | None = None) -> None:

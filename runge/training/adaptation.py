@@ -22,13 +22,7 @@ from runge.training.seed import Seed
 
 
 class Balancing(BlockCallback):
-    """A callback that sets each member's lambda_d, and the weights of its channels, by a policy.
-
-    Args:
-        balance: the policy.
-        data: the points.
-        seeds: each member's seed.
-    """
+    """A callback that sets each member's lambda_d, and the weights of its channels, by a policy."""
 
     def __init__(self, balance: Balance, data: PointsDataModule, seeds: Sequence[Seed]) -> None:
         self.balance, self.data, self.seeds = balance, data, seeds
@@ -69,11 +63,6 @@ class Resample(BlockCallback):
     Attributes:
         steps: the steps at which the points were placed.
         nodes: the points from each of these steps on, (M, N, D).
-
-    Args:
-        resampling: the rule.
-        data: the points.
-        seeds: each member's seed of the data.
     """
 
     def __init__(self, resampling: Periodic, data: SobolevDataModule, seeds: Sequence[Seed]) -> None:
@@ -93,9 +82,12 @@ class Resample(BlockCallback):
         step, rule, targets = int(module.step), self.resampling, self.data.targets
         validation = self.data.in_units(self.data.dataset.val)
         samplings: dict[int, list[Sampling]] = {i: [] for i in range(len(targets))}
+        scale, lambda_d = module.scale.double().cpu(), module.lambda_d.cpu()
         for nodes in zip(*map(self.data.nodes, samplings), strict=True):  # the same set of all members
             x = torch.stack([rule.looks_at(targets[i], nodes[i], validation[i]) for i in range(len(targets))])
-            errors = self._errors(module, x)
+            points = self.data.labelled(x)
+            u, du = (part.double().cpu() for part in module.network.predict(points.x.to(module.scale)))
+            errors = losses.pointwise(u, du, points.f, points.df, scale, lambda_d)
             for i in list(samplings):
                 if errors[i].isfinite().all():
                     samplings[i].append(rule.sampling(targets[i], nodes[i], x[i], errors[i]))
@@ -109,12 +101,6 @@ class Resample(BlockCallback):
     def _nodes(self) -> Tensor:
         train = self.data.dataset.train
         return self.data.in_units(train).to(train.x.dtype)
-
-    def _errors(self, module: SobolevRegression, x: Tensor) -> Tensor:
-        """Return |r| at points of shape (M, K, D), (M, K), in float64."""
-        points = self.data.labelled(x)
-        u, du = (part.double().cpu() for part in module.network.predict(points.x.to(module.scale)))
-        return losses.pointwise(u, du, points.f, points.df, module.scale.double().cpu(), module.lambda_d.cpu())
 
     def member(self, index: int) -> list[tuple[int, Tensor]]:
         """Return one member's points, (N, D), each time with the step at which they were placed."""

@@ -5,7 +5,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from runge.balance import GradNorm, Log, NeuralTangentKernel, Scale
@@ -85,49 +84,43 @@ def log_rows(rows: Rows, data: "PointsDataModule", member: int) -> None:
 def without_effect(run: "Member", lambda_d: float, at_first: float, outputs: int) -> list[str]:
     """Return the overrides of a run that change no weight in any step, each with the reason.
 
+    Without f' in the loss, a balance of ratios has no effect on a single output. ReLoBRaLo changes the loss's size,
+    which affects momentum and damping, and a gradient method minimises the logarithm itself with `balance=log`.
+
     Args:
         run: the run.
         lambda_d: its full lambda_d; 0 if none of its training points has a derivative.
         at_first: its lambda_d as the balance sets it before the first step.
         outputs: the number of outputs.
     """
-    reasons = _without_derivative(run, outputs) if lambda_d == 0 else {}
-    steps, look, moves = run.training.max_steps, run.balance.next_look(0), run.resampling
-    if lambda_d > 0 and isinstance(run.balance, Scale) and math.isclose(at_first, lambda_d, rel_tol=1e-3):
+    balance, loss, moves, steps = run.balance, run.loss, run.resampling, run.training.max_steps
+    look, reasons, itself = balance.next_look(0), {}, run.optimizer.by_gradient and isinstance(balance, Log)
+    if lambda_d == 0:
+        of_ratios = isinstance(balance, GradNorm | NeuralTangentKernel | Log) and outputs == 1 and not itself
+        only_df = {
+            "schedule": not isinstance(run.schedule, Constant),
+            "balance": isinstance(balance, Scale) or of_ratios,
+            "loss.lambda_d": loss.lambda_d > 0,
+            "loss.derivative_scale": loss.derivative_scale != "none",
+            "data.noise_df": isinstance(run.data, Data) and run.data.noise_df > 0,
+            "data.n_derivative": isinstance(run.data, Data) and run.data.n_derivative is not None,
+        }
+        reason = "no training point has a derivative" if loss.lambda_d else "lambda_d is 0"
+        reasons = {option: reason for option, is_set in only_df.items() if is_set}
+    elif isinstance(balance, Scale) and math.isclose(at_first, lambda_d, rel_tol=1e-3):
         reasons["balance"] = f"it sets lambda_d to {lambda_d:g}, which it is without it"
-    if steps <= look < NEVER and not (run.optimizer.by_gradient and isinstance(run.balance, Log)):
+    if steps <= look < NEVER and not itself:
         reasons["balance"] = f"trainer.max_steps is {steps}, and it is first applied after {look}"
     if isinstance(moves, Periodic) and max(moves.every, 1) >= min(steps, moves.last_step + 1):
         reasons["resampling"] = f"trainer.max_steps is {steps}, and no point moves before the end"
     if run.training.patience is not None and run.training.patience >= steps:
         reasons["trainer.patience"] = f"trainer.max_steps is {steps}"
-    typed = {override: override.lstrip("+~").partition("=")[0] for override in run.overrides}
     return [
         f"{override} ({reason})"
-        for override, name in typed.items()
+        for override in run.overrides
         for option, reason in reasons.items()
-        if f"{name}.".startswith(f"{option}.")
+        if f"{override.lstrip('+~').partition('=')[0]}.".startswith(f"{option}.")
     ]
-
-
-def _without_derivative(run: "Member", outputs: int) -> dict[str, str]:
-    """Return the options that only concern f', with the reason, of a run without f' in its loss.
-
-    A balance of ratios has no effect then on a single output. ReLoBRaLo changes the loss's size, which affects momentum
-    and damping, and a gradient method minimises the logarithm itself with `balance=log`.
-    """
-    data, loss = run.data, run.loss
-    ratios = (GradNorm, NeuralTangentKernel) if run.optimizer.by_gradient else (GradNorm, NeuralTangentKernel, Log)
-    has = {
-        "schedule": not isinstance(run.schedule, Constant),
-        "balance": isinstance(run.balance, Scale) or (outputs == 1 and isinstance(run.balance, ratios)),
-        "loss.lambda_d": loss.lambda_d > 0,
-        "loss.derivative_scale": loss.derivative_scale != "none",
-        "data.noise_df": isinstance(data, Data) and data.noise_df > 0,
-        "data.n_derivative": isinstance(data, Data) and data.n_derivative is not None,
-    }
-    reason = "no training point has a derivative" if loss.lambda_d else "lambda_d is 0"
-    return {option: reason for option, is_set in has.items() if is_set}
 
 
 def verdict(
@@ -198,9 +191,9 @@ def _early(history: Mapping[str, Sequence[float]], more: str) -> str:
 
 def _falls(history: Mapping[str, Sequence[float]], since: float, factor: float) -> bool:
     """Return whether the root of the best validation loss fell below `factor` times that after a share of the steps."""
-    losses = torch.tensor(history.get(VAL_LOSS, []), dtype=torch.float64).nan_to_num(torch.inf)
+    losses = [math.inf if loss != loss else loss for loss in history.get(VAL_LOSS, [])]
     before = losses[: int(since * len(losses))]
-    return len(before) > 0 and bool(losses.min() < factor**2 * before.min())
+    return bool(before) and min(losses) < factor**2 * min(before)
 
 
 def hardly_matters(du: Tensor, points: Points) -> Tensor:

@@ -26,20 +26,14 @@ def per_member(value: T | Sequence[T], members: int) -> list[T]:
 
 
 class PointsDataModule(pl.LightningDataModule):
-    """A LightningDataModule with given points, kept on the device.
+    """A LightningDataModule with given points, kept on the device, in blocks of many optimiser steps.
 
     Args:
-        dataset: the points of a stack; as training, validation and test points.
-        seeds: the seed of each member's mini-batches.
+        dataset: the points of a stack.
+        seeds: the seed of each member's mini-batches of `batch_size` points; None: all points at every step.
         units: the user's units, if the points are in standardised ones.
         box: the boxes that the networks map to [-1, 1]^D, (M, D, 2); None: this one.
         inputs: the names of the inputs; None: x, or x1, ..., xD.
-        dtype: the precision of the training, that of the module; None: that of the points.
-        batch_size: the points of a mini-batch; None: all of them at every step.
-        blocks_per_epoch: the batches of an epoch, each a block of many optimiser steps.
-
-    Raises:
-        ValueError: a mini-batch is larger than the training set.
     """
 
     def __init__(
@@ -69,10 +63,9 @@ class PointsDataModule(pl.LightningDataModule):
     def of_rows(
         cls, members: Sequence[Dataset], inputs: Sequence[str], seeds: Sequence[int], standardize: bool, **options: Any
     ) -> "PointsDataModule":
-        """Return the data module of the rows of tables, each member's from `runge.data.row_points`.
+        """Return the data module of rows of tables, in the units of the training rows if `standardize`.
 
-        In standardised units, those of the training points, rows have the weights of `runge.data.channel_weights`, and
-        the box is wider than [-1, 1] where an input matters less, by `relevance`. Else it is that of the training rows.
+        These have the weights of `channel_weights`, and a box that is wider where an input has less `relevance`.
         """
         dataset, units = Dataset.stack(members), None
         if standardize:
@@ -175,11 +168,7 @@ class SobolevDataModule(PointsDataModule):
         self.sizes = replace(data, n_train=counts[0], n_derivative=None if data.n_derivative is None else counts[1])
 
     def nodes(self, member: int) -> list[Tensor]:
-        """Return a member's training points without boundary points: those with f, and any with f' alone.
-
-        Returns:
-            One set or two, each (N, D), in float64.
-        """
+        """Return a member's training points without boundary points, (N, D): those with f, and any with f' alone."""
         x, sizes = self.in_units(self.dataset.train)[member], self.sizes
         if sizes.n_derivative is None:
             return [x[: sizes.n_train]]
@@ -192,20 +181,15 @@ class SobolevDataModule(PointsDataModule):
 
     def check_resampling(self) -> None:
         """Raise a ValueError if there are too few points for a rule that moves them: its strategies place the ends."""
-        sizes, apart = self.sizes, self.sizes.n_derivative is not None
+        sizes = self.sizes
         for target in self.targets:
-            if not (apart and sizes.n_train == 1):
-                check_count(sizes.n_train, target.domain, Random(), "n_train")
             if sizes.n_derivative is not None:
                 check_count(sizes.n_derivative, target.domain, Random(), "n_derivative")
+            if sizes.n_derivative is None or sizes.n_train > 1:
+                check_count(sizes.n_train, target.domain, Random(), "n_train")
 
     def resample(self, samplings: Mapping[int, Sequence[Sampling]], generators: Mapping[int, torch.Generator]) -> None:
-        """Move the training points of some members.
-
-        Args:
-            samplings: the strategies, one for each of a member's sets of `nodes`, by the member's index.
-            generators: the members' sources of randomness, likewise.
-        """
+        """Move training points by strategies, one for each of a member's sets of `nodes`, by the member's index."""
         tensors = {name: tensor.clone() for name, tensor in self.dataset.train.tensors().items()}
         for i, chosen in samplings.items():
             points = training_points(self.targets[i], chosen, generators[i], self.sizes, self.sample_weights[i])

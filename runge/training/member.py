@@ -4,14 +4,13 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import torch
 from pydantic import BeforeValidator
 
 from runge import machine
-from runge.balance import Balance, Fixed
+from runge.balance import Balance
 from runge.configuration import build, flatten, function, no_such_key, section
 from runge.data import Data, Rows, SampleWeight, Table, batch_size, read
 from runge.errors import ConfigurationError
@@ -22,7 +21,7 @@ from runge.resampling import Never, Periodic, Resampling
 from runge.runs.columns import Columns
 from runge.sampling import Sampling
 from runge.schedules import Schedule
-from runge.sobolev.compilation import Compile, compile_ahead
+from runge.sobolev.kernel import Compile, compile_ahead
 from runge.sobolev.losses import DerivativeScale
 from runge.sobolev.network import Model
 from runge.targets import Target, far_from_one
@@ -38,7 +37,7 @@ SECTIONS = (
 )
 """The keys of a run's configuration."""
 
-_OPTIONAL = ("logger", "metrics", "callbacks", "penalty", "objective")
+_OPTIONAL = ("logger", "metrics", "callbacks", "penalty", "objective", "pictures")
 
 
 @checked
@@ -128,6 +127,7 @@ class Member:
         if self.rows is not None:
             self.sizes = [len(part) for part in self.rows.split(self.data_seed.generator("data"))]
         self.far = [] if self.target is None or self.model.standardize != "auto" else far_from_one(self.target)
+        self.pictures: bool | Literal["auto"] = configuration.get("pictures", "auto")
         self.logger = section("logger", configuration.get("logger", {}))
         self.callbacks = section("callbacks", configuration.get("callbacks", {}))
         self.penalty = function("penalty", configuration["penalty"]) if configuration.get("penalty") else None
@@ -313,25 +313,6 @@ class Member:
             steps = self.training.max_steps if self.optimizer.by_gradient else 0
             compile_ahead(self.training.compile, self.model, self.training.dtype, neurons=neurons, steps=steps)
 
-    def title(self) -> str:
-        """Return the title of the run's pictures."""
-        model, names = self.model, {part: type(getattr(self, part)).__name__ for part in ("balance", "resampling")}
-        what = getattr(self.target, "expr", type(self.target).__name__)
-        if isinstance(what, Mapping):
-            what = ", ".join(f"{name} = {formula}" for name, formula in what.items())
-        elif not isinstance(what, str):
-            what = ", ".join(map(str, what))
-        if self.rows is not None:
-            what = f"{', '.join(self.rows.outputs)} of {Path(self.rows.table.file).name}"
-            what = what.replace("$", r"\$")  # otherwise it would be mathtext
-        then = "" if isinstance(self.resampling, Never) else f", then by {names['resampling']}"
-        weight = f"= {self.loss.lambda_d:g}" if isinstance(self.balance, Fixed) else f"by {names['balance']}"
-        on = "" if self.has_test else ", on the validation rows"
-        network = f"{model.activation} {model.depth} × {model.width}"
-        stages = f" in {model.stages} stages" if model.stages != 1 else ""
-        sampling = "" if self.sampling is None else f", {type(self.sampling).__name__.lower()} sampling{then}"
-        return f"{what}{sampling}: {network}{stages}, lambda_d {weight}, seed {self.seed.seed}{on}"
-
 
 def _check_keys(configuration: Mapping[str, Any], of_table: bool) -> None:
     if unknown := configuration.keys() - {*SECTIONS, *_OPTIONAL}:
@@ -339,3 +320,5 @@ def _check_keys(configuration: Mapping[str, Any], of_table: bool) -> None:
     for key in SECTIONS:
         if key not in configuration and not (of_table and key in OF_FORMULAS):
             raise ConfigurationError(f"{key}: is missing")
+    if (pictures := configuration.get("pictures", "auto")) != "auto" and not isinstance(pictures, bool):
+        raise ConfigurationError(f"pictures: must be auto, true or false, got {pictures!r}")

@@ -13,7 +13,6 @@ from runge import metrics
 from runge.optimizers import Adam, Course, Optimizer
 from runge.schedules import NEVER, Schedule, TwoStage, due
 from runge.sobolev import losses
-from runge.sobolev.compilation import LossAndGradient
 from runge.sobolev.errors import Reference, errors, partial_errors
 from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
@@ -93,8 +92,8 @@ class SobolevRegression(WeightedModule):
         steps_per_block: int = 100,
         diagnostics_every: int = 200,
         penalty: losses.Penalty | None = None,
-        loss_and_gradient: LossAndGradient | None = None,
-        compiled: LossAndGradient | None = None,
+        loss_and_gradient: losses.LossAndGradient | None = None,
+        compiled: losses.LossAndGradient | None = None,
         own_metrics: Mapping[str, Metric] = MappingProxyType({}),
         log_figures: bool = True,
         outputs: int = 1,

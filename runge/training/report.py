@@ -1,25 +1,18 @@
-"""A stack's members at the end: their fits, final figures, tables and pictures, in the user's units."""
+"""A stack's members at the end: their fits, final figures and tables, in the user's units."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from runge.metrics import LAMBDA_D, PARAMETERS, STAGES, SWITCHED_ON_STEP, TEST_ENDS, key, share_key
+from runge.metrics import LAMBDA_D, PARAMETERS, STAGES, SWITCHED_ON_STEP, TEST_ENDS, key
 from runge.runs.columns import Columns
-from runge.runs.directories import RunDirectory
-from runge.runs.pictures import curves_picture, fit_picture, points_picture
-from runge.runs.profiles import Profile, profiles_picture
 from runge.sobolev import losses
 from runge.sobolev.errors import intervals
 from runge.sobolev.points import Points
 from runge.sobolev.stages import ResidualStages
-from runge.sobolev.units import Units
-from runge.training.datamodule import PointsDataModule, SobolevDataModule
+from runge.training.datamodule import PointsDataModule
 from runge.training.module import SobolevRegression
 
 Metrics = dict[str, float | int | None]
@@ -27,11 +20,8 @@ Metrics = dict[str, float | int | None]
 _ENOUGH = 300
 """Test points of a table from which on the errors on them need no intervals."""
 
-_MOST_ROWS = 201
-"""Rows of `fit.csv`."""
-
-_PROFILE = 101
-"""The points of a profile."""
+_MOST_ROWS, _MOST_ROWS_OF_MAPS, _MOST_NUMBERS = 201, 2048, 50_000
+"""Rows of `fit.csv` with one input; with several, which need more in a picture, and its numbers."""
 
 
 class Evaluation(NamedTuple):
@@ -41,55 +31,21 @@ class Evaluation(NamedTuple):
         points: the test points.
         u: the values there, (N, P).
         du: the Jacobians there, (N, P, D).
-        nodes: the training points, (K, D), in float64 on the CPU.
-        profiles: a profile along each input; empty for a function of one input, whose test points are close to each
-            other.
     """
 
     points: Points
     u: Tensor
     du: Tensor
-    nodes: Tensor
-    profiles: list[Profile]
 
 
 def evaluate(network: ResidualStages, data: PointsDataModule) -> list[Evaluation]:
     """Return the fit of each member."""
-    test, nodes, units = data.dataset.test, data.in_units(data.dataset.train), network.units
+    test, units = data.dataset.test, network.units
     u, du = network.predict(test.x)
     if units is not None:
         (u, du), test = units.restore(u, du), units.restore_points(test)
-    members, _, dimension = test.x.shape
-    along: list[list[Profile]] = [[]] * members
-    if dimension > 1 or not isinstance(data, SobolevDataModule):
-        along = profiles(network, data.dataset.train.x)
-    each = [test.take(torch.tensor([i], device=u.device)) for i in range(members)]
-    return [Evaluation(*parts) for parts in zip(each, u, du, nodes, along, strict=True)]
-
-
-def profiles(network: ResidualStages, nodes: Tensor) -> list[list[Profile]]:
-    """Return each member's profiles, which go through the median of its training points.
-
-    Along an input the points are evenly spaced between the smallest and the largest training point.
-
-    Args:
-        network: the trained network.
-        nodes: the training points, (M, N, D), in the network's units.
-
-    Returns:
-        For each member and each input, in the user's units: the input, (k,), u, (k, P), and du/dx_d, (k, P).
-    """
-    members, _, dimension = nodes.shape
-    low, high = nodes.aminmax(dim=1)
-    steps = torch.linspace(0, 1, _PROFILE, dtype=nodes.dtype, device=nodes.device)[:, None]
-    x = nodes.median(1).values[:, None, None].repeat(1, dimension, _PROFILE, 1)
-    x.diagonal(dim1=1, dim2=3).copy_(low[:, None] + (high - low)[:, None] * steps)
-    units = network.units or Units.identity(members, dimension, network.outputs).to(x.device)
-    u, du = units.restore(*network.predict(x.flatten(1, 2)))
-    t = units.restore_inputs(x.flatten(1, 2)).view(x.shape).diagonal(dim1=1, dim2=3)
-    u, du = u.unflatten(1, (dimension, _PROFILE)), du.unflatten(1, (dimension, _PROFILE))
-    parts = [part.double().cpu().numpy() for part in (t, u, du)]
-    return [[(t[:, d], u[d], du[d, ..., d]) for d in range(dimension)] for t, u, du in zip(*parts, strict=True)]
+    each = [test.take(torch.tensor([i], device=u.device)) for i in range(len(u))]
+    return [Evaluation(*parts) for parts in zip(each, u, du, strict=True)]
 
 
 def labels(points: Points) -> tuple[Tensor, Tensor]:
@@ -165,11 +121,13 @@ def fit_table(points: Points, u: Tensor, du: Tensor, inputs: Sequence[str]) -> d
     Returns:
         The columns named by `runge.runs.columns.Columns`; NaN where a label is not known.
     """
-    n = points.x.shape[1]
-    rows = torch.linspace(0, n - 1, min(n, _MOST_ROWS), dtype=torch.float64).round().long()
+    n, names, most = points.x.shape[1], Columns.of(inputs, points.outputs).names(), _MOST_ROWS
+    if len(inputs) > 1:
+        most = max(most, min(_MOST_ROWS_OF_MAPS, _MOST_NUMBERS // len(names)))
+    rows = torch.linspace(0, n - 1, min(n, most), dtype=torch.float64).round().long()
     parts = (points.x[0], *labels(points), u, du)
     values = torch.cat([part.double().cpu()[rows].flatten(1) for part in parts], dim=1)
-    return dict(zip(Columns.of(inputs, points.outputs).names(), values.mT.tolist(), strict=True))
+    return dict(zip(names, values.mT.tolist(), strict=True))
 
 
 def points_table(places: Sequence[tuple[int, Tensor]], inputs: Sequence[str]) -> dict[str, list[float]]:
@@ -177,47 +135,3 @@ def points_table(places: Sequence[tuple[int, Tensor]], inputs: Sequence[str]) ->
     x = torch.cat([points.double() for _, points in places])
     steps: list[float] = [step for step, points in places for _ in range(len(points))]
     return {"step": steps} | dict(zip(inputs, x.mT.tolist(), strict=True))
-
-
-def draw(
-    directory: RunDirectory,
-    title: str,
-    fit: Evaluation,
-    inputs: Sequence[str],
-    columns: Mapping[str, Sequence[float]],
-    switched_on: int | None,
-    moved: Sequence[tuple[int, Tensor]] | None,
-    end: int,
-) -> dict[Path, Figure]:
-    """Draw a member's pictures, and return them by their paths.
-
-    Args:
-        directory: the member's run directory.
-        title: its title.
-        fit: its fit.
-        inputs: the names of the inputs.
-        columns: its history.
-        switched_on: the step from which on lambda_d > 0; None: never.
-        moved: its training points, (N, D), each time with the step at which they were placed; None: they do not move.
-        end: its last step.
-    """
-    test = fit.points
-    parts = (test.x[0], *labels(test), fit.u, fit.du)
-    x, f, df, u, du = (part.double().cpu().numpy() for part in parts)
-    masks = dict(zip(test.regions, test.masks[0, 1:].bool().cpu().numpy(), strict=True))
-    names = {"inputs": inputs, "outputs": test.outputs, "points": fit.nodes.numpy()}
-    profile = fit.profiles[0] if len(fit.profiles) == 1 else None
-    pictures = {
-        directory.fit_picture: fit_picture(x, f, df, u, du, masks, title, **names, profile=profile),
-        directory.curves_picture: curves_picture(
-            columns, switched_on, test.groups, title, "region" if test.regions else "output"
-        ),
-    }
-    if len(fit.profiles) > 1:
-        pictures[directory.profiles_picture] = profiles_picture(fit.profiles, title, **names)
-    if moved is not None:
-        steps, points = zip(*moved, strict=True)
-        shares = {region: (np.array(columns["step"]), np.array(columns[share_key(region)])) for region in masks}
-        places = [x.double().numpy() for x in points]
-        pictures[directory.points_picture] = points_picture(steps, places, shares, end, title, inputs)
-    return pictures

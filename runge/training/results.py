@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from runge.configuration import digest
+from runge.draw import draw_into
 from runge.errors import DivergedError, RunError, describe
 from runge.loggers import Logger, make_loggers
 from runge.metrics import FIT_SECONDS, TOTAL_SECONDS, on_test
@@ -16,7 +17,6 @@ from runge.objective import Pruned, best_row
 from runge.runs.checkpoints import serialise, take
 from runge.runs.directories import FINDINGS, RunDirectory, State, Status
 from runge.runs.files import write
-from runge.runs.sheet import png
 from runge.training.adaptation import Resample
 from runge.training.advice import hardly_matters, verdict
 from runge.training.datamodule import PointsDataModule
@@ -26,12 +26,10 @@ from runge.training.module import SobolevRegression
 from runge.training.report import (
     Evaluation,
     Metrics,
-    draw,
     evaluate,
     final_metrics,
     fit_table,
     points_table,
-    switched_on_step,
     test_intervals,
 )
 
@@ -51,14 +49,16 @@ class RunWriter:
     Args:
         member: the run.
         directory: its directory.
+        alone: it is a single run, whose pictures are drawn if `pictures` is auto.
 
     Attributes:
         outcome: what has become of the run; an error while it has not ended.
         seconds: its share of the time of its stacks: in their fits, and in all.
     """
 
-    def __init__(self, member: Member, directory: RunDirectory) -> None:
+    def __init__(self, member: Member, directory: RunDirectory, alone: bool = False) -> None:
         self.member, self.directory = member, directory
+        self.draws = member.pictures is True or (member.pictures == "auto" and alone)
         self.outcome: Outcome = RunError("its stack has continued without it; repeat the sweep's command to train it")
         self.seconds = 0.0, 0.0
         self._loggers: list[Logger] | None = None
@@ -189,17 +189,19 @@ class StackWriter:
         began, run, member = time.perf_counter(), self.runs[i], self.runs[i].member
         if not member.has_test:
             metrics = metrics | dict.fromkeys(on_test(metrics))
-        self._draw(i, evaluation)
+        inputs, points = self.data.inputs, self.resample and points_table(self.resample.member(i), self.data.inputs)
+        fit = fit_table(evaluation.points, evaluation.u, evaluation.du, inputs)
+        tables = {"history": self._history(i), "points": points, "fit": fit}
+        if run.draws:  # from the files
+            run.directory.write(self._state(i, "running"), **tables)
+            self._draw(i, metrics)
         run.close(self.module.last_step(i), metrics)
-        inputs = self.data.inputs
-        points = None if self.resample is None else points_table(self.resample.member(i), inputs)
         finished = self._state(i, "finished", message=self._verdict(i, metrics, evaluation))
         if member.rows is not None and member.has_test:
             metrics |= test_intervals(evaluation)
-        fit, total = run.seconds
-        metrics |= {FIT_SECONDS: fit, TOTAL_SECONDS: total + time.perf_counter() - began}
-        table = fit_table(evaluation.points, evaluation.u, evaluation.du, inputs)
-        run.directory.write(finished, self._history(i), metrics, points, table)
+        fitting, total = run.seconds
+        metrics |= {FIT_SECONDS: fitting, TOTAL_SECONDS: total + time.perf_counter() - began}
+        run.directory.write(finished, metrics=metrics, **tables)
         return metrics
 
     def _prune(self, i: int, stay: int) -> Pruned:
@@ -224,18 +226,14 @@ class StackWriter:
         found = verdict(metrics, self._history(i), train, unimportant, of_table=member.rows is not None, rate=rate)
         return FINDINGS.join(found)
 
-    def _draw(self, i: int, evaluation: Evaluation) -> None:
+    def _draw(self, i: int, metrics: Metrics) -> None:
         """Write a member's pictures, and pass them to its loggers."""
-        run, end = self.runs[i], self.module.last_step(i)
-        moved = None if self.resample is None else self.resample.member(i)
-        on, title = switched_on_step(self.module, i), run.member.title()
-        pictures = draw(run.directory, title, evaluation, self.data.inputs, self._history(i), on, moved, end)
-        for path, picture in pictures.items():
-            write(path, png(picture))
+        run = self.runs[i]
+        for path in draw_into(run.directory.path, metrics):
 
             def show(logger: Logger, path: Path = path) -> None:
                 if log_image := getattr(logger, "log_image", None):  # not every logger of Lightning takes pictures
-                    log_image(path.stem, [str(path)], end)
+                    log_image(path.stem, [str(path)], self.module.last_step(i))
 
             run.to_loggers(show)
 

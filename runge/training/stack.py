@@ -23,7 +23,7 @@ from runge.runs.checkpoints import state_path
 from runge.runs.directories import RunDirectory
 from runge.schedules import NEVER
 from runge.sobolev import losses
-from runge.sobolev.compilation import own_kernel, step_function
+from runge.sobolev.kernel import Kernel, step_function
 from runge.training.adaptation import Balancing, Resample
 from runge.training.datamodule import PointsDataModule, SobolevDataModule
 from runge.training.history import CountSteps, Curves, FillCallbackMetrics, Forecast, History, Progress
@@ -116,10 +116,9 @@ class Stack:
                 dtype,
                 neurons=neurons * first.model.depth,
                 steps=self.training.max_steps if first.optimizer.by_gradient else 0,
-                with_derivative=bool(lambda_d.any()),
                 on_gpu=first.on_gpu(),
             )
-        compiled = own_kernel(loss_and_gradient)
+        compiled = loss_and_gradient if isinstance(loss_and_gradient, Kernel) else None
         if first.penalty is not None:
             loss_and_gradient = partial(losses.loss_and_gradient, penalty=first.penalty)
         self.module = SobolevRegression(
@@ -153,6 +152,7 @@ class Stack:
         directories: Sequence[RunDirectory],
         report: Callable[[int], object] | None = None,
         state: Path | None = None,
+        alone: bool = False,
     ) -> list[Outcome]:
         """Train the runs and write their directories; resume from the state of the stack, if it was saved.
 
@@ -163,6 +163,7 @@ class Stack:
             directories: the directory of each run.
             report: called with the number of steps taken since the last call, in place of a progress bar.
             state: the file of the stack's state; None: that of `runge.runs.checkpoints.state_path`.
+            alone: it is a single run, not one of a sweep, and is drawn if `pictures` is auto.
 
         Returns:
             The content of each run's `metrics.json`, where it was pruned, or an error if it diverged or could not be
@@ -173,7 +174,7 @@ class Stack:
             SystemExit: it was interrupted.
         """
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it advertises
-        runs = [RunWriter(*pair) for pair in zip(self.members, directories, strict=True)]
+        runs = [RunWriter(*pair, alone) for pair in zip(self.members, directories, strict=True)]
         digests = [digest(member.configuration) for member in self.members]
         file = StateFile(state or state_path(directories), directories, digests)
         stack, training = self, [runs[i] for i in file.rows]

@@ -16,13 +16,9 @@ __all__ = ["used_rows"]
 
 
 def used_rows(runs: Iterable[RunDirectory], data: Mapping[str, Any], x: np.ndarray) -> np.ndarray:
-    """Return the set in which some runs had rows with given inputs: `train`, `val` or `test`; empty: in none.
+    """Return the set in which some runs had rows with given inputs, (m, D): `train`, `val` or `test`; empty: in none.
 
-    Args:
-        runs: runs on the same rows; `train` is a row that one of them was trained on, else `val` one by which the
-            weights of one were chosen.
-        data: the section `data` of their configuration.
-        x: the inputs, (m, D).
+    Of several runs on the same table, the section `data`, the first of these sets in which one of them had a row.
 
     Raises:
         ConfigurationError: it cannot be known, because the file of the table is missing or has changed.
@@ -34,8 +30,7 @@ def used_rows(runs: Iterable[RunDirectory], data: Mapping[str, Any], x: np.ndarr
         if state is None or state.rows != rows.checksum:
             raise ConfigurationError(f"data.file: {rows.table.file!r} does not hold the rows of the run {run.path}")
         own = settings.get("data.seed")
-        seed = Seed(seed=settings["seed"] if own is None else own)
-        split = rows.split(seed.generator("data"))
+        split = rows.split(Seed(seed=settings["seed"] if own is None else own).generator("data"))
         for name, index in split._asdict().items():
             for row in map(_key, rows.x[index]):
                 sets[row] = min(sets.get(row, name), name, key=split._fields.index)

@@ -25,6 +25,7 @@ class WeightedModule(pl.LightningModule):
     lambda_d: Tensor
     lambda_now: Tensor
     switched_on: Tensor
+    plateau: Tensor
 
     def __init__(self, lambda_d: float | Tensor, members: int, channels: tuple[int, int]) -> None:
         super().__init__()
@@ -32,8 +33,7 @@ class WeightedModule(pl.LightningModule):
         self.register_buffer("lambda_d", torch.as_tensor(lambda_d, dtype=torch.float64).expand(members).clone())
         self.register_buffer("lambda_now", self.lambda_d.clone())
         self.register_buffer("switched_on", torch.full((members,), NEVER))
-        for name, state in Plateau.start(members)._asdict().items():
-            self.register_buffer(f"plateau_{name}", state)
+        self.register_buffer("plateau", torch.stack(Plateau.start(members), dim=1))
 
     def set_lambda_d(self, lambda_d: Tensor) -> None:
         """Train with this weight of MSE_df, (M,), from now on; a member whose full lambda_d is 0 keeps 0."""
@@ -56,8 +56,7 @@ class WeightedModule(pl.LightningModule):
         schedules: list[Schedule] = per_member(schedule, len(self.lambda_d))
         self.schedules = alike(schedules)
         self.switched_on.copy_(torch.tensor([one.first_switch() for one in schedules]))
-        for state, first in zip(self._plateau(), Plateau.start(len(schedules)), strict=True):
-            state.copy_(first)
+        self.plateau.copy_(torch.stack(Plateau.start(len(schedules)), dim=1))
 
     def lambda_at(self, first: int, count: int) -> Tensor:
         """Return lambda_d at the steps first, ..., first + count - 1, (count, M)."""
@@ -71,10 +70,6 @@ class WeightedModule(pl.LightningModule):
         """Switch lambda_d on after this step for members whose validation MSE_f, (M,), has stopped improving."""
         for schedule, members in self.schedules.items():
             if isinstance(schedule, TwoStage) and schedule.at_step is None:
-                after = schedule.observe(Plateau(*(state[members] for state in self._plateau())), mse_f[members])
-                for state, new in zip(self._plateau(), after, strict=True):
-                    state[members] = new
+                after = schedule.observe(Plateau(*self.plateau[members].unbind(1)), mse_f[members])
+                self.plateau[members] = torch.stack(after, dim=1)
                 self.switched_on[members] = schedule.switch(after, step, self.switched_on[members])
-
-    def _plateau(self) -> Plateau:
-        return Plateau(*(self.get_buffer(f"plateau_{name}") for name in Plateau._fields))

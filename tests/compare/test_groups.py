@@ -1,14 +1,26 @@
+"""Groups of runs: their names, the metric that ranks them, their spread, and the lead of the best."""
+
 import math
 import statistics
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from scipy.stats import mannwhitneyu
 
-from runge.compare.groups import Group, describe_lead, differing, group
+from runge.compare.groups import Group, choose_metric, describe_lead, group
+from runge.compare.naming import differing, label, names_of, typed
+from runge.compare.ranking import Ranking
+from runge.compare.report import render
+from runge.compare.tables import error_table, show
 from runge.runs.reading import RunRecord
+
+SINE = {"target": "Expression", "target.expr": "sin(3*x)", "seed": 0}
+SMALL = SINE | {"target.expr": "sin(3*x)/1000"}
+TABLE = {"data": "Table", "data.file": "a.csv", "seed": 0}
 
 
 def run(seed, value, status="finished", **settings):
@@ -20,13 +32,9 @@ def test_only_what_differs():
     assert differing(runs, ["seed", "width", "depth", "other"]) == ["seed", "width", "depth"]
     assert differing([*runs, {}], ["seed", "width"]) == ["seed", "width"]
     assert differing([runs[0], {}], ["seed", "width"]) == []
-
-
-def test_values_that_differ_in_their_last_digits_are_not_one_group():
-    rates = [0.0123456, 0.01234561, 0.01234564]
-    runs = [run(seed, 1.0, lr=rate) for rate in rates for seed in range(2)]
-    assert differing([one.settings for one in runs], ["lr"]) == ["lr"]
-    assert len(group(runs, ["lr"], "test/mse_df")) == 3
+    rates = [run(seed, 1.0, lr=rate) for rate in (0.0123456, 0.01234561, 0.01234564) for seed in range(2)]
+    assert differing([one.settings for one in rates], ["lr"]) == ["lr"]
+    assert len(group(rates, ["lr"], "test/mse_df")) == 3  # they differ in their last digits
 
 
 def test_keys_of_one_class_do_not_differ_from_those_of_another():
@@ -133,3 +141,110 @@ def test_no_lead_where_there_is_none():
     assert describe_lead(level) == "a and b do not differ in the median, to three digits: n = 6 and 6."
     assert describe_lead([level[0], Group("b", (1.0051,) * 6)]).startswith("a leads b by a factor of 1.01 in")
     assert "factor" not in describe_lead([Group("a", (0.0,)), Group("b", (1.0,))])
+
+
+def named(seed, overrides, **settings):
+    settings = {"schedule": "TwoStage", **settings, "seed": seed}
+    return RunRecord("", "finished", overrides=f"{overrides} seed={seed}", settings=settings)
+
+
+def test_names_are_as_typed():
+    assert label({"x": None, "y": 1e-3, "z": True}, ["x", "y", "z"]) == "x=null, y=0.001, z=True"
+    assert label({}, []) == "all runs"
+    options = {("schedule", "TwoStage"): "two_stage", ("data", "Table"): "table", ("balance", None): "null"}
+    options |= {("optimizer", "LBFGS"): "lbfgs", ("optimizer", "NAdam"): "NAdam", ("target", "Mine"): "Mine"}
+    options |= {("balance", "NeuralTangentKernel"): "ntk"}
+    assert {one: typed(*one) for one in options} == options
+
+
+def test_many_settings_are_named_by_the_overrides():
+    adam = {"optimizer": "Adam", "max_steps": 8000, "precision": 32, "log_every": 100}
+    lm = {"optimizer": "LevenbergMarquardt", "max_steps": 200, "precision": 64, "log_every": 5}
+    first = named(0, "data.n_train=9 target.expr=x + y", **adam | {"model.width": 64, "target.expr": "x + y"})
+    other = "optimizer=levenberg_marquardt data.n_train=9 model.width=8 target.expr=[x, y]"
+    second = named(1, other, **lm | {"model.width": 8, "target.expr": "[x, y]"})
+    keys = [key for key in first.settings if key not in ("seed", "schedule")]
+    names = ["target.expr=x + y", "optimizer=levenberg_marquardt, model.width=8, target.expr=[x, y]"]
+    assert names_of([first, second], keys) == names
+    again = replace(second, overrides="model.width=8", settings=second.settings | {"seed": 7})
+    alike = [names[1].replace(", model", ", data.n_train=9, model")] * 2
+    assert names_of([first, second, again], keys)[1:] == alike
+    assert names_of([first, second], [*keys, "seed"]) == [f"{name}, seed={i}" for i, name in enumerate(names)]
+    assert names_of([named(0, "", **adam), second], keys)[0] == "defaults"
+    # Runs that differ, for example because their versions had other defaults, are never one group.
+    older = replace(first, settings=first.settings | {"model.width": 32})
+    assert len(set(names_of([first, second, older], keys))) == 3
+
+
+def ended(settings, status="finished", **figures):
+    return RunRecord("", status, settings=settings, figures={f"test/{name}": x for name, x in figures.items()})
+
+
+def test_runs_on_different_functions_are_ranked_without_units():
+    worse = ended(SMALL, mse_df=1e-8, nrmse_f=0.02, nrmse_df=0.05)
+    better = ended(SINE, mse_df=1e-5, nrmse_f=0.001, nrmse_df=0.002)
+    ranking = Ranking([worse, better])
+    assert ranking.metric == "test/nrmse_df"
+    assert [record.settings["target.expr"] for record in ranking.records] == ["sin(3*x)", "sin(3*x)/1000"]
+    assert ranking.reason.startswith("Ranked by test/nrmse_df, because the runs differ in target.expr, and mean")
+    assert "by a factor of 25 " in ranking.lead
+    assert ranking.reason in render(ranking)
+    assert Ranking([worse, better], "test/mse_df").records[0].settings == SMALL
+    runs = [ended(SINE | {"model.width": width}, mse_df=1e-5, nrmse_df=0.1) for width in (8, 16)]
+    assert choose_metric(runs, ["model.width"]) == ("test/mse_df", "")
+
+
+def test_tables_and_those_without_derivatives():
+    known = {"mse_df": 1.0, "nrmse_f": 0.1, "nrmse_df": 0.2}
+    one = Ranking([ended(TABLE, **known), ended(TABLE | {"seed": 1}, **known)])
+    assert one.metric == "test/nrmse_df"
+    assert "the columns of a table have units" in one.reason
+    three = {"data.file": "b.csv", "data.inputs": "[a]", "data.outputs": "[y]"}
+    reason = Ranking([ended(TABLE, **known), ended(TABLE | three, **known)]).reason
+    assert "because the runs differ in data.file, data.inputs and data.outputs, and mean squared" in reason
+    unknown = ended(TABLE | {"data.derivatives": "{}"}, **known | {"mse_df": None, "nrmse_df": None})
+    values = Ranking([ended(TABLE, **known), unknown])
+    assert values.metric == "test/nrmse_f"
+    assert values.reason.endswith("; not all runs have derivatives to compare with.")
+    assert choose_metric([ended(TABLE, "failed"), ended(TABLE, **known)], [])[0] == "test/nrmse_df"
+
+
+def test_what_is_drawn_has_the_metrics_kind():
+    figures = {"mse_f": 1.0, "mse_df": 2.0, "nrmse_f": 0.1, "nrmse_df": 0.2, "r2_f": 0.99}
+    figures |= {"mse_df/lift": 1.0, "mse_df/drag": 3.0, "nrmse_df/lift": 0.3, "nrmse_df/drag": 0.4}
+    page = render(Ranking([ended(TABLE, **figures), ended(TABLE | {"seed": 1}, **figures)]))
+    assert '"front": ["test/nrmse_f", "test/nrmse_df"]' in page
+    assert '"part": "test/nrmse_df"' in page
+    assert '"regions": [0.3, 0.4]' in page
+
+
+@pytest.mark.parametrize("metric", ["test/nrmse_df", "test/mse_df"])
+def test_the_columns_of_the_table(metric, capsys):
+    figures = {"mse_f": 1.0, "mse_df": 2.0, "nrmse_f": 0.1, "nrmse_df": 0.2, "r2_f": 0.999987}
+    show(Ranking([ended(TABLE, **figures)], metric), Console(width=120))
+    shown = capsys.readouterr().out
+    assert ("nrmse_f" in shown) == ("1 - test/r2_f" in shown) == ("1.30e-05" in shown) == (metric == "test/nrmse_df")
+    assert ("test/mse_f" in shown) == (metric == "test/mse_df")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "columns", "whole", "each"),
+    [
+        (["y"], 0, ["1", "2", "3", "4", "5", "6", "1.30e-05"], None),
+        (["y"], 1, ["1", "2", "3", "4", "5", "6", "1.30e-05"], None),
+        (["y"], 2, ["1", "3", "5", "6", "1.30e-05"], None),
+        (["y", "z"], 0, ["1", "2", "3", "4", "5", "6", "1.30e-05"], ["1", "2", "3", "4", "5", "6", "1.30e-05"]),
+        (["y", "z"], 1, ["-", "-", "-", "-", "5", "6", "1.30e-05"], ["1", "2", "3", "4", "5", "6", "1.30e-05"]),
+        (["y", "z"], 2, ["-", "-", "5", "6", "1.30e-05"], ["1", "3", "5", "6", "1.30e-05"]),
+    ],
+)
+def test_units_are_not_mixed_in_the_errors_of_a_table(outputs, columns, whole, each):
+    quantities = ("mse_f", "mse_df", "max_f", "max_df", "nrmse_f", "nrmse_df")
+    figures = {f"test/{name}{group}": i for i, name in enumerate(quantities, 1) for group in ("", "/y", "/z")}
+    figures |= {f"test/r2_f{group}": 0.999987 for group in ("", "/y", "/z")}
+    table = error_table(figures, (), outputs, columns)
+    rows = [
+        [str(cell).replace(".00e+00", "") for cell in row]
+        for row in zip(*(c.cells for c in table.columns), strict=True)
+    ]
+    assert rows == [["whole", *whole], *([name, *each] for name in outputs if each)]

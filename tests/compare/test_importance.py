@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 
 from runge.compare.importance import importance_of
@@ -27,6 +29,14 @@ def test_what_matters_comes_first():
     assert found.score > 0.9
     assert found.runs == 80
     assert importance_of(strong, KEYS, "test/mse_df") == found
+    diverged = [
+        replace(one, status="diverged", figures={}) if one.settings["model.activation"] == "relu" else one
+        for one in runs(lambda lr, *_: 1 + lr)
+    ]
+    worst = importance_of(diverged, KEYS, "test/mse_df")
+    assert worst is not None
+    assert worst.settings[0] == "model.activation"
+    assert worst.runs == 80
 
 
 def test_chance_is_called_chance():

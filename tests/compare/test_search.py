@@ -2,10 +2,11 @@ import json
 
 import pytest
 
-from runge.compare.comparison import Comparison
+from runge.compare.ranking import Ranking
+from runge.compare.report import render
 from runge.compare.search import Search, read_search
 from runge.errors import ConfigurationError
-from tests.compare.test_compare import axis, made_up, opened
+from tests.compare.pages import axis, made_up
 
 TRIALS = [
     {"number": 0, "status": "finished", "runs": [0], "values": [3.0, 0.2]},
@@ -24,26 +25,26 @@ def search(path, best=(4,), objective=("val/nrmse",)):
     return read_search([path])
 
 
-def test_report_of_a_search(tmp_path):
+def test_report_of_a_search(tmp_path, opened):
     records = made_up({("tanh", lr / 10, 8): lr for lr in range(1, 6)}, seeds=1)
-    (tmp_path / "report.html").write_text(Comparison(records, search=search(tmp_path)).html())
-    with opened(tmp_path / "report.html") as page:
-        said = page.locator("#summary").inner_text()
-        assert "5 trials of a search that minimises val/nrmse: the best trial is 4, run 4." in said
-        assert COMMAND in said
-        trials = page.evaluate("document.getElementById('search').data.map(({x, y}) => [x, y])")
-        assert trials == [[[1], [9]], [[0, 3, 4], [3, 5, 1]], [[0, 3, 4], [3, 3, 1]]]
-        assert not page.locator("#pareto").is_visible()
-        assert page.wrong == []
+    (tmp_path / "report.html").write_text(render(Ranking(records, search=search(tmp_path))))
+    page = opened(tmp_path / "report.html")
+    said = page.locator("#summary").inner_text()
+    assert "5 trials of a search that minimises val/nrmse: the best trial is 4, run 4." in said
+    assert COMMAND in said
+    trials = page.evaluate("document.getElementById('search').data.map(({x, y}) => [x, y])")
+    assert trials == [[[1], [9]], [[0, 3, 4], [3, 5, 1]], [[0, 3, 4], [3, 3, 1]]]
+    assert not page.locator("#pareto").is_visible()
+    assert page.wrong == []
     front = search(tmp_path, best=(0, 3, 4), objective=("val/mse_f", "val/mse_df"))
-    (tmp_path / "report.html").write_text(Comparison(records, search=front).html())
-    with opened(tmp_path / "report.html") as page:
-        assert "no other trial beats 0, 3, 4" in page.locator("#summary").inner_text()
-        assert axis(page, "pareto", "x") == [3, 5, 1]
-        best = page.evaluate("(({x, y}) => [x, y])(document.getElementById('pareto').data[1])")
-        assert best == [[1, 3, 5], [0.4, 0.2, 0.1]]
-        assert not page.locator("#search").is_visible()
-        assert page.wrong == []
+    (tmp_path / "report.html").write_text(render(Ranking(records, search=front)))
+    page = opened(tmp_path / "report.html")
+    assert "no other trial beats 0, 3, 4" in page.locator("#summary").inner_text()
+    assert axis(page, "pareto", "x") == [3, 5, 1]
+    best = page.evaluate("(({x, y}) => [x, y])(document.getElementById('pareto').data[1])")
+    assert best == [[1, 3, 5], [0.4, 0.2, 0.1]]
+    assert not page.locator("#search").is_visible()
+    assert page.wrong == []
 
 
 def test_damaged_file_of_a_search(tmp_path):

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import psutil
 
-from runge.launch.processes import Pool
+from runge.launch.processes import start_loading
 from tests.conftest import ROOT
 
 SIGNALS = {"INT": signal.SIGINT, "TERM": signal.SIGTERM, "KILL": signal.SIGKILL}
@@ -24,7 +24,7 @@ class Command:
         self.output = folder / "output"
         self.output.touch()  # a command may be killed before it writes
         self.before = self.output.stat().st_size
-        server = Pool(print, 1)._context  # starts it, as a sweep does
+        server = start_loading()  # starts it, as a sweep does
         self.process = server.Process(target=_run, args=(str(folder), arguments, module))
         self.process.start()
 

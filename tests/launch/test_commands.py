@@ -143,7 +143,7 @@ def test_trains_or_says_why_not(part, train, tmp_path, monkeypatch, pytestconfig
             assert states
             assert set(states) == {"finished"}
             for path in folder.rglob("status.json"):
-                whole = ("metrics.json", "history.csv", "fit.csv", "fit.png", "curves.png", "checkpoints/best.ckpt")
+                whole = ("metrics.json", "history.csv", "fit.csv", "checkpoints/best.ckpt")
                 assert all((path.parent / name).exists() for name in whole)
         else:
             assert err.count("error: ") == 1

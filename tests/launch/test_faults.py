@@ -13,7 +13,7 @@ import pytest
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from runge.runs.tensorboard import EventFile, scalars
+from runge.loggers import TensorBoard
 from runge.training.module import SobolevRegression
 from tests.launch.commands import Command
 from tests.launch.test_killed import check_files, check_same
@@ -151,15 +151,15 @@ def half_written(path, mode):
 
 
 def test_full_event_file_stays_readable(tmp_path, monkeypatch):
-    file = EventFile(tmp_path / "tensorboard", 0)
-    file.add(scalars({"a": 1.0}), 1)
-    file.flush()
-    file.add(scalars({"a": 2.0}), 2)
+    logger = TensorBoard(save_dir=str(tmp_path), start_step=0)
+    logger.log_metrics({"a": 1.0}, 1)
+    logger.save()
+    logger.log_metrics({"a": 2.0}, 2)
     with monkeypatch.context() as patch:
         patch.setattr("pathlib.Path.open", half_written)
         with pytest.raises(OSError, match=r"No space left on device.*tfevents"):
-            file.flush()
-    file.flush()
+            logger.save()
+    logger.save()
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert [event.value for event in events.Scalars("a")] == [1.0, 2.0]

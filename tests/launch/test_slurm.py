@@ -19,11 +19,11 @@ from tests.launch.test_run import figures
 pytestmark = pytest.mark.skipif(not available(), reason="needs Slurm's daemons and munge (Debian: slurm-wlm, munge)")
 
 SMALL = ("data.n_train=16", "data.n_val=16", "data.n_test=101", "model.width=8", "trainer.progress_bar=false")
-# `python train.py`, for which a second suffices until a result that a job has written can be seen.
+# `python train.py`, which asks Slurm for the states of its jobs every second.
 IMPATIENT = """
 import runpy, sys
 import runge.launch.slurm
-runge.launch.slurm._SECONDS_FOR_RESULT = 1.0
+runge.launch.slurm._SECONDS_BETWEEN_QUESTIONS = 1.0
 runpy.run_path(sys.argv.pop(1), run_name="__main__")
 """
 SLURM = ("-m", "hydra.launcher.cluster=slurm", "hydra.launcher.partition=main")

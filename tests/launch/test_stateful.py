@@ -1,6 +1,7 @@
 """Runs and sweeps that are ended, tampered with, moved, doubled, resumed and compared in any order.
 
-`pytest tests/launch/test_stateful.py --sequences 300` does 300 sequences of up to 6 such steps. Commands are forked
+`pytest tests/launch/test_stateful.py --sequences 300 --hypothesis-seed random` does 300 sequences of up to 6 such
+steps, others each time; without a seed they are the same ones. Commands are forked
 from a process that has loaded everything; the server of a sweep's workers is for `test_endings.py`.
 """
 
@@ -217,7 +218,7 @@ def test_any_order(pytestconfig):
             phases=[Phase.generate],
             deadline=None,
             database=None,
-            derandomize=True,
+            derandomize=pytestconfig.getoption("--hypothesis-seed") is None,
             suppress_health_check=list(HealthCheck),
         ),
     )

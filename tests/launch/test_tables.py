@@ -3,6 +3,7 @@
 import json
 import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -72,8 +73,7 @@ STACKS = {
     "the full batch": (),
     "mini-batches": ("data.batch_size=7",),
     "channels by their logarithm": ("balance=log", "balance.every=8"),
-    "two stages": ("model.stages=2",),
-    "by autograd": ("model.derivative=autograd",),
+    "two stages by autograd": ("model.stages=2", "model.derivative=autograd"),
     "the user's units": ("model.standardize=false",),
     "a scale of the derivatives": ("loss.derivative_scale=std", "schedule=two_stage", "schedule.patience=1"),
 }
@@ -94,23 +94,10 @@ def test_a_member_without_derivatives_in_its_training_rows(tmp_path, no_pictures
     table.loc[1:, "dy_dt"] = np.nan
     table.to_csv("a.csv", index=False)
     rows = read(Table(file="a.csv"))
-    members = [member(*EXACT, f"seed={seed}") for seed in range(20)]
+    members = [member(*EXACT, f"seed={seed}") for seed in range(8)]
     of = [0 in rows.split(one.data_seed.generator("data")).train for one in members]
     members = [members[of.index(True)], members[of.index(False)]]
     assert [found["lambda_d"] for found in check_members(members, tmp_path)] == [1, 0]
-
-
-@pytest.mark.parametrize("compile_step", ["on", "off"])
-def test_an_input_that_does_not_matter_and_the_logarithm_of_each_channel(compile_step, train, tmp_path):
-    """Its partial derivative is 0: the logarithm of that error has no bound, and nothing else must be lost for it."""
-    a, b = np.random.default_rng(0).uniform(-1, 1, (2, 60))
-    table = {"a": a, "b": b, "y": np.sin(3 * a), "dy_da": 3 * np.cos(3 * a), "dy_db": np.zeros(60)}
-    pd.DataFrame(table).to_csv("a.csv", index=False)
-    options = "model.width=16", "trainer.max_steps=500", f"trainer.compile={compile_step}", "balance=log"
-    assert train(*SHORT, *options, "hydra.run.dir=run")[0] == 0
-    metrics = figures(tmp_path / "run")
-    assert metrics["val/nrmse_f"] < 0.1
-    assert metrics["val/nrmse_df"] < 0.2
 
 
 @pytest.mark.parametrize(
@@ -123,13 +110,7 @@ def test_every_optimiser_and_balance_lowers_the_loss(option, tmp_path, no_pictur
     table.to_csv("a.csv", index=False)
     every = ["balance.every=8"] if option.split("=")[1] in ("log", "gradnorm", "ntk", "relobralo") else []
     every += ["trainer.log_every=1"] if option == "optimizer=least_squares" else []
-    one = member(
-        *EXACT,
-        *every,
-        option,
-        "data.inputs=[a,b]",
-        "data.outputs=[y,z]",
-    )
+    one = member(*EXACT, *every, option, "data.inputs=[a,b]", "data.outputs=[y,z]")
     stack = Stack([one])
     before = float(stack.module.measure("train", stack.data.dataset.train, stack.module.lambda_d)["train/loss"])
     _, _, (found,) = train_stack([one], tmp_path)
@@ -139,8 +120,7 @@ def test_every_optimiser_and_balance_lowers_the_loss(option, tmp_path, no_pictur
 
 
 RESUMED = {
-    "mini-batches": ("data.batch_size=7",),
-    "channels by their logarithm": ("balance=log", "balance.every=8"),
+    "mini-batches": ("data.batch_size=7", "balance=log", "balance.every=8"),
     "two stages": ("model.stages=2", "balance=gradnorm", "balance.every=4"),
     "Levenberg-Marquardt": ("optimizer=levenberg_marquardt", "trainer.precision=64"),
 }
@@ -180,9 +160,7 @@ def test_a_run_is_not_resumed_with_other_rows(train, tmp_path, monkeypatch):
         assert "Traceback" not in out + err
         assert (tmp_path / "part" / "status.json").read_bytes() == state
     two_outputs().to_csv("moved.csv", index=False)
-    status, _, err = train("resume=part", "data=table", "data.file=a.csv")
-    assert status == 1
-    assert "must hold the rows" in err
+    assert "must hold the rows" in train("resume=part", "data=table", "data.file=a.csv")[2]
     status, _, err = train("resume=part", "data=table", "data.file=moved.csv", "data.batch_size=3")
     assert status == 1
     assert err.rstrip().endswith("remove data.batch_size=3")
@@ -195,7 +173,6 @@ def test_a_run_is_not_resumed_with_other_rows(train, tmp_path, monkeypatch):
 def test_a_sweep_is_not_continued_with_other_rows(train, tmp_path):
     two_outputs().to_csv("a.csv", index=False)
     sweep = ("-m", *SHORT, "seed=0,1", "hydra.sweep.dir=sweep")
-    assert train(*sweep)[0] == 0
     assert train(*sweep)[0] == 0
     (tmp_path / "sweep" / "1" / "metrics.json").unlink()
     two_outputs(seed=1).to_csv("a.csv", index=False)
@@ -223,7 +200,7 @@ def test_sweeps_over_files_splits_and_activations(train, tmp_path):
     assert "42 train, 9 val, 9 test" in (tmp_path / "sizes" / "3" / "train.log").read_text()
 
 
-SCALES = [(32, 1, 0), (32, 1e6, -1e6), (32, 1e30, 0), (32, 1e-30, 0), (64, 1e-6, 0), (64, 1, 1e12)]
+SCALES = [(32, 1e6, -1e6), (32, 1e-30, 0), (64, 1, 1e12)]
 
 
 @pytest.mark.parametrize(("precision", "scale", "offset"), SCALES)
@@ -282,23 +259,19 @@ MISTAKES = {
     "data=table": ("data.file: should be a valid string, got None",),
     "target=runge": ("target: must be absent with data=table, whose rows are the points; got Runge",),
     "+target._target_=runge.targets.Runge": ("target: must be absent with data=table", "got Runge"),
-    "++target.domain=[0,1]": ("target: must be absent with data=table", "[0, 1]"),
     "sampling=chebyshev": ("sampling: must be absent with data=table, whose rows are the points; got Chebyshev",),
     "resampling=region": ("resampling: must be none with data=table, whose rows stay in place; got Region",),
     "loss.sample_weight=derivative": ("loss.sample_weight: must be none with data=table, got 'derivative'",),
-    "data.boundary_points=3": ("data.boundary_points: there is no such key", "split_column"),
     "+data.nonsense=1": ("data.nonsense: there is no such key; data has file, inputs, outputs",),
     "data.n_train=5": ("data.n_train: there is no such key", "file, inputs, outputs", "only data=sampled has it"),
     "experiment=precision": (
         "experiment: must be absent with data=table, because it is for formulas and sets data.n_train; got precision",
     ),
     "data.batch_size=29": ("data.batch_size: must be null or from 1 to the training points, 28; got 29",),
-    "data.batch_size=0": ("data.batch_size: must be null or from 1 to the training points, 28; got 0",),
     "data.split=3": ("data.split: should be a valid dictionary, got 3",),
     "data.split.train=0.9": ("data.split: must be shares: val above 0", "at most 1 in total"),
     "data.split.trian=0.5": ("data.split.trian", "no such key; data.split has train, val, test"),
     "+data.split.trian=0.5": ("data.split: must have the keys train, val, test only, got 'trian'",),
-    "data.split.val=0": ("data.split: must be shares: val above 0, test at least 0",),
     "data.seed=-1": ("data.seed: should be greater than or equal to 0, got -1",),
     "data.split_column=set": ("data.split_column: 'a.csv': must be among its columns", "got 'set'"),
     "data.outputs=[u_y,y]": ("data.outputs: the run's fit.csv would have two columns 'u_y'", "rename or leave out"),
@@ -309,8 +282,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-@pytest.mark.parametrize("sweep", [False, True])
-def test_a_mistake_is_reported_in_one_message_and_leaves_nothing(mistake, sweep, train, tmp_path):
+def test_a_mistake_is_reported_in_one_message_and_leaves_nothing(mistake, train, tmp_path):
     table, inputs = one_output(), ["data.inputs=[t]", "data.outputs=[y]"]
     table["u_y"], table["b"] = table["y"] ** 2, 0
     if mistake == "data.outputs=[u_y,y]":
@@ -324,6 +296,7 @@ def test_a_mistake_is_reported_in_one_message_and_leaves_nothing(mistake, sweep,
         inputs = ["data.inputs=[t,b]"]
     table.to_csv("a.csv", index=False)
     given = [] if mistake == "data=table" else ["data=table", "data.file=a.csv", *inputs]
+    sweep = mistake in ("data.outputs=[y]", "data.batch_size=29", "target=runge")
     seeds = ["-m", "seed=0,1"] if sweep else ["seed=1"]
     status, out, err = train(*seeds, *given, mistake, "trainer.max_steps=1")
     assert status != 0
@@ -363,6 +336,8 @@ def test_what_is_not_known_is_null_and_all_files_are_written(kind, train, tmp_pa
     assert {name for name, figure in found.items() if figure is None and name.startswith("test/")} == set(unknown)
     assert found["lambda_d"] == (kind != "no derivatives")
     assert " - " in out
+    said = "y has the same value in all training points; without spread, no nrmse_f and no r2_f"
+    assert out.count(said) == out.count("has the same value") == (kind == "a constant")
     history = pd.read_csv(tmp_path / "run" / "history.csv")
     assert len(history) == 6
     assert history["val/loss"].notna().all()
@@ -370,19 +345,10 @@ def test_what_is_not_known_is_null_and_all_files_are_written(kind, train, tmp_pa
     assert found["val/loss"] == pytest.approx(history["val/loss"].min(), rel=1e-4)
     for picture in ("fit.png", "curves.png"):
         assert (tmp_path / "run" / picture).read_bytes().startswith(b"\x89PNG")
-    status, out, err = train("-m", *SHORT, *ALONE, "seed=0,1", "hydra.sweep.dir=sweep")
-    assert status == 0, out + err
-    assert "comparison.html" in {path.name for path in (tmp_path / "sweep").iterdir()}
-
-
-@pytest.mark.parametrize("kind", ["an anchor", "a constant derivative", "a constant"])
-def test_a_constant_output_is_warned_of_once(kind, train):
-    degenerate(kind)[0].to_csv("a.csv", index=False)
-    status, out, err = train(*SHORT, *ALONE, "hydra.run.dir=run")
-    assert status == 0, out + err
-    said = "y has the same value in all training points; without spread, no nrmse_f and no r2_f"
-    assert out.count(said) == (kind == "a constant")
-    assert out.count("has the same value") == (kind == "a constant")
+    if kind == "a constant":  # in the report, too
+        status, out, err = train("-m", *SHORT, *ALONE, "seed=0,1", "hydra.sweep.dir=sweep")
+        assert status == 0, out + err
+        assert "comparison.html" in {path.name for path in (tmp_path / "sweep").iterdir()}
 
 
 def test_a_constant_output_does_not_spoil_the_others(train, tmp_path):
@@ -410,14 +376,23 @@ def test_the_last_weights_are_kept_if_no_label_of_the_validation_rows_is_in_the_
     assert history["train/loss"].iloc[-1] != pytest.approx(history["train/loss"].iloc[0], rel=1e-3)
 
 
-def test_columns_that_are_not_used_are_named_once_in_each_log(train, tmp_path):
-    one_output().assign(note="a", dy_dz=1.0, z=0).to_csv("a.csv", index=False)
-    status, out, err = train(*SHORT, *ALONE, "hydra.run.dir=run")
+def test_what_the_log_says_of_columns(train):
+    table = one_output().rename(columns={"t": "speed [m/s]", "y": "rate [/s]", "dy_dt": "drate [/s]_dspeed [m/s]"})
+    table["a/b $x_$ {%"] = np.cos(table["speed [m/s]"])
+    table.assign(note="a", dy_dz=1.0, z=0).to_csv("$x_$.csv", index=False)
+    names = ("data.file='$x_$.csv'", "data.inputs=['speed [m/s]']", "data.outputs=['rate [/s]','a/b $x_$ {%']")
+    status, out, err = train(*SHORT, *names, "hydra.run.dir=run")
     assert status == 0, out + err
     assert out.count("columns not used: note, dy_dz, z\n") == 1
-    assert train("-m", *SHORT, *ALONE, "seed=0,1", "hydra.sweep.dir=sweep")[0] == 0
-    logs = [(tmp_path / "sweep" / str(i) / "train.log").read_text() for i in range(2)]
-    assert [text.count("columns not used: note, dy_dz, z\n") for text in logs] == [1, 1]
+    assert "rate [/s]" in out
+    assert runge.load("run").outputs == ("rate [/s]", "a/b $x_$ {%")
+    status, out, err = train(*SHORT, *names, "data.derivatives={}", "hydra.run.dir=none")
+    assert status == 0, out + err
+    assert "data.derivatives={} ignores drate [/s]_dspeed [m/s]; to measure their errors, use loss.lambda_d=0" in out
+    status, out, err = train(*SHORT, *names, "loss.lambda_d=0", "hydra.run.dir=measured")
+    assert status == 0, out + err
+    assert figures(Path("measured"))["test/nrmse_df"] > 0
+    assert figures(Path("measured"))["test/mse_f"] == figures(Path("none"))["test/mse_f"]
 
 
 def test_rows_with_the_same_inputs(train, tmp_path):
@@ -425,11 +400,11 @@ def test_rows_with_the_same_inputs(train, tmp_path):
     table = one_output(60).assign(t=np.repeat(np.arange(10.0), [5] * 5 + [7] * 5))
     table["set"] = ["train"] * 29 + ["val"] * 17 + ["test"] * 14
     table.to_csv("a.csv", index=False)
-    status, out, err = train("-m", *SHORT, *ALONE, "seed=range(6)", "hydra.sweep.dir=sweep")
+    status, out, err = train("-m", *SHORT, *ALONE, "seed=range(4)", "hydra.sweep.dir=sweep")
     assert status == 0, out + err
-    logs = [(tmp_path / "sweep" / str(i) / "train.log").read_text() for i in range(6)]
+    logs = [(tmp_path / "sweep" / str(i) / "train.log").read_text() for i in range(4)]
     said = "50 of 60 rows have the inputs of an earlier row; rows with the same inputs are in the same set\n"
-    assert [text.count(said) for text in logs] == [1] * 6
+    assert [text.count(said) for text in logs] == [1] * 4
     assert len({text.partition("points: ")[2].splitlines()[0] for text in logs}) > 1
     status, out, err = train(*SHORT, *ALONE, "data.split_column=set", "hydra.run.dir=run")
     assert status == 0, out + err
@@ -473,8 +448,7 @@ def test_without_test_rows_the_errors_are_those_on_the_validation_rows(train, tm
     assert len(fit) == 6
     error = np.array([((fit["u_y"] - fit["y"]) ** 2).mean(), found["val/mse_f/y"]])
     assert error[0] == pytest.approx(error[1], rel=1e-4)
-    one = member(*SHORT, "data.split.test=0")
-    assert one.title().endswith(", on the validation rows")
+    assert ", on the validation rows" in str(Run(tmp_path / "run").figure().get_suptitle())
     assert "val/nrmse_f=" in repr(Run(tmp_path / "run"))
     status, out, err = train("-m", *SHORT, "data.split.test=0", "model.width=4,5", "hydra.sweep.dir=sweep")
     assert status == 0, out + err
@@ -484,36 +458,9 @@ def test_without_test_rows_the_errors_are_those_on_the_validation_rows(train, tm
     assert ranked.tolist() == pytest.approx(sorted(nrmse))
 
 
-def test_derivatives_that_are_ignored_can_be_measured(train, tmp_path):
-    one_output().to_csv("a.csv", index=False)
-    said = "data.derivatives={} ignores dy_dt; to measure their errors, use loss.lambda_d=0"
-    status, out, err = train(*SHORT, *ALONE, "data.derivatives={}", "hydra.run.dir=none")
-    assert status == 0, out + err
-    assert said in out
-    status, out, err = train(*SHORT, *ALONE, "loss.lambda_d=0", "hydra.run.dir=run")
-    assert status == 0, out + err
-    assert said not in out
-    assert figures(tmp_path / "run")["test/nrmse_df"] > 0
-    assert figures(tmp_path / "run")["test/mse_f"] == figures(tmp_path / "none")["test/mse_f"]
-
-
-def test_names_that_are_markup_or_mathtext(train, tmp_path):
-    table = one_output().rename(columns={"t": "speed [m/s]", "y": "rate [/s]", "dy_dt": "drate [/s]_dspeed [m/s]"})
-    table["a/b $x_$ {%"] = np.cos(table["speed [m/s]"])
-    table.to_csv("$x_$.csv", index=False)
-    names = ["data.inputs=['speed [m/s]']", "data.outputs=['rate [/s]','a/b $x_$ {%']"]
-    status, out, err = train(*SHORT, "data.file='$x_$.csv'", *names, "hydra.run.dir=run")
-    assert status == 0, out + err
-    assert "rate [/s]" in out
-    assert runge.load(tmp_path / "run").outputs == ("rate [/s]", "a/b $x_$ {%")
-    assert "test/mse_f/rate [/s]" in figures(tmp_path / "run")
-
-
 FAR = {
-    "target.expr=30*sin(3*x)": "f (mean ",
     "target.expr=1e-3*sin(3*x)": "f (mean ",
     "target.expr=sin(3*x)+1000": "f (mean 1e+03, size 0.7",
-    "target.domain=[0,1000]": "x (mean 500, size 500)",
     "target.domain=[1000,1001]": "x (mean 1e+03, size 0.5)",
 }
 
@@ -530,14 +477,6 @@ def test_sizes_far_from_one_are_standardised(override, train, tmp_path):
     assert figures(tmp_path / "auto") == figures(tmp_path / "typed")
 
 
-def test_sizes_near_one_are_not_warned_of(train, tmp_path):
-    status, out, err = train("-m", "target=runge,kink,oscillating,steep,expression", "trainer.max_steps=2")
-    assert status == 0, out + err
-    logs = [path.read_text() for path in tmp_path.glob("outputs/**/train.log")]
-    assert len(logs) == 5
-    assert not any("far from size 1" in text for text in logs)
-
-
 def test_sizes_far_from_one_are_warned_of_in_the_log_of_the_run_of_a_sweep(train, tmp_path):
     exprs = "target.expr=sin(x),1e3*sin(x)"
     status, out, err = train("-m", "target=expression", exprs, "trainer.max_steps=2", "hydra.sweep.dir=sweep")
@@ -546,22 +485,7 @@ def test_sizes_far_from_one_are_warned_of_in_the_log_of_the_run_of_a_sweep(train
     assert counts == [0, 1]
 
 
-def test_the_python_interface(tmp_path):
-    two_outputs().to_csv("a.csv", index=False)
-    path = tmp_path / "a.csv"
-    run = runge.fit(f"data.file={path}", *SHORT[:1], *SHORT[2:])
-    assert run.function.inputs == ("a", "b")
-    assert run.function([[1.0, 50.0]]).shape == (1, 2)
-    assert run.metrics["test/nrmse_df/dy_da"] > 0
-    comparison = runge.sweep("seed=0,1", f"data.file={path}", *SHORT[:1], *SHORT[2:])
-    assert [record.status for record in comparison.records] == ["finished", "finished"]
-    assert run.metrics["test/mse_f"] == pytest.approx(
-        next(one for one in comparison.records if one.settings["seed"] == 0).figures["test/mse_f"], rel=1e-4
-    )
-
-
-@pytest.mark.parametrize(("precision", "most"), [(32, 1.02), (64, 1.0001)])
-@pytest.mark.parametrize("kind", ["table", "formula"])
+@pytest.mark.parametrize(("kind", "precision", "most"), [("table", 32, 1.02), ("formula", 64, 1.0001)])
 def test_errors_do_not_depend_on_units(kind, precision, most, tmp_path, no_pictures):
     """The errors of a f(b x + c) + d are those of f; the benchmark scale.py has a largest ratio of 1.308."""
 

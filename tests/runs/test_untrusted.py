@@ -237,9 +237,8 @@ STRANGERS = {
     "a module on the path": {"target": {"_target_": "evil.Evil"}},
     "a part of an optimiser": {
         "optimizer": {
-            "_target_": "runge.optimizers.own_rates.OwnRates",
-            "method": {"_target_": "subprocess.Popen", "args": ["touch", "owned"]},
-            "rates": [1.0],
+            "_target_": "runge.optimizers.TorchOptimizer",
+            "kind": {"_target_": "subprocess.Popen", "args": ["touch", "owned"]},
         }
     },
     "a key that is not a parameter": {

@@ -136,16 +136,6 @@ def test_a_changed_weight_resets_the_optimizer(train, tmp_path, monkeypatch):
     assert not resets
 
 
-def test_a_run_that_will_be_balanced_again_is_not_at_rest(train, tmp_path):
-    small = ("optimizer=levenberg_marquardt", "schedule=constant", "model.width=2", "model.depth=1", "data.n_train=8")
-    policy = ("balance=log", "balance.every=60", "trainer.max_steps=400", "data.n_val=8", "data.n_test=101")
-    assert train(*small, *policy, "hydra.run.dir=run")[0] == 0
-    rows = history(tmp_path / "run")
-    assert float(rows[-1]["lambda_d"]) == figures(tmp_path / "run")["lambda_d"]
-    last = int(rows[-1]["step"])
-    assert last in (400, *range(60, 400, 60))
-
-
 def test_balance_forgets_the_stage_before(train, tmp_path):
     """With two stages, of which the second sees a function of size 1, ReLoBRaLo starts again with equal weights."""
     small = ("trainer.max_steps=200", "trainer.log_every=20", "model.width=8", "data.n_train=16", "data.n_val=16")

@@ -112,12 +112,6 @@ def test_a_member_that_diverges_does_not_touch_its_neighbour():
     assert (with_it.network.stage(0).theta[0] - alone.network.stage(0).theta[0]).abs().max() < 1e-9
 
 
-def test_trainer_counts_optimiser_steps():
-    module, trainer = fit([0], [0.1], steps=25)
-    assert trainer.global_step == 25
-    assert int(module.step) == 25
-
-
 def test_without_lambda_the_derivative_is_not_computed_in_training(monkeypatch):
     asked = []
     original = Adam.step
@@ -151,15 +145,6 @@ def test_lambda_zero_is_bit_equal_to_values_alone():
         optimizer.step()
     assert torch.equal(module.network.stage(0).theta, start.theta)
     assert not torch.equal(module.network.stage(0).theta, other.network.stage(0).theta)
-
-
-def test_lbfgs_takes_one_member():
-    lbfgs = LBFGS(lr=1.0, lr_schedule="constant", clip_norm=None, history_size=10, max_eval=25)
-    module, _ = fit([0], [0.1], optimizer=lbfgs)
-    adam, _ = fit([0], [0.1])
-    assert module.figures["val/loss"] < adam.figures["val/loss"]
-    with pytest.raises(ValueError, match="one member"):
-        fit([0, 1], [0.1, 0.1], optimizer=lbfgs)
 
 
 def test_lbfgs_forgets_the_curvature_of_another_loss():

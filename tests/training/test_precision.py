@@ -68,26 +68,12 @@ def test_resumed_run_equals_the_uninterrupted_one(step, more, train, trained, tm
     assert (tmp_path / "begun/history.csv").read_bytes() == (whole / "history.csv").read_bytes()
 
 
-def test_members_of_a_stack_equal_the_runs_alone(configuration, tmp_path):
-    members = [
-        Member(configuration(*SMALL, "trainer.max_steps=20", "model.stages=2", f"seed={i}", f"loss.lambda_d={0.1 + i}"))
-        for i in range(3)
-    ]
-    together = Stack(members).fit([new_run(tmp_path / str(i)) for i in range(3)])
-    for i, member in enumerate(members):
-        (alone,) = Stack([member]).fit([new_run(tmp_path / f"alone{i}")])
-        assert not isinstance(alone, RunError)
-        assert not isinstance(together[i], RunError)
-        for key in ("test/mse_f", "test/mse_df", "val/loss"):
-            assert together[i][key] == pytest.approx(alone[key], rel=1e-3)
-
-
 @pytest.mark.parametrize("late", ["schedule.at_step=10", "schedule.ramp_steps=12"])
 def test_a_stage_that_helps_a_neighbour_changes_no_figure(late, configuration, tmp_path, monkeypatch):
     """The second member's second stage helps, so that the stack is trained to the end."""
     small = ("data.n_train=16", "data.n_val=9", "data.n_test=16", "model.width=5", "model.stages=3", "loss.lambda_d=30")
     steps = ("optimizer=sgd", "trainer.max_steps=12", "trainer.log_every=2", "trainer.precision=64")
-    monkeypatch.setattr("runge.training.results.StackWriter._draw", lambda *_: None)
+
     members = [Member(configuration(*small, *steps, f"seed={seed}", late)) for seed in range(2)]
     together = Stack(members).fit([new_run(tmp_path / str(i)) for i in range(2)])
     for i, member in enumerate(members):
@@ -99,12 +85,6 @@ def test_a_stage_that_helps_a_neighbour_changes_no_figure(late, configuration, t
         for key in alone:
             if not key.startswith("seconds/"):
                 assert together[i][key] == pytest.approx(alone[key], rel=1e-9, nan_ok=True)
-
-
-def test_sweep(train, tmp_path):
-    status, out, err = train("-m", *SMALL, "seed=range(0,3)", "loss.lambda_d=0.1,1", "trainer.max_steps=30")
-    assert status == 0, out + err
-    assert len(list(tmp_path.glob("outputs/*/*/*/*/metrics.json"))) == 6
 
 
 def test_at_rest_the_run_ends(train, tmp_path):
@@ -140,10 +120,3 @@ def test_a_kink_is_no_crash(activation, train, tmp_path):
     status, out, err = train(*SMALL, *kink, "hydra.run.dir=run")
     assert status == 0, out + err
     assert figures(tmp_path / "run")["test/mse_f"] < 1e-2
-
-
-def test_two_dimensions(train, tmp_path):
-    plane = ("target=expression", "target.expr=sin(2*x)*y", "target.domain=[[-1,1],[0,2]]")
-    status, out, err = train(*SMALL, *plane, "model.stages=2", "hydra.run.dir=run")
-    assert status == 0, out + err
-    assert figures(tmp_path / "run")["test/mse_df"] < 1e-4

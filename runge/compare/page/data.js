@@ -2,6 +2,10 @@
 const $ = id => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
 
+// What the reader chose before the page was loaded again; a notebook may allow no storage.
+const storage = (() => { try { return sessionStorage; } catch { return null; } })();
+const place = `runge ${location.pathname}`, kept = JSON.parse(storage?.getItem(place) ?? "null");
+
 // Plotly interprets a few tags in texts; names are shown literally.
 const plain = name => String(name).replace(/&/g, "&amp;").replace(/</g, "&lt;");
 const short = (text, most) => text.length > most ? text.slice(0, most) + "…" : text;

@@ -1,4 +1,4 @@
-// Choices, the first selection, and the new state of a sweep that runs.
+// Choices, the first selection, and what stays when the page is loaded again.
 function choices(id, names, chosen = 0) {
   if (!$(id)) return;
   $(id).replaceChildren(...names.map((name, i) => new Option(name, name, i === chosen, i === chosen)));
@@ -29,14 +29,14 @@ function everything() {
 }
 table.on("search", () => { if (window.Plotly) everything(); });
 
-// The best run of each of the two best groups is selected first, or those that were selected before new columns came.
-const kept = "live" in document.documentElement.dataset ? JSON.parse(sessionStorage.getItem("selected") ?? "null") : null;
-if (kept) sessionStorage.removeItem("selected");
-selected.push(...kept ? data.runs.filter(run => kept.includes(run.name))
+// The best run of each of the two best groups is selected first.
+selected.push(...kept ? kept.selected.map(name => data.runs.find(run => run.name === name)).filter(Boolean)
   : data.groups.slice(0, 2).map(group => data.runs.find(run => finished(run) && run.group === group.name)).filter(Boolean));
 mark();
 stop();
 legend();
+for (const [id, text] of Object.entries(kept?.choices ?? {}))
+  for (const option of $(id)?.options ?? []) if (option.text === text) option.selected = true;
 // The plots are drawn once the table can be used.
 await new Promise(resolve => setTimeout(resolve, 0));
 await new Promise((resolve, reject) => {
@@ -46,26 +46,19 @@ await new Promise((resolve, reject) => {
 });
 everything();
 
-// Served by `--watch`, the page takes the new state of the runs; the selection, the filters and the choices stay.
-let seen;
-async function update() {
-  if (document.hidden) return;
-  const response = await fetch("now", {cache: "no-cache"}).catch(() => null);
-  const next = response && new DOMParser().parseFromString(await response.text(), "text/html");
-  $("trouble").textContent = response?.ok ? "" : `This page is not up to date: ${next?.querySelector("p")?.textContent ?? "the command that served it has ended"}.`;
-  if (!response?.ok || response.headers.get("ETag") === seen) return;
-  seen = response.headers.get("ETag");
-  const {importance} = data, now = JSON.parse(next.getElementById("data").textContent);
-  if (["settings", "figures", "others"].some(key => String(now[key]) !== String(data[key]))) {
-    sessionStorage.setItem("selected", JSON.stringify(selected.map(run => run.name)));
-    return location.reload();
-  }
-  for (const id of ["summary", "groups"]) $(id).replaceWith(next.getElementById(id));
-  const names = selected.map(run => run.name);
-  Object.assign(data, now, {importance});
-  decoded.clear();
-  selected.splice(0, selected.length, ...names.map(name => data.runs.find(run => run.name === name)).filter(Boolean));
-  table.clear().rows.add(data.runs).draw(false);
-  everything();
-}
-if ("live" in document.documentElement.dataset) setInterval(update, 2000);
+// The reader's choices stay when the page is loaded again.
+addEventListener("pagehide", () => storage?.setItem(place, JSON.stringify({
+  selected: selected.map(run => run.name), scroll: scrollY, ranges: Object.fromEntries([...ranges].map(([title, {bounds}]) => [title, bounds.map(String)])),
+  choices: Object.fromEntries([...document.querySelectorAll(".controls select")].map(choice => [choice.id, choice.selectedOptions[0]?.text])),
+})));
+if (kept) scrollTo(0, kept.scroll);
+
+// While `--watch` writes it again the page loads itself again, but not under the reader's hand.
+let touched = 0;
+for (const kind of ["keydown", "pointerdown", "wheel"]) addEventListener(kind, () => { touched = Date.now(); });
+const current = () => Date.now() / 1000 - data.written < 60 + 10 * data.live;
+if (data.live && current()) setInterval(() => {
+  if (!document.hidden && document.documentElement.dataset.plots === "ready" && Date.now() - touched > 1000 * data.live
+    && !document.querySelector(".dtcc-dropdown")) location.reload();
+}, 1000 * data.live);
+else if (data.live) $("trouble").textContent = "This page is no longer written again; it shows the runs as they were when it was.";

@@ -4,19 +4,19 @@ const selected = [];
 const text = DataTable.render.text();
 
 // A filter of numbers: from one to another.
-const ranges = new Map();  // the bounds of a column, and the number of a run in it
+const ranges = new Map();  // by title: the bounds of a column, and the number of a run in it
 DataTable.ColumnControl.content.range = {
   defaults: {},
   init({of, title, _parents}) {
-    const box = document.createElement("div"), bounds = [-Infinity, Infinity];
+    const box = document.createElement("div"), bounds = ranges.get(title)?.bounds ?? [-Infinity, Infinity];
     box.className = "range";
     for (const [i, word] of ["from", "to"].entries()) {
       const label = document.createElement("label"), input = document.createElement("input");
-      Object.assign(input, {type: "text", inputMode: "decimal", ariaLabel: `${title} ${word}`});
+      Object.assign(input, {type: "text", inputMode: "decimal", ariaLabel: `${title} ${word}`, value: Number.isFinite(bounds[i]) ? bounds[i] : ""});
       input.addEventListener("input", () => {
         bounds[i] = input.value.trim() === "" || Number.isNaN(Number(input.value)) ? [-Infinity, Infinity][i] : Number(input.value);
         const active = bounds.some(Number.isFinite);
-        active ? ranges.set(this.idx(), {bounds, of}) : ranges.delete(this.idx());
+        active ? ranges.set(title, {bounds, of}) : ranges.delete(title);
         _parents?.forEach(parent => parent.activeList(`${this.unique()}range`, active));
         this.dt().draw();
       });
@@ -28,14 +28,19 @@ DataTable.ColumnControl.content.range = {
 };
 const sign = content => [{extend: "dropdown", icon: "search", text: "Filter", content: [content]}];
 const words = sign({extend: "searchList", orthogonal: "display"});
-const range = (title, of) => sign({extend: "range", title, of});
-const number = (title, of, digits = figure) => ({title: plain(title), data: null, type: "num", searchable: false, columnControl: range(title, of),
+const range = (title, of) => {
+  if (kept?.ranges[title]) ranges.set(title, {bounds: kept.ranges[title].map(Number), of});
+  return sign({extend: "range", title, of});
+};
+const headed = title => ({title: plain(title).replace(/[./ ]/g, "$&<wbr>"), ariaTitle: title});  // may be in lines
+const number = (title, of, digits = figure) => ({...headed(title), data: null, type: "num", searchable: false, columnControl: range(title, of),
   render: (_, type, run) => type === "display" ? digits(of(run)) : type === "export" ? of(run) ?? "" : of(run) ?? Infinity});
 const fixed = value => value?.toFixed(5) ?? "-";
+const some = of => data.runs.some(run => of(run));  // a column without any number, or of zeros, is hidden at first
 const setting = (title, i) => {
   const of = run => run.settings[i], values = distinct(data.runs.map(of));
   const many = values.length > 12 && values.every(value => value === null || typeof value === "number");
-  return {title: plain(title), data: null, className: "text", columnControl: many ? range(title, of) : words,
+  return {...headed(title), data: null, className: "text", columnControl: many ? range(title, of) : words,
     render: (_, type, run) => type === "sort" || type === "type" ? of(run) ?? "" : type === "display" ? text.display(shown(of(run))) : shown(of(run))};
 };
 // A text that a spreadsheet would read as a formula gets an apostrophe.
@@ -47,8 +52,8 @@ const columns = [
     render: (_, type, run) => type === "display" ? box(run) : ""},
   {title: "run", data: "name", className: "text", columnControl: [], render: text},
   ...data.settings.map(setting),
-  ...data.figures.map(name => ({...number(name, figureOf(name), /r2/.test(name) ? fixed : figure), visible: data.shown.includes(name)})),
-  number("lambda_d on", run => run.switch, value => value ?? "-"),
+  ...data.figures.map(name => ({...number(name, figureOf(name), /r2/.test(name) ? fixed : figure), visible: data.shown.includes(name) && some(figureOf(name))})),
+  {...number("lambda_d on", run => run.switch, value => value ?? "-"), visible: some(run => run.switch)},
   number("seconds", run => run.seconds, value => value?.toFixed(1) ?? "-"),
   {title: "status", data: null, className: data.runs.some(run => run.message) ? "text message" : "text", columnControl: words,
     render: (_, type, run) => type === "display" ? text.display(state(run)) : type === "filter" && run.message ? state(run) : run.status},
@@ -57,13 +62,13 @@ const columns = [
 $("runs").innerHTML = `<thead><tr>${columns.map(({title}) => `<th scope="col">${title}</th>`).join("")}</tr></thead>`;
 // Keeps the ranking until a header is clicked.
 const table = new DataTable("#runs", {data: data.runs, columns, order: [], pageLength: 15, lengthMenu: [15, 50, 100, -1], deferRender: true,
-  search: {smart: true}, autoWidth: false,
+  search: {smart: true}, autoWidth: false, stateSave: true, stateDuration: -1,
   layout: {
     topStart: {buttons: [
       {text: "Select all", action: () => select(matching())},
       {text: "Clear the selection", action: () => select([])},
       {extend: "csv", text: "Download CSV", filename: "comparison",
-        exportOptions: {columns: ":gt(0)", orthogonal: "export", stripHtml: false, decodeEntities: false, format: {body: literal}, modifier: {search: "applied", order: "applied"}}},
+        exportOptions: {columns: ":gt(0)", orthogonal: "export", stripHtml: false, decodeEntities: false, format: {body: literal, header: title => title.replaceAll("<wbr>", "")}, modifier: {search: "applied", order: "applied"}}},
     ]},
     bottomStart: ["pageLength", "info"],
   }});
@@ -71,6 +76,7 @@ table.search.fixed("ranges", (_, run) => [...ranges.values()].every(({bounds: [f
   const value = of(run);
   return value !== null && value !== undefined && from <= value && value <= to;
 }));
+if (ranges.size) table.draw(false);
 let rows = null;
 const matching = () => rows ??= table.rows({search: "applied", order: "index"}).data().toArray();
 table.on("search draw", () => { rows = null; });

@@ -14,7 +14,12 @@ static void read(FILE* file, void* to, std::size_t bytes) {
     if (std::fread(to, 1, bytes, file) != bytes) std::abort();
 }
 
-static void* allocate(std::size_t bytes) { return std::aligned_alloc(64, (bytes + 63) / 64 * 64); }
+// Allocate exactly so many bytes, so that a sanitizer sees the first one beyond them.
+static void* allocate(std::size_t bytes) {
+    void* start = nullptr;
+    if (posix_memalign(&start, 64, bytes) != 0) std::abort();
+    return start;
+}
 
 int main(int, char** paths) {
     FILE* file = std::fopen(paths[1], "rb");
@@ -42,6 +47,10 @@ int main(int, char** paths) {
     else
         loss_and_gradient(&stack, workspace, head[1]);
     file = std::fopen(paths[1], "wb");
-    for (const auto& [start, bytes] : data) std::fwrite(start, 1, bytes, file);
+    for (const auto& [start, bytes] : data) {
+        if (bytes > 0) std::fwrite(start, 1, bytes, file);
+        std::free(start);
+    }
+    std::free(workspace);
     return std::fclose(file);
 }

@@ -1,0 +1,138 @@
+"""Draw the pictures of runs from their files. `python -m runge.draw DIR [DIR ...]`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from runge.errors import ConfigurationError, describe
+from runge.metrics import SWITCHED_ON_STEP, TEST_MSE_F
+from runge.runs.directories import RunDirectory
+from runge.runs.files import printable, write
+from runge.runs.fits import Fit, fit_of
+from runge.runs.reading import find, read, read_columns
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["draw", "draw_into"]
+
+_PROFILE = 101
+"""The points of a profile."""
+
+
+def draw(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | None = None) -> dict[str, "Figure"]:
+    """Draw a run's pictures from its files: `curves` and, if the run has finished, `fit`, `profiles` and `points`.
+
+    `profiles` is drawn if there are several inputs, `points` if the training points moved. The function between the
+    test points is that of `best.ckpt`.
+
+    Args:
+        directory: the run's directory.
+        metrics: the final figures, if they are not in its files yet.
+
+    Raises:
+        ConfigurationError: a file is damaged.
+        FileNotFoundError: there is no such run, or it has no rows of the history yet.
+    """
+    # Late: Matplotlib is imported when something is drawn.
+    from runge.pictures.curves import curves_picture, points_picture
+    from runge.pictures.fit import fit_picture
+    from runge.pictures.profiles import profiles_picture
+
+    run = RunDirectory(directory)
+    history, fit, points = (read_columns(run, path, None, sys.maxsize) for path in (run.history, run.fit, run.points))
+    if not history:
+        raise FileNotFoundError(f"{run.history} is missing: {run.path} is not a run, or has no rows of it yet")
+    record = read(run)
+    title, figures = title_of(record.settings), record.figures if metrics is None else metrics
+    if figures.get(TEST_MSE_F, 0) is None:
+        title += ", on the validation rows"
+    outputs: Sequence[str] = ()
+    pictures = {}
+    if fit:
+        values = fit_of(fit)
+        outputs = values.outputs
+        profiles = _profiles(run, values) if len(values.inputs) > 1 or record.of_table else [None]
+        moved = {name: points[name] for name in values.inputs} if points else None
+        last = None
+        if moved is not None:
+            at = np.asarray(points["step"])
+            last = np.stack([*moved.values()], 1)[at == at.max()]
+        pictures["fit"] = fit_picture(values, title, profiles[0] if len(profiles) == 1 else None, last)
+        if len(profiles) > 1:
+            pictures["profiles"] = profiles_picture(profiles, title, values.inputs, outputs)
+    pictures["curves"] = curves_picture(history, figures.get(SWITCHED_ON_STEP), outputs, title)
+    if points:
+        pictures["points"] = points_picture(points, history, title)
+    return pictures
+
+
+def draw_into(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | None = None) -> list[Path]:
+    """Draw a run's pictures as `draw`, write them as PNG files into its directory, and return their paths."""
+    from runge.pictures.style import png  # late, as above
+
+    paths = []
+    for name, figure in draw(directory, metrics).items():
+        paths.append(Path(directory, f"{name}.png"))
+        write(paths[-1], png(figure))
+    return paths
+
+
+def _profiles(run: RunDirectory, fit: Fit) -> list[Any]:
+    """Return a profile along each input, between the ends of the test points and through their median."""
+    from runge.function import load  # late: curves need no torch
+
+    x = np.tile(np.median(fit.x, axis=0), (fit.x.shape[1], _PROFILE, 1))
+    along = np.arange(len(x))
+    x[along, :, along] = np.linspace(fit.x.min(0), fit.x.max(0), _PROFILE, axis=1)
+    u, du = load(run.path).value_and_derivative(x[..., 0] if len(x) == 1 else x)
+    u, du = u.reshape(*x.shape[:2], -1), du.reshape(*x.shape[:2], -1, len(x))
+    return [(x[d, :, d], u[d], du[d, ..., d]) for d in along]
+
+
+def title_of(settings: Mapping[str, Any]) -> str:
+    """Return the title of a run's pictures, from its flat settings.
+
+    Example:
+        >>> title_of({"target": "Runge", "model.activation": "tanh", "model.depth": 2, "model.width": 64, "seed": 0})
+        'Runge: tanh 2 × 64, seed 0'
+    """
+    formulas = {name: text for name, text in settings.items() if name.startswith("target.expr.")}
+    what = ", ".join(f"{name.removeprefix('target.expr.')} = {text}" for name, text in formulas.items())
+    what = what or settings.get("target.expr") or settings.get("target")
+    if "data.file" in settings:
+        what = Path(settings["data.file"]).name
+    parts = [f"{settings.get('model.activation')} {settings.get('model.depth')} × {settings.get('model.width')}"]
+    if "sampling" in settings and "data.file" not in settings:
+        moved = settings.get("resampling", "Never")
+        then = "" if moved == "Never" else f", then by {moved.lower()}"
+        what = f"{what}, {settings['sampling'].lower()} sampling{then}"
+    if "loss.lambda_d" in settings:
+        balance = settings.get("balance", "Fixed")
+        parts.append(f"lambda_d = {settings['loss.lambda_d']:g}" if balance == "Fixed" else f"lambda_d by {balance}")
+    text = f"{what}: {', '.join(parts)}, seed {settings.get('seed')}"
+    return text.replace("$", r"\$")  # otherwise it would be mathtext
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.draw") -> None:
+    """Run the command `runge draw`, or `python -m runge.draw`."""
+    parser = argparse.ArgumentParser(prog=prog, description="Draw the pictures of runs into their directories.")
+    parser.add_argument("directories", metavar="DIR", nargs="+", help="a run, a sweep, or a directory above them")
+    options = parser.parse_args(arguments)
+    try:
+        if not (runs := find(*options.directories)):
+            raise ConfigurationError(f"DIR: must contain a run, got none in {', '.join(options.directories)}")
+        for run in runs:
+            for path in draw_into(run.path):
+                print(path)
+    except (ConfigurationError, OSError) as error:
+        parser.error(printable(str(error) if isinstance(error, ConfigurationError) else describe(error)))
+
+
+if __name__ == "__main__":
+    main()

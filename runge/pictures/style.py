@@ -1,0 +1,117 @@
+"""What all pictures share: colours, sizes, labels, and panels with a title and a legend above them."""
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullLocator
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating[Any]]
+
+# Okabe & Ito's palette, which colour-blind readers can distinguish. https://jfly.uni-koeln.de/color/
+INK, BLUE, ORANGE, GREEN, PINK, SKY = "#222222", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"
+COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, "#E69F00", "#7F7F7F", INK)
+
+MOST_OUTPUTS = 4
+"""Outputs that a picture shows."""
+
+styled = matplotlib.rc_context(
+    {
+        "figure.constrained_layout.use": True,
+        "figure.titlesize": 11,
+        "font.size": 9,
+        "axes.axisbelow": True,
+        "axes.formatter.limits": (-2, 4),
+        "axes.formatter.use_mathtext": True,
+        "axes.grid": True,
+        "axes.prop_cycle": cycler(color=COLOURS),
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlelocation": "left",
+        "axes.titlesize": 9,
+        "grid.color": "#E4E4E4",
+        "legend.fontsize": 8.5,
+        "legend.handlelength": 1.6,
+        "lines.linewidth": 1.4,
+        "lines.markersize": 3,
+    }
+)
+"""The decorator of functions that draw."""
+
+_SYMBOL = re.compile(r"([A-Za-z])_?(\d*)")
+
+
+def label(name: str) -> str:
+    r"""Return a name as mathtext: a letter with or without a number is a symbol, another name is shown literally.
+
+    Example:
+        >>> label("x12"), label("price in $")
+        ('$x_{12}$', 'price in \\$')
+    """
+    if match := _SYMBOL.fullmatch(name):
+        return f"${match[1]}_{{{match[2]}}}$" if match[2] else f"${match[1]}$"
+    return (name if len(name) <= 20 else f"{name[:19]}…").replace("$", r"\$")
+
+
+def partial(output: str, x: str, inputs: int) -> str:
+    """Return the label of the derivative of an output with respect to one of the inputs."""
+    sign = "d" if inputs == 1 else "∂"
+    return f"{sign}{label(output)}/{sign}{label(x)}"
+
+
+def sheet(width: float, height: float, title: str, notes: Sequence[str] = ()) -> Figure:
+    """Return an empty figure, in inches, with a title and notes below the panels."""
+    figure = Figure((width, height))
+    figure.suptitle(title, wrap=True)
+    if notes:
+        figure.supxlabel("; ".join(notes), fontsize=8, color="#555555")
+    return figure
+
+
+def log_scale(axes: Axes) -> None:
+    """Make the scale of y logarithmic, and wide enough for a label if the values are equal up to round-off."""
+    axes.set_yscale("log")
+    low, high = axes.dataLim.intervaly
+    if 0 < high < 1.1 * low:
+        axes.set_ylim(low / 3, 3 * high)
+
+
+def legend(axes: Axes, columns: int = 2) -> None:
+    """Put the legend above the panel, where it hides nothing, and the power of ten of the axis to the other side."""
+    axes.yaxis.set_offset_position("right")
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), borderaxespad=0.1, ncols=columns, frameon=False)
+
+
+def of_outputs(count: int) -> list[str]:
+    """Return a note on the outputs that are left out, if some are."""
+    return [f"the first {MOST_OUTPUTS} of {count} outputs"] if count > MOST_OUTPUTS else []
+
+
+def positive(error: Array) -> Array:
+    """Return errors for a logarithmic axis: zeros are replaced by the smallest of the others."""
+    above = error[error > 0]
+    return np.where(error > 0, error, above.min() if len(above) else np.finfo(float).tiny)
+
+
+def few_ticks(axis: Axis) -> None:
+    """Label a logarithmic axis at few round numbers; Matplotlib's overlap if it spans less than two powers of ten."""
+    low, high = axis.get_view_interval()
+    locator = MaxNLocator(4) if high < 5 * low else LogLocator(subs=(1,) if high > 100 * low else (1, 2, 5), numticks=5)
+    axis.set_major_locator(locator)
+    axis.set_major_formatter("{x:.3g}" if high < 5 * low else LogFormatterSciNotation(labelOnlyBase=False))
+    axis.set_minor_locator(NullLocator())
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as a PNG image."""
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=130)
+    return image.getvalue()

@@ -1,0 +1,71 @@
+"""Records of a sweep that is made up, and reports in a browser."""
+
+import base64
+import json
+import re
+import shutil
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from runge.runs.reading import RunRecord
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def made_up(errors, seeds=5):
+    """Return the records of a sweep whose errors follow from its settings."""
+    return [
+        RunRecord(
+            f"runs/{i}/{seed}",
+            "finished",
+            settings=dict(zip(("model.activation", "optimizer.lr", "model.width"), settings, strict=True))
+            | {"seed": seed},
+            figures={"test/mse_df": error * (1 + seed / 10), "test/mse_f": error},
+        )
+        for i, (settings, error) in enumerate(errors.items())
+        for seed in range(seeds)
+    ]
+
+
+def page_data(path):
+    match = re.search(r'id="data">(.*)</script>', (path / "comparison.html").read_text())
+    return json.loads(match[1], parse_constant=pytest.fail)
+
+
+def numbers(packed, kind="<f4"):
+    return np.frombuffer(base64.b64decode(packed), kind)
+
+
+@contextmanager
+def browsing():
+    """Start a browser; the context is a function that opens a report and collects errors and requests as `wrong`."""
+    if BROWSER is None:
+        pytest.skip("no browser is installed")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+
+        def opened(report):
+            page = browser.new_page(viewport={"width": 1300, "height": 900})
+            page.wrong = []
+            page.on("pageerror", lambda error: page.wrong.append(str(error)))
+            page.on("console", lambda message: page.wrong.append(message.text) if message.type == "error" else None)
+            page.on("request", lambda one: page.wrong.append(one.url) if one.url.startswith("http") else None)
+            page.goto(report.as_uri())
+            drawn(page)
+            return page
+
+        yield opened
+        browser.close()
+
+
+def drawn(page):
+    """Wait until all plots are drawn."""
+    page.wait_for_selector("html[data-plots=ready]")
+
+
+def axis(page, plot, name="x"):
+    return page.evaluate(f"document.getElementById('{plot}').data[0].{name}")

@@ -1,0 +1,249 @@
+import itertools
+
+import numpy as np
+import pytest
+from matplotlib.collections import LineCollection, TriMesh
+from matplotlib.text import Text
+
+from runge.pictures.curves import curves_picture, points_picture
+from runge.pictures.fit import fit_picture
+from runge.pictures.profiles import profiles_picture
+from runge.runs.fits import Fit
+
+
+def fit(dimension=1, outputs=1, n=60, scale=1.0, offset=0.1, names=None):
+    """Return the values and gradients of scale |x|^2 at some points, and a fit that is off by `offset`."""
+    x = np.random.default_rng(0).uniform(-1, 1, (n, dimension))
+    f = scale * np.repeat((x**2).sum(1, keepdims=True), outputs, 1)
+    df = scale * np.repeat(2 * x[:, None], outputs, 1)
+    inputs = ("x",) if dimension == 1 else tuple(f"x{d + 1}" for d in range(dimension))
+    names = names or (("f",) if outputs == 1 else tuple(f"f{p + 1}" for p in range(outputs)))
+    return Fit(inputs, tuple(names), x, f, df, f + offset, df + offset)
+
+
+def history(rows, value=0.1, parts=("left",)):
+    keys = ["train/loss", "val/loss", "grad_norm/f", "grad_norm/df", "grad_cosine", "share/left"]
+    keys += [f"{split}/{name}" for split in ("train", "val") for name in ("mse_f", "mse_df", "nrmse_f", "nrmse_df")]
+    keys += [f"val/mse_df/{part}" for part in parts]
+    return {"step": list(range(rows))} | {key: [value] * rows for key in keys}
+
+
+def moved(dimension=1):
+    """Return the columns of `points.csv`: thirty points, and from step 10 on shrunk, the last input most."""
+    before = np.random.default_rng(0).random((30, dimension))
+    x = np.concatenate([before, before * np.linspace(1, 0.1, dimension)])
+    names = ["x"] if dimension == 1 else [f"x{d + 1}" for d in range(dimension)]
+    return {"step": [0.0] * 30 + [10.0] * 30} | dict(zip(names, x.T.tolist(), strict=True))
+
+
+def profiles(dimension, outputs=1):
+    """Return profiles along which the fit is t^2 + d, with the slope 2 t."""
+    t, ones = np.linspace(-1, 1, 65), np.ones((1, outputs))
+    return [(t, (t[:, None] ** 2 + d) * ones, 2 * t[:, None] * ones) for d in range(dimension)]
+
+
+def names(count, letter="x"):
+    return [f"{letter}{i + 1}" for i in range(count)]
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+def titles(figure):
+    return [axes.get_title(loc="left") for axes in figure.axes if axes.get_title(loc="left")]
+
+
+FIGURES = {
+    "curves": lambda: fit_picture(fit(), "a title"),
+    "two outputs": lambda: fit_picture(fit(outputs=2, names=("concentration of oxygen", "p")), "a title"),
+    "far from zero": lambda: fit_picture(fit()._replace(x=fit().x + 1.7e9), "a title"),
+    "tiny": lambda: fit_picture(fit(scale=1e-9, offset=1e-11), "a title " * 20),
+    "maps": lambda: fit_picture(fit(2), "a title", points=fit(2).x),
+    "maps of outputs": lambda: fit_picture(fit(2, 5), "a title"),
+    "parity": lambda: fit_picture(fit(8), "a title"),
+    "parity of outputs": lambda: fit_picture(fit(6, 5), "a title"),
+    "profiles": lambda: profiles_picture(profiles(16), "a title", names(16), ["f"]),
+    "profiles of outputs": lambda: profiles_picture(profiles(6, 5), "a title", names(6), names(5, "f")),
+    "history": lambda: curves_picture(history(5), 3, ["f"], "a title"),
+    "narrow history": lambda: curves_picture(
+        history(5) | {"val/loss": [0.11, 0.12, 0.13, 0.12, 0.1]}, 3, [], "a title"
+    ),
+    "many outputs": lambda: curves_picture(history(5, parts=names(12, "f")), None, names(12, "f"), "a title"),
+    "points": lambda: points_picture(moved(), history(20), "a title"),
+    "points of inputs": lambda: points_picture(moved(9), history(20), "a title"),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_text_covers_another_or_leaves_the_picture(name, monkeypatch):
+    figure, boxes, draw = FIGURES[name](), [], Text.draw
+
+    def record(self, renderer):
+        if self.get_visible() and self.get_text().strip():
+            boxes.append((self.get_text(), self.get_window_extent(renderer)))
+        draw(self, renderer)
+
+    monkeypatch.setattr(Text, "draw", record)
+    figure.draw_without_rendering()
+    for text, box in boxes:
+        assert figure.bbox.padded(1).contains(*box.min), text
+        assert figure.bbox.padded(1).contains(*box.max), text
+    for (one, first), (other, second) in itertools.combinations(boxes, 2):
+        assert not first.shrunk(0.9, 0.9).overlaps(second.shrunk(0.9, 0.9)), (one, other)
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3])
+@pytest.mark.parametrize(("offset", "scale"), [(0.0, 0.0), (0.0, 1e-9), (1e-12, 1e9), (1e20, 1.0)])
+def test_pictures_take_any_value(dimension, offset, scale):
+    fit_picture(fit(dimension, offset=offset, scale=scale), "").draw_without_rendering()
+
+
+def test_a_row_of_panels_for_each_output():
+    one, six = fit_picture(fit(), ""), fit_picture(fit(outputs=6), "")
+    assert [len(figure.axes) for figure in (one, six)] == [3, 12]
+    assert "the first 4 of 6 outputs" in texts(six)
+    assert [len(axes.lines) for axes in one.axes] == [2, 2, 2]
+    assert one.axes[2].get_yscale() == "log"
+
+
+def test_points_are_sorted_and_unknown_labels_are_dots():
+    values = fit()
+    values.f[10:20] = np.nan
+    value, derivative, error = fit_picture(values, "").axes
+    known = np.sort(np.delete(values.x[:, 0], slice(10, 20)))
+    assert value.lines[0].get_xdata()[np.isfinite(value.lines[0].get_ydata())].tolist() == known.tolist()
+    assert value.lines[1].get_xdata().tolist() == np.sort(values.x[:, 0]).tolist()
+    assert error.lines[0].get_xdata().tolist() == known.tolist()
+    lines = (*value.lines, *derivative.lines, *error.lines)
+    assert [line.get_marker() for line in lines] == [".", "None", "None", "None", ".", "None"]
+    values.df[:] = np.nan
+    assert "$f'(x)$: no labels" in texts(fit_picture(values, ""))
+
+
+def test_rows_of_a_table_are_dots_and_the_fit_is_a_line():
+    """The line has the fit at the rows, of which two may have the same x, and between them, in order."""
+    values, t = fit(n=20), np.linspace(-2, 2, 9)
+    values.x[1::2] = values.x[::2]
+    figure = fit_picture(values, "", (t, t[:, None] ** 2, 2 * t[:, None]))
+    value, derivative, error = figure.axes
+    lines = (*value.lines, *derivative.lines, *error.lines)
+    assert [line.get_marker() for line in lines] == [".", "None", ".", "None", ".", "."]
+    x, y = value.lines[1].get_data()
+    assert (np.diff(x) >= 0).all()
+    order = np.argsort(np.concatenate([values.x[:, 0], t]), kind="stable")
+    assert y.tolist() == np.concatenate([values.u[:, 0], t**2])[order].tolist()
+
+
+@pytest.mark.parametrize("n", [20, 60])
+def test_maps(n):
+    """f and u have the same colours; few points, and those on a line, are dots."""
+    values = fit(2, n=n)
+    values.df[:5, 0] = np.nan
+    values.df[5:, 0, 1] = np.nan
+    figure = fit_picture(values, "", points=values.x[:7])
+    maps = [axes.collections[0] for axes in figure.axes[:4]]
+    assert [isinstance(one, TriMesh) for one in maps] == [n == 60] * 4
+    expected = values.f[:, 0], values.u[:, 0], np.full(n, 0.1), np.full(n - 5, 0.1)
+    for one, values_of_one in zip(maps, expected, strict=True):
+        np.testing.assert_allclose(one.get_array(), values_of_one)
+    assert (maps[0].norm.vmin, maps[0].norm.vmax) == (maps[1].norm.vmin, maps[1].norm.vmax)
+    assert [len(axes.lines) for axes in figure.axes[:4]] == [1, 0, 1, 1]
+    assert "circles: the 7 training points; the norm is that of the known partial derivatives" in texts(figure)
+    values.x[:, 1] = values.x[:, 0]
+    assert not isinstance(fit_picture(values, "").axes[0].collections[0], TriMesh)
+
+
+def test_a_map_without_labels_says_so():
+    values = fit(2)
+    values.df[:] = np.nan
+    assert "no labels" in texts(fit_picture(values, ""))
+    assert titles(fit_picture(fit(2, offset=0.0), ""))[2] == "|error of $f$|: 0 everywhere"
+
+
+def test_predicted_against_true():
+    """A partial without labels has no panel; the others are named, with their NRMSE."""
+    values = fit(3)
+    values.df[:10, 0, 2] = values.df[:, 0, 1] = np.nan
+    figure = fit_picture(values, "")
+    spread = values.f.std(), values.df[:, 0, 0].std(), values.df[10:, 0, 2].std()
+    expected = ("$f$", "∂$f$/∂$x_{1}$", "∂$f$/∂$x_{3}$")
+    assert titles(figure) == [f"{name}\nNRMSE {10 / s:.2g} %" for name, s in zip(expected, spread, strict=True)]
+    upper, lower = figure.axes[2], figure.axes[5]
+    np.testing.assert_array_equal(upper.lines[1].get_xydata(), np.stack([values.df[:, 0, 2], values.du[:, 0, 2]], 1))
+    assert lower.lines[1].get_ydata()[10:] == pytest.approx(np.full(50, 0.1))
+
+
+@pytest.mark.parametrize(("outputs", "drawn"), [(1, 11), (2, 7), (5, 3)])
+def test_the_worst_partials_of_many(outputs, drawn):
+    """Those with the largest NRMSE; last those whose input hardly matters, and constant ones."""
+    values = fit(16, outputs)
+    values = values._replace(du=values.df + 0.01 * np.arange(16))
+    values.df[:, :, 15] = 0
+    figure = fit_picture(values, "")
+    order = np.argsort(-np.arange(15) / values.df[:, 0, :15].std(0))[:drawn]
+    shown = [title.partition("\n")[0] for title in titles(figure)][1 : drawn + 1]
+    assert [name[-3:-2].isdigit() for name in shown] == [True] * drawn
+    assert shown == [f"∂{label}/∂$x_{{{d + 1}}}$" for label in ("$f$" if outputs == 1 else "$f_{1}$",) for d in order]
+    assert f"the {drawn} of 16 partial derivatives with the largest NRMSE" in " ".join(texts(figure))
+
+
+@pytest.mark.parametrize(("dimension", "outputs", "panels"), [(2, 1, 2), (3, 2, 6), (16, 1, 12), (6, 5, 16)])
+def test_profiles(dimension, outputs, panels):
+    """The tangents have the slope of the fit."""
+    figure = profiles_picture(profiles(dimension, outputs), "", names(dimension), names(outputs, "f"))
+    assert sum(bool(axes.lines) for axes in figure.axes) == panels
+    curve, dots = figure.axes[0].lines
+    assert curve.get_xdata().tolist() == np.linspace(-1, 1, 65).tolist()
+    (tangents,) = (one for one in figure.axes[0].collections if isinstance(one, LineCollection))
+    for (x0, y0), (x1, y1) in tangents.get_segments():
+        assert (y1 - y0) / (x1 - x0) == pytest.approx(x0 + x1)
+    assert len(dots.get_xdata()) == len(tangents.get_segments()) == 7
+    assert len({axes.get_ylim() for axes in figure.axes if axes.lines}) == 1  # one scale
+
+
+@pytest.mark.parametrize(("rows", "value"), [(1, 0.1), (5, 0.0), (5, float("nan")), (5, float("inf")), (5, 1e-300)])
+def test_the_switch_is_marked_in_curves_of_any_value(rows, value):
+    marked, plain = (curves_picture(history(rows, value), at, ["f"], "") for at in (3, None))
+    marked.draw_without_rendering()
+    dashed = [
+        [sum(line.get_linestyle() == "--" for line in axes.lines) for axes in one.axes] for one in (marked, plain)
+    ]
+    assert dashed == [[1, 1, 1, 1, 0], [0] * 5]  # the last is the scale of the cosine
+
+
+def test_curves_join_known_values_above_zero():
+    gaps = history(6) | {"grad_norm/f": [float("nan"), 0.1, float("nan"), 0.3, 0.0, 0.5]}
+    line = curves_picture(gaps, None, ["f"], "").axes[3].lines[0]
+    np.testing.assert_array_equal(line.get_xydata(), [[1, 0.1], [3, 0.3], [5, 0.5]])
+
+
+def test_the_third_panel_has_regions_or_outputs_or_the_errors_without_units():
+    def third(parts, outputs):
+        axes = curves_picture(history(5, parts=parts), None, outputs, "").axes[2]
+        return axes.get_ylabel(), len(axes.lines)
+
+    assert third(("left", "right"), ["f"]) == ("validation MSE$_{df}$ by region", 2)
+    assert third(names(12, "f"), names(12, "f")) == ("validation MSE$_{df}$ by output (first 8 of 12)", 8)
+    assert third((), ["f"]) == ("validation NRMSE, without units", 2)
+
+
+@pytest.mark.parametrize(("dimension", "panels"), [(1, 3), (2, 4), (9, 8)])
+def test_points(dimension, panels):
+    """Points of one input are strokes from placement to move; the densities have an area of 1."""
+    columns = moved(dimension)
+    figure = points_picture(columns, history(21), "")
+    shown = [axes for axes in figure.axes if axes.axison]
+    assert len(shown) == panels
+    if dimension == 1:
+        (strokes,) = (one for one in shown[0].collections if isinstance(one, LineCollection))
+        expected = [[[x, s], [x, 10 if s == 0 else 20]] for x, s in zip(columns["x"], columns["step"], strict=True)]
+        np.testing.assert_array_equal(strokes.get_segments(), expected)
+    else:
+        first = np.stack([columns["x1"], columns["x2"]], 1)[:30]
+        np.testing.assert_array_equal(shown[0].lines[0].get_xydata(), first)
+    for axes in shown[1:-1]:
+        for density in axes.patches:
+            values, edges, _ = density.get_data()
+            assert (values * np.diff(edges)).sum() == pytest.approx(1)
+    assert shown[-1].lines[0].get_ydata().tolist() == [0.1] * 21

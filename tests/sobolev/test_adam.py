@@ -1,0 +1,189 @@
+"""Many steps of Adam in the compiled kernel, against eager steps of our own and of torch."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from runge.optimizers import SGD, Adam, AdamW, Course, adapt, of_members
+from runge.sobolev import kernel, losses
+from runge.sobolev.kernel import Kernel
+from runge.sobolev.likelihood import Likelihood
+from tests.sobolev.test_kernel import BOTH, COMPILERS, fresh, stack, suited
+
+STEPS = 12
+ADAM = Adam(lr=0.01)
+METHODS = {
+    "adam": ADAM,
+    "clipped": replace(ADAM, clip_norm=0.1),
+    "far from the past": replace(ADAM, betas=[0.3, 0.2], lr_schedule="constant"),
+    "only the present": replace(ADAM, betas=[0.0, 0.0]),
+    "adamw": AdamW(lr=0.01, weight_decay=1.0),
+    "clipped adamw": AdamW(lr=0.02, lr_schedule="constant", clip_norm=0.1, betas=[0.8, 0.99], weight_decay=0.5),
+    "own rates": of_members([replace(ADAM, lr=rate) for rate in (0.001, 0.02, 0.01)]),
+}
+__all__ = ["fresh"]
+pytestmark = suited
+
+
+def course(function, dtype=torch.float64, *, members=3, batch=None, points=20, scale=2.0, weights=None, **sizes):
+    """Let lambda_d be 0 at first, then grow, differently for each member; the last one has none."""
+    network, everything = stack(members, points=points, dtype=dtype, **sizes)
+    if weights is None:
+        weights = torch.linspace(-0.3, 1, STEPS).clamp_min(0)[:, None] * torch.linspace(1, 0, max(2, members))[:members]
+    if batch is not None:
+        generator = torch.Generator().manual_seed(1)
+        shuffled = [torch.randperm(points, generator=generator)[:batch] for _ in range(STEPS * members)]
+        batch = torch.stack(shuffled).view(STEPS, members, batch)
+    weights, scale = weights.to(dtype), torch.full((members,), scale, dtype=dtype)
+    on = (weights > 0).any(1).tolist()
+    return Course(network, everything, batch, scale, weights, on, [k / STEPS for k in range(STEPS)], function)
+
+
+def follow(method, one, optimizer=None, first=0, end=STEPS):
+    """Take the steps of a course; return its weights, the optimiser, and the number of calls."""
+    optimizer, calls = optimizer or method.build([one.network.theta]), 0
+    while first < end:
+        first, calls = first + method.steps(optimizer, one, first, end), calls + 1
+    return one.network.theta.detach(), optimizer, calls
+
+
+def compare(method, make, dtype=torch.float64):
+    """Compare the steps in the kernel, of a course that `make` returns for a loss, with eager ones."""
+    (theta, optimizer, calls), (expected, eager, many) = (
+        follow(method, make(function)) for function in (Kernel("tanh", dtype), losses.loss_and_gradient)
+    )
+    assert (calls, many) == (1, STEPS)
+    tolerance = {"rtol": 1e-8, "atol": 1e-10} if dtype == torch.float64 else {"rtol": 2e-3, "atol": 1e-4}
+    torch.testing.assert_close(theta, expected, **tolerance)
+    torch.testing.assert_close(optimizer.state_dict()["state"], eager.state_dict()["state"], **tolerance)
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("batch", [None, 7])
+def test_the_steps_are_the_eager_ones(name, batch):
+    for dtype, _ in BOTH:
+        compare(METHODS[name], lambda function, dtype=dtype: course(function, dtype, batch=batch), dtype)
+
+
+@pytest.mark.parametrize(
+    "sizes", [{"dimension": 2, "outputs": 3, "depth": 3}, {"points": 1200, "width": 64}, {"width": 1}]
+)
+def test_the_steps_for_other_sizes(sizes):
+    """Use several inputs and outputs, several slices of points, and a network of one neuron."""
+    compare(ADAM, lambda function: course(function, batch=9, **sizes))
+
+
+@pytest.mark.parametrize("name", ["clipped", "adamw"])
+@pytest.mark.parametrize("sizes", [{}, {"dimension": 2, "outputs": 3}, {"points": 1200, "width": 64}, {"scale": 0.3}])
+@pytest.mark.parametrize("batch", [None, 9])
+def test_the_steps_of_the_likelihood(name, sizes, batch):
+    """Leave some labels unknown, differently for each member, of one channel all."""
+
+    def start(function):
+        one = course(Likelihood(function), batch=batch, **sizes)
+        one.points.weight_f[0, :5] = 0
+        one.points.weight_df[1, 3:9, 0] = 0
+        one.points.weight_df[1:, :, -1, -1] = 0
+        one.points.df[:2, :, 0, -1] = 0
+        return one
+
+    compare(METHODS[name], start)
+
+
+def test_the_likelihood_of_channels_without_errors_or_with_few_labels():
+    """Let a member be 0, as f is, and the mini-batches of another have fewer known labels than channels."""
+
+    def start(function):
+        one = course(Likelihood(function), batch=2, members=2, dimension=3, weights=torch.ones(STEPS, 2))
+        with torch.no_grad():
+            one.network.theta[0] = 0
+        one.points.f[0] = 0
+        one.points.weight_f[1, ::2] = 0
+        one.points.weight_df[1, :, :, 1:] = 0
+        one.points.weight_df[1, 1:] = 0
+        return one
+
+    compare(ADAM, start)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_the_steps_by_any_compiler(compiler, fresh, monkeypatch):
+    monkeypatch.setenv("CXX", compiler)
+    compare(METHODS["clipped adamw"], lambda function: course(function, width=19))
+
+
+@pytest.mark.parametrize("name", ["clipped", "own rates"])
+@pytest.mark.parametrize("points", [20, 1200])
+@pytest.mark.parametrize("loss", [lambda function: function, Likelihood], ids=["sum", "likelihood"])
+def test_a_member_has_the_same_bits_in_any_stack_with_any_threads_and_in_any_calls(name, points, loss, monkeypatch):
+    threads, method = torch.get_num_threads(), METHODS[name]
+    sizes, function = {"points": points, "width": 64}, loss(Kernel("tanh", torch.float32))
+    theta, optimizer, _ = follow(method, course(function, torch.float32, **sizes))
+    try:
+        for count in (2, 3):
+            torch.set_num_threads(count)
+            assert torch.equal(follow(method, course(function, torch.float32, **sizes))[0], theta)
+    finally:
+        torch.set_num_threads(threads)
+    monkeypatch.setattr(kernel, "_SECONDS", 0)
+    again, _, calls = follow(method, course(function, torch.float32, **sizes))
+    assert (calls, torch.equal(again, theta)) == (STEPS, True)
+    start = course(function, torch.float32, **sizes)
+    for i in range(3):
+        index = torch.tensor([i])
+        parts = {"network": start.network.take(index), "points": start.points.take(index), "scale": start.scale[index]}
+        weights = start.lambda_d[:, index]
+        on = (weights > 0).any(1).tolist()
+        alone = replace(method, lr=(method.rates or (method.lr,) * 3)[i], rates=())
+        (own,), its, _ = follow(alone, replace(start, **parts, lambda_d=weights, with_derivative=on))
+        assert torch.equal(own, theta[i])
+        for key in ("mean", "square"):
+            assert torch.equal(its.state_dict()["state"][0][key][0], optimizer.state_dict()["state"][0][key][i])
+
+
+def test_a_member_that_diverges_does_not_affect_its_neighbours():
+    expected, _, _ = follow(METHODS["clipped"], course(Kernel("tanh", torch.float64)))
+    broken = course(Kernel("tanh", torch.float64))
+    with torch.no_grad():
+        broken.network.theta[1, 0] = torch.nan
+    theta, _, _ = follow(METHODS["clipped"], broken)
+    assert torch.equal(theta[::2], expected[::2])
+    assert not theta[1].isfinite().any()
+
+
+@pytest.mark.parametrize("compiled_first", [True, False])
+def test_eager_and_compiled_steps_continue_each_other(compiled_first):
+    """Save the optimiser in the middle of a course, as a checkpoint does, and take the rest in the other way."""
+    expected, _, _ = follow(METHODS["adamw"], course(losses.loss_and_gradient))
+    functions = [losses.loss_and_gradient, Kernel("tanh", torch.float64)][:: -1 if compiled_first else 1]
+    start = course(functions[0])
+    _, optimizer, _ = follow(METHODS["adamw"], start, end=5)
+    resumed = METHODS["adamw"].build([start.network.theta])
+    resumed.load_state_dict(optimizer.state_dict())
+    theta, _, _ = follow(METHODS["adamw"], replace(start, function=functions[1]), resumed, first=5)
+    torch.testing.assert_close(theta, expected, rtol=1e-9, atol=1e-11)
+
+
+def test_autograd_learns_that_the_weights_have_changed():
+    one = course(Kernel("tanh", torch.float64))
+    before = one.network.theta._version
+    follow(ADAM, one)
+    assert one.network.theta._version > before
+
+
+TORCHS = {
+    "adam": (ADAM, adapt(torch.optim.Adam)(lr=0.01, lr_schedule="cosine")),
+    "adamw": (METHODS["adamw"], adapt(torch.optim.AdamW)(lr=0.01, lr_schedule="cosine", weight_decay=1.0)),
+    "sgd": (
+        SGD(lr=0.01, clip_norm=1.0, momentum=0.9),
+        adapt(torch.optim.SGD)(lr=0.01, lr_schedule="cosine", clip_norm=1.0, momentum=0.9, nesterov=True),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TORCHS)
+def test_the_formulas_are_those_of_torch(name):
+    (theta, _, _), (expected, _, calls) = (follow(method, course(losses.loss_and_gradient)) for method in TORCHS[name])
+    assert calls == STEPS
+    torch.testing.assert_close(theta, expected, rtol=1e-11, atol=1e-13)

@@ -1,0 +1,343 @@
+"""The compiled loss and gradient against eager ones, and how the file is compiled, kept and chosen."""
+
+import platform
+import re
+import shutil
+import sys
+
+import pytest
+import torch
+
+from runge import machine
+from runge.launch.compose import compose
+from runge.sobolev import compilation, kernel, losses
+from runge.sobolev.activations import ACTIVATIONS, Activation
+from runge.sobolev.kernel import Kernel, step_function
+from runge.sobolev.network import StackedMLP
+from runge.sobolev.points import Points
+from runge.training.member import Member
+from tests.conftest import model
+
+clang = pytest.mark.skipif(shutil.which("clang++") is None, reason="there is no clang++")
+no_kernel = not compilation.suits_the_machine()
+suited = pytest.mark.skipif(no_kernel, reason="the kernel needs Linux, x86 or ARM, and a compiler")
+COMPILERS = ["g++", pytest.param("clang++", marks=clang)]
+if platform.machine() == "x86_64":  # also for CPUs with shorter vectors
+    COMPILERS += ["g++ -mno-avx512f", "g++ -mno-avx"]
+BOTH = ((torch.float64, 1e-13), (torch.float32, 1e-5))
+LONG = {"neurons": 2**21, "steps": 10**6}
+
+
+def stack(members, activation="tanh", *, depth=2, width=8, dimension=1, outputs=1, points=20, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape):
+        return torch.rand(shape, generator=generator, dtype=torch.float64).to(dtype)
+
+    network = StackedMLP(
+        model(activation=activation, depth=depth, width=width),
+        domains=torch.tensor([[-1.0, 2.0]], dtype=torch.float64).expand(members, dimension, 2),
+        generators=[torch.Generator().manual_seed(i) for i in range(members)],
+        dtype=dtype,
+        outputs=outputs,
+    )
+    x = 3 * random(members, points, dimension) - 1
+    f, df = (random(members, points, outputs, *rest).mul(5).sin() for rest in ((), (dimension,)))
+    weights = [random(*part.shape) / points for part in (f, df)]
+    return network, Points(x, f, df, *weights, torch.ones(members, 1, points, dtype=dtype))
+
+
+def problem(members=2, *arguments, dtype=torch.float64, **sizes):
+    """Return a network, points, a scale and lambda_d, which is 0 for the second member."""
+    scale, lambda_d = torch.linspace(1, 2, members), torch.ones(members).index_fill(0, torch.tensor([1 % members]), 0)
+    return (*stack(members, *arguments, dtype=dtype, **sizes), scale.to(dtype), lambda_d.to(dtype))
+
+
+def close(actual, expected, tolerance):
+    for one, other in zip(actual, expected, strict=True):
+        assert (one - other).abs().max() < tolerance * other.abs().max()
+
+
+def compare(arguments, activation="tanh", tolerance=1e-13):
+    """Compare all that a kernel computes with the reference."""
+    network, points, scale, lambda_d = arguments
+    compiled = Kernel(activation, network.theta.dtype)
+    for weight in (lambda_d, None):
+        close(
+            compiled(network, points, scale, weight),
+            losses.loss_and_gradient(network, points, scale, weight),
+            tolerance,
+        )
+        expected = losses.channel_errors(network, points, scale, weight)
+        expected[..., 1:] *= 0 if weight is None else (weight > 0)[:, None, None]
+        torch.testing.assert_close(
+            compiled.channels(network, points, scale, weight), expected, rtol=100 * tolerance, atol=0
+        )
+    with torch.no_grad():
+        close(compiled.predict(network, points.x), network.value_and_derivative(points.x), tolerance)
+
+
+@pytest.fixture
+def fresh(monkeypatch, tmp_path):
+    """Start and end without the kernels that other tests have compiled, with a cache of its own."""
+    monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path / "cache"))
+    kernel._library.cache_clear()
+    yield tmp_path / "cache"
+    kernel._library.cache_clear()
+
+
+@suited
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(("depth", "dimension", "outputs"), [(1, 1, 1), (2, 2, 1), (4, 3, 2), (2, 1, 5), (1, 2, 9)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-14), (torch.float32, 1e-5)])
+def test_the_kernel_equals_the_reference(activation, depth, dimension, outputs, dtype, tolerance):
+    """Use more points than a block has."""
+    sizes = {"depth": depth, "width": 11, "dimension": dimension, "outputs": outputs, "points": 400}
+    compare(problem(3, activation, **sizes, dtype=dtype), activation, tolerance)
+
+
+@suited
+@pytest.mark.parametrize("sizes", [{"width": width, "depth": 3} for width in (1, 2, 7, 16, 33, 64, 130)])
+def test_the_kernel_takes_any_width(sizes):
+    for dtype, tolerance in BOTH:
+        compare(problem(**sizes, points=30, dtype=dtype), tolerance=tolerance)
+
+
+@suited
+@pytest.mark.parametrize("points", [1, 63, 65, 129, 1100])
+def test_the_kernel_takes_any_number_of_points(points):
+    """Use one point, unequal blocks, and several slices."""
+    compare(problem(width=64, points=points))
+
+
+@suited
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize(("dtype", "tolerance"), BOTH)
+def test_the_kernel_by_any_compiler(compiler, dtype, tolerance, fresh, monkeypatch):
+    monkeypatch.setenv("CXX", compiler)
+    for width, n in [*((width, width) for width in range(1, 20, 3)), (33, 300)]:
+        compare(problem(depth=3, width=width, dimension=2, points=n, dtype=dtype), tolerance=tolerance)
+
+
+@suited
+@pytest.mark.parametrize("activation", ["gelu", "softplus", "sin"])
+def test_a_c_library_without_functions_of_vectors(activation, fresh, monkeypatch, tmp_path):
+    for part in compilation._PARTS:
+        (tmp_path / part.name).write_text(re.sub(r"#if SINCE\(.*\)", "#if 0", part.read_text()))
+    monkeypatch.setattr(compilation, "_SOURCE", tmp_path / compilation._SOURCE.name)
+    compare(problem(2, activation), activation, 1e-14)
+    (compiled,) = fresh.iterdir()
+    assert b"_ZGV" not in compiled.read_bytes()
+
+
+@suited
+def test_without_openmp_the_step_has_one_thread(fresh, monkeypatch, tmp_path):
+    """Use a compiler that lacks OpenMP."""
+    command, *_ = machine.compiler()
+    refuse = 'case "$*" in *-fopenmp*) echo "error: no OpenMP" >&2; exit 1;; esac'
+    monkeypatch.setenv("CXX", compiler_that(tmp_path, f'{refuse}\nexec {command} "$@"'))
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        compare(problem(points=1100, width=64))
+    finally:
+        torch.set_num_threads(threads)
+
+
+@suited
+def test_the_kernel_takes_tensors_of_any_layout_and_precision():
+    network, points, one, _ = problem(dimension=2)
+    expected = losses.loss_and_gradient(network, points, one, one)
+    for x in (points.x, points.x.mT.contiguous().mT):
+        for scale in (one, one.float(), one.repeat_interleave(2)[::2]):
+            strided = Points(**{**points.tensors(), "x": x}, regions=())
+            close(Kernel("tanh", torch.float64)(network, strided, scale, scale.double()), expected, 1e-6)
+    with pytest.raises(ValueError, match=r"must be in torch\.float32, that of its compiled step; got torch\.float64"):
+        Kernel("tanh", torch.float32)(network, points, one, one)
+
+
+@suited
+def test_a_member_has_the_same_bits_in_any_stack_and_with_any_number_of_threads():
+    network, points, scale, lambda_d = problem(5, width=64, points=1100, dtype=torch.float32)
+    function, before = Kernel("tanh", torch.float32), torch.get_num_threads()
+    loss, gradient = function(network, points, scale, lambda_d)
+    try:
+        for threads in (2, 8):  # of ten slices
+            torch.set_num_threads(threads)
+            assert all(map(torch.equal, function(network, points, scale, lambda_d), (loss, gradient)))
+    finally:
+        torch.set_num_threads(before)
+    for i in range(5):
+        index = torch.tensor([i])
+        alone = function(network.take(index), points.take(index), scale[index], lambda_d[index])
+        assert all(map(torch.equal, alone, (loss[index], gradient[index])))
+
+
+@suited
+@pytest.mark.parametrize(("dtype", "_"), BOTH)
+def test_the_workspace_is_initialised(dtype, _):
+    """Fill it with NaN, as a diverged member would; the last block is shorter than the others."""
+    arguments = problem(3, "gelu", depth=3, width=33, points=150, dtype=dtype)
+    function = Kernel("gelu", dtype)
+    expected = function(*arguments)
+    function._workspace.fill_(torch.nan)
+    assert all(map(torch.equal, function(*arguments), expected))
+
+
+@suited
+def test_with_lambda_d_zero_the_bits_are_those_of_values_alone():
+    network, points, one, _ = problem(dtype=torch.float32)
+    zero, without = (Kernel("tanh", torch.float32)(network, points, one, weight) for weight in (0 * one, None))
+    assert all(map(torch.equal, zero, without))
+
+
+@suited
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_member_that_diverges_does_not_affect_its_neighbour(activation):
+    network, points, one, _ = problem(2, activation, dtype=torch.float32)
+    function = Kernel(activation, torch.float32)
+    expected = function(network, points, one, one)
+    with torch.no_grad():
+        network.theta[0, 3] = torch.nan
+    loss, gradient = function(network, points, one, one)
+    assert loss[0].isnan()
+    assert gradient[0].isnan().any()
+    assert torch.equal(loss[1], expected[0][1])
+    assert torch.equal(gradient[1], expected[1][1])
+
+
+@suited
+def test_the_fields_of_a_struct_are_those_of_the_c_file():
+    """Python has no list of its own: a name that is missing or unknown is an error."""
+    steps = kernel._library("tanh", torch.float64).steps
+    assert [name for name, _ in steps._fields_][-3:] == ["rates", "mean", "square"]
+    whole = {name: 0 for name, _ in steps._fields_}
+    for wrong in ({**whole, "epsilon": 0.0}, {name: 0 for name in whole if name != "mean"}):
+        with pytest.raises(TypeError, match=r"fields of the C\+\+ struct"):
+            steps(**wrong)
+
+
+@suited
+def test_the_file_is_compiled_once_and_again_if_it_is_damaged(fresh, monkeypatch):
+    Kernel("sin", torch.float64)
+    (compiled,) = fresh.iterdir()
+    compiled.write_bytes(b"")
+    kernel._library.cache_clear()
+    Kernel("sin", torch.float64)
+    assert compiled.stat().st_size > 0
+    monkeypatch.setattr(compilation.subprocess, "run", None)
+    kernel._library.cache_clear()
+    Kernel("sin", torch.float64)
+    assert list(fresh.iterdir()) == [compiled]
+
+
+@suited
+def test_what_is_compiled_ahead(fresh):
+    """The file that other processes will load, if they would compile one."""
+
+    def compiled(*overrides, runs=1):
+        Member(compose(*overrides)).compile_ahead(runs)
+        return len(list(fresh.glob("*.so")))
+
+    assert compiled("trainer.compile=off") == 0
+    assert compiled("model.derivative=autograd") == 0
+    assert compiled("optimizer=least_squares", "data.n_train=300") == 0
+    assert compiled("trainer.max_steps=100") == 0
+    assert compiled("trainer.max_steps=100", runs=1000) == 1
+    assert compiled("model.activation=sin") == 2
+
+
+def left_by_a_step(folder):
+    """Compile or load a file in this environment; return the suffixes of the files in the folder."""
+    kernel._library.cache_clear()
+    Kernel("tanh", torch.float64)
+    return [path.suffix for path in folder.rglob("*") if path.is_file()]
+
+
+@suited
+def test_compiled_files_are_kept_with_other_caches(fresh, monkeypatch, tmp_path):
+    monkeypatch.delenv("RUNGE_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    assert left_by_a_step(tmp_path / "caches" / "runge") == [".so"]
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert left_by_a_step(tmp_path / "home" / ".cache" / "runge") == [".so"]
+
+
+@suited
+@pytest.mark.parametrize("mode", [0o700, 0o770, 0o707])
+def test_nothing_is_run_that_another_user_could_have_written(mode, fresh):
+    fresh.mkdir()
+    fresh.chmod(mode)
+    assert left_by_a_step(fresh) == ([".so"] if mode == 0o700 else [])
+
+
+@suited
+def test_a_compiler_with_options(fresh, monkeypatch):
+    monkeypatch.setenv("CXX", "g++ -g0")
+    assert machine.compiler()[1:] == ["-g0"]
+    assert left_by_a_step(fresh) == [".so"]
+
+
+def compiler_that(folder, script):
+    path = folder / "g++"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@suited
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("echo In file included from kernel.cpp >&2; echo 'error: out of order' >&2; exit 1", "error: out of order"),
+        ("kill -9 $$", "ended with status -9"),
+        ("exit 0", "kernel.so"),  # it writes no file
+    ],
+)
+def test_without_a_compiler_that_works_the_run_continues(script, reason, fresh, monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("CXX", compiler_that(tmp_path, script))
+    assert step_function("auto", model(), torch.float64, **LONG) is losses.loss_and_gradient
+    assert "the step cannot be compiled" in caplog.text
+    assert reason in caplog.text
+    with pytest.raises(ValueError, match=rf"compile: must be auto or off, got 'on', but the step .*{reason}"):
+        step_function("on", model(), torch.float64, neurons=1, steps=1)
+
+
+@pytest.mark.parametrize(
+    ("system", "processor", "suits"),
+    [
+        *(("linux", "x86_64", True), ("linux", "aarch64", True), ("linux", "riscv64", False)),
+        *(("darwin", "arm64", False), ("win32", "AMD64", False)),
+    ],
+)
+def test_the_machines_that_the_kernel_is_for(system, processor, suits, monkeypatch):
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(platform, "machine", lambda: processor)
+    monkeypatch.setattr(compilation, "compiler", lambda: ["g++"])
+    assert compilation.suits_the_machine.__wrapped__() == suits
+
+
+@suited
+def test_the_choice_of_the_step(monkeypatch):
+    """Take the kernel where it can be used and pays, and say why not with `on`."""
+    cubed = Activation(lambda z: z**3, lambda z, s: 3 * z**2, lambda z, s, s1: 6 * z)
+    monkeypatch.setitem(ACTIVATIONS, "cubed", cubed)
+
+    def chosen(how, shape=None, sizes=LONG, **where):
+        return isinstance(step_function(how, shape or model(), torch.float64, **sizes, **where), Kernel)
+
+    short = {"neurons": 100, "steps": 10}
+    assert [chosen("on", sizes=short), chosen("auto", sizes=short), chosen("auto"), chosen("off")] == [1, 0, 1, 0]
+    for shape, where, reason in (
+        (model(activation="cubed"), {}, "no model.activation=cubed"),
+        (model(derivative="autograd"), {}, "derivative is autograd"),
+        (model(), {"on_gpu": True}, "on a CPU"),
+    ):
+        assert not chosen("auto", shape, **where)
+        with pytest.raises(ValueError, match=reason):
+            chosen("on", shape, **where)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert not chosen("auto")
+    with pytest.raises(ValueError, match="no C\\+\\+ compiler"):
+        chosen("on")

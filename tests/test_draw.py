@@ -1,0 +1,82 @@
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+import runge
+from runge.draw import draw, main, title_of
+from runge.errors import ConfigurationError
+from runge.function import load
+
+SHORT = ("trainer.max_steps=20", "trainer.log_every=10", "model.width=8", "trainer.progress_bar=false")
+
+
+def pictures(directory):
+    return sorted(path.stem for path in directory.glob("*.png"))
+
+
+def test_a_single_run_draws_and_a_sweep_when_it_is_asked(tmp_path):
+    run = runge.fit(*SHORT, directory=tmp_path / "run")
+    assert pictures(run.directory) == ["curves", "fit"]
+    assert pictures(runge.fit(*SHORT, "pictures=false", directory=tmp_path / "none").directory) == []
+    runge.sweep(*SHORT, "pictures=auto,true", "hydra.launcher.processes=1", directory=tmp_path / "sweep")
+    auto, always = (tmp_path / "sweep" / name for name in "01")
+    assert (pictures(auto), pictures(always)) == ([], ["curves", "fit"])
+    main([str(auto)])  # from the same files, the same pictures
+    for name in ("curves.png", "fit.png"):
+        assert (auto / name).read_bytes() == (always / name).read_bytes()
+
+
+def test_pictures_must_be_a_choice():
+    with pytest.raises(ConfigurationError, match="pictures: must be auto, true or false, got 'never'"):
+        runge.fit(*SHORT, "pictures=never")
+
+
+def test_profiles_of_a_table_go_through_the_median_and_have_the_slope_of_the_fit(tmp_path):
+    x = np.random.default_rng(0).random((60, 3))
+    np.savetxt("t.csv", np.column_stack([x, x.prod(1)]), delimiter=",", header="a,b,c,y", comments="")
+    run = runge.fit(
+        "data=table", "data.file=t.csv", "data.inputs=[a,b,c]", "data.outputs=[y]", *SHORT, directory=tmp_path / "run"
+    )
+    assert pictures(run.directory) == ["curves", "fit", "profiles"]
+    figure, points = run.draw()["profiles"], run.fit[["a", "b", "c"]].to_numpy()
+    inside = np.tile(np.median(points, 0), (101, 1))
+    inside[:, 1] = np.linspace(points[:, 1].min(), points[:, 1].max(), 101)
+    curve = figure.axes[1].lines[0]
+    np.testing.assert_allclose(curve.get_xdata(), inside[:, 1])
+    np.testing.assert_allclose(curve.get_ydata(), load(run.directory)(torch.from_numpy(inside)))
+
+
+def test_a_run_that_has_not_finished_has_curves(tmp_path, capsys):
+    run = runge.fit(*SHORT, "pictures=false", directory=tmp_path / "run")
+    for name in ("metrics.json", "fit.csv"):
+        (run.directory / name).unlink()
+    assert draw(run.directory).keys() == {"curves"}
+    assert run._repr_png_() is None
+    with pytest.raises(FileNotFoundError, match=r"fit.csv is missing: the run has not finished"):
+        run.figure()
+    shutil.rmtree(run.directory)
+    with pytest.raises(SystemExit):
+        main([str(tmp_path)])
+    assert "DIR: must contain a run, got none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "shown"),
+    [
+        (
+            {"target": "Runge", "sampling": "Uniform", "loss.lambda_d": 0.1},
+            "Runge, uniform sampling: {}, lambda_d = 0.1",
+        ),
+        (
+            {"target.expr.a": "x", "target.expr.b": "-x", "balance": "Ntk", "loss.lambda_d": 1},
+            "a = x, b = -x: {}, lambda_d by Ntk",
+        ),
+        ({"data.file": "/there/$.csv", "sampling": "Uniform"}, r"\$.csv: {}"),
+        ({"target.expr": "x", "sampling": "Random", "resampling": "R3"}, "x, random sampling, then by r3: {}"),
+    ],
+)
+def test_the_title_of_a_run(settings, shown):
+    model = {"model.activation": "tanh", "model.depth": 2, "model.width": 64, "seed": 3}
+    assert title_of(settings | model) == f"{shown.format('tanh 2 × 64')}, seed 3"
