@@ -239,10 +239,6 @@ def test_finish_leaves_the_last_layer_as_it_is():
     assert torch.equal(what.network.theta, theta)
 
 
-def test_a_step_needs_the_jacobian():
-    assert LM.numbers(1000, 50, 10, 11) == replace(LM, readout=True).numbers(1000, 50, 10, 11) + 3 * 1011 * 50
-
-
 def test_other_words_are_refused():
     with pytest.raises(ValueError, match="eliminate"):
         replace(LM, readout="always")

@@ -186,9 +186,3 @@ def test_choice_of_the_system(monkeypatch):
     assert space_of(3000, 10_000) is ErrorSpace
     assert space_of(10_000, 3000) is WeightSpace
     assert space_of(6144, 4804) is IterativeSpace
-
-
-def test_a_large_table_needs_little_memory(monkeypatch):
-    """Take 10 000 points in two dimensions, and a 2 -> 64 -> 64 -> 1 network."""
-    monkeypatch.undo()
-    assert 8 * LevenbergMarquardt().numbers(residuals=30_000, weights=4417, neurons=128, last=65) < 2e9
