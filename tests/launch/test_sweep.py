@@ -256,10 +256,11 @@ def test_damaged_checkpoint_in_a_sweep(train, tmp_path):
     sweep = ("-m", "seed=0,1", "hydra.launcher.processes=1", "hydra.sweep.dir=sweep", *SHORT)
     assert train(*sweep)[0] == 0
     (tmp_path / "sweep" / "1" / "metrics.json").unlink()
-    (tmp_path / "sweep" / "1" / "checkpoints" / "last.ckpt").write_bytes(b"damaged")
+    (tmp_path / "sweep" / ".stacks").mkdir()
+    (tmp_path / "sweep" / ".stacks" / "0.ckpt").write_bytes(b"damaged")
     status, out, err = train(*sweep)
     assert status == 0, out + err
-    assert "last.ckpt cannot be read" in out + err
+    assert "0.ckpt cannot be read" in out + err
     assert "a stack of 2 runs begins again with 1 of them, whose figures are the same to round-off" in out + err
     assert "Traceback" not in out + err
     assert sorted(directories(tmp_path / "sweep")) == ["0", "1"]
@@ -296,7 +297,7 @@ def test_composes_as_hydra_does(overrides):
 
 def jobs(configuration, *overrides, done=()):
     made = [Member(configuration(*own), list(own)) for own in overrides]
-    return [Job(None, [], str(i), member, 1.0 if i in done else None, {}) for i, member in enumerate(made)]
+    return [Job(None, [], str(i), member, 1.0 if i in done else None) for i, member in enumerate(made)]
 
 
 def chunks_of(jobs, processes=1, most=32):
