@@ -5,7 +5,6 @@ torch is imported late, because commands that only compose or compare do not nee
 
 import ctypes
 import gc
-import math
 import os
 import shlex
 import shutil
@@ -13,12 +12,11 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 
 __all__ = ["SECONDS_PER_MEMBER", "SECONDS_PER_STACK", "allow_open_files", "collect_rarely", "compiler"]
 __all__ += ["compiling_pays", "cores", "end_with_parent"]
-__all__ += ["interruption", "keep_memory", "limit_threads", "memory", "skip_last_collection", "step_seconds"]
+__all__ += ["interruption", "keep_memory", "limit_threads", "skip_last_collection", "step_seconds"]
 __all__ += ["use_threads"]
 
 _most_threads: int | None = None
@@ -189,18 +187,6 @@ def allow_open_files(most: int) -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if 0 <= soft < most:  # -1 is no limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, hard) if hard >= 0 else most, hard))
-
-
-def memory() -> float:
-    """Return the bytes of memory of this machine, or of the container that this process is in; infinity: not known."""
-    try:
-        limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    except (AttributeError, ValueError, OSError):  # Windows
-        return math.inf
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):  # version 2, 1
-        with suppress(OSError, ValueError):  # ValueError: `max`
-            limits.append(int(Path(path).read_text()))
-    return min(limit for limit in limits if limit > 0)
 
 
 def cores() -> int:

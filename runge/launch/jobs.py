@@ -123,6 +123,11 @@ def job_return(job: Job, value: Value | Exception) -> JobReturn:
     return returned
 
 
+def value_or_error(returned: JobReturn) -> Any:
+    """Return the value or the error of a job; Hydra's property raises the error, and prints a message."""
+    return returned._return_value
+
+
 def begin_job(callbacks: Any, job: Job, announce: Callable[[], object]) -> JobReturn:
     """Make a job's directory, record and log, like Hydra's `run_job`, without its four copies of the configuration.
 

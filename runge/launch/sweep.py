@@ -20,7 +20,7 @@ from runge.compare.groups import seeds_needed
 from runge.configuration import build, digest
 from runge.errors import ConfigurationError, describe
 from runge.launch.compose import combinations
-from runge.launch.jobs import Job, ended_before, job_return
+from runge.launch.jobs import Job, ended_before, job_return, value_or_error
 from runge.launch.plan import Chunk, check_jobs, plan
 from runge.launch.processes import Report, run_tasks, start_loading
 from runge.launch.slurm import PROCESSES, LauncherSettings, make_executor, run_jobs
@@ -173,7 +173,7 @@ def _returned(job: Job, value: Any, place: int, failures: dict[str, str]) -> Job
     if not isinstance(value, Exception):
         returned = value[place]
         returned.cfg = returned.hydra_cfg = job.config
-        value = returned._return_value
+        value = value_or_error(returned)
     else:
         with suppress(OSError, ConfigurationError):  # reported by `_record_failure`
             value = outcome if (outcome := ended_before(job.member, RunDirectory(job.directory))) is not None else value

@@ -68,10 +68,6 @@ class LeastSquares(Optimizer):
     slopes: Slopes
     per_input: bool = False
 
-    def numbers(self, residuals: int, weights: int, neurons: int, last: int) -> int:
-        """Estimate the numbers of the matrix, its weighted copy and its QR decomposition."""
-        return 4 * residuals * neurons
-
     @torch.no_grad()
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
         """Give the first layer its slopes, and solve the last layer."""

@@ -108,13 +108,6 @@ class Optimizer(ABC):
         self.step(optimizer, course.problem(first), course.progress[first])
         return 1
 
-    def numbers(self, residuals: int, weights: int, neurons: int, last: int) -> int:
-        """Estimate the numbers that a step keeps for each member beyond what grows with the weights; 0 by default.
-
-        A member has P (1 + D) N `residuals`, W `weights`, `last` of them in the last layer, and hidden `neurons`.
-        """
-        return 0
-
     def finish(self, problem: Problem) -> None:  # noqa: B027
         """Finish up after the last step, or once no step helps; does nothing by default."""
 

@@ -5,7 +5,6 @@ The reference is eager: `losses.loss_and_gradient`, and the steps of `runge.opti
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -20,7 +19,7 @@ from runge.sobolev.losses import LossAndGradient
 from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
 
-__all__ = ["AdamSteps", "Compile", "Kernel", "compile_ahead", "step_function"]
+__all__ = ["AdamSteps", "Compile", "Kernel", "step_function"]
 
 log = logging.getLogger(__name__)
 
@@ -202,11 +201,3 @@ def _reason_without(model: Model, on_gpu: bool) -> str | None:
     if model.activation not in compilation.ACTIVATIONS:
         return f"the compiled step knows no model.activation={model.activation}"
     return None
-
-
-def compile_ahead(how: Compile, model: Model, dtype: torch.dtype, *, neurons: int, steps: int) -> None:
-    """Compile the kernel, if `step_function` would, so that other processes find it on the disk."""
-    pays = how == "on" or (how == "auto" and compiling_pays(neurons, steps))
-    if pays and _reason_without(model, on_gpu=False) is None:
-        with suppress(CompilationError):  # they report it
-            _library(model.activation, dtype)

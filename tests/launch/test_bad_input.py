@@ -99,10 +99,6 @@ MISTAKES = {
     "model.activation=3": ("model.activation", "string", "3"),
     "model.init=xavier": ("model.init", "default", "knots", "'xavier'"),
     "model.derivative=numeric": ("model.derivative", "forward", "autograd", "'numeric'"),
-    "optimizer=levenberg_marquardt data.n_train=1000000000": (
-        *("optimizer: needs more than half of this machine's memory", "LevenbergMarquardt"),
-        *("2000000000 residuals", "4353 weights", "optimizer=adam", "data.n_train or model.width"),
-    ),
     "loss.lambda_d=-1": ("loss.lambda_d", "greater than or equal to 0", "-1"),
     "loss.lambda_d=nan": ("loss.lambda_d", "finite", "nan"),
     "loss.lambda_d=inf": ("loss.lambda_d", "finite", "inf"),
