@@ -63,21 +63,14 @@ def step_seconds(points: int, depth: int, width: int, dimension: int, activation
 
 
 def compiling_pays(neurons: int, steps: int) -> bool:
-    """Say if compiling the step saves more time than it takes.
-
-    The number `neurons` counts the values and tangents of all hidden layers, over all points and members.
-    """
+    """Say if compiling saves time; `neurons` counts the values and tangents of all layers, points and members."""
     return steps * (_SAVED_PER_STEP + neurons * _SAVED_PER_NEURON) > _COMPILATION
 
 
 def keep_memory() -> None:
-    """Let the allocator keep the memory that a step has freed for the next one.
+    """Let glibc's allocator keep the memory that a step has freed for the next one, see mallopt(3).
 
-    glibc returns blocks of some 100 KB and more to the system at once, so that each step begins with thousands of page
-    faults, which cost as much as its arithmetic. Other C libraries are not changed.
-
-    References:
-        mallopt(3), https://man7.org/linux/man-pages/man3/mallopt.3.html
+    It returns larger blocks at once, so that each step begins with page faults that cost as much as its arithmetic.
     """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
         library.mallopt(_M_TRIM_THRESHOLD, 2**30)

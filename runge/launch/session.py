@@ -31,13 +31,7 @@ LOCK = threading.RLock()
 
 
 def run(overrides: Sequence[str], directory: Directory = None, data: Any = None) -> Path:
-    """Train one run as `runge.fit` does, and return its directory.
-
-    Args:
-        overrides: the command line's overrides.
-        directory: the run's directory; None: a new one.
-        data: a table in memory, as `file_of` takes it, which is written into that directory; None: there is none.
-    """
+    """Train one run as `runge.fit` does, on a table in memory if there is one, and return its directory."""
 
     def attempt(configuration: DictConfig) -> Any:
         try:
@@ -53,11 +47,7 @@ def run(overrides: Sequence[str], directory: Directory = None, data: Any = None)
 
 
 def sweep(overrides: Sequence[str], directory: Directory = None, data: Any = None) -> tuple[Path, str]:
-    """Train the runs of a sweep as `runge.sweep` does; the arguments are those of `run`.
-
-    Returns:
-        The sweep's directory, and the reason why its first unfinished run has not finished, or an empty text.
-    """
+    """Train a sweep as `runge.sweep` does; return its directory, and why a run has not finished, or an empty text."""
     with LOCK, _session() as session, _typed(session, RunMode.MULTIRUN, overrides, directory, data) as (typed, where):
         try:
             session.multirun("config", train, typed)
