@@ -24,8 +24,7 @@ from rich.table import Table
 from runge import machine
 from runge.data import Data, sample
 from runge.optimizers import Adam, LevenbergMarquardt, Optimizer, Problem, levenberg_marquardt
-from runge.sampling import Sobol, Uniform
-from runge.sampling.strategy import Sampling
+from runge.sampling import Sampling, Sobol, Uniform
 from runge.sobolev.kernel import step_function
 from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points

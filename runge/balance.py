@@ -1,9 +1,8 @@
 """Policies that set lambda_d, the weight of MSE_df in the loss: fixed, from the data, or from the training.
 
 A policy balances the channels of the loss: the mean squared errors of each of P outputs and of each of its D partial
-derivatives, P (1 + D) in all; for one output in one dimension these are MSE_f and MSE_df / c^2. All policies except two
-inspect the training periodically and hold the weights constant in between. Only ratios of the weights matter to Adam:
-those of the values have the mean 1, and lambda_d is the mean of those of the derivatives.
+derivatives, P (1 + D) in all; for one output in one dimension these are MSE_f and MSE_df / c^2. It holds their weights
+constant between two looks. Those of the values have the mean 1, and lambda_d is the mean of those of the derivatives.
 """
 
 from abc import ABC, abstractmethod
@@ -34,15 +33,10 @@ _LEAST, _MOST = 1e-30, 1e30
 
 @dataclass(frozen=True)
 class Look:
-    """The view that a policy has of a stack; each figure is computed lazily.
+    """The view that a policy has of a stack at a step; each figure is computed when it is asked for.
 
-    The C = P (1 + D) channels are in the order u_1, du_1/dx_1, ..., du_1/dx_D, u_2 and so on.
-
-    Attributes:
-        network: the stack.
-        points: the training points.
-        scale: the derivative's scale c, (M,).
-        chance: a random number in [0, 1) for each member, (M,), a new one at each look.
+    The C = P (1 + D) channels are in the order u_1, du_1/dx_1, ..., du_1/dx_D, u_2 and so on. `scale` is the
+    derivative's scale c, (M,), and `chance` a random number in [0, 1) for each member, a new one at each look.
     """
 
     network: StackedMLP
@@ -90,7 +84,7 @@ class Balance(ABC):
         return lambda_d
 
     def objective(self, loss_and_gradient: losses.LossAndGradient, penalty: Penalty | None) -> losses.LossAndGradient:
-        """Return the loss that a gradient method minimises, by default the weighted sum with this penalty, as given."""
+        """Return the loss that a gradient method minimises, by default the weighted sum, which has the penalty."""
         return loss_and_gradient
 
     @abstractmethod
@@ -107,12 +101,7 @@ class Balance(ABC):
 
 @checked
 class Fixed(Balance):
-    """A constant lambda_d, that of the configuration.
-
-    Example:
-        >>> Fixed().next_look(0) == NEVER
-        True
-    """
+    """A constant lambda_d, that of the configuration."""
 
     def next_look(self, step: int) -> int:
         """Return `NEVER`."""
@@ -120,17 +109,13 @@ class Fixed(Balance):
 
 
 @checked
-class Scale(Balance):
+class Scale(Fixed):
     r"""A lambda_d from the data, :math:`Var f / E |f'|^2`, which makes both terms of the loss of u = mean f equal.
 
     Means are those of the loss, weights and scale included. Where f' is 0 or f is constant, lambda_d stays as it is.
 
     References:
         B. Huge, A. Savine (2020). Differential machine learning. https://arxiv.org/abs/2005.02347
-
-    Example:
-        >>> Scale().next_look(0) == NEVER
-        True
     """
 
     def start(self, lambda_d: Tensor, points: Points, scale: Tensor) -> Tensor:
@@ -141,18 +126,10 @@ class Scale(Balance):
         slope = (points.weight_df.double() * df.square()).sum((1, 2, 3)) / scale.double().square()
         return _positive_or(variance / slope, lambda_d)
 
-    def next_look(self, step: int) -> int:
-        """Return `NEVER`."""
-        return NEVER
-
 
 @checked
 class _Periodic(Balance):
-    """A policy that inspects the training periodically.
-
-    Attributes:
-        every: steps between two looks, >= 1; they fall on rows of the history.
-    """
+    """A policy that looks at every multiple of `every` >= 1 steps; these fall on rows of the history."""
 
     every: Count
 
@@ -166,6 +143,7 @@ class _Ratio(_Periodic):
     """A moving average of one over a figure of each channel, in units of the mean of the figures of the values.
 
     Attributes:
+        every: steps between two looks, >= 1.
         smoothing: the weight of the past in the average, in [0, 1).
     """
 
@@ -187,17 +165,11 @@ class _Ratio(_Periodic):
 class GradNorm(_Ratio):
     r"""A balance of gradient norms, :math:`\lambda_d = |\nabla_\theta MSE_f| / |\nabla_\theta MSE_{df}|`, averaged.
 
-    With more channels, the weight of each is one over the norm of its gradient.
-
     It is not the GradNorm of Z. Chen et al. (2018), https://arxiv.org/abs/1711.02257, which trains the weights.
 
     References:
         S. Wang, S. Sankaran, H. Wang, P. Perdikaris (2023). An expert's guide to training physics-informed neural
         networks. https://arxiv.org/abs/2308.08468
-
-    Example:
-        >>> GradNorm(every=100, smoothing=0.9).next_look(250)
-        300
     """
 
     figure: ClassVar[str] = "gradient_norms"
@@ -215,11 +187,6 @@ class Log(_Ratio):
     References:
         A. Kendall, Y. Gal, R. Cipolla (2018). Multi-task learning using uncertainty to weigh losses.
         https://arxiv.org/abs/1705.07115
-
-    Example:
-        >>> start, look = torch.full((1, REMEMBERED, 2), torch.nan), {"variances": torch.tensor([[3.0, 6.0]])}
-        >>> Log(every=100, smoothing=0.9).update(torch.ones(1, 1, 2), start, look.get)[0]
-        tensor([[[1.0000, 0.5000]]])
     """
 
     figure: ClassVar[str] = "variances"
@@ -238,10 +205,6 @@ class NeuralTangentKernel(_Ratio):
     References:
         S. Wang, X. Yu, P. Perdikaris (2022). When and why PINNs fail to train: a neural tangent kernel perspective.
         https://arxiv.org/abs/2007.14527
-
-    Example:
-        >>> NeuralTangentKernel(every=100, smoothing=0.9).next_look(99)
-        100
     """
 
     figure: ClassVar[str] = "traces"
@@ -267,10 +230,6 @@ class ReLoBRaLo(_Periodic):
     References:
         R. Bischof, M. A. Kraus (2021). Multi-objective loss balancing for physics-informed deep learning.
         https://arxiv.org/abs/2110.09813 (its alpha and rho are those of a look at every step).
-
-    Example:
-        >>> ReLoBRaLo(every=100, temperature=0.1, alpha=0.9, lookback=0.99).next_look(0)
-        100
     """
 
     temperature: Positive

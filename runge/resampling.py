@@ -4,9 +4,8 @@ The error at a point is its part of the loss, with the full lambda_d and the der
 
 .. math:: r^2 = (u - f)^2 + \lambda_d\, |u' - f'|^2 / c^2 .
 
-A rule turns the errors of one member into a strategy that places the member's points again. It has no state: all that
-it needs to know of the past is in the points. Boundary points stay, and with one or two inputs the domain's ends.
-Points that carry f and points that carry f' alone are two sets, which are placed separately.
+A rule turns the errors of one member into a strategy that places its points again, and has no state. Boundary points
+stay, and with one or two inputs the domain's ends. Points that carry f and points that carry f' alone are two sets.
 """
 
 from abc import ABC, abstractmethod
@@ -24,8 +23,7 @@ from runge.validation import Natural, NonNegative, Positive, Share, checked
 
 __all__ = ["Never", "Periodic", "Region", "Resampling", "Residual", "RetainResampleRelease", "Retained"]
 
-_MOST_AT_ONCE = 2.0
-"""The largest factor by which a region's share grows or shrinks at a time."""
+_MOST_AT_ONCE = 2.0  # the largest factor by which a region's share grows or shrinks at a time
 
 
 class Resampling(ABC):
@@ -42,12 +40,7 @@ class Resampling(ABC):
 
 @checked
 class Never(Resampling):
-    """Training points that stay where they are.
-
-    Example:
-        >>> Never().due(before=0, step=1000)
-        False
-    """
+    """Training points that stay where they are."""
 
     def due(self, before: int, step: int) -> bool:
         """Return False."""
@@ -80,10 +73,7 @@ class Periodic(Resampling):
 
     @abstractmethod
     def looks_at(self, target: Function, nodes: Tensor, validation: Tensor) -> Tensor:
-        """Return the points at which the rule needs the error, (K, D).
-
-        `nodes` is a set of training points without boundary points, (N, D), and `validation` the validation points.
-        """
+        """Return the points at which the rule needs the error, (K, D), given a set of training points, (N, D)."""
 
     @abstractmethod
     def sampling(self, target: Function, nodes: Tensor, x: Tensor, error: Tensor) -> Sampling:
@@ -105,10 +95,6 @@ class Region(Periodic):
     Attributes:
         strength: how strongly the shares follow the errors, in [0, 1e12]; large: always by the factor 1/2 or 2.
         least: the smallest share of a region, in [0, 1]; at most one over their number is used.
-
-    Example:
-        >>> Region(every=10, last_step=100, strength=0.5, least=0.02).due(before=0, step=10)
-        True
     """
 
     strength: NonNegative
@@ -145,12 +131,6 @@ class Residual(Periodic):
     References:
         C. Wu et al. (2023). A comprehensive study of non-adaptive and residual-based adaptive sampling for
         physics-informed neural networks. https://arxiv.org/abs/2207.10289
-
-    Example:
-        >>> from runge.targets import Runge
-        >>> x, error = torch.tensor([[-0.5], [0.5]]), torch.tensor([1.0, 3.0])
-        >>> Residual(every=10, last_step=100, power=1.0, floor=1.0).sampling(Runge(), x, x, error).density
-        tensor([1.5000, 2.5000])
     """
 
     power: Annotated[float, Field(ge=0, le=10)]
@@ -173,10 +153,6 @@ class RetainResampleRelease(Periodic):
     References:
         A. Daw, J. Bu, S. Wang, P. Perdikaris, A. Karpatne (2023). Mitigating propagation failures in physics-informed
         neural networks using retain-resample-release (R3) sampling. https://arxiv.org/abs/2207.02338
-
-    Example:
-        >>> RetainResampleRelease(every=10, last_step=100).rests_from()
-        100
     """
 
     def looks_at(self, target: Function, nodes: Tensor, validation: Tensor) -> Tensor:
@@ -192,16 +168,7 @@ class RetainResampleRelease(Periodic):
 
 @dataclass(frozen=True)
 class Retained(Sampling):
-    """A strategy that keeps nodes and adds random ones, up to D = 2 with the ends first.
-
-    Attributes:
-        x: the nodes to keep, (K, D); if there are too many, the first ones are kept.
-
-    Example:
-        >>> from runge.targets import Runge
-        >>> Retained(torch.tensor([[0.5], [0.25]])).nodes(3, Runge(), torch.Generator())[:, 0].tolist()
-        [-1.0, 1.0, 0.5]
-    """
+    """A strategy that keeps the nodes x, (K, D), or the first of them, and adds random ones."""
 
     x: Tensor
 

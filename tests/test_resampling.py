@@ -58,32 +58,6 @@ def test_five_inputs(rule, n):
         assert ((nodes > FIVE.domain[:, 0]) & (nodes < FIVE.domain[:, 1])).all()
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_five_inputs_follow_the_errors(rule):
-    """The errors are in the half with x2 > 1 for two rules, and in the interior for the one by regions."""
-    nodes = Random().nodes(200, FIVE, generator())
-
-    def error(x):
-        return FIVE.regions(x)["interior"].double() if rule == "region" else (x[:, 1] > 1).double()
-
-    before = error(nodes).mean()
-    for i in range(4):
-        x = RULES[rule].looks_at(FIVE, nodes, nodes)
-        nodes = RULES[rule].sampling(FIVE, nodes, x, 1e-3 + error(x)).nodes(200, FIVE, generator(i))
-    assert error(nodes).mean() > before + 0.15
-
-
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("target", ["runge", "two"])
-def test_a_single_point_without_ends_may_move(rule, target):
-    target = TARGETS[target]
-    node = target.domain.mean(1)[None]
-    x = RULES[rule].looks_at(target, node, Random().nodes(50, target, generator()))
-    moved = RULES[rule].sampling(target, node, x, 1 + x[:, 0].abs()).nodes(1, target, generator())
-    assert moved.shape == (1, target.dimension)
-    assert ((moved > target.domain[:, 0]) & (moved < target.domain[:, 1])).all()
-
-
 def test_r3_draws_no_point_if_all_stay():
     assert torch.equal(Retained(x := torch.rand(6, 5).double()).nodes(6, FIVE, generator()), x)
 
@@ -127,13 +101,6 @@ def test_region_by_hand():
     for name, mask in parts.items():
         got = (density.density[mask].sum() / density.density.sum()).item()
         assert got == pytest.approx(raw[name] / sum(raw.values()), abs=0.01)
-
-
-def test_region_keeps_a_least_share():
-    target = TARGETS["steep"]
-    rule = Region(**TIMES, strength=1.0, least=0.1)
-    nodes = placed(rule, target, lambda x: (x[:, 0] > 0.8).double(), n=200, times=30)
-    assert share(target, nodes, "left") == pytest.approx(0.1, abs=0.02)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

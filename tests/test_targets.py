@@ -4,13 +4,11 @@ from contextlib import suppress
 import pytest
 import sympy
 import torch
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runge.targets import Expression, Runge
-from runge.targets.expression import find_pole
-from runge.targets.formulas import FUNCTIONS, parse
+from runge.targets.expression import FUNCTIONS, find_pole, parse
 
 TARGETS = {
     "runge": Runge(),
@@ -57,12 +55,6 @@ def test_runge_facts():
     assert inside.item() == pytest.approx(0.84, abs=0.005)
 
 
-def test_repr():
-    assert repr(Runge()) == "Runge()"
-    assert repr(Runge((0.5, 2.0))) == "Runge([0.5, 2.0])"
-    assert repr(Expression("x**2")) == "Expression('x**2')"
-
-
 def test_regions_of_runge_are_those_of_the_contract():
     x = torch.tensor([[-1.0], [-0.8001], [-0.8], [-0.25], [0.0], [0.25], [0.2501], [0.8], [0.8001], [1.0]]).double()
     x[2], x[7] = -0.8, 0.8
@@ -92,17 +84,21 @@ def test_every_function_can_be_fitted(name):
 @pytest.mark.parametrize(
     "expr",
     [
-        *(
-            "1/x",
-            "1/(x-0.1234567)",
-            "tan(2*x)",
-            "log(x)",
-            "log(abs(x-0.3))",
-            "sqrt(x)",
-            "sqrt(abs(x-0.3))",
-            "exp(1000*x)",
-        ),
-        *("1/0*x", "x/0", "(-1)**0.5*x", "9**9**9*x", "abs(x)**-2", "1/(x-1)", "acos(1.5*x)"),
+        "1/x",
+        "1/(x-0.1234567)",
+        "tan(2*x)",
+        "log(x)",
+        "log(abs(x-0.3))",
+        "sqrt(x)",
+        "sqrt(abs(x-0.3))",
+        "exp(1000*x)",
+        "1/0*x",
+        "x/0",
+        "(-1)**0.5*x",
+        "9**9**9*x",
+        "abs(x)**-2",
+        "1/(x-1)",
+        "acos(1.5*x)",
     ],
 )
 def test_formulas_that_are_not_finite_are_refused(expr):
@@ -120,31 +116,10 @@ def test_steep_but_finite_formulas_are_accepted(expr):
 @pytest.mark.parametrize(
     "expr",
     [
-        *(
-            "x.__class__",
-            "x[0]",
-            "(lambda: 1)()",
-            "[x for x in (1,)]",
-            "x if x else 1",
-            "x and 1",
-            "x < 1",
-            "'a'",
-            "f'{x}'",
-        ),
-        *(
-            "__import__('os')",
-            "open('f')",
-            "exp",
-            "sin(x, x)",
-            "sin(x=1)",
-            "sin(*x)",
-            "True",
-            "1j",
-            "x @ x",
-            "x // 2",
-            "x := 1",
-        ),
-        *("", "   ", "x" * 2000, "(" * 500 + "x" + ")" * 500, "y", "x2", "1/", "a" * 3),
+        *("x.__class__", "x[0]", "(lambda: 1)()", "[x for x in (1,)]", "x if x else 1", "x and 1", "x < 1", "'a'"),
+        *("f'{x}'", "__import__('os')", "open('f')", "exp", "sin(x, x)", "sin(x=1)", "sin(*x)", "True", "1j", "x @ x"),
+        *("x // 2", "x := 1", "y", "x2", "1/", "aaa"),
+        *("", "   ", "x" * 2000, "(" * 500 + "x" + ")" * 500),
     ],
 )
 def test_text_that_is_not_a_formula_is_refused(expr):
@@ -156,26 +131,16 @@ def test_text_that_is_not_a_formula_is_refused(expr):
     ("expr", "message"),
     [
         ("foo(x)", r"the function 'foo' is not allowed in 'foo\(x\)'; .* the functions sin, .*abs, Abs$"),
-        ("foo(x, x)", "the function 'foo' is not allowed"),
         ("2*Abs(x, 1)", r"Abs takes one argument; got Abs\(x, 1\) in '2\*Abs\(x, 1\)'"),
-        ("sin()", r"sin takes one argument; got sin\(\)"),
         ("x*y", r"name 'y' is not allowed in 'x\*y'; .*Abs; 'y' is an input .* target.domain=\[\[-1,1\],\[-1,1\]\]$"),
         ("x1*x2+z", r"each of 3 inputs, such as target.domain=\[\[-1,1\],\[-1,1\],\[-1,1\]\]$"),
         ("x1*x999", r"each of 999 inputs, such as target.domain=\[\[-1,1\],\[-1,1\],...\]$"),
         *((text, "abs, Abs$") for text in ("x*w", "x1001", "x01", "x0", "y(x)", "foo*x")),
-        ("sin(x=1)", r"sin takes one argument; got sin\(x=1\)"),
     ],
 )
 def test_a_wrong_call_is_explained(expr, message):
     with pytest.raises(ValueError, match=message):
         Expression(expr)
-
-
-def test_a_formula_that_needs_a_domain_has_one_in_the_message():
-    with pytest.raises(ValueError, match="'x3' is an input if there is an interval for each of 4 inputs") as raised:
-        Expression("x1*x3+x4", domain=[(0, 1), (0, 1)])
-    domain = yaml.safe_load(str(raised.value).partition("target.domain=")[2])
-    assert Expression("x1*x3+x4", domain=domain).dimension == 4
 
 
 @given(st.text(max_size=30))
@@ -218,31 +183,19 @@ def test_several_outputs(kind):
     assert torch.equal(target.value(x), torch.stack([one.value(x) for one in each], dim=-1))
     assert torch.equal(target.derivative(x), torch.stack([one.derivative(x) for one in each], dim=-2))
     assert target.regions(x).keys() == {"boundary", "interior"}
-    assert repr(target) == f"Expression({expr!r}, {domain})"
-
-
-@pytest.mark.parametrize("expr", [["x**2"], {"energy": "x**2"}])
-def test_one_output_has_the_shapes_of_one_formula(expr):
-    target, x = Expression(expr), torch.tensor([[0.5]])
-    assert target.outputs == (("f",) if isinstance(expr, list) else ("energy",))
-    assert target.value(x).shape == (1,)
-    assert target.derivative(x).shape == (1, 1)
 
 
 @pytest.mark.parametrize(
     ("expr", "message"),
     [
         ([], "from 1 to 100 formulas, got 0"),
-        ({}, "from 1 to 100 formulas, got 0"),
         (["x"] * 101, "from 1 to 100 formulas, got 101"),
         (["x", 3], "must be a formula such as .* got 3"),
         (["x", ["x"]], r"must be a formula such as .* got \['x'\]"),
         (3.0, "must be a formula such as .* got 3.0"),
-        (None, "must be a formula such as .* got None"),
         (["x", "1/x"], "'1/x' must be finite on the domain"),
         (["x", "q"], "the name 'q' is not allowed"),
         ({"a b": "x"}, "letters, digits and _, got 'a b'"),
-        ({"a/b": "x"}, "letters, digits and _, got 'a/b'"),
         ({1: "x"}, "letters, digits and _, got 1"),
         ({"x": "x", "y": "x"}, "differ from those of the inputs, got x"),
         ({"x1": "x"}, "differ from those of the inputs, got x1"),
@@ -275,28 +228,15 @@ def test_operators_bind_from_the_left_and_powers_from_the_right(expr, number):
     assert parse(expr, [symbol]) - sympy.sympify(number, {"x1": symbol}) == 0
 
 
-MANY = {
-    # refused: poles on a surface, at two opposite corners, and in the centre
-    "1/(x4-0.3)+x1": True,
-    "1/(x1*x2-0.1)": True,
-    "sqrt(x2+1)*x5": True,
-    "1/(5+x1+x2+x3+x4+x5)": True,
-    "log(5-x1-x2-x3-x4-x5)": True,
-    "1/(x1**2+x2**2+x3**2+x4**2+x5**2)": True,
-    "exp(400*x3)": True,
-    # accepted, although steep
-    "abs(x1-x2)": False,
-    "tanh(1000*x1)*x5": False,
-    "exp(-50*(x1**2+x2**2+x3**2+x4**2+x5**2))": False,
-    "1/(1e-3+(x1-0.3)**2+(x2-0.3)**2)": False,
-    "x1+x2+x3+x4+x5": False,
-    "0": False,
-}
+# Poles on a surface, at two opposite corners, and in the centre; and steep formulas without one.
+POLES = ["1/(x4-0.3)+x1", "1/(x1*x2-0.1)", "sqrt(x2+1)*x5", "1/(5+x1+x2+x3+x4+x5)", "log(5-x1-x2-x3-x4-x5)"]
+POLES += ["1/(x1**2+x2**2+x3**2+x4**2+x5**2)", "exp(400*x3)"]
+STEEP = ["abs(x1-x2)", "tanh(1000*x1)*x5", "exp(-50*(x1**2+x3**2+x5**2))", "1/(1e-3+(x1-0.3)**2)", "x1+x5", "0"]
 
 
-@pytest.mark.parametrize("expr", MANY)
+@pytest.mark.parametrize("expr", [*POLES, *STEEP])
 def test_poles_with_many_inputs(expr):
-    if MANY[expr]:
+    if expr in POLES:
         with pytest.raises(ValueError, match="must be finite on the domain"):
             Expression(expr, [[-1.0, 1.0]] * 5)
     else:

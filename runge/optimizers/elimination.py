@@ -41,19 +41,12 @@ _SMALLEST = 1e-16
 
 
 class Eliminated(NamedTuple):
-    """The errors at the best last layer.
+    """The errors at the best last layer, of P outputs with R = (1 + D) N errors and K = width + 1 weights c each."""
 
-    Attributes:
-        errors: r, of each output, (M, P (R + K)), with R = (1 + D) N errors and K = width + 1 weights c.
-        tape: the tape of the pass.
-        basis: the rows of Q, of each output, (M, P, R + K, K).
-        roots: the roots of the errors' weights, (M, P, R).
-    """
-
-    errors: Tensor
+    errors: Tensor  # r, (M, P (R + K))
     tape: Tape
-    basis: Tensor
-    roots: Tensor
+    basis: Tensor  # the rows of Q, (M, P, R + K, K)
+    roots: Tensor  # of the errors' weights, (M, P, R)
 
 
 def relative_ridge(problem: Problem, loss: Tensor) -> Tensor:
@@ -92,12 +85,10 @@ def eliminate(problem: Problem, ridge: Tensor) -> Eliminated:
 class HiddenSpace(System):
     """The system of a step in the hidden weights, (J^T J + mu I) v = J^T r with the projected Jacobian J of r.
 
-    Attributes:
-        jacobian: J, (M, R, W - K), without the K weights of the last layer, which a step leaves to `eliminate`;
-            `matrix` is J J^T or J^T J, whichever is smaller.
+    The `matrix` is J J^T or J^T J, whichever is smaller.
     """
 
-    jacobian: Tensor
+    jacobian: Tensor  # (M, R, W - K), without the K weights of the last layer, which a step leaves to `eliminate`
 
     @classmethod
     def of(cls, problem: Problem, at: Eliminated) -> Self:

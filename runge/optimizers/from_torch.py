@@ -17,7 +17,7 @@ ELEMENTWISE = frozenset(
     getattr(torch.optim, name)
     for name in ("Adadelta", "Adagrad", "Adam", "Adamax", "AdamW", "ASGD", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD")
 )
-"""The elementwise optimisers of torch; a test confirms that they keep the members of a stack independent."""
+"""The elementwise optimisers of torch."""
 
 
 @checked

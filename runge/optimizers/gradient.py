@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
-from runge.optimizers.optimizer import Course, Needs, Optimizer, Problem, State
+from runge.optimizers.optimizer import Course, Needs, Optimizer, Problem
 from runge.schedules import LearningRateSchedule, learning_rate_factor
 from runge.sobolev.kernel import AdamSteps
 from runge.validation import BelowOne, Count, NonNegative, Positive, checked
@@ -41,6 +41,7 @@ class Gradient(Optimizer):
     lr: Positive
     lr_schedule: LearningRateSchedule
     clip_norm: Positive | None
+    rates: tuple[Positive, ...] = Field((), repr=False)  # of the members, in place of `lr`, set by `of_members`
 
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
         """Take a step of torch's optimiser."""
@@ -60,27 +61,23 @@ class Gradient(Optimizer):
         return loss, gradient if self.clip_norm is None else clip(gradient, self.clip_norm)
 
     def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Tensor]:
-        """Return the learning rate."""
-        rate = self.lr * learning_rate_factor(self.lr_schedule, progress)
-        return {"lr": torch.full_like(parameter[:, 0], rate, dtype=torch.float64)}
+        """Return the learning rates."""
+        return {"lr": self.rates_at([progress], len(parameter))[0].to(parameter.device)}
+
+    def rates_at(self, progress: Sequence[float], members: int) -> Tensor:
+        """Return the learning rates at K shares of the steps, (K, M), in float64."""
+        factors = [[learning_rate_factor(self.lr_schedule, share)] for share in progress]
+        rates = self.rates or (self.lr,) * members
+        return torch.tensor(factors, dtype=torch.float64) * torch.tensor(rates, dtype=torch.float64)
 
 
 @checked
 class Elementwise(Gradient):
-    """An optimiser of our own, with which members may differ in the learning rate.
-
-    Attributes:
-        rates: the learning rates of the members, in place of `lr`, which `of_members` sets; empty: all have `lr`.
-    """
+    """An optimiser of our own, with which members may differ in the learning rate."""
 
     lr: Positive = 0.01
     lr_schedule: LearningRateSchedule = "cosine"
     clip_norm: Positive | None = None
-    rates: tuple[Positive, ...] = Field((), repr=False)
-
-    def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
-        """Return what holds the averages of each member's gradient."""
-        return State(parameters)
 
     @torch.no_grad()
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
@@ -92,17 +89,6 @@ class Elementwise(Gradient):
     @abstractmethod
     def update(self, state: dict[str, Any], theta: Tensor, gradient: Tensor, rates: Tensor) -> None:
         """Change the weights and the state, each (M, W), with each member's learning rate, (M, 1)."""
-
-    def rates_at(self, progress: Sequence[float], members: int) -> Tensor:
-        """Return the learning rates at K shares of the steps, (K, M), in float64."""
-        factors = [[learning_rate_factor(self.lr_schedule, share)] for share in progress]
-        return torch.tensor(factors, dtype=torch.float64) * torch.tensor(
-            self.rates or (self.lr,) * members, dtype=torch.float64
-        )
-
-    def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Tensor]:
-        """Return the learning rates."""
-        return {"lr": self.rates_at([progress], len(parameter))[0].to(parameter.device)}
 
 
 @checked

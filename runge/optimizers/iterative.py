@@ -16,9 +16,6 @@ allowed lets its member have a larger coarse space from the next step on. F cann
 end of a run a step changes K K^T by much more than mu. A step costs O(R C^2), R errors and C columns of F. Members are
 solved one after the other, so that each has as many columns as it needs, and the same bits in a stack as alone.
 
-A randomly pivoted Cholesky decomposition chooses errors of which half as many leave as little of K K^T outside. The
-errors of a fit after equal times were the same with it, so S is chosen by points here.
-
 References:
     Y. Saad, M. Yeung, J. Erhel, F. Guyomarc'h (2000). A deflated version of the conjugate gradient algorithm.
     https://doi.org/10.1137/S1064829598339761
@@ -39,16 +36,13 @@ from runge.optimizers.systems import System, add_square
 from runge.sobolev.jacobian import Layer, gram_columns, linearise, product
 from runge.sobolev.network import StackedMLP, Tape
 
-__all__ = ["COLUMNS", "MOST_COLUMNS", "IterativeSpace"]
+__all__ = ["COLUMNS", "IterativeSpace"]
 
-COLUMNS, MOST_COLUMNS, _GROWTH = 384.0, 1536.0, 1.1
+COLUMNS, _MOST, _GROWTH = 384.0, 1536.0, 1.1
 """About how many columns F has at first, how many it may have, and by which factor their number grows after a step."""
 
-_ITERATIONS, _SHARE = 16, 0.01
-"""The most iterations; the share of the reduction below which an iteration is the last one."""
-
-_ROUND_OFF = 1e-14
-"""Relative to the trace, what is added to the diagonal of a matrix that may be singular."""
+_ITERATIONS, _SHARE = 16, 0.01  # the most iterations; the share of the reduction below which one is the last
+_ROUND_OFF = 1e-14  # relative to the trace, what is added to the diagonal of a matrix that may be singular
 
 
 class IterativeSpace:
@@ -80,23 +74,14 @@ class IterativeSpace:
 
 @dataclass
 class _Member(System):
-    """The system of one member; `matrix` is F^T F, (1, C, C).
-
-    Attributes:
-        layers: the linearised network.
-        columns: F, (1, R, C).
-        triangle: L, (1, C, C).
-        chosen: the indices of the errors S, (C,).
-        count: about how many columns F has in the next step, (1,), in the optimiser's state.
-        larger: what it becomes if the iterations do not suffice, (1,).
-    """
+    """The system of one member; `matrix` is F^T F, (1, C, C)."""
 
     layers: list[Layer]
-    columns: Tensor
-    triangle: Tensor
-    chosen: Tensor
-    count: Tensor
-    larger: Tensor
+    columns: Tensor  # F, (1, R, C)
+    triangle: Tensor  # L, (1, C, C)
+    chosen: Tensor  # the indices of the errors S, (C,)
+    count: Tensor  # about how many columns F has in the next step, (1,), in the optimiser's state
+    larger: Tensor  # what it becomes if the iterations do not suffice, (1,)
 
     @classmethod
     def of(cls, network: StackedMLP, tape: Tape, weights: Tensor, count: Tensor) -> Self:
@@ -117,7 +102,7 @@ class _Member(System):
         columns = torch.linalg.solve_triangular(triangle.mT, columns, upper=True, left=False)
         matrix = torch.zeros_like(square)
         add_square(matrix, columns)
-        one, larger = torch.ones_like(weights[:, :1]), (_GROWTH * count).clamp_max(MOST_COLUMNS)
+        one, larger = torch.ones_like(weights[:, :1]), (_GROWTH * count).clamp_max(_MOST)
         return cls(network, tape, matrix, one, weights, layers, columns, triangle, chosen, count, larger)
 
     def damp(self, damping: Tensor) -> None:

@@ -1,6 +1,5 @@
 """A network whose hidden layers stay as drawn, and whose last layer is solved exactly."""
 
-from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -12,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import Parameter
 
-from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem, State
+from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
 from runge.sobolev import losses
 from runge.sobolev.jacobian import readout
 from runge.validation import Positive, checked
@@ -21,9 +20,7 @@ __all__ = ["LeastSquares", "solve_last_layer"]
 
 Slopes = Annotated[list[Positive], Field(min_length=2, max_length=2)]
 
-_RANK = 1e-15
-"""Even nearly dependent columns help: with 1e-14 the errors on 1/(1+100x^2) are several times larger."""
-
+_RANK = 1e-15  # nearly dependent columns help: with 1e-14 the errors on 1/(1+100x^2) are several times larger
 _BITS = 52  # of a share in [0, 1)
 
 
@@ -70,14 +67,6 @@ class LeastSquares(Optimizer):
 
     slopes: Slopes
     per_input: bool = False
-
-    def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
-        """Return an optimiser without state."""
-        return State(parameters)
-
-    def numbers(self, residuals: int, weights: int, neurons: int, last: int) -> int:
-        """Estimate the numbers of the matrix, its weighted copy and its QR decomposition."""
-        return 4 * residuals * neurons
 
     @torch.no_grad()
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:

@@ -17,7 +17,6 @@ The last layer can be eliminated (`runge.optimizers.elimination`): its weights a
 weights at all times, and a step is one of the others alone.
 """
 
-from collections.abc import Iterable
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
@@ -26,9 +25,9 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from runge.optimizers.elimination import HiddenSpace, eliminate, relative_ridge
-from runge.optimizers.iterative import COLUMNS, MOST_COLUMNS, IterativeSpace
+from runge.optimizers.iterative import COLUMNS, IterativeSpace
 from runge.optimizers.least_squares import solve_last_layer
-from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem, State
+from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
 from runge.optimizers.systems import ErrorSpace, System, WeightSpace
 from runge.sobolev import losses
 from runge.sobolev.network import Tape
@@ -86,21 +85,6 @@ class LevenbergMarquardt(Optimizer):
     increase: Factor = 2.0
     acceleration: NonNegative = 0.75
     readout: Literal[True, False, "eliminate"] = True
-
-    def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
-        """Return what holds the state."""
-        return State(parameters)
-
-    def numbers(self, residuals: int, weights: int, neurons: int, last: int) -> int:
-        """Estimate the numbers of the system and of the pass."""
-        if self.readout == "eliminate":  # the projection needs the Jacobian three times
-            rows = residuals + last
-            system = 4 * min(rows, weights) ** 2 + 3 * rows * weights
-        elif space_of(residuals, weights) is IterativeSpace:
-            system = 3 * int(MOST_COLUMNS) * residuals
-        else:
-            system = 4 * min(residuals, weights) ** 2
-        return system + 4 * residuals * neurons
 
     @torch.no_grad()
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:

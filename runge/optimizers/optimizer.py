@@ -19,7 +19,6 @@ __all__ = ["LINEAR_ALGEBRA", "Course", "Needs", "Optimizer", "Problem", "State"]
 Needs = dict[str, tuple[Any, ...]]
 """The allowed values of keys in other sections of the configuration, by key."""
 
-
 LINEAR_ALGEBRA: Needs = {
     "trainer.precision": (64,),
     "trainer.compile": ("auto", "off"),
@@ -60,26 +59,15 @@ class Problem:
 
 @dataclass(frozen=True)
 class Course:
-    """The problems of consecutive steps, which differ in lambda_d and in the mini-batch.
-
-    Attributes:
-        network: the stack, whose `theta` is optimised.
-        points: all training points.
-        batch: the points of each step's mini-batch, (K, M, B); None: all points at each step.
-        scale: the derivative's scale c, (M,).
-        lambda_d: the weight of MSE_df at each step, (K, M).
-        with_derivative: whether lambda_d is above 0 for any member, of each step.
-        progress: the share of the steps of the run, or of its stage, that are taken before each step, in [0, 1).
-        function: as in `Problem`.
-    """
+    """The problems of K consecutive steps, which differ in lambda_d and in the mini-batch; else as in `Problem`."""
 
     network: StackedMLP
-    points: Points
-    batch: Tensor | None
+    points: Points  # all training points
+    batch: Tensor | None  # those of each step's mini-batch, (K, M, B); None: all
     scale: Tensor
-    lambda_d: Tensor
-    with_derivative: Sequence[bool]
-    progress: Sequence[float]
+    lambda_d: Tensor  # at each step, (K, M)
+    with_derivative: Sequence[bool]  # at each step: whether lambda_d is above 0 for any member
+    progress: Sequence[float]  # the share of the steps of the run, or of its stage, that are taken before each step
     function: LossAndGradient
 
     def problem(self, k: int) -> Problem:
@@ -104,9 +92,9 @@ class Optimizer(ABC):
     by_gradient: ClassVar[bool] = True  # its steps use `Problem.loss_and_gradient`
     demands: ClassVar[Needs] = {}  # the allowed values of keys in other sections
 
-    @abstractmethod
     def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
         """Return a torch optimiser of the parameters, each (M, W), of which one is trained at a time."""
+        return State(parameters)
 
     @abstractmethod
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
@@ -119,17 +107,6 @@ class Optimizer(ABC):
         """
         self.step(optimizer, course.problem(first), course.progress[first])
         return 1
-
-    def numbers(self, residuals: int, weights: int, neurons: int, last: int) -> int:
-        """Estimate the numbers that a step keeps for each member beyond what grows with the weights; 0 by default.
-
-        Args:
-            residuals: the number of errors of values and partial derivatives, P (1 + D) N.
-            weights: the number of weights W.
-            neurons: the number of hidden neurons.
-            last: the number of weights of the last layer.
-        """
-        return 0
 
     def finish(self, problem: Problem) -> None:  # noqa: B027
         """Finish up after the last step, or once no step helps; does nothing by default."""

@@ -1,4 +1,8 @@
-"""The linear system of a Levenberg-Marquardt step, in the space of the errors or in that of the weights."""
+"""The linear system of a Levenberg-Marquardt step, in the space of the errors or in that of the weights.
+
+With the Jacobian J of the errors e, their weights W and the damping mu, both give (J^T W J + mu I)^-1 J^T W e. The
+second needs only the Gram matrix of J and one adjoint pass.
+"""
 
 import dataclasses
 from abc import ABC, abstractmethod
@@ -16,7 +20,6 @@ __all__ = ["ErrorSpace", "System", "WeightSpace", "add_square"]
 
 _POINTS_AT_ONCE, _NUMBERS_AT_ONCE = 256, 2**22
 """The most points, and numbers of a member's Jacobian, that are multiplied at a time."""
-
 
 _BLOCK = 192
 """The columns of a symmetric product that are computed at a time, from the diagonal down."""
@@ -50,7 +53,7 @@ class System(ABC):
 
     @abstractmethod
     def solve(self, errors: Tensor) -> Tensor:
-        """Return (J^T W J + mu I)^-1 J^T W e, (M, W), from the errors e, (M, R)."""
+        """Return the change of the weights, (M, W), from the errors e, (M, R)."""
 
     def damp(self, damping: Tensor) -> None:
         """Factorise the system with a damping mu, (M,)."""
@@ -70,21 +73,21 @@ class System(ABC):
 
 
 class ErrorSpace(System):
-    """The system of a step in the space of the errors."""
+    """The system in the space of the errors; the damping keeps errors of weight 0 out of it."""
 
     @classmethod
     def of(cls, problem: Problem, tape: Tape, weights: Tensor) -> Self:
-        """Return the system of a problem; the damping keeps errors of weight 0 out of it."""
+        """Return the system of a problem."""
         diagonal = (1 / weights).clamp_max(1e200)
         return cls(problem.network, tape, gram(problem.network, tape), diagonal, weights)
 
     def solve(self, errors: Tensor) -> Tensor:
-        """Return (J^T W J + mu I)^-1 J^T W e, (M, W), from the errors e, (M, R)."""
+        """Return J^T (J J^T + mu W^-1)^-1 e."""
         return self._transposed(self._solve(errors))
 
 
 class WeightSpace(System):
-    """The system of a step in the space of the weights."""
+    """The system in the space of the weights."""
 
     @classmethod
     def of(cls, problem: Problem, tape: Tape, weights: Tensor) -> Self:
@@ -103,5 +106,5 @@ class WeightSpace(System):
         return cls(network, tape, matrix, torch.ones_like(weights[:, :1]), weights)
 
     def solve(self, errors: Tensor) -> Tensor:
-        """Return (J^T W J + mu I)^-1 J^T W e, (M, W), from the errors e, (M, R)."""
+        """Return (J^T W J + mu I)^-1 J^T W e."""
         return self._solve(self._transposed(self.weights * errors))

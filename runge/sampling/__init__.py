@@ -7,9 +7,21 @@ In one and two dimensions the ends (the corners) of the domain are among the nod
 """
 
 from runge.sampling.densities import Density, Derivative, Stratified
-from runge.sampling.grids import Chebyshev, Endpoint, Mixed, Strength, Uniform
-from runge.sampling.scattered import LatinHypercube, Random, Sobol, boundary_nodes
-from runge.sampling.strategy import Function, Sampling, check_count, fixed_ends
+from runge.sampling.strategies import (
+    Chebyshev,
+    Endpoint,
+    Function,
+    LatinHypercube,
+    Mixed,
+    Random,
+    Sampling,
+    Sobol,
+    Strength,
+    Uniform,
+    boundary_nodes,
+    check_count,
+    fixed_ends,
+)
 
 __all__ = ["Chebyshev", "Density", "Derivative", "Endpoint", "Function", "LatinHypercube", "Mixed", "Random"]
 __all__ += ["Sampling", "Sobol", "Stratified", "Strength", "Uniform", "boundary_nodes", "check_count", "fixed_ends"]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from runge.domain import MOST_ON_GRIDS, candidates
-from runge.sampling.strategy import Function, Sampling, check_count, fixed_ends
+from runge.sampling.strategies import Function, Sampling, fixed_ends
 from runge.validation import NonNegative, Positive, checked
 
 __all__ = ["Density", "Derivative", "Stratified"]
@@ -20,10 +20,6 @@ class Stratified(Sampling):
     Attributes:
         quotas: the share of the nodes for each of the target's regions, summing to 1; None: the same share for
             each region that is not empty.
-
-    Example:
-        >>> Stratified(quotas={"middle": 0.5, "peak": 0.5})
-        Stratified(quotas={'middle': 0.5, 'peak': 0.5})
     """
 
     quotas: dict[str, NonNegative] | None
@@ -37,7 +33,6 @@ class Stratified(Sampling):
             raise ValueError(
                 f"sampling.quotas: must be shares of the regions {', '.join(regions)} that sum to 1, got {quotas}"
             )
-        check_count(n, target.domain, self)
         bounds = [round(share * (n - len(ends))) for share in itertools.accumulate(quotas.values(), initial=0.0)]
         counts = [stop - start for start, stop in itertools.pairwise(bounds)]
         chosen = [
@@ -60,17 +55,12 @@ class Derivative(Sampling):
     References:
         C. Wu et al. (2023). A comprehensive study of non-adaptive and residual-based adaptive sampling for
         physics-informed neural networks. https://arxiv.org/abs/2207.10289 (the same form, with the residual for f').
-
-    Example:
-        >>> Derivative(floor=0.1)
-        Derivative(floor=0.1)
     """
 
     floor: Positive
 
     def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
         """Choose n nodes among evenly spread candidates."""
-        check_count(n, target.domain, self)
         where = candidates(n, target.domain)
         size = target.derivative(where).norm(dim=-1).reshape(len(where), -1)
         density = (size / size.amax(0).clamp_min(torch.finfo(size.dtype).tiny)).mean(1) + self.floor
@@ -81,15 +71,7 @@ class Derivative(Sampling):
 class Density(Sampling):
     """Nodes chosen among candidates by a density, up to D = 2 with the ends first.
 
-    Attributes:
-        x: the candidates, (K, D).
-        density: their density, (K,), in any unit.
-
-    Example:
-        >>> from runge.targets import Runge
-        >>> x = torch.tensor([[-0.5], [0.5]])
-        >>> Density(x, torch.tensor([1.0, 0.0])).nodes(4, Runge(), torch.Generator())[:, 0].tolist()
-        [-1.0, 1.0, -0.5, -0.5]
+    `x` are the candidates, (K, D), and `density` is their density, (K,), in any unit.
     """
 
     x: Tensor

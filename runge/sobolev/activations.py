@@ -25,17 +25,11 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Activation:
-    """An elementwise function s and its first two derivatives.
+    """An elementwise function s and its first two derivatives."""
 
-    Attributes:
-        value: z -> s(z).
-        first: (z, s) -> s'(z), where s = s(z).
-        second: (z, s, s1) -> s''(z), where s1 = s'(z).
-    """
-
-    value: Callable[[Tensor], Tensor]
-    first: Callable[[Tensor, Tensor], Tensor]
-    second: Callable[[Tensor, Tensor, Tensor], Tensor]
+    value: Callable[[Tensor], Tensor]  # z -> s(z)
+    first: Callable[[Tensor, Tensor], Tensor]  # (z, s) -> s'(z), where s = s(z)
+    second: Callable[[Tensor, Tensor, Tensor], Tensor]  # (z, s, s1) -> s''(z), where s1 = s'(z)
 
 
 def _normal_density(z: Tensor) -> Tensor:

@@ -29,28 +29,16 @@ _LEVEL = 0.95
 
 
 class Reference(NamedTuple):
-    """The part of the errors that does not depend on the fit.
+    """The part of the errors that does not depend on the fit, of values and of partial derivatives."""
 
-    Attributes:
-        known_f: 1 where a value is known, (M, N, P), and otherwise 0.
-        known_df: likewise for each partial derivative, (M, N, P, D).
-        square_f: the squares of the values in the user's units, (M, N, P).
-        square_df: those of the partial derivatives, (M, N, P, D).
-        variance_f: the variance of each output over the points, in standardised units, (M, P).
-        variance_df: that of each partial derivative, (M, P, D).
-        spread: the square of the standard deviation s_d of each input over the largest of them, (M, 1, D).
-        unit_f: the square of the unit of each output, (M, 1, P); None: 1.
-        unit_df: that of each partial derivative, (M, 1, P, D); None: 1.
-    """
-
-    known_f: Tensor
+    known_f: Tensor  # 1 where a value is known, (M, N, P), and otherwise 0
     known_df: Tensor
-    square_f: Tensor
+    square_f: Tensor  # in the user's units
     square_df: Tensor
-    variance_f: Tensor
+    variance_f: Tensor  # over the points, in standardised units, (M, P)
     variance_df: Tensor
-    spread: Tensor
-    unit_f: Tensor | None
+    spread: Tensor  # the square of the standard deviation s_d of each input over the largest of them, (M, 1, D)
+    unit_f: Tensor | None  # the square of the unit of each output, (M, 1, P); None: 1
     unit_df: Tensor | None
 
     @staticmethod
@@ -87,17 +75,11 @@ def variance(f: Tensor, known: Tensor) -> Tensor:
 
 @torch.no_grad()
 def errors(u: Tensor, du: Tensor, points: Points, reference: Reference) -> dict[str, Tensor]:
-    """Return the errors of each member by name, of the whole and of each group, as in `runge.metrics`.
+    """Return the errors of each member by name, (M,), of the whole and of each group, as in `runge.metrics`.
 
-    Args:
-        u: the values of the fit, (M, N, P).
-        du: its Jacobians, (M, N, P, D).
-        points: the points.
-        reference: their reference.
-
-    Returns:
-        Each (M,), in the user's units; of standardised points in float64. NaN where a group has no known component,
-        where the reference of a relative error is 0, or, for nrmse and r2, where a channel is constant.
+    They are of a fit's values, (M, N, P), and Jacobians, (M, N, P, D), in the user's units; of standardised points in
+    float64. NaN where a group has no known component, where the reference of a relative error is 0, or, for nrmse and
+    r2, where a channel is constant.
     """
     square_f, square_df = (u - points.f).square() * reference.known_f, (du - points.df).square() * reference.known_df
     own_f = square_f if reference.unit_f is None else square_f * reference.unit_f
@@ -173,13 +155,7 @@ def intervals(u: Tensor, du: Tensor, points: Points, seed: int = 0) -> tuple[dic
 
     The points are drawn again with replacement, 1000 times, and the ends are percentiles. They say how much a figure
     depends on which points happen to be there; few large errors that no point shows are not in them. The largest error
-    has no interval.
-
-    Args:
-        u: the values of the fit, (1, N, P).
-        du: its Jacobians, (1, N, P, D).
-        points: the points, a stack of one.
-        seed: the seed of the draws.
+    has no interval. The fit is that of `errors`, with M = 1.
 
     References:
         B. Efron (1979). Bootstrap methods: another look at the jackknife. https://doi.org/10.1214/aos/1176344552

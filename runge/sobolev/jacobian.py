@@ -18,24 +18,15 @@ from torch import Tensor
 
 from runge.sobolev.network import StackedMLP, Tape
 
-_CACHED = 2**17
-"""The numbers that fit the CPU's cache; it limits how many members are multiplied at a time."""
-
-
-_Blocks = list[list[Tensor]]
-"""A matrix in blocks, by the derivative of its rows and of its columns."""
+_CACHED = 2**17  # the numbers that fit the CPU's cache; it limits how many members are multiplied at a time
+_Blocks = list[list[Tensor]]  # a matrix in blocks, by the derivative of its rows and of its columns
 
 
 class Layer(NamedTuple):
-    """A layer at each of N points, to first order in its weights.
+    """A layer at each of N points, to first order in its weights."""
 
-    Attributes:
-        inputs: h, g_1, ..., g_D, stacked, (M, (1 + D) N, in), which are the same for all outputs.
-        adjoints: delta, epsilon_1, ..., epsilon_D, stacked, of each output, (M, P, (1 + D) N, out).
-    """
-
-    inputs: Tensor
-    adjoints: Tensor
+    inputs: Tensor  # h, g_1, ..., g_D, stacked, (M, (1 + D) N, in), the same for all outputs
+    adjoints: Tensor  # delta, epsilon_1, ..., epsilon_D, stacked, of each output, (M, P, (1 + D) N, out)
 
 
 def linearise(network: StackedMLP, tape: Tape) -> list[Layer]:
@@ -89,15 +80,7 @@ def product(layers: list[Layer], n: int, change: Tensor) -> Tensor:
 
 
 def gram_columns(layers: list[Layer], n: int, points: Tensor) -> Tensor:
-    """Return the columns of J J^T of some points, (M, P (1 + D) N, P (1 + D) K), from the layers at N points.
-
-    The formulas are those of `gram`, for all blocks at once.
-
-    Args:
-        layers: the layers, from `linearise`.
-        n: the number of points N.
-        points: the indices of K points, (K,).
-    """
+    """Return the columns of J J^T of K of the N points, (M, P (1 + D) N, P (1 + D) K), as `gram` does."""
     members, outputs = layers[-1].adjoints.shape[:2]
     rows = layers[-1].inputs.shape[1] // n
     parts = [(layer.inputs.unflatten(1, (rows, n)), layer.adjoints.unflatten(2, (rows, n))) for layer in layers]

@@ -5,7 +5,6 @@ The reference is eager: `losses.loss_and_gradient`, and the steps of `runge.opti
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -20,49 +19,33 @@ from runge.sobolev.losses import LossAndGradient
 from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
 
-__all__ = ["AdamSteps", "Compile", "Kernel", "compile_ahead", "step_function"]
+__all__ = ["AdamSteps", "Compile", "Kernel", "step_function"]
 
 log = logging.getLogger(__name__)
 
 Compile = Literal["auto", "on", "off"]
 
-_NUMBERS, _POINTS = 2**13, 64
-"""The size of a block of points: about 2**13 values and tangents per layer, so that all layers fit in the cache, but at
-least about 64 points, so that the matrix products are efficient."""
-_ROWS, _BLOCKS = 8, 8
-"""A block is padded to a multiple of 8 points, or of a divisor of 8, and a slice, the work of a thread, has at least
-8 blocks, or a share of them with 15 inputs or more, where a block takes longer."""
-_SECONDS = 0.05
-"""About how long the steps of one call take."""
+# A block of points has about 2**13 values and tangents per layer, so that all layers fit in the cache, but at least
+# about 64 points, so that the matrix products are efficient. It is padded to a multiple of 8 points, or of a divisor of
+# 8. A slice, the work of a thread, has at least 8 blocks, or a share of them with 15 inputs or more.
+_NUMBERS, _POINTS, _ROWS, _BLOCKS = 2**13, 64, 8, 8
+_SECONDS = 0.05  # about how long the steps of one call take
 
 
 @dataclass(frozen=True)
 class AdamSteps:
-    """Consecutive steps of Adam or AdamW.
+    """Consecutive steps of Adam or AdamW."""
 
-    Attributes:
-        lambda_d: the weight of MSE_df at each step, (K, M).
-        batch: the points of each step's mini-batch, (K, M, B); None: all points at each step.
-        rates: the learning rates, (K, M), in float64.
-        taken: the number of steps before these.
-        mean: the average of the gradient, (M, W), which is updated.
-        square: the average of its square, (M, W), likewise.
-        betas: the decay rates of both averages.
-        decay: the weight decay in units of the learning rate.
-        longest: the norm to which a member's gradient is clipped; infinity: no limit.
-        likelihood: true: minimise the loss of `runge.sobolev.likelihood`, where lambda_d is 0 or 1.
-    """
-
-    lambda_d: Tensor
-    batch: Tensor | None
-    rates: Tensor
-    taken: int
-    mean: Tensor
-    square: Tensor
-    betas: Sequence[float]
-    decay: float
-    longest: float
-    likelihood: bool = False
+    lambda_d: Tensor  # the weight of MSE_df at each step, (K, M)
+    batch: Tensor | None  # the points of each step's mini-batch, (K, M, B); None: all points at each step
+    rates: Tensor  # the learning rates, (K, M), in float64
+    taken: int  # the number of steps before these
+    mean: Tensor  # the average of the gradient, (M, W), which is updated
+    square: Tensor  # that of its square, likewise
+    betas: Sequence[float]  # the decay rates of both averages
+    decay: float  # of the weights, in units of the learning rate
+    longest: float  # the norm to which a member's gradient is clipped; infinity: no limit
+    likelihood: bool = False  # true: the loss is that of `runge.sobolev.likelihood`, where lambda_d is 0 or 1
 
 
 class Kernel:
@@ -218,11 +201,3 @@ def _reason_without(model: Model, on_gpu: bool) -> str | None:
     if model.activation not in compilation.ACTIVATIONS:
         return f"the compiled step knows no model.activation={model.activation}"
     return None
-
-
-def compile_ahead(how: Compile, model: Model, dtype: torch.dtype, *, neurons: int, steps: int) -> None:
-    """Compile the kernel, if `step_function` would, so that other processes find it on the disk."""
-    pays = how == "on" or (how == "auto" and compiling_pays(neurons, steps))
-    if pays and _reason_without(model, on_gpu=False) is None:
-        with suppress(CompilationError):  # they report it
-            _library(model.activation, dtype)

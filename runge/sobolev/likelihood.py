@@ -57,11 +57,8 @@ def variances(points: Points, mse: Tensor) -> Tensor:
 class Likelihood:
     """The loss L and its gradient, of a weighted sum whose weights follow from the errors at each call.
 
-    lambda_d switches the derivatives on, where it is above 0, and weighs nothing.
-
-    Args:
-        loss_and_gradient: that of the weighted sum.
-        penalty: that of `loss_and_gradient`, whose means take the place of the MSE_c; None: the square.
+    lambda_d switches the derivatives on, where it is above 0, and weighs nothing. The means of a penalty, that of the
+    weighted sum, take the place of the MSE_c.
     """
 
     def __init__(self, loss_and_gradient: LossAndGradient, penalty: Penalty | None = None) -> None:

@@ -20,26 +20,19 @@ from runge.metrics import DIAGNOSTICS
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 
-_AT_ONCE = 4096
-"""Points whose pass through the network is kept at a time, where the gradients of both terms are looked at."""
+_AT_ONCE = 4096  # points whose pass through the network is kept at a time in `term_gradients`
 
 DerivativeScale = Literal["none", "max", "std"]
 
-Penalty = Callable[[Tensor], Tensor]
-"""A function rho of residuals of any shape, elementwise."""
-
+Penalty = Callable[[Tensor], Tensor]  # a function rho of residuals of any shape, elementwise
 LossAndGradient = Callable[[StackedMLP, Points, Tensor, Tensor | None], tuple[Tensor, Tensor]]
-"""The function `loss_and_gradient` without a penalty, or another with its arguments and results."""
 
 
 def derivative_scale(kind: DerivativeScale, points: Points) -> Tensor:
-    r"""Return the derivative's scale c, (M,), over the training points that have a derivative.
+    """Return the derivative's scale c, (M,), over the training points that have a derivative, and all outputs.
 
-    It is 1 for a member whose f' is constant, or that has no derivative.
-
-    Args:
-        kind: `none`: 1; `max`: max |f'|; `std`: the root of the mean square of f' - mean f'; over all outputs.
-        points: the training set.
+    With `max` it is max |f'|, and with `std` the root of the mean square of f' - mean f'. With `none`, and for a member
+    whose f' is constant, or that has no derivative, it is 1.
     """
     if kind == "none":
         return torch.ones_like(points.f[:, 0, 0])
@@ -69,17 +62,10 @@ def weigh(mse_f: Tensor, mse_df: Tensor, lambda_d: Tensor) -> Tensor:
 def loss_and_gradient(
     network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None, penalty: Penalty | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return the loss and its gradient with respect to each member's weights.
+    """Return the loss, (M,), and its gradient with respect to each member's weights, (M, W).
 
-    Args:
-        network: the stack; its `derivative` selects closed forms or autograd for u' and the gradient.
-        points: the training points, or a mini-batch of them.
-        scale: the derivative's scale c, (M,).
-        lambda_d: the weight of MSE_df, (M,); None: MSE_f alone, without computing u'.
-        penalty: rho; None: the square.
-
-    Returns:
-        The loss, (M,), and its gradient, (M, W).
+    The network's `derivative` selects closed forms or autograd. Without lambda_d no u' is computed. Without a penalty
+    it is the square.
     """
     if network.derivative == "autograd":
         return _autograd(network, points, scale, lambda_d, penalty)
@@ -129,10 +115,7 @@ def channels(u: Tensor, du: Tensor, points: Points, scale: Tensor, penalty: Pena
 def channel_errors(
     network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None, penalty: Penalty | None = None
 ) -> Tensor:
-    """Return the error of each channel, (M, P, 1 + D); that of the derivatives is 0 if `lambda_d` is None.
-
-    Where `lambda_d`, (M,), is 0, it need not be computed either.
-    """
+    """Return the error of each channel, (M, P, 1 + D); of derivatives 0 without `lambda_d`, and any where it is 0."""
     if lambda_d is None:
         u, du = network(points.x), points.df
     else:
@@ -161,10 +144,7 @@ def term_gradients(
     scale: Tensor,
     function: Callable[..., tuple[Tensor, Tensor]] = loss_and_gradient,
 ) -> tuple[Tensor, Tensor]:
-    """Return the gradients of MSE_f and of MSE_df with respect to the weights, each (M, W).
-
-    The function is `loss_and_gradient`, or its compiled form.
-    """
+    """Return the gradients of MSE_f and of MSE_df with respect to the weights, each (M, W)."""
     parts, on = [], torch.ones_like(scale)
     for some in points.split(_AT_ONCE):
         of_df = replace(some, weight_f=torch.zeros_like(some.weight_f))
@@ -174,15 +154,7 @@ def term_gradients(
 
 
 def diagnostics(gradient_f: Tensor, gradient_df: Tensor) -> dict[str, Tensor]:
-    """Return the norms of the gradients of both terms, without lambda_d, and their cosine.
-
-    Args:
-        gradient_f: the gradient of MSE_f, (M, W).
-        gradient_df: the gradient of MSE_df, (M, W).
-
-    Returns:
-        The figures named by `runge.metrics.DIAGNOSTICS`, each of shape (M,).
-    """
+    """Return the norms of the gradients of MSE_f and MSE_df, (M, W), and their cosine, each (M,), by metric key."""
     cosine = torch.nn.functional.cosine_similarity(gradient_f, gradient_df, dim=1)
     return dict(zip(DIAGNOSTICS, (gradient_f.norm(dim=1), gradient_df.norm(dim=1), cosine), strict=True))
 

@@ -50,30 +50,18 @@ class Model:
     standardize: bool | Literal["auto"] = "auto"
 
 
-_FEW = 6
-"""Up to this many inputs, one pass for each is faster than a matrix product: it can be fused with the activation."""
-
-_PAIRWISE = 2
-"""Up to this many outputs the last layer is not a matrix product, but more exact (`_sum_of_products`). A matrix product
-reads the last hidden layer once, and the sums once for each output."""
+_FEW = 6  # up to this many inputs, one pass for each is faster than a matrix product
+_PAIRWISE = 2  # up to this many outputs the last layer is more exact than a matrix product, `_sum_of_products`
 
 
 class Tape(NamedTuple):
-    """The intermediate results of a forward pass that its adjoint needs.
+    """The intermediate results of a forward pass that its adjoint needs; without derivative the last two are empty."""
 
-    Attributes:
-        layers: W and b of each layer.
-        x: the points in [-1, 1]^D, (M, N, D).
-        hidden: z, h = s(z) and s'(z) of each hidden layer, each (M, N, out).
-        tangents: z' of each hidden layer, (M, D, N or 1, out); empty in a pass without derivative.
-        carried: g = s'(z) z' of each hidden layer, (M, D N, out); likewise.
-    """
-
-    layers: list[tuple[Tensor, Tensor]]
-    x: Tensor
-    hidden: list[tuple[Tensor, Tensor, Tensor]]
-    tangents: list[Tensor]
-    carried: list[Tensor]
+    layers: list[tuple[Tensor, Tensor]]  # W and b of each layer
+    x: Tensor  # the points in [-1, 1]^D, (M, N, D)
+    hidden: list[tuple[Tensor, Tensor, Tensor]]  # z, h = s(z) and s'(z) of each hidden layer, each (M, N, out)
+    tangents: list[Tensor]  # z' of each hidden layer, (M, D, N or 1, out)
+    carried: list[Tensor]  # g = s'(z) z' of each hidden layer, (M, D N, out)
 
     def take(self, members: Tensor) -> "Tape":
         """Return the tape of some members."""
@@ -161,11 +149,7 @@ class StackedMLP(nn.Module):
         return (u, du) if keep else (u.detach(), du.detach())
 
     def propagate(self, x: Tensor, *, with_derivative: bool) -> tuple[Tensor, Tensor | None, Tape]:
-        """Propagate the values at x, (M, N, D), and optionally the D tangents, through all layers.
-
-        Returns:
-            u of shape (M, N, P); u' of shape (M, N, P, D), or None without derivative; and the tape for `adjoint`.
-        """
+        """Return u, (M, N, P), at x, (M, N, D), u', (M, N, P, D), or None without derivative, and the tape."""
         layers, n = self.layers(), x.shape[1]
         tape = Tape(layers, torch.addcmul(self.shift, x, self.scale), [], [], [])
         weight, z = layers[0]
@@ -188,18 +172,13 @@ class StackedMLP(nn.Module):
         return z, None if dz is None else dz.permute(0, 2, 3, 1), tape
 
     def adjoint(self, tape: Tape, u_bar: Tensor, du_bar: Tensor | None) -> Tensor:
-        r"""Return the gradient dL/dtheta, (M, W), of L = sum(u_bar u + du_bar u').
+        r"""Return the gradient dL/dtheta, (M, W), of L = sum(u_bar u + du_bar u'), or of u alone if du_bar is None.
 
         With delta = dL/dz and eps = dL/dz', from the last layer to the first,
 
         .. math:: \bar W = h^T \delta + g^T \epsilon, \quad \bar b = \textstyle\sum \delta, \quad
                   \delta \leftarrow (\delta W^T)\, s' + s'' \textstyle\sum_d z'_d\, (\epsilon_d W^T), \quad
                   \epsilon \leftarrow (\epsilon W^T)\, s'.
-
-        Args:
-            tape: the tape of the forward pass.
-            u_bar: dL/du, of shape (M, N, P).
-            du_bar: dL/du', of shape (M, N, P, D), or None for a pass without derivative.
         """
         layers, shape = tape.layers, (len(u_bar), self.dimension, u_bar.shape[1], -1)
         parts: list[Tensor] = []

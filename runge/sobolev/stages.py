@@ -22,13 +22,9 @@ from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units
 
-_NEURONS_A_SLOPE = 10
-"""With slopes raised by width / 10, the tanh transitions of the first layer are about as wide as their spacing."""
-
+_NEURONS_A_SLOPE = 10  # with slopes raised by width / 10, tanh transitions are about as wide as their spacing
 _FREQUENCIES_A_SLOPE = 8
-
-_AT_ONCE = 512
-"""Points at which `predict` evaluates at once, so that the memory does not grow with the test grid."""
+_AT_ONCE = 512  # points at which `predict` evaluates at once, so that the memory does not grow with the test grid
 
 Predict = Callable[[StackedMLP, Tensor], tuple[Tensor, Tensor]]
 """`StackedMLP.value_and_derivative`, or its compiled form, which has no gradients."""
@@ -37,13 +33,8 @@ Predict = Callable[[StackedMLP, Tensor], tuple[Tensor, Tensor]]
 class ResidualStages(nn.Module):
     """The sum of K stacked networks; a stage whose amplitude is 0 has not begun, or did not help.
 
-    Args:
-        model: the number of stages K, and the shape of each network.
-        domains: each member's box, (M, D, 2).
-        generators: each member's source of randomness.
-        dtype: float32 or float64.
-        outputs: the number of outputs P.
-        units: the user's units, if the networks work in standardised ones; they are not applied here.
+    The arguments are those of `StackedMLP`, where `model` has the number of stages K, and the user's units, if the
+    networks work in standardised ones; they are not applied here.
     """
 
     amplitude: Tensor
@@ -92,10 +83,7 @@ class ResidualStages(nn.Module):
     @torch.inference_mode(False)  # it forbids the derivative by autograd
     @torch.no_grad()
     def predict(self, x: Tensor, of_stage: Predict = StackedMLP.value_and_derivative) -> tuple[Tensor, Tensor]:
-        """Return u and u' as `value_and_derivative` does, without gradients and with less memory for many points.
-
-        The function `of_stage` computes those of a stage.
-        """
+        """Return u and u' as `value_and_derivative` does, without gradients and with less memory for many points."""
         parts = [self._sum([of_stage(stage, some) for stage in self._in_use()]) for some in x.split(_AT_ONCE, dim=1)]
         u, du = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
         return u, du

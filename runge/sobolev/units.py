@@ -15,14 +15,7 @@ __all__ = ["Units"]
 
 
 class Units(nn.Module):
-    """The location and the scale of the inputs and the outputs of each member, in float64.
-
-    Args:
-        x_mean: the location of the inputs, (M, D).
-        x_std: their scale, (M, D), > 0.
-        y_mean: the location of the outputs, (M, P).
-        y_std: their scale, (M, P), > 0.
-    """
+    """The location and the scale of each member's inputs, (M, D), and outputs, (M, P), in float64; scales are > 0."""
 
     x_mean: Tensor
     x_std: Tensor
@@ -48,11 +41,11 @@ class Units(nn.Module):
         of sum_d mean(f'_d^2) Var x_d, or else 1.
 
         Few values say little about the spread of an output whose derivatives are known everywhere: two may be nearly
-        equal by chance, and the network would have to reach thousands of their standard deviations. If the values are
-        fewer than a tenth of the known derivatives, or fewer than D + 2, which do not show the spread of a linear
-        function, the scale is the larger of both. That of the gradient is exact for a linear function of independent
-        inputs, and hardly ever too small: for one uniform input the standard deviation is at most 2 sqrt(3) / pi = 1.1
-        times as large (Poincaré's inequality). If values are known wherever derivatives are, it is not used.
+        equal by chance. If the values are fewer than a tenth of the known derivatives, or fewer than D + 2, which do
+        not show the spread of a linear function, the scale is the larger of both. That of the gradient is exact for a
+        linear function of independent inputs, and hardly ever too small: for one uniform input the standard deviation
+        is at most 2 sqrt(3) / pi = 1.1 times as large (Poincaré). If values are known wherever derivatives are, it is
+        not used.
 
         With a `domain`, (M, D, 2), the inputs have its centre and half its lengths, and values are not few: where they
         are is not by chance.

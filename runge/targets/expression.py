@@ -1,26 +1,37 @@
-"""Formulas as a target, and the search for their poles."""
+"""Formulas as a target: parsed as arithmetic, differentiated by sympy, and searched for poles."""
 
+import ast
+import math
+import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import sympy
 import torch
 from torch import Tensor
 
 from runge.domain import sobol
-from runge.targets.formulas import parse
-from runge.targets.target import Target
+from runge.targets.target import MOST_INPUTS, Target
 
-__all__ = ["Expression", "find_pole"]
+__all__ = ["FUNCTIONS", "Expression", "find_pole", "parse"]
 
 _LARGEST = 1e15  # whose square, and that of a gradient of the loss, are numbers in 32 bits
 _MOST_OUTPUTS = 100
+_NAMES = ["sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"]
+_NAMES += ["exp", "log", "sqrt", "erf", "abs", "Abs"]
+FUNCTIONS: dict[str, Callable[..., sympy.Expr]] = {n: getattr(sympy, n.replace("abs", "Abs")) for n in _NAMES}
+_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
+_OPERATORS |= {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
+_LONGEST = 20_000
+_MOST_SHOWN = 4  # intervals in a message
 
 
 class Expression(Target):
     """A formula as a target, or one for each of several outputs; sympy differentiates it.
 
-    A formula is parsed as arithmetic (numbers, + - * / **, the inputs, pi, e, and the functions of
-    `runge.targets.formulas.FUNCTIONS`) and built from the syntax tree: no text is evaluated as Python.
+    A formula is arithmetic: numbers, + - * / **, the inputs, pi, e, and `FUNCTIONS` of one argument. No text is
+    evaluated as Python.
 
     Args:
         expr: the formula in x; in more dimensions in x, y, z or x1, x2, ..., xD. A list of formulas for the outputs f1,
@@ -34,10 +45,6 @@ class Expression(Target):
     Example:
         >>> Expression("x**2").derivative(torch.tensor([[3.0]]))
         tensor([[6.]])
-        >>> Expression("x*y", domain=[(0, 1), (0, 2)])
-        Expression('x*y', [[0.0, 1.0], [0.0, 2.0]])
-        >>> Expression({"force": "-sin(x)", "energy": "1-cos(x)"}).derivative(torch.tensor([[0.0]])).tolist()
-        [[[-1.0], [0.0]]]
     """
 
     def __init__(
@@ -62,10 +69,6 @@ class Expression(Target):
                         f"0; it is not at {pole}"
                     )
 
-    def __repr__(self) -> str:
-        domain = self.domain.tolist()
-        return f"Expression({self.expr!r}{'' if domain == [[-1, 1]] else f', {domain}'})"
-
     def value(self, x: Tensor) -> Tensor:
         """Return the formula's value at x of shape (..., D), as a tensor of shape (...); of P > 1 formulas (..., P)."""
         values = [value(x) for value in self._values]
@@ -83,11 +86,7 @@ def find_pole(function: Callable[[Tensor], Tensor], domain: Tensor) -> list[floa
     The function is evaluated on a grid, which then shrinks around the largest |f| until its spacing is close to
     round-off. A regular function is constant on this last grid; near a pole it still differs from point to point. For
     D > 3 Sobol points take the grid's place, and a pole at a single point, other than the centre and two opposite
-    corners, may be missed.
-
-    Args:
-        function: x of shape (n, D) -> a tensor whose first dimension is n.
-        domain: the box, of shape (D, 2).
+    corners, may be missed. The function maps (n, D) to a tensor whose first dimension is n.
     """
     box, dimension, (lower, upper) = domain, len(domain), domain.T
     count = max(5, round(20001 ** (1 / dimension))) if dimension <= 3 else min(2**12, 2**21 // dimension)
@@ -149,3 +148,94 @@ def _differentiate(
         lambda x: like(of_value(*x.unbind(-1)), x),
         lambda x: torch.stack([like(partial, x) for partial in of_gradient(*x.unbind(-1))], dim=-1),
     )
+
+
+def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
+    """Build a sympy expression from a formula in the symbols x1, ..., xD, of which x, y and z are the first three.
+
+    Raises:
+        ValueError: it is empty, too long, not arithmetic, or has a name or a function that is not allowed.
+    """
+    if not isinstance(expr, str) or not expr.strip():
+        raise ValueError(f"expr: must be a formula such as 'exp(-x)*sin(8*x)', got {expr!r}")
+    if len(expr) > _LONGEST:
+        raise ValueError(f"expr: must have at most {_LONGEST} characters, got {len(expr)}")
+    names = dict(zip("xyz", symbols, strict=False)) | {str(symbol): symbol for symbol in symbols}
+    names |= {"pi": sympy.pi, "e": sympy.E}
+
+    def refuse(what: str) -> ValueError:
+        words = f"the names {', '.join(names)} and the functions {', '.join(FUNCTIONS)}"
+        return ValueError(
+            f"expr: {what} is not allowed in {expr!r}; allowed are numbers, + - * / and ** for powers, {words}"
+        )
+
+    def build(node: ast.expr) -> sympy.Expr:
+        chain = []  # of a long sum, whose terms are nested as deeply as there are of them
+        while isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+            chain.append(node)
+            node = node.left
+        part = check(node, convert(node))
+        for link in reversed(chain):
+            part = check(link, _OPERATORS[type(link.op)](part, build(link.right)))
+        return part
+
+    def check(node: ast.expr, part: sympy.Expr) -> sympy.Expr:
+        if part.is_number:
+            # Each number is checked at once, because exp(exp(9**5)) must not be computed in full.
+            value = None if part.is_finite is False else complex(part)
+            if value is None or value.imag:
+                raise ValueError(f"expr: {ast.unparse(node)!r} must be real and finite, in {expr!r}")
+            if not math.isfinite(value.real):
+                raise OverflowError("a number is too large")
+        return part
+
+    def convert(node: ast.expr) -> sympy.Expr:
+        match node:
+            case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
+                return sympy.Integer(number) if isinstance(number, int) and number < 2**53 else sympy.Float(number, 17)
+            case ast.Name(id=name) if name in names:
+                return names[name]
+            case ast.UnaryOp(op=op, operand=operand) if type(op) in _OPERATORS:
+                return _OPERATORS[type(op)](build(operand))
+            case ast.BinOp(left=left, op=ast.Pow(), right=right):
+                base, exponent = build(left), build(right)
+                if base.is_number and exponent.is_number and base != sympy.E:
+                    return sympy.sympify(float(base) ** float(exponent))  # 9**9**9 must not be computed in full
+                return base**exponent
+            case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in FUNCTIONS:
+                return FUNCTIONS[name](build(argument))
+            case ast.Call(func=ast.Name(id=name)) if name in FUNCTIONS:
+                raise ValueError(f"expr: {name} takes one argument; got {ast.unparse(node)} in {expr!r}")
+            case ast.Call(func=ast.Name(id=name)) | ast.Name(id=name):
+                if isinstance(node, ast.Call):
+                    raise refuse(f"the function {name!r}")
+                raise ValueError(f"{refuse(f'the name {name!r}')}{_more_inputs(name, tree)}")
+            case _:
+                raise refuse(f"{ast.unparse(node)!r}")
+
+    try:
+        tree = ast.parse(expr.strip(), mode="eval")
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        raise ValueError(f"expr: {expr!r} cannot be parsed as a formula ({error})") from error
+    try:
+        return sympy.sympify(build(tree.body))
+    except (OverflowError, RecursionError, ZeroDivisionError) as error:
+        raise ValueError(f"expr: {expr!r} cannot be computed ({error})") from error
+
+
+def _more_inputs(name: str, tree: ast.AST) -> str:
+    """Return what a name needs if it is that of a further input, and else nothing."""
+    if not _number(name):
+        return ""
+    needed = max(_number(node.id) for node in ast.walk(tree) if isinstance(node, ast.Name))
+    intervals = ["[-1,1]"] * needed if needed <= _MOST_SHOWN else ["[-1,1]", "[-1,1]", "..."]
+    rule = f"{name!r} is an input if there is an interval for each of {needed} inputs"
+    return f"; {rule}, such as target.domain=[{','.join(intervals)}]"
+
+
+def _number(name: str) -> int:
+    """Return d of the name of the d-th input; 0 of any other name."""
+    if len(name) == 1:
+        return "xyz".find(name) + 1
+    number = re.fullmatch(r"x([1-9]\d{0,3})", name, re.ASCII)
+    return int(number[1]) if number and int(number[1]) <= MOST_INPUTS else 0

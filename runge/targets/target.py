@@ -1,4 +1,4 @@
-"""The interface of a target: f on a box, its derivative, and the regions in which errors are reported."""
+"""The interface of a target, f on a box with its derivative and regions, and Runge's function."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -9,27 +9,18 @@ from torch import Tensor
 
 from runge.domain import sobol
 
-__all__ = ["END_SHARE", "MOST_INPUTS", "Target", "far_from_one"]
+__all__ = ["MOST_INPUTS", "Runge", "Target", "far_from_one"]
 
-END_SHARE = 0.1
-"""The share of the domain's length that counts as an end: for [-1, 1] the ends are [-1, -0.8) and (0.8, 1]."""
+_END_SHARE = 0.1  # of the domain's length: for [-1, 1] the ends are [-1, -0.8) and (0.8, 1]
 
-MOST_INPUTS = 1000
-"""The most inputs of a function."""
-
-_FARTHEST = 1e12
-
+MOST_INPUTS, _FARTHEST, _PROBES = 1000, 1e12, 256
 _LEAST_SIZE, _MOST_SIZE = 0.1, 5.0
-_PROBES = 256
 
 
 class Target(ABC):
     """A function f: R^D -> R^P on a box, with its derivative and named regions.
 
-    A subclass defines `value` and `derivative`; it may add regions, and for P > 1 names its outputs.
-
-    Attributes:
-        outputs: the names of the P outputs.
+    A subclass defines `value` and `derivative`; it may add regions, and for P > 1 it names its `outputs`.
 
     Args:
         domain: (lower, upper) in one dimension, or one such pair for each of D dimensions.
@@ -76,19 +67,52 @@ class Target(ABC):
         `boundary` (a coordinate is in an outer tenth) and `interior`.
         """
         lower, upper = self.domain[:, 0].to(x), self.domain[:, 1].to(x)
-        margin = END_SHARE * (upper - lower)
+        margin = _END_SHARE * (upper - lower)
         left, right = (x < lower + margin).any(-1), (x > upper - margin).any(-1)
         if self.dimension == 1:
             return {"left": left, "middle": ~(left | right), "right": right}
         return {"boundary": left | right, "interior": ~(left | right)}
 
 
+class Runge(Target):
+    r"""Runge's function, f(x) = 1 / (1 + 25 x^2) and f'(x) = -50 x / (1 + 25 x^2)^2.
+
+    On [-1, 1] the largest |f'| is 3.2476, at |x| = 1 / (5 sqrt 3) = 0.1155; at the ends |f'| is 0.0740. The region
+    `peak`, |x| <= 0.25, contains 84 % of the integral of f'^2.
+
+    Raises:
+        ValueError: the domain, (lower, upper), is not one interval with lower < upper.
+
+    References:
+        C. Runge (1901). Ueber empirische Funktionen und die Interpolation zwischen aequidistanten Ordinaten.
+        https://archive.org/details/zeitschriftfrma12runggoog
+    """
+
+    def __init__(self, domain: Sequence[float] = (-1.0, 1.0)) -> None:
+        super().__init__(domain)
+        if self.dimension != 1:
+            raise ValueError(f"domain: must be one pair (lower, upper): Runge's function has one input; got {domain}")
+
+    def value(self, x: Tensor) -> Tensor:
+        """Return 1 / (1 + 25 x^2) for x of shape (..., 1), as a tensor of shape (...)."""
+        return 1 / (1 + 25 * x[..., 0] ** 2)
+
+    def derivative(self, x: Tensor) -> Tensor:
+        """Return -50 x / (1 + 25 x^2)^2 for x of shape (..., 1), as a tensor of that shape."""
+        return -50 * x / (1 + 25 * x**2) ** 2
+
+    def regions(self, x: Tensor) -> dict[str, Tensor]:
+        """Return the masks of `left`, `middle`, `right` and, if the domain intersects |x| <= 0.25, `peak`."""
+        lower, upper = self.domain[0].tolist()
+        return super().regions(x) | ({"peak": x[..., 0].abs() <= 0.25} if lower < 0.25 and upper > -0.25 else {})
+
+
 def far_from_one(target: Target) -> list[str]:
     """Return the inputs and outputs that a network with its initial weights fits badly in their own units, in words.
 
-    The size of an input is half the length of the box, that of an output its standard deviation over the box. It should
-    be from 0.1 to 5, and the mean at most 5 sizes away from 0: `10*sin(3*x)` and `sin(3*x)+10` are fitted 18 and 9000
-    times worse in their own units than in standardised ones, `3*sin(3*x)` and `sin(3*x)+3` equally well.
+    The size of an input is half the length of the box, that of an output its standard deviation. It should be from 0.1
+    to 5, and the mean at most 5 sizes away from 0: `10*sin(3*x)` and `sin(3*x)+10` are fitted 18 and 9000 times worse
+    in their own units than in standardised ones.
     """
     values = target.value(sobol(_PROBES, target.domain, seed=None)).reshape(_PROBES, -1)
     inputs = [f"x{d + 1}" for d in range(target.dimension)] if target.dimension > 1 else ["x"]

@@ -21,7 +21,7 @@ from runge.resampling import Never, Periodic, Resampling
 from runge.runs.columns import Columns
 from runge.sampling import Sampling
 from runge.schedules import Schedule
-from runge.sobolev.kernel import Compile, compile_ahead
+from runge.sobolev.kernel import Compile
 from runge.sobolev.losses import DerivativeScale
 from runge.sobolev.network import Model
 from runge.targets import Target, far_from_one
@@ -124,8 +124,7 @@ class Member:
         self.target = None if of_table else build("target", configuration["target"], Target)
         self.sampling = None if of_table else build("sampling", configuration["sampling"], Sampling)
         self.rows = read(self.data) if rows is None and isinstance(self.data, Table) else rows
-        if self.rows is not None:
-            self.sizes = [len(part) for part in self.rows.split(self.data_seed.generator("data"))]
+        self.sizes = self._sizes()
         self.far = [] if self.target is None or self.model.standardize != "auto" else far_from_one(self.target)
         self.pictures: bool | Literal["auto"] = configuration.get("pictures", "auto")
         self.logger = section("logger", configuration.get("logger", {}))
@@ -193,13 +192,6 @@ class Member:
             yield "trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'"
         if self.model.stages > self.training.max_steps:
             yield f"model.stages: must be at most trainer.max_steps, {self.training.max_steps}; got {self.model.stages}"
-        need, what = self.memory()
-        if need > (most := machine.memory() / 2) and not self.on_gpu():
-            less = "data.n_train" if self.rows is None else "data.split.train"
-            yield (
-                f"optimizer: needs more than half of this machine's memory, {most / 1e9:.1f} GB; got about "
-                f"{need / 1e9:.1f} GB for {what}; use optimizer=adam, or a smaller {less} or model.width"
-            )
 
     def __reduce__(self) -> tuple[type["Member"], tuple[dict[str, Any], list[str], Rows | None]]:
         """Pickle the configuration, and rows in memory, only; the member is built from them again."""
@@ -242,6 +234,13 @@ class Member:
             return self.data.batch_size
         return batch_size(self.sizes[0], self.dimension)
 
+    def _sizes(self) -> list[int]:
+        """Return the numbers of points; a grid in several dimensions may have fewer."""
+        data = self.data
+        if isinstance(data, Data):
+            return [data.n_train + data.boundary_points + (data.n_derivative or 0), data.n_val, data.n_test]
+        return [len(part) for part in cast(Rows, self.rows).split(self.data_seed.generator("data"))]
+
     def _regions(self) -> list[str]:
         return [] if self.target is None else list(self.target.regions(self.target.domain.mT))
 
@@ -280,38 +279,10 @@ class Member:
         data = {**self.configuration["data"], "seed": None}
         return json.dumps({**self.configuration, "seed": None, "data": data, **others}, sort_keys=True)
 
-    def _training_points(self) -> int:
-        """Return the number of training points; a grid in several dimensions may have fewer."""
-        if isinstance(self.data, Data):
-            return self.data.n_train + self.data.boundary_points + (self.data.n_derivative or 0)
-        return self.sizes[0]
-
-    def _batch(self) -> int:
-        """Return the number of points of one step."""
-        return min(points := self._training_points(), self.batch_size or points)
-
-    def memory(self) -> tuple[float, str]:
-        """Estimate the bytes that the optimiser needs for this run beyond those of its weights, and say for what."""
-        outputs = len(self.outputs)
-        residuals = outputs * (1 + self.dimension) * self._training_points()
-        sizes = [self.dimension, *[self.model.width] * self.model.depth, outputs]
-        weights, neurons = sum((a + 1) * b for a, b in itertools.pairwise(sizes)), self.model.width * self.model.depth
-        last, name = (self.model.width + 1) * outputs, type(self.optimizer).__name__
-        numbers = self.optimizer.numbers(residuals, weights, neurons, last)
-        what = f"{name} with {residuals} residuals, P (1 + D) N, and {weights} weights"
-        return numbers * self.training.precision / 8, what
-
     def work(self) -> float:
         """Estimate the seconds of one step on one core."""
-        model = self.model
-        return machine.step_seconds(self._batch(), model.depth, model.width, self.dimension, model.activation)
-
-    def compile_ahead(self, runs: int) -> None:
-        """Compile the step of a stack of so many runs of this size, if that pays, so that other processes find it."""
-        if not self.on_gpu():
-            neurons = runs * self._batch() * (1 + self.dimension) * self.model.width * self.model.depth
-            steps = self.training.max_steps if self.optimizer.by_gradient else 0
-            compile_ahead(self.training.compile, self.model, self.training.dtype, neurons=neurons, steps=steps)
+        model, points = self.model, min(self.sizes[0], self.batch_size or self.sizes[0])
+        return machine.step_seconds(points, model.depth, model.width, self.dimension, model.activation)
 
 
 def _check_keys(configuration: Mapping[str, Any], of_table: bool) -> None:

@@ -9,13 +9,11 @@ import pytest
 import torch
 
 from runge import machine
-from runge.launch.compose import compose
 from runge.sobolev import compilation, kernel, losses
 from runge.sobolev.activations import ACTIVATIONS, Activation
 from runge.sobolev.kernel import Kernel, step_function
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
-from runge.training.member import Member
 from tests.conftest import model
 
 clang = pytest.mark.skipif(shutil.which("clang++") is None, reason="there is no clang++")
@@ -229,22 +227,6 @@ def test_the_file_is_compiled_once_and_again_if_it_is_damaged(fresh, monkeypatch
     kernel._library.cache_clear()
     Kernel("sin", torch.float64)
     assert list(fresh.iterdir()) == [compiled]
-
-
-@suited
-def test_what_is_compiled_ahead(fresh):
-    """The file that other processes will load, if they would compile one."""
-
-    def compiled(*overrides, runs=1):
-        Member(compose(*overrides)).compile_ahead(runs)
-        return len(list(fresh.glob("*.so")))
-
-    assert compiled("trainer.compile=off") == 0
-    assert compiled("model.derivative=autograd") == 0
-    assert compiled("optimizer=least_squares", "data.n_train=300") == 0
-    assert compiled("trainer.max_steps=100") == 0
-    assert compiled("trainer.max_steps=100", runs=1000) == 1
-    assert compiled("model.activation=sin") == 2
 
 
 def left_by_a_step(folder):
