@@ -98,5 +98,6 @@ def test_the_program_equals_the_reference():
         ("adamw", Likelihood, {"points": 1100, "dimension": 2, "outputs": 5, "width": 19}),
     ):
         functions = Kernel("gelu", torch.float64), losses.loss_and_gradient
-        theta, expected = (follow(METHODS[name], course(loss(one), activation="gelu", **sizes), end=3)[0] for one in functions)
+        courses = [course(loss(one), activation="gelu", **sizes) for one in functions]
+        theta, expected = (follow(METHODS[name], one, end=3)[0] for one in courses)
         torch.testing.assert_close(theta, expected, rtol=1e-8, atol=1e-10)
