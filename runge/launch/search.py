@@ -13,14 +13,14 @@ from typing import Any, cast
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from runge.configuration import SAME_BITS
 from runge.errors import ConfigurationError, DivergedError, RunError, command
-from runge.launch.jobs import Job
-from runge.launch.space import Range, describe, read_space
+from runge.launch.jobs import Job, value_or_error
+from runge.launch.space import Space, ends, read_space
 from runge.launch.study import Result, Sampler, Study, import_optuna
 from runge.objective import Pruned
 from runge.runs.files import write
@@ -49,8 +49,7 @@ class SearchSettings:
             It does not depend on the machine, so that the same seed gives the same trials everywhere.
         timeout: the seconds after which no further batch begins; None: no limit.
         seed: the seed of the sampler.
-        sampler: `tpe` (tree-structured Parzen estimator, for one or several objectives), `random`, `qmc`
-            (quasi-random, scrambled Sobol), or `cmaes` (one objective and numbers only).
+        sampler: `tpe` (tree-structured Parzen estimator, for one or several objectives) or `random`.
         halving: the factor by which the worst trials leave each stack at rungs, >= 2; None: all take all steps.
         seeds: how many runs a trial has, which differ in their seed, >= 1; their median counts.
         params: ranges of keys, as on the command line.
@@ -84,10 +83,11 @@ class Search:
     def __init__(
         self, context: HydraContext, config: DictConfig, settings: SearchSettings, arguments: Sequence[str]
     ) -> None:
-        import_optuna()
+        optuna = import_optuna()
         parser = OverridesParser.create(config_loader=context.config_loader)
         given = [f"{key}={value}" for key, value in (settings.params or {}).items()]
         self.space, self.fixed = read_space(parser.parse_overrides([*given, *arguments]))
+        self._ranges = {key: json.loads(optuna.distributions.distribution_to_json(x)) for key, x in self.space.items()}
         self._context, self._config, self.settings = context, config, settings
         self.directory = Path(config.hydra.sweep.dir)
         rules = {
@@ -103,10 +103,10 @@ class Search:
 
     def corners(self) -> list[list[str]]:
         """Return overrides to be checked first: each choice, each end, and all last ends, which may be too large."""
-        ends = {key: one.ends() for key, one in self.space.items()}
-        base, last = ({key: values[i] for key, values in ends.items()} for i in (0, -1))
-        others = [{**base, key: value} for key, values in ends.items() for value in values[1:]]
-        return [self._overrides(values) for values in (base, *others, last)]
+        values = {key: ends(one) for key, one in self.space.items()}
+        base, last = ({key: some[i] for key, some in values.items()} for i in (0, -1))
+        others = [{**base, key: value} for key, some in values.items() for value in some[1:]]
+        return [self._overrides(params) for params in (base, *others, last)]
 
     def run(self, launch: Launch, jobs: Sequence[Job]) -> None:
         """Train trials until all have ended, or the time is over.
@@ -117,35 +117,34 @@ class Search:
 
         Raises:
             ConfigurationError: the directory holds another search.
-            RunError: no run of a batch could be trained.
+            RunError: no run of a batch could be trained, or no trial has finished.
         """
         started, settings = time.monotonic(), self.settings
-        study = self._study(jobs)
-        self._steps = max(job.member.training.max_steps for job in jobs)
+        study, steps = self._study(jobs), max(job.member.training.max_steps for job in jobs)
         write(self.directory / "multirun.yaml", OmegaConf.to_yaml(self._config))
-        while True:
-            first, proposed = study.propose(settings.trials)
-            if not proposed:
-                break
+        while len(study.trials) < settings.trials:
             if settings.timeout is not None and time.monotonic() - started >= settings.timeout:
-                log.info("hydra.sweeper.timeout: %d of %d trials have ended", first, settings.trials)
+                log.info("hydra.sweeper.timeout: %d of %d trials have ended", len(study.trials), settings.trials)
                 break
-            overrides = [job for params in proposed for job in self._jobs(params)]
-            returns = launch(overrides, first * settings.seeds)
-            results = [self._result(returns, first, i) for i in range(len(proposed))]
+            first, proposed = study.propose(settings.trials)
+            returns = launch([job for params in proposed for job in self._jobs(params)], first * settings.seeds)
+            outcomes, n = [value_or_error(one) for one in returns], settings.seeds
+            results = [_result(outcomes[i * n : (i + 1) * n], (first + i) * n, steps) for i in range(len(proposed))]
             if all(result.status == "failed" for result in results):
-                _ = next(one for one in returns if one.status == JobStatus.FAILED).return_value  # raises the error
-            study.tell(results)
+                raise next(one for one in outcomes if isinstance(one, Exception))
+            study.tell(proposed, results)
             self._write(study)
             log.info("%s", self._progress(study))
+        self._write(study)
         self._show(study)
 
     def _study(self, jobs: Sequence[Job]) -> Study:
         settings, objective = self.settings, jobs[0].member.objective.keys
-        fixed = sorted(one for one in self.fixed if one.lstrip("+").partition("=")[0].partition(".")[0] != "logger")
+        fixed = {one: one.lstrip("+").partition("=")[0] for one in self.fixed}
+        ignored = {one for one, key in fixed.items() if key in SAME_BITS or key.partition(".")[0] == "logger"}
         description = {
-            "hydra.sweeper.params": describe(self.space),
-            "overrides": [one for one in fixed if one.lstrip("+").partition("=")[0] not in SAME_BITS],
+            "hydra.sweeper.params": self._ranges,
+            "overrides": sorted(fixed.keys() - ignored),
             "objective": list(objective),
             "hydra.sweeper.sampler": settings.sampler,
             "hydra.sweeper.seed": settings.seed,
@@ -156,47 +155,21 @@ class Search:
         shared = _shared(self.space, jobs)
         return Study(self.directory, self.space, shared, objective, settings.sampler, settings.seed, batch, description)
 
-    def _overrides(self, values: Mapping[str, str]) -> list[str]:
-        return [*self.fixed, *(f"{key}={value}" for key, value in values.items())]
+    def _overrides(self, params: Mapping[str, Any]) -> list[str]:
+        return [*self.fixed, *(f"{key}={value}" for key, value in params.items())]
 
     def _jobs(self, params: Mapping[str, Any]) -> list[list[str]]:
         """Return the overrides of a trial's runs, which differ in their seed."""
-        job = self._overrides({key: self.space[key].text(value) for key, value in params.items()})
-        seeds = self.settings.seeds
+        job, seeds = self._overrides(params), self.settings.seeds
         return [job] if seeds == 1 else [[*job, f"seed={seed}"] for seed in range(seeds)]
 
-    def _result(self, returns: Sequence[JobReturn], first: int, trial: int) -> Result:
-        seeds = self.settings.seeds
-        mine = returns[trial * seeds : (trial + 1) * seeds]
-        runs = tuple(range((first + trial) * seeds, (first + trial + 1) * seeds))
-        values = [_values(one) for one in mine]
-        ended = [one for one in values if one]
-        errors = [one._return_value for one in mine if one.status == JobStatus.FAILED]
-        if not all(isinstance(error, DivergedError) for error in errors):  # that says nothing about the settings
-            return Result("failed", (), 0, runs)
-        if not ended:
-            return Result("diverged", (), 0, runs)
-        # A seed that diverged counts as infinitely bad.
-        width = len(ended[0])
-        filled = [one or (math.inf,) * width for one in values]
-        median = tuple(statistics.median(column) for column in zip(*filled, strict=True))
-        if not all(map(math.isfinite, median)):
-            return Result("diverged", (), 0, runs)
-        steps = [one._return_value.step for one in mine if isinstance(one._return_value, Pruned)]
-        return Result("pruned" if steps else "finished", median, max(steps, default=self._steps), runs)
-
     def _write(self, study: Study) -> None:
-        """Write the study, what the report needs, and the best settings as an experiment."""
-        study.write()
-        if not (trials := study.trials):
-            return
-        best = study.best()
+        """Write what the report needs, and the best settings as an experiment."""
+        trials, best = study.trials, study.best()
         figures = [
             {
                 "number": trial.number,
-                "status": trial.user_attrs["status"],
-                "step": trial.user_attrs["step"],
-                "runs": trial.user_attrs["runs"],
+                **trial.user_attrs,  # its status, its last step and its runs
                 "values": trial.values or list(trial.intermediate_values.values()) or None,
                 "params": trial.params,
             }
@@ -204,35 +177,32 @@ class Search:
         ]
         content = {
             "objective": list(study.objective),
-            "space": describe(self.space),
+            "space": self._ranges,
             "trials": figures,
             "best": [trial.number for trial in best],
             "command": [self.command(trial.params) for trial in best],
         }
         write(self.directory / "search.json", json.dumps(content, indent=1) + "\n")
-        for trial in best if len(study.objective) == 1 else ():
-            head = f"{study.objective[0]} {trial.value:.4g}, trial {trial.number} of {len(trials)} of a search"
-            text = self._experiment(trial.params, head)
+        if best and len(study.objective) == 1:
+            head = f"{study.objective[0]} {best[0].value:.4g}, trial {best[0].number} of {len(trials)} of a search"
             folder = self.directory / "experiment"
             folder.mkdir(exist_ok=True)
-            write(folder / "best.yaml", text)
+            write(folder / "best.yaml", self._experiment(best[0].params, head))
 
     def _progress(self, study: Study) -> str:
         best = study.best()
-        found = "; ".join(", ".join(f"{value:.4g}" for value in trial.values) for trial in best[:_MOST_SHOWN]) or "none"
+        shown = "; ".join(", ".join(f"{value:.4g}" for value in trial.values) for trial in best[:_MOST_SHOWN]) or "none"
         more = f"; {len(best)} in all" if len(best) > _MOST_SHOWN else ""
-        return f"{len(study.trials)} of {self.settings.trials} trials; best {', '.join(study.objective)}: {found}{more}"
+        return f"{len(study.trials)} of {self.settings.trials} trials; best {', '.join(study.objective)}: {shown}{more}"
 
     def command(self, params: Mapping[str, Any]) -> str:
         """Return the command that trains a trial's settings alone."""
-        values = {key: self.space[key].text(value) for key, value in params.items()}
-        return f"{command()} {shlex.join(self._overrides(values))}"
+        return f"{command()} {shlex.join(self._overrides(params))}"
 
     def _experiment(self, params: Mapping[str, Any], head: str) -> str:
         """Return a file that `experiment=` takes: the options of groups, and what differs from these."""
         loader = self._context.config_loader
-        values = {key: self.space[key].text(value) for key, value in params.items()}
-        whole = loader.load_sweep_config(self._config, self._overrides(values))
+        whole = loader.load_sweep_config(self._config, self._overrides(params))
         choices = {
             group: choice
             for group, choice in whole.hydra.runtime.choices.items()
@@ -261,21 +231,27 @@ _NOT_OF_A_RUN = ("experiment", "search", "logger", "resume", "seed", "objective"
 """The keys and groups that a file with the best settings does not contain."""
 
 
-def _values(returned: JobReturn) -> tuple[float, ...]:
-    """Return the values of a run's objective; empty: it has none."""
-    if returned.status == JobStatus.FAILED:
-        return ()
-    value = returned.return_value
-    if isinstance(value, Pruned):
-        return value.values
-    return tuple(value) if isinstance(value, tuple | list) else (float(value),)
+def _result(outcomes: Sequence[Any], first: int, steps: int) -> Result:
+    """Return the result of a trial from the outcomes of its runs, whose numbers begin with `first`."""
+    runs = list(range(first, first + len(outcomes)))
+    if any(isinstance(one, Exception) and not isinstance(one, DivergedError) for one in outcomes):
+        return Result("failed", (), 0, runs)  # which says nothing about the settings
+    # A seed that diverged counts as infinitely bad.
+    rows = [one.values if isinstance(one, Pruned) else one for one in outcomes if not isinstance(one, Exception)]
+    rows = [row if isinstance(row, tuple | list) else (row,) for row in rows]
+    rows += [(math.inf,) * len(rows[0]) for _ in range(len(outcomes) - len(rows))] if rows else []
+    median = tuple(float(statistics.median(column)) for column in zip(*rows, strict=True))
+    if not median or not all(map(math.isfinite, median)):
+        return Result("diverged", (), 0, runs)
+    left = [one.step for one in outcomes if isinstance(one, Pruned)]
+    return Result("pruned" if left else "finished", median, max(left, default=steps), runs)
 
 
-def _shared(space: Mapping[str, Range], jobs: Sequence[Job]) -> list[str]:
+def _shared(space: Space, jobs: Sequence[Job]) -> list[str]:
     """Return the keys by which runs cannot share a stack: those for which a job and its neighbour differ in kind."""
     base, others, shared = jobs[0].member.shared(), iter(jobs[1:]), []
     for key, one in space.items():
-        neighbours = [next(others) for _ in one.ends()[1:]]
+        neighbours = [next(others) for _ in ends(one)[1:]]
         if any(job.member.shared() != base for job in neighbours):
             shared.append(key)
     return shared

@@ -1,8 +1,8 @@
-"""Optuna's study of a search: it proposes trials in batches, and keeps their results in a file of SQLite.
+"""Optuna's study of a search: it proposes batches of trials, and keeps those that have ended in a journal.
 
-Trials are proposed by a study in memory, which takes a tenth of the time of one in a database. Each batch is proposed
-with a seed of its own from the results of those before it, and the results are in the runs' own files, so that a search
-that was killed at any moment continues with the same trials, also if it was killed before it wrote to the database.
+A batch follows from the seed and the trials of the batches before it, so that a search that was killed at any moment
+continues with the same trials. It is asked of a study in memory: Optuna's journal writes each setting of each trial
+through to the disk, which takes 50 ms a trial, 9 % of a search of 256 trials and a quarter of one with halving.
 """
 
 import json
@@ -10,24 +10,22 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from runge.errors import ConfigurationError
-from runge.launch.space import Choice, Range
+from runge.launch.space import Space, rounded
 
-Sampler = Literal["tpe", "random", "qmc", "cmaes"]
+Sampler = Literal["tpe", "random"]
 
-_NAME, _DESCRIPTION, _PROPOSED = "search", "description", "proposed"
+_DESCRIPTION = "description"
 _TOGETHER = 8
 """The number of consecutive trials of a batch that share the settings that determine the stack."""
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """The outcome of a trial.
 
     Attributes:
@@ -40,11 +38,11 @@ class Result:
     status: Literal["finished", "pruned", "diverged", "failed"]
     values: tuple[float, ...]
     step: int
-    runs: tuple[int, ...]
+    runs: list[int]
 
 
 class Study:
-    """A study in the file `study.db` of a sweep's directory.
+    """A study in the file `study.log` of a sweep's directory, which no other process uses.
 
     Args:
         directory: the sweep's directory.
@@ -57,13 +55,13 @@ class Study:
         description: what must not change while the search is resumed, by its keys.
 
     Raises:
-        ConfigurationError: Optuna is missing, the sampler does not fit, or the directory holds another search.
+        ConfigurationError: Optuna is missing, the file is damaged, or the directory holds another search.
     """
 
     def __init__(
         self,
         directory: Path,
-        space: Mapping[str, Range],
+        space: Space,
         shared: Sequence[str],
         objective: Sequence[str],
         sampler: Sampler,
@@ -71,152 +69,84 @@ class Study:
         batch: int,
         description: Mapping[str, Any],
     ) -> None:
-        self.path = directory / "study.db"
-        self.space, self.shared, self.objective, self.sampler, self.seed = space, shared, objective, sampler, seed
         self._optuna = import_optuna()
-        self._check_sampler()
+        self.space, self.shared, self.objective, self.sampler, self.seed = space, shared, objective, sampler, seed
+        file = directory / "study.log"
+        file.with_name(f"{file.name}.lock").unlink(missing_ok=True)  # of a search that was killed
         with _quiet(self._optuna):
-            self._distributions = {key: one.distribution() for key, one in space.items()}
-            self._description: dict[str, Any] = {**description, "batch": batch}
-            self._stored, self._ended, attributes = None, self._new(), {_DESCRIPTION: self._description}
-            if self.path.exists():
-                self._stored = self._load()
-                self._ended.add_trials(self._stored.get_trials(deepcopy=False))
-                attributes = self._stored.user_attrs
-        self.batch = _check_same(directory, attributes.get(_DESCRIPTION, {}), description)
-        self._proposed: dict[str, Any] = attributes.get(_PROPOSED, {"first": 0, "trials": []})
-        self._unwritten: list[Any] = []
+            journal = self._optuna.storages.journal
+            try:
+                storage = self._optuna.storages.JournalStorage(journal.JournalFileBackend(str(file)))
+                self._study = self._new(storage=storage, study_name="search", load_if_exists=True)
+            except Exception as error:  # Optuna does not check what it reads
+                raise ConfigurationError(f"hydra.sweep.dir: {file} cannot be used ({error})") from error
+            if _DESCRIPTION not in self._study.user_attrs:
+                self._study.set_user_attr(_DESCRIPTION, {**description, "batch": batch})
+            begun = self._study.user_attrs[_DESCRIPTION]
+        for key, now in json.loads(json.dumps(description)).items():
+            if (was := begun.get(key)) != now:
+                raise ConfigurationError(
+                    f"{key}: must be as when the search in {str(directory)!r} began, {json.dumps(was)}; got "
+                    f"{json.dumps(now)}; give its command again, or another hydra.sweep.dir"
+                )
+        self.batch = int(begun["batch"])
 
     @property
     def trials(self) -> list[Any]:
         """The trials that have ended, `optuna.trial.FrozenTrial`."""
-        return self._ended.get_trials(deepcopy=False)
+        return self._study.get_trials(deepcopy=False)
 
     def propose(self, most: int) -> tuple[int, list[dict[str, Any]]]:
         """Return the number of the next batch's first trial, and the settings of its trials, at most `most` in all.
 
-        A batch that was proposed and has not ended is proposed again, also if it is larger.
+        A batch of which some trials have not ended is proposed again. Neighbours share what determines their stack.
         """
-        ended, first = self.trials, self._proposed["first"]
-        if len(ended) >= first + len(self._proposed["trials"]):
-            first = len(ended)
-            if first >= most:
-                return first, []
-            self._proposed = {"first": first, "trials": self._propose(ended, min(self.batch, most - first))}
-        return first, [trial["params"] for trial in self._proposed["trials"]]
+        ended = self.trials
+        first = len(ended) // self.batch * self.batch
+        count = min(self.batch, most - first) if len(ended) < most else 0
+        distributions, together, proposed = dict(self.space), {}, []
+        with _quiet(self._optuna):
+            samplers, seed = self._optuna.samplers, int(np.random.SeedSequence([self.seed, first]).generate_state(1)[0])
+            if self.sampler == "random":
+                sampler = samplers.RandomSampler(seed=seed)
+            else:
+                sampler = samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+            study = self._new()
+            study.add_trials(ended[:first])
+            for i in range(count):
+                together = together if i % _TOGETHER else {}
+                study.sampler = samplers.PartialFixedSampler(together, sampler) if together else sampler
+                params = study.ask(distributions).params
+                together = together or {key: params[key] for key in self.shared}
+                proposed.append({key: rounded(self.space[key], value) for key, value in params.items()})
+        return first, proposed
 
-    def tell(self, results: Sequence[Result]) -> None:
-        """Take the results of the batch that was proposed last."""
-        states = self._optuna.trial.TrialState
-        trials = []
-        for trial, result in zip(self._proposed["trials"], results, strict=True):
+    def tell(self, proposed: Sequence[Mapping[str, Any]], results: Sequence[Result]) -> None:
+        """Add the trials of a batch, except those that a killed search has added."""
+        states, ended = self._optuna.trial.TrialState, len(self.trials) % self.batch
+        for params, result in list(zip(proposed, results, strict=True))[ended:]:
             known = bool(result.values) and all(map(math.isfinite, result.values))
             state = states.COMPLETE if result.status == "finished" and known else states.PRUNED
             # Optuna compares trials that have not finished by one figure only.
             partly = known and len(result.values) == 1 and result.status == "pruned"
             with _quiet(self._optuna):
-                trials.append(
+                self._study.add_trial(
                     self._optuna.trial.create_trial(
                         state=states.FAIL if result.status == "failed" else state,
                         values=list(result.values) if state == states.COMPLETE else None,
-                        params=trial["params"],
-                        distributions=self._distributions,
-                        system_attrs=trial["attributes"],
-                        user_attrs={"status": result.status, "step": result.step, "runs": list(result.runs)},
+                        params=dict(params),
+                        distributions=dict(self.space),
+                        user_attrs={"status": result.status, "step": result.step, "runs": result.runs},
                         intermediate_values={result.step: result.values[0]} if partly else {},
                     )
                 )
-        new = trials[len(self.trials) - self._proposed["first"] :]  # a killed search may have written some
-        self._ended.add_trials(new)
-        self._unwritten += new
-
-    def write(self) -> None:
-        """Write the results since the last call, and the batch that was proposed last, to the file."""
-        with _quiet(self._optuna):
-            if self._stored is None:
-                self._create()
-                self._stored = self._load()
-            self._stored.add_trials(self._unwritten)
-            self._stored.set_user_attr(_PROPOSED, self._proposed)
-        self._unwritten = []
 
     def best(self) -> list[Any]:
         """Return the best trial, or with several objectives those of the Pareto front, by their number."""
-        complete = [one for one in self.trials if one.state == self._optuna.trial.TrialState.COMPLETE]
-        return sorted(self._ended.best_trials, key=lambda trial: trial.number) if complete else []
-
-    def _load(self) -> Any:
-        try:
-            return self._optuna.load_study(study_name=_NAME, storage=self._url(self.path))
-        except KeyError as error:
-            raise ConfigurationError(f"{self.path}: must hold a study named {_NAME!r}, and has none") from error
-
-    def _create(self) -> None:
-        """Make the file, which gets its name when it is complete."""
-        part = self.path.with_name(f".{self.path.name}.part")
-        part.unlink(missing_ok=True)
-        study = self._new(study_name=_NAME, storage=self._url(part))
-        study.set_user_attr(_DESCRIPTION, self._description)
-        study._storage.remove_session()
-        part.replace(self.path)
+        return sorted(self._study.best_trials, key=lambda trial: trial.number)
 
     def _new(self, **options: Any) -> Any:
         return self._optuna.create_study(directions=["minimize"] * len(self.objective), **options)
-
-    def _url(self, path: Path) -> Any:
-        from sqlalchemy import URL
-
-        url = URL.create("sqlite", database=str(path.absolute()))
-        return self._optuna.storages.RDBStorage(url.render_as_string())
-
-    def _check_sampler(self) -> None:
-        if self.sampler != "cmaes":
-            return
-        if choices := [key for key, one in self.space.items() if isinstance(one, Choice)]:
-            raise ConfigurationError(
-                f"hydra.sweeper.sampler: cmaes needs numbers (interval, range), and {choices[0]} is a choice; use tpe"
-            )
-        if len(self.space) < 2 or len(self.objective) > 1:
-            raise ConfigurationError("hydra.sweeper.sampler: cmaes needs two or more keys and one objective; use tpe")
-
-    def _propose(self, ended: Sequence[Any], count: int) -> list[dict[str, Any]]:
-        """Return the settings of `count` trials, rounded, and the sampler's own notes on them."""
-        first = len(ended)
-        # A quasi-random sequence takes no notice of results; it is drawn from its beginning.
-        history, skip = ([], first) if self.sampler == "qmc" else (ended, 0)
-        proposed: list[dict[str, Any]] = []
-        with _quiet(self._optuna):
-            sampler = self._make_sampler(0 if self.sampler == "qmc" else first)
-            study = self._new(sampler=sampler)
-            study.add_trials(history)
-            together: dict[str, Any] = {}
-            for i in range(skip + count):
-                if i % _TOGETHER == 0:
-                    together = {}
-                # Several quasi-random sequences, one for each set of keys, would have points in common.
-                fixed = self._optuna.samplers.PartialFixedSampler(together, sampler)
-                study.sampler = fixed if together and self.sampler != "qmc" else sampler
-                trial = study.ask(self._distributions)
-                together = together or {key: trial.params[key] for key in self.shared}
-                params = {key: self.space[key].rounded(value) for key, value in trial.params.items()}
-                proposed.append({"params": params, "attributes": {}})
-            for one, trial in zip(proposed, study.get_trials(deepcopy=False)[len(history) :], strict=True):
-                one["attributes"] = dict(trial.system_attrs)
-        return proposed[skip:]
-
-    def _make_sampler(self, first: int) -> Any:
-        samplers = self._optuna.samplers
-        seed = int(np.random.SeedSequence([self.seed, first]).generate_state(1)[0])
-        match self.sampler:
-            case "tpe":
-                return samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
-            case "random":
-                return samplers.RandomSampler(seed=seed)
-            case "qmc":
-                quiet = {"warn_independent_sampling": False, "warn_asynchronous_seeding": False}
-                return samplers.QMCSampler(seed=seed, scramble=True, **quiet)
-            case "cmaes":
-                return samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
 
 
 def import_optuna() -> Any:
@@ -235,33 +165,12 @@ def import_optuna() -> Any:
 
 @contextmanager
 def _quiet(optuna: Any) -> Iterator[None]:
-    """Keep Optuna from logging each trial, and from warning that parts of it are experimental.
-
-    Raises:
-        ConfigurationError: the file of the study is damaged, or cannot be read or written.
-    """
-    from sqlalchemy.exc import SQLAlchemyError
-
+    """Keep Optuna from logging each trial, and from warning that parts of it are experimental."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             yield
-    except (SQLAlchemyError, optuna.exceptions.OptunaError) as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise ConfigurationError(f"hydra.sweep.dir: its study.db cannot be used ({reason})") from error
     finally:
         optuna.logging.set_verbosity(verbosity)
-
-
-def _check_same(directory: Path, begun: Mapping[str, Any], now: Mapping[str, Any]) -> int:
-    """Check that the search that was begun in a directory is this one, and return the size of its batches."""
-    for key, value in json.loads(json.dumps(now)).items():
-        if begun.get(key) != value:
-            was, given = (json.dumps(one) for one in (begun.get(key), value))
-            raise ConfigurationError(
-                f"{key}: must be as when the search in {str(directory)!r} began, {was}; got {given}; give its command "
-                "again, or another hydra.sweep.dir"
-            )
-    return int(begun["batch"])

@@ -20,8 +20,8 @@ from runge.compare.groups import seeds_needed
 from runge.configuration import build, digest
 from runge.errors import ConfigurationError, describe
 from runge.launch.compose import combinations
-from runge.launch.jobs import Job, ended_before, job_return
-from runge.launch.plan import Chunk, check_jobs, plan
+from runge.launch.jobs import Job, ended_before, job_return, value_or_error
+from runge.launch.plan import Chunk, begun_chunks, check_jobs, plan
 from runge.launch.processes import Report, run_tasks, start_loading
 from runge.launch.slurm import PROCESSES, LauncherSettings, make_executor, run_jobs
 from runge.runs.directories import RunDirectory, State
@@ -93,11 +93,12 @@ def launch(
             processes = launcher.processes or PROCESSES
         elif on_gpu:  # one process fills it
             processes = 1
-        chunks, alone = plan(jobs, processes, launcher.members or (_MOST_ON_GPU if on_gpu else _MOST), halving)
+        most = launcher.members or (_MOST_ON_GPU if on_gpu else _MOST)
+        chunks, alone = plan(jobs, processes, most, halving, begun_chunks(jobs, directory))
 
         from runge.launch.run import train_jobs  # late, as in `check_jobs`
 
-        parts = [([jobs[i] for i in chunk.jobs], halving) for chunk in chunks]
+        parts = [([jobs[i] for i in chunk.jobs], halving, chunk.state) for chunk in chunks]
         tasks = [partial(train_jobs, context.callbacks, part) for part in parts]
 
         def results(report: Report) -> Iterator[tuple[int, Any]]:
@@ -173,7 +174,7 @@ def _returned(job: Job, value: Any, place: int, failures: dict[str, str]) -> Job
     if not isinstance(value, Exception):
         returned = value[place]
         returned.cfg = returned.hydra_cfg = job.config
-        value = returned._return_value
+        value = value_or_error(returned)
     else:
         with suppress(OSError, ConfigurationError):  # reported by `_record_failure`
             value = outcome if (outcome := ended_before(job.member, RunDirectory(job.directory))) is not None else value
