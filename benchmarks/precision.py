@@ -32,7 +32,7 @@ from runge import machine
 from runge.errors import RunError
 from runge.launch.compose import compose
 from runge.pictures.style import BLUE, GREEN, INK, ORANGE, PINK, SKY, png
-from runge.runs.checkpoints import read_checkpoint
+from runge.runs.checkpoints import read_state
 from runge.runs.directories import RunDirectory
 from runge.runs.files import write
 from runge.training.member import Member
@@ -97,7 +97,7 @@ def fit(*overrides: str) -> tuple[dict[str, Any], Course]:
     with tempfile.TemporaryDirectory() as folder:
         began = time.time()
         (outcome,) = made.fit([RunDirectory(folder)])
-        saved = read_checkpoint(RunDirectory(folder).last)["callbacks"]["History"]
+        saved = read_state(RunDirectory(folder).last).state["callbacks"]["History"]
     if not isinstance(outcome, dict):
         raise outcome if isinstance(outcome, RunError) else RunError("pruned")
     rows = saved["rows"][0].numpy()

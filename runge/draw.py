@@ -50,23 +50,21 @@ def draw(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | None = 
         raise FileNotFoundError(f"{run.history} is missing: {run.path} is not a run, or has no rows of it yet")
     record = read(run)
     title, figures = title_of(record.settings), record.figures if metrics is None else metrics
-    if figures.get(TEST_MSE_F, 0) is None:
-        title += ", on the validation rows"
-    outputs: Sequence[str] = ()
-    pictures = {}
+    title += ", on the validation rows" if figures.get(TEST_MSE_F, 0) is None else ""
+    pictures, switched_on, outputs = {}, figures.get(SWITCHED_ON_STEP), ()
     if fit:
         values = fit_of(fit)
         outputs = values.outputs
-        profiles = _profiles(run, values) if len(values.inputs) > 1 or record.of_table else [None]
-        moved = {name: points[name] for name in values.inputs} if points else None
+        several = len(values.inputs) > 1
+        profiles = _profiles(run, values) if several or record.of_table else []
         last = None
-        if moved is not None:
-            at = np.asarray(points["step"])
-            last = np.stack([*moved.values()], 1)[at == at.max()]
-        pictures["fit"] = fit_picture(values, title, profiles[0] if len(profiles) == 1 else None, last)
-        if len(profiles) > 1:
+        if points:
+            steps, moved = np.asarray(points["step"]), np.stack([points[name] for name in values.inputs], axis=1)
+            last = moved[steps == steps.max()]
+        pictures["fit"] = fit_picture(values, title, profiles[0] if profiles and not several else None, last)
+        if several:
             pictures["profiles"] = profiles_picture(profiles, title, values.inputs, outputs)
-    pictures["curves"] = curves_picture(history, figures.get(SWITCHED_ON_STEP), outputs, title)
+    pictures["curves"] = curves_picture(history, None if switched_on is None else int(switched_on), outputs, title)
     if points:
         pictures["points"] = points_picture(points, history, title)
     return pictures

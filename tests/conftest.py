@@ -6,20 +6,28 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 from hydra.core.global_hydra import GlobalHydra
+from hypothesis import settings
 
+from runge import machine
 from runge.launch.compose import compose
 from runge.sobolev.network import Model
 
 ROOT = Path(__file__).resolve().parent.parent
 
 torch.set_num_threads(1)
+# Sweeps train in the process of their test unless they ask for more processes, each of which takes seconds to start.
+machine.cores = lambda: 1
+# More examples: `pytest --hypothesis-profile default`.
+settings.register_profile("few", max_examples=25)
+settings.load_profile("few")
 # A shell ignores it for what it starts in the background, and so would all that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -51,10 +59,17 @@ def command(*arguments: str) -> tuple[int, str]:
     return 0, ""
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory) -> Path:
+    """A folder of all processes of the tests."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _kernels(tmp_path_factory) -> None:
-    """What is compiled lies in a folder of the tests, for all of their processes."""
-    folder = tmp_path_factory.getbasetemp().parent / "kernels"
+def _kernels(shared) -> None:
+    """What is compiled is for all processes of the tests."""
+    folder = shared / "kernels"
     folder.mkdir(mode=0o700, exist_ok=True)
     os.environ["RUNGE_CACHE_DIR"] = str(folder)
 
@@ -73,20 +88,24 @@ def train(tmp_path, monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory) -> Callable[..., tuple[Path, str]]:
+def trained(shared) -> Callable[..., tuple[Path, str]]:
     """`python train.py ...`, once for all tests that ask for it: its folder, of which they may take a copy, and output.
 
     Whoever asks must have patched nothing.
     """
 
-    @cache
     def run(*arguments: str) -> tuple[Path, str]:
-        folder = tmp_path_factory.mktemp("trained")
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as out:
-            patch.chdir(folder)
-            status, last_words = command(*arguments)
-        assert status == 0, out.getvalue() + last_words
-        return folder, out.getvalue()
+        folder = shared / f"trained-{sha256(repr(arguments).encode()).hexdigest()[:16]}"
+        printed = folder.with_suffix(".txt")
+        with FileLock(folder.with_suffix(".lock")):
+            if not printed.exists():
+                folder.mkdir()
+                with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as out:
+                    patch.chdir(folder)
+                    status, last_words = command(*arguments)
+                assert status == 0, out.getvalue() + last_words
+                printed.write_text(out.getvalue())
+        return folder, printed.read_text()
 
     return run
 

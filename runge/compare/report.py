@@ -170,7 +170,7 @@ def _files(record: RunRecord, directory: Path) -> dict[str, str]:
     run = RunDirectory(record.path)
     files = {
         "directory": run.path,
-        "configuration": run.hydra / "config.yaml",
+        "configuration": run.configuration,
         "fit": run.fit_picture,
         "curves": run.curves_picture,
         "profiles": run.profiles_picture,

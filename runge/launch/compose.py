@@ -4,14 +4,11 @@ Private is `get_overrides_dirname`.
 """
 
 import itertools
-import json
 import pickle
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import hydra
-import yaml
 from hydra._internal import config_loader_impl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
@@ -25,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from runge.configuration import CONFIGURATIONS
 from runge.errors import ConfigurationError
 from runge.runs.directories import RunDirectory, resumable
-from runge.runs.files import claim, read_yaml
+from runge.runs.files import claim
 
 
 def register_resolvers() -> None:
@@ -51,7 +48,7 @@ def _directory(resume: Any, path: str) -> str:
 
 def _record(directory: str) -> str | None:
     run = RunDirectory(directory)
-    return None if run.hydra.exists() or run.last.exists() else run.hydra_part.name
+    return None if run.hydra.exists() or run.configuration.exists() else run.hydra_part.name
 
 
 def combinations(arguments: Sequence[str], loader: ConfigLoader | None = None) -> list[list[str]]:
@@ -184,27 +181,3 @@ def explain_value(error: OmegaConfBaseException) -> str:
     # OmegaConf wraps a resolver's error and keeps only its text.
     kind, _, own = message.rpartition(" raised while resolving interpolation: ")
     return own if kind == ConfigurationError.__name__ or not error.full_key else f"{error.full_key}: {own}"
-
-
-_INTERPOLATION = re.compile(r"\$\{([^:}]*)([:}])")
-
-
-def recorded(directory: RunDirectory) -> dict[str, Any]:
-    """Return a run's configuration from Hydra's record, resolved.
-
-    Raises:
-        ConfigurationError: it is damaged, or uses a resolver that reads more than the configuration.
-    """
-    path = directory.hydra / "config.yaml"
-    try:
-        config = OmegaConf.create(read_yaml(path))
-        # What is parsed and not the text, in which an escape may stand for a character.
-        for name, end in _INTERPOLATION.findall(json.dumps(OmegaConf.to_container(config), default=str)):
-            if not re.fullmatch(r"[\w.]+", name) or (end == ":" and name != "share"):
-                raise ValueError(f"the interpolation ${{{name}{end} is not allowed in a recorded configuration")
-        content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-        if not isinstance(content, dict):
-            raise TypeError("it holds no keys")
-    except (OSError, ValueError, TypeError, OmegaConfBaseException, yaml.YAMLError) as error:
-        raise ConfigurationError(f"{path} cannot be read ({str(error).splitlines()[0]})") from error
-    return {str(key): value for key, value in content.items() if key != "resume"}

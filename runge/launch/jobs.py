@@ -19,7 +19,6 @@ from runge.runs.directories import RunDirectory
 from runge.runs.reading import read_columns
 
 if TYPE_CHECKING:
-    from runge.runs.checkpoints import CheckpointFile
     from runge.training.member import Member
 
 log = logging.getLogger(__name__)
@@ -47,7 +46,6 @@ class Job:
         directory: its run directory.
         member: its checked configuration.
         outcome: what it returned, the values of its objective or an error, if it ended earlier.
-        checkpoints: its checkpoints, by their steps.
     """
 
     config: DictConfig
@@ -55,7 +53,6 @@ class Job:
     directory: str
     member: "Member"
     outcome: "Value | RunError | None"
-    checkpoints: "dict[int, CheckpointFile]"
 
 
 @contextmanager
@@ -152,7 +149,7 @@ def begin_job(callbacks: Any, job: Job, announce: Callable[[], object]) -> JobRe
             for name, part in parts.items():
                 OmegaConf.save(part, directory.hydra_part / f"{name}.yaml")
         callbacks.on_job_start(config=config, task_function=lambda _: None)
-        directory.begin()
+        directory.begin(job.member.configuration, job.overrides)
         log_to_file(config)
         announce()
     runtime = {"working_dir": os.getcwd(), "task_name": config.hydra.job.name}

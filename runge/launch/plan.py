@@ -6,10 +6,10 @@ import logging
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from hydra.core.utils import setup_globals
 from hydra.types import HydraContext
@@ -22,9 +22,6 @@ from runge.launch.jobs import Job, current, ended_before, foreign_run, name_over
 from runge.launch.processes import run_tasks
 from runge.machine import interruption
 from runge.runs.directories import RunDirectory
-
-if TYPE_CHECKING:
-    from runge.runs.checkpoints import CheckpointFile
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +37,7 @@ def check_jobs(
 ) -> list[Job]:
     """Compose the jobs of a sweep, and build data and weights once for each kind of job, to check them.
 
-    Args:
-        context: Hydra's.
-        config: the sweep's configuration.
-        overrides: the overrides of each job.
-        first: the number of the first job.
-        processes: how many build at a time.
+    Their numbers begin with `first`, and `processes` build at a time.
 
     Raises:
         ConfigurationError: a key or a value of a job is not allowed.
@@ -70,46 +62,38 @@ def check_jobs(
 
 def _job(config: DictConfig) -> Job:
     """Check a composed job, and read what its directory holds."""
-    from runge.runs.checkpoints import checkpoint_files
     from runge.training.member import Member
 
     overrides = list(config.hydra.overrides.task)
     directory = os.path.join(config.hydra.sweep.dir, config.hydra.sweep.subdir)
-    run = RunDirectory(directory)
     with current(config), name_overrides(overrides):
         content, _ = plain(config)
         member = Member(content, overrides)
-        outcome = ended_before(member, run)
-        try:
-            checkpoints = checkpoint_files(run) if outcome is None else {}
-        except ConfigurationError as error:
-            log.warning("%s: set aside", error)
-            run.last.replace(run.last.with_name(f"{run.last.name}.damaged"))
-            checkpoints = checkpoint_files(run)
-        if any(checkpoint.configuration != digest(content) for checkpoint in checkpoints.values()):
-            raise foreign_run(run)
-    return Job(config, overrides, directory, member, outcome, checkpoints)
+        return Job(config, overrides, directory, member, ended_before(member, RunDirectory(directory)))
 
 
 class Chunk(NamedTuple):
-    """Jobs that are trained together: their numbers in the sweep, and the steps that each of them has left."""
+    """Jobs that are trained together: their numbers, the steps that each of them has left, and their saved state."""
 
     jobs: list[int]
     steps: int
+    state: Path | None = None
 
 
-def plan(jobs: Sequence[Job], processes: int, most: int, halving: int | None = None) -> tuple[list[Chunk], bool]:
+def plan(
+    jobs: Sequence[Job], processes: int, most: int, halving: int | None = None, begun: Sequence[Chunk] = ()
+) -> tuple[list[Chunk], bool]:
     """Divide jobs into chunks that share a stack, the longest first.
 
     Jobs that were trained in a stack resume in the same one, to end with the same bits. All others are divided as at
     the sweep's beginning, so that a resumed sweep has the stacks of an uninterrupted one. With halving, runs that
-    differ in their seed alone stay together.
+    differ in their seed alone stay together. The chunks `begun` are those of `begun_chunks`.
 
     Returns:
         The unfinished chunks, each of at most `most` jobs; true if the whole sweep is one chunk, which can have all
         cores.
     """
-    fresh, chunks = _divide(jobs, processes, most, halving is not None), _begun(jobs)
+    fresh, chunks = _divide(jobs, processes, most, halving is not None), list(begun)
     settled = {number for number, job in enumerate(jobs) if job.outcome is not None}.union(*(c.jobs for c in chunks))
     for chunk in fresh:
         if new := [number for number in chunk.jobs if number not in settled]:
@@ -124,38 +108,38 @@ def plan(jobs: Sequence[Job], processes: int, most: int, halving: int | None = N
     return _longest_first(jobs, chunks), len(fresh) == 1
 
 
-def _begun(jobs: Sequence[Job]) -> list[Chunk]:
-    """Return the unfinished stacks that have checkpoints."""
-    from runge.runs.checkpoints import last_step
+def begun_chunks(jobs: Sequence[Job], sweep: Path) -> list[Chunk]:
+    """Return the unfinished stacks of a sweep that have a saved state. A damaged file is set aside.
+
+    Raises:
+        ConfigurationError: a state is that of a different sweep.
+    """
+    from runge.runs.checkpoints import STACKS, read_state
 
     numbers = {os.path.normpath(job.directory): number for number, job in enumerate(jobs)}
-    stacks = dict.fromkeys(max(job.checkpoints.items())[1].stack for job in jobs if job.checkpoints)
+    alone = [RunDirectory(job.directory).last for job in jobs if job.outcome is None]
     chunks: list[Chunk] = []
-    for stack in stacks:
-        members = [numbers[path] for path in stack if path in numbers]
-        checkpoints = {i: _checkpoints(jobs[i]) for i in members}
-        step = last_step(list(checkpoints.values()))
-        together = [i for i, by_step in checkpoints.items() if step in by_step and by_step[step].stack == stack]
-        if not step or not together:  # its first save was incomplete
+    for path in [*sorted((sweep / STACKS).glob("*.ckpt")), *filter(Path.exists, alone)]:
+        try:
+            saved = read_state(path)
+        except ConfigurationError as error:
+            log.warning("%s: set aside", error)
+            path.replace(path.with_name(f"{path.name}.damaged"))
             continue
-        if len(together) < len(stack):
+        together = [numbers[run] for run in saved.runs if run in numbers]
+        if all(jobs[i].outcome is not None for i in together):
+            continue
+        for run, identity in zip(saved.runs, saved.digests, strict=True):
+            if run in numbers and digest(jobs[numbers[run]].member.configuration) != identity:
+                raise foreign_run(RunDirectory(run))
+        if len(together) < len(saved.runs):
             log.warning(
-                "a stack of %d runs resumes with %d of them, whose figures are the same to round-off; the others have "
-                "no checkpoint of step %d or do not belong to this command",
-                *(len(stack), len(together), step),
+                "a stack of %d runs resumes with %d of them, whose figures are the same to round-off; the others do "
+                "not belong to this command",
+                *(len(saved.runs), len(together)),
             )
-        if any(jobs[i].outcome is None for i in together):
-            chunks.append(Chunk(together, _steps(jobs, together) - step))
+        chunks.append(Chunk(together, _steps(jobs, together) - saved.step, path))
     return chunks
-
-
-def _checkpoints(job: Job) -> Mapping[int, "CheckpointFile"]:
-    """Return a run's checkpoints, which its stack may need even if it has ended; none if they are damaged."""
-    from runge.runs.checkpoints import checkpoint_files
-
-    with suppress(ConfigurationError):
-        return job.checkpoints or checkpoint_files(RunDirectory(job.directory))
-    return {}
 
 
 def _steps(jobs: Sequence[Job], numbers: Sequence[int]) -> int:

@@ -16,14 +16,14 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from runge.compare.tables import error_table
-from runge.configuration import SAME_BITS, digest, unimported
+from runge.configuration import SAME_BITS, digest, section, unimported
 from runge.errors import ConfigurationError, RunError, command, is_out_of_memory
-from runge.launch.compose import plain, recorded
+from runge.launch.compose import plain
 from runge.launch.jobs import Job, Value, begin_job, check_rows, ended_before, job_return, log_to_file, name_overrides
 from runge.machine import allow_open_files, interruption
 from runge.metrics import STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS
 from runge.objective import Pruned
-from runge.runs.checkpoints import checkpoint_files, read_checkpoint
+from runge.runs.checkpoints import stack_of, state_path
 from runge.runs.directories import FINDINGS, RunDirectory, State, resumable
 from runge.runs.lock import locked
 from runge.training.advice import advice, log_rows, without_effect
@@ -58,13 +58,14 @@ def run(configuration: DictConfig) -> Value:
 
 def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resuming: bool) -> Value:
     hydra = HydraConfig.get()
-    directory.begin()
     try:
         content, resume = plain(configuration)
         if resume is not None:
             content = _resumed(content, resume, directory)
         elif not sweep and directory.status.exists():
             raise ConfigurationError(f"hydra.run.dir: must be a directory without a run, got {str(directory.path)!r}")
+        else:
+            directory.begin(content, hydra.overrides.task)
         ranges = hydra.sweeper.get("params") or ()
         searches = hydra.runtime.choices.get("search") not in (None, "null") and not (sweep or resuming)
         if searches and not any(one.partition("=")[0] in ranges for one in hydra.overrides.task):
@@ -160,38 +161,41 @@ def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> 
     if resumable(resume).path.resolve() != directory.path.resolve():
         raise ConfigurationError("resume: a run resumes in its own directory; remove hydra.run.dir")
     try:
-        checkpoints = checkpoint_files(directory)
-        last = checkpoints[max(checkpoints)] if checkpoints else None
-        begun = read_checkpoint(last.path)["configuration"] if last else recorded(directory)
+        begun, _ = directory.read_configuration()
+        begun |= {key: section(key, begun.get(key)) for key in ("data", "trainer")}
+        stack = stack_of(directory)
     except ConfigurationError as error:
         raise ConfigurationError(f"resume: {error}") from error
-    given = {override: override.lstrip("+~").partition("=")[0] for override in HydraConfig.get().overrides.task}
-    others = [override for override, key in given.items() if key.partition(".")[0] != "logger" and key not in SAME_BITS]
-    moved = {}
-    if "_target_" in composed["data"] and "_target_" in begun["data"]:  # a table may be in another place now
-        others = [override for override in others if override != "data=table" and given[override] != "data.file"]
-        moved = {"file": composed["data"]["file"]} if "data.file" in given.values() else {}
-    same = digest(composed) == digest(begun)
-    if others and not same:
-        allowed = ", ".join(key for key in SAME_BITS if key != "resume")
+    if stack is not None:
+        sweep = os.path.relpath(stack.path.parent.parent)
         raise ConfigurationError(
-            f"resume: a run resumes with the configuration it was started with, except {allowed}; "
-            f"remove {' '.join(others)}"
+            f"resume: {str(resume)!r} is trained in one stack with {len(stack.runs) - 1} other runs of its sweep; to "
+            f"continue them, repeat the sweep's command with hydra.sweep.dir={sweep}"
         )
-    # Loggers are always the command's, because those of a file could write anywhere.
-    begun.pop("logger", None)
-    if not same and (named := unimported(begun)):
+    if not directory.last.exists():
+        log.warning("the run has no checkpoint, and begins again")
+    if digest(composed) == digest(begun):
+        return composed
+    return _merged(composed, begun)
+
+
+def _merged(composed: dict[str, Any], begun: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration of a run's files, with the settings of the command that may differ from it."""
+    given = {override: override.lstrip("+~").partition("=")[0] for override in HydraConfig.get().overrides.task}
+    allowed, moved = {*SAME_BITS}, {}
+    if "_target_" in composed["data"] and "_target_" in begun["data"]:
+        allowed |= {"data", "data.file"}  # a table may be in another place now
+        moved = {"file": composed["data"]["file"]} if "data.file" in given.values() else {}
+    if others := [one for one, key in given.items() if key.partition(".")[0] != "logger" and key not in allowed]:
+        keys = ", ".join(key for key in SAME_BITS if key != "resume")
+        rule = f"a run resumes with the configuration it was started with, except {keys}"
+        raise ConfigurationError(f"resume: {rule}; remove {' '.join(others)}")
+    begun.pop("logger", None)  # loggers are always the command's, because those of a file could write anywhere
+    if named := unimported(begun):
         raise ConfigurationError(
             f"resume: the run's files refer to {', '.join(named)}, which is not imported automatically, for safety; "
             "repeat the run's overrides together with resume="
         )
-    if last and len(last.stack) > 1:
-        log.warning(
-            "the run was trained in a stack with other runs of its sweep: resumed alone, its figures are the same to "
-            "round-off; for the same bits repeat the sweep's command with hydra.sweep.dir="
-        )
-    if same:
-        return composed
     trainer = {key: value for key, value in composed["trainer"].items() if f"trainer.{key}" in given.values()}
     sections = {"data": {**begun["data"], **moved}, "trainer": {**begun["trainer"], **trainer}}
     return {
@@ -210,7 +214,7 @@ def check_members(members: Sequence[Member], _report: Callable[[int], object]) -
 
 
 def train_jobs(
-    callbacks: Any, chunk: tuple[Sequence[Job], int | None], report: Callable[[int], object]
+    callbacks: Any, chunk: tuple[Sequence[Job], int | None, Path | None], report: Callable[[int], object]
 ) -> list[JobReturn]:
     """Train the jobs of a chunk; each gets the directory, the log and the return that Hydra's own launcher would leave.
 
@@ -218,22 +222,26 @@ def train_jobs(
 
     Args:
         callbacks: Hydra's.
-        chunk: the jobs, all at the same step, and the factor of halving, or None.
+        chunk: the jobs, the factor of halving, or None, and the file of their stack's state, if they have begun.
         report: called with the number of steps that the members have taken since the last call.
 
     Raises:
         ConfigurationError: another process trains one of the runs, and does not end soon.
     """
-    jobs, halving = chunk
+    jobs, halving, state = chunk
     allow_open_files(len(jobs) + _OTHER_FILES)
     with ExitStack() as locks:
         for job in jobs:
             locks.enter_context(locked(Path(job.directory), "hydra.sweep.dir", _SECONDS_FOR_OTHERS))
-        return _train(callbacks, jobs, halving, report)
+        return _train(callbacks, jobs, halving, state, report)
 
 
 def _train(
-    callbacks: Any, jobs: Sequence[Job], halving: int | None, report: Callable[[int], object]
+    callbacks: Any,
+    jobs: Sequence[Job],
+    halving: int | None,
+    state: Path | None,
+    report: Callable[[int], object],
 ) -> list[JobReturn]:
     gc.collect()  # the stack before this one, of which nothing else is left
     stack = make_stack([job.member for job in jobs], halving)
@@ -245,7 +253,8 @@ def _train(
         for i, (job, value) in enumerate(zip(jobs, ended, strict=True))
     ]
     begun = [i for i, value in enumerate(ended) if value is None]
-    outcomes = stack.fit(directories, report=lambda steps: report(steps * len(jobs)))
+    state = state or state_path(directories, Path(jobs[0].config.hydra.sweep.dir))
+    outcomes = stack.fit(directories, lambda steps: report(steps * len(jobs)), state)
     for i in begun:
         job, directory, returned = jobs[i], directories[i], returns[i]
         if os.access(directory.path, os.W_OK) and directory.path.is_dir():  # otherwise the outcome reports it

@@ -21,7 +21,7 @@ from runge.configuration import build, digest
 from runge.errors import ConfigurationError, describe
 from runge.launch.compose import combinations
 from runge.launch.jobs import Job, ended_before, job_return, value_or_error
-from runge.launch.plan import Chunk, check_jobs, plan
+from runge.launch.plan import Chunk, begun_chunks, check_jobs, plan
 from runge.launch.processes import Report, run_tasks, start_loading
 from runge.launch.slurm import PROCESSES, LauncherSettings, make_executor, run_jobs
 from runge.runs.directories import RunDirectory, State
@@ -62,13 +62,7 @@ def launch(
 ) -> Sequence[JobReturn]:
     """Run a batch of a sweep's jobs, and return their returns.
 
-    Args:
-        context: Hydra's.
-        config: the sweep's configuration.
-        settings: the section `hydra.launcher`.
-        job_overrides: the overrides of each job.
-        first: the number of the first job.
-        failures: receives the messages of jobs whose directories cannot be written to, by their directories.
+    The messages of jobs whose directories cannot be written to are added to `failures`, by their directories.
 
     Raises:
         ConfigurationError: a job's configuration is wrong; nothing has been trained.
@@ -93,11 +87,12 @@ def launch(
             processes = launcher.processes or PROCESSES
         elif on_gpu:  # one process fills it
             processes = 1
-        chunks, alone = plan(jobs, processes, launcher.members or (_MOST_ON_GPU if on_gpu else _MOST), halving)
+        most = launcher.members or (_MOST_ON_GPU if on_gpu else _MOST)
+        chunks, alone = plan(jobs, processes, most, halving, begun_chunks(jobs, directory))
 
         from runge.launch.run import train_jobs  # late, as in `check_jobs`
 
-        parts = [([jobs[i] for i in chunk.jobs], halving) for chunk in chunks]
+        parts = [([jobs[i] for i in chunk.jobs], halving, chunk.state) for chunk in chunks]
         tasks = [partial(train_jobs, context.callbacks, part) for part in parts]
 
         def results(report: Report) -> Iterator[tuple[int, Any]]:
@@ -201,14 +196,7 @@ def _record_failure(job: Job, error: Any, failures: dict[str, str]) -> None:
 def run_grid(
     context: HydraContext, config: DictConfig, settings: Mapping[str, Any], launcher: Any, arguments: Sequence[str]
 ) -> None:
-    """Run every combination of the values of some keys, in batches, and compare the runs.
-
-    Args:
-        context: Hydra's.
-        config: the sweep's configuration.
-        settings: the section `hydra.sweeper`.
-        launcher: what runs a batch; the fused one checks its jobs itself, in its processes.
-        arguments: the overrides of the command.
+    """Run every combination of the values in the command's arguments, in batches, and compare the runs.
 
     Raises:
         ConfigurationError: a job's configuration is wrong; nothing has been trained.
@@ -219,7 +207,7 @@ def run_grid(
         given = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
         runs = combinations([*given, *arguments], context.config_loader)
         OmegaConf.save(config, Path(config.hydra.sweep.dir) / "multirun.yaml")
-        if not hasattr(launcher, "failures"):
+        if not hasattr(launcher, "failures"):  # the fused one checks them in its processes
             check_jobs(context, config, runs, 0)
         size = sweeper.max_batch_size or len(runs)
         for first in range(0, len(runs), size):

@@ -1,6 +1,7 @@
 """The pictures over the steps of a run: losses, errors and gradients, and the training points that have moved."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -71,7 +72,7 @@ def curves_picture(history: History, switched_on: int | None, outputs: Sequence[
     return figure
 
 
-def _line(axes: Axes, history: History, column: str, above: float = 0, **style: object) -> None:
+def _line(axes: Axes, history: History, column: str, above: float = 0, **style: Any) -> None:
     """Draw a column of the history over the steps, joining what is known and above a number."""
     step, y = np.asarray(history["step"]), np.asarray(history.get(column, [np.nan] * len(history["step"])))
     known = np.isfinite(y) & (y > above)

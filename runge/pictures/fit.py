@@ -93,27 +93,25 @@ def _maps(fit: Fit, title: str, points: Array | None) -> Figure:
     colour, so that one small error does not use up the scale.
     """
     outputs = min(MOST_OUTPUTS, len(fit.outputs))
-    notes = of_outputs(len(fit.outputs))
-    if points is not None:
-        notes.append(f"circles: the {len(points)} training points")
+    notes, circles = of_outputs(len(fit.outputs)), np.empty((0, 2)) if points is None else points
+    if len(circles):
+        notes.append(f"circles: the {len(circles)} training points")
     if np.isnan(fit.df).any():
         notes.append("the norm is that of the known partial derivatives")
-    one = outputs == 1
-    figure = sheet(*((9, 7.4) if one else (14, 0.7 + 2.9 * outputs)), title, notes)
-    panels = figure.subplots(
-        2 * outputs if outputs == 1 else outputs, 2 if outputs == 1 else 4, sharex=True, sharey=True
-    )
+    size, shape = ((9, 7.4), (2, 2)) if outputs == 1 else ((14, 0.7 + 2.9 * outputs), (outputs, 4))
+    figure = sheet(*size, title, notes)
+    panels = figure.subplots(*shape, sharex=True, sharey=True)
     for p, row in enumerate(panels.reshape(outputs, 4)):
         y, error = label(fit.outputs[p]), fit.du[:, p] - fit.df[:, p]
-        size = np.where(np.isnan(error).all(-1), np.nan, np.sqrt(np.nansum(error**2, -1)))
+        norms = np.where(np.isnan(error).all(-1), np.nan, np.sqrt(np.nansum(error**2, -1)))
         both = np.concatenate([fit.f[:, p], fit.u[:, p]])
-        same = Normalize(np.nanmin(both), np.nanmax(both))
+        same = Normalize(float(np.nanmin(both)), float(np.nanmax(both)))
         _map(figure, row[0], fit.x, fit.f[:, p], y, same)
         _map(figure, row[1], fit.x, fit.u[:, p], f"fit of {y}", same)
         _map(figure, row[2], fit.x, np.abs(fit.u - fit.f)[:, p], f"|error of {y}|")
-        _map(figure, row[3], fit.x, size, rf"|error of $\nabla${y}|")
-        for axes in row[[0, 2, 3]] if points is not None else []:
-            axes.plot(*points.T, "o", markersize=3.5, color="white", markeredgecolor=INK, markeredgewidth=0.6)
+        _map(figure, row[3], fit.x, norms, rf"|error of $\nabla${y}|")
+        for axes in row[[0, 2, 3]]:
+            axes.plot(*circles.T, "o", markersize=3.5, color="white", markeredgecolor=INK, markeredgewidth=0.6)
     for axes in panels.flat:
         axes.grid(False)
         axes.label_outer()
@@ -145,7 +143,8 @@ def _map(figure: Figure, axes: Axes, x: Array, z: Array, title: str, norm: Norma
         with suppress(RuntimeError, ValueError):  # the points are on a line
             low, width = x[known].min(0), np.ptp(x[known], axis=0)
             triangles = Triangulation(*((x[known] - low) / width).T).triangles  # independent of the units
-            drawn = axes.tripcolor(*x[known].T, triangles, z[known], norm=norm, cmap=colours, shading="gouraud")
+            plane = Triangulation(x[known, 0], x[known, 1], triangles)
+            drawn = axes.tripcolor(plane, z[known], norm=norm, cmap=colours, shading="gouraud")
     if drawn is None:
         drawn = axes.scatter(*x[known].T, c=z[known], norm=norm, cmap=colours, s=36, linewidths=0)
     figure.colorbar(drawn, ax=axes, pad=0.01)

@@ -47,7 +47,7 @@ def profiles_picture(profiles: Sequence[Profile], title: str, inputs: Sequence[s
             tangents = np.stack([t[at, None] + half, u[at, None] + half * du[at, None]], axis=-1)
             axes.add_collection(LineCollection(list(tangents), colors=ORANGE, linewidths=2.2))
             axes.plot(t[at], u[at], ".", color=ORANGE, markersize=5)
-            axes.set_xlabel(label(inputs[d]))
+            axes.set_xlabel(label(inputs[int(d)]))
         for axes in of_output[::columns]:
             axes.set_ylabel(f"fit of {label(outputs[p])}")
     return figure

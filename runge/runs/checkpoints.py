@@ -1,108 +1,100 @@
-"""Checkpoints on disk, and the steps from which a run or a whole stack can resume."""
+"""Checkpoints: a run's best weights, and the state of a stack, one file from which it resumes."""
 
 import errno
+import hashlib
 import io
 import os
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from runge.configuration import digest
 from runge.errors import ConfigurationError
 from runge.runs.directories import RunDirectory
 
+STACKS = ".stacks"
+"""The folder of a sweep's directory with the states of the stacks that are being trained."""
 
-class CheckpointFile(NamedTuple):
-    """A checkpoint of a run on disk.
+
+class SavedStack(NamedTuple):
+    """The state of a stack on disk.
 
     Attributes:
+        path: the file: `.stacks/DIGEST.ckpt` in a sweep's directory, or `checkpoints/last.ckpt` of a run trained alone.
+        state: its content.
         step: the number of steps taken.
-        path: the file.
-        stack: the directories of all runs of its stack, in order.
+        runs: the directories of its runs.
         threads: the number of threads that took the steps.
-        configuration: the digest of the run's configuration.
+        digests: the digests of the runs' configurations.
     """
 
-    step: int
     path: Path
-    stack: tuple[str, ...]
+    state: dict[str, Any]
+    step: int
+    runs: tuple[str, ...]
     threads: int
-    configuration: str
+    digests: tuple[str, ...]
 
 
-def checkpoint_files(directory: RunDirectory) -> dict[int, CheckpointFile]:
-    """Return the checkpoints from which a run can resume, by their steps.
+def state_path(directories: Sequence[RunDirectory], sweep: Path | None = None) -> Path:
+    """Return the file for the state of a stack of runs; None: the sweep's directory is that above the first run's."""
+    if len(directories) == 1:
+        return directories[0].last
+    sweep = sweep or directories[0].path.parent
+    names = "\n".join(os.path.relpath(run.path, sweep) for run in directories)
+    return sweep / STACKS / f"{hashlib.sha256(names.encode()).hexdigest()[:16]}.ckpt"
+
+
+def read_state(path: Path) -> SavedStack:
+    """Read the state of a stack.
 
     Raises:
-        ConfigurationError: `last.ckpt` is damaged.
+        ConfigurationError: the file is damaged.
+        OSError: it cannot be read at the moment.
     """
-    files: dict[int, CheckpointFile] = {}
-    for path in filter(Path.exists, (directory.next, directory.last)):
-        try:
-            content = read_checkpoint(path)
-        except ConfigurationError:
-            if path == directory.last:
-                raise
-            continue  # it was being written when the run ended
-        file = _describe(directory, path, content)
-        files[file.step] = file
-    return files
-
-
-def _describe(directory: RunDirectory, path: Path, content: Mapping[str, Any]) -> CheckpointFile:
+    state = read_checkpoint(path, "stack")
     try:
-        stack = tuple(os.path.normpath(directory.path / other) for other in content["stack"]["members"])
-        step, threads = int(content["state_dict"]["step"]), int(content["stack"]["threads"])
-        return CheckpointFile(step, path, stack, threads, digest(content["configuration"]))
+        stack, step = state["stack"], int(state["state_dict"]["step"])
+        runs = tuple(os.path.normpath(path.parent.parent / name) for name in stack["runs"])
+        return SavedStack(path, state, step, runs, int(stack["threads"]), tuple(map(str, stack["digests"])))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ConfigurationError(f"{path} does not hold a run's state ({type(error).__name__}: {error})") from error
 
 
-def last_step(stack: Sequence[Mapping[int, CheckpointFile]]) -> int:
-    """Return the step from which a stack resumes: the last one with complete checkpoints, or 0.
-
-    A member whose directory could not be written to may lack that step.
-    """
-    complete = {one.step for member in stack for one in member.values() if not one.path.name.startswith(".")}
-    return max(complete.union(set.intersection(*map(set, stack))), default=0)
-
-
-def resume_from(directories: Sequence[RunDirectory]) -> list[CheckpointFile]:
-    """Return the checkpoints from which all members of a stack resume; none if they start from the beginning.
+def stack_of(run: RunDirectory) -> SavedStack | None:
+    """Return the state of the stack of several runs in which a run is being trained, or None.
 
     Raises:
-        ConfigurationError: a checkpoint is damaged.
+        ConfigurationError: the file of a stack of its sweep is damaged.
     """
-    stack = [checkpoint_files(directory) for directory in directories]
-    step = last_step(stack)
-    return [member[step] for member in stack] if all(step in member for member in stack) else []
+    path = run.path.resolve()
+    states = (read_state(file) for above in path.parents for file in sorted((above / STACKS).glob("*.ckpt")))
+    return next((state for state in states if str(path) in state.runs), None)
 
 
-def cut(state: Any, member: int) -> Any:
-    """Return one member's part of a stack's state: its row of every tensor, whose first dimension is the members'."""
+def take(state: Any, members: Sequence[int]) -> Any:
+    """Return some members' part of a stack's state: their rows of all tensors, whose first dimension is the members'.
+
+    Example:
+        >>> take({"theta": torch.arange(6).view(3, 2), "step": torch.tensor(7)}, [2])
+        {'theta': tensor([[4, 5]]), 'step': tensor(7)}
+    """
     if isinstance(state, Tensor):
-        return state[member : member + 1].clone() if state.ndim else state
+        return state[list(members)] if state.ndim else state
     if isinstance(state, Mapping):
-        return {key: cut(value, member) for key, value in state.items()}
+        return {key: take(value, members) for key, value in state.items()}
     if isinstance(state, list | tuple):
-        return type(state)(cut(value, member) for value in state)
+        return type(state)(take(value, members) for value in state)
     return state
 
 
-def join(states: Sequence[Any]) -> Any:
-    """Return the state of a stack of members that have taken the same number of steps: the inverse of `cut`."""
-    first = states[0]
-    if isinstance(first, Tensor):
-        return torch.cat(list(states)) if first.ndim else first
-    if isinstance(first, Mapping):
-        return {key: join([state[key] for state in states]) for key in first}
-    if isinstance(first, list | tuple):
-        return type(first)(join(parts) for parts in zip(*states, strict=True))
-    return first
+def join(states: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the weights of a stack of members with these weights."""
+    states = list(states)
+    return {key: torch.cat([one[key] for one in states]) if x.ndim else x for key, x in states[0].items()}
 
 
 def serialise(checkpoint: Mapping[str, Any]) -> bytes:
@@ -112,8 +104,8 @@ def serialise(checkpoint: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint. Only tensors and plain data are unpickled.
+def read_checkpoint(path: Path, section: Literal["configuration", "stack"] = "configuration") -> dict[str, Any]:
+    """Read a checkpoint with weights and a section. Only tensors and plain data are unpickled.
 
     Raises:
         ConfigurationError: the file is damaged, or is not a checkpoint.
@@ -124,7 +116,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             if (name := archive.testzip()) is not None:
                 raise zipfile.BadZipFile(f"the checksum of {name} is wrong")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        if not (isinstance(checkpoint, dict) and {"state_dict", "configuration"} <= checkpoint.keys()):
+        if not (isinstance(checkpoint, dict) and {"state_dict", section} <= checkpoint.keys()):
             raise TypeError("it is not a checkpoint of a run")
     except MemoryError:
         raise

@@ -9,7 +9,6 @@ import io
 import json
 import math
 import os
-import shutil
 import sys
 import zlib
 from collections.abc import Mapping, Sequence
@@ -58,6 +57,7 @@ class RunDirectory:
         self.path = Path(path)
         self.hydra = self.path / ".hydra"
         self.hydra_part = self.path / ".hydra.part"
+        self.configuration = self.path / "run.json"
         self.log = self.path / "train.log"
         self.metrics = self.path / "metrics.json"
         self.history = self.path / "history.csv"
@@ -69,18 +69,26 @@ class RunDirectory:
         self.wandb = self.path / "wandb.json"
         self.best = self.path / "checkpoints" / "best.ckpt"
         self.last = self.path / "checkpoints" / "last.ckpt"
-        self.next = self.path / "checkpoints" / ".next.ckpt"
         self.fit_picture = self.path / "fit.png"
         self.curves_picture = self.path / "curves.png"
         self.profiles_picture = self.path / "profiles.png"
         self.points_picture = self.path / "points.png"
 
-    def begin(self) -> None:
-        """Rename Hydra's record of the job to its final name once it is complete."""
-        if self.hydra.is_dir():
-            shutil.rmtree(self.hydra_part, ignore_errors=True)
-        elif self.hydra_part.is_dir():
+    def begin(self, configuration: Mapping[str, Any], overrides: Sequence[str]) -> None:
+        """Write the resolved configuration, and then rename Hydra's record of the job, which is complete, too."""
+        write(self.configuration, json.dumps({"overrides": list(overrides), **configuration}, indent=2) + "\n")
+        if self.hydra_part.is_dir() and not self.hydra.is_dir():
             self.hydra_part.rename(self.hydra)
+
+    def read_configuration(self) -> tuple[dict[str, Any], list[str]]:
+        """Return the resolved configuration, and the overrides.
+
+        Raises:
+            ConfigurationError: `run.json` is damaged.
+            OSError: it does not exist or cannot be read.
+        """
+        configuration = read_json(self.configuration)
+        return configuration, list(map(str, configuration.pop("overrides", ())))
 
     def write(
         self,
@@ -150,7 +158,7 @@ class RunDirectory:
 
     def discard(self) -> None:
         """Remove the directory if nothing was trained in it yet, and parents that this leaves empty."""
-        discard(self.path, {self.hydra.name, self.hydra_part.name, self.log.name})
+        discard(self.path, {self.hydra.name, self.hydra_part.name, self.configuration.name, self.log.name})
 
 
 def _csv(columns: Mapping[str, Sequence[float]]) -> str:
@@ -171,29 +179,22 @@ def _checksum(content: bytes) -> str:
     return f"{zlib.crc32(content):08x}"
 
 
-def _what_it_holds(run: RunDirectory) -> str:
-    """Return the reason why a directory without a configuration and checkpoints cannot be resumed, and what to do."""
-    if not run.path.is_dir():
-        return "there is no such directory"
-    names = {path.name for path in run.path.iterdir()}
-    if "multirun.yaml" in names:
-        return f"it is a sweep's; to resume the sweep, repeat its command with hydra.sweep.dir={run.path}"
-    left = f"it holds {', '.join(sorted(names)) or 'nothing'}, but neither a record of a run nor a checkpoint"
-    return f"{left}; if the run was ended before it began, repeat its command with hydra.run.dir={run.path}"
-
-
 def resumable(path: Any) -> RunDirectory:
     """Return the directory of a run that can be resumed.
 
     Raises:
         ConfigurationError: the directory contains no run, or one that has finished or diverged.
     """
-    run = RunDirectory(str(path))
-    if not ((run.hydra / "config.yaml").is_file() or run.last.is_file()):
-        raise ConfigurationError(f"resume: must be the directory of a run, got {str(path)!r}; {_what_it_holds(run)}")
+    run, rule = RunDirectory(str(path)), f"resume: must be the directory of an unfinished run, got {str(path)!r}"
+    if not run.configuration.is_file():
+        names = sorted(entry.name for entry in run.path.iterdir()) if run.path.is_dir() else []
+        holds = (
+            f"which holds {', '.join(names) or 'nothing'}, but no run.json" if run.path.is_dir() else "which is none"
+        )
+        how = "hydra.sweep.dir" if "multirun.yaml" in names else "hydra.run.dir"
+        raise ConfigurationError(f"{rule}, {holds}; repeat the command of a run or sweep there with {how}={path}")
     if run.metrics.exists():
-        raise ConfigurationError(f"resume: must be an unfinished run, got {str(path)!r}, which is finished")
-    state = run.read_state()
-    if state is not None and state.status == "diverged":
-        raise ConfigurationError(f"resume: must be an unfinished run, got {str(path)!r}; it diverged: {state.message}")
+        raise ConfigurationError(f"{rule}, which is finished")
+    if (state := run.read_state()) is not None and state.status == "diverged":
+        raise ConfigurationError(f"{rule}, which diverged: {state.message}")
     return run

@@ -8,8 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from runge.errors import ConfigurationError
 
 LOCK = ".lock"
@@ -24,29 +22,16 @@ def write(path: Path, content: str | bytes) -> None:
     """
     part = path.with_name(f".{path.name}.part")
     try:
-        write_through(part, content)
+        with part.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         with suppress(OSError):  # the original error is already being raised
             part.unlink(missing_ok=True)
-
-
-def write_through(path: Path, content: str | bytes) -> None:
-    """Write a file and wait until its content is on the disk.
-
-    Raises:
-        OSError: it cannot be written; the error names the file.
-    """
-    content = content.encode() if isinstance(content, str) else content
-    try:
-        with path.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -63,22 +48,6 @@ def read_json(path: Path) -> dict[str, Any]:
     except (ValueError, TypeError, RecursionError) as error:
         raise ConfigurationError(f"{path} is damaged ({error})") from error
     return content
-
-
-def read_yaml(path: Path) -> str:
-    """Return the text of a YAML file without aliases, which can expand exponentially.
-
-    Raises:
-        ConfigurationError: it is damaged, or contains an alias.
-        OSError: it cannot be read.
-    """
-    try:
-        text = path.read_text()
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.CSafeLoader)):
-            raise ValueError("aliases are not allowed")
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"{path} cannot be read ({str(error).partition(chr(10))[0]})") from error
-    return text
 
 
 def claim(path: str | os.PathLike[str]) -> str:

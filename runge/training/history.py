@@ -76,10 +76,10 @@ class Curves(BlockCallback):
 
     Args:
         history: the rows; it comes before this callback.
-        to_loggers: `to_loggers(i, write)` calls `write(logger)` for each of the i-th member's loggers.
+        to_loggers: `to_loggers[i](write)` calls `write(logger)` for each of the i-th member's loggers.
     """
 
-    def __init__(self, history: History, to_loggers: Callable[[int, Callable[[Logger], object]], None]) -> None:
+    def __init__(self, history: History, to_loggers: Sequence[Callable[[Callable[[Logger], object]], None]]) -> None:
         self.history, self.to_loggers = history, to_loggers
 
     def at_block_end(self, module: SobolevRegression) -> None:
@@ -90,14 +90,14 @@ class Curves(BlockCallback):
             if last_steps[member] < step:
                 continue
             measured = {key: figure for key, figure in zip(keys, row, strict=True) if figure == figure}
-            self.to_loggers(member, lambda logger, measured=measured: logger.log_metrics(measured, step))
+            self.to_loggers[member](lambda logger, measured=measured: logger.log_metrics(measured, step))
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Let the loggers save what they have."""
-        for member in range(len(self.history.rows[-1]) if self.history.rows else 0):
-            self.to_loggers(member, lambda logger: logger.save())
+        for to_loggers in self.to_loggers if self.history.rows else ():
+            to_loggers(lambda logger: logger.save())
 
 
 class FillCallbackMetrics(BlockCallback):

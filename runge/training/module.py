@@ -77,6 +77,7 @@ class SobolevRegression(WeightedModule):
     best_loss: Tensor
     waiting_since: Tensor
     stopped_at: Tensor
+    pruned: Tensor
 
     def __init__(
         self,
@@ -116,7 +117,7 @@ class SobolevRegression(WeightedModule):
             self.register_buffer(name, torch.tensor(start))
         self.best = copy.deepcopy(self.network).requires_grad_(False)
         self.register_buffer("best_loss", torch.full((members,), torch.inf, dtype=torch.float64))
-        for name, start in {"waiting_since": 0, "stopped_at": NEVER}.items():
+        for name, start in {"waiting_since": 0, "stopped_at": NEVER, "pruned": False}.items():
             self.register_buffer(name, torch.full((members,), start))
         self.figures: dict[str, Tensor] = {}
         self._compiled = compiled or losses.loss_and_gradient
@@ -139,7 +140,8 @@ class SobolevRegression(WeightedModule):
         self.max_steps = self._asked or self._steps_of_trainer()
         self.steps_per_stage = -(-self.max_steps // len(self.network.stages))
         self.begin_schedules(self._schedule or TwoStage(latest_step=round(0.25 * self.max_steps)))
-        for name, start in {"step": 0, "ended": False, "waiting_since": 0, "stopped_at": NEVER}.items():
+        beginning = {"step": 0, "ended": False, "waiting_since": 0, "stopped_at": NEVER, "pruned": False}
+        for name, start in beginning.items():
             self.get_buffer(name).fill_(start)
         self.block_ended = False
 

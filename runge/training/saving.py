@@ -1,9 +1,9 @@
-"""Checkpoints by time, at a signal, and the files of a stack: a run can be stopped at any moment."""
+"""Checkpoints by time, at a signal, and the file of a stack's state: a run can be stopped at any moment."""
 
-import errno
+import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,14 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import Callback
 
+from runge.errors import ConfigurationError, describe
 from runge.machine import interruption
-from runge.runs.checkpoints import CheckpointFile, cut, join, read_checkpoint, serialise
+from runge.runs.checkpoints import STACKS, read_state, serialise, take
 from runge.runs.directories import RunDirectory
-from runge.runs.files import write, write_through
+from runge.runs.files import write
 from runge.training.module import SobolevRegression
+
+log = logging.getLogger(__name__)
 
 
 def is_to_stop(trainer: pl.Trainer) -> bool:
@@ -33,12 +36,11 @@ class Save(Callback):
 
     Args:
         seconds: the time between two checkpoints; 0: at the end of every block.
-        path: the path passed to the trainer.
         report: called with the number of steps taken after each checkpoint.
     """
 
-    def __init__(self, seconds: float, path: Path, report: Callable[[int], None]) -> None:
-        self.seconds, self.path, self.report = seconds, path, report
+    def __init__(self, seconds: float, report: Callable[[int], None]) -> None:
+        self.seconds, self.report = seconds, report
         self.saved_at, self.saved_step, self.began = 0.0, 0, False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -65,90 +67,78 @@ class Save(Callback):
         return time.monotonic() - self.saved_at >= self.seconds
 
     def _save(self, trainer: pl.Trainer, step: int) -> None:
-        trainer.save_checkpoint(self.path)
+        trainer.save_checkpoint("")  # `StateFile` has the path
         self.report(step)
         self.saved_at, self.saved_step = time.monotonic(), step
 
 
-_FATAL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
-"""Errors that concern the disk or the process, and not one directory."""
+class StateFile(CheckpointIO):
+    """The file of a stack's state: written atomically while it trains, removed when all of its runs have ended.
 
-
-class MemberFiles(CheckpointIO):
-    """The files of a stack's state: each member's own `last.ckpt`, from which it is loaded, and `best.ckpt`.
-
-    All members' new checkpoints are on the disk before the first of them replaces an old one. So at any moment there is
-    a step of which all members have a checkpoint. A directory that is gone or cannot be written to is left out. If the
-    disk is full or fails, all older `last.ckpt` stay. A `last.ckpt` is never newer than its `best.ckpt`.
+    If it cannot be written, that is a warning: what the runs leave in the end does not depend on it.
 
     Args:
-        directories: the members' run directories.
-        configurations: the members' configurations, enough to rebuild the runs.
-        columns: the names of the inputs and the outputs, by `inputs` and `outputs`.
-        start: the members' checkpoints that are loaded; empty for new runs.
+        path: the file.
+        directories: the directories of the runs, which begin from the start without a file.
+        digests: the digests of their configurations.
 
     Attributes:
-        trouble: why members have no `last.ckpt` of the last save, by their indices.
-        stale: why members have no `best.ckpt` of the last save.
+        rows: the indices of the runs that the state has, in its order.
+        state: what was read or written last; None: nothing yet.
+        threads: the number of threads that took its steps; None: there is none.
+
+    Raises:
+        ConfigurationError: the file is damaged, or holds the state of other runs.
     """
 
-    def __init__(
-        self,
-        directories: Sequence[RunDirectory],
-        configurations: Sequence[Mapping[str, Any]],
-        columns: Mapping[str, list[str]],
-        start: Sequence[CheckpointFile] = (),
-    ) -> None:
-        self.directories, self.configurations, self.start = directories, configurations, start
-        self.columns = columns
-        self.trouble: dict[int, OSError] = {}
-        self.stale: dict[int, OSError] = {}
+    def __init__(self, path: Path, directories: Sequence[RunDirectory], digests: Sequence[str]) -> None:
+        self.path, self.directories, self.digests = path, directories, digests
+        self.rows = list(range(len(directories)))
+        self.state: dict[str, Any] | None = None
+        self.threads: int | None = None
+        self._warned: set[str] = set()
+        if path.exists():
+            saved = read_state(path)
+            places = {os.path.normpath(directory.path): i for i, directory in enumerate(directories)}
+            kept = [k for k, run in enumerate(saved.runs) if run in places]
+            self.rows = [places[saved.runs[k]] for k in kept]
+            if not kept or any(digests[i] != saved.digests[k] for i, k in zip(self.rows, kept, strict=True)):
+                raise ConfigurationError(f"{path} holds the state of other runs; remove it to begin again")
+            self.state, self.threads = take(saved.state, kept), saved.threads
+
+    @property
+    def step(self) -> int:
+        """The number of its steps."""
+        return 0 if self.state is None else int(self.state["state_dict"]["step"])
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write each member's checkpoints; the path is not used."""
-        everyone = set(range(len(self.directories)))
-        self.stale = self._each(everyone, lambda i: self._write_best(checkpoint["state_dict"], i))
-        self.trouble = self.stale | self._each(everyone - {*self.stale}, lambda i: self._write_next(checkpoint, i))
-        if full := [error for error in self.trouble.values() if error.errno in _FATAL_ERRNOS]:
-            self.trouble = dict.fromkeys(everyone, full[0]) | self.trouble
-        for i in self.trouble:
-            with suppress(OSError):
-                self.directories[i].next.unlink(missing_ok=True)
-        self.trouble |= self._each(everyone - {*self.trouble}, self._rename_next)
+        """Write the state; the path is not used."""
+        names = [os.path.relpath(self.directories[i].path, self.path.parent.parent) for i in self.rows]
+        digests = [self.digests[i] for i in self.rows]
+        self.threads = torch.get_num_threads()
+        self.state = {**checkpoint, "stack": {"runs": names, "digests": digests, "threads": self.threads}}
+        try:
+            self.path.parent.mkdir(exist_ok=True)
+            write(self.path, serialise(self.state))
+        except OSError as error:
+            if (message := describe(error)) not in self._warned:
+                self._warned.add(message)
+                log.warning("%s", message)
 
-    def _rename_next(self, i: int) -> None:
-        self.directories[i].next.replace(self.directories[i].last)
-
-    def _each(self, members: Iterable[int], act: Callable[[int], object]) -> dict[int, OSError]:
-        """Do something for some members; return the errors of those for which it fails."""
-        errors: dict[int, OSError] = {}
-        for i in members:
-            try:
-                act(i)
-            except OSError as error:
-                errors[i] = error
-        return errors
-
-    def _write_best(self, state: Mapping[str, Any], i: int) -> None:
-        best = {f"network.{name[5:]}": cut(x, i) for name, x in state.items() if name.startswith("best.")}
-        content = {"state_dict": best, "configuration": self.configurations[i], "columns": self.columns}
-        self.directories[i].best.parent.mkdir(exist_ok=True)
-        write(self.directories[i].best, serialise(content))
-
-    def _write_next(self, checkpoint: Mapping[str, Any], i: int) -> None:
-        directory, alone = self.directories[i], len(self.directories) == 1
-        last = {**(checkpoint if alone else cut(checkpoint, i)), "configuration": self.configurations[i]}
-        members = [os.path.relpath(other.path, directory.path) for other in self.directories]
-        last["stack"] = {"members": members, "threads": torch.get_num_threads()}
-        write_through(directory.next, serialise(last))
+    def keep(self, members: Sequence[int]) -> None:
+        """Continue with some members of the state."""
+        assert self.state is not None
+        self.rows = [self.rows[i] for i in members]
+        self.save_checkpoint(take(self.state, members), self.path)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
-        """Join the members' checkpoints; the path is not used."""
-        for directory, one in zip(self.directories, self.start, strict=True):
-            if one.path != directory.last:  # the next save would overwrite the only file of this step
-                one.path.replace(directory.last)
-        states = [read_checkpoint(directory.last) for directory in self.directories]
-        return states[0] if len(states) == 1 else join(states)
+        """Return the state; the path is not used."""
+        assert self.state is not None
+        return self.state
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Keep every checkpoint."""
+        """Remove the file of several runs; that of a run trained alone stays, to finish it again if files are lost."""
+        if self.path.parent.name == STACKS:
+            self.path.unlink(missing_ok=True)
+            with suppress(OSError):  # there are others
+                self.path.parent.rmdir()

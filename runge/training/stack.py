@@ -5,33 +5,34 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import cast
 
 import torch
+from lightning.pytorch.callbacks import Callback
 
 from runge import machine
-from runge.configuration import explained
+from runge.configuration import digest, explained
 from runge.data import Data, Dataset, Rows, row_points
 from runge.errors import ConfigurationError, describe
 from runge.loggers import check_loggers
 from runge.machine import interruption
 from runge.optimizers import of_members
 from runge.resampling import Periodic
-from runge.runs.checkpoints import resume_from
+from runge.runs.checkpoints import state_path
 from runge.runs.directories import RunDirectory
 from runge.schedules import NEVER
 from runge.sobolev import losses
 from runge.sobolev.kernel import Kernel, step_function
 from runge.training.adaptation import Balancing, Resample
 from runge.training.datamodule import PointsDataModule, SobolevDataModule
-from runge.training.halving import Halving
 from runge.training.history import CountSteps, Curves, FillCallbackMetrics, Forecast, History, Progress
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.own_parts import check_metrics, make_callbacks
-from runge.training.results import Outcome, StackWriter
-from runge.training.saving import MemberFiles, Save, is_to_stop
-from runge.training.stopping import StopEarly
+from runge.training.results import Outcome, RunWriter, StackWriter, UnwritableError
+from runge.training.saving import Save, StateFile, is_to_stop
+from runge.training.stopping import Halving, StopEarly
 from runge.training.trainer import IGNORED, make_trainer
 
 _FULL = 32
@@ -78,7 +79,7 @@ class Stack:
 
     Args:
         members: the runs, which agree in everything that `Member.shared` lists.
-        halving: the factor by which the worst runs leave at rungs, as `runge.training.halving`; None: none leaves.
+        halving: the factor by which the worst runs leave at rungs, as `Halving`; None: none leaves.
 
     Raises:
         ConfigurationError: a size or a value is not allowed.
@@ -150,110 +151,126 @@ class Stack:
         self,
         directories: Sequence[RunDirectory],
         report: Callable[[int], object] | None = None,
-        rest_of: "StackWriter | None" = None,
+        state: Path | None = None,
         alone: bool = False,
     ) -> list[Outcome]:
-        """Train the runs and write their directories; resume from the last checkpoints that all of them have.
+        """Train the runs and write their directories; resume from the state of the stack, if it was saved.
+
+        At a rung of halving the stack is made smaller: the runs that are pruned end, and the others continue as a stack
+        with their part of the state.
 
         Args:
             directories: the directory of each run.
             report: called with the number of steps taken since the last call, in place of a progress bar.
-            rest_of: the writer of the stack whose other runs have left at a rung; None: there is none.
+            state: the file of the stack's state; None: that of `runge.runs.checkpoints.state_path`.
             alone: it is a single run, not one of a sweep, and is drawn if `pictures` is auto.
 
         Returns:
-            The content of each run's `metrics.json`, where it has left, or an error if it diverged or could not be
+            The content of each run's `metrics.json`, where it was pruned, or an error if it diverged or could not be
             written.
 
         Raises:
-            ConfigurationError: the checkpoints are not those of this stack.
+            ConfigurationError: the state is not that of this stack.
             SystemExit: it was interrupted.
         """
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it advertises
-        started = time.perf_counter()
-        start = resume_from(directories)
-        step = start[0].step if start else 0
-        columns = {"inputs": list(self.data.inputs), "outputs": list(self.data.dataset.test.outputs)}
-        files = MemberFiles(directories, [member.configuration for member in self.members], columns, start)
-        first, history, fitted = self.members[0], History(), False
-        resample = None
-        if isinstance(first.resampling, Periodic) and isinstance(self.data, SobolevDataModule):
-            seeds = [member.data_seed for member in self.members]
-            resample = Resample(first.resampling, self.data, seeds)
-        writer = StackWriter(self.members, self.module, self.data, directories, history, resample, rest_of, alone)
-        halving = None
-        if self._halving is not None and len(self.members) > 1:
-            halving = Halving(self._halving, self.members, history, None if rest_of is None else step)
-        rest: Stack | None = None
-        bar = self.training.progress_bar and report is None
-        last = writer.directories[0].last
-        save = Save(self.training.checkpoint_seconds, last, lambda step: writer.report_save(step, files.trouble))
-        try:
-            writer.begin(step)
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", IGNORED)
-                machine.use_threads(self._neurons, files.start[0].threads if files.start else None)
-                trainer = make_trainer(
-                    self.training,
-                    first.on_gpu(),
-                    # All act at the end of a block, in this order. Resample logs shares of the points, which History
-                    # records; Balancing looks at the points as they are then. StopEarly asks after all of these, which
-                    # may give an optimiser that is at rest new work, and Halving after it. Save comes last: its
-                    # checkpoint holds the state that all others leave.
-                    [
-                        *([writer.resample] if writer.resample else []),
-                        history,
-                        self._balancing(),
-                        *([Progress()] if bar else []),
-                        *([CountSteps(report)] if report else [Forecast()]),
-                        self._stop_early(),
-                        *([halving] if halving else []),
-                        Curves(history, writer.to_loggers),
-                        *([FillCallbackMetrics(), *self.callbacks] if self.callbacks else []),
-                        save,
-                    ],
-                    plugins=[files],
-                    default_root_dir=writer.directories[0].path,
-                )
-                trainer.fit(self.module, self.data, ckpt_path=start[0].path if start else None, weights_only=True)
-            fitted = True
-            whole = bool(self.module.ended) or int(self.module.step) >= self.training.max_steps
-            if not whole:
-                interruption.check()
-            seconds = time.perf_counter() - started, started - self._began
-            if halving is not None and halving.leaving and not whole:
-                outcomes = writer.let_go(halving, files.trouble, *seconds)
-                staying = writer.staying()
-                rest = Stack([self.members[i] for i in staying], self._halving) if staying else None
-                interruption.check()
-            else:
-                outcomes = writer.finish(files.stale, *seconds)
-        except (KeyboardInterrupt, SystemExit) as error:  # the latter from Lightning, on a second Ctrl-C
-            raise self._interrupted(writer) from error
-        except Exception as error:
-            if interruption.received is not None:  # a library has turned it into an error of its own
-                raise self._interrupted(writer) from error
-            failure: Exception = error
-            if start and not save.began and not fitted:
-                failure = ConfigurationError(f"{directories[0].last} is not a checkpoint of this run ({error})")
-            writer.leave("failed", [describe(failure)] * len(directories))
-            raise failure from error
+        runs = [RunWriter(*pair, alone) for pair in zip(self.members, directories, strict=True)]
+        digests = [digest(member.configuration) for member in self.members]
+        file = StateFile(state or state_path(directories), directories, digests)
+        stack, training = self, [runs[i] for i in file.rows]
+        while training:
+            if len(training) < len(stack.members):
+                stack = Stack([run.member for run in training], self._halving)
+            training = stack._fit(training, file, report)
+        if not any(isinstance(run.outcome, UnwritableError) for run in runs):
+            file.remove_checkpoint(file.path)
         if interruption.received is not None:  # after the last step: the runs are finished, but no other run may start
             where = ", ".join(str(directory.path) for directory in directories)
             raise SystemExit(f"error: interrupted after the last step; the run is finished, see {where}")
-        if rest is not None:
-            staying = writer.staying()
-            others = rest.fit([directories[i] for i in staying], report, writer)
-            outcomes = [others[staying.index(i)] if i in staying else one for i, one in enumerate(outcomes)]
-        return outcomes
+        return [run.outcome for run in runs]
 
-    def _interrupted(self, writer: StackWriter) -> SystemExit:
+    def _fit(
+        self, runs: Sequence[RunWriter], file: StateFile, report: Callable[[int], object] | None
+    ) -> list[RunWriter]:
+        """Train the runs until they end or some are pruned, and write what has ended; return the runs that stay."""
+        started, history, resample = time.perf_counter(), History(), self._resample()
+        writer = StackWriter(runs, self.module, self.data, history, resample)
+        save = Save(self.training.checkpoint_seconds, writer.running)
+        # A callback of the user's acts on the figures of a block, and the checkpoint holds the state that all leave.
+        callbacks = [
+            *([CountSteps(report)] if report else [Forecast(), *([Progress()] if self.training.progress_bar else [])]),
+            Curves(history, [run.to_loggers for run in runs]),
+            *([FillCallbackMetrics(), *self.callbacks] if self.callbacks else []),
+            save,
+        ]
+        try:
+            writer.begin(file.step)
+            self._train(history, resample, callbacks, file)
+            if not self._is_over():
+                interruption.check()
+            staying = writer.end(time.perf_counter() - started, started - self._began)
+            if staying:
+                file.keep(staying)
+                interruption.check()
+        except (KeyboardInterrupt, SystemExit) as error:  # the latter from Lightning, on a second Ctrl-C
+            raise self._interrupted(writer, file) from error
+        except Exception as error:
+            if interruption.received is not None:  # a library has turned it into an error of its own
+                raise self._interrupted(writer, file) from error
+            failure: Exception = error
+            if file.state is not None and not save.began and not self._is_over():
+                failure = ConfigurationError(f"{file.path} is not a checkpoint of this run ({error})")
+            writer.leave("failed", describe(failure))
+            raise failure from error
+        return [runs[i] for i in staying]
+
+    def _train(
+        self,
+        history: History,
+        resample: Resample | None = None,
+        others: Sequence[Callback] = (),
+        file: StateFile | None = None,
+    ) -> None:
+        """Take steps until the end, a rung or a signal, from the state in a file if it has one.
+
+        The callbacks act at the end of a block, in this order: Resample logs shares of the points, which History
+        records; Balancing looks at the points as they are then. StopEarly asks after all of these, which may give an
+        optimiser that is at rest new work, and Halving after it.
+        """
+        first = self.members[0]
+        callbacks: list[Callback] = [
+            *([resample] if resample else []),
+            history,
+            Balancing(first.balance, self.data, [member.seed for member in self.members]),
+            StopEarly(self.training.patience, self._settled_from),
+            *([Halving(self._halving, self.members, history)] if self._halving and len(self.members) > 1 else []),
+            *others,
+        ]
+        machine.use_threads(self._neurons, file.threads if file else None)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", IGNORED)
+            trainer = make_trainer(self.training, first.on_gpu(), callbacks, file)
+            self.module.pause = lambda: is_to_stop(trainer)
+            resumed = file.path if file and file.state else None
+            trainer.fit(self.module, self.data, ckpt_path=resumed, weights_only=True)
+
+    def _is_over(self) -> bool:
+        return bool(self.module.ended) or int(self.module.step) >= self.training.max_steps
+
+    def _resample(self) -> Resample | None:
+        rule = self.members[0].resampling
+        if not (isinstance(rule, Periodic) and isinstance(self.data, SobolevDataModule)):
+            return None
+        return Resample(rule, self.data, [member.data_seed for member in self.members])
+
+    def _interrupted(self, writer: StackWriter, file: StateFile) -> SystemExit:
         """Leave the runs as interrupted; return what ends the command."""
         interruption.obey()
-        how = [f"continue with resume={directory.path}" for directory in writer.directories]
-        writer.leave("interrupted", how)
+        alone = file.path == writer.runs[0].directory.last
+        how = f"resume={writer.runs[0].directory.path}" if alone else f"hydra.sweep.dir={file.path.parent.parent}"
+        writer.leave("interrupted", f"continue with {how}")
         # SystemExit, because Hydra would catch an Exception and start the next run of a sweep.
-        return SystemExit(f"error: interrupted at step {int(self.module.step)}; {how[0]}")
+        return SystemExit(f"error: interrupted at step {int(self.module.step)}; continue with {how}")
 
     @interruption.handled()
     def fit_in_memory(self) -> History:
@@ -262,22 +279,10 @@ class Stack:
         Raises:
             KeyboardInterrupt: it was interrupted.
         """
-        first, history = self.members[0], History()
-        machine.use_threads(self._neurons)
+        history = History()
         try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", IGNORED)
-                callbacks = [history, self._balancing(), self._stop_early()]
-                trainer = make_trainer(self.training, first.on_gpu(), callbacks)
-                self.module.pause = lambda: is_to_stop(trainer)
-                trainer.fit(self.module, self.data)
+            self._train(history)
         except SystemExit as error:  # from Lightning, on a second Ctrl-C
             raise KeyboardInterrupt from error
         interruption.check()
         return history
-
-    def _balancing(self) -> Balancing:
-        return Balancing(self.members[0].balance, self.data, [member.seed for member in self.members])
-
-    def _stop_early(self) -> StopEarly:
-        return StopEarly(self.training.patience, self._settled_from)

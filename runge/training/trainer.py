@@ -1,7 +1,6 @@
 """Lightning's Trainer of a stack."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import lightning.pytorch as pl
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -9,17 +8,14 @@ from lightning.pytorch.callbacks import Callback
 
 from runge import machine
 from runge.training.member import Training
+from runge.training.saving import StateFile
 
 IGNORED = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available on your system"
 """Warnings of no use to the user: Lightning 2.6 uses torch's pytree in a deprecated way, and advertises srun."""
 
 
 def make_trainer(
-    training: Training,
-    on_gpu: bool,
-    callbacks: Sequence[Callback],
-    plugins: Sequence[Any] = (),
-    **options: Any,
+    training: Training, on_gpu: bool, callbacks: Sequence[Callback], file: StateFile | None = None
 ) -> pl.Trainer:
     """Return the Trainer that takes the steps of a stack in one epoch, and validates after each block.
 
@@ -27,8 +23,7 @@ def make_trainer(
         training: the section `trainer`.
         on_gpu: true: train on the GPU.
         callbacks: all callbacks, in the order in which they act.
-        plugins: further plugins.
-        **options: further arguments of the Trainer.
+        file: the file of the stack's state; None: it has none.
     """
     machine.keep_memory()
     return pl.Trainer(
@@ -36,7 +31,8 @@ def make_trainer(
         devices=1,
         logger=False,
         callbacks=list(callbacks),
-        plugins=[*plugins, LightningEnvironment()],  # one process, also inside a Slurm job
+        plugins=[*([file] if file else []), LightningEnvironment()],  # one process, also inside a Slurm job
+        default_root_dir=file.directories[file.rows[0]].path if file else None,
         enable_checkpointing=False,
         max_epochs=1,
         max_steps=training.max_steps,
@@ -46,5 +42,4 @@ def make_trainer(
         enable_model_summary=False,
         inference_mode=False,  # it forbids the derivative by autograd
         use_distributed_sampler=False,
-        **options,
     )

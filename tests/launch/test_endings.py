@@ -41,7 +41,7 @@ def until(condition, seconds=120):
 
 
 def training(sweep):
-    return len(list(sweep.glob("*/checkpoints/last.ckpt"))) == 2
+    return len(list(sweep.glob("*/checkpoints/last.ckpt"))) == 2  # each run is a stack
 
 
 @pytest.mark.parametrize(("moment", "how"), [("loading", "INT"), ("training", "TERM"), ("training", "KILL")])

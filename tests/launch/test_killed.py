@@ -71,7 +71,10 @@ def check_files(directory):
 def check_same(ours, theirs):
     assert figures(ours) == figures(theirs)
     assert (ours / "history.csv").read_bytes() == (theirs / "history.csv").read_bytes()
-    for name in ("best.ckpt", "last.ckpt"):
+    names = {path.name for path in (theirs / "checkpoints").iterdir()}
+    assert "best.ckpt" in names
+    assert names == {path.name for path in (ours / "checkpoints").iterdir()}
+    for name in names:  # a stack's own state is removed at its end
         states = [torch.load(run / "checkpoints" / name, weights_only=True)["state_dict"] for run in (ours, theirs)]
         assert states[0].keys() == states[1].keys()
         for key, ours_state in states[0].items():

@@ -74,7 +74,7 @@ def test_directory_holds_what_is_promised(run):
     events = {name for name in files if name.startswith("tensorboard/")}
     assert files - events == {
         *(".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "train.log"),
-        *("metrics.json", "history.csv", "fit.csv", "status.json", "fit.png", "curves.png"),
+        *("metrics.json", "history.csv", "fit.csv", "status.json", "run.json", "fit.png", "curves.png"),
         *("checkpoints/best.ckpt", "checkpoints/last.ckpt", ".lock"),
     }
     assert events
@@ -164,10 +164,11 @@ def test_loaded_function_is_the_trained_one(run):
 
 
 def test_checkpoints_load_without_unpickling(run):
-    for name in ("best", "last"):
-        checkpoint = torch.load(run[0] / "checkpoints" / f"{name}.ckpt", weights_only=True)
-        assert ("switched_on" in checkpoint["state_dict"]) == (name == "last")
-        assert checkpoint["configuration"]["model"]["width"] == 8
+    best, last = (torch.load(run[0] / "checkpoints" / f"{name}.ckpt", weights_only=True) for name in ("best", "last"))
+    assert "switched_on" in last["state_dict"].keys() - best["state_dict"].keys()
+    assert (
+        best["configuration"]["model"]["width"] == json.loads((run[0] / "run.json").read_text())["model"]["width"] == 8
+    )
 
 
 def test_same_command_same_bits(train, tmp_path):
@@ -395,8 +396,8 @@ def test_resume_says_what_a_directory_without_a_run_holds(train, tmp_path):
     (tmp_path / "begun" / ".hydra.part").mkdir(parents=True)
     (tmp_path / "begun" / "train.log").touch()
     _, _, err = train("resume=begun")
-    assert "it holds .hydra.part, train.log" in err
-    assert "repeat its command with hydra.run.dir=begun" in err
+    assert "which holds .hydra.part, train.log, but no run.json" in err
+    assert "with hydra.run.dir=begun" in err
     assert train(*SHORT, "hydra.run.dir=begun")[0] == 0
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "multirun.yaml").touch()

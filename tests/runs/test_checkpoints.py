@@ -1,9 +1,15 @@
+import os
+
+import pytest
 import torch
 
-from runge.runs.checkpoints import cut, join
+from runge.errors import ConfigurationError
+from runge.runs.checkpoints import join, read_state, serialise, stack_of, state_path, take
+from runge.runs.directories import RunDirectory
+from runge.runs.files import write
 
 
-def test_join_is_the_inverse_of_cut():
+def test_members_are_rows_of_all_tensors():
     state = {
         "theta": torch.arange(6.0).view(3, 2),
         "step": torch.tensor(7),
@@ -11,18 +17,32 @@ def test_join_is_the_inverse_of_cut():
         "names": ["a", "b"],
         "nothing": None,
     }
-    parts = [cut(state, member) for member in range(3)]
-    assert parts[1]["theta"].tolist() == [[2.0, 3.0]]
-    assert parts[1]["step"] == 7
-    back = join(parts)
-    assert torch.equal(back["theta"], state["theta"])
-    assert back["step"] == 7
-    assert torch.equal(back["plateau"][0], state["plateau"][0])
-    assert torch.equal(back["plateau"][1][0], state["plateau"][1][0])
-    assert back["names"] == ["a", "b"]
-    assert back["nothing"] is None
+    part = take(state, [2, 0])
+    assert part["theta"].tolist() == [[4.0, 5.0], [0.0, 1.0]]
+    assert part["step"] == 7
+    assert part["plateau"][0].tolist() == [3, 1]
+    assert torch.equal(part["plateau"][1][0], state["plateau"][1][0][[2, 0]])
+    assert (part["names"], part["nothing"]) == (["a", "b"], None)
+    assert part["theta"].untyped_storage().nbytes() == 4 * 4  # no more than its members
+    weights = {"theta": state["theta"], "step": state["step"]}
+    back = join([take(weights, [member]) for member in range(3)])
+    assert all(torch.equal(back[key], x) for key, x in weights.items())
 
 
-def test_a_part_holds_no_more_than_its_member():
-    part = cut({"theta": torch.zeros(100, 50)}, 3)
-    assert part["theta"].untyped_storage().nbytes() == 50 * 4
+def test_a_state_names_its_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runs = [RunDirectory(os.path.join("sweep", name)) for name in ("0", "a/1")]
+    path = state_path(runs)
+    assert state_path(runs[:1]) == runs[0].last
+    assert path != state_path(runs[::-1])
+    path.parent.mkdir(parents=True)
+    stack = {"runs": ["0", "a/1"], "digests": ["x", "y"], "threads": 1}
+    write(path, serialise({"state_dict": {"step": torch.tensor(3)}, "stack": stack}))
+    saved = read_state(path)
+    assert saved.runs == ("sweep/0", "sweep/a/1")
+    assert (saved.step, saved.threads, saved.digests) == (3, 1, ("x", "y"))
+    found = [stack_of(RunDirectory(f"sweep/{name}")) for name in ("0", "a/1", "2")]
+    assert [one and one.path for one in found] == [path.resolve()] * 2 + [None]
+    write(path, serialise({"state_dict": {"step": torch.tensor(3)}, "stack": {"runs": 3}}))
+    with pytest.raises(ConfigurationError, match=r"ckpt does not hold a run's state"):
+        read_state(path)

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -10,10 +9,10 @@ import pytest
 from runge.launch.plan import plan
 from runge.objective import Pruned
 from runge.runs.directories import RunDirectory
-from runge.training.halving import order, targets
 from runge.training.member import Member
 from runge.training.results import StackWriter
 from runge.training.stack import Stack
+from runge.training.stopping import order, targets
 
 SMALL = ("data.n_train=16", "data.n_val=16", "data.n_test=51", "model.width=4", "trainer.precision=64", "logger=[]")
 STEPS = ("trainer.max_steps=90", "trainer.log_every=10", "trainer.progress_bar=false", "trainer.compile=off")
@@ -118,14 +117,15 @@ def test_a_kill_at_a_rung(smaller, make, monkeypatch):
     Stack(members, 3).fit(directories)
     members, killed = make("killed", *RUNS)
     with monkeypatch.context() as patch:
-        begin = StackWriter.begin
+        method = "begin" if smaller else "end"
+        original = getattr(StackWriter, method)
 
-        def die(writer, step):
-            if writer.members is not members and len(writer.members) < len(members):
+        def die(writer, *arguments):
+            if len(writer.runs) < len(members) or not smaller:
                 raise SystemExit
-            begin(writer, step)
+            return original(writer, *arguments)
 
-        patch.setattr(StackWriter, *(("begin", die) if smaller else ("let_go", lambda *_: sys.exit())))
+        patch.setattr(StackWriter, method, die)
         patch.setattr(StackWriter, "leave", lambda *_: None)  # a killed process writes nothing
         with pytest.raises(SystemExit):
             Stack(members, 3).fit(killed)
@@ -145,7 +145,7 @@ def test_chunks_keep_the_seeds_of_a_trial(make):
 
     runs = [f"optimizer.lr={rate} seed={seed}" for rate in RATES for seed in (0, 1)]
     members, directories = make("plan", *runs)
-    jobs = [Job(None, [], str(run.path), member, None, {}) for member, run in zip(members, directories, strict=True)]
+    jobs = [Job(None, [], str(run.path), member, None) for member, run in zip(members, directories, strict=True)]
     for halving, whole in ((None, False), (3, True)):
         chunks, _ = plan(jobs, 2, 5, halving=halving)
         numbers = [set(chunk.jobs) for chunk in chunks]

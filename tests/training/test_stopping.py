@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from runge.metrics import VAL_LOSS
+from runge.runs.checkpoints import state_path
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
+from runge.training.saving import StateFile
 from runge.training.stack import Stack
 from tests.launch.test_run import figures, history, interrupted_at
 from tests.launch.test_sweep import new_run
@@ -101,12 +103,12 @@ def interrupt(module, _):
     module.ended.fill_(False)
 
 
-def test_a_member_that_has_stopped_resumes_to_its_end(configuration, tmp_path):
+def test_a_member_that_has_stopped_resumes_to_its_end(configuration, tmp_path, monkeypatch):
     """Its stack went on for another one when both were interrupted; alone it takes no further step."""
     pair = [Member(configuration(*SMALL, *KINDS["adam"], f"seed={seed}")) for seed in (0, 1)]
     runs = [new_run(tmp_path / f"{i}") for i in range(2)]
-    stack = Stack(pair)
-    stack.fit(runs, report=lambda _: None)
+    monkeypatch.setattr(StateFile, "remove_checkpoint", lambda *_: None)
+    Stack(pair).fit(runs, report=lambda _: None)
     ends = [waited(run.path)[0] for run in runs]
     first = ends.index(min(ends))
     before, rows = figures(runs[first].path), history(runs[first].path)
@@ -114,7 +116,7 @@ def test_a_member_that_has_stopped_resumes_to_its_end(configuration, tmp_path):
         (runs[first].path / name).unlink()
     alone = Stack([pair[first]])
     alone.module.register_load_state_dict_post_hook(interrupt)
-    alone.fit([runs[first]], report=lambda _: None)
+    alone.fit([runs[first]], report=lambda _: None, state=state_path(runs))
     assert int(alone.module.step) == max(ends)
     assert figures(runs[first].path) == pytest.approx(before, rel=1e-9)
     assert history(runs[first].path) == rows
