@@ -54,7 +54,7 @@ def command(cluster, tmp_path):
         cluster.run("scancel", *left)
 
 
-def until(condition, process=None, seconds=120):
+def until(condition, process=None, seconds=300):
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         ended = process is not None and process.poll() is not None
@@ -157,7 +157,7 @@ def test_a_cancelled_job_is_reported_in_the_table(command, cluster, tmp_path):
     until(lambda: sorted(mine().values()) == ["COMPLETED", "RUNNING"], process)
     (left,) = [job for job, state in mine().items() if state == "RUNNING"]
     cluster.run("scancel", left)
-    out, _ = process.communicate(timeout=120)
+    out, _ = process.communicate(timeout=300)
     assert process.returncode == 1
     assert f"error: its Slurm job {left} ended as CANCELLED" in out
     states = [json.loads((tmp_path / "sweep" / run / "status.json").read_text())["status"] for run in "01"]
