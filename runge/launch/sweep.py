@@ -27,7 +27,7 @@ from runge.launch.slurm import PROCESSES, LauncherSettings, make_executor, run_j
 from runge.runs.directories import RunDirectory, State
 from runge.runs.files import discard, printable
 from runge.runs.lock import locked
-from runge.validation import Count, Factor, checked
+from runge.validation import AtLeastTwo, Count, checked
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class SweeperSettings:
 
     max_batch_size: Count | None
     params: Mapping[str, Any] | None
-    halving: Factor | None
+    halving: AtLeastTwo | None
     compare: bool
 
 
