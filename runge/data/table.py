@@ -36,7 +36,7 @@ class File(NamedTuple):
     Attributes:
         path: the file.
         frame: its columns.
-        lines: the line of each row, of a CSV file.
+        lines: the line of each row, of a CSV file; empty: not known.
         inputs: the names of the inputs, if the file itself distinguishes them.
         outputs: the names of the outputs, likewise.
     """
@@ -145,7 +145,8 @@ def _csv(path: str) -> File:
     frame = pandas.read_csv(
         io.StringIO(text), sep=separator, skipinitialspace=True, low_memory=False, dtype_backend="numpy_nullable"
     )
-    return File(path, frame.set_axis(names, axis=1), lines)
+    same = len(lines) == len(frame)  # in a file of one column an empty cell in quotes is no blank line for pandas
+    return File(path, frame.set_axis(names, axis=1), lines if same else ())
 
 
 def _parquet(path: str) -> File:

@@ -74,6 +74,10 @@ def test_csv_in_quotes(arrays):
     with open("a.csv", "w") as file:
         file.write(text.replace("five", "5"))
     assert read(table).y[:, 0].tolist() == [1, 2, 4]
+    with open("b.csv", "w") as file:
+        file.write('x\n1\n""\n')
+    with pytest.raises(ValueError, match=r"'b\.csv': row 2, column 'x': an input must be known"):
+        open_table("b.csv").numbers(["x"], known=1)
 
 
 @needs_pyarrow
