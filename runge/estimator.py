@@ -35,6 +35,8 @@ Floats = NDArray[np.float64]
 OPTIMIZERS = sorted(path.stem for path in (CONFIGURATIONS / "optimizer").glob("*.yaml"))
 """The names of the optimisers."""
 
+_VALIDATE: Any = validate_data  # whose own hints are those of its defaults
+_CHECK: Any = check_array
 _OF_LABELS = {"dtype": np.float64, "ensure_2d": False, "ensure_all_finite": "allow-nan"}
 _LARGEST_SEED = 10**9
 _PARAMETERS = {"split": "validation_fraction", "inputs": "X", "outputs": "y"}  # instead of the keys of a table
@@ -118,18 +120,16 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         """
         for name, part in (("y", y), ("dydx", dydx)):
             check_index(name, part, X)
-        validate: Any = validate_data  # whose own hints are those of its defaults
         of_inputs = {"dtype": np.float64, "ensure_min_samples": 2}
-        x, labels = validate(self, X, y, validate_separately=(of_inputs, _OF_LABELS))
+        x, labels = _VALIDATE(self, X, y, validate_separately=(of_inputs, _OF_LABELS))
         check_consistent_length(x, labels)
         self._one_column = labels.ndim == 1
         values = labels.reshape(len(x), -1)
         inputs, outputs = names_of("x", X, x.shape[1]), names_of("y", y, values.shape[1])
         slopes = _checked(partials_of(dydx, inputs, outputs), (len(x), len(outputs), len(inputs)))
         _check_agreement(x, values, slopes, inputs, outputs)
-        with _named_as_parameters():
+        with _fitting():
             stack = Stack([self._member(x, values, slopes, inputs, outputs)])
-        with _process_unchanged():
             history = stack.fit_in_memory()
         if not stack.module.best_loss.isfinite().all():
             raise RunError("the loss is not finite; try an optimizer with a smaller lr, or a smaller lambda_d")
@@ -185,19 +185,17 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         Raises:
             ValueError: no value of an output is known.
         """
-        check: Any = check_array
-        labels = check(y, input_name="y", **_OF_LABELS)
-        u = self.predict(X)
+        labels, u = _CHECK(y, input_name="y", **_OF_LABELS), self.predict(X)
         check_consistent_length(u, labels, sample_weight)
-        columns = zip(labels.reshape(len(u), -1).T, u.reshape(len(u), -1).T, strict=True)
-        weight = np.ones(len(u)) if sample_weight is None else np.asarray(sample_weight)
-        known = [(label[rows], one[rows], weight[rows]) for label, one in columns for rows in [~np.isnan(label)]]
-        return float(np.mean([r2_score(label, one, sample_weight=w) for label, one, w in known]))
+        weight, scores = np.ones(len(u)) if sample_weight is None else np.asarray(sample_weight), []
+        for label, one in zip(labels.reshape(len(u), -1).T, u.reshape(len(u), -1).T, strict=True):
+            known = ~np.isnan(label)
+            scores.append(r2_score(label[known], one[known], sample_weight=weight[known]))
+        return float(np.mean(scores))
 
     def _checked_inputs(self, X: ArrayLike) -> Floats:
         check_is_fitted(self, "function_")
-        validate: Any = validate_data
-        return validate(self, X, dtype=np.float64, reset=False)
+        return _VALIDATE(self, X, dtype=np.float64, reset=False)
 
 
 class _Arrays(Rows):
@@ -226,8 +224,7 @@ def _option(optimizer: Any) -> str:
     """Return the name of an optimiser, or of the option that has the class of an object; ValueError: there is none."""
     if isinstance(optimizer, Optimizer):
         target = f".{type(optimizer).__name__}"
-        alike = [name for name in OPTIMIZERS if _composed(name)["optimizer"]["_target_"].endswith(target)]
-        return next(iter(alike), "adam")
+        return next((name for name in OPTIMIZERS if _composed(name)["optimizer"]["_target_"].endswith(target)), "adam")
     if optimizer not in OPTIMIZERS:
         rule = f"must be one of {', '.join(OPTIMIZERS)}, or an object from runge.optimizers"
         raise ValueError(f"optimizer: {rule}; got {optimizer!r}")
@@ -245,8 +242,7 @@ def _checked(dydx: ArrayLike | None, shape: tuple[int, int, int]) -> Floats:
     """Return the derivatives, (n, P, D); NaN where they are not known."""
     if dydx is None:
         return np.full(shape, np.nan)
-    check: Any = check_array
-    slopes = check(dydx, input_name="dydx", allow_nd=True, **_OF_LABELS)
+    slopes = _CHECK(dydx, input_name="dydx", allow_nd=True, **_OF_LABELS)
     n, outputs, dimension = shape
     allowed = [shape, *[(n, dimension)] * (outputs == 1), *[(n,)] * (outputs == dimension == 1)]
     if slopes.shape not in allowed:
@@ -266,23 +262,16 @@ def _check_agreement(x: Floats, y: Floats, dydx: Floats, inputs: Sequence[str], 
 
 
 @contextmanager
-def _named_as_parameters() -> Iterator[None]:
-    """Name the parameters of the estimator, and not the keys of the command, in what is raised."""
+def _fitting() -> Iterator[None]:
+    """Name the parameters of the estimator in errors, and leave the number of threads and the log level unchanged."""
+    log, threads = logging.getLogger("lightning.pytorch"), torch.get_num_threads()
+    level = log.level
+    log.setLevel(logging.WARNING)  # it advertises
     try:
         yield
     except ConfigurationError as error:
         message = re.sub(r"^data\.(split|inputs|outputs): 'X'", lambda key: _PARAMETERS[key[1]], str(error))
         raise ValueError(re.sub(r"\b(model|loss|trainer|data)\.(?=\w)", "", message)) from error
-
-
-@contextmanager
-def _process_unchanged() -> Iterator[None]:
-    """Leave the number of threads and the log level as they were, and keep Lightning quiet."""
-    log, threads = logging.getLogger("lightning.pytorch"), torch.get_num_threads()
-    level = log.level
-    try:
-        log.setLevel(logging.WARNING)  # it advertises
-        yield
     finally:
         log.setLevel(level)
         torch.set_num_threads(threads)

@@ -35,15 +35,14 @@ class Run:
         directory: the run's directory.
 
     Raises:
-        FileNotFoundError: there is no such directory.
+        FileNotFoundError: there is no such directory, or it lacks what is asked for, because the run has not finished.
+        ConfigurationError: a file is damaged.
 
     Example:
         >>> from tempfile import mkdtemp
         >>> run = fit("trainer.max_steps=20", "model.width=8", directory=mkdtemp())
         >>> run.status, run.settings["model.width"], "test/mse_df" in run.metrics
         ('finished', 8, True)
-        >>> list(run.fit.columns)
-        ['x', 'f', 'df', 'u', 'du']
         >>> run.function(0.5).shape
         torch.Size([])
     """
@@ -81,12 +80,7 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, float | int | None]:
-        """The final figures, the content of `metrics.json`; see `runge.metrics` for their names.
-
-        Raises:
-            ConfigurationError: the file is damaged.
-            FileNotFoundError: the run has not finished.
-        """
+        """The final figures, the content of `metrics.json`; see `runge.metrics` for their names."""
         return RunDirectory(self.directory).read_metrics()
 
     @property
@@ -96,12 +90,7 @@ class Run:
 
     @property
     def fit(self) -> "pandas.DataFrame":
-        """The columns of `fit.csv`: inputs, outputs, their derivatives, and the fit of these, at up to 201 test points.
-
-        Raises:
-            ConfigurationError: the file is damaged.
-            FileNotFoundError: the run has not finished.
-        """
+        """The columns of `fit.csv`: inputs, outputs, derivatives, and the fit of these, at up to 201 test points."""
         return fit_table(self.directory)
 
     @cached_property
@@ -112,23 +101,13 @@ class Run:
         return load(self.directory)
 
     def figure(self) -> "Figure":
-        """Draw the function and its fit, their derivatives, and both errors, at the points of `fit`.
-
-        Raises:
-            ConfigurationError: a file is damaged.
-            FileNotFoundError: the run has not finished.
-        """
+        """Draw the function and its fit, their derivatives, and both errors, at the points of `fit`."""
         if not (path := RunDirectory(self.directory).fit).is_file():
             raise FileNotFoundError(f"{path} is missing: the run has not finished")
         return self.draw()["fit"]
 
     def draw(self) -> dict[str, "Figure"]:
-        """Draw the pictures `fit`, `curves`, and where there are any `profiles` and `points`, as `runge draw` does.
-
-        Raises:
-            ConfigurationError: a file is damaged.
-            FileNotFoundError: the run has no history yet.
-        """
+        """Draw the pictures `fit`, `curves`, and where there are any `profiles` and `points`, as `runge draw` does."""
         return draw(self.directory)
 
 
@@ -141,7 +120,6 @@ class Comparison(Ranking):
             for runs on different data.
 
     Attributes:
-        directory: the sweep's directory.
         reason: a sentence that says why they are ranked by a metric without units; else empty.
         lead: a sentence on the lead of the best group of runs that differ only in their seed; empty without two groups.
 
@@ -155,8 +133,6 @@ class Comparison(Ranking):
         >>> comparison = sweep("model.activation=tanh,relu", *short, directory=mkdtemp())
         >>> comparison.table["model.activation"].tolist()
         ['tanh', 'relu']
-        >>> comparison.best().settings["model.activation"]
-        'tanh'
     """
 
     def __init__(self, directory: str | os.PathLike[str], metric: str | None = None) -> None:
@@ -202,9 +178,8 @@ def fit(*arguments: str | InMemory, directory: str | os.PathLike[str] | None = N
 
     The first argument may be a table in memory: a pandas DataFrame with columns that are named as in a file, such as y
     and dy_dx, or a mapping with the arrays `x`, (m, D), `y`, (m, P), and `dydx`, (m, P, D), as an NPZ file has them.
-    NaN: not known. It is written as `data.csv` or `data.npz` into the run's directory, where `data.file` names it, so
-    that the run can be resumed and compared; the run has the bits of that file. Calls from several threads wait for
-    each other.
+    NaN: not known. It is written as `data.csv` or `data.npz` into the run's directory, where `data.file` names it.
+    Calls from several threads wait for each other.
 
     Args:
         *arguments: a table, if the data are in memory; then the command line's overrides, such as
@@ -220,8 +195,6 @@ def fit(*arguments: str | InMemory, directory: str | os.PathLike[str] | None = N
         >>> from tempfile import mkdtemp
         >>> import numpy
         >>> run = fit("trainer.max_steps=20", "model.width=8", directory=mkdtemp())
-        >>> len(run.history)
-        1
         >>> x = numpy.linspace(0, 1, 20)
         >>> run = fit({"x": x, "y": x**2, "dydx": 2 * x}, "trainer.max_steps=20", "model.width=8", directory=mkdtemp())
         >>> run.function.inputs, run.function.outputs

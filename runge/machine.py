@@ -4,7 +4,6 @@ torch is imported late, because commands that only compose or compare do not nee
 """
 
 import ctypes
-import gc
 import os
 import shlex
 import shutil
@@ -14,10 +13,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["SECONDS_PER_MEMBER", "SECONDS_PER_STACK", "allow_open_files", "collect_rarely", "compiler"]
-__all__ += ["compiling_pays", "cores", "end_with_parent"]
-__all__ += ["interruption", "keep_memory", "limit_threads", "skip_last_collection", "step_seconds"]
-__all__ += ["use_threads"]
+__all__ = ["Interruption", "allow_open_files", "compiler", "compiling_pays", "cores", "interruption", "keep_memory"]
+__all__ += ["limit_threads", "step_seconds", "use_threads"]
 
 _most_threads: int | None = None
 
@@ -30,13 +27,9 @@ _PER_ACTIVATION = {"relu": -1.6e-10, "sin": 1.9e-10, "gelu": 4.1e-10, "softplus"
 # Seconds that a compiled step saves: in all, and for each value or tangent of a neuron.
 _SAVED_PER_STEP, _SAVED_PER_NEURON = 1.5e-4, 2.4e-9
 _COMPILATION = 0.5  # seconds that compiling takes
-SECONDS_PER_MEMBER, SECONDS_PER_STACK = 0.1, 0.5
-"""Costs that do not grow with the steps: files and pictures of each member; set-up of each stack."""
-
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _ALARM: signal.Signals | None = getattr(signal, "SIGALRM", None)  # there is none on Windows
 _ENDING = (signal.SIGINT, signal.SIGTERM, *([_ALARM] if _ALARM else []))
-_PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 
 
 def use_threads(neurons: int, before: int | None = None) -> None:
@@ -70,21 +63,14 @@ def step_seconds(points: int, depth: int, width: int, dimension: int, activation
 
 
 def compiling_pays(neurons: int, steps: int) -> bool:
-    """Say if compiling the step saves more time than it takes.
-
-    The number `neurons` counts the values and tangents of all hidden layers, over all points and members.
-    """
+    """Say if compiling saves time; `neurons` counts the values and tangents of all layers, points and members."""
     return steps * (_SAVED_PER_STEP + neurons * _SAVED_PER_NEURON) > _COMPILATION
 
 
 def keep_memory() -> None:
-    """Let the allocator keep the memory that a step has freed for the next one.
+    """Let glibc's allocator keep the memory that a step has freed for the next one, see mallopt(3).
 
-    glibc returns blocks of some 100 KB and more to the system at once, so that each step begins with thousands of page
-    faults, which cost as much as its arithmetic. Other C libraries are not changed.
-
-    References:
-        mallopt(3), https://man7.org/linux/man-pages/man3/mallopt.3.html
+    It returns larger blocks at once, so that each step begins with page faults that cost as much as its arithmetic.
     """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
         library.mallopt(_M_TRIM_THRESHOLD, 2**30)
@@ -95,17 +81,6 @@ def compiler() -> list[str] | None:
     """Return the command of the C++ compiler, its path first: `CXX`, or else the system's own; None: there is none."""
     command, *options = shlex.split(os.environ.get("CXX", "")) or ["clang++" if sys.platform == "darwin" else "g++"]
     return None if (path := shutil.which(command)) is None else [path, *options]
-
-
-def collect_rarely() -> None:
-    """Make garbage collection rare, because importing and composing make many objects that stay."""
-    gc.set_threshold(1_000_000, 10, 10)
-
-
-def skip_last_collection() -> None:
-    """Let Python exit without a last garbage collection, which takes half a second once torch is loaded."""
-    if "triton" not in sys.modules:  # it would report every object that is not collected as a leak
-        gc.freeze()
 
 
 class Interruption:
@@ -133,7 +108,7 @@ class Interruption:
             yield
             return
         before = {number: signal.getsignal(number) for number in _ENDING}
-        self._handled, self.received = True, None
+        self._handled = True
         self.install()
         try:
             yield
@@ -141,7 +116,7 @@ class Interruption:
             self.obey()
             for number, handler in before.items():
                 signal.signal(number, handler)
-            self._handled = False
+            self._handled, self.received = False, None
 
     def install(self) -> None:
         """Install the handlers again, where a library has installed its own within `handled`."""
@@ -168,15 +143,6 @@ class Interruption:
 
 interruption = Interruption()
 """Signals belong to the whole process, so that there is one."""
-
-
-def end_with_parent(number: int | None) -> None:
-    """Let Linux send a signal to this process when its parent ends; None: no longer.
-
-    References:
-        PR_SET_PDEATHSIG(2const), https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
-    """
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number or 0)
 
 
 def allow_open_files(most: int) -> None:

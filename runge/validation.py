@@ -1,14 +1,11 @@
 """Argument types and ranges, declared once, as annotations, and checked on construction."""
 
-from collections.abc import Callable
-from typing import Annotated, ParamSpec, TypeVar, cast, dataclass_transform
+from typing import Annotated, TypeVar, cast, dataclass_transform
 
 from pydantic import ConfigDict, Field, dataclasses, validate_call
 
-__all__ = ["BelowOne", "Count", "Factor", "Natural", "NonNegative", "Positive", "Share", "checked", "checked_call"]
-
 Count = Annotated[int, Field(ge=1, le=10**9)]
-Factor = Annotated[int, Field(ge=2, le=100)]
+AtLeastTwo = Annotated[int, Field(ge=2, le=100)]
 Natural = Annotated[int, Field(ge=0, le=10**9)]
 # In 32 bits the squares of these numbers, and their products with errors and gradients, neither overflow nor vanish.
 Positive = Annotated[float, Field(ge=1e-12, le=1e12, allow_inf_nan=False)]
@@ -16,8 +13,6 @@ NonNegative = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
 _T = TypeVar("_T")
 # Strict: true is not an integer and "8" is not a number; a slip in YAML is reported, not guessed at.
 _STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
@@ -33,6 +28,5 @@ def checked(cls: type[_T]) -> type[_T]:
     return cast(type[_T], dataclasses.dataclass(frozen=True, kw_only=True, config=_STRICT)(cls))
 
 
-def checked_call(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Check every argument of `function` against its annotation; a call raises as construction does in `checked`."""
-    return validate_call(config=_STRICT)(function)
+checked_call = validate_call(config=_STRICT)
+"""A decorator that checks every argument against its annotation; a call raises as construction does in `checked`."""

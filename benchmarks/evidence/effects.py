@@ -9,7 +9,7 @@ from claims import LEFT, MIDDLE, RIGHT, SEED, WORST, Claim, ClaimRuns, Context, 
 from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
-from runge.compare.groups import FEWEST
+from runge.compare.groups import FEWEST, quartiles
 from runge.runs.reading import RunRecord
 
 LEVEL = 0.01  # the significance level of a test
@@ -90,16 +90,6 @@ def signed_rank(ratios: tuple[float, ...]) -> float:
     with np.errstate(divide="ignore"):
         logs = np.log(ratios)
     return float(np.asarray(wilcoxon(logs)[1])) if logs.any() else 1.0
-
-
-def quartiles(values: Sequence[float]) -> Quartiles:
-    """Return the quartiles of some values, by interpolation, NaN if there are none; values may be infinite."""
-    if not len(values):
-        return np.nan, np.nan, np.nan
-    with np.errstate(invalid="ignore"):
-        between = np.quantile(values, (0.25, 0.5, 0.75))
-    low, middle, high = np.where(np.isnan(between), np.quantile(values, (0.25, 0.5, 0.75), method="higher"), between)
-    return float(low), float(middle), float(high)
 
 
 def arrange(runs: ClaimRuns) -> list[Observation]:

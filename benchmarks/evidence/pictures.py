@@ -6,12 +6,13 @@ from itertools import cycle, product
 
 import numpy as np
 from claims import Claim
-from effects import Effect, Observation, quartiles
+from effects import Effect, Observation
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from runge.compare.groups import quartiles
 from runge.pictures.style import COLOURS, INK
 
 OPTIMIZER = "optimizer"

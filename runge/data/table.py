@@ -9,7 +9,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -36,7 +36,7 @@ class File(NamedTuple):
     Attributes:
         path: the file.
         frame: its columns.
-        lines: the line of each row, of a CSV file.
+        lines: the line of each row, of a CSV file; empty: not known.
         inputs: the names of the inputs, if the file itself distinguishes them.
         outputs: the names of the outputs, likewise.
     """
@@ -72,11 +72,11 @@ class File(NamedTuple):
             raise ValueError(f"{self.path!r}: must have at least one row, got none")
         result = np.empty((len(self.frame), len(names)))
         for i, name in enumerate(names):
-            column = self.frame[name]
+            column: Any = self.frame[name]
+            numbers = np.full(len(column), np.nan)
             if column.dtype.kind in "iufO":  # texts are objects
-                numbers = pandas.to_numeric(column, errors="coerce").to_numpy(float, na_value=np.nan)
-            else:
-                numbers = np.full(len(column), np.nan)
+                converted: Any = pandas.to_numeric(column, errors="coerce")
+                numbers = converted.to_numpy(float, na_value=np.nan)
             size, empty = np.abs(numbers), column.isna().to_numpy()
             if (large := size >= _LOSSY).any():
                 large &= column.astype(str).str.fullmatch(r"[-+]?\d+").to_numpy(bool)
@@ -132,8 +132,8 @@ def _csv(path: str) -> File:
     separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
     reader = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
     names = [name.strip() for name in next(reader, [])]
-    given = pandas.Series([name for name in names if name], dtype=str)
-    if pandas.to_numeric(given, errors="coerce").notna().all():
+    numbers: Any = pandas.to_numeric(pandas.Series([name for name in names if name], dtype=str), errors="coerce")
+    if numbers.notna().all():
         raise ValueError(f"the first line must hold the names of the columns, got {names}")
     lines, line = list[int](), reader.line_num + 1
     for cells in reader:
@@ -145,7 +145,8 @@ def _csv(path: str) -> File:
     frame = pandas.read_csv(
         io.StringIO(text), sep=separator, skipinitialspace=True, low_memory=False, dtype_backend="numpy_nullable"
     )
-    return File(path, frame.set_axis(names, axis=1), lines)
+    same = len(lines) == len(frame)  # in a file of one column an empty cell in quotes is no blank line for pandas
+    return File(path, frame.set_axis(names, axis=1), lines if same else ())
 
 
 def _parquet(path: str) -> File:
@@ -206,6 +207,10 @@ FORMATS: dict[str, Callable[[str], File]] = {".csv": _csv, ".tsv": _csv, ".parqu
 """The readers, by the ends of their files' names."""
 
 
+Shares = dict[Literal["train", "val", "test"], float | None]
+Names = Annotated[list[str], Field(min_length=1)]
+
+
 @checked
 class Table:
     """The rows of your own file: CSV, Parquet or NPZ.
@@ -235,22 +240,17 @@ class Table:
     """
 
     file: str
-    inputs: list[str] | None = None
-    outputs: list[str] | None = None
+    inputs: Names | None = None
+    outputs: Names | None = None
     derivatives: dict[str, dict[str, str]] | None = None
-    split: dict[str, float | None] = Field(default_factory=lambda: {"train": None, "val": 0.15, "test": 0.15})
+    split: dict[Literal["train", "val", "test"], float | None] = Field(
+        default_factory=lambda: {"train": None, "val": 0.15, "test": 0.15}
+    )
     split_column: str | None = None
     batch_size: int | None = None
     seed: Natural | None = None
 
     def __post_init__(self) -> None:
-        for key, names in (("inputs", self.inputs), ("outputs", self.outputs)):
-            if names is not None and (not names or len(set(names)) < len(names)):
-                raise ValueError(f"{key}: must be at least one column, each once, got {names}")
-        if self.inputs and self.outputs and (both := set(self.inputs) & set(self.outputs)):
-            raise ValueError(f"outputs: must be other columns than the inputs, got {sorted(both)[0]!r} in both")
-        if unknown := [name for name in self.split if name not in SETS]:
-            raise ValueError(f"split: must have the keys {', '.join(SETS)} only, got {unknown[0]!r}")
         train, val, test = self.shares
         if not (train > 0 and val > 0 and test >= 0 and train + val + test <= 1 + 1e-9):
             rule = "must be shares: val above 0, test at least 0, train above 0 or null for all rows that are left"
@@ -259,8 +259,8 @@ class Table:
     @property
     def shares(self) -> tuple[float, float, float]:
         """The shares for training, validation and test; NaN: not given."""
-        val, test = (math.nan if (share := self.split.get(name)) is None else share for name in SETS[1:])
-        train = self.split.get("train")
+        train, *rest = (self.split.get(name) for name in SETS)
+        val, test = (math.nan if share is None else share for share in rest)
         return 1 - val - test if train is None else train, val, test
 
     def __hash__(self) -> int:

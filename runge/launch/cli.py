@@ -1,5 +1,6 @@
 """The command `runge`, or `python train.py`: it reports a mistake in one message, and stops on SIGTERM."""
 
+import gc
 import importlib
 import logging
 import os
@@ -20,7 +21,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from runge.configuration import CONFIGURATIONS, no_such_key
 from runge.errors import ConfigurationError, RunError, command
 from runge.launch.compose import explain_value, register_resolvers
-from runge.machine import collect_rarely, interruption, skip_last_collection
+from runge.machine import interruption
 from runge.runs.files import printable
 
 _FULL = "HYDRA_FULL_ERROR"
@@ -80,21 +81,21 @@ def train(configuration: DictConfig) -> Any:
     return run.run(configuration)
 
 
+@interruption.handled()
 def run(main: Callable[..., Any]) -> None:
     """Run a `hydra.main` function; if it fails, exit with 1 and one message.
 
     A traceback is shown if `HYDRA_FULL_ERROR` is set, and for errors that are not a user's mistake.
     """
-    collect_rarely()
+    gc.set_threshold(1_000_000, 10, 10)  # importing and composing make many objects that stay
     full = bool(os.environ.get(_FULL))
     sys.argv[1:] = quoted(sys.argv[1:])
     os.environ[_FULL] = "1"  # with it Hydra passes exceptions on instead of printing them
     logging.raiseExceptions = False  # a log that cannot be written is not worth a traceback
     try:
-        with interruption.handled():
-            check_overrides(sys.argv[1:])
-            main()
-            interruption.check()
+        check_overrides(sys.argv[1:])
+        main()
+        interruption.check()
     except (KeyboardInterrupt, SystemExit) as end:
         sys.exit("error: interrupted" if isinstance(end, KeyboardInterrupt) else end.code)
     except BrokenPipeError:  # the process that reads the output, such as `head`, has ended
@@ -113,7 +114,7 @@ def run(main: Callable[..., Any]) -> None:
     finally:
         if not full:
             del os.environ[_FULL]
-        skip_last_collection()
+        gc.freeze()  # the last collection takes half a second once torch is loaded
 
 
 def check_overrides(arguments: Sequence[str]) -> None:

@@ -37,12 +37,7 @@ def check_jobs(
 ) -> list[Job]:
     """Compose the jobs of a sweep, and build data and weights once for each kind of job, to check them.
 
-    Args:
-        context: Hydra's.
-        config: the sweep's configuration.
-        overrides: the overrides of each job.
-        first: the number of the first job.
-        processes: how many build at a time.
+    Their numbers begin with `first`, and `processes` build at a time.
 
     Raises:
         ConfigurationError: a key or a value of a job is not allowed.

@@ -24,7 +24,7 @@ from runge.launch.space import Space, ends, read_space
 from runge.launch.study import Result, Sampler, Study, import_optuna
 from runge.objective import Pruned
 from runge.runs.files import write
-from runge.validation import Count, Factor, Natural, Positive, checked
+from runge.validation import AtLeastTwo, Count, Natural, Positive, checked
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class SearchSettings:
     timeout: Positive | None
     seed: Natural
     sampler: Sampler
-    halving: Factor | None
+    halving: AtLeastTwo | None
     seeds: Count
     params: Mapping[str, Any] | None
     compare: bool

@@ -6,7 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -31,62 +31,54 @@ LOCK = threading.RLock()
 
 
 def run(overrides: Sequence[str], directory: Directory = None, data: Any = None) -> Path:
-    """Train one run, as `python train.py` does with these overrides, and return its directory.
+    """Train one run as `runge.fit` does, on a table in memory if there is one, and return its directory."""
 
-    Args:
-        overrides: the command line's overrides.
-        directory: the run's directory; None: a new one.
-        data: a table in memory, as `file_of` takes it, which is written into that directory; None: there is none.
+    def attempt(configuration: DictConfig) -> Any:
+        try:
+            return train(configuration)
+        except Exception as error:  # Hydra would write to the error output before it raises
+            return error
 
-    Raises:
-        ConfigurationError: an override is not allowed; nothing was trained.
-        RunError: the training diverged, or its files could not be written.
-        KeyboardInterrupt: it was interrupted; the message says how to continue.
-    """
-    content = None if data is None else file_of(data)
-    with LOCK, _session() as session, ExitStack() as quiet:
-
-        def attempt(configuration: DictConfig) -> Any:
-            try:
-                return train(configuration)
-            except Exception:
-                quiet.enter_context(redirect_stderr(io.StringIO()))  # on which Hydra writes before it raises
-                raise
-
-        typed = _quoted(overrides, "hydra.run.dir", directory)
-        if content is not None:
-            typed = _of_table(typed)
-            where = session.compose_config("config", typed, RunMode.RUN, with_log_configuration=False).hydra.run.dir
-            typed = quiet.enter_context(_written(content, where, [*typed, _path("hydra.run.dir", where)]))
+    with LOCK, _session() as session, _typed(session, RunMode.RUN, overrides, directory, data) as (typed, _):
         job = session.run("config", attempt, typed)
-        assert job.hydra_cfg is not None
+        if isinstance(job.return_value, Exception):
+            raise job.return_value
         return Path(job.hydra_cfg.hydra.runtime.output_dir)
 
 
 def sweep(overrides: Sequence[str], directory: Directory = None, data: Any = None) -> tuple[Path, str]:
-    """Train the runs of a sweep, as `python train.py -m` does with these overrides; the arguments are those of `run`.
-
-    Returns:
-        The sweep's directory, and the reason why its first unfinished run has not finished, or an empty text.
-
-    Raises:
-        ConfigurationError: an override is not allowed; nothing was trained.
-        KeyboardInterrupt: it was interrupted; the message says how to continue.
-    """
-    content = None if data is None else file_of(data)
-    with LOCK, _session() as session, ExitStack() as written:
-        typed = ["hydra.mode=MULTIRUN", *_quoted(overrides, "hydra.sweep.dir", directory)]  # as the command line has it
-        if content is not None:
-            typed = _of_table(typed)
-        composed = session.compose_config("config", typed, RunMode.MULTIRUN, with_log_configuration=False)
-        typed = _quoted(typed, "hydra.sweep.dir", where := Path(composed.hydra.sweep.dir))
-        if content is not None:
-            typed = written.enter_context(_written(content, str(where), typed))
+    """Train a sweep as `runge.sweep` does; return its directory, and why a run has not finished, or an empty text."""
+    with LOCK, _session() as session, _typed(session, RunMode.MULTIRUN, overrides, directory, data) as (typed, where):
         try:
             session.multirun("config", train, typed)
         except RunError as error:
             return where, str(error)
         return where, ""
+
+
+@contextmanager
+def _typed(
+    session: Any, mode: RunMode, overrides: Sequence[str], directory: Directory, data: Any
+) -> Iterator[tuple[list[str], Path]]:
+    """Yield overrides as they would be typed, and the directory of a sweep or of a run with a table in memory."""
+    single = mode == RunMode.RUN
+    key, content = "hydra.run.dir" if single else "hydra.sweep.dir", None if data is None else file_of(data)
+    typed = quoted(overrides)
+    check_overrides(typed)
+    typed = [
+        *typed,
+        *([] if single else ["hydra.mode=MULTIRUN"]),
+        *([] if directory is None else [_path(key, directory)]),
+    ]
+    if single and content is None:
+        yield typed, Path()
+        return
+    typed = typed if content is None else _of_table(typed)
+    composed = session.compose_config("config", typed, mode, with_log_configuration=False).hydra
+    where = composed.run.dir if single else composed.sweep.dir
+    typed = [*typed, _path(key, where)]
+    with nullcontext(typed) if content is None else _written(content, where, typed) as typed:
+        yield typed, Path(where)
 
 
 def _of_table(typed: list[str]) -> list[str]:
@@ -159,13 +151,6 @@ def _session() -> Iterator[Any]:
         root.handlers[:], HydraConfig.instance().cfg = handlers, config
         root.setLevel(level)
         torch.set_num_threads(threads)
-
-
-def _quoted(overrides: Sequence[str], key: str, directory: Directory) -> list[str]:
-    """Return overrides as Hydra's grammar reads them, with the key set to a directory if there is one."""
-    typed = quoted(overrides)
-    check_overrides(typed)
-    return typed if directory is None else [*typed, _path(key, directory)]
 
 
 def _path(key: str, path: str | os.PathLike[str]) -> str:

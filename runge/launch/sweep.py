@@ -27,7 +27,7 @@ from runge.launch.slurm import PROCESSES, LauncherSettings, make_executor, run_j
 from runge.runs.directories import RunDirectory, State
 from runge.runs.files import discard, printable
 from runge.runs.lock import locked
-from runge.validation import Count, Factor, checked
+from runge.validation import AtLeastTwo, Count, checked
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class SweeperSettings:
 
     max_batch_size: Count | None
     params: Mapping[str, Any] | None
-    halving: Factor | None
+    halving: AtLeastTwo | None
     compare: bool
 
 
@@ -62,13 +62,7 @@ def launch(
 ) -> Sequence[JobReturn]:
     """Run a batch of a sweep's jobs, and return their returns.
 
-    Args:
-        context: Hydra's.
-        config: the sweep's configuration.
-        settings: the section `hydra.launcher`.
-        job_overrides: the overrides of each job.
-        first: the number of the first job.
-        failures: receives the messages of jobs whose directories cannot be written to, by their directories.
+    The messages of jobs whose directories cannot be written to are added to `failures`, by their directories.
 
     Raises:
         ConfigurationError: a job's configuration is wrong; nothing has been trained.
@@ -202,14 +196,7 @@ def _record_failure(job: Job, error: Any, failures: dict[str, str]) -> None:
 def run_grid(
     context: HydraContext, config: DictConfig, settings: Mapping[str, Any], launcher: Any, arguments: Sequence[str]
 ) -> None:
-    """Run every combination of the values of some keys, in batches, and compare the runs.
-
-    Args:
-        context: Hydra's.
-        config: the sweep's configuration.
-        settings: the section `hydra.sweeper`.
-        launcher: what runs a batch; the fused one checks its jobs itself, in its processes.
-        arguments: the overrides of the command.
+    """Run every combination of the values in the command's arguments, in batches, and compare the runs.
 
     Raises:
         ConfigurationError: a job's configuration is wrong; nothing has been trained.
@@ -220,7 +207,7 @@ def run_grid(
         given = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
         runs = combinations([*given, *arguments], context.config_loader)
         OmegaConf.save(config, Path(config.hydra.sweep.dir) / "multirun.yaml")
-        if not hasattr(launcher, "failures"):
+        if not hasattr(launcher, "failures"):  # the fused one checks them in its processes
             check_jobs(context, config, runs, 0)
         size = sweeper.max_batch_size or len(runs)
         for first in range(0, len(runs), size):

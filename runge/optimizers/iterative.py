@@ -36,9 +36,9 @@ from runge.optimizers.systems import System, add_square
 from runge.sobolev.jacobian import Layer, gram_columns, linearise, product
 from runge.sobolev.network import StackedMLP, Tape
 
-__all__ = ["COLUMNS", "MOST_COLUMNS", "IterativeSpace"]
+__all__ = ["COLUMNS", "IterativeSpace"]
 
-COLUMNS, MOST_COLUMNS, _GROWTH = 384.0, 1536.0, 1.1
+COLUMNS, _MOST, _GROWTH = 384.0, 1536.0, 1.1
 """About how many columns F has at first, how many it may have, and by which factor their number grows after a step."""
 
 _ITERATIONS, _SHARE = 16, 0.01  # the most iterations; the share of the reduction below which one is the last
@@ -102,7 +102,7 @@ class _Member(System):
         columns = torch.linalg.solve_triangular(triangle.mT, columns, upper=True, left=False)
         matrix = torch.zeros_like(square)
         add_square(matrix, columns)
-        one, larger = torch.ones_like(weights[:, :1]), (_GROWTH * count).clamp_max(MOST_COLUMNS)
+        one, larger = torch.ones_like(weights[:, :1]), (_GROWTH * count).clamp_max(_MOST)
         return cls(network, tape, matrix, one, weights, layers, columns, triangle, chosen, count, larger)
 
     def damp(self, damping: Tensor) -> None:

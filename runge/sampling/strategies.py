@@ -188,7 +188,7 @@ class LatinHypercube(Sampling):
 
     References:
         M. D. McKay, R. J. Beckman, W. J. Conover (1979). A comparison of three methods for selecting values of input
-        variables in the analysis of output from a computer code. https://doi.org/10.2307/1268522
+        variables. https://doi.org/10.2307/1268522
     """
 
     def least(self, dimension: int) -> int:

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import torch
 
-from runge.cache import cache_folder
 from runge.machine import compiler
 
 __all__ = ["ACTIVATIONS", "CompilationError", "Library", "suits_the_machine"]
@@ -92,7 +91,7 @@ def _load(flags: Sequence[str]) -> ctypes.CDLL:
     if (command := compiler()) is None:
         raise CompilationError("there is no C++ compiler")
     flags = [*flags, *_NATIVE[platform.machine()]]
-    cached = None if (folder := cache_folder()) is None else folder / f"{_key(command, flags)}.so"
+    cached = None if (folder := _cache_folder()) is None else folder / f"{_key(command, flags)}.so"
     try:
         if cached is not None and cached.exists():
             try:
@@ -120,6 +119,21 @@ def _load(flags: Sequence[str]) -> ctypes.CDLL:
         raise CompilationError(next((line for line in lines if "error" in line), lines[0])) from error
     except OSError as error:
         raise CompilationError(str(error)) from error
+
+
+def _cache_folder() -> Path | None:
+    """Return the cache directory, or None unless this user, and no other, can write to it: its files are executed."""
+    if not hasattr(os, "geteuid"):  # a system without owners of this kind
+        return None
+    try:
+        caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(os.environ.get("RUNGE_CACHE_DIR") or Path(caches) / "runge").absolute()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+    except (OSError, RuntimeError):  # RuntimeError: the user has no home
+        return None
+    ours = status.st_uid == os.geteuid() and not status.st_mode & 0o022
+    return folder if ours and os.access(folder, os.W_OK) else None
 
 
 def _run(call: Sequence[str]) -> None:

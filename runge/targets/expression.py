@@ -69,10 +69,6 @@ class Expression(Target):
                         f"0; it is not at {pole}"
                     )
 
-    def __repr__(self) -> str:
-        domain = self.domain.tolist()
-        return f"Expression({self.expr!r}{'' if domain == [[-1, 1]] else f', {domain}'})"
-
     def value(self, x: Tensor) -> Tensor:
         """Return the formula's value at x of shape (..., D), as a tensor of shape (...); of P > 1 formulas (..., P)."""
         values = [value(x) for value in self._values]

@@ -80,11 +80,8 @@ class Runge(Target):
     On [-1, 1] the largest |f'| is 3.2476, at |x| = 1 / (5 sqrt 3) = 0.1155; at the ends |f'| is 0.0740. The region
     `peak`, |x| <= 0.25, contains 84 % of the integral of f'^2.
 
-    Args:
-        domain: (lower, upper).
-
     Raises:
-        ValueError: the domain is not one interval with lower < upper.
+        ValueError: the domain, (lower, upper), is not one interval with lower < upper.
 
     References:
         C. Runge (1901). Ueber empirische Funktionen und die Interpolation zwischen aequidistanten Ordinaten.
@@ -95,10 +92,6 @@ class Runge(Target):
         super().__init__(domain)
         if self.dimension != 1:
             raise ValueError(f"domain: must be one pair (lower, upper): Runge's function has one input; got {domain}")
-
-    def __repr__(self) -> str:
-        domain = self.domain[0].tolist()
-        return f"Runge({'' if domain == [-1, 1] else domain})"
 
     def value(self, x: Tensor) -> Tensor:
         """Return 1 / (1 + 25 x^2) for x of shape (..., 1), as a tensor of shape (...)."""
@@ -117,9 +110,9 @@ class Runge(Target):
 def far_from_one(target: Target) -> list[str]:
     """Return the inputs and outputs that a network with its initial weights fits badly in their own units, in words.
 
-    The size of an input is half the length of the box, that of an output its standard deviation over the box. It should
-    be from 0.1 to 5, and the mean at most 5 sizes away from 0: `10*sin(3*x)` and `sin(3*x)+10` are fitted 18 and 9000
-    times worse in their own units than in standardised ones, `3*sin(3*x)` and `sin(3*x)+3` equally well.
+    The size of an input is half the length of the box, that of an output its standard deviation. It should be from 0.1
+    to 5, and the mean at most 5 sizes away from 0: `10*sin(3*x)` and `sin(3*x)+10` are fitted 18 and 9000 times worse
+    in their own units than in standardised ones.
     """
     values = target.value(sobol(_PROBES, target.domain, seed=None)).reshape(_PROBES, -1)
     inputs = [f"x{d + 1}" for d in range(target.dimension)] if target.dimension > 1 else ["x"]

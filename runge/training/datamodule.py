@@ -145,8 +145,8 @@ class SobolevDataModule(PointsDataModule):
         targets: list[Target] = per_member(target, len(generators))
         weights: list[SampleWeight] = per_member(sample_weight, len(generators))
         samplings: list[Sampling] = per_member(sampling or Uniform(), len(generators))
-        parts = zip(targets, samplings, generators, weights, strict=True)
-        dataset = Dataset.stack([sample(*three, data, weight) for *three, weight in parts])
+        parts = zip(targets, samplings, generators, [data] * len(generators), weights, strict=True)
+        dataset = Dataset.stack([sample(*own) for own in parts])
         box, units = torch.stack([one.domain for one in targets]), None
         if standardize:
             units = Units.of(dataset.train, box)

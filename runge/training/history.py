@@ -26,7 +26,7 @@ from runge.training.module import SobolevRegression
 
 log = logging.getLogger(__name__)
 
-_MEASURED, _LONG = 2.0, 60.0  # seconds
+_MEASURED, _LONG = 2.0, 2.0  # seconds, minutes
 
 
 class History(BlockCallback):
@@ -120,7 +120,7 @@ class CountSteps(BlockCallback):
 
 
 class Forecast(BlockCallback):
-    """A callback that logs about how long all steps take, once, if that is more than a minute.
+    """A callback that logs about how long all steps take, once, if that is more than two minutes.
 
     It measures from the end of the first block, in which the step may be compiled, for two seconds or a block.
     """
@@ -133,12 +133,10 @@ class Forecast(BlockCallback):
         """Measure, and log."""
         now, step = time.perf_counter(), int(module.step)
         began, first = self._began = self._began or (now, step)
-        if self._done or now - began <= _MEASURED:
-            return
-        self._done = True
-        if (seconds := (now - began) / (step - first) * (module.max_steps - step)) > _LONG:
-            minutes = f"{seconds / 60:.0f} more minutes" if seconds > 2 * _LONG else f"{seconds:.0f} more seconds"
-            log.info("about %s for the rest of %d steps", minutes, module.max_steps)
+        if not self._done and now - began > _MEASURED:
+            self._done = True
+            if (minutes := (now - began) / (step - first) * (module.max_steps - step) / 60) > _LONG:
+                log.info("about %.0f more minutes for the rest of %d steps", minutes, module.max_steps)
 
 
 class Progress(BlockCallback):

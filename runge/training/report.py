@@ -64,14 +64,9 @@ def switched_on_step(module: SobolevRegression, member: int) -> int | None:
 def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Metrics]:
     """Return the final figures of each member, of the present weights and with the full lambda_d.
 
-    Args:
-        module: the trained module.
-        data: its data.
-
-    Returns:
-        The errors on all three sets, the gradients of both terms on the training set by the weights of the last
-        residual stage that helps, lambda_d at the last step, the number of parameters and of residual stages that help,
-        and the step of the switch; with several partial derivatives also the nrmse of each on the test points.
+    They are the errors on all three sets, the gradients of both terms on the training set by the weights of the last
+    residual stage that helps, lambda_d at the last step, the number of parameters and of residual stages that help, and
+    the step of the switch; with several partial derivatives also the nrmse of each on the test points.
     """
     figures: dict[str, Tensor] = {}
     for split, points in data.dataset._asdict().items():
@@ -112,14 +107,7 @@ def test_intervals(fit: Evaluation) -> Metrics:
 def fit_table(points: Points, u: Tensor, du: Tensor, inputs: Sequence[str]) -> dict[str, list[float]]:
     """Return the columns of a member's `fit.csv` at evenly chosen test points, both ends included.
 
-    Args:
-        points: the test points of the member, in the user's units.
-        u: the fit's values there, (N, P).
-        du: the fit's Jacobians there, (N, P, D).
-        inputs: the names of the inputs.
-
-    Returns:
-        The columns named by `runge.runs.columns.Columns`; NaN where a label is not known.
+    The arguments are those of `Evaluation`; NaN where a label is not known.
     """
     n, names, most = points.x.shape[1], Columns.of(inputs, points.outputs).names(), _MOST_ROWS
     if len(inputs) > 1:

@@ -297,9 +297,8 @@ def test_a_sweep_is_watched(copy, opened, monkeypatch):
         assert watcher.is_alive()
     page = opened(report)
     running = page.locator("#runs tbody tr", has_text="running: step 60 of 120")
-    assert running.count() == 1
-    assert "9 finished, 1 running" in page.locator("#summary").inner_text()
     running.click()
+    assert "9 finished, 1 running" in page.locator("#summary").inner_text()
     page.locator("#curve").select_option("val/mse_f")
     (copy / "3" / "status.json").write_text(json.dumps(state))
     for name in ("history.csv", "metrics.json"):

@@ -43,6 +43,14 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE
 """
 
 
+# There is no accounting, but `squeue` remembers the jobs that have ended.
+ACCOUNTING = """\
+#!/bin/sh
+echo 'JobID|State|NodeList'
+exec squeue --me --array --states=all --noheader --format='%i|%T|%N'
+"""
+
+
 def find(program: str) -> str | None:
     return shutil.which(program, path=SEARCH_PATH)
 
@@ -55,7 +63,8 @@ class SlurmCluster:
     def __init__(self, folder: Path, cpus: int = 4):
         self.folder, self.cpus = Path(folder).resolve(), cpus
         self.user, self.host = pwd.getpwuid(os.geteuid()).pw_name, socket.gethostname().split(".")[0]
-        self.environment = {"SLURM_CONF": str(self.folder / "slurm.conf")}
+        path = os.pathsep.join([str(self.folder / "bin"), SEARCH_PATH])
+        self.environment = {"SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": path}
         self.daemons: dict[str, subprocess.Popen] = {}
         self.sockets = self.folder
 
@@ -77,6 +86,9 @@ class SlurmCluster:
             ports = {"controller_port": one.getsockname()[1], "node_port": other.getsockname()[1]}
         text = CONFIGURATION.format(**vars(self), **ports)
         (self.folder / "slurm.conf").write_text(text)
+        (accounting := self.folder / "bin" / "sacct").parent.mkdir()
+        accounting.write_text(ACCOUNTING)
+        accounting.chmod(0o755)
         (self.folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
         key = self.folder / "munge.key"
         key.touch(0o600)

@@ -43,11 +43,6 @@ HARD = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch):
-    monkeypatch.setattr("runge.training.results.StackWriter._draw", lambda *_: None)  # half of the time
-
-
 def pytest_generate_tests(metafunc):
     if "number" in metafunc.fixturenames:
         metafunc.parametrize("number", range(metafunc.config.getoption("compositions")))

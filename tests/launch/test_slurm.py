@@ -1,4 +1,4 @@
-"""Sweeps on a real Slurm, of one node, with jobs that are requeued, killed, cancelled and left alone."""
+"""Sweeps on a real Slurm, of one node, with jobs that are requeued, preempted, cancelled and left alone."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def command(cluster, tmp_path):
         cluster.run("scancel", *left)
 
 
-def until(condition, process=None, seconds=120):
+def until(condition, process=None, seconds=300):
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         ended = process is not None and process.poll() is not None
@@ -70,12 +70,12 @@ def jobs(cluster):
     return dict(line.split() for line in lines)
 
 
-def at_work(sweep, after=0):
+def at_work(sweep):
     """Return the unfinished runs that have saved a checkpoint."""
     return [
         path.parent.name
         for path in sweep.glob("*/status.json")
-        if (state := json.loads(path.read_text()))["status"] == "running" and state["step"] > after
+        if (state := json.loads(path.read_text()))["status"] == "running" and state["step"] > 0
     ]
 
 
@@ -93,7 +93,7 @@ def processes_of(job):
     return processes
 
 
-def test_all_runs_finish_though_jobs_are_requeued_preempted_and_killed(pytestconfig, command, cluster, train, tmp_path):
+def test_all_runs_finish_though_jobs_are_requeued_and_preempted(pytestconfig, command, cluster, train, tmp_path):
     if pytestconfig.getoption("kills") < 2:
         pytest.skip("takes a minute; `--kills 2` runs it")
     slow = ("trainer.max_steps=6000", "trainer.compile=off", "trainer.checkpoint_seconds=0.2")
@@ -105,9 +105,7 @@ def test_all_runs_finish_though_jobs_are_requeued_preempted_and_killed(pytestcon
         return alive if len(alive) == 3 == len(at_work(tmp_path / "slurm")) and all(alive.values()) else None
 
     alive = until(three_at_work, process)
-    killed, preempted, requeued = alive
-    for one in alive[killed]:
-        one.kill()
+    _, preempted, requeued = alive
     for one in alive[preempted]:
         one.send_signal(signal.SIGUSR2)  # as Slurm does
     cluster.run("scontrol", "requeue", requeued)
@@ -122,8 +120,6 @@ def test_all_runs_finish_though_jobs_are_requeued_preempted_and_killed(pytestcon
     out, _ = process.communicate()
     assert process.returncode == 0, out
     assert "5 runs by test/mse_df" in out
-    assert f"the Slurm job {killed} ended as FAILED: its runs are resubmitted" in out
-    assert out.count("are resubmitted") == 1
     log = "".join(path.read_text() for path in (tmp_path / "slurm" / ".submitit" / preempted).glob("*_log.out"))
     assert f"Requeued job {preempted}" in log
     code, out, err = train("-m", "hydra.launcher.processes=5", *sweep, "hydra.sweep.dir=local")
@@ -133,36 +129,20 @@ def test_all_runs_finish_though_jobs_are_requeued_preempted_and_killed(pytestcon
         check_same(tmp_path / "slurm" / str(number), tmp_path / "local" / str(number))
 
 
-def test_commander_that_is_interrupted_or_lost(pytestconfig, command, cluster, train, tmp_path, monkeypatch):
+def test_commander_that_is_interrupted(pytestconfig, command, cluster, tmp_path):
     if pytestconfig.getoption("kills") < 2:
         pytest.skip("takes long; `--kills 2` runs it")
-    long = ("trainer.max_steps=400000", "trainer.compile=off", "trainer.checkpoint_seconds=0.2")
-    sweep = (*SLURM, *SMALL, *long, "seed=range(2)")
-    arguments, earlier = (*sweep, "hydra.launcher.processes=1", "hydra.sweep.dir=sweep"), set(jobs(cluster))
-
-    def states():
-        return [json.loads(path.read_text()) for path in (tmp_path / "sweep").glob("*/status.json")]
-
-    process = command(*arguments)
+    long = ("trainer.max_steps=400000", "trainer.compile=off", "trainer.checkpoint_seconds=0.2", "seed=range(2)")
+    earlier = set(jobs(cluster))
+    process = command(*SLURM, *SMALL, *long, "hydra.launcher.processes=1", "hydra.sweep.dir=sweep")
     until(lambda: len(at_work(tmp_path / "sweep")) == 2, process)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "interrupted; 0 of 2 runs are finished" in out
     until(lambda: all(state == "CANCELLED" for job, state in jobs(cluster).items() if job not in earlier))
-    assert [state["status"] for state in states()] == ["interrupted", "interrupted"]
-    saved = max(state["step"] for state in states())
-
-    process = command(*arguments)
-    until(lambda: len(at_work(tmp_path / "sweep", saved)) == 2, process)
-    process.kill()
-    process.communicate()
-    for name, value in cluster.environment.items():
-        monkeypatch.setenv(name, value)
-    code, out, err = train(*arguments)
-    assert code == 1
-    assert "of this sweep have not ended; wait for them, or end them with scancel" in err
-    assert "Traceback" not in out + err
+    states = [json.loads(path.read_text())["status"] for path in (tmp_path / "sweep").glob("*/status.json")]
+    assert states == ["interrupted", "interrupted"]
 
 
 def test_a_cancelled_job_is_reported_in_the_table(command, cluster, tmp_path):
@@ -177,7 +157,7 @@ def test_a_cancelled_job_is_reported_in_the_table(command, cluster, tmp_path):
     until(lambda: sorted(mine().values()) == ["COMPLETED", "RUNNING"], process)
     (left,) = [job for job, state in mine().items() if state == "RUNNING"]
     cluster.run("scancel", left)
-    out, _ = process.communicate(timeout=120)
+    out, _ = process.communicate(timeout=300)
     assert process.returncode == 1
     assert f"error: its Slurm job {left} ended as CANCELLED" in out
     states = [json.loads((tmp_path / "sweep" / run / "status.json").read_text())["status"] for run in "01"]

@@ -52,11 +52,6 @@ def _folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture
-def no_pictures(monkeypatch):
-    monkeypatch.setattr("runge.training.results.StackWriter._draw", lambda *_: None)
-
-
 def member(*overrides):
     return Member(compose(*overrides) | {"logger": {}})
 
@@ -80,7 +75,7 @@ STACKS = {
 
 
 @pytest.mark.parametrize("options", STACKS.values(), ids=STACKS)
-def test_a_member_of_a_stack_equals_the_run_alone(options, tmp_path, no_pictures):
+def test_a_member_of_a_stack_equals_the_run_alone(options, tmp_path):
     two_outputs().to_csv("a.csv", index=False)
     different = (("seed=1",), ("seed=2", "loss.lambda_d=0.1"), ("seed=3", "data.seed=1", "loss.lambda_d=0"))
     members = [member(*EXACT, *options, *one) for one in different]
@@ -88,7 +83,7 @@ def test_a_member_of_a_stack_equals_the_run_alone(options, tmp_path, no_pictures
     check_members(members, tmp_path)
 
 
-def test_a_member_without_derivatives_in_its_training_rows(tmp_path, no_pictures):
+def test_a_member_without_derivatives_in_its_training_rows(tmp_path):
     """In a stack with one that has them, its lambda_d is 0 as it is alone."""
     table = one_output()
     table.loc[1:, "dy_dt"] = np.nan
@@ -103,7 +98,7 @@ def test_a_member_without_derivatives_in_its_training_rows(tmp_path, no_pictures
 @pytest.mark.parametrize(
     "option", [*(f"optimizer={name}" for name in OPTIMIZERS), *(f"balance={name}" for name in BALANCES)]
 )
-def test_every_optimiser_and_balance_lowers_the_loss(option, tmp_path, no_pictures):
+def test_every_optimiser_and_balance_lowers_the_loss(option, tmp_path):
     """Also where one output is known in one row, and the derivatives of the other by one input are not."""
     table = two_outputs(60).drop(columns=["dy_db"])
     table.loc[table.index != table["z"].first_valid_index(), "z"] = np.nan
@@ -271,7 +266,7 @@ MISTAKES = {
     "data.split=3": ("data.split: should be a valid dictionary, got 3",),
     "data.split.train=0.9": ("data.split: must be shares: val above 0", "at most 1 in total"),
     "data.split.trian=0.5": ("data.split.trian", "no such key; data.split has train, val, test"),
-    "+data.split.trian=0.5": ("data.split: must have the keys train, val, test only, got 'trian'",),
+    "+data.split.trian=0.5": ("data.split.trian", "should be 'train', 'val' or 'test', got 'trian'"),
     "data.seed=-1": ("data.seed: should be greater than or equal to 0, got -1",),
     "data.split_column=set": ("data.split_column: 'a.csv': must be among its columns", "got 'set'"),
     "data.outputs=[u_y,y]": ("data.outputs: the run's fit.csv would have two columns 'u_y'", "rename or leave out"),
@@ -486,7 +481,7 @@ def test_sizes_far_from_one_are_warned_of_in_the_log_of_the_run_of_a_sweep(train
 
 
 @pytest.mark.parametrize(("kind", "precision", "most"), [("table", 32, 1.02), ("formula", 64, 1.0001)])
-def test_errors_do_not_depend_on_units(kind, precision, most, tmp_path, no_pictures):
+def test_errors_do_not_depend_on_units(kind, precision, most, tmp_path):
     """The errors of a f(b x + c) + d are those of f; the benchmark scale.py has a largest ratio of 1.308."""
 
     def errors(a, b, c, d):

@@ -1,12 +1,18 @@
-"""The verdict of a finished run on its fit."""
+"""What is said of a fit, and of overrides: training ends with the same weights without those that have no effect."""
 
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from runge.data import row_points
+from runge.launch.compose import compose
+from runge.launch.run import announce, make_stack
+from runge.runs.directories import RunDirectory
 from runge.training.advice import hardly_matters, verdict
+from runge.training.member import Member
 
 STEPS = list(range(100, 1100, 100))
 GOOD = {"val/r2_f": 0.9999, "val/nrmse_f": 0.01, "val/nrmse_df": 0.01, "train/loss": 1e-4, "val/loss": 1e-4}
@@ -87,3 +93,57 @@ def test_a_run_says_so_in_its_log_and_its_status(train, tmp_path):
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["test_low/nrmse_f"] < metrics["test/nrmse_f"] < metrics["test_high/nrmse_f"]
     assert "95 % from" in out
+
+
+SHORT = ("trainer.max_steps=20", "trainer.log_every=5", "model.width=4", "model.depth=1", "trainer.progress_bar=false")
+FORMULA = ("data.n_train=16", "data.n_val=16", "data.n_test=51")
+NONE, LM = "loss.lambda_d=0", "optimizer=levenberg_marquardt"
+TWO = ("target=expression", "target.expr=[x, x**2]")
+TABLE = ("data=table", "data.file=a.csv")
+VALUES = (*TABLE, "data.inputs=[t]", "data.outputs=[y]", "data.derivatives={}")
+
+
+def trained(folder, *overrides):
+    """Return what is logged about a run's overrides, and its weights in the end."""
+    folder.mkdir()
+    stack = make_stack([Member(compose(*SHORT, *overrides) | {"logger": {}}, overrides)])
+    announce(stack, 0)
+    stack.fit([RunDirectory(folder)])
+    return torch.cat([x.flatten().double() for x in stack.module.network.state_dict().values()])
+
+
+@pytest.mark.parametrize(
+    ("override", "others", "reason"),
+    [
+        ("balance=scale", (*FORMULA, NONE), "lambda_d is 0"),
+        ("balance=ntk", (*FORMULA, NONE), "lambda_d is 0"),
+        ("balance=ntk", (*FORMULA, *TWO, NONE), None),
+        ("balance=log", (*FORMULA, NONE), None),
+        ("balance=log", (*FORMULA, NONE, LM), "lambda_d is 0"),
+        ("balance=relobralo", (*FORMULA, NONE, LM), None),
+        ("balance=ntk", (*FORMULA, "schedule=constant", "balance.every=20"), "20, and it is first applied after 20"),
+        ("balance=scale", TABLE, "it sets lambda_d to 1, which it is without it"),
+        ("loss.lambda_d=3", VALUES, "no training point has a derivative"),
+        ("schedule=two_stage", (*FORMULA, "schedule=constant", NONE), "lambda_d is 0"),
+        ("loss.derivative_scale=max", (*FORMULA, NONE), "lambda_d is 0"),
+        ("loss.derivative_scale=max", FORMULA, None),
+        ("data.noise_df=0.1", (*FORMULA, NONE), "lambda_d is 0"),
+        ("data.n_derivative=8", (*FORMULA, NONE), "lambda_d is 0"),
+        ("trainer.patience=20", FORMULA, "trainer.max_steps is 20"),
+        ("resampling=r3", (*FORMULA, "resampling.every=20"), "20, and no point moves before the end"),
+    ],
+)
+def test_an_override_has_no_effect_if_and_only_if_it_is_said(override, others, reason, tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    t = np.linspace(0, 1, 40)
+    pd.DataFrame({"t": t, "y": 9 * np.sin(3 * t), "dy_dt": 27 * np.cos(3 * t)}).to_csv("a.csv", index=False)
+    weights = trained(tmp_path / "with", *others, override)
+    said = [one.getMessage() for one in caplog.records if "without effect" in one.getMessage()]
+    if reason is None:
+        assert not any(override in one for one in said)
+    else:
+        assert f"{override} (" in said[0]
+        assert f"{reason})" in said[0]
+    plain = [other for other in others if not other.startswith(f"{override.partition('=')[0]}.")]
+    same = torch.allclose(trained(tmp_path / "without", *plain), weights, rtol=1e-3, atol=1e-4)
+    assert same == (reason is not None)

@@ -18,11 +18,6 @@ SMALL = ("data.n_train=16", "data.n_val=16", "data.n_test=51", "model.width=4", 
 STEPS = ("trainer.max_steps=90", "trainer.log_every=10", "trainer.progress_bar=false", "trainer.compile=off")
 
 
-@pytest.fixture(autouse=True)
-def _without_pictures(monkeypatch):
-    monkeypatch.setattr("runge.training.results.StackWriter._draw", lambda *_: None)
-
-
 @pytest.fixture
 def make(configuration, tmp_path):
     """Make runs, and their directories in a folder."""

@@ -39,11 +39,6 @@ KINDS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch):
-    monkeypatch.setattr("runge.training.results.StackWriter._draw", lambda *_: None)  # half of the time
-
-
 def waited(directory):
     """Return the last step, and how many steps before it the validation loss was lowest."""
     rows = history(directory)
