@@ -90,14 +90,9 @@ class Search:
         self._ranges = {key: json.loads(optuna.distributions.distribution_to_json(x)) for key, x in self.space.items()}
         self._context, self._config, self.settings = context, config, settings
         self.directory = Path(config.hydra.sweep.dir)
-        rules = {
-            "seed": "give hydra.sweeper.seeds=3, say, for the median over seeds",
-            "objective": "several objectives are a list, 'objective=[val/mse_f,val/mse_df]'",
-        }
-        for key in ("seed", "objective", "resume", "logger"):
-            if key in self.space:
-                rule = rules.get(key, "")
-                raise ConfigurationError(f"{key}: must not be searched; {rule}".rstrip("; "))
+        for key in {"seed", "objective", "resume", "logger"} & self.space.keys():
+            rule = "seeds are hydra.sweeper.seeds=3; several objectives a list, 'objective=[val/mse_f,val/mse_df]'"
+            raise ConfigurationError(f"{key}: must not be searched; {rule}")
         if settings.seeds > 1 and any(override.partition("=")[0] == "seed" for override in self.fixed):
             raise ConfigurationError("seed: must not be given with hydra.sweeper.seeds, which sets it to 0, 1, ...")
 
@@ -134,26 +129,26 @@ class Search:
                 raise next(one for one in outcomes if isinstance(one, Exception))
             study.tell(proposed, results)
             self._write(study)
-            log.info("%s", self._progress(study))
+            best = "; ".join(map(_figures, study.best()[:_MOST_SHOWN])) or "none"
+            log.info("%d of %d trials; best %s: %s", len(study.trials), settings.trials, study.objective, best)
         self._write(study)
         self._show(study)
 
     def _study(self, jobs: Sequence[Job]) -> Study:
-        settings, objective = self.settings, jobs[0].member.objective.keys
+        settings = self.settings
         fixed = {one: one.lstrip("+").partition("=")[0] for one in self.fixed}
         ignored = {one for one, key in fixed.items() if key in SAME_BITS or key.partition(".")[0] == "logger"}
         description = {
             "hydra.sweeper.params": self._ranges,
             "overrides": sorted(fixed.keys() - ignored),
-            "objective": list(objective),
+            "objective": list(jobs[0].member.objective.keys),
             "hydra.sweeper.sampler": settings.sampler,
             "hydra.sweeper.seed": settings.seed,
             "hydra.sweeper.seeds": settings.seeds,
             "hydra.sweeper.halving": settings.halving,
         }
         batch = settings.batch or max(_LEAST, math.ceil(settings.trials / _BATCHES))
-        shared = _shared(self.space, jobs)
-        return Study(self.directory, self.space, shared, objective, settings.sampler, settings.seed, batch, description)
+        return Study(self.directory, self.space, _shared(self.space, jobs), description, batch)
 
     def _overrides(self, params: Mapping[str, Any]) -> list[str]:
         return [*self.fixed, *(f"{key}={value}" for key, value in params.items())]
@@ -176,7 +171,7 @@ class Search:
             for trial in trials
         ]
         content = {
-            "objective": list(study.objective),
+            "objective": study.objective,
             "space": self._ranges,
             "trials": figures,
             "best": [trial.number for trial in best],
@@ -188,12 +183,6 @@ class Search:
             folder = self.directory / "experiment"
             folder.mkdir(exist_ok=True)
             write(folder / "best.yaml", self._experiment(best[0].params, head))
-
-    def _progress(self, study: Study) -> str:
-        best = study.best()
-        shown = "; ".join(", ".join(f"{value:.4g}" for value in trial.values) for trial in best[:_MOST_SHOWN]) or "none"
-        more = f"; {len(best)} in all" if len(best) > _MOST_SHOWN else ""
-        return f"{len(study.trials)} of {self.settings.trials} trials; best {', '.join(study.objective)}: {shown}{more}"
 
     def command(self, params: Mapping[str, Any]) -> str:
         """Return the command that trains a trial's settings alone."""
@@ -220,7 +209,7 @@ class Search:
         if not best:
             raise RunError("no trial has finished; see the messages of the runs in comparison.csv")
         for trial in best:
-            print(f"{', '.join(study.objective)}: {', '.join(f'{value:.4g}' for value in trial.values)}")
+            print(f"{', '.join(study.objective)}: {_figures(trial)}")
             print(f"  {self.command(trial.params)}")
         if len(study.objective) == 1:
             path = os.path.abspath(self.directory)
@@ -229,6 +218,10 @@ class Search:
 
 _NOT_OF_A_RUN = ("experiment", "search", "logger", "resume", "seed", "objective")
 """The keys and groups that a file with the best settings does not contain."""
+
+
+def _figures(trial: Any) -> str:
+    return ", ".join(f"{value:.4g}" for value in trial.values)
 
 
 def _result(outcomes: Sequence[Any], first: int, steps: int) -> Result:

@@ -26,14 +26,7 @@ _TOGETHER = 8
 
 
 class Result(NamedTuple):
-    """The outcome of a trial.
-
-    Attributes:
-        status: `finished`, `pruned`, `diverged` or `failed`.
-        values: the values of the objective, the median over its seeds; empty: unknown.
-        step: the last optimiser step.
-        runs: the numbers of its runs.
-    """
+    """The outcome of a trial: the values of its objective (empty: unknown), its last step, the numbers of its runs."""
 
     status: Literal["finished", "pruned", "diverged", "failed"]
     values: tuple[float, ...]
@@ -48,11 +41,8 @@ class Study:
         directory: the sweep's directory.
         space: the settings to choose.
         shared: the keys of those that runs of one stack have in common.
-        objective: the metric keys that are minimised.
-        sampler: how trials are chosen.
-        seed: the seed of the sampler.
-        batch: the trials of a batch, unless the study exists already.
         description: what must not change while the search is resumed, by its keys.
+        batch: the trials of a batch, unless the study exists already.
 
     Raises:
         ConfigurationError: Optuna is missing, the file is damaged, or the directory holds another search.
@@ -63,14 +53,12 @@ class Study:
         directory: Path,
         space: Space,
         shared: Sequence[str],
-        objective: Sequence[str],
-        sampler: Sampler,
-        seed: int,
-        batch: int,
         description: Mapping[str, Any],
+        batch: int,
     ) -> None:
-        self._optuna = import_optuna()
-        self.space, self.shared, self.objective, self.sampler, self.seed = space, shared, objective, sampler, seed
+        self._optuna, self.space, self.shared = import_optuna(), space, shared
+        self.objective = description["objective"]
+        self.sampler, self.seed = description["hydra.sweeper.sampler"], description["hydra.sweeper.seed"]
         file = directory / "study.log"
         file.with_name(f"{file.name}.lock").unlink(missing_ok=True)  # of a search that was killed
         with _quiet(self._optuna):

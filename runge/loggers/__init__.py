@@ -4,21 +4,20 @@ A logger is any class that derives from `lightning.pytorch.loggers.Logger`. Each
 `NAME: {_target_: CLASS, parameters}`; `logger=[tensorboard,NAME]` selects two of them, `logger=[]` none, and
 `+logger.NAME._target_=CLASS` adds one without a file. Every member of a stack has its own loggers.
 
-The calls are the same for every logger. The constructor receives its YAML parameters, plus `save_dir` (the run's
-directory), `run_name` (its overrides and the end of its path), `overrides` (a list) and `start_step` (from which it
-resumes; 0 for a new run) if it accepts them and the YAML does not set them. Then the run calls
+The constructor receives its YAML parameters, plus `save_dir` (the run's directory), `run_name` (its overrides and the
+end of its path), `overrides` (a list) and `start_step` (from which it resumes; 0 for a new run) if it accepts them and
+the YAML does not set them. Then the run calls
 
 - `log_hyperparams(configuration)` when it starts;
 - `log_metrics(figures, step)` as soon as a row of the history is measured;
 - `save()` before a checkpoint is saved. A killed run resumes from it and repeats the later rows exactly;
-- `log_image(name, [path of a PNG file], step)`, if it has this method, and `log_metrics(test_figures, step)` when the
-  run is finished;
+- `log_image(name, [path of a PNG file], step)`, if it has this method and pictures are drawn, and
+  `log_metrics(test_figures, step)` when the run is finished;
 - `finalize("success")`, or `finalize("failed")` if the run diverged, was interrupted or failed.
 
-An exception in one of these calls is logged as a warning and costs no run; one in the constructor ends the run. If the
-class has a static method `check`, it is called with the constructor's arguments before anything is trained, in a sweep
-too; a `ValueError` is reported. Neither the results nor the identity of a run depend on its loggers, so it can be
-resumed with others.
+An exception in one of these calls is a warning; one in the constructor ends the run. A static method `check` is called
+with the constructor's arguments before anything is trained; a `ValueError` is reported. Neither the results nor the
+identity of a run depend on its loggers, so it can be resumed with others.
 """
 
 import inspect

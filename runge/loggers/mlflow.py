@@ -34,7 +34,7 @@ class MLflow(Logger):
         overrides: the run's overrides.
     """
 
-    name, version = "mlflow", ""  # pyright: ignore[reportAssignmentType, reportIncompatibleVariableOverride]
+    name, version = "mlflow", ""  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
 
     @checked_call
     def __init__(

@@ -33,7 +33,7 @@ class TensorBoard(Logger):
         start_step: the step from which the run resumes; 0 for a new one.
     """
 
-    name, version = "tensorboard", ""  # pyright: ignore[reportAssignmentType, reportIncompatibleVariableOverride]
+    name, version = "tensorboard", ""  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
 
     @checked_call
     def __init__(self, save_dir: str, start_step: int) -> None:

@@ -193,10 +193,10 @@ class _Trial(NamedTuple):
     ridge: Tensor | None = None
 
     def take(self, members: Tensor) -> "_Trial":
-        problem, system, *tensors = self
-        problem = problem.take(members)
-        parts = [None if part is None else part[members] for part in tensors]
-        return _Trial(problem, system.take(members, problem.network), *parts)
+        problem, system, *tensors, ridge = self
+        problem, parts = problem.take(members), [part[members] for part in tensors]
+        ridge = None if ridge is None else ridge[members]
+        return _Trial(problem, system.take(members, problem.network), *parts, ridge=ridge)
 
     def errors_now(self) -> Tensor:
         """Return the errors at the network's present weights, of which it sets the last layer if it is eliminated."""

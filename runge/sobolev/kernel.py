@@ -29,6 +29,8 @@ Compile = Literal["auto", "on", "off"]
 # about 64 points, so that the matrix products are efficient. It is padded to a multiple of 8 points, or of a divisor of
 # 8. A slice, the work of a thread, has at least 8 blocks, or a share of them with 15 inputs or more.
 _NUMBERS, _POINTS, _ROWS, _BLOCKS = 2**13, 64, 8, 8
+_INPUTS = ("theta", "x", "f", "df", "weight_f", "weight_df", "input_scale", "input_shift", "scale", "lambda_d")
+_OUTPUTS = ("of_channel", "loss", "gradient", "channels", "u", "du")
 _SECONDS = 0.05  # about how long the steps of one call take
 
 
@@ -113,24 +115,22 @@ class Kernel:
             raise ValueError(
                 f"the network must be in {self.dtype}, that of its compiled step; got {network.theta.dtype}"
             )
-        inputs = {"x": points} if isinstance(points, Tensor) else points.tensors()
+        x, inputs = (points, {}) if isinstance(points, Tensor) else (points.x, points.tensors())
         inputs |= {"theta": network.theta, "input_scale": network.scale, "input_shift": network.shift}
-        inputs |= {"scale": scale, "lambda_d": lambda_d}
-        names = ("theta", "x", "f", "df", "weight_f", "weight_df", "input_scale", "input_shift", "scale", "lambda_d")
-        tensors = {name: _as(inputs.get(name), self.dtype) for name in names}
-        tensors["batch"] = None if steps is None or steps.batch is None else steps.batch.contiguous()
-        (members, total, dimension), (_, width) = inputs["x"].shape, network.shapes[0]
-        n = total if tensors["batch"] is None else tensors["batch"].shape[2]
+        inputs |= {"x": x, "scale": scale, "lambda_d": lambda_d}
+        tensors = {name: _as(inputs.get(name), self.dtype) for name in _INPUTS}
+        batch = None if steps is None or steps.batch is None else steps.batch.contiguous()
+        (members, total, dimension), (_, width) = x.shape, network.shapes[0]
+        n = total if batch is None else batch.shape[2]
         blocks = -(-n // max(_POINTS, _NUMBERS // ((1 + dimension) * width)))
         block = -(-n // (blocks * _ROWS)) * _ROWS  # all blocks but the last are equal
         blocks = -(-n // block)
         slices = max(1, min(blocks, blocks * max(1, (1 + dimension) // 8) // _BLOCKS))
         sizes = {"members": members, "points": n, "all": total, "dimension": dimension, "outputs": network.outputs}
         sizes |= {"depth": len(network.shapes) - 1, "width": width, "block": block, "slices": slices}
-        tensors |= dict.fromkeys(("of_channel", "loss", "gradient", "channels", "u", "du"))
-        for name, shape in results.items():
-            rows = members if name in ("u", "du") else members * slices
-            tensors[name] = torch.empty(rows, *shape, dtype=self.dtype)
+        rows = {name: members if name in ("u", "du") else members * slices for name in results}
+        outputs = {name: torch.empty(rows[name], *shape, dtype=self.dtype) for name, shape in results.items()}
+        tensors |= {"batch": batch, **dict.fromkeys(_OUTPUTS), **outputs}
         stack = self._library.stack(**sizes, **_addresses(tensors))
         threads = min(torch.get_num_threads(), members * slices)
         needed = threads * self._library.workspace_of_a_thread(stack)
@@ -143,7 +143,7 @@ class Kernel:
             self._library.adam(stack, self._library.steps(**options, **state), self._workspace.data_ptr(), threads)
             return []  # what lies in the outputs is of the last step, and of no use
         self._library.loss_and_gradient(stack, self._workspace.data_ptr(), threads)
-        parts = [tensors[name] for name in results]
+        parts = outputs.values()
         return [part.unflatten(0, (members, -1)).sum(1) if len(part) > members else part for part in parts]
 
 

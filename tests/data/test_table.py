@@ -76,7 +76,7 @@ def test_csv_in_quotes(arrays):
     assert read(table).y[:, 0].tolist() == [1, 2, 4]
     with open("b.csv", "w") as file:
         file.write('x\n1\n""\n')
-    with pytest.raises(ValueError, match="'b.csv': row 2, column 'x': an input must be known"):
+    with pytest.raises(ValueError, match=r"'b\.csv': row 2, column 'x': an input must be known"):
         open_table("b.csv").numbers(["x"], known=1)
 
 

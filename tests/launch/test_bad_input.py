@@ -222,7 +222,7 @@ def test_output_folder_that_cannot_be_written(train, tmp_path):
         (("optimizer=range(2)",), "Config group override"),
         (("seed=${nowhere}",), "seed: Interpolation key 'nowhere' not found"),
         (("seed=range(0,3,0)",), "range() arg 3 must not be zero"),
-        (("seed=interval(0,1)",), "INTERVAL_SWEEP"),
+        (("seed=interval(0,1)",), "seed: must have values"),
         (("optimizer=glob(nowhere)",), "at least one run"),
         (("+seed=1",), "++seed=1"),
         (("hydra.sweeper.max_batch_size=0",), "hydra.sweeper.max_batch_size: should be greater than or equal to 1"),
