@@ -106,7 +106,7 @@ MISTAKES = {
     "optimizer=levenberg_marquardt optimizer.acceleration=-1": ("optimizer.acceleration", "-1"),
     "optimizer=levenberg_marquardt +optimizer.lr=0.1": ("optimizer.lr", "no such key"),
     "optimizer=adam_levenberg_marquardt": ("optimizer", "levenberg_marquardt", "adam_levenberg_marquardt"),
-    "resume=nowhere": ("resume", "the directory of a run", "'nowhere'"),
+    "resume=nowhere": ("resume", "the directory of an unfinished run", "'nowhere'"),
     "model=3": ("model", "section", "3"),
     "~seed": ("seed", "missing"),
     "hydra.output_subdir=x": ("hydra.output_subdir", "must not be set"),
