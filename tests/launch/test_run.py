@@ -297,7 +297,7 @@ def test_sweep_resumes_where_it_was_left(train, tmp_path, monkeypatch):
 
 
 def test_directory_of_another_run_is_left_alone(train, copy):
-    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file() and path.suffix != ".log"}
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file() and path.suffix not in (".log", "")}
     for mistake in ("model.width=9", "model.width=0"):
         status, _, err = train(*SHORT, mistake, "hydra.run.dir=run")
         assert status == 1
@@ -305,7 +305,7 @@ def test_directory_of_another_run_is_left_alone(train, copy):
     status, _, err = train("resume=nowhere", "hydra.run.dir=run")
     assert status == 1
     assert "resume" in err
-    after = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file() and path.suffix != ".log"}
+    after = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file() and path.suffix not in (".log", "")}
     assert after == before
 
 
@@ -430,12 +430,6 @@ def test_expression_as_it_comes_from_the_shell(expr, train, tmp_path):
     assert train("target=expression", f"target.expr={expr}", *SHORT)[0] == 0
     saved = yaml.safe_load((only_run(tmp_path) / ".hydra" / "config.yaml").read_text())
     assert saved["target"]["expr"] == expr.strip("'\"")
-
-
-def test_progress_shows_losses_and_lambda(train):
-    _, _, err = train(*SHORT, "trainer.max_steps=600")  # long enough for the bar to move
-    assert "mse_df=" in err
-    assert "lambda_d=1.0e-01" in err
 
 
 def test_a_run_that_ends_early_says_so(train, tmp_path):
