@@ -25,8 +25,7 @@ from runge.launch.plan import Chunk, begun_chunks, check_jobs, plan
 from runge.launch.processes import Report, run_tasks, start_loading
 from runge.launch.slurm import PROCESSES, LauncherSettings, make_executor, run_jobs
 from runge.runs.directories import RunDirectory, State
-from runge.runs.files import discard, printable
-from runge.runs.lock import locked
+from runge.runs.files import discard, locked, printable
 from runge.validation import AtLeastTwo, Count, checked
 
 log = logging.getLogger(__name__)
