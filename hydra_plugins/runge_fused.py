@@ -44,10 +44,9 @@ class _Sweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Make the launcher."""
-        self.hydra_context, self.config = hydra_context, config
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
+        plugins, task = Plugins.instance(), task_function
+        launcher = plugins.instantiate_launcher(hydra_context=hydra_context, task_function=task, config=config)
+        self.parts = hydra_context, config, launcher
 
 
 class GridSweeper(_Sweeper):
@@ -61,7 +60,8 @@ class GridSweeper(_Sweeper):
         """Run all jobs."""
         from runge.launch.sweep import run_grid
 
-        run_grid(self.hydra_context, self.config, self.settings, self.launcher, arguments)
+        context, config, launcher = self.parts
+        run_grid(context, config, self.settings, launcher, arguments)
 
 
 class SearchSweeper(_Sweeper):
@@ -78,7 +78,7 @@ class SearchSweeper(_Sweeper):
         from runge.launch.search import NOWHERE, Search, SearchSettings
         from runge.launch.sweep import begin_processes, compared
 
-        context, config, launcher = self.hydra_context, self.config, self.launcher
+        context, config, launcher = self.parts
         search = Search(context, config, build("hydra.sweeper", self.settings, SearchSettings), arguments)
         with compared(config, search.settings, launcher):
             processes = begin_processes(launcher.settings) if isinstance(launcher, FusedLauncher) else 1

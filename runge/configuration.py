@@ -109,7 +109,8 @@ def prepare(
     parameters = inspect.signature(make).parameters
     _check_names(key, values, parameters)
     for name, parameter in parameters.items():
-        if name not in values and parameter.default is parameter.empty:
+        optional = parameter.default is not parameter.empty or parameter.kind == parameter.VAR_KEYWORD
+        if name not in values and not optional:
             raise ConfigurationError(f"{_join(key, name)}: is missing")
     return make, values
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from runge.configuration import unimported
 from runge.errors import ConfigurationError, command
 from runge.runs.checkpoints import join, read_checkpoint
-from runge.runs.columns import input_names
 from runge.runs.directories import RunDirectory
 from runge.runs.ensemble import members
+from runge.runs.fits import input_names
 from runge.runs.reading import find
 from runge.sobolev.network import Model
 from runge.sobolev.stages import ResidualStages

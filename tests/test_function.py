@@ -167,7 +167,7 @@ def test_a_sweep_over_seeds_is_one_function(trained, tmp_path):
     torch.testing.assert_close(u(x), torch.stack([one(x) for one in alone]).mean(0))
     torch.testing.assert_close(u.derivative_std(x), torch.stack([one.derivative(x) for one in alone]).std(0))
     settings = sweep / "1" / "run.json"
-    settings.write_text(settings.read_text().replace('"max_steps": 2', '"max_steps": 3'))
+    settings.write_text(settings.read_text().replace('"max_steps": 2,', '"max_steps": 3,'))
     with pytest.raises(ValueError, match=r"sweep/0 and .*sweep/1 differ in trainer\.max_steps \(2 and 3\)"):
         runge.load(sweep)
     for name in ("0", "1"):

@@ -39,6 +39,13 @@ def _options() -> dict[tuple[str, str], str]:
     return options
 
 
+@functools.cache
+def _shares() -> set[str]:
+    """Return the keys whose defaults follow from `trainer.max_steps`."""
+    options = [(path.parent.name, yaml.safe_load(path.read_text())) for path in CONFIGURATIONS.glob("*/*.yaml")]
+    return {f"{group}.{key}" for group, option in options for key, x in option.items() if "${share:" in str(x)}
+
+
 def typed(key: str, value: object) -> str:
     """Return a setting's value as it is typed: for a class of ours the option of its group.
 
@@ -79,14 +86,16 @@ def differing(runs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[st
     """Return the keys in which the settings of runs differ; a missing key counts as different.
 
     The keys of a section are compared among runs with the same class: `schedule=constant` and `schedule=two_stage`
-    differ only in `schedule`, although only one of them has a patience. Runs without a configuration are ignored.
+    differ only in `schedule`, although only one of them has a patience. Keys that are shares of the steps by default
+    are compared among runs with the same number of steps. Runs without a configuration are ignored.
     """
     configured = [settings for settings in runs if any(key in settings for key in keys)]
 
     def differs(key: str) -> bool:
         values: dict[object, set[str]] = {}
         for settings in configured:
-            values.setdefault(settings.get(key.rpartition(".")[0]), set()).add(text(settings.get(key)))
+            steps = settings.get("trainer.max_steps") if key in _shares() else None
+            values.setdefault((settings.get(key.rpartition(".")[0]), steps), set()).add(text(settings.get(key)))
         return any(len(texts) > 1 for texts in values.values())
 
     return [key for key in keys if differs(key)]

@@ -161,4 +161,4 @@ def log_to_file(config: DictConfig) -> None:
     logging_config: Any = OmegaConf.to_container(config.hydra.job_logging, resolve=True)
     for logger in filter(None, (logging_config.get("root"), *(logging_config.get("loggers") or {}).values())):
         logger["handlers"] = [name for name in logger.get("handlers", []) if name != "console"]
-    configure_log(OmegaConf.create(logging_config), config.hydra.verbose)
+    configure_log(DictConfig(logging_config), config.hydra.verbose)

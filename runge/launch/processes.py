@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -49,7 +49,7 @@ def start_loading() -> Any:
     return context
 
 
-def run_tasks(tasks: Sequence[Task], report: Report, processes: int) -> Iterator[tuple[int, Any]]:
+def run_tasks(tasks: Sequence[Task], report: Report, processes: int) -> Generator[tuple[int, Any], None, None]:
     """Do tasks, in their order, each in a process of its own, or all in this one if `processes` is 1.
 
     The pools of the standard library end all of their processes when one dies.

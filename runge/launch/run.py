@@ -25,7 +25,7 @@ from runge.metrics import STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS
 from runge.objective import Pruned
 from runge.runs.checkpoints import stack_of, state_path
 from runge.runs.directories import FINDINGS, RunDirectory, State, resumable
-from runge.runs.lock import locked
+from runge.runs.files import locked
 from runge.training.advice import advice, log_rows, without_effect
 from runge.training.member import Member
 

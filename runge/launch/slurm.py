@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -70,7 +70,7 @@ def make_executor(settings: LauncherSettings, folder: Path) -> Any:
     return executor
 
 
-def run_jobs(tasks: Sequence[Task], executor: Any) -> Iterator[tuple[int, Any]]:
+def run_jobs(tasks: Sequence[Task], executor: Any) -> Generator[tuple[int, Any], None, None]:
     """Do tasks as `run_tasks`, in jobs, without reports; those that have not ended when the command does are cancelled.
 
     A job that Slurm or submitit requeues, after its node has died or at its time limit, resumes from its checkpoints.

@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -25,8 +25,7 @@ from runge.launch.plan import Chunk, begun_chunks, check_jobs, plan
 from runge.launch.processes import Report, run_tasks, start_loading
 from runge.launch.slurm import PROCESSES, LauncherSettings, make_executor, run_jobs
 from runge.runs.directories import RunDirectory, State
-from runge.runs.files import discard, printable
-from runge.runs.lock import locked
+from runge.runs.files import discard, locked, printable
 from runge.validation import AtLeastTwo, Count, checked
 
 log = logging.getLogger(__name__)
@@ -95,7 +94,7 @@ def launch(
         parts = [([jobs[i] for i in chunk.jobs], halving, chunk.state) for chunk in chunks]
         tasks = [partial(train_jobs, context.callbacks, part) for part in parts]
 
-        def results(report: Report) -> Iterator[tuple[int, Any]]:
+        def results(report: Report) -> Generator[tuple[int, Any], None, None]:
             return run_jobs(tasks, executor) if slurm else run_tasks(tasks, report, 1 if alone else processes)
 
         return _train(jobs, chunks, results, directory, failures)
@@ -127,7 +126,7 @@ def _warn_of_few_seeds(jobs: Sequence[Job]) -> None:
 def _train(
     jobs: Sequence[Job],
     chunks: Sequence[Chunk],
-    results: Callable[[Report], Iterator[tuple[int, Any]]],
+    results: Callable[[Report], Generator[tuple[int, Any], None, None]],
     directory: Path,
     failures: dict[str, str],
 ) -> list[JobReturn]:

@@ -2,16 +2,19 @@
 
 import json
 import os
+import platform
 import shutil
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from runge.errors import ConfigurationError
 
 LOCK = ".lock"
-"""The file by which a process keeps others out of a directory (`runge.runs.lock`)."""
+"""The file by which a process keeps others out of a directory (`locked`)."""
 
 
 def write(path: Path, content: str | bytes) -> None:
@@ -83,3 +86,31 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(
         c if c.isprintable() or c in keep else c.encode("unicode_escape", "surrogatepass").decode() for c in text
     )
+
+
+@contextmanager
+def locked(directory: Path, key: str, seconds: float = 0) -> Iterator[None]:
+    """Keep other processes out of a directory, which is made if necessary.
+
+    The system releases the lock when the process ends for any reason; the file stays, and means nothing then.
+
+    Args:
+        directory: a run's directory, or a sweep's, which does not include those of its runs.
+        key: the key of the configuration to which a message refers.
+        seconds: how long to wait for another process.
+
+    Raises:
+        ConfigurationError: another process holds the lock.
+        OSError: the directory cannot be written to.
+    """
+    path = directory / LOCK
+    try:
+        lock = FileLock(path).acquire(timeout=seconds)
+    except Timeout:
+        owner = printable(path.read_text(errors="replace"))[:100] or "another process"
+        message = f"{key}: {str(directory)!r} is in use by {owner}; wait for its end, or stop it first"
+        raise ConfigurationError(message) from None
+    with lock:
+        with suppress(OSError):  # the text is for the message alone
+            path.write_text(f"process {os.getpid()} of {platform.node()}")
+        yield

@@ -15,10 +15,10 @@ from runge.metrics import share_key
 from runge.resampling import Periodic
 from runge.sampling import Sampling
 from runge.sobolev import losses
-from runge.training.callback import BlockCallback
 from runge.training.datamodule import PointsDataModule, SobolevDataModule
 from runge.training.module import SobolevRegression
 from runge.training.seed import Seed
+from runge.training.trainer import BlockCallback
 
 
 class Balancing(BlockCallback):

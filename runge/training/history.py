@@ -21,8 +21,8 @@ from torch import Tensor
 from runge.loggers import Logger
 from runge.metrics import LAMBDA_D, TRAIN_LOSS, VAL_LOSS, key
 from runge.schedules import NEVER
-from runge.training.callback import BlockCallback
 from runge.training.module import SobolevRegression
+from runge.training.trainer import BlockCallback
 
 log = logging.getLogger(__name__)
 

@@ -20,10 +20,10 @@ from torch.nn import Parameter
 
 from runge.metrics import TRAIN_LOSS, VAL_LOSS
 from runge.objective import best_row
-from runge.training.callback import BlockCallback
 from runge.training.history import History
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
+from runge.training.trainer import BlockCallback
 
 _EARLIEST = 0.1
 """The share of the steps before which there is no rung: earlier errors say little about the last ones."""

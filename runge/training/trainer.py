@@ -1,4 +1,4 @@
-"""Lightning's Trainer of a stack."""
+"""Lightning's Trainer of a stack, and the base class of its callbacks."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import Callback
 
 from runge import machine
 from runge.training.member import Training
+from runge.training.module import SobolevRegression
 from runge.training.saving import StateFile
 
 IGNORED = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available on your system"
@@ -43,3 +44,15 @@ def make_trainer(
         inference_mode=False,  # it forbids the derivative by autograd
         use_distributed_sampler=False,
     )
+
+
+class BlockCallback(Callback):
+    """A callback that acts at the end of each block of the fit, after the validation."""
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Call `at_block_end`, unless the block was left early or this is not the fit."""
+        if trainer.state.fn == "fit" and isinstance(pl_module, SobolevRegression) and pl_module.block_ended:
+            self.at_block_end(pl_module)
+
+    def at_block_end(self, module: SobolevRegression) -> None:
+        """Act on the module, whose `figures` hold the errors of this step."""

@@ -7,7 +7,6 @@ import json
 import math
 import os
 import re
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -64,7 +63,7 @@ def test_sweep_with_failures_is_compared(train, tmp_path):
 def test_unfinished_runs_are_listed_with_the_reason(copy, capsys):
     (copy / "0" / "metrics.json").write_text("{")
     (copy / "1" / "metrics.json").unlink()
-    shutil.rmtree(copy / "2" / ".hydra")
+    (copy / "2" / "run.json").unlink()
     (copy / "3" / "status.json").unlink()
     (copy / "4" / "fit.csv").write_text("x,f,df,u,du\n")
     (copy / "5" / "history.csv").write_bytes(b"\xff")
@@ -176,9 +175,10 @@ def test_mistakes(arguments, fragments, copy, capsys, monkeypatch):
 def test_keys_that_distinguish_no_runs(copy, capsys):
     """They are those without effect, and those with the name of a figure or of `status`."""
     for number, value in (("0", 1e-99), ("1", 2e-99)):
-        path = copy / number / ".hydra" / "config.yaml"
-        text = path.read_text().replace("progress_bar: false", "progress_bar: true")
-        path.write_text(f"{text}test/mse_df: {value}\ntest/mine: {value}\nstatus: finished\n")
+        path = copy / number / "run.json"
+        settings = json.loads(path.read_text())
+        settings["trainer"]["progress_bar"] = True
+        path.write_text(json.dumps({**settings, "test/mse_df": value, "test/mine": value, "status": "finished"}))
     (copy / "0" / "metrics.json").unlink()
     ranking = Ranking(collect([copy]))
     assert ranking.keys == ["seed", "model.activation", "test/mine"]

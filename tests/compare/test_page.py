@@ -12,7 +12,6 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-import yaml
 from axe_playwright_python.sync_playwright import Axe
 from rich.console import Console
 
@@ -32,10 +31,10 @@ EVIL = "<script>document.title='owned'</script>"
 @pytest.fixture
 def page(copy, opened):
     shutil.move(copy / "0", copy / EVIL.replace("/", "|"))
-    configuration = yaml.safe_load((copy / "1" / ".hydra" / "config.yaml").read_text())
+    configuration = json.loads((copy / "1" / "run.json").read_text())
     configuration["model"]["activation"] = EVIL
     configuration["<img src=x onerror=document.title='owned'>"] = 1
-    (copy / "1" / ".hydra" / "config.yaml").write_text(yaml.safe_dump(configuration))
+    (copy / "1" / "run.json").write_text(json.dumps(configuration))
     compare.main([str(copy)])
     return opened(copy / "comparison.html")
 

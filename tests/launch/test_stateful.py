@@ -1,6 +1,6 @@
 """Runs and sweeps that are ended, tampered with, moved, doubled, resumed and compared in any order.
 
-`pytest tests/launch/test_stateful.py --sequences 300 --hypothesis-seed random` does 300 sequences of up to 6 such steps,
+`pytest tests/launch/test_stateful.py --sequences 300 --hypothesis-seed random` does 300 sequences of up to 6 steps,
 which are others each time; without a seed they are the same. Commands are forked from a process that has loaded
 everything; the server of a sweep's workers is for `test_endings.py`.
 """
