@@ -1,6 +1,6 @@
 import torch
 
-from runge.training.blocks import Block, Minibatches, Repeated
+from runge.training.datamodule import Block, Minibatches, Repeated
 from tests.sobolev.test_losses import some_points
 
 
