@@ -67,12 +67,10 @@ class Look:
     def traces(self) -> Tensor:
         """Compute the trace of J J^T of the weighted errors of each channel, (M, C)."""
         with torch.no_grad():
-            _, du, tape = self.network.propagate(self.points.x, with_derivative=True)
-            assert du is not None
-            errors = torch.zeros_like(self.points.f)
-            _, weights = losses.least_squares(errors, du, self.points, self.scale, torch.ones_like(self.scale))
+            u, du, tape = self.network.propagate(self.points.x, with_derivative=True)
+            _, weights = losses.least_squares(u, du, self.points, self.scale, torch.ones_like(self.scale))
             weighted = (weights * gram_diagonal(self.network, tape)).double()
-        return weighted.unflatten(1, (-1, du.shape[1])).sum(2)
+        return weighted.unflatten(1, (-1, u.shape[1])).sum(2)
 
 
 @checked

@@ -93,7 +93,8 @@ def prepare(key: str, values: Any, kind: type[T], adapt: Adapt = lambda _: None)
     named = "_target_" in values or inspect.isabstract(kind)
     make = locate(key, values.pop("_target_", None), kind, adapt) if named else kind
     for name, parameter in _checked(key, values, make).items():
-        if name not in values and parameter.default is parameter.empty:
+        optional = parameter.default is not parameter.empty or parameter.kind == parameter.VAR_KEYWORD
+        if name not in values and not optional:
             raise ConfigurationError(f"{_join(key, name)}: is missing")
     return make, values
 

@@ -26,33 +26,26 @@ __all__ = ["Never", "Periodic", "Region", "Resampling", "Residual", "RetainResam
 _MOST_AT_ONCE = 2.0  # the largest factor by which a region's share grows or shrinks at a time
 
 
-class Resampling(ABC):
-    """A rule that says when and where the training points move."""
+@checked
+class Resampling:
+    """A rule that says when and where the training points move; by default never."""
 
-    @abstractmethod
     def due(self, before: int, step: int) -> bool:
         """Say if the points move after `step` steps; the previous check was after `before` steps."""
+        return False
 
-    @abstractmethod
     def rests_from(self) -> int:
         """Return the step from which the points stay where they are."""
+        return 0
 
 
 @checked
 class Never(Resampling):
     """Training points that stay where they are."""
 
-    def due(self, before: int, step: int) -> bool:
-        """Return False."""
-        return False
-
-    def rests_from(self) -> int:
-        """Return 0."""
-        return 0
-
 
 @checked
-class Periodic(Resampling):
+class Periodic(Resampling, ABC):
     """A rule that is applied every few steps.
 
     Attributes:
@@ -194,7 +187,6 @@ def _counts(target: Function, x: Tensor) -> Tensor:
 
 def _are_ends(x: Tensor, domain: Tensor) -> Tensor:
     """Return the mask of the ends, (n,): the nodes nearest to the corners, which also holds in low precision."""
-    ends, places = torch.zeros(len(x), dtype=torch.bool), fixed_ends(len(x), domain)
-    if len(places):
-        ends[torch.cdist(places, x).argmin(1)] = True
-    return ends
+    places = fixed_ends(len(x), domain)
+    nearest = torch.cdist(places, x).argmin(1) if len(places) else places.new_empty(0, dtype=torch.long)
+    return torch.zeros(len(x), dtype=torch.bool).index_fill(0, nearest, True)

@@ -9,9 +9,7 @@ import torch
 
 from runge.optimizers import LevenbergMarquardt, Problem
 from runge.optimizers.elimination import HiddenSpace, eliminate, relative_ridge
-from runge.optimizers.iterative import COLUMNS, IterativeSpace
-from runge.optimizers.levenberg_marquardt import space_of
-from runge.optimizers.systems import ErrorSpace, WeightSpace
+from runge.optimizers.systems import COLUMNS, ErrorSpace, IterativeSpace, WeightSpace, space_of
 from runge.sobolev import losses
 from runge.sobolev.jacobian import jacobian, linearise
 from runge.sobolev.network import StackedMLP
@@ -360,10 +358,10 @@ def limits(monkeypatch):
 
     def change(**values):
         for name, value in values.items():
-            monkeypatch.setattr(f"runge.optimizers.iterative.{name}", value)
+            monkeypatch.setattr(f"runge.optimizers.systems.{name}", value)
             monkeypatch.setattr(f"runge.optimizers.levenberg_marquardt.{name}", value, raising=False)
 
-    monkeypatch.setattr("runge.optimizers.levenberg_marquardt._FACTORISED", 0)
+    monkeypatch.setattr("runge.optimizers.systems._FACTORISED", 0)
     return change
 
 
@@ -442,7 +440,7 @@ def test_columns_grow_where_iterations_do_not_suffice(limits):
 
 def test_a_member_at_rest_builds_no_system(limits, monkeypatch):
     built = []
-    monkeypatch.setattr("runge.optimizers.iterative.linearise", lambda *args: built.append(0) or linearise(*args))
+    monkeypatch.setattr("runge.optimizers.systems.linearise", lambda *args: built.append(0) or linearise(*args))
     what = plane(members=3)
     optimizer = LM.build([what.network.theta])
     LM.rest(optimizer, what.network.theta, torch.tensor([True, False, True]))

@@ -154,10 +154,12 @@ def test_a_failing_logger_costs_no_run(train, tmp_path):
 
 
 def test_loggers_of_lightning_work_as_they_are(train, tmp_path):
-    options = ("trainer.log_every=60", "logger=[tensorboard,csv]")
+    other = "+logger.other._target_=lightning.pytorch.loggers.TensorBoardLogger"  # which takes any further argument
+    options = ("trainer.log_every=60", "logger=[tensorboard,csv]", other)
     status, out, err = train(*SHORT, *options, "hydra.run.dir=run")
     assert status == 0, out + err
     assert list((tmp_path / "run" / "tensorboard").iterdir())
+    assert list((tmp_path / "run" / "lightning_logs" / "version_0").iterdir())
     text = (tmp_path / "run" / "csv" / "version_0" / "metrics.csv").read_text()
     rows = list(csv.DictReader(text.splitlines()))
     assert [int(row["step"]) for row in rows] == [60, 120, 120]

@@ -24,9 +24,8 @@ _NUMBERS = itertools.count()
 class TensorBoard(Logger):
     """A logger that writes TensorBoard's event files: curves, pictures, and a row of the HPARAMS table.
 
-    Each row of figures is one event. Lightning's `TensorBoardLogger` makes an event for each figure, which takes 3.8 s
-    of a core for 64 runs, a fifth of a sweep; this logger takes 0.3 s. It also needs a thread and an open file for each
-    run of a stack.
+    Each row of figures is one event. Lightning's `TensorBoardLogger` makes an event for each figure: a sweep of 64 runs
+    takes 31 s of a core with it, and 26 s with this one. It also has a thread and an open file for each run of a stack.
 
     Args:
         save_dir: the run's directory.

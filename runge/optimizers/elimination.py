@@ -36,7 +36,6 @@ __all__ = ["Eliminated", "HiddenSpace", "eliminate", "relative_ridge"]
 
 _SHARE = 0.3
 """The ridge, in units of the relative error: 1 needs fewer steps, but may fit few points by steep hidden layers."""
-
 _SMALLEST = 1e-16
 
 
@@ -51,8 +50,7 @@ class Eliminated(NamedTuple):
 
 def relative_ridge(problem: Problem, loss: Tensor) -> Tensor:
     """Return the ridge for a loss, (M,): a share of the root of the loss over that of u = 0."""
-    relative = (loss / _labels(problem)[0].square().sum(1)).nan_to_num().sqrt()
-    return (_SHARE * relative).clamp(_SMALLEST, 1)
+    return (_SHARE * (loss / _labels(problem)[0].square().sum(1)).nan_to_num().sqrt()).clamp(_SMALLEST, 1)
 
 
 def _labels(problem: Problem) -> tuple[Tensor, Tensor]:
@@ -97,9 +95,8 @@ class HiddenSpace(System):
         hidden = problem.network.theta.shape[1] - outputs * width
         by_output = jacobian(problem.network, at.tape)[..., :hidden].unflatten(1, (outputs, -1))
         by_output = at.roots[..., None] * by_output
-        errors = rows - width
-        projected = -at.basis @ (at.basis[:, :, :errors].mT @ by_output)
-        projected[:, :, :errors] += by_output
+        projected = -at.basis @ (at.basis[:, :, : rows - width].mT @ by_output)
+        projected[:, :, : rows - width] += by_output
         projected = projected.flatten(1, 2)
         short = projected.shape[1] < hidden
         matrix = torch.bmm(projected, projected.mT) if short else torch.bmm(projected.mT, projected)

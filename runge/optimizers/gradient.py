@@ -1,8 +1,9 @@
-"""Optimisers that use the gradient; all except L-BFGS are elementwise, so the members of a stack are independent."""
+"""Optimisers that use the gradient: our own, which are elementwise, so that members are independent, and torch's."""
 
+import inspect
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, cast
 
@@ -16,7 +17,13 @@ from runge.schedules import LearningRateSchedule, learning_rate_factor
 from runge.sobolev.kernel import AdamSteps
 from runge.validation import BelowOne, Count, NonNegative, Positive, checked
 
-__all__ = ["LBFGS", "SGD", "Adam", "AdamW", "Elementwise", "Gradient", "clip", "has_own_rate", "of_members"]
+__all__ = ["LBFGS", "SGD", "Adam", "AdamW", "TorchOptimizer", "adapt", "clip", "has_own_rate", "of_members"]
+
+ELEMENTWISE = frozenset(
+    getattr(torch.optim, name)
+    for name in ("Adadelta", "Adagrad", "Adam", "Adamax", "AdamW", "ASGD", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD")
+)
+"""The elementwise optimisers of torch."""
 
 # The factor of the loss that torch's L-BFGS sees; a power of two adds no round-off. In 32 bit the round-off of the loss
 # ends the line search before small curvature matters, and the line search would overflow.
@@ -51,7 +58,7 @@ class Gradient(Optimizer):
 
         def closure() -> Tensor:
             loss, theta.grad = self.clipped_gradient(problem)
-            return loss.sum()  # a tensor: converting it to a float would synchronise with the GPU
+            return loss.sum()  # not a float, which would synchronise with the GPU
 
         optimizer.step(closure)  # pyright: ignore
 
@@ -81,7 +88,7 @@ class Elementwise(Gradient):
 
     @torch.no_grad()
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
-        """Take a step of all members."""
+        """Take a step."""
         theta, (_, gradient) = problem.network.theta, self.clipped_gradient(problem)
         rates = self.rates_at([progress], len(theta)).to(theta).mT
         self.update(optimizer.state[theta], theta, gradient, rates)
@@ -101,18 +108,12 @@ class Adam(Elementwise):
     Attributes:
         betas: the decay rates of both averages, each in [0, 1).
 
-    Example:
-        >>> Adam(lr=0.001)
-        Adam(lr=0.001, lr_schedule='cosine', clip_norm=None, betas=[0.9, 0.999])
-
     References:
         D. P. Kingma, J. Ba (2015). Adam: a method for stochastic optimization. https://arxiv.org/abs/1412.6980
     """
 
     betas: Betas = Field(default_factory=lambda: [0.9, 0.999])
-
-    def _decay(self) -> float:
-        return 0.0
+    weight_decay: ClassVar[float] = 0.0
 
     def _averages(self, state: dict[str, Any], theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the number of steps taken, (), and both averages, (M, W)."""
@@ -128,8 +129,8 @@ class Adam(Elementwise):
         unbiased_1, unbiased_2 = (1 - beta ** int(step) for beta in self.betas)
         mean.lerp_(gradient, 1 - self.betas[0])
         square.mul_(self.betas[1]).addcmul_(gradient, gradient, value=1 - self.betas[1])
-        if self._decay():
-            theta.mul_(1 - rates * self._decay())
+        if self.weight_decay:
+            theta.mul_(1 - rates * self.weight_decay)
         size = square.sqrt().div_(math.sqrt(unbiased_2)).add_(_EPSILON)
         theta.addcdiv_(mean * (rates / unbiased_1), size, value=-1)
 
@@ -139,17 +140,10 @@ class Adam(Elementwise):
             return super().steps(optimizer, course, first, end)
         theta, some = course.network.theta, slice(first, end)
         step, mean, square = self._averages(optimizer.state[theta], theta)
-        steps = AdamSteps(
-            lambda_d=course.lambda_d[some],
-            batch=None if course.batch is None else course.batch[some],
-            rates=self.rates_at(course.progress[some], len(theta)),
-            taken=int(step),
-            mean=mean,
-            square=square,
-            betas=self.betas,
-            decay=self._decay(),
-            longest=math.inf if self.clip_norm is None else self.clip_norm,
-        )
+        lambda_d, batch = course.lambda_d[some], None if course.batch is None else course.batch[some]
+        rates, averages = self.rates_at(course.progress[some], len(theta)), (int(step), mean, square)
+        longest = math.inf if self.clip_norm is None else self.clip_norm
+        steps = AdamSteps(lambda_d, batch, rates, *averages, self.betas, self.weight_decay, longest)
         taken = take(course.network, course.points, course.scale, steps)
         step += taken
         return taken
@@ -162,22 +156,15 @@ class AdamW(Adam):
     Attributes:
         weight_decay: the decay per step in units of the learning rate, in [0, 1 / lr].
 
-    Example:
-        >>> AdamW(lr=0.001)
-        AdamW(lr=0.001, lr_schedule='cosine', clip_norm=None, betas=[0.9, 0.999], weight_decay=0.01)
-
     References:
         I. Loshchilov, F. Hutter (2019). Decoupled weight decay regularization. https://arxiv.org/abs/1711.05101
     """
 
-    weight_decay: NonNegative = 0.01
+    weight_decay: NonNegative = 0.01  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __post_init__(self) -> None:
         if self.lr * self.weight_decay > 1:
             raise ValueError(f"weight_decay: must be at most 1 / lr, {1 / self.lr:g}; got {self.weight_decay}")
-
-    def _decay(self) -> float:
-        return self.weight_decay
 
 
 @checked
@@ -188,10 +175,6 @@ class SGD(Elementwise):
 
     Attributes:
         momentum: the momentum mu, in [0, 1); 0: plain gradient descent.
-
-    Example:
-        >>> SGD(lr=0.1, lr_schedule="constant", momentum=0.9)
-        SGD(lr=0.1, lr_schedule='constant', clip_norm=None, momentum=0.9)
 
     References:
         I. Sutskever et al. (2013). On the importance of initialization and momentum in deep learning.
@@ -215,10 +198,6 @@ class LBFGS(Gradient):
         history_size: the number of past updates in the curvature estimate, >= 1.
         max_eval: the most evaluations of the loss per step, >= 1.
 
-    Example:
-        >>> LBFGS(lr=1.0, lr_schedule="constant", clip_norm=None, history_size=10, max_eval=25)
-        LBFGS(lr=1.0, lr_schedule='constant', clip_norm=None, history_size=10, max_eval=25)
-
     References:
         D. C. Liu, J. Nocedal (1989). On the limited memory BFGS method for large scale optimization.
         https://doi.org/10.1007/BF01589116
@@ -236,9 +215,9 @@ class LBFGS(Gradient):
 
     def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
         """Return a `torch.optim.LBFGS`."""
-        limits: Any = {"max_iter": 1, "max_eval": self.max_eval, "tolerance_grad": 0, "tolerance_change": 0}
-        limits["history_size"] = self.history_size
-        return torch.optim.LBFGS(parameters, self.lr, line_search_fn="strong_wolfe", **limits)
+        limits: Any = {"max_iter": 1, "max_eval": self.max_eval, "history_size": self.history_size}
+        limits |= {"tolerance_grad": 0, "tolerance_change": 0, "line_search_fn": "strong_wolfe"}
+        return torch.optim.LBFGS(parameters, self.lr, **limits)
 
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
         """Take a step; in 64 bit on the loss times 2^40, which has the same minimisers.
@@ -259,6 +238,56 @@ class LBFGS(Gradient):
         optimizer.state.clear()
 
 
+@checked
+class TorchOptimizer(Gradient):
+    """An optimiser of torch: `_target_` names the class, and the other keys are its own parameters.
+
+    The members of a stack are independent if the class is known to work elementwise: those of `ELEMENTWISE`, and any
+    class with an attribute `elementwise = True`. With any other each run is trained alone.
+    """
+
+    kind: type[torch.optim.Optimizer]
+    parameters: dict[str, Any]  # except the learning rate
+    lr_schedule: LearningRateSchedule = "constant"
+    clip_norm: Positive | None = None
+
+    def __post_init__(self) -> None:
+        if issubclass(self.kind, torch.optim.LBFGS):
+            raise ValueError("_target_: must be runge.optimizers.LBFGS, which forgets the curvature of another loss")
+        try:
+            self.build([Parameter(torch.zeros(1, 2))])
+        except Exception as error:  # a user's class may raise anything
+            raise ValueError(f"_target_: {self.kind.__name__} does not accept its parameters ({error})") from error
+
+    @property
+    def keeps_apart(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """True if the members of a stack do not affect each other."""
+        return self.kind in ELEMENTWISE or getattr(self.kind, "elementwise", False) is True
+
+    def build(self, parameters: Any) -> torch.optim.Optimizer:
+        """Return an object of the class."""
+        return self.kind(parameters, lr=self.lr, **self.parameters)  # pyright: ignore[reportCallIssue]
+
+
+def adapt(kind: type) -> Callable[..., TorchOptimizer] | None:
+    """Return what makes a `TorchOptimizer` from the parameters of a class of torch; None for any other class."""
+    if not issubclass(kind, torch.optim.Optimizer):
+        return None
+    own = {name: one for name, one in inspect.signature(kind).parameters.items() if name != "params"}
+    named = [one for one in own.values() if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+    rate = own["lr"].default if "lr" in own else inspect.Parameter.empty
+    shared = {"lr": rate, "lr_schedule": "constant", "clip_norm": None}
+
+    def make(**values: Any) -> TorchOptimizer:
+        settings = {key: values.pop(key, default) for key, default in shared.items()}
+        return TorchOptimizer(kind=kind, parameters=values, **settings)
+
+    parameters = {one.name: one.replace(kind=one.KEYWORD_ONLY) for one in named}
+    parameters |= {key: inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=x) for key, x in shared.items()}
+    make.__signature__ = inspect.Signature(list(parameters.values()))  # pyright: ignore[reportFunctionMemberAccess]
+    return make
+
+
 def clip(gradient: Tensor, norm: float) -> Tensor:
     """Return each row g of `gradient`, (M, W), scaled to a Euclidean norm of at most `norm`: g min(1, norm / |g|)."""
     return gradient * (norm / gradient.norm(dim=1, keepdim=True).clamp_min(norm))
@@ -270,11 +299,6 @@ def has_own_rate(optimizer: Optimizer) -> bool:
 
 
 def of_members(optimizers: Sequence[Optimizer]) -> Optimizer:
-    """Return the optimiser of a stack whose members' own differ at most in their learning rates.
-
-    Example:
-        >>> of_members([Adam(lr=0.01), Adam(lr=0.04)]).rates
-        (0.01, 0.04)
-    """
+    """Return the optimiser of a stack whose members' own differ at most in their learning rates."""
     first, rates = optimizers[0], [cast(Gradient, one).lr for one in optimizers if has_own_rate(one)]
     return replace(first, rates=tuple(rates)) if len(set(rates)) > 1 else first

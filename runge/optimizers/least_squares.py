@@ -47,12 +47,6 @@ class LeastSquares(Optimizer):
             is [-1, 1]^D.
         per_input: true: another slope for each input, which takes more steps: 64 or more for two and three inputs.
 
-    Example:
-        >>> LeastSquares(slopes=[3.0, 48.0]).slopes_at(0.5, inputs=2)
-        [12.0, 12.0]
-        >>> LeastSquares(slopes=[3.0, 48.0], per_input=True).slopes_at(0.5, inputs=2)
-        [12.0, 3.0]
-
     References:
         G. Fabiani (2024). Random projection neural networks of best approximation.
         https://arxiv.org/abs/2402.11397
@@ -112,11 +106,8 @@ def solve_last_layer(problem: Problem, rank: float) -> None:
     For each output the loss is :math:`|R (H c - y)|^2`, with the hidden neurons' values and derivatives and a constant
     as the columns of H, the labels y, and the square roots R of the weights. Its solution of least norm is found from
     a QR decomposition with column pivoting, and refined once with the residual. On fixed features it leaves smaller
-    errors in half the time of a singular value decomposition.
-
-    Args:
-        problem: the loss; its weights are changed in place.
-        rank: columns whose pivot is smaller than this share of the largest one count as combinations of the others.
+    errors in half the time of a singular value decomposition. Columns whose pivot is smaller than the share `rank` of
+    the largest one count as combinations of the others.
 
     References:
         G. H. Golub (1965). Numerical methods for solving linear least squares problems.
@@ -127,7 +118,8 @@ def solve_last_layer(problem: Problem, rank: float) -> None:
     outputs = problem.network.outputs
     right, of_output = (part.unflatten(1, (outputs, -1)).cpu().numpy() for part in (-errors, roots))
     change = np.empty((len(theta), columns.shape[2], outputs))
-    with threadpool_limits(1, "blas"):  # its bits depend on their number
+    # The bits of a QR depend on the threads, and SciPy's own BLAS does not obey `torch.set_num_threads`.
+    with threadpool_limits(1, "blas"):
         for i, matrix in enumerate(columns.cpu().numpy()):
             for p in range(outputs):
                 change[i, :, p] = _solve(of_output[i, p][:, None] * matrix, right[i, p], rank)

@@ -6,9 +6,9 @@ damping mu, a step is
 .. math:: v = -(J^T W J + \mu I)^{-1} J^T W e = -J^T (J J^T + \mu W^{-1})^{-1} e,
 
 computed by the second form, in the space of the errors, if there are at most as many errors as weights, and otherwise
-by the first (`runge.optimizers.systems`); if there are more than 3000 of both, by deflated conjugate gradients
-(`runge.optimizers.iterative`). Geodesic acceleration follows the curvature of e along v: with
-e'' = d^2 e(theta + t v) / dt^2 instead of e the same system gives a, and the step is v + a / 2.
+by the first; if there are more than 3000 of both, by deflated conjugate gradients (`runge.optimizers.systems`).
+Geodesic acceleration follows the curvature of e along v: with e'' = d^2 e(theta + t v) / dt^2 instead of e the same
+system gives a, and the step is v + a / 2.
 
 Each member has its own mu. It is divided by `decrease` if the first try of a step reduces the loss; each failed try is
 undone, and mu is multiplied by `increase` for the next. A member whose loss no damping reduces is at rest.
@@ -25,31 +25,22 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from runge.optimizers.elimination import HiddenSpace, eliminate, relative_ridge
-from runge.optimizers.iterative import COLUMNS, IterativeSpace
 from runge.optimizers.least_squares import solve_last_layer
 from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
-from runge.optimizers.systems import ErrorSpace, System, WeightSpace
+from runge.optimizers.systems import COLUMNS, IterativeSpace, System, space_of
 from runge.sobolev import losses
 from runge.sobolev.network import Tape
 from runge.validation import NonNegative, Positive, checked
 
-__all__ = ["LevenbergMarquardt", "space_of"]
+__all__ = ["LevenbergMarquardt"]
 
 Factor = Annotated[float, Field(gt=1, le=1e12, allow_inf_nan=False)]
 
-_FACTORISED = 3000  # the largest system that is factorised
 _TRIES = 40  # the most dampings tried in one step
 _SMALLEST = 1e-22  # the smallest damping; its inverse is the largest
 _SMALLEST_PROJECTED = 1e-30  # likewise, with the last layer eliminated: most of the Jacobian is projected away
 _RANK = 1e-13  # of the last layer; with less, a second residual stage has more noise to fit
 _CURVATURE_STEP = 0.1  # the t of the central difference that gives e''
-
-
-def space_of(residuals: int, weights: int) -> type[ErrorSpace | WeightSpace | IterativeSpace]:
-    """Return the form of a step's system: factorised in the smaller space, or iterative if both spaces are large."""
-    if min(residuals, weights) > _FACTORISED:
-        return IterativeSpace
-    return ErrorSpace if residuals <= weights else WeightSpace
 
 
 @checked
@@ -65,10 +56,6 @@ class LevenbergMarquardt(Optimizer):
         acceleration: the largest |a| / |v| at which the acceleration a is applied, in [0, 1e12]; 0: never.
         readout: how the last layer is solved: true: exactly, after the last step; false: by the steps alone;
             "eliminate": at every step, which is then one of the other weights alone (variable projection).
-
-    Example:
-        >>> LevenbergMarquardt()
-        LevenbergMarquardt(damping=1.0, decrease=3.0, increase=2.0, acceleration=0.75, readout=True)
 
     References:
         D. W. Marquardt (1963). An algorithm for least-squares estimation of nonlinear parameters.
@@ -97,7 +84,7 @@ class LevenbergMarquardt(Optimizer):
             return
         rows, best = waiting.nonzero()[:, 0], theta.clone()
         if self.readout == "eliminate":
-            trial, least = _without_last_layer(problem, loss), _SMALLEST_PROJECTED
+            trial, least = _without_last_layer(problem, relative_ridge(problem, loss)), _SMALLEST_PROJECTED
             best[rows] = trial.start[rows]  # with the last layer of this step's ridge
         else:
             # The tape's layers are views of the weights, which are about to change.
@@ -140,8 +127,8 @@ class LevenbergMarquardt(Optimizer):
     def finish(self, problem: Problem) -> None:
         """Solve the last layer, in which the errors are linear, exactly, for members whose loss this reduces.
 
-        This problem is ill-conditioned, so that damped steps approach its solution slowly. It is not solved after each
-        step here, because the other layers would then have nothing left to learn from a Jacobian that is not projected.
+        Damped steps approach the solution of this ill-conditioned problem slowly. Solved after each step, it would
+        leave the other layers nothing to learn from a Jacobian that is not projected.
         """
         if self.readout is True:
             solve_last_layer(problem, _RANK)
@@ -203,9 +190,8 @@ class _Trial(NamedTuple):
         return _evaluate(self.problem)[0] if self.ridge is None else eliminate(self.problem, self.ridge).errors
 
 
-def _without_last_layer(problem: Problem, loss: Tensor) -> _Trial:
+def _without_last_layer(problem: Problem, ridge: Tensor) -> _Trial:
     """Return the trial of a step in the other weights."""
-    ridge = relative_ridge(problem, loss)
-    at = eliminate(problem, ridge)
-    system, start = HiddenSpace.of(problem, at), problem.network.theta.clone()
-    return _Trial(problem, system, start, at.errors, torch.ones_like(at.errors), at.errors.square().sum(1), ridge)
+    at, theta = eliminate(problem, ridge), problem.network.theta
+    system, ones = HiddenSpace.of(problem, at), torch.ones_like(at.errors)
+    return _Trial(problem, system, theta.clone(), at.errors, ones, at.errors.square().sum(1), ridge)

@@ -30,21 +30,13 @@ LINEAR_ALGEBRA: Needs = {
 
 @dataclass(frozen=True)
 class Problem:
-    """The loss of a stack's weights on some points.
+    """The loss of a stack's weights on some points."""
 
-    Attributes:
-        network: the stack, whose `theta` is optimised.
-        points: the training points, or a mini-batch of them.
-        scale: the derivative's scale c, (M,).
-        lambda_d: the weight of MSE_df, (M,); None: MSE_f alone.
-        function: `losses.loss_and_gradient`, or its compiled form, a `runge.sobolev.kernel.Kernel`.
-    """
-
-    network: StackedMLP
-    points: Points
-    scale: Tensor
-    lambda_d: Tensor | None
-    function: LossAndGradient
+    network: StackedMLP  # whose `theta` is optimised
+    points: Points  # the training points, or a mini-batch of them
+    scale: Tensor  # the derivative's scale c, (M,)
+    lambda_d: Tensor | None  # the weight of MSE_df, (M,); None: MSE_f alone
+    function: LossAndGradient  # `losses.loss_and_gradient`, or its compiled form, a `runge.sobolev.kernel.Kernel`
 
     def take(self, members: Tensor) -> "Problem":
         """Return the problem of some members, with a copy of their weights."""

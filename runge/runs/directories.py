@@ -111,7 +111,8 @@ class RunDirectory:
         texts = {path: _csv(columns) for path, columns in tables.items() if columns is not None}
         if metrics is not None:
             texts[self.metrics] = _json(metrics)
-        checksums = {path.name: _checksum(text.encode()) for path, text in texts.items()}
+        final = texts if state.status != "running" else {}  # a run may be killed between its history and its status
+        checksums = {path.name: _checksum(text.encode()) for path, text in final.items()}
         texts[self.status] = json.dumps(asdict(replace(state, checksums=checksums)), indent=2) + "\n"
         for path in (*tables, self.status, self.metrics):
             if path in texts:

@@ -1,8 +1,6 @@
 """The runs of a sweep that are one function: they differ only in their seeds, and were fitted to the same."""
 
 import os
-from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 from runge.configuration import SAME_RESULT
 from runge.errors import ConfigurationError
@@ -15,30 +13,19 @@ SEEDS = ("seed", "data.seed")
 """The keys in which the runs of one function may differ."""
 
 
-class _Facts(NamedTuple):
-    """The settings of a run without its seeds and what changes no result, and the checksum of its rows."""
-
-    settings: Mapping[str, Any]
-    rows: str
-
-    @classmethod
-    def of(cls, run: RunDirectory) -> "_Facts":
-        settings, state = read(run).settings, run.read_state()
-        ignored = (*SEEDS, *SAME_RESULT)
-        kept = {key: x for key, x in settings.items() if key not in ignored and key.partition(".")[0] not in ignored}
-        return cls(kept, "" if state is None else state.rows)
-
-    def difference(self, other: "_Facts") -> str:
-        """Return the keys in which two runs differ, with their values; empty: only in their seeds."""
-        same_rows = self.rows == other.rows
-        ignored = {"data.file"} if self.rows and same_rows else set()  # the same rows, in a file that has moved
-        keys = [
-            key
-            for key in dict.fromkeys([*self.settings, *other.settings])
-            if self.settings.get(key) != other.settings.get(key) and key not in ignored
-        ]
-        said = [f"{key} ({self.settings.get(key)} and {other.settings.get(key)})" for key in keys]
-        return ", ".join(said + ([] if same_rows else ["the rows of data.file"]))
+def _difference(one: RunDirectory, other: RunDirectory) -> str:
+    """Return the keys in which two runs differ, with their values; empty: only in their seeds."""
+    ignored = {*SEEDS, *SAME_RESULT}
+    rows, others_rows = ("" if (state := run.read_state()) is None else state.rows for run in (one, other))
+    if rows and rows == others_rows:
+        ignored.add("data.file")  # the same rows, in a file that has moved
+    settings, others = read(one).settings, read(other).settings
+    differing = [
+        f"{key} ({settings.get(key)} and {others.get(key)})"
+        for key in dict.fromkeys([*settings, *others])
+        if settings.get(key) != others.get(key) and not {key, key.partition(".")[0]} & ignored
+    ]
+    return ", ".join(differing + ([] if rows == others_rows else ["the rows of data.file"]))
 
 
 def members(directory: str | os.PathLike[str], like: RunDirectory | None = None) -> list[RunDirectory]:
@@ -56,8 +43,7 @@ def members(directory: str | os.PathLike[str], like: RunDirectory | None = None)
     finished = [run for run in find(directory) if run.metrics.exists()]
     if not finished:
         raise ConfigurationError(f"must contain a finished run, got none in {os.fspath(directory)!r}")
-    first = _Facts.of(like or finished[0])
-    differences = [(run, first.difference(_Facts.of(run))) for run in finished]
+    differences = [(run, _difference(like or finished[0], run)) for run in finished]
     if like is not None:
         alike = [run for run, difference in differences if not difference]
         if len(alike) < 2:

@@ -38,24 +38,22 @@ class Reference(NamedTuple):
     variance_f: Tensor  # over the points, in standardised units, (M, P)
     variance_df: Tensor
     spread: Tensor  # the square of the standard deviation s_d of each input over the largest of them, (M, 1, D)
-    unit_f: Tensor | None  # the square of the unit of each output, (M, 1, P); None: 1
-    unit_df: Tensor | None
+    unit_f: Tensor | float  # the square of the unit of each output, (M, 1, P)
+    unit_df: Tensor | float
 
     @staticmethod
     def of(points: Points, units: Units | None = None) -> "Reference":
         """Return the reference of a set of points, whose values are in standardised units if `units` are given."""
-        known_f, known_df = ((weight > 0).to(points.f) for weight in (points.weight_f, points.weight_df))
-        f, df = points.f, points.df
-        variance_f, variance_df = variance(f, known_f), variance(df, known_df)
+        f, df, unit_f, unit_df = points.f, points.df, 1.0, 1.0
+        known_f, known_df = ((weight > 0).to(f) for weight in (points.weight_f, points.weight_df))
+        variances = variance(f, known_f), variance(df, known_df)
         spread = points.x.double().var(1, correction=0, keepdim=True)
         largest = spread.amax(2, keepdim=True)
-        spread = torch.where(largest > 0, spread / largest, 1)
-        unit_f = unit_df = None
         if units is not None:  # in float64: in the user's units squares may be beyond the range of float32
             f, df = units.restore(f.double(), df.double())
             unit_f, unit_df = (unit.square() for unit in units.of_outputs())
-        squares = known_f * f.square(), known_df * df.square()
-        return Reference(known_f, known_df, *squares, variance_f, variance_df, spread, unit_f, unit_df)
+        squares, spread = (known_f * f.square(), known_df * df.square()), torch.where(largest > 0, spread / largest, 1)
+        return Reference(known_f, known_df, *squares, *variances, spread, unit_f, unit_df)
 
 
 def variance(f: Tensor, known: Tensor) -> Tensor:
@@ -77,35 +75,24 @@ def variance(f: Tensor, known: Tensor) -> Tensor:
 def errors(u: Tensor, du: Tensor, points: Points, reference: Reference) -> dict[str, Tensor]:
     """Return the errors of each member by name, (M,), of the whole and of each group, as in `runge.metrics`.
 
-    They are of a fit's values, (M, N, P), and Jacobians, (M, N, P, D), in the user's units; of standardised points in
-    float64. NaN where a group has no known component, where the reference of a relative error is 0, or, for nrmse and
-    r2, where a channel is constant.
+    They are in the user's units. NaN where a group has no known component, where the reference of a relative error is
+    0, or, for nrmse and r2, where a channel is constant.
     """
     square_f, square_df = (u - points.f).square() * reference.known_f, (du - points.df).square() * reference.known_df
-    own_f = square_f if reference.unit_f is None else square_f * reference.unit_f
-    own_df = square_df if reference.unit_df is None else square_df * reference.unit_df
-    share = reference.known_df.mean(-1)  # of the gradient that is known
-    parts = [
-        _errors(own_f, reference.square_f, reference.known_f, points),
-        _errors(own_df.sum(-1), reference.square_df.sum(-1), share, points),
-    ]
-    found = {
-        f"{quantity}_{of}": part
-        for quantity, both in zip(("mse", "max", "rel_l2"), zip(*parts, strict=True), strict=True)
-        for of, part in zip(("f", "df"), both, strict=True)
+    own_df, own_square_df = (square_df * reference.unit_df).sum(-1), reference.square_df.sum(-1)
+    parts = {
+        "f": _errors(square_f * reference.unit_f, reference.square_f, reference.known_f, points),
+        "df": _errors(own_df, own_square_df, reference.known_df.mean(-1), points),
     }
+    found = {f"{name}_{of}": part[i] for i, name in enumerate(("mse", "max", "rel_l2")) for of, part in parts.items()}
     relative_f = _relative(square_f, reference.known_f, reference.variance_f)
-    relative_df = _relative_gradient(square_df, reference)
-    found |= {
-        "nrmse_f": _with_whole(relative_f.sqrt()),
-        "nrmse_df": _with_whole(relative_df.sqrt()),
-        "r2_f": _with_whole(1 - relative_f),
-    }
-    names = ("", *points.groups)
+    found["nrmse_f"] = _with_whole(relative_f.sqrt())
+    found["nrmse_df"] = _with_whole(_relative_gradient(square_df, reference).sqrt())
+    found["r2_f"] = _with_whole(1 - relative_f)
     return {
         f"{quantity}/{name}".rstrip("/"): figure
         for quantity, figures in found.items()
-        for name, figure in zip(names, figures.unbind(-1), strict=False)
+        for name, figure in zip(("", *points.groups), figures.unbind(-1), strict=False)
     }
 
 
@@ -153,9 +140,8 @@ def partial_errors(du: Tensor, points: Points, reference: Reference) -> Tensor:
 def intervals(u: Tensor, du: Tensor, points: Points, seed: int = 0) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the lower and upper ends of 95 % bootstrap intervals of the errors of one member, by name, each ().
 
-    The points are drawn again with replacement, 1000 times, and the ends are percentiles. They say how much a figure
-    depends on which points happen to be there; few large errors that no point shows are not in them. The largest error
-    has no interval. The fit is that of `errors`, with M = 1.
+    The ends are percentiles over 1000 sets of points drawn with replacement. They say how much a figure depends on
+    which points happen to be there; few large errors that no point shows are not in them. The largest error has none.
 
     References:
         B. Efron (1979). Bootstrap methods: another look at the jackknife. https://doi.org/10.1214/aos/1176344552

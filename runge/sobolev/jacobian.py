@@ -19,7 +19,6 @@ from torch import Tensor
 from runge.sobolev.network import StackedMLP, Tape
 
 _CACHED = 2**17  # the numbers that fit the CPU's cache; it limits how many members are multiplied at a time
-_Blocks = list[list[Tensor]]  # a matrix in blocks, by the derivative of its rows and of its columns
 
 
 class Layer(NamedTuple):
@@ -27,6 +26,11 @@ class Layer(NamedTuple):
 
     inputs: Tensor  # h, g_1, ..., g_D, stacked, (M, (1 + D) N, in), the same for all outputs
     adjoints: Tensor  # delta, epsilon_1, ..., epsilon_D, stacked, of each output, (M, P, (1 + D) N, out)
+
+    def at(self, points: Tensor, n: int) -> "Layer":
+        """Return the layer at some of the N points."""
+        inputs, adjoints = self.inputs.unflatten(1, (-1, n)), self.adjoints.unflatten(2, (-1, n))
+        return Layer(inputs[:, :, points].flatten(1, 2), adjoints[:, :, :, points].flatten(2, 3))
 
 
 def linearise(network: StackedMLP, tape: Tape) -> list[Layer]:
@@ -79,32 +83,6 @@ def product(layers: list[Layer], n: int, change: Tensor) -> Tensor:
     return total.flatten(1)
 
 
-def gram_columns(layers: list[Layer], n: int, points: Tensor) -> Tensor:
-    """Return the columns of J J^T of K of the N points, (M, P (1 + D) N, P (1 + D) K), as `gram` does."""
-    members, outputs = layers[-1].adjoints.shape[:2]
-    rows = layers[-1].inputs.shape[1] // n
-    parts = [(layer.inputs.unflatten(1, (rows, n)), layer.adjoints.unflatten(2, (rows, n))) for layer in layers]
-    few = [
-        (inputs[:, :, points].flatten(1, 2).mT, adjoints[:, :, :, points].flatten(1, 3).mT)
-        for inputs, adjoints in parts
-    ]
-    total = points.new_zeros(members, outputs, rows, n, outputs, rows, len(points), dtype=layers[-1].inputs.dtype)
-    together = max(1, 2 * _CACHED // total[0, :, :, 0].numel())
-    for first in range(0, n, together):
-        some = slice(first, first + together)
-        part = total[:, :, :, some]
-        for (inputs, adjoints), (few_inputs, few_adjoints) in zip(parts, few, strict=True):
-            x = torch.bmm(inputs[:, :, some].flatten(1, 2), few_inputs)
-            x = x.view(members, 1, rows, -1, 1, rows, len(points))
-            x[:, :, 0, :, :, 0] += 1
-            y = torch.bmm(adjoints[:, :, :, some].flatten(1, 3), few_adjoints).view(part.shape)
-            part.addcmul_(y, x[:, :, :1, ..., :1, :])
-            part[:, :, 1:].addcmul_(y[:, :, :1], x[:, :, 1:, ..., :1, :])
-            part[..., 1:, :].addcmul_(y[..., :1, :], x[:, :, :1, ..., 1:, :])
-            part[:, :, 1:, ..., 1:, :].addcmul_(y[:, :, :1, ..., :1, :], x[:, :, 1:, ..., 1:, :])
-    return total.flatten(4).flatten(1, 3)
-
-
 def readout(tape: Tape) -> Tensor:
     """Return J's columns of an output's W and b in the last layer, in which it is linear, (M, (1 + D) N, width + 1)."""
     inputs = torch.cat([tape.hidden[-1][1], *tape.carried[-1:]], dim=1)
@@ -132,49 +110,51 @@ def gram_diagonal(network: StackedMLP, tape: Tape) -> Tensor:
 
 
 def gram(network: StackedMLP, tape: Tape) -> Tensor:
-    r"""Return the Gram matrix J J^T, (M, P (1 + D) N, P (1 + D) N); only its lower triangle is valid.
+    r"""Return the Gram matrix J J^T, (M, P (1 + D) N, P (1 + D) N), computed without J.
 
-    It is computed without J from the layers' inputs and adjoints. With A = [h; g][h; g]^T + [1, 0; 0, 0] (for the bias)
-    and B = [delta; epsilon][delta; epsilon]^T, of two outputs in general, a layer adds
-
-    .. math:: uu = B_{\delta\delta} A_{hh}, \quad du = B_{\epsilon\delta} A_{hh} + B_{\delta\delta} A_{gh}, \quad
-        dd = B_{\epsilon\epsilon} A_{hh} + B_{\epsilon\delta} A_{hg} + B_{\delta\epsilon} A_{gh}
-        + B_{\delta\delta} A_{gg},
-
-    where the products are elementwise.
+    With A = [h; g][h; g]^T + [1, 0; 0, 0] (for the bias) of a layer's inputs and B = [delta; epsilon][delta; epsilon]^T
+    of its adjoints, of two outputs in general, the layer adds to the block of the derivatives a and b (0 is u), by
+    elementwise products, :math:`\sum_{i \in \{0, a\}} \sum_{j \in \{0, b\}} B_{a-i,\, b-j} A_{ij}`.
     """
-    layers, n = linearise(network, tape), tape.x.shape[1]
-    members, rows = len(tape.x), layers[-1].inputs.shape[1] * network.outputs
-    total = tape.x.new_zeros(members, rows, rows)
-    together = max(1, _CACHED // rows**2)
+    layers, n, outputs = linearise(network, tape), tape.x.shape[1], network.outputs
+    members, rows = len(tape.x), layers[-1].inputs.shape[1] // n
+    total = tape.x.new_zeros(members, outputs, rows, n, outputs, rows, n)
+    together = max(1, _CACHED // total[0].numel())
     for first in range(0, members, together):
         some = slice(first, first + together)
-        _add_grams([Layer(layer.inputs[some], layer.adjoints[some]) for layer in layers], n, total[some])
-    return total
+        *others, last = [Layer(layer.inputs[some], layer.adjoints[some]) for layer in layers]
+        for p in range(outputs):  # the last layer is linear: delta = 1 and epsilon = 0
+            total[some, p, :, :, p] = _products_of_inputs(last, last, n, n)
+        for layer in reversed(others):
+            _add_gram(layer, layer, total[some])
+    return total.flatten(4).flatten(1, 3)
 
 
-def _add_grams(layers: list[Layer], n: int, total: Tensor) -> None:
-    rows, outputs = layers[-1].inputs.shape[1], layers[-1].adjoints.shape[1]
-    block = [slice(a * n, (a + 1) * n) for a in range(rows // n)]
-    part = [slice(p * rows, (p + 1) * rows) for p in range(outputs)]
-    for layer, (inputs, adjoints) in enumerate(reversed(layers)):
-        of_inputs = torch.bmm(inputs, inputs.mT)
-        of_inputs[:, :n, :n] += 1
-        x = [[of_inputs[:, row, column] for column in block] for row in block]
-        for p in range(outputs):
-            if layer == 0:  # the last one is linear: delta = 1 and epsilon = 0
-                total[:, part[p], part[p]] = of_inputs
-                continue
-            for q in range(p + 1):
-                of_adjoints = torch.bmm(adjoints[:, p], adjoints[:, q].mT)
-                y = [[of_adjoints[:, row, column] for column in block] for row in block]
-                _add_blocks(x, y, total[:, part[p], part[q]], block, symmetric=p == q)
+def gram_columns(layers: list[Layer], n: int, points: Tensor) -> Tensor:
+    """Return the columns of J J^T of K of the N points, (M, P (1 + D) N, P (1 + D) K), as `gram` does."""
+    members, outputs = layers[-1].adjoints.shape[:2]
+    rows = layers[-1].inputs.shape[1] // n
+    total = points.new_zeros(members, outputs, rows, n, outputs, rows, len(points), dtype=layers[-1].inputs.dtype)
+    few = [layer.at(points, n) for layer in layers]
+    together = max(1, 2 * _CACHED // total[0, :, :, 0].numel())
+    for some in torch.arange(n, device=points.device).split(together):
+        for layer, columns in zip(layers, few, strict=True):
+            _add_gram(layer.at(some, n), columns, total[:, :, :, some[0] : some[-1] + 1])
+    return total.flatten(4).flatten(1, 3)
 
 
-def _add_blocks(x: _Blocks, y: _Blocks, total: Tensor, block: list[slice], *, symmetric: bool) -> None:
-    for a in range(len(block)):
-        for b in range(a + 1 if symmetric else len(block)):
-            part = total[:, block[a], block[b]]
-            for j in sorted({0, b}):
-                for i in sorted({0, a}):
-                    part.addcmul_(y[a - i][b - j], x[i][j])
+def _products_of_inputs(layer: Layer, columns: Layer, n: int, k: int) -> Tensor:
+    """Return A, (M, 1 + D, N, 1 + D, K)."""
+    products = torch.bmm(layer.inputs, columns.inputs.mT).unflatten(2, (-1, k)).unflatten(1, (-1, n))
+    products[:, 0, :, 0] += 1
+    return products
+
+
+def _add_gram(layer: Layer, columns: Layer, total: Tensor) -> None:
+    """Add the products of a layer at N points and at K, (M, P, 1 + D, N, P, 1 + D, K)."""
+    x = _products_of_inputs(layer, columns, total.shape[3], total.shape[6])[:, None, :, :, None]
+    y = torch.bmm(layer.adjoints.flatten(1, 2), columns.adjoints.flatten(1, 2).mT).view(total.shape)
+    total.addcmul_(y, x[:, :, :1, ..., :1, :])
+    total[:, :, 1:].addcmul_(y[:, :, :1], x[:, :, 1:, ..., :1, :])
+    total[..., 1:, :].addcmul_(y[..., :1, :], x[:, :, :1, ..., 1:, :])
+    total[:, :, 1:, ..., 1:, :].addcmul_(y[:, :, :1, ..., :1, :], x[:, :, 1:, ..., 1:, :])

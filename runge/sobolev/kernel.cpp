@@ -35,7 +35,7 @@ inline int omp_get_thread_num() { return 0; }
 
 using Activation = ACTIVATION;
 
-// The structs that Python fills. Each list is also exported as text, from which `compilation.py` makes its struct.
+// The structs that Python fills. Each list is also exported as text, from which `kernel.py` makes its struct.
 #define DECLARE(field) field;
 #define DESCRIBE(field) #field ";"
 

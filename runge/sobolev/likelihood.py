@@ -1,7 +1,7 @@
 r"""The loss whose minimum is the most likely network, if the errors of each channel are normal with one variance.
 
 A channel c is an output, or one of its partial derivatives, with n_c known labels. With the variances at their best
-values, the MSE_c, the negative log-likelihood is, up to constants and over the mean number of labels,
+values, the MSE_c, it is, up to constants and over the mean number of labels,
 
 .. math:: L = \tfrac12 \sum_c \nu_c \log MSE_c, \qquad \nabla L = \sum_c \frac{\nu_c}{2\,MSE_c} \nabla MSE_c,
           \qquad \nu_c = C n_c / \sum_k n_k.
@@ -35,8 +35,12 @@ _ZERO = 1e-6  # of the largest partial derivative of an output
 
 def known(points: Points) -> Tensor:
     """Return n_c over its mean, (M, C): 1 for all channels where every label is known."""
-    count = torch.cat([(points.weight_f > 0)[..., None], points.weight_df > 0], dim=-1).sum(1).flatten(1)
+    count = _labels(points).sum(1).flatten(1)
     return count / count.double().mean(1, keepdim=True).clamp_min(1)
+
+
+def _labels(points: Points) -> Tensor:
+    return torch.cat([(points.weight_f > 0)[..., None], points.weight_df > 0], dim=-1)
 
 
 def variances(points: Points, mse: Tensor) -> Tensor:
@@ -44,7 +48,7 @@ def variances(points: Points, mse: Tensor) -> Tensor:
 
     It counts as 0 if, over the points, it changes the output by less than a millionth of what another one does.
     """
-    is_known = torch.cat([(points.weight_f > 0)[..., None], points.weight_df > 0], dim=-1).any(1)
+    is_known = _labels(points).any(1)
     lower, upper = points.x.aminmax(dim=1, keepdim=True)
     sizes = torch.where(points.weight_df > 0, points.df.abs(), 0).amax(1) * (upper - lower)
     is_zero = torch.zeros_like(is_known)

@@ -11,7 +11,7 @@ is (M,) or, for MSE_f alone, None.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
@@ -29,10 +29,9 @@ LossAndGradient = Callable[[StackedMLP, Points, Tensor, Tensor | None], tuple[Te
 
 
 def derivative_scale(kind: DerivativeScale, points: Points) -> Tensor:
-    """Return the derivative's scale c, (M,), over the training points that have a derivative, and all outputs.
+    """Return the derivative's scale c, (M,): max |f'|, or the root of the mean square of f' - mean f', or 1 (`none`).
 
-    With `max` it is max |f'|, and with `std` the root of the mean square of f' - mean f'. With `none`, and for a member
-    whose f' is constant, or that has no derivative, it is 1.
+    It is over the training points that have a derivative, and all outputs; 1 if there is none, or f' is constant.
     """
     if kind == "none":
         return torch.ones_like(points.f[:, 0, 0])
@@ -68,7 +67,12 @@ def loss_and_gradient(
     it is the square.
     """
     if network.derivative == "autograd":
-        return _autograd(network, points, scale, lambda_d, penalty)
+        with torch.enable_grad():
+            if lambda_d is None:
+                loss = _value_term(network(points.x), points, penalty)[0]
+            else:
+                loss = weigh(*terms(*network.value_and_derivative(points.x), points, scale, penalty), lambda_d)
+            return loss.detach(), torch.autograd.grad(loss.sum(), network.theta)[0]
     with torch.no_grad():
         u, du, tape = network.propagate(points.x, with_derivative=lambda_d is not None)
         loss, u_bar = _value_term(u, points, penalty)
@@ -127,8 +131,7 @@ def channel_errors(
 def channel_gradients(network: StackedMLP, points: Points, scale: Tensor) -> list[Tensor]:
     """Return the gradient of each channel's error with respect to the weights, each (M, W), from one forward pass."""
     u, du, tape = network.propagate(points.x, with_derivative=True)
-    assert du is not None
-    u_bar, du_bar = _value_term(u, points)[1], _derivative_term(du, points, scale)[1]
+    u_bar, du_bar = _value_term(u, points)[1], _derivative_term(cast(Tensor, du), points, scale)[1]
     bars = torch.cat([u_bar[..., None], du_bar], dim=-1)
     gradients = []
     for channel in torch.eye(bars.shape[2:].numel()).to(bars).unflatten(1, bars.shape[2:]):
@@ -139,10 +142,7 @@ def channel_gradients(network: StackedMLP, points: Points, scale: Tensor) -> lis
 
 @torch.no_grad()
 def term_gradients(
-    network: StackedMLP,
-    points: Points,
-    scale: Tensor,
-    function: Callable[..., tuple[Tensor, Tensor]] = loss_and_gradient,
+    network: StackedMLP, points: Points, scale: Tensor, function: LossAndGradient = loss_and_gradient
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of MSE_f and of MSE_df with respect to the weights, each (M, W)."""
     parts, on = [], torch.ones_like(scale)
@@ -161,37 +161,22 @@ def diagnostics(gradient_f: Tensor, gradient_df: Tensor) -> dict[str, Tensor]:
 
 def _value_term(u: Tensor, points: Points, penalty: Penalty | None = None) -> tuple[Tensor, Tensor]:
     """Return MSE_f, (M,), and its adjoint d MSE_f / du, (M, N, P)."""
-    residual = u - points.f
-    if penalty is not None:
-        return (points.weight_f * penalty(residual)).sum((1, 2)), points.weight_f * _slope(penalty, residual)
-    weighted = points.weight_f * residual
-    return (weighted * residual).sum((1, 2)), 2 * weighted
-
-
-@torch.enable_grad()
-def _slope(penalty: Penalty, residual: Tensor) -> Tensor:
-    residual = residual.detach().requires_grad_()
-    return torch.autograd.grad(penalty(residual).sum(), residual)[0]
+    return _term(u - points.f, points.weight_f, 1.0, penalty)
 
 
 def _derivative_term(
     du: Tensor, points: Points, scale: Tensor, penalty: Penalty | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return MSE_df, (M,), and its adjoint d MSE_df / du', (M, N, P, D)."""
-    residual, c = du - points.df, scale[:, None, None, None]
-    if penalty is not None:
-        weight = points.weight_df
-        return (weight * penalty(residual / c)).sum((1, 2, 3)), weight * _slope(penalty, residual / c) / c
-    weighted = points.weight_df / c.square() * residual
-    return (weighted * residual).sum((1, 2, 3)), 2 * weighted
+    return _term(du - points.df, points.weight_df, scale[:, None, None, None], penalty)
 
 
-def _autograd(
-    network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None, penalty: Penalty | None
-) -> tuple[Tensor, Tensor]:
+def _term(residual: Tensor, weight: Tensor, c: Tensor | float, penalty: Penalty | None) -> tuple[Tensor, Tensor]:
+    each = tuple(range(1, residual.ndim))
+    if penalty is None:
+        weighted = weight / c**2 * residual
+        return (weighted * residual).sum(each), 2 * weighted
     with torch.enable_grad():
-        if lambda_d is None:
-            loss = _value_term(network(points.x), points, penalty)[0]
-        else:
-            loss = weigh(*terms(*network.value_and_derivative(points.x), points, scale, penalty), lambda_d)
-        return loss.detach(), torch.autograd.grad(loss.sum(), network.theta)[0]
+        scaled = (residual / c).detach().requires_grad_()
+        (slope,) = torch.autograd.grad(penalty(scaled).sum(), scaled)
+    return (weight * penalty(residual / c)).sum(each), weight * slope / c

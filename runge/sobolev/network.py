@@ -4,7 +4,7 @@ import copy
 import itertools
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, cast
 
 import torch
 from pydantic import AfterValidator, Field
@@ -34,7 +34,7 @@ class Model:
         width: the neurons in each hidden layer, >= 1.
         init: the distribution of the initial weights, `default`, `knots` or `wide_knots`, as in `draw_weights`.
         stages: the number of residual stages, >= 1: networks trained one after the other and summed, each fitted to the
-            residual of the sum of those before it; 1: a single network.
+            residual of the sum of those before it.
         derivative: how u' is computed: `forward` mode, along with u, or `autograd` (reverse mode); equal to round-off.
         standardize: true: the network and its loss work in standardised units, those of the training points, and u is
             in the units of the data; false: all in the units of the data; `auto`: standardised if it is a formula with
@@ -76,14 +76,8 @@ class StackedMLP(nn.Module):
     .. math:: z = W h + b, \quad z' = W g, \quad h = s(z), \quad g = s'(z)\, z',
 
     and the last one is linear: one forward pass gives the values u = z and the Jacobian u' = z'. All weights of a
-    member are one row of `theta`, (M, W), so that gradient, norm and update are one operation each.
-
-    Args:
-        model: the shape of each network.
-        domains: each member's box, (M, D, 2), which is mapped to [-1, 1]^D.
-        generators: each member's source of randomness: its initial weights do not depend on the stack.
-        dtype: float32 or float64.
-        outputs: the number of outputs P.
+    member are one row of `theta`, (M, W), so that gradient, norm and update are one operation each. The domains,
+    (M, D, 2), are mapped to [-1, 1]^D. Each member has its generator: its initial weights do not depend on the stack.
 
     References:
         W. M. Czarnecki et al. (2017). Sobolev training for neural networks. https://arxiv.org/abs/1706.04859
@@ -104,8 +98,7 @@ class StackedMLP(nn.Module):
         super().__init__()
         self.activation_name, self.derivative = model.activation, model.derivative
         self.dimension, self.outputs = domains.shape[1], outputs
-        sizes = [self.dimension, *[model.width] * model.depth, outputs]
-        self.shapes = list(itertools.pairwise(sizes))
+        self.shapes = list(itertools.pairwise([self.dimension, *[model.width] * model.depth, outputs]))
         self._splits = [n for fan_in, fan_out in self.shapes for n in (fan_in * fan_out, fan_out)]
         weights = [draw_weights(model.init, self.shapes, generator) for generator in generators]
         self.theta = nn.Parameter(torch.stack(weights).to(dtype))
@@ -138,8 +131,7 @@ class StackedMLP(nn.Module):
         """Return u, (M, N, P), and u', (M, N, P, D), at x, (M, N, D); differentiable where gradients are enabled."""
         if self.derivative == "forward":
             u, du, _ = self.propagate(x, with_derivative=True)
-            assert du is not None
-            return u, du
+            return u, cast(Tensor, du)
         keep = torch.is_grad_enabled()
         with torch.enable_grad():
             x = x if x.requires_grad else x.detach().requires_grad_()
@@ -193,8 +185,7 @@ class StackedMLP(nn.Module):
             delta = torch.bmm(delta, weight) * s1
             if eps is not None:
                 pulled = torch.bmm(eps, weight).view(shape)
-                along = tape.tangents[i - 1] * pulled
-                along = along[:, 0] if self.dimension == 1 else along.sum(1)
+                along = (tape.tangents[i - 1] * pulled).sum(1)
                 delta = torch.addcmul(delta, self.activation.second(z, h, s1), along)
                 eps = (pulled * s1[:, None]).flatten(1, 2)
         first = torch.bmm(tape.x.mT, delta)
@@ -206,8 +197,7 @@ class StackedMLP(nn.Module):
 def _sum_of_products(h: Tensor, weight: Tensor) -> Tensor:
     """Return h W, (M, N, P), from h, (M, N, K), and W, (M, K, P), with less round-off than a matrix product has.
 
-    Torch's `sum` adds pairwise. Where a network fits f to round-off, the mean square error falls to a tenth: the sum
-    over the last hidden layer is where most of it arises.
+    Torch's `sum` adds pairwise. Where a network fits f to round-off, this reduces the mean square error to a tenth.
     """
     return torch.stack([(h * column[:, None]).sum(2) for column in weight.unbind(2)], dim=2)
 

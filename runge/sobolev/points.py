@@ -9,29 +9,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Points:
-    """A set of N points in D dimensions for each of M members, with the values and derivatives of P outputs.
+    """A set of N points in D dimensions for each of M members, with the values and derivatives of P outputs."""
 
-    A value or a partial derivative that is not known has the weight 0, and 0 in its place.
-
-    Attributes:
-        x: the nodes, (M, N, D).
-        f: the values, (M, N, P).
-        df: the Jacobians, (M, N, P, D).
-        weight_f: the weight of each value in MSE_f, (M, N, P); 0 where it is not known.
-        weight_df: the weight of each partial derivative in MSE_df, (M, N, P, D); likewise.
-        masks: 1 inside and 0 outside, first of the whole set and then of each region, (M, 1 + R, N).
-        regions: the names of the R regions.
-        outputs: the names of the P outputs.
-    """
-
-    x: Tensor
-    f: Tensor
-    df: Tensor
-    weight_f: Tensor
-    weight_df: Tensor
-    masks: Tensor
-    regions: tuple[str, ...] = ()
-    outputs: tuple[str, ...] = ("f",)
+    x: Tensor  # the nodes, (M, N, D)
+    f: Tensor  # the values, (M, N, P); 0 where one is not known
+    df: Tensor  # the Jacobians, (M, N, P, D), likewise
+    weight_f: Tensor  # the weight of each value in MSE_f, (M, N, P); 0 where it is not known
+    weight_df: Tensor  # the weight of each partial derivative in MSE_df, (M, N, P, D), likewise
+    masks: Tensor  # 1 inside and 0 outside, first of the whole set and then of each region, (M, 1 + R, N)
+    regions: tuple[str, ...] = ()  # their names
+    outputs: tuple[str, ...] = ("f",)  # the names of the P outputs
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -56,24 +43,16 @@ class Points:
         Their weights are multiplied by N / B, so that the expectation of a weighted sum over mini-batches is the
         weighted sum over all points.
         """
-        share, of_f, of_df = self.x.shape[1] / index.shape[1], index[..., None], index[..., None, None]
-        return replace(
-            self,
-            x=self.x.take_along_dim(of_f, dim=1),
-            f=self.f.take_along_dim(of_f, dim=1),
-            df=self.df.take_along_dim(of_df, dim=1),
-            weight_f=self.weight_f.take_along_dim(of_f, dim=1) * share,
-            weight_df=self.weight_df.take_along_dim(of_df, dim=1) * share,
-            masks=self.masks.take_along_dim(index[:, None], dim=2),
-        )
+        share, masks = self.x.shape[1] / index.shape[1], self.masks.take_along_dim(index[:, None], dim=2)
+        x, f, weight_f = (part.take_along_dim(index[..., None], dim=1) for part in (self.x, self.f, self.weight_f))
+        df, weight_df = (part.take_along_dim(index[..., None, None], dim=1) for part in (self.df, self.weight_df))
+        return replace(self, x=x, f=f, df=df, weight_f=weight_f * share, weight_df=weight_df * share, masks=masks)
 
     def split(self, size: int) -> "list[Points]":
         """Return the points in parts of at most `size`, so that a weighted sum is the sum of those of the parts."""
-        total = self.x.shape[1]
-        if total <= size:
+        if self.x.shape[1] <= size:
             return [self]
-        along = {name: 2 if name == "masks" else 1 for name in self.tensors()}
-        parts = {name: value.split(size, dim=along[name]) for name, value in self.tensors().items()}
+        parts = {name: value.split(size, dim=2 if name == "masks" else 1) for name, value in self.tensors().items()}
         return [replace(self, **dict(zip(parts, some, strict=True))) for some in zip(*parts.values(), strict=True)]
 
     def reweighted(self, channels: Tensor) -> "Points":

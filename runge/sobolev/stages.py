@@ -33,8 +33,7 @@ Predict = Callable[[StackedMLP, Tensor], tuple[Tensor, Tensor]]
 class ResidualStages(nn.Module):
     """The sum of K stacked networks; a stage whose amplitude is 0 has not begun, or did not help.
 
-    The arguments are those of `StackedMLP`, where `model` has the number of stages K, and the user's units, if the
-    networks work in standardised ones; they are not applied here.
+    The networks may work in standardised `units`, which are not applied here.
     """
 
     amplitude: Tensor
@@ -50,22 +49,17 @@ class ResidualStages(nn.Module):
     ) -> None:
         super().__init__()
         networks = (StackedMLP(model, domains, generators, dtype, outputs) for _ in range(model.stages))
-        self.stages, self.units = nn.ModuleList(networks), units
+        self.stages, self.units, self.dimension, self.outputs = (
+            nn.ModuleList(networks),
+            units,
+            domains.shape[1],
+            outputs,
+        )
         self.register_buffer("amplitude", torch.eye(1, model.stages, dtype=dtype).repeat(len(generators), 1))
 
     def stage(self, k: int) -> StackedMLP:
         """Return the network of stage k."""
         return cast(StackedMLP, self.stages[k])
-
-    @property
-    def dimension(self) -> int:
-        """The number of inputs D."""
-        return self.stage(0).dimension
-
-    @property
-    def outputs(self) -> int:
-        """The number of outputs P."""
-        return self.stage(0).outputs
 
     def parameters_in_use(self) -> Tensor:
         """Return the number of parameters of the stages that help, (M,)."""
@@ -90,10 +84,9 @@ class ResidualStages(nn.Module):
 
     @torch.no_grad()
     def begin_stage(self, k: int, points: Points, scale: Tensor, lambda_d: Tensor) -> None:
-        """Begin stage k >= 1: set its amplitude and slopes by the residual on the training points.
+        """Begin stage k >= 1: set its amplitude, 0 where stage k - 1 did not help, and its slopes by the residual.
 
-        The amplitude is 0 where stage k - 1 did not help. The derivative's scale c is (M,); lambda_d, the full weight
-        of MSE_df, is (M,).
+        The derivative's scale c and lambda_d, the full weight of MSE_df, are (M,).
         """
         network, (u, du) = self.stage(k), self.value_and_derivative(points.x)
         inner = network.scale[:, None]  # derivatives by the inputs in [-1, 1]

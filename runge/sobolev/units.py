@@ -38,14 +38,10 @@ class Units(nn.Module):
         """Return the units of training points: mean and standard deviation of each input and output.
 
         An output that is constant, or of which one value is known, has the scale that its gradient suggests, the root
-        of sum_d mean(f'_d^2) Var x_d, or else 1.
-
-        Few values say little about the spread of an output whose derivatives are known everywhere: two may be nearly
-        equal by chance. If the values are fewer than a tenth of the known derivatives, or fewer than D + 2, which do
-        not show the spread of a linear function, the scale is the larger of both. That of the gradient is exact for a
-        linear function of independent inputs, and hardly ever too small: for one uniform input the standard deviation
-        is at most 2 sqrt(3) / pi = 1.1 times as large (Poincaré). If values are known wherever derivatives are, it is
-        not used.
+        of sum_d mean(f'_d^2) Var x_d, or else 1. If the values are few, fewer than a tenth of the known derivatives, or
+        fewer than D + 2 and than the derivatives, they may be nearly equal by chance: the scale is the larger of both.
+        That of the gradient is exact for a linear function of independent inputs, and hardly ever too small: for one
+        uniform input the standard deviation is at most 2 sqrt(3) / pi = 1.1 times as large (Poincaré).
 
         With a `domain`, (M, D, 2), the inputs have its centre and half its lengths, and values are not few: where they
         are is not by chance.
@@ -74,13 +70,8 @@ class Units(nn.Module):
 
     def standardise(self, points: Points) -> Points:
         """Return points in standardised units."""
-        f = (points.f - self.y_mean[:, None]) / self.y_std[:, None]
-        return replace(
-            points,
-            x=self.standardise_inputs(points.x),
-            f=torch.where(points.weight_f > 0, f, 0),
-            df=points.df / self.of_outputs()[1],
-        )
+        f, df = (points.f - self.y_mean[:, None]) / self.y_std[:, None], points.df / self.of_outputs()[1]
+        return replace(points, x=self.standardise_inputs(points.x), f=torch.where(points.weight_f > 0, f, 0), df=df)
 
     def standardise_inputs(self, x: Tensor) -> Tensor:
         """Return the inputs x, (M, N, D), in standardised units."""
@@ -98,8 +89,7 @@ class Units(nn.Module):
     def restore_points(self, points: Points) -> Points:
         """Return standardised points in the user's units, in float64; 0 where a component is not known."""
         f, df = self.restore(points.f.double(), points.df.double())
-        x = self.restore_inputs(points.x)
-        return replace(points, x=x, f=torch.where(points.weight_f > 0, f, 0), df=df)
+        return replace(points, x=self.restore_inputs(points.x), f=torch.where(points.weight_f > 0, f, 0), df=df)
 
     def of_outputs(self) -> tuple[Tensor, Tensor]:
         """Return the unit of each output, (M, 1, P), and of each partial derivative, (M, 1, P, D)."""

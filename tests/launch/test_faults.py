@@ -269,7 +269,7 @@ def test_signal_during_a_drawing(seconds, end, train, trained, tmp_path, monkeyp
                 raise ValueError("Invalid bounding box") from None
         draw(figure, renderer)
 
-    monkeypatch.setattr("runge.machine.Interruption.PATIENCE", 0.2)
+    monkeypatch.setattr("runge.machine.Interruption.PATIENCE", 0.2 if seconds else 60.0)
     with monkeypatch.context() as patch:
         patch.setattr(Figure, "draw", interrupted)
         code, out, err = train(*SHORT, "hydra.run.dir=run")

@@ -18,7 +18,6 @@ import runge
 from runge.launch import run as run_module
 from runge.metrics import QUANTITIES, RELATIVE
 from runge.optimizers import Problem
-from runge.sobolev import losses
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from tests.conftest import ROOT
@@ -188,7 +187,7 @@ def test_data_seed_is_its_own(train, tmp_path):
     assert one != three
 
 
-@pytest.mark.parametrize("step", [1, 20, 60, 61, 119])
+@pytest.mark.parametrize("step", [1, 60, 75])
 def test_resumed_run_equals_the_uninterrupted_one(step, train, trained, tmp_path, monkeypatch):
     """Ended by Ctrl-C in either stage, at a block's end or within it, moved to another place, and continued."""
     overrides = (*SHORT, "sampling=random", "data.batch_size=5", "schedule.ramp_steps=40")
@@ -221,39 +220,12 @@ def test_resumed_run_equals_the_uninterrupted_one(step, train, trained, tmp_path
     assert "finished" in err
 
 
-def test_killed_run_resumes_from_its_last_checkpoint(train, tmp_path, monkeypatch):
-    """Only what was on the disk at the time survives, as after a crash of the machine."""
-    whole, rest = tmp_path / "whole", tmp_path / "rest"
-
-    def die(*_):
-        if (whole / "checkpoints" / "last.ckpt").exists():
-            shutil.copytree(whole, rest, dirs_exist_ok=True)
-        return original(*_)
-
-    original = losses.term_gradients
-    with monkeypatch.context() as patch:
-        patch.setattr(losses, "term_gradients", die)
-        assert train(*SHORT, "sampling=random", "hydra.run.dir=whole")[0] == 0
-    (rest / "metrics.json").unlink(missing_ok=True)
-    assert json.loads((rest / "status.json").read_text())["status"] == "running"
-    assert train("resume=rest")[0] == 0
-    assert figures(rest) == figures(whole)
-
-
 def test_run_resumes_in_a_process_that_has_loaded_nothing(copy):
     """Which modules are loaded decides which names of a run's files are refused."""
     (copy / "metrics.json").unlink()
     words = [sys.executable, str(ROOT / "train.py"), f"resume={copy}"]
     subprocess.run(words, check=True, cwd=copy.parent, capture_output=True)
     assert (copy / "metrics.json").is_file()
-
-
-def test_run_that_was_killed_after_its_last_step_can_be_finished(train, copy):
-    expected = figures(copy)
-    (copy / "metrics.json").unlink()
-    status, out, err = train("resume=run")
-    assert status == 0, out + err
-    assert figures(copy) == expected
 
 
 def test_second_interrupt_ends_at_once(train, trained, tmp_path, monkeypatch):
@@ -274,20 +246,6 @@ def test_second_interrupt_ends_at_once(train, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert train("resume=run")[0] == 0  # from the start, because there is no checkpoint
     assert figures(tmp_path / "run") == figures(only_run(trained(*SHORT)[0]))
-
-
-def test_interrupt_ends_the_whole_sweep(train, tmp_path, monkeypatch):
-    original = SobolevRegression.training_step
-
-    def interrupt(self, block, index):
-        signal.raise_signal(signal.SIGTERM)
-        original(self, block, index)
-
-    monkeypatch.setattr(SobolevRegression, "training_step", interrupt)
-    status, _, err = train("-m", "model.width=4,8,16", "hydra.launcher.processes=1", *SHORT[:4])
-    assert status == 1
-    assert "interrupted" in err
-    assert len(list(tmp_path.glob("outputs/multirun/*/*/*/status.json"))) == 1
 
 
 def test_interrupt_after_the_last_step_ends_the_sweep_too(train, tmp_path, monkeypatch):
@@ -339,7 +297,7 @@ def test_sweep_resumes_where_it_was_left(train, tmp_path, monkeypatch):
 
 
 def test_directory_of_another_run_is_left_alone(train, copy):
-    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file() and path.suffix != ".log"}
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file() and path.suffix not in (".log", "")}
     for mistake in ("model.width=9", "model.width=0"):
         status, _, err = train(*SHORT, mistake, "hydra.run.dir=run")
         assert status == 1
@@ -347,17 +305,8 @@ def test_directory_of_another_run_is_left_alone(train, copy):
     status, _, err = train("resume=nowhere", "hydra.run.dir=run")
     assert status == 1
     assert "resume" in err
-    after = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file() and path.suffix != ".log"}
+    after = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file() and path.suffix not in (".log", "")}
     assert after == before
-
-
-def test_damaged_checkpoint(train, copy):
-    (copy / "metrics.json").unlink()
-    (copy / "checkpoints" / "last.ckpt").write_bytes(b"damaged")
-    status, _, err = train("resume=run")
-    assert status == 1
-    assert "cannot be read" in err
-    assert "Traceback" not in err
 
 
 def test_resume_refuses_another_configuration(train, copy):
@@ -476,37 +425,11 @@ def test_every_option_runs(overrides, train, tmp_path):
     assert u.derivative(x).shape == x.shape
 
 
-def test_autograd_and_forward_train_alike(train, tmp_path):
-    for how in ("forward", "autograd"):
-        assert train(*SHORT, "trainer.precision=64", f"model.derivative={how}", f"hydra.run.dir={how}")[0] == 0
-    forward, autograd = (figures(tmp_path / how) for how in ("forward", "autograd"))
-    assert forward["test/mse_df"] == pytest.approx(autograd["test/mse_df"], rel=1e-6)
-
-
-def test_sweep_gives_each_job_a_run_directory(train, tmp_path):
-    status, out, err = train("-m", "model.activation=tanh,relu", *SHORT)
-    assert status == 0, out + err
-    runs = sorted(tmp_path.glob("outputs/multirun/*/*/*/metrics.json"))
-    assert [path.parent.name for path in runs] == ["0", "1"]
-
-
 @pytest.mark.parametrize("expr", ["1/(1+25*x**2)", "exp(-x)*sin(8*x)", "'x**2'", '"x**2"', "3"])
 def test_expression_as_it_comes_from_the_shell(expr, train, tmp_path):
     assert train("target=expression", f"target.expr={expr}", *SHORT)[0] == 0
     saved = yaml.safe_load((only_run(tmp_path) / ".hydra" / "config.yaml").read_text())
     assert saved["target"]["expr"] == expr.strip("'\"")
-
-
-def test_sweep_over_expressions(train, tmp_path):
-    assert train("-m", "target=expression", "target.expr=sin(x),1/(2+x)", *SHORT)[0] == 0
-    saved = [yaml.safe_load(path.read_text()) for path in sorted(tmp_path.glob("outputs/**/.hydra/config.yaml"))]
-    assert [configuration["target"]["expr"] for configuration in saved] == ["sin(x)", "1/(2+x)"]
-
-
-def test_progress_shows_losses_and_lambda(train):
-    _, _, err = train(*SHORT, "trainer.max_steps=600")  # long enough for the bar to move
-    assert "mse_df=" in err
-    assert "lambda_d=1.0e-01" in err
 
 
 def test_a_run_that_ends_early_says_so(train, tmp_path):

@@ -68,3 +68,15 @@ def test_discard_keeps_directories_of_training(tmp_path):
 def test_flat_configuration():
     flat = flatten({"a": {"b": None, "c": [1, 2], "d": True}, "e": {"_target_": "x.Y", "f": 0.5}})
     assert flat == {"a.b": None, "a.c": "[1, 2]", "a.d": True, "e": "Y", "e.f": 0.5}
+
+
+def test_a_history_is_ahead_of_its_status_when_the_run_is_killed_between_them(tmp_path, monkeypatch):
+    run = RunDirectory(tmp_path)
+    run.write(State("interrupted", 1), {"step": [1]})
+    run.write(State("running", 1))
+    run.write(State("running", 1), {"step": [1]})
+    with monkeypatch.context() as patch:
+        patch.setattr("runge.runs.directories.write", lambda path, text: path == run.history and path.write_text(text))
+        run.write(State("finished", 2), {"step": [1, 2]})
+    assert run.history.read_text() == "step\n1\n2\n"
+    run.verify(run.history)

@@ -192,7 +192,7 @@ def test_fake_checkpoint(name, copy, train, tmp_path):
     assert not (tmp_path / "owned").exists()
 
 
-@pytest.mark.parametrize("trial", range(24))
+@pytest.mark.parametrize("trial", range(12))
 def test_bit_flips(trial, copy, train, tmp_path, capfd):
     """Flip a bit of a file: it is reported, or makes no difference."""
     chance = random.Random(trial)

@@ -3,8 +3,7 @@ import torch
 
 from runge.function import Function
 from runge.sobolev.activations import ACTIVATIONS, Activation, activation
-from runge.sobolev.compilation import suits_the_machine
-from runge.sobolev.kernel import Kernel
+from runge.sobolev.kernel import Kernel, suits_the_machine
 from runge.sobolev.points import Points
 from runge.sobolev.stages import ResidualStages
 from tests.conftest import model

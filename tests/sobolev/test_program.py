@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 import torch
 
-from runge.sobolev import compilation, kernel, losses
+from runge.sobolev import kernel, losses
 from runge.sobolev.kernel import Kernel
 from runge.sobolev.likelihood import Likelihood
 from tests.conftest import ROOT
@@ -22,7 +22,7 @@ missing = [name for name in (ARM[0][0], ARM[1][0]) if shutil.which(name) is None
 
 
 class Program:
-    """A program with the functions of `compilation.Library`, whose data it reads from a file and writes back."""
+    """A program with the functions of `kernel.Library`, whose data it reads from a file and writes back."""
 
     def __init__(self, compiler, runner, activation, dtype, folder):
         self.run, self.arguments, self.size = (
@@ -30,9 +30,9 @@ class Program:
             folder / "data",
             dtype.itemsize,
         )
-        own = compilation.Library(activation, dtype)
+        own = kernel.Library(activation, dtype)
         self.stack, self.steps = own.stack, own.steps
-        flags = [flag for flag in compilation.flags_of(activation, dtype) if flag not in ("-shared", "-O2")]
+        flags = [flag for flag in kernel.flags_of(activation, dtype) if flag not in ("-shared", "-O2")]
         source = ROOT / "tests" / "sobolev" / "program.cpp"
         paths = [f"-I{ROOT / 'runge' / 'sobolev'}", str(source), "-o", self.run[-1]]
         subprocess.run([*compiler, "-O1", "-fopenmp", *flags, *paths, "-lm"], check=True)
