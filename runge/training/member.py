@@ -100,6 +100,10 @@ class Member:
         overrides: the overrides of the run, which name it in TensorBoard.
         rows: the rows of a table in memory; None: a table is read from its file.
 
+    Attributes:
+        checksum: that of the rows of a table, or "".
+        far: what of a formula is far from size 1, so that `model.standardize=auto` is true.
+
     Raises:
         ConfigurationError: a key is unknown or missing, or a value is not allowed. Mistakes that follow from sizes are
             found when a `Stack` is made.
@@ -129,8 +133,13 @@ class Member:
         self.target = None if of_table else build("target", configuration["target"], Target)
         self.sampling = None if of_table else build("sampling", configuration["sampling"], Sampling)
         self.rows = read(self.data) if rows is None and isinstance(self.data, Table) else rows
+        self.checksum = "" if self.rows is None else self.rows.checksum
+        self.dimension = self.formula[0].dimension if self.rows is None else len(self.rows.inputs)
+        self.outputs: Sequence[str] = self.formula[0].outputs if self.rows is None else self.rows.outputs
         self.sizes = self._sizes()
-        self.far = [] if self.target is None or self.model.standardize != "auto" else far_from_one(self.target)
+        by_itself = self.model.standardize == "auto"
+        self.far = far_from_one(self.target) if self.target is not None and by_itself else []
+        self.standardize = bool(self.far or self.rows) if by_itself else bool(self.model.standardize)
         self.logger = section("logger", configuration.get("logger", {}))
         self.callbacks = section("callbacks", configuration.get("callbacks", {}))
         self.penalty = function("penalty", configuration["penalty"]) if configuration.get("penalty") else None
@@ -186,11 +195,6 @@ class Member:
         return Member, (self.configuration, self.overrides, self._in_memory)
 
     @property
-    def checksum(self) -> str:
-        """The checksum of the rows of the table, or "" without one."""
-        return "" if self.rows is None else self.rows.checksum
-
-    @property
     def has_test(self) -> bool:
         """False if no row is for the test: the validation rows take the place of its points."""
         return self.rows is None or self.sizes[2] > 0
@@ -199,21 +203,6 @@ class Member:
     def formula(self) -> tuple[Target, Sampling]:
         """The target and the strategy that places its points, of a run without a table."""
         return cast(Target, self.target), cast(Sampling, self.sampling)
-
-    @property
-    def standardize(self) -> bool:
-        """True if the run is trained in standardised units; with `auto`, if it is a table or far from size 1."""
-        return bool(self.far or self.rows) if self.model.standardize == "auto" else self.model.standardize
-
-    @property
-    def dimension(self) -> int:
-        """The number of inputs."""
-        return len(self.rows.inputs) if self.rows is not None else self.formula[0].dimension
-
-    @property
-    def outputs(self) -> Sequence[str]:
-        """The names of the outputs."""
-        return self.rows.outputs if self.rows is not None else self.formula[0].outputs
 
     @property
     def batch_size(self) -> int | None:
@@ -239,8 +228,8 @@ class Member:
     def shared(self) -> str:
         """Return all that members of one stack have in common, as text.
 
-        Seeds, the loss, the schedule, the sampling, the target and the loggers may differ; and the learning rate, if
-        the optimiser's steps are proportional to it.
+        Seeds, loss, schedule, sampling, target and loggers may differ; and the learning rate, if the optimiser's steps
+        are proportional to it.
         """
         # In several dimensions the number of points depends on the strategy.
         placing = type(self.sampling).__name__ if self.dimension > 1 else None

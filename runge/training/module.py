@@ -33,9 +33,8 @@ class SobolevRegression(WeightedModule):
     """The LightningModule that fits values and derivatives with a stack of MLPs, stage after stage.
 
     A `training_step` takes a block of many optimiser steps, so that Lightning's cost per batch vanishes; with a
-    `SobolevDataModule` a block is an epoch, and is followed by a validation. A block is left early if `pause` returns
-    True; the next call takes the rest. Each fit begins at step 0 from the present weights, unless it resumes a
-    checkpoint.
+    `SobolevDataModule` a block is an epoch. It is left early if `pause` returns True; the next call takes the rest.
+    Each fit begins at step 0 from the present weights, unless it resumes a checkpoint.
 
     The errors are logged under the keys of `runge.metrics`, of a stack the median over its members; `figures` has those
     of each member, (M,), at the end of a block. `val/loss` and `test/loss` use the full lambda_d throughout, so that
@@ -64,8 +63,7 @@ class SobolevRegression(WeightedModule):
         **model: the shape of the network, the keys of `runge.sobolev.network.Model`.
 
     Raises:
-        ValueError: a stack of several members has an optimiser that does not keep them apart; or, when a fit begins,
-            the trainer has a precision of its own or no limit of steps.
+        ValueError: the optimiser does not keep members apart; the trainer has a precision, or no limit of steps.
     """
 
     scale: Tensor
@@ -207,7 +205,7 @@ class SobolevRegression(WeightedModule):
             self.loss_and_gradient,
         )
         k, optimizer = 0, self.trainer.optimizers[0]
-        while k < count:
+        while k < count and not (k and self.pause()):
             if changes[k]:
                 self.optimizer.reset(optimizer)
             rested = self.optimizer.at_rest(optimizer, course.network.theta)
@@ -215,8 +213,6 @@ class SobolevRegression(WeightedModule):
             last = k in (self.steps_per_stage - local, self.max_steps - first)
             if not rested and (last or self.optimizer.at_rest(optimizer, course.network.theta)):
                 self.optimizer.finish(course.problem(k - 1))
-            if self.pause():
-                break
         return k
 
     def _measure(self, points: Points, step: int) -> None:
@@ -229,8 +225,7 @@ class SobolevRegression(WeightedModule):
         measured = due(self.diagnostics_every, self.block_start, step)
         diagnostics = losses.diagnostics(*self.term_gradients(points, stage)) if measured else {}
         self._log(self.figures | diagnostics)
-        unmeasured = torch.full_like(self.lambda_d, torch.nan)
-        self.figures |= diagnostics or dict.fromkeys(metrics.DIAGNOSTICS, unmeasured)
+        self.figures |= diagnostics or dict.fromkeys(metrics.DIAGNOSTICS, torch.full_like(self.lambda_d, torch.nan))
 
     def validation_step(self, points: Points, batch_index: int) -> None:
         """Compute the validation errors with the full lambda_d; after a block, keep the weights that improved."""
@@ -244,8 +239,8 @@ class SobolevRegression(WeightedModule):
         self.figures |= found
         self.observe(found[metrics.key("val", "mse_f")], int(self.step))
         loss = found[metrics.VAL_LOSS].to(self.best_loss)
-        better = (loss < self.best_loss) | (loss == 0)  # also where no label is in the loss: the last weights are kept
-        better &= ~self.stopped
+        # It is 0 where no label is in the loss: the last weights are kept.
+        better = ((loss < self.best_loss) | (loss == 0)) & ~self.stopped
         self.best_loss.copy_(torch.where(better, loss, self.best_loss))
         self.waiting_since.masked_fill_(better, int(self.step))
         for best, now in zip(self.best.state_dict().values(), self.network.state_dict().values(), strict=True):
