@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from runge.configuration import CONFIGURATIONS
-from runge.data.in_memory import file_of
+from runge.data.table import file_of
 from runge.errors import ConfigurationError, RunError
 from runge.launch.cli import check_overrides, explain, quoted, train
 from runge.launch.compose import register_resolvers
