@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from runge.configuration import CONFIGURATIONS, build
 from runge.data import Rows, Split, Table
 from runge.data.consistency import compare
-from runge.data.in_memory import check_index, names_of, partials_of
+from runge.data.roles import check_index, names_of, partials_of
 from runge.errors import ConfigurationError, RunError
 from runge.function import Function
 from runge.launch.compose import compose
@@ -53,16 +53,15 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         activation: as `model.activation`.
         depth: the hidden layers.
         width: the neurons in each.
-        lambda_d: the weight of the derivatives' mean squared error in the loss, in which every partial derivative is
-            divided by its root mean square; without derivatives it has no effect.
-        optimizer: the name of an option, `adam`, `adamw`, `lbfgs`, `least_squares`, `levenberg_marquardt` or `sgd`,
-            with the settings of `conf/optimizer/NAME.yaml`; or an object from `runge.optimizers`.
-        max_steps: the optimiser steps; None: as many as the command takes with this optimiser.
-        patience: as `trainer.patience`; None: that of the command.
-        batch_size: the rows of a mini-batch; None: all rows, or mini-batches of a large table, as `data.batch_size`.
+        lambda_d: as `loss.lambda_d`; without derivatives it has no effect.
+        optimizer: the name of an option, with the settings of `conf/optimizer/NAME.yaml`; or an object from
+            `runge.optimizers`.
+        max_steps: as `trainer.max_steps`; None, here and below: as the command has it with this optimiser.
+        patience: as `trainer.patience`.
+        batch_size: as `data.batch_size`.
         validation_fraction: the share of the rows, in [0, 1), by which the best weights are chosen; rows with the same
             inputs are all among them or not. 0: by all rows.
-        precision: 32 or 64 bit; None: that of the command with this optimiser.
+        precision: 32 or 64 bit.
         random_state: a seed, or a source of randomness of NumPy; it decides on the weights and the validation rows.
 
     Attributes:
@@ -74,8 +73,6 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
     Example:
         >>> x = np.linspace(0, 1, 20)[:, None]
         >>> model = SobolevRegressor(max_steps=500, random_state=0).fit(x, np.sin(6 * x[:, 0]), dydx=6 * np.cos(6 * x))
-        >>> model.score(x, np.sin(6 * x[:, 0])) > 0.999
-        True
         >>> model.predict_derivative(x).shape
         (20, 1)
     """
@@ -108,9 +105,9 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
             y: the values, (n,) or (n, P); NaN where one is not known. Of each output two must be known, or one and a
                 derivative by each input.
             dydx: the derivatives, (n, P, D); for one output also (n, D), for one input and output also (n,). NaN where
-                one is not known. The columns of a DataFrame are found by their names, d<output>_d<input>, for one
-                output also those of the inputs; derivatives without a column are not known. An output without a name
-                is y, or y1 to yP, and an input x, or x1 to xD. The index of a DataFrame must be that of X.
+                one is not known. A DataFrame, whose index must be that of X, has columns with the names
+                d<output>_d<input>, or for one output those of the inputs. An output without a name is y, or y1 to yP,
+                and an input x, or x1 to xD.
 
         Raises:
             ValueError: an array or a parameter is not as it must be, or values and derivatives contradict each other,
@@ -125,8 +122,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         self._one_column = labels.ndim == 1
         values = labels.reshape(len(x), -1)
         inputs, outputs = names_of("x", X, x.shape[1]), names_of("y", y, values.shape[1])
-        slopes = _checked(partials_of(dydx, inputs, outputs), (len(x), len(outputs), len(inputs)))
-        _check_agreement(x, values, slopes, inputs, outputs)
+        slopes = _checked(dydx, x, values, inputs, outputs)
         with _fitting():
             stack = Stack([self._member(x, values, slopes, inputs, outputs)])
             history = stack.fit_in_memory()
@@ -142,20 +138,21 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         share = self.validation_fraction
         if not 0 <= share < 1:
             raise ValueError(f"validation_fraction: must be in [0, 1), got {share}")
-        split = {"train": None, "val": float(share), "test": 0.0} if share else None
-        parameters: dict[str, dict[str, Any]] = {
-            "model": {"activation": self.activation, "depth": self.depth, "width": self.width},
-            "loss": {"lambda_d": self.lambda_d},
-            "trainer": {"max_steps": self.max_steps, "patience": self.patience, "precision": self.precision},
-            "data": {"batch_size": self.batch_size, "split": split},
+        sections = {
+            "model": ("activation", "depth", "width"),
+            "loss": ("lambda_d",),
+            "trainer": ("max_steps", "patience", "precision"),
+            "data": ("batch_size",),
         }
         configuration: dict[str, Any] = _composed(_option(self.optimizer)) | {"seed": _seed(self.random_state)}
+        for section, names in sections.items():
+            values = {name: value for name in names if (value := getattr(self, name)) is not None}
+            plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
+            configuration[section] = configuration[section] | plain
+        if share:
+            configuration["data"]["split"] = {"train": None, "val": float(share), "test": 0.0}
         if not isinstance(self.optimizer, str):
             configuration["optimizer"] = self.optimizer
-        for section, values in parameters.items():
-            given = {key: value for key, value in values.items() if value is not None}
-            plain = {key: value.item() if isinstance(value, np.generic) else value for key, value in given.items()}
-            configuration[section] = configuration[section] | plain
         kind = _Arrays if share else _ArraysOfOneSet
         arrays = x.copy(), y.copy(), dydx.copy()  # which become read-only
         return Member(configuration, rows=kind.of(arrays, inputs, outputs, build("data", configuration["data"], Table)))
@@ -179,11 +176,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         return du.reshape(x.shape) if self._one_column else du.reshape(len(x), -1, x.shape[1])
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Return the coefficient of determination R2 of the values that are known, a mean over the outputs.
-
-        Raises:
-            ValueError: no value of an output is known.
-        """
+        """Return the coefficient of determination R2 of the values that are known, a mean over the outputs."""
         labels, u = _CHECK(y, input_name="y", **_OF_LABELS), self.predict(X)
         check_consistent_length(u, labels, sample_weight)
         weight, scores = np.ones(len(u)) if sample_weight is None else np.asarray(sample_weight), []
@@ -204,10 +197,8 @@ class _Arrays(Rows):
 
 
 class _ArraysOfOneSet(_Arrays):
-    """Rows that are all for training and for validation."""
-
     def split(self, seed: int | torch.Generator) -> Split:
-        """Return all rows twice; the seed has no effect."""
+        """Return all rows, for training and for validation."""
         rows = np.arange(len(self.x))
         return Split(rows, rows, rows[:0])
 
@@ -230,33 +221,29 @@ def _option(optimizer: Any) -> str:
 
 
 def _seed(random_state: Any) -> int:
-    """Return a number up to 10^9 itself, and for any other source of randomness one that is drawn from it."""
+    """Return a seed up to 10^9 itself, or one that is drawn from another source of randomness."""
     if isinstance(random_state, int | np.integer) and 0 <= random_state <= _LARGEST_SEED:
         return int(random_state)
     return int(check_random_state(random_state).randint(_LARGEST_SEED))
 
 
-def _checked(dydx: ArrayLike | None, shape: tuple[int, int, int]) -> Floats:
-    """Return the derivatives, (n, P, D); NaN where they are not known."""
+def _checked(dydx: Any, x: Floats, y: Floats, inputs: Sequence[str], outputs: Sequence[str]) -> Floats:
+    """Return the derivatives, (n, P, D), NaN where they are not known; ValueError: they contradict the values."""
+    shape = n, count, dimension = len(x), len(outputs), len(inputs)
     if dydx is None:
         return np.full(shape, np.nan)
-    slopes = _CHECK(dydx, input_name="dydx", allow_nd=True, **_OF_LABELS)
-    n, outputs, dimension = shape
-    allowed = [shape, *[(n, dimension)] * (outputs == 1), *[(n,)] * (outputs == dimension == 1)]
+    slopes = _CHECK(partials_of(dydx, inputs, outputs), input_name="dydx", allow_nd=True, **_OF_LABELS)
+    allowed = [shape, *[(n, dimension)] * (count == 1), *[(n,)] * (count == dimension == 1)]
     if slopes.shape not in allowed:
         raise ValueError(f"dydx: must have the shape {' or '.join(map(str, allowed))}; got {slopes.shape}")
-    return slopes.reshape(shape)
-
-
-def _check_agreement(x: Floats, y: Floats, dydx: Floats, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-    """Raise ValueError if the derivatives contradict the values."""
+    slopes = slopes.reshape(shape)
     for p, output in enumerate(outputs):
-        agreement = compare(x, y[:, p], dydx[:, p])
-        if agreement is not None and agreement.wrong:
+        if (agreement := compare(x, y[:, p], slopes[:, p])) and agreement.wrong:
             factors = ", ".join(f"{inputs[d]} times {agreement.factors[d]:.3g}" for d in agreement.wrong)
             got = f"the values of {output} at near rows differ as its derivatives by {factors}"
             then = "leave a scaler of X out, because this estimator has one, or multiply dydx by StandardScaler.scale_"
             raise ValueError(f"dydx: must be the derivatives by the inputs as X has them; {got}; {then}")
+    return slopes
 
 
 @contextmanager

@@ -26,8 +26,7 @@ __all__ = ["Function", "load", "load_finished", "mean_over", "std_over"]
 Argument = Any
 """A tensor, an array, numbers, or a table such as a DataFrame, whose columns are taken by the names of the inputs."""
 
-_CHUNK = 2**12
-"""The number of points that are evaluated at a time; what a layer makes of them fits the CPU's cache."""
+_CHUNK = 2**12  # points that are evaluated at a time; what a layer makes of them fits the CPU's cache
 
 
 class Function(nn.Module):
@@ -91,11 +90,11 @@ class Function(nn.Module):
         return self._pair(x, mean_over)
 
     def std(self, x: Argument) -> Any:
-        """Return the standard deviation of u(x) over the members, as `value_and_derivative_std`."""
+        """Return the standard deviation of u(x), as `value_and_derivative_std`."""
         return self.value_and_derivative_std(x)[0]
 
     def derivative_std(self, x: Argument) -> Any:
-        """Return the standard deviation of each component of u'(x) over the members, likewise."""
+        """Return the standard deviation of each component of u'(x), likewise."""
         return self.value_and_derivative_std(x)[1]
 
     def value_and_derivative_std(self, x: Argument) -> tuple[Any, Any]:
@@ -128,7 +127,10 @@ class Function(nn.Module):
     def _evaluate(self, x: Argument, function: Callable[[Tensor], tuple[Tensor, ...]]) -> list[Any]:
         """Return the results of a function of points (1, N, D) at x, with the shape of x in the place of (1, N)."""
         if hasattr(x, "columns"):
-            x = _of_columns(x, self.inputs)
+            if missing := [name for name in self.inputs if name not in x.columns]:
+                raise ValueError(f"x: must have a column for each input, {', '.join(self.inputs)}; missing: {missing}")
+            x = np.stack([np.asarray(x[name], float) for name in self.inputs], axis=-1)
+            x = x[:, 0] if len(self.inputs) == 1 else x
         if isinstance(x, (np.ndarray, np.generic)):
             with torch.no_grad():
                 results = self._evaluate(torch.from_numpy(np.array(x, float)), function)
@@ -155,30 +157,17 @@ def mean_over(members: Tensor) -> Tensor:
 
 
 def std_over(members: Tensor) -> Tensor:
-    """Return the standard deviation over members, (1, ...), of (M, ...), with M - 1 in the denominator."""
+    """Return the standard deviation over members, (1, ...), of (M, ...)."""
     if len(members) == 1:
         raise ValueError("a standard deviation needs several members: load a sweep over seeds, not one run")
     return ((members - members.mean(0, keepdim=True)).square().sum(0, keepdim=True) / (len(members) - 1)).sqrt()
 
 
-def _of_columns(x: Any, names: Sequence[str]) -> np.ndarray:
-    """Return the columns of a table by their names, (m, D), or of one input (m,)."""
-    if missing := [name for name in names if name not in x.columns]:
-        rule = f"x: must have a column for each of the inputs, {', '.join(names)}"
-        raise ValueError(f"{rule}; got {', '.join(map(str, x.columns))} without {', '.join(missing)}")
-    try:
-        columns = [np.asarray(x[name], float) for name in names]
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"x: the columns {', '.join(names)} must be of numbers ({error})") from error
-    return columns[0] if len(columns) == 1 else np.stack(columns, axis=-1)
-
-
 def load(directory: str | os.PathLike[str]) -> Function:
     """Load the trained function of a run, or of a sweep over seeds: the weights with the lowest validation loss.
 
-    Of a sweep it is the mean over its finished runs, which may differ only in their seeds. It is on the CPU, in
-    evaluation mode, in the precision that it was trained in, and differentiates in forward mode; its parameters require
-    no gradients.
+    Of a sweep it is the mean over its finished runs, which may differ only in their seeds. It is on the CPU, in the
+    precision of the training, and its parameters require no gradients.
 
     Raises:
         FileNotFoundError: the directory has no checkpoint, and no runs with one.
@@ -189,16 +178,10 @@ def load(directory: str | os.PathLike[str]) -> Function:
 
 
 def load_finished(directory: str, key: str, like: str | None = None) -> Function:
-    """Load the trained function of a run that has finished, or of the finished runs of a sweep over seeds.
-
-    Args:
-        directory: the run's directory, or the sweep's.
-        key: the name of the argument, with which the messages begin.
-        like: the directory of a run; the runs of the sweep that differ from it in more than their seeds are left out.
+    """Load as `load` does, if the run has finished; runs of a sweep that are not `like` a run are left out.
 
     Raises:
-        ConfigurationError: there is no such run, it has not finished, its files are damaged, or the runs of the sweep
-            are not one function.
+        ConfigurationError: there is no such function; the message begins with the key.
     """
     run = RunDirectory(directory)
     rule = f"{key}: must be the directory of a finished run, got {directory!r}"
@@ -216,12 +199,10 @@ def load_finished(directory: str, key: str, like: str | None = None) -> Function
 def _runs(directory: str | os.PathLike[str], like: str | None = None) -> list[RunDirectory]:
     """Return the runs whose mean a directory is: itself, or those of the sweep."""
     run = RunDirectory(directory)
-    if like is not None:
-        return members(directory, RunDirectory(like))
-    if run.best.is_file():
+    if like is None and run.best.is_file():
         return [run]
-    if run.path.is_dir() and any(one.path != run.path for one in find(directory)):
-        return members(directory)
+    if like is not None or (run.path.is_dir() and any(one.path != run.path for one in find(directory))):
+        return members(directory, None if like is None else RunDirectory(like))
     raise FileNotFoundError(f"{run.best} is missing: {run.path} is not a run, or its run saved no checkpoint")
 
 

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from runge.compare.ranking import Ranking, collect
 from runge.compare.report import render
 from runge.compare.search import read_search
-from runge.data.in_memory import file_of
+from runge.data.table import file_of
 from runge.draw import draw
 from runge.errors import ConfigurationError, RunError
 from runge.launch.cli import check_overrides, quoted, session, train

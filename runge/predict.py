@@ -3,13 +3,15 @@
 import argparse
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from runge.configuration import build
+from runge.data import Table, read
 from runge.data.roles import Roles, listed, partial_name, read_arrays
 from runge.data.table import FORMATS, SETS, open_table
 from runge.errors import ConfigurationError, describe
@@ -17,12 +19,11 @@ from runge.function import Function, load_finished
 from runge.runs.directories import RunDirectory
 from runge.runs.files import printable, write
 from runge.runs.reading import find
+from runge.runs.reading import read as read_run
 from runge.sobolev.errors import variance
-from runge.training.used_rows import used_rows
+from runge.training.seed import Seed
 
 __all__ = ["main", "predict"]
-
-_MOST_LINES = 40  # of the table of errors
 
 
 def predict(function: Function, x: np.ndarray) -> dict[str, np.ndarray]:
@@ -30,7 +31,7 @@ def predict(function: Function, x: np.ndarray) -> dict[str, np.ndarray]:
 
     Of several members, `u_std` and `du_std` are their standard deviations, with M - 1 in the denominator.
     """
-    points = x[:, 0] if function.network.dimension == 1 else x
+    points = x[:, 0] if len(function.inputs) == 1 else x
     parts = [*function.value_and_derivative(points)]
     if function.members > 1:
         parts += function.value_and_derivative_std(points)
@@ -39,9 +40,9 @@ def predict(function: Function, x: np.ndarray) -> dict[str, np.ndarray]:
     return {name: part.astype(float).reshape(shape) for name, part, shape in named}
 
 
-def _columns(function: Function, parts: Sequence[np.ndarray], prefix: str = "", end: str = "") -> dict[str, np.ndarray]:
+def _columns(function: Function, values: Any, slopes: Any, prefix: str = "", end: str = "") -> dict[str, np.ndarray]:
     """Return values, (m, P), and slopes, (m, P, D), as columns, (m,), by their names."""
-    columns, (values, slopes) = {}, parts
+    columns = {}
     for p, output in enumerate(function.outputs):
         columns[f"{prefix}{output}{end}"] = values[:, p]
         for d, name in enumerate(function.inputs):
@@ -53,17 +54,15 @@ def _content(x: np.ndarray, prediction: dict[str, np.ndarray], function: Functio
     """Return the content of the file that is written, of the format with a suffix."""
     import pandas
 
-    buffer, parts = io.BytesIO(), list(prediction.values())
+    buffer, parts = io.BytesIO(), [*prediction.values()]
+    marks: dict[str, Any] = {"set": sets} if sets.any() else {}
     if to == ".npz":
-        arrays: dict[str, Any] = {"x": x} | prediction | ({"set": sets} if sets.any() else {})
-        np.savez_compressed(buffer, **arrays)
+        np.savez_compressed(buffer, x=x, **prediction, **marks)
         return buffer.getvalue()
-    columns = dict(zip(function.inputs, x.T, strict=True)) | _columns(function, parts[:2], "u_")
-    if len(parts) > 2:
-        columns |= _columns(function, parts[2:], "u_", "_std")
-    if sets.any():
-        columns.setdefault("set", sets)
-    frame = pandas.DataFrame(columns)
+    columns = dict(zip(function.inputs, x.T, strict=True)) | _columns(function, *parts[:2], "u_")
+    if function.members > 1:
+        columns |= _columns(function, *parts[2:], "u_", "_std")
+    frame = pandas.DataFrame(columns | {name: x for name, x in marks.items() if name not in columns})
     if to == ".parquet":
         frame.to_parquet(buffer, index=False)
     else:
@@ -79,13 +78,12 @@ def _errors(function: Function, labels: Sequence[Any], prediction: dict[str, Any
     """
     import pandas
 
-    def std(part: np.ndarray) -> np.ndarray:
-        known = torch.from_numpy(~np.isnan(part))[None]
-        return variance(torch.from_numpy(np.nan_to_num(part))[None], known).sqrt().numpy()
-
-    lines, fits = [], _columns(function, [prediction["u"], prediction["du"]])
-    scales = _columns(function, [std(part) for part in labels])
-    for name, label in _columns(function, labels).items():
+    known = [torch.from_numpy(~np.isnan(part))[None] for part in labels]
+    values = [torch.from_numpy(np.nan_to_num(part))[None] for part in labels]
+    spread = [variance(*pair).sqrt().numpy() for pair in zip(values, known, strict=True)]
+    fits, scales = _columns(function, prediction["u"], prediction["du"]), _columns(function, *spread)
+    lines = []
+    for name, label in _columns(function, *labels).items():
         for rows in (*SETS, ""):
             if len(error := (fits[name] - label)[~np.isnan(label) & (sets == rows)]):
                 rmse = np.sqrt(np.mean(error**2))
@@ -94,37 +92,32 @@ def _errors(function: Function, labels: Sequence[Any], prediction: dict[str, Any
         return "no labels in the table: no errors"
     frame = pandas.DataFrame(lines, columns=["quantity", "rows", "labels", "RMSE", "RMSE / std"])
     frame = frame if sets.any() else frame.drop(columns="rows")
-    return frame.to_string(index=False, na_rep="-", float_format="{:.3e}".format, max_rows=_MOST_LINES)
+    return frame.to_string(index=False, na_rep="-", float_format="{:.3e}".format, max_rows=40)
 
 
 def _sets(function: Function, x: np.ndarray) -> tuple[np.ndarray, str]:
     """Return the set of each row in the training of a function, empty if none, and a sentence on it."""
-    none, data = np.full(len(x), "", dtype="U5"), function.configuration.get("data") or {}
-    if "file" not in data or not function.runs:
-        return none, ""
+    sets, remark, data = np.full(len(x), "", dtype="U5"), "", function.configuration.get("data") or {}
     try:
-        sets = used_rows(map(RunDirectory, function.runs), data, x)
+        if "file" in data:
+            sets = _used_rows(map(RunDirectory, function.runs), data, x)
     except ConfigurationError as error:
-        return none, f"it cannot be known which of these rows were trained on: {error}\n"
-    number = int((sets == "train").sum())
-    trained = f"{number} of these {len(x)} rows were trained on; their errors are not independent\n"
-    return sets, trained if number else ""
+        remark = f"it cannot be known which of these rows were trained on: {error}\n"
+    if number := (sets == "train").sum():
+        remark = f"{number} of these {len(x)} rows were trained on; their errors are not independent\n"
+    return sets, remark
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.predict") -> None:
     """Run the command `runge predict`, or `python -m runge.predict`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
-    parser.add_argument(
-        "run", metavar="RUN_OR_SWEEP", help="the directory of a finished run, or of a sweep over seeds: mean and spread"
-    )
-    parser.add_argument("file", metavar="FILE", help="a table with the run's inputs: .csv, .tsv, .parquet or .npz")
+    of_run = "the directory of a finished run, or of a sweep over seeds: mean and spread"
+    parser.add_argument("run", metavar="RUN_OR_SWEEP", help=of_run)
+    parser.add_argument("file", metavar="FILE", help=f"a table with the run's inputs: {', '.join(FORMATS)}")
     parser.add_argument("--out", metavar="FILE", help="the file to write (default: NAME_predicted in that directory)")
     parser.add_argument("--force", action="store_true", help="overwrite the file that --out names")
-    parser.add_argument(
-        "--ensemble",
-        metavar="SWEEP_DIR",
-        help="mean and spread over the finished runs of a sweep that differ from the run only in their seeds",
-    )
+    of_sweep = "mean and spread over the finished runs of a sweep that differ from the run only in their seeds"
+    parser.add_argument("--ensemble", metavar="SWEEP_DIR", help=of_sweep)
     args = parser.parse_args(arguments)
     table, directory = Path(args.file), args.ensemble or args.run
     out = Path(args.out or Path(directory) / f"{table.stem}_predicted{table.suffix}")
@@ -140,11 +133,9 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
         x, *labels = _read(args.file, function)
         prediction = predict(function, x)
         sets, remark = _sets(function, x)
-        content = _content(x, prediction, function, sets, out.suffix.lower())
-    except (ValueError, FileNotFoundError, ImportError) as error:
+        write(out, _content(x, prediction, function, sets, out.suffix.lower()))
+    except (ValueError, ImportError) as error:
         parser.error(printable(f"{error}"))
-    try:
-        write(out, content)
     except OSError as error:
         parser.error(printable(f"--out: the file cannot be written ({describe(error)}); --out FILE names another"))
     if function.members > 1:
@@ -153,6 +144,28 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
         print(f"mean and standard deviation of {function.members} runs" + f"; {left} left out: {why}" * (left > 0))
     print(_errors(function, labels, prediction, sets))
     print(printable(f"{remark}{len(x)} rows: {out}", keep="\n"))
+
+
+def _used_rows(runs: Iterable[RunDirectory], data: Mapping[str, Any], x: np.ndarray) -> np.ndarray:
+    """Return the set in which some runs had rows with given inputs, (m, D): `train`, `val` or `test`; empty: in none.
+
+    Of several runs on the same table, the section `data`, it is the first of these sets in which one of them had a row.
+    """
+    rows, sets = read(build("data", data, Table)), dict[bytes, str]()
+    for run in runs:
+        state, settings = run.read_state(), read_run(run).settings
+        if state is None or state.rows != rows.checksum:
+            raise ConfigurationError(f"data.file: {rows.table.file!r} does not hold the rows of the run {run.path}")
+        own = settings.get("data.seed")
+        split = rows.split(Seed(seed=settings["seed"] if own is None else own).generator("data"))
+        for name, index in split._asdict().items():
+            for row in map(_bytes, rows.x[index]):
+                sets[row] = min(sets.get(row, name), name, key=split._fields.index)
+    return np.array([sets.get(row, "") for row in map(_bytes, x)], dtype="U5")
+
+
+def _bytes(row: np.ndarray) -> bytes:
+    return (row + 0.0).tobytes()  # -0.0 is 0.0
 
 
 def _read(path: str, function: Function) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -165,19 +178,17 @@ def _read(path: str, function: Function) -> tuple[np.ndarray, np.ndarray, np.nda
     partials = {(y, x): partial_name(y, x) for y in outputs for x in inputs}
     if (given := data.get("derivatives")) is not None:
         partials = {(y, x): column for y, columns in given.items() for x, column in columns.items()}
-    try:
-        file = open_table(path)
-        chosen = data.get("inputs") and str(data.get("file")).lower().endswith(".npz")
-        unnamed = file.inputs is not None and len(file.inputs) != len(inputs) and not chosen
-        if unnamed or not {*inputs} <= {*file.names}:
-            got = f"'x' with {len(file.inputs or [])} columns without names" if unnamed else listed(file.names)
-            raise ValueError(f"{path!r}: must have the {len(inputs)} inputs of the run, {', '.join(inputs)}; got {got}")
-        used = {*inputs, *outputs, *partials.values()}
-        if unused := [name for name in file.names if name and name not in used]:
-            print(printable(f"columns not used: {listed(unused)}"))
-        return read_arrays(file, Roles(inputs, outputs, partials))
-    except ValueError as error:
-        raise ConfigurationError(f"FILE: {error}") from error
+    file = open_table(path, "FILE")
+    chosen = data.get("inputs") and str(data.get("file")).lower().endswith(".npz")
+    unnamed = file.inputs is not None and len(file.inputs) != len(inputs) and not chosen
+    if unnamed or not {*inputs} <= {*file.names}:
+        got = f"'x' with {len(file.inputs or [])} columns without names" if unnamed else listed(file.names)
+        rule = f"must have the {len(inputs)} inputs of the run, {', '.join(inputs)}"
+        raise ConfigurationError(f"FILE: {path!r}: {rule}; got {got}")
+    used = {*inputs, *outputs, *partials.values()}
+    if unused := [name for name in file.names if name and name not in used]:
+        print(printable(f"columns not used: {listed(unused)}"))
+    return read_arrays(file, Roles(inputs, outputs, partials))
 
 
 if __name__ == "__main__":

@@ -42,9 +42,12 @@ def test_scikit_learns_own_checks(estimator, check):
 def test_derivatives_improve_the_fit():
     without, full = estimator().fit(X[::3], Y[::3]), estimator().fit(X[::3], Y[::3], dydx=DYDX[::3])
     assert error(full) < 0.5 * error(without)
+    assert error(estimator().fit(X, Y, dydx=np.where(X > 0.5, DYDX, np.nan))) < error(estimator().fit(X, Y))
     assert full.score(BETWEEN, np.sin(6 * BETWEEN[:, 0])) > 0.999
     assert full.loss_curve_[-1] < 0.1 * full.loss_curve_[0]
     assert error(estimator().fit(X[::3], Y[::3], dydx=DYDX[::3, 0])) == error(full)
+    none = estimator().fit(X[::3], Y[::3], dydx=np.full_like(DYDX[::3], np.nan))
+    assert np.array_equal(none.predict(X), without.predict(X))
 
 
 @pytest.mark.parametrize(("lengths", "height", "offset"), [(1e6, 1e-6, 0.0), (1e-6, 1e6, 1e7)])
@@ -54,15 +57,6 @@ def test_units_do_not_matter(lengths, height, offset):
     assert error(scaled, lengths, height) == pytest.approx(plain, rel=0.05)
 
 
-def test_rows_without_a_derivative_have_no_weight():
-    wrong = np.where(np.arange(24)[:, None] % 2 == 0, DYDX, np.nan)
-    model = estimator().fit(X, Y, dydx=wrong)
-    assert np.isfinite(model.predict(X)).all()
-    assert error(model) < error(estimator().fit(X, Y))
-    none = estimator().fit(X, Y, dydx=np.full_like(DYDX, np.nan))
-    assert np.array_equal(none.predict(X), estimator().fit(X, Y).predict(X))
-
-
 @pytest.mark.parametrize(
     ("changes", "dydx", "words"),
     [
@@ -70,18 +64,14 @@ def test_rows_without_a_derivative_have_no_weight():
         ({}, np.where(DYDX > 5, np.inf, DYDX), "dydx contains infinity"),
         ({}, np.array([["a"]] * 24), "could not convert"),
         ({"lambda_d": -1.0}, DYDX, "lambda_d"),
-        ({"lambda_d": np.nan}, DYDX, "lambda_d"),
         ({"validation_fraction": 1.0}, DYDX, r"validation_fraction: must be in \[0, 1\)"),
-        ({"validation_fraction": 0.97}, None, "y: 'y' must be known in at least two rows in the training rows"),
+        ({"validation_fraction": 0.97}, None, "y: 'y' must be known in two rows in the training rows"),
         ({"validation_fraction": 0.01}, DYDX, "validation_fraction: must leave rows .* 0 val"),
         ({"optimizer": "adm"}, DYDX, "optimizer: must be one of adam, adamw, lbfgs, least_squares, .*got 'adm'"),
         ({"optimizer": LevenbergMarquardt(), "precision": 32}, DYDX, "^precision: must be 64 with Leven"),
         ({"random_state": -1}, DYDX, "Seed must be"),
-        ({"precision": 16}, DYDX, "precision"),
-        ({"activation": "what"}, DYDX, "activation"),
-        ({"width": 0}, DYDX, "width"),
-        ({"batch_size": 25}, DYDX, "batch_size"),
-        ({"max_steps": 0}, DYDX, "max_steps"),
+        ({"width": 0}, DYDX, "^width"),
+        ({"batch_size": 25}, DYDX, "^batch_size"),
     ],
 )
 def test_mistakes(changes, dydx, words):
@@ -94,9 +84,8 @@ def test_several_outputs_and_inputs_with_labels_that_are_not_known():
     a, b = np.random.default_rng(0).uniform(1, 3, (2, 60))
     x, y = np.c_[a, b, np.full(60, 7.0)], np.c_[a * b, a + b]
     slopes = np.stack([np.c_[b, a, 0 * a], np.tile([1.0, 1, 0], (60, 1))], axis=1)
-    model = estimator(max_steps=2000)
     partly = np.where(np.random.default_rng(1).random(slopes.shape) < 0.3, np.nan, slopes)
-    model.fit(x, y, dydx=partly)
+    model = estimator(max_steps=2000).fit(x, y, dydx=partly)
     assert model.predict(x).shape == (60, 2)
     assert model.predict_derivative(x).shape == (60, 2, 3)
     assert np.abs(model.predict(x) - y).max() < 0.1
@@ -104,10 +93,9 @@ def test_several_outputs_and_inputs_with_labels_that_are_not_known():
 
 
 def test_a_fit_that_diverges_raises():
+    sgd = SGD(lr=1e12, lr_schedule="constant", clip_norm=None, momentum=0.9)
     with pytest.raises(RunError, match="not finite"):
-        estimator(optimizer=SGD(lr=1e12, lr_schedule="constant", clip_norm=None, momentum=0.9), activation="relu").fit(
-            X, Y, dydx=DYDX
-        )
+        estimator(optimizer=sgd, activation="relu").fit(X, Y, dydx=DYDX)
 
 
 PLANE = np.random.default_rng(0).uniform(-1, 3, (120, 2))
@@ -172,7 +160,7 @@ def test_values_that_are_not_known():
     both = np.c_[some, WAVE]
     assert SobolevRegressor(**SMALL).fit(PLANE, both).score(PLANE, both) < 1
     assert np.isfinite(cross_val_score(SobolevRegressor(**SMALL), PLANE, some, cv=2)).all()
-    with pytest.raises(ValueError, match="y: 'y2' must be known in at least one row"):
+    with pytest.raises(ValueError, match="y: 'y2' must be known in two rows"):
         model.fit(PLANE, np.c_[WAVE, np.full(120, np.nan)])
 
 
@@ -181,13 +169,8 @@ def test_the_columns_of_frames_are_found_by_name():
     names = model.fit(FRAME, DRAG, dydx=PARTIALS).function_
     assert (names.inputs, names.outputs) == (("a", "b"), ("drag",))
     expected = model.predict(FRAME)
-    by_input = PARTIALS.set_axis(["a", "b"], axis=1)
-    for slopes in (
-        PARTIALS[["ddrag_db", "ddrag_da"]],
-        by_input[["b", "a"]],
-        SLOPES,
-        pandas.DataFrame(SLOPES, DRAG.index),
-    ):
+    by_input = PARTIALS.set_axis(["a", "b"], axis=1)[["b", "a"]]
+    for slopes in (PARTIALS[["ddrag_db", "ddrag_da"]], by_input, SLOPES, pandas.DataFrame(SLOPES, DRAG.index)):
         assert np.array_equal(model.fit(FRAME, DRAG, dydx=slopes).predict(FRAME), expected)
     one = model.fit(FRAME, DRAG, dydx=PARTIALS[["ddrag_db"]]).predict(FRAME)
     assert np.array_equal(one, model.fit(FRAME, DRAG, dydx=SLOPES * np.array([np.nan, 1])).predict(FRAME))
@@ -199,10 +182,10 @@ def test_the_columns_of_frames_are_found_by_name():
 @pytest.mark.parametrize(
     ("y", "dydx", "words"),
     [
-        (DRAG, PARTIALS.set_axis(range(120)), "dydx: its index must be that of X.*got 0 and 7 in row 0"),
+        (DRAG, PARTIALS.set_axis(range(120)), "dydx: its index must be that of X.*got 0, 1, 2"),
         (DRAG[::-1], PARTIALS, "y: its index must be that of X"),
         (DRAG, PARTIALS.rename(columns={"ddrag_da": "ddrag_dc"}), "must be named ddrag_da, ddrag_db, or .*'ddrag_dc'"),
-        (DRAG, PARTIALS.assign(a=1.0), "each derivative must have one column; got 'ddrag_da' and 'a'"),
+        (DRAG, PARTIALS.assign(a=1.0), "each derivative once; got 'a'"),
         (DRAG[:9], PARTIALS, "inconsistent numbers of samples"),
     ],
 )
@@ -211,9 +194,8 @@ def test_frames_that_do_not_match(y, dydx, words):
         SobolevRegressor(**SMALL).fit(FRAME, y, dydx=dydx)
 
 
-@pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler()])
-def test_derivatives_by_other_inputs_than_those_behind_a_scaler_are_refused(scaler):
-    pipeline, units = make_pipeline(scaler, SobolevRegressor(**SMALL)), np.array([50.0, 0.1])
+def test_derivatives_by_other_inputs_than_those_behind_a_scaler_are_refused():
+    pipeline, units = make_pipeline(MinMaxScaler(), SobolevRegressor(**SMALL)), np.array([50.0, 0.1])
     params = {"sobolevregressor__dydx": SLOPES / units}
     with pytest.raises(ValueError, match=r"dydx: must be the derivatives by the inputs.*x1 times \S+, x2 times"):
         cross_val_score(pipeline, PLANE * units, WAVE, params=params, error_score="raise")

@@ -34,16 +34,13 @@ def points(u, n=7):
     return x[:, 0] if u.network.dimension == 1 else x
 
 
-@pytest.mark.parametrize("shape", [(), (5, 1), (2, 3)])
-def test_one_dimension_takes_any_shape(shape):
+def test_shapes():
     u = Function(sum_of_networks(members=1), {})
-    x = torch.rand(shape, dtype=torch.float64)
-    assert u(x).shape == u.derivative(x).shape == shape
+    for shape in ((), (5, 1), (2, 3)):
+        x = torch.rand(shape, dtype=torch.float64)
+        assert u(x).shape == u.derivative(x).shape == shape
     tenth = u(torch.tensor([0.1], dtype=torch.float64))
     assert torch.equal(torch.cat([u(0.1)[None], u([0.1]), u([[0.1]])[0]]), tenth.expand(3))  # not rounded to float32
-
-
-def test_two_dimensions():
     u = Function(sum_of_networks(members=1, dimension=2), {})
     x = torch.rand(4, 3, 2, dtype=torch.float64)
     assert u(x).shape == (4, 3)
@@ -53,9 +50,8 @@ def test_two_dimensions():
             u(wrong)
 
 
-@pytest.mark.parametrize("how", ["forward", "autograd"])
-def test_both_can_be_differentiated_further(how):
-    u = Function(sum_of_networks(members=1, derivative=how), {})
+def test_both_can_be_differentiated_further():
+    u = Function(sum_of_networks(members=1), {})
     x = torch.linspace(-1, 1, 7, dtype=torch.float64, requires_grad=True)
     (du,) = torch.autograd.grad(u(x).sum(), x)
     torch.testing.assert_close(u.derivative(x), du, rtol=1e-12, atol=1e-14)
@@ -150,9 +146,8 @@ def test_a_loaded_function_has_the_stages_in_use_and_the_forward_derivative(trai
 def test_several_members_are_their_mean_and_standard_deviation(dimension, shape):
     u = Function(sum_of_networks(members=3, dimension=dimension))
     x = torch.rand(shape, dtype=DOUBLE)
-    members = [part.detach().numpy()[..., 0] for part in u.jet(x.reshape(1, -1, dimension))[:1]]
-    members.append(u.jet(x.reshape(1, -1, dimension))[1].detach().numpy()[:, :, 0])
     u.requires_grad_(False)
+    members = [part.numpy()[:, :, 0] for part in u.jet(x.reshape(1, -1, dimension))]
     for result, part in zip(u.value_and_derivative(x), members, strict=True):
         np.testing.assert_allclose(result.flatten(), part.mean(0).flatten(), rtol=1e-13, atol=1e-15)
     for result, part in zip((u.std(x), u.derivative_std(x)), members, strict=True):
@@ -189,9 +184,9 @@ def test_the_columns_of_a_table_are_taken_by_name():
     assert np.array_equal(u.derivative(table), u.derivative(x))
     one = Function(sum_of_networks(members=1), inputs=["b"])
     assert np.array_equal(one.derivative(table), one.derivative(x[:, 1]))
-    with pytest.raises(ValueError, match="x: must have a column for each of the inputs, a, b; got b, note without a"):
+    with pytest.raises(ValueError, match=r"x: must have a column for each input, a, b; missing: \['a'\]"):
         u(table[["b", "note"]])
-    with pytest.raises(ValueError, match="x: the columns a, b must be of numbers"):
+    with pytest.raises(ValueError, match="could not convert"):
         u(table.assign(a="text"))
 
 

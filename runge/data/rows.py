@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import ClassVar, NamedTuple, Self
@@ -40,10 +41,10 @@ class Rows:
         dydx: their partial derivatives, (m, P, D); NaN: not known.
         inputs: the names of the inputs.
         outputs: the names of the outputs.
-        sets: 0, 1 or 2, (m,), for training, validation and test; None without `data.split_column`.
         table: what was read.
-        checksum: a hash of all of the above except `table`.
+        sets: 0, 1 or 2, (m,), for training, validation and test; None without `data.split_column`.
         unused: the names of the columns that were not read.
+        checksum: a hash of the arrays and the names.
         points: the result of `number_points`, (m,).
     """
 
@@ -54,10 +55,10 @@ class Rows:
     dydx: np.ndarray
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    sets: np.ndarray | None
     table: Table
-    checksum: str
+    sets: np.ndarray | None
     unused: tuple[str, ...]
+    checksum: str
     points: np.ndarray
 
     @classmethod
@@ -79,13 +80,12 @@ class Rows:
         known = ~(np.isnan(y).all(axis=1) & np.isnan(dydx).all(axis=(1, 2)))
         if not known.all():
             x, y, dydx, sets = x[known], y[known], dydx[known], None if sets is None else sets[known]
-        names = [*inputs, "", *outputs]
         parts = [x, y, dydx, *([] if sets is None else [sets])]
-        checksum = hashlib.sha256(repr(([part.shape for part in parts], names)).encode())
+        checksum = hashlib.sha256(repr(([part.shape for part in parts], [*inputs, "", *outputs])).encode())
         for part in parts:
             part.setflags(write=False)  # all that read the same file share it
             checksum.update(np.ascontiguousarray(part).data)
-        about = tuple(inputs), tuple(outputs), sets, table, checksum.hexdigest(), tuple(unused)
+        about = tuple(inputs), tuple(outputs), table, sets, tuple(unused), checksum.hexdigest()
         rows = cls(x, y, dydx, *about, number_points(x))
         rows.check()
         return rows
@@ -116,16 +116,12 @@ class Rows:
             chosen = draw(self.points, ~np.isnan(self.y), self.table.split.get("train"), val, test, seed)
         else:
             chosen = Split(*(np.flatnonzero(self.sets == i) for i in range(3)))
-        needed = SETS if self.table.shares[2] else SETS[:2]
-        if empty := [name for name in needed if not len(getattr(chosen, name))]:
+        needed = 3 if self.table.shares[2] else 2
+        if not all(map(len, chosen[:needed])):
             sizes = ", ".join(f"{len(rows)} {name}" for name, rows in chosen._asdict().items())
-            got = f"must leave rows for each of {', '.join(needed)}, got {sizes} ({empty[0]} is empty)"
-            if self.sets is not None:
-                raise self._wrong("split_column", got)
-            differ = (
-                f"{len(self.x) - self.duplicates} rows differ in their inputs, and those that do not are in one set"
-            )
-            raise self._wrong("split", f"{got}; {differ}: add rows, or enlarge the shares")
+            got = f"got {sizes}, with {self.points.max() + 1} different inputs; rows with the same are in one set"
+            key = "split" if self.sets is None else "split_column"
+            raise self._wrong(key, f"must leave rows for each of {', '.join(SETS[:needed])}; {got}")
         self.check(chosen.train, " in the training rows")
         return chosen
 
@@ -137,12 +133,10 @@ class Rows:
         for p, name in enumerate(self.outputs):
             known = np.count_nonzero(~np.isnan(self.y[rows, p]))
             unknown = [by for d, by in enumerate(self.inputs) if np.isnan(self.dydx[rows, p, d]).all()]
-            if not known:
-                rule = f"{name!r} must be known in at least one row{where}, because derivatives determine it only up to"
-                raise self._wrong("outputs", f"{rule} a constant; got none")
-            if known == 1 and unknown:
-                rule = f"{name!r} must be known in at least two rows{where}, or have a known derivative by each input"
-                raise self._wrong("outputs", f"{rule}; got one row and no derivative by {', '.join(unknown)}")
+            if not known or (known == 1 and unknown):
+                rule = f"{name!r} must be known in two rows{where}, or in one with a known derivative by each input"
+                got = f"got {known}" + f", and no derivative by {', '.join(unknown)}" * bool(unknown)
+                raise self._wrong("outputs", f"{rule}, because derivatives determine it only up to a constant; {got}")
         for key, names, columns in (("inputs", self.inputs, self.x), ("outputs", self.outputs, self.y)):
             for name, column in zip(names, columns[rows].T, strict=True):
                 size = np.nanmax(column) - np.nanmin(column)
@@ -162,27 +156,20 @@ def read(table: Table) -> Rows:
         ConfigurationError: the file cannot be read, or does not hold what the table says; the message names the key,
             the file, and the line and column if there is one.
     """
-    try:
+    stamp = None
+    with suppress(OSError, ValueError):  # `open_table` says why
         about = os.stat(table.file)
-        stamp = (os.path.abspath(table.file), about.st_mtime_ns, about.st_size)
-    except (OSError, ValueError):  # `open_table` says why
-        stamp = None
+        stamp = os.path.abspath(table.file), about.st_mtime_ns, about.st_size
     columns = replace(table, split=Table(file="").split, batch_size=None, seed=None)
     return replace(_read(columns, stamp), table=table)
 
 
 @lru_cache(maxsize=_FILES_KEPT)
 def _read(table: Table, _stamp: object) -> Rows:
-    try:
-        file = open_table(table.file)
-        roles = find_roles(file, table.inputs, table.outputs, table.derivatives, table.split_column)
-        arrays = read_arrays(file, roles)
-        sets = None if table.split_column is None else _sets(file, table.split_column)
-    except ConfigurationError:
-        raise
-    except ValueError as error:
-        raise ConfigurationError(f"data.file: {error}") from error
-    return Rows.of(arrays, roles.inputs, roles.outputs, table, sets, roles.unused)
+    file = open_table(table.file)
+    roles = find_roles(file, table.inputs, table.outputs, table.derivatives, table.split_column)
+    sets = None if table.split_column is None else _sets(file, table.split_column)
+    return Rows.of(read_arrays(file, roles), roles.inputs, roles.outputs, table, sets, roles.unused)
 
 
 def _sets(file: File, column: str) -> np.ndarray:
@@ -190,35 +177,21 @@ def _sets(file: File, column: str) -> np.ndarray:
     labels = {name: i for i, name in enumerate(SETS)} | {"validation": 1}
     sets = file.frame[column].astype(str).str.strip().str.lower().map(labels)
     if (wrong := sets.isna().to_numpy()).any():
-        error = file.wrong(column, wrong, f"must be {', '.join(labels)}")
-        raise ConfigurationError(f"data.split_column: {error}")
+        raise file.wrong(column, wrong, f"must be {', '.join(labels)}")
     return sets.to_numpy(int)
 
 
 def number_points(x: np.ndarray) -> np.ndarray:
-    """Return the number of each row's inputs, (m,): 0 for those of the first row, 1 for the next ones that differ.
+    """Return the number of each row's inputs, (m,): 0 for those of the first row, 1 for the next ones that differ."""
+    import pandas
 
-    Example:
-        >>> number_points(np.array([[5.0], [3.0], [5.0], [4.0]])).tolist()
-        [0, 1, 0, 2]
-    """
-    _, first, number = np.unique(x, axis=0, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[number.reshape(-1)]
+    return pandas.DataFrame(x).groupby(list(range(x.shape[1])), sort=False).ngroup().to_numpy()
 
 
 def draw(
     points: np.ndarray, known: np.ndarray, train: float | None, val: float, test: float, seed: int | torch.Generator
 ) -> Split:
-    """Draw three sets of rows. One row with a known value of each output is always for training.
-
-    Args:
-        points: the number of each row's inputs, (m,), from `number_points`.
-        known: true where an output is known, (m, P).
-        train: the share of the rows for training; None: all that are left.
-        val: their share for validation; the set is smaller if rows with the same inputs do not fit in.
-        test: their share for the test, likewise.
-        seed: a seed, or a source of randomness.
-    """
+    """Draw three sets of rows, as `Rows.split`, from their shares, the result of `number_points`, and ~isnan(y)."""
     generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
     sizes = np.bincount(points)
     order = torch.randperm(len(sizes), generator=generator).numpy()

@@ -11,7 +11,7 @@ from runge.domain import MOST_ON_GRIDS, cells, sobol
 from runge.sampling import Random, Sampling, Uniform, boundary_nodes, check_count
 from runge.sobolev.points import Points
 from runge.targets import Target
-from runge.validation import Count, Natural, checked
+from runge.validation import Natural, Size, checked
 
 __all__ = ["Data", "Dataset", "SampleWeight", "labelled", "sample", "sample_weights", "training_points"]
 
@@ -40,16 +40,12 @@ class Data:
         noise_df: that of the noise of the derivatives, likewise for each partial derivative. Test points have no noise.
         batch_size: the size of a mini-batch, from 1 to the number of training points; None: the full batch.
         seed: the seed of the data, >= 0; None: that of the run.
-
-    Example:
-        >>> Data(n_train=64).n_test
-        2001
     """
 
-    n_train: Count = 128
-    n_val: Count = 256
-    n_test: Count = 2001
-    n_derivative: Count | None = None
+    n_train: Size = 128
+    n_val: Size = 256
+    n_test: Size = 2001
+    n_derivative: Size | None = None
     boundary_points: Natural = 0
     noise_f: Noise = 0.0
     noise_df: Noise = 0.0
@@ -81,7 +77,7 @@ def sample(
     data: Data,
     sample_weight: SampleWeight = "none",
 ) -> Dataset:
-    """Sample a function and its derivative for training, validation and test.
+    """Sample a function and its derivative, unscaled, in float64, for training, validation and test.
 
     Args:
         target: the function.
@@ -90,21 +86,11 @@ def sample(
         data: the sizes.
         sample_weight: the weight of a training point in both terms of the loss, as in `sample_weights`.
 
-    Returns:
-        The three sets, in float64. Their derivatives are unscaled.
-
     Raises:
         ValueError: a size is too small, or the strategy does not fit the target.
-
-    Example:
-        >>> from runge.sampling import Chebyshev
-        >>> from runge.targets import Runge
-        >>> dataset = sample(Runge(), Chebyshev(), torch.Generator().manual_seed(0), Data(n_train=64))
-        >>> dataset.train.x.shape, dataset.test.df.shape
-        (torch.Size([1, 64, 1]), torch.Size([1, 2001, 1, 1]))
     """
-    samplings, noise = [sampling] if data.n_derivative is None else [sampling] * 2, noise_source(generator)
-    train = training_points(target, samplings, generator, data, sample_weight, noise)
+    noise = _noise_source(generator)
+    train = training_points(target, [sampling] * 2, generator, data, sample_weight, noise)
     x = _place(target, Random(), generator, data.n_val, "n_val")
     labels = _noisy(_labels(target, x), _labels(target, train.x[0]), data, noise)
     val = labelled(target, x, labels=labels)
@@ -125,25 +111,22 @@ def training_points(
 ) -> Points:
     """Place the training points: those that carry f and f', boundary points at their end; f alone; f' alone.
 
-    The first of `samplings` places the points with f; with `n_derivative`, the second places those with f' alone. The
-    source of the noise is that of `noise_source` if it is None.
+    The first of `samplings` places the points with f; with `n_derivative`, the second places those with f' alone.
     """
-    noise = noise_source(generator) if noise is None else noise
-    if data.n_derivative is not None and data.n_train == 1:
-        x = target.domain.mean(1)[None]
+    noise = noise or _noise_source(generator)
+    anchor = data.n_derivative is not None and data.n_train == 1
+    x = target.domain.mean(1)[None] if anchor else _place(target, samplings[0], generator, data.n_train, "n_train")
+    ends = boundary_nodes(data.boundary_points, target.domain)
+    if data.n_derivative is None:
+        parts = [torch.cat([x, ends])]
     else:
-        x = _place(target, samplings[0], generator, data.n_train, "n_train")
-    value_only = derivative_only = x[:0]
-    if data.n_derivative is not None:
-        value_only, x = x, x[:0]
-        derivative_only = _place(target, samplings[1], generator, data.n_derivative, "n_derivative")
-    parts = [torch.cat([x, boundary_nodes(data.boundary_points, target.domain)]), value_only, derivative_only]
-    kind, x = torch.arange(3).repeat_interleave(torch.tensor([len(part) for part in parts])), torch.cat(parts)
+        parts = [ends, x, _place(target, samplings[1], generator, data.n_derivative, "n_derivative")]
+    kind, x = torch.cat([torch.full((len(part),), i) for i, part in enumerate(parts)]), torch.cat(parts)
     labels = _labels(target, x)
     return labelled(target, x, (kind != 2, kind != 1), sample_weight, _noisy(labels, labels, data, noise))
 
 
-def noise_source(generator: torch.Generator) -> torch.Generator:
+def _noise_source(generator: torch.Generator) -> torch.Generator:
     """Return a source of noise that follows from a generator's state, which it leaves as it is.
 
     Points and mini-batches are therefore the same whatever the noise is.
@@ -180,15 +163,11 @@ def labelled(
     sample_weight: SampleWeight = "none",
     labels: tuple[Tensor, Tensor] | None = None,
 ) -> Points:
-    """Return the points; the masks `carries` say which of them carry f and which f' (None: all).
-
-    The labels are those of `_labels` if they are None.
-    """
-    (f, df), regions = _labels(target, x) if labels is None else labels, target.regions(x)
+    """Return the points; the masks `carries` say which of them carry f and which f' (None: all)."""
+    (f, df), regions = labels or _labels(target, x), target.regions(x)
     everywhere, weights = torch.ones(len(x), dtype=torch.bool), []
     for mask in carries:
-        where = everywhere if mask is None else mask
-        weight = torch.zeros_like(x[:, 0])
+        where, weight = everywhere if mask is None else mask, torch.zeros_like(x[:, 0])
         weight[where] = sample_weights(sample_weight, x[where], df[where].flatten(1), target.domain)
         weights.append(weight / weight.sum() / len(target.outputs))
     weight_f, weight_df = weights[0][:, None].expand_as(f), weights[1][:, None, None].expand_as(df)
@@ -200,10 +179,11 @@ def labelled(
 def sample_weights(kind: SampleWeight, x: Tensor, df: Tensor, domain: Tensor) -> Tensor:
     """Return the weight of each sample, (N,), before normalisation to a sum of 1.
 
+    `none`: all are equal. `derivative`: 1 + |f'| / mean |f'|, which lifts the flanks and keeps the flat parts.
+    `density`: 1 over the density of the points, so that the loss is a mean over the domain however they are placed.
+
     Args:
-        kind: `none`: all equal; `derivative`: 1 + |f'| / mean |f'|, which lifts the flanks and keeps the flat parts;
-            `density`: 1 over the density of the points, which cancels the extra weight of crowded points, so that the
-            loss is a mean over the domain however they are placed.
+        kind: which of these.
         x: the points, (N, D).
         df: the gradients, (N, D), of several outputs all in one row.
         domain: the box, (D, 2).

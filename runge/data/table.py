@@ -5,21 +5,20 @@ import io
 import math
 import os
 import zipfile
-import zlib
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
+from runge.errors import ConfigurationError
 from runge.validation import Natural, checked
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["FARTHEST", "FORMATS", "SETS", "File", "Table", "numbered", "open_table"]
+__all__ = ["FARTHEST", "FORMATS", "SETS", "File", "Table", "file_of", "numbered", "open_table"]
 
 FARTHEST = 1e100
 """The largest absolute value of a cell: its square is a number."""
@@ -31,93 +30,79 @@ _SEPARATORS = ",;\t"  # the first wins a tie: a header of one column has none
 
 
 class File(NamedTuple):
-    """The columns of a file.
-
-    Attributes:
-        path: the file.
-        frame: its columns.
-        lines: the line of each row, of a CSV file; empty: not known.
-        inputs: the names of the inputs, if the file itself distinguishes them.
-        outputs: the names of the outputs, likewise.
-    """
+    """The columns of a file, the line of each row of a CSV file, and the names in an NPZ file, whose arrays differ."""
 
     path: str
     frame: "pandas.DataFrame"
     lines: Sequence[int] = ()
     inputs: list[str] | None = None
     outputs: list[str] | None = None
+    key: str = "data.file"  # with which messages begin
 
     @property
     def names(self) -> list[str]:
         """The names of the columns."""
         return list(self.frame.columns)
 
-    def wrong(self, name: str, rows: np.ndarray, rule: str) -> ValueError:
+    def wrong(self, name: str, rows: np.ndarray, rule: str) -> ConfigurationError:
         """Return an error that names the first of some rows, (m,) bool, and its cell in a column."""
         row = int(np.argmax(rows))
         place = f"line {self.lines[row]}" if self.lines else f"row {row + 1}"
         got = str(self.frame[name].iloc[row])[:40]
-        return ValueError(f"{self.path!r}: {place}, column {name!r}: {rule}; got {got!r}")
+        return ConfigurationError(f"{self.key}: {self.path!r}: {place}, column {name!r}: {rule}; got {got!r}")
 
-    def numbers(self, names: Sequence[str], known: int) -> np.ndarray:
-        """Return columns, (m, len(names)), in float64; NaN where a cell is empty.
+    def numbers(self, name: str, *, known: bool = False) -> np.ndarray:
+        """Return a column, (m,), in float64; NaN where a cell is empty, or without such a column.
 
         Raises:
-            ValueError: a cell is not a number or too large, one of the first `known` columns has an empty cell, or
-                there are no rows.
+            ConfigurationError: a cell is not a number or too large, or it is empty and must be known.
         """
         import pandas
 
-        if self.frame.empty:
-            raise ValueError(f"{self.path!r}: must have at least one row, got none")
-        result = np.empty((len(self.frame), len(names)))
-        for i, name in enumerate(names):
-            column: Any = self.frame[name]
-            numbers = np.full(len(column), np.nan)
-            if column.dtype.kind in "iufO":  # texts are objects
-                converted: Any = pandas.to_numeric(column, errors="coerce")
-                numbers = converted.to_numpy(float, na_value=np.nan)
-            size, empty = np.abs(numbers), column.isna().to_numpy()
-            if (large := size >= _LOSSY).any():
-                large &= column.astype(str).str.fullmatch(r"[-+]?\d+").to_numpy(bool)
-            for rows, rule in (
-                (np.isnan(numbers) & ~empty, "must be a number, with a decimal point, or empty"),
-                (large, "an integer must be within 2^53 of 0, or lose digits: subtract an offset, or change its unit"),
-                (size > FARTHEST, f"must be finite and within {FARTHEST:g} of 0"),
-                (empty & (i < known), "an input must be known in each row"),
-            ):
-                if rows.any():
-                    raise self.wrong(name, rows, rule)
-            result[:, i] = numbers
-        return result
+        numbers = np.full(len(self.frame), np.nan)
+        if not name or name not in self.names:
+            return numbers
+        column: Any = self.frame[name]
+        if column.dtype.kind in "iufO":  # texts are objects
+            converted: Any = pandas.to_numeric(column, errors="coerce")
+            numbers = converted.to_numpy(float, na_value=np.nan)
+        size, empty = np.abs(numbers), column.isna().to_numpy()
+        if (large := size >= _LOSSY).any():
+            large &= column.astype(str).str.fullmatch(r"[-+]?\d+").to_numpy(bool)
+        for rows, rule in (
+            (np.isnan(numbers) & ~empty, "must be a number, with a decimal point, or empty"),
+            (large, "an integer must be within 2^53 of 0, or lose digits: subtract an offset, or change its unit"),
+            (size > FARTHEST, f"must be finite and within {FARTHEST:g} of 0"),
+            (empty & known, "an input must be known in each row"),
+        ):
+            if rows.any():
+                raise self.wrong(name, rows, rule)
+        return numbers
 
 
-def open_table(path: str | os.PathLike[str]) -> File:
+def open_table(path: str, key: str = "data.file") -> File:
     """Read a file of columns; a relative path is relative to the working directory.
 
     Raises:
-        ValueError: there is no such file, or it is not a table; the message names the file.
+        ConfigurationError: there is no such file, or it is not a table; the message begins with the key.
     """
-    path = os.fspath(path)
     if (read := FORMATS.get(Path(path).suffix.lower())) is None:
-        raise ValueError(f"must be a file that ends in {', '.join(FORMATS)}, got {path!r}")
+        raise ConfigurationError(f"{key}: must be a file that ends in {', '.join(FORMATS)}, got {path!r}")
     if not os.path.isfile(path):
-        raise ValueError(f"there is no file {path!r}" + f" in {os.getcwd()!r}" * (not os.path.isabs(path)))
+        raise ConfigurationError(f"{key}: there is no file {path!r} in {os.getcwd()!r}")
     try:
         file = read(path)
-        if twice := [name for name, number in Counter(file.names).items() if name and number > 1]:
+        if twice := [name for name in file.frame.columns[file.frame.columns.duplicated()] if name]:
             raise ValueError(f"each name must stand for one column, got {twice[0]!r} more than once")
+        if file.frame.empty:
+            raise ValueError("must have at least one row, got none")
     except ImportError as error:
-        raise ValueError(f"{path!r} needs the package pyarrow; install it with pip install -e '.[parquet]'") from error
-    except _DAMAGED as error:
+        need = "needs the package pyarrow; install it with pip install -e '.[parquet]'"
+        raise ConfigurationError(f"{key}: {path!r} {need}") from error
+    except Exception as error:  # damage may raise anything, zlib.error and struct.error among others
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{path!r}: {reason}") from error
-    return file
-
-
-_DAMAGED = (ValueError, OSError, EOFError, LookupError, ArithmeticError, RuntimeError, MemoryError)
-_DAMAGED += (csv.Error, zipfile.BadZipFile, zlib.error)
-"""What pandas, NumPy and the standard library raise for a damaged file."""
+        raise ConfigurationError(f"{key}: {path!r}: {reason}") from error
+    return file._replace(key=key)
 
 
 def _csv(path: str) -> File:
@@ -180,8 +165,8 @@ def _npz(path: str) -> File:
     x, y, slopes = columns("x"), columns("y") if "y" in arrays else {}, dict[str, np.ndarray]()
     if (dydx := arrays.pop("dydx", None)) is not None:
         shape = (m, len(y), len(x))
-        squeezed, wanted = ([n for n in one[1:] if n != 1] for one in (dydx.shape, shape))
-        if dydx.dtype.kind not in "iuf" or dydx.shape[:1] != (m,) or squeezed != wanted or not y:
+        squeezed, wanted = ([n for n in one if n != 1] for one in (dydx.shape, shape))
+        if dydx.dtype.kind not in "iuf" or squeezed != wanted or not y:
             rule = f"'dydx' must be an array of numbers of the shape {shape}, and come with 'y'"
             raise ValueError(f"{rule}, got {dydx.dtype} of {dydx.shape}")
         dydx = dydx.reshape(shape)
@@ -194,21 +179,42 @@ def _npz(path: str) -> File:
 
 
 def numbered(letter: str, count: int) -> tuple[str, ...]:
-    """Return the names of columns without names: a letter, with a number unless there is only one.
-
-    Example:
-        >>> numbered("x", 1), numbered("x", 2)
-        (('x',), ('x1', 'x2'))
-    """
+    """Return the names of columns without names: x, or x1, x2, ..."""
     return (letter,) if count == 1 else tuple(f"{letter}{i + 1}" for i in range(count))
+
+
+def file_of(data: Any) -> tuple[str, bytes]:
+    """Return the suffix and the content of the file that holds a table with all of its digits.
+
+    It is a DataFrame, whose columns are those of a CSV file, or a mapping of the arrays of an NPZ file.
+
+    Raises:
+        ConfigurationError: it is neither, or cannot be a table.
+    """
+    import pandas
+
+    if isinstance(data, pandas.DataFrame):
+        if data.empty or not all(isinstance(name, str) for name in data.columns):
+            rule = "must have rows, and columns whose names are texts"
+            raise ConfigurationError(f"data: the DataFrame {rule}, got {len(data)} rows of {list(data.columns)}")
+        floats = data.select_dtypes("floating").columns
+        return ".csv", data.astype(dict.fromkeys(floats, float)).to_csv(index=False).encode()  # all digits of float32
+    if not isinstance(data, Mapping):
+        rule = "must be a DataFrame, or arrays by their names in a mapping, {'x': x, 'y': y, 'dydx': dydx}"
+        raise ConfigurationError(f"data: {rule}; got a {type(data).__name__}")
+    arrays = {str(name): np.asarray(array) for name, array in data.items()}
+    if wrong := [name for name, array in arrays.items() if array.dtype.kind == "O"]:
+        raise ConfigurationError(f"data: the array {wrong[0]!r} must be of numbers, got Python objects")
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # pyright: ignore[reportArgumentType]: no array is called allow_pickle
+    return ".npz", buffer.getvalue()
 
 
 FORMATS: dict[str, Callable[[str], File]] = {".csv": _csv, ".tsv": _csv, ".parquet": _parquet, ".npz": _npz}
 """The readers, by the ends of their files' names."""
 
 
-Shares = dict[Literal["train", "val", "test"], float | None]
-Names = Annotated[list[str], Field(min_length=1)]
+_Names = Annotated[list[str], Field(min_length=1)]
 
 
 @checked
@@ -234,14 +240,11 @@ class Table:
         batch_size: the size of a mini-batch, from 1 to the number of training rows; None: with optimisers that can use
             mini-batches, the largest power of two B with B (1 + D) <= 22000, and all rows if there are at most 2 B.
         seed: the seed of the split, >= 0; None: that of the run.
-
-    Example:
-        >>> Table(file="drag.csv", split={"train": 0.8, "val": 0.1, "test": 0.1}).batch_size
     """
 
     file: str
-    inputs: Names | None = None
-    outputs: Names | None = None
+    inputs: _Names | None = None
+    outputs: _Names | None = None
     derivatives: dict[str, dict[str, str]] | None = None
     split: dict[Literal["train", "val", "test"], float | None] = Field(
         default_factory=lambda: {"train": None, "val": 0.15, "test": 0.15}
@@ -259,9 +262,8 @@ class Table:
     @property
     def shares(self) -> tuple[float, float, float]:
         """The shares for training, validation and test; NaN: not given."""
-        train, *rest = (self.split.get(name) for name in SETS)
-        val, test = (math.nan if share is None else share for share in rest)
-        return 1 - val - test if train is None else train, val, test
+        train, val, test = (math.nan if (share := self.split.get(name)) is None else share for name in SETS)
+        return 1 - val - test if self.split.get("train") is None else train, val, test
 
     def __hash__(self) -> int:
         return hash(self.file)  # lists cannot be hashed

@@ -2,7 +2,6 @@
 
 import errno
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from runge.export.numpy_source import numpy_source
@@ -13,11 +12,7 @@ from runge.runs.files import write
 
 __all__ = ["FORMATS", "export"]
 
-FORMATS: dict[str, Callable[[Function], dict[str, bytes]]] = {
-    "onnx": onnx_model,
-    "torch": torch_program,
-    "numpy": numpy_source,
-}
+FORMATS = {"onnx": onnx_model, "torch": torch_program, "numpy": numpy_source}
 """The formats by name: each returns the content of its files by their suffixes, last the one that a user opens."""
 
 
@@ -30,10 +25,7 @@ def export(function: Function, to: str, path: str | os.PathLike[str]) -> Path:
     Args:
         function: a trained function, from `runge.load`; `to` changes its precision.
         to: the format, `onnx`, `torch` or `numpy`.
-        path: the file; the format's suffix is added if it is missing.
-
-    Returns:
-        The file's path.
+        path: the file; the format's suffix is added if it is missing, and the result is returned.
 
     Raises:
         ValueError: there is no such format, or it does not support the function's activation.
@@ -45,9 +37,8 @@ def export(function: Function, to: str, path: str | os.PathLike[str]) -> Path:
     files = FORMATS[to](function)
     *_, last = files
     stem = os.fspath(path).removesuffix(last)
-    for name in (os.fspath(path), stem + last):
-        if os.path.isdir(name):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+    for name in filter(os.path.isdir, (os.fspath(path), stem + last)):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
     for suffix, content in files.items():
         write(Path(stem + suffix), content)
     return Path(stem + last)

@@ -84,14 +84,13 @@ def numpy_source(function: Function) -> dict[str, bytes]:
     arrays |= {f"{kind}{i}": part for i, layer in enumerate(layers) for kind, part in zip("wb", layer, strict=True)}
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
-    lines = "\n        ".join(_ACTIVATIONS[name])
-    d, p = network.dimension, network.outputs
+    d, p, several = network.dimension, network.outputs, function.members > 1
     shapes = (f"(N, {p})", f"(N, {p}, {d})", "") if p > 1 else ("(N,)", f"(N, {d})", "[:, 0]")
-    several, (shape_u, shape_du, first) = function.members > 1, shapes
+    shape_u, shape_du, first = shapes
     source = _SOURCE.format(
         about=about(function),
         inputs=d,
-        activation=lines,
+        activation="\n        ".join(_ACTIVATIONS[name]),
         shape_u=shape_u,
         shape_du=shape_du,
         also="\n\n    They are means over members; their standard deviations follow.\n    " if several else "",

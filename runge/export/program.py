@@ -12,18 +12,15 @@ from runge.configuration import flatten
 from runge.function import Function, mean_over, std_over
 from runge.runs.fits import Columns
 
-__all__ = ["ValueAndDerivative", "about", "program", "torch_program"]
+__all__ = ["about", "program", "torch_program"]
 
 
-class ValueAndDerivative(nn.Module):
-    """A copy of a function, without gradients by its parameters, whose call returns value and derivative."""
-
+class _ValueAndDerivative(nn.Module):
     def __init__(self, function: Function) -> None:
         super().__init__()
         self.function = copy.deepcopy(function).cpu().requires_grad_(False).eval()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the results at x, (N, D), as `export` describes them."""
         parts = self.function.jet(x[None])
         results = [mean_over(part)[0] for part in parts]
         if self.function.members > 1:
@@ -32,14 +29,14 @@ class ValueAndDerivative(nn.Module):
 
 
 def program(function: Function) -> torch.export.ExportedProgram:
-    """Return `ValueAndDerivative` as a program of tensor operations, for any number of points.
+    """Return the results that `export` describes as a program of tensor operations, for any number of points.
 
     Its input has the precision of the function's units, if it has any: 17 digits before their mean is subtracted.
     """
     network = function.network
     precision = (network.amplitude if network.units is None else network.units.x_mean).dtype
     x = torch.zeros(2, network.dimension, dtype=precision)
-    traced = torch.export.export(ValueAndDerivative(function), (x,), dynamic_shapes=({0: torch.export.Dim("n")},))
+    traced = torch.export.export(_ValueAndDerivative(function), (x,), dynamic_shapes=({0: torch.export.Dim("n")},))
     for node in traced.graph.nodes:
         node.meta.pop("stack_trace", None)  # it names source files of this machine
     return traced
@@ -53,13 +50,7 @@ def torch_program(function: Function) -> dict[str, bytes]:
 
 
 def about(function: Function) -> dict[str, str]:
-    """Return what an exported file says about itself.
-
-    Returns:
-        As JSON, `inputs` and `outputs`, the names of the columns of x and of u and du; `members`, if there are several;
-        `target`, its formula or its class, or `data`, the name of the table's file; and, as JSON, `domain`, the bounds
-        of each input, or for a table in standardised units `mean` and `std` of each input, averaged over the members.
-    """
+    """Return what an exported file says about itself, as docs/howto/export.md describes it."""
     network, configuration = function.network, flatten(function.configuration)
     stage, units, names = network.stage(0), network.units, Columns.of(function.inputs, function.outputs)
     facts = {"inputs": json.dumps(names.inputs), "outputs": json.dumps(names.fits + names.fit_slopes)}

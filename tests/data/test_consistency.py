@@ -23,9 +23,9 @@ def wrong(x, y, dydx):
 
 
 @pytest.mark.parametrize(("dimension", "rows"), SIZES)
-@pytest.mark.parametrize("spoilt", ["not at all", "rough", "noisy", "noisy slopes", "outliers", "partly known"])
+@pytest.mark.parametrize("spoilt", ["rough", "noisy", "noisy slopes", "outliers", "partly known"])
 def test_correct_labels_are_not_wrong(spoilt, dimension, rows):
-    for seed in range(10):
+    for seed in range(6):
         random, x, y, dydx = table(seed, dimension, rows, 5.0 if spoilt == "rough" else 1.0)
         if spoilt == "noisy":
             y = y + 0.2 * y.std() * random.normal(size=y.shape)
@@ -40,7 +40,7 @@ def test_correct_labels_are_not_wrong(spoilt, dimension, rows):
 
 @pytest.mark.parametrize("dimension", [1, 2, 4])
 def test_units_that_a_scaler_has_changed_are_found(dimension):
-    for seed in range(10):
+    for seed in range(4):
         _, x, y, dydx = table(seed, dimension, 300)
         for scale in (x.std(0), np.ptp(x, axis=0), np.full(dimension, 100.0)):
             assert wrong(x, y, dydx) == []
@@ -50,23 +50,20 @@ def test_units_that_a_scaler_has_changed_are_found(dimension):
 
 def test_factors():
     _, x, y, dydx = table(1, 3, 300)
-    agreement = compare(x, y, dydx * [1, -1, 0.5])
-    assert agreement.factors == pytest.approx([1, -1, 2], rel=0.1)
+    agreement = compare(np.c_[x, np.ones(300)], y, np.c_[dydx * [1, -1, 0.5], np.ones(300)])
+    assert agreement.factors == pytest.approx([1, -1, 2, np.nan], rel=0.1, nan_ok=True)
     assert agreement.wrong == [1, 2]
-    constant = compare(np.c_[x, np.ones(300)], y, np.c_[dydx * [1, -1, 0.5], np.ones(300)])
-    assert constant.factors[:3] == pytest.approx(agreement.factors)
-    assert np.isnan(constant.factors[3])
 
 
-@pytest.mark.parametrize("change", ["few", "unknown", "a grid with two levels", "constant"])
-def test_labels_that_say_nothing(change):
-    _, x, y, dydx = table(1, 3, 300)
-    if change == "few":
-        x, y, dydx = x[:19], y[:19], dydx[:19]
-    if change == "unknown":
-        dydx[:, 1] = np.nan
-    if change == "a grid with two levels":
-        x = np.sign(x)
-    if change == "constant":
-        y[:] = 3.0
-    assert compare(x, y, dydx) is None
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        lambda x, y, dydx: (x[:19], y[:19], dydx[:19]),
+        lambda x, y, dydx: (x, y, dydx * [1, np.nan, 1]),
+        lambda x, y, dydx: (np.sign(x), y, dydx),
+        lambda x, y, dydx: (x, 0 * y, dydx),
+    ],
+    ids=["few", "unknown", "two levels", "constant"],
+)
+def test_labels_that_say_nothing(spoilt):
+    assert compare(*spoilt(*table(1, 3, 300)[1:])) is None
