@@ -104,7 +104,9 @@ class StateFile(CheckpointIO):
             self.rows = [places[saved.runs[k]] for k in kept]
             if not kept or any(digests[i] != saved.digests[k] for i, k in zip(self.rows, kept, strict=True)):
                 raise ConfigurationError(f"{path} holds the state of other runs; remove it to begin again")
-            self.state, self.threads = take(saved.state, kept), saved.threads
+            # L-BFGS, which trains alone, has tensors without a dimension of members.
+            self.state = saved.state if len(kept) == len(saved.runs) else take(saved.state, kept)
+            self.threads = saved.threads
 
     @property
     def step(self) -> int:
