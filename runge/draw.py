@@ -41,8 +41,7 @@ def draw(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | None = 
     """
     # Late: Matplotlib is imported when something is drawn.
     from runge.pictures.curves import curves_picture, points_picture
-    from runge.pictures.fit import fit_picture
-    from runge.pictures.profiles import profiles_picture
+    from runge.pictures.fit import fit_picture, profiles_picture
 
     run = RunDirectory(directory)
     history, fit, points = (read_columns(run, path, None, sys.maxsize) for path in (run.history, run.fit, run.points))
@@ -54,13 +53,10 @@ def draw(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | None = 
     pictures, switched_on, outputs = {}, figures.get(SWITCHED_ON_STEP), ()
     if fit:
         values = fit_of(fit)
-        outputs = values.outputs
-        several = len(values.inputs) > 1
+        outputs, several = values.outputs, len(values.inputs) > 1
         profiles = _profiles(run, values) if several or record.of_table else []
-        last = None
-        if points:
-            steps, moved = np.asarray(points["step"]), np.stack([points[name] for name in values.inputs], axis=1)
-            last = moved[steps == steps.max()]
+        moved = np.stack([points[name] for name in values.inputs], axis=1) if points else None
+        last = None if moved is None else moved[np.equal(points["step"], points["step"][-1])]
         pictures["fit"] = fit_picture(values, title, profiles[0] if profiles and not several else None, last)
         if several:
             pictures["profiles"] = profiles_picture(profiles, title, values.inputs, outputs)
@@ -105,11 +101,11 @@ def title_of(settings: Mapping[str, Any]) -> str:
     what = what or settings.get("target.expr") or settings.get("target")
     if "data.file" in settings:
         what = Path(settings["data.file"]).name
+    elif "sampling" in settings:
+        what = f"{what}, {settings['sampling'].lower()} sampling"
+        if (moved := settings.get("resampling", "Never")) != "Never":
+            what += f", then by {moved.lower()}"
     parts = [f"{settings.get('model.activation')} {settings.get('model.depth')} × {settings.get('model.width')}"]
-    if "sampling" in settings and "data.file" not in settings:
-        moved = settings.get("resampling", "Never")
-        then = "" if moved == "Never" else f", then by {moved.lower()}"
-        what = f"{what}, {settings['sampling'].lower()} sampling{then}"
     if "loss.lambda_d" in settings:
         balance = settings.get("balance", "Fixed")
         parts.append(f"lambda_d = {settings['loss.lambda_d']:g}" if balance == "Fixed" else f"lambda_d by {balance}")

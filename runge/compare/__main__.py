@@ -3,15 +3,21 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import runge.compare
 from runge.compare.ranking import Ranking, collect
-from runge.compare.report import PAGE, publish
+from runge.compare.report import PAGE, publish, render
 from runge.compare.search import read_search
 from runge.metrics import TEST_MSE_DF, TEST_NRMSE_DF
 from runge.runs.files import printable, write
+
+SECONDS = 5.0
+"""The time between two states of a report that is watched."""
+
+_SHARE = 0.1  # of a core at most, so that the training has the rest
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.compare") -> None:
@@ -40,8 +46,6 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.co
             out = Path(args.out or (args.directories[0] if len(args.directories) == 1 else "."))
             publish(ranking, out)
             if args.watch:
-                from runge.compare.watch import watch
-
                 print("press Ctrl-C to stop following the runs; they continue", flush=True)
                 watch(compare, out / PAGE)
         elif args.csv == "-":
@@ -53,6 +57,24 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.co
     except (ValueError, OSError) as error:
         prefix = "" if isinstance(error, ValueError | FileNotFoundError) else "--out, --csv: "
         parser.error(printable(f"{prefix}{error}"))
+
+
+def watch(compare: Callable[[], Ranking], page: Path) -> None:
+    """Write the report to `page` every few seconds while runs are trained; the last state no longer reloads itself.
+
+    It ends at Ctrl-C, or after two states in which no run is being trained: between two stacks there may be one.
+    """
+    ranking, idle = compare(), 0
+    try:
+        while idle < 2:
+            began = time.monotonic()
+            write(page, render(ranking, page.parent, live=SECONDS))
+            idle = 0 if any(record.status == "running" for record in ranking.records) else idle + 1
+            time.sleep(max(SECONDS, (time.monotonic() - began) / _SHARE))
+            ranking = compare()
+    except KeyboardInterrupt:
+        pass
+    write(page, render(ranking, page.parent))
 
 
 if __name__ == "__main__":

@@ -3,13 +3,12 @@
 import itertools
 import math
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from runge.compare.naming import names_of
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, key, on_test
 from runge.runs.reading import RunRecord
 
@@ -33,20 +32,17 @@ def choose_metric(records: Sequence[RunRecord], keys: Sequence[str]) -> tuple[st
     differ = [name for name in keys if name in _DATA or name.partition(".")[0] == "target"]
     finished = [record.figures for record in records if record.status == "finished"]
     split = "test" if any(map(on_test, finished)) or not finished else "val"
-    counts = {
-        name: sum(one.get(name) is not None for one in finished)
-        for name in (key(split, "nrmse_df"), key(split, "nrmse_f"))
-    }
-    best = max(counts, key=lambda name: counts[name])
-    if not counts[best] or not (differ or any(record.of_table for record in records)):
+    names = key(split, "nrmse_df"), key(split, "nrmse_f")
+    counts = [sum(one.get(name) is not None for one in finished) for name in names]
+    if not any(counts) or not (differ or any(record.of_table for record in records)):
         return TEST_MSE_DF, ""
+    why = "the columns of a table have units, and so have mean squared errors"
     if differ:
-        names = " and ".join(filter(None, (", ".join(differ[:-1]), differ[-1])))
-        why = f"the runs differ in {names}, and mean squared errors have the units of the data"
-    else:
-        why = "the columns of a table have units, and so have mean squared errors"
-    derivative = "" if best.endswith("_df") else "; not all runs have derivatives to compare with"
-    return best, f"Ranked by {best}, because {why}{derivative}."
+        listed = " and ".join(filter(None, (", ".join(differ[:-1]), differ[-1])))
+        why = f"the runs differ in {listed}, and mean squared errors have the units of the data"
+    if counts[0] >= counts[1]:
+        return names[0], f"Ranked by {names[0]}, because {why}."
+    return names[1], f"Ranked by {names[1]}, because {why}; not all runs have derivatives to compare with."
 
 
 def errors_like(metric: str) -> tuple[str, str]:
@@ -92,52 +88,44 @@ class Group(NamedTuple):
     unfinished: int = 0
 
     @property
-    def diverged(self) -> int:
-        """The number of runs that diverged."""
-        return self.values.count(math.inf)
+    def diverged(self) -> str:
+        """How many of the runs diverged, in words; empty: none."""
+        count = self.values.count(math.inf)
+        return f"{count} of {len(self.values)} diverged" if count else ""
 
     @property
     def size(self) -> str:
         """The number of runs as text, with those that diverged and those that are left out."""
-        n = len(self.values)
-        diverged = f" ({self.diverged} of {n} diverged)" if self.diverged else ""
-        return f"{n}{diverged}{f', {self.unfinished} unfinished' if self.unfinished else ''}"
+        left_out = f", {self.unfinished} unfinished" if self.unfinished else ""
+        return f"{len(self.values)}{f' ({self.diverged})' if self.diverged else ''}{left_out}"
+
+    @property
+    def quartiles(self) -> tuple[float, float, float]:
+        """The lower quartile, the median and the upper quartile, interpolated."""
+        return quartiles(self.values)
 
     @property
     def median(self) -> float:
         """The median over seeds."""
         return statistics.median(self.values)
 
-    @property
-    def quartiles(self) -> tuple[float, float]:
-        """The lower and the upper quartile, interpolated."""
-        lower, _, upper = quartiles(self.values)
-        return lower, upper
 
-    @property
-    def worst(self) -> float:
-        """The largest value."""
-        return self.values[-1]
-
-
-def group(records: Sequence[RunRecord], keys: Sequence[str], metric: str) -> list[Group]:
-    """Return the groups that the values of `keys` define, sorted by the median of `metric`.
+def group(records: Sequence[RunRecord], names: Sequence[str], metric: str) -> list[Group]:
+    """Return the groups of runs, of which each has the name of its group, sorted by the median of `metric`.
 
     A run that diverged is worse than all others. One that failed or has not ended says nothing about its settings. A
     group has at least one run that finished or diverged.
     """
-    groups: dict[str, list[float]] = {}
-    unfinished = Counter[str]()
-    for name, record in zip(names_of(records, keys), records, strict=True):
-        value = record.figures.get(metric)
+    values, unfinished = defaultdict[str, list[float]](list), Counter[str]()
+    for name, record in zip(names, records, strict=True):
         if record.status == "diverged" and record.settings:
-            groups.setdefault(name, []).append(math.inf)
-        elif record.status == "finished" and value is not None:
-            groups.setdefault(name, []).append(float(value))
+            values[name].append(math.inf)
         elif record.status != "finished":
             unfinished[name] += 1
-    unsorted = [Group(name, tuple(sorted(values)), unfinished[name]) for name, values in groups.items()]
-    return sorted(unsorted, key=lambda group: (group.median, group.diverged / len(group.values), group.name))
+        elif (value := record.figures.get(metric)) is not None:
+            values[name].append(float(value))
+    groups = [Group(name, tuple(sorted(some)), unfinished[name]) for name, some in values.items()]
+    return sorted(groups, key=lambda one: (one.median, np.isinf(one.values).mean(), one.name))
 
 
 def seeds_needed(groups: int) -> int:
@@ -172,26 +160,25 @@ def describe_lead(groups: Sequence[Group]) -> str:
     if len(groups) < 2:
         return ""
     first, second = groups[:2]
-    counts = f"n = {first.size} and {second.size}"
-    factor = f"{second.median / first.median:.3g}" if first.median > 0 and math.isfinite(second.median) else ""
-    if first.median == second.median or factor == "1":
-        digits = "" if first.median == second.median else ", to three digits"
+    counts, low, high = f"n = {first.size} and {second.size}", first.median, second.median
+    factor = f"{high / low:.3g}" if low > 0 and math.isfinite(high) else ""
+    if low == high or factor == "1":
+        digits = "" if low == high else ", to three digits"
         return f"{first.name} and {second.name} do not differ in the median{digits}: {counts}."
-    by = f" by a factor of {factor}" if factor else ""
-    lead = f"{first.name} leads {second.name}{by} in the median"
+    lead = f"{first.name} leads {second.name}{f' by a factor of {factor}' if factor else ''} in the median"
     n = len(first.values), len(second.values)
     if min(n) < FEWEST:
         return f"{lead}; {counts}: with fewer than {FEWEST} seeds no claim is made."
     from scipy.stats import mannwhitneyu  # imported late: it takes 0.5 s, and few comparisons need it
 
-    compared = [group for group in groups[1:] if len(group.values) >= FEWEST]
-    p = [float(mannwhitneyu(first.values, group.values).pvalue) for group in compared]
-    corrected, number = holm(p), len(compared)
+    others = [group.values for group in groups[1:] if len(group.values) >= FEWEST]
+    p, number = [float(mannwhitneyu(first.values, values).pvalue) for values in others], len(others)
+    corrected = holm(p)
     verdict = "more than chance" if corrected[0] < LEVEL else "this may be chance"
     said = f"{lead}; Mann-Whitney U, {counts}, p = {p[0]:.2g}"
     if number == 1:
         return f"{said}: {verdict}."
-    said = f"{said}, {corrected[0]:.2g} with Holm's correction for {number} comparisons: {verdict}."
+    said += f", {corrected[0]:.2g} with Holm's correction for {number} comparisons: {verdict}."
     if alike := sum(one >= LEVEL for one in corrected):
         said += f" {alike} of the {number} other groups cannot be distinguished from the best."
     if number * 2 / math.comb(sum(n), n[0]) >= LEVEL:

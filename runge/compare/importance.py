@@ -19,12 +19,8 @@ _FOLDS, _TREES, _SHUFFLES = 5, 50, 5
 class Importance(NamedTuple):
     """The permutation importance of settings.
 
-    Attributes:
-        settings: their names, the most important first.
-        means: the mean over folds of R^2 - R^2(shuffled), on settings that the forest has not seen.
-        deviations: its standard deviation over folds.
-        score: the mean R^2 over folds.
-        runs: the number of runs.
+    `means` are the means over folds of R^2 - R^2(shuffled), on settings that the forest has not seen, of the
+    `settings`, the most important first. `deviations` are their standard deviations, `score` is the mean R^2.
     """
 
     settings: list[str]
@@ -51,19 +47,16 @@ def importance_of(records: Sequence[RunRecord], keys: Sequence[str], metric: str
     It is measured by cross-validation: a forest of extremely randomised trees is fitted to four fifths of the runs, and
     on the others a setting's values are shuffled.
 
-    Args:
-        records: runs; those count that diverged, as the worst, and that finished with a positive `metric`.
-        keys: the settings in which they differ.
-        metric: a figure of the runs.
+    Of the `records` those count that finished with a positive `metric`, and that diverged, as the worst. `keys` are the
+    settings in which they differ.
 
     References:
         L. Breiman (2001). Random forests. https://doi.org/10.1023/A:1010933404324
     """
-    errors = {i: one.figures.get(metric) or 0 for i, one in enumerate(records) if one.status == "finished"}
-    errors = {i: error for i, error in errors.items() if error > 0}
-    worst = max(errors.values(), default=1)
-    errors |= {i: worst for i, one in enumerate(records) if one.status == "diverged" and one.settings}
-    rated = [records[i] for i in errors]
+    finished = [one for one in records if one.status == "finished" and (one.figures.get(metric) or 0) > 0]
+    diverged = [one for one in records if one.status == "diverged" and one.settings]
+    rated, errors = finished + diverged, [float(one.figures[metric] or 0) for one in finished]
+    errors += [max(errors, default=1)] * len(diverged)
     columns = {key: _numbers([record.settings.get(key) for record in rated]) for key in keys}
     columns = {key: column for key, column in columns.items() if len(np.unique(column)) > 1}
     varied = [key for key in columns if key not in SEEDS]
@@ -75,7 +68,7 @@ def importance_of(records: Sequence[RunRecord], keys: Sequence[str], metric: str
     from sklearn.inspection import permutation_importance
     from sklearn.model_selection import GroupKFold
 
-    x, y = np.stack(list(columns.values()), axis=1), np.log10(list(errors.values()))
+    x, y = np.stack(list(columns.values()), axis=1), np.log10(errors)
     losses, scores = [], []
     for train, test in GroupKFold(_FOLDS, shuffle=True, random_state=0).split(x, groups=groups):
         forest = ExtraTreesRegressor(_TREES, random_state=0).fit(x[train], y[train])

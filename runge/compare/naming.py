@@ -1,14 +1,15 @@
 """Names of runs and of their groups: the settings in which they differ, as a user types them."""
 
 import functools
+import os
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from runge.configuration import CONFIGURATIONS
 from runge.runs.ensemble import SEEDS
+from runge.runs.files import printable
 from runge.runs.reading import RunRecord
 
 BETWEEN = re.compile(r",? (?=[+~]{0,2}[\w./@]+=)")
@@ -26,24 +27,21 @@ def text(value: object) -> str:
 
 
 @functools.cache
-def _options() -> dict[tuple[str, str], str]:
-    """Return the option of each group and class: of several the one with the name of the class, as `two_stage`."""
+def _groups() -> tuple[dict[tuple[str, str], str], set[str]]:
+    """Return the option of each group and class, and the keys whose defaults follow from `trainer.max_steps`.
+
+    Of several options of one class it is the one with the name of the class, as `two_stage`.
+    """
     options: dict[tuple[str, str], str] = {}
+    shares: set[str] = set()
     for path in sorted(CONFIGURATIONS.glob("*/*.yaml")):
-        content = yaml.safe_load(path.read_text())
-        group = path.parent.name
-        if target := content.get(group, content).get("_target_"):
-            name = target.rpartition(".")[2]
-            if (group, name) not in options or path.stem.replace("_", "") == name.lower():
-                options[group, name] = path.stem
-    return options
-
-
-@functools.cache
-def _shares() -> set[str]:
-    """Return the keys whose defaults follow from `trainer.max_steps`."""
-    options = [(path.parent.name, yaml.safe_load(path.read_text())) for path in CONFIGURATIONS.glob("*/*.yaml")]
-    return {f"{group}.{key}" for group, option in options for key, x in option.items() if "${share:" in str(x)}
+        content, group = path.read_text(), path.parent.name
+        shares |= {f"{group}.{key}" for key in re.findall(r"^ *(\w+): \$\{share:", content, re.MULTILINE)}
+        found = re.search(r"^ *_target_: *(?:\S+\.)?(\w+)", content, re.MULTILINE)
+        name = found[1] if found else ""
+        if (group, name) not in options or path.stem.replace("_", "") == name.lower():
+            options[group, name] = path.stem
+    return options, shares
 
 
 def typed(key: str, value: object) -> str:
@@ -53,7 +51,7 @@ def typed(key: str, value: object) -> str:
         >>> typed("schedule", "TwoStage"), typed("optimizer", "NAdam"), typed("loss.lambda_d", 0.1)
         ('two_stage', 'NAdam', '0.1')
     """
-    return _options().get((key, text(value)), text(value))
+    return _groups()[0].get((key, text(value)), text(value))
 
 
 def label(settings: Mapping[str, Any], keys: Sequence[str]) -> str:
@@ -70,10 +68,10 @@ def names_of(records: Sequence[RunRecord], keys: Sequence[str]) -> list[str]:
     labels = [label(record.settings, keys) for record in records]
     if len(keys) <= MOST_KEYS:
         return labels
-    hidden = {*SEEDS} - {*keys}
+    hidden = {"", *SEEDS} - {*keys}
     overrides = [
-        [part for part in BETWEEN.split(one.overrides or "") if part and part.partition("=")[0] not in hidden]
-        for one in records
+        [part for part in BETWEEN.split(record.overrides or "") if part.partition("=")[0] not in hidden]
+        for record in records
     ]
     common = set.intersection(*map(set, overrides))
     names: dict[str, str] = {}
@@ -92,10 +90,22 @@ def differing(runs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[st
     configured = [settings for settings in runs if any(key in settings for key in keys)]
 
     def differs(key: str) -> bool:
-        values: dict[object, set[str]] = {}
+        values: dict[object, set[str]] = defaultdict(set)
         for settings in configured:
-            steps = settings.get("trainer.max_steps") if key in _shares() else None
-            values.setdefault((settings.get(key.rpartition(".")[0]), steps), set()).add(text(settings.get(key)))
+            steps = settings.get("trainer.max_steps") if key in _groups()[1] else None
+            values[settings.get(key.rpartition(".")[0]), steps].add(text(settings.get(key)))
         return any(len(texts) > 1 for texts in values.values())
 
     return [key for key in keys if differs(key)]
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Return printable paths relative to their common parent.
+
+    Example:
+        >>> short_names(["outputs/multirun/a/0", "outputs/multirun/a/1"])
+        ['0', '1']
+    """
+    paths = [os.path.abspath(name) for name in names]
+    shared = os.path.commonpath(map(os.path.dirname, paths))
+    return [printable(os.path.relpath(path, shared)) for path in paths]

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from runge.compare.groups import choose_metric, describe_lead, group
-from runge.compare.naming import differing, text, typed
+from runge.compare.naming import differing, names_of, text, typed
 from runge.compare.search import Search
 from runge.configuration import SAME_RESULT
 from runge.runs.ensemble import SEEDS
@@ -49,33 +49,29 @@ class Ranking:
             if name not in settings:
                 raise ValueError(f"--group-by: {_nearest(name, settings)}; got {name!r}")
         names = [name for name in settings if not name.startswith(SAME_RESULT)]
-        self.keys = differing([one.settings for one in records], names)
+        self.keys = differing([record.settings for record in records], names)
         # Further settings that not all runs have in common.
-        self.others = [
-            name
-            for name in names
-            if name not in self.keys and len({text(one.settings.get(name, "")) for one in records}) > 1
-        ]
-        metric, self.reason = (metric, "") if metric else choose_metric(records, self.keys)
-        if self.metrics and metric not in self.metrics:
-            raise ValueError(f"--metric: {_nearest(metric, self.metrics)}; got {metric!r}")
-        self.metric = metric
-        self.records = sorted(records, key=lambda r: (r.status != "finished", (x := r.figures.get(metric)) is None, x))
+        rest = {name: {text(record.settings.get(name, "")) for record in records} for name in names}
+        self.others = [name for name, values in rest.items() if name not in self.keys and len(values) > 1]
+        self.metric, self.reason = (metric, "") if metric else choose_metric(records, self.keys)
+        if self.metrics and self.metric not in self.metrics:
+            raise ValueError(f"--metric: {_nearest(self.metric, self.metrics)}; got {self.metric!r}")
+        self.records = sorted(records, key=self._rank)
         self.search = search
-        self.group_keys = [name for name in self.keys if name not in SEEDS] if group_by is None else list(group_by)
-        self.groups = group(self.records, self.group_keys, metric)
+        group_keys = [name for name in self.keys if name not in SEEDS] if group_by is None else group_by
+        self.names = names_of(self.records, group_keys)  # of the groups of the runs
+        self.groups = group(self.records, self.names, self.metric)
         self.lead = describe_lead(self.groups)
 
-    @property
-    def running(self) -> bool:
-        """True if a run is being trained."""
-        return any(record.status == "running" for record in self.records)
+    def _rank(self, record: RunRecord) -> tuple[bool, bool, float]:
+        figure = record.figures.get(self.metric)
+        return record.status != "finished", figure is None, figure or 0
 
     @property
     def sentences(self) -> list[str]:
         """The sentences on a search, the rank and the lead."""
-        found = self.search.sentence if self.search else ""
-        return [sentence for sentence in (found, self.reason, self.lead) if sentence]
+        searched = self.search.sentence if self.search else ""
+        return [sentence for sentence in (searched, self.reason, self.lead) if sentence]
 
     def csv(self) -> str:
         """Return a row per run: its status, its overrides, the settings in which the runs differ, all final figures."""
@@ -95,8 +91,7 @@ def _cell(value: Any) -> Any:
     """
     if not isinstance(value, str):
         return value
-    value = printable(value)
-    return f"'{value}" if value.startswith(("=", "+", "-", "@")) else value
+    return ("'" if value.startswith(("=", "+", "-", "@")) else "") + printable(value)
 
 
 def collect(paths: Sequence[str | os.PathLike[str]], where: Sequence[str] = ()) -> list[RunRecord]:
@@ -118,11 +113,11 @@ def collect(paths: Sequence[str | os.PathLike[str]], where: Sequence[str] = ()) 
             keys = sorted({key for row in rows for key in row})
             raise ValueError(f"--where: must be key=value, and the key {_nearest(name, keys)}; got {condition!r}")
         values = [row.get(name) for row in rows]
-        kept = [i for i, x in enumerate(values) if wanted in (text(x), typed(name, x)) or _parsed(x) == _parsed(wanted)]
-        if not kept:
+        kept = [wanted == typed(name, value) or _parsed(text(value)) == _parsed(wanted) for value in values]
+        if not any(kept):
             options = sorted({typed(name, value) for value in values})
             raise ValueError(f"--where: {name} {_nearest(wanted, options)}; got {wanted!r}")
-        records = [records[i] for i in kept]
+        records = [record for record, matches in zip(records, kept, strict=True) if matches]
     return records
 
 
@@ -141,9 +136,9 @@ def _nearest(name: str, names: Iterable[str]) -> str:
     return f"must be one of {len(names)}, such as {', '.join(near)} (all are in the table that --csv - prints)"
 
 
-def _parsed(value: Any) -> Any:
-    """Return a value parsed from its text, so that [-1,1] equals [-1.0, 1.0]."""
+def _parsed(value: str) -> Any:
+    """Return the content of a text as JSON, so that [-1,1] equals [-1.0, 1.0]; a text that is not JSON as it is."""
     try:
-        return json.loads(text(value))
+        return json.loads(value)
     except ValueError:
-        return text(value)
+        return value

@@ -13,14 +13,7 @@ from runge.runs.files import printable, read_json
 
 @dataclass(frozen=True, config=ConfigDict(allow_inf_nan=False))
 class Trial:
-    """A trial.
-
-    Attributes:
-        number: its number, from 0.
-        status: `finished`, `pruned`, `diverged` or `failed`.
-        runs: the numbers of its runs.
-        values: the values of the objective; None: unknown.
-    """
+    """A trial: its number, its status as of a run, the numbers of its runs, and its objective (None: unknown)."""
 
     number: int
     status: str
@@ -48,14 +41,13 @@ class Search:
     def sentence(self) -> str:
         """A sentence on the objective and the best trials."""
         figures = " and ".join(map(printable, self.objective))
+        searched = f"{len(self.trials)} trials of a search that minimises {figures}"
         if not self.best:
-            return f"{len(self.trials)} trials of a search that minimises {figures}; none has finished."
+            return f"{searched}; none has finished."
+        which = f"no other trial beats {', '.join(map(str, self.best))} in all of these"
         if len(self.best) == 1:
             runs = [run for trial in self.trials if trial.number == self.best[0] for run in trial.runs]
             which = f"the best trial is {self.best[0]}, run {', '.join(map(str, runs))}"
-        else:
-            which = f"no other trial beats {', '.join(map(str, self.best))} in all of these"
-        searched = f"{len(self.trials)} trials of a search that minimises {figures}"
         return f"{searched}: {which}. The search did not use the test points."
 
 
@@ -72,6 +64,5 @@ def read_search(paths: Sequence[str | os.PathLike[str]]) -> Search | None:
     try:
         return TypeAdapter(Search).validate_python(read_json(file))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ConfigurationError(f"{file} is damaged ({where}: {first['msg']})") from error
+        where, message = ".".join(map(str, error.errors()[0]["loc"])), error.errors()[0]["msg"]
+        raise ConfigurationError(f"{file} is damaged ({where}: {message})") from error

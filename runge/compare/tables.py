@@ -1,15 +1,15 @@
 """Tables for the terminal."""
 
 import math
-import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from runge.compare.groups import Group, errors_like
-from runge.compare.naming import BETWEEN, MOST_KEYS, names_of, typed
+from runge.compare.naming import BETWEEN, MOST_KEYS, names_of, short_names, typed
 from runge.compare.ranking import Ranking
 from runge.metrics import QUANTITIES, RELATIVE, TEST_ENDS, TEST_MSE_DF, TEST_MSE_F, key, on_test
 from runge.runs.directories import FINDINGS
@@ -19,8 +19,7 @@ from runge.runs.reading import RunRecord
 MOST_GROUPS = 10
 """Groups that are listed at once; the others are a click away in the report."""
 
-
-_OTHER_END: dict[str, str] = dict(zip(TEST_ENDS, reversed(TEST_ENDS), strict=True))
+_MOST_ROWS, _WIDE = 40, 110
 
 
 def error_table(
@@ -47,68 +46,61 @@ def error_table(
         quantities = [quantity for quantity in quantities if quantity not in ("mse_df", "max_df")]
     groups = outputs if len(outputs) > 1 else regions
     split = "test" if on_test(metrics) else "val"
-    table = _table("test errors" if split == "test" else "validation errors, because there are no test rows")
-    table.add_column("output" if groups is outputs else "region")
-    for quantity in quantities:
-        table.add_column(_header(quantity), justify="right")
-    for group in ("", *groups):
-        mixed = with_units if columns and groups is outputs and not group else []
-        rows = {group or "whole": split} | ({} if group else {"95 % from": TEST_ENDS[0], "95 % to": TEST_ENDS[1]})
-        for name, part in rows.items():
-            parts = dict.fromkeys(quantities, part) | {"r2_f": _OTHER_END.get(part, part)}  # 1 - r2_f is shown
-            figures = {one: None if one in mixed else metrics.get(key(parts[one], one, group)) for one in quantities}
-            if part == split or any(figure is not None for figure in figures.values()):
-                table.add_row(Text(printable(name)), *(_cell(one, figure) for one, figure in figures.items()))
+    title = "test errors" if split == "test" else "validation errors, because there are no test rows"
+    table = _table(title, ["output" if groups is outputs else "region"], map(_header, quantities))
+    low, high = TEST_ENDS
+    parts = {"whole": (split, ""), "95 % from": (low, ""), "95 % to": (high, "")}
+    for name, (part, group) in (parts | {name: (split, name) for name in groups}).items():
+        cells = []
+        for quantity in quantities:
+            # Of r2_f, 1 - r2_f is shown, whose low end is the high end of r2_f.
+            end = {low: high, high: low}.get(part, part) if quantity == "r2_f" else part
+            mixed = columns and groups is outputs and not group and quantity in with_units
+            cells.append(_cell(quantity, None if mixed else metrics.get(key(end, quantity, group))))
+        if part == split or {*cells} != {"-"}:
+            table.add_row(Text(printable(name)), *cells)
     return table
-
-
-_MOST_ROWS, _WIDE = 40, 110
 
 
 def show(ranking: Ranking, console: Console) -> None:
     """Print the table of runs, the table of groups if there are several seeds, and sentences on rank and lead."""
-    console.print(_run_table(ranking.records, ranking.keys, ranking.metric, console.width))
+    console.print(_run_table(ranking, console.width))
     if any(len(group.values) > 1 for group in ranking.groups):
         console.print(_group_table(ranking.groups, ranking.metric))
     for sentence in ranking.sentences:
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
-def _run_table(records: Sequence[RunRecord], keys: Sequence[str], metric: str, width: int) -> Table:
+def _run_table(ranking: Ranking, width: int) -> Table:
     """Return a table of runs: the settings in which they differ, the final test errors, and the status with its reason.
 
     Settings that are more than four or too wide share a column, a line each; more than four are replaced by overrides.
     Of more than 40 runs the first 40 are shown, and those that were interrupted or failed. On a terminal of at least
     110 characters the largest errors are shown too. Ranked by a metric without units, all errors are without units.
     """
-    figures = [metric, *errors_like(metric)]
-    squared = figures[1:] == [TEST_MSE_F, TEST_MSE_DF]
-    if width >= _WIDE:
-        figures += [key("test", quantity) for quantity in (("max_f", "max_df") if squared else ("r2_f",))]
-    figures = list(dict.fromkeys(figures))
+    records, keys, metric, pair = ranking.records, ranking.keys, ranking.metric, errors_like(ranking.metric)
+    wide = ("test/max_f", "test/max_df") if pair == (TEST_MSE_F, TEST_MSE_DF) else ("test/r2_f",)
+    names = list(dict.fromkeys([metric, *pair, *(wide if width >= _WIDE else ())]))
     ended = ("finished", "pruned")
-    shown = [record for i, record in enumerate(records) if i < _MOST_ROWS or record.status not in ended]
-    left_out = f", {len(shown)} of them shown" if len(shown) < len(records) else ""
-    table = _table(f"{len(records)} run{'s'[: len(records) != 1]} by {metric}{left_out}")
-    tails = [name.rpartition(".")[2] for name in keys]
-    headers = [tail if tails.count(tail) == 1 else name for name, tail in zip(keys, tails, strict=True)]
-    columns = {
-        name: [typed(key, record.settings.get(key)) for record in shown]
-        for name, key in zip(headers, keys, strict=True)
-    }
+    rows = [i for i, record in enumerate(records) if i < _MOST_ROWS or record.status not in ended]
+    shown = [records[i] for i in rows]
     runs = short_names([record.path for record in shown])
-    figure_columns = {_header(name): [_cell(name, record.figures.get(name)) for record in shown] for name in figures}
-    needed = sum(max(map(len, (name, *cells))) + 2 for name, cells in (columns | figure_columns).items())
-    if len(keys) > MOST_KEYS or needed + max(map(len, runs), default=0) + len("finished") > width:  # they would be torn
-        names = dict(zip([record.path for record in records], names_of(records, keys), strict=True))
-        columns = {"settings": [BETWEEN.sub("\n", names[record.path]) for record in shown]}
-    for name in ("run", *columns):
-        table.add_column(Text(name), overflow="fold")
-    for name in figure_columns:
-        table.add_column(Text(name), justify="right", no_wrap=True)
+    tails = {name: name.rpartition(".")[2] for name in keys}
+    counts = Counter(tails.values())
+    columns = {
+        tail if counts[tail] == 1 else name: [typed(name, record.settings.get(name)) for record in shown]
+        for name, tail in tails.items()
+    }
+    figures = {_header(name): [_cell(name, record.figures.get(name)) for record in shown] for name in names}
+    needed = sum(max(map(len, (name, *cells))) + 2 for name, cells in (columns | figures).items())
+    if len(keys) > MOST_KEYS or needed + max(map(len, runs)) + len("finished") > width:  # they would be torn
+        settings = names_of(records, keys)
+        columns = {"settings": [BETWEEN.sub("\n", settings[i]) for i in rows]}
+    left_out = f", {len(shown)} of them shown" if len(shown) < len(records) else ""
+    table = _table(f"{len(records)} run{'s'[: len(records) != 1]} by {metric}{left_out}", ["run", *columns], figures)
     table.add_column("status", overflow="fold")
     status = [": ".join(filter(None, (record.status, in_short(record)))) for record in shown]
-    for cells in zip(runs, *columns.values(), *figure_columns.values(), status, strict=True):
+    for cells in zip(runs, *columns.values(), *figures.values(), status, strict=True):
         table.add_row(*map(Text, cells))
     return table
 
@@ -127,35 +119,24 @@ def in_short(record: RunRecord) -> str:
 
 def _group_table(groups: Sequence[Group], metric: str) -> Table:
     """Return a table of the best ten groups: their size, and median, quartiles and worst value of the metric."""
-    cut = (
-        f", the best {MOST_GROUPS} of {len(groups)} groups (all are in the report)" if len(groups) > MOST_GROUPS else ""
-    )
-    table = _table(f"{metric} over seeds{cut}")
-    table.add_column("group", overflow="fold")
-    for name in ("n", "median", "quartiles", "worst"):
-        table.add_column(name, justify="right", no_wrap=True)
+    best = f", the best {MOST_GROUPS} of {len(groups)} groups (all are in the report)"
+    title = f"{metric} over seeds{best if len(groups) > MOST_GROUPS else ''}"
+    table = _table(title, ["group"], ["n", "median", "quartiles", "worst"])
     for group in groups[:MOST_GROUPS]:
-        quartiles = "{:.1e} to {:.1e}".format(*group.quartiles)
-        cells = group.name, group.size, f"{group.median:.2e}", quartiles, f"{group.worst:.2e}"
-        table.add_row(*map(Text, cells))
+        low, _, high = group.quartiles
+        figures = f"{group.median:.2e}", f"{low:.1e} to {high:.1e}", f"{group.values[-1]:.2e}"
+        table.add_row(Text(group.name), group.size, *figures)
     return table
 
 
-def short_names(names: Sequence[str]) -> list[str]:
-    """Return printable paths relative to their common parent.
-
-    Example:
-        >>> short_names(["outputs/multirun/a/0", "outputs/multirun/a/1"])
-        ['0', '1']
-    """
-    paths = [os.path.abspath(name) for name in names]
-    shared = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
-    return [printable(os.path.relpath(path, shared)) for path in paths]
-
-
-def _table(title: str) -> Table:
+def _table(title: str, texts: Iterable[str], figures: Iterable[str]) -> Table:
     # Text, here and in all cells from runs: brackets in a plain string would be markup.
-    return Table(title=Text(title), title_justify="left", header_style="bold", box=None, pad_edge=False)
+    table = Table(title=Text(title), title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for name in texts:
+        table.add_column(Text(name), overflow="fold")
+    for name in figures:
+        table.add_column(Text(name), justify="right", no_wrap=True)
+    return table
 
 
 def _header(quantity: str) -> str:

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from runge.metrics import GRAD_COSINE, GRAD_NORM_DF, GRAD_NORM_F, TRAIN_LOSS, VAL_LOSS, key, share_key
-from runge.pictures.style import BLUE, COLOURS, GREEN, INK, ORANGE, label, legend, log_scale, sheet, styled
+from runge.metrics import GRAD_COSINE, GRAD_NORM_DF, GRAD_NORM_F, TRAIN_LOSS, VAL_LOSS, key, regions, share_key
+from runge.pictures.style import BLUE, COLOURS, GREEN, INK, ORANGE, hide_empty, label, legend, log_scale, sheet, styled
 
 History = Mapping[str, Sequence[float]]
 """The columns of `history.csv`."""
@@ -24,11 +24,13 @@ def curves_picture(history: History, switched_on: int | None, outputs: Sequence[
     The step at which lambda_d was switched on is marked. The parts are the outputs, or the regions of one output; the
     first eight are drawn. Without parts, as for a table with one output, the errors without units take their place.
     """
-    parts = [name.removeprefix("val/mse_df/") for name in history if name.startswith("val/mse_df/")]
-    by = "output" if {*parts} <= {*outputs} else "region"
-    cut = f" (first {len(COLOURS)} of {len(parts)})" if len(parts) > len(COLOURS) else ""
-    third = {label(part): (key("val", "mse_df", part), {}) for part in parts[: len(COLOURS)]}
     ours, theirs = {"color": BLUE}, {"color": ORANGE}
+    third = "validation NRMSE, without units"
+    lines = {"$f$": (key("val", "nrmse_f"), ours), "$f'$": (key("val", "nrmse_df"), theirs)}
+    if parts := regions(history, key("val", "mse_df")):
+        by, most = "output" if {*parts} <= {*outputs} else "region", len(COLOURS)
+        third = f"validation MSE$_{{df}}$ by {by}{f' (first {most} of {len(parts)})' if len(parts) > most else ''}"
+        lines = {label(part): (key("val", "mse_df", part), {}) for part in parts[:most]}
     plots = {
         "loss": {"train (as minimised)": (TRAIN_LOSS, ours), r"validation (full $\lambda_d$)": (VAL_LOSS, theirs)},
         "mean squared error": {
@@ -36,17 +38,12 @@ def curves_picture(history: History, switched_on: int | None, outputs: Sequence[
             for quantity, name, style in (("mse_f", "MSE$_f$", ours), ("mse_df", "MSE$_{df}$", theirs))
             for split, part, dashes in (("train", "train", ":"), ("val", "validation", "-"))
         },
-        f"validation MSE$_{{df}}$ by {by}{cut}": third,
+        third: lines,
         "gradient norm": {
             r"$|\nabla_\theta\,$MSE$_f|$": (GRAD_NORM_F, ours),
             r"$|\nabla_\theta\,$MSE$_{df}|$": (GRAD_NORM_DF, theirs),
         },
     }
-    if not parts:
-        units = {"$f$": (key("val", "nrmse_f"), ours), "$f'$": (key("val", "nrmse_df"), theirs)}
-        plots = {
-            ("validation NRMSE, without units" if lines is third else y): lines or units for y, lines in plots.items()
-        }
     figure = sheet(11, 6.4, title)
     panels = figure.subplots(2, 2, sharex=True)
     for axes, (y, lines) in zip(panels.flat, plots.items(), strict=True):
@@ -103,8 +100,6 @@ def points_picture(points: Mapping[str, Sequence[float]], history: History, titl
     notes = [f"the {len(drawn)} of {len(inputs)} inputs along which the points moved most"]
     figure = sheet(11, 0.4 + 2.7 * -(-count // columns), title, notes if len(drawn) < len(inputs) else [])
     panels = figure.subplots(-(-count // columns), columns, squeeze=False).ravel()
-    for axes in panels[count:]:
-        axes.set_axis_off()
     if len(inputs) == 1:  # each point is a stroke, from the step at which it was placed to the step at which it moved
         ends = dict(zip(steps, [*steps[1:], max(history["step"])], strict=True))
         strokes = [[(place, step), (place, ends[step])] for place, step in zip(x[:, 0], at, strict=True)]
@@ -126,4 +121,5 @@ def points_picture(points: Mapping[str, Sequence[float]], history: History, titl
         _line(panels[count - 1], history, name, above=-np.inf, label=label(name.removeprefix(share_key(""))))
         panels[count - 1].set(xlabel=_STEP, ylabel="share of the points")
         legend(panels[count - 1])
+    hide_empty(panels)
     return figure

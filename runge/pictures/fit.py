@@ -1,9 +1,11 @@
-"""The picture of a fit: curves over one input, maps over two, predicted against true values for more."""
+"""The pictures of a fit: curves over one input, maps over two, predicted against true values for more; profiles."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.tri import Triangulation
@@ -14,6 +16,7 @@ from runge.pictures.style import (
     MOST_OUTPUTS,
     ORANGE,
     Array,
+    hide_empty,
     label,
     legend,
     log_scale,
@@ -29,6 +32,7 @@ Profile = tuple[Array, Array, Array]
 """Along one input d: its values t, (k,), ascending; the fit u there, (k, P); and du/dx_d, (k, P)."""
 
 _FEW, _MATTERS = 50, 1e-3
+_COLUMNS, _TANGENTS = 4, 7
 
 
 @styled
@@ -48,41 +52,37 @@ def fit_picture(fit: Fit, title: str, profile: Profile | None = None, points: Ar
 
 
 def _curves(fit: Fit, title: str, profile: Profile | None) -> Figure:
-    rows, t, (x,) = min(MOST_OUTPUTS, len(fit.outputs)), fit.x[:, 0], fit.inputs
-    line, dots = {"linestyle": "-"}, {"linestyle": "", "marker": ".", "markersize": 5}
-    order = np.argsort(t, kind="stable")
-    true = {"color": INK, "linewidth": 2.4, **(dots if profile else line)}
-    across, u, du = t, fit.u, fit.du[..., 0]
+    order, rows = np.argsort(fit.x[:, 0], kind="stable"), min(MOST_OUTPUTS, len(fit.outputs))
+    t, f, df, u, du = (part[order] for part in (fit.x[:, 0], fit.f, fit.df[..., 0], fit.u, fit.du[..., 0]))
+    across, curve, slope = t, u, du
     if profile is not None:  # the points are part of the line, so that it passes through every fitted value
-        across, u, du = (np.concatenate(parts) for parts in zip((t, u, du), profile, strict=True))
+        across, curve, slope = (np.concatenate(parts) for parts in zip((t, u, du), profile, strict=True))
     along = np.argsort(across, kind="stable")
     figure = sheet(11, 0.5 + 2.6 * rows, title, of_outputs(len(fit.outputs)))
-    for p, panels in enumerate(figure.subplots(rows, 3, sharex=True, squeeze=False)):
-        y, slope = label(fit.outputs[p]), partial(fit.outputs[p], x, 1)
-        names = (y, f"fit of {y}", slope, f"fit of {slope}", f"|error of {y}|", f"|error of {slope}|")
-        if (x, fit.outputs) == ("x", ("f",)):
-            names = "$f(x)$", "$u(x)$", "$f'(x)$", "$u'(x)$", "$|u - f|$", "$|u' - f'|$"
-        columns = 1 if max(map(len, names)) > 24 else 2
-        labels = fit.f[:, p], fit.df[:, p, 0]
-        errors = np.abs(fit.u[:, p] - labels[0]), np.abs(fit.du[:, p, 0] - labels[1])
-        for q, (axes, fitted) in enumerate(zip(panels, (u, du), strict=False)):
-            style = true if np.isfinite(labels[q]).all() else true | dots  # a line would hide what is not known
-            name = names[2 * q] if np.isfinite(labels[q]).any() else f"{names[2 * q]}: no labels"
-            axes.plot(t[order], labels[q][order], **style, label=name)
-            fit_line = "-" if profile else "--"
-            axes.plot(across[along], fitted[along, p], color=ORANGE, linestyle=fit_line, label=names[2 * q + 1])
+    grid = figure.subplots(rows, 3, sharex=True, squeeze=False)
+    for p, panels in enumerate(grid):
+        y, dy = label(fit.outputs[p]), partial(fit.outputs[p], *fit.inputs, 1)
+        names = (y, f"fit of {y}", f"|error of {y}|"), (dy, f"fit of {dy}", f"|error of {dy}|")
+        if (fit.inputs, fit.outputs) == (("x",), ("f",)):
+            names = ("$f(x)$", "$u(x)$", "$|u - f|$"), ("$f'(x)$", "$u'(x)$", "$|u' - f'|$")
+        for q, (labels, fitted, line) in enumerate(((f, u, curve), (df, du, slope))):
+            axes, (true, of_fit, of_error) = panels[q], names[q]
+            known = np.isfinite(labels[:, p])
+            # The rows of a table are dots, and so are labels of which some are missing: a line would hide the gaps.
+            style = {} if known.all() and profile is None else {"linestyle": "", "marker": ".", "markersize": 5}
+            true = true if known.any() else f"{true}: no labels"
+            axes.plot(t, labels[:, p], color=INK, linewidth=2.4, **style, label=true)
+            axes.plot(across[along], line[along, p], color=ORANGE, linestyle="-" if profile else "--", label=of_fit)
             axes.set_ylabel(("value", "derivative")[q])
-            legend(axes, columns)
-            if (known := np.isfinite(errors[q])).any():
-                style = line if known.all() and profile is None else dots
-                shown = positive(errors[q][known])[np.argsort(t[known], kind="stable")]
-                panels[2].plot(np.sort(t[known]), shown, **style, color=(BLUE, ORANGE)[q], label=names[4 + q])
+            if known.any():
+                error = positive(np.abs(fitted[known, p] - labels[known, p]))
+                panels[2].plot(t[known], error, **style, color=(BLUE, ORANGE)[q], label=of_error)
         panels[2].set_ylabel("absolute error")
         log_scale(panels[2])
-        legend(panels[2], columns)
-        if p == rows - 1:
-            for axes in panels:
-                axes.set_xlabel(label(x))
+        for axes in panels:
+            legend(axes, 1 if max(len(name) for some in names for name in some) > 24 else 2)
+    for axes in grid[-1]:
+        axes.set_xlabel(label(*fit.inputs))
     return figure
 
 
@@ -161,17 +161,16 @@ def _parity(fit: Fit, title: str) -> Figure:
     most, rows = {1: 11, 2: 7}.get(outputs, 3), []
     for p in range(outputs):
         change = fit.x.std(0) * np.sqrt(np.nan_to_num(fit.df[:, p] ** 2).mean(0))
-        partials = []
-        for d, x in enumerate(fit.inputs):
-            true, predicted, matters = fit.df[:, p, d], fit.du[:, p, d], change[d] >= _MATTERS * change.max()
-            if np.isfinite(true).any():
-                nrmse, accuracy = _accuracy(true, predicted)
-                name = f"{partial(fit.outputs[p], x, dimension)}\n{accuracy}{'' if matters else ', hardly matters'}"
-                partials.append(((nrmse is None, not matters, -(nrmse or 0)), d, name))
-        if len(partials) > most:
-            partials = sorted(partials)[:most]
+        matters = change >= _MATTERS * change.max()
+        drawn = [d for d in range(dimension) if np.isfinite(fit.df[:, p, d]).any()]
+        ratios = {d: _accuracy(fit.df[:, p, d], fit.du[:, p, d]) for d in drawn}
+        if len(drawn) > most:
+            drawn = sorted(drawn, key=lambda d: (ratios[d][0] is None, not matters[d], -(ratios[d][0] or 0)))[:most]
         every = [(f"{label(fit.outputs[p])}\n{_accuracy(fit.f[:, p], fit.u[:, p])[1]}", BLUE, fit.f[:, p], fit.u[:, p])]
-        every += [(name, ORANGE, fit.df[:, p, d], fit.du[:, p, d]) for _, d, name in partials]
+        for d in drawn:
+            accuracy = f"{ratios[d][1]}{'' if matters[d] else ', hardly matters'}"
+            name = partial(fit.outputs[p], fit.inputs[d], dimension)
+            every.append((f"{name}\n{accuracy}", ORANGE, fit.df[:, p, d], fit.du[:, p, d]))
         rows += [every[i : i + 4] for i in range(0, len(every), 4)]
     notes = ["NRMSE: root mean squared error over the standard deviation of the true values"]
     if most < dimension:
@@ -179,26 +178,19 @@ def _parity(fit: Fit, title: str) -> Figure:
     columns = max(map(len, rows))
     figure = sheet(2.75 * columns, 0.7 + 3.3 * len(rows), title, of_outputs(len(fit.outputs)) + notes)
     panels = figure.subplots(2 * len(rows), columns, squeeze=False, height_ratios=[3, 1] * len(rows))
-    for i, row in enumerate(rows):
-        for j in range(columns):
-            upper, lower = panels[2 * i, j], panels[2 * i + 1, j]
-            if j >= len(row):
-                upper.set_axis_off()
-                lower.set_axis_off()
-                continue
-            name, colour, true, predicted = row[j]
+    for row, of_values, of_residuals in zip(rows, panels[::2], panels[1::2], strict=True):
+        for (name, colour, true, predicted), upper, lower in zip(row, of_values, of_residuals, strict=False):
             dots = {"linestyle": "", "marker": ".", "color": colour, "alpha": 0.6, "markeredgewidth": 0}
             upper.set_title(name)
             upper.axline((np.nanmean(true), np.nanmean(true)), slope=1, color=INK, linewidth=0.8)
             upper.plot(true, predicted, **dots, markersize=6)
             lower.axhline(0, color=INK, linewidth=0.8)
             lower.plot(true, predicted - true, **dots, markersize=6)
-            lower.set_xlim(upper.get_xlim())
+            lower.set(xlim=upper.get_xlim(), xlabel="true")
             upper.tick_params(labelbottom=False)
-            if j == 0:
-                upper.set_ylabel("predicted")
-                lower.set_ylabel("residual")
-            lower.set_xlabel("true")
+        of_values[0].set_ylabel("predicted")
+        of_residuals[0].set_ylabel("residual")
+    hide_empty(panels)
     return figure
 
 
@@ -210,3 +202,39 @@ def _accuracy(true: Array, predicted: Array) -> tuple[float | None, str]:
     if spread > 1e-9 * np.nanmax(np.abs(true)):
         return rmse / spread, f"NRMSE {100 * rmse / spread:.2g} %"
     return None, f"RMSE {rmse:.2g}"
+
+
+@styled
+def profiles_picture(profiles: Sequence[Profile], title: str, inputs: Sequence[str], outputs: Sequence[str]) -> Figure:
+    """Draw each output of a fit along each input, the other inputs being fixed, with tangents of slope du/dx_d.
+
+    All panels of an output have the same scale. One output has at most twelve panels, several have at most four each:
+    those of the inputs along which the first four outputs change most, relative to their range over all profiles.
+
+    Each of the `profiles` is through the median of the points.
+    """
+    shown = min(MOST_OUTPUTS, len(outputs))
+    ranges = np.ptp(np.concatenate([u[:, :shown] for _, u, _ in profiles]), axis=0)
+    change = [(np.ptp(u[:, :shown], axis=0) / np.where(ranges == 0, 1, ranges)).max() for _, u, _ in profiles]
+    drawn = np.sort(np.argsort(change)[::-1][: 12 if shown == 1 else _COLUMNS])
+    columns = 3 if shown == 1 and len(drawn) in (5, 6, 9) else min(_COLUMNS, len(drawn))
+    notes = ["each panel varies one input, the others are at the median of the test points; orange: the derivative"]
+    if len(drawn) < len(inputs):
+        notes.append(f"the {len(drawn)} of {len(inputs)} inputs along which the fit changes most")
+    rows = -(-len(drawn) // columns)  # of each output
+    figure = sheet(max(6, 2.75 * columns), 0.8 + 2.1 * rows * shown, title, notes + of_outputs(len(outputs)))
+    panels = figure.subplots(rows * shown, columns, sharey="row" if rows == 1 else shown == 1, squeeze=False)
+    for p, of_output in enumerate(panels.reshape(shown, -1)):
+        for axes, d in zip(of_output, drawn, strict=False):
+            t, u, du = profiles[d][0], profiles[d][1][:, p], profiles[d][2][:, p]
+            axes.plot(t, u, color=INK)
+            at = np.linspace(0, len(t) - 1, _TANGENTS + 2).round().astype(int)[1:-1]
+            half = np.array([-1, 1]) * np.ptp(t) / (3 * _TANGENTS)
+            tangents = np.stack([t[at, None] + half, u[at, None] + half * du[at, None]], axis=-1)
+            axes.add_collection(LineCollection(list(tangents), colors=ORANGE, linewidths=2.2))
+            axes.plot(t[at], u[at], ".", color=ORANGE, markersize=5)
+            axes.set_xlabel(label(inputs[int(d)]))
+        for axes in of_output[::columns]:
+            axes.set_ylabel(f"fit of {label(outputs[p])}")
+    hide_empty(panels)
+    return figure

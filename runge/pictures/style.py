@@ -90,6 +90,13 @@ def legend(axes: Axes, columns: int = 2) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), borderaxespad=0.1, ncols=columns, frameon=False)
 
 
+def hide_empty(panels: NDArray[np.object_]) -> None:
+    """Hide the panels in which nothing is drawn."""
+    for axes in panels.flat:
+        if not axes.has_data():
+            axes.set_axis_off()
+
+
 def of_outputs(count: int) -> list[str]:
     """Return a note on the outputs that are left out, if some are."""
     return [f"the first {MOST_OUTPUTS} of {count} outputs"] if count > MOST_OUTPUTS else []

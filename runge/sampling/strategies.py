@@ -1,7 +1,7 @@
 """Sampling strategies: their interface, tensor grids, and scattered nodes."""
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Protocol
+from typing import Annotated, ClassVar, Protocol
 
 import torch
 from pydantic import Field
@@ -32,11 +32,13 @@ class Function(Protocol):
 
 
 class Sampling(ABC):
-    """A rule that places n nodes on a function's domain."""
+    """A rule that places n nodes on a function's domain, up to D = 2 with its corners if `with_ends`."""
+
+    with_ends: ClassVar[bool] = True
 
     def least(self, dimension: int) -> int:
-        """Return the fewest nodes in D dimensions: the 2^D corners up to D = 2, and 1 above."""
-        return 2**dimension if dimension <= MOST_ON_GRIDS else 1
+        """Return the fewest nodes in D dimensions: the 2^D corners up to D = 2, and 1 above or without ends."""
+        return 2**dimension if self.with_ends and dimension <= MOST_ON_GRIDS else 1
 
     @abstractmethod
     def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
@@ -173,9 +175,7 @@ class Sobol(Sampling):
         A. B. Owen (2023). Practical quasi-Monte Carlo integration. https://artowen.su.domains/mc/practicalqmc.pdf
     """
 
-    def least(self, dimension: int) -> int:
-        """Return 1."""
-        return 1
+    with_ends: ClassVar[bool] = False
 
     def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
         """Return the first n points of the sequence; the generator draws the seed of its scrambling."""
@@ -191,9 +191,7 @@ class LatinHypercube(Sampling):
         variables. https://doi.org/10.2307/1268522
     """
 
-    def least(self, dimension: int) -> int:
-        """Return 1."""
-        return 1
+    with_ends: ClassVar[bool] = False
 
     def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
         """Return n nodes: the intervals of each input in a random order, and a random place in each of them."""

@@ -1,7 +1,6 @@
 """The loss and its gradient, and steps of Adam, on a CPU, by the package's C++ file `kernel.cpp`.
 
 The reference is eager: `losses.loss_and_gradient`, and the steps of `runge.optimizers`. Both are equal to round-off.
-
 Compiling takes 0.4 s, once per activation and precision, for networks of any size. The result is cached on disk, in
 `RUNGE_CACHE_DIR` or in the user's cache directory. `torch.compile` is no alternative: with an activation of the user's
 own, z sigmoid(1.5 z), 16 members, and 64 to 256 points in 1 -> 64 -> 64 -> 1, it makes a step 1.3 to 1.5 times as fast,

@@ -19,7 +19,7 @@ def copy(sweep, tmp_path):
     return shutil.copytree(sweep[0], tmp_path / "sweep")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def opened():
     """A function that opens a report in a browser."""
     with browsing() as opened:

@@ -4,8 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from runge.compare.groups import group
 from runge.compare.picture import comparison_picture
+from runge.compare.ranking import Ranking
 from runge.runs.reading import RunRecord
 
 
@@ -19,7 +19,7 @@ def run(number, value, keys):
 def test_the_labels_of_axes_do_not_overlap(ends, keys):
     runs = [run(number, value, keys) for number, value in enumerate(np.geomspace(*ends, 12))]
     names = [f"section_{key}.setting" for key in range(keys)]
-    figure = comparison_picture(runs, group(runs, names, "test/mse_df"), names, "test/mse_df")
+    figure = comparison_picture(Ranking(runs, group_by=names))
     figure.draw_without_rendering()
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
@@ -33,7 +33,7 @@ def test_the_labels_of_axes_do_not_overlap(ends, keys):
 def test_diverged_runs_have_no_place_on_the_axis(finished):
     records = [RunRecord("", "diverged", settings={"seed": seed, "lr": 0.6}) for seed in range(4 - finished)]
     records += [replace(run(seed, 0.1 + seed, 0), settings={"seed": seed, "lr": 0.6}) for seed in range(finished)]
-    figure = comparison_picture(records, group(records, ["lr"], "test/mse_df"), ["lr"], "test/mse_df")
+    figure = comparison_picture(Ranking(records, group_by=["lr"]))
     figure.draw_without_rendering()
     label = figure.axes[0].get_yticklabels()[0].get_text()
     assert label == f"lr=0.6, {4 - finished} of 4 diverged"
