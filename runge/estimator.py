@@ -162,7 +162,8 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
 
     def predict(self, X: ArrayLike) -> Floats:
         """Return the values u at the rows of X, (n,), or (n, P) if y had columns."""
-        u = self.function_(self._checked_inputs(X))
+        x = self._checked_inputs(X)  # first: it says if there is no fit
+        u = self.function_(x)
         return u.reshape(len(u)) if self._one_column else u.reshape(len(u), -1)
 
     def predict_derivative(self, X: ArrayLike) -> Floats:
