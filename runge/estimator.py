@@ -22,7 +22,6 @@ from runge.data.roles import check_index, names_of, partials_of
 from runge.errors import ConfigurationError, RunError
 from runge.function import Function
 from runge.launch.compose import compose
-from runge.launch.session import LOCK
 from runge.metrics import TRAIN_LOSS
 from runge.optimizers import Optimizer
 from runge.training.member import Member
@@ -203,8 +202,7 @@ class _ArraysOfOneSet(_Arrays):
 @cache
 def _composed(option: str) -> dict[str, Any]:
     """Return the configuration of a run on a table with an optimiser."""
-    with LOCK:
-        return compose("data=table", "data.file=X", f"optimizer={option}", "trainer.progress_bar=false", "~logger")
+    return compose("data=table", "data.file=X", f"optimizer={option}", "trainer.progress_bar=false", "~logger")
 
 
 def _option(optimizer: Any) -> str:

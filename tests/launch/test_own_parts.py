@@ -59,11 +59,6 @@ class Watch(Callback):
         self.blocks = state_dict["blocks"]
 
 
-class Broken(Callback):
-    def on_train_start(self, trainer, pl_module):
-        raise RuntimeError("no luck")
-
-
 WATCH = f"+callbacks.watch._target_={HERE}.Watch"
 
 
@@ -94,12 +89,13 @@ def test_a_callback_sees_a_whole_stack_and_may_end_it(train, tmp_path, seen):
         assert (state["status"], state["step"]) == ("finished", 20)
 
 
-def test_the_state_of_a_callback_is_resumed(train, tmp_path, monkeypatch, seen):
+def test_a_callback_and_a_metric_are_resumed(train, tmp_path, monkeypatch, seen):
     with monkeypatch.context() as patch:
         patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(61))
-        assert train(*SHORT, WATCH, "hydra.run.dir=run")[0] == 1
+        assert train(*SHORT, WATCH, *WORST, "hydra.run.dir=run")[0] == 1
     assert train("resume=run")[0] == 0
     assert [blocks for _, blocks, *_ in seen] == [1, 2, 3, 4, 5, 6]
+    assert figures(tmp_path / "run")["test/worst"] > 0
 
 
 def test_early_stopping_of_lightning(train, tmp_path):
@@ -107,13 +103,6 @@ def test_early_stopping_of_lightning(train, tmp_path):
     stop = (f"+callbacks.stop._target_={name}", "+callbacks.stop.monitor=train/loss", "+callbacks.stop.min_delta=1e9")
     assert train(*SHORT, *stop, "+callbacks.stop.patience=2", "hydra.run.dir=run")[0] == 0
     assert [int(row["step"]) for row in history(tmp_path / "run")] == [20, 40, 60]
-
-
-def test_a_callback_that_fails_fails_its_runs(train, tmp_path):
-    status, _, err = train(*SHORT, f"+callbacks.x._target_={HERE}.Broken", "hydra.run.dir=run")
-    assert status == 1
-    assert "no luck" in err
-    assert json.loads((tmp_path / "run" / "status.json").read_text())["status"] == "failed"
 
 
 def test_a_metric_is_a_figure_like_the_others(train, trained, tmp_path):
@@ -137,14 +126,6 @@ def test_a_metric_of_a_stack_is_compared(train, tmp_path):
     for row in rows:
         assert float(row["test/worst"]) == pytest.approx(float(row["test/max_f"]) ** 2)
     assert "test/worst" in (tmp_path / "sweep/comparison.html").read_text()
-
-
-def test_a_run_with_a_metric_resumes(train, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(61))
-        assert train(*SHORT, *WORST, "hydra.run.dir=run")[0] == 1
-    assert train("resume=run")[0] == 0
-    assert figures(tmp_path / "run")["test/worst"] > 0
 
 
 def test_a_penalty_takes_the_place_of_the_squares(train, trained, tmp_path):
@@ -173,12 +154,9 @@ def test_only_the_own_parts_of_a_run_identify_it(configuration):
         ([f"+metrics.x._target_={HERE}.scalar"], ["metrics.x", "(M,), one figure per member, here (1,)", "()"]),
         ([f"+metrics.x._target_={HERE}.broken"], ["metrics.x", "cannot be computed", "nothing"]),
         ([f"+metrics.x._target_={HERE}.HERE"], ["metrics.x._target_", "must name a function"]),
-        (["+metrics.x._target_=nowhere.f"], ["metrics.x._target_", "nowhere"]),
         ([f"+metrics.mse_f._target_={HERE}.worst"], ["metrics.mse_f", "other than loss, mse_f"]),
         ([WORST[0], "+metrics.worst.colour=red"], ["metrics.worst.colour", "no such key", "power"]),
-        (["+metrics.x=1"], ["metrics.x", "section with keys"]),
         ([f"+callbacks.x._target_={ModelCheckpoint.__module__}.ModelCheckpoint"], ["callbacks.x", "checkpoints"]),
-        ([f"+callbacks.x._target_={HERE}.worst"], ["callbacks.x._target_", "must name a class"]),
         ([f"+penalty._target_={HERE}.total"], ["penalty", "for each residual, of the same shape"]),
         (["+penalty._target_=os.getcwd"], ["penalty", "differentiable by autograd"]),
         (
@@ -187,7 +165,6 @@ def test_only_the_own_parts_of_a_run_identify_it(configuration):
         ),
         ([f"+penalty._target_={HERE}.huber", "trainer.compile=on"], ["trainer.compile", "with a penalty"]),
         (["+callbacks.x._target_=runge.sampling.Random"], ["callbacks.x._target_", "derived from Callback"]),
-        ([WATCH, "+callbacks.watch.colour=red"], ["callbacks.watch.colour", "no such key", "goal"]),
     ],
 )
 def test_wrong_parts_are_refused(overrides, parts, train, tmp_path):

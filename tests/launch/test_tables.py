@@ -238,9 +238,7 @@ MISTAKES = {
     "loss.sample_weight=derivative": ("loss.sample_weight: must be none with data=table, got 'derivative'",),
     "+data.nonsense=1": ("data.nonsense: there is no such key; data has file, inputs, outputs",),
     "data.n_train=5": ("data.n_train: there is no such key", "file, inputs, outputs", "only data=sampled has it"),
-    "experiment=precision": (
-        "experiment: must be absent with data=table, because it is for formulas and sets data.n_train; got precision",
-    ),
+    "experiment=precision": ("data.n_train: there is no such key", "only data=sampled has it"),
     "data.batch_size=29": ("data.batch_size: must be null or from 1 to the training points, 28; got 29",),
     "data.inputs=[]": ("data.inputs: ", "at least 1 item"),
     "data.split.train=0.9": ("data.split: must be shares: val above 0", "at most 1 in total"),
