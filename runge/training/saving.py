@@ -104,7 +104,9 @@ class StateFile(CheckpointIO):
             self.rows = [places[saved.runs[k]] for k in kept]
             if not kept or any(digests[i] != saved.digests[k] for i, k in zip(self.rows, kept, strict=True)):
                 raise ConfigurationError(f"{path} holds the state of other runs; remove it to begin again")
-            self.state, self.threads = take(saved.state, kept), saved.threads
+            # L-BFGS, which is alone in its stack, has a state without members in front.
+            whole = len(kept) == len(saved.runs)
+            self.state, self.threads = saved.state if whole else take(saved.state, kept), saved.threads
 
     @property
     def step(self) -> int:
