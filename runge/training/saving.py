@@ -15,9 +15,9 @@ from lightning.pytorch.callbacks import Callback
 
 from runge.errors import ConfigurationError, describe
 from runge.machine import interruption
-from runge.runs.checkpoints import STACKS, read_state, serialise, take
-from runge.runs.directories import RunDirectory
-from runge.runs.files import write
+from runge.records.checkpoints import STACKS, read_state, serialise, take
+from runge.records.directories import RunDirectory
+from runge.records.files import write
 from runge.training.module import SobolevRegression
 
 log = logging.getLogger(__name__)
