@@ -16,10 +16,10 @@ from runge.data.roles import Roles, listed, partial_name, read_arrays
 from runge.data.table import FORMATS, SETS, open_table
 from runge.errors import ConfigurationError, describe
 from runge.function import Function, load_finished
-from runge.runs.directories import RunDirectory
-from runge.runs.files import printable, write
-from runge.runs.reading import find
-from runge.runs.reading import read as read_run
+from runge.records.directories import RunDirectory
+from runge.records.files import printable, write
+from runge.records.reading import find
+from runge.records.reading import read as read_run
 from runge.sobolev.errors import variance
 from runge.training.seed import Seed
 
@@ -40,9 +40,9 @@ def predict(function: Function, x: np.ndarray) -> dict[str, np.ndarray]:
     return {name: part.astype(float).reshape(shape) for name, part, shape in named}
 
 
-def _columns(function: Function, values: Any, slopes: Any, prefix: str = "", end: str = "") -> dict[str, np.ndarray]:
+def _columns(function: Function, parts: Sequence[np.ndarray], prefix: str = "", end: str = "") -> dict[str, np.ndarray]:
     """Return values, (m, P), and slopes, (m, P, D), as columns, (m,), by their names."""
-    columns = {}
+    columns, (values, slopes) = {}, parts
     for p, output in enumerate(function.outputs):
         columns[f"{prefix}{output}{end}"] = values[:, p]
         for d, name in enumerate(function.inputs):
@@ -59,9 +59,9 @@ def _content(x: np.ndarray, prediction: dict[str, np.ndarray], function: Functio
     if to == ".npz":
         np.savez_compressed(buffer, x=x, **prediction, **marks)
         return buffer.getvalue()
-    columns = dict(zip(function.inputs, x.T, strict=True)) | _columns(function, *parts[:2], "u_")
+    columns = dict(zip(function.inputs, x.T, strict=True)) | _columns(function, parts[:2], "u_")
     if function.members > 1:
-        columns |= _columns(function, *parts[2:], "u_", "_std")
+        columns |= _columns(function, parts[2:], "u_", "_std")
     frame = pandas.DataFrame(columns | {name: x for name, x in marks.items() if name not in columns})
     if to == ".parquet":
         frame.to_parquet(buffer, index=False)
@@ -81,9 +81,9 @@ def _errors(function: Function, labels: Sequence[Any], prediction: dict[str, Any
     known = [torch.from_numpy(~np.isnan(part))[None] for part in labels]
     values = [torch.from_numpy(np.nan_to_num(part))[None] for part in labels]
     spread = [variance(*pair).sqrt().numpy() for pair in zip(values, known, strict=True)]
-    fits, scales = _columns(function, prediction["u"], prediction["du"]), _columns(function, *spread)
+    fits, scales = _columns(function, [prediction["u"], prediction["du"]]), _columns(function, spread)
     lines = []
-    for name, label in _columns(function, *labels).items():
+    for name, label in _columns(function, labels).items():
         for rows in (*SETS, ""):
             if len(error := (fits[name] - label)[~np.isnan(label) & (sets == rows)]):
                 rmse = np.sqrt(np.mean(error**2))

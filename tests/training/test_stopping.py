@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from runge.metrics import VAL_LOSS
-from runge.runs.checkpoints import state_path
+from runge.records.checkpoints import state_path
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.saving import StateFile

@@ -16,8 +16,8 @@ from runge.compare import __main__ as compare
 from runge.configuration import build, unimported
 from runge.errors import ConfigurationError
 from runge.launch.compose import compose
-from runge.runs.directories import RunDirectory, State
-from runge.runs.files import printable
+from runge.records.directories import RunDirectory, State
+from runge.records.files import printable
 from runge.targets import Expression
 from runge.training.member import Member
 from runge.training.stack import Stack
