@@ -23,7 +23,7 @@ from rich.table import Table
 
 from runge import machine
 from runge.data import Data, sample
-from runge.optimizers import Adam, LevenbergMarquardt, Optimizer, Problem, levenberg_marquardt
+from runge.optimizers import Adam, LevenbergMarquardt, Optimizer, Problem, systems
 from runge.sampling import Sampling, Sobol, Uniform
 from runge.sobolev.kernel import step_function
 from runge.sobolev.network import Model, StackedMLP
@@ -85,13 +85,13 @@ def errors(what: Problem, test: Points, times: list[float]) -> Row:
 
 def show(title: str, make: Callable[[], tuple[Problem, Points]], methods: dict[str, Optimizer], seconds: float) -> None:
     table = Table("by", *("seconds", "steps", "s/step", "slowest", "loss", "test MSE f", "test MSE f'"), title=title)
-    largest = levenberg_marquardt._FACTORISED
+    largest = systems._FACTORISED
     for name, method in methods.items():
-        levenberg_marquardt._FACTORISED = 10**9 if name == "factorised" else largest
+        systems._FACTORISED = 10**9 if name == "factorised" else largest
         for row in course(*make(), method, seconds):
             times = (f"{row.seconds:.1f}", str(row.steps), f"{row.seconds / row.steps:.3f}", f"{row.slowest:.3f}")
             table.add_row(name, *times, f"{row.loss:.1e}", f"{row.mse_f:.1e}", f"{row.mse_df:.1e}")
-    levenberg_marquardt._FACTORISED = largest
+    systems._FACTORISED = largest
     rich.print(table)
 
 
