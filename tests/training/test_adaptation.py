@@ -10,7 +10,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from runge.optimizers import LBFGS
 from runge.training.member import Member
 from runge.training.stack import Stack
-from tests.launch.test_run import REGIONS, SHORT, figures, history, interrupted_at
+from tests.conftest import interrupted_at
+from tests.launch.test_run import REGIONS, SHORT, figures, history
 from tests.launch.test_sweep import new_run
 
 BOTH = {

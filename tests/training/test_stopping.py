@@ -11,7 +11,8 @@ from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.saving import StateFile
 from runge.training.stack import Stack
-from tests.launch.test_run import figures, history, interrupted_at
+from tests.conftest import interrupted_at
+from tests.launch.test_run import figures, history
 from tests.launch.test_sweep import new_run
 
 SMALL = (
