@@ -15,16 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 class FusedLauncher(Launcher):
     """A launcher that trains the runs of a sweep as members of stacks, on all cores.
 
-    Args:
-        **settings: `runge.launch.slurm.LauncherSettings`.
-
     Attributes:
+        settings: the content of `runge.launch.slurm.LauncherSettings`.
         failures: messages of runs whose own directories could not be written to, by their directories.
     """
 
     def __init__(self, **settings: Any) -> None:
-        self.settings = _plain(settings)
-        self.failures: dict[str, str] = {}
+        self.settings, self.failures = _plain(settings), dict[str, str]()
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what the jobs need."""
@@ -34,8 +31,8 @@ class FusedLauncher(Launcher):
         """Run a batch of jobs."""
         from runge.launch.sweep import launch
 
-        hydra = self.hydra_context, self.config
-        return launch(*hydra, self.settings, job_overrides, initial_job_idx, self.failures)
+        parts = self.hydra_context, self.config, self.settings
+        return launch(*parts, job_overrides, initial_job_idx, self.failures)
 
 
 class _Sweeper(Sweeper):
@@ -44,17 +41,12 @@ class _Sweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Make the launcher."""
-        plugins, task = Plugins.instance(), task_function
-        launcher = plugins.instantiate_launcher(hydra_context=hydra_context, task_function=task, config=config)
-        self.parts = hydra_context, config, launcher
+        given = {"hydra_context": hydra_context, "task_function": task_function, "config": config}
+        self.parts = hydra_context, config, Plugins.instance().instantiate_launcher(**given)
 
 
 class GridSweeper(_Sweeper):
-    """A sweeper that runs all combinations of values, as Hydra's own, checks them first, and compares them at the end.
-
-    Args:
-        **settings: `runge.launch.sweep.SweeperSettings`.
-    """
+    """A sweeper that runs all combinations of values, as Hydra's own, but checked before and compared at the end."""
 
     def sweep(self, arguments: list[str]) -> None:
         """Run all jobs."""
@@ -65,18 +57,13 @@ class GridSweeper(_Sweeper):
 
 
 class SearchSweeper(_Sweeper):
-    """A sweeper that searches for the best settings: Optuna proposes batches of runs, from the results of those before.
-
-    Args:
-        **settings: `runge.launch.search.SearchSettings`.
-    """
+    """A sweeper that searches for the best settings: Optuna proposes batches of runs from the results of others."""
 
     def sweep(self, arguments: list[str]) -> None:
         """Search."""
         from runge.configuration import build
-        from runge.launch.plan import check_jobs
         from runge.launch.search import NOWHERE, Search, SearchSettings
-        from runge.launch.sweep import begin_processes, compared
+        from runge.launch.sweep import begin_processes, check_jobs, compared
 
         context, config, launcher = self.parts
         search = Search(context, config, build("hydra.sweeper", self.settings, SearchSettings), arguments)

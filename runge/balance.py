@@ -33,16 +33,12 @@ _LEAST, _MOST = 1e-30, 1e30
 
 @dataclass(frozen=True)
 class Look:
-    """The view that a policy has of a stack at a step; each figure is computed when it is asked for.
-
-    The C = P (1 + D) channels are in the order u_1, du_1/dx_1, ..., du_1/dx_D, u_2 and so on. `scale` is the
-    derivative's scale c, (M,), and `chance` a random number in [0, 1) for each member, a new one at each look.
-    """
+    """What a policy sees of a stack at a step; each figure of the channels is computed when it is asked for."""
 
     network: StackedMLP
     points: Points
-    scale: Tensor
-    chance: Tensor
+    scale: Tensor  # the derivative's scale c, (M,)
+    chance: Tensor  # a random number in [0, 1) for each member, a new one at each look
 
     @cached_property
     def terms(self) -> Tensor:
@@ -146,17 +142,14 @@ class _Ratio(_Periodic):
     """
 
     smoothing: BelowOne
-
     figure: ClassVar[str]  # of `Look`
 
     def update(self, weights: Tensor, memory: Tensor, look: Callable[[str], Tensor]) -> tuple[Tensor, Tensor]:
         """Return the average of the ratios, which starts with the first ones, and the memory."""
         past, channels = memory[:, 0], look(self.figure)
-        values = channels.view_as(weights)[:, :, 0].mean(1, keepdim=True)
-        now = _positive_or(values / channels, past)
+        now = _positive_or(channels.view_as(weights)[:, :, 0].mean(1, keepdim=True) / channels, past)
         average = torch.where(past.isnan(), now, self.smoothing * past + (1 - self.smoothing) * now)
-        kept = torch.cat([average[:, None], memory[:, 1:]], dim=1)
-        return _positive_or(average.view_as(weights), weights), kept
+        return _positive_or(average.view_as(weights), weights), torch.cat([average[:, None], memory[:, 1:]], dim=1)
 
 
 @checked
@@ -177,14 +170,8 @@ class GradNorm(_Ratio):
 class Log(_Ratio):
     r"""The loss :math:`\tfrac12 \sum_c n_c \log MSE_c` over all channels c, of n_c known labels each.
 
-    A gradient method minimises the loss itself, see `runge.sobolev.likelihood`, whose weights follow from the errors at
-    every step. Least squares takes the weights of the last look: one over each channel's MSE, times n_c, for one output
-    in one dimension lambda_d = MSE_f / MSE_df. Weighting by uncertainty, or maximising the likelihood of normal errors,
-    reduces to this loss when the variances have their optimal values.
-
-    References:
-        A. Kendall, Y. Gal, R. Cipolla (2018). Multi-task learning using uncertainty to weigh losses.
-        https://arxiv.org/abs/1705.07115
+    A gradient method minimises the loss itself (`runge.sobolev.likelihood`). Least squares takes the weights of the
+    last look: one over each channel's MSE, times n_c, for one output in one dimension lambda_d = MSE_f / MSE_df.
     """
 
     figure: ClassVar[str] = "variances"

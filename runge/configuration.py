@@ -17,23 +17,13 @@ from pydantic import ValidationError
 
 from runge.errors import ConfigurationError
 
-__all__ = ["CONFIGURATIONS", "SAME_BITS", "SAME_RESULT", "build", "digest", "explained", "flatten", "function"]
-__all__ += ["locate", "no_such_key", "prepare", "section", "unimported"]
-
 T = TypeVar("T")
 
 _HERE = Path(__file__).resolve().parent
 CONFIGURATIONS = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
 """The folder of the groups and the experiments: in the installed package, or beside it in a checkout."""
 
-SAME_BITS = (
-    "resume",  # says where a run is
-    "logger",  # loggers receive figures and return none
-    "pictures",  # drawn from a run's files
-    "objective",  # says by which figure a sweeper chooses
-    "trainer.progress_bar",  # shows figures
-    "trainer.checkpoint_seconds",  # saving reads the state of a run and changes nothing in it
-)
+SAME_BITS = ("resume", "logger", "pictures", "objective", "trainer.progress_bar", "trainer.checkpoint_seconds")
 """The keys and sections that change no bit of a run's result, so that a run may be resumed with others."""
 
 SAME_RESULT = (*SAME_BITS, "trainer.compile")
@@ -41,7 +31,7 @@ SAME_RESULT = (*SAME_BITS, "trainer.compile")
 
 
 def digest(configuration: Mapping[str, Any]) -> str:
-    """Return a hash that identifies a run: that of everything in its resolved configuration that affects the result.
+    """Return a hash of everything in a run's resolved configuration that affects its result.
 
     Example:
         >>> digest({"trainer": {"max_steps": 10}}) == digest({"trainer": {"max_steps": 10, "progress_bar": False}})
@@ -50,13 +40,13 @@ def digest(configuration: Mapping[str, Any]) -> str:
     kept = {key: value for key, value in configuration.items() if key not in SAME_BITS}
     if "trainer" in kept:
         kept["trainer"] = {key: value for key, value in kept["trainer"].items() if f"trainer.{key}" not in SAME_BITS}
+    if "data" in kept:  # a file may move; its rows have a checksum of their own
+        kept["data"] = {key: value for key, value in kept["data"].items() if key != "file"}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def unimported(values: Any) -> list[str]:
-    """Return the classes, functions and activations that a configuration file names, in modules not loaded yet.
-
-    Importing them would run code that the user did not ask for.
+    """Return what a configuration file names in modules not loaded yet: importing it would run code not asked for.
 
     Example:
         >>> unimported({"model": {"activation": "mine.gaussian"}, "target": {"_target_": "runge.targets.Runge"}})
@@ -71,7 +61,7 @@ def unimported(values: Any) -> list[str]:
 
 
 def section(key: str, values: Any) -> dict[str, Any]:
-    """Return the content of a section, or raise a ConfigurationError if it is not a section."""
+    """Return the content of a section; raise a ConfigurationError if it is none."""
     if not isinstance(values, Mapping):
         raise ConfigurationError(f"{key}: must be a section with keys, got {values!r}")
     return {str(name): value for name, value in values.items()}
@@ -81,11 +71,11 @@ Adapt = Callable[[type], Callable[..., Any] | None]
 
 
 def build(key: str, values: Any, kind: type[T], adapt: Adapt = lambda _: None) -> T:
-    """Make the object that a section describes.
+    """Make the object that a section describes, or return it if it is one, as it may be from Python.
 
     Args:
         key: the section's key.
-        values: its content; `_target_` names the class if there is a choice. From Python it may be such an object.
+        values: its content; `_target_` names the class if there is a choice.
         kind: the class of the object, or a base class of the class named by `_target_`.
         adapt: returns what makes such an object from the parameters of another class, or None.
 
@@ -99,16 +89,12 @@ def build(key: str, values: Any, kind: type[T], adapt: Adapt = lambda _: None) -
         return make(**values)
 
 
-def prepare(
-    key: str, values: Any, kind: type[T], adapt: Adapt = lambda _: None
-) -> tuple[Callable[..., T], dict[str, Any]]:
+def prepare(key: str, values: Any, kind: type[T], adapt: Adapt = lambda _: None) -> tuple[Callable[..., T], Any]:
     """Return the class that a section names and its arguments, all keys checked, as the first half of `build`."""
     values = section(key, values)
     named = "_target_" in values or inspect.isabstract(kind)
     make = locate(key, values.pop("_target_", None), kind, adapt) if named else kind
-    parameters = inspect.signature(make).parameters
-    _check_names(key, values, parameters)
-    for name, parameter in parameters.items():
+    for name, parameter in _checked(key, values, make).items():
         optional = parameter.default is not parameter.empty or parameter.kind == parameter.VAR_KEYWORD
         if name not in values and not optional:
             raise ConfigurationError(f"{_join(key, name)}: is missing")
@@ -116,24 +102,23 @@ def prepare(
 
 
 def function(key: str, values: Any) -> Callable[..., Any]:
-    """Return the function that the `_target_` of a section names, with the section's other keys as arguments.
-
-    Raises:
-        ConfigurationError: there is no such function, or it has no such argument.
-    """
+    """Return the function that the `_target_` of a section names, with the section's other keys as arguments."""
     values = section(key, values)
     path = values.pop("_target_", None)
     named = _import(key, path)
     if inspect.isclass(named) or not callable(named):
         raise ConfigurationError(f"{key}._target_: must name a function, got {path!r}")
-    _check_names(key, values, inspect.signature(named).parameters)
+    _checked(key, values, named)
     return functools.partial(named, **values)
 
 
-def _check_names(key: str, names: Iterable[str], allowed: Collection[str]) -> None:
+def _checked(key: str, names: Iterable[str], make: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a class or a function, all of these names among them."""
+    allowed = inspect.signature(make).parameters
     for name in names:
         if name not in allowed:
             raise no_such_key(key, name, allowed)
+    return allowed
 
 
 def no_such_key(key: str, name: str, allowed: Collection[str]) -> ConfigurationError:
@@ -144,13 +129,12 @@ def no_such_key(key: str, name: str, allowed: Collection[str]) -> ConfigurationE
         data.file: there is no such key; data has n_train, n_val; only data=table has it: add that, or remove the key
     """
     options = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((CONFIGURATIONS / key).glob("*.yaml"))}
-    having = [option for option, content in options.items() if key and name in content.get(key, content)]
-    similar = difflib.get_close_matches(name, allowed, 1)
-    hint = f"; did you mean {_join(key, similar[0])}?" if similar else ""
-    if having:
+    hint, has = "", f"{key or 'the top level'} has {', '.join(allowed) or 'none'}"
+    if having := [option for option, content in options.items() if key and name in content.get(key, content)]:
         hint = f"; only {key}={' or '.join(having)} has it: add that, or remove the key"
-    keys = ", ".join(allowed) or "none"
-    return ConfigurationError(f"{_join(key, name)}: there is no such key; {key or 'the top level'} has {keys}{hint}")
+    elif similar := difflib.get_close_matches(name, allowed, 1):
+        hint = f"; did you mean {_join(key, similar[0])}?"
+    return ConfigurationError(f"{_join(key, name)}: there is no such key; {has}{hint}")
 
 
 @contextmanager
@@ -161,9 +145,8 @@ def explained(key: str, names: Collection[str]) -> Iterator[None]:
     except ValidationError as error:
         raise ConfigurationError("\n".join(_explain(key, detail) for detail in error.errors())) from error
     except ValueError as error:
-        message = str(error)
-        prefix = f"{key}." if message.partition(":")[0] in names else ""
-        raise ConfigurationError(f"{prefix}{message}") from error
+        prefix = f"{key}." if str(error).partition(":")[0] in names else ""
+        raise ConfigurationError(f"{prefix}{error}") from error
 
 
 def locate(key: str, path: Any, kind: Any, adapt: Adapt = lambda _: None) -> Callable[..., Any]:
@@ -184,8 +167,8 @@ def _import(key: str, path: Any) -> Any:
             raise ValueError("a dotted path has no colon")
         return pkgutil.resolve_name(path)
     except Exception as error:  # a user's module may raise anything on import
-        message = f"{key}._target_: must name what can be imported, got {path!r} ({error})"
-        raise ConfigurationError(message) from error
+        rule = f"must name what can be imported, got {path!r} ({error})"
+        raise ConfigurationError(f"{key}._target_: {rule}") from error
 
 
 def _explain(key: str, detail: Any) -> str:
@@ -210,7 +193,7 @@ def flatten(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, boo
     """
     flat: dict[str, bool | float | int | str | None] = {}
     for name, value in configuration.items():
-        key = f"{prefix}.{name}".removeprefix(".")
+        key = _join(prefix, name)
         if isinstance(value, Mapping):
             flat |= flatten(value, key)
         elif name == "_target_":

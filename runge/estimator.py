@@ -22,7 +22,6 @@ from runge.data.roles import check_index, names_of, partials_of
 from runge.errors import ConfigurationError, RunError
 from runge.function import Function
 from runge.launch.compose import compose
-from runge.launch.session import LOCK
 from runge.metrics import TRAIN_LOSS
 from runge.optimizers import Optimizer
 from runge.training.member import Member
@@ -39,6 +38,8 @@ _VALIDATE: Any = validate_data  # whose own hints are those of its defaults
 _CHECK: Any = check_array
 _OF_LABELS = {"dtype": np.float64, "ensure_2d": False, "ensure_all_finite": "allow-nan"}
 _LARGEST_SEED = 10**9
+_TRAINER = ("max_steps", "patience", "precision")
+_KEYS = {"model": ("activation", "depth", "width"), "loss": ("lambda_d",), "data": ("batch_size",), "trainer": _TRAINER}
 _PARAMETERS = {"split": "validation_fraction", "inputs": "X", "outputs": "y"}  # instead of the keys of a table
 
 
@@ -139,14 +140,8 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         share = self.validation_fraction
         if not 0 <= share < 1:
             raise ValueError(f"validation_fraction: must be in [0, 1), got {share}")
-        sections = {
-            "model": ("activation", "depth", "width"),
-            "loss": ("lambda_d",),
-            "trainer": ("max_steps", "patience", "precision"),
-            "data": ("batch_size",),
-        }
         configuration: dict[str, Any] = _composed(_option(self.optimizer)) | {"seed": _seed(self.random_state)}
-        for section, names in sections.items():
+        for section, names in _KEYS.items():
             values = {name: value for name in names if (value := getattr(self, name)) is not None}
             plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
             configuration[section] = configuration[section] | plain
@@ -166,9 +161,9 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
 
     def predict(self, X: ArrayLike) -> Floats:
         """Return the values u at the rows of X, (n,), or (n, P) if y had columns."""
-        x = self._checked_inputs(X)
+        x = self._checked_inputs(X)  # first: it says if there is no fit
         u = self.function_(x)
-        return u.reshape(len(x)) if self._one_column else u.reshape(len(x), -1)
+        return u.reshape(len(u)) if self._one_column else u.reshape(len(u), -1)
 
     def predict_derivative(self, X: ArrayLike) -> Floats:
         """Return the derivatives of u by the inputs at the rows of X, (n, D), or (n, P, D) if y had columns."""
@@ -207,8 +202,7 @@ class _ArraysOfOneSet(_Arrays):
 @cache
 def _composed(option: str) -> dict[str, Any]:
     """Return the configuration of a run on a table with an optimiser."""
-    with LOCK:
-        return compose("data=table", "data.file=X", f"optimizer={option}", "trainer.progress_bar=false", "~logger")
+    return compose("data=table", "data.file=X", f"optimizer={option}", "trainer.progress_bar=false", "~logger")
 
 
 def _option(optimizer: Any) -> str:

@@ -2,20 +2,27 @@
 
 import html
 import os
+import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
 from runge.compare.ranking import Ranking, collect
 from runge.compare.report import render
 from runge.compare.search import read_search
+from runge.data.table import file_of
 from runge.draw import draw
 from runge.errors import ConfigurationError, RunError
-from runge.launch import session
+from runge.launch.cli import check_overrides, quoted, session, train
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, on_test
 from runge.runs.directories import RunDirectory
+from runge.runs.files import discard, write
 from runge.runs.reading import fit_table, history, read, table
 
 if TYPE_CHECKING:
@@ -27,6 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "Run", "fit", "sweep"]
 
+InMemory = Union["pandas.DataFrame", Mapping[str, "ArrayLike"]]
+Directory = str | os.PathLike[str] | None
+
 
 class Run:
     """A run, read from its directory when it is asked for; a notebook shows the picture of its fit.
@@ -37,14 +47,6 @@ class Run:
     Raises:
         FileNotFoundError: there is no such directory, or it lacks what is asked for, because the run has not finished.
         ConfigurationError: a file is damaged.
-
-    Example:
-        >>> from tempfile import mkdtemp
-        >>> run = fit("trainer.max_steps=20", "model.width=8", directory=mkdtemp())
-        >>> run.status, run.settings["model.width"], "test/mse_df" in run.metrics
-        ('finished', 8, True)
-        >>> run.function(0.5).shape
-        torch.Size([])
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
@@ -60,13 +62,9 @@ class Run:
         return f"Run({str(self.directory)!r}): {', '.join(figures) or record.status}"
 
     def _repr_png_(self) -> bytes | None:
-        if not (run := RunDirectory(self.directory)).metrics.exists():
-            return None
-        if run.fit_picture.is_file():
-            return run.fit_picture.read_bytes()
         from runge.pictures.style import png  # late: it imports Matplotlib
 
-        return png(self.figure())
+        return png(self.figure()) if RunDirectory(self.directory).metrics.exists() else None
 
     @property
     def status(self) -> str:
@@ -119,20 +117,9 @@ class Comparison(Ranking):
         metric: the metric by which the runs are ranked; smaller is better. None: `test/mse_df`, or one without units
             for runs on different data.
 
-    Attributes:
-        reason: a sentence that says why they are ranked by a metric without units; else empty.
-        lead: a sentence on the lead of the best group of runs that differ only in their seed; empty without two groups.
-
     Raises:
         FileNotFoundError: there is no such directory.
         ValueError: it contains no runs, or they do not have this metric.
-
-    Example:
-        >>> from tempfile import mkdtemp
-        >>> short = "trainer.max_steps=200", "model.width=16", "hydra.launcher.processes=1"
-        >>> comparison = sweep("model.activation=tanh,relu", *short, directory=mkdtemp())
-        >>> comparison.table["model.activation"].tolist()
-        ['tanh', 'relu']
     """
 
     def __init__(self, directory: str | os.PathLike[str], metric: str | None = None) -> None:
@@ -170,20 +157,17 @@ class Comparison(Ranking):
         return Run(self.records[0].path)
 
 
-InMemory = Union["pandas.DataFrame", Mapping[str, "ArrayLike"]]
-
-
-def fit(*arguments: str | InMemory, directory: str | os.PathLike[str] | None = None) -> Run:
+def fit(*arguments: str | InMemory, directory: Directory = None) -> Run:
     """Train one run, as `python train.py OVERRIDES` does, in the calling process.
 
-    The first argument may be a table in memory: a pandas DataFrame with columns that are named as in a file, such as y
-    and dy_dx, or a mapping with the arrays `x`, (m, D), `y`, (m, P), and `dydx`, (m, P, D), as an NPZ file has them.
-    NaN: not known. It is written as `data.csv` or `data.npz` into the run's directory, where `data.file` names it.
     Calls from several threads wait for each other.
 
     Args:
-        *arguments: a table, if the data are in memory; then the command line's overrides, such as
-            `"model.activation=gelu"`. Options of your own are found with `"hydra.searchpath=[file:///PATH/TO/conf]"`.
+        *arguments: a table, if the data are in memory: a pandas DataFrame with columns that are named as in a file,
+            such as y and dy_dx, or a mapping with the arrays `x`, (m, D), `y`, (m, P), and `dydx`, (m, P, D), as an NPZ
+            file has them; NaN: not known. It is written into the run's directory, where `data.file` names it. Then the
+            command line's overrides, such as `"model.activation=gelu"`. Options of your own are found with
+            `"hydra.searchpath=[file:///PATH/TO/conf]"`.
         directory: the run's directory; None: `outputs/DATE/TIME`.
 
     Raises:
@@ -194,7 +178,6 @@ def fit(*arguments: str | InMemory, directory: str | os.PathLike[str] | None = N
     Example:
         >>> from tempfile import mkdtemp
         >>> import numpy
-        >>> run = fit("trainer.max_steps=20", "model.width=8", directory=mkdtemp())
         >>> x = numpy.linspace(0, 1, 20)
         >>> run = fit({"x": x, "y": x**2, "dydx": 2 * x}, "trainer.max_steps=20", "model.width=8", directory=mkdtemp())
         >>> run.function.inputs, run.function.outputs
@@ -203,26 +186,25 @@ def fit(*arguments: str | InMemory, directory: str | os.PathLike[str] | None = N
         Traceback (most recent call last):
         runge.errors.ConfigurationError: model.width: should be greater than or equal to 1, got 0
     """
-    data, overrides = _parts(arguments)
-    return Run(session.run(overrides, directory, data))
+
+    def attempt(configuration: DictConfig) -> Any:
+        try:
+            return train(configuration)
+        except Exception as error:  # Hydra would write to the error output before it raises
+            return error
+
+    with session() as hydra, _typed(hydra, RunMode.RUN, arguments, directory) as (typed, where):
+        job = hydra.run("config", attempt, typed)
+        if isinstance(job.return_value, Exception):
+            raise job.return_value
+        return Run(where)
 
 
-def _parts(arguments: Sequence[Any]) -> tuple[Any, list[str]]:
-    """Return the table of the arguments of `fit`, or None, and the overrides."""
-    in_memory = bool(arguments) and not isinstance(arguments[0], str)
-    data, overrides = (arguments[0], arguments[1:]) if in_memory else (None, arguments)
-    for override in overrides:
-        if not isinstance(override, str):
-            rule = "an override must be a text such as 'model.width=8', and data are the first argument"
-            raise ConfigurationError(f"arguments: {rule}; got a {type(override).__name__} after {arguments[0]!r:.60}")
-    return data, list(overrides)
-
-
-def sweep(*arguments: str | InMemory, directory: str | os.PathLike[str] | None = None) -> Comparison:
+def sweep(*arguments: str | InMemory, directory: Directory = None) -> Comparison:
     """Train the runs of a sweep, as `python train.py -m OVERRIDES` does, and compare them.
 
-    The runs are trained by worker processes, which do not import the calling script: classes of your own must be in a
-    module. A warning says if some runs did not finish; they are in the comparison with their status.
+    Worker processes train them without importing the calling script: classes of your own must be in a module. A warning
+    says if some runs did not finish; they are in the comparison with their status.
 
     Args:
         *arguments: a table in memory, as `fit` takes it, if there is one, which is written into the sweep's directory;
@@ -238,12 +220,15 @@ def sweep(*arguments: str | InMemory, directory: str | os.PathLike[str] | None =
     Example:
         >>> from tempfile import mkdtemp
         >>> short = "trainer.max_steps=20", "model.width=8", "hydra.launcher.processes=1"
-        >>> comparison = sweep("seed=range(3)", *short, directory=mkdtemp())
-        >>> sorted(comparison.table["seed"])
+        >>> sorted(sweep("seed=range(3)", *short, directory=mkdtemp()).table["seed"])
         [0, 1, 2]
     """
-    data, overrides = _parts(arguments)
-    where, failure = session.sweep(overrides, directory, data)
+    failure = ""
+    with session() as hydra, _typed(hydra, RunMode.MULTIRUN, arguments, directory) as (typed, where):
+        try:
+            hydra.multirun("config", train, typed)
+        except RunError as error:
+            failure = str(error)
     if not where.is_dir():  # nothing could be trained
         raise RunError(failure)
     compared = Comparison(where)
@@ -253,3 +238,59 @@ def sweep(*arguments: str | InMemory, directory: str | os.PathLike[str] | None =
     if failure:
         warnings.warn(f"{finished} of {len(compared.records)} runs finished; {failure}", stacklevel=2)
     return compared
+
+
+@contextmanager
+def _typed(
+    hydra: Any, mode: RunMode, arguments: Sequence[Any], directory: Directory
+) -> Iterator[tuple[list[str], Path]]:
+    """Yield overrides as they would be typed, and the directory; a table in memory is written to it.
+
+    If a mistake is raised, its message names the table and not the file, and a file that is new is removed again.
+    """
+    in_memory = bool(arguments) and not isinstance(arguments[0], str)
+    overrides = list(arguments[1:] if in_memory else arguments)
+    for override in overrides:
+        if not isinstance(override, str):
+            rule = "an override must be a text such as 'model.width=8', and data are the first argument"
+            raise ConfigurationError(f"arguments: {rule}; got a {type(override).__name__} after {arguments[0]!r:.60}")
+    suffix, text = file_of(arguments[0]) if in_memory else ("", b"")
+    key = "hydra.run.dir" if mode == RunMode.RUN else "hydra.sweep.dir"
+    typed = [*quoted(overrides), f"hydra.mode={mode.name}"]
+    check_overrides(typed)
+    typed += [] if directory is None else [_path(key, directory)]
+    if in_memory:
+        keys = {override.lstrip("+~").partition("=")[0] for override in overrides}
+        for forbidden in sorted({"data.file", "resume"} & keys):
+            raise ConfigurationError(f"{forbidden}: must not be set where the data are an argument")
+        typed = typed if "data" in keys else ["data=table", *typed]
+    composed = hydra.compose_config("config", typed, mode, with_log_configuration=False).hydra
+    where = Path(os.path.abspath(composed.run.dir if mode == RunMode.RUN else composed.sweep.dir))
+    typed.append(_path(key, where))
+    if not in_memory:
+        yield typed, where
+        return
+    path = where / f"data{suffix}"
+    if not (begun := path.exists()):
+        where.mkdir(parents=True, exist_ok=True)
+        write(path, text)
+    elif path.read_bytes() != text:
+        raise ConfigurationError(f"data: {str(path)!r} holds another table; choose another directory")
+    try:
+        yield [*typed, _path("data.file", path)], where
+    except ConfigurationError as error:
+        if not (begun or any(where.rglob("status.json"))):
+            path.unlink()
+            RunDirectory(where).discard()
+            discard(where, {"multirun.yaml"})
+        name = "the DataFrame" if suffix == ".csv" else "the arrays"
+        message = str(error).replace(repr(str(path)), name)
+        message = re.sub(rf"{name}: line (\d+)", lambda line: f"{name}: row {int(line[1]) - 1}", message)
+        raise ConfigurationError(message) from error
+
+
+def _path(key: str, path: str | os.PathLike[str]) -> str:
+    """Return the override that sets a key to a path, as an absolute one."""
+    # In Hydra's grammar a backslash is one of the text, except before a quote.
+    text = re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + end[2].replace("'", "\\'"), os.path.abspath(path))
+    return f"{key}='{text}'"

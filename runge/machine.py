@@ -13,31 +13,26 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["Interruption", "allow_open_files", "compiler", "compiling_pays", "cores", "interruption", "keep_memory"]
-__all__ += ["limit_threads", "step_seconds", "use_threads"]
+ENDING = (signal.SIGINT, signal.SIGTERM)
+"""The signals that ask a process to end."""
 
 _most_threads: int | None = None
 
 # The only model of costs: rough figures of one core, which decide on threads, compilation and the order of a sweep.
 _ONE_THREAD = 2**17  # neuron values in a layer, below which a second thread costs more than it saves
-# Seconds of a step for each multiplication of the matrix products, and for each value or tangent of a neuron.
-_PER_PRODUCT, _PER_NEURON = 2.4e-11, 3.6e-10
-# Additional seconds per value of a neuron, relative to tanh.
-_PER_ACTIVATION = {"relu": -1.6e-10, "sin": 1.9e-10, "gelu": 4.1e-10, "softplus": 8.2e-10}
-# Seconds that a compiled step saves: in all, and for each value or tangent of a neuron.
-_SAVED_PER_STEP, _SAVED_PER_NEURON = 1.5e-4, 2.4e-9
+_PER_PRODUCT, _PER_NEURON = 2.4e-11, 3.6e-10  # seconds of a step for each multiplication, and each value or tangent
+_PER_ACTIVATION = {"relu": -1.6e-10, "sin": 1.9e-10, "gelu": 4.1e-10, "softplus": 8.2e-10}  # more than of tanh
+_SAVED_PER_STEP, _SAVED_PER_NEURON = 1.5e-4, 2.4e-9  # seconds that a compiled step saves
 _COMPILATION = 0.5  # seconds that compiling takes
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _ALARM: signal.Signals | None = getattr(signal, "SIGALRM", None)  # there is none on Windows
-_ENDING = (signal.SIGINT, signal.SIGTERM, *([_ALARM] if _ALARM else []))
+_HANDLED = (*ENDING, *([_ALARM] if _ALARM else []))
 
 
 def use_threads(neurons: int, before: int | None = None) -> None:
-    """Let torch use one thread, or all of them if there is enough work.
+    """Let torch use one thread, or all of them if the values and tangents of one hidden layer, `neurons`, are many.
 
-    Args:
-        neurons: the values and tangents of one hidden layer, over all points and members.
-        before: the thread count of the run being resumed, if any: a different count changes the last bits of sums.
+    A run that is resumed has the threads that it had before, because their number changes the last bits of sums.
     """
     import torch
 
@@ -68,10 +63,7 @@ def compiling_pays(neurons: int, steps: int) -> bool:
 
 
 def keep_memory() -> None:
-    """Let glibc's allocator keep the memory that a step has freed for the next one, see mallopt(3).
-
-    It returns larger blocks at once, so that each step begins with page faults that cost as much as its arithmetic.
-    """
+    """Let glibc keep the memory that a step has freed, see mallopt(3): page faults cost as much as its arithmetic."""
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
         library.mallopt(_M_TRIM_THRESHOLD, 2**30)
         library.mallopt(_M_MMAP_THRESHOLD, 2**25)
@@ -87,12 +79,8 @@ class Interruption:
     """A request to end this process, by SIGINT or SIGTERM, which is never lost.
 
     Python ignores a KeyboardInterrupt that is raised inside a weak reference's callback, and a library may turn it into
-    an error of its own. So the first signal is only noted, and loops look for it with `check` or `received` where
-    nothing can swallow it. What does not look for `PATIENCE` seconds is interrupted again and again; and a second
-    signal interrupts at once.
-
-    Attributes:
-        received: the first signal; None: there was none.
+    an error of its own. So the first signal is only `received`, and loops look for it where nothing can swallow it.
+    What does not look for `PATIENCE` seconds is interrupted again and again; and a second signal interrupts at once.
     """
 
     PATIENCE = 3.0
@@ -107,7 +95,7 @@ class Interruption:
         if self._handled or threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.getsignal(number) for number in _ENDING}
+        before = {number: signal.getsignal(number) for number in _HANDLED}
         self._handled = True
         self.install()
         try:
@@ -120,7 +108,7 @@ class Interruption:
 
     def install(self) -> None:
         """Install the handlers again, where a library has installed its own within `handled`."""
-        for number in _ENDING if self._handled else ():
+        for number in _HANDLED if self._handled else ():
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: object) -> None:

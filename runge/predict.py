@@ -3,13 +3,15 @@
 import argparse
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from runge.configuration import build
+from runge.data import Table, read
 from runge.data.roles import Roles, listed, partial_name, read_arrays
 from runge.data.table import FORMATS, SETS, open_table
 from runge.errors import ConfigurationError, describe
@@ -17,8 +19,9 @@ from runge.function import Function, load_finished
 from runge.runs.directories import RunDirectory
 from runge.runs.files import printable, write
 from runge.runs.reading import find
+from runge.runs.reading import read as read_run
 from runge.sobolev.errors import variance
-from runge.training.used_rows import used_rows
+from runge.training.seed import Seed
 
 __all__ = ["main", "predict"]
 
@@ -37,9 +40,9 @@ def predict(function: Function, x: np.ndarray) -> dict[str, np.ndarray]:
     return {name: part.astype(float).reshape(shape) for name, part, shape in named}
 
 
-def _columns(function: Function, values: Any, slopes: Any, prefix: str = "", end: str = "") -> dict[str, np.ndarray]:
+def _columns(function: Function, parts: Sequence[np.ndarray], prefix: str = "", end: str = "") -> dict[str, np.ndarray]:
     """Return values, (m, P), and slopes, (m, P, D), as columns, (m,), by their names."""
-    columns = {}
+    columns, (values, slopes) = {}, parts
     for p, output in enumerate(function.outputs):
         columns[f"{prefix}{output}{end}"] = values[:, p]
         for d, name in enumerate(function.inputs):
@@ -56,9 +59,9 @@ def _content(x: np.ndarray, prediction: dict[str, np.ndarray], function: Functio
     if to == ".npz":
         np.savez_compressed(buffer, x=x, **prediction, **marks)
         return buffer.getvalue()
-    columns = dict(zip(function.inputs, x.T, strict=True)) | _columns(function, *parts[:2], "u_")
+    columns = dict(zip(function.inputs, x.T, strict=True)) | _columns(function, parts[:2], "u_")
     if function.members > 1:
-        columns |= _columns(function, *parts[2:], "u_", "_std")
+        columns |= _columns(function, parts[2:], "u_", "_std")
     frame = pandas.DataFrame(columns | {name: x for name, x in marks.items() if name not in columns})
     if to == ".parquet":
         frame.to_parquet(buffer, index=False)
@@ -78,9 +81,9 @@ def _errors(function: Function, labels: Sequence[Any], prediction: dict[str, Any
     known = [torch.from_numpy(~np.isnan(part))[None] for part in labels]
     values = [torch.from_numpy(np.nan_to_num(part))[None] for part in labels]
     spread = [variance(*pair).sqrt().numpy() for pair in zip(values, known, strict=True)]
-    fits, scales = _columns(function, prediction["u"], prediction["du"]), _columns(function, *spread)
+    fits, scales = _columns(function, [prediction["u"], prediction["du"]]), _columns(function, spread)
     lines = []
-    for name, label in _columns(function, *labels).items():
+    for name, label in _columns(function, labels).items():
         for rows in (*SETS, ""):
             if len(error := (fits[name] - label)[~np.isnan(label) & (sets == rows)]):
                 rmse = np.sqrt(np.mean(error**2))
@@ -97,7 +100,7 @@ def _sets(function: Function, x: np.ndarray) -> tuple[np.ndarray, str]:
     sets, remark, data = np.full(len(x), "", dtype="U5"), "", function.configuration.get("data") or {}
     try:
         if "file" in data:
-            sets = used_rows(map(RunDirectory, function.runs), data, x)
+            sets = _used_rows(map(RunDirectory, function.runs), data, x)
     except ConfigurationError as error:
         remark = f"it cannot be known which of these rows were trained on: {error}\n"
     if number := (sets == "train").sum():
@@ -141,6 +144,28 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
         print(f"mean and standard deviation of {function.members} runs" + f"; {left} left out: {why}" * (left > 0))
     print(_errors(function, labels, prediction, sets))
     print(printable(f"{remark}{len(x)} rows: {out}", keep="\n"))
+
+
+def _used_rows(runs: Iterable[RunDirectory], data: Mapping[str, Any], x: np.ndarray) -> np.ndarray:
+    """Return the set in which some runs had rows with given inputs, (m, D): `train`, `val` or `test`; empty: in none.
+
+    Of several runs on the same table, the section `data`, it is the first of these sets in which one of them had a row.
+    """
+    rows, sets = read(build("data", data, Table)), dict[bytes, str]()
+    for run in runs:
+        state, settings = run.read_state(), read_run(run).settings
+        if state is None or state.rows != rows.checksum:
+            raise ConfigurationError(f"data.file: {rows.table.file!r} does not hold the rows of the run {run.path}")
+        own = settings.get("data.seed")
+        split = rows.split(Seed(seed=settings["seed"] if own is None else own).generator("data"))
+        for name, index in split._asdict().items():
+            for row in map(_bytes, rows.x[index]):
+                sets[row] = min(sets.get(row, name), name, key=split._fields.index)
+    return np.array([sets.get(row, "") for row in map(_bytes, x)], dtype="U5")
+
+
+def _bytes(row: np.ndarray) -> bytes:
+    return (row + 0.0).tobytes()  # -0.0 is 0.0
 
 
 def _read(path: str, function: Function) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -81,9 +81,9 @@ class Region(Periodic):
 
     .. math:: q_k \leftarrow q_k (e_k / e)^{strength},
 
-    by a factor from 1/2 to 2, normalised to sum to 1, and at least `least`. Applied repeatedly this is integral
-    control, which settles where all regions have the same error. Within a region points are evenly spread. Where
-    regions overlap, a point counts for the last one: for Runge's function, `middle` excludes `peak`.
+    by a factor from 1/2 to 2, normalised to sum to 1, and at least `least`: integral control, which settles where all
+    regions have the same error. Within a region points are evenly spread. Where regions overlap, a point counts for the
+    last one: for Runge's function, `middle` excludes `peak`.
 
     Attributes:
         strength: how strongly the shares follow the errors, in [0, 1e12]; large: always by the factor 1/2 or 2.
@@ -100,14 +100,12 @@ class Region(Periodic):
     def sampling(self, target: Function, nodes: Tensor, x: Tensor, error: Tensor) -> Sampling:
         """Return a density that is constant in each region."""
         where = candidates(len(nodes), target.domain)
-        volumes = _counts(target, where)
-        inner = nodes[~_are_ends(nodes, target.domain)]
+        volumes, inner = _counts(target, where), nodes[~_are_ends(nodes, target.domain)]
         shares = torch.where(volumes > 0, _counts(target, inner) / max(len(inner), 1), 0)
         square = torch.zeros_like(volumes).index_add(0, _region(target, x), error.square()) / _counts(target, x)
         factor = (square / square.nanmean()).sqrt() ** self.strength
         shares = shares * factor.nan_to_num(1).clamp(1 / _MOST_AT_ONCE, _MOST_AT_ONCE)
-        count = int((volumes > 0).sum())
-        least = min(self.least, 1 / count)
+        least = min(self.least, 1 / (count := int((volumes > 0).sum())))
         above = (shares / shares.sum() - least).clamp_min(0)  # shares that sum to 1 and are large enough stay
         shares = torch.where(volumes > 0, least + (1 - count * least) * above / above.sum().clamp_min(1e-300), 0)
         return Density(where, (shares / volumes.clamp_min(1))[_region(target, where)])

@@ -72,6 +72,8 @@ def test_copies_are_equal(again):
     assert all(parameter.requires_grad for parameter in other.parameters())
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated")  # by torch 2.13's own compiler
+@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0")
 @pytest.mark.parametrize("shape", NETWORKS, ids=lambda shape: shape["activation"])
 def test_compiled_and_exported(shape, request):
     every = request.config.getoption("--exports") == "all"

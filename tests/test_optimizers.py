@@ -131,7 +131,9 @@ def test_the_parameters_of_torch_s_own_are_checked(values, message):
 
 
 def test_a_learning_rate_of_torch_s_own_follows_its_schedule():
-    method = build("optimizer", {"_target_": "torch.optim.RMSprop", "lr_schedule": "cosine"}, Optimizer, adapt)
+    settings = {"_target_": "torch.optim.RMSprop", "lr_schedule": "cosine", "alpha": 0.9}
+    method = build("optimizer", settings, Optimizer, adapt)
+    assert (method.parameters, method.keeps_apart) == ({"alpha": 0.9}, True)
     parameter = torch.nn.Parameter(torch.zeros(2, 3))
     rates = [method.figures(method.build([parameter]), parameter, progress)["lr"][0] for progress in (0.0, 0.5)]
     assert rates == pytest.approx([0.01, 0.005])

@@ -1,5 +1,6 @@
 """The sweeps behind the claims: the runs that each of them needs, and how these are trained."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from claims import SEED, Claim, ClaimRuns
 
 from runge.configuration import CONFIGURATIONS, digest
 from runge.errors import ConfigurationError, RunError
-from runge.launch import session
+from runge.interface import sweep
 from runge.launch.compose import combinations as runs_of
 from runge.launch.compose import compose
 from runge.runs.directories import RunDirectory
@@ -62,10 +63,12 @@ class ClaimSweep:
         """
         overrides = ["hydra.sweeper.params=null", "hydra.sweeper.compare=false"]  # the page compares the runs
         overrides += [*(f"{key}={value}" for key, value in self._swept.items()), *self._fixed]
-        try:
-            _, failure = session.sweep(overrides, self.directory)
-        except ConfigurationError as error:
-            failure = str(error)
+        with warnings.catch_warnings(record=True) as caught:
+            try:
+                sweep(*overrides, directory=self.directory)
+                failure = "; ".join(str(warning.message) for warning in caught)
+            except (ConfigurationError, RunError) as error:
+                failure = str(error)
         if failure and not self.ended():
             raise RunError(f"{self.claim.name}: its sweep failed: {failure}; its runs are in {self.directory}")
 

@@ -154,18 +154,12 @@ def partials_of(dydx: Any, inputs: Sequence[str], outputs: Sequence[str]) -> Any
 
     if not isinstance(dydx, pandas.DataFrame) or list(dydx.columns) == list(range(dydx.shape[1])):
         return dydx
-    places = {partial_name(y, x): (p, d) for p, y in enumerate(outputs) for d, x in enumerate(inputs)}
-    allowed = listed(list(places))
-    if len(outputs) == 1:
-        places = {x: (0, d) for d, x in enumerate(inputs)} | places
-        allowed += f", or as the inputs, {listed(inputs)}"
-    result, filled = np.full((len(dydx), len(outputs), len(inputs)), np.nan), set[tuple[int, int]]()
-    for i, name in enumerate(dydx.columns):
-        if name not in places or places[name] in filled:
-            raise ValueError(f"dydx: its columns must be named {allowed}, each derivative once; got {name!r}")
-        filled.add(places[name])
-        result[:, *places[name]] = dydx.iloc[:, i].to_numpy(float, na_value=np.nan)
-    return result
+    names = [partial_name(y, x) for y in outputs for x in inputs]
+    frame = dydx.rename(columns=dict(zip(inputs, names, strict=True))) if len(outputs) == 1 else dydx
+    if not frame.columns.is_unique or not {*frame.columns} <= {*names}:
+        allowed = f"{listed(names)}, or for one output as the inputs, {listed(inputs)}"
+        raise ValueError(f"dydx: its columns must be named {allowed}, each once; got {[*dydx.columns]}")
+    return frame.reindex(columns=names).to_numpy(float, na_value=np.nan).reshape(len(dydx), len(outputs), len(inputs))
 
 
 def _wrong(key: str, file: File, what: str) -> ConfigurationError:

@@ -17,10 +17,7 @@ from runge.errors import ConfigurationError
 
 __all__ = ["Rows", "Split", "draw", "number_points", "read"]
 
-_FILES_KEPT = 8
-
-_CLOSEST = 1 / FARTHEST
-"""The least size of a column: its square is a number."""
+_CLOSEST = 1 / FARTHEST  # the least size of a column: its square is a number
 
 
 class Split(NamedTuple):
@@ -98,8 +95,7 @@ class Rows:
     @property
     def leaking(self) -> int:
         """The number of rows for validation and test, by `data.split_column`, whose inputs a training row has."""
-        sets = np.zeros(len(self.x)) if self.sets is None else self.sets
-        return int(np.isin(self.points[sets > 0], self.points[sets == 0]).sum())
+        return 0 if self.sets is None else int(np.isin(self.points[self.sets > 0], self.points[self.sets == 0]).sum())
 
     def split(self, seed: int | torch.Generator) -> Split:
         """Return the rows for training, validation and test, drawn unless the table has a column that says so.
@@ -164,7 +160,7 @@ def read(table: Table) -> Rows:
     return replace(_read(columns, stamp), table=table)
 
 
-@lru_cache(maxsize=_FILES_KEPT)
+@lru_cache(maxsize=8)
 def _read(table: Table, _stamp: object) -> Rows:
     file = open_table(table.file)
     roles = find_roles(file, table.inputs, table.outputs, table.derivatives, table.split_column)

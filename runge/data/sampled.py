@@ -11,7 +11,7 @@ from runge.domain import MOST_ON_GRIDS, cells, sobol
 from runge.sampling import Random, Sampling, Uniform, boundary_nodes, check_count
 from runge.sobolev.points import Points
 from runge.targets import Target
-from runge.validation import Count, Natural, checked
+from runge.validation import Natural, Size, checked
 
 __all__ = ["Data", "Dataset", "SampleWeight", "labelled", "sample", "sample_weights", "training_points"]
 
@@ -42,10 +42,10 @@ class Data:
         seed: the seed of the data, >= 0; None: that of the run.
     """
 
-    n_train: Count = 128
-    n_val: Count = 256
-    n_test: Count = 2001
-    n_derivative: Count | None = None
+    n_train: Size = 128
+    n_val: Size = 256
+    n_test: Size = 2001
+    n_derivative: Size | None = None
     boundary_points: Natural = 0
     noise_f: Noise = 0.0
     noise_df: Noise = 0.0

@@ -2,16 +2,19 @@
 
 import gc
 import importlib
+import io
 import logging
 import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from types import ModuleType
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -20,18 +23,14 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from runge.configuration import CONFIGURATIONS, no_such_key
 from runge.errors import ConfigurationError, RunError, command
-from runge.launch.compose import explain_value, register_resolvers
+from runge.launch.compose import LOCK, explain_value, register_resolvers
 from runge.machine import interruption
 from runge.runs.files import printable
 
-_FULL = "HYDRA_FULL_ERROR"
-_VERBS = {
-    "predict": ("runge.predict", "values and derivatives at the rows of a table"),
-    "export": ("runge.export.__main__", "value and derivatives for other programs"),
-    "draw": ("runge.draw", "the pictures of any runs"),
-    "compare": ("runge.compare.__main__", "the table and the report of any runs"),
-}
-"""The first words of a command that do not train: the module whose `main` takes the others, and what it does."""
+_VERBS = {"predict": "runge.predict", "export": "runge.export.__main__", "draw": "runge.draw"}
+_VERBS |= {"compare": "runge.compare.__main__"}
+"""The first words of a command that do not train: the module whose `main` takes the others."""
+
 _FIXED = {
     "hydra.output_subdir": "a run's record is always in its folder .hydra",
     "hydra.job.name": "a run's log is always train.log",
@@ -42,35 +41,14 @@ _FIXED = {
 def main() -> None:
     """Run the command: one of the verbs, or a training with the options of `hydra.main`."""
     sys.path.insert(0, os.getcwd())  # as `python -m` does, so that classes of the user's own are found
-    arguments = sys.argv[1:]
-    if arguments and arguments[0] in _VERBS:
-        verb, *others = arguments
-        importlib.import_module(_VERBS[verb][0]).main(others, f"{command()} {verb}")
-        return
-    if "--version" in arguments:
-        print(f"runge {_package().__version__}")
-        return
-    if not {"-h", "--help"}.isdisjoint(arguments):
-        print(_usage())  # Hydra adds the groups and keys
-    register_resolvers()
-    run(hydra.main(version_base="1.3", config_path=str(CONFIGURATIONS), config_name="config")(train))
-
-
-def _package() -> ModuleType:
-    return importlib.import_module("runge")  # it names all that is above, so it is no import of this module
-
-
-def _usage() -> str:
-    """Return the first part of the help."""
-    name = command()
-    lines = {
-        f"{name} [KEY=VALUE ...]": "train one run",
-        f"{name} -m KEY=VALUE,VALUE ...": "train a sweep, a run for each value, and compare its runs",
-        **{f"{name} {verb} ...": f"{what}; {name} {verb} --help" for verb, (_, what) in _VERBS.items()},
-        f"{name} --version": "the version of runge",
-    }
-    width = max(map(len, lines))
-    return "\n".join([str(_package().__doc__), "", *(f"  {line:{width}}  {what}" for line, what in lines.items())])
+    verb, *others = sys.argv[1:] or [""]
+    if verb in _VERBS:
+        importlib.import_module(_VERBS[verb]).main(others, f"{command()} {verb}")
+    elif "--version" in sys.argv:
+        print(f"runge {sys.modules['runge'].__version__}")
+    else:
+        register_resolvers()
+        _report_mistakes(hydra.main(version_base="1.3", config_path=str(CONFIGURATIONS), config_name="config")(train))
 
 
 def train(configuration: DictConfig) -> Any:
@@ -82,22 +60,22 @@ def train(configuration: DictConfig) -> Any:
 
 
 @interruption.handled()
-def run(main: Callable[..., Any]) -> None:
+def _report_mistakes(main: Callable[[], Any]) -> None:
     """Run a `hydra.main` function; if it fails, exit with 1 and one message.
 
     A traceback is shown if `HYDRA_FULL_ERROR` is set, and for errors that are not a user's mistake.
     """
     gc.set_threshold(1_000_000, 10, 10)  # importing and composing make many objects that stay
-    full = bool(os.environ.get(_FULL))
+    full = bool(os.environ.get("HYDRA_FULL_ERROR"))
     sys.argv[1:] = quoted(sys.argv[1:])
-    os.environ[_FULL] = "1"  # with it Hydra passes exceptions on instead of printing them
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # with it Hydra passes exceptions on instead of printing them
     logging.raiseExceptions = False  # a log that cannot be written is not worth a traceback
     try:
         check_overrides(sys.argv[1:])
         main()
         interruption.check()
-    except (KeyboardInterrupt, SystemExit) as end:
-        sys.exit("error: interrupted" if isinstance(end, KeyboardInterrupt) else end.code)
+    except KeyboardInterrupt:
+        sys.exit("error: interrupted")
     except BrokenPipeError:  # the process that reads the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -113,47 +91,32 @@ def run(main: Callable[..., Any]) -> None:
         sys.exit(1)
     finally:
         if not full:
-            del os.environ[_FULL]
+            del os.environ["HYDRA_FULL_ERROR"]
         gc.freeze()  # the last collection takes half a second once torch is loaded
 
 
 def check_overrides(arguments: Sequence[str]) -> None:
-    """Refuse overrides of which Hydra's message would not say what is wrong, or which it would accept.
-
-    Raises:
-        ConfigurationError: a group is set to nothing, to a number or to a boolean; a key of Hydra's is set that names
-            a run's files; or an experiment for formulas is chosen for a table.
-    """
+    """Refuse what Hydra would accept, or explain badly: no option of a group, or to set what names a run's files."""
     for argument in arguments:
-        _check_override(argument)
-    names = [argument.partition("=")[2] for argument in arguments if argument.startswith("experiment=")]
-    for name in re.findall(r"[\w/]+", " ".join(names)) if "data=table" in arguments else ():
-        path = CONFIGURATIONS / "experiment" / f"{name}.yaml"
-        if path.is_file() and "n_train" in path.read_text():
-            rule = "must be absent with data=table, because it is for formulas"
-            raise ConfigurationError(f"experiment: {rule} and sets data.n_train; got {name}")
-
-
-def _check_override(argument: str) -> None:
-    try:
-        override = OverridesParser.create().parse_override(argument)
-    except HydraException:
-        return  # Hydra reports it
-    group, choice = override.key_or_group, override.value()
-    if group in _FIXED:
-        raise ConfigurationError(f"{group}: must not be set; {_FIXED[group]}")
-    if override.is_delete() and str(group).startswith("hydra."):  # Hydra says so after it has made the directory
-        raise ConfigurationError(f"{group}: must not be deleted, because it is a key of Hydra's")
-    options = sorted(path.stem for path in (CONFIGURATIONS / group).glob("*.yaml")) if group else []
-    if not options or override.is_delete() or isinstance(choice, dict):
-        return
-    if override.is_sweep_override():
-        choice = choice.list if isinstance(choice, ChoiceSweep) else []
-    names = choice if isinstance(choice, list) else [choice]
-    if not all(isinstance(name, str | QuotedString) and name != "" for name in names):
-        none = ", or [] for none" if group in ("logger", "experiment") else ""
-        given = argument.partition("=")[2] or "nothing"
-        raise ConfigurationError(f"{group}: must be one of {', '.join(options)}{none}; got {given}")
+        try:
+            override = OverridesParser.create().parse_override(argument)
+        except HydraException:
+            continue  # Hydra reports it
+        group, choice = override.key_or_group, override.value()
+        if group in _FIXED:
+            raise ConfigurationError(f"{group}: must not be set; {_FIXED[group]}")
+        if override.is_delete() and str(group).startswith("hydra."):  # Hydra says so after it has made the directory
+            raise ConfigurationError(f"{group}: must not be deleted, because it is a key of Hydra's")
+        options = sorted(path.stem for path in (CONFIGURATIONS / group).glob("*.yaml")) if group else []
+        if not options or override.is_delete() or isinstance(choice, dict):
+            continue
+        if override.is_sweep_override():
+            choice = choice.list if isinstance(choice, ChoiceSweep) else []
+        names = choice if isinstance(choice, list) else [choice]
+        if not all(isinstance(name, str | QuotedString) and name != "" for name in names):
+            none = ", or [] for none" if group in ("logger", "experiment") else ""
+            given = argument.partition("=")[2] or "nothing"
+            raise ConfigurationError(f"{group}: must be one of {', '.join(options)}{none}; got {given}")
 
 
 def quoted(arguments: Sequence[str]) -> list[str]:
@@ -163,23 +126,20 @@ def quoted(arguments: Sequence[str]) -> list[str]:
         >>> quoted(["search=target", "seed=1"])
         ['search=target', 'seed=1', 'hydra/sweeper=search']
     """
-    given = [argument.partition("=")[2] for argument in arguments if argument.startswith("search=")]
-    searches = any(value not in ("", "null", "[]") for value in given)
+    searches = any(re.fullmatch(r"search=(?!null$|\[\]$).+", argument) for argument in arguments)
     chosen = any(argument.startswith("hydra/sweeper=") for argument in arguments)
-    return [*map(quote_expression, arguments), *(["hydra/sweeper=search"] if searches and not chosen else [])]
+    return [*map(_quote_expression, arguments), *(["hydra/sweeper=search"] if searches and not chosen else [])]
 
 
-def quote_expression(argument: str) -> str:
+def _quote_expression(argument: str) -> str:
     """Quote the formulas of a `target.expr` override, which Hydra's grammar would take for its own functions.
 
     Formulas hold no comma, so commas separate the formulas of a sweep, of a list or of a mapping.
 
     Example:
-        >>> quote_expression("target.expr=exp(-x)*sin(8*x)")
-        "target.expr='exp(-x)*sin(8*x)'"
-        >>> quote_expression("target.expr=sin(x),cos(x)")
+        >>> _quote_expression("target.expr=sin(x),cos(x)")
         "target.expr='sin(x)','cos(x)'"
-        >>> quote_expression("target.expr={a: x*y, b: sin(x)}")
+        >>> _quote_expression("target.expr={a: x*y, b: sin(x)}")
         "target.expr={a: 'x*y', b: 'sin(x)'}"
     """
     key, equals, value = argument.partition("=")
@@ -220,3 +180,38 @@ def _explain_composition(error: HydraException) -> str:
         return str(no_such_key(section, name, [str(key) for key in cause.parent_node]))
     detail = f"; {str(cause).splitlines()[0]}" if isinstance(cause, OmegaConfBaseException) else ""
     return str(error).partition("\nConfig search path")[0].rstrip() + detail
+
+
+@contextmanager
+def session() -> Iterator[Any]:
+    """Set up Hydra for one thread at a time, and restore logging, threads and Hydra's state.
+
+    Nothing is printed but warnings and progress, which are on the error output. What the command would print as a
+    user's mistake is raised as ConfigurationError.
+    """
+    import torch  # late, as in `train`
+
+    register_resolvers()
+    root, threads, config = logging.getLogger(), torch.get_num_threads(), HydraConfig.instance().cfg
+    handlers, level = root.handlers[:], root.level
+    ours, shown = logging.getLogger("runge"), logging.StreamHandler()
+    shown.setLevel(logging.WARNING)
+    ours.addHandler(shown)
+    try:
+        with LOCK, redirect_stdout(io.StringIO()), hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
+            yield GlobalHydra.instance().hydra
+    except SystemExit as end:  # by which an interrupted run ends
+        raise KeyboardInterrupt(str(end.code).removeprefix("error: ")) from end
+    except (ConfigurationError, RunError):
+        raise
+    except Exception as error:
+        if (message := explain(error)) is None:
+            raise
+        raise ConfigurationError(printable(message, keep="\n")) from error
+    finally:
+        ours.removeHandler(shown)
+        for handler in set(root.handlers) - set(handlers):
+            handler.close()
+        root.handlers[:], HydraConfig.instance().cfg = handlers, config
+        root.setLevel(level)
+        torch.set_num_threads(threads)

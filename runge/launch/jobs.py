@@ -1,11 +1,14 @@
-"""The jobs of a sweep, and what Hydra sees of each when it begins and ends."""
+"""The jobs of a sweep: what Hydra sees of each when it begins and ends, and which of them are trained together."""
 
+import heapq
+import itertools
 import logging
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, configure_log
@@ -23,8 +26,32 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_SECONDS_PER_MEMBER, _SECONDS_PER_STACK = 0.1, 0.5
+"""Costs that do not grow with the steps: the files of each member, and the set-up of each stack."""
+
+_BUSY = 0.9
+"""The share of the time that processes are to work; a sweep is cut into no more pieces than that needs."""
+
 Value = float | tuple[float, ...] | Pruned
 """The return value of a job for Hydra's sweepers: the figures of its objective, or the rung at which it left."""
+
+
+class Job(NamedTuple):
+    """One run of a sweep, and its outcome if it ended earlier: the values of its objective, or an error."""
+
+    config: DictConfig
+    overrides: list[str]
+    directory: str
+    member: "Member"
+    outcome: Value | RunError | None
+
+
+class Chunk(NamedTuple):
+    """Jobs that are trained together: their numbers, the steps that each of them has left, and their saved state."""
+
+    jobs: list[int]
+    steps: int
+    state: Path | None = None
 
 
 @contextmanager
@@ -34,25 +61,6 @@ def name_overrides(overrides: Sequence[str]) -> Iterator[None]:
         yield
     except ConfigurationError as error:
         raise ConfigurationError(f"{error} (in the run {' '.join(overrides)})") from error
-
-
-@dataclass
-class Job:
-    """One run of a sweep.
-
-    Attributes:
-        config: its composed configuration.
-        overrides: its overrides.
-        directory: its run directory.
-        member: its checked configuration.
-        outcome: what it returned, the values of its objective or an error, if it ended earlier.
-    """
-
-    config: DictConfig
-    overrides: list[str]
-    directory: str
-    member: "Member"
-    outcome: "Value | RunError | None"
 
 
 @contextmanager
@@ -66,8 +74,7 @@ def current(config: DictConfig) -> Iterator[None]:
         state.cfg = before
 
 
-def foreign_run(directory: RunDirectory) -> ConfigurationError:
-    """Return the error for a directory that holds a run of a different sweep."""
+def _foreign_run(directory: RunDirectory) -> ConfigurationError:
     what = f"{str(directory.path)!r} holds a run of a different sweep"
     return ConfigurationError(f"hydra.sweep.dir: {what}; choose another directory, or give that sweep's overrides")
 
@@ -92,23 +99,19 @@ def ended_before(member: "Member", directory: RunDirectory) -> Value | RunError 
     if state is None:
         return None
     if state.configuration not in ("", digest(member.configuration)):
-        raise foreign_run(directory)
+        raise _foreign_run(directory)
     check_rows(member, directory)
-    if directory.metrics.exists():
-        try:
+    try:
+        if directory.metrics.exists():
             if (metrics := directory.read_metrics()).get(VAL_LOSS) is not None:
                 return member.objective.returned(metrics)
             raise ConfigurationError(f"{directory.metrics} is damaged (it has no {VAL_LOSS})")
-        except ConfigurationError as error:
-            log.warning("%s: finishing the run again from its last checkpoint", error)
-            directory.metrics.unlink()
-    if state.status == "pruned":
-        try:
-            return Pruned(
-                state.step, member.objective.values(best_row(read_columns(directory, directory.history, None, 10**9)))
-            )
-        except (ConfigurationError, LookupError, OSError) as error:
-            log.warning("%s: training the run again from its last checkpoint", error)
+        if state.status == "pruned":
+            rows = read_columns(directory, directory.history, None, 10**9)
+            return Pruned(state.step, member.objective.values(best_row(rows)))
+    except (ConfigurationError, LookupError, FileNotFoundError) as error:
+        log.warning("%s: training the run again from its last checkpoint", error)
+        directory.metrics.unlink(missing_ok=True)
     return DivergedError(f"diverged: {state.message}") if state.status == "diverged" else None
 
 
@@ -129,9 +132,6 @@ def begin_job(callbacks: Any, job: Job, announce: Callable[[], object]) -> JobRe
     """Make a job's directory, record and log, like Hydra's `run_job`, without its four copies of the configuration.
 
     `on_job_end` is not called before the job is trained.
-
-    Raises:
-        OSError: the directory cannot be written to.
     """
     config, directory = job.config, RunDirectory(job.directory)
     with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
@@ -139,15 +139,11 @@ def begin_job(callbacks: Any, job: Job, announce: Callable[[], object]) -> JobRe
     OmegaConf.set_readonly(config.hydra, True)
     with current(config):
         if config.hydra.output_subdir is not None:  # null if the run already has a record
-            own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-            parts = {
-                "config": own,
-                "hydra": OmegaConf.masked_copy(config, "hydra"),
-                "overrides": OmegaConf.create(job.overrides),
-            }
             directory.hydra_part.mkdir(parents=True, exist_ok=True)
-            for name, part in parts.items():
-                OmegaConf.save(part, directory.hydra_part / f"{name}.yaml")
+            own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+            OmegaConf.save(own, directory.hydra_part / "config.yaml")
+            OmegaConf.save(OmegaConf.masked_copy(config, "hydra"), directory.hydra_part / "hydra.yaml")
+            OmegaConf.save(OmegaConf.create(job.overrides), directory.hydra_part / "overrides.yaml")
         callbacks.on_job_start(config=config, task_function=lambda _: None)
         directory.begin(job.member.configuration, job.overrides)
         log_to_file(config)
@@ -162,3 +158,97 @@ def log_to_file(config: DictConfig) -> None:
     for logger in filter(None, (logging_config.get("root"), *(logging_config.get("loggers") or {}).values())):
         logger["handlers"] = [name for name in logger.get("handlers", []) if name != "console"]
     configure_log(DictConfig(logging_config), config.hydra.verbose)
+
+
+def plan(
+    jobs: Sequence[Job], processes: int, most: int, halving: int | None = None, begun: Sequence[Chunk] = ()
+) -> tuple[list[Chunk], bool]:
+    """Divide jobs into unfinished chunks of at most `most`, the longest first; and say if the whole sweep is one.
+
+    Jobs that were trained in a stack resume in the same one, of those that `begun_chunks` returns, to end with the same
+    bits. All others are divided as at the sweep's beginning, so that a resumed sweep has the stacks of an uninterrupted
+    one. With halving, runs that differ in their seed alone stay together.
+    """
+    fresh, chunks = _divide(jobs, processes, most, halving is not None), list(begun)
+    settled = {number for number, job in enumerate(jobs) if job.outcome is not None}.union(*(c.jobs for c in chunks))
+    for chunk in fresh:
+        if new := [number for number in chunk.jobs if number not in settled]:
+            chunks.append(chunk._replace(jobs=new))
+            if len(new) < len(chunk.jobs) and any(RunDirectory(jobs[i].directory).hydra.exists() for i in new):
+                _warn_of_fewer(len(chunk.jobs), "begins again", len(new), "they have no checkpoint")
+    return _longest_first(jobs, chunks), len(fresh) == 1
+
+
+def begun_chunks(jobs: Sequence[Job], sweep: Path) -> list[Chunk]:
+    """Return the unfinished stacks of a sweep that have a saved state. A damaged file is set aside."""
+    from runge.runs.checkpoints import STACKS, read_state
+
+    numbers = {os.path.normpath(job.directory): number for number, job in enumerate(jobs)}
+    alone = [RunDirectory(job.directory).last for job in jobs if job.outcome is None]
+    chunks: list[Chunk] = []
+    for path in [*sorted((sweep / STACKS).glob("*.ckpt")), *filter(Path.exists, alone)]:
+        try:
+            saved = read_state(path)
+        except ConfigurationError as error:
+            log.warning("%s: set aside", error)
+            path.replace(path.with_name(f"{path.name}.damaged"))
+            continue
+        together = [numbers[run] for run in saved.runs if run in numbers]
+        if all(jobs[i].outcome is not None for i in together):
+            continue
+        for run, identity in zip(saved.runs, saved.digests, strict=True):
+            if run in numbers and digest(jobs[numbers[run]].member.configuration) != identity:
+                raise _foreign_run(RunDirectory(run))
+        if len(together) < len(saved.runs):
+            _warn_of_fewer(len(saved.runs), "resumes", len(together), "the command lacks the others")
+        chunks.append(Chunk(together, _steps(jobs, together) - saved.step, path))
+    return chunks
+
+
+def _warn_of_fewer(before: int, does: str, now: int, why: str) -> None:
+    what = f"a stack of {before} runs {does} with {now} of them"
+    log.warning("%s, whose figures are the same to round-off; %s", what, why)
+
+
+def _steps(jobs: Sequence[Job], numbers: Sequence[int]) -> int:
+    return jobs[numbers[0]].member.training.max_steps
+
+
+def _cost(jobs: Sequence[Job], chunk: Chunk) -> float:
+    """Estimate the seconds that a chunk takes."""
+    seconds = chunk.steps * jobs[chunk.jobs[0]].member.work() + _SECONDS_PER_MEMBER
+    return len(chunk.jobs) * seconds + _SECONDS_PER_STACK
+
+
+def _longest_first(jobs: Sequence[Job], chunks: Sequence[Chunk]) -> list[Chunk]:
+    return sorted(chunks, key=lambda chunk: _cost(jobs, chunk), reverse=True)
+
+
+def _divide(jobs: Sequence[Job], processes: int, most: int, by_trial: bool) -> list[Chunk]:
+    """Cut the groups that can share a stack into the fewest pieces that keep all processes busy to the end.
+
+    What is not divided is one job, or by trial the jobs that differ in their seed alone.
+    """
+    groups: dict[str, dict[Any, list[int]]] = {}
+    for number, job in enumerate(jobs):
+        group = f"{job.member.shared()} {'' if job.member.optimizer.keeps_apart else number}"
+        unit = job.member.apart_from_seed() if by_trial else number
+        groups.setdefault(group, {}).setdefault(unit, []).append(number)
+
+    def cut(pieces: int) -> list[Chunk]:
+        chunks = []
+        for units in map(list, (group.values() for group in groups.values())):
+            count = max(pieces, math.ceil(len(units) / max(1, most // max(map(len, units)))))
+            parts = [list(itertools.chain(*units[i::count])) for i in range(count)]
+            chunks += [Chunk(numbers, _steps(jobs, numbers)) for numbers in parts if numbers]
+        return _longest_first(jobs, chunks)
+
+    def busy(chunks: Sequence[Chunk]) -> float:
+        """Return the share of the time that the processes work."""
+        ends, costs = [0.0] * processes, [_cost(jobs, chunk) for chunk in chunks]
+        for cost in costs:
+            heapq.heapreplace(ends, ends[0] + cost)
+        return sum(costs) / processes / max(ends)
+
+    cuts = [cut(pieces) for pieces in range(1, processes + 1)]
+    return next((chunks for chunks in cuts if busy(chunks) >= _BUSY), max(cuts, key=busy))

@@ -8,8 +8,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -18,12 +18,11 @@ from hydra.core.utils import setup_globals
 from runge import machine
 from runge.errors import ConfigurationError, RunError, describe, is_out_of_memory
 from runge.launch.compose import register_resolvers
-from runge.machine import interruption
+from runge.machine import ENDING, interruption
 
 Report = Callable[[Any], object]
 Task = Callable[[Report], Any]
 
-_ENDING = (signal.SIGINT, signal.SIGTERM)
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 
@@ -41,7 +40,7 @@ def start_loading() -> Any:
     resource_tracker.ensure_running()  # it would let the signals through again
     # Signals to the whole group of processes, such as Ctrl-C, concern the commanding process alone, which passes
     # them on. The server and its children inherit the mask; the system keeps signals until a child lets them through.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         forkserver.ensure_running()
     finally:
@@ -52,18 +51,11 @@ def start_loading() -> Any:
 def run_tasks(tasks: Sequence[Task], report: Report, processes: int) -> Generator[tuple[int, Any], None, None]:
     """Do tasks, in their order, each in a process of its own, or all in this one if `processes` is 1.
 
-    The pools of the standard library end all of their processes when one dies.
-
-    Args:
-        tasks: functions that can be pickled; each is called with a function that takes its reports.
-        report: called with what the tasks report.
-        processes: the most tasks at a time.
+    The pools of the standard library end all of their processes when one dies. Tasks can be pickled; they are called
+    with a function that takes what is passed on to `report`. If the command is interrupted, they are first ended.
 
     Yields:
         The number of a task, and what it returned or an error; as they arrive.
-
-    Raises:
-        KeyboardInterrupt: the command was interrupted, and so were the tasks, which have ended.
     """
     if processes == 1:
         for number, task in enumerate(tasks):
@@ -77,8 +69,7 @@ def run_tasks(tasks: Sequence[Task], report: Report, processes: int) -> Generato
                 ours, theirs = context.Pipe(duplex=False)
                 process = context.Process(target=_work, args=(theirs, task), daemon=True)
                 busy[ours] = number, process
-                with _without_main():
-                    process.start()
+                _start(process)
                 theirs.close()
             for connection in wait(list(busy), _SECONDS_BETWEEN_LOOKS):
                 kind, value = _receive(connection)
@@ -107,14 +98,13 @@ def _receive(connection: Any) -> tuple[str, Any]:
         return "death", None
 
 
-@contextmanager
-def _without_main() -> Iterator[None]:
-    """Keep a process from importing the main script, whose call of `runge.sweep` at its top level would be repeated."""
+def _start(process: Any) -> None:
+    """Start a process without the main script, whose call of `runge.sweep` at its top level would be repeated."""
     main = vars(sys.modules["__main__"])
     hidden = {name: main[name] for name in ("__spec__", "__file__") if name in main}
+    main.update(dict.fromkeys(hidden))
     try:
-        main.update(dict.fromkeys(hidden))
-        yield
+        process.start()
     finally:
         main.update(hidden)
 
@@ -122,8 +112,9 @@ def _without_main() -> Iterator[None]:
 def _death(code: int) -> str:
     if code >= 0:
         return f"its process died with exit code {code}"
-    why = ", as the system does when memory runs out" if -code == getattr(signal, "SIGKILL", None) else ""
-    return f"its process was killed by {signal.Signals(-code).name}{why}"
+    name = signal.Signals(-code).name
+    why = ", as the system does when memory runs out" if name == "SIGKILL" else ""
+    return f"its process was killed by {name}{why}"
 
 
 def _work(connection: Connection, task: Task) -> None:
@@ -137,23 +128,22 @@ def _work(connection: Connection, task: Task) -> None:
         with suppress(OSError):  # the commanding process is gone
             connection.send((kind, value))
 
+    def end_with_parent() -> None:
+        """Wait for the end of the commanding process, then ask this one to save a checkpoint and end."""
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
     with suppress(KeyboardInterrupt), interruption.handled():
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+        threading.Thread(target=end_with_parent, daemon=True).start()
         if hasattr(signal, "pthread_sigmask"):
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         try:
             value = attempt(task, lambda value: send("report", value))
         except SystemExit as end:
             value = RunError(str(end.code).removeprefix("error: "))
         send("result", value)
-
-
-def _end_with_parent() -> None:
-    """Wait for the end of the commanding process, then ask this one to save a checkpoint and end."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def attempt(task: Task, report: Report) -> Any:

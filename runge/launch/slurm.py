@@ -2,22 +2,21 @@
 
 import os
 import shutil
-import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from runge import machine
 from runge.errors import ConfigurationError, RunError
-from runge.launch.processes import Task, attempt
+from runge.launch.processes import Report, Task, attempt
 from runge.machine import interruption
 from runge.validation import Count, Positive, checked
 
 PROCESSES = 16
 """How many jobs run at a time by default."""
 
-_SECONDS_BETWEEN_LOOKS, _SECONDS_BETWEEN_QUESTIONS = 2.0, 30.0
-"""How often the jobs' results are looked for on the file system, and Slurm is asked for their states."""
+_SECONDS_BETWEEN_LOOKS = 2.0
+"""How often the jobs' results are looked for on the file system; submitit asks Slurm for their states."""
 
 
 @checked
@@ -70,31 +69,31 @@ def make_executor(settings: LauncherSettings, folder: Path) -> Any:
     return executor
 
 
-def run_jobs(tasks: Sequence[Task], executor: Any) -> Generator[tuple[int, Any], None, None]:
+def run_jobs(tasks: Sequence[Task], report: Report, executor: Any) -> Generator[tuple[int, Any], None, None]:
     """Do tasks as `run_tasks`, in jobs, without reports; those that have not ended when the command does are cancelled.
 
     A job that Slurm or submitit requeues, after its node has died or at its time limit, resumes from its checkpoints.
     """
+    from submitit.core.utils import UncompletedJobError
+    from submitit.helpers import as_completed
+
     with executor.batch():
-        jobs = {i: executor.submit(_Call(task)) for i, task in enumerate(tasks)}
-    asked = time.monotonic()
+        jobs = [executor.submit(_Call(task)) for task in tasks]
+    left = dict(enumerate(jobs))
     try:
-        while jobs:
-            interruption.check()
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
-            for number, job in list(jobs.items()):
-                if ask := time.monotonic() - asked > _SECONDS_BETWEEN_QUESTIONS:
-                    asked = time.monotonic()  # the answer is for all jobs
-                if job.done(force_check=ask):
-                    del jobs[number]
-                    yield number, _result(job)
+        for job in as_completed(jobs, poll_frequency=_SECONDS_BETWEEN_LOOKS):
+            left.pop(number := jobs.index(job))
+            try:
+                yield number, job.result()
+            except UncompletedJobError:
+                yield number, RunError(f"its Slurm job {job.job_id} ended as {job.state}; see {job.paths.stderr}")
     finally:
-        for job in jobs.values():  # they save a checkpoint
+        for job in left.values():  # they save a checkpoint
             job.cancel(check=False)
 
 
 class _Call(NamedTuple):
-    """The content of a job; submitit requeues it when the job is preempted, and it resumes from its checkpoints."""
+    """The content of a job; submitit requeues it when the job is preempted."""
 
     task: Task
 
@@ -108,12 +107,3 @@ class _Call(NamedTuple):
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
-
-
-def _result(job: Any) -> Any:
-    from submitit.core.utils import UncompletedJobError
-
-    try:
-        return job.result()
-    except UncompletedJobError:
-        return RunError(f"its Slurm job {job.job_id} ended as {job.state}; see {job.paths.stderr}")

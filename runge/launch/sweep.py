@@ -1,15 +1,16 @@
 """Fused sweeps: runs that can share a stack are trained together, in chunks, on all cores."""
 
 import logging
+import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus, configure_log
+from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -19,11 +20,21 @@ from runge import machine
 from runge.compare.groups import seeds_needed
 from runge.configuration import build, digest
 from runge.errors import ConfigurationError, describe
-from runge.launch.compose import combinations
-from runge.launch.jobs import Job, ended_before, job_return, value_or_error
-from runge.launch.plan import Chunk, begun_chunks, check_jobs, plan
-from runge.launch.processes import Report, run_tasks, start_loading
+from runge.launch.compose import Composer, combinations, plain
+from runge.launch.jobs import (
+    Chunk,
+    Job,
+    begun_chunks,
+    current,
+    ended_before,
+    job_return,
+    name_overrides,
+    plan,
+    value_or_error,
+)
+from runge.launch.processes import run_tasks, start_loading
 from runge.launch.slurm import PROCESSES, LauncherSettings, make_executor, run_jobs
+from runge.machine import interruption
 from runge.runs.directories import RunDirectory, State
 from runge.runs.files import discard, locked, printable
 from runge.validation import AtLeastTwo, Count, checked
@@ -51,156 +62,10 @@ class SweeperSettings:
     compare: bool
 
 
-def launch(
-    context: HydraContext,
-    config: DictConfig,
-    settings: Mapping[str, Any],
-    job_overrides: Sequence[Sequence[str]],
-    first: int,
-    failures: dict[str, str],
-) -> Sequence[JobReturn]:
-    """Run a batch of a sweep's jobs, and return their returns.
-
-    The messages of jobs whose directories cannot be written to are added to `failures`, by their directories.
-
-    Raises:
-        ConfigurationError: a job's configuration is wrong; nothing has been trained.
-        SystemExit: the sweep was interrupted.
-    """
-    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
-    directory, sweeper = Path(config.hydra.sweep.dir), config.hydra.sweeper
-    try:
-        launcher = build("hydra.launcher", settings, LauncherSettings)
-        slurm = launcher.cluster == "slurm"
-        executor = make_executor(launcher, (directory / ".submitit").absolute()) if slurm else None
-        processes = begin_processes(settings) if len(job_overrides) > 1 else 1
-        log.info("Launching %d jobs", len(job_overrides))
-        jobs = check_jobs(context, config, job_overrides, first, processes)
-        if sweeper.get("max_batch_size", 0) is None:  # these are all runs
-            _warn_of_few_seeds(jobs)
-        halving = sweeper.get("halving")
-        if halving is not None and len({job.member.objective.keys for job in jobs}) > 1:
-            raise ConfigurationError("objective: must be the same for all runs with hydra.sweeper.halving")
-        on_gpu = bool(launcher.gpus_per_node) if slurm else any(job.member.on_gpu() for job in jobs)
-        if slurm:
-            processes = launcher.processes or PROCESSES
-        elif on_gpu:  # one process fills it
-            processes = 1
-        most = launcher.members or (_MOST_ON_GPU if on_gpu else _MOST)
-        chunks, alone = plan(jobs, processes, most, halving, begun_chunks(jobs, directory))
-
-        from runge.launch.run import train_jobs  # late, as in `check_jobs`
-
-        parts = [([jobs[i] for i in chunk.jobs], halving, chunk.state) for chunk in chunks]
-        tasks = [partial(train_jobs, context.callbacks, part) for part in parts]
-
-        def results(report: Report) -> Generator[tuple[int, Any], None, None]:
-            return run_jobs(tasks, executor) if slurm else run_tasks(tasks, report, 1 if alone else processes)
-
-        return _train(jobs, chunks, results, directory, failures)
-    finally:
-        configure_log(config.hydra.hydra_logging, config.hydra.verbose)
-
-
-def begin_processes(settings: Mapping[str, Any]) -> int:
-    """Return the number of processes of this machine that train, and begin to load what they need.
-
-    Raises:
-        ConfigurationError: a setting of the section `hydra.launcher` is not allowed.
-    """
-    launcher = build("hydra.launcher", settings, LauncherSettings)
-    processes = launcher.processes if launcher.processes and launcher.cluster == "local" else machine.cores()
-    if processes > 1:
-        start_loading()
-    return processes
-
-
-def _warn_of_few_seeds(jobs: Sequence[Job]) -> None:
-    """Log if the sweep repeats its groups of runs with several seeds, but too few to show that one of them leads."""
-    seeds = Counter(job.member.apart_from_seed() for job in jobs)
-    if len(seeds) > 1 and 1 < (most := max(seeds.values())) < (needed := seeds_needed(len(seeds))):
-        what = f"{len(seeds)} groups of runs that differ in more than their seed"
-        log.warning("%s: to show that the best leads by more than chance needs %d seeds, not %d", what, needed, most)
-
-
-def _train(
-    jobs: Sequence[Job],
-    chunks: Sequence[Chunk],
-    results: Callable[[Report], Generator[tuple[int, Any], None, None]],
-    directory: Path,
-    failures: dict[str, str],
-) -> list[JobReturn]:
-    """Train the unfinished jobs, show the progress, and return the returns of all."""
-    returns = {i: job_return(job, job.outcome) for i, job in enumerate(jobs) if job.outcome is not None}
-    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[speed]}"), TimeRemainingColumn()]
-    hidden = not all(job.member.training.progress_bar for job in jobs)
-    ended, total = 0, sum(len(chunk.jobs) * chunk.steps for chunk in chunks)
-    with Progress(*columns, console=Console(stderr=True), auto_refresh=False, disable=hidden) as progress:
-        bar = progress.add_task("", total=total, speed="")
-
-        def show(steps: int) -> None:
-            speed = f"{progress.tasks[0].speed or 0:,.0f} steps/s"
-            progress.update(bar, advance=steps, speed=speed, description=f"{len(returns)} of {len(jobs)} runs")
-            progress.refresh()
-
-        try:
-            show(0)
-            with closing(results(show)) as arriving:
-                for number, value in arriving:
-                    chunk = chunks[number]
-                    returns |= {i: _returned(jobs[i], value, place, failures) for place, i in enumerate(chunk.jobs)}
-                    ended += len(chunk.jobs) * chunk.steps
-                    show(max(0, ended - int(progress.tasks[0].completed)))  # Slurm jobs do not report their steps
-        except (KeyboardInterrupt, SystemExit) as error:
-            finished = sum(RunDirectory(job.directory).metrics.exists() for job in jobs)
-            raise SystemExit(
-                f"error: interrupted; {finished} of {len(jobs)} runs are finished; to continue, run the same "
-                f"command with hydra.sweep.dir={directory}"
-            ) from error
-    return [returns[number] for number in range(len(jobs))]
-
-
-def _returned(job: Job, value: Any, place: int, failures: dict[str, str]) -> JobReturn:
-    """Return the return of a job in a chunk; if the chunk has failed, so has the job, unless it had ended."""
-    if job.outcome is not None:
-        return job_return(job, job.outcome)
-    if not isinstance(value, Exception):
-        returned = value[place]
-        returned.cfg = returned.hydra_cfg = job.config
-        value = value_or_error(returned)
-    else:
-        with suppress(OSError, ConfigurationError):  # reported by `_record_failure`
-            value = outcome if (outcome := ended_before(job.member, RunDirectory(job.directory))) is not None else value
-        returned = job_return(job, value)
-    if returned.status == JobStatus.FAILED:
-        _record_failure(job, value, failures)
-    return returned
-
-
-def _record_failure(job: Job, error: Any, failures: dict[str, str]) -> None:
-    """Write a job's failure to its directory, or if that is impossible keep it for the table."""
-    directory = RunDirectory(job.directory)
-    try:
-        directory.hydra.stat()  # missing if the directory is gone, or the run had not begun
-        with locked(directory.path, "hydra.sweep.dir"):
-            state = directory.read_state()
-            if state is None or state.status == "running":  # otherwise the fit has written it
-                step, member = 0 if state is None else state.step, job.member
-                identity = digest(member.configuration), member.checksum
-                directory.write(State("failed", step, describe(error), *identity))
-    except (OSError, ConfigurationError):
-        failures[job.directory] = describe(error)
-
-
 def run_grid(
     context: HydraContext, config: DictConfig, settings: Mapping[str, Any], launcher: Any, arguments: Sequence[str]
 ) -> None:
-    """Run every combination of the values in the command's arguments, in batches, and compare the runs.
-
-    Raises:
-        ConfigurationError: a job's configuration is wrong; nothing has been trained.
-        RunError: a run failed or diverged.
-    """
+    """Run every combination of the values in the command's arguments, in batches, and compare the runs."""
     sweeper = build("hydra.sweeper", settings, SweeperSettings)
     with compared(config, sweeper, launcher):
         given = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
@@ -219,9 +84,6 @@ def compared(config: DictConfig, sweeper: Any, launcher: Any) -> Iterator[None]:
     """Keep other sweeps out of the sweep's directory, and compare its runs at the end, but not after an interrupt.
 
     If nothing has begun in the directory, it is removed.
-
-    Raises:
-        ConfigurationError: a sweep in this directory is still running, or `halving` is set without the fused launcher.
     """
     if sweeper.halving is not None and not hasattr(launcher, "failures"):
         rule = "must be null unless hydra/launcher=fused"
@@ -236,19 +98,165 @@ def compared(config: DictConfig, sweeper: Any, launcher: Any) -> Iterator[None]:
             with suppress(OSError):  # the error that is already being raised matters more
                 discard(directory, {"multirun.yaml"})
         if sweeper.compare and directory.is_dir():
-            _compare(directory, getattr(launcher, "failures", {}))
+            from runge.compare.ranking import Ranking, collect, mark
+            from runge.compare.report import publish
+            from runge.compare.search import read_search
+
+            try:
+                if rows := mark(collect([str(directory)]), getattr(launcher, "failures", {})):
+                    publish(Ranking(rows, search=read_search([directory])), directory)
+            except (ValueError, OSError) as error:
+                print(f"error: the comparison cannot be written: {printable(str(error))}", file=sys.stderr)
         if failure is not None:
             raise failure
 
 
-def _compare(directory: Path, failures: Mapping[str, str]) -> None:
-    """Print the comparison of a sweep's runs, and write it to its directory."""
-    from runge.compare.ranking import Ranking, collect, mark
-    from runge.compare.report import publish
-    from runge.compare.search import read_search
+def launch(
+    context: HydraContext,
+    config: DictConfig,
+    settings: Mapping[str, Any],
+    job_overrides: Sequence[Sequence[str]],
+    first: int,
+    failures: dict[str, str],
+) -> Sequence[JobReturn]:
+    """Run a batch of a sweep's jobs, and return their returns.
 
+    The messages of jobs whose directories cannot be written to are added to `failures`, by their directories. If a
+    job's configuration is wrong, nothing is trained.
+    """
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    directory, sweeper = Path(config.hydra.sweep.dir), config.hydra.sweeper
     try:
-        if rows := mark(collect([str(directory)]), failures):
-            publish(Ranking(rows, search=read_search([directory])), directory)
-    except (ValueError, OSError) as error:
-        print(f"error: the comparison cannot be written: {printable(str(error))}", file=sys.stderr)
+        launcher = build("hydra.launcher", settings, LauncherSettings)
+        slurm = launcher.cluster == "slurm"
+        executor = make_executor(launcher, (directory / ".submitit").absolute()) if slurm else None
+        processes = begin_processes(settings) if len(job_overrides) > 1 else 1
+        log.info("Launching %d jobs", len(job_overrides))
+        jobs = check_jobs(context, config, job_overrides, first, processes)
+        if sweeper.get("max_batch_size", 0) is None:  # these are all runs
+            _warn_of_few_seeds(jobs)
+        halving = sweeper.get("halving")
+        if halving is not None and len({job.member.objective.keys for job in jobs}) > 1:
+            raise ConfigurationError("objective: must be the same for all runs with hydra.sweeper.halving")
+        on_gpu = bool(launcher.gpus_per_node) if slurm else any(job.member.on_gpu() for job in jobs)
+        if slurm or on_gpu:  # one process fills a GPU
+            processes = (launcher.processes or PROCESSES) if slurm else 1
+        most = launcher.members or (_MOST_ON_GPU if on_gpu else _MOST)
+        chunks, alone = plan(jobs, processes, most, halving, begun_chunks(jobs, directory))
+
+        from runge.launch.run import train_jobs  # late, as in `check_jobs`
+
+        parts = [([jobs[i] for i in chunk.jobs], halving, chunk.state) for chunk in chunks]
+        tasks = [partial(train_jobs, context.callbacks, part) for part in parts]
+        do = partial(run_jobs, executor=executor) if slurm else partial(run_tasks, processes=1 if alone else processes)
+        return _train(jobs, chunks, partial(do, tasks), directory, failures)
+    finally:
+        configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+
+
+def begin_processes(settings: Mapping[str, Any]) -> int:
+    """Return the number of processes of this machine that train, and begin to load what they need."""
+    launcher = build("hydra.launcher", settings, LauncherSettings)
+    processes = launcher.processes if launcher.processes and launcher.cluster == "local" else machine.cores()
+    if processes > 1:
+        start_loading()
+    return processes
+
+
+def check_jobs(
+    context: HydraContext, config: DictConfig, overrides: Sequence[Sequence[str]], first: int, processes: int = 1
+) -> list[Job]:
+    """Compose the jobs of a sweep, whose numbers begin with `first`, read what their directories hold, and check them.
+
+    Data and weights are built once for each kind of job, in several processes.
+    """
+    from runge.launch.run import check_members  # late, as torch is: a mistake in a key is reported before
+    from runge.training.member import Member
+
+    setup_globals()
+    compose, jobs = Composer(context.config_loader, config), list[Job]()
+    for number, given in enumerate(overrides, first):
+        interruption.check()
+        composed = compose(given, number)
+        own, sweep = list(composed.hydra.overrides.task), composed.hydra.sweep
+        with current(composed), name_overrides(own):
+            member, directory = Member(plain(composed)[0], own), os.path.join(sweep.dir, sweep.subdir)
+            jobs.append(Job(composed, own, directory, member, ended_before(member, RunDirectory(directory))))
+    ((directory, count),) = Counter(job.directory for job in jobs).most_common(1)
+    if count > 1:
+        raise ConfigurationError(f"hydra.sweep.subdir: must differ from run to run, got {directory!r} for {count} runs")
+    kinds = list({job.member.without_seed(): job.member for job in jobs}.values())
+    parts = [part for i in range(processes) if (part := kinds[i::processes])]
+    for _, value in list(run_tasks([partial(check_members, part) for part in parts], id, processes)):
+        if isinstance(value, Exception):
+            raise value
+    return jobs
+
+
+def _warn_of_few_seeds(jobs: Sequence[Job]) -> None:
+    """Log if the sweep repeats its groups of runs with several seeds, but too few to show that one of them leads."""
+    seeds = Counter(job.member.apart_from_seed() for job in jobs)
+    if len(seeds) > 1 and 1 < (most := max(seeds.values())) < (needed := seeds_needed(len(seeds))):
+        what = f"{len(seeds)} groups of runs that differ in more than their seed"
+        log.warning("%s: to show that the best leads by more than chance needs %d seeds, not %d", what, needed, most)
+
+
+def _train(
+    jobs: Sequence[Job], chunks: Sequence[Chunk], do: Callable[..., Any], directory: Path, failures: dict[str, str]
+) -> list[JobReturn]:
+    """Train the unfinished jobs, show the progress, and return the returns of all."""
+    returns = {i: job_return(job, job.outcome) for i, job in enumerate(jobs) if job.outcome is not None}
+    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[speed]}"), TimeRemainingColumn()]
+    hidden = not all(job.member.training.progress_bar for job in jobs)
+    ended, total = 0, sum(len(chunk.jobs) * chunk.steps for chunk in chunks)
+    with Progress(*columns, console=Console(stderr=True), auto_refresh=False, disable=hidden) as progress:
+        bar = progress.add_task("", total=total, speed="")
+
+        def show(steps: int) -> None:
+            speed = f"{progress.tasks[0].speed or 0:,.0f} steps/s"
+            progress.update(bar, advance=steps, speed=speed, description=f"{len(returns)} of {len(jobs)} runs")
+            progress.refresh()
+
+        try:
+            show(0)
+            with closing(do(show)) as arriving:
+                for number, value in arriving:
+                    chunk = chunks[number]
+                    returns |= {i: _returned(jobs[i], value, place, failures) for place, i in enumerate(chunk.jobs)}
+                    ended += len(chunk.jobs) * chunk.steps
+                    show(max(0, ended - int(progress.tasks[0].completed)))  # Slurm jobs do not report their steps
+        except (KeyboardInterrupt, SystemExit) as error:
+            finished = sum(RunDirectory(job.directory).metrics.exists() for job in jobs)
+            count = f"{finished} of {len(jobs)} runs are finished"
+            how = f"to continue, run the same command with hydra.sweep.dir={directory}"
+            raise SystemExit(f"error: interrupted; {count}; {how}") from error
+    return [returns[number] for number in range(len(jobs))]
+
+
+def _returned(job: Job, value: Any, place: int, failures: dict[str, str]) -> JobReturn:
+    """Return the return of a job in a chunk, and write its failure to its directory, or else to the table's failures.
+
+    If the chunk has failed, so has the job, unless it had ended.
+    """
+    run = RunDirectory(job.directory)
+    if job.outcome is not None:
+        return job_return(job, job.outcome)
+    if isinstance(value, Exception):
+        with suppress(OSError, ConfigurationError):  # reported by the failure
+            value = outcome if (outcome := ended_before(job.member, run)) is not None else value
+        returned = job_return(job, value)
+    else:
+        returned = value[place]
+        returned.cfg = returned.hydra_cfg = job.config
+    if returned.status == JobStatus.FAILED:
+        message = describe(value_or_error(returned))
+        try:
+            run.hydra.stat()  # missing if the directory is gone, or the run had not begun
+            with locked(run.path, "hydra.sweep.dir"):
+                state = run.read_state()
+                if state is None or state.status == "running":  # otherwise the fit has written it
+                    step, identity = 0 if state is None else state.step, digest(job.member.configuration)
+                    run.write(State("failed", step, message, identity, job.member.checksum))
+        except (OSError, ConfigurationError):
+            failures[job.directory] = message
+    return returned

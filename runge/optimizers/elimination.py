@@ -9,9 +9,9 @@ depends on the hidden weights alpha. They are replaced by the errors at the best
 whose Jacobian, without the term that is orthogonal to r (Kaufman), is that of e at fixed c, projected on the complement
 of the range of A: :math:`(I - Q Q^T) [J_\alpha; 0]` with the orthonormal factor Q of :math:`\tilde A`.
 
-The columns of A are nearly dependent. Without a ridge c is large and follows the last digits of alpha, so that only
-tiny steps reduce the loss; a ridge that is a fixed small number does the same at the beginning. Here it is proportional
-to the relative error at the beginning of each step, and vanishes with it.
+The columns of A are nearly dependent. Without a ridge, or with a fixed small one at the beginning, c is large and
+follows the last digits of alpha, so that only tiny steps reduce the loss. Here it is proportional to the relative error
+at the beginning of each step.
 
 References:
     G. H. Golub, V. Pereyra (1973). The differentiation of pseudo-inverses and nonlinear least squares problems whose
@@ -81,10 +81,7 @@ def eliminate(problem: Problem, ridge: Tensor) -> Eliminated:
 
 @dataclass
 class HiddenSpace(System):
-    """The system of a step in the hidden weights, (J^T J + mu I) v = J^T r with the projected Jacobian J of r.
-
-    The `matrix` is J J^T or J^T J, whichever is smaller.
-    """
+    """The system (J^T J + mu I) v = J^T r with the projected Jacobian J; `matrix` is the smaller of J J^T and J^T J."""
 
     jacobian: Tensor  # (M, R, W - K), without the K weights of the last layer, which a step leaves to `eliminate`
 

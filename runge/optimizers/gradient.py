@@ -25,10 +25,10 @@ ELEMENTWISE = frozenset(
 )
 """The elementwise optimisers of torch."""
 
-# The factor of the loss that torch's L-BFGS sees; a power of two adds no round-off. In 32 bit the round-off of the loss
-# ends the line search before small curvature matters, and the line search would overflow.
+# The factor of the loss that torch's L-BFGS sees, with the same minimisers; a power of two adds no round-off. Torch
+# ignores each pair of a step s and a change of the gradient y with s^T y <= 1e-10: nearly all once the loss is about
+# 1e-6. In 32 bit the round-off of the loss ends the line search before that, and the line search would overflow.
 _LOSS_SCALE = {torch.float32: 1.0, torch.float64: 2.0**40}
-
 _EPSILON = 1e-8  # as in `adam.hpp`
 
 Betas = Annotated[list[BelowOne], Field(min_length=2, max_length=2)]
@@ -220,11 +220,7 @@ class LBFGS(Gradient):
         return torch.optim.LBFGS(parameters, self.lr, **limits)
 
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
-        """Take a step; in 64 bit on the loss times 2^40, which has the same minimisers.
-
-        Torch ignores each pair of a step s and a change of the gradient y with s^T y <= 1e-10. Without the scale, these
-        are nearly all pairs once the loss is about 1e-6.
-        """
+        """Take a step; in 64 bit on the loss times 2^40."""
         scale = _LOSS_SCALE[problem.network.theta.dtype]
 
         def scaled(*arguments: Any) -> tuple[Tensor, Tensor]:

@@ -28,23 +28,21 @@ _BITS = 52  # of a share in [0, 1)
 class LeastSquares(Optimizer):
     r"""Fixed features: hidden layers as drawn, and a last layer that minimises the loss exactly.
 
-    Each of the K steps is another fit: step k gives the first layer the mean slope
+    Each of the K steps is another fit, which does not depend on the ones before: step k gives the first layer the mean
+    slope
 
     .. math:: s_k = s_0 (s_1 / s_0)^{p_k}, \quad p_k = (k - 1) / K,
 
-    and solves the last layer, in which u and u' are linear (`solve_last_layer`). The kinks of the first layer stay
-    where they are, because W and b are multiplied by the same factor. As in every run, the weights with the lowest
-    validation loss are kept, which chooses the slope. No step depends on the ones before.
+    its W and b multiplied by the same factor, so that its kinks stay, and solves the last layer, in which u and u' are
+    linear (`solve_last_layer`). The weights with the lowest validation loss are kept, which chooses the slope.
 
-    With `per_input` each input d has a slope of its own, with an exponent p_kd instead of p_k: the bits of p_k are
-    assigned to the inputs in turn, so that the exponents follow a Z-order curve through the box [0, 1)^D. The biases
-    grow as the length of the vector of slopes, so that the kinks stay spread over the domain. It pays where a function
-    changes more quickly along one input than along another.
+    With `per_input` each input d has a slope of its own, with an exponent p_kd: the bits of p_k are assigned to the
+    inputs in turn, a Z-order curve through the box [0, 1)^D. The biases grow as the length of the vector of slopes, so
+    that the kinks stay spread over the domain. It helps where a function changes more quickly along one input.
 
     Attributes:
         slopes: the bounds s_0 and s_1 of the mean slope, each in [1e-12, 1e12]: the mean over the neurons of the norm
-            of their weights, or with `per_input` of the absolute weight of an input, in coordinates in which the domain
-            is [-1, 1]^D.
+            of their weights, or with `per_input` of the absolute weight of an input, in a domain of [-1, 1]^D.
         per_input: true: another slope for each input, which takes more steps: 64 or more for two and three inputs.
 
     References:

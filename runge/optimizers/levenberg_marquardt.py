@@ -13,8 +13,7 @@ system gives a, and the step is v + a / 2.
 Each member has its own mu. It is divided by `decrease` if the first try of a step reduces the loss; each failed try is
 undone, and mu is multiplied by `increase` for the next. A member whose loss no damping reduces is at rest.
 
-The last layer can be eliminated (`runge.optimizers.elimination`): its weights are then the best ones for the other
-weights at all times, and a step is one of the others alone.
+The last layer can be eliminated (`runge.optimizers.elimination`): a step is then one of the other weights alone.
 """
 
 from typing import Annotated, ClassVar, Literal, NamedTuple
@@ -37,8 +36,8 @@ __all__ = ["LevenbergMarquardt"]
 Factor = Annotated[float, Field(gt=1, le=1e12, allow_inf_nan=False)]
 
 _TRIES = 40  # the most dampings tried in one step
-_SMALLEST = 1e-22  # the smallest damping; its inverse is the largest
-_SMALLEST_PROJECTED = 1e-30  # likewise, with the last layer eliminated: most of the Jacobian is projected away
+_SMALLEST, _SMALLEST_PROJECTED = 1e-22, 1e-30
+"""The smallest damping, whose inverse is the largest; with the last layer eliminated, most of J is projected away."""
 _RANK = 1e-13  # of the last layer; with less, a second residual stage has more noise to fit
 _CURVATURE_STEP = 0.1  # the t of the central difference that gives e''
 
@@ -46,8 +45,6 @@ _CURVATURE_STEP = 0.1  # the t of the central difference that gives e''
 @checked
 class LevenbergMarquardt(Optimizer):
     """The Levenberg-Marquardt method with geodesic acceleration.
-
-    Its state is `damping` and `at_rest` of each member, (M,), and with an iterative system the number of its `columns`.
 
     Attributes:
         damping: the initial damping mu, in [1e-12, 1e12].
@@ -180,10 +177,8 @@ class _Trial(NamedTuple):
     ridge: Tensor | None = None
 
     def take(self, members: Tensor) -> "_Trial":
-        problem, system, *tensors, ridge = self
-        problem, parts = problem.take(members), [part[members] for part in tensors]
-        ridge = None if ridge is None else ridge[members]
-        return _Trial(problem, system.take(members, problem.network), *parts, ridge=ridge)
+        problem, parts = self.problem.take(members), [None if part is None else part[members] for part in self[2:]]
+        return _Trial(problem, self.system.take(members, problem.network), *parts)  # pyright: ignore[reportArgumentType]
 
     def errors_now(self) -> Tensor:
         """Return the errors at the network's present weights, of which it sets the last layer if it is eliminated."""

@@ -70,7 +70,7 @@ class Course:
 
 
 class State(torch.optim.Optimizer):
-    """The state of each parameter, which a checkpoint holds, of an optimiser that takes its steps itself."""
+    """The state, which a checkpoint holds, of an optimiser that takes its steps itself."""
 
     def __init__(self, parameters: Iterable[Parameter]) -> None:
         super().__init__(parameters, {"lr": 1.0})  # for monitors of the learning rate
@@ -93,10 +93,7 @@ class Optimizer(ABC):
         """Take a step with the result of `build`; `progress` is the share of the steps already taken, in [0, 1)."""
 
     def steps(self, optimizer: torch.optim.Optimizer, course: Course, first: int, end: int) -> int:
-        """Take the step `first` of a course, or more of them before `end`; return how many. By default it is one.
-
-        An optimiser may take several only if its `reset` does nothing, because it is not called between them.
-        """
+        """Take one step of a course, or, if `reset` does nothing, several before `end`; return how many."""
         self.step(optimizer, course.problem(first), course.progress[first])
         return 1
 

@@ -88,8 +88,7 @@ class ErrorSpace(System):
     @classmethod
     def of(cls, problem: Problem, tape: Tape, weights: Tensor) -> Self:
         """Return the system of a problem."""
-        diagonal = (1 / weights).clamp_max(1e200)
-        return cls(problem.network, tape, gram(problem.network, tape), diagonal, weights)
+        return cls(problem.network, tape, gram(problem.network, tape), (1 / weights).clamp_max(1e200), weights)
 
     def solve(self, errors: Tensor) -> Tensor:
         """Return J^T (J J^T + mu W^-1)^-1 e."""
@@ -210,8 +209,7 @@ class _Member(System):
     def solve(self, errors: Tensor) -> Tensor:
         r"""Return about (J^T W J + mu I)^-1 J^T W e, (1, W), from the errors e, (1, R).
 
-        The step and the direction are kept as :math:`z - K_S^T x`, by z and x, so that an iteration needs one product
-        with K and one with K^T.
+        The step is kept as :math:`z - K_S^T x`, and the direction likewise: one product each with K and K^T suffices.
         """
         columns, roots = self.columns[0], self.weights.sqrt()
         right = roots * errors

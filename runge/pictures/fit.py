@@ -61,7 +61,7 @@ def _curves(fit: Fit, title: str, profile: Profile | None) -> Figure:
     figure = sheet(11, 0.5 + 2.6 * rows, title, of_outputs(len(fit.outputs)))
     grid = figure.subplots(rows, 3, sharex=True, squeeze=False)
     for p, panels in enumerate(grid):
-        y, dy = label(fit.outputs[p]), partial(fit.outputs[p], *fit.inputs, 1)
+        y, dy = label(fit.outputs[p]), partial(fit.outputs[p], fit.inputs[0], 1)
         names = (y, f"fit of {y}", f"|error of {y}|"), (dy, f"fit of {dy}", f"|error of {dy}|")
         if (fit.inputs, fit.outputs) == (("x",), ("f",)):
             names = ("$f(x)$", "$u(x)$", "$|u - f|$"), ("$f'(x)$", "$u'(x)$", "$|u' - f'|$")
@@ -82,7 +82,7 @@ def _curves(fit: Fit, title: str, profile: Profile | None) -> Figure:
         for axes in panels:
             legend(axes, 1 if max(len(name) for some in names for name in some) > 24 else 2)
     for axes in grid[-1]:
-        axes.set_xlabel(label(*fit.inputs))
+        axes.set_xlabel(label(fit.inputs[0]))
     return figure
 
 
@@ -190,7 +190,7 @@ def _parity(fit: Fit, title: str) -> Figure:
             upper.tick_params(labelbottom=False)
         of_values[0].set_ylabel("predicted")
         of_residuals[0].set_ylabel("residual")
-    hide_empty(panels)
+    hide_empty(panels.flat)
     return figure
 
 
@@ -236,5 +236,5 @@ def profiles_picture(profiles: Sequence[Profile], title: str, inputs: Sequence[s
             axes.set_xlabel(label(inputs[int(d)]))
         for axes in of_output[::columns]:
             axes.set_ylabel(f"fit of {label(outputs[p])}")
-    hide_empty(panels)
+    hide_empty(panels.flat)
     return figure

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import matplotlib
@@ -90,9 +90,9 @@ def legend(axes: Axes, columns: int = 2) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), borderaxespad=0.1, ncols=columns, frameon=False)
 
 
-def hide_empty(panels: NDArray[np.object_]) -> None:
+def hide_empty(panels: Iterable[Axes]) -> None:
     """Hide the panels in which nothing is drawn."""
-    for axes in panels.flat:
+    for axes in panels:
         if not axes.has_data():
             axes.set_axis_off()
 

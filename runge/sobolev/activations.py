@@ -1,7 +1,6 @@
 """Activation functions s with their first two derivatives.
 
-The forward pass of u' needs s', and its adjoint needs s''. The derivatives take what is already computed (z, s and s')
-so that nothing is computed twice. `activations.hpp` repeats these formulas under the same names.
+The forward pass of u' needs s', and its adjoint s''. `activations.hpp` repeats the formulas under the same names.
 
 At the kink of relu the slope is 0, as in torch: here, in the kernel and in a loaded function, with either way to
 compute u'. At a point on a kink, u' jumps with the last bit of x.
@@ -83,7 +82,7 @@ def _imported(path: str) -> Activation:
         found = pkgutil.resolve_name(path) if "." in path and ":" not in path else None
         if inspect.isclass(found) and issubclass(found, Activation):
             found = found()  # pyright: ignore[reportCallIssue]
-    except Exception as error:  # a user's module may raise anything on import
+    except Exception as error:  # a user's module may raise anything
         raise ValueError(f"{allowed} ({error})") from error
     if not isinstance(found, Activation):
         raise ValueError(allowed)
@@ -99,7 +98,7 @@ def _compare(activation: Activation) -> dict[str, bool]:
     s = activation.value(z)
     s1 = activation.first(z, s)
     right = {}
-    for part, y, given in (("first", s, s1), ("second", s1, activation.second(z, s, s1))):
+    for part, y, expected in (("first", s, s1), ("second", s1, activation.second(z, s, s1))):
         (slope,) = torch.autograd.grad((y + 0 * z).sum(), z, retain_graph=True)  # 0 z: also of a constant
-        right[part] = torch.allclose(slope, given, rtol=1e-5, atol=1e-7)
+        right[part] = torch.allclose(slope, expected, rtol=1e-5, atol=1e-7)
     return right

@@ -85,10 +85,9 @@ def errors(u: Tensor, du: Tensor, points: Points, reference: Reference) -> dict[
         "df": _errors(own_df, own_square_df, reference.known_df.mean(-1), points),
     }
     found = {f"{name}_{of}": part[i] for i, name in enumerate(("mse", "max", "rel_l2")) for of, part in parts.items()}
-    relative_f = _relative(square_f, reference.known_f, reference.variance_f)
-    found["nrmse_f"] = _with_whole(relative_f.sqrt())
-    found["nrmse_df"] = _with_whole(_relative_gradient(square_df, reference).sqrt())
-    found["r2_f"] = _with_whole(1 - relative_f)
+    relative_f = square_f.sum(1) / reference.known_f.sum(1) / reference.variance_f
+    relative = {"nrmse_f": relative_f.sqrt(), "nrmse_df": _relative_gradient(square_df, reference).sqrt()}
+    found |= {name: _with_whole(part) for name, part in (relative | {"r2_f": 1 - relative_f}).items()}
     return {
         f"{quantity}/{name}".rstrip("/"): figure
         for quantity, figures in found.items()
@@ -99,9 +98,9 @@ def errors(u: Tensor, du: Tensor, points: Points, reference: Reference) -> dict[
 def _errors(square: Tensor, reference: Tensor, share: Tensor, points: Points) -> tuple[Tensor, Tensor, Tensor]:
     """Return the mean square, largest and relative error, each (M, 1 + G), from squares and known shares, (M, N, P)."""
     if len(points.outputs) == 1:
-        masks, square, reference, share = points.masks, *(part[:, None, :, 0] for part in (square, reference, share))
-        total, related, count = ((masks * part).sum(-1) for part in (square, reference, share))
-        largest = torch.where(masks * share > 0, square, 0).amax(-1)
+        square, reference, share = (part[:, None, :, 0] for part in (square, reference, share))
+        total, related, count = ((points.masks * part).sum(-1) for part in (square, reference, share))
+        largest = torch.where(points.masks * share > 0, square, 0).amax(-1)
     else:
         sums = [part.sum(1) for part in (square, reference, share)]
         total, related, count = (torch.cat([part.sum(1, keepdim=True), part], dim=1) for part in sums)
@@ -109,11 +108,6 @@ def _errors(square: Tensor, reference: Tensor, share: Tensor, points: Points) ->
         largest = torch.cat([each.amax(1, keepdim=True), each], dim=1)
     relative = torch.where(related > 0, total / related, torch.nan).sqrt()
     return total / count, largest.sqrt() / (count > 0), relative
-
-
-def _relative(square: Tensor, known: Tensor, variance: Tensor) -> Tensor:
-    """Return the mean square error of each channel over its variance, (M, P, ...)."""
-    return square.sum(1) / known.sum(1) / variance
 
 
 def _relative_gradient(square: Tensor, reference: Reference) -> Tensor:
@@ -134,7 +128,7 @@ def _with_whole(channels: Tensor) -> Tensor:
 def partial_errors(du: Tensor, points: Points, reference: Reference) -> Tensor:
     """Return the nrmse of each partial derivative, (M, P, D), from the Jacobians of the fit, (M, N, P, D)."""
     square = (du - points.df).square() * reference.known_df
-    return _relative(square, reference.known_df, reference.variance_df).sqrt()
+    return (square.sum(1) / reference.known_df.sum(1) / reference.variance_df).sqrt()
 
 
 def intervals(u: Tensor, du: Tensor, points: Points, seed: int = 0) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

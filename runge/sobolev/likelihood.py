@@ -61,8 +61,7 @@ def variances(points: Points, mse: Tensor) -> Tensor:
 class Likelihood:
     """The loss L and its gradient, of a weighted sum whose weights follow from the errors at each call.
 
-    lambda_d switches the derivatives on, where it is above 0, and weighs nothing. The means of a penalty, that of the
-    weighted sum, take the place of the MSE_c.
+    lambda_d above 0 switches the derivatives on. The means of a penalty take the place of the MSE_c.
     """
 
     def __init__(self, loss_and_gradient: LossAndGradient, penalty: Penalty | None = None) -> None:
@@ -72,8 +71,7 @@ class Likelihood:
     @property
     def adam(self) -> Callable[[StackedMLP, Points, Tensor, AdamSteps], int] | None:
         """The compiled steps of Adam that minimise L; None if those of the weighted sum are not compiled."""
-        steps_of_sum = getattr(self.loss_and_gradient, "adam", None)
-        if steps_of_sum is None:
+        if (steps_of_sum := getattr(self.loss_and_gradient, "adam", None)) is None:
             return None
 
         def take(network: StackedMLP, points: Points, scale: Tensor, steps: AdamSteps) -> int:

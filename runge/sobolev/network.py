@@ -88,12 +88,7 @@ class StackedMLP(nn.Module):
     shift: Tensor
 
     def __init__(
-        self,
-        model: Model,
-        domains: Tensor,
-        generators: Sequence[torch.Generator],
-        dtype: torch.dtype,
-        outputs: int = 1,
+        self, model: Model, domains: Tensor, generators: Sequence[torch.Generator], dtype: torch.dtype, outputs: int = 1
     ) -> None:
         super().__init__()
         self.activation_name, self.derivative = model.activation, model.derivative
@@ -191,7 +186,7 @@ class StackedMLP(nn.Module):
         first = torch.bmm(tape.x.mT, delta)
         if eps is not None:
             first = torch.addcmul(first, self.scale.mT, eps.view(shape).sum(2))
-        return torch.cat([*reversed([*parts, delta.sum(1), first.flatten(1)])], dim=1)
+        return torch.cat([first.flatten(1), delta.sum(1), *reversed(parts)], dim=1)
 
 
 def _sum_of_products(h: Tensor, weight: Tensor) -> Tensor:

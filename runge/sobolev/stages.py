@@ -2,8 +2,8 @@ r"""Residual stages: a sum of networks, each fitted to the residual of the sum o
 
 .. math:: u = \sum_k a_k u_k, \quad a_k = \sqrt{MSE_f + \lambda_d\, MSE_{df}} \text{ of the residual},
 
-so that every network fits a function of size 1. The residual oscillates quickly: the first-layer slopes of a later
-network are raised to an eighth of its frequency, within bounds that the number of neurons can resolve without gaps.
+so that every network fits a function of size 1. The first-layer slopes of a later network are raised to an eighth of
+the residual's frequency, within bounds that the number of neurons can resolve without gaps.
 
 References:
     Y. Wang, C.-Y. Lai (2023). Multi-stage neural networks: function approximator of machine precision.
@@ -115,19 +115,16 @@ class ResidualStages(nn.Module):
         self.stages, self.amplitude = self.stages[:count], self.amplitude[:, :count].clone()
 
     def _in_use(self) -> list[StackedMLP]:
-        if torch.compiler.is_compiling():  # a traced program cannot depend on values
-            return [self.stage(k) for k in range(len(self.stages))]
-        used = self.amplitude.any(0).tolist()
-        return [self.stage(k) for k in range(1 + max((k for k, on in enumerate(used) if on), default=0))]
+        count = len(self.stages)
+        if not torch.compiler.is_compiling():  # a traced program cannot depend on values
+            count = 1 + max((k for k, on in enumerate(self.amplitude.any(0).tolist()) if on), default=0)
+        return [self.stage(k) for k in range(count)]
 
     def _sum(self, parts: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:
         """Return the sum over stages of the amplitude times each of their results."""
-        if len(parts) == 1:  # its amplitude is 1
-            return list(parts[0])
-        totals: list[Tensor] = []
-        for total, *others in zip(*parts, strict=True):
-            for k, result in enumerate(others, start=1):
+        totals = list(parts[0])  # whose amplitude is 1
+        for k, results in enumerate(parts[1:], start=1):
+            for i, result in enumerate(results):
                 amplitude = self.amplitude[:, k].view(-1, *[1] * (result.ndim - 1))
-                total = total + torch.where(amplitude != 0, amplitude * result, 0)  # the result may be NaN
-            totals.append(total)
+                totals[i] = totals[i] + torch.where(amplitude != 0, amplitude * result, 0)  # the result may be NaN
         return totals

@@ -46,17 +46,16 @@ class Units(nn.Module):
         With a `domain`, (M, D, 2), the inputs have its centre and half its lengths, and values are not few: where they
         are is not by chance.
         """
-        x, known = points.x.double(), (points.weight_f > 0).double()
+        x, f = points.x.double(), points.f.double()
         if domain is None:
             x_mean, x_std = x.mean(1), x.std(1, correction=0)
         else:
             x_mean, x_std = domain.double().mean(-1), (domain[..., 1] - domain[..., 0]).double() / 2
         x_std = torch.where(x_std > 0, x_std, 1)
-        f, count = points.f.double(), known.sum(1).clamp_min(1)
+        known, known_df = ((weight > 0).double() for weight in (points.weight_f, points.weight_df))
+        n, n_df, count = known.sum(1), known_df.sum(1).amax(2), known.sum(1).clamp_min(1)
         y_mean = (known * f).sum(1) / count
         y_std = ((known * (f - y_mean[:, None]).square()).sum(1) / count).sqrt()
-        known_df = (points.weight_df > 0).double()
-        n, n_df = known.sum(1), known_df.sum(1).amax(2)
         few = ((10 * n < n_df) | ((n < x.shape[2] + 2) & (n < n_df))) & (domain is None)
         slopes = (known_df * points.df.double().square()).sum(1) / known_df.sum(1).clamp_min(1)
         by_slope = (slopes * x_std[:, None].square()).sum(2).sqrt()

@@ -26,8 +26,9 @@ class Balancing(BlockCallback):
 
     def __init__(self, balance: Balance, data: PointsDataModule, seeds: Sequence[Seed]) -> None:
         self.balance, self.data, self.seeds = balance, data, seeds
-        channels = data.dataset.train.df.shape[2] * (1 + data.dataset.train.df.shape[3])
-        self.memory = torch.full((len(seeds), REMEMBERED, channels), torch.nan, dtype=torch.float64)
+        _, _, outputs, dimension = data.dataset.train.df.shape
+        shape = (len(seeds), REMEMBERED, outputs * (1 + dimension))
+        self.memory = torch.full(shape, torch.nan, dtype=torch.float64)
 
     def at_block_end(self, module: SobolevRegression) -> None:
         """Update lambda_d if the policy is due."""
@@ -83,8 +84,8 @@ class Resample(BlockCallback):
         validation = self.data.in_units(self.data.dataset.val)
         samplings: dict[int, list[Sampling]] = {i: [] for i in range(len(targets))}
         scale, lambda_d = module.scale.double().cpu(), module.lambda_d.cpu()
-        for nodes in zip(*map(self.data.nodes, samplings), strict=True):  # the same set of all members
-            x = torch.stack([rule.looks_at(targets[i], nodes[i], validation[i]) for i in range(len(targets))])
+        for nodes in zip(*map(self.data.nodes, range(len(targets))), strict=True):  # the same set of all members
+            x = torch.stack([rule.looks_at(*own) for own in zip(targets, nodes, validation, strict=True)])
             points = self.data.labelled(x)
             u, du = (part.double().cpu() for part in module.network.predict(points.x.to(module.scale)))
             errors = losses.pointwise(u, du, points.f, points.df, scale, lambda_d)

@@ -1,10 +1,11 @@
-"""What is said about a run: before the training, of its settings and data, and after it, of its fit."""
+"""Messages about a run: before the training, on its settings and data, and after it, on its fit."""
 
 import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 from torch import Tensor
 
 from runge.balance import GradNorm, Log, NeuralTangentKernel, Scale
@@ -43,11 +44,7 @@ def _known(data: "PointsDataModule", member: int) -> dict[str, Tensor]:
 
 
 def advice(data: "PointsDataModule", member: int, lambda_d: float) -> list[str]:
-    """Return what is likely to spoil the fit of a member, given its index and its full lambda_d.
-
-    An output should vary, because nrmse and r2 are relative to its spread, and a label of the validation points should
-    be in the loss, because the best weights are chosen by it.
-    """
+    """Return what is likely to spoil the fit of a member, given its index and its full lambda_d."""
     messages = [
         f"{name} has the same value in all training points; without spread, no nrmse_f and no r2_f"
         for name, f in _known(data, member).items()
@@ -60,13 +57,13 @@ def advice(data: "PointsDataModule", member: int, lambda_d: float) -> list[str]:
 
 
 def log_rows(rows: Rows, data: "PointsDataModule", member: int) -> None:
-    """Log what of a member's table is not used, its rows with the same inputs, and which outputs have few values."""
+    """Log the unused columns of a member's table, its rows with the same inputs, and outputs with few values."""
     if rows.unused:
         log.info("columns not used: %s", listed(rows.unused))
     ignored = {partial_name(y, x) for y in rows.outputs for x in rows.inputs} & {*rows.unused}
     if ignored and rows.table.derivatives == {}:
-        how = "to measure their errors, use loss.lambda_d=0"
-        log.info("data.derivatives={} ignores %s; %s", listed(sorted(ignored)), how)
+        what = "data.derivatives={} ignores %s; to measure their errors, use loss.lambda_d=0"
+        log.info(what, listed(sorted(ignored)))
     if rows.duplicates:
         kept = "" if rows.sets is not None else "; rows with the same inputs are in the same set"
         log.info("%d of %d rows have the inputs of an earlier row%s", rows.duplicates, len(rows.x), kept)
@@ -93,28 +90,29 @@ def without_effect(run: "Member", lambda_d: float, at_first: float, outputs: int
         at_first: its lambda_d as the balance sets it before the first step.
         outputs: the number of outputs.
     """
-    balance, loss, moves, steps = run.balance, run.loss, run.resampling, run.training.max_steps
-    look, reasons, itself = balance.next_look(0), {}, run.optimizer.by_gradient and isinstance(balance, Log)
-    if lambda_d == 0:
-        of_ratios = isinstance(balance, GradNorm | NeuralTangentKernel | Log) and outputs == 1 and not itself
-        only_df = {
-            "schedule": not isinstance(run.schedule, Constant),
-            "balance": isinstance(balance, Scale) or of_ratios,
-            "loss.lambda_d": loss.lambda_d > 0,
-            "loss.derivative_scale": loss.derivative_scale != "none",
-            "data.noise_df": isinstance(run.data, Data) and run.data.noise_df > 0,
-            "data.n_derivative": isinstance(run.data, Data) and run.data.n_derivative is not None,
-        }
-        reason = "no training point has a derivative" if loss.lambda_d else "lambda_d is 0"
-        reasons = {option: reason for option, is_set in only_df.items() if is_set}
-    elif isinstance(balance, Scale) and math.isclose(at_first, lambda_d, rel_tol=1e-3):
-        reasons["balance"] = f"it sets lambda_d to {lambda_d:g}, which it is without it"
-    if steps <= look < NEVER and not itself:
-        reasons["balance"] = f"trainer.max_steps is {steps}, and it is first applied after {look}"
-    if isinstance(moves, Periodic) and max(moves.every, 1) >= min(steps, moves.last_step + 1):
-        reasons["resampling"] = f"trainer.max_steps is {steps}, and no point moves before the end"
-    if run.training.patience is not None and run.training.patience >= steps:
-        reasons["trainer.patience"] = f"trainer.max_steps is {steps}"
+    balance, loss, moves, steps, data = run.balance, run.loss, run.resampling, run.training.max_steps, run.data
+    look, itself, off = balance.next_look(0), run.optimizer.by_gradient and isinstance(balance, Log), lambda_d == 0
+    of_ratios = isinstance(balance, GradNorm | NeuralTangentKernel | Log) and outputs == 1 and not itself
+    sets_it = isinstance(balance, Scale) and math.isclose(at_first, lambda_d, rel_tol=1e-3)
+    why = "no training point has a derivative" if loss.lambda_d else "lambda_d is 0"
+    ends = f"trainer.max_steps is {steps}"
+    rules = [
+        ("schedule", off and not isinstance(run.schedule, Constant), why),
+        ("balance", off and (isinstance(balance, Scale) or of_ratios), why),
+        ("loss.lambda_d", off and loss.lambda_d > 0, why),
+        ("loss.derivative_scale", off and loss.derivative_scale != "none", why),
+        ("data.noise_df", off and isinstance(data, Data) and data.noise_df > 0, why),
+        ("data.n_derivative", off and isinstance(data, Data) and data.n_derivative is not None, why),
+        ("balance", sets_it and not off, f"it sets lambda_d to {lambda_d:g}, which it is without it"),
+        ("balance", steps <= look < NEVER and not itself, f"{ends}, and it is first applied after {look}"),
+        (
+            "resampling",
+            isinstance(moves, Periodic) and max(moves.every, 1) >= min(steps, moves.last_step + 1),
+            f"{ends}, and no point moves before the end",
+        ),
+        ("trainer.patience", (run.training.patience or 0) >= steps, ends),
+    ]
+    reasons = {option: reason for option, holds, reason in rules if holds}
     return [
         f"{override} ({reason})"
         for override in run.overrides
@@ -143,24 +141,23 @@ def verdict(
         rate: the course of the learning rate, `cosine` or `constant`.
     """
     more = "more rows" if of_table else "more points (data.n_train)"
-    found, outputs = [], train.outputs
-    for name in outputs:
-        r2 = figures.get(key("val", "r2_f", name if len(outputs) > 1 else ""))
+    found, several, early = [], len(train.outputs) > 1, _early(history, more)
+    for name in train.outputs:
+        r2 = figures.get(key("val", "r2_f", name if several else ""))
         if r2 is not None and r2 < _LITTLE:
-            of = f" of {name}" if len(outputs) > 1 else ""
+            of = f" of {name}" if several else ""
             what = f"explains nothing{of}" if r2 < _NOTHING else f"explains only {100 * r2:.0f} % of the variance{of}"
-            found.append(f"{what} (R2 = {r2:.3g}): {_early(history, more) or f'try {_method(train, of_table)}'}")
+            found.append(f"{what} (R2 = {r2:.3g}): {early or f'try {_method(train, of_table)}'}")
     if not found and max(figures.get(key("val", name)) or 0.0 for name in ("nrmse_f", "nrmse_df")) > _POOR:
-        losses = [figures.get(name) or 0.0 for name in (VAL_LOSS, TRAIN_LOSS)]
-        if losses[1] > 0 and (ratio := math.sqrt(losses[0] / losses[1])) > _OVERFITS:
-            how = _early(history, more) or f"try {more}, or fewer neurons (model.width)"
+        val, training = (figures.get(name) or 0.0 for name in (VAL_LOSS, TRAIN_LOSS))
+        if training > 0 and (ratio := math.sqrt(val / training)) > _OVERFITS:
+            how = early or f"try {more}, or fewer neurons (model.width)"
             found.append(f"overfits (validation errors are {ratio:.2g} times those of training): {how}")
         elif _falls(history, *_SINCE[rate]):
             found.append("still falling at the end: try a larger trainer.max_steps")
     if unimportant:
-        them = "inputs hardly matter" if len(unimportant) > 1 else "an input hardly matters"
         how = "to leave out what has no meaning, name the others in data.inputs"
-        found.append(f"{them} ({', '.join(unimportant)}): {how}")
+        found.append(f"inputs hardly matter ({', '.join(unimportant)}): {how}")
     return found
 
 
@@ -191,17 +188,15 @@ def _early(history: Mapping[str, Sequence[float]], more: str) -> str:
 
 def _falls(history: Mapping[str, Sequence[float]], since: float, factor: float) -> bool:
     """Return whether the root of the best validation loss fell below `factor` times that after a share of the steps."""
-    losses = [math.inf if loss != loss else loss for loss in history.get(VAL_LOSS, [])]
+    losses = np.nan_to_num(history.get(VAL_LOSS, []), nan=np.inf)
     before = losses[: int(since * len(losses))]
-    return bool(before) and min(losses) < factor**2 * min(before)
+    return len(before) > 0 and bool(losses.min() < factor**2 * before.min())
 
 
 def hardly_matters(du: Tensor, points: Points) -> Tensor:
     """Return which inputs change each output by less than a thousandth of what another one does, (M, D).
 
-    Args:
-        du: the Jacobians of the fit, (M, N, P, D).
-        points: the points, in the same units.
+    The Jacobians of the fit, (M, N, P, D), and the points are in the same units.
     """
     sizes = du.double().square().mean(1).sqrt() * points.x.double().std(1, correction=0)[:, None]
     return (sizes < _MATTERS * sizes.amax(2, keepdim=True)).all(1)

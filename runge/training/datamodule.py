@@ -1,8 +1,11 @@
-"""The LightningDataModule of a stack: its points, in blocks of many steps."""
+"""The LightningDataModule of a stack: its points, in blocks of many steps.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, TypeVar, cast
+A block is cut into the same mini-batches whenever a run is resumed, because they are a function of the step alone.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar, cast
 
 import lightning.pytorch as pl
 import torch
@@ -14,10 +17,95 @@ from runge.sampling import Random, Sampling, Uniform, check_count
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units
 from runge.targets import Target
-from runge.training.blocks import Block, Minibatches, Repeated
 from runge.training.seed import Seed
 
 T = TypeVar("T")
+
+_MOST_MEASURED = 4096
+
+
+@dataclass(frozen=True)
+class Minibatches:
+    """The order of mini-batches: each epoch permutes the points, and the sequence of epochs is cut into batches.
+
+    Attributes:
+        seeds: the seed of each member.
+        points: the number N of points.
+        size: the size B of a mini-batch.
+    """
+
+    seeds: tuple[int, ...]
+    points: int
+    size: int
+
+    def index(self, first: int, count: int) -> Tensor:
+        """Return the indices of the points of the steps first, ..., first + count - 1, (count, M, B)."""
+        start, stop = first * self.size, (first + count) * self.size
+        epochs = range(start // self.points, -(-stop // self.points))
+        offset = start - epochs.start * self.points
+
+        def stream(seed: int) -> Tensor:
+            # Every epoch has its own seed: the members' seeds are far apart.
+            own = [torch.Generator().manual_seed(seed + epoch) for epoch in epochs]
+            shuffled = [torch.randperm(self.points, generator=generator) for generator in own]
+            return torch.cat(shuffled)[offset : offset + stop - start].view(count, self.size)
+
+        return torch.stack([stream(seed) for seed in self.seeds], dim=1)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Training points for many steps, so that Lightning's cost of a batch is paid once for all of them.
+
+    Attributes:
+        points: all training points of the stack.
+        minibatches: how they are cut; None: the full batch at every step.
+    """
+
+    points: Points
+    minibatches: Minibatches | None
+
+    def to(self, device: torch.device, **_: object) -> "Block":
+        """Return the block on another device."""
+        return replace(self, points=self.points.to(device))
+
+    def sample(self) -> Points:
+        """Return the points on which training errors are measured: with mini-batches at most 4096, evenly chosen.
+
+        Measuring all rows of a large table would take longer than the steps between.
+        """
+        members, total = self.points.x.shape[:2]
+        if self.minibatches is None or total <= _MOST_MEASURED:
+            return self.points
+        index = torch.linspace(0, total - 1, _MOST_MEASURED, dtype=torch.float64).round().long()
+        return self.points.minibatch(index.to(self.points.x.device).expand(members, -1))
+
+    def batches(self, first: int, count: int) -> Tensor | None:
+        """Return the points of the batch of each of the steps first, ..., first + count - 1, (count, M, B), or None."""
+        return None if self.minibatches is None else self.minibatches.index(first, count).to(self.points.x.device)
+
+
+class Repeated(Generic[T]):
+    """A loader that returns the result of a function a number of times; the data stay on the device.
+
+    Lightning would take a list for several loaders, and warns of one without a state when a run is resumed.
+    """
+
+    def __init__(self, batch: Callable[[], T], times: int) -> None:
+        self.batch, self.times = batch, times
+
+    def __len__(self) -> int:
+        return self.times
+
+    def __iter__(self) -> Iterator[T]:
+        return (self.batch() for _ in range(self.times))
+
+    def state_dict(self) -> dict[str, int]:
+        """Return nothing to save."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Do nothing."""
 
 
 def per_member(value: T | Sequence[T], members: int) -> list[T]:
@@ -104,9 +192,7 @@ class PointsDataModule(pl.LightningDataModule):
 
 
 class SobolevDataModule(PointsDataModule):
-    """A LightningDataModule with the points of a stack, placed on the domains of its targets.
-
-    The points of one function are a stack of one, and those of `train.py` with the same settings.
+    """A LightningDataModule with the points of a stack, placed on the domains of its targets, as `train.py` does.
 
     Args:
         target: the function, or one per member.
@@ -152,15 +238,9 @@ class SobolevDataModule(PointsDataModule):
             units = Units.of(dataset.train, box)
             dataset, box = dataset.each(units.standardise), None
         drawn = generators if data.batch_size is not None else []
-        super().__init__(
-            dataset,
-            [int(torch.randint(2**62, (), generator=generator)) for generator in drawn],
-            units=units,
-            box=box,
-            dtype=dtype,
-            batch_size=data.batch_size,
-            blocks_per_epoch=blocks_per_epoch,
-        )
+        seeds = [int(torch.randint(2**62, (), generator=generator)) for generator in drawn]
+        options: dict[str, Any] = {"dtype": dtype, "batch_size": data.batch_size, "blocks_per_epoch": blocks_per_epoch}
+        super().__init__(dataset, seeds, units=units, box=box, **options)
         self.targets, self.sample_weights = targets, weights
         known = dataset.train.weight_f[0, :, 0], dataset.train.weight_df[0, :, 0, 0]
         counts = [int((weight > 0).sum()) - data.boundary_points for weight in known]
@@ -181,12 +261,12 @@ class SobolevDataModule(PointsDataModule):
 
     def check_resampling(self) -> None:
         """Raise a ValueError if there are too few points for a rule that moves them: its strategies place the ends."""
-        sizes = self.sizes
+        train, derivative = self.sizes.n_train, self.sizes.n_derivative
         for target in self.targets:
-            if sizes.n_derivative is not None:
-                check_count(sizes.n_derivative, target.domain, Random(), "n_derivative")
-            if sizes.n_derivative is None or sizes.n_train > 1:
-                check_count(sizes.n_train, target.domain, Random(), "n_train")
+            if derivative is not None:
+                check_count(derivative, target.domain, Random(), "n_derivative")
+            if derivative is None or train > 1:
+                check_count(train, target.domain, Random(), "n_train")
 
     def resample(self, samplings: Mapping[int, Sequence[Sampling]], generators: Mapping[int, torch.Generator]) -> None:
         """Move training points by strategies, one for each of a member's sets of `nodes`, by the member's index."""

@@ -1,17 +1,16 @@
 """Callbacks that record and show the training: the history, its rows for the loggers, and progress.
 
-They act at the end of a block, when the module's `figures` hold the training and validation errors of that step. The
-history is saved with the checkpoint, so that a resumed run equals an uninterrupted one.
+They act at the end of a block, when the module's `figures` hold the training and validation errors of that step.
 """
 
 import logging
-import math
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -30,7 +29,7 @@ _MEASURED, _LONG = 2.0, 2.0  # seconds, minutes
 
 
 class History(BlockCallback):
-    """A callback that keeps the figures at the end of every block."""
+    """A callback that keeps the figures at the end of every block, also in the checkpoint."""
 
     def __init__(self) -> None:
         self.keys: list[str] = []
@@ -53,10 +52,9 @@ class History(BlockCallback):
     def diverged(self, index: int, last_step: int) -> int | None:
         """Return the step from which a member's training or validation loss is not finite, up to its last, or None."""
         columns = self.member(index, last_step)
-        losses = zip(columns[TRAIN_LOSS], columns[VAL_LOSS], strict=True)
-        finite = [all(map(math.isfinite, both)) for both in losses]
-        count = next((i for i, one in enumerate(reversed(finite)) if one), len(finite))
-        return self.steps[len(finite) - count] if count else None
+        finite = np.flatnonzero(np.isfinite([columns[TRAIN_LOSS], columns[VAL_LOSS]]).all(0))
+        first = int(finite[-1]) + 1 if len(finite) else 0
+        return self.steps[first] if first < len(columns["step"]) else None
 
     def state_dict(self) -> dict[str, Any]:
         """Return all rows so far, with the members in front: (M, K, rows)."""
@@ -72,8 +70,6 @@ class History(BlockCallback):
 class Curves(BlockCallback):
     """A callback that passes the rows of the history to the members' loggers, which save them with each checkpoint.
 
-    A row that a killed run measured after its last checkpoint is measured and logged again when the run is resumed.
-
     Args:
         history: the rows; it comes before this callback.
         to_loggers: `to_loggers[i](write)` calls `write(logger)` for each of the i-th member's loggers.
@@ -84,13 +80,12 @@ class Curves(BlockCallback):
 
     def at_block_end(self, module: SobolevRegression) -> None:
         """Log the row of this block."""
-        step, keys = self.history.steps[-1], self.history.keys
-        rows, last_steps = self.history.rows[-1].tolist(), module.stopped_at.tolist()
-        for member, row in enumerate(rows):
-            if last_steps[member] < step:
-                continue
-            measured = {key: figure for key, figure in zip(keys, row, strict=True) if figure == figure}
-            self.to_loggers[member](lambda logger, measured=measured: logger.log_metrics(measured, step))
+        step, rows = self.history.steps[-1], self.history.rows[-1].tolist()
+        for to_loggers, row, last_step in zip(self.to_loggers, rows, module.stopped_at.tolist(), strict=True):
+            if step <= last_step:
+                figures = zip(self.history.keys, row, strict=True)
+                measured = {key: figure for key, figure in figures if figure == figure}
+                to_loggers(lambda logger, measured=measured: logger.log_metrics(measured, step))
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -100,23 +95,9 @@ class Curves(BlockCallback):
             to_loggers(lambda logger: logger.save())
 
 
-class FillCallbackMetrics(BlockCallback):
-    """A callback that fills `trainer.callback_metrics`, for those of a user, with medians over the members."""
-
-    def at_block_end(self, module: SobolevRegression) -> None:
-        """Fill in the figures of this block."""
-        module.trainer.callback_metrics.update({key: figure.nanmedian() for key, figure in module.figures.items()})
-
-
-class CountSteps(BlockCallback):
-    """A callback that reports the number of new steps at the end of every block."""
-
-    def __init__(self, report: Callable[[int], object]) -> None:
-        self.report = report
-
-    def at_block_end(self, module: SobolevRegression) -> None:
-        """Report the steps of the block."""
-        self.report(int(module.step) - module.block_start)
+def fill_callback_metrics(module: SobolevRegression) -> None:
+    """Fill `trainer.callback_metrics`, for a user's own callbacks, with medians over the members."""
+    module.trainer.callback_metrics.update({key: figure.nanmedian() for key, figure in module.figures.items()})
 
 
 class Forecast(BlockCallback):
@@ -125,9 +106,8 @@ class Forecast(BlockCallback):
     It measures from the end of the first block, in which the step may be compiled, for two seconds or a block.
     """
 
-    def __init__(self) -> None:
-        self._began: tuple[float, int] | None = None
-        self._done = False
+    _began: tuple[float, int] | None = None
+    _done = False
 
     def at_block_end(self, module: SobolevRegression) -> None:
         """Measure, and log."""

@@ -1,9 +1,7 @@
 """One run's configuration as checked objects."""
 
-import itertools
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, Literal, cast
 
 import torch
@@ -58,7 +56,7 @@ class Loss:
 
 def _as_word(value: Any) -> Any:
     """Return on and off as words, which YAML reads as booleans."""
-    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+    return ("off", "on")[value] if isinstance(value, bool) else value
 
 
 @checked
@@ -102,6 +100,10 @@ class Member:
         overrides: the overrides of the run, which name it in TensorBoard.
         rows: the rows of a table in memory; None: a table is read from its file.
 
+    Attributes:
+        checksum: that of the rows of a table, or "".
+        far: what of a formula is far from size 1, so that `model.standardize=auto` is true.
+
     Raises:
         ConfigurationError: a key is unknown or missing, or a value is not allowed. Mistakes that follow from sizes are
             found when a `Stack` is made.
@@ -110,7 +112,14 @@ class Member:
     def __init__(self, configuration: dict[str, Any], overrides: Sequence[str] = (), rows: Rows | None = None) -> None:
         self.configuration, self.overrides, self._in_memory = configuration, list(overrides), rows
         of_table = "_target_" in section("data", configuration.get("data", {}))
-        _check_keys(configuration, of_table)
+        if unknown := configuration.keys() - {*SECTIONS, *_OPTIONAL}:
+            raise no_such_key("", min(unknown), (*SECTIONS, *_OPTIONAL))
+        for key in SECTIONS:
+            if key not in configuration and not (of_table and key in OF_FORMULAS):
+                raise ConfigurationError(f"{key}: is missing")
+        self.pictures: bool | Literal["auto"] = configuration.get("pictures", "auto")
+        if self.pictures != "auto" and not isinstance(self.pictures, bool):
+            raise ConfigurationError(f"pictures: must be auto, true or false, got {self.pictures!r}")
         self.seed = build("", {"seed": configuration["seed"]}, Seed)
         self.data = build("data", configuration["data"], Table if of_table else Data)
         self.data_seed = self.seed if self.data.seed is None else Seed(seed=self.data.seed)
@@ -124,83 +133,66 @@ class Member:
         self.target = None if of_table else build("target", configuration["target"], Target)
         self.sampling = None if of_table else build("sampling", configuration["sampling"], Sampling)
         self.rows = read(self.data) if rows is None and isinstance(self.data, Table) else rows
+        self.checksum = "" if self.rows is None else self.rows.checksum
+        self.dimension = self.formula[0].dimension if self.rows is None else len(self.rows.inputs)
+        self.outputs: Sequence[str] = self.formula[0].outputs if self.rows is None else self.rows.outputs
         self.sizes = self._sizes()
-        self.far = [] if self.target is None or self.model.standardize != "auto" else far_from_one(self.target)
-        self.pictures: bool | Literal["auto"] = configuration.get("pictures", "auto")
+        by_itself = self.model.standardize == "auto"
+        self.far = far_from_one(self.target) if self.target is not None and by_itself else []
+        self.standardize = bool(self.far or self.rows) if by_itself else bool(self.model.standardize)
         self.logger = section("logger", configuration.get("logger", {}))
         self.callbacks = section("callbacks", configuration.get("callbacks", {}))
         self.penalty = function("penalty", configuration["penalty"]) if configuration.get("penalty") else None
         own = section("metrics", configuration.get("metrics", {}))
         self.metrics = {name: function(f"metrics.{name}", entry) for name, entry in own.items()}
-        self.objective = Objective(configuration.get("objective", VAL_NRMSE), list(own), self._groups())
-        for mistake in itertools.chain(self._of_table(), self._of_optimizer(), self._of_penalty(), self._of_sizes()):
+        groups = list(self.outputs) if len(self.outputs) > 1 else self._regions()
+        self.objective = Objective(configuration.get("objective", VAL_NRMSE), list(own), groups)
+        for mistake in self._mistakes():
             raise ConfigurationError(mistake)
 
-    def _of_table(self) -> Iterator[str]:
-        """Yield what a table does not allow: keys that place or weight points, which are its rows."""
-        name = type(self.resampling).__name__
+    def _mistakes(self) -> Iterator[str]:
+        """Yield what one section allows and another one does not."""
+        table, penalty, rule = self.rows is not None, self.penalty is not None, type(self.resampling).__name__
+        sections = {"trainer": self.training, "model": self.model, "data": self.data, "loss": self.loss}
+        for who, demands in (
+            (type(self.optimizer).__name__, self.optimizer.demands),
+            ("data=table", {"loss.sample_weight": ("none",)} if table else {}),
+            ("a penalty", {"trainer.compile": ("auto", "off")} if penalty else {}),
+        ):
+            for key, allowed in demands.items():
+                part, _, field = key.partition(".")
+                if (value := getattr(sections[part], field)) not in allowed:
+                    choices = " or ".join("null" if choice is None else str(choice) for choice in allowed)
+                    yield f"{key}: must be {choices} with {who}, got {value!r}"
+        if table and not isinstance(self.resampling, Never):
+            yield f"resampling: must be none with data=table, whose rows stay in place; got {rule}"
         if not isinstance(self.resampling, Never | Periodic):
-            yield f"resampling._target_: must name a class derived from Periodic, got {name}"
-        if self.rows is None:
-            return
-        for key in OF_FORMULAS:
+            yield f"resampling._target_: must name a class derived from Periodic, got {rule}"
+        for key in OF_FORMULAS if table else ():
             if (value := self.configuration.get(key)) is not None:
                 got = flatten({key: value}).get(key, value)
                 yield f"{key}: must be absent with data=table, whose rows are the points; got {got}"
-        if not isinstance(self.resampling, Never):
-            yield f"resampling: must be none with data=table, whose rows stay in place; got {name}"
-        if self.loss.sample_weight != "none":
-            yield f"loss.sample_weight: must be none with data=table, got {self.loss.sample_weight!r}"
-        ((column, count),) = Counter(Columns.of(self.rows.inputs, self.rows.outputs).names()).most_common(1)
-        if count > 1 and self._in_memory is None:
-            what = f"the run's fit.csv would have two columns {column!r}, because u_y is the fit of y, and dy_dx its"
+        from_file = self.rows if self._in_memory is None else None
+        names = Columns.of(from_file.inputs, from_file.outputs).names() if from_file else []
+        if twice := [name for name in names if names.count(name) > 1]:
+            what = f"the run's fit.csv would have two columns {twice[0]!r}, because u_y is the fit of y, and dy_dx its"
             yield f"data.outputs: {what} derivative by x; rename or leave out a column of the table"
-
-    def _of_optimizer(self) -> Iterator[str]:
-        """Yield the values that the optimiser does not allow."""
-        values = {"trainer": self.training, "model": self.model, "data": self.data}
-        for key, allowed in self.optimizer.demands.items():
-            part, _, field = key.partition(".")
-            if (value := getattr(values[part], field)) not in allowed:
-                choices = " or ".join("null" if choice is None else str(choice) for choice in allowed)
-                yield f"{key}: must be {choices} with {type(self.optimizer).__name__}, got {value!r}"
-
-    def _of_penalty(self) -> Iterator[str]:
-        """Yield what is wrong with a user's own penalty, and with the names of own metrics."""
-        taken = ("loss", *QUANTITIES)
-        for name in self.metrics:
-            if name in taken or not name.isidentifier():
-                yield f"metrics.{name}: must be a name of letters, digits and _, other than {', '.join(taken)}"
-        if self.penalty is None:
-            return
-        if not self.optimizer.by_gradient:
-            yield f"penalty: must be absent with {type(self.optimizer).__name__}, which needs squares"
-        if self.training.compile == "on":
-            yield "trainer.compile: must be auto or off with a penalty, got 'on'"
-        residual = torch.linspace(-1, 1, 6, dtype=torch.float64, requires_grad=True)
-        try:
-            rho = self.penalty(residual)
-            (slope,) = torch.autograd.grad(rho.sum(), residual)
-        except Exception as error:  # a user's function may raise anything
-            raise ConfigurationError(f"penalty: must be differentiable by autograd ({error})") from error
-        if rho.shape != slope.shape or not (rho.isfinite() & slope.isfinite()).all():
-            yield "penalty: must return a finite number for each residual, of the same shape"
-
-    def _of_sizes(self) -> Iterator[str]:
-        """Yield what the machine or the number of steps does not allow."""
         if self.training.accelerator == "gpu" and not self.on_gpu():
             yield "trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'"
         if self.model.stages > self.training.max_steps:
             yield f"model.stages: must be at most trainer.max_steps, {self.training.max_steps}; got {self.model.stages}"
+        taken = ("loss", *QUANTITIES)
+        for name in self.metrics:
+            if name in taken or not name.isidentifier():
+                yield f"metrics.{name}: must be a name of letters, digits and _, other than {', '.join(taken)}"
+        if penalty and not self.optimizer.by_gradient:
+            yield f"penalty: must be absent with {type(self.optimizer).__name__}, which needs squares"
+        if self.penalty is not None and not _is_finite(self.penalty):
+            yield "penalty: must return a finite number for each residual, of the same shape"
 
     def __reduce__(self) -> tuple[type["Member"], tuple[dict[str, Any], list[str], Rows | None]]:
         """Pickle the configuration, and rows in memory, only; the member is built from them again."""
         return Member, (self.configuration, self.overrides, self._in_memory)
-
-    @property
-    def checksum(self) -> str:
-        """The checksum of the rows of the table; empty: there is none."""
-        return "" if self.rows is None else self.rows.checksum
 
     @property
     def has_test(self) -> bool:
@@ -211,21 +203,6 @@ class Member:
     def formula(self) -> tuple[Target, Sampling]:
         """The target and the strategy that places its points, of a run without a table."""
         return cast(Target, self.target), cast(Sampling, self.sampling)
-
-    @property
-    def standardize(self) -> bool:
-        """True if the run is trained in standardised units; with `auto`, if it is a table or far from size 1."""
-        return bool(self.far or self.rows) if self.model.standardize == "auto" else self.model.standardize
-
-    @property
-    def dimension(self) -> int:
-        """The number of inputs."""
-        return len(self.rows.inputs) if self.rows is not None else self.formula[0].dimension
-
-    @property
-    def outputs(self) -> Sequence[str]:
-        """The names of the outputs."""
-        return self.rows.outputs if self.rows is not None else self.formula[0].outputs
 
     @property
     def batch_size(self) -> int | None:
@@ -244,10 +221,6 @@ class Member:
     def _regions(self) -> list[str]:
         return [] if self.target is None else list(self.target.regions(self.target.domain.mT))
 
-    def _groups(self) -> list[str]:
-        """Return the regions, or several outputs, for which errors are reported beside those of the whole."""
-        return list(self.outputs) if len(self.outputs) > 1 else self._regions()
-
     def on_gpu(self) -> bool:
         """Return True if the run is trained on a GPU."""
         return self.training.accelerator != "cpu" and torch.cuda.is_available()
@@ -255,14 +228,12 @@ class Member:
     def shared(self) -> str:
         """Return all that members of one stack have in common, as text.
 
-        Seeds, the loss, the schedule, the sampling, the target and the loggers may differ; and the learning rate, if
-        the optimiser's steps are proportional to it.
+        Seeds, loss, schedule, sampling, target and loggers may differ; and the learning rate, if the optimiser's steps
+        are proportional to it.
         """
-        shape: list[Any] = [None if self.rows is None else self.sizes]
-        if self.target is not None:
-            shape = [self.target.dimension, self.target.outputs, self._regions()]
-            # In several dimensions the number of points depends on the strategy.
-            shape.append(type(self.sampling).__name__ if self.target.dimension > 1 else None)
+        # In several dimensions the number of points depends on the strategy.
+        placing = type(self.sampling).__name__ if self.dimension > 1 else None
+        shape = [self.dimension, self.outputs, self._regions(), placing, None if self.rows is None else self.sizes]
         keys = ("balance", "resampling", "model", "trainer", "metrics", "callbacks", "penalty")
         same = [self.configuration.get(key) for key in keys]
         rate = {"lr": None} if has_own_rate(self.optimizer) else {}
@@ -271,8 +242,7 @@ class Member:
 
     def without_seed(self) -> str:
         """Return the configuration without seeds and lambda_d, which cannot make a valid run fail, as text."""
-        loss = {**self.configuration["loss"], "lambda_d": None}
-        return self.apart_from_seed(loss=loss)
+        return self.apart_from_seed(loss={**self.configuration["loss"], "lambda_d": None})
 
     def apart_from_seed(self, **others: Any) -> str:
         """Return the configuration without seeds, as text: runs that have it in common are one trial."""
@@ -285,11 +255,12 @@ class Member:
         return machine.step_seconds(points, model.depth, model.width, self.dimension, model.activation)
 
 
-def _check_keys(configuration: Mapping[str, Any], of_table: bool) -> None:
-    if unknown := configuration.keys() - {*SECTIONS, *_OPTIONAL}:
-        raise no_such_key("", min(unknown), (*SECTIONS, *_OPTIONAL))
-    for key in SECTIONS:
-        if key not in configuration and not (of_table and key in OF_FORMULAS):
-            raise ConfigurationError(f"{key}: is missing")
-    if (pictures := configuration.get("pictures", "auto")) != "auto" and not isinstance(pictures, bool):
-        raise ConfigurationError(f"pictures: must be auto, true or false, got {pictures!r}")
+def _is_finite(penalty: Callable[..., Any]) -> bool:
+    """Return whether a penalty and its slope are finite and of the shape of the residuals."""
+    residual = torch.linspace(-1, 1, 6, dtype=torch.float64, requires_grad=True)
+    try:
+        rho = penalty(residual)
+        (slope,) = torch.autograd.grad(rho.sum(), residual)
+    except Exception as error:  # a user's function may raise anything
+        raise ConfigurationError(f"penalty: must be differentiable by autograd ({error})") from error
+    return rho.shape == slope.shape and bool((rho.isfinite() & slope.isfinite()).all())

@@ -18,7 +18,7 @@ from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
 from runge.sobolev.stages import Predict, ResidualStages
 from runge.sobolev.units import Units
-from runge.training.blocks import Block
+from runge.training.datamodule import Block
 from runge.training.seed import Seed
 from runge.training.weight import WeightedModule
 
@@ -26,13 +26,15 @@ Metric = Callable[[Tensor, Tensor, Points], Tensor]
 """A function of u, (M, N, P), u', (M, N, P, D), and the points, in the user's units; it returns (M,)."""
 
 
+_BEGINNING = {"step": 0, "ended": False, "waiting_since": 0, "stopped_at": NEVER, "pruned": False}
+
+
 class SobolevRegression(WeightedModule):
     """The LightningModule that fits values and derivatives with a stack of MLPs, stage after stage.
 
-    A `training_step` takes a block of many optimiser steps, so that Lightning's cost per batch vanishes. With a
-    `SobolevDataModule`, an epoch is one block: `Trainer(max_epochs=80)` takes 80 times `steps_per_block` steps, and
-    validates after each block. A block is left early if `pause` returns True; the next call takes the rest. Each fit
-    begins at step 0 from the present weights, unless it resumes a checkpoint.
+    A `training_step` takes a block of many optimiser steps, so that Lightning's cost per batch vanishes; with a
+    `SobolevDataModule` a block is an epoch. It is left early if `pause` returns True; the next call takes the rest.
+    Each fit begins at step 0 from the present weights, unless it resumes a checkpoint.
 
     The errors are logged under the keys of `runge.metrics`, of a stack the median over its members; `figures` has those
     of each member, (M,), at the end of a block. `val/loss` and `test/loss` use the full lambda_d throughout, so that
@@ -50,24 +52,18 @@ class SobolevRegression(WeightedModule):
         max_steps: optimiser steps of the run; None: as many as the trainer takes.
         steps_per_block: the most optimiser steps of a `training_step`.
         diagnostics_every: steps between two evaluations of the gradients of both terms.
-        penalty: what takes the place of the squares in the loss, as in `runge.sobolev.losses`; None: nothing.
+        penalty: what takes the place of the squares in the loss, as in `runge.sobolev.losses`.
         loss_and_gradient: `losses.loss_and_gradient`, or its compiled form, which has no penalty; None: the former.
         compiled: the package's own kernel, for the errors and the gradients of both terms; None: torch's operations.
-        own_metrics: further errors by name: functions of u, (M, N, P), u', (M, N, P, D), and the points, in the user's
-            units; each returns (M,).
-        outputs: the number of outputs P.
-        units: the user's units, of data in standardised ones; None: the data are in the user's units.
+        own_metrics: further errors by name, each a `Metric`.
         log_figures: true: log the figures by `self.log`.
+        outputs: the number of outputs P.
+        units: the user's units; None: those of the data.
         dtype: the precision, that of the data; the trainer's own must remain 32-true.
         **model: the shape of the network, the keys of `runge.sobolev.network.Model`.
 
     Raises:
-        ValueError: the optimiser does not keep members apart and the stack has more than one; or, when a fit begins,
-            the trainer has a precision of its own or no limit of steps.
-
-    Example:
-        >>> SobolevRegression([-1.0, 1.0], seed=[0, 1], width=8).network.stage(0).theta.shape
-        torch.Size([2, 97])
+        ValueError: the optimiser does not keep members apart; the trainer has a precision, or no limit of steps.
     """
 
     scale: Tensor
@@ -113,37 +109,35 @@ class SobolevRegression(WeightedModule):
         self.steps_per_block, self.diagnostics_every = steps_per_block, diagnostics_every
         self._asked, self._schedule, self._log_figures = max_steps, schedule, log_figures
         self.register_buffer("scale", torch.as_tensor(scale, dtype=dtype).expand(members).clone())
-        for name, start in {"step": 0, "rests_from": 0, "ended": False}.items():
-            self.register_buffer(name, torch.tensor(start))
+        self.register_buffer("rests_from", torch.tensor(0))
+        for name, start in _BEGINNING.items():
+            shape = () if name in ("step", "ended") else (members,)
+            self.register_buffer(name, torch.full(shape, start))
         self.best = copy.deepcopy(self.network).requires_grad_(False)
         self.register_buffer("best_loss", torch.full((members,), torch.inf, dtype=torch.float64))
-        for name, start in {"waiting_since": 0, "stopped_at": NEVER, "pruned": False}.items():
-            self.register_buffer(name, torch.full((members,), start))
         self.figures: dict[str, Tensor] = {}
         self._compiled = compiled or losses.loss_and_gradient
         self._of_stage: Predict = getattr(compiled, "predict", StackedMLP.value_and_derivative)
         self._penalty, self._own_metrics = penalty, own_metrics
-        self._references: dict[str, tuple[Points, Reference]] = {}
+        self._made: dict[str, tuple[Points, Any]] = {}
         self.loss_and_gradient = loss_and_gradient or partial(losses.loss_and_gradient, penalty=penalty)
         self.pause: Callable[[], bool] = lambda: False
         self.block_ended, self.block_start = False, 0
-        self._problem: tuple[int, Points, Points] | None = None
-        self._measured: tuple[Points, Points] | None = None
 
     def setup(self, stage: str) -> None:
         """Plan a fit from its first step; a checkpoint is loaded after this."""
         if stage != "fit":
             return
         if (precision := self.trainer.precision) != "32-true":
-            rule = "must be 32-true: the module and its data have a dtype of their own, such as dtype=torch.float64"
+            rule = "must be 32-true, because module and data have their own, such as dtype=torch.float64"
             raise ValueError(f"precision of the Trainer: {rule}; got {precision}")
         self.max_steps = self._asked or self._steps_of_trainer()
         self.steps_per_stage = -(-self.max_steps // len(self.network.stages))
         self.begin_schedules(self._schedule or TwoStage(latest_step=round(0.25 * self.max_steps)))
-        beginning = {"step": 0, "ended": False, "waiting_since": 0, "stopped_at": NEVER, "pruned": False}
-        for name, start in beginning.items():
+        for name, start in _BEGINNING.items():
             self.get_buffer(name).fill_(start)
         self.block_ended = False
+        self._made.clear()
 
     def _steps_of_trainer(self) -> int:
         """Return the steps that the trainer asks for, by its `max_steps` or by its epochs of blocks."""
@@ -169,7 +163,7 @@ class SobolevRegression(WeightedModule):
 
     def reset_optimizer(self) -> None:
         """Reset what the optimiser knows of the loss, because it has changed."""
-        self._problem = None
+        self._made.pop("residual", None)
         self.optimizer.reset(self.trainer.optimizers[0])
 
     def training_step(self, block: Block, block_index: int) -> None:
@@ -186,12 +180,10 @@ class SobolevRegression(WeightedModule):
         self.trainer.should_stop |= int(self.step) >= self.max_steps
         self.block_ended = taken == count
         if self.block_ended:
-            if self._measured is None or self._measured[0] is not block.points:
-                self._measured = block.points, block.sample()
-            self._measure(self._measured[1], first + count)
+            self._measure(self._once("sample", block.points, block.sample), first + count)
 
     def _take_steps(self, block: Block, first: int, count: int) -> int:
-        """Take up to `count` steps after the first `first` ones, all in one stage; return how many were taken."""
+        """Take up to `count` steps from step `first` on, all in one stage; return how many were taken."""
         stage, local = divmod(first, self.steps_per_stage)
         lambdas = self.lambda_at(first - 1, count + 1)
         # A changed weight changes the loss, so the optimiser's memory of it may be wrong.
@@ -201,9 +193,10 @@ class SobolevRegression(WeightedModule):
             self.network.begin_stage(stage, block.points, self.scale, self.lambda_d)
             self.network.zero_grad()  # a parameter without a gradient does not move
             self.reset_optimizer()
+        points, channels = block.points, self.channels.to(block.points.f)
         course = Course(
             self.network.stage(stage),
-            self._residual(stage, block.points),
+            self._once("residual", points, lambda: self.network.residual(stage, points).reweighted(channels)),
             block.batches(first, count),
             self.scale,
             lambdas.to(self.scale),
@@ -212,7 +205,7 @@ class SobolevRegression(WeightedModule):
             self.loss_and_gradient,
         )
         k, optimizer = 0, self.trainer.optimizers[0]
-        while k < count:
+        while k < count and not (k and self.pause()):
             if changes[k]:
                 self.optimizer.reset(optimizer)
             rested = self.optimizer.at_rest(optimizer, course.network.theta)
@@ -220,8 +213,6 @@ class SobolevRegression(WeightedModule):
             last = k in (self.steps_per_stage - local, self.max_steps - first)
             if not rested and (last or self.optimizer.at_rest(optimizer, course.network.theta)):
                 self.optimizer.finish(course.problem(k - 1))
-            if self.pause():
-                break
         return k
 
     def _measure(self, points: Points, step: int) -> None:
@@ -229,13 +220,12 @@ class SobolevRegression(WeightedModule):
         stage, local = divmod(step - 1, self.steps_per_stage)
         lambda_d = self.lambda_at(step - 1, 1)[0]
         self.figures = self.measure("train", points, lambda_d) | {metrics.LAMBDA_D: lambda_d}
-        theta, unmeasured = self.network.stage(stage).theta, torch.full_like(self.lambda_d, torch.nan)
+        theta = self.network.stage(stage).theta
         self.figures |= self.optimizer.figures(self.trainer.optimizers[0], theta, local / self.steps_per_stage)
-        if due(self.diagnostics_every, self.block_start, step):
-            self.figures |= losses.diagnostics(*self.term_gradients(points, stage))
-        else:
-            self.figures |= dict.fromkeys(metrics.DIAGNOSTICS, unmeasured)
-        self._log({key: figure for key, figure in self.figures.items() if figure is not unmeasured})
+        measured = due(self.diagnostics_every, self.block_start, step)
+        diagnostics = losses.diagnostics(*self.term_gradients(points, stage)) if measured else {}
+        self._log(self.figures | diagnostics)
+        self.figures |= diagnostics or dict.fromkeys(metrics.DIAGNOSTICS, torch.full_like(self.lambda_d, torch.nan))
 
     def validation_step(self, points: Points, batch_index: int) -> None:
         """Compute the validation errors with the full lambda_d; after a block, keep the weights that improved."""
@@ -249,15 +239,15 @@ class SobolevRegression(WeightedModule):
         self.figures |= found
         self.observe(found[metrics.key("val", "mse_f")], int(self.step))
         loss = found[metrics.VAL_LOSS].to(self.best_loss)
-        better = (loss < self.best_loss) | (loss == 0)  # also where no label is in the loss: the last weights are kept
-        better &= ~self.stopped
+        # It is 0 where no label is in the loss: the last weights are kept.
+        better = ((loss < self.best_loss) | (loss == 0)) & ~self.stopped
         self.best_loss.copy_(torch.where(better, loss, self.best_loss))
         self.waiting_since.masked_fill_(better, int(self.step))
         for best, now in zip(self.best.state_dict().values(), self.network.state_dict().values(), strict=True):
             best.copy_(torch.where(better.view(-1, *[1] * (now.ndim - 1)), now, best))
 
     def test_step(self, points: Points, batch_index: int) -> None:
-        """Compute the test errors of the present weights with the full lambda_d."""
+        """Compute the test errors with the full lambda_d."""
         self._log(self.measure("test", points, self.lambda_d))
 
     def _log(self, figures: Mapping[str, Tensor]) -> None:
@@ -280,7 +270,8 @@ class SobolevRegression(WeightedModule):
         """Return the loss and all errors on a set of points, by metric key, each of shape (M,)."""
         u, du = self.network.predict(points.x, self._of_stage)
         found = {"loss": losses.weigh(*losses.terms(u, du, points, self.scale, self._penalty), lambda_d.to(u))}
-        found |= errors(u, du, points, self._reference(split, points))
+        reference = self._once(split, points, partial(Reference.of, points, self.network.units))
+        found |= errors(u, du, points, reference)
         if self._own_metrics:
             if (units := self.network.units) is not None:
                 (u, du), points = units.restore(u, du), units.restore_points(points)
@@ -288,18 +279,13 @@ class SobolevRegression(WeightedModule):
         return {metrics.key(split, name): figure for name, figure in found.items()}
 
     @torch.no_grad()
-    def partials(self, split: str, points: Points) -> Tensor:
+    def partials(self, points: Points) -> Tensor:
         """Return the nrmse of each partial derivative, (M, P, D)."""
-        return partial_errors(self.network.predict(points.x, self._of_stage)[1], points, self._reference(split, points))
+        _, du = self.network.predict(points.x, self._of_stage)
+        return partial_errors(du, points, Reference.of(points, self.network.units))
 
-    def _reference(self, split: str, points: Points) -> Reference:
-        if split not in self._references or self._references[split][0] is not points:
-            self._references[split] = points, Reference.of(points, self.network.units)
-        return self._references[split][1]
-
-    def _residual(self, stage: int, points: Points) -> Points:
-        """Return the points with the residual that a stage fits, and the weights of the channels, computed once."""
-        if self._problem is None or self._problem[0] != stage or self._problem[1] is not points:
-            residual = self.network.residual(stage, points).reweighted(self.channels.to(points.f))
-            self._problem = stage, points, residual
-        return self._problem[2]
+    def _once(self, name: str, points: Points, make: Callable[[], Any]) -> Any:
+        """Return what is made of these points, which is computed once."""
+        if name not in self._made or self._made[name][0] is not points:
+            self._made[name] = points, make()
+        return self._made[name][1]

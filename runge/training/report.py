@@ -25,13 +25,7 @@ _MOST_ROWS, _MOST_ROWS_OF_MAPS, _MOST_NUMBERS = 201, 2048, 50_000
 
 
 class Evaluation(NamedTuple):
-    """A member's fit, in the user's units.
-
-    Attributes:
-        points: the test points.
-        u: the values there, (N, P).
-        du: the Jacobians there, (N, P, D).
-    """
+    """A member's test points, and its fit there, (N, P) and (N, P, D), in the user's units."""
 
     points: Points
     u: Tensor
@@ -48,32 +42,19 @@ def evaluate(network: ResidualStages, data: PointsDataModule) -> list[Evaluation
     return [Evaluation(*parts) for parts in zip(each, u, du, strict=True)]
 
 
-def labels(points: Points) -> tuple[Tensor, Tensor]:
-    """Return the values, (N, P), and the Jacobians, (N, P, D), of one member; NaN where they are not known."""
-    known = points.weight_f[0] > 0, points.weight_df[0] > 0
-    f, df = (torch.where(where, part[0], torch.nan) for where, part in zip(known, (points.f, points.df), strict=True))
-    return f, df
-
-
-def switched_on_step(module: SobolevRegression, member: int) -> int | None:
-    """Return the step from which on a member was trained with lambda_d > 0, or None."""
-    step = int(module.switched_on[member])
-    return None if step >= module.last_step(member) or float(module.lambda_d[member]) == 0 else step
-
-
 def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Metrics]:
     """Return the final figures of each member, of the present weights and with the full lambda_d.
 
-    They are the errors on all three sets, the gradients of both terms on the training set by the weights of the last
-    residual stage that helps, lambda_d at the last step, the number of parameters and of residual stages that help, and
-    the step of the switch; with several partial derivatives also the nrmse of each on the test points.
+    They are the errors on all three sets, with several partial derivatives also the nrmse of each on the test points;
+    the gradients of both terms on the training set, in the last residual stage that helps; lambda_d at the last step,
+    the step from which on it was positive, and the numbers of parameters and of stages that help.
     """
     figures: dict[str, Tensor] = {}
     for split, points in data.dataset._asdict().items():
         figures |= module.measure(split, points, module.lambda_d)
     slopes = Columns.of(data.inputs, data.dataset.test.outputs).slopes
     if len(slopes) > 1:
-        each = module.partials("test", data.dataset.test).flatten(1).unbind(1)
+        each = module.partials(data.dataset.test).flatten(1).unbind(1)
         figures |= {key("test", "nrmse_df", name): one for name, one in zip(slopes, each, strict=True)}
     stages = (module.network.amplitude != 0).sum(1)  # those after the last one that helps are no part of the fit
     train = data.dataset.train
@@ -81,45 +62,39 @@ def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Met
     for name in by_stage[0]:
         figures[name] = torch.stack([one[name] for one in by_stage]).gather(0, stages[None] - 1)[0]
     figures[LAMBDA_D] = module.lambda_at(int(module.step) - 1, 1)[0]
-    values = torch.stack([figure.to(torch.float64) for figure in figures.values()], dim=1).tolist()
-    parameters = module.network.parameters_in_use()
-    return [
-        {
-            **dict(zip(figures, row, strict=True)),
-            PARAMETERS: int(parameters[member]),
-            STAGES: int(stages[member]),
-            SWITCHED_ON_STEP: switched_on_step(module, member),
-        }
-        for member, row in enumerate(values)
-    ]
+    rows = torch.stack([figure.to(torch.float64) for figure in figures.values()], dim=1).tolist()
+    whole = zip(module.network.parameters_in_use().tolist(), stages.tolist(), module.switched_on.tolist(), strict=True)
+    found: list[Metrics] = []
+    for i, (row, (parameters, kept, switched)) in enumerate(zip(rows, whole, strict=True)):
+        on = switched if switched < module.last_step(i) and float(module.lambda_d[i]) else None
+        of_run = {PARAMETERS: parameters, STAGES: kept, SWITCHED_ON_STEP: on}
+        found.append(dict(zip(figures, row, strict=True)) | of_run)
+    return found
 
 
 def test_intervals(fit: Evaluation) -> Metrics:
     """Return the ends of the intervals of the errors on a table's test points, by key; of many points none."""
     if fit.points.x.shape[1] >= _ENOUGH:
         return {}
-    ends = intervals(fit.u[None].double(), fit.du[None].double(), fit.points)
-    return {
-        key(split, name): float(end) for split, part in zip(TEST_ENDS, ends, strict=True) for name, end in part.items()
-    }
+    low, high = intervals(fit.u[None].double(), fit.du[None].double(), fit.points)
+    named = [(TEST_ENDS[0], low), (TEST_ENDS[1], high)]
+    return {key(split, name): float(end) for split, part in named for name, end in part.items()}
 
 
 def fit_table(points: Points, u: Tensor, du: Tensor, inputs: Sequence[str]) -> dict[str, list[float]]:
-    """Return the columns of a member's `fit.csv` at evenly chosen test points, both ends included.
-
-    The arguments are those of `Evaluation`; NaN where a label is not known.
-    """
+    """Return the columns of a member's `fit.csv` at evenly chosen test points; NaN where a label is not known."""
     n, names, most = points.x.shape[1], Columns.of(inputs, points.outputs).names(), _MOST_ROWS
     if len(inputs) > 1:
         most = max(most, min(_MOST_ROWS_OF_MAPS, _MOST_NUMBERS // len(names)))
     rows = torch.linspace(0, n - 1, min(n, most), dtype=torch.float64).round().long()
-    parts = (points.x[0], *labels(points), u, du)
+    f, df = points.f.where(points.weight_f > 0, torch.nan), points.df.where(points.weight_df > 0, torch.nan)
+    parts = (points.x[0], f[0], df[0], u, du)
     values = torch.cat([part.double().cpu()[rows].flatten(1) for part in parts], dim=1)
     return dict(zip(names, values.mT.tolist(), strict=True))
 
 
 def points_table(places: Sequence[tuple[int, Tensor]], inputs: Sequence[str]) -> dict[str, list[float]]:
     """Return where a member's training points have been, as columns: `step` and the inputs."""
+    steps: list[float] = [step for step, points in places for _ in points]
     x = torch.cat([points.double() for _, points in places])
-    steps: list[float] = [step for step, points in places for _ in range(len(points))]
     return {"step": steps} | dict(zip(inputs, x.mT.tolist(), strict=True))

@@ -26,14 +26,13 @@ from runge.sobolev import losses
 from runge.sobolev.kernel import Kernel, step_function
 from runge.training.adaptation import Balancing, Resample
 from runge.training.datamodule import PointsDataModule, SobolevDataModule
-from runge.training.history import CountSteps, Curves, FillCallbackMetrics, Forecast, History, Progress
+from runge.training.history import Curves, Forecast, History, Progress, fill_callback_metrics
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
-from runge.training.own_parts import check_metrics, make_callbacks
 from runge.training.results import Outcome, RunWriter, StackWriter, UnwritableError
 from runge.training.saving import Save, StateFile, is_to_stop
 from runge.training.stopping import Halving, StopEarly
-from runge.training.trainer import IGNORED, make_trainer
+from runge.training.trainer import IGNORED, AtBlockEnd, check_metrics, make_callbacks, make_trainer
 
 _FULL = 32
 """The members of a stack with halving, for the decision on compiling: stacks of all sizes must take the same steps."""
@@ -196,11 +195,12 @@ class Stack:
         started, history, resample = time.perf_counter(), History(), self._resample()
         writer = StackWriter(runs, self.module, self.data, history, resample)
         save = Save(self.training.checkpoint_seconds, writer.running)
+        count = AtBlockEnd(lambda module: report and report(int(module.step) - module.block_start))
         # A callback of the user's acts on the figures of a block, and the checkpoint holds the state that all leave.
         callbacks = [
-            *([CountSteps(report)] if report else [Forecast(), *([Progress()] if self.training.progress_bar else [])]),
+            *([count] if report else [Forecast(), *([Progress()] if self.training.progress_bar else [])]),
             Curves(history, [run.to_loggers for run in runs]),
-            *([FillCallbackMetrics(), *self.callbacks] if self.callbacks else []),
+            *([AtBlockEnd(fill_callback_metrics), *self.callbacks] if self.callbacks else []),
             save,
         ]
         try:

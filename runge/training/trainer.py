@@ -1,14 +1,19 @@
-"""Lightning's Trainer of a stack, and the base class of its callbacks."""
+"""Lightning's Trainer of a stack, the base class of its callbacks, and a user's own callbacks and metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 
 from runge import machine
+from runge.configuration import build, locate, section
+from runge.errors import ConfigurationError, describe
+from runge.sobolev.points import Points
 from runge.training.member import Training
-from runge.training.module import SobolevRegression
+from runge.training.module import Metric, SobolevRegression
 from runge.training.saving import StateFile
 
 IGNORED = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available on your system"
@@ -18,14 +23,7 @@ IGNORED = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is 
 def make_trainer(
     training: Training, on_gpu: bool, callbacks: Sequence[Callback], file: StateFile | None = None
 ) -> pl.Trainer:
-    """Return the Trainer that takes the steps of a stack in one epoch, and validates after each block.
-
-    Args:
-        training: the section `trainer`.
-        on_gpu: true: train on the GPU.
-        callbacks: all callbacks, in the order in which they act.
-        file: the file of the stack's state; None: it has none.
-    """
+    """Return the Trainer that takes the steps of a stack in one epoch, and validates after each block."""
     machine.keep_memory()
     return pl.Trainer(
         accelerator="gpu" if on_gpu else "cpu",
@@ -56,3 +54,49 @@ class BlockCallback(Callback):
 
     def at_block_end(self, module: SobolevRegression) -> None:
         """Act on the module, whose `figures` hold the errors of this step."""
+
+
+class AtBlockEnd(BlockCallback):
+    """A callback that calls a function with the module at the end of each block."""
+
+    def __init__(self, act: Callable[[SobolevRegression], object]) -> None:
+        self.act = act
+
+    def at_block_end(self, module: SobolevRegression) -> None:
+        """Call the function."""
+        self.act(module)
+
+
+def make_callbacks(entries: Mapping[str, Any]) -> list[Callback]:
+    """Make a user's own callbacks for a stack, given the section `callbacks`.
+
+    Raises:
+        ConfigurationError: an entry does not name a callback, or one that saves checkpoints, or a parameter is wrong.
+    """
+    callbacks = []
+    for name, entry in entries.items():
+        values = section(key := f"callbacks.{name}", entry)
+        kind: Any = locate(key, values.get("_target_"), Callback)
+        if issubclass(kind, Checkpoint):
+            raise ConfigurationError(f"{key}: must not save checkpoints; each run has its own, see resume=")
+        if issubclass(kind, EarlyStopping):  # by default it waits for the end of the only epoch
+            values = {"check_on_train_epoch_end": False} | values
+        callbacks.append(build(key, values, Callback))
+    return callbacks
+
+
+def check_metrics(functions: Mapping[str, Metric], points: Points) -> None:
+    """Compute a user's own metrics of the function itself.
+
+    Raises:
+        ConfigurationError: one cannot be computed, or is not a figure per member.
+    """
+    for name, function in functions.items():
+        try:
+            figure = function(points.f, points.df, points)
+        except Exception as error:  # a user's function may raise anything
+            raise ConfigurationError(f"metrics.{name}: cannot be computed ({describe(error)})") from error
+        got = tuple(figure.shape) if isinstance(figure, torch.Tensor) else repr(figure)
+        if got != (members := tuple(points.f.shape[:1])):
+            rule = f"a tensor (M,), one figure per member, here {members}"
+            raise ConfigurationError(f"metrics.{name}: must return {rule}; got {got}")

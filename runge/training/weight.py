@@ -1,4 +1,4 @@
-"""The part of the LightningModule that knows lambda_d, the weight of MSE_df, of each member at each step."""
+"""The part of the LightningModule that has lambda_d, the weight of MSE_df, of each member at each step."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,9 @@ from runge.training.datamodule import per_member
 
 
 class WeightedModule(pl.LightningModule):
-    """A LightningModule with each member's lambda_d.
+    """A LightningModule with each member's lambda_d, (M,), and the weights of its channels, (M, P, 1 + D).
 
-    With several outputs or inputs, the weights of the channels, `channels`, (M, P, 1 + D), multiply the points'.
-
-    Args:
-        lambda_d: the full lambda_d, or one per member.
-        channels: the shape of a member's channels, (P, 1 + D).
-        members: the number of members M.
+    The latter multiply the weights of the points.
     """
 
     channels: Tensor

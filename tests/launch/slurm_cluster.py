@@ -51,43 +51,30 @@ exec squeue --me --array --states=all --noheader --format='%i|%T|%N'
 """
 
 
-def find(program: str) -> str | None:
+def find(program):
     return shutil.which(program, path=SEARCH_PATH)
 
 
-def available() -> bool:
-    return all(find(program) for program in ("slurmctld", "slurmd", "munged", "sbatch"))
+def available():
+    return all(map(find, ("slurmctld", "slurmd", "munged", "sbatch")))
 
 
 class SlurmCluster:
-    def __init__(self, folder: Path, cpus: int = 4):
-        self.folder, self.cpus = Path(folder).resolve(), cpus
+    def __init__(self, folder: Path, cpus: int):
+        self.folder, self.cpus, self.daemons = folder.resolve(), cpus, {}
         self.user, self.host = pwd.getpwuid(os.geteuid()).pw_name, socket.gethostname().split(".")[0]
         path = os.pathsep.join([str(self.folder / "bin"), SEARCH_PATH])
         self.environment = {"SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": path}
-        self.daemons: dict[str, subprocess.Popen] = {}
-        self.sockets = self.folder
+        # A Unix socket's path holds 107 characters: .../spool/node_<job>.<step>
+        self.sockets = Path(tempfile.mkdtemp(prefix="slurm", dir="/tmp"))
 
     def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-
-    def start(self):
-        if self.daemons:
-            return
-        if len(str(self.folder)) > 70:  # a Unix socket's path holds 107 characters: .../spool/node_<job>.<step>
-            self.sockets = Path(tempfile.mkdtemp(prefix="slurm"))
-        for folder in (self.folder / "state", self.sockets / "spool"):
-            folder.mkdir(parents=True, exist_ok=True)
+        for folder in (self.folder / "state", self.folder / "bin", self.sockets / "spool"):
+            folder.mkdir(parents=True)
         with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
             ports = {"controller_port": one.getsockname()[1], "node_port": other.getsockname()[1]}
-        text = CONFIGURATION.format(**vars(self), **ports)
-        (self.folder / "slurm.conf").write_text(text)
-        (accounting := self.folder / "bin" / "sacct").parent.mkdir()
-        accounting.write_text(ACCOUNTING)
+        (self.folder / "slurm.conf").write_text(CONFIGURATION.format(**vars(self), **ports))
+        (accounting := self.folder / "bin" / "sacct").write_text(ACCOUNTING)
         accounting.chmod(0o755)
         (self.folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
         key = self.folder / "munge.key"
@@ -102,17 +89,13 @@ class SlurmCluster:
             self._launch("slurmd", "-D", "-N", "node")
             self._wait(lambda: self.run("sinfo", "--noheader", "--format=%T") == "idle")
         except BaseException:
-            self.stop()
+            self.__exit__()
             raise
+        return self
 
-    def stop(self):
-        controller = self.daemons.get("slurmctld")
-        if controller and controller.poll() is None:
-            with suppress(subprocess.TimeoutExpired):
-                self.run("scancel", f"--user={self.user}")
-                until = time.monotonic() + 1
-                while self.run("squeue", "--noheader") and time.monotonic() < until:
-                    time.sleep(0.1)
+    def __exit__(self, *_):
+        with suppress(subprocess.TimeoutExpired):
+            self.run("scancel", f"--user={self.user}")
         for name, daemon in reversed(self.daemons.items()):
             # slurmd would wait for jobs that ignore SIGTERM
             daemon.send_signal(signal.SIGKILL if name == "slurmd" else signal.SIGTERM)
@@ -124,11 +107,9 @@ class SlurmCluster:
                 with suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
             time.sleep(0.05)
-        while self.daemons:
-            self.daemons.popitem()[1].wait()
-        if self.sockets != self.folder:
-            shutil.rmtree(self.sockets, ignore_errors=True)
-            self.sockets = self.folder
+        for daemon in self.daemons.values():
+            daemon.wait()
+        shutil.rmtree(self.sockets, ignore_errors=True)
 
     def _processes(self) -> list[int]:
         """Return the daemons and jobs, by a variable that all inherit; slurmstepd, which overwrites it, by its log."""

@@ -19,13 +19,6 @@ from tests.launch.test_run import figures
 pytestmark = pytest.mark.skipif(not available(), reason="needs Slurm's daemons and munge (Debian: slurm-wlm, munge)")
 
 SMALL = ("data.n_train=16", "data.n_val=16", "data.n_test=101", "model.width=8", "trainer.progress_bar=false")
-# `python train.py`, which asks Slurm for the states of its jobs every second.
-IMPATIENT = """
-import runpy, sys
-import runge.launch.slurm
-runge.launch.slurm._SECONDS_BETWEEN_QUESTIONS = 1.0
-runpy.run_path(sys.argv.pop(1), run_name="__main__")
-"""
 SLURM = ("-m", "hydra.launcher.cluster=slurm", "hydra.launcher.partition=main")
 
 
@@ -39,9 +32,9 @@ def cluster(tmp_path_factory):
 def command(cluster, tmp_path):
     """`python train.py ...` on the machine that jobs are sent from."""
 
-    def start(*arguments, program=()):
+    def start(*arguments):
         return subprocess.Popen(
-            [sys.executable, *program, str(ROOT / "train.py"), *arguments],
+            [sys.executable, str(ROOT / "train.py"), *arguments],
             cwd=tmp_path,
             env={**os.environ, **cluster.environment},
             stdout=subprocess.PIPE,
@@ -149,7 +142,7 @@ def test_a_cancelled_job_is_reported_in_the_table(command, cluster, tmp_path):
     steps = ("trainer.max_steps=500,400000", "trainer.compile=off", "trainer.checkpoint_seconds=0.2")
     sweep = (*SLURM, *SMALL, *steps)
     earlier = set(jobs(cluster))
-    process = command(*sweep, "hydra.launcher.processes=2", "hydra.sweep.dir=sweep", program=("-c", IMPATIENT))
+    process = command(*sweep, "hydra.launcher.processes=2", "hydra.sweep.dir=sweep")
 
     def mine():
         return {job: state for job, state in jobs(cluster).items() if job not in earlier}

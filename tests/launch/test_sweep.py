@@ -4,7 +4,6 @@ import json
 import os
 import re
 import resource
-import signal
 import subprocess
 import sys
 import time
@@ -20,8 +19,7 @@ from omegaconf import OmegaConf
 
 from runge.errors import RunError
 from runge.launch.compose import Composer, register_resolvers
-from runge.launch.jobs import Job
-from runge.launch.plan import plan
+from runge.launch.jobs import Job, plan
 from runge.runs.directories import RunDirectory
 from runge.training.member import Member
 from runge.training.stack import Stack
@@ -72,9 +70,8 @@ def test_jobs_are_left_as_hydra_s_own_launcher_leaves_them(processes, train, tra
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
 def test_a_member_equals_the_run_alone(activation, configuration, tmp_path, monkeypatch):
     """The same start bit for bit, and the same final figures to 1e-9 after 80 steps, in float64."""
-    strategies = ("uniform", "random", "chebyshev", "endpoint", "mixed", "stratified", "derivative")
     members = []
-    for i, strategy in enumerate(strategies):
+    for i, strategy in enumerate(("uniform", "random", "chebyshev", "mixed", "derivative")):
         schedule = ["schedule=constant"] if i % 2 else ["schedule.latest_step=null", "schedule.patience=1"]
         small = ("data.n_train=24", "data.n_val=16", "data.n_test=101", "model.width=8", "trainer.precision=64")
         steps = ("trainer.max_steps=80", "trainer.log_every=20", "trainer.diagnostics_every=40")
@@ -96,15 +93,8 @@ def test_a_member_equals_the_run_alone(activation, configuration, tmp_path, monk
 
 
 def test_a_diverging_member_leaves_its_neighbours_bits(train, tmp_path):
-    sweep = (
-        "-m",
-        "optimizer=sgd",
-        "optimizer.clip_norm=null",
-        "model.activation=relu",
-        "schedule=constant",
-        "hydra.launcher.processes=1",
-        *SHORT[:-1],
-    )
+    sweep = ("-m", "optimizer=sgd", "optimizer.clip_norm=null", "model.activation=relu", *SHORT[:-1])
+    sweep += ("schedule=constant",)
     assert train(*sweep, "loss.lambda_d=0.1,0.2,0.3", "hydra.sweep.dir=good")[0] == 0
     status, out, err = train(*sweep, "loss.lambda_d=0.1,1e12,0.3", "hydra.sweep.dir=bad")
     assert status == 1
@@ -129,33 +119,12 @@ def test_a_stack_of_more_runs_than_files_may_be_open(train, monkeypatch):
     assert status == 0, out + err
 
 
-def test_runs_that_would_share_a_directory(train, tmp_path):
-    status, _, err = train("-m", "seed=0,1", "loss.lambda_d=0,1", "hydra.sweep.subdir=s${seed}", *SHORT)
-    assert status == 1
-    assert "error: hydra.sweep.subdir: must differ from run to run" in err
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("launcher", ["hydra/launcher=basic", "hydra.launcher.processes=1"])
-def test_batches(launcher, train, tmp_path):
-    batches = ("hydra.sweeper.max_batch_size=2", launcher, "hydra.sweep.dir=sweep")
+@pytest.mark.parametrize("options", [["hydra/launcher=basic"], ["hydra/job_logging=none"]])
+def test_batches(options, train, tmp_path):
+    batches = ("hydra.sweeper.max_batch_size=2", *options, "hydra.sweep.dir=sweep")
     status, out, err = train("-m", "seed=0,1,2", *batches, *SHORT)
     assert status == 0, out + err
     assert sorted(directories(tmp_path / "sweep")) == ["0", "1", "2"]
-
-
-def test_without_logging(train, tmp_path):
-    status, out, err = train("-m", "seed=0,1", "hydra/job_logging=none", "hydra.sweep.dir=sweep", *SHORT)
-    assert status == 0, out + err
-    assert sorted(directories(tmp_path / "sweep")) == ["0", "1"]
-
-
-def test_one_wrong_run_among_many_is_named_by_its_overrides(train, tmp_path):
-    status, _, err = train("-m", "seed=range(0,20)", "data.batch_size=8,16,300", *SHORT)
-    assert status == 1
-    assert "error: data.batch_size: must be null or from 1 to the training points, 16; got 300" in err
-    assert "data.batch_size=300" in err
-    assert not list(tmp_path.iterdir())
 
 
 def test_joblib_caps_threads(tmp_path):
@@ -173,17 +142,13 @@ def test_joblib_caps_threads(tmp_path):
     ("sweep", "needed"),
     [
         (["seed=0,1", "loss.lambda_d=0,1"], "5 seeds, not 2"),
-        (["seed=range(5)", "loss.lambda_d=range(8)"], "6 seeds, not 5"),
         (["seed=range(5)", "loss.lambda_d=range(7)"], None),
-        (["data.seed=range(5)", "loss.lambda_d=0"], None),
-        (["loss.lambda_d=0,1"], None),
     ],
 )
 def test_too_few_seeds_are_said_before_training(sweep, needed, train, monkeypatch):
     monkeypatch.setattr("runge.launch.sweep._train", lambda *_: [])
     _, out, _ = train("-m", *SHORT, *sweep, "hydra.launcher.processes=1")
-    said = re.findall("more than chance needs (.*)", out)
-    assert said == ([needed] if needed else [])
+    assert re.findall("more than chance needs (.*)", out) == ([needed] if needed else [])
 
 
 def test_progress_of_a_sweep(train):
@@ -192,16 +157,6 @@ def test_progress_of_a_sweep(train):
     assert status == 0
     assert "8 of 8 runs" in err
     assert "steps/s" in err
-
-
-@pytest.mark.parametrize(
-    ("key", "value"), [("processes", "0"), ("processes", "many"), ("members", "-1"), ("members", "1.5")]
-)
-def test_wrong_launcher_settings(key, value, train, tmp_path):
-    status, _, err = train("-m", "seed=0,1", f"hydra.launcher.{key}={value}")
-    assert status == 1
-    assert err.startswith("error: hydra.launcher") or f"hydra.launcher.{key}: must be" in err
-    assert not list(tmp_path.iterdir())
 
 
 def test_interrupted_sweep_keeps_what_is_finished(tmp_path):
@@ -222,30 +177,6 @@ def test_interrupted_sweep_keeps_what_is_finished(tmp_path):
     assert states[1]["step"] > 0
 
 
-def test_stacked_sweep_resumes_to_the_same_bits(train, tmp_path, monkeypatch):
-    from runge.training.module import SobolevRegression
-
-    sweep = ("-m", "seed=0,1,2", "sampling=random", "data.batch_size=5", "hydra.launcher.processes=1", *SHORT)
-    assert train(*sweep, "hydra.sweep.dir=whole")[0] == 0
-    original = SobolevRegression.training_step
-
-    def interrupt(self, block, index):
-        if int(self.step) == 60:
-            signal.raise_signal(signal.SIGTERM)
-        original(self, block, index)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(SobolevRegression, "training_step", interrupt)
-        assert train(*sweep, "hydra.sweep.dir=begun")[0] == 1
-    states = [json.loads((tmp_path / "begun" / name / "status.json").read_text()) for name in "012"]
-    assert [(state["status"], state["step"]) for state in states] == [("interrupted", 61)] * 3
-    assert train(*sweep, "hydra.sweep.dir=begun")[0] == 0
-    for name in "012":
-        whole, begun = tmp_path / "whole" / name, tmp_path / "begun" / name
-        assert figures(begun) == figures(whole)
-        assert (begun / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
-
-
 def test_damaged_checkpoint_in_a_sweep(train, tmp_path):
     sweep = ("-m", "seed=0,1", "hydra.launcher.processes=1", "hydra.sweep.dir=sweep", *SHORT)
     assert train(*sweep)[0] == 0
@@ -261,12 +192,10 @@ def test_damaged_checkpoint_in_a_sweep(train, tmp_path):
 
 
 COMPOSED = [
-    ["seed=3"],
     ["seed=3", "loss.lambda_d=1e-3", "model.activation=relu", "data.seed=null", "trainer.progress_bar=false"],
     ["sampling=mixed", "sampling.share=0.5"],
     ["experiment=hw2", "model.width=7"],
     ["optimizer=sgd", "+optimizer.betas=[0.5,0.6]", "optimizer.lr=0.5"],
-    ["+loss.extra=1", "data.n_train=7"],
     ["~optimizer.betas"],
     ["target=expression", "target.expr='exp(-x)*sin(8*x)'", "target.domain=[0,1]"],
 ]
@@ -298,35 +227,19 @@ def chunks_of(jobs, processes=1, most=32):
     return plan(jobs, processes, most)[0]
 
 
-def test_plan_keeps_processes_busy(configuration):
-    """Three equal groups on two processes: halves of each."""
-    made = jobs(configuration, *((f"seed={seed}", f"model.width={width}") for width in (30, 31, 32) for seed in (0, 1)))
-    assert [len(chunk.jobs) for chunk in chunks_of(made, 2)] == [1] * 6
-
-
 def test_plan_shares_stacks_and_keeps_all_processes_busy(configuration):
-    seeds = [
-        (f"seed={seed}", f"loss.lambda_d={seed}", f"sampling={where}")
-        for seed in range(4)
-        for where in ("random", "mixed")
-    ]
-    (chunk,) = chunks_of(jobs(configuration, *seeds))
+    samplings = ("random", "mixed")
+    made = [(f"seed={i}", f"loss.lambda_d={i}", f"sampling={name}") for i in range(4) for name in samplings]
+    (chunk,) = chunks_of(jobs(configuration, *made))
     assert sorted(chunk.jobs) == list(range(8))
-    assert [len(chunk.jobs) for chunk in chunks_of(jobs(configuration, *seeds), 2)] == [4, 4]
-    assert [len(chunk.jobs) for chunk in chunks_of(jobs(configuration, *seeds), 1, 3)] == [3, 3, 2]
-    chunks = chunks_of(jobs(configuration, *seeds, done={0, 1, 2}), 1)
-    assert sorted(chunks[0].jobs) == [3, 4, 5, 6, 7]
+    assert [len(chunk.jobs) for chunk in chunks_of(jobs(configuration, *made), 2)] == [4, 4]
+    assert [len(chunk.jobs) for chunk in chunks_of(jobs(configuration, *made), 1, 3)] == [3, 3, 2]
+    assert sorted(chunks_of(jobs(configuration, *made, done={0, 1, 2}))[0].jobs) == [3, 4, 5, 6, 7]
+    made = [(f"seed={seed}", f"model.width={width}") for width in (30, 31, 32) for seed in (0, 1)]
+    assert [len(chunk.jobs) for chunk in chunks_of(jobs(configuration, *made), 2)] == [1] * 6  # halves of each group
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        "model.activation=relu",
-        "model.width=32",
-        "optimizer.betas=[0.8,0.999]",
-        "data.n_train=64",
-    ],
-)
+@pytest.mark.parametrize("other", ["model.activation=relu", "optimizer.betas=[0.8,0.999]", "data.n_train=64"])
 def test_plan_separates_what_cannot_share(other, configuration):
     chunks = chunks_of(jobs(configuration, ("seed=0",), ("seed=1", other), ("seed=2",)), 1)
     assert sorted(sorted(chunk.jobs) for chunk in chunks) == [[0, 2], [1]]

@@ -3,7 +3,6 @@ import math
 
 import pytest
 
-from runge.configuration import flatten
 from runge.errors import ConfigurationError
 from runge.runs.directories import RunDirectory, State
 from runge.runs.files import write
@@ -49,11 +48,6 @@ def test_discard_keeps_directories_of_training(tmp_path):
     empty.discard()
     used.discard()
     assert [entry.name for entry in tmp_path.iterdir()] == ["used"]
-
-
-def test_flat_configuration():
-    flat = flatten({"a": {"b": None, "c": [1, 2], "d": True}, "e": {"_target_": "x.Y", "f": 0.5}})
-    assert flat == {"a.b": None, "a.c": "[1, 2]", "a.d": True, "e": "Y", "e.f": 0.5}
 
 
 def test_a_history_is_ahead_of_its_status_when_the_run_is_killed_between_them(tmp_path, monkeypatch):

@@ -7,25 +7,7 @@ import torch
 
 from runge.sobolev.activations import ACTIVATIONS
 from runge.sobolev.jacobian import gram, gram_columns, gram_diagonal, jacobian, linearise, product
-from runge.sobolev.network import StackedMLP
-from tests.conftest import model
-
-
-def stack(activation, depth, dimension, members=2, width=6, outputs=1):
-    return StackedMLP(
-        model(activation=activation, depth=depth, width=width),
-        domains=torch.tensor([[-1.0, 1.0], [0.0, 3.0], [-2.0, 1.0]], dtype=torch.float64)[:dimension].expand(
-            members, dimension, 2
-        ),
-        generators=[torch.Generator().manual_seed(i) for i in range(members)],
-        dtype=torch.float64,
-        outputs=outputs,
-    ).requires_grad_(False)
-
-
-def points(network, n=5):
-    generator = torch.Generator().manual_seed(7)
-    return torch.rand(len(network.theta), n, network.dimension, dtype=torch.float64, generator=generator)
+from tests.sobolev.test_network import points, stack
 
 
 def reference(network, x, *, with_derivative):
@@ -51,48 +33,36 @@ CASES += [*itertools.product(("tanh", "sin"), (1, 2, 3), (1, 3), (2, 3))]
 
 
 @pytest.mark.parametrize(("activation", "depth", "dimension", "outputs"), CASES)
+@torch.no_grad()
 def test_jacobian_and_gram_matrix(activation, depth, dimension, outputs):
-    network = stack(activation, depth, dimension, outputs=outputs)
-    x = points(network)
+    network = stack(activation=activation, depth=depth, dimension=dimension, outputs=outputs, width=6)
+    x = points(network, n=5)
     for with_derivative in (True, False):
         tape = network.propagate(x, with_derivative=with_derivative)[2]
         expected = reference(network, x, with_derivative=with_derivative)
-        actual = jacobian(network, tape)
+        actual, square = jacobian(network, tape), expected @ expected.mT
         assert (actual - expected).abs().max() <= 1e-12 * expected.abs().max()
-        product = (expected @ expected.mT).tril()
-        assert (gram(network, tape).tril() - product).abs().max() <= 1e-12 * product.abs().max()
+        assert (gram(network, tape) - square).abs().max() <= 1e-12 * square.abs().max()
 
 
-def test_gram_matrix_of_a_large_stack():
-    """The members are multiplied out a few at a time."""
-    network = stack("tanh", 2, 1, members=5)
-    x = points(network, n=120)
-    tape = network.propagate(x, with_derivative=True)[2]
-    rows = jacobian(network, tape)
-    torch.testing.assert_close(gram(network, tape).tril(), (rows @ rows.mT).tril(), rtol=1e-12, atol=1e-13)
-
-
-@pytest.mark.parametrize(("dimension", "outputs"), [(1, 1), (2, 1), (3, 2)])
+@pytest.mark.parametrize(
+    ("members", "dimension", "outputs", "n"), [(2, 1, 1, 7), (2, 2, 1, 7), (2, 3, 2, 7), (5, 1, 1, 120)]
+)
 @pytest.mark.parametrize("with_derivative", [False, True])
 @pytest.mark.parametrize("numbers", [1, 2**17])
-def test_products_with_the_jacobian(dimension, outputs, with_derivative, numbers, monkeypatch):
+@torch.no_grad()
+def test_products_with_the_jacobian(members, dimension, outputs, n, with_derivative, numbers, monkeypatch):
+    """Multiply few members and points at a time, or all."""
     monkeypatch.setattr("runge.sobolev.jacobian._CACHED", numbers)
-    network = stack("tanh", 3, dimension, outputs=outputs)
-    tape = network.propagate(points(network, n=7), with_derivative=with_derivative)[2]
+    network, few = stack(members, depth=3, dimension=dimension, outputs=outputs, width=6), torch.tensor([4, 0, 5])
+    tape = network.propagate(points(network, n), with_derivative=with_derivative)[2]
     layers, rows = linearise(network, tape), jacobian(network, tape)
     change = torch.randn(network.theta.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    expected = (rows @ change[..., None])[..., 0]
-    torch.testing.assert_close(product(layers, 7, change), expected, rtol=1e-12, atol=1e-12)
-    few = torch.tensor([4, 0, 5])
-    chosen = (7 * torch.arange(rows.shape[1] // 7)[:, None] + few).flatten()
-    expected = rows @ rows[:, chosen].mT
-    torch.testing.assert_close(gram_columns(layers, 7, few), expected, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize(("dimension", "outputs"), [(1, 1), (2, 1), (2, 3)])
-@pytest.mark.parametrize("with_derivative", [False, True])
-def test_diagonal_of_the_gram_matrix(dimension, outputs, with_derivative):
-    network = stack("tanh", 2, dimension, outputs=outputs)
-    tape = network.propagate(points(network), with_derivative=with_derivative)[2]
-    expected = jacobian(network, tape).square().sum(2)
-    torch.testing.assert_close(gram_diagonal(network, tape), expected, rtol=1e-12, atol=0)
+    chosen = (n * torch.arange(rows.shape[1] // n)[:, None] + few).flatten()
+    for actual, expected in (
+        (product(layers, n, change), (rows @ change[..., None])[..., 0]),
+        (gram(network, tape), rows @ rows.mT),
+        (gram_columns(layers, n, few), rows @ rows[:, chosen].mT),
+        (gram_diagonal(network, tape), rows.square().sum(2)),
+    ):
+        torch.testing.assert_close(actual, expected, rtol=1e-11, atol=1e-12)

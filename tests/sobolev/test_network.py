@@ -6,25 +6,15 @@ from runge.sobolev.activations import ACTIVATIONS
 from runge.sobolev.network import StackedMLP
 from tests.conftest import model
 
+DOMAINS = torch.tensor([[-1.0, 1.0], [0.0, 3.0], [-2.0, 5.0]], dtype=torch.float64)
 
-def stack(
-    *,
-    members=2,
-    dimension=1,
-    outputs=1,
-    depth=2,
-    width=9,
-    activation="tanh",
-    init="default",
-    derivative="forward",
-    seed=0,
-):
-    domains = torch.tensor([[-1.0, 1.0], [0.0, 3.0], [-2.0, 5.0]], dtype=torch.float64)[:members, None]
+
+def stack(members=2, *, dimension=1, outputs=1, seed=0, dtype=torch.float64, **shape):
     return StackedMLP(
-        model(activation=activation, depth=depth, width=width, init=init, derivative=derivative),
-        domains=domains.expand(-1, dimension, -1),
+        model(**{"width": 9} | shape),
+        domains=DOMAINS.repeat(members, 1)[:members, None].expand(-1, dimension, -1),
         generators=[torch.Generator().manual_seed(seed + member) for member in range(members)],
-        dtype=torch.float64,
+        dtype=dtype,
         outputs=outputs,
     )
 
@@ -101,17 +91,12 @@ def test_a_member_that_diverges_does_not_affect_its_neighbours():
     assert gradient[1].isnan().any()
 
 
-def test_knots_spread_the_kinks_over_the_domain():
-    network = stack(members=1, width=11, init="knots")
-    weight, bias = network.layers()[0]
-    kinks = (-bias / weight)[0, 0]
-    torch.testing.assert_close(kinks, torch.linspace(-1, 1, 11, dtype=torch.float64))
-
-
-def test_default_weights_are_those_of_torch_linear():
-    weight, bias = stack(members=1, width=400).layers()[1]
+def test_initial_weights():
+    """Spread the kinks over the domain, or draw the weights as `torch.nn.Linear` does."""
+    weight, bias = stack(members=1, width=11, init="knots").layers()[0]
+    torch.testing.assert_close((-bias / weight)[0, 0], torch.linspace(-1, 1, 11, dtype=torch.float64))
     bound = 400**-0.5
-    for part in (weight, bias):
+    for part in stack(members=1, width=400).layers()[1]:
         assert part.abs().max() <= bound
         assert part.std().item() == pytest.approx(bound / 3**0.5, rel=0.1)
 

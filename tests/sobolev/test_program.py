@@ -25,11 +25,8 @@ class Program:
     """A program with the functions of `kernel.Library`, whose data it reads from a file and writes back."""
 
     def __init__(self, compiler, runner, activation, dtype, folder):
-        self.run, self.arguments, self.size = (
-            [*runner, str(folder / f"{activation}-{dtype}")],
-            folder / "data",
-            dtype.itemsize,
-        )
+        self.run, self.arguments = [*runner, str(folder / f"{activation}-{dtype}")], folder / "data"
+        self.size = dtype.itemsize
         own = kernel.Library(activation, dtype)
         self.stack, self.steps = own.stack, own.steps
         flags = [flag for flag in kernel.flags_of(activation, dtype) if flag not in ("-shared", "-O2")]
@@ -50,9 +47,8 @@ class Program:
         m, n, d, p, width = net.members, net.all, net.dimension, net.outputs, net.width
         parameters = (d + 1) * width + (net.depth - 1) * (width + 1) * width + (width + 1) * p
         count, slices = max(1, steps.count), m * net.slices
-        numbers = dict.fromkeys(("f", "weight_f", "u"), m * n * p) | dict.fromkeys(
-            ("df", "weight_df", "du"), m * n * p * d
-        )
+        numbers = dict.fromkeys(("f", "weight_f", "u"), m * n * p)
+        numbers |= dict.fromkeys(("df", "weight_df", "du"), m * n * p * d)
         numbers |= dict.fromkeys(("theta", "mean", "square"), m * parameters)
         numbers |= dict.fromkeys(("of_channel", "channels"), slices * p * (1 + d))
         numbers |= dict.fromkeys(("input_scale", "input_shift"), m * d) | {"x": m * n * d, "scale": m, "loss": slices}
@@ -88,10 +84,7 @@ def _program(request, monkeypatch, tmp_path):
 @pytest.mark.usefixtures("_program")
 def test_the_program_equals_the_reference():
     """Use several blocks and slices, inputs and outputs, widths that fill panels, halves, and neither; and Adam."""
-    for sizes in (
-        {"width": 64, "points": 1100},
-        {"width": 19, "depth": 3, "dimension": 2, "outputs": 5},
-    ):
+    for sizes in ({"width": 64, "points": 1100}, {"width": 19, "depth": 3, "dimension": 2, "outputs": 5}):
         compare(problem(2, "gelu", **sizes), "gelu")
     for name, loss, sizes in (
         ("clipped adamw", lambda function: function, {"batch": 7}),

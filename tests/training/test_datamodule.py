@@ -1,6 +1,6 @@
 import torch
 
-from runge.training.blocks import Block, Minibatches, Repeated
+from runge.training.datamodule import Block, Minibatches, Repeated
 from tests.sobolev.test_losses import some_points
 
 
@@ -15,16 +15,11 @@ def test_minibatches_go_through_all_points_once_an_epoch():
     assert not torch.equal(index[:, 0], index[:, 1])
 
 
-def test_minibatches_depend_on_the_step_alone():
-    batches = Minibatches(seeds=(1, 2), points=10, size=4)
-    assert torch.equal(batches.index(0, 12)[7:], batches.index(7, 5))
-
-
-def test_block():
-    points = some_points(n=10)
-    assert Block(points, None).batches(3, 4) is None
-    minibatches = Minibatches((1, 2), 10, 4)
+def test_minibatches_of_a_block_depend_on_the_step_alone():
+    minibatches, points = Minibatches(seeds=(1, 2), points=10, size=4), some_points(n=10)
+    assert torch.equal(minibatches.index(0, 12)[7:], minibatches.index(7, 5))
     assert torch.equal(Block(points, minibatches).batches(3, 4), minibatches.index(3, 4))
+    assert Block(points, None).batches(3, 4) is None
 
 
 def test_repeated_asks_for_each_batch_when_it_is_due():

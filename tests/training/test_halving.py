@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from runge.launch.plan import plan
+from runge.launch.jobs import plan
 from runge.objective import Pruned
 from runge.runs.directories import RunDirectory
 from runge.training.member import Member

@@ -44,20 +44,9 @@ def fit(seeds, lambdas, *, schedule=None, optimizer=ADAM, batch_size=None, steps
         **vars(model(width=12, stages=stages)),
     )
     module.pause = pause
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        max_epochs=1,
-        max_steps=steps,
-        val_check_interval=1,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        use_distributed_sampler=False,
-    )
+    off = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary", "use_distributed_sampler")
+    once = {"max_epochs": 1, "max_steps": steps, "val_check_interval": 1, "num_sanity_val_steps": 0}
+    trainer = pl.Trainer(accelerator="cpu", devices=1, log_every_n_steps=1, **once, **dict.fromkeys(off, False))
     trainer.fit(module, data)
     return module, trainer
 
@@ -70,6 +59,7 @@ PLATEAU = TwoStage(at_step=None, smoothing=0.0, threshold=0.05, patience=1, late
 def test_a_member_in_a_stack_equals_the_run_alone(schedule, batch_size):
     seeds, lambdas = [0, 1, 2], [0.1, 0.0, 1.0]
     together, _ = fit(seeds, lambdas, schedule=schedule, batch_size=batch_size)
+    assert schedule != PLATEAU or len(set(together.switched_on.tolist())) > 1
     for member, (seed, weight) in enumerate(zip(seeds, lambdas, strict=True)):
         alone, _ = fit([seed], [weight], schedule=schedule, batch_size=batch_size)
         assert together.switched_on[member] == alone.switched_on[0]
@@ -99,12 +89,6 @@ def test_the_steps_that_the_kernel_takes_at_once_are_those_of_torch(batch_size, 
         assert torch.equal(paused.state_dict()[name], now)
 
 
-def test_members_switch_each_in_their_own_time():
-    module, _ = fit([0, 1, 2, 3], [0.1] * 4, schedule=PLATEAU)
-    assert len(set(module.switched_on.tolist())) > 1
-    assert (module.switched_on > 0).all()
-
-
 def test_a_member_that_diverges_does_not_touch_its_neighbour():
     with_it, _ = fit([0, 1], [0.1, 1e300])
     alone, _ = fit([0], [0.1])
@@ -126,16 +110,11 @@ def test_without_lambda_the_derivative_is_not_computed_in_training(monkeypatch):
 
 def test_lambda_zero_is_values_alone():
     """Against a plain loop that knows of no derivative."""
-    module, trainer = fit(
-        [0], [0.0], optimizer=Adam(lr=0.01, lr_schedule="constant", clip_norm=None, betas=[0.9, 0.999])
-    )
-    other, _ = fit([0], [0.0], steps=1)
-    start = StackedMLP(
-        model(width=12),
-        domains=Runge().domain[None],
-        generators=[Seed(seed=0).generator("weights")],
-        dtype=torch.float64,
-    )
+    adam = Adam(lr=0.01, lr_schedule="constant", clip_norm=None, betas=[0.9, 0.999])
+    module, trainer = fit([0], [0.0], optimizer=adam)
+    generators = [Seed(seed=0).generator("weights")]
+    start = StackedMLP(model(width=12), domains=Runge().domain[None], generators=generators, dtype=torch.float64)
+    first = start.theta.detach().clone()
     points = trainer.datamodule.dataset.train
     optimizer = torch.optim.Adam([start.theta], 0.01, fused=True)
     for _ in range(60):
@@ -144,30 +123,18 @@ def test_lambda_zero_is_values_alone():
             start.theta.grad = start.adjoint(tape, 2 * (points.weight_f * (u - points.f)), None)
         optimizer.step()
     torch.testing.assert_close(module.network.stage(0).theta, start.theta, rtol=1e-9, atol=1e-11)
-    assert not torch.equal(module.network.stage(0).theta, other.network.stage(0).theta)
+    assert not torch.equal(first, start.theta)
 
 
-def test_lbfgs_forgets_the_curvature_of_another_loss():
+def test_lbfgs_has_one_member_and_forgets_the_curvature_of_another_loss():
     """A step right after the switch goes down the new gradient, as the first step of all does."""
     switch = TwoStage(at_step=20, smoothing=0.0, threshold=0.0, patience=1, latest_step=None, ramp_steps=0)
     lbfgs = LBFGS(lr=1.0, lr_schedule="constant", clip_norm=None, history_size=10, max_eval=25)
+    with pytest.raises(ValueError, match="one member"):
+        fit([0, 1], [0.1, 0.1], optimizer=lbfgs)
     _, trainer = fit([0], [0.1], optimizer=lbfgs, schedule=switch, steps=21, every=1)
     (state,) = trainer.optimizers[0].state.values()
     assert state["n_iter"] == 1
-
-
-def test_clipping_bounds_the_step():
-    """With Adam's averages off a step is lr g / (|g| + 1e-8): lr for any usual g, next to nothing for one of 1e-12."""
-    start, _ = fit(
-        [0], [0.1], optimizer=Adam(lr=1e-12, lr_schedule="constant", clip_norm=None, betas=[0.0, 0.0]), steps=1
-    )
-    moved = []
-    for norm in (1e-12, None):
-        optimizer = Adam(lr=0.01, lr_schedule="constant", clip_norm=norm, betas=[0.0, 0.0])
-        module, _ = fit([0], [0.1], optimizer=optimizer, steps=1)
-        moved.append((module.network.stage(0).theta - start.network.stage(0).theta).abs().max().item())
-    assert moved[0] < 1e-5
-    assert moved[1] == pytest.approx(0.01, rel=1e-3)
 
 
 def test_validation_loss_carries_the_full_lambda_before_the_switch():

@@ -120,3 +120,10 @@ def test_a_kink_is_no_crash(activation, train, tmp_path):
     status, out, err = train(*SMALL, *kink, "hydra.run.dir=run")
     assert status == 0, out + err
     assert figures(tmp_path / "run")["test/mse_f"] < 1e-2
+
+
+def test_two_dimensions(train, tmp_path):
+    plane = ("target=expression", "target.expr=sin(2*x)*y", "target.domain=[[-1,1],[0,2]]")
+    status, out, err = train(*SMALL, *plane, "model.stages=2", "hydra.run.dir=run")
+    assert status == 0, out + err
+    assert figures(tmp_path / "run")["test/mse_df"] < 1e-4
