@@ -17,7 +17,7 @@ from typing import Any
 from runge import machine
 from runge.errors import RunError
 from runge.launch.compose import compose
-from runge.runs.directories import RunDirectory
+from runge.records.directories import RunDirectory
 from runge.training.member import Member
 from runge.training.stack import Stack
 

@@ -32,9 +32,9 @@ from runge import machine
 from runge.errors import RunError
 from runge.launch.compose import compose
 from runge.pictures.style import BLUE, GREEN, INK, ORANGE, PINK, SKY, png
-from runge.runs.checkpoints import read_state
-from runge.runs.directories import RunDirectory
-from runge.runs.files import write
+from runge.records.checkpoints import read_state
+from runge.records.directories import RunDirectory
+from runge.records.files import write
 from runge.training.member import Member
 from runge.training.stack import Stack
 

@@ -7,13 +7,13 @@ if TYPE_CHECKING:
     from runge.estimator import SobolevRegressor as SobolevRegressor
     from runge.function import Function, load
     from runge.interface import Comparison, Run, fit, sweep
-    from runge.runs.reading import history, runs
+    from runge.records.reading import history, runs
 
 __all__ = ["Comparison", "Function", "Run", "fit", "history", "load", "runs", "sweep"]
 __version__ = "0.2.0"
 
 _MODULES = {"Function": "runge.function", "load": "runge.function", "SobolevRegressor": "runge.estimator"}
-_MODULES |= {"history": "runge.runs.reading", "runs": "runge.runs.reading"}
+_MODULES |= {"history": "runge.records.reading", "runs": "runge.records.reading"}
 
 
 def __getattr__(name: str) -> Any:

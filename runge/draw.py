@@ -11,10 +11,10 @@ import numpy as np
 
 from runge.errors import ConfigurationError, describe
 from runge.metrics import SWITCHED_ON_STEP, TEST_MSE_F
-from runge.runs.directories import RunDirectory
-from runge.runs.files import printable, write
-from runge.runs.fits import Fit, fit_of
-from runge.runs.reading import find, read, read_columns
+from runge.records.directories import RunDirectory
+from runge.records.files import printable, write
+from runge.records.fits import Fit, fit_of
+from runge.records.reading import find, read, read_columns
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

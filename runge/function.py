@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from runge.configuration import unimported
 from runge.errors import ConfigurationError, command
-from runge.runs.checkpoints import join, read_checkpoint
-from runge.runs.directories import RunDirectory
-from runge.runs.ensemble import members
-from runge.runs.fits import input_names
-from runge.runs.reading import find
+from runge.records.checkpoints import join, read_checkpoint
+from runge.records.directories import RunDirectory
+from runge.records.ensemble import members
+from runge.records.fits import input_names
+from runge.records.reading import find
 from runge.sobolev.network import Model
 from runge.sobolev.stages import ResidualStages
 from runge.sobolev.units import Units

@@ -21,9 +21,9 @@ from runge.draw import draw
 from runge.errors import ConfigurationError, RunError
 from runge.launch.cli import check_overrides, quoted, session, train
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, on_test
-from runge.runs.directories import RunDirectory
-from runge.runs.files import discard, write
-from runge.runs.reading import fit_table, history, read, table
+from runge.records.directories import RunDirectory
+from runge.records.files import discard, write
+from runge.records.reading import fit_table, history, read, table
 
 if TYPE_CHECKING:
     import pandas
@@ -136,7 +136,7 @@ class Comparison(Ranking):
 
     @property
     def table(self) -> "pandas.DataFrame":
-        """A row per run, as `runge.runs`, the best first."""
+        """A row per run, as `runge.records`, the best first."""
         import pandas
 
         return pandas.DataFrame(table(self.records))

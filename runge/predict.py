@@ -16,10 +16,10 @@ from runge.data.roles import Roles, listed, partial_name, read_arrays
 from runge.data.table import FORMATS, SETS, open_table
 from runge.errors import ConfigurationError, describe
 from runge.function import Function, load_finished
-from runge.runs.directories import RunDirectory
-from runge.runs.files import printable, write
-from runge.runs.reading import find
-from runge.runs.reading import read as read_run
+from runge.records.directories import RunDirectory
+from runge.records.files import printable, write
+from runge.records.reading import find
+from runge.records.reading import read as read_run
 from runge.sobolev.errors import variance
 from runge.training.seed import Seed
 

@@ -61,7 +61,7 @@ def command(*arguments: str) -> tuple[int, str]:
     return 0, ""
 
 
-def interrupted_at(step: int | None) -> Callable[..., Problem]:
+def interrupted_at(step: int) -> Callable[..., Problem]:
     """Return a substitute for `Problem`, which each step makes once; it sends a Ctrl-C at this step."""
     steps = count(1)
 
@@ -95,7 +95,8 @@ def train(tmp_path, monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
 
     def run(*arguments: str, interrupt: int | None = None) -> tuple[int, str, str]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(interrupt))
+            if interrupt:
+                patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(interrupt))
             status, last_words = command(*arguments)
         out, err = capfd.readouterr()
         return status, out, err + last_words

@@ -6,8 +6,8 @@ import math
 import pytest
 
 from runge.objective import Objective, best_row
-from runge.runs.directories import RunDirectory
-from runge.runs.reading import read_columns
+from runge.records.directories import RunDirectory
+from runge.records.reading import read_columns
 from runge.training.member import Member
 from tests.conftest import command
 

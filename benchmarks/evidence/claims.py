@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from runge.metrics import PARAMETERS, TEST_MSE_DF, TEST_MSE_F, key
-from runge.runs.reading import RunRecord
+from runge.records.reading import RunRecord
 
 SEED = "seed"
 LEFT, MIDDLE, RIGHT = (key("test", "mse_df", region) for region in ("left", "middle", "right"))

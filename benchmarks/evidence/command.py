@@ -11,7 +11,7 @@ from sweeps import QUICK, QUICK_OVERRIDES, ClaimSweep
 
 from runge.errors import ConfigurationError, RunError
 from runge.machine import interruption
-from runge.runs.files import printable, write
+from runge.records.files import printable, write
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
 from runge.compare.groups import FEWEST, quartiles
-from runge.runs.reading import RunRecord
+from runge.records.reading import RunRecord
 
 LEVEL = 0.01  # the significance level of a test
 Quartiles = tuple[float, float, float]  # the lower quartile, the median, the upper quartile

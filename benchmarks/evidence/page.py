@@ -20,7 +20,7 @@ from runge.configuration import CONFIGURATIONS, SAME_RESULT, build
 from runge.machine import cores
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TOTAL_SECONDS
 from runge.pictures.style import png
-from runge.runs.reading import RunRecord
+from runge.records.reading import RunRecord
 from runge.targets import Runge, Target
 
 POINTS = 48  # in the comparison with classical methods

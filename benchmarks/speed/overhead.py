@@ -27,7 +27,7 @@ from figures import parser, report
 from torch import nn
 
 from runge.launch.compose import compose
-from runge.runs.directories import RunDirectory
+from runge.records.directories import RunDirectory
 from runge.schedules import learning_rate_factor
 from runge.sobolev import kernel, losses
 from runge.training.member import Member

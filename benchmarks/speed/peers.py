@@ -19,7 +19,7 @@ from figures import parser, report
 from jenn import NeuralNet  # pyright: ignore[reportMissingImports]: the extra `bench`
 from overhead import experiment
 
-from runge.runs.directories import RunDirectory
+from runge.records.directories import RunDirectory
 from runge.targets import Runge
 
 STEPS = 8000

@@ -32,7 +32,7 @@ from scipy.linalg.blas import sgemm  # pyright: ignore[reportAttributeAccessIssu
 
 from runge import machine
 from runge.pictures.style import BLUE, INK, ORANGE, png
-from runge.runs.files import write
+from runge.records.files import write
 from runge.sobolev.kernel import Compile
 
 

@@ -12,7 +12,7 @@ from runge.compare.ranking import Ranking, collect
 from runge.compare.report import PAGE, publish, render
 from runge.compare.search import read_search
 from runge.metrics import TEST_MSE_DF, TEST_NRMSE_DF
-from runge.runs.files import printable, write
+from runge.records.files import printable, write
 
 SECONDS = 5.0
 """The time between two states of a report that is watched."""

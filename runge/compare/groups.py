@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, key, on_test
-from runge.runs.reading import RunRecord
+from runge.records.reading import RunRecord
 
 FEWEST = 5
 """The number of seeds that each group needs for a claim."""

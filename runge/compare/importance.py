@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from runge.compare.naming import label, text
-from runge.runs.ensemble import SEEDS
-from runge.runs.reading import RunRecord
+from runge.records.ensemble import SEEDS
+from runge.records.reading import RunRecord
 
 FEWEST_RUNS, FEWEST_SETTINGS = 30, 3
 """With fewer runs nothing can be said, and of fewer settings, besides the seeds, the heat map shows all."""

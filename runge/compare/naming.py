@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runge.configuration import CONFIGURATIONS
-from runge.runs.ensemble import SEEDS
-from runge.runs.files import printable
-from runge.runs.reading import RunRecord
+from runge.records.ensemble import SEEDS
+from runge.records.files import printable
+from runge.records.reading import RunRecord
 
 BETWEEN = re.compile(r",? (?=[+~]{0,2}[\w./@]+=)")
 """The text between two settings of a name, or between two overrides of a run."""

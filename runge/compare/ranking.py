@@ -13,9 +13,9 @@ from runge.compare.groups import choose_metric, describe_lead, group
 from runge.compare.naming import differing, names_of, text, typed
 from runge.compare.search import Search
 from runge.configuration import SAME_RESULT
-from runge.runs.ensemble import SEEDS
-from runge.runs.files import printable
-from runge.runs.reading import COLUMNS, RunRecord, find, read, table
+from runge.records.ensemble import SEEDS
+from runge.records.files import printable
+from runge.records.reading import COLUMNS, RunRecord, find, read, table
 
 _MOST_NAMES = 8
 

@@ -23,10 +23,10 @@ from runge.compare.naming import short_names, typed
 from runge.compare.ranking import Ranking
 from runge.compare.tables import MOST_GROUPS, in_short, show
 from runge.errors import ConfigurationError
-from runge.runs.directories import RunDirectory
-from runge.runs.files import printable, write
-from runge.runs.fits import Fit, fit_of
-from runge.runs.reading import RunRecord, read_columns
+from runge.records.directories import RunDirectory
+from runge.records.files import printable, write
+from runge.records.fits import Fit, fit_of
+from runge.records.reading import RunRecord, read_columns
 
 PAGE = "comparison.html"
 

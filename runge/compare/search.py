@@ -8,7 +8,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from runge.errors import ConfigurationError
-from runge.runs.files import printable, read_json
+from runge.records.files import printable, read_json
 
 
 @dataclass(frozen=True, config=ConfigDict(allow_inf_nan=False))

@@ -12,9 +12,9 @@ from runge.compare.groups import Group, errors_like
 from runge.compare.naming import BETWEEN, MOST_KEYS, names_of, short_names, typed
 from runge.compare.ranking import Ranking
 from runge.metrics import QUANTITIES, RELATIVE, TEST_ENDS, TEST_MSE_DF, TEST_MSE_F, key, on_test
-from runge.runs.directories import FINDINGS
-from runge.runs.files import printable
-from runge.runs.reading import RunRecord
+from runge.records.directories import FINDINGS
+from runge.records.files import printable
+from runge.records.reading import RunRecord
 
 MOST_GROUPS = 10
 """Groups that are listed at once; the others are a click away in the report."""

@@ -8,7 +8,7 @@ from runge.export.numpy_source import numpy_source
 from runge.export.onnx_model import onnx_model
 from runge.export.program import torch_program
 from runge.function import Function
-from runge.runs.files import write
+from runge.records.files import write
 
 __all__ = ["FORMATS", "export"]
 

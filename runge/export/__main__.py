@@ -7,7 +7,7 @@ from pathlib import Path
 from runge.errors import describe
 from runge.export import FORMATS, export
 from runge.function import load_finished
-from runge.runs.files import printable
+from runge.records.files import printable
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.export") -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from runge.configuration import flatten
 from runge.function import Function, mean_over, std_over
-from runge.runs.fits import Columns
+from runge.records.fits import Columns
 
 __all__ = ["about", "program", "torch_program"]
 

@@ -25,7 +25,7 @@ from runge.configuration import CONFIGURATIONS, no_such_key
 from runge.errors import ConfigurationError, RunError, command
 from runge.launch.compose import LOCK, explain_value, register_resolvers
 from runge.machine import interruption
-from runge.runs.files import printable
+from runge.records.files import printable
 
 _VERBS = {"predict": "runge.predict", "export": "runge.export.__main__", "draw": "runge.draw"}
 _VERBS |= {"compare": "runge.compare.__main__"}

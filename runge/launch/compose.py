@@ -20,8 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runge.configuration import CONFIGURATIONS
 from runge.errors import ConfigurationError
-from runge.runs.directories import RunDirectory, resumable
-from runge.runs.files import claim
+from runge.records.directories import RunDirectory, resumable
+from runge.records.files import claim
 
 LOCK = threading.RLock()
 """Hydra has one state per process: a thread waits until another one has composed or trained."""

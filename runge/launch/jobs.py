@@ -18,8 +18,8 @@ from runge.configuration import digest
 from runge.errors import ConfigurationError, DivergedError, RunError
 from runge.metrics import VAL_LOSS
 from runge.objective import Pruned, best_row
-from runge.runs.directories import RunDirectory
-from runge.runs.reading import read_columns
+from runge.records.directories import RunDirectory
+from runge.records.reading import read_columns
 
 if TYPE_CHECKING:
     from runge.training.member import Member
@@ -181,7 +181,7 @@ def plan(
 
 def begun_chunks(jobs: Sequence[Job], sweep: Path) -> list[Chunk]:
     """Return the unfinished stacks of a sweep that have a saved state. A damaged file is set aside."""
-    from runge.runs.checkpoints import STACKS, read_state
+    from runge.records.checkpoints import STACKS, read_state
 
     numbers = {os.path.normpath(job.directory): number for number, job in enumerate(jobs)}
     alone = [RunDirectory(job.directory).last for job in jobs if job.outcome is None]

@@ -23,9 +23,9 @@ from runge.launch.jobs import Job, Value, begin_job, check_rows, ended_before, j
 from runge.machine import allow_open_files, interruption
 from runge.metrics import STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS
 from runge.objective import Pruned
-from runge.runs.checkpoints import stack_of, state_path
-from runge.runs.directories import FINDINGS, RunDirectory, State, resumable
-from runge.runs.files import locked
+from runge.records.checkpoints import stack_of, state_path
+from runge.records.directories import FINDINGS, RunDirectory, State, resumable
+from runge.records.files import locked
 from runge.training.advice import advice, log_rows, without_effect
 from runge.training.member import Member
 

@@ -23,7 +23,7 @@ from runge.launch.jobs import Job, value_or_error
 from runge.launch.space import Space, ends, read_space
 from runge.launch.study import Result, Sampler, Study, import_optuna
 from runge.objective import Pruned
-from runge.runs.files import write
+from runge.records.files import write
 from runge.validation import AtLeastTwo, Count, Natural, Positive, checked
 
 log = logging.getLogger(__name__)

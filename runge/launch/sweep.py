@@ -35,8 +35,8 @@ from runge.launch.jobs import (
 from runge.launch.processes import run_tasks, start_loading
 from runge.launch.slurm import PROCESSES, LauncherSettings, make_executor, run_jobs
 from runge.machine import interruption
-from runge.runs.directories import RunDirectory, State
-from runge.runs.files import discard, locked, printable
+from runge.records.directories import RunDirectory, State
+from runge.records.files import discard, locked, printable
 from runge.validation import AtLeastTwo, Count, checked
 
 log = logging.getLogger(__name__)

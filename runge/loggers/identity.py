@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from runge.runs.files import read_json, write
+from runge.records.files import read_json, write
 
 
 def tags(save_dir: str, overrides: Sequence[str]) -> dict[str, str]:

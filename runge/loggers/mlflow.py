@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import Logger
 from runge.configuration import flatten
 from runge.loggers.identity import known_run, remember_run, tags
 from runge.metrics import TRAIN_LOSS
-from runge.runs.directories import RunDirectory
+from runge.records.directories import RunDirectory
 from runge.validation import checked_call
 
 _MOST_METRICS, _MOST_PARAMS = 1000, 100  # of one request

@@ -7,7 +7,7 @@ from lightning.pytorch.loggers import WandbLogger
 from pydantic import Field
 
 from runge.loggers.identity import known_run, remember_run, tags
-from runge.runs.directories import RunDirectory
+from runge.records.directories import RunDirectory
 from runge.validation import checked_call
 
 Mode = Literal["online", "offline", "disabled"]

@@ -26,7 +26,7 @@ from runge.pictures.style import (
     sheet,
     styled,
 )
-from runge.runs.fits import Fit
+from runge.records.fits import Fit
 
 Profile = tuple[Array, Array, Array]
 """Along one input d: its values t, (k,), ascending; the fit u there, (k, P); and du/dx_d, (k, P)."""

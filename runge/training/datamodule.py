@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from runge.data import Data, Dataset, SampleWeight, channel_weights, labelled, relevance, sample, training_points
-from runge.runs.fits import input_names
+from runge.records.fits import input_names
 from runge.sampling import Random, Sampling, Uniform, check_count
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units

@@ -15,8 +15,8 @@ from runge.errors import ConfigurationError
 from runge.metrics import QUANTITIES
 from runge.objective import VAL_NRMSE, Objective
 from runge.optimizers import Optimizer, adapt, has_own_rate
+from runge.records.fits import Columns
 from runge.resampling import Never, Periodic, Resampling
-from runge.runs.fits import Columns
 from runge.sampling import Sampling
 from runge.schedules import Schedule
 from runge.sobolev.kernel import Compile

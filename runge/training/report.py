@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from runge.metrics import LAMBDA_D, PARAMETERS, STAGES, SWITCHED_ON_STEP, TEST_ENDS, key
-from runge.runs.fits import Columns
+from runge.records.fits import Columns
 from runge.sobolev import losses
 from runge.sobolev.errors import intervals
 from runge.sobolev.points import Points

@@ -14,9 +14,9 @@ from runge.errors import DivergedError, RunError, describe
 from runge.loggers import Logger, make_loggers
 from runge.metrics import FIT_SECONDS, TOTAL_SECONDS, on_test
 from runge.objective import Pruned, best_row
-from runge.runs.checkpoints import serialise, take
-from runge.runs.directories import FINDINGS, RunDirectory, State, Status
-from runge.runs.files import write
+from runge.records.checkpoints import serialise, take
+from runge.records.directories import FINDINGS, RunDirectory, State, Status
+from runge.records.files import write
 from runge.training.adaptation import Resample
 from runge.training.advice import hardly_matters, verdict
 from runge.training.datamodule import PointsDataModule

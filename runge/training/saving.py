@@ -15,9 +15,9 @@ from lightning.pytorch.callbacks import Callback
 
 from runge.errors import ConfigurationError, describe
 from runge.machine import interruption
-from runge.runs.checkpoints import STACKS, read_state, serialise, take
-from runge.runs.directories import RunDirectory
-from runge.runs.files import write
+from runge.records.checkpoints import STACKS, read_state, serialise, take
+from runge.records.directories import RunDirectory
+from runge.records.files import write
 from runge.training.module import SobolevRegression
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,9 @@ class StateFile(CheckpointIO):
             self.rows = [places[saved.runs[k]] for k in kept]
             if not kept or any(digests[i] != saved.digests[k] for i, k in zip(self.rows, kept, strict=True)):
                 raise ConfigurationError(f"{path} holds the state of other runs; remove it to begin again")
-            self.state, self.threads = take(saved.state, kept), saved.threads
+            # L-BFGS, which is alone in its stack, has a state without members in front.
+            whole = len(kept) == len(saved.runs)
+            self.state, self.threads = saved.state if whole else take(saved.state, kept), saved.threads
 
     @property
     def step(self) -> int:

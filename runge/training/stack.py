@@ -18,9 +18,9 @@ from runge.errors import ConfigurationError, describe
 from runge.loggers import check_loggers
 from runge.machine import interruption
 from runge.optimizers import of_members
+from runge.records.checkpoints import state_path
+from runge.records.directories import RunDirectory
 from runge.resampling import Periodic
-from runge.runs.checkpoints import state_path
-from runge.runs.directories import RunDirectory
 from runge.schedules import NEVER
 from runge.sobolev import losses
 from runge.sobolev.kernel import Kernel, step_function
@@ -161,7 +161,7 @@ class Stack:
         Args:
             directories: the directory of each run.
             report: called with the number of steps taken since the last call, in place of a progress bar.
-            state: the file of the stack's state; None: that of `runge.runs.checkpoints.state_path`.
+            state: the file of the stack's state; None: that of `runge.records.checkpoints.state_path`.
             alone: it is a single run, not one of a sweep, and is drawn if `pictures` is auto.
 
         Returns:

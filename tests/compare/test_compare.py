@@ -20,7 +20,7 @@ from runge.compare import __main__ as compare
 from runge.compare.ranking import Ranking, collect
 from runge.compare.report import publish
 from runge.compare.tables import show
-from runge.runs.reading import RunRecord
+from runge.records.reading import RunRecord
 from tests.compare.pages import made_up, numbers, page_data
 from tests.conftest import ROOT
 

@@ -16,7 +16,7 @@ from runge.compare.naming import differing, label, names_of, typed
 from runge.compare.ranking import Ranking
 from runge.compare.report import render
 from runge.compare.tables import error_table, show
-from runge.runs.reading import RunRecord
+from runge.records.reading import RunRecord
 
 SINE = {"target": "Expression", "target.expr": "sin(3*x)", "seed": 0}
 SMALL = SINE | {"target.expr": "sin(3*x)/1000"}

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 
 from runge.compare.importance import importance_of
-from runge.runs.reading import RunRecord
+from runge.records.reading import RunRecord
 
 KEYS = ("optimizer.lr", "model.activation", "model.width", "seed")
 

@@ -20,7 +20,7 @@ from runge.compare import __main__ as compare
 from runge.compare.ranking import Ranking, collect
 from runge.compare.report import publish, render
 from runge.compare.tables import show
-from runge.runs.directories import RunDirectory
+from runge.records.directories import RunDirectory
 from tests.compare.pages import axis, drawn, made_up, numbers, page_data
 
 EVIL = "<script>document.title='owned'</script>"

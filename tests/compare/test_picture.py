@@ -6,7 +6,7 @@ import pytest
 
 from runge.compare.picture import comparison_picture
 from runge.compare.ranking import Ranking
-from runge.runs.reading import RunRecord
+from runge.records.reading import RunRecord
 
 
 def run(number, value, keys):

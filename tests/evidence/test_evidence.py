@@ -14,7 +14,7 @@ from sweeps import ClaimSweep, combinations
 
 from runge.configuration import CONFIGURATIONS
 from runge.metrics import TEST_MSE_DF as MSE_DF
-from runge.runs.reading import RunRecord
+from runge.records.reading import RunRecord
 from runge.targets import Expression, Runge
 
 PLAIN = Claim("plain", "...", ("sampling",), "uniform", also=())

@@ -15,7 +15,7 @@ import torch
 from runge.export import FORMATS, export
 from runge.export.program import about
 from runge.function import Function
-from runge.runs.checkpoints import join
+from runge.records.checkpoints import join
 from runge.sobolev.activations import ACTIVATIONS, Activation
 from runge.sobolev.stages import ResidualStages
 from runge.sobolev.units import Units

@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from runge.runs.files import locked
+from runge.records.files import locked
 from tests.conftest import ROOT
 from tests.launch.commands import Command
 from tests.launch.test_killed import SMALL

@@ -13,7 +13,7 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from runge.runs.directories import RunDirectory
+from runge.records.directories import RunDirectory
 from tests.launch.commands import Command
 from tests.launch.test_run import figures
 

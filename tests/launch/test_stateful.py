@@ -18,9 +18,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 import runge
 from runge.errors import ConfigurationError
-from runge.runs.checkpoints import read_checkpoint
-from runge.runs.directories import RunDirectory
-from runge.runs.reading import find, read
+from runge.records.checkpoints import read_checkpoint
+from runge.records.directories import RunDirectory
+from runge.records.reading import find, read
 from tests.launch.commands import Command
 from tests.launch.test_killed import SMALL, check_files, check_same
 from tests.launch.test_run import figures

@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from runge.errors import RunError
 from runge.launch.compose import Composer, register_resolvers
 from runge.launch.jobs import Job, plan
-from runge.runs.directories import RunDirectory
+from runge.records.directories import RunDirectory
 from runge.training.member import Member
 from runge.training.stack import Stack
 from tests.conftest import ROOT

@@ -252,7 +252,7 @@ def degenerate(kind):
 
 
 @pytest.mark.parametrize("kind", ["an anchor", "no derivatives", "a constant derivative", "a constant"])
-def test_what_is_not_known_is_null_and_all_files_are_written(kind, train, finish, tmp_path):
+def test_what_is_not_known_is_null_and_all_files_are_written(kind, finish, tmp_path):
     table, unknown = degenerate(kind)
     table.to_csv("a.csv", index=False)
     out = finish(*SHORT, *ALONE, "hydra.run.dir=run")

@@ -7,7 +7,7 @@ from matplotlib.text import Text
 
 from runge.pictures.curves import curves_picture, points_picture
 from runge.pictures.fit import fit_picture, profiles_picture
-from runge.runs.fits import Fit
+from runge.records.fits import Fit
 
 
 def fit(dimension=1, outputs=1, n=60, scale=1.0, offset=0.1, names=None):

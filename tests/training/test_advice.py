@@ -10,7 +10,7 @@ import torch
 from runge.data import row_points
 from runge.launch.compose import compose
 from runge.launch.run import announce, make_stack
-from runge.runs.directories import RunDirectory
+from runge.records.directories import RunDirectory
 from runge.training.advice import hardly_matters, verdict
 from runge.training.member import Member
 

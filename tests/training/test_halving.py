@@ -8,7 +8,7 @@ import pytest
 
 from runge.launch.jobs import plan
 from runge.objective import Pruned
-from runge.runs.directories import RunDirectory
+from runge.records.directories import RunDirectory
 from runge.training.member import Member
 from runge.training.results import StackWriter
 from runge.training.stack import Stack

@@ -20,7 +20,7 @@ from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass
 
 from runge.errors import ConfigurationError
-from runge.runs.files import discard, read_json, write
+from runge.records.files import discard, read_json, write
 
 Status = Literal["running", "finished", "diverged", "interrupted", "failed", "pruned"]
 

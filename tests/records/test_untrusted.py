@@ -14,8 +14,8 @@ import runge
 from runge.compare import __main__ as compare
 from runge.configuration import build
 from runge.errors import ConfigurationError
-from runge.runs.directories import RunDirectory
-from runge.runs.files import printable
+from runge.records.directories import RunDirectory
+from runge.records.files import printable
 from runge.targets import Expression
 from tests.launch.test_run import SHORT, figures, only_run
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from runge.errors import ConfigurationError
-from runge.runs.fits import fit_of
+from runge.records.fits import fit_of
 
 
 def columns(names):

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from runge.configuration import flatten
 from runge.errors import ConfigurationError
-from runge.runs.directories import RunDirectory
-from runge.runs.files import printable
+from runge.records.directories import RunDirectory
+from runge.records.files import printable
 
 if TYPE_CHECKING:
     import pandas

@@ -4,8 +4,8 @@ import math
 import pytest
 
 from runge.errors import ConfigurationError
-from runge.runs.directories import RunDirectory, State
-from runge.runs.files import write
+from runge.records.directories import RunDirectory, State
+from runge.records.files import write
 
 
 def test_write_is_atomic(tmp_path):
@@ -56,7 +56,9 @@ def test_a_history_is_ahead_of_its_status_when_the_run_is_killed_between_them(tm
     run.write(State("running", 1))
     run.write(State("running", 1), {"step": [1]})
     with monkeypatch.context() as patch:
-        patch.setattr("runge.runs.directories.write", lambda path, text: path == run.history and path.write_text(text))
+        patch.setattr(
+            "runge.records.directories.write", lambda path, text: path == run.history and path.write_text(text)
+        )
         run.write(State("finished", 2), {"step": [1, 2]})
     assert run.history.read_text() == "step\n1\n2\n"
     run.verify(run.history)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from runge.errors import ConfigurationError
-from runge.runs.directories import RunDirectory
+from runge.records.directories import RunDirectory
 
 STACKS = ".stacks"
 """The folder of a sweep's directory with the states of the stacks that are being trained."""

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from runge.errors import ConfigurationError
-from runge.runs.checkpoints import join, read_state, serialise, stack_of, state_path, take
-from runge.runs.directories import RunDirectory
-from runge.runs.files import write
+from runge.records.checkpoints import join, read_state, serialise, stack_of, state_path, take
+from runge.records.directories import RunDirectory
+from runge.records.files import write
 
 
 def test_members_are_rows_of_all_tensors():

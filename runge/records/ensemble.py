@@ -4,8 +4,8 @@ import os
 
 from runge.configuration import SAME_RESULT
 from runge.errors import ConfigurationError
-from runge.runs.directories import RunDirectory
-from runge.runs.reading import find, read
+from runge.records.directories import RunDirectory
+from runge.records.reading import find, read
 
 __all__ = ["SEEDS", "members"]
 
