@@ -105,8 +105,9 @@ def test_early_stopping_of_lightning(train, tmp_path):
     assert [int(row["step"]) for row in history(tmp_path / "run")] == [20, 40, 60]
 
 
-def test_a_callback_that_fails_fails_its_runs(fail, tmp_path):
-    _, err = fail(*SHORT, f"+callbacks.x._target_={HERE}.Broken", "hydra.run.dir=run")
+def test_a_callback_that_fails_fails_its_runs(train, tmp_path):
+    status, _, err = train(*SHORT, f"+callbacks.x._target_={HERE}.Broken", "hydra.run.dir=run")
+    assert status == 1
     assert "no luck" in err
     assert state(tmp_path / "run")["status"] == "failed"
     assert "no luck" in state(tmp_path / "run")["message"]

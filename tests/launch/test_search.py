@@ -194,9 +194,6 @@ def test_impossible_ranges(override, words):
         ("model.width=8,16", "hydra.sweeper.sampler=grid"): ("hydra.sweeper.sampler", "'tpe'", "'grid'"),
         ("model.width=8,16", "objective=test/mse_f"): ("objective", "validation points"),
         ("model.width=8,16", "objective=val/mse_f,val/mse_df"): ("objective", "a list"),
-        ("model.width=8,16", "hydra/launcher=basic", "hydra.sweeper.halving=3"): (
-            *("hydra.sweeper.halving: must be null unless", "hydra/launcher=fused, got BasicLauncher"),
-        ),
         ("seed=range(3)",): ("seed", "hydra.sweeper.seeds"),
         ("model.width=8",): ("hydra.sweeper", "at least one key"),
     }.items(),
@@ -208,6 +205,13 @@ def test_mistakes_are_refused_before_any_work(overrides, words, fail, tmp_path):
     for word in words:
         assert word in err, err
     assert not (tmp_path / "search").exists()
+
+
+@pytest.mark.parametrize("sweeper", ["grid", "search"])
+def test_halving_needs_the_fused_launcher(sweeper, fail):
+    options = (f"hydra/sweeper={sweeper}", "hydra/launcher=basic", "hydra.sweeper.halving=3")
+    _, err = fail("-m", "model.width=8,16", *options)
+    assert err.startswith("error: hydra.sweeper.halving: must be null unless hydra/launcher=fused, got BasicLauncher")
 
 
 def test_without_optuna(train, fail, monkeypatch):
