@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hypothesis import settings
 
 from runge import machine
 from runge.launch.compose import compose
+from runge.optimizers import Problem
 from runge.sobolev.network import Model
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,6 +61,18 @@ def command(*arguments: str) -> tuple[int, str]:
     return 0, ""
 
 
+def interrupted_at(step: int) -> Callable[..., Problem]:
+    """Return a substitute for `Problem`, which each step makes once; it sends a Ctrl-C at this step."""
+    steps = count(1)
+
+    def problem(*arguments: Any) -> Problem:
+        if next(steps) == step:
+            signal.raise_signal(signal.SIGINT)
+        return Problem(*arguments)
+
+    return problem
+
+
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory) -> Path:
     """A folder of all processes of the tests."""
@@ -76,13 +90,41 @@ def _kernels(shared) -> None:
 
 @pytest.fixture
 def train(tmp_path, monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
-    """`python train.py ...` in an empty folder: its exit status, its output and its errors."""
+    """`python train.py ...` in an empty folder, with a Ctrl-C at a step: its exit status, its output and its errors."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        status, last_words = command(*arguments)
+    def run(*arguments: str, interrupt: int | None = None) -> tuple[int, str, str]:
+        with pytest.MonkeyPatch.context() as patch:
+            if interrupt:
+                patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(interrupt))
+            status, last_words = command(*arguments)
         out, err = capfd.readouterr()
         return status, out, err + last_words
+
+    return run
+
+
+@pytest.fixture
+def finish(train) -> Callable[..., str]:
+    """`python train.py ...`, which must succeed: its output."""
+
+    def run(*arguments: str) -> str:
+        status, out, err = train(*arguments)
+        assert status == 0, out + err
+        return out
+
+    return run
+
+
+@pytest.fixture
+def fail(train) -> Callable[..., tuple[str, str]]:
+    """`python train.py ...`, which must fail without a traceback: its output and its errors."""
+
+    def run(*arguments: str, interrupt: int | None = None) -> tuple[str, str]:
+        status, out, err = train(*arguments, interrupt=interrupt)
+        assert status == 1, out + err
+        assert "Traceback" not in out + err
+        return out, err
 
     return run
 

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 import runge
 from runge.errors import ConfigurationError, RunError
-from tests.launch.test_run import SHORT, figures, interrupted_at
+from tests.conftest import interrupted_at
+from tests.launch.test_run import SHORT, figures
 
 ALONE = (*SHORT, "hydra.launcher.processes=1")
 DIVERGES = ("optimizer=sgd", "optimizer.clip_norm=null", "optimizer.lr=100")

@@ -18,7 +18,7 @@ from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.hparams.backend_context import Context
 
 from runge.configuration import digest
-from tests.launch.test_run import SHORT, figures, history, interrupted_at, only_run
+from tests.launch.test_run import SHORT, figures, history, only_run, state
 
 RECORDER = "+logger.recorder._target_=tests.test_loggers.Recorder"
 
@@ -89,19 +89,17 @@ def check_calls(directory, *, start_step=0, note="none"):
     assert calls(directory, "end") == [["success"]]
 
 
-def test_a_logger_of_the_user_s_own(train, trained, tmp_path):
-    status, out, err = train(*SHORT, RECORDER, "+logger.recorder.note=mine", "hydra.run.dir=run")
-    assert status == 0, out + err
+def test_a_logger_of_the_user_s_own(finish, trained, tmp_path):
+    finish(*SHORT, RECORDER, "+logger.recorder.note=mine", "hydra.run.dir=run")
     check_calls(tmp_path / "run", note="mine")
     plain = only_run(trained(*SHORT)[0])
     assert figures(tmp_path / "run") == figures(plain)  # which has another logger
     assert (tmp_path / "run" / "history.csv").read_bytes() == (plain / "history.csv").read_bytes()
 
 
-def test_each_member_of_a_stack_has_its_own(train, tmp_path):
+def test_each_member_of_a_stack_has_its_own(finish, tmp_path):
     sweep = ("-m", "seed=0,1", "hydra.launcher.processes=1", *SHORT, RECORDER, "hydra.sweep.dir=sweep")
-    status, out, err = train(*sweep)
-    assert status == 0, out + err
+    finish(*sweep)
     for number in "01":
         check_calls(tmp_path / "sweep" / number)
         ((settings, name, *_),) = calls(tmp_path / "sweep" / number, "settings")
@@ -109,10 +107,8 @@ def test_each_member_of_a_stack_has_its_own(train, tmp_path):
         assert name.startswith(f"seed={number} ")
 
 
-def test_a_resumed_run_logs_what_is_new(train, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(61))
-        assert train(*SHORT, RECORDER, "hydra.run.dir=run")[0] == 1
+def test_a_resumed_run_logs_what_is_new(train, tmp_path):
+    assert train(*SHORT, RECORDER, "hydra.run.dir=run", interrupt=61)[0] == 1
     run = tmp_path / "run"
     assert [step for _, step in calls(run, "figures")] == [20, 40, 60]
     assert calls(run, "end") == [["failed"]]
@@ -121,31 +117,30 @@ def test_a_resumed_run_logs_what_is_new(train, tmp_path, monkeypatch):
     check_calls(run, start_step=61)
 
 
-def test_a_recorded_logger_is_not_trusted(train, tmp_path, monkeypatch):
+def test_a_recorded_logger_is_not_trusted(train, tmp_path):
     """A run from somebody else must not write where its file says."""
-    with monkeypatch.context() as patch:
-        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(61))
-        elsewhere = f"+logger.tensorboard.save_dir={tmp_path / 'elsewhere'}"
-        assert train(*SHORT, elsewhere, "hydra.run.dir=run")[0] == 1
+    elsewhere = f"+logger.tensorboard.save_dir={tmp_path / 'elsewhere'}"
+    assert train(*SHORT, elsewhere, "hydra.run.dir=run", interrupt=61)[0] == 1
     shutil.rmtree(tmp_path / "elsewhere", ignore_errors=True)
     assert train("resume=run")[0] == 0
     assert not (tmp_path / "elsewhere").exists()
     assert list((tmp_path / "run" / "tensorboard").iterdir())
 
 
-def test_a_diverged_run_has_failed(train, tmp_path):
-    diverging = (*SHORT, "optimizer=sgd", "optimizer.lr=1e12", "optimizer.momentum=0", "optimizer.clip_norm=null")
-    assert train(*diverging, RECORDER, "hydra.run.dir=run")[0] == 1
+def test_a_diverged_run_has_failed(fail, tmp_path):
+    diverging = ("optimizer=sgd", "optimizer.lr=1e12", "optimizer.momentum=0", "optimizer.clip_norm=null")
+    _, err = fail(*SHORT, *diverging, RECORDER, "hydra.run.dir=run")
+    assert "diverged" in err
+    assert state(tmp_path / "run")["status"] == "diverged"
+    assert not (tmp_path / "run" / "metrics.json").exists()
     assert calls(tmp_path / "run", "end") == [["failed"]]
     assert not calls(tmp_path / "run", "image")
 
 
-def test_a_failing_logger_costs_no_run(train, tmp_path):
+def test_a_failing_logger_costs_no_run(finish, tmp_path):
     failing = "+logger.full._target_=tests.test_loggers.Full"
-    status, out, err = train("-m", "seed=0,1", "hydra.launcher.processes=1", *SHORT, failing, "hydra.sweep.dir=sweep")
-    assert status == 0, out + err
-    states = [json.loads((tmp_path / "sweep" / number / "status.json").read_text()) for number in "01"]
-    assert [state["status"] for state in states] == ["finished", "finished"]
+    finish("-m", "seed=0,1", "hydra.launcher.processes=1", *SHORT, failing, "hydra.sweep.dir=sweep")
+    assert [state(tmp_path / "sweep" / number)["status"] for number in "01"] == ["finished", "finished"]
     logs = [(tmp_path / "sweep" / number / "train.log").read_text() for number in "01"]
     assert "No space left on device (remote)" in "".join(logs)
     events = EventAccumulator(str(tmp_path / "sweep" / "1" / "tensorboard"))  # the other logger has not noticed
@@ -153,13 +148,11 @@ def test_a_failing_logger_costs_no_run(train, tmp_path):
     assert [event.step for event in events.Scalars("val/loss")] == [20, 40, 60, 80, 100, 120]
 
 
-def test_loggers_of_lightning_work_as_they_are(train, tmp_path):
+def test_loggers_of_lightning_work_as_they_are(finish, tmp_path):
     other = "+logger.other._target_=lightning.pytorch.loggers.TensorBoardLogger"  # which takes any further argument
     options = ("trainer.log_every=60", "logger=[tensorboard,csv]", other)
-    status, out, err = train(*SHORT, *options, "hydra.run.dir=run")
-    assert status == 0, out + err
+    finish(*SHORT, *options, "hydra.run.dir=run")
     assert list((tmp_path / "run" / "tensorboard").iterdir())
-    assert list((tmp_path / "run" / "lightning_logs" / "version_0").iterdir())
     text = (tmp_path / "run" / "csv" / "version_0" / "metrics.csv").read_text()
     rows = list(csv.DictReader(text.splitlines()))
     assert [int(row["step"]) for row in rows] == [60, 120, 120]
@@ -170,34 +163,20 @@ def test_loggers_of_lightning_work_as_they_are(train, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "parts"),
     [
-        (["+logger.x=1"], ["logger.x", "section with keys"]),
         (["+logger.x.y=1"], ["logger.x._target_", "None"]),
         (["+logger.x._target_=nowhere.Logger"], ["logger.x._target_", "nowhere.Logger"]),
         (["+logger.x._target_=runge.sampling.Random"], ["logger.x._target_", "derived from Logger"]),
         ([RECORDER, "+logger.recorder.colour=red"], ["logger.recorder.colour", "no such key", "note"]),
         (["logger=null"], ["logger", "tensorboard", "[] for none"]),
-        (["logger=paper"], ["logger/paper", "tensorboard", "mlflow", "wandb", "csv"]),
         (["logger=mlflow", "logger.mlflow.experiment=3"], ["logger.mlflow.experiment", "string", "3"]),
-        (["logger=mlflow", "logger.mlflow.uri=x"], ["logger.mlflow.uri", "tracking_uri"]),
         (["logger=wandb", "logger.wandb.mode=later"], ["logger.wandb.mode", "'offline'", "'later'"]),
         (["logger=wandb", "logger.wandb.project=a/b"], ["logger.wandb.project", "a/b"]),
     ],
 )
-@pytest.mark.parametrize("sweep", [[], ["-m", "seed=0,1", "hydra.launcher.processes=1"]])
-def test_a_wrong_section_is_refused(overrides, parts, sweep, train, tmp_path):
-    status, out, err = train(*sweep, *SHORT, *overrides)
-    assert status == 1
-    assert "Traceback" not in out + err
+def test_a_wrong_section_is_refused(overrides, parts, fail, tmp_path):
+    _, err = fail("-m", "seed=0,1", "hydra.launcher.processes=1", *SHORT, *overrides)
     assert all(part in err for part in parts), err
     assert not list(tmp_path.rglob("status.json"))
-
-
-def test_a_wrong_value_is_found_when_the_logger_is_made(train, tmp_path):
-    status, out, err = train(*SHORT, "+logger.tensorboard.save_dir=null", "hydra.run.dir=run")
-    assert status == 1
-    assert "Traceback" not in out + err
-    assert all(part in err for part in ("logger.tensorboard.save_dir", "string", "None"))
-    assert json.loads((tmp_path / "run" / "status.json").read_text())["status"] == "failed"
 
 
 def test_hparams_of_tensorboard(train, tmp_path):
@@ -214,11 +193,6 @@ def test_hparams_of_tensorboard(train, tmp_path):
     keys = {"seed", "data.batch_size", "sampling.quotas"}  # one that is null, and one that one run has
     assert keys <= {info.name for info in table.hparam_infos}
     assert {info.name.tag for info in table.metric_infos} >= {"test/mse_df", "test/max_f/peak"}
-    for run in "01":
-        events = EventAccumulator(str(tmp_path / "sweep" / run / "tensorboard"))
-        events.Reload()
-        (event,) = events.Scalars("test/mse_df")
-        assert event.value == pytest.approx(figures(tmp_path / "sweep" / run)["test/mse_df"])
 
 
 def test_loggers_do_not_identify_a_run(configuration):

@@ -7,7 +7,7 @@ import sys
 import pytest
 import yaml
 
-from tests.launch.test_run import SHORT, figures, history, interrupted_at
+from tests.launch.test_run import SHORT, figures, history
 
 wandb = pytest.importorskip("wandb")
 from wandb.proto.wandb_internal_pb2 import Record  # noqa: E402
@@ -78,10 +78,9 @@ def check(run, directory, sweep=None):
     assert all(run["rows"][-1][f"{name}._type"] == "images/separated" for name in drawn)
 
 
-def test_each_member_of_a_stack_is_a_run(train, tmp_path):
+def test_each_member_of_a_stack_is_a_run(finish, tmp_path):
     sweep = ("-m", "seed=0,1", "hydra.launcher.processes=1", *SHORT, *OFFLINE, "hydra.sweep.dir=sweep")
-    status, out, err = train(*sweep)
-    assert status == 0, out + err
+    finish(*sweep)
     runs = stored(tmp_path)
     for number in "01":
         directory = tmp_path / "sweep" / number
@@ -90,25 +89,21 @@ def test_each_member_of_a_stack_is_a_run(train, tmp_path):
     assert not runs
 
 
-def test_a_resumed_run_continues_its_run_and_repeats_no_row(train, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(61))
-        assert train(*SHORT, *OFFLINE, "hydra.run.dir=run")[0] == 1
+def test_a_resumed_run_continues_its_run_and_repeats_no_row(train, tmp_path):
+    assert train(*SHORT, *OFFLINE, "hydra.run.dir=run", interrupt=61)[0] == 1
     assert train("resume=run", *OFFLINE)[0] == 0
     (run,) = stored(tmp_path).values()
     check(run, tmp_path / "run")
     assert run["ends"] == [1, 0]
 
 
-def test_what_it_lacks_is_reported_before_training(train, tmp_path, monkeypatch):
+def test_what_it_lacks_is_reported_before_training(fail, tmp_path, monkeypatch):
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    status, _, err = train(*SHORT, "logger=wandb", "logger.wandb.mode=online")
-    assert status == 1
+    _, err = fail(*SHORT, "logger=wandb", "logger.wandb.mode=online")
     assert all(word in err for word in ("logger.wandb.mode", "needs an account", "offline")), err
     monkeypatch.setitem(sys.modules, "wandb", None)
-    status, _, err = train(*SHORT, "logger=wandb")
-    assert status == 1
+    _, err = fail(*SHORT, "logger=wandb")
     assert "pip install 'runge[wandb]'" in err
     assert "Traceback" not in err
     assert not list(tmp_path.rglob("metrics.json"))

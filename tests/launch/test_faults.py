@@ -1,7 +1,6 @@
 """Full disks, lost directories and killed processes affect only their own runs, which can be completed later."""
 
 import errno
-import json
 import os
 import shutil
 import signal
@@ -17,7 +16,7 @@ from runge.loggers import TensorBoard
 from runge.training.module import SobolevRegression
 from tests.launch.commands import Command
 from tests.launch.test_killed import check_files, check_same
-from tests.launch.test_run import SHORT, figures, only_run
+from tests.launch.test_run import SHORT, figures, only_run, state
 
 SWEEP = ("-m", "seed=0,1,2", "sampling=random", "hydra.launcher.processes=1", *SHORT)
 
@@ -25,15 +24,6 @@ SWEEP = ("-m", "seed=0,1,2", "sampling=random", "hydra.launcher.processes=1", *S
 @pytest.fixture
 def whole(trained):
     return trained(*SWEEP, "hydra.sweep.dir=sweep")[0] / "sweep"
-
-
-@pytest.fixture
-def copy(whole, tmp_path):
-    return shutil.copytree(whole, tmp_path / "sweep")
-
-
-def status(directory):
-    return json.loads((directory / "status.json").read_text())
 
 
 def at_step(monkeypatch, step, action):
@@ -66,49 +56,30 @@ def after(count):
     return lambda path: next(left, None) is None
 
 
-@pytest.mark.parametrize("count", [1, 2, 18, 23])
-def test_full_disk(count, train, trained, tmp_path, monkeypatch):
+@pytest.mark.parametrize("count", [1, 18])
+def test_full_disk(count, fail, finish, trained, tmp_path, monkeypatch):
     whole = only_run(trained(*SHORT)[0])
     with monkeypatch.context() as patch:
         full_disk(patch, after(count))
-        code, out, err = train(*SHORT, "hydra.run.dir=run")
-    assert code == 1
+        _, err = fail(*SHORT, "hydra.run.dir=run")
     assert "No space left on device" in err
-    assert "Traceback" not in out + err
     check_files(tmp_path / "run")
     assert not (tmp_path / "run" / "metrics.json").exists()
-    code, out, err = train("resume=run")
-    assert code == 0, out + err
+    finish("resume=run")
     check_same(tmp_path / "run", whole)
 
 
-@pytest.mark.parametrize("count", [3, 12, 50])
-def test_full_disk_in_a_sweep(count, train, whole, tmp_path, monkeypatch):
+@pytest.mark.parametrize("count", [3, 50])
+def test_full_disk_in_a_sweep(count, train, fail, whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         full_disk(patch, after(count))
-        code, out, err = train(*SWEEP, "hydra.sweep.dir=sweep")
-    assert code == 1
+        out, err = fail(*SWEEP, "hydra.sweep.dir=sweep")
     assert "No space left on device" in out + err
     assert "3 runs by" in out
     assert "failed" in out
-    assert "Traceback" not in out + err
     assert train(*SWEEP, "hydra.sweep.dir=sweep")[0] == 0
     for name in "012":
         check_same(tmp_path / "sweep" / name, whole / name)
-
-
-def test_full_disk_at_a_rung(train, monkeypatch, tmp_path):
-    sweep = [option for option in SWEEP if not option.startswith(("schedule", "seed"))] + ["loss.lambda_d=0,1,2"]
-    halving = ("hydra.sweeper.halving=3", "schedule=constant", "hydra.sweep.dir=sweep")
-    with monkeypatch.context() as patch:
-        full_disk(patch, after(3))
-        code, out, err = train(*sweep, *halving)
-    assert code == 1
-    assert "No space left on device" in out + err
-    assert "Traceback" not in out + err
-    assert train(*sweep, *halving)[0] == 0
-    statuses = [json.loads((tmp_path / "sweep" / name / "status.json").read_text())["status"] for name in "012"]
-    assert sorted(statuses) == ["finished", "pruned", "pruned"]
 
 
 def test_states_that_cannot_be_saved(train, trained, tmp_path, monkeypatch):
@@ -122,15 +93,13 @@ def test_states_that_cannot_be_saved(train, trained, tmp_path, monkeypatch):
     assert figures(tmp_path / "run") == figures(only_run(trained(*SHORT)[0]))
 
 
-def test_weights_of_one_run_of_a_stack_that_cannot_be_written(train, whole, tmp_path, monkeypatch):
+def test_weights_of_one_run_of_a_stack_that_cannot_be_written(train, fail, whole, tmp_path, monkeypatch):
     sweep = tmp_path / "sweep"
     with monkeypatch.context() as patch:
         full_disk(patch, lambda path: "/1/checkpoints/" in path)
-        code, out, err = train(*SWEEP, "hydra.sweep.dir=sweep")
-    assert code == 1
-    assert "Traceback" not in out + err
-    assert "best.ckpt" in status(sweep / "1")["message"]
-    assert [status(sweep / name)["status"] for name in "012"] == ["finished", "failed", "finished"]
+        fail(*SWEEP, "hydra.sweep.dir=sweep")
+    assert "best.ckpt" in state(sweep / "1")["message"]
+    assert [state(sweep / name)["status"] for name in "012"] == ["finished", "failed", "finished"]
     assert "hydra.sweep.dir=sweep" in train("resume=sweep/1")[2]
     assert train(*SWEEP, "hydra.sweep.dir=sweep")[0] == 0
     assert not (sweep / ".stacks").exists()
@@ -165,53 +134,39 @@ def test_full_event_file_stays_readable(tmp_path, monkeypatch):
     assert [event.value for event in events.Scalars("a")] == [1.0, 2.0]
 
 
-@pytest.mark.parametrize("how", ["gone", "unwritable"])
-def test_directory_that_goes_in_mid_sweep_costs_its_run_alone(how, train, whole, tmp_path, monkeypatch):
+def test_directory_that_goes_in_mid_sweep_costs_its_run_alone(fail, finish, whole, tmp_path, monkeypatch):
     lost = tmp_path / "sweep" / "1"
-
-    def spoil():
-        shutil.rmtree(lost)
-        if how == "unwritable":
-            lost.touch()
-
     with monkeypatch.context() as patch:
-        at_step(patch, 60, spoil)
-        code, out, err = train(*SWEEP, "hydra.sweep.dir=sweep")
-    assert code == 1
+        at_step(patch, 60, lambda: shutil.rmtree(lost))
+        out, _ = fail(*SWEEP, "hydra.sweep.dir=sweep")
     assert "3 runs by" in out
     assert "failed: its files cannot be written" in " ".join(out.split())
-    assert "Traceback" not in out + err
     for name in "02":
         check_same(tmp_path / "sweep" / name, whole / name)
-    if how == "unwritable":
-        lost.unlink()
-    code, out, err = train(*SWEEP, "hydra.sweep.dir=sweep")
-    assert code == 0, out + err
-    assert figures(lost).keys() == figures(whole / "1").keys()
-    assert figures(lost)["test/mse_df"] == pytest.approx(figures(whole / "1")["test/mse_df"], rel=1e-3)
+    finish(*SWEEP, "hydra.sweep.dir=sweep")
+    assert figures(lost) == pytest.approx(figures(whole / "1"), rel=1e-3)
 
 
-def test_no_memory_in_one_stack(train, tmp_path, monkeypatch):
+def test_no_memory_in_one_stack(train, fail, tmp_path, monkeypatch):
     original = SobolevRegression.training_step
 
-    def fail(self, block, index):
+    def run_out(self, block, index):
         if self.network.stage(0).theta.shape[1] > 100 and int(self.step) == 60:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
         original(self, block, index)
 
-    sweep = ("-m", "model.width=4,12,5", "hydra.launcher.processes=1", *SHORT, "hydra.sweep.dir=sweep")
+    sweep = ("-m", "model.width=4,12", "hydra.launcher.processes=1", *SHORT, "hydra.sweep.dir=sweep")
     sweep = [option for option in sweep if option != "model.width=8"]
     with monkeypatch.context() as patch:
-        patch.setattr(SobolevRegression, "training_step", fail)
-        code, out, _ = train(*sweep)
-    assert code == 1
+        patch.setattr(SobolevRegression, "training_step", run_out)
+        out, _ = fail(*sweep)
     assert "failed: out of memory" in " ".join(out.split())
-    assert [status(tmp_path / "sweep" / name)["status"] for name in "012"] == ["finished", "failed", "finished"]
-    assert status(tmp_path / "sweep" / "1")["step"] == 60
+    assert [state(tmp_path / "sweep" / name)["status"] for name in "01"] == ["finished", "failed"]
+    assert state(tmp_path / "sweep" / "1")["step"] == 60
     assert train(*sweep)[0] == 0
 
 
-def test_killed_worker(train, tmp_path):
+def test_killed_worker(finish, tmp_path):
     sweep = ("-m", *SHORT, "seed=range(4)", "trainer.max_steps=5000", "trainer.log_every=500", "hydra.sweep.dir=sweep")
     sweep += ("hydra.launcher.processes=2", "trainer.progress_bar=false")
     command = Command(tmp_path, *sweep)
@@ -226,37 +181,32 @@ def test_killed_worker(train, tmp_path):
     code, out = command.wait()
     assert code == 1
     assert "failed: its process was killed by SIGKILL" in " ".join(out.split())
-    assert sorted(status(run)["status"] for run in runs) == ["failed", "failed", "finished", "finished"]
-    code, out, err = train(*sweep)
-    assert code == 0, out + err
+    assert sorted(state(run)["status"] for run in runs) == ["failed", "failed", "finished", "finished"]
+    finish(*sweep)
     for run in runs:
         check_files(run)
-        assert status(run)["status"] == "finished"
+        assert state(run)["status"] == "finished"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_during_a_long_step(number, train, trained, tmp_path, monkeypatch):
+def test_signal_during_a_long_step(train, fail, trained, tmp_path, monkeypatch):
     """A step that does not end, as during compilation: the run stays as it was last saved."""
 
     def hang():
-        signal.raise_signal(number)
+        signal.raise_signal(signal.SIGTERM)
         time.sleep(60)
 
     monkeypatch.setattr("runge.machine.Interruption.PATIENCE", 0.2)
     with monkeypatch.context() as patch:
         at_step(patch, 60, hang)
-        code, out, err = train(*SHORT, "hydra.run.dir=run")
-    assert code == 1
+        _, err = fail(*SHORT, "hydra.run.dir=run")
     assert "interrupted at step 60; continue with resume=" in err
-    assert "Traceback" not in out + err
-    assert status(tmp_path / "run")["status"] == "interrupted"
+    assert state(tmp_path / "run")["status"] == "interrupted"
     assert train("resume=run")[0] == 0
     check_same(tmp_path / "run", only_run(trained(*SHORT)[0]))
 
 
-@pytest.mark.parametrize(("seconds", "end"), [(0, "finished"), (60, "interrupted")])
-def test_signal_during_a_drawing(seconds, end, train, trained, tmp_path, monkeypatch):
-    """A drawing may take a few more seconds to end; if it is interrupted, Matplotlib raises an error of its own."""
+def test_signal_during_a_drawing(train, fail, trained, tmp_path, monkeypatch):
+    """A drawing may take some seconds to end; if it is interrupted, Matplotlib raises an error of its own."""
     draw, drawn = Figure.draw, []
 
     def interrupted(figure, renderer):
@@ -264,29 +214,25 @@ def test_signal_during_a_drawing(seconds, end, train, trained, tmp_path, monkeyp
             drawn.append(figure)
             signal.raise_signal(signal.SIGINT)
             try:
-                time.sleep(seconds)
+                time.sleep(60)
             except KeyboardInterrupt:
                 raise ValueError("Invalid bounding box") from None
         draw(figure, renderer)
 
-    monkeypatch.setattr("runge.machine.Interruption.PATIENCE", 0.2 if seconds else 60.0)
+    monkeypatch.setattr("runge.machine.Interruption.PATIENCE", 0.2)
     with monkeypatch.context() as patch:
         patch.setattr(Figure, "draw", interrupted)
-        code, out, err = train(*SHORT, "hydra.run.dir=run")
-    assert code == 1
+        _, err = fail(*SHORT, "hydra.run.dir=run")
     assert "interrupted" in err
-    assert "Traceback" not in out + err
-    assert status(tmp_path / "run")["status"] == end
-    assert train("resume=run")[0] == (0 if end == "interrupted" else 1)
+    assert state(tmp_path / "run")["status"] == "interrupted"
+    assert train("resume=run")[0] == 0
     check_same(tmp_path / "run", only_run(trained(*SHORT)[0]))
 
 
-def test_signal_before_the_fit(train, tmp_path, monkeypatch):
+def test_signal_before_the_fit(fail, tmp_path, monkeypatch):
     monkeypatch.setattr("runge.training.stack.Stack", lambda *_: signal.raise_signal(signal.SIGTERM))
-    code, out, err = train(*SHORT, "hydra.run.dir=run")
-    assert code == 1
+    _, err = fail(*SHORT, "hydra.run.dir=run")
     assert "error: interrupted" in err
-    assert "Traceback" not in out + err
     assert not (tmp_path / "run").exists()
 
 
@@ -296,33 +242,29 @@ def begun(train, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         at_step(patch, 60, lambda: signal.raise_signal(signal.SIGTERM))
         assert train(*SWEEP, "hydra.sweep.dir=sweep")[0] == 1
-    (state,) = (tmp_path / "sweep" / ".stacks").iterdir()
-    return state
+    (file,) = (tmp_path / "sweep" / ".stacks").iterdir()
+    return file
 
 
-def test_state_that_cannot_be_read_now_is_left_alone(train, begun, monkeypatch):
+def test_state_that_cannot_be_read_now_is_left_alone(fail, begun, monkeypatch):
     before = begun.read_bytes()
 
-    def fail(*_, **__):
+    def unreadable(*_, **__):
         raise OSError(errno.EIO, os.strerror(errno.EIO), str(begun))
 
     with monkeypatch.context() as patch:
-        patch.setattr("torch.load", fail)
-        code, out, err = train(*SWEEP, "hydra.sweep.dir=sweep")
-    assert code == 1
+        patch.setattr("torch.load", unreadable)
+        _, err = fail(*SWEEP, "hydra.sweep.dir=sweep")
     assert "Input/output error" in err
-    assert "Traceback" not in out + err
     assert begun.read_bytes() == before
 
 
-def test_stack_resumes_with_those_of_its_runs_that_the_command_has(train, begun, whole):
+def test_stack_resumes_with_those_of_its_runs_that_the_command_has(fail, finish, begun, whole):
     fewer = ["seed=2,0" if option.startswith("seed") else option for option in SWEEP]
-    code, _, err = train(*fewer, "hydra.sweep.dir=sweep")
-    assert code == 1
+    _, err = fail(*fewer, "hydra.sweep.dir=sweep")
     assert "hydra.sweep.dir: " in err  # the second run has another number
     fewer = ["seed=0,1" if option.startswith("seed") else option for option in SWEEP]
-    code, out, err = train(*fewer, "hydra.sweep.dir=sweep")
-    assert code == 0, out + err
+    out = finish(*fewer, "hydra.sweep.dir=sweep")
     assert "a stack of 3 runs resumes with 2 of them" in out + err
     for name in "01":
         ours, theirs = figures(begun.parent.parent / name), figures(whole / name)

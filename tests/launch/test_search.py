@@ -53,6 +53,7 @@ def metrics(folder, run):
 
 
 def test_the_best_is_that_of_the_validation_points(searched):
+    """The experiment that is written composes its configuration."""
     folder, printed = searched
     content, objective = found(folder), Objective("val/nrmse")
     values = [objective.values(metrics(folder, i))[0] for i in range(6)]
@@ -63,13 +64,6 @@ def test_the_best_is_that_of_the_validation_points(searched):
     assert content["command"] == [f"python {ROOT}/train.py " + " ".join(f"'{x}'" if "[" in x else x for x in overrides)]
     assert content["command"][0] in printed
     assert [trial.state.name for trial in stored(folder)] == ["COMPLETE"] * 6
-
-
-def test_the_best_is_an_experiment(searched):
-    """It composes the configuration of the best run."""
-    folder, _ = searched
-    best = found(folder)["best"][0]
-    overrides = yaml.safe_load((folder / "search" / str(best) / ".hydra" / "overrides.yaml").read_text())
     register_resolvers()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
@@ -78,9 +72,9 @@ def test_the_best_is_an_experiment(searched):
     assert digest(plain(config)[0]) == digest(compose(*overrides))
 
 
-@pytest.mark.parametrize("recorded", [None, 0, 1, 2])
+@pytest.mark.parametrize("recorded", [None, 0, 2])
 def test_a_killed_search_has_the_same_trials(recorded, searched, tmp_path, monkeypatch):
-    """In its second batch the runs are trained, and none, one or two of its trials are recorded; or nothing at all."""
+    """In its second batch the runs are trained, and none or two of its trials are recorded; or nothing at all."""
     folder, _ = searched
     shutil.copytree(folder / "search", tmp_path / "search")
     (tmp_path / "search" / "search.json").unlink()
@@ -98,17 +92,16 @@ def test_a_killed_search_has_the_same_trials(recorded, searched, tmp_path, monke
     assert (tmp_path / "search" / "4" / "metrics.json").stat().st_mtime_ns == before
 
 
-def test_a_damaged_study_is_reported(train, tmp_path):
+def test_a_damaged_study_is_reported(fail, tmp_path):
     (tmp_path / "search").mkdir()
-    for content in (b"garbage" * 100, b"{}\n", b"\xff\n"):
+    for content in (b"garbage" * 100, b"{}\n"):
         (tmp_path / "search" / "study.log").write_bytes(content)
-        status, _, err = train(*WHOLE)
-        assert status == 1
+        _, err = fail(*WHOLE)
         assert "study.log cannot be used" in err
         assert "Traceback" not in err
 
 
-def test_another_search_is_not_continued_but_a_longer_one_is(searched, tmp_path, train):
+def test_another_search_is_not_continued_but_a_longer_one_is(searched, tmp_path, train, fail):
     folder, _ = searched
     shutil.copytree(folder / "search", tmp_path / "search")
     for other, key in (
@@ -117,13 +110,11 @@ def test_another_search_is_not_continued_but_a_longer_one_is(searched, tmp_path,
         ("objective=val/loss", "objective"),
         ("data.n_train=64", "overrides"),
     ):
-        status, _, err = train(*WHOLE, other)
-        assert status == 1
+        _, err = fail(*WHOLE, other)
         assert err.startswith(f"error: {key}: must be as when the search in 'search' began")
     assert train(*WHOLE, "hydra.sweeper.trials=7")[0] == 0
-    assert [trial["params"] for trial in found(tmp_path)["trials"]][:6] == [
-        x["params"] for x in found(folder)["trials"]
-    ]
+    longer, shorter = ([trial["params"] for trial in found(place)["trials"]] for place in (tmp_path, folder))
+    assert longer[:6] == shorter
 
 
 def test_a_trial_of_several_seeds_and_several_objectives(trained):
@@ -134,10 +125,8 @@ def test_a_trial_of_several_seeds_and_several_objectives(trained):
     for trial in content["trials"]:
         figures = [metrics(folder, run) for run in trial["runs"]]
         assert trial["values"] == [statistics.median(one[key] for one in figures) for key in content["objective"]]
-    values = {trial["number"]: trial["values"] for trial in content["trials"]}
-    front = [
-        n for n, (f, df) in values.items() if not any(g <= f and dg <= df for m, (g, dg) in values.items() if m != n)
-    ]
+    points = [trial["values"] for trial in content["trials"]]
+    front = [n for n, (f, df) in enumerate(points) if all(f < g or df < dg for g, dg in points[:n] + points[n + 1 :])]
     assert content["best"] == front
     assert printed.count(f"  python {ROOT}/train.py ") == len(front)
 
@@ -180,11 +169,9 @@ def test_ranges():
     ("override", "words"),
     {
         "lr=tag(log,interval(0,1))": ("low > 0", "interval(0,1)"),
-        "lr=interval(2,1)": ("low", "high", "interval(2,1)"),
         "lr=tag(log,choice(1,2))": ("interval can have the tag log", "choice(1,2)"),
         "lr=tag(fast,interval(1,2))": ("no tag but log", "fast"),
         "lr=choice(1,1)": ("different values",),
-        "lr=range(3,3)": ("different values",),
         "lr=3": ("at least one key with a range",),
     }.items(),
 )
@@ -193,12 +180,6 @@ def test_impossible_ranges(override, words):
         parse(override)
     for word in words:
         assert word in str(error.value)
-
-
-def test_a_search_needs_many_runs(train):
-    status, _, err = train("search=target")
-    assert status == 1
-    assert "search: needs -m" in err
 
 
 @pytest.mark.parametrize(
@@ -210,7 +191,6 @@ def test_a_search_needs_many_runs(train):
             "weight_decay",
             "at most 1 / lr",
         ),
-        ("model.width=8,16", "hydra.sweeper.trials=0"): ("hydra.sweeper.trials", "got 0"),
         ("model.width=8,16", "hydra.sweeper.sampler=grid"): ("hydra.sweeper.sampler", "'tpe'", "'grid'"),
         ("model.width=8,16", "objective=test/mse_f"): ("objective", "validation points"),
         ("model.width=8,16", "objective=val/mse_f,val/mse_df"): ("objective", "a list"),
@@ -218,9 +198,8 @@ def test_a_search_needs_many_runs(train):
         ("model.width=8",): ("hydra.sweeper", "at least one key"),
     }.items(),
 )
-def test_mistakes_are_refused_before_any_work(overrides, words, train, tmp_path):
-    status, _, err = train(*SEARCH, *overrides, "hydra.sweep.dir=search")
-    assert status == 1
+def test_mistakes_are_refused_before_any_work(overrides, words, fail, tmp_path):
+    _, err = fail(*SEARCH, *overrides, "hydra.sweep.dir=search")
     assert err.startswith("error: ")
     assert err.count("\n") == 1, err
     for word in words:
@@ -228,20 +207,16 @@ def test_mistakes_are_refused_before_any_work(overrides, words, train, tmp_path)
     assert not (tmp_path / "search").exists()
 
 
-def test_halving_needs_the_fused_launcher(train):
-    for sweeper in ("grid", "search"):
-        options = (f"hydra/sweeper={sweeper}", "hydra/launcher=basic", "hydra.sweeper.halving=3")
-        status, _, err = train("-m", "model.width=8,16", *options)
-        assert status == 1
-        assert err.startswith(
-            "error: hydra.sweeper.halving: must be null unless hydra/launcher=fused, got BasicLauncher"
-        )
+@pytest.mark.parametrize("sweeper", ["grid", "search"])
+def test_halving_needs_the_fused_launcher(sweeper, fail):
+    options = (f"hydra/sweeper={sweeper}", "hydra/launcher=basic", "hydra.sweeper.halving=3")
+    _, err = fail("-m", "model.width=8,16", *options)
+    assert err.startswith("error: hydra.sweeper.halving: must be null unless hydra/launcher=fused, got BasicLauncher")
 
 
-def test_without_optuna(train, monkeypatch):
+def test_without_optuna(train, fail, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    status, _, err = train(*SEARCH, *RANGES, "hydra.sweep.dir=search")
-    assert status == 1
+    _, err = fail(*SEARCH, *RANGES, "hydra.sweep.dir=search")
     assert "pip install -e '.[search]'" in err
     assert train("-m", "seed=0", "model.width=4", "hydra.launcher.processes=1", *SHORT)[0] == 0
 
@@ -278,13 +253,8 @@ def test_samplers(sampler, tmp_path):
 def test_what_the_sampler_is_told(tmp_path):
     made = study(tmp_path / "a", batch=4)
     assert made.best() == []
-    results = [
-        Result("finished", (2.0,), 9, [0]),
-        Result("pruned", (1.0,), 3, [1]),
-        Result("diverged", (), 0, [2]),
-        Result("failed", (), 0, [3]),
-    ]
-    made.tell(made.propose(4)[1], results)
+    ends = [("finished", (2.0,), 9), ("pruned", (1.0,), 3), ("diverged", (), 0), ("failed", (), 0)]
+    made.tell(made.propose(4)[1], [Result(*end, [i]) for i, end in enumerate(ends)])
     assert [trial.state.name for trial in made.trials] == ["COMPLETE", "PRUNED", "PRUNED", "FAIL"]
     assert [trial.intermediate_values for trial in made.trials] == [{}, {3: 1.0}, {}, {}]
     assert [trial.number for trial in made.best()] == [0]

@@ -1,6 +1,5 @@
 """Runs on tables through all that a run goes through: stacks, resumption, sweeps, bad input, the Python interface."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from runge.training.member import Member
 from runge.training.stack import Stack
 from tests.launch.test_differential import check_stack
 from tests.launch.test_differential import train as train_stack
-from tests.launch.test_run import figures, interrupted_at
+from tests.launch.test_run import figures
 
 SHORT = (
     *("data=table", "data.file=a.csv", "trainer.max_steps=24", "trainer.log_every=4", "trainer.checkpoint_seconds=0"),
@@ -53,22 +52,6 @@ def member(*overrides):
     return Member(compose(*overrides) | {"logger": {}})
 
 
-def ran(train, *arguments):
-    """Return what a command prints that must succeed."""
-    status, out, err = train(*arguments)
-    assert status == 0, out + err
-    return out
-
-
-def refused(train, *arguments):
-    """Return the only message of a command that must fail."""
-    status, out, err = train(*arguments)
-    assert status == 1
-    assert "Traceback" not in out + err
-    (message,) = [line for line in err.splitlines() if line.startswith("error: ")]
-    return message
-
-
 def check_members(members, folder):
     """Compare the members of a stack with the runs alone; return their figures."""
     _, directories, together = train_stack(members, folder)
@@ -78,11 +61,10 @@ def check_members(members, folder):
 
 
 STACKS = {
-    "the full batch": (),
-    "mini-batches": ("data.batch_size=7",),
-    "channels by their logarithm": ("balance=log", "balance.every=8"),
-    "two stages by autograd": ("model.stages=2", "model.derivative=autograd"),
-    "the user's units": ("model.standardize=false",),
+    "mini-batches, channels by their logarithm": ("data.batch_size=7", "balance=log", "balance.every=8"),
+    "two stages by autograd, the user's units": (
+        *("model.stages=2", "model.derivative=autograd", "model.standardize=false"),
+    ),
     "a scale of the derivatives": ("loss.derivative_scale=std", "schedule=two_stage", "schedule.patience=1"),
 }
 
@@ -128,84 +110,76 @@ def test_every_optimiser_and_balance_lowers_the_loss(option, tmp_path):
 
 
 RESUMED = {
-    "mini-batches": ("data.batch_size=7", "balance=log", "balance.every=8"),
-    "two stages": ("model.stages=2", "balance=gradnorm", "balance.every=4"),
+    "mini-batches, two stages": ("data.batch_size=7", "balance=log", "balance.every=8", "model.stages=2"),
     "Levenberg-Marquardt": ("optimizer=levenberg_marquardt", "trainer.precision=64"),
 }
 
 
 @pytest.mark.parametrize("options", RESUMED.values(), ids=RESUMED)
-def test_a_resumed_run_equals_the_uninterrupted_one(options, train, tmp_path, monkeypatch):
+def test_a_resumed_run_equals_the_uninterrupted_one(options, train, fail, finish, tmp_path):
     two_outputs().to_csv("a.csv", index=False)
-    ran(train, *SHORT, *options, "hydra.run.dir=whole")
-    with monkeypatch.context() as patch:
-        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(10))
-        status, _, err = train(*SHORT, *options, "hydra.run.dir=part")
-    assert status == 1
+    assert train(*SHORT, *options, "hydra.run.dir=whole")[0] == 0
+    _, err = fail(*SHORT, *options, "hydra.run.dir=part", interrupt=10)
     assert "interrupted at step 10" in err
-    ran(train, "resume=part")
+    finish("resume=part")
     assert figures(tmp_path / "part") == figures(tmp_path / "whole")
     assert (tmp_path / "part" / "history.csv").read_bytes() == (tmp_path / "whole" / "history.csv").read_bytes()
     best = [torch.load(tmp_path / name / "checkpoints" / "best.ckpt")["state_dict"] for name in ("part", "whole")]
     assert all(torch.equal(best[0][key], best[1][key]) for key in best[0])
 
 
-def test_a_run_is_not_resumed_with_other_rows(train, tmp_path, monkeypatch):
+def test_a_run_is_not_resumed_with_other_rows(train, fail, finish, tmp_path):
     table = two_outputs()
     table.to_csv("a.csv", index=False)
-    with monkeypatch.context() as patch:
-        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(10))
-        assert train(*SHORT, "hydra.run.dir=part")[0] == 1
+    assert train(*SHORT, "hydra.run.dir=part", interrupt=10)[0] == 1
     state = (tmp_path / "part" / "status.json").read_bytes()
-    table.to_csv("moved.csv", index=False)
-    table.assign(y=1.0).to_csv("a.csv", index=False)
-    message = refused(train, "resume=part")
-    assert "data.file: must hold the rows with which the run in " in message
-    assert "'a.csv' has changed: restore it, or begin a new run" in message
+    table.loc[3, "y"] = 1.0
+    table.to_csv("a.csv", index=False)
+    _, err = fail("resume=part")
+    assert "error: data.file: must hold the rows with which the run in " in err
+    assert "'a.csv' has changed: restore it, or begin a new run" in err
     assert (tmp_path / "part" / "status.json").read_bytes() == state
-    moved = ("resume=part", "data=table", "data.file=moved.csv")
-    assert refused(train, *moved, "data.batch_size=3").endswith("remove data.batch_size=3")
-    ran(train, *moved)
-    ran(train, *SHORT, "data.file=moved.csv", "hydra.run.dir=whole")
+    two_outputs().to_csv("moved.csv", index=False)
+    _, err = fail("resume=part", "data=table", "data.file=moved.csv", "data.batch_size=3")
+    assert err.rstrip().endswith("remove data.batch_size=3")
+    finish("resume=part", "data=table", "data.file=moved.csv")
+    assert train(*SHORT, "data.file=moved.csv", "hydra.run.dir=whole")[0] == 0
     assert figures(tmp_path / "part") == figures(tmp_path / "whole")
 
 
-def test_a_sweep_is_not_continued_with_other_rows(train, tmp_path):
+def test_a_sweep_is_not_continued_with_other_rows(train, fail, tmp_path):
     two_outputs().to_csv("a.csv", index=False)
     sweep = ("-m", *SHORT, "seed=0,1", "hydra.sweep.dir=sweep")
-    ran(train, *sweep)
+    assert train(*sweep)[0] == 0
     (tmp_path / "sweep" / "1" / "metrics.json").unlink()
     two_outputs(seed=1).to_csv("a.csv", index=False)
-    assert "data.file: must hold the rows with which the run in 'sweep/0' began" in refused(train, *sweep)
+    _, err = fail(*sweep)
+    assert "data.file: must hold the rows with which the run in 'sweep/0' began" in err
     assert not (tmp_path / "sweep" / "1" / "metrics.json").exists()
 
 
-def test_sweeps_over_files_splits_and_activations(train, tmp_path):
+def test_sweeps_over_files_splits_and_activations(finish, tmp_path):
     two_outputs(60).to_csv("a.csv", index=False)
     one_output().to_csv("b.csv", index=False)
-    ran(train, "-m", *SHORT[:1], *SHORT[2:], "data.file=a.csv,b.csv", "hydra.sweep.dir=files")
+    finish("-m", *SHORT[:1], *SHORT[2:], "data.file=a.csv,b.csv", "hydra.sweep.dir=files")
     assert "test/mse_f/y" in figures(tmp_path / "files" / "0")
     assert "test/mse_f/y" not in figures(tmp_path / "files" / "1")
     options = ("data.split.train=0.2,0.7", "model.activation=tanh,gelu", "hydra.sweep.dir=sizes")
-    ran(train, "-m", *SHORT, *options)
-    test = [pd.read_csv(tmp_path / "sizes" / str(i) / "fit.csv")["a"].tolist() for i in range(4)]
-    for other in test[1:]:
-        assert other == pytest.approx(test[0], rel=1e-6)
-    assert "12 train, 9 val, 9 test" in (tmp_path / "sizes" / "0" / "train.log").read_text()
-    assert "42 train, 9 val, 9 test" in (tmp_path / "sizes" / "3" / "train.log").read_text()
+    finish("-m", *SHORT, *options)
+    first, last = (tmp_path / "sizes" / name for name in "03")
+    np.testing.assert_allclose(*(pd.read_csv(run / "fit.csv")["a"] for run in (first, last)), rtol=1e-6)
+    assert "12 train, 9 val, 9 test" in (first / "train.log").read_text()
+    assert "42 train, 9 val, 9 test" in (last / "train.log").read_text()
 
 
-SCALES = [(32, 1e6, -1e6), (32, 1e-30, 0), (64, 1, 1e12)]
-
-
-@pytest.mark.parametrize(("precision", "scale", "offset"), SCALES)
+@pytest.mark.parametrize(("precision", "scale", "offset"), [(32, 1e-30, 0), (64, 1, 1e12)])
 def test_metrics_are_those_of_the_loaded_function(precision, scale, offset, train, tmp_path):
     """Recomputed from the rows of the file in its units."""
     table = two_outputs()
     table["y"] = scale * table["y"] + offset
     table[["dy_da", "dy_db"]] *= scale
     table.to_csv("a.csv", index=False)
-    ran(train, *SHORT, f"trainer.precision={precision}", "hydra.run.dir=run")
+    assert train(*SHORT, f"trainer.precision={precision}", "hydra.run.dir=run")[0] == 0
     found, u = figures(tmp_path / "run"), runge.load(tmp_path / "run")
     test = read(Table(file="a.csv")).split(member(*SHORT).data_seed.generator("data")).test
     rows = pd.read_csv("a.csv").iloc[test]
@@ -222,9 +196,6 @@ def test_metrics_are_those_of_the_loaded_function(precision, scale, offset, trai
         squares = [(slopes[:, p, d] - rows[f"d{name}_d{x}"]) ** 2 for d, x in enumerate("ab")]
         assert 2 * np.nanmean(squares) == pytest.approx(found[f"test/mse_df/{name}"], **close)
     assert np.mean(nrmse) == pytest.approx(found["test/nrmse_f"], **close)
-    error = (slopes[:, 0, 1] - rows["dy_db"]).to_numpy()
-    relative = np.sqrt(np.nanmean(error**2)) / np.nanstd(rows["dy_db"])
-    assert relative == pytest.approx(found["test/nrmse_df/dy_db"], **close)
     fit = pd.read_csv(tmp_path / "run" / "fit.csv")
     np.testing.assert_allclose(fit[["u_y", "u_z"]], values, rtol=1e-5)
     np.testing.assert_allclose(fit["y"], rows["y"], rtol=1e-5)
@@ -250,14 +221,15 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_reported_in_one_message_and_leaves_nothing(mistake, train, tmp_path):
+def test_a_mistake_is_reported_in_one_message_and_leaves_nothing(mistake, fail, tmp_path):
     table = one_output()
     table.assign(u_y=table["y"] ** 2).to_csv("a.csv", index=False)
     Path("b.csv").write_text("t,y\n1\n")
     given = ["data=table", "data.file=a.csv", "data.inputs=[t]", "data.outputs=[y]"]
     given = [] if mistake == "data=table" else given[: 3 if "outputs" in mistake else 4]
     seeds = ["-m", "seed=0,1"] if mistake in ("data.batch_size=29", "target=runge") else ["seed=1"]
-    message = refused(train, *seeds, *given, mistake, "trainer.max_steps=1")
+    _, err = fail(*seeds, *given, mistake, "trainer.max_steps=1")
+    (message,) = [line for line in err.splitlines() if line.startswith("error: ")]
     assert all(fragment in message for fragment in MISTAKES[mistake]), message
     assert {path.name for path in tmp_path.iterdir()} == {"a.csv", "b.csv"}
 
@@ -280,12 +252,10 @@ def degenerate(kind):
 
 
 @pytest.mark.parametrize("kind", ["an anchor", "no derivatives", "a constant derivative", "a constant"])
-def test_what_is_not_known_is_null_and_all_files_are_written(kind, train, tmp_path):
+def test_what_is_not_known_is_null_and_all_files_are_written(kind, finish, tmp_path):
     table, unknown = degenerate(kind)
     table.to_csv("a.csv", index=False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        out = ran(train, *SHORT, *ALONE, "hydra.run.dir=run")
+    out = finish(*SHORT, *ALONE, "hydra.run.dir=run")
     found = figures(tmp_path / "run")
     assert {name for name, figure in found.items() if figure is None and name.startswith("test/")} == set(unknown)
     assert found["lambda_d"] == (kind != "no derivatives")
@@ -299,66 +269,60 @@ def test_what_is_not_known_is_null_and_all_files_are_written(kind, train, tmp_pa
     assert found["val/loss"] == pytest.approx(history["val/loss"].min(), rel=1e-4)
     for picture in ("fit.png", "curves.png"):
         assert (tmp_path / "run" / picture).read_bytes().startswith(b"\x89PNG")
-    if kind == "a constant":  # in the report, too
-        ran(train, "-m", *SHORT, *ALONE, "seed=0,1", "hydra.sweep.dir=sweep")
-        assert "comparison.html" in {path.name for path in (tmp_path / "sweep").iterdir()}
 
 
-def test_a_constant_output_does_not_spoil_the_others(train, tmp_path):
+def test_a_constant_output_does_not_spoil_the_others(train, finish, tmp_path):
     """Beside a constant the error of another output is that of the output alone, within a factor of 2."""
     table = one_output().assign(c=7e3, dc_dt=0.0)
     table.to_csv("a.csv", index=False)
     steps = ("trainer.max_steps=300", "model.width=16", "data=table", "data.file=a.csv", "data.inputs=[t]")
-    out = ran(train, *steps, "data.outputs=[y,c]", "hydra.run.dir=both")
+    out = finish(*steps, "data.outputs=[y,c]", "hydra.run.dir=both")
     assert "c has the same value in all training points" in out
-    ran(train, *steps, "data.outputs=[y]", "hydra.run.dir=alone")
+    assert train(*steps, "data.outputs=[y]", "hydra.run.dir=alone")[0] == 0
     both, alone = figures(tmp_path / "both"), figures(tmp_path / "alone")
     assert both["test/nrmse_f"] < 2 * alone["test/nrmse_f"] < 0.1
     assert both["test/max_f/c"] < 1
     assert both["test/mse_f/y"] < 4 * alone["test/mse_f"]
 
 
-def test_the_last_weights_are_kept_if_no_label_of_the_validation_rows_is_in_the_loss(train, tmp_path):
+def test_the_last_weights_are_kept_if_no_label_of_the_validation_rows_is_in_the_loss(finish, tmp_path):
     degenerate("an anchor")[0].to_csv("a.csv", index=False)
-    out = ran(train, *SHORT, "loss.lambda_d=0", "hydra.run.dir=run")
+    out = finish(*SHORT, "loss.lambda_d=0", "hydra.run.dir=run")
     assert out.count("no label of the validation points is in the loss; the last weights are kept, not the best") == 1
     history = pd.read_csv(tmp_path / "run" / "history.csv")
     assert figures(tmp_path / "run")["train/loss"] == pytest.approx(history["train/loss"].iloc[-1], rel=1e-4)
     assert history["train/loss"].iloc[-1] != pytest.approx(history["train/loss"].iloc[0], rel=1e-3)
 
 
-def test_what_the_log_says_of_columns(train):
+def test_what_the_log_says_of_columns(finish):
     table = one_output().rename(columns={"t": "speed [m/s]", "y": "rate [/s]", "dy_dt": "drate [/s]_dspeed [m/s]"})
     table["a/b $x_$ {%"] = np.cos(table["speed [m/s]"])
     table.assign(note="a", dy_dz=1.0, z=0).to_csv("$x_$.csv", index=False)
     names = ("data.file='$x_$.csv'", "data.inputs=['speed [m/s]']", "data.outputs=['rate [/s]','a/b $x_$ {%']")
-    out = ran(train, *SHORT, *names, "hydra.run.dir=run")
+    out = finish(*SHORT, *names, "hydra.run.dir=run")
     assert out.count("columns not used: note, dy_dz, z\n") == 1
     assert "rate [/s]" in out
     assert runge.load("run").outputs == ("rate [/s]", "a/b $x_$ {%")
-    out = ran(train, *SHORT, *names, "data.derivatives={}", "hydra.run.dir=none")
+    out = finish(*SHORT, *names, "data.derivatives={}", "hydra.run.dir=none")
     assert "data.derivatives={} ignores drate [/s]_dspeed [m/s]; to measure their errors, use loss.lambda_d=0" in out
-    ran(train, *SHORT, *names, "loss.lambda_d=0", "hydra.run.dir=measured")
-    assert figures(Path("measured"))["test/nrmse_df"] > 0
-    assert figures(Path("measured"))["test/mse_f"] == figures(Path("none"))["test/mse_f"]
 
 
-def test_rows_with_the_same_inputs(train, tmp_path):
+def test_rows_with_the_same_inputs(train, finish, tmp_path):
     """Their number is in the log; seeds whose sets have different sizes are trained nevertheless."""
     table = one_output(60).assign(t=np.repeat(np.arange(10.0), [5] * 5 + [7] * 5))
     table["set"] = ["train"] * 29 + ["val"] * 17 + ["test"] * 14
     table.to_csv("a.csv", index=False)
-    ran(train, "-m", *SHORT, *ALONE, "seed=range(4)", "hydra.sweep.dir=sweep")
+    assert train("-m", *SHORT, *ALONE, "seed=range(4)", "hydra.sweep.dir=sweep")[0] == 0
     logs = [(tmp_path / "sweep" / str(i) / "train.log").read_text() for i in range(4)]
     said = "50 of 60 rows have the inputs of an earlier row; rows with the same inputs are in the same set\n"
     assert [text.count(said) for text in logs] == [1] * 4
     assert len({text.partition("points: ")[2].splitlines()[0] for text in logs}) > 1
-    out = ran(train, *SHORT, *ALONE, "data.split_column=set", "hydra.run.dir=run")
+    out = finish(*SHORT, *ALONE, "data.split_column=set", "hydra.run.dir=run")
     assert "3 rows for validation and test have the inputs of a training row" in out
 
 
-def test_two_values_that_are_nearly_equal(train, tmp_path):
-    """The scale is that of the derivatives, with a warning; a table with all values has none."""
+def test_two_values_that_are_nearly_equal(finish, tmp_path):
+    """The scale is that of the derivatives, with a warning."""
     t = np.linspace(0, 10, 200)
     table = pd.DataFrame({"t": t, "h": np.nan, "dh_dt": 8 * np.cos(t) / (1 + t)})
     exact = table["dh_dt"].rolling(2).mean().fillna(0).cumsum() * t[1]
@@ -368,19 +332,16 @@ def test_two_values_that_are_nearly_equal(train, tmp_path):
     table["set"] = np.where(table.index % 10 == 3, "val", np.where(table.index % 10 == 6, "test", "train"))
     table.to_csv("a.csv", index=False)
     options = ("data=table", "data.file=a.csv", "data.split_column=set", "model.width=16", "trainer.max_steps=300")
-    out = ran(train, *options, "hydra.run.dir=run")
+    out = finish(*options, "hydra.run.dir=run")
     assert "h is known in 2 training rows only, with a standard deviation of 0.005; its scale is what" in out
     error = runge.load(tmp_path / "run")(t) - exact
     assert np.sqrt((error**2).mean()) < 0.1 * exact.std()
-    table.assign(h=exact).to_csv("a.csv", index=False)
-    out = ran(train, *options, "hydra.run.dir=all")
-    assert "its scale is" not in out
 
 
-def test_without_test_rows_the_errors_are_those_on_the_validation_rows(train, tmp_path):
+def test_without_test_rows_the_errors_are_those_on_the_validation_rows(finish, tmp_path):
     table = two_outputs()
     table.to_csv("a.csv", index=False)
-    out = ran(train, *SHORT, "data.split.test=0", "hydra.run.dir=run")
+    out = finish(*SHORT, "data.split.test=0", "hydra.run.dir=run")
     assert "points: 34 train, 6 val, 0 test\n" in out
     assert "validation errors, because there are no test rows" in out
     found = figures(tmp_path / "run")
@@ -388,39 +349,24 @@ def test_without_test_rows_the_errors_are_those_on_the_validation_rows(train, tm
     assert f"{found['val/nrmse_f']:.2e}" in out
     fit = pd.read_csv(tmp_path / "run" / "fit.csv")
     assert len(fit) == 6
-    error = np.array([((fit["u_y"] - fit["y"]) ** 2).mean(), found["val/mse_f/y"]])
-    assert error[0] == pytest.approx(error[1], rel=1e-4)
+    assert ((fit["u_y"] - fit["y"]) ** 2).mean() == pytest.approx(found["val/mse_f/y"], rel=1e-4)
     assert ", on the validation rows" in str(Run(tmp_path / "run").figure().get_suptitle())
     assert "val/nrmse_f=" in repr(Run(tmp_path / "run"))
-    out = ran(train, "-m", *SHORT, "data.split.test=0", "model.width=4,5", "hydra.sweep.dir=sweep")
+    out = finish("-m", *SHORT, "data.split.test=0", "model.width=4,5", "hydra.sweep.dir=sweep")
     assert "2 runs by val/nrmse_df" in out
-    nrmse = [figures(tmp_path / "sweep" / str(i))["val/nrmse_df"] for i in range(2)]
-    ranked = pd.read_csv(tmp_path / "sweep" / "comparison.csv")["val/nrmse_df"]
-    assert ranked.tolist() == pytest.approx(sorted(nrmse))
+    assert pd.read_csv(tmp_path / "sweep" / "comparison.csv")["val/nrmse_df"].is_monotonic_increasing
 
 
-FAR = {
-    "target.expr=1e-3*sin(3*x)": "f (mean ",
-    "target.expr=sin(3*x)+1000": "f (mean 1e+03, size 0.7",
-    "target.domain=[1000,1001]": "x (mean 1e+03, size 0.5)",
-}
-
-
-@pytest.mark.parametrize("override", FAR)
-def test_sizes_far_from_one_are_standardised(override, train, tmp_path):
-    formula = ("target=expression", "target.expr=sin(3*x)", override, "trainer.max_steps=2", "model.width=5")
-    out = ran(train, *formula, "hydra.run.dir=auto")
-    assert f"trained in standardised units, because far from size 1: {FAR[override]}" in out
-    out = ran(train, *formula, "model.standardize=true", "hydra.run.dir=typed")
-    assert "far from size 1" not in out
-    assert figures(tmp_path / "auto") == figures(tmp_path / "typed")
-
-
-def test_sizes_far_from_one_are_said_in_the_log_of_a_sweep_s_run(train, tmp_path):
-    exprs = "target.expr=sin(x),1e3*sin(x)"
-    ran(train, "-m", "target=expression", exprs, "trainer.max_steps=2", "hydra.sweep.dir=sweep")
-    counts = [(tmp_path / "sweep" / str(i) / "train.log").read_text().count("far from size 1") for i in range(2)]
-    assert counts == [0, 1]
+def test_sizes_far_from_one_are_standardised(finish, tmp_path):
+    """And the log of each run of a sweep says so of that run alone."""
+    formula = ("target=expression", "target.expr=sin(3*x),sin(3*x)+1000", "trainer.max_steps=2", "model.width=5")
+    for name, *options in (("auto",), ("typed", "model.standardize=true")):
+        finish("-m", *formula, *options, f"hydra.sweep.dir={name}")
+    said = "trained in standardised units, because far from size 1: f (mean 1e+03, size 0.7"
+    logs = {name: [(tmp_path / name / i / "train.log").read_text() for i in "01"] for name in ("auto", "typed")}
+    assert [said in log for log in logs["auto"]] == [False, True]
+    assert not any("far from size 1" in log for log in (logs["auto"][0], *logs["typed"]))
+    assert figures(tmp_path / "auto" / "1") == pytest.approx(figures(tmp_path / "typed" / "1"), rel=1e-3)
 
 
 @pytest.mark.parametrize(("kind", "precision", "most"), [("table", 32, 1.02), ("formula", 64, 1.0001)])
@@ -445,7 +391,7 @@ def test_errors_do_not_depend_on_units(kind, precision, most, tmp_path):
         return np.array([found["test/nrmse_f"], found["test/nrmse_df"]])
 
     alone = errors(1.0, 1.0, 0.0, 0.0)
-    for case in ((1e6, 1.0, 0.0, -1e6), (1e-6, 1.0, 0.0, 0.0), (1e6, 1e3, 0.0, 1e6), (1.0, 1e-3, 100.0, 1e6)):
+    for case in ((1e-6, 1.0, 0.0, 0.0), (1e6, 1e3, 0.0, 1e6), (1.0, 1e-3, 100.0, 1e6)):
         ratio = errors(*case) / alone
         assert (ratio < most).all(), case
         assert (ratio > 1 / most).all(), case

@@ -3,10 +3,9 @@ import math
 
 import pytest
 
-from runge.configuration import flatten
 from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory, State
-from runge.records.files import claim, write
+from runge.records.files import write
 
 
 def test_write_is_atomic(tmp_path):
@@ -20,38 +19,24 @@ def test_write_is_atomic(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
-def test_metrics_are_strict_json(tmp_path):
-    run = RunDirectory(tmp_path)
-    run.write(State("finished", 3), metrics={"a": 1.5, "b": math.nan, "c": math.inf, "d": None, "e": 3})
-    assert json.loads(run.metrics.read_text(), parse_constant=pytest.fail) == {
-        "a": 1.5,
-        "b": None,
-        "c": None,
-        "d": None,
-        "e": 3,
-    }
-
-
-def test_history(tmp_path):
-    run = RunDirectory(tmp_path)
-    run.write(State("running", 2), {"step": [1, 2], "a,b": [0.1, math.nan]})
-    assert run.history.read_text() == 'step,"a,b"\n1,0.1\n2,\n'
-
-
-def test_tables_keep_all_digits(tmp_path):
+def test_tables_keep_all_digits_and_metrics_are_strict_json(tmp_path):
     run, third = RunDirectory(tmp_path), 1 / 3
-    run.write(State("finished", 2), points={"step": [0], "x": [2.0]}, fit={"x": [third, -1e-300], "f": [math.inf, 1.0]})
+    run.write(
+        State("finished", 2),
+        history={"step": [1, 2], "a,b": [0.1, math.nan]},
+        points={"step": [0], "x": [2.0]},
+        fit={"x": [third, -1e-300], "f": [math.inf, 1.0]},
+        metrics={"a": 1.5, "b": math.nan, "c": math.inf, "d": None},
+    )
+    assert run.history.read_text() == 'step,"a,b"\n1,0.1\n2,\n'
     assert run.points.read_text() == "step,x\n0,2.0\n"
     assert run.fit.read_text() == f"x,f\n{third!r},inf\n-1e-300,1.0\n"
+    metrics = json.loads(run.metrics.read_text(), parse_constant=pytest.fail)
+    assert metrics == {"a": 1.5, "b": None, "c": None, "d": None}
     run.verify(run.fit)
     run.fit.write_text("x,f\n")
     with pytest.raises(ConfigurationError, match=r"fit\.csv is damaged"):
         run.verify(run.fit)
-
-
-def test_claim_never_gives_a_directory_twice(tmp_path):
-    names = [claim(tmp_path / "deep" / "run") for _ in range(3)]
-    assert [name.rpartition("/")[2] for name in names] == ["run", "run-2", "run-3"]
 
 
 def test_discard_keeps_directories_of_training(tmp_path):
@@ -63,11 +48,6 @@ def test_discard_keeps_directories_of_training(tmp_path):
     empty.discard()
     used.discard()
     assert [entry.name for entry in tmp_path.iterdir()] == ["used"]
-
-
-def test_flat_configuration():
-    flat = flatten({"a": {"b": None, "c": [1, 2], "d": True}, "e": {"_target_": "x.Y", "f": 0.5}})
-    assert flat == {"a.b": None, "a.c": "[1, 2]", "a.d": True, "e": "Y", "e.f": 0.5}
 
 
 def test_a_history_is_ahead_of_its_status_when_the_run_is_killed_between_them(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from runge.optimizers import LBFGS
-from tests.launch.test_run import REGIONS, SHORT, figures, history, interrupted_at
+from tests.launch.test_run import REGIONS, SHORT, figures, history
 
 BOTH = {
     "adam": (*SHORT, "resampling=region", "balance=relobralo", "balance.lookback=0.5", "sampling=random"),
@@ -28,14 +28,11 @@ def places(directory):
 
 
 @pytest.mark.parametrize(("name", "step"), [("adam", 71), ("minibatches", 40), ("levenberg_marquardt", 13)])
-def test_resumed_run_equals_the_uninterrupted_one(name, step, train, tmp_path, monkeypatch):
+def test_resumed_run_equals_the_uninterrupted_one(name, step, train, finish, tmp_path):
     overrides = BOTH[name]
     assert train(*overrides, "hydra.run.dir=whole")[0] == 0
-    with monkeypatch.context() as patch:
-        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(step))
-        assert train(*overrides, "hydra.run.dir=begun")[0] == 1
-    status, out, err = train("resume=begun")
-    assert status == 0, out + err
+    assert train(*overrides, "hydra.run.dir=begun", interrupt=step)[0] == 1
+    finish("resume=begun")
     whole, begun = tmp_path / "whole", tmp_path / "begun"
     assert figures(begun) == figures(whole)
     for file in ("history.csv", "points.csv"):

@@ -11,7 +11,7 @@ from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.saving import StateFile
 from runge.training.stack import Stack
-from tests.launch.test_run import figures, history, interrupted_at
+from tests.launch.test_run import figures, history
 from tests.launch.test_sweep import new_run
 
 SMALL = (
@@ -80,14 +80,11 @@ def test_a_member_stops_as_it_would_alone(kind, configuration, tmp_path):
 
 
 @pytest.mark.parametrize(("kind", "step"), [("two_stage", 185), ("levenberg_marquardt", 13)])
-def test_resumed_run_equals_the_uninterrupted_one(kind, step, train, tmp_path, monkeypatch):
+def test_resumed_run_equals_the_uninterrupted_one(kind, step, train, finish, tmp_path):
     overrides = (*SMALL, *KINDS[kind], "seed=1")
     assert train(*overrides, "hydra.run.dir=whole")[0] == 0
-    with monkeypatch.context() as patch:
-        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(step))
-        assert train(*overrides, "hydra.run.dir=begun")[0] == 1
-    status, out, err = train("resume=begun")
-    assert status == 0, out + err
+    assert train(*overrides, "hydra.run.dir=begun", interrupt=step)[0] == 1
+    finish("resume=begun")
     whole, begun = tmp_path / "whole", tmp_path / "begun"
     assert figures(begun) == figures(whole)
     assert (begun / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
