@@ -2,7 +2,7 @@
 
 A batch follows from the seed and the trials of the batches before it, so that a search that was killed at any moment
 continues with the same trials. It is asked of a study in memory: Optuna's journal writes each setting of each trial
-through to the disk, which takes 50 ms a trial, 9 % of a search of 256 trials and a quarter of one with halving.
+through to the disk (260 trials: 13.6 s instead of 2.5 s, on a loaded machine).
 """
 
 import json
