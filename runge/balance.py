@@ -123,7 +123,11 @@ class Scale(Fixed):
 
 @checked
 class _Periodic(Balance):
-    """A policy that looks at every multiple of `every` >= 1 steps; these fall on rows of the history."""
+    """A policy that looks at every multiple of some number of steps; these fall on rows of the history.
+
+    Attributes:
+        every: steps between two looks, >= 1.
+    """
 
     every: Count
 
@@ -137,7 +141,6 @@ class _Ratio(_Periodic):
     """A moving average of one over a figure of each channel, in units of the mean of the figures of the values.
 
     Attributes:
-        every: steps between two looks, >= 1.
         smoothing: the weight of the past in the average, in [0, 1).
     """
 
