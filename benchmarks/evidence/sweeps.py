@@ -63,7 +63,7 @@ class ClaimSweep:
         """
         overrides = ["hydra.sweeper.params=null", "hydra.sweeper.compare=false"]  # the page compares the runs
         overrides += [*(f"{key}={value}" for key, value in self._swept.items()), *self._fixed]
-        with warnings.catch_warnings(record=True) as caught:
+        with warnings.catch_warnings(record=True, action="always") as caught:
             try:
                 sweep(*overrides, directory=self.directory)
                 failure = "; ".join(str(warning.message) for warning in caught)
