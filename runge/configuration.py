@@ -6,13 +6,13 @@ import hashlib
 import inspect
 import json
 import pkgutil
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
 from runge.errors import ConfigurationError
@@ -128,9 +128,10 @@ def no_such_key(key: str, name: str, allowed: Collection[str]) -> ConfigurationE
         >>> print(no_such_key("data", "file", ["n_train", "n_val"]))
         data.file: there is no such key; data has n_train, n_val; only data=table has it: add that, or remove the key
     """
-    options = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((CONFIGURATIONS / key).glob("*.yaml"))}
+    options = {path.stem: path.read_text() for path in sorted((CONFIGURATIONS / key).glob("*.yaml"))}
+    line = re.compile(rf"^ *{re.escape(name)}:", re.MULTILINE)
     hint, has = "", f"{key or 'the top level'} has {', '.join(allowed) or 'none'}"
-    if having := [option for option, content in options.items() if key and name in content.get(key, content)]:
+    if having := [option for option, text in options.items() if key and line.search(text)]:
         hint = f"; only {key}={' or '.join(having)} has it: add that, or remove the key"
     elif similar := difflib.get_close_matches(name, allowed, 1):
         hint = f"; did you mean {_join(key, similar[0])}?"

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
 from hydra.types import HydraContext
@@ -202,7 +201,7 @@ class Search:
         trainer = {key: x for key, x in differing.pop("trainer", {}).items() if f"trainer.{key}" not in SAME_BITS}
         differing |= {"trainer": trainer} if trainer else {}
         content = {"defaults": [{f"override /{group}": choice} for group, choice in choices.items()], **differing}
-        return f"# @package _global_\n# {head}\n" + yaml.safe_dump(content, sort_keys=False)
+        return f"# @package _global_\n# {head}\n" + OmegaConf.to_yaml(content)
 
     def _show(self, study: Study) -> None:
         best = study.best()
