@@ -1,5 +1,6 @@
 """Optimisers that use the gradient: our own, which are elementwise, so that members are independent, and torch's."""
 
+import copy
 import inspect
 import math
 from abc import abstractmethod
@@ -48,7 +49,7 @@ class Gradient(Optimizer):
     lr: Positive
     lr_schedule: LearningRateSchedule
     clip_norm: Positive | None
-    rates: tuple[Positive, ...] = Field((), repr=False)  # of the members, in place of `lr`, set by `of_members`
+    rates: ClassVar[tuple[float, ...]] = ()  # of the members, in place of `lr`: no key, set by `of_members`
 
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
         """Take a step of torch's optimiser."""
@@ -297,4 +298,6 @@ def has_own_rate(optimizer: Optimizer) -> bool:
 def of_members(optimizers: Sequence[Optimizer]) -> Optimizer:
     """Return the optimiser of a stack whose members' own differ at most in their learning rates."""
     first, rates = optimizers[0], [cast(Gradient, one).lr for one in optimizers if has_own_rate(one)]
-    return replace(first, rates=tuple(rates)) if len(set(rates)) > 1 else first
+    if len(set(rates)) > 1:
+        object.__setattr__(first := copy.copy(first), "rates", tuple(rates))
+    return first
