@@ -33,7 +33,7 @@ _LEAST, _MOST = 1e-30, 1e30
 
 @dataclass(frozen=True)
 class Look:
-    """What a policy sees of a stack at a step; each figure of the channels is computed when it is asked for."""
+    """The view that a policy has of a stack at a step; each metric of the channels is computed on demand."""
 
     network: StackedMLP
     points: Points

@@ -82,7 +82,7 @@ def shared(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _kernels(shared) -> None:
-    """What is compiled is for all processes of the tests."""
+    """Share the compiled kernels among all processes of the tests."""
     folder = shared / "kernels"
     folder.mkdir(mode=0o700, exist_ok=True)
     os.environ["RUNGE_CACHE_DIR"] = str(folder)

@@ -1,4 +1,4 @@
-"""What all pictures share: colours, sizes, labels, and panels with a title and a legend above them."""
+"""The style of all pictures: colours, sizes, labels, and panels with a title and a legend above them."""
 
 import io
 import re

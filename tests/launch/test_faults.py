@@ -83,7 +83,7 @@ def test_full_disk_in_a_sweep(count, train, fail, whole, tmp_path, monkeypatch):
 
 
 def test_states_that_cannot_be_saved(train, trained, tmp_path, monkeypatch):
-    """What a run leaves does not depend on its own checkpoints."""
+    """The files of a run do not depend on its own checkpoints."""
     with monkeypatch.context() as patch:
         full_disk(patch, lambda path: "last.ckpt" in path)
         code, out, err = train(*SHORT, "hydra.run.dir=run")
