@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from runge.configuration import unimported
+from runge.domain import numbered
 from runge.errors import ConfigurationError, command
 from runge.records.checkpoints import join, read_checkpoint
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import members
-from runge.records.fits import input_names
 from runge.records.reading import find
 from runge.sobolev.network import Model
 from runge.sobolev.stages import ResidualStages
@@ -68,7 +68,7 @@ class Function(nn.Module):
     ) -> None:
         super().__init__()
         self.network, self.configuration = network, dict(configuration)  # a mapping proxy cannot be pickled
-        self.inputs = input_names(network.dimension) if inputs is None else tuple(inputs)
+        self.inputs = numbered("x", network.dimension) if inputs is None else tuple(inputs)
         self.outputs, self.runs = tuple(outputs), tuple(runs)
 
     @property

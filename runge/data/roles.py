@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from runge.data.table import File, numbered
+from runge.data.table import File
+from runge.domain import numbered
 from runge.errors import ConfigurationError
 
 __all__ = ["Roles", "check_index", "find_roles", "listed", "names_of", "partial_name", "partials_of", "read_arrays"]

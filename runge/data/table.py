@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
+from runge.domain import numbered
 from runge.errors import ConfigurationError
 from runge.validation import Natural, checked
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["FARTHEST", "FORMATS", "SETS", "File", "Table", "file_of", "numbered", "open_table"]
+__all__ = ["FARTHEST", "FORMATS", "SETS", "File", "Table", "file_of", "open_table"]
 
 FARTHEST = 1e100
 """The largest absolute value of a cell: its square is a number."""
@@ -176,11 +177,6 @@ def _npz(path: str) -> File:
             rule = f"must have the arrays 'x', 'y', 'dydx', and text of the shape ({m},), such as the labels of a split"
             raise ValueError(f"{rule}; got {name!r}, {array.dtype} of {array.shape}")
     return File(path, pandas.DataFrame(x | y | slopes | arrays), (), list(x), list(y) or None)
-
-
-def numbered(letter: str, count: int) -> tuple[str, ...]:
-    """Return the names of columns without names: x, or x1, x2, ..."""
-    return (letter,) if count == 1 else tuple(f"{letter}{i + 1}" for i in range(count))
 
 
 def file_of(data: Any) -> tuple[str, bytes]:

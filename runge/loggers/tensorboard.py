@@ -24,8 +24,9 @@ _NUMBERS = itertools.count()
 class TensorBoard(Logger):
     """A logger that writes TensorBoard's event files: curves, pictures, and a row of the HPARAMS table.
 
-    Each row of figures is one event. Lightning's `TensorBoardLogger` makes an event for each figure: a sweep of 64 runs
-    takes 31 s of a core with it, and 26 s with this one. It also has a thread and an open file for each run of a stack.
+    Each row of figures is one event. Lightning's `TensorBoardLogger` makes an event for each figure: those of 64 runs
+    take 3.8 s of a core with it, and 0.34 s with this one. It also has a thread and an open file for each run of a
+    stack.
 
     Args:
         save_dir: the run's directory.

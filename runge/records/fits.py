@@ -11,11 +11,6 @@ from runge.errors import ConfigurationError
 Array = NDArray[np.floating[Any]]
 
 
-def input_names(dimension: int) -> tuple[str, ...]:
-    """Return the names of the inputs of a formula: x, or x1, ..., xD."""
-    return ("x",) if dimension == 1 else tuple(f"x{d + 1}" for d in range(dimension))
-
-
 class Columns(NamedTuple):
     """The columns of `fit.csv`, in this order.
 

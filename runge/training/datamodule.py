@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from runge.data import Data, Dataset, SampleWeight, channel_weights, labelled, relevance, sample, training_points
-from runge.records.fits import input_names
+from runge.domain import numbered
 from runge.sampling import Random, Sampling, Uniform, check_count
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units
@@ -141,7 +141,7 @@ class PointsDataModule(pl.LightningDataModule):
         members, total, dimension = dataset.train.x.shape
         unit = torch.tensor([-1.0, 1.0], dtype=torch.float64).expand(members, dimension, 2)
         self.box, self.blocks_per_epoch = unit if box is None else box, blocks_per_epoch
-        self.inputs = input_names(dimension) if inputs is None else tuple(inputs)
+        self.inputs = numbered("x", dimension) if inputs is None else tuple(inputs)
         if batch_size is not None and not 1 <= batch_size <= total:
             raise ValueError(f"batch_size: must be null or from 1 to the training points, {total}; got {batch_size}")
         self.minibatches = None if batch_size is None else Minibatches(tuple(seeds), total, batch_size)

@@ -175,7 +175,7 @@ def test_predicted_against_true():
 
 @pytest.mark.parametrize(("outputs", "drawn"), [(1, 11), (2, 7), (5, 3)])
 def test_the_worst_partials_of_many(outputs, drawn):
-    """Those with the largest NRMSE; last those whose input hardly matters, and constant ones."""
+    """The panels show the largest NRMSE first; inputs that hardly matter and constant partials come last."""
     values = fit(16, outputs)
     values = values._replace(du=values.df + 0.01 * np.arange(16))
     values.df[:, :, 15] = 0

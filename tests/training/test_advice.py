@@ -1,4 +1,4 @@
-"""What is said of a fit, and of overrides: training ends with the same weights without those that have no effect."""
+"""The advice on a fit, and on overrides: without those that have no effect training ends with the same weights."""
 
 import json
 
