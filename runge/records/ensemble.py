@@ -1,4 +1,4 @@
-"""The runs of a sweep that are one function: they differ only in their seeds, and were fitted to the same."""
+"""The runs of a sweep that are one function: they differ only in their seeds and the fold that they leave out."""
 
 import os
 
@@ -9,7 +9,7 @@ from runge.records.reading import find, read
 
 __all__ = ["SEEDS", "members"]
 
-SEEDS = ("seed", "data.seed")
+SEEDS = ("seed", "data.seed", "data.fold")
 """The keys in which the runs of one function may differ."""
 
 
