@@ -14,6 +14,7 @@ deviation of input d over the points: an input that hardly matters decides nothi
 not known, mse_df is D times the mean square of the others.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -42,12 +43,22 @@ class Reference(NamedTuple):
     unit_df: Tensor | float
 
     @staticmethod
-    def of(points: Points, units: Units | None = None) -> "Reference":
-        """Return the reference of a set of points, whose values are in standardised units if `units` are given."""
+    def of(points: Points, units: Units | None = None, beside: Sequence[Points] = ()) -> "Reference":
+        """Return the reference of a set of points, whose values are in standardised units if `units` are given.
+
+        The variances and standard deviations are over these points, and any others `beside` them.
+        """
+        every = [points, *beside]
+        variances = [
+            variance(*(torch.cat(parts, 1) for parts in zip(*some, strict=True)))
+            for some in (
+                [(one.f, one.weight_f > 0) for one in every],
+                [(one.df, one.weight_df > 0) for one in every],
+            )
+        ]
         f, df, unit_f, unit_df = points.f, points.df, 1.0, 1.0
         known_f, known_df = ((weight > 0).to(f) for weight in (points.weight_f, points.weight_df))
-        variances = variance(f, known_f), variance(df, known_df)
-        spread = points.x.double().var(1, correction=0, keepdim=True)
+        spread = torch.cat([one.x for one in every], 1).double().var(1, correction=0, keepdim=True)
         largest = spread.amax(2, keepdim=True)
         if units is not None:  # in float64: in the user's units squares may be beyond the range of float32
             f, df = units.restore(f.double(), df.double())

@@ -40,7 +40,8 @@ class SobolevRegression(WeightedModule):
     of each member, (M,), at the end of a block. `val/loss` and `test/loss` use the full lambda_d throughout, so that
     they are comparable before and after the switch; `train/loss` is what is minimised. `network` has the present
     weights, and `best` each member's weights with the lowest validation loss so far, from which a later residual stage
-    starts. All stages take the same number of steps.
+    starts. All stages take the same number of steps. Relative errors on a set of points, by its split, are relative to
+    the standard deviations over these and the points `beside` them.
 
     Args:
         domain: the box, (lower, upper) or (D, 2), or one per member, (M, D, 2).
@@ -120,6 +121,7 @@ class SobolevRegression(WeightedModule):
         self._of_stage: Predict = getattr(compiled, "predict", StackedMLP.value_and_derivative)
         self._penalty, self._own_metrics = penalty, own_metrics
         self._made: dict[str, tuple[Points, Any]] = {}
+        self.beside: Mapping[str, Sequence[Points]] = {}
         self.loss_and_gradient = loss_and_gradient or partial(losses.loss_and_gradient, penalty=penalty)
         self.pause: Callable[[], bool] = lambda: False
         self.block_ended, self.block_start = False, 0
@@ -270,7 +272,8 @@ class SobolevRegression(WeightedModule):
         """Return the loss and all errors on a set of points, by metric key, each of shape (M,)."""
         u, du = self.network.predict(points.x, self._of_stage)
         found = {"loss": losses.weigh(*losses.terms(u, du, points, self.scale, self._penalty), lambda_d.to(u))}
-        reference = self._once(split, points, partial(Reference.of, points, self.network.units))
+        beside = [one.to(points.x.device) for one in self.beside.get(split, ())]
+        reference = self._once(split, points, partial(Reference.of, points, self.network.units, beside))
         found |= errors(u, du, points, reference)
         if self._own_metrics:
             if (units := self.network.units) is not None:

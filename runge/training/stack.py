@@ -141,6 +141,8 @@ class Stack:
             dtype=dtype,
             **vars(first.model),
         )
+        if first.data.folds is not None:  # a fold may be too small to have a standard deviation that means something
+            self.module.beside = {"val": [train]}
         self.module.set_lambda_d(first.balance.start(lambda_d, train, scale))
         look = first.balance.next_look(0)
         self._settled_from = max(first.resampling.rests_from(), 0 if look == NEVER else look)

@@ -140,3 +140,17 @@ def test_intervals_by_resampling_hold_the_error_and_narrow_with_more_points():
         widths.append(float(high["mse_f"] - low["mse_f"]))
     assert widths[0] == pytest.approx(10 * widths[1], rel=0.4)
     assert widths[1] == pytest.approx(0.01 * 2 * 1.96 * (2 / 5000) ** 0.5, rel=0.1)  # of a normal variance
+
+
+def test_errors_of_parts_are_relative_to_the_variances_of_the_whole():
+    """With parts of the same size, the squares of their errors have the mean of those of the whole."""
+    points, u, du = some(dimension=1)
+    points.weight_f.fill_(1)
+    points.weight_df.fill_(1)
+    parts, found = points.split(3), []
+    for part, others, one, slope in zip(parts, parts[::-1], u.split(3, 1), du.split(3, 1), strict=True):
+        found.append(errors(one, slope, part, Reference.of(part, beside=[others])))
+    for name, whole in measure(u, du, points).items():
+        if name.startswith("nrmse"):
+            both = torch.stack([part[name] for part in found]).square().mean(0).sqrt()
+            torch.testing.assert_close(both, whole, rtol=1e-12, atol=0)
