@@ -1,11 +1,12 @@
-"""Groups of runs that differ only in their seed: the figure that ranks them, their spread, and the best one's lead."""
+"""Groups of runs that differ only in seed and fold: the figure that ranks them, its spread, and the best one's lead."""
 
 import itertools
 import math
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,11 @@ FEWEST = 5
 LEVEL = 0.05
 """The probability of a false claim."""
 
+FOLD = "data.fold"
+"""The key in which the runs of a cross-validation differ."""
+
+_BY_FOLD = "in which each point is predicted by a network that did not see it: the mean over the folds"
+
 _DATA = ("data", "data.file", "data.inputs", "data.outputs", "data.derivatives")
 """The keys of runs on different data, besides those of the target."""
 
@@ -27,34 +33,38 @@ def choose_metric(records: Sequence[RunRecord], keys: Sequence[str]) -> tuple[st
 
     Mean squared errors have the units of the data: those of sin(x) / 1000 are a million times smaller than those of
     sin(x). Runs that differ in one of the `keys` of their data, and runs on tables, are ranked by `nrmse_df`, or by
-    `nrmse_f` if more finished runs have that. Runs without test points are ranked by their validation errors.
+    `nrmse_f` if more finished runs have that. Runs without test points are ranked by their validation errors, and so
+    are the runs of a cross-validation, in which each row is predicted by a network that did not see it.
     """
     differ = [name for name in keys if name in _DATA or name.partition(".")[0] == "target"]
     finished = [record.figures for record in records if record.status == "finished"]
-    split = "test" if any(map(on_test, finished)) or not finished else "val"
+    folds = all(record.settings.get(FOLD) is not None for record in records)
+    split = "val" if folds or (finished and not any(map(on_test, finished))) else "test"
     names = key(split, "nrmse_df"), key(split, "nrmse_f")
     counts = [sum(one.get(name) is not None for one in finished) for name in names]
     if not any(counts) or not (differ or any(record.of_table for record in records)):
-        return TEST_MSE_DF, ""
-    why = "the columns of a table have units, and so have mean squared errors"
+        return (key("val", "mse_df"), f"Ranked by {key('val', 'mse_df')}, {_BY_FOLD}.") if folds else (TEST_MSE_DF, "")
+    why = "because the columns of a table have units, and so have mean squared errors"
     if differ:
         listed = " and ".join(filter(None, (", ".join(differ[:-1]), differ[-1])))
-        why = f"the runs differ in {listed}, and mean squared errors have the units of the data"
+        why = f"because the runs differ in {listed}, and mean squared errors have the units of the data"
+    if folds:
+        why = _BY_FOLD
     if counts[0] >= counts[1]:
-        return names[0], f"Ranked by {names[0]}, because {why}."
-    return names[1], f"Ranked by {names[1]}, because {why}; not all runs have derivatives to compare with."
+        return names[0], f"Ranked by {names[0]}, {why}."
+    return names[1], f"Ranked by {names[1]}, {why}; not all runs have derivatives to compare with."
 
 
 def errors_like(metric: str) -> tuple[str, str]:
     """Return the keys of the errors of u and of u' of a metric's kind: without units if it has none, else squared.
 
-    They are those on its points if they have no units, else those on the test points.
+    They are those on its points if both are errors of the whole, else those on the test points.
 
     Example:
         >>> errors_like("test/nrmse_df")
         ('test/nrmse_f', 'test/nrmse_df')
     """
-    for split, kind in itertools.product(("test", "val"), ("nrmse", "rel_l2")):
+    for split, kind in itertools.product(("test", "val"), ("nrmse", "rel_l2", "mse")):
         if metric in (pair := (key(split, f"{kind}_f"), key(split, f"{kind}_df"))):
             return pair
     return TEST_MSE_F, TEST_MSE_DF
@@ -71,12 +81,13 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 class Group(NamedTuple):
-    """Runs that differ only in their seed.
+    """Runs that differ only in their seed, or in the fold that they leave out.
 
     Attributes:
         name: the values that define the group.
         values: the metric of each finished run, smallest first; then infinity for each run that diverged.
         unfinished: the number of runs that are left out, because they failed or have not ended.
+        folds: the mean over seeds of each fold, if all runs leave one out.
 
     Example:
         >>> Group("lr=0.6", (1.0, math.inf), unfinished=1).size
@@ -86,6 +97,7 @@ class Group(NamedTuple):
     name: str
     values: tuple[float, ...]
     unfinished: int = 0
+    folds: Mapping[Any, float] = MappingProxyType({})
 
     @property
     def diverged(self) -> str:
@@ -109,23 +121,41 @@ class Group(NamedTuple):
         """The median over seeds."""
         return statistics.median(self.values)
 
+    @property
+    def middle(self) -> float:
+        """The mean over folds, or without them the median over seeds."""
+        return statistics.fmean(self.folds.values()) if self.folds else self.median
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation over folds; NaN if there are fewer than two, or a run diverged."""
+        known = len(self.folds) > 1 and math.isfinite(self.middle)
+        return statistics.stdev(self.folds.values()) if known else math.nan
+
 
 def group(records: Sequence[RunRecord], names: Sequence[str], metric: str) -> list[Group]:
-    """Return the groups of runs, of which each has the name of its group, sorted by the median of `metric`.
+    """Return the groups of runs, of which each has the name of its group, sorted by `Group.middle` of `metric`.
 
     A run that diverged is worse than all others. One that failed or has not ended says nothing about its settings. A
     group has at least one run that finished or diverged.
     """
-    values, unfinished = defaultdict[str, list[float]](list), Counter[str]()
+    values, unfinished = defaultdict[str, list[tuple[Any, float]]](list), Counter[str]()
     for name, record in zip(names, records, strict=True):
+        fold = record.settings.get("data.seed"), record.settings.get(FOLD)
         if record.status == "diverged" and record.settings:
-            values[name].append(math.inf)
+            values[name].append((fold, math.inf))
         elif record.status != "finished":
             unfinished[name] += 1
         elif (value := record.figures.get(metric)) is not None:
-            values[name].append(float(value))
-    groups = [Group(name, tuple(sorted(some)), unfinished[name]) for name, some in values.items()]
-    return sorted(groups, key=lambda one: (one.median, np.isinf(one.values).mean(), one.name))
+            values[name].append((fold, float(value)))
+    groups = []
+    for name, some in values.items():
+        folds = defaultdict[Any, list[float]](list)
+        for fold, value in some:
+            folds[fold].append(value)
+        means = {} if any(fold[1] is None for fold in folds) else {k: statistics.fmean(x) for k, x in folds.items()}
+        groups.append(Group(name, tuple(sorted(value for _, value in some)), unfinished[name], means))
+    return sorted(groups, key=lambda one: (one.middle, np.isinf(one.values).mean(), one.name))
 
 
 def seeds_needed(groups: int) -> int:
@@ -160,6 +190,8 @@ def describe_lead(groups: Sequence[Group]) -> str:
     if len(groups) < 2:
         return ""
     first, second = groups[:2]
+    if first.folds and second.folds:
+        return _describe_folds(first, second)
     counts, low, high = f"n = {first.size} and {second.size}", first.median, second.median
     factor = f"{high / low:.3g}" if low > 0 and math.isfinite(high) else ""
     if low == high or factor == "1":
@@ -185,6 +217,17 @@ def describe_lead(groups: Sequence[Group]) -> str:
         needed = seeds_needed(number + 1)
         said += f" With {number + 1} groups, at least {needed} seeds each are needed to show a lead."
     return said
+
+
+def _describe_folds(first: Group, second: Group) -> str:
+    """Say by how much the first group leads in the mean over folds, and in how many of them."""
+    low, high, both = first.middle, second.middle, first.folds.keys() & second.folds.keys()
+    if low == high:
+        return f"{first.name} and {second.name} do not differ in the mean over folds."
+    factor = f" by a factor of {high / low:.3g}" if low > 0 and math.isfinite(high) else ""
+    ahead = sum(first.folds[fold] < second.folds[fold] for fold in both)
+    where = f", and in {ahead} of {len(both)} of them" if both else ""
+    return f"{first.name} leads {second.name}{factor} in the mean over folds{where}."
 
 
 def holm(p: Sequence[float]) -> list[float]:

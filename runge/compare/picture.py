@@ -27,12 +27,13 @@ def comparison_picture(ranking: Ranking) -> Figure:
         low, _, high = np.minimum(group.quartiles, max(values, default=np.nan))
         spread.plot([low, high], [i, i], color=colours[group.name], linewidth=7, alpha=0.3, solid_capstyle="butt")
         spread.plot(values, [i] * len(values), "o", color=colours[group.name], markersize=4, alpha=0.8)
-        if np.isfinite(group.median):
-            spread.plot(group.median, i, "|", color=INK, markersize=14, markeredgewidth=2)
+        if np.isfinite(group.middle):
+            spread.plot(group.middle, i, "|", color=INK, markersize=14, markeredgewidth=2)
     spread.set_yticks(range(len(shown)), names)
     spread.invert_yaxis()
     cut = f" (best {_MOST} of {len(groups)})" if len(groups) > _MOST else ""
-    spread.set_xlabel(f"{ranking.metric}: each run, median, quartiles{cut}")
+    middle = "mean" if ranking.folded else "median"
+    spread.set_xlabel(f"{ranking.metric}: each run, {middle}, quartiles{cut}")
     across, up = errors_like(ranking.metric)
     for name, record in zip(ranking.names, ranking.records, strict=True):
         x, y = record.figures.get(across), record.figures.get(up)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
-from runge.compare.groups import choose_metric, describe_lead, group
+from runge.compare.groups import Group, choose_metric, describe_lead, group
 from runge.compare.naming import differing, names_of, text, typed
 from runge.compare.search import Search
 from runge.configuration import SAME_RESULT
@@ -28,7 +28,7 @@ class Ranking:
         metric: the metric by which the runs are ranked; smaller is better. None: `test/mse_df`, or one without units
             for runs on different data, as in `runge.compare.groups.choose_metric`.
         search: the search to which the runs belong, if they do.
-        group_by: the settings that define a group; None: all in which the runs differ, except the seeds.
+        group_by: the settings that define a group; None: all in which the runs differ, except seeds and fold.
 
     Raises:
         ValueError: there are no runs, or none of them has the metric or one of the settings.
@@ -60,12 +60,21 @@ class Ranking:
         self.search = search
         group_keys = [name for name in self.keys if name not in SEEDS] if group_by is None else group_by
         self.names = names_of(self.records, group_keys)  # of the groups of the runs
-        self.groups = group(self.records, self.names, self.metric)
+        self.groups = list(self.groups_by(self.metric).values())
         self.lead = describe_lead(self.groups)
 
     def _rank(self, record: RunRecord) -> tuple[bool, bool, float]:
         figure = record.figures.get(self.metric)
         return record.status != "finished", figure is None, figure or 0
+
+    def groups_by(self, metric: str) -> dict[str, Group]:
+        """Return the groups by their names, the best first by a metric."""
+        return {one.name: one for one in group(self.records, self.names, metric)}
+
+    @property
+    def folded(self) -> bool:
+        """True if all runs are those of a cross-validation: each group is one candidate, with a mean over folds."""
+        return bool(self.groups) and all(group.folds for group in self.groups)
 
     @property
     def sentences(self) -> list[str]:

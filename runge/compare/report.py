@@ -79,6 +79,7 @@ def render(ranking: Ranking, directory: Path | None = None, live: float = 0) -> 
     return environment.get_template("page.html").render(
         data=_data(ranking, directory)
         | {"importance": importance and importance._asdict(), "live": live, "written": time.time()},
+        folded={name: ranking.groups_by(name) for name in errors_like(ranking.metric)} if ranking.folded else {},
         groups=ranking.groups if any(len(group.values) > 1 for group in ranking.groups) else (),
         sentences=ranking.sentences,
         commands=ranking.search.command[:MOST_GROUPS] if ranking.search else [],
@@ -133,6 +134,7 @@ def _data(ranking: Ranking, directory: Path | None) -> dict[str, Any]:
         "shown": list(dict.fromkeys((metric, *front, "test/max_f", "test/max_df"))),
         "regions": parts,
         "groups": [{"name": group.name} for group in ranking.groups],
+        "over": "folds" if ranking.folded else "seeds",
         "functions": functions,
         "by": "output" if {*parts} <= {name for function in functions for name in function["outputs"]} else "region",
         "metric": metric,

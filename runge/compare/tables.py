@@ -21,6 +21,8 @@ MOST_GROUPS = 10
 
 _MOST_ROWS, _WIDE = 40, 110
 
+_ENDED = ("finished", "pruned")
+
 
 def error_table(
     metrics: Mapping[str, float | int | None],
@@ -63,9 +65,15 @@ def error_table(
 
 
 def show(ranking: Ranking, console: Console) -> None:
-    """Print the table of runs, the table of groups if there are several seeds, and sentences on rank and lead."""
-    console.print(_run_table(ranking, console.width))
-    if any(len(group.values) > 1 for group in ranking.groups):
+    """Print the table of runs, the table of groups if there are several seeds, and sentences on rank and lead.
+
+    Of a cross-validation the table of groups comes first, and only those runs are listed that have not finished.
+    """
+    if ranking.folded:
+        console.print(_fold_table(ranking))
+    if not ranking.folded or any(record.status not in _ENDED for record in ranking.records):
+        console.print(_run_table(ranking, console.width))
+    if not ranking.folded and any(len(group.values) > 1 for group in ranking.groups):
         console.print(_group_table(ranking.groups, ranking.metric))
     for sentence in ranking.sentences:
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
@@ -81,8 +89,8 @@ def _run_table(ranking: Ranking, width: int) -> Table:
     records, keys, metric, pair = ranking.records, ranking.keys, ranking.metric, errors_like(ranking.metric)
     wide = ("test/max_f", "test/max_df") if pair == (TEST_MSE_F, TEST_MSE_DF) else ("test/r2_f",)
     names = list(dict.fromkeys([metric, *pair, *(wide if width >= _WIDE else ())]))
-    ended = ("finished", "pruned")
-    rows = [i for i, record in enumerate(records) if i < _MOST_ROWS or record.status not in ended]
+    most = 0 if ranking.folded else _MOST_ROWS
+    rows = [i for i, record in enumerate(records) if i < most or record.status not in _ENDED]
     shown = [records[i] for i in rows]
     runs = short_names([record.path for record in shown])
     tails = {name: name.rpartition(".")[2] for name in keys}
@@ -115,6 +123,21 @@ def in_short(record: RunRecord) -> str:
     if record.status != "finished":
         return record.message
     return "; ".join(finding.partition(": ")[0] for finding in record.message.split(FINDINGS))
+
+
+def _fold_table(ranking: Ranking) -> Table:
+    """Return a table of the best ten groups: their runs, and both errors, mean and standard deviation over folds."""
+    best = f", the best {MOST_GROUPS} of {len(ranking.groups)} groups (all are in the report)"
+    count = max(len(one.folds) for one in ranking.groups)
+    title = f"{count} folds: mean and standard deviation{best if len(ranking.groups) > MOST_GROUPS else ''}"
+    names = list(dict.fromkeys([*errors_like(ranking.metric), ranking.metric]))
+    columns = [ranking.groups_by(name) for name in names]
+    table = _table(title, ["group"], ["runs", *names])
+    for one in ranking.groups[:MOST_GROUPS]:
+        own = [column.get(one.name) for column in columns]
+        cells = ["-" if some is None else f"{some.middle:.2e} ± {some.deviation:.1e}" for some in own]
+        table.add_row(Text(one.name), one.size, *cells)
+    return table
 
 
 def _group_table(groups: Sequence[Group], metric: str) -> Table:

@@ -5,12 +5,12 @@ import logging
 import math
 import os
 import shlex
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
 from hydra.types import HydraContext
@@ -18,6 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from runge.configuration import SAME_BITS
 from runge.errors import ConfigurationError, DivergedError, RunError, command
+from runge.launch.compose import Composer
+from runge.launch.folds import folds
 from runge.launch.jobs import Job, value_or_error
 from runge.launch.space import Space, ends, read_space
 from runge.launch.study import Result, Sampler, Study, import_optuna
@@ -89,18 +91,21 @@ class Search:
         self._ranges = {key: json.loads(optuna.distributions.distribution_to_json(x)) for key, x in self.space.items()}
         self._context, self._config, self.settings = context, config, settings
         self.directory = Path(config.hydra.sweep.dir)
-        for key in {"seed", "objective", "resume", "logger"} & self.space.keys():
+        for key in {"seed", "objective", "resume", "logger", "data.folds", "data.fold"} & self.space.keys():
             rule = "seeds are hydra.sweeper.seeds=3; several objectives a list, 'objective=[val/mse_f,val/mse_df]'"
-            raise ConfigurationError(f"{key}: must not be searched; {rule}")
+            raise ConfigurationError(f"{key}: must not be searched; {rule}; data.folds=5 has folds 0 to 4")
         if settings.seeds > 1 and any(override.partition("=")[0] == "seed" for override in self.fixed):
             raise ConfigurationError("seed: must not be given with hydra.sweeper.seeds, which sets it to 0, 1, ...")
+        least = self._overrides({key: ends(one)[0] for key, one in self.space.items()})
+        self._folds = folds(Composer(context.config_loader, config)(least, NOWHERE))
+        self._runs = settings.seeds * max(1, len(self._folds))  # of a trial
 
     def corners(self) -> list[list[str]]:
         """Return overrides to be checked first: each choice, each end, and all last ends, which may be too large."""
         values = {key: ends(one) for key, one in self.space.items()}
         base, last = ({key: some[i] for key, some in values.items()} for i in (0, -1))
         others = [{**base, key: value} for key, some in values.items() for value in some[1:]]
-        return [self._overrides(params) for params in (base, *others, last)]
+        return [[*self._overrides(params), *self._folds[:1]] for params in (base, *others, last)]
 
     def run(self, launch: Launch, jobs: Sequence[Job]) -> None:
         """Train trials until all have ended, or the time is over.
@@ -121,9 +126,9 @@ class Search:
                 log.info("hydra.sweeper.timeout: %d of %d trials have ended", len(study.trials), settings.trials)
                 break
             first, proposed = study.propose(settings.trials)
-            returns = launch([job for params in proposed for job in self._jobs(params)], first * settings.seeds)
-            outcomes, n = [value_or_error(one) for one in returns], settings.seeds
-            results = [_result(outcomes[i * n : (i + 1) * n], (first + i) * n, steps) for i in range(len(proposed))]
+            returns = launch([job for params in proposed for job in self._jobs(params)], first * self._runs)
+            outcomes, n, k = [value_or_error(one) for one in returns], self._runs, settings.seeds
+            results = [_result(outcomes[i * n : (i + 1) * n], (first + i) * n, steps, k) for i in range(len(proposed))]
             if all(result.status == "failed" for result in results):
                 raise next(one for one in outcomes if isinstance(one, Exception))
             study.tell(proposed, results)
@@ -153,9 +158,10 @@ class Search:
         return [*self.fixed, *(f"{key}={value}" for key, value in params.items())]
 
     def _jobs(self, params: Mapping[str, Any]) -> list[list[str]]:
-        """Return the overrides of a trial's runs, which differ in their seed."""
-        job, seeds = self._overrides(params), self.settings.seeds
-        return [job] if seeds == 1 else [[*job, f"seed={seed}"] for seed in range(seeds)]
+        """Return the overrides of a trial's runs, which differ in their seed and their fold."""
+        job, count = self._overrides(params), self.settings.seeds
+        seeds = [[]] if count == 1 else [[f"seed={seed}"] for seed in range(count)]
+        return [[*job, *seed, *fold] for seed in seeds for fold in ([[one] for one in self._folds] or [[]])]
 
     def _write(self, study: Study) -> None:
         """Write what the report needs, and the best settings as an experiment."""
@@ -184,8 +190,8 @@ class Search:
             write(folder / "best.yaml", self._experiment(best[0].params, head))
 
     def command(self, params: Mapping[str, Any]) -> str:
-        """Return the command that trains a trial's settings alone."""
-        return f"{command()} {shlex.join(self._overrides(params))}"
+        """Return the command that trains a trial's settings alone, once for each fold."""
+        return f"{command()} {'-m ' if self._folds else ''}{shlex.join(self._overrides(params))}"
 
     def _experiment(self, params: Mapping[str, Any], head: str) -> str:
         """Return a file that `experiment=` takes: the options of groups, and what differs from these."""
@@ -198,6 +204,7 @@ class Search:
         }
         base = loader.load_sweep_config(self._config, [f"{group}={choice}" for group, choice in choices.items()])
         differing = _difference(_plain(whole), _plain(base))
+        differing.get("data", {}).pop("folds", None)
         trainer = {key: x for key, x in differing.pop("trainer", {}).items() if f"trainer.{key}" not in SAME_BITS}
         differing |= {"trainer": trainer} if trainer else {}
         content = {"defaults": [{f"override /{group}": choice} for group, choice in choices.items()], **differing}
@@ -223,16 +230,20 @@ def _figures(trial: Any) -> str:
     return ", ".join(f"{value:.4g}" for value in trial.values)
 
 
-def _result(outcomes: Sequence[Any], first: int, steps: int) -> Result:
-    """Return the result of a trial from the outcomes of its runs, whose numbers begin with `first`."""
+def _result(outcomes: Sequence[Any], first: int, steps: int, seeds: int) -> Result:
+    """Return the result of a trial from the outcomes of its runs, whose numbers begin with `first`.
+
+    It has the mean over the folds of each of the seeds, and of these the median.
+    """
     runs = list(range(first, first + len(outcomes)))
     if any(isinstance(one, Exception) and not isinstance(one, DivergedError) for one in outcomes):
         return Result("failed", (), 0, runs)  # which says nothing about the settings
-    # A seed that diverged counts as infinitely bad.
-    rows = [one.values if isinstance(one, Pruned) else one for one in outcomes if not isinstance(one, Exception)]
-    rows = [row if isinstance(row, tuple | list) else (row,) for row in rows]
-    rows += [(math.inf,) * len(rows[0]) for _ in range(len(outcomes) - len(rows))] if rows else []
-    median = tuple(float(statistics.median(column)) for column in zip(*rows, strict=True))
+    # A run that diverged counts as infinitely bad.
+    rows = [one.values if isinstance(one, Pruned) else one for one in outcomes]
+    rows = [row if isinstance(row, tuple | list | Exception) else (row,) for row in rows]
+    width, n = max((len(row) for row in rows if not isinstance(row, Exception)), default=0), len(rows) // seeds
+    figures = np.array([(math.inf,) * width if isinstance(row, Exception) else row for row in rows])
+    median = tuple(np.median(figures.reshape(seeds, n, width).mean(1), axis=0).tolist())
     if not median or not all(map(math.isfinite, median)):
         return Result("diverged", (), 0, runs)
     left = [one.step for one in outcomes if isinstance(one, Pruned)]

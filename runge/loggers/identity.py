@@ -10,14 +10,14 @@ from runge.records.files import read_json, write
 
 
 def tags(save_dir: str, overrides: Sequence[str]) -> dict[str, str]:
-    """Return a run's tags: its directory, its sweep's, its group (runs that differ in the seed alone), and a version.
+    """Return a run's tags: its directory, its sweep's, its group (all but seed and fold), and a version.
 
     Example:
         >>> tags("outputs/1", ["seed=1", "model.width=8"])["group"]
         'model.width=8'
     """
     path = Path(save_dir).resolve()
-    seeds = ("seed=", "data.seed=", "logger")
+    seeds = ("seed=", "data.seed=", "data.fold=", "logger")
     group = " ".join(one for one in overrides if not one.lstrip("+~").startswith(seeds)) or "all runs"
     sweep = {"sweep_directory": str(path.parent)} if (path.parent / "multirun.yaml").exists() else {}
     version = importlib.import_module("runge").__version__  # it names all that is above, so it is no import

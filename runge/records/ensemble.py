@@ -14,7 +14,7 @@ SEEDS = ("seed", "data.seed", "data.fold")
 
 
 def _difference(one: RunDirectory, other: RunDirectory) -> str:
-    """Return the keys in which two runs differ, with their values; empty: only in their seeds."""
+    """Return the keys in which two runs differ, with their values; empty: only in their seeds and folds."""
     ignored = {*SEEDS, *SAME_RESULT}
     rows, others_rows = ("" if (state := run.read_state()) is None else state.rows for run in (one, other))
     if rows and rows == others_rows:
@@ -29,11 +29,11 @@ def _difference(one: RunDirectory, other: RunDirectory) -> str:
 
 
 def members(directory: str | os.PathLike[str], like: RunDirectory | None = None) -> list[RunDirectory]:
-    """Return the finished runs below a directory, which must differ only in their seeds.
+    """Return the finished runs below a directory, which must differ only in their seeds and folds.
 
     Args:
         directory: a sweep's directory.
-        like: a run; the runs that differ from it in more than the seeds are then left out.
+        like: a run; the runs that differ from it in more than these are then left out.
 
     Raises:
         ConfigurationError: none has finished, they differ in other settings or in the rows of their tables, or fewer
@@ -47,12 +47,12 @@ def members(directory: str | os.PathLike[str], like: RunDirectory | None = None)
     if like is not None:
         alike = [run for run, difference in differences if not difference]
         if len(alike) < 2:
-            rule = f"must be a sweep with at least two finished runs that differ from {like.path} in their seeds alone"
+            rule = f"must be a sweep with at least two finished runs that differ from {like.path} in seed and fold alone"
             raise ConfigurationError(f"{rule}, got {len(alike)} in {os.fspath(directory)!r}")
         return alike
     for run, difference in differences:
         if difference:
-            rule = f"the runs below {os.fspath(directory)!r} must differ only in their seeds to be one function"
+            rule = f"the runs below {os.fspath(directory)!r} must differ only in seed and fold to be one function"
             both = f"{finished[0].path} and {run.path} differ in {difference}"
             raise ConfigurationError(f"{rule}; {both}; name one of them instead")
     return finished

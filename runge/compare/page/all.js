@@ -5,12 +5,14 @@ const has = run => value(run) !== null && value(run) !== undefined;
 // Those that say something about their settings: a run that diverged is worse than all others.
 const rated = () => matching().filter(run => run.status === "diverged" || (finished(run) && has(run)));
 const rank = run => run.status === "diverged" ? Infinity : value(run);
+// The mean over folds, or the median over seeds.
+const middle = data.over === "folds" ? values => values.reduce((sum, value) => sum + value, 0) / values.length : median;
 // Their groups with finished runs, the best first, as in the table above.
 function grouped() {
   const groups = new Map(data.groups.map(({name}) => [name, []]));
   for (const run of rated()) groups.get(run.group)?.push(run);
-  return [...groups].map(([name, all]) => ({name, runs: all.filter(finished), diverged: all.filter(run => !finished(run)).length, median: median(all.map(rank))}))
-    .filter(({runs}) => runs.length).sort((a, b) => a.median - b.median || a.diverged - b.diverged);
+  return [...groups].map(([name, all]) => ({name, runs: all.filter(finished), diverged: all.filter(run => !finished(run)).length, middle: middle(all.map(rank))}))
+    .filter(({runs}) => runs.length).sort((a, b) => a.middle - b.middle || a.diverged - b.diverged);
 }
 const called = ({name, runs, diverged}) => short(name, 66) + (diverged ? `, ${diverged} of ${runs.length + diverged} diverged` : "");
 const best = (most = 10) => { const groups = grouped(); return {groups: groups.slice(0, most), cut: groups.length > most ? ` (best ${most} of ${groups.length} groups)` : ""}; };
@@ -27,11 +29,11 @@ plot("boxes", () => {
   if (groups.every(({runs}) => runs.length === 1)) return null;
   return unlessEmpty(groups.map(({name, runs}, i) => ({type: "box", name: folded(name), x: runs.map(value), y: runs.map(() => i), boxpoints: "all", jitter: 0.4, pointpos: 0,
     marker: {color: colourOfGroup(name), size: 4}, orientation: "h"})),
-  {title: `${plain(data.metric)} over seeds${cut}`, xaxis: {...logarithmic(""), nticks: 6}, height: height(),
+  {title: `${plain(data.metric)} over ${data.over}${cut}`, xaxis: {...logarithmic(""), nticks: 6}, height: height(),
     yaxis: {autorange: "reversed", tickvals: groups.map((_, i) => i), ticktext: groups.map(group => folded(called(group)))}});
 });
 
-// The median of each group over its seeds, and a band from the lower to the upper quartile, at the steps that all have.
+// The median of each group over its seeds or folds, and a band from the lower to the upper quartile, at the steps that all have.
 const quantile = (sorted, q) => {
   const at = q * (sorted.length - 1), low = Math.floor(at);
   return sorted[low] + (at - low) * ((sorted[low + 1] ?? sorted[low]) - sorted[low]);
@@ -47,7 +49,7 @@ plot("bands", () => {
     return [{...common, y: low, line: {width: 0}, hoverinfo: "skip"}, {...common, y: high, line: {width: 0}, fill: "tonexty", fillcolor: `${colour}33`, hoverinfo: "skip"},
       {...common, y: middle, line: {color: colour, width: 2}}];
   });
-  return unlessEmpty(traces, {title: `${plain(key)}: median and quartiles over seeds${cut}`, xaxis: named("optimiser step"),
+  return unlessEmpty(traces, {title: `${plain(key)}: median and quartiles over ${data.over}${cut}`, xaxis: named("optimiser step"),
     yaxis: key === data.cosine ? named("") : logarithmic("")});
 });
 
@@ -81,7 +83,7 @@ plot("pareto", () => {
 const tail = name => { const last = name.split(".").pop(); return data.settings.filter(other => other.split(".").pop() === last).length > 1 ? name : last; };
 plot("parallel", () => {
   const runs = done().filter(run => value(run) > 0).sort((a, b) => value(a) - value(b)), logs = runs.map(run => Math.log10(value(run)));
-  const axes = data.settings.map((name, i) => ({name, i, values: ordered(i, runs)})).filter(({name, values}) => values.length > 1 && !/seed$/.test(name));
+  const axes = data.settings.map((name, i) => ({name, i, values: ordered(i, runs)})).filter(({name, values}) => values.length > 1 && !/seed$|fold$/.test(name));
   if (axes.length < 2) return null;
   const dimensions = axes.map(({name, i, values}) => {
     const typed = runs.map(run => run.settings[i]), label = plain(tail(name));

@@ -11,8 +11,8 @@ choices("first", inputs);
 choices("second", inputs, 1);
 const curves = distinct(Object.values(data.curves).flatMap(Object.keys)).filter(key => data.runs.some(run => run.curves[key]));
 choices("curve", curves, Math.max(0, curves.indexOf("val/mse_df")));
-// The first two settings of the heat map are those with the most values, seeds last.
-const spread = data.settings.map((name, i) => [/seed$/.test(name), -ordered(i, data.runs.filter(finished)).length, i]).sort((a, b) => a[0] - b[0] || a[1] - b[1]).map(entry => entry[2]);
+// The first two settings of the heat map are those with the most values, seeds and folds last.
+const spread = data.settings.map((name, i) => [/seed$|fold$/.test(name), -ordered(i, data.runs.filter(finished)).length, i]).sort((a, b) => a[0] - b[0] || a[1] - b[1]).map(entry => entry[2]);
 for (const [id, first] of data.settings.length > 1 ? [["across", spread[0]], ["down", spread[1]]] : [])
   $(id).replaceChildren(...data.settings.map((name, i) => new Option(name, i, i === first, i === first)));
 $("of_output").hidden = outputs.length < 2;
