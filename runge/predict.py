@@ -4,6 +4,7 @@ import argparse
 import io
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,8 +157,9 @@ def _used_rows(runs: Iterable[RunDirectory], data: Mapping[str, Any], x: np.ndar
         state, settings = run.read_state(), read_run(run).settings
         if state is None or state.rows != rows.checksum:
             raise ConfigurationError(f"data.file: {rows.table.file!r} does not hold the rows of the run {run.path}")
-        own = settings.get("data.seed")
-        split = rows.split(Seed(seed=settings["seed"] if own is None else own).generator("data"))
+        seed = Seed.of_data(settings["seed"], settings.get("data.seed"), rows.table.folds)
+        table = replace(rows.table, fold=settings.get("data.fold"))
+        split = replace(rows, table=table).split(seed.generator("data"))
         for name, index in split._asdict().items():
             for row in map(_bytes, rows.x[index]):
                 sets[row] = min(sets.get(row, name), name, key=split._fields.index)

@@ -11,6 +11,7 @@ from typing import ClassVar, NamedTuple, Self
 import numpy as np
 import torch
 
+from runge.data.folds import FEWEST, deal, number_of_folds
 from runge.data.roles import find_roles, read_arrays
 from runge.data.table import FARTHEST, SETS, File, Table, open_table
 from runge.errors import ConfigurationError
@@ -95,7 +96,26 @@ class Rows:
     @property
     def leaking(self) -> int:
         """The number of rows for validation and test, by `data.split_column`, whose inputs a training row has."""
-        return 0 if self.sets is None else int(np.isin(self.points[self.sets > 0], self.points[self.sets == 0]).sum())
+        if self.sets is None:
+            return 0
+        training = self.sets < (1 if self.table.folds is None else SETS.index("test"))
+        return int(np.isin(self.points[~training], self.points[training]).sum())
+
+    @property
+    def folds(self) -> int:
+        """The number of folds, at most `data.folds`, as `number_of_folds`; 0 without.
+
+        Raises:
+            ConfigurationError: there are too few rows.
+        """
+        if self.table.folds is None:
+            return 0
+        if (n := len(self.x)) < FEWEST:
+            raise self._wrong("folds", f"must have at least {FEWEST} rows in which a label is known, got {n}")
+        if self.sets is not None:
+            return number_of_folds(self.table.folds, int((self.sets < SETS.index("test")).sum()))
+        share = self.table.split.get("train")
+        return number_of_folds(self.table.folds, round(n * (1 - self.table.shares[2] if share is None else share)))
 
     def split(self, seed: int | torch.Generator) -> Split:
         """Return the rows for training, validation and test, drawn unless the table has a column that says so.
@@ -104,14 +124,25 @@ class Rows:
         output up to a constant. Rows with the same inputs are drawn for the same set, because a label that is known
         from training does not test a fit; a set may then be smaller than its share.
 
+        With `data.folds` the rows for training and validation are dealt to folds, and `data.fold` is for validation.
+
         Raises:
             ConfigurationError: a set would be empty, or `check` refuses the training rows.
         """
+        generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+        known, folds = ~np.isnan(self.y), self.folds
         if self.sets is None:
             _, val, test = self.table.shares
-            chosen = draw(self.points, ~np.isnan(self.y), self.table.split.get("train"), val, test, seed)
+            share = self.table.split.get("train")
+            chosen = draw(self.points, known, share, 0 if folds else val, test, generator)
         else:
             chosen = Split(*(np.flatnonzero(self.sets == i) for i in range(3)))
+        if folds:
+            rows, fold = np.concatenate(chosen[:2]), self.table.fold
+            if fold is None or fold >= folds:
+                raise self._wrong("fold", f"must be from 0 to {folds - 1}, because there are {folds} folds; got {fold}")
+            left_out = deal(self.points[rows], known[rows], folds, generator) == fold
+            chosen = Split(rows[~left_out], rows[left_out], chosen.test)
         needed = 3 if self.table.shares[2] else 2
         if not all(map(len, chosen[:needed])):
             sizes = ", ".join(f"{len(rows)} {name}" for name, rows in chosen._asdict().items())
@@ -156,7 +187,7 @@ def read(table: Table) -> Rows:
     with suppress(OSError, ValueError):  # `open_table` says why
         about = os.stat(table.file)
         stamp = os.path.abspath(table.file), about.st_mtime_ns, about.st_size
-    columns = replace(table, split=Table(file="").split, batch_size=None, seed=None)
+    columns = replace(table, split=Table(file="").split, folds=None, fold=None, batch_size=None, seed=None)
     return replace(_read(columns, stamp), table=table)
 
 
@@ -185,10 +216,9 @@ def number_points(x: np.ndarray) -> np.ndarray:
 
 
 def draw(
-    points: np.ndarray, known: np.ndarray, train: float | None, val: float, test: float, seed: int | torch.Generator
+    points: np.ndarray, known: np.ndarray, train: float | None, val: float, test: float, generator: torch.Generator
 ) -> Split:
     """Draw three sets of rows, as `Rows.split`, from their shares, the result of `number_points`, and ~isnan(y)."""
-    generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
     sizes = np.bincount(points)
     order = torch.randperm(len(sizes), generator=generator).numpy()
     anchors = set[int]()

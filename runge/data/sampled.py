@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Annotated, Literal, NamedTuple
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from runge.data.folds import FEWEST, Fold, Folds, check_fold, deal, number_of_folds
 from runge.domain import MOST_ON_GRIDS, cells, sobol
 from runge.sampling import Random, Sampling, Uniform, boundary_nodes, check_count
 from runge.sobolev.points import Points
@@ -38,8 +40,12 @@ class Data:
         noise_f: the standard deviation of the normal noise that is added to the values of the training and validation
             points, in units of the standard deviation of f over the training points, in [0, 100].
         noise_df: that of the noise of the derivatives, likewise for each partial derivative. Test points have no noise.
+        folds: the number K of folds, >= 2, into which the training points are dealt, for cross-validation; None: none.
+            There are no other validation points then. With fewer than five points for each fold there are fewer folds.
+        fold: the fold that is left out of training and validates, from 0 to K - 1. A sweep without this key trains a
+            run for each fold.
         batch_size: the size of a mini-batch, from 1 to the number of training points; None: the full batch.
-        seed: the seed of the data, >= 0; None: that of the run.
+        seed: the seed of the data, >= 0; None: that of the run, or 0 with `folds`.
     """
 
     n_train: Size = 128
@@ -49,8 +55,30 @@ class Data:
     boundary_points: Natural = 0
     noise_f: Noise = 0.0
     noise_df: Noise = 0.0
+    folds: Folds = None
+    fold: Fold = None
     batch_size: int | None = None
     seed: Natural | None = None
+
+    def __post_init__(self) -> None:
+        check_fold(self.folds, self.fold)
+        if self.folds is None:
+            return
+        if self.n_train < FEWEST:
+            raise ValueError(
+                f"folds: must be null with fewer than {FEWEST} training points, got n_train={self.n_train}"
+            )
+        if self.n_derivative is not None or self.boundary_points:
+            got = f"n_derivative={self.n_derivative} and boundary_points={self.boundary_points}"
+            raise ValueError(f"folds: must be null unless all training points are of one kind, got {got}")
+        if self.fold is not None and self.fold >= self.parts:
+            rule = f"must be from 0 to {self.parts - 1}, because there are {self.parts} folds of {self.n_train} points"
+            raise ValueError(f"fold: {rule}, got {self.fold}")
+
+    @property
+    def parts(self) -> int:
+        """The number of folds, at most `folds`, as `number_of_folds`; 0 without."""
+        return 0 if self.folds is None else number_of_folds(self.folds, self.n_train)
 
 
 class Dataset(NamedTuple):
@@ -91,9 +119,17 @@ def sample(
     """
     noise = _noise_source(generator)
     train = training_points(target, [sampling] * 2, generator, data, sample_weight, noise)
-    x = _place(target, Random(), generator, data.n_val, "n_val")
-    labels = _noisy(_labels(target, x), _labels(target, train.x[0]), data, noise)
-    val = labelled(target, x, labels=labels)
+    if data.folds is None:
+        x = _place(target, Random(), generator, data.n_val, "n_val")
+        labels = _noisy(_labels(target, x), _labels(target, train.x[0]), data, noise)
+        val = labelled(target, x, labels=labels)
+    else:
+        n = train.x.shape[1]
+        left_out = deal(np.arange(n), np.ones((n, 1), bool), data.parts, generator) == data.fold
+        train, val = (
+            labelled(target, train.x[0, part], (None, None), kind, (train.f[0, part], train.df[0, part]))
+            for part, kind in ((~left_out, sample_weight), (left_out, "none"))
+        )
     if target.dimension > MOST_ON_GRIDS:
         x = sobol(data.n_test, target.domain, _TEST_SEED)
     else:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
+from runge.data.folds import Fold, Folds, check_fold
 from runge.domain import numbered
 from runge.errors import ConfigurationError
 from runge.validation import Natural, checked
@@ -233,9 +234,15 @@ class Table:
             `train` None: all rows that are left. With a lower share some are not used, and those for validation and
             test stay the same. `test` 0: no row is for the test, and the final errors are those on the validation rows.
         split_column: a column that says `train`, `val` (or `validation`) or `test` in each row, instead of `split`.
+        folds: the number K of folds, >= 2, into which the rows that are not for the test are divided, for
+            cross-validation; None: none. `split.val` has no effect then, and `val` in a split column is `train`. With
+            fewer than five rows for each fold there are fewer folds, but at least 2.
+        fold: the fold that is left out of training and validates, from 0 to K - 1. A sweep without this key trains a
+            run for each fold.
         batch_size: the size of a mini-batch, from 1 to the number of training rows; None: with optimisers that can use
             mini-batches, the largest power of two B with B (1 + D) <= 22000, and all rows if there are at most 2 B.
-        seed: the seed of the split, >= 0; None: that of the run.
+        seed: the seed of the split, >= 0; None: that of the run, or with `folds` 0, so that runs with other seeds leave
+            out the same rows.
     """
 
     file: str
@@ -246,6 +253,8 @@ class Table:
         default_factory=lambda: {"train": None, "val": 0.15, "test": 0.15}
     )
     split_column: str | None = None
+    folds: Folds = None
+    fold: Fold = None
     batch_size: int | None = None
     seed: Natural | None = None
 
@@ -254,6 +263,7 @@ class Table:
         if not (train > 0 and val > 0 and test >= 0 and train + val + test <= 1 + 1e-9):
             rule = "must be shares: val above 0, test at least 0, train above 0 or null for all rows that are left"
             raise ValueError(f"split: {rule}, at most 1 in total; got {self.split}")
+        check_fold(self.folds, self.fold)
 
     @property
     def shares(self) -> tuple[float, float, float]:

@@ -1,4 +1,4 @@
-"""The runs of a sweep that are one function: those of its answer, or runs that differ only in their seeds."""
+"""The runs of a sweep that are one function: those of its answer, or those that differ only in seeds and fold."""
 
 import json
 import math
@@ -19,7 +19,7 @@ from runge.records.reading import find, read
 
 __all__ = ["SEEDS", "members", "read_answer", "write_answer"]
 
-SEEDS = ("seed", "data.seed")
+SEEDS = ("seed", "data.seed", "data.fold")
 """The keys in which the runs of one function may differ."""
 
 _ANSWER = "answer.json"

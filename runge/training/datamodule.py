@@ -199,6 +199,7 @@ class SobolevDataModule(PointsDataModule):
         sampling: the strategy that places the training points, or one per member; None: `Uniform`.
         seed: the seed of the data, or one per member; their number is that of the members.
         sample_weight: the weight of a training point in the loss, or one per member, as in `runge.data.sample_weights`.
+        fold: the fold that is left out of training and validates, or one per member; None: none.
         standardize: true: the points are in standardised units, those of the training points on the box [-1, 1]^D.
         dtype: the precision of the training, that of the module.
         blocks_per_epoch: the batches of an epoch, each a block of many optimiser steps.
@@ -221,17 +222,18 @@ class SobolevDataModule(PointsDataModule):
         *,
         seed: int | Sequence[int] = 0,
         sample_weight: SampleWeight | Sequence[SampleWeight] = "none",
+        fold: int | Sequence[int | None] | None = None,
         standardize: bool = False,
         dtype: torch.dtype = torch.float32,
         blocks_per_epoch: int = 1,
         **sizes: Any,
     ) -> None:
-        data = Data(**sizes)
         generators = [one.generator("data") for one in Seed.each(seed)]
         targets: list[Target] = per_member(target, len(generators))
         weights: list[SampleWeight] = per_member(sample_weight, len(generators))
         samplings: list[Sampling] = per_member(sampling or Uniform(), len(generators))
-        parts = zip(targets, samplings, generators, [data] * len(generators), weights, strict=True)
+        each = [Data(**sizes, fold=own) for own in per_member(fold, len(generators))]
+        data, parts = each[0], zip(targets, samplings, generators, each, weights, strict=True)
         dataset = Dataset.stack([sample(*own) for own in parts])
         box, units = torch.stack([one.domain for one in targets]), None
         if standardize:
@@ -245,7 +247,8 @@ class SobolevDataModule(PointsDataModule):
         known = dataset.train.weight_f[0, :, 0], dataset.train.weight_df[0, :, 0, 0]
         counts = [int((weight > 0).sum()) - data.boundary_points for weight in known]
         # A grid in several dimensions may have fewer points than were asked for.
-        self.sizes = replace(data, n_train=counts[0], n_derivative=None if data.n_derivative is None else counts[1])
+        derivative = None if data.n_derivative is None else counts[1]
+        self.sizes = replace(data, n_train=counts[0], n_derivative=derivative, folds=None, fold=None)
 
     def nodes(self, member: int) -> list[Tensor]:
         """Return a member's training points without boundary points, (N, D): those with f, and any with f' alone."""

@@ -122,7 +122,10 @@ class Member:
             raise ConfigurationError(f"pictures: must be auto, true or false, got {self.pictures!r}")
         self.seed = build("", {"seed": configuration["seed"]}, Seed)
         self.data = build("data", configuration["data"], Table if of_table else Data)
-        self.data_seed = self.seed if self.data.seed is None else Seed(seed=self.data.seed)
+        if self.data.folds is not None and self.data.fold is None:
+            how = "data.fold=0 trains one run, and -m a sweep of a run for each fold"
+            raise ConfigurationError(f"data.fold: must be given with data.folds={self.data.folds}; {how}")
+        self.data_seed = Seed.of_data(self.seed.seed, self.data.seed, self.data.folds)
         self.training = build("trainer", configuration["trainer"], Training)
         self.loss = build("loss", configuration["loss"], Loss)
         self.schedule = build("schedule", configuration["schedule"], Schedule)
@@ -164,6 +167,8 @@ class Member:
                 if (value := getattr(sections[part], field)) not in allowed:
                     choices = " or ".join("null" if choice is None else str(choice) for choice in allowed)
                     yield f"{key}: must be {choices} with {who}, got {value!r}"
+        if self.data.folds is not None and not isinstance(self.resampling, Never):
+            yield f"resampling: must be none with data.folds, because points would move into the fold; got {rule}"
         if table and not isinstance(self.resampling, Never):
             yield f"resampling: must be none with data=table, whose rows stay in place; got {rule}"
         if not isinstance(self.resampling, Never | Periodic):
@@ -212,11 +217,24 @@ class Member:
         return batch_size(self.sizes[0], self.dimension)
 
     def _sizes(self) -> list[int]:
-        """Return the numbers of points; a grid in several dimensions may have fewer."""
+        """Return the numbers of points; without folds, a grid in several dimensions may have fewer."""
         data = self.data
+        if isinstance(data, Data) and data.fold is not None:
+            target, sampling = self.formula
+            n = len(sampling.nodes(data.n_train, target, self.data_seed.generator("data")))
+            left_out = n // data.parts + (data.fold < n % data.parts)
+            return [n - left_out, left_out, data.n_test]
         if isinstance(data, Data):
             return [data.n_train + data.boundary_points + (data.n_derivative or 0), data.n_val, data.n_test]
         return [len(part) for part in cast(Rows, self.rows).split(self.data_seed.generator("data"))]
+
+    @property
+    def fewer_folds(self) -> str:
+        """A sentence that says so if there are fewer folds than `data.folds`, or an empty text."""
+        folds, made = self.data.folds, self.data.parts if isinstance(self.data, Data) else cast(Rows, self.rows).folds
+        if folds is None or made == folds:
+            return ""
+        return f"data.folds: {made} folds instead of {folds}, so that each has at least five points, or there are two"
 
     def _regions(self) -> list[str]:
         return [] if self.target is None else list(self.target.regions(self.target.domain.mT))
@@ -233,21 +251,24 @@ class Member:
         """
         # In several dimensions the number of points depends on the strategy.
         placing = type(self.sampling).__name__ if self.dimension > 1 else None
-        shape = [self.dimension, self.outputs, self._regions(), placing, None if self.rows is None else self.sizes]
+        sizes = None if self.rows is None and self.data.folds is None else self.sizes
+        shape = [self.dimension, self.outputs, self._regions(), placing, sizes]
         keys = ("balance", "resampling", "model", "trainer", "metrics", "callbacks", "penalty")
         same = [self.configuration.get(key) for key in keys]
         rate = {"lr": None} if has_own_rate(self.optimizer) else {}
-        same += [{**self.configuration["optimizer"], **rate}, {**self.configuration["data"], "seed": None}]
+        same += [{**self.configuration["optimizer"], **rate}, self._data()]
         return json.dumps([*same, shape, self.standardize], sort_keys=True)
 
     def without_seed(self) -> str:
-        """Return the configuration without seeds and lambda_d, which cannot make a valid run fail, as text."""
-        return self.apart_from_seed(loss={**self.configuration["loss"], "lambda_d": None})
+        """Return the sizes, and the configuration without what cannot make a valid run fail: seeds, fold, lambda_d."""
+        return self.apart_from_seed(loss={**self.configuration["loss"], "lambda_d": None}, sizes=self.sizes)
 
     def apart_from_seed(self, **others: Any) -> str:
-        """Return the configuration without seeds, as text: runs that have it in common are one trial."""
-        data = {**self.configuration["data"], "seed": None}
-        return json.dumps({**self.configuration, "seed": None, "data": data, **others}, sort_keys=True)
+        """Return the configuration without seeds and fold, as text: runs that have it in common are one trial."""
+        return json.dumps({**self.configuration, "seed": None, "data": self._data(), **others}, sort_keys=True)
+
+    def _data(self) -> dict[str, Any]:
+        return {**self.configuration["data"], "seed": None, "fold": None}
 
     def work(self) -> float:
         """Estimate the seconds of one step on one core."""

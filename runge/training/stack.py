@@ -53,7 +53,8 @@ def make_data(members: Sequence[Member], dtype: torch.dtype) -> PointsDataModule
             standardize=standardize,
             dtype=dtype,
             blocks_per_epoch=endless,
-            **vars(first.data) | {"seed": [member.data_seed.seed for member in members]},
+            **vars(first.data)
+            | {"seed": [member.data_seed.seed for member in members], "fold": [member.data.fold for member in members]},
         )
     datasets, seeds = [], []
     for member in members:

@@ -355,7 +355,8 @@ def test_rows_with_the_same_inputs_are_in_one_set(shares, m, different, outputs,
     known = random.random((m, outputs)) < random.choice([0, 0.2])
     known[random.integers(m)] = True
     train, *others = shares
-    parts, more = (draw(number_points(x), known, share, *others, seed) for share in (train, None))
+    points, generators = number_points(x), (torch.Generator().manual_seed(seed) for _ in range(2))
+    parts, more = (draw(points, known, share, *others, next(generators)) for share in (train, None))
     inputs = [one for part in parts for one in set(x[part, 0])]
     assert len(inputs) == len(set(inputs))
     assert all(len(part) <= round(share * m + 0.5) for part, share in zip(parts[1:], others, strict=True))

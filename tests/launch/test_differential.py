@@ -117,3 +117,10 @@ def test_composition(number, tmp_path):
 @pytest.mark.parametrize("run", HARD.values(), ids=HARD)
 def test_hard_composition(run, tmp_path):
     check([[*SMALL, *run, f"seed={seed}"] for seed in range(3)], tmp_path)
+
+
+@pytest.mark.parametrize("folds", [(0, 1), (2, 2)], ids=["of 7 points", "of 6 points"])
+@pytest.mark.parametrize("sampling", ["random", "uniform"])
+def test_folds(sampling, folds, tmp_path):
+    run = *SMALL, "data.n_train=20", f"sampling={sampling}", "loss.sample_weight=derivative", "data.folds=3"
+    check([[*run, f"data.fold={fold}", f"seed={seed}"] for seed, fold in enumerate(folds)], tmp_path)

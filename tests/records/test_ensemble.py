@@ -31,7 +31,7 @@ def test_what_is_written_is_read(sweep):
 
 @pytest.mark.parametrize("weights", [{}, {"0": 1.1}, {"0": 0.5, "1": 0.4}, {"0": 1.0, "1": 0.0}, {"0": float("nan")}])
 def test_no_other_weights_are_written(sweep, weights):
-    with pytest.raises(ValueError, match="greater than 0|less than or equal to 1|must sum to 1"):
+    with pytest.raises(ValueError, match=r"greater than 0|less than or equal to 1|must sum to 1"):
         write_answer(sweep, weights)
     assert not (sweep / "answer.json").exists()
 

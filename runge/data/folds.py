@@ -1,0 +1,72 @@
+"""The folds of a cross-validation: parts of the points, of which each is left out of the training of one run."""
+
+import heapq
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from runge.validation import Natural
+
+__all__ = ["FEWEST", "Fold", "Folds", "check_fold", "deal", "number_of_folds"]
+
+FEWEST = 8
+"""The least points that can be divided into folds."""
+
+_LEAST = 5  # points in a fold, unless there are only two folds
+
+Folds = Annotated[int, Field(ge=2, le=1000)] | None
+Fold = Natural | None
+
+
+def check_fold(folds: int | None, fold: int | None) -> None:
+    """Raise ValueError if the keys `data.folds` and `data.fold` exclude each other."""
+    if fold is not None and (folds is None or fold >= folds):
+        allowed = (
+            "null without data.folds" if folds is None else f"null or from 0 to {folds - 1} with data.folds={folds}"
+        )
+        raise ValueError(f"fold: must be {allowed}, got {fold}")
+
+
+def number_of_folds(folds: int, points: int) -> int:
+    """Return the number of folds of some points: fewer than asked for if a fold would have fewer than five of them.
+
+    Example:
+        >>> number_of_folds(5, 100), number_of_folds(5, 17), number_of_folds(5, 8)
+        (5, 3, 2)
+    """
+    return min(folds, max(2, points // _LEAST))
+
+
+def deal(points: np.ndarray, known: np.ndarray, folds: int, generator: torch.Generator) -> np.ndarray:
+    """Deal rows to folds at random, so that their sizes differ by at most one row if no inputs repeat.
+
+    Rows with the same inputs are dealt to the same fold, because a label that is known from training does not test a
+    fit: the largest groups of rows first, each to the smallest fold. Of groups of one size those in which the same
+    outputs are known are dealt in a row, so that each fold has its share of the values of each output.
+
+    Args:
+        points: the numbers of the rows' inputs, as `runge.data.rows.number_points`, (n,).
+        known: true where a value is known, (n, P).
+        folds: the number K of folds.
+        generator: the source of randomness.
+
+    Returns:
+        The fold of each row, (n,), from 0 to K - 1. It is -1 for rows that must be in the training rows of all folds:
+        those with the inputs of one row with a known value of an output, if all others are in the same fold.
+    """
+    _, group, sizes = np.unique(points, return_inverse=True, return_counts=True)
+    patterns = np.zeros((len(sizes), known.shape[1]), bool)
+    np.logical_or.at(patterns, group, known)
+    order = torch.randperm(len(sizes), generator=generator).numpy()
+    order = order[np.lexsort((*patterns[order].T, -sizes[order]))]
+    dealt, smallest = np.empty(len(sizes), int), [(0, fold) for fold in range(folds)]
+    for one in order:
+        size, fold = smallest[0]
+        dealt[one] = fold
+        heapq.heapreplace(smallest, (size + sizes[one], fold))
+    for of_output in patterns.T:
+        if len({*dealt[of_output]}) == 1:
+            dealt[np.flatnonzero(of_output)[0]] = -1
+    return dealt[group]

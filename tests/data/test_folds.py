@@ -1,0 +1,133 @@
+"""Folds: a partition of the points, in which rows with the same inputs stay together."""
+
+import numpy as np
+import pandas
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runge.data import Data, Table, read, sample
+from runge.data.folds import deal
+from runge.errors import ConfigurationError
+from runge.sampling import Random
+from runge.targets import Runge
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@given(st.integers(10, 80), st.integers(2, 9), st.integers(1, 3), st.integers(0, 2**32))
+def test_each_row_is_left_out_once(m, folds, outputs, seed):
+    known = np.random.default_rng(seed).random((m, outputs)) < 0.5
+    known[:2] = True
+    dealt = deal(np.arange(m), known, folds, generator(seed))
+    sizes = np.bincount(dealt, minlength=folds)
+    assert sizes.sum() == m
+    assert sizes.max() - sizes.min() <= 1
+    for fold in range(folds):
+        assert known[dealt != fold].any(0).all()
+    assert np.array_equal(dealt, deal(np.arange(m), known, folds, generator(seed)))
+
+
+@given(st.integers(10, 80), st.integers(1, 30), st.integers(2, 5), st.integers(0, 2**32))
+def test_rows_with_the_same_inputs_stay_together(m, different, folds, seed):
+    """No fold is larger than another by more than the largest group of such rows."""
+    random = np.random.default_rng(seed)
+    points = random.integers(0, different, m)
+    known = random.random((m, 2)) < random.choice([0.05, 1])
+    dealt = deal(points, known, folds, generator(seed))
+    assert all(len({*dealt[points == point]}) == 1 for point in points)
+    sizes = np.bincount(dealt[dealt >= 0], minlength=folds)
+    if (dealt >= 0).all():
+        assert sizes.max() - sizes.min() <= np.bincount(points).max()
+    for fold in range(folds):  # an output with a known value has one in the training rows of each fold
+        assert np.array_equal(known[dealt != fold].any(0), known.any(0))
+
+
+def test_values_of_a_rare_output_are_spread_over_folds():
+    known = np.ones((40, 2), bool)
+    known[8:, 1] = False
+    for seed in range(20):
+        dealt = deal(np.arange(40), known, 4, generator(seed))
+        assert np.bincount(dealt[:8]).tolist() == [2, 2, 2, 2]
+
+
+def rows(m=40, **columns):
+    x = np.linspace(0, 1, m)
+    pandas.DataFrame({"x": x, "y": x**2, "dy_dx": 2 * x} | columns).to_csv("a.csv", index=False)
+
+
+def splits(folds, made, seed=0, **options):
+    return [read(Table(file="a.csv", folds=folds, fold=fold, **options)).split(seed) for fold in range(made)]
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("test", [0.15, 0])
+def test_folds_divide_the_rows_that_are_not_for_the_test(test):
+    rows()
+    split = {"train": None, "val": 0.4, "test": test}
+    found = splits(5, 5, split=split)
+    n = round(40 * (1 - test))
+    for train, val, testing in found:
+        assert sorted([*train, *val, *testing]) == list(range(40))
+        assert len(testing) == 40 - n
+        assert np.array_equal(testing, read(Table(file="a.csv", split=split)).split(0).test)
+        assert n // 5 <= len(val) <= -(-n // 5)
+    assert len(set(np.concatenate([val for _, val, _ in found]))) == n
+
+
+def test_folds_divide_the_rows_that_a_column_marks_for_training_and_validation():
+    rows(20, set=["train"] * 8 + ["val"] * 4 + ["test"] * 8)
+    found = splits(2, 2, split_column="set")
+    assert sorted(np.concatenate([val for _, val, _ in found])) == list(range(12))
+    assert all(test.tolist() == list(range(12, 20)) for *_, test in found)
+
+
+@pytest.mark.parametrize(("m", "folds", "made"), [(40, 5, 5), (20, 5, 3), (8, 5, 2), (8, 2, 2)])
+def test_few_rows_have_fewer_folds(m, folds, made):
+    rows(m)
+    assert read(Table(file="a.csv", folds=folds)).folds == made
+    assert all(len(val) >= 3 for _, val, _ in splits(folds, made))
+    if made < folds:
+        with pytest.raises(ConfigurationError, match=rf"data.fold: .* must be from 0 to {made - 1}, .* got {made}"):
+            splits(folds, folds)
+
+
+@pytest.mark.parametrize(
+    ("m", "options", "message"),
+    [
+        (7, {"folds": 2, "fold": 0}, r"data.folds: 'a.csv': must have at least 8 rows .* got 7$"),
+        (9, {"fold": 0}, r"fold: must be null without data.folds, got 0"),
+        (9, {"folds": 3, "fold": 3}, r"fold: must be null or from 0 to 2 with data.folds=3, got 3"),
+    ],
+)
+def test_folds_that_are_refused(m, options, message):
+    rows(m)
+    with pytest.raises(ValueError, match=message):
+        read(Table(file="a.csv", **options)).split(0)
+
+
+def test_training_points_of_a_formula_are_divided():
+    whole = sample(Runge(), Random(), generator(), Data(n_train=23, noise_f=0.1))
+    parts = [sample(Runge(), Random(), generator(), Data(n_train=23, noise_f=0.1, folds=4, fold=k)) for k in range(4)]
+    left_out = torch.cat([torch.cat([part.val.x, part.val.f], 2)[0] for part in parts])
+    every = torch.cat([whole.train.x, whole.train.f], 2)[0]
+    assert torch.equal(left_out[left_out[:, 0].argsort()], every[every[:, 0].argsort()])
+    for train, val, test in parts:
+        assert train.x.shape[1] + val.x.shape[1] == 23
+        assert val.x.shape[1] in (5, 6)
+        assert not set(train.x.flatten().tolist()) & set(val.x.flatten().tolist())
+        assert float(train.weight_f.sum()) == pytest.approx(1)
+        assert torch.equal(test.x, whole.test.x)
+
+
+@pytest.mark.parametrize("options", [{"n_train": 7}, {"n_derivative": 9}, {"boundary_points": 2}])
+def test_folds_of_a_formula_that_are_refused(options):
+    with pytest.raises(ValueError, match="folds: must be null"):
+        Data(**{"folds": 2, "fold": 0, "n_train": 20} | options)
