@@ -197,12 +197,12 @@ def load(directory: str | os.PathLike[str]) -> Function:
     """Load the trained function of a run or of a sweep: the weights with the lowest validation loss.
 
     Of a sweep it is the weighted mean of the runs in its `answer.json`; without that, the mean over its finished runs,
-    which may differ only in their seeds. It is on the CPU, and its parameters require no gradients.
+    which may differ only in seed and fold. It is on the CPU, and its parameters require no gradients.
 
     Raises:
         FileNotFoundError: the directory has no checkpoint, and no runs with one.
         ConfigurationError: a checkpoint or the answer is damaged, or a checkpoint names an activation whose module is
-            not imported; or runs without an answer differ in more than their seeds, or in the rows of their tables.
+            not imported; or runs without an answer differ in more than seed and fold, or in the rows of their tables.
     """
     return _load(*_runs(directory))
 

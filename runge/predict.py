@@ -1,17 +1,16 @@
-"""Evaluate a trained function and its Jacobian at the rows of a table; of a sweep over seeds, mean and spread."""
+"""Evaluate a trained function and its Jacobian at the rows of a table; of several runs, mean and spread."""
 
 import argparse
 import io
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from runge.configuration import build
+from runge.configuration import build, section
 from runge.data import Table, read
 from runge.data.roles import Roles, listed, partial_name, read_arrays
 from runge.data.table import FORMATS, SETS, open_table
@@ -20,7 +19,6 @@ from runge.function import Function, load_finished
 from runge.records.directories import RunDirectory
 from runge.records.files import printable, write
 from runge.records.reading import find
-from runge.records.reading import read as read_run
 from runge.sobolev.errors import variance
 from runge.training.seed import Seed
 
@@ -101,8 +99,8 @@ def _sets(function: Function, x: np.ndarray) -> tuple[np.ndarray, str]:
     sets, remark, data = np.full(len(x), "", dtype="U5"), "", function.configuration.get("data") or {}
     try:
         if "file" in data:
-            sets = _used_rows(map(RunDirectory, function.runs), data, x)
-    except ConfigurationError as error:
+            sets = _used_rows(map(RunDirectory, function.runs), data["file"], x)
+    except (ConfigurationError, OSError) as error:
         remark = f"it cannot be known which of these rows were trained on: {error}\n"
     if number := (sets == "train").sum():
         remark = f"{number} of these {len(x)} rows were trained on; their errors are not independent\n"
@@ -112,12 +110,12 @@ def _sets(function: Function, x: np.ndarray) -> tuple[np.ndarray, str]:
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.predict") -> None:
     """Run the command `runge predict`, or `python -m runge.predict`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
-    of_run = "the directory of a finished run, or of a sweep over seeds: mean and spread"
+    of_run = "the directory of a finished run, or of a sweep over seeds or folds: mean and spread"
     parser.add_argument("run", metavar="RUN_OR_SWEEP", help=of_run)
     parser.add_argument("file", metavar="FILE", help=f"a table with the run's inputs: {', '.join(FORMATS)}")
     parser.add_argument("--out", metavar="FILE", help="the file to write (default: NAME_predicted in that directory)")
     parser.add_argument("--force", action="store_true", help="overwrite the file that --out names")
-    of_sweep = "mean and spread over the finished runs of a sweep that differ from the run only in their seeds"
+    of_sweep = "mean and spread over the finished runs of a sweep that differ from the run only in seed and fold"
     parser.add_argument("--ensemble", metavar="SWEEP_DIR", help=of_sweep)
     args = parser.parse_args(arguments)
     table, directory = Path(args.file), args.ensemble or args.run
@@ -141,25 +139,25 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
         parser.error(printable(f"--out: the file cannot be written ({describe(error)}); --out FILE names another"))
     if function.members > 1:
         left = len(find(directory)) - function.members
-        why = "unfinished, differ in more than their seeds, or were fitted to other rows"
+        why = "unfinished, differ in more than seed and fold, or were fitted to other rows"
         print(f"mean and standard deviation of {function.members} runs" + f"; {left} left out: {why}" * (left > 0))
     print(_errors(function, labels, prediction, sets))
     print(printable(f"{remark}{len(x)} rows: {out}", keep="\n"))
 
 
-def _used_rows(runs: Iterable[RunDirectory], data: Mapping[str, Any], x: np.ndarray) -> np.ndarray:
+def _used_rows(runs: Iterable[RunDirectory], file: str, x: np.ndarray) -> np.ndarray:
     """Return the set in which some runs had rows with given inputs, (m, D): `train`, `val` or `test`; empty: in none.
 
-    Of several runs on the same table, the section `data`, it is the first of these sets in which one of them had a row.
+    Of several runs on the same table, the `file`, it is the first of these sets in which one of them had a row.
     """
-    rows, sets = read(build("data", data, Table)), dict[bytes, str]()
+    sets = dict[bytes, str]()
     for run in runs:
-        state, settings = run.read_state(), read_run(run).settings
+        configuration, state = run.read_configuration()[0], run.read_state()
+        rows = read(build("data", {**section("data", configuration.get("data")), "file": file}, Table))
         if state is None or state.rows != rows.checksum:
-            raise ConfigurationError(f"data.file: {rows.table.file!r} does not hold the rows of the run {run.path}")
-        seed = Seed.of_data(settings["seed"], settings.get("data.seed"), rows.table.folds)
-        table = replace(rows.table, fold=settings.get("data.fold"))
-        split = replace(rows, table=table).split(seed.generator("data"))
+            raise ConfigurationError(f"data.file: {file!r} does not hold the rows of the run {run.path}")
+        seed = Seed.of_data(configuration.get("seed", 0), rows.table.seed, rows.table.folds)
+        split = rows.split(seed.generator("data"))
         for name, index in split._asdict().items():
             for row in map(_bytes, rows.x[index]):
                 sets[row] = min(sets.get(row, name), name, key=split._fields.index)

@@ -85,6 +85,7 @@ def tables(tmp_path, monkeypatch):
 def test_the_tables_of_the_page_on_data(line, tables, configuration):
     options = [re.sub(r"(=[\d.]+),.*", r"\1", option) for option in shlex.split(line)]  # the first run of a sweep
     options = [option for option in options if option != "-m" and not option.startswith(("seed=", "model."))]
+    options += ["data.fold=0"] * ("data.folds=5" in options)
     rows = read(build("data", configuration(*options)["data"], Table))
     assert len(rows.split(0).train) > 20
     assert set(rows.inputs) == {"alpha", "speed"}

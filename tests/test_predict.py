@@ -126,14 +126,14 @@ def test_the_ensemble_of_a_sweep(trained, tmp_path, monkeypatch, capsys):
     np.testing.assert_allclose(table["du_f_dx"], u.mean(0), rtol=1e-6)
     np.testing.assert_allclose(table["du_f_dx_std"], u.std(0, ddof=1), rtol=1e-6)
     error = message(capsys, "sweep", "a.csv").replace("\n", " ")
-    assert "RUN_OR_SWEEP: the runs below 'sweep' must differ only in their seeds to be one function; " in error
+    assert "RUN_OR_SWEEP: the runs below 'sweep' must differ only in seed and fold to be one function; " in error
     assert "sweep/0 and sweep/1 differ in target (Runge and Expression), target.expr (None and " in error
     for other in ("1", "3"):
         shutil.rmtree(f"sweep/{other}")
     main(["sweep", "a.csv"])  # the same path
     pandas.testing.assert_frame_equal(pandas.read_csv("sweep/a_predicted.csv"), table)
     (tmp_path / "sweep/2/metrics.json").unlink()
-    rule = "--ensemble: must be a sweep with at least two finished runs that differ from sweep/0 in their seeds alone"
+    rule = "--ensemble: must be a sweep with at least two finished runs that differ from sweep/0 only in seed and fold"
     assert f"{rule}, got 1 in 'sweep'" in message(capsys, "sweep/0", "a.csv", "--ensemble", "sweep")
 
 
@@ -184,6 +184,27 @@ def test_rows_that_were_trained_on(hx, capsys):
     Path("hx.csv").unlink()
     main(["sweep/0", "more.csv"])
     assert f"{rule}there is no file 'hx.csv'" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_a_row_is_trained_on_if_a_run_of_any_fold_was(hx, capsys):
+    runge.sweep(*SHORT, *TABLE, "seed=0,1", "data.folds=3", "data.split.test=0.25", directory="sweep")
+    splits = [read(Table(file="hx.csv", folds=3, fold=fold, split={"test": 0.25, "val": 0.15})) for fold in range(3)]
+    splits = [rows.split(Seed(seed=0).generator("data")) for rows in splits]
+    hx.to_csv("same.csv", index=False)
+    for fold, split in enumerate(splits):
+        for seed in (0, 1):
+            directory = f"sweep/{3 * seed + fold}"
+            main([directory, "same.csv"])
+            sets = pandas.read_csv(f"{directory}/same_predicted.csv", keep_default_na=False)["set"]
+            assert {name: [*np.flatnonzero(sets == name)] for name in SETS} == {
+                name: sorted(rows) for name, rows in split._asdict().items()
+            }
+    capsys.readouterr()
+    main(["sweep", "same.csv"])
+    assert "mean and standard deviation of 6 runs" in capsys.readouterr().out
+    sets = pandas.read_csv("sweep/same_predicted.csv", keep_default_na=False)["set"]
+    assert [*np.flatnonzero(sets == "test")] == sorted(splits[0].test)
+    assert (sets == "train").sum() == 30
 
 
 def test_an_existing_file_is_not_overwritten(run, capsys):

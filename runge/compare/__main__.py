@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.co
     default = f"{TEST_MSE_DF}; on different data one without units, such as {TEST_NRMSE_DF}"
     parser.add_argument("--metric", metavar="KEY", help=f"metric to rank by (default: {default})")
     parser.add_argument("--where", action="append", default=[], metavar="KEY=VALUE", help="only runs with this value")
-    parser.add_argument("--group-by", metavar="KEY,...", help="settings of a group (default: all except seeds)")
+    parser.add_argument("--group-by", metavar="KEY,...", help="settings of a group (default: all but seeds and fold)")
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--out", metavar="DIR", help="directory of the report (default: DIR if there is one, else .)")
     output.add_argument("--csv", metavar="FILE", help="write only the table, to FILE; -: to standard output")

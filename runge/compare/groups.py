@@ -38,7 +38,7 @@ def choose_metric(records: Sequence[RunRecord], keys: Sequence[str]) -> tuple[st
     """
     differ = [name for name in keys if name in _DATA or name.partition(".")[0] == "target"]
     finished = [record.figures for record in records if record.status == "finished"]
-    folds = all(record.settings.get(FOLD) is not None for record in records)
+    folds = {record.settings.get(FOLD) is not None for record in records if record.settings} == {True}
     split = "val" if folds or (finished and not any(map(on_test, finished))) else "test"
     names = key(split, "nrmse_df"), key(split, "nrmse_f")
     counts = [sum(one.get(name) is not None for one in finished) for name in names]

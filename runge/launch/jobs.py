@@ -167,7 +167,7 @@ def plan(
 
     Jobs that were trained in a stack resume in the same one, of those that `begun_chunks` returns, to end with the same
     bits. All others are divided as at the sweep's beginning, so that a resumed sweep has the stacks of an uninterrupted
-    one. With halving, runs that differ in their seed alone stay together.
+    one. With halving, runs that differ only in seed or fold stay together.
     """
     fresh, chunks = _divide(jobs, processes, most, halving is not None), list(begun)
     settled = {number for number, job in enumerate(jobs) if job.outcome is not None}.union(*(c.jobs for c in chunks))
@@ -227,7 +227,7 @@ def _longest_first(jobs: Sequence[Job], chunks: Sequence[Chunk]) -> list[Chunk]:
 def _divide(jobs: Sequence[Job], processes: int, most: int, by_trial: bool) -> list[Chunk]:
     """Cut the groups that can share a stack into the fewest pieces that keep all processes busy to the end.
 
-    What is not divided is one job, or by trial the jobs that differ in their seed alone.
+    What is not divided is one job, or by trial the jobs that differ only in seed or fold.
     """
     groups: dict[str, dict[Any, list[int]]] = {}
     for number, job in enumerate(jobs):

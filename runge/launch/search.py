@@ -52,7 +52,8 @@ class SearchSettings:
         seed: the seed of the sampler.
         sampler: `tpe` (tree-structured Parzen estimator, for one or several objectives) or `random`.
         halving: the factor by which the worst trials leave each stack at rungs, >= 2; None: all take all steps.
-        seeds: how many runs a trial has, which differ in their seed, >= 1; their median counts.
+        seeds: how many runs a trial has, which differ in their seed, >= 1; their median counts. With `data.folds` each
+            of them is a run for each fold, with the mean over the folds.
         params: ranges of keys, as on the command line.
         compare: false skips the comparison at the end.
     """

@@ -207,7 +207,12 @@ def check_jobs(
 
 
 def _warn_of_few_seeds(jobs: Sequence[Job]) -> None:
-    """Log if the sweep repeats its groups of runs with several seeds, but too few to show that one of them leads."""
+    """Log if the sweep repeats its groups of runs with several seeds, but too few to show that one of them leads.
+
+    Nothing is shown of the folds of a cross-validation, whose runs are not independent.
+    """
+    if any(job.member.data.folds for job in jobs):
+        return
     seeds = Counter(job.member.apart_from_seed() for job in jobs)
     if len(seeds) > 1 and 1 < (most := max(seeds.values())) < (needed := seeds_needed(len(seeds))):
         what = f"{len(seeds)} groups of runs that differ in more than their seed"

@@ -121,7 +121,7 @@ def members(directory: str | os.PathLike[str], like: RunDirectory | None = None)
     if like is not None:
         alike = [run for run, difference in differences if not difference]
         if len(alike) < 2:
-            rule = f"must be a sweep with at least two finished runs that differ from {like.path} in seed and fold alone"
+            rule = f"must be a sweep with at least two finished runs that differ from {like.path} only in seed and fold"
             raise ConfigurationError(f"{rule}, got {len(alike)} in {os.fspath(directory)!r}")
         return alike
     for run, difference in differences:

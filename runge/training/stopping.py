@@ -78,10 +78,10 @@ class Halving(BlockCallback):
     """A callback that stops the worst members at rungs, by successive halving.
 
     With eta = 3 there are rungs at a ninth and at a third of the steps, at the ends of their blocks. Of n trials
-    ceil(n / eta^k) stay, where k counts the rungs since the last one that counted. Runs that differ in their seed alone
-    are one trial, with the median of their values. A rung counts only if every run has had its full lambda_d for the
-    last quarter of the steps up to it, because before that the errors say nothing about lambda_d; the next rung then
-    makes up for it.
+    ceil(n / eta^k) stay, where k counts the rungs since the last one that counted. Runs that differ only in seed and
+    fold are one trial, with the median of their values. A rung counts only if every run has had its full lambda_d for
+    the last quarter of the steps up to it, because before that the errors say nothing about lambda_d; the next rung
+    then makes up for it.
 
     Args:
         factor: eta, at least 2.

@@ -246,3 +246,52 @@ def test_units_are_not_mixed_in_the_errors_of_a_table(outputs, columns, whole, e
         for row in zip(*(c.cells for c in table.columns), strict=True)
     ]
     assert rows == [["whole", *whole], *([name, *each] for name in outputs if each)]
+
+
+def fold(number, value, width, seed=0, status="finished", **settings):
+    figures = {"val/mse_df": value, "val/mse_f": 2 * value, "test/mse_df": 1.0, "test/mse_f": 1.0}
+    own = {"seed": seed, "data.folds": 3, "data.fold": number, "model.width": width, **settings}
+    return RunRecord(f"{width}/{seed}/{number}", status, settings=own, figures=figures)
+
+
+def test_folds_are_ranked_by_their_mean_of_the_validation_errors(capsys):
+    """The median over all runs would rank them the other way round."""
+    runs = [fold(k, value + seed / 10, 8, seed) for seed in (0, 1) for k, value in enumerate((1.0, 1.0, 7.0))]
+    runs += [fold(k, value, 16) for k, value in enumerate((2.0, 2.0, 2.0))]
+    ranking = Ranking(runs)
+    assert ranking.metric == "val/mse_df"
+    assert ranking.folded
+    first, second = ranking.groups
+    assert (first.name, first.middle, first.deviation, first.size) == ("model.width=16", 2.0, 0.0, "3")
+    assert (second.middle, second.size) == (pytest.approx(3.05), "6")
+    assert second.deviation == pytest.approx(statistics.stdev([1.05, 1.05, 7.05]))
+    lead = "model.width=16 leads model.width=8 by a factor of 1.53 in the mean over folds, and in 1 of 3 of them."
+    assert ranking.lead == lead
+    show(ranking, Console(width=100))
+    printed = capsys.readouterr().out
+    assert "model.width=16     3  4.00e+00 ± 0.0e+00  2.00e+00 ± 0.0e+00" in printed
+    assert "3 folds: mean and standard deviation" in printed
+    assert "8 runs by" not in printed
+    assert "Cross-validation" in render(ranking)
+    failed = RunRecord("16/1/3", "failed", message="no directory")
+    show(Ranking([*runs, fold(2, 1.0, 16, 1, "failed"), failed]), Console(width=100))
+    assert "9 runs" not in (printed := capsys.readouterr().out)
+    assert printed.count("failed") == 2
+    assert "10 runs by val/mse_df, 2 of them shown" not in printed
+    worse = Ranking([*runs, fold(2, 1.0, 16, 1, "diverged")])
+    assert worse.groups[1].middle == math.inf
+    assert math.isnan(worse.groups[1].deviation)
+    assert "factor" not in worse.lead
+    mixed = Ranking([*runs, fold(None, 1.0, 8, 2)])
+    assert mixed.metric == "test/mse_df"
+    assert not mixed.folded
+
+
+def test_the_folds_of_a_table_are_ranked_without_units():
+    runs = [fold(k, 1.0, width, **{"data.file": "a.csv"}) for k in range(3) for width in (8, 16)]
+    for one in runs:
+        one.figures.update({"val/nrmse_f": 0.1, "val/nrmse_df": one.settings["model.width"] / 100})
+    ranking = Ranking(runs)
+    assert ranking.metric == "val/nrmse_df"
+    assert ranking.reason.startswith("Ranked by val/nrmse_df, in which each point is predicted by a network that did")
+    assert "leads model.width=16 by a factor of 2 in the mean over folds, and in 3 of 3 of them" in ranking.lead
