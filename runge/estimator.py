@@ -145,13 +145,11 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
             values = {name: value for name in names if (value := getattr(self, name)) is not None}
             plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
             configuration[section] = configuration[section] | plain
-        if share:
-            configuration["data"]["split"] = {"train": None, "val": float(share), "test": 0.0}
+        configuration["data"]["split"] = {"train": None, "val": float(share), "test": 0.0}
         if not isinstance(self.optimizer, str):
             configuration["optimizer"] = self.optimizer
-        kind = _Arrays if share else _ArraysOfOneSet
         arrays = x.copy(), y.copy(), dydx.copy()  # which become read-only
-        return Member(configuration, rows=kind.of(arrays, inputs, outputs, build("data", configuration["data"], Table)))
+        return Member(configuration, rows=_Arrays.of(arrays, inputs, outputs, build("data", configuration["data"], Table)))
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags: several outputs are allowed."""
@@ -190,13 +188,6 @@ class _Arrays(Rows):
     """Rows in which an input may be constant, as in a part of a cross-validation."""
 
     INPUTS_VARY = False
-
-
-class _ArraysOfOneSet(_Arrays):
-    def split(self, seed: int | torch.Generator) -> Split:
-        """Return all rows, for training and for validation."""
-        rows = np.arange(len(self.x))
-        return Split(rows, rows, rows[:0])
 
 
 @cache

@@ -148,15 +148,19 @@ def _progress(record: RunRecord) -> str:
     """Return the steps taken of a run that is not finished."""
     if record.status == "finished" or record.step is None:
         return ""
-    return f"step {record.step} of {record.settings.get('trainer.max_steps', '?')}"
+    return f"step {record.step} of {_steps(record) or '?'}"
 
 
 def _share(record: RunRecord) -> float:
     """Return the share of a run's steps that have been taken: of one that has ended, all."""
-    most = record.settings.get("trainer.max_steps")
-    if record.status != "running" or not isinstance(most, int) or most < 1:
-        return 1
-    return min(1, (record.step or 0) / most)
+    most = _steps(record)
+    return 1 if record.status != "running" or most is None else min(1, (record.step or 0) / most)
+
+
+def _steps(record: RunRecord) -> int | None:
+    """Return the number of a run's steps, if its configuration has one."""
+    given = [record.settings.get(f"trainer.{name}") for name in ("max_steps", "stop_at")]
+    return min((steps for steps in given if isinstance(steps, int) and steps > 0), default=None)
 
 
 def _files(record: RunRecord, directory: Path) -> dict[str, str]:

@@ -144,7 +144,7 @@ def conclude(outcome: "Outcome", directory: RunDirectory, member: Member) -> Val
         return outcome
     switched = outcome[SWITCHED_ON_STEP]
     when = "lambda_d never on; " if switched is None else f"lambda_d on from step {switched}; " if switched else ""
-    state, most = directory.read_state(), member.training.max_steps
+    state, most = directory.read_state(), member.training.steps
     early = "" if state is None or state.step >= most else f"ended at step {state.step} of {most}; "
     log.info("%s%s%.1f s; %s", early, when, outcome[TOTAL_SECONDS], os.path.relpath(directory.path))
     stages, asked = outcome[STAGES], member.model.stages

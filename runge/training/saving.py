@@ -54,7 +54,7 @@ class Save(Callback):
         """Save if it is time, or the run ends."""
         if trainer.state.fn == "fit" and isinstance(pl_module, SobolevRegression):
             step = int(pl_module.step)
-            if is_to_stop(trainer) or self._due() or step >= pl_module.max_steps:
+            if is_to_stop(trainer) or self._due() or step >= pl_module.last:
                 self._save(trainer, step)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

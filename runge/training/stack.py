@@ -129,6 +129,7 @@ class Stack:
             schedule=[member.schedule for member in members],
             optimizer=of_members([member.optimizer for member in self.members]),
             max_steps=self.training.max_steps,
+            stop_at=self.training.stop_at,
             steps_per_block=self.training.log_every,
             diagnostics_every=self.training.diagnostics_every,
             loss_and_gradient=first.balance.objective(loss_and_gradient, first.penalty),
@@ -256,7 +257,7 @@ class Stack:
             trainer.fit(self.module, self.data, ckpt_path=resumed, weights_only=True)
 
     def _is_over(self) -> bool:
-        return bool(self.module.ended) or int(self.module.step) >= self.training.max_steps
+        return bool(self.module.ended) or int(self.module.step) >= self.training.steps
 
     def _resample(self) -> Resample | None:
         rule = self.members[0].resampling
