@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 def is_to_stop(trainer: pl.Trainer) -> bool:
     """Say if the training is to stop, also because of a signal."""
-    trainer.should_stop |= interruption.received is not None
+    trainer.should_stop |= interruption.requested
     return trainer.should_stop
 
 

@@ -185,7 +185,7 @@ class Stack:
             training = stack._fit(training, file, report)
         if not any(isinstance(run.outcome, UnwritableError) for run in runs):
             file.remove_checkpoint(file.path)
-        if interruption.received is not None:  # after the last step: the runs are finished, but no other run may start
+        if interruption.requested:  # after the last step: the runs are finished, but no other run may start
             where = ", ".join(str(directory.path) for directory in directories)
             raise SystemExit(f"error: interrupted after the last step; the run is finished, see {where}")
         return [run.outcome for run in runs]
@@ -217,7 +217,7 @@ class Stack:
         except (KeyboardInterrupt, SystemExit) as error:  # the latter from Lightning, on a second Ctrl-C
             raise self._interrupted(writer, file) from error
         except Exception as error:
-            if interruption.received is not None:  # a library has turned it into an error of its own
+            if interruption.requested:  # a library has turned it into an error of its own
                 raise self._interrupted(writer, file) from error
             failure: Exception = error
             if file.state is not None and not save.began and not self._is_over():
