@@ -11,7 +11,9 @@ import torch
 import runge
 from runge import function
 from runge.function import Function
+from runge.records.ensemble import write_answer
 from runge.sobolev.activations import ACTIVATIONS
+from runge.sobolev.units import Units
 from tests.sobolev.test_stages import sum_of_networks
 
 DOUBLE = torch.float64
@@ -30,8 +32,8 @@ def saved_and_loaded(u):
 
 
 def points(u, n=7):
-    x = torch.rand(n, u.network.dimension, dtype=DOUBLE)
-    return x[:, 0] if u.network.dimension == 1 else x
+    x = torch.rand(n, u.networks[0].dimension, dtype=DOUBLE)
+    return x[:, 0] if u.networks[0].dimension == 1 else x
 
 
 def test_shapes():
@@ -116,7 +118,7 @@ def test_many_points_are_evaluated_in_chunks_without_gradients(dimension, monkey
     x, sizes = points(u, 11), []
     whole = u.value_and_derivative(x)
     monkeypatch.setattr(function, "_CHUNK", 4)
-    u.network.register_forward_pre_hook(lambda _, arguments: sizes.append(arguments[0].shape[1]))
+    u.networks[0].register_forward_pre_hook(lambda _, arguments: sizes.append(arguments[0].shape[1]))
     with torch.no_grad():
         torch.testing.assert_close((u(x), u.derivative(x)), whole, rtol=1e-14, atol=1e-15)
         assert u(x[:0]).shape == (0,)
@@ -134,8 +136,8 @@ def test_many_points_are_evaluated_in_chunks_without_gradients(dimension, monkey
 def test_a_loaded_function_has_the_stages_in_use_and_the_forward_derivative(trained):
     folder, _ = trained(*SHORT, "model.derivative=autograd", "hydra.run.dir=run")
     u = runge.load(folder / "run")
-    assert len(u.network.stages) == u.network.amplitude.count_nonzero()
-    assert {stage.derivative for stage in u.network.stages} == {"forward"}
+    assert len(u.networks[0].stages) == u.networks[0].amplitude.count_nonzero()
+    assert {stage.derivative for stage in u.networks[0].stages} == {"forward"}
     x = torch.linspace(-1, 1, 5)
     assert not any(result.requires_grad for result in u.value_and_derivative(x))
     assert u(x.clone().requires_grad_()).requires_grad
@@ -197,3 +199,100 @@ def test_missing_run(tmp_path):
         runge.load(tmp_path)
     with pytest.raises(AttributeError, match="nothing"):
         _ = runge.nothing
+
+
+MIXED = [  # three architectures, the second with two members; with and without units; in both precisions
+    {"activation": "tanh", "width": 8, "stages": 2},
+    {"activation": "gelu", "width": 6, "depth": 1, "members": 2},
+    {"activation": "silu", "width": 5, "depth": 3, "dtype": torch.float32},
+]
+WEIGHTS = (0.4, 0.3, 0.05, 0.25)
+
+
+def mixture(dimension=2, outputs=3):
+    """A weighted mean of networks of several architectures."""
+    sizes = {"dimension": dimension, "outputs": outputs}
+    shapes = [{"members": 1, "stages": 1, **sizes, **shape} for shape in MIXED]
+    for shape in shapes[1:]:
+        count = shape["members"]
+        x, y = 1 + torch.rand(2, count, dimension), 1 + torch.rand(2, count, outputs)
+        shape["units"] = Units(*x, *y)
+    return Function(
+        [sum_of_networks(**shape) for shape in shapes],
+        inputs=list("ab")[:dimension],
+        outputs=list("uvw")[:outputs],
+        weights=WEIGHTS,
+    )
+
+
+def expected(u, x):
+    """The weighted mean and standard deviation of u and u' at x, (N, D), one network after the other."""
+    parts = [Function(network, outputs=u.outputs).jet(x[None].to(DOUBLE)) for network in u.double().networks]
+    w = np.array(WEIGHTS)
+    members = [np.concatenate([one.numpy(force=True) for one in part]) for part in zip(*parts, strict=True)]
+    means = [sum(weight * one for weight, one in zip(w, part, strict=True)) for part in members]
+    scale = 1 - sum(w**2)
+    stds = [
+        np.sqrt(sum(weight * (one - mean) ** 2 for weight, one in zip(w, part, strict=True)) / scale)
+        for part, mean in zip(members, means, strict=True)
+    ]
+    return [part.reshape(len(x), *part.shape[1:]) for part in means + stds]
+
+
+@pytest.mark.parametrize(("dimension", "outputs"), [(1, 1), (2, 3)])
+def test_a_weighted_mean_of_several_architectures(dimension, outputs):
+    u, x = mixture(dimension, outputs), torch.rand(9, dimension, dtype=DOUBLE)
+    points = x[:, 0] if dimension == 1 else x
+    results = [*u.value_and_derivative(points), *u.value_and_derivative_std(points)]
+    assert {result.dtype for result in results} == {DOUBLE}
+    double = expected(copy.deepcopy(u), x)
+    for result, exact in zip(results, double, strict=True):
+        np.testing.assert_allclose(result.numpy(force=True), exact.reshape(result.shape), rtol=1e-5, atol=1e-6)
+    for result, exact in zip(u.double().value_and_derivative(points.numpy()), double, strict=False):
+        np.testing.assert_allclose(result, exact.reshape(result.shape), rtol=1e-13, atol=1e-14)
+    assert torch.equal(u(points), u.value_and_derivative(points)[0])
+    assert u.members == 4
+    assert u.to(torch.float32)(points).dtype == torch.float32
+
+
+ANSWER = ("target=runge", "trainer.max_steps=5", "model.width=8", "schedule=constant", "trainer.progress_bar=false")
+KINDS = "model.activation=tanh,gelu", "model.standardize=true,false", "seed=0,1"
+
+
+@pytest.fixture
+def sweep(trained, tmp_path):
+    """A sweep over more than seeds, with an answer."""
+    folder, _ = trained("-m", *KINDS, *ANSWER, "hydra.sweep.dir=sweep", "hydra.launcher.processes=1")
+    shutil.copytree(folder / "sweep", tmp_path / "sweep")
+    write_answer(tmp_path / "sweep", {"5": 0.1, "0": 0.2, "7": 0.3, "4": 0.4})
+    return tmp_path / "sweep"
+
+
+def test_the_answer_of_a_sweep_is_one_function(sweep):
+    u, x = runge.load(sweep), torch.linspace(-1, 1, 9, dtype=DOUBLE)
+    assert u.runs == tuple(str(sweep / name) for name in "5407"), "runs of one architecture share a stack"
+    assert [len(network.amplitude) for network in u.networks] == [2, 1, 1]
+    assert u.weights.tolist() == [0.1, 0.4, 0.2, 0.3]
+    alone = [runge.load(run).derivative(x).double() for run in u.runs]
+    torch.testing.assert_close(u.derivative(x), sum(w * du for w, du in zip(u.weights, alone, strict=True)))
+    assert not any(parameter.requires_grad for parameter in u.parameters())
+    write_answer(sweep, {"3": 1.0})
+    u, one = runge.load(sweep), runge.load(sweep / "3")
+    assert (u.members, u.weights, u.runs) == (1, None, one.runs)
+    assert torch.equal(u(x), one(x))
+    with pytest.raises(ValueError, match="needs several members"):
+        u.std(x)
+
+
+def test_an_answer_that_is_no_function(sweep):
+    best, elsewhere = sweep / "7/checkpoints/best.ckpt", sweep / "7/checkpoints/elsewhere"
+    best.rename(elsewhere)
+    with pytest.raises(FileNotFoundError, match="7/checkpoints/best"):
+        runge.load(sweep)
+    content = torch.load(elsewhere, weights_only=True)
+    torch.save(content | {"columns": {"inputs": ["y"], "outputs": ["f"]}}, best)
+    with pytest.raises(ValueError, match=r"sweep/7 must have the inputs and the outputs of .*sweep/5"):
+        runge.load(sweep)
+    (sweep / "answer.json").write_text('{"members": [{"run": "5"}]}')
+    with pytest.raises(ValueError, match=r"sweep/answer\.json is damaged"):
+        runge.load(sweep)

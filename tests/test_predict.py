@@ -35,7 +35,7 @@ def stub(scale=1.0, **data):
         return (x[:, :1] * x[:, 1:] * factors).astype(np.float32), du
 
     return SimpleNamespace(
-        network=SimpleNamespace(dimension=2),
+        weights=None,
         inputs=("a", "b"),
         outputs=("u", "v", "w"),
         configuration={"data": data},

@@ -2,7 +2,6 @@
 
 import copy
 import io
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ import torch
 from runge.errors import ConfigurationError
 from runge.export.program import about
 from runge.function import Function
+from runge.sobolev.stages import ResidualStages
 from runge.sobolev.units import Units
 
 __all__ = ["numpy_source"]
@@ -30,6 +30,13 @@ _ACTIVATIONS: dict[str, list[str]] = {
 }
 """The lines that compute h = s(z) and s1 = s'(z)."""
 
+_FORMULA = """def {name}(z):
+    {lines}
+    return h, s1
+
+
+"""
+
 _SOURCE = '''"""The value and the Jacobian of a fitted function; needs NumPy, and the .npz file of the same name."""
 
 import math
@@ -38,23 +45,32 @@ from pathlib import Path
 import numpy as np
 
 ABOUT = {about}
-WEIGHTS = dict(np.load(Path(__file__).with_suffix(".npz")))
+WEIGHTS = [*np.load(Path(__file__).with_suffix(".npz")).values()]
+
+
+{formulas}def networks(x, activation, stages, centre, scale, *layers):
+    """Return the values, (M, N, P), and the Jacobians, (M, N, P, {inputs}), of M networks of one shape."""
+    *weights, last, bias = layers
+    h, g = (np.asarray(x, float) - centre) * scale, (np.eye({inputs}) * scale)[:, :, None]
+    for w, b in zip(weights[::2], weights[1::2]):
+        z, dz = h @ w + b, g @ w[:, None]
+        h, s1 = activation(z)
+        g = s1[:, None] * dz
+    parts = h @ last + bias, (g @ last[:, None]).transpose(0, 2, 3, 1)
+    return [sum(np.split(part, stages)) for part in parts]
 
 
 def value_and_derivative(x):
     """Return u, {shape_u}, and du, {shape_du}, in float64, at N points x, (N, {inputs}).{also}"""
-    centre, scale, *weights, last, bias = WEIGHTS.values()
-    h, g = (np.asarray(x, float) - centre) * scale, (np.eye({inputs}) * scale)[:, :, None]
-    for w, b in zip(weights[::2], weights[1::2]):
-        z, dz = h @ w + b, g @ w[:, None]
-        {activation}
-        g = s1[:, None] * dz
     {results}
 '''
-_ONE = "return (h @ last + bias).sum(0){first}, (g @ last[:, None]).sum(0).transpose(1, 2, 0){first}"
-_SEVERAL = """parts = h @ last + bias, (g @ last[:, None]).transpose(0, 2, 3, 1)
-    u, du = (part.reshape(-1, {members}, *part.shape[1:]).sum(0) for part in parts)
-    return u.mean(0){first}, du.mean(0){first}, u.std(0, ddof=1){first}, du.std(0, ddof=1){first}"""
+_ONE = "return u[0]{first}, du[0]{first}"
+_EQUAL = "return u.mean(0){first}, du.mean(0){first}, u.std(0, ddof=1){first}, du.std(0, ddof=1){first}"
+_WEIGHTED = """w = {weights}
+    means = [np.tensordot(w, part, 1) for part in (u, du)]
+    squares = [np.tensordot(w, (part - mean) ** 2, 1) for part, mean in zip((u, du), means)]
+    stds = [np.sqrt(part / (1 - np.dot(w, w))) for part in squares]
+    return tuple(part{first} for part in means + stds)"""
 
 
 def numpy_source(function: Function) -> dict[str, bytes]:
@@ -63,37 +79,58 @@ def numpy_source(function: Function) -> dict[str, bytes]:
     Raises:
         ConfigurationError: the activation has no formula in NumPy.
     """
-    network = copy.deepcopy(function.network).double().cpu().requires_grad_(False)
-    stages = [network.stage(k) for k in range(len(network.stages))]
-    if (name := stages[0].activation_name) not in _ACTIVATIONS:
+    names = [network.stage(0).activation_name for network in function.networks]
+    if unknown := [name for name in names if name not in _ACTIVATIONS]:
         known = ", ".join(_ACTIVATIONS)
-        raise ConfigurationError(f"model.activation: numpy supports {known}, got {name!r}; onnx and torch support all")
+        rule = f"model.activation: numpy supports {known}, got {unknown[0]!r}"
+        raise ConfigurationError(f"{rule}; onnx and torch support all")
+    arrays, calls = list[np.ndarray](), list[str]()
+    for name, network in zip(names, function.networks, strict=True):
+        parts = _arrays(network)
+        place = f"*WEIGHTS[{len(arrays)}:{len(arrays) + len(parts)}]"
+        calls.append(f"networks(x, {name}, {len(network.stages)}, {place})")
+        arrays += parts
+    buffer = io.BytesIO()
+    np.savez(buffer, *arrays)
+    d, p = len(function.inputs), len(function.outputs)
+    shapes = (f"(N, {p})", f"(N, {p}, {d})", "") if p > 1 else ("(N,)", f"(N, {d})", "[:, 0]")
+    shape_u, shape_du, first = shapes
+    if len(calls) == 1:
+        lines = [f"u, du = {calls[0]}"]
+    else:
+        lines = ["groups = [", *[f"    {call}," for call in calls], "]"]
+        lines.append("u, du = (np.concatenate(parts) for parts in zip(*groups))")
+    several = function.members > 1
+    results = _ONE if not several else _EQUAL if function.weights is None else _WEIGHTED
+    weights = None if function.weights is None else function.weights.tolist()
+    source = _SOURCE.format(
+        about=about(function),
+        formulas="".join(
+            _FORMULA.format(name=name, lines="\n    ".join(_ACTIVATIONS[name])) for name in dict.fromkeys(names)
+        ),
+        inputs=d,
+        shape_u=shape_u,
+        shape_du=shape_du,
+        also="\n\n    They are means over members; their standard deviations follow.\n    " if several else "",
+        results="\n    ".join([*lines, results.format(weights=weights, first=first)]),
+    )
+    return {".npz": buffer.getvalue(), ".py": source.encode()}
+
+
+def _arrays(network: ResidualStages) -> list[np.ndarray]:
+    """Return the centre and the scale of a stack's inputs, and W and b of each layer: its members, stage by stage."""
+    network = copy.deepcopy(network).double().cpu().requires_grad_(False)
+    stages, members = [network.stage(k) for k in range(len(network.stages))], len(network.amplitude)
     layers = [
         [torch.cat(parts) for parts in zip(*layer, strict=True)]
         for layer in zip(*(stage.layers() for stage in stages), strict=True)
     ]
-    units = network.units or Units.identity(function.members, network.dimension, network.outputs)
-    # The networks in the order of their stages, each with those of all members.
+    units = network.units or Units.identity(members, network.dimension, network.outputs)
     amplitude = network.amplitude.T.flatten()[:, None, None]
     x_mean, x_std, y_std = (part.repeat(len(stages), 1)[:, None] for part in (units.x_mean, units.x_std, units.y_std))
     layers[-1] = [torch.where(amplitude != 0, part * amplitude * y_std, 0) for part in layers[-1]]
-    layers[-1][1][: function.members, 0] += units.y_mean
+    layers[-1][1][:members, 0] += units.y_mean
     scale, shift = (torch.cat([getattr(stage, name) for stage in stages]) for name in ("scale", "shift"))
     # The layers' input is scale (x - x_mean) / x_std + shift; a difference keeps the digits of a large x.
-    arrays: dict[str, Any] = {"centre": x_mean - x_std * shift / scale, "scale": scale / x_std}
-    arrays |= {f"{kind}{i}": part for i, layer in enumerate(layers) for kind, part in zip("wb", layer, strict=True)}
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    d, p, several = network.dimension, network.outputs, function.members > 1
-    shapes = (f"(N, {p})", f"(N, {p}, {d})", "") if p > 1 else ("(N,)", f"(N, {d})", "[:, 0]")
-    shape_u, shape_du, first = shapes
-    source = _SOURCE.format(
-        about=about(function),
-        inputs=d,
-        activation="\n        ".join(_ACTIVATIONS[name]),
-        shape_u=shape_u,
-        shape_du=shape_du,
-        also="\n\n    They are means over members; their standard deviations follow.\n    " if several else "",
-        results=(_SEVERAL if several else _ONE).format(members=function.members, first=first),
-    )
-    return {".npz": buffer.getvalue(), ".py": source.encode()}
+    centre = x_mean - x_std * shift / scale
+    return [part.numpy() for part in (centre, scale / x_std, *(part for layer in layers for part in layer))]

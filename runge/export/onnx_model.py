@@ -24,6 +24,7 @@ def onnx_model(function: Function) -> dict[str, bytes]:
     except ImportError as error:
         need = f"onnx needs the package {error.name}; install it with pip install -e '.[onnx]'"
         raise ImportError(need) from error
+    double = any(network.amplitude.dtype == torch.float64 for network in function.networks)
     with warnings.catch_warnings(action="ignore"):  # on packages that the exporter does not need, and on its own code
         logging.disable(logging.WARNING)
         try:
@@ -34,7 +35,7 @@ def onnx_model(function: Function) -> dict[str, bytes]:
                 input_names=["x"],
                 output_names=["u", "du", "u_std", "du_std"][: 2 if function.members == 1 else 4],
                 optimize=False,  # its rules drop an added number below 1e-8, and a factor close to 1
-                custom_translation_table=_translations(double=function.network.amplitude.dtype == torch.float64),
+                custom_translation_table=_translations(double=double),
             )
             assert exported is not None
             onnxscript.optimizer.fold_constants(exported.model)

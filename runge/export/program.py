@@ -3,8 +3,10 @@
 import copy
 import io
 import json
+from collections.abc import Sequence
 from pathlib import PurePath
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,10 +24,10 @@ class _ValueAndDerivative(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         parts = self.function.jet(x[None])
-        results = [mean_over(part)[0] for part in parts]
+        results = [mean_over(part, self.function.weights)[0] for part in parts]
         if self.function.members > 1:
-            results += [std_over(part)[0] for part in parts]
-        return tuple(part[:, 0] if self.function.network.outputs == 1 else part for part in results)
+            results += [std_over(part, self.function.weights)[0] for part in parts]
+        return tuple(part[:, 0] if len(self.function.outputs) == 1 else part for part in results)
 
 
 def program(function: Function) -> torch.export.ExportedProgram:
@@ -33,9 +35,7 @@ def program(function: Function) -> torch.export.ExportedProgram:
 
     Its input has the precision of the function's units, if it has any: 17 digits before their mean is subtracted.
     """
-    network = function.network
-    precision = (network.amplitude if network.units is None else network.units.x_mean).dtype
-    x = torch.zeros(2, network.dimension, dtype=precision)
+    x = torch.zeros(2, len(function.inputs), dtype=function.like.dtype)
     traced = torch.export.export(_ValueAndDerivative(function), (x,), dynamic_shapes=({0: torch.export.Dim("n")},))
     for node in traced.graph.nodes:
         node.meta.pop("stack_trace", None)  # it names source files of this machine
@@ -51,26 +51,30 @@ def torch_program(function: Function) -> dict[str, bytes]:
 
 def about(function: Function) -> dict[str, str]:
     """Return what an exported file says about itself, as docs/howto/export.md describes it."""
-    network, configuration = function.network, flatten(function.configuration)
-    stage, units, names = network.stage(0), network.units, Columns.of(function.inputs, function.outputs)
+    configuration, names = flatten(function.configuration), Columns.of(function.inputs, function.outputs)
     facts = {"inputs": json.dumps(names.inputs), "outputs": json.dumps(names.fits + names.fit_slopes)}
     if function.members > 1:
         facts["members"] = str(function.members)
+    if function.weights is not None:
+        facts["weights"] = json.dumps(function.weights.tolist())
     if file := configuration.get("data.file"):
         facts["data"] = PurePath(str(file)).name
     else:
         formulas = [str(value) for key, value in configuration.items() if key.split(".")[:2] == ["target", "expr"]]
         facts["target"] = ", ".join(formulas) or str(configuration.get("target", ""))
-    digits = 15 if stage.scale.dtype == torch.float64 else 6
+    stages = [network.stage(0) for network in function.networks]
+    digits = 15 if all(stage.scale.dtype == torch.float64 for stage in stages) else 6
 
-    def shown(values: Tensor) -> str:
-        return json.dumps([[float(f"{x:.{digits}g}") for x in row] for row in values.tolist()])
+    def mean(parts: Sequence[Tensor]) -> str:
+        values = torch.cat([part.double() for part in parts]).mean(0)
+        return json.dumps(np.vectorize(lambda x: float(f"{x:.{digits}g}"))(values.numpy(force=True)).tolist())
 
-    scale, shift = stage.scale.double().mean(0)[0], stage.shift.double().mean(0)[0]
-    bounds = torch.stack([-1 - shift, 1 - shift], 1) / scale[:, None]
-    if units is None:
-        return facts | {"domain": shown(bounds)}
-    mean, std = units.x_mean.double().mean(0), units.x_std.double().mean(0)
-    if "target" in configuration:  # its domain is [-1, 1]^D in standardised units
-        return facts | {"domain": shown(mean[:, None] + std[:, None] * bounds)}
-    return facts | {"mean": shown(mean[None])[1:-1], "std": shown(std[None])[1:-1]}
+    units = [network.units for network in function.networks]
+    if "target" not in configuration and (known := [one for one in units if one is not None]):
+        return facts | {"mean": mean([one.x_mean for one in known]), "std": mean([one.x_std for one in known])}
+    boxes = [torch.stack([-1 - stage.shift, 1 - stage.shift], 3)[:, 0] / stage.scale.mT for stage in stages]
+    restored = [
+        box if one is None else one.x_mean[..., None] + one.x_std[..., None] * box.double()
+        for box, one in zip(boxes, units, strict=True)
+    ]
+    return facts | {"domain": mean(restored)}

@@ -1,16 +1,90 @@
-"""The runs of a sweep that are one function: they differ only in their seeds and the fold that they leave out."""
+"""The runs of a sweep that are one function: those of its answer, or those that differ only in seeds and fold."""
 
+import json
+import math
 import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from runge.configuration import SAME_RESULT
 from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory
+from runge.records.files import write
 from runge.records.reading import find, read
 
-__all__ = ["SEEDS", "members"]
+__all__ = ["SEEDS", "members", "read_answer", "write_answer"]
 
 SEEDS = ("seed", "data.seed", "data.fold")
 """The keys in which the runs of one function may differ."""
+
+_ANSWER = "answer.json"
+_ROUND_OFF = 1e-12
+
+
+@dataclass(frozen=True, config=ConfigDict(strict=True))
+class _Member:
+    run: str  # relative to the sweep's directory
+    weight: Annotated[float, Field(gt=0, le=1 + _ROUND_OFF)]
+
+
+@dataclass(frozen=True, config=ConfigDict(strict=True))
+class _Answer:
+    """The content of `answer.json`."""
+
+    members: list[_Member]
+
+    def __post_init__(self) -> None:
+        if abs((total := math.fsum(member.weight for member in self.members)) - 1) > _ROUND_OFF:
+            raise ValueError(f"the weights must sum to 1, got {total}")
+        if len({os.path.normpath(member.run) for member in self.members}) < len(self.members):
+            raise ValueError("each run must be named once")
+
+
+def write_answer(sweep: str | os.PathLike[str], weights: Mapping[str, float]) -> None:
+    """Write the answer of a sweep, a weighted mean of some of its runs, as `answer.json` in its directory.
+
+    Args:
+        sweep: the sweep's directory.
+        weights: the weight of each run, by its directory relative to the sweep's.
+
+    Raises:
+        ValueError: a weight is not above 0, or they do not sum to 1 up to round-off.
+        OSError: the file cannot be written.
+    """
+    answer = _Answer([_Member(run, float(weight)) for run, weight in weights.items()])
+    write(Path(sweep) / _ANSWER, json.dumps(asdict(answer), indent=2) + "\n")
+
+
+def read_answer(sweep: str | os.PathLike[str]) -> list[tuple[RunDirectory, float]] | None:
+    """Return the runs of a sweep's answer with their weights, > 0, which sum to 1; None: the sweep has no answer.
+
+    Raises:
+        ConfigurationError: the file is damaged, or names a run that has not finished or is outside of the sweep.
+        OSError: it cannot be read.
+    """
+    path, top = Path(sweep) / _ANSWER, Path(sweep).resolve()
+    if not path.exists():
+        return None
+    try:
+        answer = TypeAdapter(_Answer).validate_json(path.read_bytes())
+        found = [(RunDirectory(Path(sweep) / one.run), one.weight) for one in answer.members]
+        outside = [run for run, _ in found if top not in run.path.resolve().parents]
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")
+        raise ConfigurationError(f"{path} is damaged ({reason})") from error
+    except ValueError as error:  # a path with a null byte
+        raise ConfigurationError(f"{path} is damaged ({error})") from error
+    if outside:
+        raise ConfigurationError(f"{path} must name runs in its directory, got {str(outside[0].path)!r}")
+    if unfinished := [run for run, _ in found if not run.metrics.exists()]:
+        raise ConfigurationError(f"{path} must name finished runs, got {str(unfinished[0].path)!r}")
+    return found
 
 
 def _difference(one: RunDirectory, other: RunDirectory) -> str:

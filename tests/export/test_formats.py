@@ -49,15 +49,15 @@ def function(
 
 
 def points(u: Function, n: int = 50) -> torch.Tensor:
-    lower, upper = torch.tensor([[-2.0, -1.0, 9.5], [2.0, 4.0, 11.0]], dtype=DOUBLE)[:, : u.network.dimension]
-    x = torch.rand(n, u.network.dimension, generator=torch.Generator().manual_seed(n), dtype=DOUBLE)
-    return (lower + (upper - lower) * x).to(u.network.amplitude if u.network.units is None else DOUBLE)
+    lower, upper = torch.tensor([[-2.0, -1.0, 9.5], [2.0, 4.0, 11.0]], dtype=DOUBLE)[:, : u.networks[0].dimension]
+    x = torch.rand(n, u.networks[0].dimension, generator=torch.Generator().manual_seed(n), dtype=DOUBLE)
+    return (lower + (upper - lower) * x).to(u.networks[0].amplitude if u.networks[0].units is None else DOUBLE)
 
 
 def assert_same(results, u: Function, x: torch.Tensor, tolerance: float) -> None:
     """Compare results at x, (N, D), with those of u, relative to their size where it is above 1."""
-    several = u.network.outputs > 1
-    shapes = [(len(x), *[3] * several), (len(x), *[3] * several, u.network.dimension)]
+    several = u.networks[0].outputs > 1
+    shapes = [(len(x), *[3] * several), (len(x), *[3] * several, u.networks[0].dimension)]
     assert [tuple(result.shape) for result in results] == shapes
     for result, expected in zip(results, u.value_and_derivative(x.numpy()), strict=True):
         size = max(1, np.abs(expected).max(initial=0))
@@ -119,13 +119,13 @@ def test_the_mean_and_standard_deviation_over_members(tmp_path):
     shape = {"stages": 2, "dimension": 2, "outputs": 3, "units": True}
     alone = [function("silu", **shape) for _ in range(3)]
     for i, one in enumerate(alone):
-        for part in (one.network.stage(0).theta.data, *one.network.units.buffers()):
+        for part in (one.networks[0].stage(0).theta.data, *one.networks[0].units.buffers()):
             part += 0.1 * i
-    alone[2].network.amplitude[0, 1] = 0  # its second stage did not help
+    alone[2].networks[0].amplitude[0, 1] = 0  # its second stage did not help
     u = function("silu", **shape)
-    state = join([one.network.state_dict() for one in alone])
-    u.network = copy.deepcopy(u.network)
-    for name, part in [*u.network.named_parameters(), *u.network.named_buffers()]:
+    state = join([one.networks[0].state_dict() for one in alone])
+    u.networks[0] = copy.deepcopy(u.networks[0])
+    for name, part in [*u.networks[0].named_parameters(), *u.networks[0].named_buffers()]:
         part.data = state[name]
     x = points(u)
     each = [one.value_and_derivative(x.numpy()) for one in alone]
@@ -146,7 +146,7 @@ def test_the_mean_and_standard_deviation_over_members(tmp_path):
 
 def test_large_inputs_keep_their_digits(tmp_path):
     u = function(units=True, dtype=SINGLE)
-    units = u.network.units
+    units = u.networks[0].units
     units.x_mean += 1e9 - units.x_mean
     x = 1e9 + torch.linspace(-1, 1, 21, dtype=DOUBLE)[:, None]
     assert_same(in_onnx(export(u, "onnx", tmp_path / "u"), x), u, x, 5e-6)
@@ -201,8 +201,8 @@ def test_files_describe_tables_and_standardised_formulas():
     boxed = function(dimension=2, data={"file": "wing.csv"})
     assert about(boxed)["domain"] == "[[-1.0, 1.1], [0.0, 3.0]]", "that of the training rows"
     formula = function(units=True, target={"_target_": "runge.targets.Expression", "expr": {"a": "x", "b": "x**2"}})
-    formula.network.stage(0).scale.fill_(1)
-    formula.network.stage(0).shift.fill_(0)
+    formula.networks[0].stage(0).scale.fill_(1)
+    formula.networks[0].stage(0).shift.fill_(0)
     assert about(formula)["domain"] == "[[-0.19047619047619, 0.476190476190476]]"  # 1/7 -+ 1/3
     assert about(formula)["target"] == "x, x**2"
 

@@ -330,7 +330,7 @@ def test_every_option_runs(overrides, finish, tmp_path):
     directory = only_run(tmp_path)
     assert figures(directory)["test/mse_f"] >= 0
     u = runge.load(directory)
-    x = torch.zeros(5, u.network.dimension) if u.network.dimension > 1 else torch.zeros(5)
+    x = torch.zeros(5, len(u.inputs)) if len(u.inputs) > 1 else torch.zeros(5)
     assert u(x).shape == (5,)
     assert u.derivative(x).shape == x.shape
 
