@@ -16,7 +16,7 @@ from sklearn.utils import check_array, check_consistent_length, check_random_sta
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from runge.configuration import CONFIGURATIONS, build
-from runge.data import Rows, Split, Table
+from runge.data import Rows, Table
 from runge.data.consistency import compare
 from runge.data.roles import check_index, names_of, partials_of
 from runge.errors import ConfigurationError, RunError
@@ -149,7 +149,9 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         if not isinstance(self.optimizer, str):
             configuration["optimizer"] = self.optimizer
         arrays = x.copy(), y.copy(), dydx.copy()  # which become read-only
-        return Member(configuration, rows=_Arrays.of(arrays, inputs, outputs, build("data", configuration["data"], Table)))
+        return Member(
+            configuration, rows=_Arrays.of(arrays, inputs, outputs, build("data", configuration["data"], Table))
+        )
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags: several outputs are allowed."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
+from rich.console import Console
 from rich.table import Table
 
 from runge.errors import ConfigurationError
@@ -65,8 +66,8 @@ class Leaderboard:
         """Write it into the directory of a sweep."""
         write(sweep / _FILE, json.dumps(asdict(self), indent=1) + "\n")
 
-    def table(self) -> Table:
-        """Return the first twelve candidates as a table for the terminal."""
+    def show(self, console: Console) -> None:
+        """Print the first twelve candidates, and the sentences."""
         table = Table(box=None, header_style="bold", pad_edge=False)
         table.add_column("candidate", overflow="fold")
         for name in ("value", "derivative", "spread", "folds", "steps", "seconds", "weight"):
@@ -76,7 +77,9 @@ class Leaderboard:
             weight = f"{one.weight:.2f}" if one.weight else ""
             row = [printable(one.name), *errors, str(one.folds), str(one.steps), f"{one.seconds:.1f}", weight]
             table.add_row(*row, style="bold" if one.weight else "")
-        return table
+        console.print(table)
+        for sentence in self.sentences:
+            console.print(printable(sentence), highlight=False)
 
 
 def read_leaderboard(paths: Sequence[str | os.PathLike[str]]) -> Leaderboard | None:

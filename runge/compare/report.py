@@ -46,12 +46,18 @@ _POINTS, _MOST_ERRORS = 201, 8000  # of a run: points of the fit, and errors of 
 
 
 def publish(ranking: Ranking, directory: Path) -> None:
-    """Show the comparison, write `comparison.csv`, `.png` and `.html`, and print the path of the last."""
+    """Show the comparison, write `comparison.csv`, `.png` and `.html`, and print the path of the last.
+
+    The comparison of a race is its leaderboard.
+    """
     # Late: Matplotlib is imported when something is drawn.
     from runge.compare.picture import comparison_picture
     from runge.pictures.style import png
 
-    show(ranking, Console())
+    if ranking.race is None:
+        show(ranking, Console())
+    else:
+        ranking.race.show(Console())
     directory.mkdir(parents=True, exist_ok=True)
     write(directory / "comparison.csv", ranking.csv())
     write(directory / "comparison.png", png(comparison_picture(ranking)))

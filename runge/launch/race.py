@@ -17,7 +17,6 @@ import numpy as np
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from runge.compare.leaderboard import Candidate, Leaderboard
 from runge.data import Rows
@@ -38,7 +37,7 @@ log = logging.getLogger(__name__)
 
 _FOLDS = 5
 _FIRST = 2  # folds on which all candidates meet; two networks can disagree
-_AT_A_TIME = 6  # candidates, so that there is an answer after a few seconds
+_AT_FIRST, _AT_A_TIME = 2, 8  # candidates of a round
 _SHARES = (0.4, 0.65, 0.85)
 """The shares of the time after which the first rounds, the other folds and the variations end at the latest."""
 _MAY_WIN = 4.0  # times the smallest error on the first folds
@@ -156,7 +155,7 @@ class Race:
         parsed = OverridesParser.create(context.config_loader).parse_overrides(list(arguments))
         for one in parsed:
             if one.is_sweep_override():
-                what = "must have one value, which all candidates have then; the candidates are in conf/search/best.yaml"
+                what = "must have one value with search=best, for all candidates"
                 raise ConfigurationError(f"{one.get_key_element()}: {what}; got {one.input_line}")
         self._given = {one.get_key_element().lstrip("+~"): str(one.input_line) for one in parsed}
         self._left_out: list[str] = []
@@ -199,9 +198,9 @@ class Race:
     def _with_given(self, own: Sequence[str]) -> list[str] | None:
         """Return a candidate's overrides and those of the command, which win; None: its optimiser is another."""
         kept = [one for one in own if one.partition("=")[0] not in self._given]
-        if any(one.startswith("optimizer=") for one in own) and len(kept) < len(own) and "optimizer" in self._given:
-            if self._given["optimizer"] not in own:
-                return None
+        chosen = [one for one in own if one.startswith("optimizer=")]
+        if "optimizer" in self._given and self._given["optimizer"] not in (chosen or ["optimizer=adamw"]):
+            return None
         return [*kept, *self._given.values()]
 
     def _member(self, overrides: Sequence[str]) -> Member:
@@ -224,7 +223,7 @@ class Race:
         write(self.directory / "multirun.yaml", OmegaConf.to_yaml(self._config))
         timeout = self.settings.timeout
         try:
-            for some in _parts(self.entrants, _AT_A_TIME):
+            for some in _parts(self.entrants):
                 until = _SHARES[0] * timeout if self._ranked() else timeout
                 if rounds.elapsed < until:
                     self._try(rounds, some, self.folds[:_FIRST], until)
@@ -325,10 +324,9 @@ class Race:
     def _refit(self, rounds: Rounds) -> None:
         """Train what the answer is made of on all rows, and write the answer."""
         complete = [one for one in self._ranked() if len(one.fits) == len(self._ranked()[0].fits)]
-        weights = weigh(np.stack([one.error_vector() for one in complete]), np.array([one.variance() for one in complete]))
-        weights = np.where(weights >= max(_LEAST_WEIGHT, 0), weights, 0)
-        if not weights.any():
-            weights[0] = 1
+        errors, variances = np.stack([one.error_vector() for one in complete]), [one.variance() for one in complete]
+        weights = weigh(errors, np.array(variances))
+        weights[weights < min(_LEAST_WEIGHT, weights.max())] = 0
         for one, weight in zip(complete, weights / weights.sum(), strict=True):
             one.weight = float(weight)
         chosen = [one for one in complete if one.weight]
@@ -352,17 +350,13 @@ class Race:
         write_answer(self.directory, shares)
 
     def _conclude(self) -> None:
-        """Show and write the leaderboard."""
+        """Write the leaderboard."""
         ranked = self._ranked()
         if not any(one.weight for one in ranked):
             ranked[0].weight = 1.0
         candidates = [self._candidate(one) for one in ranked]
         board = Leaderboard(candidates, [_why(candidates[0], self.rows)], self._left_out)
         board.write(self.directory)
-        console = Console()
-        console.print(board.table())
-        for sentence in board.sentences:
-            console.print(sentence)
 
     def _candidate(self, one: Entrant) -> Candidate:
         value, derivative = (one.root_mean(name) for name in _ERRORS)
@@ -374,8 +368,12 @@ class Race:
         return Candidate(one.name, line, runs, len(one.fits), *figures)
 
 
-def _parts(entrants: Sequence[Entrant], size: int) -> Iterator[Sequence[Entrant]]:
-    return (entrants[i : i + size] for i in range(0, len(entrants), size))
+def _parts(entrants: Sequence[Entrant]) -> Iterator[Sequence[Entrant]]:
+    """Yield the candidates in parts, of which the first ones are small, so that there is an answer soon."""
+    size, first = _AT_FIRST, 0
+    while first < len(entrants):
+        yield entrants[first : first + size]
+        size, first = min(2 * size, _AT_A_TIME), first + size
 
 
 def _without_folds(overrides: Sequence[str]) -> list[str]:
@@ -401,5 +399,7 @@ def _why(best: Candidate, rows: Rows | None) -> str:
     if noisy:
         return "The errors stay large for all candidates: the labels have noise, or the rows are too few."
     if "fixed" in best.name:
-        return "The function is smooth and has few inputs: neurons that stay as drawn, and one exact solution, are enough."
+        return (
+            "The function is smooth and has few inputs: neurons that stay as drawn and one exact solution are enough."
+        )
     return "Labels are exact and few: Levenberg-Marquardt uses all of their digits."

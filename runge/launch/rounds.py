@@ -49,7 +49,9 @@ class Rounds:
             for key, value in description.items():
                 if begun.get(key) != value:
                     rule = f"must be as when the race in {str(directory)!r} began, {json.dumps(begun.get(key))}"
-                    raise ConfigurationError(f"{key}: {rule}; got {json.dumps(value)}; or choose another hydra.sweep.dir")
+                    raise ConfigurationError(
+                        f"{key}: {rule}; got {json.dumps(value)}; or choose another hydra.sweep.dir"
+                    )
             self._content = begun
         self._next, self._runs = 0, 0
         self._seconds, self._since = 0.0, time.monotonic()
@@ -60,7 +62,7 @@ class Rounds:
         return self._seconds + time.monotonic() - self._since
 
     def train(self, jobs: Sequence[Sequence[str]], until: float) -> list[tuple[int, RunDirectory] | None]:
-        """Train runs until a time of the race in seconds; return the number and the directory of each that has finished.
+        """Train runs until a time of the race in seconds; return the number and directory of each that finished.
 
         Raises:
             ConfigurationError: the race was begun with other rounds, or a run is not allowed.

@@ -66,10 +66,8 @@ def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resumi
             raise ConfigurationError(f"hydra.run.dir: must be a directory without a run, got {str(directory.path)!r}")
         else:
             directory.begin(content, hydra.overrides.task)
-        ranges = hydra.sweeper.get("params") or ()
-        searches = hydra.runtime.choices.get("search") not in (None, "null") and not (sweep or resuming)
-        if searches and not any(one.partition("=")[0] in ranges for one in hydra.overrides.task):
-            raise ConfigurationError(f"search: needs -m: {command()} -m search=target")
+        if hydra.runtime.choices.get("search") not in (None, "null") and not (sweep or resuming):
+            raise ConfigurationError(f"search: needs -m: {command()} -m search=best")
         member = Member(content, hydra.overrides.task)
         check_rows(member, directory)
         if sweep:
