@@ -52,13 +52,13 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
     the `scale_` of a `StandardScaler`.
 
     Args:
-        activation: as `model.activation`.
+        activation: as `model.activation`; None, here and below: as the command has it with this optimiser.
         depth: the hidden layers.
         width: the neurons in each.
         lambda_d: as `loss.lambda_d`; without derivatives it has no effect.
         optimizer: the name of an option, with the settings of `conf/optimizer/NAME.yaml`; or an object from
             `runge.optimizers`.
-        max_steps: as `trainer.max_steps`; None, here and below: as the command has it with this optimiser.
+        max_steps: as `trainer.max_steps`.
         patience: as `trainer.patience`.
         batch_size: as `data.batch_size`.
         validation_fraction: the share of the rows, in [0, 1), by which the best weights are chosen; rows with the same
@@ -81,9 +81,9 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        activation: str = "silu",
-        depth: int = 3,
-        width: int = 64,
+        activation: str | None = None,
+        depth: int | None = None,
+        width: int | None = None,
         *,
         lambda_d: float = 1.0,
         optimizer: str | Optimizer = "adamw",
