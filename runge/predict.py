@@ -1,17 +1,16 @@
-"""Evaluate a trained function and its Jacobian at the rows of a table; of a sweep over seeds, mean and spread."""
+"""Evaluate a trained function and its Jacobian at the rows of a table; of several runs, mean and spread."""
 
 import argparse
 import io
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from runge.configuration import build
+from runge.configuration import build, section
 from runge.data import Table, read
 from runge.data.roles import Roles, listed, partial_name, read_arrays
 from runge.data.table import FORMATS, SETS, open_table
@@ -20,7 +19,6 @@ from runge.function import Function, load_finished
 from runge.records.directories import RunDirectory
 from runge.records.files import printable, write
 from runge.records.reading import find
-from runge.records.reading import read as read_run
 from runge.sobolev.errors import variance
 from runge.training.seed import Seed
 
@@ -30,7 +28,7 @@ __all__ = ["main", "predict"]
 def predict(function: Function, x: np.ndarray) -> dict[str, np.ndarray]:
     """Return u, (m, P), and du, (m, P, D), at points x, (m, D), in float64: the means over the members.
 
-    Of several members, `u_std` and `du_std` are their standard deviations, with M - 1 in the denominator.
+    Of several members, `u_std` and `du_std` are their standard deviations, as `Function.value_and_derivative_std`.
     """
     points = x[:, 0] if len(function.inputs) == 1 else x
     parts = [*function.value_and_derivative(points)]
@@ -101,8 +99,8 @@ def _sets(function: Function, x: np.ndarray) -> tuple[np.ndarray, str]:
     sets, remark, data = np.full(len(x), "", dtype="U5"), "", function.configuration.get("data") or {}
     try:
         if "file" in data:
-            sets = _used_rows(map(RunDirectory, function.runs), data, x)
-    except ConfigurationError as error:
+            sets = _used_rows(map(RunDirectory, function.runs), data["file"], x)
+    except (ConfigurationError, OSError) as error:
         remark = f"it cannot be known which of these rows were trained on: {error}\n"
     if number := (sets == "train").sum():
         remark = f"{number} of these {len(x)} rows were trained on; their errors are not independent\n"
@@ -112,7 +110,7 @@ def _sets(function: Function, x: np.ndarray) -> tuple[np.ndarray, str]:
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.predict") -> None:
     """Run the command `runge predict`, or `python -m runge.predict`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
-    of_run = "the directory of a finished run, or of a sweep over seeds: mean and spread"
+    of_run = "the directory of a finished run, or of a sweep with an answer or over seeds: mean and spread"
     parser.add_argument("run", metavar="RUN_OR_SWEEP", help=of_run)
     parser.add_argument("file", metavar="FILE", help=f"a table with the run's inputs: {', '.join(FORMATS)}")
     parser.add_argument("--out", metavar="FILE", help="the file to write (default: NAME_predicted in that directory)")
@@ -140,26 +138,28 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
     except OSError as error:
         parser.error(printable(f"--out: the file cannot be written ({describe(error)}); --out FILE names another"))
     if function.members > 1:
+        statistics = f"mean and standard deviation of {function.members} runs"
         left = len(find(directory)) - function.members
         why = "unfinished, differ in more than their seeds, or were fitted to other rows"
-        print(f"mean and standard deviation of {function.members} runs" + f"; {left} left out: {why}" * (left > 0))
+        equal = statistics + f"; {left} left out: {why}" * (left > 0)
+        print(equal if function.weights is None else f"weighted {statistics}")
     print(_errors(function, labels, prediction, sets))
     print(printable(f"{remark}{len(x)} rows: {out}", keep="\n"))
 
 
-def _used_rows(runs: Iterable[RunDirectory], data: Mapping[str, Any], x: np.ndarray) -> np.ndarray:
+def _used_rows(runs: Iterable[RunDirectory], file: str, x: np.ndarray) -> np.ndarray:
     """Return the set in which some runs had rows with given inputs, (m, D): `train`, `val` or `test`; empty: in none.
 
-    Of several runs on the same table, the section `data`, it is the first of these sets in which one of them had a row.
+    Of several runs on the same table, which a file holds, it is the first of these sets in which one had a row.
     """
-    rows, sets = read(build("data", data, Table)), dict[bytes, str]()
+    sets = dict[bytes, str]()
     for run in runs:
-        state, settings = run.read_state(), read_run(run).settings
+        configuration, _ = run.read_configuration()
+        table = build("data", {**section("data", configuration.get("data")), "file": file}, Table)
+        rows, state = read(table), run.read_state()
         if state is None or state.rows != rows.checksum:
-            raise ConfigurationError(f"data.file: {rows.table.file!r} does not hold the rows of the run {run.path}")
-        seed = Seed.of_data(settings["seed"], settings.get("data.seed"), rows.table.folds)
-        table = replace(rows.table, fold=settings.get("data.fold"))
-        split = replace(rows, table=table).split(seed.generator("data"))
+            raise ConfigurationError(f"data.file: {file!r} does not hold the rows of the run {run.path}")
+        split = rows.split(Seed.of_data(configuration["seed"], table.seed, table.folds).generator("data"))
         for name, index in split._asdict().items():
             for row in map(_bytes, rows.x[index]):
                 sets[row] = min(sets.get(row, name), name, key=split._fields.index)
