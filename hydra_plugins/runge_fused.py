@@ -72,6 +72,22 @@ class SearchSweeper(_Sweeper):
             search.run(launcher.launch, check_jobs(context, config, search.corners(), NOWHERE, processes))
 
 
+class BestSweeper(_Sweeper):
+    """A sweeper that lets candidates of all methods race, and leaves one function as the answer."""
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run the race."""
+        from runge.configuration import build
+        from runge.launch.race import Race, RaceSettings
+        from runge.launch.sweep import begin_processes, compared
+
+        context, config, launcher = self.parts
+        settings = build("hydra.sweeper", self.settings, RaceSettings)
+        with compared(config, settings, launcher):
+            processes = begin_processes(launcher.settings) if isinstance(launcher, FusedLauncher) else 1
+            Race(context, config, settings, arguments, processes).run(launcher.launch)
+
+
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:
     return {key: OmegaConf.to_object(value) if OmegaConf.is_config(value) else value for key, value in settings.items()}
 
@@ -84,6 +100,8 @@ sweeper = {"_target_": f"{__name__}.GridSweeper", "max_batch_size": None, "param
 sweeper |= {"halving": None, "compare": True}
 search: dict[str, Any] = {"_target_": f"{__name__}.SearchSweeper", "trials": 100, "batch": None, "timeout": None}
 search |= {"seed": 0, "sampler": "tpe", "halving": None, "seeds": 1, "params": None, "compare": True}
+best = {"_target_": f"{__name__}.BestSweeper", "timeout": 60, "tables": {}, "formulas": {}, "seeds": 3, "compare": True}
 nodes = ("launcher", "fused", launcher | slurm), ("sweeper", "grid", sweeper), ("sweeper", "search", search)
+nodes += (("sweeper", "best", best),)
 for group, name, node in nodes:
     ConfigStore.instance().store(group=f"hydra/{group}", name=name, node=node, provider="runge")

@@ -16,7 +16,7 @@ from sklearn.utils import check_array, check_consistent_length, check_random_sta
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from runge.configuration import CONFIGURATIONS, build
-from runge.data import Rows, Split, Table
+from runge.data import Rows, Table
 from runge.data.consistency import compare
 from runge.data.roles import check_index, names_of, partials_of
 from runge.errors import ConfigurationError, RunError
@@ -52,13 +52,13 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
     the `scale_` of a `StandardScaler`.
 
     Args:
-        activation: as `model.activation`.
+        activation: as `model.activation`; None, here and below: as the command has it with this optimiser.
         depth: the hidden layers.
         width: the neurons in each.
         lambda_d: as `loss.lambda_d`; without derivatives it has no effect.
         optimizer: the name of an option, with the settings of `conf/optimizer/NAME.yaml`; or an object from
             `runge.optimizers`.
-        max_steps: as `trainer.max_steps`; None, here and below: as the command has it with this optimiser.
+        max_steps: as `trainer.max_steps`.
         patience: as `trainer.patience`.
         batch_size: as `data.batch_size`.
         validation_fraction: the share of the rows, in [0, 1), by which the best weights are chosen; rows with the same
@@ -81,9 +81,9 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        activation: str = "silu",
-        depth: int = 3,
-        width: int = 64,
+        activation: str | None = None,
+        depth: int | None = None,
+        width: int | None = None,
         *,
         lambda_d: float = 1.0,
         optimizer: str | Optimizer = "adamw",
@@ -145,13 +145,13 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
             values = {name: value for name in names if (value := getattr(self, name)) is not None}
             plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
             configuration[section] = configuration[section] | plain
-        if share:
-            configuration["data"]["split"] = {"train": None, "val": float(share), "test": 0.0}
+        configuration["data"]["split"] = {"train": None, "val": float(share), "test": 0.0}
         if not isinstance(self.optimizer, str):
             configuration["optimizer"] = self.optimizer
-        kind = _Arrays if share else _ArraysOfOneSet
         arrays = x.copy(), y.copy(), dydx.copy()  # which become read-only
-        return Member(configuration, rows=kind.of(arrays, inputs, outputs, build("data", configuration["data"], Table)))
+        return Member(
+            configuration, rows=_Arrays.of(arrays, inputs, outputs, build("data", configuration["data"], Table))
+        )
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags: several outputs are allowed."""
@@ -190,13 +190,6 @@ class _Arrays(Rows):
     """Rows in which an input may be constant, as in a part of a cross-validation."""
 
     INPUTS_VARY = False
-
-
-class _ArraysOfOneSet(_Arrays):
-    def split(self, seed: int | torch.Generator) -> Split:
-        """Return all rows, for training and for validation."""
-        rows = np.arange(len(self.x))
-        return Split(rows, rows, rows[:0])
 
 
 @cache

@@ -23,7 +23,6 @@ from runge.sobolev.units import Units
 
 __all__ = ["Function", "load", "load_finished", "mean_over", "std_over"]
 
-
 Argument = Any
 """A tensor, an array, numbers, or a table such as a DataFrame, whose columns are taken by the names of the inputs."""
 
@@ -60,6 +59,8 @@ class Function(nn.Module):
         >>> Function(network).derivative(torch.zeros(2, 3)).shape
         torch.Size([2, 3])
     """
+
+    weights: Tensor | None
 
     def __init__(
         self,
@@ -213,8 +214,7 @@ def load_finished(directory: str, key: str, like: str | None = None) -> Function
     Raises:
         ConfigurationError: there is no such function; the message begins with the key.
     """
-    run = RunDirectory(directory)
-    rule = f"{key}: must be the directory of a finished run, got {directory!r}"
+    run, rule = RunDirectory(directory), f"{key}: must be the directory of a finished run, got {directory!r}"
     if not run.metrics.exists() and (state := run.read_state()) is not None:
         after = "" if state.status == "diverged" else f"; continue it with {command()} resume={directory}"
         raise ConfigurationError(f"{rule} ({state.status} at step {state.step}, without {run.metrics.name}){after}")

@@ -8,18 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Union, overload
 
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from runge.compare.leaderboard import read_leaderboard
 from runge.compare.ranking import Ranking, collect
 from runge.compare.report import render
 from runge.compare.search import read_search
 from runge.data.table import file_of
 from runge.draw import draw
 from runge.errors import ConfigurationError, RunError
-from runge.launch.cli import check_overrides, quoted, session, train
+from runge.launch.cli import check_overrides, override_of, quoted, session, train
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, on_test
 from runge.records.directories import RunDirectory
 from runge.records.files import discard, write
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from runge.function import Function
 
-__all__ = ["Comparison", "Run", "fit", "sweep"]
+__all__ = ["Answer", "Comparison", "Run", "fit", "sweep"]
 
 InMemory = Union["pandas.DataFrame", Mapping[str, "ArrayLike"]]
 Directory = str | os.PathLike[str] | None
@@ -123,7 +124,8 @@ class Comparison(Ranking):
     """
 
     def __init__(self, directory: str | os.PathLike[str], metric: str | None = None) -> None:
-        super().__init__(collect([directory]), metric, search=read_search([directory]))
+        paths = [directory]
+        super().__init__(collect(paths), metric, search=read_search(paths), race=read_leaderboard(paths))
         self.directory = Path(directory)
 
     def __repr__(self) -> str:
@@ -157,8 +159,47 @@ class Comparison(Ranking):
         return Run(self.records[0].path)
 
 
-def fit(*arguments: str | InMemory, directory: Directory = None) -> Run:
-    """Train one run, as `python train.py OVERRIDES` does, in the calling process.
+class Answer(Comparison):
+    """The answer of `search=best`, and the candidates that it was chosen from.
+
+    Args:
+        directory: the sweep's directory.
+
+    Raises:
+        FileNotFoundError: there is no such directory.
+        ValueError: it contains no runs.
+    """
+
+    def __repr__(self) -> str:
+        first = [one for one in self.leaderboard.itertuples() if one.weight]
+        return f"Answer({str(self.directory)!r}): {', '.join(f'{one.weight:.2f} of {one.name}' for one in first)}"
+
+    @cached_property
+    def function(self) -> "Function":
+        """The answer as one function, as `runge.load`."""
+        from runge.function import load  # late: the other properties need no torch
+
+        return load(self.directory)
+
+    @property
+    def leaderboard(self) -> "pandas.DataFrame":
+        """A row per candidate, the best first, with the attributes of `runge.compare.leaderboard.Candidate`."""
+        import pandas
+
+        found = read_leaderboard([self.directory])
+        return pandas.DataFrame([vars(one) for one in found.candidates] if found else [])
+
+    def predict(self, x: "ArrayLike", std: bool = False) -> Any:
+        """Return the values at the rows of x, an array or a DataFrame; with `std` also the spread of the networks."""
+        return (self.function(x), self.function.std(x)) if std else self.function(x)
+
+
+@overload
+def fit(*arguments: str, directory: Directory = None) -> Run: ...
+@overload
+def fit(data: InMemory, *arguments: str, directory: Directory = None) -> Any: ...
+def fit(*arguments: Any, directory: Directory = None) -> Run | Answer:
+    """Fit a table in memory, as `runge fit FILE` does; or train one run, as `python train.py OVERRIDES` does.
 
     Calls from several threads wait for each other.
 
@@ -168,7 +209,11 @@ def fit(*arguments: str | InMemory, directory: Directory = None) -> Run:
             file has them; NaN: not known. It is written into the run's directory, where `data.file` names it. Then the
             command line's overrides, such as `"model.activation=gelu"`. Options of your own are found with
             `"hydra.searchpath=[file:///PATH/TO/conf]"`.
-        directory: the run's directory; None: `outputs/DATE/TIME`.
+        directory: the directory of the run, or of the sweep; None: `outputs/DATE/TIME`, `outputs/multirun/DATE/TIME`.
+
+    Returns:
+        Of a table in memory the answer of `search=best` after `hydra.sweeper.timeout` seconds (60); with `search=null`,
+        and of overrides alone, one run.
 
     Raises:
         ConfigurationError: an override is not allowed; it is a `ValueError`, and nothing was trained.
@@ -179,13 +224,18 @@ def fit(*arguments: str | InMemory, directory: Directory = None) -> Run:
         >>> from tempfile import mkdtemp
         >>> import numpy
         >>> x = numpy.linspace(0, 1, 20)
-        >>> run = fit({"x": x, "y": x**2, "dydx": 2 * x}, "trainer.max_steps=20", "model.width=8", directory=mkdtemp())
+        >>> short = "search=null", "trainer.max_steps=20", "model.width=8"
+        >>> run = fit({"x": x, "y": x**2, "dydx": 2 * x}, *short, directory=mkdtemp())
         >>> run.function.inputs, run.function.outputs
         (('x',), ('y',))
         >>> fit("model.width=0")
         Traceback (most recent call last):
         runge.errors.ConfigurationError: model.width: should be greater than or equal to 1, got 0
     """
+    if arguments and not isinstance(arguments[0], str) and "search=null" not in arguments:
+        answer = sweep(arguments[0], "search=best", *arguments[1:], directory=directory)
+        assert isinstance(answer, Answer)
+        return answer
 
     def attempt(configuration: DictConfig) -> Any:
         try:
@@ -231,11 +281,11 @@ def sweep(*arguments: str | InMemory, directory: Directory = None) -> Comparison
             failure = str(error)
     if not where.is_dir():  # nothing could be trained
         raise RunError(failure)
-    compared = Comparison(where)
+    compared = Comparison(where) if read_leaderboard([where]) is None else Answer(where)
     finished = [record.status for record in compared.records].count("finished")
     if not finished:
         raise RunError(failure)
-    if failure:
+    if failure and not isinstance(compared, Answer):  # whose time ends before all runs have
         warnings.warn(f"{finished} of {len(compared.records)} runs finished; {failure}", stacklevel=2)
     return compared
 
@@ -258,7 +308,7 @@ def _typed(
     key = "hydra.run.dir" if mode == RunMode.RUN else "hydra.sweep.dir"
     typed = [*quoted(overrides), f"hydra.mode={mode.name}"]
     check_overrides(typed)
-    typed += [] if directory is None else [_path(key, directory)]
+    typed += [] if directory is None else [override_of(key, os.path.abspath(directory))]
     if in_memory:
         keys = {override.lstrip("+~").partition("=")[0] for override in overrides}
         for forbidden in sorted({"data.file", "resume"} & keys):
@@ -266,7 +316,7 @@ def _typed(
         typed = typed if "data" in keys else ["data=table", *typed]
     composed = hydra.compose_config("config", typed, mode, with_log_configuration=False).hydra
     where = Path(os.path.abspath(composed.run.dir if mode == RunMode.RUN else composed.sweep.dir))
-    typed.append(_path(key, where))
+    typed.append(override_of(key, str(where)))
     if not in_memory:
         yield typed, where
         return
@@ -277,7 +327,7 @@ def _typed(
     elif path.read_bytes() != text:
         raise ConfigurationError(f"data: {str(path)!r} holds another table; choose another directory")
     try:
-        yield [*typed, _path("data.file", path)], where
+        yield [*typed, override_of("data.file", str(path))], where
     except ConfigurationError as error:
         if not (begun or any(where.rglob("status.json"))):
             path.unlink()
@@ -287,10 +337,3 @@ def _typed(
         message = str(error).replace(repr(str(path)), name)
         message = re.sub(rf"{name}: line (\d+)", lambda line: f"{name}: row {int(line[1]) - 1}", message)
         raise ConfigurationError(message) from error
-
-
-def _path(key: str, path: str | os.PathLike[str]) -> str:
-    """Return the override that sets a key to a path, as an absolute one."""
-    # In Hydra's grammar a backslash is one of the text, except before a quote.
-    text = re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + end[2].replace("'", "\\'"), os.path.abspath(path))
-    return f"{key}='{text}'"

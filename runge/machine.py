@@ -4,12 +4,14 @@ torch is imported late, because commands that only compose or compare do not nee
 """
 
 import ctypes
+import math
 import os
 import shlex
 import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -81,12 +83,17 @@ class Interruption:
     Python ignores a KeyboardInterrupt that is raised inside a weak reference's callback, and a library may turn it into
     an error of its own. So the first signal is only `received`, and loops look for it where nothing can swallow it.
     What does not look for `PATIENCE` seconds is interrupted again and again; and a second signal interrupts at once.
+
+    Attributes:
+        received: the number of the signal; None: there was none.
+        deadline: the time, as `time.monotonic`, from which on this process is asked to end as by a signal.
     """
 
     PATIENCE = 3.0
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.deadline = math.inf
         self._handled = False
 
     @contextmanager
@@ -118,9 +125,14 @@ class Interruption:
         if _ALARM is not None:
             signal.setitimer(signal.ITIMER_REAL, self.PATIENCE, 1)
 
+    @property
+    def requested(self) -> bool:
+        """Whether a signal was received, or the deadline is over."""
+        return self.received is not None or time.monotonic() > self.deadline
+
     def check(self) -> None:
-        """Raise KeyboardInterrupt if a signal was received."""
-        if self.received is not None:
+        """Raise KeyboardInterrupt if it is requested."""
+        if self.requested:
             raise KeyboardInterrupt
 
     def obey(self) -> None:

@@ -28,7 +28,7 @@ __all__ = ["main", "predict"]
 def predict(function: Function, x: np.ndarray) -> dict[str, np.ndarray]:
     """Return u, (m, P), and du, (m, P, D), at points x, (m, D), in float64: the means over the members.
 
-    Of several members, `u_std` and `du_std` are their standard deviations, with M - 1 in the denominator.
+    Of several members, `u_std` and `du_std` are their standard deviations, as `Function.value_and_derivative_std`.
     """
     points = x[:, 0] if len(function.inputs) == 1 else x
     parts = [*function.value_and_derivative(points)]
@@ -110,7 +110,7 @@ def _sets(function: Function, x: np.ndarray) -> tuple[np.ndarray, str]:
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.predict") -> None:
     """Run the command `runge predict`, or `python -m runge.predict`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
-    of_run = "the directory of a finished run, or of a sweep over seeds or folds: mean and spread"
+    of_run = "the directory of a finished run, or of a sweep with an answer, or over seeds or folds: mean and spread"
     parser.add_argument("run", metavar="RUN_OR_SWEEP", help=of_run)
     parser.add_argument("file", metavar="FILE", help=f"a table with the run's inputs: {', '.join(FORMATS)}")
     parser.add_argument("--out", metavar="FILE", help="the file to write (default: NAME_predicted in that directory)")
@@ -138,9 +138,11 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
     except OSError as error:
         parser.error(printable(f"--out: the file cannot be written ({describe(error)}); --out FILE names another"))
     if function.members > 1:
+        statistics = f"mean and standard deviation of {function.members} runs"
         left = len(find(directory)) - function.members
         why = "unfinished, differ in more than seed and fold, or were fitted to other rows"
-        print(f"mean and standard deviation of {function.members} runs" + f"; {left} left out: {why}" * (left > 0))
+        equal = statistics + f"; {left} left out: {why}" * (left > 0)
+        print(equal if function.weights is None else f"weighted {statistics}")
     print(_errors(function, labels, prediction, sets))
     print(printable(f"{remark}{len(x)} rows: {out}", keep="\n"))
 
@@ -148,16 +150,16 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
 def _used_rows(runs: Iterable[RunDirectory], file: str, x: np.ndarray) -> np.ndarray:
     """Return the set in which some runs had rows with given inputs, (m, D): `train`, `val` or `test`; empty: in none.
 
-    Of several runs on the same table, the `file`, it is the first of these sets in which one of them had a row.
+    Of several runs on the same table, which a file holds, it is the first of these sets in which one had a row.
     """
     sets = dict[bytes, str]()
     for run in runs:
-        configuration, state = run.read_configuration()[0], run.read_state()
-        rows = read(build("data", {**section("data", configuration.get("data")), "file": file}, Table))
+        configuration, _ = run.read_configuration()
+        table = build("data", {**section("data", configuration.get("data")), "file": file}, Table)
+        rows, state = read(table), run.read_state()
         if state is None or state.rows != rows.checksum:
             raise ConfigurationError(f"data.file: {file!r} does not hold the rows of the run {run.path}")
-        seed = Seed.of_data(configuration.get("seed", 0), rows.table.seed, rows.table.folds)
-        split = rows.split(seed.generator("data"))
+        split = rows.split(Seed.of_data(configuration["seed"], table.seed, table.folds).generator("data"))
         for name, index in split._asdict().items():
             for row in map(_bytes, rows.x[index]):
                 sets[row] = min(sets.get(row, name), name, key=split._fields.index)

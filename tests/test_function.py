@@ -64,7 +64,10 @@ def test_both_can_be_differentiated_further():
     torch.testing.assert_close(second, difference, rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize("again", [copy.deepcopy, saved_and_loaded, lambda u: pickle.loads(pickle.dumps(u))])
+AGAIN = [copy.deepcopy, saved_and_loaded, lambda u: pickle.loads(pickle.dumps(u))]
+
+
+@pytest.mark.parametrize("again", AGAIN)
 def test_copies_are_equal(again):
     u = Function(sum_of_networks(members=1, **NETWORKS[1]), {"seed": 0})
     other, x = again(u), points(u)
@@ -276,6 +279,7 @@ def test_the_answer_of_a_sweep_is_one_function(sweep):
     alone = [runge.load(run).derivative(x).double() for run in u.runs]
     torch.testing.assert_close(u.derivative(x), sum(w * du for w, du in zip(u.weights, alone, strict=True)))
     assert not any(parameter.requires_grad for parameter in u.parameters())
+    assert len(runge.runs(sweep)) == 8
     write_answer(sweep, {"3": 1.0})
     u, one = runge.load(sweep), runge.load(sweep / "3")
     assert (u.members, u.weights, u.runs) == (1, None, one.runs)
@@ -296,3 +300,45 @@ def test_an_answer_that_is_no_function(sweep):
     (sweep / "answer.json").write_text('{"members": [{"run": "5"}]}')
     with pytest.raises(ValueError, match=r"sweep/answer\.json is damaged"):
         runge.load(sweep)
+
+
+@pytest.mark.parametrize("again", AGAIN)
+def test_copies_of_a_weighted_mean_are_equal(again):
+    u = mixture()
+    other, x = again(u), points(u)
+    for parts in ((u.value_and_derivative(x), other.value_and_derivative(x)), (u.jet(x[None]), other.jet(x[None]))):
+        for one, copied in zip(*parts, strict=True):
+            assert torch.equal(one, copied)
+    assert torch.equal(other.std(x), u.std(x))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated")
+@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0")
+def test_a_weighted_mean_keeps_what_a_function_promises(monkeypatch):
+    u, x = mixture(outputs=1).double(), torch.rand(7, 2, dtype=DOUBLE, requires_grad=True)
+    (du,) = torch.autograd.grad(u(x).sum(), x, create_graph=True)
+    torch.testing.assert_close(u.derivative(x), du, rtol=1e-12, atol=1e-13)
+    assert all(part is not None for part in torch.autograd.grad(u(x).sum(), list(u.parameters())))
+    table = pandas.DataFrame(x.numpy(force=True)[:, ::-1], columns=["b", "a"])
+    assert np.array_equal(u.derivative(table), u.derivative(x.numpy(force=True)))
+    u, x = u.requires_grad_(False).eval(), x.detach()
+    torch._dynamo.reset()
+    both = torch.compile(u.value_and_derivative, fullgraph=True, backend="eager")
+    program = torch.export.export(u, (x,), dynamic_shapes=({0: torch.export.Dim("n")},)).module()
+    for n in (7, 3):
+        torch.testing.assert_close(both(x[:n]), u.value_and_derivative(x[:n]), rtol=1e-14, atol=1e-15)
+        torch.testing.assert_close(program(x[:n]), u(x[:n]), rtol=1e-14, atol=1e-15)
+    whole = u.value_and_derivative(x)
+    monkeypatch.setattr(function, "_CHUNK", 8)  # of two points
+    torch.testing.assert_close(u.value_and_derivative(x), whole, rtol=1e-14, atol=1e-15)
+    assert u(x[:0]).shape == (0,)
+    single = u.to(torch.float32)
+    assert {part.dtype for part in (single(x), *single.value_and_derivative_std(x))} == {torch.float32}
+    torch.testing.assert_close(single.derivative(x).double(), whole[1], rtol=1e-5, atol=1e-6)
+
+
+def test_equal_weights_are_no_weights():
+    u = Function(sum_of_networks(members=3)).requires_grad_(False)
+    weighted, x = Function(u.networks, weights=[1 / 3] * 3), points(u)
+    torch.testing.assert_close(weighted.value_and_derivative(x), u.value_and_derivative(x), rtol=1e-14, atol=1e-15)
+    torch.testing.assert_close(weighted.value_and_derivative_std(x), u.value_and_derivative_std(x))

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from runge.configuration import flatten
+from runge.launch.compose import compose
 from runge.optimizers import LeastSquares
 from runge.optimizers.least_squares import solve_last_layer
 from tests.test_levenberg_marquardt import plane, problem
@@ -108,6 +110,30 @@ def test_a_function_of_unequal_inputs_is_fitted_more_closely(train, tmp_path):
         assert status == 0, out + err
         errors.append(json.loads((tmp_path / name / "metrics.json").read_text())["test/mse_df"])
     assert errors[1] < 1e-2 * errors[0]
+
+
+CHOICES = {
+    "": {"data.n_train": 640, "model.width": 512, "model.depth": 1, "sampling": "Chebyshev"},
+    "data.n_train=30 model.width=7 sampling=uniform": {"data.n_train": 30, "model.width": 7, "sampling": "Uniform"},
+    "data=table data.file=a.csv": {"model.width": 800, "model.depth": 1, "optimizer.slopes": "[0.05, 5]"},
+    "data=table data.file=a.csv model.width=7 optimizer.slopes=[1,2]": {"model.width": 7, "optimizer.slopes": "[1, 2]"},
+    "experiment=readout": {"data.n_train": 320, "model.width": 256, "optimizer.slopes": "[3, 48]"},
+}
+
+
+@pytest.mark.parametrize(("others", "expected"), CHOICES.items())
+def test_the_option_chooses_what_is_not_given(others, expected):
+    assert expected.items() <= flatten(compose("optimizer=least_squares", *others.split())).items()
+
+
+@pytest.mark.parametrize("expression", ["1/(1+64*(x-0.2)**2)", "exp(x)*sin(12*x)"])
+def test_the_option_alone_fits_to_round_off(expression, train, tmp_path):
+    target = "target=expression", f"target.expr={expression}"
+    status, out, err = train("optimizer=least_squares", *target, "hydra.run.dir=run")
+    assert status == 0, out + err
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["test/mse_f"] < 1e-29
+    assert metrics["test/mse_df"] < 1e-27
 
 
 @pytest.mark.parametrize("per_input", [False, True])

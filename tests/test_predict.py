@@ -13,6 +13,7 @@ from runge import predict as module
 from runge.data import Table, read
 from runge.data.table import SETS
 from runge.predict import main
+from runge.records.ensemble import write_answer
 from runge.training.seed import Seed
 
 SHORT = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false")
@@ -205,6 +206,34 @@ def test_a_row_is_trained_on_if_a_run_of_any_fold_was(hx, capsys):
     sets = pandas.read_csv("sweep/same_predicted.csv", keep_default_na=False)["set"]
     assert [*np.flatnonzero(sets == "test")] == sorted(splits[0].test)
     assert (sets == "train").sum() == 30
+
+
+def test_the_answer_of_a_sweep(hx, capsys):
+    """Its members differ in architecture, in the labels that they read, and in the fold that they leave out."""
+    roles = "data.inputs=[a,b]", "data.outputs=[y]", "data.split.test=0", "data.folds=3"
+    runge.sweep(*SHORT, *TABLE, *roles, "model.activation=tanh,gelu", "data.derivatives=null,{}", directory="sweep")
+    write_answer("sweep", {"0": 0.5, "4": 0.3, "11": 0.2})
+    main(["sweep", "hx.csv"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "weighted mean and standard deviation of 3 runs"
+    assert lines[-2] == "40 of these 40 rows were trained on; their errors are not independent"
+    assert {line.split()[1] for line in lines if line.split()[0] in ("y", "dy_da")} == {"train"}
+    table, x = pandas.read_csv("sweep/hx_predicted.csv"), hx[["a", "b"]].to_numpy()
+    slopes = np.stack([runge.load(f"sweep/{name}").derivative(x)[:, 0] for name in ("0", "4", "11")])
+    np.testing.assert_allclose(table["du_y_da"], np.average(slopes, axis=0, weights=[0.5, 0.3, 0.2]), rtol=1e-6)
+    spread = np.average((slopes - table["du_y_da"].to_numpy()) ** 2, axis=0, weights=[0.5, 0.3, 0.2])
+    np.testing.assert_allclose(table["du_y_da_std"], np.sqrt(spread / (1 - 0.38)), rtol=1e-5)
+    write_answer("sweep", {"9": 1.0})
+    main(["sweep", "hx.csv"])
+    out = capsys.readouterr().out
+    assert "mean" not in out
+    assert "26 of these 40 rows were trained on" in out
+    assert list(pandas.read_csv("sweep/hx_predicted.csv")) == ["a", "b", "u_y", "du_y_da", "du_y_db", "set"]
+    main(["sweep/0", "hx.csv", "--ensemble", "sweep"])
+    assert "mean and standard deviation of 3 runs; 9 left out: unfinished, differ" in capsys.readouterr().out
+    Path("sweep/answer.json").write_text('{"members": [{"run": "..", "weight": 1}]}')
+    expected = "RUN_OR_SWEEP: sweep/answer.json must name runs in its directory, got 'sweep/..'"
+    assert expected in message(capsys, "sweep", "hx.csv").replace("\n", " ")
 
 
 def test_an_existing_file_is_not_overwritten(run, capsys):

@@ -50,7 +50,7 @@ class Option(NamedTuple):
     head: str
     target: type
     keys: dict[str, Any]
-    also: dict[str, Any]
+    also: dict[str, dict[str, Any]]
 
 
 def sections() -> str:
@@ -80,8 +80,8 @@ def groups() -> str:
         lines += ["", f"## {group}", "", *_head(f"`{group}=`", "what it is")]
         for option in options:
             text = option.head if option.head and targets.count(option.target) > 1 else _summary(option.target)
-            if option.also:
-                text += " It sets " + ", ".join(f"`{key}={value}`" for key, value in option.also.items()) + "."
+            for who, settings in option.also.items():
+                text += f" {who} sets " + ", ".join(f"`{key}={value}`" for key, value in settings.items()) + "."
             default = " (default)" if chosen.get(group) == option.name else ""
             lines.append(_row(f"`{option.name}`{default}", text))
         rows: dict[tuple[str, str], dict[str, list[str]]] = {}
@@ -148,13 +148,19 @@ def _options(directory: Path) -> Iterator[Option]:
             elif part != "_self_":
                 own = {**contents.get(part, {}), **own}
         if directory.name in own:  # an option that sets keys of other sections too
-            also = {key: "null" if x is None else x for key, x in chosen.items()} | {
-                f"{key}.{name}": x for key, part in own.items() if key != directory.name for name, x in part.items()
-            }
+            sets = {key: "null" if x is None else x for key, x in chosen.items()}
+            also["It"] = sets | _keys({key: part for key, part in own.items() if key != directory.name})
             own = own[directory.name]
+        for path in sorted(directory.glob(f"on/*_{name}.yaml")):
+            kind = path.stem.removesuffix(f"_{name}")
+            also[f"With `data={kind}` it also"] = _keys(yaml.safe_load(path.read_text()))
         own = own.get(name, own)  # a logger has its name
         target = _import(own.pop("_target_", SECTIONS.get(directory.name)))
         yield Option(name, _comment((directory / f"{name}.yaml").read_text()), target, own, also)
+
+
+def _keys(sections: dict[str, Any]) -> dict[str, Any]:
+    return {f"{section}.{key}": value for section, part in sections.items() for key, value in part.items()}
 
 
 def _comment(text: str) -> str:

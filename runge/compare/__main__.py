@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import runge.compare
+from runge.compare.leaderboard import read_leaderboard
 from runge.compare.ranking import Ranking, collect
 from runge.compare.report import PAGE, publish, render
 from runge.compare.search import read_search
@@ -38,7 +39,9 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.co
     names = None if args.group_by is None else [name.strip() for name in args.group_by.split(",") if name.strip()]
 
     def compare() -> Ranking:
-        return Ranking(collect(args.directories, args.where), args.metric, names, read_search(args.directories))
+        paths = args.directories
+        of_sweep = read_search(paths), read_leaderboard(paths)
+        return Ranking(collect(paths, args.where), args.metric, names, *of_sweep)
 
     try:
         ranking = compare()

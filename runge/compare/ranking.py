@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from runge.compare.groups import Group, choose_metric, describe_lead, group
+from runge.compare.leaderboard import Leaderboard
 from runge.compare.naming import differing, names_of, text, typed
 from runge.compare.search import Search
 from runge.configuration import SAME_RESULT
@@ -28,6 +29,7 @@ class Ranking:
         metric: the metric by which the runs are ranked; smaller is better. None: `test/mse_df`, or one without units
             for runs on different data, as in `runge.compare.groups.choose_metric`.
         search: the search to which the runs belong, if they do.
+        race: the leaderboard of the race to which they belong.
         group_by: the settings that define a group; None: all in which the runs differ, except seeds and fold.
 
     Raises:
@@ -40,6 +42,7 @@ class Ranking:
         metric: str | None = None,
         group_by: Sequence[str] | None = None,
         search: Search | None = None,
+        race: Leaderboard | None = None,
     ) -> None:
         if not records:
             raise ValueError("DIR, --where: must select at least one run; there is none")
@@ -57,7 +60,7 @@ class Ranking:
         if self.metrics and self.metric not in self.metrics:
             raise ValueError(f"--metric: {_nearest(self.metric, self.metrics)}; got {self.metric!r}")
         self.records = sorted(records, key=self._rank)
-        self.search = search
+        self.search, self.race = search, race
         group_keys = [name for name in self.keys if name not in SEEDS] if group_by is None else group_by
         self.names = names_of(self.records, group_keys)  # of the groups of the runs
         self.groups = list(self.groups_by(self.metric).values())

@@ -46,12 +46,18 @@ _POINTS, _MOST_ERRORS = 201, 8000  # of a run: points of the fit, and errors of 
 
 
 def publish(ranking: Ranking, directory: Path) -> None:
-    """Show the comparison, write `comparison.csv`, `.png` and `.html`, and print the path of the last."""
+    """Show the comparison, write `comparison.csv`, `.png` and `.html`, and print the path of the last.
+
+    The comparison of a race is its leaderboard.
+    """
     # Late: Matplotlib is imported when something is drawn.
     from runge.compare.picture import comparison_picture
     from runge.pictures.style import png
 
-    show(ranking, Console())
+    if ranking.race is None:
+        show(ranking, Console())
+    else:
+        ranking.race.show(Console())
     directory.mkdir(parents=True, exist_ok=True)
     write(directory / "comparison.csv", ranking.csv())
     write(directory / "comparison.png", png(comparison_picture(ranking)))
@@ -150,15 +156,19 @@ def _progress(record: RunRecord) -> str:
     """Return the steps taken of a run that is not finished."""
     if record.status == "finished" or record.step is None:
         return ""
-    return f"step {record.step} of {record.settings.get('trainer.max_steps', '?')}"
+    return f"step {record.step} of {_steps(record) or '?'}"
 
 
 def _share(record: RunRecord) -> float:
     """Return the share of a run's steps that have been taken: of one that has ended, all."""
-    most = record.settings.get("trainer.max_steps")
-    if record.status != "running" or not isinstance(most, int) or most < 1:
-        return 1
-    return min(1, (record.step or 0) / most)
+    most = _steps(record)
+    return 1 if record.status != "running" or most is None else min(1, (record.step or 0) / most)
+
+
+def _steps(record: RunRecord) -> int | None:
+    """Return the number of a run's steps, if its configuration has one."""
+    given = [record.settings.get(f"trainer.{name}") for name in ("max_steps", "stop_at")]
+    return min((steps for steps in given if isinstance(steps, int) and steps > 0), default=None)
 
 
 def _files(record: RunRecord, directory: Path) -> dict[str, str]:

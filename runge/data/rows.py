@@ -124,7 +124,8 @@ class Rows:
         output up to a constant. Rows with the same inputs are drawn for the same set, because a label that is known
         from training does not test a fit; a set may then be smaller than its share.
 
-        With `data.folds` the rows for training and validation are dealt to folds, and `data.fold` is for validation.
+        With `data.folds` the rows for training and validation are dealt to folds, and `data.fold` is for validation. If
+        the share for validation is 0, all of them are in both sets.
 
         Raises:
             ConfigurationError: a set would be empty, or `check` refuses the training rows.
@@ -143,6 +144,9 @@ class Rows:
                 raise self._wrong("fold", f"must be from 0 to {folds - 1}, because there are {folds} folds; got {fold}")
             left_out = deal(self.points[rows], known[rows], folds, generator) == fold
             chosen = Split(rows[~left_out], rows[left_out], chosen.test)
+        elif self.table.shares[1] == 0:
+            rows = np.concatenate(chosen[:2])
+            chosen = Split(rows, rows, chosen.test)
         needed = 3 if self.table.shares[2] else 2
         if not all(map(len, chosen[:needed])):
             sizes = ", ".join(f"{len(rows)} {name}" for name, rows in chosen._asdict().items())

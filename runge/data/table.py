@@ -232,7 +232,8 @@ class Table:
             `d<output>_d<input>`; `{}`: none.
         split: the shares of the rows that are drawn, by the seed, for `train`, `val` and `test`, at most 1 in total.
             `train` None: all rows that are left. With a lower share some are not used, and those for validation and
-            test stay the same. `test` 0: no row is for the test, and the final errors are those on the validation rows.
+            test stay the same. `val` 0: the training rows validate, too, also those that a split column keeps for
+            validation. `test` 0: no row is for the test, and the final errors are those on the validation rows.
         split_column: a column that says `train`, `val` (or `validation`) or `test` in each row, instead of `split`.
         folds: the number K of folds, >= 2, into which the rows that are not for the test are divided, for
             cross-validation; None: none. `split.val` has no effect then, and `val` in a split column is `train`. With
@@ -260,8 +261,8 @@ class Table:
 
     def __post_init__(self) -> None:
         train, val, test = self.shares
-        if not (train > 0 and val > 0 and test >= 0 and train + val + test <= 1 + 1e-9):
-            rule = "must be shares: val above 0, test at least 0, train above 0 or null for all rows that are left"
+        if not (train > 0 and val >= 0 and test >= 0 and train + val + test <= 1 + 1e-9):
+            rule = "must be shares: val and test at least 0, train above 0 or null for all rows that are left"
             raise ValueError(f"split: {rule}, at most 1 in total; got {self.split}")
         check_fold(self.folds, self.fold)
 

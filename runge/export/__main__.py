@@ -13,7 +13,7 @@ from runge.records.files import printable
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.export") -> None:
     """Run the command `runge export`, or `python -m runge.export`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
-    parser.add_argument("run", metavar="RUN_OR_SWEEP", help="the directory of a finished run, or of a sweep over seeds")
+    parser.add_argument("run", metavar="RUN_OR_SWEEP", help="the directory of a finished run or a sweep")
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
     parser.add_argument("--out", metavar="FILE", help="the file to write (default: `function` in that directory)")
     args = parser.parse_args(arguments)

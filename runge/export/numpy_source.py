@@ -64,13 +64,12 @@ def value_and_derivative(x):
     """Return u, {shape_u}, and du, {shape_du}, in float64, at N points x, (N, {inputs}).{also}"""
     {results}
 '''
-_ONE = "return u[0]{first}, du[0]{first}"
-_EQUAL = "return u.mean(0){first}, du.mean(0){first}, u.std(0, ddof=1){first}, du.std(0, ddof=1){first}"
-_WEIGHTED = """w = {weights}
+_ONE = "return u[0], du[0]"
+_EQUAL = "return u.mean(0), du.mean(0), u.std(0, ddof=1), du.std(0, ddof=1)"
+_WEIGHTED = """w = np.array({weights})
     means = [np.tensordot(w, part, 1) for part in (u, du)]
     squares = [np.tensordot(w, (part - mean) ** 2, 1) for part, mean in zip((u, du), means)]
-    stds = [np.sqrt(part / (1 - np.dot(w, w))) for part in squares]
-    return tuple(part{first} for part in means + stds)"""
+    return *means, *(np.sqrt(part / (1 - w @ w)) for part in squares)"""
 
 
 def numpy_source(function: Function) -> dict[str, bytes]:
@@ -93,13 +92,14 @@ def numpy_source(function: Function) -> dict[str, bytes]:
     buffer = io.BytesIO()
     np.savez(buffer, *arrays)
     d, p = len(function.inputs), len(function.outputs)
-    shapes = (f"(N, {p})", f"(N, {p}, {d})", "") if p > 1 else ("(N,)", f"(N, {d})", "[:, 0]")
-    shape_u, shape_du, first = shapes
+    shape_u, shape_du = (f"(N, {p})", f"(N, {p}, {d})") if p > 1 else ("(N,)", f"(N, {d})")
     if len(calls) == 1:
         lines = [f"u, du = {calls[0]}"]
     else:
         lines = ["groups = [", *[f"    {call}," for call in calls], "]"]
         lines.append("u, du = (np.concatenate(parts) for parts in zip(*groups))")
+    if p == 1:
+        lines.append("u, du = u[:, :, 0], du[:, :, 0]")
     several = function.members > 1
     results = _ONE if not several else _EQUAL if function.weights is None else _WEIGHTED
     weights = None if function.weights is None else function.weights.tolist()
@@ -112,7 +112,7 @@ def numpy_source(function: Function) -> dict[str, bytes]:
         shape_u=shape_u,
         shape_du=shape_du,
         also="\n\n    They are means over members; their standard deviations follow.\n    " if several else "",
-        results="\n    ".join([*lines, results.format(weights=weights, first=first)]),
+        results="\n    ".join([*lines, results.format(weights=weights)]),
     )
     return {".npz": buffer.getvalue(), ".py": source.encode()}
 

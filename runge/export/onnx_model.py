@@ -24,7 +24,6 @@ def onnx_model(function: Function) -> dict[str, bytes]:
     except ImportError as error:
         need = f"onnx needs the package {error.name}; install it with pip install -e '.[onnx]'"
         raise ImportError(need) from error
-    double = any(network.amplitude.dtype == torch.float64 for network in function.networks)
     with warnings.catch_warnings(action="ignore"):  # on packages that the exporter does not need, and on its own code
         logging.disable(logging.WARNING)
         try:
@@ -35,7 +34,7 @@ def onnx_model(function: Function) -> dict[str, bytes]:
                 input_names=["x"],
                 output_names=["u", "du", "u_std", "du_std"][: 2 if function.members == 1 else 4],
                 optimize=False,  # its rules drop an added number below 1e-8, and a factor close to 1
-                custom_translation_table=_translations(double=double),
+                custom_translation_table=_translations(),
             )
             assert exported is not None
             onnxscript.optimizer.fold_constants(exported.model)
@@ -60,7 +59,7 @@ _ERFCX = chebyshev.cheb2poly(
 """The coefficients of exp(x^2) erfc(x) as a polynomial in y = 6 / (3 + x) - 1, to round-off for all x >= 0."""
 
 
-def _translations(*, double: bool) -> dict[Callable[..., Any], Callable[..., Any]]:
+def _translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     """Return translations in the place of torch's: numbers keep all digits, and ONNX Runtime has all operations.
 
     Version 1.32 has neither erf nor softplus in double precision.
@@ -73,7 +72,9 @@ def _translations(*, double: bool) -> dict[Callable[..., Any], Callable[..., Any
     def number(s: float, dtype: int = TensorProto.DOUBLE, **_: object) -> Any:
         return op.Constant(value=helper.make_tensor("number", int(dtype), [], [s]))  # torch's is in single precision
 
-    def erf(x: Any) -> Any:
+    def erf(x: Any, dtype: int | None = None) -> Any:
+        if (dtype or x.dtype) != TensorProto.DOUBLE:
+            return op.Erf(x)
         size, total = op.Abs(x), number(_ERFCX[-1])
         y = op.Sub(op.Div(number(2 * _MIDDLE), op.Add(size, number(_MIDDLE))), number(1))
         for coefficient in _ERFCX[-2::-1]:
@@ -81,19 +82,23 @@ def _translations(*, double: bool) -> dict[Callable[..., Any], Callable[..., Any
         return op.Mul(op.Sign(x), op.Sub(number(1), op.Mul(op.Exp(op.Neg(op.Mul(x, x))), total)))
 
     def normal(x: Any) -> Any:
-        return op.Mul(op.Add(erf(op.Mul(x, number(math.sqrt(0.5)))), number(1)), number(0.5))
+        total = erf(op.Mul(x, number(math.sqrt(0.5), x.dtype)), x.dtype)
+        return op.Mul(op.Add(total, number(1, x.dtype)), number(0.5, x.dtype))
 
     def gelu(x: Any, approximate: str = "none") -> Any:
         return op.Mul(x, normal(x))
 
     def softplus(x: Any, beta: float = 1, threshold: float = 20) -> Any:
-        scaled = op.Mul(x, number(beta))
-        tail = op.Log(op.Add(op.Exp(op.Neg(op.Abs(scaled))), number(1)))
-        return op.Div(op.Add(op.Relu(scaled), tail), number(beta))
+        scaled = op.Mul(x, number(beta, x.dtype))
+        tail = op.Log(op.Add(op.Exp(op.Neg(op.Abs(scaled))), number(1, x.dtype)))
+        return op.Div(op.Add(op.Relu(scaled), tail), number(beta, x.dtype))
 
     aten = torch.ops.aten
-    table: dict[Callable[..., Any], Callable[..., Any]] = {aten.scalar_tensor.default: number}
-    if double:
-        table |= {aten.erf.default: erf, aten.special_erf.default: erf, aten.special_ndtr.default: normal}
-        table |= {aten.gelu.default: gelu, aten.softplus.default: softplus}
-    return table
+    return {
+        aten.scalar_tensor.default: number,
+        aten.erf.default: erf,
+        aten.special_erf.default: erf,
+        aten.special_ndtr.default: normal,
+        aten.gelu.default: gelu,
+        aten.softplus.default: softplus,
+    }

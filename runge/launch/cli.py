@@ -42,6 +42,8 @@ def main() -> None:
     """Run the command: one of the verbs, or a training with the options of `hydra.main`."""
     sys.path.insert(0, os.getcwd())  # as `python -m` does, so that classes of the user's own are found
     verb, *others = sys.argv[1:] or [""]
+    if verb == "fit":
+        sys.argv[1:] = as_sweep(others)
     if verb in _VERBS:
         importlib.import_module(_VERBS[verb]).main(others, f"{command()} {verb}")
     elif "--version" in sys.argv:
@@ -49,6 +51,25 @@ def main() -> None:
     else:
         register_resolvers()
         _report_mistakes(hydra.main(version_base="1.3", config_path=str(CONFIGURATIONS), config_name="config")(train))
+
+
+def as_sweep(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments that `runge fit FILE OVERRIDES`, or `runge fit target=NAME`, is short for.
+
+    Example:
+        >>> as_sweep(["rows.csv", "hydra.sweeper.timeout=20"])
+        ['-m', 'search=best', 'data=table', "data.file='rows.csv'", 'hydra.sweeper.timeout=20']
+    """
+    file = [one for one in arguments[:1] if "=" not in one and not one.startswith("-")]
+    table = ["data=table", override_of("data.file", file[0])] if file else []
+    return ["-m", "search=best", *table, *arguments[len(file) :]]
+
+
+def override_of(key: str, text: str) -> str:
+    """Return the override that sets a key to a text, such as a path."""
+    # In Hydra's grammar a backslash is one of the text, except before a quote.
+    quoted = re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + end[2].replace("'", "\\'"), text)
+    return f"{key}='{quoted}'"
 
 
 def train(configuration: DictConfig) -> Any:
@@ -113,6 +134,8 @@ def check_overrides(arguments: Sequence[str]) -> None:
         if override.is_sweep_override():
             choice = choice.list if isinstance(choice, ChoiceSweep) else []
         names = choice if isinstance(choice, list) else [choice]
+        if group == "search" and names == [None]:
+            continue
         if not all(isinstance(name, str | QuotedString) and name != "" for name in names):
             none = ", or [] for none" if group in ("logger", "experiment") else ""
             given = argument.partition("=")[2] or "nothing"
@@ -120,15 +143,13 @@ def check_overrides(arguments: Sequence[str]) -> None:
 
 
 def quoted(arguments: Sequence[str]) -> list[str]:
-    """Return arguments as Hydra's grammar reads them, with the sweeper that `search=NAME` needs.
+    """Return arguments as Hydra's grammar reads them, with the sweeper that `search=best` needs.
 
     Example:
-        >>> quoted(["search=target", "seed=1"])
-        ['search=target', 'seed=1', 'hydra/sweeper=search']
+        >>> quoted(["search=best", "seed=1"])
+        ['search=best', 'seed=1', 'hydra/sweeper=best']
     """
-    searches = any(re.fullmatch(r"search=(?!null$|\[\]$).+", argument) for argument in arguments)
-    chosen = any(argument.startswith("hydra/sweeper=") for argument in arguments)
-    return [*map(_quote_expression, arguments), *(["hydra/sweeper=search"] if searches and not chosen else [])]
+    return [*map(_quote_expression, arguments), *(["hydra/sweeper=best"] if "search=best" in arguments else [])]
 
 
 def _quote_expression(argument: str) -> str:

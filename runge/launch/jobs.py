@@ -211,7 +211,7 @@ def _warn_of_fewer(before: int, does: str, now: int, why: str) -> None:
 
 
 def _steps(jobs: Sequence[Job], numbers: Sequence[int]) -> int:
-    return jobs[numbers[0]].member.training.max_steps
+    return jobs[numbers[0]].member.training.steps
 
 
 def _cost(jobs: Sequence[Job], chunk: Chunk) -> float:

@@ -66,10 +66,8 @@ def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resumi
             raise ConfigurationError(f"hydra.run.dir: must be a directory without a run, got {str(directory.path)!r}")
         else:
             directory.begin(content, hydra.overrides.task)
-        ranges = hydra.sweeper.get("params") or ()
-        searches = hydra.runtime.choices.get("search") not in (None, "null") and not (sweep or resuming)
-        if searches and not any(one.partition("=")[0] in ranges for one in hydra.overrides.task):
-            raise ConfigurationError(f"search: needs -m: {command()} -m search=target")
+        if hydra.runtime.choices.get("search") not in (None, "null") and not (sweep or resuming):
+            raise ConfigurationError(f"search: needs -m: {command()} -m search=best")
         member = Member(content, hydra.overrides.task)
         check_rows(member, directory)
         if sweep:
@@ -144,7 +142,7 @@ def conclude(outcome: "Outcome", directory: RunDirectory, member: Member) -> Val
         return outcome
     switched = outcome[SWITCHED_ON_STEP]
     when = "lambda_d never on; " if switched is None else f"lambda_d on from step {switched}; " if switched else ""
-    state, most = directory.read_state(), member.training.max_steps
+    state, most = directory.read_state(), member.training.steps
     early = "" if state is None or state.step >= most else f"ended at step {state.step} of {most}; "
     log.info("%s%s%.1f s; %s", early, when, outcome[TOTAL_SECONDS], os.path.relpath(directory.path))
     stages, asked = outcome[STAGES], member.model.stages

@@ -108,13 +108,15 @@ def compared(config: DictConfig, sweeper: Any, launcher: Any) -> Iterator[None]:
             with suppress(OSError):  # the error that is already being raised matters more
                 discard(directory, {"multirun.yaml"})
         if sweeper.compare and directory.is_dir():
+            from runge.compare.leaderboard import read_leaderboard
             from runge.compare.ranking import Ranking, collect, mark
             from runge.compare.report import publish
             from runge.compare.search import read_search
 
             try:
                 if rows := mark(collect([str(directory)]), getattr(launcher, "failures", {})):
-                    publish(Ranking(rows, search=read_search([directory])), directory)
+                    of_sweep = {"search": read_search([directory]), "race": read_leaderboard([directory])}
+                    publish(Ranking(rows, **of_sweep), directory)
             except (ValueError, OSError) as error:
                 print(f"error: the comparison cannot be written: {printable(str(error))}", file=sys.stderr)
         if failure is not None:

@@ -33,7 +33,7 @@ class Balancing(BlockCallback):
     def at_block_end(self, module: SobolevRegression) -> None:
         """Update lambda_d if the policy is due."""
         step, next_look = int(module.step), self.balance.next_look
-        if not next_look(module.block_start) <= step < module.max_steps:
+        if not next_look(module.block_start) <= step < module.last:
             return
         if next_look(module.stage() * module.steps_per_stage) > module.block_start:
             self.memory.fill_(torch.nan)  # the first look at this stage, which fits another function
@@ -76,7 +76,7 @@ class Resample(BlockCallback):
         shares = train.masks[:, 1:].double().mean(2).unbind(1)
         module.figures |= {share_key(region): share for region, share in zip(train.regions, shares, strict=True)}
         step = int(module.step)
-        if step < module.max_steps and self.resampling.due(module.block_start, step):
+        if step < module.last and self.resampling.due(module.block_start, step):
             self._place(module)
 
     def _place(self, module: SobolevRegression) -> None:

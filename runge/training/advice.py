@@ -33,6 +33,7 @@ _OVERFITS = 3.0  # the root of the validation loss over that of the training los
 # A learning rate that ends at zero lowers it anyway.
 _SINCE = {"cosine": (0.5, 0.5), "constant": (0.8, 0.7)}
 _OSCILLATES, _TOO_MANY = 10.0, 1000.0  # the frequencies for which fixed neurons are the way
+_OWN = 512  # the neurons of optimizer=least_squares
 _MATTERS = 1e-3  # the root mean square of a partial derivative, relative to the output's largest
 
 
@@ -166,7 +167,7 @@ def _method(train: Points, of_table: bool) -> str:
 
     With one input k, the root mean square of f' in units of half the length of the domain over the standard deviation
     of f, is the frequency of a sine. Fixed neurons need as many points and neurons as three times that, and slopes up
-    to it, for `sin(60*x)` and for `exp(-x)*cos(250*x)`.
+    to it, for `sin(60*x)` and for `exp(-x)*cos(250*x)`. Up to 512, the optimizer's own settings suffice.
     """
     if of_table:
         return "optimizer=levenberg_marquardt, model.activation=tanh or sin, or more rows"
@@ -174,7 +175,8 @@ def _method(train: Points, of_table: bool) -> str:
     if train.x.shape[2] > 1 or not _OSCILLATES < k < _TOO_MANY:
         return "model.activation=sin, more points (data.n_train), or more neurons (model.width)"
     n = 2 ** math.ceil(math.log2(3 * k))
-    return f"optimizer=least_squares data.n_train={n} model.width={n} optimizer.slopes=[1,{math.ceil(3 * k)}]"
+    more = f" data.n_train={n} model.width={n} optimizer.slopes=[1,{math.ceil(3 * k)}]" if n > _OWN else ""
+    return f"optimizer=least_squares{more}"
 
 
 def _early(history: Mapping[str, Sequence[float]], more: str) -> str:

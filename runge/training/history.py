@@ -115,8 +115,8 @@ class Forecast(BlockCallback):
         began, first = self._began = self._began or (now, step)
         if not self._done and now - began > _MEASURED:
             self._done = True
-            if (minutes := (now - began) / (step - first) * (module.max_steps - step) / 60) > _LONG:
-                log.info("about %.0f more minutes for the rest of %d steps", minutes, module.max_steps)
+            if (minutes := (now - began) / (step - first) * (module.last - step) / 60) > _LONG:
+                log.info("about %.0f more minutes for the rest of %d steps", minutes, module.last)
 
 
 class Progress(BlockCallback):
@@ -135,7 +135,7 @@ class Progress(BlockCallback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the bar."""
         assert isinstance(pl_module, SobolevRegression)
-        self.bar.add_task("", total=pl_module.max_steps, completed=int(pl_module.step))
+        self.bar.add_task("", total=pl_module.last, completed=int(pl_module.step))
         self.bar.start()
 
     def at_block_end(self, module: SobolevRegression) -> None:

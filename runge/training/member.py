@@ -65,6 +65,8 @@ class Training:
 
     Attributes:
         max_steps: optimiser steps, >= 1.
+        stop_at: the step at which the run ends, whose weights are kept whatever their validation loss, >= 1; None: it
+            ends after `max_steps`, on which schedules depend, and keeps the weights with the lowest one.
         patience: the steps after which a run ends whose `val/loss` has not improved, >= 1; None: all steps are
             taken. They count once lambda_d has its full value and points no longer move, in the last residual stage.
         precision: 32 or 64 bit.
@@ -85,6 +87,12 @@ class Training:
     checkpoint_seconds: NonNegative
     progress_bar: bool
     patience: Count | None = None
+    stop_at: Count | None = None
+
+    @property
+    def steps(self) -> int:
+        """The number of steps of the run."""
+        return min(self.max_steps, self.stop_at or self.max_steps)
 
     @property
     def dtype(self) -> torch.dtype:

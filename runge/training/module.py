@@ -51,6 +51,7 @@ class SobolevRegression(WeightedModule):
         schedule: when lambda_d is on, or one per member; None: `TwoStage`, after a quarter of the steps at the latest.
         optimizer: the optimiser's settings; None: `Adam`.
         max_steps: optimiser steps of the run; None: as many as the trainer takes.
+        stop_at: the last step, whose weights `best` has then; None: `max_steps`, and those with the lowest loss.
         steps_per_block: the most optimiser steps of a `training_step`.
         diagnostics_every: steps between two evaluations of the gradients of both terms.
         penalty: what takes the place of the squares in the loss, as in `runge.sobolev.losses`.
@@ -86,6 +87,7 @@ class SobolevRegression(WeightedModule):
         schedule: Schedule | Sequence[Schedule] | None = None,
         optimizer: Optimizer | None = None,
         max_steps: int | None = None,
+        stop_at: int | None = None,
         steps_per_block: int = 100,
         diagnostics_every: int = 200,
         penalty: losses.Penalty | None = None,
@@ -109,6 +111,7 @@ class SobolevRegression(WeightedModule):
             raise ValueError(f"optimizer: {type(self.optimizer).__name__} takes a stack of one member, got {members}")
         self.steps_per_block, self.diagnostics_every = steps_per_block, diagnostics_every
         self._asked, self._schedule, self._log_figures = max_steps, schedule, log_figures
+        self.stop_at = stop_at
         self.register_buffer("scale", torch.as_tensor(scale, dtype=dtype).expand(members).clone())
         self.register_buffer("rests_from", torch.tensor(0))
         for name, start in _BEGINNING.items():
@@ -134,6 +137,7 @@ class SobolevRegression(WeightedModule):
             rule = "must be 32-true, because module and data have their own, such as dtype=torch.float64"
             raise ValueError(f"precision of the Trainer: {rule}; got {precision}")
         self.max_steps = self._asked or self._steps_of_trainer()
+        self.last = min(self.max_steps, self.stop_at or self.max_steps)
         self.steps_per_stage = -(-self.max_steps // len(self.network.stages))
         self.begin_schedules(self._schedule or TwoStage(latest_step=round(0.25 * self.max_steps)))
         for name, start in _BEGINNING.items():
@@ -174,12 +178,12 @@ class SobolevRegression(WeightedModule):
         local = first % self.steps_per_stage
         before = local % self.steps_per_block
         self.block_start = first - before
-        count = min(self.steps_per_block - before, self.steps_per_stage - local, self.max_steps - first)
+        count = min(self.steps_per_block - before, self.steps_per_stage - local, self.last - first)
         taken = self._take_steps(block, first, count)
         self.step += taken
         # The trainer counts the steps of its own wrapper of the optimiser, which is not used.
         self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.increment_by(taken)
-        self.trainer.should_stop |= int(self.step) >= self.max_steps
+        self.trainer.should_stop |= int(self.step) >= self.last
         self.block_ended = taken == count
         if self.block_ended:
             self._measure(self._once("sample", block.points, block.sample), first + count)
@@ -242,7 +246,7 @@ class SobolevRegression(WeightedModule):
         self.observe(found[metrics.key("val", "mse_f")], int(self.step))
         loss = found[metrics.VAL_LOSS].to(self.best_loss)
         # It is 0 where no label is in the loss: the last weights are kept.
-        better = ((loss < self.best_loss) | (loss == 0)) & ~self.stopped
+        better = ((loss < self.best_loss) | (loss == 0) | (self.stop_at is not None)) & ~self.stopped
         self.best_loss.copy_(torch.where(better, loss, self.best_loss))
         self.waiting_since.masked_fill_(better, int(self.step))
         for best, now in zip(self.best.state_dict().values(), self.network.state_dict().values(), strict=True):

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 def is_to_stop(trainer: pl.Trainer) -> bool:
     """Say if the training is to stop, also because of a signal."""
-    trainer.should_stop |= interruption.received is not None
+    trainer.should_stop |= interruption.requested
     return trainer.should_stop
 
 
@@ -54,7 +54,7 @@ class Save(Callback):
         """Save if it is time, or the run ends."""
         if trainer.state.fn == "fit" and isinstance(pl_module, SobolevRegression):
             step = int(pl_module.step)
-            if is_to_stop(trainer) or self._due() or step >= pl_module.max_steps:
+            if is_to_stop(trainer) or self._due() or step >= pl_module.last:
                 self._save(trainer, step)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

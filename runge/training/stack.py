@@ -129,6 +129,7 @@ class Stack:
             schedule=[member.schedule for member in members],
             optimizer=of_members([member.optimizer for member in self.members]),
             max_steps=self.training.max_steps,
+            stop_at=self.training.stop_at,
             steps_per_block=self.training.log_every,
             diagnostics_every=self.training.diagnostics_every,
             loss_and_gradient=first.balance.objective(loss_and_gradient, first.penalty),
@@ -186,7 +187,7 @@ class Stack:
             training = stack._fit(training, file, report)
         if not any(isinstance(run.outcome, UnwritableError) for run in runs):
             file.remove_checkpoint(file.path)
-        if interruption.received is not None:  # after the last step: the runs are finished, but no other run may start
+        if interruption.requested:  # after the last step: the runs are finished, but no other run may start
             where = ", ".join(str(directory.path) for directory in directories)
             raise SystemExit(f"error: interrupted after the last step; the run is finished, see {where}")
         return [run.outcome for run in runs]
@@ -218,7 +219,7 @@ class Stack:
         except (KeyboardInterrupt, SystemExit) as error:  # the latter from Lightning, on a second Ctrl-C
             raise self._interrupted(writer, file) from error
         except Exception as error:
-            if interruption.received is not None:  # a library has turned it into an error of its own
+            if interruption.requested:  # a library has turned it into an error of its own
                 raise self._interrupted(writer, file) from error
             failure: Exception = error
             if file.state is not None and not save.began and not self._is_over():
@@ -258,7 +259,7 @@ class Stack:
             trainer.fit(self.module, self.data, ckpt_path=resumed, weights_only=True)
 
     def _is_over(self) -> bool:
-        return bool(self.module.ended) or int(self.module.step) >= self.training.max_steps
+        return bool(self.module.ended) or int(self.module.step) >= self.training.steps
 
     def _resample(self) -> Resample | None:
         rule = self.members[0].resampling

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import json
 import runpy
 import subprocess
 import sys
@@ -142,6 +143,45 @@ def test_the_mean_and_standard_deviation_over_members(tmp_path):
         for part, exact in zip(result, expected, strict=True):
             np.testing.assert_allclose(np.asarray(part), exact.reshape(part.shape), rtol=1e-11, atol=1e-12)
     assert about(u)["members"] == "3"
+
+
+@pytest.mark.parametrize(("outputs", "dtype", "tolerance"), [(1, DOUBLE, 1e-12), (3, SINGLE, 5e-6)])
+def test_a_weighted_mean_of_several_architectures(outputs, dtype, tolerance, tmp_path):
+    """The first two networks share a stack; with and without units, and in one of them in another precision."""
+    shapes = [("gelu", 2, 2, True, DOUBLE)] * 2 + [("softplus", 1, 1, False, DOUBLE), ("gelu", 3, 1, True, dtype)]
+    keys = ("activation", "depth", "stages", "units", "dtype")
+    alone = [function(dimension=2, outputs=outputs, **dict(zip(keys, shape, strict=True))) for shape in shapes]
+    networks = [one.networks[0] for one in alone]
+    networks[1].stage(0).theta.data += 0.1
+    stack = copy.deepcopy(networks[0])
+    state = join([one.state_dict() for one in networks[:2]])
+    for name, part in [*stack.named_parameters(), *stack.named_buffers()]:
+        part.data = state[name]
+    weights = np.array([0.4, 0.1, 0.3, 0.2])
+    u = Function([stack, *networks[2:]], {"target": "mine"}, outputs=alone[0].outputs, weights=weights)
+    x = points(alone[0])
+    each = [one.value_and_derivative(x.to(one.like).numpy()) for one in alone]
+    expected = [sum(weights[:, None] * np.reshape(part, (4, -1))) for part in zip(*each, strict=True)]
+    for part, mean in zip(zip(*each, strict=True), expected[:2], strict=True):
+        square = sum(weights[:, None] * (np.reshape(part, (4, -1)) - mean) ** 2)
+        expected.append(np.sqrt(square / (1 - sum(weights**2))))
+    several = [3] * (outputs > 1)
+    session = onnxruntime.InferenceSession(export(u, "onnx", tmp_path / "u"))
+    module = runpy.run_path(str(export(u, "numpy", tmp_path / "u")))
+    program = torch.export.load(export(u, "torch", tmp_path / "u")).module()
+    for n in (50, 1, 0):
+        for result in (
+            module["value_and_derivative"](x[:n].numpy()),
+            program(x[:n]),
+            session.run(["u", "du", "u_std", "du_std"], {"x": x[:n].numpy()}),
+        ):
+            assert [tuple(part.shape) for part in result] == [(n, *several), (n, *several, 2)] * 2
+            for part, exact in zip(result, expected, strict=True):
+                exact = exact.reshape(50, *part.shape[1:])[:n]
+                np.testing.assert_allclose(np.asarray(part), exact, rtol=tolerance, atol=10 * tolerance)
+    assert (module["ABOUT"]["members"], module["ABOUT"]["weights"]) == ("4", "[0.4, 0.1, 0.3, 0.2]")
+    boxes = [(1 / 7 - 1 / 3, 1 / 7 + 1.1 / 3)] * 3 + [(-1, 1.1)]
+    assert json.loads(module["ABOUT"]["domain"])[0] == pytest.approx(np.mean(boxes, axis=0), rel=1e-5)
 
 
 def test_large_inputs_keep_their_digits(tmp_path):
