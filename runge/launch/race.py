@@ -84,11 +84,12 @@ class Entrant:
     Args:
         name: its name.
         overrides: the overrides of its runs.
+        expected: the seconds that one run may take.
     """
 
-    def __init__(self, name: str, overrides: Sequence[str]) -> None:
-        self.name, self.overrides, self.fits = name, list(overrides), dict[int, Fit]()
-        self.weight = 0.0
+    def __init__(self, name: str, overrides: Sequence[str], expected: float) -> None:
+        self.name, self.overrides, self.expected = name, list(overrides), expected
+        self.fits, self.weight = dict[int, Fit](), 0.0
 
     def variance(self) -> float:
         """Return the variance among its networks around the rows; 0 of one network."""
@@ -190,7 +191,8 @@ class Race:
                 failure = failure or error
                 self._left_out.append(f"{name}: {error}")
                 continue
-            found.setdefault(member.apart_from_seed(), Entrant(name, overrides))
+            seconds = member.training.steps * member.work()
+            found.setdefault(member.apart_from_seed(), Entrant(name, overrides, seconds))
         if not found:
             raise failure or ConfigurationError("hydra.sweeper: must have a candidate, got none")
         return list(found.values())
@@ -223,13 +225,15 @@ class Race:
         write(self.directory / "multirun.yaml", OmegaConf.to_yaml(self._config))
         timeout = self.settings.timeout
         try:
-            for some in _parts(self.entrants):
+            for some in _parts(self._in_time()):
                 until = _SHARES[0] * timeout if self._ranked() else timeout
                 if rounds.elapsed < until:
                     self._try(rounds, some, self.folds[:_FIRST], until)
             if not self._ranked():
-                log.warning("hydra.sweeper.timeout: no candidate has ended within %g s; the first one ends", timeout)
-                self._try(rounds, self.entrants[:1], self.folds[:1], math.inf)
+                fastest = min(self.entrants, key=lambda one: one.expected)
+                what = "hydra.sweeper.timeout: no candidate has ended within %g s; the fastest one, %s, may take longer"
+                log.warning(what, timeout, fastest.name)
+                self._try(rounds, [fastest], self.folds[:1], math.inf)
             if self.rows is not None:
                 self._other_folds(rounds)
                 self._vary(rounds)
@@ -239,6 +243,15 @@ class Race:
                 self._conclude()
         if not self._ranked():
             raise RunError(f"hydra.sweeper.timeout: no candidate was trained within {timeout:g} s; give more time")
+
+    def _in_time(self) -> list[Entrant]:
+        """Return the candidates whose first runs are expected to end in the time of the first rounds."""
+        most = _SHARES[0] * self.settings.timeout * self._processes / min(_FIRST, len(self.folds))
+        some = [one for one in self.entrants if one.expected <= most]
+        self._left_out += [
+            f"{one.name}: a run may take {one.expected:.0f} s" for one in self.entrants if one not in some
+        ]
+        return some
 
     def _ranked(self) -> list[Entrant]:
         """Return the candidates with a fit, those with the most folds first, and the best first."""
@@ -302,7 +315,7 @@ class Race:
                 if room > 0 and name not in tried:
                     tried.add(name)
                     kept = [one for one in best.overrides if one.partition("=")[0] != change.partition("=")[0]]
-                    new.append(Entrant(name, [*kept, change]))
+                    new.append(Entrant(name, [*kept, change], factor * best.expected))
             if not new:
                 return
             self.entrants += new

@@ -22,7 +22,7 @@ __all__ = ["Channels", "surroundings", "weigh"]
 
 Floats = NDArray[np.float64]
 
-_SURROUNDINGS = 500
+_SURROUNDINGS, _REACH = 2000, 1.5
 _PICKS = 50
 
 
@@ -61,21 +61,26 @@ def _variance(labels: Floats) -> Floats:
 
 
 def surroundings(x: Floats, seed: int = 0) -> Floats:
-    """Return points around rows, (500, D), for inputs (n, D): beyond a row as seen from a neighbour, within their box.
+    """Return points around and between rows, (n', D), for inputs (n, D): where a user may ask, and no label tells.
 
-    A point is x_i + t (x_i - x_j), where row j is one of the 2 D nearest ones to row i in standardised inputs, and t is
-    in [0, 1]. Such points stay close to the rows also where inputs are correlated.
+    Each input is that of another row, so that corners are among the points, as they are not among a few rows. Of these
+    points those are taken that are as close to a row as rows are to each other: if inputs are correlated, most are not.
+    The others are x_i + t (x_i - x_j) in the box of the rows, where row j is one of the 2 D nearest ones to row i in
+    standardised inputs, and t is in [0, 1].
     """
     from scipy.spatial import KDTree
 
     generator, spread = np.random.default_rng(seed), x.std(axis=0)
-    i = generator.integers(len(x), size=_SURROUNDINGS)
-    scaled = x / np.where(spread > 0, spread, 1)
-    most = min(1 + 2 * x.shape[1], len(x))
-    _, near = KDTree(scaled).query(scaled[i], most)
-    j = np.reshape(near, (_SURROUNDINGS, most))[np.arange(_SURROUNDINGS), generator.integers(most, size=_SURROUNDINGS)]
-    t = generator.random((_SURROUNDINGS, 1))
-    return np.clip(x[i] + t * (x[i] - x[j]), x.min(axis=0), x.max(axis=0))
+    scale, count = np.where(spread > 0, spread, 1), len(x)
+    tree, most = KDTree(x / scale), min(1 + 2 * x.shape[1], count)
+    mixed = np.stack([generator.choice(column, _SURROUNDINGS) for column in x.T], axis=1)
+    farthest = _REACH * tree.query(x / scale, min(2, count))[0].max()
+    mixed = mixed[tree.query(mixed / scale)[0] <= farthest]
+    i = generator.integers(count, size=_SURROUNDINGS - len(mixed))
+    near = np.reshape(tree.query(x[i] / scale, most)[1], (len(i), most))
+    j = near[np.arange(len(i)), generator.integers(most, size=len(i))]
+    beyond = x[i] + generator.random((len(i), 1)) * (x[i] - x[j])
+    return np.concatenate([mixed, np.clip(beyond, x.min(axis=0), x.max(axis=0))])
 
 
 def weigh(errors: Floats, variances: Floats) -> Floats:

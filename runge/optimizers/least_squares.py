@@ -60,6 +60,10 @@ class LeastSquares(Optimizer):
     slopes: Slopes
     per_input: bool = False
 
+    def products(self, errors: int, weights: int, width: int) -> float:
+        """Estimate those of the two QR decompositions of the last layer."""
+        return 2.0 * errors * width * min(errors, width)
+
     @torch.no_grad()
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
         """Give the first layer its slopes, and solve the last layer."""

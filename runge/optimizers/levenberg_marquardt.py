@@ -130,6 +130,10 @@ class LevenbergMarquardt(Optimizer):
         if self.readout is True:
             solve_last_layer(problem, _RANK)
 
+    def products(self, errors: int, weights: int, width: int) -> float:
+        """Estimate those of the system of a step: its matrix and its factors, in the smaller space."""
+        return errors**3 / 3 if errors <= weights else weights**2 * (errors + weights / 3)
+
     def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Tensor]:
         """Return the damping mu."""
         return {"damping": self._state(optimizer, parameter)["damping"].clone()}

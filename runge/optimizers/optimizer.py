@@ -100,6 +100,10 @@ class Optimizer(ABC):
     def finish(self, problem: Problem) -> None:  # noqa: B027
         """Finish up after the last step, or once no step helps; does nothing by default."""
 
+    def products(self, errors: int, weights: int, width: int) -> float:
+        """Estimate the multiplications in 64 bit of one step, besides those of the gradient; 0 by default."""
+        return 0.0
+
     @abstractmethod
     def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Tensor]:
         """Return the figures to log at a step, by name, each (M,)."""

@@ -280,8 +280,11 @@ class Member:
 
     def work(self) -> float:
         """Estimate the seconds of one step on one core."""
-        model, points = self.model, min(self.sizes[0], self.batch_size or self.sizes[0])
-        return machine.step_seconds(points, model.depth, model.width, self.dimension, model.activation)
+        model, points, outputs = self.model, min(self.sizes[0], self.batch_size or self.sizes[0]), len(self.outputs)
+        weights = model.width * (self.dimension + 1 + (model.depth - 1) * (model.width + 1) + outputs) + outputs
+        products = self.optimizer.products(points * (1 + self.dimension) * outputs, weights, model.width)
+        shape = points, model.depth, model.width, self.dimension, model.activation
+        return machine.step_seconds(*shape) + machine.PER_PRODUCT_64 * products
 
 
 def _is_finite(penalty: Callable[..., Any]) -> bool:
