@@ -159,8 +159,14 @@ class Race:
                 what = "must have one value with search=best, for all candidates"
                 raise ConfigurationError(f"{one.get_key_element()}: {what}; got {one.input_line}")
         self._given = {one.get_key_element().lstrip("+~"): str(one.input_line) for one in parsed}
+        data = config.get("data") or {}
+        if data.get("fold") is not None:
+            rule = "must be null with search=best, which leaves out each of them"
+            raise ConfigurationError(f"data.fold: {rule}; got {data.fold}")
+        if "data.folds" in self._given and data.get("folds") is None:
+            raise ConfigurationError("data.folds: must be at least 2 with search=best, got null")
         self._left_out: list[str] = []
-        of_table = "file" in (config.get("data") or {})
+        of_table = "file" in data
         self.rows: Rows | None = None
         self.entrants = self._entrants(settings.tables if of_table else settings.formulas, of_table)
         if of_table:
@@ -178,11 +184,13 @@ class Race:
 
     def _entrants(self, candidates: Mapping[str, Sequence[str]], of_table: bool) -> list[Entrant]:
         """Return the candidates that the command's overrides allow."""
-        found, failure = dict[str, Entrant](), None
+        found, failure, optimizers = dict[str, Entrant](), None, list[str]()
         for name, own in candidates.items():
-            overrides = self._with_given(own)
-            if overrides is None:
+            optimizer = next((one for one in own if one.startswith("optimizer=")), "optimizer=adamw")
+            optimizers.append(optimizer.partition("=")[2])
+            if self._given.get("optimizer", optimizer) != optimizer:
                 continue
+            overrides = self._with_given(own)
             if of_table:
                 overrides = [*([] if "data.folds" in self._given else [f"data.folds={_FOLDS}"]), *overrides]
             try:
@@ -193,17 +201,19 @@ class Race:
                 continue
             seconds = member.training.steps * member.work()
             found.setdefault(member.apart_from_seed(), Entrant(name, overrides, seconds))
-        if not found:
-            raise failure or ConfigurationError("hydra.sweeper: must have a candidate, got none")
-        return list(found.values())
+        if found:
+            return list(found.values())
+        if failure is not None:
+            raise failure
+        if not optimizers:
+            raise ConfigurationError("hydra.sweeper: must have a candidate, got none")
+        rule = f"must be that of a candidate of search=best, {' or '.join(dict.fromkeys(optimizers))}"
+        got = self._given["optimizer"].partition("=")[2]
+        raise ConfigurationError(f"optimizer: {rule}; got {got}; leave search=best out for one run")
 
-    def _with_given(self, own: Sequence[str]) -> list[str] | None:
-        """Return a candidate's overrides and those of the command, which win; None: its optimiser is another."""
-        kept = [one for one in own if one.partition("=")[0] not in self._given]
-        chosen = [one for one in own if one.startswith("optimizer=")]
-        if "optimizer" in self._given and self._given["optimizer"] not in (chosen or ["optimizer=adamw"]):
-            return None
-        return [*kept, *self._given.values()]
+    def _with_given(self, own: Sequence[str]) -> list[str]:
+        """Return a candidate's overrides and those of the command, which win."""
+        return [*(one for one in own if one.partition("=")[0] not in self._given), *self._given.values()]
 
     def _member(self, overrides: Sequence[str]) -> Member:
         composed = self._compose(overrides, 0)
@@ -215,34 +225,51 @@ class Race:
         return Path(sweep.dir) / str(sweep.subdir)
 
     def run(self, launch: Launch) -> None:
-        """Run the race, and show its result.
+        """Run the race.
 
         Raises:
-            RunError: no candidate could be trained in the time.
+            ConfigurationError: the directory holds another race.
+            RunError: no candidate has a finite loss.
+            SystemExit: it was interrupted; the best answer so far is kept.
         """
-        first = self.entrants[0].overrides
-        rounds = Rounds(self.directory, launch, self._place, {"overrides": list(self._given.values()), "first": first})
+        description = {
+            "overrides": list(self._given.values()),
+            "hydra.sweeper.timeout": self.settings.timeout,
+            "hydra.launcher.processes": self._processes,
+            "candidates": {one.name: one.overrides for one in self.entrants},
+        }
+        rounds = Rounds(self.directory, launch, self._place, description)
         write(self.directory / "multirun.yaml", OmegaConf.to_yaml(self._config))
-        timeout = self.settings.timeout
         try:
-            for some in _parts(self._in_time()):
-                until = _SHARES[0] * timeout if self._ranked() else timeout
-                if rounds.elapsed < until:
-                    self._try(rounds, some, self.folds[:_FIRST], until)
-            if not self._ranked():
-                fastest = min(self.entrants, key=lambda one: one.expected)
-                what = "hydra.sweeper.timeout: no candidate has ended within %g s; the fastest one, %s, may take longer"
-                log.warning(what, timeout, fastest.name)
-                self._try(rounds, [fastest], self.folds[:1], math.inf)
-            if self.rows is not None:
-                self._other_folds(rounds)
-                self._vary(rounds)
-                self._refit(rounds)
+            self._race(rounds)
+        except (KeyboardInterrupt, SystemExit) as error:
+            ranked = self._ranked()
+            if ranked and not any(one.weight for one in ranked):
+                self._keep(ranked[0])
+            best = f"the best answer so far, {ranked[0].name}, is in" if ranked else "no candidate has ended in"
+            how = f"to continue, run the same command with hydra.sweep.dir={self.directory}"
+            raise SystemExit(f"error: interrupted; {best} {self.directory}; {how}") from error
         finally:
             if self._ranked():
                 self._conclude()
+
+    def _race(self, rounds: Rounds) -> None:
+        timeout = self.settings.timeout
+        for some in _parts(self._in_time()):
+            until = _SHARES[0] * timeout if self._ranked() else timeout
+            if rounds.look() < until:
+                self._try(rounds, some, self.folds[:_FIRST], until)
         if not self._ranked():
-            raise RunError(f"hydra.sweeper.timeout: no candidate was trained within {timeout:g} s; give more time")
+            fastest = min(self.entrants, key=lambda one: one.expected)
+            what = "hydra.sweeper.timeout: no candidate has ended within %g s; the fastest one, %s, may take longer"
+            log.warning(what, timeout, fastest.name)
+            self._try(rounds, [fastest], self.folds[:1], math.inf)
+        if not self._ranked():
+            raise RunError("search: no candidate could be trained; the messages of its runs are in the report")
+        if self.rows is not None:
+            self._other_folds(rounds)
+            self._vary(rounds)
+            self._refit(rounds)
 
     def _in_time(self) -> list[Entrant]:
         """Return the candidates whose first runs are expected to end in the time of the first rounds."""
@@ -269,9 +296,13 @@ class Race:
                 one.fits[fold] = self._fit(*run, job)
         if ranked := self._ranked():
             best = ranked[0]
-            write_answer(self.directory, _equal([fit.run for fit in best.fits.values()], self.directory))
-            error = f"error {best.error():.2e} on {len(best.fits)} of {len(self.folds)} folds"
-            log.info("%3.0f s: best so far %s, %s", rounds.elapsed, best.name, error if self.rows is not None else "")
+            self._keep(best)
+            error = f", error {best.error():.2e} on {len(best.fits)} of {len(self.folds)} folds"
+            log.info("%3.0f s: best so far %s%s", rounds.elapsed, best.name, error if self.rows is not None else "")
+
+    def _keep(self, best: Entrant) -> None:
+        """Write the mean of a candidate's networks as the answer."""
+        write_answer(self.directory, _equal([fit.run for fit in best.fits.values()], self.directory))
 
     def _fit(self, number: int, run: RunDirectory, overrides: Sequence[str]) -> Fit:
         """Read a run that has ended."""
@@ -295,7 +326,7 @@ class Race:
         ranked, left = self._ranked(), self.folds[_FIRST:]
         limit = _MAY_WIN * ranked[0].error()
         some, until = [one for one in ranked[:_MOST] if one.error() <= limit], _SHARES[1] * self.settings.timeout
-        room, chosen = (until - rounds.elapsed) * self._processes, list[Entrant]()
+        room, chosen = (until - rounds.look()) * self._processes, list[Entrant]()
         for one in some if left else []:
             room -= one.seconds * len(left)
             if room > 0:
@@ -309,7 +340,7 @@ class Race:
         while True:
             best = self._ranked()[0]
             before, new = best.error(), list[Entrant]()
-            room = (until - rounds.elapsed) * self._processes
+            room = (until - rounds.look()) * self._processes
             for name, factor, change in self._variations(best):
                 room -= 1.5 * factor * best.seconds * len(best.fits)
                 if room > 0 and name not in tried:
@@ -336,15 +367,14 @@ class Race:
 
     def _refit(self, rounds: Rounds) -> None:
         """Train what the answer is made of on all rows, and write the answer."""
-        complete = [one for one in self._ranked() if len(one.fits) == len(self._ranked()[0].fits)]
+        complete = [one for one in self._ranked() if one.fits.keys() == self._ranked()[0].fits.keys()]
         errors, variances = np.stack([one.error_vector() for one in complete]), [one.variance() for one in complete]
         weights = weigh(errors, np.array(variances))
         weights[weights < min(_LEAST_WEIGHT, weights.max())] = 0
-        for one, weight in zip(complete, weights / weights.sum(), strict=True):
-            one.weight = float(weight)
-        chosen = [one for one in complete if one.weight]
-        base = self._member([*chosen[0].overrides, "data.fold=0"]).seed.seed
-        room = (self.settings.timeout - rounds.elapsed) * self._processes
+        pairs = zip(complete, map(float, weights / weights.sum()), strict=True)
+        chosen = {one: weight for one, weight in pairs if weight}
+        base = self._member([*next(iter(chosen)).overrides, "data.fold=0"]).seed.seed
+        room = (self.settings.timeout - rounds.look()) * self._processes
         each = 1.5 * sum(one.seconds * len(self.folds) / max(1, len(self.folds) - 1) for one in chosen)
         seeds = max(1, min(self.settings.seeds, math.floor(room / max(each, 1e-9))))
         jobs = [
@@ -354,13 +384,15 @@ class Race:
         ]
         runs = iter(rounds.train(jobs, self.settings.timeout))
         shares: dict[str, float] = {}
-        for one in chosen:
+        for one, weight in chosen.items():
             fits = [run[1] for run in (next(runs) for _ in range(seeds)) if run is not None]
             good = [run for run in fits if _error(run) <= max(one.error(), 1e-12)]
             members = good or [fit.run for fit in one.fits.values()]  # the networks of its folds
             for name, share in _equal(members, self.directory).items():
-                shares[name] = one.weight * share
+                shares[name] = weight * share
         write_answer(self.directory, shares)
+        for one, weight in chosen.items():
+            one.weight = weight
 
     def _conclude(self) -> None:
         """Write the leaderboard."""
