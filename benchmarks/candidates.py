@@ -30,10 +30,10 @@ from runge.records.directories import RunDirectory
 
 sys.path.insert(0, str(Path(__file__).parent / "problems"))
 
-import page  # noqa: E402
-from functions import FUNCTIONS, N_TEST, Function  # noqa: E402
-from hard import HARD  # noqa: E402
-from tables import Rows, label  # noqa: E402
+import page
+from functions import FUNCTIONS, N_TEST, Function
+from hard import HARD
+from tables import Rows, label
 
 FOLDS = 5
 SEED = 100  # of the points, unlike those of the tables in docs/benchmarks.md

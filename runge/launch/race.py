@@ -43,6 +43,7 @@ _MAY_WIN = 4.0  # times the smallest error on the first folds
 _MOST = 6  # candidates with all folds
 _PAYS = 0.95  # of the error, at most, with a variation that pays
 _LEAST_WEIGHT = 0.1
+_WORSE, _ROUND_OFF = 3.0, 1e-12
 _ERRORS = key("val", "nrmse_f"), key("val", "nrmse_df")
 
 
@@ -327,7 +328,10 @@ class Race:
         shares: dict[str, float] = {}
         for one in chosen:
             fits = [run[1] for run in (next(runs) for _ in range(seeds)) if run is not None]
-            good = [run for run in fits if _error(run) <= max(error_of(one.all), 1e-12)]
+            errors = {run.path: _error(run) for run in fits}
+            # A seed that ends in a worse minimum than another would spoil the mean.
+            most = min(max(error_of(one.all), _ROUND_OFF), _WORSE * min(errors.values(), default=0) + _ROUND_OFF)
+            good = [run for run in fits if errors[run.path] <= most]
             members = good or [fit.run for fit in one.all]  # the networks of its folds
             for name, share in _equal(members, self.directory).items():
                 shares[name] = one.weight * share
