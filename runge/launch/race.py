@@ -226,7 +226,8 @@ class Race:
         timeout = self.settings.timeout
         try:
             for some in _parts(self._in_time()):
-                until = _SHARES[0] * timeout if self._ranked() else timeout
+                more = self.rows is not None  # rounds after these
+                until = _SHARES[0] * timeout if more and self._ranked() else timeout
                 if rounds.elapsed < until:
                     self._try(rounds, some, self.folds[:_FIRST], until)
             if not self._ranked():
