@@ -11,7 +11,6 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -24,7 +23,7 @@ from runge.errors import ConfigurationError, RunError, command
 from runge.launch.compose import Composer, plain
 from runge.launch.jobs import current
 from runge.launch.rounds import Launch, Rounds
-from runge.launch.selection import Channels, Floats, surroundings, weigh
+from runge.launch.selection import Channels, Fit, Floats, error_of, surroundings, variance, weigh
 from runge.metrics import FIT_SECONDS, VAL_LOSS, key
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
@@ -44,6 +43,7 @@ _MAY_WIN = 4.0  # times the smallest error on the first folds
 _MOST = 6  # candidates with all folds
 _PAYS = 0.95  # of the error, at most, with a variation that pays
 _LEAST_WEIGHT = 0.1
+_WORSE, _ROUND_OFF = 3.0, 1e-12
 _ERRORS = key("val", "nrmse_f"), key("val", "nrmse_df")
 
 
@@ -68,16 +68,6 @@ class RaceSettings:
     halving: None = None
 
 
-class Fit(NamedTuple):
-    """A network of a candidate: its run, its errors on the rows it has not seen, and its results around the rows."""
-
-    run: RunDirectory
-    number: int
-    errors: Floats  # the vector of `Channels.scaled`
-    around: Floats
-    figures: Mapping[str, Any]
-
-
 class Entrant:
     """A candidate in the race.
 
@@ -89,39 +79,30 @@ class Entrant:
 
     def __init__(self, name: str, overrides: Sequence[str], expected: float) -> None:
         self.name, self.overrides, self.expected = name, list(overrides), expected
-        self.fits, self.weight = dict[int, Fit](), 0.0
+        self.fits, self.runs, self.weight = dict[int, Fit](), dict[int, int](), 0.0
 
-    def variance(self) -> float:
-        """Return the variance among its networks around the rows; 0 of one network."""
-        if len(self.fits) < 2:
-            return 0.0
-        around = np.stack([fit.around for fit in self.fits.values()])
-        return float(around.var(axis=0, ddof=1).sum())
-
-    def error(self) -> float:
-        """Return the error E of `runge.launch.selection` on the folds so far; infinite without any."""
-        if not self.fits:
-            return math.inf
-        squares = [float(fit.errors @ fit.errors) for fit in self.fits.values()]
-        return math.sqrt(sum(squares) / len(squares) + self.variance())
+    @property
+    def all(self) -> list[Fit]:
+        """Its fits, in the order of the folds."""
+        return [self.fits[fold] for fold in sorted(self.fits)]
 
     def error_vector(self) -> Floats:
         """Return the errors on all folds, as one vector whose square is the mean of theirs."""
-        return np.concatenate([self.fits[fold].errors for fold in sorted(self.fits)]) / math.sqrt(len(self.fits))
+        return np.concatenate([fit.errors for fit in self.all]) / math.sqrt(len(self.fits))
 
     @property
     def seconds(self) -> float:
         """The time of one run."""
-        return float(np.mean([fit.figures[FIT_SECONDS] for fit in self.fits.values()]))
+        return float(np.mean([fit.figures[FIT_SECONDS] for fit in self.all]))
 
     def root_mean(self, name: str) -> float | None:
         """Return the root mean square of a figure over the folds; None: it is not known."""
-        known = [figure for fit in self.fits.values() if (figure := fit.figures.get(name)) is not None]
+        known = [figure for fit in self.all if (figure := fit.figures.get(name)) is not None]
         return math.sqrt(np.mean(np.square(known))) if known else None
 
     def steps(self) -> int:
         """Return the steps with the smallest mean square error on the folds' validation rows."""
-        tables = [read_columns(fit.run, fit.run.history, ("step", *_ERRORS), 10**9) for fit in self.fits.values()]
+        tables = [read_columns(fit.run, fit.run.history, ("step", *_ERRORS), 10**9) for fit in self.all]
         rows = min(len(table["step"]) for table in tables)
         with np.errstate(invalid="ignore"):
             squares = np.mean([[np.square(table[name][:rows]) for name in _ERRORS] for table in tables], axis=0)
@@ -256,7 +237,7 @@ class Race:
 
     def _ranked(self) -> list[Entrant]:
         """Return the candidates with a fit, those with the most folds first, and the best first."""
-        return sorted((one for one in self.entrants if one.fits), key=lambda one: (-len(one.fits), one.error()))
+        return sorted((one for one in self.entrants if one.fits), key=lambda one: (-len(one.fits), error_of(one.all)))
 
     def _try(self, rounds: Rounds, entrants: Sequence[Entrant], folds: Sequence[int], until: float) -> None:
         """Train candidates on folds, and keep the best answer so far."""
@@ -265,37 +246,28 @@ class Race:
             for fold in folds:
                 jobs.append([*one.overrides, *([f"data.fold={fold}"] if self.rows is not None else [])])
                 whose.append((one, fold))
-        for job, (one, fold), run in zip(jobs, whose, rounds.train(jobs, until), strict=True):
-            if run is not None:
-                one.fits[fold] = self._fit(*run, job)
+        for (one, fold), ended in zip(whose, rounds.train(jobs, until), strict=True):
+            if ended is not None:
+                number, run = ended
+                one.fits[fold], one.runs[fold] = self._fit(run), number
         if ranked := self._ranked():
             best = ranked[0]
-            write_answer(self.directory, _equal([fit.run for fit in best.fits.values()], self.directory))
-            error = f"error {best.error():.2e} on {len(best.fits)} of {len(self.folds)} folds"
-            log.info("%3.0f s: best so far %s, %s", rounds.elapsed, best.name, error if self.rows is not None else "")
+            write_answer(self.directory, _equal([fit.run for fit in best.all], self.directory))
+            seen = f" on {len(best.fits)} of {len(self.folds)} folds" if self.rows is not None else ""
+            log.info("%.0f s: best so far: %s, error %.2e%s", rounds.elapsed, best.name, error_of(best.all), seen)
 
-    def _fit(self, number: int, run: RunDirectory, overrides: Sequence[str]) -> Fit:
-        """Read a run that has ended."""
+    def _fit(self, run: RunDirectory) -> Fit:
+        """Read a run that has finished; of a formula the validation points tell how good it is."""
+        if self.rows is not None:
+            return Fit.of(run, self._channels, self._around)
         figures = run.read_metrics()
-        if self.rows is None:
-            error = np.array([figures.get(name) or 0.0 for name in _ERRORS], float)
-            return Fit(run, number, error, np.empty(0), figures)
-        from runge.function import load
-        from runge.predict import predict
-
-        member, function = self._member(overrides), load(run.path)
-        assert member.rows is not None
-        val = member.rows.split(member.data_seed.generator("data")).val
-        own = predict(function, self.rows.x[val])
-        errors = self._channels.scaled(own["u"] - self.rows.y[val], own["du"] - self.rows.dydx[val])
-        around = predict(function, self._around)
-        return Fit(run, number, errors, self._channels.scaled(around["u"], around["du"]), figures)
+        return Fit(run, np.array([figures.get(name) or 0.0 for name in _ERRORS], float), np.empty(0), figures)
 
     def _other_folds(self, rounds: Rounds) -> None:
         """Train those that may still win on the other folds, as far as time allows."""
         ranked, left = self._ranked(), self.folds[_FIRST:]
-        limit = _MAY_WIN * ranked[0].error()
-        some, until = [one for one in ranked[:_MOST] if one.error() <= limit], _SHARES[1] * self.settings.timeout
+        limit = _MAY_WIN * error_of(ranked[0].all)
+        some, until = [one for one in ranked[:_MOST] if error_of(one.all) <= limit], _SHARES[1] * self.settings.timeout
         room, chosen = (until - rounds.elapsed) * self._processes, list[Entrant]()
         for one in some if left else []:
             room -= one.seconds * len(left)
@@ -309,7 +281,7 @@ class Race:
         until, tried = _SHARES[2] * self.settings.timeout, set[str]()
         while True:
             best = self._ranked()[0]
-            before, new = best.error(), list[Entrant]()
+            before, new = error_of(best.all), list[Entrant]()
             room = (until - rounds.elapsed) * self._processes
             for name, factor, change in self._variations(best):
                 room -= 1.5 * factor * best.seconds * len(best.fits)
@@ -321,7 +293,7 @@ class Race:
                 return
             self.entrants += new
             self._try(rounds, new, sorted(best.fits), until)
-            if not self._ranked()[0].error() <= _PAYS * before:
+            if not error_of(self._ranked()[0].all) <= _PAYS * before:
                 return
 
     def _variations(self, best: Entrant) -> Iterator[tuple[str, float, str]]:
@@ -338,7 +310,7 @@ class Race:
     def _refit(self, rounds: Rounds) -> None:
         """Train what the answer is made of on all rows, and write the answer."""
         complete = [one for one in self._ranked() if len(one.fits) == len(self._ranked()[0].fits)]
-        errors, variances = np.stack([one.error_vector() for one in complete]), [one.variance() for one in complete]
+        errors, variances = np.stack([one.error_vector() for one in complete]), [variance(one.all) for one in complete]
         weights = weigh(errors, np.array(variances))
         weights[weights < min(_LEAST_WEIGHT, weights.max())] = 0
         for one, weight in zip(complete, weights / weights.sum(), strict=True):
@@ -357,8 +329,11 @@ class Race:
         shares: dict[str, float] = {}
         for one in chosen:
             fits = [run[1] for run in (next(runs) for _ in range(seeds)) if run is not None]
-            good = [run for run in fits if _error(run) <= max(one.error(), 1e-12)]
-            members = good or [fit.run for fit in one.fits.values()]  # the networks of its folds
+            errors = {run.path: _error(run) for run in fits}
+            # A seed that ends in a worse minimum than another would spoil the mean.
+            most = min(max(error_of(one.all), _ROUND_OFF), _WORSE * min(errors.values(), default=0) + _ROUND_OFF)
+            good = [run for run in fits if errors[run.path] <= most]
+            members = good or [fit.run for fit in one.all]  # the networks of its folds
             for name, share in _equal(members, self.directory).items():
                 shares[name] = one.weight * share
         write_answer(self.directory, shares)
@@ -374,11 +349,11 @@ class Race:
 
     def _candidate(self, one: Entrant) -> Candidate:
         value, derivative = (one.root_mean(name) for name in _ERRORS)
-        spread = math.sqrt(one.variance()) if self.rows is not None and len(one.fits) > 1 else None
-        runs = [fit.number for fit in one.fits.values()]
+        spread = math.sqrt(variance(one.all)) if self.rows is not None and len(one.fits) > 1 else None
+        runs = [one.runs[fold] for fold in sorted(one.runs)]
         line = f"{command()} -m {shlex.join(one.overrides)}"
         steps = one.steps()
-        figures = value, derivative, spread, one.error(), one.seconds, steps, one.weight
+        figures = value, derivative, spread, error_of(one.all), one.seconds, steps, one.weight
         return Candidate(one.name, line, runs, len(one.fits), *figures)
 
 

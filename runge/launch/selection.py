@@ -11,14 +11,17 @@ as `val/nrmse`, and V_i is the same of the variance among the networks of the fo
 label to tell, but its folds disagree.
 """
 
+import math
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runge.data import Rows
+from runge.records.directories import RunDirectory
 
-__all__ = ["Channels", "surroundings", "weigh"]
+__all__ = ["Channels", "Fit", "error_of", "surroundings", "variance", "weigh"]
 
 Floats = NDArray[np.float64]
 
@@ -51,6 +54,44 @@ class Channels(NamedTuple):
                 for factor, error in ((self.value, value), (self.slope, slope))
             ]
         return np.concatenate([part.ravel() for part in parts])
+
+
+class Fit(NamedTuple):
+    """A network that was trained without one fold.
+
+    Attributes:
+        run: its run.
+        errors: those on the rows of the fold, the vector of `Channels.scaled`; of a formula only the final figures.
+        around: its values and derivatives at the points of `surroundings`, likewise.
+        figures: the run's final figures.
+    """
+
+    run: RunDirectory
+    errors: Floats
+    around: Floats
+    figures: Mapping[str, float | int | None]
+
+    @classmethod
+    def of(cls, run: RunDirectory, channels: Channels, points: Floats) -> "Fit":
+        """Evaluate a run that has finished."""
+        from runge.function import load  # late, as torch is
+        from runge.predict import predict, rows_of
+
+        function, (rows, split) = load(run.path), rows_of(run)
+        own, around = predict(function, rows.x[split.val]), predict(function, points)
+        errors = channels.scaled(own["u"] - rows.y[split.val], own["du"] - rows.dydx[split.val])
+        return cls(run, errors, channels.scaled(around["u"], around["du"]), run.read_metrics())
+
+
+def variance(fits: Sequence[Fit]) -> float:
+    """Return V, the variance among the networks of the folds around the rows; 0 of one network."""
+    return float(np.stack([fit.around for fit in fits]).var(axis=0, ddof=1).sum()) if len(fits) > 1 else 0.0
+
+
+def error_of(fits: Sequence[Fit]) -> float:
+    """Return the error E of a candidate; infinite without a fit."""
+    squares = [float(fit.errors @ fit.errors) for fit in fits]
+    return math.sqrt(sum(squares) / len(squares) + variance(fits)) if fits else math.inf
 
 
 def _variance(labels: Floats) -> Floats:
