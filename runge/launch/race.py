@@ -237,7 +237,8 @@ class Race:
     def _race(self, rounds: Rounds) -> None:
         timeout = self.settings.timeout
         for some in _parts(self._in_time()):
-            until = _SHARES[0] * timeout if self._ranked() else timeout
+            more = self.rows is not None  # rounds after these
+            until = _SHARES[0] * timeout if more and self._ranked() else timeout
             if rounds.look() < until:
                 self._try(rounds, some, self.folds[:_FIRST], until)
         if not self._ranked():
