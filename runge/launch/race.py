@@ -45,6 +45,7 @@ _MOST = 6  # candidates with all folds
 _PAYS = 0.95  # of the error, at most, with a variation that pays
 _LEAST_WEIGHT = 0.1
 _WORSE, _ROUND_OFF = 3.0, 1e-12
+_NOISY = 0.03
 _ERRORS = key("val", "nrmse_f"), key("val", "nrmse_df")
 
 
@@ -384,7 +385,7 @@ class Race:
         if not any(one.weight for one in ranked):
             ranked[0].weight = 1.0
         candidates = [self._candidate(one) for one in ranked]
-        board = Leaderboard(candidates, [_why(candidates[0], self.rows)], self._left_out)
+        board = Leaderboard(candidates, [_why(ranked[0], self.rows)], self._left_out)
         board.write(self.directory)
 
     def _candidate(self, one: Entrant) -> Candidate:
@@ -411,16 +412,15 @@ def _error(run: RunDirectory) -> float:
     return math.sqrt(np.mean(np.square(known))) if known else float(figures[VAL_LOSS] or math.inf)
 
 
-def _why(best: Candidate, rows: Rows | None) -> str:
+def _why(best: Entrant, rows: Rows | None) -> str:
     """Return a sentence on why the best candidate may have won."""
-    noisy = best.error > 0.03
-    many = rows is not None and rows.x.size * rows.y.shape[1] > 20_000
-    if many:
-        return "There are many rows: steps on mini-batches cost less than steps on all rows."
-    if noisy:
-        return "The errors stay large for all candidates: the labels have noise, or the rows are too few."
-    if "fixed" in best.name:
-        return (
-            "The function is smooth and has few inputs: neurons that stay as drawn and one exact solution are enough."
-        )
-    return "Labels are exact and few: Levenberg-Marquardt uses all of their digits."
+    optimizer = next((one.partition("=")[2] for one in best.overrides if one.startswith("optimizer=")), "")
+    if "loss.lambda_d=0" in best.overrides:
+        return "Values alone are fitted best: the derivatives contradict them, or have much more noise."
+    if rows is not None and error_of(best.all) > _NOISY:
+        return "Each candidate leaves a large error: the labels have noise, or there are too few rows."
+    if optimizer == "least_squares":
+        return "The function is smooth, of few inputs: neurons that stay as drawn and one exact solution are enough."
+    if optimizer == "levenberg_marquardt":
+        return "The labels are exact, and few enough for Levenberg-Marquardt, which uses all of their digits."
+    return "There are too many labels for Levenberg-Marquardt, whose steps cost more than the steps of others."
