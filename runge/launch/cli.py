@@ -58,7 +58,7 @@ def as_sweep(arguments: Sequence[str]) -> list[str]:
 
     Example:
         >>> as_sweep(["rows.csv", "hydra.sweeper.timeout=20"])
-        ['-m', 'search=best', 'data=table', "data.file='rows.csv'", 'hydra.sweeper.timeout=20']
+        ['-m', 'search=best', 'data=table', 'data.file=rows.csv', 'hydra.sweeper.timeout=20']
     """
     file = [one for one in arguments[:1] if "=" not in one and not one.startswith("-")]
     table = ["data=table", override_of("data.file", file[0])] if file else []
@@ -67,6 +67,8 @@ def as_sweep(arguments: Sequence[str]) -> list[str]:
 
 def override_of(key: str, text: str) -> str:
     """Return the override that sets a key to a text, such as a path."""
+    if re.fullmatch(r"[A-Za-z./][\w./-]*\.[A-Za-z]\w*", text, re.ASCII):  # a usual path
+        return f"{key}={text}"
     # In Hydra's grammar a backslash is one of the text, except before a quote.
     quoted = re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + end[2].replace("'", "\\'"), text)
     return f"{key}='{quoted}'"

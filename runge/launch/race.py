@@ -25,6 +25,7 @@ from runge.launch.compose import Composer, plain
 from runge.launch.jobs import current
 from runge.launch.rounds import Launch, Rounds
 from runge.launch.selection import Channels, Floats, surroundings, weigh
+from runge.launch.verdict import describe_answer, describe_errors, why
 from runge.metrics import FIT_SECONDS, VAL_LOSS, key
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
@@ -74,6 +75,7 @@ class Fit(NamedTuple):
     run: RunDirectory
     number: int
     errors: Floats  # the vector of `Channels.scaled`
+    values: int  # how many of these are of values, the first ones
     around: Floats
     figures: Mapping[str, Any]
 
@@ -90,6 +92,7 @@ class Entrant:
     def __init__(self, name: str, overrides: Sequence[str], expected: float) -> None:
         self.name, self.overrides, self.expected = name, list(overrides), expected
         self.fits, self.weight = dict[int, Fit](), 0.0
+        self.runs, self.refits = list[int](), list[int]()
 
     def variance(self) -> float:
         """Return the variance among its networks around the rows; 0 of one network."""
@@ -169,7 +172,7 @@ class Race:
             assert self.rows is not None
             self.folds = list(range(self.rows.folds))
             split = self.rows.split(first.data_seed.generator("data"))
-            seen = np.sort(np.concatenate(split[:2]))
+            seen, self._test = np.sort(np.concatenate(split[:2])), split.test
             known = self.rows
             part = replace(known, x=known.x[seen], y=known.y[seen], dydx=known.dydx[seen])
             self._channels, self._around = Channels.of(part), surroundings(part.x)
@@ -264,6 +267,8 @@ class Race:
             for fold in folds:
                 jobs.append([*one.overrides, *([f"data.fold={fold}"] if self.rows is not None else [])])
                 whose.append((one, fold))
+        for number, (one, _) in enumerate(whose, rounds.begun):
+            one.runs.append(number)
         for job, (one, fold), run in zip(jobs, whose, rounds.train(jobs, until), strict=True):
             if run is not None:
                 one.fits[fold] = self._fit(*run, job)
@@ -278,7 +283,7 @@ class Race:
         figures = run.read_metrics()
         if self.rows is None:
             error = np.array([figures.get(name) or 0.0 for name in _ERRORS], float)
-            return Fit(run, number, error, np.empty(0), figures)
+            return Fit(run, number, error, 1, np.empty(0), figures)
         from runge.function import load
         from runge.predict import predict
 
@@ -288,7 +293,7 @@ class Race:
         own = predict(function, self.rows.x[val])
         errors = self._channels.scaled(own["u"] - self.rows.y[val], own["du"] - self.rows.dydx[val])
         around = predict(function, self._around)
-        return Fit(run, number, errors, self._channels.scaled(around["u"], around["du"]), figures)
+        return Fit(run, number, errors, own["u"].size, self._channels.scaled(around["u"], around["du"]), figures)
 
     def _other_folds(self, rounds: Rounds) -> None:
         """Train those that may still win on the other folds, as far as time allows."""
@@ -352,6 +357,8 @@ class Race:
             for one in chosen
             for i in range(seeds)
         ]
+        for i, one in enumerate(chosen):
+            one.refits = [rounds.begun + i * seeds + j for j in range(seeds)]
         runs = iter(rounds.train(jobs, self.settings.timeout))
         shares: dict[str, float] = {}
         for one in chosen:
@@ -368,17 +375,54 @@ class Race:
         if not any(one.weight for one in ranked):
             ranked[0].weight = 1.0
         candidates = [self._candidate(one) for one in ranked]
-        board = Leaderboard(candidates, [_why(candidates[0], self.rows)], self._left_out)
-        board.write(self.directory)
+        named = {line.partition(": ")[0] for line in self._left_out}
+        late = [one for one in self.entrants if not one.fits and one.name not in named]
+        left_out = [f"{one.name}: {'no run ended' if one.runs else 'it was not begun'} in time" for one in late]
+        test = 0 if self.rows is None else len(self._test)
+        seen = 0 if self.rows is None else len(self.rows.x) - test
+        sentences = [
+            describe_answer(self.directory, candidates, seen, test),
+            describe_errors(self._validated(), len(ranked[0].fits) if seen else 0, *self._tested()),
+            why(candidates[0], ranked[0].overrides, self.rows),
+        ]
+        Leaderboard(candidates, sentences, [*self._left_out, *left_out]).write(self.directory)
+
+    def _validated(self) -> tuple[float | None, float | None]:
+        """Return the nrmse of the answer's values and derivatives on the rows that its networks have not seen."""
+        some = [one for one in self.entrants if one.weight]
+        if self.rows is None:
+            return some[0].root_mean(_ERRORS[0]), some[0].root_mean(_ERRORS[1])
+        each = []
+        for fold, fit in some[0].fits.items():
+            errors = sum((one.weight * one.fits[fold].errors for one in some), np.zeros_like(fit.errors))
+            each.append(self._channels.nrmse(errors, fit.values))
+        value, derivative = np.sqrt(np.mean(np.square(each), axis=0))
+        return float(value), float(derivative) if self._channels.slope.any() else None
+
+    def _tested(self) -> tuple[tuple[float | None, float | None], int]:
+        """Return the nrmse of the answer's values and derivatives on the test rows, and the number of these."""
+        if self.rows is None or not len(self._test):
+            return (None, None), 0
+        from runge.function import load
+        from runge.predict import predict
+
+        own = predict(load(self.directory), self.rows.x[self._test])
+        errors = self._channels.scaled(own["u"] - self.rows.y[self._test], own["du"] - self.rows.dydx[self._test])
+        value, derivative = self._channels.nrmse(errors, own["u"].size)
+        return (value, derivative if self._channels.slope.any() else None), len(self._test)
 
     def _candidate(self, one: Entrant) -> Candidate:
         value, derivative = (one.root_mean(name) for name in _ERRORS)
         spread = math.sqrt(one.variance()) if self.rows is not None and len(one.fits) > 1 else None
-        runs = [fit.number for fit in one.fits.values()]
-        line = f"{command()} -m {shlex.join(one.overrides)}"
-        steps = one.steps()
-        figures = value, derivative, spread, one.error(), one.seconds, steps, one.weight
-        return Candidate(one.name, line, runs, len(one.fits), *figures)
+        own = [override for override in one.overrides if not override.startswith("search=")]
+        line = f"{command()} -m {' '.join(map(_quoted, own))}"
+        figures = value, derivative, spread, one.error(), one.seconds, one.steps(), one.weight
+        return Candidate(one.name, line, one.runs, one.refits, len(one.fits), *figures)
+
+
+def _quoted(override: str) -> str:
+    """Return an override for a shell, of which those with quotes of Hydra's are readable, too."""
+    return f'"{override}"' if "'" in override and not set(override) & set('"$`\\!') else shlex.quote(override)
 
 
 def _parts(entrants: Sequence[Entrant]) -> Iterator[Sequence[Entrant]]:
@@ -401,18 +445,3 @@ def _error(run: RunDirectory) -> float:
     figures = run.read_metrics()
     known = [figure for name in _ERRORS if (figure := figures.get(name)) is not None]
     return math.sqrt(np.mean(np.square(known))) if known else float(figures[VAL_LOSS] or math.inf)
-
-
-def _why(best: Candidate, rows: Rows | None) -> str:
-    """Return a sentence on why the best candidate may have won."""
-    noisy = best.error > 0.03
-    many = rows is not None and rows.x.size * rows.y.shape[1] > 20_000
-    if many:
-        return "There are many rows: steps on mini-batches cost less than steps on all rows."
-    if noisy:
-        return "The errors stay large for all candidates: the labels have noise, or the rows are too few."
-    if "fixed" in best.name:
-        return (
-            "The function is smooth and has few inputs: neurons that stay as drawn and one exact solution are enough."
-        )
-    return "Labels are exact and few: Levenberg-Marquardt uses all of their digits."

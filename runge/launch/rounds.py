@@ -61,6 +61,11 @@ class Rounds:
         """The seconds of the race so far."""
         return self._seconds + time.monotonic() - self._since
 
+    @property
+    def begun(self) -> int:
+        """The number of runs so far, which is that of the next one."""
+        return self._runs
+
     def train(self, jobs: Sequence[Sequence[str]], until: float) -> list[tuple[int, RunDirectory] | None]:
         """Train runs until a time of the race in seconds; return the number and directory of each that finished.
 

@@ -52,6 +52,12 @@ class Channels(NamedTuple):
             ]
         return np.concatenate([part.ravel() for part in parts])
 
+    def nrmse(self, scaled: Floats, values: int) -> tuple[float, float]:
+        """Return the nrmse of values and of partial derivatives, given scaled errors, the first `values` of values."""
+        both = 1 + bool(self.slope.any())
+        value, slope = (float(np.sqrt(both * part @ part)) for part in (scaled[:values], scaled[values:]))
+        return value, slope
+
 
 def _variance(labels: Floats) -> Floats:
     known = ~np.isnan(labels)
