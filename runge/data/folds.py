@@ -65,7 +65,7 @@ def deal(points: np.ndarray, known: np.ndarray, folds: int, generator: torch.Gen
     for one in order:
         size, fold = smallest[0]
         dealt[one] = fold
-        heapq.heapreplace(smallest, (size + sizes[one], fold))
+        heapq.heapreplace(smallest, (size + int(sizes[one]), fold))
     for of_output in patterns.T:
         if len({*dealt[of_output]}) == 1:
             dealt[np.flatnonzero(of_output)[0]] = -1

@@ -126,10 +126,10 @@ def sample(
     else:
         n = train.x.shape[1]
         left_out = deal(np.arange(n), np.ones((n, 1), bool), data.parts, generator) == data.fold
-        train, val = (
-            labelled(target, train.x[0, part], (None, None), kind, (train.f[0, part], train.df[0, part]))
-            for part, kind in ((~left_out, sample_weight), (left_out, "none"))
-        )
+        x, labels = train.x[0], (train.f[0], train.df[0])
+        val = labelled(target, x[left_out], labels=(labels[0][left_out], labels[1][left_out]))
+        rest = labels[0][~left_out], labels[1][~left_out]
+        train = labelled(target, x[~left_out], sample_weight=sample_weight, labels=rest)
     if target.dimension > MOST_ON_GRIDS:
         x = sobol(data.n_test, target.domain, _TEST_SEED)
     else:

@@ -49,13 +49,8 @@ class Reference(NamedTuple):
         The variances and standard deviations are over these points, and any others `beside` them.
         """
         every = [points, *beside]
-        variances = [
-            variance(*(torch.cat(parts, 1) for parts in zip(*some, strict=True)))
-            for some in (
-                [(one.f, one.weight_f > 0) for one in every],
-                [(one.df, one.weight_df > 0) for one in every],
-            )
-        ]
+        of_f = variance(torch.cat([one.f for one in every], 1), torch.cat([one.weight_f > 0 for one in every], 1))
+        of_df = variance(torch.cat([one.df for one in every], 1), torch.cat([one.weight_df > 0 for one in every], 1))
         f, df, unit_f, unit_df = points.f, points.df, 1.0, 1.0
         known_f, known_df = ((weight > 0).to(f) for weight in (points.weight_f, points.weight_df))
         spread = torch.cat([one.x for one in every], 1).double().var(1, correction=0, keepdim=True)
@@ -64,7 +59,7 @@ class Reference(NamedTuple):
             f, df = units.restore(f.double(), df.double())
             unit_f, unit_df = (unit.square() for unit in units.of_outputs())
         squares, spread = (known_f * f.square(), known_df * df.square()), torch.where(largest > 0, spread / largest, 1)
-        return Reference(known_f, known_df, *squares, *variances, spread, unit_f, unit_df)
+        return Reference(known_f, known_df, *squares, of_f, of_df, spread, unit_f, unit_df)
 
 
 def variance(f: Tensor, known: Tensor) -> Tensor:
