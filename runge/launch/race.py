@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -33,6 +33,9 @@ from runge.records.files import write
 from runge.records.reading import read_columns
 from runge.training.member import Member
 from runge.validation import Count, Positive, checked
+
+if TYPE_CHECKING:
+    from runge.function import Function
 
 log = logging.getLogger(__name__)
 
@@ -285,15 +288,14 @@ class Race:
             error = np.array([figures.get(name) or 0.0 for name in _ERRORS], float)
             return Fit(run, number, error, 1, np.empty(0), figures)
         from runge.function import load
-        from runge.predict import predict
 
         member, function = self._member(overrides), load(run.path)
         assert member.rows is not None
         val = member.rows.split(member.data_seed.generator("data")).val
-        own = predict(function, self.rows.x[val])
-        errors = self._channels.scaled(own["u"] - self.rows.y[val], own["du"] - self.rows.dydx[val])
-        around = predict(function, self._around)
-        return Fit(run, number, errors, own["u"].size, self._channels.scaled(around["u"], around["du"]), figures)
+        u, du = _evaluated(function, self.rows.x[val])
+        errors = self._channels.scaled(u - self.rows.y[val], du - self.rows.dydx[val])
+        around = self._channels.scaled(*_evaluated(function, self._around))
+        return Fit(run, number, errors, u.size, around, figures)
 
     def _other_folds(self, rounds: Rounds) -> None:
         """Train those that may still win on the other folds, as far as time allows."""
@@ -404,11 +406,10 @@ class Race:
         if self.rows is None or not len(self._test):
             return (None, None), 0
         from runge.function import load
-        from runge.predict import predict
 
-        own = predict(load(self.directory), self.rows.x[self._test])
-        errors = self._channels.scaled(own["u"] - self.rows.y[self._test], own["du"] - self.rows.dydx[self._test])
-        value, derivative = self._channels.nrmse(errors, own["u"].size)
+        u, du = _evaluated(load(self.directory), self.rows.x[self._test])
+        errors = self._channels.scaled(u - self.rows.y[self._test], du - self.rows.dydx[self._test])
+        value, derivative = self._channels.nrmse(errors, u.size)
         return (value, derivative if self._channels.slope.any() else None), len(self._test)
 
     def _candidate(self, one: Entrant) -> Candidate:
@@ -418,6 +419,12 @@ class Race:
         line = f"{command()} -m {' '.join(map(_quoted, own))}"
         figures = value, derivative, spread, one.error(), one.seconds, one.steps(), one.weight
         return Candidate(one.name, line, one.runs, one.refits, len(one.fits), *figures)
+
+
+def _evaluated(function: "Function", x: Floats) -> tuple[Floats, Floats]:
+    """Return the values, (m, P), and the Jacobian, (m, P, D), of a function at points x, (m, D)."""
+    u, du = function.value_and_derivative(x[:, 0] if x.shape[1] == 1 else x)
+    return u.reshape(len(x), -1), du.reshape(len(x), -1, x.shape[1])
 
 
 def _quoted(override: str) -> str:
