@@ -1,9 +1,11 @@
-"""The rounds of a race: batches of runs within a time limit, which a killed race repeats."""
+"""The rounds of a race: batches of runs within a time limit, and looks at the clock, which a killed race repeats."""
 
 import json
-import logging
+import math
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +13,25 @@ from hydra.core.utils import JobReturn
 
 from runge.errors import ConfigurationError
 from runge.machine import interruption
+from runge.records.checkpoints import STACKS
 from runge.records.directories import RunDirectory
 from runge.records.files import read_json, write
-
-log = logging.getLogger(__name__)
 
 Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
 
 
 class Rounds:
-    """The rounds of a race, kept in the file `race.json` of a sweep's directory, in which each stands before it begins.
+    """The journal of a race, the file `race.json` of a sweep's directory: its rounds, and its looks at the clock.
 
-    The runs of a round that had ended are not trained again, nor are those that the end of the time has left out, so
-    that a race that was killed takes the same decisions. The time until a kill in the middle of a round is not counted.
+    A round is in it before it begins. If the race is repeated after a kill, looks return what they did, and the runs of
+    rounds that had ended are not trained again, nor are those that the end of the time has cut off: it takes the same
+    decisions. The time from the last entry to a kill is not counted.
 
     Args:
         directory: the sweep's directory.
         launch: trains runs, given their overrides and the number of the first.
         place: returns the directory of a run, by its overrides and its number.
-        description: what must not change while the race is resumed.
+        description: what must not change while the race is resumed, by the keys that messages name.
 
     Raises:
         ConfigurationError: the directory holds another race, or the file is damaged.
@@ -43,22 +45,23 @@ class Rounds:
         description: Mapping[str, Any],
     ) -> None:
         self._file, self._launch, self._place = directory / "race.json", launch, place
-        self._content: dict[str, Any] = {**description, "rounds": []}
+        self._content: dict[str, Any] = {**description, "looks": [], "rounds": []}
         if self._file.exists():
             begun = read_json(self._file)
             for key, value in description.items():
                 if begun.get(key) != value:
                     rule = f"must be as when the race in {str(directory)!r} began, {json.dumps(begun.get(key))}"
-                    raise ConfigurationError(
-                        f"{key}: {rule}; got {json.dumps(value)}; or choose another hydra.sweep.dir"
-                    )
+                    how = "choose another hydra.sweep.dir for another race"
+                    raise ConfigurationError(f"{key}: {rule}; got {json.dumps(value)}; {how}")
+            if not all(isinstance(begun.get(key), list) for key in ("looks", "rounds")):
+                raise ConfigurationError(f"{self._file} is damaged (it must have lists of looks and rounds)")
             self._content = begun
-        self._next, self._runs = 0, 0
+        self._looks, self._next, self._runs = 0, 0, 0
         self._seconds, self._since = 0.0, time.monotonic()
 
     @property
     def elapsed(self) -> float:
-        """The seconds of the race so far."""
+        """The seconds of the race so far. Decisions need `look`."""
         return self._seconds + time.monotonic() - self._since
 
     @property
@@ -66,13 +69,24 @@ class Rounds:
         """The number of runs so far, which is that of the next one."""
         return self._runs
 
-    def train(self, jobs: Sequence[Sequence[str]], until: float) -> list[tuple[int, RunDirectory] | None]:
-        """Train runs until a time of the race in seconds; return the number and directory of each that finished.
+    def look(self) -> float:
+        """Return the seconds of the race so far, as they were when the race took this look for the first time."""
+        looks = self._content["looks"]
+        if self._looks == len(looks):
+            looks.append(self.elapsed)
+            self._write()
+        self._looks += 1
+        self._set(looks[self._looks - 1])
+        return self._seconds
+
+    def train(self, jobs: Sequence[Sequence[str]], until: float) -> list[RunDirectory | None]:
+        """Train runs until a time of the race in seconds; return the directory of each that finished.
 
         Raises:
             ConfigurationError: the race was begun with other rounds, or a run is not allowed.
-            SystemExit: the command was interrupted.
+            SystemExit, KeyboardInterrupt: the command was interrupted.
         """
+        interruption.check()
         rounds, jobs = self._content["rounds"], [list(job) for job in jobs]
         if self._next == len(rounds):
             rounds.append({"runs": jobs, "seconds": None})
@@ -80,22 +94,36 @@ class Rounds:
         own = rounds[self._next]
         if own["runs"] != jobs:
             raise ConfigurationError(f"hydra.sweep.dir: {self._file} holds another race; choose another directory")
+        runs = [RunDirectory(self._place(job, number)) for number, job in enumerate(jobs, self._runs)]
         if own["seconds"] is None:
-            interruption.deadline = time.monotonic() + max(0.0, until - self.elapsed)
+            interruption.deadline = time.monotonic() + until - self.elapsed
             try:
-                self._launch(jobs, self._runs)
+                if time.monotonic() < interruption.deadline:
+                    self._launch(jobs, self._runs)
             except (SystemExit, KeyboardInterrupt):
                 if interruption.received is not None:
                     raise
             finally:
-                interruption.deadline = float("inf")
+                interruption.deadline = math.inf
+            self._leave_out(runs)
             own["seconds"] = self.elapsed
             self._write()
-        else:
-            self._seconds, self._since = own["seconds"], time.monotonic()
-        runs = [(number, RunDirectory(self._place(job, number))) for number, job in enumerate(jobs, self._runs)]
+        self._set(own["seconds"])
         self._next, self._runs = self._next + 1, self._runs + len(jobs)
-        return [run if run[1].metrics.exists() else None for run in runs]
+        return [run if run.metrics.exists() else None for run in runs]
+
+    def _leave_out(self, runs: Sequence[RunDirectory]) -> None:
+        """Mark runs that the end of the time has cut off, and remove the states from which they would be resumed."""
+        for run in runs:
+            state = run.read_state()
+            if state is not None and state.status in ("running", "interrupted") and not run.metrics.exists():
+                run.write(replace(state, status="pruned", message="the time of the race was over"))
+            run.last.unlink(missing_ok=True)
+        shutil.rmtree(self._file.parent / STACKS, ignore_errors=True)
+
+    def _set(self, seconds: float) -> None:
+        """Set the clock, which does not count the time of a race that has been killed."""
+        self._seconds, self._since = seconds, time.monotonic()
 
     def _write(self) -> None:
         write(self._file, json.dumps(self._content, indent=1) + "\n")

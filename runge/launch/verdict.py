@@ -1,20 +1,95 @@
-"""What a race has found, in sentences: its answer, the errors to expect, and why the best candidate may have won."""
+"""What a race has found: its leaderboard, with sentences on the answer, its errors, and why the best may have won."""
 
+import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from runge.compare.leaderboard import Candidate
+import numpy as np
+from numpy.typing import NDArray
+
+from runge.compare.leaderboard import Candidate, Leaderboard
 from runge.data import Rows
+from runge.errors import command
+from runge.launch.selection import ERRORS, Channels, Entrant, error_of, variance
 from runge.records.ensemble import read_answer
 
-__all__ = ["describe_answer", "describe_errors", "why"]
+__all__ = ["Known", "leaderboard"]
 
 Errors = tuple[float | None, float | None]
 
 _NOISE, _MANY = 0.03, 20_000
 
 
-def describe_answer(sweep: Path, candidates: Sequence[Candidate], seen: int, test: int) -> str:
+class Known(NamedTuple):
+    """The rows of a table, which of them are for the test, and what makes errors comparable."""
+
+    rows: Rows
+    test: NDArray[np.int64]
+    channels: Channels
+
+
+def leaderboard(sweep: Path, ranked: Sequence[Entrant], left_out: Sequence[str], known: Known | None) -> Leaderboard:
+    """Return the leaderboard of a race.
+
+    Args:
+        sweep: the directory of the sweep, with the answer.
+        ranked: the candidates that have been trained, the best first.
+        left_out: the candidates that have not been compared, and why.
+        known: the table; None: a formula.
+    """
+    candidates, test = [_candidate(one, known) for one in ranked], 0 if known is None else len(known.test)
+    some = [one for one in ranked if one.weight]
+    if known is None:
+        validated = some[0].root_mean(ERRORS[0]), some[0].root_mean(ERRORS[1])
+        sentences = [_describe_answer(sweep, candidates, 0, 0), _describe_errors(validated, 0, (None, None), 0)]
+    else:
+        folds = len(some[0].fits)
+        errors = sum((one.weight * one.error_vector() for one in some), np.zeros(()))
+        each = np.array([known.channels.nrmse(part) for part in np.split(errors, _ends(some[0]))], float)
+        validated = np.sqrt(np.sum(np.square(each), axis=0))
+        validated = float(validated[0]), None if math.isnan(validated[1]) else float(validated[1])
+        sentences = [
+            _describe_answer(sweep, candidates, len(known.rows.x) - test, test),
+            _describe_errors(validated, folds, _tested(sweep, known), test),
+        ]
+    sentences.append(_why(candidates[0], ranked[0].overrides, known))
+    return Leaderboard(candidates, sentences, list(left_out))
+
+
+def _ends(one: Entrant) -> list[int]:
+    """Return the places at which the vector of a candidate's errors on all folds is split into folds."""
+    return np.cumsum([len(fit.errors) for fit in one.all])[:-1].tolist()
+
+
+def _tested(sweep: Path, known: Known) -> Errors:
+    """Return the errors of the answer on the test rows."""
+    if not len(known.test):
+        return None, None
+    from runge.function import load  # late, as torch is
+    from runge.predict import predict
+
+    own = predict(load(sweep), known.rows.x[known.test])
+    value, slope = own["u"] - known.rows.y[known.test], own["du"] - known.rows.dydx[known.test]
+    return known.channels.nrmse(known.channels.scaled(value, slope))
+
+
+def _candidate(one: Entrant, known: Known | None) -> Candidate:
+    value, derivative = (one.root_mean(name) for name in ERRORS)
+    spread = math.sqrt(variance(one.all)) if known is not None and len(one.fits) > 1 else None
+    own = [override for override in one.overrides if not override.startswith("search=")]
+    line = f"{command()} {'' if known is None else '-m '}{' '.join(map(_quoted, own))}"
+    figures = value, derivative, spread, error_of(one.all), one.seconds, one.steps(), one.weight
+    return Candidate(one.name, line, one.begun, one.refits, len(one.fits), *figures)
+
+
+def _quoted(override: str) -> str:
+    """Return an override for a shell, in which the quotes of Hydra's grammar stay readable."""
+    return f'"{override}"' if "'" in override and not set(override) & set('"$`\\!') else shlex.quote(override)
+
+
+def _describe_answer(sweep: Path, candidates: Sequence[Candidate], seen: int, test: int) -> str:
     """Return a sentence on the networks of the answer in a sweep's directory.
 
     Args:
@@ -37,7 +112,7 @@ def describe_answer(sweep: Path, candidates: Sequence[Candidate], seen: int, tes
     return f"{answer}, trained on {rows}; {some} without one of {max(one.folds for one in own)} folds."
 
 
-def describe_errors(validated: Errors, folds: int, tested: Errors, test: int) -> str:
+def _describe_errors(validated: Errors, folds: int, tested: Errors, test: int) -> str:
     """Return sentences on the errors to expect.
 
     Args:
@@ -56,15 +131,16 @@ def _both(errors: Errors) -> str:
     return " and ".join(f"{error:.1e} {what}" for error, what in parts if error is not None)
 
 
-def why(best: Candidate, overrides: Sequence[str], rows: Rows | None) -> str:
+def _why(best: Candidate, overrides: Sequence[str], known: Known | None) -> str:
     """Return a sentence on why the best candidate, which has some overrides, may have won."""
-    many = rows is not None and rows.x.size * rows.y.shape[1] > _MANY
+    many = known is not None and known.rows.x.size * known.rows.y.shape[1] > _MANY
     if "loss.lambda_d=0" in overrides:
         reason = "the labels of the derivatives do not help; they have noise, or do not belong to the values"
     elif "optimizer=least_squares" in overrides:
         reason = "the function is smooth, so that neurons that stay as drawn and one exact solution are enough"
     elif best.error > _NOISE:
-        reason = "all errors are large, because the labels have noise, or the rows are few"
+        rows = "the labels have noise, or the rows are few"
+        reason = f"all errors are large, because {'the time was short' if known is None else rows}"
     elif "optimizer=levenberg_marquardt" in overrides:
         reason = "the labels are exact and not many, and Levenberg-Marquardt uses all of their digits"
     elif many:
