@@ -34,7 +34,8 @@ log = logging.getLogger(__name__)
 
 _FOLDS = 5
 _FIRST = 2  # folds on which all candidates meet; two networks can disagree
-_AT_FIRST, _AT_A_TIME = 2, 8  # candidates of a round
+_AT_FIRST, _AT_A_TIME = 2, 8  # candidates of a round, so that there is an answer soon
+_SET_UP = 0.5  # seconds of a run that no step takes
 _SHARES = (0.4, 0.65, 0.85)
 """The shares of the time after which the first rounds, the other folds and the variations end at the latest."""
 _MAY_WIN = 4.0  # times the smallest error on the first folds
@@ -135,7 +136,7 @@ class Race:
                 failure = failure or error
                 self._left_out.append(f"{name}: {error}")
                 continue
-            seconds = member.training.steps * member.work()
+            seconds = _SET_UP + member.training.steps * member.work()
             found.setdefault(member.apart_from_seed(), Entrant(name, overrides, seconds))
         if found:
             return list(found.values())
@@ -191,11 +192,16 @@ class Race:
 
     def _race(self, rounds: Rounds) -> None:
         timeout = self.settings.timeout
-        for some in _parts(self._in_time()):
-            more = self.rows is not None  # rounds after these
-            until = _SHARES[0] * timeout if more and self._ranked() else timeout
-            if rounds.look() < until:
-                self._try(rounds, some, self.folds[:_FIRST], until)
+        left, size = list(self.entrants), _AT_FIRST
+        while left:
+            # Of a formula there are no rounds after these.
+            until = _SHARES[0] * timeout if self.rows is not None and self._ranked() else timeout
+            some = self._that_fit(left, until - rounds.look())[:size]
+            if not some:
+                break
+            self._try(rounds, some, self.folds[:_FIRST], until)
+            left, size = [one for one in left if one not in some], min(2 * size, _AT_A_TIME)
+        self._left_out += [f"{one.name}: no time, a run may take {one.expected:.0f} s" for one in left]
         if not self._ranked():
             fastest = min(self.entrants, key=lambda one: one.expected)
             what = "hydra.sweeper.timeout: no candidate has ended within %g s; the fastest one, %s, may take longer"
@@ -208,13 +214,15 @@ class Race:
             self._vary(rounds)
             self._refit(rounds)
 
-    def _in_time(self) -> list[Entrant]:
-        """Return the candidates whose first runs are expected to end in the time of the first rounds."""
-        most = _SHARES[0] * self.settings.timeout * self._processes / min(_FIRST, len(self.folds))
-        some = [one for one in self.entrants if one.expected <= most]
-        self._left_out += [
-            f"{one.name}: a run may take {one.expected:.0f} s" for one in self.entrants if one not in some
-        ]
+    def _that_fit(self, entrants: Sequence[Entrant], seconds: float) -> list[Entrant]:
+        """Return those of some candidates whose first runs are expected to end in a time, one after the other."""
+        tried = [one for one in self.entrants if one.fits]
+        pace = sum(one.seconds for one in tried) / sum(one.expected for one in tried) if tried else 1.0
+        room, some = seconds * self._processes, list[Entrant]()
+        for one in entrants:
+            if (needed := pace * one.expected * len(self.folds[:_FIRST])) <= room:
+                room -= needed
+                some.append(one)
         return some
 
     def _ranked(self) -> list[Entrant]:
@@ -338,14 +346,6 @@ class Race:
         left_out = [f"{one.name}: {'no run ended' if one.begun else 'it did not begin'} in time" for one in late]
         known = None if self.rows is None else Known(self.rows, self._test, self._channels)
         leaderboard(self.directory, ranked, [*self._left_out, *left_out], known).write(self.directory)
-
-
-def _parts(entrants: Sequence[Entrant]) -> Iterator[Sequence[Entrant]]:
-    """Yield the candidates in parts, of which the first ones are small, so that there is an answer soon."""
-    size, first = _AT_FIRST, 0
-    while first < len(entrants):
-        yield entrants[first : first + size]
-        size, first = min(2 * size, _AT_A_TIME), first + size
 
 
 def _without_folds(overrides: Sequence[str]) -> list[str]:

@@ -19,7 +19,7 @@ __all__ = ["Known", "leaderboard"]
 
 Errors = tuple[float | None, float | None]
 
-_NOISE, _MANY = 0.03, 20_000
+_NOISY = 0.03
 
 
 class Known(NamedTuple):
@@ -43,18 +43,20 @@ def leaderboard(sweep: Path, ranked: Sequence[Entrant], left_out: Sequence[str],
     some = [one for one in ranked if one.weight]
     if known is None:
         validated = some[0].root_mean(ERRORS[0]), some[0].root_mean(ERRORS[1])
-        sentences = [_describe_answer(sweep, candidates, 0, 0), _describe_errors(validated, 0, (None, None), 0)]
+        sentences = [_describe_answer(sweep, candidates, 0, 0, 0), _describe_errors(validated, "", (None, None), 0)]
     else:
-        folds = len(some[0].fits)
+        folds = (
+            known.rows.folds if len(some[0].fits) == known.rows.folds else f"{len(some[0].fits)} of {known.rows.folds}"
+        )
         errors = sum((one.weight * one.error_vector() for one in some), np.zeros(()))
         each = np.array([known.channels.nrmse(part) for part in np.split(errors, _ends(some[0]))], float)
         validated = np.sqrt(np.sum(np.square(each), axis=0))
         validated = float(validated[0]), None if math.isnan(validated[1]) else float(validated[1])
         sentences = [
-            _describe_answer(sweep, candidates, len(known.rows.x) - test, test),
-            _describe_errors(validated, folds, _tested(sweep, known), test),
+            _describe_answer(sweep, candidates, len(known.rows.x) - test, test, known.rows.folds),
+            _describe_errors(validated, f"{folds} folds", _tested(sweep, known), test),
         ]
-    sentences.append(_why(candidates[0], ranked[0].overrides, known))
+    sentences.append(_why(candidates[0], ranked[0].overrides, known is not None))
     return Leaderboard(candidates, sentences, list(left_out))
 
 
@@ -89,7 +91,7 @@ def _quoted(override: str) -> str:
     return f'"{override}"' if "'" in override and not set(override) & set('"$`\\!') else shlex.quote(override)
 
 
-def _describe_answer(sweep: Path, candidates: Sequence[Candidate], seen: int, test: int) -> str:
+def _describe_answer(sweep: Path, candidates: Sequence[Candidate], seen: int, test: int, folds: int) -> str:
     """Return a sentence on the networks of the answer in a sweep's directory.
 
     Args:
@@ -97,6 +99,7 @@ def _describe_answer(sweep: Path, candidates: Sequence[Candidate], seen: int, te
         candidates: all candidates.
         seen: the number of rows for training and validation; 0: a formula.
         test: the number of test rows.
+        folds: the number of folds.
     """
     runs = {run.path.name for run, _ in read_answer(sweep) or ()}
     own = [one for one in candidates if runs & {*map(str, [*one.runs, *one.refits])}]
@@ -109,19 +112,19 @@ def _describe_answer(sweep: Path, candidates: Sequence[Candidate], seen: int, te
     if not partial:
         return f"{answer}, trained on {rows}."
     some = "each" if partial == len(runs) else f"{partial} of them"
-    return f"{answer}, trained on {rows}; {some} without one of {max(one.folds for one in own)} folds."
+    return f"{answer}, trained on {rows}; {some} without one of {folds} folds."
 
 
-def _describe_errors(validated: Errors, folds: int, tested: Errors, test: int) -> str:
+def _describe_errors(validated: Errors, folds: str, tested: Errors, test: int) -> str:
     """Return sentences on the errors to expect.
 
     Args:
         validated: the errors of the answer by cross-validation, of values and derivatives; None: not known.
-        folds: the number of folds; 0: a formula.
+        folds: the folds; empty: a formula.
         tested: those on the test rows.
         test: the number of test rows.
     """
-    how = f"by cross-validation on {folds} folds" if folds else "on the validation points"
+    how = f"by cross-validation on {folds}" if folds else "on the validation points"
     said = f"Its error relative to the standard deviation is about {_both(validated)}, {how}."
     return said + (f" On the {test} test rows, which no network has seen, it is {_both(tested)}." if test else "")
 
@@ -131,20 +134,14 @@ def _both(errors: Errors) -> str:
     return " and ".join(f"{error:.1e} {what}" for error, what in parts if error is not None)
 
 
-def _why(best: Candidate, overrides: Sequence[str], known: Known | None) -> str:
+def _why(best: Candidate, overrides: Sequence[str], of_table: bool) -> str:
     """Return a sentence on why the best candidate, which has some overrides, may have won."""
-    many = known is not None and known.rows.x.size * known.rows.y.shape[1] > _MANY
     if "loss.lambda_d=0" in overrides:
-        reason = "the labels of the derivatives do not help; they have noise, or do not belong to the values"
-    elif "optimizer=least_squares" in overrides:
-        reason = "the function is smooth, so that neurons that stay as drawn and one exact solution are enough"
-    elif best.error > _NOISE:
-        rows = "the labels have noise, or the rows are few"
-        reason = f"all errors are large, because {'the time was short' if known is None else rows}"
-    elif "optimizer=levenberg_marquardt" in overrides:
-        reason = "the labels are exact and not many, and Levenberg-Marquardt uses all of their digits"
-    elif many:
-        reason = "there are many rows, and steps on mini-batches cost less than steps on all"
-    else:
-        reason = "its small steps suit labels with a little noise, and functions with kinks"
-    return f"Why {best.name} may have won: {reason}."
+        return "Values alone are fitted best: the derivatives contradict them, or have much more noise."
+    if of_table and best.error > _NOISY:
+        return "Each candidate leaves a large error: the labels have noise, or there are too few rows."
+    if "optimizer=least_squares" in overrides:
+        return "The function is smooth, of few inputs: neurons that stay as drawn and one exact solution are enough."
+    if "optimizer=levenberg_marquardt" in overrides:
+        return "The labels are exact, and few enough for Levenberg-Marquardt, which uses all of their digits."
+    return "There are too many labels for Levenberg-Marquardt, whose steps cost more than the steps of others."
