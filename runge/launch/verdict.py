@@ -54,7 +54,7 @@ def leaderboard(sweep: Path, ranked: Sequence[Entrant], left_out: Sequence[str],
         validated = float(validated[0]), None if math.isnan(validated[1]) else float(validated[1])
         sentences = [
             _describe_answer(sweep, candidates, len(known.rows.x) - test, test, known.rows.folds),
-            _describe_errors(validated, f"{folds} folds", _tested(sweep, known), test),
+            _describe_errors(validated, folds, _tested(sweep, known), test),
         ]
     sentences.append(_why(candidates[0], ranked[0].overrides, known is not None))
     return Leaderboard(candidates, sentences, list(left_out))
