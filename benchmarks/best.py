@@ -17,8 +17,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-
 import runge
 
 sys.path.insert(0, str(Path(__file__).parent / "problems"))
@@ -29,8 +27,6 @@ import pfr
 from fresh import FRESH
 from tables import Problem, nrmse, relative_l2
 
-KEYS = "value", "derivative"
-
 
 def problem(name: str, seed: int) -> Problem:
     """Return the table of a problem; of the reactor the pool with the number `seed`."""
@@ -40,19 +36,6 @@ def problem(name: str, seed: int) -> Problem:
         n_train = len(points.x) * 3 // 4
         return Problem(points.part(slice(n_train)), points.part(slice(n_train, None)), test)
     return functions.problem({**functions.FUNCTIONS, **FRESH}[name], seed)
-
-
-def rivals(name: str) -> tuple[float, float]:
-    """Return the smallest medians of value and derivative over the columns of the page; infinite without any."""
-    best = [np.inf, np.inf]
-    for column in ("functions", "fixed", "peers_gp", "peers_smt", "pfr", "peers_pfr"):
-        found = dict[str, list[Any]]()
-        for row in page.figures(column)["rows"]:
-            if name == row.get("problem", f"pfr_{row.get('n')}"):
-                found.setdefault(row.get("method", row.get("loss", "")), []).append(row)
-        for rows in found.values():
-            best = [min(one, median(row[key] for row in rows)) for one, key in zip(best, KEYS, strict=True)]
-    return best[0], best[1]
 
 
 def fit(name: str, seed: int, work: Path, timeout: float) -> dict[str, Any]:
@@ -96,7 +79,7 @@ def main() -> None:
             found.append(fit(name, seed, arguments.work.resolve(), arguments.timeout))
             print(json.dumps(found[-1]), file=sys.stderr, flush=True)
         own = [row for row in found if row["problem"] == name]
-        best, medians = rivals(name), [median(row[key] for row in own) for key in KEYS]
+        best, medians = page.rivals(name), [median(row[key] for row in own) for key in page.KEYS]
         ratios = " / ".join(f"{one / rival:.2f}" for one, rival in zip(medians, best, strict=True))
         seconds = max(row["seconds"] for row in own)
         print(

@@ -187,7 +187,7 @@ def test_the_version_is_that_of_runge(name, capsys):
 def test_the_help_has_the_verbs_and_all_keys(name, capsys):
     text, status = printed(capsys, "--help")
     assert status == 0
-    assert text.startswith(f"{runge.__doc__}\n\n  runge [KEY=VALUE ...] ")
+    assert text.startswith(f"{runge.__doc__}\n\n  runge fit FILE ...  ")
     assert all(f"\n  runge {verb} " in text for verb in ("predict", "export", "draw", "compare"))
     assert "is powered by Hydra" not in text
     assert all(f"{key.rpartition('.')[2]}:" in text for key in KEYS if not key.startswith("hydra"))
@@ -203,9 +203,9 @@ def test_the_flags_of_hydra_stay(flags, name, capsys):
 
 def test_messages_advise_the_command_that_was_typed(name, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text, status = printed(capsys, "search=target")
+    text, status = printed(capsys, "search=best")
     assert status == 1
-    assert f"search: needs -m: {name} -m search=target" in text
+    assert f"search: needs -m: {name} -m search=best" in text
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_a_stage_that_does_not_help_is_told_and_left_out(train, tmp_path):
     final, log = figures(tmp_path / "run"), (tmp_path / "run" / "train.log").read_text()
     assert final["stages"] < 3
     assert f"{final['stages']} of 3 are kept" in log
-    assert runge.load(tmp_path / "run").network.parameters_in_use().tolist() == [final["parameters"]]
+    assert runge.load(tmp_path / "run").networks[0].parameters_in_use().tolist() == [final["parameters"]]
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
