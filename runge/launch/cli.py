@@ -18,6 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
@@ -231,11 +232,11 @@ def _explain_composition(error: HydraException) -> str:
 
 
 @contextmanager
-def session() -> Iterator[Any]:
+def session(mode: RunMode) -> Iterator[Any]:
     """Set up Hydra for one thread at a time, and restore logging, threads and Hydra's state.
 
-    Nothing is printed but warnings and progress, which are on the error output. What the command would print as a
-    user's mistake is raised as ConfigurationError.
+    Nothing is printed but warnings and progress, which are on the error output, and those of a sweep's runs only in
+    their logs. What the command would print as a user's mistake is raised as ConfigurationError.
     """
     import torch  # late, as in `train`
 
@@ -244,6 +245,7 @@ def session() -> Iterator[Any]:
     handlers, level = root.handlers[:], root.level
     ours, shown = logging.getLogger("runge"), logging.StreamHandler()
     shown.setLevel(logging.WARNING)
+    shown.addFilter(lambda record: mode == RunMode.RUN or record.name != "runge.launch.run")
     ours.addHandler(shown)
     try:
         with LOCK, redirect_stdout(io.StringIO()), hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):

@@ -101,7 +101,7 @@ class Rounds:
                 if time.monotonic() < interruption.deadline:
                     self._launch(jobs, self._runs)
             except (SystemExit, KeyboardInterrupt):
-                if interruption.received is not None:
+                if interruption.received is not None or time.monotonic() < interruption.deadline:
                     raise
             finally:
                 interruption.deadline = math.inf
