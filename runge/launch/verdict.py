@@ -45,15 +45,14 @@ def leaderboard(sweep: Path, ranked: Sequence[Entrant], left_out: Sequence[str],
         validated = some[0].root_mean(ERRORS[0]), some[0].root_mean(ERRORS[1])
         sentences = [_describe_answer(sweep, candidates, 0, 0, 0), _describe_errors(validated, "", (None, None), 0)]
     else:
-        folds = (
-            known.rows.folds if len(some[0].fits) == known.rows.folds else f"{len(some[0].fits)} of {known.rows.folds}"
-        )
+        count, most = len(some[0].fits), known.rows.folds
+        folds = f"{count} folds" if count == most else f"{count} of {most} folds"
         errors = sum((one.weight * one.error_vector() for one in some), np.zeros(()))
         each = np.array([known.channels.nrmse(part) for part in np.split(errors, _ends(some[0]))], float)
         validated = np.sqrt(np.sum(np.square(each), axis=0))
         validated = float(validated[0]), None if math.isnan(validated[1]) else float(validated[1])
         sentences = [
-            _describe_answer(sweep, candidates, len(known.rows.x) - test, test, known.rows.folds),
+            _describe_answer(sweep, candidates, len(known.rows.x) - test, test, most),
             _describe_errors(validated, folds, _tested(sweep, known), test),
         ]
     sentences.append(_why(candidates[0], ranked[0].overrides, known is not None))

@@ -180,6 +180,19 @@ def test_verbs(verb, name, capsys):
     assert status == 2
 
 
+def test_fit_explains_itself(name, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for arguments, expected in (((), 2), (("--help",), 0), (("a.csv", "-h"), 0)):
+        text, status = printed(capsys, "fit", *arguments)
+        assert text.startswith(f"usage: {name} fit FILE ")
+        assert status == expected
+    text, status = printed(capsys, "fit", "seed=1", "a.csv")
+    assert status == "error: FILE: must be the first argument, or target=NAME must be given; got seed=1 a.csv"
+    text, status = printed(capsys, "fit", "a.csv")
+    assert "error: data.file: there is no file 'a.csv'" in text
+    assert status == 1
+
+
 def test_the_version_is_that_of_runge(name, capsys):
     assert printed(capsys, "--version") == (f"runge {runge.__version__}\n", 0)
 
