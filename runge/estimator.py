@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import numpy as np
@@ -21,6 +22,7 @@ from runge.data.consistency import compare
 from runge.data.roles import check_index, names_of, partials_of
 from runge.errors import ConfigurationError, RunError
 from runge.function import Function
+from runge.interface import Answer, sweep
 from runge.launch.compose import compose
 from runge.metrics import TRAIN_LOSS
 from runge.optimizers import Optimizer
@@ -30,6 +32,7 @@ from runge.training.stack import Stack
 __all__ = ["SobolevRegressor"]
 
 Floats = NDArray[np.float64]
+Names = tuple[str, ...]
 
 OPTIMIZERS = sorted(path.stem for path in (CONFIGURATIONS / "optimizer").glob("*.yaml"))
 """The names of the optimisers."""
@@ -40,6 +43,8 @@ _OF_LABELS = {"dtype": np.float64, "ensure_2d": False, "ensure_all_finite": "all
 _LARGEST_SEED = 10**9
 _TRAINER = ("max_steps", "patience", "precision")
 _KEYS = {"model": ("activation", "depth", "width"), "loss": ("lambda_d",), "data": ("batch_size",), "trainer": _TRAINER}
+_QUIET = "trainer.progress_bar=false", "~logger"
+_DEFAULTS = {"lambda_d": 1.0, "optimizer": "adamw", "validation_fraction": 0.15}
 _PARAMETERS = {"split": "validation_fraction", "inputs": "X", "outputs": "y"}  # instead of the keys of a table
 
 
@@ -64,12 +69,17 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         validation_fraction: the share of the rows, in [0, 1), by which the best weights are chosen; rows with the same
             inputs are all among them or not. 0: by all rows.
         precision: 32 or 64 bit.
+        search: "best": the fit is the answer of `runge fit FILE`, a weighted mean of the networks that are best by
+            cross-validation; all candidates have the parameters above that are not their defaults. None: one network.
+        timeout: the seconds that the search may take.
         random_state: a seed, or a source of randomness of NumPy; it decides on the weights and the validation rows.
 
     Attributes:
         function_: the trained function, a `runge.function.Function` in 64 bit, in the units of X and y. Its inputs and
             outputs have the names of the columns of X and y, if these are DataFrames.
-        loss_curve_: the loss that is minimised, at the end of each block of up to `trainer.log_every` steps.
+        loss_curve_: the loss that is minimised, at the end of each block of up to `trainer.log_every` steps; not with
+            `search`.
+        leaderboard_: with `search`, a DataFrame with a row per candidate, the best first, as `runge.Answer` has it.
         n_features_in_: the number of inputs D.
 
     Example:
@@ -92,12 +102,14 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         batch_size: int | None = None,
         validation_fraction: float = 0.15,
         precision: int | None = None,
+        search: str | None = None,
+        timeout: float = 60,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.activation, self.depth, self.width = activation, depth, width
         self.lambda_d, self.optimizer, self.max_steps, self.patience = lambda_d, optimizer, max_steps, patience
         self.batch_size, self.validation_fraction = batch_size, validation_fraction
-        self.precision, self.random_state = precision, random_state
+        self.precision, self.search, self.timeout, self.random_state = precision, search, timeout, random_state
 
     def fit(self, X: ArrayLike, y: ArrayLike, dydx: ArrayLike | None = None) -> Self:
         """Fit the network.
@@ -115,6 +127,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
             ValueError: an array or a parameter is not as it must be, or values and derivatives contradict each other,
                 as they do if a scaler has changed X alone.
             RunError: the loss was never finite.
+            KeyboardInterrupt: it was interrupted.
         """
         for name, part in (("y", y), ("dydx", dydx)):
             check_index(name, part, X)
@@ -125,26 +138,55 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         values = labels.reshape(len(x), -1)
         inputs, outputs = names_of("x", X, x.shape[1]), names_of("y", y, values.shape[1])
         slopes = _checked(dydx, x, values, inputs, outputs)
+        if (search := self.search) not in (None, "best"):
+            raise ValueError(f"search: must be None or 'best', got {search!r}")
         with _fitting():
-            stack = Stack([self._member(x, values, slopes, inputs, outputs)])
-            history = stack.fit_in_memory()
+            self.function_ = (self._race if search else self._train)(x, values, slopes, inputs, outputs)
+        return self
+
+    def _train(self, x: Floats, y: Floats, dydx: Floats, inputs: Names, outputs: Names) -> Function:
+        """Train one network."""
+        stack = Stack([self._member(x, y, dydx, inputs, outputs)])
+        history = stack.fit_in_memory()
         if not stack.module.best_loss.isfinite().all():
             raise RunError("the loss is not finite; try an optimizer with a smaller lr, or a smaller lambda_d")
         self.loss_curve_ = list(history.member(0)[TRAIN_LOSS])
         network = stack.module.best.requires_grad_(False).cpu().double().eval()
-        self.function_ = Function(network, inputs=inputs, outputs=outputs)
-        return self
+        return Function(network, inputs=inputs, outputs=outputs)
 
-    def _member(self, x: Floats, y: Floats, dydx: Floats, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Member:
+    def _race(self, x: Floats, y: Floats, dydx: Floats, inputs: Names, outputs: Names) -> Function:
+        """Search for the best fit, in a directory that is removed afterwards."""
+        for name, rule in {"optimizer": "a name", "validation_fraction": "its default"}.items():
+            if not isinstance(value := self._given(name), str | None):
+                raise ValueError(f"{name}: must be {rule} with search='best', got {value}")
+        keys = {f"{section}.{name}": name for section, names in _KEYS.items() for name in names}
+        keys |= {"optimizer": "optimizer", "hydra.sweeper.timeout": "timeout"}
+        overrides = [f"{key}={value}" for key, name in keys.items() if (value := self._given(name)) is not None]
+        overrides += [f"seed={_seed(self.random_state)}", *_QUIET, "hydra.sweeper.compare=false"]
+        with TemporaryDirectory(prefix="runge-", ignore_cleanup_errors=True) as directory:
+            try:
+                answer = sweep({"x": x, "y": y, "dydx": dydx}, "search=best", *overrides, directory=directory)
+            except KeyboardInterrupt:  # its message names the directory
+                raise KeyboardInterrupt from None
+            assert isinstance(answer, Answer)
+            self.leaderboard_, function = answer.leaderboard.drop(columns=["command", "runs"]), answer.function.double()
+        function.inputs, function.outputs, function.runs = inputs, outputs, ()
+        return function
+
+    def _given(self, name: str) -> Any:
+        """Return a parameter as plain data; None: it is not given, or its default."""
+        value = getattr(self, name)
+        value = value.item() if isinstance(value, np.generic) else value
+        return None if value == _DEFAULTS.get(name) else value
+
+    def _member(self, x: Floats, y: Floats, dydx: Floats, inputs: Names, outputs: Names) -> Member:
         """Return the run: the command's configuration of a table, with the parameters of this estimator."""
         share = self.validation_fraction
         if not 0 <= share < 1:
             raise ValueError(f"validation_fraction: must be in [0, 1), got {share}")
         configuration: dict[str, Any] = _composed(_option(self.optimizer)) | {"seed": _seed(self.random_state)}
         for section, names in _KEYS.items():
-            values = {name: value for name in names if (value := getattr(self, name)) is not None}
-            plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
-            configuration[section] = configuration[section] | plain
+            configuration[section] |= {name: value for name in names if (value := self._given(name)) is not None}
         configuration["data"]["split"] = {"train": None, "val": float(share), "test": 0.0}
         if not isinstance(self.optimizer, str):
             configuration["optimizer"] = self.optimizer
@@ -159,11 +201,17 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         tags.target_tags.multi_output = True
         return tags
 
-    def predict(self, X: ArrayLike) -> Floats:
-        """Return the values u at the rows of X, (n,), or (n, P) if y had columns."""
+    def predict(self, X: ArrayLike, return_std: bool = False) -> Any:
+        """Return the values u at the rows of X, (n,), or (n, P) if y had columns.
+
+        With `return_std` also their standard deviation over the networks of the answer; ValueError: there is only one.
+        """
         x = self._checked_inputs(X)  # first: it says if there is no fit
-        u = self.function_(x)
-        return u.reshape(len(u)) if self._one_column else u.reshape(len(u), -1)
+        if return_std and self.function_.members == 1:
+            raise ValueError("return_std: needs several networks, which search='best' trains; this fit has one")
+        parts = [self.function_(x), *([self.function_.std(x)] if return_std else [])]
+        u, *std = [part.reshape(len(x)) if self._one_column else part.reshape(len(x), -1) for part in parts]
+        return (u, *std) if return_std else u
 
     def predict_derivative(self, X: ArrayLike) -> Floats:
         """Return the derivatives of u by the inputs at the rows of X, (n, D), or (n, P, D) if y had columns."""
@@ -195,7 +243,7 @@ class _Arrays(Rows):
 @cache
 def _composed(option: str) -> dict[str, Any]:
     """Return the configuration of a run on a table with an optimiser."""
-    return compose("data=table", "data.file=X", f"optimizer={option}", "trainer.progress_bar=false", "~logger")
+    return compose("data=table", "data.file=X", f"optimizer={option}", *_QUIET)
 
 
 def _option(optimizer: Any) -> str:
@@ -244,8 +292,9 @@ def _fitting() -> Iterator[None]:
     try:
         yield
     except ConfigurationError as error:
-        message = re.sub(r"^data\.(split|inputs|outputs): 'X'", lambda key: _PARAMETERS[key[1]], str(error))
-        raise ValueError(re.sub(r"\b(model|loss|trainer|data)\.(?=\w)", "", message)) from error
+        named = r"^data\.(split|inputs|outputs): ('X'|the arrays)"
+        message = re.sub(named, lambda key: _PARAMETERS[key[1]], str(error))
+        raise ValueError(re.sub(r"\b(model|loss|trainer|data|hydra\.sweeper)\.(?=\w)", "", message)) from error
     finally:
         log.setLevel(level)
         torch.set_num_threads(threads)

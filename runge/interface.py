@@ -232,8 +232,11 @@ def fit(*arguments: Any, directory: Directory = None) -> Run | Answer:
         Traceback (most recent call last):
         runge.errors.ConfigurationError: model.width: should be greater than or equal to 1, got 0
     """
-    if arguments and not isinstance(arguments[0], str) and "search=null" not in arguments:
-        answer = sweep(arguments[0], "search=best", *arguments[1:], directory=directory)
+    in_memory = bool(arguments) and not isinstance(arguments[0], str)
+    searched = [one for one in arguments if isinstance(one, str) and one.startswith(("search=", "hydra/sweeper="))]
+    if searched != ["search=null"] and (in_memory or searched):
+        data, overrides = (arguments[:1], arguments[1:]) if in_memory else ((), arguments)
+        answer = sweep(*data, *([] if searched else ["search=best"]), *overrides, directory=directory)
         assert isinstance(answer, Answer)
         return answer
 
@@ -243,7 +246,7 @@ def fit(*arguments: Any, directory: Directory = None) -> Run | Answer:
         except Exception as error:  # Hydra would write to the error output before it raises
             return error
 
-    with session() as hydra, _typed(hydra, RunMode.RUN, arguments, directory) as (typed, where):
+    with session(RunMode.RUN) as hydra, _typed(hydra, RunMode.RUN, arguments, directory) as (typed, where):
         job = hydra.run("config", attempt, typed)
         if isinstance(job.return_value, Exception):
             raise job.return_value
@@ -274,7 +277,7 @@ def sweep(*arguments: str | InMemory, directory: Directory = None) -> Comparison
         [0, 1, 2]
     """
     failure = ""
-    with session() as hydra, _typed(hydra, RunMode.MULTIRUN, arguments, directory) as (typed, where):
+    with session(RunMode.MULTIRUN) as hydra, _typed(hydra, RunMode.MULTIRUN, arguments, directory) as (typed, where):
         try:
             hydra.multirun("config", train, typed)
         except RunError as error:

@@ -1,10 +1,13 @@
+import pickle
 import signal
+import tempfile
 from inspect import signature
 
 import hydra
 import numpy as np
 import pandas
 import pytest
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 from sklearn.base import clone
 from sklearn.ensemble import BaggingRegressor
@@ -19,6 +22,8 @@ from runge.errors import RunError
 from runge.estimator import OPTIMIZERS, SobolevRegressor, _composed
 from runge.launch.compose import compose
 from runge.optimizers import SGD, LevenbergMarquardt
+from tests.conftest import interrupted_at
+from tests.launch.commands import TINY_RACE
 
 X = np.linspace(0, 1, 24)[:, None]
 Y, DYDX = np.sin(6 * X[:, 0]), 6 * np.cos(6 * X)
@@ -113,6 +118,8 @@ def test_the_defaults_are_those_of_a_table():
     assert defaults.pop("lambda_d") == table["loss"]["lambda_d"]
     assert (defaults.pop("validation_fraction"), None) == (split["val"], split["train"])
     assert table == compose("data=table", "data.file=X", f"optimizer={defaults.pop('optimizer')}")
+    best = yaml.safe_load((CONFIGURATIONS / "search" / "best.yaml").read_text())
+    assert defaults.pop("timeout") == best["hydra"]["sweeper"]["timeout"]
     assert set(defaults.values()) == {None}  # as the command has it
 
 
@@ -197,6 +204,74 @@ def test_derivatives_by_other_inputs_than_those_behind_a_scaler_are_refused():
     params = {"sobolevregressor__dydx": SLOPES / units}
     with pytest.raises(ValueError, match=r"dydx: must be the derivatives by the inputs.*x1 times \S+, x2 times"):
         cross_val_score(pipeline, PLANE * units, WAVE, params=params, error_score="raise")
+
+
+@pytest.fixture
+def nothing_left(monkeypatch, tmp_path):
+    """Let two small candidates race, and say if no temporary files are left."""
+
+    def race(table, search, *overrides, directory):
+        assert search == "search=best"
+        return runge.sweep(table, *TINY_RACE, *overrides, directory=directory)
+
+    monkeypatch.setattr("runge.estimator.sweep", race)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "other").touch()
+    return lambda: [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+def test_the_best_of_a_search(nothing_left):
+    given = {"search": "best", "timeout": 300, "activation": "silu", "max_steps": 40, "random_state": 5}
+    model = SobolevRegressor(**given)
+    assert clone(model).get_params() == model.get_params()
+    model.fit(FRAME[:40], DRAG[:40], dydx=PARTIALS[:40])
+    board = model.leaderboard_
+    assert {"one", "two"} <= set(board["name"])
+    assert board["weight"].sum() == pytest.approx(1)
+    assert (board["steps"] <= 40).sum() >= 2
+    u = model.function_
+    assert (u.inputs, u.outputs, u.runs) == (("a", "b"), ("drag",), ())
+    assert u.configuration["model"]["activation"] == "silu"
+    assert u.configuration["seed"] == 5
+    mean, std = model.predict(FRAME, return_std=True)
+    assert mean.shape == std.shape == (120,)
+    assert np.array_equal(mean, model.predict(FRAME))
+    assert np.array_equal(std, u.std(FRAME))
+    copy = pickle.loads(pickle.dumps(model))
+    assert np.array_equal(copy.predict(FRAME), mean)
+    assert copy.predict_derivative(FRAME).shape == (120, 2)
+    assert nothing_left()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"search": "bets"}, "^search: must be None or 'best', got 'bets'"),
+        ({"timeout": 0}, "^timeout: should be greater"),
+        ({"width": 0}, "^width: should be greater"),
+        ({"optimizer": "sgd"}, "^optimizer: must be that of a candidate .*, adamw; got sgd"),
+        ({"optimizer": LevenbergMarquardt()}, "^optimizer: must be a name with search='best', got Lev"),
+        ({"validation_fraction": 0.3}, "^validation_fraction: must be its default with search='best', got 0.3"),
+        ({"precision": 16}, "^precision: "),
+    ],
+)
+def test_mistakes_with_a_search(changes, words, nothing_left):
+    with pytest.raises(ValueError, match=words):
+        SobolevRegressor(**{"search": "best"} | changes).fit(PLANE, WAVE, dydx=SLOPES)
+    assert nothing_left()
+
+
+def test_an_interrupted_search_leaves_no_files(nothing_left, monkeypatch):
+    monkeypatch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(20))
+    with pytest.raises(KeyboardInterrupt) as interrupt:
+        SobolevRegressor(search="best", timeout=300).fit(PLANE, WAVE)
+    assert str(interrupt.value) == ""
+    assert nothing_left()
+
+
+def test_a_standard_deviation_needs_several_networks():
+    with pytest.raises(ValueError, match="return_std: needs several networks"):
+        SobolevRegressor(**SMALL).fit(X, Y).predict(X, return_std=True)
 
 
 def test_in_an_application_of_hydra():

@@ -5,6 +5,7 @@ It is the file `leaderboard.json` in the directory of the sweep.
 
 import json
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,14 +14,16 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from runge.errors import ConfigurationError
+from runge.errors import ConfigurationError, command
 from runge.records.files import printable, write
 
-__all__ = ["Candidate", "Leaderboard", "read_leaderboard"]
+__all__ = ["HEADERS", "Candidate", "Leaderboard", "read_leaderboard"]
 
 _FILE = "leaderboard.json"
 _MOST = 12
+HEADERS = ("value", "df/dx", "spread", "folds", "steps", "s", "weight")
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class Candidate:
     Attributes:
         name: its settings in words.
         command: the command that repeats its cross-validation.
-        runs: the numbers of its runs.
+        runs: the numbers of its runs on folds.
+        refits: the numbers of its runs on all rows.
         folds: how many folds it has been trained on.
         value: the nrmse of the values in the rows that its networks had not seen; None: not known.
         derivative: that of the derivatives.
@@ -44,6 +48,7 @@ class Candidate:
     name: str
     command: str
     runs: list[int]
+    refits: list[int]
     folds: int
     value: float | None
     derivative: float | None
@@ -53,10 +58,23 @@ class Candidate:
     steps: int
     weight: float
 
+    @property
+    def cells(self) -> list[str]:
+        """What the columns of a table show, from the error of the values to the weight."""
+        errors = ["-" if figure is None else f"{figure:.1e}" for figure in (self.value, self.derivative, self.spread)]
+        seconds = f"{self.seconds:.1f}" if self.seconds < 100 else f"{self.seconds:.0f}"
+        return [*errors, str(self.folds), str(self.steps), seconds, f"{self.weight:.2f}" if self.weight else ""]
+
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """The candidates, the best first, and sentences on the answer."""
+    """The leaderboard of a race.
+
+    Attributes:
+        candidates: the candidates, the best first.
+        sentences: sentences on the answer, on its errors, and why the best may have won.
+        left_out: the candidates that were not compared, and why.
+    """
 
     candidates: list[Candidate]
     sentences: list[str]
@@ -66,20 +84,36 @@ class Leaderboard:
         """Write it into the directory of a sweep."""
         write(sweep / _FILE, json.dumps(asdict(self), indent=1) + "\n")
 
-    def show(self, console: Console) -> None:
-        """Print the first twelve candidates, and the sentences."""
-        table = Table(box=None, header_style="bold", pad_edge=False)
+    def is_refit(self, path: str) -> bool:
+        """Return whether a run is on all rows."""
+        return any(os.path.basename(path) == str(run) for one in self.candidates for run in one.refits)
+
+    def names_of(self, paths: Sequence[str], names: Sequence[str]) -> list[str]:
+        """Return the names of the candidates to which runs belong; of other runs those that are given."""
+        own = {str(run): one.name for one in self.candidates for run in one.runs}
+        own |= {str(run): f"{one.name}, all rows" for one in self.candidates for run in one.refits}
+        return [own.get(os.path.basename(path), name) for path, name in zip(paths, names, strict=True)]
+
+    def show(self, console: Console, sweep: Path) -> None:
+        """Print the first twelve candidates, the sentences, and the commands that use the answer in `sweep`."""
+        count, most = len(self.candidates), f", the best {_MOST}" if len(self.candidates) > _MOST else ""
+        title = f"{count} candidate{'s'[: count != 1]}{most}: errors over the standard deviation, by folds"
+        table = Table(title=title, title_justify="left", box=None, header_style="bold", padding=(0, 1, 0, 0))
         table.add_column("candidate", overflow="fold")
-        for name in ("value", "derivative", "spread", "folds", "steps", "seconds", "weight"):
+        for name in HEADERS:
             table.add_column(name, justify="right", no_wrap=True)
         for one in self.candidates[:_MOST]:
-            errors = ["-" if figure is None else f"{figure:.2e}" for figure in (one.value, one.derivative, one.spread)]
-            weight = f"{one.weight:.2f}" if one.weight else ""
-            row = [printable(one.name), *errors, str(one.folds), str(one.steps), f"{one.seconds:.1f}", weight]
-            table.add_row(*row, style="bold" if one.weight else "")
+            table.add_row(Text(printable(one.name)), *one.cells, style="bold" if one.weight else "")
         console.print(table)
+        if self.left_out:
+            console.print(f"{len(self.left_out)} not compared; the report says why", highlight=False)
+        console.print()
         for sentence in self.sentences:
-            console.print(printable(sentence), highlight=False)
+            console.print(printable(sentence), markup=False, highlight=False)
+        place = shlex.quote(os.path.relpath(sweep))
+        for verb, what in (("predict", "NEW_FILE"), ("export", "--to onnx")):
+            line = printable(f"    {command()} {verb} {place} {what}")
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def read_leaderboard(paths: Sequence[str | os.PathLike[str]]) -> Leaderboard | None:

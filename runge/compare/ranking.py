@@ -46,6 +46,8 @@ class Ranking:
     ) -> None:
         if not records:
             raise ValueError("DIR, --where: must select at least one run; there is none")
+        if race is not None:
+            records = [_without_validation(one) if race.is_refit(one.path) else one for one in records]
         self.metrics = list(dict.fromkeys(name for record in records for name in record.figures))
         settings = dict.fromkeys(name for record in records for name in record.settings if name not in self.metrics)
         for name in group_by or ():
@@ -56,13 +58,16 @@ class Ranking:
         # Further settings that not all runs have in common.
         rest = {name: {text(record.settings.get(name, "")) for record in records} for name in names}
         self.others = [name for name, values in rest.items() if name not in self.keys and len(values) > 1]
-        self.metric, self.reason = (metric, "") if metric else choose_metric(records, self.keys)
+        rated = [one for one in records if race is None or not race.is_refit(one.path)] or records
+        self.metric, self.reason = (metric, "") if metric else choose_metric(rated, self.keys)
         if self.metrics and self.metric not in self.metrics:
             raise ValueError(f"--metric: {_nearest(self.metric, self.metrics)}; got {self.metric!r}")
         self.records = sorted(records, key=self._rank)
         self.search, self.race = search, race
         group_keys = [name for name in self.keys if name not in SEEDS] if group_by is None else group_by
         self.names = names_of(self.records, group_keys)  # of the groups of the runs
+        if race is not None and group_by is None:
+            self.names = race.names_of([one.path for one in self.records], self.names)
         self.groups = list(self.groups_by(self.metric).values())
         self.lead = describe_lead(self.groups)
 
@@ -93,6 +98,11 @@ class Ranking:
         writer.writerow(map(_cell, names))
         writer.writerows([[_cell(row.get(name)) for name in names] for row in table(self.records)])
         return buffer.getvalue()
+
+
+def _without_validation(record: RunRecord) -> RunRecord:
+    """Return a run without its validation errors: those of a run on all rows are on the rows that it is trained on."""
+    return replace(record, figures={name: x for name, x in record.figures.items() if not name.startswith("val/")})
 
 
 def _cell(value: Any) -> Any:

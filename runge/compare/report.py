@@ -4,6 +4,7 @@ import base64
 import os
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import distribution
 from pathlib import Path
@@ -19,7 +20,8 @@ from rich.console import Console
 from runge import metrics
 from runge.compare.groups import errors_like
 from runge.compare.importance import importance_of
-from runge.compare.naming import short_names, typed
+from runge.compare.leaderboard import HEADERS
+from runge.compare.naming import short_names, text, typed
 from runge.compare.ranking import Ranking
 from runge.compare.tables import MOST_GROUPS, in_short, show
 from runge.errors import ConfigurationError
@@ -57,7 +59,7 @@ def publish(ranking: Ranking, directory: Path) -> None:
     if ranking.race is None:
         show(ranking, Console())
     else:
-        ranking.race.show(Console())
+        ranking.race.show(Console(), directory)
     directory.mkdir(parents=True, exist_ok=True)
     write(directory / "comparison.csv", ranking.csv())
     write(directory / "comparison.png", png(comparison_picture(ranking)))
@@ -88,6 +90,9 @@ def render(ranking: Ranking, directory: Path | None = None, live: float = 0) -> 
         folded={name: ranking.groups_by(name) for name in errors_like(ranking.metric)} if ranking.folded else {},
         groups=ranking.groups if any(len(group.values) > 1 for group in ranking.groups) else (),
         sentences=ranking.sentences,
+        race=ranking.race,
+        headers=HEADERS,
+        fitted=_fitted(records[0].settings) if ranking.race else "",
         commands=ranking.search.command[:MOST_GROUPS] if ranking.search else [],
         counts=Counter(record.status for record in records),
         share=sum(map(_share, records)) / len(records),
@@ -150,6 +155,13 @@ def _data(ranking: Ranking, directory: Path | None) -> dict[str, Any]:
         "cosine": metrics.GRAD_COSINE,
         "search": ranking.search and {**asdict(ranking.search), "command": None},
     }
+
+
+def _fitted(settings: Mapping[str, Any]) -> str:
+    """Return the name of what a run is fitted to: its file, its formula or its target."""
+    if file := settings.get("data.file"):
+        return printable(os.path.basename(file))
+    return text(settings.get("target.expr") or typed("target", settings.get("target")))
 
 
 def _progress(record: RunRecord) -> str:

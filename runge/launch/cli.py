@@ -18,6 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
@@ -31,6 +32,18 @@ _VERBS = {"predict": "runge.predict", "export": "runge.export.__main__", "draw":
 _VERBS |= {"compare": "runge.compare.__main__"}
 """The first words of a command that do not train: the module whose `main` takes the others."""
 
+_FIT = """\
+usage: {0} fit FILE [KEY=VALUE ...]
+       {0} fit target=NAME [KEY=VALUE ...]
+
+Fit a table, or a formula, without choices: candidates of all methods are compared by cross-validation within a time
+limit, and the best ones are trained on all rows. It is short for {0} -m search=best data=table data.file=FILE.
+
+  hydra.sweeper.timeout=60  the seconds that it may take
+  hydra.sweep.dir=DIR       the directory of the answer and the report; a command that was stopped resumes there
+  KEY=VALUE                 any setting of a run, which all candidates then have; {0} --help lists them
+"""
+
 _FIXED = {
     "hydra.output_subdir": "a run's record is always in its folder .hydra",
     "hydra.job.name": "a run's log is always train.log",
@@ -43,7 +56,13 @@ def main() -> None:
     sys.path.insert(0, os.getcwd())  # as `python -m` does, so that classes of the user's own are found
     verb, *others = sys.argv[1:] or [""]
     if verb == "fit":
-        sys.argv[1:] = as_sweep(others)
+        if not others or {"-h", "--help"} & {*others}:
+            print(_FIT.format(command()), end="")
+            sys.exit(0 if others else 2)
+        try:
+            sys.argv[1:] = as_sweep(others)
+        except ConfigurationError as error:
+            sys.exit(f"error: {error}")
     if verb in _VERBS:
         importlib.import_module(_VERBS[verb]).main(others, f"{command()} {verb}")
     elif "--version" in sys.argv:
@@ -56,17 +75,25 @@ def main() -> None:
 def as_sweep(arguments: Sequence[str]) -> list[str]:
     """Return the arguments that `runge fit FILE OVERRIDES`, or `runge fit target=NAME`, is short for.
 
+    Raises:
+        ConfigurationError: neither a file nor a target is named.
+
     Example:
         >>> as_sweep(["rows.csv", "hydra.sweeper.timeout=20"])
-        ['-m', 'search=best', 'data=table', "data.file='rows.csv'", 'hydra.sweeper.timeout=20']
+        ['-m', 'search=best', 'data=table', 'data.file=rows.csv', 'hydra.sweeper.timeout=20']
     """
     file = [one for one in arguments[:1] if "=" not in one and not one.startswith("-")]
+    if not file and not any(one.lstrip("+").startswith(("data", "experiment", "target")) for one in arguments):
+        rule = "must be the first argument, or target=NAME must be given"
+        raise ConfigurationError(f"FILE: {rule}; got {' '.join(arguments)}")
     table = ["data=table", override_of("data.file", file[0])] if file else []
     return ["-m", "search=best", *table, *arguments[len(file) :]]
 
 
 def override_of(key: str, text: str) -> str:
     """Return the override that sets a key to a text, such as a path."""
+    if re.fullmatch(r"[A-Za-z./][\w./-]*\.[A-Za-z]\w*", text, re.ASCII):  # a usual path
+        return f"{key}={text}"
     # In Hydra's grammar a backslash is one of the text, except before a quote.
     quoted = re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + end[2].replace("'", "\\'"), text)
     return f"{key}='{quoted}'"
@@ -147,9 +174,10 @@ def quoted(arguments: Sequence[str]) -> list[str]:
 
     Example:
         >>> quoted(["search=best", "seed=1"])
-        ['search=best', 'seed=1', 'hydra/sweeper=best']
+        ['search=best', 'hydra/sweeper=best', 'seed=1']
     """
-    return [*map(_quote_expression, arguments), *(["hydra/sweeper=best"] if "search=best" in arguments else [])]
+    sweeper = {"search=best": ["hydra/sweeper=best"]}
+    return [one for argument in arguments for one in (_quote_expression(argument), *sweeper.get(argument, ()))]
 
 
 def _quote_expression(argument: str) -> str:
@@ -204,11 +232,11 @@ def _explain_composition(error: HydraException) -> str:
 
 
 @contextmanager
-def session() -> Iterator[Any]:
+def session(mode: RunMode) -> Iterator[Any]:
     """Set up Hydra for one thread at a time, and restore logging, threads and Hydra's state.
 
-    Nothing is printed but warnings and progress, which are on the error output. What the command would print as a
-    user's mistake is raised as ConfigurationError.
+    Nothing is printed but warnings and progress, which are on the error output, and those of a sweep's runs only in
+    their logs. What the command would print as a user's mistake is raised as ConfigurationError.
     """
     import torch  # late, as in `train`
 
@@ -217,6 +245,7 @@ def session() -> Iterator[Any]:
     handlers, level = root.handlers[:], root.level
     ours, shown = logging.getLogger("runge"), logging.StreamHandler()
     shown.setLevel(logging.WARNING)
+    shown.addFilter(lambda record: mode == RunMode.RUN or record.name != "runge.launch.run")
     ours.addHandler(shown)
     try:
         with LOCK, redirect_stdout(io.StringIO()), hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):

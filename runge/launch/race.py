@@ -7,7 +7,6 @@ all rows, for as many steps as the folds say. After each round the sweep's direc
 
 import logging
 import math
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,18 +16,17 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from runge.compare.leaderboard import Candidate, Leaderboard
 from runge.data import Rows
-from runge.errors import ConfigurationError, RunError, command
+from runge.errors import ConfigurationError, RunError
 from runge.launch.compose import Composer, plain
 from runge.launch.jobs import current
 from runge.launch.rounds import Launch, Rounds
-from runge.launch.selection import Channels, Fit, Floats, error_of, surroundings, variance, weigh
-from runge.metrics import FIT_SECONDS, VAL_LOSS, key
+from runge.launch.selection import ERRORS, Channels, Entrant, Fit, error_of, surroundings, variance, weigh
+from runge.launch.verdict import Known, leaderboard
+from runge.metrics import VAL_LOSS
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
 from runge.records.files import write
-from runge.records.reading import read_columns
 from runge.training.member import Member
 from runge.validation import Count, Positive, checked
 
@@ -45,8 +43,6 @@ _MOST = 6  # candidates with all folds
 _PAYS = 0.95  # of the error, at most, with a variation that pays
 _LEAST_WEIGHT = 0.1
 _WORSE, _ROUND_OFF = 3.0, 1e-12
-_NOISY = 0.03
-_ERRORS = key("val", "nrmse_f"), key("val", "nrmse_df")
 
 
 @checked
@@ -68,48 +64,6 @@ class RaceSettings:
     seeds: Count
     compare: bool
     halving: None = None
-
-
-class Entrant:
-    """A candidate in the race.
-
-    Args:
-        name: its name.
-        overrides: the overrides of its runs.
-        expected: the seconds that one run may take.
-    """
-
-    def __init__(self, name: str, overrides: Sequence[str], expected: float) -> None:
-        self.name, self.overrides, self.expected = name, list(overrides), expected
-        self.fits, self.runs, self.weight = dict[int, Fit](), dict[int, int](), 0.0
-
-    @property
-    def all(self) -> list[Fit]:
-        """Its fits, in the order of the folds."""
-        return [self.fits[fold] for fold in sorted(self.fits)]
-
-    def error_vector(self) -> Floats:
-        """Return the errors on all folds, as one vector whose square is the mean of theirs."""
-        return np.concatenate([fit.errors for fit in self.all]) / math.sqrt(len(self.fits))
-
-    @property
-    def seconds(self) -> float:
-        """The time of one run."""
-        return float(np.mean([fit.figures[FIT_SECONDS] for fit in self.all]))
-
-    def root_mean(self, name: str) -> float | None:
-        """Return the root mean square of a figure over the folds; None: it is not known."""
-        known = [figure for fit in self.all if (figure := fit.figures.get(name)) is not None]
-        return math.sqrt(np.mean(np.square(known))) if known else None
-
-    def steps(self) -> int:
-        """Return the steps with the smallest mean square error on the folds' validation rows."""
-        tables = [read_columns(fit.run, fit.run.history, ("step", *_ERRORS), 10**9) for fit in self.all]
-        rows = min(len(table["step"]) for table in tables)
-        with np.errstate(invalid="ignore"):
-            squares = np.mean([[np.square(table[name][:rows]) for name in _ERRORS] for table in tables], axis=0)
-        total = np.nansum(squares, axis=0)
-        return int(tables[0]["step"][int(np.argmin(np.where(np.isfinite(total), total, np.inf)))])
 
 
 class Race:
@@ -158,7 +112,7 @@ class Race:
             assert self.rows is not None
             self.folds = list(range(self.rows.folds))
             split = self.rows.split(first.data_seed.generator("data"))
-            seen = np.sort(np.concatenate(split[:2]))
+            seen, self._test = np.sort(np.concatenate(split[:2])), split.test
             known = self.rows
             part = replace(known, x=known.x[seen], y=known.y[seen], dydx=known.dydx[seen])
             self._channels, self._around = Channels.of(part), surroundings(part.x)
@@ -282,10 +236,11 @@ class Race:
             for fold in folds:
                 jobs.append([*one.overrides, *([f"data.fold={fold}"] if self.rows is not None else [])])
                 whose.append((one, fold))
-        for (one, fold), ended in zip(whose, rounds.train(jobs, until), strict=True):
-            if ended is not None:
-                number, run = ended
-                one.fits[fold], one.runs[fold] = self._fit(run), number
+        for number, (one, _) in enumerate(whose, rounds.begun):
+            one.begun.append(number)
+        for (one, fold), run in zip(whose, rounds.train(jobs, until), strict=True):
+            if run is not None:
+                one.fits[fold] = self._fit(run)
         if ranked := self._ranked():
             best = ranked[0]
             self._keep(best)
@@ -301,7 +256,7 @@ class Race:
         if self.rows is not None:
             return Fit.of(run, self._channels, self._around)
         figures = run.read_metrics()
-        return Fit(run, np.array([figures.get(name) or 0.0 for name in _ERRORS], float), np.empty(0), figures)
+        return Fit(run, np.array([figures.get(name) or 0.0 for name in ERRORS], float), np.empty(0), figures)
 
     def _other_folds(self, rounds: Rounds) -> None:
         """Train those that may still win on the other folds, as far as time allows."""
@@ -364,10 +319,12 @@ class Race:
             for one in chosen
             for i in range(seeds)
         ]
+        for i, one in enumerate(chosen):
+            one.refits = [rounds.begun + i * seeds + j for j in range(seeds)]
         runs = iter(rounds.train(jobs, self.settings.timeout))
         shares: dict[str, float] = {}
         for one, weight in chosen.items():
-            fits = [run[1] for run in (next(runs) for _ in range(seeds)) if run is not None]
+            fits = [run for run in (next(runs) for _ in range(seeds)) if run is not None]
             errors = {run.path: _error(run) for run in fits}
             # A seed that ends in a worse minimum than another would spoil the mean.
             most = min(max(error_of(one.all), _ROUND_OFF), _WORSE * min(errors.values(), default=0) + _ROUND_OFF)
@@ -384,18 +341,11 @@ class Race:
         ranked = self._ranked()
         if not any(one.weight for one in ranked):
             ranked[0].weight = 1.0
-        candidates = [self._candidate(one) for one in ranked]
-        board = Leaderboard(candidates, [_why(ranked[0], self.rows)], self._left_out)
-        board.write(self.directory)
-
-    def _candidate(self, one: Entrant) -> Candidate:
-        value, derivative = (one.root_mean(name) for name in _ERRORS)
-        spread = math.sqrt(variance(one.all)) if self.rows is not None and len(one.fits) > 1 else None
-        runs = [one.runs[fold] for fold in sorted(one.runs)]
-        line = f"{command()} -m {shlex.join(one.overrides)}"
-        steps = one.steps()
-        figures = value, derivative, spread, error_of(one.all), one.seconds, steps, one.weight
-        return Candidate(one.name, line, runs, len(one.fits), *figures)
+        named = {line.partition(": ")[0] for line in self._left_out}
+        late = [one for one in self.entrants if not one.fits and one.name not in named]
+        left_out = [f"{one.name}: {'no run ended' if one.begun else 'it did not begin'} in time" for one in late]
+        known = None if self.rows is None else Known(self.rows, self._test, self._channels)
+        leaderboard(self.directory, ranked, [*self._left_out, *left_out], known).write(self.directory)
 
 
 def _without_folds(overrides: Sequence[str]) -> list[str]:
@@ -408,19 +358,5 @@ def _equal(runs: Sequence[RunDirectory], sweep: Path) -> dict[str, float]:
 
 def _error(run: RunDirectory) -> float:
     figures = run.read_metrics()
-    known = [figure for name in _ERRORS if (figure := figures.get(name)) is not None]
+    known = [figure for name in ERRORS if (figure := figures.get(name)) is not None]
     return math.sqrt(np.mean(np.square(known))) if known else float(figures[VAL_LOSS] or math.inf)
-
-
-def _why(best: Entrant, rows: Rows | None) -> str:
-    """Return a sentence on why the best candidate may have won."""
-    optimizer = next((one.partition("=")[2] for one in best.overrides if one.startswith("optimizer=")), "")
-    if "loss.lambda_d=0" in best.overrides:
-        return "Values alone are fitted best: the derivatives contradict them, or have much more noise."
-    if rows is not None and error_of(best.all) > _NOISY:
-        return "Each candidate leaves a large error: the labels have noise, or there are too few rows."
-    if optimizer == "least_squares":
-        return "The function is smooth, of few inputs: neurons that stay as drawn and one exact solution are enough."
-    if optimizer == "levenberg_marquardt":
-        return "The labels are exact, and few enough for Levenberg-Marquardt, which uses all of their digits."
-    return "There are too many labels for Levenberg-Marquardt, whose steps cost more than the steps of others."

@@ -64,6 +64,11 @@ class Rounds:
         """The seconds of the race so far. Decisions need `look`."""
         return self._seconds + time.monotonic() - self._since
 
+    @property
+    def begun(self) -> int:
+        """The number of runs so far, which is that of the next one."""
+        return self._runs
+
     def look(self) -> float:
         """Return the seconds of the race so far, as they were when the race took this look for the first time."""
         looks = self._content["looks"]
@@ -74,8 +79,8 @@ class Rounds:
         self._set(looks[self._looks - 1])
         return self._seconds
 
-    def train(self, jobs: Sequence[Sequence[str]], until: float) -> list[tuple[int, RunDirectory] | None]:
-        """Train runs until a time of the race in seconds; return the number and directory of each that finished.
+    def train(self, jobs: Sequence[Sequence[str]], until: float) -> list[RunDirectory | None]:
+        """Train runs until a time of the race in seconds; return the directory of each that finished.
 
         Raises:
             ConfigurationError: the race was begun with other rounds, or a run is not allowed.
@@ -89,23 +94,23 @@ class Rounds:
         own = rounds[self._next]
         if own["runs"] != jobs:
             raise ConfigurationError(f"hydra.sweep.dir: {self._file} holds another race; choose another directory")
-        runs = [(number, RunDirectory(self._place(job, number))) for number, job in enumerate(jobs, self._runs)]
+        runs = [RunDirectory(self._place(job, number)) for number, job in enumerate(jobs, self._runs)]
         if own["seconds"] is None:
             interruption.deadline = time.monotonic() + until - self.elapsed
             try:
                 if time.monotonic() < interruption.deadline:
                     self._launch(jobs, self._runs)
             except (SystemExit, KeyboardInterrupt):
-                if interruption.received is not None:
+                if interruption.received is not None or time.monotonic() < interruption.deadline:
                     raise
             finally:
                 interruption.deadline = math.inf
-            self._leave_out([run for _, run in runs])
+            self._leave_out(runs)
             own["seconds"] = self.elapsed
             self._write()
         self._set(own["seconds"])
         self._next, self._runs = self._next + 1, self._runs + len(jobs)
-        return [run if run[1].metrics.exists() else None for run in runs]
+        return [run if run.metrics.exists() else None for run in runs]
 
     def _leave_out(self, runs: Sequence[RunDirectory]) -> None:
         """Mark runs that the end of the time has cut off, and remove the states from which they would be resumed."""

@@ -19,11 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runge.data import Rows
+from runge.metrics import FIT_SECONDS, key
 from runge.records.directories import RunDirectory
+from runge.records.reading import read_columns
 
-__all__ = ["Channels", "Fit", "error_of", "surroundings", "variance", "weigh"]
+__all__ = ["ERRORS", "Channels", "Entrant", "Fit", "error_of", "surroundings", "variance", "weigh"]
 
 Floats = NDArray[np.float64]
+
+ERRORS = key("val", "nrmse_f"), key("val", "nrmse_df")
+"""The errors of a run by which it is ranked."""
 
 _SURROUNDINGS, _REACH = 2000, 1.5
 _PICKS = 50
@@ -40,8 +45,8 @@ class Channels(NamedTuple):
         """Return the factors by the labels of a table; 0 for a channel that is constant or not known."""
         spread = rows.x.std(axis=0)
         with np.errstate(all="ignore"):
-            value = 1 / _variance(rows.y)
-            slope = spread**2 / np.nansum(spread**2 * _variance(rows.dydx), axis=1, keepdims=True)
+            value = 1 / _variance_of(rows.y)
+            slope = spread**2 / np.nansum(spread**2 * _variance_of(rows.dydx), axis=1, keepdims=True)
             slope = np.where(np.isnan(rows.dydx).all(axis=0), 0, slope)
         both = 1 + bool(np.isfinite(slope).any() and slope.any())
         return cls(*(np.sqrt(np.where(np.isfinite(part), part, 0) / both / len(value)) for part in (value, slope)))
@@ -54,6 +59,12 @@ class Channels(NamedTuple):
                 for factor, error in ((self.value, value), (self.slope, slope))
             ]
         return np.concatenate([part.ravel() for part in parts])
+
+    def nrmse(self, scaled: Floats) -> tuple[float, float | None]:
+        """Return the nrmse of values and of partial derivatives, given a vector of `scaled`; None: not known."""
+        values, both = len(scaled) // (1 + self.slope.shape[1]), 1 + bool(self.slope.any())
+        value, slope = (float(np.sqrt(both * part @ part)) for part in (scaled[:values], scaled[values:]))
+        return value, slope if self.slope.any() else None
 
 
 class Fit(NamedTuple):
@@ -94,11 +105,57 @@ def error_of(fits: Sequence[Fit]) -> float:
     return math.sqrt(sum(squares) / len(squares) + variance(fits)) if fits else math.inf
 
 
-def _variance(labels: Floats) -> Floats:
-    known = ~np.isnan(labels)
-    count = np.maximum(known.sum(axis=0), 1)
-    mean = np.nansum(labels, axis=0) / count
-    return np.nansum((labels - mean) ** 2, axis=0) / count
+class Entrant:
+    """A candidate in the race.
+
+    Args:
+        name: its name.
+        overrides: the overrides of its runs.
+        expected: the seconds that one run may take.
+    """
+
+    def __init__(self, name: str, overrides: Sequence[str], expected: float) -> None:
+        self.name, self.overrides, self.expected = name, list(overrides), expected
+        self.fits, self.weight = dict[int, Fit](), 0.0
+        self.begun, self.refits = list[int](), list[int]()  # the numbers of its runs, on folds and on all rows
+
+    @property
+    def all(self) -> list[Fit]:
+        """Its fits, in the order of the folds."""
+        return [self.fits[fold] for fold in sorted(self.fits)]
+
+    def error_vector(self) -> Floats:
+        """Return the errors on all folds, as one vector whose square is the mean of theirs."""
+        return np.concatenate([fit.errors for fit in self.all]) / math.sqrt(len(self.fits))
+
+    @property
+    def seconds(self) -> float:
+        """The time of one run."""
+        return float(np.mean([fit.figures[FIT_SECONDS] for fit in self.all]))
+
+    def root_mean(self, name: str) -> float | None:
+        """Return the root mean square of a figure over the folds; None: it is not known."""
+        known = [figure for fit in self.all if (figure := fit.figures.get(name)) is not None]
+        return math.sqrt(np.mean(np.square(known))) if known else None
+
+    def steps(self) -> int:
+        """Return the steps with the smallest mean square error on the folds' validation rows."""
+        tables = [read_columns(fit.run, fit.run.history, ("step", *ERRORS), 10**9) for fit in self.all]
+        rows = min(len(table["step"]) for table in tables)
+        with np.errstate(invalid="ignore"):
+            squares = np.mean([[np.square(table[name][:rows]) for name in ERRORS] for table in tables], axis=0)
+        total = np.nansum(squares, axis=0)
+        return int(tables[0]["step"][int(np.argmin(np.where(np.isfinite(total), total, np.inf)))])
+
+
+def _variance_of(labels: Floats) -> Floats:
+    """Return the variance of labels over the rows; NaN of a channel that is constant, or not known."""
+    import torch
+
+    from runge.sobolev.errors import variance  # late, as torch is
+
+    parts = np.nan_to_num(labels), ~np.isnan(labels)
+    return variance(*(torch.from_numpy(part)[None] for part in parts))[0].numpy()
 
 
 def surroundings(x: Floats, seed: int = 0) -> Floats:

@@ -180,6 +180,19 @@ def test_verbs(verb, name, capsys):
     assert status == 2
 
 
+def test_fit_explains_itself(name, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for arguments, expected in (((), 2), (("--help",), 0), (("a.csv", "-h"), 0)):
+        text, status = printed(capsys, "fit", *arguments)
+        assert text.startswith(f"usage: {name} fit FILE ")
+        assert status == expected
+    text, status = printed(capsys, "fit", "seed=1", "a.csv")
+    assert status == "error: FILE: must be the first argument, or target=NAME must be given; got seed=1 a.csv"
+    text, status = printed(capsys, "fit", "a.csv")
+    assert "error: data.file: there is no file 'a.csv'" in text
+    assert status == 1
+
+
 def test_the_version_is_that_of_runge(name, capsys):
     assert printed(capsys, "--version") == (f"runge {runge.__version__}\n", 0)
 
@@ -187,7 +200,7 @@ def test_the_version_is_that_of_runge(name, capsys):
 def test_the_help_has_the_verbs_and_all_keys(name, capsys):
     text, status = printed(capsys, "--help")
     assert status == 0
-    assert text.startswith(f"{runge.__doc__}\n\n  runge [KEY=VALUE ...] ")
+    assert text.startswith(f"{runge.__doc__}\n\n  runge fit FILE ...  ")
     assert all(f"\n  runge {verb} " in text for verb in ("predict", "export", "draw", "compare"))
     assert "is powered by Hydra" not in text
     assert all(f"{key.rpartition('.')[2]}:" in text for key in KEYS if not key.startswith("hydra"))
@@ -203,9 +216,9 @@ def test_the_flags_of_hydra_stay(flags, name, capsys):
 
 def test_messages_advise_the_command_that_was_typed(name, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text, status = printed(capsys, "search=target")
+    text, status = printed(capsys, "search=best")
     assert status == 1
-    assert f"search: needs -m: {name} -m search=target" in text
+    assert f"search: needs -m: {name} -m search=best" in text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,146 @@
+"""What a race has found: its leaderboard, with sentences on the answer, its errors, and why the best may have won."""
+
+import math
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runge.compare.leaderboard import Candidate, Leaderboard
+from runge.data import Rows
+from runge.errors import command
+from runge.launch.selection import ERRORS, Channels, Entrant, error_of, variance
+from runge.records.ensemble import read_answer
+
+__all__ = ["Known", "leaderboard"]
+
+Errors = tuple[float | None, float | None]
+
+_NOISY = 0.03
+
+
+class Known(NamedTuple):
+    """The rows of a table, which of them are for the test, and what makes errors comparable."""
+
+    rows: Rows
+    test: NDArray[np.int64]
+    channels: Channels
+
+
+def leaderboard(sweep: Path, ranked: Sequence[Entrant], left_out: Sequence[str], known: Known | None) -> Leaderboard:
+    """Return the leaderboard of a race.
+
+    Args:
+        sweep: the directory of the sweep, with the answer.
+        ranked: the candidates that have been trained, the best first.
+        left_out: the candidates that have not been compared, and why.
+        known: the table; None: a formula.
+    """
+    candidates, test = [_candidate(one, known) for one in ranked], 0 if known is None else len(known.test)
+    some = [one for one in ranked if one.weight]
+    if known is None:
+        validated = some[0].root_mean(ERRORS[0]), some[0].root_mean(ERRORS[1])
+        sentences = [_describe_answer(sweep, candidates, 0, 0, 0), _describe_errors(validated, "", (None, None), 0)]
+    else:
+        count, most = len(some[0].fits), known.rows.folds
+        folds = f"{count} folds" if count == most else f"{count} of {most} folds"
+        errors = sum((one.weight * one.error_vector() for one in some), np.zeros(()))
+        each = np.array([known.channels.nrmse(part) for part in np.split(errors, _ends(some[0]))], float)
+        validated = np.sqrt(np.sum(np.square(each), axis=0))
+        validated = float(validated[0]), None if math.isnan(validated[1]) else float(validated[1])
+        sentences = [
+            _describe_answer(sweep, candidates, len(known.rows.x) - test, test, most),
+            _describe_errors(validated, folds, _tested(sweep, known), test),
+        ]
+    sentences.append(_why(candidates[0], ranked[0].overrides, known is not None))
+    return Leaderboard(candidates, sentences, list(left_out))
+
+
+def _ends(one: Entrant) -> list[int]:
+    """Return the places at which the vector of a candidate's errors on all folds is split into folds."""
+    return np.cumsum([len(fit.errors) for fit in one.all])[:-1].tolist()
+
+
+def _tested(sweep: Path, known: Known) -> Errors:
+    """Return the errors of the answer on the test rows."""
+    if not len(known.test):
+        return None, None
+    from runge.function import load  # late, as torch is
+    from runge.predict import predict
+
+    own = predict(load(sweep), known.rows.x[known.test])
+    value, slope = own["u"] - known.rows.y[known.test], own["du"] - known.rows.dydx[known.test]
+    return known.channels.nrmse(known.channels.scaled(value, slope))
+
+
+def _candidate(one: Entrant, known: Known | None) -> Candidate:
+    value, derivative = (one.root_mean(name) for name in ERRORS)
+    spread = math.sqrt(variance(one.all)) if known is not None and len(one.fits) > 1 else None
+    own = [override for override in one.overrides if not override.startswith("search=")]
+    line = f"{command()} {'' if known is None else '-m '}{' '.join(map(_quoted, own))}"
+    figures = value, derivative, spread, error_of(one.all), one.seconds, one.steps(), one.weight
+    return Candidate(one.name, line, one.begun, one.refits, len(one.fits), *figures)
+
+
+def _quoted(override: str) -> str:
+    """Return an override for a shell, in which the quotes of Hydra's grammar stay readable."""
+    return f'"{override}"' if "'" in override and not set(override) & set('"$`\\!') else shlex.quote(override)
+
+
+def _describe_answer(sweep: Path, candidates: Sequence[Candidate], seen: int, test: int, folds: int) -> str:
+    """Return a sentence on the networks of the answer in a sweep's directory.
+
+    Args:
+        sweep: the directory.
+        candidates: all candidates.
+        seen: the number of rows for training and validation; 0: a formula.
+        test: the number of test rows.
+        folds: the number of folds.
+    """
+    runs = {run.path.name for run, _ in read_answer(sweep) or ()}
+    own = [one for one in candidates if runs & {*map(str, [*one.runs, *one.refits])}]
+    partial = len(runs - {str(run) for one in own for run in one.refits})
+    mean = f"the {'weighted ' if len(own) > 1 else ''}mean of {len(runs)} networks" if len(runs) > 1 else "one network"
+    answer = f"The answer is {mean} ({own[0].name if len(own) == 1 else f'{len(own)} candidates'})"
+    if not seen:
+        return f"{answer}."
+    rows = f"all {seen + test} rows{f' except the {test} for the test' if test else ''}"
+    if not partial:
+        return f"{answer}, trained on {rows}."
+    some = "each" if partial == len(runs) else f"{partial} of them"
+    return f"{answer}, trained on {rows}; {some} without one of {folds} folds."
+
+
+def _describe_errors(validated: Errors, folds: str, tested: Errors, test: int) -> str:
+    """Return sentences on the errors to expect.
+
+    Args:
+        validated: the errors of the answer by cross-validation, of values and derivatives; None: not known.
+        folds: the folds; empty: a formula.
+        tested: those on the test rows.
+        test: the number of test rows.
+    """
+    how = f"by cross-validation on {folds}" if folds else "on the validation points"
+    said = f"Its error relative to the standard deviation is about {_both(validated)}, {how}."
+    return said + (f" On the {test} test rows, which no network has seen, it is {_both(tested)}." if test else "")
+
+
+def _both(errors: Errors) -> str:
+    parts = zip(errors, ("for the values", "for the derivatives"), strict=True)
+    return " and ".join(f"{error:.1e} {what}" for error, what in parts if error is not None)
+
+
+def _why(best: Candidate, overrides: Sequence[str], of_table: bool) -> str:
+    """Return a sentence on why the best candidate, which has some overrides, may have won."""
+    if "loss.lambda_d=0" in overrides:
+        return "Values alone are fitted best: the derivatives contradict them, or have much more noise."
+    if of_table and best.error > _NOISY:
+        return "Each candidate leaves a large error: the labels have noise, or there are too few rows."
+    if "optimizer=least_squares" in overrides:
+        return "The function is smooth, of few inputs: neurons that stay as drawn and one exact solution are enough."
+    if "optimizer=levenberg_marquardt" in overrides:
+        return "The labels are exact, and few enough for Levenberg-Marquardt, which uses all of their digits."
+    return "There are too many labels for Levenberg-Marquardt, whose steps cost more than the steps of others."

@@ -1,0 +1,112 @@
+"""The leaderboard of a race, in the terminal and in the report."""
+
+import io
+import re
+from dataclasses import replace
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from rich.console import Console
+
+from runge.compare.leaderboard import Candidate, Leaderboard, read_leaderboard
+from runge.compare.ranking import Ranking
+from runge.compare.report import render
+from runge.errors import ConfigurationError
+from runge.records.reading import RunRecord
+
+LONG = "Levenberg-Marquardt, softplus, 3 x 64; [b]width"
+COMMAND = "runge -m data.folds=5 optimizer=levenberg_marquardt \"data.file='<b>.csv'\""
+FIRST = Candidate(LONG, COMMAND, [0, 1], [4, 5], 2, 1.23e-6, 1.2e-5, 5.9e-6, 1e-5, 123.4, 16000, 1.0)
+SECOND = Candidate("Adam, silu, 3 x 64", "runge -m seed=1", [2, 3], [], 2, 1e-3, None, None, 1e-3, 2.26, 100, 0.0)
+BOARD = Leaderboard([FIRST, SECOND], ["The answer is the mean of 2 networks.", "Why: <i>."], ["slow: takes too long"])
+
+
+def printed(board, tmp_path, width=80):
+    console = Console(file=io.StringIO(), width=width)
+    board.show(console, tmp_path / "a b")
+    return console.file.getvalue()
+
+
+@pytest.fixture
+def ranking():
+    """The runs of the board: those on folds, and two on all rows, whose validation errors are on training rows."""
+    errors = [1e-5, 2e-5, 3e-3, 4e-3, 1e-9, 1e-9]
+    records = [
+        RunRecord(
+            f"sweep/{i}",
+            "finished",
+            settings={
+                "data.file": "/a/rows.csv",
+                "data.fold": i % 2 if i < 4 else None,
+                "seed": i,
+                "model.width": i // 2,
+            },
+            figures={"val/nrmse_f": error, "val/nrmse_df": error, "test/nrmse_df": 1.0},
+        )
+        for i, (error, fold) in enumerate(zip(errors, (0, 1, 0, 1, None, None), strict=True))
+    ]
+    return Ranking(records, race=BOARD)
+
+
+def test_a_terminal_of_80_columns(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = printed(BOARD, tmp_path)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].split() == ["candidate", "value", "df/dx", "spread", "folds", "steps", "s", "weight"]
+    rows = [line.split()[-7:] for line in lines[2:] if "e-0" in line]
+    assert rows[0] == ["1.2e-06", "1.2e-05", "5.9e-06", "2", "16000", "123", "1.00"]
+    assert rows[1][1:] == ["1.0e-03", "-", "-", "2", "100", "2.3"]
+    assert "Levenberg-Marquardt," in text  # no word is torn
+    assert "1 not compared" in text
+    assert "    runge predict 'a b' NEW_FILE\n    runge export 'a b' --to onnx\n" in text
+
+
+def test_only_the_best_are_printed(tmp_path):
+    board = replace(BOARD, candidates=[replace(SECOND, name=f"number {i}") for i in range(13)], left_out=[])
+    text = printed(board, tmp_path)
+    assert "13 candidates, the best 12" in text
+    assert "number 11" in text
+    assert "number 12" not in text
+    assert "not compared" not in text
+
+
+def test_groups_are_the_candidates_and_runs_on_all_rows_are_not_ranked(ranking):
+    assert ranking.metric == "val/nrmse_df"
+    assert [one.name for one in ranking.groups] == [LONG, "Adam, silu, 3 x 64"]
+    assert ranking.groups[0].middle == pytest.approx(1.5e-5)
+    assert [record.path for record in ranking.records][-2:] == ["sweep/4", "sweep/5"]
+    assert ranking.names[-1] == f"{LONG}, all rows"
+    assert "val/nrmse_df" not in ranking.records[-1].figures
+
+
+def test_the_report_begins_with_the_leaderboard(ranking, tmp_path, opened):
+    (tmp_path / "report.html").write_text(render(ranking))
+    page = opened(tmp_path / "report.html")
+    assert page.title() == "The best fit of rows.csv"
+    assert page.locator("h1").all_inner_texts() == ["The best fit of rows.csv"]
+    race = page.locator("#race")
+    assert all(sentence in race.inner_text() for sentence in BOARD.sentences)
+    assert race.locator("tbody tr").count() == 2
+    assert race.locator("tr.chosen").count() == 1
+    assert not race.locator("code").first.is_visible()
+    race.locator("summary").first.click()
+    assert race.locator("code").first.inner_text() == COMMAND
+    page.get_by_text("1 not compared").click()
+    assert race.locator("li").inner_text() == "slow: takes too long"
+    for width in (1300, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert Axe().run(page, {"include": ["#race"]}).violations_count == 0
+    assert page.wrong == []
+
+
+def test_files(tmp_path):
+    assert read_leaderboard([tmp_path]) is None
+    BOARD.write(tmp_path)
+    assert read_leaderboard([tmp_path]) == BOARD
+    assert read_leaderboard([tmp_path, tmp_path]) is None
+    file = tmp_path / "leaderboard.json"
+    file.write_text(re.sub(r'"steps": 100,', '"steps": "many",', file.read_text()))
+    with pytest.raises(ConfigurationError, match=r"leaderboard.json is damaged"):
+        read_leaderboard([tmp_path])
