@@ -45,8 +45,8 @@ class Channels(NamedTuple):
         """Return the factors by the labels of a table; 0 for a channel that is constant or not known."""
         spread = rows.x.std(axis=0)
         with np.errstate(all="ignore"):
-            value = 1 / _variance(rows.y)
-            slope = spread**2 / np.nansum(spread**2 * _variance(rows.dydx), axis=1, keepdims=True)
+            value = 1 / _variance_of(rows.y)
+            slope = spread**2 / np.nansum(spread**2 * _variance_of(rows.dydx), axis=1, keepdims=True)
             slope = np.where(np.isnan(rows.dydx).all(axis=0), 0, slope)
         both = 1 + bool(np.isfinite(slope).any() and slope.any())
         return cls(*(np.sqrt(np.where(np.isfinite(part), part, 0) / both / len(value)) for part in (value, slope)))
@@ -148,11 +148,14 @@ class Entrant:
         return int(tables[0]["step"][int(np.argmin(np.where(np.isfinite(total), total, np.inf)))])
 
 
-def _variance(labels: Floats) -> Floats:
-    known = ~np.isnan(labels)
-    count = np.maximum(known.sum(axis=0), 1)
-    mean = np.nansum(labels, axis=0) / count
-    return np.nansum((labels - mean) ** 2, axis=0) / count
+def _variance_of(labels: Floats) -> Floats:
+    """Return the variance of labels over the rows; NaN of a channel that is constant, or not known."""
+    import torch
+
+    from runge.sobolev.errors import variance  # late, as torch is
+
+    parts = np.nan_to_num(labels), ~np.isnan(labels)
+    return variance(*(torch.from_numpy(part)[None] for part in parts))[0].numpy()
 
 
 def surroundings(x: Floats, seed: int = 0) -> Floats:

@@ -1,0 +1,108 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from runge.data import Rows, Table
+from runge.launch.selection import Channels, surroundings, weigh
+from runge.sobolev.errors import Reference, errors
+from runge.sobolev.points import Points
+
+
+def table(outputs="ab", n=40, dimension=3):
+    """Rows some of whose labels are not known, and the values and derivatives of a fit."""
+    chance = np.random.default_rng(0)
+    x, scales = chance.normal(size=(n, dimension)) * [1, 10, 1e-3][:dimension], 10.0 ** np.arange(len(outputs))
+    y, u = chance.normal(size=(2, n, len(outputs))) * scales
+    dydx, du = chance.normal(size=(2, n, len(outputs), dimension)) * scales[:, None] / [1, 10, 1e-3][:dimension]
+    y[3:9, 0], dydx[5:20, -1, 1] = np.nan, np.nan
+    inputs = [f"x{d}" for d in range(dimension)]
+    return Rows.of((x, y, dydx), inputs, tuple(outputs), Table(file="t.csv")), u, du
+
+
+def relative(rows, u, du):
+    """The nrmse of each output by `runge.sobolev.errors`."""
+    parts = [torch.from_numpy(np.nan_to_num(part))[None] for part in (rows.x, rows.y, rows.dydx)]
+    weights = [torch.from_numpy(~np.isnan(part)).double()[None] for part in (rows.y, rows.dydx)]
+    masks = torch.ones(1, 1, len(rows.x), dtype=torch.float64)
+    points = Points(*parts, *weights, masks, (), rows.outputs)
+    figures = errors(torch.from_numpy(u)[None], torch.from_numpy(du)[None], points, Reference.of(points))
+    ends = [f"/{name}" for name in rows.outputs] if len(rows.outputs) > 1 else [""]
+    return np.array([[figures[f"nrmse_{of}{end}"].item() for end in ends] for of in ("f", "df")])
+
+
+@pytest.mark.parametrize("outputs", ["a", "ab"])
+def test_errors_are_those_of_metrics(outputs):
+    rows, u, du = table(outputs)
+    channels = Channels.of(rows)
+    scaled = channels.scaled(u - rows.y, du - rows.dydx)
+    each = np.square(relative(rows, u, du)).mean(axis=1)
+    assert scaled @ scaled == pytest.approx(each.mean(), 1e-12)
+    assert channels.nrmse(scaled) == pytest.approx(tuple(np.sqrt(each)), 1e-12)
+
+
+def test_without_derivatives_the_values_decide():
+    rows, u, du = table("a")
+    known = ~np.isnan(rows.y[:, 0])
+    x, y, unknown = rows.x[known], rows.y[known], np.full_like(rows.dydx[known], np.nan)
+    channels = Channels.of(Rows.of((x, y, unknown), rows.inputs, rows.outputs, rows.table))
+    scaled = channels.scaled(u[known] - y, du[known] - unknown)
+    assert scaled @ scaled == pytest.approx(relative(rows, u, du)[0, 0] ** 2, 1e-12)
+    assert channels.nrmse(scaled)[1] is None
+
+
+def test_a_channel_that_is_constant_up_to_round_off_does_not_count():
+    rows = table("ab")[0]
+    y, dydx = rows.y.copy(), rows.dydx.copy()
+    y[:, 0], dydx[:, 0] = 0.1, [0.1, 0.7, 0.3]
+    y[::2, 0] = np.nextafter(0.1, 1)
+    constant = Rows.of((rows.x, y, dydx), rows.inputs, rows.outputs, rows.table)
+    channels = Channels.of(constant)
+    assert not channels.value[0]
+    assert not channels.slope[0].any()
+    assert channels.value[1] > 0
+    assert (channels.slope[1] > 0).all()
+
+
+def brute_force(products, parts):
+    """The smallest error of a mean of candidates whose weights are multiples of 1 / parts."""
+    weights = (w for w in itertools.product(range(parts + 1), repeat=len(products)) if sum(w) == parts)
+    return min(np.array(w) @ products @ np.array(w) / parts**2 for w in weights)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_weights_are_as_good_as_the_best_on_a_grid(seed):
+    chance = np.random.default_rng(seed)
+    vectors = (chance.normal(size=(3, 12)) + 0.5 * chance.normal(size=12)) * [[1.0], [1.5], [0.8]]
+    variances = chance.random(3)
+    products, weights = vectors @ vectors.T + np.diag(variances), weigh(vectors, variances)
+    assert weights.sum() == pytest.approx(1)
+    assert (weights >= 0).all()
+    assert weights @ products @ weights <= 1.001 * brute_force(products, 50)
+    assert weights @ products @ weights < products.diagonal().min()
+
+
+def test_weights_of_what_is_exact_worse_or_alone():
+    vectors = np.array([[1.0, 1.0], [1.0, -1.0], [30.0, 30.0]])
+    np.testing.assert_allclose(weigh(vectors, np.zeros(3)), [0.5, 0.5, 0], atol=1e-12)
+    assert weigh(vectors, np.array([0, 100.0, 0]))[1] < 0.05
+    assert weigh(np.array([[0.0, 0], [1, 1]]), np.zeros(2)).tolist() == [1, 0]
+    assert weigh(vectors[:1], np.ones(1)).tolist() == [1]
+
+
+def test_surroundings_are_in_the_box_and_where_rows_are():
+    chance = np.random.default_rng(0)
+    x = chance.random((30, 2)) * [1, 1000]
+    around = surroundings(x)
+    assert around.shape == (2000, 2)
+    assert (around >= x.min(axis=0)).all()
+    assert (around <= x.max(axis=0)).all()
+    assert np.array_equal(around, surroundings(x))
+    t = chance.random(60)
+    line = np.c_[t, t + 0.01 * chance.random(60)]
+    assert np.abs(np.diff(surroundings(line))).max() < 0.2  # not at the corners, far from the line
+    assert surroundings(np.c_[t, np.full(60, 3.0)])[:, 1].tolist() == [3.0] * 2000
+    assert surroundings(t[:, None]).shape == (2000, 1)
+    box = surroundings(np.array([[0.0, 0], [1, 0], [0, 1], [1, 1], [0.5, 0.5]]))
+    assert {(0.0, 0.0), (1.0, 1.0), (1.0, 0.0)} <= set(map(tuple, box))
