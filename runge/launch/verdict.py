@@ -55,7 +55,7 @@ def leaderboard(sweep: Path, ranked: Sequence[Entrant], left_out: Sequence[str],
             _describe_answer(sweep, candidates, len(known.rows.x) - test, test, most),
             _describe_errors(validated, folds, _tested(sweep, known), test),
         ]
-    sentences.append(_why(candidates[0], ranked[0].overrides, known is not None))
+    sentences.append(_why(candidates, ranked[0].overrides, known is not None))
     return Leaderboard(candidates, sentences, list(left_out))
 
 
@@ -110,8 +110,8 @@ def _describe_answer(sweep: Path, candidates: Sequence[Candidate], seen: int, te
     rows = f"all {seen + test} rows{f' except the {test} for the test' if test else ''}"
     if not partial:
         return f"{answer}, trained on {rows}."
-    some = "each" if partial == len(runs) else f"{partial} of them"
-    return f"{answer}, trained on {rows}; {some} without one of {folds} folds."
+    some = f"{partial} of them" if partial < len(runs) else "each" if partial > 1 else "it"
+    return f"{answer}, trained on {rows}; {some} left out one of {folds} folds."
 
 
 def _describe_errors(validated: Errors, folds: str, tested: Errors, test: int) -> str:
@@ -133,14 +133,16 @@ def _both(errors: Errors) -> str:
     return " and ".join(f"{error:.1e} {what}" for error, what in parts if error is not None)
 
 
-def _why(best: Candidate, overrides: Sequence[str], of_table: bool) -> str:
+def _why(candidates: Sequence[Candidate], overrides: Sequence[str], of_table: bool) -> str:
     """Return a sentence on why the best candidate, which has some overrides, may have won."""
+    if len(candidates) == 1:
+        return "No other candidate could be compared; hydra.sweeper.timeout=SECONDS gives more time."
     if "loss.lambda_d=0" in overrides:
         return "Values alone are fitted best: the derivatives contradict them, or have much more noise."
-    if of_table and best.error > _NOISY:
+    if of_table and candidates[0].error > _NOISY:
         return "Each candidate leaves a large error: the labels have noise, or there are too few rows."
     if "optimizer=least_squares" in overrides:
         return "The function is smooth, of few inputs: neurons that stay as drawn and one exact solution are enough."
     if "optimizer=levenberg_marquardt" in overrides:
-        return "The labels are exact, and few enough for Levenberg-Marquardt, which uses all of their digits."
+        return "There are few enough labels for Levenberg-Marquardt, which fits smooth functions most precisely."
     return "There are too many labels for Levenberg-Marquardt, whose steps cost more than the steps of others."
