@@ -130,7 +130,9 @@ def test_a_fit_has_the_bits_of_a_run(optimizer, tmp_path):
     y[:3], slopes[2:9, 1], slopes[2] = np.nan, np.nan, np.nan  # in the row 2 nothing is known
     model = SobolevRegressor(width=8, optimizer=optimizer, max_steps=30, random_state=3).fit(x, y, dydx=slopes)
     overrides = ["data.split.test=0", "seed=3", "model.width=8", "trainer.max_steps=30", f"optimizer={optimizer}"]
-    run = runge.fit({"x": x, "y": y, "dydx": slopes}, *overrides, "trainer.progress_bar=false", directory=tmp_path)
+    run = runge.fit(
+        {"x": x, "y": y, "dydx": slopes}, "search=null", *overrides, "trainer.progress_bar=false", directory=tmp_path
+    )
     assert np.array_equal(run.function.double()(x), model.predict(x))
     assert run.history["train/loss"].tolist() == model.loss_curve_
     assert x.flags.writeable
