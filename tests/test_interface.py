@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 import runge
 from runge.errors import ConfigurationError, RunError
+from runge.records.ensemble import write_answer
 from tests.conftest import interrupted_at
 from tests.launch.commands import TINY_RACE
 from tests.launch.test_run import SHORT, figures
@@ -129,16 +130,19 @@ def test_the_answer_for_a_table_in_memory(table, monkeypatch, capfd):
     u = answer.function
     assert (u.inputs, u.outputs) == (("a", "b"), ("y",))
     x = table[["b", "a"]]  # by name
-    values, spread = answer.predict(x, std=True)
+    values = answer.predict(x)
     assert np.array_equal(values, u(table[["a", "b"]].to_numpy()))
-    assert np.array_equal(values, answer.predict(table))
-    assert np.array_equal(spread, u.std(x))
     assert np.array_equal(runge.load("race")(x), values)
     arrays = {"x": table[["a", "b"]], "y": table["y"], "dydx": table[["dy_da", "dy_db"]]}
     assert np.array_equal(runge.fit(arrays, *TINY_RACE).predict(x.to_numpy()[:, ::-1]), values)
     with monkeypatch.context() as patch:
         patch.setattr("runge.optimizers.optimizer.Problem", None)  # nothing is trained again
         assert np.array_equal(runge.fit(table, *TINY_RACE, directory="race").predict(x), values)
+    write_answer("race", {"0": 0.75, "2": 0.25})  # of both candidates
+    mean, spread = runge.Answer("race").predict(x, std=True)
+    each = [runge.load(f"race/{run}")(x) for run in (0, 2)]
+    np.testing.assert_allclose(mean, 0.75 * each[0] + 0.25 * each[1], rtol=1e-12)
+    np.testing.assert_allclose(spread, np.abs(each[0] - each[1]) / np.sqrt(2), rtol=1e-9)
 
 
 def test_the_answer_for_a_target():
