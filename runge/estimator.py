@@ -22,7 +22,7 @@ from runge.data.consistency import compare
 from runge.data.roles import check_index, names_of, partials_of
 from runge.errors import ConfigurationError, RunError
 from runge.function import Function
-from runge.interface import Answer, sweep
+from runge.interface import sweep
 from runge.launch.compose import compose
 from runge.metrics import TRAIN_LOSS
 from runge.optimizers import Optimizer
@@ -165,10 +165,9 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         overrides += [f"seed={_seed(self.random_state)}", *_QUIET, "hydra.sweeper.compare=false"]
         with TemporaryDirectory(prefix="runge-", ignore_cleanup_errors=True) as directory:
             try:
-                answer = sweep({"x": x, "y": y, "dydx": dydx}, "search=best", *overrides, directory=directory)
+                answer: Any = sweep({"x": x, "y": y, "dydx": dydx}, "search=best", *overrides, directory=directory)
             except KeyboardInterrupt:  # its message names the directory
                 raise KeyboardInterrupt from None
-            assert isinstance(answer, Answer)
             self.leaderboard_, function = answer.leaderboard.drop(columns=["command", "runs"]), answer.function.double()
         function.inputs, function.outputs, function.runs = inputs, outputs, ()
         return function
@@ -186,7 +185,8 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
             raise ValueError(f"validation_fraction: must be in [0, 1), got {share}")
         configuration: dict[str, Any] = _composed(_option(self.optimizer)) | {"seed": _seed(self.random_state)}
         for section, names in _KEYS.items():
-            configuration[section] |= {name: value for name in names if (value := self._given(name)) is not None}
+            values = {name: value for name in names if (value := self._given(name)) is not None}
+            configuration[section] = configuration[section] | values  # the others are those of all fits
         configuration["data"]["split"] = {"train": None, "val": float(share), "test": 0.0}
         if not isinstance(self.optimizer, str):
             configuration["optimizer"] = self.optimizer

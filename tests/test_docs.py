@@ -2,12 +2,18 @@
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
+from hydra._internal.callbacks import Callbacks
+from hydra.types import HydraContext, RunMode
+from omegaconf import OmegaConf
 
 from runge.compare import __main__ as compare
 from runge.configuration import build
 from runge.data import Table, read
+from runge.launch.cli import as_sweep, check_overrides, quoted, session
+from runge.launch.race import Race, RaceSettings
 from tests.conftest import ROOT, command
 
 PYTHON = (ROOT / "docs/howto/python.md").read_text()
@@ -89,3 +95,28 @@ def test_the_tables_of_the_page_on_data(line, tables, configuration):
     rows = read(build("data", configuration(*options)["data"], Table))
     assert len(rows.split(0).train) > 20
     assert set(rows.inputs) == {"alpha", "speed"}
+
+
+BEST = (ROOT / "docs/howto/best.md").read_text()
+FITS = re.findall(r"^    runge (?:fit (.*)|(-m .*))$", BEST, re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", FITS, ids=lambda line: line[0] or line[1])
+def test_the_commands_of_the_page_on_the_best_fit(line, tables):
+    text = re.search(r"```yaml\n(.*?)```", BEST, re.DOTALL)[1]
+    (folder := Path("mine/experiment")).mkdir(parents=True)
+    (folder / "own.yaml").write_text(text)
+    _, *arguments = quoted(as_sweep(shlex.split(line[0])) if line[0] else shlex.split(line[1]))
+    check_overrides(arguments)
+    with session(RunMode.MULTIRUN) as hydra:
+        composed = hydra.compose_config("config", arguments, RunMode.MULTIRUN, with_log_configuration=False)
+        sweeper = OmegaConf.to_object(composed.hydra.sweeper)
+        assert sweeper.pop("_target_").endswith(".BestSweeper")
+        settings = build("hydra.sweeper", sweeper, RaceSettings)
+        context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
+        race = Race(context, composed, settings, list(composed.hydra.overrides.task), 1)
+    names = [one.name for one in race.entrants]
+    assert not race.rows or set(race.rows.inputs) == {"alpha", "speed"}
+    for word, own in {"tables.mine": "mine", "=own": "gelu, 2 x 32", "wide:": "wide"}.items():
+        assert word not in "".join(line) or own in names
+    assert len(names) == 2 if line[1] else len(names) > 3

@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 
 import runge
 from runge.errors import ConfigurationError, RunError
+from runge.records.ensemble import write_answer
 from tests.conftest import interrupted_at
+from tests.launch.commands import TINY_RACE
 from tests.launch.test_run import SHORT, figures
 
 ALONE = (*SHORT, "hydra.launcher.processes=1")
@@ -90,7 +92,7 @@ TINY = ("trainer.max_steps=20", "model.width=8", "trainer.progress_bar=false")
 def test_a_table_in_memory_has_the_bits_of_the_same_file(table, tmp_path):
     table.to_csv("t.csv", index=False)
     named = runge.fit("data=table", "data.file=t.csv", *TINY)
-    run = runge.fit(table.set_index(np.arange(40) + 7), *TINY, directory="it's here")
+    run = runge.fit(table.set_index(np.arange(40) + 7), "search=null", *TINY, directory="it's here")
     assert figures(run.directory) == figures(named.directory)
     assert run.settings["data.file"] == str(tmp_path / "it's here" / "data.csv")
     for name, values in pandas.read_csv(run.settings["data.file"]).items():
@@ -98,7 +100,7 @@ def test_a_table_in_memory_has_the_bits_of_the_same_file(table, tmp_path):
     arrays = {"x": table[["a", "b"]], "y": table["y"], "dydx": table[["dy_da", "dy_db"]]}
     np.savez("t.npz", **arrays)
     named = runge.fit("data=table", "data.file=t.npz", *TINY)
-    run = runge.fit(arrays, "data=table", *TINY)
+    run = runge.fit(arrays, "data=table", "search=null", *TINY)
     assert figures(run.directory) == figures(named.directory)
     assert run.settings["data.file"] == str(run.directory.resolve() / "data.npz")
 
@@ -113,6 +115,58 @@ def test_a_sweep_of_a_table_in_memory(table, monkeypatch, tmp_path):
         runge.sweep(table, "seed=0,1", *TINY, ALONE[-1], directory="sweep")
     with pytest.raises(ConfigurationError, match=r"data: .*data\.csv' holds another table; choose another directory"):
         runge.sweep(table.iloc[1:], "seed=0,1", *TINY, ALONE[-1], directory="sweep")
+
+
+def test_the_answer_for_a_table_in_memory(table, monkeypatch, capfd):
+    answer = runge.fit(table, *TINY_RACE, directory="race")
+    assert isinstance(answer, runge.Answer)
+    assert capfd.readouterr() == ("", "")
+    board = answer.leaderboard
+    assert set(board["name"]) == {"one", "two"}
+    assert board["error"].is_monotonic_increasing
+    weights = [f"{weight:.2f} of {name}" for name, weight in zip(board["name"], board["weight"], strict=True) if weight]
+    assert repr(answer) == f"Answer({str(answer.directory)!r}): {', '.join(weights)}"
+    assert answer._repr_html_().startswith("<iframe srcdoc=")
+    u = answer.function
+    assert (u.inputs, u.outputs) == (("a", "b"), ("y",))
+    x = table[["b", "a"]]  # by name
+    values = answer.predict(x)
+    assert np.array_equal(values, u(table[["a", "b"]].to_numpy()))
+    assert np.array_equal(runge.load("race")(x), values)
+    arrays = {"x": table[["a", "b"]], "y": table["y"], "dydx": table[["dy_da", "dy_db"]]}
+    assert np.array_equal(runge.fit(arrays, *TINY_RACE).predict(x.to_numpy()[:, ::-1]), values)
+    with monkeypatch.context() as patch:
+        patch.setattr("runge.optimizers.optimizer.Problem", None)  # nothing is trained again
+        assert np.array_equal(runge.fit(table, *TINY_RACE, directory="race").predict(x), values)
+    write_answer("race", {"0": 0.75, "2": 0.25})  # of both candidates
+    mean, spread = runge.Answer("race").predict(x, std=True)
+    each = [runge.load(f"race/{run}")(x) for run in (0, 2)]
+    np.testing.assert_allclose(mean, 0.75 * each[0] + 0.25 * each[1], rtol=1e-12)
+    np.testing.assert_allclose(spread, np.abs(each[0] - each[1]) / np.sqrt(2), rtol=1e-9)
+
+
+def test_the_answer_for_a_target():
+    formulas = [one.replace("tables", "formulas") for one in TINY_RACE if one != "data=table"]
+    answer = runge.fit(*formulas, "data.n_train=20")
+    assert isinstance(answer, runge.Answer)
+    assert answer.function.inputs == ("x",)
+    with pytest.raises(ValueError, match="needs several members"):
+        answer.predict(np.zeros(3), std=True)
+
+
+def test_a_search_that_is_interrupted_says_where_its_best_is(table, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(100))
+        with pytest.raises(KeyboardInterrupt, match=r"^interrupted; the best answer so far, .*race; to continue, run"):
+            runge.fit(table, *TINY_RACE, directory="race")
+    assert runge.Answer("race").leaderboard["weight"].tolist() == [1, 0]
+    assert "1.00 of " in repr(runge.Answer("race"))
+
+
+def test_a_default_run_of_a_table_in_memory(table):
+    run = runge.fit(table, "search=null", *TINY)
+    assert isinstance(run, runge.Run)
+    assert figures(run.directory) == figures(runge.fit(table, *TINY, "search=null").directory)
 
 
 @pytest.mark.parametrize("call", [runge.fit, runge.sweep])

@@ -1,7 +1,7 @@
 """Generate the reference of the configuration: keys and defaults from `conf/`, their meaning from the docstrings.
 
 The line `<!-- configuration: PART -->` of a page is replaced by that part: `sections`, `groups`, `launcher`, `search`,
-`searches`, `experiments` or `quantities`. A key without a description is reported as a warning, which fails the build.
+`best`, `experiments` or `quantities`. A key without a description is reported as a warning, which fails the build.
 """
 
 import importlib
@@ -27,8 +27,6 @@ SECTIONS = {
     "model": "runge.sobolev.network.Model",
     "loss": "runge.training.member.Loss",
     "trainer": "runge.training.member.Training",
-    "hydra.launcher": "runge.launch.slurm.LauncherSettings",
-    "hydra.sweeper": "runge.launch.search.SearchSettings",
 }
 """The classes whose docstrings explain the keys of a section."""
 
@@ -104,36 +102,32 @@ def quantities() -> str:
 
 def launcher() -> str:
     """Write a table of the launcher's keys."""
-    return _plugin("launcher", "fused")
+    return _plugin("launcher", "fused", "runge.launch.slurm.LauncherSettings")
 
 
 def search() -> str:
     """Write a table of the keys of a search."""
-    return _plugin("sweeper", "search")
+    return _plugin("sweeper", "search", "runge.launch.search.SearchSettings")
 
 
-def _plugin(kind: str, name: str) -> str:
+def best() -> str:
+    """Write a table of the keys of a race."""
+    return _plugin("sweeper", "best", "runge.launch.race.RaceSettings")
+
+
+def _plugin(kind: str, name: str, settings: str) -> str:
     importlib.import_module("hydra_plugins.runge_fused")
     node: Any = ConfigStore.instance().repo["hydra"][kind][f"{name}.yaml"].node  # pyright: ignore
-    explained = _explained(_import(SECTIONS[f"hydra.{kind}"]))
+    explained = _explained(_import(settings))
     rows = [_key_row(f"hydra.{kind}.{key}", explained, node[key]) for key in node if key != "_target_"]
     return "\n".join([*_head("key", "meaning", "default"), *rows])
 
 
 def experiments() -> str:
     """Write a table of the experiments, and what they say at their heads."""
-    return _files("experiment")
-
-
-def searches() -> str:
-    """Write a table of the ready searches, and what they say at their heads."""
-    return _files("search")
-
-
-def _files(group: str) -> str:
-    lines = _head(f"`{group}=`", "what it is")
-    for path in sorted(CONFIGURATIONS.glob(f"{group}/**/*.yaml")):
-        name = path.relative_to(CONFIGURATIONS / group).with_suffix("").as_posix()
+    lines = _head("`experiment=`", "what it is")
+    for path in sorted(CONFIGURATIONS.glob("experiment/**/*.yaml")):
+        name = path.relative_to(CONFIGURATIONS / "experiment").with_suffix("").as_posix()
         lines.append(_row(f"`{name}`", _comment(path.read_text())))
     return "\n".join(lines)
 
@@ -241,12 +235,13 @@ def _row(*cells: str) -> str:
 
 
 def _fill(app: Sphinx, name: str, source: list[str]) -> None:
-    parts = {part.__name__: part for part in (sections, groups, launcher, search, searches, experiments, quantities)}
+    parts = {part.__name__: part for part in (sections, groups, launcher, search, best, experiments, quantities)}
     source[0] = re.sub(r"<!-- configuration: (\w+) -->", lambda match: parts[match[1]](), source[0])
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Fill in the parts as the pages are read, which is at every build."""
     app.connect("source-read", _fill)
-    app.connect("env-get-outdated", lambda *_: ["reference/configuration", "reference/metrics", "howto/search"])
+    pages = ["reference/configuration", "reference/metrics", "howto/search", "howto/best"]
+    app.connect("env-get-outdated", lambda *_: pages)
     return {"parallel_read_safe": True}

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.co
         ranking = compare()
         if args.csv is None:
             out = Path(args.out or (args.directories[0] if len(args.directories) == 1 else "."))
-            publish(ranking, out)
+            publish(ranking, out, Path(args.directories[0]))
             if args.watch:
                 print("press Ctrl-C to stop following the runs; they continue", flush=True)
                 watch(compare, out / PAGE)

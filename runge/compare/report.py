@@ -47,10 +47,11 @@ _MOST_ROWS, _MOST_PLACES = 100, 2000
 _POINTS, _MOST_ERRORS = 201, 8000  # of a run: points of the fit, and errors of values and partial derivatives at these
 
 
-def publish(ranking: Ranking, directory: Path) -> None:
+def publish(ranking: Ranking, directory: Path, sweep: Path | None = None) -> None:
     """Show the comparison, write `comparison.csv`, `.png` and `.html`, and print the path of the last.
 
-    The comparison of a race is its leaderboard.
+    The comparison of a race is its leaderboard, with the commands that use the answer in the directory `sweep`, by
+    default the same.
     """
     # Late: Matplotlib is imported when something is drawn.
     from runge.compare.picture import comparison_picture
@@ -59,7 +60,7 @@ def publish(ranking: Ranking, directory: Path) -> None:
     if ranking.race is None:
         show(ranking, Console())
     else:
-        ranking.race.show(Console(), directory)
+        ranking.race.show(Console(), sweep or directory)
     directory.mkdir(parents=True, exist_ok=True)
     write(directory / "comparison.csv", ranking.csv())
     write(directory / "comparison.png", png(comparison_picture(ranking)))
@@ -153,6 +154,7 @@ def _data(ranking: Ranking, directory: Path | None) -> dict[str, Any]:
         "front": front,
         "curves": CURVES,
         "cosine": metrics.GRAD_COSINE,
+        "race": ranking.race is not None,
         "search": ranking.search and {**asdict(ranking.search), "command": None},
     }
 

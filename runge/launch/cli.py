@@ -161,8 +161,6 @@ def check_overrides(arguments: Sequence[str]) -> None:
         if override.is_sweep_override():
             choice = choice.list if isinstance(choice, ChoiceSweep) else []
         names = choice if isinstance(choice, list) else [choice]
-        if group == "search" and names == [None]:
-            continue
         if not all(isinstance(name, str | QuotedString) and name != "" for name in names):
             none = ", or [] for none" if group in ("logger", "experiment") else ""
             given = argument.partition("=")[2] or "nothing"
@@ -172,12 +170,14 @@ def check_overrides(arguments: Sequence[str]) -> None:
 def quoted(arguments: Sequence[str]) -> list[str]:
     """Return arguments as Hydra's grammar reads them, with the sweeper that `search=best` needs.
 
+    The default `search=null` is left out, because Hydra refuses null as an option.
+
     Example:
-        >>> quoted(["search=best", "seed=1"])
-        ['search=best', 'hydra/sweeper=best', 'seed=1']
+        >>> quoted(["search=best", "seed=1"]), quoted(["search=null"])
+        (['search=best', 'hydra/sweeper=best', 'seed=1'], [])
     """
-    sweeper = {"search=best": ["hydra/sweeper=best"]}
-    return [one for argument in arguments for one in (_quote_expression(argument), *sweeper.get(argument, ()))]
+    searches = {"search=best": ["search=best", "hydra/sweeper=best"], "search=null": []}
+    return [one for argument in arguments for one in searches.get(argument, [_quote_expression(argument)])]
 
 
 def _quote_expression(argument: str) -> str:

@@ -52,8 +52,8 @@ class RaceSettings:
     Attributes:
         timeout: the seconds that the race may take.
         tables: the candidates for tables, each the overrides of a run by its name; the first ones are tried first.
-        formulas: those for targets.
-        seeds: the networks that a candidate has in the answer, trained on all rows, which differ in their seeds.
+        formulas: the candidates for formulas, likewise.
+        seeds: how many networks each candidate of the answer has: they are trained on all rows, with different seeds.
         compare: false skips the comparison at the end.
         halving: not used.
     """

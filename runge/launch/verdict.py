@@ -42,26 +42,29 @@ def leaderboard(sweep: Path, ranked: Sequence[Entrant], left_out: Sequence[str],
     candidates, test = [_candidate(one, known) for one in ranked], 0 if known is None else len(known.test)
     some = [one for one in ranked if one.weight]
     if known is None:
-        validated = some[0].root_mean(ERRORS[0]), some[0].root_mean(ERRORS[1])
-        sentences = [_describe_answer(sweep, candidates, 0, 0, 0), _describe_errors(validated, "", (None, None), 0)]
+        sentences = [
+            _describe_answer(sweep, candidates, 0, 0, 0),
+            _describe_errors(_validated(some, None), "", (None, None), 0),
+        ]
     else:
         count, most = len(some[0].fits), known.rows.folds
         folds = f"{count} folds" if count == most else f"{count} of {most} folds"
-        errors = sum((one.weight * one.error_vector() for one in some), np.zeros(()))
-        each = np.array([known.channels.nrmse(part) for part in np.split(errors, _ends(some[0]))], float)
-        validated = np.sqrt(np.sum(np.square(each), axis=0))
-        validated = float(validated[0]), None if math.isnan(validated[1]) else float(validated[1])
         sentences = [
             _describe_answer(sweep, candidates, len(known.rows.x) - test, test, most),
-            _describe_errors(validated, folds, _tested(sweep, known), test),
+            _describe_errors(_validated(some, known), folds, _tested(sweep, known), test),
         ]
-    sentences.append(_why(candidates[0], ranked[0].overrides, known is not None))
+    sentences.append(_why(candidates, ranked[0].overrides, known is not None))
     return Leaderboard(candidates, sentences, list(left_out))
 
 
-def _ends(one: Entrant) -> list[int]:
-    """Return the places at which the vector of a candidate's errors on all folds is split into folds."""
-    return np.cumsum([len(fit.errors) for fit in one.all])[:-1].tolist()
+def _validated(some: Sequence[Entrant], known: Known | None) -> Errors:
+    """Return the errors of the answer, which is made of some candidates, in rows that its networks have not seen."""
+    if known is None or len(some) == 1:
+        return some[0].root_mean(ERRORS[0]), some[0].root_mean(ERRORS[1])
+    errors = sum((one.weight * one.error_vector() for one in some), np.zeros(()))
+    ends = np.cumsum([len(fit.errors) for fit in some[0].all])[:-1]  # of the folds
+    values, slopes = zip(*(known.channels.nrmse(part) for part in np.split(errors, ends)), strict=True)
+    return math.hypot(*values), None if None in slopes else math.hypot(*slopes)
 
 
 def _tested(sweep: Path, known: Known) -> Errors:
@@ -110,8 +113,8 @@ def _describe_answer(sweep: Path, candidates: Sequence[Candidate], seen: int, te
     rows = f"all {seen + test} rows{f' except the {test} for the test' if test else ''}"
     if not partial:
         return f"{answer}, trained on {rows}."
-    some = "each" if partial == len(runs) else f"{partial} of them"
-    return f"{answer}, trained on {rows}; {some} without one of {folds} folds."
+    some = f"{partial} of them" if partial < len(runs) else "each" if partial > 1 else "it"
+    return f"{answer}, trained on {rows}; {some} left out one of {folds} folds."
 
 
 def _describe_errors(validated: Errors, folds: str, tested: Errors, test: int) -> str:
@@ -133,14 +136,16 @@ def _both(errors: Errors) -> str:
     return " and ".join(f"{error:.1e} {what}" for error, what in parts if error is not None)
 
 
-def _why(best: Candidate, overrides: Sequence[str], of_table: bool) -> str:
+def _why(candidates: Sequence[Candidate], overrides: Sequence[str], of_table: bool) -> str:
     """Return a sentence on why the best candidate, which has some overrides, may have won."""
+    if len(candidates) == 1:
+        return "No other candidate could be compared; hydra.sweeper.timeout=SECONDS gives more time."
     if "loss.lambda_d=0" in overrides:
         return "Values alone are fitted best: the derivatives contradict them, or have much more noise."
-    if of_table and best.error > _NOISY:
+    if of_table and candidates[0].error > _NOISY:
         return "Each candidate leaves a large error: the labels have noise, or there are too few rows."
     if "optimizer=least_squares" in overrides:
         return "The function is smooth, of few inputs: neurons that stay as drawn and one exact solution are enough."
     if "optimizer=levenberg_marquardt" in overrides:
-        return "The labels are exact, and few enough for Levenberg-Marquardt, which uses all of their digits."
+        return "There are few enough labels for Levenberg-Marquardt, which fits smooth functions most precisely."
     return "There are too many labels for Levenberg-Marquardt, whose steps cost more than the steps of others."

@@ -92,6 +92,10 @@ def test_the_report_begins_with_the_leaderboard(ranking, tmp_path, opened):
     assert not race.locator("code").first.is_visible()
     race.locator("summary").first.click()
     assert race.locator("code").first.inner_text() == COMMAND
+    headers = page.locator("#runs thead th").all_inner_texts()
+    assert "candidate" in headers
+    assert not {"model.width", "model.\nwidth"} & {*headers}
+    assert page.locator("#runs tbody tr").first.get_by_text(LONG).count() == 1
     page.get_by_text("1 not compared").click()
     assert race.locator("li").inner_text() == "slow: takes too long"
     for width in (1300, 390):

@@ -51,7 +51,8 @@ const columns = [
   {title: "show", orderable: false, searchable: false, data: null, columnControl: [{extend: "colVisDropdown", text: "Columns", columns: ":gt(0)"}],
     render: (_, type, run) => type === "display" ? box(run) : ""},
   {title: "run", data: "name", className: "text", columnControl: [], render: text},
-  ...data.settings.map(setting),
+  ...data.race ? [{...headed("candidate"), data: "group", className: "text", columnControl: words, render: text}] : [],
+  ...data.settings.map((name, i) => ({...setting(name, i), visible: !data.race || /seed$|fold$/.test(name)})),  // of a race they are many
   ...data.figures.map(name => ({...number(name, figureOf(name), /r2/.test(name) ? fixed : figure), visible: data.shown.includes(name) && some(figureOf(name))})),
   {...number("lambda_d on", run => run.switch, value => value ?? "-"), visible: some(run => run.switch)},
   number("seconds", run => run.seconds, value => value?.toFixed(1) ?? "-"),

@@ -1,0 +1,192 @@
+"""The race of `search=best` as a command: its answer, its messages, and what a kill or Ctrl-C leaves."""
+
+import json
+import random
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import runge
+from runge.records.directories import RunDirectory
+from runge.records.files import locked
+from tests.conftest import command, interrupted_at
+from tests.launch.commands import TINY_RACE
+from tests.launch.test_killed import finish, kill
+
+RACE = ("-m", *TINY_RACE, "hydra.sweep.dir=race")
+
+
+def rows(n=30):
+    x = np.random.default_rng(0).uniform(-1, 1, (n, 2))
+    y = np.sin(2 * x[:, 0]) * x[:, 1]
+    return np.column_stack([x, y, 2 * np.cos(2 * x[:, 0]) * x[:, 1], np.sin(2 * x[:, 0])])
+
+
+def save(table, header="a,b,y,dy_da,dy_db", path="t.csv"):
+    text = [",".join("" if cell != cell else repr(float(cell)) for cell in row) for row in np.asarray(table)]
+    Path(path).write_text("\n".join([header, *text]) + "\n")
+
+
+@pytest.fixture(autouse=True)
+def _table(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(rows())
+
+
+def board(sweep):
+    """The leaderboard without the times."""
+    content = json.loads((sweep / "leaderboard.json").read_text())
+    return [{name: x for name, x in one.items() if name != "seconds"} for one in content["candidates"]]
+
+
+def check_same(ours, theirs):
+    answer = json.loads((ours / "answer.json").read_text())
+    assert answer == json.loads((theirs / "answer.json").read_text())
+    assert board(ours) == board(theirs)
+    for member in answer["members"]:
+        pair = [torch.load(RunDirectory(sweep / member["run"]).best, weights_only=True) for sweep in (ours, theirs)]
+        for name, weights in pair[0]["state_dict"].items():
+            assert torch.equal(weights, pair[1]["state_dict"][name])
+    x = rows()[:, :2]
+    assert np.array_equal(runge.load(ours)(x), runge.load(theirs)(x))
+
+
+def test_the_answer_is_one_function_of_the_best(tmp_path, capsys):
+    assert command(*RACE, "data.file=t.csv") == (0, "")
+    answer, one = runge.load("race"), board(tmp_path / "race")
+    assert {entry["name"] for entry in one} == {"one", "two"}
+    assert [entry["folds"] for entry in one] == [5, 5]
+    assert sum(entry["weight"] for entry in one) == pytest.approx(1)
+    assert one[0]["error"] <= one[1]["error"]
+    members = json.loads((tmp_path / "race" / "answer.json").read_text())["members"]
+    assert answer.members == len(members)
+    for member in members:  # trained on all rows, as folds say
+        settings = RunDirectory(tmp_path / "race" / member["run"]).read_configuration()[0]
+        assert (settings["data"]["fold"], settings["data"]["split"]["val"]) == (None, 0)
+        assert settings["trainer"]["stop_at"] <= 40
+    assert (tmp_path / "race" / "comparison.html").is_file()
+    assert "best so far: " in capsys.readouterr().out
+
+
+def test_a_race_that_is_killed_ends_with_the_same_answer(tmp_path):
+    arguments = (*RACE[:-1], "data.file=t.csv", "trainer.checkpoint_seconds=0", "hydra.launcher.processes=2")
+    seconds = finish(tmp_path, *arguments, "hydra.sweep.dir=whole")
+    for trial in range(2):
+        chance, own = random.Random(trial), (*arguments, f"hydra.sweep.dir=race{trial}")
+        for _ in range(2):
+            kill(tmp_path, chance.uniform(0.2, 0.9) * seconds, *own)
+        finish(tmp_path, *own)
+        check_same(tmp_path / f"race{trial}", tmp_path / "whole")
+
+
+def test_ctrl_c_leaves_the_best_so_far(tmp_path, monkeypatch):
+    assert command(*RACE[:-1], "data.file=t.csv", "hydra.sweep.dir=whole") == (0, "")
+    for step, left in ((20, "no candidate has ended"), (100, "the best answer so far, (one|two), is")):
+        with monkeypatch.context() as patch:
+            patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(step))  # in the first or second round
+            status, message = command(*RACE, "data.file=t.csv")
+        assert status == 1
+        how = "to continue, run the same command with hydra.sweep.dir=race"
+        assert re.fullmatch(f"error: interrupted; {left} in race; {how}", message)
+    assert runge.load("race").members > 1
+    assert board(tmp_path / "race")[0]["weight"] == 1
+    assert command(*RACE, "data.file=t.csv") == (0, "")
+    check_same(tmp_path / "race", tmp_path / "whole")
+
+
+def test_two_commands_do_not_share_a_directory(tmp_path, capsys):
+    with locked(tmp_path / "race", "hydra.sweep.dir"):
+        assert command(*RACE, "data.file=t.csv")[0] == 1
+    assert "hydra.sweep.dir: 'race' is in use by process" in capsys.readouterr().err
+
+
+def test_a_time_that_is_too_short_gives_the_fastest_candidate(tmp_path, capsys):
+    assert command(*RACE, "data.file=t.csv", "hydra.sweeper.timeout=1e-6") == (0, "")
+    said = "hydra.sweeper.timeout: no candidate has ended within 1e-06 s; the fastest one, one, may take longer"
+    assert said in capsys.readouterr().out
+    assert runge.load("race").members == 1
+    assert [entry["weight"] for entry in board(tmp_path / "race")] == [1]
+
+
+def tables():
+    table, nan = rows(), np.nan
+    some, one = table.copy(), table.copy()
+    some[::4, 2], some[::5, 3], one[1:, 2] = nan, nan, nan
+    x = np.linspace(0, 1, 20)
+    plane = np.c_[table[:, :2], table[:, :2] @ [0.1, 0.7], np.tile([0.1, 0.7], (30, 1))]
+    named = ("data.inputs=[a,b]", "data.outputs=[y,z]")
+    return {
+        "no derivatives": (table[:, :3], "a,b,y", ("data.inputs=[a,b]", "data.outputs=[y]")),
+        "labels that are not known": (some, "a,b,y,dy_da,dy_db", ()),
+        "one value is known": (one, "a,b,y,dy_da,dy_db", ()),
+        "two outputs": (np.c_[table, table[:, 2] ** 2], "a,b,y,dy_da,dy_db,z", named),
+        "one input": (np.c_[x, x**2, 2 * x], "x,y,dy_dx", ()),
+        "eight rows": (table[:8], "a,b,y,dy_da,dy_db", ()),
+        "three folds": (table, "a,b,y,dy_da,dy_db", ("data.folds=3",)),
+        "a plane": (plane, "a,b,y,dy_da,dy_db", ()),
+    }
+
+
+@pytest.mark.parametrize("name", tables())
+def test_any_table_has_an_answer(name, tmp_path):
+    table, header, overrides = tables()[name]
+    save(table, header)
+    assert command(*RACE, "data.file=t.csv", "hydra.sweeper.compare=false", *overrides) == (0, "")
+    u, one = runge.load("race"), board(tmp_path / "race")[0]
+    x = table[:, : len(u.inputs)]
+    assert np.isfinite(u(x[:, 0] if len(u.inputs) == 1 else x)).all()
+    assert 0 < one["error"] < 1.5
+    assert (one["derivative"] is None) == (name in ("no derivatives", "a plane"))
+    assert (one["value"] is None) == (name == "one value is known")
+
+
+def test_a_table_with_a_column_of_sets(tmp_path):
+    lines = (tmp_path / "t.csv").read_text().splitlines()
+    sets = ["split", *(["test", "val", "train", "train", "train"] * 6)]
+    (tmp_path / "t.csv").write_text("\n".join(f"{line},{one}" for line, one in zip(lines, sets, strict=True)))
+    named = ("data.inputs=[a,b]", "data.outputs=[y]", "data.split_column=split")
+    assert command(*RACE, "data.file=t.csv", *named) == (0, "")
+    board_text = (tmp_path / "race" / "leaderboard.json").read_text()
+    assert "On the 6 test rows, which no network has seen" in board_text
+    assert "trained on all 30 rows except the 6 for the test" in board_text
+
+
+def test_a_formula_has_an_answer(tmp_path):
+    formulas = [one.replace("tables", "formulas") for one in RACE if one != "data=table"]
+    assert command(*formulas, "data.n_train=20") == (0, "")
+    assert {entry["name"] for entry in board(tmp_path / "race")} == {"one", "two"}
+    assert runge.load("race").members == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("search=best",), "search: needs -m"),
+        (("-m", *TINY_RACE, "data.file=none.csv"), "data.file: there is no file 'none.csv'"),
+        (("-m", *TINY_RACE), "data.file: should be a valid string, got None"),
+        ((*RACE, "data.file=seven.csv"), "data.folds: 'seven.csv': must have at least 8 rows .*, got 7"),
+        ((*RACE, "data.file=constant.csv"), "data.inputs: 'constant.csv': 'b' must have values that differ"),
+        ((*RACE, "data.file=t.csv", "model.widht=8"), "model.widht: there is no such key"),
+        ((*RACE, "data.file=t.csv", "model.width=8,16"), "model.width: must have one value with search=best"),
+        ((*RACE, "data.file=t.csv", "hydra.sweeper.timeout=0"), r"hydra\.sweeper\.timeout: should be greater than"),
+        ((*RACE, "data.file=t.csv", "hydra.sweeper.timeout=now"), r"hydra\.sweeper\.timeout: should be a valid number"),
+        ((*RACE, "data.file=t.csv", "optimizer=sgd"), "optimizer: must be that of a candidate .*, adamw; got sgd"),
+        ((*RACE, "data.file=t.csv", "data.fold=1"), "data.fold: must be null with search=best"),
+        ((*RACE, "data.file=t.csv", "data.folds=null"), "data.folds: must be at least 2 with search=best, got null"),
+        ((*RACE, "data.file=t.csv", "data.folds=1"), "data.folds: should be greater than or equal to 2"),
+        ((*RACE, "data.file=t.csv", "resume=race"), "resume: resumes one run; to resume a sweep, repeat its command"),
+        ((*RACE, "data.file=t.csv", "hydra.sweep.dir=t.csv/race"), "hydra.sweep.dir: must be a directory that can be"),
+        (("-m", "hydra/sweeper=best", "data=table", "data.file=t.csv"), "hydra.sweeper: must have a candidate"),
+    ],
+)
+def test_mistakes_are_reported_before_any_work(overrides, words, tmp_path, capsys):
+    save(rows(7), path="seven.csv")
+    save(rows() * [1, 0, 1, 1, 1], path="constant.csv")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    status, message = command(*overrides)
+    assert status == 1
+    assert re.search(words, message + capsys.readouterr().err)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
