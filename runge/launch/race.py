@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -36,8 +37,9 @@ _FOLDS = 5
 _FIRST = 2  # folds on which all candidates meet; two networks can disagree
 _AT_FIRST, _AT_A_TIME = 2, 8  # candidates of a round, so that there is an answer soon
 _SET_UP = 0.5  # seconds of a run that no step takes
-_SHARES = (0.4, 0.65, 0.85)
-"""The shares of the time after which the first rounds, the other folds and the variations end at the latest."""
+_SHARES = (0.4, 0.6, 0.7, 0.85)
+"""The shares of the time after which parts of the race end at the latest: the first rounds, the other folds, the same
+for candidates that there was no time for, and the variations."""
 _MAY_WIN = 4.0  # times the smallest error on the first folds
 _MOST = 6  # candidates with all folds
 _PAYS = 0.95  # of the error, at most, with a variation that pays
@@ -96,7 +98,7 @@ class Race:
                 what = "must have one value with search=best, for all candidates"
                 raise ConfigurationError(f"{one.get_key_element()}: {what}; got {one.input_line}")
         self._given = {one.get_key_element().lstrip("+~"): str(one.input_line) for one in parsed}
-        data = config.get("data") or {}
+        data: Any = config.get("data") or {}
         if data.get("fold") is not None:
             rule = "must be null with search=best, which leaves out each of them"
             raise ConfigurationError(f"data.fold: {rule}; got {data.fold}")
@@ -192,16 +194,8 @@ class Race:
 
     def _race(self, rounds: Rounds) -> None:
         timeout = self.settings.timeout
-        left, size = list(self.entrants), _AT_FIRST
-        while left:
-            # Of a formula there are no rounds after these.
-            until = _SHARES[0] * timeout if self.rows is not None and self._ranked() else timeout
-            some = self._that_fit(left, until - rounds.look())[:size]
-            if not some:
-                break
-            self._try(rounds, some, self.folds[:_FIRST], until)
-            left, size = [one for one in left if one not in some], min(2 * size, _AT_A_TIME)
-        self._left_out += [f"{one.name}: no time, a run may take {one.expected:.0f} s" for one in left]
+        first, folds, later, vary = (timeout * share for share in _SHARES)
+        left = self._first_rounds(rounds, self.entrants, first)
         if not self._ranked():
             fastest = min(self.entrants, key=lambda one: one.expected)
             what = "hydra.sweeper.timeout: no candidate has ended within %g s; the fastest one, %s, may take longer"
@@ -210,9 +204,25 @@ class Race:
         if not self._ranked():
             raise RunError("search: no candidate could be trained; the messages of its runs are in the report")
         if self.rows is not None:
-            self._other_folds(rounds)
-            self._vary(rounds)
+            self._other_folds(rounds, folds)
+            if left := self._first_rounds(rounds, left, later):
+                self._left_out += [f"{one.name}: no time, a run may take {one.expected:.0f} s" for one in left]
+            self._other_folds(rounds, later)
+            self._vary(rounds, vary)
             self._refit(rounds)
+
+    def _first_rounds(self, rounds: Rounds, entrants: Sequence[Entrant], until: float) -> list[Entrant]:
+        """Train candidates on the first folds until a time; return those for which there was none."""
+        left, size = list(entrants), _AT_FIRST if not self._ranked() else _AT_A_TIME
+        while left:
+            # There is an answer in any case, and of a formula there are no rounds after these.
+            end = until if self.rows is not None and self._ranked() else self.settings.timeout
+            some = self._that_fit(left, end - rounds.look())[:size]
+            if not some:
+                break
+            self._try(rounds, some, self.folds[:_FIRST], end)
+            left, size = [one for one in left if one not in some], min(2 * size, _AT_A_TIME)
+        return left
 
     def _that_fit(self, entrants: Sequence[Entrant], seconds: float) -> list[Entrant]:
         """Return those of some candidates whose first runs are expected to end in a time, one after the other."""
@@ -258,11 +268,11 @@ class Race:
         figures = run.read_metrics()
         return Fit(run, np.array([figures.get(name) or 0.0 for name in ERRORS], float), np.empty(0), figures)
 
-    def _other_folds(self, rounds: Rounds) -> None:
+    def _other_folds(self, rounds: Rounds, until: float) -> None:
         """Train those that may still win on the other folds, as far as time allows."""
-        ranked, left = self._ranked(), self.folds[_FIRST:]
+        ranked, left = sorted(self._ranked(), key=lambda one: error_of(one.all)), self.folds[_FIRST:]
         limit = _MAY_WIN * error_of(ranked[0].all)
-        some, until = [one for one in ranked[:_MOST] if error_of(one.all) <= limit], _SHARES[1] * self.settings.timeout
+        some = [one for one in ranked[:_MOST] if error_of(one.all) <= limit and len(one.fits) <= _FIRST]
         room, chosen = (until - rounds.look()) * self._processes, list[Entrant]()
         for one in some if left else []:
             room -= one.seconds * len(left)
@@ -271,9 +281,9 @@ class Race:
         if chosen:
             self._try(rounds, chosen, left, until)
 
-    def _vary(self, rounds: Rounds) -> None:
+    def _vary(self, rounds: Rounds, until: float) -> None:
         """Vary the best candidate as long as that pays."""
-        until, tried = _SHARES[2] * self.settings.timeout, set[str]()
+        tried = set[str]()
         while True:
             best = self._ranked()[0]
             before, new = error_of(best.all), list[Entrant]()

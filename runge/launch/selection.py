@@ -131,7 +131,7 @@ class Entrant:
     @property
     def seconds(self) -> float:
         """The time of one run."""
-        return float(np.mean([fit.figures[FIT_SECONDS] for fit in self.all]))
+        return float(np.mean([fit.figures[FIT_SECONDS] or 0.0 for fit in self.all]))
 
     def root_mean(self, name: str) -> float | None:
         """Return the root mean square of a figure over the folds; None: it is not known."""
@@ -178,7 +178,7 @@ def surroundings(x: Floats, seed: int = 0) -> Floats:
     near = np.reshape(tree.query(x[i] / scale, most)[1], (len(i), most))
     j = near[np.arange(len(i)), generator.integers(most, size=len(i))]
     beyond = x[i] + generator.random((len(i), 1)) * (x[i] - x[j])
-    return np.concatenate([mixed, np.clip(beyond, x.min(axis=0), x.max(axis=0))])
+    return np.concatenate([mixed, np.clip(beyond, x.min(axis=0), x.max(axis=0))]).astype(np.float64)
 
 
 def weigh(errors: Floats, variances: Floats) -> Floats:
