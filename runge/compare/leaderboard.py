@@ -98,7 +98,8 @@ class Leaderboard:
         """Print the first twelve candidates, the sentences, and the commands that use the answer in `sweep`."""
         count, most = len(self.candidates), f", the best {_MOST}" if len(self.candidates) > _MOST else ""
         title = f"{count} candidate{'s'[: count != 1]}{most}: errors over the standard deviation, by folds"
-        table = Table(title=title, title_justify="left", box=None, header_style="bold", padding=(0, 1, 0, 0))
+        console.print(title, highlight=False)
+        table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
         table.add_column("candidate", overflow="fold")
         for name in HEADERS:
             table.add_column(name, justify="right", no_wrap=True)

@@ -42,26 +42,29 @@ def leaderboard(sweep: Path, ranked: Sequence[Entrant], left_out: Sequence[str],
     candidates, test = [_candidate(one, known) for one in ranked], 0 if known is None else len(known.test)
     some = [one for one in ranked if one.weight]
     if known is None:
-        validated = some[0].root_mean(ERRORS[0]), some[0].root_mean(ERRORS[1])
-        sentences = [_describe_answer(sweep, candidates, 0, 0, 0), _describe_errors(validated, "", (None, None), 0)]
+        sentences = [
+            _describe_answer(sweep, candidates, 0, 0, 0),
+            _describe_errors(_validated(some, None), "", (None, None), 0),
+        ]
     else:
         count, most = len(some[0].fits), known.rows.folds
         folds = f"{count} folds" if count == most else f"{count} of {most} folds"
-        errors = sum((one.weight * one.error_vector() for one in some), np.zeros(()))
-        each = np.array([known.channels.nrmse(part) for part in np.split(errors, _ends(some[0]))], float)
-        validated = np.sqrt(np.sum(np.square(each), axis=0))
-        validated = float(validated[0]), None if math.isnan(validated[1]) else float(validated[1])
         sentences = [
             _describe_answer(sweep, candidates, len(known.rows.x) - test, test, most),
-            _describe_errors(validated, folds, _tested(sweep, known), test),
+            _describe_errors(_validated(some, known), folds, _tested(sweep, known), test),
         ]
     sentences.append(_why(candidates, ranked[0].overrides, known is not None))
     return Leaderboard(candidates, sentences, list(left_out))
 
 
-def _ends(one: Entrant) -> list[int]:
-    """Return the places at which the vector of a candidate's errors on all folds is split into folds."""
-    return np.cumsum([len(fit.errors) for fit in one.all])[:-1].tolist()
+def _validated(some: Sequence[Entrant], known: Known | None) -> Errors:
+    """Return the errors of the answer, which is made of some candidates, in rows that its networks have not seen."""
+    if known is None or len(some) == 1:
+        return some[0].root_mean(ERRORS[0]), some[0].root_mean(ERRORS[1])
+    errors = sum((one.weight * one.error_vector() for one in some), np.zeros(()))
+    ends = np.cumsum([len(fit.errors) for fit in some[0].all])[:-1]  # of the folds
+    values, slopes = zip(*(known.channels.nrmse(part) for part in np.split(errors, ends)), strict=True)
+    return math.hypot(*values), None if None in slopes else math.hypot(*slopes)
 
 
 def _tested(sweep: Path, known: Known) -> Errors:
