@@ -187,7 +187,7 @@ def mean_over(members: Tensor, weights: Tensor | None = None) -> Tensor:
 def std_over(members: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the standard deviation over members, (1, ...), of (M, ...), as `Function.value_and_derivative_std`."""
     if len(members) == 1:
-        raise ValueError("a standard deviation needs several members: load a sweep over seeds, not one run")
+        raise ValueError("a standard deviation needs several members: load a sweep over seeds, or an answer of several")
     squares = (members - mean_over(members, weights)).square()
     if weights is None:
         return (squares.sum(0, keepdim=True) / (len(members) - 1)).sqrt()

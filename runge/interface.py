@@ -171,8 +171,9 @@ class Answer(Comparison):
     """
 
     def __repr__(self) -> str:
-        first = [one for one in self.leaderboard.itertuples() if one.weight]
-        return f"Answer({str(self.directory)!r}): {', '.join(f'{one.weight:.2f} of {one.name}' for one in first)}"
+        found = read_leaderboard([self.directory])
+        parts = [f"{one.weight:.2f} of {one.name}" for one in (found.candidates if found else ()) if one.weight]
+        return f"Answer({str(self.directory)!r}): {', '.join(parts)}"
 
     @cached_property
     def function(self) -> "Function":
@@ -197,7 +198,7 @@ class Answer(Comparison):
 @overload
 def fit(*arguments: str, directory: Directory = None) -> Run: ...
 @overload
-def fit(data: InMemory, *arguments: str, directory: Directory = None) -> Any: ...
+def fit(data: InMemory, /, *arguments: str, directory: Directory = None) -> Any: ...
 def fit(*arguments: Any, directory: Directory = None) -> Run | Answer:
     """Fit a table in memory, as `runge fit FILE` does; or train one run, as `python train.py OVERRIDES` does.
 

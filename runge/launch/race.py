@@ -101,7 +101,7 @@ class Race:
         data: Any = config.get("data") or {}
         if data.get("fold") is not None:
             rule = "must be null with search=best, which leaves out each of them"
-            raise ConfigurationError(f"data.fold: {rule}; got {data.fold}")
+            raise ConfigurationError(f"data.fold: {rule}; got {data['fold']}")
         if "data.folds" in self._given and data.get("folds") is None:
             raise ConfigurationError("data.folds: must be at least 2 with search=best, got null")
         self._left_out: list[str] = []

@@ -171,7 +171,7 @@ def surroundings(x: Floats, seed: int = 0) -> Floats:
     generator, spread = np.random.default_rng(seed), x.std(axis=0)
     scale, count = np.where(spread > 0, spread, 1), len(x)
     tree, most = KDTree(x / scale), min(1 + 2 * x.shape[1], count)
-    mixed = np.stack([generator.choice(column, _SURROUNDINGS) for column in x.T], axis=1)
+    mixed = np.stack([column[generator.integers(count, size=_SURROUNDINGS)] for column in x.T], axis=1)
     farthest = _REACH * tree.query(x / scale, min(2, count))[0].max()
     mixed = mixed[tree.query(mixed / scale)[0] <= farthest]
     i = generator.integers(count, size=_SURROUNDINGS - len(mixed))

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 import runge
+from runge.launch.selection import Fit
 from runge.records.directories import RunDirectory
 from runge.records.files import locked
 from tests.conftest import command, interrupted_at
@@ -95,6 +97,20 @@ def test_ctrl_c_leaves_the_best_so_far(tmp_path, monkeypatch):
     assert board(tmp_path / "race")[0]["weight"] == 1
     assert command(*RACE, "data.file=t.csv") == (0, "")
     check_same(tmp_path / "race", tmp_path / "whole")
+
+
+def test_ctrl_c_while_runs_are_read_leaves_the_answer_of_the_leaderboard(tmp_path, monkeypatch):
+    calls, of = count(1), Fit.of
+
+    def interrupted(*arguments):
+        if next(calls) == 8:  # the second candidate has two folds then, and the first one all
+            raise KeyboardInterrupt
+        return of(*arguments)
+
+    monkeypatch.setattr(Fit, "of", interrupted)
+    assert command(*RACE, "data.file=t.csv")[0] == 1
+    assert [entry["folds"] for entry in board(tmp_path / "race")] == [5, 2]
+    assert runge.load("race").members == 5
 
 
 def test_two_commands_do_not_share_a_directory(tmp_path, capsys):
