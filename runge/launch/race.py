@@ -131,7 +131,9 @@ class Race:
                 continue
             overrides = self._with_given(own)
             if of_table:
-                overrides = [*([] if "data.folds" in self._given else [f"data.folds={_FOLDS}"]), *overrides]
+                kept = {} if {"data.split", "data.split.test"} & self._given.keys() else {"data.split.test": 0}
+                kept |= {} if "data.folds" in self._given else {"data.folds": _FOLDS}
+                overrides = [*(f"{key}={value}" for key, value in kept.items()), *overrides]
             try:
                 member = self._member([*overrides, "data.fold=0"] if of_table else overrides)
             except (ConfigurationError, ValueError) as error:
