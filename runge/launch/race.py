@@ -42,6 +42,7 @@ _SHARES = (0.4, 0.6, 0.7, 0.85)
 for candidates that there was no time for, and the variations."""
 _MAY_WIN = 4.0  # times the smallest error on the first folds
 _MOST = 6  # candidates with all folds
+_MARGIN = 1.2  # of expected times
 _PAYS = 0.95  # of the error, at most, with a variation that pays
 _LEAST_WEIGHT = 0.1
 _WORSE, _ROUND_OFF = 3.0, 1e-12
@@ -291,7 +292,7 @@ class Race:
             before, new = error_of(best.all), list[Entrant]()
             room = (until - rounds.look()) * self._processes
             for name, factor, change in self._variations(best):
-                room -= 1.5 * factor * best.seconds * len(best.fits)
+                room -= _MARGIN * factor * best.seconds * len(best.fits)
                 if room > 0 and name not in tried:
                     tried.add(name)
                     kept = [one for one in best.overrides if one.partition("=")[0] != change.partition("=")[0]]
