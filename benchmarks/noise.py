@@ -18,9 +18,9 @@ import runge
 
 sys.path.insert(0, str(Path(__file__).parent / "problems"))
 
-import functions  # noqa: E402
-import page  # noqa: E402
-from tables import Rows, relative_l2  # noqa: E402
+import functions
+import page
+from tables import Rows, relative_l2
 
 LEVELS, WHERE = (0.01, 0.05, 0.2), {"f'": (0, 1), "f": (1, 0), "both": (1, 1)}
 

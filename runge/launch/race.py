@@ -22,7 +22,7 @@ from runge.errors import ConfigurationError, RunError
 from runge.launch.compose import Composer, plain
 from runge.launch.jobs import current
 from runge.launch.rounds import Launch, Rounds
-from runge.launch.selection import ERRORS, Channels, Entrant, Fit, error_of, surroundings, variance, weigh
+from runge.launch.selection import ERRORS, Channels, Entrant, Fit, error_of, surroundings, weigh_candidates
 from runge.launch.verdict import Known, leaderboard
 from runge.metrics import VAL_LOSS
 from runge.records.directories import RunDirectory
@@ -35,9 +35,9 @@ log = logging.getLogger(__name__)
 
 _FOLDS = 5
 _FIRST = 2  # folds on which all candidates meet; two networks can disagree
-_AT_FIRST, _AT_A_TIME = 2, 8  # candidates of a round, so that there is an answer soon
+_AT_FIRST, _AT_A_TIME = 2, 4  # candidates of a round, so that there is an answer soon
 _SET_UP = 0.5  # seconds of a run that no step takes
-_SHARES = (0.4, 0.6, 0.7, 0.85)
+_SHARES = (0.45, 0.65, 0.75, 0.88)
 """The shares of the time after which parts of the race end at the latest: the first rounds, the other folds, the same
 for candidates that there was no time for, and the variations."""
 _MAY_WIN = 4.0  # times the smallest error on the first folds
@@ -215,7 +215,7 @@ class Race:
             self._refit(rounds)
 
     def _first_rounds(self, rounds: Rounds, entrants: Sequence[Entrant], until: float) -> list[Entrant]:
-        """Train candidates on the first folds until a time; return those for which there was none."""
+        """Train candidates on the first folds until a time; return those that it was too short for."""
         left, size = list(entrants), _AT_FIRST if not self._ranked() else _AT_A_TIME
         while left:
             # There is an answer in any case, and of a formula there are no rounds after these.
@@ -224,7 +224,8 @@ class Race:
             if not some:
                 break
             self._try(rounds, some, self.folds[:_FIRST], end)
-            left, size = [one for one in left if one not in some], min(2 * size, _AT_A_TIME)
+            cut = rounds.look() >= end
+            left, size = [one for one in left if one not in some or (cut and not one.fits)], _AT_A_TIME
         return left
 
     def _that_fit(self, entrants: Sequence[Entrant], seconds: float) -> list[Entrant]:
@@ -269,7 +270,8 @@ class Race:
         if self.rows is not None:
             return Fit.of(run, self._channels, self._around)
         figures = run.read_metrics()
-        return Fit(run, np.array([figures.get(name) or 0.0 for name in ERRORS], float), np.empty(0), figures)
+        errors = np.array([figures.get(name) or 0.0 for name in ERRORS], float)
+        return Fit(run, errors, np.empty(0), figures, len(ERRORS), figures.get(ERRORS[1]) is not None)
 
     def _other_folds(self, rounds: Rounds, until: float) -> None:
         """Train those that may still win on the other folds, as far as time allows."""
@@ -318,8 +320,7 @@ class Race:
     def _refit(self, rounds: Rounds) -> None:
         """Train what the answer is made of on all rows, and write the answer."""
         complete = [one for one in self._ranked() if one.fits.keys() == self._ranked()[0].fits.keys()]
-        errors, variances = np.stack([one.error_vector() for one in complete]), [variance(one.all) for one in complete]
-        weights = weigh(errors, np.array(variances))
+        weights = weigh_candidates(complete)
         weights[weights < min(_LEAST_WEIGHT, weights.max())] = 0
         pairs = zip(complete, map(float, weights / weights.sum()), strict=True)
         chosen = {one: weight for one, weight in pairs if weight}
@@ -370,6 +371,7 @@ def _equal(runs: Sequence[RunDirectory], sweep: Path) -> dict[str, float]:
 
 
 def _error(run: RunDirectory) -> float:
+    """Return the error of a run on its validation rows, as `error_of`."""
     figures = run.read_metrics()
     known = [figure for name in ERRORS if (figure := figures.get(name)) is not None]
-    return math.sqrt(np.mean(np.square(known))) if known else float(figures[VAL_LOSS] or math.inf)
+    return math.prod(known) ** (1 / len(known)) if known else float(figures[VAL_LOSS] or math.inf)

@@ -1,14 +1,15 @@
 r"""How good a candidate is, by cross-validation, and how candidates are weighed in the answer.
 
 Each error e of a value, and of a partial derivative, is divided by the size of its channel, so that a constant has an
-error of about 1. Over the rows that a network has not seen, candidate i has the mean square error
+error of about 1. Over the rows that a network has not seen, candidate i has the mean square errors
 
-.. math:: E_i^2 = \tfrac12 \overline{(e_p / \sigma_p)^2} +
-          \tfrac12 \overline{\textstyle\sum_d s_d^2 e_{pd}^2 / \sum_d s_d^2 Var f'_{pd}} + V_i,
+.. math:: E_f^2 = \overline{(e_p / \sigma_p)^2} + V_f, \quad
+          E_{df}^2 = \overline{\textstyle\sum_d s_d^2 e_{pd}^2 / \sum_d s_d^2 Var f'_{pd}} + V_{df},
 
-as `val/nrmse`, and V_i is the same of the variance among the networks of the folds, at points around the rows
-(`surroundings`): a network that is right between the rows may be wild beside the outermost ones, where there is no
-label to tell, but its folds disagree.
+as `val/nrmse_f` and `val/nrmse_df`. V is the same of the variance among the networks of the folds, at points around the
+rows (`surroundings`): a network that is right between the rows may be wild beside the outermost ones, where there is no
+label to tell, but its folds disagree. Candidates are ranked by the geometric mean of E_f and E_df. If the labels of one
+kind have noise, the errors in it are about the same for all candidates, and decide nothing then, unlike in a sum.
 """
 
 import math
@@ -23,15 +24,17 @@ from runge.metrics import FIT_SECONDS, key
 from runge.records.directories import RunDirectory
 from runge.records.reading import read_columns
 
-__all__ = ["ERRORS", "Channels", "Entrant", "Fit", "error_of", "surroundings", "variance", "weigh"]
+__all__ = ["ERRORS", "Channels", "Entrant", "Fit", "error_of", "surroundings", "variance", "weigh", "weigh_candidates"]
 
 Floats = NDArray[np.float64]
+Pair = tuple[float, float]
 
 ERRORS = key("val", "nrmse_f"), key("val", "nrmse_df")
 """The errors of a run by which it is ranked."""
 
 _SURROUNDINGS, _REACH = 2000, 1.5
 _PICKS = 50
+_TINY = 1e-100
 
 
 class Channels(NamedTuple):
@@ -48,11 +51,10 @@ class Channels(NamedTuple):
             value = 1 / _variance_of(rows.y)
             slope = spread**2 / np.nansum(spread**2 * _variance_of(rows.dydx), axis=1, keepdims=True)
             slope = np.where(np.isnan(rows.dydx).all(axis=0), 0, slope)
-        both = 1 + bool(np.isfinite(slope).any() and slope.any())
-        return cls(*(np.sqrt(np.where(np.isfinite(part), part, 0) / both / len(value)) for part in (value, slope)))
+        return cls(*(np.sqrt(np.where(np.isfinite(part), part, 0) / len(value)) for part in (value, slope)))
 
     def scaled(self, value: Floats, slope: Floats) -> Floats:
-        """Return errors, (n, P) and (n, P, D), as a vector whose square is E^2; NaN is not known."""
+        """Return errors, (n, P) and (n, P, D), as a vector, of which the parts have the squares E^2; NaN: not known."""
         with np.errstate(all="ignore"):
             parts = [
                 factor * np.nan_to_num(error) / np.sqrt(np.maximum((~np.isnan(error)).sum(axis=0), 1))
@@ -62,8 +64,8 @@ class Channels(NamedTuple):
 
     def nrmse(self, scaled: Floats) -> tuple[float, float | None]:
         """Return the nrmse of values and of partial derivatives, given a vector of `scaled`; None: not known."""
-        values, both = len(scaled) // (1 + self.slope.shape[1]), 1 + bool(self.slope.any())
-        value, slope = (float(np.sqrt(both * part @ part)) for part in (scaled[:values], scaled[values:]))
+        values = len(scaled) // (1 + self.slope.shape[1])
+        value, slope = (float(np.linalg.norm(part)) for part in (scaled[:values], scaled[values:]))
         return value, slope if self.slope.any() else None
 
 
@@ -75,12 +77,21 @@ class Fit(NamedTuple):
         errors: those on the rows of the fold, the vector of `Channels.scaled`; of a formula only the final figures.
         around: its values and derivatives at the points of `surroundings`, likewise.
         figures: the run's final figures.
+        channels: 1 + D, of which the first is the value.
+        with_slopes: whether some derivative is known.
     """
 
     run: RunDirectory
     errors: Floats
     around: Floats
     figures: Mapping[str, float | int | None]
+    channels: int
+    with_slopes: bool
+
+    def parts(self) -> tuple[Floats, Floats]:
+        """Return the errors of the values, and those of the derivatives."""
+        values = len(self.errors) // self.channels
+        return self.errors[:values], self.errors[values:]
 
     @classmethod
     def of(cls, run: RunDirectory, channels: Channels, points: Floats) -> "Fit":
@@ -91,18 +102,31 @@ class Fit(NamedTuple):
         function, (rows, split) = load(run.path), rows_of(run)
         own, around = predict(function, rows.x[split.val]), predict(function, points)
         errors = channels.scaled(own["u"] - rows.y[split.val], own["du"] - rows.dydx[split.val])
-        return cls(run, errors, channels.scaled(around["u"], around["du"]), run.read_metrics())
+        about = run.read_metrics(), 1 + channels.slope.shape[1], bool(channels.slope.any())
+        return cls(run, errors, channels.scaled(around["u"], around["du"]), *about)
 
 
-def variance(fits: Sequence[Fit]) -> float:
-    """Return V, the variance among the networks of the folds around the rows; 0 of one network."""
-    return float(np.stack([fit.around for fit in fits]).var(axis=0, ddof=1).sum()) if len(fits) > 1 else 0.0
+def variance(fits: Sequence[Fit]) -> Pair:
+    """Return V_f and V_df, the variances among the networks of the folds around the rows; 0 of one network."""
+    if len(fits) < 2:
+        return 0.0, 0.0
+    among = np.stack([fit.around for fit in fits]).var(axis=0, ddof=1)
+    values = len(among) // fits[0].channels
+    return float(among[:values].sum()), float(among[values:].sum())
+
+
+def parts_of(fits: Sequence[Fit]) -> Pair:
+    """Return E_f and E_df of a candidate, whose derivatives have the error 0 if they are not known."""
+    squares = np.mean([[part @ part for part in fit.parts()] for fit in fits], axis=0) + variance(fits)
+    return math.sqrt(squares[0]), math.sqrt(squares[1])
 
 
 def error_of(fits: Sequence[Fit]) -> float:
-    """Return the error E of a candidate; infinite without a fit."""
-    squares = [float(fit.errors @ fit.errors) for fit in fits]
-    return math.sqrt(sum(squares) / len(squares) + variance(fits)) if fits else math.inf
+    """Return the error E of a candidate, sqrt(E_f E_df), or E_f if no derivative is known; infinite without a fit."""
+    if not fits:
+        return math.inf
+    value, slope = parts_of(fits)
+    return math.sqrt(value * slope) if fits[0].with_slopes else value
 
 
 class Entrant:
@@ -124,9 +148,10 @@ class Entrant:
         """Its fits, in the order of the folds."""
         return [self.fits[fold] for fold in sorted(self.fits)]
 
-    def error_vector(self) -> Floats:
-        """Return the errors on all folds, as one vector whose square is the mean of theirs."""
-        return np.concatenate([fit.errors for fit in self.all]) / math.sqrt(len(self.fits))
+    def error_vector(self, sizes: Pair = (1.0, 1.0)) -> Floats:
+        """Return the errors on all folds over two sizes, as one vector whose square is the mean of theirs."""
+        over = [part / size for fit in self.all for part, size in zip(fit.parts(), sizes, strict=True)]
+        return np.concatenate(over) / math.sqrt(len(self.fits))
 
     @property
     def seconds(self) -> float:
@@ -139,13 +164,14 @@ class Entrant:
         return math.sqrt(np.mean(np.square(known))) if known else None
 
     def steps(self) -> int:
-        """Return the steps with the smallest mean square error on the folds' validation rows."""
+        """Return the steps with the smallest product of the mean square errors on the folds' validation rows."""
         tables = [read_columns(fit.run, fit.run.history, ("step", *ERRORS), 10**9) for fit in self.all]
         rows = min(len(table["step"]) for table in tables)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(all="ignore"):
             squares = np.mean([[np.square(table[name][:rows]) for name in ERRORS] for table in tables], axis=0)
-        total = np.nansum(squares, axis=0)
-        return int(tables[0]["step"][int(np.argmin(np.where(np.isfinite(total), total, np.inf)))])
+            total = np.nansum(np.log(squares), axis=0)
+        total[np.isnan(squares).all(axis=0) | np.isinf(squares).any(axis=0)] = np.inf
+        return int(tables[0]["step"][int(np.argmin(total))])
 
 
 def _variance_of(labels: Floats) -> Floats:
@@ -181,6 +207,14 @@ def surroundings(x: Floats, seed: int = 0) -> Floats:
     return np.concatenate([mixed, np.clip(beyond, x.min(axis=0), x.max(axis=0))]).astype(np.float64)
 
 
+def weigh_candidates(candidates: Sequence[Entrant]) -> Floats:
+    """Return the weights of candidates on the same folds, the best first, by errors relative to those of the best."""
+    value, slope = (max(size, _TINY) for size in parts_of(candidates[0].all))
+    spreads = [variance(one.all) for one in candidates]
+    relative = [of_value / value**2 + of_slope / slope**2 for of_value, of_slope in spreads]
+    return weigh(np.stack([one.error_vector((value, slope)) for one in candidates]), np.array(relative))
+
+
 def weigh(errors: Floats, variances: Floats) -> Floats:
     """Return weights, (n,), >= 0 with the sum 1, of the mean of n candidates with a small error.
 
@@ -188,8 +222,8 @@ def weigh(errors: Floats, variances: Floats) -> Floats:
     the smallest error. The variances among folds count as independent.
 
     Args:
-        errors: the vectors of `Channels.scaled`, (n, N).
-        variances: V_i, (n,).
+        errors: the errors of each candidate, (n, N).
+        variances: the variance of each, (n,).
 
     References:
         R. Caruana et al. (2004). Ensemble selection from libraries of models. https://doi.org/10.1145/1015330.1015432

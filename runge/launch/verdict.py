@@ -81,7 +81,7 @@ def _tested(sweep: Path, known: Known) -> Errors:
 
 def _candidate(one: Entrant, known: Known | None) -> Candidate:
     value, derivative = (one.root_mean(name) for name in ERRORS)
-    spread = math.sqrt(variance(one.all)) if known is not None and len(one.fits) > 1 else None
+    spread = math.sqrt(sum(variance(one.all))) if known is not None and len(one.fits) > 1 else None
     own = [override for override in one.overrides if not override.startswith("search=")]
     line = f"{command()} {'' if known is None else '-m '}{' '.join(map(_quoted, own))}"
     figures = value, derivative, spread, error_of(one.all), one.seconds, one.steps(), one.weight

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from runge.data import Rows, Table
-from runge.launch.selection import Channels, surroundings, weigh
+from runge.launch.selection import Channels, Fit, error_of, parts_of, surroundings, weigh
+from runge.records.directories import RunDirectory
 from runge.sobolev.errors import Reference, errors
 from runge.sobolev.points import Points
 
@@ -38,7 +39,7 @@ def test_errors_are_those_of_metrics(outputs):
     channels = Channels.of(rows)
     scaled = channels.scaled(u - rows.y, du - rows.dydx)
     each = np.square(relative(rows, u, du)).mean(axis=1)
-    assert scaled @ scaled == pytest.approx(each.mean(), 1e-12)
+    assert scaled @ scaled == pytest.approx(each.sum(), 1e-12)
     assert channels.nrmse(scaled) == pytest.approx(tuple(np.sqrt(each)), 1e-12)
 
 
@@ -63,6 +64,25 @@ def test_a_channel_that_is_constant_up_to_round_off_does_not_count():
     assert not channels.slope[0].any()
     assert channels.value[1] > 0
     assert (channels.slope[1] > 0).all()
+
+
+def fit(errors, around=(0.0, 0.0, 0.0), with_slopes=True):
+    """A fit with errors of a value and of two partial derivatives."""
+    return Fit(RunDirectory("."), np.array(errors), np.array(around), {}, 3, with_slopes)
+
+
+def test_noise_of_the_derivatives_does_not_hide_errors_of_the_values():
+    exact, rough = [fit([1e-8, 0.1, 0.1])] * 2, [fit([1e-2, 0.0999, 0.0999])] * 2
+    assert parts_of(exact) == pytest.approx((1e-8, 0.1 * 2**0.5))
+    assert error_of(exact) == pytest.approx((1e-9 * 2**0.5) ** 0.5)
+    assert error_of(exact) < 0.01 * error_of(rough)
+    assert error_of([fit([0.3, 0, 0], with_slopes=False)]) == pytest.approx(0.3)
+    assert error_of([]) == np.inf
+
+
+def test_networks_that_disagree_around_the_rows_are_worse():
+    apart = fit([1e-3, 0, 2e-3], [0.1, 0, 0]), fit([1e-3, 0, 2e-3], [-0.1, 0, 0.2])
+    assert parts_of(apart) == pytest.approx(((1e-6 + 0.02) ** 0.5, (4e-6 + 0.02) ** 0.5))
 
 
 def brute_force(products, parts):

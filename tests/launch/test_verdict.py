@@ -8,7 +8,7 @@ from runge.launch.selection import Channels, Entrant, Fit
 from runge.launch.verdict import Known, _describe_answer, _describe_errors, _validated
 from runge.records.ensemble import write_answer
 
-CHANNELS = Channels(np.array([np.sqrt(0.5)]), np.full((1, 2), np.sqrt(0.5)))
+CHANNELS = Channels(np.ones(1), np.ones((1, 2)))
 
 
 def entrant(weight, folds):
@@ -17,7 +17,7 @@ def entrant(weight, folds):
     for fold, errors in enumerate(folds):
         value = np.array(errors)[:, None]
         scaled = CHANNELS.scaled(value, np.repeat(value[..., None] / 2, 2, axis=2))
-        one.fits[fold] = Fit(None, scaled, np.empty(0), {"val/nrmse_f": 1.0, "val/nrmse_df": None})
+        one.fits[fold] = Fit(None, scaled, np.empty(0), {"val/nrmse_f": 1.0, "val/nrmse_df": None}, 3, True)
     one.weight = weight
     return one
 
