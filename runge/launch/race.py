@@ -45,6 +45,7 @@ _MOST = 6  # candidates with all folds
 _MARGIN = 1.2  # of expected times
 _PAYS = 0.95  # of the error, at most, with a variation that pays
 _LEAST_WEIGHT = 0.1
+_ALONE = "loss.lambda_d=0"
 _WORSE, _ROUND_OFF = 3.0, 1e-12
 
 
@@ -208,11 +209,21 @@ class Race:
             raise RunError("search: no candidate could be trained; the messages of its runs are in the report")
         if self.rows is not None:
             self._other_folds(rounds, folds)
-            if left := self._first_rounds(rounds, left, later):
+            alone = self._values_alone() if _ALONE in self._ranked()[0].overrides else []
+            self.entrants += alone
+            if left := self._first_rounds(rounds, [*alone, *left], later):
                 self._left_out += [f"{one.name}: no time, a run may take {one.expected:.0f} s" for one in left]
             self._other_folds(rounds, later)
             self._vary(rounds, vary)
             self._refit(rounds)
+
+    def _values_alone(self) -> list[Entrant]:
+        """Return the candidates with derivatives without these, because some other one is best so."""
+        return [
+            Entrant(f"{one.name}; values alone", [*one.overrides, _ALONE], one.expected)
+            for one in self.entrants
+            if not any(override.startswith("loss.lambda_d=") for override in one.overrides)
+        ]
 
     def _first_rounds(self, rounds: Rounds, entrants: Sequence[Entrant], until: float) -> list[Entrant]:
         """Train candidates on the first folds until a time; return those that it was too short for."""
