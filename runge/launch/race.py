@@ -10,17 +10,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from runge.data import Rows
-from runge.errors import ConfigurationError, RunError
-from runge.launch.compose import Composer, plain
-from runge.launch.jobs import current
+from runge.errors import RunError
+from runge.launch.candidates import Candidates
 from runge.launch.rounds import Launch, Rounds
 from runge.launch.selection import ERRORS, Channels, Entrant, Fit, error_of, surroundings, weigh_candidates
 from runge.launch.verdict import Known, leaderboard
@@ -28,15 +25,12 @@ from runge.metrics import VAL_LOSS
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
 from runge.records.files import write
-from runge.training.member import Member
 from runge.validation import Count, Positive, checked
 
 log = logging.getLogger(__name__)
 
-_FOLDS = 5
 _FIRST = 2  # folds on which all candidates meet; two networks can disagree
 _AT_FIRST, _AT_A_TIME = 2, 4  # candidates of a round, so that there is an answer soon
-_SET_UP = 0.5  # seconds of a run that no step takes
 _SHARES = (0.45, 0.65, 0.75, 0.88)
 """The shares of the time after which parts of the race end at the latest: the first rounds, the other folds, the same
 for candidates that there was no time for, and the variations."""
@@ -93,25 +87,12 @@ class Race:
         processes: int,
     ) -> None:
         self.settings, self._processes, self._config = settings, processes, config
-        self.directory, self._compose = Path(config.hydra.sweep.dir), Composer(context.config_loader, config)
-        parsed = OverridesParser.create(context.config_loader).parse_overrides(list(arguments))
-        for one in parsed:
-            if one.is_sweep_override():
-                what = "must have one value with search=best, for all candidates"
-                raise ConfigurationError(f"{one.get_key_element()}: {what}; got {one.input_line}")
-        self._given = {one.get_key_element().lstrip("+~"): str(one.input_line) for one in parsed}
-        data: Any = config.get("data") or {}
-        if data.get("fold") is not None:
-            rule = "must be null with search=best, which leaves out each of them"
-            raise ConfigurationError(f"data.fold: {rule}; got {data['fold']}")
-        if "data.folds" in self._given and data.get("folds") is None:
-            raise ConfigurationError("data.folds: must be at least 2 with search=best, got null")
-        self._left_out: list[str] = []
-        of_table = "file" in data
+        self.directory, self._candidates = Path(config.hydra.sweep.dir), Candidates(context, config, arguments)
         self.rows: Rows | None = None
-        self.entrants = self._entrants(settings.tables if of_table else settings.formulas, of_table)
+        of_table = self._candidates.of_table
+        self.entrants, self._left_out = self._candidates.entrants(settings.tables if of_table else settings.formulas)
         if of_table:
-            first = self._member([*self.entrants[0].overrides, "data.fold=0"])
+            first = self._candidates.member([*self.entrants[0].overrides, "data.fold=0"])
             self.rows = first.rows
             assert self.rows is not None
             self.folds = list(range(self.rows.folds))
@@ -123,50 +104,6 @@ class Race:
         else:
             self.folds = [0]
 
-    def _entrants(self, candidates: Mapping[str, Sequence[str]], of_table: bool) -> list[Entrant]:
-        """Return the candidates that the command's overrides allow."""
-        found, failure, optimizers = dict[str, Entrant](), None, list[str]()
-        for name, own in candidates.items():
-            optimizer = next((one for one in own if one.startswith("optimizer=")), "optimizer=adamw")
-            optimizers.append(optimizer.partition("=")[2])
-            if self._given.get("optimizer", optimizer) != optimizer:
-                continue
-            overrides = self._with_given(own)
-            if of_table:
-                kept = {} if {"data.split", "data.split.test"} & self._given.keys() else {"data.split.test": 0}
-                kept |= {} if "data.folds" in self._given else {"data.folds": _FOLDS}
-                overrides = [*(f"{key}={value}" for key, value in kept.items()), *overrides]
-            try:
-                member = self._member([*overrides, "data.fold=0"] if of_table else overrides)
-            except (ConfigurationError, ValueError) as error:
-                failure = failure or error
-                self._left_out.append(f"{name}: {error}")
-                continue
-            seconds = _SET_UP + member.training.steps * member.work()
-            found.setdefault(member.apart_from_seed(), Entrant(name, overrides, seconds))
-        if found:
-            return list(found.values())
-        if failure is not None:
-            raise failure
-        if not optimizers:
-            raise ConfigurationError("hydra.sweeper: must have a candidate, got none")
-        rule = f"must be that of a candidate of search=best, {' or '.join(dict.fromkeys(optimizers))}"
-        got = self._given["optimizer"].partition("=")[2]
-        raise ConfigurationError(f"optimizer: {rule}; got {got}; leave search=best out for one run")
-
-    def _with_given(self, own: Sequence[str]) -> list[str]:
-        """Return a candidate's overrides and those of the command, which win."""
-        return [*(one for one in own if one.partition("=")[0] not in self._given), *self._given.values()]
-
-    def _member(self, overrides: Sequence[str]) -> Member:
-        composed = self._compose(overrides, 0)
-        with current(composed):
-            return Member(plain(composed)[0], overrides)
-
-    def _place(self, overrides: Sequence[str], number: int) -> Path:
-        sweep = self._compose(overrides, number).hydra.sweep
-        return Path(sweep.dir) / str(sweep.subdir)
-
     def run(self, launch: Launch) -> None:
         """Run the race.
 
@@ -176,12 +113,12 @@ class Race:
             SystemExit: it was interrupted; the best answer so far is kept.
         """
         description = {
-            "overrides": list(self._given.values()),
+            "overrides": list(self._candidates.given.values()),
             "hydra.sweeper.timeout": self.settings.timeout,
             "hydra.launcher.processes": self._processes,
             "candidates": {one.name: one.overrides for one in self.entrants},
         }
-        rounds = Rounds(self.directory, launch, self._place, description)
+        rounds = Rounds(self.directory, launch, self._candidates.place, description)
         write(self.directory / "multirun.yaml", OmegaConf.to_yaml(self._config))
         try:
             self._race(rounds)
@@ -282,7 +219,8 @@ class Race:
             return Fit.of(run, self._channels, self._around)
         figures = run.read_metrics()
         errors = np.array([figures.get(name) or 0.0 for name in ERRORS], float)
-        return Fit(run, errors, np.empty(0), figures, len(ERRORS), figures.get(ERRORS[1]) is not None)
+        value, slope = (figures.get(name) is not None for name in ERRORS)
+        return Fit(run, errors, np.empty(0), figures, len(ERRORS), (value, slope))
 
     def _other_folds(self, rounds: Rounds, until: float) -> None:
         """Train those that may still win on the other folds, as far as time allows."""
@@ -319,13 +257,13 @@ class Race:
 
     def _variations(self, best: Entrant) -> Iterator[tuple[str, float, str]]:
         """Yield changes of a candidate: a name, the factor of its time, and an override."""
-        member = self._member([*best.overrides, "data.fold=0"])
+        member = self._candidates.member([*best.overrides, "data.fold=0"])
         training, model = member.training, member.model
         changes = [("model.width", model.width * 2, 3.0), ("model.depth", model.depth + 1, 1.7)]
         if best.steps() > 0.8 * training.max_steps:  # the errors were still falling
             changes.insert(0, ("trainer.max_steps", 3 * training.max_steps, 3.0))
         for name, value, factor in changes:
-            if name not in self._given:
+            if name not in self._candidates.given:
                 yield f"{best.name}; {name}={value}", factor, f"{name}={value}"
 
     def _refit(self, rounds: Rounds) -> None:
@@ -335,7 +273,7 @@ class Race:
         weights[weights < min(_LEAST_WEIGHT, weights.max())] = 0
         pairs = zip(complete, map(float, weights / weights.sum()), strict=True)
         chosen = {one: weight for one, weight in pairs if weight}
-        base = self._member([*next(iter(chosen)).overrides, "data.fold=0"]).seed.seed
+        base = self._candidates.member([*next(iter(chosen)).overrides, "data.fold=0"]).seed.seed
         room = (self.settings.timeout - rounds.look()) * self._processes
         each = 1.5 * sum(one.seconds * len(self.folds) / max(1, len(self.folds) - 1) for one in chosen)
         seeds = max(1, min(self.settings.seeds, math.floor(room / max(each, 1e-9))))

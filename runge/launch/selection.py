@@ -78,7 +78,7 @@ class Fit(NamedTuple):
         around: its values and derivatives at the points of `surroundings`, likewise.
         figures: the run's final figures.
         channels: 1 + D, of which the first is the value.
-        with_slopes: whether some derivative is known.
+        known: whether some value, and some derivative, is known and varies.
     """
 
     run: RunDirectory
@@ -86,7 +86,7 @@ class Fit(NamedTuple):
     around: Floats
     figures: Mapping[str, float | int | None]
     channels: int
-    with_slopes: bool
+    known: tuple[bool, bool]
 
     def parts(self) -> tuple[Floats, Floats]:
         """Return the errors of the values, and those of the derivatives."""
@@ -102,7 +102,11 @@ class Fit(NamedTuple):
         function, (rows, split) = load(run.path), rows_of(run)
         own, around = predict(function, rows.x[split.val]), predict(function, points)
         errors = channels.scaled(own["u"] - rows.y[split.val], own["du"] - rows.dydx[split.val])
-        about = run.read_metrics(), 1 + channels.slope.shape[1], bool(channels.slope.any())
+        about = (
+            run.read_metrics(),
+            1 + channels.slope.shape[1],
+            (bool(channels.value.any()), bool(channels.slope.any())),
+        )
         return cls(run, errors, channels.scaled(around["u"], around["du"]), *about)
 
 
@@ -122,11 +126,11 @@ def parts_of(fits: Sequence[Fit]) -> Pair:
 
 
 def error_of(fits: Sequence[Fit]) -> float:
-    """Return the error E of a candidate, sqrt(E_f E_df), or E_f if no derivative is known; infinite without a fit."""
+    """Return the error E of a candidate, sqrt(E_f E_df), or the one of them that is known; infinite without a fit."""
     if not fits:
         return math.inf
-    value, slope = parts_of(fits)
-    return math.sqrt(value * slope) if fits[0].with_slopes else value
+    parts = [part for part, known in zip(parts_of(fits), fits[0].known, strict=True) if known]
+    return math.prod(parts) ** (1 / max(len(parts), 1))
 
 
 class Entrant:

@@ -66,9 +66,9 @@ def test_a_channel_that_is_constant_up_to_round_off_does_not_count():
     assert (channels.slope[1] > 0).all()
 
 
-def fit(errors, around=(0.0, 0.0, 0.0), with_slopes=True):
+def fit(errors, around=(0.0, 0.0, 0.0), known=(True, True)):
     """A fit with errors of a value and of two partial derivatives."""
-    return Fit(RunDirectory("."), np.array(errors), np.array(around), {}, 3, with_slopes)
+    return Fit(RunDirectory("."), np.array(errors), np.array(around), {}, 3, known)
 
 
 def test_noise_of_the_derivatives_does_not_hide_errors_of_the_values():
@@ -76,7 +76,8 @@ def test_noise_of_the_derivatives_does_not_hide_errors_of_the_values():
     assert parts_of(exact) == pytest.approx((1e-8, 0.1 * 2**0.5))
     assert error_of(exact) == pytest.approx((1e-9 * 2**0.5) ** 0.5)
     assert error_of(exact) < 0.01 * error_of(rough)
-    assert error_of([fit([0.3, 0, 0], with_slopes=False)]) == pytest.approx(0.3)
+    assert error_of([fit([0.3, 0, 0], known=(True, False))]) == pytest.approx(0.3)
+    assert error_of([fit([0, 0.3, 0.4], known=(False, True))]) == pytest.approx(0.5)
     assert error_of([]) == np.inf
 
 

@@ -17,7 +17,7 @@ def entrant(weight, folds):
     for fold, errors in enumerate(folds):
         value = np.array(errors)[:, None]
         scaled = CHANNELS.scaled(value, np.repeat(value[..., None] / 2, 2, axis=2))
-        one.fits[fold] = Fit(None, scaled, np.empty(0), {"val/nrmse_f": 1.0, "val/nrmse_df": None}, 3, True)
+        one.fits[fold] = Fit(None, scaled, np.empty(0), {"val/nrmse_f": 1.0, "val/nrmse_df": None}, 3, (True, True))
     one.weight = weight
     return one
 

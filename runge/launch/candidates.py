@@ -1,0 +1,103 @@
+"""The candidates of a race as the command's overrides make them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+
+from runge.errors import ConfigurationError
+from runge.launch.compose import Composer, plain
+from runge.launch.jobs import current
+from runge.launch.selection import Entrant
+from runge.training.member import Member
+
+__all__ = ["Candidates"]
+
+_FOLDS = 5
+_SET_UP = 0.5  # seconds of a run that no step takes
+
+
+class Candidates:
+    """The overrides of the runs of a race: those of the candidates, and those of the command, which win.
+
+    Args:
+        context: Hydra's.
+        config: the sweep's configuration.
+        arguments: the overrides of the command, which all candidates have.
+
+    Attributes:
+        given: the overrides of the command, by their keys.
+        of_table: whether they are for tables.
+
+    Raises:
+        ConfigurationError: an override has several values, or is not allowed with any candidate.
+    """
+
+    def __init__(self, context: HydraContext, config: DictConfig, arguments: Sequence[str]) -> None:
+        self._compose = Composer(context.config_loader, config)
+        parsed = OverridesParser.create(context.config_loader).parse_overrides(list(arguments))
+        for one in parsed:
+            if one.is_sweep_override():
+                what = "must have one value with search=best, for all candidates"
+                raise ConfigurationError(f"{one.get_key_element()}: {what}; got {one.input_line}")
+        self.given = {one.get_key_element().lstrip("+~"): str(one.input_line) for one in parsed}
+        data: Any = config.get("data") or {}
+        if data.get("fold") is not None:
+            rule = "must be null with search=best, which leaves out each of them"
+            raise ConfigurationError(f"data.fold: {rule}; got {data['fold']}")
+        if "data.folds" in self.given and data.get("folds") is None:
+            raise ConfigurationError("data.folds: must be at least 2 with search=best, got null")
+        self.of_table = "file" in data
+
+    def entrants(self, candidates: Mapping[str, Sequence[str]]) -> tuple[list[Entrant], list[str]]:
+        """Return the candidates that the command's overrides allow, and why the others are left out.
+
+        Raises:
+            ConfigurationError: there are none.
+        """
+        found, left_out, failure, optimizers = dict[str, Entrant](), list[str](), None, list[str]()
+        for name, own in candidates.items():
+            optimizer = next((one for one in own if one.startswith("optimizer=")), "optimizer=adamw")
+            optimizers.append(optimizer.partition("=")[2])
+            if self.given.get("optimizer", optimizer) != optimizer:
+                continue
+            overrides = self._with_given(own)
+            if self.of_table:
+                kept = {} if {"data.split", "data.split.test"} & self.given.keys() else {"data.split.test": 0}
+                kept |= {} if "data.folds" in self.given else {"data.folds": _FOLDS}
+                overrides = [*(f"{key}={value}" for key, value in kept.items()), *overrides]
+            try:
+                member = self.member([*overrides, "data.fold=0"] if self.of_table else overrides)
+            except (ConfigurationError, ValueError) as error:
+                failure = failure or error
+                left_out.append(f"{name}: {error}")
+                continue
+            seconds = _SET_UP + member.training.steps * member.work()
+            found.setdefault(member.apart_from_seed(), Entrant(name, overrides, seconds))
+        if found:
+            return list(found.values()), left_out
+        if failure is not None:
+            raise failure
+        if not optimizers:
+            raise ConfigurationError("hydra.sweeper: must have a candidate, got none")
+        rule = f"must be that of a candidate of search=best, {' or '.join(dict.fromkeys(optimizers))}"
+        got = self.given["optimizer"].partition("=")[2]
+        raise ConfigurationError(f"optimizer: {rule}; got {got}; leave search=best out for one run")
+
+    def _with_given(self, own: Sequence[str]) -> list[str]:
+        """Return a candidate's overrides and those of the command, which win."""
+        return [*(one for one in own if one.partition("=")[0] not in self.given), *self.given.values()]
+
+    def member(self, overrides: Sequence[str]) -> Member:
+        """Return a run."""
+        composed = self._compose(overrides, 0)
+        with current(composed):
+            return Member(plain(composed)[0], overrides)
+
+    def place(self, overrides: Sequence[str], number: int) -> Path:
+        """Return the directory of a run, by its number."""
+        sweep = self._compose(overrides, number).hydra.sweep
+        return Path(sweep.dir) / str(sweep.subdir)
