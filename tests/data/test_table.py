@@ -156,6 +156,16 @@ def test_the_split(val, test):
     assert set(fewer.train) < set(parts.train)
 
 
+def test_without_a_share_for_validation_the_training_rows_validate():
+    write_rows(set=["train"] * 60 + ["test"] * 20 + ["val"] * 20)
+    train, val, test = read(Table(file="a.csv", split={"train": None, "val": 0, "test": 0.2})).split(0)
+    assert len(test) == 20
+    assert np.array_equal(train, val)
+    assert sorted([*train, *test]) == list(range(100))
+    marked = read(Table(file="a.csv", split_column="set", split={"train": None, "val": 0, "test": 0})).split(0)
+    assert marked.train.tolist() == marked.val.tolist() == [*range(60), *range(80, 100)]
+
+
 def test_a_column_of_the_split():
     labels = ["train"] * 60 + ["Test "] * 20 + ["val"] * 10 + ["validation"] * 10
     write_rows(set=labels)
@@ -312,9 +322,9 @@ def test_files_that_cannot_be_opened(monkeypatch):
 @pytest.mark.parametrize(
     ("split", "message"),
     [
-        ({"train": 0.8, "val": 0.2}, "split: must be shares: val above 0, test at least 0, train above 0"),
+        ({"train": 0.8, "val": 0.2}, "split: must be shares: val and test at least 0, train above 0"),
         ({"train": None, "val": 0.8, "test": 0.2}, "train above 0"),
-        ({"train": 0.8, "val": 0, "test": 0.2}, "val above 0"),
+        ({"train": 0.8, "val": -0.1, "test": 0.2}, "val and test at least 0"),
         ({"train": float("nan"), "val": 0.1, "test": 0.2}, "train above 0"),
         ({"train": 0.8, "val": 0.2, "test": 0.2}, "at most 1 in total"),
     ],

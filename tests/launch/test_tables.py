@@ -212,7 +212,7 @@ MISTAKES = {
     "experiment=precision": ("data.n_train: there is no such key", "only data=sampled has it"),
     "data.batch_size=29": ("data.batch_size: must be null or from 1 to the training points, 28; got 29",),
     "data.inputs=[]": ("data.inputs: ", "at least 1 item"),
-    "data.split.train=0.9": ("data.split: must be shares: val above 0", "at most 1 in total"),
+    "data.split.train=0.9": ("data.split: must be shares: val and test at least 0", "at most 1 in total"),
     "+data.split.trian=0.5": ("data.split.trian", "should be 'train', 'val' or 'test', got 'trian'"),
     "data.split_column=set": ("data.split_column: 'a.csv': must be among its columns", "got 'set'"),
     "data.outputs=[u_y,y]": ("data.outputs: the run's fit.csv would have two columns 'u_y'", "rename or leave out"),

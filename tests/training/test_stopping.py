@@ -149,3 +149,16 @@ def test_later_improvements_are_not_those_of_a_member_that_has_stopped(configura
     (together, _), (alone,) = Stack(members).fit(runs[:2]), Stack(members[:1]).fit(runs[2:])
     assert [int(history(run.path)[-1]["step"]) for run in runs] == [50, 200, 50]
     assert together["test/mse_f"] == pytest.approx(alone["test/mse_f"], rel=1e-9)
+
+
+@pytest.mark.parametrize("step", [35, 120])
+def test_a_run_that_stops_at_a_step_keeps_its_weights(finish, tmp_path, step):
+    short = (*SMALL, "trainer.max_steps=120", "optimizer.lr=0.5", "schedule=constant")
+    finish(*short, "hydra.run.dir=whole")
+    finish(*short, f"trainer.stop_at={step}", "hydra.run.dir=part")
+    whole, part = (history(tmp_path / name) for name in ("whole", "part"))
+    assert int(part[-1]["step"]) == step
+    assert part[: step // 10] == whole[: step // 10]  # the schedules are those of all steps
+    metrics = json.loads((tmp_path / "part" / "metrics.json").read_text())
+    assert metrics["val/loss"] == pytest.approx(float(part[-1]["val/loss"]), 1e-12)
+    assert metrics["val/loss"] > min(float(row["val/loss"]) for row in part)  # whose weights would else be kept
