@@ -146,7 +146,8 @@ class Race:
             raise RunError("search: no candidate could be trained; the messages of its runs are in the report")
         if self.rows is not None:
             self._other_folds(rounds, folds)
-            alone = self._values_alone() if _ALONE in self._ranked()[0].overrides else []
+            with_derivatives = any(one.fits and _ALONE not in one.overrides for one in self.entrants)
+            alone = self._values_alone() if _ALONE in self._ranked()[0].overrides and with_derivatives else []
             self.entrants += alone
             if left := self._first_rounds(rounds, [*alone, *left], later):
                 self._left_out += [f"{one.name}: no time, a run may take {one.expected:.0f} s" for one in left]

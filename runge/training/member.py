@@ -282,7 +282,8 @@ class Member:
         """Estimate the seconds of one step on one core."""
         model, points, outputs = self.model, min(self.sizes[0], self.batch_size or self.sizes[0]), len(self.outputs)
         weights = model.width * (self.dimension + 1 + (model.depth - 1) * (model.width + 1) + outputs) + outputs
-        products = self.optimizer.products(points * (1 + self.dimension) * outputs, weights, model.width)
+        labels = outputs * (1 + self.dimension if self.loss.lambda_d else 1)
+        products = self.optimizer.products(points * labels, weights, model.width)
         shape = points, model.depth, model.width, self.dimension, model.activation
         return machine.step_seconds(*shape) + machine.PER_PRODUCT_64 * products
 
