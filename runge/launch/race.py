@@ -157,10 +157,12 @@ class Race:
 
     def _values_alone(self) -> list[Entrant]:
         """Return the candidates with derivatives without these, because some other one is best so."""
+        known = [{*one.overrides} for one in self.entrants]
         return [
             Entrant(f"{one.name}; values alone", [*one.overrides, _ALONE], one.expected)
             for one in self.entrants
-            if not any(override.startswith("loss.lambda_d=") for override in one.overrides)
+            if {*one.overrides, _ALONE} not in known
+            and not any(override.startswith("loss.lambda_d=") for override in one.overrides)
         ]
 
     def _first_rounds(self, rounds: Rounds, entrants: Sequence[Entrant], until: float) -> list[Entrant]:
