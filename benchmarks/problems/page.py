@@ -36,12 +36,13 @@ SECTIONS = {
 ## Nothing chosen, one minute
 
 `runge fit FILE` with nothing else given, on problems of the sections below. It sees the rows for training and for
-validation. Errors are those of these sections, medians over the seeds (worst in brackets). *Over the best* is the median
-over the smallest median of all columns there, the Gaussian process, SMT and what was chosen by hand among them. With one
-seed it compares one table with a median over three or five: of the cantilever beam, for instance, it is the table on
-which all columns are worst (Levenberg-Marquardt 1.7e-02 / 1.4e-01). *Expected* is the error by cross-validation, the
-geometric mean of those of values and derivatives over their standard deviations. The seconds are those of the whole
-call, on two cores. The candidates were learnt on other points of most of these functions; of the reactor none were.
+validation. Errors are those of these sections, medians over the seeds (worst in brackets). *Over the best* is the
+median over the smallest median of all columns there, the Gaussian process, SMT and what was chosen by hand among
+them. With one seed it compares one table with a median over three or five: of the cantilever beam, for instance, it
+is the table on which all columns are worst (Levenberg-Marquardt 1.7e-02 / 1.4e-01). *Expected* is the error by
+cross-validation, the geometric mean of those of values and derivatives over their standard deviations. The seconds
+are those of the whole call, on two cores. The candidates were learnt on other points of most of these functions; of
+the reactor none were.
 
 {best}
 
