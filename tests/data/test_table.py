@@ -158,11 +158,12 @@ def test_the_split(val, test):
 
 def test_without_a_share_for_validation_the_training_rows_validate():
     write_rows(set=["train"] * 60 + ["test"] * 20 + ["val"] * 20)
-    train, val, test = read(Table(file="a.csv", split={"train": None, "val": 0, "test": 0.2})).split(0)
+    named = {"file": "a.csv", "inputs": ["x"], "outputs": ["y"]}
+    train, val, test = read(Table(**named, split={"train": None, "val": 0, "test": 0.2})).split(0)
     assert len(test) == 20
     assert np.array_equal(train, val)
     assert sorted([*train, *test]) == list(range(100))
-    marked = read(Table(file="a.csv", split_column="set", split={"train": None, "val": 0, "test": 0})).split(0)
+    marked = read(Table(**named, split_column="set", split={"train": None, "val": 0, "test": 0})).split(0)
     assert marked.train.tolist() == marked.val.tolist() == [*range(60), *range(80, 100)]
 
 
