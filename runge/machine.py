@@ -128,7 +128,7 @@ class Interruption:
 
     @property
     def requested(self) -> bool:
-        """Whether a signal was received, or the deadline is over."""
+        """True if a signal was received, or the deadline is over."""
         return self.received is not None or time.monotonic() > self.deadline
 
     def check(self) -> None:

@@ -60,7 +60,7 @@ class Candidate:
 
     @property
     def cells(self) -> list[str]:
-        """What the columns of a table show, from the error of the values to the weight."""
+        """The texts of a row in a table, from the error of the values to the weight."""
         errors = ["-" if figure is None else f"{figure:.1e}" for figure in (self.value, self.derivative, self.spread)]
         seconds = f"{self.seconds:.1f}" if self.seconds < 100 else f"{self.seconds:.0f}"
         return [*errors, str(self.folds), str(self.steps), seconds, f"{self.weight:.2f}" if self.weight else ""]

@@ -6,13 +6,12 @@ import math
 import os
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.utils import JobReturn
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
@@ -21,6 +20,7 @@ from runge.errors import ConfigurationError, DivergedError, RunError, command
 from runge.launch.compose import Composer
 from runge.launch.folds import folds
 from runge.launch.jobs import Job, value_or_error
+from runge.launch.rounds import Launch
 from runge.launch.space import Space, ends, read_space
 from runge.launch.study import Result, Sampler, Study, import_optuna
 from runge.objective import Pruned
@@ -36,8 +36,6 @@ _MOST_SHOWN = 3
 
 NOWHERE = 10**9
 """The number of the first job that is only checked, beyond those of all runs."""
-
-Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
 
 
 @checked

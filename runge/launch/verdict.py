@@ -1,4 +1,4 @@
-"""What a race has found: its leaderboard, with sentences on the answer, its errors, and why the best may have won."""
+"""The leaderboard of a race, with sentences on the answer, its errors, and why the best candidate may have won."""
 
 import math
 import shlex

@@ -15,7 +15,7 @@ class Kill(BaseException):
 
 
 class Trainer:
-    """What trains the runs of a race in a directory; it can be killed, or cut off, before it trains a run."""
+    """Trains the runs of a race in a directory, and can be killed, or cut off, before any of them."""
 
     def __init__(self, directory, end=None, at=None):
         self.directory, self.end, self.at, self.trained = directory, end, at, []
