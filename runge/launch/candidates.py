@@ -70,13 +70,12 @@ class Candidates:
                 kept |= {} if "data.folds" in self.given else {"data.folds": _FOLDS}
                 overrides = [*(f"{key}={value}" for key, value in kept.items()), *overrides]
             try:
-                member = self.member([*overrides, "data.fold=0"] if self.of_table else overrides)
+                member = self._first(overrides)
             except (ConfigurationError, ValueError) as error:
                 failure = failure or error
                 left_out.append(f"{name}: {error}")
                 continue
-            seconds = _SET_UP + member.training.steps * member.work()
-            found.setdefault(member.apart_from_seed(), Entrant(name, overrides, seconds))
+            found.setdefault(member.apart_from_seed(), Entrant(name, overrides, _expected(member)))
         if found:
             return list(found.values()), left_out
         if failure is not None:
@@ -91,6 +90,14 @@ class Candidates:
         """Return a candidate's overrides and those of the command, which win."""
         return [*(one for one in own if one.partition("=")[0] not in self.given), *self.given.values()]
 
+    def entrant(self, name: str, overrides: Sequence[str]) -> Entrant:
+        """Return a further candidate."""
+        return Entrant(name, overrides, _expected(self._first(overrides)))
+
+    def _first(self, overrides: Sequence[str]) -> Member:
+        """Return the first run of a candidate."""
+        return self.member([*overrides, "data.fold=0"] if self.of_table else overrides)
+
     def member(self, overrides: Sequence[str]) -> Member:
         """Return a run."""
         composed = self._compose(overrides, 0)
@@ -101,3 +108,8 @@ class Candidates:
         """Return the directory of a run, by its number."""
         sweep = self._compose(overrides, number).hydra.sweep
         return Path(sweep.dir) / str(sweep.subdir)
+
+
+def _expected(member: Member) -> float:
+    """Return the seconds that a run may take."""
+    return _SET_UP + member.training.steps * member.work()

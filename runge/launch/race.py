@@ -159,7 +159,7 @@ class Race:
         """Return the candidates with derivatives without these, because some other one is best so."""
         known = [{*one.overrides} for one in self.entrants]
         return [
-            Entrant(f"{one.name}; values alone", [*one.overrides, _ALONE], one.expected)
+            self._candidates.entrant(f"{one.name}; values alone", [*one.overrides, _ALONE])
             for one in self.entrants
             if {*one.overrides, _ALONE} not in known
             and not any(override.startswith("loss.lambda_d=") for override in one.overrides)
