@@ -15,7 +15,7 @@ import functions
 import page
 from fresh import FRESH
 from gaussian_process import gaussian_process
-from linear_operator.utils.errors import NanError
+from linear_operator.utils.errors import NanError  # pyright: ignore[reportMissingImports]: the extra `bench`
 from peers_tables import errors as errors_of
 from run import STUDIES, errors, fit, fit_again
 from tables import read

@@ -8,7 +8,6 @@ all rows, for as many steps as the folds say. After each round the sweep's direc
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,9 +97,8 @@ class Race:
             self.folds = list(range(self.rows.folds))
             split = self.rows.split(first.data_seed.generator("data"))
             seen, self._test = np.sort(np.concatenate(split[:2])), split.test
-            known = self.rows
-            part = replace(known, x=known.x[seen], y=known.y[seen], dydx=known.dydx[seen])
-            self._channels, self._around = Channels.of(part), surroundings(part.x)
+            x, y, dydx = (part[seen] for part in (self.rows.x, self.rows.y, self.rows.dydx))
+            self._channels, self._around = Channels.of(x, y, dydx), surroundings(x)
         else:
             self.folds = [0]
 

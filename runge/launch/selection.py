@@ -19,7 +19,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from runge.data import Rows
 from runge.metrics import FIT_SECONDS, key
 from runge.records.directories import RunDirectory
 from runge.records.reading import read_columns
@@ -44,13 +43,13 @@ class Channels(NamedTuple):
     slope: Floats
 
     @classmethod
-    def of(cls, rows: Rows) -> "Channels":
+    def of(cls, x: Floats, y: Floats, dydx: Floats) -> "Channels":
         """Return the factors by the labels of a table; 0 for a channel that is constant or not known."""
-        spread = rows.x.std(axis=0)
+        spread = x.std(axis=0)
         with np.errstate(all="ignore"):
-            value = 1 / _variance_of(rows.y)
-            slope = spread**2 / np.nansum(spread**2 * _variance_of(rows.dydx), axis=1, keepdims=True)
-            slope = np.where(np.isnan(rows.dydx).all(axis=0), 0, slope)
+            value = 1 / _variance_of(y)
+            slope = spread**2 / np.nansum(spread**2 * _variance_of(dydx), axis=1, keepdims=True)
+            slope = np.where(np.isnan(dydx).all(axis=0), 0, slope)
         return cls(*(np.sqrt(np.where(np.isfinite(part), part, 0) / len(value)) for part in (value, slope)))
 
     def scaled(self, value: Floats, slope: Floats) -> Floats:

@@ -36,7 +36,7 @@ def relative(rows, u, du):
 @pytest.mark.parametrize("outputs", ["a", "ab"])
 def test_errors_are_those_of_metrics(outputs):
     rows, u, du = table(outputs)
-    channels = Channels.of(rows)
+    channels = Channels.of(rows.x, rows.y, rows.dydx)
     scaled = channels.scaled(u - rows.y, du - rows.dydx)
     each = np.square(relative(rows, u, du)).mean(axis=1)
     assert scaled @ scaled == pytest.approx(each.sum(), 1e-12)
@@ -47,7 +47,7 @@ def test_without_derivatives_the_values_decide():
     rows, u, du = table("a")
     known = ~np.isnan(rows.y[:, 0])
     x, y, unknown = rows.x[known], rows.y[known], np.full_like(rows.dydx[known], np.nan)
-    channels = Channels.of(Rows.of((x, y, unknown), rows.inputs, rows.outputs, rows.table))
+    channels = Channels.of(x, y, unknown)
     scaled = channels.scaled(u[known] - y, du[known] - unknown)
     assert scaled @ scaled == pytest.approx(relative(rows, u, du)[0, 0] ** 2, 1e-12)
     assert channels.nrmse(scaled)[1] is None
@@ -59,7 +59,7 @@ def test_a_channel_that_is_constant_up_to_round_off_does_not_count():
     y[:, 0], dydx[:, 0] = 0.1, [0.1, 0.7, 0.3]
     y[::2, 0] = np.nextafter(0.1, 1)
     constant = Rows.of((rows.x, y, dydx), rows.inputs, rows.outputs, rows.table)
-    channels = Channels.of(constant)
+    channels = Channels.of(constant.x, constant.y, constant.dydx)
     assert not channels.value[0]
     assert not channels.slope[0].any()
     assert channels.value[1] > 0

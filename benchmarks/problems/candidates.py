@@ -1,39 +1,34 @@
 """Learn the candidates of `search=best`: a short list that covers many problems.
 
-    python benchmarks/candidates.py [--work DIR] [--problems NAME ...]
+    python benchmarks/problems/candidates.py [--work DIR] [--problems NAME ...]
 
 Each candidate of a pool is fitted to the folds of each problem. The list is then built greedily: next comes the
 candidate with which the errors fall most for its time. Of the list so far the one with the smallest error E of
 `runge.launch.selection` is taken for each problem, as the race does, and judged by the errors of the mean of its folds'
 networks at 2000 points; E never sees these. The points are those of `problems/functions.py`; noise is given in standard
-deviations of the values and of each partial derivative. The problems on which the race is tried, `benchmarks/best.py`,
-are others.
+deviations of the values and of each partial derivative. The race is tried on other problems, by `best.py`.
 """
 
 import argparse
 import json
 import math
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import page
+from functions import FUNCTIONS, N_TEST, Function
+from hard import HARD
 from numpy.typing import NDArray
 from scipy.stats import qmc
+from tables import Rows, label
 
 import runge
 from runge.launch.selection import Channels, Fit, error_of, surroundings
 from runge.predict import predict, rows_of
 from runge.records.directories import RunDirectory
-
-sys.path.insert(0, str(Path(__file__).parent / "problems"))
-
-import page
-from functions import FUNCTIONS, N_TEST, Function
-from hard import HARD
-from tables import Rows, label
 
 FOLDS = 5
 SEED = 100  # of the points, unlike those of the tables in docs/benchmarks.md
@@ -133,9 +128,10 @@ def measure(candidate: str, work: Path, tables: Mapping[str, Path], exact: Mappi
     found = []
     for problem, path in tables.items():
         runs = [run for run in sweep.runs if run.settings["data.file"] == str(path) and run.status == "finished"]
-        rows, channels = rows_of(RunDirectory(runs[0].directory))[0], Channels.of(exact[problem])
+        rows, truth = rows_of(RunDirectory(runs[0].directory))[0], exact[problem]
+        channels = Channels.of(truth.x, truth.y, truth.dydx)
         points = surroundings(rows.x)
-        fits = [Fit.of(RunDirectory(run.directory), Channels.of(rows), points) for run in runs]
+        fits = [Fit.of(RunDirectory(run.directory), Channels.of(rows.x, rows.y, rows.dydx), points) for run in runs]
         predicted = [predict(run.function, exact[problem].x) for run in runs]
         u, du = (np.mean([one[name] for one in predicted], axis=0) for name in ("u", "du"))
         test = np.linalg.norm(channels.scaled(u - exact[problem].y, du - exact[problem].dydx))
@@ -190,7 +186,7 @@ def main() -> None:
         rows += measure(candidate, work, tables, exact)
         for row in rows[-len(tables) :]:
             print(json.dumps(row), flush=True)
-    page.keep("candidates", rows, "python benchmarks/candidates.py")
+    page.keep("candidates", rows, "python benchmarks/problems/candidates.py")
     for candidate, error in learn(rows):
         print(f"{error:8.2f} times the best: {candidate}")
 

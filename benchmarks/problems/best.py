@@ -1,6 +1,6 @@
 """Try `search=best`, with nothing chosen, on the problems of `docs/benchmarks.md`, and on functions it has not seen.
 
-    python benchmarks/best.py [NAME ...] [--seeds 5] [--timeout 60] [--work DIR]
+    python benchmarks/problems/best.py [NAME ...] [--seeds 5] [--timeout 60] [--work DIR]
 
 The names are those of the small functions, `pfr_16` to `pfr_256`, and those of `problems/fresh.py`. The race sees the
 rows for training and validation together, as the rivals do; errors are the relative L2 errors of value and gradient at
@@ -17,15 +17,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import runge
-
-sys.path.insert(0, str(Path(__file__).parent / "problems"))
-
 import functions
 import page
 import pfr
 from fresh import FRESH
 from tables import Problem, nrmse, relative_l2
+
+import runge
 
 
 def problem(name: str, seed: int) -> Problem:
@@ -85,7 +83,7 @@ def main() -> None:
         print(
             f"{name:16} {medians[0]:.2e} / {medians[1]:.2e}, over the best column {ratios}; {seconds:.0f} s", flush=True
         )
-    page.keep("best", found, "python benchmarks/best.py")
+    page.keep("best", found, "python benchmarks/problems/best.py")
 
 
 if __name__ == "__main__":

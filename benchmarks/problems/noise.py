@@ -1,6 +1,6 @@
 """Compare `search=best` on labels with noise with the same command on the values alone.
 
-    python benchmarks/noise.py [--functions branin robot_arm] [--seeds 1] [--timeout 20] [--work DIR]
+    python benchmarks/problems/noise.py [--functions branin robot_arm] [--seeds 1] [--timeout 20] [--work DIR]
 
 Noise is in f', in f, or in both, of 1, 5 and 20 % of the standard deviation of the values and of each partial
 derivative; test points have none. The ratio is the error with derivatives over that with `loss.lambda_d=0`: of the
@@ -8,19 +8,15 @@ value, and of the gradient, relative L2 errors; the geometric mean over the seed
 """
 
 import argparse
-import sys
 import warnings
 from pathlib import Path
 
-import numpy as np
-
-import runge
-
-sys.path.insert(0, str(Path(__file__).parent / "problems"))
-
 import functions
+import numpy as np
 import page
 from tables import Rows, relative_l2
+
+import runge
 
 LEVELS, WHERE = (0.01, 0.05, 0.2), {"f'": (0, 1), "f": (1, 0), "both": (1, 1)}
 
@@ -66,7 +62,7 @@ def main() -> None:
                 value, derivative = np.exp(np.mean(logarithms, axis=0))
                 rows.append({"problem": f"{name}, {level:.0%} in {where}", "value": value, "derivative": derivative})
                 print(f"{rows[-1]['problem']:28} {value:8.3f} {derivative:8.3f}", flush=True)
-    page.keep("noise", rows, "python benchmarks/noise.py")
+    page.keep("noise", rows, "python benchmarks/problems/noise.py")
 
 
 if __name__ == "__main__":
