@@ -18,7 +18,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from runge.configuration import CONFIGURATIONS, build
 from runge.data import Rows, Table
-from runge.data.consistency import compare
 from runge.data.roles import check_index, names_of, partials_of
 from runge.errors import ConfigurationError, RunError
 from runge.function import Function
@@ -28,6 +27,7 @@ from runge.metrics import TRAIN_LOSS
 from runge.optimizers import Optimizer
 from runge.training.member import Member
 from runge.training.stack import Stack
+from runge.trust.labels import compare
 
 __all__ = ["SobolevRegressor"]
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from runge.data.consistency import compare
+from runge.trust.labels import compare
 
 SIZES = [(1, 20), (2, 1000), (4, 100), (8, 300)]
 

@@ -1,0 +1,1 @@
+"""How far to trust a fit and its labels: mathematics on arrays."""
