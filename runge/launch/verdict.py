@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from runge.compare.leaderboard import Candidate, Leaderboard
 from runge.compare.sensitivity import Influence, Sensitivity
 from runge.data import Rows
+from runge.data.channels import Channels
 from runge.data.roles import listed
 from runge.errors import command
-from runge.launch.selection import ERRORS, Channels, Entrant, error_of, variance
+from runge.launch.selection import ERRORS, Entrant, error_of, variance
 from runge.records.ensemble import read_answer
 from runge.trust.sensitivity import measure, measure_function, total_indices, unevenness
 
