@@ -71,7 +71,7 @@ def _tested(sweep: Path, known: Known) -> Errors:
     """Return the errors of the answer on the test rows."""
     if not len(known.test):
         return None, None
-    from runge.function import load  # late, as torch is
+    from runge.loading import load  # late, as torch is
     from runge.predict import predict
 
     own = predict(load(sweep), known.rows.x[known.test])
