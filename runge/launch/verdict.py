@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from runge.compare.leaderboard import Candidate, Leaderboard
 from runge.data import Rows
+from runge.data.channels import Channels
 from runge.errors import command
-from runge.launch.selection import ERRORS, Channels, Entrant, error_of, variance
+from runge.launch.selection import ERRORS, Entrant, error_of, variance
 from runge.records.ensemble import read_answer
 
 __all__ = ["Known", "leaderboard"]

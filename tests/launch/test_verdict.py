@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from runge.compare.leaderboard import Candidate
-from runge.launch.selection import Channels, Entrant, Fit
+from runge.data.channels import Channels
+from runge.launch.selection import Entrant, Fit
 from runge.launch.verdict import Known, _describe_answer, _describe_errors, _validated
 from runge.records.ensemble import write_answer
 
