@@ -95,7 +95,7 @@ class Run:
     @cached_property
     def function(self) -> "Function":
         """The trained function, as `runge.load`."""
-        from runge.function import load  # late: the other properties need no torch
+        from runge.loading import load  # late: the other properties need no torch
 
         return load(self.directory)
 
@@ -178,7 +178,7 @@ class Answer(Comparison):
     @cached_property
     def function(self) -> "Function":
         """The answer as one function, as `runge.load`."""
-        from runge.function import load  # late: the other properties need no torch
+        from runge.loading import load  # late: the other properties need no torch
 
         return load(self.directory)
 

@@ -64,7 +64,7 @@ class Fit(NamedTuple):
     @classmethod
     def of(cls, run: RunDirectory, channels: Channels, points: Floats) -> "Fit":
         """Evaluate a run that has finished."""
-        from runge.function import load  # late, as torch is
+        from runge.loading import load  # late, as torch is
         from runge.predict import predict, rows_of
 
         function, (rows, split) = load(run.path), rows_of(run)

@@ -58,7 +58,7 @@ def leaderboard(sweep: Path, ranked: Sequence[Entrant], left_out: Sequence[str],
             _describe_errors(_validated(some, None), "", (None, None), 0),
         ]
     else:
-        from runge.function import load  # late, as torch is
+        from runge.loading import load  # late, as torch is
 
         function, count, most = load(sweep), len(some[0].fits), known.rows.folds
         influences = _sensitivity(function, known.rows) if len(function.inputs) > 1 else None
