@@ -15,7 +15,8 @@ from runge.data import Rows, Split, Table, read
 from runge.data.roles import Roles, listed, partial_name, read_arrays
 from runge.data.table import FORMATS, SETS, open_table
 from runge.errors import ConfigurationError, describe
-from runge.function import Function, load_finished
+from runge.function import Function
+from runge.loading import load_finished
 from runge.records.directories import RunDirectory
 from runge.records.files import printable, write
 from runge.records.reading import find

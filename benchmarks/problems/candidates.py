@@ -26,7 +26,8 @@ from scipy.stats import qmc
 from tables import Rows, label
 
 import runge
-from runge.launch.selection import Channels, Fit, error_of, surroundings
+from runge.data.channels import Channels
+from runge.launch.selection import Fit, error_of, surroundings
 from runge.predict import predict, rows_of
 from runge.records.directories import RunDirectory
 

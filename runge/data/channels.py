@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from runge.sobolev.errors import variance
 from runge.sobolev.points import Points
 
-__all__ = ["batch_size", "channel_weights", "relevance", "row_points"]
+__all__ = ["Channels", "batch_size", "channel_weights", "relevance", "row_points"]
 
 Floats = NDArray[np.float64]
 
@@ -87,3 +89,41 @@ def _mean_squares(train: Points) -> tuple[Tensor, Tensor]:
     """Return the mean square of each partial derivative, (M, P, D), and 1 where it is known at some point, else 0."""
     count = (train.weight_df > 0).double().sum(1)
     return train.df.double().square().sum(1) / count.clamp_min(1), (count > 0).double()
+
+
+class Channels(NamedTuple):
+    """The factors that make errors comparable: of the values, (P,), and of the partial derivatives, (P, D)."""
+
+    value: Floats
+    slope: Floats
+
+    @classmethod
+    def of(cls, x: Floats, y: Floats, dydx: Floats) -> "Channels":
+        """Return the factors by the labels of a table; 0 for a channel that is constant or not known."""
+        spread = x.std(axis=0)
+        with np.errstate(all="ignore"):
+            value = 1 / _variance_of(y)
+            slope = spread**2 / np.nansum(spread**2 * _variance_of(dydx), axis=1, keepdims=True)
+            slope = np.where(np.isnan(dydx).all(axis=0), 0, slope)
+        return cls(*(np.sqrt(np.where(np.isfinite(part), part, 0) / len(value)) for part in (value, slope)))
+
+    def scaled(self, value: Floats, slope: Floats) -> Floats:
+        """Return errors, (n, P) and (n, P, D), as a vector, of which the parts have the squares E^2; NaN: not known."""
+        with np.errstate(all="ignore"):
+            parts = [
+                factor * np.nan_to_num(error) / np.sqrt(np.maximum((~np.isnan(error)).sum(axis=0), 1))
+                for factor, error in ((self.value, value), (self.slope, slope))
+            ]
+        return np.concatenate([part.ravel() for part in parts])
+
+    def nrmse(self, scaled: Floats) -> tuple[float, float | None]:
+        """Return the nrmse of values and of partial derivatives, given a vector of `scaled`; None: not known."""
+        values = len(scaled) // (1 + self.slope.shape[1])
+        value, slope = (float(np.linalg.norm(part)) for part in (scaled[:values], scaled[values:]))
+        return value, slope if self.slope.any() else None
+
+
+def _variance_of(labels: Floats) -> Floats:
+    """Return the variance of labels over the rows; NaN of a channel that is constant, or not known."""
+    parts = np.nan_to_num(labels), ~np.isnan(labels)
+    return variance(*(torch.from_numpy(part)[None] for part in parts))[0].numpy()

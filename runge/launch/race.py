@@ -15,10 +15,11 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from runge.data import Rows
+from runge.data.channels import Channels
 from runge.errors import RunError
 from runge.launch.candidates import Candidates
 from runge.launch.rounds import Launch, Rounds
-from runge.launch.selection import ERRORS, Channels, Entrant, Fit, error_of, surroundings, weigh_candidates
+from runge.launch.selection import ERRORS, Entrant, Fit, error_of, surroundings, weigh_candidates
 from runge.launch.verdict import Known, leaderboard
 from runge.metrics import VAL_LOSS
 from runge.records.directories import RunDirectory

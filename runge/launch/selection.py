@@ -19,11 +19,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from runge.data.channels import Channels
 from runge.metrics import FIT_SECONDS, key
 from runge.records.directories import RunDirectory
 from runge.records.reading import read_columns
 
-__all__ = ["ERRORS", "Channels", "Entrant", "Fit", "error_of", "surroundings", "variance", "weigh", "weigh_candidates"]
+__all__ = ["ERRORS", "Entrant", "Fit", "error_of", "surroundings", "variance", "weigh", "weigh_candidates"]
 
 Floats = NDArray[np.float64]
 Pair = tuple[float, float]
@@ -34,38 +35,6 @@ ERRORS = key("val", "nrmse_f"), key("val", "nrmse_df")
 _SURROUNDINGS, _REACH = 2000, 1.5
 _PICKS = 50
 _TINY = 1e-100
-
-
-class Channels(NamedTuple):
-    """The factors that make errors comparable: of the values, (P,), and of the partial derivatives, (P, D)."""
-
-    value: Floats
-    slope: Floats
-
-    @classmethod
-    def of(cls, x: Floats, y: Floats, dydx: Floats) -> "Channels":
-        """Return the factors by the labels of a table; 0 for a channel that is constant or not known."""
-        spread = x.std(axis=0)
-        with np.errstate(all="ignore"):
-            value = 1 / _variance_of(y)
-            slope = spread**2 / np.nansum(spread**2 * _variance_of(dydx), axis=1, keepdims=True)
-            slope = np.where(np.isnan(dydx).all(axis=0), 0, slope)
-        return cls(*(np.sqrt(np.where(np.isfinite(part), part, 0) / len(value)) for part in (value, slope)))
-
-    def scaled(self, value: Floats, slope: Floats) -> Floats:
-        """Return errors, (n, P) and (n, P, D), as a vector, of which the parts have the squares E^2; NaN: not known."""
-        with np.errstate(all="ignore"):
-            parts = [
-                factor * np.nan_to_num(error) / np.sqrt(np.maximum((~np.isnan(error)).sum(axis=0), 1))
-                for factor, error in ((self.value, value), (self.slope, slope))
-            ]
-        return np.concatenate([part.ravel() for part in parts])
-
-    def nrmse(self, scaled: Floats) -> tuple[float, float | None]:
-        """Return the nrmse of values and of partial derivatives, given a vector of `scaled`; None: not known."""
-        values = len(scaled) // (1 + self.slope.shape[1])
-        value, slope = (float(np.linalg.norm(part)) for part in (scaled[:values], scaled[values:]))
-        return value, slope if self.slope.any() else None
 
 
 class Fit(NamedTuple):
@@ -95,7 +64,7 @@ class Fit(NamedTuple):
     @classmethod
     def of(cls, run: RunDirectory, channels: Channels, points: Floats) -> "Fit":
         """Evaluate a run that has finished."""
-        from runge.function import load  # late, as torch is
+        from runge.loading import load  # late, as torch is
         from runge.predict import predict, rows_of
 
         function, (rows, split) = load(run.path), rows_of(run)
@@ -175,16 +144,6 @@ class Entrant:
             total = np.nansum(np.log(squares), axis=0)
         total[np.isnan(squares).all(axis=0) | np.isinf(squares).any(axis=0)] = np.inf
         return int(tables[0]["step"][int(np.argmin(total))])
-
-
-def _variance_of(labels: Floats) -> Floats:
-    """Return the variance of labels over the rows; NaN of a channel that is constant, or not known."""
-    import torch
-
-    from runge.sobolev.errors import variance  # late, as torch is
-
-    parts = np.nan_to_num(labels), ~np.isnan(labels)
-    return variance(*(torch.from_numpy(part)[None] for part in parts))[0].numpy()
 
 
 def surroundings(x: Floats, seed: int = 0) -> Floats:

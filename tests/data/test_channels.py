@@ -1,10 +1,13 @@
-"""The points of a table's rows, and the weights of their channels."""
+"""The points of a table's rows, and the weights and sizes of their channels."""
 
 import numpy as np
 import pytest
 import torch
 
-from runge.data import channel_weights, relevance, row_points
+from runge.data import Rows, Table, channel_weights, relevance, row_points
+from runge.data.channels import Channels
+from runge.sobolev.errors import Reference, errors
+from runge.sobolev.points import Points
 
 NAN = np.nan
 
@@ -31,3 +34,58 @@ def test_weights_and_relevance(dydx, weights, relevances):
         torch.testing.assert_close(channel_weights(points), expected, rtol=1e-6, atol=0)
     expected = [relevances + [0.03] * (dimension - len(relevances))]
     torch.testing.assert_close(relevance(points), torch.tensor(expected).double(), rtol=1e-6, atol=0)
+
+
+def table(outputs="ab", n=40, dimension=3):
+    """Rows some of whose labels are not known, and the values and derivatives of a fit."""
+    chance = np.random.default_rng(0)
+    x, scales = chance.normal(size=(n, dimension)) * [1, 10, 1e-3][:dimension], 10.0 ** np.arange(len(outputs))
+    y, u = chance.normal(size=(2, n, len(outputs))) * scales
+    dydx, du = chance.normal(size=(2, n, len(outputs), dimension)) * scales[:, None] / [1, 10, 1e-3][:dimension]
+    y[3:9, 0], dydx[5:20, -1, 1] = np.nan, np.nan
+    inputs = [f"x{d}" for d in range(dimension)]
+    return Rows.of((x, y, dydx), inputs, tuple(outputs), Table(file="t.csv")), u, du
+
+
+def relative(rows, u, du):
+    """The nrmse of each output by `runge.sobolev.errors`."""
+    parts = [torch.from_numpy(np.nan_to_num(part))[None] for part in (rows.x, rows.y, rows.dydx)]
+    weights = [torch.from_numpy(~np.isnan(part)).double()[None] for part in (rows.y, rows.dydx)]
+    masks = torch.ones(1, 1, len(rows.x), dtype=torch.float64)
+    points = Points(*parts, *weights, masks, (), rows.outputs)
+    figures = errors(torch.from_numpy(u)[None], torch.from_numpy(du)[None], points, Reference.of(points))
+    ends = [f"/{name}" for name in rows.outputs] if len(rows.outputs) > 1 else [""]
+    return np.array([[figures[f"nrmse_{of}{end}"].item() for end in ends] for of in ("f", "df")])
+
+
+@pytest.mark.parametrize("outputs", ["a", "ab"])
+def test_errors_are_those_of_metrics(outputs):
+    rows, u, du = table(outputs)
+    channels = Channels.of(rows.x, rows.y, rows.dydx)
+    scaled = channels.scaled(u - rows.y, du - rows.dydx)
+    each = np.square(relative(rows, u, du)).mean(axis=1)
+    assert scaled @ scaled == pytest.approx(each.sum(), 1e-12)
+    assert channels.nrmse(scaled) == pytest.approx(tuple(np.sqrt(each)), 1e-12)
+
+
+def test_without_derivatives_the_values_decide():
+    rows, u, du = table("a")
+    known = ~np.isnan(rows.y[:, 0])
+    x, y, unknown = rows.x[known], rows.y[known], np.full_like(rows.dydx[known], np.nan)
+    channels = Channels.of(x, y, unknown)
+    scaled = channels.scaled(u[known] - y, du[known] - unknown)
+    assert scaled @ scaled == pytest.approx(relative(rows, u, du)[0, 0] ** 2, 1e-12)
+    assert channels.nrmse(scaled)[1] is None
+
+
+def test_a_channel_that_is_constant_up_to_round_off_does_not_count():
+    rows = table("ab")[0]
+    y, dydx = rows.y.copy(), rows.dydx.copy()
+    y[:, 0], dydx[:, 0] = 0.1, [0.1, 0.7, 0.3]
+    y[::2, 0] = np.nextafter(0.1, 1)
+    constant = Rows.of((rows.x, y, dydx), rows.inputs, rows.outputs, rows.table)
+    channels = Channels.of(constant.x, constant.y, constant.dydx)
+    assert not channels.value[0]
+    assert not channels.slope[0].any()
+    assert channels.value[1] > 0
+    assert (channels.slope[1] > 0).all()
