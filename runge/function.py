@@ -1,6 +1,7 @@
 """A trained function, or the mean over several: an ordinary module."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from runge.domain import numbered
 from runge.sobolev.stages import ResidualStages
+from runge.trust.outside import Box, Support
 
 __all__ = ["Function", "mean_over", "std_over"]
 
@@ -43,6 +45,8 @@ class Function(nn.Module):
         outputs: the names of the outputs.
         runs: the directories of the members' runs, in the order of the stacks.
         weights: the weight w of each member, > 0, in the same order; they sum to 1. None: all are equal.
+        rows: the inputs of the rows that a member was trained on, (n, D); None: not known, or not of a table.
+        box: the domain of a formula, (D, 2); None: not known, or of a table.
 
     Example:
         >>> from runge.sobolev.network import Model
@@ -61,6 +65,8 @@ class Function(nn.Module):
         outputs: Sequence[str] = ("f",),
         runs: Sequence[str] = (),
         weights: Sequence[float] | None = None,
+        rows: np.ndarray | None = None,
+        box: np.ndarray | None = None,
     ) -> None:
         super().__init__()
         stacks = [networks] if isinstance(networks, ResidualStages) else [*networks]
@@ -68,6 +74,7 @@ class Function(nn.Module):
         self.configuration = dict(configuration)  # a mapping proxy cannot be pickled
         self.inputs = numbered("x", stacks[0].dimension) if inputs is None else tuple(inputs)
         self.outputs, self.runs = tuple(outputs), tuple(runs)
+        self.rows, self.box = rows, box
         if weights is None and len(stacks) > 1:
             weights = [1 / self.members] * self.members
         self.register_buffer("weights", None if weights is None else torch.tensor(weights, dtype=torch.float64))
@@ -118,6 +125,34 @@ class Function(nn.Module):
         """
         return self._pair(x, std_over)
 
+    def outside(self, x: Argument) -> Any:
+        """Return how far x is outside the training inputs: 0 to 1 inside, above 1 at their edge, above 1.5 outside.
+
+        The result has the shape of u(x) with one output, and is not differentiable. `runge.trust.outside` has the
+        formula.
+
+        Raises:
+            ValueError: the training inputs are not known.
+        """
+
+        def number(points: Tensor) -> tuple[Tensor]:
+            found = self.region.outside(points[0].numpy(force=True))
+            return (torch.from_numpy(found)[None].to(points.device),)
+
+        return self._evaluate(x, number, self.like.double())[0]
+
+    @cached_property
+    def region(self) -> Box | Support:
+        """The region of the training inputs: the box of a formula, or the support of the rows of a table."""
+        if self.box is not None:
+            return Box(*self.box.T)
+        if self.rows is None:
+            how = "runge predict reads them from its table, if that is still there"
+            raise ValueError(f"outside: the run must have its training inputs, which older runs have not; {how}")
+        shape = len(self.rows), len(self.outputs), len(self.inputs)
+        points = self.rows[:, 0] if len(self.inputs) == 1 else self.rows
+        return Support(self.rows, self.derivative(points).astype(float).reshape(shape))
+
     def _pair(self, x: Argument, statistic: Callable[[Tensor, Tensor | None], Tensor]) -> tuple[Any, Any]:
         u, du = self._evaluate(x, lambda points: tuple(statistic(part, self.weights) for part in self.jet(points)))
         if len(self.outputs) > 1:
@@ -132,8 +167,13 @@ class Function(nn.Module):
         u, du = (torch.cat([one.to(self.weights) for one in part]) for part in zip(*parts, strict=True))
         return u, du
 
-    def _evaluate(self, x: Argument, function: Callable[[Tensor], tuple[Tensor, ...]]) -> list[Any]:
-        """Return the results of a function of points (1, N, D) at x, with the shape of x in the place of (1, N)."""
+    def _evaluate(
+        self, x: Argument, function: Callable[[Tensor], tuple[Tensor, ...]], like: Tensor | None = None
+    ) -> list[Any]:
+        """Return the results of a function of points (1, N, D) at x, with the shape of x in the place of (1, N).
+
+        The points have the device and the precision of `like`, or of the function.
+        """
         if hasattr(x, "columns"):
             if missing := [name for name in self.inputs if name not in x.columns]:
                 raise ValueError(f"x: must have a column for each input, {', '.join(self.inputs)}; missing: {missing}")
@@ -141,11 +181,11 @@ class Function(nn.Module):
             x = x[:, 0] if len(self.inputs) == 1 else x
         if isinstance(x, (np.ndarray, np.generic)):
             with torch.no_grad():
-                results = self._evaluate(torch.from_numpy(np.array(x, float)), function)
+                results = self._evaluate(torch.from_numpy(np.array(x, float)), function, like)
             return [result.numpy(force=True) for result in results]
         # As float64 numbers are not rounded, and in standardised units inputs keep their precision for their mean.
         x = x if isinstance(x, Tensor) else torch.as_tensor(x, dtype=torch.float64)
-        x, dimension = x.to(self.like), len(self.inputs)
+        x, dimension = x.to(self.like if like is None else like), len(self.inputs)
         if dimension > 1 and (x.ndim == 0 or x.shape[-1] != dimension):
             raise ValueError(f"x: must have the shape (..., {dimension}), one column per input; got {tuple(x.shape)}")
         shape, points = x.shape if dimension == 1 else x.shape[:-1], x.reshape(1, -1, dimension)

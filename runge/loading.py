@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 
 from runge.configuration import unimported
@@ -17,6 +18,7 @@ from runge.records.reading import find
 from runge.sobolev.network import Model
 from runge.sobolev.stages import ResidualStages
 from runge.sobolev.units import Units
+from runge.trust.outside import thinned
 
 __all__ = ["load", "load_finished"]
 
@@ -79,13 +81,30 @@ def _load(runs: Sequence[RunDirectory], weights: Sequence[float] | None = None) 
             raise ConfigurationError(f"{run.path} must have the inputs and the outputs of {runs[0].path}")
         stacks.setdefault(_architecture(run, one), []).append(i)
     order = [i for stack in stacks.values() for i in stack]
+    networks = [_network([runs[i] for i in stack], [checkpoints[i] for i in stack]) for stack in stacks.values()]
     return Function(
-        [_network([runs[i] for i in stack], [checkpoints[i] for i in stack]) for stack in stacks.values()],
+        networks,
         checkpoints[order[0]]["configuration"],
         **columns,
         runs=[str(runs[i].path) for i in order],
         weights=weights and [weights[i] for i in order],
+        **_inside(runs, checkpoints, networks[0].dimension),
     )
+
+
+def _inside(runs: Sequence[RunDirectory], checkpoints: Sequence[Mapping[str, Any]], dimension: int) -> dict[str, Any]:
+    """Return the training inputs of all runs, `rows` or `box` of `Function`; empty: a run has not saved them."""
+    shapes, found = {"rows": (-1, dimension), "box": (dimension, 2)}, dict[str, list[np.ndarray]]()
+    for run, one in zip(runs, checkpoints, strict=True):
+        with _explained(run):
+            for name, part in one.get("inside", {}).items():
+                found.setdefault(name, []).append(part.double().numpy().reshape(shapes[name]))
+    if len(found.get("rows", ())) == len(runs):
+        return {"rows": thinned(np.concatenate(found["rows"]))}
+    if len(found.get("box", ())) == len(runs):
+        ends = np.stack(found["box"])
+        return {"box": np.stack([ends[..., 0].min(0), ends[..., 1].max(0)], axis=1)}
+    return {}
 
 
 def _architecture(run: RunDirectory, checkpoint: Mapping[str, Any]) -> str:
