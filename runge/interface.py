@@ -190,6 +190,14 @@ class Answer(Comparison):
         found = read_leaderboard([self.directory])
         return pandas.DataFrame([vars(one) for one in found.candidates] if found else [])
 
+    @property
+    def sensitivity(self) -> "pandas.DataFrame":
+        """A row per output and input, with the attributes of `runge.compare.sensitivity.Influence`."""
+        import pandas
+
+        found = read_leaderboard([self.directory])
+        return pandas.DataFrame(found.sensitivity.influences if found and found.sensitivity else [])
+
     def predict(self, x: "ArrayLike", std: bool = False) -> Any:
         """Return the values at the rows of x, an array or a DataFrame; with `std` also the spread of the networks."""
         return (self.function(x), self.function.std(x)) if std else self.function(x)
