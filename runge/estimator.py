@@ -153,7 +153,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
             raise RunError("the loss is not finite; try an optimizer with a smaller lr, or a smaller lambda_d")
         self.loss_curve_ = list(history.member(0)[TRAIN_LOSS])
         network = stack.module.best.requires_grad_(False).cpu().double().eval()
-        return Function(network, inputs=inputs, outputs=outputs, rows=inside(stack.members[0])["rows"].numpy())
+        return Function(network, inputs=inputs, outputs=outputs, inside=inside(stack.members[0])["rows"].numpy())
 
     def _race(self, x: Floats, y: Floats, dydx: Floats, inputs: Names, outputs: Names) -> Function:
         """Search for the best fit, in a directory that is removed afterwards."""

@@ -10,8 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from runge.domain import numbered
+from runge.records.directories import RunDirectory
+from runge.residuals import calibrate, rows_of
 from runge.sobolev.stages import ResidualStages
-from runge.trust.outside import Box, Support
+from runge.trust.intervals import Calibration
+from runge.trust.outside import Box, Support, thinned
+from runge.trust.spread import alike, spread_over
 
 __all__ = ["Function", "mean_over", "std_over"]
 
@@ -45,8 +49,10 @@ class Function(nn.Module):
         outputs: the names of the outputs.
         runs: the directories of the members' runs, in the order of the stacks.
         weights: the weight w of each member, > 0, in the same order; they sum to 1. None: all are equal.
-        rows: the inputs of the rows that a member was trained on, (n, D); None: not known, or not of a table.
-        box: the domain of a formula, (D, 2); None: not known, or of a table.
+        rows: what is equal of members that were trained on the same rows, one for each, in the same order.
+        calibration: what intervals follow from; None: the rows of `runs` that a member has not seen.
+        inside: the inputs of the rows that a member was trained on, (n, D), or the box of a formula; None: the rows are
+            read from the table of `runs`.
 
     Example:
         >>> from runge.sobolev.network import Model
@@ -65,8 +71,9 @@ class Function(nn.Module):
         outputs: Sequence[str] = ("f",),
         runs: Sequence[str] = (),
         weights: Sequence[float] | None = None,
-        rows: np.ndarray | None = None,
-        box: np.ndarray | None = None,
+        rows: Sequence[str] = (),
+        calibration: Calibration | None = None,
+        inside: np.ndarray | Box | None = None,
     ) -> None:
         super().__init__()
         stacks = [networks] if isinstance(networks, ResidualStages) else [*networks]
@@ -74,7 +81,8 @@ class Function(nn.Module):
         self.configuration = dict(configuration)  # a mapping proxy cannot be pickled
         self.inputs = numbered("x", stacks[0].dimension) if inputs is None else tuple(inputs)
         self.outputs, self.runs = tuple(outputs), tuple(runs)
-        self.rows, self.box = rows, box
+        self.inside = inside
+        self.groups, self._calibration = alike(rows), calibration
         if weights is None and len(stacks) > 1:
             weights = [1 / self.members] * self.members
         self.register_buffer("weights", None if weights is None else torch.tensor(weights, dtype=torch.float64))
@@ -125,36 +133,103 @@ class Function(nn.Module):
         """
         return self._pair(x, std_over)
 
+    @property
+    def calibration(self) -> Calibration:
+        """What intervals follow from.
+
+        Raises:
+            ConfigurationError: the table of its runs has changed, or is gone.
+            ValueError: it has no runs, or no row was left out of the training of any.
+        """
+        if self._calibration is None:
+            if "file" not in (self.configuration.get("data") or {}) or not self.runs:
+                raise ValueError("intervals need a function that was loaded from runs on a table")
+            self._calibration = calibrate(self.jet, self.runs, self.weights, local=bool(self.groups))
+        return self._calibration
+
+    def interval(self, x: Argument, level: float = 0.9) -> tuple[Any, Any]:
+        """Return the lower and the upper end of an interval for the label at x, as `value_and_derivative_interval`."""
+        return self.value_and_derivative_interval(x, level)[0]
+
+    def derivative_interval(self, x: Argument, level: float = 0.9) -> tuple[Any, Any]:
+        """Return the ends of an interval for each component of the label's derivative, likewise."""
+        return self.value_and_derivative_interval(x, level)[1]
+
+    def value_and_derivative_interval(self, x: Argument, level: float = 0.9) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+        """Return the ends of intervals for the labels at x, the value and each component of the derivative.
+
+        Each of them holds the label of a new row with about this probability, if the new row comes from where the rows
+        of the table came from; see `runge.trust.intervals`. NaN: no label of this kind was in the table.
+
+        Args:
+            x: the points.
+            level: the probability, between 0 and 1.
+
+        Raises:
+            ConfigurationError: the table of its runs has changed, or is gone.
+            ValueError: there are too few rows for the level, or none that was left out of the training of any member.
+        """
+        self.calibration.factors(level)  # raises what it raises before anything is evaluated
+
+        def ends(points: Tensor) -> tuple[Tensor, ...]:
+            jet = self.jet(points)
+            means = [mean_over(part, self.weights) for part in jet]
+            pairs = [(m - half, m + half) for m, half in zip(means, self.half_widths(jet, level), strict=True)]
+            return tuple(end for pair in pairs for end in pair)
+
+        low, high, derivative_low, derivative_high = self._evaluate(x, ends)
+        (low, derivative_low), (high, derivative_high) = (
+            self._shaped(*pair) for pair in ((low, derivative_low), (high, derivative_high))
+        )
+        return (low, high), (derivative_low, derivative_high)
+
+    def half_widths(self, jet: Sequence[Tensor], level: float) -> list[Tensor]:
+        """Return half the widths of the intervals, (1, N, P) and (1, N, P, D), given the members' `jet`."""
+        outputs, found = len(self.outputs), self.calibration
+        factors, floors = (torch.tensor(np.array(one)).to(jet[0]) for one in (found.factors(level), found.floors))
+        halves = list[Tensor]()
+        for part, where in zip(jet, (slice(outputs), slice(outputs, None)), strict=True):
+            factor, floor = (one[where].reshape(part.shape[2:]) for one in (factors, floors))
+            spread = spread_over(part, self.weights, self.groups if found.local else [])
+            halves.append((factor * (spread.square() + floor.square()).sqrt())[None])
+        return halves
+
     def outside(self, x: Argument) -> Any:
         """Return how far x is outside the training inputs: 0 to 1 inside, above 1 at their edge, above 1.5 outside.
 
-        The result has the shape of u(x) with one output, and is not differentiable. `runge.trust.outside` has the
-        formula.
+        It has the shape of u(x) with one output, and is not differentiable; see `runge.trust.outside`.
 
         Raises:
-            ValueError: the training inputs are not known.
+            ConfigurationError: the training inputs are not known, and the table of its runs has changed, or is gone.
+            ValueError: they are not known, and it has no runs on a table.
         """
 
         def number(points: Tensor) -> tuple[Tensor]:
-            found = self.region.outside(points[0].numpy(force=True))
-            return (torch.from_numpy(found)[None].to(points.device),)
+            return (torch.from_numpy(self.region.outside(points[0].numpy(force=True)))[None].to(points),)
 
         return self._evaluate(x, number, self.like.double())[0]
 
     @cached_property
     def region(self) -> Box | Support:
         """The region of the training inputs: the box of a formula, or the support of the rows of a table."""
-        if self.box is not None:
-            return Box(*self.box.T)
-        if self.rows is None:
-            how = "runge predict reads them from its table, if that is still there"
-            raise ValueError(f"outside: the run must have its training inputs, which older runs have not; {how}")
-        shape = len(self.rows), len(self.outputs), len(self.inputs)
-        points = self.rows[:, 0] if len(self.inputs) == 1 else self.rows
-        return Support(self.rows, self.derivative(points).astype(float).reshape(shape))
+        rows = self.inside
+        if isinstance(rows, Box):
+            return rows
+        if rows is None:
+            if "file" not in (self.configuration.get("data") or {}) or not self.runs:
+                raise ValueError("outside needs a function that knows its training inputs, or was loaded from runs")
+            found = [rows_of(RunDirectory(run)) for run in self.runs]
+            rows = thinned(np.concatenate([rows.x[split.train] for rows, split in found]))
+        slopes = self.derivative(rows[:, 0] if len(self.inputs) == 1 else rows).astype(float)
+        return Support(rows, slopes.reshape(len(rows), len(self.outputs), len(self.inputs)))
 
     def _pair(self, x: Argument, statistic: Callable[[Tensor, Tensor | None], Tensor]) -> tuple[Any, Any]:
-        u, du = self._evaluate(x, lambda points: tuple(statistic(part, self.weights) for part in self.jet(points)))
+        return self._shaped(
+            *self._evaluate(x, lambda points: tuple(statistic(part, self.weights) for part in self.jet(points)))
+        )
+
+    def _shaped(self, u: Any, du: Any) -> tuple[Any, Any]:
+        """Return u, (..., P), and u', (..., P, D), without the axes of one output, and of one input."""
         if len(self.outputs) > 1:
             return u, du
         return u[..., 0], du[..., 0, 0] if len(self.inputs) == 1 else du[..., 0, :]

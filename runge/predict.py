@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from runge.configuration import build, section
-from runge.data import Rows, Split, Table, read
 from runge.data.roles import Roles, listed, partial_name, read_arrays
 from runge.data.table import FORMATS, SETS, open_table
 from runge.errors import ConfigurationError, describe
@@ -20,11 +18,11 @@ from runge.loading import load_finished
 from runge.records.directories import RunDirectory
 from runge.records.files import printable, write
 from runge.records.reading import find
-from runge.seed import Seed
+from runge.residuals import rows_of
 from runge.sobolev.errors import variance
-from runge.trust.outside import EDGE, OUTSIDE, thinned
+from runge.trust.outside import EDGE, OUTSIDE
 
-__all__ = ["main", "predict", "rows_of"]
+__all__ = ["main", "predict"]
 
 
 def predict(function: Function, x: np.ndarray) -> dict[str, np.ndarray]:
@@ -113,9 +111,6 @@ def _sets(function: Function, x: np.ndarray) -> tuple[np.ndarray, str]:
 def _outside(function: Function, x: np.ndarray) -> tuple[dict[str, np.ndarray], str]:
     """Return the column `outside` of the rows, none if it is not known, and a sentence on the rows that are."""
     try:
-        if function.rows is None and "file" in (function.configuration.get("data") or {}):
-            used = [(rows.x, split.train) for rows, split in map(rows_of, map(RunDirectory, function.runs))]
-            function.rows = thinned(np.concatenate([rows[train] for rows, train in used]))
         number = function.outside(x[:, 0] if len(function.inputs) == 1 else x)
     except (ValueError, OSError) as error:
         return {}, f"it cannot be known which of these rows are outside the training data: {error}\n"
@@ -192,21 +187,6 @@ def _used_rows(runs: Iterable[RunDirectory], file: str, x: np.ndarray) -> np.nda
             for row in map(_bytes, rows.x[index]):
                 sets[row] = min(sets.get(row, name), name, key=split._fields.index)
     return np.array([sets.get(row, "") for row in map(_bytes, x)], dtype="U5")
-
-
-def rows_of(run: RunDirectory, file: str | None = None) -> tuple[Rows, Split]:
-    """Return the rows of a run's table, and how it has divided them.
-
-    Raises:
-        ConfigurationError: the file, that of the run if it is None, does not hold the rows of the run.
-    """
-    configuration, _ = run.read_configuration()
-    given = section("data", configuration.get("data"))
-    table = build("data", given if file is None else {**given, "file": file}, Table)
-    rows, state = read(table), run.read_state()
-    if state is None or state.rows != rows.checksum:
-        raise ConfigurationError(f"data.file: {table.file!r} does not hold the rows of the run {run.path}")
-    return rows, rows.split(Seed.of_data(configuration["seed"], table.seed, table.folds).generator("data"))
 
 
 def _bytes(row: np.ndarray) -> bytes:
