@@ -20,8 +20,8 @@ from runge.loading import load_finished
 from runge.records.directories import RunDirectory
 from runge.records.files import printable, write
 from runge.records.reading import find
+from runge.seed import Seed
 from runge.sobolev.errors import variance
-from runge.training.seed import Seed
 
 __all__ = ["main", "predict", "rows_of"]
 

@@ -14,7 +14,7 @@ from runge.data import Table, read
 from runge.data.table import SETS
 from runge.predict import main
 from runge.records.ensemble import write_answer
-from runge.training.seed import Seed
+from runge.seed import Seed
 
 SHORT = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false")
 
