@@ -9,7 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from runge.domain import numbered
+from runge.residuals import calibrate
 from runge.sobolev.stages import ResidualStages
+from runge.trust.intervals import Calibration
+from runge.trust.spread import alike, spread_over
 
 __all__ = ["Function", "mean_over", "std_over"]
 
@@ -43,6 +46,8 @@ class Function(nn.Module):
         outputs: the names of the outputs.
         runs: the directories of the members' runs, in the order of the stacks.
         weights: the weight w of each member, > 0, in the same order; they sum to 1. None: all are equal.
+        rows: what is equal of members that were trained on the same rows, one for each, in the same order.
+        calibration: what intervals follow from; None: the rows of `runs` that a member has not seen.
 
     Example:
         >>> from runge.sobolev.network import Model
@@ -61,6 +66,8 @@ class Function(nn.Module):
         outputs: Sequence[str] = ("f",),
         runs: Sequence[str] = (),
         weights: Sequence[float] | None = None,
+        rows: Sequence[str] = (),
+        calibration: Calibration | None = None,
     ) -> None:
         super().__init__()
         stacks = [networks] if isinstance(networks, ResidualStages) else [*networks]
@@ -68,6 +75,7 @@ class Function(nn.Module):
         self.configuration = dict(configuration)  # a mapping proxy cannot be pickled
         self.inputs = numbered("x", stacks[0].dimension) if inputs is None else tuple(inputs)
         self.outputs, self.runs = tuple(outputs), tuple(runs)
+        self.groups, self._calibration = alike(rows), calibration
         if weights is None and len(stacks) > 1:
             weights = [1 / self.members] * self.members
         self.register_buffer("weights", None if weights is None else torch.tensor(weights, dtype=torch.float64))
@@ -118,8 +126,74 @@ class Function(nn.Module):
         """
         return self._pair(x, std_over)
 
+    @property
+    def calibration(self) -> Calibration:
+        """What intervals follow from.
+
+        Raises:
+            ConfigurationError: the table of its runs has changed, or is gone.
+            ValueError: it has no runs, or no row was left out of the training of any.
+        """
+        if self._calibration is None:
+            if "file" not in (self.configuration.get("data") or {}) or not self.runs:
+                raise ValueError("intervals need a function that was loaded from runs on a table")
+            self._calibration = calibrate(self.jet, self.runs, self.weights, local=bool(self.groups))
+        return self._calibration
+
+    def interval(self, x: Argument, level: float = 0.9) -> tuple[Any, Any]:
+        """Return the lower and the upper end of an interval for the label at x, as `value_and_derivative_interval`."""
+        return self.value_and_derivative_interval(x, level)[0]
+
+    def derivative_interval(self, x: Argument, level: float = 0.9) -> tuple[Any, Any]:
+        """Return the ends of an interval for each component of the label's derivative, likewise."""
+        return self.value_and_derivative_interval(x, level)[1]
+
+    def value_and_derivative_interval(self, x: Argument, level: float = 0.9) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+        """Return the ends of intervals for the labels at x, the value and each component of the derivative.
+
+        Each of them holds the label of a new row with about this probability, if the new row comes from where the rows
+        of the table came from; see `runge.trust.intervals`. NaN: no label of this kind was in the table.
+
+        Args:
+            x: the points.
+            level: the probability, between 0 and 1.
+
+        Raises:
+            ConfigurationError: the table of its runs has changed, or is gone.
+            ValueError: there are too few rows for the level, or none that was left out of the training of any member.
+        """
+        self.calibration.factors(level)  # raises what it raises before anything is evaluated
+
+        def ends(points: Tensor) -> tuple[Tensor, ...]:
+            jet = self.jet(points)
+            means = [mean_over(part, self.weights) for part in jet]
+            pairs = [(m - half, m + half) for m, half in zip(means, self.half_widths(jet, level), strict=True)]
+            return tuple(end for pair in pairs for end in pair)
+
+        low, high, derivative_low, derivative_high = self._evaluate(x, ends)
+        (low, derivative_low), (high, derivative_high) = (
+            self._shaped(*pair) for pair in ((low, derivative_low), (high, derivative_high))
+        )
+        return (low, high), (derivative_low, derivative_high)
+
+    def half_widths(self, jet: Sequence[Tensor], level: float) -> list[Tensor]:
+        """Return half the widths of the intervals, (1, N, P) and (1, N, P, D), given the members' `jet`."""
+        outputs, found = len(self.outputs), self.calibration
+        factors, floors = (torch.tensor(np.array(one)).to(jet[0]) for one in (found.factors(level), found.floors))
+        halves = list[Tensor]()
+        for part, where in zip(jet, (slice(outputs), slice(outputs, None)), strict=True):
+            factor, floor = (one[where].reshape(part.shape[2:]) for one in (factors, floors))
+            spread = spread_over(part, self.weights, self.groups if found.local else [])
+            halves.append((factor * (spread.square() + floor.square()).sqrt())[None])
+        return halves
+
     def _pair(self, x: Argument, statistic: Callable[[Tensor, Tensor | None], Tensor]) -> tuple[Any, Any]:
-        u, du = self._evaluate(x, lambda points: tuple(statistic(part, self.weights) for part in self.jet(points)))
+        return self._shaped(
+            *self._evaluate(x, lambda points: tuple(statistic(part, self.weights) for part in self.jet(points)))
+        )
+
+    def _shaped(self, u: Any, du: Any) -> tuple[Any, Any]:
+        """Return u, (..., P), and u', (..., P, D), without the axes of one output, and of one input."""
         if len(self.outputs) > 1:
             return u, du
         return u[..., 0], du[..., 0, 0] if len(self.inputs) == 1 else du[..., 0, :]

@@ -12,13 +12,15 @@ from runge.errors import ConfigurationError, command
 from runge.function import Function
 from runge.records.checkpoints import join, read_checkpoint
 from runge.records.directories import RunDirectory
-from runge.records.ensemble import members, read_answer
+from runge.records.ensemble import members, read_answer, read_intervals
 from runge.records.reading import find
+from runge.seed import Seed
 from runge.sobolev.network import Model
 from runge.sobolev.stages import ResidualStages
 from runge.sobolev.units import Units
+from runge.trust.intervals import Calibration
 
-__all__ = ["load", "load_finished"]
+__all__ = ["load", "load_finished", "load_runs"]
 
 
 def load(directory: str | os.PathLike[str]) -> Function:
@@ -32,7 +34,7 @@ def load(directory: str | os.PathLike[str]) -> Function:
         ConfigurationError: a checkpoint or the answer is damaged, or a checkpoint names an activation whose module is
             not imported; or runs without an answer differ in more than seed and fold, or in the rows of their tables.
     """
-    return _load(*_runs(directory))
+    return load_runs(*_runs(directory))
 
 
 def load_finished(directory: str, key: str, like: str | None = None) -> Function:
@@ -46,7 +48,7 @@ def load_finished(directory: str, key: str, like: str | None = None) -> Function
         after = "" if state.status == "diverged" else f"; continue it with {command()} resume={directory}"
         raise ConfigurationError(f"{rule} ({state.status} at step {state.step}, without {run.metrics.name}){after}")
     try:
-        return _load(*_runs(directory, like))
+        return load_runs(*_runs(directory, like))
     except ConfigurationError as error:
         raise ConfigurationError(f"{key}: {error}") from error
     except FileNotFoundError as error:
@@ -55,23 +57,34 @@ def load_finished(directory: str, key: str, like: str | None = None) -> Function
 
 def _runs(
     directory: str | os.PathLike[str], like: str | None = None
-) -> tuple[Sequence[RunDirectory], Sequence[float] | None]:
-    """Return the runs whose mean a directory is, itself or some of a sweep, and their weights if they have any."""
+) -> tuple[Sequence[RunDirectory], Sequence[float] | None, Calibration | None]:
+    """Return the runs whose mean a directory is, itself or some of a sweep, as `load_runs` takes them."""
     run = RunDirectory(directory)
     if like is not None:
-        return members(directory, RunDirectory(like)), None
+        return members(directory, RunDirectory(like)), None, None
     if run.best.is_file():
-        return [run], None
+        return [run], None, None
     if answer := read_answer(directory):
         runs, weights = zip(*answer, strict=True)
-        return runs, weights if len(runs) > 1 else None
+        return runs, weights if len(runs) > 1 else None, read_intervals(directory)
     if run.path.is_dir() and any(one.path != run.path for one in find(directory)):
-        return members(directory), None
+        return members(directory), None, None
     raise FileNotFoundError(f"{run.best} is missing: {run.path} is not a run, or its run saved no checkpoint")
 
 
-def _load(runs: Sequence[RunDirectory], weights: Sequence[float] | None = None) -> Function:
-    """Load the trained functions of some runs as the members of one; those of one architecture share a stack."""
+def load_runs(
+    runs: Sequence[RunDirectory], weights: Sequence[float] | None = None, calibration: Calibration | None = None
+) -> Function:
+    """Load the trained functions of some runs as the members of one; those of one architecture share a stack.
+
+    Args:
+        runs: the runs, which have finished.
+        weights: their weights, > 0, which sum to 1; None: they are equal.
+        calibration: what intervals follow from; None: the rows that these runs have not seen.
+
+    Raises:
+        ConfigurationError: a checkpoint is damaged, or the runs have other inputs or outputs.
+    """
     checkpoints, stacks = [read_checkpoint(run.best) for run in runs], dict[str, list[int]]()
     columns = checkpoints[0].get("columns", {})
     for i, (run, one) in enumerate(zip(runs, checkpoints, strict=True)):
@@ -85,7 +98,18 @@ def _load(runs: Sequence[RunDirectory], weights: Sequence[float] | None = None) 
         **columns,
         runs=[str(runs[i].path) for i in order],
         weights=weights and [weights[i] for i in order],
+        rows=[_training_rows(checkpoints[i]["configuration"]) for i in order],
+        calibration=calibration,
     )
+
+
+def _training_rows(configuration: Mapping[str, Any]) -> str:
+    """Return what is equal of runs of one table that were trained on the same rows."""
+    data: Mapping[str, Any] = configuration.get("data") or {}
+    folds, split = data.get("folds"), data.get("split") or {}
+    drawn = folds is not None or any(split.get(name, 1) for name in ("val", "test"))
+    seed = Seed.of_data(configuration.get("seed", 0), data.get("seed"), folds).seed if drawn else None
+    return repr((data.get("fold"), split, seed))
 
 
 def _architecture(run: RunDirectory, checkpoint: Mapping[str, Any]) -> str:

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from runge.configuration import build, section
-from runge.data import Rows, Split, Table, read
 from runge.data.roles import Roles, listed, partial_name, read_arrays
 from runge.data.table import FORMATS, SETS, open_table
 from runge.errors import ConfigurationError, describe
@@ -20,10 +18,10 @@ from runge.loading import load_finished
 from runge.records.directories import RunDirectory
 from runge.records.files import printable, write
 from runge.records.reading import find
-from runge.seed import Seed
+from runge.residuals import rows_of
 from runge.sobolev.errors import variance
 
-__all__ = ["main", "predict", "rows_of"]
+__all__ = ["main", "predict"]
 
 
 def predict(function: Function, x: np.ndarray) -> dict[str, np.ndarray]:
@@ -160,21 +158,6 @@ def _used_rows(runs: Iterable[RunDirectory], file: str, x: np.ndarray) -> np.nda
             for row in map(_bytes, rows.x[index]):
                 sets[row] = min(sets.get(row, name), name, key=split._fields.index)
     return np.array([sets.get(row, "") for row in map(_bytes, x)], dtype="U5")
-
-
-def rows_of(run: RunDirectory, file: str | None = None) -> tuple[Rows, Split]:
-    """Return the rows of a run's table, and how it has divided them.
-
-    Raises:
-        ConfigurationError: the file, that of the run if it is None, does not hold the rows of the run.
-    """
-    configuration, _ = run.read_configuration()
-    given = section("data", configuration.get("data"))
-    table = build("data", given if file is None else {**given, "file": file}, Table)
-    rows, state = read(table), run.read_state()
-    if state is None or state.rows != rows.checksum:
-        raise ConfigurationError(f"data.file: {table.file!r} does not hold the rows of the run {run.path}")
-    return rows, rows.split(Seed.of_data(configuration["seed"], table.seed, table.folds).generator("data"))
 
 
 def _bytes(row: np.ndarray) -> bytes:
