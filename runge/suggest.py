@@ -18,7 +18,8 @@ from runge.data.roles import listed, partial_name
 from runge.data.table import FORMATS, SETS, File, open_table
 from runge.domain import sobol
 from runge.errors import ConfigurationError, command, describe
-from runge.function import Function, load_finished
+from runge.function import Function
+from runge.loading import load_finished
 from runge.predict import predict, rows_of
 from runge.records.directories import RunDirectory
 from runge.records.files import printable, write

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from runge.errors import describe
 from runge.export import FORMATS, export
-from runge.function import load_finished
+from runge.loading import load_finished
 from runge.records.files import printable
 
 
