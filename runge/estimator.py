@@ -26,6 +26,7 @@ from runge.launch.compose import compose
 from runge.metrics import TRAIN_LOSS
 from runge.optimizers import Optimizer
 from runge.training.member import Member
+from runge.training.report import inside
 from runge.training.stack import Stack
 from runge.trust.labels import compare
 
@@ -152,7 +153,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
             raise RunError("the loss is not finite; try an optimizer with a smaller lr, or a smaller lambda_d")
         self.loss_curve_ = list(history.member(0)[TRAIN_LOSS])
         network = stack.module.best.requires_grad_(False).cpu().double().eval()
-        return Function(network, inputs=inputs, outputs=outputs)
+        return Function(network, inputs=inputs, outputs=outputs, inside=inside(stack.members[0])["rows"].numpy())
 
     def _race(self, x: Floats, y: Floats, dydx: Floats, inputs: Names, outputs: Names) -> Function:
         """Search for the best fit, in a directory that is removed afterwards."""
@@ -218,6 +219,10 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         x = self._checked_inputs(X)
         du = self.function_.derivative(x)
         return du.reshape(x.shape) if self._one_column else du.reshape(len(x), -1, x.shape[1])
+
+    def outside(self, X: ArrayLike) -> Floats:
+        """Return how far the rows of X are outside the training rows, (n,), as `runge.Function.outside`."""
+        return self.function_.outside(self._checked_inputs(X)).reshape(-1)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the coefficient of determination R2 of the values that are known, a mean over the outputs."""

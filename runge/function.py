@@ -1,6 +1,7 @@
 """A trained function, or the mean over several: an ordinary module."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -9,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from runge.domain import numbered
-from runge.residuals import calibrate
+from runge.records.directories import RunDirectory
+from runge.residuals import calibrate, rows_of
 from runge.sobolev.stages import ResidualStages
 from runge.trust.intervals import Calibration
+from runge.trust.outside import Box, Support, thinned
 from runge.trust.spread import alike, spread_over
 
 __all__ = ["Function", "mean_over", "std_over"]
@@ -48,6 +51,8 @@ class Function(nn.Module):
         weights: the weight w of each member, > 0, in the same order; they sum to 1. None: all are equal.
         rows: what is equal of members that were trained on the same rows, one for each, in the same order.
         calibration: what intervals follow from; None: the rows of `runs` that a member has not seen.
+        inside: the inputs of the rows that a member was trained on, (n, D), or the box of a formula; None: the rows are
+            read from the table of `runs`.
 
     Example:
         >>> from runge.sobolev.network import Model
@@ -68,6 +73,7 @@ class Function(nn.Module):
         weights: Sequence[float] | None = None,
         rows: Sequence[str] = (),
         calibration: Calibration | None = None,
+        inside: np.ndarray | Box | None = None,
     ) -> None:
         super().__init__()
         stacks = [networks] if isinstance(networks, ResidualStages) else [*networks]
@@ -75,6 +81,7 @@ class Function(nn.Module):
         self.configuration = dict(configuration)  # a mapping proxy cannot be pickled
         self.inputs = numbered("x", stacks[0].dimension) if inputs is None else tuple(inputs)
         self.outputs, self.runs = tuple(outputs), tuple(runs)
+        self.inside = inside
         self.groups, self._calibration = alike(rows), calibration
         if weights is None and len(stacks) > 1:
             weights = [1 / self.members] * self.members
@@ -187,6 +194,35 @@ class Function(nn.Module):
             halves.append((factor * (spread.square() + floor.square()).sqrt())[None])
         return halves
 
+    def outside(self, x: Argument) -> Any:
+        """Return how far x is outside the training inputs: 0 to 1 inside, above 1 at their edge, above 1.5 outside.
+
+        It has the shape of u(x) with one output, and is not differentiable; see `runge.trust.outside`.
+
+        Raises:
+            ConfigurationError: the training inputs are not known, and the table of its runs has changed, or is gone.
+            ValueError: they are not known, and it has no runs on a table.
+        """
+
+        def number(points: Tensor) -> tuple[Tensor]:
+            return (torch.from_numpy(self.region.outside(points[0].numpy(force=True)))[None].to(points),)
+
+        return self._evaluate(x, number, self.like.double())[0]
+
+    @cached_property
+    def region(self) -> Box | Support:
+        """The region of the training inputs: the box of a formula, or the support of the rows of a table."""
+        rows = self.inside
+        if isinstance(rows, Box):
+            return rows
+        if rows is None:
+            if "file" not in (self.configuration.get("data") or {}) or not self.runs:
+                raise ValueError("outside needs a function that knows its training inputs, or was loaded from runs")
+            found = [rows_of(RunDirectory(run)) for run in self.runs]
+            rows = thinned(np.concatenate([rows.x[split.train] for rows, split in found]))
+        slopes = self.derivative(rows[:, 0] if len(self.inputs) == 1 else rows).astype(float)
+        return Support(rows, slopes.reshape(len(rows), len(self.outputs), len(self.inputs)))
+
     def _pair(self, x: Argument, statistic: Callable[[Tensor, Tensor | None], Tensor]) -> tuple[Any, Any]:
         return self._shaped(
             *self._evaluate(x, lambda points: tuple(statistic(part, self.weights) for part in self.jet(points)))
@@ -206,8 +242,13 @@ class Function(nn.Module):
         u, du = (torch.cat([one.to(self.weights) for one in part]) for part in zip(*parts, strict=True))
         return u, du
 
-    def _evaluate(self, x: Argument, function: Callable[[Tensor], tuple[Tensor, ...]]) -> list[Any]:
-        """Return the results of a function of points (1, N, D) at x, with the shape of x in the place of (1, N)."""
+    def _evaluate(
+        self, x: Argument, function: Callable[[Tensor], tuple[Tensor, ...]], like: Tensor | None = None
+    ) -> list[Any]:
+        """Return the results of a function of points (1, N, D) at x, with the shape of x in the place of (1, N).
+
+        The points have the device and the precision of `like`, or of the function.
+        """
         if hasattr(x, "columns"):
             if missing := [name for name in self.inputs if name not in x.columns]:
                 raise ValueError(f"x: must have a column for each input, {', '.join(self.inputs)}; missing: {missing}")
@@ -215,11 +256,11 @@ class Function(nn.Module):
             x = x[:, 0] if len(self.inputs) == 1 else x
         if isinstance(x, (np.ndarray, np.generic)):
             with torch.no_grad():
-                results = self._evaluate(torch.from_numpy(np.array(x, float)), function)
+                results = self._evaluate(torch.from_numpy(np.array(x, float)), function, like)
             return [result.numpy(force=True) for result in results]
         # As float64 numbers are not rounded, and in standardised units inputs keep their precision for their mean.
         x = x if isinstance(x, Tensor) else torch.as_tensor(x, dtype=torch.float64)
-        x, dimension = x.to(self.like), len(self.inputs)
+        x, dimension = x.to(self.like if like is None else like), len(self.inputs)
         if dimension > 1 and (x.ndim == 0 or x.shape[-1] != dimension):
             raise ValueError(f"x: must have the shape (..., {dimension}), one column per input; got {tuple(x.shape)}")
         shape, points = x.shape if dimension == 1 else x.shape[:-1], x.reshape(1, -1, dimension)

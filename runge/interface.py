@@ -158,6 +158,16 @@ class Comparison(Ranking):
             raise RunError(f"no run has finished; the first one: {self.records[0].status}, {self.records[0].message}")
         return Run(self.records[0].path)
 
+    def suggest(self, points: int = 16, **options: Any) -> "pandas.DataFrame":
+        """Return the points to compute next, and rows for their labels, with the options of `runge.suggest.suggest`.
+
+        Raises:
+            ConfigurationError: the sweep is not several networks of one table, or an option is not allowed.
+        """
+        from runge.suggest import suggest  # late, as in `Run.function`
+
+        return suggest(str(self.directory), points, **options)
+
 
 class Answer(Comparison):
     """The answer of `search=best`, and the candidates that it was chosen from.

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 
 from runge.configuration import unimported
@@ -19,6 +20,7 @@ from runge.sobolev.network import Model
 from runge.sobolev.stages import ResidualStages
 from runge.sobolev.units import Units
 from runge.trust.intervals import Calibration
+from runge.trust.outside import Box, thinned
 
 __all__ = ["load", "load_finished", "load_runs"]
 
@@ -92,12 +94,14 @@ def load_runs(
             raise ConfigurationError(f"{run.path} must have the inputs and the outputs of {runs[0].path}")
         stacks.setdefault(_architecture(run, one), []).append(i)
     order = [i for stack in stacks.values() for i in stack]
+    networks = [_network([runs[i] for i in stack], [checkpoints[i] for i in stack]) for stack in stacks.values()]
     return Function(
-        [_network([runs[i] for i in stack], [checkpoints[i] for i in stack]) for stack in stacks.values()],
+        networks,
         checkpoints[order[0]]["configuration"],
         **columns,
         runs=[str(runs[i].path) for i in order],
         weights=weights and [weights[i] for i in order],
+        inside=_inside(runs, checkpoints, networks[0].dimension),
         rows=[_training_rows(checkpoints[i]["configuration"]) for i in order],
         calibration=calibration,
     )
@@ -110,6 +114,23 @@ def _training_rows(configuration: Mapping[str, Any]) -> str:
     drawn = folds is not None or any(split.get(name, 1) for name in ("val", "test"))
     seed = Seed.of_data(configuration.get("seed", 0), data.get("seed"), folds).seed if drawn else None
     return repr((data.get("fold"), split, seed))
+
+
+def _inside(
+    runs: Sequence[RunDirectory], checkpoints: Sequence[Mapping[str, Any]], dimension: int
+) -> np.ndarray | Box | None:
+    """Return the training inputs of all runs, rows or a box; None: a run has not saved them."""
+    shapes, found = {"rows": (-1, dimension), "box": (dimension, 2)}, dict[str, list[np.ndarray]]()
+    for run, one in zip(runs, checkpoints, strict=True):
+        with _explained(run):
+            for name, part in one.get("inside", {}).items():
+                found.setdefault(name, []).append(part.double().numpy().reshape(shapes[name]))
+    if len(found.get("rows", ())) == len(runs):
+        return thinned(np.concatenate(found["rows"]))
+    if len(found.get("box", ())) == len(runs):
+        ends = np.stack(found["box"])
+        return Box(ends[..., 0].min(0), ends[..., 1].max(0))
+    return None
 
 
 def _architecture(run: RunDirectory, checkpoint: Mapping[str, Any]) -> str:

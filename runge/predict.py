@@ -20,6 +20,7 @@ from runge.records.files import printable, write
 from runge.records.reading import find
 from runge.residuals import rows_of
 from runge.sobolev.errors import variance
+from runge.trust.outside import EDGE, OUTSIDE
 
 __all__ = ["main", "predict"]
 
@@ -48,12 +49,13 @@ def _columns(function: Function, parts: Sequence[np.ndarray], prefix: str = "", 
     return columns
 
 
-def _content(x: np.ndarray, prediction: dict[str, np.ndarray], function: Function, sets: np.ndarray, to: str) -> bytes:
-    """Return the content of the file that is written, of the format with a suffix."""
+def _content(
+    x: np.ndarray, prediction: dict[str, np.ndarray], function: Function, marks: dict[str, Any], to: str
+) -> bytes:
+    """Return the content of the file that is written, of the format with a suffix; marks are further columns, (m,)."""
     import pandas
 
     buffer, parts = io.BytesIO(), [*prediction.values()]
-    marks: dict[str, Any] = {"set": sets} if sets.any() else {}
     if to == ".npz":
         np.savez_compressed(buffer, x=x, **prediction, **marks)
         return buffer.getvalue()
@@ -106,6 +108,31 @@ def _sets(function: Function, x: np.ndarray) -> tuple[np.ndarray, str]:
     return sets, remark
 
 
+def _outside(function: Function, x: np.ndarray) -> tuple[dict[str, np.ndarray], str]:
+    """Return the column `outside` of the rows, none if it is not known, and a sentence on the rows that are."""
+    try:
+        number = function.outside(x[:, 0] if len(function.inputs) == 1 else x)
+    except (ValueError, OSError) as error:
+        return {}, f"it cannot be known which of these rows are outside the training data: {error}\n"
+    if not (number > EDGE).any():
+        return {"outside": number}, ""
+    region, far = function.region, number > OUTSIDE
+    beyond = region.beyond(x) * (number > EDGE)[:, None]
+    sides = (("above", 1, region.high), ("below", -1, region.low))
+    named = [
+        f"{name} {side} {ends[d]:g} in {rows}"
+        for d, name in enumerate(function.inputs)
+        for side, sign, ends in sides
+        if (rows := int((beyond[:, d] == sign).sum()))
+    ]
+    if between := int(((number > EDGE) & ~beyond.any(1)).sum()):
+        named.append(f"within the ranges, but far from the training data, in {between}")
+    edge = int((number > EDGE).sum() - far.sum())
+    what = f"{far.sum()} of these {len(x)} rows are outside the training data (outside > {OUTSIDE:g})"
+    also = f", and {edge} at their edge (> {EDGE:g})" * bool(edge)
+    return {"outside": number}, f"{what}{also}: {'; '.join(named)}\n"
+
+
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.predict") -> None:
     """Run the command `runge predict`, or `python -m runge.predict`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
@@ -131,7 +158,9 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
         x, *labels = _read(args.file, function)
         prediction = predict(function, x)
         sets, remark = _sets(function, x)
-        write(out, _content(x, prediction, function, sets, out.suffix.lower()))
+        marks, warning = _outside(function, x)
+        marks |= {"set": sets} if sets.any() else {}
+        write(out, _content(x, prediction, function, marks, out.suffix.lower()))
     except (ValueError, ImportError) as error:
         parser.error(printable(f"{error}"))
     except OSError as error:
@@ -143,7 +172,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
         equal = statistics + f"; {left} left out: {why}" * (left > 0)
         print(equal if function.weights is None else f"weighted {statistics}")
     print(_errors(function, labels, prediction, sets))
-    print(printable(f"{remark}{len(x)} rows: {out}", keep="\n"))
+    print(printable(f"{warning}{remark}{len(x)} rows: {out}", keep="\n"))
 
 
 def _used_rows(runs: Iterable[RunDirectory], file: str, x: np.ndarray) -> np.ndarray:

@@ -2,11 +2,12 @@
 
 import math
 
+from pydantic import FiniteFloat
 from pydantic.dataclasses import dataclass
 
 __all__ = ["Influence", "Sensitivity"]
 
-_EXACT = 1e-4
+_EXACT, _LITTLE = 1e-4, "<0.001"
 
 
 @dataclass(frozen=True)
@@ -32,23 +33,22 @@ class Influence:
 
     output: str
     input: str
-    total: float | None
-    bound: float | None
-    nu: float | None
-    mean: float | None
-    rising: float | None
-    labels_bound: float | None
-    labels_bound_error: float | None
-    labels_nu: float | None
-    labels_mean: float | None
-    labels_mean_error: float | None
+    total: FiniteFloat | None
+    bound: FiniteFloat | None
+    nu: FiniteFloat | None
+    mean: FiniteFloat | None
+    rising: FiniteFloat | None
+    labels_bound: FiniteFloat | None
+    labels_bound_error: FiniteFloat | None
+    labels_nu: FiniteFloat | None
+    labels_mean: FiniteFloat | None
+    labels_mean_error: FiniteFloat | None
 
     @property
     def cells(self) -> list[str]:
         """The texts of a row in the report, after the name of the input: shares, and the derivative."""
-        labels = _share(self.labels_bound)
-        if self.labels_bound_error and labels[0] != "<":
-            labels += f" ± {_share(self.labels_bound_error)}"
+        labels, around = _share(self.labels_bound), _share(self.labels_bound_error)
+        labels += f" ± {around}" if around[0].isdigit() else ""
         mean, error = self.labels_mean, self.labels_mean_error
         if mean is None:
             mean, error = self.mean, None
@@ -61,7 +61,7 @@ class Influence:
 
     @property
     def _direction(self) -> str:
-        if self.rising is None or not self.nu:
+        if self.rising is None or _share(self.total) == _LITTLE:
             return "-"
         if 0.005 < self.rising < 0.995:
             return f"rises in {100 * self.rising:.0f} %"
@@ -94,7 +94,7 @@ class Sensitivity:
 def _share(share: float | None) -> str:
     if share is None:
         return "-"
-    return "<0.001" if share < 0.0005 else f"{share:.3f}" if share < 10 else f"{share:.3g}"
+    return _LITTLE if share < 0.0005 else f"{share:.3f}" if share < 10 else f"{share:.3g}"
 
 
 def _text(figure: float | None, error: float | None = None) -> str:

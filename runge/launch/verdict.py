@@ -75,7 +75,8 @@ def _sensitivity(function: "Function", rows: Rows) -> Sensitivity:
     """Return the sensitivity of a function to its inputs in the box of some rows, and that of their labels."""
     box = np.stack([rows.x.min(axis=0), rows.x.max(axis=0)], axis=1)
     # The activations take most of the time: at n (D + 2) points, and with D tangents at n.
-    neurons = sum(bias.numel() for one in function.networks for stage in one.stages for _, bias in stage.layers())
+    stages = [one.stage(k) for one in function.networks for k in range(len(one.stages))]
+    neurons = sum(bias.numel() for stage in stages for _, bias in stage.layers())
     n = 2 ** min(max(int(math.log2(_ACTIVATIONS / (neurons * (2 * len(box) + 3)))), 6), 12)
     fit, labels = measure_function(function, box, n), measure(rows.y, rows.dydx, box)
     parts = total_indices(function, box, n), fit.bound, fit.nu, fit.mean, fit.rising
