@@ -143,9 +143,13 @@ class Function(nn.Module):
         """
         if self._calibration is None:
             if "file" not in (self.configuration.get("data") or {}) or not self.runs:
-                raise ValueError("intervals need a function that was loaded from runs on a table")
+                raise ValueError("intervals need runs on a table, with rows that were left out of their training")
             self._calibration = calibrate(self.jet, self.runs, self.weights, local=bool(self.groups))
         return self._calibration
+
+    @calibration.setter
+    def calibration(self, calibration: Calibration) -> None:
+        self._calibration = calibration
 
     def interval(self, x: Argument, level: float = 0.9) -> tuple[Any, Any]:
         """Return the lower and the upper end of an interval for the label at x, as `value_and_derivative_interval`."""

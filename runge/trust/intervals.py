@@ -87,10 +87,8 @@ class Calibration:
         for scores in self.scores:
             place = math.ceil(round((len(scores) + 1) * level, 9))
             if scores and place > len(scores):
-                most = (
-                    f"at most {len(scores) / (len(scores) + 1):.3g} with {len(scores)} rows to calibrate intervals by"
-                )
-                raise ValueError(f"level: must be {most}, got {level:g}")
+                rule = f"must be at most {len(scores) / (len(scores) + 1):.3g}, because {len(scores)} rows calibrate it"
+                raise ValueError(f"level: {rule}; got {level:g}")
             found.append(scores[place - 1] if scores else math.nan)
         return np.array(found)
 
