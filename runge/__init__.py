@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runge.estimator import SobolevRegressor as SobolevRegressor
-    from runge.function import Function, load
+    from runge.function import Function
     from runge.interface import Answer, Comparison, Run, fit, sweep
+    from runge.loading import load
     from runge.records.reading import history, runs
 
 __all__ = ["Answer", "Comparison", "Function", "Run", "fit", "history", "load", "runs", "sweep"]
 __version__ = "0.2.0"
 
-_MODULES = {"Function": "runge.function", "load": "runge.function", "SobolevRegressor": "runge.estimator"}
+_MODULES = {"Function": "runge.function", "load": "runge.loading", "SobolevRegressor": "runge.estimator"}
 _MODULES |= {"history": "runge.records.reading", "runs": "runge.records.reading"}
 
 

@@ -79,7 +79,7 @@ def draw_into(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | No
 
 def _profiles(run: RunDirectory, fit: Fit) -> list[Any]:
     """Return a profile along each input, between the ends of the test points and through their median."""
-    from runge.function import load  # late: curves need no torch
+    from runge.loading import load  # late: curves need no torch
 
     x = np.tile(np.median(fit.x, axis=0), (fit.x.shape[1], _PROFILE, 1))
     along = np.arange(len(x))

@@ -1,8 +1,7 @@
-"""The trained function of a run, or the mean over several runs: an ordinary module."""
+"""A trained function, or the mean over several: an ordinary module."""
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -10,18 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from runge.configuration import unimported
 from runge.domain import numbered
-from runge.errors import ConfigurationError, command
-from runge.records.checkpoints import join, read_checkpoint
 from runge.records.directories import RunDirectory
-from runge.records.ensemble import members, read_answer
-from runge.records.reading import find
-from runge.sobolev.network import Model
+from runge.residuals import calibrate, rows_of
 from runge.sobolev.stages import ResidualStages
-from runge.sobolev.units import Units
+from runge.trust.intervals import Calibration
+from runge.trust.outside import Box, Support, thinned
+from runge.trust.spread import alike, spread_over
 
-__all__ = ["Function", "load", "load_finished", "mean_over", "std_over"]
+__all__ = ["Function", "mean_over", "std_over"]
 
 Argument = Any
 """A tensor, an array, numbers, or a table such as a DataFrame, whose columns are taken by the names of the inputs."""
@@ -53,8 +49,13 @@ class Function(nn.Module):
         outputs: the names of the outputs.
         runs: the directories of the members' runs, in the order of the stacks.
         weights: the weight w of each member, > 0, in the same order; they sum to 1. None: all are equal.
+        rows: what is equal of members that were trained on the same rows, one for each, in the same order.
+        calibration: what intervals follow from; None: the rows of `runs` that a member has not seen.
+        inside: the inputs of the rows that a member was trained on, (n, D), or the box of a formula; None: the rows are
+            read from the table of `runs`.
 
     Example:
+        >>> from runge.sobolev.network import Model
         >>> network = ResidualStages(Model(), torch.tensor([[[-1.0, 1.0]]]), [torch.Generator()], torch.float64)
         >>> Function(network).derivative(torch.zeros(2, 3)).shape
         torch.Size([2, 3])
@@ -70,6 +71,9 @@ class Function(nn.Module):
         outputs: Sequence[str] = ("f",),
         runs: Sequence[str] = (),
         weights: Sequence[float] | None = None,
+        rows: Sequence[str] = (),
+        calibration: Calibration | None = None,
+        inside: np.ndarray | Box | None = None,
     ) -> None:
         super().__init__()
         stacks = [networks] if isinstance(networks, ResidualStages) else [*networks]
@@ -77,6 +81,8 @@ class Function(nn.Module):
         self.configuration = dict(configuration)  # a mapping proxy cannot be pickled
         self.inputs = numbered("x", stacks[0].dimension) if inputs is None else tuple(inputs)
         self.outputs, self.runs = tuple(outputs), tuple(runs)
+        self.inside = inside
+        self.groups, self._calibration = alike(rows), calibration
         if weights is None and len(stacks) > 1:
             weights = [1 / self.members] * self.members
         self.register_buffer("weights", None if weights is None else torch.tensor(weights, dtype=torch.float64))
@@ -127,8 +133,107 @@ class Function(nn.Module):
         """
         return self._pair(x, std_over)
 
+    @property
+    def calibration(self) -> Calibration:
+        """What intervals follow from.
+
+        Raises:
+            ConfigurationError: the table of its runs has changed, or is gone.
+            ValueError: it has no runs, or no row was left out of the training of any.
+        """
+        if self._calibration is None:
+            if "file" not in (self.configuration.get("data") or {}) or not self.runs:
+                raise ValueError("intervals need runs on a table, with rows that were left out of their training")
+            self._calibration = calibrate(self.jet, self.runs, self.weights, local=bool(self.groups))
+        return self._calibration
+
+    @calibration.setter
+    def calibration(self, calibration: Calibration) -> None:
+        self._calibration = calibration
+
+    def interval(self, x: Argument, level: float = 0.9) -> tuple[Any, Any]:
+        """Return the lower and the upper end of an interval for the label at x, as `value_and_derivative_interval`."""
+        return self.value_and_derivative_interval(x, level)[0]
+
+    def derivative_interval(self, x: Argument, level: float = 0.9) -> tuple[Any, Any]:
+        """Return the ends of an interval for each component of the label's derivative, likewise."""
+        return self.value_and_derivative_interval(x, level)[1]
+
+    def value_and_derivative_interval(self, x: Argument, level: float = 0.9) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+        """Return the ends of intervals for the labels at x, the value and each component of the derivative.
+
+        Each of them holds the label of a new row with about this probability, if the new row comes from where the rows
+        of the table came from; see `runge.trust.intervals`. NaN: no label of this kind was in the table.
+
+        Args:
+            x: the points.
+            level: the probability, between 0 and 1.
+
+        Raises:
+            ConfigurationError: the table of its runs has changed, or is gone.
+            ValueError: there are too few rows for the level, or none that was left out of the training of any member.
+        """
+        self.calibration.factors(level)  # raises what it raises before anything is evaluated
+
+        def ends(points: Tensor) -> tuple[Tensor, ...]:
+            jet = self.jet(points)
+            means = [mean_over(part, self.weights) for part in jet]
+            pairs = [(m - half, m + half) for m, half in zip(means, self.half_widths(jet, level), strict=True)]
+            return tuple(end for pair in pairs for end in pair)
+
+        low, high, derivative_low, derivative_high = self._evaluate(x, ends)
+        (low, derivative_low), (high, derivative_high) = (
+            self._shaped(*pair) for pair in ((low, derivative_low), (high, derivative_high))
+        )
+        return (low, high), (derivative_low, derivative_high)
+
+    def half_widths(self, jet: Sequence[Tensor], level: float) -> list[Tensor]:
+        """Return half the widths of the intervals, (1, N, P) and (1, N, P, D), given the members' `jet`."""
+        outputs, found = len(self.outputs), self.calibration
+        factors, floors = (torch.tensor(np.array(one)).to(jet[0]) for one in (found.factors(level), found.floors))
+        halves = list[Tensor]()
+        for part, where in zip(jet, (slice(outputs), slice(outputs, None)), strict=True):
+            factor, floor = (one[where].reshape(part.shape[2:]) for one in (factors, floors))
+            spread = spread_over(part, self.weights, self.groups if found.local else [])
+            halves.append((factor * (spread.square() + floor.square()).sqrt())[None])
+        return halves
+
+    def outside(self, x: Argument) -> Any:
+        """Return how far x is outside the training inputs: 0 to 1 inside, above 1 at their edge, above 1.5 outside.
+
+        It has the shape of u(x) with one output, and is not differentiable; see `runge.trust.outside`.
+
+        Raises:
+            ConfigurationError: the training inputs are not known, and the table of its runs has changed, or is gone.
+            ValueError: they are not known, and it has no runs on a table.
+        """
+
+        def number(points: Tensor) -> tuple[Tensor]:
+            return (torch.from_numpy(self.region.outside(points[0].numpy(force=True)))[None].to(points),)
+
+        return self._evaluate(x, number, self.like.double())[0]
+
+    @cached_property
+    def region(self) -> Box | Support:
+        """The region of the training inputs: the box of a formula, or the support of the rows of a table."""
+        rows = self.inside
+        if isinstance(rows, Box):
+            return rows
+        if rows is None:
+            if "file" not in (self.configuration.get("data") or {}) or not self.runs:
+                raise ValueError("outside needs a function that knows its training inputs, or was loaded from runs")
+            found = [rows_of(RunDirectory(run)) for run in self.runs]
+            rows = thinned(np.concatenate([rows.x[split.train] for rows, split in found]))
+        slopes = self.derivative(rows[:, 0] if len(self.inputs) == 1 else rows).astype(float)
+        return Support(rows, slopes.reshape(len(rows), len(self.outputs), len(self.inputs)))
+
     def _pair(self, x: Argument, statistic: Callable[[Tensor, Tensor | None], Tensor]) -> tuple[Any, Any]:
-        u, du = self._evaluate(x, lambda points: tuple(statistic(part, self.weights) for part in self.jet(points)))
+        return self._shaped(
+            *self._evaluate(x, lambda points: tuple(statistic(part, self.weights) for part in self.jet(points)))
+        )
+
+    def _shaped(self, u: Any, du: Any) -> tuple[Any, Any]:
+        """Return u, (..., P), and u', (..., P, D), without the axes of one output, and of one input."""
         if len(self.outputs) > 1:
             return u, du
         return u[..., 0], du[..., 0, 0] if len(self.inputs) == 1 else du[..., 0, :]
@@ -141,8 +246,13 @@ class Function(nn.Module):
         u, du = (torch.cat([one.to(self.weights) for one in part]) for part in zip(*parts, strict=True))
         return u, du
 
-    def _evaluate(self, x: Argument, function: Callable[[Tensor], tuple[Tensor, ...]]) -> list[Any]:
-        """Return the results of a function of points (1, N, D) at x, with the shape of x in the place of (1, N)."""
+    def _evaluate(
+        self, x: Argument, function: Callable[[Tensor], tuple[Tensor, ...]], like: Tensor | None = None
+    ) -> list[Any]:
+        """Return the results of a function of points (1, N, D) at x, with the shape of x in the place of (1, N).
+
+        The points have the device and the precision of `like`, or of the function.
+        """
         if hasattr(x, "columns"):
             if missing := [name for name in self.inputs if name not in x.columns]:
                 raise ValueError(f"x: must have a column for each input, {', '.join(self.inputs)}; missing: {missing}")
@@ -150,11 +260,11 @@ class Function(nn.Module):
             x = x[:, 0] if len(self.inputs) == 1 else x
         if isinstance(x, (np.ndarray, np.generic)):
             with torch.no_grad():
-                results = self._evaluate(torch.from_numpy(np.array(x, float)), function)
+                results = self._evaluate(torch.from_numpy(np.array(x, float)), function, like)
             return [result.numpy(force=True) for result in results]
         # As float64 numbers are not rounded, and in standardised units inputs keep their precision for their mean.
         x = x if isinstance(x, Tensor) else torch.as_tensor(x, dtype=torch.float64)
-        x, dimension = x.to(self.like), len(self.inputs)
+        x, dimension = x.to(self.like if like is None else like), len(self.inputs)
         if dimension > 1 and (x.ndim == 0 or x.shape[-1] != dimension):
             raise ValueError(f"x: must have the shape (..., {dimension}), one column per input; got {tuple(x.shape)}")
         shape, points = x.shape if dimension == 1 else x.shape[:-1], x.reshape(1, -1, dimension)
@@ -192,109 +302,3 @@ def std_over(members: Tensor, weights: Tensor | None = None) -> Tensor:
     if weights is None:
         return (squares.sum(0, keepdim=True) / (len(members) - 1)).sqrt()
     return (mean_over(squares, weights) / (weights * (1 - weights)).sum()).sqrt()  # 1 - sum w^2, as they sum to 1
-
-
-def load(directory: str | os.PathLike[str]) -> Function:
-    """Load the trained function of a run or of a sweep: the weights with the lowest validation loss.
-
-    Of a sweep it is the weighted mean of the runs in its `answer.json`; without that, the mean over its finished runs,
-    which may differ only in seed and fold. It is on the CPU, and its parameters require no gradients.
-
-    Raises:
-        FileNotFoundError: the directory has no checkpoint, and no runs with one.
-        ConfigurationError: a checkpoint or the answer is damaged, or a checkpoint names an activation whose module is
-            not imported; or runs without an answer differ in more than seed and fold, or in the rows of their tables.
-    """
-    return _load(*_runs(directory))
-
-
-def load_finished(directory: str, key: str, like: str | None = None) -> Function:
-    """Load as `load` does, if the run has finished; of a sweep, the mean over the runs that are `like` a run.
-
-    Raises:
-        ConfigurationError: there is no such function; the message begins with the key.
-    """
-    run, rule = RunDirectory(directory), f"{key}: must be the directory of a finished run, got {directory!r}"
-    if not run.metrics.exists() and (state := run.read_state()) is not None:
-        after = "" if state.status == "diverged" else f"; continue it with {command()} resume={directory}"
-        raise ConfigurationError(f"{rule} ({state.status} at step {state.step}, without {run.metrics.name}){after}")
-    try:
-        return _load(*_runs(directory, like))
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{key}: {error}") from error
-    except FileNotFoundError as error:
-        raise ConfigurationError(f"{rule} ({error})") from error
-
-
-def _runs(
-    directory: str | os.PathLike[str], like: str | None = None
-) -> tuple[Sequence[RunDirectory], Sequence[float] | None]:
-    """Return the runs whose mean a directory is, itself or some of a sweep, and their weights if they have any."""
-    run = RunDirectory(directory)
-    if like is not None:
-        return members(directory, RunDirectory(like)), None
-    if run.best.is_file():
-        return [run], None
-    if answer := read_answer(directory):
-        runs, weights = zip(*answer, strict=True)
-        return runs, weights if len(runs) > 1 else None
-    if run.path.is_dir() and any(one.path != run.path for one in find(directory)):
-        return members(directory), None
-    raise FileNotFoundError(f"{run.best} is missing: {run.path} is not a run, or its run saved no checkpoint")
-
-
-def _load(runs: Sequence[RunDirectory], weights: Sequence[float] | None = None) -> Function:
-    """Load the trained functions of some runs as the members of one; those of one architecture share a stack."""
-    checkpoints, stacks = [read_checkpoint(run.best) for run in runs], dict[str, list[int]]()
-    columns = checkpoints[0].get("columns", {})
-    for i, (run, one) in enumerate(zip(runs, checkpoints, strict=True)):
-        if one.get("columns", {}) != columns:
-            raise ConfigurationError(f"{run.path} must have the inputs and the outputs of {runs[0].path}")
-        stacks.setdefault(_architecture(run, one), []).append(i)
-    order = [i for stack in stacks.values() for i in stack]
-    return Function(
-        [_network([runs[i] for i in stack], [checkpoints[i] for i in stack]) for stack in stacks.values()],
-        checkpoints[order[0]]["configuration"],
-        **columns,
-        runs=[str(runs[i].path) for i in order],
-        weights=weights and [weights[i] for i in order],
-    )
-
-
-def _architecture(run: RunDirectory, checkpoint: Mapping[str, Any]) -> str:
-    """Return what is equal of members that can share a stack."""
-    with _explained(run):
-        model = [checkpoint["configuration"]["model"].get(key) for key in ("activation", "depth", "width", "stages")]
-        return repr((model, [(name, x.shape[1:], x.dtype) for name, x in checkpoint["state_dict"].items()]))
-
-
-def _network(runs: Sequence[RunDirectory], checkpoints: Sequence[Mapping[str, Any]]) -> ResidualStages:
-    """Return the networks of runs of one architecture as a stack."""
-    first, prefix = checkpoints[0], "network."
-    model = first["configuration"]["model"]
-    if named := unimported(model):
-        how = f"for safety; import {named[0].rpartition('.')[0]} before"
-        raise ConfigurationError(f"{runs[0].best} refers to {named[0]}, which is not imported automatically, {how}")
-    with _explained(runs[0]):
-        weights = join(one["state_dict"] for one in checkpoints)
-        state = {name.removeprefix(prefix): x for name, x in weights.items() if name.startswith(prefix)}
-        network = ResidualStages(
-            Model(**model | {"derivative": "forward"}),  # which can be exported
-            domains=torch.tensor([-1.0, 1.0]).expand(*state["stages.0.scale"].shape[::2], 2),
-            generators=[torch.Generator()] * len(state["amplitude"]),
-            dtype=state["amplitude"].dtype,
-            outputs=len(first.get("columns", {}).get("outputs", ["f"])),
-            units=Units(*units) if (units := [state[name] for name in state if name.startswith("units.")]) else None,
-        )
-        network.load_state_dict(state)
-        network.drop_unused()
-    return network.requires_grad_(False).eval()
-
-
-@contextmanager
-def _explained(run: RunDirectory) -> Iterator[None]:
-    """Name the checkpoint that does not hold what it should."""
-    try:
-        yield
-    except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
-        raise ConfigurationError(f"{run.best} does not hold the weights of a run ({error})") from error

@@ -95,7 +95,7 @@ class Run:
     @cached_property
     def function(self) -> "Function":
         """The trained function, as `runge.load`."""
-        from runge.function import load  # late: the other properties need no torch
+        from runge.loading import load  # late: the other properties need no torch
 
         return load(self.directory)
 
@@ -158,6 +158,16 @@ class Comparison(Ranking):
             raise RunError(f"no run has finished; the first one: {self.records[0].status}, {self.records[0].message}")
         return Run(self.records[0].path)
 
+    def suggest(self, points: int = 16, **options: Any) -> "pandas.DataFrame":
+        """Return the points to compute next, and rows for their labels, with the options of `runge.suggest.suggest`.
+
+        Raises:
+            ConfigurationError: the sweep is not several networks of one table, or an option is not allowed.
+        """
+        from runge.suggest import suggest  # late, as in `Run.function`
+
+        return suggest(str(self.directory), points, **options)
+
 
 class Answer(Comparison):
     """The answer of `search=best`, and the candidates that it was chosen from.
@@ -178,7 +188,7 @@ class Answer(Comparison):
     @cached_property
     def function(self) -> "Function":
         """The answer as one function, as `runge.load`."""
-        from runge.function import load  # late: the other properties need no torch
+        from runge.loading import load  # late: the other properties need no torch
 
         return load(self.directory)
 
@@ -189,6 +199,14 @@ class Answer(Comparison):
 
         found = read_leaderboard([self.directory])
         return pandas.DataFrame([vars(one) for one in found.candidates] if found else [])
+
+    @property
+    def sensitivity(self) -> "pandas.DataFrame":
+        """A row per output and input, with the attributes of `runge.compare.sensitivity.Influence`."""
+        import pandas
+
+        found = read_leaderboard([self.directory])
+        return pandas.DataFrame(found.sensitivity.influences if found and found.sensitivity else [])
 
     def predict(self, x: "ArrayLike", std: bool = False) -> Any:
         """Return the values at the rows of x, an array or a DataFrame; with `std` also the spread of the networks."""

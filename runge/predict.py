@@ -10,33 +10,43 @@ from typing import Any
 import numpy as np
 import torch
 
-from runge.configuration import build, section
-from runge.data import Rows, Split, Table, read
 from runge.data.roles import Roles, listed, partial_name, read_arrays
 from runge.data.table import FORMATS, SETS, open_table
 from runge.errors import ConfigurationError, describe
-from runge.function import Function, load_finished
+from runge.function import Function
+from runge.loading import load_finished
 from runge.records.directories import RunDirectory
 from runge.records.files import printable, write
 from runge.records.reading import find
+from runge.residuals import rows_of
 from runge.sobolev.errors import variance
-from runge.training.seed import Seed
+from runge.trust.outside import EDGE, OUTSIDE
 
-__all__ = ["main", "predict", "rows_of"]
+__all__ = ["main", "predict"]
 
 
-def predict(function: Function, x: np.ndarray) -> dict[str, np.ndarray]:
+def predict(function: Function, x: np.ndarray, interval: float | None = None) -> dict[str, np.ndarray]:
     """Return u, (m, P), and du, (m, P, D), at points x, (m, D), in float64: the means over the members.
 
-    Of several members, `u_std` and `du_std` are their standard deviations, as `Function.value_and_derivative_std`.
+    Of several members, `u_std` and `du_std` are their standard deviations, as `Function.value_and_derivative_std`. With
+    a level of intervals, `u_low`, `du_low`, `u_high` and `du_high` are their ends.
+
+    Raises:
+        ConfigurationError, ValueError: there are no intervals, as `Function.value_and_derivative_interval`.
     """
     points = x[:, 0] if len(function.inputs) == 1 else x
-    parts = [*function.value_and_derivative(points)]
+    named = {"": function.value_and_derivative(points)}
     if function.members > 1:
-        parts += function.value_and_derivative_std(points)
-    shapes = [(len(x), len(function.outputs)), (len(x), len(function.outputs), x.shape[1])] * 2
-    named = zip(("u", "du", "u_std", "du_std"), parts, shapes, strict=False)
-    return {name: part.astype(float).reshape(shape) for name, part, shape in named}
+        named["_std"] = function.value_and_derivative_std(points)
+    if interval is not None:
+        (low, high), (slope_low, slope_high) = function.value_and_derivative_interval(points, interval)
+        named |= {"_low": (low, slope_low), "_high": (high, slope_high)}
+    shapes = {"u": (len(x), len(function.outputs)), "du": (len(x), len(function.outputs), x.shape[1])}
+    return {
+        f"{name}{end}": part.astype(float).reshape(shape)
+        for end, pair in named.items()
+        for (name, shape), part in zip(shapes.items(), pair, strict=True)
+    }
 
 
 def _columns(function: Function, parts: Sequence[np.ndarray], prefix: str = "", end: str = "") -> dict[str, np.ndarray]:
@@ -49,18 +59,19 @@ def _columns(function: Function, parts: Sequence[np.ndarray], prefix: str = "", 
     return columns
 
 
-def _content(x: np.ndarray, prediction: dict[str, np.ndarray], function: Function, sets: np.ndarray, to: str) -> bytes:
-    """Return the content of the file that is written, of the format with a suffix."""
+def _content(
+    x: np.ndarray, prediction: dict[str, np.ndarray], function: Function, marks: dict[str, Any], to: str
+) -> bytes:
+    """Return the content of the file that is written, of the format with a suffix; marks are further columns, (m,)."""
     import pandas
 
-    buffer, parts = io.BytesIO(), [*prediction.values()]
-    marks: dict[str, Any] = {"set": sets} if sets.any() else {}
+    buffer = io.BytesIO()
     if to == ".npz":
         np.savez_compressed(buffer, x=x, **prediction, **marks)
         return buffer.getvalue()
-    columns = dict(zip(function.inputs, x.T, strict=True)) | _columns(function, parts[:2], "u_")
-    if function.members > 1:
-        columns |= _columns(function, parts[2:], "u_", "_std")
+    columns = dict(zip(function.inputs, x.T, strict=True))
+    for end in (name.removeprefix("du") for name in prediction if name.startswith("du")):
+        columns |= _columns(function, [prediction[f"u{end}"], prediction[f"du{end}"]], "u_", end)
     frame = pandas.DataFrame(columns | {name: x for name, x in marks.items() if name not in columns})
     if to == ".parquet":
         frame.to_parquet(buffer, index=False)
@@ -94,6 +105,19 @@ def _errors(function: Function, labels: Sequence[Any], prediction: dict[str, Any
     return frame.to_string(index=False, na_rep="-", float_format="{:.3e}".format, max_rows=40)
 
 
+def _held(function: Function, labels: Sequence[Any], prediction: dict[str, Any], sets: np.ndarray, level: float) -> str:
+    """Return a sentence on the share of labels that intervals hold, in rows that no network has been trained on."""
+    unseen, found, shares = sets != "train", function.calibration, list[str]()
+    for what, name, label in (("values", "u", labels[0]), ("derivatives", "du", labels[1])):
+        known = ~np.isnan(label[unseen])
+        held = (prediction[f"{name}_low"] <= label) & (label <= prediction[f"{name}_high"])
+        shares += [f"{held[unseen][known].mean():.1%} of {known.sum()} {what}"] if known.any() else []
+    rows = max(found.counts)
+    wide = "" if found.local else ", with the same width everywhere"
+    calibrated = f"intervals of level {level:g}, calibrated by {rows} rows{wide}"
+    return calibrated + (f"; they hold {' and '.join(shares)} of rows not trained on" if shares else "")
+
+
 def _sets(function: Function, x: np.ndarray) -> tuple[np.ndarray, str]:
     """Return the set of each row in the training of a function, empty if none, and a sentence on it."""
     sets, remark, data = np.full(len(x), "", dtype="U5"), "", function.configuration.get("data") or {}
@@ -107,6 +131,31 @@ def _sets(function: Function, x: np.ndarray) -> tuple[np.ndarray, str]:
     return sets, remark
 
 
+def _outside(function: Function, x: np.ndarray) -> tuple[dict[str, np.ndarray], str]:
+    """Return the column `outside` of the rows, none if it is not known, and a sentence on the rows that are."""
+    try:
+        number = function.outside(x[:, 0] if len(function.inputs) == 1 else x)
+    except (ValueError, OSError) as error:
+        return {}, f"it cannot be known which of these rows are outside the training data: {error}\n"
+    if not (number > EDGE).any():
+        return {"outside": number}, ""
+    region, far = function.region, number > OUTSIDE
+    beyond = region.beyond(x) * (number > EDGE)[:, None]
+    sides = (("above", 1, region.high), ("below", -1, region.low))
+    named = [
+        f"{name} {side} {ends[d]:g} in {rows}"
+        for d, name in enumerate(function.inputs)
+        for side, sign, ends in sides
+        if (rows := int((beyond[:, d] == sign).sum()))
+    ]
+    if between := int(((number > EDGE) & ~beyond.any(1)).sum()):
+        named.append(f"within the ranges, but far from the training data, in {between}")
+    edge = int((number > EDGE).sum() - far.sum())
+    what = f"{far.sum()} of these {len(x)} rows are outside the training data (outside > {OUTSIDE:g})"
+    also = f", and {edge} at their edge (> {EDGE:g})" * bool(edge)
+    return {"outside": number}, f"{what}{also}: {'; '.join(named)}\n"
+
+
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.predict") -> None:
     """Run the command `runge predict`, or `python -m runge.predict`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
@@ -116,6 +165,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
     parser.add_argument("--out", metavar="FILE", help="the file to write (default: NAME_predicted in that directory)")
     parser.add_argument("--force", action="store_true", help="overwrite the file that --out names")
     of_sweep = "mean and spread over the finished runs of a sweep that differ from the run only in seed and fold"
+    ends = "also write the ends of intervals that hold this share of new labels, such as 0.9"
+    parser.add_argument("--interval", metavar="LEVEL", type=float, help=ends)
     parser.add_argument("--ensemble", metavar="SWEEP_DIR", help=of_sweep)
     args = parser.parse_args(arguments)
     table, directory = Path(args.file), args.ensemble or args.run
@@ -130,9 +181,11 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
         if args.ensemble is not None:
             function = load_finished(args.ensemble, "--ensemble", like=args.run)
         x, *labels = _read(args.file, function)
-        prediction = predict(function, x)
+        prediction = predict(function, x, args.interval)
         sets, remark = _sets(function, x)
-        write(out, _content(x, prediction, function, sets, out.suffix.lower()))
+        marks, warning = _outside(function, x)
+        marks |= {"set": sets} if sets.any() else {}
+        write(out, _content(x, prediction, function, marks, out.suffix.lower()))
     except (ValueError, ImportError) as error:
         parser.error(printable(f"{error}"))
     except OSError as error:
@@ -144,7 +197,9 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
         equal = statistics + f"; {left} left out: {why}" * (left > 0)
         print(equal if function.weights is None else f"weighted {statistics}")
     print(_errors(function, labels, prediction, sets))
-    print(printable(f"{remark}{len(x)} rows: {out}", keep="\n"))
+    if args.interval is not None:
+        print(_held(function, labels, prediction, sets, args.interval))
+    print(printable(f"{warning}{remark}{len(x)} rows: {out}", keep="\n"))
 
 
 def _used_rows(runs: Iterable[RunDirectory], file: str, x: np.ndarray) -> np.ndarray:
@@ -159,21 +214,6 @@ def _used_rows(runs: Iterable[RunDirectory], file: str, x: np.ndarray) -> np.nda
             for row in map(_bytes, rows.x[index]):
                 sets[row] = min(sets.get(row, name), name, key=split._fields.index)
     return np.array([sets.get(row, "") for row in map(_bytes, x)], dtype="U5")
-
-
-def rows_of(run: RunDirectory, file: str | None = None) -> tuple[Rows, Split]:
-    """Return the rows of a run's table, and how it has divided them.
-
-    Raises:
-        ConfigurationError: the file, that of the run if it is None, does not hold the rows of the run.
-    """
-    configuration, _ = run.read_configuration()
-    given = section("data", configuration.get("data"))
-    table = build("data", given if file is None else {**given, "file": file}, Table)
-    rows, state = read(table), run.read_state()
-    if state is None or state.rows != rows.checksum:
-        raise ConfigurationError(f"data.file: {table.file!r} does not hold the rows of the run {run.path}")
-    return rows, rows.split(Seed.of_data(configuration["seed"], table.seed, table.folds).generator("data"))
 
 
 def _bytes(row: np.ndarray) -> bytes:

@@ -4,9 +4,11 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hydra._internal.callbacks import Callbacks
 from hydra.types import HydraContext, RunMode
+from numpy.testing import assert_allclose
 from omegaconf import OmegaConf
 
 from runge.compare import __main__ as compare
@@ -14,6 +16,7 @@ from runge.configuration import build
 from runge.data import Table, read
 from runge.launch.cli import as_sweep, check_overrides, quoted, session
 from runge.launch.race import Race, RaceSettings
+from runge.trust.sensitivity import measure
 from tests.conftest import ROOT, command
 
 PYTHON = (ROOT / "docs/howto/python.md").read_text()
@@ -77,6 +80,16 @@ def test_step_3_of_the_tutorial_compares_its_two_runs(train, capfd):
     for row in rows:
         assert re.search(" +".join(row[:3]), shown)
     assert "report: outputs/comparison.html" in shown
+
+
+def test_the_labels_of_the_page_on_sensitivity():
+    """The table that it makes has the bounds, with the errors, that it gives."""
+    page, names = (ROOT / "docs/howto/sensitivity.md").read_text(), {}
+    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], names)
+    x, y, dydx = (names["df"].filter(regex=name).to_numpy() for name in ("^x", "^y$", "^dy_"))
+    own = measure(y, dydx[:, None], np.array([x.min(0), x.max(0)]).T)
+    shown = re.findall(r"^\| x.* (\S+) ± (\S+) \|$", page, re.MULTILINE)
+    assert_allclose(np.array(shown, float), np.stack([own.bound[0], own.bound_error[0]], 1), atol=0.005)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import torch
 import runge
 from runge.draw import draw, main, title_of
 from runge.errors import ConfigurationError
-from runge.function import load
+from runge.loading import load
 
 SHORT = ("trainer.max_steps=20", "trainer.log_every=10", "model.width=8", "trainer.progress_bar=false")
 

@@ -56,6 +56,14 @@ def test_derivatives_improve_the_fit():
     assert np.array_equal(none.predict(X), without.predict(X))
 
 
+def test_rows_outside_the_training_rows():
+    model = estimator(max_steps=50).fit(X, Y, dydx=DYDX)
+    assert len(model.function_.inside) == 20
+    assert model.outside(BETWEEN).shape == (101,)
+    assert model.outside(BETWEEN).max() < 1
+    assert (model.outside([[-0.5], [3.0]]) > 1.5).all()
+
+
 def test_units_do_not_matter():
     plain = error(estimator(precision=64).fit(X, Y, dydx=DYDX))
     scaled = estimator(precision=64).fit(X * 1e-6, 1e7 + 1e6 * Y, dydx=DYDX * 1e12)
@@ -240,6 +248,8 @@ def test_the_best_of_a_search(nothing_left):
     copy = pickle.loads(pickle.dumps(model))
     assert np.array_equal(copy.predict(FRAME), model.predict(FRAME))
     assert copy.predict_derivative(FRAME).shape == (120, 2)
+    np.testing.assert_array_equal(u.inside, np.unique(FRAME[:40], axis=0))
+    assert model.outside(FRAME[:40]).max() < 1
     assert nothing_left()
 
 

@@ -14,6 +14,7 @@ from runge.function import Function
 from runge.records.ensemble import write_answer
 from runge.sobolev.activations import ACTIVATIONS
 from runge.sobolev.units import Units
+from runge.trust.outside import Box
 from tests.sobolev.test_stages import sum_of_networks
 
 DOUBLE = torch.float64
@@ -342,3 +343,26 @@ def test_equal_weights_are_no_weights():
     weighted, x = Function(u.networks, weights=[1 / 3] * 3), points(u)
     torch.testing.assert_close(weighted.value_and_derivative(x), u.value_and_derivative(x), rtol=1e-14, atol=1e-15)
     torch.testing.assert_close(weighted.value_and_derivative_std(x), u.value_and_derivative_std(x))
+
+
+def test_outside_has_the_shape_of_the_value():
+    u = Function(sum_of_networks(members=1), {}, inside=Box(np.array([-1.0]), np.array([0.1])))
+    assert u.outside(0.1).item() == 1, "the end of the domain is not rounded to float32"
+    for x in (torch.zeros(2, 3), torch.zeros(2, 3, dtype=DOUBLE, requires_grad=True), np.zeros((2, 3))):
+        number = u.outside(x)
+        assert type(number) is type(x)
+        assert (number.shape, number[0, 0].item()) == ((2, 3), pytest.approx(0.9 / 1.1))
+    x = np.random.default_rng(0).uniform(-1, 1, (40, 2))
+    u = Function(sum_of_networks(members=1, dimension=2), {}, inputs=["a", "b"], inside=x)
+    expected = u.region.outside(4 * x)
+    assert expected.max() > 1
+    np.testing.assert_array_equal(u.outside(4 * x.reshape(5, 8, 2)), expected.reshape(5, 8))
+    np.testing.assert_array_equal(u.outside(pandas.DataFrame(4 * x[:, ::-1], columns=["b", "a"])), expected)
+    with pytest.raises(ValueError, match="outside needs a function that knows its training inputs"):
+        Function(sum_of_networks(members=1), {}).outside(0.1)
+    np.testing.assert_array_equal(copy.deepcopy(u).outside(torch.from_numpy(4 * x)).numpy(), expected)
+
+
+def test_the_domain_of_a_formula_is_its_region(trained):
+    folder, _ = trained(*SHORT, "target.domain=[-1,3]", "hydra.run.dir=run")
+    np.testing.assert_array_equal(runge.load(folder / "run").outside(np.array([1.0, 3.0, 5.0])), [0, 1, 2])

@@ -127,7 +127,12 @@ def test_the_answer_for_a_table_in_memory(table, monkeypatch, capfd):
     weights = [f"{weight:.2f} of {name}" for name, weight in zip(board["name"], board["weight"], strict=True) if weight]
     assert repr(answer) == f"Answer({str(answer.directory)!r}): {', '.join(weights)}"
     assert answer._repr_html_().startswith("<iframe srcdoc=")
-    u = answer.function
+    u, influences = answer.function, answer.sensitivity.set_index("input")
+    assert set(influences["output"]) == {"y"}
+    np.testing.assert_allclose(influences.loc[["a", "b"], "labels_mean"], table[["dy_da", "dy_db"]].mean())
+    points = np.random.default_rng(0).uniform(table[["a", "b"]].min(), table[["a", "b"]].max(), (10**4, 2))
+    slopes = u.derivative(points).mean(0)
+    np.testing.assert_allclose(influences.loc[["a", "b"], "mean"], slopes, rtol=0.03)
     assert (u.inputs, u.outputs) == (("a", "b"), ("y",))
     x = table[["b", "a"]]  # by name
     values = answer.predict(x)
@@ -150,6 +155,7 @@ def test_the_answer_for_a_target():
     answer = runge.fit(*formulas, "data.n_train=20")
     assert isinstance(answer, runge.Answer)
     assert answer.function.inputs == ("x",)
+    assert answer.sensitivity.empty
     with pytest.raises(ValueError, match="needs several members"):
         answer.predict(np.zeros(3), std=True)
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas
 import pytest
+import torch
 
 import runge
 from runge import predict as module
@@ -14,7 +15,7 @@ from runge.data import Table, read
 from runge.data.table import SETS
 from runge.predict import main
 from runge.records.ensemble import write_answer
-from runge.training.seed import Seed
+from runge.seed import Seed
 
 SHORT = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false")
 
@@ -42,6 +43,7 @@ def stub(scale=1.0, **data):
         configuration={"data": data},
         members=1,
         runs=(),
+        outside=lambda x: np.zeros(len(x)),
         value_and_derivative=value_and_derivative,
     )
 
@@ -62,7 +64,7 @@ def test_the_prediction_and_its_errors(run, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "columns not used: note, dF_dx"
     table = pandas.read_csv("run/a_predicted.csv")
-    assert list(table.columns) == ["x", "u_f", "du_f_dx"]
+    assert list(table.columns) == ["x", "u_f", "du_f_dx", "outside"]
     u = runge.load("run")
     np.testing.assert_allclose(table["x"], x, rtol=1e-15)
     np.testing.assert_allclose(table["u_f"], u(x), rtol=1e-6)
@@ -102,7 +104,7 @@ def test_several_outputs(tmp_path, monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     table = pandas.read_csv("b.csv")
     expected = ["u_u", "du_u_da", "du_u_db", "u_v", "du_v_da", "du_v_db", "u_w", "du_w_da", "du_w_db"]
-    assert list(table.columns) == ["a", "b", *expected]
+    assert list(table.columns) == ["a", "b", *expected, "outside"]
     np.testing.assert_allclose(table["u_v"], 2 * a * b, rtol=1e-6)
     np.testing.assert_allclose(table["du_w_da"], 3 * b, rtol=1e-15)
     np.testing.assert_allclose(table["du_w_db"], 3 * a, rtol=1e-15)
@@ -122,7 +124,7 @@ def test_the_ensemble_of_a_sweep(trained, tmp_path, monkeypatch, capsys):
     assert "mean and standard deviation of 2 runs; 2 left out: unfinished, differ in more" in capsys.readouterr().out
     assert not Path("sweep/0/a_predicted.csv").exists()
     table = pandas.read_csv("sweep/a_predicted.csv")
-    assert list(table.columns) == ["x", "u_f", "du_f_dx", "u_f_std", "du_f_dx_std"]
+    assert list(table.columns) == ["x", "u_f", "du_f_dx", "u_f_std", "du_f_dx_std", "outside"]
     u = np.stack([runge.load(f"sweep/{i}").derivative(np.array([0.0, 0.5])) for i in (0, 2)])
     np.testing.assert_allclose(table["du_f_dx"], u.mean(0), rtol=1e-6)
     np.testing.assert_allclose(table["du_f_dx_std"], u.std(0, ddof=1), rtol=1e-6)
@@ -228,7 +230,7 @@ def test_the_answer_of_a_sweep(hx, capsys):
     out = capsys.readouterr().out
     assert "mean" not in out
     assert "26 of these 40 rows were trained on" in out
-    assert list(pandas.read_csv("sweep/hx_predicted.csv")) == ["a", "b", "u_y", "du_y_da", "du_y_db", "set"]
+    assert list(pandas.read_csv("sweep/hx_predicted.csv")) == ["a", "b", "u_y", "du_y_da", "du_y_db", "outside", "set"]
     main(["sweep/0", "hx.csv", "--ensemble", "sweep"])
     assert "mean and standard deviation of 3 runs; 9 left out: unfinished, differ" in capsys.readouterr().out
     Path("sweep/answer.json").write_text('{"members": [{"run": "..", "weight": 1}]}')
@@ -284,3 +286,46 @@ def test_mistakes(run, arguments, expected, capsys):
         (run.parent / f"{name}.csv").write_text(text)
     assert expected in message(capsys, *arguments)
     assert not list(run.parent.rglob("*predicted*"))
+
+
+def test_rows_outside_the_training_data(hx, capsys, monkeypatch):
+    """They are written with a number and named, also when the table is gone; of a run without its rows it is read."""
+    runge.sweep(*SHORT, *TABLE, "data.folds=2", directory="sweep")
+    x = hx[["a", "b"]].sample(3, random_state=0).to_numpy()
+    x = np.append(x, [[3.0, 0.5], [0.5, -9.0]], axis=0)
+    pandas.DataFrame(x, columns=["a", "b"]).to_csv("new.csv", index=False)
+    train = np.concatenate([split.train for split in _splits(folds=2)])
+    for suffix in ("csv", "npz", "parquet"):
+        if suffix == "parquet":
+            pytest.importorskip("pyarrow")
+        main(["sweep", "new.csv", "--out", f"out.{suffix}"])
+        file = {"npz": np.load, "csv": pandas.read_csv, "parquet": pandas.read_parquet}[suffix](f"out.{suffix}")
+        number = np.asarray(file["outside"])
+        u = runge.load("sweep")
+        np.testing.assert_allclose(number, u.outside(x))
+        np.testing.assert_array_equal(u.inside, np.unique(hx.loc[train, ["a", "b"]].to_numpy(), axis=0))
+        assert (number[:3] < 1).all()
+        assert (number[3:] > 1.5).all()
+        low, high = u.inside.min(0)[1], u.inside.max(0)[0]
+        warning = "2 of these 5 rows are outside the training data (outside > 1.5): "
+        assert f"{warning}a above {high:g} in 1; b below {low:g} in 1\n" in capsys.readouterr().out
+    main(["sweep", "hx.csv", "--out", "inside.csv"])
+    assert "outside" not in capsys.readouterr().out
+    for run in ("0", "1"):
+        path = Path(f"sweep/{run}/checkpoints/best.ckpt")
+        checkpoint = torch.load(path)
+        del checkpoint["inside"]
+        torch.save(checkpoint, path)
+    main(["sweep", "new.csv", "--out", "old.csv"])
+    np.testing.assert_array_equal(pandas.read_csv("old.csv")["outside"], pandas.read_csv("out.csv")["outside"])
+    Path("hx.csv").unlink()
+    capsys.readouterr()
+    main(["sweep", "new.csv", "--out", "gone.csv"])
+    rule = "it cannot be known which of these rows are outside the training data: data.file: there is no file 'hx.csv'"
+    assert rule in capsys.readouterr().out.replace("\n", " ")
+    assert "outside" not in pandas.read_csv("gone.csv")
+
+
+def _splits(folds):
+    tables = [Table(file="hx.csv", folds=folds, fold=fold) for fold in range(folds)]
+    return [read(table).split(Seed(seed=0).generator("data")) for table in tables]

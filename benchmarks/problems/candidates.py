@@ -28,8 +28,9 @@ from tables import Rows, label
 import runge
 from runge.data.channels import Channels
 from runge.launch.selection import Fit, error_of, surroundings
-from runge.predict import predict, rows_of
+from runge.predict import predict
 from runge.records.directories import RunDirectory
+from runge.residuals import rows_of
 
 FOLDS = 5
 SEED = 100  # of the points, unlike those of the tables in docs/benchmarks.md

@@ -1,8 +1,10 @@
-"""Make the pictures of these pages from the present state: `python docs/images/make.py`, about a minute.
+"""Make the pictures of these pages from the present state: `python docs/images/make.py`, about two minutes.
 
-It runs the commands of the tutorial in an empty directory, and takes the picture of the report in Chromium.
+It runs the commands of the tutorial and of the page on sensitivity in an empty directory, and takes the pictures of
+their reports in Chromium.
 """
 
+import re
 import shutil
 import subprocess
 import sys
@@ -17,12 +19,15 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 
 def main() -> None:
-    """Train the default run and the tutorial's sweep, and copy or take their pictures."""
+    """Train the default run, the tutorial's sweep and a race, and copy or take their pictures."""
+    blocks = re.findall(r"```python\n(.*?)```", (HERE.parent / "howto/sensitivity.md").read_text(), re.DOTALL)
     with tempfile.TemporaryDirectory() as folder:
         run, sweep = Path(folder, "run"), Path(folder, "sweep")
         start = [sys.executable, "-c", "from runge.launch.cli import main; main()"]
         for options in (f"hydra.run.dir={run}", f"{SWEEP} hydra.sweep.dir={sweep}"):
             subprocess.run([*start, *options.split(), "trainer.progress_bar=false"], cwd=folder, check=True)
+        race = [sys.executable, "-c", blocks[0] + f"answer = runge.fit(df, directory={str(Path(folder, 'race'))!r})"]
+        subprocess.run(race, cwd=folder, check=True)
         for picture in (run / "fit.png", run / "curves.png", sweep / "comparison.png"):
             shutil.copyfile(picture, HERE / picture.name)
         with sync_playwright() as playwright:
@@ -31,6 +36,9 @@ def main() -> None:
             page.goto((sweep / "comparison.html").as_uri())
             page.wait_for_selector("html[data-plots=ready]")
             page.screenshot(path=HERE / "report.png")
+            page.set_viewport_size({"width": 950, "height": 900})
+            page.goto((Path(folder, "race") / "comparison.html").as_uri())
+            page.locator("#sensitivity").screenshot(path=HERE / "sensitivity.png")
             browser.close()
 
 

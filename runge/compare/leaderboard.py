@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from runge.compare.sensitivity import Sensitivity
 from runge.errors import ConfigurationError, command
 from runge.records.files import printable, write
 
@@ -74,11 +75,13 @@ class Leaderboard:
         candidates: the candidates, the best first.
         sentences: sentences on the answer, on its errors, and why the best may have won.
         left_out: the candidates that were not compared, and why.
+        sensitivity: the sensitivity of the outputs of a table to its inputs; None: a formula.
     """
 
     candidates: list[Candidate]
     sentences: list[str]
     left_out: list[str]
+    sensitivity: Sensitivity | None = None
 
     def write(self, sweep: Path) -> None:
         """Write it into the directory of a sweep."""

@@ -44,6 +44,7 @@ MOST_WITH_CURVES = 1000
 """The number of runs, from the first on, whose curves are included: no browser opens a page with 100 000."""
 
 _MOST_ROWS, _MOST_PLACES = 100, 2000
+_MOST_INPUTS = 12  # for each output, those with the largest indices; the others are folded
 _POINTS, _MOST_ERRORS = 201, 8000  # of a run: points of the fit, and errors of values and partial derivatives at these
 
 
@@ -99,6 +100,7 @@ def render(ranking: Ranking, directory: Path | None = None, live: float = 0) -> 
         share=sum(map(_share, records)) / len(records),
         importance=importance and importance.describe(ranking.metric),
         most_groups=MOST_GROUPS,
+        most_inputs=_MOST_INPUTS,
         most_with_curves=MOST_WITH_CURVES,
         plotly=_embedded(get_plotlyjs()),
         datatables=_embedded(_datatables("dt_bundle.js")),

@@ -64,8 +64,9 @@ class Fit(NamedTuple):
     @classmethod
     def of(cls, run: RunDirectory, channels: Channels, points: Floats) -> "Fit":
         """Evaluate a run that has finished."""
-        from runge.function import load  # late, as torch is
-        from runge.predict import predict, rows_of
+        from runge.loading import load  # late, as torch is
+        from runge.predict import predict
+        from runge.residuals import rows_of
 
         function, (rows, split) = load(run.path), rows_of(run)
         own, around = predict(function, rows.x[split.val]), predict(function, points)

@@ -1,26 +1,36 @@
-"""The leaderboard of a race, with sentences on the answer, its errors, and why the best candidate may have won."""
+"""The leaderboard of a race, with sentences on the answer, its errors, why it may have won, and its sensitivity."""
 
 import math
 import shlex
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runge.compare.leaderboard import Candidate, Leaderboard
+from runge.compare.sensitivity import Influence, Sensitivity
 from runge.data import Rows
 from runge.data.channels import Channels
+from runge.data.roles import listed
 from runge.errors import command
 from runge.launch.selection import ERRORS, Entrant, error_of, variance
 from runge.records.ensemble import read_answer
+from runge.trust.sensitivity import measure, measure_function, total_indices, unevenness
+
+if TYPE_CHECKING:
+    from runge.function import Function
 
 __all__ = ["Known", "leaderboard"]
 
 Errors = tuple[float | None, float | None]
 
 _NOISY = 0.03
+_CORRELATED, _UNEVEN = 0.3, 0.15  # a normal input has 0.2 in the box of its rows
+_BY_CHANCE = 3.0, 1.6  # both over the root of the number of rows
+_ACTIVATIONS = 2**25  # about a second of one core
 
 
 class Known(NamedTuple):
@@ -41,21 +51,56 @@ def leaderboard(sweep: Path, ranked: Sequence[Entrant], left_out: Sequence[str],
         known: the table; None: a formula.
     """
     candidates, test = [_candidate(one, known) for one in ranked], 0 if known is None else len(known.test)
-    some = [one for one in ranked if one.weight]
+    some, influences = [one for one in ranked if one.weight], None
     if known is None:
         sentences = [
             _describe_answer(sweep, candidates, 0, 0, 0),
             _describe_errors(_validated(some, None), "", (None, None), 0),
         ]
     else:
-        count, most = len(some[0].fits), known.rows.folds
+        from runge.loading import load  # late, as torch is
+
+        function, count, most = load(sweep), len(some[0].fits), known.rows.folds
+        influences = _sensitivity(function, known.rows) if len(function.inputs) > 1 else None
         folds = f"{count} folds" if count == most else f"{count} of {most} folds"
         sentences = [
             _describe_answer(sweep, candidates, len(known.rows.x) - test, test, most),
-            _describe_errors(_validated(some, known), folds, _tested(sweep, known), test),
+            _describe_errors(_validated(some, known), folds, _tested(function, known), test),
         ]
     sentences.append(_why(candidates, ranked[0].overrides, known is not None))
-    return Leaderboard(candidates, sentences, list(left_out))
+    return Leaderboard(candidates, sentences, list(left_out), influences)
+
+
+def _sensitivity(function: "Function", rows: Rows) -> Sensitivity:
+    """Return the sensitivity of a function to its inputs in the box of some rows, and that of their labels."""
+    box = np.stack([rows.x.min(axis=0), rows.x.max(axis=0)], axis=1)
+    # The activations take most of the time: at n (D + 2) points, and with D tangents at n.
+    stages = [one.stage(k) for one in function.networks for k in range(len(one.stages))]
+    neurons = sum(bias.numel() for stage in stages for _, bias in stage.layers())
+    n = 2 ** min(max(int(math.log2(_ACTIVATIONS / (neurons * (2 * len(box) + 3)))), 6), 12)
+    fit, labels = measure_function(function, box, n), measure(rows.y, rows.dydx, box)
+    parts = total_indices(function, box, n), fit.bound, fit.nu, fit.mean, fit.rising
+    figures = np.stack([*parts, labels.bound, labels.bound_error, labels.nu, labels.mean, labels.mean_error], axis=-1)
+    influences = [
+        Influence(y, x, *(float(one) if math.isfinite(one) else None for one in figures[p, d]))
+        for (p, y), (d, x) in product(enumerate(rows.outputs), enumerate(rows.inputs))
+    ]
+    return Sensitivity(influences, n, _cautions(rows, box))
+
+
+def _cautions(rows: Rows, box: NDArray[np.float64]) -> list[str]:
+    """Return sentences on inputs that are correlated, or not uniform in the box."""
+    chance = [deviations / math.sqrt(len(rows.x)) for deviations in _BY_CHANCE]
+    correlation, cautions = np.triu(np.atleast_2d(np.corrcoef(rows.x, rowvar=False)), 1), list[str]()
+    i, j = np.unravel_index(np.abs(correlation).argmax(), correlation.shape)
+    if abs(correlation[i, j]) > max(_CORRELATED, chance[0]):
+        pair = f"{rows.inputs[i]} and {rows.inputs[j]} are correlated in the rows ({correlation[i, j]:.2f})"
+        cautions.append(f"{pair}, but bounds and indices hold for independent inputs alone.")
+    limit, distances = max(_UNEVEN, chance[1]), unevenness(rows.x, box)
+    if uneven := [name for name, distance in zip(rows.inputs, distances, strict=True) if distance > limit]:
+        where = f"The rows are not spread evenly along {listed(uneven)}"
+        cautions.append(f"{where}: a bound from the labels, a mean over the rows, may be wrong.")
+    return cautions
 
 
 def _validated(some: Sequence[Entrant], known: Known | None) -> Errors:
@@ -68,14 +113,13 @@ def _validated(some: Sequence[Entrant], known: Known | None) -> Errors:
     return math.hypot(*values), None if None in slopes else math.hypot(*slopes)
 
 
-def _tested(sweep: Path, known: Known) -> Errors:
+def _tested(function: "Function", known: Known) -> Errors:
     """Return the errors of the answer on the test rows."""
     if not len(known.test):
         return None, None
-    from runge.function import load  # late, as torch is
-    from runge.predict import predict
+    from runge.predict import predict  # late, as torch is
 
-    own = predict(load(sweep), known.rows.x[known.test])
+    own = predict(function, known.rows.x[known.test])
     value, slope = own["u"] - known.rows.y[known.test], own["du"] - known.rows.dydx[known.test]
     return known.channels.nrmse(known.channels.scaled(value, slope))
 

@@ -16,8 +16,9 @@ from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory
 from runge.records.files import write
 from runge.records.reading import find, read
+from runge.trust.intervals import Calibration
 
-__all__ = ["SEEDS", "members", "read_answer", "write_answer"]
+__all__ = ["SEEDS", "members", "read_answer", "read_intervals", "write_answer"]
 
 SEEDS = ("seed", "data.seed", "data.fold")
 """The keys in which the runs of one function may differ."""
@@ -37,6 +38,7 @@ class _Answer:
     """The content of `answer.json`."""
 
     members: list[_Member]
+    intervals: Calibration | None = None
 
     def __post_init__(self) -> None:
         if abs((total := math.fsum(member.weight for member in self.members)) - 1) > _ROUND_OFF:
@@ -45,18 +47,21 @@ class _Answer:
             raise ValueError("each run must be named once")
 
 
-def write_answer(sweep: str | os.PathLike[str], weights: Mapping[str, float]) -> None:
+def write_answer(
+    sweep: str | os.PathLike[str], weights: Mapping[str, float], intervals: Calibration | None = None
+) -> None:
     """Write the answer of a sweep, a weighted mean of some of its runs, as `answer.json` in its directory.
 
     Args:
         sweep: the sweep's directory.
         weights: the weight of each run, by its directory relative to the sweep's.
+        intervals: what its intervals follow from; None: the rows that its own runs have not seen.
 
     Raises:
         ValueError: a weight is not above 0, or they do not sum to 1 up to round-off.
         OSError: the file cannot be written.
     """
-    answer = _Answer([_Member(run, float(weight)) for run, weight in weights.items()])
+    answer = _Answer([_Member(run, float(weight)) for run, weight in weights.items()], intervals)
     write(Path(sweep) / _ANSWER, json.dumps(asdict(answer), indent=2) + "\n")
 
 
@@ -68,16 +73,11 @@ def read_answer(sweep: str | os.PathLike[str]) -> list[tuple[RunDirectory, float
         OSError: it cannot be read.
     """
     path, top = Path(sweep) / _ANSWER, Path(sweep).resolve()
-    if not path.exists():
+    if (answer := _read(path)) is None:
         return None
     try:
-        answer = TypeAdapter(_Answer).validate_json(path.read_bytes())
         found = [(RunDirectory(Path(sweep) / one.run), one.weight) for one in answer.members]
         outside = [run for run, _ in found if top not in run.path.resolve().parents]
-    except ValidationError as error:
-        first = error.errors()[0]
-        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")
-        raise ConfigurationError(f"{path} is damaged ({reason})") from error
     except ValueError as error:  # a path with a null byte
         raise ConfigurationError(f"{path} is damaged ({error})") from error
     if outside:
@@ -85,6 +85,26 @@ def read_answer(sweep: str | os.PathLike[str]) -> list[tuple[RunDirectory, float
     if unfinished := [run for run, _ in found if not run.metrics.exists()]:
         raise ConfigurationError(f"{path} must name finished runs, got {str(unfinished[0].path)!r}")
     return found
+
+
+def read_intervals(sweep: str | os.PathLike[str]) -> Calibration | None:
+    """Return what the intervals of a sweep's answer follow from; None: there is no answer, or nothing of its own.
+
+    Raises:
+        ConfigurationError: the file is damaged.
+        OSError: it cannot be read.
+    """
+    answer = _read(Path(sweep) / _ANSWER)
+    return None if answer is None else answer.intervals
+
+
+def _read(path: Path) -> _Answer | None:
+    try:
+        return TypeAdapter(_Answer).validate_json(path.read_bytes()) if path.exists() else None
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")
+        raise ConfigurationError(f"{path} is damaged ({reason})") from error
 
 
 def _difference(one: RunDirectory, other: RunDirectory) -> str:

@@ -160,8 +160,8 @@ def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
         raise ValueError(f"expr: must be a formula such as 'exp(-x)*sin(8*x)', got {expr!r}")
     if len(expr) > _LONGEST:
         raise ValueError(f"expr: must have at most {_LONGEST} characters, got {len(expr)}")
-    names = dict(zip("xyz", symbols, strict=False)) | {str(symbol): symbol for symbol in symbols}
-    names |= {"pi": sympy.pi, "e": sympy.E}
+    names = {"pi": sympy.pi, "e": sympy.E, **dict(zip("xyz", symbols, strict=False))}
+    names |= {str(symbol): symbol for symbol in symbols}
 
     def refuse(what: str) -> ValueError:
         words = f"the names {', '.join(names)} and the functions {', '.join(FUNCTIONS)}"

@@ -14,10 +14,10 @@ from runge.balance import REMEMBERED, Balance, Look
 from runge.metrics import share_key
 from runge.resampling import Periodic
 from runge.sampling import Sampling
+from runge.seed import Seed
 from runge.sobolev import losses
 from runge.training.datamodule import PointsDataModule, SobolevDataModule
 from runge.training.module import SobolevRegression
-from runge.training.seed import Seed
 from runge.training.trainer import BlockCallback
 
 

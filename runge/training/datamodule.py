@@ -14,10 +14,10 @@ from torch import Tensor
 from runge.data import Data, Dataset, SampleWeight, channel_weights, labelled, relevance, sample, training_points
 from runge.domain import numbered
 from runge.sampling import Random, Sampling, Uniform, check_count
+from runge.seed import Seed
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units
 from runge.targets import Target
-from runge.training.seed import Seed
 
 T = TypeVar("T")
 

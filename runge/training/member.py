@@ -19,11 +19,11 @@ from runge.records.fits import Columns
 from runge.resampling import Never, Periodic, Resampling
 from runge.sampling import Sampling
 from runge.schedules import Schedule
+from runge.seed import Seed
 from runge.sobolev.kernel import Compile
 from runge.sobolev.losses import DerivativeScale
 from runge.sobolev.network import Model
 from runge.targets import Target, far_from_one
-from runge.training.seed import Seed
 from runge.validation import Count, NonNegative, checked
 
 OF_FORMULAS = ("target", "sampling")

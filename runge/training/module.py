@@ -12,6 +12,7 @@ from torch import Tensor
 from runge import metrics
 from runge.optimizers import Adam, Course, Optimizer
 from runge.schedules import NEVER, Schedule, TwoStage, due
+from runge.seed import Seed
 from runge.sobolev import losses
 from runge.sobolev.errors import Reference, errors, partial_errors
 from runge.sobolev.network import Model, StackedMLP
@@ -19,7 +20,6 @@ from runge.sobolev.points import Points
 from runge.sobolev.stages import Predict, ResidualStages
 from runge.sobolev.units import Units
 from runge.training.datamodule import Block
-from runge.training.seed import Seed
 from runge.training.weight import WeightedModule
 
 Metric = Callable[[Tensor, Tensor, Points], Tensor]

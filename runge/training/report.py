@@ -13,7 +13,9 @@ from runge.sobolev.errors import intervals
 from runge.sobolev.points import Points
 from runge.sobolev.stages import ResidualStages
 from runge.training.datamodule import PointsDataModule
+from runge.training.member import Member
 from runge.training.module import SobolevRegression
+from runge.trust.outside import thinned
 
 Metrics = dict[str, float | int | None]
 
@@ -70,6 +72,14 @@ def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Met
         of_run = {PARAMETERS: parameters, STAGES: kept, SWITCHED_ON_STEP: on}
         found.append(dict(zip(figures, row, strict=True)) | of_run)
     return found
+
+
+def inside(member: Member) -> dict[str, Tensor]:
+    """Return where a member's training points may be: the `box` of a formula, (D, 2), or `rows` of a table, (n, D)."""
+    if member.rows is None:
+        return {"box": member.formula[0].domain.double()}
+    train = member.rows.split(member.data_seed.generator("data")).train
+    return {"rows": torch.from_numpy(thinned(member.rows.x[train]))}
 
 
 def test_intervals(fit: Evaluation) -> Metrics:

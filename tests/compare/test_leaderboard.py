@@ -11,6 +11,7 @@ from rich.console import Console
 from runge.compare.leaderboard import Candidate, Leaderboard, read_leaderboard
 from runge.compare.ranking import Ranking
 from runge.compare.report import render
+from runge.compare.sensitivity import Influence, Sensitivity
 from runge.errors import ConfigurationError
 from runge.records.reading import RunRecord
 
@@ -18,7 +19,13 @@ LONG = "Levenberg-Marquardt, softplus, 3 x 64; [b]width"
 COMMAND = "runge -m data.folds=5 optimizer=levenberg_marquardt \"data.file='<b>.csv'\""
 FIRST = Candidate(LONG, COMMAND, [0, 1], [4, 5], 2, 1.23e-6, 1.2e-5, 5.9e-6, 1e-5, 123.4, 16000, 1.0)
 SECOND = Candidate("Adam, silu, 3 x 64", "runge -m seed=1", [2, 3], [], 2, 1e-3, None, None, 1e-3, 2.26, 100, 0.0)
-BOARD = Leaderboard([FIRST, SECOND], ["The answer is the mean of 2 networks.", "Why: <i>."], ["slow: takes too long"])
+NAME = "<i>an_input_with_a_name_that_is_very_long_indeed"
+LEAST = Influence("y", "a", 0.0, 1e-4, 0.0, 0.0, None, *[None] * 5)
+MOST = Influence("y", NAME, 0.75, 2.5, 3.0, -9.0, 0.999, 25.0, 1.25, 3.0, -0.0123, 0.0004)
+INFLUENCES = Sensitivity([LEAST, MOST, replace(MOST, output="z", rising=0.3)], 2048, ["Careful <b>."])
+BOARD = Leaderboard(
+    [FIRST, SECOND], ["The answer is the mean of 2 networks.", "Why: <i>."], ["slow: takes too long"], INFLUENCES
+)
 
 
 def printed(board, tmp_path, width=80):
@@ -87,11 +94,19 @@ def test_the_report_begins_with_the_leaderboard(ranking, tmp_path, opened):
     assert page.locator("h1").all_inner_texts() == ["The best fit of rows.csv"]
     race = page.locator("#race")
     assert all(sentence in race.inner_text() for sentence in BOARD.sentences)
-    assert race.locator("tbody tr").count() == 2
+    assert race.locator("tbody tr").count() == 2 + 3
     assert race.locator("tr.chosen").count() == 1
     assert not race.locator("code").first.is_visible()
     race.locator("summary").first.click()
     assert race.locator("code").first.inner_text() == COMMAND
+    first, second = race.locator(".outputs h3 + table").all()
+    rows = [row.split("\t") for row in first.inner_text().splitlines()[1:]]
+    assert [[cell.strip() for cell in row] for row in rows if len(row) > 1] == [
+        ["", "0.750", "2.500", "25 ± 1.250", "-0.0123 ± 0.0004", "rises"],
+        ["", "<0.001", "<0.001", "-", "0", "-"],
+    ]
+    assert second.get_by_text("rises in 30 %").count() == 1
+    assert race.get_by_text("Careful <b>.").count() == 1
     headers = page.locator("#runs thead th").all_inner_texts()
     assert "candidate" in headers
     assert not {"model.width", "model.\nwidth"} & {*headers}

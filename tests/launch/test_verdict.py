@@ -1,12 +1,14 @@
 """The sentences of a leaderboard."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from runge.compare.leaderboard import Candidate
 from runge.data.channels import Channels
 from runge.launch.selection import Entrant, Fit
-from runge.launch.verdict import Known, _describe_answer, _describe_errors, _validated
+from runge.launch.verdict import Known, _cautions, _describe_answer, _describe_errors, _validated
 from runge.records.ensemble import write_answer
 
 CHANNELS = Channels(np.ones(1), np.ones((1, 2)))
@@ -76,3 +78,14 @@ def test_the_errors_in_a_sentence():
         "Its error relative to the standard deviation is about 1.2e-02 for the values, by cross-validation on 5 folds. "
         "On the 9 test rows, which no network has seen, it is 3.4e-02 for the values and 5.0e-02 for the derivatives."
     )
+
+
+def test_cautions_on_the_rows():
+    t = np.random.default_rng(0).uniform(size=(200, 3))
+    box = np.array([[0.0, 1.0]] * 3)
+    assert _cautions(SimpleNamespace(x=t, inputs=("a", "b", "c")), box) == []
+    x = np.stack([t[:, 0], 1 - t[:, 0], t[:, 2] ** 3], 1)
+    related, uneven = _cautions(SimpleNamespace(x=x, inputs=("a", "b", "c")), box)
+    assert related.startswith("a and b are correlated in the rows (-1.00), ")
+    assert uneven.startswith("The rows are not spread evenly along c: ")
+    assert _cautions(SimpleNamespace(x=x[:12], inputs=("a", "b", "c")), box) == [related]  # the rest by chance

@@ -12,13 +12,13 @@ from runge.machine import step_seconds
 from runge.optimizers import LBFGS, Adam
 from runge.sampling import Random
 from runge.schedules import Constant, TwoStage
+from runge.seed import Seed
 from runge.sobolev import kernel
 from runge.sobolev.kernel import Kernel
 from runge.sobolev.network import StackedMLP
 from runge.targets import Runge
 from runge.training.datamodule import SobolevDataModule
 from runge.training.module import SobolevRegression
-from runge.training.seed import Seed
 from tests.conftest import model
 from tests.sobolev.test_kernel import suited
 

@@ -1,0 +1,172 @@
+"""Load the trained function of a run, or the mean over the runs of a sweep."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from runge.configuration import unimported
+from runge.errors import ConfigurationError, command
+from runge.function import Function
+from runge.records.checkpoints import join, read_checkpoint
+from runge.records.directories import RunDirectory
+from runge.records.ensemble import members, read_answer, read_intervals
+from runge.records.reading import find
+from runge.seed import Seed
+from runge.sobolev.network import Model
+from runge.sobolev.stages import ResidualStages
+from runge.sobolev.units import Units
+from runge.trust.intervals import Calibration
+from runge.trust.outside import Box, thinned
+
+__all__ = ["load", "load_finished", "load_runs"]
+
+
+def load(directory: str | os.PathLike[str]) -> Function:
+    """Load the trained function of a run or of a sweep: the weights with the lowest validation loss.
+
+    Of a sweep it is the weighted mean of the runs in its `answer.json`; without that, the mean over its finished runs,
+    which may differ only in seed and fold. It is on the CPU, and its parameters require no gradients.
+
+    Raises:
+        FileNotFoundError: the directory has no checkpoint, and no runs with one.
+        ConfigurationError: a checkpoint or the answer is damaged, or a checkpoint names an activation whose module is
+            not imported; or runs without an answer differ in more than seed and fold, or in the rows of their tables.
+    """
+    return load_runs(*_runs(directory))
+
+
+def load_finished(directory: str, key: str, like: str | None = None) -> Function:
+    """Load as `load` does, if the run has finished; of a sweep, the mean over the runs that are `like` a run.
+
+    Raises:
+        ConfigurationError: there is no such function; the message begins with the key.
+    """
+    run, rule = RunDirectory(directory), f"{key}: must be the directory of a finished run, got {directory!r}"
+    if not run.metrics.exists() and (state := run.read_state()) is not None:
+        after = "" if state.status == "diverged" else f"; continue it with {command()} resume={directory}"
+        raise ConfigurationError(f"{rule} ({state.status} at step {state.step}, without {run.metrics.name}){after}")
+    try:
+        return load_runs(*_runs(directory, like))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{key}: {error}") from error
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"{rule} ({error})") from error
+
+
+def _runs(
+    directory: str | os.PathLike[str], like: str | None = None
+) -> tuple[Sequence[RunDirectory], Sequence[float] | None, Calibration | None]:
+    """Return the runs whose mean a directory is, itself or some of a sweep, as `load_runs` takes them."""
+    run = RunDirectory(directory)
+    if like is not None:
+        return members(directory, RunDirectory(like)), None, None
+    if run.best.is_file():
+        return [run], None, None
+    if answer := read_answer(directory):
+        runs, weights = zip(*answer, strict=True)
+        return runs, weights if len(runs) > 1 else None, read_intervals(directory)
+    if run.path.is_dir() and any(one.path != run.path for one in find(directory)):
+        return members(directory), None, None
+    raise FileNotFoundError(f"{run.best} is missing: {run.path} is not a run, or its run saved no checkpoint")
+
+
+def load_runs(
+    runs: Sequence[RunDirectory], weights: Sequence[float] | None = None, calibration: Calibration | None = None
+) -> Function:
+    """Load the trained functions of some runs as the members of one; those of one architecture share a stack.
+
+    Args:
+        runs: the runs, which have finished.
+        weights: their weights, > 0, which sum to 1; None: they are equal.
+        calibration: what intervals follow from; None: the rows that these runs have not seen.
+
+    Raises:
+        ConfigurationError: a checkpoint is damaged, or the runs have other inputs or outputs.
+    """
+    checkpoints, stacks = [read_checkpoint(run.best) for run in runs], dict[str, list[int]]()
+    columns = checkpoints[0].get("columns", {})
+    for i, (run, one) in enumerate(zip(runs, checkpoints, strict=True)):
+        if one.get("columns", {}) != columns:
+            raise ConfigurationError(f"{run.path} must have the inputs and the outputs of {runs[0].path}")
+        stacks.setdefault(_architecture(run, one), []).append(i)
+    order = [i for stack in stacks.values() for i in stack]
+    networks = [_network([runs[i] for i in stack], [checkpoints[i] for i in stack]) for stack in stacks.values()]
+    return Function(
+        networks,
+        checkpoints[order[0]]["configuration"],
+        **columns,
+        runs=[str(runs[i].path) for i in order],
+        weights=weights and [weights[i] for i in order],
+        inside=_inside(runs, checkpoints, networks[0].dimension),
+        rows=[_training_rows(checkpoints[i]["configuration"]) for i in order],
+        calibration=calibration,
+    )
+
+
+def _training_rows(configuration: Mapping[str, Any]) -> str:
+    """Return what is equal of runs of one table that were trained on the same rows."""
+    data: Mapping[str, Any] = configuration.get("data") or {}
+    folds, split = data.get("folds"), data.get("split") or {}
+    drawn = folds is not None or any(split.get(name, 1) for name in ("val", "test"))
+    seed = Seed.of_data(configuration.get("seed", 0), data.get("seed"), folds).seed if drawn else None
+    return repr((data.get("fold"), split, seed))
+
+
+def _inside(
+    runs: Sequence[RunDirectory], checkpoints: Sequence[Mapping[str, Any]], dimension: int
+) -> np.ndarray | Box | None:
+    """Return the training inputs of all runs, rows or a box; None: a run has not saved them."""
+    shapes, found = {"rows": (-1, dimension), "box": (dimension, 2)}, dict[str, list[np.ndarray]]()
+    for run, one in zip(runs, checkpoints, strict=True):
+        with _explained(run):
+            for name, part in one.get("inside", {}).items():
+                found.setdefault(name, []).append(part.double().numpy().reshape(shapes[name]))
+    if len(found.get("rows", ())) == len(runs):
+        return thinned(np.concatenate(found["rows"]))
+    if len(found.get("box", ())) == len(runs):
+        ends = np.stack(found["box"])
+        return Box(ends[..., 0].min(0), ends[..., 1].max(0))
+    return None
+
+
+def _architecture(run: RunDirectory, checkpoint: Mapping[str, Any]) -> str:
+    """Return what is equal of members that can share a stack."""
+    with _explained(run):
+        model = [checkpoint["configuration"]["model"].get(key) for key in ("activation", "depth", "width", "stages")]
+        return repr((model, [(name, x.shape[1:], x.dtype) for name, x in checkpoint["state_dict"].items()]))
+
+
+def _network(runs: Sequence[RunDirectory], checkpoints: Sequence[Mapping[str, Any]]) -> ResidualStages:
+    """Return the networks of runs of one architecture as a stack."""
+    first, prefix = checkpoints[0], "network."
+    model = first["configuration"]["model"]
+    if named := unimported(model):
+        how = f"for safety; import {named[0].rpartition('.')[0]} before"
+        raise ConfigurationError(f"{runs[0].best} refers to {named[0]}, which is not imported automatically, {how}")
+    with _explained(runs[0]):
+        weights = join(one["state_dict"] for one in checkpoints)
+        state = {name.removeprefix(prefix): x for name, x in weights.items() if name.startswith(prefix)}
+        network = ResidualStages(
+            Model(**model | {"derivative": "forward"}),  # which can be exported
+            domains=torch.tensor([-1.0, 1.0]).expand(*state["stages.0.scale"].shape[::2], 2),
+            generators=[torch.Generator()] * len(state["amplitude"]),
+            dtype=state["amplitude"].dtype,
+            outputs=len(first.get("columns", {}).get("outputs", ["f"])),
+            units=Units(*units) if (units := [state[name] for name in state if name.startswith("units.")]) else None,
+        )
+        network.load_state_dict(state)
+        network.drop_unused()
+    return network.requires_grad_(False).eval()
+
+
+@contextmanager
+def _explained(run: RunDirectory) -> Iterator[None]:
+    """Name the checkpoint that does not hold what it should."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise ConfigurationError(f"{run.best} does not hold the weights of a run ({error})") from error

@@ -1,0 +1,89 @@
+"""What networks get wrong at rows of their table that they have not seen: of this the intervals are made."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from runge.configuration import build, section
+from runge.data import Rows, Split, Table, read
+from runge.errors import ConfigurationError
+from runge.records.directories import RunDirectory
+from runge.seed import Seed
+from runge.trust.intervals import Calibration
+from runge.trust.spread import alike, spread_over
+
+__all__ = ["calibrate", "errors_of", "rows_of"]
+
+Jet = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+_CHUNK = 2**12  # points that are evaluated at a time
+_LEAST_LOCAL = 20  # rows that several networks of the same rows have not seen
+
+
+def rows_of(run: RunDirectory, file: str | None = None) -> tuple[Rows, Split]:
+    """Return the rows of a run's table, and how it has divided them.
+
+    Raises:
+        ConfigurationError: the file, that of the run if it is None, does not hold the rows of the run.
+    """
+    configuration, _ = run.read_configuration()
+    given = section("data", configuration.get("data"))
+    table = build("data", given if file is None else {**given, "file": file}, Table)
+    rows, state = read(table), run.read_state()
+    if state is None or state.rows != rows.checksum:
+        raise ConfigurationError(f"data.file: {table.file!r} does not hold the rows of the run {run.path}")
+    return rows, rows.split(Seed.of_data(configuration["seed"], table.seed, table.folds).generator("data"))
+
+
+def calibrate(jet: Jet, runs: Sequence[str | Path], weights: Tensor | None, local: bool) -> Calibration:
+    """Calibrate intervals by the rows for validation of runs, which are those of a fold if there are folds.
+
+    A row is predicted by the mean of the networks for which it was one of them. If for some rows these are several that
+    were trained on the same rows, with other seeds, these rows count, and the spread of the networks does.
+
+    Args:
+        jet: returns the values, (M, N, P), and the slopes, (M, N, P, D), of the runs' networks at points, (1, N, D).
+        runs: the directories of the M runs, all of one table.
+        weights: the weights of the networks, (M,); None: they are equal.
+        local: whether the function that gets the intervals has a spread.
+
+    Returns:
+        A calibration of the channels: the P values, then the P x D slopes.
+
+    Raises:
+        ConfigurationError: the runs are not of a table, or the file does not hold their rows.
+        ValueError: no row was left out of the training of any network.
+    """
+    found = [rows_of(RunDirectory(run)) for run in runs]
+    rows, splits = found[0][0], [split for _, split in found]
+    unseen = np.zeros((len(runs), len(rows.x)), bool)
+    for one, split in zip(unseen, splits, strict=True):
+        one[np.setdiff1d(split.val, split.train)] = True
+    trained = [split.train.tobytes() for split in splits]
+    errors, spreads, several = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
+    for pattern in np.unique(unseen[:, unseen.any(axis=0)], axis=1).T:
+        index, members = np.flatnonzero((unseen == pattern[:, None]).all(axis=0)), np.flatnonzero(pattern)
+        networks = errors_of(jet, rows, index)[members]
+        w = torch.ones(len(members), dtype=networks.dtype) if weights is None else weights[members].cpu()
+        groups = alike([trained[member] for member in members])
+        errors.append(torch.tensordot(w / w.sum(), networks, 1).numpy())
+        spreads.append(spread_over(networks, w, groups).numpy())
+        several.append(np.full(len(index), bool(groups)))
+    if not errors:
+        raise ValueError("intervals need rows that were left out of the training of some network, as data.folds does")
+    error, spread, chosen = (np.concatenate(part) for part in (errors, spreads, several))
+    if local and chosen.sum() >= _LEAST_LOCAL:
+        return Calibration.of(error[chosen], spread[chosen])
+    return Calibration.of(error, None)
+
+
+def errors_of(jet: Jet, rows: Rows, index: np.ndarray) -> Tensor:
+    """Return the errors of M networks at some rows, (M, n, P + P D), those of values first; NaN: not known."""
+    x, y, dydx = (torch.from_numpy(part[index]) for part in (rows.x, rows.y, rows.dydx))
+    with torch.no_grad():
+        parts = [jet(chunk[None]) for chunk in x.split(_CHUNK)]
+    u, du = (torch.cat(part, dim=1).double().cpu() for part in zip(*parts, strict=True))
+    return torch.cat([u - y, (du - dydx).flatten(2)], dim=2)

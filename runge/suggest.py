@@ -1,0 +1,248 @@
+"""Suggest the inputs whose labels improve a fit most, as a table for the solver that computes them."""
+
+import argparse
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import sympy
+import torch
+from numpy.typing import NDArray
+
+from runge.data import Rows
+from runge.data.channels import Channels
+from runge.data.roles import listed, partial_name
+from runge.data.table import FORMATS, SETS, File, open_table
+from runge.domain import sobol
+from runge.errors import ConfigurationError, command, describe
+from runge.function import Function
+from runge.loading import load_finished
+from runge.predict import predict, rows_of
+from runge.records.directories import RunDirectory
+from runge.records.files import printable, write
+from runge.targets.expression import parse
+from runge.trust.suggestions import choose, relative
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["main", "suggest"]
+
+Floats = NDArray[np.float64]
+Interval = tuple[float, float]
+
+_CANDIDATES = 2048
+_DRAWN = 2**17  # points, among which are those that meet the conditions
+_MOST_ROWS = 10_000
+_RELATIONS = {"<=": np.less_equal, ">=": np.greater_equal, "<": np.less, ">": np.greater}
+
+
+def suggest(
+    directory: str,
+    points: int = 16,
+    box: Mapping[str, float | Interval] | None = None,
+    candidates: "str | pandas.DataFrame | None" = None,
+    where: Sequence[str] = (),
+    seed: int = 0,
+) -> "pandas.DataFrame":
+    """Return the next inputs to compute for a table that a sweep has fitted, the first one first.
+
+    They are chosen by `runge.trust.suggestions` from the spread of the sweep's networks, of values and of derivatives.
+
+    Args:
+        directory: the directory of the sweep: of `runge fit`, or over seeds or folds.
+        points: how many.
+        box: the interval of an input, or its fixed value; of the others it is that of the table's rows.
+        candidates: the points to choose from, a file or a DataFrame with a column for each input, of which at most 2048
+            are drawn; None: 2048 points of a Sobol sequence in the box.
+        where: conditions on the inputs, such as `"x1 + x2 < 1"`.
+        seed: the seed of the candidates.
+
+    Returns:
+        A row per point, with the columns of the table: its inputs, empty labels, `train` in a split column; and further
+        columns of the candidates.
+
+    Raises:
+        ConfigurationError: the sweep has only one network, was not fitted to a table, or the table has changed; or an
+            argument is not allowed.
+    """
+    return _suggest(_fitted(directory), points, box, candidates, where, seed)
+
+
+def _suggest(
+    fitted: tuple[Function, Rows],
+    points: int,
+    box: Mapping[str, float | Interval] | None,
+    candidates: "str | pandas.DataFrame | None",
+    where: Sequence[str],
+    seed: int,
+) -> "pandas.DataFrame":
+    import pandas
+
+    function, rows = fitted
+    intervals, test = _intervals(box or {}, rows), _conditions(where, rows.inputs)
+    if candidates is None:
+        low_high = [intervals.get(name, (x.min(), x.max())) for name, x in zip(rows.inputs, rows.x.T, strict=True)]
+        x = sobol(_DRAWN if where else _CANDIDATES, torch.tensor(low_high, dtype=torch.float64), seed).numpy()
+        frame = pandas.DataFrame(dict(zip(rows.inputs, x.T, strict=True)))
+        allowed = np.flatnonzero(test(x))[:_CANDIDATES]
+    else:
+        file = _file_of(candidates)
+        if missing := [name for name in rows.inputs if name not in file.names]:
+            rule = f"must have a column for each input, {listed(rows.inputs)}"
+            raise ConfigurationError(f"candidates: {rule}; missing: {listed(missing)}")
+        x, frame = np.stack([file.numbers(name, known=True) for name in rows.inputs], axis=1), file.frame
+        inside = np.ones(len(x), bool)
+        for name, (low, high) in intervals.items():
+            column = x[:, rows.inputs.index(name)]
+            inside &= (low <= column) & (column <= high)
+        x = x + 0.0  # -0.0 is 0.0
+        new = ~pandas.DataFrame(np.concatenate([rows.x + 0.0, x])).duplicated().to_numpy()[len(rows.x) :]
+        allowed = np.flatnonzero(new & inside & test(x))
+        if len(allowed) > max(_CANDIDATES, points):
+            allowed = np.sort(np.random.default_rng(seed).choice(allowed, max(_CANDIDATES, points), replace=False))
+    if not 1 <= points <= len(allowed):
+        which = "candidates that are no row yet, in the box, and meet the conditions"
+        raise ConfigurationError(f"points: must be at least 1 and at most {len(allowed)}, the {which}; got {points}")
+    chosen = allowed[choose(x[allowed], _squares(function, rows, x[allowed]), rows.x, points)]
+    return _as_table(frame.iloc[chosen], x[chosen], rows)
+
+
+def _fitted(directory: str) -> tuple[Function, Rows]:
+    """Return the function of a sweep, and the rows that it was fitted to."""
+    function = load_finished(directory, "SWEEP")
+    if function.members < 2:
+        rule = "must have several networks, whose spread says where they are uncertain"
+        how = f"{command()} fit with more time, or a sweep with data.folds=5, trains them"
+        raise ConfigurationError(f"SWEEP: {rule}; got one in {directory!r}; {how}")
+    if "file" not in (function.configuration.get("data") or {}):
+        rule = "must be fitted to a table; a formula can be sampled anywhere"
+        raise ConfigurationError(f"SWEEP: {rule}, got {directory!r}")
+    rows, _ = rows_of(RunDirectory(function.runs[0]))
+    if len(rows.x) > _MOST_ROWS:
+        rule = f"must be fitted to at most {_MOST_ROWS} rows"
+        raise ConfigurationError(f"SWEEP: {rule}; {rows.table.file!r} has {len(rows.x)}")
+    return function, rows
+
+
+def _squares(function: Function, rows: Rows, x: Floats) -> Floats:
+    """Return the squares of the spread at points, (N,): of values and derivatives, each relative to its mean."""
+    found, channels = predict(function, x), Channels.of(rows.x, rows.y, rows.dydx)
+    value, slope = channels.value * found["u_std"], channels.slope * found["du_std"]
+    return relative(np.square(value).sum(axis=1), np.square(slope).sum(axis=(1, 2)))
+
+
+def _intervals(box: Mapping[str, float | Interval], rows: Rows) -> dict[str, Interval]:
+    """Return the intervals of a box."""
+    intervals = dict[str, Interval]()
+    for name, given in box.items():
+        if name not in rows.inputs:
+            raise ConfigurationError(f"box: must name inputs, {listed(rows.inputs)}; got {name!r}")
+        low, high = given if isinstance(given, tuple) else (given, given)
+        x = rows.x[:, rows.inputs.index(name)]
+        if not low <= high:
+            raise ConfigurationError(f"box: {name}: must be LOW:HIGH with LOW <= HIGH, got {low:g}:{high:g}")
+        if high < x.min() or low > x.max():
+            rule = f"must meet the range of the table's rows, {x.min():g}:{x.max():g}"
+            raise ConfigurationError(f"box: {name}: {rule}, got {low:g}:{high:g}")
+        intervals[name] = float(low), float(high)
+    return intervals
+
+
+def _conditions(where: Sequence[str], inputs: Sequence[str]) -> Any:
+    """Return a function of points, (N, D), to whether they meet all conditions, (N,)."""
+    symbols, tests = [sympy.Symbol(name, real=True) for name in inputs], []
+    for text in where:
+        left, relation, right = [*re.split(f"({'|'.join(_RELATIONS)})", text, maxsplit=1), "", ""][:3]
+        if not relation:
+            raise ConfigurationError(f"where: must be a condition such as 'x1 + x2 < 1', got {text!r}")
+        try:
+            difference = parse(left, symbols) - parse(right, symbols)
+        except ValueError as error:
+            raise ConfigurationError(f"where: {str(error).removeprefix('expr: ')}") from error
+        tests.append((sympy.lambdify(symbols, difference, modules="torch"), _RELATIONS[relation]))
+
+    def meets(x: Floats) -> NDArray[np.bool_]:
+        columns = torch.from_numpy(x).unbind(1)
+        parts = [compare(np.broadcast_to(np.asarray(side(*columns)), len(x)), 0) for side, compare in tests]
+        return np.all([np.ones(len(x), bool), *parts], axis=0)
+
+    return meets
+
+
+def _file_of(candidates: "str | pandas.DataFrame") -> File:
+    if isinstance(candidates, str):
+        return open_table(candidates, "candidates")
+    return File("the DataFrame", candidates.reset_index(drop=True), key="candidates")
+
+
+def _as_table(frame: "pandas.DataFrame", x: Floats, rows: Rows) -> "pandas.DataFrame":
+    """Return points, with what is known of them, as rows of the table that was fitted."""
+    names = [name for name in open_table(rows.table.file).names if name]
+    further = [name for name in frame.columns if name and name not in names]
+    table = frame.reset_index(drop=True).reindex(columns=[*names, *further])
+    table[[*rows.inputs]] = x
+    if (split := rows.table.split_column) is not None:
+        table[split] = SETS[0]
+    return table
+
+
+def _parsed_box(text: str) -> dict[str, float | Interval]:
+    """Return the box of a text such as `x1=0:1,x2=0.5`.
+
+    Example:
+        >>> _parsed_box("x1=0:1,x2=0.5")
+        {'x1': (0.0, 1.0), 'x2': 0.5}
+    """
+    box = dict[str, float | Interval]()
+    for part in text.split(","):
+        name, _, value = part.rpartition("=")
+        try:
+            low, *high = map(float, value.split(":"))
+            box[name.strip()] = (low, *high) if high else low  # pyright: ignore[reportArgumentType]
+            if len(high) > 1 or not np.isfinite([low, *high]).all():
+                raise ValueError
+        except ValueError:
+            raise ConfigurationError(f"box: must be such as x1=0:1,x2=-2:2,x3=0.5; got {part!r}") from None
+    return box
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.suggest") -> None:
+    """Run the command `runge suggest`, or `python -m runge.suggest`."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
+    of_sweep = "the directory of `runge fit`, or of a sweep over seeds or folds"
+    parser.add_argument("sweep", metavar="SWEEP", help=of_sweep)
+    parser.add_argument("--points", type=int, default=16, help="how many points (16)")
+    of_box = "intervals of inputs, or fixed values: x1=0:1,x3=0.5 (default: those of the table's rows)"
+    parser.add_argument("--box", metavar="BOX", help=of_box)
+    of_candidates = f"a table of the points to choose from: {', '.join(FORMATS)} (default: a Sobol sequence in the box)"
+    parser.add_argument("--candidates", metavar="FILE", help=of_candidates)
+    of_where = "a condition on the inputs, such as 'x1 + x2 < 1'; can be given several times"
+    parser.add_argument("--where", metavar="CONDITION", action="append", default=[], help=of_where)
+    parser.add_argument("--seed", type=int, default=0, help="the seed of the candidates (0)")
+    parser.add_argument("--out", metavar="FILE", help="the CSV file to write (default: suggested.csv in SWEEP)")
+    parser.add_argument("--force", action="store_true", help="overwrite the file, which may have labels by now")
+    args = parser.parse_args(arguments)
+    out = Path(args.out or Path(args.sweep) / "suggested.csv")
+    try:
+        if out.exists() and not args.force:
+            raise ValueError(f"--out: must be a new file, got {str(out)!r}, which exists; --force overwrites it")
+        box = _parsed_box(args.box) if args.box else None
+        function, rows = _fitted(args.sweep)
+        table = _suggest((function, rows), args.points, box, args.candidates, args.where, args.seed)
+        write(out, table.to_csv(index=False))
+    except (ValueError, ImportError) as error:
+        parser.error(printable(f"{error}"))
+    except OSError as error:
+        parser.error(printable(f"--out: the file cannot be written ({describe(error)}); --out FILE names another"))
+    labels = [*rows.outputs, *(partial_name(y, x) for y in rows.outputs for x in rows.inputs)]
+    print(printable(f"{len(table)} points: {out}"))
+    print(printable(f"Next: compute their labels ({listed(labels)}), append these rows to {rows.table.file}, and run"))
+    print(printable(f"    {command()} fit {rows.table.file}"))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

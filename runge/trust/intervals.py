@@ -1,0 +1,105 @@
+r"""Intervals for a mean of networks, calibrated by errors at rows that networks have not seen.
+
+The interval of a value, or of a partial derivative, is
+
+.. math:: \bar u(x) \pm q \sqrt{s(x)^2 + \tau^2},
+
+where s is the spread of networks that were trained on the same rows and differ in their seeds: where they disagree, the
+mean is likely to be wrong. For each row i, networks that have not seen it give the score
+
+.. math:: |y_i - \bar u(x_i)| / \sqrt{s(x_i)^2 + \tau^2},
+
+and q is the smallest number that at least the share `level` of n + 1 scores does not exceed, where the last one is
+infinite. The floor tau tells how much of the error the networks agree on, such as noise of the labels. It is the most
+likely one if the errors over the root have a Laplace distribution.
+
+References:
+    R. F. Barber et al. (2021). Predictive inference with the jackknife+. https://arxiv.org/abs/1905.02928
+    B. Lakshminarayanan et al. (2017). Simple and scalable predictive uncertainty estimation using deep ensembles.
+    https://arxiv.org/abs/1612.01474
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Calibration"]
+
+Floats = NDArray[np.float64]
+
+_MOST = 1000  # scores that are kept of a channel
+_FLOORS = np.geomspace(0.01, 1000, 21)  # of tau, over the median spread
+_LEAST_FLOOR = 0.1  # of the median error: two networks may agree by chance
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What intervals of C channels, values and partial derivatives, follow from.
+
+    Attributes:
+        floors: tau of each channel, (C,), in its units.
+        scores: the scores of each channel in ascending order, C arrays, (n,); of more than 1000 rows 1000 quantiles.
+        counts: the number n of scores of each channel, before.
+        local: whether the spread is counted; otherwise s = 0, and intervals have the same width everywhere.
+    """
+
+    floors: tuple[float, ...]
+    scores: tuple[tuple[float, ...], ...]
+    counts: tuple[int, ...]
+    local: bool
+
+    @classmethod
+    def of(cls, errors: Floats, spread: Floats | None) -> "Calibration":
+        """Calibrate intervals.
+
+        Args:
+            errors: the errors at rows that the networks have not seen, (n, C); NaN: the label is not known.
+            spread: the spread s of these networks, likewise; None: there is none.
+
+        Example:
+            >>> Calibration.of(np.linspace(-1, 1, 19)[:, None], None).factors(0.9)
+            array([1.])
+        """
+        floors, scores, counts = list[float](), list[tuple[float, ...]](), list[int]()
+        for c, column in enumerate(np.abs(errors).T):
+            known = ~np.isnan(column)
+            error, s = column[known], np.zeros(known.sum()) if spread is None else spread[known, c]
+            tau = 1.0 if spread is None else _floor(error, s)
+            ordered = np.sort(error / np.sqrt(s**2 + tau**2))
+            if (n := len(ordered)) > _MOST:  # the larger neighbour of each quantile
+                ordered = ordered[np.ceil(np.arange(1, _MOST + 1) * n / _MOST).astype(int) - 1]
+            floors.append(tau)
+            scores.append(tuple(ordered.tolist()))
+            counts.append(n)
+        return cls(tuple(floors), tuple(scores), tuple(counts), spread is not None)
+
+    def factors(self, level: float) -> Floats:
+        """Return q of each channel, (C,); NaN: it has no labels.
+
+        Raises:
+            ValueError: the level is not between 0 and 1, or there are too few rows for it.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"level: must be between 0 and 1, got {level:g}")
+        found = list[float]()
+        for scores in self.scores:
+            place = math.ceil(round((len(scores) + 1) * level, 9))
+            if scores and place > len(scores):
+                rule = f"must be at most {len(scores) / (len(scores) + 1):.3g}, because {len(scores)} rows calibrate it"
+                raise ValueError(f"level: {rule}; got {level:g}")
+            found.append(scores[place - 1] if scores else math.nan)
+        return np.array(found)
+
+
+def _floor(error: Floats, s: Floats) -> float:
+    """Return the most likely floor for errors, (n,), with spreads s, (n,)."""
+    least = _LEAST_FLOOR * float(np.median(error)) if len(error) else 0.0
+    if not (scale := float(np.median(s)) if len(s) else 0.0):
+        return max(least, float(np.finfo(float).tiny) ** 0.5)
+    floors = np.maximum(scale * _FLOORS, max(least, 1e-12 * scale))
+    roots = np.sqrt(s**2 + floors[:, None] ** 2)
+    with np.errstate(divide="ignore"):
+        cost = np.log((error / roots).mean(axis=1)) + np.log(roots).mean(axis=1)
+    return float(floors[np.argmin(cost)])

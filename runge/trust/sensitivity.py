@@ -1,0 +1,120 @@
+"""Derivative-based global sensitivity measures: the share of an output's variance that an input can have at most."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from runge.domain import sobol
+
+__all__ = ["Measures", "measure", "measure_function", "total_indices", "unevenness"]
+
+Floats = NDArray[np.floating[Any]]
+
+
+class Measures(NamedTuple):
+    """Measures of the sensitivity of P outputs to D inputs, each (P, D); NaN: not known.
+
+    Attributes:
+        nu: the mean of the squared partial derivative.
+        bound: the bound on the total Sobol' index that follows from it.
+        bound_error: its standard error, if the points are drawn at random.
+        mean: the mean of the partial derivative.
+        mean_error: its standard error, likewise.
+        rising: the share of the points at which the partial derivative is positive.
+    """
+
+    nu: Floats
+    bound: Floats
+    bound_error: Floats
+    mean: Floats
+    mean_error: Floats
+    rising: Floats
+
+
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")
+def measure(y: Floats, dydx: Floats, box: Floats) -> Measures:
+    r"""Return the sensitivity measures from values and partial derivatives at points of a box.
+
+    .. math:: \nu_i = E[(\partial y / \partial x_i)^2], \quad
+        S_{T,i} \le \frac{(b_i - a_i)^2}{\pi^2} \frac{\nu_i}{\mathrm{Var}(y)}
+
+    where the inputs are independent, and each is uniform in [a_i, b_i]: (b_i - a_i)^2 / pi^2 is the Poincaré constant
+    of that distribution. The standard error of the bound is that of the ratio of two means, to first order.
+
+    Args:
+        y: the values, (n, P); NaN: not known.
+        dydx: the partial derivatives, (n, P, D); likewise.
+        box: the ends a_i and b_i of each input, (D, 2).
+
+    References:
+        I. M. Sobol', S. Kucherenko (2009). Derivative based global sensitivity measures and their link with global
+        sensitivity indices. https://doi.org/10.1016/j.matcom.2009.01.023
+        M. Lamboni, B. Iooss, A.-L. Popelin, F. Gamboa (2013). Derivative-based global sensitivity measures: general
+        links with Sobol' indices and numerical tests. https://doi.org/10.1016/j.matcom.2012.04.006
+        O. Roustant, F. Barthe, B. Iooss (2017). Poincaré inequalities on intervals. https://arxiv.org/abs/1612.03689
+    """
+    y = y - np.fmin.reduce(y)  # the values of a constant output are then 0 without round-off
+    squares = (y - _mean(y)) ** 2
+    variance, count = _mean(squares), (~np.isnan(dydx)).sum(axis=0)
+    shares = (dydx * np.ptp(box, axis=1) / np.pi / np.sqrt(variance)[:, None]) ** 2
+    bound, mean = _mean(shares), _mean(dydx)
+    of_value = np.nan_to_num(squares / variance - 1) / (~np.isnan(y)).sum(axis=0)
+    influence = np.nan_to_num(shares - bound) / count - bound * of_value[..., None]
+    deviation = np.sqrt(_mean((dydx - mean) ** 2) / (count - 1))
+    rising = _mean(np.where(np.isnan(dydx), np.nan, dydx > 0))
+    return Measures(_mean(dydx**2), bound, np.sqrt((influence**2).sum(axis=0)), mean, deviation, rising)
+
+
+def measure_function(u: Any, box: Floats, n: int = 4096) -> Measures:
+    """Return the measures of a function from n points of a Sobol sequence in a box, (D, 2).
+
+    It has the methods of `runge.Function`: `u(x)` returns n times P numbers of x, (n, D), and `u.derivative(x)` n times
+    P times D.
+    """
+    x = _points(n, box)
+    y = u(x).reshape(n, -1)
+    return measure(y, u.derivative(x).reshape(*y.shape, -1), box)
+
+
+@np.errstate(divide="ignore", invalid="ignore")
+def total_indices(u: Callable[[Floats], Floats], box: Floats, n: int = 4096) -> Floats:
+    r"""Return the total Sobol' indices of a function in a box, (P, D), from n (D + 2) values.
+
+    .. math:: S_{T,i} = \frac{E[(u(x) - u(x'))^2]}{2\, \mathrm{Var}(u)}
+
+    where x and x' differ in x_i alone, which is drawn again. `scipy.stats.sobol_indices` has the same formula, and its
+    import takes longer than the evaluation of the function.
+
+    Args:
+        u: the function: of x, (n, D), it returns n times P numbers.
+        box: the ends of each input, (D, 2).
+        n: the number of points, best a power of 2.
+
+    References:
+        M. J. W. Jansen (1999). Analysis of variance designs for model output.
+        https://doi.org/10.1016/S0010-4655(98)00154-4
+    """
+    dimension = len(box)
+    a, b = np.hsplit(_points(n, np.tile(box, (2, 1))), 2)
+    replaced = np.where(np.eye(dimension, dtype=bool)[:, None], b, a)  # (D, n, D): one column of b each
+    y = u(np.concatenate([a, b, *replaced])).reshape(dimension + 2, n, -1)
+    y -= y[0, 0].copy()
+    return (((y[2:] - y[0]) ** 2).mean(axis=1) / 2 / y[:2].var(axis=(0, 1))).T
+
+
+def unevenness(x: Floats, box: Floats) -> Floats:
+    """Return how far each input of points, (n, D), is from uniform in a box, (D, 2): Kolmogorov's distance, (D,)."""
+    shares = (np.arange(len(x)) + 0.5)[:, None] / len(x)
+    return np.abs(np.sort((x - box[:, 0]) / np.ptp(box, axis=1), axis=0) - shares).max(axis=0)
+
+
+def _points(n: int, box: Floats) -> Floats:
+    return sobol(n, torch.from_numpy(box), seed=0).numpy()
+
+
+def _mean(numbers: Floats) -> Floats:
+    """Return the mean over the first axis of what is not NaN; NaN where all is, without a warning."""
+    return np.nansum(numbers, axis=0) / (~np.isnan(numbers)).sum(axis=0)

@@ -1,0 +1,74 @@
+r"""Where to compute next: the points whose labels reduce the error most, one after the other.
+
+The error at x that is left after labels at the points S is taken for that of a smooth random function whose size is the
+spread s of the networks,
+
+.. math:: V(x \mid S) = s(x)^2 \left(1 - \rho_{xS} \rho_{SS}^{-1} \rho_{Sx}\right), \quad
+          \rho_{ab} = \exp(-|a - b|^2 / 2 \ell^2),
+
+in standardised inputs. S begins with the rows that are known; each further point is the candidate with which the sum of
+V over all candidates becomes smallest. So it is where the networks differ, but not close to a row or to another new
+point, and rather in the midst of uncertain points than at an end of them. If s is constant it fills the space.
+
+References:
+    D. A. Cohn (1996). Neural network exploration using optimal experiment design.
+    https://doi.org/10.1016/0893-6080(95)00137-9 (the expected reduction of the integrated variance).
+    B. Lakshminarayanan, A. Pritzel, C. Blundell (2017). Simple and scalable predictive uncertainty estimation using
+    deep ensembles. https://arxiv.org/abs/1612.01474 (the spread of networks).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cholesky, solve_triangular
+from scipy.spatial.distance import cdist
+
+__all__ = ["choose", "relative"]
+
+Floats = NDArray[np.float64]
+
+_RIDGE = 1e-6  # the variance of the labels' noise, relative to that of the error
+
+
+def relative(*parts: Floats) -> Floats:
+    """Return the sum of some squares, each (N,), over their means; a part that is 0 everywhere does not count.
+
+    The error of the values and that of the derivatives then weigh the same, as in their geometric mean. Without any
+    part that is not 0, all are 1.
+    """
+    some = [part / part.mean() for part in parts if part.any()]
+    return np.sum(some, axis=0) if some else np.ones_like(parts[0])
+
+
+def choose(candidates: Floats, squares: Floats, known: Floats, count: int) -> NDArray[np.int64]:
+    """Choose the next points among candidates.
+
+    The length l is the distance between rows if they were on a grid in the box of all points.
+
+    Args:
+        candidates: their inputs, (N, D).
+        squares: the squares s^2 of the spread there, >= 0, (N,), in any unit.
+        known: the inputs of the rows that are known, (n, D), n >= 2.
+        count: how many are chosen, from 1 to N.
+
+    Returns:
+        Their indices, (count,), the first one first; all differ.
+    """
+    spread = known.std(axis=0)
+    x, rows = (part / np.where(spread > 0, spread, 1) for part in (candidates, known))
+    sizes = np.ptp(np.concatenate([x, rows]), axis=0)
+    length = np.prod(sizes[sizes > 0] ** (1 / max(1, np.count_nonzero(sizes)))) / len(rows) ** (1 / x.shape[1])
+
+    def correlation(one: Floats, other: Floats) -> Floats:
+        return np.exp(-cdist(one, other, "sqeuclidean") / (2 * length**2))
+
+    factor = cholesky(correlation(rows, rows) + _RIDGE * np.eye(len(rows)), lower=True)
+    explained = solve_triangular(factor, correlation(rows, x), lower=True)
+    left, chosen = correlation(x, x) - explained.T @ explained, np.empty(count, np.int64)
+    free = np.ones(len(x), bool)
+    for i in range(count):
+        own = np.maximum(left.diagonal(), 0) + _RIDGE
+        reductions = squares @ np.square(left) / own
+        chosen[i] = j = int(np.argmax(np.where(free, reductions, -1)))
+        free[j] = False
+        left -= np.outer(left[:, j], left[j] / own[j])
+    return chosen

@@ -1,0 +1,100 @@
+"""`runge suggest`: which points are chosen from, the table that is written, and its messages."""
+
+import numpy as np
+import pandas
+import pytest
+
+import runge
+from runge.suggest import main, suggest
+
+ROLES = ("data=table", "data.file=t.csv", "data.inputs=[b,a]", "data.outputs=[y]", "data.split_column=kind")
+SETTINGS = ("data.folds=2", "data.split.test=0", "optimizer=levenberg_marquardt", "model.width=4")
+SHORT = ("trainer.max_steps=3", "trainer.progress_bar=false", "hydra.sweeper.compare=false")
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """A folder with a table and a sweep of its two folds."""
+    folder = tmp_path_factory.mktemp("suggest")
+    a, b = np.random.default_rng(0).uniform((0, -1), (1, 1), (20, 2)).T
+    labels = {"y": a * b**2, "dy_db": 2 * a * b, "dy_da": b**2}
+    table = pandas.DataFrame({"note": "old", "b": b, **labels, "a": a, "kind": "train"})
+    table.to_csv(folder / "t.csv", index=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        runge.sweep(*ROLES, *SETTINGS, *SHORT, directory="sweep")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def inside(fitted, monkeypatch):
+    monkeypatch.chdir(fitted)
+
+
+def test_points_are_new_rows_of_the_table(tmp_path, capsys):
+    main(["sweep", "--points", "5", "--out", str(tmp_path / "new.csv")])
+    old, new = pandas.read_csv("t.csv"), pandas.read_csv(tmp_path / "new.csv")
+    assert list(new) == list(old)
+    assert new[["note", "y", "dy_da", "dy_db"]].isna().all(axis=None)
+    assert set(new["kind"]) == {"train"}
+    assert len(new.drop_duplicates(["a", "b"])) == 5
+    for name in "ab":
+        assert new[name].between(old[name].min(), old[name].max()).all()
+    assert "fit t.csv" in capsys.readouterr().out
+    again = runge.Comparison("sweep").suggest(5)[["a", "b"]]
+    pandas.testing.assert_frame_equal(again, new[["a", "b"]], check_exact=True)
+    assert not suggest("sweep", 5, seed=1)["a"].isin(new["a"]).any()
+
+
+def test_box_and_conditions():
+    new = suggest("sweep", 8, {"a": (0.5, 3.0), "b": 0.25}, where=["a*e < 2", "1 >= b + a/2"])
+    assert set(new["b"]) == {0.25}
+    assert new["a"].between(0.5, 2 / np.e).all()
+    assert len(suggest("sweep", 2, where=["b**2 > 0.9"]).query("b*b > 0.9")) == 2
+
+
+def test_candidates():
+    old = pandas.read_csv("t.csv")[["a", "b"]]
+    own = pandas.DataFrame({"where": list("pqrst"), "a": [0.1, 0.9, 0.9, 0.5, 0.2], "b": [0.0, 0.5, 0.6, -0.5, 0.0]})
+    pandas.concat([old, own]).to_csv("own.csv", index=False)
+    new = suggest("sweep", 5, candidates="own.csv")
+    assert sorted(new["where"]) == list("pqrst")
+    merged = new.merge(own, on=["where", "a", "b"])
+    assert len(merged) == 5
+    assert list(suggest("sweep", 1, {"a": (0.3, 0.8)}, candidates=own)["where"]) == ["s"]
+    many = pandas.DataFrame(np.random.default_rng(1).uniform((0, -1), (1, 1), (3000, 2)), columns=["a", "b"])
+    new = suggest("sweep", 3, candidates=many)
+    assert len(new.merge(many, on=["a", "b"])) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--points", "0"], "points: must be at least 1 and at most 2048"),
+        (["--points", "21", "--candidates", "t.csv"], "at most 0"),
+        (["--box", "c=0:1"], "box: must name inputs, b, a; got 'c'"),
+        (["--box", "a=1:0"], "box: a: must be LOW:HIGH with LOW <= HIGH, got 1:0"),
+        (["--box", "a=2:3"], "box: a: must meet the range of the table's rows, 0.0"),
+        (["--box", "a=0:nan"], "box: must be such as x1=0:1,x2=-2:2,x3=0.5; got 'a=0:nan'"),
+        (["--candidates", "none.csv"], "candidates: there is no file 'none.csv'"),
+        (["--candidates", "one.csv"], "candidates: must have a column for each input, b, a; missing: b"),
+        (["--where", "a + b"], "where: must be a condition such as 'x1 + x2 < 1', got 'a + b'"),
+        (["--where", "a + c < 1"], "where: the name 'c' is not allowed in 'a + c '"),
+        (["--out", "t.csv"], "--out: must be a new file, got 't.csv', which exists; --force overwrites it"),
+    ],
+)
+def test_a_mistake_is_one_message(arguments, words, capsys):
+    pandas.DataFrame({"a": [0.5]}).to_csv("one.csv", index=False)
+    with pytest.raises(SystemExit) as end:
+        main(["sweep", *arguments])
+    assert end.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_sweeps_without_a_spread_or_rows(fitted, monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match=r"SWEEP: must have several networks.* got one in 'sweep/0'"):
+        suggest("sweep/0")
+    monkeypatch.chdir(tmp_path)
+    runge.sweep("seed=0,1", "model.width=4", "trainer.max_steps=2", *SHORT[1:], directory="formula")
+    with pytest.raises(ValueError, match="SWEEP: must be fitted to a table"):
+        suggest("formula")

@@ -1,0 +1,105 @@
+"""Sensitivity measures and total indices against closed forms."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from runge.trust.sensitivity import measure, measure_function, total_indices, unevenness
+
+A, B, PI = 7, 0.1, np.pi
+WEIGHTS = np.array([0, 1, 4.5, 99])
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+class Ishigami:
+    """sin x1 + 7 sin^2 x2 + 0.1 x3^4 sin x1 in [-pi, pi]^3."""
+
+    box = np.array([[-PI, PI]] * 3)
+    variance = A**2 / 8 + B * PI**4 / 5 + B**2 * PI**8 / 18 + 0.5
+    nu = np.array([0.5 + B * PI**4 / 5 + B**2 * PI**8 / 18, A**2 / 2, 8 / 7 * B**2 * PI**6])
+    total = np.array([0.557589, 0.442411, 0.243684])
+
+    def __call__(self, x):
+        return (1 + B * x[:, 2] ** 4) * np.sin(x[:, 0]) + A * np.sin(x[:, 1]) ** 2
+
+    def derivative(self, x):
+        first, third = np.sin(x[:, 0]), x[:, 2]
+        return np.stack([np.cos(x[:, 0]) * (1 + B * third**4), A * np.sin(2 * x[:, 1]), 4 * B * third**3 * first], 1)
+
+
+class Product:
+    """Sobol's g-function in [0, 1]^4, and minus twice the same as a second output."""
+
+    box = np.array([[0.0, 1.0]] * 4)
+    parts = 1 / 3 / (1 + WEIGHTS) ** 2
+    variance = np.prod(1 + parts) - 1
+    nu = 48 * parts * np.prod(1 + parts) / (1 + parts)
+    total = nu / 48 / variance
+
+    def __call__(self, x):
+        return np.prod((np.abs(4 * x - 2) + WEIGHTS) / (1 + WEIGHTS), axis=1)[:, None] * [1, -2] + 1e6
+
+    def derivative(self, x):
+        factors = (np.abs(4 * x - 2) + WEIGHTS) / (1 + WEIGHTS)
+        slopes = 4 * np.sign(4 * x - 2) / (1 + WEIGHTS) * np.prod(factors, axis=1)[:, None] / factors
+        return slopes[:, None] * np.array([1, -2])[:, None]
+
+
+@pytest.mark.parametrize("u", [Ishigami(), Product()], ids=lambda u: type(u).__name__)
+def test_functions_whose_measures_are_known(u):
+    own, total = measure_function(u, u.box), total_indices(u, u.box)
+    for p in range(len(total)):
+        assert_allclose(own.nu[p], u.nu * 4**p, rtol=2e-3)
+        assert_allclose(own.bound[p], np.ptp(u.box, axis=1) ** 2 / PI**2 * u.nu / u.variance, rtol=5e-3)
+        assert_allclose(total[p], u.total, rtol=0.01, atol=0.003)
+        assert_allclose(own.mean[p], 0, atol=0.01)
+        assert_allclose(own.rising[p], 0.5, atol=0.01)
+
+
+def test_the_bound_is_12_over_pi2_of_a_line_and_sharp_for_a_cosine(rng):
+    box, slopes = np.array([[-1.0, 3.0], [5.0, 5.5]]), np.array([2.0, -16.0])
+    x = rng.uniform(*box.T, (10**5, 2))
+    y = x @ slopes
+    own = measure(y[:, None], np.tile(slopes, (len(x), 1))[:, None], box)
+    assert_allclose(own.bound, [[12 / PI**2 / 2] * 2], rtol=0.01)
+    assert_allclose(own.mean, [slopes])
+    assert_allclose(own.mean_error, 0, atol=1e-12)
+    assert own.rising.tolist() == [[1, 0]]
+    assert_allclose(total_indices(lambda x: x @ slopes, box), 0.5, rtol=0.01)
+    x = (np.arange(1000) + 0.5)[:, None] / 1000
+    assert_allclose(measure(np.cos(PI * x), -PI * np.sin(PI * x)[..., None], np.array([[0, 1]])).bound, 1)
+
+
+def test_standard_errors_are_the_spread_over_samples(rng):
+    u = Ishigami()
+    samples = []
+    for _ in range(400):
+        x = rng.uniform(*u.box.T, (150, 3))
+        samples.append(measure(u(x)[:, None], u.derivative(x)[:, None], u.box))
+    spread = {name: np.std([getattr(one, name) for one in samples], axis=0) for name in ("bound", "mean")}
+    for name, expected in spread.items():
+        assert_allclose(np.mean([getattr(one, f"{name}_error") for one in samples], axis=0), expected, rtol=0.12)
+
+
+def test_labels_that_are_not_known(rng):
+    y, dydx, box = rng.normal(size=(30, 3)), rng.normal(size=(30, 3, 2)), np.array([[0, 1], [0, 2]])
+    y[:, 1], dydx[:, 2] = 0.1, np.nan
+    own = measure(y, dydx, box)
+    gaps = np.concatenate([y, np.full((9, 3), np.nan)]), np.concatenate([dydx, np.full((9, 3, 2), np.nan)])
+    for part, same in zip(own, measure(*gaps, box), strict=True):
+        assert_allclose(part, same)
+        assert np.isnan(part[2]).all()
+    assert not np.isfinite([own.bound[1], own.bound_error[1]]).any()
+    assert np.isfinite(own.mean[:2]).all()
+    dydx[1:, 0, 0] = np.nan
+    assert np.isnan(measure(y, dydx, box).mean_error[0]).tolist() == [True, False]
+
+
+def test_unevenness():
+    box, even = np.array([[2.0, 4.0]] * 2), np.linspace(0, 1, 1000)
+    x = 2 + 2 * np.stack([even, even**2], 1)  # P(t < s) = sqrt(s), which is farthest from s at 1/4
+    assert_allclose(unevenness(x, box), [0, 0.25], atol=2e-3)

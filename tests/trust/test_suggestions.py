@@ -1,0 +1,40 @@
+"""The choice of the next points, against the definition."""
+
+import numpy as np
+import pytest
+
+from runge.trust.suggestions import choose, relative
+
+
+def test_each_point_leaves_the_smallest_sum_of_variances():
+    chance = np.random.default_rng(0)
+    known, x, squares = chance.random((7, 2)) * [1, 50], chance.random((30, 2)) * [1, 50], chance.random(30)
+    chosen, unit = [], known.std(axis=0)
+    length = np.sqrt(np.prod(np.ptp(np.concatenate([x, known]) / unit, axis=0)) / 7)
+
+    def left(points):
+        """The variance that is left at the candidates after labels at some points."""
+        rho = [np.exp(-(((a[:, None] - points) / unit / length) ** 2).sum(2) / 2) for a in (x, points)]
+        return squares * (1 - np.sum(rho[0] * np.linalg.solve(rho[1] + 1e-6 * np.eye(len(points)), rho[0].T).T, axis=1))
+
+    for _ in range(4):
+        best = min(set(range(30)) - {*chosen}, key=lambda i: left(np.concatenate([known, x[[*chosen, i]]])).sum())
+        chosen.append(best)
+    assert choose(x, squares, known, 4).tolist() == chosen
+
+
+def test_points_are_where_the_spread_is_and_apart():
+    x, known = np.linspace(0, 1, 201)[:, None], np.linspace(0, 1, 11)[:, None]
+    chosen = x[choose(x, np.where(x[:, 0] > 0.6, 1.0, 1e-6), known, 4), 0]
+    assert np.sort(chosen) == pytest.approx([0.65, 0.75, 0.85, 0.95], abs=0.03)
+
+
+def test_all_candidates_can_be_chosen_also_rows_that_are_known():
+    known = np.array([[0.0, 3], [1, 3], [0.5, 3]])
+    assert sorted(choose(known, np.zeros(3), known, 3)) == [0, 1, 2]
+
+
+def test_parts_weigh_the_same():
+    ones = np.array([1.0, 3.0])
+    np.testing.assert_allclose(relative(ones, 1e-9 * ones[::-1], np.zeros(2)), [2, 2])
+    np.testing.assert_allclose(relative(np.zeros(2), np.zeros(2)), [1, 1])
