@@ -25,9 +25,11 @@ from runge.interface import sweep
 from runge.launch.compose import compose
 from runge.metrics import TRAIN_LOSS
 from runge.optimizers import Optimizer
+from runge.residuals import errors_of
 from runge.training.member import Member
 from runge.training.report import inside
 from runge.training.stack import Stack
+from runge.trust.intervals import Calibration
 from runge.trust.labels import compare
 
 __all__ = ["SobolevRegressor"]
@@ -152,8 +154,12 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         if not stack.module.best_loss.isfinite().all():
             raise RunError("the loss is not finite; try an optimizer with a smaller lr, or a smaller lambda_d")
         self.loss_curve_ = list(history.member(0)[TRAIN_LOSS])
-        network = stack.module.best.requires_grad_(False).cpu().double().eval()
-        return Function(network, inputs=inputs, outputs=outputs, inside=inside(stack.members[0])["rows"].numpy())
+        network, member = stack.module.best.requires_grad_(False).cpu().double().eval(), stack.members[0]
+        function = Function(network, inputs=inputs, outputs=outputs, inside=inside(member)["rows"].numpy())
+        if self.validation_fraction:
+            split = member.rows.split(member.data_seed.generator("data"))
+            function.calibration = Calibration.of(errors_of(function.jet, member.rows, split.val)[0].numpy(), None)
+        return function
 
     def _race(self, x: Floats, y: Floats, dydx: Floats, inputs: Names, outputs: Names) -> Function:
         """Search for the best fit, in a directory that is removed afterwards."""
@@ -170,6 +176,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
             except KeyboardInterrupt:  # its message names the directory
                 raise KeyboardInterrupt from None
             self.leaderboard_, function = answer.leaderboard.drop(columns=["command", "runs"]), answer.function.double()
+            function.calibration = function.calibration  # while its table is there
         function.inputs, function.outputs, function.runs = inputs, outputs, ()
         return function
 
@@ -202,23 +209,37 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         tags.target_tags.multi_output = True
         return tags
 
-    def predict(self, X: ArrayLike, return_std: bool = False) -> Any:
-        """Return the values u at the rows of X, (n,), or (n, P) if y had columns.
+    def predict(self, X: ArrayLike, return_std: bool = False, return_interval: float | None = None) -> Any:
+        """Return the values u at the rows of X, (n,), or (n, P) if y had columns; in a tuple, if more is asked for.
 
-        With `return_std` also their standard deviation over the networks of the answer; ValueError: there is only one.
+        Args:
+            X: the inputs, (n, D).
+            return_std: then also return their standard deviation over the networks of the answer.
+            return_interval: a level such as 0.9; then also return the lower and the upper ends of intervals that hold
+                this share of new labels, as `runge.Function.interval`.
+
+        Raises:
+            ValueError: there is one network, which has no standard deviation, or there are too few rows for the level.
         """
         x = self._checked_inputs(X)  # first: it says if there is no fit
         if return_std and self.function_.members == 1:
             raise ValueError("return_std: needs several networks, which search='best' trains; this fit has one")
         parts = [self.function_(x), *([self.function_.std(x)] if return_std else [])]
-        u, *std = [part.reshape(len(x)) if self._one_column else part.reshape(len(x), -1) for part in parts]
-        return (u, *std) if return_std else u
+        parts += [] if return_interval is None else self.function_.interval(x, return_interval)
+        u, *others = [part.reshape(len(x)) if self._one_column else part.reshape(len(x), -1) for part in parts]
+        return (u, *others) if others else u
 
-    def predict_derivative(self, X: ArrayLike) -> Floats:
-        """Return the derivatives of u by the inputs at the rows of X, (n, D), or (n, P, D) if y had columns."""
+    def predict_derivative(self, X: ArrayLike, return_interval: float | None = None) -> Any:
+        """Return the derivatives of u by the inputs at the rows of X, (n, D), or (n, P, D) if y had columns.
+
+        With `return_interval` also the lower and the upper ends of intervals, as `predict`.
+        """
         x = self._checked_inputs(X)
-        du = self.function_.derivative(x)
-        return du.reshape(x.shape) if self._one_column else du.reshape(len(x), -1, x.shape[1])
+        parts = [self.function_.derivative(x)]
+        parts += [] if return_interval is None else self.function_.derivative_interval(x, return_interval)
+        shape = x.shape if self._one_column else (len(x), -1, x.shape[1])
+        du, *ends = [part.reshape(shape) for part in parts]
+        return (du, *ends) if ends else du
 
     def outside(self, X: ArrayLike) -> Floats:
         """Return how far the rows of X are outside the training rows, (n,), as `runge.Function.outside`."""
