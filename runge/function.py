@@ -163,7 +163,7 @@ class Function(nn.Module):
         """Return the ends of intervals for the labels at x, the value and each component of the derivative.
 
         Each of them holds the label of a new row with about this probability, if the new row comes from where the rows
-        of the table came from; see `runge.trust.intervals`. NaN: no label of this kind was in the table.
+        of the table came from; see `runge.trust.intervals`. NaN: too few labels of this kind are known.
 
         Args:
             x: the points.

@@ -114,8 +114,12 @@ def _held(function: Function, labels: Sequence[Any], prediction: dict[str, Any],
         shares += [f"{held[unseen][known].mean():.1%} of {known.sum()} {what}"] if known.any() else []
     rows = max(found.counts)
     wide = "" if found.local else ", with the same width everywhere"
-    calibrated = f"intervals of level {level:g}, calibrated by {rows} rows{wide}"
-    return calibrated + (f"; they hold {' and '.join(shares)} of rows not trained on" if shares else "")
+    held = f"; they hold {' and '.join(shares)} of rows not trained on" if shares else ""
+    partials = [partial_name(y, x) for y in function.outputs for x in function.inputs]
+    channels = zip([*function.outputs, *partials], found.factors(level), strict=True)
+    none = [name for name, factor in channels if np.isnan(factor)]
+    without = f"; none of {listed(none)}: too few labels" if none else ""
+    return printable(f"intervals of level {level:g}, calibrated by {rows} rows{wide}{held}{without}")
 
 
 def _sets(function: Function, x: np.ndarray) -> tuple[np.ndarray, str]:

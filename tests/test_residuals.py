@@ -53,7 +53,7 @@ def test_each_row_is_predicted_by_the_networks_that_have_not_seen_it(swept):
     assert u.calibration.local
     assert u.calibration.counts == tuple((~np.isnan(label)).sum(axis=0))
     for found, expected in zip(u.calibration.scores, scores.T, strict=True):
-        np.testing.assert_allclose(found, np.sort(expected[~np.isnan(expected)]), rtol=1e-9)
+        np.testing.assert_allclose(found, np.sort(expected[~np.isnan(expected)]), rtol=1e-4)  # 32 bit
 
 
 def test_intervals_have_the_shapes_of_values_and_derivatives(swept):
@@ -76,6 +76,7 @@ def test_one_run_has_intervals_of_the_same_width_everywhere(swept):
     assert u.calibration.counts[0] == 10
     low, high = u.interval(np.random.default_rng(0).uniform(-1, 1, (9, 2)), 0.9)
     np.testing.assert_allclose(high - low, np.broadcast_to((high - low)[0], low.shape))
+    assert np.isnan(u.derivative_interval(np.zeros((1, 2)), 0.9)).all()  # five labels are too few
 
 
 def test_without_rows_there_are_no_intervals(table, swept, tmp_path):
