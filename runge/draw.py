@@ -41,7 +41,8 @@ def draw(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | None = 
     """
     # Late: Matplotlib is imported when something is drawn.
     from runge.pictures.curves import curves_picture, points_picture
-    from runge.pictures.fit import fit_picture, profiles_picture
+    from runge.pictures.fit import fit_picture
+    from runge.pictures.profiles import profiles_picture
 
     run = RunDirectory(directory)
     history, fit, points = (read_columns(run, path, None, sys.maxsize) for path in (run.history, run.fit, run.points))

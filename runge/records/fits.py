@@ -10,6 +10,9 @@ from runge.errors import ConfigurationError
 
 Array = NDArray[np.floating[Any]]
 
+Profile = tuple[Array, Array, Array]
+"""Along one input d: its values t, (k,), ascending; the fit u there, (k, P); and du/dx_d, (k, P)."""
+
 
 class Columns(NamedTuple):
     """The columns of `fit.csv`, in this order.

@@ -6,7 +6,8 @@ from matplotlib.collections import LineCollection, TriMesh
 from matplotlib.text import Text
 
 from runge.pictures.curves import curves_picture, points_picture
-from runge.pictures.fit import fit_picture, profiles_picture
+from runge.pictures.fit import fit_picture
+from runge.pictures.profiles import profiles_picture
 from runge.records.fits import Fit
 
 
