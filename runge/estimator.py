@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from runge.configuration import CONFIGURATIONS, build
 from runge.data import Rows, Table
+from runge.data.contradictions import ColumnNames, wrong_columns
 from runge.data.roles import check_index, names_of, partials_of
 from runge.errors import ConfigurationError, RunError
 from runge.function import Function
@@ -30,7 +31,6 @@ from runge.training.member import Member
 from runge.training.report import inside
 from runge.training.stack import Stack
 from runge.trust.intervals import Calibration
-from runge.trust.labels import compare
 
 __all__ = ["SobolevRegressor"]
 
@@ -300,12 +300,11 @@ def _checked(dydx: Any, x: Floats, y: Floats, inputs: Sequence[str], outputs: Se
     if slopes.shape not in allowed:
         raise ValueError(f"dydx: must have the shape {' or '.join(map(str, allowed))}; got {slopes.shape}")
     slopes = slopes.reshape(shape)
-    for p, output in enumerate(outputs):
-        if (agreement := compare(x, y[:, p], slopes[:, p])) and agreement.wrong:
-            factors = ", ".join(f"{inputs[d]} times {agreement.factors[d]:.3g}" for d in agreement.wrong)
-            got = f"the values of {output} at near rows differ as its derivatives by {factors}"
-            then = "leave a scaler of X out, because this estimator has one, or multiply dydx by StandardScaler.scale_"
-            raise ValueError(f"dydx: must be the derivatives by the inputs as X has them; {got}; {then}")
+    if wrong := wrong_columns(x, y, slopes, ColumnNames(inputs, outputs)):
+        rule = "must be the derivatives of y by the inputs as X has them"
+        got = " ".join(f"{one.what} {one.evidence}" for one in wrong)
+        then = "if a scaler has changed X, leave it out, because this estimator has one, or multiply dydx by its scale_"
+        raise ValueError(f"dydx: {rule}. {got} What to do: {wrong[0].advice} Or {then}")
     return slopes
 
 

@@ -25,6 +25,7 @@ from runge.launch.verdict import Known, leaderboard
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
 from runge.records.files import write
+from runge.training.advice import wrong_labels
 from runge.validation import Count, Positive, checked
 
 log = logging.getLogger(__name__)
@@ -115,6 +116,8 @@ class Race:
             "hydra.launcher.processes": self._processes,
             "candidates": {one.name: one.overrides for one in self.entrants},
         }
+        if self.rows is not None and (wrong := wrong_labels(self.rows)):
+            log.warning("%s", wrong)
         rounds = Rounds(self.directory, launch, self._candidates.place, description)
         write(self.directory / "multirun.yaml", OmegaConf.to_yaml(self._config))
         try:
