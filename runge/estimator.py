@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from runge.configuration import CONFIGURATIONS, build
 from runge.data import Rows, Table
+from runge.data.contradictions import ColumnNames, wrong_columns
 from runge.data.roles import check_index, names_of, partials_of
 from runge.errors import ConfigurationError, RunError
 from runge.function import Function
@@ -25,10 +26,11 @@ from runge.interface import sweep
 from runge.launch.compose import compose
 from runge.metrics import TRAIN_LOSS
 from runge.optimizers import Optimizer
+from runge.residuals import errors_of
 from runge.training.member import Member
 from runge.training.report import inside
 from runge.training.stack import Stack
-from runge.trust.labels import compare
+from runge.trust.intervals import Calibration
 
 __all__ = ["SobolevRegressor"]
 
@@ -152,8 +154,12 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         if not stack.module.best_loss.isfinite().all():
             raise RunError("the loss is not finite; try an optimizer with a smaller lr, or a smaller lambda_d")
         self.loss_curve_ = list(history.member(0)[TRAIN_LOSS])
-        network = stack.module.best.requires_grad_(False).cpu().double().eval()
-        return Function(network, inputs=inputs, outputs=outputs, inside=inside(stack.members[0])["rows"].numpy())
+        network, member = stack.module.best.requires_grad_(False).cpu().double().eval(), stack.members[0]
+        function = Function(network, inputs=inputs, outputs=outputs, inside=inside(member)["rows"].numpy())
+        if self.validation_fraction:
+            split = member.rows.split(member.data_seed.generator("data"))
+            function.calibration = Calibration.of(errors_of(function.jet, member.rows, split.val)[0].numpy(), None)
+        return function
 
     def _race(self, x: Floats, y: Floats, dydx: Floats, inputs: Names, outputs: Names) -> Function:
         """Search for the best fit, in a directory that is removed afterwards."""
@@ -170,6 +176,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
             except KeyboardInterrupt:  # its message names the directory
                 raise KeyboardInterrupt from None
             self.leaderboard_, function = answer.leaderboard.drop(columns=["command", "runs"]), answer.function.double()
+            function.calibration = function.calibration  # while its table is there
         function.inputs, function.outputs, function.runs = inputs, outputs, ()
         return function
 
@@ -202,23 +209,37 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         tags.target_tags.multi_output = True
         return tags
 
-    def predict(self, X: ArrayLike, return_std: bool = False) -> Any:
-        """Return the values u at the rows of X, (n,), or (n, P) if y had columns.
+    def predict(self, X: ArrayLike, return_std: bool = False, return_interval: float | None = None) -> Any:
+        """Return the values u at the rows of X, (n,), or (n, P) if y had columns; in a tuple, if more is asked for.
 
-        With `return_std` also their standard deviation over the networks of the answer; ValueError: there is only one.
+        Args:
+            X: the inputs, (n, D).
+            return_std: then also return their standard deviation over the networks of the answer.
+            return_interval: a level such as 0.9; then also return the lower and the upper ends of intervals that hold
+                this share of new labels, as `runge.Function.interval`.
+
+        Raises:
+            ValueError: there is one network, which has no standard deviation, or there are too few rows for the level.
         """
         x = self._checked_inputs(X)  # first: it says if there is no fit
         if return_std and self.function_.members == 1:
             raise ValueError("return_std: needs several networks, which search='best' trains; this fit has one")
         parts = [self.function_(x), *([self.function_.std(x)] if return_std else [])]
-        u, *std = [part.reshape(len(x)) if self._one_column else part.reshape(len(x), -1) for part in parts]
-        return (u, *std) if return_std else u
+        parts += [] if return_interval is None else self.function_.interval(x, return_interval)
+        u, *others = [part.reshape(len(x)) if self._one_column else part.reshape(len(x), -1) for part in parts]
+        return (u, *others) if others else u
 
-    def predict_derivative(self, X: ArrayLike) -> Floats:
-        """Return the derivatives of u by the inputs at the rows of X, (n, D), or (n, P, D) if y had columns."""
+    def predict_derivative(self, X: ArrayLike, return_interval: float | None = None) -> Any:
+        """Return the derivatives of u by the inputs at the rows of X, (n, D), or (n, P, D) if y had columns.
+
+        With `return_interval` also the lower and the upper ends of intervals, as `predict`.
+        """
         x = self._checked_inputs(X)
-        du = self.function_.derivative(x)
-        return du.reshape(x.shape) if self._one_column else du.reshape(len(x), -1, x.shape[1])
+        parts = [self.function_.derivative(x)]
+        parts += [] if return_interval is None else self.function_.derivative_interval(x, return_interval)
+        shape = x.shape if self._one_column else (len(x), -1, x.shape[1])
+        du, *ends = [part.reshape(shape) for part in parts]
+        return (du, *ends) if ends else du
 
     def outside(self, X: ArrayLike) -> Floats:
         """Return how far the rows of X are outside the training rows, (n,), as `runge.Function.outside`."""
@@ -279,12 +300,11 @@ def _checked(dydx: Any, x: Floats, y: Floats, inputs: Sequence[str], outputs: Se
     if slopes.shape not in allowed:
         raise ValueError(f"dydx: must have the shape {' or '.join(map(str, allowed))}; got {slopes.shape}")
     slopes = slopes.reshape(shape)
-    for p, output in enumerate(outputs):
-        if (agreement := compare(x, y[:, p], slopes[:, p])) and agreement.wrong:
-            factors = ", ".join(f"{inputs[d]} times {agreement.factors[d]:.3g}" for d in agreement.wrong)
-            got = f"the values of {output} at near rows differ as its derivatives by {factors}"
-            then = "leave a scaler of X out, because this estimator has one, or multiply dydx by StandardScaler.scale_"
-            raise ValueError(f"dydx: must be the derivatives by the inputs as X has them; {got}; {then}")
+    if wrong := wrong_columns(x, y, slopes, ColumnNames(inputs, outputs)):
+        rule = "must be the derivatives of y by the inputs as X has them"
+        got = " ".join(f"{one.what} {one.evidence}" for one in wrong)
+        then = "if a scaler has changed X, leave it out, because this estimator has one, or multiply dydx by its scale_"
+        raise ValueError(f"dydx: {rule}. {got} What to do: {wrong[0].advice} Or {then}")
     return slopes
 
 

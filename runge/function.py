@@ -143,9 +143,13 @@ class Function(nn.Module):
         """
         if self._calibration is None:
             if "file" not in (self.configuration.get("data") or {}) or not self.runs:
-                raise ValueError("intervals need a function that was loaded from runs on a table")
+                raise ValueError("intervals need runs on a table, with rows that were left out of their training")
             self._calibration = calibrate(self.jet, self.runs, self.weights, local=bool(self.groups))
         return self._calibration
+
+    @calibration.setter
+    def calibration(self, calibration: Calibration) -> None:
+        self._calibration = calibration
 
     def interval(self, x: Argument, level: float = 0.9) -> tuple[Any, Any]:
         """Return the lower and the upper end of an interval for the label at x, as `value_and_derivative_interval`."""
@@ -159,7 +163,7 @@ class Function(nn.Module):
         """Return the ends of intervals for the labels at x, the value and each component of the derivative.
 
         Each of them holds the label of a new row with about this probability, if the new row comes from where the rows
-        of the table came from; see `runge.trust.intervals`. NaN: no label of this kind was in the table.
+        of the table came from; see `runge.trust.intervals`. NaN: too few labels of this kind are known.
 
         Args:
             x: the points.

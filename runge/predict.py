@@ -25,18 +25,28 @@ from runge.trust.outside import EDGE, OUTSIDE
 __all__ = ["main", "predict"]
 
 
-def predict(function: Function, x: np.ndarray) -> dict[str, np.ndarray]:
+def predict(function: Function, x: np.ndarray, interval: float | None = None) -> dict[str, np.ndarray]:
     """Return u, (m, P), and du, (m, P, D), at points x, (m, D), in float64: the means over the members.
 
-    Of several members, `u_std` and `du_std` are their standard deviations, as `Function.value_and_derivative_std`.
+    Of several members, `u_std` and `du_std` are their standard deviations, as `Function.value_and_derivative_std`. With
+    a level of intervals, `u_low`, `du_low`, `u_high` and `du_high` are their ends.
+
+    Raises:
+        ConfigurationError, ValueError: there are no intervals, as `Function.value_and_derivative_interval`.
     """
     points = x[:, 0] if len(function.inputs) == 1 else x
-    parts = [*function.value_and_derivative(points)]
+    named = {"": function.value_and_derivative(points)}
     if function.members > 1:
-        parts += function.value_and_derivative_std(points)
-    shapes = [(len(x), len(function.outputs)), (len(x), len(function.outputs), x.shape[1])] * 2
-    named = zip(("u", "du", "u_std", "du_std"), parts, shapes, strict=False)
-    return {name: part.astype(float).reshape(shape) for name, part, shape in named}
+        named["_std"] = function.value_and_derivative_std(points)
+    if interval is not None:
+        (low, high), (slope_low, slope_high) = function.value_and_derivative_interval(points, interval)
+        named |= {"_low": (low, slope_low), "_high": (high, slope_high)}
+    shapes = {"u": (len(x), len(function.outputs)), "du": (len(x), len(function.outputs), x.shape[1])}
+    return {
+        f"{name}{end}": part.astype(float).reshape(shape)
+        for end, pair in named.items()
+        for (name, shape), part in zip(shapes.items(), pair, strict=True)
+    }
 
 
 def _columns(function: Function, parts: Sequence[np.ndarray], prefix: str = "", end: str = "") -> dict[str, np.ndarray]:
@@ -55,13 +65,13 @@ def _content(
     """Return the content of the file that is written, of the format with a suffix; marks are further columns, (m,)."""
     import pandas
 
-    buffer, parts = io.BytesIO(), [*prediction.values()]
+    buffer = io.BytesIO()
     if to == ".npz":
         np.savez_compressed(buffer, x=x, **prediction, **marks)
         return buffer.getvalue()
-    columns = dict(zip(function.inputs, x.T, strict=True)) | _columns(function, parts[:2], "u_")
-    if function.members > 1:
-        columns |= _columns(function, parts[2:], "u_", "_std")
+    columns = dict(zip(function.inputs, x.T, strict=True))
+    for end in (name.removeprefix("du") for name in prediction if name.startswith("du")):
+        columns |= _columns(function, [prediction[f"u{end}"], prediction[f"du{end}"]], "u_", end)
     frame = pandas.DataFrame(columns | {name: x for name, x in marks.items() if name not in columns})
     if to == ".parquet":
         frame.to_parquet(buffer, index=False)
@@ -93,6 +103,23 @@ def _errors(function: Function, labels: Sequence[Any], prediction: dict[str, Any
     frame = pandas.DataFrame(lines, columns=["quantity", "rows", "labels", "RMSE", "RMSE / std"])
     frame = frame if sets.any() else frame.drop(columns="rows")
     return frame.to_string(index=False, na_rep="-", float_format="{:.3e}".format, max_rows=40)
+
+
+def _held(function: Function, labels: Sequence[Any], prediction: dict[str, Any], sets: np.ndarray, level: float) -> str:
+    """Return a sentence on the share of labels that intervals hold, in rows that no network has been trained on."""
+    unseen, found, shares = sets != "train", function.calibration, list[str]()
+    for what, name, label in (("values", "u", labels[0]), ("derivatives", "du", labels[1])):
+        known = ~np.isnan(label[unseen])
+        held = (prediction[f"{name}_low"] <= label) & (label <= prediction[f"{name}_high"])
+        shares += [f"{held[unseen][known].mean():.1%} of {known.sum()} {what}"] if known.any() else []
+    rows = max(found.counts)
+    wide = "" if found.local else ", with the same width everywhere"
+    held = f"; they hold {' and '.join(shares)} of rows not trained on" if shares else ""
+    partials = [partial_name(y, x) for y in function.outputs for x in function.inputs]
+    channels = zip([*function.outputs, *partials], found.factors(level), strict=True)
+    none = [name for name, factor in channels if np.isnan(factor)]
+    without = f"; none of {listed(none)}: too few labels" if none else ""
+    return printable(f"intervals of level {level:g}, calibrated by {rows} rows{wide}{held}{without}")
 
 
 def _sets(function: Function, x: np.ndarray) -> tuple[np.ndarray, str]:
@@ -142,6 +169,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
     parser.add_argument("--out", metavar="FILE", help="the file to write (default: NAME_predicted in that directory)")
     parser.add_argument("--force", action="store_true", help="overwrite the file that --out names")
     of_sweep = "mean and spread over the finished runs of a sweep that differ from the run only in seed and fold"
+    ends = "also write the ends of intervals that hold this share of new labels, such as 0.9"
+    parser.add_argument("--interval", metavar="LEVEL", type=float, help=ends)
     parser.add_argument("--ensemble", metavar="SWEEP_DIR", help=of_sweep)
     args = parser.parse_args(arguments)
     table, directory = Path(args.file), args.ensemble or args.run
@@ -156,7 +185,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
         if args.ensemble is not None:
             function = load_finished(args.ensemble, "--ensemble", like=args.run)
         x, *labels = _read(args.file, function)
-        prediction = predict(function, x)
+        prediction = predict(function, x, args.interval)
         sets, remark = _sets(function, x)
         marks, warning = _outside(function, x)
         marks |= {"set": sets} if sets.any() else {}
@@ -172,6 +201,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
         equal = statistics + f"; {left} left out: {why}" * (left > 0)
         print(equal if function.weights is None else f"weighted {statistics}")
     print(_errors(function, labels, prediction, sets))
+    if args.interval is not None:
+        print(_held(function, labels, prediction, sets, args.interval))
     print(printable(f"{warning}{remark}{len(x)} rows: {out}", keep="\n"))
 
 

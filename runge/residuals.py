@@ -15,7 +15,7 @@ from runge.seed import Seed
 from runge.trust.intervals import Calibration
 from runge.trust.spread import alike, spread_over
 
-__all__ = ["calibrate", "rows_of"]
+__all__ = ["calibrate", "errors_of", "rows_of"]
 
 Jet = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -64,13 +64,12 @@ def calibrate(jet: Jet, runs: Sequence[str | Path], weights: Tensor | None, loca
         one[np.setdiff1d(split.val, split.train)] = True
     trained = [split.train.tobytes() for split in splits]
     errors, spreads, several = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
-    labels = np.concatenate([rows.y, rows.dydx.reshape(len(rows.x), -1)], axis=1)
     for pattern in np.unique(unseen[:, unseen.any(axis=0)], axis=1).T:
         index, members = np.flatnonzero((unseen == pattern[:, None]).all(axis=0)), np.flatnonzero(pattern)
-        networks = _channels(jet, rows.x[index])[members]
+        networks = errors_of(jet, rows, index)[members]
         w = torch.ones(len(members), dtype=networks.dtype) if weights is None else weights[members].cpu()
         groups = alike([trained[member] for member in members])
-        errors.append((torch.tensordot(w / w.sum(), networks, 1)).numpy() - labels[index])
+        errors.append(torch.tensordot(w / w.sum(), networks, 1).numpy())
         spreads.append(spread_over(networks, w, groups).numpy())
         several.append(np.full(len(index), bool(groups)))
     if not errors:
@@ -81,8 +80,10 @@ def calibrate(jet: Jet, runs: Sequence[str | Path], weights: Tensor | None, loca
     return Calibration.of(error, None)
 
 
-def _channels(jet: Jet, x: np.ndarray) -> Tensor:
-    """Return the values and slopes of M networks at points, (n, D), as (M, n, P + P D)."""
+def errors_of(jet: Jet, rows: Rows, index: np.ndarray) -> Tensor:
+    """Return the errors of M networks at some rows, (M, n, P + P D), those of values first; NaN: not known."""
+    x, y, dydx = (torch.from_numpy(part[index]) for part in (rows.x, rows.y, rows.dydx))
     with torch.no_grad():
-        parts = [jet(chunk[None]) for chunk in torch.from_numpy(np.array(x)).split(_CHUNK)]
-        return torch.cat([torch.cat([u, du.flatten(2)], dim=2) for u, du in parts], dim=1).double().cpu()
+        parts = [jet(chunk[None]) for chunk in x.split(_CHUNK)]
+    u, du = (torch.cat(part, dim=1).double().cpu() for part in zip(*parts, strict=True))
+    return torch.cat([u - y, (du - dydx).flatten(2)], dim=2)

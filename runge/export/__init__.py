@@ -16,7 +16,7 @@ FORMATS = {"onnx": onnx_model, "torch": torch_program, "numpy": numpy_source}
 """The formats by name: each returns the content of its files by their suffixes, last the one that a user opens."""
 
 
-def export(function: Function, to: str, path: str | os.PathLike[str]) -> Path:
+def export(function: Function, to: str, path: str | os.PathLike[str], interval: float | None = None) -> Path:
     """Write a function's value and Jacobian for another program, each file completely or not at all.
 
     N points are the rows of x, (N, D); the results are u, (N,), and du, (N, D), or with P > 1 outputs (N, P) and
@@ -26,15 +26,20 @@ def export(function: Function, to: str, path: str | os.PathLike[str]) -> Path:
         function: a trained function, from `runge.load`; `to` changes its precision.
         to: the format, `onnx`, `torch` or `numpy`.
         path: the file; the format's suffix is added if it is missing, and the result is returned.
+        interval: the level of intervals, such as 0.9, whose lower and upper ends follow, of u and then of du, as
+            `Function.value_and_derivative_interval`; None: without them.
 
     Raises:
-        ValueError: there is no such format, or it does not support the function's activation.
+        ValueError: there is no such format, or it does not support the function's activation; or there are too few
+            rows for the level of the intervals.
         ImportError: the packages of the extra `onnx` are missing.
         OSError: the file cannot be written.
     """
     if to not in FORMATS:
         raise ValueError(f"to: must be one of {', '.join(FORMATS)}, got {to!r}")
-    files = FORMATS[to](function)
+    if interval is not None:
+        function.calibration.factors(interval)
+    files = FORMATS[to](function, interval)
     *_, last = files
     stem = os.fspath(path).removesuffix(last)
     for name in filter(os.path.isdir, (os.fspath(path), stem + last)):

@@ -16,10 +16,12 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.ex
     parser.add_argument("run", metavar="RUN_OR_SWEEP", help="the directory of a finished run or a sweep")
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
     parser.add_argument("--out", metavar="FILE", help="the file to write (default: `function` in that directory)")
+    ends = "add the ends of intervals that hold this share of new labels, such as 0.9"
+    parser.add_argument("--interval", metavar="LEVEL", type=float, help=ends)
     args = parser.parse_args(arguments)
     out = args.out or Path(args.run) / "function"
     try:
-        print(f"{args.to}: {export(load_finished(args.run, 'RUN_OR_SWEEP'), args.to, out)}")
+        print(f"{args.to}: {export(load_finished(args.run, 'RUN_OR_SWEEP'), args.to, out, args.interval)}")
     except OSError as error:
         parser.error(printable(f"--out: the file cannot be written ({describe(error)}); --out FILE names another"))
     except (ValueError, ImportError) as error:

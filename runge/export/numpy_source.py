@@ -60,19 +60,33 @@ WEIGHTS = [*np.load(Path(__file__).with_suffix(".npz")).values()]
     return [sum(np.split(part, stages)) for part in parts]
 
 
-def value_and_derivative(x):
+{intervals}def value_and_derivative(x):
     """Return u, {shape_u}, and du, {shape_du}, in float64, at N points x, (N, {inputs}).{also}"""
     {results}
 '''
-_ONE = "return u[0], du[0]"
-_EQUAL = "return u.mean(0), du.mean(0), u.std(0, ddof=1), du.std(0, ddof=1)"
+_ONE = "means, stds = [u[0], du[0]], []"
+_EQUAL = "means, stds = [u.mean(0), du.mean(0)], [u.std(0, ddof=1), du.std(0, ddof=1)]"
 _WEIGHTED = """w = np.array({weights})
     means = [np.tensordot(w, part, 1) for part in (u, du)]
     squares = [np.tensordot(w, (part - mean) ** 2, 1) for part, mean in zip((u, du), means)]
-    return *means, *(np.sqrt(part / (1 - w @ w)) for part in squares)"""
+    stds = [np.sqrt(part / (1 - w @ w)) for part in squares]"""
+
+_HALF_WIDTH = '''def half_width(part, factor, floor):
+    """Return half the widths of intervals, given what the members return."""
+    w, total, sums = np.array({weights}), 0.0, 0.0
+    for group in {groups}:  # members of the same rows
+        share, one = w[group].sum(), part[group]
+        squares = np.tensordot(w[group], (one - np.tensordot(w[group], one, 1) / share) ** 2, 1)
+        total, sums = total + share * squares / (share - (w[group] ** 2).sum() / share), sums + share
+    return np.broadcast_to(factor * np.sqrt(total / max(sums, 1e-300) + floor**2), part.shape[1:])
 
 
-def numpy_source(function: Function) -> dict[str, bytes]:
+'''
+_ENDS = """halves = [half_width(part, factor, floor) for part, factor, floor in zip((u, du), {factors}, {floors})]
+    return *means, *stds, *(end for mean, half in zip(means, halves) for end in (mean - half, mean + half))"""
+
+
+def numpy_source(function: Function, interval: float | None = None) -> dict[str, bytes]:
     """Return the weights, and a module with the function `value_and_derivative`, which computes in float64.
 
     Raises:
@@ -101,20 +115,41 @@ def numpy_source(function: Function) -> dict[str, bytes]:
     if p == 1:
         lines.append("u, du = u[:, :, 0], du[:, :, 0]")
     several = function.members > 1
-    results = _ONE if not several else _EQUAL if function.weights is None else _WEIGHTED
-    weights = None if function.weights is None else function.weights.tolist()
+    weights = [1.0] * function.members if function.weights is None else function.weights.tolist()
+    results = (_ONE if not several else _EQUAL if function.weights is None else _WEIGHTED).format(weights=weights)
+    lines += [results, "return *means, *stds" if interval is None else _ends(function, interval)]
+    groups = function.groups if interval is not None and function.calibration.local else []
+    also = ["means over members; their standard deviations follow"] * several
+    also += [f"the lower and upper ends of intervals of level {interval} follow, of u and of du"] * (
+        interval is not None
+    )
     source = _SOURCE.format(
-        about=about(function),
+        about=about(function, interval),
         formulas="".join(
             _FORMULA.format(name=name, lines="\n    ".join(_ACTIVATIONS[name])) for name in dict.fromkeys(names)
         ),
         inputs=d,
         shape_u=shape_u,
         shape_du=shape_du,
-        also="\n\n    They are means over members; their standard deviations follow.\n    " if several else "",
-        results="\n    ".join([*lines, results.format(weights=weights)]),
+        also="".join(f"\n\n    {sentence[0].upper()}{sentence[1:]}." for sentence in also) + "\n    " * bool(also),
+        intervals="" if interval is None else _HALF_WIDTH.format(weights=weights, groups=groups),
+        results="\n    ".join(lines),
     )
     return {".npz": buffer.getvalue(), ".py": source.encode()}
+
+
+def _ends(function: Function, interval: float) -> str:
+    """Return the lines that add the ends of intervals."""
+    p, d = len(function.outputs), len(function.inputs)
+    found, shapes = function.calibration, [() if p == 1 else (p,), (d,) if p == 1 else (p, d)]
+    texts = [
+        ", ".join(
+            f"np.array({part.reshape(shape).tolist()})"
+            for part, shape in zip(np.split(np.asarray(numbers), [p]), shapes, strict=True)
+        )
+        for numbers in (found.factors(interval), found.floors)
+    ]
+    return _ENDS.format(factors=f"[{texts[0]}]", floors=f"[{texts[1]}]")
 
 
 def _arrays(network: ResidualStages) -> list[np.ndarray]:

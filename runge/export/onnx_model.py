@@ -10,14 +10,14 @@ import torch
 from numpy.polynomial import chebyshev
 from scipy import special
 
-from runge.export.program import about, program
+from runge.export.program import about, names, program
 from runge.function import Function
 
 __all__ = ["onnx_model"]
 
 
-def onnx_model(function: Function) -> dict[str, bytes]:
-    """Return a file with the input `x` and the outputs `u` and `du`, `u_std` and `du_std`; `about` is metadata."""
+def onnx_model(function: Function, interval: float | None = None) -> dict[str, bytes]:
+    """Return a file with the input `x` and the outputs of `names`; `about` is its metadata."""
     try:
         import onnx
         import onnxscript
@@ -28,11 +28,11 @@ def onnx_model(function: Function) -> dict[str, bytes]:
         logging.disable(logging.WARNING)
         try:
             exported = torch.onnx.export(
-                program(function),
+                program(function, interval),
                 dynamo=True,
                 verbose=False,
                 input_names=["x"],
-                output_names=["u", "du", "u_std", "du_std"][: 2 if function.members == 1 else 4],
+                output_names=names(function, interval),
                 optimize=False,  # its rules drop an added number below 1e-8, and a factor close to 1
                 custom_translation_table=_translations(),
             )
@@ -47,7 +47,7 @@ def onnx_model(function: Function) -> dict[str, bytes]:
         part.ClearField("metadata_props")  # it names source files of this machine
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "N"
-    onnx.helper.set_model_props(model, about(function))
+    onnx.helper.set_model_props(model, about(function, interval))
     onnx.checker.check_model(model, full_check=True)
     return {".onnx": model.SerializeToString()}
 

@@ -14,12 +14,13 @@ from runge.configuration import flatten
 from runge.function import Function, mean_over, std_over
 from runge.records.fits import Columns
 
-__all__ = ["about", "program", "torch_program"]
+__all__ = ["about", "names", "program", "torch_program"]
 
 
 class _ValueAndDerivative(nn.Module):
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: Function, interval: float | None) -> None:
         super().__init__()
+        self.interval = interval
         self.function = copy.deepcopy(function).cpu().requires_grad_(False).eval()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -27,32 +28,46 @@ class _ValueAndDerivative(nn.Module):
         results = [mean_over(part, self.function.weights)[0] for part in parts]
         if self.function.members > 1:
             results += [std_over(part, self.function.weights)[0] for part in parts]
+        if self.interval is not None:
+            halves = [half[0] for half in self.function.half_widths(parts, self.interval)]
+            results += [end for mean, half in zip(results, halves, strict=False) for end in (mean - half, mean + half)]
         return tuple(part[:, 0] if len(self.function.outputs) == 1 else part for part in results)
 
 
-def program(function: Function) -> torch.export.ExportedProgram:
+def names(function: Function, interval: float | None) -> list[str]:
+    """Return the names of the results."""
+    several = ["u_std", "du_std"] if function.members > 1 else []
+    return ["u", "du", *several, *([] if interval is None else ["u_low", "u_high", "du_low", "du_high"])]
+
+
+def program(function: Function, interval: float | None = None) -> torch.export.ExportedProgram:
     """Return the results that `export` describes as a program of tensor operations, for any number of points.
 
     Its input has the precision of the function's units, if it has any: 17 digits before their mean is subtracted.
     """
     x = torch.zeros(2, len(function.inputs), dtype=function.like.dtype)
-    traced = torch.export.export(_ValueAndDerivative(function), (x,), dynamic_shapes=({0: torch.export.Dim("n")},))
+    traced = torch.export.export(
+        _ValueAndDerivative(function, interval), (x,), dynamic_shapes=({0: torch.export.Dim("n")},)
+    )
     for node in traced.graph.nodes:
         node.meta.pop("stack_trace", None)  # it names source files of this machine
     return traced
 
 
-def torch_program(function: Function) -> dict[str, bytes]:
+def torch_program(function: Function, interval: float | None = None) -> dict[str, bytes]:
     """Return a file for `torch.export.load`; `about` is its extra file `about.json`."""
     buffer = io.BytesIO()
-    torch.export.save(program(function), buffer, extra_files={"about.json": json.dumps(about(function))})
+    extra = {"about.json": json.dumps(about(function, interval))}
+    torch.export.save(program(function, interval), buffer, extra_files=extra)
     return {".pt2": buffer.getvalue()}
 
 
-def about(function: Function) -> dict[str, str]:
+def about(function: Function, interval: float | None = None) -> dict[str, str]:
     """Return what an exported file says about itself, as docs/howto/export.md describes it."""
-    configuration, names = flatten(function.configuration), Columns.of(function.inputs, function.outputs)
-    facts = {"inputs": json.dumps(names.inputs), "outputs": json.dumps(names.fits + names.fit_slopes)}
+    configuration, columns = flatten(function.configuration), Columns.of(function.inputs, function.outputs)
+    facts = {"inputs": json.dumps(columns.inputs), "outputs": json.dumps(columns.fits + columns.fit_slopes)}
+    if interval is not None:
+        facts["interval"] = repr(interval)
     if function.members > 1:
         facts["members"] = str(function.members)
     if function.weights is not None:

@@ -29,7 +29,7 @@ from runge.machine import interruption
 from runge.records.files import printable
 
 _VERBS = {"predict": "runge.predict", "export": "runge.export.__main__", "draw": "runge.draw"}
-_VERBS |= {"compare": "runge.compare.__main__", "suggest": "runge.suggest"}
+_VERBS |= {"compare": "runge.compare.__main__", "check": "runge.check", "suggest": "runge.suggest"}
 """The first words of a command that do not train: the module whose `main` takes the others."""
 
 _FIT = """\

@@ -18,13 +18,14 @@ from runge.data import Rows
 from runge.data.channels import Channels
 from runge.errors import RunError
 from runge.launch.candidates import Candidates
+from runge.launch.ending import Ending, equal_weights
 from runge.launch.rounds import Launch, Rounds
-from runge.launch.selection import ERRORS, Entrant, Fit, error_of, surroundings, weigh_candidates
+from runge.launch.selection import ERRORS, Entrant, Fit, error_of, surroundings
 from runge.launch.verdict import Known, leaderboard
-from runge.metrics import VAL_LOSS
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
 from runge.records.files import write
+from runge.training.advice import wrong_labels
 from runge.validation import Count, Positive, checked
 
 log = logging.getLogger(__name__)
@@ -38,9 +39,7 @@ _MAY_WIN = 4.0  # times the smallest error on the first folds
 _MOST = 6  # candidates with all folds
 _MARGIN = 1.2  # of expected times
 _PAYS = 0.95  # of the error, at most, with a variation that pays
-_LEAST_WEIGHT = 0.1
 _ALONE = "loss.lambda_d=0"
-_WORSE, _ROUND_OFF = 3.0, 1e-12
 
 
 @checked
@@ -117,6 +116,8 @@ class Race:
             "hydra.launcher.processes": self._processes,
             "candidates": {one.name: one.overrides for one in self.entrants},
         }
+        if self.rows is not None and (wrong := wrong_labels(self.rows)):
+            log.warning("%s", wrong)
         rounds = Rounds(self.directory, launch, self._candidates.place, description)
         write(self.directory / "multirun.yaml", OmegaConf.to_yaml(self._config))
         try:
@@ -151,8 +152,18 @@ class Race:
             if left := self._first_rounds(rounds, [*alone, *left], later):
                 self._left_out += [f"{one.name}: no time, a run may take {one.expected:.0f} s" for one in left]
             self._other_folds(rounds, later)
-            self._vary(rounds, vary)
-            self._refit(rounds)
+            ending = self._ending()
+            self._vary(rounds, vary, ending)
+            best = self._ranked()[0]
+            ending.run(rounds, [one for one in self._ranked() if one.fits.keys() == best.fits.keys()])
+
+    def _ending(self) -> Ending:
+        """Return the last rounds."""
+        assert self.rows is not None
+        first = self._candidates.member([*self.entrants[0].overrides, "data.fold=0"])
+        rows = (len(self.rows.x) - len(self._test)) // len(self.folds)
+        settings, seeds = self.settings, (first.seed.seed, first.data_seed.seed)
+        return Ending(self.directory, self.folds, rows, settings.timeout, self._processes, settings.seeds, *seeds)
 
     def _values_alone(self) -> list[Entrant]:
         """Return the candidates with derivatives without these, because some other one is best so."""
@@ -213,7 +224,7 @@ class Race:
 
     def _keep(self, best: Entrant) -> None:
         """Write the mean of a candidate's networks as the answer."""
-        write_answer(self.directory, _equal([fit.run for fit in best.all], self.directory))
+        write_answer(self.directory, equal_weights([fit.run for fit in best.all], self.directory))
 
     def _fit(self, run: RunDirectory) -> Fit:
         """Read a run that has finished; of a formula the validation points tell how good it is."""
@@ -237,16 +248,16 @@ class Race:
         if chosen:
             self._try(rounds, chosen, left, until)
 
-    def _vary(self, rounds: Rounds, until: float) -> None:
-        """Vary the best candidate as long as that pays."""
+    def _vary(self, rounds: Rounds, until: float, ending: Ending) -> None:
+        """Vary the best candidate as long as that pays, and leaves time for the last rounds."""
         tried = set[str]()
         while True:
             best = self._ranked()[0]
-            before, new = error_of(best.all), list[Entrant]()
-            room = (until - rounds.look()) * self._processes
+            before, new, look, needed = error_of(best.all), list[Entrant](), rounds.look(), 0.0
             for name, factor, change in self._variations(best):
-                room -= _MARGIN * factor * best.seconds * len(best.fits)
-                if room > 0 and name not in tried:
+                needed += _MARGIN * factor * best.seconds * len(best.fits) / self._processes
+                end = min(until, self.settings.timeout - ending.expected(factor * best.seconds))
+                if look + needed < end and name not in tried:
                     tried.add(name)
                     kept = [one for one in best.overrides if one.partition("=")[0] != change.partition("=")[0]]
                     new.append(Entrant(name, [*kept, change], factor * best.expected))
@@ -268,39 +279,6 @@ class Race:
             if name not in self._candidates.given:
                 yield f"{best.name}; {name}={value}", factor, f"{name}={value}"
 
-    def _refit(self, rounds: Rounds) -> None:
-        """Train what the answer is made of on all rows, and write the answer."""
-        complete = [one for one in self._ranked() if one.fits.keys() == self._ranked()[0].fits.keys()]
-        weights = weigh_candidates(complete)
-        weights[weights < min(_LEAST_WEIGHT, weights.max())] = 0
-        pairs = zip(complete, map(float, weights / weights.sum()), strict=True)
-        chosen = {one: weight for one, weight in pairs if weight}
-        base = self._candidates.member([*next(iter(chosen)).overrides, "data.fold=0"]).seed.seed
-        room = (self.settings.timeout - rounds.look()) * self._processes
-        each = 1.5 * sum(one.seconds * len(self.folds) / max(1, len(self.folds) - 1) for one in chosen)
-        seeds = max(1, min(self.settings.seeds, math.floor(room / max(each, 1e-9))))
-        jobs = [
-            [*_without_folds(one.overrides), "data.split.val=0", f"trainer.stop_at={one.steps()}", f"seed={base + i}"]
-            for one in chosen
-            for i in range(seeds)
-        ]
-        for i, one in enumerate(chosen):
-            one.refits = [rounds.begun + i * seeds + j for j in range(seeds)]
-        runs = iter(rounds.train(jobs, self.settings.timeout))
-        shares: dict[str, float] = {}
-        for one, weight in chosen.items():
-            fits = [run for run in (next(runs) for _ in range(seeds)) if run is not None]
-            errors = {run.path: _error(run) for run in fits}
-            # A seed that ends in a worse minimum than another would spoil the mean.
-            most = min(max(error_of(one.all), _ROUND_OFF), _WORSE * min(errors.values(), default=0) + _ROUND_OFF)
-            good = [run for run in fits if errors[run.path] <= most]
-            members = good or [fit.run for fit in one.all]  # the networks of its folds
-            for name, share in _equal(members, self.directory).items():
-                shares[name] = weight * share
-        write_answer(self.directory, shares)
-        for one, weight in chosen.items():
-            one.weight = weight
-
     def _conclude(self) -> None:
         """Write the leaderboard."""
         ranked = self._ranked()
@@ -311,18 +289,3 @@ class Race:
         left_out = [f"{one.name}: {'no run ended' if one.begun else 'it did not begin'} in time" for one in late]
         known = None if self.rows is None else Known(self.rows, self._test, self._channels)
         leaderboard(self.directory, ranked, [*self._left_out, *left_out], known).write(self.directory)
-
-
-def _without_folds(overrides: Sequence[str]) -> list[str]:
-    return [one for one in overrides if not one.startswith(("data.folds=", "seed=", "data.split.val="))]
-
-
-def _equal(runs: Sequence[RunDirectory], sweep: Path) -> dict[str, float]:
-    return {str(run.path.relative_to(sweep)): 1 / len(runs) for run in runs}
-
-
-def _error(run: RunDirectory) -> float:
-    """Return the error of a run on its validation rows, as `error_of`."""
-    figures = run.read_metrics()
-    known = [figure for name in ERRORS if (figure := figures.get(name)) is not None]
-    return math.prod(known) ** (1 / len(known)) if known else float(figures[VAL_LOSS] or math.inf)

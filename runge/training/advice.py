@@ -2,6 +2,7 @@
 
 import logging
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,9 @@ from torch import Tensor
 
 from runge.balance import GradNorm, Log, NeuralTangentKernel, Scale
 from runge.data import Data, Rows
+from runge.data.contradictions import ColumnNames, wrong_columns
 from runge.data.roles import listed, partial_name
+from runge.errors import command
 from runge.metrics import TRAIN_LOSS, VAL_LOSS, key
 from runge.objective import best_row
 from runge.resampling import Periodic
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from runge.training.datamodule import PointsDataModule
     from runge.training.member import Member
 
-__all__ = ["advice", "hardly_matters", "log_rows", "verdict", "without_effect"]
+__all__ = ["advice", "hardly_matters", "log_rows", "verdict", "without_effect", "wrong_labels"]
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,9 @@ _OVERFITS = 3.0  # the root of the validation loss over that of the training los
 _SINCE = {"cosine": (0.5, 0.5), "constant": (0.8, 0.7)}
 _OSCILLATES, _TOO_MANY = 10.0, 1000.0  # the frequencies for which fixed neurons are the way
 _OWN = 512  # the neurons of optimizer=least_squares
+_WRONG = dict[str, str]()
+"""The contradictions of the last table, by the checksum of its rows."""
+
 _MATTERS = 1e-3  # the root mean square of a partial derivative, relative to the output's largest
 
 
@@ -57,14 +63,26 @@ def advice(data: "PointsDataModule", member: int, lambda_d: float) -> list[str]:
     return messages
 
 
+def wrong_labels(rows: Rows) -> str:
+    """Say which columns of derivatives contradict the values of a table, and the command that says more; "": none."""
+    if rows.checksum not in _WRONG:  # the runs of a sweep have the same rows
+        _WRONG.clear()
+        wrong = wrong_columns(rows.x, rows.y, rows.dydx, ColumnNames(rows.inputs, rows.outputs))
+        more = f"More: {command()} check {shlex.quote(rows.table.file)}"
+        _WRONG[rows.checksum] = " ".join([*(f"{one.what} {one.evidence}" for one in wrong), more]) if wrong else ""
+    return _WRONG[rows.checksum]
+
+
 def log_rows(rows: Rows, data: "PointsDataModule", member: int) -> None:
-    """Log the unused columns of a member's table, its rows with the same inputs, and outputs with few values."""
+    """Log what is to be known of a member's table: unused columns, contradictions, rows with the same inputs."""
     if rows.unused:
         log.info("columns not used: %s", listed(rows.unused))
     ignored = {partial_name(y, x) for y in rows.outputs for x in rows.inputs} & {*rows.unused}
     if ignored and rows.table.derivatives == {}:
         what = "data.derivatives={} ignores %s; to measure their errors, use loss.lambda_d=0"
         log.info(what, listed(sorted(ignored)))
+    if wrong := wrong_labels(rows):
+        log.warning("%s", wrong)
     if rows.duplicates:
         kept = "" if rows.sets is not None else "; rows with the same inputs are in the same set"
         log.info("%d of %d rows have the inputs of an earlier row%s", rows.duplicates, len(rows.x), kept)

@@ -76,23 +76,20 @@ class Calibration:
         return cls(tuple(floors), tuple(scores), tuple(counts), spread is not None)
 
     def factors(self, level: float) -> Floats:
-        """Return q of each channel, (C,); NaN: it has no labels.
+        """Return q of each channel, (C,); NaN: it has too few labels.
 
         Raises:
-            ValueError: the level is not between 0 and 1, or there are too few rows for it.
+            ValueError: the level is not between 0 and 1, or there are too few rows for it in all channels.
         """
         if not 0 < level < 1:
             raise ValueError(f"level: must be between 0 and 1, got {level:g}")
-        found = list[float]()
-        for scores in self.scores:
-            place = math.ceil(round((len(scores) + 1) * level, 9))
-            if scores and place > len(scores):
-                most = (
-                    f"at most {len(scores) / (len(scores) + 1):.3g} with {len(scores)} rows to calibrate intervals by"
-                )
-                raise ValueError(f"level: must be {most}, got {level:g}")
-            found.append(scores[place - 1] if scores else math.nan)
-        return np.array(found)
+        places = [math.ceil(round((len(scores) + 1) * level, 9)) for scores in self.scores]
+        if all(place > len(scores) for place, scores in zip(places, self.scores, strict=True)):
+            n = max(map(len, self.scores))
+            rule = f"must be at most {n / (n + 1):.3g}, because {n} rows calibrate it"
+            raise ValueError(f"level: {rule}; got {level:g}")
+        pairs = zip(places, self.scores, strict=True)
+        return np.array([scores[place - 1] if place <= len(scores) else math.nan for place, scores in pairs])
 
 
 def _floor(error: Floats, s: Floats) -> float:

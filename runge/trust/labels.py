@@ -1,104 +1,151 @@
-"""Compare partial derivatives with differences of values, without a fit: wrong units and wrong signs stand out."""
+"""Find columns of partial derivatives that contradict the values of a table, without a fit."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
-__all__ = ["Agreement", "compare"]
+from runge.trust.mistakes import Mistake, possible
+from runge.trust.pairs import LEAST_ROWS, Floats, Labels, Pairs, Place
 
-Floats = NDArray[np.float64]
+__all__ = ["Verdict", "check_columns"]
 
-_NEIGHBOURS = 12
-_ROWS_PER_INPUT, _MOST_ROWS = 100, 1000  # of more rows a sample is compared: nearer pairs show noise rather than slopes
-_LEAST_ROWS, _PAIRS_PER_INPUT = 20, 10
-_LEVELS = 5
-"""The least number of values of an input: between fewer, a slope may do anything."""
+_GAIN, _UNRELATED = 0.08, 0.7
+"""By how much log S has to fall; if nothing is known of the mistake, by more."""
 
-_STEPS = 20  # of the reweighting
+_Z = 4.0  # and by how many of its standard errors
+_LEFT, _LEFT_LITTLE = 0.8, 0.5
+"""The largest share that may be left, and if noise or curvature could explain the mistake."""
 
-_UNEXPLAINED, _CLOSE = 0.3, 0.1
-_EXCESS = 2.5
-"""None of thousands of random functions, in 1 to 8 inputs with 20 to 1000 rows, had an excess above 2.2.
+_EXCESS = 0.5
+"""What curvature cannot explain, over what is left: at most 0.01 of thousands of steep functions without noise."""
 
-They were smooth, rough, with kinks, with 20 % noise in values or derivatives, with outliers or with missing labels.
-"""
+_PER_COLUMN, _PER_FACTOR, _PER_UNKNOWN = 0.02, 0.05, 0.3  # what a mistake costs, in log S
+_MOST = 8
 
 
-class Agreement(NamedTuple):
-    """How the differences of an output between near rows follow from its partial derivatives.
+class Verdict(NamedTuple):
+    """What is known of the columns of derivatives.
 
     Attributes:
-        factors: what each input's partial derivative has to be multiplied by, (D,); NaN: not known.
-        wrong: the inputs whose derivatives contradict the values; empty unless the comparison is conclusive.
+        mistakes: those that were found.
+        seen: the columns, a wrong sign of which would have been seen.
+        unseen: the columns with too small a part in the differences. Columns are in neither list if the labels of
+            their output are known in too few rows.
     """
 
-    factors: Floats
-    wrong: list[int]
+    mistakes: list[Mistake]
+    seen: list[Place]
+    unseen: list[Place]
 
 
-def compare(x: Floats, y: Floats, dydx: Floats) -> Agreement | None:
-    r"""Compare the values of one output with its partial derivatives; None: there are too few pairs of rows.
+def check_columns(x: Floats, y: Floats, dydx: Floats) -> Verdict:
+    """Find columns of derivatives that contradict the values.
 
-    For each row a and the rows b near it
-
-    .. math:: y_b - y_a \approx \sum_d c_d \tfrac12 (g_{ad} + g_{bd}) (x_{bd} - x_{ad}),
-
-    where g are the partial derivatives, and the factors c are those with the least sum of absolute errors, each divided
-    by the distance of a and b. Correct labels have c = 1. The other errors are those of the trapezoidal rule: if the
-    slope along a pair is monotone, they are at most half the difference of the slopes at both ends times the distance.
-    The excess is what is beyond that, relative to what the factors do not explain. The comparison is conclusive if they
-    explain most of the differences, and the excess is large.
+    A mistake is believed if without it the derivatives explain much more of the differences of the values between near
+    rows, if the rows agree on that, and if little is left unexplained. None of thousands of random functions without
+    mistakes had one.
 
     Args:
-        x: the inputs, (n, D).
-        y: the values, (n,); NaN: not known.
-        dydx: the partial derivatives, (n, D); likewise.
+        x: the inputs, (n, D), in the order of the file.
+        y: the values, (n, P); NaN: not known.
+        dydx: the partial derivatives, (n, P, D); likewise.
     """
-    dimension = x.shape[1]
-    rows = np.flatnonzero(~np.isnan(y))
-    if len(rows) > (most := min(_ROWS_PER_INPUT * dimension, _MOST_ROWS)):
-        rows = np.random.default_rng(0).choice(rows, most, replace=False)
-    if len(rows) < _LEAST_ROWS:
-        return None
-    x, y, dydx = x[rows], y[rows], dydx[rows]
-    spread = np.ptp(x, axis=0)
-    z = (x - x.min(0)) / np.where(spread > 0, spread, 1)
-    g = dydx * spread
-    distance, near = (part.ravel() for part in KDTree(z).query(z, min(_NEIGHBOURS + 1, len(rows))))
-    a, b = np.repeat(np.arange(len(rows)), len(near) // len(rows)), near
-    step = z[b] - z[a]
-    at_a, at_b = (np.where(step == 0, 0, g[end] * step) for end in (a, b))
-    coarse = [len(np.unique(column)) < _LEVELS for column in z.T]
-    kept = (distance > 0) & ~np.isnan(at_a + at_b).any(1) & (step[:, coarse] == 0).all(1)
-    if len(np.unique(a[kept])) < _LEAST_ROWS or kept.sum() < _PAIRS_PER_INPUT * dimension:
-        return None
-    a, b, at_a, at_b, distance = (part[kept] for part in (a, b, at_a, at_b, distance))
-    slope = (y[b] - y[a]) / distance
-    terms = (at_a + at_b) / 2 / distance[:, None]
-    allowed = np.abs((at_b - at_a).sum(1)) / 2 / distance
-    if not (np.isfinite(terms).all() and np.isfinite(slope).all() and (largest := np.abs(slope).max()) > 0):
-        return None
-    factors = _least_absolute(terms, slope)
-    rest, tiny = np.abs(slope - terms @ np.nan_to_num(factors)).mean(), 1e-9 * largest
-    excess = np.maximum(np.abs(slope - terms.sum(1)) - allowed, 0).mean() / max(rest, tiny)
-    conclusive = rest / np.abs(slope).mean() < _UNEXPLAINED and excess > _EXCESS
-    return Agreement(factors, np.flatnonzero(conclusive & (np.abs(factors - 1) > _CLOSE)).tolist())
+    known = ~(np.isnan(y) | np.isnan(dydx).any(2))
+    varies = [len(set(column[~np.isnan(column)])) > 1 for column in y.T]
+    outputs = np.flatnonzero((known.sum(0) >= LEAST_ROWS) & varies)
+    together = known[:, outputs].all(1)
+    if len(outputs) > 1 and together.sum() < LEAST_ROWS:
+        alone = [check_columns(x, y[:, [p]], dydx[:, [p]]) for p in outputs]
+        parts = [_numbered(one, [p]) for p, one in zip(outputs.tolist(), alone, strict=True)]
+        return Verdict(*([one for some in part for one in some] for part in zip(*parts, strict=True)))
+    if not len(outputs) or (pairs := Pairs.of(x, np.flatnonzero(together))) is None:
+        return Verdict([], [], [])
+    labels = Labels(pairs, y[:, outputs], dydx[:, outputs])
+    mistakes, corrected = _confirmed(labels, _search(labels))
+    wrong = {place for mistake in mistakes for place in mistake.sources}
+    places: list[Place] = [(p, d) for p in range(len(outputs)) for d in range(x.shape[1])]
+    seen = [place for place in places if place in wrong or _matters(corrected, place)]
+    return _numbered(Verdict(mistakes, seen, [one for one in places if one not in seen]), outputs.tolist())
 
 
-def _least_absolute(terms: Floats, slope: Floats) -> Floats:
-    """Return the coefficients with the least sum of absolute errors, (D,), by reweighting; NaN where a term is 0."""
-    size = np.sqrt((terms**2).mean(0))
-    seen = size > 0
-    columns, weight = terms[:, seen] / size[seen], np.ones(len(slope))
-    found = np.zeros(columns.shape[1])
-    for _ in range(_STEPS):
-        weighted = columns * weight[:, None]
-        found = np.linalg.lstsq(weighted.T @ columns, weighted.T @ slope, rcond=1e-10)[0]
-        error = np.abs(slope - columns @ found)
-        weight = 1 / np.maximum(error, 0.1 * np.median(error) + 1e-12 * np.abs(slope).max())
-        weight /= weight.mean()
-    factors = np.full(len(size), np.nan)
-    factors[seen] = found / size[seen]
-    return factors
+def _search(labels: Labels) -> list[Mistake]:
+    """Return the mistakes whose correction lowers S most, one after the other."""
+    mistakes = list[Mistake]()
+    while len(mistakes) < _MOST:
+        gains = [(labels.gain(labels.errors(one.sources)) - _price(one), one) for one in possible(labels)]
+        gain, best = max(gains, key=lambda pair: pair[0])
+        if gain <= 0:
+            break
+        mistakes += best.parts
+        labels = labels.corrected(best.sources)
+    return mistakes
+
+
+def _price(mistake: Mistake) -> float:
+    """Return what a mistake costs: an input that does not matter is not to blame, nor are two signs for a swap."""
+    factors = len(mistake.parts) if mistake.kind == "factor" else 0
+    return _PER_COLUMN * len(mistake.sources) + _PER_FACTOR * factors + _PER_UNKNOWN * (mistake.kind == "unrelated")
+
+
+def _confirmed(labels: Labels, mistakes: Sequence[Mistake]) -> tuple[list[Mistake], Labels]:
+    """Return the mistakes that must be corrected even if all others are, with their evidence; and the labels then."""
+    while True:
+        corrected, evidence = _without(labels, mistakes), list[tuple[float, Mistake]]()
+        for mistake in mistakes:
+            others = _without(labels, [one for one in mistakes if one is not mistake])
+            outputs = {p for p, _ in mistake.sources}
+            errors = {p: corrected.error[p] for p in outputs}
+            before, after = others.unexplained(outputs), corrected.unexplained(outputs)
+            enough = others.gain(errors) > (_UNRELATED if mistake.kind == "unrelated" else _GAIN)
+            z = others.significance(errors) if enough and _is_sound(mistake, others, corrected) else 0.0
+            evidence.append((z, mistake._replace(before=before, after=after)))
+        if all(z > _Z for z, _ in evidence):
+            return [mistake for _, mistake in evidence], corrected
+        weakest = min(range(len(evidence)), key=lambda i: evidence[i][0])
+        mistakes = [mistake for i, mistake in enumerate(mistakes) if i != weakest]
+
+
+def _is_sound(mistake: Mistake, wrong: Labels, right: Labels) -> bool:
+    """Return whether noise or curvature cannot be what makes labels seem wrong.
+
+    Between rows that are far from each other the mean of two slopes is too large, as are derivatives with a factor.
+    """
+    outputs = sorted({p for p, _ in mistake.sources})
+    factors = [source.factor for source in mistake.sources.values()]
+    left = right.unexplained(outputs)
+    if mistake.kind != "factor" or min(factors) < 0 or max(factors) > 1:
+        return left < (_LEFT_LITTLE if mistake.kind == "unrelated" else _LEFT)
+    excess = np.mean([np.log(wrong.excess(p) / right.size[p]) for p in outputs])
+    return left < _LEFT_LITTLE and bool(excess > np.log(_EXCESS))
+
+
+def _without(labels: Labels, mistakes: Sequence[Mistake]) -> Labels:
+    for mistake in mistakes:
+        labels = labels.corrected(mistake.sources)
+    return labels
+
+
+def _matters(labels: Labels, place: Place) -> bool:
+    """Return whether a wrong sign of a column would be seen."""
+    p, d = place
+    flipped = {p: labels.error[p] + 2 * labels.terms[p][:, d]}
+    return labels.gain(flipped) < -_GAIN and labels.significance(flipped) < -_Z
+
+
+def _numbered(verdict: Verdict, outputs: Sequence[int]) -> Verdict:
+    """Return a verdict on some outputs with their numbers in the table."""
+
+    def numbered(place: Place) -> Place:
+        return outputs[place[0]], place[1]
+
+    mistakes = [
+        one._replace(
+            sources={
+                numbered(place): source._replace(place=None if source.place is None else numbered(source.place))
+                for place, source in one.sources.items()
+            }
+        )
+        for one in verdict.mistakes
+    ]
+    return Verdict(mistakes, *(list(map(numbered, part)) for part in verdict[1:]))

@@ -169,7 +169,7 @@ def printed(capsys, *arguments):
     return "".join(capsys.readouterr()), status
 
 
-@pytest.mark.parametrize("verb", ["predict", "export", "draw", "compare"])
+@pytest.mark.parametrize("verb", ["predict", "export", "draw", "compare", "check"])
 def test_verbs(verb, name, capsys):
     text, status = printed(capsys, verb, "--help")
     assert text.startswith(f"usage: {name} {verb} [-h] ")
@@ -201,7 +201,7 @@ def test_the_help_has_the_verbs_and_all_keys(name, capsys):
     text, status = printed(capsys, "--help")
     assert status == 0
     assert text.startswith(f"{runge.__doc__}\n\n  runge fit FILE ...  ")
-    assert all(f"\n  runge {verb} " in text for verb in ("predict", "export", "draw", "compare"))
+    assert all(f"\n  runge {verb} " in text for verb in ("predict", "export", "draw", "compare", "check"))
     assert "is powered by Hydra" not in text
     assert all(f"{key.rpartition('.')[2]}:" in text for key in KEYS if not key.startswith("hydra"))
     assert "--hydra-help" in text

@@ -157,3 +157,17 @@ def test_an_override_has_no_effect_if_and_only_if_it_is_said(override, others, r
     plain = [other for other in others if not other.startswith(f"{override.partition('=')[0]}.")]
     same = torch.allclose(trained(tmp_path / "without", *plain), weights, rtol=1e-3, atol=1e-4)
     assert same == (reason is not None)
+
+
+def test_derivatives_that_contradict_the_values_are_said_before_the_training(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).random(60)
+    for name, sign in (("sound", 1), ("wrong", -1)):
+        pd.DataFrame({"x": x, "y": np.sin(3 * x), "dy_dx": sign * 3 * np.cos(3 * x)}).to_csv(f"{name}.csv", index=False)
+        run = Member(compose("data=table", f"data.file={name}.csv", "model.width=4"))
+        caplog.clear()
+        announce(make_stack([run]), 0)
+        said = [one.getMessage() for one in caplog.records if "Between near rows" in one.getMessage()]
+        assert len(said) == (name == "wrong")
+    assert said[0].startswith("dy_dx has the wrong sign. Between near rows, the derivatives leave")
+    assert said[0].endswith(" check wrong.csv")

@@ -1,25 +1,25 @@
 import numpy as np
 import pytest
 
-from runge.trust.labels import compare
+from runge.trust.labels import check_columns
+from runge.trust.pairs import corrected
 
 SIZES = [(1, 20), (2, 1000), (4, 100), (8, 300)]
 
 
-def table(seed, dimension, rows, steepness=1.0):
-    """Rows of a random function, its values and its gradients."""
+def table(seed, dimension, rows, steepness=1.0, outputs=1, least=0.05):
+    """Rows of random functions, their values and their Jacobian."""
     random = np.random.default_rng([seed, dimension, rows])
-    a, phase = random.normal(size=(6, dimension)) / np.sqrt(dimension), random.uniform(0, 6, 6)
-    a = a * 2 * steepness * random.uniform(0.05, 1, dimension)  # some inputs hardly matter
-    x, height = random.uniform(-1, 1, (rows, dimension)), random.normal(size=6)
-    if seed % 2:
-        return random, x, np.sin(x @ a.T + phase) @ height, (np.cos(x @ a.T + phase) * height) @ a
-    return random, x, np.exp(x @ a[0]) + x @ a[1], np.exp(x @ a[0])[:, None] * a[0] + a[1]
-
-
-def wrong(x, y, dydx):
-    agreement = compare(x, y, dydx)
-    return [] if agreement is None else agreement.wrong
+    x, y = random.uniform(-1, 1, (rows, dimension)), np.zeros((rows, outputs))
+    dydx, matters = np.zeros((rows, outputs, dimension)), 2 * steepness * random.uniform(least, 1, dimension)
+    for p in range(outputs):
+        a, phase = random.normal(size=(6, dimension)) / np.sqrt(dimension) * matters, random.uniform(0, 6, 6)
+        height = random.normal(size=6)
+        if seed % 2:
+            y[:, p], dydx[:, p] = np.sin(x @ a.T + phase) @ height, (np.cos(x @ a.T + phase) * height) @ a
+        else:
+            y[:, p], dydx[:, p] = np.exp(x @ a[0]) + x @ a[1], np.exp(x @ a[0])[:, None] * a[0] + a[1]
+    return random, x, y, dydx
 
 
 @pytest.mark.parametrize(("dimension", "rows"), SIZES)
@@ -32,10 +32,59 @@ def test_correct_labels_are_not_wrong(spoilt, dimension, rows):
         if spoilt == "noisy slopes":
             dydx = dydx + 0.2 * dydx.std(0) * random.normal(size=dydx.shape)
         if spoilt == "outliers":
-            y = y + 5 * y.std() * (random.random(rows) < 0.05)
+            y = y + 5 * y.std() * (random.random(y.shape) < 0.05)
         if spoilt == "partly known":
-            y, dydx = (np.where(random.random(part.shape) < 0.2, np.nan, part) for part in (y, dydx))
-        assert wrong(x, y, dydx) == []
+            y, dydx = (np.where(random.random(part.shape) < 0.1, np.nan, part) for part in (y, dydx))
+        assert check_columns(x, y, dydx).mistakes == []
+
+
+def spoil(kind, y, dydx):
+    """Labels with a mistake, and what undoes it: the source of each wrong column, as (place, factor, shift)."""
+    y, dydx = y.copy(), dydx.copy()
+    if isinstance(kind, float):
+        dydx[:, 0, 1] /= kind
+        return y, dydx, "factor", {(0, 1): ((0, 1), pytest.approx(kind, rel=0.1), 0)}
+    if kind == "swapped":
+        dydx[:, 1, [0, 2]] = dydx[:, 1, [2, 0]]
+        return y, dydx, kind, {(1, 0): ((1, 2), 1, 0), (1, 2): ((1, 0), 1, 0)}
+    if kind == "swapped outputs":
+        dydx[:, :2, 1] = dydx[:, 1::-1, 1]
+        return y, dydx, "swapped", {(0, 1): ((1, 1), 1, 0), (1, 1): ((0, 1), 1, 0)}
+    if kind == "transposed":
+        dydx[:, :2, :2] = dydx[:, :2, :2].transpose(0, 2, 1)
+        return y, dydx, kind, {(0, 1): ((1, 0), 1, 0), (1, 0): ((0, 1), 1, 0)}
+    if kind == "order":
+        dydx = dydx.transpose(0, 2, 1).reshape(dydx.shape)
+        moved = [(0, 1, 0, 2), (0, 2, 1, 1), (1, 0, 0, 1), (1, 1, 1, 0)]
+        return y, dydx, "transposed", {(p, d): ((q, e), 1, 0) for p, d, q, e in moved}
+    places = [(0, 2)] if kind == "one shifted" else [(p, d) for p in range(2) for d in range(3)]
+    if kind == "values shifted":
+        y[:, 0] = np.roll(y[:, 0], -1)
+        return y, dydx, "shifted", {(0, None): ((0, None), 1, -1)}
+    for p, d in places:
+        dydx[:, p, d] = np.roll(dydx[:, p, d], 2)
+    return y, dydx, "shifted", {place: (place, 1, 2) for place in places}
+
+
+@pytest.mark.parametrize("noise", [0, 0.05])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(-1.0, 0.5, 2.0, 2 * np.pi, np.pi / 180, -1000.0),
+        *("swapped", "swapped outputs", "transposed", "order", "one shifted", "shifted", "values shifted"),
+    ],
+    ids=str,
+)
+def test_mistakes_are_found_and_undone(kind, noise):
+    for seed in (1, 5):
+        random, x, y, dydx = table(seed, 3, 200, outputs=2, least=0.6)
+        y, dydx = (part + noise * part.std(0) * random.normal(size=part.shape) for part in (y, dydx))
+        bad_y, bad_dydx, expected, sources = spoil(kind, y, dydx)
+        (mistake,) = check_columns(x, bad_y, bad_dydx).mistakes
+        assert (mistake.kind, mistake.sources) == (expected, sources)
+        assert mistake.after < mistake.before
+        right = corrected(bad_y, bad_dydx, mistake.sources)
+        assert check_columns(x, *right).mistakes == []
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 4])
@@ -43,16 +92,23 @@ def test_units_that_a_scaler_has_changed_are_found(dimension):
     for seed in range(4):
         _, x, y, dydx = table(seed, dimension, 300)
         for scale in (x.std(0), np.ptp(x, axis=0), np.full(dimension, 100.0)):
-            assert wrong(x, y, dydx) == []
-            assert wrong(x / scale, y, dydx)
-            assert wrong(x / scale, y, dydx * scale) == []
+            mistakes = check_columns(x / scale, y, dydx).mistakes
+            assert {one.kind for one in mistakes} == {"factor"}
+            assert check_columns(x / scale, y, dydx * scale).mistakes == []
 
 
-def test_factors():
-    _, x, y, dydx = table(1, 3, 300)
-    agreement = compare(np.c_[x, np.ones(300)], y, np.c_[dydx * [1, -1, 0.5], np.ones(300)])
-    assert agreement.factors == pytest.approx([1, -1, 2, np.nan], rel=0.1, nan_ok=True)
-    assert agreement.wrong == [1, 2]
+def test_a_column_without_a_usual_mistake():
+    _, x, y, dydx = table(2, 3, 200, least=0.6)
+    dydx[:, 0, 1] = 0
+    (mistake,) = check_columns(x, y, dydx).mistakes
+    assert (mistake.kind, [*mistake.sources]) == ("unrelated", [(0, 1)])
+
+
+def test_an_input_that_does_not_matter_says_nothing():
+    _, x, y, dydx = table(1, 2, 200)
+    x = np.c_[x, np.random.default_rng(0).random(200)]
+    y, dydx = y + 1e-6 * x[:, 2:], np.concatenate([dydx, np.full((200, 1, 1), -1e-6)], axis=2)
+    assert check_columns(x, y, dydx) == ([], [(0, 0), (0, 1)], [(0, 2)])
 
 
 @pytest.mark.parametrize(
@@ -61,9 +117,18 @@ def test_factors():
         lambda x, y, dydx: (x[:19], y[:19], dydx[:19]),
         lambda x, y, dydx: (x, y, dydx * [1, np.nan, 1]),
         lambda x, y, dydx: (np.sign(x), y, dydx),
-        lambda x, y, dydx: (x, 0 * y, dydx),
+        lambda x, y, dydx: (0 * x, y, dydx),
     ],
-    ids=["few", "unknown", "two levels", "constant"],
+    ids=["few", "unknown", "two levels", "same inputs"],
 )
 def test_labels_that_say_nothing(spoilt):
-    assert compare(*spoilt(*table(1, 3, 300)[1:])) is None
+    assert check_columns(*spoilt(*table(1, 3, 300)[1:])) == ([], [], [])
+
+
+def test_outputs_that_are_known_in_other_rows():
+    _, x, y, dydx = table(1, 2, 200, outputs=3)
+    dydx[:, 2, 0] *= -1
+    y[:100, 1], y[100:, 2], y[:, 0] = np.nan, np.nan, np.nan
+    verdict = check_columns(x, y, dydx)
+    assert [one.sources for one in verdict.mistakes] == [{(2, 0): ((2, 0), pytest.approx(-1, rel=0.1), 0)}]
+    assert {p for p, _ in [*verdict.seen, *verdict.unseen]} == {1, 2}

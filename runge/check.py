@@ -1,0 +1,155 @@
+"""Check a table for derivatives that contradict the values, outliers, and constant columns."""
+
+import argparse
+import os
+import shlex
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from runge.configuration import build
+from runge.data.contradictions import ColumnNames, Finding, Report, contradictions
+from runge.data.roles import Roles, find_roles, listed, partial_name, read_arrays
+from runge.data.table import FORMATS, File, Table, open_table
+from runge.errors import ConfigurationError, command
+from runge.launch.cli import explain, override_of
+from runge.launch.compose import compose
+from runge.records.files import printable
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["Check", "check", "main"]
+
+_WIDTH, _MOST = 80, 20
+_PLACEHOLDER = "table.csv"
+
+
+class Check(NamedTuple):
+    """A table that was checked; its `repr` is what the command prints.
+
+    Attributes:
+        name: the file, or what the table is.
+        report: the findings, and the columns of which nothing can be known.
+        roles: the roles of its columns.
+    """
+
+    name: str
+    report: Report
+    roles: Roles
+
+    @property
+    def findings(self) -> list[Finding]:
+        """The mistakes that were found."""
+        return self.report.findings
+
+    def __repr__(self) -> str:
+        return _text(self)
+
+
+def check(data: "str | os.PathLike[str] | pandas.DataFrame", *overrides: str) -> Check:
+    """Check the labels of a table for contradictions, as `runge check FILE` does.
+
+    Args:
+        data: the path of a table, or a DataFrame with the columns of one.
+        *overrides: keys of `data`, such as `"data.outputs=[lift]"`.
+
+    Raises:
+        ConfigurationError: the table cannot be read, or an override is not allowed.
+
+    Example:
+        >>> import numpy, pandas
+        >>> x = numpy.linspace(0, 1, 40)
+        >>> found = check(pandas.DataFrame({"x": x, "y": x**2, "dy_dx": -2 * x})).findings
+        >>> found[0].what
+        'dy_dx has the wrong sign.'
+    """
+    path = os.fspath(data) if isinstance(data, str | os.PathLike) else None
+    try:
+        section = compose("data=table", override_of("data.file", path or _PLACEHOLDER), *overrides)["data"]
+    except Exception as error:
+        if (message := explain(error)) is None:
+            raise
+        raise ConfigurationError(message) from error
+    table = build("data", section, Table)
+    file = File("the DataFrame", data) if path is None else open_table(table.file)  # pyright: ignore
+    roles = find_roles(file, table.inputs, table.outputs, table.derivatives, table.split_column)
+    arrays = read_arrays(file, roles)
+    names = ColumnNames(roles.inputs, roles.outputs, roles.partials, file.place)
+    return Check(file.path, contradictions(*arrays, names), roles)
+
+
+def _text(found: Check) -> str:
+    """Return the report as text of 80 columns."""
+    report, roles = found.report, found.roles
+    n, tested = report.rows
+    head = f"{found.name}: {n} rows; inputs {listed(roles.inputs)}; outputs {listed(roles.outputs)}"
+    parts = [_wrapped(head), _wrapped(_number(report))]
+    for i, finding in enumerate(report.findings[:_MOST], 1):
+        indent = " " * len(number := f"{i}. ")
+        lines = [number + finding.what, indent + finding.evidence, indent + f"To do: {finding.advice}"]
+        parts.append("\n".join(_wrapped(line, indent) for line in lines))
+    if left := len(report.findings) - _MOST:
+        parts += [_wrapped(f"{left} more findings are not shown.")] * (left > 0)
+    if without := _without(found):
+        parts.append(f"To fit without these columns:\n\n    {without}")
+    if report.seen:
+        seen = f"A wrong sign would have been seen in {len(report.seen)} columns of derivatives."
+        parts.append(_wrapped(seen))
+    if report.unseen:
+        why = "Nothing can be said of these columns, because they explain too little of the differences"
+        parts.append(_wrapped(f"{why}: {listed(report.unseen)}."))
+    if report.unknown:
+        why = "Not checked, because too few rows have all labels of the output and are near each other"
+        parts.append(_wrapped(f"{why}: {listed(report.unknown)}."))
+    if tested < n:
+        parts.append(_wrapped(f"Outliers were looked for in {tested} rows, which are drawn."))
+    return "\n\n".join(parts)
+
+
+def _number(report: Report) -> str:
+    if not report.findings:
+        return "No contradiction was found."
+    n = len(report.findings)
+    return f"{n} contradiction{'s' * (n > 1)} found:"
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    return textwrap.fill(printable(text), _WIDTH, subsequent_indent=indent, break_long_words=False)
+
+
+def _without(found: Check) -> str:
+    """Return the command that fits the table without the columns of derivatives that are wrong."""
+    roles = found.roles
+    wrong = {column for finding in found.findings if not finding.rows for column in finding.columns}
+    columns = {(y, x): roles.partials.get((y, x), partial_name(y, x)) for y in roles.outputs for x in roles.inputs}
+    if not wrong & {*columns.values()}:
+        return ""
+    kept = {
+        y: [f"{x}:{columns[y, x]}" for x in roles.inputs if (y, x) in roles.partials and columns[y, x] not in wrong]
+        for y in roles.outputs
+    }
+    kept = ",".join(f"{y}:{{{','.join(pairs)}}}" for y, pairs in kept.items() if pairs)
+    names = [f"data.{key}=[{','.join(names)}]" for key, names in (("inputs", roles.inputs), ("outputs", roles.outputs))]
+    return shlex.join([*command().split(), "fit", found.name, *names, f"data.derivatives={{{kept}}}"])
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.check") -> None:
+    """Run the command `runge check`, or `python -m runge.check`; exit with 1 if there is a contradiction."""
+    status = "The exit status is 0 if there is no contradiction, 1 if there is one, and 2 if the table cannot be read."
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__, epilog=status)
+    parser.add_argument("file", metavar="FILE", help=f"a table: {', '.join(FORMATS)}")
+    of_roles = "keys of `data`, such as data.outputs=[lift], as for `runge fit FILE`"
+    parser.add_argument("overrides", metavar="data.KEY=VALUE", nargs="*", help=of_roles)
+    options = parser.parse_args(arguments)
+    try:
+        found = check(options.file, *options.overrides)
+    except ConfigurationError as error:
+        parser.error(printable(str(error)))
+    print(found)
+    sys.exit(1 if found.findings else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""The last rounds of a race: the networks of the answer, and those by which its intervals are calibrated."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from runge.launch.rounds import Rounds
+from runge.launch.selection import ERRORS, Entrant, error_of, weigh_candidates
+from runge.metrics import VAL_LOSS
+from runge.records.directories import RunDirectory
+from runge.records.ensemble import write_answer
+from runge.trust.intervals import Calibration
+
+__all__ = ["Ending", "equal_weights"]
+
+_LEAST_WEIGHT = 0.1
+_WORSE, _ROUND_OFF = 3.0, 1e-12
+_MARGIN = 1.5  # of expected times
+_SHARE = 0.25  # of the time, at most
+_LEAST_ROWS = 20  # by which intervals are calibrated
+
+
+class Ending(NamedTuple):
+    """The last rounds of a race for a table.
+
+    Attributes:
+        directory: the directory of the sweep.
+        folds: the numbers of the folds.
+        rows: how many rows a fold has.
+        timeout: the time at which the race ends, in seconds.
+        processes: how many runs are trained at a time.
+        seeds: how many networks each candidate of the answer has.
+        seed: the seed of the first of them.
+        data_seed: the seed by which rows are kept for the test.
+    """
+
+    directory: Path
+    folds: Sequence[int]
+    rows: int
+    timeout: float
+    processes: int
+    seeds: int
+    seed: int
+    data_seed: int
+
+    def expected(self, seconds: float) -> float:
+        """Return the time that these rounds may take with a candidate of which a run takes some seconds."""
+        runs = self.seeds * (1 + len(self.folds))
+        return min(_MARGIN * runs * seconds / self.processes, _SHARE * self.timeout)
+
+    def run(self, rounds: Rounds, complete: Sequence[Entrant]) -> None:
+        """Train what the answer is made of on all rows, and write the answer with its intervals.
+
+        Args:
+            rounds: the rounds of the race.
+            complete: the candidates that have been compared on the same folds, the best first.
+        """
+        weights = weigh_candidates(complete)
+        weights[weights < min(_LEAST_WEIGHT, weights.max())] = 0
+        pairs = zip(complete, map(float, weights / weights.sum()), strict=True)
+        chosen = {one: weight for one, weight in pairs if weight}
+        members = self._on_all_rows(rounds, chosen)
+        write_answer(self.directory, members)
+        for one, weight in chosen.items():
+            one.weight = weight
+        write_answer(self.directory, members, self._calibrate(rounds, chosen))
+
+    def _on_all_rows(self, rounds: Rounds, chosen: Mapping[Entrant, float]) -> dict[str, float]:
+        """Train candidates on all rows, for the steps that were best on the folds; return the weights of their runs."""
+        room = (self.timeout - rounds.look()) * self.processes
+        each = _MARGIN * sum(one.seconds * len(self.folds) / max(1, len(self.folds) - 1) for one in chosen)
+        seeds = max(1, min(self.seeds, math.floor(room / max(each, 1e-9))))
+        jobs = [
+            [
+                *_without(one.overrides, "data.folds", "seed", "data.seed", "data.split.val"),
+                *("data.split.val=0", f"trainer.stop_at={one.steps()}", f"seed={self.seed + i}"),
+                f"data.seed={self.data_seed}",
+            ]
+            for one in chosen
+            for i in range(seeds)
+        ]
+        for i, one in enumerate(chosen):
+            one.refits = [rounds.begun + i * seeds + j for j in range(seeds)]
+        runs, shares = iter(rounds.train(jobs, self.timeout)), dict[str, float]()
+        for one, weight in chosen.items():
+            fits = [run for run in (next(runs) for _ in range(seeds)) if run is not None]
+            errors = {run.path: _error(run) for run in fits}
+            # A seed that ends in a worse minimum than another would spoil the mean.
+            most = min(max(error_of(one.all), _ROUND_OFF), _WORSE * min(errors.values(), default=0) + _ROUND_OFF)
+            good = [run for run in fits if errors[run.path] <= most]
+            members = good or [fit.run for fit in one.all]  # the networks of its folds
+            for name, share in equal_weights(members, self.directory).items():
+                shares[name] = weight * share
+        return shares
+
+    def _calibrate(self, rounds: Rounds, chosen: Mapping[Entrant, float]) -> Calibration:
+        """Calibrate the intervals of the answer by networks of the folds, which get further seeds if there is time."""
+        from runge.loading import load, load_runs  # late, as torch is
+        from runge.residuals import calibrate
+
+        further, room = self.seeds - 1, (self.timeout - rounds.look()) * self.processes
+        each = _MARGIN * further * sum(one.seconds for one in chosen)
+        folds = sorted(next(iter(chosen)).fits)[: math.floor(room / each)] if each else []
+        answer, more = load(self.directory), list[RunDirectory | None]()
+        if answer.groups and len(folds) * self.rows >= _LEAST_ROWS:
+            jobs = [
+                [
+                    *_without(one.overrides, "seed"),
+                    *(f"data.fold={fold}", f"trainer.stop_at={one.steps()}", f"seed={self.seed + 1 + i}"),
+                ]
+                for one in chosen
+                for fold in folds
+                for i in range(further)
+            ]
+            more = rounds.train(jobs, self.timeout)
+        runs, weights, size = list[RunDirectory](), list[float](), len(folds) * further
+        for i, (one, weight) in enumerate(chosen.items()):
+            for fold, fit in one.fits.items():
+                first = i * size + folds.index(fold) * further if fold in folds and more else 0
+                found = [fit.run, *(run for run in more[first : first + further] if fold in folds and run is not None)]
+                runs += found
+                weights += [weight / len(found)] * len(found)
+        held = load_runs(runs, [weight / math.fsum(weights) for weight in weights])
+        return calibrate(held.jet, held.runs, held.weights, local=bool(answer.groups))
+
+
+def _without(overrides: Sequence[str], *keys: str) -> list[str]:
+    return [one for one in overrides if one.partition("=")[0] not in keys]
+
+
+def equal_weights(runs: Sequence[RunDirectory], sweep: Path) -> dict[str, float]:
+    """Return equal weights of some runs of a sweep, by their directories relative to the sweep's."""
+    return {str(run.path.relative_to(sweep)): 1 / len(runs) for run in runs}
+
+
+def _error(run: RunDirectory) -> float:
+    """Return the error of a run on its validation rows, as `error_of`."""
+    figures = run.read_metrics()
+    known = [figure for name in ERRORS if (figure := figures.get(name)) is not None]
+    return math.prod(known) ** (1 / len(known)) if known else float(figures[VAL_LOSS] or math.inf)

@@ -1,0 +1,138 @@
+"""The mistakes that are made with columns of derivatives, each as the columns where the right labels are."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from runge.trust.pairs import Floats, Labels, Place, Source
+
+__all__ = ["Mistake", "possible"]
+
+Kind = Literal["factor", "swapped", "transposed", "shifted", "unrelated"]
+
+_SHIFTS = 1, -1, 2, -2, 3, -3
+_FACTOR, _AT_LEAST = 1.35, 1.2
+"""A factor between this and its inverse may come from curvature and noise."""
+
+_STEPS, _MEDIANS = 20, 3  # of the reweighting
+
+
+class Mistake(NamedTuple):
+    """Columns that contradict the values, and where the right labels are.
+
+    Attributes:
+        kind: `factor`: all are wrong by a factor, the sign included; `swapped`: their places; `transposed`: the order
+            of the Jacobian; `shifted`: their rows; `unrelated`: one is worse than a constant, without a known reason.
+        sources: the columns, and where their right labels are.
+        before: the share of the differences of near values that the derivatives leave unexplained.
+        after: the same share with the right labels.
+    """
+
+    kind: Kind
+    sources: Mapping[Place, Source]
+    before: float = 1.0
+    after: float = 1.0
+
+    @property
+    def parts(self) -> "list[Mistake]":
+        """The mistakes, one for each column if their factors differ."""
+        if len({source.factor for source in self.sources.values()}) == 1:
+            return [self]
+        return [Mistake(self.kind, {place: source}) for place, source in self.sources.items()]
+
+
+def possible(labels: Labels) -> Iterator[Mistake]:
+    """Yield the mistakes that could have been made with some labels."""
+    outputs, inputs = range(labels.dydx.shape[1]), range(labels.dydx.shape[2])
+    of_output: list[list[Place]] = [[(p, d) for d in inputs] for p in outputs]
+    of_input: list[list[Place]] = [[(p, d) for p in outputs] for d in inputs]
+    single = [[place] for part in of_output for place in part]
+    every = [place for part in of_output for place in part]
+    groups = [*single, *(part for part in (*of_output, *of_input, every) if len(part) > 1)]
+    if len(outputs) == 1 < len(inputs):
+        groups.remove(every)  # those of its output
+    for group in groups:
+        if (factor := _factor(labels, group)) is not None:
+            yield Mistake("factor", {place: Source(place, factor) for place in group})
+        for shift in _SHIFTS:
+            yield Mistake("shifted", {place: Source(place, shift=shift) for place in group})
+    for p in outputs:
+        values: Place = p, None
+        yield from (Mistake("shifted", {values: Source(values, shift=shift)}) for shift in _SHIFTS)
+        if several := _factors(labels, p):
+            yield Mistake("factor", several)
+        for d in inputs:
+            rest, step = labels.error[p] + labels.terms[p][:, d], labels.pairs.step[:, d]
+            slope = _slope(rest, step, labels.size[p][labels.pairs.group])
+            yield Mistake("unrelated", dict[Place, Source]({(p, d): Source(None, slope)}))
+    swaps = [[pair] for part in (*of_output, *of_input) for pair in combinations(part, 2)]
+    if len(outputs) > 1:
+        swaps += [list(zip(*two, strict=True)) for part in (of_output, of_input) for two in combinations(part, 2)]
+    for pairs in swaps:
+        yield Mistake("swapped", {one: Source(other) for pair in pairs for one, other in (pair, pair[::-1])})
+    yield from (Mistake("transposed", sources) for sources in _transposed(len(outputs), len(inputs)))
+
+
+def _transposed(outputs: int, inputs: int) -> Iterator[Mapping[Place, Source]]:
+    """Yield the sources of a Jacobian (P, D) whose square part is transposed, or two of its elements, or all (D, P)."""
+    mirrored = [((p, d), (d, p)) for p, d in combinations(range(min(outputs, inputs)), 2)]
+    for pairs in [mirrored, *([pair] for pair in mirrored)] if mirrored else []:
+        yield {one: Source(other) for pair in pairs for one, other in (pair, pair[::-1])}
+    if outputs != inputs:
+        moved = {(p, d): divmod(d * outputs + p, inputs) for p in range(outputs) for d in range(inputs)}
+        yield {place: Source(other) for place, other in moved.items() if place != other}
+
+
+def _factor(labels: Labels, group: Sequence[Place]) -> float | None:
+    """Return what some columns have to be multiplied by; None: by about 1, or it cannot be known."""
+    part, pairs = {p: [d for q, d in group if q == p and d is not None] for p, _ in group}, labels.pairs
+    terms = [labels.terms[p][:, columns].sum(1) for p, columns in part.items()]
+    rest = [labels.error[p] + term for p, term in zip(part, terms, strict=True)]
+    v, u, factor, size = np.concatenate(rest), np.concatenate(terms), 1.0, np.ones(0)
+    for _ in range(_MEDIANS):
+        sizes = [labels.size_of(p, one - factor * term) for p, one, term in zip(part, rest, terms, strict=True)]
+        factor = _slope(v, u, size := np.concatenate([one[pairs.group] for one in sizes]))
+    return factor if _is_wrong(factor, v, u, size) else None
+
+
+def _factors(labels: Labels, p: int) -> dict[Place, Source]:
+    """Return the columns of an output with factors of their own, from the least sum of absolute errors; {}: below two.
+
+    The sum is found by reweighting.
+    """
+    terms, size = labels.terms[p], labels.size[p][labels.pairs.group]
+    scale = np.sqrt((terms**2).mean(0)) + np.finfo(float).tiny
+    columns, weight, found = terms / scale, 1 / size, np.zeros(terms.shape[1])
+    for _ in range(_STEPS):
+        weighted = columns * (weight / weight.mean())[:, None]
+        found = np.linalg.lstsq(weighted.T @ columns, weighted.T @ labels.difference[p], rcond=1e-10)[0]
+        error = np.abs(labels.difference[p] - columns @ found) / size
+        weight = 1 / np.maximum(error, 0.1 * np.median(error) + 1e-12) / size
+    factors = found / scale
+    rest = labels.difference[p] - terms @ factors
+    wrong = [d for d, c in enumerate(factors) if _is_wrong(c, rest + c * terms[:, d], terms[:, d], size)]
+    return {(p, d): Source((p, d), float(factors[d])) for d in wrong} if len(wrong) > 1 else {}
+
+
+def _slope(v: Floats, u: Floats, size: Floats) -> float:
+    """Return the slope c with the least sum of abs(v - c u) / size: the weighted median of v / u."""
+    used = np.isfinite(v / np.where(u == 0, np.nan, u))
+    if not used.any():
+        return 0.0
+    ratio, weight = v[used] / u[used], np.abs(u[used]) / size[used]
+    order = np.argsort(ratio)
+    above = np.cumsum(weight[order])
+    return float(ratio[order][np.searchsorted(above, above[-1] / 2)])
+
+
+def _is_wrong(factor: float, v: Floats, u: Floats, size: Floats) -> bool:
+    """Return whether v = c u with a factor c other than 1.
+
+    Noise in u makes the slope of v over u too small, and noise in v the inverse slope of u over v: both must be wrong.
+    """
+    inverse = _slope(u, v, size)
+    if factor > 0:
+        return factor > _FACTOR or (factor < 1 / _FACTOR and inverse > _AT_LEAST)
+    return factor < 0 and inverse < 0

@@ -1,0 +1,176 @@
+r"""How much of the differences of values between near rows the partial derivatives leave unexplained.
+
+For each row a and the rows b near it, correct labels have
+
+.. math:: y_b - y_a = \sum_d \tfrac12 (g_{ad} + g_{bd}) (x_{bd} - x_{ad}) + e_{ab},
+
+where g are the partial derivatives and e is the error of the trapezoidal rule and of noise, which grows with the
+distance of a and b. Pairs are therefore grouped by distance, and S is the mean of abs(e) in each group.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+__all__ = ["LEAST_ROWS", "Floats", "Labels", "Pairs", "Place", "Source", "corrected"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.intp]
+
+Place = tuple[int, int | None]
+"""A column of labels: an output, and the input of its partial derivative; None: its values."""
+
+LEAST_ROWS, _MOST_ROWS = 20, 2000
+_NEAR, _GROUPS = 12, 8
+_LEVELS = 5
+"""The least number of values of an input: between fewer, a slope may do anything."""
+
+_ROUND_OFF, _TINY = 1e-7, float(np.finfo(float).tiny)
+
+
+class Source(NamedTuple):
+    """Where the right labels of a column are: in a column, times a factor, `shift` rows further down.
+
+    Without a column, the best that can be said is that all of them are `factor`.
+    """
+
+    place: Place | None
+    factor: float = 1.0
+    shift: int = 0
+
+
+class Pairs(NamedTuple):
+    """Pairs of near rows: their numbers a and b, (k,), x_b - x_a, (k, D), and the number of their group, (k,)."""
+
+    a: Integers
+    b: Integers
+    step: Floats
+    group: Integers
+
+    @classmethod
+    def of(cls, x: Floats, rows: Integers) -> Self | None:
+        """Pair each of some rows of x, (n, D), with the 12 nearest of them; None: there are too few rows.
+
+        At most 2000 of the rows are used, which are drawn.
+        """
+        if len(rows) < LEAST_ROWS:
+            return None
+        if len(rows) > _MOST_ROWS:
+            rows = np.sort(np.random.default_rng(0).choice(rows, _MOST_ROWS, replace=False))
+        spread = x[rows].std(0)
+        z = x[rows] / np.where(spread > 0, spread, 1)
+        distance, near = map(np.asarray, KDTree(z).query(z, min(_NEAR + 1, len(rows))))
+        ends = np.sort([np.repeat(np.arange(len(rows)), near.shape[1]), near.ravel()], axis=0)
+        (a, b), first = np.unique(ends, axis=1, return_index=True)
+        distance, step = distance.ravel()[first], x[rows[b]] - x[rows[a]]
+        coarse = [len(np.unique(column)) < _LEVELS for column in z.T]
+        kept = (distance > 0) & (step[:, coarse] == 0).all(1)
+        if len(np.unique(np.r_[a[kept], b[kept]])) < LEAST_ROWS:
+            return None
+        edges = np.quantile(distance[kept], np.linspace(0, 1, _GROUPS + 1)[1:-1])
+        group = np.unique(np.searchsorted(edges, distance[kept]), return_inverse=True)[1]
+        return cls(rows[a[kept]], rows[b[kept]], step[kept], group)
+
+    def term(self, slope: Floats, d: int) -> Floats:
+        """Return the part of the differences, (k,), that a partial derivative by x_d, (n,), explains."""
+        return (slope[self.a] + slope[self.b]) / 2 * self.step[:, d]
+
+    def mean(self, error: Floats) -> Floats:
+        """Return the mean of abs(error), (k,), in each group, (G,)."""
+        return np.bincount(self.group, np.abs(error)) / np.bincount(self.group)
+
+
+class Labels:
+    """The labels of a table, and what they leave unexplained on pairs of rows.
+
+    Args:
+        pairs: the pairs; the labels of all of their rows are known.
+        y: the values, (n, P).
+        dydx: the partial derivatives, (n, P, D).
+
+    Attributes:
+        difference: that of the values of each output, (k,).
+        terms: the part of it that each partial derivative explains, (k, D).
+        error: the part that is left, (k,).
+        size: its S, (G,).
+        whole: the S without any derivatives, (G,).
+    """
+
+    def __init__(self, pairs: Pairs, y: Floats, dydx: Floats) -> None:
+        self.pairs, self.y, self.dydx = pairs, y, dydx
+        outputs, inputs = range(y.shape[1]), range(dydx.shape[2])
+        self.difference = [y[pairs.b, p] - y[pairs.a, p] for p in outputs]
+        self.terms = [np.stack([pairs.term(dydx[:, p, d], d) for d in inputs], axis=1) for p in outputs]
+        self.error = [self.difference[p] - self.terms[p].sum(1) for p in outputs]
+        self.whole = [pairs.mean(one) + _TINY for one in self.difference]
+        self.size = [self.size_of(p, error) for p, error in enumerate(self.error)]
+
+    def size_of(self, p: int, error: Floats) -> Floats:
+        """Return S of an error of an output, (G,), with a floor at round-off."""
+        return self.pairs.mean(error) + _ROUND_OFF * self.whole[p] + _TINY
+
+    def excess(self, p: int) -> Floats:
+        """Return S of the part of an error, (G,), that the trapezoidal rule cannot have.
+
+        If the slope along a pair is monotone, the rule's error is at most half the difference of the slopes at both
+        ends times the distance.
+        """
+        change = ((self.dydx[self.pairs.b, p] - self.dydx[self.pairs.a, p]) * self.pairs.step).sum(1)
+        return self.size_of(p, np.maximum(np.abs(self.error[p]) - np.abs(change) / 2, 0))
+
+    def corrected(self, sources: Mapping[Place, Source]) -> "Labels":
+        """Return the labels with the columns that sources name."""
+        return Labels(self.pairs, *corrected(self.y, self.dydx, sources))
+
+    def errors(self, sources: Mapping[Place, Source]) -> dict[int, Floats]:
+        """Return the errors, (k,), of each output whose columns sources name."""
+        changed = {p: self.error[p].copy() for p, _ in sources}
+        for (p, d), source in sources.items():
+            column = _column(self.y, self.dydx, (p, d), source)
+            if d is None:
+                changed[p] += column[self.pairs.b] - column[self.pairs.a] - self.difference[p]
+            else:
+                changed[p] += self.terms[p][:, d] - self.pairs.term(column, d)
+        return changed
+
+    def gain(self, errors: Mapping[int, Floats]) -> float:
+        """Return by how much log S of each output is smaller with other errors: means over groups, and their sum."""
+        return float(sum(np.log(self.size[p] / self.size_of(p, error)).mean() for p, error in errors.items()))
+
+    def significance(self, errors: Mapping[int, Floats]) -> float:
+        """Return the log-likelihood that other errors gain over its standard error, with rows as clusters.
+
+        Errors of a group have a Laplace distribution with the mean size S, as in the test of Vuong (1989,
+        https://doi.org/10.2307/1912557).
+        """
+        pairs, more = self.pairs, np.zeros(len(self.pairs.a))
+        for p, error in errors.items():
+            old, new = (size[pairs.group] for size in (self.size[p], self.size_of(p, error)))
+            more += np.log(old / new) + np.abs(self.error[p]) / old - np.abs(error) / new
+        centred = more - more.mean()
+        of_row = np.bincount(np.r_[pairs.a, pairs.b], np.r_[centred, centred])
+        return float(more.sum() / (np.linalg.norm(of_row) + _TINY))
+
+    def unexplained(self, outputs: Iterable[int]) -> float:
+        """Return S over the mean difference of the values of some outputs, in the geometric mean."""
+        return float(np.exp(np.mean([np.log(self.size[p] / self.whole[p]).mean() for p in outputs])))
+
+
+def corrected(y: Floats, dydx: Floats, sources: Mapping[Place, Source]) -> tuple[Floats, Floats]:
+    """Return values, (n, P), and derivatives, (n, P, D), with the columns that sources name."""
+    new_y, new_dydx = y.copy(), dydx.copy()
+    for (p, d), source in sources.items():
+        (new_y[:, p] if d is None else new_dydx[:, p, d])[:] = _column(y, dydx, (p, d), source)
+    return new_y, new_dydx
+
+
+def _column(y: Floats, dydx: Floats, place: Place, source: Source) -> Floats:
+    """Return what a source says that the labels of a column are, (n,); where it has none, as they are."""
+    if source.place is None:
+        return np.full(len(y), source.factor)
+    old, new = (y[:, p] if d is None else dydx[:, p, d] for p, d in (place, source.place))
+    new = source.factor * np.roll(new, -source.shift)
+    return np.where(np.isnan(new), old, new)

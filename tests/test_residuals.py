@@ -1,0 +1,97 @@
+"""Intervals of runs follow from the rows that their networks have not seen."""
+
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+
+import runge
+from runge.errors import ConfigurationError
+from runge.records.directories import RunDirectory
+from runge.residuals import rows_of
+
+SHORT = ("trainer.max_steps=30", "model.width=8", "trainer.progress_bar=false", "hydra.sweeper.compare=false")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    x = np.random.default_rng(0).uniform(-1, 1, (40, 2))
+    y = np.stack([np.sin(x[:, 0]) + x[:, 1] ** 2, x[:, 0] * x[:, 1]], axis=1)
+    zero = 0 * x[:, 0]
+    dydx = np.stack([[np.cos(x[:, 0]), 2 * x[:, 1]], [x[:, 1], zero + x[:, 0]]]).transpose(2, 0, 1)
+    path = tmp_path_factory.mktemp("table") / "table.npz"
+    np.savez(path, x=x, y=y, dydx=np.where(x[:, :1, None] > 0, dydx, np.nan))
+    return path
+
+
+@pytest.fixture(scope="module")
+def swept(table, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("sweep") / "sweep"
+    return runge.sweep(
+        *("data=table", f"data.file={table}", "data.folds=4", "data.split.test=0", "seed=0,1,2", *SHORT),
+        directory=directory,
+    )
+
+
+def test_each_row_is_predicted_by_the_networks_that_have_not_seen_it(swept):
+    u = runge.load(swept.directory)
+    assert [len(group) for group in u.groups] == [3, 3, 3, 3]
+    runs = [RunDirectory(run) for run in u.runs]
+    rows, unseen = rows_of(runs[0])[0], [set(rows_of(run)[1].val) for run in runs]
+    parts = {name: [] for name in ("mean", "spread", "label")}
+    for i, x in enumerate(rows.x):
+        some = [runge.load(run.path) for run, left_out in zip(runs, unseen, strict=True) if i in left_out]
+        values = np.stack([np.concatenate([one(x), one.derivative(x).ravel()]) for one in some])
+        assert len(values) == 3
+        for name, part in zip(
+            parts, (values.mean(0), values.std(0, ddof=1), [*rows.y[i], *rows.dydx[i].ravel()]), strict=True
+        ):
+            parts[name].append(part)
+    mean, spread, label = map(np.array, parts.values())
+    scores = np.abs(mean - label) / np.sqrt(spread**2 + np.array(u.calibration.floors) ** 2)
+    assert u.calibration.local
+    assert u.calibration.counts == tuple((~np.isnan(label)).sum(axis=0))
+    for found, expected in zip(u.calibration.scores, scores.T, strict=True):
+        np.testing.assert_allclose(found, np.sort(expected[~np.isnan(expected)]), rtol=1e-4)  # 32 bit
+
+
+def test_intervals_have_the_shapes_of_values_and_derivatives(swept):
+    u, x = runge.load(swept.directory), np.zeros((3, 5, 2))
+    low, high = u.interval(x, 0.8)
+    assert low.shape == (3, 5, 2)
+    assert (low < u(x)).all()
+    np.testing.assert_allclose((low + high) / 2, u(x), rtol=1e-9, atol=1e-12)
+    low, high = u.derivative_interval(x, 0.8)
+    assert low.shape == (3, 5, 2, 2)
+    narrow, wide = u.interval(x, 0.5), u.interval(x, 0.9)
+    assert (narrow[1] - narrow[0] < wide[1] - wide[0]).all()
+    copied = pickle.loads(pickle.dumps(u))
+    np.testing.assert_array_equal(copied.interval(x, 0.8)[0], u.interval(x, 0.8)[0])
+
+
+def test_one_run_has_intervals_of_the_same_width_everywhere(swept):
+    u = runge.load(swept.runs[0].directory)
+    assert not u.calibration.local
+    assert u.calibration.counts[0] == 10
+    low, high = u.interval(np.random.default_rng(0).uniform(-1, 1, (9, 2)), 0.9)
+    np.testing.assert_allclose(high - low, np.broadcast_to((high - low)[0], low.shape))
+    assert np.isnan(u.derivative_interval(np.zeros((1, 2)), 0.9)).all()  # five labels are too few
+
+
+def test_without_rows_there_are_no_intervals(table, swept, tmp_path):
+    x = np.zeros((1, 2))
+    all_rows = runge.fit("data=table", f"data.file={table}", "data.split.val=0", *SHORT[:3], directory=tmp_path / "all")
+    with pytest.raises(ValueError, match="intervals need rows that were left out of the training of some network"):
+        all_rows.function.interval(x)
+    formula = runge.fit(*SHORT[:3], directory=tmp_path / "formula")
+    with pytest.raises(ValueError, match="intervals need runs on a table"):
+        formula.function.interval(0.0)
+    shutil.copytree(swept.directory, tmp_path / "copy")
+    u, moved = runge.load(tmp_path / "copy"), table.with_name("moved.npz")
+    table.rename(moved)
+    try:
+        with pytest.raises((ConfigurationError, FileNotFoundError), match=r"table\.npz"):
+            u.interval(x)
+    finally:
+        moved.rename(table)

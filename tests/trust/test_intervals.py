@@ -1,0 +1,85 @@
+"""Intervals hold the share of new labels that they promise, and are wide where networks disagree."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from runge.function import std_over
+from runge.trust.intervals import Calibration
+from runge.trust.spread import alike, spread_over
+
+
+def half_width(found, s, level):
+    return found.factors(level) * np.sqrt((s * found.local) ** 2 + np.array(found.floors) ** 2)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9])
+def test_quantile_is_that_of_split_conformal_prediction(level):
+    """The last of n + 1 exchangeable scores is at most the k-th of the others with the probability k / (n + 1)."""
+    generator, n, held = np.random.default_rng(0), 29, []
+    for _ in range(4000):
+        errors = generator.standard_t(3, size=n + 1)
+        held.append(abs(errors[-1]) <= Calibration.of(errors[:-1, None], None).factors(level)[0])
+    expected = math.ceil((n + 1) * level) / (n + 1)
+    assert np.mean(held) == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / 4000))
+
+
+def test_width_follows_the_spread_where_it_tells_the_error():
+    generator = np.random.default_rng(1)
+    s = np.exp(3 * generator.standard_normal((400, 1)))
+    found = Calibration.of(s * generator.standard_normal(s.shape), s)
+    x = np.array([[1.0], [10.0], [100.0]])
+    widths = half_width(found, x, 0.9)[:, 0]
+    assert widths[1:] / widths[:-1] == pytest.approx([10, 10], rel=0.1)
+    new = np.exp(3 * generator.standard_normal((20_000, 1)))
+    assert (np.abs(new * generator.standard_normal(new.shape)) <= half_width(found, new, 0.9)).mean() > 0.86
+
+
+def test_width_is_that_of_the_noise_where_the_spread_says_nothing():
+    generator = np.random.default_rng(2)
+    s = np.exp(generator.standard_normal((400, 1)) - 6)
+    found = Calibration.of(generator.standard_normal(s.shape), s)
+    widths = half_width(found, s, 0.9)
+    assert widths.max() / widths.min() < 1.3
+    assert widths.mean() == pytest.approx(1.645, rel=0.15)
+
+
+def test_networks_that_agree_by_chance_have_no_intervals_of_no_width():
+    errors = np.linspace(0.1, 1, 30)[:, None]
+    found = Calibration.of(errors, np.zeros_like(errors))
+    assert half_width(found, np.zeros((1, 1)), 0.9)[0, 0] == pytest.approx(np.sort(errors[:, 0])[27])
+
+
+def test_many_scores_are_thinned_to_larger_ones():
+    errors = np.abs(np.random.default_rng(3).standard_normal((12_345, 1)))
+    found = Calibration.of(errors, None)
+    assert len(found.scores[0]) == 1000
+    assert found.counts == (12_345,)
+    exact = np.sort(errors[:, 0])
+    for level in (0.1, 0.9, 0.99):
+        assert exact[math.ceil(12_346 * level) - 1] <= found.factors(level)[0] <= np.quantile(exact, level + 0.002)
+
+
+def test_too_few_rows_and_wrong_levels_are_refused():
+    found = Calibration.of(np.array([[0.1, np.nan]] * 8), None)
+    with pytest.raises(ValueError, match=r"level: must be at most 0\.889, because 8 rows calibrate it; got 0\.9"):
+        found.factors(0.9)
+    assert math.isnan(found.factors(0.8)[1])
+    for level in (0, 1, 90, math.nan):
+        with pytest.raises(ValueError, match="level: must be between 0 and 1, got"):
+            found.factors(level)
+
+
+def test_spread_is_that_within_groups():
+    members = torch.randn(5, 7, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    weights = torch.tensor([0.1, 0.2, 0.3, 0.15, 0.25], dtype=torch.float64)
+    groups = alike(["a", "b", "a", "b", "c"])
+    assert groups == [[0, 2], [1, 3]]
+    torch.testing.assert_close(spread_over(members[:3], None, [[0, 1, 2]]), members[:3].std(0))
+    torch.testing.assert_close(spread_over(members, weights, [[0, 1, 2, 3, 4]]), std_over(members, weights)[0])
+    parts = [std_over(members[one], weights[one] / weights[one].sum())[0] ** 2 for one in groups]
+    expected = (0.4 * parts[0] + 0.35 * parts[1]) / 0.75
+    torch.testing.assert_close(spread_over(members, weights, groups), expected.sqrt())
+    assert not spread_over(members, weights, []).any()
