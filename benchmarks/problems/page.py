@@ -309,10 +309,11 @@ def airfoils() -> str:
 
 def write() -> None:
     """Write the page."""
-    import outside_page  # late: it imports this module
+    import outside_page  # late: they import this module
+    import spoilt_page
 
-    sections = SECTIONS | {"outside": outside_page.SECTION}
-    tables = best, reactor, study, functions, fresh, by_default, airfoils, outside_page.table
+    sections = SECTIONS | {"outside": outside_page.SECTION, "spoilt": spoilt_page.SECTION}
+    tables = best, reactor, study, functions, fresh, by_default, airfoils, outside_page.table, spoilt_page.table
     names = (
         *sections,
         "fixed",
