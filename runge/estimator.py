@@ -156,9 +156,9 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         self.loss_curve_ = list(history.member(0)[TRAIN_LOSS])
         network, member = stack.module.best.requires_grad_(False).cpu().double().eval(), stack.members[0]
         function = Function(network, inputs=inputs, outputs=outputs, inside=inside(member)["rows"].numpy())
-        if self.validation_fraction:
-            split = member.rows.split(member.data_seed.generator("data"))
-            function.calibration = Calibration.of(errors_of(function.jet, member.rows, split.val)[0].numpy(), None)
+        if self.validation_fraction and (rows := member.rows) is not None:
+            left_out = rows.split(member.data_seed.generator("data")).val
+            function.calibration = Calibration.of(errors_of(function.jet, rows, left_out)[0].numpy(), None)
         return function
 
     def _race(self, x: Floats, y: Floats, dydx: Floats, inputs: Names, outputs: Names) -> Function:

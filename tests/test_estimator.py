@@ -291,6 +291,19 @@ def test_the_standard_deviation_of_several_networks():
     np.testing.assert_allclose(std, np.std(each, axis=0, ddof=1), rtol=1e-9)
 
 
+def test_intervals_of_the_validation_rows():
+    model = SobolevRegressor(**SMALL, random_state=0, validation_fraction=0.5).fit(X, Y)
+    mean, low, high = model.predict(X, return_interval=0.8)
+    np.testing.assert_allclose((low + high) / 2, mean, rtol=1e-9)
+    assert np.sum((low <= Y) & (high >= Y)) >= 0.8 * 12
+    assert [part.shape for part in model.predict_derivative(X, return_interval=0.8)] == [(24, 1)] * 3
+    with pytest.raises(ValueError, match=r"level: must be at most 0\.923, because 12 rows calibrate it"):
+        model.predict(X, return_interval=0.95)
+    model.set_params(validation_fraction=0).fit(X, Y)
+    with pytest.raises(ValueError, match="intervals need"):
+        model.predict(X, return_interval=0.8)
+
+
 def test_in_an_application_of_hydra():
     _composed.cache_clear()
     with hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):

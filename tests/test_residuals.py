@@ -2,12 +2,15 @@
 
 import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 
 import runge
 from runge.errors import ConfigurationError
+from runge.predict import main
 from runge.records.directories import RunDirectory
 from runge.residuals import rows_of
 
@@ -95,3 +98,33 @@ def test_without_rows_there_are_no_intervals(table, swept, tmp_path):
             u.interval(x)
     finally:
         moved.rename(table)
+
+
+def test_the_command_writes_intervals_and_says_what_they_hold(swept, table, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    content = np.load(table)
+    x = content["x"] * 0.9
+    y = np.stack([np.sin(x[:, 0]) + x[:, 1] ** 2, x[:, 0] * x[:, 1]], axis=1)
+    columns = {"x1": x[:, 0], "x2": x[:, 1], "y1": y[:, 0], "y2": y[:, 1]}
+    pandas.DataFrame(columns).to_csv("new.csv", index=False)
+    main([str(swept.directory), "new.csv", "--interval", "0.8", "--out", "out.csv"])
+    found, u = pandas.read_csv("out.csv"), runge.load(swept.directory)
+    (low, high), (slope_low, slope_high) = u.value_and_derivative_interval(x, 0.8)
+    for name, expected in {
+        "u_y2_low": low[:, 1],
+        "u_y2_high": high[:, 1],
+        "du_y1_dx2_low": slope_low[:, 0, 1],
+        "du_y2_dx1_high": slope_high[:, 1, 0],
+    }.items():
+        np.testing.assert_allclose(found[name], expected, rtol=1e-5)
+    held = ((low <= y) & (y <= high)).mean()
+    said = f"intervals of level 0.8, calibrated by 40 rows; they hold {held:.1%} of 80 values of rows not trained on"
+    assert said in capsys.readouterr().out
+    for level, rule in (
+        ("0.999", "at most 0.976, because 40 rows calibrate it"),
+        ("90", "between 0 and 1"),
+    ):
+        with pytest.raises(SystemExit):
+            main([str(swept.directory), "new.csv", "--interval", level, "--out", "none.csv"])
+        assert f"level: must be {rule}" in capsys.readouterr().err
+    assert not Path("none.csv").exists()

@@ -17,8 +17,11 @@ STARTS = 0.5, 1.5  # length scales, in coordinates in which the box is [-1, 1]^D
 JITTER = 1e-12  # the smallest variance of the noise, in that of the values; increased where Cholesky fails
 
 
-def gaussian_process(rows: Rows) -> Callable[[Array], tuple[Array, Array]]:
-    """Fit one output to all rows; return a function of x, (m, D), to values (m, 1) and gradients (m, 1, D)."""
+def gaussian_process(rows: Rows, deviations: bool = False) -> Callable[[Array], tuple[Array, ...]]:
+    """Fit one output to all rows; return a function of x, (m, D), to values (m, 1) and gradients (m, 1, D).
+
+    With `deviations` the standard deviations of new labels follow, noise included, in the same shapes.
+    """
     gpytorch: Any = importlib.import_module("gpytorch")  # which only this peer needs
     low, high = rows.x.min(axis=0), rows.x.max(axis=0)
     middle, half, mean, std = (low + high) / 2, (high - low) / 2, rows.y.mean(), rows.y.std()
@@ -60,16 +63,21 @@ def gaussian_process(rows: Rows) -> Callable[[Array], tuple[Array, Array]]:
         stack.enter_context(settings.max_cholesky_size(10_000))
         stack.enter_context(settings.cholesky_jitter(double_value=JITTER))
         stack.enter_context(settings.cholesky_max_tries(8))
-        stack.enter_context(settings.skip_posterior_variances())
+        stack.enter_context(settings.skip_posterior_variances(not deviations))
         return stack
 
     with exactly():
         model = min((trained(start) for start in STARTS), key=lambda found: found[0])[1]
 
     @torch.no_grad()
-    def fit(points: Array) -> tuple[Array, Array]:
+    def fit(points: Array) -> tuple[Array, ...]:
         with exactly():
-            found = model(torch.from_numpy((points - middle) / half)).mean.numpy()
-        return found[:, :1] * std + mean, found[:, None, 1:] * std / half
+            posterior = model(torch.from_numpy((points - middle) / half))
+            found = posterior.mean.numpy()
+            parts = found[:, :1] * std + mean, found[:, None, 1:] * std / half
+            if not deviations:
+                return parts
+            spread = model.likelihood(posterior).variance.clamp_min(0).sqrt().numpy()
+        return *parts, spread[:, :1] * std, spread[:, None, 1:] * std / half
 
     return fit

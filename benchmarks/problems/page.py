@@ -309,8 +309,13 @@ def airfoils() -> str:
 
 def write() -> None:
     """Write the page."""
+    import outside_page  # late: they import this module
+    import spoilt_page
+
+    sections = SECTIONS | {"outside": outside_page.SECTION, "spoilt": spoilt_page.SECTION}
+    tables = best, reactor, study, functions, fresh, by_default, airfoils, outside_page.table, spoilt_page.table
     names = (
-        *SECTIONS,
+        *sections,
         "fixed",
         "functions_fresh",
         "airfoil_same",
@@ -322,9 +327,7 @@ def write() -> None:
     machines = sorted({found["processor"] for name in names if "processor" in (found := figures(name))})
     page = HEAD.format(processors=f"Processor: {'; '.join(machines)}." if machines else "")
     commands = {f"{name}_command": figures(name).get("command", "") for name in names}
-    for (name, section), table in zip(
-        SECTIONS.items(), (best, reactor, study, functions, fresh, by_default, airfoils), strict=True
-    ):
+    for (name, section), table in zip(sections.items(), tables, strict=True):
         if figures(name)["rows"]:
             page += section.format(**{name: table(), **commands})
     PAGE.write_text(page)

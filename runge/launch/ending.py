@@ -1,13 +1,13 @@
 """The last rounds of a race: the networks of the answer, and those by which its intervals are calibrated."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from runge.launch.rounds import Rounds
 from runge.launch.selection import ERRORS, Entrant, error_of, weigh_candidates
-from runge.metrics import VAL_LOSS
+from runge.metrics import TRAIN_LOSS, VAL_LOSS
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
 from runge.trust.intervals import Calibration
@@ -61,13 +61,18 @@ class Ending(NamedTuple):
         pairs = zip(complete, map(float, weights / weights.sum()), strict=True)
         chosen = {one: weight for one, weight in pairs if weight}
         members = self._on_all_rows(rounds, chosen)
-        write_answer(self.directory, members)
+        weights = {
+            name: chosen[one] * share
+            for one, runs in members.items()
+            for name, share in equal_weights(runs, self.directory).items()
+        }
+        write_answer(self.directory, weights)
         for one, weight in chosen.items():
             one.weight = weight
-        write_answer(self.directory, members, self._calibrate(rounds, chosen))
+        write_answer(self.directory, weights, self._calibrate(rounds, chosen, members))
 
-    def _on_all_rows(self, rounds: Rounds, chosen: Mapping[Entrant, float]) -> dict[str, float]:
-        """Train candidates on all rows, for the steps that were best on the folds; return the weights of their runs."""
+    def _on_all_rows(self, rounds: Rounds, chosen: Iterable[Entrant]) -> dict[Entrant, list[RunDirectory]]:
+        """Train candidates on all rows, for the steps that were best on the folds; return the runs that are kept."""
         room = (self.timeout - rounds.look()) * self.processes
         each = _MARGIN * sum(one.seconds * len(self.folds) / max(1, len(self.folds) - 1) for one in chosen)
         seeds = max(1, min(self.seeds, math.floor(room / max(each, 1e-9))))
@@ -82,20 +87,22 @@ class Ending(NamedTuple):
         ]
         for i, one in enumerate(chosen):
             one.refits = [rounds.begun + i * seeds + j for j in range(seeds)]
-        runs, shares = iter(rounds.train(jobs, self.timeout)), dict[str, float]()
-        for one, weight in chosen.items():
+        runs, members = iter(rounds.train(jobs, self.timeout)), dict[Entrant, list[RunDirectory]]()
+        for one in chosen:
             fits = [run for run in (next(runs) for _ in range(seeds)) if run is not None]
-            errors = {run.path: _error(run) for run in fits}
             # A seed that ends in a worse minimum than another would spoil the mean.
-            most = min(max(error_of(one.all), _ROUND_OFF), _WORSE * min(errors.values(), default=0) + _ROUND_OFF)
-            good = [run for run in fits if errors[run.path] <= most]
-            members = good or [fit.run for fit in one.all]  # the networks of its folds
-            for name, share in equal_weights(members, self.directory).items():
-                shares[name] = weight * share
-        return shares
+            most = _WORSE * min(map(_loss, fits), default=0) + _ROUND_OFF
+            good = [run for run in fits if _loss(run) <= most and _error(run) <= max(error_of(one.all), _ROUND_OFF)]
+            members[one] = good or [fit.run for fit in one.all]  # the networks of its folds
+        return members
 
-    def _calibrate(self, rounds: Rounds, chosen: Mapping[Entrant, float]) -> Calibration:
-        """Calibrate the intervals of the answer by networks of the folds, which get further seeds if there is time."""
+    def _calibrate(
+        self, rounds: Rounds, chosen: Mapping[Entrant, float], members: Mapping[Entrant, Sequence[RunDirectory]]
+    ) -> Calibration:
+        """Calibrate the intervals of the answer by networks of the folds, which get further seeds if there is time.
+
+        Of a candidate on a fold as many count as the answer has of it, those with the smallest loss, as in the answer.
+        """
         from runge.loading import load, load_runs  # late, as torch is
         from runge.residuals import calibrate
 
@@ -118,7 +125,8 @@ class Ending(NamedTuple):
         for i, (one, weight) in enumerate(chosen.items()):
             for fold, fit in one.fits.items():
                 first = i * size + folds.index(fold) * further if fold in folds and more else 0
-                found = [fit.run, *(run for run in more[first : first + further] if fold in folds and run is not None)]
+                others = [run for run in more[first : first + further] if fold in folds and run is not None]
+                found = sorted([fit.run, *others], key=_loss)[: len(members[one])]
                 runs += found
                 weights += [weight / len(found)] * len(found)
         held = load_runs(runs, [weight / math.fsum(weights) for weight in weights])
@@ -132,6 +140,11 @@ def _without(overrides: Sequence[str], *keys: str) -> list[str]:
 def equal_weights(runs: Sequence[RunDirectory], sweep: Path) -> dict[str, float]:
     """Return equal weights of some runs of a sweep, by their directories relative to the sweep's."""
     return {str(run.path.relative_to(sweep)): 1 / len(runs) for run in runs}
+
+
+def _loss(run: RunDirectory) -> float:
+    """Return the root of the loss of a run on its training rows."""
+    return math.sqrt(run.read_metrics()[TRAIN_LOSS] or 0.0)
 
 
 def _error(run: RunDirectory) -> float:

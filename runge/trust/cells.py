@@ -21,8 +21,11 @@ __all__ = ["Cell", "check_cells"]
 Integers = NDArray[np.intp]
 
 _NEAR = 12
-_OUTLIER, _GAP = 8.0, 2.0
-"""How far an outlier exceeds what is around it, and how far it exceeds what is no outlier."""
+_OUTLIER, _GAP, _LEAVES = 12.0, 2.0, 0.75
+"""How far an outlier exceeds what is around it, and what is no outlier; the most that the right label leaves.
+
+Of 320 tables of twenty smooth, steep and noisy functions without outliers, none had one.
+"""
 
 _SUSPECT, _MOST = 4.0, 5
 """From where on a label has no part in the second prediction, and the number of such labels of an output."""
@@ -90,9 +93,9 @@ def check_cells(x: Floats, y: Floats, dydx: Floats) -> Cells:
         same = list(_twins(x, labels, usual))
         pairs = {row for row, _, twin in same for row in (row, twin)}
         for i, k, excess in outliers:
-            if (row := int(rows[i])) not in pairs:
-                label = labels[row, k] / scale[k]
-                found.append(Cell(_place(p, k), row, label, label - error[i, k] / scale[k], excess))
+            row, expected = int(rows[i]), float(labels[rows[i], k] - error[i, k])
+            if row not in pairs and _explains(z, labels, row, near[i], k, expected):
+                found.append(Cell(_place(p, k), row, float(labels[row, k] / scale[k]), expected / scale[k], excess))
         for row, k, twin in same:
             label, expected = labels[[row, twin], k] / scale[k]
             excess = abs(labels[row, k] - labels[twin, k]) / usual[k]
@@ -137,6 +140,20 @@ def _errors(z: Floats, labels: Floats, rows: Integers, near: Integers) -> tuple[
     apart = [j for j in range(1, len(sizes)) if sizes[j - 1] > max(_OUTLIER, _GAP * sizes[j])]
     outliers = order[: max(apart, default=0)]
     return error, usual, [(i, int(excess[i].argmax()), float(largest[i])) for i in outliers.tolist()]
+
+
+def _explains(z: Floats, labels: Floats, row: int, near: Integers, k: int, expected: float) -> bool:
+    """Return whether an expected label leaves less of the differences of values to near rows than the label does.
+
+    Without derivatives it does not.
+    """
+    step = z[near] - z[row]
+    other = labels[row].copy()
+    other[k] = expected
+    label, new = (
+        labels[near, 0] - one[0] - ((labels[near, 1:] + one[1:]) / 2 * step).sum(1) for one in (labels[row], other)
+    )
+    return bool(np.nansum(np.abs(new)) < _LEAVES * np.nansum(np.abs(label)))
 
 
 def _excess(error: Floats, labels: Floats, around: Integers) -> tuple[Floats, Floats]:

@@ -14,6 +14,7 @@ import runge
 from runge.launch.selection import Fit
 from runge.records.directories import RunDirectory
 from runge.records.files import locked
+from runge.residuals import rows_of
 from tests.conftest import command, interrupted_at
 from tests.launch.commands import TINY_RACE
 from tests.launch.test_killed import finish, kill
@@ -69,8 +70,25 @@ def test_the_answer_is_one_function_of_the_best(tmp_path, capsys):
         settings = RunDirectory(tmp_path / "race" / member["run"]).read_configuration()[0]
         assert (settings["data"]["fold"], settings["data"]["split"]["val"]) == (None, 0)
         assert settings["trainer"]["stop_at"] <= 40
+    found = answer.calibration  # by further networks of the same rows, as the answer has
+    assert found.local
+    assert found.counts == (30, 30, 30)
+    assert found == runge.load("race").calibration
+    folds = [run.settings for run in runge.Answer("race").runs if run.settings["data.fold"] is not None]
+    further = [settings["trainer.stop_at"] for settings in folds if settings["seed"] > 0]
+    assert len(further) == 5 * 2 * sum(entry["weight"] > 0 for entry in one)
+    assert None not in further
     assert (tmp_path / "race" / "comparison.html").is_file()
     assert "best so far: " in capsys.readouterr().out
+
+
+def test_no_network_of_the_answer_is_trained_on_test_rows(tmp_path):
+    """Whatever its seed is."""
+    assert command(*RACE, "data.file=t.csv", "data.split.test=0.2", "hydra.sweeper.seeds=3") == (0, "")
+    runs = [RunDirectory(tmp_path / "race" / run) for run in map(str, range(50)) if (tmp_path / "race" / run).is_dir()]
+    splits = [rows_of(run)[1] for run in runs]
+    assert {tuple(sorted(split.test)) for split in splits} == {tuple(sorted(splits[0].test))}
+    assert len({run.read_configuration()[0]["seed"] for run in runs}) == 3
 
 
 def test_a_race_that_is_killed_ends_with_the_same_answer(tmp_path):

@@ -1,0 +1,126 @@
+"""Measure what intervals hold: the share of new labels, and how wide they are beside those of a Gaussian process.
+
+    python benchmarks/problems/intervals.py [NAME ...] [--seeds 3] [--noise 0 0.05] [--race 60] [--gp 1] [--work DIR]
+
+Intervals have the level 0.9; the share of 2000 new labels that they hold is that of each channel: the value, and each
+partial derivative. The fit is the answer of `search=best` with one candidate, Levenberg-Marquardt with silu, 2 x 16, so
+that its last rounds, which intervals come from, are those of any race; with `--race` it is that of the whole race in
+this time. With noise, labels and new labels have it, in standard deviations of each channel. Beside them are simpler
+intervals of the same networks: 1.645 standard deviations of the answer's networks, and the quantile of what the folds'
+networks get wrong, the same everywhere. Of the first `--gp` seeds the mean width is compared with that of a
+gradient-enhanced Gaussian process, whose intervals are scaled to hold the same share.
+"""
+
+import argparse
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import functions
+import numpy as np
+import page
+from fresh import FRESH
+from gaussian_process import gaussian_process
+from noise import noisy
+from tables import Array, Rows
+
+import runge
+
+LEVEL, NORMAL = 0.9, 1.645
+CANDIDATE = (
+    *("optimizer=levenberg_marquardt", "model.activation=silu", "model.depth=2", "model.width=16"),
+    *("trainer.max_steps=100", "loss.lambda_d=1", "hydra.sweeper.timeout=1000"),
+)
+ALL = {**functions.FUNCTIONS, **FRESH}
+NAMES = [name for name in ALL if ALL[name].n <= 150]
+LEAST = 1e-3  # of the largest channel in size times its input's: a partial derivative that matters
+
+
+def channels(y: Array, dydx: Array) -> Array:
+    """Return values, (n, 1), and gradients, (n, 1, D), as (n, 1 + D)."""
+    return np.concatenate([y.reshape(len(y), 1), dydx.reshape(len(y), -1)], axis=1)
+
+
+def constant(sweep: Path) -> Array:
+    """Return half the width of intervals that follow from the folds' networks alone, the same everywhere, (1 + D,)."""
+    frame = runge.runs(sweep)
+    folds = frame[frame["data.fold"].notna() & (frame["seed"] == frame["seed"].min())]
+    found = [runge.load(run).calibration.scores for run in folds["run"]]
+    scores = [np.concatenate(column) for column in zip(*found, strict=True)]
+    place = int(np.ceil((len(scores[0]) + 1) * LEVEL)) - 1
+    return np.array([np.sort(column)[place] for column in scores])
+
+
+def measure(name: str, noise: float, seed: int, work: Path, race: float | None, gp: bool) -> dict[str, Any]:
+    """Return the shares that intervals hold in each channel, and their widths."""
+    problem, directory = functions.problem(ALL[name], seed), work / f"{name}_{noise}_{seed}"
+    fit_by = CANDIDATE if race is None else (f"hydra.sweeper.timeout={race}",)
+    known, test = noisy(problem.known(), noise, noise, seed), noisy(problem.test, noise, noise, 1000 + seed)
+    if not (directory / "answer.json").exists():
+        quiet = (f"seed={seed}", "trainer.progress_bar=false", "hydra.sweeper.compare=false")
+        runge.fit(known._asdict(), "search=best", *fit_by, *quiet, directory=directory)
+    u = runge.load(directory)
+    labels = channels(test.y, test.dydx)
+    fit = channels(*u.value_and_derivative(test.x))
+    low, high = (channels(*ends) for ends in zip(*u.value_and_derivative_interval(test.x, LEVEL), strict=True))
+    error, spread = np.abs(fit - labels), channels(*u.value_and_derivative_std(test.x))
+    scale = known.x.std(axis=0) * np.sqrt((known.dydx[:, 0] ** 2).mean(axis=0))
+    found: dict[str, Any] = {
+        "problem": name,
+        "noise": noise,
+        "seed": seed,
+        "race": race,
+        "matters": [True, *(scale > LEAST * scale.max()).tolist()],
+        "local": u.calibration.local,
+        "held": ((low <= labels) & (labels <= high)).mean(axis=0).tolist(),
+        "held, spread": (error <= NORMAL * spread).mean(axis=0).tolist(),
+        "held, constant": None if race else (error <= constant(directory)).mean(axis=0).tolist(),
+        "half width": (np.mean(high - low, axis=0) / 2).tolist(),
+        "rmse": np.sqrt((error**2).mean(axis=0)).tolist(),
+    }
+    return found | (_of_process(known, test, found) if gp else {})
+
+
+def _of_process(known: Rows, test: Rows, found: dict[str, Any]) -> dict[str, Any]:
+    """Return the shares that the intervals of a Gaussian process hold, and its widths if they are to hold as many."""
+    try:
+        value, slope, *deviations = gaussian_process(known, deviations=True)(test.x)
+    except Exception as error:
+        print(f"no Gaussian process: {str(error)[:60]}", file=sys.stderr)
+        return {}
+    error = np.abs(channels(value, slope) - channels(test.y, test.dydx))
+    spread = np.maximum(channels(*deviations), 1e-300)
+    factors = [np.quantile(column, share) for column, share in zip((error / spread).T, found["held"], strict=True)]
+    return {
+        "held, process": (error <= NORMAL * spread).mean(axis=0).tolist(),
+        "half width, process": (np.array(factors) * spread.mean(axis=0)).tolist(),
+        "rmse, process": np.sqrt((error**2).mean(axis=0)).tolist(),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", default=NAMES)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--noise", type=float, nargs="+", default=[0.0])
+    parser.add_argument("--race", type=float, metavar="SECONDS")
+    parser.add_argument("--gp", type=int, default=0)
+    parser.add_argument("--work", type=Path, default=Path("outputs/intervals"))
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    rows = list[dict[str, Any]]()
+    for name in arguments.names:
+        for noise in arguments.noise:
+            for seed in range(arguments.seeds):
+                rows.append(measure(name, noise, seed, arguments.work.resolve(), arguments.race, seed < arguments.gp))
+                print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+            held = [row["held"] for row in rows if (row["problem"], row["noise"]) == (name, noise)]
+            print(f"{name:16} noise {noise:g}: held {np.round(np.median(held, axis=0), 3).tolist()}", flush=True)
+    kept = "intervals" if arguments.race is None else "intervals_race"
+    page.keep(kept, rows, "python benchmarks/problems/intervals.py")
+
+
+if __name__ == "__main__":
+    main()
