@@ -20,6 +20,7 @@ from runge.records.checkpoints import join
 from runge.sobolev.activations import ACTIVATIONS, Activation
 from runge.sobolev.stages import ResidualStages
 from runge.sobolev.units import Units
+from runge.trust.intervals import Calibration
 from tests.conftest import model
 
 DOUBLE, SINGLE = torch.float64, torch.float32
@@ -143,6 +144,39 @@ def test_the_mean_and_standard_deviation_over_members(tmp_path):
         for part, exact in zip(result, expected, strict=True):
             np.testing.assert_allclose(np.asarray(part), exact.reshape(part.shape), rtol=1e-11, atol=1e-12)
     assert about(u)["members"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("outputs", "local", "weights"), [(1, True, None), (3, True, [0.4, 0.1, 0.5]), (3, False, None)]
+)
+def test_the_ends_of_intervals(outputs, local, weights, tmp_path):
+    alone = [function("silu", dimension=2, outputs=outputs, units=True) for _ in range(3)]
+    for i, one in enumerate(alone):
+        one.networks[0].stage(0).theta.data += 0.1 * i
+    channels, names = 3 * outputs, alone[0].outputs
+    floors = tuple(0.1 + 0.1 * np.arange(channels))
+    found = Calibration(floors, ((0.5, 1.0, 1.5, 2.0),) * channels, (4,) * channels, local)
+    networks = [one.networks[0] for one in alone]
+    u = Function(networks, outputs=names, weights=weights, rows=["all", "some", "all"], calibration=found)
+    x = points(alone[0])
+    (low, high), slopes = u.value_and_derivative_interval(x.numpy(), 0.8)
+    first, last = (one.value_and_derivative(x.numpy())[0] for one in alone[::2])
+    w = np.array([1, 1]) if weights is None else np.array(weights)[::2]
+    mean = (w[0] * first + w[1] * last) / w.sum()
+    squares = w[0] * (first - mean) ** 2 + w[1] * (last - mean) ** 2
+    variance = squares / (w.sum() - w @ w / w.sum()) * local
+    np.testing.assert_allclose(high - low, 4 * np.sqrt(variance + np.array(floors[:outputs]) ** 2).reshape(low.shape))
+    session = onnxruntime.InferenceSession(export(u, "onnx", tmp_path / "u", interval=0.8))
+    module = runpy.run_path(str(export(u, "numpy", tmp_path / "u", interval=0.8)))
+    assert [one.name for one in session.get_outputs()][4:] == ["u_low", "u_high", "du_low", "du_high"]
+    assert module["ABOUT"]["interval"] == "0.8"
+    for result in (
+        module["value_and_derivative"](x.numpy()),
+        torch.export.load(export(u, "torch", tmp_path / "u", interval=0.8)).module()(x),
+        session.run(None, {"x": x.numpy()}),
+    ):
+        for part, exact in zip(result[4:], (low, high, *slopes), strict=True):
+            np.testing.assert_allclose(np.asarray(part), exact, rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize(("outputs", "dtype", "tolerance"), [(1, DOUBLE, 1e-12), (3, SINGLE, 5e-6)])
