@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +14,13 @@ from runge.errors import ConfigurationError, describe
 from runge.metrics import SWITCHED_ON_STEP, TEST_MSE_F
 from runge.records.directories import RunDirectory
 from runge.records.files import printable, write
-from runge.records.fits import Fit, fit_of
+from runge.records.fits import Fit, Profile, fit_of
 from runge.records.reading import find, read, read_columns
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw", "draw_into"]
-
-_PROFILE = 101
-"""The points of a profile."""
+__all__ = ["draw", "draw_answer", "draw_into"]
 
 
 def draw(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | None = None) -> dict[str, "Figure"]:
@@ -41,7 +39,8 @@ def draw(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | None = 
     """
     # Late: Matplotlib is imported when something is drawn.
     from runge.pictures.curves import curves_picture, points_picture
-    from runge.pictures.fit import fit_picture, profiles_picture
+    from runge.pictures.fit import fit_picture
+    from runge.pictures.profiles import profiles_picture
 
     run = RunDirectory(directory)
     history, fit, points = (read_columns(run, path, None, sys.maxsize) for path in (run.history, run.fit, run.points))
@@ -66,27 +65,56 @@ def draw(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | None = 
     return pictures
 
 
+def _profiles(run: RunDirectory, fit: Fit) -> list[Profile]:
+    from runge.loading import load  # late: curves need no torch
+    from runge.sections import profiles_of
+
+    return profiles_of(load(run.path), fit.x)
+
+
+def draw_answer(directory: str | os.PathLike[str]) -> dict[str, "Figure"]:
+    """Draw the function of a sweep, as `runge.load` has it, with its intervals if it has some.
+
+    `answer` has curves of one input, maps of two, and `profiles` of more; of two there are `profiles` beside.
+
+    Raises:
+        ConfigurationError: a file is damaged, or the runs of the sweep are not one function.
+        FileNotFoundError: there are no runs with a checkpoint.
+    """
+    from runge.loading import load  # late, as above
+    from runge.pictures.fit import fit_picture, interval_maps
+    from runge.pictures.profiles import profiles_picture
+    from runge.sections import fit_of_function, plane_of, profiles_of, rows_seen
+
+    function = load(directory)
+    (x, *labels), names = rows_seen(function), (function.inputs, function.outputs)
+    data, count = function.configuration.get("data") or {}, function.members
+    what, of_table = ", ".join(function.outputs), "file" in data
+    networks = f"the mean of {count} networks" if count > 1 else "one network"
+    title = f"{Path(data['file']).name if of_table else what}: {networks}".replace("$", r"\$")
+    profiles = profiles_of(function, x)
+    if len(function.inputs) == 1:
+        title += ", with the rows that it was fitted to" if of_table else ""
+        profile = profiles[0] if of_table else None
+        return {"answer": fit_picture(fit_of_function(function, x, *labels), title, profile)}
+    pictures = {"answer": profiles_picture(profiles, title, *names)}
+    if len(function.inputs) == 2:
+        pictures |= {"profiles": pictures["answer"], "answer": interval_maps(plane_of(function, x), title, *names, x)}
+    return pictures
+
+
 def draw_into(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | None = None) -> list[Path]:
     """Draw a run's pictures as `draw`, write them as PNG files into its directory, and return their paths."""
+    return _write(Path(directory), draw(directory, metrics))
+
+
+def _write(directory: Path, pictures: Mapping[str, "Figure"]) -> list[Path]:
     from runge.pictures.style import png  # late, as above
 
-    paths = []
-    for name, figure in draw(directory, metrics).items():
-        paths.append(Path(directory, f"{name}.png"))
-        write(paths[-1], png(figure))
+    paths = [directory / f"{name}.png" for name in pictures]
+    for path, figure in zip(paths, pictures.values(), strict=True):
+        write(path, png(figure))
     return paths
-
-
-def _profiles(run: RunDirectory, fit: Fit) -> list[Any]:
-    """Return a profile along each input, between the ends of the test points and through their median."""
-    from runge.loading import load  # late: curves need no torch
-
-    x = np.tile(np.median(fit.x, axis=0), (fit.x.shape[1], _PROFILE, 1))
-    along = np.arange(len(x))
-    x[along, :, along] = np.linspace(fit.x.min(0), fit.x.max(0), _PROFILE, axis=1)
-    u, du = load(run.path).value_and_derivative(x[..., 0] if len(x) == 1 else x)
-    u, du = u.reshape(*x.shape[:2], -1), du.reshape(*x.shape[:2], -1, len(x))
-    return [(x[d, :, d], u[d], du[d, ..., d]) for d in along]
 
 
 def title_of(settings: Mapping[str, Any]) -> str:
@@ -124,6 +152,11 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.dr
         for run in runs:
             for path in draw_into(run.path):
                 print(path)
+        for sweep in dict.fromkeys(run.path.parent for run in runs):
+            if (sweep / "multirun.yaml").is_file():
+                with suppress(ConfigurationError, FileNotFoundError):  # its runs are not one function
+                    for path in _write(sweep, draw_answer(sweep)):
+                        print(path)
     except (ConfigurationError, OSError) as error:
         parser.error(printable(str(error) if isinstance(error, ConfigurationError) else describe(error)))
 

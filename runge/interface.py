@@ -18,7 +18,7 @@ from runge.compare.ranking import Ranking, collect
 from runge.compare.report import render
 from runge.compare.search import read_search
 from runge.data.table import file_of
-from runge.draw import draw
+from runge.draw import draw, draw_answer
 from runge.errors import ConfigurationError, RunError
 from runge.launch.cli import check_overrides, override_of, quoted, session, train
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, on_test
@@ -207,6 +207,14 @@ class Answer(Comparison):
 
         found = read_leaderboard([self.directory])
         return pandas.DataFrame(found.sensitivity.influences if found and found.sensitivity else [])
+
+    def figure(self) -> "Figure":
+        """Draw the answer with its 90 % intervals: curves of one input, maps of two, and profiles of more."""
+        return self.draw()["answer"]
+
+    def draw(self) -> dict[str, "Figure"]:
+        """Draw the picture `answer`, and with two inputs `profiles`, as `runge draw` does."""
+        return draw_answer(self.directory)
 
     def predict(self, x: "ArrayLike", std: bool = False) -> Any:
         """Return the values at the rows of x, an array or a DataFrame; with `std` also the spread of the networks."""

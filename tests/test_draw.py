@@ -1,11 +1,13 @@
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.collections import PolyCollection
 
 import runge
-from runge.draw import draw, main, title_of
+from runge.draw import draw, draw_answer, main, title_of
 from runge.errors import ConfigurationError
 from runge.loading import load
 
@@ -46,6 +48,35 @@ def test_profiles_of_a_table_go_through_the_median_and_have_the_slope_of_the_fit
     curve = figure.axes[1].lines[0]
     np.testing.assert_allclose(curve.get_xdata(), inside[:, 1])
     np.testing.assert_allclose(curve.get_ydata(), load(run.directory)(torch.from_numpy(inside)))
+
+
+@pytest.mark.parametrize("dimension", [1, 2])
+def test_a_sweep_that_is_one_function_is_drawn_with_its_intervals(dimension, tmp_path):
+    x = np.random.default_rng(0).random((60, dimension))
+    np.savez("t.npz", x=x, y=x.prod(1))
+    table, sweep = ("data=table", "data.file=t.npz", "data.folds=3"), tmp_path / "sweep"
+    runge.sweep(*SHORT, *table, "hydra.launcher.processes=1", directory=sweep)
+    main([str(sweep)])
+    assert pictures(sweep) == ["answer", "comparison", "profiles"][: 1 + dimension]
+    function, drawn = load(sweep), draw_answer(sweep)
+    low, high = function.interval(x[:1, 0] if dimension == 1 else x[:1])
+    half = (high - low).item() / 2  # the same everywhere
+    if dimension == 1:
+        value, derivative, error = drawn["answer"].axes
+        bands = [[one.get_label() for one in axes.collections] for axes in (value, derivative)]
+        assert [labels[-1:] for labels in bands] == [["90 % interval"], []]  # no derivatives in the table
+        np.testing.assert_allclose(error.lines[1].get_ydata(), half)
+    else:
+        titles = drawn["answer"].axes[1].get_title(loc="left"), drawn["profiles"].axes[0].get_title(loc="left")
+        assert all(title.endswith(f"90 % interval: ± {half:.2g}") for title in titles)
+    Path("t.npz").unlink()  # without the table there are no intervals
+    assert "90 % interval" not in {one.get_label() for one in draw_answer(sweep)["answer"].findobj(PolyCollection)}
+
+
+def test_a_sweep_of_several_functions_has_no_picture_of_one(tmp_path):
+    runge.sweep(*SHORT, "model.width=4,8", "hydra.launcher.processes=1", directory=tmp_path)
+    main([str(tmp_path)])
+    assert pictures(tmp_path) == ["comparison"]
 
 
 def test_a_run_that_has_not_finished_has_curves(tmp_path, capsys):

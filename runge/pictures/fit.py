@@ -1,14 +1,15 @@
-"""The pictures of a fit: curves over one input, maps over two, predicted against true values for more; profiles."""
+"""The picture of a fit: curves over one input, maps over two, predicted against true values for more."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.tri import Triangulation
+from numpy.typing import NDArray
 
 from runge.pictures.style import (
     BLUE,
@@ -16,6 +17,7 @@ from runge.pictures.style import (
     MOST_OUTPUTS,
     ORANGE,
     Array,
+    band,
     hide_empty,
     label,
     legend,
@@ -23,16 +25,14 @@ from runge.pictures.style import (
     of_outputs,
     partial,
     positive,
+    shade,
     sheet,
     styled,
+    within,
 )
-from runge.records.fits import Fit
-
-Profile = tuple[Array, Array, Array]
-"""Along one input d: its values t, (k,), ascending; the fit u there, (k, P); and du/dx_d, (k, P)."""
+from runge.records.fits import Fit, Profile, Section
 
 _FEW, _MATTERS = 50, 1e-3
-_COLUMNS, _TANGENTS = 4, 7
 
 
 @styled
@@ -42,8 +42,9 @@ def fit_picture(fit: Fit, title: str, profile: Profile | None = None, points: Ar
     Args:
         fit: the labels, NaN where they are not known, and the fit.
         title: the title.
-        profile: with one input, the fit between the points. These are then the rows of a table, in which x may repeat
-            and labels have noise, and are drawn as dots; None: they are those of a function, and are joined.
+        profile: with one input, the fit between the points, with its intervals. The points are then the rows of a
+            table, in which x may repeat and labels have noise, and are drawn as dots; None: they are those of a
+            function, and are joined.
         points: the training points, (K, D), which the maps of two inputs show.
     """
     if len(fit.inputs) == 1:
@@ -56,9 +57,11 @@ def _curves(fit: Fit, title: str, profile: Profile | None) -> Figure:
     t, f, df, u, du = (part[order] for part in (fit.x[:, 0], fit.f, fit.df[..., 0], fit.u, fit.du[..., 0]))
     across, curve, slope = t, u, du
     if profile is not None:  # the points are part of the line, so that it passes through every fitted value
-        across, curve, slope = (np.concatenate(parts) for parts in zip((t, u, du), profile, strict=True))
+        across, curve, slope = (np.concatenate(parts) for parts in zip((t, u, du), profile[:3], strict=True))
     along = np.argsort(across, kind="stable")
-    figure = sheet(11, 0.5 + 2.6 * rows, title, of_outputs(len(fit.outputs)))
+    notes = of_outputs(len(fit.outputs))
+    notes += ["grey: outside the data"] if profile is not None and profile.outside.any() else []
+    figure = sheet(11, 0.5 + 2.6 * rows, title, notes)
     grid = figure.subplots(rows, 3, sharex=True, squeeze=False)
     for p, panels in enumerate(grid):
         y, dy = label(fit.outputs[p]), partial(fit.outputs[p], fit.inputs[0], 1)
@@ -77,6 +80,10 @@ def _curves(fit: Fit, title: str, profile: Profile | None) -> Figure:
             if known.any():
                 error = positive(np.abs(fitted[known, p] - labels[known, p]))
                 panels[2].plot(t[known], error, **style, color=(BLUE, ORANGE)[q], label=of_error)
+            if profile is not None and np.isfinite(around := profile[3 + q][:, p]).any():
+                shade(axes, profile.t, profile.outside)
+                band(axes, profile.t, profile[1 + q][:, p], around, ORANGE)
+                panels[2].plot(profile.t, around, color=(BLUE, ORANGE)[q], label="half the interval")
         panels[2].set_ylabel("absolute error")
         log_scale(panels[2])
         for axes in panels:
@@ -110,16 +117,57 @@ def _maps(fit: Fit, title: str, points: Array | None) -> Figure:
         _map(figure, row[1], fit.x, fit.u[:, p], f"fit of {y}", same)
         _map(figure, row[2], fit.x, np.abs(fit.u - fit.f)[:, p], f"|error of {y}|")
         _map(figure, row[3], fit.x, norms, rf"|error of $\nabla${y}|")
-        for axes in row[[0, 2, 3]]:
-            axes.plot(*circles.T, "o", markersize=3.5, color="white", markeredgecolor=INK, markeredgewidth=0.6)
+        _mark(row[[0, 2, 3]], circles)
+    _label_maps(panels, fit.inputs)
+    return figure
+
+
+@styled
+def interval_maps(section: Section, title: str, inputs: Sequence[str], outputs: Sequence[str], points: Array) -> Figure:
+    """Draw maps of a fit of two inputs, and of half the widths of its intervals if there are any.
+
+    Those of the derivatives are drawn as their norm. Where the points are outside the data there are no intervals.
+
+    Args:
+        section: the fit at the points of a grid.
+        title: the title.
+        inputs: the names of the inputs.
+        outputs: the names of the outputs.
+        points: the rows, (K, 2).
+    """
+    rows, columns = min(MOST_OUTPUTS, len(outputs)), 3 if np.isfinite(section.around).any() else 1
+    notes = [*of_outputs(len(outputs)), f"circles: the {len(points)} rows"]
+    notes += ["hatched: outside the data"] if section.outside.any() else []
+    figure = sheet(0.5 + 4 * columns, 0.7 + 3.2 * rows, title, notes)
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for p, row in enumerate(panels):
+        y, u, slopes = label(outputs[p]), section.u[:, p], section.around_du[:, p]
+        norm = np.where(np.isnan(slopes).all(-1), np.nan, np.sqrt(np.nansum(slopes**2, -1)))
+        _map(figure, row[0], section.x, u, f"fit of {y}", Normalize(u.min(), u.max()))
+        for axes, half, what in zip(row[1:], (section.around[:, p], norm), (y, rf"norm of $\nabla${y}"), strict=False):
+            _map(figure, axes, section.x, half, f"{what}, {within(half)}")
+        if section.outside.any():
+            grid = [part.reshape(2 * [round(len(u) ** 0.5)]) for part in (*section.x.T, section.outside)]
+            for axes in row:
+                axes.contourf(*grid, levels=[0.5, 1.5], colors="none", hatches=["////"])
+        _mark(row, points)
+    _label_maps(panels, inputs)
+    return figure
+
+
+def _mark(maps: Iterable[Axes], points: Array) -> None:
+    for axes in maps:
+        axes.plot(*points.T, "o", markersize=3.5, color="white", markeredgecolor=INK, markeredgewidth=0.6)
+
+
+def _label_maps(panels: NDArray[Any], inputs: Sequence[str]) -> None:
     for axes in panels.flat:
         axes.grid(False)
         axes.label_outer()
     for axes in panels[-1]:
-        axes.set_xlabel(label(fit.inputs[0]))
+        axes.set_xlabel(label(inputs[0]))
     for axes in panels[:, 0]:
-        axes.set_ylabel(label(fit.inputs[1]))
-    return figure
+        axes.set_ylabel(label(inputs[1]))
 
 
 def _map(figure: Figure, axes: Axes, x: Array, z: Array, title: str, norm: Normalize | None = None) -> None:
@@ -202,39 +250,3 @@ def _accuracy(true: Array, predicted: Array) -> tuple[float | None, str]:
     if spread > 1e-9 * np.nanmax(np.abs(true)):
         return rmse / spread, f"NRMSE {100 * rmse / spread:.2g} %"
     return None, f"RMSE {rmse:.2g}"
-
-
-@styled
-def profiles_picture(profiles: Sequence[Profile], title: str, inputs: Sequence[str], outputs: Sequence[str]) -> Figure:
-    """Draw each output of a fit along each input, the other inputs being fixed, with tangents of slope du/dx_d.
-
-    All panels of an output have the same scale. One output has at most twelve panels, several have at most four each:
-    those of the inputs along which the first four outputs change most, relative to their range over all profiles.
-
-    Each of the `profiles` is through the median of the points.
-    """
-    shown = min(MOST_OUTPUTS, len(outputs))
-    ranges = np.ptp(np.concatenate([u[:, :shown] for _, u, _ in profiles]), axis=0)
-    change = [(np.ptp(u[:, :shown], axis=0) / np.where(ranges == 0, 1, ranges)).max() for _, u, _ in profiles]
-    drawn = np.sort(np.argsort(change)[::-1][: 12 if shown == 1 else _COLUMNS])
-    columns = 3 if shown == 1 and len(drawn) in (5, 6, 9) else min(_COLUMNS, len(drawn))
-    notes = ["each panel varies one input, the others are at the median of the test points; orange: the derivative"]
-    if len(drawn) < len(inputs):
-        notes.append(f"the {len(drawn)} of {len(inputs)} inputs along which the fit changes most")
-    rows = -(-len(drawn) // columns)  # of each output
-    figure = sheet(max(6, 2.75 * columns), 0.8 + 2.1 * rows * shown, title, notes + of_outputs(len(outputs)))
-    panels = figure.subplots(rows * shown, columns, sharey="row" if rows == 1 else shown == 1, squeeze=False)
-    for p, of_output in enumerate(panels.reshape(shown, -1)):
-        for axes, d in zip(of_output, drawn, strict=False):
-            t, u, du = profiles[d][0], profiles[d][1][:, p], profiles[d][2][:, p]
-            axes.plot(t, u, color=INK)
-            at = np.linspace(0, len(t) - 1, _TANGENTS + 2).round().astype(int)[1:-1]
-            half = np.array([-1, 1]) * np.ptp(t) / (3 * _TANGENTS)
-            tangents = np.stack([t[at, None] + half, u[at, None] + half * du[at, None]], axis=-1)
-            axes.add_collection(LineCollection(list(tangents), colors=ORANGE, linewidths=2.2))
-            axes.plot(t[at], u[at], ".", color=ORANGE, markersize=5)
-            axes.set_xlabel(label(inputs[int(d)]))
-        for axes in of_output[::columns]:
-            axes.set_ylabel(f"fit of {label(outputs[p])}")
-    hide_empty(panels.flat)
-    return figure

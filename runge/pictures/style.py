@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from runge.records.fits import LEVEL
+
 Array = NDArray[np.floating[Any]]
 
 # Okabe & Ito's palette, which colour-blind readers can distinguish. https://jfly.uni-koeln.de/color/
@@ -38,6 +40,8 @@ styled = matplotlib.rc_context(
         "axes.titlelocation": "left",
         "axes.titlesize": 9,
         "grid.color": "#E4E4E4",
+        "hatch.color": "#FFFFFF",
+        "hatch.linewidth": 0.6,
         "legend.fontsize": 8.5,
         "legend.handlelength": 1.6,
         "lines.linewidth": 1.4,
@@ -45,6 +49,8 @@ styled = matplotlib.rc_context(
     }
 )
 """The decorator of functions that draw."""
+
+INTERVAL = f"{LEVEL:.0%} interval".replace("%", " %")
 
 _SYMBOL = re.compile(r"([A-Za-z])_?(\d*)")
 
@@ -88,6 +94,32 @@ def legend(axes: Axes, columns: int = 2) -> None:
     """Put the legend above the panel, where it hides nothing, and the power of ten of the axis to the other side."""
     axes.yaxis.set_offset_position("right")
     axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), borderaxespad=0.1, ncols=columns, frameon=False)
+
+
+def band(axes: Axes, t: Array, u: Array, around: Array, colour: str) -> None:
+    """Draw the intervals around a line, if there are any."""
+    axes.fill_between(t, u - around, u + around, color=colour, alpha=0.25, linewidth=0, label=INTERVAL)
+
+
+def shade(axes: Axes, t: Array, outside: NDArray[np.bool_]) -> None:
+    """Shade where the points t of a line are outside the data."""
+    if outside.any():
+        across = axes.get_xaxis_transform()
+        axes.fill_between(t, 0, 1, where=outside.tolist(), transform=across, color="#E8E8E8", linewidth=0, zorder=0.5)
+
+
+def within(around: Array) -> str:
+    """Return half the widths of intervals as a text, empty if there are none: a band may be thinner than its line.
+
+    Example:
+        >>> within(np.array([np.nan, 0.002])), within(np.array([0.002, 0.01]))
+        ('90 % interval: ± 0.002', '90 % interval: ± 0.002 to 0.01')
+    """
+    known = around[np.isfinite(around)]
+    if not len(known):
+        return ""
+    low, high = (f"{end:.2g}" for end in (known.min(), known.max()))
+    return f"{INTERVAL}: ± {low}" + (f" to {high}" if high != low else "")
 
 
 def hide_empty(panels: Iterable[Axes]) -> None:

@@ -10,6 +10,9 @@ from runge.errors import ConfigurationError
 
 Array = NDArray[np.floating[Any]]
 
+LEVEL = 0.9
+"""The level of the intervals that are drawn."""
+
 
 class Columns(NamedTuple):
     """The columns of `fit.csv`, in this order.
@@ -71,6 +74,46 @@ class Fit(NamedTuple):
     df: Array
     u: Array
     du: Array
+
+
+class Profile(NamedTuple):
+    """A fit along one input d, the others being fixed, at k points.
+
+    Attributes:
+        t: the values of the input, (k,), ascending.
+        u: the fit, (k, P).
+        du: its derivatives du/dx_d, (k, P).
+        around: half the widths of intervals of u, (k, P); NaN: there are none.
+        around_du: those of du/dx_d.
+        outside: whether the points are outside the data, (k,).
+    """
+
+    t: Array
+    u: Array
+    du: Array
+    around: Array
+    around_du: Array
+    outside: NDArray[np.bool_]
+
+
+class Section(NamedTuple):
+    """A fit of D inputs and P outputs at N points, with intervals as those of a profile.
+
+    Attributes:
+        x: the points, (N, D).
+        u: the fit, (N, P).
+        du: its gradients, (N, P, D).
+        around: half the widths of intervals of u, (N, P).
+        around_du: those of du, (N, P, D).
+        outside: whether the points are outside the data, (N,).
+    """
+
+    x: Array
+    u: Array
+    du: Array
+    around: Array
+    around_du: Array
+    outside: NDArray[np.bool_]
 
 
 def fit_of(columns: Mapping[str, Sequence[float]]) -> Fit:

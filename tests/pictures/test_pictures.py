@@ -2,12 +2,13 @@ import itertools
 
 import numpy as np
 import pytest
-from matplotlib.collections import LineCollection, TriMesh
+from matplotlib.collections import FillBetweenPolyCollection, LineCollection, TriMesh
 from matplotlib.text import Text
 
 from runge.pictures.curves import curves_picture, points_picture
-from runge.pictures.fit import fit_picture, profiles_picture
-from runge.records.fits import Fit
+from runge.pictures.fit import fit_picture, interval_maps
+from runge.pictures.profiles import profiles_picture
+from runge.records.fits import Fit, Profile, Section
 
 
 def fit(dimension=1, outputs=1, n=60, scale=1.0, offset=0.1, names=None):
@@ -35,10 +36,19 @@ def moved(dimension=1):
     return {"step": [0.0] * 30 + [10.0] * 30} | dict(zip(names, x.T.tolist(), strict=True))
 
 
-def profiles(dimension, outputs=1):
-    """Return profiles along which the fit is t^2 + d, with the slope 2 t."""
-    t, ones = np.linspace(-1, 1, 65), np.ones((1, outputs))
-    return [(t, (t[:, None] ** 2 + d) * ones, 2 * t[:, None] * ones) for d in range(dimension)]
+def profiles(dimension, outputs=1, around=np.nan):
+    """Return profiles along which the fit is t^2 + d, with the slope 2 t, half of them outside the data."""
+    t, ones = np.linspace(-1, 1, 65), np.ones((65, outputs))
+    parts = [((t[:, None] ** 2 + d) * ones, 2 * t[:, None] * ones) for d in range(dimension)]
+    return [Profile(t, *part, around * ones, 2 * around * ones, t > 0) for part in parts]
+
+
+def section(outputs, around):
+    """Return the fit x1 + x2 on a grid, with intervals that are wider at its edges; a corner is outside the data."""
+    x = np.stack(np.meshgrid(*2 * [np.linspace(-1, 1, 9)]), -1).reshape(-1, 2)
+    u, half = np.repeat(x.sum(1, keepdims=True), outputs, 1), around * (1 + np.abs(x).max(1, keepdims=True))
+    half = np.repeat(half, outputs, 1)
+    return Section(x, u, np.ones((*u.shape, 2)), half, np.stack([3 * half, 4 * half], -1), x.min(1) > 0.5)
 
 
 def names(count, letter="x"):
@@ -47,6 +57,13 @@ def names(count, letter="x"):
 
 def texts(figure):
     return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+def edges(band):
+    """Return the lower and the upper edge of a band, (k, 2)."""
+    vertices = band.get_paths()[0].vertices
+    k = (len(vertices) - 3) // 2
+    return np.stack([vertices[1 : k + 1, 1], vertices[k + 2 : 2 * k + 2, 1][::-1]], 1)
 
 
 def titles(figure):
@@ -64,6 +81,10 @@ FIGURES = {
     "parity of outputs": lambda: fit_picture(fit(6, 5), "a title"),
     "profiles": lambda: profiles_picture(profiles(16), "a title", names(16), ["f"]),
     "profiles of outputs": lambda: profiles_picture(profiles(6, 5), "a title", names(6), names(5, "f")),
+    "curves with bands": lambda: fit_picture(fit(outputs=2), "a title", profiles(1, 2, 0.1)[0]),
+    "profiles with bands": lambda: profiles_picture(profiles(5, 1, 0.1), "a title", names(5), ["f"]),
+    "profiles of outputs with bands": lambda: profiles_picture(profiles(3, 3, 1e-6), "a", names(3), names(3, "f")),
+    "maps with intervals": lambda: interval_maps(section(2, 0.1), "a title", names(2), names(2, "f"), fit(2).x),
     "history": lambda: curves_picture(history(5), 3, ["f"], "a title"),
     "narrow history": lambda: curves_picture(
         history(5) | {"val/loss": [0.11, 0.12, 0.13, 0.12, 0.1]}, 3, [], "a title"
@@ -124,7 +145,9 @@ def test_rows_of_a_table_are_dots_and_the_fit_is_a_line():
     """The line has the fit at the rows, of which two may have the same x, and between them, in order."""
     values, t = fit(n=20), np.linspace(-2, 2, 9)
     values.x[1::2] = values.x[::2]
-    figure = fit_picture(values, "", (t, t[:, None] ** 2, 2 * t[:, None]))
+    none = np.full((9, 1), np.nan)
+    profile = Profile(t, t[:, None] ** 2, 2 * t[:, None], none, none, t > 3)
+    figure = fit_picture(values, "", profile)
     value, derivative, error = figure.axes
     lines = (*value.lines, *derivative.lines, *error.lines)
     assert [line.get_marker() for line in lines] == [".", "None", ".", "None", ".", "."]
@@ -132,6 +155,12 @@ def test_rows_of_a_table_are_dots_and_the_fit_is_a_line():
     assert (np.diff(x) >= 0).all()
     order = np.argsort(np.concatenate([values.x[:, 0], t]), kind="stable")
     assert y.tolist() == np.concatenate([values.u[:, 0], t**2])[order].tolist()
+    assert not figure.findobj(FillBetweenPolyCollection)
+    bands = profile._replace(around=0 * t[:, None] + 0.1, around_du=0 * t[:, None] + 0.3)
+    for axes, centre, half in zip(fit_picture(values, "", bands).axes, (t**2, 2 * t), (0.1, 0.3), strict=False):
+        (one,) = axes.findobj(FillBetweenPolyCollection)
+        assert edges(one) == pytest.approx(np.stack([centre - half, centre + half], 1))
+        assert one.get_label() == "90 % interval"
 
 
 @pytest.mark.parametrize("n", [20, 60])
@@ -199,6 +228,34 @@ def test_profiles(dimension, outputs, panels):
         assert (y1 - y0) / (x1 - x0) == pytest.approx(x0 + x1)
     assert len(dots.get_xdata()) == len(tangents.get_segments()) == 7
     assert len({axes.get_ylim() for axes in figure.axes if axes.lines}) == 1  # one scale
+
+
+@pytest.mark.parametrize("around", [1e-9, 0.5])
+def test_profiles_with_intervals(around):
+    """The derivative has a panel of its own; the size of the intervals is in the titles, and grey is outside."""
+    figure = profiles_picture(profiles(2, 1, around), "", names(2), ["f"])
+    value, other, slope, _ = figure.axes
+    grey, one = value.findobj(FillBetweenPolyCollection)
+    t = value.lines[0].get_xdata()
+    assert edges(one) == pytest.approx(np.stack([t**2 - around, t**2 + around], 1))
+    assert edges(slope.findobj(FillBetweenPolyCollection)[1])[:, 1] == pytest.approx(2 * t + 2 * around)
+    assert titles(figure) == [f"90 % interval: ± {half:.2g}" for half in (around, around, 2 * around, 2 * around)]
+    assert grey.get_datalim(value.transData).x0 > 0
+    assert value.get_ylim() == other.get_ylim()
+    assert "grey: outside the data" in " ".join(texts(figure))
+
+
+def test_maps_with_intervals():
+    figure, plain = (interval_maps(section(1, around), "", names(2), ["f"], fit(2).x) for around in (0.1, np.nan))
+    assert titles(figure) == [
+        "fit of $f$",
+        "$f$, 90 % interval: ± 0.1 to 0.2",
+        r"norm of $\nabla$$f$, 90 % interval: ± 0.5 to 1",
+    ]
+    norm = 5 * section(1, 0.1).around[:, 0]
+    np.testing.assert_allclose(figure.axes[2].collections[0].get_array(), np.maximum(norm, np.quantile(norm, 0.01)))
+    assert "hatched: outside the data" in " ".join(texts(figure))
+    assert titles(plain) == ["fit of $f$"]
 
 
 @pytest.mark.parametrize(("rows", "value"), [(1, 0.1), (5, 0.0), (5, float("nan")), (5, float("inf")), (5, 1e-300)])

@@ -1,0 +1,96 @@
+"""The picture of profiles: a fit along each input."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from runge.pictures.style import (
+    BLUE,
+    INK,
+    MOST_OUTPUTS,
+    ORANGE,
+    band,
+    hide_empty,
+    label,
+    of_outputs,
+    partial,
+    shade,
+    sheet,
+    styled,
+    within,
+)
+from runge.records.fits import Profile
+
+_COLUMNS, _TANGENTS = 4, 7
+
+
+@styled
+def profiles_picture(profiles: Sequence[Profile], title: str, inputs: Sequence[str], outputs: Sequence[str]) -> Figure:
+    """Draw each output of a fit along each input, the other inputs being fixed, with its derivatives.
+
+    With intervals, these are drawn as bands, and du/dx_d has a panel below. Without, it is drawn as tangents.
+
+    All panels of an output have the same scale. One output has at most twelve of them, several have at most four each:
+    those of the inputs along which the first four outputs change most, relative to their range over all profiles.
+
+    Each of the `profiles` is through the median of the points.
+    """
+    shown = min(MOST_OUTPUTS, len(outputs))
+    ranges = np.ptp(np.concatenate([one.u[:, :shown] for one in profiles]), axis=0)
+    change = [(np.ptp(one.u[:, :shown], axis=0) / np.where(ranges == 0, 1, ranges)).max() for one in profiles]
+    drawn = [int(d) for d in np.sort(np.argsort(change)[::-1][: 12 if shown == 1 else _COLUMNS])]
+    columns = 3 if shown == 1 and len(drawn) in (5, 6, 9) else min(_COLUMNS, len(drawn))
+    with_bands = any(np.isfinite(part).any() for one in profiles for part in (one.around, one.around_du))
+    notes = ["each panel varies one input, the others are at their median"]
+    notes += [] if with_bands else ["orange: the derivative"]
+    if any(one.outside.any() for one in profiles):
+        notes.append("grey: outside the data")
+    if len(drawn) < len(inputs):
+        notes.append(f"the {len(drawn)} of {len(inputs)} inputs along which the fit changes most")
+    blocks = [(p, drawn[i : i + columns]) for p in range(shown) for i in range(0, len(drawn), columns)]
+    rows = (1 + with_bands) * len(blocks)
+    height = 1.9 if with_bands else 2.1
+    figure = sheet(max(6, 2.75 * columns), 0.8 + height * rows, title, notes + of_outputs(len(outputs)))
+    panels = figure.subplots(rows, columns, sharex="none", squeeze=False)
+    first: dict[int, Axes] = {}  # of each output: all have its scale
+    for (p, some), (upper, *lower) in zip(blocks, panels.reshape(len(blocks), -1, columns), strict=True):
+        for i, (axes, d) in enumerate(zip(upper, some, strict=False)):
+            if p in first:
+                axes.sharey(first[p])
+            first.setdefault(p, axes)
+            axes.tick_params(labelleft=i == 0)
+            _draw_value(axes, profiles[d], p, tangents=not with_bands)
+            for below in lower:
+                below[i].sharex(axes)
+                _draw_derivative(below[i], profiles[d], p, partial(outputs[p], inputs[d], len(inputs)))
+            axes.tick_params(labelbottom=not lower)
+            (lower[0][i] if lower else axes).set_xlabel(label(inputs[d]))
+        upper[0].set_ylabel(f"fit of {label(outputs[p])}")
+    hide_empty(panels.flat)
+    return figure
+
+
+def _draw_value(axes: Axes, profile: Profile, p: int, *, tangents: bool) -> None:
+    t, u, du = profile.t, profile.u[:, p], profile.du[:, p]
+    shade(axes, t, profile.outside)
+    band(axes, t, u, profile.around[:, p], BLUE)
+    axes.set_title(within(profile.around[:, p]), fontsize=8)
+    axes.plot(t, u, color=INK)
+    if tangents:
+        at = np.linspace(0, len(t) - 1, _TANGENTS + 2).round().astype(int)[1:-1]
+        half = np.array([-1, 1]) * np.ptp(t) / (3 * _TANGENTS)
+        ends = np.stack([t[at, None] + half, u[at, None] + half * du[at, None]], axis=-1)
+        axes.add_collection(LineCollection(list(ends), colors=ORANGE, linewidths=2.2))
+        axes.plot(t[at], u[at], ".", color=ORANGE, markersize=5)
+
+
+def _draw_derivative(axes: Axes, profile: Profile, p: int, name: str) -> None:
+    shade(axes, profile.t, profile.outside)
+    band(axes, profile.t, profile.du[:, p], profile.around_du[:, p], ORANGE)
+    axes.set_title(within(profile.around_du[:, p]), fontsize=8)
+    axes.plot(profile.t, profile.du[:, p], color=ORANGE)
+    axes.set_ylabel(name)
+    axes.yaxis.set_offset_position("right")

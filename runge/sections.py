@@ -1,0 +1,80 @@
+"""Sections of a function: its values and derivatives along each input, or over a plane of two, with intervals."""
+
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from runge.errors import ConfigurationError
+from runge.records.directories import RunDirectory
+from runge.records.fits import LEVEL, Array, Fit, Profile, Section, fit_of
+from runge.records.reading import read_columns
+from runge.residuals import rows_of
+from runge.trust.outside import OUTSIDE
+
+if TYPE_CHECKING:
+    from runge.function import Function
+
+__all__ = ["fit_of_function", "plane_of", "profiles_of", "rows_seen"]
+
+_PROFILE, _PLANE, _MOST_ROWS = 101, 61, 2000
+
+
+def _section_of(function: "Function", x: Array) -> Section:
+    """Evaluate a function at points x, (N, D), with its intervals if it has some."""
+    points, parts = x[:, 0] if x.shape[1] == 1 else x, _evaluated(function, x)
+    around, outside = [np.full(part.shape, np.nan) for part in parts], np.zeros(len(x), bool)
+    try:
+        outside = function.outside(points) > OUTSIDE
+        ends = function.value_and_derivative_interval(points, LEVEL)
+        around = [(high - low).reshape(half.shape) / 2 for half, (low, high) in zip(around, ends, strict=True)]
+    except (ValueError, OSError):  # it has no intervals, or the table of its rows is gone
+        pass
+    return Section(x, *parts, *around, outside)
+
+
+def profiles_of(function: "Function", x: Array, points: int = _PROFILE) -> list[Profile]:
+    """Return a profile along each input, between the ends of rows x, (m, D), and through their median."""
+    at = np.tile(np.median(x, axis=0), (x.shape[1], points, 1))
+    along = np.arange(len(at))
+    at[along, :, along] = np.linspace(x.min(0), x.max(0), points, axis=1)
+    found = _section_of(function, at.reshape(-1, len(at)))
+    u, du, around, around_du, out = (part.reshape(len(at), points, *part.shape[1:]) for part in found[1:])
+    return [Profile(at[d, :, d], u[d], du[d, ..., d], around[d], around_du[d, ..., d], out[d]) for d in along]
+
+
+def plane_of(function: "Function", x: Array) -> Section:
+    """Return a section of a function of two inputs, on a grid over the box of rows x, (m, 2)."""
+    axes = np.linspace(x.min(0), x.max(0), _PLANE)
+    return _section_of(function, np.stack(np.meshgrid(*axes.T), axis=-1).reshape(-1, 2))
+
+
+def rows_seen(function: "Function") -> tuple[Array, Array, Array]:
+    """Return the inputs, (m, D), values and derivatives of the rows that a function was fitted to, at most about 2000.
+
+    Of a formula, or if the table is gone, they are the test points of the first run.
+
+    Raises:
+        ConfigurationError: a file is damaged.
+    """
+    run = RunDirectory(function.runs[0])
+    try:
+        rows, split = rows_of(run)
+    except (ConfigurationError, OSError):
+        _, _, x, f, df, *_ = fit_of(read_columns(run, run.fit, None, sys.maxsize))
+        return x, f, df
+    seen = np.union1d(split.train, split.val)
+    seen = seen[:: -(-len(seen) // _MOST_ROWS)]
+    return rows.x[seen], rows.y[seen], rows.dydx[seen]
+
+
+def fit_of_function(function: "Function", x: Array, f: Array, df: Array) -> Fit:
+    """Return the fit of a function to labels at x, (m, D)."""
+    return Fit(function.inputs, function.outputs, x, f, df, *_evaluated(function, x))
+
+
+def _evaluated(function: "Function", x: Array) -> list[Array]:
+    """Return the values, (N, P), and the derivatives, (N, P, D), of a function at x, (N, D)."""
+    shapes = (len(x), len(function.outputs)), (len(x), len(function.outputs), x.shape[1])
+    pair = function.value_and_derivative(x[:, 0] if x.shape[1] == 1 else x)
+    return [part.reshape(shape) for part, shape in zip(pair, shapes, strict=True)]
