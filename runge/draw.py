@@ -1,10 +1,10 @@
-"""Draw the pictures of runs from their files. `python -m runge.draw DIR [DIR ...]`."""
+"""Draw the pictures of runs and sweeps from their files. `python -m runge.draw DIR [DIR ...]`."""
 
 import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from runge.errors import ConfigurationError, describe
 from runge.metrics import SWITCHED_ON_STEP, TEST_MSE_F
 from runge.records.directories import RunDirectory
+from runge.records.ensemble import read_answer
 from runge.records.files import printable, write
 from runge.records.fits import Fit, Profile, fit_of
 from runge.records.reading import find, read, read_columns
@@ -143,7 +144,9 @@ def title_of(settings: Mapping[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.draw") -> None:
     """Run the command `runge draw`, or `python -m runge.draw`."""
-    parser = argparse.ArgumentParser(prog=prog, description="Draw the pictures of runs into their directories.")
+    parser = argparse.ArgumentParser(
+        prog=prog, description="Draw the pictures of runs and sweeps into their directories."
+    )
     parser.add_argument("directories", metavar="DIR", nargs="+", help="a run, a sweep, or a directory above them")
     options = parser.parse_args(arguments)
     try:
@@ -153,8 +156,10 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.dr
             for path in draw_into(run.path):
                 print(path)
         for sweep in dict.fromkeys(run.path.parent for run in runs):
-            if (sweep / "multirun.yaml").is_file():
-                with suppress(ConfigurationError, FileNotFoundError):  # its runs are not one function
+            answered = read_answer(sweep) is not None
+            if answered or (sweep / "multirun.yaml").is_file():
+                # Without an answer, its runs may be several functions.
+                with nullcontext() if answered else suppress(ConfigurationError, FileNotFoundError):
                     for path in _write(sweep, draw_answer(sweep)):
                         print(path)
     except (ConfigurationError, OSError) as error:

@@ -1,6 +1,7 @@
 """Sections of a function: its values and derivatives along each input, or over a plane of two, with intervals."""
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,25 +23,31 @@ _PROFILE, _PLANE, _MOST_ROWS = 101, 61, 2000
 
 def _section_of(function: "Function", x: Array) -> Section:
     """Evaluate a function at points x, (N, D), with its intervals if it has some."""
-    points, parts = x[:, 0] if x.shape[1] == 1 else x, _evaluated(function, x)
-    around, outside = [np.full(part.shape, np.nan) for part in parts], np.zeros(len(x), bool)
+    points, (u, du) = x[:, 0] if x.shape[1] == 1 else x, _evaluated(function, x)
+    around, around_du, outside = np.full(u.shape, np.nan), np.full(du.shape, np.nan), np.zeros(len(x), bool)
     try:
         outside = function.outside(points) > OUTSIDE
-        ends = function.value_and_derivative_interval(points, LEVEL)
-        around = [(high - low).reshape(half.shape) / 2 for half, (low, high) in zip(around, ends, strict=True)]
+        (low, high), (slope_low, slope_high) = function.value_and_derivative_interval(points, LEVEL)
+        around, around_du = (high - low).reshape(u.shape) / 2, (slope_high - slope_low).reshape(du.shape) / 2
     except (ValueError, OSError):  # it has no intervals, or the table of its rows is gone
         pass
-    return Section(x, *parts, *around, outside)
+    return Section(x, u, du, around, around_du, outside)
 
 
-def profiles_of(function: "Function", x: Array, points: int = _PROFILE) -> list[Profile]:
-    """Return a profile along each input, between the ends of rows x, (m, D), and through their median."""
-    at = np.tile(np.median(x, axis=0), (x.shape[1], points, 1))
-    along = np.arange(len(at))
-    at[along, :, along] = np.linspace(x.min(0), x.max(0), points, axis=1)
-    found = _section_of(function, at.reshape(-1, len(at)))
-    u, du, around, around_du, out = (part.reshape(len(at), points, *part.shape[1:]) for part in found[1:])
-    return [Profile(at[d, :, d], u[d], du[d, ..., d], around[d], around_du[d, ..., d], out[d]) for d in along]
+def profiles_of(
+    function: "Function", x: Array, inputs: Sequence[int] | None = None, points: int = _PROFILE
+) -> list[Profile]:
+    """Return a profile along some inputs, by default all, between the ends of rows x, (m, D), through their median."""
+    along = np.arange(x.shape[1]) if inputs is None else np.array(inputs)
+    at, each = np.tile(np.median(x, axis=0), (len(along), points, 1)), np.arange(len(along))
+    at[each, :, along] = np.linspace(x.min(0), x.max(0), points, axis=1)[along]
+    found = _section_of(function, at.reshape(-1, x.shape[1]))
+    u, du, around, around_du = (part.reshape(len(along), points, *part.shape[1:]) for part in found[1:5])
+    outside = found.outside.reshape(len(along), points)
+    return [
+        Profile(at[i, :, d], u[i], du[i, ..., d], around[i], around_du[i, ..., d], outside[i])
+        for i, d in zip(each, along, strict=True)
+    ]
 
 
 def plane_of(function: "Function", x: Array) -> Section:

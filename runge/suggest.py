@@ -69,46 +69,63 @@ def suggest(
         ConfigurationError: the sweep has only one network, was not fitted to a table, or the table has changed; or an
             argument is not allowed.
     """
-    return _suggest(_fitted(directory), points, box, candidates, where, seed)
+    return _suggest(*_fitted(directory), points, box or {}, candidates, where, seed)
 
 
 def _suggest(
-    fitted: tuple[Function, Rows],
+    function: Function,
+    rows: Rows,
     points: int,
-    box: Mapping[str, float | Interval] | None,
+    box: Mapping[str, float | Interval],
     candidates: "str | pandas.DataFrame | None",
     where: Sequence[str],
     seed: int,
 ) -> "pandas.DataFrame":
-    import pandas
-
-    function, rows = fitted
-    intervals, test = _intervals(box or {}, rows), _conditions(where, rows.inputs)
+    """Return the points for a function that was fitted to some rows, as `suggest`."""
+    intervals, meets = _intervals(box, rows), _conditions(where, rows.inputs)
     if candidates is None:
-        low_high = [intervals.get(name, (x.min(), x.max())) for name, x in zip(rows.inputs, rows.x.T, strict=True)]
-        x = sobol(_DRAWN if where else _CANDIDATES, torch.tensor(low_high, dtype=torch.float64), seed).numpy()
-        frame = pandas.DataFrame(dict(zip(rows.inputs, x.T, strict=True)))
-        allowed = np.flatnonzero(test(x))[:_CANDIDATES]
+        frame, x = _drawn(rows, intervals, _DRAWN if where else _CANDIDATES, seed)
+        allowed = np.flatnonzero(meets(x))[:_CANDIDATES]
     else:
-        file = _file_of(candidates)
-        if missing := [name for name in rows.inputs if name not in file.names]:
-            rule = f"must have a column for each input, {listed(rows.inputs)}"
-            raise ConfigurationError(f"candidates: {rule}; missing: {listed(missing)}")
-        x, frame = np.stack([file.numbers(name, known=True) for name in rows.inputs], axis=1), file.frame
-        inside = np.ones(len(x), bool)
-        for name, (low, high) in intervals.items():
-            column = x[:, rows.inputs.index(name)]
-            inside &= (low <= column) & (column <= high)
-        x = x + 0.0  # -0.0 is 0.0
-        new = ~pandas.DataFrame(np.concatenate([rows.x + 0.0, x])).duplicated().to_numpy()[len(rows.x) :]
-        allowed = np.flatnonzero(new & inside & test(x))
-        if len(allowed) > max(_CANDIDATES, points):
-            allowed = np.sort(np.random.default_rng(seed).choice(allowed, max(_CANDIDATES, points), replace=False))
+        frame, x, new = _given(candidates, rows, intervals)
+        allowed = np.flatnonzero(new & meets(x))
+        if len(allowed) > (most := max(_CANDIDATES, points)):
+            allowed = np.sort(np.random.default_rng(seed).choice(allowed, most, replace=False))
     if not 1 <= points <= len(allowed):
         which = "candidates that are no row yet, in the box, and meet the conditions"
         raise ConfigurationError(f"points: must be at least 1 and at most {len(allowed)}, the {which}; got {points}")
     chosen = allowed[choose(x[allowed], _squares(function, rows, x[allowed]), rows.x, points)]
     return _as_table(frame.iloc[chosen], x[chosen], rows)
+
+
+def _drawn(rows: Rows, intervals: Mapping[str, Interval], count: int, seed: int) -> "tuple[pandas.DataFrame, Floats]":
+    """Return the points of a Sobol sequence in the box, as a table and as an array, (N, D)."""
+    import pandas
+
+    box = [intervals.get(name, (x.min(), x.max())) for name, x in zip(rows.inputs, rows.x.T, strict=True)]
+    x = sobol(count, torch.tensor(box, dtype=torch.float64), seed).numpy()
+    return pandas.DataFrame(dict(zip(rows.inputs, x.T, strict=True))), x
+
+
+def _given(
+    candidates: "str | pandas.DataFrame", rows: Rows, intervals: Mapping[str, Interval]
+) -> "tuple[pandas.DataFrame, Floats, NDArray[np.bool_]]":
+    """Return the points of a table, likewise, and which of them are in the box, and neither rows nor repeated."""
+    import pandas
+
+    if isinstance(candidates, str):
+        file = open_table(candidates, "candidates")
+    else:
+        file = File("the DataFrame", candidates.reset_index(drop=True), key="candidates")
+    if missing := [name for name in rows.inputs if name not in file.names]:
+        rule = f"must have a column for each input, {listed(rows.inputs)}"
+        raise ConfigurationError(f"candidates: {rule}; missing: {listed(missing)}")
+    x = np.stack([file.numbers(name, known=True) for name in rows.inputs], axis=1) + 0.0  # -0.0 is 0.0
+    new = ~pandas.DataFrame(np.concatenate([rows.x + 0.0, x])).duplicated().to_numpy()[len(rows.x) :]
+    for name, (low, high) in intervals.items():
+        column = x[:, rows.inputs.index(name)]
+        new &= (low <= column) & (column <= high)
+    return file.frame, x, new
 
 
 def _fitted(directory: str) -> tuple[Function, Rows]:
@@ -173,12 +190,6 @@ def _conditions(where: Sequence[str], inputs: Sequence[str]) -> Any:
     return meets
 
 
-def _file_of(candidates: "str | pandas.DataFrame") -> File:
-    if isinstance(candidates, str):
-        return open_table(candidates, "candidates")
-    return File("the DataFrame", candidates.reset_index(drop=True), key="candidates")
-
-
 def _as_table(frame: "pandas.DataFrame", x: Floats, rows: Rows) -> "pandas.DataFrame":
     """Return points, with what is known of them, as rows of the table that was fitted."""
     names = [name for name in open_table(rows.table.file).names if name]
@@ -230,9 +241,9 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.su
     try:
         if out.exists() and not args.force:
             raise ValueError(f"--out: must be a new file, got {str(out)!r}, which exists; --force overwrites it")
-        box = _parsed_box(args.box) if args.box else None
+        box = _parsed_box(args.box) if args.box else {}
         function, rows = _fitted(args.sweep)
-        table = _suggest((function, rows), args.points, box, args.candidates, args.where, args.seed)
+        table = _suggest(function, rows, args.points, box, args.candidates, args.where, args.seed)
         write(out, table.to_csv(index=False))
     except (ValueError, ImportError) as error:
         parser.error(printable(f"{error}"))

@@ -127,6 +127,8 @@ def test_the_answer_for_a_table_in_memory(table, monkeypatch, capfd):
     weights = [f"{weight:.2f} of {name}" for name, weight in zip(board["name"], board["weight"], strict=True) if weight]
     assert repr(answer) == f"Answer({str(answer.directory)!r}): {', '.join(weights)}"
     assert answer._repr_html_().startswith("<iframe srcdoc=")
+    assert answer.draw().keys() == {"answer", "profiles"}
+    assert len(answer.figure().axes) > 1
     u, influences = answer.function, answer.sensitivity.set_index("input")
     assert set(influences["output"]) == {"y"}
     np.testing.assert_allclose(influences.loc[["a", "b"], "labels_mean"], table[["dy_da", "dy_db"]].mean())

@@ -5,10 +5,11 @@ of the training rows chooses length scales, amplitude, mean and noise, so that n
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+import numpy as np
 import torch
 from tables import Array, Rows
 from torch import Tensor
@@ -17,16 +18,26 @@ STARTS = 0.5, 1.5  # length scales, in coordinates in which the box is [-1, 1]^D
 JITTER = 1e-12  # the smallest variance of the noise, in that of the values; increased where Cholesky fails
 
 
-def gaussian_process(rows: Rows, deviations: bool = False) -> Callable[[Array], tuple[Array, ...]]:
-    """Fit one output to all rows; return a function of x, (m, D), to values (m, 1) and gradients (m, 1, D).
+def exactly(deviations: bool = False) -> ExitStack:
+    """Return the settings of GPyTorch in which everything is computed by Cholesky's method."""
+    stack, settings = ExitStack(), importlib.import_module("gpytorch").settings
+    stack.enter_context(settings.max_cholesky_size(10_000))
+    stack.enter_context(settings.cholesky_jitter(double_value=JITTER))
+    stack.enter_context(settings.cholesky_max_tries(8))
+    stack.enter_context(settings.skip_posterior_variances(not deviations))
+    return stack
 
-    With `deviations` the standard deviations of new labels follow, noise included, in the same shapes.
+
+def trained(x: Tensor, labels: Tensor, starts: Sequence[float] = STARTS, steps: int = 200) -> Any:
+    """Return the process with the largest marginal likelihood that is found from some length scales.
+
+    Args:
+        x: inputs, (n, D), of the size of 1.
+        labels: the value and the D partial derivatives of one output, (n, 1 + D).
+        starts: the length scales from which L-BFGS begins.
+        steps: its steps.
     """
     gpytorch: Any = importlib.import_module("gpytorch")  # which only this peer needs
-    low, high = rows.x.min(axis=0), rows.x.max(axis=0)
-    middle, half, mean, std = (low + high) / 2, (high - low) / 2, rows.y.mean(), rows.y.std()
-    x = torch.from_numpy((rows.x - middle) / half)
-    labels = torch.cat([torch.from_numpy((rows.y - mean) / std), torch.from_numpy(rows.dydx[:, 0] * half / std)], dim=1)
     inputs = x.shape[1]
 
     class Model(gpytorch.models.ExactGP):
@@ -38,7 +49,7 @@ def gaussian_process(rows: Rows, deviations: bool = False) -> Callable[[Array], 
         def forward(self, x: Tensor) -> Any:
             return gpytorch.distributions.MultitaskMultivariateNormal(self.mean_module(x), self.covar_module(x))
 
-    def trained(start: float) -> tuple[float, Model]:
+    def begun(start: float) -> tuple[float, Model]:
         least = gpytorch.constraints.GreaterThan(JITTER)
         likelihood = gpytorch.likelihoods.MultitaskGaussianLikelihood(
             inputs + 1, noise_constraint=least, has_task_noise=False
@@ -47,7 +58,7 @@ def gaussian_process(rows: Rows, deviations: bool = False) -> Callable[[Array], 
         model.covar_module.base_kernel.lengthscale = start
         likelihood.noise = 1e-8
         marginal = gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, model)
-        optimizer = torch.optim.LBFGS(model.parameters(), max_iter=200, line_search_fn="strong_wolfe")
+        optimizer = torch.optim.LBFGS(model.parameters(), max_iter=steps, line_search_fn="strong_wolfe")
 
         def closure() -> Tensor:
             optimizer.zero_grad()
@@ -58,20 +69,23 @@ def gaussian_process(rows: Rows, deviations: bool = False) -> Callable[[Array], 
         optimizer.step(closure)
         return float(closure().detach()), model.eval()
 
-    def exactly() -> ExitStack:
-        stack, settings = ExitStack(), gpytorch.settings
-        stack.enter_context(settings.max_cholesky_size(10_000))
-        stack.enter_context(settings.cholesky_jitter(double_value=JITTER))
-        stack.enter_context(settings.cholesky_max_tries(8))
-        stack.enter_context(settings.skip_posterior_variances(not deviations))
-        return stack
-
     with exactly():
-        model = min((trained(start) for start in STARTS), key=lambda found: found[0])[1]
+        return min((begun(start) for start in starts), key=lambda found: found[0])[1]
+
+
+def gaussian_process(rows: Rows, deviations: bool = False) -> Callable[[Array], tuple[Array, ...]]:
+    """Fit one output to all rows; return a function of x, (m, D), to values (m, 1) and gradients (m, 1, D).
+
+    With `deviations` the standard deviations of new labels follow, noise included, in the same shapes.
+    """
+    low, high = rows.x.min(axis=0), rows.x.max(axis=0)
+    middle, half, mean, std = (low + high) / 2, (high - low) / 2, rows.y.mean(), rows.y.std()
+    labels = np.concatenate([(rows.y - mean) / std, rows.dydx[:, 0] * half / std], axis=1)
+    model = trained(torch.from_numpy((rows.x - middle) / half), torch.from_numpy(labels))
 
     @torch.no_grad()
     def fit(points: Array) -> tuple[Array, ...]:
-        with exactly():
+        with exactly(deviations):
             posterior = model(torch.from_numpy((points - middle) / half))
             found = posterior.mean.numpy()
             parts = found[:, :1] * std + mean, found[:, None, 1:] * std / half

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, field
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import FiniteFloat, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from runge.compare.profiles import AnswerProfile
 from runge.compare.sensitivity import Sensitivity
 from runge.errors import ConfigurationError, command
 from runge.records.files import printable, write
@@ -78,12 +79,16 @@ class Leaderboard:
         sentences: sentences on the answer, on its errors, and why the best may have won.
         left_out: the candidates that were not compared, and why.
         sensitivity: the sensitivity of the outputs of a table to its inputs; None: a formula.
+        profiles: the answer to a table along its inputs, of each output along the same ones; none: a formula.
+        level: the level of their intervals; None: they have none.
     """
 
     candidates: list[Candidate]
     sentences: list[str]
     left_out: list[str]
     sensitivity: Sensitivity | None = None
+    profiles: list[AnswerProfile] = field(default_factory=list)
+    level: FiniteFloat | None = None
 
     def write(self, sweep: Path) -> None:
         """Write it into the directory of a sweep."""

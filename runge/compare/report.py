@@ -1,6 +1,5 @@
 """The report of a comparison: a self-contained HTML file with its scripts and data inside."""
 
-import base64
 import os
 import time
 from collections import Counter
@@ -22,6 +21,7 @@ from runge.compare.groups import errors_like
 from runge.compare.importance import importance_of
 from runge.compare.leaderboard import HEADERS
 from runge.compare.naming import short_names, text, typed
+from runge.compare.profiles import packed
 from runge.compare.ranking import Ranking
 from runge.compare.tables import MOST_GROUPS, in_short, show
 from runge.errors import ConfigurationError
@@ -157,6 +157,8 @@ def _data(ranking: Ranking, directory: Path | None) -> dict[str, Any]:
         "curves": CURVES,
         "cosine": metrics.GRAD_COSINE,
         "race": ranking.race is not None,
+        "profiles": [asdict(one) for one in ranking.race.profiles] if ranking.race else [],
+        "level": ranking.race and ranking.race.level,
         "search": ranking.search and {**asdict(ranking.search), "command": None},
     }
 
@@ -209,10 +211,10 @@ def _curves(record: RunRecord, functions: list[dict[str, Any]]) -> dict[str, Any
     names = [name for plot in CURVES.values() for name in plot]
     try:
         history = read_columns(run, run.history, ("step", *names), _MOST_ROWS)
-        shown["curves"] = {name: _packed(values) for name, values in history.items()}
+        shown["curves"] = {name: packed(values) for name, values in history.items()}
         places = read_columns(run, run.points, ("step", "x"), _MOST_PLACES)
         if "x" in places:
-            shown["places"] = {name: _packed(values) for name, values in places.items()}
+            shown["places"] = {name: packed(values) for name, values in places.items()}
         if columns := read_columns(run, run.fit, None, _POINTS):
             fit = fit_of({printable(name): values for name, values in columns.items()})
             shown |= _fit(fit, functions, record.of_table)
@@ -235,18 +237,13 @@ def _fit(fit: Fit, functions: list[dict[str, Any]], of_table: bool) -> dict[str,
         rows = rows[np.argsort(fit.x[rows, 0], kind="stable")]
     x, f, df, u, du = (part[rows] for part in parts)
     function = {"rows": of_table, "inputs": inputs, "outputs": outputs}
-    function |= {"x": _packed(x, "<f8"), "f": _packed(f), "df": _packed(df)}
+    function |= {"x": packed(x, "<f8"), "f": packed(f), "df": packed(df)}
     if function not in functions:
         functions.append(function)
     missing = np.isnan(f).any() or np.isnan(df).any()
-    return {"function": functions.index(function), "error_f": _packed(u - f), "error_df": _packed(du - df)} | (
-        {"u": _packed(u), "du": _packed(du)} if missing else {}
+    return {"function": functions.index(function), "error_f": packed(u - f), "error_df": packed(du - df)} | (
+        {"u": packed(u), "du": packed(du)} if missing else {}
     )
-
-
-def _packed(values: Any, kind: str = "<f4") -> str:
-    """Return numbers as base64 of little-endian floats, by default of 32 bit: a third of their size as text."""
-    return base64.b64encode(np.asarray(values, dtype=kind).tobytes()).decode()
 
 
 def _embedded(script: str) -> Markup:

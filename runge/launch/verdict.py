@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runge.compare.leaderboard import Candidate, Leaderboard
+from runge.compare.profiles import AnswerProfile, packed
 from runge.compare.sensitivity import Influence, Sensitivity
 from runge.data import Rows
 from runge.data.channels import Channels
@@ -18,6 +19,7 @@ from runge.data.roles import listed
 from runge.errors import command
 from runge.launch.selection import ERRORS, Entrant, error_of, variance
 from runge.records.ensemble import read_answer
+from runge.records.fits import LEVEL, Profile
 from runge.trust.sensitivity import measure, measure_function, total_indices, unevenness
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ Errors = tuple[float | None, float | None]
 _NOISY = 0.03
 _CORRELATED, _UNEVEN = 0.3, 0.15  # a normal input has 0.2 in the box of its rows
 _BY_CHANCE = 3.0, 1.6  # both over the root of the number of rows
+_MOST_PROFILES, _NUMBERS, _MOST_ROWS = 12, 6000, 200
 _ACTIVATIONS = 2**25  # about a second of one core
 
 
@@ -51,7 +54,12 @@ def leaderboard(sweep: Path, ranked: Sequence[Entrant], left_out: Sequence[str],
         known: the table; None: a formula.
     """
     candidates, test = [_candidate(one, known) for one in ranked], 0 if known is None else len(known.test)
-    some, influences = [one for one in ranked if one.weight], None
+    some, influences, profiles, halves = (
+        [one for one in ranked if one.weight],
+        None,
+        list[AnswerProfile](),
+        (None, None),
+    )
     if known is None:
         sentences = [
             _describe_answer(sweep, candidates, 0, 0, 0),
@@ -62,13 +70,16 @@ def leaderboard(sweep: Path, ranked: Sequence[Entrant], left_out: Sequence[str],
 
         function, count, most = load(sweep), len(some[0].fits), known.rows.folds
         influences = _sensitivity(function, known.rows) if len(function.inputs) > 1 else None
+        profiles, halves = _profiles(function, known), _half_widths(function, known)
         folds = f"{count} folds" if count == most else f"{count} of {most} folds"
         sentences = [
             _describe_answer(sweep, candidates, len(known.rows.x) - test, test, most),
             _describe_errors(_validated(some, known), folds, _tested(function, known), test),
+            _describe_intervals(halves),
         ]
     sentences.append(_why(candidates, ranked[0].overrides, known is not None))
-    return Leaderboard(candidates, sentences, list(left_out), influences)
+    level = None if halves[0] is None else LEVEL
+    return Leaderboard(candidates, list(filter(None, sentences)), list(left_out), influences, profiles, level)
 
 
 def _sensitivity(function: "Function", rows: Rows) -> Sensitivity:
@@ -86,6 +97,48 @@ def _sensitivity(function: "Function", rows: Rows) -> Sensitivity:
         for (p, y), (d, x) in product(enumerate(rows.outputs), enumerate(rows.inputs))
     ]
     return Sensitivity(influences, n, _cautions(rows, box))
+
+
+def _profiles(function: "Function", known: Known) -> list[AnswerProfile]:
+    """Return the profiles of a function that was fitted to a table, along the inputs that matter most."""
+    from runge.sections import profiles_of  # late, as torch is
+    from runge.trust.outside import Support
+
+    rows, seen = known.rows, np.setdiff1d(np.arange(len(known.rows.x)), known.test)
+    outputs, inputs = range(min(len(rows.outputs), _MOST_PROFILES)), range(len(rows.inputs))
+    if isinstance(function.region, Support):
+        inputs = np.sort(np.argsort(-function.region.weight, kind="stable")[:_MOST_PROFILES]).tolist()
+    points = _NUMBERS // (len(inputs) * max(6 * len(outputs), len(rows.inputs)))
+    found = profiles_of(function, rows.x[seen], inputs, min(max(points, 21), 201))
+    some = seen[:: -(-len(seen) // _MOST_ROWS)]
+
+    def curve(p: int, one: Profile) -> str:
+        parts = one.u[:, p], one.around[:, p], one.du[:, p], one.around_du[:, p]
+        return packed([one.t, *parts, one.outside], "<f8")
+
+    def labels(p: int) -> str:
+        return packed([rows.x[some, 0], rows.y[some, p], rows.dydx[some, p, 0]], "<f8") if len(rows.inputs) == 1 else ""
+
+    return [
+        AnswerProfile(rows.outputs[p], rows.inputs[d], curve(p, one), labels(p))
+        for p in outputs
+        for d, one in zip(inputs, found, strict=True)
+    ]
+
+
+def _half_widths(function: "Function", known: Known) -> Errors:
+    """Return half the widths of the intervals of a function as errors, in the median of some rows."""
+    seen = np.setdiff1d(np.arange(len(known.rows.x)), known.test)
+    x = known.rows.x[seen[:: -(-len(seen) // _MOST_ROWS)]]
+    try:
+        ends = function.value_and_derivative_interval(x[:, 0] if x.shape[1] == 1 else x, LEVEL)
+    except ValueError:  # too few rows
+        return None, None
+    shapes = (len(x), -1), (len(x), len(function.outputs), -1)
+    halves = [((high - low) / 2).reshape(shape) for (low, high), shape in zip(ends, shapes, strict=True)]
+    errors = [known.channels.nrmse(known.channels.scaled(u[None], du[None])) for u, du in zip(*halves, strict=True)]
+    values, slopes = zip(*errors, strict=True)
+    return float(np.median(values)), None if None in slopes else float(np.median(slopes))
 
 
 def _cautions(rows: Rows, box: NDArray[np.float64]) -> list[str]:
@@ -174,6 +227,15 @@ def _describe_errors(validated: Errors, folds: str, tested: Errors, test: int) -
     how = f"by cross-validation on {folds}" if folds else "on the validation points"
     said = f"Its error relative to the standard deviation is about {_both(validated)}, {how}."
     return said + (f" On the {test} test rows, which no network has seen, it is {_both(tested)}." if test else "")
+
+
+def _describe_intervals(halves: Errors) -> str:
+    """Return a sentence on half the widths of the intervals of values and derivatives; empty: there are none."""
+    if halves[0] is None:
+        return ""
+    share = f"{100 * LEVEL:.0f} % of new"
+    said = f"{share} values are expected within {halves[0]:.1e} standard deviations of it"
+    return said + (f", and {share} derivatives within {halves[1]:.1e}." if halves[1] is not None else ".")
 
 
 def _both(errors: Errors) -> str:

@@ -80,9 +80,9 @@ def _curves(fit: Fit, title: str, profile: Profile | None) -> Figure:
             if known.any():
                 error = positive(np.abs(fitted[known, p] - labels[known, p]))
                 panels[2].plot(t[known], error, **style, color=(BLUE, ORANGE)[q], label=of_error)
-            if profile is not None and np.isfinite(around := profile[3 + q][:, p]).any():
+            if profile is not None and np.isfinite(around := (profile.around, profile.around_du)[q][:, p]).any():
                 shade(axes, profile.t, profile.outside)
-                band(axes, profile.t, profile[1 + q][:, p], around, ORANGE)
+                band(axes, profile.t, (profile.u, profile.du)[q][:, p], around, ORANGE)
                 panels[2].plot(profile.t, around, color=(BLUE, ORANGE)[q], label="half the interval")
         panels[2].set_ylabel("absolute error")
         log_scale(panels[2])

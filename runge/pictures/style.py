@@ -50,7 +50,7 @@ styled = matplotlib.rc_context(
 )
 """The decorator of functions that draw."""
 
-INTERVAL = f"{LEVEL:.0%} interval".replace("%", " %")
+INTERVAL = f"{100 * LEVEL:.0f} % interval"
 
 _SYMBOL = re.compile(r"([A-Za-z])_?(\d*)")
 

@@ -18,7 +18,10 @@ _LEFT, _LEFT_LITTLE = 0.8, 0.5
 """The largest share that may be left, and if noise or curvature could explain the mistake."""
 
 _EXCESS = 0.5
-"""What curvature cannot explain, over what is left: at most 0.01 of thousands of steep functions without noise."""
+"""The least part of the error that curvature cannot cause, over what is left; 1856 sound tables had no mistake with it.
+
+They were of smooth, steep and rough functions, on grids, with missing labels, outliers, and noise up to 100 %.
+"""
 
 _PER_COLUMN, _PER_FACTOR, _PER_UNKNOWN = 0.02, 0.05, 0.3  # what a mistake costs, in log S
 _MOST = 8
@@ -43,8 +46,7 @@ def check_columns(x: Floats, y: Floats, dydx: Floats) -> Verdict:
     """Find columns of derivatives that contradict the values.
 
     A mistake is believed if without it the derivatives explain much more of the differences of the values between near
-    rows, if the rows agree on that, and if little is left unexplained. None of thousands of random functions without
-    mistakes had one.
+    rows, if the rows agree on that, and if little is left unexplained.
 
     Args:
         x: the inputs, (n, D), in the order of the file.

@@ -13,9 +13,10 @@ __all__ = ["Mistake", "possible"]
 Kind = Literal["factor", "swapped", "transposed", "shifted", "unrelated"]
 
 _SHIFTS = 1, -1, 2, -2, 3, -3
-_FACTOR, _AT_LEAST = 1.35, 1.2
+_FACTOR = 1.35
 """A factor between this and its inverse may come from curvature and noise."""
 
+_SIGN = 0.1  # how far the factor of a wrong sign is from -1
 _STEPS, _MEDIANS = 20, 3  # of the reweighting
 
 
@@ -90,11 +91,11 @@ def _factor(labels: Labels, group: Sequence[Place]) -> float | None:
     part, pairs = {p: [d for q, d in group if q == p and d is not None] for p, _ in group}, labels.pairs
     terms = [labels.terms[p][:, columns].sum(1) for p, columns in part.items()]
     rest = [labels.error[p] + term for p, term in zip(part, terms, strict=True)]
-    v, u, factor, size = np.concatenate(rest), np.concatenate(terms), 1.0, np.ones(0)
+    v, u, factor = np.concatenate(rest), np.concatenate(terms), 1.0
     for _ in range(_MEDIANS):
         sizes = [labels.size_of(p, one - factor * term) for p, one, term in zip(part, rest, terms, strict=True)]
-        factor = _slope(v, u, size := np.concatenate([one[pairs.group] for one in sizes]))
-    return factor if _is_wrong(factor, v, u, size) else None
+        factor = _rounded(_slope(v, u, np.concatenate([one[pairs.group] for one in sizes])))
+    return factor if _is_wrong(factor) else None
 
 
 def _factors(labels: Labels, p: int) -> dict[Place, Source]:
@@ -110,10 +111,9 @@ def _factors(labels: Labels, p: int) -> dict[Place, Source]:
         found = np.linalg.lstsq(weighted.T @ columns, weighted.T @ labels.difference[p], rcond=1e-10)[0]
         error = np.abs(labels.difference[p] - columns @ found) / size
         weight = 1 / np.maximum(error, 0.1 * np.median(error) + 1e-12) / size
-    factors = found / scale
-    rest = labels.difference[p] - terms @ factors
-    wrong = [d for d, c in enumerate(factors) if _is_wrong(c, rest + c * terms[:, d], terms[:, d], size)]
-    return {(p, d): Source((p, d), float(factors[d])) for d in wrong} if len(wrong) > 1 else {}
+    factors = [_rounded(factor) for factor in found / scale]
+    wrong = [d for d, factor in enumerate(factors) if _is_wrong(factor)]
+    return {(p, d): Source((p, d), factors[d]) for d in wrong} if len(wrong) > 1 else {}
 
 
 def _slope(v: Floats, u: Floats, size: Floats) -> float:
@@ -127,12 +127,10 @@ def _slope(v: Floats, u: Floats, size: Floats) -> float:
     return float(ratio[order][np.searchsorted(above, above[-1] / 2)])
 
 
-def _is_wrong(factor: float, v: Floats, u: Floats, size: Floats) -> bool:
-    """Return whether v = c u with a factor c other than 1.
+def _rounded(factor: float) -> float:
+    """Return -1 for a factor of about -1, which curvature would change a little, and others as they are."""
+    return -1.0 if abs(factor + 1) < _SIGN else float(factor)
 
-    Noise in u makes the slope of v over u too small, and noise in v the inverse slope of u over v: both must be wrong.
-    """
-    inverse = _slope(u, v, size)
-    if factor > 0:
-        return factor > _FACTOR or (factor < 1 / _FACTOR and inverse > _AT_LEAST)
-    return factor < 0 and inverse < 0
+
+def _is_wrong(factor: float) -> bool:
+    return factor < 0 or factor > _FACTOR or 0 < factor < 1 / _FACTOR

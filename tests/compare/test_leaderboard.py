@@ -4,16 +4,19 @@ import io
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from rich.console import Console
 
 from runge.compare.leaderboard import Candidate, Leaderboard, read_leaderboard
+from runge.compare.profiles import AnswerProfile, packed
 from runge.compare.ranking import Ranking
 from runge.compare.report import render
 from runge.compare.sensitivity import Influence, Sensitivity
 from runge.errors import ConfigurationError
 from runge.records.reading import RunRecord
+from tests.compare.pages import drawn
 
 LONG = "Levenberg-Marquardt, softplus, 3 x 64; [b]width"
 COMMAND = "runge -m data.folds=5 optimizer=levenberg_marquardt \"data.file='<b>.csv'\""
@@ -23,9 +26,14 @@ NAME = "<i>an_input_with_a_name_that_is_very_long_indeed"
 LEAST = Influence("y", "a", 0.0, 1e-4, 0.0, 0.0, None, *[None] * 5)
 MOST = Influence("y", NAME, 0.75, 2.5, 3.0, -9.0, 0.999, 25.0, 1.25, 3.0, -0.0123, 0.0004)
 INFLUENCES = Sensitivity([LEAST, MOST, replace(MOST, output="z", rising=0.3)], 2048, ["Careful <b>."])
-BOARD = Leaderboard(
-    [FIRST, SECOND], ["The answer is the mean of 2 networks.", "Why: <i>."], ["slow: takes too long"], INFLUENCES
-)
+T = np.linspace(0, 1, 21)
+PROFILES = [
+    AnswerProfile(y, x, packed([T, k * T**2, 0.1 + 0.1 * T, 2 * k * T, np.full(21, np.nan), T > 0.8], "<f8"))
+    for k, y in enumerate(("y", "z"), 1)
+    for x in ("a", NAME)
+]
+SENTENCES = ["The answer is the mean of 2 networks.", "Why: <i>."]
+BOARD = Leaderboard([FIRST, SECOND], SENTENCES, ["slow: takes too long"], INFLUENCES, PROFILES, 0.9)
 
 
 def printed(board, tmp_path, width=80):
@@ -107,6 +115,16 @@ def test_the_report_begins_with_the_leaderboard(ranking, tmp_path, opened):
     ]
     assert second.get_by_text("rises in 30 %").count() == 1
     assert race.get_by_text("Careful <b>.").count() == 1
+    assert race.get_by_role("heading", name="The answer, with intervals that hold 90 % of new labels").count() == 1
+    page.locator("#profiled").select_option("z")
+    drawn(page)
+    band, line, *_, slope, _ = page.evaluate("document.getElementById('profile1').data.map(one => [...one.y])")
+    assert [line, slope] == [pytest.approx(2 * T**2), pytest.approx(4 * T)]  # which has no interval, and no band
+    assert band == pytest.approx([*(2 * T**2 + 0.1 + 0.1 * T), *(2 * T**2 - 0.1 - 0.1 * T)[::-1]])
+    layout = page.evaluate("structuredClone(document.getElementById('profile1').layout)")
+    texts, (grey,) = [one["text"] for one in layout["annotations"]], layout["shapes"]
+    assert texts == ["90 % interval: ± 0.1 to 0.2; grey: outside the data", ""]
+    assert (grey["x0"], grey["x1"]) == (T[17], 1)
     headers = page.locator("#runs thead th").all_inner_texts()
     assert "candidate" in headers
     assert not {"model.width", "model.\nwidth"} & {*headers}
@@ -126,6 +144,8 @@ def test_files(tmp_path):
     assert read_leaderboard([tmp_path]) == BOARD
     assert read_leaderboard([tmp_path, tmp_path]) is None
     file = tmp_path / "leaderboard.json"
-    file.write_text(re.sub(r'"steps": 100,', '"steps": "many",', file.read_text()))
-    with pytest.raises(ConfigurationError, match=r"leaderboard.json is damaged"):
-        read_leaderboard([tmp_path])
+    text = file.read_text()
+    for key, given, damaged in (("steps", "100", '"many"'), ("curve", '"....', '"'), ("curve", '".', '"<')):
+        file.write_text(re.sub(f'"{key}": {given}', f'"{key}": {damaged}', text, count=1))
+        with pytest.raises(ConfigurationError, match=r"leaderboard.json is damaged"):
+            read_leaderboard([tmp_path])

@@ -11,10 +11,13 @@ import pytest
 import torch
 
 import runge
+from runge.compare.leaderboard import read_leaderboard
 from runge.launch.selection import Fit
 from runge.records.directories import RunDirectory
 from runge.records.files import locked
 from runge.residuals import rows_of
+from runge.trust.outside import OUTSIDE
+from tests.compare.pages import numbers
 from tests.conftest import command, interrupted_at
 from tests.launch.commands import TINY_RACE
 from tests.launch.test_killed import finish, kill
@@ -57,6 +60,27 @@ def check_same(ours, theirs):
     assert np.array_equal(runge.load(ours)(x), runge.load(theirs)(x))
 
 
+def check_profiles(answer, board):
+    """Compare the curves and the intervals of a report with those of the answer."""
+    assert [(one.output, one.input) for one in board.profiles] == [("y", "a"), ("y", "b")]
+    middle, ends = np.median(rows()[:, :2], 0), (rows()[:, :2].min(0), rows()[:, :2].max(0))
+    for d, one in enumerate(board.profiles):
+        t, u, around, du, around_du, outside = numbers(one.curve, "<f8").reshape(6, -1)
+        x = np.tile(middle, (len(t), 1))
+        x[:, d] = np.linspace(ends[0][d], ends[1][d], len(t))
+        np.testing.assert_array_equal(t, x[:, d])
+        for centre, half, (low, high) in (
+            (u, around, answer.interval(x)),
+            (du, around_du, answer.derivative_interval(x)),
+        ):
+            low, high = (end if end.ndim == 1 else end[:, d] for end in (low, high))
+            np.testing.assert_allclose([centre - half, centre + half], [low, high])
+        np.testing.assert_array_equal(outside, answer.outside(x) > OUTSIDE)
+    x = rows()[:, :2]
+    half = np.median(np.subtract(*answer.interval(x)[::-1])) / 2 / rows()[:, 2].std()
+    assert f"90 % of new values are expected within {half:.1e} standard deviations of it, and" in board.sentences[2]
+
+
 def test_the_answer_is_one_function_of_the_best(tmp_path, capsys):
     assert command(*RACE, "data.file=t.csv") == (0, "")
     answer, one = runge.load("race"), board(tmp_path / "race")
@@ -81,6 +105,7 @@ def test_the_answer_is_one_function_of_the_best(tmp_path, capsys):
     assert [len(entry["calibrating"]) for entry in one] == [10 * (entry["weight"] > 0) for entry in one]
     assert runge.Answer("race").groups[0].name in ("one", "two")
     assert "leads" not in runge.Answer("race").lead or "interval" not in runge.Answer("race").lead
+    check_profiles(answer, read_leaderboard(["race"]))
     assert (tmp_path / "race" / "comparison.html").is_file()
     assert "best so far: " in capsys.readouterr().out
 

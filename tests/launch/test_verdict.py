@@ -8,7 +8,7 @@ import pytest
 from runge.compare.leaderboard import Candidate
 from runge.data.channels import Channels
 from runge.launch.selection import Entrant, Fit
-from runge.launch.verdict import Known, _cautions, _describe_answer, _describe_errors, _validated
+from runge.launch.verdict import Known, _cautions, _describe_answer, _describe_errors, _describe_intervals, _validated
 from runge.records.ensemble import write_answer
 
 CHANNELS = Channels(np.ones(1), np.ones((1, 2)))
@@ -78,6 +78,13 @@ def test_the_errors_in_a_sentence():
         "Its error relative to the standard deviation is about 1.2e-02 for the values, by cross-validation on 5 folds. "
         "On the 9 test rows, which no network has seen, it is 3.4e-02 for the values and 5.0e-02 for the derivatives."
     )
+
+
+def test_the_intervals_in_a_sentence():
+    assert _describe_intervals((None, None)) == ""
+    text = "90 % of new values are expected within 1.2e-03 standard deviations of it"
+    assert _describe_intervals((0.0012, None)) == f"{text}."
+    assert _describe_intervals((0.0012, 0.3)) == f"{text}, and 90 % of new derivatives within 3.0e-01."
 
 
 def test_cautions_on_the_rows():

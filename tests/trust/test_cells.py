@@ -14,6 +14,16 @@ def test_sound_tables_have_no_outlier(dimension, rows, noise):
         assert check_cells(x, y, dydx) == ([], rows)
 
 
+@pytest.mark.parametrize(("rows", "seed"), [(60, 22), (80, 21), (60, 25)])
+def test_steep_rows_are_no_outliers(rows, seed):
+    """Beale's function: the first two need the comparison with the values, the last one the gap."""
+    x = np.random.default_rng(seed).uniform(-2, 2, (rows, 2))
+    a, b = x.T
+    terms = [(c - a + a * b**k, b**k - 1, k * a * b ** (k - 1)) for k, c in ((1, 1.5), (2, 2.25), (3, 2.625))]
+    y, by_a, by_b = (sum(parts) for parts in zip(*((t**2, 2 * t * ta, 2 * t * tb) for t, ta, tb in terms), strict=True))
+    assert check_cells(x, y[:, None], np.stack([by_a, by_b], axis=1)[:, None]).found == []
+
+
 @pytest.mark.parametrize("noise", [0, 0.05])
 def test_outliers_are_found_with_what_they_should_be(noise):
     for seed in (0, 1, 3, 4):

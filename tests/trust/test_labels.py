@@ -104,6 +104,18 @@ def test_a_column_without_a_usual_mistake():
     assert (mistake.kind, [*mistake.sources]) == ("unrelated", [(0, 1)])
 
 
+def test_the_simplest_of_several_explanations_is_taken():
+    x = np.random.default_rng(0).random((200, 3))
+    y = np.exp(x[:, [0]] - x[:, [1]]) + 1e-3 * x[:, [2]]
+    dydx = np.stack([y - 1e-3 * x[:, [2]], 1e-3 * x[:, [2]] - y, np.full((200, 1), 1e-3)], axis=2)
+    (swapped,) = check_columns(x, y, dydx[:, :, [1, 0, 2]]).mistakes
+    assert (swapped.kind, {*swapped.sources}) == ("swapped", {(0, 0), (0, 1)})  # and not both signs
+    (sign,) = check_columns(x, y, dydx * [[[-1, -1, 1]]]).mistakes
+    assert (sign.kind, {*sign.sources}) == ("swapped", {(0, 0), (0, 1)})  # which is the same
+    (sign,) = check_columns(x[:, [0, 2]], np.exp(x[:, [0]]), np.stack([-np.exp(x[:, [0]]), 0 * y], axis=2)).mistakes
+    assert {*sign.sources} == {(0, 0)}  # and not that by an input that does not matter
+
+
 def test_an_input_that_does_not_matter_says_nothing():
     _, x, y, dydx = table(1, 2, 200)
     x = np.c_[x, np.random.default_rng(0).random(200)]

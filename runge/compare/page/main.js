@@ -6,6 +6,7 @@ function choices(id, names, chosen = 0) {
 const curved = data.functions.filter(target => target.inputs.length === 1), others = data.functions.filter(target => target.inputs.length > 1);
 const inputs = distinct(others.flatMap(target => target.inputs)), outputs = distinct(curved.flatMap(target => target.outputs));
 choices("output", outputs);
+choices("profiled", distinct(data.profiles.map(one => one.output)));
 choices("quantity", distinct(others.flatMap(target => quantities(target).map(one => one.name))));
 choices("first", inputs);
 choices("second", inputs, 1);
@@ -16,6 +17,7 @@ const spread = data.settings.map((name, i) => [/seed$|fold$/.test(name), -ordere
 for (const [id, first] of data.settings.length > 1 ? [["across", spread[0]], ["down", spread[1]]] : [])
   $(id).replaceChildren(...data.settings.map((name, i) => new Option(name, i, i === first, i === first)));
 $("of_output").hidden = outputs.length < 2;
+if ($("of_profiles")) $("of_profiles").hidden = $("profiled").length < 2;
 $("of_quantity").hidden = !others.length;
 for (const [id, ids] of Object.entries({output: ofSelected, quantity: ofSelected, first: ["along", "map"], second: ["map"], mapped: ["map"], surface: ["map"],
   curve: ["bands"], across: ["heat"], down: ["heat"], statistic: ["heat"]})) $(id)?.addEventListener("change", () => refresh(ids));

@@ -50,6 +50,7 @@ function draw(id) {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: {color: ink(), size: 12}, showlegend: false,
     margin: {l: 60, r: 15, t: 40, b: 45}, ...layout, title: {text: lines(layout.title), font: {size: 14}},
     xaxis: {...axis, ...layout.xaxis}, yaxis: {...axis, ...layout.yaxis},
+    ...layout.yaxis2 && {yaxis2: {...axis, ...layout.yaxis2}},
     // Without a mouse the buttons would always be there, and hide the title.
   }, {responsive: true, displaylogo: false, displayModeBar: matchMedia("(hover: hover)").matches && "hover"});
 }
