@@ -112,7 +112,7 @@ class Ending(NamedTuple):
         folds = sorted(next(iter(chosen)).fits)[: math.floor(room / each)] if each else []
         pairs, answer = [(one, fold) for one in chosen for fold in folds], load(self.directory)
         others = dict[tuple[Entrant, int], list[RunDirectory]]()
-        if answer.groups and len(folds) * self.rows >= _LEAST_ROWS:
+        if further and len(folds) * self.rows >= _LEAST_ROWS:
             jobs = [
                 [
                     *_without(one.overrides, "seed"),
