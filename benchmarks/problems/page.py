@@ -309,11 +309,13 @@ def airfoils() -> str:
 
 def write() -> None:
     """Write the page."""
-    import outside_page  # late: they import this module
+    import intervals_page  # late: they import this module
+    import outside_page
     import spoilt_page
 
-    sections = SECTIONS | {"outside": outside_page.SECTION, "spoilt": spoilt_page.SECTION}
-    tables = best, reactor, study, functions, fresh, by_default, airfoils, outside_page.table, spoilt_page.table
+    further = {"intervals": intervals_page, "outside": outside_page, "spoilt": spoilt_page}
+    sections = SECTIONS | {name: module.SECTION for name, module in further.items()}
+    tables = best, reactor, study, functions, fresh, by_default, airfoils, *(one.table for one in further.values())
     names = (
         *sections,
         "fixed",
