@@ -73,7 +73,7 @@ def trained(x: Tensor, labels: Tensor, starts: Sequence[float] = STARTS, steps: 
         return min((begun(start) for start in starts), key=lambda found: found[0])[1]
 
 
-def gaussian_process(rows: Rows, deviations: bool = False) -> Callable[[Array], tuple[Array, ...]]:
+def gaussian_process(rows: Rows, deviations: bool = False) -> Callable[[Array], Any]:
     """Fit one output to all rows; return a function of x, (m, D), to values (m, 1) and gradients (m, 1, D).
 
     With `deviations` the standard deviations of new labels follow, noise included, in the same shapes.

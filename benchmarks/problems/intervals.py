@@ -65,7 +65,8 @@ def measure(name: str, noise: float, seed: int, work: Path, race: float | None, 
     labels = channels(test.y, test.dydx)
     fit = channels(*u.value_and_derivative(test.x))
     low, high = (channels(*ends) for ends in zip(*u.value_and_derivative_interval(test.x, LEVEL), strict=True))
-    error, spread = np.abs(fit - labels), channels(*u.value_and_derivative_std(test.x))
+    error = np.abs(fit - labels)
+    spread = channels(*u.value_and_derivative_std(test.x)) if u.members > 1 else np.zeros_like(error)
     scale = known.x.std(axis=0) * np.sqrt((known.dydx[:, 0] ** 2).mean(axis=0))
     found: dict[str, Any] = {
         "problem": name,

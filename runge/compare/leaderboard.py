@@ -45,6 +45,7 @@ class Candidate:
         seconds: the time of one run.
         steps: the steps with the smallest error.
         weight: its weight in the answer.
+        calibrating: the numbers of further runs on folds, by which intervals are calibrated.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Candidate:
     seconds: float
     steps: int
     weight: float
+    calibrating: list[int] = field(default_factory=list)
 
     @property
     def cells(self) -> list[str]:
@@ -92,14 +94,16 @@ class Leaderboard:
         """Write it into the directory of a sweep."""
         write(sweep / _FILE, json.dumps(asdict(self), indent=1) + "\n")
 
-    def is_refit(self, path: str) -> bool:
-        """Return whether a run is on all rows."""
-        return any(os.path.basename(path) == str(run) for one in self.candidates for run in one.refits)
+    def is_last(self, path: str) -> bool:
+        """Return whether a run is one of the last rounds, which are not compared."""
+        runs = (run for one in self.candidates for run in (*one.refits, *one.calibrating))
+        return os.path.basename(path) in map(str, runs)
 
     def names_of(self, paths: Sequence[str], names: Sequence[str]) -> list[str]:
         """Return the names of the candidates to which runs belong; of other runs those that are given."""
         own = {str(run): one.name for one in self.candidates for run in one.runs}
         own |= {str(run): f"{one.name}, all rows" for one in self.candidates for run in one.refits}
+        own |= {str(run): f"{one.name}, for intervals" for one in self.candidates for run in one.calibrating}
         return [own.get(os.path.basename(path), name) for path, name in zip(paths, names, strict=True)]
 
     def show(self, console: Console, sweep: Path) -> None:

@@ -47,7 +47,7 @@ class Ranking:
         if not records:
             raise ValueError("DIR, --where: must select at least one run; there is none")
         if race is not None:
-            records = [_without_validation(one) if race.is_refit(one.path) else one for one in records]
+            records = [_without_validation(one) if race.is_last(one.path) else one for one in records]
         self.metrics = list(dict.fromkeys(name for record in records for name in record.figures))
         settings = dict.fromkeys(name for record in records for name in record.settings if name not in self.metrics)
         for name in group_by or ():
@@ -58,7 +58,7 @@ class Ranking:
         # Further settings that not all runs have in common.
         rest = {name: {text(record.settings.get(name, "")) for record in records} for name in names}
         self.others = [name for name, values in rest.items() if name not in self.keys and len(values) > 1]
-        rated = [one for one in records if race is None or not race.is_refit(one.path)] or records
+        rated = [one for one in records if race is None or not race.is_last(one.path)] or records
         self.metric, self.reason = (metric, "") if metric else choose_metric(rated, self.keys)
         if self.metrics and self.metric not in self.metrics:
             raise ValueError(f"--metric: {_nearest(self.metric, self.metrics)}; got {self.metric!r}")
@@ -101,7 +101,10 @@ class Ranking:
 
 
 def _without_validation(record: RunRecord) -> RunRecord:
-    """Return a run without its validation errors: those of a run on all rows are on the rows that it is trained on."""
+    """Return a run without its validation errors, which are not compared.
+
+    Those of a run on all rows are on the rows that it is trained on.
+    """
     return replace(record, figures={name: x for name, x in record.figures.items() if not name.startswith("val/")})
 
 

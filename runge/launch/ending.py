@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -109,24 +110,25 @@ class Ending(NamedTuple):
         further, room = self.seeds - 1, (self.timeout - rounds.look()) * self.processes
         each = _MARGIN * further * sum(one.seconds for one in chosen)
         folds = sorted(next(iter(chosen)).fits)[: math.floor(room / each)] if each else []
-        answer, more = load(self.directory), list[RunDirectory | None]()
-        if answer.groups and len(folds) * self.rows >= _LEAST_ROWS:
+        pairs, answer = [(one, fold) for one in chosen for fold in folds], load(self.directory)
+        others = dict[tuple[Entrant, int], list[RunDirectory]]()
+        if further and len(folds) * self.rows >= _LEAST_ROWS:
             jobs = [
                 [
                     *_without(one.overrides, "seed"),
-                    *(f"data.fold={fold}", f"trainer.stop_at={one.steps()}", f"seed={self.seed + 1 + i}"),
+                    *(f"data.fold={fold}", f"trainer.stop_at={one.steps()}", f"seed={self.seed + i}"),
                 ]
-                for one in chosen
-                for fold in folds
-                for i in range(further)
+                for one, fold in pairs
+                for i in range(1, self.seeds)
             ]
-            more = rounds.train(jobs, self.timeout)
-        runs, weights, size = list[RunDirectory](), list[float](), len(folds) * further
-        for i, (one, weight) in enumerate(chosen.items()):
+            for number, (one, _) in zip(range(rounds.begun, rounds.begun + len(jobs), further), pairs, strict=True):
+                one.calibrating += range(number, number + further)
+            trained = iter(rounds.train(jobs, self.timeout))
+            others = {pair: [run for run in islice(trained, further) if run is not None] for pair in pairs}
+        runs, weights = list[RunDirectory](), list[float]()
+        for one, weight in chosen.items():
             for fold, fit in one.fits.items():
-                first = i * size + folds.index(fold) * further if fold in folds and more else 0
-                others = [run for run in more[first : first + further] if fold in folds and run is not None]
-                found = sorted([fit.run, *others], key=_loss)[: len(members[one])]
+                found = sorted([fit.run, *others.get((one, fold), ())], key=_loss)[: len(members[one])]
                 runs += found
                 weights += [weight / len(found)] * len(found)
         held = load_runs(runs, [weight / math.fsum(weights) for weight in weights])

@@ -114,7 +114,8 @@ class Entrant:
     def __init__(self, name: str, overrides: Sequence[str], expected: float) -> None:
         self.name, self.overrides, self.expected = name, list(overrides), expected
         self.fits, self.weight = dict[int, Fit](), 0.0
-        self.begun, self.refits = list[int](), list[int]()  # the numbers of its runs, on folds and on all rows
+        # The numbers of its runs: on folds, on all rows, and further ones on folds.
+        self.begun, self.refits, self.calibrating = list[int](), list[int](), list[int]()
 
     @property
     def all(self) -> list[Fit]:

@@ -183,7 +183,7 @@ def _candidate(one: Entrant, known: Known | None) -> Candidate:
     own = [override for override in one.overrides if not override.startswith("search=")]
     line = f"{command()} {'' if known is None else '-m '}{' '.join(map(_quoted, own))}"
     figures = value, derivative, spread, error_of(one.all), one.seconds, one.steps(), one.weight
-    return Candidate(one.name, line, one.begun, one.refits, len(one.fits), *figures)
+    return Candidate(one.name, line, one.begun, one.refits, len(one.fits), *figures, one.calibrating)
 
 
 def _quoted(override: str) -> str:
