@@ -98,10 +98,13 @@ def draw_answer(directory: str | os.PathLike[str]) -> dict[str, "Figure"]:
         title += ", with the rows that it was fitted to" if of_table else ""
         profile = profiles[0] if of_table else None
         return {"answer": fit_picture(fit_of_function(function, x, *labels), title, profile)}
-    pictures = {"answer": profiles_picture(profiles, title, *names)}
-    if len(function.inputs) == 2:
-        pictures |= {"profiles": pictures["answer"], "answer": interval_maps(plane_of(function, x), title, *names, x)}
-    return pictures
+    picture = profiles_picture(profiles, title, *names)
+    if len(function.inputs) > 2:
+        return {"answer": picture}
+    plane = plane_of(function, x)
+    if np.isnan(plane.around).all():
+        return {"answer": fit_picture(fit_of_function(function, x, *labels), title), "profiles": picture}
+    return {"answer": interval_maps(plane, title, *names, x), "profiles": picture}
 
 
 def draw_into(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | None = None) -> list[Path]:

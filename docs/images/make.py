@@ -1,7 +1,7 @@
-"""Make the pictures of these pages from the present state: `python docs/images/make.py`, about two minutes.
+"""Make the pictures of these pages from the present state: `python docs/images/make.py`, about three minutes.
 
 It runs the commands of the tutorial and of the page on sensitivity in an empty directory, and takes the pictures of
-their reports in Chromium.
+their reports in Chromium. The picture of intervals is that of a race for a noisy table with a gap.
 """
 
 import re
@@ -15,6 +15,14 @@ from playwright.sync_api import sync_playwright
 
 HERE = Path(__file__).parent
 SWEEP = "-m model.activation=tanh,relu,gelu,sin seed=range(10)"
+TABLE = """
+import numpy as np, pandas as pd, runge
+random = np.random.default_rng(0)
+x = np.concatenate([random.uniform(0, 0.55, 25), random.uniform(0.7, 1, 15)])
+y, slope = np.exp(-2 * x) * np.sin(12 * x), np.exp(-2 * x) * (12 * np.cos(12 * x) - 2 * np.sin(12 * x))
+noisy = [part + 0.1 * part.std() * random.standard_normal(40) for part in (y, slope)]
+df = pd.DataFrame({"x": x, "y": noisy[0], "dy_dx": noisy[1]})
+"""
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
@@ -28,6 +36,8 @@ def main() -> None:
             subprocess.run([*start, *options.split(), "trainer.progress_bar=false"], cwd=folder, check=True)
         race = [sys.executable, "-c", blocks[0] + f"answer = runge.fit(df, directory={str(Path(folder, 'race'))!r})"]
         subprocess.run(race, cwd=folder, check=True)
+        picture = f"runge.fit(df).figure().savefig({str(HERE / 'intervals.png')!r}, dpi=130)"
+        subprocess.run([sys.executable, "-c", TABLE + picture], cwd=folder, check=True)
         for picture in (run / "fit.png", run / "curves.png", sweep / "comparison.png"):
             shutil.copyfile(picture, HERE / picture.name)
         with sync_playwright() as playwright:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from runge.pictures.style import (
     BLUE,
     INK,
+    INTERVAL,
     MOST_OUTPUTS,
     ORANGE,
     Array,
@@ -32,7 +33,7 @@ from runge.pictures.style import (
 )
 from runge.records.fits import Fit, Profile, Section
 
-_FEW, _MATTERS = 50, 1e-3
+_FEW, _MANY, _MATTERS = 50, 300, 1e-3
 
 
 @styled
@@ -124,28 +125,28 @@ def _maps(fit: Fit, title: str, points: Array | None) -> Figure:
 
 @styled
 def interval_maps(section: Section, title: str, inputs: Sequence[str], outputs: Sequence[str], points: Array) -> Figure:
-    """Draw maps of a fit of two inputs, and of half the widths of its intervals if there are any.
+    """Draw maps of a fit of two inputs, of half the widths of its intervals, and of the norm of those of its gradient.
 
-    Those of the derivatives are drawn as their norm. Where the points are outside the data there are no intervals.
+    The last is left out if no derivative has intervals.
 
     Args:
-        section: the fit at the points of a grid.
+        section: the fit at the points of a square grid.
         title: the title.
         inputs: the names of the inputs.
         outputs: the names of the outputs.
         points: the rows, (K, 2).
     """
-    rows, columns = min(MOST_OUTPUTS, len(outputs)), 3 if np.isfinite(section.around).any() else 1
+    shown, columns = min(MOST_OUTPUTS, len(outputs)), 2 + bool(np.isfinite(section.around_du).any())
     notes = [*of_outputs(len(outputs)), f"circles: the {len(points)} rows"]
     notes += ["hatched: outside the data"] if section.outside.any() else []
-    figure = sheet(0.5 + 4 * columns, 0.7 + 3.2 * rows, title, notes)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    figure = sheet(0.5 + 4 * columns, 0.7 + 3.2 * shown, title, notes)
+    panels = figure.subplots(shown, columns, sharex=True, sharey=True, squeeze=False)
     for p, row in enumerate(panels):
         y, u, slopes = label(outputs[p]), section.u[:, p], section.around_du[:, p]
         norm = np.where(np.isnan(slopes).all(-1), np.nan, np.sqrt(np.nansum(slopes**2, -1)))
         _map(figure, row[0], section.x, u, f"fit of {y}", Normalize(u.min(), u.max()))
         for axes, half, what in zip(row[1:], (section.around[:, p], norm), (y, rf"norm of $\nabla${y}"), strict=False):
-            _map(figure, axes, section.x, half, f"{what}, {within(half)}")
+            _map(figure, axes, section.x, half, f"{what}, {within(half) or INTERVAL}")
         if section.outside.any():
             grid = [part.reshape(2 * [round(len(u) ** 0.5)]) for part in (*section.x.T, section.outside)]
             for axes in row:
@@ -156,8 +157,9 @@ def interval_maps(section: Section, title: str, inputs: Sequence[str], outputs: 
 
 
 def _mark(maps: Iterable[Axes], points: Array) -> None:
+    size, edge = (3.5, 0.6) if len(points) <= _MANY else (1.5, 0)
     for axes in maps:
-        axes.plot(*points.T, "o", markersize=3.5, color="white", markeredgecolor=INK, markeredgewidth=0.6)
+        axes.plot(*points.T, "o", markersize=size, color="white", markeredgecolor=INK, markeredgewidth=edge)
 
 
 def _label_maps(panels: NDArray[Any], inputs: Sequence[str]) -> None:

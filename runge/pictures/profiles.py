@@ -12,6 +12,7 @@ from runge.pictures.style import (
     INK,
     MOST_OUTPUTS,
     ORANGE,
+    Array,
     band,
     hide_empty,
     label,
@@ -46,15 +47,13 @@ def profiles_picture(profiles: Sequence[Profile], title: str, inputs: Sequence[s
     with_bands = any(np.isfinite(part).any() for one in profiles for part in (one.around, one.around_du))
     notes = ["each panel varies one input, the others are at their median"]
     notes += [] if with_bands else ["orange: the derivative"]
-    if any(one.outside.any() for one in profiles):
-        notes.append("grey: outside the data")
+    notes += ["grey: outside the data"] if any(one.outside.any() for one in profiles) else []
     if len(drawn) < len(inputs):
         notes.append(f"the {len(drawn)} of {len(inputs)} inputs along which the fit changes most")
     blocks = [(p, drawn[i : i + columns]) for p in range(shown) for i in range(0, len(drawn), columns)]
-    rows = (1 + with_bands) * len(blocks)
-    height = 1.9 if with_bands else 2.1
+    rows, height = (2 * len(blocks), 1.9) if with_bands else (len(blocks), 2.1)
     figure = sheet(max(6, 2.75 * columns), 0.8 + height * rows, title, notes + of_outputs(len(outputs)))
-    panels = figure.subplots(rows, columns, sharex="none", squeeze=False)
+    panels = figure.subplots(rows, columns, squeeze=False)
     first: dict[int, Axes] = {}  # of each output: all have its scale
     for (p, some), (upper, *lower) in zip(blocks, panels.reshape(len(blocks), -1, columns), strict=True):
         for i, (axes, d) in enumerate(zip(upper, some, strict=False)):
@@ -62,10 +61,14 @@ def profiles_picture(profiles: Sequence[Profile], title: str, inputs: Sequence[s
                 axes.sharey(first[p])
             first.setdefault(p, axes)
             axes.tick_params(labelleft=i == 0)
-            _draw_value(axes, profiles[d], p, tangents=not with_bands)
+            one = profiles[d]
+            _draw(axes, one, one.u[:, p], one.around[:, p], INK, BLUE)
+            if not with_bands:
+                _draw_tangents(axes, one, p)
             for below in lower:
                 below[i].sharex(axes)
-                _draw_derivative(below[i], profiles[d], p, partial(outputs[p], inputs[d], len(inputs)))
+                _draw(below[i], one, one.du[:, p], one.around_du[:, p], ORANGE, ORANGE)
+                below[i].set_ylabel(partial(outputs[p], inputs[d], len(inputs)))
             axes.tick_params(labelbottom=not lower)
             (lower[0][i] if lower else axes).set_xlabel(label(inputs[d]))
         upper[0].set_ylabel(f"fit of {label(outputs[p])}")
@@ -73,24 +76,18 @@ def profiles_picture(profiles: Sequence[Profile], title: str, inputs: Sequence[s
     return figure
 
 
-def _draw_value(axes: Axes, profile: Profile, p: int, *, tangents: bool) -> None:
-    t, u, du = profile.t, profile.u[:, p], profile.du[:, p]
-    shade(axes, t, profile.outside)
-    band(axes, t, u, profile.around[:, p], BLUE)
-    axes.set_title(within(profile.around[:, p]), fontsize=8)
-    axes.plot(t, u, color=INK)
-    if tangents:
-        at = np.linspace(0, len(t) - 1, _TANGENTS + 2).round().astype(int)[1:-1]
-        half = np.array([-1, 1]) * np.ptp(t) / (3 * _TANGENTS)
-        ends = np.stack([t[at, None] + half, u[at, None] + half * du[at, None]], axis=-1)
-        axes.add_collection(LineCollection(list(ends), colors=ORANGE, linewidths=2.2))
-        axes.plot(t[at], u[at], ".", color=ORANGE, markersize=5)
-
-
-def _draw_derivative(axes: Axes, profile: Profile, p: int, name: str) -> None:
+def _draw(axes: Axes, profile: Profile, line: Array, around: Array, colour: str, of_band: str) -> None:
+    axes.yaxis.set_offset_position("right")  # the title is on the left
+    axes.set_title(within(around), fontsize=8)
     shade(axes, profile.t, profile.outside)
-    band(axes, profile.t, profile.du[:, p], profile.around_du[:, p], ORANGE)
-    axes.set_title(within(profile.around_du[:, p]), fontsize=8)
-    axes.plot(profile.t, profile.du[:, p], color=ORANGE)
-    axes.set_ylabel(name)
-    axes.yaxis.set_offset_position("right")
+    band(axes, profile.t, line, around, of_band)
+    axes.plot(profile.t, line, color=colour)
+
+
+def _draw_tangents(axes: Axes, profile: Profile, p: int) -> None:
+    t, u, du = profile.t, profile.u[:, p], profile.du[:, p]
+    at = np.linspace(0, len(t) - 1, _TANGENTS + 2).round().astype(int)[1:-1]
+    half = np.array([-1, 1]) * np.ptp(t) / (3 * _TANGENTS)
+    ends = np.stack([t[at, None] + half, u[at, None] + half * du[at, None]], axis=-1)
+    axes.add_collection(LineCollection(list(ends), colors=ORANGE, linewidths=2.2))
+    axes.plot(t[at], u[at], ".", color=ORANGE, markersize=5)
