@@ -234,7 +234,7 @@ def _describe_intervals(halves: Errors) -> str:
     if halves[0] is None:
         return ""
     share = f"{100 * LEVEL:.0f} % of new"
-    said = f"{share} values are expected within {halves[0]:.1e} standard deviations of it"
+    said = f"{share} values are expected within {halves[0]:.1e} standard deviations of the answer"
     return said + (f", and {share} derivatives within {halves[1]:.1e}." if halves[1] is not None else ".")
 
 

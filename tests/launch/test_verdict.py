@@ -82,7 +82,7 @@ def test_the_errors_in_a_sentence():
 
 def test_the_intervals_in_a_sentence():
     assert _describe_intervals((None, None)) == ""
-    text = "90 % of new values are expected within 1.2e-03 standard deviations of it"
+    text = "90 % of new values are expected within 1.2e-03 standard deviations of the answer"
     assert _describe_intervals((0.0012, None)) == f"{text}."
     assert _describe_intervals((0.0012, 0.3)) == f"{text}, and 90 % of new derivatives within 3.0e-01."
 
