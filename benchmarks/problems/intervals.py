@@ -69,7 +69,7 @@ def measure(name: str, noise: float, seed: int, work: Path, race: float | None, 
     spread = channels(*u.value_and_derivative_std(test.x)) if u.members > 1 else np.zeros_like(error)
     scale = known.x.std(axis=0) * np.sqrt((known.dydx[:, 0] ** 2).mean(axis=0))
     found: dict[str, Any] = {
-        "problem": name,
+        "problem": f"{name}, noise {noise:g}" if noise else name,
         "noise": noise,
         "seed": seed,
         "race": race,
@@ -117,10 +117,10 @@ def main() -> None:
             for seed in range(arguments.seeds):
                 rows.append(measure(name, noise, seed, arguments.work.resolve(), arguments.race, seed < arguments.gp))
                 print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
-            held = [row["held"] for row in rows if (row["problem"], row["noise"]) == (name, noise)]
-            print(f"{name:16} noise {noise:g}: held {np.round(np.median(held, axis=0), 3).tolist()}", flush=True)
+            held = [row["held"] for row in rows if row["problem"] == rows[-1]["problem"]]
+            print(f"{rows[-1]['problem']:22}: held {np.round(np.median(held, axis=0), 3).tolist()}", flush=True)
     kept = "intervals" if arguments.race is None else "intervals_race"
-    page.keep(kept, rows, "python benchmarks/problems/intervals.py")
+    page.keep(kept, rows, "python benchmarks/problems/intervals.py --seeds 2 --gp 1")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import geometric_mean, median
 from typing import Any
 
-from page import figures, markdown
+from page import by, figures, markdown
 
 SECTION = """
 ## What intervals hold
@@ -43,16 +43,15 @@ def table() -> str:
     """Return the shares that intervals hold, by function and noise, and a sentence on all of them."""
     rows = figures("intervals")["rows"]
     lines, medians, every = list[list[str]](), list[float](), list[float]()
-    for name, noise in dict.fromkeys((row["problem"], row["noise"]) for row in rows):
-        some = [row for row in rows if (row["problem"], row["noise"]) == (name, noise)]
+    for name, some in by(rows, lambda row: row["problem"]).items():
         held = _channels(some, "held")
         medians += held
         every += [share for row in some for share, used in zip(row["held"], row["matters"], strict=True) if used]
         others = [f"{median(_channels(some, f'held, {key}')):.0%}" for key in ("constant", "spread")]
-        cells = [name.replace("_", " "), f"{noise:.0%}" if noise else "", str(len(some))]
+        cells = [name.replace("_", " "), str(len(some))]
         cells.append(", ".join(f"{share:.0%}" for share in held))
         lines.append([*cells, *others, _ratio(some, "half width"), _ratio(some, "rmse")])
-    heads = ["function", "noise", "seeds", "value, derivatives", "constant", "spread", "process", "error"]
+    heads = ["function", "seeds", "value, derivatives", "constant", "spread", "process", "error"]
     inside = sum(0.87 <= share <= 0.93 for share in medians)
     return "\n\n".join(
         [
