@@ -146,9 +146,7 @@ def test_the_mean_and_standard_deviation_over_members(tmp_path):
     assert about(u)["members"] == "3"
 
 
-@pytest.mark.parametrize(
-    ("outputs", "local", "weights"), [(1, True, None), (3, True, [0.4, 0.1, 0.5]), (3, False, None)]
-)
+@pytest.mark.parametrize(("outputs", "local", "weights"), [(1, False, None), (3, True, [0.4, 0.1, 0.5])])
 def test_the_ends_of_intervals(outputs, local, weights, tmp_path):
     alone = [function("silu", dimension=2, outputs=outputs, units=True) for _ in range(3)]
     for i, one in enumerate(alone):

@@ -18,6 +18,7 @@ TINY_RACE = (
     *("hydra/sweeper=best", "hydra.sweeper.timeout=300", "data=table", "trainer.progress_bar=false"),
     '+hydra.sweeper.tables={one: ["optimizer.lr=0.01"], two: ["optimizer.lr=0.003"]}',
     *("trainer.max_steps=40", "model.width=8", "model.depth=2"),  # which are not varied then
+    "hydra.sweeper.seeds=2",
 )
 """Overrides of a race that ends long before its time."""
 

@@ -100,9 +100,9 @@ def test_the_answer_is_one_function_of_the_best(tmp_path, capsys):
     assert found == runge.load("race").calibration
     folds = [run.settings for run in runge.Answer("race").runs if run.settings["data.fold"] is not None]
     further = [settings["trainer.stop_at"] for settings in folds if settings["seed"] > 0]
-    assert len(further) == 5 * 2 * sum(entry["weight"] > 0 for entry in one)
+    assert len(further) == 5 * sum(entry["weight"] > 0 for entry in one)
     assert None not in further
-    assert [len(entry["calibrating"]) for entry in one] == [10 * (entry["weight"] > 0) for entry in one]
+    assert [len(entry["calibrating"]) for entry in one] == [5 * (entry["weight"] > 0) for entry in one]
     assert runge.Answer("race").groups[0].name in ("one", "two")
     assert "leads" not in runge.Answer("race").lead or "interval" not in runge.Answer("race").lead
     check_profiles(answer, read_leaderboard(["race"]))
