@@ -135,7 +135,7 @@ class Function(nn.Module):
 
     @property
     def calibration(self) -> Calibration:
-        """What intervals follow from.
+        """The calibration of the intervals.
 
         Raises:
             ConfigurationError: the table of its runs has changed, or is gone.

@@ -1,4 +1,4 @@
-"""What networks get wrong at rows of their table that they have not seen: of this the intervals are made."""
+"""Errors of networks at rows of their table that they have not seen, from which intervals follow."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

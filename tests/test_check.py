@@ -88,7 +88,7 @@ def test_a_mistake_is_named(name):
 
 
 def printed(capsys, *arguments):
-    """What `runge check` prints, and its exit status."""
+    """The text of `runge check`, and its exit status."""
     with pytest.raises(SystemExit) as end:
         main(arguments)
     out, err = capsys.readouterr()

@@ -67,7 +67,7 @@ class Finding(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What is known of the labels of a table.
+    """The findings on the labels of a table.
 
     Attributes:
         findings: the mistakes.

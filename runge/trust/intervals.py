@@ -36,7 +36,7 @@ _LEAST_FLOOR = 0.1  # of the median error: two networks may agree by chance
 
 @dataclass(frozen=True)
 class Calibration:
-    """What intervals of C channels, values and partial derivatives, follow from.
+    """The floors and scores from which intervals of C channels, values and partial derivatives, follow.
 
     Attributes:
         floors: tau of each channel, (C,), in its units.

@@ -28,7 +28,7 @@ _MOST = 8
 
 
 class Verdict(NamedTuple):
-    """What is known of the columns of derivatives.
+    """The mistakes in the columns of derivatives, and which columns were tested.
 
     Attributes:
         mistakes: those that were found.
