@@ -1,18 +1,15 @@
 """The value and the Jacobian as a Python file that needs NumPy alone, and its weights."""
 
-import copy
 import io
 from typing import Any
 
 import numpy as np
-import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from runge.errors import ConfigurationError
 from runge.export.program import about
+from runge.export.weights import folded
 from runge.function import Function
-from runge.sobolev.stages import ResidualStages
-from runge.sobolev.units import Units
 
 __all__ = ["numpy_source"]
 
@@ -52,7 +49,7 @@ def numpy_source(function: Function, interval: float | None = None, hessian: boo
         raise ConfigurationError(f"{rule}; onnx and torch support all")
     arrays, calls = list[np.ndarray](), list[str]()
     for name, network in zip(names, function.networks, strict=True):
-        parts = _arrays(network)
+        parts = folded(network)
         place = f"*WEIGHTS[{len(arrays)}:{len(arrays) + len(parts)}]"
         calls.append(f"networks(x, {name}, {len(network.stages)}, {place})")
         arrays += parts
@@ -90,22 +87,3 @@ def _ends(function: Function, interval: float | None) -> dict[str, Any]:
         for numbers in (found.factors(interval), found.floors)
     )
     return {"groups": function.groups if found.local else [], "factors": factors, "floors": floors}
-
-
-def _arrays(network: ResidualStages) -> list[np.ndarray]:
-    """Return the centre and the scale of a stack's inputs, and W and b of each layer: its members, stage by stage."""
-    network = copy.deepcopy(network).double().cpu().requires_grad_(False)
-    stages, members = [network.stage(k) for k in range(len(network.stages))], len(network.amplitude)
-    layers = [
-        [torch.cat(parts) for parts in zip(*layer, strict=True)]
-        for layer in zip(*(stage.layers() for stage in stages), strict=True)
-    ]
-    units = network.units or Units.identity(members, network.dimension, network.outputs)
-    amplitude = network.amplitude.T.flatten()[:, None, None]
-    x_mean, x_std, y_std = (part.repeat(len(stages), 1)[:, None] for part in (units.x_mean, units.x_std, units.y_std))
-    layers[-1] = [torch.where(amplitude != 0, part * amplitude * y_std, 0) for part in layers[-1]]
-    layers[-1][1][:members, 0] += units.y_mean
-    scale, shift = (torch.cat([getattr(stage, name) for stage in stages]) for name in ("scale", "shift"))
-    # The layers' input is scale (x - x_mean) / x_std + shift; a difference keeps the digits of a large x.
-    centre = x_mean - x_std * shift / scale
-    return [part.numpy() for part in (centre, scale / x_std, *(part for layer in layers for part in layer))]
