@@ -3,6 +3,8 @@ import logging
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -247,9 +249,13 @@ def test_a_run_that_is_interrupted_resumes_with_the_same_bits(monkeypatch):
 
 def test_a_sweep_is_a_comparison_best_first(tmp_path):
     root, threads = logging.getLogger(), torch.get_num_threads()
-    before = root.handlers[:], root.level
-    comparison = runge.sweep("model.activation=relu,tanh", "seed=range(2)", *ALONE)
-    assert (root.handlers[:], root.level, torch.get_num_threads()) == (*before, threads)  # the process is as it was
+    with closing(logging.FileHandler("program.log", "w")) as own:
+        before = root.handlers[:], root.level
+        comparison = runge.sweep("model.activation=relu,tanh", "seed=range(2)", *ALONE)
+        # The process is as it was, and a log of the calling program's is open.
+        assert (root.handlers[:], root.level, torch.get_num_threads()) == (*before, threads)
+        own.handle(logging.makeLogRecord({"msg": "after"}))
+    assert Path("program.log").read_text() == "after\n"
     assert comparison.directory.parent.parent.resolve() == (tmp_path / "outputs" / "multirun").resolve()
     assert comparison.table["test/mse_df"].is_monotonic_increasing
     assert [run.metrics["test/mse_df"] for run in comparison.runs] == comparison.table["test/mse_df"].tolist()

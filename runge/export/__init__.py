@@ -16,11 +16,14 @@ FORMATS = {"onnx": onnx_model, "torch": torch_program, "numpy": numpy_source}
 """The formats by name: each returns the content of its files by their suffixes, last the one that a user opens."""
 
 
-def export(function: Function, to: str, path: str | os.PathLike[str], interval: float | None = None) -> Path:
+def export(
+    function: Function, to: str, path: str | os.PathLike[str], interval: float | None = None, hessian: bool = False
+) -> Path:
     """Write a function's value and Jacobian for another program, each file completely or not at all.
 
     N points are the rows of x, (N, D); the results are u, (N,), and du, (N, D), or with P > 1 outputs (N, P) and
     (N, P, D). Of a sweep's function they are the means over its members; the standard deviations of both follow.
+    With the Hessian d2u, (N, D, D) or (N, P, D, D), it is the third result.
 
     Args:
         function: a trained function, from `runge.load`; `to` changes its precision.
@@ -28,6 +31,7 @@ def export(function: Function, to: str, path: str | os.PathLike[str], interval: 
         path: the file; the format's suffix is added if it is missing, and the result is returned.
         interval: the level of intervals, such as 0.9, whose lower and upper ends follow, of u and then of du, as
             `Function.value_and_derivative_interval`; None: without them.
+        hessian: whether the Hessian is written too, as `Function.value_derivative_hessian`.
 
     Raises:
         ValueError: there is no such format, or it does not support the function's activation; or there are too few
@@ -39,7 +43,7 @@ def export(function: Function, to: str, path: str | os.PathLike[str], interval: 
         raise ValueError(f"to: must be one of {', '.join(FORMATS)}, got {to!r}")
     if interval is not None:
         function.calibration.factors(interval)
-    files = FORMATS[to](function, interval)
+    files = FORMATS[to](function, interval, hessian)
     *_, last = files
     stem = os.fspath(path).removesuffix(last)
     for name in filter(os.path.isdir, (os.fspath(path), stem + last)):

@@ -19,10 +19,11 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.ex
     parser.add_argument("--out", metavar="FILE", help="the file to write (default: `function` in that directory)")
     ends = "add the ends of intervals that hold this share of new labels, such as 0.9"
     parser.add_argument("--interval", metavar="LEVEL", type=float, help=ends)
+    parser.add_argument("--hessian", action="store_true", help="add the second derivatives")
     args = parser.parse_args(arguments)
     out = args.out or Path(args.run) / "function"
     try:
-        path = export(load_finished(args.run, "RUN_OR_SWEEP"), args.to, out, args.interval)
+        path = export(load_finished(args.run, "RUN_OR_SWEEP"), args.to, out, args.interval, args.hessian)
     except OSError as error:
         parser.error(printable(f"--out: the file cannot be written ({describe(error)}); --out FILE names another"))
     except (ValueError, ImportError) as error:

@@ -16,7 +16,7 @@ from runge.function import Function
 __all__ = ["onnx_model"]
 
 
-def onnx_model(function: Function, interval: float | None = None) -> dict[str, bytes]:
+def onnx_model(function: Function, interval: float | None = None, hessian: bool = False) -> dict[str, bytes]:
     """Return a file with the input `x` and the outputs of `names`; `about` is its metadata."""
     try:
         import onnx
@@ -28,11 +28,11 @@ def onnx_model(function: Function, interval: float | None = None) -> dict[str, b
         logging.disable(logging.WARNING)
         try:
             exported = torch.onnx.export(
-                program(function, interval),
+                program(function, interval, hessian),
                 dynamo=True,
                 verbose=False,
                 input_names=["x"],
-                output_names=names(function, interval),
+                output_names=names(function, interval, hessian),
                 optimize=False,  # its rules drop an added number below 1e-8, and a factor close to 1
                 custom_translation_table=_translations(),
             )

@@ -236,18 +236,15 @@ def session(mode: RunMode) -> Iterator[Any]:
     Nothing is printed but warnings and progress, which are on the error output, and those of a sweep's runs only in
     their logs. What the command would print as a user's mistake is raised as ConfigurationError.
     """
-    import torch  # late, as in `train`
-
     register_resolvers()
-    root, threads, config = logging.getLogger(), torch.get_num_threads(), HydraConfig.instance().cfg
-    handlers, level = root.handlers[:], root.level
     ours, shown = logging.getLogger("runge"), logging.StreamHandler()
     shown.setLevel(logging.WARNING)
     shown.addFilter(lambda record: mode == RunMode.RUN or record.name != "runge.launch.run")
-    ours.addHandler(shown)
     try:
-        with LOCK, redirect_stdout(io.StringIO()), hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
-            yield GlobalHydra.instance().hydra
+        with _restored(), redirect_stdout(io.StringIO()):
+            ours.addHandler(shown)
+            with hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
+                yield GlobalHydra.instance().hydra
     except SystemExit as end:  # by which an interrupted run ends
         raise KeyboardInterrupt(str(end.code).removeprefix("error: ")) from end
     except (ConfigurationError, RunError):
@@ -258,8 +255,25 @@ def session(mode: RunMode) -> Iterator[Any]:
         raise ConfigurationError(printable(message, keep="\n")) from error
     finally:
         ours.removeHandler(shown)
-        for handler in set(root.handlers) - set(handlers):
-            handler.close()
-        root.handlers[:], HydraConfig.instance().cfg = handlers, config
-        root.setLevel(level)
-        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _restored() -> Iterator[None]:
+    """Let one thread at a time log, compose and train as it likes, and leave the process as it was."""
+    import torch  # late, as in `train`
+
+    with LOCK:
+        root, threads, config = logging.getLogger(), torch.get_num_threads(), HydraConfig.instance().cfg
+        handlers, level = root.handlers[:], root.level
+        # Hydra sets up logging anew, which closes all handlers of this list, those of the calling program among them.
+        listed = logging._handlerList  # pyright: ignore[reportAttributeAccessIssue]
+        kept, listed[:] = listed[:], []
+        try:
+            yield
+        finally:
+            for handler in set(root.handlers) - set(handlers):
+                handler.close()
+            listed[:0] = kept
+            root.handlers[:], HydraConfig.instance().cfg = handlers, config
+            root.setLevel(level)
+            torch.set_num_threads(threads)

@@ -101,6 +101,29 @@ def test_torch_program(network, tmp_path):
         assert_same(program(points(u, n)), u, points(u, n), 1e-14)
 
 
+def test_hessians(network, tmp_path, request):
+    activation, depth, stages, outputs = network
+    for dtype, tolerance in [(DOUBLE, 1e-12), (SINGLE, 5e-6)][
+        : 2 if request.config.getoption("--exports") == "all" else 1
+    ]:
+        u = function(activation, depth, stages, 3, outputs, units=True, dtype=dtype)
+        file = export(u, "onnx", tmp_path / "u", hessian=True)
+        program = torch.export.load(export(u, "torch", tmp_path / "u", hessian=True)).module()
+        module = runpy.run_path(str(export(u, "numpy", tmp_path / "u", hessian=True)))
+        for n in (50, 0):
+            x = points(u, n)
+            exact = u.value_derivative_hessian(x.numpy())
+            for results in (
+                onnxruntime.InferenceSession(file).run(["u", "du", "d2u"], {"x": x.numpy()}),
+                program(x),
+                module["value_and_derivative"](x.numpy()),
+            ):
+                for result, expected in zip(results, exact, strict=True):
+                    assert result.shape == expected.shape
+                    size = max(1, np.abs(expected).max(initial=0))
+                    assert np.abs(np.asarray(result) - expected).max(initial=0) <= tolerance * size
+
+
 @pytest.mark.parametrize(
     ("outputs", "dimension", "units", "dtype"),
     [(3, 1, False, DOUBLE), (1, 2, True, DOUBLE), (3, 2, True, SINGLE)],
