@@ -1,25 +1,43 @@
 """Write a trained function for other programs: the value and the Jacobian together, for ONNX, PyTorch or NumPy."""
 
 import errno
+import json
+import keyword
 import os
+import sys
 from pathlib import Path
 
+from runge.errors import ConfigurationError
+from runge.export.card import LICENSE, card
 from runge.export.numpy_source import numpy_source
 from runge.export.onnx_model import onnx_model
 from runge.export.program import torch_program
 from runge.function import Function
-from runge.records.files import write
+from runge.records.files import read_json, write
 
-__all__ = ["FORMATS", "export"]
+__all__ = ["FORMATS", "card", "export"]
 
 FORMATS = {"onnx": onnx_model, "torch": torch_program, "numpy": numpy_source}
 """The formats by name: each returns the content of its files by their suffixes, last the one that a user opens."""
 
 
+_CARD = ".json"
+_IMPORTED = {"numpy"}
+"""The formats that are modules of Python."""
+
+
 def export(
-    function: Function, to: str, path: str | os.PathLike[str], interval: float | None = None, hessian: bool = False
+    function: Function,
+    to: str,
+    path: str | os.PathLike[str],
+    interval: float | None = None,
+    hessian: bool = False,
+    *,
+    force: bool = True,
 ) -> Path:
     """Write a function's value and Jacobian for another program, each file completely or not at all.
+
+    Its model card, `card`, is written beside it, as a file of this name with the suffix .json.
 
     N points are the rows of x, (N, D); the results are u, (N,), and du, (N, D), or with P > 1 outputs (N, P) and
     (N, P, D). Of a sweep's function they are the means over its members; the standard deviations of both follow.
@@ -32,22 +50,48 @@ def export(
         interval: the level of intervals, such as 0.9, whose lower and upper ends follow, of u and then of du, as
             `Function.value_and_derivative_interval`; None: without them.
         hessian: whether the Hessian is written too, as `Function.value_derivative_hessian`.
+        force: whether to overwrite files that exist; a model card always is.
 
     Raises:
-        ValueError: there is no such format, or it does not support the function's activation; or there are too few
-            rows for the level of the intervals.
+        ValueError: there is no such format, or it does not support the function's activation; there are too few rows
+            for the level of the intervals; the name cannot be imported; or a file would be overwritten.
         ImportError: the packages of the extra `onnx` are missing.
         OSError: the file cannot be written.
     """
     if to not in FORMATS:
         raise ValueError(f"to: must be one of {', '.join(FORMATS)}, got {to!r}")
+    directory, name = os.path.split(path)
+    if not os.path.isdir(directory or "."):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), directory)
+    if to in _IMPORTED and not _can_be_imported(name.removesuffix(".py")):
+        rule = "must be a file that Python can import: letters, digits and _, and not the name of another module"
+        raise ValueError(f"path, --out: {rule}; got {name!r}")
     if interval is not None:
         function.calibration.factors(interval)
     files = FORMATS[to](function, interval, hessian)
     *_, last = files
     stem = os.fspath(path).removesuffix(last)
-    for name in filter(os.path.isdir, (os.fspath(path), stem + last)):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
-    for suffix, content in files.items():
-        write(Path(stem + suffix), content)
+    about = json.dumps(card(function, interval), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    written = {Path(stem + suffix): content for suffix, content in {_CARD: about, **files}.items()}
+    for one in filter(Path.is_dir, (Path(path), *written)):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(one))
+    for one in filter(Path.exists, written):
+        if not (_is_card(one) if one.suffix == _CARD else force):
+            how = f"which exists; {'--out FILE names another' if one.suffix == _CARD else '--force overwrites it'}"
+            raise ValueError(f"path, --out: must be a new file, got {os.fspath(one)!r}, {how}")
+    for one, content in written.items():
+        write(one, content)
     return Path(stem + last)
+
+
+def _can_be_imported(name: str) -> bool:
+    taken = keyword.iskeyword(name) or name in sys.stdlib_module_names or name in ("casadi", "numpy")
+    return name.isidentifier() and not taken
+
+
+def _is_card(path: Path) -> bool:
+    """Return whether a file is a model card, which an export may overwrite, and not a record of a run."""
+    try:
+        return read_json(path).get("license") == LICENSE
+    except ConfigurationError:
+        return False

@@ -1,13 +1,14 @@
 """The value and the Jacobian as a Python file that needs NumPy alone, and its weights."""
 
 import io
+import pprint
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from runge.errors import ConfigurationError
-from runge.export.program import about
+from runge.export.card import card
 from runge.export.weights import folded
 from runge.function import Function
 
@@ -57,7 +58,7 @@ def numpy_source(function: Function, interval: float | None = None, hessian: boo
     np.savez(buffer, *arrays)
     d, p = len(function.inputs), len(function.outputs)
     source = _TEMPLATES.get_template("numpy.py.jinja").render(
-        about=about(function, interval),
+        card=pprint.pformat(card(function, interval), width=120, sort_dicts=False),
         activations={name: _ACTIVATIONS[name] for name in names},
         calls=calls,
         members=function.members,
