@@ -6,6 +6,7 @@ from pathlib import Path
 
 from runge.errors import describe
 from runge.export import FORMATS, export
+from runge.function import FLAT
 from runge.loading import load_finished
 from runge.records.files import printable
 
@@ -24,6 +25,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.ex
     try:
         function = load_finished(args.run, "RUN_OR_SWEEP")
         print(f"{args.to}: {export(function, args.to, out, args.interval, args.hessian)}")
+        if args.hessian and function.flat:
+            print(FLAT)
     except OSError as error:
         parser.error(printable(f"--out: the file cannot be written ({describe(error)}); --out FILE names another"))
     except (ValueError, ImportError) as error:
