@@ -13,7 +13,7 @@ import torch
 
 from runge.data.roles import Roles, listed, partial_name, read_arrays, second_name
 from runge.data.table import FORMATS, SETS, open_table
-from runge.errors import ConfigurationError, describe
+from runge.errors import ConfigurationError, describe, ending_quietly
 from runge.function import FLAT, Function
 from runge.loading import load_finished
 from runge.records.directories import RunDirectory
@@ -39,8 +39,8 @@ def predict(
         ConfigurationError, ValueError: there are no intervals, as `Function.value_and_derivative_interval`.
     """
     points = x[:, 0] if len(function.inputs) == 1 else x
-    parts = function.value_derivative_hessian(points) if hessian else function.value_and_derivative(points)
-    named = {"": parts[:2]}
+    u, du, *second = function.value_derivative_hessian(points) if hessian else function.value_and_derivative(points)
+    named = {"": (u, du)}
     if function.members > 1:
         named["_std"] = function.value_and_derivative_std(points)
     if interval is not None:
@@ -53,7 +53,7 @@ def predict(
         for (name, shape), part in zip(shapes.items(), pair, strict=True)
     }
     if hessian:
-        found["d2u"] = parts[2].astype(float).reshape(*shapes["du"], x.shape[1])
+        found["d2u"] = second[0].astype(float).reshape(*shapes["du"], x.shape[1])
     return found
 
 
@@ -173,6 +173,7 @@ def _outside(function: Function, x: np.ndarray) -> tuple[dict[str, np.ndarray], 
     return {"outside": number}, f"{what}{also}: {'; '.join(named)}\n"
 
 
+@ending_quietly()
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.predict") -> None:
     """Run the command `runge predict`, or `python -m runge.predict`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
@@ -207,6 +208,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
         write(out, _content(x, prediction, function, marks, out.suffix.lower()))
     except (ValueError, ImportError) as error:
         parser.error(printable(f"{error}"))
+    except BrokenPipeError:
+        raise
     except OSError as error:
         parser.error(printable(f"--out: the file cannot be written ({describe(error)}); --out FILE names another"))
     if function.members > 1:
