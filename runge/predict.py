@@ -12,7 +12,7 @@ import torch
 
 from runge.data.roles import Roles, listed, partial_name, read_arrays
 from runge.data.table import FORMATS, SETS, open_table
-from runge.errors import ConfigurationError, describe
+from runge.errors import ConfigurationError, describe, ending_quietly
 from runge.function import Function
 from runge.loading import load_finished
 from runge.records.directories import RunDirectory
@@ -160,6 +160,7 @@ def _outside(function: Function, x: np.ndarray) -> tuple[dict[str, np.ndarray], 
     return {"outside": number}, f"{what}{also}: {'; '.join(named)}\n"
 
 
+@ending_quietly()
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.predict") -> None:
     """Run the command `runge predict`, or `python -m runge.predict`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
@@ -192,6 +193,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
         write(out, _content(x, prediction, function, marks, out.suffix.lower()))
     except (ValueError, ImportError) as error:
         parser.error(printable(f"{error}"))
+    except BrokenPipeError:
+        raise
     except OSError as error:
         parser.error(printable(f"--out: the file cannot be written ({describe(error)}); --out FILE names another"))
     if function.members > 1:

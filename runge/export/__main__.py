@@ -4,12 +4,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from runge.errors import describe
+from runge.errors import describe, ending_quietly
 from runge.export import FORMATS, export
 from runge.loading import load_finished
 from runge.records.files import printable
 
 
+@ending_quietly()
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.export") -> None:
     """Run the command `runge export`, or `python -m runge.export`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
@@ -22,12 +23,12 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.ex
     args = parser.parse_args(arguments)
     out = args.out or Path(args.run) / "function"
     try:
-        function = load_finished(args.run, "RUN_OR_SWEEP")
-        print(f"{args.to}: {export(function, args.to, out, args.interval, args.hessian)}")
+        path = export(load_finished(args.run, "RUN_OR_SWEEP"), args.to, out, args.interval, args.hessian)
     except OSError as error:
         parser.error(printable(f"--out: the file cannot be written ({describe(error)}); --out FILE names another"))
     except (ValueError, ImportError) as error:
         parser.error(printable(f"{error}"))
+    print(printable(f"{args.to}: {path}"))
 
 
 if __name__ == "__main__":
