@@ -1,9 +1,10 @@
-"""Write a trained function for other programs: the value and the Jacobian together, for ONNX, PyTorch or NumPy."""
+"""Write a trained function for other programs, its value and derivatives: as ONNX, PyTorch, NumPy or CasADi."""
 
 import errno
 import os
 from pathlib import Path
 
+from runge.export.casadi_source import casadi_source
 from runge.export.numpy_source import numpy_source
 from runge.export.onnx_model import onnx_model
 from runge.export.program import torch_program
@@ -12,8 +13,10 @@ from runge.records.files import write
 
 __all__ = ["FORMATS", "export"]
 
-FORMATS = {"onnx": onnx_model, "torch": torch_program, "numpy": numpy_source}
+FORMATS = {"onnx": onnx_model, "torch": torch_program, "numpy": numpy_source, "casadi": casadi_source}
 """The formats by name: each returns the content of its files by their suffixes, last the one that a user opens."""
+
+WITH_INTERVALS = ("onnx", "torch", "numpy")
 
 
 def export(
@@ -27,7 +30,7 @@ def export(
 
     Args:
         function: a trained function, from `runge.load`; `to` changes its precision.
-        to: the format, `onnx`, `torch` or `numpy`.
+        to: the format, `onnx`, `torch`, `numpy` or `casadi`.
         path: the file; the format's suffix is added if it is missing, and the result is returned.
         interval: the level of intervals, such as 0.9, whose lower and upper ends follow, of u and then of du, as
             `Function.value_and_derivative_interval`; None: without them.
@@ -42,6 +45,8 @@ def export(
     if to not in FORMATS:
         raise ValueError(f"to: must be one of {', '.join(FORMATS)}, got {to!r}")
     if interval is not None:
+        if to not in WITH_INTERVALS:
+            raise ValueError(f"interval: {to} has the mean alone; {', '.join(WITH_INTERVALS)} have intervals")
         function.calibration.factors(interval)
     files = FORMATS[to](function, interval, hessian)
     *_, last = files

@@ -1,4 +1,4 @@
-"""Write a trained function for other programs: the value and the Jacobian together, for ONNX, PyTorch or NumPy."""
+"""Write a trained function for other programs, its value and derivatives: as ONNX, PyTorch, NumPy or CasADi."""
 
 import argparse
 from collections.abc import Sequence
