@@ -19,7 +19,10 @@ from runge.trust.intervals import Calibration
 from runge.trust.outside import Box, Support, thinned
 from runge.trust.spread import alike, spread_over
 
-__all__ = ["Function"]
+__all__ = ["FLAT", "Function"]
+
+FLAT = "the second derivatives of relu are 0: between its kinks it is linear"
+"""What a command says with the Hessian of such a network."""
 
 _CHUNK = 2**12  # points that are evaluated at a time; what a layer makes of them fits the CPU's cache
 
@@ -90,6 +93,11 @@ class Function(nn.Module):
     def members(self) -> int:
         """The number of members M."""
         return sum(len(network.amplitude) for network in self.networks)
+
+    @property
+    def flat(self) -> bool:
+        """Whether the second derivatives of some members are 0, those with relu."""
+        return any(network.stage(0).activation_name == "relu" for network in self.networks)
 
     @property
     def like(self) -> Tensor:

@@ -1,14 +1,12 @@
 """The value and the Jacobian as a Python file that needs NumPy alone, and its weights."""
 
 import io
-import pprint
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from runge.errors import ConfigurationError
 from runge.export.card import card
+from runge.export.sources import TEMPLATES, activations
 from runge.export.weights import folded
 from runge.function import Function
 
@@ -32,10 +30,6 @@ _ACTIVATIONS: dict[str, list[str]] = {
 }
 """The lines that compute h = s(z), s1 = s'(z) and s2 = s''(z)."""
 
-_TEMPLATES = Environment(
-    loader=PackageLoader("runge.export"), trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
-)
-
 
 def numpy_source(function: Function, interval: float | None = None, hessian: bool = False) -> dict[str, bytes]:
     """Return the weights, and a module with the function `value_and_derivative`, which computes in float64.
@@ -43,11 +37,7 @@ def numpy_source(function: Function, interval: float | None = None, hessian: boo
     Raises:
         ConfigurationError: the activation has no formula in NumPy.
     """
-    names = [network.stage(0).activation_name for network in function.networks]
-    if unknown := [name for name in names if name not in _ACTIVATIONS]:
-        known = ", ".join(_ACTIVATIONS)
-        rule = f"model.activation: numpy supports {known}, got {unknown[0]!r}"
-        raise ConfigurationError(f"{rule}; onnx and torch support all")
+    names = activations(function, "numpy", _ACTIVATIONS)
     arrays, calls = list[np.ndarray](), list[str]()
     for name, network in zip(names, function.networks, strict=True):
         parts = folded(network)
@@ -57,8 +47,8 @@ def numpy_source(function: Function, interval: float | None = None, hessian: boo
     buffer = io.BytesIO()
     np.savez(buffer, *arrays)
     d, p = len(function.inputs), len(function.outputs)
-    source = _TEMPLATES.get_template("numpy.py.jinja").render(
-        card=pprint.pformat(card(function, interval), width=120, sort_dicts=False),
+    source = TEMPLATES.get_template("numpy.py.jinja").render(
+        card=card(function, interval),
         activations={name: _ACTIVATIONS[name] for name in names},
         calls=calls,
         members=function.members,

@@ -39,7 +39,7 @@ def function(
     made = Units(*(part[None] for part in (lengths / 7, lengths / 3, 2 - heights, heights * 0.3)))
     network = ResidualStages(
         model(activation=activation, depth=depth, stages=stages, width=6, init="knots"),
-        domains=torch.tensor([[-1.0, 1.1], [0.0, 3.0], [10.0, 10.5]], dtype=DOUBLE)[None, :dimension],
+        domains=torch.tensor([[-1.0, 1.1], [0.0, 3.0], [10.0, 10.5]], dtype=DOUBLE).repeat(2, 1)[None, :dimension],
         generators=[torch.Generator().manual_seed(0)],
         dtype=dtype,
         outputs=outputs,
@@ -50,7 +50,9 @@ def function(
 
 
 def points(u: Function, n: int = 50) -> torch.Tensor:
-    lower, upper = torch.tensor([[-2.0, -1.0, 9.5], [2.0, 4.0, 11.0]], dtype=DOUBLE)[:, : u.networks[0].dimension]
+    lower, upper = torch.tensor([[-2.0, -1.0, 9.5], [2.0, 4.0, 11.0]], dtype=DOUBLE).repeat(1, 2)[
+        :, : u.networks[0].dimension
+    ]
     x = torch.rand(n, u.networks[0].dimension, generator=torch.Generator().manual_seed(n), dtype=DOUBLE)
     return (lower + (upper - lower) * x).to(u.networks[0].amplitude if u.networks[0].units is None else DOUBLE)
 
@@ -291,7 +293,7 @@ def test_an_activation_of_ones_own(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_exported(tmp_path):
-    with pytest.raises(ValueError, match="to: must be one of onnx, torch, numpy, got 'pdf'"):
+    with pytest.raises(ValueError, match="to: must be one of onnx, torch, numpy, casadi, got 'pdf'"):
         export(function(), "pdf", tmp_path / "u")
     with pytest.raises(IsADirectoryError):
         export(function(), "numpy", tmp_path)
