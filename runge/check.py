@@ -12,7 +12,7 @@ from runge.configuration import build
 from runge.data.contradictions import ColumnNames, Finding, Report, contradictions
 from runge.data.roles import Roles, find_roles, listed, partial_name, read_arrays
 from runge.data.table import FORMATS, File, Table, open_table
-from runge.errors import ConfigurationError, command
+from runge.errors import ConfigurationError, command, ending_quietly
 from runge.launch.cli import explain, override_of
 from runge.launch.compose import compose
 from runge.records.files import printable
@@ -135,6 +135,7 @@ def _without(found: Check) -> str:
     return shlex.join([*command().split(), "fit", found.name, *names, f"data.derivatives={{{kept}}}"])
 
 
+@ending_quietly()
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.check") -> None:
     """Run the command `runge check`, or `python -m runge.check`; exit with 1 if there is a contradiction."""
     status = "The exit status is 0 if there is no contradiction, 1 if there is one, and 2 if the table cannot be read."

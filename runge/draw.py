@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runge.errors import ConfigurationError, describe
+from runge.errors import ConfigurationError, describe, ending_quietly
 from runge.metrics import SWITCHED_ON_STEP, TEST_MSE_F
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import read_answer
@@ -145,6 +145,7 @@ def title_of(settings: Mapping[str, Any]) -> str:
     return text.replace("$", r"\$")  # otherwise it would be mathtext
 
 
+@ending_quietly()
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.draw") -> None:
     """Run the command `runge draw`, or `python -m runge.draw`."""
     parser = argparse.ArgumentParser(
@@ -165,6 +166,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.dr
                 with nullcontext() if answered else suppress(ConfigurationError, FileNotFoundError):
                     for path in _write(sweep, draw_answer(sweep)):
                         print(path)
+    except BrokenPipeError:
+        raise
     except (ConfigurationError, OSError) as error:
         parser.error(printable(str(error) if isinstance(error, ConfigurationError) else describe(error)))
 

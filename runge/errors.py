@@ -1,10 +1,20 @@
-"""Errors whose message is all that a user needs, and the name of the command that a message advises."""
+"""Errors whose message is all that a user needs, how a command ends, and its name, which a message advises."""
 
 import os
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-__all__ = ["ConfigurationError", "DivergedError", "RunError", "command", "describe", "is_out_of_memory"]
+__all__ = [
+    "ConfigurationError",
+    "DivergedError",
+    "RunError",
+    "command",
+    "describe",
+    "ending_quietly",
+    "is_out_of_memory",
+]
 
 
 class ConfigurationError(ValueError):
@@ -44,3 +54,21 @@ def describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
     return f"{type(error).__name__}: {error}"
+
+
+@contextmanager
+def ending_quietly() -> Iterator[None]:
+    """End the process with one line if it is interrupted, and with none if what reads its output, as `head`, has ended.
+
+    It decorates the `main` of a command, in which a BrokenPipeError of the output must not be caught before.
+    """
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()  # now, and not at the end of the process, where the error could not be caught
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit("error: interrupted")

@@ -9,18 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from runge.arguments import Argument, evaluate, without_single
 from runge.domain import numbered
 from runge.records.directories import RunDirectory
 from runge.residuals import calibrate, rows_of
+from runge.sobolev.jet import jet, mean_over, std_over
 from runge.sobolev.stages import ResidualStages
 from runge.trust.intervals import Calibration
 from runge.trust.outside import Box, Support, thinned
 from runge.trust.spread import alike, spread_over
 
-__all__ = ["Function", "mean_over", "std_over"]
+__all__ = ["FLAT", "Function"]
 
-Argument = Any
-"""A tensor, an array, numbers, or a table such as a DataFrame, whose columns are taken by the names of the inputs."""
+FLAT = "the second derivatives of relu are 0: between its kinks it is linear"
+"""What a command says with the Hessian of such a network."""
 
 _CHUNK = 2**12  # points that are evaluated at a time; what a layer makes of them fits the CPU's cache
 
@@ -93,6 +95,11 @@ class Function(nn.Module):
         return sum(len(network.amplitude) for network in self.networks)
 
     @property
+    def flat(self) -> bool:
+        """Whether the second derivatives of some members are 0, those with relu."""
+        return any(network.stage(0).activation_name == "relu" for network in self.networks)
+
+    @property
     def like(self) -> Tensor:
         """A tensor on the device and in the precision in which it takes x."""
         if self.weights is not None:
@@ -102,8 +109,7 @@ class Function(nn.Module):
 
     def forward(self, x: Argument) -> Any:
         """Return the value u(x)."""
-        (u,) = self._evaluate(x, lambda points: (mean_over(self.jet(points, with_derivative=False)[0], self.weights),))
-        return u[..., 0] if len(self.outputs) == 1 else u
+        return self._shaped(*self._means(x, 0))[0]
 
     def derivative(self, x: Argument) -> Any:
         """Return the derivative u'(x): with D inputs the gradient, with P outputs the Jacobian."""
@@ -111,7 +117,34 @@ class Function(nn.Module):
 
     def value_and_derivative(self, x: Argument) -> tuple[Any, Any]:
         """Return u(x) and u'(x) from one pass."""
-        return self._pair(x, mean_over)
+        u, du = self._shaped(*self._means(x, 1))
+        return u, du
+
+    def hessian(self, x: Argument) -> Any:
+        """Return the Hessian u''(x), (..., D, D) or with P outputs (..., P, D, D), as `value_derivative_hessian`."""
+        return self.value_derivative_hessian(x)[2]
+
+    def value_derivative_hessian(self, x: Argument) -> tuple[Any, Any, Any]:
+        """Return u(x), u'(x) and u''(x) from one pass.
+
+        With D inputs u'' has the shape (..., D, D), and is symmetric; with P outputs (..., P, D, D). With one input and
+        one output it has the shape of x. It is exact, by forward propagation, as `runge.sobolev.jet.second_order`; a
+        network with relu has 0 everywhere, although its slope jumps.
+        """
+        u, du, d2u = self._shaped(*self._means(x, 2))
+        return u, du, d2u
+
+    def hvp(self, x: Argument, v: Argument) -> Any:
+        """Return the product of the Hessian and directions v, u''(x) v, of the shape of `derivative`, without u''.
+
+        Args:
+            x: the points.
+            v: the directions, of the shape of x, or of one that is broadcast to it.
+
+        Raises:
+            ValueError: v cannot be broadcast to x.
+        """
+        return self._shaped(*self._means(x, 2, v))[2]
 
     def std(self, x: Argument) -> Any:
         """Return the standard deviation of u(x), as `value_and_derivative_std`."""
@@ -131,7 +164,9 @@ class Function(nn.Module):
         Raises:
             ValueError: there is one member.
         """
-        return self._pair(x, std_over)
+        parts = self._evaluate(x, lambda points: [std_over(part, self.weights) for part in self.jet(points)])
+        u, du = self._shaped(*parts)
+        return u, du
 
     @property
     def calibration(self) -> Calibration:
@@ -150,6 +185,11 @@ class Function(nn.Module):
     @calibration.setter
     def calibration(self, calibration: Calibration) -> None:
         self._calibration = calibration
+
+    @property
+    def calibrated(self) -> bool:
+        """True if the calibration is known; otherwise the rows of a table are read for it."""
+        return self._calibration is not None
 
     def interval(self, x: Argument, level: float = 0.9) -> tuple[Any, Any]:
         """Return the lower and the upper end of an interval for the label at x, as `value_and_derivative_interval`."""
@@ -227,78 +267,42 @@ class Function(nn.Module):
         slopes = self.derivative(rows[:, 0] if len(self.inputs) == 1 else rows).astype(float)
         return Support(rows, slopes.reshape(len(rows), len(self.outputs), len(self.inputs)))
 
-    def _pair(self, x: Argument, statistic: Callable[[Tensor, Tensor | None], Tensor]) -> tuple[Any, Any]:
-        return self._shaped(
-            *self._evaluate(x, lambda points: tuple(statistic(part, self.weights) for part in self.jet(points)))
-        )
+    def _means(self, x: Argument, order: int, along: Argument | None = None) -> list[Any]:
+        """Return the means over members of u and its derivatives up to an order, or of the last along directions."""
 
-    def _shaped(self, u: Any, du: Any) -> tuple[Any, Any]:
-        """Return u, (..., P), and u', (..., P, D), without the axes of one output, and of one input."""
-        if len(self.outputs) > 1:
-            return u, du
-        return u[..., 0], du[..., 0, 0] if len(self.inputs) == 1 else du[..., 0, :]
+        def means(points: Tensor, along: Tensor | None = None) -> list[Tensor]:
+            return [mean_over(part, self.weights) for part in self.jet(points, order, along)]
 
-    def jet(self, x: Tensor, *, with_derivative: bool = True) -> tuple[Tensor, Tensor]:
-        """Return u, (M, N, P), and u', (M, N, P, D), of each member at x, (1, N, D); u' is empty without derivative."""
-        parts = [_jet(network, x, with_derivative) for network in self.networks]
+        return self._evaluate(x, means, along=along, of_each=len(self.inputs) ** max(0, order - 1))
+
+    def _shaped(self, *parts: Any) -> list[Any]:
+        return [*parts] if len(self.outputs) > 1 else without_single(parts, len(self.inputs))
+
+    def jet(self, x: Tensor, order: int = 1, along: Tensor | None = None) -> list[Tensor]:
+        """Return u, (M, N, P), u', (M, N, P, D), and u'', (M, N, P, D, D), up to an order, of each member.
+
+        The points x are (1, N, D), and so are directions v, if any, along which u'' v, (M, N, P, D), is returned.
+        """
+        parts = [jet(network, x, order, along) for network in self.networks]
         if self.weights is None:
             return parts[0]
-        u, du = (torch.cat([one.to(self.weights) for one in part]) for part in zip(*parts, strict=True))
-        return u, du
+        return [torch.cat([one.to(self.weights) for one in part]) for part in zip(*parts, strict=True)]
 
     def _evaluate(
-        self, x: Argument, function: Callable[[Tensor], tuple[Tensor, ...]], like: Tensor | None = None
+        self,
+        x: Argument,
+        function: Callable[..., Sequence[Tensor]],
+        like: Tensor | None = None,
+        along: Argument | None = None,
+        of_each: int = 1,
     ) -> list[Any]:
-        """Return the results of a function of points (1, N, D) at x, with the shape of x in the place of (1, N).
-
-        The points have the device and the precision of `like`, or of the function.
-        """
-        if hasattr(x, "columns"):
-            if missing := [name for name in self.inputs if name not in x.columns]:
-                raise ValueError(f"x: must have a column for each input, {', '.join(self.inputs)}; missing: {missing}")
-            x = np.stack([np.asarray(x[name], float) for name in self.inputs], axis=-1)
-            x = x[:, 0] if len(self.inputs) == 1 else x
-        if isinstance(x, (np.ndarray, np.generic)):
-            with torch.no_grad():
-                results = self._evaluate(torch.from_numpy(np.array(x, float)), function, like)
-            return [result.numpy(force=True) for result in results]
-        # As float64 numbers are not rounded, and in standardised units inputs keep their precision for their mean.
-        x = x if isinstance(x, Tensor) else torch.as_tensor(x, dtype=torch.float64)
-        x, dimension = x.to(self.like if like is None else like), len(self.inputs)
-        if dimension > 1 and (x.ndim == 0 or x.shape[-1] != dimension):
-            raise ValueError(f"x: must have the shape (..., {dimension}), one column per input; got {tuple(x.shape)}")
-        shape, points = x.shape if dimension == 1 else x.shape[:-1], x.reshape(1, -1, dimension)
-        differentiable = points.requires_grad or any(parameter.requires_grad for parameter in self.parameters())
-        if torch.compiler.is_compiling() or (torch.is_grad_enabled() and differentiable):
-            results = function(points)
-        else:
-            chunks = [function(chunk) for chunk in points.split(max(1, _CHUNK // self.members), dim=1)]
-            results = [torch.cat(parts, dim=1) for parts in zip(*chunks, strict=True)]
-        return [result.reshape((*shape, *result.shape[2:])) for result in results]
-
-
-def _jet(network: ResidualStages, x: Tensor, with_derivative: bool) -> tuple[Tensor, Tensor]:
-    units, like = network.units, network.amplitude
-    inside = (x if units is None else units.standardise_inputs(x)).to(like)
-    u, du = network.value_and_derivative(inside) if with_derivative else (network(inside), like.new_empty(0))
-    if units is None:
-        return u, du
-    unit_f, unit_df = units.of_outputs()  # not rounded to float32, nor is the sum: the mean may be large
-    return units.y_mean[:, None] + unit_f * u, unit_df * du if with_derivative else du
-
-
-def mean_over(members: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return the mean over members, (1, ...), of (M, ...), with weights, (M,), or equal ones; of one its very bits."""
-    if weights is not None:
-        return torch.tensordot(weights, members, 1)[None]
-    return members if len(members) == 1 else members.mean(0, keepdim=True)
-
-
-def std_over(members: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return the standard deviation over members, (1, ...), of (M, ...), as `Function.value_and_derivative_std`."""
-    if len(members) == 1:
-        raise ValueError("a standard deviation needs several members: load a sweep over seeds, or an answer of several")
-    squares = (members - mean_over(members, weights)).square()
-    if weights is None:
-        return (squares.sum(0, keepdim=True) / (len(members) - 1)).sqrt()
-    return (mean_over(squares, weights) / (weights * (1 - weights)).sum()).sqrt()  # 1 - sum w^2, as they sum to 1
+        """Return the results of a function of points, as `evaluate`; `of_each` says how many numbers a point has."""
+        return evaluate(
+            function,
+            x,
+            along,
+            inputs=self.inputs,
+            like=self.like if like is None else like,
+            at_once=max(1, _CHUNK // (self.members * of_each)),
+            whole=any(parameter.requires_grad for parameter in self.parameters()),
+        )

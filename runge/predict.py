@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import itertools
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from runge.data.roles import Roles, listed, partial_name, read_arrays
+from runge.data.roles import Roles, listed, partial_name, read_arrays, second_name
 from runge.data.table import FORMATS, SETS, open_table
-from runge.errors import ConfigurationError, describe
-from runge.function import Function
+from runge.errors import ConfigurationError, describe, ending_quietly
+from runge.function import FLAT, Function
 from runge.loading import load_finished
 from runge.records.directories import RunDirectory
 from runge.records.files import printable, write
@@ -25,9 +26,12 @@ from runge.trust.outside import EDGE, OUTSIDE
 __all__ = ["main", "predict"]
 
 
-def predict(function: Function, x: np.ndarray, interval: float | None = None) -> dict[str, np.ndarray]:
+def predict(
+    function: Function, x: np.ndarray, interval: float | None = None, hessian: bool = False
+) -> dict[str, np.ndarray]:
     """Return u, (m, P), and du, (m, P, D), at points x, (m, D), in float64: the means over the members.
 
+    With `hessian` there is also d2u, (m, P, D, D).
     Of several members, `u_std` and `du_std` are their standard deviations, as `Function.value_and_derivative_std`. With
     a level of intervals, `u_low`, `du_low`, `u_high` and `du_high` are their ends.
 
@@ -35,18 +39,22 @@ def predict(function: Function, x: np.ndarray, interval: float | None = None) ->
         ConfigurationError, ValueError: there are no intervals, as `Function.value_and_derivative_interval`.
     """
     points = x[:, 0] if len(function.inputs) == 1 else x
-    named = {"": function.value_and_derivative(points)}
+    u, du, *second = function.value_derivative_hessian(points) if hessian else function.value_and_derivative(points)
+    named = {"": (u, du)}
     if function.members > 1:
         named["_std"] = function.value_and_derivative_std(points)
     if interval is not None:
         (low, high), (slope_low, slope_high) = function.value_and_derivative_interval(points, interval)
         named |= {"_low": (low, slope_low), "_high": (high, slope_high)}
     shapes = {"u": (len(x), len(function.outputs)), "du": (len(x), len(function.outputs), x.shape[1])}
-    return {
+    found = {
         f"{name}{end}": part.astype(float).reshape(shape)
         for end, pair in named.items()
         for (name, shape), part in zip(shapes.items(), pair, strict=True)
     }
+    if hessian:
+        found["d2u"] = second[0].astype(float).reshape(*shapes["du"], x.shape[1])
+    return found
 
 
 def _columns(function: Function, parts: Sequence[np.ndarray], prefix: str = "", end: str = "") -> dict[str, np.ndarray]:
@@ -72,6 +80,11 @@ def _content(
     columns = dict(zip(function.inputs, x.T, strict=True))
     for end in (name.removeprefix("du") for name in prediction if name.startswith("du")):
         columns |= _columns(function, [prediction[f"u{end}"], prediction[f"du{end}"]], "u_", end)
+    for i, j in itertools.combinations_with_replacement(range(x.shape[1]), 2) if "d2u" in prediction else ():
+        names = (function.inputs[i], function.inputs[j])
+        columns |= {
+            second_name(f"u_{y}", *names): prediction["d2u"][:, p, i, j] for p, y in enumerate(function.outputs)
+        }
     frame = pandas.DataFrame(columns | {name: x for name, x in marks.items() if name not in columns})
     if to == ".parquet":
         frame.to_parquet(buffer, index=False)
@@ -160,6 +173,7 @@ def _outside(function: Function, x: np.ndarray) -> tuple[dict[str, np.ndarray], 
     return {"outside": number}, f"{what}{also}: {'; '.join(named)}\n"
 
 
+@ending_quietly()
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.predict") -> None:
     """Run the command `runge predict`, or `python -m runge.predict`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
@@ -171,6 +185,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
     of_sweep = "mean and spread over the finished runs of a sweep that differ from the run only in seed and fold"
     ends = "also write the ends of intervals that hold this share of new labels, such as 0.9"
     parser.add_argument("--interval", metavar="LEVEL", type=float, help=ends)
+    second = "also write the second derivatives, one column for each pair of inputs, such as d2u_lift_dalpha_dspeed"
+    parser.add_argument("--hessian", action="store_true", help=second)
     parser.add_argument("--ensemble", metavar="SWEEP_DIR", help=of_sweep)
     args = parser.parse_args(arguments)
     table, directory = Path(args.file), args.ensemble or args.run
@@ -185,13 +201,15 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
         if args.ensemble is not None:
             function = load_finished(args.ensemble, "--ensemble", like=args.run)
         x, *labels = _read(args.file, function)
-        prediction = predict(function, x, args.interval)
+        prediction = predict(function, x, args.interval, args.hessian)
         sets, remark = _sets(function, x)
         marks, warning = _outside(function, x)
         marks |= {"set": sets} if sets.any() else {}
         write(out, _content(x, prediction, function, marks, out.suffix.lower()))
     except (ValueError, ImportError) as error:
         parser.error(printable(f"{error}"))
+    except BrokenPipeError:
+        raise
     except OSError as error:
         parser.error(printable(f"--out: the file cannot be written ({describe(error)}); --out FILE names another"))
     if function.members > 1:
@@ -203,6 +221,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
     print(_errors(function, labels, prediction, sets))
     if args.interval is not None:
         print(_held(function, labels, prediction, sets, args.interval))
+    if args.hessian and function.flat:
+        print(FLAT)
     print(printable(f"{warning}{remark}{len(x)} rows: {out}", keep="\n"))
 
 

@@ -17,7 +17,7 @@ from runge.trust.spread import alike, spread_over
 
 __all__ = ["calibrate", "errors_of", "rows_of"]
 
-Jet = Callable[[Tensor], tuple[Tensor, Tensor]]
+Jet = Callable[[Tensor], Sequence[Tensor]]
 
 _CHUNK = 2**12  # points that are evaluated at a time
 _LEAST_LOCAL = 20  # rows that several networks of the same rows have not seen

@@ -17,7 +17,7 @@ from runge.data.channels import Channels
 from runge.data.roles import listed, partial_name
 from runge.data.table import FORMATS, SETS, File, open_table
 from runge.domain import sobol
-from runge.errors import ConfigurationError, command, describe
+from runge.errors import ConfigurationError, command, describe, ending_quietly
 from runge.function import Function
 from runge.loading import load_finished
 from runge.predict import predict, rows_of
@@ -221,6 +221,7 @@ def _parsed_box(text: str) -> dict[str, float | Interval]:
     return box
 
 
+@ending_quietly()
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.suggest") -> None:
     """Run the command `runge suggest`, or `python -m runge.suggest`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)

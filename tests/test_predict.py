@@ -36,6 +36,9 @@ def stub(scale=1.0, **data):
         du = np.stack([x[:, 1:] * factors, x[:, :1] * factors], axis=2)
         return (x[:, :1] * x[:, 1:] * factors).astype(np.float32), du
 
+    def value_derivative_hessian(x):
+        return *value_and_derivative(x), np.tile(np.multiply.outer(factors, [[0, 1], [1, 0]]), (len(x), 1, 1, 1))
+
     return SimpleNamespace(
         weights=None,
         inputs=("a", "b"),
@@ -44,7 +47,9 @@ def stub(scale=1.0, **data):
         members=1,
         runs=(),
         outside=lambda x: np.zeros(len(x)),
+        flat=True,
         value_and_derivative=value_and_derivative,
+        value_derivative_hessian=value_derivative_hessian,
     )
 
 
@@ -83,16 +88,20 @@ def test_other_formats(tmp_path, monkeypatch, suffix, capsys):
     monkeypatch.chdir(tmp_path)
     x = np.random.default_rng(0).uniform(0, 1, (5, 2))
     pandas.DataFrame(x, columns=["a", "b"]).to_csv("a.csv", index=False)
-    main(["run", "a.csv", "--out", f"b{suffix}"])
-    assert "no labels in the table: no errors" in capsys.readouterr().out
+    main(["run", "a.csv", "--out", f"b{suffix}", "--hessian"])
+    out = capsys.readouterr().out
+    assert "no labels in the table: no errors" in out
+    assert "the second derivatives of relu are 0" in out
     u, du = stub().value_and_derivative(x)
     if suffix == ".npz":
         file = np.load("b.npz")
         np.testing.assert_allclose(file["u"], u)
         np.testing.assert_allclose(file["du"], du)
+        np.testing.assert_allclose(file["d2u"][:, 2], [[[0, 3], [3, 0]]] * 5)
         return
     table = pandas.read_csv("b.tsv", sep="\t") if suffix == ".tsv" else pandas.read_parquet("b.parquet")
     np.testing.assert_allclose(table[["du_v_da", "du_v_db"]], du[:, 1])
+    np.testing.assert_allclose(table[["d2u_v_da_da", "d2u_v_da_db", "d2u_v_db_db"]], [[0, 2, 0]] * 5)
 
 
 def test_several_outputs(tmp_path, monkeypatch, capsys):

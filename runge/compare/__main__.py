@@ -12,6 +12,7 @@ from runge.compare.leaderboard import read_leaderboard
 from runge.compare.ranking import Ranking, collect
 from runge.compare.report import PAGE, publish, render
 from runge.compare.search import read_search
+from runge.errors import ending_quietly
 from runge.metrics import TEST_MSE_DF, TEST_NRMSE_DF
 from runge.records.files import printable, write
 
@@ -21,6 +22,7 @@ SECONDS = 5.0
 _SHARE = 0.1  # of a core at most, so that the training has the rest
 
 
+@ending_quietly()
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.compare") -> None:
     """Run the command `runge compare`, or `python -m runge.compare`."""
     parser = argparse.ArgumentParser(prog=prog, description=runge.compare.__doc__)
@@ -57,6 +59,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.co
             Path(args.csv).write_text(ranking.csv())
         else:
             write(Path(args.csv), ranking.csv())
+    except BrokenPipeError:
+        raise
     except (ValueError, OSError) as error:
         prefix = "" if isinstance(error, ValueError | FileNotFoundError) else "--out, --csv: "
         parser.error(printable(f"{prefix}{error}"))

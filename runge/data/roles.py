@@ -33,6 +33,11 @@ def partial_name(output: str, name: str) -> str:
     return f"d{output}_d{name}"
 
 
+def second_name(output: str, name: str, other: str) -> str:
+    """Return the name of a second derivative of an output, such as `d2drag_dalpha_dspeed`."""
+    return f"d2{output}_d{name}_d{other}"
+
+
 def find_roles(
     file: File,
     inputs: Sequence[str] | None,

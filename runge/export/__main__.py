@@ -1,15 +1,17 @@
-"""Write a trained function for other programs: the value and the Jacobian together, for ONNX, PyTorch or NumPy."""
+"""Write a trained function for other programs, its value and derivatives: as ONNX, PyTorch, NumPy or CasADi."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from runge.errors import describe
+from runge.errors import describe, ending_quietly
 from runge.export import FORMATS, export
+from runge.function import FLAT
 from runge.loading import load_finished
 from runge.records.files import printable
 
 
+@ending_quietly()
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.export") -> None:
     """Run the command `runge export`, or `python -m runge.export`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
@@ -18,14 +20,20 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.ex
     parser.add_argument("--out", metavar="FILE", help="the file to write (default: `function` in that directory)")
     ends = "add the ends of intervals that hold this share of new labels, such as 0.9"
     parser.add_argument("--interval", metavar="LEVEL", type=float, help=ends)
+    parser.add_argument("--hessian", action="store_true", help="add the second derivatives")
+    parser.add_argument("--force", action="store_true", help="overwrite also files that are not from such an export")
     args = parser.parse_args(arguments)
     out = args.out or Path(args.run) / "function"
     try:
-        print(f"{args.to}: {export(load_finished(args.run, 'RUN_OR_SWEEP'), args.to, out, args.interval)}")
+        function = load_finished(args.run, "RUN_OR_SWEEP")
+        path = export(function, args.to, out, args.interval, args.hessian, force=args.force)
     except OSError as error:
         parser.error(printable(f"--out: the file cannot be written ({describe(error)}); --out FILE names another"))
     except (ValueError, ImportError) as error:
         parser.error(printable(f"{error}"))
+    print(printable(f"{args.to}: {path}"))
+    if args.hessian and function.flat:
+        print(FLAT)
 
 
 if __name__ == "__main__":

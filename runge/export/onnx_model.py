@@ -1,5 +1,6 @@
 """The value and the Jacobian as an ONNX model."""
 
+import json
 import logging
 import math
 import warnings
@@ -10,14 +11,15 @@ import torch
 from numpy.polynomial import chebyshev
 from scipy import special
 
-from runge.export.program import about, names, program
+from runge.export.card import card
+from runge.export.program import names, program
 from runge.function import Function
 
 __all__ = ["onnx_model"]
 
 
-def onnx_model(function: Function, interval: float | None = None) -> dict[str, bytes]:
-    """Return a file with the input `x` and the outputs of `names`; `about` is its metadata."""
+def onnx_model(function: Function, interval: float | None = None, hessian: bool = False) -> dict[str, bytes]:
+    """Return a file with the input `x` and the outputs of `names`; its metadata are the keys of the card, as JSON."""
     try:
         import onnx
         import onnxscript
@@ -28,11 +30,11 @@ def onnx_model(function: Function, interval: float | None = None) -> dict[str, b
         logging.disable(logging.WARNING)
         try:
             exported = torch.onnx.export(
-                program(function, interval),
+                program(function, interval, hessian),
                 dynamo=True,
                 verbose=False,
                 input_names=["x"],
-                output_names=names(function, interval),
+                output_names=names(function, interval, hessian),
                 optimize=False,  # its rules drop an added number below 1e-8, and a factor close to 1
                 custom_translation_table=_translations(),
             )
@@ -47,7 +49,7 @@ def onnx_model(function: Function, interval: float | None = None) -> dict[str, b
         part.ClearField("metadata_props")  # it names source files of this machine
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "N"
-    onnx.helper.set_model_props(model, about(function, interval))
+    onnx.helper.set_model_props(model, {name: json.dumps(part) for name, part in card(function, interval).items()})
     onnx.checker.check_model(model, full_check=True)
     return {".onnx": model.SerializeToString()}
 

@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from runge.configuration import CONFIGURATIONS, no_such_key
-from runge.errors import ConfigurationError, RunError, command
+from runge.errors import ConfigurationError, RunError, command, ending_quietly
 from runge.launch.compose import LOCK, explain_value, register_resolvers
 from runge.machine import interruption
 from runge.records.files import printable
@@ -51,6 +51,7 @@ _FIXED = {
 }
 
 
+@ending_quietly()
 def main() -> None:
     """Run the command: one of the verbs, or a training with the options of `hydra.main`."""
     sys.path.insert(0, os.getcwd())  # as `python -m` does, so that classes of the user's own are found
@@ -122,11 +123,8 @@ def _report_mistakes(main: Callable[[], Any]) -> None:
         check_overrides(sys.argv[1:])
         main()
         interruption.check()
-    except KeyboardInterrupt:
-        sys.exit("error: interrupted")
-    except BrokenPipeError:  # the process that reads the output, such as `head`, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    except BrokenPipeError:
+        raise
     except Exception as error:
         if interruption.received is not None:  # importing a library in C turns it into another error
             sys.exit("error: interrupted")

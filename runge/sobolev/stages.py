@@ -67,18 +67,18 @@ class ResidualStages(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the values u, (M, N, P), at points x, (M, N, D)."""
-        return self._sum([(stage(x),) for stage in self._in_use()])[0]
+        return self.total([(stage(x),) for stage in self.in_use()])[0]
 
     def value_and_derivative(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return u, (M, N, P), and u', (M, N, P, D), as `StackedMLP.value_and_derivative` does."""
-        u, du = self._sum([stage.value_and_derivative(x) for stage in self._in_use()])
+        u, du = self.total([stage.value_and_derivative(x) for stage in self.in_use()])
         return u, du
 
     @torch.inference_mode(False)  # it forbids the derivative by autograd
     @torch.no_grad()
     def predict(self, x: Tensor, of_stage: Predict = StackedMLP.value_and_derivative) -> tuple[Tensor, Tensor]:
         """Return u and u' as `value_and_derivative` does, without gradients and with less memory for many points."""
-        parts = [self._sum([of_stage(stage, some) for stage in self._in_use()]) for some in x.split(_AT_ONCE, dim=1)]
+        parts = [self.total([of_stage(stage, some) for stage in self.in_use()]) for some in x.split(_AT_ONCE, dim=1)]
         u, du = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
         return u, du
 
@@ -106,22 +106,23 @@ class ResidualStages(nn.Module):
             return points
         amplitude = self.amplitude[:, k, None, None]
         unit = torch.where(amplitude != 0, amplitude, 1)
-        u, du = self._sum([self.stage(i).value_and_derivative(points.x) for i in range(k)])
+        u, du = self.total([self.stage(i).value_and_derivative(points.x) for i in range(k)])
         return replace(points, f=(points.f - u) / unit, df=(points.df - du) / unit[..., None])
 
     def drop_unused(self) -> None:
         """Remove the last stages that have not begun, or did not help."""
-        count = len(self._in_use())
+        count = len(self.in_use())
         self.stages, self.amplitude = self.stages[:count], self.amplitude[:, :count].clone()
 
-    def _in_use(self) -> list[StackedMLP]:
+    def in_use(self) -> list[StackedMLP]:
+        """Return the networks up to the last that helps any member."""
         count = len(self.stages)
         if not torch.compiler.is_compiling():  # a traced program cannot depend on values
             count = 1 + max((k for k, on in enumerate(self.amplitude.any(0).tolist()) if on), default=0)
         return [self.stage(k) for k in range(count)]
 
-    def _sum(self, parts: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:
-        """Return the sum over stages of the amplitude times each of their results."""
+    def total(self, parts: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:
+        """Return the sum over the stages in use of the amplitude times each of their results."""
         totals = list(parts[0])  # whose amplitude is 1
         for k, results in enumerate(parts[1:], start=1):
             for i, result in enumerate(results):

@@ -7,6 +7,7 @@ Commands are drawn from all groups and keys of `conf/`, which are found by readi
 import itertools
 import json
 import os
+import shutil
 import sys
 from functools import cache, partial
 from pathlib import Path
@@ -191,6 +192,27 @@ def test_fit_explains_itself(name, capsys, tmp_path, monkeypatch):
     text, status = printed(capsys, "fit", "a.csv")
     assert "error: data.file: there is no file 'a.csv'" in text
     assert status == 1
+
+
+@pytest.mark.parametrize("name", ["/usr/bin/runge"], indirect=True)
+def test_commands_end_quietly_if_what_reads_their_output_has_ended(name, train, tmp_path, monkeypatch, capfd):
+    assert train("model.width=2", "trainer.max_steps=1", "pictures=false", "hydra.run.dir=run")[0] == 0
+    shutil.copy(TABLE, tmp_path / "run")
+    monkeypatch.chdir(tmp_path / "run")
+    short = ["model.width=2", "trainer.max_steps=1", "pictures=false"]
+    export = ["export", ".", "--to", "numpy"]
+    verbs = [["check", "table.csv"], ["compare", ".", "--csv", "-"], ["draw", "."], export, ["suggest", "-h"]]
+    capfd.readouterr()
+    for arguments in [*verbs, ["predict", "-h"], ["fit", "-h"], ["--version"], ["--help"], short]:
+        for buffering in (1, -1):  # the error is raised where a line is printed, and where the command ends
+            read, written = os.pipe()
+            os.close(read)
+            with open(written, "w", buffering=buffering) as output, monkeypatch.context() as patch:
+                patch.setattr(sys, "stdout", output)
+                sys.argv[1:] = arguments
+                with pytest.raises(SystemExit) as end:
+                    main()
+            assert (end.value.code, capfd.readouterr().err) == (1, ""), arguments
 
 
 def test_the_version_is_that_of_runge(name, capsys):

@@ -13,7 +13,7 @@ AMPLITUDES = torch.tensor([1.0, 0.1, 0.003], dtype=torch.float64)
 def sum_of_networks(members=2, dimension=1, stages=3, width=40, outputs=1, units=None, dtype=torch.float64, **changes):
     network = ResidualStages(
         model(width=width, stages=stages, **changes),
-        domains=torch.tensor([[-1.0, 1.0], [0.0, 3.0]], dtype=torch.float64)[:dimension].expand(members, dimension, 2),
+        domains=torch.tensor([[-1.0, 1.0], [0.0, 3.0]] * 3, dtype=torch.float64)[:dimension].expand(members, -1, 2),
         generators=[torch.Generator().manual_seed(i) for i in range(members)],
         dtype=dtype,
         outputs=outputs,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from runge.function import std_over
+from runge.sobolev.jet import std_over
 from runge.trust.intervals import Calibration
 from runge.trust.spread import alike, spread_over
 

@@ -1,0 +1,79 @@
+"""Points as a user gives them: a tensor, an array, numbers, or a table with a column for each input."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["Argument", "evaluate", "without_single"]
+
+Argument = Any
+"""A tensor, an array, numbers, or a table such as a DataFrame, whose columns are taken by the names of the inputs."""
+
+
+def evaluate(
+    function: Callable[..., Sequence[Tensor]],
+    x: Argument,
+    along: Argument | None = None,
+    *,
+    inputs: Sequence[str],
+    like: Tensor,
+    at_once: int,
+    whole: bool,
+) -> list[Any]:
+    """Return the results of a function of points (1, N, D) at x, with the shape of x in the place of (1, N).
+
+    Args:
+        function: takes the points, and the directions if there are any, and returns results of the shape (1, N, ...).
+        x: the points, of the shape (..., D), or of any shape with one input.
+        along: directions, broadcast to the shape of x.
+        inputs: the names of the D inputs.
+        like: a tensor on the device and in the precision in which the function takes points.
+        at_once: how many points are evaluated at a time, if they are not differentiated.
+        whole: true: all at a time, because the results can be differentiated by something else.
+
+    Raises:
+        ValueError: a table lacks an input, x has another shape, or directions cannot be broadcast to it.
+    """
+    given = [_columns(one, inputs) for one in (x, along) if one is not None]
+    if isinstance(given[0], (np.ndarray, np.generic)):
+        with torch.no_grad():
+            tensors = [one if isinstance(one, Tensor) else torch.from_numpy(np.array(one, float)) for one in given]
+            results = evaluate(function, *tensors, inputs=inputs, like=like, at_once=at_once, whole=whole)
+        return [result.numpy(force=True) for result in results]
+    # As float64 numbers are not rounded, and in standardised units inputs keep their precision for their mean.
+    points = [one if isinstance(one, Tensor) else torch.as_tensor(one, dtype=torch.float64) for one in given]
+    points, dimension = [one.to(like) for one in points], len(inputs)
+    shape = points[0].shape
+    if dimension > 1 and (not shape or shape[-1] != dimension):
+        raise ValueError(f"x: must have the shape (..., {dimension}), one column per input; got {tuple(shape)}")
+    for i, one in enumerate(points[1:], start=1):
+        try:
+            points[i] = one.expand(shape)
+        except RuntimeError as error:
+            rule = f"v: must have the shape of x, {tuple(shape)}, or one that is broadcast to it"
+            raise ValueError(f"{rule}; got {tuple(one.shape)}") from error
+    rows = [one.reshape(1, -1, dimension) for one in points]
+    whole = whole or any(one.requires_grad for one in rows)
+    if torch.compiler.is_compiling() or (torch.is_grad_enabled() and whole):
+        results = function(*rows)
+    else:
+        chunks = [function(*some) for some in zip(*(one.split(at_once, dim=1) for one in rows), strict=True)]
+        results = [torch.cat(parts, dim=1) for parts in zip(*chunks, strict=True)]
+    return [result.reshape((*(shape if dimension == 1 else shape[:-1]), *result.shape[2:])) for result in results]
+
+
+def _columns(x: Argument, inputs: Sequence[str]) -> Argument:
+    if not hasattr(x, "columns"):
+        return x
+    if missing := [name for name in inputs if name not in x.columns]:
+        raise ValueError(f"x: must have a column for each input, {', '.join(inputs)}; missing: {missing}")
+    x = np.stack([np.asarray(x[name], float) for name in inputs], axis=-1)
+    return x[:, 0] if len(inputs) == 1 else x
+
+
+def without_single(parts: Sequence[Any], inputs: int) -> list[Any]:
+    """Return u, (..., 1), u', (..., 1, D), and u'', (..., 1, D, D), without the axes of one output and one input."""
+    return [part[(..., 0, *([0] if inputs == 1 else [slice(None)]) * (part.ndim - parts[0].ndim))] for part in parts]

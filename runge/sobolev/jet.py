@@ -1,0 +1,97 @@
+"""Values with their first and second derivatives, in the units of the data, and their statistics over members."""
+
+import torch
+from torch import Tensor
+
+from runge.sobolev.network import StackedMLP
+from runge.sobolev.stages import ResidualStages
+
+__all__ = ["jet", "mean_over", "second_order", "std_over"]
+
+
+def jet(network: ResidualStages, x: Tensor, order: int = 1, along: Tensor | None = None) -> list[Tensor]:
+    """Return u, (M, N, P), u', (M, N, P, D), and u'', (M, N, P, D, D), up to an order, at points x, (1 or M, N, D).
+
+    Args:
+        network: M networks, whose units are restored.
+        x: the points, in the units of the data.
+        order: that of the last derivative, 0, 1 or 2.
+        along: directions v, of the shape of x; the second derivatives are then u'' v, (M, N, P, D).
+    """
+    units, like = network.units, network.amplitude
+    if units is not None:
+        x = units.standardise_inputs(x)
+        along = None if along is None else along / units.x_std[:, None]
+    x = x.to(like)
+    if order < 2:
+        parts = [network(x)] if order == 0 else [*network.value_and_derivative(x)]
+    else:
+        v = None if along is None else along.to(like)
+        parts = network.total([second_order(stage, x, v) for stage in network.in_use()])
+    if units is None:
+        return parts
+    unit_f, unit_df = units.of_outputs()  # not rounded to float32, nor is the sum: the mean may be large
+    parts[0] = units.y_mean[:, None] + unit_f * parts[0]
+    if order > 0:
+        parts[1] = unit_df * parts[1]
+    if order > 1:
+        by_output = unit_df if along is not None else unit_df[..., None] / units.x_std[:, None, None, None]
+        parts[2] = by_output * parts[2]
+    return parts
+
+
+def second_order(network: StackedMLP, x: Tensor, along: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Return u, (M, N, P), u', (M, N, P, D), and u'', (M, N, P, D, D), or u'' v along v, at x.
+
+    Points and directions are (1 or M, N, D). Second derivatives are carried forward with the tangents z'_d of
+    `StackedMLP`, for each pair d <= e:
+
+    .. math:: h''_{de} = s''(z)\, z'_d\, z'_e + s'(z)\, z''_{de}, \quad z''_{de} = W h''_{de},
+
+    with z'' = 0 in the first layer. Along v, z'_e is replaced by sum_e v_e z'_e, and there are D of them. relu has
+    s'' = 0, also at its kink.
+    """
+    u, du, tape = network.propagate(x, with_derivative=True)
+    assert du is not None
+    dimension = network.dimension
+    first, second = torch.triu_indices(dimension, dimension, device=x.device)
+    d2z: Tensor | None = None
+    for (z, h, s1), dz, (weight, _) in zip(tape.hidden, tape.tangents, tape.layers[1:], strict=True):
+        if along is None:
+            products = dz[:, first] * dz[:, second]
+        else:
+            products = dz * (dz * along.mT[..., None]).sum(1, keepdim=True)
+        d2h = network.activation.second(z, h, s1)[:, None] * products
+        if d2z is not None:
+            d2h = d2h + s1[:, None] * d2z
+        d2z = torch.bmm(d2h.flatten(1, 2), weight).unflatten(1, d2h.shape[1:3])
+    assert d2z is not None
+    d2u = d2z.permute(0, 2, 3, 1)
+    if along is None:
+        pair = torch.zeros(dimension, dimension, dtype=torch.long, device=x.device)
+        pair[first, second] = pair[second, first] = torch.arange(len(first), device=x.device)
+        d2u = d2u[..., pair]
+    return u, du, d2u
+
+
+def mean_over(members: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return the mean over members, (1, ...), of (M, ...), with weights, (M,), or equal ones; of one its very bits."""
+    if weights is not None:
+        return torch.tensordot(weights, members, 1)[None]
+    return members if len(members) == 1 else members.mean(0, keepdim=True)
+
+
+def std_over(members: Tensor, weights: Tensor | None = None) -> Tensor:
+    r"""Return the standard deviation over members, (1, ...), of (M, ...).
+
+    .. math:: \sqrt{\sum_m w_m (u_m - \bar u)^2 / (1 - \sum_m w_m^2)}, \quad \bar u = \sum_m w_m u_m
+
+    Raises:
+        ValueError: there is one member.
+    """
+    if len(members) == 1:
+        raise ValueError("a standard deviation needs several members: load a sweep over seeds, or an answer of several")
+    squares = (members - mean_over(members, weights)).square()
+    if weights is None:
+        return (squares.sum(0, keepdim=True) / (len(members) - 1)).sqrt()
+    return (mean_over(squares, weights) / (weights * (1 - weights)).sum()).sqrt()  # 1 - sum w^2, as they sum to 1
