@@ -16,7 +16,9 @@ from runge.function import Function
 __all__ = ["onnx_model"]
 
 
-def onnx_model(function: Function, interval: float | None = None, hessian: bool = False) -> dict[str, bytes]:
+def onnx_model(
+    function: Function, interval: float | None = None, hessian: bool = False, name: str = "function"
+) -> dict[str, bytes]:
     """Return a file with the input `x` and the outputs of `names`; `about` is its metadata."""
     try:
         import onnx

@@ -61,7 +61,9 @@ def program(function: Function, interval: float | None = None, hessian: bool = F
     return traced
 
 
-def torch_program(function: Function, interval: float | None = None, hessian: bool = False) -> dict[str, bytes]:
+def torch_program(
+    function: Function, interval: float | None = None, hessian: bool = False, name: str = "function"
+) -> dict[str, bytes]:
     """Return a file for `torch.export.load`; `about` is its extra file `about.json`."""
     buffer = io.BytesIO()
     extra = {"about.json": json.dumps(about(function, interval))}
