@@ -1,15 +1,15 @@
 """The value and the Jacobian as a C function without dependencies."""
 
-import json
 import math
 import textwrap
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from sympy.printing import c, cxx
 
 from runge.errors import ConfigurationError
-from runge.export.program import about
+from runge.export.card import card
 from runge.export.sources import TEMPLATES, activations
 from runge.export.weights import folded
 from runge.function import Function
@@ -91,7 +91,7 @@ def c_source(
     name = name.removesuffix(".c")
     if not (name.isidentifier() and name.isascii()) or name.startswith("_") or name in _RESERVED:
         rule = "must be a C identifier (letters, digits and _, and a letter first), and no word of C, C++ or math.h"
-        raise ConfigurationError(f"out: the file's name is that of the function in C: it {rule}; got {name!r}")
+        raise ConfigurationError(f"path, --out: the file's name is that of the function: it {rule}; got {name!r}")
     names = activations(function, "c", _ACTIVATIONS)
     inputs, outputs = len(function.inputs), len(function.outputs)
     adjoints = hessian or inputs > 2 * outputs
@@ -138,7 +138,7 @@ def c_source(
     context = {
         "name": name,
         "title": f"The value, the Jacobian{' and the Hessian' * hessian} of a function fitted by runge",
-        "facts": _facts(function),
+        "facts": _facts(card(function)),
         "stack": -(-8 * numbers // 1000) + 1,
         "prototype": f"void {name}({arguments})",
         "groups": groups,
@@ -159,18 +159,15 @@ def _formula(activation: str, name: str) -> _Formula:
     return formula._replace(lines=tuple(line.replace("NAME", name) for line in formula.lines))
 
 
-def _facts(function: Function) -> str:
-    """Return lines on inputs and outputs, for a comment in C."""
-    facts, lines = about(function), list[str]()
-    for i, column in enumerate(function.inputs):
-        if "domain" in facts:
-            where = "{} to {}".format(*json.loads(facts["domain"])[i])
-        else:
-            where = "mean {}, standard deviation {}".format(*(json.loads(facts[key])[i] for key in ("mean", "std")))
-        lines.append(f"   x[{i}]  {column}: {where}")
-    lines += [f"   u[{i}]  {column}" for i, column in enumerate(function.outputs)]
-    text = printable("\n".join(lines), keep="\n")
-    return text.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")
+def _facts(about: Mapping[str, Any]) -> str:
+    """Return lines on the inputs and the outputs of a card, for a comment in C."""
+    lines = list[str]()
+    for variable, columns in (("x", about["inputs"]), ("u", about["outputs"])):
+        for i, column in enumerate(columns):
+            known = [f"{column['low']:.6g} to {column['high']:.6g}"] if "low" in column else []
+            known += [f"{name} {column[name]:.6g}" for name in ("mean", "std") if name in column]
+            lines.append(f"   {variable}[{i}]  {column['name']}{': ' * bool(known)}{', '.join(known)}")
+    return printable("\n".join(lines), keep="\n").replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")
 
 
 def _text(values: np.ndarray) -> str:

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from runge.export.program import about
+from runge.export.card import card
 from runge.export.sources import TEMPLATES, activations
 from runge.export.weights import folded
 from runge.function import Function
@@ -60,7 +60,7 @@ def casadi_source(
     buffer = io.BytesIO()
     np.savez(buffer, *arrays)
     source = TEMPLATES.get_template("casadi.py.jinja").render(
-        about=about(function, interval),
+        card=card(function, interval),
         activations={name: _ACTIVATIONS[name] for name in names},
         inputs=len(function.inputs),
         outputs=len(function.outputs),

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from runge.export.program import about
+from runge.export.card import card
 from runge.export.sources import TEMPLATES, activations
 from runge.export.weights import folded
 from runge.function import Function
@@ -50,7 +50,7 @@ def numpy_source(
     np.savez(buffer, *arrays)
     d, p = len(function.inputs), len(function.outputs)
     source = TEMPLATES.get_template("numpy.py.jinja").render(
-        about=about(function, interval),
+        card=card(function, interval),
         activations={name: _ACTIVATIONS[name] for name in names},
         calls=calls,
         members=function.members,
