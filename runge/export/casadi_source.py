@@ -29,7 +29,9 @@ _ACTIVATIONS = {
 """The lines that compute s(z), of which CasADi's derivatives of every order are finite and right at every z."""
 
 
-def casadi_source(function: Function, interval: float | None = None, hessian: bool = False) -> dict[str, bytes]:
+def casadi_source(
+    function: Function, interval: float | None = None, hessian: bool = False, name: str = "function"
+) -> dict[str, bytes]:
     """Return the weights, the `casadi.Function`, and the module that makes it; both compute the mean in float64.
 
     The graph is of matrices, MX: with 64 neurons it is a fortieth of the size of one of numbers, SX, and as fast to
