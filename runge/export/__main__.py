@@ -21,11 +21,12 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.ex
     ends = "add the ends of intervals that hold this share of new labels, such as 0.9"
     parser.add_argument("--interval", metavar="LEVEL", type=float, help=ends)
     parser.add_argument("--hessian", action="store_true", help="add the second derivatives")
+    parser.add_argument("--force", action="store_true", help="overwrite also files that are not from such an export")
     args = parser.parse_args(arguments)
     out = args.out or Path(args.run) / "function"
     try:
         function = load_finished(args.run, "RUN_OR_SWEEP")
-        path = export(function, args.to, out, args.interval, args.hessian)
+        path = export(function, args.to, out, args.interval, args.hessian, force=args.force)
     except OSError as error:
         parser.error(printable(f"--out: the file cannot be written ({describe(error)}); --out FILE names another"))
     except (ValueError, ImportError) as error:

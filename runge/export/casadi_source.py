@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from runge.export.program import about
+from runge.export.card import card
 from runge.export.sources import TEMPLATES, activations
 from runge.export.weights import folded
 from runge.function import Function
@@ -29,7 +29,9 @@ _ACTIVATIONS = {
 """The lines that compute s(z), of which CasADi's derivatives of every order are finite and right at every z."""
 
 
-def casadi_source(function: Function, interval: float | None = None, hessian: bool = False) -> dict[str, bytes]:
+def casadi_source(
+    function: Function, interval: float | None = None, hessian: bool = False, name: str = "function"
+) -> dict[str, bytes]:
     """Return the weights, the `casadi.Function`, and the module that makes it; both compute the mean in float64.
 
     The graph is of matrices, MX: with 64 neurons it is a fortieth of the size of one of numbers, SX, and as fast to
@@ -58,7 +60,7 @@ def casadi_source(function: Function, interval: float | None = None, hessian: bo
     buffer = io.BytesIO()
     np.savez(buffer, *arrays)
     source = TEMPLATES.get_template("casadi.py.jinja").render(
-        about=about(function, interval),
+        card=card(function, interval),
         activations={name: _ACTIVATIONS[name] for name in names},
         inputs=len(function.inputs),
         outputs=len(function.outputs),

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from runge.export.program import about
+from runge.export.card import card
 from runge.export.sources import TEMPLATES, activations
 from runge.export.weights import folded
 from runge.function import Function
@@ -31,7 +31,9 @@ _ACTIVATIONS: dict[str, list[str]] = {
 """The lines that compute h = s(z), s1 = s'(z) and s2 = s''(z)."""
 
 
-def numpy_source(function: Function, interval: float | None = None, hessian: bool = False) -> dict[str, bytes]:
+def numpy_source(
+    function: Function, interval: float | None = None, hessian: bool = False, name: str = "function"
+) -> dict[str, bytes]:
     """Return the weights, and a module with the function `value_and_derivative`, which computes in float64.
 
     Raises:
@@ -48,7 +50,7 @@ def numpy_source(function: Function, interval: float | None = None, hessian: boo
     np.savez(buffer, *arrays)
     d, p = len(function.inputs), len(function.outputs)
     source = TEMPLATES.get_template("numpy.py.jinja").render(
-        about=about(function, interval),
+        card=card(function, interval),
         activations={name: _ACTIVATIONS[name] for name in names},
         calls=calls,
         members=function.members,

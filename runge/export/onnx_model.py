@@ -1,5 +1,6 @@
 """The value and the Jacobian as an ONNX model."""
 
+import json
 import logging
 import math
 import warnings
@@ -10,14 +11,17 @@ import torch
 from numpy.polynomial import chebyshev
 from scipy import special
 
-from runge.export.program import about, names, program
+from runge.export.card import card
+from runge.export.program import names, program
 from runge.function import Function
 
 __all__ = ["onnx_model"]
 
 
-def onnx_model(function: Function, interval: float | None = None, hessian: bool = False) -> dict[str, bytes]:
-    """Return a file with the input `x` and the outputs of `names`; `about` is its metadata."""
+def onnx_model(
+    function: Function, interval: float | None = None, hessian: bool = False, name: str = "function"
+) -> dict[str, bytes]:
+    """Return a file with the input `x` and the outputs of `names`; its metadata are the keys of the card, as JSON."""
     try:
         import onnx
         import onnxscript
@@ -47,7 +51,7 @@ def onnx_model(function: Function, interval: float | None = None, hessian: bool 
         part.ClearField("metadata_props")  # it names source files of this machine
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "N"
-    onnx.helper.set_model_props(model, about(function, interval))
+    onnx.helper.set_model_props(model, {name: json.dumps(part) for name, part in card(function, interval).items()})
     onnx.checker.check_model(model, full_check=True)
     return {".onnx": model.SerializeToString()}
 

@@ -1,21 +1,17 @@
-"""The value and the Jacobian as one program of PyTorch, and what a file says about itself."""
+"""The value and the Jacobian as one program of PyTorch."""
 
 import copy
 import io
 import json
-from collections.abc import Sequence
-from pathlib import PurePath
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from runge.configuration import flatten
+from runge.export.card import card
 from runge.function import Function
-from runge.records.fits import Columns
 from runge.sobolev.jet import mean_over, std_over
 
-__all__ = ["about", "names", "program", "torch_program"]
+__all__ = ["names", "program", "torch_program"]
 
 
 class _ValueAndDerivative(nn.Module):
@@ -61,42 +57,11 @@ def program(function: Function, interval: float | None = None, hessian: bool = F
     return traced
 
 
-def torch_program(function: Function, interval: float | None = None, hessian: bool = False) -> dict[str, bytes]:
-    """Return a file for `torch.export.load`; `about` is its extra file `about.json`."""
+def torch_program(
+    function: Function, interval: float | None = None, hessian: bool = False, name: str = "function"
+) -> dict[str, bytes]:
+    """Return a file for `torch.export.load`; the card is its extra file `card.json`."""
     buffer = io.BytesIO()
-    extra = {"about.json": json.dumps(about(function, interval))}
+    extra = {"card.json": json.dumps(card(function, interval), indent=2)}
     torch.export.save(program(function, interval, hessian), buffer, extra_files=extra)
     return {".pt2": buffer.getvalue()}
-
-
-def about(function: Function, interval: float | None = None) -> dict[str, str]:
-    """Return what an exported file says about itself, as docs/howto/export.md describes it."""
-    configuration, columns = flatten(function.configuration), Columns.of(function.inputs, function.outputs)
-    facts = {"inputs": json.dumps(columns.inputs), "outputs": json.dumps(columns.fits + columns.fit_slopes)}
-    if interval is not None:
-        facts["interval"] = repr(interval)
-    if function.members > 1:
-        facts["members"] = str(function.members)
-    if function.weights is not None:
-        facts["weights"] = json.dumps(function.weights.tolist())
-    if file := configuration.get("data.file"):
-        facts["data"] = PurePath(str(file)).name
-    else:
-        formulas = [str(value) for key, value in configuration.items() if key.split(".")[:2] == ["target", "expr"]]
-        facts["target"] = ", ".join(formulas) or str(configuration.get("target", ""))
-    stages = [network.stage(0) for network in function.networks]
-    digits = 15 if all(stage.scale.dtype == torch.float64 for stage in stages) else 6
-
-    def mean(parts: Sequence[Tensor]) -> str:
-        values = torch.cat([part.double() for part in parts]).mean(0)
-        return json.dumps(np.vectorize(lambda x: float(f"{x:.{digits}g}"))(values.numpy(force=True)).tolist())
-
-    units = [network.units for network in function.networks]
-    if "target" not in configuration and (known := [one for one in units if one is not None]):
-        return facts | {"mean": mean([one.x_mean for one in known]), "std": mean([one.x_std for one in known])}
-    boxes = [torch.stack([-1 - stage.shift, 1 - stage.shift], 3)[:, 0] / stage.scale.mT for stage in stages]
-    restored = [
-        box if one is None else one.x_mean[..., None] + one.x_std[..., None] * box.double()
-        for box, one in zip(boxes, units, strict=True)
-    ]
-    return facts | {"domain": mean(restored)}

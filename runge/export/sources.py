@@ -1,6 +1,8 @@
 """What the formats that are source text share: their templates, and which activations they have formulas of."""
 
 from collections.abc import Collection
+from functools import partial
+from pprint import pformat
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -12,7 +14,8 @@ __all__ = ["TEMPLATES", "activations"]
 TEMPLATES = Environment(
     loader=PackageLoader("runge.export"), trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
 )
-"""The templates, without the letters that Jinja's own lines would leave."""
+"""The templates, without the letters that Jinja's own lines would leave; `literal` writes data as Python."""
+TEMPLATES.filters["literal"] = partial(pformat, width=120, sort_dicts=False)
 
 
 def activations(function: Function, to: str, known: Collection[str]) -> list[str]:

@@ -112,10 +112,10 @@ def make_stack(members: Sequence[Member], halving: int | None = None) -> "Stack"
 
 def announce(stack: "Stack", member: int) -> None:
     """Log the numbers of points of one of a stack's runs, overrides without effect, and what may spoil its fit."""
-    sizes = {split: points.x.shape[1] for split, points in stack.data.dataset._asdict().items()}
-    if not stack.members[member].has_test:
-        sizes["test"] = 0
-    log.info("points: %s", ", ".join(f"{n} {split}" for split, n in sizes.items()))
+    from runge.training.report import numbers  # late, as `_set_up`
+
+    counts = numbers(stack.members[member], stack.data)
+    log.info("points: %s", ", ".join(f"{n} {split}" for split, n in counts.items()))
     run, lambda_d = stack.members[member], float(stack.module.lambda_d[member])
     if run.far:
         log.info("trained in standardised units, because far from size 1: %s", ", ".join(run.far))

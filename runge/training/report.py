@@ -82,6 +82,12 @@ def inside(member: Member) -> dict[str, Tensor]:
     return {"rows": torch.from_numpy(thinned(member.rows.x[train]))}
 
 
+def numbers(member: Member, data: PointsDataModule) -> dict[str, int]:
+    """Return the number of points in each set; for the test 0 if the validation rows take the place of its points."""
+    counts = {split: points.x.shape[1] for split, points in data.dataset._asdict().items()}
+    return counts if member.has_test else counts | {"test": 0}
+
+
 def test_intervals(fit: Evaluation) -> Metrics:
     """Return the ends of the intervals of the errors on a table's test points, by key; of many points none."""
     if fit.points.x.shape[1] >= _ENOUGH:

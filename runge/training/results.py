@@ -30,6 +30,7 @@ from runge.training.report import (
     final_metrics,
     fit_table,
     inside,
+    numbers,
     points_table,
     test_intervals,
 )
@@ -176,7 +177,7 @@ class StackWriter:
             best = {f"network.{name}": take(x, [i]).cpu() for name, x in self.module.best.state_dict().items()}
             columns = {"inputs": list(self.data.inputs), "outputs": list(self.data.dataset.test.outputs)}
             content = {"state_dict": best, "configuration": run.member.configuration, "columns": columns}
-            content["inside"] = inside(run.member)
+            content |= {"inside": inside(run.member), "points": numbers(run.member, self.data)}
             run.directory.best.parent.mkdir(exist_ok=True)
             write(run.directory.best, serialise(content))
             step = self.history.diverged(i, self.module.last_step(i))

@@ -31,7 +31,7 @@ def message(capsys, *arguments: str) -> str:
     return capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("to", "names"), [("torch", [".pt2"]), ("numpy", [".npz", ".py"])])
+@pytest.mark.parametrize(("to", "names"), [("torch", [".json", ".pt2"]), ("numpy", [".json", ".npz", ".py"])])
 def test_files(run, to, names, capsys):
     before = {path.name for path in run.iterdir()}
     command.main(["run", "--to", to])
@@ -40,7 +40,7 @@ def test_files(run, to, names, capsys):
     u, x = runge.load("run"), torch.linspace(-1, 1, 9)[:, None]
     if to == "numpy":
         module = runpy.run_path(str(run / "function.py"))
-        assert (module["ABOUT"]["target"], json.loads(module["ABOUT"]["domain"])) == ("Runge", [[-1, 1]])
+        assert module["CARD"] == json.loads((run / "function.json").read_text())
         value, derivative = module["value_and_derivative"](x.numpy())
     else:
         value, derivative = torch.export.load(run / "function.pt2").module()(x)
@@ -94,7 +94,7 @@ def test_a_sweep_over_seeds(trained, tmp_path, capsys):
     write_answer(tmp_path / "sweep", {"1": 0.75, "0": 0.25})
     command.main([str(tmp_path / "sweep"), "--to", "numpy"])
     module = runpy.run_path(str(tmp_path / "sweep" / "function.py"))
-    assert module["ABOUT"]["weights"] == "[0.75, 0.25]"
+    assert module["CARD"]["weights"] == [0.75, 0.25]
     u, x = runge.load(tmp_path / "sweep"), np.linspace(-1, 1, 5)
     expected = [*u.value_and_derivative(x), *u.value_and_derivative_std(x)]
     for result, part in zip(module["value_and_derivative"](x[:, None]), expected, strict=True):

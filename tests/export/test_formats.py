@@ -13,8 +13,7 @@ import onnxruntime
 import pytest
 import torch
 
-from runge.export import FORMATS, export
-from runge.export.program import about
+from runge.export import card, export
 from runge.function import Function
 from runge.records.checkpoints import join
 from runge.sobolev.activations import ACTIVATIONS, Activation
@@ -168,7 +167,7 @@ def test_the_mean_and_standard_deviation_over_members(tmp_path):
         assert [tuple(part.shape) for part in result] == shapes
         for part, exact in zip(result, expected, strict=True):
             np.testing.assert_allclose(np.asarray(part), exact.reshape(part.shape), rtol=1e-11, atol=1e-12)
-    assert about(u)["members"] == "3"
+    assert card(u)["networks"][0]["members"] == len(card(u)["weights"]) == 3
 
 
 @pytest.mark.parametrize(("outputs", "local", "weights"), [(1, False, None), (3, True, [0.4, 0.1, 0.5])])
@@ -192,7 +191,7 @@ def test_the_ends_of_intervals(outputs, local, weights, tmp_path):
     session = onnxruntime.InferenceSession(export(u, "onnx", tmp_path / "u", interval=0.8))
     module = runpy.run_path(str(export(u, "numpy", tmp_path / "u", interval=0.8)))
     assert [one.name for one in session.get_outputs()][4:] == ["u_low", "u_high", "du_low", "du_high"]
-    assert module["ABOUT"]["interval"] == "0.8"
+    assert module["CARD"]["intervals"]["level"] == 0.8
     for result in (
         module["value_and_derivative"](x.numpy()),
         torch.export.load(export(u, "torch", tmp_path / "u", interval=0.8)).module()(x),
@@ -236,9 +235,8 @@ def test_a_weighted_mean_of_several_architectures(outputs, dtype, tolerance, tmp
             for part, exact in zip(result, expected, strict=True):
                 exact = exact.reshape(50, *part.shape[1:])[:n]
                 np.testing.assert_allclose(np.asarray(part), exact, rtol=tolerance, atol=10 * tolerance)
-    assert (module["ABOUT"]["members"], module["ABOUT"]["weights"]) == ("4", "[0.4, 0.1, 0.3, 0.2]")
-    boxes = [(1 / 7 - 1 / 3, 1 / 7 + 1.1 / 3)] * 3 + [(-1, 1.1)]
-    assert json.loads(module["ABOUT"]["domain"])[0] == pytest.approx(np.mean(boxes, axis=0), rel=1e-5)
+    assert module["CARD"]["weights"] == [0.4, 0.1, 0.3, 0.2]
+    assert [one["members"] for one in module["CARD"]["networks"]] == [2, 1, 1]
 
 
 def test_large_inputs_keep_their_digits(tmp_path):
@@ -272,36 +270,17 @@ def test_files_are_read_without_runge(tmp_path):
 def test_files_describe_themselves(tmp_path):
     target = {"_target_": "runge.targets.Expression", "expr": 'x*y"""\nimport nothing\n'}
     u = function(dimension=2, target=target)
-    expected = {"inputs": '["x1", "x2"]', "outputs": '["u", "du_dx1", "du_dx2"]', "target": target["expr"]}
-    expected |= {"domain": "[[-1.0, 1.1], [0.0, 3.0]]"}
+    expected = card(u)
+    assert expected["data"] == {"target": "Expression", "formulas": {"f": target["expr"]}}
     loaded = onnx.load(export(u, "onnx", tmp_path / "u"))
-    assert {entry.key: entry.value for entry in loaded.metadata_props} == expected
+    assert {entry.key: json.loads(entry.value) for entry in loaded.metadata_props} == expected
     axes = [axis.dim_param for value in loaded.graph.output for axis in value.type.tensor_type.shape.dim]
     assert axes == ["N", "N", ""]
     assert b"runge/" not in loaded.SerializeToString(), "it names source files of this machine"
-    assert runpy.run_path(str(export(u, "numpy", tmp_path / "u")))["ABOUT"] == expected
-    extra = {"about.json": ""}
+    assert runpy.run_path(str(export(u, "numpy", tmp_path / "u")))["CARD"] == expected
+    extra = {"card.json": ""}
     torch.export.load(export(u, "torch", tmp_path / "u"), extra_files=extra)
-    assert str(expected["domain"]) in extra["about.json"]
-    assert FORMATS["numpy"](function(target={"_target_": "mine.Mine"}))[".py"].count(b"'Mine'") == 1
-
-
-def test_files_describe_tables_and_standardised_formulas():
-    u = function(dimension=2, outputs=3, units=True, data={"file": "/home/wing.csv"})
-    assert about(u) == {
-        "inputs": '["x1", "x2"]',
-        "outputs": '["u_a", "u_b", "u_c", "du_a_dx1", "du_a_dx2", "du_b_dx1", "du_b_dx2", "du_c_dx1", "du_c_dx2"]',
-        "data": "wing.csv",
-        "mean": "[0.142857142857143, 0.285714285714286]",
-        "std": "[0.333333333333333, 0.666666666666667]",
-    }
-    boxed = function(dimension=2, data={"file": "wing.csv"})
-    assert about(boxed)["domain"] == "[[-1.0, 1.1], [0.0, 3.0]]", "that of the training rows"
-    formula = function(units=True, target={"_target_": "runge.targets.Expression", "expr": {"a": "x", "b": "x**2"}})
-    formula.networks[0].stage(0).scale.fill_(1)
-    formula.networks[0].stage(0).shift.fill_(0)
-    assert about(formula)["domain"] == "[[-0.19047619047619, 0.476190476190476]]"  # 1/7 -+ 1/3
-    assert about(formula)["target"] == "x, x**2"
+    assert json.loads(extra["card.json"]) == json.loads((tmp_path / "u.json").read_text()) == expected
 
 
 def test_an_activation_of_ones_own(tmp_path, monkeypatch):
@@ -314,7 +293,7 @@ def test_an_activation_of_ones_own(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_exported(tmp_path):
-    with pytest.raises(ValueError, match="to: must be one of onnx, torch, numpy, casadi, got 'pdf'"):
+    with pytest.raises(ValueError, match="to: must be one of onnx, torch, numpy, casadi, c, got 'pdf'"):
         export(function(), "pdf", tmp_path / "u")
     with pytest.raises(IsADirectoryError):
         export(function(), "numpy", tmp_path)

@@ -1,0 +1,227 @@
+"""The model card of an exported function: what is known about it, as plain JSON."""
+
+import math
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import PurePath
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from runge.configuration import flatten
+from runge.errors import ConfigurationError
+from runge.function import Function
+from runge.metrics import key
+from runge.records.checkpoints import read_checkpoint
+from runge.records.directories import RunDirectory
+from runge.records.fits import LEVEL, Columns, fit_of
+from runge.records.reading import read_columns
+from runge.sobolev.errors import Reference, errors, partial_errors
+from runge.sobolev.jet import mean_over
+from runge.sobolev.points import Points
+from runge.sobolev.stages import ResidualStages
+from runge.trust.outside import Box
+
+__all__ = ["card"]
+
+LICENSE = "the license of runge does not extend to this file"
+
+_UNIT = re.compile(r".*\S\s+(?:\[([^][]+)]|\(([^()]+)\))")
+_RELU = "the derivative at the kink is 0; the second derivative is 0"
+
+Figures = Mapping[str, float | int | None]
+
+
+class _Record(NamedTuple):
+    """What the files of a finished run say about it."""
+
+    run: RunDirectory
+    checksum: str
+    points: dict[str, int]
+    figures: Figures
+
+    @property
+    def unseen(self) -> str | None:
+        """The set that its errors are given for: `test` or, without such rows, `val`; None: it was trained on all."""
+        if self.figures.get(key("test", "mse_f")) is not None:
+            return "test"
+        return "val" if self.figures.get(key("val", "mse_f")) != self.figures.get(key("train", "mse_f")) else None
+
+
+def card(function: Function, interval: float | None = None) -> dict[str, Any]:
+    """Return what is known about a function, as docs/howto/export.md describes it; the same for all formats.
+
+    No table of training rows is read, except for `interval`. What is not known is left out.
+
+    Args:
+        function: a trained function.
+        interval: the level of the intervals that are exported with it.
+
+    Raises:
+        ConfigurationError: the table by which the intervals of a level are calibrated has changed, or is gone.
+        ValueError: there are too few rows for the level.
+    """
+    records = _records(function)
+    weights = [1 / function.members] * function.members if function.weights is None else function.weights.tolist()
+    found = {
+        "runge": sys.modules["runge"].__version__,
+        "data": _data(function, records),
+        "inputs": _inputs(function),
+        "outputs": [_named(name) for name in function.outputs],
+        "networks": [_network(network) for network in function.networks],
+        "weights": weights if len(weights) > 1 else [],
+        "errors": _errors(function, records),
+        "intervals": _intervals(function, interval),
+        "license": LICENSE,
+    }
+    return {name: part for name, part in found.items() if part}
+
+
+def _records(function: Function) -> list[_Record]:
+    """Return the records of all members; none if one of them is not known."""
+    records = list[_Record]()
+    with suppress(ConfigurationError, OSError):
+        for run in map(RunDirectory, function.runs):
+            state, points = run.read_state(), read_checkpoint(run.best).get("points", {})
+            points = {str(name): n for name, n in dict(points).items() if isinstance(n, int) and n}
+            records.append(_Record(run, "" if state is None else state.rows, points, run.read_metrics()))
+    return records if len(records) == function.members else []
+
+
+def _data(function: Function, records: Sequence[_Record]) -> dict[str, Any]:
+    """Return the name of the table and the checksum of its rows, or the formulas; and the numbers of points."""
+    configuration, found = function.configuration, dict[str, Any]()
+    if file := (configuration.get("data") or {}).get("file"):
+        found["file"] = PurePath(str(file)).name
+    if target := flatten(configuration).get("target"):
+        found["target"] = str(target)
+        given = configuration["target"].get("expr") if isinstance(configuration["target"], Mapping) else None
+        formulas = given.values() if isinstance(given, Mapping) else [given] if isinstance(given, str) else given or []
+        found |= {"formulas": dict(zip(function.outputs, map(str, formulas), strict=False))} if formulas else {}
+    if len(checksums := {one.checksum for one in records if one.checksum}) == 1:
+        (found["sha256_of_rows"],) = checksums
+    points = [{name: n for name, n in one.points.items() if name != "val" or one.unseen} for one in records]
+    if all(points):
+        found |= {"points": points[0] if all(one == points[0] for one in points) else points} if points else {}
+    return found
+
+
+def _named(name: str) -> dict[str, Any]:
+    """Return a name with its unit, if it ends in one: a space, and a text in brackets.
+
+    Example:
+        >>> _named("lift [N]"), _named("alpha (deg)"), _named("f(x)")
+        ({'name': 'lift [N]', 'unit': 'N'}, {'name': 'alpha (deg)', 'unit': 'deg'}, {'name': 'f(x)'})
+    """
+    unit = _UNIT.fullmatch(name)
+    return {"name": name} | ({"unit": unit[1] or unit[2]} if unit else {})
+
+
+def _inputs(function: Function) -> list[dict[str, Any]]:
+    """Return the names of the inputs, the range of the training inputs, and their mean and standard deviation."""
+    known, inside = dict[str, Sequence[float]](), function.inside
+    if inside is not None:
+        known["low"], known["high"] = (
+            (inside.low, inside.high) if isinstance(inside, Box) else (inside.min(0), inside.max(0))
+        )
+    units = [network.units for network in function.networks if network.units is not None]
+    if "target" not in function.configuration and units:
+        for name in ("mean", "std"):
+            each = torch.cat([getattr(one, f"x_{name}").double() for one in units])  # of each member
+            known[name] = [_rounded(x, 15) for x in each.mean(0).tolist()]
+    columns = [dict(zip(known, map(float, column), strict=True)) for column in zip(*known.values(), strict=True)]
+    columns = columns or [{}] * len(function.inputs)
+    return [_named(name) | column for name, column in zip(function.inputs, columns, strict=True)]
+
+
+def _network(network: ResidualStages) -> dict[str, Any]:
+    """Return the architecture of a stack."""
+    first = network.stage(0)
+    found = {
+        "activation": first.activation_name,
+        "layers": [network.dimension, *(width for _, width in first.shapes)],
+        "stages": len(network.stages),
+        "members": len(network.amplitude),
+        "precision": str(network.amplitude.dtype).removeprefix("torch."),
+    }
+    return found | ({"convention": _RELU} if first.activation_name == "relu" else {})
+
+
+def _errors(function: Function, records: Sequence[_Record]) -> list[dict[str, Any]]:
+    """Return the errors of a run; of several those of the mean, or else those of each member."""
+    if len(records) > 1 and (of_mean := _errors_of_mean(function, records)):
+        return [of_mean]
+    found = list[dict[str, Any]]()
+    for i, (unseen, one) in enumerate((one.unseen, one) for one in records):
+        if unseen is not None:
+            of = "run" if len(records) == 1 else f"member {i + 1}"
+            number = {"points": one.points[unseen]} if unseen in one.points else {}
+            found.append({"of": of, "set": unseen, **number, **_by_channel(function, one.figures, unseen)})
+    return found
+
+
+def _errors_of_mean(function: Function, records: Sequence[_Record]) -> dict[str, Any]:
+    """Return the errors of a mean at the rows of `fit.csv`, if all members have the same ones; or else nothing."""
+    sets = {one.unseen for one in records}
+    try:
+        fits = [fit_of(read_columns(one.run, one.run.fit, None, sys.maxsize)) for one in records]
+    except (ConfigurationError, OSError):
+        return {}
+    first, (unseen, *others) = fits[0], sets
+    if others or unseen is None or not all(np.array_equal(first.x, one.x) for one in fits):
+        return {}
+    x, *labels = (torch.from_numpy(part)[None] for part in (first.x, first.f, first.df))
+    known, (f, df) = [(~part.isnan()).double() for part in labels], [part.nan_to_num(0) for part in labels]
+    points = Points(x, f, df, *known, masks=torch.ones(1, 1, x.shape[1]).double(), outputs=function.outputs)
+    with torch.no_grad():
+        jet = function.jet(x.to(function.like))
+    u, du = (mean_over(part, function.weights).double().cpu() for part in jet)
+    reference = Reference.of(points)
+    partials = partial_errors(du, points, reference)[0].flatten().tolist()
+    slopes = Columns.of(function.inputs, function.outputs).slopes
+    figures = {key(unseen, name): float(figure) for name, figure in errors(u, du, points, reference).items()}
+    figures |= {key(unseen, "nrmse_df", name): figure for name, figure in zip(slopes, partials, strict=True)}
+    return {"of": "mean", "set": unseen, "points": x.shape[1], **_by_channel(function, figures, unseen)}
+
+
+def _by_channel(function: Function, figures: Figures, split: str) -> dict[str, Any]:
+    """Return the errors of each value, of each gradient, and of each partial derivative, from those of a run."""
+    named = {"rmse": "mse", "max": "max", "nrmse": "nrmse"}
+    found: dict[str, dict[str, dict[str, float]]] = {"values": {}, "gradients": {}, "partials": {}}
+    for output in function.outputs:
+        region = output if len(function.outputs) > 1 else ""
+        for part, of in (("values", "f"), ("gradients", "df")):
+            each = {name: figures.get(key(split, f"{quantity}_{of}", region)) for name, quantity in named.items()}
+            numbers = {name: _rounded(x) for name, x in each.items() if x is not None and math.isfinite(x)}
+            if "rmse" in numbers:
+                numbers["rmse"] = _rounded(numbers["rmse"] ** 0.5)
+            found[part] |= {output: numbers} if numbers else {}
+    for name in Columns.of(function.inputs, function.outputs).slopes:
+        x = figures.get(key(split, "nrmse_df", name))
+        found["partials"] |= {name: {"nrmse": _rounded(x)}} if x is not None and math.isfinite(x) else {}
+    return {name: part for name, part in found.items() if part}
+
+
+def _intervals(function: Function, interval: float | None) -> dict[str, Any]:
+    """Return what intervals of a level follow from; without a level, of 0.9 if that is known without a table."""
+    if interval is None and not function.calibrated:
+        return {}
+    found, level = function.calibration, LEVEL if interval is None else interval
+    try:
+        halves = found.factors(level) * np.array(found.floors)
+    except ValueError:
+        if interval is None:
+            return {}  # too few rows for this level
+        raise
+    columns = Columns.of(function.inputs, function.outputs)
+    pairs = zip([*columns.values, *columns.slopes], halves.tolist(), strict=True)
+    known = {name: _rounded(half) for name, half in pairs if math.isfinite(half)}
+    width = "local" if found.local else "constant"
+    return {"level": level, "rows": max(found.counts), "width": width, "half_widths": known}
+
+
+def _rounded(x: float, digits: int = 6) -> float:
+    return float(f"{x:.{digits}g}")
