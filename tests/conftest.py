@@ -1,3 +1,5 @@
+import base64
+import copy
 import gc
 import io
 import os
@@ -6,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from functools import cache
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -14,8 +17,11 @@ from typing import Any
 import pytest
 import torch
 from filelock import FileLock
+from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hypothesis import settings
+from matplotlib.figure import Figure
+from omegaconf import OmegaConf
 
 from runge import machine
 from runge.launch.compose import compose
@@ -23,10 +29,24 @@ from runge.optimizers import Problem
 from runge.sobolev.network import Model
 
 ROOT = Path(__file__).resolve().parent.parent
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 
 torch.set_num_threads(1)
 # Sweeps train in the process of their test unless they ask for more processes, each of which takes seconds to start.
 machine.cores = lambda: 1
+# Most of the time of a short run would go by laying out its pictures, which few tests look at; see `drawn`.
+savefig, Figure.savefig = Figure.savefig, lambda figure, file, **options: file.write(PIXEL)
+# Each command composes its configuration from the same texts, and before that once more to look for `hydra.mode`.
+parsed = cache(lambda text, load=OmegaConf.load: load(io.StringIO(text)))
+OmegaConf.load = lambda file: copy.deepcopy(parsed(file.read()))
+get_mode = Hydra.get_mode
+Hydra.get_mode = lambda hydra, config_name, overrides: (
+    get_mode(hydra, config_name, overrides) if any("hydra.mode" in one for one in overrides) else None
+)
+# No test waits for the disk, because none turns the computer off.
+os.fsync = lambda descriptor: None
 # More examples: `pytest --hypothesis-profile default`.
 settings.register_profile("few", max_examples=25)
 settings.load_profile("few")
@@ -52,12 +72,11 @@ def command(*arguments: str) -> tuple[int, str]:
     GlobalHydra.instance().clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["train.py", *arguments])
+        patch.setattr(gc, "freeze", lambda: None)  # the process does not end with the command
         try:
             runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
         except SystemExit as end:
             return (1, end.code) if isinstance(end.code, str) else (int(end.code or 0), "")
-        finally:
-            gc.unfreeze()  # the command froze its objects, because its process usually ends with it
     return 0, ""
 
 
@@ -78,6 +97,19 @@ def shared(tmp_path_factory) -> Path:
     """A folder of all processes of the tests."""
     folder = tmp_path_factory.getbasetemp()
     return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _frozen() -> None:
+    """Keep what has been loaded out of the collections of garbage, of which a sweep makes one for each stack."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def drawn(monkeypatch) -> None:
+    """Save pictures as they are, for tests that look at them."""
+    monkeypatch.setattr(Figure, "savefig", savefig)
 
 
 @pytest.fixture(scope="session", autouse=True)

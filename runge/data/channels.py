@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 from runge.sobolev.errors import variance
 from runge.sobolev.points import Points
 
-__all__ = ["Channels", "batch_size", "channel_weights", "relevance", "row_points"]
+__all__ = ["Channels", "batch_size", "channel_weights", "relevance", "row_points", "second_weights"]
 
 Floats = NDArray[np.float64]
 
@@ -21,7 +22,7 @@ _FLOOR = 0.1  # of the mean over the inputs; from 0.01 to 1 the errors differ by
 _LEAST_RELEVANCE = 0.03
 
 
-def row_points(x: Floats, y: Floats, dydx: Floats, outputs: Sequence[str]) -> Points:
+def row_points(x: Floats, y: Floats, dydx: Floats, outputs: Sequence[str], seconds: Floats | None = None) -> Points:
     r"""Return the points of some rows, a stack of one, in float64.
 
     Every channel, an output or a partial derivative, weighs the same, whatever the number of its known labels:
@@ -39,7 +40,11 @@ def row_points(x: Floats, y: Floats, dydx: Floats, outputs: Sequence[str]) -> Po
 
     weight_f, weight_df = (weights(torch.from_numpy(~np.isnan(part))[None]) for part in (y, dydx))
     masks = torch.ones(1, 1, len(x), dtype=torch.float64)
-    return Points(at, f, df, weight_f, weight_df, masks, outputs=tuple(outputs))
+    points = Points(at, f, df, weight_f, weight_df, masks, outputs=tuple(outputs))
+    if seconds is None:
+        return points
+    d2f, weight = torch.from_numpy(np.nan_to_num(seconds))[None], weights(torch.from_numpy(~np.isnan(seconds))[None])
+    return replace(points, d2f=d2f, weight_d2f=weight)
 
 
 def batch_size(rows: int, dimension: int) -> int | None:
@@ -67,6 +72,19 @@ def channel_weights(train: Points) -> Tensor:
     mean = (known * squares).sum(-1, keepdim=True) / known.sum(-1, keepdim=True).clamp_min(1)
     of_df = torch.where(known.bool() & (mean > 0), 1 / squares.maximum(_FLOOR * mean), 1)
     return torch.cat([torch.ones_like(of_df[..., :1]), of_df], dim=2)
+
+
+def second_weights(points: Points) -> Tensor:
+    """Return the weight of each second derivative in the loss, (M, 1, P, D (D + 1) / 2), by the rule for partial ones.
+
+    Those of an output have the floor of a tenth of their mean, over all pairs of which labels are known.
+    """
+    assert points.d2f is not None
+    assert points.weight_d2f is not None
+    count = (points.weight_d2f > 0).double().sum(1, keepdim=True)
+    squares = points.d2f.double().square().sum(1, keepdim=True) / count.clamp_min(1)
+    mean = squares.sum(-1, keepdim=True) / (count > 0).sum(-1, keepdim=True).clamp_min(1)
+    return torch.where((count > 0) & (mean > 0), 1 / squares.maximum(_FLOOR * mean), 1)
 
 
 def relevance(train: Points) -> Tensor:

@@ -1,7 +1,9 @@
 """The roles of the columns of a table: inputs, outputs, or partial derivatives of an output by an input."""
 
+import itertools
 import re
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +12,10 @@ from runge.data.table import File
 from runge.domain import numbered
 from runge.errors import ConfigurationError
 
-__all__ = ["Roles", "check_index", "find_roles", "listed", "names_of", "partial_name", "partials_of", "read_arrays"]
+__all__ = [
+    *("Roles", "check_index", "find_roles", "listed", "names_of", "partial_name", "partials_of", "read_arrays"),
+    *("read_seconds", "second_name"),
+]
 
 _MOST_SHOWN = 40  # columns in a message
 _INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__")
@@ -26,6 +31,7 @@ class Roles(NamedTuple):
     outputs: tuple[str, ...]
     partials: Mapping[tuple[str, str], str]
     unused: tuple[str, ...] = ()
+    seconds: Mapping[tuple[str, str, str], str] = MappingProxyType({})  # by output and two inputs, in their order
 
 
 def partial_name(output: str, name: str) -> str:
@@ -58,8 +64,10 @@ def find_roles(
     inferred = not (inputs and outputs)
     inputs = inputs or [name for name in file.names if any(name == x for _, x in partials)]
     outputs = outputs or [name for name in file.names if any(name == y for y, _ in partials)]
+    seconds = _seconds(file, inputs, outputs)
     splits = [] if split is None else [split]
-    named = {"split_column": splits, "derivatives": [*partials.values()], "inputs": inputs, "outputs": outputs}
+    named = {"split_column": splits, "derivatives": [*partials.values(), *seconds.values()]}
+    named |= {"inputs": inputs, "outputs": outputs}
     for key, names in named.items():
         if key in ("inputs", "outputs") and not names:
             rule = f"must name the {key}, because no columns are named d<output>_d<input>"
@@ -82,7 +90,22 @@ def find_roles(
         raise _wrong("inputs", file, f"each column must have one role, got several for {twice[0]!r}")
     if derivatives is None:
         _check_strays(file, inputs, outputs, unused)
-    return Roles(tuple(inputs), tuple(outputs), partials, tuple(unused))
+    return Roles(tuple(inputs), tuple(outputs), partials, tuple(unused), seconds)
+
+
+def _seconds(file: File, inputs: Sequence[str], outputs: Sequence[str]) -> dict[tuple[str, str, str], str]:
+    """Find the columns that are named d2<output>_d<input>_d<input>, with both inputs in any order."""
+    found: dict[tuple[str, str, str], str] = {}
+    for y in outputs:
+        for a, b in itertools.combinations_with_replacement(inputs, 2):
+            columns = [
+                name for name in dict.fromkeys([second_name(y, a, b), second_name(y, b, a)]) if name in file.names
+            ]
+            if len(columns) > 1:
+                rule = "must be given once, because a second derivative does not depend on the order of the inputs"
+                raise _wrong("derivatives", file, f"{columns[0]!r} {rule}; got {columns[1]!r} too")
+            found |= dict.fromkeys([(y, a, b)] * len(columns), *columns)
+    return found
 
 
 def _conventional(file: File, inputs: Collection[str], outputs: Collection[str]) -> dict[tuple[str, str], str]:
@@ -125,6 +148,19 @@ def read_arrays(file: File, roles: Roles) -> tuple[np.ndarray, np.ndarray, np.nd
     y = np.stack([file.numbers(name) for name in roles.outputs], axis=1)
     slopes = [file.numbers(roles.partials.get((o, i), "")) for o in roles.outputs for i in roles.inputs]
     return x, y, np.stack(slopes, axis=1).reshape(*y.shape, x.shape[1])
+
+
+def read_seconds(file: File, roles: Roles) -> np.ndarray | None:
+    """Read second derivatives, (m, P, D (D + 1) / 2), of each pair of inputs in their order; None: no such columns.
+
+    Raises:
+        ConfigurationError: a cell is no number, or too large.
+    """
+    if not roles.seconds:
+        return None
+    pairs = [*itertools.combinations_with_replacement(roles.inputs, 2)]
+    columns = [file.numbers(roles.seconds.get((y, *pair), "")) for y in roles.outputs for pair in pairs]
+    return np.stack(columns, axis=1).reshape(-1, len(roles.outputs), len(pairs))
 
 
 def listed(names: Sequence[str]) -> str:

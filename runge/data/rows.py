@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from runge.data.folds import FEWEST, deal, number_of_folds
-from runge.data.roles import find_roles, read_arrays
+from runge.data.roles import find_roles, read_arrays, read_seconds
 from runge.data.table import FARTHEST, SETS, File, Table, open_table
 from runge.errors import ConfigurationError
 
@@ -44,6 +44,7 @@ class Rows:
         unused: the names of the columns that were not read.
         checksum: a hash of the arrays and the names.
         points: the result of `number_points`, (m,).
+        d2ydx2: the second derivatives of each pair of inputs d <= e, (m, P, D (D + 1) / 2); NaN: not known; None: none.
     """
 
     INPUTS_VARY: ClassVar[bool] = True
@@ -58,6 +59,7 @@ class Rows:
     unused: tuple[str, ...]
     checksum: str
     points: np.ndarray
+    d2ydx2: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -68,6 +70,7 @@ class Rows:
         table: Table,
         sets: np.ndarray | None = None,
         unused: Sequence[str] = (),
+        seconds: np.ndarray | None = None,
     ) -> Self:
         """Return the rows of x, y and dydx in which some label is known; the arrays become read-only.
 
@@ -77,14 +80,15 @@ class Rows:
         x, y, dydx = arrays
         known = ~(np.isnan(y).all(axis=1) & np.isnan(dydx).all(axis=(1, 2)))
         if not known.all():
-            x, y, dydx, sets = x[known], y[known], dydx[known], None if sets is None else sets[known]
-        parts = [x, y, dydx, *([] if sets is None else [sets])]
+            x, y, dydx = x[known], y[known], dydx[known]
+            sets, seconds = (None if part is None else part[known] for part in (sets, seconds))
+        parts = [x, y, dydx, *(part for part in (sets, seconds) if part is not None)]
         checksum = hashlib.sha256(repr(([part.shape for part in parts], [*inputs, "", *outputs])).encode())
         for part in parts:
             part.setflags(write=False)  # all that read the same file share it
             checksum.update(np.ascontiguousarray(part).data)
         about = tuple(inputs), tuple(outputs), table, sets, tuple(unused), checksum.hexdigest()
-        rows = cls(x, y, dydx, *about, number_points(x))
+        rows = cls(x, y, dydx, *about, number_points(x), seconds)
         rows.check()
         return rows
 
@@ -200,7 +204,8 @@ def _read(table: Table, _stamp: object) -> Rows:
     file = open_table(table.file)
     roles = find_roles(file, table.inputs, table.outputs, table.derivatives, table.split_column)
     sets = None if table.split_column is None else _sets(file, table.split_column)
-    return Rows.of(read_arrays(file, roles), roles.inputs, roles.outputs, table, sets, roles.unused)
+    arrays, seconds = read_arrays(file, roles), read_seconds(file, roles)
+    return Rows.of(arrays, roles.inputs, roles.outputs, table, sets, roles.unused, seconds)
 
 
 def _sets(file: File, column: str) -> np.ndarray:

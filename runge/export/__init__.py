@@ -1,4 +1,4 @@
-"""Write a trained function for other programs, its value and derivatives: as ONNX, PyTorch, NumPy or CasADi."""
+"""Write a trained function for other programs, its value and derivatives: as ONNX, PyTorch, NumPy, CasADi or C."""
 
 import errno
 import json
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from runge.errors import ConfigurationError
+from runge.export.c_source import c_source
 from runge.export.card import LICENSE, card
 from runge.export.casadi_source import casadi_source
 from runge.export.numpy_source import numpy_source
@@ -19,12 +20,16 @@ from runge.records.files import read_json, write
 
 __all__ = ["FORMATS", "card", "export"]
 
-FORMATS = {"onnx": onnx_model, "torch": torch_program, "numpy": numpy_source, "casadi": casadi_source}
+FORMATS = {
+    "onnx": onnx_model,
+    "torch": torch_program,
+    "numpy": numpy_source,
+    "casadi": casadi_source,
+    "c": c_source,
+}
 """The formats by name: each returns the content of its files by their suffixes, last the one that a user opens."""
 
-WITH_INTERVALS = ("onnx", "torch", "numpy")
-
-
+_WITH_INTERVALS = ("onnx", "torch", "numpy")
 _IMPORTED = ("numpy", "casadi")
 """The formats that are modules of Python."""
 
@@ -48,7 +53,7 @@ def export(
 
     Args:
         function: a trained function, from `runge.load`; `to` changes its precision.
-        to: the format, `onnx`, `torch`, `numpy` or `casadi`.
+        to: the format, a key of `FORMATS`.
         path: the file; the format's suffix is added if it is missing, and the result is returned.
         interval: the level of intervals, such as 0.9, whose lower and upper ends follow, of u and then of du, as
             `Function.value_and_derivative_interval`; None: without them.
@@ -56,8 +61,9 @@ def export(
         force: whether to overwrite also files that are not from an export of this kind.
 
     Raises:
-        ValueError: there is no such format, or it does not support the function's activation; there are too few rows
-            for the level of the intervals; the name cannot be imported; or a file would be overwritten.
+        ValueError: there is no such format, or it does not support the function's activation, or intervals; there are
+            too few rows for their level; the name is no name of a module in Python, or of a function in C; or a file
+            would be overwritten.
         ImportError: the packages of the extra `onnx` are missing.
         OSError: the file cannot be written.
     """
@@ -70,10 +76,10 @@ def export(
         rule = "must be a file that Python can import: letters, digits and _, and not the name of another module"
         raise ValueError(f"path, --out: {rule}; got {name!r}")
     if interval is not None:
-        if to not in WITH_INTERVALS:
-            raise ValueError(f"interval: {to} has the mean alone; {', '.join(WITH_INTERVALS)} have intervals")
+        if to not in _WITH_INTERVALS:
+            raise ValueError(f"interval: {to} has the mean alone; {', '.join(_WITH_INTERVALS)} have intervals")
         function.calibration.factors(interval)
-    files = FORMATS[to](function, interval, hessian)
+    files = FORMATS[to](function, interval, hessian, name)
     *_, last = files
     stem = os.fspath(path).removesuffix(last)
     about = json.dumps(card(function, interval), indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -29,11 +29,13 @@ _ACTIVATIONS = {
 """The lines that compute s(z), of which CasADi's derivatives of every order are finite and right at every z."""
 
 
-def casadi_source(function: Function, interval: float | None = None, hessian: bool = False) -> dict[str, bytes]:
+def casadi_source(
+    function: Function, interval: float | None = None, hessian: bool = False, name: str = "function"
+) -> dict[str, bytes]:
     """Return the weights, the `casadi.Function`, and the module that makes it; both compute the mean in float64.
 
-    The graph is of matrices, MX: with 64 neurons it is a fortieth of the size of one of numbers, SX, and as fast to
-    make; a user calls `value` with symbols of either kind.
+    The graph is of matrices, MX: of a network 5-64-64-4 with its Jacobian the file is a fortieth of that of a graph of
+    scalars, SX, and evaluated in a quarter of its time. The module's `value` takes symbols of either kind.
 
     Raises:
         ConfigurationError: the activation has no formula in CasADi.

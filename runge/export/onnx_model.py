@@ -18,7 +18,9 @@ from runge.function import Function
 __all__ = ["onnx_model"]
 
 
-def onnx_model(function: Function, interval: float | None = None, hessian: bool = False) -> dict[str, bytes]:
+def onnx_model(
+    function: Function, interval: float | None = None, hessian: bool = False, name: str = "function"
+) -> dict[str, bytes]:
     """Return a file with the input `x` and the outputs of `names`; its metadata are the keys of the card, as JSON."""
     try:
         import onnx

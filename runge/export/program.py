@@ -57,7 +57,9 @@ def program(function: Function, interval: float | None = None, hessian: bool = F
     return traced
 
 
-def torch_program(function: Function, interval: float | None = None, hessian: bool = False) -> dict[str, bytes]:
+def torch_program(
+    function: Function, interval: float | None = None, hessian: bool = False, name: str = "function"
+) -> dict[str, bytes]:
     """Return a file for `torch.export.load`; the card is its extra file `card.json`."""
     buffer = io.BytesIO()
     extra = {"card.json": json.dumps(card(function, interval), indent=2)}

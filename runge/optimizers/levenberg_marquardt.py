@@ -24,11 +24,13 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from runge.optimizers.elimination import HiddenSpace, eliminate, relative_ridge
+from runge.optimizers.explicit import ExplicitSpace
 from runge.optimizers.least_squares import solve_last_layer
 from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
 from runge.optimizers.systems import COLUMNS, IterativeSpace, System, space_of
 from runge.sobolev import losses
 from runge.sobolev.network import Tape
+from runge.sobolev.second import second_errors
 from runge.validation import NonNegative, Positive, checked
 
 __all__ = ["LevenbergMarquardt"]
@@ -87,6 +89,7 @@ class LevenbergMarquardt(Optimizer):
             # The tape's layers are views of the weights, which are about to change.
             tape = tape._replace(layers=[(weight.clone(), bias.clone()) for weight, bias in tape.layers])
             space, least = space_of(weights.shape[1], theta.shape[1]), _SMALLEST
+            space = ExplicitSpace if _has_second(problem) else space
             more = (state.setdefault("columns", torch.full_like(loss, COLUMNS)),) if space is IterativeSpace else ()
             trial = _Trial(problem, space.of(problem, tape, weights, *more), best.clone(), errors, weights, loss)
         if len(rows) < len(theta):
@@ -125,10 +128,15 @@ class LevenbergMarquardt(Optimizer):
         """Solve the last layer, in which the errors are linear, exactly, for members whose loss this reduces.
 
         Damped steps approach the solution of this ill-conditioned problem slowly. Solved after each step, it would
-        leave the other layers nothing to learn from a Jacobian that is not projected.
+        leave the other layers nothing to learn from a Jacobian that is not projected. With labels of second derivatives
+        it stays as it is.
         """
-        if self.readout is True:
+        if self.readout is True and not _has_second(problem):
             solve_last_layer(problem, _RANK)
+
+    def takes_second(self) -> bool:
+        """Return whether the last layer is not eliminated, which the errors of second derivatives would have to be."""
+        return self.readout != "eliminate"
 
     def products(self, errors: int, weights: int, width: int) -> float:
         """Estimate those of the system of a step: its matrix and its factors, in the smaller space."""
@@ -163,10 +171,19 @@ class LevenbergMarquardt(Optimizer):
         return state
 
 
+def _has_second(problem: Problem) -> bool:
+    return problem.lambda_d is not None and problem.points.d2f is not None
+
+
 def _evaluate(problem: Problem) -> tuple[Tensor, Tensor, Tape]:
     """Return the errors, their weights and the tape."""
     u, du, tape = problem.network.propagate(problem.points.x, with_derivative=problem.lambda_d is not None)
-    return *losses.least_squares(u, du, problem.points, problem.scale, problem.lambda_d), tape
+    errors, weights = losses.least_squares(u, du, problem.points, problem.scale, problem.lambda_d)
+    if _has_second(problem):
+        more, of_more = second_errors(problem.network, problem.points)
+        of_more = torch.where((problem.lambda_d > 0)[:, None], of_more, 0)  # pyright: ignore[reportOptionalOperand]
+        errors, weights = torch.cat([errors, more], dim=1), torch.cat([weights, of_more], dim=1)
+    return errors, weights, tape
 
 
 class _Trial(NamedTuple):

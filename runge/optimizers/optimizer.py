@@ -100,6 +100,10 @@ class Optimizer(ABC):
     def finish(self, problem: Problem) -> None:  # noqa: B027
         """Finish up after the last step, or once no step helps; does nothing by default."""
 
+    def takes_second(self) -> bool:
+        """Return whether the loss may have labels of second derivatives; true for those that use the gradient."""
+        return self.by_gradient
+
     def products(self, errors: int, weights: int, width: int) -> float:
         """Estimate the multiplications in 64 bit of one step, besides those of the gradient; 0 by default."""
         return 0.0

@@ -6,7 +6,7 @@ from torch import Tensor
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.stages import ResidualStages
 
-__all__ = ["jet", "mean_over", "second_order", "std_over"]
+__all__ = ["jet", "mean_over", "pairs", "second_order", "std_over"]
 
 
 def jet(network: ResidualStages, x: Tensor, order: int = 1, along: Tensor | None = None) -> list[Tensor]:
@@ -41,9 +41,20 @@ def jet(network: ResidualStages, x: Tensor, order: int = 1, along: Tensor | None
 
 
 def second_order(network: StackedMLP, x: Tensor, along: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Return u, (M, N, P), u', (M, N, P, D), and u'', (M, N, P, D, D), or u'' v along v, at x.
+    """Return u, (M, N, P), u', (M, N, P, D), and u'', (M, N, P, D, D), or u'' v along v, at x, as `pairs` does."""
+    u, du, d2u = pairs(network, x, along)
+    if along is not None:
+        return u, du, d2u
+    first, second = torch.triu_indices(network.dimension, network.dimension, device=x.device)
+    place = torch.zeros(network.dimension, network.dimension, dtype=torch.long, device=x.device)
+    place[first, second] = place[second, first] = torch.arange(len(first), device=x.device)
+    return u, du, d2u[..., place]
 
-    Points and directions are (1 or M, N, D). Second derivatives are carried forward with the tangents z'_d of
+
+def pairs(network: StackedMLP, x: Tensor, along: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Return u, (M, N, P), u', (M, N, P, D), and u'', (M, N, P, D (D + 1) / 2), or u'' v along v, (M, N, P, D).
+
+    Points x and directions v are (1 or M, N, D). Second derivatives are carried forward with the tangents z'_d of
     `StackedMLP`, for each pair d <= e:
 
     .. math:: h''_{de} = s''(z)\, z'_d\, z'_e + s'(z)\, z''_{de}, \quad z''_{de} = W h''_{de},
@@ -53,8 +64,7 @@ def second_order(network: StackedMLP, x: Tensor, along: Tensor | None = None) ->
     """
     u, du, tape = network.propagate(x, with_derivative=True)
     assert du is not None
-    dimension = network.dimension
-    first, second = torch.triu_indices(dimension, dimension, device=x.device)
+    first, second = torch.triu_indices(network.dimension, network.dimension, device=x.device)
     d2z: Tensor | None = None
     for (z, h, s1), dz, (weight, _) in zip(tape.hidden, tape.tangents, tape.layers[1:], strict=True):
         if along is None:
@@ -66,12 +76,7 @@ def second_order(network: StackedMLP, x: Tensor, along: Tensor | None = None) ->
             d2h = d2h + s1[:, None] * d2z
         d2z = torch.bmm(d2h.flatten(1, 2), weight).unflatten(1, d2h.shape[1:3])
     assert d2z is not None
-    d2u = d2z.permute(0, 2, 3, 1)
-    if along is None:
-        pair = torch.zeros(dimension, dimension, dtype=torch.long, device=x.device)
-        pair[first, second] = pair[second, first] = torch.arange(len(first), device=x.device)
-        d2u = d2u[..., pair]
-    return u, du, d2u
+    return u, du, d2z.permute(0, 2, 3, 1)
 
 
 def mean_over(members: Tensor, weights: Tensor | None = None) -> Tensor:

@@ -19,6 +19,8 @@ class Points:
     masks: Tensor  # 1 inside and 0 outside, first of the whole set and then of each region, (M, 1 + R, N)
     regions: tuple[str, ...] = ()  # their names
     outputs: tuple[str, ...] = ("f",)  # the names of the P outputs
+    d2f: Tensor | None = None  # the second derivatives of each pair d <= e, (M, N, P, D (D + 1) / 2); None: not known
+    weight_d2f: Tensor | None = None  # the weight of each in MSE_ddf, which holds lambda_dd; 0 where it is not known
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -46,7 +48,11 @@ class Points:
         share, masks = self.x.shape[1] / index.shape[1], self.masks.take_along_dim(index[:, None], dim=2)
         x, f, weight_f = (part.take_along_dim(index[..., None], dim=1) for part in (self.x, self.f, self.weight_f))
         df, weight_df = (part.take_along_dim(index[..., None, None], dim=1) for part in (self.df, self.weight_df))
-        return replace(self, x=x, f=f, df=df, weight_f=weight_f * share, weight_df=weight_df * share, masks=masks)
+        parts = {"x": x, "f": f, "df": df, "weight_f": weight_f * share, "weight_df": weight_df * share, "masks": masks}
+        if self.d2f is not None and self.weight_d2f is not None:
+            parts["d2f"] = self.d2f.take_along_dim(index[..., None, None], dim=1)
+            parts["weight_d2f"] = self.weight_d2f.take_along_dim(index[..., None, None], dim=1) * share
+        return replace(self, **parts)
 
     def split(self, size: int) -> "list[Points]":
         """Return the points in parts of at most `size`, so that a weighted sum is the sum of those of the parts."""

@@ -70,7 +70,9 @@ class Units(nn.Module):
     def standardise(self, points: Points) -> Points:
         """Return points in standardised units."""
         f, df = (points.f - self.y_mean[:, None]) / self.y_std[:, None], points.df / self.of_outputs()[1]
-        return replace(points, x=self.standardise_inputs(points.x), f=torch.where(points.weight_f > 0, f, 0), df=df)
+        d2f = None if points.d2f is None else points.d2f / self.of_pairs()
+        x, f = self.standardise_inputs(points.x), torch.where(points.weight_f > 0, f, 0)
+        return replace(points, x=x, f=f, df=df, d2f=d2f)
 
     def standardise_inputs(self, x: Tensor) -> Tensor:
         """Return the inputs x, (M, N, D), in standardised units."""
@@ -88,8 +90,15 @@ class Units(nn.Module):
     def restore_points(self, points: Points) -> Points:
         """Return standardised points in the user's units, in float64; 0 where a component is not known."""
         f, df = self.restore(points.f.double(), points.df.double())
-        return replace(points, x=self.restore_inputs(points.x), f=torch.where(points.weight_f > 0, f, 0), df=df)
+        d2f = None if points.d2f is None else self.of_pairs() * points.d2f.double()
+        x, f = self.restore_inputs(points.x), torch.where(points.weight_f > 0, f, 0)
+        return replace(points, x=x, f=f, df=df, d2f=d2f)
 
     def of_outputs(self) -> tuple[Tensor, Tensor]:
         """Return the unit of each output, (M, 1, P), and of each partial derivative, (M, 1, P, D)."""
         return self.y_std[:, None], self.y_std[:, None, :, None] / self.x_std[:, None, None]
+
+    def of_pairs(self) -> Tensor:
+        """Return the unit of the second derivative by each pair of inputs d <= e, (M, 1, P, D (D + 1) / 2)."""
+        first, second = torch.triu_indices(self.x_std.shape[1], self.x_std.shape[1], device=self.x_std.device)
+        return self.y_std[:, None, :, None] / (self.x_std[:, first] * self.x_std[:, second])[:, None, None]

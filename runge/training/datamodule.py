@@ -11,7 +11,17 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from runge.data import Data, Dataset, SampleWeight, channel_weights, labelled, relevance, sample, training_points
+from runge.data import (
+    Data,
+    Dataset,
+    SampleWeight,
+    channel_weights,
+    labelled,
+    relevance,
+    sample,
+    second_weights,
+    training_points,
+)
 from runge.domain import numbered
 from runge.sampling import Random, Sampling, Uniform, check_count
 from runge.seed import Seed
@@ -161,6 +171,9 @@ class PointsDataModule(pl.LightningDataModule):
             dataset = dataset.each(units.standardise)
             weights = channel_weights(dataset.train)
             dataset = dataset.each(lambda points: points.reweighted(weights))
+            if (weight := dataset.train.weight_d2f) is not None:
+                weight = weight * second_weights(dataset.train)
+                dataset = dataset._replace(train=replace(dataset.train, weight_d2f=weight))
             upper = 1 / relevance(dataset.train)
             lower = -upper
         else:

@@ -44,6 +44,7 @@ class Loss:
 
     Attributes:
         lambda_d: the weight of MSE_df, in [0, 1e12].
+        lambda_dd: the weight of MSE_ddf, that of second derivatives, which a table may have, in [0, 1e12].
         derivative_scale: what f' and u' are divided by inside the loss: `none`, `max` |f'|, or `std`.
         sample_weight: the weight of a training point: `none` (all equal), `derivative` (points with a large f' count
             more), or `density` (1 / density of the points).
@@ -52,6 +53,7 @@ class Loss:
     lambda_d: NonNegative
     derivative_scale: DerivativeScale
     sample_weight: SampleWeight
+    lambda_dd: NonNegative = 0.0
 
 
 def _as_word(value: Any) -> Any:
@@ -175,6 +177,18 @@ class Member:
                 if (value := getattr(sections[part], field)) not in allowed:
                     choices = " or ".join("null" if choice is None else str(choice) for choice in allowed)
                     yield f"{key}: must be {choices} with {who}, got {value!r}"
+        if self.loss.lambda_dd:
+            if self.rows is None or self.rows.d2ydx2 is None:
+                got = "a formula" if self.rows is None else f"none in {cast(Table, self.data).file!r}"
+                what = "columns of second derivatives, named d2<output>_d<input>_d<input>"
+                yield f"loss.lambda_dd: must be 0 without a table that has {what}; got {got}"
+            if not self.loss.lambda_d:
+                yield "loss.lambda_dd: must be 0 with loss.lambda_d=0: both terms count at the same steps"
+            if self.model.stages > 1:
+                yield f"model.stages: must be 1 with loss.lambda_dd, got {self.model.stages}"
+            if not self.optimizer.takes_second():
+                which = "one by the gradient, or levenberg_marquardt with readout=true or false"
+                yield f"optimizer: must be {which}, with loss.lambda_dd; got {type(self.optimizer).__name__}"
         if self.data.folds is not None and not isinstance(self.resampling, Never):
             yield f"resampling: must be none with data.folds, because points would move into the fold; got {rule}"
         if table and not isinstance(self.resampling, Never):
@@ -265,7 +279,7 @@ class Member:
         same = [self.configuration.get(key) for key in keys]
         rate = {"lr": None} if has_own_rate(self.optimizer) else {}
         same += [{**self.configuration["optimizer"], **rate}, self._data()]
-        return json.dumps([*same, shape, self.standardize], sort_keys=True)
+        return json.dumps([*same, shape, self.standardize, self.loss.lambda_dd > 0], sort_keys=True)
 
     def without_seed(self) -> str:
         """Return the sizes, and the configuration without what cannot make a valid run fail: seeds, fold, lambda_d."""
@@ -282,7 +296,8 @@ class Member:
         """Estimate the seconds of one step on one core."""
         model, points, outputs = self.model, min(self.sizes[0], self.batch_size or self.sizes[0]), len(self.outputs)
         weights = model.width * (self.dimension + 1 + (model.depth - 1) * (model.width + 1) + outputs) + outputs
-        labels = outputs * (1 + self.dimension if self.loss.lambda_d else 1)
+        seconds = self.dimension * (self.dimension + 1) // 2 if self.loss.lambda_dd else 0
+        labels = outputs * (1 + self.dimension + seconds if self.loss.lambda_d else 1)
         products = self.optimizer.products(points * labels, weights, model.width)
         shape = points, model.depth, model.width, self.dimension, model.activation
         return machine.step_seconds(*shape) + machine.PER_PRODUCT_64 * products

@@ -4,12 +4,15 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
+from torch import Tensor
 
 from runge import machine
 from runge.configuration import digest, explained
@@ -24,6 +27,7 @@ from runge.resampling import Periodic
 from runge.schedules import NEVER
 from runge.sobolev import losses
 from runge.sobolev.kernel import Kernel, step_function
+from runge.sobolev.second import with_second
 from runge.training.adaptation import Balancing, Resample
 from runge.training.datamodule import PointsDataModule, SobolevDataModule
 from runge.training.history import Curves, Forecast, History, Progress, fill_callback_metrics
@@ -59,8 +63,12 @@ def make_data(members: Sequence[Member], dtype: torch.dtype) -> PointsDataModule
     datasets, seeds = [], []
     for member in members:
         rows, generator = cast(Rows, member.rows), member.data_seed.generator("data")
-        parts = [(rows.x[index], rows.y[index], rows.dydx[index]) for index in rows.split(generator)]
+        split = rows.split(generator)
+        parts = [(rows.x[index], rows.y[index], rows.dydx[index]) for index in split]
         train, val, test = (row_points(*part, rows.outputs) for part in parts)
+        if member.loss.lambda_dd:
+            train = row_points(*parts[0], rows.outputs, cast(np.ndarray, rows.d2ydx2)[split.train])
+            train = replace(train, weight_d2f=member.loss.lambda_dd * cast(Tensor, train.weight_d2f))
         datasets.append(Dataset(train, val, test if member.has_test else val))
         seeds.append(int(torch.randint(2**62, (), generator=generator)))
     return PointsDataModule.of_rows(
@@ -121,6 +129,7 @@ class Stack:
         compiled = loss_and_gradient if isinstance(loss_and_gradient, Kernel) else None
         if first.penalty is not None:
             loss_and_gradient = partial(losses.loss_and_gradient, penalty=first.penalty)
+        objective = first.balance.objective(loss_and_gradient, first.penalty)
         self.module = SobolevRegression(
             self.data.box,
             seed=[member.seed.seed for member in members],
@@ -132,7 +141,7 @@ class Stack:
             stop_at=self.training.stop_at,
             steps_per_block=self.training.log_every,
             diagnostics_every=self.training.diagnostics_every,
-            loss_and_gradient=first.balance.objective(loss_and_gradient, first.penalty),
+            loss_and_gradient=with_second(objective) if first.loss.lambda_dd else objective,
             compiled=compiled,
             penalty=first.penalty,
             own_metrics=first.metrics,

@@ -274,6 +274,7 @@ def tiny(monkeypatch, tmp_path):
     return swept, overrides
 
 
+@pytest.mark.usefixtures("drawn")
 def test_command(tiny, tmp_path, capsys):
     evidence.main(["--out", str(tmp_path / "docs")])
     out = capsys.readouterr().out

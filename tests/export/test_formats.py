@@ -293,7 +293,7 @@ def test_an_activation_of_ones_own(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_exported(tmp_path):
-    with pytest.raises(ValueError, match="to: must be one of onnx, torch, numpy, casadi, got 'pdf'"):
+    with pytest.raises(ValueError, match="to: must be one of onnx, torch, numpy, casadi, c, got 'pdf'"):
         export(function(), "pdf", tmp_path / "u")
     with pytest.raises(IsADirectoryError):
         export(function(), "numpy", tmp_path)

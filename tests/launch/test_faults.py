@@ -205,6 +205,7 @@ def test_signal_during_a_long_step(train, fail, trained, tmp_path, monkeypatch):
     check_same(tmp_path / "run", only_run(trained(*SHORT)[0]))
 
 
+@pytest.mark.usefixtures("drawn")
 def test_signal_during_a_drawing(train, fail, trained, tmp_path, monkeypatch):
     """A drawing may take some seconds to end; if it is interrupted, Matplotlib raises an error of its own."""
     draw, drawn = Figure.draw, []

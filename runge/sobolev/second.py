@@ -1,0 +1,64 @@
+r"""The third term of the loss, on second derivatives of which labels are known.
+
+.. math:: L = MSE_f + \lambda_d\, MSE_{df} + \lambda_{dd}\, MSE_{ddf}, \quad
+          MSE_{ddf} = \sum_{ipk} w_{ipk}\, (u''_{ipk} - f''_{ipk})^2
+
+over points i, outputs p and pairs k of inputs d <= e. The weights of the points hold lambda_dd. The term counts
+whenever lambda_d is above 0. Its gradient is by autograd, through the second derivatives of `runge.sobolev.jet`, while
+the first two terms keep their closed forms, or the kernel.
+"""
+
+import copy
+
+import torch
+from torch import Tensor
+
+from runge.sobolev.jet import pairs
+from runge.sobolev.losses import LossAndGradient
+from runge.sobolev.network import StackedMLP
+from runge.sobolev.points import Points
+
+__all__ = ["second_errors", "second_jacobian", "with_second"]
+
+
+def second_errors(network: StackedMLP, points: Points) -> tuple[Tensor, Tensor]:
+    """Return the errors u'' - f'' and the weights of their squares, each (M, P K N), for outputs, pairs and points.
+
+    The points must have labels of second derivatives.
+    """
+    assert points.d2f is not None
+    assert points.weight_d2f is not None
+    errors = pairs(network, points.x)[2] - points.d2f
+    return errors.permute(0, 2, 3, 1).flatten(1), points.weight_d2f.permute(0, 2, 3, 1).flatten(1)
+
+
+def second_jacobian(network: StackedMLP, x: Tensor) -> Tensor:
+    """Return the Jacobian of u'' at x, (M, N, D), with respect to the weights, (M, P K N, W), by reverse mode."""
+
+    def at(theta: Tensor, scale: Tensor, shift: Tensor, point: Tensor) -> Tensor:
+        one = copy.copy(network)
+        one._parameters = {"theta": theta[None]}  # pyright: ignore[reportAttributeAccessIssue]
+        one._buffers = {"scale": scale[None], "shift": shift[None]}
+        return pairs(one, point[None, None])[2][0, 0]
+
+    of_points = torch.func.vmap(torch.func.jacrev(at), in_dims=(None, None, None, 0))
+    rows = torch.func.vmap(of_points)(network.theta.detach(), network.scale, network.shift, x)
+    return rows.permute(0, 2, 3, 1, 4).flatten(1, 3)
+
+
+def with_second(function: LossAndGradient) -> LossAndGradient:
+    """Return a loss and its gradient with the third term, for points that have labels of second derivatives."""
+
+    def loss_and_gradient(
+        network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        loss, gradient = function(network, points, scale, lambda_d)
+        if lambda_d is None or points.d2f is None:
+            return loss, gradient
+        with torch.enable_grad():
+            errors, weights = second_errors(network, points)
+            term = torch.where(lambda_d > 0, (weights * errors.square()).sum(1), 0)
+            (more,) = torch.autograd.grad(term.sum(), network.theta)
+        return loss + term.detach(), gradient + more
+
+    return loss_and_gradient

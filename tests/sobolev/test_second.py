@@ -1,0 +1,136 @@
+"""Labels of second derivatives: the third term of the loss, its gradient and its Jacobian, and a run on a table."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas
+import pytest
+import torch
+
+from runge.optimizers import LevenbergMarquardt
+from runge.optimizers.explicit import ExplicitSpace
+from runge.optimizers.levenberg_marquardt import _evaluate
+from runge.sobolev import losses
+from runge.sobolev.jacobian import jacobian
+from runge.sobolev.jet import pairs
+from runge.sobolev.second import second_errors, second_jacobian, with_second
+from runge.sobolev.units import Units
+from tests.test_levenberg_marquardt import plane
+
+DOUBLE = torch.float64
+LM = "optimizer=levenberg_marquardt"
+
+
+def problem(members=2, outputs=2, width=5):
+    """Two functions of two variables, with second derivatives of which some are not known."""
+    made = plane(members, width=width, outputs=outputs)
+    generator = torch.Generator().manual_seed(1)
+    d2f = torch.randn(members, made.points.x.shape[1], outputs, 3, generator=generator, dtype=DOUBLE)
+    weight = (torch.rand(d2f.shape, generator=generator, dtype=DOUBLE) > 0.2).to(DOUBLE) * 0.07
+    return replace(made, points=replace(made.points, d2f=d2f, weight_d2f=weight))
+
+
+def test_the_gradient_of_the_third_term():
+    at = problem()
+    at = replace(at, lambda_d=torch.tensor([0.3, 0.0], dtype=DOUBLE))  # of the second member nothing counts but values
+    loss, gradient = with_second(losses.loss_and_gradient)(at.network, at.points, at.scale, at.lambda_d)
+    u, du, d2u = pairs(at.network, at.points.x)
+    third = (at.points.weight_d2f * (d2u - at.points.d2f).square()).sum((1, 2, 3)) * torch.tensor([1, 0])
+    whole = losses.weigh(*losses.terms(u, du, at.points, at.scale), at.lambda_d) + third
+    (expected,) = torch.autograd.grad(whole.sum(), at.network.theta)
+    torch.testing.assert_close(loss, whole.detach(), rtol=1e-13, atol=0)
+    torch.testing.assert_close(gradient, expected, rtol=1e-11, atol=1e-13)
+    without = with_second(losses.loss_and_gradient)(at.network, at.points, at.scale, None)
+    torch.testing.assert_close(without, losses.loss_and_gradient(at.network, at.points, at.scale, None))
+
+
+@torch.no_grad()
+def test_the_jacobian_of_second_derivatives():
+    at = problem()
+    rows, theta, step = second_jacobian(at.network, at.points.x), at.network.theta, 1e-5
+    assert rows.shape == (2, 2 * 3 * at.points.x.shape[1], theta.shape[1])
+    for k in range(0, theta.shape[1], 7):
+        ends = []
+        for sign in (1, -1):
+            theta[:, k] += sign * step
+            ends.append(second_errors(at.network, at.points)[0])
+            theta[:, k] -= sign * step
+        torch.testing.assert_close(rows[:, :, k], (ends[0] - ends[1]) / (2 * step), rtol=1e-6, atol=1e-8)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("outputs", "width"), [(1, 12), (2, 5)])
+def test_the_system_of_a_step_in_either_space(outputs, width):
+    at = problem(outputs=outputs, width=width)
+    errors, weights, tape = _evaluate(at)
+    u, du, _ = pairs(at.network, at.points.x)
+    parts = losses.least_squares(u, du, at.points, at.scale, at.lambda_d), second_errors(at.network, at.points)
+    for found, expected in zip((errors, weights), zip(*parts, strict=True), strict=True):
+        torch.testing.assert_close(found, torch.cat(expected, dim=1), rtol=1e-12, atol=1e-14)
+    rows = torch.cat([jacobian(at.network, tape), second_jacobian(at.network, at.points.x)], dim=1)
+    assert (rows.shape[1] < rows.shape[2]) == (width == 12)
+    system = rows.mT @ (weights[..., None] * rows) + 1e-3 * torch.eye(rows.shape[2], dtype=DOUBLE)
+    expected = torch.linalg.solve(system, (rows.mT @ (weights * errors)[..., None])[..., 0])
+    space = ExplicitSpace.of(at, tape, weights)
+    space.damp(torch.full_like(at.scale, 1e-3))
+    torch.testing.assert_close(space.solve(errors), expected, rtol=1e-6, atol=1e-8)
+    before, optimizer = (weights * errors.square()).sum(1), LevenbergMarquardt()
+    optimizer.step(optimizer.build([at.network.theta]), at, 0)
+    assert ((weights * _evaluate(at)[0].square()).sum(1) < before).all()
+
+
+def test_units_restore_what_they_standardise():
+    points = problem().points
+    units = Units(*(torch.rand(2, size, dtype=DOUBLE) + 0.5 for size in (2, 2, 2, 2)))
+    standardised = units.standardise(points)
+    factors = torch.stack([units.x_std[:, i] * units.x_std[:, j] for i, j in ((0, 0), (0, 1), (1, 1))], dim=1)
+    expected = points.d2f * factors[:, None, None] / units.y_std[:, None, :, None]
+    torch.testing.assert_close(standardised.d2f, expected)
+    torch.testing.assert_close(units.restore_points(standardised).d2f, points.d2f)
+
+
+@pytest.fixture
+def table(tmp_path):
+    a, b = np.random.default_rng(0).uniform(-1, 1, (2, 24))
+    wave, slope = np.sin(2 * a + b), np.cos(2 * a + b)
+    frame = pandas.DataFrame({"a": a, "b": b, "y": wave, "dy_da": 2 * slope, "dy_db": slope})
+    frame["d2y_da_da"], frame["d2y_db_da"] = -4 * wave, -2 * wave  # any order of the inputs, and one is not known
+    frame.loc[3, "d2y_da_da"] = np.nan
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    return ("data=table", "data.file=table.csv", "model.width=8", "trainer.progress_bar=false", "data.split.test=0")
+
+
+def test_second_derivatives_of_a_table_lower_the_error(finish, table, tmp_path):
+    """In a stack each member has the figures of the run alone."""
+    steps = (*table, "trainer.log_every=10")
+    long, short = (*steps, LM, "trainer.max_steps=30"), (*steps, "data.batch_size=8", "trainer.max_steps=20")
+    finish("-m", *long, "loss.lambda_dd=0,0.1,1", "hydra.sweep.dir=sweep", "hydra.launcher.processes=1")
+    finish(*long, "loss.lambda_dd=1", "hydra.run.dir=alone")
+    finish(*short, "loss.lambda_dd=1", "hydra.run.dir=adam")
+    paths = [tmp_path / name / "metrics.json" for name in ("sweep/0", "sweep/1", "sweep/2", "alone")]
+    without, little, much, alone = (json.loads(path.read_text())["val/nrmse_df"] for path in paths)
+    assert much == pytest.approx(alone, rel=1e-6)
+    assert little != much < 0.7 * without
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("loss.lambda_dd=1",), "loss.lambda_dd: must be 0 without a table that has columns of second derivatives"),
+        (("{table}", "loss.lambda_dd=1", "model.stages=2"), "model.stages: must be 1 with loss.lambda_dd, got 2"),
+        (("{table}", "loss.lambda_dd=1", "loss.lambda_d=0"), "loss.lambda_dd: must be 0 with loss.lambda_d=0"),
+        (("{table}", "loss.lambda_dd=1", "optimizer=least_squares"), "optimizer: must be one by the gradient, or lev"),
+        (("{table}", "loss.lambda_dd=-1"), "loss.lambda_dd: "),
+    ],
+)
+def test_mistakes(overrides, message, fail, table):
+    given = [word for override in overrides for word in (table if override == "{table}" else [override])]
+    assert message in fail(*given)[1]
+
+
+def test_a_second_derivative_is_given_once(fail, table, tmp_path):
+    frame = pandas.read_csv(tmp_path / "table.csv").assign(d2y_da_db=1.0)
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    _, err = fail(*table)
+    assert "data.derivatives: 'table.csv': 'd2y_da_db' must be given once" in err
