@@ -2,6 +2,9 @@
 
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +63,28 @@ def test_the_page_on_python_runs(tmp_path, monkeypatch):
     code = re.sub(r'"seed=range\(\d\)"', '"seed=range(2)", "model.width=8", "hydra.launcher.processes=1"', code)
     exec(code, {})
     assert (tmp_path / "fit.pdf").exists()
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="the controller is compiled")
+def test_the_page_on_optimisation(tmp_path, monkeypatch):
+    """All recipes find the same optimum, which the true reactor confirms, and the compiled controller is CasADi's."""
+    page, names = (ROOT / "docs/howto/optimise.md").read_text(), {}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path, str(ROOT / "benchmarks/problems")])
+    *recipes, controlled = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec("".join(recipes), names)
+    best = names["best"], names["optimum"], names["task"].get_val("x")
+    assert_allclose(names["u"](np.array(best))[:, names["Y"]], names["u"](best[1])[names["Y"]], rtol=1e-4)
+    y = names["reactor"](np.array(best))
+    assert_allclose(y[:, names["HOT"]], 490, atol=0.5)
+    assert (y[:, names["Y"]] > 0.796).all()
+    subprocess.run(shlex.split(re.search("^    (gcc .*)$", page, re.MULTILINE)[1]), check=True)
+    exec(controlled, names)
+    assert names["T"] == pytest.approx(505, abs=0.1)
+    task = {"x0": 0, "p": [500, 490, *names["feed"]], "lbx": -4, "ubx": 4, "lbg": 470, "ubg": 510}
+    moves = [names[one](**task)["x"].full() for one in ("controller", "compiled")]
+    assert_allclose(*moves, rtol=0, atol=1e-9)
+    assert moves[0][0] == -4
 
 
 def test_step_3_of_the_tutorial_compares_its_two_runs(train, capfd):

@@ -29,9 +29,7 @@ FORMATS = {
 }
 """The formats by name: each returns the content of its files by their suffixes, last the one that a user opens."""
 
-WITH_INTERVALS = ("onnx", "torch", "numpy")
-
-
+_WITH_INTERVALS = ("onnx", "torch", "numpy")
 _IMPORTED = ("numpy", "casadi")
 """The formats that are modules of Python."""
 
@@ -78,8 +76,8 @@ def export(
         rule = "must be a file that Python can import: letters, digits and _, and not the name of another module"
         raise ValueError(f"path, --out: {rule}; got {name!r}")
     if interval is not None:
-        if to not in WITH_INTERVALS:
-            raise ValueError(f"interval: {to} has the mean alone; {', '.join(WITH_INTERVALS)} have intervals")
+        if to not in _WITH_INTERVALS:
+            raise ValueError(f"interval: {to} has the mean alone; {', '.join(_WITH_INTERVALS)} have intervals")
         function.calibration.factors(interval)
     files = FORMATS[to](function, interval, hessian, name)
     *_, last = files
