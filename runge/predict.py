@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from runge.data.roles import Roles, listed, partial_name, read_arrays, second_name
+from runge.data.roles import Roles, find_seconds, listed, partial_name, read_arrays, read_seconds, second_name
 from runge.data.table import FORMATS, SETS, open_table
 from runge.errors import ConfigurationError, describe, ending_quietly
 from runge.function import FLAT, Function
@@ -31,9 +31,9 @@ def predict(
 ) -> dict[str, np.ndarray]:
     """Return u, (m, P), and du, (m, P, D), at points x, (m, D), in float64: the means over the members.
 
-    With `hessian` there is also d2u, (m, P, D, D).
-    Of several members, `u_std` and `du_std` are their standard deviations, as `Function.value_and_derivative_std`. With
-    a level of intervals, `u_low`, `du_low`, `u_high` and `du_high` are their ends.
+    With `hessian` there is also d2u, (m, P, D, D). Of several members, `u_std` and `du_std` are their standard
+    deviations, as `Function.value_and_derivative_std`. With a level of intervals, `u_low`, `du_low`, `u_high` and
+    `du_high` are their ends.
 
     Raises:
         ConfigurationError, ValueError: there are no intervals, as `Function.value_and_derivative_interval`.
@@ -58,13 +58,25 @@ def predict(
 
 
 def _columns(function: Function, parts: Sequence[np.ndarray], prefix: str = "", end: str = "") -> dict[str, np.ndarray]:
-    """Return values, (m, P), and slopes, (m, P, D), as columns, (m,), by their names."""
-    columns, (values, slopes) = {}, parts
+    """Return values, (m, P), slopes, (m, P, D), and any second derivatives by pairs of inputs as columns, (m,)."""
+    columns, (values, slopes, *second) = {}, parts
+    pairs = [*itertools.combinations_with_replacement(function.inputs, 2)]
     for p, output in enumerate(function.outputs):
         columns[f"{prefix}{output}{end}"] = values[:, p]
         for d, name in enumerate(function.inputs):
             columns[f"{partial_name(f'{prefix}{output}', name)}{end}"] = slopes[:, p, d]
+        for k, pair in enumerate(pairs if second else ()):
+            columns[f"{second_name(f'{prefix}{output}', *pair)}{end}"] = second[0][:, p, k]
     return columns
+
+
+def _parts(prediction: dict[str, np.ndarray], end: str = "") -> list[np.ndarray]:
+    """Return the values and slopes of a prediction, and of pairs of inputs its second derivatives, if it has any."""
+    parts = [prediction[f"u{end}"], prediction[f"du{end}"]]
+    if not end and "d2u" in prediction:
+        first, second = np.triu_indices(parts[1].shape[2])
+        parts.append(prediction["d2u"][:, :, first, second])
+    return parts
 
 
 def _content(
@@ -79,12 +91,7 @@ def _content(
         return buffer.getvalue()
     columns = dict(zip(function.inputs, x.T, strict=True))
     for end in (name.removeprefix("du") for name in prediction if name.startswith("du")):
-        columns |= _columns(function, [prediction[f"u{end}"], prediction[f"du{end}"]], "u_", end)
-    for i, j in itertools.combinations_with_replacement(range(x.shape[1]), 2) if "d2u" in prediction else ():
-        names = (function.inputs[i], function.inputs[j])
-        columns |= {
-            second_name(f"u_{y}", *names): prediction["d2u"][:, p, i, j] for p, y in enumerate(function.outputs)
-        }
+        columns |= _columns(function, _parts(prediction, end), "u_", end)
     frame = pandas.DataFrame(columns | {name: x for name, x in marks.items() if name not in columns})
     if to == ".parquet":
         frame.to_parquet(buffer, index=False)
@@ -94,7 +101,7 @@ def _content(
 
 
 def _errors(function: Function, labels: Sequence[Any], prediction: dict[str, Any], sets: np.ndarray) -> str:
-    """Return a table of the errors of each output and each partial derivative in each set, where labels are known.
+    """Return a table of the errors of each output and its derivatives in each set, where labels are known.
 
     The RMSE is also given over the standard deviation of the labels of all sets; "-": they are constant up to
     round-off.
@@ -104,7 +111,7 @@ def _errors(function: Function, labels: Sequence[Any], prediction: dict[str, Any
     known = [torch.from_numpy(~np.isnan(part))[None] for part in labels]
     values = [torch.from_numpy(np.nan_to_num(part))[None] for part in labels]
     spread = [variance(*pair).sqrt().numpy() for pair in zip(values, known, strict=True)]
-    fits, scales = _columns(function, [prediction["u"], prediction["du"]]), _columns(function, spread)
+    fits, scales = _columns(function, _parts(prediction)), _columns(function, spread)
     lines = []
     for name, label in _columns(function, labels).items():
         for rows in (*SETS, ""):
@@ -200,7 +207,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
         function = load_finished(args.run, "RUN_OR_SWEEP")
         if args.ensemble is not None:
             function = load_finished(args.ensemble, "--ensemble", like=args.run)
-        x, *labels = _read(args.file, function)
+        x, *labels = _read(args.file, function, args.hessian)
         prediction = predict(function, x, args.interval, args.hessian)
         sets, remark = _sets(function, x)
         marks, warning = _outside(function, x)
@@ -244,8 +251,8 @@ def _bytes(row: np.ndarray) -> bytes:
     return (row + 0.0).tobytes()  # -0.0 is 0.0
 
 
-def _read(path: str, function: Function) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Read the inputs, and the labels that a table has.
+def _read(path: str, function: Function, hessian: bool) -> list[np.ndarray]:
+    """Read the inputs, and the labels that a table has, with `hessian` those of second derivatives if there are any.
 
     The columns of an array x are named by their position, and x1 of two is not x1 of three: it must have one for each
     input of the run, unless the run chose its inputs by name from such a file.
@@ -261,10 +268,13 @@ def _read(path: str, function: Function) -> tuple[np.ndarray, np.ndarray, np.nda
         got = f"'x' with {len(file.inputs or [])} columns without names" if unnamed else listed(file.names)
         rule = f"must have the {len(inputs)} inputs of the run, {', '.join(inputs)}"
         raise ConfigurationError(f"FILE: {path!r}: {rule}; got {got}")
-    used = {*inputs, *outputs, *partials.values()}
+    seconds = find_seconds(file, inputs, outputs) if hessian else {}
+    used = {*inputs, *outputs, *partials.values(), *seconds.values()}
     if unused := [name for name in file.names if name and name not in used]:
         print(printable(f"columns not used: {listed(unused)}"))
-    return read_arrays(file, Roles(inputs, outputs, partials))
+    roles = Roles(inputs, outputs, partials, seconds=seconds)
+    second = read_seconds(file, roles)
+    return [*read_arrays(file, roles), *([] if second is None else [second])]
 
 
 if __name__ == "__main__":

@@ -87,6 +87,9 @@ def test_other_formats(tmp_path, monkeypatch, suffix, capsys):
     monkeypatch.setattr(module, "load_finished", lambda *_, **__: stub())
     monkeypatch.chdir(tmp_path)
     x = np.random.default_rng(0).uniform(0, 1, (5, 2))
+    pandas.DataFrame(x, columns=["a", "b"]).assign(d2v_db_da=2.5).to_csv("labels.csv", index=False)
+    main(["run", "labels.csv", "--out", f"c{suffix}", "--hessian"])
+    assert "d2v_da_db 5 5.000e-01" in " ".join(capsys.readouterr().out.split())
     pandas.DataFrame(x, columns=["a", "b"]).to_csv("a.csv", index=False)
     main(["run", "a.csv", "--out", f"b{suffix}", "--hessian"])
     out = capsys.readouterr().out

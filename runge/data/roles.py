@@ -12,10 +12,8 @@ from runge.data.table import File
 from runge.domain import numbered
 from runge.errors import ConfigurationError
 
-__all__ = [
-    *("Roles", "check_index", "find_roles", "listed", "names_of", "partial_name", "partials_of", "read_arrays"),
-    *("read_seconds", "second_name"),
-]
+__all__ = ["Roles", "check_index", "find_roles", "find_seconds", "listed", "names_of", "partial_name", "partials_of"]
+__all__ += ["read_arrays", "read_seconds", "second_name"]
 
 _MOST_SHOWN = 40  # columns in a message
 _INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__")
@@ -64,7 +62,7 @@ def find_roles(
     inferred = not (inputs and outputs)
     inputs = inputs or [name for name in file.names if any(name == x for _, x in partials)]
     outputs = outputs or [name for name in file.names if any(name == y for y, _ in partials)]
-    seconds = _seconds(file, inputs, outputs)
+    seconds = find_seconds(file, inputs, outputs)
     splits = [] if split is None else [split]
     named = {"split_column": splits, "derivatives": [*partials.values(), *seconds.values()]}
     named |= {"inputs": inputs, "outputs": outputs}
@@ -93,8 +91,12 @@ def find_roles(
     return Roles(tuple(inputs), tuple(outputs), partials, tuple(unused), seconds)
 
 
-def _seconds(file: File, inputs: Sequence[str], outputs: Sequence[str]) -> dict[tuple[str, str, str], str]:
-    """Find the columns that are named d2<output>_d<input>_d<input>, with both inputs in any order."""
+def find_seconds(file: File, inputs: Sequence[str], outputs: Sequence[str]) -> dict[tuple[str, str, str], str]:
+    """Find the columns that are named d2<output>_d<input>_d<input>, with both inputs in any order.
+
+    Raises:
+        ConfigurationError: one is given in both orders.
+    """
     found: dict[tuple[str, str, str], str] = {}
     for y in outputs:
         for a, b in itertools.combinations_with_replacement(inputs, 2):

@@ -44,7 +44,8 @@ class Loss:
 
     Attributes:
         lambda_d: the weight of MSE_df, in [0, 1e12].
-        lambda_dd: the weight of MSE_ddf, that of second derivatives, which a table may have, in [0, 1e12].
+        lambda_dd: the weight of MSE_ddf, that of second derivatives, which a table may have, in [0, 1e12]; it counts
+            at the steps at which lambda_d is above 0.
         derivative_scale: what f' and u' are divided by inside the loss: `none`, `max` |f'|, or `std`.
         sample_weight: the weight of a training point: `none` (all equal), `derivative` (points with a large f' count
             more), or `density` (1 / density of the points).
@@ -182,8 +183,6 @@ class Member:
                 got = "a formula" if self.rows is None else f"none in {cast(Table, self.data).file!r}"
                 what = "columns of second derivatives, named d2<output>_d<input>_d<input>"
                 yield f"loss.lambda_dd: must be 0 without a table that has {what}; got {got}"
-            if not self.loss.lambda_d:
-                yield "loss.lambda_dd: must be 0 with loss.lambda_d=0: both terms count at the same steps"
             if self.model.stages > 1:
                 yield f"model.stages: must be 1 with loss.lambda_dd, got {self.model.stages}"
             if not self.optimizer.takes_second():

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import runge
+from runge.export import FORMATS
 from runge.export import __main__ as command
 from runge.records.ensemble import write_answer
 
@@ -58,7 +59,8 @@ def test_runs_that_cannot_be_exported(run, capsys):
     (run / "checkpoints" / "best.ckpt").write_bytes(checkpoint)
     (run / "metrics.json").unlink()
     rule = "(finished at step 4, without metrics.json); continue it with runge resume=run"
-    assert rule in message(capsys, "run", "--to", "numpy")
+    for to in FORMATS:
+        assert rule in message(capsys, "run", "--to", to)
     status = json.loads((run / "status.json").read_text()) | {"status": "diverged", "message": "the loss is not finite"}
     (run / "status.json").write_text(json.dumps(status))
     assert "continue" not in message(capsys, "run", "--to", "numpy")
@@ -80,6 +82,48 @@ def test_files_that_cannot_be_written(run, tmp_path, capsys):
     before = sorted(tmp_path.rglob("*"))
     assert "cannot be written (Is a directory (u.py))" in message(capsys, "run", "--to", "numpy", "--out", "u")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["my-fit", "numpy.py", "math", "class", "2d.py"])
+def test_a_module_that_python_cannot_import_is_refused(name, run, capsys):
+    for to in ("numpy", "casadi"):
+        expected = "path, --out: must be a file that Python can import: letters, digits and _, and not the name of an"
+        assert expected in message(capsys, "run", "--to", to, "--out", name)
+    command.main(["run", "--to", "torch", "--out", name])
+
+
+def test_an_export_overwrites_only_an_export_of_its_kind(run, capsys):
+    metrics, own = (run / "metrics.json").read_bytes(), b"import numpy\n"
+    for force in ([], ["--force"]):
+        said = message(capsys, "run", "--to", "torch", "--out", "run/metrics", *force)
+        assert "'run/metrics.json' exists, and is not from an export to torch; --out FILE names another" in said
+    assert (run / "metrics.json").read_bytes() == metrics
+    for file, to in (("own.py", "numpy"), ("own.npz", "casadi"), ("own.onnx", "onnx")):
+        (run / file).write_bytes(own)
+        said = message(capsys, "run", "--to", to, "--out", "run/own")
+        assert f"'run/{file}' exists, and is not from an export to {to}; --force overwrites it" in said
+        assert ((run / file).read_bytes(), (run / "own.json").exists()) == (own, False)
+        command.main(["run", "--to", to, "--out", "run/own", "--force"])
+        command.main(["run", "--to", to, "--out", "run/own"])
+        (run / "own.json").unlink()
+    command.main(["run", "--to", "torch"])
+    command.main(["run", "--to", "numpy"])
+    module = (run / "function.py").read_bytes()
+    assert "'run/function.py' exists, and is not from an" in message(capsys, "run", "--to", "casadi")
+    assert (run / "function.py").read_bytes() == module
+
+
+def test_an_interrupted_export_leaves_no_part_of_a_file(run, monkeypatch):
+    def interrupt(descriptor):
+        if len(before) < len(list(run.iterdir())) - 1:  # beside the part of the second file
+            raise KeyboardInterrupt
+
+    before = {path.name for path in run.iterdir()}
+    monkeypatch.setattr("os.fsync", interrupt)
+    with pytest.raises(SystemExit, match="error: interrupted"):
+        command.main(["run", "--to", "numpy"])
+    assert {path.name for path in run.iterdir()} - before == {"function.json"}
+    json.loads((run / "function.json").read_text())
 
 
 def test_a_sweep_over_seeds(trained, tmp_path, capsys):

@@ -119,7 +119,6 @@ def test_second_derivatives_of_a_table_lower_the_error(finish, table, tmp_path):
     [
         (("loss.lambda_dd=1",), "loss.lambda_dd: must be 0 without a table that has columns of second derivatives"),
         (("{table}", "loss.lambda_dd=1", "model.stages=2"), "model.stages: must be 1 with loss.lambda_dd, got 2"),
-        (("{table}", "loss.lambda_dd=1", "loss.lambda_d=0"), "loss.lambda_dd: must be 0 with loss.lambda_d=0"),
         (("{table}", "loss.lambda_dd=1", "optimizer=least_squares"), "optimizer: must be one by the gradient, or lev"),
         (("{table}", "loss.lambda_dd=-1"), "loss.lambda_dd: "),
     ],
