@@ -11,7 +11,7 @@ from sympy.printing import c, cxx
 from runge.errors import ConfigurationError
 from runge.export.card import card
 from runge.export.sources import TEMPLATES, activations
-from runge.export.weights import folded
+from runge.export.weights import folded, shares
 from runge.function import Function
 from runge.records.files import printable
 
@@ -97,11 +97,7 @@ def c_source(
     adjoints = hessian or inputs > 2 * outputs
     tangents = hessian or not adjoints
     constant, groups = np.zeros(outputs), list[dict[str, Any]]()
-    weights = (
-        np.full(function.members, 1 / function.members)
-        if function.weights is None
-        else function.weights.numpy(force=True)
-    )
+    weights = shares(function)
     for i, network in enumerate(function.networks):
         members = len(network.amplitude)
         share, weights = np.tile(weights[:members], len(network.stages))[:, None, None], weights[members:]

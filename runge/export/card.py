@@ -13,6 +13,7 @@ import torch
 
 from runge.configuration import flatten
 from runge.errors import ConfigurationError
+from runge.export.weights import shares
 from runge.function import Function
 from runge.metrics import key
 from runge.records.checkpoints import read_checkpoint
@@ -65,14 +66,13 @@ def card(function: Function, interval: float | None = None) -> dict[str, Any]:
         ValueError: there are too few rows for the level.
     """
     records = _records(function)
-    weights = [1 / function.members] * function.members if function.weights is None else function.weights.tolist()
     found = {
         "runge": sys.modules["runge"].__version__,
         "data": _data(function, records),
         "inputs": _inputs(function),
         "outputs": [_named(name) for name in function.outputs],
         "networks": [_network(network) for network in function.networks],
-        "weights": weights if len(weights) > 1 else [],
+        "weights": shares(function).tolist() if function.members > 1 else [],
         "errors": _errors(function, records),
         "intervals": _intervals(function, interval),
         "license": LICENSE,
@@ -86,7 +86,8 @@ def _records(function: Function) -> list[_Record]:
     with suppress(ConfigurationError, OSError):
         for run in map(RunDirectory, function.runs):
             state, points = run.read_state(), read_checkpoint(run.best).get("points", {})
-            points = {str(name): n for name, n in dict(points).items() if isinstance(n, int) and n}
+            known = points.items() if isinstance(points, Mapping) else ()
+            points = {str(name): n for name, n in known if isinstance(n, int) and n}
             records.append(_Record(run, "" if state is None else state.rows, points, run.read_metrics()))
     return records if len(records) == function.members else []
 
