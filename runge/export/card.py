@@ -18,6 +18,7 @@ from runge.function import Function
 from runge.metrics import key
 from runge.records.checkpoints import read_checkpoint
 from runge.records.directories import RunDirectory
+from runge.records.files import printable
 from runge.records.fits import LEVEL, Columns, fit_of
 from runge.records.reading import read_columns
 from runge.sobolev.errors import Reference, errors, partial_errors
@@ -96,7 +97,7 @@ def _data(function: Function, records: Sequence[_Record]) -> dict[str, Any]:
     """Return the name of the table and the checksum of its rows, or the formulas; and the numbers of points."""
     configuration, found = function.configuration, dict[str, Any]()
     if file := (configuration.get("data") or {}).get("file"):
-        found["file"] = PurePath(str(file)).name
+        found["file"] = printable(PurePath(str(file)).name)
     if target := flatten(configuration).get("target"):
         found["target"] = str(target)
         given = configuration["target"].get("expr") if isinstance(configuration["target"], Mapping) else None
@@ -123,7 +124,7 @@ def _named(name: str) -> dict[str, Any]:
 
 def _inputs(function: Function) -> list[dict[str, Any]]:
     """Return the names of the inputs, the range of the training inputs, and their mean and standard deviation."""
-    known, inside = dict[str, Sequence[float]](), function.inside
+    known, inside = dict[str, Any](), function.inside
     if inside is not None:
         known["low"], known["high"] = (
             (inside.low, inside.high) if isinstance(inside, Box) else (inside.min(0), inside.max(0))
