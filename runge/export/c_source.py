@@ -1,6 +1,8 @@
 """The value and the Jacobian as a C function without dependencies."""
 
+import ctypes
 import math
+import os
 import textwrap
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -11,7 +13,7 @@ from sympy.printing import c, cxx
 from runge.errors import ConfigurationError
 from runge.export.card import card
 from runge.export.sources import TEMPLATES, activations
-from runge.export.weights import folded
+from runge.export.weights import folded, shares
 from runge.function import Function
 from runge.records.files import printable
 
@@ -59,6 +61,7 @@ _ACTIVATIONS = {
 """The formulas by name, stable for all z: exp is taken of negative numbers alone."""
 
 _RESERVED = {*c.reserved_words, *c.reserved_words_c99, *cxx.reserved["C++17"], *dir(math), "catch", "main", "register"}
+_RESERVED |= {"INFINITY", "NAN", "linux", "signbit", "unix"}  # macros
 
 
 def c_source(
@@ -89,19 +92,17 @@ def c_source(
         ConfigurationError: the stem is no name of a function, or the activation has no formula in C.
     """
     name = name.removesuffix(".c")
-    if not (name.isidentifier() and name.isascii()) or name.startswith("_") or name in _RESERVED:
-        rule = "must be a C identifier (letters, digits and _, and a letter first), and no word of C, C++ or math.h"
+    if not (name.isidentifier() and name.isascii()) or name.startswith("_") or _taken(name):
+        rule = (
+            "must be a C identifier (letters, digits and _, and a letter first), and no word of C, C++ or their library"
+        )
         raise ConfigurationError(f"path, --out: the file's name is that of the function: it {rule}; got {name!r}")
     names = activations(function, "c", _ACTIVATIONS)
     inputs, outputs = len(function.inputs), len(function.outputs)
     adjoints = hessian or inputs > 2 * outputs
     tangents = hessian or not adjoints
     constant, groups = np.zeros(outputs), list[dict[str, Any]]()
-    weights = (
-        np.full(function.members, 1 / function.members)
-        if function.weights is None
-        else function.weights.numpy(force=True)
-    )
+    weights = shares(function)
     for i, network in enumerate(function.networks):
         members = len(network.amplitude)
         share, weights = np.tile(weights[:members], len(network.stages))[:, None, None], weights[members:]
@@ -152,6 +153,12 @@ def c_source(
     }
     suffixes = (".h", ".c")
     return {suffix: TEMPLATES.get_template(f"source{suffix}.jinja").render(context).encode() for suffix in suffixes}
+
+
+def _taken(name: str) -> bool:
+    """Return whether a name is a word of C or C++, or that of a function in this system's library, such as `time`."""
+    library = ctypes.CDLL(None) if os.name == "posix" else None
+    return name in _RESERVED or name.endswith("_t") or hasattr(library, name)
 
 
 def _formula(activation: str, name: str) -> _Formula:
