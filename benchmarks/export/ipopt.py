@@ -2,18 +2,19 @@
 
     python benchmarks/export/ipopt.py [--points 20]
 
-The task of docs/howto/optimise.md, from random starting points: the largest yield with a hot spot of at most 490 K. In
-all rows of the table the fit is the same, 5-64-64-4 on 256 points in float64: in CasADi's operations, as
-`runge export --to casadi` writes it, or as callbacks into torch, in the way of l4casadi
-(https://github.com/Tim-Salzmann/l4casadi). The callbacks evaluate `u`, `u.derivative` and `u.hessian`, which are closed
-forms and cost less than autograd of autograd. Below the table is the optimum of the true reactor, by SLSQP.
+The task of docs/howto/optimise.md, from random starting points: the largest yield with a hot spot of at most 490 K,
+where bounds and the limit leave one of five directions free, or of 505 K, where they leave two. All rows have the same
+fit, 5-64-64-4 on 256 points in float64: in CasADi's operations, as `runge export --to casadi` writes it, or as
+callbacks into torch, in the way of l4casadi (https://github.com/Tim-Salzmann/l4casadi). The callbacks evaluate `u`,
+`u.derivative` and `u.hessian`, which are closed forms and cost less than autograd of autograd. Below the table are the
+optima of the fit and of the true reactor, by SLSQP.
 """
 
 import argparse
 import runpy
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,7 +32,7 @@ sys.path.append(str(Path(__file__).parents[1] / "problems"))
 from pfr import INPUTS, OUTPUTS, design, reactor
 from tables import label
 
-Y, HOT, BOUND = OUTPUTS.index("Y"), OUTPUTS.index("Thot"), 490
+Y, HOT, LIMITS = OUTPUTS.index("Y"), OUTPUTS.index("Thot"), (490, 505)
 LOWER, UPPER = np.array([*INPUTS.values()], float).T
 SIZE, D, P = UPPER - LOWER, len(INPUTS), len(OUTPUTS)
 
@@ -66,14 +67,14 @@ class Torch(casadi.Callback):
         """Say that CasADi need not difference."""
         return self.next is not None
 
-    def get_jacobian(self, *_: Any) -> casadi.Function:
+    def get_jacobian(self, name: str, inames: Sequence[str], onames: Sequence[str], opts: Any) -> casadi.Function:
         """Return the next order."""
         assert self.next is not None
         return self.next
 
-    def eval(self, arguments: list[casadi.DM]) -> list[Any]:
+    def eval(self, arg: Sequence[casadi.DM]) -> list[Any]:
         """Evaluate at one point."""
-        x = arguments[0].full()[:, 0]
+        x = arg[0].full()[:, 0]
         if self.order < 2:
             return [(self.u, self.u.derivative)[self.order](x)]
         hessian = self.u.hessian(x).transpose(1, 0, 2).reshape(P * D, D)  # CasADi counts columns last
@@ -88,7 +89,7 @@ def solver(value: Callable[[casadi.MX], casadi.MX], memory: str) -> casadi.Funct
     return casadi.nlpsol("solver", "ipopt", {"x": z, "f": -outputs[Y], "g": outputs[HOT]}, quiet)
 
 
-def true_optimum(z: np.ndarray) -> np.ndarray:
+def true_optimum(z: np.ndarray, limit: float) -> np.ndarray:
     """Return the optimum of the true reactor near a point of the unit cube."""
 
     def slope(z: np.ndarray, output: int) -> np.ndarray:
@@ -97,7 +98,7 @@ def true_optimum(z: np.ndarray) -> np.ndarray:
     def value(z: np.ndarray) -> np.ndarray:
         return reactor((LOWER + SIZE * z)[None])[0]
 
-    hot = {"type": "ineq", "fun": lambda z: BOUND - value(z)[HOT], "jac": lambda z: -slope(z, HOT)}
+    hot = {"type": "ineq", "fun": lambda z: limit - value(z)[HOT], "jac": lambda z: -slope(z, HOT)}
     bounds, name = Bounds(0, 1), "SLSQP"
     return minimize(
         lambda z: -value(z)[Y], z, jac=lambda z: -slope(z, Y), method=name, bounds=bounds, constraints=hot
@@ -110,6 +111,24 @@ def describe(z: np.ndarray) -> str:
     y = reactor(x[None])[0]
     inputs = ", ".join(f"{name} {part:.4g}" for name, part in zip(INPUTS, x, strict=True))
     return f"{inputs}: true yield {y[Y]:.5f}, hot spot {y[HOT]:.2f} K"
+
+
+def compare(contenders: dict[tuple[str, str], casadi.Function], limit: float, points: int) -> np.ndarray:
+    """Print the rows of one limit; return the best point that the first contender has found."""
+    found: dict[tuple[str, str], list[tuple[float, ...]]] = {key: [] for key in contenders}
+    for start in (design(points + 1, 7) - LOWER) / SIZE:  # the first one warms up
+        for key, one in contenders.items():
+            begun = time.perf_counter()
+            result = one(x0=start, lbx=0, ubx=1, ubg=limit)
+            seconds, stats = time.perf_counter() - begun, one.stats()
+            optimum = result["x"].full()[:, 0]
+            found[key].append((stats["iter_count"], 1e3 * seconds, -float(result["f"]), stats["success"], *optimum))
+    for names, runs in found.items():
+        steps, ms, best, solved, *_ = np.array(runs[1:]).T
+        shown = [f"{np.median(part):.{n}f} ({part.max():.{n}f})" for part, n in ((steps, 0), (ms, 1))]
+        of = f"{solved.sum():.0f} of {points}"
+        print("|", " | ".join([f"{limit} K", *names, of, *shown, f"{best.max():.5f}"]), "|")
+    return np.array(max(next(iter(found.values()))[1:], key=lambda run: run[2])[4:])
 
 
 def main(points: int) -> None:
@@ -127,21 +146,10 @@ def main(points: int) -> None:
         for name, value in {"CasADi": plant, "torch": callback}.items()
         for hessian, memory in memories.items()
     }
-    found: dict[tuple[str, str], list[tuple[float, ...]]] = {key: [] for key in contenders}
-    for start in (design(points + 1, 7) - LOWER) / SIZE:  # the first one warms up
-        for key, one in contenders.items():
-            begun = time.perf_counter()
-            result = one(x0=start, lbx=0, ubx=1, ubg=BOUND)
-            seconds, stats = time.perf_counter() - begun, one.stats()
-            optimum = result["x"].full()[:, 0]
-            found[key].append((stats["iter_count"], 1e3 * seconds, -float(result["f"]), stats["success"], *optimum))
-    print("| function | Hessian | solved | iterations | ms | yield |\n|---|---|---|---|---|---|")
-    for (name, hessian), runs in found.items():
-        steps, ms, best, solved, *_ = np.array(runs[1:]).T
-        shown = [f"{np.median(part):.{n}f} ({part.max():.{n}f})" for part, n in ((steps, 0), (ms, 1))]
-        print(f"| {name} | {hessian} | {solved.sum():.0f} of {points} | {shown[0]} | {shown[1]} | {best.max():.5f} |")
-    optimum = np.array(max(found["CasADi", "exact"][1:], key=lambda run: run[2])[4:])
-    print(f"\nthe optimum of the fit: {describe(optimum)}\nthat of the reactor: {describe(true_optimum(optimum))}")
+    print("| limit | function | Hessian | solved | iterations | ms | yield |\n|---|---|---|---|---|---|---|")
+    optima = {limit: compare(contenders, limit, points) for limit in LIMITS}
+    for limit, z in optima.items():
+        print(f"\n{limit} K, the fit: {describe(z)}\n{limit} K, the reactor: {describe(true_optimum(z, limit))}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """The value and the Jacobian as a C function without dependencies."""
 
+import ctypes
 import json
 import math
+import os
 import textwrap
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,7 +14,7 @@ from sympy.printing import c, cxx
 from runge.errors import ConfigurationError
 from runge.export.card import card
 from runge.export.sources import TEMPLATES, activations
-from runge.export.weights import folded
+from runge.export.weights import folded, shares
 from runge.function import Function
 from runge.records.files import printable
 
@@ -60,6 +62,7 @@ _ACTIVATIONS = {
 """The formulas by name, stable for all z: exp is taken of negative numbers alone."""
 
 _RESERVED = {*c.reserved_words, *c.reserved_words_c99, *cxx.reserved["C++17"], *dir(math), "catch", "main", "register"}
+_RESERVED |= {"INFINITY", "NAN", "linux", "signbit", "unix"}  # macros
 
 
 def c_source(
@@ -90,19 +93,19 @@ def c_source(
         ConfigurationError: the name is none of a function, or an activation has no formula in C.
     """
     name = name.removesuffix(".c")
-    if not (name.isidentifier() and name.isascii()) or name.startswith("_") or name in _RESERVED:
-        rule = "must be a C identifier (letters, digits and _, and a letter first), and no word of C, C++ or math.h"
+    if not (name.isidentifier() and name.isascii()) or name.startswith("_") or _taken(name):
+        rule = (
+            "must be a C identifier (letters, digits and _, and a letter first), and no word of C, C++ or their library"
+        )
         raise ConfigurationError(f"path, --out: the file's name is that of the function: it {rule}; got {name!r}")
     names = activations(function, "c", _ACTIVATIONS)
     inputs, outputs = len(function.inputs), len(function.outputs)
     adjoints = hessian or inputs > 2 * outputs
     tangents = hessian or not adjoints
     constant, groups = np.zeros(outputs), list[dict[str, Any]]()
-    shares = np.full(function.members, 1 / function.members)
-    if function.weights is not None:
-        shares = function.weights.numpy(force=True)
+    weights = shares(function)
     for activation, network in zip(names, function.networks, strict=True):
-        share, shares = np.split(shares, [len(network.amplitude)])
+        share, weights = np.split(weights, [len(network.amplitude)])
         *parts, last, bias = folded(network)
         factor = np.tile(share, len(network.stages))[:, None, None]
         constant += (factor * bias).sum((0, 1))
@@ -156,6 +159,12 @@ def _group(activation: str, centre: np.ndarray, scale: np.ndarray, *layers: np.n
         "inner": _text(np.stack(inner, axis=1)) if inner else "",
         "last": _text(last.swapaxes(1, 2)),
     }
+
+
+def _taken(name: str) -> bool:
+    """Return whether a name is a word of C or C++, or that of a function in this system's library, such as `time`."""
+    library = ctypes.CDLL(None) if os.name == "posix" else None
+    return name in _RESERVED or name.endswith("_t") or hasattr(library, name)
 
 
 def _facts(about: Mapping[str, Any]) -> str:

@@ -13,10 +13,12 @@ import torch
 
 from runge.configuration import flatten
 from runge.errors import ConfigurationError
+from runge.export.weights import shares
 from runge.function import Function
 from runge.metrics import key
 from runge.records.checkpoints import read_checkpoint
 from runge.records.directories import RunDirectory
+from runge.records.files import printable
 from runge.records.fits import LEVEL, Columns, fit_of
 from runge.records.reading import read_columns
 from runge.sobolev.errors import Reference, errors, partial_errors
@@ -65,14 +67,13 @@ def card(function: Function, interval: float | None = None) -> dict[str, Any]:
         ValueError: there are too few rows for the level.
     """
     records = _records(function)
-    weights = [1 / function.members] * function.members if function.weights is None else function.weights.tolist()
     found = {
         "runge": sys.modules["runge"].__version__,
         "data": _data(function, records),
         "inputs": _inputs(function),
         "outputs": [_named(name) for name in function.outputs],
         "networks": [_network(network) for network in function.networks],
-        "weights": weights if len(weights) > 1 else [],
+        "weights": shares(function).tolist() if function.members > 1 else [],
         "errors": _errors(function, records),
         "intervals": _intervals(function, interval),
         "license": LICENSE,
@@ -86,7 +87,8 @@ def _records(function: Function) -> list[_Record]:
     with suppress(ConfigurationError, OSError):
         for run in map(RunDirectory, function.runs):
             state, points = run.read_state(), read_checkpoint(run.best).get("points", {})
-            points = {str(name): n for name, n in dict(points).items() if isinstance(n, int) and n}
+            known = points.items() if isinstance(points, Mapping) else ()
+            points = {str(name): n for name, n in known if isinstance(n, int) and n}
             records.append(_Record(run, "" if state is None else state.rows, points, run.read_metrics()))
     return records if len(records) == function.members else []
 
@@ -95,7 +97,7 @@ def _data(function: Function, records: Sequence[_Record]) -> dict[str, Any]:
     """Return the name of the table and the checksum of its rows, or the formulas; and the numbers of points."""
     configuration, found = function.configuration, dict[str, Any]()
     if file := (configuration.get("data") or {}).get("file"):
-        found["file"] = PurePath(str(file)).name
+        found["file"] = printable(PurePath(str(file)).name)
     if target := flatten(configuration).get("target"):
         found["target"] = str(target)
         given = configuration["target"].get("expr") if isinstance(configuration["target"], Mapping) else None
@@ -122,7 +124,7 @@ def _named(name: str) -> dict[str, Any]:
 
 def _inputs(function: Function) -> list[dict[str, Any]]:
     """Return the names of the inputs, the range of the training inputs, and their mean and standard deviation."""
-    known, inside = dict[str, Sequence[float]](), function.inside
+    known, inside = dict[str, Any](), function.inside
     if inside is not None:
         known["low"], known["high"] = (
             (inside.low, inside.high) if isinstance(inside, Box) else (inside.min(0), inside.max(0))

@@ -9,7 +9,7 @@ import numpy as np
 
 from runge.export.card import card
 from runge.export.sources import TEMPLATES, activations
-from runge.export.weights import folded
+from runge.export.weights import folded, shares
 from runge.function import Function
 
 __all__ = ["casadi_source"]
@@ -48,11 +48,9 @@ def casadi_source(
         need = f"casadi needs the package {error.name}; install it with pip install -e '.[interop]'"
         raise ImportError(need) from error
     arrays, calls = list[np.ndarray](), list[str]()
-    shares = np.full(function.members, 1 / function.members)
-    if function.weights is not None:
-        shares = function.weights.numpy(force=True)
+    weights = shares(function)
     for name, network in zip(names, function.networks, strict=True):
-        share, shares = np.split(shares, [len(network.amplitude)])
+        share, weights = np.split(weights, [len(network.amplitude)])
         *parts, last, bias = folded(network)
         factor = np.tile(share, len(network.stages))[:, None, None]
         calls.append(f"networks(x, {name}, *WEIGHTS[{len(arrays)}:{len(arrays) + len(parts) + 2}])")

@@ -1,14 +1,22 @@
-"""The weights of a trained network, with its units and its stages' amplitudes folded into them."""
+"""The weights of a trained network, with its units and its stages' amplitudes folded into them, and of members."""
 
 import copy
 
 import numpy as np
 import torch
 
+from runge.function import Function
 from runge.sobolev.stages import ResidualStages
 from runge.sobolev.units import Units
 
-__all__ = ["folded"]
+__all__ = ["folded", "shares"]
+
+
+def shares(function: Function) -> np.ndarray:
+    """Return the weight of each member in the mean, (M,), which sum to 1."""
+    if function.weights is None:
+        return np.full(function.members, 1 / function.members)
+    return function.weights.numpy(force=True)
 
 
 def folded(network: ResidualStages) -> list[np.ndarray]:

@@ -1,5 +1,6 @@
 """CasADi's derivatives of an exported function are the function's, and finite to the fourth order."""
 
+import copy
 import itertools
 import runpy
 import subprocess
@@ -12,6 +13,7 @@ import torch
 
 from runge.export import export
 from runge.function import Function
+from runge.records.checkpoints import join
 from runge.sobolev.activations import ACTIVATIONS, Activation
 from tests.export.test_formats import function, points
 
@@ -34,7 +36,9 @@ def test_value_jacobian_and_hessian(activation, tmp_path, request):
         u = function(activation, depth, stages, dimension, outputs, units=depth > 1)
         module = runpy.run_path(str(export(u, "casadi", tmp_path / "u.py")))
         loaded, x = casadi.Function.load(str(tmp_path / "u.casadi")), points(u).numpy()
-        assert_same(module["function"](hessian=True)(x.T), u, x)
+        whole = module["function"](hessian=True)
+        assert_same(whole(x.T), u, x)
+        assert all(whole.sparsity_out(i).is_dense() for i in range(3)), "in C its arrays would have other sizes"
         assert loaded.name_out() == ["u", "du"]
         assert all(casadi.is_equal(*pair) for pair in zip(loaded(x.T), module["function"]()(x.T), strict=True))
         assert loaded(x[0])[1].shape == (outputs, dimension)
@@ -59,9 +63,15 @@ def test_derivatives_to_the_fourth_order(activation, tmp_path):
 
 
 def test_a_weighted_mean_of_several_architectures(tmp_path):
-    shapes = ("gelu", 2, 2, 2, 3), ("softplus", 1, 1, 2, 3), ("gelu", 3, 1, 2, 3)
-    networks = [function(*shape, units=shape[1] > 1).networks[0] for shape in shapes]
-    u = Function(networks, outputs=["a", "b", "c"], weights=[0.5, 0.3, 0.2])
+    """The first two networks share a stack."""
+    shapes = ("gelu", 2, 2, 2, 3), ("gelu", 2, 2, 2, 3), ("softplus", 1, 1, 2, 3), ("gelu", 3, 1, 2, 3)
+    first, second, *networks = (function(*shape, units=shape[1] > 1).networks[0] for shape in shapes)
+    second.stage(0).theta.data += 0.1
+    state, stack = join([first.state_dict(), second.state_dict()]), copy.deepcopy(first)
+    for name, part in [*stack.named_parameters(), *stack.named_buffers()]:
+        part.data = state[name]
+    networks = [stack, *networks]
+    u = Function(networks, outputs=["a", "b", "c"], weights=[0.4, 0.1, 0.3, 0.2])
     x = points(u).numpy()
     for one in (u, Function(networks, outputs=u.outputs)):
         module = runpy.run_path(str(export(one, "casadi", tmp_path / "u")))
