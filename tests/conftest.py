@@ -37,7 +37,10 @@ torch.set_num_threads(1)
 # Sweeps train in the process of their test unless they ask for more processes, each of which takes seconds to start.
 machine.cores = lambda: 1
 # Most of the time of a short run would go by laying out its pictures, which few tests look at; see `drawn`.
-savefig, Figure.savefig = Figure.savefig, lambda figure, file, **options: file.write(PIXEL)
+savefig, Figure.savefig = (
+    Figure.savefig,
+    lambda figure, file, **options: file.write(PIXEL) if hasattr(file, "write") else Path(file).write_bytes(PIXEL),
+)
 # Each command composes its configuration from the same texts, and before that once more to look for `hydra.mode`.
 parsed = cache(lambda text, load=OmegaConf.load: load(io.StringIO(text)))
 OmegaConf.load = lambda file: copy.deepcopy(parsed(file.read()))
