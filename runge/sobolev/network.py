@@ -140,7 +140,8 @@ class StackedMLP(nn.Module):
         layers, n = self.layers(), x.shape[1]
         tape = Tape(layers, torch.addcmul(self.shift, x, self.scale), [], [], [])
         weight, z = layers[0]
-        if self.dimension > _FEW:
+        exporting = torch.compiler.is_exporting()  # at few points such a program takes time for each operation
+        if self.dimension > _FEW or exporting:
             z = torch.baddbmm(z, tape.x, weight)
         else:
             for d in range(self.dimension):
@@ -152,8 +153,12 @@ class StackedMLP(nn.Module):
             tape.hidden.append((z, h, s1))
             if dz is not None:
                 tape.tangents.append(dz)
-                tape.carried.append((s1[:, None] * dz).flatten(1, 2))
-                dz = torch.bmm(tape.carried[-1], weight).unflatten(1, (self.dimension, n))
+                g = s1[:, None] * dz
+                tape.carried.append(g.flatten(1, 2))
+                if exporting:
+                    dz = torch.matmul(g, weight[:, None])
+                else:
+                    dz = torch.bmm(tape.carried[-1], weight).unflatten(1, (self.dimension, n))
             exact = i == len(layers) - 1 and self.outputs <= _PAIRWISE
             z = (_sum_of_products(h, weight) if exact else torch.bmm(h, weight)) + bias
         return z, None if dz is None else dz.permute(0, 2, 3, 1), tape
