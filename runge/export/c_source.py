@@ -143,8 +143,8 @@ def c_source(
 def _group(activation: str, centre: np.ndarray, scale: np.ndarray, *layers: np.ndarray) -> dict[str, Any]:
     """Return what the template needs of networks of one shape, without those whose last weights are all 0."""
     used = layers[-1].any((1, 2)) | (np.arange(len(centre)) == 0)  # a stage that did not help has weights of 0
-    centre, scale, *layers = (part[used] for part in (centre, scale, *layers))
-    (first, *inner), last = layers[:-1:2], layers[-1]
+    centre, scale, *parts = (part[used] for part in (centre, scale, *layers))
+    (first, *inner), last = parts[:-1:2], parts[-1]
     width, count = first.shape[2], len(first)
     layers_of = f"{count} network{'s' * (count > 1)}, {first.shape[1]}{f'-{width}' * (1 + len(inner))}-{last.shape[2]}"
     return {
@@ -155,7 +155,7 @@ def _group(activation: str, centre: np.ndarray, scale: np.ndarray, *layers: np.n
         "width": -(-width // _LANES) * _LANES,
         "centre": _text(centre[:, 0]),
         "first": _text(first * scale.swapaxes(1, 2)),
-        "bias": _text(np.concatenate(layers[1:-1:2], axis=1)),
+        "bias": _text(np.concatenate(parts[1:-1:2], axis=1)),
         "inner": _text(np.stack(inner, axis=1)) if inner else "",
         "last": _text(last.swapaxes(1, 2)),
     }
