@@ -1,6 +1,7 @@
 """The value and the Jacobian as a C function without dependencies."""
 
 import ctypes
+import json
 import math
 import os
 import textwrap
@@ -19,7 +20,7 @@ from runge.records.files import printable
 
 __all__ = ["c_source"]
 
-_LANES = 8  # sizes of layers are multiples of it
+_LANES = 8  # the sizes of layers are multiples of it
 
 
 class _Formula(NamedTuple):
@@ -73,23 +74,23 @@ def c_source(
 
         void NAME(const double x[D], double u[P], double du[P][D]);
 
-    Each layer propagates its values; derivatives follow in forward mode, with the tangents z_d = dz/dx_d, or in reverse
-    mode, with the adjoints g = du/dz, whichever are fewer. The Hessian, `d2u[P][D][D]`, takes both: the second
-    derivatives of z and h = s(z), which obey h_de = s'' z_d z_e + s' z_de and z_de = W h_de, are linear in the terms
-    s'' z_d z_e of all layers, so that with the adjoints a = du/dh
+    Each layer propagates its values; derivatives follow in forward mode, with the tangents z_d = dz/dx_d, or if D > 2 P
+    in reverse mode, with the adjoints a = du/dh, which are fewer. The Hessian, `d2u[P][D][D]`, takes both. The second
+    derivatives of the layers, h_de = s'' z_d z_e + s' z_de with z_de = W h_de, are linear in their terms s'' z_d z_e,
+    and a term contributes to u by the adjoint of its neuron:
 
-    .. math:: u_{de} = \sum_{layers} \sum_{neurons} a\, s''(z)\, z_d z_e.
+    .. math:: u_{de} = \sum_{\text{neurons}} a\, s''(z)\, z_d\, z_e.
 
     That is 1 + D + P products with each matrix of weights, instead of 1 + D + D (D + 1) / 2 in forward mode alone.
 
     Args:
         function: a trained function.
-        interval: not used; C has the mean alone.
+        interval: not used: C has the mean alone.
         hessian: whether the function has the argument `d2u`.
-        name: the name of the file, with or without its suffix; its stem is that of the function.
+        name: the name of the file, with or without its suffix; without it, that of the function.
 
     Raises:
-        ConfigurationError: the stem is no name of a function, or the activation has no formula in C.
+        ConfigurationError: the name is none of a function, or an activation has no formula in C.
     """
     name = name.removesuffix(".c")
     if not (name.isidentifier() and name.isascii()) or name.startswith("_") or _taken(name):
@@ -103,48 +104,31 @@ def c_source(
     tangents = hessian or not adjoints
     constant, groups = np.zeros(outputs), list[dict[str, Any]]()
     weights = shares(function)
-    for i, network in enumerate(function.networks):
-        members = len(network.amplitude)
-        share, weights = np.tile(weights[:members], len(network.stages))[:, None, None], weights[members:]
-        centre, scale, *layers = folded(network)
-        *layers, last, bias = [*layers[:-2], *(share * part for part in layers[-2:])]
-        constant += bias.sum((0, 1))
-        used = last.any((1, 2)) | (np.arange(len(last)) == 0)  # a stage that did not help has weights of 0
-        first, *inner = (part[used] for part in layers[::2])
-        group = f"{name}_{i + 1}" if len(function.networks) > 1 else name
-        width = -(-first.shape[2] // _LANES) * _LANES
-        shape = f"{inputs} inputs, {len(inner) + 1} x {first.shape[2]} neurons, {names[i]}, {outputs} outputs"
-        groups.append(
-            {
-                "name": group,
-                "about": f"{used.sum()} networks, {shape}",
-                "activation": _formula(names[i], name),
-                "count": used.sum(),
-                "depth": len(inner) + 1,
-                "width": width,
-                "centre": _text(centre[used, 0]),
-                "first": _text(first * scale[used].swapaxes(1, 2)),
-                "bias": _text(np.stack([part[used, 0] for part in layers[1::2]], axis=1)),
-                "inner": _text(np.stack(inner, axis=1)) if inner else "",
-                "last": _text(last[used].swapaxes(1, 2)),
-            }
-        )
+    for activation, network in zip(names, function.networks, strict=True):
+        share, weights = np.split(weights, [len(network.amplitude)])
+        *parts, last, bias = folded(network)
+        factor = np.tile(share, len(network.stages))[:, None, None]
+        constant += (factor * bias).sum((0, 1))
+        groups.append(_group(activation, *parts, factor * last))
+    for i, group in enumerate(groups):
+        group["name"] = f"{name}_{i + 1}" if len(groups) > 1 else name
+    columns, about = 1 + inputs * tangents, card(function)
+    numbers = max(
+        one["width"] * (columns * (one["depth"] + 1) + (1 + hessian) * one["depth"] + 1 + 3 * adjoints)
+        for one in groups
+    )
     arguments = f"const double x[{inputs}], double u[{outputs}], double du[{outputs}][{inputs}]"
     arguments += f", double d2u[{outputs}][{inputs}][{inputs}]" * hessian
-    columns = 1 + inputs * tangents
-    numbers = max(
-        group["width"] * (columns * (group["depth"] + 1) + (1 + hessian) * group["depth"] + 1 + 3 * adjoints)
-        for group in groups
-    )
     context = {
         "name": name,
-        "title": f"The value, the Jacobian{' and the Hessian' * hessian} of a function fitted by runge",
-        "facts": _facts(card(function)),
+        "title": f"The value{', Jacobian and Hessian' if hessian else ' and Jacobian'} of a fitted function",
+        "facts": _facts(about),
+        "card": [json.dumps(line).replace("??", r"?\?") for line in json.dumps(about, indent=2).splitlines()],
         "stack": -(-8 * numbers // 1000) + 1,
         "prototype": f"void {name}({arguments})",
         "groups": groups,
         "constant": _text(constant),
-        "exponential": any(group["activation"].bound for group in groups),
+        "exponential": any(one["formula"].bound for one in groups),
         "D": inputs,
         "P": outputs,
         "tangents": tangents,
@@ -152,18 +136,35 @@ def c_source(
         "hessian": hessian,
     }
     suffixes = (".h", ".c")
-    return {suffix: TEMPLATES.get_template(f"source{suffix}.jinja").render(context).encode() for suffix in suffixes}
+    texts = {suffix: TEMPLATES.get_template(f"source{suffix}.jinja").render(context) for suffix in suffixes}
+    return {suffix: f"{text}\n".encode() for suffix, text in texts.items()}
+
+
+def _group(activation: str, centre: np.ndarray, scale: np.ndarray, *layers: np.ndarray) -> dict[str, Any]:
+    """Return what the template needs of networks of one shape, without those whose last weights are all 0."""
+    used = layers[-1].any((1, 2)) | (np.arange(len(centre)) == 0)  # a stage that did not help has weights of 0
+    centre, scale, *layers = (part[used] for part in (centre, scale, *layers))
+    (first, *inner), last = layers[:-1:2], layers[-1]
+    width, count = first.shape[2], len(first)
+    layers_of = f"{count} network{'s' * (count > 1)}, {first.shape[1]}{f'-{width}' * (1 + len(inner))}-{last.shape[2]}"
+    return {
+        "about": f"{layers_of}, {activation}",
+        "formula": _ACTIVATIONS[activation],
+        "count": count,
+        "depth": 1 + len(inner),
+        "width": -(-width // _LANES) * _LANES,
+        "centre": _text(centre[:, 0]),
+        "first": _text(first * scale.swapaxes(1, 2)),
+        "bias": _text(np.concatenate(layers[1:-1:2], axis=1)),
+        "inner": _text(np.stack(inner, axis=1)) if inner else "",
+        "last": _text(last.swapaxes(1, 2)),
+    }
 
 
 def _taken(name: str) -> bool:
     """Return whether a name is a word of C or C++, or that of a function in this system's library, such as `time`."""
     library = ctypes.CDLL(None) if os.name == "posix" else None
     return name in _RESERVED or name.endswith("_t") or hasattr(library, name)
-
-
-def _formula(activation: str, name: str) -> _Formula:
-    formula = _ACTIVATIONS[activation]
-    return formula._replace(lines=tuple(line.replace("NAME", name) for line in formula.lines))
 
 
 def _facts(about: Mapping[str, Any]) -> str:
@@ -187,5 +188,6 @@ def _text(values: np.ndarray) -> str:
 
 def _number(value: float) -> str:
     single = np.float32(value)
-    text = f"{single}f" if float(single) == value and len(str(single)) < len(repr(value)) - 1 else repr(value)
-    return text.removeprefix("0") if text.startswith("0.") else text.replace("-0.", "-.", 1)
+    text, exact = repr(value), f"{single!s}f"
+    text = exact if float(single) == value and len(exact) < len(text) else text
+    return text.replace("-0.", "-.", 1) if text.startswith("-") else text.removeprefix("0") if value else "0"

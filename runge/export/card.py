@@ -15,7 +15,7 @@ from runge.configuration import flatten
 from runge.errors import ConfigurationError
 from runge.export.weights import shares
 from runge.function import Function
-from runge.metrics import key
+from runge.metrics import QUANTITIES, key, on_test
 from runge.records.checkpoints import read_checkpoint
 from runge.records.directories import RunDirectory
 from runge.records.files import printable
@@ -48,9 +48,10 @@ class _Record(NamedTuple):
     @property
     def unseen(self) -> str | None:
         """The set that its errors are given for: `test` or, without such rows, `val`; None: it was trained on all."""
-        if self.figures.get(key("test", "mse_f")) is not None:
+        if on_test(self.figures):
             return "test"
-        return "val" if self.figures.get(key("val", "mse_f")) != self.figures.get(key("train", "mse_f")) else None
+        val, train = ([self.figures.get(key(split, name)) for name in QUANTITIES] for split in ("val", "train"))
+        return "val" if val != train else None
 
 
 def card(function: Function, interval: float | None = None) -> dict[str, Any]:

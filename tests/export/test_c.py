@@ -2,6 +2,7 @@
 
 import ctypes
 import itertools
+import json
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from runge.export import export
 from runge.function import Function
@@ -115,6 +117,20 @@ def test_threads_and_memory(tmp_path):
     printed = subprocess.run([compiled(tmp_path / "main.c", *checks, suffix="")], capture_output=True, check=True)
     expected = np.concatenate([part.ravel() for part in u.to(DOUBLE).value_derivative_hessian(x)])
     np.testing.assert_allclose(np.reshape(printed.stdout.split(), (4, 21)).astype(float), [expected] * 4, rtol=1e-12)
+
+
+def test_the_card_and_the_numbers(tmp_path):
+    network = function(dimension=2, dtype=SINGLE).networks[0]
+    with torch.no_grad():
+        network.stage(0).theta[0, 18:22] = torch.tensor([0.5, -1e-9, 0.0, -0.123456789])  # of the second layer
+    u = Function(network, inputs=['a*/"b', "c??/\\é\n"])
+    source = export(u, "c", tmp_path / "u")
+    lines = (ctypes.c_char_p * 1000).in_dll(
+        ctypes.CDLL(str(compiled(source, "-shared", "-fPIC", suffix=".so"))), "u_card"
+    )
+    text = b"\n".join(itertools.takewhile(lambda line: line is not None, lines)).decode()
+    assert json.loads(text) == json.loads((tmp_path / "u.json").read_text())
+    assert "\n.5,-1e-09f,0,-.12345679f," in source.read_text()
 
 
 @pytest.mark.skipif(shutil.which("gfortran") is None, reason="needs gfortran")
