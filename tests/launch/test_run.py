@@ -188,7 +188,7 @@ def test_resumed_run_equals_the_uninterrupted_one(step, fail, finish, trained, t
 def test_run_resumes_in_a_process_that_has_loaded_nothing(copy):
     """Which modules are loaded decides which names of a run's files are refused."""
     (copy / "metrics.json").unlink()
-    words = [sys.executable, str(ROOT / "train.py"), f"resume={copy}"]
+    words = [sys.executable, str(ROOT / "train.py"), f"resume={copy}", "pictures=false"]
     subprocess.run(words, check=True, cwd=copy.parent, capture_output=True)
     assert (copy / "metrics.json").is_file()
 

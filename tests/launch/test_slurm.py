@@ -53,7 +53,7 @@ def until(condition, process=None, seconds=300):
         ended = process is not None and process.poll() is not None
         assert not ended, process.communicate()[0]
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.2)  # each look is a process
     return value
 
 

@@ -4,8 +4,6 @@ import json
 import os
 import re
 import resource
-import subprocess
-import sys
 import time
 import weakref
 
@@ -15,6 +13,7 @@ import yaml
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
+from joblib.externals.loky import get_reusable_executor
 from omegaconf import OmegaConf
 
 from runge.errors import RunError
@@ -127,13 +126,13 @@ def test_batches(options, train, tmp_path):
     assert sorted(directories(tmp_path / "sweep")) == ["0", "1", "2"]
 
 
-def test_joblib_caps_threads(tmp_path):
-    """As a command of its own, since its workers outlive it; for one run, one of the two loads everything."""
-    sweep = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=sweep"]
-    large = ["data.n_train=1024", "model.width=128", "trainer.max_steps=2", "data.n_val=16", "data.n_test=101"]
-    command = [sys.executable, str(ROOT / "train.py"), *sweep, *large]
-    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert process.returncode == 0, process.stdout + process.stderr
+def test_joblib_caps_threads(finish, tmp_path):
+    """For one run, one of the two workers loads everything."""
+    large = ("data.n_train=1024", "model.width=128", "trainer.max_steps=2", "data.n_val=16", "data.n_test=101")
+    try:
+        finish("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=sweep", *large)
+    finally:
+        get_reusable_executor().shutdown()  # which would outlive the command
     checkpoint = torch.load(tmp_path / "sweep" / "0" / "checkpoints" / "last.ckpt")
     assert checkpoint["stack"]["threads"] <= max(1, (os.cpu_count() or 1) // 2)
 
