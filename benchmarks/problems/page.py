@@ -312,9 +312,11 @@ def write() -> None:
     """Write the page."""
     import intervals_page  # late: they import this module
     import outside_page
+    import second_order_page
     import spoilt_page
 
     further = {"intervals": intervals_page, "outside": outside_page, "spoilt": spoilt_page}
+    further |= {"second_order": second_order_page}
     sections = SECTIONS | {name: module.SECTION for name, module in further.items()}
     tables = best, reactor, study, functions, fresh, by_default, airfoils, *(one.table for one in further.values())
     names = (
