@@ -8,7 +8,7 @@ SECTION = """
 ## Second derivatives
 
 How much do labels of second derivatives lower the errors of values and gradients, at equal rows? A study outside of
-`runge`, with a network of its own: tanh, 2 x 24, Levenberg-Marquardt, 200 steps, the best of four `lambda_dd` by
+`runge`, with a network of its own, which chose what `loss.lambda_dd` does: tanh, 2 x 24, Levenberg-Marquardt, 200 steps, the best of four `lambda_dd` by
 validation rows, against the best of four `lambda_d` with gradients alone. Errors are over the standard deviation,
 value / gradient, medians of the seeds; *gain* is the geometric mean of the errors' ratios, and its range that of the
 value. The value function is of a Van der Pol oscillator, with Hessians from its optimal trajectories.
@@ -17,12 +17,13 @@ value. The value function is of a Van der Pol oscillator, with Hessians from its
 
 At an equal number of labels nothing is gained: a Hessian by two inputs has as many numbers as value and gradient of
 another row. Of 40 rows, gradients alone are 11 times as exact as 20 rows with Hessians for the value function, 5 times
-for branin, 1.3 times for rastrigin, and 1.6 times less exact for franke. Of the reactor, 12 rows with Hessians gave
-2.5e-2, 42 with gradients alone 9.2e-3. Adam, with 2000 steps, gained a factor of 2.6.
+for branin, 1.3 times for rastrigin, and 1.6 times less exact for franke. Of the reactor, 42 rows with gradients alone
+gave 9.2e-3 (two seeds), half the error of 12 rows with Hessians. Adam, with 2000 steps, gained a factor of 2.6 (five
+pairs of fits).
 
 One product J v of each row with a random direction v, instead of the Jacobian, does not suffice: on functions of 20
-inputs, with 200 rows, its errors are 15 to 900 times as large
-(`python benchmarks/problems/second_order.py direction`). `runge` does not take such labels.
+inputs, with 200 rows, its errors are 22 to 900 times as large (two seeds,
+`python benchmarks/problems/second_order.py direction`). `runge` does not take such labels.
 
 `{second_order_command}`
 """
