@@ -7,11 +7,12 @@ from page import KEYS, by, figures, markdown
 SECTION = """
 ## Second derivatives
 
-How much do labels of second derivatives lower the errors of values and gradients, at equal rows? A study outside of
-`runge`, with a network of its own, which chose what `loss.lambda_dd` does: tanh, 2 x 24, Levenberg-Marquardt, 200 steps, the best of four `lambda_dd` by
-validation rows, against the best of four `lambda_d` with gradients alone. Errors are over the standard deviation,
-value / gradient, medians of the seeds; *gain* is the geometric mean of the errors' ratios, and its range that of the
-value. The value function is of a Van der Pol oscillator, with Hessians from its optimal trajectories.
+How much do labels of second derivatives lower the errors of values and gradients, at equal rows? This study was made
+outside of `runge`, with a network of its own, to decide on `loss.lambda_dd`: tanh, 2 x 24, Levenberg-Marquardt, 200
+steps, the best of four `lambda_dd` by validation rows, against the best of four `lambda_d` with gradients alone. Errors
+are over the standard deviation, value / gradient, medians of the seeds; *gain* is the geometric mean of the errors'
+ratios, and its range that of the value. The value function is of a Van der Pol oscillator, with Hessians from its
+optimal trajectories.
 
 {second_order}
 

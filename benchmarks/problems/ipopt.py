@@ -1,6 +1,6 @@
 """Ipopt on a fit of the reactor: exact Hessians against limited memory, CasADi's operations against torch.
 
-    python benchmarks/export/ipopt.py [--points 20]
+    python benchmarks/problems/ipopt.py [--points 20]
 
 The task of docs/howto/optimise.md, from random starting points: the largest yield with a hot spot of at most 490 K,
 where bounds and the limit leave one of five directions free, or of 505 K, where they leave two. All rows have the same
@@ -12,25 +12,21 @@ optima of the fit and of the true reactor, by SLSQP.
 
 import argparse
 import runpy
-import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import casadi
 import numpy as np
 import torch
+from pfr import INPUTS, OUTPUTS, design, reactor
 from scipy.optimize import Bounds, minimize
+from tables import label
 
 import runge
 from runge.export import export
 from runge.function import Function
-
-sys.path.append(str(Path(__file__).parents[1] / "problems"))
-from pfr import INPUTS, OUTPUTS, design, reactor
-from tables import label
 
 Y, HOT, LIMITS = OUTPUTS.index("Y"), OUTPUTS.index("Thot"), (490, 505)
 LOWER, UPPER = np.array([*INPUTS.values()], float).T
