@@ -74,6 +74,7 @@ def _columns(x: Argument, inputs: Sequence[str]) -> Argument:
     return x[:, 0] if len(inputs) == 1 else x
 
 
-def without_single(parts: Sequence[Any], inputs: int) -> list[Any]:
+def without_single(parts: Sequence[Any], inputs: int) -> tuple[Any, ...]:
     """Return u, (..., 1), u', (..., 1, D), and u'', (..., 1, D, D), without the axes of one output and one input."""
-    return [part[(..., 0, *([0] if inputs == 1 else [slice(None)]) * (part.ndim - parts[0].ndim))] for part in parts]
+    axis = 0 if inputs == 1 else slice(None)
+    return tuple(part[(..., 0, *[axis] * (part.ndim - parts[0].ndim))] for part in parts)

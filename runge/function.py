@@ -117,8 +117,7 @@ class Function(nn.Module):
 
     def value_and_derivative(self, x: Argument) -> tuple[Any, Any]:
         """Return u(x) and u'(x) from one pass."""
-        u, du = self._shaped(*self._means(x, 1))
-        return u, du
+        return self._shaped(*self._means(x, 1))
 
     def hessian(self, x: Argument) -> Any:
         """Return the Hessian u''(x), (..., D, D) or with P outputs (..., P, D, D), as `value_derivative_hessian`."""
@@ -131,18 +130,13 @@ class Function(nn.Module):
         one output it has the shape of x. It is exact, by forward propagation, as `runge.sobolev.jet.second_order`; a
         network with relu has 0 everywhere, although its slope jumps.
         """
-        u, du, d2u = self._shaped(*self._means(x, 2))
-        return u, du, d2u
+        return self._shaped(*self._means(x, 2))
 
     def hvp(self, x: Argument, v: Argument) -> Any:
-        """Return the product of the Hessian and directions v, u''(x) v, of the shape of `derivative`, without u''.
-
-        Args:
-            x: the points.
-            v: the directions, of the shape of x, or of one that is broadcast to it.
+        """Return the product u''(x) v of the Hessian and directions v, of the shape of `derivative`, without u''.
 
         Raises:
-            ValueError: v cannot be broadcast to x.
+            ValueError: v cannot be broadcast to the shape of x.
         """
         return self._shaped(*self._means(x, 2, v))[2]
 
@@ -165,8 +159,7 @@ class Function(nn.Module):
             ValueError: there is one member.
         """
         parts = self._evaluate(x, lambda points: [std_over(part, self.weights) for part in self.jet(points)])
-        u, du = self._shaped(*parts)
-        return u, du
+        return self._shaped(*parts)
 
     @property
     def calibration(self) -> Calibration:
@@ -275,8 +268,8 @@ class Function(nn.Module):
 
         return self._evaluate(x, means, along=along, of_each=len(self.inputs) ** max(0, order - 1))
 
-    def _shaped(self, *parts: Any) -> list[Any]:
-        return [*parts] if len(self.outputs) > 1 else without_single(parts, len(self.inputs))
+    def _shaped(self, *parts: Any) -> Any:
+        return parts if len(self.outputs) > 1 else without_single(parts, len(self.inputs))
 
     def jet(self, x: Tensor, order: int = 1, along: Tensor | None = None) -> list[Tensor]:
         """Return u, (M, N, P), u', (M, N, P, D), and u'', (M, N, P, D, D), up to an order, of each member.
