@@ -199,7 +199,6 @@ class Function(nn.Module):
         of the table came from; see `runge.trust.intervals`. NaN: too few labels of this kind are known.
 
         Args:
-            x: the points.
             level: the probability, between 0 and 1.
 
         Raises:
