@@ -39,7 +39,7 @@ from runge.sobolev.stages import ResidualStages
 try:
     import casadi
     import onnx
-    import onnx_ad
+    import onnx_ad  # pyright: ignore[reportMissingImports]: the extra `bench`
     import onnxruntime
 except ImportError as missing:
     sys.exit(f"{missing.name} is missing: pip install -e '.[bench,onnx,interop]'")
