@@ -268,7 +268,7 @@ def _read(path: str, function: Function, hessian: bool) -> list[np.ndarray]:
         got = f"'x' with {len(file.inputs or [])} columns without names" if unnamed else listed(file.names)
         rule = f"must have the {len(inputs)} inputs of the run, {', '.join(inputs)}"
         raise ConfigurationError(f"FILE: {path!r}: {rule}; got {got}")
-    seconds = find_seconds(file, inputs, outputs) if hessian else {}
+    seconds = find_seconds(file, inputs, outputs, partials.values()) if hessian else {}
     used = {*inputs, *outputs, *partials.values(), *seconds.values()}
     if unused := [name for name in file.names if name and name not in used]:
         print(printable(f"columns not used: {listed(unused)}"))

@@ -62,7 +62,7 @@ def find_roles(
     inferred = not (inputs and outputs)
     inputs = inputs or [name for name in file.names if any(name == x for _, x in partials)]
     outputs = outputs or [name for name in file.names if any(name == y for y, _ in partials)]
-    seconds = find_seconds(file, inputs, outputs)
+    seconds = find_seconds(file, inputs, outputs, partials.values())
     splits = [] if split is None else [split]
     named = {"split_column": splits, "derivatives": [*partials.values(), *seconds.values()]}
     named |= {"inputs": inputs, "outputs": outputs}
@@ -91,18 +91,21 @@ def find_roles(
     return Roles(tuple(inputs), tuple(outputs), partials, tuple(unused), seconds)
 
 
-def find_seconds(file: File, inputs: Sequence[str], outputs: Sequence[str]) -> dict[tuple[str, str, str], str]:
+def find_seconds(
+    file: File, inputs: Sequence[str], outputs: Sequence[str], partials: Collection[str]
+) -> dict[tuple[str, str, str], str]:
     """Find the columns that are named d2<output>_d<input>_d<input>, with both inputs in any order.
+
+    A column that was chosen as an input, an output or a partial derivative keeps that role.
 
     Raises:
         ConfigurationError: one is given in both orders.
     """
     found: dict[tuple[str, str, str], str] = {}
-    for y in outputs:
+    names = {name for name in file.names if name.startswith("d2")} - {*inputs, *outputs, *partials}
+    for y in outputs if names else ():
         for a, b in itertools.combinations_with_replacement(inputs, 2):
-            columns = [
-                name for name in dict.fromkeys([second_name(y, a, b), second_name(y, b, a)]) if name in file.names
-            ]
+            columns = [name for name in dict.fromkeys([second_name(y, a, b), second_name(y, b, a)]) if name in names]
             if len(columns) > 1:
                 rule = "must be given once, because a second derivative does not depend on the order of the inputs"
                 raise _wrong("derivatives", file, f"{columns[0]!r} {rule}; got {columns[1]!r} too")
@@ -127,6 +130,12 @@ def _readings(column: str) -> list[tuple[str, str]]:
     return [(column[1:cut], column[cut + 2 :]) for cut in cuts if cut > 1]
 
 
+def _is_second(column: str, names: Collection[str]) -> bool:
+    """Return whether a column is named d2<name>_d<name>_d<name> after three columns, of which two may be the same."""
+    first = [(y.removeprefix("2"), x) for y, x in _readings(column) if y.startswith("2") and x in names]
+    return any(name in names and x in names for left, _ in first for name, x in _readings(f"d{left}"))
+
+
 def _check_strays(file: File, inputs: Sequence[str], outputs: Sequence[str], unused: Sequence[str]) -> None:
     """Raise ConfigurationError if the name of an unused column is almost that of a derivative.
 
@@ -134,7 +143,7 @@ def _check_strays(file: File, inputs: Sequence[str], outputs: Sequence[str], unu
     """
     every, of, by = ({name.lower() for name in names} for names in (file.names, outputs, inputs))
     for column in unused:
-        for y, x in _readings(column.lower()):
+        for y, x in () if _is_second(column.lower(), every) else _readings(column.lower()):
             if (y in of and x in by) or ((y in of or x in by) and not {y, x} <= every):
                 rule = f"must name the columns of derivatives, because {column!r} looks like one of {y!r} by {x!r}"
                 raise _wrong("derivatives", file, f"{rule}, which are no columns; rename it, or add them")
@@ -161,8 +170,12 @@ def read_seconds(file: File, roles: Roles) -> np.ndarray | None:
     if not roles.seconds:
         return None
     pairs = [*itertools.combinations_with_replacement(roles.inputs, 2)]
-    columns = [file.numbers(roles.seconds.get((y, *pair), "")) for y in roles.outputs for pair in pairs]
-    return np.stack(columns, axis=1).reshape(-1, len(roles.outputs), len(pairs))
+    columns = {key: file.numbers(name) for key, name in roles.seconds.items()}
+    known = np.full((len(next(iter(columns.values()))), len(roles.outputs), len(pairs)), np.nan)
+    places = {pair: k for k, pair in enumerate(pairs)}
+    for (y, *pair), column in columns.items():
+        known[:, roles.outputs.index(y), places[(*pair,)]] = column
+    return known
 
 
 def listed(names: Sequence[str]) -> str:

@@ -8,6 +8,9 @@ import pandas
 import pytest
 import torch
 
+from runge.data.roles import find_roles, read_seconds
+from runge.data.table import open_table
+from runge.errors import ConfigurationError
 from runge.optimizers import LevenbergMarquardt
 from runge.optimizers.explicit import ExplicitSpace
 from runge.optimizers.levenberg_marquardt import _evaluate
@@ -133,3 +136,22 @@ def test_a_second_derivative_is_given_once(fail, table, tmp_path):
     frame.to_csv(tmp_path / "table.csv", index=False)
     _, err = fail(*table)
     assert "data.derivatives: 'table.csv': 'd2y_da_db' must be given once" in err
+
+
+def test_second_derivatives_of_other_outputs_and_columns_of_another_role(table, tmp_path):
+    frame = pandas.read_csv(tmp_path / "table.csv").assign(z=0.0, dz_da=0.0, d2z_da_db=0.0, d2y_dc_da=0.0)
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    file = open_table(tmp_path / "table.csv")
+    with pytest.raises(ConfigurationError, match="because 'd2y_dc_da' looks like one of"):
+        find_roles(file, ["a", "b"], ["y"], None)
+    frame.drop(columns="d2y_dc_da").to_csv(tmp_path / "table.csv", index=False)
+    file = open_table(tmp_path / "table.csv")
+    roles = find_roles(file, ["a", "b"], ["y"], None)
+    assert roles.seconds == {("y", "a", "a"): "d2y_da_da", ("y", "a", "b"): "d2y_db_da"}
+    assert roles.unused == ("z", "dz_da", "d2z_da_db")
+    assert read_seconds(file, roles).shape == (24, 1, 3)
+    np.testing.assert_array_equal(read_seconds(file, roles)[:, 0, :2], frame[["d2y_da_da", "d2y_db_da"]])
+    roles = find_roles(file, ["a", "b"], ["y", "d2y_da_da"], None)
+    assert roles.seconds == {("y", "a", "b"): "d2y_db_da"}
+    roles = find_roles(file, ["a", "b"], ["dy_da"], {"dy_da": {"a": "d2y_da_da", "b": "d2y_db_da"}})
+    assert not roles.seconds
