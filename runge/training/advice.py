@@ -119,6 +119,7 @@ def without_effect(run: "Member", lambda_d: float, at_first: float, outputs: int
         ("schedule", off and not isinstance(run.schedule, Constant), why),
         ("balance", off and (isinstance(balance, Scale) or of_ratios), why),
         ("loss.lambda_d", off and loss.lambda_d > 0, why),
+        ("loss.lambda_dd", off and loss.lambda_dd > 0, why),
         ("loss.derivative_scale", off and loss.derivative_scale != "none", why),
         ("data.noise_df", off and isinstance(data, Data) and data.noise_df > 0, why),
         ("data.n_derivative", off and isinstance(data, Data) and data.n_derivative is not None, why),

@@ -134,6 +134,8 @@ def trained(folder, *overrides):
         ("balance=ntk", (*FORMULA, "schedule=constant", "balance.every=20"), "20, and it is first applied after 20"),
         ("balance=scale", TABLE, "it sets lambda_d to 1, which it is without it"),
         ("loss.lambda_d=3", VALUES, "no training point has a derivative"),
+        ("loss.lambda_dd=1", (*TABLE, NONE), "lambda_d is 0"),
+        ("loss.lambda_dd=1", TABLE, None),
         ("schedule=two_stage", (*FORMULA, "schedule=constant", NONE), "lambda_d is 0"),
         ("loss.derivative_scale=max", (*FORMULA, NONE), "lambda_d is 0"),
         ("loss.derivative_scale=max", FORMULA, None),
@@ -146,7 +148,9 @@ def trained(folder, *overrides):
 def test_an_override_has_no_effect_if_and_only_if_it_is_said(override, others, reason, tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     t = np.linspace(0, 1, 40)
-    pd.DataFrame({"t": t, "y": 9 * np.sin(3 * t), "dy_dt": 27 * np.cos(3 * t)}).to_csv("a.csv", index=False)
+    y = 9 * np.sin(3 * t)
+    rows = pd.DataFrame({"t": t, "y": y, "dy_dt": 27 * np.cos(3 * t), "d2y_dt_dt": -9 * y})
+    rows.to_csv("a.csv", index=False)
     weights = trained(tmp_path / "with", *others, override)
     said = [one.getMessage() for one in caplog.records if "without effect" in one.getMessage()]
     if reason is None:
