@@ -32,6 +32,7 @@ FORMATS = {
 _WITH_INTERVALS = ("onnx", "torch", "numpy")
 _IMPORTED = ("numpy", "casadi")
 """The formats that are modules of Python."""
+_TEXTS = (".py", ".c", ".h")
 
 
 def export(
@@ -100,15 +101,21 @@ def _can_be_imported(name: str) -> bool:
 def _check_existing(contents: Mapping[Path, bytes], to: str, force: bool) -> None:
     """Raise ValueError if a file that would be overwritten is not from an export of this kind, or is no model card.
 
-    What an export has written has a model card beside it, the first of the files; a module has its own first line.
+    What an export has written has a model card beside it, the first of the files, which all formats share; texts also
+    have the first line of their format, up to a colon.
     """
     about, *_ = contents
     exported = about.exists() and _is_card(about)
-    for path, content in ((path, content) for path, content in contents.items() if path.exists()):
-        same = path.suffix != ".py" or path.read_bytes().partition(b"\n")[0] == content.partition(b"\n")[0]
-        if not (exported and same) and not (force and path != about):
+    texts = {path: content for path, content in contents.items() if path.suffix in _TEXTS}
+    same = all(path.exists() and _opening(path.read_bytes()) == _opening(content) for path, content in texts.items())
+    for path in filter(Path.exists, [*texts, *contents] if exported else contents):
+        if not (exported and (same or path == about)) and not (force and path != about):
             how = "--out FILE names another" if path == about else "--force overwrites it"
             raise ValueError(f"path, --out: {os.fspath(path)!r} exists, and is not from an export to {to}; {how}")
+
+
+def _opening(content: bytes) -> bytes:
+    return content.partition(b"\n")[0].partition(b":")[0]
 
 
 def _is_card(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Write a trained function for other programs, its value and derivatives: as ONNX, PyTorch, NumPy or CasADi."""
+"""Write a trained function for other programs, its value and derivatives: as ONNX, PyTorch, NumPy, CasADi or C."""
 
 import argparse
 from collections.abc import Sequence

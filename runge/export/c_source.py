@@ -62,7 +62,8 @@ _ACTIVATIONS = {
 """The formulas by name, stable for all z: exp is taken of negative numbers alone."""
 
 _RESERVED = {*c.reserved_words, *c.reserved_words_c99, *cxx.reserved["C++17"], *dir(math), "catch", "main", "register"}
-_RESERVED |= {"INFINITY", "NAN", "linux", "signbit", "unix"}  # macros
+_RESERVED |= {"HUGE_VAL", "INFINITY", "NAN", "NULL", "fpclassify", "isgreater", "isgreaterequal", "isless"}  # macros
+_RESERVED |= {"islessequal", "islessgreater", "isnormal", "isunordered", "linux", "signbit", "unix"}
 
 
 def c_source(
@@ -121,7 +122,7 @@ def c_source(
     arguments += f", double d2u[{outputs}][{inputs}][{inputs}]" * hessian
     context = {
         "name": name,
-        "title": f"The value{', Jacobian and Hessian' if hessian else ' and Jacobian'} of a fitted function",
+        "title": f"its value{', Jacobian and Hessian' if hessian else ' and Jacobian'}",
         "facts": _facts(about),
         "card": [json.dumps(line).replace("??", r"?\?") for line in json.dumps(about, indent=2).splitlines()],
         "stack": -(-8 * numbers // 1000) + 1,

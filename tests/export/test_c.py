@@ -151,7 +151,7 @@ def test_fortran(tmp_path):
 
 def test_what_has_no_function_in_c(tmp_path, monkeypatch):
     rule = "path, --out: the file's name is that of the function: it must be a C identifier .*; got "
-    for name in ("my-run", "3d", "été", "int", "class", "tanh", "main", "time", "size_t", "NAN", "_x", "u.h"):
+    for name in ("my-run", "3d", "été", "int", "class", "tanh", "main", "time", "size_t", "NAN", "NULL", "_x", "u.h"):
         with pytest.raises(ValueError, match=rule + repr(name)):
             export(function(), "c", tmp_path / name)
     found = Calibration((0.1,) * 2, ((0.5, 1.0),) * 2, (2,) * 2, local=False)

@@ -106,6 +106,15 @@ def test_an_export_overwrites_only_an_export_of_its_kind(run, capsys):
         command.main(["run", "--to", to, "--out", "run/own", "--force"])
         command.main(["run", "--to", to, "--out", "run/own"])
         (run / "own.json").unlink()
+    command.main(["run", "--to", "torch", "--out", "run/own"])
+    (run / "own.py").unlink()
+    for file, to in (("own.c", "c"), ("own.npz", "numpy")):  # beside the card of another export
+        (run / file).write_bytes(own)
+        assert f"'run/{file}' exists, and is not from an" in message(capsys, "run", "--to", to, "--out", "run/own")
+        assert (run / file).read_bytes() == own
+        command.main(["run", "--to", to, "--out", "run/own", "--force"])
+        command.main(["run", "--to", to, "--out", "run/own"])
+    command.main(["run", "--to", "c", "--out", "run/own", "--hessian"])
     command.main(["run", "--to", "torch"])
     command.main(["run", "--to", "numpy"])
     module = (run / "function.py").read_bytes()
