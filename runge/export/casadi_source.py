@@ -16,7 +16,7 @@ __all__ = ["casadi_source"]
 
 _ACTIVATIONS = {
     "tanh": ["return casadi.tanh(z)"],
-    "relu": ["return casadi.if_else(z > 0, z, 0)"],
+    "relu": ["return casadi.if_else(z <= 0, 0, z)  # 0 has the slope 0, and NaN stays"],
     "gelu": ["return z * (1 + casadi.erf(z / 2**0.5)) / 2"],
     "sigmoid": ["return (1 + casadi.tanh(z / 2)) / 2"],
     "silu": ["return z * (1 + casadi.tanh(z / 2)) / 2"],

@@ -80,6 +80,13 @@ def test_a_weighted_mean_of_several_architectures(tmp_path):
     assert casadi.Function.load(str(tmp_path / "u.casadi")).size_out(2) == (6, 2)
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_what_is_not_known_stays_unknown(activation, tmp_path):
+    path = export(function(activation, dimension=2), "casadi", tmp_path / "u")
+    u = runpy.run_path(str(path))["function"]()
+    assert np.isnan(u([0.1, np.nan])[0].full()).all()
+
+
 CODE = """
 import sys, casadi, numpy, u
 x = casadi.SX.sym('x', 2)
