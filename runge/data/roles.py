@@ -173,8 +173,8 @@ def read_seconds(file: File, roles: Roles) -> np.ndarray | None:
     columns = {key: file.numbers(name) for key, name in roles.seconds.items()}
     known = np.full((len(next(iter(columns.values()))), len(roles.outputs), len(pairs)), np.nan)
     places = {pair: k for k, pair in enumerate(pairs)}
-    for (y, *pair), column in columns.items():
-        known[:, roles.outputs.index(y), places[(*pair,)]] = column
+    for (y, a, b), column in columns.items():
+        known[:, roles.outputs.index(y), places[a, b]] = column
     return known
 
 
