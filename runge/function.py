@@ -82,8 +82,7 @@ class Function(nn.Module):
         self.networks = cast(Sequence[ResidualStages], nn.ModuleList(stacks))
         self.configuration = dict(configuration)  # a mapping proxy cannot be pickled
         self.inputs = numbered("x", stacks[0].dimension) if inputs is None else tuple(inputs)
-        self.outputs, self.runs = tuple(outputs), tuple(runs)
-        self.inside = inside
+        self.outputs, self.runs, self.inside = tuple(outputs), tuple(runs), inside
         self.groups, self._calibration = alike(rows), calibration
         if weights is None and len(stacks) > 1:
             weights = [1 / self.members] * self.members
@@ -199,6 +198,7 @@ class Function(nn.Module):
         of the table came from; see `runge.trust.intervals`. NaN: too few labels of this kind are known.
 
         Args:
+            x: the points.
             level: the probability, between 0 and 1.
 
         Raises:

@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 SECTIONS = {
     "data": "runge.data.Data",
     "model": "runge.sobolev.network.Model",
-    "loss": "runge.training.member.Loss",
-    "trainer": "runge.training.member.Training",
+    "loss": "runge.training.sections.Loss",
+    "trainer": "runge.training.sections.Training",
 }
 """The classes whose docstrings explain the keys of a section."""
 

@@ -18,6 +18,8 @@ from runge.sobolev.losses import LossAndGradient
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 
+_AT_ONCE = 32  # points whose second derivatives are differentiated at a time
+
 __all__ = ["second_errors", "second_jacobian", "with_second"]
 
 
@@ -41,7 +43,7 @@ def second_jacobian(network: StackedMLP, x: Tensor) -> Tensor:
         one._buffers = {"scale": scale[None], "shift": shift[None]}
         return pairs(one, point[None, None])[2][0, 0]
 
-    of_points = torch.func.vmap(torch.func.jacrev(at), in_dims=(None, None, None, 0))
+    of_points = torch.func.vmap(torch.func.jacrev(at), in_dims=(None, None, None, 0), chunk_size=_AT_ONCE)
     rows = torch.func.vmap(of_points)(network.theta.detach(), network.scale, network.shift, x)
     return rows.permute(0, 2, 3, 1, 4).flatten(1, 3)
 

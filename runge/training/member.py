@@ -2,15 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import torch
-from pydantic import BeforeValidator
 
 from runge import machine
 from runge.balance import Balance
 from runge.configuration import build, flatten, function, no_such_key, section
-from runge.data import Data, Rows, SampleWeight, Table, batch_size, read
+from runge.data import Data, Rows, Table, batch_size, read
 from runge.errors import ConfigurationError
 from runge.metrics import QUANTITIES
 from runge.objective import VAL_NRMSE, Objective
@@ -20,11 +19,9 @@ from runge.resampling import Never, Periodic, Resampling
 from runge.sampling import Sampling
 from runge.schedules import Schedule
 from runge.seed import Seed
-from runge.sobolev.kernel import Compile
-from runge.sobolev.losses import DerivativeScale
 from runge.sobolev.network import Model
 from runge.targets import Target, far_from_one
-from runge.validation import Count, NonNegative, checked
+from runge.training.sections import Loss, Training
 
 OF_FORMULAS = ("target", "sampling")
 """The keys of sections that say what is sampled and where, and that a table has not."""
@@ -35,72 +32,10 @@ SECTIONS = (
 )
 """The keys of a run's configuration."""
 
+_MOST = 10**8
+"""The most numbers of a Jacobian of second derivatives, 0.8 GB."""
+
 _OPTIONAL = ("logger", "metrics", "callbacks", "penalty", "objective", "pictures")
-
-
-@checked
-class Loss:
-    """The section `loss`.
-
-    Attributes:
-        lambda_d: the weight of MSE_df, in [0, 1e12].
-        lambda_dd: the weight of MSE_ddf, that of second derivatives, which a table may have, in [0, 1e12]; it counts
-            at the steps at which lambda_d is above 0.
-        derivative_scale: what f' and u' are divided by inside the loss: `none`, `max` |f'|, or `std`.
-        sample_weight: the weight of a training point: `none` (all equal), `derivative` (points with a large f' count
-            more), or `density` (1 / density of the points).
-    """
-
-    lambda_d: NonNegative
-    derivative_scale: DerivativeScale
-    sample_weight: SampleWeight
-    lambda_dd: NonNegative = 0.0
-
-
-def _as_word(value: Any) -> Any:
-    """Return on and off as words, which YAML reads as booleans."""
-    return ("off", "on")[value] if isinstance(value, bool) else value
-
-
-@checked
-class Training:
-    """The section `trainer`.
-
-    Attributes:
-        max_steps: optimiser steps, >= 1.
-        stop_at: the step at which the run ends, whose weights are kept whatever their validation loss, >= 1; None: it
-            ends after `max_steps`, on which schedules depend, and keeps the weights with the lowest one.
-        patience: the steps after which a run ends whose `val/loss` has not improved, >= 1; None: all steps are
-            taken. They count once lambda_d has its full value and points no longer move, in the last residual stage.
-        precision: 32 or 64 bit.
-        compile: `on` or `off`, or `auto`: compile the step if that is expected to save more time than it takes.
-        accelerator: `auto`, `cpu` or `gpu`.
-        log_every: steps between two rows of the history, >= 1.
-        diagnostics_every: steps between two evaluations of the gradients of both terms, >= 1.
-        checkpoint_seconds: seconds between two checkpoints, in [0, 1e12].
-        progress_bar: true shows the progress.
-    """
-
-    max_steps: Count
-    precision: Literal[32, 64]
-    compile: Annotated[Compile, BeforeValidator(_as_word)]
-    accelerator: Literal["auto", "cpu", "gpu"]
-    log_every: Count
-    diagnostics_every: Count
-    checkpoint_seconds: NonNegative
-    progress_bar: bool
-    patience: Count | None = None
-    stop_at: Count | None = None
-
-    @property
-    def steps(self) -> int:
-        """The number of steps of the run."""
-        return min(self.max_steps, self.stop_at or self.max_steps)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The precision, for torch."""
-        return torch.float32 if self.precision == 32 else torch.float64
 
 
 class Member:
@@ -188,6 +123,10 @@ class Member:
             if not self.optimizer.takes_second():
                 which = "one by the gradient, or levenberg_marquardt with readout=true or false"
                 yield f"optimizer: must be {which}, with loss.lambda_dd; got {type(self.optimizer).__name__}"
+            errors, weights = self._system()
+            if not self.optimizer.by_gradient and errors * weights > _MOST:
+                got = f"{errors} errors and {weights} weights, whose Jacobian has more than {_MOST:.0e} numbers"
+                yield f"loss.lambda_dd: must be 0 with {got}; take optimizer=adam, fewer rows or fewer neurons"
         if self.data.folds is not None and not isinstance(self.resampling, Never):
             yield f"resampling: must be none with data.folds, because points would move into the fold; got {rule}"
         if table and not isinstance(self.resampling, Never):
@@ -293,13 +232,21 @@ class Member:
 
     def work(self) -> float:
         """Estimate the seconds of one step on one core."""
-        model, points, outputs = self.model, min(self.sizes[0], self.batch_size or self.sizes[0]), len(self.outputs)
+        model = self.model
+        products = self.optimizer.products(*self._system(), model.width)
+        shape = self._points(), model.depth, model.width, self.dimension, model.activation
+        return machine.step_seconds(*shape) + machine.PER_PRODUCT_64 * products
+
+    def _points(self) -> int:
+        """Return the number of points of a step."""
+        return min(self.sizes[0], self.batch_size or self.sizes[0])
+
+    def _system(self) -> tuple[int, int]:
+        """Return the numbers of errors and of weights of a step."""
+        model, outputs = self.model, len(self.outputs)
         weights = model.width * (self.dimension + 1 + (model.depth - 1) * (model.width + 1) + outputs) + outputs
         seconds = self.dimension * (self.dimension + 1) // 2 if self.loss.lambda_dd else 0
-        labels = outputs * (1 + self.dimension + seconds if self.loss.lambda_d else 1)
-        products = self.optimizer.products(points * labels, weights, model.width)
-        shape = points, model.depth, model.width, self.dimension, model.activation
-        return machine.step_seconds(*shape) + machine.PER_PRODUCT_64 * products
+        return self._points() * outputs * (1 + self.dimension + seconds if self.loss.lambda_d else 1), weights
 
 
 def _is_finite(penalty: Callable[..., Any]) -> bool:

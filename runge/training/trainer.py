@@ -12,9 +12,9 @@ from runge import machine
 from runge.configuration import build, locate, section
 from runge.errors import ConfigurationError, describe
 from runge.sobolev.points import Points
-from runge.training.member import Training
 from runge.training.module import Metric, SobolevRegression
 from runge.training.saving import StateFile
+from runge.training.sections import Training
 
 IGNORED = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available on your system"
 """Warnings of no use to the user: Lightning 2.6 uses torch's pytree in a deprecated way, and advertises srun."""
