@@ -22,7 +22,7 @@ from runge.trust.spread import alike, spread_over
 __all__ = ["FLAT", "Function"]
 
 FLAT = "the second derivatives of relu are 0: between its kinks it is linear"
-"""What a command says with the Hessian of such a network."""
+"""The sentence that a command prints with the Hessian of such a network."""
 
 _CHUNK = 2**12  # points that are evaluated at a time; what a layer makes of them fits the CPU's cache
 
@@ -95,7 +95,7 @@ class Function(nn.Module):
 
     @property
     def flat(self) -> bool:
-        """Whether the second derivatives of some members are 0, those with relu."""
+        """True if the second derivatives of some members are 0, because their activation is relu."""
         return any(network.stage(0).activation_name == "relu" for network in self.networks)
 
     @property

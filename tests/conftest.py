@@ -41,7 +41,7 @@ savefig, Figure.savefig = (
     Figure.savefig,
     lambda figure, file, **options: file.write(PIXEL) if hasattr(file, "write") else Path(file).write_bytes(PIXEL),
 )
-# Each command composes its configuration from the same texts, and before that once more to look for `hydra.mode`.
+# Each command composes its configuration from the same texts, and once before, only to look for `hydra.mode`.
 parsed = cache(lambda text, load=OmegaConf.load: load(io.StringIO(text)))
 OmegaConf.load = lambda file: copy.deepcopy(parsed(file.read()))
 get_mode = Hydra.get_mode

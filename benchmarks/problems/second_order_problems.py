@@ -66,7 +66,7 @@ def welch(x: NDArray) -> NDArray:
 
 
 class Problem(NamedTuple):
-    """What labels points, the box, and the numbers of training rows."""
+    """A function that labels points, the box, and the numbers of training rows."""
 
     label: Label
     box: Sequence[tuple[float, float]]

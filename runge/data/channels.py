@@ -22,7 +22,9 @@ _FLOOR = 0.1  # of the mean over the inputs; from 0.01 to 1 the errors differ by
 _LEAST_RELEVANCE = 0.03
 
 
-def row_points(x: Floats, y: Floats, dydx: Floats, outputs: Sequence[str], seconds: Floats | None = None) -> Points:
+def row_points(
+    x: Floats, y: Floats, dydx: Floats, outputs: Sequence[str], seconds: Floats | None = None, lambda_dd: float = 0.0
+) -> Points:
     r"""Return the points of some rows, a stack of one, in float64.
 
     Every channel, an output or a partial derivative, weighs the same, whatever the number of its known labels:
@@ -30,7 +32,8 @@ def row_points(x: Floats, y: Floats, dydx: Floats, outputs: Sequence[str], secon
     .. math:: MSE_f = \frac1P \sum_p \overline{(u_p - f_p)^2}, \quad
               MSE_{df} = \frac1{PD} \sum_{pd} \overline{(u'_{pd} - f'_{pd})^2}
 
-    The shapes are those of `Rows`; NaN: not known.
+    The weights of second derivatives, of which each channel weighs the same too, are multiplied by lambda_dd. The
+    shapes are those of `Rows`; NaN: not known.
     """
     at, f, df = (torch.from_numpy(np.nan_to_num(part))[None] for part in (x, y, dydx))
 
@@ -44,7 +47,7 @@ def row_points(x: Floats, y: Floats, dydx: Floats, outputs: Sequence[str], secon
     if seconds is None:
         return points
     d2f, weight = torch.from_numpy(np.nan_to_num(seconds))[None], weights(torch.from_numpy(~np.isnan(seconds))[None])
-    return replace(points, d2f=d2f, weight_d2f=weight)
+    return replace(points, d2f=d2f, weight_d2f=lambda_dd * weight)
 
 
 def batch_size(rows: int, dimension: int) -> int | None:

@@ -38,7 +38,7 @@ Figures = Mapping[str, float | int | None]
 
 
 class _Record(NamedTuple):
-    """What the files of a finished run say about it."""
+    """The facts in the files of a finished run."""
 
     run: RunDirectory
     checksum: str

@@ -1,4 +1,4 @@
-"""What the formats that are source text share: their templates, and which activations they have formulas of."""
+"""The templates of the formats that are source text, and the activations that they have formulas of."""
 
 from collections.abc import Collection
 from functools import partial

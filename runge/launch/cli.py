@@ -265,7 +265,7 @@ def _restored() -> Iterator[None]:
     with LOCK:
         root, threads, config = logging.getLogger(), torch.get_num_threads(), HydraConfig.instance().cfg
         handlers, level = root.handlers[:], root.level
-        # Hydra sets up logging anew, which closes all handlers of this list, those of the calling program among them.
+        # Hydra sets up logging again, and closes all handlers of this list, also those of the calling program.
         listed = logging._handlerList  # pyright: ignore[reportAttributeAccessIssue]
         kept, listed[:] = listed[:], []
         try:

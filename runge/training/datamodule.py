@@ -11,17 +11,8 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from runge.data import (
-    Data,
-    Dataset,
-    SampleWeight,
-    channel_weights,
-    labelled,
-    relevance,
-    sample,
-    second_weights,
-    training_points,
-)
+from runge.data import Data, Dataset, SampleWeight, labelled, sample, training_points
+from runge.data.channels import channel_weights, relevance, second_weights
 from runge.domain import numbered
 from runge.sampling import Random, Sampling, Uniform, check_count
 from runge.seed import Seed

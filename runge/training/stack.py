@@ -4,7 +4,6 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -12,7 +11,6 @@ from typing import cast
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
-from torch import Tensor
 
 from runge import machine
 from runge.configuration import digest, explained
@@ -67,8 +65,8 @@ def make_data(members: Sequence[Member], dtype: torch.dtype) -> PointsDataModule
         parts = [(rows.x[index], rows.y[index], rows.dydx[index]) for index in split]
         train, val, test = (row_points(*part, rows.outputs) for part in parts)
         if member.loss.lambda_dd:
-            train = row_points(*parts[0], rows.outputs, cast(np.ndarray, rows.d2ydx2)[split.train])
-            train = replace(train, weight_d2f=member.loss.lambda_dd * cast(Tensor, train.weight_d2f))
+            seconds = cast(np.ndarray, rows.d2ydx2)[split.train]
+            train = row_points(*parts[0], rows.outputs, seconds, member.loss.lambda_dd)
         datasets.append(Dataset(train, val, test if member.has_test else val))
         seeds.append(int(torch.randint(2**62, (), generator=generator)))
     return PointsDataModule.of_rows(
