@@ -283,7 +283,7 @@ def test_filters_by_column(tmp_path, opened):
 
 def test_a_sweep_is_watched(copy, opened, monkeypatch):
     """The page follows the files, keeps what was chosen, and rests when the runs have ended."""
-    monkeypatch.setattr(compare, "SECONDS", 0.5)
+    monkeypatch.setattr(compare, "SECONDS", 1.0)
     for name in ("metrics.json", "history.csv"):
         (copy / "3" / name).rename(copy.parent / name)
     state = json.loads((copy / "3" / "status.json").read_text())
