@@ -71,9 +71,7 @@ def channel_weights(train: Points) -> Tensor:
     d' by which the output's derivative is known; 1 if none is, or all are 0. In standardised units a small partial
     derivative is one by an input that hardly matters. The floor keeps it from outweighing the others.
     """
-    squares, known = _mean_squares(train)
-    mean = (known * squares).sum(-1, keepdim=True) / known.sum(-1, keepdim=True).clamp_min(1)
-    of_df = torch.where(known.bool() & (mean > 0), 1 / squares.maximum(_FLOOR * mean), 1)
+    of_df = _inverse(*_mean_squares(train.df, train.weight_df))
     return torch.cat([torch.ones_like(of_df[..., :1]), of_df], dim=2)
 
 
@@ -84,10 +82,13 @@ def second_weights(points: Points) -> Tensor:
     """
     assert points.d2f is not None
     assert points.weight_d2f is not None
-    count = (points.weight_d2f > 0).double().sum(1, keepdim=True)
-    squares = points.d2f.double().square().sum(1, keepdim=True) / count.clamp_min(1)
-    mean = squares.sum(-1, keepdim=True) / (count > 0).sum(-1, keepdim=True).clamp_min(1)
-    return torch.where((count > 0) & (mean > 0), 1 / squares.maximum(_FLOOR * mean), 1)
+    return _inverse(*_mean_squares(points.d2f, points.weight_d2f))[:, None]
+
+
+def _inverse(squares: Tensor, known: Tensor) -> Tensor:
+    """Return the inverse of mean squares with the floor of a tenth of their mean over the last axis, or 1."""
+    mean = (known * squares).sum(-1, keepdim=True) / known.sum(-1, keepdim=True).clamp_min(1)
+    return torch.where(known.bool() & (mean > 0), 1 / squares.maximum(_FLOOR * mean), 1)
 
 
 def relevance(train: Points) -> Tensor:
@@ -100,16 +101,16 @@ def relevance(train: Points) -> Tensor:
     It is 1 where a derivative by some input is not known. The network sees each input times r_d, so that it does not
     have to learn which inputs to ignore: a small weight of the first layer would have to be found by each neuron.
     """
-    squares, known = _mean_squares(train)
+    squares, known = _mean_squares(train.df, train.weight_df)
     largest = squares.amax(-1, keepdim=True)
     of_output = torch.where(known.all(-1, keepdim=True) & (largest > 0), squares / largest, 1)
     return of_output.amax(1).pow(1 / 8).clamp_min(_LEAST_RELEVANCE)
 
 
-def _mean_squares(train: Points) -> tuple[Tensor, Tensor]:
-    """Return the mean square of each partial derivative, (M, P, D), and 1 where it is known at some point, else 0."""
-    count = (train.weight_df > 0).double().sum(1)
-    return train.df.double().square().sum(1) / count.clamp_min(1), (count > 0).double()
+def _mean_squares(labels: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean square of each derivative, (M, P, K), and 1 where it is known at some point, else 0."""
+    count = (weight > 0).double().sum(1)
+    return labels.double().square().sum(1) / count.clamp_min(1), (count > 0).double()
 
 
 class Channels(NamedTuple):
