@@ -70,3 +70,18 @@ def nrmse(u: Array, y: Array) -> float:
     """Return the root mean square error over the standard deviation of y, per channel; the mean over the channels."""
     u, y = u.reshape(len(u), -1), y.reshape(len(y), -1)
     return float(np.mean(np.sqrt(np.mean((u - y) ** 2, axis=0)) / y.std(axis=0)))
+
+
+def errors(u: Array, du: Array | None, test: Rows) -> dict[str, float]:
+    """Return the errors of values (m, P) and of derivatives (m, P, D), NaN without any.
+
+    That of the value is the RMSE over the standard deviation; that of the derivative the relative L2 error by
+    standardised inputs, |(du - dydx) s| / |dydx s| with the inputs' standard deviations s. Both are means over the
+    outputs.
+    """
+    value = nrmse(u, test.y)
+    if du is None:
+        return {"value": value, "derivative": float("nan")}
+    scale = test.x.std(axis=0)
+    wrong, size = (np.linalg.norm(part * scale, axis=(0, 2)) for part in (du - test.dydx, test.dydx))
+    return {"value": value, "derivative": float(np.mean(wrong / size))}

@@ -1,0 +1,60 @@
+"""One cell of the table: fit a tool to a problem, and print its errors as JSON.
+
+python benchmarks/problems/cell.py PROBLEM TOOL --seed 0 --chosen --seconds 240 --core 1
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+import warnings
+from typing import Any
+
+import numpy as np
+
+
+def measure(problem: str, tool: str, seed: int, chosen: bool, seconds: float) -> dict[str, Any]:
+    """Fit a tool to the rows of a problem; return its errors on those of the test, and the seconds."""
+    from catalogue import CATALOGUE
+    from choice import best, derivative
+    from tables import errors
+    from tools import adapter
+
+    kind = adapter(tool)
+    rows, test = CATALOGUE[problem].rows(seed)
+    started = time.perf_counter()
+    model, settings = best(kind, rows, seed, seconds) if chosen else (kind(seed).fit(*rows), {})
+    fitted = time.perf_counter()
+    figures = errors(model.predict(test.x), derivative(model, test.x), test)
+    if not np.isfinite(figures["value"]):
+        raise ValueError("the prediction is not finite")
+    return figures | {
+        "seconds": round(fitted - started, 3),
+        "predict_seconds": round(time.perf_counter() - fitted, 4),
+        "settings": json.dumps(settings),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("problem")
+    parser.add_argument("tool")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--chosen", action="store_true", help="the best of the tool's grid by validation")
+    parser.add_argument("--seconds", type=float, default=240, help="about how long the grid may take")
+    parser.add_argument("--core", type=int, help="the only core that may be used")
+    arguments = parser.parse_args()
+    if arguments.core is not None and hasattr(os, "sched_setaffinity"):  # before NumPy's and torch's threads start
+        os.sched_setaffinity(0, {arguments.core})
+    warnings.simplefilter("ignore")
+    printed, sys.stdout = sys.stdout, sys.stderr  # tools print what they like
+    try:
+        found = measure(arguments.problem, arguments.tool, arguments.seed, arguments.chosen, arguments.seconds)
+    except Exception as failure:  # whatever a tool raises is its result
+        found = {"failure": " ".join(f"{type(failure).__name__}: {failure}".split())[:200]}
+    print(json.dumps(found), file=printed)
+
+
+if __name__ == "__main__":
+    main()
