@@ -2,13 +2,9 @@
 
 The formulas are those of `smt.problems` (https://smt.readthedocs.io). Training points are a Latin hypercube, of which a
 fifth is for validation; the test is on 2000 random points.
-
-    python benchmarks/problems/functions.py DIR
 """
 
-import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import qmc
 from tables import Problem, label
 
-SEEDS, N_TEST = range(3), 2000
-FRESH = range(3, 13)
-"""The seeds of tables on which no settings were tried before they were chosen."""
+N_TEST = 2000
 
 
 class Function(NamedTuple):
@@ -81,19 +75,3 @@ def problem(function: Function, seed: int) -> Problem:
     points, test = (label(lambda x: function.value(x)[:, None], qmc.scale(x, low, high)) for x in (hypercube, test))
     n_train = function.n * 4 // 5
     return Problem(points.part(slice(n_train)), points.part(slice(n_train, None)), test)
-
-
-def write(directory: Path, seeds: range = SEEDS) -> dict[tuple[str, int], Path]:
-    """Write a table for each function and seed; return their paths."""
-    directory.mkdir(parents=True, exist_ok=True)
-    return {
-        (name, seed): problem(function, seed).write(directory / f"{name}_{seed}.npz")
-        for name, function in FUNCTIONS.items()
-        for seed in seeds
-    }
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("directory", type=Path)
-    print(*write(parser.parse_args().directory).values(), sep="\n")
