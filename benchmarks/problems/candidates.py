@@ -6,7 +6,8 @@ Each candidate of a pool is fitted to the folds of each problem. The list is the
 candidate with which the errors fall most for its time. Of the list so far the one with the smallest error E of
 `runge.launch.selection` is taken for each problem, as the race does, and judged by the errors of the mean of its folds'
 networks at 2000 points; E never sees these. The points are those of `problems/functions.py`; noise is given in standard
-deviations of the values and of each partial derivative. The race is tried on other problems, by `best.py`.
+deviations of the values and of each partial derivative. `python benchmarks/problems` tries the race on other problems,
+too.
 """
 
 import argparse
@@ -33,7 +34,7 @@ from runge.records.directories import RunDirectory
 from runge.residuals import rows_of
 
 FOLDS = 5
-SEED = 100  # of the points, unlike those of the tables in docs/benchmarks.md
+SEED = 100  # of the points, unlike those of docs/benchmarks.md
 PAYS = 0.01  # of the mean logarithm of the error, at least, for a candidate that is added
 
 

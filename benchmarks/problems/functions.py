@@ -2,13 +2,9 @@
 
 The formulas are those of `smt.problems` (https://smt.readthedocs.io). Training points are a Latin hypercube, of which a
 fifth is for validation; the test is on 2000 random points.
-
-    python benchmarks/problems/functions.py DIR
 """
 
-import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import qmc
 from tables import Array, Entry, Problem, Rows, label
 
-SEEDS, N_TEST = range(3), 2000
-FRESH = range(3, 13)
-"""The seeds of tables on which no settings were tried before they were chosen."""
+N_TEST = 2000
 
 
 class Function(NamedTuple):
@@ -96,19 +90,3 @@ def entry(function: Function, field: str, source: str) -> Entry:
         return parts.known(), parts.test
 
     return Entry(field, rows, source, outputs(function))
-
-
-def write(directory: Path, seeds: range = SEEDS) -> dict[tuple[str, int], Path]:
-    """Write a table for each function and seed; return their paths."""
-    directory.mkdir(parents=True, exist_ok=True)
-    return {
-        (name, seed): problem(function, seed).write(directory / f"{name}_{seed}.npz")
-        for name, function in FUNCTIONS.items()
-        for seed in seeds
-    }
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("directory", type=Path)
-    print(*write(parser.parse_args().directory).values(), sep="\n")

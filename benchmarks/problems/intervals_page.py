@@ -1,4 +1,4 @@
-"""The section of `docs/benchmarks.md` on intervals."""
+"""The section of `docs/studies.md` on intervals."""
 
 from collections.abc import Sequence
 from statistics import geometric_mean, median

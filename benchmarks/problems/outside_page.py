@@ -1,4 +1,4 @@
-"""The section of `docs/benchmarks.md` on points outside the data."""
+"""The section of `docs/studies.md` on points outside the data."""
 
 from statistics import median
 from typing import Any

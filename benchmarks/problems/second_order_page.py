@@ -1,4 +1,4 @@
-"""The section of `docs/benchmarks.md` on labels of second derivatives."""
+"""The section of `docs/studies.md` on labels of second derivatives."""
 
 from statistics import geometric_mean, median
 

@@ -1,4 +1,4 @@
-"""The section of `docs/benchmarks.md` on tables whose derivatives contradict their values."""
+"""The section of `docs/studies.md` on tables whose derivatives contradict their values."""
 
 from page import figures, markdown
 
