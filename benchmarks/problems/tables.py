@@ -43,6 +43,22 @@ class Problem(NamedTuple):
         return path
 
 
+class Entry(NamedTuple):
+    """A problem of the public table.
+
+    Attributes:
+        field: the field that it is from.
+        rows: a function of the seed that returns the rows that a tool may see, and those of the test.
+        source: where it is from, and its published figures.
+        value: the function (m, D) to (m, P) that the rows are of, without noise; None without a formula.
+    """
+
+    field: str
+    rows: Callable[[int], tuple[Rows, Rows]]
+    source: str
+    value: Callable[[Array], Array] | None = None
+
+
 def read(path: Path) -> Problem:
     """Read a table that `Problem.write` has written."""
     table = np.load(path)
@@ -59,6 +75,16 @@ def label(value: Callable[[Any], Any], x: Array) -> Rows:
     steps = 1j * h * np.eye(x.shape[1])
     dydx = np.stack([value(x + step).imag / h for step in steps], axis=-1)
     return Rows(x, value(x), dydx)
+
+
+def noisy(rows: Rows, value: float, slope: float, seed: int) -> Rows:
+    """Return rows with normal noise, by the standard deviations of the values and of each partial derivative."""
+    normal = np.random.default_rng(seed).standard_normal
+    y, dydx = (
+        part + size * part.std(axis=0) * normal(part.shape)
+        for part, size in zip((rows.y, rows.dydx), (value, slope), strict=True)
+    )
+    return Rows(rows.x, y, dydx)
 
 
 def relative_l2(u: Array, y: Array) -> float:
