@@ -1,36 +1,11 @@
-"""The problems of the table, by name."""
+"""The problems of the table, by name. A module of problems ends with its entries, which are added here."""
 
-from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple
-
+import engineering
 from fresh import FRESH
-from functions import FUNCTIONS, Function
-from functions import problem as sampled
-from tables import Rows
-
-
-class Entry(NamedTuple):
-    """A problem of the table.
-
-    Attributes:
-        field: the field that it is from.
-        rows: a function of the seed that returns the rows that a tool may see, and those of the test.
-        source: where it is from, and its published figures.
-    """
-
-    field: str
-    rows: Callable[[int], tuple[Rows, Rows]]
-    source: str
-
-
-def of_function(function: Function, seed: int) -> tuple[Rows, Rows]:
-    """Return the points of a function; a tool that needs rows for validation takes them from its own."""
-    parts = sampled(function, seed)
-    return parts.known(), parts.test
-
+from functions import FUNCTIONS, entry
 
 CATALOGUE = {
-    name: Entry("test functions", partial(of_function, function), "smt.problems, https://smt.readthedocs.io")
-    for name, function in (FUNCTIONS | {"kink": FRESH["ridge"]}).items()
+    **{name: entry(one, "test functions", "SMT, https://smt.readthedocs.io") for name, one in FUNCTIONS.items()},
+    "kink": entry(FRESH["ridge"], "test functions", "made for its kink along an oblique line"),
+    **engineering.ENTRIES,
 }

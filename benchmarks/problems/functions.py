@@ -10,13 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
-from tables import Problem, label
+from tables import Array, Entry, Problem, Rows, label
 
 N_TEST = 2000
 
 
 class Function(NamedTuple):
-    """A function of (m, D) to (m,), its box, and how many points carry its value and gradient."""
+    """A function of (m, D) to (m,) or (m, P), its box, and how many points carry its value and gradient."""
 
     value: Callable[[NDArray], NDArray]
     box: tuple[tuple[float, float], ...]
@@ -67,11 +67,26 @@ FUNCTIONS = {
 }
 
 
+def outputs(function: Function) -> Callable[[Array], Array]:
+    """Return a function's values with an axis of outputs, (m, D) to (m, P)."""
+    return lambda x: function.value(x).reshape(len(x), -1)
+
+
 def problem(function: Function, seed: int) -> Problem:
     """Sample a function: four fifths of its points for training, a fifth for validation."""
     low, high = zip(*function.box, strict=True)
     hypercube = qmc.LatinHypercube(d=len(low), rng=seed).random(function.n)
     test = np.random.default_rng(1000 + seed).random((N_TEST, len(low)))
-    points, test = (label(lambda x: function.value(x)[:, None], qmc.scale(x, low, high)) for x in (hypercube, test))
+    points, test = (label(outputs(function), qmc.scale(x, low, high)) for x in (hypercube, test))
     n_train = function.n * 4 // 5
     return Problem(points.part(slice(n_train)), points.part(slice(n_train, None)), test)
+
+
+def entry(function: Function, field: str, source: str) -> Entry:
+    """Return a function as a problem of the public table; its rows for validation are among those seen."""
+
+    def rows(seed: int) -> tuple[Rows, Rows]:
+        parts = problem(function, seed)
+        return parts.known(), parts.test
+
+    return Entry(field, rows, source, outputs(function))

@@ -14,21 +14,11 @@ from pathlib import Path
 import functions
 import numpy as np
 import page
-from tables import Rows, relative_l2
+from tables import noisy, relative_l2
 
 import runge
 
 LEVELS, WHERE = (0.01, 0.05, 0.2), {"f'": (0, 1), "f": (1, 0), "both": (1, 1)}
-
-
-def noisy(rows: Rows, value: float, slope: float, seed: int) -> Rows:
-    """Return rows with noise in the values and in the derivatives."""
-    normal = np.random.default_rng(seed).standard_normal
-    y, dydx = (
-        part + size * part.std(axis=0) * normal(part.shape)
-        for part, size in zip((rows.y, rows.dydx), (value, slope), strict=True)
-    )
-    return Rows(rows.x, y, dydx)
 
 
 def main() -> None:

@@ -43,6 +43,22 @@ class Problem(NamedTuple):
         return path
 
 
+class Entry(NamedTuple):
+    """A problem of the public table.
+
+    Attributes:
+        field: the field that it is from.
+        rows: a function of the seed that returns the rows that a tool may see, and those of the test.
+        source: where it is from, and its published figures.
+        value: the function (m, D) to (m, P) that the rows are of, without noise; None without a formula.
+    """
+
+    field: str
+    rows: Callable[[int], tuple[Rows, Rows]]
+    source: str
+    value: Callable[[Array], Array] | None = None
+
+
 def read(path: Path) -> Problem:
     """Read a table that `Problem.write` has written."""
     table = np.load(path)
@@ -61,6 +77,16 @@ def label(value: Callable[[Any], Any], x: Array) -> Rows:
     return Rows(x, value(x), dydx)
 
 
+def noisy(rows: Rows, value: float, slope: float, seed: int) -> Rows:
+    """Return rows with normal noise, by the standard deviations of the values and of each partial derivative."""
+    normal = np.random.default_rng(seed).standard_normal
+    y, dydx = (
+        part + size * part.std(axis=0) * normal(part.shape)
+        for part, size in zip((rows.y, rows.dydx), (value, slope), strict=True)
+    )
+    return Rows(rows.x, y, dydx)
+
+
 def relative_l2(u: Array, y: Array) -> float:
     """Return |u - y| / |y|, over all points and channels."""
     return float(np.linalg.norm(u - y) / np.linalg.norm(y))
@@ -77,11 +103,19 @@ def errors(u: Array, du: Array | None, test: Rows) -> dict[str, float]:
 
     That of the value is the RMSE over the standard deviation; that of the derivative the relative L2 error by
     standardised inputs, |(du - dydx) s| / |dydx s| with the inputs' standard deviations s. Both are means over the
-    outputs.
+    outputs. A label that is NaN is not known, and left out.
     """
-    value = nrmse(u, test.y)
+
+    def mean(wrong: Array, size: Array, labels: Array) -> float:
+        known = np.isfinite(labels).reshape(len(labels), labels.shape[1], -1).any(axis=(0, 2))
+        return float(np.mean(wrong[known] / size[known])) if known.any() else float("nan")
+
+    known = np.isfinite(test.y)
+    wrong = np.sqrt(np.sum(np.where(known, u - test.y, 0) ** 2, axis=0) / np.maximum(known.sum(axis=0), 1))
+    value = mean(wrong, np.nanstd(test.y, axis=0), test.y)
     if du is None:
         return {"value": value, "derivative": float("nan")}
-    scale = test.x.std(axis=0)
-    wrong, size = (np.linalg.norm(part * scale, axis=(0, 2)) for part in (du - test.dydx, test.dydx))
-    return {"value": value, "derivative": float(np.mean(wrong / size))}
+    known, scale = np.isfinite(test.dydx), test.x.std(axis=0)
+    sides = (np.where(known, part * scale, 0) for part in (du - test.dydx, test.dydx))
+    wrong, size = (np.linalg.norm(part, axis=(0, 2)) for part in sides)
+    return {"value": value, "derivative": mean(wrong, size, test.dydx)}
