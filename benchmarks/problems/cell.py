@@ -9,6 +9,7 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
@@ -46,6 +47,25 @@ def measure(problem: str, tool: str, seed: int, chosen: bool, seconds: float) ->
     }
 
 
+def answer(measured: Callable[[], dict[str, Any]], core: int | None) -> None:
+    """Print as JSON what a function returns, or what it raises, with one core and limited memory."""
+    if core is not None and hasattr(os, "sched_setaffinity"):  # before NumPy's and torch's threads start
+        os.sched_setaffinity(0, {core})
+    with suppress(ImportError):  # there is none on Windows
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (int(MEMORY), resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    warnings.simplefilter("ignore")
+    printed, sys.stdout = sys.stdout, sys.stderr  # tools print what they like
+    try:
+        found = measured()
+    except ModuleNotFoundError as error:
+        found = {"missing": str(error)}
+    except Exception as failure:  # whatever a tool raises is its result
+        found = {"failure": " ".join(f"{type(failure).__name__}: {failure}".split())[:200]}
+    print(json.dumps(found), file=printed)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("problem")
@@ -55,21 +75,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=240, help="about how long the grid may take")
     parser.add_argument("--core", type=int, help="the only core that may be used")
     arguments = parser.parse_args()
-    if arguments.core is not None and hasattr(os, "sched_setaffinity"):  # before NumPy's and torch's threads start
-        os.sched_setaffinity(0, {arguments.core})
-    with suppress(ImportError):  # there is none on Windows
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_DATA, (int(MEMORY), resource.getrlimit(resource.RLIMIT_DATA)[1]))
-    warnings.simplefilter("ignore")
-    printed, sys.stdout = sys.stdout, sys.stderr  # tools print what they like
-    try:
-        found = measure(arguments.problem, arguments.tool, arguments.seed, arguments.chosen, arguments.seconds)
-    except ModuleNotFoundError as error:
-        found = {"missing": str(error)}
-    except Exception as failure:  # whatever a tool raises is its result
-        found = {"failure": " ".join(f"{type(failure).__name__}: {failure}".split())[:200]}
-    print(json.dumps(found), file=printed)
+    answer(
+        lambda: measure(arguments.problem, arguments.tool, arguments.seed, arguments.chosen, arguments.seconds),
+        arguments.core,
+    )
 
 
 if __name__ == "__main__":

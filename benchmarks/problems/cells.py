@@ -42,25 +42,34 @@ FIELDS = (
 )
 
 
-def read(path: Path = TABLE) -> dict[Cell, dict[str, str]]:
-    """Return the figures of the cells so far; a line that is cut off, or has more than its columns, is left out."""
+def read(path: Path = TABLE, kind: Any = Cell) -> dict[Any, dict[str, str]]:
+    """Return the figures of the cells so far; a line that is cut off, or has more than its columns, is left out.
+
+    `kind` is the class of the cells, a named tuple of their columns.
+    """
     if not path.is_file():
         return {}
     with path.open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if None not in row and None not in row.values()]
-    return {Cell(*(row[key] for key in Cell._fields)): row for row in rows}
+    return {kind(*(row[key] for key in kind._fields)): row for row in rows}
 
 
-def keep(found: Mapping[Cell, Mapping[str, Any]], drop: Iterable[Cell] = (), path: Path = TABLE) -> None:
+def keep(
+    found: Mapping[Any, Mapping[str, Any]],
+    drop: Iterable[Any] = (),
+    path: Path = TABLE,
+    kind: Any = Cell,
+    fields: tuple[str, ...] = FIELDS,
+) -> None:
     """Write figures into the file, which other processes may be filling too, and take some out of it.
 
-    A column that the file does not have yet is empty in its rows.
+    A column that the file does not have yet is empty in its rows. `kind` is as in `read`.
     """
     with FileLock(path.with_suffix(".lock")):
-        rows: dict[Cell, Any] = {cell: row for cell, row in read(path).items() if cell not in set(drop)}
+        rows = {cell: row for cell, row in read(path, kind).items() if cell not in set(drop)}
         rows |= {cell: cell._asdict() | dict(row) for cell, row in found.items()}
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, FIELDS, restval="", extrasaction="ignore", lineterminator="\n")
+        writer = csv.DictWriter(text, fields, restval="", extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows[cell] for cell in sorted(rows))
         write(path, text.getvalue())
@@ -80,13 +89,17 @@ class Fits:
         self.about = {"processor": processor(), "commit": commit.stdout.strip()}
 
     def run(self, cell: Cell, core: int) -> dict[str, Any]:
-        """Fit a cell on a core, and return its figures; a failure is a figure too.
+        """Fit a cell on a core, and return its figures; see `answer`."""
+        chosen = ["--chosen"] if cell.settings_by == "validation" else []
+        return self.answer("cell.py", cell.problem, cell.tool, f"--seed={cell.seed}", f"--core={core}", *chosen)
+
+    def answer(self, script: str, *arguments: str) -> dict[str, Any]:
+        """Return what a script has found, which ends with `cell.answer`; a failure is found too.
 
         Raises:
             ModuleNotFoundError: the tool is not installed.
         """
-        command = [sys.executable, str(HERE / "cell.py"), cell.problem, cell.tool, f"--seed={cell.seed}"]
-        command += [f"--core={core}", *(["--chosen"] if cell.settings_by == "validation" else [])]
+        command = [sys.executable, str(HERE / script), *arguments]
         pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         environment = os.environ | ONE_THREAD
         found: dict[str, Any]
