@@ -219,6 +219,8 @@ class SobolevRegression(WeightedModule):
             last = k in (self.steps_per_stage - local, self.max_steps - first)
             if not rested and (last or self.optimizer.at_rest(optimizer, course.network.theta)):
                 self.optimizer.finish(course.problem(k - 1))
+        if k == count:
+            course.network.fix_constants(course.points)
         return k
 
     def _measure(self, points: Points, step: int) -> None:
