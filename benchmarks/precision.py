@@ -73,7 +73,8 @@ least squares on values and derivatives. `experiment=readout` is 1 -> 256 -> 1 o
 1 -> 512 -> 1 on 640; a few slopes are tried, and the validation points choose. On smooth functions of one variable
 with enough points this is the most exact of all, in a fraction of a second, and training the hidden layers brings
 nothing. It is linear algebra: what the network contributes is a basis that any program can evaluate. Where points are
-few, or f has several inputs, trained layers are ahead ([what to use when](howto/precision.md)).
+few, trained layers are more accurate; if f has several inputs, it depends on the function ([what to use
+when](howto/precision.md)).
 
 **The classical methods are as exact on such functions**, and take no time: a polynomial through Chebyshev's points, or
 a rational function (AAA; where its derivative is off, it has a spurious pole). They use values only. This page

@@ -56,8 +56,8 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
 
     The fit is that of `python train.py data=table data.file=FILE data.split.test=0`, with the same defaults, for the
     same rows and seed to the last bit. Inputs and outputs are standardised, so that no scaler is needed. Behind a
-    scaler in a `Pipeline` the derivatives of `fit` and `predict_derivative` are those by the scaled inputs: dy/dx times
-    the `scale_` of a `StandardScaler`.
+    scaler in a `Pipeline` the derivatives of `fit` and `predict_derivative` are by the scaled inputs: dy/dx times the
+    `scale_` of a `StandardScaler`.
 
     Args:
         activation: as `model.activation`; None, here and below: as the command has it with this optimiser.

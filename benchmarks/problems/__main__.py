@@ -3,136 +3,103 @@
     pip install -e '.[bench]'
     python benchmarks/problems [--problems NAME ...] [--tools NAME ...] [--seeds 3] [--only default] [--page]
 
-Every fit is a process of its own on one core, as many at once as there are cores. What is done is kept in
-`benchmarks/problems/figures/table.csv`, a line for each fit; it is not done again, unless with `--again`. Interrupt it
-when you like, and start it again. All of it takes a night. `--list` names the problems and the tools, `--page` writes
-the page from the figures alone.
+Every fit is a process of its own on one core, as many at once as there are cores. Each figure is kept in
+`benchmarks/problems/figures/table.csv` as soon as it is known, and is not measured again, unless with `--again`.
+Interrupt it when you like: the same command continues. All of it takes a night; with `--minutes` no fit begins later
+than that. `--list` names the problems and the tools, `--page` writes the page from the figures alone.
 """
 
 import argparse
-import csv
-import json
 import os
-import platform
-import subprocess
-import sys
+import signal
+import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from datetime import UTC, datetime
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
-from pathlib import Path
-from queue import SimpleQueue
-from typing import Any
 
 from catalogue import CATALOGUE
+from cells import Cell, Fits, keep, read
 from tools import TOOLS
 
-HERE = Path(__file__).parent
-TABLE = HERE / "figures" / "table.csv"
-KEYS = "problem", "tool", "settings_by", "seed"
-FIELDS = (
-    *(*KEYS, "value", "derivative", "seconds", "predict_seconds", "settings", "failure", "processor", "date", "commit"),
-)
-LIMIT = 300  # seconds of a fit, after which it is ended
-ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS")} | {
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
-    "CUDA_VISIBLE_DEVICES": "",
-}
-
-
-def cells(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Yield the cells that are asked for, one seed of all of them before the next."""
-    chosen = arguments.only or ("default", "validation")
-    for seed in range(arguments.seeds):
-        for problem, tool, by in product(arguments.problems, arguments.tools, chosen):
-            if not (tool.startswith("runge") and by == "validation"):  # its search is a tool of its own
-                yield {"problem": problem, "tool": tool, "settings_by": by, "seed": str(seed)}
-
-
-def run(cell: dict[str, Any], core: int) -> dict[str, Any]:
-    """Fit a cell in a process of its own; a failure is a figure too."""
-    command = [sys.executable, str(HERE / "cell.py"), cell["problem"], cell["tool"], f"--seed={cell['seed']}"]
-    command += [f"--core={core}", *(["--chosen"] if cell["settings_by"] == "validation" else [])]
-    try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, env=os.environ | ONE_THREAD)
-    except subprocess.TimeoutExpired:
-        return cell | {"failure": f"not done after {LIMIT} s"}
-    if ended.returncode:
-        return cell | {"failure": f"ended with code {ended.returncode}: {ended.stderr.strip()[-200:]}"}
-    return cell | json.loads(ended.stdout)
-
-
-def read() -> list[dict[str, str]]:
-    """Return the figures so far."""
-    if not TABLE.is_file():
-        return []
-    with TABLE.open(newline="") as file:
-        return list(csv.DictReader(file))
+CHOICES = "default", "validation"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python benchmarks/problems", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--problems", nargs="+", choices=list(CATALOGUE), default=list(CATALOGUE), metavar="NAME")
     parser.add_argument("--tools", nargs="+", choices=list(TOOLS), default=list(TOOLS), metavar="NAME")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", nargs=1, choices=["default", "validation"], help="how settings are chosen")
-    parser.add_argument("--again", action="store_true")
-    parser.add_argument("--list", action="store_true")
-    parser.add_argument("--page", action="store_true")
+    parser.add_argument("--seeds", type=int, default=3, choices=range(1, 101), metavar="N", help="1 to 100; default 3")
+    parser.add_argument("--only", choices=CHOICES, help="how settings are chosen; default: in both ways")
+    parser.add_argument("--minutes", type=float, default=float("inf"), metavar="M", help="begin no fit after these")
+    parser.add_argument("--again", action="store_true", help="measure again what is known")
+    parser.add_argument("--list", action="store_true", help="name the problems and the tools")
+    parser.add_argument("--page", action="store_true", help="write the page alone")
     arguments = parser.parse_args()
     if arguments.list:
         print("problems:", *CATALOGUE, "tools:", *TOOLS, sep="\n  ")
         return
     if not arguments.page:
-        measure(arguments)
+        measure(list(cells(arguments)), arguments.again, 60 * arguments.minutes)
 
 
-def measure(arguments: argparse.Namespace) -> None:
-    """Fit what is missing, and add each figure to the table as soon as it is known."""
-    asked = {tuple(cell[key] for key in KEYS): cell for cell in cells(arguments)}
-    known = {tuple(row[key] for key in KEYS): row for row in read() if set(row) == set(FIELDS)}
-    if arguments.again:
-        known = {key: row for key, row in known.items() if key not in asked}
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE).stdout
-    about = {"processor": processor(), "date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": commit.strip()}
-    with TABLE.open("w", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        writer.writeheader()
-        writer.writerows(known.values())
-    missing = [cell for key, cell in asked.items() if key not in known]
-    free = SimpleQueue[int]()
+def cells(arguments: argparse.Namespace) -> Iterator[Cell]:
+    """Yield the cells that are asked for, one seed of all of them before the next."""
+    chosen = [arguments.only] if arguments.only else CHOICES
+    for seed, problem, tool, by in product(range(arguments.seeds), arguments.problems, arguments.tools, chosen):
+        if not (TOOLS[tool].family == "runge" and by == "validation"):  # its search is a tool of its own
+            yield Cell(problem, tool, by, str(seed))
+
+
+def measure(asked: list[Cell], again: bool, seconds: float) -> None:
+    """Fit what is missing, a process on each core, and keep each figure as soon as it is known."""
+    if again:
+        keep({}, drop=asked)
+    known, fits = read(), Fits()
+    missing = [cell for cell in asked if cell not in known]
+    waiting, done, absent, started = iter(missing), list[Cell](), dict[str, str](), time.monotonic()
+
+    def progress() -> str:
+        now = len(done) + 1
+        return f"{now}/{len(missing)}, {(time.monotonic() - started) / now * (len(missing) - now) / 60:.0f} min left"
+
+    def work(core: int) -> None:
+        for cell in waiting:
+            if fits.stopped or time.monotonic() - started > seconds:
+                return
+            if cell.tool not in absent:
+                try:
+                    row = fits.run(cell, core)
+                except ModuleNotFoundError as error:
+                    absent[cell.tool] = str(error)
+                else:
+                    if fits.stopped:  # it was ended
+                        return
+                    keep({cell: row})
+                    errors = row.get("failure")
+                    errors = errors or f"{row['value']:.1e} / {row['derivative']:.1e} in {row['seconds']:.0f} s"
+                    left = (time.monotonic() - started) / (len(done) + 1) * (len(missing) - len(done) - 1) / 60
+                    print(
+                        f"{len(done) + 1}/{len(missing)}, {left:.0f} min left, {' | '.join(cell)}: {errors}", flush=True
+                    )
+            done.append(cell)
+
+    for name in ("SIGTERM", "SIGHUP"):  # also these end the fits; nohup's SIGHUP stays ignored
+        if hasattr(signal, name) and signal.getsignal(number := getattr(signal, name)) == signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     available = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    for core in available:
-        free.put(core)
-
-    def on_a_core(cell: dict[str, Any]) -> dict[str, Any]:
-        core = free.get()
-        try:
-            return run(cell, core) | about
-        finally:
-            free.put(core)
-
     with ThreadPoolExecutor(len(available)) as pool:
-        futures = [pool.submit(on_a_core, cell) for cell in missing]
         try:
-            for i, future in enumerate(as_completed(futures), 1):
-                row = future.result()
-                with TABLE.open("a", newline="") as file:
-                    csv.DictWriter(file, FIELDS).writerow(row)
-                figures = (
-                    row.get("failure") or f"{row['value']:.1e} / {row['derivative']:.1e} in {row['seconds']:.0f} s"
-                )
-                print(f"{i}/{len(missing)} {' | '.join(row[key] for key in KEYS)}: {figures}", flush=True)
+            list(pool.map(work, available))
         except KeyboardInterrupt:
-            pool.shutdown(cancel_futures=True)
             raise SystemExit("interrupted; the same command continues") from None
-
-
-def processor() -> str:
-    """Return the processor's name."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
+        finally:
+            fits.stop()
+    for tool, error in absent.items():
+        print(f"{tool}: not installed ({error}); pip install -e '.[bench]'")
+    if len(done) < len(missing):
+        print(f"{len(missing) - len(done)} fits are left; the same command continues")
 
 
 if __name__ == "__main__":

@@ -9,9 +9,14 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+
+MEMORY = 8e9  # bytes of a fit
 
 
 def measure(problem: str, tool: str, seed: int, chosen: bool, seconds: float) -> dict[str, Any]:
@@ -19,21 +24,46 @@ def measure(problem: str, tool: str, seed: int, chosen: bool, seconds: float) ->
     from catalogue import CATALOGUE
     from choice import best, derivative
     from tables import errors
-    from tools import adapter
+    from tools import TOOLS, adapter
 
     kind = adapter(tool)
     rows, test = CATALOGUE[problem].rows(seed)
     started = time.perf_counter()
     model, settings = best(kind, rows, seed, seconds) if chosen else (kind(seed).fit(*rows), {})
     fitted = time.perf_counter()
-    figures = errors(model.predict(test.x), derivative(model, test.x), test)
+    value, slopes = model.predict(test.x), derivative(model, test.x)
+    predicted = time.perf_counter()
+    for found, labels in ((value, test.y), (slopes, test.dydx)):
+        if found is not None and found.shape != labels.shape:
+            raise ValueError(f"a prediction must have the shape {labels.shape}, got {found.shape}")
+    figures = errors(value, slopes, test)
     if not np.isfinite(figures["value"]):
         raise ValueError("the prediction is not finite")
     return figures | {
         "seconds": round(fitted - started, 3),
-        "predict_seconds": round(time.perf_counter() - fitted, 4),
+        "predict_seconds": round(predicted - fitted, 4),
         "settings": json.dumps(settings),
+        "version": version(TOOLS[tool].package),
     }
+
+
+def answer(measured: Callable[[], dict[str, Any]], core: int | None) -> None:
+    """Print as JSON what a function returns, or what it raises, with one core and limited memory."""
+    if core is not None and hasattr(os, "sched_setaffinity"):  # before NumPy's and torch's threads start
+        os.sched_setaffinity(0, {core})
+    with suppress(ImportError):  # there is none on Windows
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (int(MEMORY), resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    warnings.simplefilter("ignore")
+    printed, sys.stdout = sys.stdout, sys.stderr  # tools print what they like
+    try:
+        found = measured()
+    except ModuleNotFoundError as error:
+        found = {"missing": str(error)}
+    except Exception as failure:  # whatever a tool raises is its result
+        found = {"failure": " ".join(f"{type(failure).__name__}: {failure}".split())[:200]}
+    print(json.dumps(found), file=printed)
 
 
 def main() -> None:
@@ -45,15 +75,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=240, help="about how long the grid may take")
     parser.add_argument("--core", type=int, help="the only core that may be used")
     arguments = parser.parse_args()
-    if arguments.core is not None and hasattr(os, "sched_setaffinity"):  # before NumPy's and torch's threads start
-        os.sched_setaffinity(0, {arguments.core})
-    warnings.simplefilter("ignore")
-    printed, sys.stdout = sys.stdout, sys.stderr  # tools print what they like
-    try:
-        found = measure(arguments.problem, arguments.tool, arguments.seed, arguments.chosen, arguments.seconds)
-    except Exception as failure:  # whatever a tool raises is its result
-        found = {"failure": " ".join(f"{type(failure).__name__}: {failure}".split())[:200]}
-    print(json.dumps(found), file=printed)
+    answer(
+        lambda: measure(arguments.problem, arguments.tool, arguments.seed, arguments.chosen, arguments.seconds),
+        arguments.core,
+    )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ def best(tool: type, rows: Rows, seed: int, seconds: float) -> tuple[Any, dict[s
     """Fit each of a tool's settings to four fifths of the rows, and the best one again to all of them.
 
     The best one has the smallest product of the validation errors of value and derivative; of the value alone if the
-    tool has no derivatives. No setting is tried that would end after `seconds`, as far as the ones before let expect.
+    tool has no derivatives. Rows whose value is known are for training if there are few. No setting is tried that would
+    end after `seconds`, as far as the ones before let expect.
 
     Returns:
         The fitted tool, and its settings.
@@ -22,6 +23,9 @@ def best(tool: type, rows: Rows, seed: int, seconds: float) -> tuple[Any, dict[s
         ValueError: no setting can be fitted; the message is that of the last one.
     """
     order = np.random.default_rng(seed).permutation(len(rows.x))
+    valued = np.isfinite(rows.y).any(axis=1)
+    if valued.sum() < 2 * PART:
+        order = order[np.argsort(valued[order], kind="stable")]
     val, train = (rows.part(part) for part in np.split(order, [len(order) // PART]))
     started, longest, found, last = time.perf_counter(), 0.0, list[tuple[float, dict[str, Any]]](), ""
     for settings in ({}, *tool.GRID):
@@ -30,22 +34,27 @@ def best(tool: type, rows: Rows, seed: int, seconds: float) -> tuple[Any, dict[s
             break
         try:
             model = tool(seed, **settings).fit(*train)
-            error = score(model, val)
-        except (ValueError, ArithmeticError, np.linalg.LinAlgError, RuntimeError) as failure:
+            found.append((score(model, val), settings))
+        except Exception as failure:  # whatever a tool raises
             last = f"{type(failure).__name__}: {failure}"
-        else:
-            found.append((error, settings))
         longest = max(longest, time.perf_counter() - before)
     if not found:
         raise ValueError(last)
-    settings = min(found, key=lambda one: np.nan_to_num(one[0], nan=np.inf))[1]
+    settings = min(found, key=lambda one: one[0])[1]
     return tool(seed, **settings).fit(*rows), settings
 
 
 def score(model: Any, rows: Rows) -> float:
-    """Return the logarithm of the product of a model's errors of value and derivative."""
-    found = errors(model.predict(rows.x), derivative(model, rows.x), rows)
-    return float(np.nansum(np.log(list(found.values()))))
+    """Return the logarithm of the product of a model's errors of value and derivative.
+
+    It is infinite if one of them is not a number. Labels that no row has, and derivatives that the tool does not have,
+    are left out.
+    """
+    slopes = derivative(model, rows.x)
+    found = errors(model.predict(rows.x), slopes, rows)
+    counted = {"value": np.isfinite(rows.y).any(), "derivative": slopes is not None and np.isfinite(rows.dydx).any()}
+    score = sum(np.log(found[key]) for key in found if counted[key])
+    return float(np.nan_to_num(score, nan=np.inf, posinf=np.inf, neginf=-np.inf))
 
 
 def derivative(model: Any, x: Array) -> Array | None:

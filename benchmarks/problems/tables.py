@@ -103,11 +103,19 @@ def errors(u: Array, du: Array | None, test: Rows) -> dict[str, float]:
 
     That of the value is the RMSE over the standard deviation; that of the derivative the relative L2 error by
     standardised inputs, |(du - dydx) s| / |dydx s| with the inputs' standard deviations s. Both are means over the
-    outputs.
+    outputs. A label that is NaN is not known, and left out.
     """
-    value = nrmse(u, test.y)
+
+    def mean(wrong: Array, size: Array, labels: Array) -> float:
+        known = np.isfinite(labels).reshape(len(labels), labels.shape[1], -1).any(axis=(0, 2))
+        return float(np.mean(wrong[known] / size[known])) if known.any() else float("nan")
+
+    known = np.isfinite(test.y)
+    wrong = np.sqrt(np.sum(np.where(known, u - test.y, 0) ** 2, axis=0) / np.maximum(known.sum(axis=0), 1))
+    value = mean(wrong, np.nanstd(test.y, axis=0), test.y)
     if du is None:
         return {"value": value, "derivative": float("nan")}
-    scale = test.x.std(axis=0)
-    wrong, size = (np.linalg.norm(part * scale, axis=(0, 2)) for part in (du - test.dydx, test.dydx))
-    return {"value": value, "derivative": float(np.mean(wrong / size))}
+    known, scale = np.isfinite(test.dydx), test.x.std(axis=0)
+    sides = (np.where(known, part * scale, 0) for part in (du - test.dydx, test.dydx))
+    wrong, size = (np.linalg.norm(part, axis=(0, 2)) for part in sides)
+    return {"value": value, "derivative": mean(wrong, size, test.dydx)}

@@ -250,7 +250,9 @@ class TorchOptimizer(Gradient):
 
     def __post_init__(self) -> None:
         if issubclass(self.kind, torch.optim.LBFGS):
-            raise ValueError("_target_: must be runge.optimizers.LBFGS, which forgets the curvature of another loss")
+            raise ValueError(
+                "_target_: torch's LBFGS keeps the curvature of an earlier loss; use runge.optimizers.LBFGS"
+            )
         try:
             self.build([Parameter(torch.zeros(1, 2))])
         except Exception as error:  # a user's class may raise anything

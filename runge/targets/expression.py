@@ -66,7 +66,7 @@ class Expression(Target):
                 if (pole := find_pole(function, self.domain)) is not None:
                     raise ValueError(
                         f"expr: {name} must be finite on the domain {self.domain.tolist()}, and within {_LARGEST:g} of "
-                        f"0; it is not at {pole}"
+                        f"0; it is not at x = {pole}"
                     )
 
     def value(self, x: Tensor) -> Tensor:

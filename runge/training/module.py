@@ -108,7 +108,8 @@ class SobolevRegression(WeightedModule):
         self.network = ResidualStages(Model(**model), box, generators, dtype, outputs, units)
         self.optimizer = optimizer or Adam()
         if members > 1 and not self.optimizer.keeps_apart:
-            raise ValueError(f"optimizer: {type(self.optimizer).__name__} takes a stack of one member, got {members}")
+            name = type(self.optimizer).__name__
+            raise ValueError(f"optimizer: {name} trains one network at a time, got {members} members")
         self.steps_per_block, self.diagnostics_every = steps_per_block, diagnostics_every
         self._asked, self._schedule, self._log_figures = max_steps, schedule, log_figures
         self.stop_at = stop_at

@@ -7,7 +7,7 @@ enter it in `TOOLS`.
 """
 
 from importlib import import_module
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from tables import Array
 
@@ -29,25 +29,39 @@ class Tool(Protocol):
     def predict_derivative(self, x: Array) -> Array: ...
 
 
+class Entry(NamedTuple):
+    """A tool of the table.
+
+    Attributes:
+        adapter: its module here and its class.
+        package: the package on PyPI whose version is recorded.
+        family: runge, networks, kernels, or without derivatives.
+    """
+
+    adapter: str
+    package: str
+    family: str
+
+
 TOOLS = {
-    "runge search=best": "runge_best:Best",
-    "runge": "runge_default:Default",
-    "JENN": "jenn_network:Jenn",
-    "SMT GENN": "smt_models:Genn",
-    "SMT GEKPLS": "smt_models:Gekpls",
-    "SMT KRG": "smt_models:Krg",
-    "GPyTorch": "gpytorch_process:Process",
-    "DeepXDE": "deepxde_network:DeepXde",
-    "PyTorch by hand": "torch_by_hand:ByHand",
-    "JAX by hand": "jax_by_hand:ByHand",
-    "scikit-learn MLP": "scikit_learn:Network",
-    "scikit-learn GP": "scikit_learn:Process",
-    "scikit-learn boosting": "scikit_learn:Boosting",
+    "runge search=best": Entry("runge_best:Best", "runge", "runge"),
+    "runge": Entry("runge_default:Default", "runge", "runge"),
+    "JENN": Entry("jenn_network:Jenn", "jenn", "networks"),
+    "SMT GENN": Entry("smt_models:Genn", "smt", "networks"),
+    "SMT GEKPLS": Entry("smt_models:Gekpls", "smt", "kernels"),
+    "SMT KRG": Entry("smt_models:Krg", "smt", "without derivatives"),
+    "GPyTorch": Entry("gpytorch_process:Process", "gpytorch", "kernels"),
+    "DeepXDE": Entry("deepxde_network:DeepXde", "deepxde", "networks"),
+    "PyTorch by hand": Entry("torch_by_hand:ByHand", "torch", "networks"),
+    "JAX by hand": Entry("jax_by_hand:ByHand", "jax", "networks"),
+    "scikit-learn MLP": Entry("scikit_learn:Network", "scikit-learn", "without derivatives"),
+    "scikit-learn GP": Entry("scikit_learn:Process", "scikit-learn", "without derivatives"),
+    "scikit-learn boosting": Entry("scikit_learn:Boosting", "scikit-learn", "without derivatives"),
 }
-"""The modules and classes of the tools, by name."""
+"""The tools, by name."""
 
 
 def adapter(name: str) -> Any:
     """Return the class of a tool."""
-    module, _, attribute = TOOLS[name].partition(":")
+    module, _, attribute = TOOLS[name].adapter.partition(":")
     return getattr(import_module(f"tools.{module}"), attribute)

@@ -55,7 +55,7 @@ plot("bands", () => {
 
 plot("importance", () => data.importance && unlessEmpty([{type: "bar", orientation: "h", y: data.importance.settings.map(plain), x: data.importance.means,
   error_x: {type: "data", array: data.importance.deviations, color: ink()}, marker: {color: "#0072B2"}}],
-{title: "importance of the settings (of all runs)", xaxis: named("loss of R² when the setting is shuffled"), yaxis: {autorange: "reversed", ticksuffix: " "}}));
+{title: "importance of the settings (of all runs)", xaxis: named("drop in R² when the setting is shuffled"), yaxis: {autorange: "reversed", ticksuffix: " "}}));
 
 // A search: the trials in their order with the best so far, and two objectives against each other.
 const trials = () => data.search ? data.search.trials.filter(trial => trial.values) : [];
