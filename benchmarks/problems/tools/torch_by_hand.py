@@ -7,6 +7,10 @@ import torch
 from tables import Array
 
 
+def mean_square(u: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return torch.where(labels.isnan(), 0, u - labels).square().mean()  # the gradient of nanmean would be NaN
+
+
 class ByHand:
     """A network of two layers, standardised data, Adam, and the sum of both mean square errors."""
 
@@ -17,7 +21,7 @@ class ByHand:
 
     def fit(self, x: Array, y: Array, dydx: Array) -> Self:
         torch.manual_seed(self.seed)
-        self.of_x, self.of_y = (x.mean(0), x.std(0)), (np.nanmean(y, 0), np.nanstd(y, 0) + (len(y) == 1))
+        self.of_x, self.of_y = ((np.nanmean(z, 0), np.where(np.nanstd(z, 0), np.nanstd(z, 0), 1)) for z in (x, y))
         x = (x - self.of_x[0]) / self.of_x[1]
         y, dydx = (y - self.of_y[0]) / self.of_y[1], dydx * self.of_x[1] / self.of_y[1][:, None]
         points, f, df = (torch.tensor(part, dtype=torch.float32) for part in (x, y, dydx))
@@ -27,7 +31,7 @@ class ByHand:
         optimizer = torch.optim.Adam(self.network.parameters(), lr=self.rate)
         for _ in range(self.steps):
             u, du = self.both(points, create_graph=True)
-            loss = torch.nanmean((u - f) ** 2) + torch.nanmean((du - df) ** 2)
+            loss = mean_square(u, f) + mean_square(du, df)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
