@@ -1,5 +1,6 @@
 """The problems of the table, by name. A module of problems ends with its entries, which are added here."""
 
+import basket
 import engineering
 from fresh import FRESH
 from functions import FUNCTIONS, entry
@@ -8,4 +9,5 @@ CATALOGUE = {
     **{name: entry(one, "test functions", "SMT, https://smt.readthedocs.io") for name, one in FUNCTIONS.items()},
     "kink": entry(FRESH["ridge"], "test functions", "made for its kink along an oblique line"),
     **engineering.ENTRIES,
+    **basket.ENTRIES,
 }
