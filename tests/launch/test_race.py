@@ -247,7 +247,7 @@ def test_a_formula_has_an_answer(tmp_path):
         (("-m", *TINY_RACE), "data.file: should be a valid string, got None"),
         ((*RACE, "data.file=seven.csv"), "data.folds: 'seven.csv': must have at least 8 rows .*, got 7"),
         ((*RACE, "data.file=constant.csv"), "data.inputs: 'constant.csv': 'b' must have values that differ"),
-        ((*RACE, "data.file=t.csv", "model.widht=8"), "model.widht: there is no such key"),
+        ((*RACE, "data.file=t.csv", "model.widht=8"), "model.widht: unknown key"),
         ((*RACE, "data.file=t.csv", "model.width=8,16"), "model.width: must have one value with search=best"),
         ((*RACE, "data.file=t.csv", "hydra.sweeper.timeout=0"), r"hydra\.sweeper\.timeout: should be greater than"),
         ((*RACE, "data.file=t.csv", "hydra.sweeper.timeout=now"), r"hydra\.sweeper\.timeout: should be a valid number"),
