@@ -125,7 +125,8 @@ def test_a_fit_that_takes_too_long_ends_with_its_processes(tmp_path, monkeypatch
         "import pathlib, subprocess, sys, time\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
         "pathlib.Path(sys.argv[1]).write_text(str(child.pid))\n"
-        "time.sleep(60)\n"
+        "time.sleep(20)\n"
+        "pathlib.Path(sys.argv[1]).write_text('it was not ended')\n"
     )
     (tmp_path / "quick.py").write_text("import sys\nprint('a banner')\nprint(sys.argv[1])\n")
     fits = Fits(limit=2)
@@ -173,7 +174,8 @@ def test_settings_are_chosen_by_validation():
     assert settings == {"factor": 1.1}
     assert model.rows == 60
     y = np.full_like(ROWS.y, NONE)
-    y[7] = ROWS.y[7]
+    row = np.random.default_rng(0).permutation(60)[0]
+    y[row] = ROWS.y[row]
     model, settings = best(Tool, ROWS._replace(y=y), 0, 60)  # the only value is for training
     assert settings == {"factor": 1.1}
     assert best(Tool, ROWS, 0, 0)[1] == {}  # there is no time
