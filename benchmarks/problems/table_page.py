@@ -159,7 +159,7 @@ def field(
             texts += [errors(default.loc[(problem, tool)]), seconds(default.loc[(problem, tool)].seconds)]
         details.append([plain(problem), tool, *texts, *[""] * (7 - len(texts))])
     failed = table[table.problem.isin(members) & (table.failure != "")]
-    failures = failed.groupby(["tool", "settings_by", "failure"], sort=False).problem.unique()
+    failures = failed.groupby(["tool", "failure"], sort=False)[["problem", "settings_by"]].agg(pd.Series.unique)
     groups = [members[i : i + COLUMNS] for i in range(0, len(members), COLUMNS)]
     return {
         "name": name,
@@ -173,8 +173,8 @@ def field(
         ],
         "details": details,
         "failures": [
-            (tool, by, ", ".join(map(plain, where)), text.replace("`", "'"))
-            for (tool, by, text), where in failures.items()
+            (*one.Index, ", ".join(map(plain, one.problem)), " and ".join(sorted(one.settings_by)))
+            for one in failures.itertuples()
         ],
     }
 

@@ -116,8 +116,7 @@ class SobolevRegression(WeightedModule):
         self.register_buffer("scale", torch.as_tensor(scale, dtype=dtype).expand(members).clone())
         self.register_buffer("rests_from", torch.tensor(0))
         for name, start in _BEGINNING.items():
-            shape = () if name in ("step", "ended") else (members,)
-            self.register_buffer(name, torch.full(shape, start))
+            self.register_buffer(name, torch.full(() if name in ("step", "ended") else (members,), start))
         self.best = copy.deepcopy(self.network).requires_grad_(False)
         self.register_buffer("best_loss", torch.full((members,), torch.inf, dtype=torch.float64))
         self.figures: dict[str, Tensor] = {}

@@ -30,7 +30,7 @@ class Regressor:
         raise NotImplementedError
 
     def fit(self, x: Array, y: Array, dydx: Array) -> Self:
-        self.outputs, self.steps = y.shape[1], 1e-3 * np.diag(x.std(0))
+        self.outputs, self.steps = y.shape[1], 1e-3 * np.diag(np.where(x.std(0), x.std(0), 1))
         self.model.fit(x, y)
         return self
 
