@@ -1,5 +1,6 @@
 """DeepXDE: a network trained on values and derivatives at points (Lu et al. 2021, https://doi.org/10.1137/19M1274067)."""
 
+import importlib
 import os
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
@@ -10,7 +11,7 @@ from tables import Array
 from tools.units import Units
 
 os.environ.setdefault("DDE_BACKEND", "pytorch")  # without it, the import writes a file in the home directory
-import deepxde  # pyright: ignore[reportMissingImports]: the extra `bench`
+deepxde: Any = importlib.import_module("deepxde")
 
 
 class DeepXde:

@@ -66,7 +66,7 @@ class Process(Regressor):
 
     def fit(self, x: Array, y: Array, dydx: Array) -> Self:
         if self.kernel is not None:
-            scales = np.ones(x.shape[1])
+            scales: Any = np.ones(x.shape[1])
             kernel = 1.0 * (RBF(scales, (1e-2, 1e3)) if self.kernel == "RBF" else Matern(scales, (1e-2, 1e3), nu=2.5))
             self.model.set_params(regressor__gaussianprocessregressor__kernel=kernel)
         return super().fit(x, y, dydx)
