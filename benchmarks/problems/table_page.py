@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from runge.records.files import write
 FIGURES = Path(__file__).parent / "figures"
 DOCS = Path(__file__).parents[2] / "docs"
 BUDGETS = 3, 30, LIMIT  # seconds
-COLUMNS = 5  # problems of a table, which fit the width of the page
+COLUMNS = 4  # problems of a table, which fit the width of the page
 
 Views = tuple[pd.DataFrame, pd.DataFrame]
 """The medians of the chosen settings, and of the defaults."""
@@ -62,7 +63,7 @@ def page(figures: Path, problems: Mapping[str, tables.Entry]) -> tuple[str, dict
     text = environment.get_template("table_page.md.jinja").render(
         **about(table, middle),
         **findings(middle, default, families, fields),
-        standings=standing_rows(middle, table),
+        standings=standing_rows(middle),
         fields=[field(name, members, problems, table, (middle, default)) for name, members in fields.items()],
         conformance=conformance(figures / "conformance.csv"),
         limit=LIMIT,
@@ -74,9 +75,12 @@ def page(figures: Path, problems: Mapping[str, tables.Entry]) -> tuple[str, dict
 def about(table: pd.DataFrame, middle: pd.DataFrame) -> dict[str, Any]:
     """Return what was measured: numbers of tools, problems, seeds and fits; machines, dates and commits."""
     dates, seeds = sorted(table.date.unique()), middle.seeds
+    packages = table.tool.map({tool: entry.package for tool, entry in tools.TOOLS.items()})
+    versions = (packages + " " + table.version)[table.version != ""].unique()
     return {
         "counts": {"tools": table.tool.nunique(), "problems": table.problem.nunique(), "fits": len(table)},
         "seeds": f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}",
+        "versions": ", ".join(sorted(versions)),
         "machine": "; ".join(sorted(table.processor.unique())),
         "dates": dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}",
         "commits": ", ".join(f"`{commit}`" for commit in sorted(table.commit.unique()) if commit),
@@ -127,15 +131,15 @@ def gain(default: pd.DataFrame, middle: pd.DataFrame) -> tuple[str, ...]:
     return (*ratios, *(f"{one.seconds.median():.0f}" for one in (ours, best)))
 
 
-def standing_rows(middle: pd.DataFrame, table: pd.DataFrame) -> list[list[str]]:
-    """Return the rows of the table of ranks."""
-    versions = table.groupby("tool").version.agg(lambda found: ", ".join(sorted(set(found) - {""})))
+def standing_rows(middle: pd.DataFrame) -> list[list[str]]:
+    """Return the rows of the table of ranks, with pairs of value and derivative."""
     return [
         [
-            f"{row.Index} {versions[row.Index]}".strip(),
+            row.Index,
             *(str(count) for count in (row.problems, row.fails)),
-            *(str(row.first_value), f"{row.rank_value:.1f}", factor(row.factor_value)),
-            *(str(row.first_derivative), f"{row.rank_derivative:.1f}", factor(row.factor_derivative)),
+            f"{row.first_value} / {row.first_derivative}",
+            f"{row.rank_value:.1f} / {row.rank_derivative:.1f}",
+            f"{factor(row.factor_value)} / {factor(row.factor_derivative)}",
             seconds(row.seconds),
         ]
         for row in standings(middle).itertuples()
@@ -185,7 +189,8 @@ def describe(name: str, entry: tables.Entry) -> str:
     (count, inputs), outputs, valued = rows.x.shape, rows.y.shape[1], int(np.isfinite(rows.y).any(axis=1).sum())
     few = f", of which {valued} with the value" if valued < count else ""
     inputs, outputs = (f"{n} {word}{'s' if n > 1 else ''}" for n, word in ((inputs, "input"), (outputs, "output")))
-    return f"**{plain(name)}**: {inputs}, {outputs}, {count} rows{few}. {entry.source}"
+    source = re.sub(r"https?://\S*\w", r"<\g<0>>", entry.source)
+    return f"**{plain(name)}**: {inputs}, {outputs}, {count} rows{few}. {source[0].upper()}{source[1:]}."
 
 
 def conformance(path: Path) -> dict[str, Any] | None:
@@ -239,12 +244,12 @@ def number(error: float) -> str:
 
     Example:
         >>> number(1.23e-5), number(0.5), number(float("inf"))
-        ('1.2e-5', '0.5', '-')
+        ('1.2e-5', '0.50', '-')
     """
     if not math.isfinite(error):
         return "-"
     if 0.01 <= error < 1000:
-        return f"{error:.2g}" if error < 100 else f"{error:.0f}"
+        return f"{error:#.2g}" if error < 9.95 else f"{error:.0f}"
     mantissa, power = f"{error:.1e}".split("e")
     return f"{mantissa}e{int(power)}"
 

@@ -16,7 +16,10 @@ from tables import Entry, Rows, errors
 NONE = float("nan")
 X = np.random.default_rng(0).uniform(-1, 1, (60, 2))
 ROWS = Rows(X, X[:, :1] * X[:, 1:], X[:, None, ::-1])
-PROBLEMS = {name: Entry("test functions", lambda seed: (ROWS, ROWS), "by hand") for name in ("branin", "kink")}
+PROBLEMS = {
+    name: Entry("test functions", lambda seed: (ROWS, ROWS), "by hand, https://a.b/c.html")
+    for name in ("branin", "kink")
+}
 # the errors of value and derivative, or the text of a failure
 FITS = {
     (BEST, "default"): ((1, 4), (5, 4), (9, 9)),
@@ -79,19 +82,19 @@ def test_page(table):
     for line in (
         "- `runge search=best` is first in 0 of 1 problems by value, and within 1.25 of the first in 0 (0 %).",
         "- `runge search=best` is first in 1 of 1 problems by derivative, and within 1.25 of the first in 1 (100 %).",
-        "| branin | value | JENN | 2 | 3 | 1.50 |",
-        "- **branin**: 2 inputs, 1 output, 60 rows. by hand",
-        "| runge search=best | 3 / **4** |",
-        "| JENN | **2** / **4** |",
-        "| SMT KRG | **2** / - |",
+        "| branin | value | JENN | 2.0 | 3.0 | 1.50 |",
+        "- **branin**: 2 inputs, 1 output, 60 rows. By hand, <https://a.b/c.html>.",
+        "| runge search=best | 3.0 / **4.0** |",
+        "| JENN | **2.0** / **4.0** |",
+        "| SMT KRG | **2.0** / - |",
         "| GPyTorch | too large |",
-        "| branin | JENN | 2 | 2 / 4 | 3 / 6 | 21 | defaults | 5 / 6 | 2 |",
+        "| branin | JENN | 2 | 2.0 / 4.0 | 3.0 / 6.0 | 21 | defaults | 5.0 / 6.0 | 2 |",
         "- JENN, settings by validation, branin: `not done after 300 s`",
         "| runge | holds |",
         "- JENN, one row: fails, `3e-1: IndexError: axis`: `python x`",
     ):
         assert line in text.replace("\n  ", " ").splitlines(), line
-    assert "JENN 2.10" in text
+    assert "jenn 2.10" in text
     assert "`12e4567`" in text
     assert "kink" not in text
 
