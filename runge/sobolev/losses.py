@@ -10,7 +10,7 @@ is (M,) or, for MSE_f alone, None.
 
 References:
     W. M. Czarnecki et al. (2017). Sobolev training for neural networks. https://arxiv.org/abs/1706.04859
-    B. Huge and A. Savine (2020). Differential machine learning. https://arxiv.org/abs/2005.02347 (the weights by channel)
+    B. Huge and A. Savine (2020). Differential machine learning. https://arxiv.org/abs/2005.02347
 """
 
 from collections.abc import Callable
