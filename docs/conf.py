@@ -25,7 +25,7 @@ exclude_patterns = ["_build"]
 
 default_role = "code"  # docstrings write `name`
 smartquotes_action = "D"  # dashes alone: f' is a derivative
-myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "force"  # the notebook is run at every build, in a directory of its own
 nb_execution_in_temp = True

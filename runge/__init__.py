@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from runge.records.reading import history, runs
 
 __all__ = ["Answer", "Comparison", "Function", "Run", "fit", "history", "load", "runs", "sweep"]
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _MODULES = {"Function": "runge.function", "load": "runge.loading", "SobolevRegressor": "runge.estimator"}
 _MODULES |= {"history": "runge.records.reading", "runs": "runge.records.reading"}

@@ -126,7 +126,7 @@ def no_such_key(key: str, name: str, allowed: Collection[str]) -> ConfigurationE
 
     Example:
         >>> print(no_such_key("data", "file", ["n_train", "n_val"]))
-        data.file: there is no such key; data has n_train, n_val; only data=table has it: add that, or remove the key
+        data.file: unknown key; data has n_train, n_val; only data=table has it: add that, or remove the key
     """
     options = {path.stem: path.read_text() for path in sorted((CONFIGURATIONS / key).glob("*.yaml"))}
     line = re.compile(rf"^ *{re.escape(name)}:", re.MULTILINE)
@@ -135,7 +135,7 @@ def no_such_key(key: str, name: str, allowed: Collection[str]) -> ConfigurationE
         hint = f"; only {key}={' or '.join(having)} has it: add that, or remove the key"
     elif similar := difflib.get_close_matches(name, allowed, 1):
         hint = f"; did you mean {_join(key, similar[0])}?"
-    return ConfigurationError(f"{_join(key, name)}: there is no such key; {has}{hint}")
+    return ConfigurationError(f"{_join(key, name)}: unknown key; {has}{hint}")
 
 
 @contextmanager

@@ -160,7 +160,7 @@ def test_without_derivatives_there_is_nothing_to_contradict():
     ("overrides", "message"),
     [
         (["data.inputs=[width]"], "data.inputs: 'the DataFrame': must be among its columns, .*; got 'width'"),
-        (["data.input=[load]"], "data.input: there is no such key.*did you mean data.inputs"),
+        (["data.input=[load]"], "data.input: unknown key.*did you mean data.inputs"),
         (["data.split.test=2"], "data.split: must be shares"),
         (["nonsense"], "nonsense"),
     ],

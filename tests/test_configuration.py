@@ -25,7 +25,7 @@ def test_a_class_of_the_user_s_own():
     assert build("target", values, Target).factor == 3
     with pytest.raises(ConfigurationError, match=r"target\.domain: .*lower < upper"):
         build("target", values | {"domain": [1, 0]}, Target)
-    with pytest.raises(ConfigurationError, match=r"target\.factr: there is no such key; target has domain, factor"):
+    with pytest.raises(ConfigurationError, match=r"target\.factr: unknown key; target has domain, factor"):
         build("target", values | {"factr": 1}, Target)
 
 

@@ -193,7 +193,7 @@ def test_mistakes_in_a_table_in_memory(call, table, tmp_path):
         (({**arrays, "y": np.arange(3.0)},), r"data\.file: the arrays: 'y' must be an array of .* shape \(4,\) or"),
         ((one, "data.file=t.csv"), "data.file: must not be set where the data are an argument"),
         ((one, "resume=run"), "resume: must not be set where the data are an argument"),
-        ((one, "model.widht=8"), "model.widht: there is no such key"),
+        ((one, "model.widht=8"), "model.widht: unknown key"),
     ]
     for arguments, words in mistakes:
         with pytest.raises(ConfigurationError, match=words):
@@ -212,7 +212,7 @@ def test_mistakes_are_raised_and_nothing_is_left(tmp_path, capfd):
     stderr = sys.stderr
     for overrides, words in {
         ("model.width=0",): "model.width: ",
-        ("model.widht=8",): "model.widht: there is no such key",
+        ("model.widht=8",): "model.widht: unknown key",
         ("optimizer=64",): "optimizer",
         ("resume=nowhere",): "resume: ",
         ("data=table", "data.file=a.csv"): r"there is no file 'a\.csv'",

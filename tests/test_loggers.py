@@ -166,7 +166,7 @@ def test_loggers_of_lightning_work_as_they_are(finish, tmp_path):
         (["+logger.x.y=1"], ["logger.x._target_", "None"]),
         (["+logger.x._target_=nowhere.Logger"], ["logger.x._target_", "nowhere.Logger"]),
         (["+logger.x._target_=runge.sampling.Random"], ["logger.x._target_", "derived from Logger"]),
-        ([RECORDER, "+logger.recorder.colour=red"], ["logger.recorder.colour", "no such key", "note"]),
+        ([RECORDER, "+logger.recorder.colour=red"], ["logger.recorder.colour", "unknown key", "note"]),
         (["logger=null"], ["logger", "tensorboard", "[] for none"]),
         (["logger=mlflow", "logger.mlflow.experiment=3"], ["logger.mlflow.experiment", "string", "3"]),
         (["logger=wandb", "logger.wandb.mode=later"], ["logger.wandb.mode", "'offline'", "'later'"]),

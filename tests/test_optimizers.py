@@ -117,7 +117,7 @@ def test_only_what_is_known_to_be_elementwise_is_trained_in_stacks():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"beta": 1}, r"optimizer\.beta: there is no such key; optimizer has .*alpha.*lr_schedule, clip_norm"),
+        ({"beta": 1}, r"optimizer\.beta: unknown key; optimizer has .*alpha.*lr_schedule, clip_norm"),
         ({"alpha": -1.0}, r"optimizer\._target_: RMSprop does not accept its parameters \(Invalid alpha value: -1.0\)"),
         ({"lr": 0.0}, r"optimizer\.lr: .*1e-12, got 0.0"),
         ({"lr_schedule": "linear"}, r"optimizer\.lr_schedule: .*'cosine'"),

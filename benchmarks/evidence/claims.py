@@ -143,15 +143,15 @@ CLAIMS = (
     ),
     Claim(
         "points",
-        "f' saves points: with equally many of them, fitting f and f' gives a lower error of f' than fitting f alone.",
+        "With equally many points, fitting f and f' gives a lower error of f' than fitting f alone.",
         ("loss.lambda_d",),
         "0",
         along="data.n_train",
     ),
     Claim(
         "noise",
-        "Noisy derivatives pay: with normal noise in f' alone, of up to twice its standard deviation, fitting f and f' "
-        "still gives a lower error of f' than fitting f alone.",
+        "With normal noise in f' alone, of up to twice its standard deviation, fitting f and f' still gives a lower "
+        "error of f' than fitting f alone.",
         ("loss.lambda_d",),
         "0",
         along="data.noise_df",
@@ -164,7 +164,8 @@ CLAIMS = (
     ),
     Claim(
         "hw",
-        "HW3 against HW2: with f' in the loss, the same network on the same samples has a lower error of f'.",
+        "Values and derivatives against values alone (the experiments hw3 and hw2): with f' in the loss, the same "
+        "network on the same samples has a lower error of f'.",
         ("loss.lambda_d",),
         "0",
     ),

@@ -64,8 +64,8 @@ class Judgement(NamedTuple):
     """The verdict on a claim, by its best arm: the one that helps in most contexts.
 
     Attributes:
-        verdict: `holds` if the arm helps in every context, `fails` if no arm helps in any, else `depends`; empty with
-            too few seeds.
+        verdict: `helps` if the arm helps in every context, `mostly helps` if in more than half, `fails` if no arm helps
+            in any, `mostly hurts` if the arm hurts in more than half, else `mixed`; empty with too few seeds.
         arm: the best arm.
         effects: its effects, one per context.
     """
@@ -141,9 +141,22 @@ def judge(effects: Sequence[Effect], claim: Claim) -> Judgement:
 
     best = min(arms, key=rank)
     verdicts = [effect.verdict for effect in arms[best]]
-    helped = verdicts.count("helps")
-    verdict = "fails" if helped == 0 else "holds" if helped == len(verdicts) else "depends"
+    verdict = word(verdicts.count("helps"), verdicts.count("hurts"), len(verdicts))
     return Judgement(verdict if any(effect.verdict for effect in effects) else "", best, arms[best])
+
+
+def word(helped: int, hurt: int, contexts: int) -> str:
+    """Return the verdict on an arm that helped in some of its contexts, and hurt in others.
+
+    Example:
+        >>> [word(*counts) for counts in ((4, 0, 4), (5, 1, 8), (2, 2, 8), (1, 6, 8), (0, 1, 8))]
+        ['helps', 'mostly helps', 'mixed', 'mostly hurts', 'fails']
+    """
+    if helped == contexts:
+        return "helps"
+    if helped == 0:
+        return "fails"
+    return "mostly helps" if 2 * helped > contexts else "mostly hurts" if 2 * hurt > contexts else "mixed"
 
 
 def slopes(runs: Sequence[Observation], claim: Claim) -> dict[Arm, Quartiles]:

@@ -42,6 +42,12 @@ def main() -> None:
         return
     if not arguments.page:
         measure(list(cells(arguments)), arguments.again, 60 * arguments.minutes)
+    from table_page import write_page  # late: its libraries would delay the first fits
+
+    try:
+        print(f"page: {write_page()}")
+    except ValueError as error:
+        parser.error(str(error))
 
 
 def cells(arguments: argparse.Namespace) -> Iterator[Cell]:
@@ -60,10 +66,6 @@ def measure(asked: list[Cell], again: bool, seconds: float) -> None:
     missing = [cell for cell in asked if cell not in known]
     waiting, done, absent, started = iter(missing), list[Cell](), dict[str, str](), time.monotonic()
 
-    def progress() -> str:
-        now = len(done) + 1
-        return f"{now}/{len(missing)}, {(time.monotonic() - started) / now * (len(missing) - now) / 60:.0f} min left"
-
     def work(core: int) -> None:
         for cell in waiting:
             if fits.stopped or time.monotonic() - started > seconds:
@@ -73,17 +75,15 @@ def measure(asked: list[Cell], again: bool, seconds: float) -> None:
                     row = fits.run(cell, core)
                 except ModuleNotFoundError as error:
                     absent[cell.tool] = str(error)
-                else:
-                    if fits.stopped:  # it was ended
-                        return
-                    keep({cell: row})
-                    errors = row.get("failure")
-                    errors = errors or f"{row['value']:.1e} / {row['derivative']:.1e} in {row['seconds']:.0f} s"
-                    left = (time.monotonic() - started) / (len(done) + 1) * (len(missing) - len(done) - 1) / 60
-                    print(
-                        f"{len(done) + 1}/{len(missing)}, {left:.0f} min left, {' | '.join(cell)}: {errors}", flush=True
-                    )
-            done.append(cell)
+                    continue
+                if fits.stopped:  # it was ended
+                    return
+                keep({cell: row})
+                done.append(cell)
+                errors = row.get("failure")
+                errors = errors or f"{row['value']:.1e} / {row['derivative']:.1e} in {row['seconds']:.0f} s"
+                left = (time.monotonic() - started) * (len(missing) / len(done) - 1) / 60
+                print(f"{len(done)}/{len(missing)}, {left:.0f} min left, {' | '.join(cell)}: {errors}", flush=True)
 
     for name in ("SIGTERM", "SIGHUP"):  # also these end the fits; nohup's SIGHUP stays ignored
         if hasattr(signal, name) and signal.getsignal(number := getattr(signal, name)) == signal.SIG_DFL:

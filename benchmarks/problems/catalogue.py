@@ -2,6 +2,7 @@
 
 import basket
 import engineering
+import hamiltonians
 from fresh import FRESH
 from functions import FUNCTIONS, entry
 
@@ -10,4 +11,5 @@ CATALOGUE = {
     "kink": entry(FRESH["ridge"], "test functions", "made for its kink along an oblique line"),
     **engineering.ENTRIES,
     **basket.ENTRIES,
+    **hamiltonians.ENTRIES,
 }

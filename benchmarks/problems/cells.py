@@ -112,10 +112,7 @@ class Fits:
             except subprocess.TimeoutExpired:
                 found = {"failure": f"not done after {self.limit:g} s"}
             else:
-                if process.returncode:
-                    found = {"failure": f"ended with code {process.returncode}: {' '.join(said.split())[-200:]}"}
-                else:
-                    found = json.loads(printed.splitlines()[-1])  # libraries may have printed before
+                found = result(process.returncode, printed, said)
             finally:
                 end(process)
                 self.running.remove(process)
@@ -128,6 +125,14 @@ class Fits:
         self.stopped = True
         for process in list(self.running):
             end(process)
+
+
+def result(code: int, printed: str, said: str) -> dict[str, Any]:
+    """Return what a process has found, the last line that it has printed: libraries may print before."""
+    try:
+        return json.loads(printed.splitlines()[-1])
+    except (ValueError, IndexError):
+        return {"failure": f"ended with code {code}: {' '.join(said.split())[-200:]}"}
 
 
 def end(process: subprocess.Popen[str]) -> None:

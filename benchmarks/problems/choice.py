@@ -30,7 +30,7 @@ def best(tool: type, rows: Rows, seed: int, seconds: float) -> tuple[Any, dict[s
     started, longest, found, last = time.perf_counter(), 0.0, list[tuple[float, dict[str, Any]]](), ""
     for settings in ({}, *tool.GRID):
         before = time.perf_counter()
-        if before - started + 2.5 * longest > seconds:
+        if longest and before - started + 2.5 * longest > seconds:
             break
         try:
             model = tool(seed, **settings).fit(*train)

@@ -155,13 +155,14 @@ def by(rows: Iterable[dict[str, Any]], key: Callable[[dict[str, Any]], Any]) -> 
 
 def write() -> None:
     """Write the page."""
-    import intervals_page  # late: they import this module
+    import gradients_alone_page  # late: they import this module
+    import intervals_page
     import outside_page
     import second_order_page
     import spoilt_page
 
     further = {"intervals": intervals_page, "outside": outside_page, "spoilt": spoilt_page}
-    further |= {"second_order": second_order_page}
+    further |= {"second_order": second_order_page, "gradients_alone": gradients_alone_page}
     sections = SECTIONS | {name: module.SECTION for name, module in further.items()}
     tables = reactor, study, *(one.table for one in further.values())
     names = *sections, "peers_pfr"

@@ -105,17 +105,15 @@ def errors(u: Array, du: Array | None, test: Rows) -> dict[str, float]:
     standardised inputs, |(du - dydx) s| / |dydx s| with the inputs' standard deviations s. Both are means over the
     outputs. A label that is NaN is not known, and left out.
     """
-
-    def mean(wrong: Array, size: Array, labels: Array) -> float:
-        known = np.isfinite(labels).reshape(len(labels), labels.shape[1], -1).any(axis=(0, 2))
-        return float(np.mean(wrong[known] / size[known])) if known.any() else float("nan")
-
     known = np.isfinite(test.y)
-    wrong = np.sqrt(np.sum(np.where(known, u - test.y, 0) ** 2, axis=0) / np.maximum(known.sum(axis=0), 1))
-    value = mean(wrong, np.nanstd(test.y, axis=0), test.y)
-    if du is None:
-        return {"value": value, "derivative": float("nan")}
+    some = known.any(axis=0)
+    wrong = np.where(known, u - test.y, 0)[:, some]
+    ratios = np.sqrt((wrong**2).sum(axis=0) / known[:, some].sum(axis=0)) / np.nanstd(test.y[:, some], axis=0)
+    found = {"value": float(np.mean(ratios)) if some.any() else np.nan, "derivative": np.nan}
     known, scale = np.isfinite(test.dydx), test.x.std(axis=0)
-    sides = (np.where(known, part * scale, 0) for part in (du - test.dydx, test.dydx))
-    wrong, size = (np.linalg.norm(part, axis=(0, 2)) for part in sides)
-    return {"value": value, "derivative": mean(wrong, size, test.dydx)}
+    some = known.any(axis=(0, 2))
+    if du is not None and some.any():
+        sides = (np.where(known, part * scale, 0)[:, some] for part in (du - test.dydx, test.dydx))
+        wrong, size = (np.linalg.norm(side, axis=(0, 2)) for side in sides)
+        found["derivative"] = float(np.mean(wrong / size))
+    return found

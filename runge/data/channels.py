@@ -138,11 +138,11 @@ class Channels(NamedTuple):
             ]
         return np.concatenate([part.ravel() for part in parts])
 
-    def nrmse(self, scaled: Floats) -> tuple[float, float | None]:
+    def nrmse(self, scaled: Floats) -> tuple[float | None, float | None]:
         """Return the nrmse of values and of partial derivatives, given a vector of `scaled`; None: not known."""
         values = len(scaled) // (1 + self.slope.shape[1])
         value, slope = (float(np.linalg.norm(part)) for part in (scaled[:values], scaled[values:]))
-        return value, slope if self.slope.any() else None
+        return value if self.value.any() else None, slope if self.slope.any() else None
 
 
 def _variance_of(labels: Floats) -> Floats:

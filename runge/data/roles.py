@@ -69,7 +69,9 @@ def find_roles(
     for key, names in named.items():
         if key in ("inputs", "outputs") and not names:
             rule = f"must name the {key}, because no columns are named d<output>_d<input>"
-            raise _wrong(key, file, f"{rule}; its columns are {listed(file.names)}")
+            absent = {y: column for column in file.names for y, x in _readings(column) if x in file.names}
+            how = [f"{column!r} needs a column {y!r}, in which one value is enough" for y, column in absent.items()]
+            raise _wrong(key, file, "; ".join([f"{rule}; its columns are {listed(file.names)}", *how[:1]]))
         for name in names:
             if name not in file.names or not name:
                 raise _wrong(key, file, f"must be among its columns, {listed(file.names)}; got {name!r}")

@@ -171,7 +171,10 @@ class Rows:
             if not known or (known == 1 and unknown):
                 rule = f"{name!r} must be known in two rows{where}, or in one with a known derivative by each input"
                 got = f"got {known}" + f", and no derivative by {', '.join(unknown)}" * bool(unknown)
-                raise self._wrong("outputs", f"{rule}, because derivatives determine it only up to a constant; {got}")
+                free = "; any value in one row will do if the constant has no meaning" * (not known and not unknown)
+                raise self._wrong(
+                    "outputs", f"{rule}, because derivatives determine it only up to a constant; {got}{free}"
+                )
         for key, names, columns in (("inputs", self.inputs, self.x), ("outputs", self.outputs, self.y)):
             for name, column in zip(names, columns[rows].T, strict=True):
                 size = np.nanmax(column) - np.nanmin(column)

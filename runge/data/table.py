@@ -169,10 +169,12 @@ def _npz(path: str) -> File:
 
     x, y, slopes = columns("x"), columns("y") if "y" in arrays else {}, dict[str, np.ndarray]()
     if (dydx := arrays.pop("dydx", None)) is not None:
+        if not y:
+            raise ValueError("'dydx' must come with 'y', which is NaN where no value is known; one is enough")
         shape = (m, len(y), len(x))
         squeezed, wanted = ([n for n in one if n != 1] for one in (dydx.shape, shape))
-        if dydx.dtype.kind not in "iuf" or squeezed != wanted or not y:
-            rule = f"'dydx' must be an array of numbers of the shape {shape}, and come with 'y'"
+        if dydx.dtype.kind not in "iuf" or squeezed != wanted:
+            rule = f"'dydx' must be an array of numbers of the shape {shape}"
             raise ValueError(f"{rule}, got {dydx.dtype} of {dydx.shape}")
         dydx = dydx.reshape(shape)
         slopes = {f"d{v}_d{u}": dydx[:, p, d] for p, v in enumerate(y) for d, u in enumerate(x)}

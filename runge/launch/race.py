@@ -99,6 +99,11 @@ class Race:
             seen, self._test = np.sort(np.concatenate(split[:2])), split.test
             x, y, dydx = (part[seen] for part in (self.rows.x, self.rows.y, self.rows.dydx))
             self._channels, self._around = Channels.of(x, y, dydx), surroundings(x)
+            if self._channels.slope.any() and not self._channels.value.any():
+                alone = [one for one in self.entrants if _ALONE in one.overrides]
+                if len(alone) < len(self.entrants):  # it is not an override of the command
+                    self.entrants = [one for one in self.entrants if one not in alone]
+                    self._left_out += [f"{one.name}: no two values of an output are known that differ" for one in alone]
         else:
             self.folds = [0]
 

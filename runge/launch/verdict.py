@@ -78,7 +78,7 @@ def leaderboard(sweep: Path, ranked: Sequence[Entrant], left_out: Sequence[str],
             _describe_intervals(halves),
         ]
     sentences.append(_why(candidates, ranked[0].overrides, known is not None))
-    level = None if halves[0] is None else LEVEL
+    level = None if halves == (None, None) else LEVEL
     return Leaderboard(candidates, list(filter(None, sentences)), list(left_out), influences, profiles, level)
 
 
@@ -137,8 +137,9 @@ def _half_widths(function: "Function", known: Known) -> Errors:
     shapes = (len(x), -1), (len(x), len(function.outputs), -1)
     halves = [((high - low) / 2).reshape(shape) for (low, high), shape in zip(ends, shapes, strict=True)]
     errors = [known.channels.nrmse(known.channels.scaled(u[None], du[None])) for u, du in zip(*halves, strict=True)]
-    values, slopes = zip(*errors, strict=True)
-    return float(np.median(values)), None if None in slopes else float(np.median(slopes))
+    parts = zip(zip(*errors, strict=True), halves, strict=True)
+    value, slope = (None if None in of or np.isnan(half).all() else float(np.median(of)) for of, half in parts)
+    return value, slope
 
 
 def _cautions(rows: Rows, box: NDArray[np.float64]) -> list[str]:
@@ -162,8 +163,9 @@ def _validated(some: Sequence[Entrant], known: Known | None) -> Errors:
         return some[0].root_mean(ERRORS[0]), some[0].root_mean(ERRORS[1])
     errors = sum((one.weight * one.error_vector() for one in some), np.zeros(()))
     ends = np.cumsum([len(fit.errors) for fit in some[0].all])[:-1]  # of the folds
-    values, slopes = zip(*(known.channels.nrmse(part) for part in np.split(errors, ends)), strict=True)
-    return math.hypot(*values), None if None in slopes else math.hypot(*slopes)
+    each = zip(*(known.channels.nrmse(part) for part in np.split(errors, ends)), strict=True)
+    value, slope = (None if None in parts else math.hypot(*parts) for parts in each)
+    return value, slope
 
 
 def _tested(function: "Function", known: Known) -> Errors:
@@ -231,11 +233,13 @@ def _describe_errors(validated: Errors, folds: str, tested: Errors, test: int) -
 
 def _describe_intervals(halves: Errors) -> str:
     """Return a sentence on half the widths of the intervals of values and derivatives; empty: there are none."""
-    if halves[0] is None:
-        return ""
+    value, slope = halves
+    parts = [] if value is None else [f"values are expected within {value:.1e} standard deviations of the answer"]
+    if slope is not None:
+        where = "" if parts else " standard deviations of the answer"
+        parts.append(f"derivatives {'' if parts else 'are expected '}within {slope:.1e}{where}")
     share = f"{100 * LEVEL:.0f} % of new"
-    said = f"{share} values are expected within {halves[0]:.1e} standard deviations of the answer"
-    return said + (f", and {share} derivatives within {halves[1]:.1e}." if halves[1] is not None else ".")
+    return ", and ".join(f"{share} {part}" for part in parts) + "." * bool(parts)
 
 
 def _both(errors: Errors) -> str:

@@ -124,7 +124,8 @@ def solve_last_layer(problem: Problem, rank: float) -> None:
     with threadpool_limits(1, "blas"):
         for i, matrix in enumerate(columns.cpu().numpy()):
             for p in range(outputs):
-                change[i, :, p] = _solve(of_output[i, p][:, None] * matrix, right[i, p], rank)
+                known = of_output[i, p] > 0
+                change[i, :, p] = _solve(of_output[i, p, known, None] * matrix[known], right[i, p, known], rank)
     start = theta.clone()
     theta[:, -change[0].size :] += torch.from_numpy(change).to(theta).flatten(1)  # W and then b, as in theta
     better = _system(problem)[0].square().sum(1) < errors.square().sum(1)

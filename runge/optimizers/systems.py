@@ -110,8 +110,10 @@ class WeightSpace(System):
         for first in range(0, n, together):
             some = slice(first, first + together)
             _, _, part = network.propagate(x[:, some], with_derivative=rows > network.outputs)
-            weighted = roots[:, :, some].flatten(1)[..., None] * jacobian(network, part)
-            add_square(matrix, weighted)
+            root, full = roots[:, :, some].flatten(1), jacobian(network, part)
+            if not (known := root.any(0)).all():  # of gradients alone, all rows of values
+                root, full = root[:, known], full[:, known]
+            add_square(matrix, root[..., None] * full)
         return cls(network, tape, matrix, torch.ones_like(weights[:, :1]), weights)
 
     def solve(self, errors: Tensor) -> Tensor:

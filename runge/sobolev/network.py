@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from runge.sobolev.activations import Activation, activation
+from runge.sobolev.points import Points
 from runge.validation import Count, checked
 
 Derivative = Literal["forward", "autograd"]
@@ -117,6 +118,16 @@ class StackedMLP(nn.Module):
         """Return views of `theta` as W, (M, in, out), and b, (M, 1, out), of each layer."""
         parts = self.theta.split(self._splits, dim=1)
         return [(parts[2 * i].view(-1, *shape), parts[2 * i + 1][:, None]) for i, shape in enumerate(self.shapes)]
+
+    @torch.no_grad()
+    def fix_constants(self, points: Points) -> None:
+        """Set the bias of each output of which one value is known, so that it is exact: derivatives leave it free."""
+        known = points.weight_f > 0
+        single = known.sum(1) == 1
+        if single.any():
+            some = points.minibatch(known.byte().argmax(1))
+            error = (self(some.x) - some.f).diagonal(dim1=1, dim2=2)  # of each output at its own point
+            self.layers()[-1][1].sub_(torch.where(single, error, 0)[:, None])
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the values u, (M, N, P), at points x, (M, N, D)."""

@@ -108,17 +108,15 @@ class SobolevRegression(WeightedModule):
         self.network = ResidualStages(Model(**model), box, generators, dtype, outputs, units)
         self.optimizer = optimizer or Adam()
         if members > 1 and not self.optimizer.keeps_apart:
-            raise ValueError(
-                f"optimizer: {type(self.optimizer).__name__} trains one network at a time, got {members} members"
-            )
+            name = type(self.optimizer).__name__
+            raise ValueError(f"optimizer: {name} trains one network at a time, got {members} members")
         self.steps_per_block, self.diagnostics_every = steps_per_block, diagnostics_every
         self._asked, self._schedule, self._log_figures = max_steps, schedule, log_figures
         self.stop_at = stop_at
         self.register_buffer("scale", torch.as_tensor(scale, dtype=dtype).expand(members).clone())
         self.register_buffer("rests_from", torch.tensor(0))
         for name, start in _BEGINNING.items():
-            shape = () if name in ("step", "ended") else (members,)
-            self.register_buffer(name, torch.full(shape, start))
+            self.register_buffer(name, torch.full(() if name in ("step", "ended") else (members,), start))
         self.best = copy.deepcopy(self.network).requires_grad_(False)
         self.register_buffer("best_loss", torch.full((members,), torch.inf, dtype=torch.float64))
         self.figures: dict[str, Tensor] = {}
@@ -221,6 +219,8 @@ class SobolevRegression(WeightedModule):
             last = k in (self.steps_per_stage - local, self.max_steps - first)
             if not rested and (last or self.optimizer.at_rest(optimizer, course.network.theta)):
                 self.optimizer.finish(course.problem(k - 1))
+        if k == count:
+            course.network.fix_constants(course.points)
         return k
 
     def _measure(self, points: Points, step: int) -> None:

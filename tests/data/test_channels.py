@@ -78,6 +78,14 @@ def test_without_derivatives_the_values_decide():
     assert channels.nrmse(scaled)[1] is None
 
 
+def test_where_one_value_is_known_the_derivatives_decide():
+    rows, u, du = table("a")
+    y = np.where(np.arange(len(u))[:, None] == 7, u, np.nan)
+    channels = Channels.of(rows.x, y, rows.dydx)
+    scaled = channels.scaled(u - y, du - rows.dydx)
+    assert channels.nrmse(scaled) == (None, pytest.approx(relative(rows, u, du)[1, 0], 1e-12))
+
+
 def test_a_channel_that_is_constant_up_to_round_off_does_not_count():
     rows = table("ab")[0]
     y, dydx = rows.y.copy(), rows.dydx.copy()

@@ -237,6 +237,16 @@ BAD = {  # the content of the file, the settings, and a part of the message
     "no value": ("x,y,dy_dx\n1,,2\n2,,2\n", {}, "outputs: 'a.csv': 'y' must be known in two rows, or in one with"),
     "one value": ("a,b,y,dy_da\n1,2,5,1\n2,4,,1\n3,3,,2\n", ABY, "got 1, and no derivative by b"),
     "no input": (GOOD, XY | {"inputs": ["z"]}, "inputs: 'a.csv': must be among its columns, x, y, dy_dx; got 'z'"),
+    "no output": (
+        "q,dH_dq\n1,2\n2,3\n",
+        {},
+        "its columns are q, dH_dq; 'dH_dq' needs a column 'H', in which one value is",
+    ),
+    "no value of y": (
+        "x,y,dy_dx\n1,,2\n2,,3\n",
+        {},
+        "got 0; any value in one row will do if the constant has no meaning",
+    ),
     "no roles": ("x,y\n1,2\n2,3\n", {}, "inputs: 'a.csv': must name the inputs, because no columns are named d<outp"),
     "no outputs": ("x,y\n1,2\n2,3\n", {"inputs": ["x"]}, "outputs: 'a.csv': must name the outputs, because"),
     "no name": ("a,,y,dy_da,dy_db\n1,2,3,4,5\n", {}, "because dy_db could be either; inferred are a and the outputs y"),
@@ -264,8 +274,8 @@ BAD = {  # the content of the file, the settings, and a part of the message
     "x of three axes": (*npz(x=X.reshape(1, 2, 3)), "'x' must be an array of numbers of the shape"),
     "lengths": (*npz(x=X, y=X[1:]), "'y' must be an array of numbers of the shape (6,) or (6, n), got"),
     "dydx": (*npz(x=X, y=X, dydx=X[1:]), "'dydx' must be an array of numbers of the shape (6, 1, 1)"),
-    "dydx alone": (*npz(x=X, dydx=X), "and come with 'y'"),
-    "dydx turned": (*npz(x=X23, y=Y22, dydx=np.zeros((2, 3, 2))), "(2, 2, 3), and come with 'y', got float64 of"),
+    "dydx alone": (*npz(x=X, dydx=X), "'dydx' must come with 'y', which is NaN where no value is known; one is enough"),
+    "dydx turned": (*npz(x=X23, y=Y22, dydx=np.zeros((2, 3, 2))), "(2, 2, 3), got float64 of"),
     "unknown array": (*npz(x=X, y=X, grad=X), "labels of a split; got 'grad', float64 of (6,)"),
     "integers in an array": (*npz(x=2**60 + np.arange(6), y=X), "row 1, column 'x': an integer must"),
 }

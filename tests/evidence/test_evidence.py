@@ -103,11 +103,11 @@ def test_verdict_of_a_claim():
     def targets(judgement, verdict):
         return [dict(one.context)["target"] for one in judgement.having(verdict)]
 
-    assert judged(("a", "x", better), ("b", "x", better), ("a", "y", worse), ("b", "y", better)).verdict == "holds"
+    assert judged(("a", "x", better), ("b", "x", better), ("a", "y", worse), ("b", "y", better)).verdict == "helps"
     assert judged(("a", "x", worse), ("b", "x", worse)).verdict == "fails"
     assert judged(("a", "x", better[:4]), ("b", "x", better[:4])).verdict == ""
     mixed = judged(("a", "x", worse), ("b", "x", better), ("a", "y", worse), ("b", "y", worse))
-    assert (mixed.verdict, mixed.arm, len(mixed.effects)) == ("depends", "x", 2)
+    assert (mixed.verdict, mixed.arm, len(mixed.effects)) == ("mixed", "x", 2)
     assert targets(mixed, "helps") == ["b"]
     assert targets(mixed, "hurts") == ["a"]
     stronger, worst = tuple(np.linspace(0.01, 0.08, 10)), tuple(np.linspace(20, 30, 10))
@@ -229,7 +229,7 @@ def test_page(sweeps):
     number = sum(len(sweep.records) for sweep in sweeps)
     assert f"{number} runs, {number / 10:.1f} minutes" in text
     table = dict(re.findall(r"^\| \[(\w+)\]\(#\w+\) \| ([\w ]+) \|", text, re.MULTILINE))
-    assert table["sampling"] == "holds"
+    assert table["sampling"] == "helps"
     assert "`sampling=chebyshev` helps in 4 of 4 contexts, most by a factor of" in text
     assert "- `endpoint` helps in 0 of 4 contexts. It hurts in 4 of 4 contexts: runge, adam, n_train 24 (" in text
     assert "peaks at |x| = 0.1155 with 3.2476" in " ".join(text.split())

@@ -6,9 +6,9 @@ MISTAKES = {
     # keys that do not exist
     "model.wdth=32": ("model.wdth", "activation, depth, width"),
     "+wdth=32": ("wdth", "seed"),
-    "optimiser=adam": ("optimiser: there is no such key", "did you mean optimizer?"),
+    "optimiser=adam": ("optimiser: unknown key", "did you mean optimizer?"),
     "loss.lamda_d=1": ("loss.lamda_d", "did you mean loss.lambda_d?"),
-    "data.file=hx.csv": ("data.file: there is no such key", "only data=table has it: add that, or remove the key"),
+    "data.file=hx.csv": ("data.file: unknown key", "only data=table has it: add that, or remove the key"),
     # options that do not exist
     "experiment=hw4": ("experiment/hw4", "hw2", "hw3"),
     "target._target_=runge.sampling.Random": ("target._target_", "Target", "runge.sampling.Random"),
@@ -22,7 +22,7 @@ MISTAKES = {
     "seed": ("'seed' cannot be parsed", "EQUAL"),
     "seed=1,2": ("'seed=1,2'", "--multirun"),
     "+seed=3": ("'seed'", "++seed=3"),
-    "hydra.x=1": ("hydra.x", "no such key", "launcher"),
+    "hydra.x=1": ("hydra.x", "unknown key", "launcher"),
     "hydra.run.dir=${nowhere}": ("hydra.run.dir", "'nowhere' not found"),
     "model.depth=${model.depth}": ("model.depth", "Recursive"),
     "--resolve": ("--resolve", "--cfg"),

@@ -205,6 +205,22 @@ def test_any_table_has_an_answer(name, tmp_path):
     assert (one["value"] is None) == (name == "one value is known")
 
 
+def test_the_answer_of_gradients_and_one_value(tmp_path):
+    """The answer has the known value, and the leaderboard says nothing of values; those alone are not fitted."""
+    table = rows()
+    table[1:, 2] = np.nan
+    save(table)
+    alone = '+hydra.sweeper.tables.alone=["loss.lambda_d=0"]'
+    assert command(*RACE, "data.file=t.csv", alone, "hydra.sweeper.compare=false") == (0, "")
+    u, found = runge.load("race"), read_leaderboard([tmp_path / "race"])
+    assert found is not None
+    assert u(table[0, :2]) == pytest.approx(table[0, 2], abs=1e-6)
+    assert np.isnan(u.interval(table[:, :2])).all()
+    assert found.left_out == ["alone: no two values of an output are known that differ"]
+    assert "derivatives are expected within" in " ".join(found.sentences)
+    assert "values" not in " ".join(found.sentences)
+
+
 def test_a_table_with_a_column_of_sets(tmp_path):
     lines = (tmp_path / "t.csv").read_text().splitlines()
     sets = ["split", *(["test", "val", "train", "train", "train"] * 6)]
@@ -231,7 +247,7 @@ def test_a_formula_has_an_answer(tmp_path):
         (("-m", *TINY_RACE), "data.file: should be a valid string, got None"),
         ((*RACE, "data.file=seven.csv"), "data.folds: 'seven.csv': must have at least 8 rows .*, got 7"),
         ((*RACE, "data.file=constant.csv"), "data.inputs: 'constant.csv': 'b' must have values that differ"),
-        ((*RACE, "data.file=t.csv", "model.widht=8"), "model.widht: there is no such key"),
+        ((*RACE, "data.file=t.csv", "model.widht=8"), "model.widht: unknown key"),
         ((*RACE, "data.file=t.csv", "model.width=8,16"), "model.width: must have one value with search=best"),
         ((*RACE, "data.file=t.csv", "hydra.sweeper.timeout=0"), r"hydra\.sweeper\.timeout: should be greater than"),
         ((*RACE, "data.file=t.csv", "hydra.sweeper.timeout=now"), r"hydra\.sweeper\.timeout: should be a valid number"),

@@ -207,9 +207,9 @@ MISTAKES = {
     "sampling=chebyshev": ("sampling: must be absent with data=table, whose rows are the points; got Chebyshev",),
     "resampling=region": ("resampling: must be none with data=table, whose rows stay in place; got Region",),
     "loss.sample_weight=derivative": ("loss.sample_weight: must be none with data=table, got 'derivative'",),
-    "+data.nonsense=1": ("data.nonsense: there is no such key; data has file, inputs, outputs",),
-    "data.n_train=5": ("data.n_train: there is no such key", "file, inputs, outputs", "only data=sampled has it"),
-    "experiment=precision": ("data.n_train: there is no such key", "only data=sampled has it"),
+    "+data.nonsense=1": ("data.nonsense: unknown key; data has file, inputs, outputs",),
+    "data.n_train=5": ("data.n_train: unknown key", "file, inputs, outputs", "only data=sampled has it"),
+    "experiment=precision": ("data.n_train: unknown key", "only data=sampled has it"),
     "data.batch_size=29": ("data.batch_size: must be null or from 1 to the training points, 28; got 29",),
     "data.inputs=[]": ("data.inputs: ", "at least 1 item"),
     "data.split.train=0.9": ("data.split: must be shares: val and test at least 0", "at most 1 in total"),
@@ -271,6 +271,28 @@ def test_what_is_not_known_is_null_and_all_files_are_written(kind, finish, tmp_p
         assert (tmp_path / "run" / picture).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(
+    ("method", "most"),
+    [
+        (("trainer.max_steps=200",), 1e-6),
+        (("trainer.max_steps=200", "data.batch_size=8", "model.stages=2"), 1e-6),
+        (("optimizer=levenberg_marquardt",), 1e-12),
+        (("optimizer=least_squares", "model.width=30", "trainer.log_every=1"), 1e-12),
+    ],
+)
+def test_the_only_known_value_is_exact(method, most, finish, tmp_path):
+    """The derivatives leave the constant of y free, which its only value fixes; z has another one in each row."""
+    table = one_output(scale=7.0, offset=1e3)
+    table = table.assign(z=np.cos(table["t"]), dz_dt=-np.sin(table["t"]))
+    table.loc[table.index != 5, "y"] = np.nan
+    table.to_csv("a.csv", index=False)
+    finish(*SHORT, *method, "hydra.run.dir=run")
+    u = runge.load("run")
+    known = u(table["t"].to_numpy()[5:6])[0, 0]
+    assert known == pytest.approx(table["y"][5], rel=0, abs=10 * most)
+    assert u(np.array([0.5]))[0, 0] == pytest.approx(1e3 + 7 * np.sin(1.5), abs=2)
+
+
 def test_a_constant_output_does_not_spoil_the_others(train, finish, tmp_path):
     """Beside a constant the error of another output is that of the output alone, within a factor of 2."""
     table = one_output().assign(c=7e3, dc_dt=0.0)
@@ -286,8 +308,10 @@ def test_a_constant_output_does_not_spoil_the_others(train, finish, tmp_path):
 
 
 def test_the_last_weights_are_kept_if_no_label_of_the_validation_rows_is_in_the_loss(finish, tmp_path):
-    degenerate("an anchor")[0].to_csv("a.csv", index=False)
-    out = finish(*SHORT, "loss.lambda_d=0", "hydra.run.dir=run")
+    table = one_output().assign(set=["train"] * 30 + ["val"] * 5 + ["test"] * 5)
+    table.loc[3:, "y"] = np.nan
+    table.to_csv("a.csv", index=False)
+    out = finish(*SHORT, *ALONE, "data.split_column=set", "loss.lambda_d=0", "hydra.run.dir=run")
     assert out.count("no label of the validation points is in the loss; the last weights are kept, not the best") == 1
     history = pd.read_csv(tmp_path / "run" / "history.csv")
     assert figures(tmp_path / "run")["train/loss"] == pytest.approx(history["train/loss"].iloc[-1], rel=1e-4)

@@ -84,6 +84,8 @@ def test_the_intervals_in_a_sentence():
     assert _describe_intervals((None, None)) == ""
     text = "90 % of new values are expected within 1.2e-03 standard deviations of the answer"
     assert _describe_intervals((0.0012, None)) == f"{text}."
+    slopes = "90 % of new derivatives are expected within 3.0e-01 standard deviations of the answer."
+    assert _describe_intervals((None, 0.3)) == slopes
     assert _describe_intervals((0.0012, 0.3)) == f"{text}, and 90 % of new derivatives within 3.0e-01."
 
 

@@ -1,14 +1,18 @@
 """PyTorch by hand: what a reader of its tutorials writes, with a second backward pass for the derivative."""
 
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
 from tables import Array
 
+from tools.units import Units
+
+BATCH = 1024  # rows of a step, in larger tables
+
 
 class ByHand:
-    """A network of two layers, standardised data, Adam, and the sum of both mean square errors."""
+    """Two layers, standardised data, Adam with a cosine schedule, and the sum of both mean square errors."""
 
     GRID: ClassVar = tuple({"width": width, "rate": rate} for width in (32, 128) for rate in (1e-3, 1e-2))
 
@@ -17,20 +21,19 @@ class ByHand:
 
     def fit(self, x: Array, y: Array, dydx: Array) -> Self:
         torch.manual_seed(self.seed)
-        self.of_x, self.of_y = (x.mean(0), x.std(0)), (np.nanmean(y, 0), np.nanstd(y, 0) + (len(y) == 1))
-        x = (x - self.of_x[0]) / self.of_x[1]
-        y, dydx = (y - self.of_y[0]) / self.of_y[1], dydx * self.of_x[1] / self.of_y[1][:, None]
-        points, f, df = (torch.tensor(part, dtype=torch.float32) for part in (x, y, dydx))
-        layers: list[Any] = [torch.nn.Linear(x.shape[1], self.width), torch.nn.Tanh()]
-        layers += [torch.nn.Linear(self.width, self.width), torch.nn.Tanh(), torch.nn.Linear(self.width, y.shape[1])]
-        self.network = torch.nn.Sequential(*layers)
+        self.units = Units(x, y, dydx)
+        rows = [torch.tensor(part, dtype=torch.float32) for part in self.units.rows(x, y, dydx)]
+        self.network = network(x.shape[1], self.width, y.shape[1])
         optimizer = torch.optim.Adam(self.network.parameters(), lr=self.rate)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
         for _ in range(self.steps):
-            u, du = self.both(points, create_graph=True)
-            loss = torch.nanmean((u - f) ** 2) + torch.nanmean((du - df) ** 2)
+            part = torch.randint(len(x), (BATCH,)) if len(x) > BATCH else slice(None)
+            points, *labels = (column[part] for column in rows)
+            loss = sum(map(mean_square, self.both(points, create_graph=True), labels), start=torch.zeros(()))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            schedule.step()
         return self
 
     def both(self, x: torch.Tensor, create_graph: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
@@ -39,10 +42,21 @@ class ByHand:
         return u, torch.stack(slopes, 1)
 
     def predict(self, x: Array) -> Array:
-        return self._labels(x)[0].detach().numpy() * self.of_y[1] + self.of_y[0]
+        return self.units.values(self.network(self._points(x)).detach().numpy().astype(np.float64))
 
     def predict_derivative(self, x: Array) -> Array:
-        return self._labels(x)[1].detach().numpy() * self.of_y[1][:, None] / self.of_x[1]
+        return self.units.derivatives(self.both(self._points(x))[1].numpy().astype(np.float64))
 
-    def _labels(self, x: Array) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.both(torch.tensor((x - self.of_x[0]) / self.of_x[1], dtype=torch.float32))
+    def _points(self, x: Array) -> torch.Tensor:
+        return torch.tensor(self.units.points(x), dtype=torch.float32)
+
+
+def network(inputs: int, width: int, outputs: int) -> torch.nn.Module:
+    layers = torch.nn.Linear(inputs, width), torch.nn.Tanh(), torch.nn.Linear(width, width), torch.nn.Tanh()
+    return torch.nn.Sequential(*layers, torch.nn.Linear(width, outputs))
+
+
+def mean_square(u: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """Return the mean over the labels that are known."""
+    known = ~label.isnan()
+    return ((u - label)[known] ** 2).sum() / known.sum().clamp(min=1)

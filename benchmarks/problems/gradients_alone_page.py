@@ -1,0 +1,44 @@
+"""The section of `docs/studies.md` on energies that are known by their gradients and one value."""
+
+from statistics import mean, median
+
+from hamiltonians import SYSTEMS
+from page import by, figures, markdown
+
+SECTION = """
+## Gradients alone
+
+Dynamics give the gradient of an energy, and never its value. Here the gradient is known at uniform random points, and
+one value fixes the constant. The systems and boxes are those of
+[Rahma, Datar and Dietrich](https://arxiv.org/abs/2411.17511), who draw the neurons of a wide tanh layer in three ways
+and solve for the last layer, or train a Hamiltonian network: *published* is the smallest of their relative L2 errors of
+H on random points, each a mean of ten runs on 64 cores, with 10 000 points, or 20 000 of Hénon and Heiles. Ours is a
+mean over the seeds, too. They do not publish errors of gradients. Settings were chosen for each system by gradients of
+rows that were left out; *search* is `search=best` with nothing chosen, in a minute.
+
+{gradients_alone}
+
+*Drift* is the largest change of the exact H along a trajectory of 10 000 steps of a symplectic method of order 4, as a
+share of the range of H over the box: with the gradient of the fit, and with the exact one, whose drift is that of the
+method.
+
+`{gradients_alone_command}`, and with `--best`
+"""
+
+
+def table() -> str:
+    """Return the errors by system."""
+    found = by(figures("gradients_alone")["rows"], lambda row: row["problem"])
+    lines = list[list[str]]()
+    for name, system in SYSTEMS.items():
+        if rows := found.get(name):
+            searched = found.get(f"{name} by search", [])
+            errors = [f"{mean(row[key] for row in rows):.1e}" for key in ("value", "derivative")]
+            best = " / ".join(f"{row[key]:.1e}" for row in searched for key in ("value", "derivative"))
+            core = f"{median(row['core_seconds'] for row in rows):.0f}"
+            drifts = " / ".join(f"{median(row[key] for row in rows):.0e}" for key in ("drift", "drift_exact"))
+            counts = [str(rows[0]["points"]), str(len(rows))]
+            lines.append([name, *counts, f"{min(filter(None, system.published)):.1e}", *errors, core, drifts, best])
+    heads = "H, published", "H", "gradient", "core-seconds", "drift: fit / exact", "search: H / gradient"
+    head = ["system", "points", "seeds", *heads]
+    return markdown(head, lines)

@@ -1,0 +1,110 @@
+"""Medians, ranks and factors of the tools of the table, from the figures of its cells."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+QUANTITIES = "value", "derivative"
+BEST = "runge search=best"
+"""The tool whose settings are chosen by validation though it is given none."""
+
+NEAR = 1.25
+"""The factor over the smallest error up to which a tool is near the first."""
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read the figures of the cells; the error of a failed fit, or of a tool without derivatives, is infinite.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: must exist; without --page it is measured")
+    numbers = *QUANTITIES, "seconds", "predict_seconds"
+    kinds = dict.fromkeys(numbers, float) | {"seed": int}
+    table = pd.read_csv(
+        path,
+        keep_default_na=False,
+        na_values={key: ["", "nan"] for key in numbers},
+        dtype=defaultdict(lambda: str, kinds),
+    )
+    return table.fillna(dict.fromkeys(QUANTITIES, np.inf))
+
+
+def chosen(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one fit for each problem, tool and seed: by validation, or by default if that is missing or failed."""
+    order = 2 * (table.failure != "") + (table.settings_by == "default")
+    return table.loc[order.sort_values(kind="stable").index].drop_duplicates(["problem", "tool", "seed"])
+
+
+def medians(fits: pd.DataFrame) -> pd.DataFrame:
+    """Return the medians by problem and tool, over the seeds that all tools of the problem have.
+
+    Args:
+        fits: one fit for each problem, tool and seed.
+
+    Returns:
+        The columns value, derivative and seconds; worst_value and worst_derivative; seeds, their number; failure, the
+        text of one, if one failed; settings, the most frequent, and settings_by.
+    """
+    tools = fits.groupby("problem").tool.transform("nunique")
+    common = fits[fits.groupby(["problem", "seed"]).tool.transform("nunique") == tools]
+    groups = common.groupby(["problem", "tool"], sort=False)
+    worst = groups[[*QUANTITIES]].max().add_prefix("worst_")
+    texts = groups.agg({"failure": "max", "settings_by": "max", "settings": lambda texts: texts.mode()[0]})
+    return groups[[*QUANTITIES, "seconds"]].median().join([worst, groups.size().rename("seeds"), texts])
+
+
+def factors(middle: pd.DataFrame, quantity: str) -> pd.DataFrame:
+    """Return errors over the smallest one of their problem: a row per problem, a column per tool, NaN: not fitted."""
+    errors = middle[quantity].unstack("tool", sort=False)
+    return errors.div(errors.min(axis=1), axis=0).where(np.isfinite(errors), errors)
+
+
+def ranks(middle: pd.DataFrame, quantity: str) -> pd.DataFrame:
+    """Return ranks within each problem, from 1; equal errors share the mean of their ranks, infinite ones the last."""
+    return middle[quantity].unstack("tool", sort=False).rank(axis=1)
+
+
+def standings(middle: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per tool, the smallest sum of mean ranks first.
+
+    The columns are the number of its problems; by value and by derivative the number of first places (first_), the mean
+    rank (rank_) and the median factor over the first (factor_); the number of problems that fail; the median seconds.
+    """
+    columns = {}
+    for quantity in QUANTITIES:
+        over, rank = factors(middle, quantity), ranks(middle, quantity)
+        columns |= {f"first_{quantity}": (over == 1).sum(), f"rank_{quantity}": rank.mean()}
+        columns |= {f"factor_{quantity}": over.median()}
+    tools = middle.groupby("tool", sort=False)
+    columns |= {"problems": tools.size(), "seconds": tools.seconds.median()}
+    columns |= {"fails": tools["value"].agg(lambda errors: np.isinf(errors).sum())}
+    table = pd.DataFrame(columns)
+    return table.loc[(table.rank_value + table.rank_derivative).sort_values(kind="stable").index]
+
+
+def near(middle: pd.DataFrame, tool: str, quantity: str) -> tuple[int, int, int]:
+    """Return in how many problems a tool is first, first or near the first, and how many there are."""
+    over = factors(middle, quantity)[tool].dropna()
+    return int((over == 1).sum()), int((over <= NEAR).sum()), len(over)
+
+
+def lost(middle: pd.DataFrame, tool: str) -> pd.DataFrame:
+    """Return where a tool is not first: problem, quantity, first, its error, the own error, the factor."""
+    rows = []
+    for quantity in QUANTITIES:
+        errors, over = middle[quantity].unstack("tool", sort=False), factors(middle, quantity)
+        for problem in over.index[over[tool] > 1]:
+            first, row = over.loc[problem].idxmin(), errors.loc[problem]
+            rows.append((problem, quantity, first, row[first], row[tool], over.loc[problem, tool]))
+    table = pd.DataFrame(rows, columns=["problem", "quantity", "first", "error", "own", "factor"])
+    return table.sort_values("factor", ascending=False, kind="stable")
+
+
+def within(seconds: float, *views: pd.DataFrame) -> pd.DataFrame:
+    """Return the medians whose fits take at most some seconds, from the first of some views that has such ones."""
+    rows = pd.concat([view[view.seconds <= seconds] for view in views])
+    return rows[~rows.index.duplicated()]

@@ -1,0 +1,33 @@
+"""runge by `search=best`: nothing is chosen, but the seconds."""
+
+from tempfile import TemporaryDirectory
+from typing import ClassVar, Self
+
+from tables import Array
+
+import runge
+
+
+class Best:
+    """The answer after 120 s on one core, as much as the command's 60 s on two."""
+
+    GRID: ClassVar = ()
+    ARGUMENTS: ClassVar = ("hydra.sweeper.timeout=120",)
+
+    def __init__(self, seed: int = 0) -> None:
+        self.arguments = *self.ARGUMENTS, f"seed={seed}", "trainer.progress_bar=false"
+
+    def fit(self, x: Array, y: Array, dydx: Array) -> Self:
+        with TemporaryDirectory() as directory:
+            found = runge.fit({"x": x, "y": y, "dydx": dydx}, *self.arguments, directory=directory)
+            self.function = found.function
+        return self
+
+    def predict(self, x: Array) -> Array:
+        return self.function(self._points(x)).reshape(len(x), -1)
+
+    def predict_derivative(self, x: Array) -> Array:
+        return self.function.derivative(self._points(x)).reshape(len(x), -1, x.shape[1])
+
+    def _points(self, x: Array) -> Array:
+        return x[:, 0] if x.shape[1] == 1 else x

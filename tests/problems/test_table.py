@@ -1,0 +1,200 @@
+"""The public table: its cells and their file, the choice of settings, ranks and medians, the page."""
+
+import os
+import time
+
+import cells
+import numpy as np
+import pandas as pd
+import pytest
+from cells import Cell, Fits, keep
+from choice import best
+from ranking import BEST, chosen, factors, lost, medians, near, ranks, read, standings, within
+from table_page import page
+from tables import Entry, Rows, errors
+
+NONE = float("nan")
+X = np.random.default_rng(0).uniform(-1, 1, (60, 2))
+ROWS = Rows(X, X[:, :1] * X[:, 1:], X[:, None, ::-1])
+PROBLEMS = {
+    name: Entry("test functions", lambda seed: (ROWS, ROWS), "by hand, https://a.b/c.html")
+    for name in ("branin", "kink")
+}
+# the errors of value and derivative, or the text of a failure
+FITS = {
+    (BEST, "default"): ((1, 4), (5, 4), (9, 9)),
+    ("JENN", "default"): ((7, 6), (3, 6)),
+    ("JENN", "validation"): ((1, 2), "not done after 300 s"),
+    ("SMT KRG", "default"): ((2, NONE), (2, NONE)),
+    ("GPyTorch", "default"): ("MemoryError: no", "MemoryError: no", "MemoryError: no"),
+}
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Return the path of the figures of one problem."""
+    found = {}
+    for (tool, by), fits in FITS.items():
+        for seed, fit in enumerate(fits):
+            figures = {"failure": fit} if isinstance(fit, str) else dict(zip(("value", "derivative"), fit, strict=True))
+            figures |= {} if "failure" in figures else {"seconds": 40 if by == "validation" else 2}
+            found[Cell("branin", tool, by, str(seed))] = figures | {"version": "2.10", "commit": "12e4567"}
+    keep(found, path=tmp_path / "table.csv")
+    return tmp_path / "table.csv"
+
+
+def test_medians_are_over_the_seeds_that_all_tools_have(table):
+    middle = medians(chosen(read(table))).loc["branin"]
+    assert middle["value"].to_dict() == {BEST: 3, "JENN": 2, "SMT KRG": 2, "GPyTorch": np.inf}
+    assert middle["worst_value"].to_dict() == {BEST: 5, "JENN": 3, "SMT KRG": 2, "GPyTorch": np.inf}
+    assert middle["derivative"].to_dict() == {BEST: 4, "JENN": 4, "SMT KRG": np.inf, "GPyTorch": np.inf}
+    assert set(middle.seeds) == {2}
+
+
+def test_ranks_and_factors(table):
+    middle = medians(chosen(read(table)))
+    assert ranks(middle, "value").loc["branin"].to_dict() == {"JENN": 1.5, "SMT KRG": 1.5, BEST: 3, "GPyTorch": 4}
+    assert ranks(middle, "derivative").loc["branin"].to_dict() == {
+        "JENN": 1.5,
+        BEST: 1.5,
+        "SMT KRG": 3.5,
+        "GPyTorch": 3.5,
+    }
+    assert factors(middle, "value").loc["branin", BEST] == 1.5
+    assert near(middle, BEST, "value") == (0, 0, 1)
+    assert near(middle, BEST, "derivative") == (1, 1, 1)
+    assert lost(middle, BEST).to_numpy().tolist() == [["branin", "value", "JENN", 2, 3, 1.5]]
+    found = standings(middle)
+    assert found.index[0] == "JENN"
+    assert found.loc["GPyTorch", ["problems", "fails", "first_value"]].tolist() == [1, 1, 0]
+    default = medians(pd.DataFrame(read(table)).query("settings_by == 'default'"))
+    quick = within(3, middle, default).loc["branin", "value"].to_dict()  # JENN's search takes longer
+    assert quick == {BEST: 3, "JENN": 5, "SMT KRG": 2}
+
+
+def test_page(table):
+    (table.parent / "conformance.csv").write_text(
+        "tool,check,word,figure,text\nrunge,one row,holds,,\nJENN,one row,fails,3e-1,IndexError: axis\n"
+    )
+    text, pictures = page(table.parent, PROBLEMS)
+    assert set(pictures) == {
+        "ranks",
+        "checks",
+        *(f"{of}_{q}" for of in ("factors", "seconds") for q in ("value", "derivative")),
+    }
+    for line in (
+        "- `runge search=best` is first in 0 of 1 problems by value, and within 1.25 of the first in 0 (0 %).",
+        "- `runge search=best` is first in 1 of 1 problems by derivative, and within 1.25 of the first in 1 (100 %).",
+        "| branin | value | JENN | 2.0 | 3.0 | 1.50 |",
+        "- **branin**: 2 inputs, 1 output, 60 rows (by hand, <https://a.b/c.html>)",
+        "| runge search=best | 3.0 / **4.0** |",
+        "| JENN | **2.0** / **4.0** |",
+        "| SMT KRG | **2.0** / - |",
+        "| GPyTorch | too large |",
+        "| branin | JENN | 2 | 2.0 / 4.0 | 3.0 / 6.0 | 21 | defaults | 5.0 / 6.0 | 2 |",
+        "- JENN, settings by validation, branin: `not done after 300 s`",
+        '- **JENN**, one row: fails, `3e-1: IndexError: axis`. `python benchmarks/problems/checks.py "JENN" "one row"`',
+    ):
+        assert line in text.replace("\n  ", " ").splitlines(), line
+    assert "jenn 2.10" in text
+    assert "`12e4567`" in text
+    assert "kink" not in text
+
+
+def test_page_of_a_part(tmp_path):
+    with pytest.raises(ValueError, match=r"table\.csv: must exist"):
+        page(tmp_path, PROBLEMS)
+    keep({Cell("gone", "JENN", "default", "0"): {"value": 1, "derivative": 1}}, path=tmp_path / "table.csv")
+    with pytest.raises(ValueError, match=r"must have figures of at least one of the problems, has none"):
+        page(tmp_path, PROBLEMS)
+    keep({Cell("kink", "JENN", "default", "0"): {"failure": "ValueError: `no`"}}, path=tmp_path / "table.csv")
+    assert "- JENN, settings by default, kink: `ValueError: 'no'`" in page(tmp_path, PROBLEMS)[0].splitlines()
+
+
+def test_figures_of_an_interrupted_run(tmp_path):
+    path = tmp_path / "table.csv"
+    one, other = Cell("branin", "JENN", "default", "0"), Cell("kink", "JENN", "default", "0")
+    path.write_text("problem,tool,settings_by,seed,value,gone\nbranin,JENN,default,0,0.5,1\nkink,JENN,default,0,0.")
+    assert list(cells.read(path)) == [one]
+    keep({other: {"value": 0.25}}, path=path)
+    found = cells.read(path)
+    assert {cell: row["value"] for cell, row in found.items()} == {one: "0.5", other: "0.25"}
+    assert set(found[one]) == set(cells.FIELDS)
+    keep({}, drop=[one], path=path)
+    assert list(cells.read(path)) == [other]
+
+
+def test_a_fit_that_takes_too_long_ends_with_its_processes(tmp_path, monkeypatch):
+    monkeypatch.setattr(cells, "HERE", tmp_path)
+    (tmp_path / "slow.py").write_text(
+        "import pathlib, subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "pathlib.Path(sys.argv[1]).write_text(str(child.pid))\n"
+        "time.sleep(20)\n"
+        "pathlib.Path(sys.argv[1]).write_text('it was not ended')\n"
+    )
+    (tmp_path / "quick.py").write_text("import sys\nprint('a banner')\nprint(sys.argv[1])\n")
+    fits = Fits(limit=2)
+    assert fits.answer("slow.py", str(tmp_path / "pid"))["failure"] == "not done after 2 s"
+    assert not fits.running
+    child = int((tmp_path / "pid").read_text())
+    for _ in range(100):  # until its new parent has taken note
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.05)
+    else:
+        raise AssertionError("the process of a process is still there")
+    assert fits.answer("quick.py", '{"value": 2.0}')["value"] == 2
+    assert fits.answer("quick.py", "}")["failure"]
+    with pytest.raises(ModuleNotFoundError, match="no jenn"):
+        fits.answer("quick.py", '{"missing": "no jenn"}')
+
+
+class Tool:
+    """A tool that knows the answer, up to a factor; NaN is a bad factor."""
+
+    GRID = ({"factor": 1.5}, {"factor": NONE}, {"factor": 1.1}, {"factor": None})
+
+    def __init__(self, seed, factor=2.0):
+        self.factor = factor
+
+    def fit(self, x, y, dydx):
+        if self.factor is None:
+            raise IndexError("it cannot")
+        self.rows, self.values = len(x), np.isfinite(y).sum()
+        return self
+
+    def predict(self, x):
+        assert self.values
+        return self.factor * x[:, :1] * x[:, 1:]
+
+    def predict_derivative(self, x):
+        return self.factor * x[:, None, ::-1]
+
+
+def test_settings_are_chosen_by_validation():
+    model, settings = best(Tool, ROWS, 0, 60)
+    assert settings == {"factor": 1.1}
+    assert model.rows == 60
+    y = np.full_like(ROWS.y, NONE)
+    row = np.random.default_rng(0).permutation(60)[0]
+    y[row] = ROWS.y[row]
+    model, settings = best(Tool, ROWS._replace(y=y), 0, 60)  # the only value is for training
+    assert settings == {"factor": 1.1}
+    assert best(Tool, ROWS, 0, 0)[1] == {}  # there is no time
+
+
+def test_labels_that_are_not_known_are_left_out():
+    u, du = 1.5 * ROWS.y, 1.5 * ROWS.dydx
+    found = errors(u, du, ROWS)
+    assert found["derivative"] == pytest.approx(0.5)
+    assert found["value"] == pytest.approx(0.5 * np.sqrt(np.mean(ROWS.y**2)) / ROWS.y.std())
+    known = ROWS.part(slice(30, None))
+    y, dydx = ROWS.y.copy(), ROWS.dydx.copy()
+    y[:30], dydx[:, :, 0] = NONE, NONE
+    found = errors(u, du, ROWS._replace(y=y, dydx=dydx))
+    assert found["value"] == pytest.approx(errors(u[30:], du[30:], known)["value"])
+    assert found["derivative"] == pytest.approx(0.5)
+    assert np.isnan(errors(u * NONE, du, ROWS)["value"])
