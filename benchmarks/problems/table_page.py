@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import pandas as pd
 import tables
 import tools
 from cells import LIMIT
+from checks import CHECKS
 from ranking import BEST, NEAR, QUANTITIES, chosen, factors, lost, medians, near, read, standings, within
-from table_pictures import of_factors, of_ranks, of_seconds, png
+from table_pictures import of_checks, of_factors, of_ranks, of_seconds, png
 
 from runge.records.files import write
 
@@ -56,6 +58,8 @@ def page(figures: Path, problems: Mapping[str, tables.Entry]) -> tuple[str, dict
     for quantity in QUANTITIES:
         pictures[f"factors_{quantity}"] = of_factors(middle, list(fields.values()), quantity)
         pictures[f"seconds_{quantity}"] = of_seconds((middle, default), names, families, quantity)
+    if not (checks := conformance(figures / "conformance.csv")).empty:
+        pictures["checks"] = of_checks(checks.word.unstack("check", sort=False))
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     options: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "keep_trailing_newline": True}
     # Without autoescape, because the page is Markdown; texts of tools are shown as code.
@@ -65,7 +69,8 @@ def page(figures: Path, problems: Mapping[str, tables.Entry]) -> tuple[str, dict
         **findings(middle, default, families, fields),
         standings=standing_rows(middle),
         fields=[field(name, members, problems, table, (middle, default)) for name, members in fields.items()],
-        conformance=conformance(figures / "conformance.csv"),
+        checked=not checks.empty,
+        not_held=not_held(checks),
         limit=LIMIT,
         near_factor=NEAR,
     )
@@ -190,25 +195,23 @@ def describe(name: str, entry: tables.Entry) -> str:
     few = f", of which {valued} with the value" if valued < count else ""
     inputs, outputs = (f"{n} {word}{'s' if n > 1 else ''}" for n, word in ((inputs, "input"), (outputs, "output")))
     source = re.sub(r"https?://\S*\w", r"<\g<0>>", entry.source)
-    return f"**{plain(name)}**: {inputs}, {outputs}, {count} rows{few}. {source[0].upper()}{source[1:]}."
+    return f"**{plain(name)}**: {inputs}, {outputs}, {count} rows{few} ({source})"
 
 
-def conformance(path: Path) -> dict[str, Any] | None:
-    """Return the checks of the tools as a matrix of words, and what does not hold with its command."""
+def conformance(path: Path) -> pd.DataFrame:
+    """Return the findings of the checks, by tool and check in the order of both; none without a file."""
     if not path.is_file():
-        return None
-    found = pd.read_csv(path, dtype=str, keep_default_na=False)
-    found = found[found.tool.isin(list(tools.TOOLS))]
-    words = found.pivot(index="tool", columns="check", values="word").fillna("")
-    words = words.reindex(index=[tool for tool in tools.TOOLS if tool in words.index], columns=found.check.unique())
-    return {
-        "checks": list(words.columns),
-        "rows": [[tool, *row] for tool, row in zip(words.index, words.to_numpy(), strict=True)],
-        "failures": [
-            (row.tool, row.check, row.word, ": ".join(filter(None, (row.figure, row.text))), row.command)
-            for row in found[found.word != "holds"].itertuples()
-        ],
-    }
+        return pd.DataFrame()
+    found = pd.read_csv(path, dtype=str, keep_default_na=False).set_index(["tool", "check"])
+    return found.loc[[pair for pair in product(tools.TOOLS, CHECKS) if pair in found.index]]
+
+
+def not_held(found: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Return the checks that do not hold: tool, check, word, and the figure and the text."""
+    if found.empty:
+        return []
+    some = found[~found.word.isin(["holds", "has none"])]
+    return [(*row.Index, row.word, ": ".join(filter(None, (row.figure, row.text)))) for row in some.itertuples()]
 
 
 def errors(row: pd.Series, smallest: pd.Series | None = None) -> str:

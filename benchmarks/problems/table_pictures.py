@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from PIL import Image
 from ranking import BEST, QUANTITIES, factors, ranks, standings
 
@@ -16,6 +17,16 @@ from runge.pictures.style import BLUE, GREEN, INK, ORANGE, few_ticks, styled
 
 FAMILIES = {"runge": ORANGE, "networks": BLUE, "kernels": GREEN, "without derivatives": "#7F7F7F"}
 """The colours of the families of tools."""
+
+WORDS = {
+    "holds": ("#DCEFE6", INK),
+    "refuses": ("#FBEFC4", INK),
+    "has none": ("#F0F0F0", INK),
+    "too slow": ("#C9C9C9", INK),
+    "fails": ("#F2A97E", INK),
+    "silent": ("#B23C00", "white"),
+}
+"""The colours of what a check finds, and of its word."""
 
 Families = Mapping[str, str]
 """The family of each tool; their order is that of the legends."""
@@ -98,6 +109,25 @@ def short(factor: float) -> str:
     return (
         f"{factor:.1f}" if factor < 9.95 else f"{factor:.0f}" if factor < 999.5 else f"{factor:.0e}".replace("e+0", "e")
     )
+
+
+@styled
+def of_checks(words: pd.DataFrame) -> Figure:
+    """Draw what the checks have found: a row per tool, a column per check, a word in each cell."""
+    tools, checks = words.shape
+    figure = Figure((_WIDTH, 1.1 + 0.23 * tools))
+    axes = figure.subplots()
+    for (i, j), word in np.ndenumerate(words.fillna("").to_numpy()):
+        ground, ink = WORDS.get(word, ("white", INK))
+        axes.add_patch(Rectangle((j, i), 1, 1, facecolor=ground, edgecolor="white", linewidth=1))
+        axes.text(j + 0.5, i + 0.53, word, color=ink, fontsize=6.2, ha="center", va="center")
+    axes.set(xlim=(0, checks), ylim=(tools, 0))
+    axes.set_yticks(np.arange(tools) + 0.5, list(words.index), fontsize=8)
+    axes.set_xticks(np.arange(checks) + 0.5, [name.replace(" ", "\n") for name in words], fontsize=7)
+    axes.tick_params(length=0, pad=2, bottom=False, labelbottom=False, labeltop=True)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    return figure
 
 
 @styled

@@ -74,24 +74,26 @@ def test_ranks_and_factors(table):
 
 def test_page(table):
     (table.parent / "conformance.csv").write_text(
-        "tool,check,word,figure,text,command\nJENN,one row,fails,3e-1,IndexError: axis,python x\n"
-        "runge,one row,holds,,,\n"
+        "tool,check,word,figure,text\nrunge,one row,holds,,\nJENN,one row,fails,3e-1,IndexError: axis\n"
     )
     text, pictures = page(table.parent, PROBLEMS)
-    assert set(pictures) == {"ranks", *(f"{of}_{q}" for of in ("factors", "seconds") for q in ("value", "derivative"))}
+    assert set(pictures) == {
+        "ranks",
+        "checks",
+        *(f"{of}_{q}" for of in ("factors", "seconds") for q in ("value", "derivative")),
+    }
     for line in (
         "- `runge search=best` is first in 0 of 1 problems by value, and within 1.25 of the first in 0 (0 %).",
         "- `runge search=best` is first in 1 of 1 problems by derivative, and within 1.25 of the first in 1 (100 %).",
         "| branin | value | JENN | 2.0 | 3.0 | 1.50 |",
-        "- **branin**: 2 inputs, 1 output, 60 rows. By hand, <https://a.b/c.html>.",
+        "- **branin**: 2 inputs, 1 output, 60 rows (by hand, <https://a.b/c.html>)",
         "| runge search=best | 3.0 / **4.0** |",
         "| JENN | **2.0** / **4.0** |",
         "| SMT KRG | **2.0** / - |",
         "| GPyTorch | too large |",
         "| branin | JENN | 2 | 2.0 / 4.0 | 3.0 / 6.0 | 21 | defaults | 5.0 / 6.0 | 2 |",
         "- JENN, settings by validation, branin: `not done after 300 s`",
-        "| runge | holds |",
-        "- JENN, one row: fails, `3e-1: IndexError: axis`: `python x`",
+        '- **JENN**, one row: fails, `3e-1: IndexError: axis`. `python benchmarks/problems/checks.py "JENN" "one row"`',
     ):
         assert line in text.replace("\n  ", " ").splitlines(), line
     assert "jenn 2.10" in text
