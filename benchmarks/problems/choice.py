@@ -23,7 +23,7 @@ def best(tool: type, rows: Rows, seed: int, seconds: float) -> tuple[Any, dict[s
         ValueError: no setting can be fitted; the message is that of the last one.
     """
     order = np.random.default_rng(seed).permutation(len(rows.x))
-    valued = np.isfinite(rows.y).any(axis=1)
+    valued = np.asarray(np.isfinite(rows.y).any(axis=1))
     if valued.sum() < 2 * PART:
         order = order[np.argsort(valued[order], kind="stable")]
     val, train = (rows.part(part) for part in np.split(order, [len(order) // PART]))
