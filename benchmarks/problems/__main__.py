@@ -53,9 +53,10 @@ def main() -> None:
 def cells(arguments: argparse.Namespace) -> Iterator[Cell]:
     """Yield the cells that are asked for, one seed of all of them before the next."""
     chosen = [arguments.only] if arguments.only else CHOICES
-    for seed, problem, tool, by in product(range(arguments.seeds), arguments.problems, arguments.tools, chosen):
-        if not (TOOLS[tool].family == "runge" and by == "validation"):  # its search is a tool of its own
-            yield Cell(problem, tool, by, str(seed))
+    for seed in range(arguments.seeds):
+        for problem, tool, by in product(arguments.problems, arguments.tools, chosen):
+            if not (TOOLS[tool].family == "runge" and by == "validation"):  # its search is a tool of its own
+                yield Cell(problem, tool, by, str(seed))
 
 
 def measure(asked: list[Cell], again: bool, seconds: float) -> None:

@@ -13,19 +13,19 @@ import numpy as np
 import pandas as pd
 import tables
 import tools
-from cells import LIMIT
+from cell import SECONDS
 from checks import CHECKS
-from ranking import BEST, NEAR, QUANTITIES, chosen, factors, lost, medians, near, read, standings, within
+from ranking import BEST, NEAR, QUANTITIES, Frame, chosen, factors, lost, medians, near, read, standings, within
 from table_pictures import of_checks, of_factors, of_ranks, of_seconds, png
 
 from runge.records.files import write
 
 FIGURES = Path(__file__).parent / "figures"
 DOCS = Path(__file__).parents[2] / "docs"
-BUDGETS = 3, 30, LIMIT  # seconds
+BUDGETS = 3, 30, SECONDS  # seconds
 COLUMNS = 4  # problems of a table, which fit the width of the page
 
-Views = tuple[pd.DataFrame, pd.DataFrame]
+Views = tuple[Frame, Frame]
 """The medians of the chosen settings, and of the defaults."""
 
 
@@ -71,13 +71,13 @@ def page(figures: Path, problems: Mapping[str, tables.Entry]) -> tuple[str, dict
         fields=[field(name, members, problems, table, (middle, default)) for name, members in fields.items()],
         checked=not checks.empty,
         not_held=not_held(checks),
-        limit=LIMIT,
+        limit=SECONDS,
         near_factor=NEAR,
     )
     return text, {name: png(picture) for name, picture in pictures.items()}
 
 
-def about(table: pd.DataFrame, middle: pd.DataFrame) -> dict[str, Any]:
+def about(table: Frame, middle: Frame) -> dict[str, Any]:
     """Return what was measured: numbers of tools, problems, seeds and fits; machines, dates and commits."""
     dates, seeds = sorted(table.date.unique()), middle.seeds
     packages = table.tool.map({tool: entry.package for tool, entry in tools.TOOLS.items()})
@@ -93,10 +93,10 @@ def about(table: pd.DataFrame, middle: pd.DataFrame) -> dict[str, Any]:
 
 
 def findings(
-    middle: pd.DataFrame, default: pd.DataFrame, families: Mapping[str, str], fields: Mapping[str, Sequence[str]]
+    middle: Frame, default: Frame, families: Mapping[str, str], fields: Mapping[str, Sequence[str]]
 ) -> dict[str, Any]:
     """Return what the figures say: where `BEST` is first and where not, and who is first by field and by time."""
-    rows = lost(middle, BEST) if BEST in families else pd.DataFrame()
+    rows: Frame = lost(middle, BEST) if BEST in families else pd.DataFrame()
     return {
         "near": {q: near(middle, BEST, q) for q in QUANTITIES} if BEST in families else None,
         "lost": [
@@ -110,7 +110,7 @@ def findings(
     }
 
 
-def leaders(middle: pd.DataFrame) -> list[str]:
+def leaders(middle: Frame) -> list[str]:
     """Return the two tools with the most first places, by value and by derivative, with the numbers of them."""
     found = []
     for quantity in QUANTITIES:
@@ -121,7 +121,7 @@ def leaders(middle: pd.DataFrame) -> list[str]:
     return found
 
 
-def price(middle: pd.DataFrame, families: Mapping[str, str]) -> str | None:
+def price(middle: Frame, families: Mapping[str, str]) -> str | None:
     """Return the median factor between the best errors of the value without and with derivatives; None without both."""
     errors = middle["value"].unstack("tool").T.groupby(dict(families)).min().T
     if "without derivatives" not in errors or len(errors.columns) < 2:
@@ -129,14 +129,14 @@ def price(middle: pd.DataFrame, families: Mapping[str, str]) -> str | None:
     return factor((errors.pop("without derivatives") / errors.min(axis=1)).median())
 
 
-def gain(default: pd.DataFrame, middle: pd.DataFrame) -> tuple[str, ...]:
+def gain(default: Frame, middle: Frame) -> tuple[str, ...]:
     """Return the median factors between the errors of runge's default and its search, and the seconds of both."""
     ours, best = (view.xs(tool, level="tool") for view, tool in ((default, "runge"), (middle, BEST)))
     ratios = (factor((ours[quantity] / best[quantity]).median()) for quantity in QUANTITIES)
     return (*ratios, *(f"{one.seconds.median():.0f}" for one in (ours, best)))
 
 
-def standing_rows(middle: pd.DataFrame) -> list[list[str]]:
+def standing_rows(middle: Frame) -> list[list[str]]:
     """Return the rows of the table of ranks, with pairs of value and derivative."""
     return [
         [
@@ -152,7 +152,7 @@ def standing_rows(middle: pd.DataFrame) -> list[list[str]]:
 
 
 def field(
-    name: str, members: Sequence[str], problems: Mapping[str, tables.Entry], table: pd.DataFrame, views: Views
+    name: str, members: Sequence[str], problems: Mapping[str, tables.Entry], table: Frame, views: Views
 ) -> dict[str, Any]:
     """Return the section of a field: its problems, their errors in tables, the details of each, and failures."""
     middle, default = (view[view.index.isin(members, level="problem")] for view in views)
@@ -198,7 +198,7 @@ def describe(name: str, entry: tables.Entry) -> str:
     return f"**{plain(name)}**: {inputs}, {outputs}, {count} rows{few} ({source})"
 
 
-def conformance(path: Path) -> pd.DataFrame:
+def conformance(path: Path) -> Frame:
     """Return the findings of the checks, by tool and check in the order of both; none without a file."""
     if not path.is_file():
         return pd.DataFrame()
@@ -206,7 +206,7 @@ def conformance(path: Path) -> pd.DataFrame:
     return found.loc[[pair for pair in product(tools.TOOLS, CHECKS) if pair in found.index]]
 
 
-def not_held(found: pd.DataFrame) -> list[tuple[str, ...]]:
+def not_held(found: Frame) -> list[tuple[str, ...]]:
     """Return the checks that do not hold: tool, check, word, and the figure and the text."""
     if found.empty:
         return []
@@ -214,7 +214,7 @@ def not_held(found: pd.DataFrame) -> list[tuple[str, ...]]:
     return [(*row.Index, row.word, ": ".join(filter(None, (row.figure, row.text)))) for row in some.itertuples()]
 
 
-def errors(row: pd.Series, smallest: pd.Series | None = None) -> str:
+def errors(row: Any, smallest: Any = None) -> str:
     """Return the errors of value and derivative, the smallest of a problem bold; or a word for why there are none."""
     if np.isinf(row["value"]):
         return word(row.failure)
@@ -223,7 +223,7 @@ def errors(row: pd.Series, smallest: pd.Series | None = None) -> str:
     return " / ".join(f"**{text}**" if best else text for text, best in zip(texts, bold, strict=True))
 
 
-def worst(row: pd.Series) -> str:
+def worst(row: Any) -> str:
     """Return the worst errors of the seeds, if there are several."""
     if row.seeds == 1 or np.isinf(row["value"]):
         return ""

@@ -83,8 +83,8 @@ def test_page(table):
         *(f"{of}_{q}" for of in ("factors", "seconds") for q in ("value", "derivative")),
     }
     for line in (
-        "- `runge search=best` is first in 0 of 1 problems by value, and within 1.25 of the first in 0 (0 %).",
-        "- `runge search=best` is first in 1 of 1 problems by derivative, and within 1.25 of the first in 1 (100 %).",
+        "- `runge search=best` is first in 0 of 1 problem by value, and within 1.25 of the first in 0 (0 %).",
+        "- `runge search=best` is first in 1 of 1 problem by derivative, and within 1.25 of the first in 1 (100 %).",
         "| branin | value | JENN | 2.0 | 3.0 | 1.50 |",
         "- **branin**: 2 inputs, 1 output, 60 rows (by hand, <https://a.b/c.html>)",
         "| runge search=best | 3.0 / **4.0** |",
