@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import tables
 import tools
-from cells import LIMIT
+from cell import SECONDS
 from checks import CHECKS
 from ranking import BEST, NEAR, QUANTITIES, Frame, chosen, factors, lost, medians, near, read, standings, within
 from table_pictures import of_checks, of_factors, of_ranks, of_seconds, png
@@ -22,7 +22,7 @@ from runge.records.files import write
 
 FIGURES = Path(__file__).parent / "figures"
 DOCS = Path(__file__).parents[2] / "docs"
-BUDGETS = 3, 30, LIMIT  # seconds
+BUDGETS = 3, 30, SECONDS  # seconds
 COLUMNS = 4  # problems of a table, which fit the width of the page
 
 Views = tuple[Frame, Frame]
@@ -71,7 +71,7 @@ def page(figures: Path, problems: Mapping[str, tables.Entry]) -> tuple[str, dict
         fields=[field(name, members, problems, table, (middle, default)) for name, members in fields.items()],
         checked=not checks.empty,
         not_held=not_held(checks),
-        limit=LIMIT,
+        limit=SECONDS,
         near_factor=NEAR,
     )
     return text, {name: png(picture) for name, picture in pictures.items()}
