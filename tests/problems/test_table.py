@@ -104,6 +104,9 @@ def test_page(table):
     assert "jenn 2.10" in text
     assert "`12e4567`" in text
     assert "kink" not in text
+    assert "5 of 7 pairs of a problem and a tool, by default or by validation, have been fitted" in text
+    keep({Cell("branin", tool, "validation", "0"): {"failure": "no"} for tool in ("SMT KRG", "GPyTorch")}, path=table)
+    assert "not complete" not in page(table.parent, PROBLEMS)[0]
 
 
 def test_page_of_a_part(tmp_path):
