@@ -82,8 +82,11 @@ def about(table: Frame, middle: Frame) -> dict[str, Any]:
     dates, seeds = sorted(table.date.unique()), middle.seeds
     packages = table.tool.map({tool: entry.package for tool, entry in tools.TOOLS.items()})
     versions = (packages + " " + table.version)[table.version != ""].unique()
+    counts = {"tools": table.tool.nunique(), "problems": table.problem.nunique(), "fits": len(table)}
     return {
-        "counts": {"tools": table.tool.nunique(), "problems": table.problem.nunique(), "fits": len(table)},
+        "counts": counts,
+        "figures": counts["problems"] * sum(1 + (tools.TOOLS[tool].family != "runge") for tool in table.tool.unique()),
+        "known": len(table[["problem", "tool", "settings_by"]].drop_duplicates()),
         "seeds": f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}",
         "versions": ", ".join(sorted(versions)),
         "machine": "; ".join(sorted(table.processor.unique())),

@@ -144,9 +144,10 @@ def of_seconds(views: Sequence[Frame], problems: Sequence[str], families: Famili
         families: the family of each tool.
         quantity: value or derivative.
     """
-    count = math.ceil(len(problems) / _COLUMNS)
+    columns = min(_COLUMNS, len(problems))
+    count = math.ceil(len(problems) / columns)
     figure = Figure((_WIDTH, 1.4 + 1.5 * count))
-    panels = figure.subplots(count, _COLUMNS, sharex=True, squeeze=False)
+    panels = figure.subplots(count, columns, sharex=True, squeeze=False)
     looks = styles(families)
     for axes, problem in zip(panels.flat, problems, strict=False):
         for tool, (colour, marker) in looks.items():

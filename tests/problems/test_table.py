@@ -1,7 +1,10 @@
 """The public table: its cells and their file, the choice of settings, ranks and medians, the page."""
 
+import importlib.util
 import os
+import re
 import time
+from functools import partial
 
 import cells
 import numpy as np
@@ -12,6 +15,8 @@ from choice import best
 from ranking import BEST, chosen, factors, lost, medians, near, ranks, read, standings, within
 from table_page import page
 from tables import Entry, Rows, errors
+
+from tests.conftest import ROOT
 
 NONE = float("nan")
 X = np.random.default_rng(0).uniform(-1, 1, (60, 2))
@@ -99,6 +104,9 @@ def test_page(table):
     assert "jenn 2.10" in text
     assert "`12e4567`" in text
     assert "kink" not in text
+    assert "5 of 7 pairs of a problem and a tool, by default or by validation, have been fitted" in text
+    keep({Cell("branin", tool, "validation", "0"): {"failure": "no"} for tool in ("SMT KRG", "GPyTorch")}, path=table)
+    assert "not complete" not in page(table.parent, PROBLEMS)[0]
 
 
 def test_page_of_a_part(tmp_path):
@@ -150,6 +158,36 @@ def test_a_fit_that_takes_too_long_ends_with_its_processes(tmp_path, monkeypatch
     assert fits.answer("quick.py", "}")["failure"]
     with pytest.raises(ModuleNotFoundError, match="no jenn"):
         fits.answer("quick.py", '{"missing": "no jenn"}')
+
+
+def test_a_run_continues_where_it_stopped(tmp_path, monkeypatch, capsys):
+    spec = importlib.util.spec_from_file_location("table", ROOT / "benchmarks/problems/__main__.py")
+    main = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(main)
+    path = tmp_path / "table.csv"
+    monkeypatch.setattr(cells, "HERE", tmp_path)
+    monkeypatch.setattr(main, "keep", partial(keep, path=path))
+    monkeypatch.setattr(main, "read", partial(cells.read, path))
+    (tmp_path / "cell.py").write_text(
+        "import json, sys\n"
+        "found = {'missing': 'no module'} if sys.argv[2] == 'JENN' else {'failure': ' '.join(sys.argv[1:])}\n"
+        "print(json.dumps(found))\n"
+    )
+    asked = [Cell("kink", tool, by, "4") for tool in ("runge", "JENN") for by in ("default", "validation")]
+    main.measure(asked, again=False, seconds=0)
+    assert "4 fits are left" in capsys.readouterr().out
+    main.measure(asked[1:], again=False, seconds=60)
+    printed = capsys.readouterr().out
+    assert "1/3, " in printed
+    assert "JENN: not installed (no module); pip install" in printed
+    assert re.fullmatch(r"kink runge --seed=4 --core=\d+ --chosen", main.read()[asked[1]]["failure"])
+    main.measure(asked, again=False, seconds=60)
+    assert "1/3, " in capsys.readouterr().out
+    assert set(main.read()) == set(asked[:2])
+    keep({asked[0]: {"failure": "old"}, asked[1]: {"failure": "old"}}, path=path)
+    main.measure(asked[:1], again=False, seconds=60)
+    main.measure(asked[1:2], again=True, seconds=60)
+    assert [main.read()[cell]["failure"] == "old" for cell in asked[:2]] == [True, False]
 
 
 class Tool:
