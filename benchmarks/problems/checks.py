@@ -23,8 +23,11 @@ from numpy.linalg import LinAlgError
 from tables import Array, Rows, errors, label
 
 N, N_TEST, N_MANY, PART = 50, 500, 100_000, 10
-RATIO, SLOPE, ONE = 2.0, 1e-3, 0.1
-"""What holds at most: a ratio of errors, a derivative's relative error, and that of the only row."""
+RATIO, SLOPE, ONE = 3.0, 1e-3, 0.1
+"""What holds at most: a ratio of errors, a derivative's relative error, and that of the only row.
+
+Round-off alone changes the errors of some trainings by a factor of two.
+"""
 FLOOR = 1e-3
 QUICK = {"runge search=best": ("hydra.sweeper.timeout=20",)}
 """What the checks do not do as the table does, which gives this search 120 s."""
