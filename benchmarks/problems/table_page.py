@@ -114,13 +114,13 @@ def findings(
 
 
 def leaders(middle: Frame) -> list[str]:
-    """Return the two tools with the most first places, by value and by derivative, with the numbers of them."""
+    """Return the four tools with the most first places, by value and by derivative, with their counts."""
     found = []
     for quantity in QUANTITIES:
         first = (
             (factors(middle, quantity) == 1).sum().sort_values(ascending=False, kind="stable") if len(middle) else {}
         )
-        found.append(", ".join(f"{tool} {count}" for tool, count in list(first.items())[:2] if count) or "-")
+        found.append(", ".join(f"{tool} {count}" for tool, count in list(first.items())[:4] if count) or "-")
     return found
 
 

@@ -162,6 +162,8 @@ def of_seconds(views: Sequence[Frame], problems: Sequence[str], families: Famili
         axes.set(xscale="log", yscale="log")
         axes.tick_params(labelsize=7)
         few_ticks(axes.yaxis)
+        if (limits := axes.get_ylim())[1] < 100 * limits[0]:  # few powers of ten
+            axes.yaxis.set_major_formatter("{x:g}")
     few_ticks(panels[0, 0].xaxis)
     for axes in panels.flat[len(problems) :]:  # the scale of seconds stays, for the panels above
         axes.set_yticks([])
