@@ -52,7 +52,13 @@ _PARAMETERS = {"split": "validation_fraction", "inputs": "X", "outputs": "y"}  #
 
 
 class SobolevRegressor(RegressorMixin, BaseEstimator):
-    """A neural network that is fitted to values and to their derivatives.
+    r"""A neural network u that is fitted to values y and to their derivatives dy/dx.
+
+    It minimises the mean over the rows of
+
+    .. math:: (u - y)^2 + \lambda_d \frac1D \sum_d \frac{(\partial_d u - \partial_d y)^2}{\max(m_d,\ 0.1\,\overline m)}
+
+    in standardised units, with the mean square :math:`m_d` of the d-th derivative and its mean over d.
 
     The fit is that of `python train.py data=table data.file=FILE data.split.test=0`, with the same defaults, for the
     same rows and seed to the last bit. Inputs and outputs are standardised, so that no scaler is needed. Behind a
@@ -90,6 +96,9 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         >>> model = SobolevRegressor(max_steps=500, random_state=0).fit(x, np.sin(6 * x[:, 0]), dydx=6 * np.cos(6 * x))
         >>> model.predict_derivative(x).shape
         (20, 1)
+
+    References:
+        W. M. Czarnecki et al. (2017). Sobolev training for neural networks. https://arxiv.org/abs/1706.04859
     """
 
     def __init__(

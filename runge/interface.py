@@ -292,6 +292,9 @@ def sweep(*arguments: str | InMemory, directory: Directory = None) -> Comparison
         directory: the sweep's directory; None: `outputs/multirun/DATE/TIME`. If it contains an unfinished sweep with
             the same overrides, that sweep is resumed.
 
+    Returns:
+        The comparison of all runs, finished or not; with `search=best` the answer, which is one too.
+
     Raises:
         ConfigurationError: an override is not allowed; it is a `ValueError`, and nothing was trained.
         RunError: no run finished.

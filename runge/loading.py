@@ -29,7 +29,14 @@ def load(directory: str | os.PathLike[str]) -> Function:
     """Load the trained function of a run or of a sweep: the weights with the lowest validation loss.
 
     Of a sweep it is the weighted mean of the runs in its `answer.json`; without that, the mean over its finished runs,
-    which may differ only in seed and fold. It is on the CPU, and its parameters require no gradients.
+    which may differ only in seed and fold.
+
+    Args:
+        directory: that of a run or of a sweep, such as `outputs/DATE/TIME`.
+
+    Returns:
+        The function on the CPU, in the units of the data and the precision of the training; its parameters require no
+        gradients.
 
     Raises:
         FileNotFoundError: the directory has no checkpoint, and no runs with one.

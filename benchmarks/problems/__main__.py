@@ -30,16 +30,21 @@ def main() -> None:
     )
     parser.add_argument("--problems", nargs="+", choices=list(CATALOGUE), default=list(CATALOGUE), metavar="NAME")
     parser.add_argument("--tools", nargs="+", choices=list(TOOLS), default=list(TOOLS), metavar="NAME")
-    parser.add_argument("--seeds", type=int, default=3, choices=range(1, 101), metavar="N", help="1 to 100; default 3")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="how many; default 3")
     parser.add_argument("--only", choices=CHOICES, help="how settings are chosen; default: in both ways")
     parser.add_argument("--minutes", type=float, default=float("inf"), metavar="M", help="begin no fit after these")
     parser.add_argument("--again", action="store_true", help="measure again what is known")
     parser.add_argument("--list", action="store_true", help="name the problems and the tools")
     parser.add_argument("--page", action="store_true", help="write the page alone")
     arguments = parser.parse_args()
+    if arguments.seeds < 1:
+        parser.error(f"argument --seeds: must be at least 1, got {arguments.seeds}")
     if arguments.list:
         print("problems:", *CATALOGUE, "tools:", *TOOLS, sep="\n  ")
         return
+    for name in ("SIGTERM", "SIGHUP"):  # also these end the fits; nohup's SIGHUP stays ignored
+        if hasattr(signal, name) and signal.getsignal(number := getattr(signal, name)) == signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     if not arguments.page:
         measure(list(cells(arguments)), arguments.again, 60 * arguments.minutes)
     from table_page import write_page  # late: its libraries would delay the first fits
@@ -53,9 +58,10 @@ def main() -> None:
 def cells(arguments: argparse.Namespace) -> Iterator[Cell]:
     """Yield the cells that are asked for, one seed of all of them before the next."""
     chosen = [arguments.only] if arguments.only else CHOICES
-    for seed, problem, tool, by in product(range(arguments.seeds), arguments.problems, arguments.tools, chosen):
-        if not (TOOLS[tool].family == "runge" and by == "validation"):  # its search is a tool of its own
-            yield Cell(problem, tool, by, str(seed))
+    for seed in range(arguments.seeds):
+        for problem, tool, by in product(arguments.problems, arguments.tools, chosen):
+            if not (TOOLS[tool].family == "runge" and by == "validation"):  # its search is a tool of its own
+                yield Cell(problem, tool, by, str(seed))
 
 
 def measure(asked: list[Cell], again: bool, seconds: float) -> None:
@@ -85,9 +91,6 @@ def measure(asked: list[Cell], again: bool, seconds: float) -> None:
                 left = (time.monotonic() - started) * (len(missing) / len(done) - 1) / 60
                 print(f"{len(done)}/{len(missing)}, {left:.0f} min left, {' | '.join(cell)}: {errors}", flush=True)
 
-    for name in ("SIGTERM", "SIGHUP"):  # also these end the fits; nohup's SIGHUP stays ignored
-        if hasattr(signal, name) and signal.getsignal(number := getattr(signal, name)) == signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
     available = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     with ThreadPoolExecutor(len(available)) as pool:
         try:

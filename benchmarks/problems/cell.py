@@ -1,13 +1,12 @@
 """One cell of the table: fit a tool to a problem, and print its errors as JSON.
 
-python benchmarks/problems/cell.py PROBLEM TOOL --seed 0 --chosen --seconds 240 --core 1
+python benchmarks/problems/cell.py PROBLEM TOOL --seed 0 --chosen --seconds 120 --core 1
 """
 
 import argparse
 import json
 import os
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,22 +16,23 @@ from typing import Any
 import numpy as np
 
 MEMORY = 8e9  # bytes of a fit
+SECONDS = 300  # of the processor for a fit; the system then ends it by SIGXCPU
 
 
 def measure(problem: str, tool: str, seed: int, chosen: bool, seconds: float) -> dict[str, Any]:
     """Fit a tool to the rows of a problem; return its errors on those of the test, and the seconds."""
     from catalogue import CATALOGUE
-    from choice import best, derivative
+    from choice import best, derivative, spent
     from tables import errors
     from tools import TOOLS, adapter
 
     kind = adapter(tool)
     rows, test = CATALOGUE[problem].rows(seed)
-    started = time.perf_counter()
+    started = spent()
     model, settings = best(kind, rows, seed, seconds) if chosen else (kind(seed).fit(*rows), {})
-    fitted = time.perf_counter()
+    fitted = spent()
     value, slopes = model.predict(test.x), derivative(model, test.x)
-    predicted = time.perf_counter()
+    predicted = spent()
     for found, labels in ((value, test.y), (slopes, test.dydx)):
         if found is not None and found.shape != labels.shape:
             raise ValueError(f"a prediction must have the shape {labels.shape}, got {found.shape}")
@@ -55,6 +55,7 @@ def answer(measured: Callable[[], dict[str, Any]], core: int | None) -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_DATA, (int(MEMORY), resource.getrlimit(resource.RLIMIT_DATA)[1]))
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
     warnings.simplefilter("ignore")
     printed, sys.stdout = sys.stdout, sys.stderr  # tools print what they like
     try:
@@ -72,7 +73,7 @@ def main() -> None:
     parser.add_argument("tool")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--chosen", action="store_true", help="the best of the tool's grid by validation")
-    parser.add_argument("--seconds", type=float, default=240, help="about how long the grid may take")
+    parser.add_argument("--seconds", type=float, default=120, help="about how long the grid may take")
     parser.add_argument("--core", type=int, help="the only core that may be used")
     arguments = parser.parse_args()
     answer(

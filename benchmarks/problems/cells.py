@@ -14,13 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cell import SECONDS
 from filelock import FileLock
 
 from runge.records.files import write
 
 HERE = Path(__file__).parent
 TABLE = HERE / "figures" / "table.csv"
-LIMIT = 300  # seconds of a fit, after which it is ended
+LIMIT = 4 * SECONDS  # of a clock, for a busy machine
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS")} | {
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
     "CUDA_VISIBLE_DEVICES": "",
@@ -129,6 +130,8 @@ class Fits:
 
 def result(code: int, printed: str, said: str) -> dict[str, Any]:
     """Return what a process has found, the last line that it has printed: libraries may print before."""
+    if hasattr(signal, "SIGXCPU") and code == -signal.SIGXCPU:
+        return {"failure": f"not done after {SECONDS} s"}
     try:
         return json.loads(printed.splitlines()[-1])
     except (ValueError, IndexError):

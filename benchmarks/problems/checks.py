@@ -11,6 +11,7 @@ derivative, whichever is the larger; errors below 1e-3 count as 1e-3.
 
 import argparse
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,11 +19,15 @@ import numpy as np
 from cell import answer
 from choice import derivative
 from fresh import FRESH
+from numpy.linalg import LinAlgError
 from tables import Array, Rows, errors, label
 
 N, N_TEST, N_MANY, PART = 50, 500, 100_000, 10
-RATIO, SLOPE, ONE = 2.0, 1e-3, 0.1
-"""What holds at most: a ratio of errors, a derivative's relative error, and that of the only row."""
+RATIO, SLOPE, ONE = 3.0, 1e-3, 0.1
+"""What holds at most: a ratio of errors, a derivative's relative error, and that of the only row.
+
+Round-off alone changes the errors of some trainings by a factor of two.
+"""
 FLOOR = 1e-3
 QUICK = {"runge search=best": ("hydra.sweeper.timeout=20",)}
 """What the checks do not do as the table does, which gives this search 120 s."""
@@ -66,23 +71,28 @@ def compared(kind: Any, change: Callable[[Rows], Rows], also_test: bool = False)
     return Finding("holds" if ratio <= RATIO else "fails", ratio, text)
 
 
-def slopes(kind: Any, outputs: int, of_rows: bool) -> Finding:
-    """Compare a tool's derivative with the central difference of its value, at the best of five steps."""
+def slopes(kind: Any, outputs: int) -> Finding:
+    """Compare a tool's derivative with the central difference of its value, at the best of five steps.
+
+    The points are others than those of the rows, and those.
+    """
     rows = sample(N, 0, outputs)
-    x = rows.x if of_rows else sample(N_TEST, 1).x
     model = kind(0).fit(*rows)
-    du = derivative(model, x)
-    if du is None:
-        return Finding("has none")
-    figures = []
-    for h in STEPS:
-        sides = [[model.predict(x + sign * h * unit) for sign in (1, -1)] for unit in np.eye(2)]
-        difference = np.stack([(up - down) / (2 * h) for up, down in sides], axis=-1)
-        wrong, size = (np.linalg.norm(part, axis=(0, 2)) for part in (du - difference, difference))
-        figures.append(float(np.max(wrong / size)))
-    figure = float(np.min(figures))
-    word = "silent" if np.isnan(figure) else "holds" if figure <= SLOPE else "fails"
-    return Finding(word, figure, f"relative error of the derivative, {len(x)} points, {outputs} output(s)")
+    figures = {}
+    for where, x in {"between the rows": sample(N_TEST, 1).x, "at the rows": rows.x}.items():
+        du = derivative(model, x)
+        if du is None:
+            return Finding("has none")
+        tried = []
+        for h in STEPS:
+            sides = [[model.predict(x + sign * h * unit) for sign in (1, -1)] for unit in np.eye(2)]
+            difference = np.stack([(up - down) / (2 * h) for up, down in sides], axis=-1)
+            wrong, size = (np.linalg.norm(part, axis=(0, 2)) for part in (du - difference, difference))
+            tried.append(float(np.max(wrong / size)))
+        figures[where] = float(np.min(tried))
+    figure, text = max(figures.values()), ", ".join(f"{one:.1e} {where}" for where, one in figures.items())
+    finite = np.isfinite(list(figures.values())).all()
+    return Finding("holds" if figure <= SLOPE else "fails" if finite else "silent", figure, text)
 
 
 def rescaled(of_x: tuple[float, float], of_y: tuple[float, float]) -> Callable[[Rows], Rows]:
@@ -123,7 +133,7 @@ def infinite(rows: Rows) -> Rows:
 
 
 def one_row(kind: Any) -> Finding:
-    """Fit one row; the errors are those at this row, relative to its labels."""
+    """Fit one row; the errors are those at this row, relative to its labels, which a process may take for noise."""
     rows = sample(1, 0)
     model = kind(0).fit(*rows)
     found = {"value": (model.predict(rows.x), rows.y), "derivative": (derivative(model, rows.x), rows.dydx)}
@@ -151,9 +161,8 @@ def many_rows(kind: Any) -> Finding:
 
 
 CHECKS: dict[str, Callable[[Any], Finding]] = {
-    "derivative": lambda kind: slopes(kind, 1, False),
-    "derivative at the rows": lambda kind: slopes(kind, 1, True),
-    "derivative of two outputs": lambda kind: slopes(kind, 2, False),
+    "derivative": lambda kind: slopes(kind, 1),
+    "derivative of two outputs": lambda kind: slopes(kind, 2),
     "units of x": lambda kind: compared(kind, rescaled((1e3, 5e3), (1, 0)), also_test=True),
     "units of y": lambda kind: compared(kind, rescaled((1, 0), (1e-6, 1e-5)), also_test=True),
     "NaN derivatives": lambda kind: compared(kind, without("dydx")),
@@ -169,7 +178,7 @@ CHECKS: dict[str, Callable[[Any], Finding]] = {
 
 
 def measure(tool: str, check: str) -> dict[str, Any]:
-    """Return what a check finds of a tool; an exception that says what is wrong is a refusal."""
+    """Return what a check finds of a tool."""
     from tools import adapter
 
     kind = adapter(tool)
@@ -177,11 +186,19 @@ def measure(tool: str, check: str) -> dict[str, Any]:
         kind.ARGUMENTS = QUICK[tool]
     try:
         found = CHECKS[check](kind)
-    except (ValueError, NotImplementedError, MemoryError, RuntimeError) as raised:
-        unclear = isinstance(raised, np.linalg.LinAlgError | RuntimeError) and "memory" not in str(raised)
+    except ModuleNotFoundError:
+        raise
+    except Exception as raised:  # whatever a tool raises is its result
         said = " ".join(f"{type(raised).__name__}: {raised}".split())
-        found = Finding("fails" if unclear else "refuses", text=said[:200])
+        found = Finding("refuses" if says_what(raised) else "fails", text=said[:200])
     return found._asdict()
+
+
+def says_what(raised: Exception) -> bool:
+    """Return whether an exception was made to say what is wrong, rather than met in compiled code or linear algebra."""
+    line = traceback.extract_tb(raised.__traceback__)[-1].line or ""
+    made = line.startswith("raise") and not isinstance(raised, LinAlgError)
+    return made or isinstance(raised, MemoryError) or "memory" in str(raised)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import argparse
 import os
 import signal
 from itertools import product
+from math import isnan
 from typing import Any, NamedTuple
 
 from cells import HERE, Fits, keep, read
@@ -38,7 +39,8 @@ def find(check: Check, core: int) -> dict[str, Any]:
     failure = found.get("failure", "")
     if failure:
         found |= {"word": "too slow" if failure.startswith("not done") else "fails", "text": failure}
-    return found | {"figure": f"{found['figure']:.3g}" if "figure" in found else ""}
+    figure = found.get("figure", float("nan"))
+    return found | {"figure": "" if isnan(figure) else f"{figure:.3g}"}
 
 
 def main() -> None:

@@ -158,11 +158,12 @@ def write() -> None:
     import gradients_alone_page  # late: they import this module
     import intervals_page
     import outside_page
+    import pathwise_page
     import second_order_page
     import spoilt_page
 
     further = {"intervals": intervals_page, "outside": outside_page, "spoilt": spoilt_page}
-    further |= {"second_order": second_order_page, "gradients_alone": gradients_alone_page}
+    further |= {"second_order": second_order_page, "gradients_alone": gradients_alone_page, "pathwise": pathwise_page}
     sections = SECTIONS | {name: module.SECTION for name, module in further.items()}
     tables = reactor, study, *(one.table for one in further.values())
     names = *sections, "peers_pfr"

@@ -2,9 +2,13 @@
 
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+
+Frame = Any
+"""A pandas DataFrame; checkers of types cannot follow its columns."""
 
 QUANTITIES = "value", "derivative"
 BEST = "runge search=best"
@@ -14,7 +18,7 @@ NEAR = 1.25
 """The factor over the smallest error up to which a tool is near the first."""
 
 
-def read(path: Path) -> pd.DataFrame:
+def read(path: Path) -> Frame:
     """Read the figures of the cells; the error of a failed fit, or of a tool without derivatives, is infinite.
 
     Raises:
@@ -23,23 +27,19 @@ def read(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise ValueError(f"{path}: must exist; without --page it is measured")
     numbers = *QUANTITIES, "seconds", "predict_seconds"
-    kinds = dict.fromkeys(numbers, float) | {"seed": int}
-    table = pd.read_csv(
-        path,
-        keep_default_na=False,
-        na_values={key: ["", "nan"] for key in numbers},
-        dtype=defaultdict(lambda: str, kinds),
-    )
+    kinds: Any = defaultdict(lambda: str, dict.fromkeys(numbers, float) | {"seed": int})
+    missing = {name: ["", "nan"] for name in numbers}
+    table = pd.read_csv(path, keep_default_na=False, na_values=missing, dtype=kinds)
     return table.fillna(dict.fromkeys(QUANTITIES, np.inf))
 
 
-def chosen(table: pd.DataFrame) -> pd.DataFrame:
+def chosen(table: Frame) -> Frame:
     """Return one fit for each problem, tool and seed: by validation, or by default if that is missing or failed."""
     order = 2 * (table.failure != "") + (table.settings_by == "default")
     return table.loc[order.sort_values(kind="stable").index].drop_duplicates(["problem", "tool", "seed"])
 
 
-def medians(fits: pd.DataFrame) -> pd.DataFrame:
+def medians(fits: Frame) -> Frame:
     """Return the medians by problem and tool, over the seeds that all tools of the problem have.
 
     Args:
@@ -57,18 +57,18 @@ def medians(fits: pd.DataFrame) -> pd.DataFrame:
     return groups[[*QUANTITIES, "seconds"]].median().join([worst, groups.size().rename("seeds"), texts])
 
 
-def factors(middle: pd.DataFrame, quantity: str) -> pd.DataFrame:
+def factors(middle: Frame, quantity: str) -> Frame:
     """Return errors over the smallest one of their problem: a row per problem, a column per tool, NaN: not fitted."""
     errors = middle[quantity].unstack("tool", sort=False)
     return errors.div(errors.min(axis=1), axis=0).where(np.isfinite(errors), errors)
 
 
-def ranks(middle: pd.DataFrame, quantity: str) -> pd.DataFrame:
+def ranks(middle: Frame, quantity: str) -> Frame:
     """Return ranks within each problem, from 1; equal errors share the mean of their ranks, infinite ones the last."""
     return middle[quantity].unstack("tool", sort=False).rank(axis=1)
 
 
-def standings(middle: pd.DataFrame) -> pd.DataFrame:
+def standings(middle: Frame) -> Frame:
     """Return a row per tool, the smallest sum of mean ranks first.
 
     The columns are the number of its problems; by value and by derivative the number of first places (first_), the mean
@@ -86,13 +86,13 @@ def standings(middle: pd.DataFrame) -> pd.DataFrame:
     return table.loc[(table.rank_value + table.rank_derivative).sort_values(kind="stable").index]
 
 
-def near(middle: pd.DataFrame, tool: str, quantity: str) -> tuple[int, int, int]:
+def near(middle: Frame, tool: str, quantity: str) -> tuple[int, int, int]:
     """Return in how many problems a tool is first, first or near the first, and how many there are."""
     over = factors(middle, quantity)[tool].dropna()
     return int((over == 1).sum()), int((over <= NEAR).sum()), len(over)
 
 
-def lost(middle: pd.DataFrame, tool: str) -> pd.DataFrame:
+def lost(middle: Frame, tool: str) -> Frame:
     """Return where a tool is not first: problem, quantity, first, its error, the own error, the factor."""
     rows = []
     for quantity in QUANTITIES:
@@ -104,7 +104,7 @@ def lost(middle: pd.DataFrame, tool: str) -> pd.DataFrame:
     return table.sort_values("factor", ascending=False, kind="stable")
 
 
-def within(seconds: float, *views: pd.DataFrame) -> pd.DataFrame:
+def within(seconds: float, *views: Frame) -> Frame:
     """Return the medians whose fits take at most some seconds, from the first of some views that has such ones."""
     rows = pd.concat([view[view.seconds <= seconds] for view in views])
     return rows[~rows.index.duplicated()]

@@ -2,7 +2,9 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +13,19 @@ import numpy as np
 import pandas as pd
 import tables
 import tools
-from cells import LIMIT
-from ranking import BEST, NEAR, QUANTITIES, chosen, factors, lost, medians, near, read, standings, within
-from table_pictures import of_factors, of_ranks, of_seconds, png
+from cell import SECONDS
+from checks import CHECKS
+from ranking import BEST, NEAR, QUANTITIES, Frame, chosen, factors, lost, medians, near, read, standings, within
+from table_pictures import of_checks, of_factors, of_ranks, of_seconds, png
 
 from runge.records.files import write
 
 FIGURES = Path(__file__).parent / "figures"
 DOCS = Path(__file__).parents[2] / "docs"
-BUDGETS = 3, 30, LIMIT  # seconds
-COLUMNS = 5  # problems of a table, which fit the width of the page
+BUDGETS = 3, 30, SECONDS  # seconds
+COLUMNS = 4  # problems of a table, which fit the width of the page
 
-Views = tuple[pd.DataFrame, pd.DataFrame]
+Views = tuple[Frame, Frame]
 """The medians of the chosen settings, and of the defaults."""
 
 
@@ -55,6 +58,8 @@ def page(figures: Path, problems: Mapping[str, tables.Entry]) -> tuple[str, dict
     for quantity in QUANTITIES:
         pictures[f"factors_{quantity}"] = of_factors(middle, list(fields.values()), quantity)
         pictures[f"seconds_{quantity}"] = of_seconds((middle, default), names, families, quantity)
+    if not (checks := conformance(figures / "conformance.csv")).empty:
+        pictures["checks"] = of_checks(checks.word.unstack("check", sort=False))
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     options: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "keep_trailing_newline": True}
     # Without autoescape, because the page is Markdown; texts of tools are shown as code.
@@ -62,21 +67,28 @@ def page(figures: Path, problems: Mapping[str, tables.Entry]) -> tuple[str, dict
     text = environment.get_template("table_page.md.jinja").render(
         **about(table, middle),
         **findings(middle, default, families, fields),
-        standings=standing_rows(middle, table),
+        standings=standing_rows(middle),
         fields=[field(name, members, problems, table, (middle, default)) for name, members in fields.items()],
-        conformance=conformance(figures / "conformance.csv"),
-        limit=LIMIT,
+        checked=not checks.empty,
+        not_held=not_held(checks),
+        limit=SECONDS,
         near_factor=NEAR,
     )
     return text, {name: png(picture) for name, picture in pictures.items()}
 
 
-def about(table: pd.DataFrame, middle: pd.DataFrame) -> dict[str, Any]:
+def about(table: Frame, middle: Frame) -> dict[str, Any]:
     """Return what was measured: numbers of tools, problems, seeds and fits; machines, dates and commits."""
     dates, seeds = sorted(table.date.unique()), middle.seeds
+    packages = table.tool.map({tool: entry.package for tool, entry in tools.TOOLS.items()})
+    versions = (packages + " " + table.version)[table.version != ""].unique()
+    counts = {"tools": table.tool.nunique(), "problems": table.problem.nunique(), "fits": len(table)}
     return {
-        "counts": {"tools": table.tool.nunique(), "problems": table.problem.nunique(), "fits": len(table)},
+        "counts": counts,
+        "figures": counts["problems"] * sum(1 + (tools.TOOLS[tool].family != "runge") for tool in table.tool.unique()),
+        "known": len(table[["problem", "tool", "settings_by"]].drop_duplicates()),
         "seeds": f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}",
+        "versions": ", ".join(sorted(versions)),
         "machine": "; ".join(sorted(table.processor.unique())),
         "dates": dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}",
         "commits": ", ".join(f"`{commit}`" for commit in sorted(table.commit.unique()) if commit),
@@ -84,10 +96,10 @@ def about(table: pd.DataFrame, middle: pd.DataFrame) -> dict[str, Any]:
 
 
 def findings(
-    middle: pd.DataFrame, default: pd.DataFrame, families: Mapping[str, str], fields: Mapping[str, Sequence[str]]
+    middle: Frame, default: Frame, families: Mapping[str, str], fields: Mapping[str, Sequence[str]]
 ) -> dict[str, Any]:
     """Return what the figures say: where `BEST` is first and where not, and who is first by field and by time."""
-    rows = lost(middle, BEST) if BEST in families else pd.DataFrame()
+    rows: Frame = lost(middle, BEST) if BEST in families else pd.DataFrame()
     return {
         "near": {q: near(middle, BEST, q) for q in QUANTITIES} if BEST in families else None,
         "lost": [
@@ -101,18 +113,18 @@ def findings(
     }
 
 
-def leaders(middle: pd.DataFrame) -> list[str]:
-    """Return the two tools with the most first places, by value and by derivative, with the numbers of them."""
+def leaders(middle: Frame) -> list[str]:
+    """Return the four tools with the most first places, by value and by derivative, with their counts."""
     found = []
     for quantity in QUANTITIES:
         first = (
             (factors(middle, quantity) == 1).sum().sort_values(ascending=False, kind="stable") if len(middle) else {}
         )
-        found.append(", ".join(f"{tool} {count}" for tool, count in list(first.items())[:2] if count) or "-")
+        found.append(", ".join(f"{tool} {count}" for tool, count in list(first.items())[:4] if count) or "-")
     return found
 
 
-def price(middle: pd.DataFrame, families: Mapping[str, str]) -> str | None:
+def price(middle: Frame, families: Mapping[str, str]) -> str | None:
     """Return the median factor between the best errors of the value without and with derivatives; None without both."""
     errors = middle["value"].unstack("tool").T.groupby(dict(families)).min().T
     if "without derivatives" not in errors or len(errors.columns) < 2:
@@ -120,22 +132,22 @@ def price(middle: pd.DataFrame, families: Mapping[str, str]) -> str | None:
     return factor((errors.pop("without derivatives") / errors.min(axis=1)).median())
 
 
-def gain(default: pd.DataFrame, middle: pd.DataFrame) -> tuple[str, ...]:
+def gain(default: Frame, middle: Frame) -> tuple[str, ...]:
     """Return the median factors between the errors of runge's default and its search, and the seconds of both."""
     ours, best = (view.xs(tool, level="tool") for view, tool in ((default, "runge"), (middle, BEST)))
     ratios = (factor((ours[quantity] / best[quantity]).median()) for quantity in QUANTITIES)
     return (*ratios, *(f"{one.seconds.median():.0f}" for one in (ours, best)))
 
 
-def standing_rows(middle: pd.DataFrame, table: pd.DataFrame) -> list[list[str]]:
-    """Return the rows of the table of ranks."""
-    versions = table.groupby("tool").version.agg(lambda found: ", ".join(sorted(set(found) - {""})))
+def standing_rows(middle: Frame) -> list[list[str]]:
+    """Return the rows of the table of ranks, with pairs of value and derivative."""
     return [
         [
-            f"{row.Index} {versions[row.Index]}".strip(),
+            row.Index,
             *(str(count) for count in (row.problems, row.fails)),
-            *(str(row.first_value), f"{row.rank_value:.1f}", factor(row.factor_value)),
-            *(str(row.first_derivative), f"{row.rank_derivative:.1f}", factor(row.factor_derivative)),
+            f"{row.first_value} / {row.first_derivative}",
+            f"{row.rank_value:.1f} / {row.rank_derivative:.1f}",
+            f"{factor(row.factor_value)} / {factor(row.factor_derivative)}",
             seconds(row.seconds),
         ]
         for row in standings(middle).itertuples()
@@ -143,7 +155,7 @@ def standing_rows(middle: pd.DataFrame, table: pd.DataFrame) -> list[list[str]]:
 
 
 def field(
-    name: str, members: Sequence[str], problems: Mapping[str, tables.Entry], table: pd.DataFrame, views: Views
+    name: str, members: Sequence[str], problems: Mapping[str, tables.Entry], table: Frame, views: Views
 ) -> dict[str, Any]:
     """Return the section of a field: its problems, their errors in tables, the details of each, and failures."""
     middle, default = (view[view.index.isin(members, level="problem")] for view in views)
@@ -185,28 +197,27 @@ def describe(name: str, entry: tables.Entry) -> str:
     (count, inputs), outputs, valued = rows.x.shape, rows.y.shape[1], int(np.isfinite(rows.y).any(axis=1).sum())
     few = f", of which {valued} with the value" if valued < count else ""
     inputs, outputs = (f"{n} {word}{'s' if n > 1 else ''}" for n, word in ((inputs, "input"), (outputs, "output")))
-    return f"**{plain(name)}**: {inputs}, {outputs}, {count} rows{few}. {entry.source}"
+    source = re.sub(r"https?://\S*\w", r"<\g<0>>", entry.source)
+    return f"**{plain(name)}**: {inputs}, {outputs}, {count} rows{few} ({source})"
 
 
-def conformance(path: Path) -> dict[str, Any] | None:
-    """Return the checks of the tools as a matrix of words, and what does not hold with its command."""
+def conformance(path: Path) -> Frame:
+    """Return the findings of the checks, by tool and check in the order of both; none without a file."""
     if not path.is_file():
-        return None
-    found = pd.read_csv(path, dtype=str, keep_default_na=False)
-    found = found[found.tool.isin(list(tools.TOOLS))]
-    words = found.pivot(index="tool", columns="check", values="word").fillna("")
-    words = words.reindex(index=[tool for tool in tools.TOOLS if tool in words.index], columns=found.check.unique())
-    return {
-        "checks": list(words.columns),
-        "rows": [[tool, *row] for tool, row in zip(words.index, words.to_numpy(), strict=True)],
-        "failures": [
-            (row.tool, row.check, row.word, ": ".join(filter(None, (row.figure, row.text))), row.command)
-            for row in found[found.word != "holds"].itertuples()
-        ],
-    }
+        return pd.DataFrame()
+    found = pd.read_csv(path, dtype=str, keep_default_na=False).set_index(["tool", "check"])
+    return found.loc[[pair for pair in product(tools.TOOLS, CHECKS) if pair in found.index]]
 
 
-def errors(row: pd.Series, smallest: pd.Series | None = None) -> str:
+def not_held(found: Frame) -> list[tuple[str, ...]]:
+    """Return the checks that do not hold: tool, check, word, and the figure and the text."""
+    if found.empty:
+        return []
+    some = found[~found.word.isin(["holds", "has none"])]
+    return [(*row.Index, row.word, ": ".join(filter(None, (row.figure, row.text)))) for row in some.itertuples()]
+
+
+def errors(row: Any, smallest: Any = None) -> str:
     """Return the errors of value and derivative, the smallest of a problem bold; or a word for why there are none."""
     if np.isinf(row["value"]):
         return word(row.failure)
@@ -215,7 +226,7 @@ def errors(row: pd.Series, smallest: pd.Series | None = None) -> str:
     return " / ".join(f"**{text}**" if best else text for text, best in zip(texts, bold, strict=True))
 
 
-def worst(row: pd.Series) -> str:
+def worst(row: Any) -> str:
     """Return the worst errors of the seeds, if there are several."""
     if row.seeds == 1 or np.isinf(row["value"]):
         return ""
@@ -239,12 +250,12 @@ def number(error: float) -> str:
 
     Example:
         >>> number(1.23e-5), number(0.5), number(float("inf"))
-        ('1.2e-5', '0.5', '-')
+        ('1.2e-5', '0.50', '-')
     """
     if not math.isfinite(error):
         return "-"
     if 0.01 <= error < 1000:
-        return f"{error:.2g}" if error < 100 else f"{error:.0f}"
+        return f"{error:#.2g}" if error < 9.95 else f"{error:.0f}"
     mantissa, power = f"{error:.1e}".split("e")
     return f"{mantissa}e{int(power)}"
 

@@ -3,19 +3,31 @@
 import io
 import math
 from collections.abc import Mapping, Sequence
+from textwrap import fill
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from PIL import Image
-from ranking import BEST, QUANTITIES, factors, ranks, standings
+from ranking import BEST, QUANTITIES, Frame, factors, ranks, standings
 
 from runge.pictures.style import BLUE, GREEN, INK, ORANGE, few_ticks, styled
 
 FAMILIES = {"runge": ORANGE, "networks": BLUE, "kernels": GREEN, "without derivatives": "#7F7F7F"}
 """The colours of the families of tools."""
+
+WORDS = {
+    "holds": ("#DCEFE6", INK),
+    "refuses": ("#FBEFC4", INK),
+    "has none": ("#F0F0F0", INK),
+    "too slow": ("#C9C9C9", INK),
+    "fails": ("#F2A97E", INK),
+    "silent": ("#B23C00", "white"),
+}
+"""The colours of what a check finds, and of its word."""
 
 Families = Mapping[str, str]
 """The family of each tool; their order is that of the legends."""
@@ -32,7 +44,7 @@ def styles(families: Families) -> dict[str, tuple[str, str]]:
 
 
 @styled
-def of_ranks(middle: pd.DataFrame, families: Families) -> Figure:
+def of_ranks(middle: Frame, families: Families) -> Figure:
     """Draw the ranks by value and by derivative: a row per tool, a small dot per problem, a large one for the mean."""
     tools = list(standings(middle).index)
     figure = Figure((_WIDTH, 0.9 + 0.27 * len(tools)))
@@ -58,7 +70,7 @@ def of_ranks(middle: pd.DataFrame, families: Families) -> Figure:
 
 
 @styled
-def of_factors(middle: pd.DataFrame, fields: Sequence[Sequence[str]], quantity: str) -> Figure:
+def of_factors(middle: Frame, fields: Sequence[Sequence[str]], quantity: str) -> Figure:
     """Draw errors over the smallest one of the problem: a row per tool, a column per problem; lines divide fields."""
     problems = [problem for names in fields for problem in names]
     tools = list(standings(middle).index)
@@ -70,7 +82,10 @@ def of_factors(middle: pd.DataFrame, fields: Sequence[Sequence[str]], quantity: 
     axes.pcolormesh(np.ma.masked_where(~np.isinf(over), np.ones(over.shape)), cmap="Greys", vmin=0, vmax=6, **lines)
     for (i, j), factor in np.ndenumerate(over.to_numpy()):
         if not np.isnan(factor):
-            look = {"weight": "bold" if factor == 1 else "normal", "color": "white" if 60 < factor < np.inf else INK}
+            look: dict[str, Any] = {
+                "weight": "bold" if factor == 1 else "normal",
+                "color": "white" if 60 < factor < np.inf else INK,
+            }
             axes.text(j + 0.5, i + 0.53, short(factor), fontsize=6, ha="center", va="center", **look)
     for edge in np.cumsum([len(names) for names in fields])[:-1]:
         axes.axvline(edge, color=INK, linewidth=0.8)
@@ -101,7 +116,26 @@ def short(factor: float) -> str:
 
 
 @styled
-def of_seconds(views: Sequence[pd.DataFrame], problems: Sequence[str], families: Families, quantity: str) -> Figure:
+def of_checks(words: Frame) -> Figure:
+    """Draw what the checks have found: a row per tool, a column per check, a word in each cell."""
+    tools, checks = words.shape
+    figure = Figure((_WIDTH, 1.1 + 0.23 * tools))
+    axes = figure.subplots()
+    for (i, j), word in np.ndenumerate(words.fillna("").to_numpy()):
+        ground, ink = WORDS.get(word, ("white", INK))
+        axes.add_patch(Rectangle((j, i), 1, 1, facecolor=ground, edgecolor="white", linewidth=1))
+        axes.text(j + 0.5, i + 0.53, word, color=ink, fontsize=6.2, ha="center", va="center")
+    axes.set(xlim=(0, checks), ylim=(tools, 0))
+    axes.set_yticks(np.arange(tools) + 0.5, list(words.index), fontsize=8)
+    axes.set_xticks(np.arange(checks) + 0.5, [fill(name, 11) for name in words], fontsize=7)
+    axes.tick_params(length=0, pad=2, bottom=False, labelbottom=False, labeltop=True)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+@styled
+def of_seconds(views: Sequence[Frame], problems: Sequence[str], families: Families, quantity: str) -> Figure:
     """Draw errors over seconds: a panel per problem, a marker per tool, which is hollow for settings by default.
 
     Args:
@@ -110,9 +144,10 @@ def of_seconds(views: Sequence[pd.DataFrame], problems: Sequence[str], families:
         families: the family of each tool.
         quantity: value or derivative.
     """
-    count = math.ceil(len(problems) / _COLUMNS)
+    columns = min(_COLUMNS, len(problems))
+    count = math.ceil(len(problems) / columns)
     figure = Figure((_WIDTH, 1.4 + 1.5 * count))
-    panels = figure.subplots(count, _COLUMNS, sharex=True, squeeze=False)
+    panels = figure.subplots(count, columns, sharex=True, squeeze=False)
     looks = styles(families)
     for axes, problem in zip(panels.flat, problems, strict=False):
         for tool, (colour, marker) in looks.items():
@@ -127,6 +162,8 @@ def of_seconds(views: Sequence[pd.DataFrame], problems: Sequence[str], families:
         axes.set(xscale="log", yscale="log")
         axes.tick_params(labelsize=7)
         few_ticks(axes.yaxis)
+        if (limits := axes.get_ylim())[1] < 100 * limits[0]:  # few powers of ten
+            axes.yaxis.set_major_formatter("{x:g}")
     few_ticks(panels[0, 0].xaxis)
     for axes in panels.flat[len(problems) :]:  # the scale of seconds stays, for the panels above
         axes.set_yticks([])

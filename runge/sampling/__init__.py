@@ -4,6 +4,9 @@ Each strategy is a frozen dataclass with one method, `nodes(n, target, generator
 float64. In one dimension exactly n nodes are returned; a tensor grid in D dimensions has floor(n^(1/D))^D of them.
 In one and two dimensions the ends (the corners) of the domain are among the nodes of all strategies but `Sobol` and
 `LatinHypercube`; in more dimensions, where there are 2^D corners, only grids contain them.
+
+`nodes` raises a ValueError if n is below the least number of the strategy's nodes, see `check_count`. A parameter
+outside of its range is a ValueError when the strategy is made.
 """
 
 from runge.sampling.densities import Density, Derivative, Stratified

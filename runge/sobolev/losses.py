@@ -7,6 +7,10 @@ over points i, outputs p and inputs d, with weights w and v (1/N by default for 
 c. A penalty rho takes the place of the squares: rho(u - f), and rho((u' - f') / c) of each component. Throughout, `u`
 and `f` are values, (M, N, P), `du` and `df` the Jacobians u' and f', (M, N, P, D), `scale` is c, (M,), and `lambda_d`
 is (M,) or, for MSE_f alone, None.
+
+References:
+    W. M. Czarnecki et al. (2017). Sobolev training for neural networks. https://arxiv.org/abs/1706.04859
+    B. Huge and A. Savine (2020). Differential machine learning. https://arxiv.org/abs/2005.02347
 """
 
 from collections.abc import Callable

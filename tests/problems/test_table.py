@@ -1,7 +1,10 @@
 """The public table: its cells and their file, the choice of settings, ranks and medians, the page."""
 
+import importlib.util
 import os
+import re
 import time
+from functools import partial
 
 import cells
 import numpy as np
@@ -13,10 +16,15 @@ from ranking import BEST, chosen, factors, lost, medians, near, ranks, read, sta
 from table_page import page
 from tables import Entry, Rows, errors
 
+from tests.conftest import ROOT
+
 NONE = float("nan")
 X = np.random.default_rng(0).uniform(-1, 1, (60, 2))
 ROWS = Rows(X, X[:, :1] * X[:, 1:], X[:, None, ::-1])
-PROBLEMS = {name: Entry("test functions", lambda seed: (ROWS, ROWS), "by hand") for name in ("branin", "kink")}
+PROBLEMS = {
+    name: Entry("test functions", lambda seed: (ROWS, ROWS), "by hand, https://a.b/c.html")
+    for name in ("branin", "kink")
+}
 # the errors of value and derivative, or the text of a failure
 FITS = {
     (BEST, "default"): ((1, 4), (5, 4), (9, 9)),
@@ -71,29 +79,34 @@ def test_ranks_and_factors(table):
 
 def test_page(table):
     (table.parent / "conformance.csv").write_text(
-        "tool,check,word,figure,text,command\nJENN,one row,fails,3e-1,IndexError: axis,python x\n"
-        "runge,one row,holds,,,\n"
+        "tool,check,word,figure,text\nrunge,one row,holds,,\nJENN,one row,fails,3e-1,IndexError: axis\n"
     )
     text, pictures = page(table.parent, PROBLEMS)
-    assert set(pictures) == {"ranks", *(f"{of}_{q}" for of in ("factors", "seconds") for q in ("value", "derivative"))}
+    assert set(pictures) == {
+        "ranks",
+        "checks",
+        *(f"{of}_{q}" for of in ("factors", "seconds") for q in ("value", "derivative")),
+    }
     for line in (
-        "- `runge search=best` is first in 0 of 1 problems by value, and within 1.25 of the first in 0 (0 %).",
-        "- `runge search=best` is first in 1 of 1 problems by derivative, and within 1.25 of the first in 1 (100 %).",
-        "| branin | value | JENN | 2 | 3 | 1.50 |",
-        "- **branin**: 2 inputs, 1 output, 60 rows. by hand",
-        "| runge search=best | 3 / **4** |",
-        "| JENN | **2** / **4** |",
-        "| SMT KRG | **2** / - |",
+        "- `runge search=best` is first in 0 of 1 problem by value, and within 1.25 of the first in 0 (0 %).",
+        "- `runge search=best` is first in 1 of 1 problem by derivative, and within 1.25 of the first in 1 (100 %).",
+        "| branin | value | JENN | 2.0 | 3.0 | 1.50 |",
+        "- **branin**: 2 inputs, 1 output, 60 rows (by hand, <https://a.b/c.html>)",
+        "| runge search=best | 3.0 / **4.0** |",
+        "| JENN | **2.0** / **4.0** |",
+        "| SMT KRG | **2.0** / - |",
         "| GPyTorch | too large |",
-        "| branin | JENN | 2 | 2 / 4 | 3 / 6 | 21 | defaults | 5 / 6 | 2 |",
+        "| branin | JENN | 2 | 2.0 / 4.0 | 3.0 / 6.0 | 21 | defaults | 5.0 / 6.0 | 2 |",
         "- JENN, settings by validation, branin: `not done after 300 s`",
-        "| runge | holds |",
-        "- JENN, one row: fails, `3e-1: IndexError: axis`: `python x`",
+        '- **JENN**, one row: fails, `3e-1: IndexError: axis`. `python benchmarks/problems/checks.py "JENN" "one row"`',
     ):
         assert line in text.replace("\n  ", " ").splitlines(), line
-    assert "JENN 2.10" in text
+    assert "jenn 2.10" in text
     assert "`12e4567`" in text
     assert "kink" not in text
+    assert "5 of 7 pairs of a problem and a tool, by default or by validation, have been fitted" in text
+    keep({Cell("branin", tool, "validation", "0"): {"failure": "no"} for tool in ("SMT KRG", "GPyTorch")}, path=table)
+    assert "not complete" not in page(table.parent, PROBLEMS)[0]
 
 
 def test_page_of_a_part(tmp_path):
@@ -145,6 +158,36 @@ def test_a_fit_that_takes_too_long_ends_with_its_processes(tmp_path, monkeypatch
     assert fits.answer("quick.py", "}")["failure"]
     with pytest.raises(ModuleNotFoundError, match="no jenn"):
         fits.answer("quick.py", '{"missing": "no jenn"}')
+
+
+def test_a_run_continues_where_it_stopped(tmp_path, monkeypatch, capsys):
+    spec = importlib.util.spec_from_file_location("table", ROOT / "benchmarks/problems/__main__.py")
+    main = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(main)
+    path = tmp_path / "table.csv"
+    monkeypatch.setattr(cells, "HERE", tmp_path)
+    monkeypatch.setattr(main, "keep", partial(keep, path=path))
+    monkeypatch.setattr(main, "read", partial(cells.read, path))
+    (tmp_path / "cell.py").write_text(
+        "import json, sys\n"
+        "found = {'missing': 'no module'} if sys.argv[2] == 'JENN' else {'failure': ' '.join(sys.argv[1:])}\n"
+        "print(json.dumps(found))\n"
+    )
+    asked = [Cell("kink", tool, by, "4") for tool in ("runge", "JENN") for by in ("default", "validation")]
+    main.measure(asked, again=False, seconds=0)
+    assert "4 fits are left" in capsys.readouterr().out
+    main.measure(asked[1:], again=False, seconds=60)
+    printed = capsys.readouterr().out
+    assert "1/3, " in printed
+    assert "JENN: not installed (no module); pip install" in printed
+    assert re.fullmatch(r"kink runge --seed=4 --core=\d+ --chosen", main.read()[asked[1]]["failure"])
+    main.measure(asked, again=False, seconds=60)
+    assert "1/3, " in capsys.readouterr().out
+    assert set(main.read()) == set(asked[:2])
+    keep({asked[0]: {"failure": "old"}, asked[1]: {"failure": "old"}}, path=path)
+    main.measure(asked[:1], again=False, seconds=60)
+    main.measure(asked[1:2], again=True, seconds=60)
+    assert [main.read()[cell]["failure"] == "old" for cell in asked[:2]] == [True, False]
 
 
 class Tool:

@@ -23,7 +23,7 @@ class Jenn:
 
     def fit(self, x: Array, y: Array, dydx: Array) -> Self:
         self.network = NeuralNet([x.shape[1], *self.hidden, y.shape[1]])
-        self.network.fit(x.T, y.T, dydx.transpose(1, 2, 0), is_normalize=True, **self.settings)
+        self.network.fit(x.T, y.T, dydx.transpose(1, 2, 0), is_normalize=len(x) > 1, **self.settings)
         return self
 
     def predict(self, x: Array) -> Array:
