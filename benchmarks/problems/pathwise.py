@@ -58,9 +58,8 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = page.figures("pathwise")["rows"]
     done = {(row["dimension"], row["paths"], row["way"], row["seed"]) for row in rows}
-    for seed, dimension, n, way in product(
-        range(arguments.seeds), arguments.dimensions, arguments.paths, arguments.ways
-    ):
+    each = list(product(arguments.dimensions, arguments.paths, arguments.ways))
+    for seed, (dimension, n, way) in product(range(arguments.seeds), each):
         if (dimension, n, way, seed) not in done:
             rows.append(fit(dimension, n, way, seed, arguments.work.resolve()))
             print(json.dumps(rows[-1]), flush=True)
