@@ -71,17 +71,23 @@ def compared(kind: Any, change: Callable[[Rows], Rows], also_test: bool = False)
     return Finding("holds" if ratio <= RATIO else "fails", ratio, text)
 
 
+def has_slopes(kind: Any) -> bool:
+    """Return whether the derivatives of a tool are its own, not differences that its adapter takes."""
+    return not getattr(kind, "DIFFERENCES", False)
+
+
 def slopes(kind: Any, outputs: int) -> Finding:
     """Compare a tool's derivative with the central difference of its value, at the best of five steps.
 
     The points are others than those of the rows, and those.
     """
+    if not has_slopes(kind):
+        return Finding("has none")
     rows = sample(N, 0, outputs)
     model = kind(0).fit(*rows)
     figures = {}
     for where, x in {"between the rows": sample(N_TEST, 1).x, "at the rows": rows.x}.items():
-        du = derivative(model, x)
-        if du is None:
+        if (du := derivative(model, x)) is None:
             return Finding("has none")
         tried = []
         for h in STEPS:
@@ -136,7 +142,8 @@ def one_row(kind: Any) -> Finding:
     """Fit one row; the errors are those at this row, relative to its labels, which a process may take for noise."""
     rows = sample(1, 0)
     model = kind(0).fit(*rows)
-    found = {"value": (model.predict(rows.x), rows.y), "derivative": (derivative(model, rows.x), rows.dydx)}
+    slopes = derivative(model, rows.x) if has_slopes(kind) else None
+    found = {"value": (model.predict(rows.x), rows.y), "derivative": (slopes, rows.dydx)}
     wrong = {
         name: float(np.linalg.norm(u - labels) / np.linalg.norm(labels))
         for name, (u, labels) in found.items()
