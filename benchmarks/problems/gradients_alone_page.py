@@ -9,13 +9,13 @@ SECTION = """
 ## Gradients alone
 
 Dynamics give the gradient of an energy, and never its value. Here the gradient is known at uniform random points, and
-one value fixes the constant. The systems and boxes are those of
-[Rahma, Datar and Dietrich](https://arxiv.org/abs/2411.17511), who draw the neurons of a wide tanh layer in three ways
-and solve for the last layer, or train a Hamiltonian network: *published* is the smallest of their relative L2 errors of
-H on random points, each a mean of ten runs on 64 cores, with 10 000 points, or 20 000 of Hénon and Heiles. Ours is a
-mean over the seeds, too, with fewer points, a known value at one of them, and alpha = 1 of Hénon and Heiles. They do
-not publish errors of gradients. Settings were chosen for each system by gradients of
-rows that were left out; *search* is `search=best` with nothing chosen, in a minute.
+one value fixes the constant. The systems and boxes are those of [Rahma, Datar and
+Dietrich](https://arxiv.org/abs/2411.17511), who draw the neurons of a wide tanh layer in three ways and solve for the
+last layer, or train a Hamiltonian network: *published* is the smallest of their relative L2 errors of H on random
+points, each a mean of ten runs on 64 cores, with 10 000 points, or 20 000 of Hénon and Heiles. Ours is a mean over the
+seeds, too, with fewer points, a known value at one of them, and alpha = 1 of Hénon and Heiles. They do not publish
+errors of gradients. Settings were chosen for each system by gradients of rows that were left out; *search* is
+`search=best` with nothing chosen, in a minute.
 
 {gradients_alone}
 

@@ -19,7 +19,9 @@ BATCH = 1024  # rows of a step, in larger tables
 class ByHand:
     """Two layers, standardised data, Adam with a cosine schedule, and the sum of both mean square errors."""
 
-    GRID: ClassVar = tuple({"width": width, "rate": rate} for width in (32, 128) for rate in (1e-3, 1e-2))
+    GRID: ClassVar = tuple(
+        {"width": width, "rate": rate, "steps": 20_000} for width in (32, 128) for rate in (1e-3, 1e-2)
+    )
 
     def __init__(self, seed: int = 0, width: int = 64, rate: float = 3e-3, steps: int = 5000) -> None:
         self.seed, self.width, self.rate, self.steps = seed, width, rate, steps

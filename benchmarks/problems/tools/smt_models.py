@@ -38,13 +38,11 @@ class Model:
 
 
 class Genn(Model):
-    """The network of two layers of twelve neurons; it is JENN's with other defaults."""
+    """Two layers of twelve neurons: JENN's network with other defaults. The grid is as that of JENN."""
 
-    GRID: ClassVar = (
-        {"num_iterations": 5000},
-        {"hidden_layer_sizes": [24, 24], "lambd": 0.0, "num_iterations": 5000},
-        {"hidden_layer_sizes": [24, 24], "lambd": 0.0, "num_iterations": 5000, "alpha": 0.01},
-        {"hidden_layer_sizes": [24, 24], "num_iterations": 2000, "is_backtracking": True},
+    GRID: ClassVar = tuple(
+        {"hidden_layer_sizes": hidden, "lambd": lambd, "alpha": 0.01, "num_iterations": 5000, "is_backtracking": True}
+        for hidden, lambd in (([24], 0.01), ([12, 12], 0.01), ([24, 24], 0.01), ([24, 24], 0.0))
     )
 
     def make(self, x: Array) -> Any:
