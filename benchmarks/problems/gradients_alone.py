@@ -2,9 +2,10 @@
 
     python benchmarks/problems/gradients_alone.py [--systems NAME ...] [--seeds 10] [--best]
 
-The errors of H are at or below the best published ones, whose settings differ from system to system, too. The settings
-here were chosen by gradients of rows left out of the training. With `--best` they are chosen by `search=best` instead.
-It takes 40 minutes of one core; the double pendulum has three seeds, and `--best` has one.
+The errors of H are at or below the best published ones, except that of the double pendulum in some seeds; published
+settings differ from system to system, too. The settings here were tried on seed 0, which is not among those that are
+measured. With `--best` they are chosen by `search=best` instead. It takes 40 minutes of one core; the double pendulum
+has three seeds, and `--best` has one.
 
 Trajectories are computed from the gradient alone, with the fit exported to NumPy.
 """
@@ -28,7 +29,7 @@ import runge
 from runge.export import export
 
 STEPS = 10_000
-FEWER = {"double pendulum": 3}  # seeds
+FIRST, FEWER = 1, {"double pendulum": 3}  # the first seed, with which no settings were tried; fewer seeds
 NEURONS = "optimizer=least_squares", "model.activation=sin", "model.width=400", "trainer.max_steps=6"
 SMOOTH = *NEURONS, "optimizer.slopes=[0.3,6]"
 SETTINGS: dict[str, tuple[int, tuple[str, ...]]] = {
@@ -92,7 +93,8 @@ def main() -> None:
         points, overrides = (SYSTEMS[name].points, ("data.split.test=0",)) if arguments.best else SETTINGS[name]
         single = () if arguments.best else ("search=null", "data.split.test=0", "pictures=false")
         rows = list[dict[str, Any]]()
-        for seed in range(1 if arguments.best else min(arguments.seeds, FEWER.get(name, arguments.seeds))):
+        count = 1 if arguments.best else min(arguments.seeds, FEWER.get(name, arguments.seeds))
+        for seed in range(FIRST, FIRST + count):
             row = {"problem": f"{name}{' by search' * arguments.best}", "seed": seed, "points": points}
             rows.append(row | fit(SYSTEMS[name], points, (*single, *overrides), seed))
             print(rows[-1], flush=True)

@@ -14,8 +14,8 @@ Dietrich](https://arxiv.org/abs/2411.17511), who draw the neurons of a wide tanh
 last layer, or train a Hamiltonian network: *published* is the smallest of their relative L2 errors of H on random
 points, each a mean of ten runs on 64 cores, with 10 000 points, or 20 000 of Hénon and Heiles. Ours is a mean over the
 seeds, too, with fewer points, a known value at one of them, and alpha = 1 of Hénon and Heiles. They do not publish
-errors of gradients. Settings were chosen for each system by gradients of rows that were left out; *search* is
-`search=best` with nothing chosen, in a minute.
+errors of gradients. Settings were tried for each system on further rows, which are not among the seeds below. *Search*
+is `search=best` with nothing chosen, in a minute.
 
 {gradients_alone}
 

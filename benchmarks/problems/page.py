@@ -24,8 +24,8 @@ KEYS = "value", "derivative"
 
 HEAD = """# Studies
 
-Questions that the [table of tools and problems](benchmarks.md) does not answer, each with its command. Settings are
-chosen by the validation error alone, never by the test. {processors}
+Questions that the [table of tools and problems](benchmarks.md) does not answer, each with its command. Where settings
+were chosen, each section says by what; the rows of its test chose none. {processors}
 """
 
 SECTIONS = {

@@ -27,9 +27,9 @@ that of the derivatives. The fit is tested by the closed form, at 4096 spots. Er
 published: value / first delta / all deltas; medians of the markets (the worst value in brackets). *Published* is one
 run of the notebook, value / first delta. Each fit is the mean of four networks, 4 x 20 with softplus, that one sweep
 trains as one stack: 800 steps of AdamW with batches of 512, and `loss.lambda_d` = D, so that all labels of a row weigh
-the same. No setting was tried on these ten markets. *Values alone* is the same with `loss.lambda_d=0`: the price of ignoring derivatives. *Known basket* has one
-input, the basket itself: it shows how much of the error the noise causes if the form of the answer is known. The
-seconds are those of one core for the sweep with derivatives, files included.
+the same. No setting was tried on these ten markets. *Values alone* is the same with `loss.lambda_d=0`: the price of
+ignoring derivatives. *Known basket* has one input, the basket itself: it shows how much of the error the noise causes
+if the form of the answer is known. The seconds are those of one core for the sweep with derivatives, files included.
 
 {pathwise}
 
