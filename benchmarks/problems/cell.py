@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 MEMORY = 8e9  # bytes of a fit
-SECONDS = 150  # of the processor for a fit; the system then ends it by SIGXCPU
+SECONDS = 180  # of the processor for a fit; the system then ends it by SIGXCPU
 
 
 def measure(problem: str, tool: str, seed: int, chosen: bool, seconds: float) -> dict[str, Any]:
