@@ -2,28 +2,20 @@
 
 The inputs are 14 modes of the shape, the Mach number and the angle of attack (Bouhlel, He and Martins 2019,
 https://doi.org/10.17632/ngpd634smf.1). A fifth of the rows is for the test, a tenth for validation.
-
-    pip install smt
-    python benchmarks/problems/airfoil.py DIR [--source FOLDER]
-
-FOLDER holds cd_x_y.csv and cd_dy.csv; by default it is that of the installed SMT.
 """
 
-import argparse
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from tables import Problem, Rows
 
-SEEDS = 3
-
 
 def installed() -> Path:
     """Return the folder of the data in the installed SMT, which is not imported."""
     spec = find_spec("smt")
     if spec is None or spec.origin is None:
-        raise SystemExit("pip install smt, or name the folder of its data with --source")
+        raise FileNotFoundError("the airfoils are in the package smt; pip install -e '.[bench]'")
     return Path(spec.origin).parent / "examples" / "airfoil_parameters"
 
 
@@ -37,18 +29,3 @@ def problem(rows: Rows, seed: int) -> Problem:
     order = np.random.default_rng(seed).permutation(len(rows.x))
     train, val, test = np.split(order, [len(order) * 7 // 10, len(order) * 8 // 10])
     return Problem(rows.part(train), rows.part(val), rows.part(test))
-
-
-def write(directory: Path, source: Path | None = None) -> dict[int, Path]:
-    """Write a table for each seed; return their paths."""
-    directory.mkdir(parents=True, exist_ok=True)
-    rows = read(source or installed())
-    return {seed: problem(rows, seed).write(directory / f"airfoil_{seed}.npz") for seed in range(SEEDS)}
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("directory", type=Path)
-    parser.add_argument("--source", type=Path)
-    arguments = parser.parse_args()
-    print(*write(arguments.directory, arguments.source).values(), sep="\n")

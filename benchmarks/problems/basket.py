@@ -9,7 +9,6 @@ Source: B. Huge, A. Savine (2020). Differential machine learning. https://arxiv.
 of https://github.com/differential-machine-learning/notebooks, DifferentialML.ipynb.
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -64,4 +63,5 @@ def paths(dimension: int, n: int, seed: int) -> tuple[Rows, Rows]:
 
 
 NOTEBOOK = "Huge and Savine 2020, https://github.com/differential-machine-learning/notebooks"
-ENTRIES = {f"basket_{d}": Entry("finance", partial(paths, d, 8192), NOTEBOOK) for d in (7, 20)}
+FIRST = 20  # the first seed of the table; a candidate of `search=best` was tried on earlier ones
+ENTRIES = {f"basket_{d}": Entry("finance", lambda seed, d=d: paths(d, 8192, FIRST + seed), NOTEBOOK) for d in (7, 20)}

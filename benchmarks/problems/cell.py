@@ -47,15 +47,15 @@ def measure(problem: str, tool: str, seed: int, chosen: bool, seconds: float) ->
     }
 
 
-def answer(measured: Callable[[], dict[str, Any]], core: int | None) -> None:
-    """Print as JSON what a function returns, or what it raises, with one core and limited memory."""
+def answer(measured: Callable[[], dict[str, Any]], core: int | None, seconds: int = SECONDS) -> None:
+    """Print as JSON what a function returns, or what it raises, with one core, limited time and limited memory."""
     if core is not None and hasattr(os, "sched_setaffinity"):  # before NumPy's and torch's threads start
         os.sched_setaffinity(0, {core})
     with suppress(ImportError):  # there is none on Windows
         import resource
 
         resource.setrlimit(resource.RLIMIT_DATA, (int(MEMORY), resource.getrlimit(resource.RLIMIT_DATA)[1]))
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
     warnings.simplefilter("ignore")
     printed, sys.stdout = sys.stdout, sys.stderr  # tools print what they like
     try:

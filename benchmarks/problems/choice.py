@@ -1,7 +1,9 @@
 """The best of a tool's settings, by validation."""
 
+import signal
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,8 @@ def best(tool: type, rows: Rows, seed: int, seconds: float) -> tuple[Any, dict[s
     """Fit each of a tool's settings to four fifths of the rows, and the best one again to all of them.
 
     The best one has the smallest product of the validation errors of value and derivative; of the value alone if the
-    tool has no derivatives. Rows whose value is known are for training if there are few. No setting is tried that would
-    end after `seconds`, as far as the ones before let expect.
+    tool has no derivatives. Rows whose value is known are for training if there are few. A setting has a third of what
+    is left of `seconds`, because the fit to all rows may take twice as long; one that takes longer is left out.
 
     Returns:
         The fitted tool, and its settings.
@@ -28,21 +30,37 @@ def best(tool: type, rows: Rows, seed: int, seconds: float) -> tuple[Any, dict[s
     if valued.sum() < 2 * PART:
         order = order[np.argsort(valued[order], kind="stable")]
     val, train = (rows.part(part) for part in np.split(order, [len(order) // PART]))
-    started, longest, found, last = spent(), 0.0, list[tuple[float, dict[str, Any]]](), ""
+    started, found, last = spent(), list[tuple[float, dict[str, Any]]](), ""
     for settings in ({}, *tool.GRID):
-        before = spent()
-        if longest and before - started + 2.5 * longest > seconds:
-            break
         try:
-            model = tool(seed, **settings).fit(*train)
-            found.append((score(model, val), settings))
+            with limited((seconds - spent() + started) / 3):
+                model = tool(seed, **settings).fit(*train)
+                found.append((score(model, val), settings))
         except Exception as failure:  # whatever a tool raises
             last = f"{type(failure).__name__}: {failure}"
-        longest = max(longest, spent() - before)
     if not found:
         raise ValueError(last)
     settings = min(found, key=lambda one: one[0])[1]
     return tool(seed, **settings).fit(*rows), settings
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError once this process has taken some seconds of the processor; on Windows there is no limit."""
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def end(number: int, frame: object) -> None:
+        raise TimeoutError(f"not done after {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGPROF, end)
+    signal.setitimer(signal.ITIMER_PROF, max(seconds, 1e-3))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def spent() -> float:

@@ -1,11 +1,10 @@
-"""Tables that a default should survive: inputs that hardly matter, very different sizes, kinks and spikes.
+"""Functions of engineering with inputs of very different sizes, and a spike.
 
-They are functions of the surrogate literature (https://www.sfu.ca/~ssurjano/) and small ones made for one difficulty
-each. The points are as in `functions.py`; the suffix `+8` adds eight inputs that change the value by a millionth.
+The points are as in `functions.py`; the functions of engineering are in https://www.sfu.ca/~ssurjano/.
 """
 
 import numpy as np
-from functions import FUNCTIONS, Function
+from functions import Function
 from numpy.typing import NDArray
 
 
@@ -25,15 +24,6 @@ def wing_weight(x: NDArray) -> NDArray:
     return 0.036 * area**0.758 * fuel**0.0035 * pressure**0.006 * shape * (load * weight) ** 0.49 + area * paint
 
 
-def wing_weight_of_six(x: NDArray) -> NDArray:
-    """Return the same by the six inputs that matter most."""
-    area, aspect, thickness, load, weight, paint = x.T
-    one = np.ones_like(area)
-    return wing_weight(
-        np.stack([area, 260 * one, aspect, 0 * one, 30 * one, 0.7 * one, thickness, load, weight, paint], axis=1)
-    )
-
-
 def piston(x: NDArray) -> NDArray:
     """Return the cycle time of a piston."""
     mass, surface, volume, spring, pressure, ambient, filling = x.T
@@ -43,30 +33,9 @@ def piston(x: NDArray) -> NDArray:
     return 2 * np.pi * np.sqrt(mass / (spring + surface**2 * gas / reached**2))
 
 
-def five_decades(x: NDArray) -> NDArray:
-    return np.log10(1 + x[:, 0]) * (1 + x[:, 2]) + 0.5 * np.log10(1 + x[:, 1])
-
-
-def half_flat(x: NDArray) -> NDArray:
-    """Return a function whose derivative by the second input is 0 in half of the box."""
-    return np.sin(3 * x[:, 0]) + np.where(np.real(x[:, 1]) > 0, x[:, 1] ** 3, 0)
-
-
 def spike(x: NDArray) -> NDArray:
     distance = (x[:, 0] - 0.3) ** 2 + (x[:, 1] + 0.2) ** 2
     return np.sin(2 * x[:, 0]) + x[:, 1] ** 2 + 0.5 * np.exp(-distance / 0.01)
-
-
-def with_idle(function: Function, inputs: int = 8) -> Function:
-    """Return a function with further inputs that change it by a millionth of its standard deviation."""
-    dimension, box = len(function.box), (*function.box, *[(-1.0, 1.0)] * inputs)
-    low, high = np.array(function.box).T
-    size = function.value(np.random.default_rng(0).uniform(low, high, (1000, dimension))).std()
-
-    def value(x: NDArray) -> NDArray:
-        return function.value(x[:, :dimension]) + 1e-6 * size * np.sin(3 * x[:, dimension:]).sum(axis=1)
-
-    return Function(value, box, function.n)
 
 
 WING = (
@@ -81,20 +50,13 @@ WING = (
     (1700, 2500),
     (0.025, 0.08),
 )
-SIX = Function(wing_weight_of_six, tuple(WING[i] for i in (0, 2, 6, 7, 8, 9)), 125)
 WELL = ((0.05, 0.15), (100, 50000), (63070, 115600), (990, 1110), (63.1, 116), (700, 820), (1120, 1680), (9855, 12045))
 CYLINDER = ((30, 60), (0.005, 0.02), (0.002, 0.01), (1000, 5000), (90000, 110000), (290, 296), (340, 360))
 SQUARE = ((-1.0, 1.0),) * 2
 
 HARD = {
     "borehole": Function(borehole, WELL, 120),
-    "wing_6": SIX,
     "wing_10": Function(wing_weight, WING, 150),
     "piston": Function(piston, CYLINDER, 120),
-    "five_decades": Function(five_decades, ((0, 1e5), (0, 1e3), (0, 1)), 100),
-    "half_flat": Function(half_flat, SQUARE, 100),
     "spike": Function(spike, SQUARE, 150),
-    "wing_6+8": with_idle(SIX),
-    "branin+8": with_idle(FUNCTIONS["branin"]),
-    "robot_arm+8": with_idle(FUNCTIONS["robot_arm"]),
 }

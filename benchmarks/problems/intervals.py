@@ -23,8 +23,7 @@ import numpy as np
 import page
 from fresh import FRESH
 from gaussian_process import gaussian_process
-from noise import noisy
-from tables import Array, Rows
+from tables import Array, Rows, noisy
 
 import runge
 

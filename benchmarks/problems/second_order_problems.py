@@ -5,6 +5,7 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from engineering import screening
 from functions import FUNCTIONS
 from hard import WING, wing_weight
 from numpy.typing import NDArray
@@ -56,15 +57,6 @@ def ridges(x: NDArray) -> NDArray:
     return (np.sin(2 * x @ along + np.arange(8)) / np.arange(1, 9) ** 0.5).sum(axis=1)
 
 
-def welch(x: NDArray) -> NDArray:
-    """Return the function of Welch et al. (1992), https://www.sfu.ca/~ssurjano/welchetal92.html."""
-    slopes = np.zeros(20)
-    slopes[[1, 2, 4, 5, 6, 8, 9, 10]] = 0.05, 0.08, 1, -0.03, 0.03, -0.09, -0.01, -0.07
-    slopes[[13, 14, 16, 17]] = -0.04, 0.06, -0.01, -0.03
-    bent = 5 * x[:, 11] / (1 + x[:, 0]) + 5 * (x[:, 3] - x[:, 19]) ** 2 + 0.25 * x[:, 12] ** 2
-    return bent + 40 * x[:, 18] ** 3 - 5 * x[:, 18] + x @ slopes
-
-
 class Problem(NamedTuple):
     """A function that labels points, the box, and the numbers of training rows."""
 
@@ -84,7 +76,7 @@ OF_HESSIAN = {
 }
 OF_DIRECTION = {
     "ridges": Problem(formula(ridges), ((-1, 1),) * 20, (200,)),
-    "welch": Problem(formula(welch), ((-0.5, 0.5),) * 20, (200,)),
+    "screening": Problem(formula(screening), ((-0.5, 0.5),) * 20, (200,)),
     "wing": Problem(formula(lambda x: wing_weight(x[:, :10])), (*WING, *[(-1.0, 1.0)] * 10), (200,)),
 }
 """Functions of 20 inputs; the wing has ten that do not matter."""

@@ -25,7 +25,7 @@ import pfr
 import torch
 from fresh import FRESH
 from gaussian_process import trained
-from numpy.typing import NDArray
+from hard import WELL, borehole
 from scipy.stats import qmc
 from tables import Array, Rows, label, nrmse
 
@@ -35,14 +35,6 @@ from runge.trust.suggestions import choose, relative
 
 FOLDS = 5
 CANDIDATES = 512  # of the Gaussian process, whose covariance has a row for each value and partial derivative of them
-
-
-def borehole(x: NDArray) -> NDArray:
-    """Return the flow through a borehole (https://www.sfu.ca/~ssurjano/borehole.html)."""
-    radius, influence, upper, upper_head, lower, lower_head, length, conductivity = x.T
-    log = np.log(influence / radius)
-    resistance = log * (1 + upper / lower) + 2 * length * upper / (radius**2 * conductivity)
-    return (2 * np.pi * upper * (upper_head - lower_head) / resistance)[:, None]
 
 
 class Study(NamedTuple):
@@ -56,8 +48,6 @@ class Study(NamedTuple):
     network: tuple[str, ...]
 
 
-BOREHOLE = ((0.05, 0.15), (100, 50000), (63070, 115600), (990, 1110))
-BOREHOLE += ((63.1, 116), (700, 820), (1120, 1680), (9855, 12045))
 STUDIES = {
     "reactor": Study(
         pfr.reactor,
@@ -72,7 +62,10 @@ STUDIES = {
         ("model.activation=softplus", "model.width=20", "trainer.max_steps=40"),
     ),
     "borehole": Study(
-        borehole, BOREHOLE, *(40, 16, 104), ("model.activation=softplus", "model.width=16", "trainer.max_steps=60")
+        lambda x: borehole(x)[:, None],
+        WELL,
+        *(40, 16, 104),
+        ("model.activation=softplus", "model.width=16", "trainer.max_steps=60"),
     ),
     "franke": Study(
         lambda x: FRESH["franke"].value(x)[:, None],

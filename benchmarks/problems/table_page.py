@@ -1,7 +1,6 @@
 """The page of the table, `docs/benchmarks.md`: text and pictures from the figures of its cells and checks."""
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -17,6 +16,7 @@ from cell import SECONDS
 from checks import CHECKS
 from ranking import BEST, NEAR, QUANTITIES, Frame, chosen, factors, lost, medians, near, read, standings, within
 from table_pictures import of_checks, of_factors, of_ranks, of_seconds, png
+from texts import factor, number, plain, seconds, word
 
 from runge.records.files import write
 
@@ -24,6 +24,8 @@ FIGURES = Path(__file__).parent / "figures"
 DOCS = Path(__file__).parents[2] / "docs"
 BUDGETS = 3, 30, SECONDS  # seconds
 COLUMNS = 4  # problems of a table, which fit the width of the page
+LEARNT = "tensor_exp", "tensor_cos", "tensor_tanh", "branin", "rastrigin", "cantilever_beam", "robot_arm"
+"""The problems on which `candidates.py` learnt the candidates of `BEST`, with other points."""
 
 Views = tuple[Frame, Frame]
 """The medians of the chosen settings, and of the defaults."""
@@ -70,6 +72,8 @@ def page(figures: Path, problems: Mapping[str, tables.Entry]) -> tuple[str, dict
         standings=standing_rows(middle),
         fields=[field(name, members, problems, table, (middle, default)) for name, members in fields.items()],
         checked=not checks.empty,
+        checks_known=len(checks),
+        checks_all=len(tools.TOOLS) * len(CHECKS),
         not_held=not_held(checks),
         limit=SECONDS,
         near_factor=NEAR,
@@ -100,8 +104,13 @@ def findings(
 ) -> dict[str, Any]:
     """Return what the figures say: where `BEST` is first and where not, and who is first by field and by time."""
     rows: Frame = lost(middle, BEST) if BEST in families else pd.DataFrame()
+    others = middle[~middle.index.isin(LEARNT, level="problem")]
     return {
         "near": {q: near(middle, BEST, q) for q in QUANTITIES} if BEST in families else None,
+        "near_others": {q: near(others, BEST, q) for q in QUANTITIES}
+        if BEST in families and 0 < len(others) < len(middle)
+        else None,
+        "learnt": list(map(plain, LEARNT)),
         "lost": [
             (plain(row.problem), row.quantity, row.first, number(row.error), number(row.own), factor(row.factor))
             for row in rows.itertuples()
@@ -230,57 +239,9 @@ def worst(row: Any) -> str:
     """Return the worst errors of the seeds, if there are several."""
     if row.seeds == 1 or np.isinf(row["value"]):
         return ""
+    if np.isinf(row["worst_value"]):
+        return word(row.failure)
     return " / ".join(number(row[f"worst_{quantity}"]) for quantity in QUANTITIES)
-
-
-def word(failure: str) -> str:
-    """Return a word for the text of a failure.
-
-    Example:
-        >>> word("not done after 300 s"), word("MemoryError: Unable to allocate 9 GiB"), word("ValueError: no")
-        ('too slow', 'too large', 'fails')
-    """
-    if failure.startswith("not done after"):
-        return "too slow"
-    return "too large" if any(sign in failure for sign in ("MemoryError", "allocate", "code -9")) else "fails"
-
-
-def number(error: float) -> str:
-    """Return an error with two digits; a dash if there is none.
-
-    Example:
-        >>> number(1.23e-5), number(0.5), number(float("inf"))
-        ('1.2e-5', '0.50', '-')
-    """
-    if not math.isfinite(error):
-        return "-"
-    if 0.01 <= error < 1000:
-        return f"{error:#.2g}" if error < 9.95 else f"{error:.0f}"
-    mantissa, power = f"{error:.1e}".split("e")
-    return f"{mantissa}e{int(power)}"
-
-
-def factor(ratio: float) -> str:
-    """Return a factor with two digits, without a power of ten below 10000."""
-    return (
-        "-"
-        if not math.isfinite(ratio)
-        else f"{ratio:.2f}"
-        if ratio < 10
-        else f"{ratio:.0f}"
-        if ratio < 1e4
-        else number(ratio)
-    )
-
-
-def seconds(time: float) -> str:
-    """Return seconds with two digits."""
-    return "-" if math.isnan(time) else f"{time:.2g}" if time < 10 else f"{time:.0f}"
-
-
-def plain(name: str) -> str:
-    """Return the name of a problem for the page."""
-    return name.replace("_", " ")
 
 
 def write_page() -> Path:

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from PIL import Image
 from ranking import BEST, QUANTITIES, Frame, factors, ranks, standings
+from texts import plain
 
 from runge.pictures.style import BLUE, GREEN, INK, ORANGE, few_ticks, styled
 
@@ -92,7 +93,7 @@ def of_factors(middle: Frame, fields: Sequence[Sequence[str]], quantity: str) ->
     axes.set_title(f"Error of the {quantity} over the smallest one of the problem (×: none)")
     axes.invert_yaxis()
     axes.set_yticks(np.arange(len(tools)) + 0.5, tools, fontsize=8)
-    axes.set_xticks(np.arange(len(problems)) + 0.5, [_plain(name) for name in problems], fontsize=7, rotation=90)
+    axes.set_xticks(np.arange(len(problems)) + 0.5, [plain(name) for name in problems], fontsize=7, rotation=90)
     axes.tick_params(length=0, pad=2)
     axes.grid(False)
     axes.spines[:].set_visible(False)
@@ -158,7 +159,7 @@ def of_seconds(views: Sequence[Frame], problems: Sequence[str], families: Famili
             for one in found:
                 face = "white" if one.settings_by == "default" and tool != BEST else colour
                 axes.plot(one.seconds, one[quantity], marker, color=colour, mfc=face, ms=4.5, mew=0.9)
-        axes.set_title(_plain(problem), fontsize=8)
+        axes.set_title(plain(problem), fontsize=8)
         axes.set(xscale="log", yscale="log")
         axes.tick_params(labelsize=7)
         few_ticks(axes.yaxis)
@@ -206,10 +207,6 @@ def _legend(figure: Figure, looks: Mapping[str, tuple[str, str]], families: Fami
     legend = figure.legend(handles=handles, loc="outside upper center", ncols=len(columns), frameon=False, fontsize=7.5)
     for text in legend.get_texts()[:: longest + 1]:
         text.set(weight="bold")
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def png(figure: Figure) -> bytes:

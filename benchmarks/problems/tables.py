@@ -59,12 +59,6 @@ class Entry(NamedTuple):
     value: Callable[[Array], Array] | None = None
 
 
-def read(path: Path) -> Problem:
-    """Read a table that `Problem.write` has written."""
-    table = np.load(path)
-    return Problem(*(Rows(*(table[name][table["split"] == part] for name in Rows._fields)) for part in SPLITS))
-
-
 def label(value: Callable[[Any], Any], x: Array) -> Rows:
     """Evaluate a function of (m, D) to (m, P) and its Jacobian by complex steps, exact to round-off.
 

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import signal
 import time
 from functools import partial
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cells import Cell, Fits, keep
-from choice import best
+from choice import best, limited
 from ranking import BEST, chosen, factors, lost, medians, near, ranks, read, standings, within
 from table_page import page
 from tables import Entry, Rows, errors
@@ -119,6 +120,14 @@ def test_page_of_a_part(tmp_path):
     assert "- JENN, settings by default, kink: `ValueError: 'no'`" in page(tmp_path, PROBLEMS)[0].splitlines()
 
 
+def test_a_fit_has_so_many_seconds_of_the_processor():
+    with pytest.raises(TimeoutError, match="not done after"), limited(0.05):
+        Tool(factor=1).fit(*ROWS)
+    assert cells.result(-signal.SIGXCPU, "", "")["failure"].startswith("not done")
+    with limited(10):
+        pass
+
+
 def test_figures_of_an_interrupted_run(tmp_path):
     path = tmp_path / "table.csv"
     one, other = Cell("branin", "JENN", "default", "0"), Cell("kink", "JENN", "default", "0")
@@ -191,9 +200,9 @@ def test_a_run_continues_where_it_stopped(tmp_path, monkeypatch, capsys):
 
 
 class Tool:
-    """A tool that knows the answer, up to a factor; NaN is a bad factor."""
+    """A tool that knows the answer, up to a factor; NaN is a bad factor, and with 1 it is too slow."""
 
-    GRID = ({"factor": 1.5}, {"factor": NONE}, {"factor": 1.1}, {"factor": None})
+    GRID = ({"factor": 1.5}, {"factor": NONE}, {"factor": 1}, {"factor": 1.1}, {"factor": None})
 
     def __init__(self, seed, factor=2.0):
         self.factor = factor
@@ -201,6 +210,8 @@ class Tool:
     def fit(self, x, y, dydx):
         if self.factor is None:
             raise IndexError("it cannot")
+        while self.factor == 1:
+            pass
         self.rows, self.values = len(x), np.isfinite(y).sum()
         return self
 
@@ -213,15 +224,14 @@ class Tool:
 
 
 def test_settings_are_chosen_by_validation():
-    model, settings = best(Tool, ROWS, 0, 60)
+    model, settings = best(Tool, ROWS, 0, 1)
     assert settings == {"factor": 1.1}
     assert model.rows == 60
     y = np.full_like(ROWS.y, NONE)
     row = np.random.default_rng(0).permutation(60)[0]
     y[row] = ROWS.y[row]
-    model, settings = best(Tool, ROWS._replace(y=y), 0, 60)  # the only value is for training
+    model, settings = best(Tool, ROWS._replace(y=y), 0, 1)  # the only value is for training
     assert settings == {"factor": 1.1}
-    assert best(Tool, ROWS, 0, 0)[1] == {}  # there is no time
 
 
 def test_labels_that_are_not_known_are_left_out():

@@ -52,13 +52,17 @@ class Genn(Model):
 class Gekpls(Model):
     """Kriging with the gradients in its partial least squares, and with `extra_points` a row along each gradient.
 
-    Its default has no such rows, so that only the directions of the kernel depend on the gradients.
+    Its default has two directions and no such rows, so that only the directions of the kernel depend on the gradients.
     """
 
-    GRID: ClassVar = tuple({"extra_points": rows, "delta_x": step} for rows in (1, 2) for step in (1e-4, 1e-3, 1e-2))
+    GRID: ClassVar = (
+        *({"extra_points": rows, "delta_x": step} for rows in (1, 2) for step in (1e-4, 1e-2)),
+        *({"n_comp": 5, "extra_points": rows, "delta_x": 1e-3} for rows in (1, 2)),
+    )
 
     def make(self, x: Array) -> Any:
-        return smt.GEKPLS(theta0=[1e-2] * 2, seed=self.seed, print_global=False, **self.settings)
+        settings = {**self.settings, "n_comp": min(self.settings.get("n_comp", 2), x.shape[1])}
+        return smt.GEKPLS(theta0=[1e-2] * settings["n_comp"], seed=self.seed, print_global=False, **settings)
 
 
 class Krg(Model):
