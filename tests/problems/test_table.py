@@ -122,7 +122,7 @@ def test_page_of_a_part(tmp_path):
 
 def test_a_fit_has_so_many_seconds_of_the_processor():
     with pytest.raises(TimeoutError, match="not done after"), limited(0.05):
-        Tool(factor=1).fit(*ROWS)
+        Tool(0, factor=1).fit(*ROWS)
     assert cells.result(-signal.SIGXCPU, "", "")["failure"].startswith("not done")
     with limited(10):
         pass
