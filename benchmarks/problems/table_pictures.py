@@ -112,7 +112,11 @@ def short(factor: float) -> str:
     if factor == 1:
         return "1"
     return (
-        f"{factor:.1f}" if factor < 9.95 else f"{factor:.0f}" if factor < 999.5 else f"{factor:.0e}".replace("e+0", "e")
+        f"{factor:.1f}"
+        if factor < 9.95
+        else f"{factor:.0f}"
+        if factor < 999.5
+        else f"{factor:.0e}".replace("+0", "").replace("+", "")
     )
 
 

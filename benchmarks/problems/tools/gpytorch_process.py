@@ -13,6 +13,8 @@ from tools.units import Units
 
 gpytorch: Any = importlib.import_module("gpytorch")
 
+AT_ONCE = 100  # points that are predicted together, because their covariance is computed with the means
+
 
 class Process:
     """The tutorial's model, and its hundred steps of Adam with the rate 0.05, on standardised data.
@@ -43,9 +45,10 @@ class Process:
         return self.units.derivatives(self._both(x)[..., 1:])
 
     def _both(self, x: Array) -> Array:
-        points = self._tensor(self.units.points(x))
+        parts = self._tensor(self.units.points(x)).split(AT_ONCE)
         with settings(*self.settings), torch.no_grad():
-            return np.stack([model(points).mean.numpy() for model in self.models], axis=1).astype(np.float64)
+            means = [torch.cat([model(part).mean for part in parts]) for model in self.models]
+        return torch.stack(means, 1).numpy().astype(np.float64)
 
     def _tensor(self, rows: Array) -> Tensor:
         return torch.tensor(rows, dtype=torch.float32 if self.start is None else torch.float64)
