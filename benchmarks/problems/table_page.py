@@ -61,7 +61,8 @@ def page(figures: Path, problems: Mapping[str, tables.Entry]) -> tuple[str, dict
         pictures[f"factors_{quantity}"] = of_factors(middle, list(fields.values()), quantity)
         pictures[f"seconds_{quantity}"] = of_seconds((middle, default), names, families, quantity)
     if not (checks := conformance(figures / "conformance.csv")).empty:
-        pictures["checks"] = of_checks(checks.word.unstack("check", sort=False))
+        words = checks.word.unstack("check")
+        pictures["checks"] = of_checks(words.loc[checks.index.unique("tool"), [one for one in CHECKS if one in words]])
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     options: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "keep_trailing_newline": True}
     # Without autoescape, because the page is Markdown; texts of tools are shown as code.

@@ -104,7 +104,7 @@ def test_page(table):
         assert line in text.replace("\n  ", " ").splitlines(), line
     assert "jenn 2.10" in text
     assert "`12e4567`" in text
-    assert "kink" not in text
+    assert "**kink**" not in text
     assert "5 of 7 pairs of a problem and a tool, by default or by validation, have been fitted" in text
     keep({Cell("branin", tool, "validation", "0"): {"failure": "no"} for tool in ("SMT KRG", "GPyTorch")}, path=table)
     assert "not complete" not in page(table.parent, PROBLEMS)[0]
