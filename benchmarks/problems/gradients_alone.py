@@ -3,8 +3,8 @@
     python benchmarks/problems/gradients_alone.py [--systems NAME ...] [--seeds 10] [--best]
 
 The errors of H are below the best published ones, whose settings differ from system to system, too. The settings here
-were tried on seed 0, which is not among those that are measured. With `--best` they are chosen by `search=best` instead. It takes 40 minutes of one core; the double pendulum
-has three seeds, and `--best` has one.
+were tried on seed 0, which is not among those that are measured. With `--best` they are chosen by `search=best`
+instead. It takes 40 minutes of one core; the double pendulum has three seeds, and `--best` has one.
 
 Trajectories are computed from the gradient alone, with the fit exported to NumPy.
 """
