@@ -20,7 +20,7 @@ MOST, N_TEST = 16384, 4096
 """The paths of a seed, of which a fit has the first ones, and the spots of the test."""
 
 TEST_SEED = 10**6
-"""What is added to the seed for the spots of the test."""
+"""The number added to the seed for the spots of the test."""
 
 
 class Errors(NamedTuple):

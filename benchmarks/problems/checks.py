@@ -24,19 +24,19 @@ from tables import Array, Rows, errors, label
 
 N, N_TEST, N_MANY, PART = 50, 500, 100_000, 10
 RATIO, IDLE, SLOPE, ONE = 3.0, 10.0, 1e-3, 0.1
-"""What holds at most: a ratio of errors, also with a further input, a derivative's relative error, and the only row's.
+"""The most that holds: a ratio of errors, also with a further input, a derivative's relative error, and the only row's.
 
 Round-off alone changes the errors of some trainings by a factor of two.
 """
 FLOOR = 1e-3
 QUICK = {"runge search=best": ("hydra.sweeper.timeout=20",)}
-"""What the checks do not do as the table does, which gives this search 120 s."""
+"""Arguments of a tool in the checks; in the table this search has 120 s."""
 SECONDS, OF_MANY = 300, 200  # of the processor, for a check and for that of many rows
 STEPS = 1e-2, 1e-3, 1e-4, 1e-5, 1e-6
 
 
 class Finding(NamedTuple):
-    """What a check has found: a word of the five above, a figure, and a text."""
+    """A finding of a check: a word of the five above, a figure, and a text."""
 
     word: str
     figure: float = float("nan")

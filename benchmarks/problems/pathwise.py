@@ -30,7 +30,10 @@ SETTINGS = (
 )
 FIRST = 10  # the first seed of the markets; settings were tried on earlier ones
 WAYS = "derivatives", "values alone", "known basket"
-"""What a fit sees; with the basket known, its price is the only input, and the errors are those that noise causes."""
+"""The labels and inputs that a fit sees.
+
+With the basket known, its price is the only input, and the errors are those that noise causes.
+"""
 
 
 def fit(dimension: int, n: int, way: str, seed: int, work: Path) -> dict[str, Any]:

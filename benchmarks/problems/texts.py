@@ -3,7 +3,7 @@
 import math
 
 MEMORY = "MemoryError", "allocate", "bad_alloc", "code -9"
-"""What the text of a failure has if memory was short."""
+"""Signs in the text of a failure that memory was short."""
 
 
 def word(failure: str) -> str:
