@@ -130,7 +130,7 @@ def test_lbfgs_has_one_member_and_forgets_the_curvature_of_another_loss():
     """A step right after the switch goes down the new gradient, as the first step of all does."""
     switch = TwoStage(at_step=20, smoothing=0.0, threshold=0.0, patience=1, latest_step=None, ramp_steps=0)
     lbfgs = LBFGS(lr=1.0, lr_schedule="constant", clip_norm=None, history_size=10, max_eval=25)
-    with pytest.raises(ValueError, match="one member"):
+    with pytest.raises(ValueError, match="one network at a time"):
         fit([0, 1], [0.1, 0.1], optimizer=lbfgs)
     _, trainer = fit([0], [0.1], optimizer=lbfgs, schedule=switch, steps=21, every=1)
     (state,) = trainer.optimizers[0].state.values()
