@@ -49,7 +49,7 @@ class Sampling(ABC):
         """Return n nodes, (n, D), in float64.
 
         Args:
-            n: the number of nodes, at least `least(D)`; a tensor grid has k^D of them, with the largest k for which these are at most n.
+            n: the number of nodes, at least `least(D)`; of a tensor grid the most, as it has k^D nodes.
             target: the function, with its domain, (D, 2).
             generator: the source of random numbers, if the strategy needs any.
 
