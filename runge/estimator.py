@@ -135,6 +135,9 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
                 d<output>_d<input>, or for one output those of the inputs. An output without a name is y, or y1 to yP,
                 and an input x, or x1 to xD.
 
+        Returns:
+            The regressor itself, fitted.
+
         Raises:
             ValueError: an array or a parameter is not as it must be, or values and derivatives contradict each other,
                 as they do if a scaler has changed X alone.

@@ -17,6 +17,8 @@ wrong; *spread* is 1.645 standard deviations of the answer's networks. *Process*
 gradient-enhanced Gaussian process, whose intervals are scaled to hold the same share, and *error* that of the RMSE:
 geometric means over the channels, of one seed.
 
+![Shares by function: most values and derivatives are near 90 %](images/studies_intervals.png)
+
 {intervals}
 
 `{intervals_command}`
@@ -28,6 +30,20 @@ def _channels(rows: Sequence[dict[str, Any]], key: str) -> list[float]:
     known = [row[key] for row in rows if row.get(key) is not None]
     columns = zip(rows[0]["matters"], *known, strict=True)
     return [median(figures) for matters, *figures in columns if matters] if known else []
+
+
+def shares() -> dict[str, dict[str, list[float]]]:
+    """Return the shares of the picture, in per cent, by function and noise and by what an interval is of."""
+    return {
+        name.replace("_", " "): {
+            "value": [100 * held[0]],
+            "derivatives": [100 * share for share in held[1:]],
+            "constant width": [100 * median(_channels(some, "held, constant"))],
+            "spread of the networks": [100 * median(_channels(some, "held, spread"))],
+        }
+        for name, some in by(figures("intervals")["rows"], lambda row: row["problem"]).items()
+        if (held := _channels(some, "held"))
+    }
 
 
 def _ratio(rows: Sequence[dict[str, Any]], key: str) -> str:

@@ -17,6 +17,8 @@ is the standard deviation over the five networks, *Gaussian process* that of a p
 for each input, *nearest row* the distance to it in standardised inputs, and *box* whether a point is in the box of the
 rows.
 
+![Areas by function and method, in the widened box and with an empty corner](images/studies_outside.png)
+
 {outside}
 
 `{outside_command}`
@@ -37,6 +39,19 @@ TITLES = {
 }
 CHOSEN_ON = "exp_product", "branin", "friedman", "reactor"
 WORDS = {"inside": "up to 1", "edge": "1 to 1.5", "outside": "above 1.5"}
+
+
+def areas() -> dict[str, dict[str, dict[str, list[float]]]]:
+    """Return the areas of the picture, of errors of the value, by kind of points, function and method."""
+    rows = figures("outside")["rows"]
+    return {
+        title: {
+            row["problem"].replace("_", " "): {head: [row[f"{method} value"]] for method, head in HEADS.items()}
+            for row in rows
+            if row["where"] == where
+        }
+        for where, title in {"box": "the box, widened by half", "corner": "the box, a corner without rows"}.items()
+    }
 
 
 def table() -> str:

@@ -161,6 +161,9 @@ def write() -> None:
     import pathwise_page
     import second_order_page
     import spoilt_page
+    from studies_pictures import dots
+
+    from runge.pictures.style import png
 
     further = {"intervals": intervals_page, "outside": outside_page, "spoilt": spoilt_page}
     further |= {"second_order": second_order_page, "gradients_alone": gradients_alone_page, "pathwise": pathwise_page}
@@ -174,6 +177,12 @@ def write() -> None:
         if figures(name)["rows"]:
             page += section.format(**{name: table(), **commands})
     PAGE.write_text(page)
+    pictures = {
+        "intervals": dots({"": intervals_page.shares()}, "new labels that an interval holds, %", 90),
+        "outside": dots(outside_page.areas(), "area under the ROC curve, errors of the value", 1),
+    }
+    for name, figure in pictures.items():
+        (PAGE.parent / "images" / f"studies_{name}.png").write_bytes(png(figure))
 
 
 if __name__ == "__main__":

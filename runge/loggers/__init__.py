@@ -75,7 +75,7 @@ def check_loggers(entries: Mapping[str, Any]) -> None:
                 with explained(f"logger.{name}", values):
                     check(**values)
             except ImportError as error:
-                needs = f"needs a package that is not installed ({error}); pip install 'runge[{name}]'"
+                needs = f"needs a package that is not installed ({error}); install it with pip install -e '.[{name}]'"
                 raise ConfigurationError(f"logger.{name}: {needs}") from error
 
 
