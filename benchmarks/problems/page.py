@@ -36,7 +36,7 @@ A plug-flow reactor with a cooling jacket, from notebook 43 of [pounce](https://
 of n points, of which a quarter is for validation; 1000 test points. The error is the RMSE of each channel over its
 standard deviation, averaged over the channels; medians of the five pools. *Published* is the best of the author's three
 losses, half the sum over all channels of log MSE, with the weight decay chosen for each pool; he trains a
-5-64-64-4 tanh network, with 5000 steps of Adam in JAX. *Again* is the same, repeated here.
+5-64-64-4 tanh network, with 5000 steps of Adam in JAX. *Again* is our reproduction.
 
 {pfr}
 
@@ -178,7 +178,7 @@ def write() -> None:
             page += section.format(**{name: table(), **commands})
     PAGE.write_text(page)
     pictures = {
-        "intervals": dots({"": intervals_page.shares()}, "new labels that an interval holds, %", 90),
+        "intervals": dots({"": intervals_page.shares()}, "new labels that an interval contains, %", 90),
         "outside": dots(outside_page.areas(), "area under the ROC curve, errors of the value", 1),
     }
     for name, figure in pictures.items():
