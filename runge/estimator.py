@@ -227,8 +227,8 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         Args:
             X: the inputs, (n, D).
             return_std: then also return their standard deviation over the networks of the answer.
-            return_interval: a level such as 0.9; then also return the lower and the upper ends of intervals that contain
-                this share of new labels, as `runge.Function.interval`.
+            return_interval: a level such as 0.9; then also return the lower and the upper ends of intervals that
+                contain this share of new labels, as `runge.Function.interval`.
 
         Raises:
             ValueError: there is one network, which has no standard deviation, or there are too few rows for the level.

@@ -9,7 +9,7 @@ from page import by, figures, markdown
 SECTION = """
 ## What intervals contain
 
-Intervals of the level 0.9 should contain 90 % of new labels ([how they are made](howto/intervals.md)). Here the answer is
+Intervals of the level 0.9 should contain 90 % of new labels ([how they are made](howto/intervals.md)). The answer is
 that of a race with one candidate, Levenberg-Marquardt with silu, 2 x 16, on all rows; the share is that of 2000 random
 points, and for each channel, the value and each partial derivative that matters, the median over the seeds. With noise,
 rows and new labels have it. *Constant* is an interval of the same width everywhere, from the errors of the folds'
