@@ -12,7 +12,7 @@ Does the number [`outside`](howto/outside.md) find the points with large errors?
 functions above, of others and of the reactor; the mean of five networks, by Levenberg-Marquardt with nothing chosen,
 is the fit. An error is large if it is above the 95th percentile of the errors inside, at 2000 random points of where
 the rows are from. A figure is the area under the ROC curve: the share of pairs of a large and another error in which
-the number of the large one is the larger; for value / derivative, medians of three seeds (worst in brackets). *Spread*
+the number of the large error is larger; for value / derivative, medians of three seeds (worst in brackets). *Spread*
 is the standard deviation over the five networks, *Gaussian process* that of a process of the values with a length scale
 for each input, *nearest row* the distance to it in standardised inputs, and *box* whether a point is in the box of the
 rows.

@@ -25,7 +25,7 @@ KEYS = "value", "derivative"
 HEAD = """# Studies
 
 Questions that the [table of tools and problems](benchmarks.md) does not answer, each with its command. Where settings
-were chosen, each section says by what; the rows of its test chose none. {processors}
+were chosen, the section says how; no test row was used for it. {processors}
 """
 
 SECTIONS = {
@@ -46,10 +46,10 @@ losses, half the sum over all channels of log MSE, with the weight decay chosen 
 ## The same reactor, with the same network and optimiser in JAX and in runge
 
 Five pools and five weight decays: 25 trainings for each n and loss, of 5000 steps in 64 bit, with the author's
-settings. JAX takes those of one n and one loss under `vmap` in one compiled scan, and keeps their weights alone; its
-seconds include compiling. `runge` takes those of one loss in one sweep, which writes checkpoints, histories and
-pictures of each run; the seconds of its fits are their sum over the number of processes. Errors are the medians of the
-pools, value / derivative.
+settings. JAX trains the 25 networks of one n and one loss under `vmap` in one compiled scan, and keeps their weights
+alone; its seconds include compiling. `runge` trains all networks of one loss in one sweep, which writes checkpoints,
+histories and pictures of each run; the seconds of its fits are their sum, divided by the number of processes. Errors
+are the medians of the pools, value / derivative.
 
 {study}
 
