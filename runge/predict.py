@@ -134,7 +134,7 @@ def _held(function: Function, labels: Sequence[Any], prediction: dict[str, Any],
         shares += [f"{held[unseen][known].mean():.1%} of {known.sum()} {what}"] if known.any() else []
     rows = max(found.counts)
     wide = "" if found.local else ", with the same width everywhere"
-    held = f"; they hold {' and '.join(shares)} of rows not trained on" if shares else ""
+    held = f"; they contain {' and '.join(shares)} of rows not trained on" if shares else ""
     partials = [partial_name(y, x) for y in function.outputs for x in function.inputs]
     channels = zip([*function.outputs, *partials], found.factors(level), strict=True)
     none = [name for name, factor in channels if np.isnan(factor)]
