@@ -34,8 +34,8 @@ The distance was chosen among others on *exp product*, *branin*, *friedman* and 
 
 HEADS = {"outside": "outside", "spread": "spread", "gp": "Gaussian process", "nearest": "nearest row", "box": "box"}
 TITLES = {
-    "box": "At points of the box, widened by half of its length on each side:",
-    "corner": "At points of the box, of which a corner, a fifth of its volume, has no rows:",
+    "box": "At points of the box, widened by half of its length on each side",
+    "corner": "At points of the box, of which a corner, a fifth of its volume, has no rows",
 }
 CHOSEN_ON = "exp_product", "branin", "friedman", "reactor"
 WORDS = {"inside": "up to 1", "edge": "1 to 1.5", "outside": "above 1.5"}
@@ -77,7 +77,8 @@ def table() -> str:
             [row["problem"].replace("_", " "), str(row["inputs"]), *(cell(row, method) for method in HEADS)]
             for row in (*some, *last)
         ]
-        parts += [title, markdown(["function", "inputs", *HEADS.values()], cells)]
+        shown = markdown(["function", "inputs", *HEADS.values()], cells)
+        parts += [f"<details><summary>{title}</summary>", shown, "</details>"]
     words = []
     for word, number in WORDS.items():
         of_box = [row for row in rows if row["where"] == "box"]
