@@ -1,8 +1,9 @@
 """Policies that set lambda_d, the weight of MSE_df in the loss: fixed, from the data, or from the training.
 
 A policy balances the channels of the loss: the mean squared errors of each of P outputs and of each of its D partial
-derivatives, P (1 + D) in all; for one output in one dimension these are MSE_f and MSE_df / c^2. It holds their weights
-constant between two looks. Those of the values have the mean 1, and lambda_d is the mean of those of the derivatives.
+derivatives, P (1 + D) in all; for one output in one dimension these are MSE_f and MSE_df / c^2. Every few steps it
+looks at the stack and sets their weights, which are constant between two looks. Those of the values have the mean 1,
+and lambda_d is the mean of those of the derivatives.
 """
 
 from abc import ABC, abstractmethod
@@ -104,9 +105,10 @@ class Fixed(Balance):
 
 @checked
 class Scale(Fixed):
-    r"""A lambda_d from the data, :math:`Var f / E |f'|^2`, which makes both terms of the loss of u = mean f equal.
+    r"""A lambda_d from the data, :math:`Var f / E |f'|^2`, with which values and derivatives weigh the same.
 
-    Means are those of the loss, weights and scale included. Where f' is 0 or f is constant, lambda_d stays as it is.
+    The best constant, u = mean f, has two equal terms in its loss. The means are weighted as in the loss, and f' is
+    divided by its scale. Where f' is 0 or f is constant, lambda_d stays as it is.
 
     References:
         B. Huge, A. Savine (2020). Differential machine learning. https://arxiv.org/abs/2005.02347
@@ -159,7 +161,9 @@ class _Ratio(_Periodic):
 class GradNorm(_Ratio):
     r"""A balance of gradient norms, :math:`\lambda_d = |\nabla_\theta MSE_f| / |\nabla_\theta MSE_{df}|`, averaged.
 
-    It is not the GradNorm of Z. Chen et al. (2018), https://arxiv.org/abs/1711.02257, which trains the weights.
+    At a minimum of the loss its two gradients cancel and their ratio is lambda_d, whatever that is: the early steps
+    decide on the balance. It is not the GradNorm of Z. Chen et al. (2018), https://arxiv.org/abs/1711.02257, which
+    trains the weights.
 
     References:
         S. Wang, S. Sankaran, H. Wang, P. Perdikaris (2023). An expert's guide to training physics-informed neural

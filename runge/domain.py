@@ -50,20 +50,24 @@ def sobol(n: int, domain: Tensor, seed: int | None) -> Tensor:
 def candidates(n: int, domain: Tensor) -> Tensor:
     """Return evenly spread points inside the box, (K, D), 64 or more for each of n nodes to be chosen among them.
 
-    Up to D = 2 they are the midpoints of a grid's cells, in lexicographic order. Above they are Sobol points, fewer
-    per node (at least 4) where 64 would be more than 2^22 numbers, in the order of the parts of a partition of the box
-    with about one part per node, so that neighbours in the list are near each other.
+    Up to D = 2 they are the midpoints of a grid's cells. Above they are Sobol points, fewer per node (at least 4) where
+    64 would be more than 2^22 numbers. They are in the order of the parts of a partition of the box, which halves it
+    along x1, x2, ... in turn, into about one part per node, or for D = 2 into single points: neighbours in the list are
+    near each other in all inputs.
     """
     dimension = len(domain)
     if dimension > MOST_ON_GRIDS:
         x = sobol(max(4 * n, min(_CANDIDATES * n, _AT_ONCE // dimension)), domain, seed=0)
-        t, part = (x - domain[:, 0]) / (domain[:, 1] - domain[:, 0]), torch.zeros(len(x), dtype=torch.long)
-        for k in range((n - 1).bit_length()):  # each part is halved along x1, x2, ... in turn
-            part = 2 * part + (2 ** (k // dimension + 1) * t[:, k % dimension]).long() % 2
-        return x[part.argsort(stable=True)]
-    per_axis = int((_CANDIDATES * n) ** (1 / dimension)) + 1
-    axis = (2 * torch.arange(per_axis, dtype=torch.float64) + 1) / per_axis - 1
-    return onto(domain, torch.cartesian_prod(*[axis] * dimension).reshape(-1, dimension))
+        halvings = (n - 1).bit_length()
+    else:
+        per_axis = int((_CANDIDATES * n) ** (1 / dimension)) + 1
+        axis = (2 * torch.arange(per_axis, dtype=torch.float64) + 1) / per_axis - 1
+        x = onto(domain, torch.cartesian_prod(*[axis] * dimension).reshape(-1, dimension))
+        halvings = dimension * (per_axis - 1).bit_length()
+    t, part = (x - domain[:, 0]) / (domain[:, 1] - domain[:, 0]), torch.zeros(len(x), dtype=torch.long)
+    for k in range(halvings):
+        part = 2 * part + (2 ** (k // dimension + 1) * t[:, k % dimension]).long() % 2
+    return x[part.argsort(stable=True)]
 
 
 def cells(x: Tensor, domain: Tensor) -> Tensor:

@@ -88,6 +88,10 @@ class Region(Periodic):
     Attributes:
         strength: how strongly the shares follow the errors, in [0, 1e12]; large: always by the factor 1/2 or 2.
         least: the smallest share of a region, in [0, 1]; at most one over their number is used.
+
+    References:
+        W. Huang, R. D. Russell (2011). Adaptive Moving Mesh Methods. https://doi.org/10.1007/978-1-4419-7916-2 (the
+        equidistribution of an error).
     """
 
     strength: NonNegative
@@ -118,6 +122,9 @@ class Residual(Periodic):
     Attributes:
         power: k, in [0, 10], so that |r|^k is a number in 64 bits for all |r| from 1e-30 to 1e30; 0: uniform.
         floor: c, in [1e-12, 1e12]; large: uniform.
+
+    Raises:
+        ValueError: a parameter is outside its range.
 
     References:
         C. Wu et al. (2023). A comprehensive study of non-adaptive and residual-based adaptive sampling for

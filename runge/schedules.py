@@ -85,7 +85,11 @@ class Constant(Schedule):
 
 @checked
 class TwoStage(Schedule):
-    """A schedule that starts with MSE_f alone and switches lambda_d on at a step, or once MSE_f stops improving.
+    r"""A schedule that starts with MSE_f alone and switches lambda_d on at a step, or once MSE_f stops improving.
+
+    With a the smoothed validation MSE_f and b its best value so far,
+
+    .. math:: a \leftarrow s\, a + (1 - s)\, MSE_f, \qquad \text{improved if } a < (1 - threshold)\, b .
 
     Attributes:
         at_step: the step of the switch, >= 0; None: when the validation MSE_f has stopped improving.
@@ -94,6 +98,12 @@ class TwoStage(Schedule):
         patience: how many validations in a row may pass without an improvement, >= 1.
         latest_step: the step at which lambda_d is switched on at the latest, >= 0; None: no such step.
         ramp_steps: the steps over which lambda_d grows linearly to its full value; 0: at once.
+
+    Raises:
+        ValueError: a parameter is outside its range.
+
+    References:
+        L. Prechelt (1998). Early stopping - but when? https://doi.org/10.1007/3-540-49430-8_3 (such criteria).
     """
 
     at_step: Natural | None = None

@@ -38,6 +38,14 @@ def test_candidates_are_in_the_order_of_the_parts_of_the_box():
     assert torch.equal(octants, torch.arange(8).repeat_interleave(64))
 
 
+def test_candidates_of_two_inputs_visit_one_quarter_after_the_other():
+    """So do those of each quarter, so that points that are taken at equal distances spread over both inputs."""
+    x = candidates(36, box((0, 1), (0, 1)))
+    x1, x2 = (4 * x).long().T
+    sixteenth = 8 * (x1 // 2) + 4 * (x2 // 2) + 2 * (x1 % 2) + x2 % 2
+    assert (sixteenth.diff() >= 0).all()
+
+
 @pytest.mark.parametrize("dimension", [1, 4, 50])
 def test_sobol_points_are_those_of_scipy(dimension):
     lower, length = torch.arange(dimension).double(), 1 + torch.arange(dimension).double()

@@ -3,10 +3,13 @@
 import csv
 import errno
 import json
+import math
 import os
+import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from lightning.pytorch.loggers import Logger
@@ -15,9 +18,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.context import RequestContext
 from tensorboard.plugins.base_plugin import TBContext
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
+from tensorboard.plugins.custom_scalar.metadata import CONFIG_SUMMARY_TAG
 from tensorboard.plugins.hparams.backend_context import Context
+from tensorboard.plugins.hparams.metadata import SESSION_START_INFO_TAG, parse_session_start_info_plugin_data
 
 from runge.configuration import digest
+from runge.loggers.tensorboard import LOGARITHMS, TensorBoard, label, settings
 from tests.launch.test_run import SHORT, figures, history, only_run, state
 
 RECORDER = "+logger.recorder._target_=tests.test_loggers.Recorder"
@@ -143,7 +150,9 @@ def test_a_failing_logger_costs_no_run(finish, tmp_path):
     assert [state(tmp_path / "sweep" / number)["status"] for number in "01"] == ["finished", "finished"]
     logs = [(tmp_path / "sweep" / number / "train.log").read_text() for number in "01"]
     assert "No space left on device (remote)" in "".join(logs)
-    events = EventAccumulator(str(tmp_path / "sweep" / "1" / "tensorboard"))  # the other logger has not noticed
+    events = EventAccumulator(
+        str(tmp_path / "sweep" / "1" / "tensorboard" / "1 seed 1")
+    )  # the other logger has not noticed
     events.Reload()
     assert [event.step for event in events.Scalars("val/loss")] == [20, 40, 60, 80, 100, 120]
 
@@ -179,20 +188,83 @@ def test_a_wrong_section_is_refused(overrides, parts, fail, tmp_path):
     assert not list(tmp_path.rglob("status.json"))
 
 
-def test_hparams_of_tensorboard(train, tmp_path):
-    """TensorBoard makes a table of all runs, with the settings that differ first, and all test errors."""
-    sweep = ("-m", "sampling=random,stratified", "hydra.launcher.processes=1", *SHORT, "hydra.sweep.dir=sweep")
-    assert train(*sweep)[0] == 0
+def test_tensorboard_of_a_sweep(finish, tmp_path):
+    """Runs are called by what differs, which are also the columns of HPARAMS; logarithms of the errors come first."""
+    finish("-m", "sampling=random,stratified", "seed=3", "hydra.launcher.processes=1", *SHORT, "hydra.sweep.dir=sweep")
     runs = EventMultiplexer().AddRunsFromDirectory(str(tmp_path / "sweep"))
     runs.Reload()
-    context = Context(TBContext(data_provider=MultiplexerDataProvider(runs, str(tmp_path / "sweep"))))
+    names = ["0/tensorboard/0 random", "1/tensorboard/1 stratified"]
+    assert sorted(runs.Runs()) == names
+    data = MultiplexerDataProvider(runs, str(tmp_path / "sweep"))
+    context = Context(TBContext(data_provider=data))
     rows = context.hparams_metadata(RequestContext(), "")
     table = context.experiment_from_metadata(RequestContext(), "", True, rows, [])
-    assert rows.keys() == {"0/tensorboard", "1/tensorboard"}
-    assert next(info.name for info in table.hparam_infos if info.differs) == "sampling"
-    keys = {"seed", "data.batch_size", "sampling.quotas"}  # one that is null, and one that one run has
-    assert keys <= {info.name for info in table.hparam_infos}
-    assert {info.name.tag for info in table.metric_infos} >= {"test/mse_df", "test/max_f/peak"}
+    assert [info.name for info in table.hparam_infos] == ["sampling"]
+    starts = [parse_session_start_info_plugin_data(rows[name][SESSION_START_INFO_TAG]) for name in names]
+    above = tmp_path.name
+    assert [start.group_name for start in starts] == [f"0 random ({above}/sweep)", f"1 stratified ({above}/sweep)"]
+    assert [start.hparams["sampling"].string_value for start in starts] == ["random", "stratified"]
+    first, metrics = sorted(set(LOGARITHMS.values())), [info.name.tag for info in table.metric_infos]
+    assert metrics[: len(first)] == first
+    assert {"test/mse_df", "test/max_f/peak"} < {*metrics}
+
+    for number, name in enumerate(names):
+        events = EventAccumulator(str(tmp_path / "sweep" / name))
+        events.Reload()
+        rows, errors = history(tmp_path / "sweep" / str(number)), figures(tmp_path / "sweep" / str(number))
+        for tag in ("val/mse_df", "val/mse_f", "train/mse_df", "train/mse_f", "lambda_d"):
+            expected = [(int(row["step"]), math.log10(float(row[tag]))) for row in rows if float(row[tag])]
+            logged = [(event.step, event.value) for event in events.Scalars(LOGARITHMS[tag])]
+            assert np.array(logged) == pytest.approx(np.array(expected), rel=1e-6)
+        assert len(events.Scalars(LOGARITHMS["lambda_d"])) == 3  # from the step at which it is on
+        (event,) = events.Scalars(LOGARITHMS["test/mse_df"])
+        assert event.value == pytest.approx(math.log10(errors["test/mse_df"]), rel=1e-6)
+
+        (layout,) = runs.Tensors(name, CONFIG_SUMMARY_TAG)
+        (chart,) = Layout.FromString(layout.tensor_proto.string_val[0]).category[0].chart
+        shown = {tag for tag in metrics for pattern in chart.multiline.tag if re.match(pattern, tag)}
+        assert shown == {tag for figure, tag in LOGARITHMS.items() if not figure.startswith("test/")}
+
+
+def test_names_in_tensorboard_are_safe(tmp_path):
+    expr, file = "target.expr='sin(x)/(1+x**2)'", "data.file=/data/../räume/wing.csv"
+    assert label("7", settings([expr, file, "model.width=8"])) == "7 expr sin x 1+x 2 wing.csv width 8"
+    long = label("7", settings([f"optimizer.slopes=[{','.join(map(str, range(100)))}]"]))
+    assert long.startswith("7 slopes 0 1 2")
+    assert len(long) <= 100
+    assert label("..", {}) == "run"
+    logger = TensorBoard(save_dir=str(tmp_path), start_step=0, varied=["seed=../../x", "logger=csv"])
+    logger.save()
+    (file,) = tmp_path.rglob("events.*")
+    assert file.parent == tmp_path / "tensorboard" / f"{tmp_path.name} seed .. .. x"
+
+
+def test_a_resumed_run_continues_in_its_place_in_tensorboard(train, finish, tmp_path):
+    assert train(*SHORT, "model.width=9", "hydra.run.dir=run", interrupt=61)[0] == 1
+    (tmp_path / "run").rename(tmp_path / "moved")
+    finish("resume=moved")
+    (place,) = (tmp_path / "moved" / "tensorboard").iterdir()
+    assert place.name.startswith("run ")
+    assert "width 9" in place.name
+    events = EventAccumulator(str(place))
+    events.Reload()
+    assert [event.step for event in events.Scalars(LOGARITHMS["val/mse_f"])] == [20, 40, 60, 80, 100, 120]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "every"),
+    [
+        ("trainer.max_steps=8000", 100),
+        ("trainer.max_steps=200", 10),
+        ("trainer.max_steps=59", 2),
+        ("trainer.max_steps=7", 1),
+        ("trainer.max_steps=200 trainer.log_every=50", 50),
+        ("optimizer=levenberg_marquardt", 5),
+        ("optimizer=levenberg_marquardt trainer.max_steps=40", 2),
+    ],
+)
+def test_a_short_run_has_twenty_rows(overrides, every, configuration):
+    assert configuration(*overrides.split())["trainer"]["log_every"] == every
 
 
 def test_loggers_do_not_identify_a_run(configuration):

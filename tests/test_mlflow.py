@@ -133,5 +133,5 @@ def test_a_store_that_cannot_be_used_is_reported_before_training(fail, tmp_path,
         assert all(word in err for word in words), err
     monkeypatch.setitem(sys.modules, "mlflow", None)
     _, err = fail(*sweep)
-    assert "pip install 'runge[mlflow]'" in err
+    assert "pip install -e '.[mlflow]'" in err
     assert not list(tmp_path.rglob("status.json"))

@@ -104,6 +104,6 @@ def test_what_it_lacks_is_reported_before_training(fail, tmp_path, monkeypatch):
     assert all(word in err for word in ("logger.wandb.mode", "needs an account", "offline")), err
     monkeypatch.setitem(sys.modules, "wandb", None)
     _, err = fail(*SHORT, "logger=wandb")
-    assert "pip install 'runge[wandb]'" in err
+    assert "pip install -e '.[wandb]'" in err
     assert "Traceback" not in err
     assert not list(tmp_path.rglob("metrics.json"))

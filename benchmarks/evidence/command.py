@@ -40,9 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 print(f"{sweep.claim.name}: {len(sweep.wanted)} runs", flush=True)
                 sweep.train()
                 ended.append(sweep)
-        from page import page  # late: its libraries would delay the first workers
+        from heatmap import draw  # late: their libraries would delay the first workers
+        from page import page
 
         text, pictures = page([sweep.read() for sweep in ended], options.quick)
+        if not options.quick:
+            pictures["heatmap"] = draw(text)
         (out / "evidence").mkdir(parents=True, exist_ok=True)
         for name, picture in pictures.items():
             write(out / "evidence" / f"{name}.png", picture)

@@ -13,6 +13,9 @@ from runge.compare.groups import FEWEST, quartiles
 from runge.records.reading import RunRecord
 
 LEVEL = 0.01  # the significance level of a test
+VERDICTS = "helps", "mostly helps", "mixed", "mostly hurts", "fails"
+"""The verdicts on a claim, the best one first."""
+
 Quartiles = tuple[float, float, float]  # the lower quartile, the median, the upper quartile
 Arm = tuple[Context, str]  # an arm in a context
 

@@ -1,4 +1,4 @@
-"""Measure what intervals hold: the share of new labels, and how wide they are beside those of a Gaussian process.
+"""Measure what intervals contain: the share of new labels, and how wide they are beside those of a Gaussian process.
 
     python benchmarks/problems/intervals.py [NAME ...] [--seeds 3] [--noise 0 0.05] [--race 60] [--gp 1] [--work DIR]
 
@@ -8,7 +8,7 @@ that its last rounds, which intervals come from, are those of any race; with `--
 this time. With noise, labels and new labels have it, in standard deviations of each channel. Beside them are simpler
 intervals of the same networks: 1.645 standard deviations of the answer's networks, and the quantile of what the folds'
 networks get wrong, the same everywhere. Of the first `--gp` seeds the mean width is compared with that of a
-gradient-enhanced Gaussian process, whose intervals are scaled to hold the same share.
+gradient-enhanced Gaussian process, whose intervals are scaled to contain the same share.
 """
 
 import argparse
@@ -21,9 +21,10 @@ from typing import Any
 import functions
 import numpy as np
 import page
+import torch
 from fresh import FRESH
-from gaussian_process import gaussian_process
 from tables import Array, Rows, noisy
+from tools.gpytorch_process import Process, settings, trained
 
 import runge
 
@@ -53,7 +54,7 @@ def constant(sweep: Path) -> Array:
 
 
 def measure(name: str, noise: float, seed: int, work: Path, race: float | None, gp: bool) -> dict[str, Any]:
-    """Return the shares that intervals hold in each channel, and their widths."""
+    """Return the shares that intervals contain in each channel, and their widths."""
     problem, directory = functions.problem(ALL[name], seed), work / f"{name}_{noise}_{seed}"
     fit_by = CANDIDATE if race is None else (f"hydra.sweeper.timeout={race}",)
     known, test = noisy(problem.known(), noise, noise, seed), noisy(problem.test, noise, noise, 1000 + seed)
@@ -86,18 +87,40 @@ def measure(name: str, noise: float, seed: int, work: Path, race: float | None, 
 def _of_process(known: Rows, test: Rows, found: dict[str, Any]) -> dict[str, Any]:
     """Return the shares that the intervals of a Gaussian process hold, and its widths if they are to hold as many."""
     try:
-        value, slope, *deviations = gaussian_process(known, deviations=True)(test.x)
+        fit, deviations = gaussian_process(known, test.x)
     except Exception as error:
         print(f"no Gaussian process: {str(error)[:60]}", file=sys.stderr)
         return {}
-    error = np.abs(channels(value, slope) - channels(test.y, test.dydx))
-    spread = np.maximum(channels(*deviations), 1e-300)
+    error = np.abs(fit - channels(test.y, test.dydx))
+    spread = np.maximum(deviations, 1e-300)
     factors = [np.quantile(column, share) for column, share in zip((error / spread).T, found["held"], strict=True)]
     return {
         "held, process": (error <= NORMAL * spread).mean(axis=0).tolist(),
         "half width, process": (np.array(factors) * spread.mean(axis=0)).tolist(),
         "rmse, process": np.sqrt((error**2).mean(axis=0)).tolist(),
     }
+
+
+@torch.no_grad()
+def gaussian_process(rows: Rows, points: Array) -> tuple[Array, Array]:
+    """Return channels of a process of values and gradients at points, and standard deviations of new labels there.
+
+    It is fitted to one output of all rows, with the squared exponential and a length scale for each input. The marginal
+    likelihood chooses length scales, amplitude, mean and noise, so that no row is needed for validation.
+    """
+    low, high = rows.x.min(axis=0), rows.x.max(axis=0)
+    middle, half, mean, std = (low + high) / 2, (high - low) / 2, rows.y.mean(), rows.y.std()
+    x, new = (torch.from_numpy((part - middle) / half) for part in (rows.x, points))
+    scales = std / np.concatenate([[1], half])
+    offsets = np.concatenate([[mean], np.zeros(len(half))])
+    labels = torch.from_numpy((channels(rows.y, rows.dydx) - offsets) / scales)
+    with settings("ignore", exactly=True, variances=True):
+        with torch.enable_grad():
+            found = [trained(x, labels, Process(steps=200, start=start)) for start in (0.5, 1.5)]
+        _, model = min(found, key=lambda one: one[0])
+        posterior = model(new)
+        spread = model.likelihood(posterior).variance.clamp_min(0).sqrt().numpy()
+        return posterior.mean.numpy() * scales + offsets, spread * scales
 
 
 def main() -> None:

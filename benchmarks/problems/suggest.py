@@ -24,10 +24,10 @@ import page
 import pfr
 import torch
 from fresh import FRESH
-from gaussian_process import trained
 from hard import WELL, borehole
 from scipy.stats import qmc
 from tables import Array, Rows, label, nrmse
+from tools.gpytorch_process import Process, trained
 
 from runge import load, sweep
 from runge.suggest import suggest
@@ -135,7 +135,7 @@ def by_gaussian_process(study: Study, rows: Rows, _: Path, seed: int) -> Array:
     for y, dydx in zip(rows.y.T, rows.dydx.transpose(1, 0, 2), strict=True):
         labels = np.concatenate([(y - y.mean())[:, None], dydx * half], axis=1) / y.std()
         with torch.enable_grad():
-            model = trained(x, torch.from_numpy(labels), starts=(1.0,), steps=40)
+            _, model = trained(x, torch.from_numpy(labels), Process(steps=40, start=1.0))
         own, cross, prior = (model.covar_module(a, b).to_dense() for a, b in ((x, x), (x, new), (new, new)))
         noise = max(float(model.likelihood.noise), 1e-8)
         factor = torch.linalg.cholesky(own + noise * torch.eye(len(own), dtype=own.dtype))

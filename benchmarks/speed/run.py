@@ -18,6 +18,9 @@ from typing import Any
 
 import jinja2
 from figures import FOLDER, short
+from picture import ratios
+
+from runge.pictures.style import png
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parents[1] / "docs" / "speed.md"
@@ -30,6 +33,14 @@ BENCHMARKS = {
     "scaling": ("scaling.py",),
     "peers": ("peers.py",),
 }
+SHOWN = {
+    "seeds": "A sweep of 64 runs",
+    "grid": "A sweep of 300 runs",
+    "steps": "One step of Adam",
+    "command": "A whole command",
+    "peers": "The same 8000 steps in JENN",
+}
+"""The benchmarks of the picture, with their titles."""
 
 
 class Figures:
@@ -85,6 +96,8 @@ def write() -> None:
         "dates": " to ".join(dict.fromkeys(dates[:1] + dates[-1:])),
     }
     PAGE.write_text(environment.get_template("page.md.jinja").render(**values, **found))
+    shown = {title: found[name].times for name, title in SHOWN.items()}
+    (PAGE.parent / "images" / "speed.png").write_bytes(png(ratios(shown)))
 
 
 def main() -> None:

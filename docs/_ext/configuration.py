@@ -216,8 +216,13 @@ def _value(value: Any) -> str:
     if isinstance(value, dict) and "_target_" in value:
         return f"`{value['_target_'].rpartition('.')[2]}`"
     text = {None: "null", True: "true", False: "false"}.get(value, value) if isinstance(value, bool | None) else value
-    text = re.sub(r"\$\{share:([\d.]+),\$\{([\w.]+)\}\}", r"\1 of \2", str(text))
+    text = re.sub(r"\$\{share:([\d.]+),\$\{([\w.]+)\}(?:,(\d+))?\}", _share, str(text))
     return "`" + re.sub(r"\$\{([\w.]+)\}", r"\1", text) + "`"
+
+
+def _share(found: re.Match[str]) -> str:
+    part, steps, most = found.groups()
+    return f"{part} of {steps}" + (f", from 1 to {most}" if most else "")
 
 
 def _markdown(text: str) -> str:

@@ -1,8 +1,8 @@
 """Make the pictures of these pages from the present state: `python docs/images/make.py`, about three minutes.
 
 It runs the commands of the tutorial and of the page on sensitivity in an empty directory, and takes the pictures of
-their reports in Chromium. The picture of intervals is that of a race for a noisy table with a gap,
-that of the page on derivatives two fits of six points.
+their reports in Chromium. The picture of intervals is that of a race for a noisy table with a gap, that of the page on
+derivatives two fits of six points. `diagrams.py` and `samplers.py` make the pictures that need no training.
 """
 
 import re

@@ -33,10 +33,11 @@ def _groups() -> tuple[dict[tuple[str, str], str], set[str]]:
     Of several options of one class it is the one with the name of the class, as `two_stage`.
     """
     options: dict[tuple[str, str], str] = {}
-    shares: set[str] = set()
+    shares = {"trainer.log_every"}
     for path in sorted(CONFIGURATIONS.glob("*/*.yaml")):
         content, group = path.read_text(), path.parent.name
-        shares |= {f"{group}.{key}" for key in re.findall(r"^ *(\w+): \$\{share:", content, re.MULTILINE)}
+        following = re.findall(r"^ *(\w+): \$\{(?:share|trainer)[:.]", content, re.MULTILINE)
+        shares |= {f"{group}.{key}" for key in following}
         found = re.search(r"^ *_target_: *(?:\S+\.)?(\w+)", content, re.MULTILINE)
         name = found[1] if found else ""
         if (group, name) not in options or path.stem.replace("_", "") == name.lower():

@@ -31,7 +31,7 @@ def register_resolvers() -> None:
     """Register the resolvers of the configuration.
 
     `${directory:RESUME,PATH}` is the run to resume, or else a new directory PATH, numbered if it exists already.
-    `${share:SHARE,STEPS}` is a share of the steps, rounded.
+    `${share:SHARE,STEPS}` is a share of the steps, rounded; `${share:SHARE,STEPS,MOST}` rounded down, from 1 to MOST.
     `${record:DIRECTORY}` is where Hydra writes its record of a job until `RunDirectory.begin` renames it; in the
     directory of an existing run it is null, and nothing is written.
     """
@@ -39,8 +39,10 @@ def register_resolvers() -> None:
     def directory(resume: Any, path: str) -> str:
         return claim(path) if resume is None else str(resumable(resume).path)
 
-    def share(part: float, steps: Any) -> int | None:
-        return round(part * steps) if isinstance(steps, int | float) else None  # checked later
+    def share(part: float, steps: Any, most: int | None = None) -> int | None:
+        if not isinstance(steps, int | float):
+            return most  # checked later
+        return round(part * steps) if most is None else max(1, min(int(part * steps), most))
 
     def record(path: str) -> str | None:
         run = RunDirectory(path)

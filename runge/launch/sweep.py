@@ -187,12 +187,14 @@ def check_jobs(
 
     setup_globals()
     compose, jobs = Composer(context.config_loader, config), list[Job]()
+    fixed: Any = OmegaConf.to_container(config.hydra.overrides.task)  # those with several values are no job's
     for number, given in enumerate(overrides, first):
         interruption.check()
         composed = compose(given, number)
         own, sweep = list(composed.hydra.overrides.task), composed.hydra.sweep
         with current(composed), name_overrides(own):
-            member, directory = Member(plain(composed)[0], own), os.path.join(sweep.dir, sweep.subdir)
+            member = Member(plain(composed)[0], own, fixed=fixed)
+            directory = os.path.join(sweep.dir, sweep.subdir)
             jobs.append(Job(composed, own, directory, member, ended_before(member, RunDirectory(directory))))
     ((directory, count),) = Counter(job.directory for job in jobs).most_common(1)
     if count > 1:

@@ -5,8 +5,9 @@ A logger is any class that derives from `lightning.pytorch.loggers.Logger`. Each
 `+logger.NAME._target_=CLASS` adds one without a file. Every member of a stack has its own loggers.
 
 The constructor receives its YAML parameters, plus `save_dir` (the run's directory), `run_name` (its overrides and the
-end of its path), `overrides` (a list) and `start_step` (from which it resumes; 0 for a new run) if it accepts them and
-the YAML does not set them. Then the run calls
+end of its path), `overrides` (a list), `varied` (those of them in which it differs from other runs of its sweep) and
+`start_step` (from which it resumes; 0 for a new run) if it accepts them and the YAML does not set them. Then the run
+calls
 
 - `log_hyperparams(configuration)` when it starts;
 - `log_metrics(figures, step)` as soon as a row of the history is measured;
@@ -36,14 +37,20 @@ __all__ = ["Logger", "MLflow", "TensorBoard", "Wandb", "check_loggers", "make_lo
 
 
 def make_loggers(
-    entries: Mapping[str, Any], save_dir: str, run_name: str, start_step: int, overrides: Sequence[str] = ()
+    entries: Mapping[str, Any],
+    save_dir: str,
+    run_name: str,
+    start_step: int,
+    overrides: Sequence[str] = (),
+    varied: Sequence[str] = (),
 ) -> list[Logger]:
     """Make the loggers of one run, given the section `logger` and the arguments that a constructor may accept.
 
     Raises:
         ConfigurationError: an entry does not name a logger, or a parameter is unknown, missing or not allowed.
     """
-    run = {"save_dir": save_dir, "run_name": run_name, "start_step": start_step, "overrides": list(overrides)}
+    run = {"save_dir": save_dir, "run_name": run_name, "start_step": start_step}
+    run |= {"overrides": list(overrides), "varied": list(varied)}
     loggers = []
     for name, entry in entries.items():
         try:
@@ -60,7 +67,7 @@ def check_loggers(entries: Mapping[str, Any]) -> None:
         ConfigurationError: an entry does not name a logger, a parameter is unknown, missing or not allowed, or a store
             cannot be used.
     """
-    run = {"save_dir": "", "run_name": "", "start_step": 0, "overrides": []}
+    run = {"save_dir": "", "run_name": "", "start_step": 0, "overrides": [], "varied": []}
     for name, entry in entries.items():
         make, values = prepare(f"logger.{name}", _complete(name, entry, run), Logger)
         if check := getattr(make, "check", None):
@@ -68,7 +75,7 @@ def check_loggers(entries: Mapping[str, Any]) -> None:
                 with explained(f"logger.{name}", values):
                     check(**values)
             except ImportError as error:
-                needs = f"needs a package that is not installed ({error}); pip install 'runge[{name}]'"
+                needs = f"needs a package that is not installed ({error}); install it with pip install -e '.[{name}]'"
                 raise ConfigurationError(f"logger.{name}: {needs}") from error
 
 

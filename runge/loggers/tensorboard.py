@@ -1,7 +1,9 @@
 """TensorBoard."""
 
 import itertools
+import math
 import os
+import re
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -12,17 +14,72 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]: generated
 from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
+from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
-from torch.utils.tensorboard.summary import hparams
+from torch.utils.tensorboard.summary import custom_scalars, hparams
 
-from runge.configuration import flatten
+from runge.configuration import SAME_BITS, flatten
+from runge.metrics import LAMBDA_D, TEST_MSE_DF, TEST_MSE_F, key
 from runge.validation import checked_call
+
+LOGARITHMS = {
+    key("val", "mse_df"): "1 validation error, log10/mse_df",
+    key("val", "mse_f"): "1 validation error, log10/mse_f",
+    TEST_MSE_DF: "2 test error, log10/mse_df",
+    TEST_MSE_F: "2 test error, log10/mse_f",
+    key("train", "mse_df"): "3 training error, log10/mse_df",
+    key("train", "mse_f"): "3 training error, log10/mse_f",
+    LAMBDA_D: "4 lambda_d, log10",
+}
+"""The tags of the logarithms of figures. TensorBoard sorts tags; HPARAMS begins with the first five of all."""
+
+_LAYOUT = {
+    "Errors of a run": {
+        "log10 of the MSE of f and f', validation and training; lambda_d begins where it is switched on": (
+            "Multiline",
+            ["^[13] .*", "^4 .*"],
+        )
+    }
+}
+
+_LONGEST = 100
+"""The most characters of a directory's name."""
 
 _NUMBERS = itertools.count()
 
 
+def settings(overrides: Sequence[str]) -> dict[str, str]:
+    """Return the keys and values of overrides that affect a run's result.
+
+    Example:
+        >>> settings(["model.activation=tanh", "+seed=3", "logger=csv", "~sampling"])
+        {'model.activation': 'tanh', 'seed': '3'}
+    """
+    pairs = (one.lstrip("+~").partition("=")[::2] for one in overrides if "=" in one)
+    return {name: value for name, value in pairs if not name.startswith(SAME_BITS)}
+
+
+def label(run: str, values: Mapping[str, str]) -> str:
+    """Return a name for a run, at most 100 characters that are safe in the name of a file.
+
+    Example:
+        >>> label("10", {"model.activation": "tanh", "seed": "3", "data.file": "/data/wing.csv"})
+        '10 tanh seed 3 wing.csv'
+    """
+    words = [run]
+    for name, value in values.items():
+        shown = Path(value).name if name == "data.file" else value
+        speaks = re.match(r"(?!(true|false|null)\b)[a-z]", shown, re.IGNORECASE)
+        words.append(shown if speaks else f"{name.rpartition('.')[2]} {shown}")
+    return re.sub(r"[^\w.+-]+", " ", " ".join(words), flags=re.ASCII)[:_LONGEST].strip(" .") or "run"
+
+
 class TensorBoard(Logger):
     """A logger that writes TensorBoard's event files: curves, pictures, and a row of the HPARAMS table.
+
+    The files are in `tensorboard/NUMBER SETTINGS/`, because TensorBoard calls a run by its path. A run that is resumed
+    continues in its directory. Only the settings that differ in a sweep are columns of HPARAMS, which TensorBoard
+    takes from all runs that it reads; an `Experiment` summary would hide those of all sweeps but one.
 
     Each row of figures is one event. Lightning's `TensorBoardLogger` makes an event for each figure: those of 64 runs
     take 3.8 s of a core with it, and 0.34 s with this one. It also has a thread and an open file for each run of a
@@ -31,14 +88,19 @@ class TensorBoard(Logger):
     Args:
         save_dir: the run's directory.
         start_step: the step from which the run resumes; 0 for a new one.
+        varied: the overrides in which the run differs from others of its sweep.
     """
 
     name, version = "tensorboard", ""  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
 
     @checked_call
-    def __init__(self, save_dir: str, start_step: int) -> None:
+    def __init__(self, save_dir: str, start_step: int, varied: list[str]) -> None:
+        self._settings, run = settings(varied), Path(save_dir).resolve()
+        place = run / "tensorboard" / label(run.name, self._settings)
+        begun = sorted((run / "tensorboard").rglob("events.*"))
+        self._new, place = not begun, begun[0].parent if begun else place
         file = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}"
-        self._path, self._waiting = Path(save_dir) / "tensorboard" / file, []
+        self._path, self._waiting = place / file, []
         self._add(file_version="brain.Event:2")
         # TensorBoard discards what older files have of later steps.
         self._add(session_log=SessionLog(status=SessionLog.START), step=start_step + 1)
@@ -47,14 +109,21 @@ class TensorBoard(Logger):
         self._waiting.append(Event(wall_time=time.time(), **content))
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Collect the run's row of the HPARAMS table, whose columns TensorBoard takes from all runs that it reads."""
-        settings = {key: "null" if value is None else value for key, value in flatten(params).items()}
-        _, row, _ = hparams(settings, {})
-        self._add(summary=row)
+        """Collect a new run's row of the HPARAMS table, and the layout of its custom scalars."""
+        if self._new:
+            resolved = flatten(params)
+            values = {
+                name: resolved[name] if isinstance(resolved.get(name), int | float) else text
+                for name, text in self._settings.items()
+            }
+            *_, above, folder, _, _, name, _ = self._path.parts
+            self._add(summary=hparams_pb(values, trial_id=f"{name} ({above}/{folder})"))
+            self._add(summary=custom_scalars(_LAYOUT))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Collect the figures of one step, with the current time."""
-        values = [Summary.Value(tag=tag, simple_value=figure) for tag, figure in metrics.items()]
+        """Collect the figures of one step and logarithms of some of them, with the current time."""
+        logarithms = {LOGARITHMS[tag]: math.log10(x) for tag, x in metrics.items() if tag in LOGARITHMS and x > 0}
+        values = [Summary.Value(tag=tag, simple_value=x) for tag, x in {**logarithms, **metrics}.items()]
         self._add(summary=Summary(value=values), step=step)
 
     def log_image(self, key: str, images: Sequence[str], step: int | None = None) -> None:
@@ -69,7 +138,8 @@ class TensorBoard(Logger):
         records = RecordWriter(content)
         for event in self._waiting:
             records.write(event.SerializeToString())
-        self._path.parent.mkdir(exist_ok=True)
+        for directory in (self._path.parents[1], self._path.parent):  # that of the run may be gone
+            directory.mkdir(exist_ok=True)
         before = self._path.stat().st_size if self._path.exists() else 0
         try:
             with self._path.open("ab") as file:

@@ -44,6 +44,9 @@ class Gradient(Optimizer):
         lr_schedule: `cosine`, to zero at the last step, or `constant`.
         clip_norm: the largest Euclidean norm of a member's gradient, in [1e-12, 1e12]; longer ones are scaled down;
             None: no limit.
+
+    Raises:
+        ValueError: a parameter is outside its range.
     """
 
     lr: Positive
@@ -109,6 +112,9 @@ class Adam(Elementwise):
     Attributes:
         betas: the decay rates of both averages, each in [0, 1).
 
+    Raises:
+        ValueError: a parameter is outside its range.
+
     References:
         D. P. Kingma, J. Ba (2015). Adam: a method for stochastic optimization. https://arxiv.org/abs/1412.6980
     """
@@ -157,6 +163,9 @@ class AdamW(Adam):
     Attributes:
         weight_decay: the decay per step in units of the learning rate, in [0, 1 / lr].
 
+    Raises:
+        ValueError: a parameter is outside its range.
+
     References:
         I. Loshchilov, F. Hutter (2019). Decoupled weight decay regularization. https://arxiv.org/abs/1711.05101
     """
@@ -176,6 +185,9 @@ class SGD(Elementwise):
 
     Attributes:
         momentum: the momentum mu, in [0, 1); 0: plain gradient descent.
+
+    Raises:
+        ValueError: a parameter is outside its range.
 
     References:
         I. Sutskever et al. (2013). On the importance of initialization and momentum in deep learning.
@@ -198,6 +210,9 @@ class LBFGS(Gradient):
     Attributes:
         history_size: the number of past updates in the curvature estimate, >= 1.
         max_eval: the most evaluations of the loss per step, >= 1.
+
+    Raises:
+        ValueError: a parameter is outside its range, or `clip_norm` is not None: the line search needs the gradient.
 
     References:
         D. C. Liu, J. Nocedal (1989). On the limited memory BFGS method for large scale optimization.
@@ -241,6 +256,10 @@ class TorchOptimizer(Gradient):
 
     The members of a stack are independent if the class is known to work elementwise: those of `ELEMENTWISE`, and any
     class with an attribute `elementwise = True`. With any other each run is trained alone.
+
+    Raises:
+        ValueError: the class does not accept its parameters, or is torch's L-BFGS, whose curvature is that of an
+            earlier loss.
     """
 
     kind: type[torch.optim.Optimizer]

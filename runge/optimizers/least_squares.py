@@ -45,6 +45,9 @@ class LeastSquares(Optimizer):
             of their weights, or with `per_input` of the absolute weight of an input, in a domain of [-1, 1]^D.
         per_input: true: another slope for each input, which takes more steps: 64 or more for two and three inputs.
 
+    Raises:
+        ValueError: a slope is outside its range, or there are not two.
+
     References:
         G. Fabiani (2024). Random projection neural networks of best approximation.
         https://arxiv.org/abs/2402.11397

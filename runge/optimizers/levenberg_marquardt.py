@@ -56,6 +56,9 @@ class LevenbergMarquardt(Optimizer):
         readout: how the last layer is solved: true: exactly, after the last step; false: by the steps alone;
             "eliminate": at every step, which is then one of the other weights alone (variable projection).
 
+    Raises:
+        ValueError: a parameter is outside its range.
+
     References:
         D. W. Marquardt (1963). An algorithm for least-squares estimation of nonlinear parameters.
         https://doi.org/10.1137/0111030

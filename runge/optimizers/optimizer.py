@@ -78,7 +78,11 @@ class State(torch.optim.Optimizer):
 
 @checked
 class Optimizer(ABC):
-    """An optimisation method."""
+    """An optimisation method.
+
+    Raises:
+        ValueError: a parameter is outside its range.
+    """
 
     keeps_apart: ClassVar[bool] = True  # the members of a stack do not affect each other
     by_gradient: ClassVar[bool] = True  # its steps use `Problem.loss_and_gradient`

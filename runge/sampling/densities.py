@@ -20,6 +20,9 @@ class Stratified(Sampling):
     Attributes:
         quotas: the share of the nodes for each of the target's regions, summing to 1; None: the same share for
             each region that is not empty.
+
+    Raises:
+        ValueError: a share is negative; and in `nodes`, if the shares do not sum to 1, or name no region.
     """
 
     quotas: dict[str, NonNegative] | None
@@ -44,13 +47,16 @@ class Stratified(Sampling):
 
 @checked
 class Derivative(Sampling):
-    """Nodes with the density p(x) proportional to |f'(x)| / max|f'| + floor; of several outputs, to their mean.
+    """Nodes with the density p(x) proportional to |f'(x)| / max|f'| + floor.
 
-    Without a floor there would be no node where f' vanishes, such as at the top of Runge's function, although the
-    curvature is largest there.
+    |f'| is the norm of the gradient, and of several outputs the mean of |f'| / max|f'| counts. Without a floor there
+    would be no node where f' vanishes, such as at the top of Runge's function, although the curvature is largest there.
 
     Attributes:
         floor: the constant added to the density, in units of max|f'|, in [1e-12, 1e12]; large: uniform.
+
+    Raises:
+        ValueError: `floor` is outside its range.
 
     References:
         C. Wu et al. (2023). A comprehensive study of non-adaptive and residual-based adaptive sampling for
@@ -60,7 +66,7 @@ class Derivative(Sampling):
     floor: Positive
 
     def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
-        """Choose n nodes among evenly spread candidates."""
+        """Choose n nodes, (n, D), among evenly spread candidates."""
         where = candidates(n, target.domain)
         size = target.derivative(where).norm(dim=-1).reshape(len(where), -1)
         density = (size / size.amax(0).clamp_min(torch.finfo(size.dtype).tiny)).mean(1) + self.floor

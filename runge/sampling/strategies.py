@@ -32,7 +32,11 @@ class Function(Protocol):
 
 
 class Sampling(ABC):
-    """A rule that places n nodes on a function's domain, up to D = 2 with its corners if `with_ends`."""
+    """A rule that places n nodes on a function's domain, up to D = 2 with its corners if `with_ends`.
+
+    Raises:
+        ValueError: a parameter is outside its range. That n is large enough is checked by `check_count`.
+    """
 
     with_ends: ClassVar[bool] = True
 
@@ -42,7 +46,12 @@ class Sampling(ABC):
 
     @abstractmethod
     def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
-        """Return n nodes, (n, D), in float64; n is `least(D)` or more.
+        """Return n nodes, (n, D), in float64.
+
+        Args:
+            n: the number of nodes, at least `least(D)`; of a tensor grid the most, as it has k^D nodes.
+            target: the function, with its domain, (D, 2).
+            generator: the source of random numbers, if the strategy needs any.
 
         Raises:
             ValueError: the strategy's parameters do not fit the target.
@@ -59,7 +68,11 @@ def fixed_ends(n: int, domain: Tensor) -> Tensor:
 
 
 def check_count(n: int, domain: Tensor, sampling: Sampling, key: str = "n") -> None:
-    """Raise a ValueError, which begins with `key`, if n is below the least number of a strategy's nodes."""
+    """Check that n is large enough for a strategy on a domain, (D, 2).
+
+    Raises:
+        ValueError: n is below `sampling.least(D)`; the message begins with `key`.
+    """
     dimension = len(domain)
     if n >= (least := sampling.least(dimension)):
         return
@@ -116,11 +129,17 @@ class Chebyshev(_Tensor):
 class Endpoint(_Tensor):
     """Nodes that crowd towards the ends, t = sign(v) (1 - (1 - |v|)^strength) with v evenly spaced on [-1, 1].
 
-    The density is proportional to (1 - |t|)^(1/strength - 1).
+    The density is proportional to (1 - |t|)^(1/strength - 1): near the ends, for strength = 2, that of Chebyshev nodes.
 
     Attributes:
-        strength: how strongly the ends are favoured, in [0.2, 5]; below 1 nodes crowd towards the centre, 1 is uniform,
-            2 crowds like Chebyshev nodes.
+        strength: how strongly the ends are favoured, in [0.2, 5]; below 1 nodes crowd towards the centre, 1 is uniform.
+
+    Raises:
+        ValueError: `strength` is outside its range.
+
+    References:
+        L. N. Trefethen (2013). Approximation Theory and Approximation Practice, chapter 2.
+        https://www.chebfun.org/ATAP/ (the density of Chebyshev nodes).
     """
 
     strength: Strength
@@ -137,6 +156,9 @@ class Mixed(_Tensor):
     Attributes:
         share: the share of the nodes that is end-weighted, in [0, 1].
         strength: how strongly these favour the ends, in [0.2, 5], as in `Endpoint`.
+
+    Raises:
+        ValueError: a parameter is outside its range.
     """
 
     share: Share
@@ -201,11 +223,25 @@ class LatinHypercube(Sampling):
 
 
 def boundary_nodes(n: int, domain: Tensor) -> Tensor:
-    """Place n >= 0 extra nodes in the outer tenth of the box, (D, 2), and return them, (n, D), in float64.
+    r"""Return extra nodes near the faces of the box, which in one dimension are its two ends.
 
-    They are denser towards its faces (the two ends in one dimension), which take turns. The k-th of a face's K nodes is
-    at the depth 0.1 ((k + 1) / (K + 1))^2 below it, in units of the domain's length; its other coordinates follow the
-    golden ratio's powers, or a Sobol sequence for D > 2.
+    The faces take turns. Node k = 1, ..., K of a face is at the depth
+
+    .. math:: 0.1 \left(\frac{k}{K + 1}\right)^2
+
+    below it, in units of the domain's length: all are in the outer tenth, and most are near the face. The other
+    coordinates are spread evenly, for D <= 2 by multiples of powers of the golden ratio, above by a Sobol sequence.
+
+    Args:
+        n: the number of nodes, >= 0.
+        domain: the box, (D, 2).
+
+    Returns:
+        The nodes, (n, D), in float64.
+
+    References:
+        M. Roberts (2018). The unreasonable effectiveness of quasirandom sequences.
+        https://extremelearning.com.au/unreasonable-effectiveness-of-quasirandom-sequences/
     """
     dimension = len(domain)
     j = torch.arange(n)

@@ -33,9 +33,13 @@ LossAndGradient = Callable[[StackedMLP, Points, Tensor, Tensor | None], tuple[Te
 
 
 def derivative_scale(kind: DerivativeScale, points: Points) -> Tensor:
-    """Return the derivative's scale c, (M,): max |f'|, or the root of the mean square of f' - mean f', or 1 (`none`).
+    r"""Return the derivative's scale c of each member, (M,).
 
-    It is over the training points that have a derivative, and all outputs; 1 if there is none, or f' is constant.
+    .. math:: c_{max} = \max_{ip} |f'_{ip}|, \quad
+              c_{std} = \sqrt{\operatorname{mean}_{ip} |f'_{ip} - \operatorname{mean}_i f'_{ip}|^2}
+
+    over the training points i that have a derivative, and all outputs p. It is 1 for `none`, if there is no such point,
+    and if f' is constant.
     """
     if kind == "none":
         return torch.ones_like(points.f[:, 0, 0])

@@ -43,10 +43,12 @@ class Member:
 
     Args:
         configuration: plain data with the sections of `conf/config.yaml`.
-        overrides: the overrides of the run, which name it in TensorBoard.
+        overrides: the overrides of the run, which name it in its loggers.
         rows: the rows of a table in memory; None: a table is read from its file.
+        fixed: overrides that all runs of its sweep have.
 
     Attributes:
+        varied: the overrides that are not `fixed`.
         checksum: that of the rows of a table, or "".
         far: what of a formula is far from size 1, so that `model.standardize=auto` is true.
 
@@ -55,8 +57,16 @@ class Member:
             found when a `Stack` is made.
     """
 
-    def __init__(self, configuration: dict[str, Any], overrides: Sequence[str] = (), rows: Rows | None = None) -> None:
+    def __init__(
+        self,
+        configuration: dict[str, Any],
+        overrides: Sequence[str] = (),
+        rows: Rows | None = None,
+        fixed: Sequence[str] = (),
+    ) -> None:
         self.configuration, self.overrides, self._in_memory = configuration, list(overrides), rows
+        self._fixed = [override for override in overrides if override in fixed]
+        self.varied = [override for override in overrides if override not in fixed]
         of_table = "_target_" in section("data", configuration.get("data", {}))
         if unknown := configuration.keys() - {*SECTIONS, *_OPTIONAL}:
             raise no_such_key("", min(unknown), (*SECTIONS, *_OPTIONAL))
@@ -141,7 +151,7 @@ class Member:
         names = Columns.of(from_file.inputs, from_file.outputs).names() if from_file else []
         if twice := [name for name in names if names.count(name) > 1]:
             what = f"the run's fit.csv would have two columns {twice[0]!r}, because u_y is the fit of y, and dy_dx its"
-            yield f"data.outputs: {what} derivative by x; rename or leave out a column of the table"
+            yield f"data.outputs: {what} derivative with respect to x; rename or leave out a column of the table"
         if self.training.accelerator == "gpu" and not self.on_gpu():
             yield "trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'"
         if self.model.stages > self.training.max_steps:
@@ -155,9 +165,9 @@ class Member:
         if self.penalty is not None and not _is_finite(self.penalty):
             yield "penalty: must return a finite number for each residual, of the same shape"
 
-    def __reduce__(self) -> tuple[type["Member"], tuple[dict[str, Any], list[str], Rows | None]]:
+    def __reduce__(self) -> tuple[type["Member"], tuple[dict[str, Any], list[str], Rows | None, list[str]]]:
         """Pickle the configuration, and rows in memory, only; the member is built from them again."""
-        return Member, (self.configuration, self.overrides, self._in_memory)
+        return Member, (self.configuration, self.overrides, self._in_memory, self._fixed)
 
     @property
     def has_test(self) -> bool:

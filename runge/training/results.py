@@ -78,7 +78,8 @@ class RunWriter:
             name = " ".join([*member.overrides, f"({'/'.join(self.directory.path.resolve().parts[-2:])})"])
             settings = {key: value for key, value in member.configuration.items() if key != "logger"}
             with self.attempt():
-                self._loggers = make_loggers(member.logger, str(self.directory.path), name, step, member.overrides)
+                about = name, step, member.overrides, member.varied
+                self._loggers = make_loggers(member.logger, str(self.directory.path), *about)
             self.to_loggers(lambda logger: logger.log_hyperparams(settings))
 
     @contextmanager

@@ -116,7 +116,7 @@ def test_the_report_begins_with_the_leaderboard(ranking, tmp_path, opened):
     ]
     assert second.get_by_text("rises in 30 %").count() == 1
     assert race.get_by_text("Careful <b>.").count() == 1
-    assert race.get_by_role("heading", name="The answer, with intervals that hold 90 % of new labels").count() == 1
+    assert race.get_by_role("heading", name="The answer, with intervals that contain 90 % of new labels").count() == 1
     page.locator("#profiled").select_option("z")
     drawn(page)
     band, line, *_, slope, _ = page.evaluate("document.getElementById('profile1').data.map(one => [...one.y])")

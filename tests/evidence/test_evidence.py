@@ -9,6 +9,7 @@ import pytest
 from claims import CLAIMS, WORST, Claim, ClaimRuns
 from classical import classical
 from effects import Effect, arrange, effects, figure, judge, signed_rank, slopes
+from heatmap import heatmap, read
 from page import describe, page
 from sweeps import ClaimSweep, combinations
 
@@ -341,3 +342,21 @@ def test_interpolation_converges_at_the_theoretical_rate():
     rate = 0.2 + (1 + 0.04) ** 0.5
     (coarse, _), (fine, _) = (classical(Runge(), n)["Chebyshev"] for n in (21, 41))
     assert coarse / fine == pytest.approx(rate ** (2 * 20), rel=0.2)
+
+
+def test_heat_map_agrees_with_the_page():
+    """Each claim has the verdict and the counts of the page's sentence about it."""
+    page = (evidence.ROOT / "docs" / "evidence.md").read_text()
+    rows = {row.name: row for row in read(page)}
+    assert list(rows) != [claim.name for claim in CLAIMS]  # the best verdicts come first
+    for claim in CLAIMS:
+        row = rows[claim.name]
+        line = next(line for line in page.splitlines() if line.startswith(f"| [{claim.name}]"))
+        ratios = [ratio for some in row.ratios.values() for ratio in some]
+        helped, hurt = (sum(r.significant and (r.value < 1) == below for r in ratios) for below in (True, False))
+        assert f"| {row.verdict} |" in line
+        assert f"helps in {helped} of {len(ratios)} contexts" in line
+        assert f"it hurts in {hurt}" in line
+    assert len(heatmap(list(rows.values())).axes[0].patches) == sum(
+        len(r) for w in rows.values() for r in w.ratios.values()
+    )

@@ -120,7 +120,7 @@ def half_written(path, mode):
 
 
 def test_full_event_file_stays_readable(tmp_path, monkeypatch):
-    logger = TensorBoard(save_dir=str(tmp_path), start_step=0)
+    logger = TensorBoard(save_dir=str(tmp_path), start_step=0, varied=[])
     logger.log_metrics({"a": 1.0}, 1)
     logger.save()
     logger.log_metrics({"a": 2.0}, 2)
@@ -129,7 +129,7 @@ def test_full_event_file_stays_readable(tmp_path, monkeypatch):
         with pytest.raises(OSError, match=r"No space left on device.*tfevents"):
             logger.save()
     logger.save()
-    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events = EventAccumulator(str(tmp_path / "tensorboard" / tmp_path.name))
     events.Reload()
     assert [event.value for event in events.Scalars("a")] == [1.0, 2.0]
 

@@ -65,7 +65,8 @@ def check_files(directory):
     if run.metrics.exists():
         run.read_metrics()
     if run.tensorboard.exists():
-        EventAccumulator(str(run.tensorboard)).Reload()
+        for place in run.tensorboard.iterdir():
+            EventAccumulator(str(place)).Reload()
 
 
 def check_same(ours, theirs):
@@ -81,7 +82,8 @@ def check_same(ours, theirs):
             torch.testing.assert_close(ours_state, states[1][key], rtol=0, atol=0, equal_nan=True)
     steps = [
         {event.step for event in accumulator.Scalars("val/loss")}
-        for accumulator in (EventAccumulator(str(run / "tensorboard")) for run in (ours, theirs))
+        for run in (ours, theirs)
+        for accumulator in (EventAccumulator(str(place)) for place in (run / "tensorboard").iterdir())
         if accumulator.Reload()
     ]
     assert steps[0] == steps[1]

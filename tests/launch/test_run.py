@@ -130,7 +130,8 @@ def test_history_has_a_row_for_every_logged_step(run):
 
 
 def test_tensorboard_has_scalars_pictures_and_hyperparameters(run):
-    events = EventAccumulator(str(run[0] / "tensorboard"))
+    (place,) = (run[0] / "tensorboard").iterdir()
+    events = EventAccumulator(str(place))
     events.Reload()
     tags = events.Tags()
     assert {"train/loss", "val/mse_df/peak", "lambda_d", "lr", "grad_norm/f", "grad_cosine", "test/mse_df"} <= set(

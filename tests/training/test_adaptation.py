@@ -59,7 +59,8 @@ def test_the_positions_of_the_points_are_written(train, tmp_path):
         assert sum(float(row[f"share/{region}"]) for region in REGIONS[:3]) == pytest.approx(1)
     assert float(rows[-1]["share/middle"]) < 0.7
     assert (run / "points.png").read_bytes().startswith(b"\x89PNG")
-    events = EventAccumulator(str(run / "tensorboard"))
+    (place,) = (run / "tensorboard").iterdir()
+    events = EventAccumulator(str(place))
     assert events.Reload().Tags()["images"] == ["fit", "curves", "points"]
 
 

@@ -35,7 +35,7 @@ class Process:
         labels = np.concatenate([y[..., None], dydx], axis=2)
         self.settings = "mask" if np.isnan(labels).any() else "ignore", self.start is not None
         with settings(*self.settings):
-            self.models = [trained(self._tensor(x), self._tensor(one), self) for one in labels.transpose(1, 0, 2)]
+            self.models = [trained(self._tensor(x), self._tensor(one), self)[1] for one in labels.transpose(1, 0, 2)]
         return self
 
     def predict(self, x: Array) -> Array:
@@ -66,8 +66,14 @@ class Gradients(gpytorch.models.ExactGP):
         return gpytorch.distributions.MultitaskMultivariateNormal(self.mean_module(x), self.covar_module(x))
 
 
-def trained(x: Tensor, labels: Tensor, how: Process) -> Gradients:
-    """Return the process of largest marginal likelihood."""
+def trained(x: Tensor, labels: Tensor, how: Process) -> tuple[float, Gradients]:
+    """Return the largest logarithm of the marginal likelihood that is found, negative and by label, and its process.
+
+    Args:
+        x: inputs, (n, D), of the size of 1.
+        labels: the value and the D partial derivatives of one output, (n, 1 + D).
+        how: the optimiser, its steps and the length scales at first.
+    """
     if how.start is None:
         model = Gradients(x, labels)
         optimizer: Any = torch.optim.Adam(model.parameters(), lr=0.05)
@@ -86,13 +92,13 @@ def trained(x: Tensor, labels: Tensor, how: Process) -> Gradients:
 
     for _ in range(how.steps if how.start is None else 1):
         optimizer.step(closure)
-    return model.eval()
+    return float(closure().detach()), model.eval()
 
 
-def settings(policy: str, exactly: bool) -> ExitStack:
-    """Return GPyTorch's settings: what is done with NaN, and whether all is computed by Cholesky's method."""
+def settings(policy: str, exactly: bool, variances: bool = False) -> ExitStack:
+    """Return GPyTorch's settings: what is done with NaN, whether by Cholesky's method, and whether with variances."""
     stack, all_settings = ExitStack(), gpytorch.settings
-    chosen = [all_settings.skip_posterior_variances(), all_settings.observation_nan_policy(policy)]
+    chosen = [all_settings.skip_posterior_variances(not variances), all_settings.observation_nan_policy(policy)]
     if exactly:
         chosen += [all_settings.max_cholesky_size(10_000), all_settings.cholesky_jitter(double_value=1e-12)]
         chosen.append(all_settings.cholesky_max_tries(8))

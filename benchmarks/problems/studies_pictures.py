@@ -1,0 +1,37 @@
+"""Dot plots of `docs/studies.md`: the shares that intervals contain, and how well distances find large errors."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from runge.pictures.style import BLUE, GREEN, INK, ORANGE, PINK, styled
+
+_ROW, _WIDTH = 0.2, 8.0  # inches
+_MARKS = ((ORANGE, "o"), (BLUE, "s"), (GREEN, "^"), (PINK, "v"), ("#7F7F7F", "|"))
+
+
+@styled
+def dots(panels: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]], label: str, at: float) -> Figure:
+    """Draw a panel per title, a row per function, and marks of one kind for each method.
+
+    Args:
+        panels: for each title the numbers by function and method; the methods are the same for all.
+        label: what the numbers are.
+        at: the number that is aimed at, a line.
+    """
+    first = next(iter(panels.values()))
+    functions, methods = list(first), list(next(iter(first.values())))
+    figure = Figure((_WIDTH, 0.95 + _ROW * len(functions)))
+    columns = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (title, rows) in zip(columns, panels.items(), strict=True):
+        for method, (colour, marker) in reversed([*zip(methods, _MARKS, strict=False)]):  # the first one on top
+            points = [(x, y) for y, numbers in enumerate(rows.values()) for x in numbers[method]]
+            axes.plot(*zip(*points, strict=True), marker, color=colour, markersize=5, alpha=0.85, label=method)
+        axes.axvline(at, color=INK, linewidth=0.8)
+        axes.set(title=title, xlabel=label, ylim=(len(functions) - 0.4, -0.6))
+        axes.set_yticks(range(len(functions)), functions, fontsize=8)
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+    handles = columns[0].get_legend_handles_labels()[0][::-1]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
+    return figure
