@@ -62,8 +62,8 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
 
     The fit is that of `python train.py data=table data.file=FILE data.split.test=0`, with the same defaults, for the
     same rows and seed to the last bit. Inputs and outputs are standardised, so that no scaler is needed. Behind a
-    scaler in a `Pipeline` the derivatives of `fit` and `predict_derivative` are by the scaled inputs: dy/dx times the
-    `scale_` of a `StandardScaler`.
+    scaler in a `Pipeline` the derivatives of `fit` and `predict_derivative` are with respect to the scaled inputs:
+    dy/dx times the `scale_` of a `StandardScaler`.
 
     Args:
         activation: as `model.activation`; None, here and below: as the command has it with this optimiser.
@@ -129,7 +129,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         Args:
             X: the inputs, (n, D).
             y: the values, (n,) or (n, P); NaN where one is not known. Of each output two must be known, or one and a
-                derivative by each input.
+                derivative with respect to each input.
             dydx: the derivatives, (n, P, D); for one output also (n, D), for one input and output also (n,). NaN where
                 one is not known. A DataFrame, whose index must be that of X, has columns with the names
                 d<output>_d<input>, or for one output those of the inputs. An output without a name is y, or y1 to yP,
@@ -227,8 +227,8 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         Args:
             X: the inputs, (n, D).
             return_std: then also return their standard deviation over the networks of the answer.
-            return_interval: a level such as 0.9; then also return the lower and the upper ends of intervals that hold
-                this share of new labels, as `runge.Function.interval`.
+            return_interval: a level such as 0.9; then also return the lower and the upper ends of intervals that
+                contain this share of new labels, as `runge.Function.interval`.
 
         Raises:
             ValueError: there is one network, which has no standard deviation, or there are too few rows for the level.
@@ -242,7 +242,9 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         return (u, *others) if others else u
 
     def predict_derivative(self, X: ArrayLike, return_interval: float | None = None) -> Any:
-        """Return the derivatives of u by the inputs at the rows of X, (n, D), or (n, P, D) if y had columns.
+        """Return the derivatives of u with respect to the inputs at the rows of X.
+
+        They have the shape (n, D), or (n, P, D) if y had columns.
 
         With `return_interval` also the lower and the upper ends of intervals, as `predict`.
         """
@@ -313,7 +315,7 @@ def _checked(dydx: Any, x: Floats, y: Floats, inputs: Sequence[str], outputs: Se
         raise ValueError(f"dydx: must have the shape {' or '.join(map(str, allowed))}; got {slopes.shape}")
     slopes = slopes.reshape(shape)
     if wrong := wrong_columns(x, y, slopes, ColumnNames(inputs, outputs)):
-        rule = "must be the derivatives of y by the inputs as X has them"
+        rule = "must be the derivatives of y with respect to the inputs as X has them"
         got = " ".join(f"{one.what} {one.evidence}" for one in wrong)
         then = "if a scaler has changed X, leave it out, because this estimator has one, or multiply dydx by its scale_"
         raise ValueError(f"dydx: {rule}. {got} What to do: {wrong[0].advice} Or {then}")

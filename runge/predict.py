@@ -126,7 +126,7 @@ def _errors(function: Function, labels: Sequence[Any], prediction: dict[str, Any
 
 
 def _held(function: Function, labels: Sequence[Any], prediction: dict[str, Any], sets: np.ndarray, level: float) -> str:
-    """Return a sentence on the share of labels that intervals hold, in rows that no network has been trained on."""
+    """Return a sentence on the share of labels that intervals contain, in rows that no network has been trained on."""
     unseen, found, shares = sets != "train", function.calibration, list[str]()
     for what, name, label in (("values", "u", labels[0]), ("derivatives", "du", labels[1])):
         known = ~np.isnan(label[unseen])
@@ -134,7 +134,7 @@ def _held(function: Function, labels: Sequence[Any], prediction: dict[str, Any],
         shares += [f"{held[unseen][known].mean():.1%} of {known.sum()} {what}"] if known.any() else []
     rows = max(found.counts)
     wide = "" if found.local else ", with the same width everywhere"
-    held = f"; they hold {' and '.join(shares)} of rows not trained on" if shares else ""
+    held = f"; they contain {' and '.join(shares)} of rows not trained on" if shares else ""
     partials = [partial_name(y, x) for y in function.outputs for x in function.inputs]
     channels = zip([*function.outputs, *partials], found.factors(level), strict=True)
     none = [name for name, factor in channels if np.isnan(factor)]
@@ -190,7 +190,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
     parser.add_argument("--out", metavar="FILE", help="the file to write (default: NAME_predicted in that directory)")
     parser.add_argument("--force", action="store_true", help="overwrite the file that --out names")
     of_sweep = "mean and spread over the finished runs of a sweep that differ from the run only in seed and fold"
-    ends = "also write the ends of intervals that hold this share of new labels, such as 0.9"
+    ends = "also write the ends of intervals that contain this share of new labels, such as 0.9"
     parser.add_argument("--interval", metavar="LEVEL", type=float, help=ends)
     second = "also write the second derivatives, one column for each pair of inputs, such as d2u_lift_dalpha_dspeed"
     parser.add_argument("--hessian", action="store_true", help=second)

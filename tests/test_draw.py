@@ -36,7 +36,8 @@ def test_pictures_must_be_a_choice():
         runge.fit(*SHORT, "pictures=never")
 
 
-def test_profiles_of_a_table_go_through_the_median_and_have_the_slope_of_the_fit(tmp_path):
+def test_profiles_of_a_table_go_through_the_median_and_have_the_slope_of_the_fit(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     x = np.random.default_rng(0).random((60, 3))
     np.savetxt("t.csv", np.column_stack([x, x.prod(1)]), delimiter=",", header="a,b,c,y", comments="")
     run = runge.fit(

@@ -118,7 +118,7 @@ def test_the_command_writes_intervals_and_says_what_they_hold(swept, table, tmp_
     }.items():
         np.testing.assert_allclose(found[name], expected, rtol=1e-5)
     held = ((low <= y) & (y <= high)).mean()
-    said = f"intervals of level 0.8, calibrated by 40 rows; they hold {held:.1%} of 80 values of rows not trained on"
+    said = f"intervals of level 0.8, calibrated by 40 rows; they contain {held:.1%} of 80 values of rows not trained on"
     assert said in capsys.readouterr().out
     for level, rule in (
         ("0.999", "at most 0.976, because 40 rows calibrate it"),

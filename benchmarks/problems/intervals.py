@@ -1,4 +1,4 @@
-"""Measure what intervals hold: the share of new labels, and how wide they are beside those of a Gaussian process.
+"""Measure what intervals contain: the share of new labels, and how wide they are beside those of a Gaussian process.
 
     python benchmarks/problems/intervals.py [NAME ...] [--seeds 3] [--noise 0 0.05] [--race 60] [--gp 1] [--work DIR]
 
@@ -8,7 +8,7 @@ that its last rounds, which intervals come from, are those of any race; with `--
 this time. With noise, labels and new labels have it, in standard deviations of each channel. Beside them are simpler
 intervals of the same networks: 1.645 standard deviations of the answer's networks, and the quantile of what the folds'
 networks get wrong, the same everywhere. Of the first `--gp` seeds the mean width is compared with that of a
-gradient-enhanced Gaussian process, whose intervals are scaled to hold the same share.
+gradient-enhanced Gaussian process, whose intervals are scaled to contain the same share.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def constant(sweep: Path) -> Array:
 
 
 def measure(name: str, noise: float, seed: int, work: Path, race: float | None, gp: bool) -> dict[str, Any]:
-    """Return the shares that intervals hold in each channel, and their widths."""
+    """Return the shares that intervals contain in each channel, and their widths."""
     problem, directory = functions.problem(ALL[name], seed), work / f"{name}_{noise}_{seed}"
     fit_by = CANDIDATE if race is None else (f"hydra.sweeper.timeout={race}",)
     known, test = noisy(problem.known(), noise, noise, seed), noisy(problem.test, noise, noise, 1000 + seed)

@@ -7,14 +7,14 @@ from typing import Any
 from page import by, figures, markdown
 
 SECTION = """
-## What intervals hold
+## What intervals contain
 
-Intervals of the level 0.9 should hold 90 % of new labels ([how they are made](howto/intervals.md)). Here the answer is
+Intervals of the level 0.9 should contain 90 % of new labels ([how they are made](howto/intervals.md)). The answer is
 that of a race with one candidate, Levenberg-Marquardt with silu, 2 x 16, on all rows; the share is that of 2000 random
 points, and for each channel, the value and each partial derivative that matters, the median over the seeds. With noise,
-rows and new labels have it. *Constant* is an interval of the same width everywhere, by what the folds' networks have
-wrong; *spread* is 1.645 standard deviations of the answer's networks. *Process* is the width over that of a
-gradient-enhanced Gaussian process, whose intervals are scaled to hold the same share, and *error* that of the RMSE:
+rows and new labels have it. *Constant* is an interval of the same width everywhere, from the errors of the folds'
+networks; *spread* is 1.645 standard deviations of the answer's networks. *Process* is the width over that of a
+gradient-enhanced Gaussian process, whose intervals are scaled to contain the same share, and *error* that of the RMSE:
 geometric means over the channels, of one seed.
 
 ![Shares by function: most values and derivatives are near 90 %](images/studies_intervals.png)
@@ -56,7 +56,7 @@ def _ratio(rows: Sequence[dict[str, Any]], key: str) -> str:
 
 
 def table() -> str:
-    """Return the shares that intervals hold, by function and noise, and a sentence on all of them."""
+    """Return the shares that intervals contain, by function and noise, and a sentence on all of them."""
     rows = figures("intervals")["rows"]
     lines, medians, every = list[list[str]](), list[float](), list[float]()
     for name, some in by(rows, lambda row: row["problem"]).items():

@@ -12,7 +12,7 @@ Does the number [`outside`](howto/outside.md) find the points with large errors?
 functions above, of others and of the reactor; the mean of five networks, by Levenberg-Marquardt with nothing chosen,
 is the fit. An error is large if it is above the 95th percentile of the errors inside, at 2000 random points of where
 the rows are from. A figure is the area under the ROC curve: the share of pairs of a large and another error in which
-the number of the large one is the larger; for value / derivative, medians of three seeds (worst in brackets). *Spread*
+the number of the large error is larger; for value / derivative, medians of three seeds (worst in brackets). *Spread*
 is the standard deviation over the five networks, *Gaussian process* that of a process of the values with a length scale
 for each input, *nearest row* the distance to it in standardised inputs, and *box* whether a point is in the box of the
 rows.
@@ -34,8 +34,8 @@ The distance was chosen among others on *exp product*, *branin*, *friedman* and 
 
 HEADS = {"outside": "outside", "spread": "spread", "gp": "Gaussian process", "nearest": "nearest row", "box": "box"}
 TITLES = {
-    "box": "At points of the box, widened by half of its length on each side:",
-    "corner": "At points of the box, of which a corner, a fifth of its volume, has no rows:",
+    "box": "At points of the box, widened by half of its length on each side",
+    "corner": "At points of the box, of which a corner, a fifth of its volume, has no rows",
 }
 CHOSEN_ON = "exp_product", "branin", "friedman", "reactor"
 WORDS = {"inside": "up to 1", "edge": "1 to 1.5", "outside": "above 1.5"}
@@ -77,7 +77,8 @@ def table() -> str:
             [row["problem"].replace("_", " "), str(row["inputs"]), *(cell(row, method) for method in HEADS)]
             for row in (*some, *last)
         ]
-        parts += [title, markdown(["function", "inputs", *HEADS.values()], cells)]
+        shown = markdown(["function", "inputs", *HEADS.values()], cells)
+        parts += [f"<details><summary>{title}</summary>", shown, "</details>"]
     words = []
     for word, number in WORDS.items():
         of_box = [row for row in rows if row["where"] == "box"]

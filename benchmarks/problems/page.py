@@ -25,7 +25,7 @@ KEYS = "value", "derivative"
 HEAD = """# Studies
 
 Questions that the [table of tools and problems](benchmarks.md) does not answer, each with its command. Where settings
-were chosen, each section says by what; the rows of its test chose none. {processors}
+were chosen, the section says how; no test row was used for it. {processors}
 """
 
 SECTIONS = {
@@ -36,7 +36,7 @@ A plug-flow reactor with a cooling jacket, from notebook 43 of [pounce](https://
 of n points, of which a quarter is for validation; 1000 test points. The error is the RMSE of each channel over its
 standard deviation, averaged over the channels; medians of the five pools. *Published* is the best of the author's three
 losses, half the sum over all channels of log MSE, with the weight decay chosen for each pool; he trains a
-5-64-64-4 tanh network, with 5000 steps of Adam in JAX. *Again* is the same, repeated here.
+5-64-64-4 tanh network, with 5000 steps of Adam in JAX. *Again* is our reproduction.
 
 {pfr}
 
@@ -46,10 +46,10 @@ losses, half the sum over all channels of log MSE, with the weight decay chosen 
 ## The same reactor, with the same network and optimiser in JAX and in runge
 
 Five pools and five weight decays: 25 trainings for each n and loss, of 5000 steps in 64 bit, with the author's
-settings. JAX takes those of one n and one loss under `vmap` in one compiled scan, and keeps their weights alone; its
-seconds include compiling. `runge` takes those of one loss in one sweep, which writes checkpoints, histories and
-pictures of each run; the seconds of its fits are their sum over the number of processes. Errors are the medians of the
-pools, value / derivative.
+settings. JAX trains the 25 networks of one n and one loss under `vmap` in one compiled scan, and keeps their weights
+alone; its seconds include compiling. `runge` trains all networks of one loss in one sweep, which writes checkpoints,
+histories and pictures of each run; the seconds of its fits are their sum, divided by the number of processes. Errors
+are the medians of the pools, value / derivative.
 
 {study}
 
@@ -178,7 +178,7 @@ def write() -> None:
             page += section.format(**{name: table(), **commands})
     PAGE.write_text(page)
     pictures = {
-        "intervals": dots({"": intervals_page.shares()}, "new labels that an interval holds, %", 90),
+        "intervals": dots({"": intervals_page.shares()}, "new labels that an interval contains, %", 90),
         "outside": dots(outside_page.areas(), "area under the ROC curve, errors of the value", 1),
     }
     for name, figure in pictures.items():

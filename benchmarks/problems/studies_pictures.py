@@ -1,4 +1,4 @@
-"""Dot plots of `docs/studies.md`: the shares that intervals hold, and how well distances find large errors."""
+"""Dot plots of `docs/studies.md`: the shares that intervals contain, and how well distances find large errors."""
 
 from collections.abc import Mapping, Sequence
 

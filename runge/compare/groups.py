@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from runge.metrics import TEST_MSE_DF, TEST_MSE_F, key, on_test
+from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, key, on_test
+from runge.objective import VAL_NRMSE
 from runge.records.reading import RunRecord
 
 FEWEST = 5
@@ -67,7 +68,7 @@ def errors_like(metric: str) -> tuple[str, str]:
     for split, kind in itertools.product(("test", "val"), ("nrmse", "rel_l2", "mse")):
         if metric in (pair := (key(split, f"{kind}_f"), key(split, f"{kind}_df"))):
             return pair
-    return TEST_MSE_F, TEST_MSE_DF
+    return (TEST_NRMSE_F, TEST_NRMSE_DF) if metric == VAL_NRMSE else (TEST_MSE_F, TEST_MSE_DF)
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:

@@ -13,7 +13,7 @@ from runge.records.reading import RunRecord
 FEWEST_RUNS, FEWEST_SETTINGS = 30, 3
 """With fewer runs nothing can be said, and of fewer settings, besides the seeds, the heat map shows all."""
 
-_FOLDS, _TREES, _SHUFFLES = 5, 50, 5
+_FOLDS, _TREES, _SHUFFLES, _LITTLE = 5, 50, 5, 0.3
 
 
 class Importance(NamedTuple):
@@ -29,15 +29,25 @@ class Importance(NamedTuple):
     score: float
     runs: int
 
+    @property
+    def reliable(self) -> bool:
+        """True if the settings explain the errors: otherwise their order means nothing."""
+        return self.score >= _LITTLE
+
     def describe(self, metric: str) -> str:
         """Say what the figures are, and how far they can be trusted."""
-        doubt = " That is little: the settings do not explain the errors, and their order means nothing."
+        how = f"(R² = {self.score:.2f} on settings that it has not seen; {self.runs} runs, {_FOLDS} folds)"
+        if not self.reliable:
+            return (
+                f"The importance of the settings is not shown: a random forest cannot predict log10 of {metric} from "
+                f"them {how}."
+            )
+        chance = " The seed stands for chance: the start of a network, and the points or the split of the rows."
         return (
-            f"Importance: a random forest predicts log10 of {metric} from the settings; on settings that it has not "
-            f"seen it explains a share of R² = {self.score:.2f} of the variance ({self.runs} runs, {_FOLDS} folds; one "
-            f"that diverged counts as the worst).{doubt if self.score < 0.3 else ''} The bars are what it loses if a "
-            "setting is shuffled, the thin lines the standard deviation over the folds. It says how much a setting "
-            "matters in these ranges, not which value is best."
+            f"A random forest predicts log10 of {metric} from the settings {how}; a run that diverged counts as the "
+            "worst. The bars are what it loses if a setting is shuffled, the thin lines the standard deviation over "
+            "the folds. They say how much a setting matters in these ranges, not which value is best."
+            f"{chance if {*SEEDS} & {*self.settings} else ''}"
         )
 
 

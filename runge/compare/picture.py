@@ -9,11 +9,14 @@ from runge.compare.groups import errors_like
 from runge.compare.ranking import Ranking
 from runge.pictures.style import COLOURS, INK, few_ticks
 
-_MOST = 12
+_MOST, _COLOURED, _GREY = 12, 6, "#AAAAAA"
 
 
 def comparison_picture(ranking: Ranking) -> Figure:
-    """Draw the runs of the best twelve groups with median and quartiles, and both errors of every run."""
+    """Draw the runs of the best twelve groups with median and quartiles, and both errors of every run.
+
+    The best six groups have colours, and all others are grey.
+    """
     groups, shown = ranking.groups, ranking.groups[:_MOST]
     texts = [", ".join(filter(None, (group.name, group.diverged))).replace("$", r"\$") for group in shown]
     names = [textwrap.fill(text, 40) for text in texts]
@@ -21,7 +24,7 @@ def comparison_picture(ranking: Ranking) -> Figure:
     figure = Figure(figsize=(12, max(3.2, 1.6 + (0.21 + 0.14 * lines) * len(shown))), layout="constrained")
     figure.suptitle(f"{len(ranking.records)} runs in {len(groups)} groups by {ranking.metric}", fontsize=11)
     spread, front = figure.subplots(1, 2, width_ratios=(3, 2))
-    colours = {group.name: COLOURS[i % len(COLOURS)] for i, group in enumerate(shown)}
+    colours = {group.name: COLOURS[i] if i < _COLOURED else _GREY for i, group in enumerate(shown)}
     for i, group in enumerate(shown):  # runs that diverged have no place on the axis
         values = np.array(group.values)[np.isfinite(group.values)]
         low, _, high = np.minimum(group.quartiles, max(values, default=np.nan))
@@ -35,10 +38,10 @@ def comparison_picture(ranking: Ranking) -> Figure:
     middle = "mean" if ranking.folded else "median"
     spread.set_xlabel(f"{ranking.metric}: each run, {middle}, quartiles{cut}")
     across, up = errors_like(ranking.metric)
-    for name, record in zip(ranking.names, ranking.records, strict=True):
+    for name, record in reversed(list(zip(ranking.names, ranking.records, strict=True))):  # the best on top
         x, y = record.figures.get(across), record.figures.get(up)
         if record.status == "finished" and x is not None and y is not None:
-            front.plot(x, y, "o", color=colours.get(name, "#AAAAAA"), markersize=5, alpha=0.8)
+            front.plot(x, y, "o", color=colours.get(name, _GREY), markersize=5, alpha=0.8)
     front.set(xlabel=across, ylabel=up)
     if any(np.isfinite(group.values[0]) for group in shown):  # a log axis without data makes Matplotlib warn
         spread.set_xscale("log")

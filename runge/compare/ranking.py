@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from runge.compare.leaderboard import Leaderboard
 from runge.compare.naming import differing, names_of, text, typed
 from runge.compare.search import Search
 from runge.configuration import SAME_RESULT
+from runge.objective import VAL_NRMSE, Objective
 from runge.records.ensemble import SEEDS
 from runge.records.files import printable
 from runge.records.reading import COLUMNS, RunRecord, find, read, table
@@ -26,8 +28,9 @@ class Ranking:
 
     Args:
         records: the runs.
-        metric: the metric by which the runs are ranked; smaller is better. None: `test/mse_df`, or one without units
-            for runs on different data, as in `runge.compare.groups.choose_metric`.
+        metric: the metric by which the runs are ranked; smaller is better. None: the objective of the search, if it is
+            one; else `test/mse_df`, or one without units for runs on different data, as in
+            `runge.compare.groups.choose_metric`.
         search: the search to which the runs belong, if they do.
         race: the leaderboard of the race to which they belong.
         group_by: the settings that define a group; None: all in which the runs differ, except seeds and fold.
@@ -48,6 +51,9 @@ class Ranking:
             raise ValueError("DIR, --where: must select at least one run; there is none")
         if race is not None:
             records = [_without_validation(one) if race.is_last(one.path) else one for one in records]
+        searched = search.objective[0] if search and len(search.objective) == 1 else None
+        if searched == VAL_NRMSE:
+            records = [_with_objective(one) for one in records]
         self.metrics = list(dict.fromkeys(name for record in records for name in record.figures))
         settings = dict.fromkeys(name for record in records for name in record.settings if name not in self.metrics)
         for name in group_by or ():
@@ -59,6 +65,8 @@ class Ranking:
         rest = {name: {text(record.settings.get(name, "")) for record in records} for name in names}
         self.others = [name for name, values in rest.items() if name not in self.keys and len(values) > 1]
         rated = [one for one in records if race is None or not race.is_last(one.path)] or records
+        if metric is None and searched in self.metrics:
+            metric = searched
         self.metric, self.reason = (metric, "") if metric else choose_metric(rated, self.keys)
         if self.metrics and self.metric not in self.metrics:
             raise ValueError(f"--metric: {_nearest(self.metric, self.metrics)}; got {self.metric!r}")
@@ -69,7 +77,8 @@ class Ranking:
         if race is not None and group_by is None:
             self.names = race.names_of([one.path for one in self.records], self.names)
         self.groups = list(self.groups_by(self.metric).values())
-        self.lead = describe_lead(self.groups)
+        # The trials of a search follow from each other's errors, so that no test between them holds.
+        self.lead = "" if search else describe_lead(self.groups)
 
     def _rank(self, record: RunRecord) -> tuple[bool, bool, float]:
         figure = record.figures.get(self.metric)
@@ -106,6 +115,12 @@ def _without_validation(record: RunRecord) -> RunRecord:
     Those of a run on all rows are on the rows that it is trained on.
     """
     return replace(record, figures={name: x for name, x in record.figures.items() if not name.startswith("val/")})
+
+
+def _with_objective(record: RunRecord) -> RunRecord:
+    """Return a run with the default objective, which is not among its figures but follows from them."""
+    (value,) = Objective(VAL_NRMSE).values(record.figures)
+    return replace(record, figures={**record.figures, VAL_NRMSE: value}) if math.isfinite(value) else record
 
 
 def _cell(value: Any) -> Any:

@@ -20,7 +20,8 @@ from runge import metrics
 from runge.compare.groups import errors_like
 from runge.compare.importance import importance_of
 from runge.compare.leaderboard import HEADERS
-from runge.compare.naming import short_names, text, typed
+from runge.compare.naming import short_names, typed
+from runge.compare.origin import origin_of
 from runge.compare.profiles import packed
 from runge.compare.ranking import Ranking
 from runge.compare.tables import MOST_GROUPS, in_short, show
@@ -34,11 +35,12 @@ PAGE = "comparison.html"
 
 CURVES = {
     "losses": {metrics.TRAIN_LOSS: "dot", metrics.VAL_LOSS: "solid"},
-    "errors": {metrics.key("val", "mse_f"): "solid", metrics.key("val", "mse_df"): "dash"},
     "norms": {metrics.GRAD_NORM_F: "solid", metrics.GRAD_NORM_DF: "dash"},
     "cosine": {metrics.GRAD_COSINE: "solid"},
 }
-"""The columns of the history that each plot shows, and the dashes of their lines."""
+"""The columns of the history that each plot shows, and the dashes of their lines; `errors` are those of the ranking."""
+
+Curves = Mapping[str, Mapping[str, str]]
 
 MOST_WITH_CURVES = 1000
 """The number of runs, from the first on, whose curves are included: no browser opens a page with 100 000."""
@@ -88,13 +90,18 @@ def render(ranking: Ranking, directory: Path | None = None, live: float = 0) -> 
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False}  # NaN is not valid JSON
     return environment.get_template("page.html").render(
         data=_data(ranking, directory)
-        | {"importance": importance and importance._asdict(), "live": live, "written": time.time()},
+        | {
+            "importance": importance._asdict() if importance and importance.reliable else None,
+            "live": live,
+            "written": time.time(),
+        },
         folded={name: ranking.groups_by(name) for name in errors_like(ranking.metric)} if ranking.folded else {},
         groups=ranking.groups if any(len(group.values) > 1 for group in ranking.groups) else (),
         sentences=ranking.sentences,
         race=ranking.race,
         headers=HEADERS,
-        fitted=_fitted(records[0].settings) if ranking.race else "",
+        origin=origin_of(ranking),
+        reason=ranking.reason,
         commands=ranking.search.command[:MOST_GROUPS] if ranking.search else [],
         counts=Counter(record.status for record in records),
         share=sum(map(_share, records)) / len(records),
@@ -111,6 +118,8 @@ def render(ranking: Ranking, directory: Path | None = None, live: float = 0) -> 
 def _data(ranking: Ranking, directory: Path | None) -> dict[str, Any]:
     """Return what the page's scripts draw, as JSON holds it."""
     metric, front = ranking.metric, errors_like(ranking.metric)
+    errors = (key.replace("test/", "val/") for key in front)
+    curves = {**CURVES, "errors": dict(zip(errors, ("solid", "dash"), strict=True))}
     parts = metrics.regions(ranking.metrics, metrics.TEST_MSE_DF)
     # Outputs have their own units, regions the same.
     without_units = parts and all(metrics.key("test", "nrmse_df", part) in ranking.metrics for part in parts)
@@ -134,7 +143,7 @@ def _data(ranking: Ranking, directory: Path | None) -> dict[str, Any]:
             "switch": record.figures.get(metrics.SWITCHED_ON_STEP),
             "regions": [record.figures.get(f"{whole}/{part}") for part in parts],
             "files": {} if directory is None else _files(record, directory),
-            **(_curves(record, functions) if i < MOST_WITH_CURVES else {"curves": {}}),
+            **(_curves(record, curves, functions) if i < MOST_WITH_CURVES else {"curves": {}}),
         }
 
     runs = [
@@ -145,7 +154,8 @@ def _data(ranking: Ranking, directory: Path | None) -> dict[str, Any]:
         "settings": ranking.keys,
         "others": ranking.others,
         "figures": figures,
-        "shown": list(dict.fromkeys((metric, *front, "test/max_f", "test/max_df"))),
+        "shown": list(dict.fromkeys((metric, *front))),
+        "meanings": {metrics.key("test", name): what for name, what in (metrics.QUANTITIES | metrics.RELATIVE).items()},
         "regions": parts,
         "groups": [{"name": group.name} for group in ranking.groups],
         "over": "folds" if ranking.folded else "seeds",
@@ -154,20 +164,13 @@ def _data(ranking: Ranking, directory: Path | None) -> dict[str, Any]:
         "metric": metric,
         "part": whole,
         "front": front,
-        "curves": CURVES,
+        "curves": curves,
         "cosine": metrics.GRAD_COSINE,
         "race": ranking.race is not None,
         "profiles": [asdict(one) for one in ranking.race.profiles] if ranking.race else [],
         "level": ranking.race and ranking.race.level,
         "search": ranking.search and {**asdict(ranking.search), "command": None},
     }
-
-
-def _fitted(settings: Mapping[str, Any]) -> str:
-    """Return the name of what a run is fitted to: its file, its formula or its target."""
-    if file := settings.get("data.file"):
-        return printable(os.path.basename(file))
-    return text(settings.get("target.expr") or typed("target", settings.get("target")))
 
 
 def _progress(record: RunRecord) -> str:
@@ -205,10 +208,10 @@ def _plain(key: str, value: Any) -> Any:
     return value if finite and not isinstance(value, str) else typed(key, value)
 
 
-def _curves(record: RunRecord, functions: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return a run's history, its moved points in one dimension, and its fit (`_fit`)."""
+def _curves(record: RunRecord, curves: Curves, functions: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the `curves` of a run's history, its moved points in one dimension, and its fit (`_fit`)."""
     run, shown = RunDirectory(record.path), dict[str, Any](curves={})
-    names = [name for plot in CURVES.values() for name in plot]
+    names = [name for plot in curves.values() for name in plot]
     try:
         history = read_columns(run, run.history, ("step", *names), _MOST_ROWS)
         shown["curves"] = {name: packed(values) for name, values in history.items()}

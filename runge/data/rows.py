@@ -163,14 +163,14 @@ class Rows:
     def check(self, rows: np.ndarray | slice = slice(None), where: str = "") -> None:
         """Raise ConfigurationError if some rows do not determine an output, or an input is constant there.
 
-        An output needs a known value; with only one it needs a known partial derivative by each input, too.
+        An output needs two known values, or one and a known partial derivative with respect to each input.
         """
         for p, name in enumerate(self.outputs):
             known = np.count_nonzero(~np.isnan(self.y[rows, p]))
             unknown = [by for d, by in enumerate(self.inputs) if np.isnan(self.dydx[rows, p, d]).all()]
             if not known or (known == 1 and unknown):
-                rule = f"{name!r} must be known in two rows{where}, or in one with a known derivative by each input"
-                got = f"got {known}" + f", and no derivative by {', '.join(unknown)}" * bool(unknown)
+                rule = f"{name!r} must be known in two rows{where}, or in one with a known derivative for each input"
+                got = f"got {known}" + f", and no derivative with respect to {', '.join(unknown)}" * bool(unknown)
                 free = "; any value in one row will do if the constant has no meaning" * (not known and not unknown)
                 raise self._wrong(
                     "outputs", f"{rule}, because derivatives determine it only up to a constant; {got}{free}"

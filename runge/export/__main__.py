@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.ex
     parser.add_argument("run", metavar="RUN_OR_SWEEP", help="the directory of a finished run or a sweep")
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
     parser.add_argument("--out", metavar="FILE", help="the file to write (default: `function` in that directory)")
-    ends = "add the ends of intervals that hold this share of new labels, such as 0.9"
+    ends = "add the ends of intervals that contain this share of new labels, such as 0.9"
     parser.add_argument("--interval", metavar="LEVEL", type=float, help=ends)
     parser.add_argument("--hessian", action="store_true", help="add the second derivatives")
     parser.add_argument("--force", action="store_true", help="overwrite also files that are not from such an export")

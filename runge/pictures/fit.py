@@ -1,5 +1,6 @@
 """The picture of a fit: curves over one input, maps over two, predicted against true values for more."""
 
+import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -221,7 +222,9 @@ def _parity(fit: Fit, title: str) -> Figure:
             accuracy = f"{ratios[d][1]}{'' if matters[d] else ', hardly matters'}"
             name = partial(fit.outputs[p], fit.inputs[d], dimension)
             every.append((f"{name}\n{accuracy}", ORANGE, fit.df[:, p, d], fit.du[:, p, d]))
-        rows += [every[i : i + 4] for i in range(0, len(every), 4)]
+        # Rows of nearly the same length: 5, 3 + 3, 4 + 3, 4 + 4, 5 + 4.
+        across = math.ceil(len(every) / math.ceil(len(every) / 5))
+        rows += [every[i : i + across] for i in range(0, len(every), across)]
     notes = ["NRMSE: root mean squared error over the standard deviation of the true values"]
     if most < dimension:
         notes.append(f"the {most} of {dimension} partial derivatives with the largest NRMSE")

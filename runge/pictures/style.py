@@ -145,7 +145,9 @@ def few_ticks(axis: Axis) -> None:
     low, high = axis.get_view_interval()
     locator = MaxNLocator(4) if high < 5 * low else LogLocator(subs=(1,) if high > 100 * low else (1, 2, 5), numticks=5)
     axis.set_major_locator(locator)
-    axis.set_major_formatter("{x:.3g}" if high < 5 * low else LogFormatterSciNotation(labelOnlyBase=False))
+    # Without the thresholds 2 and 5 have no label if the axis is long.
+    powers = LogFormatterSciNotation(labelOnlyBase=False, minor_thresholds=(np.inf, np.inf))
+    axis.set_major_formatter("{x:.3g}" if (low >= 1e-3 and high < 1e4) or high < 5 * low else powers)
     axis.set_minor_locator(NullLocator())
 
 

@@ -40,6 +40,7 @@ class State:
         configuration: the digest of the run's configuration (`runge.configuration.digest`); empty: unknown.
         rows: the checksum of the rows of the run's table; empty: it has none, or unknown.
         checksums: the checksums of the final files, by their names.
+        versions: runge and the libraries that trained it; empty: unknown.
     """
 
     status: Status
@@ -48,6 +49,7 @@ class State:
     configuration: str = ""
     rows: str = ""
     checksums: Mapping[str, str] = field(default_factory=dict)
+    versions: str = ""
 
 
 class RunDirectory:

@@ -58,6 +58,7 @@ class RunRecord:
         overrides: the overrides of the configuration, or None.
         settings: the configuration, flat.
         figures: the final figures; empty if the run has not finished.
+        versions: runge and the libraries that trained it; empty: unknown.
     """
 
     path: str
@@ -67,6 +68,7 @@ class RunRecord:
     overrides: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, float | int | None] = field(default_factory=dict)
+    versions: str = ""
 
     @property
     def of_table(self) -> bool:
@@ -87,6 +89,7 @@ def read(run: RunDirectory) -> RunRecord:
         if state is None:
             raise FileNotFoundError(f"there is no {run.status.name}")
         status, message = state.status, state.message
+        content["versions"] = printable(state.versions)
         if run.metrics.exists():
             content["figures"] = _printable(run.read_metrics())
         elif status in ("running", "finished"):

@@ -99,6 +99,6 @@ class Units(nn.Module):
         return self.y_std[:, None], self.y_std[:, None, :, None] / self.x_std[:, None, None]
 
     def of_pairs(self) -> Tensor:
-        """Return the unit of the second derivative by each pair of inputs d <= e, (M, 1, P, D (D + 1) / 2)."""
+        """Return the unit of the second derivative for each pair of inputs d <= e, (M, 1, P, D (D + 1) / 2)."""
         first, second = torch.triu_indices(self.x_std.shape[1], self.x_std.shape[1], device=self.x_std.device)
         return self.y_std[:, None, :, None] / (self.x_std[:, first] * self.x_std[:, second])[:, None, None]

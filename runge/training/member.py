@@ -151,7 +151,7 @@ class Member:
         names = Columns.of(from_file.inputs, from_file.outputs).names() if from_file else []
         if twice := [name for name in names if names.count(name) > 1]:
             what = f"the run's fit.csv would have two columns {twice[0]!r}, because u_y is the fit of y, and dy_dx its"
-            yield f"data.outputs: {what} derivative by x; rename or leave out a column of the table"
+            yield f"data.outputs: {what} derivative with respect to x; rename or leave out a column of the table"
         if self.training.accelerator == "gpu" and not self.on_gpu():
             yield "trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'"
         if self.model.stages > self.training.max_steps:

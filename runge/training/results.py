@@ -1,6 +1,7 @@
 """The files that a training leaves in the run directory of each member."""
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -254,4 +255,5 @@ class StackWriter:
     def _state(self, i: int, status: Status, step: int | None = None, message: str = "") -> State:
         step = self.module.last_step(i) if step is None else min(step, int(self.module.stopped_at[i]))
         member = self.runs[i].member
-        return State(status, step, message, digest(member.configuration), member.checksum)
+        versions = f"runge {sys.modules['runge'].__version__}, torch {torch.__version__}"
+        return State(status, step, message, digest(member.configuration), member.checksum, versions=versions)

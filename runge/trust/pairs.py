@@ -75,7 +75,7 @@ class Pairs(NamedTuple):
         return cls(rows[a[kept]], rows[b[kept]], step[kept], group)
 
     def term(self, slope: Floats, d: int) -> Floats:
-        """Return the part of the differences, (k,), that a partial derivative by x_d, (n,), explains."""
+        """Return the part of the differences, (k,), that a partial derivative with respect to x_d, (n,), explains."""
         return (slope[self.a] + slope[self.b]) / 2 * self.step[:, d]
 
     def mean(self, error: Floats) -> Floats:

@@ -43,7 +43,7 @@ def test_chance_is_called_chance():
     chance = importance_of(runs(lambda lr, activation, generator: generator.lognormal()), KEYS, "test/mse_df")
     assert chance is not None
     assert chance.score < 0.3
-    assert "their order means nothing" in chance.describe("test/mse_df")
+    assert "not shown: a random forest cannot predict" in chance.describe("test/mse_df")
 
 
 def test_too_little_to_say():

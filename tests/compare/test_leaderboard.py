@@ -104,9 +104,10 @@ def test_the_report_begins_with_the_leaderboard(ranking, tmp_path, opened):
     assert all(sentence in race.inner_text() for sentence in BOARD.sentences)
     assert race.locator("tbody tr").count() == 2 + 3
     assert race.locator("tr.chosen").count() == 1
-    assert not race.locator("code").first.is_visible()
-    race.locator("summary").first.click()
-    assert race.locator("code").first.inner_text() == COMMAND
+    board = race.locator(".race").first
+    assert not board.locator("code").first.is_visible()
+    board.locator("summary").first.click()
+    assert board.locator("code").first.inner_text() == COMMAND
     first, second = race.locator(".outputs h3 + table").all()
     rows = [row.split("\t") for row in first.inner_text().splitlines()[1:]]
     assert [[cell.strip() for cell in row] for row in rows if len(row) > 1] == [
@@ -115,7 +116,7 @@ def test_the_report_begins_with_the_leaderboard(ranking, tmp_path, opened):
     ]
     assert second.get_by_text("rises in 30 %").count() == 1
     assert race.get_by_text("Careful <b>.").count() == 1
-    assert race.get_by_role("heading", name="The answer, with intervals that hold 90 % of new labels").count() == 1
+    assert race.get_by_role("heading", name="The answer, with intervals that contain 90 % of new labels").count() == 1
     page.locator("#profiled").select_option("z")
     drawn(page)
     band, line, *_, slope, _ = page.evaluate("document.getElementById('profile1').data.map(one => [...one.y])")

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shutil
+from collections import Counter
 from dataclasses import replace
 from threading import Thread
 from urllib.parse import unquote
@@ -21,6 +22,7 @@ from runge.compare.ranking import Ranking, collect
 from runge.compare.report import publish, render
 from runge.compare.tables import show
 from runge.records.directories import RunDirectory
+from runge.records.reading import fit_table
 from tests.compare.pages import axis, drawn, made_up, numbers, page_data
 
 EVIL = "<script>document.title='owned'</script>"
@@ -44,8 +46,16 @@ def traces(page, plot):
 def test_page_in_a_browser(page, copy):
     names = page.locator("#runs tbody tr td:nth-child(2)")
     assert names.count() == 10
-    assert page.title() == "Comparison of 10 runs"
+    assert page.title() == "target=runge: 10 runs"
     assert "<script>" in page.locator("main").inner_text()
+
+    # It says what was done: the command, when, by which versions, and the settings that do not differ.
+    said = page.locator("#summary").inner_text()
+    assert "runge -m trainer.max_steps=120" in said
+    assert "model.activation=tanh,relu 'seed=range(5)' trainer.progress_bar=false" in said
+    assert re.search(rf"Trained \d{{4}}-.*; runge {runge.__version__}, torch 2.*; ranked by test/mse_df", said)
+    page.locator("#summary summary").click()
+    assert "model.depth=2" in page.locator("#summary code").all_inner_texts()
 
     # Sorted, by the keyboard.
     column = page.locator("#runs thead th").all_inner_texts().index("test/mse_f") + 1
@@ -102,7 +112,31 @@ def test_page_in_a_browser(page, copy):
     drawn(page)
     cells = page.evaluate("document.getElementById('heat').data[0].z")
     assert [len(cells), len(cells[0])] == [5, 3]
-    assert page.title() == "Comparison of 10 runs"
+    assert page.title() == "target=runge: 10 runs"
+    assert page.wrong == []
+
+
+def test_many_runs_are_drawn_as_median_and_quartiles_of_their_groups(copy, opened):
+    """More runs than colours: a band and a line for each group, whose figures are those of NumPy."""
+    for number in range(10, 20):
+        shutil.copytree(copy / str(number - 10), copy / str(number))
+        configuration = json.loads((copy / str(number) / "run.json").read_text())
+        (copy / str(number) / "run.json").write_text(json.dumps(configuration | {"seed": number}))
+    fits = {"tanh": [], "relu": []}
+    for number in range(20):
+        activation = json.loads((copy / str(number) / "run.json").read_text())["model"]["activation"]
+        fits[activation].append(fit_table(copy / str(number))["u"])
+    compare.main([str(copy)])
+    page = opened(copy / "comparison.html")
+    page.get_by_role("button", name="Select all").click()
+    drawn(page)
+    assert "20 of 20 runs selected: median and quartiles of 2 groups" in page.locator("#selected").inner_text()
+    assert page.locator("#legend tbody tr").count() == 2
+    counts = {"value": 1 + 2 * 3, "error_df": 2 * 3, "losses": 2 * 2 * 3, "regions": 2}
+    assert {plot: len(traces(page, plot)) for plot in counts} == counts
+    low, high, middle = (page.evaluate(f"document.getElementById('value').data[{i}].y") for i in (1, 2, 3))
+    expected = np.quantile(np.stack(fits["relu"]), (0.25, 0.75, 0.5), axis=0)
+    assert np.allclose([low, high, middle], expected, atol=1e-5)
     assert page.wrong == []
 
 
@@ -147,9 +181,14 @@ def test_all_parts_name_the_same_winner(tmp_path, capsys, opened):
     page = opened(tmp_path / "report.html")
     assert page.locator(".groups").first.locator("tbody tr").count() == 10
     assert page.locator(".groups td").first.inner_text() == winner
-    assert page.locator("#runs tbody tr").first.inner_text().split()[1:4] == ["tanh", "0.001", "19"]
+    assert page.locator("#runs tbody tr").first.inner_text().split()[3:7] == ["finished", "tanh", "0.001", "19"]
     assert page.evaluate("document.getElementById('boxes').data[0].name.replaceAll('<br>', ' ')") == winner
-    page.locator("summary").click()
+    # Six groups have a colour and a name, which no other has.
+    colours = page.evaluate("document.getElementById('front').data[0].marker.color")
+    assert sorted(Counter(colours).values()) == [5, 5, 5, 5, 5, 5, 42 * 5]
+    named = [item.inner_text() for item in page.locator("#colours > span").all()]
+    assert [named[0], *named[6:]] == ["activation=tanh, lr=0.001, width=19", "42 other groups"]
+    page.locator("#groups summary").click()
     assert page.locator(".groups").nth(1).locator("tbody tr").count() == 38
     page.locator("#across").select_option(label="model.activation")
     page.locator("#down").select_option(label="optimizer.lr")
@@ -188,7 +227,7 @@ def test_diverged_runs_are_the_worst_everywhere(tmp_path, capsys, opened):
     names = [f"optimizer.lr={lr}" for lr in (0.1, 0.6, 9)]
     assert [row[:2] for row in rows] == [list(row) for row in zip(names, counts, strict=True)]
     boxes = page.evaluate("document.getElementById('boxes').layout.yaxis.ticktext.map(x => x.replaceAll('<br>', ' '))")
-    assert boxes == [names[0], f"{names[1]}, 3 of 5 diverged", f"{names[2]}, 4 of 5 diverged"]
+    assert boxes == ["lr=0.1", "lr=0.6, 3 of 5 diverged", "lr=9, 4 of 5 diverged"]
     header = [name for name in page.locator("#runs thead th").all_inner_texts() if name]
     assert "lambda_d on" not in header  # it is empty
     assert "test/max_f" not in header

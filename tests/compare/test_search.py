@@ -1,5 +1,7 @@
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from runge.compare.ranking import Ranking
@@ -44,6 +46,27 @@ def test_report_of_a_search(tmp_path, opened):
     best = page.evaluate("(({x, y}) => [x, y])(document.getElementById('pareto').data[1])")
     assert best == [[1, 3, 5], [0.4, 0.2, 0.1]]
     assert not page.locator("#search").is_visible()
+    assert page.wrong == []
+
+
+def test_a_search_is_ranked_by_its_objective(tmp_path, opened):
+    """The figures of the test are in the opposite order; and each run of a continuous range is a dot of its own."""
+    records = [
+        replace(one, figures=one.figures | {"val/nrmse_f": 3 / one.figures["test/mse_df"]})
+        for one in made_up({("tanh", 0.1**k, 2**k): k for k in range(1, 20)}, seeds=1)
+    ]
+    ranking = Ranking(records, search=search(tmp_path))
+    assert (ranking.metric, ranking.lead) == ("val/nrmse", "")
+    assert ranking.records[0].settings["model.width"] == 2**19
+    assert ranking.records[0].figures["val/nrmse"] == pytest.approx(3 / 19)
+    (tmp_path / "report.html").write_text(render(ranking))
+    page = opened(tmp_path / "report.html")
+    (trace,) = page.evaluate("document.getElementById('heat').data")
+    assert (trace["type"], len(trace["x"])) == ("scatter", 19)
+    assert {2**k for k in range(1, 20)} in ({*trace["x"]}, {*trace["y"]})
+    assert not page.locator("#statistic").is_visible()
+    width = page.evaluate("document.getElementById('parallel').data[0].dimensions[1].values")
+    assert sorted(width) == pytest.approx(np.log10(2) * np.arange(1, 20))
     assert page.wrong == []
 
 

@@ -235,7 +235,7 @@ BAD = {  # the content of the file, the settings, and a part of the message
     "constant input": ("x,y,dy_dx\n1,1,2\n1,2,2\n", {}, "inputs: 'a.csv': 'x' must have values that differ"),
     "tiny output": ("x,y,dy_dx\n1,1e-300,0\n2,2e-300,0\n", {}, "outputs: 'a.csv': 'y' must have values that differ"),
     "no value": ("x,y,dy_dx\n1,,2\n2,,2\n", {}, "outputs: 'a.csv': 'y' must be known in two rows, or in one with"),
-    "one value": ("a,b,y,dy_da\n1,2,5,1\n2,4,,1\n3,3,,2\n", ABY, "got 1, and no derivative by b"),
+    "one value": ("a,b,y,dy_da\n1,2,5,1\n2,4,,1\n3,3,,2\n", ABY, "got 1, and no derivative with respect to b"),
     "no input": (GOOD, XY | {"inputs": ["z"]}, "inputs: 'a.csv': must be among its columns, x, y, dy_dx; got 'z'"),
     "no output": (
         "q,dH_dq\n1,2\n2,3\n",
@@ -396,7 +396,7 @@ def test_an_anchor_needs_a_derivative_by_each_input_in_the_training_rows(column,
     table.loc[1:, "y"] = np.nan
     options = {"file": "a.csv", "split_column": "set", "inputs": ["x", "t"], "outputs": ["y"]}
     table.to_csv("a.csv", index=False)
-    with pytest.raises(ConfigurationError, match=r"in two rows in the training rows, .* no derivative by t$"):
+    with pytest.raises(ConfigurationError, match=r"two rows in the training rows, .* no derivative with respect to t$"):
         read(Table(**options)).split(0)
     table.loc[row, column] = value
     table.to_csv("a.csv", index=False)

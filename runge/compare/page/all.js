@@ -14,43 +14,31 @@ function grouped() {
   return [...groups].map(([name, all]) => ({name, runs: all.filter(finished), diverged: all.filter(run => !finished(run)).length, middle: middle(all.map(rank))}))
     .filter(({runs}) => runs.length).sort((a, b) => a.middle - b.middle || a.diverged - b.diverged);
 }
-const called = ({name, runs, diverged}) => short(name, 66) + (diverged ? `, ${diverged} of ${runs.length + diverged} diverged` : "");
-const best = (most = 10) => { const groups = grouped(); return {groups: groups.slice(0, most), cut: groups.length > most ? ` (best ${most} of ${groups.length} groups)` : ""}; };
-const height = () => 170 + 44 * Math.max(4, best().groups.length);
+const called = ({name, runs, diverged}) => short(brief(name), 66) + (diverged ? `, ${diverged} of ${runs.length + diverged} diverged` : "");
+const best = (count = 10) => { const groups = grouped(); return {groups: groups.slice(0, count), cut: groups.length > count ? ` (best ${count} of ${groups.length} groups)` : ""}; };
+const single = () => grouped().every(({runs}) => runs.length === 1);
+const height = () => single() ? 400 : 170 + 44 * Math.max(4, best().groups.length);
 
 plot("front", () => {
-  const [across, up] = data.front, runs = done();
+  // The coloured groups are above the others.
+  const [across, up] = data.front, runs = done().sort((a, b) => coloured.includes(a.group) - coloured.includes(b.group));
   return unlessEmpty(runs.length ? [{type: "scatter", mode: "markers", x: runs.map(figureOf(across)), y: runs.map(figureOf(up)),
     text: runs.map(run => plain(`${run.name}: ${run.group}`)), hoverinfo: "text+x+y", marker: {size: 8, opacity: 0.8, color: runs.map(run => colourOfGroup(run.group))}}] : [],
-  {title: "the two errors of every run", xaxis: {...logarithmic(across), nticks: 6}, yaxis: logarithmic(up), height: height()});
+  {title: "the two errors of every run", xaxis: logarithmic(across, 3), yaxis: logarithmic(up), height: height()});
 });
 plot("boxes", () => {
   const {groups, cut} = best();
-  if (groups.every(({runs}) => runs.length === 1)) return null;
+  if (single()) return null;
   return unlessEmpty(groups.map(({name, runs}, i) => ({type: "box", name: folded(name), x: runs.map(value), y: runs.map(() => i), boxpoints: "all", jitter: 0.4, pointpos: 0,
     marker: {color: colourOfGroup(name), size: 4}, orientation: "h"})),
-  {title: `${plain(data.metric)} over ${data.over}${cut}`, xaxis: {...logarithmic(""), nticks: 6}, height: height(),
+  {title: `${plain(data.metric)} over ${data.over}${cut}`, xaxis: logarithmic("", 3), height: height(),
     yaxis: {autorange: "reversed", tickvals: groups.map((_, i) => i), ticktext: groups.map(group => folded(called(group)))}});
 });
 
-// The median of each group over its seeds or folds, and a band from the lower to the upper quartile, at the steps that all have.
-const quantile = (sorted, q) => {
-  const at = q * (sorted.length - 1), low = Math.floor(at);
-  return sorted[low] + (at - low) * ((sorted[low + 1] ?? sorted[low]) - sorted[low]);
-};
 plot("bands", () => {
-  const key = $("curve").value, {groups, cut} = best(6);
-  const traces = groups.flatMap(({name, runs}) => {
-    const curves = runs.filter(run => run.curves[key]).map(run => new Map(numbers(run.curves.step).map((step, i) => [step, numbers(run.curves[key])[i]])));
-    const steps = curves.length ? [...curves[0].keys()].filter(step => curves.every(curve => Number.isFinite(curve.get(step)))) : [];
-    if (!steps.length) return [];
-    const [low, middle, high] = [0.25, 0.5, 0.75].map(q => steps.map(step => quantile(curves.map(curve => curve.get(step)).sort((a, b) => a - b), q)));
-    const colour = colourOfGroup(name), common = {type: "scatter", mode: "lines", x: steps, name: folded(name)};
-    return [{...common, y: low, line: {width: 0}, hoverinfo: "skip"}, {...common, y: high, line: {width: 0}, fill: "tonexty", fillcolor: `${colour}33`, hoverinfo: "skip"},
-      {...common, y: middle, line: {color: colour, width: 2}}];
-  });
-  return unlessEmpty(traces, {title: `${plain(key)}: median and quartiles over ${data.over}${cut}`, xaxis: named("optimiser step"),
-    yaxis: key === data.cosine ? named("") : logarithmic("")});
+  const key = $("curve").value, {groups, cut} = best(most);
+  return unlessEmpty(groups.flatMap(({name, runs}) => historical({type: "scatter", mode: "lines", name: folded(brief(name)), line: {color: colourOfGroup(name), width: 2}}, key, runs)),
+    {title: plain(key) + (single() ? "" : `: median and quartiles over ${data.over}`) + cut, xaxis: steps, yaxis: key === data.cosine ? named("") : logarithmic("")});
 });
 
 plot("importance", () => data.importance && unlessEmpty([{type: "bar", orientation: "h", y: data.importance.settings.map(plain), x: data.importance.means,
@@ -66,7 +54,7 @@ plot("search", () => {
   if (!data.search || data.search.objective.length > 1 || !some.length) return null;
   const number = trial => trial.number, first = trial => trial.values[0];
   const so_far = complete.map((_, i) => Math.min(...complete.slice(0, i + 1).map(first)));
-  return {traces: [points(left, number, first, colours[6], "left early"), points(complete, number, first, colours[0], "finished"),
+  return {traces: [points(left, number, first, grey, "left early"), points(complete, number, first, colours[0], "finished"),
     {type: "scatter", mode: "lines", x: complete.map(number), y: so_far, line: {color: ink(), width: 2, shape: "hv"}, hoverinfo: "y"}],
   layout: {title: `${plain(data.search.objective[0])} of the trials, and the best so far${left.length ? " (grey: left early)" : ""}`, xaxis: named("trial"), yaxis: logarithmic("")}};
 });
@@ -75,28 +63,38 @@ plot("pareto", () => {
   if (!data.search || data.search.objective.length < 2 || !some.length) return null;
   const best = some.filter(trial => data.search.best.includes(trial.number)).sort((a, b) => a.values[0] - b.values[0]);
   const [first, second] = [0, 1].map(i => trial => trial.values[i]), [across, up] = data.search.objective.map(plain);
-  return {traces: [points(some, first, second, colours[6], "trials"), {...points(best, first, second, colours[1], "the best"), mode: data.search.objective.length > 2 ? "markers" : "lines+markers", line: {color: colours[1], shape: "hv"}}],
-    layout: {title: "Pareto front: no other trial is better in all objectives", xaxis: {...logarithmic(across), nticks: 6}, yaxis: logarithmic(up)}};
+  return {traces: [points(some, first, second, grey, "trials"), {...points(best, first, second, colours[1], "the best"), mode: data.search.objective.length > 2 ? "markers" : "lines+markers", line: {color: colours[1], shape: "hv"}}],
+    layout: {title: "Pareto front: no other trial is better in all objectives", xaxis: logarithmic(across, 3), yaxis: logarithmic(up)}};
 });
 
+// The numbers of a setting, and whether their axis is logarithmic; null: it has words.
+function scale(i, runs) {
+  const values = runs.map(run => run.settings[i]);
+  if (!values.every(value => typeof value === "number")) return null;
+  const log = values.every(value => value > 0) && Math.max(...values) > 20 * Math.min(...values);
+  return {values, log, many: distinct(values).length > 12};
+}
 // A line per run through its settings and its error; the values of a word are on the axis in their order.
-const tail = name => { const last = name.split(".").pop(); return data.settings.filter(other => other.split(".").pop() === last).length > 1 ? name : last; };
+const coloursOf = logs => ({color: logs, colorscale: "Viridis", reversescale: dark.matches, cmin: Math.min(...logs), cmax: Math.max(...logs)});
+function dimension(label, values, log, few) {
+  if (!log) return {label, values, ...few && {tickvals: few, ticktext: few.map(String)}};
+  const logs = values.map(Math.log10), [low, high] = [Math.min(...logs), Math.max(...logs)], every = high - low > 6 ? 2 : 1;
+  const round = Array.from({length: 40}, (_, i) => Math.floor(low) + every * i).flatMap(power => (high - low > 2 ? [1] : [1, 2, 5]).map(digit => Number(`${digit}e${power}`)));
+  const ticks = few || round.filter(tick => Math.log10(tick) >= low - 1e-9 && Math.log10(tick) <= high + 1e-9);
+  return {label, values: logs, tickvals: ticks.map(Math.log10), ticktext: ticks.map(tick => tick >= 1e-3 && tick < 1e4 ? String(tick) : tick.toExponential())};
+}
 plot("parallel", () => {
-  const runs = done().filter(run => value(run) > 0).sort((a, b) => value(a) - value(b)), logs = runs.map(run => Math.log10(value(run)));
+  const runs = done().filter(run => value(run) > 0).sort((a, b) => value(a) - value(b));
   const axes = data.settings.map((name, i) => ({name, i, values: ordered(i, runs)})).filter(({name, values}) => values.length > 1 && !/seed$|fold$/.test(name));
   if (axes.length < 2) return null;
   const dimensions = axes.map(({name, i, values}) => {
-    const typed = runs.map(run => run.settings[i]), label = plain(tail(name));
-    if (values.length > 12 && typed.every(x => typeof x === "number")) {
-      const log = typed.every(x => x > 0) && Math.max(...typed) > 50 * Math.min(...typed);
-      return {label: log ? `log10 ${label}` : label, values: log ? typed.map(Math.log10) : typed};
-    }
-    return {label, values: typed.map((x, at) => beside(values.indexOf(shown(x)), at, runs.length)), tickvals: values.map((_, at) => at), ticktext: values.map(x => plain(short(x, 14))), range: [-0.3, values.length - 0.7]};
+    const label = plain(tail(name)), numeric = scale(i, runs);
+    if (numeric) return dimension(label, numeric.values, numeric.log, values.length <= 8 && values.map(Number));
+    return {label, values: runs.map((run, at) => beside(values.indexOf(shown(run.settings[i])), at, runs.length)), tickvals: values.map((_, at) => at), ticktext: values.map(x => plain(short(x, 14))), range: [-0.3, values.length - 0.7]};
   });
-  const ends = [Math.min(...logs), Math.max(...logs)];
-  return {traces: [{type: "parcoords", dimensions: [...dimensions, {label: `log10 ${plain(data.metric)}`, values: logs}],
-    line: {color: logs, colorscale: "Viridis", reversescale: true, cmin: ends[0], cmax: ends[1]}, labelfont: {color: ink()}, tickfont: {color: ink()}, rangefont: {color: "rgba(0,0,0,0)"}}],
-  layout: {title: "every run through its settings (drag along an axis to choose)", margin: {l: 70, r: 70, t: 90, b: 25}}};
+  return {traces: [{type: "parcoords", dimensions: [...dimensions, dimension(plain(data.metric), runs.map(value), true)], line: coloursOf(runs.map(run => Math.log10(value(run)))),
+    labelfont: {color: ink()}, tickfont: {color: ink()}, rangefont: {color: "rgba(0,0,0,0)"}}],
+  layout: {title: "every run through its settings (drag along an axis to choose)", margin: {l: 70, r: 70, t: 35, b: 25}}};
 });
 
 // Runs with the same word are drawn beside each other.
@@ -104,7 +102,18 @@ const beside = (at, i, most) => at + 0.3 * (most > 1 ? i / (most - 1) - 0.5 : 0)
 const ordered = (i, runs) => distinct(runs.map(run => shown(run.settings[i]))).sort((a, b) => a - b || String(a).localeCompare(b));
 plot("heat", () => {
   const [i, j] = [Number($("across").value), Number($("down").value)], runs = rated();
-  const across = ordered(i, runs), down = ordered(j, runs);
+  const across = ordered(i, runs), down = ordered(j, runs), scales = [scale(i, runs), scale(j, runs)];
+  // If hardly two runs have the same of many values, as in a search, each run is a dot.
+  const pairs = distinct(runs.map(run => JSON.stringify([run.settings[i], run.settings[j]])));
+  const scattered = scales.some(one => one?.many) && pairs.length < 0.5 * across.length * down.length;
+  $("statistic").parentElement.hidden = scattered;
+  if (scattered) {
+    const some = runs.filter(run => rank(run) > 0 && rank(run) < Infinity), logs = some.map(run => Math.log10(rank(run)));
+    const [xaxis, yaxis] = [i, j].map((k, at) => scales[at] ? scales[at].log ? logarithmic(plain(data.settings[k])) : named(plain(data.settings[k])) : {type: "category", ...named(plain(data.settings[k]))});
+    return unlessEmpty(some.length ? [{type: "scatter", mode: "markers", x: some.map(run => scales[0] ? run.settings[i] : shown(run.settings[i])), y: some.map(run => scales[1] ? run.settings[j] : shown(run.settings[j])),
+      text: some.map(run => plain(`${run.name}: ${figure(rank(run))}`)), hoverinfo: "x+y+text", marker: {...coloursOf(logs), size: 11, showscale: true, colorbar: {title: {text: "log10"}}}}] : [],
+    {title: `${plain(data.metric)} of every run`, xaxis, yaxis});
+  }
   const statistics = {
     all: some => median(some.map(rank)),
     run: some => Math.min(...some.map(rank)),
@@ -117,6 +126,6 @@ plot("heat", () => {
   }));
   return unlessEmpty(runs.length ? [{type: "heatmap", x: across.map(plain), y: down.map(plain), z: cells.map(row => row.map(value => value > 0 && value < Infinity ? Math.log10(value) : null)),
     text: cells.map(row => row.map(value => value === null ? "" : value === Infinity ? "diverged" : figure(value))), texttemplate: "%{text}", hoverinfo: "x+y+text",
-    colorscale: "Viridis", reversescale: true, colorbar: {title: {text: "log10"}}}] : [],
+    colorscale: "Viridis", reversescale: dark.matches, colorbar: {title: {text: "log10"}}}] : [],
   {title: `${plain(data.metric)} of ${$("statistic").selectedOptions[0].text}`, xaxis: {type: "category", ...named(plain(data.settings[i]))}, yaxis: {type: "category", ...named(plain(data.settings[j]))}});
 });

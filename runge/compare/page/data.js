@@ -16,12 +16,16 @@ const folded = name => plain(name).split(", ").reduce((lines, part) => {
 }, []).join(",<br>");
 const shown = value => value === null || value === undefined ? "null" : String(value);
 const figure = value => value === null || value === undefined ? "-" : Number(value).toExponential(2);
-const titled = run => folded(short(run.name, 30) + (data.groups.length > 1 ? `: ${short(run.group, 60)}` : ""));
+// A setting without its section, and the settings of a group likewise.
+const tail = name => { const last = name.split(".").pop(); return data.settings.filter(other => other.split(".").pop() === last).length > 1 ? name : last; };
+const brief = group => group.replace(/(^|, )([\w.]+)=/g, (_, before, key) => `${before}${tail(key)}=`);
+const titled = run => folded(short(run.name, 30) + (data.groups.length > 1 ? `: ${short(brief(run.group), 60)}` : ""));
 const distinct = values => [...new Set(values)];
-const median = values => {
-  const sorted = [...values].sort((a, b) => a - b), last = sorted.length - 1;
-  return sorted[last >> 1] / 2 + sorted[sorted.length >> 1] / 2;
+const quantile = (values, q) => {
+  const sorted = [...values].sort((a, b) => a - b), at = q * (sorted.length - 1), low = Math.floor(at), part = at - low;
+  return part ? (1 - part) * sorted[low] + part * sorted[low + 1] : sorted[low];
 };
+const median = values => quantile(values, 0.5);
 
 // Numbers are base64 of little-endian 32-bit floats; inputs, which may be large and differ little, of 64-bit ones.
 const decoded = new Map();
@@ -51,10 +55,17 @@ const fits = (run, target, p, d) => {
 const quantities = target => target.outputs.flatMap((y, p) => [{name: y, p, d: null},
   ...target.inputs.map((x, d) => ({name: `∂${y}/∂${x}`, p, d}))]);
 
-// Okabe and Ito's, and five of Paul Tol's that differ from them.
-const colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#999999", "#882255", "#44AA99", "#7766CC", "#999933", "#AA4499"];
-const colourOf = run => colours[selected.indexOf(run) % colours.length];
-const colourOfGroup = name => colours[Math.max(0, data.groups.findIndex(group => group.name === name)) % colours.length];
+// Okabe and Ito's, and six of Paul Tol's that differ from them. In all plots the best six groups have the first six, and
+// the other groups are grey.
+const colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#882255", "#44AA99", "#7766CC", "#999933", "#AA4499", "#DDCC77"];
+const grey = "#999999", most = 6;
+let coloured = [];
+const colourOfGroup = name => colours[coloured.indexOf(name)] ?? grey;
+function swatch(colour) {
+  const made = Object.assign(document.createElement("span"), {className: "swatch"});
+  made.style.background = colour;
+  return made;
+}
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const ink = () => dark.matches ? "#e8e8ea" : "#1c1c1e";

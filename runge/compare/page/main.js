@@ -11,7 +11,7 @@ choices("quantity", distinct(others.flatMap(target => quantities(target).map(one
 choices("first", inputs);
 choices("second", inputs, 1);
 const curves = distinct(Object.values(data.curves).flatMap(Object.keys)).filter(key => data.runs.some(run => run.curves[key]));
-choices("curve", curves, Math.max(0, curves.indexOf("val/mse_df")));
+choices("curve", curves, Math.max(0, curves.indexOf(Object.keys(data.curves.errors)[1])));
 // The first two settings of the heat map are those with the most values, seeds and folds last.
 const spread = data.settings.map((name, i) => [/seed$|fold$/.test(name), -ordered(i, data.runs.filter(finished)).length, i]).sort((a, b) => a[0] - b[0] || a[1] - b[1]).map(entry => entry[2]);
 for (const [id, first] of data.settings.length > 1 ? [["across", spread[0]], ["down", spread[1]]] : [])
@@ -23,7 +23,15 @@ for (const [id, ids] of Object.entries({output: ofSelected, quantity: ofSelected
   curve: ["bands"], across: ["heat"], down: ["heat"], statistic: ["heat"]})) $(id)?.addEventListener("change", () => refresh(ids));
 
 function everything() {
+  paint();
+  mark();
   legend();
+  const names = coloured.length > 1 ? coloured : [], rest = data.groups.length - names.length;
+  $("colours").replaceChildren(...[...names.map(name => [colourOfGroup(name), brief(name)]), ...names.length && rest ? [[grey, `${rest} other groups`]] : []].map(([colour, text]) => {
+    const item = element("span", swatch(colour));
+    item.append(text);
+    return item;
+  }));
   const rows = matching().length;
   $("matching").textContent = (rows < data.runs.length ? `The ${rows} of ${data.runs.length} runs that match the filters. ` : "")
     + (done().length ? "" : "None of them has finished.");
@@ -34,6 +42,7 @@ table.on("search", () => { if (window.Plotly) everything(); });
 // The best run of each of the two best groups is selected first.
 selected.push(...kept ? kept.selected.map(name => data.runs.find(run => run.name === name)).filter(Boolean)
   : data.groups.slice(0, 2).map(group => data.runs.find(run => finished(run) && run.group === group.name)).filter(Boolean));
+paint();
 mark();
 stop();
 legend();

@@ -43,22 +43,32 @@ function later() {
 }
 
 function draw(id) {
-  const {traces, layout} = pending.get(id), line = dark.matches ? "#3c3c42" : "#d8d8dc";
+  const {traces, layout: {height = 0, ...layout}} = pending.get(id), line = dark.matches ? "#3c3c42" : "#d8d8dc";
   pending.delete(id);
+  if (height) $(id).style.height = `${height}px`;
+  const title = lines(layout.title, $(id).clientWidth);
   const axis = {gridcolor: line, zerolinecolor: line, automargin: true, exponentformat: "none"};
   Plotly.react(id, traces, {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: {color: ink(), size: 12}, showlegend: false,
-    margin: {l: 60, r: 15, t: 40, b: 45}, ...layout, title: {text: lines(layout.title), font: {size: 14}},
+    modebar: {bgcolor: "rgba(0,0,0,0)", color: "#8e8e93", activecolor: ink()}, ...layout,
+    margin: {l: 60, r: 15, b: 45, ...layout.margin, t: 22 + 18 * title.length + (layout.margin?.t ?? 0)},
+    title: {text: title.join("<br>"), font: {size: 14}, x: 0, xanchor: "left", y: 1, yanchor: "top", pad: {l: 14, t: 3 + 9 * title.length}},
     xaxis: {...axis, ...layout.xaxis}, yaxis: {...axis, ...layout.yaxis},
     ...layout.yaxis2 && {yaxis2: {...axis, ...layout.yaxis2}},
-    // Without a mouse the buttons would always be there, and hide the title.
-  }, {responsive: true, displaylogo: false, displayModeBar: matchMedia("(hover: hover)").matches && "hover"});
+    // By the mouse all else is done in the plot: drag, double-click. Without one the buttons would always be there, and hide the title.
+  }, {responsive: true, displaylogo: false, displayModeBar: matchMedia("(hover: hover)").matches && "hover",
+    modeBarButtonsToRemove: ["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"]});
 }
 
 const named = title => ({title: {text: title, standoff: 8}});
-const logarithmic = title => ({type: "log", ...named(title), nticks: 8, exponentformat: "power", minexponent: 2});
-// A title in lines that fit a phone.
-const lines = title => innerWidth > 600 ? title : title.split(" ").reduce((done, word) => {
+// Plotly writes the ticks between powers of ten smaller than these, or without their power: here they are 0.002, 2×10⁻⁴ and 10⁻⁴.
+const labelalias = Object.fromEntries(Array.from({length: 81}, (_, i) => i - 40).flatMap(power => [1, 2, 3, 4, 5, 6, 7, 8, 9].map(digit => {
+  const sign = power < 0 ? "−" : "+", size = Math.abs(power), times = digit > 1 ? `${digit}×` : "";
+  return [`${digit}e${sign}${size}`, size > 3 ? `${times}10<sup>${power < 0 ? sign : ""}${size}</sup>` : String(Number(`${digit}e${power}`))];
+})));
+const logarithmic = (title, nticks = 4) => ({type: "log", ...named(title), nticks, tickformat: ".0e", tickformatstops: [{dtickrange: ["L0", "L1e99"], value: "~g"}], labelalias});
+// A title in lines that leave room for the buttons.
+const lines = (title, width) => title.split(" ").reduce((done, word) => {
   const last = done.at(-1);
-  return last && (last + word).length < 44 ? [...done.slice(0, -1), `${last} ${word}`] : [...done, word];
-}, []).join("<br>");
+  return last && (last + word).length < (width - 80) / 7 ? [...done.slice(0, -1), `${last} ${word}`] : [...done, word];
+}, []);

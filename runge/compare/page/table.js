@@ -32,10 +32,9 @@ const range = (title, of) => {
   if (kept?.ranges[title]) ranges.set(title, {bounds: kept.ranges[title].map(Number), of});
   return sign({extend: "range", title, of});
 };
-const headed = title => ({title: plain(title).replace(/[./ ]/g, "$&<wbr>"), ariaTitle: title});  // may be in lines
+const headed = title => ({title: `<span title="${data.meanings[title] ?? ""}">${plain(title).replace(/[./ ]/g, "$&<wbr>")}</span>`, ariaTitle: title});  // may be in lines
 const number = (title, of, digits = figure) => ({...headed(title), data: null, type: "num", searchable: false, columnControl: range(title, of),
   render: (_, type, run) => type === "display" ? digits(of(run)) : type === "export" ? of(run) ?? "" : of(run) ?? Infinity});
-const fixed = value => value?.toFixed(5) ?? "-";
 const some = of => data.runs.some(run => of(run));  // a column without any number, or of zeros, is hidden at first
 const setting = (title, i) => {
   const of = run => run.settings[i], values = distinct(data.runs.map(of));
@@ -47,17 +46,24 @@ const setting = (title, i) => {
 const literal = x => typeof x === "string" && /^[=+\-@\t\r]/.test(x) ? `'${x}` : x;
 const state = run => [run.status, run.message, run.progress].filter(Boolean).join(": ");
 const box = run => `<input type="checkbox" tabindex="-1" data-run="${data.runs.indexOf(run)}" aria-label="show ${text.display(run.name)}">`;
+// What a phone shows comes first: the errors of the ranking, and the status. Of r2_f it is the difference to 1, because a good fit has 0.999987.
+const first = new Set([data.metric, ...data.front]).size;
+const error = name => {
+  const of = figureOf(name), shown = /r2_f$/.test(name) ? run => of(run) === null ? null : 1 - of(run) : of;
+  return {...number(shown === of ? name : `1 - ${name}`, shown), visible: data.shown.includes(name) && some(of)};
+};
 const columns = [
   {title: "show", orderable: false, searchable: false, data: null, columnControl: [{extend: "colVisDropdown", text: "Columns", columns: ":gt(0)"}],
     render: (_, type, run) => type === "display" ? box(run) : ""},
   {title: "run", data: "name", className: "text", columnControl: [], render: text},
   ...data.race ? [{...headed("candidate"), data: "group", className: "text", columnControl: words, render: text}] : [],
-  ...data.settings.map((name, i) => ({...setting(name, i), visible: !data.race || /seed$|fold$/.test(name)})),  // of a race they are many
-  ...data.figures.map(name => ({...number(name, figureOf(name), /r2/.test(name) ? fixed : figure), visible: data.shown.includes(name) && some(figureOf(name))})),
-  {...number("lambda_d on", run => run.switch, value => value ?? "-"), visible: some(run => run.switch)},
-  number("seconds", run => run.seconds, value => value?.toFixed(1) ?? "-"),
+  ...data.figures.slice(0, first).map(error),
   {title: "status", data: null, className: data.runs.some(run => run.message) ? "text message" : "text", columnControl: words,
     render: (_, type, run) => type === "display" ? text.display(state(run)) : type === "filter" && run.message ? state(run) : run.status},
+  ...data.settings.map((name, i) => ({...setting(name, i), visible: !data.race || /seed$|fold$/.test(name)})),  // of a race they are many
+  ...data.figures.slice(first).map(error),
+  {...number("lambda_d on", run => run.switch, value => value ?? "-"), visible: distinct(data.runs.map(run => run.switch)).length > 1},
+  number("seconds", run => run.seconds, value => value?.toFixed(1) ?? "-"),
 ];
 // With a header that is there, ColumnControl makes none of its own, by which nothing could be sorted.
 $("runs").innerHTML = `<thead><tr>${columns.map(({title}) => `<th scope="col">${title}</th>`).join("")}</tr></thead>`;
@@ -69,7 +75,7 @@ const table = new DataTable("#runs", {data: data.runs, columns, order: [], pageL
       {text: "Select all", action: () => select(matching())},
       {text: "Clear the selection", action: () => select([])},
       {extend: "csv", text: "Download CSV", filename: "comparison",
-        exportOptions: {columns: ":gt(0)", orthogonal: "export", stripHtml: false, decodeEntities: false, format: {body: literal, header: title => title.replaceAll("<wbr>", "")}, modifier: {search: "applied", order: "applied"}}},
+        exportOptions: {columns: ":gt(0)", orthogonal: "export", stripHtml: false, decodeEntities: false, format: {body: literal, header: title => title.replaceAll(/<\/?(span|wbr)[^>]*>/g, "")}, modifier: {search: "applied", order: "applied"}}},
     ]},
     bottomStart: ["pageLength", "info"],
   }});
@@ -85,6 +91,7 @@ document.documentElement.dataset.table = "ready";
 
 function select(runs) {
   selected.splice(0, selected.length, ...runs);
+  paint();
   mark();
   legend();
   refresh(ofSelected);
@@ -115,7 +122,7 @@ $("runs").addEventListener("click", event => {
 });
 // A row under the pointer lights its lines.
 function light(run) {
-  const group = String(selected.indexOf(run));
+  const group = series.find(one => one.runs.includes(run))?.key;
   for (const element of document.querySelectorAll(".plot:not([hidden])")) {
     const lines = element.querySelectorAll(".scatterlayer .trace");
     (element.data ?? []).forEach((trace, i) => {
