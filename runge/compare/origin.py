@@ -18,7 +18,14 @@ from runge.records.files import printable
 from runge.records.reading import RunRecord
 
 _MOST = 3
-_OF_RUNS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.mode", "hydra.job", "hydra.launcher.processes")
+_NOT_SHOWN = (
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+    "hydra.mode",
+    "hydra.job",
+    "hydra.launcher.processes",
+    "trainer.progress_bar",
+)
 
 
 class Origin(NamedTuple):
@@ -73,8 +80,8 @@ def _command(records: Sequence[RunRecord]) -> str:
     if not folders and file.is_file():
         try:
             given = yaml.safe_load(file.read_text())["hydra"]["overrides"]
-            own = [one for one in given["hydra"] if not one.startswith(_OF_RUNS)]
-            return printable(f"{command()} -m {shlex.join([*own, *given['task']])}")
+            own = [one for one in (*given["hydra"], *given["task"]) if not one.startswith(_NOT_SHOWN)]
+            return printable(f"{command()} -m {shlex.join(own)}")
         except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError):
             return ""  # damaged
     return f"{command()} {records[0].overrides}" if len(records) == 1 and records[0].overrides else ""

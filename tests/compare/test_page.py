@@ -52,7 +52,7 @@ def test_page_in_a_browser(page, copy):
     # It says what was done: the command, when, by which versions, and the settings that do not differ.
     said = page.locator("#summary").inner_text()
     assert "runge -m trainer.max_steps=120" in said
-    assert "model.activation=tanh,relu 'seed=range(5)' trainer.progress_bar=false" in said
+    assert "model.activation=tanh,relu 'seed=range(5)'" in said
     assert re.search(rf"Trained \d{{4}}-.*; runge {runge.__version__}, torch 2.*; ranked by test/mse_df", said)
     page.locator("#summary summary").click()
     assert "model.depth=2" in page.locator("#summary code").all_inner_texts()
@@ -83,6 +83,10 @@ def test_page_in_a_browser(page, copy):
     counts = {"error_df": 2, "value": 3, "losses": 4, "regions": 2}
     assert {plot: len(traces(page, plot)) for plot in counts} == counts
     assert page.evaluate("document.getElementById('losses').layout.shapes.length") == 2
+
+    # The buttons of a plot send nothing away.
+    buttons = page.locator("#losses .modebar-btn").evaluate_all("all => all.map(one => one.dataset.title)")
+    assert buttons == ["Download plot as a PNG", "Reset axes"]
 
     # All runs, each of a colour of its own, which its row has too; a row under the pointer lights its lines.
     page.get_by_role("button", name="Select all").click()
@@ -188,6 +192,10 @@ def test_all_parts_name_the_same_winner(tmp_path, capsys, opened):
     assert sorted(Counter(colours).values()) == [5, 5, 5, 5, 5, 5, 42 * 5]
     named = [item.inner_text() for item in page.locator("#colours > span").all()]
     assert [named[0], *named[6:]] == ["activation=tanh, lr=0.001, width=19", "42 other groups"]
+    box = page.evaluate("document.getElementById('boxes').data[0]")
+    boxes = [*box["q1"], *box["median"], *box["q3"], *box["x"]]
+    assert boxes[:3] == pytest.approx([*ranking.groups[0].quartiles])
+    assert sorted(boxes[3]) == pytest.approx([*ranking.groups[0].values])
     page.locator("#groups summary").click()
     assert page.locator(".groups").nth(1).locator("tbody tr").count() == 38
     page.locator("#across").select_option(label="model.activation")

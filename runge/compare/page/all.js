@@ -26,10 +26,12 @@ plot("front", () => {
     text: runs.map(run => plain(`${run.name}: ${run.group}`)), hoverinfo: "text+x+y", marker: {size: 8, opacity: 0.8, color: runs.map(run => colourOfGroup(run.group))}}] : [],
   {title: "the two errors of every run", xaxis: logarithmic(across, 3), yaxis: logarithmic(up), height: height()});
 });
+// As in the table of groups; Plotly has other quartiles.
+const quartiles = values => Object.fromEntries(Object.entries({lowerfence: 0, q1: 0.25, median: 0.5, q3: 0.75, upperfence: 1}).map(([name, q]) => [name, [quantile(values, q)]]));
 plot("boxes", () => {
   const {groups, cut} = best();
   if (single()) return null;
-  return unlessEmpty(groups.map(({name, runs}, i) => ({type: "box", name: folded(name), x: runs.map(value), y: runs.map(() => i), boxpoints: "all", jitter: 0.4, pointpos: 0,
+  return unlessEmpty(groups.map(({name, runs}, i) => ({type: "box", name: folded(name), x: [runs.map(value)], y: [i], boxpoints: "all", ...quartiles(runs.map(value)), jitter: 0.4, pointpos: 0,
     marker: {color: colourOfGroup(name), size: 4}, orientation: "h"})),
   {title: `${plain(data.metric)} over ${data.over}${cut}`, xaxis: logarithmic("", 3), height: height(),
     yaxis: {autorange: "reversed", tickvals: groups.map((_, i) => i), ticktext: groups.map(group => folded(called(group)))}});

@@ -49,15 +49,15 @@ function draw(id) {
   const title = lines(layout.title, $(id).clientWidth);
   const axis = {gridcolor: line, zerolinecolor: line, automargin: true, exponentformat: "none"};
   Plotly.react(id, traces, {
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: {color: ink(), size: 12}, showlegend: false,
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: {color: ink(), size: 12}, showlegend: false, hoverlabel: {namelength: -1},
     modebar: {bgcolor: "rgba(0,0,0,0)", color: "#8e8e93", activecolor: ink()}, ...layout,
     margin: {l: 60, r: 15, b: 45, ...layout.margin, t: 22 + 18 * title.length + (layout.margin?.t ?? 0)},
     title: {text: title.join("<br>"), font: {size: 14}, x: 0, xanchor: "left", y: 1, yanchor: "top", pad: {l: 14, t: 3 + 9 * title.length}},
     xaxis: {...axis, ...layout.xaxis}, yaxis: {...axis, ...layout.yaxis},
     ...layout.yaxis2 && {yaxis2: {...axis, ...layout.yaxis2}},
-    // By the mouse all else is done in the plot: drag, double-click. Without one the buttons would always be there, and hide the title.
+    // All else is done in the plot, by dragging and a double click, and nothing leaves the page. Without a mouse the buttons would always be there, and hide the title.
   }, {responsive: true, displaylogo: false, displayModeBar: matchMedia("(hover: hover)").matches && "hover",
-    modeBarButtonsToRemove: ["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"]});
+    modeBarButtonsToRemove: ["sendChartToCloud", "zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"]});
 }
 
 const named = title => ({title: {text: title, standoff: 8}});

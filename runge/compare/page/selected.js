@@ -32,7 +32,7 @@ function lined(style, x, rows, finish = trace => trace) {
 function historical(style, key, runs) {
   const curves = runs.filter(run => run.curves[key]).map(run => new Map(numbers(run.curves.step).map((step, i) => [step, numbers(run.curves[key])[i]])));
   const steps = curves.length ? [...curves[0].keys()].filter(step => curves.every(curve => Number.isFinite(curve.get(step)))) : [];
-  return steps.length ? lined({...style, mode: steps.length > 20 ? "lines" : "lines+markers", marker: {size: 5}}, steps, curves.map(curve => steps.map(step => curve.get(step)))) : [];
+  return steps.length ? lined({...style, mode: steps.length > 12 ? "lines" : "lines+markers", marker: {size: 5}}, steps, curves.map(curve => steps.map(step => curve.get(step)))) : [];
 }
 const thinned = values => values.filter((_, i) => i % Math.ceil(values.length / 4000) === 0);
 const unlessEmpty = (traces, layout) => traces.length ? {traces, layout} : null;
