@@ -23,22 +23,19 @@ from runge.metrics import LAMBDA_D, TEST_MSE_DF, TEST_MSE_F, key
 from runge.validation import checked_call
 
 LOGARITHMS = {
-    key("val", "mse_df"): "1 validation error, log10/mse_df",
-    key("val", "mse_f"): "1 validation error, log10/mse_f",
-    TEST_MSE_DF: "2 test error, log10/mse_df",
-    TEST_MSE_F: "2 test error, log10/mse_f",
-    key("train", "mse_df"): "3 training error, log10/mse_df",
-    key("train", "mse_f"): "3 training error, log10/mse_f",
-    LAMBDA_D: "4 lambda_d, log10",
+    key("val", "mse_df"): "1 log10 val/mse_df",
+    key("val", "mse_f"): "1 log10 val/mse_f",
+    TEST_MSE_DF: "2 log10 test/mse_df",
+    TEST_MSE_F: "2 log10 test/mse_f",
+    key("train", "mse_df"): "3 log10 train/mse_df",
+    key("train", "mse_f"): "3 log10 train/mse_f",
+    LAMBDA_D: "4 log10 lambda_d",
 }
 """The tags of the logarithms of figures. TensorBoard sorts tags; HPARAMS begins with the first five of all."""
 
 _LAYOUT = {
     "Errors of a run": {
-        "log10 of the MSE of f and f', validation and training; lambda_d begins where it is switched on": (
-            "Multiline",
-            ["^[13] .*", "^4 .*"],
-        )
+        "log10 of the errors; lambda_d from where it is on": ("Multiline", ["^[134] "]),
     }
 }
 
