@@ -22,6 +22,7 @@ _most_threads: int | None = None
 
 # The only model of costs: rough figures of one core, which decide on threads, compilation and the order of a sweep.
 _ONE_THREAD = 2**17  # neuron values in a layer, below which a second thread costs more than it saves
+_ONE_THREAD_64 = 3e7  # multiplications of linear algebra in 64 bit, likewise
 _PER_PRODUCT, _PER_NEURON = 2.4e-11, 3.6e-10  # seconds of a step for each multiplication, and each value or tangent
 PER_PRODUCT_64 = 1.2e-10  # of linear algebra in 64 bit: Levenberg-Marquardt on 500 to 5000 errors
 _PER_ACTIVATION = {"relu": -1.6e-10, "sin": 1.9e-10, "gelu": 4.1e-10, "softplus": 8.2e-10}  # more than of tanh
@@ -32,16 +33,20 @@ _ALARM: signal.Signals | None = getattr(signal, "SIGALRM", None)  # there is non
 _HANDLED = (*ENDING, *([_ALARM] if _ALARM else []))
 
 
-def use_threads(neurons: int, before: int | None = None) -> None:
-    """Let torch use one thread, or all of them if the values and tangents of one hidden layer, `neurons`, are many.
+def use_threads(neurons: int, products: float = 0.0, before: int | None = None) -> None:
+    """Let torch use one thread, or all of them if a step has much work for each.
 
-    A run that is resumed has the threads that it had before, because their number changes the last bits of sums.
+    Args:
+        neurons: the values and tangents of one hidden layer.
+        products: the multiplications of a member's linear algebra.
+        before: the threads of a run that is resumed, which it keeps, because they change the last bits of sums.
     """
     import torch
 
     global _most_threads
     _most_threads = _most_threads or torch.get_num_threads()
-    torch.set_num_threads(before or (1 if neurons < _ONE_THREAD else _most_threads))
+    one = neurons < _ONE_THREAD and products < _ONE_THREAD_64
+    torch.set_num_threads(before or (1 if one else _most_threads))
 
 
 def limit_threads(most: int) -> None:

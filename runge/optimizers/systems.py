@@ -82,17 +82,24 @@ class System(ABC):
         return self.network.adjoint(self.tape, by_row[..., 0], by_row[..., 1:] if by_row.shape[3] > 1 else None)
 
 
+@dataclass
 class ErrorSpace(System):
     """The system in the space of the errors; the damping keeps errors of weight 0 out of it."""
+
+    order: Tensor  # the errors to which the rows of the matrix belong, (M, R)
 
     @classmethod
     def of(cls, problem: Problem, tape: Tape, weights: Tensor) -> Self:
         """Return the system of a problem."""
-        return cls(problem.network, tape, gram(problem.network, tape), (1 / weights).clamp_max(1e200), weights)
+        matrix, order = gram(problem.network, tape)
+        order = order.expand_as(weights)
+        diagonal = (1 / weights).clamp_max(1e200).gather(1, order)
+        return cls(problem.network, tape, matrix, diagonal, weights, order)
 
     def solve(self, errors: Tensor) -> Tensor:
         """Return J^T (J J^T + mu W^-1)^-1 e."""
-        return self._transposed(self._solve(errors))
+        solution = self._solve(errors.gather(1, self.order))
+        return self._transposed(torch.zeros_like(errors).scatter_(1, self.order, solution))
 
 
 class WeightSpace(System):

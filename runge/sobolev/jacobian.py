@@ -19,6 +19,7 @@ from torch import Tensor
 from runge.sobolev.network import StackedMLP, Tape
 
 _CACHED = 2**17  # the numbers that fit the CPU's cache; it limits how many members are multiplied at a time
+_ROWS = 320  # about how many rows and columns of a large Gram matrix are computed at a time
 
 
 class Layer(NamedTuple):
@@ -27,7 +28,7 @@ class Layer(NamedTuple):
     inputs: Tensor  # h, g_1, ..., g_D, stacked, (M, (1 + D) N, in), the same for all outputs
     adjoints: Tensor  # delta, epsilon_1, ..., epsilon_D, stacked, of each output, (M, P, (1 + D) N, out)
 
-    def at(self, points: Tensor, n: int) -> "Layer":
+    def at(self, points: Tensor | slice, n: int) -> "Layer":
         """Return the layer at some of the N points."""
         inputs, adjoints = self.inputs.unflatten(1, (-1, n)), self.adjoints.unflatten(2, (-1, n))
         return Layer(inputs[:, :, points].flatten(1, 2), adjoints[:, :, :, points].flatten(2, 3))
@@ -109,25 +110,39 @@ def gram_diagonal(network: StackedMLP, tape: Tape) -> Tensor:
     return total
 
 
-def gram(network: StackedMLP, tape: Tape) -> Tensor:
-    r"""Return the Gram matrix J J^T, (M, P (1 + D) N, P (1 + D) N), computed without J.
+def gram(network: StackedMLP, tape: Tape) -> tuple[Tensor, Tensor]:
+    r"""Return the lower triangle of J J^T, (M, R, R), R = P (1 + D) N, computed without J, and the order of its rows.
 
     With A = [h; g][h; g]^T + [1, 0; 0, 0] (for the bias) of a layer's inputs and B = [delta; epsilon][delta; epsilon]^T
     of its adjoints, of two outputs in general, the layer adds to the block of the derivatives a and b (0 is u), by
     elementwise products, :math:`\sum_{i \in \{0, a\}} \sum_{j \in \{0, b\}} B_{a-i,\, b-j} A_{ij}`.
+
+    Row i of the matrix belongs to row `order[i]` of J. A small matrix is whole, in the order of J. A large one is
+    computed in blocks of all rows of J of some points, and those above its diagonal are 0.
     """
     layers, n, outputs = linearise(network, tape), tape.x.shape[1], network.outputs
-    members, rows = len(tape.x), layers[-1].inputs.shape[1] // n
-    total = tape.x.new_zeros(members, outputs, rows, n, outputs, rows, n)
-    together = max(1, _CACHED // total[0].numel())
+    members, rows = len(tape.x), outputs * (layers[-1].inputs.shape[1] // n)
+    points = n if rows * n < 2 * _ROWS else max(1, _ROWS // rows)
+    blocks = [slice(first, first + points) for first in range(0, n, points)]
+    orders = [torch.arange(rows * n, device=tape.x.device).view(rows, n)[:, block].flatten() for block in blocks]
+    total, sizes = tape.x.new_zeros(members, rows * n, rows * n), [len(one) for one in orders]
+    together = max(1, _CACHED // sizes[0] ** 2)
     for first in range(0, members, together):
         some = slice(first, first + together)
-        *others, last = [Layer(layer.inputs[some], layer.adjoints[some]) for layer in layers]
-        for p in range(outputs):  # the last layer is linear: delta = 1 and epsilon = 0
-            total[some, p, :, :, p] = _products_of_inputs(last, last, n, n)
-        for layer in reversed(others):
-            _add_gram(layer, layer, total[some])
-    return total.flatten(4).flatten(1, 3)
+        parts = [[Layer(*(one[some] for one in layer)).at(block, n) for layer in layers] for block in blocks]
+        for i, strip in enumerate(total[some].split(sizes, dim=1)):
+            for part, block in zip(parts, strip.split(sizes, dim=2)[: i + 1], strict=False):
+                shape = outputs, rows // outputs, -1
+                _add_block(parts[i], part, block.unflatten(2, shape).unflatten(1, shape))
+    return total, torch.cat(orders)
+
+
+def _add_block(layers: list[Layer], columns: list[Layer], total: Tensor) -> None:
+    """Add the block of J J^T of N points and of K others, (M, P, 1 + D, N, P, 1 + D, K)."""
+    for p in range(total.shape[1]):  # the last layer is linear: delta = 1 and epsilon = 0
+        total[:, p, :, :, p] += _products_of_inputs(layers[-1], columns[-1], total.shape[3], total.shape[6])
+    for layer, others in zip(layers[-2::-1], columns[-2::-1], strict=True):
+        _add_gram(layer, others, total)
 
 
 def gram_columns(layers: list[Layer], n: int, points: Tensor) -> Tensor:

@@ -243,9 +243,12 @@ class Member:
     def work(self) -> float:
         """Estimate the seconds of one step on one core."""
         model = self.model
-        products = self.optimizer.products(*self._system(), model.width)
         shape = self._points(), model.depth, model.width, self.dimension, model.activation
-        return machine.step_seconds(*shape) + machine.PER_PRODUCT_64 * products
+        return machine.step_seconds(*shape) + machine.PER_PRODUCT_64 * self.products()
+
+    def products(self) -> float:
+        """Estimate the multiplications of the linear algebra of one step."""
+        return self.optimizer.products(*self._system(), self.model.width)
 
     def _points(self) -> int:
         """Return the number of points of a step."""

@@ -257,7 +257,7 @@ class Stack:
             *([Halving(self._halving, self.members, history)] if self._halving and len(self.members) > 1 else []),
             *others,
         ]
-        machine.use_threads(self._neurons, file.threads if file else None)
+        machine.use_threads(self._neurons, first.products(), file.threads if file else None)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", IGNORED)
             trainer = make_trainer(self.training, first.on_gpu(), callbacks, file)
