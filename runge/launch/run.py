@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from runge.compare.tables import error_table
@@ -68,7 +68,7 @@ def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resumi
             directory.begin(content, hydra.overrides.task)
         if hydra.runtime.choices.get("search") not in (None, "null") and not (sweep or resuming):
             raise ConfigurationError(f"search: needs -m: {command()} -m search=best")
-        member = Member(content, hydra.overrides.task)
+        member = Member(content, hydra.overrides.task, fixed=_typed(Path(hydra.sweep.dir)) if sweep else ())
         check_rows(member, directory)
         if sweep:
             if isinstance(outcome := ended_before(member, directory), RunError):
@@ -89,6 +89,16 @@ def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resumi
         columns = 0 if member.rows is None else len(stack.data.inputs)
         Console().print(error_table(outcome, test.regions if len(test.outputs) == 1 else (), test.outputs, columns))
     return conclude(outcome, directory, stack.members[0])
+
+
+def _typed(sweep: Path) -> list[Any]:
+    """Return the overrides of a sweep as they were typed, which a launcher of Hydra's does not hand to its jobs."""
+    try:
+        with (sweep / "multirun.yaml").open() as file:
+            typed: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+    except FileNotFoundError:
+        return []
+    return typed["hydra"]["overrides"]["task"]
 
 
 def make_stack(members: Sequence[Member], halving: int | None = None) -> "Stack":
