@@ -203,7 +203,9 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         share = self.validation_fraction
         if not 0 <= share < 1:
             raise ValueError(f"validation_fraction: must be in [0, 1), got {share}")
-        configuration: dict[str, Any] = _composed(_option(self.optimizer)) | {"seed": _seed(self.random_state)}
+        steps = self._given("max_steps")  # a share of which is the distance of the validations
+        composed = _composed(_option(self.optimizer), *([steps] if isinstance(steps, int) else []))
+        configuration: dict[str, Any] = composed | {"seed": _seed(self.random_state)}
         for section, names in _KEYS.items():
             values = {name: value for name in names if (value := self._given(name)) is not None}
             configuration[section] = configuration[section] | values  # the others are those of all fits
@@ -281,9 +283,11 @@ class _Arrays(Rows):
 
 
 @cache
-def _composed(option: str) -> dict[str, Any]:
-    """Return the configuration of a run on a table with an optimiser."""
-    return compose("data=table", "data.file=X", f"optimizer={option}", *_QUIET)
+def _composed(option: str, *steps: int) -> dict[str, Any]:
+    """Return the configuration of a run on a table with an optimiser, of its own number of steps or of another."""
+    return compose(
+        "data=table", "data.file=X", f"optimizer={option}", *map("trainer.max_steps={}".format, steps), *_QUIET
+    )
 
 
 def _option(optimizer: Any) -> str:

@@ -61,10 +61,11 @@ function draw(id) {
 }
 
 const named = title => ({title: {text: title, standoff: 8}});
-// Plotly writes the ticks between powers of ten smaller than these, or without their power: here they are 0.002, 2×10⁻⁴ and 10⁻⁴.
+// Plotly writes the ticks between powers of ten smaller than these, or without their power: here they are 0.002, 2×10⁻⁴
+// and 10⁻⁴, and only 1, 2 and 5 have a label.
 const labelalias = Object.fromEntries(Array.from({length: 81}, (_, i) => i - 40).flatMap(power => [1, 2, 3, 4, 5, 6, 7, 8, 9].map(digit => {
   const sign = power < 0 ? "−" : "+", size = Math.abs(power), times = digit > 1 ? `${digit}×` : "";
-  return [`${digit}e${sign}${size}`, size > 3 ? `${times}10<sup>${power < 0 ? sign : ""}${size}</sup>` : String(Number(`${digit}e${power}`))];
+  return [`${digit}e${sign}${size}`, ![1, 2, 5].includes(digit) ? " " : size > 3 ? `${times}10<sup>${power < 0 ? sign : ""}${size}</sup>` : String(Number(`${digit}e${power}`))];
 })));
 const logarithmic = (title, nticks = 4) => ({type: "log", ...named(title), nticks, tickformat: ".0e", tickformatstops: [{dtickrange: ["L0", "L1e99"], value: "~g"}], labelalias});
 // A title in lines that leave room for the buttons.

@@ -56,10 +56,10 @@ const columns = [
   {title: "show", orderable: false, searchable: false, data: null, columnControl: [{extend: "colVisDropdown", text: "Columns", columns: ":gt(0)"}],
     render: (_, type, run) => type === "display" ? box(run) : ""},
   {title: "run", data: "name", className: "text", columnControl: [], render: text},
-  ...data.race ? [{...headed("candidate"), data: "group", className: "text", columnControl: words, render: text}] : [],
   ...data.figures.slice(0, first).map(error),
   {title: "status", data: null, className: data.runs.some(run => run.message) ? "text message" : "text", columnControl: words,
     render: (_, type, run) => type === "display" ? text.display(state(run)) : type === "filter" && run.message ? state(run) : run.status},
+  ...data.race ? [{...headed("candidate"), data: "group", className: "text message", columnControl: words, render: text}] : [],
   ...data.settings.map((name, i) => ({...setting(name, i), visible: !data.race || /seed$|fold$/.test(name)})),  // of a race they are many
   ...data.figures.slice(first).map(error),
   {...number("lambda_d on", run => run.switch, value => value ?? "-"), visible: distinct(data.runs.map(run => run.switch)).length > 1},
