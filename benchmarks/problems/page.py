@@ -47,9 +47,9 @@ losses, half the sum over all channels of log MSE, with the weight decay chosen 
 
 Five pools and five weight decays: 25 trainings for each n and loss, of 5000 steps in 64 bit, with the author's
 settings. JAX trains the 25 networks of one n and one loss under `vmap` in one compiled scan, and keeps their weights
-alone; its seconds include compiling. `runge` trains all networks of one loss in one sweep, which writes checkpoints,
-histories and pictures of each run; the seconds of its fits are their sum, divided by the number of processes. Errors
-are the medians of the pools, value / derivative.
+alone; its seconds include compiling. `runge` trains all networks of one loss in one sweep, which writes
+checkpoints and histories of each run; the seconds of its fits are their sum, divided by the number of processes.
+Errors are the medians of the pools, value / derivative.
 
 {study}
 
