@@ -188,9 +188,11 @@ def test_a_wrong_section_is_refused(overrides, parts, fail, tmp_path):
     assert not list(tmp_path.rglob("status.json"))
 
 
-def test_tensorboard_of_a_sweep(finish, tmp_path):
+@pytest.mark.parametrize("launcher", ["hydra.launcher.processes=1", "hydra/launcher=basic"])
+def test_tensorboard_of_a_sweep(launcher, finish, tmp_path):
     """Runs are called by what differs, which are also the columns of HPARAMS; logarithms of the errors come first."""
-    finish("-m", "sampling=random,stratified", "seed=3", "hydra.launcher.processes=1", *SHORT, "hydra.sweep.dir=sweep")
+    fixed = ("optimizer.lr=1e-3", "model.standardize=true", "seed=3")  # jobs have 0.001 and True
+    finish("-m", "sampling=random,stratified", *fixed, launcher, *SHORT, "hydra.sweep.dir=sweep")
     runs = EventMultiplexer().AddRunsFromDirectory(str(tmp_path / "sweep"))
     runs.Reload()
     names = ["0/tensorboard/0 random", "1/tensorboard/1 stratified"]
