@@ -171,12 +171,14 @@ def test_resumed_run_equals_the_uninterrupted_one(step, fail, finish, trained, t
     assert not (begun / "metrics.json").exists()
     assert step < 20 or [int(row["step"]) for row in history(begun)] == list(range(20, step + 1, 20))
 
+    began = state(begun)["began"]
     moved = begun.rename(tmp_path / "moved")
     record = {path.name: path.read_bytes() for path in (moved / ".hydra").iterdir()}
     finish("resume=moved")
     assert figures(moved) == figures(whole)
     assert (moved / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
     assert figures(moved)["switched_on_step"] == 60
+    assert state(moved)["began"] == began < state(moved)["written"]
     best = [torch.load(path / "checkpoints" / "best.ckpt")["state_dict"] for path in (moved, whole)]
     assert all(torch.equal(best[0][key], best[1][key]) for key in best[0])
     assert {path.name: path.read_bytes() for path in (moved / ".hydra").iterdir()} == record
