@@ -178,11 +178,12 @@ def write() -> None:
             page += section.format(**{name: table(), **commands})
     PAGE.write_text(page)
     pictures = {
-        "intervals": dots({"": intervals_page.shares()}, "new labels that an interval contains, %", 90),
-        "outside": dots(outside_page.areas(), "area under the ROC curve, errors of the value", 1),
+        "intervals": lambda: dots({"": intervals_page.shares()}, "new labels that an interval contains, %", 90),
+        "outside": lambda: dots(outside_page.areas(), "area under the ROC curve, errors of the value", 1),
     }
-    for name, figure in pictures.items():
-        (PAGE.parent / "images" / f"studies_{name}.png").write_bytes(png(figure))
+    for name, drawn in pictures.items():
+        if figures(name)["rows"]:
+            (PAGE.parent / "images" / f"studies_{name}.png").write_bytes(png(drawn()))
 
 
 if __name__ == "__main__":

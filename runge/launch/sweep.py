@@ -21,7 +21,7 @@ from runge import machine
 from runge.compare.groups import seeds_needed
 from runge.configuration import build, digest
 from runge.errors import ConfigurationError, describe
-from runge.launch.compose import Composer, combinations, plain
+from runge.launch.compose import Composer, combinations, fixed_keys, plain
 from runge.launch.folds import folds
 from runge.launch.jobs import (
     Chunk,
@@ -188,7 +188,7 @@ def check_jobs(
 
     setup_globals()
     compose, jobs = Composer(context.config_loader, config), list[Job]()
-    fixed: Any = OmegaConf.to_container(config.hydra.overrides.task)  # those with several values are no job's
+    fixed = fixed_keys(config.hydra)
     for number, given in enumerate(overrides, first):
         interruption.check()
         composed = compose(given, number)

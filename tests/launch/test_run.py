@@ -223,7 +223,8 @@ def test_interrupt_after_the_last_step_ends_the_sweep_too(fail, tmp_path, monkey
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(SobolevRegression, "training_step", interrupt)
-    _, err = fail("-m", "model.width=4,8", "hydra.launcher.processes=1", "trainer.max_steps=10")
+    steps = ("trainer.max_steps=10", "trainer.log_every=10")
+    _, err = fail("-m", "model.width=4,8", "hydra.launcher.processes=1", *steps)
     assert "1 of 2 runs are finished" in err
     assert len(list(tmp_path.glob("outputs/multirun/*/*/*/metrics.json"))) == 1
     assert len(list(tmp_path.glob("outputs/multirun/*/*/*/status.json"))) == 1
@@ -267,7 +268,7 @@ def test_resumed_run_may_be_shown_logged_and_saved_differently_only(fail, finish
     assert "model.width=9" in err
     asked = ("trainer.progress_bar=false", "++trainer.checkpoint_seconds=7", "logger=[]")
     made = []
-    monkeypatch.setattr(run_module, "Member", lambda *arguments: made.append(Member(*arguments)) or made[0])
+    monkeypatch.setattr(run_module, "Member", lambda *given, **more: made.append(Member(*given, **more)) or made[0])
     finish("resume=run", *asked)
     settings = made[0].training
     assert (settings.progress_bar, settings.checkpoint_seconds, settings.log_every) == (False, 7, 20)
