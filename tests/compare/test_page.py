@@ -345,7 +345,8 @@ def test_page_of_several_inputs_and_outputs(copy, opened):
 def test_filters_by_column(tmp_path, opened):
     """The choice of words and the range of numbers hide rows, all plots follow, and a page loaded again keeps them."""
     settings = itertools.product(("relu", "tanh"), (0.1, 0.001), range(8, 22))
-    ranking = Ranking(made_up({one: one[1] / one[2] for one in settings}, seeds=1))
+    records = made_up({one: one[1] / one[2] for one in settings}, seeds=1)
+    ranking = Ranking([replace(one, figures={**one.figures, "test/r2_f": 0.999987}) for one in records])
     (tmp_path / "report.html").write_text(render(ranking))
     page = opened(tmp_path / "report.html")
     info, header = page.locator(".dt-info"), page.locator("#runs thead th")
@@ -374,6 +375,7 @@ def test_filters_by_column(tmp_path, opened):
     rows = list(csv.DictReader(download.value.path().read_text("utf-8-sig").splitlines()))
     shown = [record for record in ranking.records if record.settings["model.width"] in (10, 11, 12)]
     shown = [record for record in shown if record.settings["model.activation"] == "tanh"]
+    assert {row["test/r2_f"] for row in rows} == {"0.999987"}
     assert [float(row["test/mse_df"]) for row in rows] == [record.figures["test/mse_df"] for record in shown]
     filter_of("model.width")
     assert page.get_by_role("textbox", name="model.width to").input_value() == "12"
