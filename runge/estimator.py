@@ -66,7 +66,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
     dy/dx times the `scale_` of a `StandardScaler`.
 
     Args:
-        activation: as `model.activation`; None, here and below: as the command has it with this optimiser.
+        activation: as `model.activation`; None (here and below): the command's default for this optimiser.
         depth: the hidden layers.
         width: the neurons in each.
         lambda_d: as `loss.lambda_d`; without derivatives it has no effect.

@@ -51,8 +51,8 @@ class Function(nn.Module):
         outputs: the names of the outputs.
         runs: the directories of the members' runs, in the order of the stacks.
         weights: the weight w of each member, > 0, in the same order; they sum to 1. None: all are equal.
-        rows: what is equal of members that were trained on the same rows, one for each, in the same order.
-        calibration: what intervals follow from; None: the rows of `runs` that a member has not seen.
+        rows: a key for each member, in the same order; members trained on the same rows have equal keys.
+        calibration: the data from which intervals are computed; None: the rows of `runs` that a member has not seen.
         inside: the inputs of the rows that a member was trained on, (n, D), or the box of a formula; None: the rows are
             read from the table of `runs`.
 

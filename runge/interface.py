@@ -239,8 +239,8 @@ def fit(*arguments: Any, directory: Directory = None) -> Run | Answer:
         directory: the directory of the run, or of the sweep; None: `outputs/DATE/TIME`, `outputs/multirun/DATE/TIME`.
 
     Returns:
-        Of a table in memory the answer of `search=best` after `hydra.sweeper.timeout` seconds (60); with `search=null`,
-        and of overrides alone, one run.
+        For a table in memory the answer of `search=best` after `hydra.sweeper.timeout` seconds (60); with
+        `search=null`, or for overrides alone, one run.
 
     Raises:
         ConfigurationError: an override is not allowed; it is a `ValueError`, and nothing was trained.

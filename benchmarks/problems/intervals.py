@@ -24,7 +24,7 @@ import page
 import torch
 from fresh import FRESH
 from tables import Array, Rows, noisy
-from tools.gpytorch_process import Process, settings, trained
+from tools.gpytorch_process import Process, loss_of, settings, trained
 
 import runge
 
@@ -117,7 +117,7 @@ def gaussian_process(rows: Rows, points: Array) -> tuple[Array, Array]:
     with settings("ignore", exactly=True, variances=True):
         with torch.enable_grad():
             found = [trained(x, labels, Process(steps=200, start=start)) for start in (0.5, 1.5)]
-        _, model = min(found, key=lambda one: one[0])
+        model = min(found, key=lambda one: float(loss_of(one.train(), x, labels))).eval()
         posterior = model(new)
         spread = model.likelihood(posterior).variance.clamp_min(0).sqrt().numpy()
         return posterior.mean.numpy() * scales + offsets, spread * scales

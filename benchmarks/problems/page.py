@@ -47,9 +47,9 @@ losses, half the sum over all channels of log MSE, with the weight decay chosen 
 
 Five pools and five weight decays: 25 trainings for each n and loss, of 5000 steps in 64 bit, with the author's
 settings. JAX trains the 25 networks of one n and one loss under `vmap` in one compiled scan, and keeps their weights
-alone; its seconds include compiling. `runge` trains all networks of one loss in one sweep, which writes checkpoints,
-histories and pictures of each run; the seconds of its fits are their sum, divided by the number of processes. Errors
-are the medians of the pools, value / derivative.
+alone; its seconds include compiling. `runge` trains all networks of one loss in one sweep, which writes
+checkpoints and histories of each run; the seconds of its fits are their sum, divided by the number of processes.
+Errors are the medians of the pools, value / derivative.
 
 {study}
 
@@ -178,11 +178,12 @@ def write() -> None:
             page += section.format(**{name: table(), **commands})
     PAGE.write_text(page)
     pictures = {
-        "intervals": dots({"": intervals_page.shares()}, "new labels that an interval contains, %", 90),
-        "outside": dots(outside_page.areas(), "area under the ROC curve, errors of the value", 1),
+        "intervals": lambda: dots({"": intervals_page.shares()}, "new labels that an interval contains, %", 90),
+        "outside": lambda: dots(outside_page.areas(), "area under the ROC curve, errors of the value", 1),
     }
-    for name, figure in pictures.items():
-        (PAGE.parent / "images" / f"studies_{name}.png").write_bytes(png(figure))
+    for name, drawn in pictures.items():
+        if figures(name)["rows"]:
+            (PAGE.parent / "images" / f"studies_{name}.png").write_bytes(png(drawn()))
 
 
 if __name__ == "__main__":

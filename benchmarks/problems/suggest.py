@@ -135,7 +135,7 @@ def by_gaussian_process(study: Study, rows: Rows, _: Path, seed: int) -> Array:
     for y, dydx in zip(rows.y.T, rows.dydx.transpose(1, 0, 2), strict=True):
         labels = np.concatenate([(y - y.mean())[:, None], dydx * half], axis=1) / y.std()
         with torch.enable_grad():
-            _, model = trained(x, torch.from_numpy(labels), Process(steps=40, start=1.0))
+            model = trained(x, torch.from_numpy(labels), Process(steps=40, start=1.0))
         own, cross, prior = (model.covar_module(a, b).to_dense() for a, b in ((x, x), (x, new), (new, new)))
         noise = max(float(model.likelihood.noise), 1e-8)
         factor = torch.linalg.cholesky(own + noise * torch.eye(len(own), dtype=own.dtype))

@@ -12,7 +12,7 @@ from runge.records.ensemble import SEEDS
 from runge.records.files import printable
 from runge.records.reading import RunRecord
 
-BETWEEN = re.compile(r",? (?=[+~]{0,2}[\w./@]+=)")
+BETWEEN = re.compile(r",? (?=[+~]{0,2}[\w./@]+=|~[\w./@])")
 """The text between two settings of a name, or between two overrides of a run."""
 
 MOST_KEYS = 4

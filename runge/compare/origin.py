@@ -9,22 +9,21 @@ from typing import NamedTuple
 
 import yaml
 
-from runge.compare.naming import text, typed
+from runge.compare.naming import BETWEEN, text, typed
 from runge.compare.ranking import Ranking
-from runge.configuration import SAME_RESULT
+from runge.configuration import SAME_BITS
 from runge.errors import command
-from runge.records.directories import RunDirectory
 from runge.records.files import printable
-from runge.records.reading import RunRecord
+from runge.records.reading import RunRecord, find
 
 _MOST = 3
 _NOT_SHOWN = (
+    *(key for key in SAME_BITS if key != "objective"),  # a logger's may be secret
     "hydra.run.dir",
     "hydra.sweep.dir",
     "hydra.mode",
     "hydra.job",
     "hydra.launcher.processes",
-    "trainer.progress_bar",
 )
 
 
@@ -35,7 +34,7 @@ class Origin(NamedTuple):
         fitted: the files, formulas or targets that are fitted.
         command: the command of the run or of the sweep.
         trained: when the first run began and the last one ended.
-        versions: the versions of runge and its libraries.
+        versions: the versions of runge and torch.
         fixed: the settings that all runs have in common, as they are typed.
     """
 
@@ -56,12 +55,7 @@ def origin_of(ranking: Ranking) -> Origin:
         _command(records),
         _trained(records),
         "; ".join(sorted({record.versions for record in records if record.versions})),
-        [
-            f"{key}={typed(key, value)}"
-            for key, value in records[0].settings.items()
-            if not key.startswith(SAME_RESULT)
-            and all(key in one.settings and text(one.settings[key]) == text(value) for one in records)
-        ],
+        [f"{key}={typed(key, records[0].settings.get(key))}" for key in ranking.common],
     )
 
 
@@ -74,26 +68,40 @@ def _fitted(record: RunRecord) -> str:
 
 
 def _command(records: Sequence[RunRecord]) -> str:
-    """Return the command of a run, or of the sweep of which all runs are, by the record that Hydra leaves of it."""
-    folders = {Path(record.path).parent for record in records}
-    file = folders.pop() / "multirun.yaml"
-    if not folders and file.is_file():
-        try:
-            given = yaml.safe_load(file.read_text())["hydra"]["overrides"]
-            own = [one for one in (*given["hydra"], *given["task"]) if not one.startswith(_NOT_SHOWN)]
-            return printable(f"{command()} -m {shlex.join(own)}")
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError):
-            return ""  # damaged
-    return f"{command()} {records[0].overrides}" if len(records) == 1 and records[0].overrides else ""
+    """Return the command of a single run, or that of a sweep if these are all of its runs."""
+    if len(records) == 1:
+        given, flag = records[0].overrides, []
+        typed_in = None if given is None else BETWEEN.split(given)
+    else:
+        typed_in, flag = _of_sweep(records), ["-m"]
+    if typed_in is None:
+        return ""
+    own = [one for one in typed_in if one and not one.lstrip("+~").startswith(_NOT_SHOWN)]
+    return printable(" ".join([command(), *flag, shlex.join(own)]).strip())
+
+
+def _of_sweep(records: Sequence[RunRecord]) -> list[str] | None:
+    """Return the overrides of a sweep by the record that Hydra leaves of it; None if damaged, or of other runs too."""
+    folder, *others = {Path(record.path).parent for record in records}
+    file = folder / "multirun.yaml"
+    if others or not file.is_file():
+        return None
+    if not {run.path.resolve() for run in find(folder)} <= {Path(record.path).resolve() for record in records}:
+        return None
+    try:
+        given = yaml.safe_load(file.read_text())["hydra"]["overrides"]
+        return [*map(str, given["hydra"]), *map(str, given["task"])]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, yaml.YAMLError):
+        return None
 
 
 def _trained(records: Sequence[RunRecord]) -> str:
-    """Return when the first run began, and when the last one wrote its status."""
-    runs = [RunDirectory(record.path) for record in records]
-    began = [run.configuration.stat().st_mtime for run in runs if run.configuration.exists()]
-    ended = [run.status.stat().st_mtime for run in runs if run.status.exists()]
-    if not began or not ended:
+    """Return when the first run began, and when the last one wrote its status; empty if no status says it."""
+    runs = [record for record in records if record.began]
+    try:
+        times = [min(one.began for one in runs), max(one.written for one in runs)]
+        first, last = (datetime.fromtimestamp(time).strftime("%Y-%m-%d %H:%M") for time in times)
+    except (ValueError, OverflowError, OSError):  # there is none, or no clock shows it
         return ""
-    first, last = (datetime.fromtimestamp(time).strftime("%Y-%m-%d %H:%M") for time in (min(began), max(ended)))
     same = first.partition(" ")[0] == last.partition(" ")[0]
     return first if first == last else f"{first} to {last.partition(' ')[2] if same else last}"

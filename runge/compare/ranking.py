@@ -64,6 +64,7 @@ class Ranking:
         # Further settings that not all runs have in common.
         rest = {name: {text(record.settings.get(name, "")) for record in records} for name in names}
         self.others = [name for name, values in rest.items() if name not in self.keys and len(values) > 1]
+        self.common = [name for name, values in rest.items() if len(values) == 1]
         rated = [one for one in records if race is None or not race.is_last(one.path)] or records
         if metric is None and searched in self.metrics:
             metric = searched

@@ -77,6 +77,19 @@ def combinations(arguments: Sequence[str], loader: ConfigLoader | None = None) -
     return list(map(list, itertools.product(*choices.values())))
 
 
+def fixed_keys(hydra: DictConfig) -> set[str]:
+    """Return the keys that have one value in all jobs of a sweep, given the section `hydra` of its command.
+
+    Values cannot be compared, because Hydra writes those of jobs in its own way, such as 0.001 for 1e-3.
+    """
+    sweeper: Any = OmegaConf.to_container(hydra.sweeper)
+    typed: Any = OmegaConf.to_container(hydra.overrides.task)
+    given = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
+    overrides = OverridesParser.create().parse_overrides([*given, *typed])
+    swept = {override.get_key_element(): override.is_sweep_override() for override in overrides}  # the last one counts
+    return {key for key, several in swept.items() if not several}
+
+
 class Composer:
     """A composer of the jobs of the sweep `master`, as Hydra's loader, but each choice of groups only once.
 

@@ -7,18 +7,18 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from runge.compare.tables import error_table
 from runge.configuration import SAME_BITS, digest, section, unimported
 from runge.errors import ConfigurationError, RunError, command, is_out_of_memory
-from runge.launch.compose import plain
+from runge.launch.compose import fixed_keys, plain
 from runge.launch.jobs import Job, Value, begin_job, check_rows, ended_before, job_return, log_to_file, name_overrides
 from runge.machine import allow_open_files, interruption
 from runge.metrics import STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS
@@ -68,7 +68,7 @@ def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resumi
             directory.begin(content, hydra.overrides.task)
         if hydra.runtime.choices.get("search") not in (None, "null") and not (sweep or resuming):
             raise ConfigurationError(f"search: needs -m: {command()} -m search=best")
-        member = Member(content, hydra.overrides.task)
+        member = Member(content, hydra.overrides.task, fixed=_fixed(Path(hydra.sweep.dir)) if sweep else ())
         check_rows(member, directory)
         if sweep:
             if isinstance(outcome := ended_before(member, directory), RunError):
@@ -89,6 +89,15 @@ def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resumi
         columns = 0 if member.rows is None else len(stack.data.inputs)
         Console().print(error_table(outcome, test.regions if len(test.outputs) == 1 else (), test.outputs, columns))
     return conclude(outcome, directory, stack.members[0])
+
+
+def _fixed(sweep: Path) -> set[str]:
+    """Return the keys that have one value in a sweep, whose command Hydra's own launchers do not hand to its jobs."""
+    try:
+        with (sweep / "multirun.yaml").open() as file:
+            return fixed_keys(cast(DictConfig, OmegaConf.load(file)).hydra)
+    except FileNotFoundError:
+        return set()
 
 
 def make_stack(members: Sequence[Member], halving: int | None = None) -> "Stack":

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from runge import machine
 from runge.compare.groups import seeds_needed
 from runge.configuration import build, digest
 from runge.errors import ConfigurationError, describe
-from runge.launch.compose import Composer, combinations, plain
+from runge.launch.compose import Composer, combinations, fixed_keys, plain
 from runge.launch.folds import folds
 from runge.launch.jobs import (
     Chunk,
@@ -187,7 +188,7 @@ def check_jobs(
 
     setup_globals()
     compose, jobs = Composer(context.config_loader, config), list[Job]()
-    fixed: Any = OmegaConf.to_container(config.hydra.overrides.task)  # those with several values are no job's
+    fixed = fixed_keys(config.hydra)
     for number, given in enumerate(overrides, first):
         interruption.check()
         composed = compose(given, number)
@@ -275,10 +276,10 @@ def _returned(job: Job, value: Any, place: int, failures: dict[str, str]) -> Job
         try:
             run.hydra.stat()  # missing if the directory is gone, or the run had not begun
             with locked(run.path, "hydra.sweep.dir"):
-                state = run.read_state()
-                if state is None or state.status == "running":  # otherwise the fit has written it
-                    step, identity = 0 if state is None else state.step, digest(job.member.configuration)
-                    run.write(State("failed", step, message, identity, job.member.checksum))
+                state = run.read_state() or State("running", 0)
+                if state.status == "running":  # otherwise the fit has written it
+                    identity, rows = digest(job.member.configuration), job.member.checksum
+                    run.write(replace(state, status="failed", message=message, configuration=identity, rows=rows))
         except (OSError, ConfigurationError):
             failures[job.directory] = message
     return returned

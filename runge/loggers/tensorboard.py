@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import time
+import unicodedata
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -39,25 +40,25 @@ _LAYOUT = {
     }
 }
 
-_LONGEST = 100
-"""The most characters of a directory's name."""
+_LONGEST = 60
+"""The most characters of a directory's name, because a path may have 260 in Windows."""
 
 _NUMBERS = itertools.count()
 
 
 def settings(overrides: Sequence[str]) -> dict[str, str]:
-    """Return the keys and values of overrides that affect a run's result.
+    """Return the keys and values of overrides that affect a run's result, without quotes.
 
     Example:
         >>> settings(["model.activation=tanh", "+seed=3", "logger=csv", "~sampling"])
         {'model.activation': 'tanh', 'seed': '3'}
     """
     pairs = (one.lstrip("+~").partition("=")[::2] for one in overrides if "=" in one)
-    return {name: value for name, value in pairs if not name.startswith(SAME_BITS)}
+    return {name: value.strip("'\"") for name, value in pairs if not name.startswith(SAME_BITS)}
 
 
 def label(run: str, values: Mapping[str, str]) -> str:
-    """Return a name for a run, at most 100 characters that are safe in the name of a file.
+    """Return a name for a run, at most 60 characters that are safe in the name of a file.
 
     Example:
         >>> label("10", {"model.activation": "tanh", "seed": "3", "data.file": "/data/wing.csv"})
@@ -65,10 +66,11 @@ def label(run: str, values: Mapping[str, str]) -> str:
     """
     words = [run]
     for name, value in values.items():
-        shown = Path(value).name if name == "data.file" else value
-        speaks = re.match(r"(?!(true|false|null)\b)[a-z]", shown, re.IGNORECASE)
-        words.append(shown if speaks else f"{name.rpartition('.')[2]} {shown}")
-    return re.sub(r"[^\w.+-]+", " ", " ".join(words), flags=re.ASCII)[:_LONGEST].strip(" .") or "run"
+        speaks = re.match(r"(?!(true|false|null)\b)[^\W\d_]", value, re.IGNORECASE)
+        own = value if speaks else f"{name.rpartition('.')[2]} {value}"
+        words.append(Path(value).name if name == "data.file" else own)
+    text = unicodedata.normalize("NFC", " ".join(words))  # an accent of its own is no letter
+    return re.sub(r"[^\w.+-]+", " ", text)[:_LONGEST].strip(" .") or "run"
 
 
 class TensorBoard(Logger):
@@ -92,10 +94,11 @@ class TensorBoard(Logger):
 
     @checked_call
     def __init__(self, save_dir: str, start_step: int, varied: list[str]) -> None:
-        self._settings, run = settings(varied), Path(save_dir).resolve()
-        place = run / "tensorboard" / label(run.name, self._settings)
-        begun = sorted((run / "tensorboard").rglob("events.*"))
-        self._new, place = not begun, begun[0].parent if begun else place
+        self._settings, self._run = settings(varied), Path(save_dir).resolve()
+        begun = sorted((self._run / "tensorboard").rglob("events.*"))
+        self._new = not any(file.stat().st_size for file in begun)
+        named = self._run / "tensorboard" / label(self._run.name, self._settings)
+        place = begun[0].parent if begun else named
         file = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}"
         self._path, self._waiting = place / file, []
         self._add(file_version="brain.Event:2")
@@ -113,8 +116,8 @@ class TensorBoard(Logger):
                 name: resolved[name] if isinstance(resolved.get(name), int | float) else text
                 for name, text in self._settings.items()
             }
-            *_, above, folder, _, _, name, _ = self._path.parts
-            self._add(summary=hparams_pb(values, trial_id=f"{name} ({above}/{folder})"))
+            above = Path(*self._run.parent.parts[-2:]).as_posix()
+            self._add(summary=hparams_pb(values, trial_id=f"{self._path.parent.name} ({above})"))
             self._add(summary=custom_scalars(_LAYOUT))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -135,7 +138,7 @@ class TensorBoard(Logger):
         records = RecordWriter(content)
         for event in self._waiting:
             records.write(event.SerializeToString())
-        for directory in (self._path.parents[1], self._path.parent):  # that of the run may be gone
+        for directory in (self._run / "tensorboard", self._path.parent):  # but not that of the run, which may be gone
             directory.mkdir(exist_ok=True)
         before = self._path.stat().st_size if self._path.exists() else 0
         try:

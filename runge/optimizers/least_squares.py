@@ -1,6 +1,8 @@
 """A network whose hidden layers stay as drawn, and whose last layer is solved exactly."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -8,17 +10,19 @@ import scipy.linalg
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 from torch.nn import Parameter
 
 from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
 from runge.sobolev import losses
 from runge.sobolev.jacobian import readout
+from runge.sobolev.network import Tape
 from runge.validation import Positive, checked
 
 __all__ = ["LeastSquares", "solve_last_layer"]
 
+Floats = NDArray[np.float64]
 Slopes = Annotated[list[Positive], Field(min_length=2, max_length=2)]
 
 _RANK = 1e-15  # nearly dependent columns help: with 1e-14 the errors on 1/(1+100x^2) are several times larger
@@ -111,11 +115,11 @@ def solve_last_layer(problem: Problem, rank: float) -> None:
     r"""Minimise the loss in the last layer's W and b, for the members whose loss this reduces.
 
     For each output the loss is :math:`|R (H c - y)|^2`, with the hidden neurons' values and derivatives and a constant
-    as the columns of H, the labels y, and the square roots R of the weights. R [H, y] is reduced to a triangle, some
-    rows at a time, so that memory does not grow with their number. The solution of least norm follows from a QR
-    decomposition of the triangle with column pivoting, and the whole is repeated once with the residual. On fixed
-    features it leaves smaller errors in half the time of a singular value decomposition. Columns whose pivot is smaller
-    than the share `rank` of the largest one count as combinations of the others.
+    as the columns of H, the labels y, and the square roots R of the weights. Its solution of least norm is found from
+    a QR decomposition with column pivoting, and refined once with the residual. On fixed features it leaves smaller
+    errors in half the time of a singular value decomposition. Columns whose pivot is smaller than the share `rank` of
+    the largest one count as combinations of the others. Many rows are first reduced to a triangle, some at a time and
+    without pivoting, so that memory does not grow with their number.
 
     References:
         G. H. Golub (1965). Numerical methods for solving linear least squares problems.
@@ -127,58 +131,64 @@ def solve_last_layer(problem: Problem, rank: float) -> None:
     width, outputs = problem.network.shapes[-1]
     points = max(1, _TALL * (width + 1) // (1 + problem.network.dimension))
     parts = [replace(problem, points=some) for some in problem.points.split(points)]
-    start, before = theta.clone(), _loss(parts)
-    for _ in range(2):
-        change = np.stack([_least_change(triangles, rank) for triangles in _triangles(parts)])
-        theta[:, -(width + 1) * outputs :] += torch.from_numpy(change).to(theta).flatten(1)  # W and then b, as in theta
+    start, before, solvers = theta.clone(), _loss(parts), list[Callable[[Floats], Floats]]()
+    # The bits of a QR depend on the threads, and the BLAS of NumPy and SciPy does not obey `torch.set_num_threads`.
+    with _libraries().limit(limits=1, user_api="blas"):
+        for _ in range(2):
+            systems = _systems(parts)
+            solvers = solvers or [_solver(system[:, :-1], rank) for system in systems]
+            found = np.stack([solve(system[:, -1]) for solve, system in zip(solvers, systems, strict=True)])
+            change = torch.from_numpy(found).to(theta).unflatten(0, (-1, outputs))
+            theta[:, -(width + 1) * outputs :] += change.mT.flatten(1)  # W and then b, as in theta
     theta.copy_(torch.where((_loss(parts) < before)[:, None], theta, start))
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Return the libraries that have been loaded, which takes milliseconds to find out."""
+    return ThreadpoolController()
 
 
 def _loss(parts: list[Problem]) -> Tensor:
     """Return the weighted sum of squares, (M,)."""
-    return torch.stack([_system(part)[0].square().sum(1) for part in parts]).sum(0)
+    return torch.stack([_errors(part)[0].square().sum(1) for part in parts]).sum(0)
 
 
-def _triangles(parts: list[Problem]) -> list[list[NDArray[Any]]]:
-    """Return T of the decomposition R [H, -e] = Q T of each member and output, (C or less, C + 1), C = width + 1."""
-    members, outputs = len(parts[0].points.x), parts[0].network.outputs
-    triangles: list[list[Any]] = [[None] * outputs for _ in range(members)]
-    for part in parts:
-        errors, roots, columns = (tensor.cpu().numpy() for tensor in _system(part))
-        for i, p in np.ndindex(members, outputs):
-            root, right = (array[i].reshape(outputs, -1)[p, :, None] for array in (roots, -errors))
-            known = root[:, 0] > 0
-            rows = np.hstack([root[known] * columns[i, known], right[known]])
-            above = [] if triangles[i][p] is None else [triangles[i][p]]
-            # The bits depend on the threads, and NumPy's own BLAS does not obey `torch.set_num_threads`.
-            with threadpool_limits(1, "blas"):
-                triangles[i][p] = np.linalg.qr(np.vstack([*above, rows]), mode="r")
-    return triangles
-
-
-def _system(problem: Problem) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the weighted errors and the roots of their weights, (M, R), and the columns H, (M, R / P, width + 1)."""
+def _errors(problem: Problem) -> tuple[Tensor, Tensor, Tape]:
+    """Return the weighted errors and the roots of their weights, (M, R), and the tape."""
     u, du, tape = problem.network.propagate(problem.points.x, with_derivative=problem.lambda_d is not None)
     errors, weights = losses.least_squares(u, du, problem.points, problem.scale, problem.lambda_d)
-    roots = weights.sqrt()
-    return roots * errors, roots, readout(tape)
+    return weights.sqrt() * errors, weights.sqrt(), tape
 
 
-def _least_change(triangles: list[NDArray[Any]], rank: float) -> NDArray[Any]:
-    """Return the solutions of least norm of [H, y], (C, P); 0 where one is not finite."""
-    return np.stack([_solve(triangle[:, :-1], triangle[:, -1], rank) for triangle in triangles], axis=1)
+def _systems(parts: list[Problem]) -> list[Floats]:
+    """Return R [H, -e] of each output of each member, or of several parts its triangle T, R [H, -e] = Q T."""
+    members, outputs = len(parts[0].points.x), parts[0].network.outputs
+    systems: list[Floats] = [np.empty((0, parts[0].network.shapes[-1][0] + 2))] * (members * outputs)
+    for part in parts:
+        errors, roots, tape = _errors(part)
+        columns = readout(tape).cpu().numpy()
+        right, root = (one.unflatten(1, (outputs, -1)).flatten(0, 1).cpu().numpy() for one in (-errors, roots))
+        for i, above in enumerate(systems):
+            known = root[i] > 0
+            rows = np.column_stack([root[i, known, None] * columns[i // outputs, known], right[i, known]])
+            systems[i] = rows if len(parts) == 1 else np.linalg.qr(np.vstack([above, rows]), mode="r")
+    return systems
 
 
-def _solve(matrix: NDArray[Any], right: NDArray[Any], rank: float) -> NDArray[Any]:
-    """Return the solution of least norm, (C,), of a system (R, C) with a right side (R,); 0 if it is not finite."""
-    if not (np.isfinite(matrix).all() and np.isfinite(right).all()):
-        return np.zeros(matrix.shape[1])
+def _solver(matrix: Floats, rank: float) -> Callable[[Floats], Floats]:
+    """Return a function from a right side (R,) to its solution of least norm, (C,); 0 if that is not finite."""
+    if not np.isfinite(matrix).all():
+        return lambda right: np.zeros(matrix.shape[1])
     qr: Any = scipy.linalg.qr
-    with threadpool_limits(1, "blas"):
-        q, r, order = qr(matrix, mode="economic", pivoting=True, check_finite=False)
-        pivots = np.abs(r.diagonal())
-        kept = int((pivots > rank * pivots[0]).sum())
-        z, t = qr(r[:kept].T, mode="economic", check_finite=False)
+    q, r, order = qr(matrix, mode="economic", pivoting=True, check_finite=False)
+    pivots = np.abs(r.diagonal())
+    kept = int((pivots > rank * pivots[0]).sum())
+    z, t = qr(r[:kept].T, mode="economic", check_finite=False)
+
+    def solve(right: Floats) -> Floats:
         solution = np.zeros(matrix.shape[1])
         solution[order] = z @ scipy.linalg.solve_triangular(t, q[:, :kept].T @ right, trans=1, check_finite=False)
-    return solution
+        return np.nan_to_num(solution, nan=0.0, posinf=0.0, neginf=0.0)
+
+    return solve

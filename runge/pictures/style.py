@@ -147,7 +147,7 @@ def few_ticks(axis: Axis) -> None:
     axis.set_major_locator(locator)
     # Without the thresholds 2 and 5 have no label if the axis is long.
     powers = LogFormatterSciNotation(labelOnlyBase=False, minor_thresholds=(np.inf, np.inf))
-    axis.set_major_formatter("{x:.3g}" if (low >= 1e-3 and high < 1e4) or high < 5 * low else powers)
+    axis.set_major_formatter("{x:.4g}" if low >= 1e-3 and high < 1e4 else powers)
     axis.set_minor_locator(NullLocator())
 
 

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import sys
+import time
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, field, replace
@@ -40,7 +41,9 @@ class State:
         configuration: the digest of the run's configuration (`runge.configuration.digest`); empty: unknown.
         rows: the checksum of the rows of the run's table; empty: it has none, or unknown.
         checksums: the checksums of the final files, by their names.
-        versions: runge and the libraries that trained it; empty: unknown.
+        versions: those of runge and torch that trained it; empty: unknown.
+        began: when its training first began, in seconds since 1970; 0: unknown.
+        written: when this was written, likewise.
     """
 
     status: Status
@@ -50,6 +53,8 @@ class State:
     rows: str = ""
     checksums: Mapping[str, str] = field(default_factory=dict)
     versions: str = ""
+    began: float = 0
+    written: float = 0
 
 
 class RunDirectory:
@@ -115,7 +120,8 @@ class RunDirectory:
             texts[self.metrics] = _json(metrics)
         final = texts if state.status != "running" else {}  # a run may be killed between its history and its status
         checksums = {path.name: _checksum(text.encode()) for path, text in final.items()}
-        texts[self.status] = json.dumps(asdict(replace(state, checksums=checksums)), indent=2) + "\n"
+        state = replace(state, checksums=checksums, written=time.time())
+        texts[self.status] = json.dumps(asdict(state), indent=2) + "\n"
         for path in (*tables, self.status, self.metrics):
             if path in texts:
                 write(path, texts[path])

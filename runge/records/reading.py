@@ -58,7 +58,9 @@ class RunRecord:
         overrides: the overrides of the configuration, or None.
         settings: the configuration, flat.
         figures: the final figures; empty if the run has not finished.
-        versions: runge and the libraries that trained it; empty: unknown.
+        versions: those of runge and torch that trained it; empty: unknown.
+        began: when its training first began, in seconds since 1970; 0: unknown.
+        written: when its status was written, likewise.
     """
 
     path: str
@@ -69,6 +71,8 @@ class RunRecord:
     settings: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, float | int | None] = field(default_factory=dict)
     versions: str = ""
+    began: float = 0
+    written: float = 0
 
     @property
     def of_table(self) -> bool:
@@ -89,7 +93,7 @@ def read(run: RunDirectory) -> RunRecord:
         if state is None:
             raise FileNotFoundError(f"there is no {run.status.name}")
         status, message = state.status, state.message
-        content["versions"] = printable(state.versions)
+        content |= {"versions": printable(state.versions), "began": state.began, "written": state.written}
         if run.metrics.exists():
             content["figures"] = _printable(run.read_metrics())
         elif status in ("running", "finished"):

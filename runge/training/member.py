@@ -1,7 +1,7 @@
 """One run's configuration as checked objects."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, cast
 
 import torch
@@ -45,10 +45,10 @@ class Member:
         configuration: plain data with the sections of `conf/config.yaml`.
         overrides: the overrides of the run, which name it in its loggers.
         rows: the rows of a table in memory; None: a table is read from its file.
-        fixed: overrides that all runs of its sweep have.
+        fixed: keys that have one value in all runs of its sweep.
 
     Attributes:
-        varied: the overrides that are not `fixed`.
+        varied: the overrides of other keys than those.
         checksum: that of the rows of a table, or "".
         far: what of a formula is far from size 1, so that `model.standardize=auto` is true.
 
@@ -62,11 +62,11 @@ class Member:
         configuration: dict[str, Any],
         overrides: Sequence[str] = (),
         rows: Rows | None = None,
-        fixed: Sequence[str] = (),
+        fixed: Iterable[str] = (),
     ) -> None:
         self.configuration, self.overrides, self._in_memory = configuration, list(overrides), rows
-        self._fixed = [override for override in overrides if override in fixed]
-        self.varied = [override for override in overrides if override not in fixed]
+        self._fixed = set(fixed)
+        self.varied = [override for override in overrides if override.partition("=")[0] not in self._fixed]
         of_table = "_target_" in section("data", configuration.get("data", {}))
         if unknown := configuration.keys() - {*SECTIONS, *_OPTIONAL}:
             raise no_such_key("", min(unknown), (*SECTIONS, *_OPTIONAL))
@@ -165,7 +165,7 @@ class Member:
         if self.penalty is not None and not _is_finite(self.penalty):
             yield "penalty: must return a finite number for each residual, of the same shape"
 
-    def __reduce__(self) -> tuple[type["Member"], tuple[dict[str, Any], list[str], Rows | None, list[str]]]:
+    def __reduce__(self) -> tuple[type["Member"], tuple[dict[str, Any], list[str], Rows | None, set[str]]]:
         """Pickle the configuration, and rows in memory, only; the member is built from them again."""
         return Member, (self.configuration, self.overrides, self._in_memory, self._fixed)
 

@@ -57,6 +57,7 @@ class RunWriter:
     Attributes:
         outcome: what has become of the run; an error while it has not ended.
         seconds: its share of the time of its stacks: in their fits, and in all.
+        began: when its training first began, also if it is resumed now.
     """
 
     def __init__(self, member: Member, directory: RunDirectory, alone: bool = False) -> None:
@@ -64,6 +65,8 @@ class RunWriter:
         self.draws = member.pictures is True or (member.pictures == "auto" and alone)
         self.outcome: Outcome = RunError("its stack has continued without it; repeat the sweep's command to train it")
         self.seconds = 0.0, 0.0
+        state = directory.read_state()
+        self.began = (state and state.began) or time.time()
         self._loggers: list[Logger] | None = None
         self._warned: set[str] = set()
 
@@ -254,6 +257,7 @@ class StackWriter:
 
     def _state(self, i: int, status: Status, step: int | None = None, message: str = "") -> State:
         step = self.module.last_step(i) if step is None else min(step, int(self.module.stopped_at[i]))
-        member = self.runs[i].member
+        run, member = self.runs[i], self.runs[i].member
         versions = f"runge {sys.modules['runge'].__version__}, torch {torch.__version__}"
-        return State(status, step, message, digest(member.configuration), member.checksum, versions=versions)
+        of_run = digest(member.configuration), member.checksum
+        return State(status, step, message, *of_run, versions=versions, began=run.began)

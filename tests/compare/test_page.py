@@ -21,6 +21,7 @@ from runge.compare import __main__ as compare
 from runge.compare.ranking import Ranking, collect
 from runge.compare.report import publish, render
 from runge.compare.tables import show
+from runge.metrics import SWITCHED_ON_STEP
 from runge.records.directories import RunDirectory
 from runge.records.reading import fit_table
 from tests.compare.pages import axis, drawn, made_up, numbers, page_data
@@ -120,12 +121,17 @@ def test_page_in_a_browser(page, copy):
     assert page.wrong == []
 
 
+def more_seeds(sweep):
+    """Copy ten runs, so that they are more than the colours."""
+    for number in range(10, 20):
+        shutil.copytree(sweep / str(number - 10), sweep / str(number))
+        configuration = json.loads((sweep / str(number) / "run.json").read_text())
+        (sweep / str(number) / "run.json").write_text(json.dumps(configuration | {"seed": number}))
+
+
 def test_many_runs_are_drawn_as_median_and_quartiles_of_their_groups(copy, opened):
     """More runs than colours: a band and a line for each group, whose figures are those of NumPy."""
-    for number in range(10, 20):
-        shutil.copytree(copy / str(number - 10), copy / str(number))
-        configuration = json.loads((copy / str(number) / "run.json").read_text())
-        (copy / str(number) / "run.json").write_text(json.dumps(configuration | {"seed": number}))
+    more_seeds(copy)
     fits = {"tanh": [], "relu": []}
     for number in range(20):
         activation = json.loads((copy / str(number) / "run.json").read_text())["model"]["activation"]
@@ -141,6 +147,38 @@ def test_many_runs_are_drawn_as_median_and_quartiles_of_their_groups(copy, opene
     low, high, middle = (page.evaluate(f"document.getElementById('value').data[{i}].y") for i in (1, 2, 3))
     expected = np.quantile(np.stack(fits["relu"]), (0.25, 0.75, 0.5), axis=0)
     assert np.allclose([low, high, middle], expected, atol=1e-5)
+    assert page.wrong == []
+
+
+def test_groups_in_training_are_drawn_as_far_as_they_are(copy, opened):
+    """More runs than colours, of which those with relu have no figures yet, and histories of different lengths."""
+    more_seeds(copy)
+    records = []
+    for number in range(20):
+        run, table = RunDirectory(copy / str(number)), runge.history(copy / str(number))
+        figures, state = run.read_metrics() | {SWITCHED_ON_STEP: None if number % 2 else number}, run.read_state()
+        if "relu" in json.dumps(run.read_configuration()):
+            run.metrics.unlink()
+            table = table[: 2 + number // 10]
+            state, figures = replace(state, status="running"), None
+        run.write(state, table.to_dict("list"), figures)
+        records.append((figures, table))
+    compare.main([str(copy)])
+    page = opened(copy / "comparison.html")
+    page.get_by_role("button", name="Select all").click()
+    drawn(page)
+    assert "median and quartiles of 2 groups" in page.locator("#selected").inner_text()
+    rows = [row.inner_text().split("\t")[1:] for row in page.locator("#legend tbody tr").all()]
+    assert [row[0] for row in rows] == ["10", "10"]
+    assert rows[1][1] == "-" != rows[0][1]
+    steps = page.evaluate("document.getElementById('losses').data.map(trace => trace.x)")
+    tables = [table for figures, table in records if figures is None]
+    assert [len(x) for x in steps[3:6]] == [3, 3, 3]  # what half of the runs have
+    middle = page.evaluate("document.getElementById('losses').data[5].y")
+    expected = [np.median([table["train/loss"][i] for table in tables if i < len(table)]) for i in range(3)]
+    assert np.allclose(middle, expected, rtol=1e-6)
+    (line,) = page.evaluate("document.getElementById('losses').layout.shapes")
+    assert line["x0"] == np.median([on for figures, _ in records if figures and (on := figures[SWITCHED_ON_STEP])])
     assert page.wrong == []
 
 
@@ -242,6 +280,23 @@ def test_diverged_runs_are_the_worst_everywhere(tmp_path, capsys, opened):
     assert page.wrong == []
 
 
+def test_few_numbers_and_runs_that_diverged(tmp_path, opened):
+    """A search over two numbers: an axis without round numbers has its ends, and runs that diverged are crosses."""
+    records = made_up({("tanh", 0.1 + i / 7, 8 + i * i): 2.1e-3 + i * 1.6e-4 for i in range(16)}, seeds=1)
+    records[3:5] = [replace(one, status="diverged", figures={}) for one in records[3:5]]
+    (tmp_path / "report.html").write_text(render(Ranking(records)))
+    page = opened(tmp_path / "report.html")
+    best, diverged = page.evaluate("document.getElementById('heat').data.map(trace => trace.x)")
+    assert (len(best), len(diverged)) == (14, 2)
+    assert "crosses: diverged" in page.evaluate("document.getElementById('heat').layout.title.text")
+    labels = page.evaluate("document.getElementById('parallel').data[0].dimensions.at(-1).ticktext")
+    assert labels == ["0.0021", "0.0045"]
+    assert "8 other groups" in page.locator("#colours").inner_text()
+    page.get_by_role("searchbox").fill("nothing")
+    assert "other groups" not in page.locator("#colours").inner_text()
+    assert page.wrong == []
+
+
 def write_fit(run, columns):
     """Replace the fit of a finished run, and its test errors by output."""
     directory = RunDirectory(run)
@@ -290,7 +345,8 @@ def test_page_of_several_inputs_and_outputs(copy, opened):
 def test_filters_by_column(tmp_path, opened):
     """The choice of words and the range of numbers hide rows, all plots follow, and a page loaded again keeps them."""
     settings = itertools.product(("relu", "tanh"), (0.1, 0.001), range(8, 22))
-    ranking = Ranking(made_up({one: one[1] / one[2] for one in settings}, seeds=1))
+    records = made_up({one: one[1] / one[2] for one in settings}, seeds=1)
+    ranking = Ranking([replace(one, figures={**one.figures, "test/r2_f": 0.999987}) for one in records])
     (tmp_path / "report.html").write_text(render(ranking))
     page = opened(tmp_path / "report.html")
     info, header = page.locator(".dt-info"), page.locator("#runs thead th")
@@ -319,6 +375,7 @@ def test_filters_by_column(tmp_path, opened):
     rows = list(csv.DictReader(download.value.path().read_text("utf-8-sig").splitlines()))
     shown = [record for record in ranking.records if record.settings["model.width"] in (10, 11, 12)]
     shown = [record for record in shown if record.settings["model.activation"] == "tanh"]
+    assert {row["test/r2_f"] for row in rows} == {"0.999987"}
     assert [float(row["test/mse_df"]) for row in rows] == [record.figures["test/mse_df"] for record in shown]
     filter_of("model.width")
     assert page.get_by_role("textbox", name="model.width to").input_value() == "12"

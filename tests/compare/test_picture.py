@@ -1,4 +1,5 @@
 import itertools
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ def run(number, value, keys):
 
 
 @pytest.mark.parametrize("keys", [1, 4])
-@pytest.mark.parametrize("ends", [(1.45, 1.9), (1.4e-7, 7e-7), (3e-4, 4e-3), (1e-12, 1e3)])
+@pytest.mark.parametrize("ends", [(1.45, 1.9), (1.4e-7, 7e-7), (3e-4, 4e-3), (1e-12, 1e3), (1.1e3, 4.4e3)])
 def test_the_labels_of_axes_do_not_overlap(ends, keys):
     runs = [run(number, value, keys) for number, value in enumerate(np.geomspace(*ends, 12))]
     names = [f"section_{key}.setting" for key in range(keys)]
@@ -26,6 +27,7 @@ def test_the_labels_of_axes_do_not_overlap(ends, keys):
             labels = [label for label in axis.get_ticklabels(which="both") if label.get_text()]
             boxes = [label.get_window_extent() for label in labels]
             assert len(boxes) > 1
+            assert not any(re.search(r"\de[+-]", label.get_text()) for label in labels)
             assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
 
 

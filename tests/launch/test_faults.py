@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar.metadata import CONFIG_SUMMARY_TAG
 
 from runge.loggers import TensorBoard
 from runge.training.module import SobolevRegression
@@ -120,7 +121,11 @@ def half_written(path, mode):
 
 
 def test_full_event_file_stays_readable(tmp_path, monkeypatch):
-    logger = TensorBoard(save_dir=str(tmp_path), start_step=0, varied=[])
+    run = tmp_path / "run"
+    (run / "tensorboard").mkdir(parents=True)
+    (run / "tensorboard" / "events.0").touch()  # of a run whose first write failed
+    logger = TensorBoard(save_dir=str(run), start_step=0, varied=[])
+    logger.log_hyperparams({})
     logger.log_metrics({"a": 1.0}, 1)
     logger.save()
     logger.log_metrics({"a": 2.0}, 2)
@@ -129,9 +134,14 @@ def test_full_event_file_stays_readable(tmp_path, monkeypatch):
         with pytest.raises(OSError, match=r"No space left on device.*tfevents"):
             logger.save()
     logger.save()
-    events = EventAccumulator(str(tmp_path / "tensorboard" / tmp_path.name))
+    events = EventAccumulator(str(run / "tensorboard"))
     events.Reload()
     assert [event.value for event in events.Scalars("a")] == [1.0, 2.0]
+    assert CONFIG_SUMMARY_TAG in events.Tags()["tensors"]
+    shutil.rmtree(run)
+    with pytest.raises(FileNotFoundError):
+        logger.save()
+    assert not run.exists()
 
 
 def test_directory_that_goes_in_mid_sweep_costs_its_run_alone(fail, finish, whole, tmp_path, monkeypatch):

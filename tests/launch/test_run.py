@@ -171,12 +171,14 @@ def test_resumed_run_equals_the_uninterrupted_one(step, fail, finish, trained, t
     assert not (begun / "metrics.json").exists()
     assert step < 20 or [int(row["step"]) for row in history(begun)] == list(range(20, step + 1, 20))
 
+    began = state(begun)["began"]
     moved = begun.rename(tmp_path / "moved")
     record = {path.name: path.read_bytes() for path in (moved / ".hydra").iterdir()}
     finish("resume=moved")
     assert figures(moved) == figures(whole)
     assert (moved / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
     assert figures(moved)["switched_on_step"] == 60
+    assert state(moved)["began"] == began < state(moved)["written"]
     best = [torch.load(path / "checkpoints" / "best.ckpt")["state_dict"] for path in (moved, whole)]
     assert all(torch.equal(best[0][key], best[1][key]) for key in best[0])
     assert {path.name: path.read_bytes() for path in (moved / ".hydra").iterdir()} == record
@@ -221,7 +223,8 @@ def test_interrupt_after_the_last_step_ends_the_sweep_too(fail, tmp_path, monkey
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(SobolevRegression, "training_step", interrupt)
-    _, err = fail("-m", "model.width=4,8", "hydra.launcher.processes=1", "trainer.max_steps=10")
+    steps = ("trainer.max_steps=10", "trainer.log_every=10")
+    _, err = fail("-m", "model.width=4,8", "hydra.launcher.processes=1", *steps)
     assert "1 of 2 runs are finished" in err
     assert len(list(tmp_path.glob("outputs/multirun/*/*/*/metrics.json"))) == 1
     assert len(list(tmp_path.glob("outputs/multirun/*/*/*/status.json"))) == 1
@@ -265,7 +268,7 @@ def test_resumed_run_may_be_shown_logged_and_saved_differently_only(fail, finish
     assert "model.width=9" in err
     asked = ("trainer.progress_bar=false", "++trainer.checkpoint_seconds=7", "logger=[]")
     made = []
-    monkeypatch.setattr(run_module, "Member", lambda *arguments: made.append(Member(*arguments)) or made[0])
+    monkeypatch.setattr(run_module, "Member", lambda *given, **more: made.append(Member(*given, **more)) or made[0])
     finish("resume=run", *asked)
     settings = made[0].training
     assert (settings.progress_bar, settings.checkpoint_seconds, settings.log_every) == (False, 7, 20)

@@ -35,7 +35,7 @@ class Process:
         labels = np.concatenate([y[..., None], dydx], axis=2)
         self.settings = "mask" if np.isnan(labels).any() else "ignore", self.start is not None
         with settings(*self.settings):
-            self.models = [trained(self._tensor(x), self._tensor(one), self)[1] for one in labels.transpose(1, 0, 2)]
+            self.models = [trained(self._tensor(x), self._tensor(one), self) for one in labels.transpose(1, 0, 2)]
         return self
 
     def predict(self, x: Array) -> Array:
@@ -66,8 +66,8 @@ class Gradients(gpytorch.models.ExactGP):
         return gpytorch.distributions.MultitaskMultivariateNormal(self.mean_module(x), self.covar_module(x))
 
 
-def trained(x: Tensor, labels: Tensor, how: Process) -> tuple[float, Gradients]:
-    """Return the largest logarithm of the marginal likelihood that is found, negative and by label, and its process.
+def trained(x: Tensor, labels: Tensor, how: Process) -> Gradients:
+    """Return the process of largest marginal likelihood.
 
     Args:
         x: inputs, (n, D), of the size of 1.
@@ -82,17 +82,21 @@ def trained(x: Tensor, labels: Tensor, how: Process) -> tuple[float, Gradients]:
         model = Gradients(x, labels, noise_constraint=least, has_task_noise=False).double()
         model.covar_module.base_kernel.lengthscale, model.likelihood.noise = how.start, 1e-8
         optimizer = torch.optim.LBFGS(model.parameters(), max_iter=how.steps, line_search_fn="strong_wolfe")
-    marginal = gpytorch.mlls.ExactMarginalLogLikelihood(model.likelihood, model)
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = -marginal(model(x), labels)
+        loss = loss_of(model, x, labels)
         loss.backward()
         return loss
 
     for _ in range(how.steps if how.start is None else 1):
         optimizer.step(closure)
-    return float(closure().detach()), model.eval()
+    return model.eval()
+
+
+def loss_of(model: Gradients, x: Tensor, labels: Tensor) -> Tensor:
+    """Return the negative logarithm of the marginal likelihood, for each label, of a process that is in training."""
+    return -gpytorch.mlls.ExactMarginalLogLikelihood(model.likelihood, model)(model(x), labels)
 
 
 def settings(policy: str, exactly: bool, variances: bool = False) -> ExitStack:

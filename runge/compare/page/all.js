@@ -82,8 +82,9 @@ function dimension(label, values, log, few) {
   if (!log) return {label, values, ...few && {tickvals: few, ticktext: few.map(String)}};
   const logs = values.map(Math.log10), [low, high] = [Math.min(...logs), Math.max(...logs)], every = high - low > 6 ? 2 : 1;
   const round = Array.from({length: 40}, (_, i) => Math.floor(low) + every * i).flatMap(power => (high - low > 2 ? [1] : [1, 2, 5]).map(digit => Number(`${digit}e${power}`)));
-  const ticks = few || round.filter(tick => Math.log10(tick) >= low - 1e-9 && Math.log10(tick) <= high + 1e-9);
-  return {label, values: logs, tickvals: ticks.map(Math.log10), ticktext: ticks.map(tick => tick >= 1e-3 && tick < 1e4 ? String(tick) : tick.toExponential())};
+  const within = few || round.filter(tick => Math.log10(tick) >= low - 1e-9 && Math.log10(tick) <= high + 1e-9);
+  const ticks = few || within.length > 1 ? within.map(tick => [Math.log10(tick), tick]) : [low, high].map(end => [end, Number((10 ** end).toPrecision(2))]);
+  return {label, values: logs, tickvals: ticks.map(([at]) => at), ticktext: ticks.map(([, tick]) => tick >= 1e-3 && tick < 1e4 ? String(tick) : tick.toExponential())};
 }
 plot("parallel", () => {
   const runs = done().filter(run => value(run) > 0).sort((a, b) => value(a) - value(b));
@@ -112,9 +113,11 @@ plot("heat", () => {
   if (scattered) {
     const some = runs.filter(run => rank(run) > 0 && rank(run) < Infinity), logs = some.map(run => Math.log10(rank(run)));
     const [xaxis, yaxis] = [i, j].map((k, at) => scales[at] ? scales[at].log ? logarithmic(plain(data.settings[k])) : named(plain(data.settings[k])) : {type: "category", ...named(plain(data.settings[k]))});
-    return unlessEmpty(some.length ? [{type: "scatter", mode: "markers", x: some.map(run => scales[0] ? run.settings[i] : shown(run.settings[i])), y: some.map(run => scales[1] ? run.settings[j] : shown(run.settings[j])),
-      text: some.map(run => plain(`${run.name}: ${figure(rank(run))}`)), hoverinfo: "x+y+text", marker: {...coloursOf(logs), size: 11, showscale: true, colorbar: {title: {text: "log10"}}}}] : [],
-    {title: `${plain(data.metric)} of every run`, xaxis, yaxis});
+    const placed = (some, of, marker) => some.length ? [{type: "scatter", mode: "markers", x: some.map(run => scales[0] ? run.settings[i] : shown(run.settings[i])), y: some.map(run => scales[1] ? run.settings[j] : shown(run.settings[j])),
+      text: some.map(run => plain(`${run.name}: ${of(run)}`)), hoverinfo: "x+y+text", marker: {size: 11, ...marker}}] : [];
+    const crosses = placed(runs.filter(run => rank(run) === Infinity), run => run.status, {symbol: "x-thin", line: {color: ink(), width: 2}});
+    return unlessEmpty([...placed(some, run => figure(rank(run)), {...coloursOf(logs), showscale: true, colorbar: {title: {text: "log10"}}}), ...crosses],
+    {title: `${plain(data.metric)} of every run${crosses.length ? " (crosses: diverged)" : ""}`, xaxis, yaxis});
   }
   const statistics = {
     all: some => median(some.map(rank)),

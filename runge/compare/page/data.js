@@ -15,7 +15,7 @@ const folded = name => plain(name).split(", ").reduce((lines, part) => {
   return last && (last + part).length < 34 ? [...lines.slice(0, -1), `${last}, ${part}`] : [...lines, part];
 }, []).join(",<br>");
 const shown = value => value === null || value === undefined ? "null" : String(value);
-const figure = value => value === null || value === undefined ? "-" : Number(value).toExponential(2);
+const figure = value => Number.isNaN(value ?? NaN) ? "-" : Number(value).toExponential(2);
 // A setting without its section, and the settings of a group likewise.
 const tail = name => { const last = name.split(".").pop(); return data.settings.filter(other => other.split(".").pop() === last).length > 1 ? name : last; };
 const brief = group => group.replace(/(^|, )([\w.]+)=/g, (_, before, key) => `${before}${tail(key)}=`);

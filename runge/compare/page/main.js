@@ -26,7 +26,7 @@ function everything() {
   paint();
   mark();
   legend();
-  const names = coloured.length > 1 ? coloured : [], rest = data.groups.length - names.length;
+  const names = coloured.length > 1 ? coloured : [], rest = grouped().length - names.length;
   $("colours").replaceChildren(...[...names.map(name => [colourOfGroup(name), brief(name)]), ...names.length && rest ? [[grey, `${rest} other groups`]] : []].map(([colour, text]) => {
     const item = element("span", swatch(colour));
     item.append(text);

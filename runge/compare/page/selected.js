@@ -1,6 +1,7 @@
 // The selected runs: what they differ in, their files, and their plots.
 const overlaid = () => selected.filter(run => matching().includes(run));
-// What the plots show: the selected runs, or the best groups of them if there are more runs than colours.
+// What the plots show: the selected runs, or if they are more than the colours the best of their groups; groups without
+// a finished run are the last.
 let series = [], summarised = false;
 function paint() {
   const groups = grouped().map(({name}) => name), runs = overlaid();
@@ -15,7 +16,7 @@ function paint() {
   };
   series = painted(runs.map(run => ({name: titled(run), key: run.name, runs: [run]})));
   summarised = series.some(({colour}) => !colour);
-  if (summarised) series = painted(groups.map(name => ({name: brief(name), key: name, runs: runs.filter(run => run.group === name)})).filter(one => one.runs.length).slice(0, most));
+  if (summarised) series = painted(distinct([...groups, ...runs.map(run => run.group)]).map(name => ({name: brief(name), key: name, runs: runs.filter(run => run.group === name)})).filter(one => one.runs.length).slice(0, most));
 }
 const colourOf = run => series.find(one => one.runs.includes(run))?.colour ?? grey;
 const style = ({name, key, colour}) => ({type: "scatter", mode: "lines", name: summarised ? folded(name) : name, legendgroup: key, line: {color: colour, width: 1.6}});
@@ -28,10 +29,12 @@ function lined(style, x, rows, finish = trace => trace) {
   const edge = {...style, x, mode: "lines", line: {width: 0}, hoverinfo: "skip"};
   return [{...edge, y: low}, {...edge, y: high, fill: "tonexty", fillcolor: `${style.line.color}33`}, finish({...style, x, y: middle})];
 }
-// A column of the histories of runs, at the steps that all have.
+// A column of the histories of runs, at the steps that at least half of them have.
 function historical(style, key, runs) {
   const curves = runs.filter(run => run.curves[key]).map(run => new Map(numbers(run.curves.step).map((step, i) => [step, numbers(run.curves[key])[i]])));
-  const steps = curves.length ? [...curves[0].keys()].filter(step => curves.every(curve => Number.isFinite(curve.get(step)))) : [];
+  const counts = new Map();
+  for (const curve of curves) for (const [step, y] of curve) if (Number.isFinite(y)) counts.set(step, (counts.get(step) ?? 0) + 1);
+  const steps = [...counts.keys()].filter(step => 2 * counts.get(step) >= curves.length).sort((a, b) => a - b);
   return steps.length ? lined({...style, mode: steps.length > 12 ? "lines" : "lines+markers", marker: {size: 5}}, steps, curves.map(curve => steps.map(step => curve.get(step)))) : [];
 }
 const thinned = values => values.filter((_, i) => i % Math.ceil(values.length / 4000) === 0);
@@ -140,7 +143,11 @@ plot("map", () => {
 });
 
 const steps = {...named("optimiser step"), rangemode: "tozero"};
-const switches = () => each((runs, style) => runs[0].switch ? [{type: "line", x0: median(runs.map(run => run.switch)), x1: median(runs.map(run => run.switch)), yref: "paper", y0: 0, y1: 1, line: {color: style.line.color, width: 1, dash: "dot"}}] : []);
+// Where lambda_d was switched on: the median of the runs that did.
+const switches = () => each((runs, style) => {
+  const on = runs.map(run => run.switch).filter(Boolean), x = median(on);
+  return on.length ? [{type: "line", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, line: {color: style.line.color, width: 1, dash: "dot"}}] : [];
+});
 for (const [id, layout] of Object.entries({
   losses: {title: "loss (dotted: train; vertical: lambda_d on)", yaxis: logarithmic("")},
   errors: {title: `${Object.keys(data.curves.errors)[0]} solid, ${Object.keys(data.curves.errors)[1]} dashed`, yaxis: logarithmic("")},

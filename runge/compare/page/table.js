@@ -32,9 +32,10 @@ const range = (title, of) => {
   if (kept?.ranges[title]) ranges.set(title, {bounds: kept.ranges[title].map(Number), of});
   return sign({extend: "range", title, of});
 };
-const headed = title => ({title: `<span title="${data.meanings[title] ?? ""}">${plain(title).replace(/[./ ]/g, "$&<wbr>")}</span>`, ariaTitle: title});  // may be in lines
-const number = (title, of, digits = figure) => ({...headed(title), data: null, type: "num", searchable: false, columnControl: range(title, of),
-  render: (_, type, run) => type === "display" ? digits(of(run)) : type === "export" ? of(run) ?? "" : of(run) ?? Infinity});
+const headed = (title, name = title) => ({title: `<span title="${data.meanings[name] ?? ""}">${plain(title).replace(/[./ ]/g, "$&<wbr>")}</span>`, ariaTitle: title});  // may be in lines
+// In a CSV file it has the name and the figures of the run's own files.
+const number = (title, of, digits = figure, name = title, own = of) => ({...headed(title, name), data: null, type: "num", searchable: false, columnControl: range(title, of),
+  render: (_, type, run) => type === "display" ? digits(of(run)) : type === "export" ? own(run) ?? "" : of(run) ?? Infinity});
 const some = of => data.runs.some(run => of(run));  // a column without any number, or of zeros, is hidden at first
 const setting = (title, i) => {
   const of = run => run.settings[i], values = distinct(data.runs.map(of));
@@ -50,7 +51,7 @@ const box = run => `<input type="checkbox" tabindex="-1" data-run="${data.runs.i
 const first = new Set([data.metric, ...data.front]).size;
 const error = name => {
   const of = figureOf(name), shown = /r2_f$/.test(name) ? run => of(run) === null ? null : 1 - of(run) : of;
-  return {...number(shown === of ? name : `1 - ${name}`, shown), visible: data.shown.includes(name) && some(of)};
+  return {...number(shown === of ? name : `1 - ${name}`, shown, figure, name, of), visible: data.shown.includes(name) && some(of)};
 };
 const columns = [
   {title: "show", orderable: false, searchable: false, data: null, columnControl: [{extend: "colVisDropdown", text: "Columns", columns: ":gt(0)"}],
@@ -75,7 +76,7 @@ const table = new DataTable("#runs", {data: data.runs, columns, order: [], pageL
       {text: "Select all", action: () => select(matching())},
       {text: "Clear the selection", action: () => select([])},
       {extend: "csv", text: "Download CSV", filename: "comparison",
-        exportOptions: {columns: ":gt(0)", orthogonal: "export", stripHtml: false, decodeEntities: false, format: {body: literal, header: title => title.replaceAll(/<\/?(span|wbr)[^>]*>/g, "")}, modifier: {search: "applied", order: "applied"}}},
+        exportOptions: {columns: ":gt(0)", orthogonal: "export", stripHtml: false, decodeEntities: false, format: {body: literal, header: title => title.replaceAll(/<\/?(span|wbr)[^>]*>/g, "").replace(/^1 - /, "")}, modifier: {search: "applied", order: "applied"}}},
     ]},
     bottomStart: ["pageLength", "info"],
   }});
