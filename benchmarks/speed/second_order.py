@@ -95,7 +95,7 @@ def arithmetic(what: Problem) -> Callable[[], object]:
 
     def step() -> None:
         for side in sides[:-1]:  # of inputs and adjoints; those of the last layer are 1
-            side @ side.T
+            torch.mm(side, side.T)
         torch.linalg.cholesky(square)
 
     return step

@@ -164,7 +164,7 @@ def _errors(problem: Problem) -> tuple[Tensor, Tensor, Tape]:
 def _systems(parts: list[Problem]) -> list[Floats]:
     """Return R [H, -e] of each output of each member, or of several parts its triangle T, R [H, -e] = Q T."""
     members, outputs = len(parts[0].points.x), parts[0].network.outputs
-    systems: list[Floats] = [np.empty((0, parts[0].network.shapes[-1][0] + 2))] * (members * outputs)
+    systems: list[Any] = [np.empty((0, parts[0].network.shapes[-1][0] + 2))] * (members * outputs)
     for part in parts:
         errors, roots, tape = _errors(part)
         columns = readout(tape).cpu().numpy()
