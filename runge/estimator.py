@@ -204,7 +204,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         if not 0 <= share < 1:
             raise ValueError(f"validation_fraction: must be in [0, 1), got {share}")
         steps = self._given("max_steps")  # a share of which is the distance of the validations
-        composed = _composed(_option(self.optimizer), *([steps] if isinstance(steps, int) else []))
+        composed = _composed(_option(self.optimizer), steps if isinstance(steps, int) else None)  # others are refused
         configuration: dict[str, Any] = composed | {"seed": _seed(self.random_state)}
         for section, names in _KEYS.items():
             values = {name: value for name in names if (value := self._given(name)) is not None}
@@ -283,11 +283,10 @@ class _Arrays(Rows):
 
 
 @cache
-def _composed(option: str, *steps: int) -> dict[str, Any]:
-    """Return the configuration of a run on a table with an optimiser, of its own number of steps or of another."""
-    return compose(
-        "data=table", "data.file=X", f"optimizer={option}", *map("trainer.max_steps={}".format, steps), *_QUIET
-    )
+def _composed(option: str, steps: int | None = None) -> dict[str, Any]:
+    """Return the configuration of a run on a table with an optimiser, and with some steps; None: its default."""
+    own = [] if steps is None else [f"trainer.max_steps={steps}"]
+    return compose("data=table", "data.file=X", f"optimizer={option}", *own, *_QUIET)
 
 
 def _option(optimizer: Any) -> str:
