@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from runge.configuration import build
-from runge.data.contradictions import ColumnNames, Finding, Report, contradictions
-from runge.data.roles import Roles, find_roles, listed, partial_name, read_arrays
-from runge.data.table import FORMATS, File, Table, open_table
 from runge.errors import ConfigurationError, command, ending_quietly
 from runge.launch.cli import explain, override_of
 from runge.launch.compose import compose
 from runge.records.files import printable
+from runge.tables.contradictions import ColumnNames, Finding, Report, contradictions
+from runge.tables.roles import Roles, find_roles, listed, partial_name, read_arrays
+from runge.tables.table import FORMATS, File, Table, open_table
 
 if TYPE_CHECKING:
     import pandas

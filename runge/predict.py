@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from runge.data.roles import Roles, find_seconds, listed, partial_name, read_arrays, read_seconds, second_name
-from runge.data.table import FORMATS, SETS, open_table
 from runge.errors import ConfigurationError, describe, ending_quietly
 from runge.function import FLAT, Function
 from runge.loading import load_finished
@@ -21,6 +19,8 @@ from runge.records.files import printable, write
 from runge.records.reading import find
 from runge.residuals import rows_of
 from runge.sobolev.errors import variance
+from runge.tables.roles import Roles, find_seconds, listed, partial_name, read_arrays, read_seconds, second_name
+from runge.tables.table import FORMATS, SETS, open_table
 from runge.trust.outside import EDGE, OUTSIDE
 
 __all__ = ["main", "predict"]

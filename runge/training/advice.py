@@ -11,14 +11,14 @@ from torch import Tensor
 
 from runge.balance import GradNorm, Log, NeuralTangentKernel, Scale
 from runge.data import Data, Rows
-from runge.data.contradictions import ColumnNames, wrong_columns
-from runge.data.roles import listed, partial_name
 from runge.errors import command
 from runge.metrics import TRAIN_LOSS, VAL_LOSS, key
 from runge.objective import best_row
 from runge.resampling import Periodic
 from runge.schedules import NEVER, Constant
 from runge.sobolev.points import Points
+from runge.tables.contradictions import ColumnNames, wrong_columns
+from runge.tables.roles import listed, partial_name
 
 if TYPE_CHECKING:
     from runge.training.datamodule import PointsDataModule

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from runge.data import Data, Dataset, SampleWeight, labelled, sample, training_points
 from runge.data.channels import channel_weights, relevance, second_weights
-from runge.domain import numbered
 from runge.sampling import Random, Sampling, Uniform, check_count
 from runge.seed import Seed
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units
+from runge.tables.table import numbered
 from runge.targets import Target
 
 T = TypeVar("T")
