@@ -182,6 +182,11 @@ class PointsDataModule(pl.LightningDataModule):
             device = self.trainer.strategy.root_device
             self.dataset = self.dataset.each(lambda points: points.to(device))
 
+    def teardown(self, stage: str) -> None:
+        """Move the points back to the processor, as Lightning does with the module."""
+        if self.dataset.train.x.device.type != "cpu":
+            self.dataset = self.dataset.each(lambda points: points.to(torch.device("cpu")))
+
     def train_dataloader(self) -> Repeated[Block]:
         """Return a loader of the blocks of an epoch, with the training points as they are at each of them."""
         return Repeated(lambda: Block(self.dataset.train, self.minibatches), self.blocks_per_epoch)
