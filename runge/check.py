@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from runge.configuration import build
-from runge.data.contradictions import ColumnNames, Finding, Report, contradictions
-from runge.data.roles import Roles, find_roles, listed, partial_name, read_arrays
-from runge.data.table import FORMATS, File, Table, open_table
 from runge.errors import ConfigurationError, command, ending_quietly
 from runge.launch.cli import explain, override_of
 from runge.launch.compose import compose
 from runge.records.files import printable
+from runge.tables.contradictions import ColumnNames, Finding, Report, contradictions
+from runge.tables.roles import Roles, find_roles, listed, partial_name, read_arrays
+from runge.tables.table import FORMATS, File, Table, open_table
 
 if TYPE_CHECKING:
     import pandas
@@ -72,6 +72,7 @@ def check(data: "str | os.PathLike[str] | pandas.DataFrame", *overrides: str) ->
         if (message := explain(error)) is None:
             raise
         raise ConfigurationError(message) from error
+    del section["_target_"]  # by its name the class would be imported with the rest of `runge.data`, and torch
     table = build("data", section, Table)
     file = File("the DataFrame", data) if path is None else open_table(table.file)  # pyright: ignore
     roles = find_roles(file, table.inputs, table.outputs, table.derivatives, table.split_column)

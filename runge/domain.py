@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-__all__ = ["MOST_ON_GRIDS", "candidates", "cells", "corners", "numbered", "onto", "sobol"]
+__all__ = ["MOST_ON_GRIDS", "candidates", "cells", "corners", "onto", "sobol"]
 
 MOST_ON_GRIDS = 2
 """The largest number of inputs for which points are on a grid, and the corners of the box among the nodes."""
@@ -87,8 +87,3 @@ def cells(x: Tensor, domain: Tensor) -> Tensor:
         nearest = [torch.cdist(chunk, nodes).argmin(1) for chunk in points.split(max(1, _AT_ONCE // n))]
         shares = torch.bincount(torch.cat(nearest), minlength=n).to(x) / len(points)
     return shares.clamp_min(1e-6 / n)  # one of two equal nodes has an empty cell, and a weight of 0 would mean no data
-
-
-def numbered(letter: str, count: int) -> tuple[str, ...]:
-    """Return the names of columns without names: x, or x1, x2, ..."""
-    return (letter,) if count == 1 else tuple(f"{letter}{i + 1}" for i in range(count))

@@ -18,8 +18,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from runge.configuration import CONFIGURATIONS, build
 from runge.data import Rows, Table
-from runge.data.contradictions import ColumnNames, wrong_columns
-from runge.data.roles import check_index, names_of, partials_of
 from runge.errors import ConfigurationError, RunError
 from runge.function import Function
 from runge.interface import sweep
@@ -27,6 +25,8 @@ from runge.launch.compose import compose
 from runge.metrics import TRAIN_LOSS
 from runge.optimizers import Optimizer
 from runge.residuals import errors_of
+from runge.tables.contradictions import ColumnNames, wrong_columns
+from runge.tables.roles import check_index, names_of, partials_of
 from runge.training.member import Member
 from runge.training.report import inside
 from runge.training.stack import Stack

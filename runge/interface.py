@@ -17,7 +17,6 @@ from runge.compare.leaderboard import read_leaderboard
 from runge.compare.ranking import Ranking, collect
 from runge.compare.report import render
 from runge.compare.search import read_search
-from runge.data.table import file_of
 from runge.draw import draw, draw_answer
 from runge.errors import ConfigurationError, RunError
 from runge.launch.cli import check_overrides, override_of, quoted, session, train
@@ -25,6 +24,7 @@ from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, 
 from runge.records.directories import RunDirectory
 from runge.records.files import discard, write
 from runge.records.reading import fit_table, history, read, table
+from runge.tables.table import file_of
 
 if TYPE_CHECKING:
     import pandas

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
 """The signals that ask a process to end."""
@@ -82,6 +83,19 @@ def compiler() -> list[str] | None:
     """Return the command of the C++ compiler, its path first: `CXX`, or else the system's own; None: there is none."""
     command, *options = shlex.split(os.environ.get("CXX", "")) or ["clang++" if sys.platform == "darwin" else "g++"]
     return None if (path := shutil.which(command)) is None else [path, *options]
+
+
+def cache_folder() -> Path | None:
+    """Return the cache directory, or None unless this user, and no other, can write to it: its files are trusted."""
+    try:
+        caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(os.environ.get("RUNGE_CACHE_DIR") or Path(caches) / "runge").absolute()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+    except (OSError, RuntimeError):  # RuntimeError: the user has no home
+        return None
+    ours = status.st_uid == os.geteuid() and not status.st_mode & 0o022
+    return folder if ours and os.access(folder, os.W_OK) else None
 
 
 class Interruption:

@@ -6,28 +6,26 @@ import itertools
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from runge.data.roles import Roles, find_seconds, listed, partial_name, read_arrays, read_seconds, second_name
-from runge.data.table import FORMATS, SETS, open_table
 from runge.errors import ConfigurationError, describe, ending_quietly
-from runge.function import FLAT, Function
-from runge.loading import load_finished
 from runge.records.directories import RunDirectory
 from runge.records.files import printable, write
 from runge.records.reading import find
-from runge.residuals import rows_of
-from runge.sobolev.errors import variance
+from runge.tables.roles import Roles, find_seconds, listed, partial_name, read_arrays, read_seconds, second_name
+from runge.tables.table import FORMATS, SETS, open_table
 from runge.trust.outside import EDGE, OUTSIDE
+
+if TYPE_CHECKING:
+    from runge.function import Function
 
 __all__ = ["main", "predict"]
 
 
 def predict(
-    function: Function, x: np.ndarray, interval: float | None = None, hessian: bool = False
+    function: "Function", x: np.ndarray, interval: float | None = None, hessian: bool = False
 ) -> dict[str, np.ndarray]:
     """Return u, (m, P), and du, (m, P, D), at points x, (m, D), in float64: the means over the members.
 
@@ -57,7 +55,9 @@ def predict(
     return found
 
 
-def _columns(function: Function, parts: Sequence[np.ndarray], prefix: str = "", end: str = "") -> dict[str, np.ndarray]:
+def _columns(
+    function: "Function", parts: Sequence[np.ndarray], prefix: str = "", end: str = ""
+) -> dict[str, np.ndarray]:
     """Return values, (m, P), slopes, (m, P, D), and any second derivatives by pairs of inputs as columns, (m,)."""
     columns, (values, slopes, *second) = {}, parts
     pairs = [*itertools.combinations_with_replacement(function.inputs, 2)]
@@ -80,7 +80,7 @@ def _parts(prediction: dict[str, np.ndarray], end: str = "") -> list[np.ndarray]
 
 
 def _content(
-    x: np.ndarray, prediction: dict[str, np.ndarray], function: Function, marks: dict[str, Any], to: str
+    x: np.ndarray, prediction: dict[str, np.ndarray], function: "Function", marks: dict[str, Any], to: str
 ) -> bytes:
     """Return the content of the file that is written, of the format with a suffix; marks are further columns, (m,)."""
     import pandas
@@ -100,13 +100,16 @@ def _content(
     return buffer.getvalue()
 
 
-def _errors(function: Function, labels: Sequence[Any], prediction: dict[str, Any], sets: np.ndarray) -> str:
+def _errors(function: "Function", labels: Sequence[Any], prediction: dict[str, Any], sets: np.ndarray) -> str:
     """Return a table of the errors of each output and its derivatives in each set, where labels are known.
 
     The RMSE is also given over the standard deviation of the labels of all sets; "-": they are constant up to
     round-off.
     """
     import pandas
+    import torch
+
+    from runge.sobolev.errors import variance
 
     known = [torch.from_numpy(~np.isnan(part))[None] for part in labels]
     values = [torch.from_numpy(np.nan_to_num(part))[None] for part in labels]
@@ -125,7 +128,9 @@ def _errors(function: Function, labels: Sequence[Any], prediction: dict[str, Any
     return frame.to_string(index=False, na_rep="-", float_format="{:.3e}".format, max_rows=40)
 
 
-def _held(function: Function, labels: Sequence[Any], prediction: dict[str, Any], sets: np.ndarray, level: float) -> str:
+def _held(
+    function: "Function", labels: Sequence[Any], prediction: dict[str, Any], sets: np.ndarray, level: float
+) -> str:
     """Return a sentence on the share of labels that intervals contain, in rows that no network has been trained on."""
     unseen, found, shares = sets != "train", function.calibration, list[str]()
     for what, name, label in (("values", "u", labels[0]), ("derivatives", "du", labels[1])):
@@ -142,7 +147,7 @@ def _held(function: Function, labels: Sequence[Any], prediction: dict[str, Any],
     return printable(f"intervals of level {level:g}, calibrated by {rows} rows{wide}{held}{without}")
 
 
-def _sets(function: Function, x: np.ndarray) -> tuple[np.ndarray, str]:
+def _sets(function: "Function", x: np.ndarray) -> tuple[np.ndarray, str]:
     """Return the set of each row in the training of a function, empty if none, and a sentence on it."""
     sets, remark, data = np.full(len(x), "", dtype="U5"), "", function.configuration.get("data") or {}
     try:
@@ -155,7 +160,7 @@ def _sets(function: Function, x: np.ndarray) -> tuple[np.ndarray, str]:
     return sets, remark
 
 
-def _outside(function: Function, x: np.ndarray) -> tuple[dict[str, np.ndarray], str]:
+def _outside(function: "Function", x: np.ndarray) -> tuple[dict[str, np.ndarray], str]:
     """Return the column `outside` of the rows, none if it is not known, and a sentence on the rows that are."""
     try:
         number = function.outside(x[:, 0] if len(function.inputs) == 1 else x)
@@ -204,6 +209,9 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
             raise ValueError(f"--out: {rule}; got {str(out)!r}")
         if args.out and out.is_file() and not args.force:
             raise ValueError(f"--out: must be a new file, got {str(out)!r}, which exists; --force overwrites it")
+        from runge.function import FLAT  # late: help, and the mistakes above, do not need torch
+        from runge.loading import load_finished
+
         function = load_finished(args.run, "RUN_OR_SWEEP")
         if args.ensemble is not None:
             function = load_finished(args.ensemble, "--ensemble", like=args.run)
@@ -238,6 +246,8 @@ def _used_rows(runs: Iterable[RunDirectory], file: str, x: np.ndarray) -> np.nda
 
     Of several runs on the same table, which a file holds, it is the first of these sets in which one had a row.
     """
+    from runge.residuals import rows_of
+
     sets = dict[bytes, str]()
     for run in runs:
         rows, split = rows_of(run, file)
@@ -251,7 +261,7 @@ def _bytes(row: np.ndarray) -> bytes:
     return (row + 0.0).tobytes()  # -0.0 is 0.0
 
 
-def _read(path: str, function: Function, hessian: bool) -> list[np.ndarray]:
+def _read(path: str, function: "Function", hessian: bool) -> list[np.ndarray]:
     """Read the inputs, and the labels that a table has, with `hessian` those of second derivatives if there are any.
 
     The columns of an array x are named by their position, and x1 of two is not x1 of three: it must have one for each

@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 
 from runge.data import Rows
 from runge.data.channels import Channels
-from runge.data.roles import listed, partial_name
-from runge.data.table import FORMATS, SETS, File, open_table
 from runge.domain import sobol
 from runge.errors import ConfigurationError, command, describe, ending_quietly
 from runge.function import Function
 from runge.loading import load_finished
-from runge.predict import predict, rows_of
+from runge.predict import predict
 from runge.records.directories import RunDirectory
 from runge.records.files import printable, write
+from runge.residuals import rows_of
+from runge.tables.roles import listed, partial_name
+from runge.tables.table import FORMATS, SETS, File, open_table
 from runge.targets.expression import parse
 from runge.trust.suggestions import choose, relative
 

@@ -6,7 +6,7 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from functools import cache
 from hashlib import sha256
@@ -33,6 +33,7 @@ PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 
+collect_ignore = ["pretended.py"]  # which adds a device to torch
 torch.set_num_threads(1)
 # Sweeps train in the process of their test unless they ask for more processes, each of which takes seconds to start.
 machine.cores = lambda: 1
@@ -62,6 +63,8 @@ def pytest_addoption(parser):
     parser.addoption("--compositions", type=int, default=2, help="how many random compositions are compared")
     parser.addoption("--commands", type=int, default=3, help="how many random commands are tried")
     parser.addoption("--sequences", type=int, default=1, help="how many sequences of disturbances are tried")
+    where = {"choices": ["cpu", "gpu", "pretended"], "default": "cpu"}
+    parser.addoption("--accelerator", **where, help="where runs are trained; `tests/pretended.py` pretends a GPU")
     parser.addoption("--exports", choices=["few", "all"], default="few", help="which of all networks are exported")
 
 
@@ -113,6 +116,24 @@ def _frozen() -> None:
 def drawn(monkeypatch) -> None:
     """Save pictures as they are, for tests that look at them."""
     monkeypatch.setattr(Figure, "savefig", savefig)
+
+
+@pytest.fixture(autouse=True)
+def _accelerator(request, monkeypatch) -> Iterator[None]:
+    """Train runs on the GPU, as if it had passed its test, or on one that is pretended, with `--accelerator`."""
+    if (chosen := request.config.getoption("accelerator")) == "cpu":
+        yield
+        return
+    monkeypatch.setattr("runge.gpu.passed_on", lambda: "this day")
+    if chosen == "gpu":
+        yield
+        return
+    from tests import pretended
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("runge.training.trainer.pl.Trainer", pretended.trainer)
+    with pretended.Card():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -32,10 +32,30 @@ print(sorted({{"lightning", "hydra", "sklearn"}} & sys.modules.keys()))
 
 
 def test_a_wrong_value_is_reported_before_lightning_is_loaded(tmp_path):
-    """Lightning takes more than half of the start of a command."""
+    """Lightning takes half of the start of a command; sympy is for formulas, and scipy.spatial for tables."""
     code = "import sys; from runge.launch.cli import main; main()"
     command = [sys.executable, "-X", "importtime", "-c", code, "model.width=0"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "model.width: should be greater than or equal to 1, got 0" in result.stderr
-    assert "| torch\n" in result.stderr.replace(" ", "").replace("|", "| ")
-    assert "lightning" not in result.stderr
+    loaded = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if line.startswith("import time")}
+    assert loaded & {"torch", "lightning", "sympy", "scipy.spatial"} == {"torch"}
+
+
+def test_commands_without_a_network_do_not_load_torch(tmp_path):
+    """Importing torch takes as long as all of `runge check`."""
+    table = str(ROOT / "examples" / "wing.csv")
+    mistakes = ["trainer.step=1"], ["optimizer=none"], ["compare", "."]
+    commands = [["--help"], *mistakes, ["check", table], ["predict", "--help"]]
+    code = f"""
+import sys
+from runge.launch.cli import main
+for sys.argv[1:] in {commands}:
+    try:
+        main()
+    except SystemExit as end:
+        print("status", end.code)
+print("status", *sorted({{"torch", "lightning"}} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    found = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("status")]
+    assert found == [["0"], ["1"], ["1"], ["2"], ["0"], ["0"], []], done.stderr

@@ -12,10 +12,10 @@ import torch
 import runge
 from runge import predict as module
 from runge.data import Table, read
-from runge.data.table import SETS
 from runge.predict import main
 from runge.records.ensemble import write_answer
 from runge.seed import Seed
+from runge.tables.table import SETS
 
 SHORT = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false")
 

@@ -1,32 +1,16 @@
 """The folds of a cross-validation: parts of the points, of which each is left out of the training of one run."""
 
 import heapq
-from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import Field
 
-from runge.validation import Natural
-
-__all__ = ["FEWEST", "Fold", "Folds", "check_fold", "deal", "number_of_folds"]
+__all__ = ["FEWEST", "deal", "number_of_folds"]
 
 FEWEST = 8
 """The least points that can be divided into folds."""
 
 _LEAST = 5  # points in a fold, unless there are only two folds
-
-Folds = Annotated[int, Field(ge=2, le=1000)] | None
-Fold = Natural | None
-
-
-def check_fold(folds: int | None, fold: int | None) -> None:
-    """Raise ValueError if the keys `data.folds` and `data.fold` exclude each other."""
-    if fold is not None and (folds is None or fold >= folds):
-        allowed = (
-            "null without data.folds" if folds is None else f"null or from 0 to {folds - 1} with data.folds={folds}"
-        )
-        raise ValueError(f"fold: must be {allowed}, got {fold}")
 
 
 def number_of_folds(folds: int, points: int) -> int:

@@ -15,6 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from runge import gpu
 from runge.compare.tables import error_table
 from runge.configuration import SAME_BITS, digest, section, unimported
 from runge.errors import ConfigurationError, RunError, command, is_out_of_memory
@@ -126,6 +127,8 @@ def announce(stack: "Stack", member: int) -> None:
     counts = numbers(stack.members[member], stack.data)
     log.info("points: %s", ", ".join(f"{n} {split}" for split, n in counts.items()))
     run, lambda_d = stack.members[member], float(stack.module.lambda_d[member])
+    if run.training.accelerator == "auto" and (where := gpu.reason()):
+        log.info("%s", where)
     if run.far:
         log.info("trained in standardised units, because far from size 1: %s", ", ".join(run.far))
     if run.rows is not None:

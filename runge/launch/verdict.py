@@ -15,11 +15,11 @@ from runge.compare.profiles import AnswerProfile, packed
 from runge.compare.sensitivity import Influence, Sensitivity
 from runge.data import Rows
 from runge.data.channels import Channels
-from runge.data.roles import listed
 from runge.errors import command
 from runge.launch.selection import ERRORS, Entrant, error_of, variance
 from runge.records.ensemble import read_answer
 from runge.records.fits import LEVEL, Profile
+from runge.tables.roles import listed
 from runge.trust.sensitivity import measure, measure_function, total_indices, unevenness
 
 if TYPE_CHECKING:

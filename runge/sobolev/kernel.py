@@ -23,7 +23,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from runge.machine import compiler, compiling_pays, step_seconds
+from runge.machine import cache_folder, compiler, compiling_pays, step_seconds
 from runge.sobolev import losses
 from runge.sobolev.losses import LossAndGradient
 from runge.sobolev.network import Model, StackedMLP
@@ -249,7 +249,7 @@ def _load(flags: Sequence[str]) -> ctypes.CDLL:
     if (command := compiler()) is None:
         raise OSError("there is no C++ compiler")
     flags = [*flags, *_NATIVE[platform.machine()]]
-    cached = None if (folder := _cache_folder()) is None else folder / f"{_key(command, flags)}.so"
+    cached = None if (folder := cache_folder()) is None else folder / f"{_key(command, flags)}.so"
     if cached is not None and cached.exists():
         try:
             return ctypes.CDLL(str(cached))
@@ -276,19 +276,6 @@ def _failure(call: Sequence[str]) -> str | None:
     lines = done.stderr.decode(errors="replace").strip().splitlines()
     lines = lines or [f"{call[0]} ended with status {done.returncode} without a message"]
     return next((line for line in lines if "error" in line), lines[0])
-
-
-def _cache_folder() -> Path | None:
-    """Return the cache directory, or None unless this user, and no other, can write to it: its files are executed."""
-    try:
-        caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        folder = Path(os.environ.get("RUNGE_CACHE_DIR") or Path(caches) / "runge").absolute()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.stat()
-    except (OSError, RuntimeError):  # RuntimeError: the user has no home
-        return None
-    ours = status.st_uid == os.geteuid() and not status.st_mode & 0o022
-    return folder if ours and os.access(folder, os.W_OK) else None
 
 
 def _key(command: Sequence[str], flags: Sequence[str]) -> str:

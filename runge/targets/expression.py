@@ -5,22 +5,23 @@ import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import sympy
 import torch
 from torch import Tensor
 
 from runge.domain import sobol
 from runge.targets.target import MOST_INPUTS, Target
 
+if TYPE_CHECKING:
+    import sympy
+
 __all__ = ["FUNCTIONS", "Expression", "find_pole", "parse"]
 
 _LARGEST = 1e15  # whose square, and that of a gradient of the loss, are numbers in 32 bits
 _MOST_OUTPUTS = 100
-_NAMES = ["sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"]
-_NAMES += ["exp", "log", "sqrt", "erf", "abs", "Abs"]
-FUNCTIONS: dict[str, Callable[..., sympy.Expr]] = {n: getattr(sympy, n.replace("abs", "Abs")) for n in _NAMES}
+FUNCTIONS = ["sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"]
+FUNCTIONS += ["exp", "log", "sqrt", "erf", "abs", "Abs"]
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
 _OPERATORS |= {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 _LONGEST = 20_000
@@ -52,6 +53,8 @@ class Expression(Target):
         expr: str | Sequence[str] | Mapping[str, str],
         domain: Sequence[float] | Sequence[Sequence[float]] = (-1.0, 1.0),
     ) -> None:
+        import sympy  # late, as in the functions below: it takes longer than all else that checking a run imports
+
         super().__init__(domain)
         symbols = [sympy.Symbol(f"x{i + 1}", real=True) for i in range(self.dimension)]
         self.expr, formulas = expr, _named(expr, [symbol.name for symbol in symbols])
@@ -128,9 +131,11 @@ def _named(expr: str | Sequence[str] | Mapping[str, str], inputs: Sequence[str])
 
 
 def _differentiate(
-    text: str, symbols: Sequence[sympy.Symbol]
+    text: str, symbols: "Sequence[sympy.Symbol]"
 ) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
     """Return a formula's value and its gradient, as functions of x (..., D)."""
+    import sympy
+
     formula = parse(text, symbols)
     try:
         partials = [sympy.diff(formula, symbol) for symbol in symbols]
@@ -150,12 +155,14 @@ def _differentiate(
     )
 
 
-def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
+def parse(expr: str, symbols: "Sequence[sympy.Symbol]") -> "sympy.Expr":
     """Build a sympy expression from a formula in the symbols x1, ..., xD, of which x, y and z are the first three.
 
     Raises:
         ValueError: it is empty, too long, not arithmetic, or has a name or a function that is not allowed.
     """
+    import sympy
+
     if not isinstance(expr, str) or not expr.strip():
         raise ValueError(f"expr: must be a formula such as 'exp(-x)*sin(8*x)', got {expr!r}")
     if len(expr) > _LONGEST:
@@ -169,7 +176,7 @@ def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
             f"expr: {what} is not allowed in {expr!r}; allowed are numbers, + - * / and ** for powers, {words}"
         )
 
-    def build(node: ast.expr) -> sympy.Expr:
+    def build(node: ast.expr) -> "sympy.Expr":
         chain = []  # of a long sum, whose terms are nested as deeply as there are of them
         while isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
             chain.append(node)
@@ -179,7 +186,7 @@ def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
             part = check(link, _OPERATORS[type(link.op)](part, build(link.right)))
         return part
 
-    def check(node: ast.expr, part: sympy.Expr) -> sympy.Expr:
+    def check(node: ast.expr, part: "sympy.Expr") -> "sympy.Expr":
         if part.is_number:
             # Each number is checked at once, because exp(exp(9**5)) must not be computed in full.
             value = None if part.is_finite is False else complex(part)
@@ -189,7 +196,7 @@ def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
                 raise OverflowError("a number is too large")
         return part
 
-    def convert(node: ast.expr) -> sympy.Expr:
+    def convert(node: ast.expr) -> "sympy.Expr":
         match node:
             case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
                 return sympy.Integer(number) if isinstance(number, int) and number < 2**53 else sympy.Float(number, 17)
@@ -203,7 +210,7 @@ def parse(expr: str, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
                     return sympy.sympify(float(base) ** float(exponent))  # 9**9**9 must not be computed in full
                 return base**exponent
             case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in FUNCTIONS:
-                return FUNCTIONS[name](build(argument))
+                return getattr(sympy, name.replace("abs", "Abs"))(build(argument))
             case ast.Call(func=ast.Name(id=name)) if name in FUNCTIONS:
                 raise ValueError(f"expr: {name} takes one argument; got {ast.unparse(node)} in {expr!r}")
             case ast.Call(func=ast.Name(id=name)) | ast.Name(id=name):

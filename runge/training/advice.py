@@ -11,14 +11,13 @@ from torch import Tensor
 
 from runge.balance import GradNorm, Log, NeuralTangentKernel, Scale
 from runge.data import Data, Rows
-from runge.data.contradictions import ColumnNames, wrong_columns
-from runge.data.roles import listed, partial_name
 from runge.errors import command
 from runge.metrics import TRAIN_LOSS, VAL_LOSS, key
 from runge.objective import best_row
 from runge.resampling import Periodic
 from runge.schedules import NEVER, Constant
 from runge.sobolev.points import Points
+from runge.tables.roles import listed, partial_name
 
 if TYPE_CHECKING:
     from runge.training.datamodule import PointsDataModule
@@ -65,6 +64,8 @@ def advice(data: "PointsDataModule", member: int, lambda_d: float) -> list[str]:
 
 def wrong_labels(rows: Rows) -> str:
     """Say which columns of derivatives contradict the values of a table, and the command that says more; "": none."""
+    from runge.tables.contradictions import ColumnNames, wrong_columns  # late, with scipy.spatial: only tables need it
+
     if rows.checksum not in _WRONG:  # the runs of a sweep have the same rows
         _WRONG.clear()
         wrong = wrong_columns(rows.x, rows.y, rows.dydx, ColumnNames(rows.inputs, rows.outputs))

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from runge.data import Data, Dataset, SampleWeight, labelled, sample, training_points
 from runge.data.channels import channel_weights, relevance, second_weights
-from runge.domain import numbered
 from runge.sampling import Random, Sampling, Uniform, check_count
 from runge.seed import Seed
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units
+from runge.tables.table import numbered
 from runge.targets import Target
 
 T = TypeVar("T")
@@ -181,6 +181,11 @@ class PointsDataModule(pl.LightningDataModule):
         if self.trainer is not None:
             device = self.trainer.strategy.root_device
             self.dataset = self.dataset.each(lambda points: points.to(device))
+
+    def teardown(self, stage: str) -> None:
+        """Move the points back to the processor, as Lightning does with the module."""
+        if self.dataset.train.x.device.type != "cpu":
+            self.dataset = self.dataset.each(lambda points: points.to(torch.device("cpu")))
 
     def train_dataloader(self) -> Repeated[Block]:
         """Return a loader of the blocks of an epoch, with the training points as they are at each of them."""

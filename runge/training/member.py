@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 
 import torch
 
-from runge import machine
+from runge import gpu, machine
 from runge.balance import Balance
 from runge.configuration import build, flatten, function, no_such_key, section
 from runge.data import Data, Rows, Table, batch_size, read
@@ -211,7 +211,7 @@ class Member:
 
     def on_gpu(self) -> bool:
         """Return True if the run is trained on a GPU."""
-        return self.training.accelerator != "cpu" and torch.cuda.is_available()
+        return gpu.is_taken(self.training.accelerator)
 
     def shared(self) -> str:
         """Return all that members of one stack have in common, as text.

@@ -6,6 +6,7 @@ import torch
 from pydantic import BeforeValidator
 
 from runge.data import SampleWeight
+from runge.gpu import Accelerator
 from runge.sobolev.kernel import Compile
 from runge.sobolev.losses import DerivativeScale
 from runge.validation import Count, NonNegative, checked
@@ -49,7 +50,8 @@ class Training:
             taken. They count once lambda_d has its full value and points no longer move, in the last residual stage.
         precision: 32 or 64 bit.
         compile: `on` or `off`, or `auto`: compile the step if that is expected to save more time than it takes.
-        accelerator: `auto`, `cpu` or `gpu`.
+        accelerator: `cpu` or `gpu`, or `auto`: a GPU that has passed `benchmarks/speed/gpu.py` on this machine, and
+            otherwise the processor.
         log_every: steps between two rows of the history, >= 1.
         diagnostics_every: steps between two evaluations of the gradients of both terms, >= 1.
         checkpoint_seconds: seconds between two checkpoints, in [0, 1e12].
@@ -59,7 +61,7 @@ class Training:
     max_steps: Count
     precision: Literal[32, 64]
     compile: Annotated[Compile, BeforeValidator(_as_word)]
-    accelerator: Literal["auto", "cpu", "gpu"]
+    accelerator: Accelerator
     log_every: Count
     diagnostics_every: Count
     checkpoint_seconds: NonNegative

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from runge.data import Table, read
 from runge.data.rows import draw, number_points
-from runge.data.table import open_table
 from runge.errors import ConfigurationError
+from runge.tables.table import open_table
 
 needs_pyarrow = pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="pyarrow is not installed")
 M, INPUTS, OUTPUTS = 40, ("a", "b_dc"), ("lift", "drag")

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from runge.data.folds import Fold, Folds, check_fold
-from runge.domain import numbered
 from runge.errors import ConfigurationError
-from runge.validation import Natural, checked
+from runge.validation import Fold, Folds, Natural, check_fold, checked
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["FARTHEST", "FORMATS", "SETS", "File", "Table", "file_of", "open_table"]
+__all__ = ["FARTHEST", "FORMATS", "SETS", "File", "Table", "file_of", "numbered", "open_table"]
 
 FARTHEST = 1e100
 """The largest absolute value of a cell: its square is a number."""
@@ -83,6 +81,11 @@ class File(NamedTuple):
             if rows.any():
                 raise self.wrong(name, rows, rule)
         return numbers
+
+
+def numbered(letter: str, count: int) -> tuple[str, ...]:
+    """Return the names of columns without names: x, or x1, x2, ..."""
+    return (letter,) if count == 1 else tuple(f"{letter}{i + 1}" for i in range(count))
 
 
 def open_table(path: str, key: str = "data.file") -> File:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from runge.data.roles import partial_name
+from runge.tables.roles import partial_name
 from runge.trust.cells import Cell, check_cells
 from runge.trust.labels import check_columns
 from runge.trust.mistakes import Mistake

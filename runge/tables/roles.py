@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from runge.data.table import File
-from runge.domain import numbered
 from runge.errors import ConfigurationError
+from runge.tables.table import File, numbered
 
 __all__ = ["Roles", "check_index", "find_roles", "find_seconds", "listed", "names_of", "partial_name", "partials_of"]
 __all__ += ["read_arrays", "read_seconds", "second_name"]

@@ -1,0 +1,118 @@
+"""When a run is trained on a GPU, with a card that is only named, and the script that tests one."""
+
+import importlib
+import json
+import os
+from datetime import date
+
+import pytest
+import torch
+
+import runge
+from runge import gpu
+from runge.errors import ConfigurationError
+from runge.training.member import Member
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def card(monkeypatch, tmp_path):
+    """A machine with a card that torch has only the name of, and without a record."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("RUNGE_CACHE_DIR", str(folder))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "Card 1")
+    return folder / "gpu.json"
+
+
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks/speed"))
+    return importlib.import_module("gpu")
+
+
+def test_without_a_card_there_is_nothing_to_decide(monkeypatch, configuration):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert not gpu.is_taken("auto")
+    assert gpu.reason() == ""
+    with pytest.raises(ConfigurationError, match="accelerator: must be auto or cpu where there is no GPU, got 'gpu'"):
+        Member(configuration("trainer.accelerator=gpu"))
+
+
+def test_auto_takes_a_card_that_has_passed_its_test_with_these_versions(card, monkeypatch, configuration):
+    assert [gpu.is_taken(how) for how in ("auto", "cpu", "gpu")] == [False, False, True]
+    assert gpu.reason().startswith("trained on the processor: python benchmarks/speed/gpu.py has not passed")
+    gpu.record(passed=True)
+    assert [gpu.is_taken(how) for how in ("auto", "cpu", "gpu")] == [True, False, True]
+    assert f"which passed python benchmarks/speed/gpu.py on {date.today()};" in gpu.reason()
+    assert Member(configuration()).on_gpu()
+    assert not Member(configuration("trainer.accelerator=cpu")).on_gpu()
+    for what in ("torch.__version__", "runge.__version__"):
+        with monkeypatch.context() as patch:
+            patch.setattr(what, "0")
+            assert not gpu.is_taken("auto")
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.cuda.get_device_name", lambda: "Card 2")
+        assert not gpu.is_taken("auto")
+        gpu.record(passed=True)
+    gpu.record(passed=False)  # which leaves the other's
+    assert list(json.loads(card.read_text())) == [f"Card 2, torch {torch.__version__}, runge {runge.__version__}"]
+    assert not gpu.is_taken("auto")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"x": 1}', "\0\xff"])
+def test_a_damaged_record_is_none(text, card):
+    gpu.record(passed=True)
+    key = next(iter(json.loads(card.read_text())))
+    card.write_text(text.replace("x", key))
+    assert not gpu.is_taken("auto")
+    gpu.record(passed=True)
+    assert gpu.is_taken("auto")
+
+
+def test_without_a_record_cuda_is_not_initialised(card, monkeypatch):
+    """A process that has initialised it cannot be forked."""
+    monkeypatch.setattr("torch.cuda.get_device_name", None)
+    assert not gpu.is_taken("auto")
+
+
+def test_a_record_that_others_could_have_written_is_not_read(card):
+    gpu.record(passed=True)
+    os.chmod(card.parent, 0o777)
+    assert not gpu.is_taken("auto")
+    with pytest.raises(OSError, match="RUNGE_CACHE_DIR"):
+        gpu.record(passed=True)
+
+
+def test_a_run_says_where_it_is_trained(card, train):
+    _, out, _ = train("trainer.max_steps=1", "hydra.run.dir=processor")
+    assert "trained on the processor: python benchmarks/speed/gpu.py has not passed" in out
+
+
+def test_the_script_without_a_card(script, monkeypatch, capsys):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(script, "tests_pass", None)
+    assert script.main([]) == 2
+    assert capsys.readouterr() == (
+        "",
+        "error: torch finds no GPU with CUDA on this machine, so that there is nothing to test\n",
+    )
+
+
+def test_the_script_records_whether_the_tests_pass(script, card, monkeypatch, capsys):
+    monkeypatch.setattr(
+        script, "measure", lambda *_: {"runge on the processor": [2.0, 1.0, 3.0], "runge on the GPU": [0.5]}
+    )
+    for passed in (True, False):
+        monkeypatch.setattr(script, "tests_pass", lambda accelerator, _, passed=passed: passed and accelerator == "gpu")
+        assert script.main([]) == (not passed)
+        assert gpu.is_taken("auto") == passed
+    out, err = capsys.readouterr()
+    assert "- GPU: Card 1, driver " in out
+    assert "| 1024 | runge on the GPU | 0.5 | 0.5 to 0.5 | 4 |" in out
+    assert err == "error: the tests fail on this GPU; trainer.accelerator=auto stays on the processor\n"
+
+
+def test_what_the_script_measures(script):
+    for contender in script.contenders("cpu", 2)[-1:]:
+        assert contender.make()(2) is None
