@@ -72,7 +72,9 @@ def fresh(monkeypatch, tmp_path):
 
 @suited
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize(("depth", "dimension", "outputs"), [(1, 1, 1), (2, 2, 1), (4, 3, 2), (2, 1, 5), (1, 2, 9)])
+@pytest.mark.parametrize(
+    ("depth", "dimension", "outputs"), [(1, 1, 1), (2, 2, 1), (4, 3, 2), (2, 1, 5), (1, 2, 9), (1, 45, 1)]
+)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-14), (torch.float32, 1e-5)])
 def test_the_kernel_equals_the_reference(activation, depth, dimension, outputs, dtype, tolerance):
     """Use more points than a block has."""
