@@ -59,10 +59,11 @@ def limit_threads(most: int) -> None:
     torch.set_num_threads(most)
 
 
-def step_seconds(points: int, depth: int, width: int, dimension: int, activation: str) -> float:
+def step_seconds(points: int, depth: int, width: int, dimension: int, outputs: int, activation: str) -> float:
     """Estimate the seconds of one step of one member on one core: matrix products, and passes over the neurons."""
-    products = width * (width * (depth - 1) + dimension) * (1 + dimension)
-    neuron = _PER_NEURON * (1 + dimension) + _PER_ACTIVATION.get(activation, 0)
+    carried = 1 + min(dimension, outputs)  # the value and the tangents, as in the kernel
+    products = width * (width * (depth - 1) + dimension) * carried
+    neuron = _PER_NEURON * carried + _PER_ACTIVATION.get(activation, 0)
     return points * (_PER_PRODUCT * products + neuron * width * depth)
 
 

@@ -31,6 +31,8 @@ BENCHMARKS = {
     "overhead": ("overhead.py",),
     "steps": ("steps.py",),
     "scaling": ("scaling.py",),
+    "large": ("large.py",),
+    "second_order": ("second_order.py",),
     "peers": ("peers.py",),
 }
 SHOWN = {

@@ -6,6 +6,11 @@
 // a slice; slices run on different threads. Each slice has its own sums, so that the bits do not depend on the number
 // of threads. The formulas and names are those of `runge.sobolev.network.StackedMLP`.
 //
+// With P outputs and D inputs, u' is in forward mode, with D tangents of each point, or in reverse mode if P < D: the
+// adjoints of h, one for each output, are pulled back to the inputs, where they are u'. The gradient of a function of u'
+// is that of a derivative of u in one direction for each output, v = dL/du', so that P tangents are carried forward, and
+// their adjoints are known already. A layer then has 3 (1 + P) products of a point instead of 3 (1 + D).
+//
 // A matrix is stored in panels, each by rows, of some vectors' columns (or half as many, in a last panel). Rows and
 // columns are padded, so that a product consists of whole tiles, which fit in the CPU's registers. A panel of z is
 // activated while it is still in a near cache. OpenBLAS is slower at these sizes: it copies the matrices in each call.
@@ -85,19 +90,26 @@ inline Real multiply(Real a, Real b) {
 
 // The sizes of the parts of a thread's workspace.
 struct Sizes {
+    bool reverse;                   // whether u' is in reverse mode
+    Index tangents;                 // the tangents of a point
     Index columns, points, matrix;  // a block's matrix: its columns, its rows of values, its size
-    Index carried, edges, square;   // a layer's h and g, s'' and z', and s'; `edges`; a layer's W
+    Index inputs;                   // the columns of the inputs
+    Index carried, edges;           // a layer's h and g, s'' and z', and s'; `edges`
+    Index first, square;            // the W of the first layer; of another
     Index bars;                     // the adjoints of an output and its tangents
+    Index adjoints;                 // the layers whose adjoints are kept
     Index parameters, all;
     explicit Sizes(const Stack& net)
-        : columns(filled(net.width, HALF)), points(filled(net.block, ROWS)),
-          matrix((1 + net.dimension) * points * columns), carried(2 * matrix + points * columns),
-          edges((net.dimension + net.depth + net.outputs) * columns), square(columns * columns),
-          bars(filled((1 + net.dimension) * points, LANES)),
+        : reverse(net.outputs < net.dimension), tangents(std::min(net.outputs, net.dimension)),
+          columns(filled(net.width, HALF)), points(filled(net.block, ROWS)),
+          matrix((1 + tangents) * points * columns), inputs(filled(net.dimension, HALF)),
+          carried(2 * matrix + points * columns), edges((net.depth + net.outputs) * columns), first(inputs * columns),
+          square(columns * columns), bars(filled((1 + tangents) * points, LANES)),
+          adjoints(reverse ? net.depth : 2),
           parameters((net.dimension + 1) * net.width + (net.depth - 1) * (net.width + 1) * net.width +
                      (net.width + 1) * net.outputs),
-          all(2 * edges + 3 * (net.depth - 1) * square + net.depth * carried + 2 * matrix +
-              filled(net.dimension * points, LANES) + net.outputs * bars) {}
+          all(2 * edges + 3 * first + 3 * (net.depth - 1) * square + net.depth * carried + adjoints * matrix +
+              (1 + tangents) * points * inputs + net.outputs * bars) {}
 };
 
 // A slice of a member's points.
@@ -106,13 +118,12 @@ class Slice {
     Slice(const Stack& net, Index number, Real* workspace)
         : net(net), size(net), number(number), m(number / net.slices), width(net.width), dimension(net.dimension),
           outputs(net.outputs), depth(net.depth), parameters(size.parameters),
-          lambda_d(net.lambda_d ? net.lambda_d[m] : 0), tangents(lambda_d != 0 ? dimension : 0),
+          lambda_d(net.lambda_d ? net.lambda_d[m] : 0), tangents(lambda_d != 0 ? size.tangents : 0),
           theta(net.theta + m * parameters), gradient(net.gradient + number * parameters), edges(workspace),
-          edges_bar(edges + size.edges), squares(edges_bar + size.edges),
-          layers(squares + 3 * (depth - 1) * size.square), inputs(layers + depth * size.carried + 2 * size.matrix),
-          bars(inputs + filled(dimension * size.points, LANES)),
-          adjoint(layers + depth * size.carried), spare(adjoint + size.matrix), last_bias_bar(outputs),
-          of_channels(outputs * (1 + dimension)) {}
+          edges_bar(edges + size.edges), matrices(edges_bar + size.edges),
+          layers(matrices + 3 * size.first + 3 * (depth - 1) * size.square), adjoints(layers + depth * size.carried),
+          inputs(adjoints + size.adjoints * size.matrix), bars(inputs + (1 + size.tangents) * size.points * size.inputs),
+          last_bias_bar(outputs), of_channels(outputs * (1 + dimension)) {}
 
     // Write the loss of the member's points begin ... end - 1 and its gradient, or the errors of each channel, or the
     // network itself at each point.
@@ -120,10 +131,13 @@ class Slice {
         load();
         for (; begin < end; begin += net.block) {
             before = begin, n = std::min(net.block, end - begin);
-            values = filled(n, ROWS), rows = (1 + tangents) * values;
+            values = filled(n, ROWS), rows = (1 + tangents) * values, carried_on = size.reverse ? values : rows;
             forward();
+            if (rows > carried_on) pull();
             compare();
-            if (!net.channels && !net.u) back();
+            if (net.channels || net.u) continue;
+            if (rows > carried_on) push();
+            back();
         }
         if (net.u) return;
         if (net.channels) {
@@ -139,16 +153,17 @@ class Slice {
     const Sizes size;
     const Index number, m, width, dimension, outputs, depth, parameters;
     const Real lambda_d;
-    const Index tangents;  // D, or 0 for MSE_f alone
+    const Index tangents;  // D, or P in reverse mode, or 0 for MSE_f alone
     const Real* const theta;
     Real* const gradient;
-    Real *const edges, *const edges_bar;  // the first W, by rows; b of the hidden layers; the last W, by columns
-    Real *const squares;                  // for each layer between: W, its transpose, its gradient
-    Real *const layers, *const inputs;    // the block's hidden layers; the inputs to the first of them
-    Real* const bars;                     // the adjoints of u and u'
-    Real *adjoint, *spare;                // of h and g, then of z and z', of the current layer
-    Index before = 0, n = 0;              // the points before the block; the block's points
-    Index values = 0, rows = 0;           // n padded; a matrix's rows: first of values, then of tangents
+    Real *const edges, *const edges_bar;   // b of the hidden layers; the last W, by columns
+    Real *const matrices;                  // for each layer but the last: W, its transpose, its gradient
+    Real *const layers, *const adjoints;   // the block's hidden layers
+    Real *const inputs;                    // those to the first of them; in reverse mode u', then its adjoints
+    Real *const bars;                      // the adjoints of u and u'
+    Index before = 0, n = 0;               // the points before the block; the block's points
+    Index values = 0, rows = 0;            // n padded; a matrix's rows: first of values, then of tangents
+    Index carried_on = 0;                  // the rows that are carried forward, and their adjoints back, in one go
     double mse_f = 0, mse_df = 0;
     std::vector<Real> last_bias_bar;
     std::vector<double> of_channels;
@@ -167,89 +182,100 @@ class Slice {
     }
 
     // The same parameters, padded, in the workspace.
-    Real* first(Real* in, Index d) const { return in + d * size.columns; }
-    Real* bias(Real* in, Index layer) const { return in + (dimension + layer) * size.columns; }
+    Real* bias(Real* in, Index layer) const { return in + layer * size.columns; }
     Real* last(Real* in, Index p) const { return bias(in, depth + p); }
     Real* bars_of(Index p) const { return bars + p * size.bars; }
-    Real* square(Index layer) const { return squares + 3 * (layer - 1) * size.square; }
-    Real* transposed(Index layer) const { return square(layer) + size.square; }
-    Real* square_bar(Index layer) const { return transposed(layer) + size.square; }
+    Index fan_in(Index layer) const { return layer == 0 ? dimension : width; }
+    Index extent(Index layer) const { return layer == 0 ? size.first : size.square; }
+    Real* matrix(Index layer) const {
+        return matrices + (layer == 0 ? 0 : 3 * size.first + 3 * (layer - 1) * size.square);
+    }
+    Real* transposed(Index layer) const { return matrix(layer) + extent(layer); }
+    Real* matrix_bar(Index layer) const { return transposed(layer) + extent(layer); }
 
-    // The results of a hidden layer: h and g; s''(z) and z'; s'(z).
-    Real* carried(Index layer) const { return layers + layer * size.carried; }
+    // The results of a hidden layer: h and g; s''(z) and z'; s'(z). What layer 0 has from layer -1 are the inputs.
+    Real* carried(Index layer) const { return layer < 0 ? inputs : layers + layer * size.carried; }
     Real* linear(Index layer) const { return carried(layer) + size.matrix; }
     Real* slope(Index layer) const { return linear(layer) + size.matrix; }
+    // The adjoints of h and g, then of z and z'.
+    Real* adjoint(Index layer) const { return adjoints + layer % size.adjoints * size.matrix; }
 
-    // Call f for each panel with its first column and its number of vectors.
+    // Call f for each panel of some columns with its first one and its number of vectors.
+    template <typename Function>
+    static void panels(Index columns, Function f) {
+        Index j = 0;
+        for (; j + PANEL <= columns; j += PANEL) f(j, std::integral_constant<Index, PANEL / LANES>());
+        if (j < columns) f(j, std::integral_constant<Index, HALF / LANES>());
+    }
     template <typename Function>
     void panels(Function f) const {
-        Index j = 0;
-        for (; j + PANEL <= size.columns; j += PANEL) f(j, std::integral_constant<Index, PANEL / LANES>());
-        if (j < size.columns) f(j, std::integral_constant<Index, HALF / LANES>());
+        panels(size.columns, f);
+    }
+
+    // The place of an input, or in reverse mode of u' by it, in a row of the inputs.
+    Real& input(Index row, Index d) const {
+        const Index j = d / PANEL * PANEL;
+        return inputs[j * rows + row * std::min(size.inputs - j, PANEL) + d - j];
     }
 
     void load() {
         std::fill(edges, edges + 2 * size.edges, Real(0));
-        for (Index d = 0; d < dimension; ++d) std::copy_n(theta + weights(0) + d * width, width, first(edges, d));
         for (Index layer = 0; layer < depth; ++layer) std::copy_n(theta + biases(layer), width, bias(edges, layer));
         for (Index p = 0; p < outputs; ++p)
             for (Index i = 0; i < width; ++i) last(edges, p)[i] = theta[weights(depth) + i * outputs + p];
-        for (Index layer = 1; layer < depth; ++layer) {
+        for (Index layer = 0; layer < depth; ++layer) {
             const Real* w = theta + weights(layer);
-            std::fill(square(layer), square(layer) + 3 * size.square, Real(0));
+            const Index inner = fan_in(layer);
+            std::fill(matrix(layer), matrix(layer) + 3 * extent(layer), Real(0));
             panels([&](Index j, auto vectors) {
                 const Index row = vectors * LANES, some = std::min(width - j, row);
-                for (Index i = 0; i < width; ++i) {
-                    std::copy_n(w + i * width + j, some, square(layer) + j * width + i * row);
+                for (Index i = 0; i < inner; ++i)
+                    std::copy_n(w + i * width + j, some, matrix(layer) + j * inner + i * row);
+            });
+            panels(filled(inner, HALF), [&](Index j, auto vectors) {
+                const Index row = vectors * LANES, some = std::min(inner - j, row);
+                for (Index i = 0; i < width; ++i)
                     for (Index k = 0; k < some; ++k)
                         transposed(layer)[j * width + i * row + k] = w[(j + k) * width + i];
-                }
             });
         }
     }
 
     void store() const {
-        for (Index d = 0; d < dimension; ++d)
-            std::copy_n(first(edges_bar, d), width, gradient + weights(0) + d * width);
         for (Index layer = 0; layer < depth; ++layer)
             std::copy_n(bias(edges_bar, layer), width, gradient + biases(layer));
         for (Index p = 0; p < outputs; ++p) {
             for (Index i = 0; i < width; ++i) gradient[weights(depth) + i * outputs + p] = last(edges_bar, p)[i];
             gradient[biases(depth) + p] = last_bias_bar[p];
         }
-        for (Index layer = 1; layer < depth; ++layer)
+        for (Index layer = 0; layer < depth; ++layer)
             panels([&](Index j, auto vectors) {
-                for (Index i = 0; i < width; ++i)
-                    std::copy_n(square_bar(layer) + j * size.columns + i * vectors * LANES,
-                                std::min(width - j, vectors * LANES), gradient + weights(layer) + i * width + j);
+                for (Index i = 0; i < fan_in(layer); ++i)
+                    std::copy_n(panel_bar(layer, j) + i * vectors * LANES, std::min(width - j, vectors * LANES),
+                                gradient + weights(layer) + i * width + j);
             });
     }
+
+    // A panel of the gradient of W, whose rows are padded.
+    Real* panel_bar(Index layer, Index j) const { return matrix_bar(layer) + j * filled(fan_in(layer), HALF); }
 
     void forward() {
         const Real *scales = net.input_scale + m * dimension, *shifts = net.input_shift + m * dimension;
         for (Index i = 0; i < values; ++i) {
             const Real* x = net.x + place(std::min(i, n - 1)) * dimension;  // repeats the last
-            for (Index d = 0; d < dimension; ++d) inputs[i * dimension + d] = shifts[d] + x[d] * scales[d];
+            for (Index d = 0; d < dimension; ++d) input(i, d) = shifts[d] + x[d] * scales[d];
         }
-        panels([&](Index j, auto vectors) {
-            Real* z = linear(0) + j * rows;
-            for (Index i = 0; i < values; ++i)
-                for (Index v = 0; v < vectors; ++v) {
-                    Vector sum = at(bias(edges, 0) + j, v);
-                    for (Index d = 0; d < dimension; ++d)
-                        sum += inputs[i * dimension + d] * at(first(edges, d) + j, v);
-                    at(z, i * vectors + v) = sum;
-                }
-            // The tangents are the same at all points, so each is stored once.
-            for (Index d = 0; d < tangents; ++d)
-                for (Index v = 0; v < vectors; ++v)
-                    at(z, (values + d) * vectors + v) = scales[d] * at(first(edges, d) + j, v);
-            activate<vectors>(0, j);
-        });
-        for (Index layer = 1; layer < depth; ++layer)
+        for (Index layer = 0; layer < depth; ++layer)
             panels([&](Index j, auto vectors) {
-                product<vectors>(carried(layer - 1), square(layer) + j * width, rows, width, bias(edges, layer) + j,
-                                 values, linear(layer) + j * rows);
+                const Real* w = matrix(layer) + j * fan_in(layer);
+                Real* z = linear(layer) + j * rows;
+                product<vectors>(carried(layer - 1), w, rows, 0, layer == 0 ? values : carried_on, fan_in(layer),
+                                 bias(edges, layer) + j, values, z);
+                // The tangents of the first layer are the same at all points, so each is stored once.
+                if (layer == 0 && rows == carried_on)
+                    for (Index d = 0; d < tangents; ++d)
+                        for (Index v = 0; v < vectors; ++v)
+                            at(z, (values + d) * vectors + v) = scales[d] * at(w, d * vectors + v);
                 activate<vectors>(layer, j);
             });
     }
@@ -268,18 +294,70 @@ class Slice {
             Activation::at(at(z, k), at(h, k), first, second);
             at(s1, k) = first, at(z, k) = second;
         }
-        const Index across = next_tangent(layer), along = next_point(layer);
-        for (Index d = 0; d < tangents; ++d)
+        const Index across = next_tangent(layer), along = next_point(layer), ahead = carried_on / values - 1;
+        for (Index d = 0; d < ahead; ++d)
             for (Index i = 0; i < values; ++i)
                 for (Index v = 0; v < VECTORS; ++v)
                     at(h, ((1 + d) * values + i) * VECTORS + v) =
                         at(s1, i * VECTORS + v) * at(z, (values + d * across + i * along) * VECTORS + v);
     }
 
+    // Reverse mode: compute the adjoints a of h, of which there are P for each point, in place of z', and those of z,
+    // a s', down to u'.
+    void pull() {
+        for (Index layer = depth - 1; layer >= 0; --layer)
+            panels([&](Index j, auto vectors) {
+                Real *a = linear(layer) + j * rows, *eps = adjoint(layer) + j * rows;
+                const Real* s1 = slope(layer) + j * values;
+                if (layer < depth - 1)
+                    product<vectors>(adjoint(layer + 1), transposed(layer + 1) + j * width, rows, values, rows, width,
+                                     nullptr, 0, a);
+                for (Index p = 0; p < outputs; ++p)
+                    for (Index i = 0; i < values; ++i)
+                        for (Index v = 0; v < vectors; ++v) {
+                            const Index k = ((1 + p) * values + i) * vectors + v;
+                            if (layer == depth - 1) at(a, k) = at(last(edges, p) + j, v);
+                            at(eps, k) = at(s1, i * vectors + v) * at(a, k);
+                        }
+            });
+        panels(size.inputs, [&](Index j, auto vectors) {
+            product<vectors>(adjoint(0), transposed(0) + j * width, rows, values, rows, width, nullptr, 0,
+                             inputs + j * rows);
+        });
+    }
+
+    // Reverse mode: carry one tangent of each output forward, in the direction of the adjoints of u', so that the sum
+    // over these and u' is its derivative. In place of s'' is then what it adds to the adjoints of z.
+    void push() {
+        for (Index layer = 0; layer < depth; ++layer)
+            panels([&](Index j, auto vectors) {
+                Real *z = linear(layer) + j * rows, *g = carried(layer) + j * rows;
+                const Real* s1 = slope(layer) + j * values;
+                product<vectors>(carried(layer - 1), matrix(layer) + j * fan_in(layer), rows, values, rows,
+                                 fan_in(layer), nullptr, 0, g);
+                for (Index i = 0; i < values; ++i)
+                    for (Index v = 0; v < vectors; ++v) {
+                        Vector bent = {};
+                        for (Index p = 0; p < outputs; ++p) {
+                            const Index k = ((1 + p) * values + i) * vectors + v;
+                            bent += at(g, k) * at(z, k);
+                            at(g, k) *= at(s1, i * vectors + v);
+                        }
+                        at(z, i * vectors + v) *= bent;
+                    }
+                for (Index p = 0; layer == depth - 1 && p < outputs; ++p)
+                    for (Index v = 0; v < vectors; ++v) {
+                        Vector sum = at(last(edges_bar, p) + j, v);
+                        for (Index i = 0; i < values; ++i) sum += at(g, ((1 + p) * values + i) * vectors + v);
+                        at(last(edges_bar, p) + j, v) = sum;
+                    }
+            });
+    }
+
     // Compute the last layer, the errors, and their adjoints.
     void compare() {
         for (Index p = 0; p < outputs; ++p)
-            for (Index channel = 0; channel <= tangents; ++channel) compare(p, channel);
+            for (Index channel = 0; channel <= (tangents > 0 ? dimension : 0); ++channel) compare(p, channel);
         if (net.channels || net.u) return;
         Index p = 0;
         for (; p + 4 <= outputs; p += 4) spread<4>(p);
@@ -290,14 +368,15 @@ class Slice {
     template <Index OUTPUTS>
     void spread(Index from) {
         const Real *top = carried(depth - 1), *bar = bars_of(from);
+        Real* bars_above = adjoint(depth - 1);
         panels([&](Index j, auto vectors) {
             for (Index v = 0; v < vectors; ++v) {
                 Vector column[OUTPUTS], sum[OUTPUTS];
                 for (Index p = 0; p < OUTPUTS; ++p)
                     column[p] = at(last(edges, from + p) + j, v), sum[p] = at(last(edges_bar, from + p) + j, v);
-                for (Index row = 0; row < rows; ++row) {
+                for (Index row = 0; row < carried_on; ++row) {
                     const Vector h = at(top + j * rows, row * vectors + v);
-                    Vector& adjoined = at(adjoint + j * rows, row * vectors + v);
+                    Vector& adjoined = at(bars_above + j * rows, row * vectors + v);
                     Vector here = from == 0 ? Vector{} : adjoined;
 #pragma GCC unroll 4
                     for (Index p = 0; p < OUTPUTS; ++p) {
@@ -323,17 +402,25 @@ class Slice {
         const Real whole = net.of_channel ? net.of_channel[m * outputs * (1 + dimension) + of_all] : 1;
         const Real *top = carried(depth - 1), *w = last(edges, p);
         double mse = of_u ? mse_f : mse_df, own = of_channels[of_all];
-        Real sum = last_bias_bar[p], *bar = bars_of(p);
-        for (Index i = 0; i < values; ++i) {
+        const bool pulled = !of_u && size.reverse;
+        const Real length = pulled ? net.input_scale[m * dimension + channel - 1] : 1;
+        Real *bar = pulled ? &input((1 + p) * values, channel - 1) : bars_of(p) + channel * values;
+        const Index next = pulled ? &input(1, channel - 1) - &input(0, channel - 1) : 1;
+        Real sum = last_bias_bar[p];
+        for (Index i = 0; i < values; ++i, bar += next) {
             const Index row = channel * values + i;
-            bar[row] = 0;
-            if (i >= n) continue;
-            Vector sums = {};
-            panels([&](Index j, auto vectors) {
-                for (Index v = 0; v < vectors; ++v) sums += at(top + j * rows, row * vectors + v) * at(w + j, v);
-            });
             Real u = 0;
-            for (Index lane = 0; lane < LANES; ++lane) u += sums[lane];
+            if (pulled) {
+                u = length * *bar;
+            } else {
+                Vector sums = {};
+                panels([&](Index j, auto vectors) {
+                    for (Index v = 0; v < vectors; ++v) sums += at(top + j * rows, row * vectors + v) * at(w + j, v);
+                });
+                for (Index lane = 0; lane < LANES; ++lane) u += sums[lane];
+            }
+            *bar = 0;
+            if (i >= n) continue;
             const Index k = place(i) * stride + offset;
             if (net.u) {
                 (of_u ? net.u : net.du)[k] = u + bias;
@@ -342,57 +429,66 @@ class Slice {
             const Real error = u + bias - labels[k], weighted = weights[k] * share * whole / (c * c) * error;
             const Real square = multiply(weighted, error);
             mse += square, own += square;
-            bar[row] = factor * (2 * weighted);
-            if (of_u) sum += bar[row];
+            *bar = length * factor * (2 * weighted);
+            if (of_u) sum += *bar;
         }
         (of_u ? mse_f : mse_df) = mse, of_channels[of_all] = own, last_bias_bar[p] = sum;
     }
 
     void back() {
-        panels([&](Index j, auto vectors) { differentiate<vectors>(depth - 1, j, adjoint); });
+        panels([&](Index j, auto vectors) { differentiate<vectors>(depth - 1, j); });
         for (Index layer = depth - 1; layer > 0; --layer) {
             panels([&](Index j, auto vectors) {
-                add_product_transposed<vectors>(carried(layer - 1), adjoint + j * rows, rows, width,
-                                                square_bar(layer) + j * size.columns);
+                add_product_transposed<vectors>(carried(layer - 1), adjoint(layer) + j * rows, rows, width,
+                                                panel_bar(layer, j));
             });
             panels([&](Index j, auto vectors) {
-                product<vectors>(adjoint, transposed(layer) + j * width, rows, width, nullptr, 0, spare + j * rows);
-                differentiate<vectors>(layer - 1, j, spare);
+                product<vectors>(adjoint(layer), transposed(layer) + j * width, rows, 0, carried_on, width, nullptr, 0,
+                                 adjoint(layer - 1) + j * rows);
+                differentiate<vectors>(layer - 1, j);
             });
-            std::swap(adjoint, spare);
         }
-        for (Index d = 0; d < dimension; ++d)
-            panels([&](Index j, auto vectors) {
-                const Real *delta = adjoint + j * rows, dx = net.input_scale[m * dimension + d];
+        panels([&](Index j, auto vectors) {
+            const Real* delta = adjoint(0) + j * rows;
+            if (size.reverse) return add_product_transposed<vectors>(inputs, delta, rows, dimension, panel_bar(0, j));
+            for (Index d = 0; d < dimension; ++d) {
+                const Real dx = net.input_scale[m * dimension + d];
+                const Real* x = &input(0, d);
+                const Index next = &input(1, d) - x;
                 for (Index v = 0; v < vectors; ++v) {
-                    Vector sum = at(first(edges_bar, d) + j, v);
+                    Vector sum = at(panel_bar(0, j), d * vectors + v);
                     for (Index i = 0; i < values; ++i) {
-                        sum += inputs[i * dimension + d] * at(delta, i * vectors + v);
+                        sum += x[i * next] * at(delta, i * vectors + v);
                         if (tangents > 0) sum += dx * at(delta, ((1 + d) * values + i) * vectors + v);
                     }
-                    at(first(edges_bar, d) + j, v) = sum;
+                    at(panel_bar(0, j), d * vectors + v) = sum;
                 }
-            });
+            }
+        });
     }
 
     // Turn a panel of the adjoints of h and g into one of delta and epsilon, the adjoints of z and z'.
     template <Index VECTORS>
-    void differentiate(Index layer, Index j, Real* all) {
+    void differentiate(Index layer, Index j) {
         const Real *s1 = slope(layer) + j * values, *z = linear(layer) + j * rows;
-        const Index across = next_tangent(layer), along = next_point(layer);
-        Real* delta = all + j * rows;
+        const Index across = next_tangent(layer), along = next_point(layer), ahead = carried_on / values - 1;
+        const bool pulled = rows > carried_on;
+        Real* delta = adjoint(layer) + j * rows;
         for (Index v = 0; v < VECTORS; ++v) {
             Vector sum = at(bias(edges_bar, layer) + j, v);
             for (Index i = 0; i < values; ++i) {
                 Vector& here = at(delta, i * VECTORS + v);
                 Vector first = at(s1, i * VECTORS + v), bent = {};
                 here *= first;
-                for (Index d = 0; d < tangents; ++d) {
+                for (Index d = 0; d < ahead; ++d) {
                     Vector& eps = at(delta, ((1 + d) * values + i) * VECTORS + v);
                     bent += eps * at(z, (values + d * across + i * along) * VECTORS + v);
                     eps *= first;
                 }
-                if (tangents > 0) here += bent * at(z, i * VECTORS + v);  // z now holds s''(z)
+                if (pulled)
+                    here += at(z, i * VECTORS + v);
+                else if (ahead > 0)
+                    here += bent * at(z, i * VECTORS + v);  // z now holds s''(z)
                 sum += here;
             }
             at(bias(edges_bar, layer) + j, v) = sum;

@@ -104,7 +104,7 @@ class Kernel:
         """Take one or more of these steps, for about a twentieth of a second, to react to signals; return how many."""
         size = points.x.shape[1] if steps.batch is None else steps.batch.shape[2]
         depth, (dimension, width) = len(network.shapes) - 1, network.shapes[0]
-        seconds = len(points.x) * step_seconds(size, depth, width, dimension, self.activation)
+        seconds = len(points.x) * step_seconds(size, depth, width, dimension, network.outputs, self.activation)
         seconds *= 1.4 if steps.likelihood else 1  # the errors come first
         count = max(1, min(len(steps.rates), int(_SECONDS / seconds)))
         results = {"loss": (), "gradient": network.theta.shape[1:]}
@@ -134,14 +134,15 @@ class Kernel:
         batch = None if steps is None or steps.batch is None else steps.batch.contiguous()
         (members, total, dimension), (_, width) = x.shape, network.shapes[0]
         n = total if batch is None else batch.shape[2]
-        blocks = -(-n // max(_POINTS, _NUMBERS // ((1 + dimension) * width)))
+        rows = 1 + min(dimension, network.outputs)  # of a point: its value and tangents
+        blocks = -(-n // max(_POINTS, _NUMBERS // (rows * width)))
         block = -(-n // (blocks * _ROWS)) * _ROWS  # all blocks but the last are equal
         blocks = -(-n // block)
-        slices = max(1, min(blocks, blocks * max(1, (1 + dimension) // 8) // _BLOCKS))
+        slices = max(1, min(blocks, blocks * max(1, rows // 8) // _BLOCKS))
         sizes = {"members": members, "points": n, "all": total, "dimension": dimension, "outputs": network.outputs}
         sizes |= {"depth": len(network.shapes) - 1, "width": width, "block": block, "slices": slices}
-        rows = {name: members if name in ("u", "du") else members * slices for name in results}
-        outputs = {name: torch.empty(rows[name], *shape, dtype=self.dtype) for name, shape in results.items()}
+        parts = {name: members if name in ("u", "du") else members * slices for name in results}
+        outputs = {name: torch.empty(parts[name], *shape, dtype=self.dtype) for name, shape in results.items()}
         tensors |= {"batch": batch, **dict.fromkeys(_OUTPUTS), **outputs}
         stack = self._library.stack(**sizes, **_addresses(tensors))
         threads = min(torch.get_num_threads(), members * slices)
@@ -155,8 +156,8 @@ class Kernel:
             self._library.adam(stack, self._library.steps(**options, **state), self._workspace.data_ptr(), threads)
             return []  # what lies in the outputs is of the last step, and of no use
         self._library.loss_and_gradient(stack, self._workspace.data_ptr(), threads)
-        parts = outputs.values()
-        return [part.unflatten(0, (members, -1)).sum(1) if len(part) > members else part for part in parts]
+        every = outputs.values()
+        return [part.unflatten(0, (members, -1)).sum(1) if len(part) > members else part for part in every]
 
 
 def _as(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:

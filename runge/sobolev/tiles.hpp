@@ -40,12 +40,14 @@ struct Tile {
     }
 };
 
-// Compute a panel of c = a b, plus `start` in the first `started` rows; a is rows x inner, b a panel of inner rows.
+// Compute the rows `from` ... `to` - 1 of a panel of c = a b, plus `start` in those before `started`; a is rows x inner,
+// b a panel of inner rows.
 template <Index VECTORS>
-inline void product(const Real* a, const Real* b, Index rows, Index inner, const Real* start, Index started, Real* c) {
+inline void product(const Real* a, const Real* b, Index rows, Index from, Index to, Index inner, const Real* start,
+                    Index started, Real* c) {
     alignas(BYTES) static const Real zero[PANEL] = {};
     const Index columns = filled(inner, HALF), wide = VECTORS * LANES;
-    for (Index i = 0; i < rows; i += ROWS) {
+    for (Index i = from; i < to; i += ROWS) {
         Tile<VECTORS> tile(i < started ? start : zero, 0);
         for (Index k = 0; k < inner; k += PANEL) {
             const Index row = std::min(columns - k, PANEL);

@@ -54,8 +54,7 @@ def fit(seeds, lambdas, *, schedule=None, optimizer=ADAM, batch_size=None, steps
 PLATEAU = TwoStage(at_step=None, smoothing=0.0, threshold=0.05, patience=1, latest_step=40, ramp_steps=15)
 
 
-@pytest.mark.parametrize("batch_size", [None, 7])
-@pytest.mark.parametrize("schedule", [Constant(), PLATEAU])
+@pytest.mark.parametrize(("schedule", "batch_size"), [(Constant(), 7), (PLATEAU, None)])
 def test_a_member_in_a_stack_equals_the_run_alone(schedule, batch_size):
     seeds, lambdas = [0, 1, 2], [0.1, 0.0, 1.0]
     together, _ = fit(seeds, lambdas, schedule=schedule, batch_size=batch_size)
@@ -70,8 +69,7 @@ def test_a_member_in_a_stack_equals_the_run_alone(schedule, batch_size):
 
 
 @suited
-@pytest.mark.parametrize("batch_size", [None, 7])
-@pytest.mark.parametrize("stages", [1, 2])
+@pytest.mark.parametrize(("batch_size", "stages"), [(None, 2), (7, 1)])
 def test_the_steps_that_the_kernel_takes_at_once_are_those_of_torch(batch_size, stages):
     """Stop in the middle of blocks too, in calls of different lengths: the bits do not depend on it."""
     own = Kernel("tanh", torch.float64)
@@ -83,7 +81,7 @@ def test_the_steps_that_the_kernel_takes_at_once_are_those_of_torch(batch_size, 
     states = (one.optimizers[0].state_dict()["state"] for one in (its_trainer, trainer))
     torch.testing.assert_close(*states, rtol=1e-8, atol=1e-10)
     pause = partial(random.Random(0).choice, [False, True])
-    with patch.object(kernel, "_SECONDS", 4 * 3 * step_seconds(batch_size or 24, 2, 12, 1, "tanh")):
+    with patch.object(kernel, "_SECONDS", 4 * 3 * step_seconds(batch_size or 24, 2, 12, 1, 1, "tanh")):
         paused, _ = run(loss_and_gradient=own, pause=pause)
     for name, now in kernels.state_dict().items():
         assert torch.equal(paused.state_dict()[name], now)
