@@ -142,8 +142,6 @@ def test_the_answer_for_a_table_in_memory(table, monkeypatch, capfd):
     values = answer.predict(x)
     assert np.array_equal(values, u(table[["a", "b"]].to_numpy()))
     assert np.array_equal(runge.load("race")(x), values)
-    arrays = {"x": table[["a", "b"]], "y": table["y"], "dydx": table[["dy_da", "dy_db"]]}
-    assert np.array_equal(runge.fit(arrays, *TINY_RACE).predict(x.to_numpy()[:, ::-1]), values)
     with monkeypatch.context() as patch:
         patch.setattr("runge.optimizers.optimizer.Problem", None)  # nothing is trained again
         assert np.array_equal(runge.fit(table, *TINY_RACE, directory="race").predict(x), values)

@@ -1,16 +1,36 @@
 import gc
+import os
 import signal
 import time
 import weakref
 
 import pytest
 
-from runge.machine import Interruption, compiling_pays
+from runge.machine import Interruption, cache_folder, compiling_pays
 
 
 def test_compiling_pays_for_much_work():
     assert not compiling_pays(neurons=2**15, steps=80)
     assert compiling_pays(neurons=2**15, steps=8000)
+
+
+@pytest.mark.parametrize(
+    ("variables", "folder"),
+    [
+        ({"RUNGE_CACHE_DIR": "own", "XDG_CACHE_HOME": "caches"}, "own"),
+        ({"XDG_CACHE_HOME": "caches", "HOME": "home"}, "caches/runge"),
+        ({"HOME": "home"}, "home/.cache/runge"),
+    ],
+)
+def test_the_cache_directory_is_this_users_alone(variables, folder, tmp_path, monkeypatch):
+    for name in ("RUNGE_CACHE_DIR", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, str(tmp_path / value))
+    assert cache_folder() == tmp_path / folder
+    for mode in (0o770, 0o707, 0o500):
+        (tmp_path / folder).chmod(mode)
+        assert cache_folder() is None or (mode == 0o500 and os.geteuid() == 0)
 
 
 class Node:

@@ -42,6 +42,21 @@ def _table(tmp_path, monkeypatch):
     save(rows())
 
 
+@pytest.fixture
+def race(shared, tmp_path):
+    """The overrides of a race whose table several tests share."""
+    table = (tmp_path / "t.csv").rename(shared / "table-of-the-race.csv")
+    save(rows())
+    return *RACE, f"data.file={table}"
+
+
+@pytest.fixture
+def whole(race, trained):
+    """The directory of a race that was not interrupted, and what it printed."""
+    folder, printed = trained(*race)
+    return folder / "race", printed
+
+
 def board(sweep):
     """The leaderboard without the times."""
     content = json.loads((sweep / "leaderboard.json").read_text())
@@ -81,33 +96,33 @@ def check_profiles(answer, board):
     assert f"values are expected within {half:.1e} standard deviations of the answer, and" in board.sentences[2]
 
 
-def test_the_answer_is_one_function_of_the_best(tmp_path, capsys):
-    assert command(*RACE, "data.file=t.csv") == (0, "")
-    answer, one = runge.load("race"), board(tmp_path / "race")
+def test_the_answer_is_one_function_of_the_best(whole):
+    race, printed = whole
+    answer, one = runge.load(race), board(race)
     assert {entry["name"] for entry in one} == {"one", "two"}
     assert [entry["folds"] for entry in one] == [5, 5]
     assert sum(entry["weight"] for entry in one) == pytest.approx(1)
     assert one[0]["error"] <= one[1]["error"]
-    members = json.loads((tmp_path / "race" / "answer.json").read_text())["members"]
+    members = json.loads((race / "answer.json").read_text())["members"]
     assert answer.members == len(members)
     for member in members:  # trained on all rows, as folds say
-        settings = RunDirectory(tmp_path / "race" / member["run"]).read_configuration()[0]
+        settings = RunDirectory(race / member["run"]).read_configuration()[0]
         assert (settings["data"]["fold"], settings["data"]["split"]["val"]) == (None, 0)
         assert settings["trainer"]["stop_at"] <= 40
     found = answer.calibration  # by further networks of the same rows, as the answer has
     assert found.local
     assert found.counts == (30, 30, 30)
-    assert found == runge.load("race").calibration
-    folds = [run.settings for run in runge.Answer("race").runs if run.settings["data.fold"] is not None]
+    assert found == runge.load(race).calibration
+    folds = [run.settings for run in runge.Answer(race).runs if run.settings["data.fold"] is not None]
     further = [settings["trainer.stop_at"] for settings in folds if settings["seed"] > 0]
     assert len(further) == 5 * sum(entry["weight"] > 0 for entry in one)
     assert None not in further
     assert [len(entry["calibrating"]) for entry in one] == [5 * (entry["weight"] > 0) for entry in one]
-    assert runge.Answer("race").groups[0].name in ("one", "two")
-    assert "leads" not in runge.Answer("race").lead or "interval" not in runge.Answer("race").lead
-    check_profiles(answer, read_leaderboard(["race"]))
-    assert (tmp_path / "race" / "comparison.html").is_file()
-    assert "best so far: " in capsys.readouterr().out
+    assert runge.Answer(race).groups[0].name in ("one", "two")
+    assert "leads" not in runge.Answer(race).lead or "interval" not in runge.Answer(race).lead
+    check_profiles(answer, read_leaderboard([race]))
+    assert (race / "comparison.html").is_file()
+    assert "best so far: " in printed
 
 
 def test_no_network_of_the_answer_is_trained_on_test_rows(tmp_path):
@@ -130,19 +145,18 @@ def test_a_race_that_is_killed_ends_with_the_same_answer(tmp_path):
         check_same(tmp_path / f"race{trial}", tmp_path / "whole")
 
 
-def test_ctrl_c_leaves_the_best_so_far(tmp_path, monkeypatch):
-    assert command(*RACE[:-1], "data.file=t.csv", "hydra.sweep.dir=whole") == (0, "")
+def test_ctrl_c_leaves_the_best_so_far(race, whole, tmp_path, monkeypatch):
     for step, left in ((20, "no candidate has ended"), (100, "the best answer so far, (one|two), is")):
         with monkeypatch.context() as patch:
             patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(step))  # in the first or second round
-            status, message = command(*RACE, "data.file=t.csv")
+            status, message = command(*race)
         assert status == 1
         how = "to continue, run the same command with hydra.sweep.dir=race"
         assert re.fullmatch(f"error: interrupted; {left} in race; {how}", message)
     assert runge.load("race").members > 1
     assert board(tmp_path / "race")[0]["weight"] == 1
-    assert command(*RACE, "data.file=t.csv") == (0, "")
-    check_same(tmp_path / "race", tmp_path / "whole")
+    assert command(*race) == (0, "")
+    check_same(tmp_path / "race", whole[0])
 
 
 def test_ctrl_c_while_runs_are_read_leaves_the_answer_of_the_leaderboard(tmp_path, monkeypatch):
@@ -175,19 +189,17 @@ def test_a_time_that_is_too_short_gives_the_fastest_candidate(tmp_path, capsys):
 
 def tables():
     table, nan = rows(), np.nan
-    some, one = table.copy(), table.copy()
-    some[::4, 2], some[::5, 3], one[1:, 2] = nan, nan, nan
-    x = np.linspace(0, 1, 20)
+    two = np.c_[table, table[:, 2] ** 2]
+    two[::4, 2], two[::5, 3] = nan, nan
+    x = np.linspace(0, 1, 8)
     plane = np.c_[table[:, :2], table[:, :2] @ [0.1, 0.7], np.tile([0.1, 0.7], (30, 1))]
     named = ("data.inputs=[a,b]", "data.outputs=[y,z]")
     return {
         "no derivatives": (table[:, :3], "a,b,y", ("data.inputs=[a,b]", "data.outputs=[y]")),
-        "labels that are not known": (some, "a,b,y,dy_da,dy_db", ()),
-        "one value is known": (one, "a,b,y,dy_da,dy_db", ()),
-        "two outputs": (np.c_[table, table[:, 2] ** 2], "a,b,y,dy_da,dy_db,z", named),
-        "one input": (np.c_[x, x**2, 2 * x], "x,y,dy_dx", ()),
-        "eight rows": (table[:8], "a,b,y,dy_da,dy_db", ()),
-        "three folds": (table, "a,b,y,dy_da,dy_db", ("data.folds=3",)),
+        "two outputs, labels that are not known, and three folds": (
+            *(two, "a,b,y,dy_da,dy_db,z", (*named, "data.folds=3")),
+        ),
+        "eight rows of one input": (np.c_[x, x**2, 2 * x], "x,y,dy_dx", ()),
         "a plane": (plane, "a,b,y,dy_da,dy_db", ()),
     }
 
@@ -202,7 +214,7 @@ def test_any_table_has_an_answer(name, tmp_path):
     assert np.isfinite(u(x[:, 0] if len(u.inputs) == 1 else x)).all()
     assert 0 < one["error"] < 1.5
     assert (one["derivative"] is None) == (name in ("no derivatives", "a plane"))
-    assert (one["value"] is None) == (name == "one value is known")
+    assert one["value"] is not None
 
 
 def test_the_answer_of_gradients_and_one_value(tmp_path):
@@ -216,6 +228,7 @@ def test_the_answer_of_gradients_and_one_value(tmp_path):
     assert found is not None
     assert u(table[0, :2]) == pytest.approx(table[0, 2], abs=1e-6)
     assert np.isnan(u.interval(table[:, :2])).all()
+    assert board(tmp_path / "race")[0]["value"] is None
     assert found.left_out == ["alone: no two values of an output are known that differ"]
     assert "derivatives are expected within" in " ".join(found.sentences)
     assert "values" not in " ".join(found.sentences)

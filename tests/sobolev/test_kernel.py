@@ -91,7 +91,7 @@ def test_the_kernel_takes_any_width_and_number_of_points(width, points):
 
 
 @suited
-@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("compiler", COMPILERS[1:])  # g++ has compiled the kernels of other tests
 @pytest.mark.parametrize(("dtype", "tolerance"), BOTH)
 def test_the_kernel_by_any_compiler(compiler, dtype, tolerance, fresh, monkeypatch):
     monkeypatch.setenv("CXX", compiler)
@@ -204,30 +204,12 @@ def test_the_file_is_compiled_once_and_again_if_it_is_damaged(fresh, monkeypatch
     assert list(fresh.iterdir()) == [compiled]
 
 
-def left_by_a_step(folder):
-    """Compile or load a file in this environment; return the suffixes of the files in the folder."""
-    kernel._library.cache_clear()
-    Kernel("tanh", torch.float64)
-    return [path.suffix for path in folder.rglob("*") if path.is_file()]
-
-
 @suited
-def test_compiled_files_are_kept_with_other_caches(fresh, monkeypatch, tmp_path):
-    monkeypatch.setenv("CXX", "g++ -g0")  # a compiler with options
-    monkeypatch.delenv("RUNGE_CACHE_DIR")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
-    assert left_by_a_step(tmp_path / "caches" / "runge") == [".so"]
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert left_by_a_step(tmp_path / "home" / ".cache" / "runge") == [".so"]
-
-
-@suited
-@pytest.mark.parametrize("mode", [0o700, 0o770, 0o707])
-def test_nothing_is_run_that_another_user_could_have_written(mode, fresh):
+def test_without_a_cache_directory_nothing_is_left(fresh, monkeypatch):
     fresh.mkdir()
-    fresh.chmod(mode)
-    assert left_by_a_step(fresh) == ([".so"] if mode == 0o700 else [])
+    fresh.chmod(0o770)  # another user could write what is run
+    Kernel("tanh", torch.float64)
+    assert list(fresh.iterdir()) == []
 
 
 def compiler_that(folder, script):

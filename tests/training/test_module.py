@@ -54,8 +54,7 @@ def fit(seeds, lambdas, *, schedule=None, optimizer=ADAM, batch_size=None, steps
 PLATEAU = TwoStage(at_step=None, smoothing=0.0, threshold=0.05, patience=1, latest_step=40, ramp_steps=15)
 
 
-@pytest.mark.parametrize("batch_size", [None, 7])
-@pytest.mark.parametrize("schedule", [Constant(), PLATEAU])
+@pytest.mark.parametrize(("schedule", "batch_size"), [(Constant(), 7), (PLATEAU, None)])
 def test_a_member_in_a_stack_equals_the_run_alone(schedule, batch_size):
     seeds, lambdas = [0, 1, 2], [0.1, 0.0, 1.0]
     together, _ = fit(seeds, lambdas, schedule=schedule, batch_size=batch_size)
@@ -70,8 +69,7 @@ def test_a_member_in_a_stack_equals_the_run_alone(schedule, batch_size):
 
 
 @suited
-@pytest.mark.parametrize("batch_size", [None, 7])
-@pytest.mark.parametrize("stages", [1, 2])
+@pytest.mark.parametrize(("batch_size", "stages"), [(None, 2), (7, 1)])
 def test_the_steps_that_the_kernel_takes_at_once_are_those_of_torch(batch_size, stages):
     """Stop in the middle of blocks too, in calls of different lengths: the bits do not depend on it."""
     own = Kernel("tanh", torch.float64)
