@@ -33,7 +33,7 @@ def _groups() -> tuple[dict[tuple[str, str], str], set[str]]:
     Of several options of one class it is the one with the name of the class, as `two_stage`.
     """
     options: dict[tuple[str, str], str] = {}
-    shares = {"trainer.log_every"}
+    shares = {"trainer.log_every", "trainer.patience"}
     for path in sorted(CONFIGURATIONS.glob("*/*.yaml")):
         content, group = path.read_text(), path.parent.name
         following = re.findall(r"^ *(\w+): \$\{(?:share|trainer)[:.]", content, re.MULTILINE)

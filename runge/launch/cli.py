@@ -1,5 +1,6 @@
 """The command `runge`, or `python train.py`: it reports a mistake in one message, and stops on SIGTERM."""
 
+import atexit
 import gc
 import importlib
 import io
@@ -54,6 +55,8 @@ _FIXED = {
 @ending_quietly()
 def main() -> None:
     """Run the command: one of the verbs, or a training with the options of `hydra.main`."""
+    gc.set_threshold(1_000_000, 10, 10)  # importing and composing make many objects that stay
+    atexit.register(gc.freeze)  # the last collection takes half a second once torch is loaded
     sys.path.insert(0, os.getcwd())  # as `python -m` does, so that classes of the user's own are found
     verb, *others = sys.argv[1:] or [""]
     if verb == "fit":
@@ -114,7 +117,6 @@ def _report_mistakes(main: Callable[[], Any]) -> None:
 
     A traceback is shown if `HYDRA_FULL_ERROR` is set, and for errors that are not a user's mistake.
     """
-    gc.set_threshold(1_000_000, 10, 10)  # importing and composing make many objects that stay
     full = bool(os.environ.get("HYDRA_FULL_ERROR"))
     sys.argv[1:] = quoted(sys.argv[1:])
     os.environ["HYDRA_FULL_ERROR"] = "1"  # with it Hydra passes exceptions on instead of printing them
@@ -138,7 +140,6 @@ def _report_mistakes(main: Callable[[], Any]) -> None:
     finally:
         if not full:
             del os.environ["HYDRA_FULL_ERROR"]
-        gc.freeze()  # the last collection takes half a second once torch is loaded
 
 
 def check_overrides(arguments: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ import scipy.linalg
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
+from scipy.linalg import lapack
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 from torch.nn import Parameter
@@ -28,6 +29,8 @@ Slopes = Annotated[list[Positive], Field(min_length=2, max_length=2)]
 _RANK = 1e-15  # nearly dependent columns help: with 1e-14 the errors on 1/(1+100x^2) are several times larger
 _BITS = 52  # of a share in [0, 1)
 _TALL = 8  # how many times more rows than columns are reduced to a triangle at a time
+_TALLER = 2  # how many times more there are where this pays without bounds on memory
+_AT_ONCE = 64  # the reflections that LAPACK applies at a time
 
 
 @checked
@@ -131,27 +134,29 @@ def solve_last_layer(problem: Problem, rank: float) -> None:
     width, outputs = problem.network.shapes[-1]
     points = max(1, _TALL * (width + 1) // (1 + problem.network.dimension))
     parts = [replace(problem, points=some) for some in problem.points.split(points)]
-    start, before, solvers = theta.clone(), _loss(parts), list[Callable[[Floats], Floats]]()
+    start = theta.clone()
+
+    def correct(systems: list[Floats]) -> None:
+        found = np.stack([solve(system[:, -1]) for solve, system in zip(solvers, systems, strict=True)])
+        change = torch.from_numpy(found).to(theta).unflatten(0, (-1, outputs))
+        theta[:, -(width + 1) * outputs :] += change.mT.flatten(1)  # W and then b, as in theta
+
     # The bits of a QR depend on the threads, and the BLAS of NumPy and SciPy does not obey `torch.set_num_threads`.
     with _libraries().limit(limits=1, user_api="blas"):
-        for _ in range(2):
-            systems = _systems(parts)
-            solvers = solvers or [_solver(system[:, :-1], rank) for system in systems]
-            found = np.stack([solve(system[:, -1]) for solve, system in zip(solvers, systems, strict=True)])
-            change = torch.from_numpy(found).to(theta).unflatten(0, (-1, outputs))
-            theta[:, -(width + 1) * outputs :] += change.mT.flatten(1)  # W and then b, as in theta
-    theta.copy_(torch.where((_loss(parts) < before)[:, None], theta, start))
+        systems = _systems(parts)
+        solvers = [_solver(system[:, :-1], rank) for system in systems]
+        correct(systems)
+        correct(_systems(parts))
+    squares = np.reshape([np.square(system[:, -1]).sum() for system in systems], (-1, outputs))
+    before = torch.from_numpy(squares.sum(1)).to(theta)
+    after = torch.stack([_errors(part)[0].square().sum(1) for part in parts]).sum(0)
+    theta.copy_(torch.where((after < before)[:, None], theta, start))
 
 
 @cache
 def _libraries() -> ThreadpoolController:
     """Return the libraries that have been loaded, which takes milliseconds to find out."""
     return ThreadpoolController()
-
-
-def _loss(parts: list[Problem]) -> Tensor:
-    """Return the weighted sum of squares, (M,)."""
-    return torch.stack([_errors(part)[0].square().sum(1) for part in parts]).sum(0)
 
 
 def _errors(problem: Problem) -> tuple[Tensor, Tensor, Tape]:
@@ -181,14 +186,23 @@ def _solver(matrix: Floats, rank: float) -> Callable[[Floats], Floats]:
     if not np.isfinite(matrix).all():
         return lambda right: np.zeros(matrix.shape[1])
     qr: Any = scipy.linalg.qr
-    q, r, order = qr(matrix, mode="economic", pivoting=True, check_finite=False)
-    pivots = np.abs(r.diagonal())
+    columns, reflections = matrix.shape[1], list[tuple[Floats, Floats]]()
+    if len(matrix) > _TALLER * columns:  # pivoting takes several times as long
+        raw, triangle = qr(matrix, mode="raw", check_finite=False)
+        matrix = triangle[:columns]
+        reflections.append(raw)
+    raw, triangle, order = qr(matrix, mode="raw", pivoting=True, check_finite=False)
+    reflections.append(raw)
+    pivots = np.abs(triangle.diagonal())
     kept = int((pivots > rank * pivots[0]).sum())
-    z, t = qr(r[:kept].T, mode="economic", check_finite=False)
+    factor, beyond, _ = lapack.dtzrzf(triangle[:kept], lwork=_AT_ONCE * kept)
 
     def solve(right: Floats) -> Floats:
-        solution = np.zeros(matrix.shape[1])
-        solution[order] = z @ scipy.linalg.solve_triangular(t, q[:, :kept].T @ right, trans=1, check_finite=False)
+        for raw, scales in reflections:
+            right = lapack.dormqr("L", "T", raw[:, : len(scales)], scales, right[: len(raw), None], _AT_ONCE)[0][:, 0]
+        least, solution = np.zeros((columns, 1)), np.empty(columns)
+        least[:kept, 0] = scipy.linalg.solve_triangular(factor[:, :kept], right[:kept], check_finite=False)
+        solution[order] = lapack.dormrz(factor, beyond, least, trans="T")[0][:, 0]
         return np.nan_to_num(solution, nan=0.0, posinf=0.0, neginf=0.0)
 
     return solve

@@ -10,8 +10,13 @@ by the first; if there are more than 3000 of both, by deflated conjugate gradien
 Geodesic acceleration follows the curvature of e along v: with e'' = d^2 e(theta + t v) / dt^2 instead of e the same
 system gives a, and the step is v + a / 2.
 
-Each member has its own mu. It is divided by `decrease` if the first try of a step reduces the loss; each failed try is
-undone, and mu is multiplied by `increase` for the next. A member whose loss no damping reduces is at rest.
+Each member has its own mu. A try that fails is undone, and mu is multiplied by `increase` for the next. One that
+succeeds multiplies it, within 1 / `decrease` and `increase`, by
+
+.. math:: 1 - (2 \rho - 1)^3, \quad \rho = \frac{L(\theta) - L(\theta + v + a / 2)}{L(\theta) - |e + J v|_W^2},
+
+where rho compares the reduction of the loss with that of its model: 1 where the errors are linear. So mu is kept where
+a smaller one would fail. A member whose loss no damping reduces is at rest.
 
 The last layer can be eliminated (`runge.optimizers.elimination`): a step is then one of the other weights alone.
 """
@@ -41,7 +46,7 @@ _TRIES = 40  # the most dampings tried in one step
 _SMALLEST, _SMALLEST_PROJECTED = 1e-22, 1e-30
 """The smallest damping, whose inverse is the largest; with the last layer eliminated, most of J is projected away."""
 _RANK = 1e-13  # of the last layer; with less, a second residual stage has more noise to fit
-_CURVATURE_STEP = 0.1  # the t of the central difference that gives e''
+_DIFFERENCE = 0.1  # the t of the central differences that give J v and e''
 
 
 @checked
@@ -50,7 +55,8 @@ class LevenbergMarquardt(Optimizer):
 
     Attributes:
         damping: the initial damping mu, in [1e-12, 1e12].
-        decrease: the factor by which mu is divided if the first try of a step succeeds, in (1, 1e12].
+        decrease: the largest factor by which mu is divided after a try that succeeds, in (1, 1e12]; None: 3, or 10 if
+            the last layer is eliminated, whose steps may be larger.
         increase: the factor by which mu is multiplied after a failed try, in (1, 1e12].
         acceleration: the largest |a| / |v| at which the acceleration a is applied, in [0, 1e12]; 0: never.
         readout: how the last layer is solved: true: exactly, after the last step; false: by the steps alone;
@@ -62,6 +68,8 @@ class LevenbergMarquardt(Optimizer):
     References:
         D. W. Marquardt (1963). An algorithm for least-squares estimation of nonlinear parameters.
         https://doi.org/10.1137/0111030
+        H. B. Nielsen (1999). Damping parameter in Marquardt's method. Report IMM-REP-1999-05, Technical University of
+        Denmark. https://www2.imm.dtu.dk/documents/ftp/tr99/tr05_99.pdf
         M. K. Transtrum, J. P. Sethna (2012). Improvements to the Levenberg-Marquardt algorithm for nonlinear
         least-squares minimization. https://arxiv.org/abs/1201.5885
     """
@@ -70,7 +78,7 @@ class LevenbergMarquardt(Optimizer):
     demands: ClassVar[Needs] = LINEAR_ALGEBRA
 
     damping: Positive = 1.0
-    decrease: Factor = 3.0
+    decrease: Factor | None = None
     increase: Factor = 2.0
     acceleration: NonNegative = 0.75
     readout: Literal[True, False, "eliminate"] = True
@@ -97,13 +105,14 @@ class LevenbergMarquardt(Optimizer):
             trial = _Trial(problem, space.of(problem, tape, weights, *more), best.clone(), errors, weights, loss)
         if len(rows) < len(theta):
             trial = trial.take(rows)
-        for i in range(_TRIES):
+        for _ in range(_TRIES):
             trial.system.damp(damping[rows])
-            trial.problem.network.theta.copy_(trial.start + self._change(trial))
-            better = (trial.weights * trial.errors_now().square()).sum(1) < trial.loss
+            change, model = self._change(trial)
+            trial.problem.network.theta.copy_(trial.start + change)
+            reduction = trial.loss - trial.loss_now()
+            better = reduction > 0
             best[rows[better]] = trial.problem.network.theta[better]
-            if i == 0:
-                damping[rows[better]] /= self.decrease
+            damping[rows[better]] *= self._factor(reduction / (trial.loss - model))[better]
             rows = rows[~better]
             damping[rows] *= self.increase
             damping.clamp_(least, 1 / least)
@@ -114,18 +123,25 @@ class LevenbergMarquardt(Optimizer):
         state["at_rest"][rows] = 1
         theta.copy_(best)
 
-    def _change(self, trial: "_Trial") -> Tensor:
-        """Return the step v + a / 2, or v for members whose a is too large."""
-        velocity = -trial.system.solve(trial.errors)
+    def _change(self, trial: "_Trial") -> tuple[Tensor, Tensor]:
+        """Return the step v + a / 2, or v for members whose a is too large, and the loss of the linear model at v."""
+        theta, velocity = trial.problem.network.theta, -trial.system.solve(trial.errors)
+        ends = []
+        for t in (_DIFFERENCE, -_DIFFERENCE):
+            theta.copy_(trial.start + t * velocity)
+            ends.append(trial.errors_now())
+        model = trial.loss_of(trial.errors + (ends[0] - ends[1]) / (2 * _DIFFERENCE))
         if not self.acceleration:
-            return velocity
-        theta, curvature = trial.problem.network.theta, -2 * trial.errors
-        for sign in (1, -1):
-            theta.copy_(trial.start + sign * _CURVATURE_STEP * velocity)
-            curvature = curvature + trial.errors_now()
-        acceleration = -trial.system.solve(curvature / _CURVATURE_STEP**2)
+            return velocity, model
+        curvature = (ends[0] + ends[1] - 2 * trial.errors) / _DIFFERENCE**2
+        acceleration = -trial.system.solve(curvature)
         small = acceleration.norm(dim=1) <= self.acceleration * velocity.norm(dim=1)
-        return torch.where(small[:, None], velocity + acceleration / 2, velocity)
+        return torch.where(small[:, None], velocity + acceleration / 2, velocity), model
+
+    def _factor(self, ratio: Tensor) -> Tensor:
+        """Return the factors of mu after tries that succeeded; where no reduction was expected, 1."""
+        decrease = self.decrease or (10.0 if self.readout == "eliminate" else 3.0)
+        return (1 - (2 * ratio - 1) ** 3).clamp(1 / decrease, self.increase).nan_to_num(1.0)
 
     def finish(self, problem: Problem) -> None:
         """Solve the last layer, in which the errors are linear, exactly, for members whose loss this reduces.
@@ -207,6 +223,14 @@ class _Trial(NamedTuple):
     def errors_now(self) -> Tensor:
         """Return the errors at the network's present weights, of which it sets the last layer if it is eliminated."""
         return _evaluate(self.problem)[0] if self.ridge is None else eliminate(self.problem, self.ridge).errors
+
+    def loss_of(self, errors: Tensor) -> Tensor:
+        """Return the weighted sum of squares of some errors, (M,)."""
+        return (self.weights * errors.square()).sum(1)
+
+    def loss_now(self) -> Tensor:
+        """Return the loss at the network's present weights."""
+        return self.loss_of(self.errors_now())
 
 
 def _without_last_layer(problem: Problem, ridge: Tensor) -> _Trial:
