@@ -57,6 +57,18 @@ def test_a_last_layer_that_cannot_be_better_stays_and_a_diverged_neighbour_does_
     assert losses_seen[1] <= losses_seen[0]
 
 
+@pytest.mark.parametrize("lambda_d", [0.1, None])
+def test_a_system_without_any_feature_leaves_the_last_layer(lambda_d):
+    """Of gradients alone: with neurons that are constant, or without a label."""
+    what = problem(n=30, width=5, lambda_d=lambda_d)
+    what.points.weight_f.zero_()
+    with torch.no_grad():
+        what.network.layers()[0][0].zero_()
+    start = what.network.theta.detach().clone()
+    solve_last_layer(what, 1e-15)
+    assert torch.equal(what.network.theta, start)
+
+
 def test_hidden_neurons_that_are_equal_do_no_harm():
     """With fewer different neurons than columns, the solution of least norm gives equal neurons equal weights."""
     what = problem(n=30, width=6, depth=1)

@@ -29,8 +29,8 @@ Slopes = Annotated[list[Positive], Field(min_length=2, max_length=2)]
 _RANK = 1e-15  # nearly dependent columns help: with 1e-14 the errors on 1/(1+100x^2) are several times larger
 _BITS = 52  # of a share in [0, 1)
 _TALL = 8  # how many times more rows than columns are reduced to a triangle at a time
-_TALLER = 2  # how many times more there are where this pays without bounds on memory
-_AT_ONCE = 64  # the reflections that LAPACK applies at a time
+_TALLER = 2  # how many times more there are where this saves time, whatever the memory
+_AT_ONCE = 64  # the most reflections in a block of LAPACK's
 
 
 @checked
@@ -183,7 +183,7 @@ def _systems(parts: list[Problem]) -> list[Floats]:
 
 def _solver(matrix: Floats, rank: float) -> Callable[[Floats], Floats]:
     """Return a function from a right side (R,) to its solution of least norm, (C,); 0 if that is not finite."""
-    if not np.isfinite(matrix).all():
+    if not matrix.any() or not np.isfinite(matrix).all():  # LAPACK factorises no matrix without rows
         return lambda right: np.zeros(matrix.shape[1])
     qr: Any = scipy.linalg.qr
     columns, reflections = matrix.shape[1], list[tuple[Floats, Floats]]()
@@ -199,7 +199,8 @@ def _solver(matrix: Floats, rank: float) -> Callable[[Floats], Floats]:
 
     def solve(right: Floats) -> Floats:
         for raw, scales in reflections:
-            right = lapack.dormqr("L", "T", raw[:, : len(scales)], scales, right[: len(raw), None], _AT_ONCE)[0][:, 0]
+            # A workspace of 1: blocks of reflections are slower for one column.
+            right = lapack.dormqr("L", "T", raw[:, : len(scales)], scales, right[: len(raw), None], lwork=1)[0][:, 0]
         least, solution = np.zeros((columns, 1)), np.empty(columns)
         least[:kept, 0] = scipy.linalg.solve_triangular(factor[:, :kept], right[:kept], check_finite=False)
         solution[order] = lapack.dormrz(factor, beyond, least, trans="T")[0][:, 0]
