@@ -33,6 +33,14 @@ def test_the_cache_directory_is_this_users_alone(variables, folder, tmp_path, mo
         assert cache_folder() is None or (mode == 0o500 and os.geteuid() == 0)
 
 
+def test_windows_has_a_cache_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path))
+    tmp_path.chmod(0o777)
+    monkeypatch.setattr("sys.platform", "win32")
+    monkeypatch.delattr(os, "geteuid")
+    assert cache_folder() == tmp_path
+
+
 class Node:
     pass
 
