@@ -1,5 +1,6 @@
 """The compiled loss and gradient against eager ones, and how the file is compiled, kept and chosen."""
 
+import itertools
 import platform
 import re
 import shutil
@@ -85,9 +86,10 @@ def test_the_kernel_equals_the_reference(activation, depth, dimension, outputs, 
 @suited
 @pytest.mark.parametrize(("width", "points"), [(width, 30) for width in (1, 2, 7, 16, 33, 130)] + [(64, 1), (64, 1100)])
 def test_the_kernel_takes_any_width_and_number_of_points(width, points):
-    """Use one point, unequal blocks, and several slices."""
-    for dtype, tolerance in BOTH:
-        compare(problem(depth=3, width=width, points=points, dtype=dtype), tolerance=tolerance)
+    """Use one point, unequal blocks, and several slices, in forward and in reverse mode."""
+    for (dtype, tolerance), dimension in itertools.product(BOTH, (1, 3)):
+        sizes = {"depth": 3, "width": width, "points": points, "dimension": dimension}
+        compare(problem(**sizes, dtype=dtype), tolerance=tolerance)
 
 
 @suited
@@ -154,10 +156,11 @@ def test_a_member_has_the_same_bits_in_any_stack_and_with_any_number_of_threads(
 
 
 @suited
+@pytest.mark.parametrize("dimension", [1, 3])
 @pytest.mark.parametrize(("dtype", "_"), BOTH)
-def test_the_workspace_is_initialised(dtype, _):
+def test_the_workspace_is_initialised(dtype, _, dimension):
     """Fill it with NaN, as a diverged member would; the last block is shorter than the others."""
-    arguments = problem(3, "gelu", depth=3, width=33, points=150, dtype=dtype)
+    arguments = problem(3, "gelu", depth=3, width=33, points=150, dimension=dimension, dtype=dtype)
     function = Kernel("gelu", dtype)
     expected = function(*arguments)
     function._workspace.fill_(torch.nan)
@@ -165,10 +168,11 @@ def test_the_workspace_is_initialised(dtype, _):
 
 
 @suited
+@pytest.mark.parametrize("dimension", [1, 3])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_a_member_that_diverges_does_not_affect_its_neighbour(activation):
+def test_a_member_that_diverges_does_not_affect_its_neighbour(activation, dimension):
     """Nor does lambda_d = 0 differ from none, to the bit."""
-    network, points, one, _ = problem(2, activation, dtype=torch.float32)
+    network, points, one, _ = problem(2, activation, dimension=dimension, dtype=torch.float32)
     function = Kernel(activation, torch.float32)
     assert all(map(torch.equal, function(network, points, one, 0 * one), function(network, points, one, None)))
     expected = function(network, points, one, one)
