@@ -100,9 +100,8 @@ def test_the_script_without_a_card(script, monkeypatch, capsys):
 
 
 def test_the_script_records_whether_the_tests_pass(script, card, monkeypatch, capsys):
-    monkeypatch.setattr(
-        script, "measure", lambda *_: {"runge on the processor": [2.0, 1.0, 3.0], "runge on the GPU": [0.5]}
-    )
+    times = {1024: {script.PROCESSOR: [2.0, 1.0, 3.0], "runge on the GPU": [0.5]}, 8192: {"runge on the GPU": [0.5]}}
+    monkeypatch.setattr(script, "measure", lambda _, members, *__: times[members])
     for passed in (True, False):
         monkeypatch.setattr(script, "tests_pass", lambda accelerator, _, passed=passed: passed and accelerator == "gpu")
         assert script.main([]) == (not passed)
@@ -110,9 +109,9 @@ def test_the_script_records_whether_the_tests_pass(script, card, monkeypatch, ca
     out, err = capsys.readouterr()
     assert "- GPU: Card 1, driver " in out
     assert "| 1024 | runge on the GPU | 0.5 | 0.5 to 0.5 | 4 |" in out
+    assert "| 8192 | runge on the GPU | 0.5 | 0.5 to 0.5 | - |" in out, "the processor's has failed"
     assert err == "error: the tests fail on this GPU; trainer.accelerator=auto stays on the processor\n"
 
 
 def test_what_the_script_measures(script):
-    for contender in script.contenders("cpu", 2)[-1:]:
-        assert contender.make()(2) is None
+    assert script.contenders("cpu", 2)[-1].make()(2) is None

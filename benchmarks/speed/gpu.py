@@ -32,10 +32,12 @@ from contenders import Contender, TakeSteps, jax_scan, stack, stacks
 from figures import machine, short
 from steps import start
 
+import runge
 from runge import gpu
 from runge.sobolev.kernel import suits_the_machine
 
 ROOT = Path(__file__).resolve().parents[2]
+PROCESSOR = "runge on the processor, all cores"
 TESTS = (
     "tests/launch/test_differential.py",
     "tests/training/test_stopping.py::test_resumed_run_equals_the_uninterrupted_one",
@@ -55,7 +57,7 @@ def contenders(device: str, members: int) -> list[Contender]:
         jax = [Contender(f"JAX on the {_name(device)}", members, (), partial(jax_scan, members, device))]
     on_cores: Callable[[], TakeSteps] = partial(stacks, members, "on" if suits_the_machine() else "off")
     return [
-        Contender("runge on the processor, all cores", members, (), on_cores),
+        Contender(PROCESSOR, members, (), on_cores),
         *jax,
         Contender(f"runge on the {_name(device)}", members, (), partial(stack, members, "off", device=device)),
     ]
@@ -92,7 +94,7 @@ def table(device: str, found: dict[int, dict[str, list[float]]]) -> str:
         if cuda
         else "a rehearsal",
         "processor": machine(),
-        "runge": version("runge"),
+        "runge": runge.__version__,
         "JAX": version("jax") if find_spec("jax") else "none",
         "date": f"{datetime.date.today()}",
     }
@@ -102,7 +104,7 @@ def table(device: str, found: dict[int, dict[str, list[float]]]) -> str:
         medians = {name: statistics.median(values) for name, values in times.items()}
         for name, values in times.items():
             extent = f"{short(min(values))} to {short(max(values))}"
-            ratio = short(next(iter(medians.values())) / medians[name])
+            ratio = short(medians[PROCESSOR] / medians[name]) if PROCESSOR in medians else "-"
             lines.append(f"| {members} | {name} | {short(medians[name])} | {extent} | {ratio} |")
     return "\n".join(lines)
 
