@@ -37,7 +37,7 @@ class Times(NamedTuple):
 
 
 def seconds(arguments: list[str]) -> Times:
-    """Run a command of Python; without a first step, all that it does is its start."""
+    """Run a command of Python and return its times; if it takes no step, all of it counts as the start."""
     environment = os.environ | {"PYTHONPATH": str(FOLDER)}
     with tempfile.TemporaryDirectory() as folder:
         before, began = os.times(), time.perf_counter()

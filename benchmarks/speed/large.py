@@ -152,7 +152,7 @@ def contenders(rows: int, size: int) -> list[Contender]:
 
 def main() -> None:
     known = parser(__doc__, rounds=5)
-    known.add_argument("--rows", type=int, default=100_000)
+    known.add_argument("--rows", type=int, default=ROWS)
     options = known.parse_args()
     times, shares = dict[str, list[float]](), dict[str, float]()
     for size in (1024, 4096):

@@ -1,4 +1,4 @@
-"""What the server of the processes of a sweep imports, once for all of them."""
+"""The imports of the server of a sweep's processes, once for all of them."""
 
 import gc
 import importlib

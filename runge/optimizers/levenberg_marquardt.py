@@ -139,7 +139,7 @@ class LevenbergMarquardt(Optimizer):
         return torch.where(small[:, None], velocity + acceleration / 2, velocity), model
 
     def _factor(self, ratio: Tensor) -> Tensor:
-        """Return the factors of mu after tries that succeeded; where no reduction was expected, 1."""
+        """Return the factors of mu after tries that succeeded, (M,); where the linear model is not finite, 1."""
         decrease = self.decrease or (10.0 if self.readout == "eliminate" else 3.0)
         return (1 - (2 * ratio - 1) ** 3).clamp(1 / decrease, self.increase).nan_to_num(1.0)
 

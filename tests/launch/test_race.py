@@ -196,9 +196,7 @@ def tables():
     named = ("data.inputs=[a,b]", "data.outputs=[y,z]")
     return {
         "no derivatives": (table[:, :3], "a,b,y", ("data.inputs=[a,b]", "data.outputs=[y]")),
-        "two outputs, labels that are not known, and three folds": (
-            *(two, "a,b,y,dy_da,dy_db,z", (*named, "data.folds=3")),
-        ),
+        "two outputs, three folds, unknown labels": (two, "a,b,y,dy_da,dy_db,z", (*named, "data.folds=3")),
         "eight rows of one input": (np.c_[x, x**2, 2 * x], "x,y,dy_dx", ()),
         "a plane": (plane, "a,b,y,dy_da,dy_db", ()),
     }
