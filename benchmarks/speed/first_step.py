@@ -4,14 +4,14 @@ python train.py +callbacks.first._target_=first_step.FirstStep, with this folder
 """
 
 import os
-from typing import Any
 
+import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
 
 class FirstStep(Callback):
     """A callback that acts before the first step."""
 
-    def on_train_start(self, *_: Any) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print the seconds of this process and its children."""
         print(f"before the first step {sum(os.times()[:4])}")

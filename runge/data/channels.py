@@ -53,8 +53,8 @@ def row_points(
 def batch_size(rows: int, dimension: int) -> int | None:
     """Return the size of a mini-batch of a table, a power of two, with which a step stays short; None: all rows.
 
-    A step takes a time proportional to B (1 + D). It is bounded, so that a run takes about as long for any table, and
-    tables of up to twice that size are trained in full batches.
+    A step that is not compiled takes a time proportional to B (1 + D). It is bounded, so that a run takes about as long
+    for any table, and tables of up to twice that size are trained in full batches.
     """
     size = 2 ** int(math.log2(max(_COMPONENTS / (1 + dimension), 1)))
     return None if rows <= 2 * size else size

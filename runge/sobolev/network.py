@@ -37,6 +37,7 @@ class Model:
         stages: the number of residual stages, >= 1: networks trained one after the other and summed, each fitted to the
             residual of the sum of those before it.
         derivative: how u' is computed: `forward` mode, along with u, or `autograd` (reverse mode); equal to round-off.
+            With `forward`, the compiled step takes reverse mode if there are fewer outputs than inputs.
         standardize: true: the network and its loss work in standardised units, those of the training points, and u is
             in the units of the data; false: all in the units of the data; `auto`: standardised if it is a formula with
             an input or an output far from size 1, as `runge.targets.far_from_one` says.

@@ -121,23 +121,25 @@ def _csv(path: str) -> File:
     """
     import pandas
 
-    text = Path(path).read_text(encoding="utf-8-sig")
-    separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
-    reader = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
-    names = [name.strip() for name in next(reader, [])]
-    numbers: Any = pandas.to_numeric(pandas.Series([name for name in names if name], dtype=str), errors="coerce")
-    if numbers.notna().all():
-        raise ValueError(f"the first line must hold the names of the columns, got {names}")
-    lines, line = list[int](), reader.line_num + 1
-    for cells in reader:
-        if len(cells) > 1 or any(map(str.strip, cells)):
-            if len(cells) != len(names):
-                raise ValueError(f"line {line} must have {len(names)} cells, as line 1 has, got {len(cells)}")
-            lines.append(line)
-        line = reader.line_num + 1
-    frame = pandas.read_csv(
-        io.StringIO(text), sep=separator, skipinitialspace=True, low_memory=False, dtype_backend="numpy_nullable"
-    )
+    with Path(path).open(encoding="utf-8-sig") as file:
+        separator = max(_SEPARATORS, key=file.readline().count)
+        file.seek(0)
+        reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
+        names = [name.strip() for name in next(reader, [])]
+        numbers: Any = pandas.to_numeric(pandas.Series([name for name in names if name], dtype=str), errors="coerce")
+        if numbers.notna().all():
+            raise ValueError(f"the first line must hold the names of the columns, got {names}")
+        lines, line = list[int](), reader.line_num + 1
+        for cells in reader:
+            if len(cells) > 1 or any(map(str.strip, cells)):
+                if len(cells) != len(names):
+                    raise ValueError(f"line {line} must have {len(names)} cells, as line 1 has, got {len(cells)}")
+                lines.append(line)
+            line = reader.line_num + 1
+        file.seek(0)
+        frame = pandas.read_csv(
+            file, sep=separator, skipinitialspace=True, low_memory=False, dtype_backend="numpy_nullable"
+        )
     same = len(lines) == len(frame)  # in a file of one column an empty cell in quotes is no blank line for pandas
     return File(path, frame.set_axis(names, axis=1), lines if same else ())
 

@@ -1,6 +1,8 @@
 """Tasks in processes, with functions that these can import."""
 
+import gc
 import os
+import sys
 import time
 from contextlib import closing, suppress
 from functools import partial
@@ -32,6 +34,8 @@ def work(argument, report):
         with suppress(KeyboardInterrupt):
             time.sleep(60)
         time.sleep(60)
+    if argument == "loaded":
+        return "runge.training.stack" in sys.modules, gc.get_threshold()[0]
     return os.getpid() if argument == "who" else argument * 2
 
 
@@ -47,6 +51,11 @@ def test_results_and_reports(processes):
     results = dict(run(["who", "fail", "who"], lambda _: None, processes))
     assert str(results[1]) == "ValueError: no"
     assert len({results[0], results[2], os.getpid()}) == (1 if processes == 1 else 3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each process imports what it needs")
+def test_the_server_has_loaded_what_its_processes_need():
+    assert dict(run(["loaded"], lambda _: None, 2)) == {0: (True, 1_000_000)}
 
 
 def test_a_process_that_dies_takes_no_other_task_with_it():

@@ -66,7 +66,12 @@ def test_the_steps_are_the_eager_ones(name, batch):
         compare(METHODS[name], lambda function, dtype=dtype: course(function, dtype, batch=batch), dtype)
 
 
-SIZES = {"dimension": 2, "outputs": 3, "depth": 3}, {"points": 1200, "width": 64}, {"width": 1}
+SIZES = (
+    {"dimension": 2, "outputs": 3, "depth": 3},
+    {"dimension": 5, "outputs": 2, "depth": 3},  # u' is in reverse mode
+    {"points": 1200, "width": 64},
+    {"width": 1},
+)
 
 
 @pytest.mark.parametrize("sizes", SIZES)
@@ -76,7 +81,7 @@ def test_the_steps_for_other_sizes(sizes):
 
 
 @pytest.mark.parametrize(("name", "batch"), [("clipped", None), ("adamw", 9)])
-@pytest.mark.parametrize("sizes", [*SIZES[:2], {"scale": 0.3}])
+@pytest.mark.parametrize("sizes", [*SIZES[:3], {"scale": 0.3}])
 def test_the_steps_of_the_likelihood(name, batch, sizes):
     """Leave some labels unknown, differently for each member, of one channel all."""
 

@@ -89,7 +89,7 @@ def test_a_stage_that_helps_a_neighbour_changes_no_figure(late, configuration, t
 
 def test_at_rest_the_run_ends(train, tmp_path):
     """A constant is fitted to the last digit in no time."""
-    easy = ("target=expression", "target.expr=1+0*x", "data.n_train=6", "model.width=4", "model.depth=1")
+    easy = ("target=expression", "target.expr=1+0*x", "data.n_train=6", "model.width=2", "model.depth=1")
     long = ("trainer.max_steps=5000", "trainer.log_every=100")
     status, out, err = train(*SMALL, *easy, *long, "hydra.run.dir=run")
     assert status == 0, out + err
