@@ -94,7 +94,7 @@ def cache_folder() -> Path | None:
         status = folder.stat()
     except (OSError, RuntimeError):  # RuntimeError: the user has no home
         return None
-    # Windows has other rights than these, by which a user's home is closed to others.
+    # Windows has other rights; a user's profile is its own there.
     ours = sys.platform == "win32" or (status.st_uid == os.geteuid() and not status.st_mode & 0o022)
     return folder if ours and os.access(folder, os.W_OK) else None
 

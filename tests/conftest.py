@@ -78,7 +78,6 @@ def command(*arguments: str) -> tuple[int, str]:
     GlobalHydra.instance().clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["train.py", *arguments])
-        patch.setattr(gc, "freeze", lambda: None)  # the process does not end with the command
         try:
             runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
         except SystemExit as end:

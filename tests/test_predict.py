@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import runge
-from runge import predict as module
+from runge import loading as module
 from runge.data import Table, read
 from runge.predict import main
 from runge.records.ensemble import write_answer

@@ -67,13 +67,17 @@ class System(ABC):
 
     def damp(self, damping: Tensor) -> None:
         """Factorise the system with a damping mu, (M,)."""
-        damped = self.matrix.clone()
-        damped.diagonal(dim1=1, dim2=2).add_(damping[:, None] * self.diagonal)
-        self.factor, self.failed = torch.linalg.cholesky_ex(damped)
+        diagonal = self.matrix.diagonal(dim1=1, dim2=2)
+        before = diagonal.clone()
+        diagonal.add_(damping[:, None] * self.diagonal)
+        self.factor, self.failed = torch.linalg.cholesky_ex(self.matrix)
+        diagonal.copy_(before)
 
     def _solve(self, right: Tensor) -> Tensor:
         """Return the solution, (M, R), or 0 where the factorisation failed, so that more damping is tried."""
-        solution = torch.cholesky_solve(right[..., None], self.factor)[..., 0]
+        # torch.cholesky_solve copies the factor, which takes several times as long.
+        solution = torch.linalg.solve_triangular(self.factor, right[..., None], upper=False)
+        solution = torch.linalg.solve_triangular(self.factor.mT, solution, upper=True)[..., 0]
         return solution.masked_fill(self.failed[:, None] != 0, 0)
 
     def _transposed(self, errors: Tensor) -> Tensor:
