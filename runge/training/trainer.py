@@ -17,7 +17,8 @@ from runge.training.saving import StateFile
 from runge.training.sections import Training
 
 IGNORED = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available|GPU available but not used"
-"""Warnings of no use to the user: Lightning 2.6 uses torch's pytree in a deprecated way, and advertises."""
+"""Warnings of no use to the user: Lightning 2.6 uses torch's pytree in a deprecated way, and advertises
+srun and GPUs."""
 
 
 def make_trainer(
