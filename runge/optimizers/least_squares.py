@@ -10,7 +10,6 @@ import scipy.linalg
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.linalg import lapack
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 from torch.nn import Parameter
@@ -186,6 +185,7 @@ def _solver(matrix: Floats, rank: float) -> Callable[[Floats], Floats]:
     if not matrix.any() or not np.isfinite(matrix).all():  # LAPACK factorises no matrix without rows
         return lambda right: np.zeros(matrix.shape[1])
     qr: Any = scipy.linalg.qr
+    lapack: Any = scipy.linalg.lapack
     columns, reflections = matrix.shape[1], list[tuple[Floats, Floats]]()
     if len(matrix) > _TALLER * columns:  # pivoting takes several times as long
         raw, triangle = qr(matrix, mode="raw", check_finite=False)
