@@ -127,7 +127,10 @@ def _accelerator(request, monkeypatch) -> Iterator[None]:
     if chosen == "gpu":
         yield
         return
-    from tests import pretended
+    try:
+        from tests import pretended
+    except ImportError as error:
+        raise pytest.UsageError("--accelerator pretended: this torch cannot have a device in Python") from error
 
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("runge.training.trainer.pl.Trainer", pretended.trainer)

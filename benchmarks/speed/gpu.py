@@ -34,6 +34,7 @@ from steps import start
 
 import runge
 from runge import gpu
+from runge.machine import cache_folder
 from runge.sobolev.kernel import suits_the_machine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,6 +129,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cuda = options.device == "cuda"
     if cuda and not torch.cuda.is_available():
         print("error: torch finds no GPU with CUDA on this machine, so that there is nothing to test", file=sys.stderr)
+        return 2
+    if cuda and cache_folder() is None:
+        what = "there is no cache directory that belongs to this user alone, for the record; set RUNGE_CACHE_DIR"
+        print(f"error: {what}", file=sys.stderr)
         return 2
     passed = tests_pass("gpu" if cuda else "pretended", options.compositions)
     if cuda:

@@ -125,6 +125,8 @@ class Stack:
                 on_gpu=first.on_gpu(),
             )
         compiled = loss_and_gradient if isinstance(loss_and_gradient, Kernel) else None
+        if compiled:  # it carries fewer tangents
+            self._neurons = self._neurons // (1 + train.x.shape[2]) * (1 + min(train.x.shape[2], train.f.shape[2]))
         if first.penalty is not None:
             loss_and_gradient = partial(losses.loss_and_gradient, penalty=first.penalty)
         objective = first.balance.objective(loss_and_gradient, first.penalty)
