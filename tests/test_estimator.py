@@ -147,11 +147,13 @@ def test_a_fit_has_the_bits_of_a_run(optimizer, tmp_path):
     assert x.flags.writeable
 
 
-@pytest.mark.parametrize(("optimizer", "steps"), [("least_squares", 24), (LevenbergMarquardt(), 200)])
-def test_an_optimizer_has_the_steps_and_the_precision_of_the_command(optimizer, steps):
+@pytest.mark.parametrize(
+    ("optimizer", "steps", "patience"), [("least_squares", 24, 2000), (LevenbergMarquardt(), 200, 80)]
+)
+def test_an_optimizer_has_the_steps_and_the_precision_of_the_command(optimizer, steps, patience):
     model = SobolevRegressor(width=8, optimizer=optimizer)
     member = model._member(PLANE, WAVE[:, None], SLOPES[:, None], ("a", "b"), ("y",))
-    assert (member.training.max_steps, member.training.precision, member.training.patience) == (steps, 64, 2000)
+    assert (member.training.max_steps, member.training.precision, member.training.patience) == (steps, 64, patience)
 
 
 def test_in_a_grid_search_a_bagging_and_behind_a_scaler():

@@ -178,13 +178,13 @@ def test_points_without_a_weight_do_not_count(method):
     assert (what.loss_and_gradient()[0] < 0.5 * before).all()
 
 
-@pytest.mark.parametrize(("make", "method", "steps", "loss"), [(problem, LM, 15, 1e-6), (runge, ELIMINATE, 8, 1e-4)])
-def test_a_member_in_a_stack_equals_the_one_alone(make, method, steps, loss):
+@pytest.mark.parametrize(("make", "method", "loss"), [(problem, LM, 1e-6), (runge, ELIMINATE, 1e-5)])
+def test_a_member_in_a_stack_equals_the_one_alone(make, method, loss):
     together, alone = make(members=3), make()
     with torch.no_grad():
         together.network.theta[1] = torch.nan
     for what in (together, alone):
-        train(what, steps, method)
+        train(what, 15, method)
     assert torch.allclose(together.network.theta[0], alone.network.theta[0], rtol=1e-6, atol=1e-8)
     assert together.network.theta[1].isnan().all()
     assert together.loss_and_gradient()[0][2] < loss

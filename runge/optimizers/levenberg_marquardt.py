@@ -18,7 +18,8 @@ succeeds multiplies it, within 1 / `decrease` and `increase`, by
 where rho compares the reduction of the loss with that of its model: 1 where the errors are linear. So mu is kept where
 a smaller one would fail. A member whose loss no damping reduces is at rest.
 
-The last layer can be eliminated (`runge.optimizers.elimination`): a step is then one of the other weights alone.
+The last layer can be eliminated (`runge.optimizers.elimination`): a step is then one of the other weights alone. Since
+J is approximate then, rho says little, and mu is divided by `decrease` if the first try of a step succeeds.
 """
 
 from typing import Annotated, ClassVar, Literal, NamedTuple
@@ -55,8 +56,7 @@ class LevenbergMarquardt(Optimizer):
 
     Attributes:
         damping: the initial damping mu, in [1e-12, 1e12].
-        decrease: the largest factor by which mu is divided after a try that succeeds, in (1, 1e12]; None: 3, or 10 if
-            the last layer is eliminated, whose steps may be larger.
+        decrease: the largest factor by which mu is divided after a try that succeeds, in (1, 1e12].
         increase: the factor by which mu is multiplied after a failed try, in (1, 1e12].
         acceleration: the largest |a| / |v| at which the acceleration a is applied, in [0, 1e12]; 0: never.
         readout: how the last layer is solved: true: exactly, after the last step; false: by the steps alone;
@@ -78,7 +78,7 @@ class LevenbergMarquardt(Optimizer):
     demands: ClassVar[Needs] = LINEAR_ALGEBRA
 
     damping: Positive = 1.0
-    decrease: Factor | None = None
+    decrease: Factor = 3.0
     increase: Factor = 2.0
     acceleration: NonNegative = 0.75
     readout: Literal[True, False, "eliminate"] = True
@@ -105,14 +105,14 @@ class LevenbergMarquardt(Optimizer):
             trial = _Trial(problem, space.of(problem, tape, weights, *more), best.clone(), errors, weights, loss)
         if len(rows) < len(theta):
             trial = trial.take(rows)
-        for _ in range(_TRIES):
+        for tries in range(_TRIES):
             trial.system.damp(damping[rows])
             change, model = self._change(trial)
             trial.problem.network.theta.copy_(trial.start + change)
             reduction = trial.loss - trial.loss_now()
             better = reduction > 0
             best[rows[better]] = trial.problem.network.theta[better]
-            damping[rows[better]] *= self._factor(reduction / (trial.loss - model))[better]
+            damping[rows[better]] *= self._factor(reduction / (trial.loss - model), tries)[better]
             rows = rows[~better]
             damping[rows] *= self.increase
             damping.clamp_(least, 1 / least)
@@ -138,10 +138,11 @@ class LevenbergMarquardt(Optimizer):
         small = acceleration.norm(dim=1) <= self.acceleration * velocity.norm(dim=1)
         return torch.where(small[:, None], velocity + acceleration / 2, velocity), model
 
-    def _factor(self, ratio: Tensor) -> Tensor:
-        """Return the factors of mu after tries that succeeded, (M,); where the linear model is not finite, 1."""
-        decrease = self.decrease or (10.0 if self.readout == "eliminate" else 3.0)
-        return (1 - (2 * ratio - 1) ** 3).clamp(1 / decrease, self.increase).nan_to_num(1.0)
+    def _factor(self, ratio: Tensor, tries: int) -> Tensor:
+        """Return the factors of mu, (M,), after a try that succeeded, from the gain ratio and the tries before it."""
+        if self.readout == "eliminate":
+            return torch.full_like(ratio, 1.0 if tries else 1 / self.decrease)
+        return (1 - (2 * ratio - 1) ** 3).clamp(1 / self.decrease, self.increase).nan_to_num(1.0)
 
     def finish(self, problem: Problem) -> None:
         """Solve the last layer, in which the errors are linear, exactly, for members whose loss this reduces.
