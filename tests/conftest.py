@@ -123,7 +123,7 @@ def _accelerator(request, monkeypatch) -> Iterator[None]:
     if (chosen := request.config.getoption("accelerator")) == "cpu":
         yield
         return
-    monkeypatch.setattr("runge.gpu.passed_on", lambda: "this day")
+    monkeypatch.setattr("runge.training.gpu.passed_on", lambda: "this day")
     if chosen == "gpu":
         yield
         return

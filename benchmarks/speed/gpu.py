@@ -33,9 +33,9 @@ from figures import machine, short
 from steps import start
 
 import runge
-from runge import gpu
 from runge.machine import cache_folder
 from runge.sobolev.kernel import suits_the_machine
+from runge.training import gpu
 
 ROOT = Path(__file__).resolve().parents[2]
 PROCESSOR = "runge on the processor, all cores"

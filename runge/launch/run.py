@@ -15,7 +15,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from runge import gpu
 from runge.compare.tables import error_table
 from runge.configuration import SAME_BITS, digest, section, unimported
 from runge.errors import ConfigurationError, RunError, command, is_out_of_memory
@@ -27,6 +26,7 @@ from runge.objective import Pruned
 from runge.records.checkpoints import stack_of, state_path
 from runge.records.directories import FINDINGS, RunDirectory, State, resumable
 from runge.records.files import locked
+from runge.training import gpu
 from runge.training.advice import advice, log_rows, without_effect
 from runge.training.member import Member
 

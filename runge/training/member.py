@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 
 import torch
 
-from runge import gpu, machine
+from runge import machine
 from runge.balance import Balance
 from runge.configuration import build, flatten, function, no_such_key, section
 from runge.data import Data, Rows, Table, batch_size, read
@@ -21,6 +21,7 @@ from runge.schedules import Schedule
 from runge.seed import Seed
 from runge.sobolev.network import Model
 from runge.targets import Target, far_from_one
+from runge.training import gpu
 from runge.training.sections import Loss, Training
 
 OF_FORMULAS = ("target", "sampling")

@@ -6,9 +6,9 @@ import torch
 from pydantic import BeforeValidator
 
 from runge.data import SampleWeight
-from runge.gpu import Accelerator
 from runge.sobolev.kernel import Compile
 from runge.sobolev.losses import DerivativeScale
+from runge.training.gpu import Accelerator
 from runge.validation import Count, NonNegative, checked
 
 __all__ = ["Loss", "Training"]

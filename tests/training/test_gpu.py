@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import runge
-from runge import gpu
 from runge.errors import ConfigurationError
+from runge.training import gpu
 from runge.training.member import Member
 from tests.conftest import ROOT
 
