@@ -59,11 +59,16 @@ def limit_threads(most: int) -> None:
     torch.set_num_threads(most)
 
 
+def carried(dimension: int, outputs: int) -> int:
+    """Return the numbers of a neuron in a compiled step: its value, and tangents or, if these are fewer, adjoints."""
+    return 1 + min(dimension, outputs)
+
+
 def step_seconds(points: int, depth: int, width: int, dimension: int, outputs: int, activation: str) -> float:
     """Estimate the seconds of one step of one member on one core: matrix products, and passes over the neurons."""
-    carried = 1 + min(dimension, outputs)  # the value and the tangents, as in the kernel
-    products = width * (width * (depth - 1) + dimension) * carried
-    neuron = _PER_NEURON * carried + _PER_ACTIVATION.get(activation, 0)
+    numbers = carried(dimension, outputs)
+    products = width * (width * (depth - 1) + dimension) * numbers
+    neuron = _PER_NEURON * numbers + _PER_ACTIVATION.get(activation, 0)
     return points * (_PER_PRODUCT * products + neuron * width * depth)
 
 

@@ -23,7 +23,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from runge.machine import cache_folder, compiler, compiling_pays, step_seconds
+from runge.machine import cache_folder, carried, compiler, compiling_pays, step_seconds
 from runge.sobolev import losses
 from runge.sobolev.losses import LossAndGradient
 from runge.sobolev.network import Model, StackedMLP
@@ -134,7 +134,7 @@ class Kernel:
         batch = None if steps is None or steps.batch is None else steps.batch.contiguous()
         (members, total, dimension), (_, width) = x.shape, network.shapes[0]
         n = total if batch is None else batch.shape[2]
-        rows = 1 + min(dimension, network.outputs)  # of a point: its value and tangents
+        rows = carried(dimension, network.outputs)  # of a point
         blocks = -(-n // max(_POINTS, _NUMBERS // (rows * width)))
         block = -(-n // (blocks * _ROWS)) * _ROWS  # all blocks but the last are equal
         blocks = -(-n // block)

@@ -112,21 +112,20 @@ class Stack:
         weights = [member.loss.lambda_d * some for member, some in zip(self.members, known, strict=True)]
         lambda_d = torch.tensor(weights, dtype=torch.float64)
         scale = torch.stack([scales[kind][i] for i, kind in enumerate(kinds)])
-        self._neurons = len(self.members) * self.data.batch * (1 + train.x.shape[2]) * first.model.width
-        # With halving, stacks of all sizes take the same step, compiled or not.
-        neurons = self._neurons // len(self.members) * _FULL if halving else self._neurons
+        values, dimension = self.data.batch * first.model.width, train.x.shape[2]
+        full = _FULL if halving else len(self.members)  # stacks of all sizes take the same step, compiled or not
         with explained("trainer", vars(self.training)):
             loss_and_gradient = step_function(
                 self.training.compile,
                 first.model,
                 dtype,
-                neurons=neurons * first.model.depth,
+                neurons=full * values * (1 + dimension) * first.model.depth,
                 steps=self.training.max_steps if first.optimizer.by_gradient else 0,
                 on_gpu=first.on_gpu(),
             )
         compiled = loss_and_gradient if isinstance(loss_and_gradient, Kernel) else None
-        if compiled:  # it carries fewer tangents
-            self._neurons = self._neurons // (1 + train.x.shape[2]) * (1 + min(train.x.shape[2], train.f.shape[2]))
+        carried = machine.carried(dimension, train.f.shape[2]) if compiled else 1 + dimension
+        self._neurons = len(self.members) * values * carried
         if first.penalty is not None:
             loss_and_gradient = partial(losses.loss_and_gradient, penalty=first.penalty)
         objective = first.balance.objective(loss_and_gradient, first.penalty)
