@@ -13,8 +13,6 @@ Positive = Annotated[float, Field(ge=1e-12, le=1e12, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
-Folds = Annotated[int, Field(ge=2, le=1000)] | None
-Fold = Natural | None
 
 _T = TypeVar("_T")
 # Strict: true is not an integer and "8" is not a number; a slip in YAML is reported, not guessed at.
@@ -33,12 +31,3 @@ def checked(cls: type[_T]) -> type[_T]:
 
 checked_call = validate_call(config=_STRICT)
 """A decorator that checks every argument against its annotation; a call raises as construction does in `checked`."""
-
-
-def check_fold(folds: int | None, fold: int | None) -> None:
-    """Raise ValueError if the keys `data.folds` and `data.fold` exclude each other."""
-    if fold is not None and (folds is None or fold >= folds):
-        allowed = (
-            "null without data.folds" if folds is None else f"null or from 0 to {folds - 1} with data.folds={folds}"
-        )
-        raise ValueError(f"fold: must be {allowed}, got {fold}")

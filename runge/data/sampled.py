@@ -12,8 +12,9 @@ from runge.data.folds import FEWEST, deal, number_of_folds
 from runge.domain import MOST_ON_GRIDS, cells, sobol
 from runge.sampling import Random, Sampling, Uniform, boundary_nodes, check_count
 from runge.sobolev.points import Points
+from runge.tables.table import Fold, Folds, check_fold
 from runge.targets import Target
-from runge.validation import Fold, Folds, Natural, Size, check_fold, checked
+from runge.validation import Natural, Size, checked
 
 __all__ = ["Data", "Dataset", "SampleWeight", "labelled", "sample", "sample_weights", "training_points"]
 

@@ -13,17 +13,21 @@ import numpy as np
 from pydantic import Field
 
 from runge.errors import ConfigurationError
-from runge.validation import Fold, Folds, Natural, check_fold, checked
+from runge.validation import Natural, checked
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["FARTHEST", "FORMATS", "SETS", "File", "Table", "file_of", "numbered", "open_table"]
+__all__ = ["FARTHEST", "FORMATS", "SETS", "File", "Fold", "Folds", "Table", "check_fold", "file_of", "numbered"]
+__all__ += ["open_table"]
 
 FARTHEST = 1e100
 """The largest absolute value of a cell: its square is a number."""
 
 SETS = ("train", "val", "test")
+
+Folds = Annotated[int, Field(ge=2, le=1000)] | None
+Fold = Natural | None
 
 _LOSSY = 2.0**53  # from here on not every integer is a number in float64
 _SEPARATORS = ",;\t"  # the first wins a tie: a header of one column has none
@@ -222,6 +226,13 @@ FORMATS: dict[str, Callable[[str], File]] = {".csv": _csv, ".tsv": _csv, ".parqu
 
 
 _Names = Annotated[list[str], Field(min_length=1)]
+
+
+def check_fold(folds: int | None, fold: int | None) -> None:
+    """Raise ValueError if the keys `data.folds` and `data.fold` exclude each other."""
+    if fold is not None and (folds is None or fold >= folds):
+        allowed = "without data.folds" if folds is None else f"or from 0 to {folds - 1} with data.folds={folds}"
+        raise ValueError(f"fold: must be null {allowed}, got {fold}")
 
 
 @checked
