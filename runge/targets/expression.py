@@ -210,7 +210,7 @@ def parse(expr: str, symbols: "Sequence[sympy.Symbol]") -> "sympy.Expr":
                     return sympy.sympify(float(base) ** float(exponent))  # 9**9**9 must not be computed in full
                 return base**exponent
             case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in FUNCTIONS:
-                return getattr(sympy, name.replace("abs", "Abs"))(build(argument))
+                return abs(build(argument)) if name == "abs" else getattr(sympy, name)(build(argument))
             case ast.Call(func=ast.Name(id=name)) if name in FUNCTIONS:
                 raise ValueError(f"expr: {name} takes one argument; got {ast.unparse(node)} in {expr!r}")
             case ast.Call(func=ast.Name(id=name)) | ast.Name(id=name):
