@@ -39,7 +39,7 @@ def use_threads(neurons: int, products: float = 0.0, before: int | None = None) 
 
     Args:
         neurons: the values and tangents of one hidden layer.
-        products: the multiplications of a member's linear algebra.
+        products: the multiplications of a member's linear algebra that threads share.
         before: the threads of a run that is resumed, which it keeps, because they change the last bits of sums.
     """
     import torch

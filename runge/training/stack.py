@@ -47,12 +47,11 @@ def make_data(members: Sequence[Member], dtype: torch.dtype) -> PointsDataModule
         ValueError: a size is not allowed.
     """
     first, endless = members[0], 10**9  # blocks: the run ends after its last step
-    standardize = first.standardize
     if isinstance(first.data, Data):
         return SobolevDataModule(
             *map(list, zip(*(member.formula for member in members), strict=True)),
             sample_weight=[member.loss.sample_weight for member in members],
-            standardize=standardize,
+            standardize=first.standardize,
             dtype=dtype,
             blocks_per_epoch=endless,
             **vars(first.data)
@@ -73,7 +72,7 @@ def make_data(members: Sequence[Member], dtype: torch.dtype) -> PointsDataModule
         datasets,
         cast(Rows, first.rows).inputs,
         seeds,
-        standardize=standardize,
+        standardize=first.standardize,
         dtype=dtype,
         batch_size=first.batch_size,
         blocks_per_epoch=endless,
@@ -258,7 +257,8 @@ class Stack:
             *([Halving(self._halving, self.members, history)] if self._halving and len(self.members) > 1 else []),
             *others,
         ]
-        machine.use_threads(self._neurons, first.products(), file.threads if file else None)
+        products = 0.0 if first.optimizer.one_thread else first.products()
+        machine.use_threads(self._neurons, products, file.threads if file else None)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", IGNORED)
             trainer = make_trainer(self.training, first.on_gpu(), callbacks, file)
