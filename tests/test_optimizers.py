@@ -7,7 +7,7 @@ import torch
 from runge.configuration import build
 from runge.errors import ConfigurationError
 from runge.optimizers import LBFGS, SGD, Adam, AdamW, Optimizer, Problem, adapt, clip, of_members
-from runge.optimizers.gradient import ELEMENTWISE as OF_TORCH
+from runge.optimizers.of_torch import ELEMENTWISE as OF_TORCH
 
 SHARED = {"lr": 0.01, "lr_schedule": "constant", "clip_norm": None}
 ELEMENTWISE = {

@@ -1,0 +1,131 @@
+"""Optimisers of torch: L-BFGS, and any class of a user's choice."""
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from runge.optimizers.gradient import Gradient
+from runge.optimizers.optimizer import Needs, Problem
+from runge.schedules import LearningRateSchedule
+from runge.validation import Count, Positive, checked
+
+__all__ = ["LBFGS", "TorchOptimizer", "adapt"]
+
+ELEMENTWISE = frozenset(
+    getattr(torch.optim, name)
+    for name in ("Adadelta", "Adagrad", "Adam", "Adamax", "AdamW", "ASGD", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD")
+)
+"""The elementwise optimisers of torch."""
+
+# The factor of the loss that torch's L-BFGS sees, with the same minimisers; a power of two adds no round-off. Torch
+# ignores each pair of a step s and a change of the gradient y with s^T y <= 1e-10: nearly all once the loss is about
+# 1e-6. In 32 bit the round-off of the loss ends the line search before that, and the line search would overflow.
+_LOSS_SCALE = {torch.float32: 1.0, torch.float64: 2.0**40}
+
+
+@checked
+class LBFGS(Gradient):
+    """Limited-memory BFGS with a strong Wolfe line search, one iteration per step, for a single member.
+
+    Attributes:
+        history_size: the number of past updates in the curvature estimate, >= 1.
+        max_eval: the most evaluations of the loss per step, >= 1.
+
+    Raises:
+        ValueError: a parameter is outside its range, or `clip_norm` is not None: the line search needs the gradient.
+
+    References:
+        D. C. Liu, J. Nocedal (1989). On the limited memory BFGS method for large scale optimization.
+        https://doi.org/10.1007/BF01589116
+    """
+
+    history_size: Count
+    max_eval: Count
+
+    keeps_apart: ClassVar[bool] = False
+    demands: ClassVar[Needs] = {"data.batch_size": (None,)}  # every step must see the same loss
+
+    def __post_init__(self) -> None:
+        if self.clip_norm is not None:
+            raise ValueError(f"clip_norm: must be null (the line search needs the full gradient); got {self.clip_norm}")
+
+    def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
+        """Return a `torch.optim.LBFGS`."""
+        limits: Any = {"max_iter": 1, "max_eval": self.max_eval, "history_size": self.history_size}
+        limits |= {"tolerance_grad": 0, "tolerance_change": 0, "line_search_fn": "strong_wolfe"}
+        return torch.optim.LBFGS(parameters, self.lr, **limits)
+
+    def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
+        """Take a step; in 64 bit on the loss times 2^40."""
+        scale = _LOSS_SCALE[problem.network.theta.dtype]
+
+        def scaled(*arguments: Any) -> tuple[Tensor, Tensor]:
+            loss, gradient = problem.function(*arguments)
+            return scale * loss, scale * gradient
+
+        super().step(optimizer, replace(problem, function=scaled), progress)
+
+    def reset(self, optimizer: torch.optim.Optimizer) -> None:
+        """Discard the curvature estimate, which belongs to the previous loss."""
+        optimizer.state.clear()
+
+
+@checked
+class TorchOptimizer(Gradient):
+    """An optimiser of torch: `_target_` names the class, and the other keys are its own parameters.
+
+    The members of a stack are independent if the class is known to work elementwise: those of `ELEMENTWISE`, and any
+    class with an attribute `elementwise = True`. With any other each run is trained alone.
+
+    Raises:
+        ValueError: the class does not accept its parameters, or is torch's L-BFGS, whose curvature is that of an
+            earlier loss.
+    """
+
+    kind: type[torch.optim.Optimizer]
+    parameters: dict[str, Any]  # except the learning rate
+    lr_schedule: LearningRateSchedule = "constant"
+    clip_norm: Positive | None = None
+
+    def __post_init__(self) -> None:
+        if issubclass(self.kind, torch.optim.LBFGS):
+            raise ValueError(
+                "_target_: torch's LBFGS keeps the curvature of an earlier loss; use runge.optimizers.LBFGS"
+            )
+        try:
+            self.build([Parameter(torch.zeros(1, 2))])
+        except Exception as error:  # a user's class may raise anything
+            raise ValueError(f"_target_: {self.kind.__name__} does not accept its parameters ({error})") from error
+
+    @property
+    def keeps_apart(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """True if the members of a stack do not affect each other."""
+        return self.kind in ELEMENTWISE or getattr(self.kind, "elementwise", False) is True
+
+    def build(self, parameters: Any) -> torch.optim.Optimizer:
+        """Return an object of the class."""
+        return self.kind(parameters, lr=self.lr, **self.parameters)  # pyright: ignore[reportCallIssue]
+
+
+def adapt(kind: type) -> Callable[..., TorchOptimizer] | None:
+    """Return what makes a `TorchOptimizer` from the parameters of a class of torch; None for any other class."""
+    if not issubclass(kind, torch.optim.Optimizer):
+        return None
+    own = {name: one for name, one in inspect.signature(kind).parameters.items() if name != "params"}
+    named = [one for one in own.values() if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+    rate = own["lr"].default if "lr" in own else inspect.Parameter.empty
+    shared = {"lr": rate, "lr_schedule": "constant", "clip_norm": None}
+
+    def make(**values: Any) -> TorchOptimizer:
+        settings = {key: values.pop(key, default) for key, default in shared.items()}
+        return TorchOptimizer(kind=kind, parameters=values, **settings)
+
+    parameters = {one.name: one.replace(kind=one.KEYWORD_ONLY) for one in named}
+    parameters |= {key: inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=x) for key, x in shared.items()}
+    make.__signature__ = inspect.Signature(list(parameters.values()))  # pyright: ignore[reportFunctionMemberAccess]
+    return make
