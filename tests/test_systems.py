@@ -1,0 +1,126 @@
+"""The linear systems of a step, factorised and iterative, against NumPy."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from runge.optimizers.systems import COLUMNS, ErrorSpace, IterativeSpace, WeightSpace, space_of
+from tests.sums_of_squares import LM, linearised, plane, train
+
+
+def close_to_numpy(steps, errors, weights, rows, damping):
+    for step, e, w, j, mu in zip(steps, errors.numpy(), weights.numpy(), rows.numpy(), damping, strict=True):
+        expected = np.linalg.solve(j.T @ (w[:, None] * j) + mu * np.eye(j.shape[1]), j.T @ (w * e))
+        assert np.abs(step.numpy() - expected).max() < 1e-7 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("numbers", [1, 1500, 2**22])
+@pytest.mark.parametrize("lambda_d", [0.1, None])
+@torch.no_grad()
+def test_the_step_of_a_factorised_system_is_that_of_numpy(lambda_d, numbers, monkeypatch):
+    monkeypatch.setattr("runge.optimizers.systems._NUMBERS_AT_ONCE", numbers)
+    monkeypatch.setattr("runge.optimizers.systems._BLOCK", 7)
+    what, damping = plane(n=60, lambda_d=lambda_d), [0.5, 0.01]
+    errors, weights, tape, rows = linearised(what)
+    for space in (ErrorSpace, WeightSpace):
+        system = space.of(what, tape, weights)
+        system.damp(torch.tensor(damping, dtype=torch.float64))
+        close_to_numpy(system.solve(errors), errors, weights, rows, damping)
+    assert (space_of(3000, 10_000), space_of(10_000, 3000)) == (ErrorSpace, WeightSpace)  # the smaller one, or
+    assert space_of(6144, 4804) is IterativeSpace
+
+
+def iterative(what, columns=COLUMNS):
+    """Return the iterative system, and e, W and J."""
+    errors, weights, tape, rows = linearised(what)
+    return IterativeSpace.of(what, tape, weights, torch.full_like(what.scale, columns)), errors, weights, rows
+
+
+@pytest.fixture
+def limits(monkeypatch):
+    """Make all systems iterative; return what sets the limits of their columns and iterations."""
+
+    def change(**values):
+        for name, value in values.items():
+            monkeypatch.setattr(f"runge.optimizers.systems.{name}", value)
+            monkeypatch.setattr(f"runge.optimizers.levenberg_marquardt.{name}", value, raising=False)
+
+    monkeypatch.setattr("runge.optimizers.systems._FACTORISED", 0)
+    return change
+
+
+@pytest.mark.parametrize("lambda_d", [0.1, None])
+@pytest.mark.parametrize("columns", [1.0, 24.0])  # without a coarse space, and with one
+@torch.no_grad()
+def test_the_iterative_step_is_that_of_numpy(lambda_d, columns, limits):
+    limits(_ITERATIONS=1000, _SHARE=1e-22)
+    what, second = plane(n=40, width=8, lambda_d=lambda_d), torch.tensor([1])
+    system, *parts = iterative(what, columns)
+    for damping in ([0.5, 0.01], [1e-4, 1e3]):
+        mu = torch.tensor(damping, dtype=torch.float64)
+        system.damp(mu)
+        steps, chosen = system.solve(parts[0]), system.take(second, what.network.take(second))
+        close_to_numpy(steps, *parts, damping)
+        chosen.damp(mu[1:])
+        assert torch.equal(chosen.solve(parts[0][1:])[0], steps[1])
+
+
+@torch.no_grad()
+def test_each_iteration_reduces_the_model(limits):
+    """Compare with the reduction of the exact step, from none to the whole."""
+    damping, values = 1e-7, []
+    system, errors, weights, rows = iterative(plane(members=1, n=40, width=8), 24.0)
+    system.damp(torch.full((1,), damping, dtype=torch.float64))
+    k, b = weights[0, :, None].sqrt() * rows[0], (weights.sqrt() * errors)[0]
+
+    def reduced(step):
+        return ((b - k @ step).square().sum() + damping * step.square().sum()) / b.square().sum()
+
+    for count in range(12):
+        limits(_SHARE=0.0, _ITERATIONS=count)
+        values.append(reduced(system.solve(errors)[0]).item())
+    assert values[0] < 1
+    assert (np.diff(values) < 0).all()
+    exact = torch.linalg.solve(k.mT @ k + damping * torch.eye(k.shape[1], dtype=torch.float64), k.mT @ b)
+    assert reduced(exact).item() < values[-1]
+
+
+def test_columns_grow_where_iterations_do_not_suffice(limits):
+    """Let one member need them, while the other is at rest; and continue from the state, to the same bits."""
+    limits(COLUMNS=20.0, _MOST=40.0, _ITERATIONS=2, _GROWTH=3.0)
+    method, final = replace(LM, damping=1e-4), []
+    for restored in (False, True):
+        what = plane(n=40, width=8)
+        optimizer = method.build([what.network.theta])
+        method.rest(optimizer, what.network.theta, torch.tensor([True, False]))
+        for _ in range(6):
+            method.step(optimizer, what, 0.0)
+            state = optimizer.state_dict()
+            assert state["state"][0]["columns"].tolist() == [20, 40]
+            if restored:
+                optimizer = method.build([what.network.theta])
+                optimizer.load_state_dict(state)
+        final.append(what.network.theta)
+    assert torch.equal(*final)
+
+
+def test_members_train_as_they_do_alone_with_iterations(limits):
+    """Compare bit for bit; the first member has diverged, the second fits already."""
+    limits(COLUMNS=24.0, _ITERATIONS=4)  # so that columns grow
+    together, alone = plane(members=3, n=40, width=8), plane(members=1, n=40, width=8)
+    with torch.no_grad():
+        alone.network.theta.copy_(together.network.theta[2:])
+        together.network.theta[0] = torch.nan
+        u, du = together.network.value_and_derivative(together.points.x)
+        together.points.f[1], together.points.df[1] = u[1], du[1]
+    start, before = together.network.theta[1].clone(), alone.loss_and_gradient()[0]
+    train(alone, 25)
+    train(together, 25)
+    assert torch.equal(together.network.theta[2], alone.network.theta[0])
+    assert torch.equal(together.network.theta[1], start)
+    assert alone.loss_and_gradient()[0] < 1e-5 * before
+    together.points.weight_f.zero_()
+    together.points.weight_df.zero_()
+    train(together, 2)  # without any weight: no error
