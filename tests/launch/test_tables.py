@@ -10,8 +10,8 @@ import torch
 import runge
 from runge.configuration import CONFIGURATIONS
 from runge.data import Table, read
-from runge.interface import Run
 from runge.launch.compose import compose
+from runge.outcomes import Run
 from runge.training.member import Member
 from runge.training.stack import Stack
 from tests.launch.test_differential import check_stack

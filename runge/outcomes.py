@@ -1,0 +1,208 @@
+"""The outcomes of runs and sweeps: what is in a directory, read when it is asked for."""
+
+import html
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runge.compare.leaderboard import read_leaderboard
+from runge.compare.ranking import Ranking, collect
+from runge.compare.report import render
+from runge.compare.search import read_search
+from runge.draw import draw, draw_answer
+from runge.errors import RunError
+from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, on_test
+from runge.records.directories import RunDirectory
+from runge.records.reading import fit_table, history, read, table
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
+
+    from runge.function import Function
+
+__all__ = ["Answer", "Comparison", "Run"]
+
+
+class Run:
+    """A run, read from its directory when it is asked for; a notebook shows the picture of its fit.
+
+    Args:
+        directory: the run's directory.
+
+    Raises:
+        FileNotFoundError: there is no such directory, or it lacks what is asked for, because the run has not finished.
+        ConfigurationError: a file is damaged.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        self.directory = Path(directory)
+        if not self.directory.is_dir():
+            raise FileNotFoundError(f"there is no directory {os.fspath(directory)!r}")
+
+    def __repr__(self) -> str:
+        record = read(RunDirectory(self.directory))
+        keys = (TEST_NRMSE_F, TEST_NRMSE_DF) if record.of_table else (TEST_MSE_F, TEST_MSE_DF)
+        keys = keys if on_test(record.figures) else [name.replace("test", "val") for name in keys]
+        figures = [f"{key}={figure:.3g}" for key in keys if (figure := record.figures.get(key)) is not None]
+        return f"Run({str(self.directory)!r}): {', '.join(figures) or record.status}"
+
+    def _repr_png_(self) -> bytes | None:
+        from runge.pictures.style import png  # late: it imports Matplotlib
+
+        return png(self.figure()) if RunDirectory(self.directory).metrics.exists() else None
+
+    @property
+    def status(self) -> str:
+        """`finished`, `running`, `diverged`, `interrupted`, `failed`, `pruned` or `unreadable`."""
+        return read(RunDirectory(self.directory)).status
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The configuration, flat."""
+        return dict(read(RunDirectory(self.directory)).settings)
+
+    @property
+    def metrics(self) -> dict[str, float | int | None]:
+        """The final figures, the content of `metrics.json`; see `runge.metrics` for their names."""
+        return RunDirectory(self.directory).read_metrics()
+
+    @property
+    def history(self) -> "pandas.DataFrame":
+        """The figures over the steps, as `runge.history`."""
+        return history(self.directory)
+
+    @property
+    def fit(self) -> "pandas.DataFrame":
+        """The columns of `fit.csv`: inputs, outputs, derivatives, and the fit of these, at up to 201 test points."""
+        return fit_table(self.directory)
+
+    @cached_property
+    def function(self) -> "Function":
+        """The trained function, as `runge.load`."""
+        from runge.loading import load  # late: the other properties need no torch
+
+        return load(self.directory)
+
+    def figure(self) -> "Figure":
+        """Draw the function and its fit, their derivatives, and both errors, at the points of `fit`."""
+        if not (path := RunDirectory(self.directory).fit).is_file():
+            raise FileNotFoundError(f"{path} is missing: the run has not finished")
+        return self.draw()["fit"]
+
+    def draw(self) -> dict[str, "Figure"]:
+        """Draw the pictures `fit`, `curves`, and where there are any `profiles` and `points`, as `runge draw` does."""
+        return draw(self.directory)
+
+
+class Comparison(Ranking):
+    """The comparison of a sweep's runs, the best first; a notebook shows the report.
+
+    Args:
+        directory: the sweep's directory, or any directory with runs in it.
+        metric: the metric by which the runs are ranked; smaller is better. None: `test/mse_df`, or one without units
+            for runs on different data.
+
+    Raises:
+        FileNotFoundError: there is no such directory.
+        ValueError: it contains no runs, or they do not have this metric.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], metric: str | None = None) -> None:
+        paths = [directory]
+        super().__init__(collect(paths), metric, search=read_search(paths), race=read_leaderboard(paths))
+        self.directory = Path(directory)
+
+    def __repr__(self) -> str:
+        return f"Comparison({str(self.directory)!r}): {len(self.records)} runs. {self.lead}".rstrip()
+
+    def _repr_html_(self) -> str:
+        report = self.directory / "comparison.html"
+        page = report.read_text() if report.is_file() else render(self)
+        return f'<iframe srcdoc="{html.escape(page)}" width="100%" height="800" style="border: 0"></iframe>'
+
+    @property
+    def table(self) -> "pandas.DataFrame":
+        """A row per run, as `runge.records`, the best first."""
+        import pandas
+
+        return pandas.DataFrame(table(self.records))
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs, the best first."""
+        return [Run(record.path) for record in self.records]
+
+    def best(self) -> Run:
+        """Return the run with the smallest metric.
+
+        Raises:
+            RunError: no run has finished.
+        """
+        if self.records[0].status != "finished":
+            raise RunError(f"no run has finished; the first one: {self.records[0].status}, {self.records[0].message}")
+        return Run(self.records[0].path)
+
+    def suggest(self, points: int = 16, **options: Any) -> "pandas.DataFrame":
+        """Return the points to compute next, and rows for their labels, with the options of `runge.suggest.suggest`.
+
+        Raises:
+            ConfigurationError: the sweep is not several networks of one table, or an option is not allowed.
+        """
+        from runge.suggest import suggest  # late, as in `Run.function`
+
+        return suggest(str(self.directory), points, **options)
+
+
+class Answer(Comparison):
+    """The answer of `search=best`, and the candidates that it was chosen from.
+
+    Args:
+        directory: the sweep's directory.
+
+    Raises:
+        FileNotFoundError: there is no such directory.
+        ValueError: it contains no runs.
+    """
+
+    def __repr__(self) -> str:
+        found = read_leaderboard([self.directory])
+        parts = [f"{one.weight:.2f} of {one.name}" for one in (found.candidates if found else ()) if one.weight]
+        return f"Answer({str(self.directory)!r}): {', '.join(parts)}"
+
+    @cached_property
+    def function(self) -> "Function":
+        """The answer as one function, as `runge.load`."""
+        from runge.loading import load  # late: the other properties need no torch
+
+        return load(self.directory)
+
+    @property
+    def leaderboard(self) -> "pandas.DataFrame":
+        """A row per candidate, the best first, with the attributes of `runge.compare.leaderboard.Candidate`."""
+        import pandas
+
+        found = read_leaderboard([self.directory])
+        return pandas.DataFrame([vars(one) for one in found.candidates] if found else [])
+
+    @property
+    def sensitivity(self) -> "pandas.DataFrame":
+        """A row per output and input, with the attributes of `runge.compare.sensitivity.Influence`."""
+        import pandas
+
+        found = read_leaderboard([self.directory])
+        return pandas.DataFrame(found.sensitivity.influences if found and found.sensitivity else [])
+
+    def figure(self) -> "Figure":
+        """Draw the answer with its 90 % intervals: curves of one input, maps of two, and profiles of more."""
+        return self.draw()["answer"]
+
+    def draw(self) -> dict[str, "Figure"]:
+        """Draw the picture `answer`, and with two inputs `profiles`, as `runge draw` does."""
+        return draw_answer(self.directory)
+
+    def predict(self, x: "ArrayLike", std: bool = False) -> Any:
+        """Return the values at the rows of x, an array or a DataFrame; with `std` also the spread of the networks."""
+        return (self.function(x), self.function.std(x)) if std else self.function(x)
