@@ -4,41 +4,27 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from runge.configuration import CONFIGURATIONS, build
-from runge.data import Rows, Table
-from runge.errors import ConfigurationError, RunError
+from runge.errors import ConfigurationError
 from runge.function import Function
+from runge.in_memory import QUIET, Floats, Names, member_of, trained
 from runge.interface import sweep
-from runge.launch.compose import compose
-from runge.metrics import TRAIN_LOSS
 from runge.optimizers import Optimizer
-from runge.residuals import errors_of
 from runge.tables.contradictions import ColumnNames, wrong_columns
 from runge.tables.roles import check_index, names_of, partials_of
 from runge.training.member import Member
-from runge.training.report import inside
-from runge.training.stack import Stack
-from runge.trust.intervals import Calibration
 
 __all__ = ["SobolevRegressor"]
-
-Floats = NDArray[np.float64]
-Names = tuple[str, ...]
-
-OPTIMIZERS = sorted(path.stem for path in (CONFIGURATIONS / "optimizer").glob("*.yaml"))
-"""The names of the optimisers."""
 
 _VALIDATE: Any = validate_data  # whose own hints are those of its defaults
 _CHECK: Any = check_array
@@ -46,7 +32,6 @@ _OF_LABELS = {"dtype": np.float64, "ensure_2d": False, "ensure_all_finite": "all
 _LARGEST_SEED = 10**9
 _TRAINER = ("max_steps", "patience", "precision")
 _KEYS = {"model": ("activation", "depth", "width"), "loss": ("lambda_d",), "data": ("batch_size",), "trainer": _TRAINER}
-_QUIET = "trainer.progress_bar=false", "~logger"
 _DEFAULTS = {"lambda_d": 1.0, "optimizer": "adamw", "validation_fraction": 0.15}
 _PARAMETERS = {"split": "validation_fraction", "inputs": "X", "outputs": "y"}  # instead of the keys of a table
 
@@ -161,16 +146,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
 
     def _train(self, x: Floats, y: Floats, dydx: Floats, inputs: Names, outputs: Names) -> Function:
         """Train one network."""
-        stack = Stack([self._member(x, y, dydx, inputs, outputs)])
-        history = stack.fit_in_memory()
-        if not stack.module.best_loss.isfinite().all():
-            raise RunError("the loss is not finite; try an optimizer with a smaller lr, or a smaller lambda_d")
-        self.loss_curve_ = list(history.member(0)[TRAIN_LOSS])
-        network, member = stack.module.best.requires_grad_(False).cpu().double().eval(), stack.members[0]
-        function = Function(network, inputs=inputs, outputs=outputs, inside=inside(member)["rows"].numpy())
-        if self.validation_fraction and (rows := member.rows) is not None:
-            left_out = rows.split(member.data_seed.generator("data")).val
-            function.calibration = Calibration.of(errors_of(function.jet, rows, left_out)[0].numpy(), None)
+        function, self.loss_curve_ = trained(self._member(x, y, dydx, inputs, outputs))
         return function
 
     def _race(self, x: Floats, y: Floats, dydx: Floats, inputs: Names, outputs: Names) -> Function:
@@ -181,7 +157,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         keys = {f"{section}.{name}": name for section, names in _KEYS.items() for name in names}
         keys |= {"optimizer": "optimizer", "hydra.sweeper.timeout": "timeout"}
         overrides = [f"{key}={value}" for key, name in keys.items() if (value := self._given(name)) is not None]
-        overrides += [f"seed={_seed(self.random_state)}", *_QUIET, "hydra.sweeper.compare=false"]
+        overrides += [f"seed={_seed(self.random_state)}", *QUIET, "hydra.sweeper.compare=false"]
         with TemporaryDirectory(prefix="runge-", ignore_cleanup_errors=True) as directory:
             try:
                 answer: Any = sweep({"x": x, "y": y, "dydx": dydx}, "search=best", *overrides, directory=directory)
@@ -203,19 +179,12 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         share = self.validation_fraction
         if not 0 <= share < 1:
             raise ValueError(f"validation_fraction: must be in [0, 1), got {share}")
-        steps = self._given("max_steps")  # a share of which is the distance of the validations
-        composed = _composed(_option(self.optimizer), steps if isinstance(steps, int) else None)  # others are refused
-        configuration: dict[str, Any] = composed | {"seed": _seed(self.random_state)}
-        for section, names in _KEYS.items():
-            values = {name: value for name in names if (value := self._given(name)) is not None}
-            configuration[section] = configuration[section] | values  # the others are those of all fits
-        configuration["data"]["split"] = {"train": None, "val": float(share), "test": 0.0}
-        if not isinstance(self.optimizer, str):
-            configuration["optimizer"] = self.optimizer
-        arrays = x.copy(), y.copy(), dydx.copy()  # which become read-only
-        return Member(
-            configuration, rows=_Arrays.of(arrays, inputs, outputs, build("data", configuration["data"], Table))
-        )
+        settings: dict[str, Any] = {
+            section: {name: value for name in names if (value := self._given(name)) is not None}
+            for section, names in _KEYS.items()
+        }
+        settings["data"]["split"] = {"train": None, "val": float(share), "test": 0.0}
+        return member_of(x, y, dydx, (inputs, outputs), self.optimizer, _seed(self.random_state), settings)
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags: several outputs are allowed."""
@@ -274,30 +243,6 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
     def _checked_inputs(self, X: ArrayLike) -> Floats:
         check_is_fitted(self, "function_")
         return _VALIDATE(self, X, dtype=np.float64, reset=False)
-
-
-class _Arrays(Rows):
-    """Rows in which an input may be constant, as in a part of a cross-validation."""
-
-    INPUTS_VARY = False
-
-
-@cache
-def _composed(option: str, steps: int | None = None) -> dict[str, Any]:
-    """Return the configuration of a run on a table with an optimiser, and with some steps; None: its default."""
-    own = [] if steps is None else [f"trainer.max_steps={steps}"]
-    return compose("data=table", "data.file=X", f"optimizer={option}", *own, *_QUIET)
-
-
-def _option(optimizer: Any) -> str:
-    """Return the name of an optimiser, or of the option that has the class of an object; ValueError: there is none."""
-    if isinstance(optimizer, Optimizer):
-        target = f".{type(optimizer).__name__}"
-        return next((name for name in OPTIMIZERS if _composed(name)["optimizer"]["_target_"].endswith(target)), "adam")
-    if optimizer not in OPTIMIZERS:
-        rule = f"must be one of {', '.join(OPTIMIZERS)}, or an object from runge.optimizers"
-        raise ValueError(f"optimizer: {rule}; got {optimizer!r}")
-    return optimizer
 
 
 def _seed(random_state: Any) -> int:

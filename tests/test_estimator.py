@@ -19,8 +19,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import runge
 from runge.configuration import CONFIGURATIONS
 from runge.errors import RunError
-from runge.estimator import OPTIMIZERS, SobolevRegressor, _composed
+from runge.estimator import SobolevRegressor
 from runge.function import Function
+from runge.in_memory import OPTIMIZERS, composed
 from runge.launch.compose import compose
 from runge.optimizers import SGD, LevenbergMarquardt
 from tests.conftest import interrupted_at
@@ -307,7 +308,7 @@ def test_intervals_of_the_validation_rows():
 
 
 def test_in_an_application_of_hydra():
-    _composed.cache_clear()
+    composed.cache_clear()
     with hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
         application = GlobalHydra.instance().hydra
         SobolevRegressor(**SMALL).fit(X, Y)
