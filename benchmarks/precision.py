@@ -13,7 +13,6 @@ time and the errors of all steps of Adam, after a first run that compiles.
 """
 
 import argparse
-import itertools
 import os
 import statistics
 import tempfile
@@ -27,6 +26,7 @@ import rich
 from evidence.classical import classical
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from speed.contenders import jax_parts
 
 from runge import machine
 from runge.errors import RunError
@@ -160,39 +160,23 @@ def race(seeds: int) -> None:
 
 
 def jax_adam() -> tuple[float, float, float]:
-    import jax  # pyright: ignore[reportMissingImports]: the extra `bench`
-    import jax.numpy as jnp  # pyright: ignore[reportMissingImports]
-    import optax  # pyright: ignore[reportMissingImports]
+    jax, initial, network, step = jax_parts((1, 64, 64, 1), 5e-3, cosine=50_000)
+    jnp = jax.numpy
 
     def exact(x: Any) -> tuple[Any, Any]:
         f = 1 / (1 + 25 * x**2)
         return f, -50 * x * f**2
 
-    def network(weights: Any, x: Any) -> Any:
-        *hidden, (w, b) = weights
-        for v, c in hidden:
-            x = jnp.tanh(x @ v + c)
-        return x @ w + b
-
     def errors(weights: Any, x: Any) -> tuple[Any, Any]:
         (f, df), (u, du) = exact(x), jax.jvp(partial(network, weights), (x,), (jnp.ones_like(x),))
         return jnp.mean((u - f) ** 2), jnp.mean((du - df) ** 2)
 
-    def loss(weights: Any) -> Any:
+    def loss(weights: Any, _: None) -> Any:
         f, df = errors(weights, jnp.linspace(-1, 1, 256)[:, None])
         return f + 0.1 * df
 
-    optimizer, sizes = optax.adam(optax.cosine_decay_schedule(5e-3, 50_000)), itertools.pairwise((1, 64, 64, 1))
-    keys = jax.random.split(jax.random.key(0), 3)
-    weights = [(jax.random.normal(key, (n, m)) / n**0.5, jnp.zeros(m)) for key, (n, m) in zip(keys, sizes, strict=True)]
-
-    def step(state: Any, _: None) -> Any:
-        weights, averages = state
-        updates, averages = optimizer.update(jax.grad(loss)(weights), averages)
-        return (optax.apply_updates(weights, updates), averages), None
-
-    run = jax.jit(lambda state: jax.lax.scan(step, state, length=50_000)[0])
-    start = weights, optimizer.init(weights)
+    run = jax.jit(lambda state: jax.lax.scan(partial(step, loss), state, length=50_000)[0])
+    start = initial(jax.random.key(0))
     jax.block_until_ready(run(start))  # compiles
     began = time.perf_counter()
     fitted, _ = jax.block_until_ready(run(start))

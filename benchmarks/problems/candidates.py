@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import page
-from functions import FUNCTIONS, N_TEST, Function
+from functions import FUNCTIONS, N_TEST, Function, outputs
 from hard import HARD
 from numpy.typing import NDArray
 from scipy.stats import qmc
-from tables import Rows, label
+from tables import Rows, label, noisy
 
 import runge
 from runge.data.channels import Channels
@@ -59,15 +59,8 @@ class Problem(NamedTuple):
         low, high = zip(*self.function.box, strict=True)
         points = qmc.LatinHypercube(d=len(low), rng=SEED).random(self.n)
         test = np.random.default_rng(SEED).random((N_TEST, len(low)))
-        rows, exact = (
-            label(lambda x: self.function.value(x)[:, None], qmc.scale(part, low, high)) for part in (points, test)
-        )
-        normal = np.random.default_rng(SEED + 1).standard_normal
-        labels = (
-            part + noise * part.std(axis=0) * normal(part.shape)
-            for part, noise in zip(rows[1:], self.noise, strict=True)
-        )
-        return Rows(rows.x, *labels), exact
+        rows, exact = (label(outputs(self.function), qmc.scale(part, low, high)) for part in (points, test))
+        return noisy(rows, *self.noise, SEED + 1), exact
 
 
 ALL = {**FUNCTIONS, **HARD}

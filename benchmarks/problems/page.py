@@ -2,12 +2,13 @@
 
 import argparse
 import json
-import platform
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+from cells import processor
 
 FIGURES = Path(__file__).parent / "figures"
 PAGE = Path(__file__).parents[2] / "docs" / "studies.md"
@@ -69,10 +70,9 @@ def keep(name: str, rows: list[dict[str, Any]], command: str) -> None:
 
     Rows of functions that were not measured this time stay.
     """
-    names = (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name"))
     measured = {row.get("problem") for row in rows}
     rows = [row for row in figures(name)["rows"] if row.get("problem") not in measured] + rows
-    found = {"command": command, "processor": next(names, platform.processor() or platform.machine()), "rows": rows}
+    found = {"command": command, "processor": processor(), "rows": rows}
     FIGURES.mkdir(exist_ok=True)
     (FIGURES / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
 
@@ -102,10 +102,6 @@ def typed(directory: Path) -> str:
     """Return the command that runs, with DIR in place of this machine's directory."""
     words = ("DIR" if Path(word) == directory else word for word in sys.argv[1:])
     return " ".join(("python", f"benchmarks/problems/{Path(sys.argv[0]).name}", *words))
-
-
-def _lines(path: str) -> list[str]:
-    return Path(path).read_text().splitlines() if Path(path).is_file() else []
 
 
 def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from engineering import screening
+from fresh import franke
 from functions import FUNCTIONS
 from hard import WING, wing_weight
 from numpy.typing import NDArray
@@ -43,12 +44,6 @@ def formula(value: Callable[[NDArray], NDArray]) -> Label:
         return at(x)._replace(hessian=np.stack(columns, axis=-1))
 
     return labels
-
-
-def franke(x: NDArray) -> NDArray:
-    a, b = 9 * x.T
-    hills = 0.75 * np.exp(-((a - 2) ** 2 + (b - 2) ** 2) / 4) + 0.75 * np.exp(-((a + 1) ** 2) / 49 - (b + 1) / 10)
-    return hills + 0.5 * np.exp(-((a - 7) ** 2 + (b - 3) ** 2) / 4) - 0.2 * np.exp(-((a - 4) ** 2) - (b - 7) ** 2)
 
 
 def ridges(x: NDArray) -> NDArray:

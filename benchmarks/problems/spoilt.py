@@ -20,9 +20,9 @@ import page
 import pandas as pd
 import pfr
 from fresh import FRESH
-from functions import CUBE, FUNCTIONS, Function
+from functions import CUBE, FUNCTIONS, Function, outputs
 from scipy.stats import qmc
-from tables import Array, Rows, label
+from tables import Rows, label, noisy
 
 from runge.check import check
 from runge.tables.contradictions import ColumnNames, contradictions
@@ -63,13 +63,7 @@ def table(function: Function, noise: float, random: np.random.Generator) -> Rows
     low, high = zip(*function.box, strict=True)
     hypercube = qmc.LatinHypercube(d=len(low), rng=random).random(int(random.integers(ROWS[0], ROWS[1] + 1)))
 
-    def value(x: Array) -> Array:
-        y = function.value(x)
-        return y if y.ndim == 2 else y[:, None]
-
-    rows = label(value, qmc.scale(hypercube, low, high))
-    y, dydx = (part + noise * part.std(axis=0) * random.standard_normal(part.shape) for part in rows[1:])
-    return Rows(rows.x, y, dydx)
+    return noisy(label(outputs(function), qmc.scale(hypercube, low, high)), noise, noise, random)
 
 
 def spoil(kind: str, rows: Rows, random: np.random.Generator) -> Spoilt | None:

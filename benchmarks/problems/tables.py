@@ -71,7 +71,7 @@ def label(value: Callable[[Any], Any], x: Array) -> Rows:
     return Rows(x, value(x), dydx)
 
 
-def noisy(rows: Rows, value: float, slope: float, seed: int) -> Rows:
+def noisy(rows: Rows, value: float, slope: float, seed: int | np.random.Generator) -> Rows:
     """Return rows with normal noise, by the standard deviations of the values and of each partial derivative."""
     normal = np.random.default_rng(seed).standard_normal
     y, dydx = (

@@ -4,7 +4,7 @@ import itertools
 import multiprocessing
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
@@ -62,40 +62,53 @@ def plain_torch() -> TakeSteps:
     return take
 
 
-def jax_network(device: str = "cpu") -> tuple[Any, Any, Any]:
-    """A network's initial state from a key, k steps from a state to the next, and JAX."""
+def jax_parts(sizes: Sequence[int], rate: float, cosine: int = 0, device: str = "cpu") -> tuple[Any, Any, Any, Any]:
+    """JAX; Adam's initial state from a key; a network of layers with these sizes; and a step of a scan, of a loss.
+
+    The rate falls along a cosine in so many steps, or stays. The loss is a function of the weights and of what a step
+    of the scan is given.
+    """
     os.environ["JAX_PLATFORMS"] = device
     import jax  # pyright: ignore[reportMissingImports]: the extra `bench`
     import optax  # pyright: ignore[reportMissingImports]
 
-    np = jax.numpy
-    x, f, df = (np.asarray(column.numpy()) for column in columns())
-    optimizer = optax.adam(RATE)
+    shapes = list(itertools.pairwise(sizes))
+    optimizer = optax.adam(optax.cosine_decay_schedule(rate, cosine) if cosine else rate)
 
     def initial(key: Any) -> Any:
-        keys, sizes = jax.random.split(key, 3), itertools.pairwise((1, WIDTH, WIDTH, 1))
+        keys = jax.random.split(key, len(shapes))
         weights = [
-            (jax.random.normal(key, (n, m)) / n**0.5, np.zeros(m)) for key, (n, m) in zip(keys, sizes, strict=True)
+            (jax.random.normal(key, (n, m)) / n**0.5, jax.numpy.zeros(m))
+            for key, (n, m) in zip(keys, shapes, strict=True)
         ]
         return weights, optimizer.init(weights)
 
     def network(weights: Any, x: Any) -> Any:
         *hidden, (w, b) = weights
         for v, c in hidden:
-            x = np.tanh(x @ v + c)
+            x = jax.numpy.tanh(x @ v + c)
         return x @ w + b
 
-    def loss(weights: Any) -> Any:
+    def step(loss: Any, state: Any, given: Any) -> Any:
+        weights, averages = state
+        updates, averages = optimizer.update(jax.grad(loss)(weights, given), averages)
+        return (optax.apply_updates(weights, updates), averages), None
+
+    return jax, initial, network, step
+
+
+def jax_network(device: str = "cpu") -> tuple[Any, Any, Any]:
+    """A network's initial state from a key, k steps from a state to the next, and JAX."""
+    jax, initial, network, step = jax_parts((1, WIDTH, WIDTH, 1), RATE, device=device)
+    np = jax.numpy
+    x, f, df = (np.asarray(column.numpy()) for column in columns())
+
+    def loss(weights: Any, _: None) -> Any:
         u, du = jax.jvp(partial(network, weights), (x,), (np.ones_like(x),))
         return np.mean((u - f) ** 2) + LAMBDA_D * np.mean((du - df) ** 2)
 
-    def step(state: Any, _: None) -> Any:
-        weights, averages = state
-        updates, averages = optimizer.update(jax.grad(loss)(weights), averages)
-        return (optax.apply_updates(weights, updates), averages), None
-
     def scan(k: int, state: Any) -> Any:
-        return jax.lax.scan(step, state, length=k)[0]
+        return jax.lax.scan(partial(step, loss), state, length=k)[0]
 
     return initial, scan, jax
 

@@ -13,8 +13,6 @@ The arithmetic is that of reverse mode, the cheapest way to have u' of one outpu
 products of as many rows as the mini-batch has, by torch's BLAS. The shares of it that the steps reach are printed.
 """
 
-import itertools
-import os
 from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
@@ -23,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from contenders import Contender, TakeSteps
+from contenders import Contender, TakeSteps, jax_parts
 from figures import parser, report
 from steps import start
 
@@ -35,7 +33,7 @@ from runge.sobolev.points import Points
 from runge.training.datamodule import Minibatches
 
 ROWS, INPUTS, WIDTH, DEPTH, RATE = 100_000, 20, 64, 3, 1e-3
-SHAPES = tuple(itertools.pairwise((INPUTS, *[WIDTH] * DEPTH, 1)))
+SIZES = INPUTS, *[WIDTH] * DEPTH, 1
 
 
 def table(rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -47,38 +45,23 @@ def table(rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def jax_epochs(rows: int, size: int) -> TakeSteps:
     """JAX: an epoch in one scan, over mini-batches of a permutation, which are taken from the rows within it."""
-    os.environ["JAX_PLATFORMS"] = "cpu"
-    import jax  # pyright: ignore[reportMissingImports]: the extra `bench`
-    import optax  # pyright: ignore[reportMissingImports]
-
+    jax, initial, network, step = jax_parts(SIZES, RATE)
     xnp, (x, f, df) = jax.numpy, (jax.numpy.asarray(part) for part in table(rows))
-    optimizer, key = optax.adam(RATE), jax.random.key(0)
-    weights = [
-        (jax.random.normal(one, shape) / shape[0] ** 0.5, xnp.zeros(shape[1]))
-        for one, shape in zip(jax.random.split(key, len(SHAPES)), SHAPES, strict=True)
-    ]
 
-    def network(weights: Any, x: Any) -> Any:
-        *hidden, (w, b) = weights
-        for v, c in hidden:
-            x = xnp.tanh(x @ v + c)
-        return (x @ w + b)[..., 0]
+    def value(weights: Any, x: Any) -> Any:
+        return network(weights, x)[..., 0]
 
     def loss(weights: Any, rows: Any) -> Any:
-        u, du = jax.vmap(jax.value_and_grad(partial(network, weights)))(x[rows])
+        u, du = jax.vmap(jax.value_and_grad(partial(value, weights)))(x[rows])
         return xnp.mean((u - f[rows]) ** 2) + xnp.mean(xnp.sum((du - df[rows]) ** 2, 1))
-
-    def step(state: Any, rows: Any) -> Any:
-        weights, averages = state
-        updates, averages = optimizer.update(jax.grad(loss)(weights, rows), averages)
-        return (optax.apply_updates(weights, updates), averages), None
 
     @partial(jax.jit, static_argnums=2, donate_argnums=0)
     def epoch(state: Any, key: Any, k: int) -> Any:
         order = jax.random.permutation(key, rows)[: k * size].reshape(k, size)
-        return jax.lax.scan(step, state, order)[0]
+        return jax.lax.scan(partial(step, loss), state, order)[0]
 
-    state = weights, optimizer.init(weights)
+    key = jax.random.key(0)
+    state = initial(key)
 
     def take(k: int) -> None:
         nonlocal state, key
