@@ -93,6 +93,14 @@ def check_stack(member, together, folder):
         assert {key: x for key, x in differ.items() if x > 100 * noise[key]} == {}
 
 
+def check_members(members, folder):
+    """Compare the members of a stack with the runs alone; return their figures."""
+    _, directories, together = train(members, folder)
+    for one, found, directory in zip(members, together, directories, strict=True):
+        check_stack(one, found, directory.path)
+    return together
+
+
 def check(runs, folder):
     for run in runs:
         print("python train.py", *run)
@@ -118,6 +126,16 @@ def test_composition(number, tmp_path):
 @pytest.mark.parametrize("run", HARD.values(), ids=HARD)
 def test_hard_composition(run, tmp_path):
     check([[*SMALL, *run, f"seed={seed}"] for seed in range(3)], tmp_path)
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_strategies(activation, tmp_path):
+    shared = [*SMALL, f"model.activation={activation}", "trainer.max_steps=80", "trainer.log_every=20"]
+    runs = []
+    for i, strategy in enumerate(("uniform", "random", "chebyshev", "mixed", "derivative")):
+        schedule = ["schedule=constant"] if i % 2 else ["schedule.latest_step=null", "schedule.patience=1"]
+        runs.append([*shared, *schedule, f"seed={i}", f"sampling={strategy}", f"loss.lambda_d={0.01 * i}"])
+    check(runs, tmp_path)
 
 
 @pytest.mark.parametrize("folds", [(0, 1), (2, 2)], ids=["of 7 points", "of 6 points"])

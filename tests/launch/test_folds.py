@@ -15,8 +15,7 @@ from runge.launch.compose import compose
 from runge.objective import Objective
 from runge.training.member import Member
 from runge.training.stack import Stack
-from tests.launch.test_differential import check_stack
-from tests.launch.test_differential import train as train_stack
+from tests.launch.test_differential import check_members
 
 SHORT = ("trainer.max_steps=12", "trainer.log_every=4", "model.width=5", "trainer.progress_bar=false")
 TABLE = ("data=table", "data.file=a.csv")
@@ -50,9 +49,7 @@ def test_a_stack_of_folds_equals_the_runs_alone(tmp_path):
     assert sizes == {(29, 8, 6): 2, (30, 7, 6): 3}
     assert len({one.shared() for one in members}) == 2
     for stacked in (members[:2], members[2:]):
-        _, directories, together = train_stack(stacked, tmp_path)
-        for one, found, directory in zip(stacked, together, directories, strict=True):
-            check_stack(one, found, directory.path)
+        check_members(stacked, tmp_path)
 
 
 def test_relative_errors_of_a_fold_are_those_of_the_whole():

@@ -45,6 +45,21 @@ def history(directory):
     return list(csv.DictReader((directory / "history.csv").read_text().splitlines()))
 
 
+def check_resumed(train, folder, overrides, step, files=("history.csv",)):
+    """Check that a run which is interrupted at a step and resumed ends as the uninterrupted one; return the latter."""
+    assert train(*overrides, "hydra.run.dir=whole")[0] == 0
+    assert train(*overrides, "hydra.run.dir=begun", interrupt=step)[0] == 1
+    whole, begun = folder / "whole", folder / "begun"
+    assert state(begun)["status"] == "interrupted"
+    assert train("resume=begun")[0] == 0
+    assert figures(begun) == figures(whole)
+    for file in files:
+        assert (begun / file).read_bytes() == (whole / file).read_bytes()
+    best = [torch.load(path / "checkpoints" / "best.ckpt")["state_dict"] for path in (begun, whole)]
+    assert all(torch.equal(best[0][key], best[1][key]) for key in best[0])
+    return whole
+
+
 @pytest.fixture
 def run(trained):
     folder, out = trained(*SHORT)

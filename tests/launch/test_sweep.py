@@ -16,7 +16,6 @@ from hydra.types import RunMode
 from joblib.externals.loky import get_reusable_executor
 from omegaconf import OmegaConf
 
-from runge.errors import RunError
 from runge.launch.compose import Composer, register_resolvers
 from runge.launch.jobs import Job, plan
 from runge.records.directories import RunDirectory
@@ -64,31 +63,6 @@ def test_jobs_are_left_as_hydra_s_own_launcher_leaves_them(processes, train, tra
         ]
         assert figures(ours) == pytest.approx(figures(theirs), rel=1e-6, abs=1e-9)
         assert json.loads((ours / "status.json").read_text())["status"] == "finished"
-
-
-@pytest.mark.parametrize("activation", ["relu", "gelu"])
-def test_a_member_equals_the_run_alone(activation, configuration, tmp_path, monkeypatch):
-    """The same start bit for bit, and the same final figures to 1e-9 after 80 steps, in float64."""
-    members = []
-    for i, strategy in enumerate(("uniform", "random", "chebyshev", "mixed", "derivative")):
-        schedule = ["schedule=constant"] if i % 2 else ["schedule.latest_step=null", "schedule.patience=1"]
-        small = ("data.n_train=24", "data.n_val=16", "data.n_test=101", "model.width=8", "trainer.precision=64")
-        steps = ("trainer.max_steps=80", "trainer.log_every=20", "trainer.diagnostics_every=40")
-        own = (f"seed={i}", f"sampling={strategy}", f"loss.lambda_d={0.01 * i}", f"model.activation={activation}")
-        given = configuration(*small, *steps, *own, *schedule, "trainer.compile=off", "trainer.progress_bar=false")
-        members.append(Member(given))
-    together = Stack(members)
-    start = together.module.network.stage(0).theta.detach().clone()
-    outcomes = together.fit([new_run(tmp_path / str(i)) for i in range(len(members))], report=lambda _: None)
-    for i, member in enumerate(members):
-        alone = Stack([member])
-        assert torch.equal(alone.module.network.stage(0).theta[0], start[i])
-        (outcome,) = alone.fit([new_run(tmp_path / f"alone{i}")], report=lambda _: None)
-        assert not isinstance(outcome, RunError)
-        assert not isinstance(outcomes[i], RunError)
-        for key, figure in outcome.items():
-            if not key.startswith("seconds/"):
-                assert outcomes[i][key] == (figure if figure is None else pytest.approx(figure, rel=1e-9, abs=1e-15))
 
 
 def test_a_diverging_member_leaves_its_neighbours_bits(train, tmp_path):

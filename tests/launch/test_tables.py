@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 import runge
 from runge.configuration import CONFIGURATIONS
@@ -14,9 +13,9 @@ from runge.launch.compose import compose
 from runge.outcomes import Run
 from runge.training.member import Member
 from runge.training.stack import Stack
-from tests.launch.test_differential import check_stack
+from tests.launch.test_differential import check_members
 from tests.launch.test_differential import train as train_stack
-from tests.launch.test_run import figures
+from tests.launch.test_run import check_resumed, figures
 
 SHORT = (
     *("data=table", "data.file=a.csv", "trainer.max_steps=24", "trainer.log_every=4", "trainer.checkpoint_seconds=0"),
@@ -50,14 +49,6 @@ def _folder(tmp_path, monkeypatch):
 
 def member(*overrides):
     return Member(compose(*overrides) | {"logger": {}})
-
-
-def check_members(members, folder):
-    """Compare the members of a stack with the runs alone; return their figures."""
-    _, directories, together = train_stack(members, folder)
-    for one, found, directory in zip(members, together, directories, strict=True):
-        check_stack(one, found, directory.path)
-    return together
 
 
 STACKS = {
@@ -116,16 +107,9 @@ RESUMED = {
 
 
 @pytest.mark.parametrize("options", RESUMED.values(), ids=RESUMED)
-def test_a_resumed_run_equals_the_uninterrupted_one(options, train, fail, finish, tmp_path):
+def test_a_resumed_run_equals_the_uninterrupted_one(options, train, tmp_path):
     two_outputs().to_csv("a.csv", index=False)
-    assert train(*SHORT, *options, "hydra.run.dir=whole")[0] == 0
-    _, err = fail(*SHORT, *options, "hydra.run.dir=part", interrupt=10)
-    assert "interrupted at step 10" in err
-    finish("resume=part")
-    assert figures(tmp_path / "part") == figures(tmp_path / "whole")
-    assert (tmp_path / "part" / "history.csv").read_bytes() == (tmp_path / "whole" / "history.csv").read_bytes()
-    best = [torch.load(tmp_path / name / "checkpoints" / "best.ckpt")["state_dict"] for name in ("part", "whole")]
-    assert all(torch.equal(best[0][key], best[1][key]) for key in best[0])
+    check_resumed(train, tmp_path, (*SHORT, *options), 10)
 
 
 def test_a_run_is_not_resumed_with_other_rows(train, fail, finish, tmp_path):

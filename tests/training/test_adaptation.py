@@ -8,7 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from runge.optimizers import LBFGS
-from tests.launch.test_run import REGIONS, SHORT, figures, history
+from tests.launch.test_run import REGIONS, SHORT, check_resumed, figures, history
 
 BOTH = {
     "adam": (*SHORT, "resampling=region", "balance=relobralo", "balance.lookback=0.5", "sampling=random"),
@@ -28,15 +28,8 @@ def places(directory):
 
 
 @pytest.mark.parametrize(("name", "step"), [("adam", 71), ("minibatches", 40), ("levenberg_marquardt", 13)])
-def test_resumed_run_equals_the_uninterrupted_one(name, step, train, finish, tmp_path):
-    overrides = BOTH[name]
-    assert train(*overrides, "hydra.run.dir=whole")[0] == 0
-    assert train(*overrides, "hydra.run.dir=begun", interrupt=step)[0] == 1
-    finish("resume=begun")
-    whole, begun = tmp_path / "whole", tmp_path / "begun"
-    assert figures(begun) == figures(whole)
-    for file in ("history.csv", "points.csv"):
-        assert (begun / file).read_bytes() == (whole / file).read_bytes()
+def test_resumed_run_equals_the_uninterrupted_one(name, step, train, tmp_path):
+    whole = check_resumed(train, tmp_path, BOTH[name], step, ("history.csv", "points.csv"))
     sets = [set(x) for x in places(whole).values()]
     assert len(sets) > 3
     if name == "minibatches":  # chance is another one each time

@@ -54,20 +54,6 @@ def fit(seeds, lambdas, *, schedule=None, optimizer=ADAM, batch_size=None, steps
 PLATEAU = TwoStage(at_step=None, smoothing=0.0, threshold=0.05, patience=1, latest_step=40, ramp_steps=15)
 
 
-@pytest.mark.parametrize(("schedule", "batch_size"), [(Constant(), 7), (PLATEAU, None)])
-def test_a_member_in_a_stack_equals_the_run_alone(schedule, batch_size):
-    seeds, lambdas = [0, 1, 2], [0.1, 0.0, 1.0]
-    together, _ = fit(seeds, lambdas, schedule=schedule, batch_size=batch_size)
-    assert schedule != PLATEAU or len(set(together.switched_on.tolist())) > 1
-    for member, (seed, weight) in enumerate(zip(seeds, lambdas, strict=True)):
-        alone, _ = fit([seed], [weight], schedule=schedule, batch_size=batch_size)
-        assert together.switched_on[member] == alone.switched_on[0]
-        difference = together.network.stage(0).theta[member] - alone.network.stage(0).theta[0]
-        assert difference.abs().max() < 1e-9
-        for key, figure in alone.figures.items():
-            torch.testing.assert_close(together.figures[key][member], figure[0], rtol=1e-6, atol=1e-12, equal_nan=True)
-
-
 @suited
 @pytest.mark.parametrize(("batch_size", "stages"), [(None, 2), (7, 1)])
 def test_the_steps_that_the_kernel_takes_at_once_are_those_of_torch(batch_size, stages):
@@ -85,13 +71,6 @@ def test_the_steps_that_the_kernel_takes_at_once_are_those_of_torch(batch_size, 
         paused, _ = run(loss_and_gradient=own, pause=pause)
     for name, now in kernels.state_dict().items():
         assert torch.equal(paused.state_dict()[name], now)
-
-
-def test_a_member_that_diverges_does_not_touch_its_neighbour():
-    with_it, _ = fit([0, 1], [0.1, 1e300])
-    alone, _ = fit([0], [0.1])
-    assert not with_it.network.stage(0).theta[1].isfinite().all()
-    assert (with_it.network.stage(0).theta[0] - alone.network.stage(0).theta[0]).abs().max() < 1e-9
 
 
 def test_without_lambda_the_derivative_is_not_computed_in_training(monkeypatch):

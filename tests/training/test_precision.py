@@ -1,18 +1,14 @@
 """Levenberg-Marquardt and residual stages, as commands."""
 
 import json
-import signal
 
 import pytest
 import torch
 
 import runge
-from runge.errors import RunError
 from runge.training.member import Member
-from runge.training.module import SobolevRegression
-from runge.training.stack import Stack
-from tests.launch.test_run import figures, history, only_run
-from tests.launch.test_sweep import new_run
+from tests.launch.test_differential import check_members
+from tests.launch.test_run import check_resumed, figures, history
 
 SMALL = (
     *("optimizer=levenberg_marquardt", "trainer.max_steps=60", "trainer.log_every=10", "trainer.checkpoint_seconds=0"),
@@ -48,43 +44,21 @@ def test_a_command_fits_to_many_digits(train, tmp_path):
         (3, ("optimizer=least_squares", "trainer.max_steps=6", "trainer.log_every=1")),
     ],
 )
-def test_resumed_run_equals_the_uninterrupted_one(step, more, train, trained, tmp_path, monkeypatch):
+def test_resumed_run_equals_the_uninterrupted_one(step, more, train, tmp_path):
     """Also at the very end of a stage."""
-    overrides = (*SMALL, *more)
-    whole = only_run(trained(*overrides)[0])
-    original = SobolevRegression.training_step
-
-    def interrupt(self, block, index):
-        original(self, block, index)
-        if int(self.step) == step:
-            signal.raise_signal(signal.SIGINT)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(SobolevRegression, "training_step", interrupt)
-        assert train(*overrides, "hydra.run.dir=begun")[0] == 1
-    status, out, err = train("resume=begun")
-    assert status == 0, out + err
-    assert figures(tmp_path / "begun") == figures(whole)
-    assert (tmp_path / "begun/history.csv").read_bytes() == (whole / "history.csv").read_bytes()
+    check_resumed(train, tmp_path, (*SMALL, *more), step)
 
 
 @pytest.mark.parametrize("late", ["schedule.at_step=10", "schedule.ramp_steps=12"])
-def test_a_stage_that_helps_a_neighbour_changes_no_figure(late, configuration, tmp_path, monkeypatch):
+def test_a_stage_that_helps_a_neighbour_changes_no_figure(late, configuration, tmp_path):
     """The second member's second stage helps, so that the stack is trained to the end."""
     small = ("data.n_train=16", "data.n_val=9", "data.n_test=16", "model.width=5", "model.stages=3", "loss.lambda_d=30")
     steps = ("optimizer=sgd", "trainer.max_steps=12", "trainer.log_every=2", "trainer.precision=64")
 
     members = [Member(configuration(*small, *steps, f"seed={seed}", late)) for seed in range(2)]
-    together = Stack(members).fit([new_run(tmp_path / str(i)) for i in range(2)])
-    for i, member in enumerate(members):
-        (alone,) = Stack([member]).fit([new_run(tmp_path / f"alone{i}")])
-        assert not isinstance(alone, RunError)
-        assert not isinstance(together[i], RunError)
-        assert together[i]["stages"] == 1 + (i == 1)
-        assert alone["lambda_d"] > 0
-        for key in alone:
-            if not key.startswith("seconds/"):
-                assert together[i][key] == pytest.approx(alone[key], rel=1e-9, nan_ok=True)
+    found = check_members(members, tmp_path)
+    assert [one["stages"] for one in found] == [1, 2]
+    assert all(one["lambda_d"] > 0 for one in found)
 
 
 def test_at_rest_the_run_ends(train, tmp_path):

@@ -11,18 +11,11 @@ from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.saving import StateFile
 from runge.training.stack import Stack
-from tests.launch.test_run import figures, history
+from tests.launch.test_run import check_resumed, figures, history
 from tests.launch.test_sweep import new_run
 
 SMALL = (
-    *(
-        "model.width=10",
-        "data.n_train=12",
-        "data.n_val=32",
-        "data.n_test=41",
-        "data.noise_f=0.3",
-        "trainer.compile=off",
-    ),
+    *("model.width=10", "data.n_train=12", "data.n_val=32", "data.n_test=41", "data.noise_f=0.3"),
     *("trainer.precision=64", "trainer.log_every=10", "trainer.max_steps=800", "trainer.progress_bar=false"),
     "trainer.compile=off",
     *("trainer.diagnostics_every=20", "trainer.checkpoint_seconds=0", "logger=csv"),
@@ -80,14 +73,8 @@ def test_a_member_stops_as_it_would_alone(kind, configuration, tmp_path):
 
 
 @pytest.mark.parametrize(("kind", "step"), [("two_stage", 185), ("levenberg_marquardt", 13)])
-def test_resumed_run_equals_the_uninterrupted_one(kind, step, train, finish, tmp_path):
-    overrides = (*SMALL, *KINDS[kind], "seed=1")
-    assert train(*overrides, "hydra.run.dir=whole")[0] == 0
-    assert train(*overrides, "hydra.run.dir=begun", interrupt=step)[0] == 1
-    finish("resume=begun")
-    whole, begun = tmp_path / "whole", tmp_path / "begun"
-    assert figures(begun) == figures(whole)
-    assert (begun / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
+def test_resumed_run_equals_the_uninterrupted_one(kind, step, train, tmp_path):
+    whole = check_resumed(train, tmp_path, (*SMALL, *KINDS[kind], "seed=1"), step)
     assert waited(whole)[0] < 800
 
 
