@@ -82,13 +82,14 @@ def loss_and_gradient(
                 loss = weigh(*terms(*network.value_and_derivative(points.x), points, scale, penalty), lambda_d)
             return loss.detach(), torch.autograd.grad(loss.sum(), network.theta)[0]
     with torch.no_grad():
-        u, du, tape = network.propagate(points.x, with_derivative=lambda_d is not None)
-        loss, u_bar = _value_term(u, points, penalty)
-        du_bar = None
-        if du is not None and lambda_d is not None:
-            mse_df, du_bar = _derivative_term(du, points, scale, penalty)
-            loss, du_bar = weigh(loss, mse_df, lambda_d), lambda_d[:, None, None, None] * du_bar
-        return loss, network.adjoint(tape, u_bar, du_bar)
+        if lambda_d is None:
+            u, _, tape = network.propagate(points.x, with_derivative=False)
+            loss, u_bar = _value_term(u, points, penalty)
+            return loss, network.adjoint(tape, u_bar, None)
+        u, du, tape = network.evaluate(points.x)
+        mse_f, u_bar = _value_term(u, points, penalty)
+        mse_df, du_bar = _derivative_term(du, points, scale, penalty)
+        return weigh(mse_f, mse_df, lambda_d), network.adjoint(tape, u_bar, lambda_d[:, None, None, None] * du_bar)
 
 
 def least_squares(

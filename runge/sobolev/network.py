@@ -36,8 +36,8 @@ class Model:
         init: the distribution of the initial weights, `default`, `knots` or `wide_knots`, as in `draw_weights`.
         stages: the number of residual stages, >= 1: networks trained one after the other and summed, each fitted to the
             residual of the sum of those before it.
-        derivative: how u' is computed: `forward` mode, along with u, or `autograd` (reverse mode); equal to round-off.
-            With `forward`, the compiled step takes reverse mode if there are fewer outputs than inputs.
+        derivative: how u' is computed: `forward`: by its formulas, along with u, or in reverse mode if there are few
+            outputs for the inputs; `autograd`: by torch's reverse mode. All are equal to round-off.
         standardize: true: the network and its loss work in standardised units, those of the training points, and u is
             in the units of the data; false: all in the units of the data; `auto`: standardised if it is a formula with
             an input or an output far from size 1, as `runge.targets.far_from_one` says.
@@ -57,13 +57,13 @@ _PAIRWISE = 2  # up to this many outputs the last layer is more exact than a mat
 
 
 class Tape(NamedTuple):
-    """The intermediate results of a forward pass that its adjoint needs; without derivative the last two are empty."""
+    """The intermediate results of a forward pass that its adjoint needs; without tangents the last two are empty."""
 
     layers: list[tuple[Tensor, Tensor]]  # W and b of each layer
     x: Tensor  # the points in [-1, 1]^D, (M, N, D)
     hidden: list[tuple[Tensor, Tensor, Tensor]]  # z, h = s(z) and s'(z) of each hidden layer, each (M, N, out)
-    tangents: list[Tensor]  # z' of each hidden layer, (M, D, N or 1, out)
-    carried: list[Tensor]  # g = s'(z) z' of each hidden layer, (M, D N, out)
+    tangents: list[Tensor]  # z' of each hidden layer along K directions, the D inputs, (M, K, N or 1, out)
+    carried: list[Tensor]  # g = s'(z) z' of each hidden layer, (M, K N, out)
 
     def take(self, members: Tensor) -> "Tape":
         """Return the tape of some members."""
@@ -77,9 +77,11 @@ class StackedMLP(nn.Module):
 
     .. math:: z = W h + b, \quad z' = W g, \quad h = s(z), \quad g = s'(z)\, z',
 
-    and the last one is linear: one forward pass gives the values u = z and the Jacobian u' = z'. All weights of a
-    member are one row of `theta`, (M, W), so that gradient, norm and update are one operation each. The domains,
-    (M, D, 2), are mapped to [-1, 1]^D. Each member has its generator: its initial weights do not depend on the stack.
+    and the last one is linear: one forward pass gives the values u = z and the Jacobian u' = z'. With few outputs,
+    u' is instead pulled back from the outputs, and the adjoint of both needs one tangent for each output.
+    All weights of a member are one row of `theta`, (M, W), so that gradient, norm and update are one operation each.
+    The domains, (M, D, 2), are mapped to [-1, 1]^D. Each member has its generator: its initial weights do not depend on
+    the stack.
 
     References:
         W. M. Czarnecki et al. (2017). Sobolev training for neural networks. https://arxiv.org/abs/1706.04859
@@ -137,8 +139,8 @@ class StackedMLP(nn.Module):
     def value_and_derivative(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return u, (M, N, P), and u', (M, N, P, D), at x, (M, N, D); differentiable where gradients are enabled."""
         if self.derivative == "forward":
-            u, du, _ = self.propagate(x, with_derivative=True)
-            return u, cast(Tensor, du)
+            u, du, _ = self.evaluate(x)
+            return u, du
         keep = torch.is_grad_enabled()
         with torch.enable_grad():
             x = x if x.requires_grad else x.detach().requires_grad_()
@@ -147,13 +149,29 @@ class StackedMLP(nn.Module):
             du = torch.stack([torch.autograd.grad(one, x, retain_graph=True, create_graph=keep)[0] for one in sums], 2)
         return (u, du) if keep else (u.detach(), du.detach())
 
+    def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor, Tape]:
+        """Return u, (M, N, P), u', (M, N, P, D), at x, (M, N, D), and the tape, in the mode that takes less time.
+
+        Layer by layer, forward mode with its adjoint has 3 (1 + D) products, and reverse mode 3 (1 + P) + P.
+        """
+        if 4 * self.outputs >= 3 * self.dimension or torch.compiler.is_exporting():
+            u, du, tape = self.propagate(x, with_derivative=True)
+            return u, cast(Tensor, du), tape
+        u, _, tape = self.propagate(x, with_derivative=False)
+        n, unit = x.shape[1], torch.eye(self.outputs).to(u)
+        pulled = unit[None, :, None].expand(len(u), -1, n, -1).flatten(1, 2)
+        for (weight, _), (_, _, s1) in zip(tape.layers[:0:-1], tape.hidden[::-1], strict=True):
+            pulled = (torch.bmm(pulled, weight.mT).unflatten(1, (-1, n)) * s1[:, None]).flatten(1, 2)
+        du = torch.bmm(pulled, tape.layers[0][0].mT) * self.scale
+        return u, du.unflatten(1, (-1, n)).transpose(1, 2), tape
+
     def propagate(self, x: Tensor, *, with_derivative: bool) -> tuple[Tensor, Tensor | None, Tape]:
         """Return u, (M, N, P), at x, (M, N, D), u', (M, N, P, D), or None without derivative, and the tape."""
-        layers, n = self.layers(), x.shape[1]
+        layers = self.layers()
         tape = Tape(layers, torch.addcmul(self.shift, x, self.scale), [], [], [])
         weight, z = layers[0]
-        exporting = torch.compiler.is_exporting()  # at few points such a program takes time for each operation
-        if self.dimension > _FEW or exporting:
+        # At few points an exported program takes time for each operation.
+        if self.dimension > _FEW or torch.compiler.is_exporting():
             z = torch.baddbmm(z, tape.x, weight)
         else:
             for d in range(self.dimension):
@@ -161,16 +179,8 @@ class StackedMLP(nn.Module):
         dz = (self.scale.mT * weight)[:, :, None] if with_derivative else None
         for i, (weight, bias) in enumerate(layers[1:], start=1):
             h = self.activation.value(z)
-            s1 = self.activation.first(z, h)
-            tape.hidden.append((z, h, s1))
-            if dz is not None:
-                tape.tangents.append(dz)
-                g = s1[:, None] * dz
-                tape.carried.append(g.flatten(1, 2))
-                if exporting:
-                    dz = torch.matmul(g, weight[:, None])
-                else:
-                    dz = torch.bmm(tape.carried[-1], weight).unflatten(1, (self.dimension, n))
+            tape.hidden.append((z, h, self.activation.first(z, h)))
+            dz = None if dz is None else _carry(tape, dz)
             exact = i == len(layers) - 1 and self.outputs <= _PAIRWISE
             z = (_sum_of_products(h, weight) if exact else torch.bmm(h, weight)) + bias
         return z, None if dz is None else dz.permute(0, 2, 3, 1), tape
@@ -181,13 +191,24 @@ class StackedMLP(nn.Module):
         With delta = dL/dz and eps = dL/dz', from the last layer to the first,
 
         .. math:: \bar W = h^T \delta + g^T \epsilon, \quad \bar b = \textstyle\sum \delta, \quad
-                  \delta \leftarrow (\delta W^T)\, s' + s'' \textstyle\sum_d z'_d\, (\epsilon_d W^T), \quad
+                  \delta \leftarrow (\delta W^T)\, s' + s'' \textstyle\sum_k z'_k\, (\epsilon_k W^T), \quad
                   \epsilon \leftarrow (\epsilon W^T)\, s'.
+
+        The directions k are the inputs. If the tape has no tangents, there is one direction for each output p, du_bar
+        of it at each point: its sum with u'_p is the derivative of u_p along it.
         """
-        layers, shape = tape.layers, (len(u_bar), self.dimension, u_bar.shape[1], -1)
+        layers, n, directions = tape.layers, u_bar.shape[1], None
         parts: list[Tensor] = []
-        delta = u_bar
-        eps = None if du_bar is None else du_bar.permute(0, 3, 1, 2).flatten(1, 2)
+        delta, eps = u_bar, None
+        if du_bar is not None and tape.tangents:
+            eps = du_bar.permute(0, 3, 1, 2).flatten(1, 2)
+        elif du_bar is not None:
+            directions = (du_bar * self.scale[:, None]).transpose(1, 2).flatten(1, 2)
+            tape = tape._replace(tangents=[], carried=[])
+            dz = torch.bmm(directions, layers[0][0]).unflatten(1, (-1, n))
+            for _ in tape.hidden:
+                dz = _carry(tape, dz)
+            eps = torch.eye(self.outputs).to(delta)[None, :, None].expand(len(delta), -1, n, -1).flatten(1, 2)
         for i in reversed(range(1, len(layers))):
             weight, (z, h, s1) = layers[i][0].mT, tape.hidden[i - 1]
             product = torch.bmm(h.mT, delta)
@@ -196,14 +217,28 @@ class StackedMLP(nn.Module):
             parts += [delta.sum(1), product.flatten(1)]
             delta = torch.bmm(delta, weight) * s1
             if eps is not None:
-                pulled = torch.bmm(eps, weight).view(shape)
+                pulled = torch.bmm(eps, weight).unflatten(1, (-1, n))
                 along = (tape.tangents[i - 1] * pulled).sum(1)
                 delta = torch.addcmul(delta, self.activation.second(z, h, s1), along)
                 eps = (pulled * s1[:, None]).flatten(1, 2)
         first = torch.bmm(tape.x.mT, delta)
-        if eps is not None:
-            first = torch.addcmul(first, self.scale.mT, eps.view(shape).sum(2))
+        if eps is not None and directions is None:
+            first = torch.addcmul(first, self.scale.mT, eps.unflatten(1, (-1, n)).sum(2))
+        elif eps is not None and directions is not None:
+            first = first + torch.bmm(directions.mT, eps)
         return torch.cat([first.flatten(1), delta.sum(1), *reversed(parts)], dim=1)
+
+
+def _carry(tape: Tape, dz: Tensor) -> Tensor:
+    """Carry the tangents z' of the next hidden layer, (M, K, N or 1, in), onto the tape, and return those after it."""
+    i = len(tape.tangents)
+    s1, weight = tape.hidden[i][2], tape.layers[i + 1][0]
+    g = s1[:, None] * dz
+    tape.tangents.append(dz)
+    tape.carried.append(g.flatten(1, 2))
+    if torch.compiler.is_exporting():
+        return torch.matmul(g, weight[:, None])
+    return torch.bmm(tape.carried[-1], weight).unflatten(1, g.shape[1:3])
 
 
 def _sum_of_products(h: Tensor, weight: Tensor) -> Tensor:

@@ -36,14 +36,16 @@ def test_derivative_and_adjoint_equal_autograd(activation, dimension, outputs, d
     value, derivative = network.value_and_derivative(x)
     assert (value - u).norm() <= 1e-13 * u.norm()
     assert (derivative - expected).norm() <= 1e-12 * expected.norm()
+    forward = network.propagate(x, with_derivative=True)[1]
+    assert (derivative - forward).norm() <= 1e-12 * expected.norm()
 
     generator = torch.Generator().manual_seed(1)
     u_bar, du_bar = (torch.rand(part.shape, generator=generator).double() for part in (u, expected))
     (gradient,) = torch.autograd.grad((u_bar * u).sum() + (du_bar * expected).sum(), network.theta)
     with torch.no_grad():
-        *_, tape = network.propagate(x, with_derivative=True)
-        assert (network.adjoint(tape, u_bar, du_bar) - gradient).norm() <= 1e-12 * gradient.norm()
-        *_, tape = network.propagate(x, with_derivative=False)
+        for with_derivative in (True, False):  # in forward and in reverse mode
+            *_, tape = network.propagate(x, with_derivative=with_derivative)
+            assert (network.adjoint(tape, u_bar, du_bar) - gradient).norm() <= 1e-12 * gradient.norm()
         values_only = network.adjoint(tape, u_bar, None)
     (gradient,) = torch.autograd.grad((u_bar * network(x)).sum(), network.theta)
     assert (values_only - gradient).norm() <= 1e-12 * gradient.norm()
