@@ -24,6 +24,7 @@ import numpy as np
 import optax  # pyright: ignore[reportMissingImports]
 import page
 from tables import nrmse
+from tools.jax_by_hand import both, value
 
 jax.config.update("jax_enable_x64", True)
 DECAYS = 0.0, 0.03, 0.1, 0.3, 1.0
@@ -39,30 +40,18 @@ def initial(key: Any) -> Any:
     ]
 
 
-def network(weights: Any, x: Any) -> Any:
-    *hidden, (w, b) = weights
-    for v, c in hidden:
-        x = jnp.tanh(x @ v + c)
-    return x @ w + b
-
-
-def fit(weights: Any, x: Any) -> Any:
-    """Return the values (N, 4) and the Jacobians (N, 4, 5)."""
-    return jax.vmap(partial(network, weights))(x), jax.vmap(jax.jacrev(partial(network, weights)))(x)
-
-
 def values_only(weights: Any, x: Any, y: Any, dydx: Any) -> Any:
-    return jnp.mean((jax.vmap(partial(network, weights))(x) - y) ** 2)
+    return jnp.mean((value(weights, x) - y) ** 2)
 
 
 def lambda_1(weights: Any, x: Any, y: Any, dydx: Any) -> Any:
-    u, du = fit(weights, x)
+    u, du = both(weights, x)
     return jnp.mean((u - y) ** 2) + jnp.mean((du - dydx) ** 2)
 
 
 def nll(weights: Any, x: Any, y: Any, dydx: Any) -> Any:
     """Half the sum over all 24 channels of the log of the mean square error."""
-    u, du = fit(weights, x)
+    u, du = both(weights, x)
     return sum(jnp.sum(jnp.log(jnp.mean(r**2, axis=0) + 1e-12)) for r in (u - y, du - dydx)) / 2
 
 
@@ -102,7 +91,7 @@ class Pool:
 
     def errors(self, weights: Any, part: str) -> tuple[float, float]:
         x, y, dydx = self.columns[part]
-        u, du = map(np.asarray, fit(weights, (x - self.x_mean) / self.x_std))
+        u, du = map(np.asarray, both(weights, (x - self.x_mean) / self.x_std))
         return nrmse(u * self.y_std + self.y_mean, y), nrmse(du * self.slope, dydx)
 
 
