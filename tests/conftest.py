@@ -6,7 +6,7 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from functools import cache
 from hashlib import sha256
@@ -112,6 +112,25 @@ def _frozen() -> None:
 
 
 @pytest.fixture
+def in_folder(tmp_path, monkeypatch) -> None:
+    """Be in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def refusal(capsys) -> Callable[..., str]:
+    """The message with which a command ends, given its `main`, as argparse ends it, and its arguments."""
+
+    def refused(main: Callable[[Sequence[str]], None], *arguments: str) -> str:
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        assert end.value.code == 2
+        return capsys.readouterr().err
+
+    return refused
+
+
+@pytest.fixture
 def drawn(monkeypatch) -> None:
     """Save pictures as they are, for tests that look at them."""
     monkeypatch.setattr(Figure, "savefig", savefig)
@@ -214,6 +233,11 @@ def trained(shared) -> Callable[..., tuple[Path, str]]:
 def configuration() -> Callable[..., dict[str, Any]]:
     """The configuration that `python train.py` composes from these overrides, as plain data."""
     return compose
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    """A source of random numbers."""
+    return torch.Generator().manual_seed(seed)
 
 
 def model(**changes) -> Model:

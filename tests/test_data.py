@@ -6,10 +6,7 @@ from runge.resampling import Residual
 from runge.sampling import Chebyshev, Random, Sobol, Uniform
 from runge.targets import Expression, Runge
 from runge.training.datamodule import SobolevDataModule
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests.conftest import generator
 
 
 def made(sampling=None, target=None, seed=0, **changes):

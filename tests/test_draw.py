@@ -75,17 +75,15 @@ def test_a_sweep_that_is_one_function_is_drawn_with_its_intervals(dimension, tmp
     assert "90 % interval" not in {one.get_label() for one in draw_answer(sweep)["answer"].findobj(PolyCollection)}
 
 
-def test_a_sweep_of_several_functions_has_no_picture_of_one(tmp_path, capsys):
+def test_a_sweep_of_several_functions_has_no_picture_of_one(tmp_path, refusal):
     runge.sweep(*SHORT, "model.width=4,8", "hydra.launcher.processes=1", directory=tmp_path)
     main([str(tmp_path)])
     assert pictures(tmp_path) == ["comparison"]
     (tmp_path / "answer.json").write_text("{")
-    with pytest.raises(SystemExit):
-        main([str(tmp_path)])
-    assert "answer.json is damaged" in capsys.readouterr().err
+    assert "answer.json is damaged" in refusal(main, str(tmp_path))
 
 
-def test_a_run_that_has_not_finished_has_curves(tmp_path, capsys):
+def test_a_run_that_has_not_finished_has_curves(tmp_path, refusal):
     run = runge.fit(*SHORT, "pictures=false", directory=tmp_path / "run")
     for name in ("metrics.json", "fit.csv"):
         (run.directory / name).unlink()
@@ -94,9 +92,7 @@ def test_a_run_that_has_not_finished_has_curves(tmp_path, capsys):
     with pytest.raises(FileNotFoundError, match=r"fit.csv is missing: the run has not finished"):
         run.figure()
     shutil.rmtree(run.directory)
-    with pytest.raises(SystemExit):
-        main([str(tmp_path)])
-    assert "DIR: must contain a run, got none" in capsys.readouterr().err
+    assert "DIR: must contain a run, got none" in refusal(main, str(tmp_path))
 
 
 @pytest.mark.parametrize(

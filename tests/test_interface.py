@@ -19,13 +19,10 @@ from tests.conftest import interrupted_at
 from tests.launch.commands import TINY_RACE
 from tests.launch.test_run import SHORT, figures
 
+pytestmark = pytest.mark.usefixtures("in_folder")
+
 ALONE = (*SHORT, "hydra.launcher.processes=1")
 DIVERGES = ("optimizer=sgd", "optimizer.clip_norm=null", "optimizer.lr=100")
-
-
-@pytest.fixture(autouse=True)
-def _empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def test_the_package_shows_its_interface_and_nothing_else():

@@ -53,13 +53,6 @@ def stub(scale=1.0, **data):
     )
 
 
-def message(capsys, *arguments: str) -> str:
-    with pytest.raises(SystemExit) as end:
-        main(arguments)
-    assert end.value.code == 2
-    return capsys.readouterr().err
-
-
 def test_the_prediction_and_its_errors(run, capsys):
     x = np.linspace(-1, 1, 9)
     f, df = 1 / (1 + 25 * x**2), -50 * x / (1 + 25 * x**2) ** 2
@@ -126,7 +119,7 @@ def test_several_outputs(tmp_path, monkeypatch, capsys):
     assert "dw_db" in errors
 
 
-def test_the_ensemble_of_a_sweep(trained, tmp_path, monkeypatch, capsys):
+def test_the_ensemble_of_a_sweep(trained, tmp_path, monkeypatch, capsys, refusal):
     options = (*SHORT, "hydra.launcher.processes=1", "hydra.sweep.dir=sweep", "hydra.sweeper.compare=false")
     folder, _ = trained("-m", "seed=0,1", "target=runge,steep", *options)
     monkeypatch.chdir(tmp_path)
@@ -140,7 +133,7 @@ def test_the_ensemble_of_a_sweep(trained, tmp_path, monkeypatch, capsys):
     u = np.stack([runge.load(f"sweep/{i}").derivative(np.array([0.0, 0.5])) for i in (0, 2)])
     np.testing.assert_allclose(table["du_f_dx"], u.mean(0), rtol=1e-6)
     np.testing.assert_allclose(table["du_f_dx_std"], u.std(0, ddof=1), rtol=1e-6)
-    error = message(capsys, "sweep", "a.csv").replace("\n", " ")
+    error = refusal(main, "sweep", "a.csv").replace("\n", " ")
     assert "RUN_OR_SWEEP: the runs below 'sweep' must differ only in seed and fold to be one function; " in error
     assert "sweep/0 and sweep/1 differ in target (Runge and Expression), target.expr (None and " in error
     for other in ("1", "3"):
@@ -149,7 +142,7 @@ def test_the_ensemble_of_a_sweep(trained, tmp_path, monkeypatch, capsys):
     pandas.testing.assert_frame_equal(pandas.read_csv("sweep/a_predicted.csv"), table)
     (tmp_path / "sweep/2/metrics.json").unlink()
     rule = "--ensemble: must be a sweep with at least two finished runs that differ from sweep/0 only in seed and fold"
-    assert f"{rule}, got 1 in 'sweep'" in message(capsys, "sweep/0", "a.csv", "--ensemble", "sweep")
+    assert f"{rule}, got 1 in 'sweep'" in refusal(main, "sweep/0", "a.csv", "--ensemble", "sweep")
 
 
 @pytest.fixture
@@ -165,7 +158,7 @@ def hx(tmp_path, monkeypatch):
 TABLE = ("data=table", "data.file=hx.csv", "hydra.launcher.processes=1")
 
 
-def test_rows_that_were_trained_on(hx, capsys):
+def test_rows_that_were_trained_on(hx, capsys, refusal):
     runge.sweep(*SHORT, *TABLE, "seed=0,1", directory="sweep")
     splits = [read(Table(file="hx.csv")).split(Seed(seed=seed).generator("data")) for seed in (0, 1)]
     hx.loc[40] = hx.loc[0] * 1.01
@@ -195,7 +188,7 @@ def test_rows_that_were_trained_on(hx, capsys):
     rule = "it cannot be known which of these rows were trained on: data.file: "
     assert f"{rule}'hx.csv' does not hold the rows of the run sweep/0" in out
     assert "set" not in pandas.read_csv("sweep/more_predicted.csv")
-    assert "differ in the rows of data.file" in message(capsys, "sweep", "hx.csv").replace("\n", " ")
+    assert "differ in the rows of data.file" in refusal(main, "sweep", "hx.csv").replace("\n", " ")
     Path("hx.csv").unlink()
     main(["sweep/0", "more.csv"])
     assert f"{rule}there is no file 'hx.csv'" in capsys.readouterr().out.replace("\n", " ")
@@ -222,7 +215,7 @@ def test_a_row_is_trained_on_if_a_run_of_any_fold_was(hx, capsys):
     assert (sets == "train").sum() == 30
 
 
-def test_the_answer_of_a_sweep(hx, capsys):
+def test_the_answer_of_a_sweep(hx, capsys, refusal):
     """Its members differ in architecture, in the labels that they read, and in the fold that they leave out."""
     roles = "data.inputs=[a,b]", "data.outputs=[y]", "data.split.test=0", "data.folds=3"
     runge.sweep(*SHORT, *TABLE, *roles, "model.activation=tanh,gelu", "data.derivatives=null,{}", directory="sweep")
@@ -247,22 +240,22 @@ def test_the_answer_of_a_sweep(hx, capsys):
     assert "mean and standard deviation of 3 runs; 9 left out: unfinished, differ" in capsys.readouterr().out
     Path("sweep/answer.json").write_text('{"members": [{"run": "..", "weight": 1}]}')
     expected = "RUN_OR_SWEEP: sweep/answer.json must name runs in its directory, got 'sweep/..'"
-    assert expected in message(capsys, "sweep", "hx.csv").replace("\n", " ")
+    assert expected in refusal(main, "sweep", "hx.csv").replace("\n", " ")
 
 
-def test_an_existing_file_is_not_overwritten(run, capsys):
+def test_an_existing_file_is_not_overwritten(run, refusal):
     pandas.DataFrame({"x": [0.0, 0.5]}).to_csv("a.csv", index=False)
     for _ in range(2):
         main(["run", "a.csv"])  # overwrites its own
     Path("b.csv").write_text("mine")
     expected = "--out: must be a new file, got 'b.csv', which exists; --force overwrites it"
-    assert expected in message(capsys, "run", "a.csv", "--out", "b.csv").replace("\n", " ")
+    assert expected in refusal(main, "run", "a.csv", "--out", "b.csv").replace("\n", " ")
     assert Path("b.csv").read_text() == "mine"
     main(["run", "a.csv", "--out", "b.csv", "--force"])
     assert Path("b.csv").read_text().startswith("x,u_f,")
 
 
-def test_an_array_of_other_columns(tmp_path, monkeypatch, capsys):
+def test_an_array_of_other_columns(tmp_path, monkeypatch, refusal):
     monkeypatch.chdir(tmp_path)
     x = np.random.default_rng(0).uniform(1, 2, (7, 3))
     np.savez("a.npz", x=x)
@@ -270,10 +263,10 @@ def test_an_array_of_other_columns(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(module, "load_finished", lambda *_: function)
     function.inputs = ("x1", "x2")
     expected = "FILE: 'a.npz': must have the 2 inputs of the run, x1, x2; got 'x' with 3 columns without names"
-    assert expected in message(capsys, "run", "a.npz", "--out", "b.npz")
+    assert expected in refusal(main, "run", "a.npz", "--out", "b.npz")
     function.inputs = ("x1", "x3")
     function.configuration["data"] = {"file": "c.csv", "inputs": ["x1", "x3"]}
-    assert "with 3 columns without names" in message(capsys, "run", "a.npz", "--out", "b.npz")
+    assert "with 3 columns without names" in refusal(main, "run", "a.npz", "--out", "b.npz")
     function.configuration["data"] = {"file": "c.npz", "inputs": ["x1", "x3"]}
     main(["run", "a.npz", "--out", "b.npz"])
     np.testing.assert_array_equal(np.load("b.npz")["x"], x[:, [0, 2]])
@@ -293,10 +286,10 @@ def test_an_array_of_other_columns(tmp_path, monkeypatch, capsys):
         (("run", "a.csv", "--ensemble", "run"), "--ensemble: must be a sweep with at least two finished runs"),
     ],
 )
-def test_mistakes(run, arguments, expected, capsys):
+def test_mistakes(run, arguments, expected, refusal):
     for name, text in (("a", "x\n0\n"), ("wrong", "y\n0\n"), ("empty", "x,y\n0,1\n,1\n")):
         (run.parent / f"{name}.csv").write_text(text)
-    assert expected in message(capsys, *arguments)
+    assert expected in refusal(main, *arguments)
     assert not list(run.parent.rglob("*predicted*"))
 
 

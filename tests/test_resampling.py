@@ -4,6 +4,7 @@ import torch
 from runge.resampling import Never, Region, Residual, Retained, RetainResampleRelease
 from runge.sampling import Random, Uniform
 from runge.targets import Expression, Runge
+from tests.conftest import generator
 
 TIMES = {"every": 10, "last_step": 1000}
 RULES = {
@@ -13,10 +14,6 @@ RULES = {
 }
 TARGETS = {"runge": Runge(), "steep": Expression("exp(40*(x-1))"), "two": Expression("x*y", [[0.0, 1.0], [0.0, 2.0]])}
 FIVE = Expression("x1*x2 + x3*x4*x5", [[0.0, 1.0], [0.0, 2.0], [-1.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def placed(rule, target, error, n=48, times=1, seed=0):

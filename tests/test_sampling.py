@@ -22,6 +22,7 @@ from runge.sampling import (
     check_count,
 )
 from runge.targets import Expression, Runge
+from tests.conftest import generator
 
 STRATEGIES = {
     "uniform": Uniform(),
@@ -37,10 +38,6 @@ GRIDS = ("uniform", "chebyshev", "endpoint", "endpoint, strong", "mixed")
 FREE = {"sobol": Sobol(), "latin hypercube": LatinHypercube()}  # without ends
 PLANE = Expression("sin(3*x)*y", [[-1.0, 1.0], [0.0, 2.0]])
 SIX = Expression("sin(3*x1)*x2 + x3*x4 + exp(-8*(x5-0.5)**2) + x6**2", [[-1.0, 1.0], [0.0, 2.0], *[[0.0, 1.0]] * 4])
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

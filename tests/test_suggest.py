@@ -83,12 +83,9 @@ def test_candidates():
         (["--out", "t.csv"], "--out: must be a new file, got 't.csv', which exists; --force overwrites it"),
     ],
 )
-def test_a_mistake_is_one_message(arguments, words, capsys):
+def test_a_mistake_is_one_message(arguments, words, refusal):
     pandas.DataFrame({"a": [0.5]}).to_csv("one.csv", index=False)
-    with pytest.raises(SystemExit) as end:
-        main(["sweep", *arguments])
-    assert end.value.code == 2
-    assert words in capsys.readouterr().err
+    assert words in refusal(main, "sweep", *arguments)
 
 
 def test_sweeps_without_a_spread_or_rows(fitted, monkeypatch, tmp_path):

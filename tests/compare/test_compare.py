@@ -112,15 +112,14 @@ def test_comparing_loads_neither_torch_nor_hydra(copy):
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_a_table_is_written_completely_or_not_at_all(copy, tmp_path, monkeypatch, capsys):
+def test_a_table_is_written_completely_or_not_at_all(copy, tmp_path, monkeypatch, refusal):
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     (tmp_path / "table.csv").write_text("older")
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(SystemExit):
-        compare.main([str(copy), "--csv", str(tmp_path / "table.csv")])
-    assert f"No space left on device: '{tmp_path / 'table.csv'}'" in capsys.readouterr().err
+    said = refusal(compare.main, str(copy), "--csv", str(tmp_path / "table.csv"))
+    assert f"No space left on device: '{tmp_path / 'table.csv'}'" in said
     assert (tmp_path / "table.csv").read_text() == "older"
 
 

@@ -12,10 +12,9 @@ from runge.data.folds import deal
 from runge.errors import ConfigurationError
 from runge.sampling import Random
 from runge.targets import Runge
+from tests.conftest import generator
 
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 @given(st.integers(10, 80), st.integers(2, 9), st.integers(1, 3), st.integers(0, 2**32))
@@ -61,11 +60,6 @@ def rows(m=40, **columns):
 
 def splits(folds, made, seed=0, **options):
     return [read(Table(file="a.csv", folds=folds, fold=fold, **options)).split(seed) for fold in range(made)]
-
-
-@pytest.fixture(autouse=True)
-def _folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("test", [0.15, 0])

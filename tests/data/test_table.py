@@ -17,6 +17,8 @@ from runge.data.rows import draw, number_points
 from runge.errors import ConfigurationError
 from runge.tables.table import open_table
 
+pytestmark = pytest.mark.usefixtures("in_folder")
+
 needs_pyarrow = pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="pyarrow is not installed")
 M, INPUTS, OUTPUTS = 40, ("a", "b_dc"), ("lift", "drag")
 
@@ -31,11 +33,6 @@ def arrays():
     y[rng.random(y.shape) < 0.3] = np.nan
     dydx[rng.random(dydx.shape) < 0.3] = np.nan
     return x, y, dydx
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def frame(x, y, dydx):

@@ -251,11 +251,8 @@ def test_page_reports_what_is_missing(sweeps):
     assert ", of which 6 did not finish" in text
 
 
-def test_unknown_claims_are_refused(capsys):
-    with pytest.raises(SystemExit) as end:
-        evidence.main(["sampling", "lambda"])
-    assert end.value.code == 2
-    message = capsys.readouterr().err
+def test_unknown_claims_are_refused(refusal):
+    message = refusal(evidence.main, "sampling", "lambda")
     assert "'lambda'" in message
     assert "derivative_scale, lambda_d, two_stage" in message
 

@@ -11,7 +11,7 @@ import torch
 
 import runge
 from runge.export import FORMATS
-from runge.export import __main__ as command
+from runge.export.__main__ import main
 from runge.records.ensemble import write_answer
 
 SHORT = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false", "hydra.run.dir=run")
@@ -25,17 +25,10 @@ def run(trained, tmp_path, monkeypatch):
     return tmp_path / "run"
 
 
-def message(capsys, *arguments: str) -> str:
-    with pytest.raises(SystemExit) as end:
-        command.main(arguments)
-    assert end.value.code == 2
-    return capsys.readouterr().err
-
-
 @pytest.mark.parametrize(("to", "names"), [("torch", [".json", ".pt2"]), ("numpy", [".json", ".npz", ".py"])])
 def test_files(run, to, names, capsys):
     before = {path.name for path in run.iterdir()}
-    command.main(["run", "--to", to])
+    main(["run", "--to", to])
     assert sorted({path.name for path in run.iterdir()} - before) == [f"function{name}" for name in names]
     assert capsys.readouterr().out == f"{to}: run/function{names[-1]}\n"
     u, x = runge.load("run"), torch.linspace(-1, 1, 9)[:, None]
@@ -49,78 +42,78 @@ def test_files(run, to, names, capsys):
     np.testing.assert_allclose(derivative, u.derivative(x), rtol=0, atol=1e-6)
 
 
-def test_runs_that_cannot_be_exported(run, capsys):
+def test_runs_that_cannot_be_exported(run, refusal):
     rule = "RUN_OR_SWEEP: must be the directory of a finished run, got 'nowhere' (nowhere/checkpoints/best.ckpt is mis"
-    assert rule in message(capsys, "nowhere", "--to", "onnx")
-    assert "--to: invalid choice: 'pdf' (choose from" in message(capsys, "run", "--to", "pdf")
+    assert rule in refusal(main, "nowhere", "--to", "onnx")
+    assert "--to: invalid choice: 'pdf' (choose from" in refusal(main, "run", "--to", "pdf")
     checkpoint = (run / "checkpoints" / "best.ckpt").read_bytes()
     (run / "checkpoints" / "best.ckpt").write_bytes(b"nothing")
-    assert "best.ckpt cannot be read" in message(capsys, "run", "--to", "numpy")
+    assert "best.ckpt cannot be read" in refusal(main, "run", "--to", "numpy")
     (run / "checkpoints" / "best.ckpt").write_bytes(checkpoint)
     (run / "metrics.json").unlink()
     rule = "(finished at step 4, without metrics.json); continue it with runge resume=run"
     for to in FORMATS:
-        assert rule in message(capsys, "run", "--to", to)
+        assert rule in refusal(main, "run", "--to", to)
     status = json.loads((run / "status.json").read_text()) | {"status": "diverged", "message": "the loss is not finite"}
     (run / "status.json").write_text(json.dumps(status))
-    assert "continue" not in message(capsys, "run", "--to", "numpy")
+    assert "continue" not in refusal(main, "run", "--to", "numpy")
     assert not list(run.glob("function*"))
 
 
-def test_a_missing_package(run, monkeypatch, capsys):
+def test_a_missing_package(run, monkeypatch, refusal):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     rule = "onnx needs the package onnxscript; install it with pip install -e '.[onnx]'"
-    assert rule in message(capsys, "run", "--to", "onnx")
-    command.main(["run", "--to", "numpy"])
+    assert rule in refusal(main, "run", "--to", "onnx")
+    main(["run", "--to", "numpy"])
 
 
-def test_files_that_cannot_be_written(run, tmp_path, capsys):
+def test_files_that_cannot_be_written(run, tmp_path, refusal):
     expected = "--out: the file cannot be written (No such file or directory"
-    assert expected in message(capsys, "run", "--to", "numpy", "--out", "missing/u.py")
-    assert "cannot be written (Is a directory (run))" in message(capsys, "run", "--to", "numpy", "--out", "run")
+    assert expected in refusal(main, "run", "--to", "numpy", "--out", "missing/u.py")
+    assert "cannot be written (Is a directory (run))" in refusal(main, "run", "--to", "numpy", "--out", "run")
     (tmp_path / "u.py").mkdir()
     before = sorted(tmp_path.rglob("*"))
-    assert "cannot be written (Is a directory (u.py))" in message(capsys, "run", "--to", "numpy", "--out", "u")
+    assert "cannot be written (Is a directory (u.py))" in refusal(main, "run", "--to", "numpy", "--out", "u")
     assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("name", ["my-fit", "numpy.py", "math", "class", "2d.py"])
-def test_a_module_that_python_cannot_import_is_refused(name, run, capsys):
+def test_a_module_that_python_cannot_import_is_refused(name, run, refusal):
     for to in ("numpy", "casadi"):
         expected = "path, --out: must be a file that Python can import: letters, digits and _, and not the name of an"
-        assert expected in message(capsys, "run", "--to", to, "--out", name)
-    command.main(["run", "--to", "torch", "--out", name])
+        assert expected in refusal(main, "run", "--to", to, "--out", name)
+    main(["run", "--to", "torch", "--out", name])
 
 
-def test_an_export_overwrites_only_an_export_of_its_kind(run, capsys):
+def test_an_export_overwrites_only_an_export_of_its_kind(run, refusal):
     metrics, own = (run / "metrics.json").read_bytes(), b"import numpy\n"
     for force in ([], ["--force"]):
-        said = message(capsys, "run", "--to", "torch", "--out", "run/metrics", *force)
+        said = refusal(main, "run", "--to", "torch", "--out", "run/metrics", *force)
         assert "'run/metrics.json' exists, and is not from an export to torch; --out FILE names another" in said
     assert (run / "metrics.json").read_bytes() == metrics
     for file, to in (("own.py", "numpy"), ("own.npz", "casadi"), ("own.onnx", "onnx")):
         (run / file).write_bytes(own)
-        said = message(capsys, "run", "--to", to, "--out", "run/own")
+        said = refusal(main, "run", "--to", to, "--out", "run/own")
         assert f"'run/{file}' exists, and is not from an export to {to}; --force overwrites it" in said
         assert ((run / file).read_bytes(), (run / "own.json").exists()) == (own, False)
         if to == "onnx":  # which takes seconds
             continue
-        command.main(["run", "--to", to, "--out", "run/own", "--force"])
-        command.main(["run", "--to", to, "--out", "run/own"])
+        main(["run", "--to", to, "--out", "run/own", "--force"])
+        main(["run", "--to", to, "--out", "run/own"])
         (run / "own.json").unlink()
-    command.main(["run", "--to", "torch", "--out", "run/own"])
+    main(["run", "--to", "torch", "--out", "run/own"])
     (run / "own.py").unlink()
     for file, to in (("own.c", "c"), ("own.npz", "numpy")):  # beside the card of another export
         (run / file).write_bytes(own)
-        assert f"'run/{file}' exists, and is not from an" in message(capsys, "run", "--to", to, "--out", "run/own")
+        assert f"'run/{file}' exists, and is not from an" in refusal(main, "run", "--to", to, "--out", "run/own")
         assert (run / file).read_bytes() == own
-        command.main(["run", "--to", to, "--out", "run/own", "--force"])
-        command.main(["run", "--to", to, "--out", "run/own"])
-    command.main(["run", "--to", "c", "--out", "run/own", "--hessian"])
-    command.main(["run", "--to", "torch"])
-    command.main(["run", "--to", "numpy"])
+        main(["run", "--to", to, "--out", "run/own", "--force"])
+        main(["run", "--to", to, "--out", "run/own"])
+    main(["run", "--to", "c", "--out", "run/own", "--hessian"])
+    main(["run", "--to", "torch"])
+    main(["run", "--to", "numpy"])
     module = (run / "function.py").read_bytes()
-    assert "'run/function.py' exists, and is not from an" in message(capsys, "run", "--to", "casadi")
+    assert "'run/function.py' exists, and is not from an" in refusal(main, "run", "--to", "casadi")
     assert (run / "function.py").read_bytes() == module
 
 
@@ -132,7 +125,7 @@ def test_an_interrupted_export_leaves_no_part_of_a_file(run, monkeypatch):
     before = {path.name for path in run.iterdir()}
     monkeypatch.setattr("os.fsync", interrupt)
     with pytest.raises(SystemExit, match="error: interrupted"):
-        command.main(["run", "--to", "numpy"])
+        main(["run", "--to", "numpy"])
     assert {path.name for path in run.iterdir()} - before == {"function.json"}
     json.loads((run / "function.json").read_text())
 
@@ -141,13 +134,13 @@ def test_a_sweep_over_seeds(trained, tmp_path, capsys):
     short = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false", "hydra.launcher.processes=1")
     folder, _ = trained("-m", "seed=0,1", *short, "hydra.sweep.dir=sweep")
     shutil.copytree(folder / "sweep", tmp_path / "sweep")
-    command.main([str(tmp_path / "sweep"), "--to", "numpy"])
+    main([str(tmp_path / "sweep"), "--to", "numpy"])
     results = runpy.run_path(str(tmp_path / "sweep" / "function.py"))["value_and_derivative"](np.zeros((3, 1)))
     u = runge.load(folder / "sweep")
     np.testing.assert_allclose(results[0], u(np.zeros(3)), rtol=1e-5)
     np.testing.assert_allclose(results[3][:, 0], u.derivative_std(np.zeros(3)), rtol=1e-4)
     write_answer(tmp_path / "sweep", {"1": 0.75, "0": 0.25})
-    command.main([str(tmp_path / "sweep"), "--to", "numpy"])
+    main([str(tmp_path / "sweep"), "--to", "numpy"])
     module = runpy.run_path(str(tmp_path / "sweep" / "function.py"))
     assert module["CARD"]["weights"] == [0.75, 0.25]
     u, x = runge.load(tmp_path / "sweep"), np.linspace(-1, 1, 5)
@@ -155,6 +148,6 @@ def test_a_sweep_over_seeds(trained, tmp_path, capsys):
     for result, part in zip(module["value_and_derivative"](x[:, None]), expected, strict=True):
         np.testing.assert_allclose(result.reshape(5), part, rtol=1e-4, atol=1e-6)
     write_answer(tmp_path / "sweep", {"1": 1.0})
-    command.main([str(tmp_path / "sweep"), "--to", "numpy"])
+    main([str(tmp_path / "sweep"), "--to", "numpy"])
     module = runpy.run_path(str(tmp_path / "sweep" / "function.py"))
     assert len(module["value_and_derivative"](x[:, None])) == 2

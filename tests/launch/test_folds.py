@@ -17,6 +17,8 @@ from runge.training.member import Member
 from runge.training.stack import Stack
 from tests.launch.test_differential import check_members
 
+pytestmark = pytest.mark.usefixtures("in_folder")
+
 SHORT = ("trainer.max_steps=12", "trainer.log_every=4", "model.width=5", "trainer.progress_bar=false")
 TABLE = ("data=table", "data.file=a.csv")
 
@@ -24,11 +26,6 @@ TABLE = ("data=table", "data.file=a.csv")
 def write_table(m, **columns):
     x = np.linspace(0, 1, m)
     pandas.DataFrame({"x": x, "y": np.sin(3 * x), "dy_dx": 3 * np.cos(3 * x)} | columns).to_csv("a.csv", index=False)
-
-
-@pytest.fixture(autouse=True)
-def _folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def member(*overrides):

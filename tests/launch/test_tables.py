@@ -17,6 +17,8 @@ from tests.launch.test_differential import check_members
 from tests.launch.test_differential import train as train_stack
 from tests.launch.test_run import check_resumed, figures
 
+pytestmark = pytest.mark.usefixtures("in_folder")
+
 SHORT = (
     *("data=table", "data.file=a.csv", "trainer.max_steps=24", "trainer.log_every=4", "trainer.checkpoint_seconds=0"),
     *("trainer.diagnostics_every=8", "model.width=5", "trainer.progress_bar=false"),
@@ -40,11 +42,6 @@ def two_outputs(m=40, seed=0):
 def one_output(m=40, scale=1.0, offset=0.0):
     t = np.linspace(0, 1, m)
     return pd.DataFrame({"t": t, "y": offset + scale * np.sin(3 * t), "dy_dt": 3 * scale * np.cos(3 * t)})
-
-
-@pytest.fixture(autouse=True)
-def _folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def member(*overrides):
