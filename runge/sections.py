@@ -16,12 +16,12 @@ from runge.trust.outside import OUTSIDE
 if TYPE_CHECKING:
     from runge.function import Function
 
-__all__ = ["fit_of_function", "plane_of", "profiles_of", "rows_seen"]
+__all__ = ["fit_of_function", "plane_of", "profiles_of", "rows_seen", "section_of"]
 
 _PROFILE, _PLANE, _MOST_ROWS = 101, 61, 2000
 
 
-def _section_of(function: "Function", x: Array) -> Section:
+def section_of(function: "Function", x: Array) -> Section:
     """Evaluate a function at points x, (N, D), with its intervals if it has some."""
     points, (u, du) = x[:, 0] if x.shape[1] == 1 else x, _evaluated(function, x)
     around, around_du, outside = np.full(u.shape, np.nan), np.full(du.shape, np.nan), np.zeros(len(x), bool)
@@ -41,7 +41,7 @@ def profiles_of(
     along = np.arange(x.shape[1]) if inputs is None else np.array(inputs)
     at, each = np.tile(np.median(x, axis=0), (len(along), points, 1)), np.arange(len(along))
     at[each, :, along] = np.linspace(x.min(0), x.max(0), points, axis=1)[along]
-    found = _section_of(function, at.reshape(-1, x.shape[1]))
+    found = section_of(function, at.reshape(-1, x.shape[1]))
     u, du, around, around_du = (part.reshape(len(along), points, *part.shape[1:]) for part in found[1:5])
     outside = found.outside.reshape(len(along), points)
     return [
@@ -53,7 +53,7 @@ def profiles_of(
 def plane_of(function: "Function", x: Array) -> Section:
     """Return a section of a function of two inputs, on a grid over the box of rows x, (m, 2)."""
     axes = np.linspace(x.min(0), x.max(0), _PLANE)
-    return _section_of(function, np.stack(np.meshgrid(*axes.T), axis=-1).reshape(-1, 2))
+    return section_of(function, np.stack(np.meshgrid(*axes.T), axis=-1).reshape(-1, 2))
 
 
 def rows_seen(function: "Function") -> tuple[Array, Array, Array]:

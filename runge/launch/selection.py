@@ -148,7 +148,7 @@ class Entrant:
         return int(tables[0]["step"][int(np.argmin(total))])
 
 
-def surroundings(x: Floats, seed: int = 0) -> Floats:
+def surroundings(x: Floats) -> Floats:
     """Return points around and between rows, (n', D), for inputs (n, D): where a user may ask, and no label tells.
 
     Each input is that of another row, so that corners are among the points, as they are not among a few rows. Of these
@@ -158,7 +158,7 @@ def surroundings(x: Floats, seed: int = 0) -> Floats:
     """
     from scipy.spatial import KDTree
 
-    generator, spread = np.random.default_rng(seed), x.std(axis=0)
+    generator, spread = np.random.default_rng(0), x.std(axis=0)
     scale, count = np.where(spread > 0, spread, 1), len(x)
     tree, most = KDTree(x / scale), min(1 + 2 * x.shape[1], count)
     mixed = np.stack([column[generator.integers(count, size=_SURROUNDINGS)] for column in x.T], axis=1)

@@ -54,12 +54,8 @@ def leaderboard(sweep: Path, ranked: Sequence[Entrant], left_out: Sequence[str],
         known: the table; None: a formula.
     """
     candidates, test = [_candidate(one, known) for one in ranked], 0 if known is None else len(known.test)
-    some, influences, profiles, halves = (
-        [one for one in ranked if one.weight],
-        None,
-        list[AnswerProfile](),
-        (None, None),
-    )
+    some = [one for one in ranked if one.weight]
+    influences, profiles, halves = None, list[AnswerProfile](), (None, None)
     if known is None:
         sentences = [
             _describe_answer(sweep, candidates, 0, 0, 0),
@@ -128,14 +124,11 @@ def _profiles(function: "Function", known: Known) -> list[AnswerProfile]:
 
 def _half_widths(function: "Function", known: Known) -> Errors:
     """Return half the widths of the intervals of a function as errors, in the median of some rows."""
+    from runge.sections import section_of  # late, as torch is
+
     seen = np.setdiff1d(np.arange(len(known.rows.x)), known.test)
-    x = known.rows.x[seen[:: -(-len(seen) // _MOST_ROWS)]]
-    try:
-        ends = function.value_and_derivative_interval(x[:, 0] if x.shape[1] == 1 else x, LEVEL)
-    except ValueError:  # too few rows
-        return None, None
-    shapes = (len(x), -1), (len(x), len(function.outputs), -1)
-    halves = [((high - low) / 2).reshape(shape) for (low, high), shape in zip(ends, shapes, strict=True)]
+    found = section_of(function, known.rows.x[seen[:: -(-len(seen) // _MOST_ROWS)]])
+    halves = found.around, found.around_du
     errors = [known.channels.nrmse(known.channels.scaled(u[None], du[None])) for u, du in zip(*halves, strict=True)]
     parts = zip(zip(*errors, strict=True), halves, strict=True)
     value, slope = (None if None in of or np.isnan(half).all() else float(np.median(of)) for of, half in parts)

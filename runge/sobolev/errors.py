@@ -137,7 +137,7 @@ def partial_errors(du: Tensor, points: Points, reference: Reference) -> Tensor:
     return (square.sum(1) / reference.known_df.sum(1) / reference.variance_df).sqrt()
 
 
-def intervals(u: Tensor, du: Tensor, points: Points, seed: int = 0) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def intervals(u: Tensor, du: Tensor, points: Points) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the lower and upper ends of 95 % bootstrap intervals of the errors of one member, by name, each ().
 
     The ends are percentiles over 1000 sets of points drawn with replacement. They say how much a figure depends on
@@ -146,7 +146,7 @@ def intervals(u: Tensor, du: Tensor, points: Points, seed: int = 0) -> tuple[dic
     References:
         B. Efron (1979). Bootstrap methods: another look at the jackknife. https://doi.org/10.1214/aos/1176344552
     """
-    n, generator = points.x.shape[1], torch.Generator().manual_seed(seed)
+    n, generator = points.x.shape[1], torch.Generator().manual_seed(0)
     draws = torch.randint(n, (_RESAMPLES, n), generator=generator).to(u.device)
     found: list[dict[str, Tensor]] = []
     for index in draws.split(max(1, _AT_ONCE // du.numel())):
