@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from contextlib import contextmanager
+from functools import cache
 
 import numpy as np
 import pytest
@@ -40,26 +41,39 @@ def numbers(packed, kind="<f4"):
 
 @contextmanager
 def browsing():
-    """Start a browser; the context is a function that opens a report and collects errors and requests as `wrong`."""
+    """Start a browser; the context is a function that opens a report and collects errors and requests as `wrong`.
+
+    Reports are opened one after the other in the same tab, which compiles their scripts once, and without WebGL, which
+    only the plot of parallel coordinates needs, and which the processor would emulate.
+    """
     if BROWSER is None:
         pytest.skip("no browser is installed")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
 
-        def opened(report):
-            page = browser.new_page(viewport={"width": 1300, "height": 900})
-            page.wrong = []
+        @cache
+        def tab(*options):
+            browser = playwright.chromium.launch(
+                executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu", *options]
+            )
+            page = browser.new_page()
             page.on("pageerror", lambda error: page.wrong.append(str(error)))
             page.on("console", lambda message: page.wrong.append(message.text) if message.type == "error" else None)
             page.on("request", lambda one: page.wrong.append(one.url) if one.url.startswith("http") else None)
+            return page
+
+        def opened(report, *, webgl=False):
+            page = tab() if webgl else tab("--disable-software-rasterizer")
+            page.set_viewport_size({"width": 1300, "height": 900})
+            page.emulate_media(color_scheme="light")
+            page.mouse.move(0, 0)
+            page.wrong = []
             page.goto(report.as_uri())
             drawn(page)
             return page
 
         yield opened
-        browser.close()
 
 
 def drawn(page):

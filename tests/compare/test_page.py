@@ -285,10 +285,11 @@ def test_few_numbers_and_runs_that_diverged(tmp_path, opened):
     records = made_up({("tanh", 0.1 + i / 7, 8 + i * i): 2.1e-3 + i * 1.6e-4 for i in range(16)}, seeds=1)
     records[3:5] = [replace(one, status="diverged", figures={}) for one in records[3:5]]
     (tmp_path / "report.html").write_text(render(Ranking(records)))
-    page = opened(tmp_path / "report.html")
+    page = opened(tmp_path / "report.html", webgl=True)
     best, diverged = page.evaluate("document.getElementById('heat').data.map(trace => trace.x)")
     assert (len(best), len(diverged)) == (14, 2)
     assert "crosses: diverged" in page.evaluate("document.getElementById('heat').layout.title.text")
+    assert page.locator("#parallel .no-webgl").count() == 0
     labels = page.evaluate("document.getElementById('parallel').data[0].dimensions.at(-1).ticktext")
     assert labels == ["0.0021", "0.0045"]
     assert "8 other groups" in page.locator("#colours").inner_text()

@@ -39,8 +39,8 @@ def test_report_of_a_search(tmp_path, opened):
     assert not page.locator("#pareto").is_visible()
     assert page.wrong == []
     front = search(tmp_path, best=(0, 3, 4), objective=("val/mse_f", "val/mse_df"))
-    (tmp_path / "report.html").write_text(render(Ranking(records, search=front)))
-    page = opened(tmp_path / "report.html")
+    (tmp_path / "front.html").write_text(render(Ranking(records, search=front)))
+    page = opened(tmp_path / "front.html")
     assert "no other trial beats 0, 3, 4" in page.locator("#summary").inner_text()
     assert axis(page, "pareto", "x") == [3, 5, 1]
     best = page.evaluate("(({x, y}) => [x, y])(document.getElementById('pareto').data[1])")
