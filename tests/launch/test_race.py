@@ -23,6 +23,7 @@ from tests.launch.commands import TINY_RACE
 from tests.launch.test_killed import finish, kill
 
 RACE = ("-m", *TINY_RACE, "hydra.sweep.dir=race")
+SHORT = (*RACE, "data.file=t.csv", "data.folds=3", "hydra.sweeper.compare=false")
 
 
 def rows(n=30):
@@ -44,7 +45,7 @@ def _table(tmp_path, monkeypatch):
 
 @pytest.fixture
 def race(shared, tmp_path):
-    """The overrides of a race whose table several tests share."""
+    """The overrides of a race whose table several tests share, with the usual number of folds and a comparison."""
     table = (tmp_path / "t.csv").rename(shared / "table-of-the-race.csv")
     save(rows())
     return *RACE, f"data.file={table}"
@@ -127,17 +128,17 @@ def test_the_answer_is_one_function_of_the_best(whole):
 
 def test_no_network_of_the_answer_is_trained_on_test_rows(tmp_path):
     """Whatever its seed is."""
-    assert command(*RACE, "data.file=t.csv", "data.split.test=0.2", "hydra.sweeper.seeds=3") == (0, "")
+    assert command(*SHORT, "data.split.test=0.2", "hydra.sweeper.seeds=3") == (0, "")
     runs = [RunDirectory(tmp_path / "race" / run) for run in map(str, range(50)) if (tmp_path / "race" / run).is_dir()]
     splits = [rows_of(run)[1] for run in runs]
     assert {tuple(sorted(split.test)) for split in splits} == {tuple(sorted(splits[0].test))}
     assert len({run.read_configuration()[0]["seed"] for run in runs}) == 3
 
 
-def test_a_race_that_is_killed_ends_with_the_same_answer(tmp_path):
-    arguments = (*RACE[:-1], "data.file=t.csv", "trainer.checkpoint_seconds=0", "hydra.launcher.processes=2")
+def test_a_race_that_is_killed_ends_with_the_same_answer(tmp_path, pytestconfig):
+    arguments = (*SHORT, "trainer.checkpoint_seconds=0", "hydra.launcher.processes=2")
     seconds = finish(tmp_path, *arguments, "hydra.sweep.dir=whole")
-    for trial in range(2):
+    for trial in range(pytestconfig.getoption("kills")):
         chance, own = random.Random(trial), (*arguments, f"hydra.sweep.dir=race{trial}")
         for _ in range(2):
             kill(tmp_path, chance.uniform(0.2, 0.9) * seconds, *own)
@@ -163,24 +164,24 @@ def test_ctrl_c_while_runs_are_read_leaves_the_answer_of_the_leaderboard(tmp_pat
     calls, of = count(1), Fit.of
 
     def interrupted(*arguments):
-        if next(calls) == 8:  # the second candidate has two folds then, and the first one all
+        if next(calls) == 6:  # the second candidate has two folds then, and the first one all
             raise KeyboardInterrupt
         return of(*arguments)
 
     monkeypatch.setattr(Fit, "of", interrupted)
-    assert command(*RACE, "data.file=t.csv")[0] == 1
-    assert [entry["folds"] for entry in board(tmp_path / "race")] == [5, 2]
-    assert runge.load("race").members == 5
+    assert command(*SHORT)[0] == 1
+    assert [entry["folds"] for entry in board(tmp_path / "race")] == [3, 2]
+    assert runge.load("race").members == 3
 
 
 def test_two_commands_do_not_share_a_directory(tmp_path, capsys):
     with locked(tmp_path / "race", "hydra.sweep.dir"):
-        assert command(*RACE, "data.file=t.csv")[0] == 1
+        assert command(*SHORT)[0] == 1
     assert "hydra.sweep.dir: 'race' is in use by process" in capsys.readouterr().err
 
 
 def test_a_time_that_is_too_short_gives_the_fastest_candidate(tmp_path, capsys):
-    assert command(*RACE, "data.file=t.csv", "hydra.sweeper.timeout=1e-6") == (0, "")
+    assert command(*SHORT, "hydra.sweeper.timeout=1e-6") == (0, "")
     said = "hydra.sweeper.timeout: no candidate has ended within 1e-06 s; the fastest one, one, may take longer"
     assert said in capsys.readouterr().out
     assert runge.load("race").members == 1
@@ -196,8 +197,8 @@ def tables():
     named = ("data.inputs=[a,b]", "data.outputs=[y,z]")
     return {
         "no derivatives": (table[:, :3], "a,b,y", ("data.inputs=[a,b]", "data.outputs=[y]")),
-        "two outputs, three folds, unknown labels": (two, "a,b,y,dy_da,dy_db,z", (*named, "data.folds=3")),
-        "eight rows of one input": (np.c_[x, x**2, 2 * x], "x,y,dy_dx", ()),
+        "two outputs, unknown labels": (two, "a,b,y,dy_da,dy_db,z", named),
+        "eight rows of one input, five folds": (np.c_[x, x**2, 2 * x], "x,y,dy_dx", ("data.folds=5",)),
         "a plane": (plane, "a,b,y,dy_da,dy_db", ()),
     }
 
@@ -206,7 +207,7 @@ def tables():
 def test_any_table_has_an_answer(name, tmp_path):
     table, header, overrides = tables()[name]
     save(table, header)
-    assert command(*RACE, "data.file=t.csv", "hydra.sweeper.compare=false", *overrides) == (0, "")
+    assert command(*SHORT, *overrides) == (0, "")
     u, one = runge.load("race"), board(tmp_path / "race")[0]
     x = table[:, : len(u.inputs)]
     assert np.isfinite(u(x[:, 0] if len(u.inputs) == 1 else x)).all()
@@ -221,7 +222,7 @@ def test_the_answer_of_gradients_and_one_value(tmp_path):
     table[1:, 2] = np.nan
     save(table)
     alone = '+hydra.sweeper.tables.alone=["loss.lambda_d=0"]'
-    assert command(*RACE, "data.file=t.csv", alone, "hydra.sweeper.compare=false") == (0, "")
+    assert command(*SHORT, alone) == (0, "")
     u, found = runge.load("race"), read_leaderboard([tmp_path / "race"])
     assert found is not None
     assert u(table[0, :2]) == pytest.approx(table[0, 2], abs=1e-6)
@@ -237,7 +238,7 @@ def test_a_table_with_a_column_of_sets(tmp_path):
     sets = ["split", *(["test", "val", "train", "train", "train"] * 6)]
     (tmp_path / "t.csv").write_text("\n".join(f"{line},{one}" for line, one in zip(lines, sets, strict=True)))
     named = ("data.inputs=[a,b]", "data.outputs=[y]", "data.split_column=split")
-    assert command(*RACE, "data.file=t.csv", *named) == (0, "")
+    assert command(*SHORT, *named) == (0, "")
     board_text = (tmp_path / "race" / "leaderboard.json").read_text()
     assert "On the 6 test rows, which no network has seen" in board_text
     assert "trained on all 30 rows except the 6 for the test" in board_text
