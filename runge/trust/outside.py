@@ -144,7 +144,10 @@ class Support:
 
 
 def _distances(x: Floats, rows: Floats) -> Floats:
-    """Return the distance of each point, (m, D), from each row, (n, D): (m, n)."""
+    """Return the distance of each point, (m, D), from each row, (n, D): (m, n).
+
+    SciPy's `cdist` takes 0.3 s to import, an eighth of `runge predict`.
+    """
     squares = np.zeros((len(x), len(rows)))
     for one, other in zip(x.T, rows.T, strict=True):
         squares += np.subtract.outer(one, other) ** 2
