@@ -1,8 +1,8 @@
 import base64
-import copy
 import gc
 import io
 import os
+import pickle
 import runpy
 import signal
 import sys
@@ -33,6 +33,7 @@ PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 
+gc.disable()  # while tests are collected, of which little is garbage
 collect_ignore = ["pretended.py"]  # which adds a device to torch
 torch.set_num_threads(1)
 # Sweeps train in the process of their test unless they ask for more processes, each of which takes seconds to start.
@@ -43,8 +44,8 @@ savefig, Figure.savefig = (
     lambda figure, file, **options: file.write(PIXEL) if hasattr(file, "write") else Path(file).write_bytes(PIXEL),
 )
 # Each command composes its configuration from the same texts, and once before, only to look for `hydra.mode`.
-parsed = cache(lambda text, load=OmegaConf.load: load(io.StringIO(text)))
-OmegaConf.load = lambda file: copy.deepcopy(parsed(file.read()))
+parsed = cache(lambda text, load=OmegaConf.load: pickle.dumps(load(io.StringIO(text))))
+OmegaConf.load = lambda file: pickle.loads(parsed(file.read()))  # five times as fast as a copy
 get_mode = Hydra.get_mode
 Hydra.get_mode = lambda hydra, config_name, overrides: (
     get_mode(hydra, config_name, overrides) if any("hydra.mode" in one for one in overrides) else None
@@ -109,6 +110,7 @@ def _frozen() -> None:
     """Keep what has been loaded out of the collections of garbage, of which a sweep makes one for each stack."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture

@@ -191,9 +191,9 @@ def test_composes_as_hydra_does(overrides):
     assert OmegaConf.to_yaml(ours) == OmegaConf.to_yaml(theirs)
 
 
-def jobs(configuration, *overrides, done=()):
+def jobs(configuration, *overrides):
     made = [Member(configuration(*own), list(own)) for own in overrides]
-    return [Job(None, [], str(i), member, 1.0 if i in done else None) for i, member in enumerate(made)]
+    return [Job(None, [], str(i), member, None) for i, member in enumerate(made)]
 
 
 def chunks_of(jobs, processes=1, most=32):
@@ -203,11 +203,13 @@ def chunks_of(jobs, processes=1, most=32):
 def test_plan_shares_stacks_and_keeps_all_processes_busy(configuration):
     samplings = ("random", "mixed")
     made = [(f"seed={i}", f"loss.lambda_d={i}", f"sampling={name}") for i in range(4) for name in samplings]
-    (chunk,) = chunks_of(jobs(configuration, *made))
+    eight = jobs(configuration, *made)
+    (chunk,) = chunks_of(eight)
     assert sorted(chunk.jobs) == list(range(8))
-    assert [len(chunk.jobs) for chunk in chunks_of(jobs(configuration, *made), 2)] == [4, 4]
-    assert [len(chunk.jobs) for chunk in chunks_of(jobs(configuration, *made), 1, 3)] == [3, 3, 2]
-    assert sorted(chunks_of(jobs(configuration, *made, done={0, 1, 2}))[0].jobs) == [3, 4, 5, 6, 7]
+    assert [len(chunk.jobs) for chunk in chunks_of(eight, 2)] == [4, 4]
+    assert [len(chunk.jobs) for chunk in chunks_of(eight, 1, 3)] == [3, 3, 2]
+    some = [job._replace(outcome=1.0) for job in eight[:3]]
+    assert sorted(chunks_of([*some, *eight[3:]])[0].jobs) == [3, 4, 5, 6, 7]
     made = [(f"seed={seed}", f"model.width={width}") for width in (30, 31, 32) for seed in (0, 1)]
     assert [len(chunk.jobs) for chunk in chunks_of(jobs(configuration, *made), 2)] == [1] * 6  # halves of each group
 
