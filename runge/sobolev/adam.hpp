@@ -1,5 +1,11 @@
 // Steps of Adam and AdamW, with the formulas of `runge.optimizers.Adam`; part of `kernel.cpp`.
 
+#pragma once
+
+#include <cmath>
+
+#include "stack.hpp"
+
 namespace {
 
 constexpr double EPSILON = 1e-8;

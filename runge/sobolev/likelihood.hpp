@@ -1,5 +1,13 @@
 // The weights of the channels in the loss of `runge.sobolev.likelihood`; part of `kernel.cpp`.
 
+#pragma once
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "stack.hpp"
+
 namespace {
 
 constexpr double ZERO = 1e-6;  // relative to the others of its output, of a partial derivative that is 0

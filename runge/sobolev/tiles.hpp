@@ -10,6 +10,17 @@ namespace {
 
 inline Index filled(Index n, Index unit) { return (n + unit - 1) / unit * unit; }
 
+// Compute a b. In a sum the compiler would be free to add it before it is rounded.
+inline Real multiply(Real a, Real b) {
+    Real product = a * b;
+#ifdef __aarch64__
+    asm("" : "+w"(product));
+#else
+    asm("" : "+x"(product));
+#endif
+    return product;
+}
+
 // A tile of a matrix, whose sums stay in registers.
 template <Index VECTORS>
 struct Tile {
