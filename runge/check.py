@@ -72,6 +72,7 @@ def check(data: "str | os.PathLike[str] | pandas.DataFrame", *overrides: str) ->
         if (message := explain(error)) is None:
             raise
         raise ConfigurationError(message) from error
+    del section["_target_"]  # by its name the class would be imported with the rest of `runge.data`, and torch
     table = build("data", section, Table)
     file = File("the DataFrame", data) if path is None else open_table(table.file)  # pyright: ignore
     roles = find_roles(file, table.inputs, table.outputs, table.derivatives, table.split_column)

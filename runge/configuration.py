@@ -151,12 +151,8 @@ def explained(key: str, names: Collection[str]) -> Iterator[None]:
 
 
 def locate(key: str, path: Any, kind: Any, adapt: Adapt = lambda _: None) -> Callable[..., Any]:
-    """Return the class, derived from `kind`, at a dotted path, or raise a ConfigurationError if there is none.
-
-    That of `kind` itself is not imported: a check of a table needs `runge.data.Table`, but not torch, as its package.
-    """
-    given = str(path).startswith("runge.") and str(path).endswith(f".{kind.__name__}")
-    named = kind if given else _import(key, path)
+    """Return the class, derived from `kind`, at a dotted path, or raise a ConfigurationError if there is none."""
+    named = _import(key, path)
     if not inspect.isclass(named):
         raise ConfigurationError(f"{key}._target_: must name a class, got {path!r}, which is {type(named).__name__}")
     if (adapted := adapt(named)) is not None:
