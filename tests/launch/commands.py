@@ -26,14 +26,17 @@ SIGNALS = {"INT": signal.SIGINT, "TERM": signal.SIGTERM, "KILL": signal.SIGKILL}
 
 
 class Command:
-    """`python train.py ...`, or `python -m MODULE ...`, in a folder to whose file `output` it appends."""
+    """`python train.py ...`, or `python -m MODULE ...`, in a folder to whose file `output` it appends.
 
-    def __init__(self, folder, *arguments, module=None):
+    The variables of `environment` are added to its own.
+    """
+
+    def __init__(self, folder, *arguments, module=None, environment=()):
         self.output = folder / "output"
         self.output.touch()  # a command may be killed before it writes
         self.before = self.output.stat().st_size
         server = start_loading()  # starts it, as a sweep does
-        self.process = server.Process(target=_run, args=(str(folder), arguments, module))
+        self.process = server.Process(target=_run, args=(str(folder), arguments, module, dict(environment)))
         self.process.start()
 
     def wait(self, seconds=120.0):
@@ -72,8 +75,9 @@ class Command:
                         process.send_signal(SIGNALS[how])
 
 
-def _run(folder, arguments, module):
+def _run(folder, arguments, module, environment):
     os.setsid()
+    os.environ.update(environment)
     for number in (signal.SIGINT, signal.SIGTERM):  # until the command asks for them
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -1,17 +1,14 @@
 """Sweeps on a real Slurm, of one node, with jobs that are requeued, preempted, cancelled and left alone."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import psutil
 import pytest
 import yaml
 
-from tests.conftest import ROOT
+from tests.launch.commands import Command
 from tests.launch.slurm_cluster import SlurmCluster, available
 from tests.launch.test_killed import check_files, check_same
 from tests.launch.test_run import figures
@@ -33,14 +30,7 @@ def command(cluster, tmp_path):
     """`python train.py ...` on the machine that jobs are sent from."""
 
     def start(*arguments):
-        return subprocess.Popen(
-            [sys.executable, str(ROOT / "train.py"), *arguments],
-            cwd=tmp_path,
-            env={**os.environ, **cluster.environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        return Command(tmp_path, *arguments, environment=cluster.environment)
 
     yield start
     if left := cluster.run("squeue", "--noheader", "--format=%A").split():
@@ -50,8 +40,7 @@ def command(cluster, tmp_path):
 def until(condition, process=None, seconds=300):
     deadline = time.monotonic() + seconds
     while not (value := condition()):
-        ended = process is not None and process.poll() is not None
-        assert not ended, process.communicate()[0]
+        assert process is None or process.process.is_alive(), process.printed()
         assert time.monotonic() < deadline
         time.sleep(0.2)  # each look is a process
     return value
@@ -107,11 +96,11 @@ def test_all_runs_finish_though_jobs_are_requeued_and_preempted(pytestconfig, co
         for job in (requeued, preempted):  # a requeued job waits for a while
             if jobs(cluster).get(job) == "PENDING":
                 cluster.run("scontrol", "update", f"JobId={job}", "StartTime=now")
-        return process.poll() is not None
+        return not process.process.is_alive()
 
     until(over, seconds=240)
-    out, _ = process.communicate()
-    assert process.returncode == 0, out
+    status, out = process.wait(300)
+    assert status == 0, out
     assert "5 runs by test/mse_df" in out
     log = "".join(path.read_text() for path in (tmp_path / "slurm" / ".submitit" / preempted).glob("*_log.out"))
     assert f"Requeued job {preempted}" in log
@@ -129,9 +118,9 @@ def test_commander_that_is_interrupted(pytestconfig, command, cluster, tmp_path)
     earlier = set(jobs(cluster))
     process = command(*SLURM, *SMALL, *long, "hydra.launcher.processes=1", "hydra.sweep.dir=sweep")
     until(lambda: len(at_work(tmp_path / "sweep")) == 2, process)
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == 1
+    process.end("INT", "command")
+    status, out = process.wait(60)
+    assert status == 1
     assert "interrupted; 0 of 2 runs are finished" in out
     until(lambda: all(state == "CANCELLED" for job, state in jobs(cluster).items() if job not in earlier))
     states = [json.loads(path.read_text())["status"] for path in (tmp_path / "sweep").glob("*/status.json")]
@@ -150,8 +139,8 @@ def test_a_cancelled_job_is_reported_in_the_table(command, cluster, tmp_path):
     until(lambda: sorted(mine().values()) == ["COMPLETED", "RUNNING"], process)
     (left,) = [job for job, state in mine().items() if state == "RUNNING"]
     cluster.run("scancel", left)
-    out, _ = process.communicate(timeout=300)
-    assert process.returncode == 1
+    status, out = process.wait(300)
+    assert status == 1
     assert f"error: its Slurm job {left} ended as CANCELLED" in out
     states = [json.loads((tmp_path / "sweep" / run / "status.json").read_text())["status"] for run in "01"]
     assert states == ["finished", "interrupted"]
@@ -159,11 +148,12 @@ def test_a_cancelled_job_is_reported_in_the_table(command, cluster, tmp_path):
 
 def test_submitit_slurm(command, train, tmp_path):
     options = ("-m", "hydra/launcher=submitit_slurm", "hydra.launcher.partition=main", "hydra.sweep.dir=sweep")
-    process = command(*options, *SMALL, "seed=0,1", "trainer.max_steps=200")
-    out, _ = process.communicate()
-    assert process.returncode == 0, out
+    short = (*SMALL, "seed=0,1", "trainer.max_steps=200", "pictures=false")
+    process = command(*options, *short)
+    status, out = process.wait(300)
+    assert status == 0, out
     assert "2 runs by test/mse_df" in out
-    basic = ("-m", "hydra/launcher=basic", "hydra.sweep.dir=basic", *SMALL, "seed=0,1", "trainer.max_steps=200")
+    basic = ("-m", "hydra/launcher=basic", "hydra.sweep.dir=basic", *short)
     code, out, err = train(*basic)
     assert code == 0, out + err
     for name in "01":
