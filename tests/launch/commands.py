@@ -15,7 +15,7 @@ from runge.launch.processes import start_loading
 from tests.conftest import ROOT
 
 TINY_RACE = (
-    *("hydra/sweeper=best", "hydra.sweeper.timeout=300", "data=table", "trainer.progress_bar=false"),
+    *("hydra/sweeper=best", "hydra.sweeper.timeout=300", "data=table", "data.folds=3", "trainer.progress_bar=false"),
     '+hydra.sweeper.tables={one: ["optimizer.lr=0.01"], two: ["optimizer.lr=0.003"]}',
     *("trainer.max_steps=40", "model.width=8", "model.depth=2"),  # which are not varied then
     "hydra.sweeper.seeds=2",

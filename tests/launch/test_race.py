@@ -23,7 +23,7 @@ from tests.launch.commands import TINY_RACE
 from tests.launch.test_killed import finish, kill
 
 RACE = ("-m", *TINY_RACE, "hydra.sweep.dir=race")
-SHORT = (*RACE, "data.file=t.csv", "data.folds=3", "hydra.sweeper.compare=false")
+SHORT = (*RACE, "data.file=t.csv", "hydra.sweeper.compare=false")
 
 
 def rows(n=30):
@@ -48,7 +48,7 @@ def race(shared, tmp_path):
     """The overrides of a race whose table several tests share, with the usual number of folds and a comparison."""
     table = (tmp_path / "t.csv").rename(shared / "table-of-the-race.csv")
     save(rows())
-    return *RACE, f"data.file={table}"
+    return *RACE, f"data.file={table}", "data.folds=5"
 
 
 @pytest.fixture
@@ -245,7 +245,7 @@ def test_a_table_with_a_column_of_sets(tmp_path):
 
 
 def test_a_formula_has_an_answer(tmp_path):
-    formulas = [one.replace("tables", "formulas") for one in RACE if one != "data=table"]
+    formulas = [one.replace("tables", "formulas") for one in RACE if not one.startswith("data")]
     assert command(*formulas, "data.n_train=20") == (0, "")
     assert {entry["name"] for entry in board(tmp_path / "race")} == {"one", "two"}
     assert runge.load("race").members == 1

@@ -9,7 +9,7 @@ from runge.optimizers import SGD, Adam, AdamW, Course, adapt, of_members
 from runge.sobolev import kernel, losses
 from runge.sobolev.kernel import Kernel
 from runge.sobolev.likelihood import Likelihood
-from tests.sobolev.test_kernel import BOTH, COMPILERS, fresh, problem, suited
+from tests.sobolev.test_kernel import BOTH, any_compiler, problem, suited
 
 STEPS = 12
 ADAM = Adam(lr=0.01)
@@ -22,7 +22,7 @@ METHODS = {
     "clipped adamw": AdamW(lr=0.02, lr_schedule="constant", clip_norm=0.1, betas=[0.8, 0.99], weight_decay=0.5),
     "own rates": of_members([replace(ADAM, lr=rate) for rate in (0.001, 0.02, 0.01)]),
 }
-__all__ = ["fresh"]
+__all__ = ["any_compiler"]
 pytestmark = suited
 
 
@@ -112,9 +112,8 @@ def test_the_likelihood_of_channels_without_errors_or_with_few_labels():
     compare(ADAM, start)
 
 
-@pytest.mark.parametrize("compiler", COMPILERS[1:])
-def test_the_steps_by_any_compiler(compiler, fresh, monkeypatch):
-    monkeypatch.setenv("CXX", compiler)
+@pytest.mark.usefixtures("any_compiler")
+def test_the_steps_by_any_compiler():
     compare(METHODS["clipped adamw"], lambda function: course(function, width=19))
 
 

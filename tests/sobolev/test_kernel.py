@@ -71,6 +71,22 @@ def fresh(monkeypatch, tmp_path):
     kernel._library.cache_clear()
 
 
+@pytest.fixture
+def unoptimised(fresh, monkeypatch):
+    """Compile in less time, for tests of the file alone."""
+    monkeypatch.setattr(kernel, "_FLAGS", (*kernel._FLAGS, "-O0"))
+    return fresh
+
+
+@pytest.fixture(params=COMPILERS[1:])  # g++ has compiled the kernels of other tests
+def any_compiler(request, monkeypatch):
+    """Compile by another compiler, once for all tests."""
+    monkeypatch.setenv("CXX", request.param)
+    kernel._library.cache_clear()
+    yield
+    kernel._library.cache_clear()
+
+
 @suited
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize(
@@ -93,10 +109,9 @@ def test_the_kernel_takes_any_width_and_number_of_points(width, points):
 
 
 @suited
-@pytest.mark.parametrize("compiler", COMPILERS[1:])  # g++ has compiled the kernels of other tests
+@pytest.mark.usefixtures("any_compiler")
 @pytest.mark.parametrize(("dtype", "tolerance"), BOTH)
-def test_the_kernel_by_any_compiler(compiler, dtype, tolerance, fresh, monkeypatch):
-    monkeypatch.setenv("CXX", compiler)
+def test_the_kernel_by_any_compiler(dtype, tolerance):
     for width, n in ((3, 3), (19, 19), (33, 300)):
         compare(problem(depth=3, width=width, dimension=2, points=n, dtype=dtype), tolerance=tolerance)
 
@@ -113,7 +128,7 @@ def test_a_c_library_without_functions_of_vectors(activation, fresh, monkeypatch
 
 
 @suited
-def test_without_openmp_the_step_has_one_thread(fresh, monkeypatch, tmp_path):
+def test_without_openmp_the_step_has_one_thread(unoptimised, monkeypatch, tmp_path):
     """Use a compiler that lacks OpenMP."""
     command, *_ = machine.compiler()
     refuse = 'case "$*" in *-fopenmp*) echo "error: no OpenMP" >&2; exit 1;; esac'
@@ -195,9 +210,9 @@ def test_the_fields_of_a_struct_are_those_of_the_c_file():
 
 
 @suited
-def test_the_file_is_compiled_once_and_again_if_it_is_damaged(fresh, monkeypatch):
+def test_the_file_is_compiled_once_and_again_if_it_is_damaged(unoptimised, monkeypatch):
     Kernel("sin", torch.float64)
-    (compiled,) = fresh.iterdir()
+    (compiled,) = unoptimised.iterdir()
     compiled.write_bytes(b"")
     kernel._library.cache_clear()
     Kernel("sin", torch.float64)
@@ -205,15 +220,15 @@ def test_the_file_is_compiled_once_and_again_if_it_is_damaged(fresh, monkeypatch
     monkeypatch.setattr(kernel.subprocess, "run", None)
     kernel._library.cache_clear()
     Kernel("sin", torch.float64)
-    assert list(fresh.iterdir()) == [compiled]
+    assert list(unoptimised.iterdir()) == [compiled]
 
 
 @suited
-def test_without_a_cache_directory_nothing_is_left(fresh, monkeypatch):
-    fresh.mkdir()
-    fresh.chmod(0o770)  # another user could write what is run
+def test_without_a_cache_directory_nothing_is_left(unoptimised):
+    unoptimised.mkdir()
+    unoptimised.chmod(0o770)  # another user could write what is run
     Kernel("tanh", torch.float64)
-    assert list(fresh.iterdir()) == []
+    assert list(unoptimised.iterdir()) == []
 
 
 def compiler_that(folder, script):
