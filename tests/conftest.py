@@ -70,8 +70,9 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(items):
-    """Start with the slowest tests, so that no process is left alone with them at the end."""
-    items.sort(key=lambda item: item.path.stem not in ("test_slurm", "test_killed"))
+    """Start with tests that take long, most of which fork commands from a server, so that one process alone starts it."""
+    first = ("test_slurm", "test_killed", "test_endings", "test_stateful", "test_race", "test_faults", "test_sweep")
+    items.sort(key=lambda item: item.path.stem not in first)
 
 
 def command(*arguments: str) -> tuple[int, str]:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("in_folder")
 
 SHORT = (
     *("data=table", "data.file=a.csv", "trainer.max_steps=24", "trainer.log_every=4", "trainer.checkpoint_seconds=0"),
-    *("trainer.diagnostics_every=8", "model.width=5", "trainer.progress_bar=false"),
+    *("trainer.diagnostics_every=8", "model.width=5", "trainer.progress_bar=false", "pictures=false"),
 )
 EXACT = (*SHORT, "trainer.precision=64", "trainer.compile=off")
 ALONE = ("data.inputs=[t]", "data.outputs=[y]")
@@ -236,7 +236,7 @@ def degenerate(kind):
 def test_what_is_not_known_is_null_and_all_files_are_written(kind, finish, tmp_path):
     table, unknown = degenerate(kind)
     table.to_csv("a.csv", index=False)
-    out = finish(*SHORT, *ALONE, "hydra.run.dir=run")
+    out = finish(*SHORT, *ALONE, "pictures=true", "hydra.run.dir=run")
     found = figures(tmp_path / "run")
     assert {name for name, figure in found.items() if figure is None and name.startswith("test/")} == set(unknown)
     assert found["lambda_d"] == (kind != "no derivatives")
