@@ -5,10 +5,8 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from engineering import screening
 from fresh import franke
 from functions import FUNCTIONS
-from hard import WING, wing_weight
 from numpy.typing import NDArray
 from optimal_control import BOX, value_function
 from pfr import INPUTS, reactor
@@ -46,12 +44,6 @@ def formula(value: Callable[[NDArray], NDArray]) -> Label:
     return labels
 
 
-def ridges(x: NDArray) -> NDArray:
-    """Return a sum of eight waves along random directions."""
-    along = np.random.default_rng(5).normal(size=(20, 8)) / 20**0.5
-    return (np.sin(2 * x @ along + np.arange(8)) / np.arange(1, 9) ** 0.5).sum(axis=1)
-
-
 class Problem(NamedTuple):
     """A function that labels points, the box, and the numbers of training rows."""
 
@@ -69,21 +61,15 @@ OF_HESSIAN = {
     "value function": Problem(lambda x, *_: Labels(x, *value_function(x)), BOX, (20, 40)),
     "reactor": Problem(formula(reactor), tuple(INPUTS.values()), (12,)),
 }
-OF_DIRECTION = {
-    "ridges": Problem(formula(ridges), ((-1, 1),) * 20, (200,)),
-    "screening": Problem(formula(screening), ((-0.5, 0.5),) * 20, (200,)),
-    "wing": Problem(formula(lambda x: wing_weight(x[:, :10])), (*WING, *[(-1.0, 1.0)] * 10), (200,)),
-}
-"""Functions of 20 inputs; the wing has ten that do not matter."""
 
 
 @cache
 def points(problem: Problem, n: int, seed: int, training: bool) -> Labels:
-    """Return labels of n points: a Latin hypercube, with Hessians up to ten inputs, for training, or random points."""
+    """Return labels of n points: a Latin hypercube, with Hessians, for training, or random points."""
     low, high = np.array(problem.box, float).T
     dimension = len(low)
     if training:
         unit = qmc.LatinHypercube(dimension, rng=seed).random(n)
     else:
         unit = np.random.default_rng(seed).random((n, dimension))
-    return problem.label(low + (high - low) * unit, high - low, training and dimension <= 10)
+    return problem.label(low + (high - low) * unit, high - low, training)
