@@ -90,10 +90,10 @@ def test_other_formats(tmp_path, monkeypatch, suffix, capsys):
     assert "the second derivatives of relu are 0" in out
     u, du = stub().value_and_derivative(x)
     if suffix == ".npz":
-        file = np.load("b.npz")
-        np.testing.assert_allclose(file["u"], u)
-        np.testing.assert_allclose(file["du"], du)
-        np.testing.assert_allclose(file["d2u"][:, 2], [[[0, 3], [3, 0]]] * 5)
+        with np.load("b.npz") as file:
+            np.testing.assert_allclose(file["u"], u)
+            np.testing.assert_allclose(file["du"], du)
+            np.testing.assert_allclose(file["d2u"][:, 2], [[[0, 3], [3, 0]]] * 5)
         return
     table = pandas.read_csv("b.tsv", sep="\t") if suffix == ".tsv" else pandas.read_parquet("b.parquet")
     np.testing.assert_allclose(table[["du_v_da", "du_v_db"]], du[:, 1])

@@ -102,8 +102,8 @@ def test_without_rows_there_are_no_intervals(table, swept, tmp_path):
 
 def test_the_command_writes_intervals_and_says_what_they_hold(swept, table, tmp_path, capsys, monkeypatch, refusal):
     monkeypatch.chdir(tmp_path)
-    content = np.load(table)
-    x = content["x"] * 0.9
+    with np.load(table) as content:
+        x = content["x"] * 0.9
     y = np.stack([np.sin(x[:, 0]) + x[:, 1] ** 2, x[:, 0] * x[:, 1]], axis=1)
     columns = {"x1": x[:, 0], "x2": x[:, 1], "y1": y[:, 0], "y2": y[:, 1]}
     pandas.DataFrame(columns).to_csv("new.csv", index=False)

@@ -161,9 +161,9 @@ class StackedMLP(nn.Module):
         n, unit = x.shape[1], torch.eye(self.outputs).to(u)
         pulled = unit[None, :, None].expand(len(u), -1, n, -1).flatten(1, 2)
         for (weight, _), (_, _, s1) in zip(tape.layers[:0:-1], tape.hidden[::-1], strict=True):
-            pulled = (torch.bmm(pulled, weight.mT).unflatten(1, (-1, n)) * s1[:, None]).flatten(1, 2)
+            pulled = (torch.bmm(pulled, weight.mT).unflatten(1, (self.outputs, n)) * s1[:, None]).flatten(1, 2)
         du = torch.bmm(pulled, tape.layers[0][0].mT) * self.scale
-        return u, du.unflatten(1, (-1, n)).transpose(1, 2), tape
+        return u, du.unflatten(1, (self.outputs, n)).transpose(1, 2), tape
 
     def propagate(self, x: Tensor, *, with_derivative: bool) -> tuple[Tensor, Tensor | None, Tape]:
         """Return u, (M, N, P), at x, (M, N, D), u', (M, N, P, D), or None without derivative, and the tape."""
@@ -205,7 +205,7 @@ class StackedMLP(nn.Module):
         elif du_bar is not None:
             directions = (du_bar * self.scale[:, None]).transpose(1, 2).flatten(1, 2)
             tape = tape._replace(tangents=[], carried=[])
-            dz = torch.bmm(directions, layers[0][0]).unflatten(1, (-1, n))
+            dz = torch.bmm(directions, layers[0][0]).unflatten(1, (self.outputs, n))
             for _ in tape.hidden:
                 dz = _carry(tape, dz)
             eps = torch.eye(self.outputs).to(delta)[None, :, None].expand(len(delta), -1, n, -1).flatten(1, 2)
@@ -217,13 +217,13 @@ class StackedMLP(nn.Module):
             parts += [delta.sum(1), product.flatten(1)]
             delta = torch.bmm(delta, weight) * s1
             if eps is not None:
-                pulled = torch.bmm(eps, weight).unflatten(1, (-1, n))
+                pulled = torch.bmm(eps, weight).unflatten(1, (tape.tangents[0].shape[1], n))
                 along = (tape.tangents[i - 1] * pulled).sum(1)
                 delta = torch.addcmul(delta, self.activation.second(z, h, s1), along)
                 eps = (pulled * s1[:, None]).flatten(1, 2)
         first = torch.bmm(tape.x.mT, delta)
         if eps is not None and directions is None:
-            first = torch.addcmul(first, self.scale.mT, eps.unflatten(1, (-1, n)).sum(2))
+            first = torch.addcmul(first, self.scale.mT, eps.unflatten(1, (self.dimension, n)).sum(2))
         elif eps is not None and directions is not None:
             first = first + torch.bmm(directions.mT, eps)
         return torch.cat([first.flatten(1), delta.sum(1), *reversed(parts)], dim=1)
