@@ -34,9 +34,16 @@ def read(path: Path) -> Frame:
 
 
 def chosen(table: Frame) -> Frame:
-    """Return one fit for each problem, tool and seed: by validation, or by default if that is missing or failed."""
+    """Return one fit for each problem, tool and seed: by validation, or by default if that is missing or failed.
+
+    A seed without a fit by validation is left out if the tool has one with another seed: its median would otherwise be
+    of settings by validation and by default.
+    """
+    tried, cell = table.settings_by == "validation", ["problem", "tool", "seed"]
+    of_seed, of_any = (tried.groupby([table[key] for key in keys]).transform("any") for keys in (cell, cell[:2]))
+    table = table[of_seed | ~of_any]
     order = 2 * (table.failure != "") + (table.settings_by == "default")
-    return table.loc[order.sort_values(kind="stable").index].drop_duplicates(["problem", "tool", "seed"])
+    return table.loc[order.sort_values(kind="stable").index].drop_duplicates(cell)
 
 
 def medians(fits: Frame) -> Frame:
