@@ -6,7 +6,6 @@ import threading
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import hydra
 from hydra._internal import config_loader_impl
@@ -91,12 +90,8 @@ def fixed_keys(hydra: DictConfig) -> set[str]:
     return {key for key, several in swept.items() if not several}
 
 
-_CHOICES = WeakKeyDictionary[ConfigLoader, dict[tuple[str, ...], bytes]]()
-"""By the loader of a command: the configurations of its choices of groups, pickled."""
-
-
 class Composer:
-    """A composer of the jobs of the sweep `master`, as Hydra's loader, but each choice of groups once in a command.
+    """A composer of the jobs of the sweep `master`, as Hydra's loader, but each choice of groups only once.
 
     A job takes 1.6 ms instead of 82 ms, so that 64 runs take 5 s less, of 12 s.
     """
@@ -105,7 +100,7 @@ class Composer:
         parser = OverridesParser.create(loader)
         self._loader, self._master = loader, master
         self._parse = cache(lambda override: parser.parse_overrides([override])[0])
-        self._made = _CHOICES.setdefault(loader, {})
+        self._base = cache(lambda *groups: pickle.dumps(loader.load_sweep_config(master, list(groups))))
 
     def __call__(self, overrides: Sequence[str], number: int) -> DictConfig:
         """Return the configuration of the job with this number."""
@@ -120,10 +115,7 @@ class Composer:
     def _compose(self, overrides: list[Override]) -> DictConfig:
         values = [override for override in overrides if self._sets_value(override)]
         groups = [str(override.input_line) for override in overrides if override not in values]
-        if (choice := (*self._master.hydra.overrides.hydra, *groups)) not in self._made:
-            self._made[choice] = pickle.dumps(self._loader.load_sweep_config(self._master, groups))
-        config = pickle.loads(self._made[choice])  # three times as fast as a copy
-        OmegaConf.copy_cache(self._master, config)
+        config = pickle.loads(self._base(*groups))  # three times as fast as a copy
         for override in values:
             OmegaConf.update(config, override.key_or_group, override.value())
         config.hydra.overrides.task = [str(override.input_line) for override in overrides]
