@@ -27,8 +27,8 @@ from figures import parser, report
 from torch import nn
 
 from runge.launch.compose import compose
+from runge.optimizers import Problem
 from runge.records.directories import RunDirectory
-from runge.schedules import learning_rate_factor
 from runge.sobolev import kernel, losses
 from runge.training.member import Member
 from runge.training.saving import Save
@@ -72,16 +72,13 @@ def checkpoint_seconds(members: int) -> float:
 
 def bare_loop(steps: int) -> float:
     made = experiment(steps)
-    module, points = made.module, made.data.dataset.train
-    network = module.network.stage(0)
-    optimizer = module.configure_optimizers()
-    weight = module.lambda_d.to(points.f)
+    module = made.module
+    adam, optimizer, network = module.optimizer, module.configure_optimizers(), module.network.stage(0)
+    weight = module.lambda_d.to(module.scale)
+    problem = Problem(network, made.data.dataset.train, module.scale, weight, losses.loss_and_gradient)
     started = time.perf_counter()
     for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = 0.01 * learning_rate_factor("cosine", step / steps)
-        _, network.theta.grad = losses.loss_and_gradient(network, points, module.scale, weight)
-        optimizer.step()
+        adam.step(optimizer, problem, step / steps)
     return (time.perf_counter() - started) / steps
 
 

@@ -104,8 +104,11 @@ def write() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, "page"], default=list(BENCHMARKS))
-    for name in parser.parse_args().names:
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(BENCHMARKS)}; or page")
+    names = parser.parse_args().names or list(BENCHMARKS)
+    if unknown := set(names) - {*BENCHMARKS, "page"}:
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join((*BENCHMARKS, 'page'))}")
+    for name in names:
         if name != "page":
             script, *arguments = BENCHMARKS[name]
             subprocess.run([sys.executable, str(HERE / script), *arguments, "--keep"], check=True)
