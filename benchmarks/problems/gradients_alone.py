@@ -39,10 +39,10 @@ SETTINGS: dict[str, tuple[int, tuple[str, ...]]] = {
     "Lotka-Volterra, 0 to 8": (4000, SMOOTH),
     "Hénon-Heiles": (2000, (*NEURONS, "optimizer.slopes=[0.02,1]")),
     "double pendulum": (
-        3400,
+        4400,
         (
             *("optimizer=levenberg_marquardt", "model.activation=tanh", "model.depth=2", "model.width=36"),
-            *("model.init=knots", "trainer.max_steps=140", "data.split.val=0.05"),
+            *("model.init=knots", "trainer.max_steps=108", "data.split.val=0.05"),
         ),
     ),
 }

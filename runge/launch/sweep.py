@@ -1,5 +1,6 @@
 """Fused sweeps: runs that can share a stack are trained together, in chunks, on all cores."""
 
+import importlib
 import logging
 import os
 import sys
@@ -22,7 +23,6 @@ from runge.compare.groups import seeds_needed
 from runge.configuration import build, digest
 from runge.errors import ConfigurationError, describe
 from runge.launch.compose import Composer, combinations, fixed_keys, plain
-from runge.launch.folds import folds
 from runge.launch.jobs import (
     Chunk,
     Job,
@@ -71,9 +71,15 @@ def run_grid(
     sweeper = build("hydra.sweeper", settings, SweeperSettings)
     with compared(config, sweeper, launcher):
         given = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
-        runs = _with_folds(context, config, combinations([*given, *arguments], context.config_loader))
+        runs = combinations([*given, *arguments], context.config_loader)
+        Composer(context.config_loader, config)(runs[0], 0)  # a mistake in a key is reported before torch is loaded
+        fused = hasattr(launcher, "failures")
+        if len(runs) > 1 and fused and begin_processes(launcher.settings) > 1 and sweeper.compare:
+            for name in ("scipy.stats", "runge.compare.picture"):  # while the processes load what they need
+                importlib.import_module(name)
+        runs = _with_folds(context, config, runs)
         OmegaConf.save(config, Path(config.hydra.sweep.dir) / "multirun.yaml")
-        if not hasattr(launcher, "failures"):  # the fused one checks them in its processes
+        if not fused:  # else they are checked in the launcher's processes
             check_jobs(context, config, runs, 0)
         size = sweeper.max_batch_size or len(runs)
         for first in range(0, len(runs), size):
@@ -83,6 +89,8 @@ def run_grid(
 
 def _with_folds(context: HydraContext, config: DictConfig, runs: Sequence[list[str]]) -> list[list[str]]:
     """Replace each run that has folds by one run for each of them."""
+    from runge.launch.folds import folds  # late: it loads torch
+
     compose, some = Composer(context.config_loader, config), list[list[str]]()
     for run in runs:
         may = any(one.lstrip("+").startswith(("data", "experiment")) for one in run)  # composing others takes 82 ms
