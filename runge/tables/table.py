@@ -67,7 +67,7 @@ class File(NamedTuple):
         import pandas
 
         numbers = np.full(len(self.frame), np.nan)
-        if not name or name not in self.names:
+        if not name or name not in self.frame.columns:
             return numbers
         column: Any = self.frame[name]
         if column.dtype.kind in "iufO":  # texts are objects
