@@ -17,7 +17,7 @@ from hydra.core.config_store import ConfigStore
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from runge.metrics import QUANTITIES
+from runge.metrics import QUANTITIES, RELATIVE
 
 CONFIGURATIONS = Path(__file__).resolve().parents[2] / "conf"
 logger = logging.getLogger(__name__)
@@ -97,7 +97,8 @@ def groups() -> str:
 
 def quantities() -> str:
     """Write a table of the errors of a run."""
-    return "\n".join([*_head("quantity", "meaning"), *(_row(f"`{name}`", text) for name, text in QUANTITIES.items())])
+    rows = [_row(f"`{name}`", text) for name, text in (QUANTITIES | RELATIVE).items()]
+    return "\n".join([*_head("quantity", "meaning"), *rows])
 
 
 def launcher() -> str:
