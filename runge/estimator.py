@@ -55,18 +55,18 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         depth: the hidden layers.
         width: the neurons in each.
         lambda_d: as `loss.lambda_d`; without derivatives it has no effect.
-        optimizer: the name of an option, with the settings of `conf/optimizer/NAME.yaml`; or an object from
+        optimizer: the name of an option, which brings the settings of `conf/optimizer/NAME.yaml`; or an object from
             `runge.optimizers`.
         max_steps: as `trainer.max_steps`.
         patience: as `trainer.patience`.
         batch_size: as `data.batch_size`.
         validation_fraction: the share of the rows, in [0, 1), by which the best weights are chosen; rows with the same
-            inputs are all among them or not. 0: by all rows.
+            inputs are all among them, or none. 0: all rows are for training, and the weights are chosen by them.
         precision: 32 or 64 bit.
         search: "best": the fit is the answer of `runge fit FILE`, a weighted mean of the networks that are best by
             cross-validation; all candidates have the parameters above that are not their defaults. None: one network.
         timeout: the seconds that the search may take.
-        random_state: a seed, or a source of randomness of NumPy; it decides on the weights and the validation rows.
+        random_state: a seed, or a source of randomness of NumPy; it determines the weights and the validation rows.
 
     Attributes:
         function_: the trained function, a `runge.function.Function` in 64 bit, in the units of X and y. Its inputs and
@@ -124,8 +124,8 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
             The regressor itself, fitted.
 
         Raises:
-            ValueError: an array or a parameter is not as it must be, or values and derivatives contradict each other,
-                as they do if a scaler has changed X alone.
+            ValueError: an array or a parameter is not allowed, or values and derivatives contradict each other, as they
+                do if a scaler has changed X alone.
             RunError: the loss was never finite.
             KeyboardInterrupt: it was interrupted.
         """
