@@ -17,7 +17,7 @@ from runge.launch.cli import check_overrides, override_of, quoted, session, trai
 from runge.outcomes import Answer, Comparison, Run
 from runge.records.directories import RunDirectory
 from runge.records.files import discard, write
-from runge.tables.table import file_of
+from runge.tables.memory import file_of
 
 if TYPE_CHECKING:
     import pandas

@@ -1,11 +1,10 @@
 """A file of named columns: where it is, how it is used, and its numbers. Its content is not trusted."""
 
 import csv
-import io
 import math
 import os
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -18,7 +17,7 @@ from runge.validation import Natural, checked
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["FARTHEST", "FORMATS", "SETS", "File", "Fold", "Folds", "Table", "check_fold", "file_of", "numbered"]
+__all__ = ["FARTHEST", "FORMATS", "SETS", "File", "Fold", "Folds", "Table", "check_fold", "numbered"]
 __all__ += ["open_table"]
 
 FARTHEST = 1e100
@@ -192,33 +191,6 @@ def _npz(path: str) -> File:
             rule = f"must have the arrays 'x', 'y', 'dydx', and text of the shape ({m},), such as the labels of a split"
             raise ValueError(f"{rule}; got {name!r}, {array.dtype} of {array.shape}")
     return File(path, pandas.DataFrame(x | y | slopes | arrays), (), list(x), list(y) or None)
-
-
-def file_of(data: Any) -> tuple[str, bytes]:
-    """Return the suffix and the content of the file that holds a table with all of its digits.
-
-    It is a DataFrame, whose columns are those of a CSV file, or a mapping of the arrays of an NPZ file.
-
-    Raises:
-        ConfigurationError: it is neither, or cannot be a table.
-    """
-    import pandas
-
-    if isinstance(data, pandas.DataFrame):
-        if data.empty or not all(isinstance(name, str) for name in data.columns):
-            rule = "must have rows, and columns whose names are texts"
-            raise ConfigurationError(f"data: the DataFrame {rule}, got {len(data)} rows of {list(data.columns)}")
-        floats = data.select_dtypes("floating").columns
-        return ".csv", data.astype(dict.fromkeys(floats, float)).to_csv(index=False).encode()  # all digits of float32
-    if not isinstance(data, Mapping):
-        rule = "must be a DataFrame, or arrays by their names in a mapping, {'x': x, 'y': y, 'dydx': dydx}"
-        raise ConfigurationError(f"data: {rule}; got a {type(data).__name__}")
-    arrays = {str(name): np.asarray(array) for name, array in data.items()}
-    if wrong := [name for name, array in arrays.items() if array.dtype.kind == "O"]:
-        raise ConfigurationError(f"data: the array {wrong[0]!r} must be of numbers, got Python objects")
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # pyright: ignore[reportArgumentType]: no array is called allow_pickle
-    return ".npz", buffer.getvalue()
 
 
 FORMATS: dict[str, Callable[[str], File]] = {".csv": _csv, ".tsv": _csv, ".parquet": _parquet, ".npz": _npz}
