@@ -14,8 +14,9 @@ from runge.launch.cli import explain, override_of
 from runge.launch.compose import compose
 from runge.records.files import printable
 from runge.tables.contradictions import ColumnNames, Finding, Report, contradictions
+from runge.tables.memory import frame_of
 from runge.tables.roles import Roles, find_roles, listed, partial_name, read_arrays
-from runge.tables.table import FORMATS, File, Table, open_table
+from runge.tables.table import FORMATS, Table, open_table
 
 if TYPE_CHECKING:
     import pandas
@@ -74,7 +75,7 @@ def check(data: "str | os.PathLike[str] | pandas.DataFrame", *overrides: str) ->
         raise ConfigurationError(message) from error
     del section["_target_"]  # by its name the class would be imported with the rest of `runge.data`, and torch
     table = build("data", section, Table)
-    file = File("the DataFrame", data) if path is None else open_table(table.file)  # pyright: ignore
+    file = frame_of(data) if path is None else open_table(table.file)
     roles = find_roles(file, table.inputs, table.outputs, table.derivatives, table.split_column)
     arrays = read_arrays(file, roles)
     names = ColumnNames(roles.inputs, roles.outputs, roles.partials, file.place)

@@ -170,6 +170,12 @@ def test_mistakes_in_the_command(overrides, message):
         check(beam(), *overrides)
 
 
+def test_frames_that_are_no_tables():
+    for wrong in (beam().iloc[:0], beam().set_axis(range(len(beam().columns)), axis=1), beam().iloc[:, [0, 0, 1]]):
+        with pytest.raises(ConfigurationError, match="data: the DataFrame must have rows, and columns whose names are"):
+            check(wrong)
+
+
 def test_an_input_must_be_known(capsys, tmp_path):
     path = tmp_path / "beam.csv"
     frame = beam()
