@@ -110,6 +110,8 @@ def open_table(path: str, key: str = "data.file") -> File:
     except ImportError as error:
         need = "needs the package pyarrow; install it with pip install -e '.[parquet]'"
         raise ConfigurationError(f"{key}: {path!r} {need}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{key}: {path!r}: must be text in UTF-8; save it as such ({error})") from error
     except Exception as error:  # damage may raise anything, zlib.error and struct.error among others
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
         raise ConfigurationError(f"{key}: {path!r}: {reason}") from error
@@ -125,7 +127,9 @@ def _csv(path: str) -> File:
     import pandas
 
     with Path(path).open(encoding="utf-8-sig") as file:
-        separator = max(_SEPARATORS, key=file.readline().count)
+        first, second = file.readline(), file.readline()
+        # A name may have commas, as in `x, m;y, N`: the number of separators is then not that of the next line.
+        separator = max(_SEPARATORS, key=lambda one: (0 < first.count(one) == second.count(one), first.count(one)))
         file.seek(0)
         reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
         names = [name.strip() for name in next(reader, [])]
