@@ -37,11 +37,10 @@ class Function(nn.Module):
     has the shape (..., D); with one output `u(x)` has (...) and `u.derivative(x)` has (..., D). With P outputs `u(x)`
     has (..., P) and `u.derivative(x)` has (..., P, D).
 
-    A tensor or a number gives a tensor on the device of the parameters, and in their precision, or in float64 if the
-    run was trained in standardised units or the members have weights; `to` changes both. The result can be
-    differentiated with respect to x if x requires gradients, and to the parameters after `u.requires_grad_()`;
-    otherwise points are evaluated in chunks. A NumPy array gives an array, and so does a table with a column for each
-    input, such as a DataFrame.
+    A tensor or a number gives a tensor on the device of the parameters and in their precision, or in float64 if the run
+    was trained in standardised units or the members have weights; `to` changes both. It can be differentiated by x if x
+    requires gradients, and by the parameters after `u.requires_grad_()`; otherwise points are evaluated in chunks. A
+    NumPy array gives an array, and so does a table with a column for each input, such as a DataFrame.
 
     It can be copied, pickled, saved by `torch.save`, compiled by `torch.compile` and exported by `torch.export`.
 

@@ -221,10 +221,10 @@ class Table:
     to dyP_dxD, without a number where there is only one.
 
     Attributes:
-        file: the file, which ends in .csv, .tsv, .parquet or .npz; relative to the directory of the command.
-        inputs: the columns of the inputs. None: those by which the file has derivatives; all other columns must then
-            have a role too.
-        outputs: the columns of the outputs; None: those of which the file has derivatives, likewise.
+        file: the file, which ends in .csv, .tsv, .parquet or .npz; relative to the working directory.
+        inputs: the columns of the inputs. None: those with respect to which the file has derivatives; all other columns
+            must then have a role too.
+        outputs: the columns of the outputs. None: those of which the file has derivatives, likewise.
         derivatives: the columns of the partial derivatives, `{output: {input: column}}`; None: those that are named
             `d<output>_d<input>`; `{}`: none.
         split: the shares of the rows that are drawn, by the seed, for `train`, `val` and `test`, at most 1 in total.
