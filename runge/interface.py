@@ -17,7 +17,7 @@ from runge.launch.cli import check_overrides, override_of, quoted, session, trai
 from runge.outcomes import Answer, Comparison, Run
 from runge.records.directories import RunDirectory
 from runge.records.files import discard, write
-from runge.tables.memory import file_of
+from runge.tables.memory import FRAME, file_of
 
 if TYPE_CHECKING:
     import pandas
@@ -174,7 +174,7 @@ def _typed(
             path.unlink()
             RunDirectory(where).discard()
             discard(where, {"multirun.yaml"})
-        name = "the DataFrame" if suffix == ".csv" else "the arrays"
+        name = FRAME if suffix == ".csv" else "the arrays"
         message = str(error).replace(repr(str(path)), name)
         message = re.sub(rf"{name}: line (\d+)", lambda line: f"{name}: row {int(line[1]) - 1}", message)
         raise ConfigurationError(message) from error

@@ -1,3 +1,6 @@
+import ast
+import shlex
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -118,6 +121,23 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert command.startswith("    runge fit beam.csv 'data.inputs=[load,length,angle]' 'data.outputs=[bend,stress]' ")
     overrides = [part.strip("'") for part in command.split()[3:]]
     assert [one.what for one in check("beam.csv", *overrides).findings] == ["stress is an outlier in line 32."]
+
+
+def test_the_command_with_any_names_and_for_a_frame(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    frame = beam()
+    frame.columns = [name.replace("bend", "bend [mm]").replace("load", "load, F=m*a (N)") for name in frame]
+    frame["dbend [mm]_dangle"] *= -1
+    frame.to_csv("beam.csv", index=False)
+    roles = "data.inputs=['load, F=m*a (N)',length,angle]", "data.outputs=['bend [mm]']"
+    (command,) = (line for line in printed(capsys, "beam.csv", *roles)[0].splitlines() if "runge fit" in line)
+    assert check("beam.csv", *shlex.split(command)[3:]).findings == []
+    (call,) = (line.strip() for line in repr(check(frame, *roles)).splitlines() if "runge.fit" in line)
+    assert check(frame, *ast.literal_eval(call.removeprefix("runge.fit").replace("df, ", ""))).findings == []
+    frame.columns = [name.replace("bend [mm]", "µ") for name in frame]
+    found = check(frame, roles[0], "data.outputs=['µ']")
+    assert found.findings
+    assert "runge.fit" not in repr(found)  # Hydra has no such keys
 
 
 def test_an_output_alone_and_columns_with_other_names(tmp_path, capsys):

@@ -9,7 +9,10 @@ import numpy as np
 from runge.errors import ConfigurationError
 from runge.tables.table import File
 
-__all__ = ["file_of", "frame_of", "unmasked"]
+__all__ = ["FRAME", "file_of", "frame_of", "unmasked"]
+
+FRAME = "the DataFrame"
+"""The name of a DataFrame in messages, in the place of a path."""
 
 
 def frame_of(frame: Any, key: str = "data") -> File:
@@ -21,8 +24,8 @@ def frame_of(frame: Any, key: str = "data") -> File:
     names = list(frame.columns)
     if frame.empty or not frame.columns.is_unique or not all(isinstance(name, str) for name in names):
         rule = "must have rows, and columns whose names are texts that differ"
-        raise ConfigurationError(f"{key}: the DataFrame {rule}, got {len(frame)} rows of {names}")
-    return File("the DataFrame", frame.reset_index(drop=True), key=key)
+        raise ConfigurationError(f"{key}: {FRAME} {rule}, got {len(frame)} rows of {names}")
+    return File(FRAME, frame.reset_index(drop=True), key=key)
 
 
 def file_of(data: Any) -> tuple[str, bytes]:
