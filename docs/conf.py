@@ -52,17 +52,28 @@ html_show_sphinx = False
 html_copy_source = False
 
 
+_COLON = "\ue000"  # a character that no docstring has
+
+
+def _hide_colon(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Hide the colons in an attribute's first line from napoleon, which would read the text before one as a type."""
+    if what in ("attribute", "data", "property") and lines:
+        lines[0] = lines[0].replace(":", _COLON)
+
+
 def _escape(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """Let docstrings write |x| and x**2, which would be markup; formulas and code are left as they are."""
-    formula = False
+    formula = example = False
     for i, line in enumerate(lines):
         formula = line.lstrip().startswith(".. math::") or (formula and line.startswith("   "))
-        if not formula:
-            parts = re.split(r"(`[^`]*`)", line)
+        example = bool(line.strip()) and (example or line.lstrip().startswith(">>>"))
+        if not (formula or example):
+            parts = re.split(r"(`[^`]*`)", line.replace(_COLON, ":"))
             parts[::2] = [re.sub(r"(?<!\\)([|*])", r"\\\1", part) for part in parts[::2]]
             lines[i] = "".join(parts)
 
 
 def setup(app: Sphinx) -> None:
-    """Connect the handler, after that of napoleon."""
+    """Connect the handlers, before and after that of napoleon."""
+    app.connect("autodoc-process-docstring", _hide_colon, priority=400)
     app.connect("autodoc-process-docstring", _escape, priority=600)

@@ -128,7 +128,7 @@ class _Periodic(Balance):
     """A policy that looks at every multiple of some number of steps; these fall on rows of the history.
 
     Attributes:
-        every: steps between two looks, >= 1.
+        every: steps between two updates of the weights, >= 1.
     """
 
     every: Count
@@ -215,9 +215,9 @@ class ReLoBRaLo(_Periodic):
     where rho is 1 with probability `lookback` and 0 otherwise.
 
     Attributes:
-        temperature: T, in [1e-12, 1e12]; large: all weights are 1.
+        temperature: the temperature T of the softmax, in [1e-12, 1e12]; large: all weights are 1.
         alpha: the weight of the past, in [0, 1].
-        lookback: the mean of rho, in [0, 1].
+        lookback: the probability that rho is 1, in [0, 1].
 
     References:
         R. Bischof, M. A. Kraus (2021). Multi-objective loss balancing for physics-informed deep learning.

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import shlex
 import sys
 import textwrap
@@ -14,8 +15,9 @@ from runge.launch.cli import explain, override_of
 from runge.launch.compose import compose
 from runge.records.files import printable
 from runge.tables.contradictions import ColumnNames, Finding, Report, contradictions
+from runge.tables.memory import FRAME, frame_of
 from runge.tables.roles import Roles, find_roles, listed, partial_name, read_arrays
-from runge.tables.table import FORMATS, File, Table, open_table
+from runge.tables.table import FORMATS, Table, open_table
 
 if TYPE_CHECKING:
     import pandas
@@ -24,6 +26,8 @@ __all__ = ["Check", "check", "main"]
 
 _WIDTH, _MOST = 80, 20
 _PLACEHOLDER = "table.csv"
+_READABLE = re.compile(r"(?!\d+$)[\w\\()\[\]{}:=, /+.%*@?|-]+", re.ASCII)
+"""The names that Hydra's grammar can have as the key of a mapping."""
 
 
 class Check(NamedTuple):
@@ -74,7 +78,7 @@ def check(data: "str | os.PathLike[str] | pandas.DataFrame", *overrides: str) ->
         raise ConfigurationError(message) from error
     del section["_target_"]  # by its name the class would be imported with the rest of `runge.data`, and torch
     table = build("data", section, Table)
-    file = File("the DataFrame", data) if path is None else open_table(table.file)  # pyright: ignore
+    file = frame_of(data) if path is None else open_table(table.file)
     roles = find_roles(file, table.inputs, table.outputs, table.derivatives, table.split_column)
     arrays = read_arrays(file, roles)
     names = ColumnNames(roles.inputs, roles.outputs, roles.partials, file.place)
@@ -121,19 +125,26 @@ def _wrapped(text: str, indent: str = "") -> str:
 
 
 def _without(found: Check) -> str:
-    """Return the command that fits the table without the columns of derivatives that are wrong."""
+    """Return what fits the table without the columns of derivatives that are wrong; empty if Hydra cannot read a name.
+
+    In its grammar keys of a mapping have no quotes, but backslashes.
+    """
     roles = found.roles
     wrong = {column for finding in found.findings if not finding.rows for column in finding.columns}
-    columns = {(y, x): roles.partials.get((y, x), partial_name(y, x)) for y in roles.outputs for x in roles.inputs}
-    if not wrong & {*columns.values()}:
+    columns = [roles.partials.get((y, x), partial_name(y, x)) for y in roles.outputs for x in roles.inputs]
+    every = *roles.inputs, *roles.outputs, *columns
+    if wrong.isdisjoint(columns) or not all(map(_READABLE.fullmatch, every)):
         return ""
-    kept = {
-        y: [f"{x}:{columns[y, x]}" for x in roles.inputs if (y, x) in roles.partials and columns[y, x] not in wrong]
-        for y in roles.outputs
-    }
-    kept = ",".join(f"{y}:{{{','.join(pairs)}}}" for y, pairs in kept.items() if pairs)
-    names = [f"data.{key}=[{','.join(names)}]" for key, names in (("inputs", roles.inputs), ("outputs", roles.outputs))]
-    return shlex.join([*command().split(), "fit", found.name, *names, f"data.derivatives={{{kept}}}"])
+    names = {name: re.sub(r"([^\w/+.%*@?|-])", r"\\\1", name) for name in every}
+    right = {pair: names[column] for pair, column in roles.partials.items() if column not in wrong}
+    kept = {y: [f"{names[x]}:{right[y, x]}" for x in roles.inputs if (y, x) in right] for y in roles.outputs}
+    kept = ",".join(f"{names[y]}:{{{','.join(pairs)}}}" for y, pairs in kept.items() if pairs)
+    parts = {"inputs": roles.inputs, "outputs": roles.outputs}
+    overrides = [f"data.{key}=[{','.join(names[name] for name in some)}]" for key, some in parts.items()]
+    overrides.append(f"data.derivatives={{{kept}}}")
+    if found.name == FRAME:
+        return f"runge.fit(df, {', '.join(map(repr, overrides))})"
+    return shlex.join([*command().split(), "fit", found.name, *overrides])
 
 
 @ending_quietly()

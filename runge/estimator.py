@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Real
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
@@ -21,7 +22,9 @@ from runge.in_memory import QUIET, Floats, Names, member_of, trained
 from runge.interface import sweep
 from runge.optimizers import Optimizer
 from runge.tables.contradictions import ColumnNames, wrong_columns
+from runge.tables.memory import unmasked
 from runge.tables.roles import check_index, names_of, partials_of
+from runge.tables.table import FARTHEST
 from runge.training.member import Member
 
 __all__ = ["SobolevRegressor"]
@@ -55,18 +58,18 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         depth: the hidden layers.
         width: the neurons in each.
         lambda_d: as `loss.lambda_d`; without derivatives it has no effect.
-        optimizer: the name of an option, with the settings of `conf/optimizer/NAME.yaml`; or an object from
+        optimizer: the name of an option, which brings the settings of `conf/optimizer/NAME.yaml`; or an object from
             `runge.optimizers`.
         max_steps: as `trainer.max_steps`.
         patience: as `trainer.patience`.
         batch_size: as `data.batch_size`.
         validation_fraction: the share of the rows, in [0, 1), by which the best weights are chosen; rows with the same
-            inputs are all among them or not. 0: by all rows.
+            inputs are all among them, or none. 0: all rows are for training, and the weights are chosen by them.
         precision: 32 or 64 bit.
         search: "best": the fit is the answer of `runge fit FILE`, a weighted mean of the networks that are best by
             cross-validation; all candidates have the parameters above that are not their defaults. None: one network.
         timeout: the seconds that the search may take.
-        random_state: a seed, or a source of randomness of NumPy; it decides on the weights and the validation rows.
+        random_state: a seed, or a source of randomness of NumPy; it determines the weights and the validation rows.
 
     Attributes:
         function_: the trained function, a `runge.function.Function` in 64 bit, in the units of X and y. Its inputs and
@@ -124,20 +127,20 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
             The regressor itself, fitted.
 
         Raises:
-            ValueError: an array or a parameter is not as it must be, or values and derivatives contradict each other,
-                as they do if a scaler has changed X alone.
+            ValueError: an array or a parameter is not allowed, or values and derivatives contradict each other, as they
+                do if a scaler has changed X alone.
             RunError: the loss was never finite.
             KeyboardInterrupt: it was interrupted.
         """
         for name, part in (("y", y), ("dydx", dydx)):
             check_index(name, part, X)
         of_inputs = {"dtype": np.float64, "ensure_min_samples": 2}
-        x, labels = _VALIDATE(self, X, y, validate_separately=(of_inputs, _OF_LABELS))
+        x, labels = _VALIDATE(self, unmasked(X), unmasked(y), validate_separately=(of_inputs, _OF_LABELS))
         check_consistent_length(x, labels)
         self._one_column = labels.ndim == 1
         values = labels.reshape(len(x), -1)
         inputs, outputs = names_of("x", X, x.shape[1]), names_of("y", y, values.shape[1])
-        slopes = _checked(dydx, x, values, inputs, outputs)
+        slopes = _checked(unmasked(dydx), x, values, inputs, outputs)
         if (search := self.search) not in (None, "best"):
             raise ValueError(f"search: must be None or 'best', got {search!r}")
         with _fitting():
@@ -177,8 +180,8 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
     def _member(self, x: Floats, y: Floats, dydx: Floats, inputs: Names, outputs: Names) -> Member:
         """Return the run: the command's configuration of a table, with the parameters of this estimator."""
         share = self.validation_fraction
-        if not 0 <= share < 1:
-            raise ValueError(f"validation_fraction: must be in [0, 1), got {share}")
+        if not (isinstance(share, Real) and 0 <= share < 1):
+            raise ValueError(f"validation_fraction: must be in [0, 1), got {share!r}")
         settings: dict[str, Any] = {
             section: {name: value for name in names if (value := self._given(name)) is not None}
             for section, names in _KEYS.items()
@@ -232,7 +235,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the coefficient of determination R2 of the values that are known, a mean over the outputs."""
-        labels, u = _CHECK(y, input_name="y", **_OF_LABELS), self.predict(X)
+        labels, u = _CHECK(unmasked(y), input_name="y", **_OF_LABELS), self.predict(X)
         check_consistent_length(u, labels, sample_weight)
         weight, scores = np.ones(len(u)) if sample_weight is None else np.asarray(sample_weight), []
         for label, one in zip(labels.reshape(len(u), -1).T, u.reshape(len(u), -1).T, strict=True):
@@ -242,7 +245,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
 
     def _checked_inputs(self, X: ArrayLike) -> Floats:
         check_is_fitted(self, "function_")
-        return _VALIDATE(self, X, dtype=np.float64, reset=False)
+        return _VALIDATE(self, unmasked(X), dtype=np.float64, reset=False)
 
 
 def _seed(random_state: Any) -> int:
@@ -253,15 +256,21 @@ def _seed(random_state: Any) -> int:
 
 
 def _checked(dydx: Any, x: Floats, y: Floats, inputs: Sequence[str], outputs: Sequence[str]) -> Floats:
-    """Return the derivatives, (n, P, D), NaN where they are not known; ValueError: they contradict the values."""
+    """Return the derivatives, (n, P, D), NaN where they are not known.
+
+    Raises:
+        ValueError: they have another shape, contradict the values, or a number is too large for its square.
+    """
     shape = n, count, dimension = len(x), len(outputs), len(inputs)
-    if dydx is None:
-        return np.full(shape, np.nan)
-    slopes = _CHECK(partials_of(dydx, inputs, outputs), input_name="dydx", allow_nd=True, **_OF_LABELS)
+    dydx = np.full(shape, np.nan) if dydx is None else partials_of(dydx, inputs, outputs)
+    slopes = _CHECK(dydx, input_name="dydx", allow_nd=True, **_OF_LABELS)
     allowed = [shape, *[(n, dimension)] * (count == 1), *[(n,)] * (count == dimension == 1)]
     if slopes.shape not in allowed:
         raise ValueError(f"dydx: must have the shape {' or '.join(map(str, allowed))}; got {slopes.shape}")
     slopes = slopes.reshape(shape)
+    for name, part in (("X", x), ("y", y), ("dydx", slopes)):
+        if (large := np.abs(part) > FARTHEST).any():
+            raise ValueError(f"{name}: must be within {FARTHEST:g} of 0, got {part[large][0]:g}; change its unit")
     if wrong := wrong_columns(x, y, slopes, ColumnNames(inputs, outputs)):
         rule = "must be the derivatives of y with respect to the inputs as X has them"
         got = " ".join(f"{one.what} {one.evidence}" for one in wrong)

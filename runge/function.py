@@ -30,17 +30,17 @@ _CHUNK = 2**12  # points that are evaluated at a time; what a layer makes of the
 class Function(nn.Module):
     """A trained u: R^D -> R^P with its derivative, in the units of the data.
 
-    It is the mean over its members, with equal or other weights: the networks of runs with other seeds, or of any runs
-    that were fitted to the same. One run has one member.
+    It is the mean, weighted or not, over its members: the networks of runs that differ in their seeds, or of any runs
+    that were fitted to the same function or table. One run has one member.
 
     With one input x may have any shape, and with one output `u(x)` and `u.derivative(x)` have the same. With D inputs x
     has the shape (..., D); with one output `u(x)` has (...) and `u.derivative(x)` has (..., D). With P outputs `u(x)`
     has (..., P) and `u.derivative(x)` has (..., P, D).
 
-    A tensor or number gives a tensor, on the device and in the precision of the parameters or, if the run was trained
-    in standardised units or the members have weights, of these, float64; `to` changes both. It can be differentiated by
-    x if x requires gradients, and by the parameters after `u.requires_grad_()`; otherwise points are evaluated in
-    chunks. A NumPy array gives an array, and so does a table with a column for each input, such as a DataFrame.
+    A tensor or a number gives a tensor on the device of the parameters and in their precision, or in float64 if the run
+    was trained in standardised units or the members have weights; `to` changes both. It can be differentiated by x if x
+    requires gradients, and by the parameters after `u.requires_grad_()`; otherwise points are evaluated in chunks. A
+    NumPy array gives an array, and so does a table with a column for each input, such as a DataFrame.
 
     It can be copied, pickled, saved by `torch.save`, compiled by `torch.compile` and exported by `torch.export`.
 

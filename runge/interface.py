@@ -17,7 +17,7 @@ from runge.launch.cli import check_overrides, override_of, quoted, session, trai
 from runge.outcomes import Answer, Comparison, Run
 from runge.records.directories import RunDirectory
 from runge.records.files import discard, write
-from runge.tables.table import file_of
+from runge.tables.memory import FRAME, file_of
 
 if TYPE_CHECKING:
     import pandas
@@ -39,9 +39,9 @@ def fit(*arguments: Any, directory: Directory = None) -> Run | Answer:
     Calls from several threads wait for each other.
 
     Args:
-        *arguments: a table, if the data are in memory: a pandas DataFrame with columns that are named as in a file,
-            such as y and dy_dx, or a mapping with the arrays `x`, (m, D), `y`, (m, P), and `dydx`, (m, P, D), as an NPZ
-            file has them; NaN: not known. It is written into the run's directory, where `data.file` names it. Then the
+        *arguments: first the table, if the data are in memory: a pandas DataFrame whose columns are named as in a file,
+            such as y and dy_dx, or a mapping with the arrays of an NPZ file: `x`, (m, D), `y`, (m, P), and `dydx`,
+            (m, P, D). NaN: not known. It is written into the directory, and `data.file` names that file. Then the
             command line's overrides, such as `"model.activation=gelu"`. Options of your own are found with
             `"hydra.searchpath=[file:///PATH/TO/conf]"`.
         directory: the directory of the run, or of the sweep; None: `outputs/DATE/TIME`, `outputs/multirun/DATE/TIME`.
@@ -95,8 +95,8 @@ def sweep(*arguments: str | InMemory, directory: Directory = None) -> Comparison
     says if some runs did not finish; they are in the comparison with their status.
 
     Args:
-        *arguments: a table in memory, as `fit` takes it, if there is one, which is written into the sweep's directory;
-            then the command line's overrides, such as `"model.activation=tanh,gelu"`.
+        *arguments: first the table, as for `fit`, if the data are in memory; then the command line's overrides, such as
+            `"model.activation=tanh,gelu"`.
         directory: the sweep's directory; None: `outputs/multirun/DATE/TIME`. If it contains an unfinished sweep with
             the same overrides, that sweep is resumed.
 
@@ -174,7 +174,7 @@ def _typed(
             path.unlink()
             RunDirectory(where).discard()
             discard(where, {"multirun.yaml"})
-        name = "the DataFrame" if suffix == ".csv" else "the arrays"
+        name = FRAME if suffix == ".csv" else "the arrays"
         message = str(error).replace(repr(str(path)), name)
         message = re.sub(rf"{name}: line (\d+)", lambda line: f"{name}: row {int(line[1]) - 1}", message)
         raise ConfigurationError(message) from error

@@ -1,4 +1,4 @@
-"""The names of all figures of a run.
+"""The names of all metrics of a run.
 
 An error's key is `{split}/{quantity}` or `{split}/{quantity}/{region}`, with split `train`, `val` or `test`.
 """
@@ -60,7 +60,7 @@ def share_key(region: str) -> str:
 
 
 TRAIN_LOSS, VAL_LOSS = key("train", "loss"), key("val", "loss")
-"""The loss as it is minimised (in `metrics.json`: with the full lambda_d), and the validation loss with the latter."""
+"""The loss as it is minimised (in `metrics.json` with the full lambda_d), and the validation loss with the full one."""
 
 TEST_ENDS = "test_low", "test_high"
 """The splits of the ends of 95 % intervals of the test errors, on few rows of a table."""

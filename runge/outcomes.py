@@ -76,7 +76,7 @@ class Run:
 
     @property
     def fit(self) -> "pandas.DataFrame":
-        """The columns of `fit.csv`: inputs, outputs, derivatives, and the fit of these, at up to 201 test points."""
+        """The columns of `fit.csv`: inputs, outputs, derivatives, and their fit, at some of the test points."""
         return fit_table(self.directory)
 
     @cached_property
@@ -93,7 +93,7 @@ class Run:
         return self.draw()["fit"]
 
     def draw(self) -> dict[str, "Figure"]:
-        """Draw the pictures `fit`, `curves`, and where there are any `profiles` and `points`, as `runge draw` does."""
+        """Draw the pictures `fit`, `curves` and, if the run has them, `profiles` and `points`, as `runge draw` does."""
         return draw(self.directory)
 
 
@@ -125,7 +125,7 @@ class Comparison(Ranking):
 
     @property
     def table(self) -> "pandas.DataFrame":
-        """A row per run, as `runge.records`, the best first."""
+        """A row per run, as `runge.runs`, the best first."""
         import pandas
 
         return pandas.DataFrame(table(self.records))
@@ -146,7 +146,7 @@ class Comparison(Ranking):
         return Run(self.records[0].path)
 
     def suggest(self, points: int = 16, **options: Any) -> "pandas.DataFrame":
-        """Return the points to compute next, and rows for their labels, with the options of `runge.suggest.suggest`.
+        """Return the points to compute next, as rows of the table, with the options of `runge.suggest.suggest`.
 
         Raises:
             ConfigurationError: the sweep is not several networks of one table, or an option is not allowed.

@@ -120,8 +120,9 @@ class Residual(Periodic):
     r"""RAD, residual-based adaptive distribution: the density :math:`p(x) \propto |r|^k / E|r|^k + c`.
 
     Attributes:
-        power: k, in [0, 10], so that |r|^k is a number in 64 bits for all |r| from 1e-30 to 1e30; 0: uniform.
-        floor: c, in [1e-12, 1e12]; large: uniform.
+        power: the exponent k of |r|, in [0, 10], so that |r|^k is a number in 64 bits for |r| from 1e-30 to 1e30; 0:
+            uniform.
+        floor: the constant c that is added to the density, in [1e-12, 1e12]; large: uniform.
 
     Raises:
         ValueError: a parameter is outside its range.

@@ -1,6 +1,7 @@
 """Suggest the inputs whose labels improve a fit most, as a table for the solver that computes them."""
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,8 +23,9 @@ from runge.predict import predict
 from runge.records.directories import RunDirectory
 from runge.records.files import printable, write
 from runge.residuals import rows_of
+from runge.tables.memory import frame_of
 from runge.tables.roles import listed, partial_name
-from runge.tables.table import FORMATS, SETS, File, open_table
+from runge.tables.table import FORMATS, SETS, open_table
 from runge.targets.expression import parse
 from runge.trust.suggestions import choose, relative
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["main", "suggest"]
 
 Floats = NDArray[np.float64]
-Interval = tuple[float, float]
+Interval = Sequence[float]
 
 _CANDIDATES = 2048
 _DRAWN = 2**17  # points, among which are those that meet the conditions
@@ -45,7 +47,7 @@ def suggest(
     directory: str,
     points: int = 16,
     box: Mapping[str, float | Interval] | None = None,
-    candidates: "str | pandas.DataFrame | None" = None,
+    candidates: "str | os.PathLike[str] | pandas.DataFrame | None" = None,
     where: Sequence[str] = (),
     seed: int = 0,
 ) -> "pandas.DataFrame":
@@ -56,7 +58,7 @@ def suggest(
     Args:
         directory: the directory of the sweep: of `runge fit`, or over seeds or folds.
         points: how many.
-        box: the interval of an input, or its fixed value; of the others it is that of the table's rows.
+        box: the interval of an input, or its fixed value; for other inputs it is the range of the table's rows.
         candidates: the points to choose from, a file or a DataFrame with a column for each input, of which at most 2048
             are drawn; None: 2048 points of a Sobol sequence in the box.
         where: conditions on the inputs, such as `"x1 + x2 < 1"`.
@@ -78,7 +80,7 @@ def _suggest(
     rows: Rows,
     points: int,
     box: Mapping[str, float | Interval],
-    candidates: "str | pandas.DataFrame | None",
+    candidates: "str | os.PathLike[str] | pandas.DataFrame | None",
     where: Sequence[str],
     seed: int,
 ) -> "pandas.DataFrame":
@@ -109,16 +111,16 @@ def _drawn(rows: Rows, intervals: Mapping[str, Interval], count: int, seed: int)
 
 
 def _given(
-    candidates: "str | pandas.DataFrame", rows: Rows, intervals: Mapping[str, Interval]
+    candidates: "str | os.PathLike[str] | pandas.DataFrame", rows: Rows, intervals: Mapping[str, Interval]
 ) -> "tuple[pandas.DataFrame, Floats, NDArray[np.bool_]]":
     """Return the points of a table, likewise, and which of them are in the box, and neither rows nor repeated."""
     import pandas
 
-    if isinstance(candidates, str):
-        file = open_table(candidates, "candidates")
+    if isinstance(candidates, str | os.PathLike):
+        file = open_table(os.fspath(candidates), "candidates")
     else:
-        file = File("the DataFrame", candidates.reset_index(drop=True), key="candidates")
-    if missing := [name for name in rows.inputs if name not in file.names]:
+        file = frame_of(candidates, "candidates")
+    if missing := [name for name in rows.inputs if name not in file.frame.columns]:
         rule = f"must have a column for each input, {listed(rows.inputs)}"
         raise ConfigurationError(f"candidates: {rule}; missing: {listed(missing)}")
     x = np.stack([file.numbers(name, known=True) for name in rows.inputs], axis=1) + 0.0  # -0.0 is 0.0
@@ -159,7 +161,7 @@ def _intervals(box: Mapping[str, float | Interval], rows: Rows) -> dict[str, Int
     for name, given in box.items():
         if name not in rows.inputs:
             raise ConfigurationError(f"box: must name inputs, {listed(rows.inputs)}; got {name!r}")
-        low, high = given if isinstance(given, tuple) else (given, given)
+        low, high = np.broadcast_to(np.asarray(given, float), 2)
         x = rows.x[:, rows.inputs.index(name)]
         if not low <= high:
             raise ConfigurationError(f"box: {name}: must be LOW:HIGH with LOW <= HIGH, got {low:g}:{high:g}")

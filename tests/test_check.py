@@ -1,3 +1,6 @@
+import ast
+import shlex
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -120,6 +123,23 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert [one.what for one in check("beam.csv", *overrides).findings] == ["stress is an outlier in line 32."]
 
 
+def test_the_command_with_any_names_and_for_a_frame(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    frame = beam()
+    frame.columns = [name.replace("bend", "bend [mm]").replace("load", "load, F=m*a (N)") for name in frame]
+    frame["dbend [mm]_dangle"] *= -1
+    frame.to_csv("beam.csv", index=False)
+    roles = "data.inputs=['load, F=m*a (N)',length,angle]", "data.outputs=['bend [mm]']"
+    (command,) = (line for line in printed(capsys, "beam.csv", *roles)[0].splitlines() if "runge fit" in line)
+    assert check("beam.csv", *shlex.split(command)[3:]).findings == []
+    (call,) = (line.strip() for line in repr(check(frame, *roles)).splitlines() if "runge.fit" in line)
+    assert check(frame, *ast.literal_eval(call.removeprefix("runge.fit").replace("df, ", ""))).findings == []
+    frame.columns = [name.replace("bend [mm]", "µ") for name in frame]
+    found = check(frame, roles[0], "data.outputs=['µ']")
+    assert found.findings
+    assert "runge.fit" not in repr(found)  # Hydra has no such keys
+
+
 def test_an_output_alone_and_columns_with_other_names(tmp_path, capsys):
     frame = beam().rename(columns={"dbend_dload": "slope"})
     frame["slope"] *= -1
@@ -168,6 +188,12 @@ def test_without_derivatives_there_is_nothing_to_contradict():
 def test_mistakes_in_the_command(overrides, message):
     with pytest.raises(ConfigurationError, match=message):
         check(beam(), *overrides)
+
+
+def test_frames_that_are_no_tables():
+    for wrong in (beam().iloc[:0], beam().set_axis(range(len(beam().columns)), axis=1), beam().iloc[:, [0, 0, 1]]):
+        with pytest.raises(ConfigurationError, match="data: the DataFrame must have rows, and columns whose names are"):
+            check(wrong)
 
 
 def test_an_input_must_be_known(capsys, tmp_path):

@@ -91,7 +91,7 @@ def test_step_3_of_the_tutorial_compares_its_two_runs(train, capfd):
     """A first run is not in the comparison; the names are those of the page."""
     text = (ROOT / "docs/tutorial.md").read_text()
     step = text[text.index("## 3.") : text.index("## 4.")]
-    (*trainings, comparison) = re.findall(r"^    python (?:train.py|-m runge.compare) (.*)$", step, re.MULTILINE)
+    (*trainings, comparison) = re.findall(r"^    (?:python train.py|runge compare) (.*)$", step, re.MULTILINE)
     for options in ("seed=0", *trainings):
         status, out, err = train(*options.split(), "trainer.max_steps=4", "model.width=8")
         assert status == 0, out + err

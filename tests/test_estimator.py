@@ -79,6 +79,8 @@ def test_units_do_not_matter():
         ({}, np.array([["a"]] * 24), "could not convert"),
         ({"lambda_d": -1.0}, DYDX, "lambda_d"),
         ({"validation_fraction": 1.0}, DYDX, r"validation_fraction: must be in \[0, 1\)"),
+        ({"validation_fraction": "0.1"}, DYDX, r"validation_fraction: must be in \[0, 1\), got '0.1'"),
+        ({}, DYDX * 1e200, r"dydx: must be within 1e\+100 of 0, got .*e\+200; change its unit"),
         ({"validation_fraction": 0.97}, None, "y: 'y' must be known in two rows in the training rows"),
         ({"validation_fraction": 0.01}, DYDX, "validation_fraction: must leave rows .* 0 val"),
         ({"optimizer": "adm"}, DYDX, "optimizer: must be one of adam, adamw, lbfgs, least_squares, .*got 'adm'"),
@@ -176,6 +178,12 @@ def test_values_that_are_not_known():
     assert model.score(PLANE, WAVE) > 0.999
     known = ~np.isnan(some)
     assert model.score(PLANE, some) == pytest.approx(model.score(PLANE[known], WAVE[known]))
+    hidden = np.ma.array(np.where(known, some, 1e6), mask=~known)
+    masked = clone(model).fit(PLANE, hidden, dydx=np.ma.array(SLOPES))
+    assert np.array_equal(masked.predict(PLANE), model.predict(PLANE))
+    assert masked.score(PLANE, hidden) == model.score(PLANE, some)
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        model.predict(np.ma.array(PLANE, mask=PLANE > 0.9))
     both = np.c_[some, WAVE]
     assert SobolevRegressor(**SMALL).fit(PLANE, both).score(PLANE, both) < 1
     assert np.isfinite(cross_val_score(SobolevRegressor(**SMALL), PLANE, some, cv=2)).all()

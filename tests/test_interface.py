@@ -1,3 +1,4 @@
+import io
 import json
 import logging
 import subprocess
@@ -15,6 +16,7 @@ from matplotlib.figure import Figure
 import runge
 from runge.errors import ConfigurationError, RunError
 from runge.records.ensemble import write_answer
+from runge.tables.memory import file_of
 from tests.conftest import interrupted_at
 from tests.launch.commands import TINY_RACE
 from tests.launch.test_run import SHORT, figures
@@ -174,6 +176,12 @@ def test_a_default_run_of_a_table_in_memory(table):
     assert figures(run.directory) == figures(runge.fit(table, *TINY, "search=null").directory)
 
 
+def test_masked_labels_are_not_known():
+    y = np.ma.array([1, 2, 3], mask=[False, True, False])
+    _, content = file_of({"x": np.arange(3), "y": y})
+    np.testing.assert_array_equal(np.load(io.BytesIO(content))["y"], [1, np.nan, 3])
+
+
 @pytest.mark.parametrize("call", [runge.fit, runge.sweep])
 def test_mistakes_in_a_table_in_memory(call, table, tmp_path):
     one, arrays = table[["a", "y", "dy_da"]], {"x": np.arange(4.0), "y": np.arange(4.0)}
@@ -186,6 +194,7 @@ def test_mistakes_in_a_table_in_memory(call, table, tmp_path):
         ((one.iloc[:0],), r"data: the DataFrame must have rows, and columns .*, got 0 rows of \['a', 'y', 'dy_da'\]"),
         ((text,), r"data\.file: the DataFrame: row 3, column 'y': must be a number, .* got 'abc'"),
         (({**arrays, "y": np.arange(3.0)},), r"data\.file: the arrays: 'y' must be an array of .* shape \(4,\) or"),
+        (({**arrays, "file": arrays["x"]},), "data: an array must be named x, y, dydx or .*, got 'file'"),
         ((one, "data.file=t.csv"), "data.file: must not be set where the data are an argument"),
         ((one, "resume=run"), "resume: must not be set where the data are an argument"),
         ((one, "model.widht=8"), "model.widht: unknown key"),

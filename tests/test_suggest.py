@@ -1,10 +1,13 @@
 """`runge suggest`: which points are chosen from, the table that is written, and its messages."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas
 import pytest
 
 import runge
+from runge.errors import ConfigurationError
 from runge.suggest import main, suggest
 
 ROLES = ("data=table", "data.file=t.csv", "data.inputs=[b,a]", "data.outputs=[y]", "data.split_column=kind")
@@ -50,6 +53,7 @@ def test_box_and_conditions():
     new = suggest("sweep", 8, {"a": (0.5, 3.0), "b": 0.25}, where=["a*e < 2", "1 >= b + a/2"])
     assert set(new["b"]) == {0.25}
     assert new["a"].between(0.5, 2 / np.e).all()
+    assert new.equals(suggest("sweep", 8, {"a": [0.5, 3.0], "b": 0.25}, where=["a*e < 2", "1 >= b + a/2"]))
     assert len(suggest("sweep", 2, where=["b**2 > 0.9"]).query("b*b > 0.9")) == 2
 
 
@@ -57,7 +61,7 @@ def test_candidates():
     old = pandas.read_csv("t.csv")[["a", "b"]]
     own = pandas.DataFrame({"where": list("pqrst"), "a": [0.1, 0.9, 0.9, 0.5, 0.2], "b": [0.0, 0.5, 0.6, -0.5, 0.0]})
     pandas.concat([old, own]).to_csv("own.csv", index=False)
-    new = suggest("sweep", 5, candidates="own.csv")
+    new = suggest("sweep", 5, candidates=Path("own.csv"))
     assert sorted(new["where"]) == list("pqrst")
     merged = new.merge(own, on=["where", "a", "b"])
     assert len(merged) == 5
@@ -65,6 +69,9 @@ def test_candidates():
     many = pandas.DataFrame(np.random.default_rng(1).uniform((0, -1), (1, 1), (3000, 2)), columns=["a", "b"])
     new = suggest("sweep", 3, candidates=many)
     assert len(new.merge(many, on=["a", "b"])) == 3
+    for wrong in (many.iloc[:0], many.set_axis(["a", "a"], axis=1), many.set_axis(range(2), axis=1)):
+        with pytest.raises(ConfigurationError, match="candidates: the DataFrame must have rows, and columns whose"):
+            suggest("sweep", 3, candidates=wrong)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from hydra.core.config_store import ConfigStore
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from runge.metrics import QUANTITIES
+from runge.metrics import QUANTITIES, RELATIVE
 
 CONFIGURATIONS = Path(__file__).resolve().parents[2] / "conf"
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def groups() -> str:
         for option in options:
             text = option.head if option.head and targets.count(option.target) > 1 else _summary(option.target)
             for who, settings in option.also.items():
-                text += f" {who} sets " + ", ".join(f"`{key}={value}`" for key, value in settings.items()) + "."
+                text += f" {who} sets " + ", ".join(f"`{key}={_text(value)}`" for key, value in settings.items()) + "."
             default = " (default)" if chosen.get(group) == option.name else ""
             lines.append(_row(f"`{option.name}`{default}", text))
         rows: dict[tuple[str, str], dict[str, list[str]]] = {}
@@ -97,7 +97,8 @@ def groups() -> str:
 
 def quantities() -> str:
     """Write a table of the errors of a run."""
-    return "\n".join([*_head("quantity", "meaning"), *(_row(f"`{name}`", text) for name, text in QUANTITIES.items())])
+    rows = [_row(f"`{name}`", text) for name, text in (QUANTITIES | RELATIVE).items()]
+    return "\n".join([*_head("quantity", "meaning"), *rows])
 
 
 def launcher() -> str:
@@ -205,7 +206,7 @@ def _meaning(key: str, explained: dict[str, str]) -> str:
         logger.warning("%s: no docstring explains this key", key)
         return ""
     text = _markdown(text)
-    return text[:1].upper() + text[1:] if re.match(r"[a-z]{3,}|an? ", text) else text
+    return text[:1].upper() + text[1:] if re.match(r"(?!true\b)[a-z]{3,}|an? ", text) else text
 
 
 def _key_row(key: str, explained: dict[str, str], value: Any) -> str:
@@ -215,9 +216,16 @@ def _key_row(key: str, explained: dict[str, str], value: Any) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, dict) and "_target_" in value:
         return f"`{value['_target_'].rpartition('.')[2]}`"
+    return f"`{_text(value)}`"
+
+
+def _text(value: Any) -> str:
+    """Return a value as it is written on the command line; an interpolation in words."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_text(part)}" for key, part in value.items()) + "}"
     text = {None: "null", True: "true", False: "false"}.get(value, value) if isinstance(value, bool | None) else value
     text = re.sub(r"\$\{share:([\d.]+),\$\{([\w.]+)\}(?:,(\d+))?\}", _share, str(text))
-    return "`" + re.sub(r"\$\{([\w.]+)\}", r"\1", text) + "`"
+    return re.sub(r"\$\{([\w.]+)\}", r"\1", text)
 
 
 def _share(found: re.Match[str]) -> str:

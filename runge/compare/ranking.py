@@ -178,8 +178,8 @@ def _nearest(name: str, names: Iterable[str]) -> str:
 
 
 def _parsed(value: str) -> Any:
-    """Return the content of a text as JSON, so that [-1,1] equals [-1.0, 1.0]; a text that is not JSON as it is."""
+    """Return the content of a text as JSON, so that [-1,1] is [-1.0, 1.0] and true True; other texts as they are."""
     try:
-        return json.loads(value)
+        return json.loads(value.lower() if value in ("True", "False") else value)
     except ValueError:
         return value

@@ -25,7 +25,7 @@ _TEST_SEED = 1  # not that of the candidates among which training points are cho
 
 @checked
 class Data:
-    """The section `data`: how many points there are, and what they carry.
+    """The section `data` of a formula: how many points there are, and what they carry.
 
     With one or two inputs the least number of points is that of the domain's corners, 2 or 4, since they are among
     the points. With more it is 1, except for a grid, which has two or more points along each input.
@@ -40,7 +40,7 @@ class Data:
         boundary_points: extra training points in the outer tenth of the domain, carrying f and f', >= 0.
         noise_f: the standard deviation of the normal noise that is added to the values of the training and validation
             points, in units of the standard deviation of f over the training points, in [0, 100].
-        noise_df: that of the noise of the derivatives, likewise for each partial derivative. Test points have no noise.
+        noise_df: the same for the noise of each partial derivative. Test points have no noise.
         folds: the number K of folds, >= 2, into which the training points are dealt, for cross-validation; None: none.
             There are no other validation points then. With fewer than five points for each fold there are fewer folds.
         fold: the fold that is left out of training and validates, from 0 to K - 1. A sweep without this key trains a

@@ -86,7 +86,7 @@ def as_sweep(arguments: Sequence[str]) -> list[str]:
         >>> as_sweep(["rows.csv", "hydra.sweeper.timeout=20"])
         ['-m', 'search=best', 'data=table', 'data.file=rows.csv', 'hydra.sweeper.timeout=20']
     """
-    file = [one for one in arguments[:1] if "=" not in one and not one.startswith("-")]
+    file = [one for one in arguments[:1] if os.path.isfile(one) or ("=" not in one and not one.startswith("-"))]
     if not file and not any(one.lstrip("+").startswith(("data", "experiment", "target")) for one in arguments):
         rule = "must be the first argument, or target=NAME must be given"
         raise ConfigurationError(f"FILE: {rule}; got {' '.join(arguments)}")

@@ -24,7 +24,7 @@ class LauncherSettings:
     """The section `hydra.launcher` of the fused launcher.
 
     Attributes:
-        processes: the number of chunks that are trained at the same time; None: one per core, on a cluster 16.
+        processes: the number of stacks that are trained at the same time; None: one per core, on a cluster 16.
         members: the most members of a stack; None: 32, or on a GPU 1024.
         cluster: `local`: processes of this machine; `slurm`: jobs of a Slurm cluster.
         partition: Slurm's partition; None: the default one.

@@ -20,10 +20,10 @@ _MOST_METRICS, _MOST_PARAMS = 1000, 100  # of one request
 
 
 class MLflow(Logger):
-    """A logger that makes the run one of an MLflow store: its settings, figures, pictures and tags.
+    """A logger that records the run in an MLflow store: its settings, figures, pictures and tags.
 
     The rows are stored at each checkpoint. Lightning's `MLFlowLogger` makes a transaction for each row, which costs
-    more than the training, does not resume a run, and takes no pictures.
+    more than the training, does not resume a run, and stores no pictures.
 
     Args:
         tracking_uri: the store, a SQLite file or a server: `sqlite:///FILE`, `http://HOST:PORT`; null: that of

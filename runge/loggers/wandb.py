@@ -15,12 +15,12 @@ Project = Annotated[str, Field(pattern=r"^[^/\\#?%:]{1,128}$")]
 
 
 class Wandb(WandbLogger):
-    """Lightning's logger with a run of its own for each member of a stack, which is continued when it is resumed.
+    """Lightning's logger for Weights & Biases: each member of a stack is a run there, which continues when it resumes.
 
     Args:
         project: the name of the project, up to 128 characters without slash, backslash, #, ?, % or colon.
-        mode: `online`, or `offline`: write files below `wandb/`, for `wandb sync`; null: that of `WANDB_MODE`, or else
-            online.
+        mode: `online`; `offline`: write files below `wandb/`, for `wandb sync`; `disabled`: log nothing; null: that of
+            `WANDB_MODE`, or else online.
         save_dir: the run's directory.
         run_name: the run's overrides and the end of its path.
         overrides: the run's overrides.

@@ -34,7 +34,7 @@ _AT_ONCE = 64  # the most reflections in a block of LAPACK's
 
 @checked
 class LeastSquares(Optimizer):
-    r"""Fixed features: hidden layers as drawn, and a last layer that minimises the loss exactly.
+    r"""Fixed neurons: hidden layers that stay as drawn, and a last layer that minimises the loss exactly.
 
     Each of the K steps is another fit, which does not depend on the ones before: step k gives the first layer the mean
     slope

@@ -66,14 +66,18 @@ def claim(path: str | os.PathLike[str]) -> str:
 
 
 def discard(path: Path, names: Collection[str]) -> None:
-    """Remove a directory that contains no entries except `names` and a lock, and parents that this leaves empty."""
-    if path.is_dir() and {entry.name for entry in path.iterdir()} <= {LOCK, *names}:
-        shutil.rmtree(path)
+    """Remove a directory that contains no entries except `names` and a lock, and parents that this leaves empty.
+
+    The working directory and those above it stay.
+    """
+    if path.is_dir() and (entries := {entry.name for entry in path.iterdir()}) <= {LOCK, *names}:
+        for entry in map(path.joinpath, entries):
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         with suppress(OSError):  # a parent with other runs in it is not empty
-            for parent in path.absolute().parents[:3]:
-                if Path.cwd().is_relative_to(parent):
+            for one in [path.absolute(), *path.absolute().parents[:3]]:
+                if Path.cwd().is_relative_to(one):
                     break
-                parent.rmdir()
+                one.rmdir()
 
 
 def printable(text: str, keep: str = "") -> str:

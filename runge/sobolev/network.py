@@ -30,14 +30,14 @@ class Model:
 
     Attributes:
         activation: the function s: `tanh`, `relu`, `gelu`, `sigmoid`, `silu`, `softplus`, `sin`, or the dotted path of
-            an `runge.sobolev.activations.Activation` of your own.
+            a `runge.sobolev.activations.Activation` of your own.
         depth: the number of hidden layers, from 1 to 1000; depth 2 and width 64 give D -> 64 -> 64 -> 1.
         width: the neurons in each hidden layer, >= 1.
         init: the distribution of the initial weights, `default`, `knots` or `wide_knots`, as in `draw_weights`.
         stages: the number of residual stages, >= 1: networks trained one after the other and summed, each fitted to the
             residual of the sum of those before it.
         derivative: how u' is computed: `forward`: by its formulas, along with u, or in reverse mode if there are few
-            outputs for the inputs; `autograd`: by torch's reverse mode. All are equal to round-off.
+            outputs compared with the inputs; `autograd`: by torch's reverse mode. All are equal to round-off.
         standardize: true: the network and its loss work in standardised units, those of the training points, and u is
             in the units of the data; false: all in the units of the data; `auto`: standardised if it is a formula with
             an input or an output far from size 1, as `runge.targets.far_from_one` says.

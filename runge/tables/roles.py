@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -53,14 +54,16 @@ def find_roles(
     Raises:
         ConfigurationError: a column does not exist, or what it is cannot be inferred.
     """
-    inputs, outputs = inputs or file.inputs, outputs or file.outputs
+    columns, (inputs, outputs) = file.names, (inputs or file.inputs, outputs or file.outputs)
+    every = {*columns}
     if derivatives is None:
-        partials = _conventional(file, inputs or file.names, outputs or file.names)
+        partials = _conventional(file, inputs or columns, outputs or columns)
     else:
         partials = {(y, x): column for y, columns in derivatives.items() for x, column in columns.items()}
     inferred = not (inputs and outputs)
-    inputs = inputs or [name for name in file.names if any(name == x for _, x in partials)]
-    outputs = outputs or [name for name in file.names if any(name == y for y, _ in partials)]
+    of, by = {y for y, _ in partials}, {x for _, x in partials}
+    inputs = inputs or [name for name in columns if name in by]
+    outputs = outputs or [name for name in columns if name in of]
     seconds = find_seconds(file, inputs, outputs, partials.values())
     splits = [] if split is None else [split]
     named = {"split_column": splits, "derivatives": [*partials.values(), *seconds.values()]}
@@ -68,24 +71,25 @@ def find_roles(
     for key, names in named.items():
         if key in ("inputs", "outputs") and not names:
             rule = f"must name the {key}, because no columns are named d<output>_d<input>"
-            absent = {y: column for column in file.names for y, x in _readings(column) if x in file.names}
+            absent = {y: column for column in columns for y, x in _readings(column) if x in every}
             how = [f"{column!r} needs a column {y!r}, in which one value is enough" for y, column in absent.items()]
-            raise _wrong(key, file, "; ".join([f"{rule}; its columns are {listed(file.names)}", *how[:1]]))
+            raise _wrong(key, file, "; ".join([f"{rule}; its columns are {listed(columns)}", *how[:1]]))
         for name in names:
-            if name not in file.names or not name:
-                raise _wrong(key, file, f"must be among its columns, {listed(file.names)}; got {name!r}")
+            if name not in every or not name:
+                raise _wrong(key, file, f"must be among its columns, {listed(columns)}; got {name!r}")
             if not name.isprintable() or name.startswith(_RISKY):
                 rule = f"must not begin with one of {' '.join(_RISKY)} nor have control characters; rename the column"
                 raise _wrong(key, file, f"{rule}, got {name!r}")
-    columns = [name for names in named.values() for name in names]
-    unused = [name for name in file.names if name and name not in columns]
+    uses = Counter(name for names in named.values() for name in names)
+    unused = [name for name in columns if name and name not in uses]
     if inferred and (left := [name for name in unused if not _INDEX.fullmatch(name)]):
         rule = f"must be named, and outputs too, because {listed(left)} could be either"
         raise _wrong("inputs", file, f"{rule}; inferred are {listed(inputs)} and the outputs {listed(outputs)}")
-    if wrong := [pair for pair in partials if pair[0] not in outputs or pair[1] not in inputs]:
+    of, by = {*outputs}, {*inputs}
+    if wrong := [pair for pair in partials if pair[0] not in of or pair[1] not in by]:
         allowed = f"an output of {listed(outputs)} by an input of {listed(inputs)}"
         raise _wrong("derivatives", file, f"must be of {allowed}, got {wrong[0][0]!r} by {wrong[0][1]!r}")
-    if twice := [name for name in columns if columns.count(name) > 1]:
+    if twice := [name for name, count in uses.items() if count > 1]:
         raise _wrong("inputs", file, f"each column must have one role, got several for {twice[0]!r}")
     if derivatives is None:
         _check_strays(file, inputs, outputs, unused)
@@ -117,8 +121,9 @@ def find_seconds(
 def _conventional(file: File, inputs: Collection[str], outputs: Collection[str]) -> dict[tuple[str, str], str]:
     """Find the columns that are named d<output>_d<input> after two other columns."""
     partials: dict[tuple[str, str], str] = {}
+    of, by = {*outputs}, {*inputs}
     for column in file.names:
-        pairs = [(y, x) for y, x in _readings(column) if y in outputs and x in inputs]
+        pairs = [(y, x) for y, x in _readings(column) if y in of and x in by]
         if len(pairs) > 1:
             raise _wrong("derivatives", file, f"must name the columns, because {column!r} can be read in several ways")
         partials |= dict.fromkeys(pairs, column)

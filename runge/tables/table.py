@@ -1,11 +1,10 @@
 """A file of named columns: where it is, how it is used, and its numbers. Its content is not trusted."""
 
 import csv
-import io
 import math
 import os
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -18,7 +17,7 @@ from runge.validation import Natural, checked
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["FARTHEST", "FORMATS", "SETS", "File", "Fold", "Folds", "Table", "check_fold", "file_of", "numbered"]
+__all__ = ["FARTHEST", "FORMATS", "SETS", "File", "Fold", "Folds", "Table", "check_fold", "numbered"]
 __all__ += ["open_table"]
 
 FARTHEST = 1e100
@@ -67,7 +66,7 @@ class File(NamedTuple):
         import pandas
 
         numbers = np.full(len(self.frame), np.nan)
-        if not name or name not in self.names:
+        if not name or name not in self.frame.columns:
             return numbers
         column: Any = self.frame[name]
         if column.dtype.kind in "iufO":  # texts are objects
@@ -111,6 +110,8 @@ def open_table(path: str, key: str = "data.file") -> File:
     except ImportError as error:
         need = "needs the package pyarrow; install it with pip install -e '.[parquet]'"
         raise ConfigurationError(f"{key}: {path!r} {need}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{key}: {path!r}: must be text in UTF-8; save it as such ({error})") from error
     except Exception as error:  # damage may raise anything, zlib.error and struct.error among others
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
         raise ConfigurationError(f"{key}: {path!r}: {reason}") from error
@@ -126,7 +127,9 @@ def _csv(path: str) -> File:
     import pandas
 
     with Path(path).open(encoding="utf-8-sig") as file:
-        separator = max(_SEPARATORS, key=file.readline().count)
+        first, second = file.readline(), file.readline()
+        # A name may have commas, as in `x, m;y, N`: the number of separators is then not that of the next line.
+        separator = max(_SEPARATORS, key=lambda one: (0 < first.count(one) == second.count(one), first.count(one)))
         file.seek(0)
         reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
         names = [name.strip() for name in next(reader, [])]
@@ -194,33 +197,6 @@ def _npz(path: str) -> File:
     return File(path, pandas.DataFrame(x | y | slopes | arrays), (), list(x), list(y) or None)
 
 
-def file_of(data: Any) -> tuple[str, bytes]:
-    """Return the suffix and the content of the file that holds a table with all of its digits.
-
-    It is a DataFrame, whose columns are those of a CSV file, or a mapping of the arrays of an NPZ file.
-
-    Raises:
-        ConfigurationError: it is neither, or cannot be a table.
-    """
-    import pandas
-
-    if isinstance(data, pandas.DataFrame):
-        if data.empty or not all(isinstance(name, str) for name in data.columns):
-            rule = "must have rows, and columns whose names are texts"
-            raise ConfigurationError(f"data: the DataFrame {rule}, got {len(data)} rows of {list(data.columns)}")
-        floats = data.select_dtypes("floating").columns
-        return ".csv", data.astype(dict.fromkeys(floats, float)).to_csv(index=False).encode()  # all digits of float32
-    if not isinstance(data, Mapping):
-        rule = "must be a DataFrame, or arrays by their names in a mapping, {'x': x, 'y': y, 'dydx': dydx}"
-        raise ConfigurationError(f"data: {rule}; got a {type(data).__name__}")
-    arrays = {str(name): np.asarray(array) for name, array in data.items()}
-    if wrong := [name for name, array in arrays.items() if array.dtype.kind == "O"]:
-        raise ConfigurationError(f"data: the array {wrong[0]!r} must be of numbers, got Python objects")
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # pyright: ignore[reportArgumentType]: no array is called allow_pickle
-    return ".npz", buffer.getvalue()
-
-
 FORMATS: dict[str, Callable[[str], File]] = {".csv": _csv, ".tsv": _csv, ".parquet": _parquet, ".npz": _npz}
 """The readers, by the ends of their files' names."""
 
@@ -245,10 +221,10 @@ class Table:
     to dyP_dxD, without a number where there is only one.
 
     Attributes:
-        file: the file, which ends in .csv, .tsv, .parquet or .npz; relative to the directory of the command.
-        inputs: the columns of the inputs. None: those by which the file has derivatives; all other columns must then
-            have a role too.
-        outputs: the columns of the outputs; None: those of which the file has derivatives, likewise.
+        file: the file, which ends in .csv, .tsv, .parquet or .npz; relative to the working directory.
+        inputs: the columns of the inputs. None: those with respect to which the file has derivatives; all other columns
+            must then have a role too.
+        outputs: the columns of the outputs. None: those of which the file has derivatives, likewise.
         derivatives: the columns of the partial derivatives, `{output: {input: column}}`; None: those that are named
             `d<output>_d<input>`; `{}`: none.
         split: the shares of the rows that are drawn, by the seed, for `train`, `val` and `test`, at most 1 in total.

@@ -26,7 +26,8 @@ class Target(ABC):
         domain: (lower, upper) in one dimension, or one such pair for each of D dimensions.
 
     Raises:
-        ValueError: a bound is not finite, a lower bound is not below its upper bound, or there are above 1000 inputs.
+        ValueError: a bound is not finite, a lower bound is not below its upper bound, or there are more than 1000
+            inputs.
     """
 
     outputs: tuple[str, ...] = ("f",)

@@ -1,6 +1,7 @@
 """One run's configuration as checked objects."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, cast
 
@@ -150,7 +151,7 @@ class Member:
                 yield f"{key}: must be absent with data=table, whose rows are the points; got {got}"
         from_file = self.rows if self._in_memory is None else None
         names = Columns.of(from_file.inputs, from_file.outputs).names() if from_file else []
-        if twice := [name for name in names if names.count(name) > 1]:
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
             what = f"the run's fit.csv would have two columns {twice[0]!r}, because u_y is the fit of y, and dy_dx its"
             yield f"data.outputs: {what} derivative with respect to x; rename or leave out a column of the table"
         if self.training.accelerator == "gpu" and not self.on_gpu():

@@ -20,8 +20,8 @@ class Loss:
 
     Attributes:
         lambda_d: the weight of MSE_df, in [0, 1e12].
-        lambda_dd: the weight of MSE_ddf, that of second derivatives, which a table may have, in [0, 1e12]; it counts
-            at the steps at which lambda_d is above 0.
+        lambda_dd: the weight of MSE_ddf, the error of the second derivatives that a table may have, in [0, 1e12]; it
+            counts at the steps at which lambda_d is above 0.
         derivative_scale: what f' and u' are divided by inside the loss: `none`, `max` |f'|, or `std`.
         sample_weight: the weight of a training point: `none` (all equal), `derivative` (points with a large f' count
             more), or `density` (1 / density of the points).
@@ -44,14 +44,15 @@ class Training:
 
     Attributes:
         max_steps: optimiser steps, >= 1.
-        stop_at: the step at which the run ends, whose weights are kept whatever their validation loss, >= 1; None: it
-            ends after `max_steps`, on which schedules depend, and keeps the weights with the lowest one.
-        patience: the steps after which a run ends whose `val/loss` has not improved, >= 1; None: all steps are
-            taken. They count once lambda_d has its full value and points no longer move, in the last residual stage.
+        stop_at: the step at which the run ends, >= 1; its weights are kept, whatever their validation loss. None: the
+            run ends after `max_steps`, on which schedules depend, and keeps the weights with the lowest one.
+        patience: the run ends when `val/loss` has not improved for this number of steps, >= 1; None: it takes all of
+            them. They are counted once lambda_d has its full value, points no longer move, and the last stage has
+            begun.
         precision: 32 or 64 bit.
         compile: `on` or `off`, or `auto`: compile the step if that is expected to save more time than it takes.
         accelerator: `cpu` or `gpu`, or `auto`: a GPU that has passed `benchmarks/speed/gpu.py` on this machine, and
-            otherwise the processor.
+            otherwise the CPU.
         log_every: steps between two rows of the history, >= 1.
         diagnostics_every: steps between two evaluations of the gradients of both terms, >= 1.
         checkpoint_seconds: seconds between two checkpoints, in [0, 1e12].

@@ -10,7 +10,7 @@ mean is likely to be wrong. For each row i, networks that have not seen it give 
 .. math:: |y_i - \bar u(x_i)| / \sqrt{s(x_i)^2 + \tau^2},
 
 and q is the smallest number that at least the share `level` of n + 1 scores does not exceed, where the last one is
-infinite. The floor tau tells how much of the error the networks agree on, such as noise of the labels. It is the most
+infinite. The floor tau is the part of the error that the networks share, such as noise of the labels. It is the most
 likely one if the errors over the root have a Laplace distribution.
 
 References:

@@ -1,8 +1,8 @@
 """The mistakes that are made with columns of derivatives, each as the columns where the right labels are."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations, pairwise
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ _SHIFTS = 1, -1, 2, -2, 3, -3
 _FACTOR = 1.35
 """A factor between this and its inverse may come from curvature and noise."""
 
+_MOST = 50  # columns, or lists of them, any two of which may be swapped
 _SIGN = 0.1  # how far the factor of a wrong sign is from -1
 _STEPS, _MEDIANS = 20, 3  # of the reweighting
 
@@ -68,12 +69,17 @@ def possible(labels: Labels) -> Iterator[Mistake]:
             rest, step = labels.error[p] + labels.terms[p][:, d], labels.pairs.step[:, d]
             slope = _slope(rest, step, labels.size[p][labels.pairs.group])
             yield Mistake("unrelated", dict[Place, Source]({(p, d): Source(None, slope)}))
-    swaps = [[pair] for part in (*of_output, *of_input) for pair in combinations(part, 2)]
+    swaps = [[pair] for part in (*of_output, *of_input) for pair in _two(part)]
     if len(outputs) > 1:
-        swaps += [list(zip(*two, strict=True)) for part in (of_output, of_input) for two in combinations(part, 2)]
+        swaps += [list(zip(*two, strict=True)) for part in (of_output, of_input) for two in _two(part)]
     for pairs in swaps:
         yield Mistake("swapped", {one: Source(other) for pair in pairs for one, other in (pair, pair[::-1])})
     yield from (Mistake("transposed", sources) for sources in _transposed(len(outputs), len(inputs)))
+
+
+def _two(part: Sequence[Any]) -> Iterable[tuple[Any, Any]]:
+    """Return any two of a list, or of a long one those next to each other: the time of all grows with its square."""
+    return combinations(part, 2) if len(part) <= _MOST else pairwise(part)
 
 
 def _transposed(outputs: int, inputs: int) -> Iterator[Mapping[Place, Source]]:

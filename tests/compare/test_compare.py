@@ -139,7 +139,8 @@ def test_command(copy, tmp_path, capsys, monkeypatch):
         read = pool.submit((tmp_path / "pipe").read_text)
         compare.main([str(copy), "--csv", "pipe"])
         assert read.result(timeout=60) == (tmp_path / "table.csv").read_text()
-    compare.main([str(copy), "--where", "target.domain=[-1,1]", "--group-by", "model.activation, seed"])
+    where = "--where", "target.domain=[-1,1]", "--where", "trainer.progress_bar=false"
+    compare.main([str(copy), *where, "--group-by", "model.activation, seed"])
     assert "model.activation=relu, seed=4" in capsys.readouterr().out
     compare.main([str(copy / "0")])
     assert "1 run by test/mse_df" in capsys.readouterr().out

@@ -61,6 +61,12 @@ def test_csv(arrays, separator):
     assert (rows.inputs, rows.outputs) == (INPUTS, OUTPUTS)
 
 
+@pytest.mark.parametrize("head", ["x, m;y, N;dy_dx", '"x, m";y'])
+def test_csv_with_commas_in_names(head):
+    write(f"{head}\n{';'.join('1' * (head.count(';') + 1))}\n")
+    assert open_table("a.csv").names == head.replace('"', "").split(";")
+
+
 def test_csv_in_quotes():
     """A cell in quotes may have separators and ends of lines; lines are counted as an editor does."""
     text = 'x,"note, long",y,dy_dx\n0, "a, b",1,2\n\n1,"c\nd",2,3\n2, "" ,4,five\n'
@@ -216,7 +222,7 @@ BAD = {  # the content of the file, the settings, and a part of the message
     "no header": ("0,1,2\n1,2,3\n", {}, "the first line must hold the names of the columns, got ['0', '1', '2']"),
     "open quote": ('x,"y\n1,2\n', {}, "file: 'a.csv': Error tokenizing data"),
     "no rows": ("x,y,dy_dx\n\n", {}, "file: 'a.csv': must have at least one row, got none"),
-    "binary": (b"x,y\n\xff\xfe\x00,1\n", {}, "file: 'a.csv': 'utf-8' codec can't decode byte"),
+    "binary": (b"x,y\n\xff\xfe\x00,1\n", {}, "file: 'a.csv': must be text in UTF-8; save it as such"),
     "twice": ("x,y,x\n1,2,3\n", {}, "each name must stand for one column, got 'x' more than once"),
     "short line": (GOOD + "3,4\n", {}, "file: 'a.csv': line 5 must have 3 cells, as line 1 has, got 2"),
     "quoted long line": (GOOD + '\n3,"4,5",6,7\n', {}, "line 6 must have 3 cells, as line 1 has, got 4"),

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import runge
 from runge.errors import command
-from runge.launch.cli import main
+from runge.launch.cli import as_sweep, main
 from runge.launch.compose import compose
 from runge.training.member import Member
 from tests.compositions import draw_keys
@@ -213,6 +213,11 @@ def test_commands_end_quietly_if_what_reads_their_output_has_ended(name, train, 
                 with pytest.raises(SystemExit) as end:
                     main()
             assert (end.value.code, capfd.readouterr().err) == (1, ""), arguments
+
+
+def test_fit_takes_a_file_with_an_equals_sign(tmp_path):
+    (path := tmp_path / "lr=0.1.csv").touch()
+    assert as_sweep([str(path)]) == ["-m", "search=best", "data=table", f"data.file='{path}'"]
 
 
 def test_the_version_is_that_of_runge(name, capsys):

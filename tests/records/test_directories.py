@@ -50,6 +50,14 @@ def test_discard_keeps_directories_of_training(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["used"]
 
 
+def test_discard_keeps_the_working_directory(tmp_path, monkeypatch):
+    here = RunDirectory(tmp_path / "here")
+    here.hydra.mkdir(parents=True)
+    monkeypatch.chdir(here.path)
+    RunDirectory(".").discard()
+    assert (here.path.is_dir(), here.hydra.exists()) == (True, False)
+
+
 def test_a_history_is_ahead_of_its_status_when_the_run_is_killed_between_them(tmp_path, monkeypatch):
     run = RunDirectory(tmp_path)
     run.write(State("interrupted", 1), {"step": [1]})

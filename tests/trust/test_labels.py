@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from runge.trust.labels import check_columns
-from runge.trust.pairs import corrected
+from runge.trust.mistakes import possible
+from runge.trust.pairs import Labels, Pairs, corrected
 
 SIZES = [(1, 20), (2, 1000), (4, 100), (8, 300)]
 
@@ -144,3 +145,13 @@ def test_outputs_that_are_known_in_other_rows():
     verdict = check_columns(x, y, dydx)
     assert [one.sources for one in verdict.mistakes] == [{(2, 0): ((2, 0), pytest.approx(-1, rel=0.1), 0)}]
     assert {p for p, _ in [*verdict.seen, *verdict.unseen]} == {1, 2}
+
+
+def test_the_possible_mistakes_grow_with_the_number_of_inputs_and_not_its_square():
+    counts = list[int]()
+    for dimension in (60, 120):
+        _, x, y, dydx = table(1, dimension, 30)
+        pairs = Pairs.of(x, np.arange(30))
+        assert pairs is not None
+        counts.append(sum(1 for _ in possible(Labels(pairs, y, dydx))))
+    assert counts[1] < 2.2 * counts[0]

@@ -1,0 +1,61 @@
+"""Tables in memory: DataFrames, and arrays in a mapping."""
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from runge.errors import ConfigurationError
+from runge.tables.table import File
+
+__all__ = ["FRAME", "file_of", "frame_of", "unmasked"]
+
+FRAME = "the DataFrame"
+"""The name of a DataFrame in messages, in the place of a path."""
+
+
+def frame_of(frame: Any, key: str = "data") -> File:
+    """Return the columns of a DataFrame.
+
+    Raises:
+        ConfigurationError: it has no rows, or its columns have no names of their own; the message begins with the key.
+    """
+    names = list(frame.columns)
+    if frame.empty or not frame.columns.is_unique or not all(isinstance(name, str) for name in names):
+        rule = "must have rows, and columns whose names are texts that differ"
+        raise ConfigurationError(f"{key}: {FRAME} {rule}, got {len(frame)} rows of {names}")
+    return File(FRAME, frame.reset_index(drop=True), key=key)
+
+
+def file_of(data: Any) -> tuple[str, bytes]:
+    """Return the suffix and the content of the file that holds a table with all of its digits.
+
+    It is a DataFrame, whose columns are those of a CSV file, or a mapping of the arrays of an NPZ file.
+
+    Raises:
+        ConfigurationError: it is neither, or cannot be a table.
+    """
+    import pandas
+
+    if isinstance(data, pandas.DataFrame):
+        frame = frame_of(data).frame
+        floats = frame.select_dtypes("floating").columns
+        return ".csv", frame.astype(dict.fromkeys(floats, float)).to_csv(index=False).encode()  # all digits of float32
+    if not isinstance(data, Mapping):
+        rule = "must be a DataFrame, or arrays by their names in a mapping, {'x': x, 'y': y, 'dydx': dydx}"
+        raise ConfigurationError(f"data: {rule}; got a {type(data).__name__}")
+    arrays = {str(name): np.asarray(unmasked(array)) for name, array in data.items()}
+    for name, array in arrays.items():
+        if array.dtype.kind == "O":
+            raise ConfigurationError(f"data: the array {name!r} must be of numbers, got Python objects")
+        if name in ("file", "allow_pickle"):  # which NumPy would take for its own arguments
+            raise ConfigurationError(f"data: an array must be named x, y, dydx or as a column of text, got {name!r}")
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # pyright: ignore[reportArgumentType]
+    return ".npz", buffer.getvalue()
+
+
+def unmasked(array: Any) -> Any:
+    """Return a masked array with NaN, not known, in the place of what is masked; others as they are."""
+    return array.astype(float).filled(np.nan) if isinstance(array, np.ma.MaskedArray) else array
