@@ -42,7 +42,7 @@ SETTINGS: dict[str, tuple[int, tuple[str, ...]]] = {
         4400,
         (
             *("optimizer=levenberg_marquardt", "model.activation=tanh", "model.depth=2", "model.width=36"),
-            *("model.init=knots", "trainer.max_steps=108", "data.split.val=0.05"),
+            *("model.init=knots", "trainer.max_steps=120", "data.split.val=0.05"),
         ),
     ),
 }
