@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from runge.configuration import build
-from runge.errors import ConfigurationError, command, ending_quietly
-from runge.launch.cli import explain, override_of
+from runge.errors import ConfigurationError, command, ending_quietly, override_of
+from runge.launch.cli import explain
 from runge.launch.compose import compose
 from runge.records.files import printable
 from runge.tables.contradictions import ColumnNames, Finding, Report, contradictions
