@@ -17,6 +17,7 @@ __all__ = [
     "in_shell",
     "is_out_of_memory",
     "override_of",
+    "setting",
 ]
 
 
@@ -50,6 +51,17 @@ def override_of(key: str, text: str) -> str:
     # In Hydra's grammar a backslash is one of the text, except before a quote.
     quoted = re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + end[2].replace("'", "\\'"), text)
     return f"{key}='{quoted}'"
+
+
+def setting(key: str, path: str | os.PathLike[str]) -> str:
+    r"""Return the override that sets a key to a path, as it is typed in a shell.
+
+    Example:
+        >>> setting("resume", "outputs/0"), setting("resume", "my outputs/0")
+        ('resume=outputs/0', '"resume=\'my outputs/0\'"')
+    """
+    text = os.fspath(path)
+    return f"{key}={text}" if re.fullmatch(r"[\w./-]+", text, re.ASCII) else in_shell(override_of(key, text))
 
 
 def in_shell(override: str) -> str:
