@@ -108,7 +108,9 @@ def _text(found: Check) -> str:
     if report.unknown:
         why = "Not checked, because too few rows have all labels of the output and are near each other"
         parts.append(_wrapped(f"{why}: {listed(report.unknown)}."))
-    if tested < n:
+    if not tested:
+        parts.append("Outliers were not looked for: too few rows, or too many inputs.")
+    elif tested < n:
         parts.append(_wrapped(f"Outliers were looked for in {tested} rows, which are drawn."))
     return "\n\n".join(parts)
 
