@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from runge.configuration import build
-from runge.errors import ConfigurationError, command, ending_quietly
-from runge.launch.cli import explain, override_of
+from runge.errors import ConfigurationError, command, ending_quietly, override_of
+from runge.launch.cli import explain
 from runge.launch.compose import compose
 from runge.records.files import printable
 from runge.tables.contradictions import ColumnNames, Finding, Report, contradictions
@@ -108,7 +108,9 @@ def _text(found: Check) -> str:
     if report.unknown:
         why = "Not checked, because too few rows have all labels of the output and are near each other"
         parts.append(_wrapped(f"{why}: {listed(report.unknown)}."))
-    if tested < n:
+    if not tested:
+        parts.append("Outliers were not looked for: too few rows, or too many inputs.")
+    elif tested < n:
         parts.append(_wrapped(f"Outliers were looked for in {tested} rows, which are drawn."))
     return "\n\n".join(parts)
 

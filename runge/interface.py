@@ -12,8 +12,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from runge.compare.leaderboard import read_leaderboard
-from runge.errors import ConfigurationError, RunError
-from runge.launch.cli import check_overrides, override_of, quoted, session, train
+from runge.errors import ConfigurationError, RunError, override_of
+from runge.launch.cli import check_overrides, quoted, session, train
 from runge.outcomes import Answer, Comparison, Run
 from runge.records.directories import RunDirectory
 from runge.records.files import discard, write

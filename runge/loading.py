@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from runge.configuration import unimported
-from runge.errors import ConfigurationError, command
+from runge.errors import ConfigurationError, command, setting
 from runge.function import Function
 from runge.records.checkpoints import join, read_checkpoint
 from runge.records.directories import RunDirectory
@@ -54,7 +54,7 @@ def load_finished(directory: str, key: str, like: str | None = None) -> Function
     """
     run, rule = RunDirectory(directory), f"{key}: must be the directory of a finished run, got {directory!r}"
     if not run.metrics.exists() and (state := run.read_state()) is not None:
-        after = "" if state.status == "diverged" else f"; continue it with {command()} resume={directory}"
+        after = "" if state.status == "diverged" else f"; continue it with {command()} {setting('resume', directory)}"
         raise ConfigurationError(f"{rule} ({state.status} at step {state.step}, without {run.metrics.name}){after}")
     try:
         return load_runs(*_runs(directory, like))

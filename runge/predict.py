@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main", "predict"]
 
+_MOST_SIDES = 12  # of inputs, in a sentence
+
 
 def predict(
     function: "Function", x: np.ndarray, interval: float | None = None, hessian: bool = False
@@ -177,6 +179,8 @@ def _outside(function: "Function", x: np.ndarray) -> tuple[dict[str, np.ndarray]
         for side, sign, ends in sides
         if (rows := int((beyond[:, d] == sign).sum()))
     ]
+    if (left := len(named) - _MOST_SIDES) > 0:
+        named[_MOST_SIDES:] = [f"and {left} more"]
     if between := int(((number > EDGE) & ~beyond.any(1)).sum()):
         named.append(f"within the ranges, but far from the training data, in {between}")
     edge = int((number > EDGE).sum() - far.sum())

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["fit_of_function", "plane_of", "profiles_of", "rows_seen", "section_of"]
 
 _PROFILE, _PLANE, _MOST_ROWS = 101, 61, 2000
+_MOST_NUMBERS = 10**6  # inputs of points that are evaluated at a time: with 1000 inputs all are 0.8 GB
 
 
 def section_of(function: "Function", x: Array) -> Section:
@@ -38,14 +39,17 @@ def profiles_of(
     function: "Function", x: Array, inputs: Sequence[int] | None = None, points: int = _PROFILE
 ) -> list[Profile]:
     """Return a profile along some inputs, by default all, between the ends of rows x, (m, D), through their median."""
-    along = np.arange(x.shape[1]) if inputs is None else np.array(inputs)
+    along, most = range(x.shape[1]) if inputs is None else inputs, max(1, _MOST_NUMBERS // (points * x.shape[1]))
+    if len(along) > most:
+        parts = [along[i : i + most] for i in range(0, len(along), most)]
+        return [one for part in parts for one in profiles_of(function, x, part, points)]
     at, each = np.tile(np.median(x, axis=0), (len(along), points, 1)), np.arange(len(along))
-    at[each, :, along] = np.linspace(x.min(0), x.max(0), points, axis=1)[along]
+    at[each, :, along] = np.linspace(x.min(0), x.max(0), points, axis=1)[list(along)]
     found = section_of(function, at.reshape(-1, x.shape[1]))
     u, du, around, around_du = (part.reshape(len(along), points, *part.shape[1:]) for part in found[1:5])
     outside = found.outside.reshape(len(along), points)
     return [
-        Profile(at[i, :, d], u[i], du[i, ..., d], around[i], around_du[i, ..., d], outside[i])
+        Profile(at[i, :, d].copy(), u[i], du[i, ..., d].copy(), around[i], around_du[i, ..., d].copy(), outside[i])
         for i, d in zip(each, along, strict=True)
     ]
 

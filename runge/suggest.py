@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -256,7 +257,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.su
     labels = [*rows.outputs, *(partial_name(y, x) for y in rows.outputs for x in rows.inputs)]
     print(printable(f"{len(table)} points: {out}"))
     print(printable(f"Next: compute their labels ({listed(labels)}), append these rows to {rows.table.file}, and run"))
-    print(printable(f"    {command()} fit {rows.table.file}"))
+    print(printable(f"    {command()} fit {shlex.quote(rows.table.file)}"))
 
 
 if __name__ == "__main__":

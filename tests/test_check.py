@@ -190,6 +190,10 @@ def test_mistakes_in_the_command(overrides, message):
         check(beam(), *overrides)
 
 
+def test_few_rows_have_no_outliers():
+    assert "Outliers were not looked for: too few rows, or too many inputs." in repr(check(beam(10)))
+
+
 def test_frames_that_are_no_tables():
     for wrong in (beam().iloc[:0], beam().set_axis(range(len(beam().columns)), axis=1), beam().iloc[:, [0, 0, 1]]):
         with pytest.raises(ConfigurationError, match="data: the DataFrame must have rows, and columns whose names are"):

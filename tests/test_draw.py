@@ -9,7 +9,11 @@ from matplotlib.collections import PolyCollection
 import runge
 from runge.draw import draw, draw_answer, main, title_of
 from runge.errors import ConfigurationError
+from runge.function import Function
 from runge.loading import load
+from runge.sections import profiles_of
+from runge.sobolev.network import Model
+from runge.sobolev.stages import ResidualStages
 
 SHORT = ("trainer.max_steps=20", "trainer.log_every=10", "model.width=8", "trainer.progress_bar=false")
 
@@ -50,6 +54,19 @@ def test_profiles_of_a_table_go_through_the_median_and_have_the_slope_of_the_fit
     curve = figure.axes[1].lines[0]
     np.testing.assert_allclose(curve.get_xdata(), inside[:, 1])
     np.testing.assert_allclose(curve.get_ydata(), load(run.directory)(torch.from_numpy(inside)))
+
+
+def test_profiles_along_many_inputs_need_little_memory(monkeypatch):
+    domains = torch.tensor([[[-1.0, 1.0]]]).expand(1, 3, 2)
+    function = Function(ResidualStages(Model(width=8), domains, [torch.Generator()], torch.float64))
+    sizes, jet, x = list[int](), function.jet, np.random.default_rng(0).random((60, 3))
+    expected = profiles_of(function, x)
+    monkeypatch.setattr(function, "jet", lambda points, *others: sizes.append(points.numel()) or jet(points, *others))
+    monkeypatch.setattr("runge.sections._MOST_NUMBERS", 700)
+    for one, other in zip(profiles_of(function, x), expected, strict=True):
+        np.testing.assert_allclose(one.du, other.du)
+    assert max(sizes) == 2 * 101 * 3
+    assert all(part.base is None for one in expected for part in (one.t, one.du))
 
 
 @pytest.mark.parametrize("dimension", [1, 2])

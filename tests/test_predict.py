@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas
@@ -12,10 +13,11 @@ import torch
 import runge
 from runge import loading as module
 from runge.data import Table, read
-from runge.predict import main
+from runge.predict import _outside, main
 from runge.records.ensemble import write_answer
 from runge.seed import Seed
 from runge.tables.table import SETS
+from runge.trust.outside import Box
 
 SHORT = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false")
 
@@ -291,6 +293,13 @@ def test_mistakes(run, arguments, expected, refusal):
         (run.parent / f"{name}.csv").write_text(text)
     assert expected in refusal(main, *arguments)
     assert not list(run.parent.rglob("*predicted*"))
+
+
+def test_few_of_many_inputs_are_listed():
+    names, region = tuple(f"x{i}" for i in range(20)), Box(np.zeros(20), np.ones(20))
+    function: Any = SimpleNamespace(inputs=names, region=region, outside=region.outside)
+    _, sentence = _outside(function, np.full((1, 20), 5.0))
+    assert sentence.endswith("; x11 above 1 in 1; and 8 more\n")
 
 
 def test_rows_outside_the_training_data(hx, capsys, monkeypatch):

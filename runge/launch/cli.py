@@ -24,7 +24,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from runge.configuration import CONFIGURATIONS, no_such_key
-from runge.errors import ConfigurationError, RunError, command, ending_quietly
+from runge.errors import ConfigurationError, RunError, command, ending_quietly, override_of
 from runge.launch.compose import LOCK, explain_value, register_resolvers
 from runge.machine import interruption
 from runge.records.files import printable
@@ -92,15 +92,6 @@ def as_sweep(arguments: Sequence[str]) -> list[str]:
         raise ConfigurationError(f"FILE: {rule}; got {' '.join(arguments)}")
     table = ["data=table", override_of("data.file", file[0])] if file else []
     return ["-m", "search=best", *table, *arguments[len(file) :]]
-
-
-def override_of(key: str, text: str) -> str:
-    """Return the override that sets a key to a text, such as a path."""
-    if re.fullmatch(r"[A-Za-z./][\w./-]*\.[A-Za-z]\w*", text, re.ASCII):  # a usual path
-        return f"{key}={text}"
-    # In Hydra's grammar a backslash is one of the text, except before a quote.
-    quoted = re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + end[2].replace("'", "\\'"), text)
-    return f"{key}='{quoted}'"
 
 
 def train(configuration: DictConfig) -> Any:

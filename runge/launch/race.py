@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from runge.data import Rows
 from runge.data.channels import Channels
-from runge.errors import RunError
+from runge.errors import RunError, setting
 from runge.launch.candidates import Candidates
 from runge.launch.ending import Ending, equal_weights
 from runge.launch.rounds import Launch, Rounds
@@ -132,7 +132,7 @@ class Race:
             if ranked and not any(one.weight for one in ranked):
                 self._keep(ranked[0])
             best = f"the best answer so far, {ranked[0].name}, is in" if ranked else "no candidate has ended in"
-            how = f"to continue, run the same command with hydra.sweep.dir={self.directory}"
+            how = f"to continue, run the same command with {setting('hydra.sweep.dir', self.directory)}"
             raise SystemExit(f"error: interrupted; {best} {self.directory}; {how}") from error
         finally:
             if self._ranked():

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from runge.compare.tables import error_table
 from runge.configuration import SAME_BITS, digest, section, unimported
-from runge.errors import ConfigurationError, RunError, command, is_out_of_memory
+from runge.errors import ConfigurationError, RunError, command, is_out_of_memory, setting
 from runge.launch.compose import fixed_keys, plain
 from runge.launch.jobs import Job, Value, begin_job, check_rows, ended_before, job_return, log_to_file, name_overrides
 from runge.machine import allow_open_files, interruption
@@ -177,10 +177,10 @@ def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> 
     except ConfigurationError as error:
         raise ConfigurationError(f"resume: {error}") from error
     if stack is not None:
-        sweep = os.path.relpath(stack.path.parent.parent)
+        how = setting("hydra.sweep.dir", os.path.relpath(stack.path.parent.parent))
         raise ConfigurationError(
             f"resume: {str(resume)!r} is trained in one stack with {len(stack.runs) - 1} other runs of its sweep; to "
-            f"continue them, repeat the sweep's command with hydra.sweep.dir={sweep}"
+            f"continue them, repeat the sweep's command with {how}"
         )
     if not directory.last.exists():
         log.warning("the run has no checkpoint, and begins again")

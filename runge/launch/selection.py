@@ -33,6 +33,7 @@ ERRORS = key("val", "nrmse_f"), key("val", "nrmse_df")
 """The errors of a run by which it is ranked."""
 
 _SURROUNDINGS, _REACH = 2000, 1.5
+_MOST_ROWS = 5000  # around which points are: in many dimensions the nearest rows take a time with their square
 _PICKS = 50
 _TINY = 1e-100
 
@@ -158,7 +159,8 @@ def surroundings(x: Floats) -> Floats:
     """
     from scipy.spatial import KDTree
 
-    generator, spread = np.random.default_rng(0), x.std(axis=0)
+    generator, spread, ends = np.random.default_rng(0), x.std(axis=0), (x.min(axis=0), x.max(axis=0))
+    x = x[:: -(-len(x) // _MOST_ROWS)]
     scale, count = np.where(spread > 0, spread, 1), len(x)
     tree, most = KDTree(x / scale), min(1 + 2 * x.shape[1], count)
     mixed = np.stack([column[generator.integers(count, size=_SURROUNDINGS)] for column in x.T], axis=1)
@@ -168,7 +170,7 @@ def surroundings(x: Floats) -> Floats:
     near = np.reshape(tree.query(x[i] / scale, most)[1], (len(i), most))
     j = near[np.arange(len(i)), generator.integers(most, size=len(i))]
     beyond = x[i] + generator.random((len(i), 1)) * (x[i] - x[j])
-    return np.concatenate([mixed, np.clip(beyond, x.min(axis=0), x.max(axis=0))]).astype(np.float64)
+    return np.concatenate([mixed, np.clip(beyond, *ends)]).astype(np.float64)
 
 
 def weigh_candidates(candidates: Sequence[Entrant]) -> Floats:

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from runge import machine
 from runge.compare.groups import seeds_needed
 from runge.configuration import build, digest
-from runge.errors import ConfigurationError, describe
+from runge.errors import ConfigurationError, describe, setting
 from runge.launch.compose import Composer, combinations, fixed_keys, plain
 from runge.launch.jobs import (
     Chunk,
@@ -259,7 +259,7 @@ def _train(
         except (KeyboardInterrupt, SystemExit) as error:
             finished = sum(RunDirectory(job.directory).metrics.exists() for job in jobs)
             count = f"{finished} of {len(jobs)} runs are finished"
-            how = f"to continue, run the same command with hydra.sweep.dir={directory}"
+            how = f"to continue, run the same command with {setting('hydra.sweep.dir', directory)}"
             raise SystemExit(f"error: interrupted; {count}; {how}") from error
     return [returns[number] for number in range(len(jobs))]
 

@@ -1,7 +1,6 @@
 """The leaderboard of a race, with sentences on the answer, its errors, why it may have won, and its sensitivity."""
 
 import math
-import shlex
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -15,7 +14,7 @@ from runge.compare.profiles import AnswerProfile, packed
 from runge.compare.sensitivity import Influence, Sensitivity
 from runge.data import Rows
 from runge.data.channels import Channels
-from runge.errors import command
+from runge.errors import command, in_shell
 from runge.launch.selection import ERRORS, Entrant, error_of, variance
 from runge.records.ensemble import read_answer
 from runge.records.fits import LEVEL, Profile
@@ -176,14 +175,9 @@ def _candidate(one: Entrant, known: Known | None) -> Candidate:
     value, derivative = (one.root_mean(name) for name in ERRORS)
     spread = math.sqrt(sum(variance(one.all))) if known is not None and len(one.fits) > 1 else None
     own = [override for override in one.overrides if not override.startswith("search=")]
-    line = f"{command()} {'' if known is None else '-m '}{' '.join(map(_quoted, own))}"
+    line = f"{command()} {'' if known is None else '-m '}{' '.join(map(in_shell, own))}"
     figures = value, derivative, spread, error_of(one.all), one.seconds, one.steps(), one.weight
     return Candidate(one.name, line, one.begun, one.refits, len(one.fits), *figures, one.calibrating)
-
-
-def _quoted(override: str) -> str:
-    """Return an override for a shell, in which the quotes of Hydra's grammar stay readable."""
-    return f'"{override}"' if "'" in override and not set(override) & set('"$`\\!') else shlex.quote(override)
 
 
 def _describe_answer(sweep: Path, candidates: Sequence[Candidate], seen: int, test: int, folds: int) -> str:

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass
 
-from runge.errors import ConfigurationError
+from runge.errors import ConfigurationError, setting
 from runge.records.files import discard, read_json, write
 
 Status = Literal["running", "finished", "diverged", "interrupted", "failed", "pruned"]
@@ -200,8 +200,8 @@ def resumable(path: Any) -> RunDirectory:
         holds = (
             f"which holds {', '.join(names) or 'nothing'}, but no run.json" if run.path.is_dir() else "which is none"
         )
-        how = "hydra.sweep.dir" if "multirun.yaml" in names else "hydra.run.dir"
-        raise ConfigurationError(f"{rule}, {holds}; repeat the command of a run or sweep there with {how}={path}")
+        how = setting("hydra.sweep.dir" if "multirun.yaml" in names else "hydra.run.dir", run.path)
+        raise ConfigurationError(f"{rule}, {holds}; repeat the command of a run or sweep there with {how}")
     if run.metrics.exists():
         raise ConfigurationError(f"{rule}, which is finished")
     if (state := run.read_state()) is not None and state.status == "diverged":

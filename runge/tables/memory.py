@@ -58,4 +58,4 @@ def file_of(data: Any) -> tuple[str, bytes]:
 
 def unmasked(array: Any) -> Any:
     """Return a masked array with NaN, not known, in the place of what is masked; others as they are."""
-    return array.astype(float).filled(np.nan) if isinstance(array, np.ma.MaskedArray) else array
+    return np.ma.filled(array.astype(float), np.nan) if isinstance(array, np.ma.MaskedArray) else array

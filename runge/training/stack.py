@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Callback
 from runge import machine
 from runge.configuration import digest, explained
 from runge.data import Data, Dataset, Rows, row_points
-from runge.errors import ConfigurationError, describe
+from runge.errors import ConfigurationError, describe, setting
 from runge.loggers import check_loggers
 from runge.machine import interruption
 from runge.optimizers import of_members
@@ -279,10 +279,10 @@ class Stack:
         """Leave the runs as interrupted; return what ends the command."""
         interruption.obey()
         alone = file.path == writer.runs[0].directory.last
-        how = f"resume={writer.runs[0].directory.path}" if alone else f"hydra.sweep.dir={file.path.parent.parent}"
-        writer.leave("interrupted", f"continue with {how}")
+        of = ("resume", writer.runs[0].directory.path) if alone else ("hydra.sweep.dir", file.path.parent.parent)
+        writer.leave("interrupted", how := f"continue with {setting(*of)}")
         # SystemExit, because Hydra would catch an Exception and start the next run of a sweep.
-        return SystemExit(f"error: interrupted at step {int(self.module.step)}; continue with {how}")
+        return SystemExit(f"error: interrupted at step {int(self.module.step)}; {how}")
 
     @interruption.handled()
     def fit_in_memory(self) -> History:

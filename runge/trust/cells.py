@@ -35,7 +35,7 @@ _LEAST, _MATTERS = 3e-3, 0.1
 _SAME = 10.0  # how far labels at the same inputs differ, in the median errors of the predictions
 _ENDS = 0.03  # the share of rows at either end of an input whose derivative by it may be any
 _CHUNK = 10_000_000  # numbers in memory at a time
-_WORK = 2e10  # operations, of some seconds: of more rows a sample is tested
+_WORK, _MOST_WORK = 2e10, 2e11  # operations, of some seconds: of more rows a sample is tested, or none
 _RIDGE, _TINY = 1e-9, float(np.finfo(float).tiny)
 _EQUATIONS = 1.3  # for each coefficient of a polynomial: with fewer a row is not predicted
 
@@ -68,7 +68,7 @@ class Cells(NamedTuple):
 
 
 def check_cells(x: Floats, y: Floats, dydx: Floats) -> Cells:
-    """Find labels that contradict those of the rows near them.
+    """Find labels that contradict those of the rows near them, unless there are too few rows or too many inputs.
 
     Args:
         x: the inputs, (n, D).
@@ -80,6 +80,8 @@ def check_cells(x: Floats, y: Floats, dydx: Floats) -> Cells:
         return Cells([], 0)
     neighbours, coefficients = min(max(_NEAR, dimension + 2), n - 1), (dimension + 1) * (dimension + 2) // 2
     work = 2 * neighbours * (1 + dimension) * coefficients**2 * y.shape[1]
+    if work * LEAST_ROWS > _MOST_WORK:  # from 51 inputs on; with 300 a polynomial needs 30 GiB
+        return Cells([], 0)
     rows = np.arange(n)
     if n > (most := max(int(_WORK / work), LEAST_ROWS)):
         rows = np.sort(np.random.default_rng(0).choice(n, most, replace=False))

@@ -2,6 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.spatial import KDTree
 
 from runge.launch.selection import Fit, error_of, parts_of, surroundings, weigh
 from runge.records.directories import RunDirectory
@@ -51,6 +52,13 @@ def test_weights_of_what_is_exact_worse_or_alone():
     assert weigh(vectors, np.array([0, 100.0, 0]))[1] < 0.05
     assert weigh(np.array([[0.0, 0], [1, 1]]), np.zeros(2)).tolist() == [1, 0]
     assert weigh(vectors[:1], np.ones(1)).tolist() == [1]
+
+
+def test_surroundings_of_many_rows_are_those_of_a_part(monkeypatch):
+    sizes, x = list[int](), np.random.default_rng(0).random((20_000, 2))
+    monkeypatch.setattr("scipy.spatial.KDTree", lambda rows: sizes.append(len(rows)) or KDTree(rows))
+    assert surroundings(x).shape == (2000, 2)
+    assert sizes == [5000]
 
 
 def test_surroundings_are_in_the_box_and_where_rows_are():

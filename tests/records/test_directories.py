@@ -1,10 +1,12 @@
 import json
 import math
+import shlex
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from runge.errors import ConfigurationError
-from runge.records.directories import RunDirectory, State
+from runge.records.directories import RunDirectory, State, resumable
 from runge.records.files import write
 
 
@@ -56,6 +58,13 @@ def test_discard_keeps_the_working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(here.path)
     RunDirectory(".").discard()
     assert (here.path.is_dir(), here.hydra.exists()) == (True, False)
+
+
+def test_an_advised_path_can_be_typed():
+    with pytest.raises(ConfigurationError) as error:
+        resumable("my runs/it's 0")
+    override = OverridesParser.create().parse_override(shlex.split(str(error.value))[-1])
+    assert (override.key_or_group, str(override.value())) == ("hydra.run.dir", "my runs/it's 0")
 
 
 def test_a_history_is_ahead_of_its_status_when_the_run_is_killed_between_them(tmp_path, monkeypatch):

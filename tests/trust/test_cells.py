@@ -55,6 +55,11 @@ def test_rows_with_the_same_inputs_have_the_same_labels_up_to_noise():
     assert [(one.place, one.row, one.twin) for one in check_cells(*twice).found] == [((0, None), 101, 1)]
 
 
+def test_of_many_inputs_no_row_is_tested():
+    for dimension, tested in ((10, 30), (300, 0)):
+        assert check_cells(*table(1, dimension, 30)[1:]) == ([], tested)
+
+
 def test_of_many_rows_a_sample_is_tested(monkeypatch):
     monkeypatch.setattr("runge.trust.cells._WORK", 1e6)
     found, tested = check_cells(*table(1, 4, 300)[1:])
