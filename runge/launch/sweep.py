@@ -72,12 +72,13 @@ def run_grid(
     with compared(config, sweeper, launcher):
         given = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
         runs = combinations([*given, *arguments], context.config_loader)
-        Composer(context.config_loader, config)(runs[0], 0)  # a mistake in a key is reported before torch is loaded
+        compose = Composer(context.config_loader, config)
+        compose(runs[0], 0)  # a mistake in a key is reported before torch is loaded
         fused = hasattr(launcher, "failures")
         if len(runs) > 1 and fused and begin_processes(launcher.settings) > 1 and sweeper.compare:
             for name in ("scipy.stats", "runge.compare.picture"):  # while the processes load what they need
                 importlib.import_module(name)
-        runs = _with_folds(context, config, runs)
+        runs = _with_folds(compose, runs)
         OmegaConf.save(config, Path(config.hydra.sweep.dir) / "multirun.yaml")
         if not fused:  # else they are checked in the launcher's processes
             check_jobs(context, config, runs, 0)
@@ -87,11 +88,11 @@ def run_grid(
                 _ = returned.return_value  # which raises the job's error
 
 
-def _with_folds(context: HydraContext, config: DictConfig, runs: Sequence[list[str]]) -> list[list[str]]:
+def _with_folds(compose: Composer, runs: Sequence[list[str]]) -> list[list[str]]:
     """Replace each run that has folds by one run for each of them."""
     from runge.launch.folds import folds  # late: it loads torch
 
-    compose, some = Composer(context.config_loader, config), list[list[str]]()
+    some = list[list[str]]()
     for run in runs:
         may = any(one.lstrip("+").startswith(("data", "experiment")) for one in run)  # composing others takes 82 ms
         some += [[*run, fold] for fold in (folds(compose(run, 0)) if may else ())] or [run]
