@@ -128,7 +128,7 @@ def no_such_key(key: str, name: str, allowed: Collection[str]) -> ConfigurationE
         >>> print(no_such_key("data", "file", ["n_train", "n_val"]))
         data.file: unknown key; data has n_train, n_val; only data=table has it: add that, or remove the key
     """
-    options = {path.stem: path.read_text() for path in sorted((CONFIGURATIONS / key).glob("*.yaml"))}
+    options = {path.stem: path.read_text(encoding="utf-8") for path in sorted((CONFIGURATIONS / key).glob("*.yaml"))}
     line = re.compile(rf"^ *{re.escape(name)}:", re.MULTILINE)
     hint, has = "", f"{key or 'the top level'} has {', '.join(allowed) or 'none'}"
     if having := [option for option, text in options.items() if key and line.search(text)]:

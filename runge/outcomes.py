@@ -120,7 +120,7 @@ class Comparison(Ranking):
 
     def _repr_html_(self) -> str:
         report = self.directory / "comparison.html"
-        page = report.read_text() if report.is_file() else render(self)
+        page = report.read_text(encoding="utf-8") if report.is_file() else render(self)
         return f'<iframe srcdoc="{html.escape(page)}" width="100%" height="800" style="border: 0"></iframe>'
 
     @property

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.co
         elif args.csv == "-":
             sys.stdout.write(ranking.csv())
         elif os.path.exists(args.csv) and not os.path.isfile(args.csv):  # a pipe or a device
-            Path(args.csv).write_text(ranking.csv())
+            Path(args.csv).write_text(ranking.csv(), encoding="utf-8")
         else:
             write(Path(args.csv), ranking.csv())
     except BrokenPipeError:

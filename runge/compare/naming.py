@@ -35,7 +35,7 @@ def _groups() -> tuple[dict[tuple[str, str], str], set[str]]:
     options: dict[tuple[str, str], str] = {}
     shares = {"trainer.log_every", "trainer.patience"}
     for path in sorted(CONFIGURATIONS.glob("*/*.yaml")):
-        content, group = path.read_text(), path.parent.name
+        content, group = path.read_text(encoding="utf-8"), path.parent.name
         following = re.findall(r"^ *(\w+): \$\{(?:share|trainer)[:.]", content, re.MULTILINE)
         shares |= {f"{group}.{key}" for key in following}
         found = re.search(r"^ *_target_: *(?:\S+\.)?(\w+)", content, re.MULTILINE)

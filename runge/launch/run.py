@@ -95,7 +95,7 @@ def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resumi
 def _fixed(sweep: Path) -> set[str]:
     """Return the keys that have one value in a sweep, whose command Hydra's own launchers do not hand to its jobs."""
     try:
-        with (sweep / "multirun.yaml").open() as file:
+        with (sweep / "multirun.yaml").open(encoding="utf-8") as file:
             return fixed_keys(cast(DictConfig, OmegaConf.load(file)).hydra)
     except FileNotFoundError:
         return set()

@@ -154,7 +154,7 @@ def read_columns(run: RunDirectory, path: Path, names: Sequence[str] | None, mos
         return {}
     run.verify(path)
     try:
-        head, *rows = csv.reader(path.read_text().splitlines())
+        head, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines())
         rows = rows[:: -max(1, len(rows) // most)][::-1]
         places = {name: head.index(name) for name in names or head if name in head}
         return {name: [float(row[i]) if row[i] else math.nan for row in rows] for name, i in places.items()}
