@@ -1,7 +1,6 @@
 """The origin of runs: what they are fitted to, their command, their time, their versions, and their common settings."""
 
 import os
-import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +11,7 @@ import yaml
 from runge.compare.naming import BETWEEN, text, typed
 from runge.compare.ranking import Ranking
 from runge.configuration import SAME_BITS
-from runge.errors import command
+from runge.errors import command, in_shell
 from runge.records.files import printable
 from runge.records.reading import RunRecord, find
 
@@ -77,7 +76,7 @@ def _command(records: Sequence[RunRecord]) -> str:
     if typed_in is None:
         return ""
     own = [one for one in typed_in if one and not one.lstrip("+~").startswith(_NOT_SHOWN)]
-    return printable(" ".join([command(), *flag, shlex.join(own)]).strip())
+    return printable(" ".join([command(), *flag, *map(in_shell, own)]))
 
 
 def _of_sweep(records: Sequence[RunRecord]) -> list[str] | None:
@@ -89,7 +88,7 @@ def _of_sweep(records: Sequence[RunRecord]) -> list[str] | None:
     if not {run.path.resolve() for run in find(folder)} <= {Path(record.path).resolve() for record in records}:
         return None
     try:
-        given = yaml.safe_load(file.read_text())["hydra"]["overrides"]
+        given = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]["overrides"]
         return [*map(str, given["hydra"]), *map(str, given["task"])]
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, yaml.YAMLError):
         return None

@@ -38,6 +38,7 @@ def given(*paths):
 def test_the_command_can_be_pasted_and_is_that_of_these_runs(sweep):
     assert given(sweep) == ["-m", "seed=range(3)", "objective=val/loss"]
     assert given(sweep / "1") == [*GIVEN[:3], "seed=1"]
+    assert "\"target.expr='sin(x) + x**2'\" '~callbacks.rich' '+model.note=a b'" in origin(sweep / "1").command
     assert origin(sweep / "0", sweep / "1").command == ""
     assert origin(sweep).fixed == ["model.width=8"]
 
