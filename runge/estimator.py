@@ -234,13 +234,19 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         return self.function_.outside(self._checked_inputs(X)).reshape(-1)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Return the coefficient of determination R2 of the values that are known, a mean over the outputs."""
+        """Return the coefficient of determination R2 of the values that are known, a mean over the outputs that have any.
+
+        Raises:
+            ValueError: no value is known.
+        """
         labels, u = _CHECK(unmasked(y), input_name="y", **_OF_LABELS), self.predict(X)
         check_consistent_length(u, labels, sample_weight)
         weight, scores = np.ones(len(u)) if sample_weight is None else np.asarray(sample_weight), []
         for label, one in zip(labels.reshape(len(u), -1).T, u.reshape(len(u), -1).T, strict=True):
-            known = ~np.isnan(label)
-            scores.append(r2_score(label[known], one[known], sample_weight=weight[known]))
+            if (known := ~np.isnan(label)).any():
+                scores.append(r2_score(label[known], one[known], sample_weight=weight[known]))
+        if not scores:
+            raise ValueError("y: none of its values is known; R2 needs at least two")
         return float(np.mean(scores))
 
     def _checked_inputs(self, X: ArrayLike) -> Floats:

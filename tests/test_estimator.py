@@ -11,6 +11,7 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 from sklearn.base import clone
 from sklearn.ensemble import BaggingRegressor
+from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
@@ -185,7 +186,12 @@ def test_values_that_are_not_known():
     with pytest.raises(ValueError, match="Input X contains NaN"):
         model.predict(np.ma.array(PLANE, mask=PLANE > 0.9))
     both = np.c_[some, WAVE]
-    assert SobolevRegressor(**SMALL).fit(PLANE, both).score(PLANE, both) < 1
+    two = SobolevRegressor(**SMALL).fit(PLANE, both)
+    assert two.score(PLANE, both) < 1
+    predicted = two.predict(PLANE)[:, 1]
+    assert two.score(PLANE, np.c_[np.full(120, np.nan), WAVE]) == pytest.approx(r2_score(WAVE, predicted))
+    with pytest.raises(ValueError, match="y: none of its values is known"):
+        two.score(PLANE, np.full((120, 2), np.nan))
     assert np.isfinite(cross_val_score(SobolevRegressor(**SMALL), PLANE, some, cv=2)).all()
     with pytest.raises(ValueError, match="y: 'y2' must be known in two rows"):
         model.fit(PLANE, np.c_[WAVE, np.full(120, np.nan)])
