@@ -37,8 +37,9 @@ _FIT = """\
 usage: {0} fit FILE [KEY=VALUE ...]
        {0} fit target=NAME [KEY=VALUE ...]
 
-Fit a table, or a formula, without choices: candidates of all methods are compared by cross-validation within a time
-limit, and the best ones are trained on all rows. It is short for {0} -m search=best data=table data.file=FILE.
+Fit a table, or a formula, with nothing to choose: candidates of all methods are compared by cross-validation within a
+time limit, and the best ones are trained on all rows. It is short for
+{0} -m search=best data=table data.file=FILE.
 
   hydra.sweeper.timeout=60  the seconds that it may take
   hydra.sweep.dir=DIR       the directory of the answer and the report; a command that was stopped resumes there
