@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -106,6 +108,15 @@ def test_what_is_constant_or_round_off_has_no_relative_error():
     each = partial_errors(du, points, Reference.of(points))
     assert each[..., 1].isnan().all()
     assert torch.equal(each[..., [0, 2]], expected)
+
+
+@pytest.mark.parametrize(("dtype", "offset"), [(torch.float64, 1e8), (torch.float32, 1e3)])
+def test_a_large_mean_is_no_round_off(dtype, offset):
+    points, u, du = some()
+    expected = measure(u, du, points)["nrmse_f"]
+    shifted = replace(points, f=points.f + offset).to(dtype=dtype)
+    found = measure((u + offset).to(dtype), du.to(dtype), shifted)["nrmse_f"].to(expected)
+    torch.testing.assert_close(found, expected, rtol=1e-2, atol=0)
 
 
 def test_an_input_that_does_not_matter_decides_nothing():
