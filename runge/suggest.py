@@ -162,7 +162,11 @@ def _intervals(box: Mapping[str, float | Interval], rows: Rows) -> dict[str, Int
     for name, given in box.items():
         if name not in rows.inputs:
             raise ConfigurationError(f"box: must name inputs, {listed(rows.inputs)}; got {name!r}")
-        low, high = np.broadcast_to(np.asarray(given, float), 2)
+        try:
+            low, high = np.broadcast_to(np.asarray(given, float), 2)
+        except (TypeError, ValueError):
+            rule = "must be a number, or a pair of numbers (low, high)"
+            raise ConfigurationError(f"box: {name}: {rule}; got {given!r}") from None
         x = rows.x[:, rows.inputs.index(name)]
         if not low <= high:
             raise ConfigurationError(f"box: {name}: must be LOW:HIGH with LOW <= HIGH, got {low:g}:{high:g}")
@@ -181,7 +185,7 @@ def _conditions(where: Sequence[str], inputs: Sequence[str]) -> Any:
         if not relation:
             raise ConfigurationError(f"where: must be a condition such as 'x1 + x2 < 1', got {text!r}")
         try:
-            difference = parse(left, symbols) - parse(right, symbols)
+            difference = parse(left, symbols, "") - parse(right, symbols, "")
         except ValueError as error:
             raise ConfigurationError(f"where: {str(error).removeprefix('expr: ')}") from error
         tests.append((sympy.lambdify(symbols, difference, modules="torch"), _RELATIONS[relation]))

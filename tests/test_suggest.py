@@ -55,6 +55,9 @@ def test_box_and_conditions():
     assert new["a"].between(0.5, 2 / np.e).all()
     assert new.equals(suggest("sweep", 8, {"a": [0.5, 3.0], "b": 0.25}, where=["a*e < 2", "1 >= b + a/2"]))
     assert len(suggest("sweep", 2, where=["b**2 > 0.9"]).query("b*b > 0.9")) == 2
+    for wrong in ((0, 1, 2), "x"):
+        with pytest.raises(ConfigurationError, match="box: a: must be a number, or a pair of numbers"):
+            suggest("sweep", 2, {"a": wrong})
 
 
 def test_candidates():
@@ -86,6 +89,8 @@ def test_candidates():
         (["--candidates", "none.csv"], "candidates: there is no file 'none.csv'"),
         (["--candidates", "one.csv"], "candidates: must have a column for each input, b, a; missing: b"),
         (["--where", "a + b"], "where: must be a condition such as 'x1 + x2 < 1', got 'a + b'"),
+        (["--where", "y < 1"], "where: the name 'y' is not allowed in 'y '"),
+        (["--where", "x3 < 1"], "where: the name 'x3' is not allowed in 'x3 '"),
         (["--where", "a + c < 1"], "where: the name 'c' is not allowed in 'a + c '"),
         (["--out", "t.csv"], "--out: must be a new file, got 't.csv', which exists; --force overwrites it"),
     ],
