@@ -84,7 +84,11 @@ def _parts(prediction: dict[str, np.ndarray], end: str = "") -> list[np.ndarray]
 def _content(
     x: np.ndarray, prediction: dict[str, np.ndarray], function: "Function", marks: dict[str, Any], to: str
 ) -> bytes:
-    """Return the content of the file that is written, of the format with a suffix; marks are further columns, (m,)."""
+    """Return the content of the file that is written, of the format with a suffix; marks are further columns, (m,).
+
+    Raises:
+        ValueError: two of its columns would have one name.
+    """
     import pandas
 
     buffer = io.BytesIO()
@@ -93,7 +97,11 @@ def _content(
         return buffer.getvalue()
     columns = dict(zip(function.inputs, x.T, strict=True))
     for end in (name.removeprefix("du") for name in prediction if name.startswith("du")):
-        columns |= _columns(function, _parts(prediction, end), "u_", end)
+        further = _columns(function, _parts(prediction, end), "u_", end)
+        if twice := columns.keys() & further.keys():
+            how = "take --out FILE.npz, or fit the table with another name of the output"
+            raise ValueError(f"--out: {to} would have two columns {min(twice)!r}; {how}")
+        columns |= further
     frame = pandas.DataFrame(columns | {name: x for name, x in marks.items() if name not in columns})
     if to == ".parquet":
         frame.to_parquet(buffer, index=False)

@@ -217,6 +217,16 @@ def test_a_row_is_trained_on_if_a_run_of_any_fold_was(hx, capsys):
     assert (sets == "train").sum() == 30
 
 
+def test_an_output_that_is_named_after_the_spread_of_another(hx, refusal):
+    hx.rename(columns={"dy_db": "y_std"}).to_csv("twice.csv", index=False)
+    roles = "data=table", "data.file=twice.csv", "data.inputs=[a,b]", "data.outputs=[y,y_std]", "data.derivatives={}"
+    runge.sweep(*SHORT, *roles, "seed=0,1", directory="sweep")
+    assert "--out: .csv would have two columns 'u_y_std'; take --out FILE.npz" in refusal(main, "sweep", "twice.csv")
+    main(["sweep", "twice.csv", "--out", "new.npz"])
+    with np.load("new.npz") as found:
+        assert found["u"].shape == found["u_std"].shape == (40, 2)
+
+
 def test_the_answer_of_a_sweep(hx, capsys, refusal):
     """Its members differ in architecture, in the labels that they read, and in the fold that they leave out."""
     roles = "data.inputs=[a,b]", "data.outputs=[y]", "data.split.test=0", "data.folds=3"
