@@ -78,7 +78,8 @@ class Rows:
             ConfigurationError: `check` refuses them.
         """
         x, y, dydx = arrays
-        known = ~(np.isnan(y).all(axis=1) & np.isnan(dydx).all(axis=(1, 2)))
+        labels = [part.reshape(len(x), -1) for part in (y, dydx, seconds) if part is not None]
+        known = ~np.isnan(np.concatenate(labels, axis=1)).all(axis=1)
         if not known.all():
             x, y, dydx = x[known], y[known], dydx[known]
             sets, seconds = (None if part is None else part[known] for part in (sets, seconds))

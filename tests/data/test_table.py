@@ -52,6 +52,13 @@ def write(text, name="a.csv"):
         file.write(text if isinstance(text, bytes) else text.encode())
 
 
+def test_a_row_of_which_only_the_second_derivative_is_known_counts():
+    write("x,y,dy_dx,d2y_dx_dx\n0,1,2,3\n1,,,3\n2,,,\n3,1,,\n")
+    rows = read(Table(file="a.csv"))
+    np.testing.assert_array_equal(rows.x[:, 0], [0, 1, 3])
+    np.testing.assert_array_equal(rows.d2ydx2[:, 0, 0], [3, 3, np.nan])
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_csv(arrays, separator):
     text = frame(*arrays).to_csv(index=False, sep=separator, lineterminator="\r\n")
