@@ -21,6 +21,7 @@ from runge.sampling import Sampling
 from runge.schedules import Schedule
 from runge.seed import Seed
 from runge.sobolev.network import Model
+from runge.tables.table import numbered
 from runge.targets import Target, far_from_one
 from runge.training import gpu
 from runge.training.sections import Loss, Training
@@ -149,11 +150,12 @@ class Member:
             if (value := self.configuration.get(key)) is not None:
                 got = flatten({key: value}).get(key, value)
                 yield f"{key}: must be absent with data=table, whose rows are the points; got {got}"
-        from_file = self.rows if self._in_memory is None else None
-        names = Columns.of(from_file.inputs, from_file.outputs).names() if from_file else []
+        inputs = numbered("x", self.dimension) if self.rows is None else self.rows.inputs
+        names = Columns.of(inputs, self.outputs).names() if self._in_memory is None else []
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             what = f"the run's fit.csv would have two columns {twice[0]!r}, because u_y is the fit of y, and dy_dx its"
-            yield f"data.outputs: {what} derivative with respect to x; rename or leave out a column of the table"
+            key, how = ("data.outputs", "a column of the table") if table else ("target", "an output")
+            yield f"{key}: {what} derivative with respect to x; rename or leave out {how}"
         if self.training.accelerator == "gpu" and not self.on_gpu():
             yield "trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'"
         if self.model.stages > self.training.max_steps:

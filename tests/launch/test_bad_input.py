@@ -79,6 +79,7 @@ MISTAKES = {
     "target=expression target.domain=[[0,1],[0,1],[0,1],[0,1],[0,1],[0,1],[0,1],[0,1]]": (
         *("data.n_train", "at least 256", "Uniform", "8 inputs", "got 128", "sampling=sobol"),
     ),
+    "target=expression target.expr={f:sin(x),u_f:x**2}": ("target: the run's fit.csv would have two columns 'u_f'",),
     "target=expression target.expr={x:sin(x)}": ("target.expr", "differ from those of the inputs", "got x"),
     "target=expression target.expr='exp(exp(exp(100)))*x'": ("target.expr", "exp(exp(exp(100)))"),
     # expressions
