@@ -117,10 +117,10 @@ def load_runs(
 def _training_rows(configuration: Mapping[str, Any]) -> str:
     """Return what is equal of runs of one table that were trained on the same rows."""
     data: Mapping[str, Any] = configuration.get("data") or {}
-    folds, split = data.get("folds"), data.get("split") or {}
-    drawn = folds is not None or any(split.get(name, 1) for name in ("val", "test"))
+    folds, by_column, split = data.get("folds"), data.get("split_column"), data.get("split") or {}
+    drawn = folds is not None or (by_column is None and any(split.get(name, 1) for name in ("val", "test")))
     seed = Seed.of_data(configuration.get("seed", 0), data.get("seed"), folds).seed if drawn else None
-    return repr((data.get("fold"), split, seed))
+    return repr((folds, data.get("fold"), by_column, split, seed))
 
 
 def _inside(

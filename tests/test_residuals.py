@@ -73,6 +73,19 @@ def test_intervals_have_the_shapes_of_values_and_derivatives(swept):
     np.testing.assert_array_equal(copied.interval(x, 0.8)[0], u.interval(x, 0.8)[0])
 
 
+def test_seeds_with_the_same_rows_have_local_intervals(table, tmp_path):
+    with np.load(table) as content:
+        columns = {"a": content["x"][:, 0], "b": content["x"][:, 1], "y": content["y"][:, 0]}
+    frame = pandas.DataFrame(columns | {"set": np.resize(["train", "val", "val", "test"], 40)})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    given = "data=table", f"data.file={tmp_path / 'a.csv'}", "data.inputs=[a,b]", "data.outputs=[y]", "seed=0,1,2"
+    half = "data.split.val=0.5"
+    for number, some in enumerate((["data.split_column=set"], ["data.seed=0", half], [half])):
+        u = runge.load(runge.sweep(*given, *some, *SHORT, directory=tmp_path / str(number)).directory)
+        assert u.groups == ([[0, 1, 2]] if number < 2 else [])
+        assert u.calibration.local == (number < 2)
+
+
 def test_one_run_has_intervals_of_the_same_width_everywhere(swept):
     u = runge.load(swept.runs[0].directory)
     assert not u.calibration.local
