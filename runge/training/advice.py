@@ -69,9 +69,12 @@ def wrong_labels(rows: Rows) -> str:
     if rows.checksum not in _WRONG:  # the runs of a sweep have the same rows
         _WRONG.clear()
         wrong = wrong_columns(rows.x, rows.y, rows.dydx, ColumnNames(rows.inputs, rows.outputs))
-        more = f"More: {command()} check {shlex.quote(rows.table.file)}"
-        _WRONG[rows.checksum] = " ".join([*(f"{one.what} {one.evidence}" for one in wrong), more]) if wrong else ""
-    return _WRONG[rows.checksum]
+        _WRONG[rows.checksum] = " ".join(f"{one.what} {one.evidence}" for one in wrong)
+    if not (found := _WRONG[rows.checksum]):
+        return ""
+    given = [f"data.{key}" for key in ("inputs", "outputs", "derivatives") if getattr(rows.table, key) is not None]
+    also = f", with this run's {listed(given)}" if given else ""
+    return f"{found} More: {command()} check {shlex.quote(rows.table.file)}{also}"
 
 
 def log_rows(rows: Rows, data: "PointsDataModule", member: int) -> None:
@@ -169,7 +172,7 @@ def verdict(
             of = f" of {name}" if several else ""
             what = f"explains nothing{of}" if r2 < _NOTHING else f"explains only {100 * r2:.0f} % of the variance{of}"
             found.append(f"{what} (R2 = {r2:.3g}): {early or f'try {_method(train, of_table)}'}")
-    if not found and max(figures.get(key("val", name)) or 0.0 for name in ("nrmse_f", "nrmse_df")) > _POOR:
+    if not found and any((figures.get(key("val", name)) or 0.0) > _POOR for name in ("nrmse_f", "nrmse_df")):
         val, training = (figures.get(name) or 0.0 for name in (VAL_LOSS, TRAIN_LOSS))
         if training > 0 and (ratio := math.sqrt(val / training)) > _OVERFITS:
             how = early or f"try {more}, or fewer neurons (model.width)"
@@ -215,10 +218,12 @@ def _falls(history: Mapping[str, Sequence[float]], since: float, factor: float) 
     return len(before) > 0 and bool(losses.min() < factor**2 * before.min())
 
 
-def hardly_matters(du: Tensor, points: Points) -> Tensor:
+def hardly_matters(du: Tensor, x: Tensor) -> Tensor:
     """Return which inputs change each output by less than a thousandth of what another one does, (M, D).
 
-    The Jacobians of the fit, (M, N, P, D), and the points are in the same units.
+    Args:
+        du: the Jacobians of the fit at some points, (M, N, P, D).
+        x: the training points, (M, N', D), in the same units.
     """
-    sizes = du.double().square().mean(1).sqrt() * points.x.double().std(1, correction=0)[:, None]
+    sizes = du.double().square().mean(1).sqrt() * x.double().std(1, correction=0)[:, None]
     return (sizes < _MATTERS * sizes.amax(2, keepdim=True)).all(1)

@@ -227,8 +227,10 @@ class StackWriter:
 
     def _verdict(self, i: int, metrics: Metrics, evaluation: Evaluation) -> str:
         """Return what is to be said of a member's fit."""
-        member, train = self.runs[i].member, self.data.dataset.train.take(torch.tensor([i]))
-        hardly = hardly_matters(evaluation.du[None], evaluation.points)[0].tolist()
+        member, one, units = self.runs[i].member, torch.tensor([i]), self.data.units
+        train = self.data.dataset.train.take(one)
+        x = train.x if units is None else units.take(one).restore_inputs(train.x)
+        hardly = hardly_matters(evaluation.du[None], x)[0].tolist()
         unimportant = [name for name, one in zip(self.data.inputs, hardly, strict=True) if one and member.rows]
         rate = getattr(member.optimizer, "lr_schedule", "constant")
         found = verdict(metrics, self._history(i), train, unimportant, of_table=member.rows is not None, rate=rate)

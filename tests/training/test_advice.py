@@ -1,17 +1,18 @@
 """The advice on a fit, and on overrides: without those that have no effect training ends with the same weights."""
 
 import json
+import math
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from runge.data import row_points
+from runge.data import Table, read, row_points
 from runge.launch.compose import compose
 from runge.launch.run import announce, make_stack
 from runge.records.directories import RunDirectory
-from runge.training.advice import hardly_matters, verdict
+from runge.training.advice import hardly_matters, verdict, wrong_labels
 from runge.training.member import Member
 
 STEPS = list(range(100, 1100, 100))
@@ -63,6 +64,10 @@ EARLY = {"step": STEPS, "val/loss": [0.1, 0.05, *[0.2] * 8]}
             "overfits (validation errors are 10 times those of training): try more rows",
         ),
         (
+            {"val_nrmse_f": math.nan, "val_nrmse_df": 0.3, "val_loss": 1e-2},  # gradients alone
+            "overfits (validation errors are 10 times those of training): try more rows",
+        ),
+        (
             {"history": EARLY, "val_nrmse_df": 0.3, "val_loss": 1e-2},
             "it was best after 200 of 1000 steps, as with noise in the labels; try optimizer=adamw",
         ),
@@ -88,7 +93,27 @@ def test_inputs_that_do_not_matter():
     x = np.random.default_rng(0).standard_normal((50, 3))
     slopes = np.broadcast_to([[1.0, 1e-4, 1e-5], [1e-6, 1e-10, 1e-6]], (50, 2, 3))  # the third for b alone
     some = row_points(x, np.ones((50, 2)), slopes, ["a", "b"])
-    assert hardly_matters(some.df, some).tolist() == [[False, True, False]]
+    assert hardly_matters(some.df, some.x).tolist() == [[False, True, False]]
+
+
+def test_an_input_that_is_constant_in_the_test_rows_still_matters(train, tmp_path):
+    random = np.random.default_rng(0)
+    a, b = random.uniform(-1, 1, 60), random.integers(0, 4, 60) / 3
+    columns = {"a": a, "b": b, "y": a + 9 * b, "dy_da": 1 + 0 * a, "dy_db": 9 + 0 * a, "d.x": a}
+    columns["set"] = np.where(b == 1, "test", np.where(random.random(60) < 0.2, "val", "train"))
+    pd.DataFrame(columns).to_csv(tmp_path / "a.csv", index=False)
+    given = "data.inputs=[a,b]", "data.outputs=[y]", "data.split_column=set", "model.width=8", "trainer.max_steps=50"
+    status, out, err = train("data=table", "data.file=a.csv", *given, "hydra.run.dir=run")
+    assert status == 0, out + err
+    assert "hardly matter" not in out
+
+
+def test_the_command_that_says_more_of_wrong_derivatives_names_what_the_run_was_given(tmp_path):
+    x = np.linspace(-1, 1, 50)
+    frame = pd.DataFrame({"a": x, "c": x**3, "y": np.sin(x), "dy_da": -np.cos(x)})
+    frame.to_csv(tmp_path / "w.csv", index=False)
+    rows = read(Table(file=str(tmp_path / "w.csv"), inputs=["a"], outputs=["y"]))
+    assert wrong_labels(rows).endswith("w.csv, with this run's data.inputs, data.outputs")
 
 
 def test_a_run_says_so_in_its_log_and_its_status(train, tmp_path):
