@@ -181,11 +181,16 @@ def _excess(error: Floats, labels: Floats, around: Integers) -> tuple[Floats, Fl
 
 
 def _twins(x: Floats, labels: Floats, usual: Floats) -> Iterator[tuple[int, int, int]]:
-    """Yield each row with the inputs of an earlier one but another label: its number, the label and the earlier row."""
-    _, first, group = np.unique(x, axis=0, return_index=True, return_inverse=True)
-    twin = first[group.ravel()]
-    differs = np.abs(labels - labels[twin]) > _SAME * usual
-    yield from ((int(row), int(k), int(twin[row])) for row, k in np.argwhere(differs))
+    """Yield each row with the inputs of an earlier one but another label: its number, the label and the earlier row.
+
+    The earlier row is the first one in which that label is known.
+    """
+    group = np.unique(x, axis=0, return_inverse=True)[1].ravel()
+    first = np.full((group.max() + 1, labels.shape[1]), len(x) - 1)
+    np.minimum.at(first, group, np.where(np.isnan(labels), len(x) - 1, np.arange(len(x))[:, None]))
+    twin = first[group]
+    differs = np.abs(labels - np.take_along_axis(labels, twin, axis=0)) > _SAME * usual
+    yield from ((int(row), int(k), int(twin[row, k])) for row, k in np.argwhere(differs))
 
 
 def _predicted(rows: Integers, near: Integers, z: Floats, labels: Floats, used: NDArray[np.bool_]) -> Floats:

@@ -53,6 +53,11 @@ def test_rows_with_the_same_inputs_have_the_same_labels_up_to_noise():
     assert check_cells(*twice).found == []
     twice[1][101] += 3 * y.std()
     assert [(one.place, one.row, one.twin) for one in check_cells(*twice).found] == [((0, None), 101, 1)]
+    for part in twice[:2]:
+        part[2] = part[1]
+    twice[1][1] = np.nan  # of three equal rows the first one says nothing
+    twice[0][2], twice[2][2] = twice[0][1], twice[2][1]
+    assert [(one.place, one.row, one.twin) for one in check_cells(*twice).found] == [((0, None), 101, 2)]
 
 
 def test_of_many_inputs_no_row_is_tested():
