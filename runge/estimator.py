@@ -49,9 +49,9 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
     in standardised units, with the mean square :math:`m_d` of the d-th derivative and its mean over d.
 
     The fit is that of `python train.py data=table data.file=FILE data.split.test=0`, with the same defaults, for the
-    same rows and seed to the last bit. Inputs and outputs are standardised, so that no scaler is needed. Behind a
-    scaler in a `Pipeline` the derivatives of `fit` and `predict_derivative` are with respect to the scaled inputs:
-    dy/dx times the `scale_` of a `StandardScaler`.
+    same rows and seed with the same weights to the last bit; predictions are computed in 64 bit. Inputs and outputs are
+    standardised, so that no scaler is needed. Behind a scaler in a `Pipeline` the derivatives of `fit` and
+    `predict_derivative` are with respect to the scaled inputs: dy/dx times the `scale_` of a `StandardScaler`.
 
     Args:
         activation: as `model.activation`; None (here and below): the command's default for this optimiser.
@@ -234,7 +234,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         return self.function_.outside(self._checked_inputs(X)).reshape(-1)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Return the coefficient of determination R2 of the values that are known, a mean over the outputs that have any.
+        """Return R2, the coefficient of determination of the known values, a mean over the outputs that have any.
 
         Raises:
             ValueError: no value is known.

@@ -1,4 +1,4 @@
-"""One run on arrays in memory, without files: the bits of `python train.py data=table` on a file of the same rows."""
+"""One run on arrays in memory, without files; its weights are those of a run on a file of these rows, bit for bit."""
 
 from collections.abc import Mapping
 from functools import cache

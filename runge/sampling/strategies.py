@@ -225,9 +225,9 @@ class LatinHypercube(Sampling):
 def boundary_nodes(n: int, domain: Tensor) -> Tensor:
     r"""Return extra nodes near the faces of the box, which in one dimension are its two ends.
 
-    The faces take turns. Node k = 1, ..., K of a face is at the depth
+    The faces take turns. Node k = 1, 2, ... of a face is at the depth
 
-    .. math:: 0.1 \left(\frac{k}{K + 1}\right)^2
+    .. math:: 0.1 \left(\frac{k}{\lfloor n / 2 D \rfloor + 2}\right)^2
 
     below it, in units of the domain's length: all are in the outer tenth, and most are near the face. The other
     coordinates are spread evenly, for D <= 2 by multiples of powers of the golden ratio, above by a Sobol sequence.
