@@ -138,7 +138,7 @@ def group(records: Sequence[RunRecord], names: Sequence[str], metric: str) -> li
     """Return the groups of runs, of which each has the name of its group, sorted by `Group.middle` of `metric`.
 
     A run that diverged is worse than all others. One that failed or has not ended says nothing about its settings. A
-    group has at least one run that finished or diverged.
+    group has at least one run that finished or diverged. Those with fewer folds come last.
     """
     values, unfinished = defaultdict[str, list[tuple[Any, float]]](list), Counter[str]()
     for name, record in zip(names, records, strict=True):
@@ -156,7 +156,7 @@ def group(records: Sequence[RunRecord], names: Sequence[str], metric: str) -> li
             folds[fold].append(value)
         means = {} if any(fold[1] is None for fold in folds) else {k: statistics.fmean(x) for k, x in folds.items()}
         groups.append(Group(name, tuple(sorted(value for _, value in some)), unfinished[name], means))
-    return sorted(groups, key=lambda one: (one.middle, np.isinf(one.values).mean(), one.name))
+    return sorted(groups, key=lambda one: (-len(one.folds), one.middle, np.isinf(one.values).mean(), one.name))
 
 
 def seeds_needed(groups: int) -> int:
@@ -222,13 +222,14 @@ def describe_lead(groups: Sequence[Group]) -> str:
 
 def _describe_folds(first: Group, second: Group) -> str:
     """Say by how much the first group leads in the mean over folds, and in how many of them."""
-    low, high, both = first.middle, second.middle, first.folds.keys() & second.folds.keys()
+    low, high = first.middle, second.middle
+    if first.folds.keys() != second.folds.keys():
+        return f"{first.name} and {second.name} have runs of different folds, and are not compared."
     if low == high:
         return f"{first.name} and {second.name} do not differ in the mean over folds."
     factor = f" by a factor of {high / low:.3g}" if low > 0 and math.isfinite(high) else ""
-    ahead = sum(first.folds[fold] < second.folds[fold] for fold in both)
-    where = f", and in {ahead} of {len(both)} of them" if both else ""
-    return f"{first.name} leads {second.name}{factor} in the mean over folds{where}."
+    ahead, n = sum(first.folds[fold] < second.folds[fold] for fold in first.folds), len(first.folds)
+    return f"{first.name} leads {second.name}{factor} in the mean over folds, and in {ahead} of {n} of them."
 
 
 def holm(p: Sequence[float]) -> list[float]:

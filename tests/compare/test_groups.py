@@ -295,3 +295,11 @@ def test_the_folds_of_a_table_are_ranked_without_units():
     assert ranking.metric == "val/nrmse_df"
     assert ranking.reason.startswith("Ranked by val/nrmse_df, in which each point is predicted by a network that did")
     assert "leads model.width=16 by a factor of 2 in the mean over folds, and in 3 of 3 of them" in ranking.lead
+
+
+def test_groups_with_different_folds_are_not_compared():
+    whole = [fold(number, value, 4) for number, value in enumerate((0.01, 0.02, 0.5, 0.6, 0.7))]
+    some = [fold(number, value, 8) for number, value in enumerate((0.02, 0.04))]
+    groups = grouped(whole + some, ["model.width"])
+    assert [len(one.folds) for one in groups] == [5, 2]
+    assert describe_lead(groups).endswith("model.width=8 have runs of different folds, and are not compared.")
