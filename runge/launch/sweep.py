@@ -80,12 +80,17 @@ def run_grid(
                 importlib.import_module(name)
         runs = _with_folds(compose, runs)
         OmegaConf.save(config, Path(config.hydra.sweep.dir) / "multirun.yaml")
-        if not fused:  # else they are checked in the launcher's processes
-            check_jobs(context, config, runs, 0)
         size = sweeper.max_batch_size or len(runs)
-        for first in range(0, len(runs), size):
-            for returned in launcher.launch(runs[first : first + size], initial_job_idx=first):
-                _ = returned.return_value  # which raises the job's error
+        batches = {first: runs[first : first + size] for first in range(0, len(runs), size)}
+        if not fused or len(batches) > 1:  # else they are checked in the launcher's processes
+            for first, batch in batches.items():
+                check_jobs(context, config, batch, first)
+        failed: JobReturn | None = None
+        for first, batch in batches.items():
+            for returned in launcher.launch(batch, initial_job_idx=first):
+                failed = failed or (returned if returned.status != JobStatus.COMPLETED else None)
+        if failed is not None:
+            _ = failed.return_value  # which raises the job's error
 
 
 def _with_folds(compose: Composer, runs: Sequence[list[str]]) -> list[list[str]]:
