@@ -180,20 +180,24 @@ def plan(
 
 
 def begun_chunks(jobs: Sequence[Job], sweep: Path) -> list[Chunk]:
-    """Return the unfinished stacks of a sweep that have a saved state. A damaged file is set aside."""
+    """Return the unfinished stacks of a sweep that have a saved state. A damaged file is set aside.
+
+    A run that was continued without others of its stack has two files, of which the later one counts.
+    """
     from runge.records.checkpoints import STACKS, read_state
 
     numbers = {os.path.normpath(job.directory): number for number, job in enumerate(jobs)}
     alone = [RunDirectory(job.directory).last for job in jobs if job.outcome is None]
-    chunks: list[Chunk] = []
-    for path in [*sorted((sweep / STACKS).glob("*.ckpt")), *filter(Path.exists, alone)]:
+    chunks, taken = list[Chunk](), set[int]()
+    files = [*(sweep / STACKS).glob("*.ckpt"), *filter(Path.exists, alone)]
+    for path in sorted(files, key=lambda file: (-file.stat().st_mtime_ns, file)):
         try:
             saved = read_state(path)
         except ConfigurationError as error:
             log.warning("%s: set aside", error)
             path.replace(path.with_name(f"{path.name}.damaged"))
             continue
-        together = [numbers[run] for run in saved.runs if run in numbers]
+        together = [numbers[run] for run in saved.runs if run in numbers and numbers[run] not in taken]
         if all(jobs[i].outcome is not None for i in together):
             continue
         for run, identity in zip(saved.runs, saved.digests, strict=True):
@@ -201,6 +205,7 @@ def begun_chunks(jobs: Sequence[Job], sweep: Path) -> list[Chunk]:
                 raise _foreign_run(RunDirectory(run))
         if len(together) < len(saved.runs):
             _warn_of_fewer(len(saved.runs), "resumes", len(together), "the command lacks the others")
+        taken |= {*together}
         chunks.append(Chunk(together, _steps(jobs, together) - saved.step, path))
     return chunks
 

@@ -71,7 +71,8 @@ def stack_of(run: RunDirectory) -> SavedStack | None:
         ConfigurationError: the file of a stack of its sweep is damaged.
     """
     path = run.path.resolve()
-    states = (read_state(file) for above in path.parents for file in sorted((above / STACKS).glob("*.ckpt")))
+    files = [file for above in path.parents for file in (above / STACKS).glob("*.ckpt")]
+    states = (read_state(file) for file in sorted(files, key=lambda file: (-file.stat().st_mtime_ns, file)))
     return next((state for state in states if str(path) in state.runs), None)
 
 

@@ -24,6 +24,8 @@ from runge.errors import ConfigurationError, setting
 from runge.records.files import discard, read_json, write
 
 Status = Literal["running", "finished", "diverged", "interrupted", "failed", "pruned"]
+ENDED: tuple[Status, ...] = ("finished", "diverged", "pruned")
+"""The statuses of runs that take no further step."""
 
 
 FINDINGS = " | "

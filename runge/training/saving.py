@@ -15,8 +15,8 @@ from lightning.pytorch.callbacks import Callback
 
 from runge.errors import ConfigurationError, describe
 from runge.machine import interruption
-from runge.records.checkpoints import STACKS, read_state, serialise, take
-from runge.records.directories import RunDirectory
+from runge.records.checkpoints import STACKS, read_state, serialise, state_path, take
+from runge.records.directories import ENDED, RunDirectory
 from runge.records.files import write
 from runge.training.module import SobolevRegression
 
@@ -75,7 +75,8 @@ class Save(Callback):
 class StateFile(CheckpointIO):
     """The file of a stack's state: written atomically while it trains, removed when all of its runs have ended.
 
-    If it cannot be written, that is a warning: what the runs leave in the end does not depend on it.
+    If it cannot be written, that is a warning: what the runs leave in the end does not depend on it. Runs that continue
+    without others of their stack get a file of their own; that of the stack stays until the others have ended.
 
     Args:
         path: the file.
@@ -97,6 +98,7 @@ class StateFile(CheckpointIO):
         self.state: dict[str, Any] | None = None
         self.threads: int | None = None
         self._warned: set[str] = set()
+        self._before, self._others = path, list[RunDirectory]()
         if path.exists():
             saved = read_state(path)
             places = {os.path.normpath(directory.path): i for i, directory in enumerate(directories)}
@@ -107,6 +109,9 @@ class StateFile(CheckpointIO):
             # L-BFGS, which is alone in its stack, has a state without members in front.
             whole = len(kept) == len(saved.runs)
             self.state, self.threads = saved.state if whole else take(saved.state, kept), saved.threads
+            if not whole:
+                self._others = [RunDirectory(run) for run in saved.runs if run not in places]
+                self.path = state_path([directories[i] for i in self.rows], path.parent.parent)
 
     @property
     def step(self) -> int:
@@ -140,7 +145,9 @@ class StateFile(CheckpointIO):
 
     def remove_checkpoint(self, path: Any) -> None:
         """Remove the file of several runs; that of a run trained alone stays, to finish it again if files are lost."""
-        if self.path.parent.name == STACKS:
-            self.path.unlink(missing_ok=True)
-            with suppress(OSError):  # there are others
-                self.path.parent.rmdir()
+        ended = all((state := run.read_state()) and state.status in ENDED for run in self._others)
+        for path in {self.path, *([self._before] if ended else [])}:
+            if path.parent.name == STACKS:
+                path.unlink(missing_ok=True)
+                with suppress(OSError):  # there are others
+                    path.parent.rmdir()

@@ -150,6 +150,32 @@ def test_interrupted_sweep_keeps_what_is_finished(tmp_path):
     assert states[1]["step"] > 0
 
 
+def test_a_run_that_diverges_or_a_mistake_in_a_later_batch(train, fail, tmp_path):
+    one_by_one = "hydra.sweeper.max_batch_size=1", "hydra.launcher.processes=1", "hydra.sweep.dir=sweep", *SHORT
+    fail("-m", "model.depth=1,-1", *one_by_one)
+    assert list(tmp_path.iterdir()) == []
+    _, err = fail("-m", "optimizer=sgd", "optimizer.lr=1e9,1e-3", "model.activation=relu", *one_by_one)
+    assert "diverged" in err
+    assert sorted(directories(tmp_path / "sweep")) == ["1"]
+
+
+def test_some_runs_of_a_stack_resume_without_the_others(train, fail, finish, tmp_path):
+    sweep = "hydra.launcher.processes=1", "hydra.sweep.dir=sweep", *SHORT
+    fail("-m", "seed=0,1,2", *sweep, interrupt=80)
+    (stack,) = (tmp_path / "sweep" / ".stacks").iterdir()
+    for some, runs in (("seed=0", ["0"]), ("seed=0,1", ["0", "1"])):
+        finish("-m", some, *sweep)
+        assert sorted(directories(tmp_path / "sweep")) == runs
+        assert [*stack.parent.iterdir()] == [stack]
+    status, out, err = train("-m", "seed=0,1,2", *sweep)
+    assert status == 0, out + err
+    assert "begins again" not in out + err
+    assert not stack.parent.exists()
+    finish("-m", "seed=0,1,2", *sweep[:1], "hydra.sweep.dir=whole", *SHORT)
+    for name, folder in directories(tmp_path / "whole").items():
+        assert figures(tmp_path / "sweep" / name) == pytest.approx(figures(folder), rel=1e-2)
+
+
 def test_damaged_checkpoint_in_a_sweep(train, tmp_path):
     sweep = ("-m", "seed=0,1", "hydra.launcher.processes=1", "hydra.sweep.dir=sweep", *SHORT)
     assert train(*sweep)[0] == 0
