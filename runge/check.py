@@ -2,21 +2,19 @@
 
 import argparse
 import os
-import re
-import shlex
 import sys
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from runge.configuration import build
-from runge.errors import ConfigurationError, command, ending_quietly, override_of
+from runge.errors import ConfigurationError, command, ending_quietly, in_shell, override_of
 from runge.launch.cli import explain
 from runge.launch.compose import compose
 from runge.records.files import printable
 from runge.tables.contradictions import ColumnNames, Finding, Report, contradictions
 from runge.tables.memory import FRAME, frame_of
-from runge.tables.roles import Roles, find_roles, listed, partial_name, read_arrays
+from runge.tables.roles import Roles, columns_override, find_roles, listed, read_arrays
 from runge.tables.table import FORMATS, Table, open_table
 
 if TYPE_CHECKING:
@@ -26,8 +24,7 @@ __all__ = ["Check", "check", "main"]
 
 _WIDTH, _MOST = 80, 20
 _PLACEHOLDER = "table.csv"
-_READABLE = re.compile(r"(?!\d+$)[\w\\()\[\]{}:=, /+.%*@?|-]+", re.ASCII)
-"""The names that Hydra's grammar can have as the key of a mapping."""
+_OF_ROLES = "data.inputs", "data.outputs", "data.derivatives"
 
 
 class Check(NamedTuple):
@@ -37,11 +34,13 @@ class Check(NamedTuple):
         name: the file, or what the table is.
         report: the findings, and the columns of which nothing can be known.
         roles: the roles of its columns.
+        further: the overrides that the check was given, but for those of the roles.
     """
 
     name: str
     report: Report
     roles: Roles
+    further: tuple[str, ...] = ()
 
     @property
     def findings(self) -> list[Finding]:
@@ -82,7 +81,8 @@ def check(data: "str | os.PathLike[str] | pandas.DataFrame", *overrides: str) ->
     roles = find_roles(file, table.inputs, table.outputs, table.derivatives, table.split_column)
     arrays = read_arrays(file, roles)
     names = ColumnNames(roles.inputs, roles.outputs, roles.partials, file.place)
-    return Check(file.path, contradictions(*arrays, names), roles)
+    further = tuple(one for one in overrides if one.lstrip("+").partition("=")[0] not in _OF_ROLES)
+    return Check(file.path, contradictions(*arrays, names), roles, further)
 
 
 def _text(found: Check) -> str:
@@ -127,26 +127,21 @@ def _wrapped(text: str, indent: str = "") -> str:
 
 
 def _without(found: Check) -> str:
-    """Return what fits the table without the columns of derivatives that are wrong; empty if Hydra cannot read a name.
-
-    In its grammar keys of a mapping have no quotes, but backslashes.
-    """
+    """Return what fits the table without the wrong columns of derivatives; empty if Hydra cannot read a name."""
     roles = found.roles
     wrong = {column for finding in found.findings if not finding.rows for column in finding.columns}
-    columns = [roles.partials.get((y, x), partial_name(y, x)) for y in roles.outputs for x in roles.inputs]
-    every = *roles.inputs, *roles.outputs, *columns
-    if wrong.isdisjoint(columns) or not all(map(_READABLE.fullmatch, every)):
+    if wrong.isdisjoint(roles.partials.values()):
         return ""
-    names = {name: re.sub(r"([^\w/+.%*@?|-])", r"\\\1", name) for name in every}
-    right = {pair: names[column] for pair, column in roles.partials.items() if column not in wrong}
-    kept = {y: [f"{names[x]}:{right[y, x]}" for x in roles.inputs if (y, x) in right] for y in roles.outputs}
-    kept = ",".join(f"{names[y]}:{{{','.join(pairs)}}}" for y, pairs in kept.items() if pairs)
-    parts = {"inputs": roles.inputs, "outputs": roles.outputs}
-    overrides = [f"data.{key}=[{','.join(names[name] for name in some)}]" for key, some in parts.items()]
-    overrides.append(f"data.derivatives={{{kept}}}")
+    right = {pair: column for pair, column in roles.partials.items() if column not in wrong}
+    kept = {y: {x: right[y, x] for x in roles.inputs if (y, x) in right} for y in roles.outputs}
+    values = roles.inputs, roles.outputs, {y: columns for y, columns in kept.items() if columns}
+    overrides = [columns_override(key, value) for key, value in zip(_OF_ROLES, values, strict=True)]
+    if not all(overrides):
+        return ""
+    overrides += found.further
     if found.name == FRAME:
         return f"runge.fit(df, {', '.join(map(repr, overrides))})"
-    return shlex.join([*command().split(), "fit", found.name, *overrides])
+    return f"{command()} fit {' '.join(map(in_shell, [found.name, *overrides]))}"
 
 
 @ending_quietly()

@@ -3,7 +3,6 @@
 import argparse
 import os
 import re
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from runge.data import Rows
 from runge.data.channels import Channels
 from runge.domain import sobol
-from runge.errors import ConfigurationError, command, describe, ending_quietly
+from runge.errors import ConfigurationError, command, describe, ending_quietly, in_shell
 from runge.function import Function
 from runge.loading import load_finished
 from runge.predict import predict
@@ -25,7 +24,7 @@ from runge.records.directories import RunDirectory
 from runge.records.files import printable, write
 from runge.residuals import rows_of
 from runge.tables.memory import frame_of
-from runge.tables.roles import listed, partial_name
+from runge.tables.roles import listed, of_columns, partial_name
 from runge.tables.table import FORMATS, SETS, open_table
 from runge.targets.expression import parse
 from runge.trust.suggestions import choose, relative
@@ -258,10 +257,13 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.su
         parser.error(printable(f"{error}"))
     except OSError as error:
         parser.error(printable(f"--out: the file cannot be written ({describe(error)}); --out FILE names another"))
-    labels = [*rows.outputs, *(partial_name(y, x) for y in rows.outputs for x in rows.inputs)]
+    partials = {(y, x): partial_name(y, x) for y in rows.outputs for x in rows.inputs}
+    if (given := rows.table.derivatives) is not None:
+        partials = {(y, x): column for y, columns in given.items() for x, column in columns.items()}
+    labels = [*rows.outputs, *partials.values()]
     print(printable(f"{len(table)} points: {out}"))
     print(printable(f"Next: compute their labels ({listed(labels)}), append these rows to {rows.table.file}, and run"))
-    print(printable(f"    {command()} fit {shlex.quote(rows.table.file)}"))
+    print(printable(f"    {command()} fit {' '.join(map(in_shell, [rows.table.file, *of_columns(rows.table)]))}"))
 
 
 if __name__ == "__main__":

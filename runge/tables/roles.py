@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from runge.errors import ConfigurationError
-from runge.tables.table import File, numbered
+from runge.tables.table import File, Table, numbered
 
-__all__ = ["Roles", "check_index", "find_roles", "find_seconds", "listed", "names_of", "partial_name", "partials_of"]
-__all__ += ["read_arrays", "read_seconds", "second_name"]
+__all__ = ["Roles", "check_index", "columns_override", "find_roles", "find_seconds", "listed", "names_of"]
+__all__ += ["of_columns", "partial_name", "partials_of", "read_arrays", "read_seconds", "second_name"]
 
 _MOST_SHOWN = 40  # columns in a message
 _INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__")
@@ -40,6 +40,42 @@ def partial_name(output: str, name: str) -> str:
 def second_name(output: str, name: str, other: str) -> str:
     """Return the name of a second derivative of an output, such as `d2drag_dalpha_dspeed`."""
     return f"d2{output}_d{name}_d{other}"
+
+
+_READABLE = re.compile(r"(?!\d+$)[\w\\()\[\]{}:=, /+.%*@?|-]+", re.ASCII)
+"""The names that Hydra's grammar can have as the key of a mapping."""
+
+
+def columns_override(key: str, names: Any) -> str:
+    r"""Return the override of a name, of a list of names, or of a mapping; empty if Hydra's grammar lacks one of them.
+
+    In the grammar keys of a mapping have no quotes, but backslashes.
+
+    Example:
+        >>> print(columns_override("data.derivatives", {"lift": {"alpha": "my slope"}}))
+        data.derivatives={lift:{alpha:my\ slope}}
+    """
+
+    def typed(part: Any) -> str:
+        if isinstance(part, Mapping):
+            return f"{{{','.join(f'{typed(one)}:{typed(other)}' for one, other in part.items())}}}"
+        if not isinstance(part, str):
+            return f"[{','.join(map(typed, part))}]"
+        if not _READABLE.fullmatch(part):
+            raise ValueError(part)
+        return re.sub(r"([^\w/+.%*@?|-])", r"\\\1", part)
+
+    try:
+        return f"{key}={typed(names)}"
+    except ValueError:
+        return ""
+
+
+def of_columns(table: Table) -> list[str]:
+    """Return the overrides that say what the columns of a table are, as far as they were given."""
+    keys = "inputs", "outputs", "derivatives", "split_column"
+    given = {key: value for key in keys if (value := getattr(table, key)) is not None}
+    return [one for key, value in given.items() if (one := columns_override(f"data.{key}", value))]
 
 
 def find_roles(

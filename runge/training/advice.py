@@ -2,7 +2,6 @@
 
 import logging
 import math
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,13 +10,13 @@ from torch import Tensor
 
 from runge.balance import GradNorm, Log, NeuralTangentKernel, Scale
 from runge.data import Data, Rows
-from runge.errors import command
+from runge.errors import command, in_shell
 from runge.metrics import TRAIN_LOSS, VAL_LOSS, key
 from runge.objective import best_row
 from runge.resampling import Periodic
 from runge.schedules import NEVER, Constant
 from runge.sobolev.points import Points
-from runge.tables.roles import listed, partial_name
+from runge.tables.roles import listed, of_columns, partial_name
 
 if TYPE_CHECKING:
     from runge.training.datamodule import PointsDataModule
@@ -72,9 +71,7 @@ def wrong_labels(rows: Rows) -> str:
         _WRONG[rows.checksum] = " ".join(f"{one.what} {one.evidence}" for one in wrong)
     if not (found := _WRONG[rows.checksum]):
         return ""
-    given = [f"data.{key}" for key in ("inputs", "outputs", "derivatives") if getattr(rows.table, key) is not None]
-    also = f", with this run's {listed(given)}" if given else ""
-    return f"{found} More: {command()} check {shlex.quote(rows.table.file)}{also}"
+    return f"{found} More: {command()} check {' '.join(map(in_shell, [rows.table.file, *of_columns(rows.table)]))}"
 
 
 def log_rows(rows: Rows, data: "PointsDataModule", member: int) -> None:

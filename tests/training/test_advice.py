@@ -113,7 +113,7 @@ def test_the_command_that_says_more_of_wrong_derivatives_names_what_the_run_was_
     frame = pd.DataFrame({"a": x, "c": x**3, "y": np.sin(x), "dy_da": -np.cos(x)})
     frame.to_csv(tmp_path / "w.csv", index=False)
     rows = read(Table(file=str(tmp_path / "w.csv"), inputs=["a"], outputs=["y"]))
-    assert wrong_labels(rows).endswith("w.csv, with this run's data.inputs, data.outputs")
+    assert wrong_labels(rows).endswith("w.csv 'data.inputs=[a]' 'data.outputs=[y]'")
 
 
 def test_a_run_says_so_in_its_log_and_its_status(train, tmp_path):
