@@ -71,6 +71,9 @@ class Ranking:
         self.metric, self.reason = (metric, "") if metric else choose_metric(rated, self.keys)
         if self.metrics and self.metric not in self.metrics:
             raise ValueError(f"--metric: {_nearest(self.metric, self.metrics)}; got {self.metric!r}")
+        if "/r2_f" in self.metric:
+            rule = "must be a figure that is smaller when it is better, such as nrmse_f, which ranks alike"
+            raise ValueError(f"--metric: {rule}; got {self.metric!r}")
         self.records = sorted(records, key=self._rank)
         self.search, self.race = search, race
         group_keys = [name for name in self.keys if name not in SEEDS] if group_by is None else group_by

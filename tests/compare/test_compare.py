@@ -151,6 +151,7 @@ def test_command(copy, tmp_path, capsys, monkeypatch):
     [
         (["nowhere"], ["nowhere"]),
         (["empty"], ["there is none"]),
+        ([".", "--metric", "test/r2_f"], ["--metric: must be a figure that is smaller when it is better"]),
         ([".", "--metric", "test/mse"], ["--metric", "such as test/mse_f, test/mse_df,", "--csv -", "'test/mse'"]),
         ([".", "--where", "model.width"], ["--where", "key=value", "'model.width'"]),
         ([".", "--where", "model.wdth=3"], ["--where", "such as model.width,", "'model.wdth=3'"]),
