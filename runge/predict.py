@@ -144,7 +144,7 @@ def _held(
     """Return a sentence on the share of labels that intervals contain, in rows that no network has been trained on."""
     unseen, found, shares = sets != "train", function.calibration, list[str]()
     for what, name, label in (("values", "u", labels[0]), ("derivatives", "du", labels[1])):
-        known = ~np.isnan(label[unseen])
+        known = ~np.isnan(label[unseen]) & ~np.isnan(prediction[f"{name}_low"][unseen])
         held = (prediction[f"{name}_low"] <= label) & (label <= prediction[f"{name}_high"])
         shares += [f"{held[unseen][known].mean():.1%} of {known.sum()} {what}"] if known.any() else []
     rows = max(found.counts)
