@@ -200,7 +200,10 @@ def _merged(composed: dict[str, Any], begun: dict[str, Any]) -> dict[str, Any]:
         keys = ", ".join(key for key in SAME_BITS if key != "resume")
         rule = f"a run resumes with the configuration it was started with, except {keys}"
         raise ConfigurationError(f"resume: {rule}; remove {' '.join(others)}")
-    begun.pop("logger", None)  # loggers are always the command's, because those of a file could write anywhere
+    # Loggers are always the command's, because those of a file could write anywhere.
+    left = sorted({*(begun.pop("logger", None) or {})} - {*(composed.get("logger") or {})})
+    if left and not any(key.partition(".")[0] == "logger" for key in given.values()):
+        log.warning("not continued: the run's loggers (%s), unless they are repeated with resume=", ", ".join(left))
     if named := unimported(begun):
         raise ConfigurationError(
             f"resume: the run's files refer to {', '.join(named)}, which is not imported automatically, for safety; "
@@ -212,7 +215,7 @@ def _merged(composed: dict[str, Any], begun: dict[str, Any]) -> dict[str, Any]:
         **begun,
         **sections,
         "logger": composed.get("logger", {}),
-        **{key: composed[key] for key in ("objective", "pictures")},
+        **{key: composed[key] for key in ("objective", "pictures") if key in given.values()},
     }
 
 

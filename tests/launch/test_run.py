@@ -284,10 +284,20 @@ def test_resumed_run_may_be_shown_logged_and_saved_differently_only(fail, finish
     asked = ("trainer.progress_bar=false", "++trainer.checkpoint_seconds=7", "logger=[]")
     made = []
     monkeypatch.setattr(run_module, "Member", lambda *given, **more: made.append(Member(*given, **more)) or made[0])
-    finish("resume=run", *asked)
+    assert "not continued" not in finish("resume=run", *asked)
     settings = made[0].training
     assert (settings.progress_bar, settings.checkpoint_seconds, settings.log_every) == (False, 7, 20)
     assert figures(copy) == expected
+
+
+def test_a_resumed_run_has_its_own_pictures_and_says_which_loggers_it_lacks(finish, tmp_path):
+    finish(*SHORT, "logger=csv", "pictures=false", "hydra.run.dir=run")
+    (tmp_path / "run" / "metrics.json").unlink()
+    assert "not continued: the run's loggers (csv)" in finish("resume=run")
+    assert not (tmp_path / "run" / "fit.png").exists()
+    (tmp_path / "run" / "metrics.json").unlink()
+    finish("resume=run", "pictures=true", "logger=csv")
+    assert (tmp_path / "run" / "fit.png").exists()
 
 
 def test_run_whose_record_is_gone_resumes_from_its_checkpoint(finish, copy):
