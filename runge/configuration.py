@@ -6,13 +6,13 @@ import hashlib
 import inspect
 import json
 import pkgutil
-import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
 from pydantic import ValidationError
 
 from runge.errors import ConfigurationError
@@ -129,13 +129,18 @@ def no_such_key(key: str, name: str, allowed: Collection[str]) -> ConfigurationE
         data.file: unknown key; data has n_train, n_val; only data=table has it: add that, or remove the key
     """
     options = {path.stem: path.read_text(encoding="utf-8") for path in sorted((CONFIGURATIONS / key).glob("*.yaml"))}
-    line = re.compile(rf"^ *{re.escape(name)}:", re.MULTILINE)
     hint, has = "", f"{key or 'the top level'} has {', '.join(allowed) or 'none'}"
-    if having := [option for option, text in options.items() if key and line.search(text)]:
+    if having := [option for option, text in options.items() if key and name in _own_keys(key, text)]:
         hint = f"; only {key}={' or '.join(having)} has it: add that, or remove the key"
     elif similar := difflib.get_close_matches(name, allowed, 1):
         hint = f"; did you mean {_join(key, similar[0])}?"
     return ConfigurationError(f"{_join(key, name)}: unknown key; {has}{hint}")
+
+
+def _own_keys(group: str, text: str) -> Collection[str]:
+    """Return the keys that an option's file sets in the section of its group."""
+    content = yaml.safe_load(text) or {}
+    return content.get(group) or {} if "# @package _global_" in text else content
 
 
 @contextmanager

@@ -8,6 +8,7 @@ MISTAKES = {
     "+wdth=32": ("wdth", "seed"),
     "optimiser=adam": ("optimiser: unknown key", "did you mean optimizer?"),
     "loss.lamda_d=1": ("loss.lamda_d", "did you mean loss.lambda_d?"),
+    "optimizer=levenberg_marquardt optimizer.precision=64": ("optimizer.precision: unknown key", "damping, decrease"),
     "data.file=hx.csv": ("data.file: unknown key", "only data=table has it: add that, or remove the key"),
     # options that do not exist
     "experiment=hw4": ("experiment/hw4", "hw2", "hw3"),
