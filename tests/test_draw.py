@@ -100,7 +100,7 @@ def test_a_sweep_of_several_functions_has_no_picture_of_one(tmp_path, refusal):
     assert "answer.json is damaged" in refusal(main, str(tmp_path))
 
 
-def test_a_run_that_has_not_finished_has_curves(tmp_path, refusal):
+def test_a_run_that_has_not_finished_has_curves(tmp_path, refusal, capsys):
     run = runge.fit(*SHORT, "pictures=false", directory=tmp_path / "run")
     for name in ("metrics.json", "fit.csv"):
         (run.directory / name).unlink()
@@ -108,7 +108,16 @@ def test_a_run_that_has_not_finished_has_curves(tmp_path, refusal):
     assert run._repr_png_() is None
     with pytest.raises(FileNotFoundError, match=r"fit.csv is missing: the run has not finished"):
         run.figure()
+    begun = tmp_path / "begun"
+    shutil.copytree(run.directory, begun)
+    (begun / "history.csv").unlink()
+    main([str(tmp_path)])
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("not drawn: ")) == (f"{run.directory / 'curves.png'}\n", 1)
+    assert f"{begun / 'history.csv'} is missing" in printed.err
+    assert f"not drawn: {begun / 'history.csv'} is missing" in refusal(main, str(begun))
     shutil.rmtree(run.directory)
+    shutil.rmtree(begun)
     assert "DIR: must contain a run, got none" in refusal(main, str(tmp_path))
 
 
