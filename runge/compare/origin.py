@@ -67,12 +67,10 @@ def _fitted(record: RunRecord) -> str:
 
 
 def _command(records: Sequence[RunRecord]) -> str:
-    """Return the command of a single run, or that of a sweep if these are all of its runs."""
-    if len(records) == 1:
-        given, flag = records[0].overrides, []
-        typed_in = None if given is None else BETWEEN.split(given)
-    else:
-        typed_in, flag = _of_sweep(records), ["-m"]
+    """Return the command of a sweep, if these are all of its runs, or else that of a single run."""
+    typed_in, flag = _of_sweep(records), ["-m"]
+    if typed_in is None and len(records) == 1 and (given := records[0].overrides) is not None:
+        typed_in, flag = [one for one in BETWEEN.split(given) if not one.startswith("search=")], []
     if typed_in is None:
         return ""
     own = [one for one in typed_in if one and not one.lstrip("+~").startswith(_NOT_SHOWN)]

@@ -1,4 +1,5 @@
 import shlex
+import shutil
 from datetime import datetime
 
 import pytest
@@ -41,6 +42,15 @@ def test_the_command_can_be_pasted_and_is_that_of_these_runs(sweep):
     assert "\"target.expr='sin(x) + x**2'\" '~callbacks.rich' '+model.note=a b'" in origin(sweep / "1").command
     assert origin(sweep / "0", sweep / "1").command == ""
     assert origin(sweep).fixed == ["model.width=8"]
+
+
+def test_the_only_run_of_a_sweep_or_one_of_a_race(sweep):
+    shutil.rmtree(sweep / "2")
+    run = RunDirectory(sweep / "1")
+    run.begin({"seed": 1}, ["search=best", "data=table", "data.file=a.csv", "data.fold=0"])
+    assert given(run.path) == ["data=table", "data.file=a.csv", "data.fold=0"]
+    shutil.rmtree(sweep / "0")
+    assert given(run.path) == ["-m", "seed=range(3)", "objective=val/loss"]
 
 
 @pytest.mark.parametrize("content", ["[" * 9000, "hydra: 1", "hydra: {overrides: {hydra: [], task: 1}}", "a: [", "\0"])
