@@ -10,7 +10,7 @@ from torch import Tensor
 __all__ = ["Argument", "evaluate", "without_single"]
 
 Argument = Any
-"""A tensor, an array, numbers, or a table such as a DataFrame, whose columns are taken by the names of the inputs."""
+"""A tensor, an array, numbers, a Series, or a table, as a DataFrame, whose columns are taken by the inputs' names."""
 
 
 def evaluate(
@@ -67,7 +67,7 @@ def evaluate(
 
 def _columns(x: Argument, inputs: Sequence[str]) -> Argument:
     if not hasattr(x, "columns"):
-        return x
+        return x.to_numpy(float) if hasattr(x, "to_numpy") else x  # a Series
     if missing := [name for name in inputs if name not in x.columns]:
         raise ValueError(f"x: must have a column for each input, {', '.join(inputs)}; missing: {missing}")
     x = np.stack([np.asarray(x[name], float) for name in inputs], axis=-1)

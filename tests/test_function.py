@@ -192,6 +192,7 @@ def test_the_columns_of_a_table_are_taken_by_name():
     assert np.array_equal(u.derivative(table), u.derivative(x))
     one = Function(sum_of_networks(members=1), inputs=["b"])
     assert np.array_equal(one.derivative(table), one.derivative(x[:, 1]))
+    assert np.array_equal(one.derivative(table["b"][1:]), one.derivative(x[1:, 1]))
     with pytest.raises(ValueError, match=r"x: must have a column for each input, a, b; missing: \['a'\]"):
         u(table[["b", "note"]])
     with pytest.raises(ValueError, match="could not convert"):
