@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from rich.console import Console
+
 import runge.compare
 from runge.compare.leaderboard import read_leaderboard
 from runge.compare.ranking import Ranking, collect
 from runge.compare.report import PAGE, publish, render
 from runge.compare.search import read_search
+from runge.compare.tables import show
 from runge.errors import ending_quietly
 from runge.metrics import TEST_MSE_DF, TEST_NRMSE_DF
 from runge.records.files import printable, write
@@ -49,6 +52,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.co
         ranking = compare()
         if args.csv is None:
             out = Path(args.out or (args.directories[0] if len(args.directories) == 1 else "."))
+            if ranking.race is not None and (args.metric or args.where or names is not None):
+                show(ranking, Console())  # what was asked for, above the leaderboard
             publish(ranking, out, Path(args.directories[0]))
             if args.watch:
                 print("press Ctrl-C to stop following the runs; they continue", flush=True)

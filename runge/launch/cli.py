@@ -1,6 +1,7 @@
 """The command `runge`, or `python train.py`: it reports a mistake in one message, and stops on SIGTERM."""
 
 import atexit
+import difflib
 import gc
 import importlib
 import io
@@ -70,6 +71,9 @@ def main() -> None:
             sys.exit(f"error: {error}")
     if verb in _VERBS:
         importlib.import_module(_VERBS[verb]).main(others, f"{command()} {verb}")
+    elif verb.isalpha() and verb != "fit" and (near := difflib.get_close_matches(verb, words := ("fit", *_VERBS), 1)):
+        rule = f"must be KEY=VALUE, or one of {', '.join(words)}"
+        sys.exit(f"error: the first word {rule}; got {verb!r}; did you mean {near[0]}?")
     elif "--version" in sys.argv:
         print(f"runge {sys.modules['runge'].__version__}")
     else:
@@ -107,9 +111,9 @@ def train(configuration: DictConfig) -> Any:
 def _report_mistakes(main: Callable[[], Any]) -> None:
     """Run a `hydra.main` function; if it fails, exit with 1 and one message.
 
-    A traceback is shown if `HYDRA_FULL_ERROR` is set, and for errors that are not a user's mistake.
+    A traceback is shown if `HYDRA_FULL_ERROR` is 1, and for errors that are not a user's mistake.
     """
-    full = bool(os.environ.get("HYDRA_FULL_ERROR"))
+    full = os.environ.get("HYDRA_FULL_ERROR") == "1"
     sys.argv[1:] = quoted(sys.argv[1:])
     os.environ["HYDRA_FULL_ERROR"] = "1"  # with it Hydra passes exceptions on instead of printing them
     logging.raiseExceptions = False  # a log that cannot be written is not worth a traceback

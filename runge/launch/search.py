@@ -16,7 +16,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from runge.configuration import SAME_BITS
-from runge.errors import ConfigurationError, DivergedError, RunError, command
+from runge.errors import ConfigurationError, DivergedError, RunError, command, in_shell, override_of
 from runge.launch.compose import Composer
 from runge.launch.folds import folds
 from runge.launch.jobs import Job, value_or_error
@@ -218,7 +218,8 @@ class Search:
             print(f"  {self.command(trial.params)}")
         if len(study.objective) == 1:
             path = os.path.abspath(self.directory)
-            print(f"or: {command()} experiment=best {shlex.quote(f'hydra.searchpath=[file://{path}]')}")
+            place = override_of("hydra.searchpath", f"file://{path}").replace("=", "=[", 1) + "]"
+            print(f"or: {command()} experiment=best {in_shell(place)}")
 
 
 _NOT_OF_A_RUN = ("experiment", "search", "logger", "resume", "seed", "objective")

@@ -220,6 +220,12 @@ def test_fit_takes_a_file_with_an_equals_sign(tmp_path):
     assert as_sweep([str(path)]) == ["-m", "search=best", "data=table", f"data.file='{path}'"]
 
 
+def test_a_word_that_is_no_verb(name):
+    sys.argv[1:] = ["predit", "run", "new.csv"]
+    with pytest.raises(SystemExit, match=r"one of fit, predict, .*; got 'predit'; did you mean predict\?"):
+        main()
+
+
 def test_the_version_is_that_of_runge(name, capsys):
     assert printed(capsys, "--version") == (f"runge {runge.__version__}\n", 0)
 
