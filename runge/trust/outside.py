@@ -87,8 +87,8 @@ class Support:
 
     Example:
         >>> x = np.linspace(0, 1, 11)[:, None]
-        >>> Support(x, np.ones((11, 1, 1))).outside(np.array([[0.5], [0.55], [1.0], [2.0]])).round(1)
-        array([ 0. ,  0.3,  0. , 10. ])
+        >>> Support(x, np.ones((11, 1, 1))).outside(np.array([[0.5], [0.55], [1.0], [2.0]])).round(2)
+        array([ 0.  ,  0.25,  0.  , 10.  ])
     """
 
     def __init__(self, x: Floats, slopes: Floats) -> None:
