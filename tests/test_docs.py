@@ -56,6 +56,13 @@ def test_links_lead_to_files(page):
     assert not [link for link in links if not (ROOT / link).exists()]
 
 
+def test_no_line_begins_as_a_comment():
+    """A line that begins with % is one in MyST, and is not on the page."""
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    assert len(pages) > 20
+    assert not [page.name for page in pages if re.search(r"^\s*%", page.read_text(encoding="utf-8"), re.MULTILINE)]
+
+
 def test_the_page_on_python_runs(tmp_path, monkeypatch):
     """All of its code but that on files of the reader's own."""
     monkeypatch.chdir(tmp_path)
