@@ -34,7 +34,7 @@ class Check(NamedTuple):
         name: the file, or what the table is.
         report: the findings, and the columns of which nothing can be known.
         roles: the roles of its columns.
-        further: the overrides that the check was given, but for those of the roles.
+        further: the overrides of the check that say something other than the roles.
     """
 
     name: str

@@ -156,14 +156,14 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.dr
     try:
         if not (runs := find(*options.directories)):
             raise ConfigurationError(f"DIR: must contain a run, got none in {', '.join(options.directories)}")
-        missing = list[str]()
+        missing = 0
         for run in runs:
             try:
                 for path in draw_into(run.path):
                     print(path)
             except FileNotFoundError as error:  # it has failed, or has just begun
-                missing.append(printable(describe(error) if error.filename else str(error)))
-                print(f"not drawn: {missing[-1]}", file=sys.stderr)
+                missing += 1
+                print(f"not drawn: {printable(describe(error) if error.filename else str(error))}", file=sys.stderr)
         for sweep in dict.fromkeys(run.path.parent for run in runs):
             answered = read_answer(sweep) is not None
             if answered or (sweep / "multirun.yaml").is_file():
@@ -171,7 +171,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.dr
                 with nullcontext() if answered else suppress(ConfigurationError, FileNotFoundError):
                     for path in _write(sweep, draw_answer(sweep)):
                         print(path)
-        if len(missing) == len(runs):
+        if missing == len(runs):
             sys.exit(2)
     except BrokenPipeError:
         raise

@@ -184,13 +184,13 @@ def begun_chunks(jobs: Sequence[Job], sweep: Path) -> list[Chunk]:
 
     A run that was continued without others of its stack has two files, of which the later one counts.
     """
-    from runge.records.checkpoints import STACKS, read_state
+    from runge.records.checkpoints import STACKS, latest_first, read_state
 
     numbers = {os.path.normpath(job.directory): number for number, job in enumerate(jobs)}
     alone = [RunDirectory(job.directory).last for job in jobs if job.outcome is None]
     chunks, taken = list[Chunk](), set[int]()
     files = [*(sweep / STACKS).glob("*.ckpt"), *filter(Path.exists, alone)]
-    for path in sorted(files, key=lambda file: (-file.stat().st_mtime_ns, file)):
+    for path in latest_first(files):
         try:
             saved = read_state(path)
         except ConfigurationError as error:

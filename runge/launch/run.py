@@ -215,7 +215,7 @@ def _merged(composed: dict[str, Any], begun: dict[str, Any]) -> dict[str, Any]:
         **begun,
         **sections,
         "logger": composed.get("logger", {}),
-        **{key: composed[key] for key in ("objective", "pictures") if key in given.values()},
+        **{key: composed[key] for key in ("objective", "pictures") if key in given.values() or key not in begun},
     }
 
 

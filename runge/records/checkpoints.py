@@ -64,6 +64,11 @@ def read_state(path: Path) -> SavedStack:
         raise ConfigurationError(f"{path} does not hold a run's state ({type(error).__name__}: {error})") from error
 
 
+def latest_first(files: Iterable[Path]) -> list[Path]:
+    """Return files of states, those that were written last first: of a run that is in several, the first one counts."""
+    return sorted(files, key=lambda file: (-file.stat().st_mtime_ns, file))
+
+
 def stack_of(run: RunDirectory) -> SavedStack | None:
     """Return the state of the stack of several runs in which a run is being trained, or None.
 
@@ -72,7 +77,7 @@ def stack_of(run: RunDirectory) -> SavedStack | None:
     """
     path = run.path.resolve()
     files = [file for above in path.parents for file in (above / STACKS).glob("*.ckpt")]
-    states = (read_state(file) for file in sorted(files, key=lambda file: (-file.stat().st_mtime_ns, file)))
+    states = map(read_state, latest_first(files))
     return next((state for state in states if str(path) in state.runs), None)
 
 
