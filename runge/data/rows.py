@@ -119,8 +119,7 @@ class Rows:
             raise self._wrong("folds", f"must have at least {FEWEST} rows in which a label is known, got {n}")
         if self.sets is not None:
             return number_of_folds(self.table.folds, int((self.sets < SETS.index("test")).sum()))
-        share = self.table.split.get("train")
-        return number_of_folds(self.table.folds, round(n * (1 - self.table.shares[2] if share is None else share)))
+        return number_of_folds(self.table.folds, round(n * (1 - self.table.shares[2])))
 
     def split(self, seed: int | torch.Generator) -> Split:
         """Return the rows for training, validation and test, drawn unless the table has a column that says so.
@@ -130,28 +129,29 @@ class Rows:
         from training does not test a fit; a set may then be smaller than its share.
 
         With `data.folds` the rows for training and validation are dealt to folds, and `data.fold` is for validation. If
-        the share for validation is 0, all of them are in both sets.
+        the share for validation is 0, all of them are in both sets. With a share for training, some rows are in no set.
 
         Raises:
             ConfigurationError: a set would be empty, or `check` refuses the training rows.
         """
         generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
-        known, folds = ~np.isnan(self.y), self.folds
+        known, folds, (_, val, test) = ~np.isnan(self.y), self.folds, self.table.shares
+        drawn = test, 0.0 if folds else val
         if self.sets is None:
-            _, val, test = self.table.shares
-            share = self.table.split.get("train")
-            chosen = draw(self.points, known, share, 0 if folds else val, test, generator)
+            chosen = draw(self.points, known, *drawn, generator)
         else:
-            chosen = Split(*(np.flatnonzero(self.sets == i) for i in range(3)))
+            chosen, drawn = Split(*(np.flatnonzero(self.sets == i) for i in range(3))), (0.0, 0.0)
         if folds:
             rows, fold = np.concatenate(chosen[:2]), self.table.fold
             if fold is None or fold >= folds:
                 raise self._wrong("fold", f"must be from 0 to {folds - 1}, because there are {folds} folds; got {fold}")
             left_out = deal(self.points[rows], known[rows], folds, generator) == fold
-            chosen = Split(rows[~left_out], rows[left_out], chosen.test)
-        elif self.table.shares[1] == 0:
-            rows = np.concatenate(chosen[:2])
+            chosen = Split(self._part(rows[~left_out], *drawn), rows[left_out], chosen.test)
+        elif val == 0:
+            rows = self._part(np.concatenate(chosen[:2]), *drawn)
             chosen = Split(rows, rows, chosen.test)
+        else:
+            chosen = chosen._replace(train=self._part(chosen.train, *drawn))
         needed = 3 if self.table.shares[2] else 2
         if not all(map(len, chosen[:needed])):
             sizes = ", ".join(f"{len(rows)} {name}" for name, rows in chosen._asdict().items())
@@ -160,6 +160,29 @@ class Rows:
             raise self._wrong(key, f"must leave rows for each of {', '.join(SETS[:needed])}; {got}")
         self.check(chosen.train, " in the training rows")
         return chosen
+
+    def _part(self, training: np.ndarray, test: float, val: float) -> np.ndarray:
+        """Return the last ones of the training rows: `split.train` of all rows, which follows some shares.
+
+        A smaller share has a part of the rows of a larger one. If few rows have a label of a channel, all of them are
+        in the part, and in any case one with a known value of each output.
+        """
+        share = self.table.split.get("train")
+        if share is None:
+            return training
+        ends = np.rint(np.cumsum([test, val, share]) * len(self.x)).astype(int)
+        unused = len(training) - (n := ends[2] - ends[1])
+        if not 0 < unused < len(training):
+            return training
+        known = ~np.isnan(np.concatenate([self.y, self.dydx.reshape(len(self.x), -1)], axis=1)[training])
+        few = known.sum(axis=0) <= n // (2 * known.shape[1])
+        needed = np.asarray(known[:, few].any(axis=1))
+        for of_output in known[:, : self.y.shape[1]].T:
+            needed[np.flatnonzero(of_output)[-1:]] = True
+        if needed[:unused].any():
+            return training[np.argsort(needed, kind="stable")][unused:]
+        first = np.flatnonzero(self.points[training] == self.points[training[unused]])[0]  # all with the same inputs
+        return training[first:]
 
     def check(self, rows: np.ndarray | slice = slice(None), where: str = "") -> None:
         """Raise ConfigurationError if some rows do not determine an output, or an input is constant there.
@@ -228,9 +251,7 @@ def number_points(x: np.ndarray) -> np.ndarray:
     return pandas.DataFrame(x).groupby(list(range(x.shape[1])), sort=False).ngroup().to_numpy()
 
 
-def draw(
-    points: np.ndarray, known: np.ndarray, train: float | None, val: float, test: float, generator: torch.Generator
-) -> Split:
+def draw(points: np.ndarray, known: np.ndarray, test: float, val: float, generator: torch.Generator) -> Split:
     """Draw three sets of rows, as `Rows.split`, from their shares, the result of `number_points`, and ~isnan(y)."""
     sizes = np.bincount(points)
     order = torch.randperm(len(sizes), generator=generator).numpy()
@@ -239,7 +260,7 @@ def draw(
         last = np.flatnonzero(np.isin(order, points[of_output]))[-1]
         anchors.add(int(order[last]))
         order = np.append(np.delete(order, last), order[last])
-    ends = np.rint(np.cumsum([test, val, 1 if train is None else train]) * len(points)).astype(int)
+    ends = np.rint(np.cumsum([test, val]) * len(points)).astype(int)
     sets, free = np.full(len(order), SETS.index("train")), order
     if len(order) < len(points):  # a set that is not full could take any of the last ones
         free = order[: len(order) - len(anchors)]
@@ -247,13 +268,7 @@ def draw(
         taken = _fitting(sizes[free], room)
         sets[free[taken]], free = SETS.index(name), free[~taken]
     rows = np.argsort(np.argsort(order)[points], kind="stable")
-    training, validation, testing = (rows[sets[points[rows]] == i] for i in range(3))
-    # Training rows are taken from the end, so that a smaller share has a part of those of a larger one.
-    n = len(training) if train is None else min(ends[2], len(rows)) - ends[1]
-    unused = max(0, len(training) - n)
-    if 0 < unused < len(training):
-        unused = np.flatnonzero(points[training] == points[training[unused]])[0]
-    return Split(training[unused:], validation, testing)
+    return Split(*(rows[sets[points[rows]] == i] for i in range(3)))
 
 
 def _fitting(sizes: np.ndarray, room: int) -> np.ndarray:

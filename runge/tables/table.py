@@ -229,9 +229,11 @@ class Table:
             `d<output>_d<input>`; `{}`: none.
         split: the shares of the rows that are drawn, by the seed, for `train`, `val` and `test`, at most 1 in total.
             `train` None: all rows that are left. With a lower share some are not used, and those for validation and
-            test stay the same. `val` 0: the training rows validate, too, also those that a split column keeps for
-            validation. `test` 0: no row is for the test, and the final errors are those on the validation rows.
-        split_column: a column that says `train`, `val` (or `validation`) or `test` in each row, instead of `split`.
+            test stay the same, also those of folds. `val` 0: the training rows validate, too, also those that a split
+            column keeps for validation. `test` 0: no row is for the test, and the final errors are those on the
+            validation rows.
+        split_column: a column that says `train`, `val` (or `validation`) or `test` in each row, instead of `split`, of
+            which only `train` and a `val` of 0 have an effect then.
         folds: the number K of folds, >= 2, into which the rows that are not for the test are divided, for
             cross-validation; None: none. `split.val` has no effect then, and `val` in a split column is `train`. With
             fewer than five rows for each fold there are fewer folds, but at least 2.
