@@ -11,13 +11,14 @@ from omegaconf import DictConfig
 from runge.errors import ConfigurationError
 from runge.launch.compose import Composer, plain
 from runge.launch.jobs import current
-from runge.launch.selection import Entrant
+from runge.launch.selection import PART, Entrant
 from runge.training.member import Member
 
 __all__ = ["Candidates"]
 
 _FOLDS = 5
 _SET_UP = 0.5  # seconds of a run that no step takes
+_MANY, _LEAST = 32, 4  # labels for each weight: of a table, of which a part can be enough, and in the part
 
 
 class Candidates:
@@ -52,8 +53,11 @@ class Candidates:
             raise ConfigurationError("data.folds: must be at least 2 with search=best, got null")
         self.of_table = "file" in data
 
-    def entrants(self, candidates: Mapping[str, Sequence[str]]) -> tuple[list[Entrant], list[str]]:
+    def entrants(self, candidates: Mapping[str, Sequence[str]], seconds: float) -> tuple[list[Entrant], list[str]]:
         """Return the candidates that the command's overrides allow, and why the others are left out.
+
+        A run with all rows of a table that may take longer than some seconds has a part of them, if that is enough for
+        its weights.
 
         Raises:
             ConfigurationError: there are none.
@@ -75,7 +79,7 @@ class Candidates:
                 failure = failure or error
                 left_out.append(f"{name}: {error}")
                 continue
-            found.setdefault(member.apart_from_seed(), Entrant(name, overrides, _expected(member)))
+            found.setdefault(member.apart_from_seed(), self._in_time(name, overrides, member, seconds))
         if found:
             return list(found.values()), left_out
         if failure is not None:
@@ -85,6 +89,16 @@ class Candidates:
         rule = f"must be that of a candidate of search=best, {' or '.join(dict.fromkeys(optimizers))}"
         got = self.given["optimizer"].partition("=")[2]
         raise ConfigurationError(f"optimizer: {rule}; got {got}; leave search=best out for one run")
+
+    def _in_time(self, name: str, overrides: Sequence[str], member: Member, seconds: float) -> Entrant:
+        """Return a candidate, with a part of the rows if there are many, and a run with all may take longer."""
+        whole, rows, (labels, weights) = Entrant(name, overrides, _expected(member)), member.rows, member.system()
+        share = (seconds - _SET_UP) / (whole.expected - _SET_UP)
+        fixed = {"data.split", PART} & self.given.keys() or member.optimizer.by_gradient
+        if rows is None or fixed or share >= 1 or share * labels < weights * max(_LEAST, share * _MANY):
+            return whole
+        part = f"{PART}={share * member.sizes[0] / len(rows.x):.2g}"
+        return self.entrant(f"{name}; {part}", [*overrides, part])
 
     def _with_given(self, own: Sequence[str]) -> list[str]:
         """Return a candidate's overrides and those of the command, which win."""

@@ -37,6 +37,7 @@ _SHARES = (0.45, 0.65, 0.75, 0.88)
 for candidates that there was no time for, and the variations."""
 _MAY_WIN = 4.0  # times the smallest error on the first folds
 _MOST = 6  # candidates with all folds
+_RUNS = 18  # that should end in the time: five folds and three seeds of the best candidate, and two folds of others
 _MARGIN = 1.2  # of expected times
 _PAYS = 0.95  # of the error, at most, with a variation that pays
 _ALONE = "loss.lambda_d=0"
@@ -89,7 +90,8 @@ class Race:
         self.directory, self._candidates = Path(config.hydra.sweep.dir), Candidates(context, config, arguments)
         self.rows: Rows | None = None
         of_table = self._candidates.of_table
-        self.entrants, self._left_out = self._candidates.entrants(settings.tables if of_table else settings.formulas)
+        candidates, most = settings.tables if of_table else settings.formulas, settings.timeout * processes / _RUNS
+        self.entrants, self._left_out = self._candidates.entrants(candidates, most)
         if of_table:
             first = self._candidates.member([*self.entrants[0].overrides, "data.fold=0"])
             self.rows = first.rows
@@ -160,7 +162,9 @@ class Race:
             ending = self._ending()
             self._vary(rounds, vary, ending)
             best = self._ranked()[0]
-            ending.run(rounds, [one for one in self._ranked() if one.fits.keys() == best.fits.keys()])
+            # Of networks of a part of the rows errors would not fall any more with all rows.
+            equal = [one for one in self._ranked() if one.of_part <= best.of_part]
+            ending.run(rounds, [one for one in equal if one.fits.keys() == best.fits.keys()])
 
     def _ending(self) -> Ending:
         """Return the last rounds."""

@@ -24,13 +24,16 @@ from runge.metrics import FIT_SECONDS, key
 from runge.records.directories import RunDirectory
 from runge.records.reading import read_columns
 
-__all__ = ["ERRORS", "Entrant", "Fit", "error_of", "surroundings", "variance", "weigh", "weigh_candidates"]
+__all__ = ["ERRORS", "PART", "Entrant", "Fit", "error_of", "surroundings", "variance", "weigh", "weigh_candidates"]
 
 Floats = NDArray[np.float64]
 Pair = tuple[float, float]
 
 ERRORS = key("val", "nrmse_f"), key("val", "nrmse_df")
 """The errors of a run by which it is ranked."""
+
+PART = "data.split.train"
+"""The key of the share of the rows that a candidate is trained on; without it, they are all."""
 
 _SURROUNDINGS, _REACH = 2000, 1.5
 _MOST_ROWS = 5000  # around which points are: in many dimensions the nearest rows take a time with their square
@@ -132,6 +135,11 @@ class Entrant:
     def seconds(self) -> float:
         """The time of one run."""
         return float(np.mean([fit.figures[FIT_SECONDS] or 0.0 for fit in self.all]))
+
+    @property
+    def of_part(self) -> bool:
+        """True if it is trained on a part of the rows."""
+        return any(one.startswith(f"{PART}=") for one in self.overrides)
 
     def root_mean(self, name: str) -> float | None:
         """Return the root mean square of a figure over the folds; None: it is not known."""

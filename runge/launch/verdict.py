@@ -68,11 +68,11 @@ def leaderboard(sweep: Path, ranked: Sequence[Entrant], left_out: Sequence[str],
         profiles, halves = _profiles(function, known), _half_widths(function, known)
         folds = f"{count} folds" if count == most else f"{count} of {most} folds"
         sentences = [
-            _describe_answer(sweep, candidates, len(known.rows.x) - test, test, most),
+            _describe_answer(sweep, candidates, len(known.rows.x) - test, test, most, any(one.of_part for one in some)),
             _describe_errors(_validated(some, known), folds, _tested(function, known), test),
             _describe_intervals(halves),
         ]
-    sentences.append(_why(candidates, ranked[0].overrides, known is not None))
+    sentences.append(_why(candidates, ranked[0], known is not None))
     level = None if halves == (None, None) else LEVEL
     return Leaderboard(candidates, list(filter(None, sentences)), list(left_out), influences, profiles, level)
 
@@ -180,7 +180,9 @@ def _candidate(one: Entrant, known: Known | None) -> Candidate:
     return Candidate(one.name, line, one.begun, one.refits, len(one.fits), *figures, one.calibrating)
 
 
-def _describe_answer(sweep: Path, candidates: Sequence[Candidate], seen: int, test: int, folds: int) -> str:
+def _describe_answer(
+    sweep: Path, candidates: Sequence[Candidate], seen: int, test: int, folds: int, of_part: bool = False
+) -> str:
     """Return a sentence on the networks of the answer in a sweep's directory.
 
     Args:
@@ -189,6 +191,7 @@ def _describe_answer(sweep: Path, candidates: Sequence[Candidate], seen: int, te
         seen: the number of rows for training and validation; 0: a formula.
         test: the number of test rows.
         folds: the number of folds.
+        of_part: whether some of the networks are trained on a part of the rows.
     """
     runs = {run.path.name for run, _ in read_answer(sweep) or ()}
     own = [one for one in candidates if runs & {*map(str, [*one.runs, *one.refits])}]
@@ -197,7 +200,8 @@ def _describe_answer(sweep: Path, candidates: Sequence[Candidate], seen: int, te
     answer = f"The answer is {mean} ({own[0].name if len(own) == 1 else f'{len(own)} candidates'})"
     if not seen:
         return f"{answer}."
-    rows = f"all {seen + test} rows{f' except the {test} for the test' if test else ''}"
+    rows = f"{'a part of the' if of_part else 'all'} {seen + test} rows"
+    rows += f" except the {test} for the test" if test else ""
     if not partial:
         return f"{answer}, trained on {rows}."
     some = f"{partial} of them" if partial < len(runs) else "each" if partial > 1 else "it"
@@ -234,16 +238,18 @@ def _both(errors: Errors) -> str:
     return " and ".join(f"{error:.1e} {what}" for error, what in parts if error is not None)
 
 
-def _why(candidates: Sequence[Candidate], overrides: Sequence[str], of_table: bool) -> str:
-    """Return a sentence on why the best candidate, which has some overrides, may have won."""
+def _why(candidates: Sequence[Candidate], best: Entrant, of_table: bool) -> str:
+    """Return a sentence on why the best candidate may have won."""
     if len(candidates) == 1:
         return "No other candidate could be compared; hydra.sweeper.timeout=SECONDS gives more time."
-    if "loss.lambda_d=0" in overrides:
+    if "loss.lambda_d=0" in best.overrides:
         return "Values alone are fitted best: the derivatives contradict them, or have much more noise."
     if of_table and candidates[0].error > _NOISY:
         return "Each candidate leaves a large error: the labels have noise, or there are too few rows."
-    if "optimizer=least_squares" in overrides:
+    if "optimizer=least_squares" in best.overrides:
         return "The function is smooth, of few inputs: neurons that stay as drawn and one exact solution are enough."
-    if "optimizer=levenberg_marquardt" in overrides:
+    if best.of_part:
+        return "The function is smooth: precise steps on a part of the rows are better than cheap ones on all of them."
+    if "optimizer=levenberg_marquardt" in best.overrides:
         return "There are few enough labels for Levenberg-Marquardt, which fits smooth functions most precisely."
     return "There are too many labels for Levenberg-Marquardt, whose steps cost more than the steps of others."

@@ -136,7 +136,7 @@ class Member:
             if not self.optimizer.takes_second():
                 which = "one by the gradient, or levenberg_marquardt with readout=true or false"
                 yield f"optimizer: must be {which}, with loss.lambda_dd; got {type(self.optimizer).__name__}"
-            errors, weights = self._system()
+            errors, weights = self.system()
             if not self.optimizer.by_gradient and errors * weights > _MOST:
                 got = f"{errors} errors and {weights} weights, whose Jacobian has more than {_MOST:.0e} numbers"
                 yield f"loss.lambda_dd: must be 0 with {got}; take optimizer=adam, fewer rows or fewer neurons"
@@ -252,13 +252,13 @@ class Member:
 
     def products(self) -> float:
         """Estimate the multiplications of the linear algebra of one step."""
-        return self.optimizer.products(*self._system(), self.model.width)
+        return self.optimizer.products(*self.system(), self.model.width)
 
     def _points(self) -> int:
         """Return the number of points of a step."""
         return min(self.sizes[0], self.batch_size or self.sizes[0])
 
-    def _system(self) -> tuple[int, int]:
+    def system(self) -> tuple[int, int]:
         """Return the numbers of errors and of weights of a step."""
         model, outputs = self.model, len(self.outputs)
         weights = model.width * (self.dimension + 1 + (model.depth - 1) * (model.width + 1) + outputs) + outputs

@@ -12,6 +12,7 @@ import torch
 
 import runge
 from runge.compare.leaderboard import read_leaderboard
+from runge.launch import ending
 from runge.launch.selection import Fit
 from runge.records.directories import RunDirectory
 from runge.records.files import locked
@@ -186,6 +187,41 @@ def test_a_time_that_is_too_short_gives_the_fastest_candidate(tmp_path, capsys):
     assert said in capsys.readouterr().out
     assert runge.load("race").members == 1
     assert [entry["weight"] for entry in board(tmp_path / "race")] == [1]
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """The overrides of a race in which a run with all rows would take four times as long as it may."""
+    save(rows(300))
+    monkeypatch.setattr("runge.launch.candidates._SET_UP", 0.0)
+    monkeypatch.setattr("runge.launch.candidates._expected", lambda member: member.sizes[0] / 2)  # 100 s
+    monkeypatch.setattr("runge.launch.race._RUNS", 12)  # 25 s
+    own = ("model.width=2", "model.depth=1", "hydra.launcher.processes=1")
+    return *(one for one in SHORT if "tables" not in one), *own
+
+
+LEVENBERG = '"optimizer=levenberg_marquardt"'
+
+
+def test_a_run_that_takes_too_long_has_a_part_of_the_rows(slow, tmp_path):
+    assert command(*slow, f"+hydra.sweeper.tables={{some: [{LEVENBERG}]}}") == (0, "")
+    shares = [run.settings["data.split.train"] for run in runge.Answer(tmp_path / "race").runs]
+    assert shares == [0.17] * len(shares)
+    train, val, _ = rows_of(RunDirectory(tmp_path / "race" / "0"))[1]
+    assert (len(train), len(val)) == (51, 100)
+    found = read_leaderboard([tmp_path / "race"])
+    assert found.candidates[0].name == "some; data.split.train=0.17"
+    assert "trained on a part of the 300 rows." in found.sentences[0]
+
+
+def test_better_networks_of_all_rows_are_not_mixed_with_those_of_a_part(slow, tmp_path, monkeypatch):
+    compared, weigh = list[list[str]](), ending.weigh_candidates
+    monkeypatch.setattr(ending, "weigh_candidates", lambda some: compared.append([e.name for e in some]) or weigh(some))
+    worse = f'{LEVENBERG}, "optimizer.damping=1e12", "optimizer.readout=false"'
+    one = f'{{all: ["optimizer.lr=0.1"], some: [{worse}]}}'
+    assert command(*slow, f"+hydra.sweeper.tables={one}") == (0, "")
+    assert compared == [["all"]]
+    assert [entry["folds"] for entry in board(tmp_path / "race")] == [3, 3]
 
 
 def tables():

@@ -44,6 +44,7 @@ def test_the_error_of_a_weighted_mean_is_that_of_the_mean_of_the_predictions():
             (40, 8),
             "MEAN, trained on all 48 rows except the 8 for the test.",
         ),
+        ({"4": 1.0}, (40, 8, True), "one network (a), trained on a part of the 48 rows except the 8 for the test."),
         ({"0": 1.0}, (40, 0), "one network (a), trained on all 40 rows; it left out one of 5 folds."),
         (
             {"0": 0.5, "1": 0.5},
@@ -66,7 +67,7 @@ def test_the_answer_in_a_sentence(weights, rows, expected, tmp_path):
         (tmp_path / run / "metrics.json").touch()
     write_answer(tmp_path, weights)
     short = {"the mean of 2 networks (a)": "MEAN", "the weighted mean of 2 networks (2 candidates)": "WEIGHTED"}
-    text = _describe_answer(tmp_path, candidates, *rows, 5)
+    text = _describe_answer(tmp_path, candidates, *rows[:2], 5, *rows[2:])
     for long, word in short.items():
         text = text.replace(long, word)
     assert text == f"The answer is {expected}"
