@@ -8,6 +8,7 @@ all rows, for as many steps as the folds say. After each round the sweep's direc
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from runge.errors import RunError, setting
 from runge.launch.candidates import Candidates
 from runge.launch.ending import Ending, equal_weights
 from runge.launch.rounds import Launch, Rounds
-from runge.launch.selection import ERRORS, Entrant, Fit, error_of, surroundings
+from runge.launch.selection import ERRORS, FAR, Entrant, Fit, error_of, rank, surroundings
 from runge.launch.verdict import Known, leaderboard
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
@@ -35,7 +36,6 @@ _AT_FIRST, _AT_A_TIME = 2, 4  # candidates of a round, so that there is an answe
 _SHARES = (0.45, 0.65, 0.75, 0.88)
 """The shares of the time after which parts of the race end at the latest: the first rounds, the other folds, the same
 for candidates that there was no time for, and the variations."""
-_MAY_WIN = 4.0  # times the smallest error on the first folds
 _MOST = 6  # candidates with all folds
 _RUNS = 18  # that should end in the time: five folds and three seeds of the best candidate, and two folds of others
 _MARGIN = 1.2  # of expected times
@@ -162,9 +162,8 @@ class Race:
             ending = self._ending()
             self._vary(rounds, vary, ending)
             best = self._ranked()[0]
-            # Of networks of a part of the rows errors would not fall any more with all rows.
-            equal = [one for one in self._ranked() if one.of_part <= best.of_part]
-            ending.run(rounds, [one for one in equal if one.fits.keys() == best.fits.keys()])
+            equal = [one for one in self._ranked() if one.fits.keys() == best.fits.keys()]
+            ending.run(rounds, [one for one in equal if one.of_part <= best.of_part])  # a part spoils the mean
 
     def _ending(self) -> Ending:
         """Return the last rounds."""
@@ -210,16 +209,13 @@ class Race:
         return some
 
     def _ranked(self) -> list[Entrant]:
-        """Return the candidates with a fit, those with the most folds first, and the best first."""
-        return sorted((one for one in self.entrants if one.fits), key=lambda one: (-len(one.fits), error_of(one.all)))
+        """Return the candidates with a fit, the best first."""
+        return rank(self.entrants, min(_FIRST, len(self.folds)))
 
     def _try(self, rounds: Rounds, entrants: Sequence[Entrant], folds: Sequence[int], until: float) -> None:
         """Train candidates on folds, and keep the best answer so far."""
-        jobs, whose = list[list[str]](), list[tuple[Entrant, int]]()
-        for one in entrants:
-            for fold in folds:
-                jobs.append([*one.overrides, *([f"data.fold={fold}"] if self.rows is not None else [])])
-                whose.append((one, fold))
+        whose = list(product(entrants, folds))
+        jobs = [[*one.overrides, *([] if self.rows is None else [f"data.fold={fold}"])] for one, fold in whose]
         for number, (one, _) in enumerate(whose, rounds.begun):
             one.begun.append(number)
         for (one, fold), run in zip(whose, rounds.train(jobs, until), strict=True):
@@ -247,7 +243,7 @@ class Race:
     def _other_folds(self, rounds: Rounds, until: float) -> None:
         """Train those that may still win on the other folds, as far as time allows."""
         ranked, left = sorted(self._ranked(), key=lambda one: error_of(one.all)), self.folds[_FIRST:]
-        limit = _MAY_WIN * error_of(ranked[0].all)
+        limit = FAR * error_of(ranked[0].all)
         some = [one for one in ranked[:_MOST] if error_of(one.all) <= limit and len(one.fits) <= _FIRST]
         room, chosen = (until - rounds.look()) * self._processes, list[Entrant]()
         for one in some if left else []:

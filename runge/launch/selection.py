@@ -13,7 +13,7 @@ kind have noise, the errors in it are about the same for all candidates, and dec
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,13 +24,28 @@ from runge.metrics import FIT_SECONDS, key
 from runge.records.directories import RunDirectory
 from runge.records.reading import read_columns
 
-__all__ = ["ERRORS", "PART", "Entrant", "Fit", "error_of", "surroundings", "variance", "weigh", "weigh_candidates"]
+__all__ = [
+    "ERRORS",
+    "FAR",
+    "PART",
+    "Entrant",
+    "Fit",
+    "error_of",
+    "rank",
+    "surroundings",
+    "variance",
+    "weigh",
+    "weigh_candidates",
+]
 
 Floats = NDArray[np.float64]
 Pair = tuple[float, float]
 
 ERRORS = key("val", "nrmse_f"), key("val", "nrmse_df")
 """The errors of a run by which it is ranked."""
+
+FAR = 4.0
+"""A candidate with so many times the error of another one on the first folds cannot win."""
 
 PART = "data.split.train"
 """The key of the share of the rows that a candidate is trained on; without it, they are all."""
@@ -155,6 +170,17 @@ class Entrant:
             total = np.nansum(np.log(squares), axis=0)
         total[np.isnan(squares).all(axis=0) | np.isinf(squares).any(axis=0)] = np.inf
         return int(tables[0]["step"][int(np.argmin(total))])
+
+
+def rank(entrants: Iterable[Entrant], folds: int) -> list[Entrant]:
+    """Return the candidates with a fit, the best first.
+
+    Those with more folds come first, but before them those with `folds` or more whose errors are far smaller.
+    """
+    some = sorted((one for one in entrants if one.fits), key=lambda one: (-len(one.fits), error_of(one.all)))
+    errors = {one: error_of(one.all) for one in some}
+    better = [one for one in some if len(one.fits) >= folds and errors[one] < errors[some[0]] / FAR]
+    return [*sorted(better, key=errors.__getitem__), *(one for one in some if one not in better)]
 
 
 def surroundings(x: Floats) -> Floats:

@@ -210,6 +210,7 @@ def test_a_run_that_takes_too_long_has_a_part_of_the_rows(slow, tmp_path):
     train, val, _ = rows_of(RunDirectory(tmp_path / "race" / "0"))[1]
     assert (len(train), len(val)) == (51, 100)
     found = read_leaderboard([tmp_path / "race"])
+    assert found is not None
     assert found.candidates[0].name == "some; data.split.train=0.17"
     assert "trained on a part of the 300 rows." in found.sentences[0]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
-from runge.launch.selection import Fit, error_of, parts_of, surroundings, weigh
+from runge.launch.selection import Entrant, Fit, error_of, parts_of, rank, surroundings, weigh
 from runge.records.directories import RunDirectory
 
 
@@ -21,6 +21,22 @@ def test_noise_of_the_derivatives_does_not_hide_errors_of_the_values():
     assert error_of([fit([0.3, 0, 0], known=(True, False))]) == pytest.approx(0.3)
     assert error_of([fit([0, 0.3, 0.4], known=(False, True))]) == pytest.approx(0.5)
     assert error_of([]) == np.inf
+
+
+def test_more_folds_come_first_unless_others_are_far_better():
+    found = dict[str, Entrant]()
+    for name, error, folds in (
+        ("a", 1.0, 5),
+        ("b", 0.9, 5),
+        ("c", 0.3, 2),
+        ("d", 0.2, 2),
+        ("e", 0.1, 2),
+        ("f", 0.01, 1),
+    ):
+        found[name] = Entrant(name, [], 0.0)
+        found[name].fits |= {fold: fit([error, error, 0]) for fold in range(folds)}
+    assert "".join(one.name for one in rank([*found.values(), Entrant("g", [], 0.0)], 2)) == "edbacf"
+    assert rank([], 2) == []
 
 
 def test_networks_that_disagree_around_the_rows_are_worse():
