@@ -165,7 +165,7 @@ class Rows:
         """Return the last ones of the training rows: `split.train` of all rows, which follows some shares.
 
         A smaller share has a part of the rows of a larger one. If few rows have a label of a channel, all of them are
-        in the part, and in any case one with a known value of each output.
+        in the part; in any case one with a known value of each output is, and rows in which each input differs.
         """
         share = self.table.split.get("train")
         if share is None:
@@ -179,6 +179,8 @@ class Rows:
         needed = np.asarray(known[:, few].any(axis=1))
         for of_output in known[:, : self.y.shape[1]].T:
             needed[np.flatnonzero(of_output)[-1:]] = True
+        for of_input in self.x[training].T:
+            needed[np.flatnonzero(of_input != of_input[-1])[-1:]] = True
         if needed[:unused].any():
             return training[np.argsort(needed, kind="stable")][unused:]
         first = np.flatnonzero(self.points[training] == self.points[training[unused]])[0]  # all with the same inputs

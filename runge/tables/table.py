@@ -260,7 +260,8 @@ class Table:
 
     def __post_init__(self) -> None:
         train, val, test = self.shares
-        if not (train > 0 and val >= 0 and test >= 0 and train + val + test <= 1 + 1e-9):
+        used = train + test + (val if self.folds is None else 0)
+        if not (train > 0 and val >= 0 and test >= 0 and used <= 1 + 1e-9):
             rule = "must be shares: val and test at least 0, train above 0 or null for all rows that are left"
             raise ValueError(f"split: {rule}, at most 1 in total; got {self.split}")
         check_fold(self.folds, self.fold)

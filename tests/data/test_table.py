@@ -185,6 +185,23 @@ def test_a_part_of_the_training_rows(options):
         assert np.array_equal(part.test, whole.test)
 
 
+def test_an_input_that_rarely_varies_does_so_in_a_part():
+    rare = {7, 40, 60, 90}
+    write_rows(x=[float(i in rare) for i in range(100)], z=range(100), y=np.linspace(0, 1, 100))
+    named = {"inputs": ["x", "z"], "outputs": ["y"], "file": "a.csv", "folds": 5}
+    for fold in range(5):
+        train, val, _ = read(Table(**named, fold=fold, split={"train": 0.05, "val": 0.15, "test": 0})).split(0)
+        assert (len(train), len(val)) == (5, 20)
+        assert rare & {*train}
+
+
+def test_the_share_for_validation_does_not_count_with_folds():
+    split = {"train": 0.6, "val": 0.15, "test": 0.4}
+    Table(file="a.csv", folds=5, fold=0, split=split)
+    with pytest.raises(ValueError, match="at most 1 in total"):
+        Table(file="a.csv", split=split)
+
+
 def test_without_a_share_for_validation_the_training_rows_validate():
     write_rows(set=["train"] * 60 + ["test"] * 20 + ["val"] * 20)
     named = {"file": "a.csv", "inputs": ["x"], "outputs": ["y"]}
