@@ -163,7 +163,7 @@ def log_to_file(config: DictConfig) -> None:
 def plan(
     jobs: Sequence[Job], processes: int, most: int, halving: int | None = None, begun: Sequence[Chunk] = ()
 ) -> tuple[list[Chunk], bool]:
-    """Divide jobs into unfinished chunks of at most `most`, the longest first; and say if the whole sweep is one.
+    """Divide jobs into unfinished chunks of at most `most`, in order; and say if the whole sweep is one.
 
     Jobs that were trained in a stack resume in the same one, of those that `begun_chunks` returns, to end with the same
     bits. All others are divided as at the sweep's beginning, so that a resumed sweep has the stacks of an uninterrupted
@@ -176,7 +176,7 @@ def plan(
             chunks.append(chunk._replace(jobs=new))
             if len(new) < len(chunk.jobs) and any(RunDirectory(jobs[i].directory).hydra.exists() for i in new):
                 _warn_of_fewer(len(chunk.jobs), "begins again", len(new), "they have no checkpoint")
-    return _longest_first(jobs, chunks), len(fresh) == 1
+    return _in_order(jobs, chunks, processes), len(fresh) == 1
 
 
 def begun_chunks(jobs: Sequence[Job], sweep: Path) -> list[Chunk]:
@@ -225,7 +225,10 @@ def _cost(jobs: Sequence[Job], chunk: Chunk) -> float:
     return len(chunk.jobs) * seconds + _SECONDS_PER_STACK
 
 
-def _longest_first(jobs: Sequence[Job], chunks: Sequence[Chunk]) -> list[Chunk]:
+def _in_order(jobs: Sequence[Job], chunks: Sequence[Chunk], processes: int) -> list[Chunk]:
+    """Return chunks in their own order, or with several processes the longest first, so that all work to the end."""
+    if processes == 1:
+        return sorted(chunks, key=lambda chunk: min(chunk.jobs))
     return sorted(chunks, key=lambda chunk: _cost(jobs, chunk), reverse=True)
 
 
@@ -246,7 +249,7 @@ def _divide(jobs: Sequence[Job], processes: int, most: int, by_trial: bool) -> l
             count = max(pieces, math.ceil(len(units) / max(1, most // max(map(len, units)))))
             parts = [list(itertools.chain(*units[i::count])) for i in range(count)]
             chunks += [Chunk(numbers, _steps(jobs, numbers)) for numbers in parts if numbers]
-        return _longest_first(jobs, chunks)
+        return _in_order(jobs, chunks, processes)
 
     def busy(chunks: Sequence[Chunk]) -> float:
         """Return the share of the time that the processes work."""

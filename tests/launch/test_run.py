@@ -250,10 +250,10 @@ def test_sweep_resumes_where_it_was_left(train, fail, finish, tmp_path):
     sweep = ("-m", "model.width=4,8", "hydra.launcher.processes=1", *narrow)
     assert train(*sweep, "hydra.sweep.dir=whole")[0] == 0
     assert train(*sweep, "hydra.sweep.dir=begun", interrupt=180)[0] == 1
-    assert {path.parent.name for path in tmp_path.glob("begun/*/metrics.json")} == {"1"}  # the longest is first
-    untouched = (tmp_path / "begun" / "1" / "metrics.json").stat().st_mtime_ns
+    assert {path.parent.name for path in tmp_path.glob("begun/*/metrics.json")} == {"0"}
+    untouched = (tmp_path / "begun" / "0" / "metrics.json").stat().st_mtime_ns
     out = finish(*sweep, "hydra.sweep.dir=begun")
-    assert (tmp_path / "begun" / "1" / "metrics.json").stat().st_mtime_ns == untouched
+    assert (tmp_path / "begun" / "0" / "metrics.json").stat().st_mtime_ns == untouched
     for job in "01":
         assert figures(tmp_path / "begun" / job) == figures(tmp_path / "whole" / job)
     assert "2 runs by test/mse_df" in out

@@ -248,8 +248,9 @@ def test_plan_separates_what_cannot_share(other, configuration):
 
 def test_plan_puts_the_longest_first_and_lbfgs_alone(configuration):
     wide, lbfgs = ("model.width=128",), ("optimizer=lbfgs",)
-    chunks = chunks_of(jobs(configuration, ("seed=0",), lbfgs, wide, lbfgs, ("seed=1",)), 1)
-    assert [sorted(chunk.jobs) for chunk in chunks] == [[2], [0, 4], [1], [3]]
+    made = jobs(configuration, ("seed=0",), lbfgs, wide, lbfgs, ("seed=1",))
+    assert [sorted(chunk.jobs) for chunk in chunks_of(made, 2)] == [[2], [0, 4], [1], [3]]
+    assert [sorted(chunk.jobs) for chunk in chunks_of(made, 1)] == [[0, 4], [1], [2], [3]]  # in their own order
 
 
 def test_one_stack_at_a_time_is_in_memory(train, monkeypatch):
