@@ -19,6 +19,7 @@ __all__ = ["Candidates"]
 _FOLDS = 5
 _SET_UP = 0.5  # seconds of a run that no step takes
 _MANY, _LEAST = 32, 4  # labels for each weight: of a table, of which a part can be enough, and in the part
+_FEW = 6  # inputs for which some hundreds of fixed neurons can be enough
 
 
 class Candidates:
@@ -57,12 +58,12 @@ class Candidates:
         """Return the candidates that the command's overrides allow, and why the others are left out.
 
         A run with all rows of a table that may take longer than some seconds has a part of them, if that is enough for
-        its weights.
+        its weights. Fixed neurons are too few in many inputs: if a run takes longer, they are the last ones.
 
         Raises:
             ConfigurationError: there are none.
         """
-        found, left_out, failure, optimizers = dict[str, Entrant](), list[str](), None, list[str]()
+        found, late, left_out, failure, optimizers = {}, {}, list[str](), None, list[str]()
         for name, own in candidates.items():
             optimizer = next((one for one in own if one.startswith("optimizer=")), "optimizer=adamw")
             optimizers.append(optimizer.partition("=")[2])
@@ -79,9 +80,11 @@ class Candidates:
                 failure = failure or error
                 left_out.append(f"{name}: {error}")
                 continue
-            found.setdefault(member.apart_from_seed(), self._in_time(name, overrides, member, seconds))
-        if found:
-            return list(found.values()), left_out
+            one = self._in_time(name, overrides, member, seconds)
+            where = late if _too_many_inputs(member) and one.expected > seconds else found
+            where.setdefault(member.apart_from_seed(), one)
+        if found or late:
+            return [*found.values(), *late.values()], left_out
         if failure is not None:
             raise failure
         if not optimizers:
@@ -95,6 +98,7 @@ class Candidates:
         whole, rows, (labels, weights) = Entrant(name, overrides, _expected(member)), member.rows, member.system()
         share = (seconds - _SET_UP) / (whole.expected - _SET_UP)
         fixed = {"data.split", PART} & self.given.keys() or member.optimizer.by_gradient
+        fixed = fixed or _too_many_inputs(member)
         if rows is None or fixed or share >= 1 or share * labels < weights * max(_LEAST, share * _MANY):
             return whole
         part = f"{PART}={share * member.sizes[0] / len(rows.x):.2g}"
@@ -122,6 +126,11 @@ class Candidates:
         """Return the directory of a run, by its number."""
         sweep = self._compose(overrides, number).hydra.sweep
         return Path(sweep.dir) / str(sweep.subdir)
+
+
+def _too_many_inputs(member: Member) -> bool:
+    """Return whether it has fixed neurons, and more inputs than some hundreds of them can be enough for."""
+    return member.optimizer.last_layer_alone and member.dimension > _FEW
 
 
 def _expected(member: Member) -> float:

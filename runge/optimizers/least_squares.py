@@ -64,6 +64,7 @@ class LeastSquares(Optimizer):
 
     by_gradient: ClassVar[bool] = False
     one_thread: ClassVar[bool] = True
+    last_layer_alone: ClassVar[bool] = True
     demands: ClassVar[Needs] = {
         **LINEAR_ALGEBRA,
         "trainer.log_every": (1,),  # every step is a fit of its own, which is to be validated

@@ -87,6 +87,7 @@ class Optimizer(ABC):
     keeps_apart: ClassVar[bool] = True  # the members of a stack do not affect each other
     by_gradient: ClassVar[bool] = True  # its steps use `Problem.loss_and_gradient`
     one_thread: ClassVar[bool] = False  # its linear algebra takes one thread, however many torch has
+    last_layer_alone: ClassVar[bool] = False  # it fits no other weights
     demands: ClassVar[Needs] = {}  # the allowed values of keys in other sections
 
     def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:

@@ -259,9 +259,10 @@ class Member:
         return min(self.sizes[0], self.batch_size or self.sizes[0])
 
     def system(self) -> tuple[int, int]:
-        """Return the numbers of errors and of weights of a step."""
+        """Return the numbers of errors of a step, and of weights that are fitted to them."""
         model, outputs = self.model, len(self.outputs)
-        weights = model.width * (self.dimension + 1 + (model.depth - 1) * (model.width + 1) + outputs) + outputs
+        hidden, last = self.dimension + 1 + (model.depth - 1) * (model.width + 1), (model.width + 1) * outputs
+        weights = last if self.optimizer.last_layer_alone else model.width * hidden + last
         seconds = self.dimension * (self.dimension + 1) // 2 if self.loss.lambda_dd else 0
         return self._points() * outputs * (1 + self.dimension + seconds if self.loss.lambda_d else 1), weights
 

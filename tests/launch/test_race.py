@@ -215,6 +215,15 @@ def test_a_run_that_takes_too_long_has_a_part_of_the_rows(slow, tmp_path):
     assert "trained on a part of the 300 rows." in found.sentences[0]
 
 
+@pytest.mark.parametrize(("few", "names"), [(2, ["fixed; part", "some; part"]), (1, ["some; part", "fixed"])])
+def test_fixed_neurons_in_many_inputs_have_all_rows_and_come_last(slow, tmp_path, monkeypatch, few, names):
+    monkeypatch.setattr("runge.launch.candidates._FEW", few)
+    fixed = 'fixed: ["optimizer=least_squares", "trainer.max_steps=2"]'
+    assert command(*slow, f"+hydra.sweeper.tables={{{fixed}, some: [{LEVENBERG}]}}") == (0, "")
+    candidates = json.loads((tmp_path / "race" / "race.json").read_text())["candidates"]
+    assert [re.sub("data.split.train=.*", "part", name) for name in candidates] == names
+
+
 def test_better_networks_of_all_rows_are_not_mixed_with_those_of_a_part(slow, tmp_path, monkeypatch):
     compared, weigh = list[list[str]](), ending.weigh_candidates
     monkeypatch.setattr(ending, "weigh_candidates", lambda some: compared.append([e.name for e in some]) or weigh(some))
