@@ -157,7 +157,8 @@ class Race:
             alone = self._values_alone() if _ALONE in self._ranked()[0].overrides and with_derivatives else []
             self.entrants += alone
             if left := self._first_rounds(rounds, [*alone, *left], later):
-                self._left_out += [f"{one.name}: no time, a run may take {one.expected:.0f} s" for one in left]
+                late = [one for one in left if not one.fits]
+                self._left_out += [f"{one.name}: no time, a run may take {one.expected:.0f} s" for one in late]
             self._other_folds(rounds, later)
             ending = self._ending()
             self._vary(rounds, vary, ending)
@@ -185,7 +186,8 @@ class Race:
 
     def _first_rounds(self, rounds: Rounds, entrants: Sequence[Entrant], until: float) -> list[Entrant]:
         """Train candidates on the first folds until a time; return those that it was too short for."""
-        left, size = list(entrants), _AT_FIRST if not self._ranked() else _AT_A_TIME
+        left = [one for one in entrants if self._missing(one)]
+        size = _AT_FIRST if not self._ranked() else _AT_A_TIME
         while left:
             # There is an answer in any case, and of a formula there are no rounds after these.
             end = until if self.rows is not None and self._ranked() else self.settings.timeout
@@ -194,16 +196,20 @@ class Race:
                 break
             self._try(rounds, some, self.folds[:_FIRST], end)
             cut = rounds.look() >= end
-            left, size = [one for one in left if one not in some or (cut and not one.fits)], _AT_A_TIME
+            left, size = [one for one in left if one not in some or (cut and self._missing(one))], _AT_A_TIME
         return left
+
+    def _missing(self, one: Entrant) -> int:
+        """Return how many of the first folds a candidate is not trained on."""
+        return max(0, len(self.folds[:_FIRST]) - len(one.fits))
 
     def _that_fit(self, entrants: Sequence[Entrant], seconds: float) -> list[Entrant]:
         """Return those of some candidates whose first runs are expected to end in a time, one after the other."""
-        tried = [one for one in self.entrants if one.fits]
-        pace = sum(one.seconds for one in tried) / sum(one.expected for one in tried) if tried else 1.0
         room, some = seconds * self._processes, list[Entrant]()
         for one in entrants:
-            if (needed := pace * one.expected * len(self.folds[:_FIRST])) <= room:
+            tried = [other for other in self.entrants if other.fits and other.optimizer == one.optimizer]
+            pace = sum(other.seconds for other in tried) / sum(other.expected for other in tried) if tried else 1.0
+            if (needed := _MARGIN * pace * one.expected * self._missing(one)) <= room:
                 room -= needed
                 some.append(one)
         return some
@@ -213,8 +219,8 @@ class Race:
         return rank(self.entrants, min(_FIRST, len(self.folds)))
 
     def _try(self, rounds: Rounds, entrants: Sequence[Entrant], folds: Sequence[int], until: float) -> None:
-        """Train candidates on folds, and keep the best answer so far."""
-        whose = list(product(entrants, folds))
+        """Train candidates on those folds that they are not trained on, and keep the best answer so far."""
+        whose = [(one, fold) for one, fold in product(entrants, folds) if fold not in one.fits]
         jobs = [[*one.overrides, *([] if self.rows is None else [f"data.fold={fold}"])] for one, fold in whose]
         for number, (one, _) in enumerate(whose, rounds.begun):
             one.begun.append(number)
@@ -242,16 +248,16 @@ class Race:
 
     def _other_folds(self, rounds: Rounds, until: float) -> None:
         """Train those that may still win on the other folds, as far as time allows."""
-        ranked, left = sorted(self._ranked(), key=lambda one: error_of(one.all)), self.folds[_FIRST:]
-        limit = FAR * error_of(ranked[0].all)
+        ranked = sorted(self._ranked(), key=lambda one: error_of(one.all))
+        limit = FAR * error_of(next((one for one in ranked if not self._missing(one)), ranked[0]).all)
         some = [one for one in ranked[:_MOST] if error_of(one.all) <= limit and len(one.fits) <= _FIRST]
         room, chosen = (until - rounds.look()) * self._processes, list[Entrant]()
-        for one in some if left else []:
-            room -= one.seconds * len(left)
+        for one in some if len(self.folds) > _FIRST else []:
+            room -= one.seconds * (len(self.folds) - len(one.fits))
             if room > 0:
                 chosen.append(one)
         if chosen:
-            self._try(rounds, chosen, left, until)
+            self._try(rounds, chosen, self.folds, until)
 
     def _vary(self, rounds: Rounds, until: float, ending: Ending) -> None:
         """Vary the best candidate as long as that pays, and leaves time for the last rounds."""

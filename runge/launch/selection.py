@@ -147,6 +147,11 @@ class Entrant:
         return np.concatenate(over) / math.sqrt(len(self.fits))
 
     @property
+    def optimizer(self) -> str | None:
+        """The override of the optimiser."""
+        return next((one for one in self.overrides if one.startswith("optimizer=")), None)
+
+    @property
     def seconds(self) -> float:
         """The time of one run."""
         return float(np.mean([fit.figures[FIT_SECONDS] or 0.0 for fit in self.all]))

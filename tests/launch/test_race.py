@@ -13,6 +13,7 @@ import torch
 import runge
 from runge.compare.leaderboard import read_leaderboard
 from runge.launch import ending
+from runge.launch.rounds import Rounds
 from runge.launch.selection import Fit
 from runge.records.directories import RunDirectory
 from runge.records.files import locked
@@ -222,6 +223,29 @@ def test_fixed_neurons_in_many_inputs_have_all_rows_and_come_last(slow, tmp_path
     assert command(*slow, f"+hydra.sweeper.tables={{{fixed}, some: [{LEVENBERG}]}}") == (0, "")
     candidates = json.loads((tmp_path / "race" / "race.json").read_text())["candidates"]
     assert [re.sub("data.split.train=.*", "part", name) for name in candidates] == names
+
+
+def test_a_fold_that_the_end_of_the_first_rounds_cut_off_is_trained_later(tmp_path, monkeypatch):
+    train, look, rounds, cut = Rounds.train, Rounds.look, count(1), [False]
+
+    def cut_off(self, jobs, until):
+        runs = train(self, jobs, until)
+        if next(rounds) == 2:
+            runs[-1], cut[0] = None, True
+        return runs
+
+    def later(self):
+        seconds = look(self)
+        return seconds if not cut[0] else max(seconds, 0.5 * 100)
+
+    monkeypatch.setattr(Rounds, "train", cut_off)
+    monkeypatch.setattr(Rounds, "look", later)
+    three = '+hydra.sweeper.tables.three=["optimizer.lr=0.001"]'
+    assert command(*SHORT, three, "hydra.sweeper.timeout=100") == (0, "")
+    assert {entry["name"]: entry["folds"] for entry in board(tmp_path / "race")}["three"] >= 2
+    jobs = [run for one in json.loads((tmp_path / "race" / "race.json").read_text())["rounds"] for run in one["runs"]]
+    trained = [sum("optimizer.lr=0.001" in run and f"data.fold={fold}" in run for run in jobs) for fold in range(2)]
+    assert trained == [1, 2]
 
 
 def test_better_networks_of_all_rows_are_not_mixed_with_those_of_a_part(slow, tmp_path, monkeypatch):
