@@ -97,9 +97,8 @@ class Candidates:
         """Return a candidate, with a part of the rows if there are many, and a run with all may take longer."""
         whole, rows, (labels, weights) = Entrant(name, overrides, _expected(member)), member.rows, member.system()
         share = (seconds - _SET_UP) / (whole.expected - _SET_UP)
-        fixed = {"data.split", PART} & self.given.keys() or member.optimizer.by_gradient
-        fixed = fixed or _too_many_inputs(member)
-        if rows is None or fixed or share >= 1 or share * labels < weights * max(_LEAST, share * _MANY):
+        all_rows = {"data.split", PART} & self.given.keys() or member.optimizer.by_gradient or _too_many_inputs(member)
+        if rows is None or all_rows or share >= 1 or share * labels < weights * max(_LEAST, share * _MANY):
             return whole
         part = f"{PART}={share * member.sizes[0] / len(rows.x):.2g}"
         return self.entrant(f"{name}; {part}", [*overrides, part])
