@@ -15,8 +15,8 @@ last layer, or train a Hamiltonian network: *published* is the smallest of their
 points, each a mean of ten runs on 64 cores, with 10 000 points, or 20 000 of Hénon and Heiles. Ours is a mean over the
 seeds, too, with fewer of such points, which are drawn more densely towards the edges of the box, a known value at one
 of them, and alpha = 1 of Hénon and Heiles. They do not publish errors of gradients. Settings were tried for each system
-on further seeds, which are not among those below. *Search* is `search=best` with nothing chosen, in a minute, with all
-points.
+on further seeds, which are not among those below. *Search* is `search=best` with nothing chosen, in a minute on two
+cores, with all points and one seed.
 
 {gradients_alone}
 
