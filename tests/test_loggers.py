@@ -7,6 +7,7 @@ import math
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -245,6 +246,7 @@ def test_names_in_tensorboard_are_safe(tmp_path):
 def test_a_resumed_run_continues_in_its_place_in_tensorboard(train, finish, tmp_path):
     assert train(*SHORT, "model.width=9", "hydra.run.dir=run", interrupt=61)[0] == 1
     (tmp_path / "run").rename(tmp_path / "moved")
+    time.sleep(1)  # event files are read in the order of their names, and in one second number 100 is before 99
     finish("resume=moved")
     (place,) = (tmp_path / "moved" / "tensorboard").iterdir()
     assert place.name.startswith("run ")
