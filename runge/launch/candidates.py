@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from runge.errors import ConfigurationError
 from runge.launch.compose import Composer, plain
 from runge.launch.jobs import current
-from runge.launch.selection import PART, Entrant
+from runge.launch.selection import PART, Entrant, optimizer_of
 from runge.training.member import Member
 
 __all__ = ["Candidates"]
@@ -65,7 +65,7 @@ class Candidates:
         """
         found, late, left_out, failure, optimizers = {}, {}, list[str](), None, list[str]()
         for name, own in candidates.items():
-            optimizer = next((one for one in own if one.startswith("optimizer=")), "optimizer=adamw")
+            optimizer = optimizer_of(own)
             optimizers.append(optimizer.partition("=")[2])
             if self.given.get("optimizer", optimizer) != optimizer:
                 continue

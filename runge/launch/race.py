@@ -186,8 +186,7 @@ class Race:
 
     def _first_rounds(self, rounds: Rounds, entrants: Sequence[Entrant], until: float) -> list[Entrant]:
         """Train candidates on the first folds until a time; return those that it was too short for."""
-        left = [one for one in entrants if self._missing(one)]
-        size = _AT_FIRST if not self._ranked() else _AT_A_TIME
+        left, size = [one for one in entrants if self._missing(one)], _AT_A_TIME if self._ranked() else _AT_FIRST
         while left:
             # There is an answer in any case, and of a formula there are no rounds after these.
             end = until if self.rows is not None and self._ranked() else self.settings.timeout
@@ -250,9 +249,10 @@ class Race:
         """Train those that may still win on the other folds, as far as time allows."""
         ranked = sorted(self._ranked(), key=lambda one: error_of(one.all))
         limit = FAR * error_of(next((one for one in ranked if not self._missing(one)), ranked[0]).all)
-        some = [one for one in ranked[:_MOST] if error_of(one.all) <= limit and len(one.fits) <= _FIRST]
+        few = min(_FIRST + 1, len(self.folds))
+        some = [one for one in ranked[:_MOST] if error_of(one.all) <= limit and len(one.fits) < few]
         room, chosen = (until - rounds.look()) * self._processes, list[Entrant]()
-        for one in some if len(self.folds) > _FIRST else []:
+        for one in some:
             room -= one.seconds * (len(self.folds) - len(one.fits))
             if room > 0:
                 chosen.append(one)

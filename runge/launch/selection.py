@@ -31,6 +31,7 @@ __all__ = [
     "Entrant",
     "Fit",
     "error_of",
+    "optimizer_of",
     "rank",
     "surroundings",
     "variance",
@@ -121,6 +122,11 @@ def error_of(fits: Sequence[Fit]) -> float:
     return math.prod(parts) ** (1 / max(len(parts), 1))
 
 
+def optimizer_of(overrides: Iterable[str]) -> str:
+    """Return the override of the optimiser; without one, that of the default."""
+    return next((one for one in overrides if one.startswith("optimizer=")), "optimizer=adamw")
+
+
 class Entrant:
     """A candidate in the race.
 
@@ -147,9 +153,9 @@ class Entrant:
         return np.concatenate(over) / math.sqrt(len(self.fits))
 
     @property
-    def optimizer(self) -> str | None:
+    def optimizer(self) -> str:
         """The override of the optimiser."""
-        return next((one for one in self.overrides if one.startswith("optimizer=")), None)
+        return optimizer_of(self.overrides)
 
     @property
     def seconds(self) -> float:
