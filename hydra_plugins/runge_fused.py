@@ -78,7 +78,7 @@ class BestSweeper(_Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Run the race."""
         from runge.configuration import build
-        from runge.launch.race import Race, RaceSettings
+        from runge.launch.race.race import Race, RaceSettings
         from runge.launch.sweep import begin_processes, compared
 
         context, config, launcher = self.parts

@@ -113,7 +113,7 @@ def search() -> str:
 
 def best() -> str:
     """Write a table of the keys of a race."""
-    return _plugin("sweeper", "best", "runge.launch.race.RaceSettings")
+    return _plugin("sweeper", "best", "runge.launch.race.race.RaceSettings")
 
 
 def _plugin(kind: str, name: str, settings: str) -> str:

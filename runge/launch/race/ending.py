@@ -6,8 +6,8 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from runge.launch.rounds import Rounds
-from runge.launch.selection import ERRORS, Entrant, error_of, weigh_candidates
+from runge.launch.race.rounds import Rounds
+from runge.launch.race.selection import ERRORS, Entrant, error_of, weigh_candidates
 from runge.metrics import TRAIN_LOSS, VAL_LOSS
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer

@@ -7,8 +7,15 @@ import pytest
 
 from runge.compare.leaderboard import Candidate
 from runge.data.channels import Channels
-from runge.launch.selection import Entrant, Fit
-from runge.launch.verdict import Known, _cautions, _describe_answer, _describe_errors, _describe_intervals, _validated
+from runge.launch.race.selection import Entrant, Fit
+from runge.launch.race.verdict import (
+    Known,
+    _cautions,
+    _describe_answer,
+    _describe_errors,
+    _describe_intervals,
+    _validated,
+)
 from runge.records.ensemble import write_answer
 
 CHANNELS = Channels(np.ones(1), np.ones((1, 2)))

@@ -15,7 +15,7 @@ from runge.compare.sensitivity import Influence, Sensitivity
 from runge.data import Rows
 from runge.data.channels import Channels
 from runge.errors import command, in_shell
-from runge.launch.selection import ERRORS, Entrant, error_of, variance
+from runge.launch.race.selection import ERRORS, Entrant, error_of, variance
 from runge.records.ensemble import read_answer
 from runge.records.fits import LEVEL, Profile
 from runge.tables.roles import listed

@@ -18,11 +18,11 @@ from omegaconf import DictConfig, OmegaConf
 from runge.data import Rows
 from runge.data.channels import Channels
 from runge.errors import RunError, setting
-from runge.launch.candidates import Candidates
-from runge.launch.ending import Ending, equal_weights
-from runge.launch.rounds import Launch, Rounds
-from runge.launch.selection import ERRORS, FAR, Entrant, Fit, error_of, rank, surroundings
-from runge.launch.verdict import Known, leaderboard
+from runge.launch.race.candidates import Candidates
+from runge.launch.race.ending import Ending, equal_weights
+from runge.launch.race.rounds import Launch, Rounds
+from runge.launch.race.selection import ERRORS, FAR, Entrant, Fit, error_of, rank, surroundings
+from runge.launch.race.verdict import Known, leaderboard
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
 from runge.records.files import write
