@@ -161,7 +161,7 @@ def test_the_commands_of_the_page_on_the_best_fit(line, tables):
         context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
         race = Race(context, composed, settings, list(composed.hydra.overrides.task), 1)
     names = [one.name for one in race.entrants]
-    assert not race.rows or set(race.rows.inputs) == {"alpha", "speed"}
+    assert not race.known or set(race.known.rows.inputs) == {"alpha", "speed"}
     for word, own in {"tables.mine": "mine", "=own": "gelu, 2 x 32", "wide:": "wide"}.items():
         assert word not in "".join(line) or own in names
     assert len(names) == 2 if line[1] else len(names) > 3

@@ -75,7 +75,7 @@ class Candidates:
                 kept |= {} if "data.folds" in self.given else {"data.folds": _FOLDS}
                 overrides = [*(f"{key}={value}" for key, value in kept.items()), *overrides]
             try:
-                member = self._first(overrides)
+                member = self.first(overrides)
             except (ConfigurationError, ValueError) as error:
                 failure = failure or error
                 left_out.append(f"{name}: {error}")
@@ -109,9 +109,9 @@ class Candidates:
 
     def entrant(self, name: str, overrides: Sequence[str]) -> Entrant:
         """Return a further candidate."""
-        return Entrant(name, overrides, _expected(self._first(overrides)))
+        return Entrant(name, overrides, _expected(self.first(overrides)))
 
-    def _first(self, overrides: Sequence[str]) -> Member:
+    def first(self, overrides: Sequence[str]) -> Member:
         """Return the first run of a candidate."""
         return self.member([*overrides, "data.fold=0"] if self.of_table else overrides)
 

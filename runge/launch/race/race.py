@@ -11,19 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
-import numpy as np
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from runge.data import Rows
-from runge.data.channels import Channels
 from runge.errors import RunError, setting
 from runge.launch.race.candidates import Candidates
 from runge.launch.race.ending import Ending, equal_weights
+from runge.launch.race.known import Known
 from runge.launch.race.rounds import Launch, Rounds
-from runge.launch.race.selection import ERRORS, FAR, Entrant, Fit, error_of, rank, surroundings
-from runge.launch.race.verdict import Known, leaderboard
-from runge.records.directories import RunDirectory
+from runge.launch.race.selection import FAR, Entrant, Fit, error_of, rank
+from runge.launch.race.verdict import leaderboard
 from runge.records.ensemble import write_answer
 from runge.records.files import write
 from runge.training.advice import wrong_labels
@@ -88,26 +85,17 @@ class Race:
     ) -> None:
         self.settings, self._processes, self._config = settings, processes, config
         self.directory, self._candidates = Path(config.hydra.sweep.dir), Candidates(context, config, arguments)
-        self.rows: Rows | None = None
         of_table = self._candidates.of_table
         candidates, most = settings.tables if of_table else settings.formulas, settings.timeout * processes / _RUNS
         self.entrants, self._left_out = self._candidates.entrants(candidates, most)
-        if of_table:
-            first = self._candidates.member([*self.entrants[0].overrides, "data.fold=0"])
-            self.rows = first.rows
-            assert self.rows is not None
-            self.folds = list(range(self.rows.folds))
-            split = self.rows.split(first.data_seed.generator("data"))
-            seen, self._test = np.sort(np.concatenate(split[:2])), split.test
-            x, y, dydx = (part[seen] for part in (self.rows.x, self.rows.y, self.rows.dydx))
-            self._channels, self._around = Channels.of(x, y, dydx), surroundings(x)
-            if self._channels.slope.any() and not self._channels.value.any():
-                alone = [one for one in self.entrants if _ALONE in one.overrides]
-                if len(alone) < len(self.entrants):  # it is not an override of the command
-                    self.entrants = [one for one in self.entrants if one not in alone]
-                    self._left_out += [f"{one.name}: no two values of an output are known that differ" for one in alone]
-        else:
-            self.folds = [0]
+        self._first_run = self._candidates.first(self.entrants[0].overrides)
+        self.known = Known.of(self._first_run) if of_table else None
+        self.folds = list(range(1 if self.known is None else self.known.rows.folds))
+        if self.known and self.known.channels.slope.any() and not self.known.channels.value.any():
+            alone = [one for one in self.entrants if _ALONE in one.overrides]
+            if len(alone) < len(self.entrants):  # it is not an override of the command
+                self.entrants = [one for one in self.entrants if one not in alone]
+                self._left_out += [f"{one.name}: no two values of an output are known that differ" for one in alone]
 
     def run(self, launch: Launch) -> None:
         """Run the race.
@@ -123,7 +111,7 @@ class Race:
             "hydra.launcher.processes": self._processes,
             "candidates": {one.name: one.overrides for one in self.entrants},
         }
-        if self.rows is not None and (wrong := wrong_labels(self.rows)):
+        if self.known and (wrong := wrong_labels(self.known.rows)):
             log.warning("%s", wrong)
         rounds = Rounds(self.directory, launch, self._candidates.place, description)
         write(self.directory / "multirun.yaml", OmegaConf.to_yaml(self._config))
@@ -151,7 +139,7 @@ class Race:
             self._try(rounds, [fastest], self.folds[:1], math.inf)
         if not self._ranked():
             raise RunError("search: no candidate could be trained; the messages of its runs are in the report")
-        if self.rows is not None:
+        if self.known:
             self._other_folds(rounds, folds)
             with_derivatives = any(one.fits and _ALONE not in one.overrides for one in self.entrants)
             alone = self._values_alone() if _ALONE in self._ranked()[0].overrides and with_derivatives else []
@@ -168,10 +156,9 @@ class Race:
 
     def _ending(self) -> Ending:
         """Return the last rounds."""
-        assert self.rows is not None
-        first = self._candidates.member([*self.entrants[0].overrides, "data.fold=0"])
-        rows = (len(self.rows.x) - len(self._test)) // len(self.folds)
-        settings, seeds = self.settings, (first.seed.seed, first.data_seed.seed)
+        assert self.known
+        rows, settings = len(self.known.seen) // len(self.folds), self.settings
+        seeds = self._first_run.seed.seed, self._first_run.data_seed.seed
         return Ending(self.directory, self.folds, rows, settings.timeout, self._processes, settings.seeds, *seeds)
 
     def _values_alone(self) -> list[Entrant]:
@@ -189,7 +176,7 @@ class Race:
         left, size = [one for one in entrants if self._missing(one)], _AT_A_TIME if self._ranked() else _AT_FIRST
         while left:
             # There is an answer in any case, and of a formula there are no rounds after these.
-            end = until if self.rows is not None and self._ranked() else self.settings.timeout
+            end = until if self.known and self._ranked() else self.settings.timeout
             some = self._that_fit(left, end - rounds.look())[:size]
             if not some:
                 break
@@ -219,31 +206,22 @@ class Race:
 
     def _try(self, rounds: Rounds, entrants: Sequence[Entrant], folds: Sequence[int], until: float) -> None:
         """Train candidates on those folds that they are not trained on, and keep the best answer so far."""
-        whose = [(one, fold) for one, fold in product(entrants, folds) if fold not in one.fits]
-        jobs = [[*one.overrides, *([] if self.rows is None else [f"data.fold={fold}"])] for one, fold in whose]
+        known, whose = self.known, [(one, fold) for one, fold in product(entrants, folds) if fold not in one.fits]
+        jobs = [[*one.overrides, *([] if known is None else [f"data.fold={fold}"])] for one, fold in whose]
         for number, (one, _) in enumerate(whose, rounds.begun):
             one.begun.append(number)
         for (one, fold), run in zip(whose, rounds.train(jobs, until), strict=True):
             if run is not None:
-                one.fits[fold] = self._fit(run)
+                one.fits[fold] = Fit.of_formula(run) if known is None else Fit.of(run, known.channels, known.around)
         if ranked := self._ranked():
             best = ranked[0]
             self._keep(best)
-            seen = f" on {len(best.fits)} of {len(self.folds)} folds" if self.rows is not None else ""
+            seen = f" on {len(best.fits)} of {len(self.folds)} folds" if known else ""
             log.info("%.0f s: best so far: %s, error %.2e%s", rounds.elapsed, best.name, error_of(best.all), seen)
 
     def _keep(self, best: Entrant) -> None:
         """Write the mean of a candidate's networks as the answer."""
         write_answer(self.directory, equal_weights([fit.run for fit in best.all], self.directory))
-
-    def _fit(self, run: RunDirectory) -> Fit:
-        """Read a run that has finished; of a formula the validation points tell how good it is."""
-        if self.rows is not None:
-            return Fit.of(run, self._channels, self._around)
-        figures = run.read_metrics()
-        errors = np.array([figures.get(name) or 0.0 for name in ERRORS], float)
-        value, slope = (figures.get(name) is not None for name in ERRORS)
-        return Fit(run, errors, np.empty(0), figures, len(ERRORS), (value, slope))
 
     def _other_folds(self, rounds: Rounds, until: float) -> None:
         """Train those that may still win on the other folds, as far as time allows."""
@@ -281,7 +259,7 @@ class Race:
 
     def _variations(self, best: Entrant) -> Iterator[tuple[str, float, str]]:
         """Yield changes of a candidate: a name, the factor of its time, and an override."""
-        member = self._candidates.member([*best.overrides, "data.fold=0"])
+        member = self._candidates.first(best.overrides)
         training, model = member.training, member.model
         changes = [("model.width", model.width * 2, 3.0), ("model.depth", model.depth + 1, 1.7)]
         if best.steps() > 0.8 * training.max_steps:  # the errors were still falling
@@ -298,5 +276,4 @@ class Race:
         named = {line.partition(": ")[0] for line in self._left_out}
         late = [one for one in self.entrants if not one.fits and one.name not in named]
         left_out = [f"{one.name}: {'no run ended' if one.begun else 'it did not begin'} in time" for one in late]
-        known = None if self.rows is None else Known(self.rows, self._test, self._channels)
-        leaderboard(self.directory, ranked, [*self._left_out, *left_out], known).write(self.directory)
+        leaderboard(self.directory, ranked, [*self._left_out, *left_out], self.known).write(self.directory)

@@ -98,6 +98,14 @@ class Fit(NamedTuple):
         )
         return cls(run, errors, channels.scaled(around["u"], around["du"]), *about)
 
+    @classmethod
+    def of_formula(cls, run: RunDirectory) -> "Fit":
+        """Read a run that has finished: of a formula its validation points tell how good it is."""
+        figures = run.read_metrics()
+        errors = np.array([figures.get(name) or 0.0 for name in ERRORS], float)
+        value, slope = (figures.get(name) is not None for name in ERRORS)
+        return cls(run, errors, np.empty(0), figures, len(ERRORS), (value, slope))
+
 
 def variance(fits: Sequence[Fit]) -> Pair:
     """Return V_f and V_df, the variances among the networks of the folds around the rows; 0 of one network."""

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,8 @@ from runge.compare.leaderboard import Candidate, Leaderboard
 from runge.compare.profiles import AnswerProfile, packed
 from runge.compare.sensitivity import Influence, Sensitivity
 from runge.data import Rows
-from runge.data.channels import Channels
 from runge.errors import command, in_shell
+from runge.launch.race.known import Known
 from runge.launch.race.selection import ERRORS, Entrant, error_of, variance
 from runge.records.ensemble import read_answer
 from runge.records.fits import LEVEL, Profile
@@ -24,7 +24,7 @@ from runge.trust.sensitivity import measure, measure_function, total_indices, un
 if TYPE_CHECKING:
     from runge.function import Function
 
-__all__ = ["Known", "leaderboard"]
+__all__ = ["leaderboard"]
 
 Errors = tuple[float | None, float | None]
 
@@ -33,14 +33,6 @@ _CORRELATED, _UNEVEN = 0.3, 0.15  # a normal input has 0.2 in the box of its row
 _BY_CHANCE = 3.0, 1.6  # both over the root of the number of rows
 _MOST_PROFILES, _NUMBERS, _MOST_ROWS = 12, 6000, 200
 _ACTIVATIONS = 2**25  # about a second of one core
-
-
-class Known(NamedTuple):
-    """The rows of a table, which of them are for the test, and what makes errors comparable."""
-
-    rows: Rows
-    test: NDArray[np.int64]
-    channels: Channels
 
 
 def leaderboard(sweep: Path, ranked: Sequence[Entrant], left_out: Sequence[str], known: Known | None) -> Leaderboard:
@@ -99,7 +91,7 @@ def _profiles(function: "Function", known: Known) -> list[AnswerProfile]:
     from runge.sections import profiles_of  # late, as torch is
     from runge.trust.outside import Support
 
-    rows, seen = known.rows, np.setdiff1d(np.arange(len(known.rows.x)), known.test)
+    rows, seen = known.rows, known.seen
     outputs, inputs = range(min(len(rows.outputs), _MOST_PROFILES)), range(len(rows.inputs))
     if isinstance(function.region, Support):
         inputs = np.sort(np.argsort(-function.region.weight, kind="stable")[:_MOST_PROFILES]).tolist()
@@ -125,7 +117,7 @@ def _half_widths(function: "Function", known: Known) -> Errors:
     """Return half the widths of the intervals of a function as errors, in the median of some rows."""
     from runge.sections import section_of  # late, as torch is
 
-    seen = np.setdiff1d(np.arange(len(known.rows.x)), known.test)
+    seen = known.seen
     found = section_of(function, known.rows.x[seen[:: -(-len(seen) // _MOST_ROWS)]])
     halves = found.around, found.around_du
     errors = [known.channels.nrmse(known.channels.scaled(u[None], du[None])) for u, du in zip(*halves, strict=True)]

@@ -7,9 +7,9 @@ import pytest
 
 from runge.compare.leaderboard import Candidate
 from runge.data.channels import Channels
+from runge.launch.race.known import Known
 from runge.launch.race.selection import Entrant, Fit
 from runge.launch.race.verdict import (
-    Known,
     _cautions,
     _describe_answer,
     _describe_errors,
@@ -19,6 +19,7 @@ from runge.launch.race.verdict import (
 from runge.records.ensemble import write_answer
 
 CHANNELS = Channels(np.ones(1), np.ones((1, 2)))
+KNOWN = Known(None, np.empty(0, int), CHANNELS, np.empty((0, 2)))
 
 
 def entrant(weight, folds):
@@ -35,12 +36,12 @@ def entrant(weight, folds):
 def test_the_error_of_a_weighted_mean_is_that_of_the_mean_of_the_predictions():
     first, second = [[0.3, -0.1], [0.2, 0.4, 0.1]], [[-0.1, 0.1], [0.2, -0.4, 0.3]]
     some = [entrant(0.25, first), entrant(0.75, second)]
-    value, slope = _validated(some, Known(None, np.empty(0, int), CHANNELS))
+    value, slope = _validated(some, KNOWN)
     mean = [0.25 * np.array(a) + 0.75 * np.array(b) for a, b in zip(first, second, strict=True)]
     expected = np.sqrt(np.mean([np.mean(fold**2) for fold in mean]))
     assert value == pytest.approx(expected)
     assert slope == pytest.approx(expected * np.sqrt(2) / 2)
-    assert _validated(some[:1], Known(None, np.empty(0, int), CHANNELS)) == (1.0, None)
+    assert _validated(some[:1], KNOWN) == (1.0, None)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,43 @@
+"""What is known of the function that a race fits, if it is a table."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runge.data import Rows
+from runge.data.channels import Channels
+from runge.launch.race.selection import surroundings
+from runge.training.member import Member
+
+__all__ = ["Known"]
+
+
+class Known(NamedTuple):
+    """A table, and what candidates are judged by.
+
+    Attributes:
+        rows: its rows.
+        test: the numbers of those for the test.
+        channels: the sizes of values and derivatives, which make errors comparable.
+        around: the points at which networks should agree.
+    """
+
+    rows: Rows
+    test: NDArray[np.int64]
+    channels: Channels
+    around: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, member: Member) -> "Known":
+        """Return what is known from a run for the table."""
+        assert member.rows is not None
+        rows, split = member.rows, member.rows.split(member.data_seed.generator("data"))
+        seen = np.sort(np.concatenate(split[:2]))
+        x, y, dydx = (part[seen] for part in (rows.x, rows.y, rows.dydx))
+        return cls(rows, split.test, Channels.of(x, y, dydx), surroundings(x))
+
+    @property
+    def seen(self) -> NDArray[np.int64]:
+        """The numbers of the rows that are not for the test."""
+        return np.setdiff1d(np.arange(len(self.rows.x)), self.test)
