@@ -32,6 +32,9 @@ _SECONDS_PER_MEMBER, _SECONDS_PER_STACK = 0.1, 0.5
 _BUSY = 0.9
 """The share of the time that processes are to work; a sweep is cut into no more pieces than that needs."""
 
+Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
+"""Trains the runs with some overrides, of which the first has a number, as a launcher of Hydra's does."""
+
 Value = float | tuple[float, ...] | Pruned
 """The return value of a job for Hydra's sweepers: the figures of its objective, or the rung at which it left."""
 

@@ -19,8 +19,7 @@ from runge.configuration import SAME_BITS
 from runge.errors import ConfigurationError, DivergedError, RunError, command, in_shell, override_of
 from runge.launch.compose import Composer
 from runge.launch.folds import folds
-from runge.launch.jobs import Job, value_or_error
-from runge.launch.race.rounds import Launch
+from runge.launch.jobs import Job, Launch, value_or_error
 from runge.launch.space import Space, ends, read_space
 from runge.launch.study import Result, Sampler, Study, import_optuna
 from runge.objective import Pruned

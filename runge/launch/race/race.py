@@ -15,10 +15,11 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from runge.errors import RunError, setting
+from runge.launch.jobs import Launch
 from runge.launch.race.candidates import Candidates
 from runge.launch.race.ending import Ending, equal_weights
 from runge.launch.race.known import Known
-from runge.launch.race.rounds import Launch, Rounds
+from runge.launch.race.rounds import Rounds
 from runge.launch.race.selection import FAR, Entrant, Fit, error_of, rank
 from runge.launch.race.verdict import leaderboard
 from runge.records.ensemble import write_answer

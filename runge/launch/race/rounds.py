@@ -9,15 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import JobReturn
-
 from runge.errors import ConfigurationError
+from runge.launch.jobs import Launch
 from runge.machine import interruption
 from runge.records.checkpoints import STACKS
 from runge.records.directories import RunDirectory
 from runge.records.files import read_json, write
-
-Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
 
 
 class Rounds:
