@@ -6,6 +6,7 @@ torch is imported late, because commands that only compose or compare do not nee
 import ctypes
 import math
 import os
+import platform
 import shlex
 import shutil
 import signal
@@ -31,7 +32,18 @@ _SAVED_PER_STEP, _SAVED_PER_NEURON = 1.5e-4, 2.4e-9  # seconds that a compiled s
 _COMPILATION = 0.5  # seconds that compiling takes
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _ALARM: signal.Signals | None = getattr(signal, "SIGALRM", None)  # there is none on Windows
+_VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2", "asimd": "NEON"}  # by Linux's flags, the widest first
 _HANDLED = (*ENDING, *([_ALARM] if _ALARM else []))
+
+
+def processor() -> str:
+    """Return the processor's name and its vector instructions, such as `AMD EPYC, AVX2`."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.is_file() else []
+    found = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = found.get("flags", found.get("Features", "")).split()
+    vectors = [name for flag, name in _VECTORS.items() if flag in flags]
+    return ", ".join([found.get("model name", platform.processor() or platform.machine()), *vectors[:1]])
 
 
 def use_threads(neurons: int, products: float = 0.0, before: int | None = None) -> None:

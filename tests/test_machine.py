@@ -6,7 +6,19 @@ import weakref
 
 import pytest
 
-from runge.machine import Interruption, cache_folder, compiling_pays
+from runge.machine import Interruption, cache_folder, compiling_pays, processor
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"), [("fpu avx avx2 avx512f", "A 1, AVX-512"), ("fpu avx avx2", "A 1, AVX2"), ("fpu", "A 1")]
+)
+def test_a_processor_is_named_with_its_widest_vectors(flags, expected, tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text(2 * f"processor\t: 0\nmodel name\t: A 1\nflags\t\t: {flags}\n\n")
+    monkeypatch.setattr("runge.machine.Path", lambda path: tmp_path / path.rpartition("/")[2])
+    assert processor() == expected
+    (tmp_path / "cpuinfo").unlink()
+    monkeypatch.setattr("platform.processor", lambda: "arm")
+    assert processor() == "arm"
 
 
 def test_compiling_pays_for_much_work():

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 from cell import SECONDS
 from filelock import FileLock
 
+from runge.machine import processor
 from runge.records.files import write
 
 HERE = Path(__file__).parent
@@ -145,10 +145,3 @@ def end(process: subprocess.Popen[str]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
-
-
-def processor() -> str:
-    """Return the processor's name."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())

@@ -14,6 +14,8 @@ from typing import Any
 import rich
 from rich.table import Table
 
+from runge.machine import processor
+
 FOLDER = Path(__file__).parent / "figures"
 
 Times = Mapping[str, Sequence[float]]
@@ -61,15 +63,8 @@ def write(name: str, unit: str, times: Times, others: Mapping[str, Any]) -> None
 
 def machine() -> str:
     """Return the processor, its vector instructions, the cores, and the versions of Python and torch."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    found = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    instructions = {"avx512f": "AVX-512", "avx2": "AVX2", "asimd": "NEON"}
-    flags = found.get("flags", found.get("Features", "")).split()
-    parts = [found.get("model name", platform.processor() or platform.machine())]
-    parts += [next((name for flag, name in instructions.items() if flag in flags), ""), f"{os.cpu_count()} cores"]
-    return ", ".join(
-        filter(None, [*parts, f"Python {platform.python_version()}", f"torch {version('torch').partition('+')[0]}"])
-    )
+    versions = f"Python {platform.python_version()}", f"torch {version('torch').partition('+')[0]}"
+    return ", ".join([processor(), f"{os.cpu_count()} cores", *versions])
 
 
 def short(x: float) -> str:
