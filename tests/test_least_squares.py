@@ -9,7 +9,7 @@ import torch
 
 from runge.configuration import flatten
 from runge.launch.compose import compose
-from runge.optimizers import LeastSquares
+from runge.optimizers import LeastSquares, least_squares
 from runge.optimizers.least_squares import solve_last_layer
 from tests.test_levenberg_marquardt import plane, problem
 
@@ -170,6 +170,28 @@ def test_several_outputs_are_solved_apart():
         solve_last_layer(what, 1e-15)
     for expected, both in zip(one.network.layers()[-1], two.network.layers()[-1], strict=True):
         torch.testing.assert_close(both, torch.cat([expected, 2 * expected], 2), rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_outputs_with_equal_weights_share_a_decomposition(missing, monkeypatch):
+    one, two = problem(n=20, width=5, lambda_d=None), problem(n=20, width=5, outputs=2, lambda_d=None)
+    with torch.no_grad():
+        for what in (one, two):
+            what.network.theta[:, 40:] = 0
+        two.network.theta[:, :40] = one.network.theta[:, :40]
+    two.points.weight_f[:, :4, 0] *= 0 if missing else 1
+    counted, solver = [], least_squares._solver
+    monkeypatch.setattr(least_squares, "_solver", lambda *arguments: counted.append(None) or solver(*arguments))
+    solve_last_layer(two, 1e-15)
+    assert len(counted) == 1 + missing
+    solve_last_layer(one, 1e-15)
+    for alone, both in zip(one.network.layers()[-1], two.network.layers()[-1], strict=True):
+        torch.testing.assert_close(both[..., 1:], alone, rtol=1e-7, atol=1e-10)
+
+
+def test_twice_the_outputs_are_twice_the_work():
+    method = LeastSquares(slopes=[1, 2])
+    assert method.products(2 * 30, 2 * 101, 100) == 2 * method.products(30, 101, 100) == 4 * 30 * 30 * 100
 
 
 SMALL = ("experiment=readout", "model.width=40", "data.n_train=64", "data.n_val=32", "data.n_test=101")

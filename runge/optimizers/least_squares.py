@@ -74,8 +74,9 @@ class LeastSquares(Optimizer):
     per_input: bool = False
 
     def products(self, errors: int, weights: int, width: int) -> float:
-        """Estimate those of the two QR decompositions of the last layer."""
-        return 2.0 * errors * width * min(errors, width)
+        """Estimate those of the two decompositions of each output's columns."""
+        outputs = weights // (width + 1)
+        return 2.0 * errors * width * min(errors // outputs, width)
 
     @torch.no_grad()
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
@@ -123,7 +124,8 @@ def solve_last_layer(problem: Problem, rank: float) -> None:
     a QR decomposition with column pivoting, and refined once with the residual. On fixed features it leaves smaller
     errors in half the time of a singular value decomposition. Columns whose pivot is smaller than the share `rank` of
     the largest one count as combinations of the others. Many rows are first reduced to a triangle, some at a time and
-    without pivoting, so that memory does not grow with their number.
+    without pivoting, so that memory does not grow with their number. Outputs whose rows have the same weights, as those
+    of values alone, share the decomposition.
 
     References:
         G. H. Golub (1965). Numerical methods for solving linear least squares problems.
@@ -145,7 +147,10 @@ def solve_last_layer(problem: Problem, rank: float) -> None:
     # The bits of a QR depend on the threads, and the BLAS of NumPy and SciPy does not obey `torch.set_num_threads`.
     with _libraries().limit(limits=1, user_api="blas"):
         systems = _systems(parts)
-        solvers = [_solver(system[:, :-1], rank) for system in systems]
+        solvers = list[Callable[[Floats], Floats]]()
+        for i, system in enumerate(systems):
+            same = i % outputs and np.array_equal(system[:, :-1], systems[i - 1][:, :-1])
+            solvers.append(solvers[-1] if same else _solver(system[:, :-1], rank))
         correct(systems)
         correct(_systems(parts))
     squares = np.reshape([np.square(system[:, -1]).sum() for system in systems], (-1, outputs))
