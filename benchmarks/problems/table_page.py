@@ -94,10 +94,23 @@ def about(table: Frame, middle: Frame) -> dict[str, Any]:
         "known": len(table[["problem", "tool", "settings_by"]].drop_duplicates()),
         "seeds": f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}",
         "versions": ", ".join(sorted(versions)),
-        "machine": "; ".join(sorted(table.processor.unique())),
+        "machine": processors(table),
         "dates": dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}",
         "commits": ", ".join(f"`{commit}`" for commit in sorted(table.commit.unique()) if commit),
     }
+
+
+def processors(table: Frame) -> str:
+    """Return the processor; if there are several, how many fits each had, and the tools that had no other."""
+    fits = table.processor.value_counts()
+    if len(fits) == 1:
+        return str(fits.index[0])
+    of_tool = table.groupby("tool").processor.agg(lambda some: ", ".join(some.unique()))
+    parts = [f"{count} fit{'s' * (count > 1)} on {name}" for name, count in fits.items()]
+    for i, name in enumerate(fits.index[1:], 1):
+        if alone := list(of_tool.index[of_tool == name]):
+            parts[i] += f", all of {' and '.join(alone)} among them"
+    return "; ".join(parts)
 
 
 def findings(

@@ -14,7 +14,7 @@ import pytest
 from cells import Cell, Fits, keep
 from choice import best, limited
 from ranking import BEST, chosen, factors, lost, medians, near, ranks, read, standings, within
-from table_page import page
+from table_page import page, processors
 from tables import Entry, Rows, errors
 
 from tests.conftest import ROOT
@@ -109,6 +109,16 @@ def test_page(table):
     assert "5 of 7 pairs of a problem and a tool, by default or by validation, have been fitted" in text
     keep({Cell("branin", tool, "validation", "0"): {"failure": "no"} for tool in ("SMT KRG", "GPyTorch")}, path=table)
     assert "not complete" not in page(table.parent, PROBLEMS)[0]
+
+
+def test_processors_are_named_with_the_tools_that_had_no_other():
+    names = {"A": "X", "B": "X", "C": "Y"}
+    fits = pd.DataFrame([(tool, processor) for tool, processor in names.items() for _ in range(2)])
+    fits.columns = "tool", "processor"
+    assert processors(fits[fits.tool != "C"]) == "X"
+    assert processors(fits) == "4 fits on X; 2 fits on Y, all of C among them"
+    fits.loc[4, "processor"] = "X"
+    assert processors(fits) == "5 fits on X; 1 fit on Y"
 
 
 def test_page_of_a_part(tmp_path):
