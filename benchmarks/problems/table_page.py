@@ -16,7 +16,7 @@ from cell import SECONDS
 from checks import CHECKS
 from ranking import BEST, NEAR, QUANTITIES, Frame, chosen, factors, lost, medians, near, read, standings, within
 from table_pictures import of_checks, of_factors, of_ranks, of_seconds, png
-from texts import factor, number, plain, seconds, word
+from texts import cause, factor, number, plain, seconds, word
 
 from runge.records.files import write
 
@@ -194,7 +194,8 @@ def field(
             texts += [errors(default.loc[(problem, tool)]), seconds(default.loc[(problem, tool)].seconds)]
         details.append([plain(problem), tool, *texts, *[""] * (7 - len(texts))])
     failed = table[table.problem.isin(members) & (table.failure != "")]
-    failures = failed.groupby(["tool", "failure"], sort=False)[["problem", "settings_by"]].agg(pd.Series.unique)
+    causes = failed.assign(failure=failed.failure.map(cause)).groupby(["tool", "failure"], sort=False)
+    failures = causes[["problem", "settings_by"]].agg(pd.Series.unique)
     groups = [members[i : i + COLUMNS] for i in range(0, len(members), COLUMNS)]
     return {
         "name": name,

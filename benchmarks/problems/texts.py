@@ -1,6 +1,7 @@
 """Errors, factors, seconds, names and failures as the page of the table shows them."""
 
 import math
+import re
 
 MEMORY = "MemoryError", "allocate", "bad_alloc", "code -9"
 """Signs in the text of a failure that memory was short."""
@@ -13,9 +14,22 @@ def word(failure: str) -> str:
         >>> word("not done after 300 s"), word("MemoryError: Unable to allocate 9 GiB"), word("ValueError: no")
         ('too slow', 'too large', 'fails')
     """
-    if failure.startswith("not done"):
+    if "not done" in failure:
         return "too slow"
     return "too large" if any(sign in failure for sign in MEMORY) else "fails"
+
+
+def cause(failure: str) -> str:
+    """Return the text of a failure without what the choice of settings puts around that of the last setting.
+
+    Example:
+        >>> cause("ValueError: TimeoutError: not done after 8 s")
+        'no setting is done in its share of the time'
+        >>> cause("ValueError: ValueError: Input y contains NaN.")
+        'ValueError: Input y contains NaN.'
+    """
+    text = re.sub(r"^ValueError: (?=\w+: )", "", failure)
+    return "no setting is done in its share of the time" if text.startswith("TimeoutError: not done") else text
 
 
 def number(error: float) -> str:
