@@ -30,7 +30,7 @@ def main() -> None:
     )
     parser.add_argument("--problems", nargs="+", choices=list(CATALOGUE), default=list(CATALOGUE), metavar="NAME")
     parser.add_argument("--tools", nargs="+", choices=list(TOOLS), default=list(TOOLS), metavar="NAME")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="how many; default 3")
+    parser.add_argument("--seeds", type=int, default=2, metavar="N", help="how many; default 2")
     parser.add_argument("--only", choices=CHOICES, help="how settings are chosen; default: in both ways")
     parser.add_argument("--minutes", type=float, default=float("inf"), metavar="M", help="begin no fit after these")
     parser.add_argument("--again", action="store_true", help="measure again what is known")
