@@ -113,10 +113,7 @@ class Candidates:
 
     def first(self, overrides: Sequence[str]) -> Member:
         """Return the first run of a candidate."""
-        return self.member([*overrides, "data.fold=0"] if self.of_table else overrides)
-
-    def member(self, overrides: Sequence[str]) -> Member:
-        """Return a run."""
+        overrides = [*overrides, *(["data.fold=0"] if self.of_table else [])]
         composed = self._compose(overrides, 0)
         with current(composed):
             return Member(plain(composed)[0], overrides)

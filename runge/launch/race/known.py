@@ -1,4 +1,4 @@
-"""What is known of the function that a race fits, if it is a table."""
+"""The table of a race, by whose rows its candidates are judged."""
 
 from typing import NamedTuple
 
@@ -30,11 +30,11 @@ class Known(NamedTuple):
 
     @classmethod
     def of(cls, member: Member) -> "Known":
-        """Return what is known from a run for the table."""
+        """Return the table of a run."""
         assert member.rows is not None
         rows, split = member.rows, member.rows.split(member.data_seed.generator("data"))
-        seen = np.sort(np.concatenate(split[:2]))
-        x, y, dydx = (part[seen] for part in (rows.x, rows.y, rows.dydx))
+        own = np.sort(np.concatenate(split[:2]))  # of a run with a part of the rows fewer than `seen`
+        x, y, dydx = (part[own] for part in (rows.x, rows.y, rows.dydx))
         return cls(rows, split.test, Channels.of(x, y, dydx), surroundings(x))
 
     @property
