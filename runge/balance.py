@@ -17,14 +17,13 @@ from torch import Tensor
 
 from runge.schedules import NEVER
 from runge.sobolev import losses
-from runge.sobolev.jacobian import gram_diagonal
 from runge.sobolev.likelihood import Likelihood, known, variances
 from runge.sobolev.losses import Penalty
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 from runge.validation import BelowOne, Count, Positive, Share, checked
 
-__all__ = ["REMEMBERED", "Balance", "Fixed", "GradNorm", "Log", "Look", "NeuralTangentKernel", "ReLoBRaLo", "Scale"]
+__all__ = ["REMEMBERED", "Balance", "Fixed", "GradNorm", "Log", "Look", "ReLoBRaLo", "Scale"]
 
 REMEMBERED = 3
 """The numbers that a policy may remember of each channel."""
@@ -59,15 +58,6 @@ class Look:
         """Compute the norm of the gradient of each channel's error with respect to the weights, (M, C)."""
         gradients = losses.channel_gradients(self.network, self.points, self.scale)
         return torch.stack([gradient.double().norm(dim=1) for gradient in gradients], dim=1)
-
-    @cached_property
-    def traces(self) -> Tensor:
-        """Compute the trace of J J^T of the weighted errors of each channel, (M, C)."""
-        with torch.no_grad():
-            u, du, tape = self.network.propagate(self.points.x, with_derivative=True)
-            _, weights = losses.least_squares(u, du, self.points, self.scale, torch.ones_like(self.scale))
-            weighted = (weights * gram_diagonal(self.network, tape)).double()
-        return weighted.unflatten(1, (-1, u.shape[1])).sum(2)
 
 
 @checked
@@ -186,20 +176,6 @@ class Log(_Ratio):
     def objective(self, loss_and_gradient: losses.LossAndGradient, penalty: Penalty | None) -> losses.LossAndGradient:
         """Return the likelihood."""
         return Likelihood(loss_and_gradient, penalty)
-
-
-@checked
-class NeuralTangentKernel(_Ratio):
-    r"""A balance of the rates at which both errors fall, :math:`\lambda_d = tr K_f / tr K_{df}`, averaged.
-
-    K = J J^T, where J is the Jacobian of a term's weighted errors with respect to the network's weights.
-
-    References:
-        S. Wang, X. Yu, P. Perdikaris (2022). When and why PINNs fail to train: a neural tangent kernel perspective.
-        https://arxiv.org/abs/2007.14527
-    """
-
-    figure: ClassVar[str] = "traces"
 
 
 @checked

@@ -9,19 +9,18 @@ stay, and with one or two inputs the domain's ends. Points that carry f and poin
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from runge.domain import candidates, onto
+from runge.domain import candidates
 from runge.sampling import Density, Function, Sampling, fixed_ends
 from runge.schedules import due
 from runge.validation import Natural, NonNegative, Positive, Share, checked
 
-__all__ = ["Never", "Periodic", "Region", "Resampling", "Residual", "RetainResampleRelease", "Retained"]
+__all__ = ["Never", "Periodic", "Region", "Resampling", "Residual"]
 
 _MOST_AT_ONCE = 2.0  # the largest factor by which a region's share grows or shrinks at a time
 
@@ -143,41 +142,6 @@ class Residual(Periodic):
         """Return the density above."""
         powered = error**self.power
         return Density(x, powered / powered.mean().clamp_min(torch.finfo(error.dtype).tiny) + self.floor)
-
-
-@checked
-class RetainResampleRelease(Periodic):
-    """R3, a rule that keeps the points with more than the mean error and draws the others again, uniformly.
-
-    References:
-        A. Daw, J. Bu, S. Wang, P. Perdikaris, A. Karpatne (2023). Mitigating propagation failures in physics-informed
-        neural networks using retain-resample-release (R3) sampling. https://arxiv.org/abs/2207.02338
-    """
-
-    def looks_at(self, target: Function, nodes: Tensor, validation: Tensor) -> Tensor:
-        """Return the training points."""
-        return nodes
-
-    def sampling(self, target: Function, nodes: Tensor, x: Tensor, error: Tensor) -> Sampling:
-        """Return the points that stay, the worst first, and random ones."""
-        stays = (error > error.mean()) & ~_are_ends(x, target.domain)
-        order = error.argsort(descending=True, stable=True)
-        return Retained(x[order[stays[order]]])
-
-
-@dataclass(frozen=True)
-class Retained(Sampling):
-    """A strategy that keeps the nodes x, (K, D), or the first of them, and adds random ones."""
-
-    x: Tensor
-
-    def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
-        """Return n nodes: the ends if D <= 2, random ones and those kept."""
-        ends = fixed_ends(n, target.domain)
-        kept = self.x[: n - len(ends)]
-        size = n - len(ends) - len(kept), len(target.domain)
-        t = 2 * torch.rand(size, generator=generator, dtype=torch.float64) - 1
-        return torch.cat([ends, onto(target.domain, t), kept])
 
 
 def _region(target: Function, x: Tensor) -> Tensor:

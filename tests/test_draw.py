@@ -129,11 +129,11 @@ def test_a_run_that_has_not_finished_has_curves(tmp_path, refusal, capsys):
             "Runge, uniform sampling: {}, lambda_d = 0.1",
         ),
         (
-            {"target.expr.a": "x", "target.expr.b": "-x", "balance": "Ntk", "loss.lambda_d": 1},
-            "a = x, b = -x: {}, lambda_d by Ntk",
+            {"target.expr.a": "x", "target.expr.b": "-x", "balance": "Log", "loss.lambda_d": 1},
+            "a = x, b = -x: {}, lambda_d by Log",
         ),
         ({"data.file": "/there/$.csv", "sampling": "Uniform"}, r"\$.csv: {}"),
-        ({"target.expr": "x", "sampling": "Random", "resampling": "R3"}, "x, random sampling, then by r3: {}"),
+        ({"target.expr": "x", "sampling": "Random", "resampling": "Region"}, "x, random sampling, then by region: {}"),
     ],
 )
 def test_the_title_of_a_run(settings, shown):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from runge.resampling import Never, Region, Residual, Retained, RetainResampleRelease
+from runge.resampling import Never, Region, Residual
 from runge.sampling import Random, Uniform
 from runge.targets import Expression, Runge
 from tests.conftest import generator
@@ -10,7 +10,6 @@ TIMES = {"every": 10, "last_step": 1000}
 RULES = {
     "region": Region(**TIMES, strength=0.5, least=0.02),
     "residual": Residual(**TIMES, power=1.0, floor=1.0),
-    "r3": RetainResampleRelease(**TIMES),
 }
 TARGETS = {"runge": Runge(), "steep": Expression("exp(40*(x-1))"), "two": Expression("x*y", [[0.0, 1.0], [0.0, 2.0]])}
 FIVE = Expression("x1*x2 + x3*x4*x5", [[0.0, 1.0], [0.0, 2.0], [-1.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
@@ -108,7 +107,7 @@ def test_ends_are_recognised_in_any_precision(dtype):
             error = 1 + 1e-3 * torch.rand(len(x), dtype=torch.float64, generator=generator(i))
             nodes = rule.sampling(target, seen, x, error).nodes(100, target, generator(i))
         assert (nodes.abs() > 3.14158).sum() == 2
-        assert share(target, nodes, "left") == pytest.approx(0.1, abs=0.04 if rule is not RULES["r3"] else 0.1)
+        assert share(target, nodes, "left") == pytest.approx(0.1, abs=0.04)
 
 
 def test_residual_by_hand():
@@ -122,23 +121,11 @@ def test_residual_by_hand():
     assert still.density.tolist() == [0.5] * 3
 
 
-def test_r3_retains_what_is_worse_than_the_mean():
-    target = TARGETS["runge"]
-    nodes = Uniform().nodes(11, target, generator())
-    error = torch.tensor([9.0, 0, 0, 5, 0, 6, 0, 0, 0, 0, 0], dtype=torch.float64)
-    strategy = RULES["r3"].sampling(target, nodes, nodes, error)
-    assert strategy.x.tolist() == nodes[[5, 3]].tolist()  # the ends are added in any case
-    after = strategy.nodes(11, target, generator())
-    kept = {x for (x,) in after.tolist()} & {x for (x,) in nodes.tolist()}
-    assert kept == {-1.0, 1.0, nodes[5].item(), nodes[3].item()}
-    assert torch.equal(Retained(x := torch.rand(6, 5).double()).nodes(6, FIVE, generator()), x)  # if all stay
-
-
 def test_due():
-    rule = RULES["r3"]
+    rule = RULES["region"]
     assert [rule.due(before, step) for before, step in ((0, 9), (0, 10), (5, 25), (990, 1000), (1000, 1010))] == [
         *(False, True, True, True, False)
     ]
-    assert RetainResampleRelease(every=0, last_step=9).due(3, 4)
+    assert Residual(every=0, last_step=9, power=1.0, floor=1.0).due(3, 4)
     assert not Never().due(0, 10**6)
     assert (rule.rests_from(), Never().rests_from()) == (1000, 0)

@@ -28,6 +28,7 @@ class Claim(NamedTuple):
         also: further figures to show.
         along: a swept key with numeric values, the picture's horizontal axis; empty: the picture shows the effects.
         matched: a figure that replaces `along`: the arms are compared at equal values of it, by interpolation.
+        removed: a sentence on arms that `runge` no longer has, because of what these experiments showed.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Claim(NamedTuple):
     also: tuple[str, ...] = (TEST_MSE_F,)
     along: str = ""
     matched: str = ""
+    removed: str = ""
 
     def overrides(self, arm: str) -> str:
         """Return an arm as it is typed on the command line.
@@ -115,6 +117,8 @@ CLAIMS = (
         "none",
         metric=WORST,
         also=(TEST_MSE_F, TEST_MSE_DF),
+        removed="`r3` was removed: it helps in three contexts, and in each of them both `region` and `residual` help "
+        "more ([figures](removed.md#rules-that-were-best-in-no-context)).",
     ),
     Claim(
         "boundary_points",
@@ -161,6 +165,8 @@ CLAIMS = (
         "A rule that sets lambda_d from the two terms lowers the error of f' compared with a fixed lambda_d of 0.1.",
         ("balance",),
         "fixed",
+        removed="`ntk` was removed: it helps in one context, where `relobralo` helps more "
+        "([figures](removed.md#rules-that-were-best-in-no-context)).",
     ),
     Claim(
         "hw",

@@ -92,24 +92,6 @@ def readout(tape: Tape) -> Tensor:
     return torch.cat([inputs, bias], dim=2)
 
 
-def gram_diagonal(network: StackedMLP, tape: Tape) -> Tensor:
-    r"""Return the diagonal of J J^T, (M, P (1 + D) N): the squared norms of the gradients of u and u' at each point.
-
-    A layer adds :math:`|\delta|^2 (|h|^2 + 1)` for u, and for a component of u'
-    :math:`|\epsilon|^2 (|h|^2 + 1) + 2\,(\epsilon \cdot \delta)(h \cdot g) + |\delta|^2 |g|^2`.
-    """
-    n, total = tape.x.shape[1], tape.x.new_zeros(())
-    for layer in linearise(network, tape):
-        inputs = layer.inputs.unflatten(1, (-1, n))[:, None]  # (M, 1, 1 + D, N, in)
-        adjoints = layer.adjoints.unflatten(2, (-1, n))
-        h, delta = inputs[:, :, :1], adjoints[:, :, :1]
-        added = adjoints.square().sum(-1) * (h.square().sum(-1) + 1)
-        crossed = 2 * (adjoints * delta).sum(-1) * (h * inputs).sum(-1)
-        added[:, :, 1:] += (crossed + delta.square().sum(-1) * inputs.square().sum(-1))[:, :, 1:]
-        total = total + added.flatten(1)
-    return total
-
-
 def gram(network: StackedMLP, tape: Tape) -> tuple[Tensor, Tensor]:
     r"""Return the lower triangle of J J^T, (M, R, R), R = P (1 + D) N, computed without J, and the order of its rows.
 

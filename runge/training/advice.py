@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from runge.balance import GradNorm, Log, NeuralTangentKernel, Scale
+from runge.balance import GradNorm, Log, Scale
 from runge.data import Data, Rows
 from runge.errors import command, in_shell
 from runge.metrics import TRAIN_LOSS, VAL_LOSS, key
@@ -112,7 +112,7 @@ def without_effect(run: "Member", lambda_d: float, at_first: float, outputs: int
     """
     balance, loss, moves, steps, data = run.balance, run.loss, run.resampling, run.training.max_steps, run.data
     look, itself, off = balance.next_look(0), run.optimizer.by_gradient and isinstance(balance, Log), lambda_d == 0
-    of_ratios = isinstance(balance, GradNorm | NeuralTangentKernel | Log) and outputs == 1 and not itself
+    of_ratios = isinstance(balance, GradNorm | Log) and outputs == 1 and not itself
     sets_it = isinstance(balance, Scale) and math.isclose(at_first, lambda_d, rel_tol=1e-3)
     why = "no training point has a derivative" if loss.lambda_d else "lambda_d is 0"
     ends = f"trainer.max_steps is {steps}"

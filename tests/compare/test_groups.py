@@ -151,7 +151,6 @@ def test_names_are_as_typed():
     assert label({}, []) == "all runs"
     options = {("schedule", "TwoStage"): "two_stage", ("data", "Table"): "table", ("balance", None): "null"}
     options |= {("optimizer", "LBFGS"): "lbfgs", ("optimizer", "NAdam"): "NAdam", ("target", "Mine"): "Mine"}
-    options |= {("balance", "NeuralTangentKernel"): "ntk"}
     assert {one: typed(*one) for one in options} == options
 
 

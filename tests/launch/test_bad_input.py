@@ -71,7 +71,7 @@ MISTAKES = {
     "target=expression target.expr=1e23": ("target.expr", "within 1e+15 of 0"),
     # two overrides that do not go together
     "sampling=chebyshev data.n_train=1": ("data.n_train", "at least 2", "1"),
-    "resampling=r3 data.n_train=1": ("data.n_train", "at least 2"),
+    "resampling=residual data.n_train=1": ("data.n_train", "at least 2"),
     "sampling=stratified sampling.quotas={left:0.5}": ("sampling.quotas", "sum to 1", "left, middle, right, peak"),
     "sampling=stratified sampling.quotas={centre:1.0}": ("sampling.quotas", "left, middle, right, peak", "centre"),
     "optimizer=lbfgs optimizer.clip_norm=1.0": ("optimizer.clip_norm", "null", "1.0"),

@@ -26,7 +26,7 @@ RUNS = {
     ),
 }
 SWEEPS = {
-    "stacks": (*SMALL, "trainer.max_steps=3000", "seed=range(4)", "resampling=none,r3", "balance=ntk"),
+    "stacks": (*SMALL, "trainer.max_steps=3000", "seed=range(4)", "resampling=none,residual", "balance=gradnorm"),
     "one stack": (*SMALL, "trainer.max_steps=5000", "seed=range(5)", "loss.lambda_d=0,1"),
 }
 

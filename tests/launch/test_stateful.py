@@ -31,7 +31,7 @@ LM = ("optimizer=levenberg_marquardt", "model.stages=2", "trainer.log_every=5")
 KINDS = {
     "run": (*FEW, "trainer.max_steps=400", "data.batch_size=5"),
     "levenberg_marquardt": (*FEW, *LM, "trainer.max_steps=30"),
-    "sweep": (*TWO, *FEW, "trainer.max_steps=300", "seed=range(2)", "resampling=none,r3"),
+    "sweep": (*TWO, *FEW, "trainer.max_steps=300", "seed=range(2)", "resampling=none,residual"),
     "one stack": (*TWO, *FEW, *LM, "trainer.max_steps=20", "seed=range(2)"),
 }
 ROUND_OFF = "same to round-off"

@@ -86,7 +86,7 @@ def test_every_optimiser_and_balance_lowers_the_loss(option, tmp_path):
     table = two_outputs(60).drop(columns=["dy_db"])
     table.loc[table.index != table["z"].first_valid_index(), "z"] = np.nan
     table.to_csv("a.csv", index=False)
-    every = ["balance.every=8"] if option.split("=")[1] in ("log", "gradnorm", "ntk", "relobralo") else []
+    every = ["balance.every=8"] if option.split("=")[1] in ("log", "gradnorm", "relobralo") else []
     every += ["trainer.log_every=1"] if option == "optimizer=least_squares" else []
     one = member(*EXACT, *every, option, "data.inputs=[a,b]", "data.outputs=[y,z]")
     stack = Stack([one])

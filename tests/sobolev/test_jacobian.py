@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from runge.sobolev.activations import ACTIVATIONS
-from runge.sobolev.jacobian import gram, gram_columns, gram_diagonal, jacobian, linearise, product
+from runge.sobolev.jacobian import gram, gram_columns, jacobian, linearise, product
 from tests.sobolev.test_network import points, stack
 
 
@@ -62,7 +62,6 @@ def test_products_with_the_jacobian(members, dimension, outputs, n, with_derivat
     for actual, expected in (
         (product(layers, n, change), (rows @ change[..., None])[..., 0]),
         (gram_columns(layers, n, few), rows @ rows[:, chosen].mT),
-        (gram_diagonal(network, tape), rows.square().sum(2)),
     ):
         torch.testing.assert_close(actual, expected, rtol=1e-11, atol=1e-12)
     monkeypatch.setattr("runge.sobolev.jacobian._ROWS", numbers)  # with 1, each point is a block

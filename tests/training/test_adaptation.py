@@ -12,7 +12,7 @@ from tests.launch.test_run import REGIONS, SHORT, check_resumed, figures, histor
 
 BOTH = {
     "adam": (*SHORT, "resampling=region", "balance=relobralo", "balance.lookback=0.5", "sampling=random"),
-    "minibatches": (*SHORT, "resampling=r3", "balance=ntk", "data.batch_size=5", "data.boundary_points=2"),
+    "minibatches": (*SHORT, "resampling=residual", "balance=gradnorm", "data.batch_size=5", "data.boundary_points=2"),
     "levenberg_marquardt": (
         *("optimizer=levenberg_marquardt", "trainer.max_steps=30", "trainer.checkpoint_seconds=0", "model.width=8"),
         *("data.n_train=16", "data.n_val=16", "data.n_test=101", "resampling=residual", "balance=gradnorm"),
@@ -32,10 +32,7 @@ def test_resumed_run_equals_the_uninterrupted_one(name, step, train, tmp_path):
     whole = check_resumed(train, tmp_path, BOTH[name], step, ("history.csv", "points.csv"))
     sets = [set(x) for x in places(whole).values()]
     assert len(sets) > 3
-    if name == "minibatches":  # chance is another one each time
-        new = [later - before for before, later in itertools.pairwise(sets)]
-        assert all(new)
-        assert not any(one & other for one, other in itertools.combinations(new, 2))
+    assert all(later - before for before, later in itertools.pairwise(sets))
     assert len({row["lambda_d"] for row in history(whole)}) > 3
 
 
@@ -63,7 +60,7 @@ def test_points_that_stay_leave_no_trace(train, tmp_path):
     assert "share/left" not in history(tmp_path / "run")[0]
 
 
-@pytest.mark.parametrize("policy", ["scale", "gradnorm", "log", "ntk", "relobralo"])
+@pytest.mark.parametrize("policy", ["scale", "gradnorm", "log", "relobralo"])
 def test_lambda_d_is_what_the_policy_says(policy, train, tmp_path):
     assert train(*SHORT[:-1], f"balance={policy}", "schedule=constant", "hydra.run.dir=run")[0] == 0
     weights = [float(row["lambda_d"]) for row in history(tmp_path / "run")]
@@ -80,16 +77,16 @@ def test_a_run_with_points_to_come_is_not_at_rest(train, tmp_path):
     """
     small = ("optimizer=levenberg_marquardt", "schedule=constant", "model.width=16", "data.n_train=8", "data.n_val=8")
     steps = ("trainer.max_steps=200", "resampling.every=80", "resampling.last_step=160", "data.n_test=101")
-    for rule in ("none", "r3"):
+    for rule in ("none", "residual"):
         own = steps[:1] + steps[3:] if rule == "none" else steps
         assert train(*small, *own, f"resampling={rule}", f"hydra.run.dir={rule}")[0] == 0
     assert int(history(tmp_path / "none")[-1]["step"]) < 80
-    rows = {int(row["step"]): float(row["train/loss"]) for row in history(tmp_path / "r3")}
-    assert list(places(tmp_path / "r3")) == [0, 80, 160]
+    rows = {int(row["step"]): float(row["train/loss"]) for row in history(tmp_path / "residual")}
+    assert list(places(tmp_path / "residual")) == [0, 80, 160]
     assert max(rows[step] for step in (80, 160, max(rows))) < 1e-12
 
 
-@pytest.mark.parametrize("rule", ["region", "residual", "r3"])
+@pytest.mark.parametrize("rule", ["region", "residual"])
 def test_points_with_f_and_points_with_its_derivative_stay_apart(rule, train, tmp_path):
     sets = ("data.n_train=12", "data.n_derivative=10", "data.boundary_points=2", "trainer.precision=64")
     assert train(*SHORT, *sets, f"resampling={rule}", "resampling.every=20", "hydra.run.dir=run")[0] == 0

@@ -151,12 +151,16 @@ def trained(folder, *overrides):
     ("override", "others", "reason"),
     [
         ("balance=scale", (*FORMULA, NONE), "lambda_d is 0"),
-        ("balance=ntk", (*FORMULA, NONE), "lambda_d is 0"),
-        ("balance=ntk", (*FORMULA, *TWO, NONE), None),
+        ("balance=gradnorm", (*FORMULA, NONE), "lambda_d is 0"),
+        ("balance=gradnorm", (*FORMULA, *TWO, NONE), None),
         ("balance=log", (*FORMULA, NONE), None),
         ("balance=log", (*FORMULA, NONE, LM), "lambda_d is 0"),
         ("balance=relobralo", (*FORMULA, NONE, LM), None),
-        ("balance=ntk", (*FORMULA, "schedule=constant", "balance.every=20"), "20, and it is first applied after 20"),
+        (
+            "balance=gradnorm",
+            (*FORMULA, "schedule=constant", "balance.every=20"),
+            "20, and it is first applied after 20",
+        ),
         ("balance=scale", TABLE, "it sets lambda_d to 1, which it is without it"),
         ("loss.lambda_d=3", VALUES, "no training point has a derivative"),
         ("loss.lambda_dd=1", (*TABLE, NONE), "lambda_d is 0"),
@@ -167,7 +171,7 @@ def trained(folder, *overrides):
         ("data.noise_df=0.1", (*FORMULA, NONE), "lambda_d is 0"),
         ("data.n_derivative=8", (*FORMULA, NONE), "lambda_d is 0"),
         ("trainer.patience=20", FORMULA, "trainer.max_steps is 20"),
-        ("resampling=r3", (*FORMULA, "resampling.every=20"), "20, and no point moves before the end"),
+        ("resampling=region", (*FORMULA, "resampling.every=20"), "20, and no point moves before the end"),
     ],
 )
 def test_an_override_has_no_effect_if_and_only_if_it_is_said(override, others, reason, tmp_path, monkeypatch, caplog):

@@ -23,7 +23,7 @@ SMALL = (
 KINDS = {
     "adam": ("schedule=constant", "trainer.patience=40"),
     "two_stage": ("schedule.latest_step=150", "trainer.patience=40", "balance=gradnorm", "balance.every=30"),
-    "minibatches": ("data.batch_size=5", "trainer.patience=70", "resampling=r3", "resampling.last_step=50"),
+    "minibatches": ("data.batch_size=5", "trainer.patience=70", "resampling=residual", "resampling.last_step=50"),
     "stages": ("schedule=constant", "trainer.max_steps=400", "model.stages=2", "trainer.patience=30"),
     "levenberg_marquardt": (
         *("optimizer=levenberg_marquardt", "trainer.max_steps=400", "trainer.patience=20", "schedule=constant"),
