@@ -18,7 +18,6 @@ from rich.console import Console
 
 from runge import metrics
 from runge.compare.groups import errors_like
-from runge.compare.importance import importance_of
 from runge.compare.leaderboard import HEADERS
 from runge.compare.naming import short_names, typed
 from runge.compare.origin import origin_of
@@ -80,7 +79,6 @@ def render(ranking: Ranking, directory: Path | None = None, live: float = 0) -> 
         live: the seconds after which the page loads itself again, because `--watch` writes it; 0: never.
     """
     records = ranking.records
-    importance = importance_of(records, ranking.keys, ranking.metric)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("runge.compare", "page"),
         autoescape=True,
@@ -91,7 +89,6 @@ def render(ranking: Ranking, directory: Path | None = None, live: float = 0) -> 
     return environment.get_template("page.html").render(
         data=_data(ranking, directory)
         | {
-            "importance": importance._asdict() if importance and importance.reliable else None,
             "live": live,
             "written": time.time(),
         },
@@ -105,7 +102,6 @@ def render(ranking: Ranking, directory: Path | None = None, live: float = 0) -> 
         commands=ranking.search.command[:MOST_GROUPS] if ranking.search else [],
         counts=Counter(record.status for record in records),
         share=sum(map(_share, records)) / len(records),
-        importance=importance and importance.describe(ranking.metric),
         most_groups=MOST_GROUPS,
         most_inputs=_MOST_INPUTS,
         most_with_curves=MOST_WITH_CURVES,

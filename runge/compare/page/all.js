@@ -43,10 +43,6 @@ plot("bands", () => {
     {title: plain(key) + (single() ? "" : `: median and quartiles over ${data.over}`) + cut, xaxis: steps, yaxis: key === data.cosine ? named("") : logarithmic("")});
 });
 
-plot("importance", () => data.importance && unlessEmpty([{type: "bar", orientation: "h", y: data.importance.settings.map(plain), x: data.importance.means,
-  error_x: {type: "data", array: data.importance.deviations, color: ink()}, marker: {color: "#0072B2"}}],
-{title: "importance of the settings (of all runs)", xaxis: named("drop in R² when the setting is shuffled"), yaxis: {autorange: "reversed", ticksuffix: " "}}));
-
 // A search: the trials in their order with the best so far, and two objectives against each other.
 const trials = () => data.search ? data.search.trials.filter(trial => trial.values) : [];
 const points = (some, x, y, colour, name) => ({type: "scatter", mode: "markers", name, x: some.map(x), y: some.map(y), text: some.map(trial => `trial ${trial.number}, ${plain(trial.status)}`),
