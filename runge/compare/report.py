@@ -1,7 +1,6 @@
 """The report of a comparison: a self-contained HTML file with its scripts and data inside."""
 
 import os
-import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -70,13 +69,12 @@ def publish(ranking: Ranking, directory: Path, sweep: Path | None = None) -> Non
     print(f"report: {printable(os.path.relpath(directory / PAGE))}")
 
 
-def render(ranking: Ranking, directory: Path | None = None, live: float = 0) -> str:
+def render(ranking: Ranking, directory: Path | None = None) -> str:
     """Return the report as one HTML document, in which texts from the runs are data, never markup.
 
     Args:
         ranking: the runs.
         directory: the directory to which it is written, from where it links to the runs' files; None: no links.
-        live: the seconds after which the page loads itself again, because `--watch` writes it; 0: never.
     """
     records = ranking.records
     environment = jinja2.Environment(
@@ -87,11 +85,7 @@ def render(ranking: Ranking, directory: Path | None = None, live: float = 0) -> 
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False}  # NaN is not valid JSON
     return environment.get_template("page.html").render(
-        data=_data(ranking, directory)
-        | {
-            "live": live,
-            "written": time.time(),
-        },
+        data=_data(ranking, directory),
         folded={name: ranking.groups_by(name) for name in errors_like(ranking.metric)} if ranking.folded else {},
         groups=ranking.groups if any(len(group.values) > 1 for group in ranking.groups) else (),
         sentences=ranking.sentences,

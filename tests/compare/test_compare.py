@@ -157,7 +157,6 @@ def test_command(copy, tmp_path, capsys, monkeypatch):
         ([".", "--where", "model.wdth=3"], ["--where", "such as model.width,", "'model.wdth=3'"]),
         ([".", "--where", "seed=77"], ["--where", "0, 1, 2, 3, 4", "'77'"]),
         ([".", "--csv", "x.csv", "--out", "y"], ["--csv", "--out"]),
-        ([".", "--csv", "x.csv", "--watch"], ["--watch", "--csv"]),
         ([".", "--group-by", "model.wdth"], ["--group-by", "model.width", "'model.wdth'"]),
         ([".", "--out", "file/x"], ["file"]),
     ],

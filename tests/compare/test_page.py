@@ -8,7 +8,6 @@ import re
 import shutil
 from collections import Counter
 from dataclasses import replace
-from threading import Thread
 from urllib.parse import unquote
 
 import numpy as np
@@ -18,7 +17,7 @@ from rich.console import Console
 
 import runge
 from runge.compare import __main__ as compare
-from runge.compare.ranking import Ranking, collect
+from runge.compare.ranking import Ranking
 from runge.compare.report import publish, render
 from runge.compare.tables import show
 from runge.metrics import SWITCHED_ON_STEP
@@ -386,31 +385,24 @@ def test_filters_by_column(tmp_path, opened):
     assert page.wrong == []
 
 
-def test_a_sweep_is_watched(copy, opened, monkeypatch):
-    """The page follows the files, keeps what was chosen, and rests when the runs have ended."""
-    monkeypatch.setattr(compare, "SECONDS", 1.0)
+def test_page_of_a_sweep_that_runs(copy, opened):
+    """The page shows the runs as they are; written again and loaded again it keeps what was chosen."""
     for name in ("metrics.json", "history.csv"):
         (copy / "3" / name).rename(copy.parent / name)
     state = json.loads((copy / "3" / "status.json").read_text())
     (copy / "3" / "status.json").write_text(json.dumps(state | {"status": "running", "step": 60}))
-    report = copy / "comparison.html"
-    watcher = Thread(target=compare.watch, args=(lambda: Ranking(collect([copy])), report))
-    report.unlink()
-    watcher.start()
-    while not report.exists():
-        assert watcher.is_alive()
-    page = opened(report)
-    running = page.locator("#runs tbody tr", has_text="running: step 60 of 120")
-    running.click()
+    compare.main([str(copy)])
+    page = opened(copy / "comparison.html")
+    page.locator("#runs tbody tr", has_text="running: step 60 of 120").click()
     assert "9 finished, 1 running" in page.locator("#summary").inner_text()
     page.locator("#curve").select_option("val/mse_f")
     (copy / "3" / "status.json").write_text(json.dumps(state))
     for name in ("history.csv", "metrics.json"):
         (copy.parent / name).rename(copy / "3" / name)
-    page.wait_for_function("document.querySelector('#runs')?.innerText.search('running') < 0")
-    watcher.join()
-    page.wait_for_function("data => JSON.parse(document.querySelector('#data')?.textContent ?? '{}').live === 0")
+    compare.main([str(copy)])
+    page.reload()
     drawn(page)
+    assert "running" not in page.locator("#runs").inner_text()
     assert page.locator("#selected").inner_text() == "3 of 10 runs selected"
     assert page.locator("#curve").input_value() == "val/mse_f"
     assert page.wrong == []

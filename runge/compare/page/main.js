@@ -63,15 +63,3 @@ addEventListener("pagehide", () => storage?.setItem(place, JSON.stringify({
   choices: Object.fromEntries([...document.querySelectorAll(".controls select")].map(choice => [choice.id, choice.selectedOptions[0]?.text])),
 })));
 if (kept) scrollTo(0, kept.scroll);
-
-// While `--watch` writes it again the page loads itself again, but not under the reader's hand, and not before it has
-// been seen whole for a while.
-let touched = 0, whole = 0;
-for (const kind of ["keydown", "pointerdown", "wheel"]) addEventListener(kind, () => { touched = Date.now(); });
-const current = () => Date.now() / 1000 - data.written < 60 + 10 * data.live;
-if (data.live && current()) setInterval(() => {
-  whole = document.documentElement.dataset.plots === "ready" ? whole + 1 : 0;
-  if (!document.hidden && whole > 1 && Date.now() - touched > 1000 * data.live
-    && !document.querySelector(".dtcc-dropdown")) location.reload();
-}, 1000 * data.live);
-else if (data.live) $("trouble").textContent = "This page is no longer written again; it shows the runs as they were when it was.";
