@@ -2,14 +2,12 @@
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import sympy
 import torch
 from numpy.typing import NDArray
 
@@ -26,7 +24,6 @@ from runge.residuals import rows_of
 from runge.tables.memory import frame_of
 from runge.tables.roles import listed, of_columns, partial_name
 from runge.tables.table import FORMATS, SETS, open_table
-from runge.targets.expression import parse
 from runge.trust.suggestions import choose, relative
 
 if TYPE_CHECKING:
@@ -38,9 +35,7 @@ Floats = NDArray[np.float64]
 Interval = Sequence[float]
 
 _CANDIDATES = 2048
-_DRAWN = 2**17  # points, among which are those that meet the conditions
 _MOST_ROWS = 10_000
-_RELATIONS = {"<=": np.less_equal, ">=": np.greater_equal, "<": np.less, ">": np.greater}
 
 
 def suggest(
@@ -48,7 +43,6 @@ def suggest(
     points: int = 16,
     box: Mapping[str, float | Interval] | None = None,
     candidates: "str | os.PathLike[str] | pandas.DataFrame | None" = None,
-    where: Sequence[str] = (),
     seed: int = 0,
 ) -> "pandas.DataFrame":
     """Return the next inputs to compute for a table that a sweep has fitted, the first one first.
@@ -61,7 +55,6 @@ def suggest(
         box: the interval of an input, or its fixed value; for other inputs it is the range of the table's rows.
         candidates: the points to choose from, a file or a DataFrame with a column for each input, of which at most 2048
             are drawn; None: 2048 points of a Sobol sequence in the box.
-        where: conditions on the inputs, such as `"x1 + x2 < 1"`.
         seed: the seed of the candidates.
 
     Returns:
@@ -72,7 +65,7 @@ def suggest(
         ConfigurationError: the sweep has only one network, was not fitted to a table, or the table has changed; or an
             argument is not allowed.
     """
-    return _suggest(*_fitted(directory), points, box or {}, candidates, where, seed)
+    return _suggest(*_fitted(directory), points, box or {}, candidates, seed)
 
 
 def _suggest(
@@ -81,32 +74,31 @@ def _suggest(
     points: int,
     box: Mapping[str, float | Interval],
     candidates: "str | os.PathLike[str] | pandas.DataFrame | None",
-    where: Sequence[str],
     seed: int,
 ) -> "pandas.DataFrame":
     """Return the points for a function that was fitted to some rows, as `suggest`."""
-    intervals, meets = _intervals(box, rows), _conditions(where, rows.inputs)
+    intervals = _intervals(box, rows)
     if candidates is None:
-        frame, x = _drawn(rows, intervals, _DRAWN if where else _CANDIDATES, seed)
-        allowed = np.flatnonzero(meets(x))[:_CANDIDATES]
+        frame, x = _drawn(rows, intervals, seed)
+        allowed = np.arange(len(x))
     else:
         frame, x, new = _given(candidates, rows, intervals)
-        allowed = np.flatnonzero(new & meets(x))
+        allowed = np.flatnonzero(new)
         if len(allowed) > (most := max(_CANDIDATES, points)):
             allowed = np.sort(np.random.default_rng(seed).choice(allowed, most, replace=False))
     if not 1 <= points <= len(allowed):
-        which = "candidates that are no row yet, in the box, and meet the conditions"
+        which = "candidates that are no row yet, and in the box"
         raise ConfigurationError(f"points: must be at least 1 and at most {len(allowed)}, the {which}; got {points}")
     chosen = allowed[choose(x[allowed], _squares(function, rows, x[allowed]), rows.x, points)]
     return _as_table(frame.iloc[chosen], x[chosen], rows)
 
 
-def _drawn(rows: Rows, intervals: Mapping[str, Interval], count: int, seed: int) -> "tuple[pandas.DataFrame, Floats]":
-    """Return the points of a Sobol sequence in the box, as a table and as an array, (N, D)."""
+def _drawn(rows: Rows, intervals: Mapping[str, Interval], seed: int) -> "tuple[pandas.DataFrame, Floats]":
+    """Return 2048 points of a Sobol sequence in the box, as a table and as an array, (N, D)."""
     import pandas
 
     box = [intervals.get(name, (x.min(), x.max())) for name, x in zip(rows.inputs, rows.x.T, strict=True)]
-    x = sobol(count, torch.tensor(box, dtype=torch.float64), seed).numpy()
+    x = sobol(_CANDIDATES, torch.tensor(box, dtype=torch.float64), seed).numpy()
     return pandas.DataFrame(dict(zip(rows.inputs, x.T, strict=True))), x
 
 
@@ -176,27 +168,6 @@ def _intervals(box: Mapping[str, float | Interval], rows: Rows) -> dict[str, Int
     return intervals
 
 
-def _conditions(where: Sequence[str], inputs: Sequence[str]) -> Any:
-    """Return a function of points, (N, D), to whether they meet all conditions, (N,)."""
-    symbols, tests = [sympy.Symbol(name, real=True) for name in inputs], []
-    for text in where:
-        left, relation, right = [*re.split(f"({'|'.join(_RELATIONS)})", text, maxsplit=1), "", ""][:3]
-        if not relation:
-            raise ConfigurationError(f"where: must be a condition such as 'x1 + x2 < 1', got {text!r}")
-        try:
-            difference = parse(left, symbols, "") - parse(right, symbols, "")
-        except ValueError as error:
-            raise ConfigurationError(f"where: {str(error).removeprefix('expr: ')}") from error
-        tests.append((sympy.lambdify(symbols, difference, modules="torch"), _RELATIONS[relation]))
-
-    def meets(x: Floats) -> NDArray[np.bool_]:
-        columns = torch.from_numpy(x).unbind(1)
-        parts = [compare(np.broadcast_to(np.asarray(side(*columns)), len(x)), 0) for side, compare in tests]
-        return np.all([np.ones(len(x), bool), *parts], axis=0)
-
-    return meets
-
-
 def _as_table(frame: "pandas.DataFrame", x: Floats, rows: Rows) -> "pandas.DataFrame":
     """Return points, with what is known of them, as rows of the table that was fitted."""
     names = [name for name in open_table(rows.table.file).names if name]
@@ -239,8 +210,6 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.su
     parser.add_argument("--box", metavar="BOX", help=of_box)
     of_candidates = f"a table of the points to choose from: {', '.join(FORMATS)} (default: a Sobol sequence in the box)"
     parser.add_argument("--candidates", metavar="FILE", help=of_candidates)
-    of_where = "a condition on the inputs, such as 'x1 + x2 < 1'; can be given several times"
-    parser.add_argument("--where", metavar="CONDITION", action="append", default=[], help=of_where)
     parser.add_argument("--seed", type=int, default=0, help="the seed of the candidates (0)")
     parser.add_argument("--out", metavar="FILE", help="the CSV file to write (default: suggested.csv in SWEEP)")
     parser.add_argument("--force", action="store_true", help="overwrite the file, which may have labels by now")
@@ -251,7 +220,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.su
             raise ValueError(f"--out: must be a new file, got {str(out)!r}, which exists; --force overwrites it")
         box = _parsed_box(args.box) if args.box else {}
         function, rows = _fitted(args.sweep)
-        table = _suggest(function, rows, args.points, box, args.candidates, args.where, args.seed)
+        table = _suggest(function, rows, args.points, box, args.candidates, args.seed)
         write(out, table.to_csv(index=False))
     except (ValueError, ImportError) as error:
         parser.error(printable(f"{error}"))

@@ -49,12 +49,12 @@ def test_points_are_new_rows_of_the_table(tmp_path, capsys):
     assert not suggest("sweep", 5, seed=1)["a"].isin(new["a"]).any()
 
 
-def test_box_and_conditions():
-    new = suggest("sweep", 8, {"a": (0.5, 3.0), "b": 0.25}, where=["a*e < 2", "1 >= b + a/2"])
+def test_box():
+    new = suggest("sweep", 8, {"a": (0.5, 3.0), "b": 0.25})
     assert set(new["b"]) == {0.25}
-    assert new["a"].between(0.5, 2 / np.e).all()
-    assert new.equals(suggest("sweep", 8, {"a": [0.5, 3.0], "b": 0.25}, where=["a*e < 2", "1 >= b + a/2"]))
-    assert len(suggest("sweep", 2, where=["b**2 > 0.9"]).query("b*b > 0.9")) == 2
+    assert new["a"].between(0.5, 3.0).all()
+    assert new["a"].max() > 1  # beyond the table's rows
+    assert new.equals(suggest("sweep", 8, {"a": [0.5, 3.0], "b": 0.25}))
     for wrong in ((0, 1, 2), "x"):
         with pytest.raises(ConfigurationError, match="box: a: must be a number, or a pair of numbers"):
             suggest("sweep", 2, {"a": wrong})
@@ -88,10 +88,6 @@ def test_candidates():
         (["--box", "a=0:nan"], "box: must be such as x1=0:1,x2=-2:2,x3=0.5; got 'a=0:nan'"),
         (["--candidates", "none.csv"], "candidates: there is no file 'none.csv'"),
         (["--candidates", "one.csv"], "candidates: must have a column for each input, b, a; missing: b"),
-        (["--where", "a + b"], "where: must be a condition such as 'x1 + x2 < 1', got 'a + b'"),
-        (["--where", "y < 1"], "where: the name 'y' is not allowed in 'y '"),
-        (["--where", "x3 < 1"], "where: the name 'x3' is not allowed in 'x3 '"),
-        (["--where", "a + c < 1"], "where: the name 'c' is not allowed in 'a + c '"),
         (["--out", "t.csv"], "--out: must be a new file, got 't.csv', which exists; --force overwrites it"),
     ],
 )

@@ -155,8 +155,8 @@ def _differentiate(
     )
 
 
-def parse(expr: str, symbols: "Sequence[sympy.Symbol]", short: str = "xyz") -> "sympy.Expr":
-    """Build a sympy expression from a formula in some symbols, the first of which have the names `short`, too.
+def parse(expr: str, symbols: "Sequence[sympy.Symbol]") -> "sympy.Expr":
+    """Build a sympy expression from a formula in the symbols x1, ..., xD, of which x, y and z are the first three.
 
     Raises:
         ValueError: it is empty, too long, not arithmetic, or has a name or a function that is not allowed.
@@ -167,7 +167,7 @@ def parse(expr: str, symbols: "Sequence[sympy.Symbol]", short: str = "xyz") -> "
         raise ValueError(f"expr: must be a formula such as 'exp(-x)*sin(8*x)', got {expr!r}")
     if len(expr) > _LONGEST:
         raise ValueError(f"expr: must have at most {_LONGEST} characters, got {len(expr)}")
-    names = {"pi": sympy.pi, "e": sympy.E, **dict(zip(short, symbols, strict=False))}
+    names = {"pi": sympy.pi, "e": sympy.E, **dict(zip("xyz", symbols, strict=False))}
     names |= {str(symbol): symbol for symbol in symbols}
 
     def refuse(what: str) -> ValueError:
@@ -216,7 +216,7 @@ def parse(expr: str, symbols: "Sequence[sympy.Symbol]", short: str = "xyz") -> "
             case ast.Call(func=ast.Name(id=name)) | ast.Name(id=name):
                 if isinstance(node, ast.Call):
                     raise refuse(f"the function {name!r}")
-                raise ValueError(f"{refuse(f'the name {name!r}')}{_more_inputs(name, tree) if short else ''}")
+                raise ValueError(f"{refuse(f'the name {name!r}')}{_more_inputs(name, tree)}")
             case _:
                 raise refuse(f"{ast.unparse(node)!r}")
 
