@@ -46,8 +46,8 @@ def load(directory: str | os.PathLike[str]) -> Function:
     return load_runs(*_runs(directory))
 
 
-def load_finished(directory: str, key: str, like: str | None = None) -> Function:
-    """Load as `load` does, if the run has finished; of a sweep, the mean over the runs that are `like` a run.
+def load_finished(directory: str, key: str) -> Function:
+    """Load as `load` does, if the run has finished.
 
     Raises:
         ConfigurationError: there is no such function; the message begins with the key.
@@ -57,7 +57,7 @@ def load_finished(directory: str, key: str, like: str | None = None) -> Function
         after = "" if state.status == "diverged" else f"; continue it with {command()} {setting('resume', directory)}"
         raise ConfigurationError(f"{rule} ({state.status} at step {state.step}, without {run.metrics.name}){after}")
     try:
-        return load_runs(*_runs(directory, like))
+        return load_runs(*_runs(directory))
     except ConfigurationError as error:
         raise ConfigurationError(f"{key}: {error}") from error
     except FileNotFoundError as error:
@@ -65,12 +65,10 @@ def load_finished(directory: str, key: str, like: str | None = None) -> Function
 
 
 def _runs(
-    directory: str | os.PathLike[str], like: str | None = None
+    directory: str | os.PathLike[str],
 ) -> tuple[Sequence[RunDirectory], Sequence[float] | None, Calibration | None]:
     """Return the runs whose mean a directory is, itself or some of a sweep, as `load_runs` takes them."""
     run = RunDirectory(directory)
-    if like is not None:
-        return members(directory, RunDirectory(like)), None, None
     if run.best.is_file():
         return [run], None, None
     if answer := read_answer(directory):

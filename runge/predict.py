@@ -206,15 +206,13 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
     parser.add_argument("file", metavar="FILE", help=f"a table with the run's inputs: {', '.join(FORMATS)}")
     parser.add_argument("--out", metavar="FILE", help="the file to write (default: NAME_predicted in that directory)")
     parser.add_argument("--force", action="store_true", help="overwrite the file that --out names")
-    of_sweep = "mean and spread over the finished runs of a sweep that differ from the run only in seed and fold"
     ends = "also write the ends of intervals that contain this share of new labels, such as 0.9"
     parser.add_argument("--interval", metavar="LEVEL", type=float, help=ends)
     second = "also write the second derivatives, one column for each pair of inputs, such as d2u_lift_dalpha_dspeed"
     parser.add_argument("--hessian", action="store_true", help=second)
-    parser.add_argument("--ensemble", metavar="SWEEP_DIR", help=of_sweep)
     args = parser.parse_args(arguments)
-    table, directory = Path(args.file), args.ensemble or args.run
-    out = Path(args.out or Path(directory) / f"{table.stem}_predicted{table.suffix}")
+    table = Path(args.file)
+    out = Path(args.out or Path(args.run) / f"{table.stem}_predicted{table.suffix}")
     try:
         if out.suffix.lower() not in FORMATS or out.resolve() == table.resolve():
             rule = f"must be another file than FILE, and end in {', '.join(FORMATS)}"
@@ -225,8 +223,6 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
         from runge.loading import load_finished
 
         function = load_finished(args.run, "RUN_OR_SWEEP")
-        if args.ensemble is not None:
-            function = load_finished(args.ensemble, "--ensemble", like=args.run)
         x, *labels = _read(args.file, function, args.hessian)
         prediction = predict(function, x, args.interval, args.hessian)
         sets, remark = _sets(function, x)
@@ -241,9 +237,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
         parser.error(printable(f"--out: the file cannot be written ({describe(error)}); --out FILE names another"))
     if function.members > 1:
         statistics = f"mean and standard deviation of {function.members} runs"
-        left = len(find(directory)) - function.members
-        why = "unfinished, differ in more than seed and fold, or were fitted to other rows"
-        equal = statistics + f"; {left} left out: {why}" * (left > 0)
+        unfinished = len(find(args.run)) - function.members
+        equal = statistics + f"; left out because unfinished: {unfinished}" * (unfinished > 0)
         print(equal if function.weights is None else f"weighted {statistics}")
     print(_errors(function, labels, prediction, sets))
     if args.interval is not None:

@@ -122,30 +122,18 @@ def _difference(one: RunDirectory, other: RunDirectory) -> str:
     return ", ".join(differing + ([] if rows == others_rows else ["the rows of data.file"]))
 
 
-def members(directory: str | os.PathLike[str], like: RunDirectory | None = None) -> list[RunDirectory]:
-    """Return the finished runs below a directory, which must differ only in their seeds and folds.
-
-    Args:
-        directory: a sweep's directory.
-        like: a run; the runs that differ from it in more than these are then left out.
+def members(directory: str | os.PathLike[str]) -> list[RunDirectory]:
+    """Return the finished runs below a sweep's directory, which must differ only in their seeds and folds.
 
     Raises:
-        ConfigurationError: none has finished, they differ in other settings or in the rows of their tables, or fewer
-            than two are like the run.
+        ConfigurationError: none has finished, or they differ in other settings or in the rows of their tables.
         FileNotFoundError: there is no such directory.
     """
     finished = [run for run in find(directory) if run.metrics.exists()]
     if not finished:
         raise ConfigurationError(f"must contain a finished run, got none in {os.fspath(directory)!r}")
-    differences = [(run, _difference(like or finished[0], run)) for run in finished]
-    if like is not None:
-        alike = [run for run, difference in differences if not difference]
-        if len(alike) < 2:
-            rule = f"must be a sweep with at least two finished runs that differ from {like.path} only in seed and fold"
-            raise ConfigurationError(f"{rule}, got {len(alike)} in {os.fspath(directory)!r}")
-        return alike
-    for run, difference in differences:
-        if difference:
+    for run in finished[1:]:
+        if difference := _difference(finished[0], run):
             rule = f"the runs below {os.fspath(directory)!r} must differ only in seed and fold to be one function"
             both = f"{finished[0].path} and {run.path} differ in {difference}"
             raise ConfigurationError(f"{rule}; {both}; name one of them instead")
