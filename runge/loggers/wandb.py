@@ -1,6 +1,5 @@
 """Weights & Biases."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from lightning.pytorch.loggers import WandbLogger
@@ -32,23 +31,19 @@ class Wandb(WandbLogger):
 
         file, about = RunDirectory(save_dir).wandb, tags(save_dir, overrides)
         known = known_run(file)
-        try:
-            run = wandb.init(
-                project=project,
-                mode=mode,
-                id=known,
-                name=None if known else run_name,
-                group=about["group"][:128],
-                config=about,
-                resume="allow",
-                reinit="create_new",  # Lightning would put all members of a stack into the process's one run
-                # The process, its output and its load belong to all runs of the stack.
-                settings=wandb.Settings(silent=True, console="off", x_disable_stats=True),
-            )
-        except wandb.Error as error:
-            raise ValueError(f"mode: {mode or 'online'} cannot be used ({error}); offline needs no account") from error
-        remember_run(file, run.id)
-        super().__init__(project=project, experiment=run)
+        super().__init__(
+            name=None if known else run_name,
+            save_dir="",  # that of W&B: `WANDB_DIR`, or else the current directory
+            version=known,
+            project=project,
+            mode=mode,
+            group=about["group"][:128],
+            config=about,
+            reinit="create_new",  # the members of a stack would share the one run of the process
+            # The process, its output and its load belong to all runs of the stack.
+            settings=wandb.Settings(silent=True, console="off", x_disable_stats=True),
+        )
+        remember_run(file, self.experiment.id)
 
     @staticmethod
     @checked_call
@@ -62,10 +57,6 @@ class Wandb(WandbLogger):
             except wandb.Error as error:
                 raise ValueError(f"mode: online needs an account ({error}); offline needs none") from error
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Store the figures of one step, which W&B drops if it has them from before the run was killed."""
-        self.experiment.log(dict(metrics), step=step)
-
     def finalize(self, status: str) -> None:
-        """Store the run's end."""
+        """End the run, which W&B would leave open until the process ends."""
         self.experiment.finish(exit_code=0 if status == "success" else 1)
