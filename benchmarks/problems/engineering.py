@@ -98,7 +98,7 @@ def reactor(n: int) -> Entry:
     """Return n points of the reactor; each seed has a pool of its own, and the test is that of its notebook."""
 
     def rows(seed: int) -> tuple[Rows, Rows]:
-        return label(pfr.reactor, pfr.design(max(pfr.SIZES), 1000 + seed)[:n]), pfr.test_set()
+        return label(pfr.reactor, pfr.design(pfr.POOL, 1000 + seed)[:n]), pfr.test_set()
 
     return Entry("chemistry", rows, "notebook 43 of https://github.com/jkitchin/pounce", pfr.reactor)
 

@@ -1,15 +1,12 @@
 """Tables of inputs, outputs and partial derivatives, and the figures by which fits of them are judged."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-
-SPLITS = "train", "val", "test"
 
 
 class Rows(NamedTuple):
@@ -34,13 +31,6 @@ class Problem(NamedTuple):
     def known(self) -> Rows:
         """Return the rows of training and validation together."""
         return Rows(*map(np.concatenate, zip(self.train, self.val, strict=True)))
-
-    def write(self, path: Path) -> Path:
-        """Write the table as an NPZ file of x, y, dydx and split, which names the part of each row."""
-        split = np.repeat(SPLITS, [len(part.x) for part in self])
-        x, y, dydx = map(np.concatenate, zip(*self, strict=True))
-        np.savez(path, x=x, y=y, dydx=dydx, split=split)
-        return path
 
 
 class Entry(NamedTuple):

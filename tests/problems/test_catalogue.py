@@ -53,7 +53,7 @@ def test_noise_is_five_per_cent():
 
 
 def test_models_against_other_methods():
-    """The truss: a published optimum's sag of two inches; the exchanger: its mean temperature difference."""
+    """The truss: a published optimum's sag; the exchanger: its mean temperature difference; the reactor's notebook."""
     optimum = np.array([[30.52, 0.1, 23.20, 15.22, 0.1, 0.55, 7.46, 21.04, 21.53, 0.1]]) * 2.54**2
     assert_allclose(engineering.truss(optimum)[0, 0], 50.8, rtol=5e-3)
     oil, water, hot, cold, area, fouling = x = np.array([0.9, 1.7, 380.0, 290.0, 14.0, 2.0])
@@ -68,6 +68,8 @@ def test_models_against_other_methods():
     )
     assert_allclose(engineering.pendulum(np.array([[angle, rate, damping, length]]))[0], motion.y[:, -1], atol=1e-5)
     assert_allclose(engineering.screening(np.full((1, 20), 0.5)), 4.699166666666667)
+    middle = np.mean([*pfr.INPUTS.values()], axis=1)
+    assert_allclose(pfr.reactor(middle[None])[0], (0.935281, 0.750987, 515.341659, 67.830011), rtol=1e-6)
 
 
 def test_airfoils_without_smt(monkeypatch):
