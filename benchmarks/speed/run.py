@@ -32,7 +32,6 @@ BENCHMARKS = {
     "steps": ("steps.py",),
     "scaling": ("scaling.py",),
     "large": ("large.py",),
-    "second_order": ("second_order.py",),
     "peers": ("peers.py",),
 }
 SHOWN = {
