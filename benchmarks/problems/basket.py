@@ -9,11 +9,9 @@ Source: B. Huge, A. Savine (2020). Differential machine learning. https://arxiv.
 of https://github.com/differential-machine-learning/notebooks, DifferentialML.ipynb.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from scipy.stats import norm
-from tables import Array, Entry, Rows
+from tables import Entry, Rows
 
 STRIKE, VOLATILITY, SPREAD = 1.10, 0.2, 1.5  # of the basket; how much wider the spots at T1 are
 MOST, N_TEST = 16384, 4096
@@ -21,20 +19,6 @@ MOST, N_TEST = 16384, 4096
 
 TEST_SEED = 10**6
 """The number added to the seed for the spots of the test."""
-
-
-class Errors(NamedTuple):
-    """Root mean square errors times 100, as published: of the value, the first delta, and all deltas."""
-
-    value: float
-    first_delta: float
-    deltas: float
-
-    @classmethod
-    def of(cls, u: Array, du: Array, test: Rows) -> "Errors":
-        """Return the errors of values u, (n, 1), and deltas du, (n, 1, D)."""
-        wrong = du - test.dydx
-        return cls(*(100 * float(np.sqrt(np.mean(part**2))) for part in (u - test.y, wrong[..., 0], wrong)))
 
 
 def paths(dimension: int, n: int, seed: int) -> tuple[Rows, Rows]:

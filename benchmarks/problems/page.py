@@ -65,14 +65,13 @@ def write() -> None:
     import gradients_alone_page  # late: they import this module
     import intervals_page
     import outside_page
-    import pathwise_page
     import spoilt_page
     from studies_pictures import dots
 
     from runge.pictures.style import png
 
     further = {"intervals": intervals_page, "outside": outside_page, "spoilt": spoilt_page}
-    further |= {"gradients_alone": gradients_alone_page, "pathwise": pathwise_page}
+    further |= {"gradients_alone": gradients_alone_page}
     machines = sorted({found["processor"] for name in further if "processor" in (found := figures(name))})
     page = HEAD.format(processors=f"Processor: {'; '.join(machines)}." if machines else "")
     for name, module in further.items():
