@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import page
 from functions import FUNCTIONS, N_TEST, Function, outputs
 from hard import HARD
 from numpy.typing import NDArray
@@ -182,7 +181,6 @@ def main() -> None:
         rows += measure(candidate, work, tables, exact)
         for row in rows[-len(tables) :]:
             print(json.dumps(row), flush=True)
-    page.keep("candidates", rows, "python benchmarks/problems/candidates.py")
     for candidate, error in learn(rows):
         print(f"{error:8.2f} times the best: {candidate}")
 

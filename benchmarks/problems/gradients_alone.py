@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 from hamiltonians import SYSTEMS, System, trajectory
-from page import keep
+from results import keep
 from tables import Array, label, relative_l2
 
 import runge

@@ -20,9 +20,9 @@ from typing import Any
 
 import functions
 import numpy as np
-import page
 import torch
 from fresh import FRESH
+from results import keep
 from tables import Array, Rows, noisy
 from tools.gpytorch_process import Process, loss_of, settings, trained
 
@@ -142,7 +142,7 @@ def main() -> None:
             held = [row["held"] for row in rows if row["problem"] == rows[-1]["problem"]]
             print(f"{rows[-1]['problem']:22}: held {np.round(np.median(held, axis=0), 3).tolist()}", flush=True)
     kept = "intervals" if arguments.race is None else "intervals_race"
-    page.keep(kept, rows, "python benchmarks/problems/intervals.py --seeds 2 --gp 1")
+    keep(kept, rows, "python benchmarks/problems/intervals.py --seeds 2 --gp 1")
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ from typing import Any, NamedTuple
 import fresh
 import functions
 import numpy as np
-import page
 import pfr
+from results import keep
 from scipy.spatial import KDTree
 from scipy.stats import qmc
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -136,7 +136,7 @@ def main() -> None:
             rows.append(row)
             areas = (f"{method} {row[f'{method} value']:.3f} / {row[f'{method} derivative']:.3f}" for method in METHODS)
             print(f"{name:16} {where:7}", *areas, f"alarms {row['alarms']:.3f} {row['false']:.3f}", flush=True)
-    page.keep("outside", rows, "python benchmarks/problems/outside.py")
+    keep("outside", rows, "python benchmarks/problems/outside.py")
 
 
 METHODS = ("outside", "spread", "gp", "nearest", "box")

@@ -16,11 +16,11 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
-import page
 import pandas as pd
 import pfr
 from fresh import FRESH
 from functions import CUBE, FUNCTIONS, Function, outputs
+from results import keep
 from scipy.stats import qmc
 from tables import Rows, label, noisy
 
@@ -170,7 +170,7 @@ def main() -> None:
     missed = [row for row in tables if not row["right"]]
     print(*missed, sep="\n")
     rows += [{"kind": "missed", "tables": missed}, {"kind": "seconds", "whole": whole, "processor": used}]
-    page.keep("spoilt", rows, "python benchmarks/problems/spoilt.py")
+    keep("spoilt", rows, "python benchmarks/problems/spoilt.py")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
-import page
 import pfr
 import torch
 from fresh import FRESH
@@ -191,8 +190,7 @@ def main() -> None:
                 print(json.dumps(found[-1]), file=sys.stderr, flush=True)
         for method in arguments.methods:
             own = [row for row in found if row["method"] == method]
-            print(name, method, *(f"{median(row[key] for row in own):.2e}" for key in page.KEYS))
-        page.keep("suggest", found, page.typed(arguments.work))
+            print(name, method, *(f"{median(row[key] for row in own):.2e}" for key in ("value", "derivative")))
 
 
 if __name__ == "__main__":

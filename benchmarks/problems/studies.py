@@ -1,0 +1,353 @@
+"""Write `docs/studies.md`, and its pictures, from the figures that the studies have kept in `figures`.
+
+    python benchmarks/problems/studies.py
+
+A section is its text, its table, and perhaps a picture. All sections are below, in the order of the page.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from statistics import geometric_mean, mean, median
+from typing import Any, NamedTuple
+
+from hamiltonians import SYSTEMS
+from matplotlib.figure import Figure
+from results import read
+from studies_pictures import dots
+
+from runge.pictures.style import png
+
+PAGE = Path(__file__).parents[2] / "docs" / "studies.md"
+
+HEAD = """# Studies
+
+Questions that the [table of tools and problems](benchmarks.md) does not answer, each with its command. Where settings
+were chosen, the section says how; no test row was used for it. Processor: {processors}.
+
+*The reactor* of the sections is a plug-flow reactor with a cooling jacket, from notebook 43 of
+[pounce](https://github.com/jkitchin/pounce): 5 inputs, 4 outputs and 20 partial derivatives.
+"""
+
+KEYS = "value", "derivative"
+
+Figures = list[dict[str, Any]]
+"""The rows that a study has kept."""
+
+
+class Section(NamedTuple):
+    """A section of the page.
+
+    Attributes:
+        name: the name of the figures, `figures/NAME.json`.
+        text: what is written, with `{table}` and `{command}`.
+        table: a function of the rows that returns the tables, and sentences with figures.
+        picture: a function of the rows that draws `docs/images/studies_NAME.png`.
+    """
+
+    name: str
+    text: str
+    table: Callable[[Figures], str]
+    picture: Callable[[Figures], Figure] | None = None
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown, with the columns after the first to the right."""
+    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def by(key: str, rows: Figures) -> dict[Any, Figures]:
+    """Return the rows by one of their figures."""
+    groups = defaultdict(list)
+    for row in rows:
+        groups[row[key]].append(row)
+    return groups
+
+
+INTERVALS = """
+## What intervals contain
+
+Intervals of the level 0.9 should contain 90 % of new labels ([how they are made](howto/intervals.md)). The answer is
+that of a race with one candidate, Levenberg-Marquardt with silu, 2 x 16, on all rows; the share is that of 2000 random
+points, and for each channel, the value and each partial derivative that matters, the median over the seeds. With noise,
+rows and new labels have it. *Constant* is an interval of the same width everywhere, from the errors of the folds'
+networks; *spread* is 1.645 standard deviations of the answer's networks. *Process* is the width over that of a
+gradient-enhanced Gaussian process, whose intervals are scaled to contain the same share, and *error* that of the RMSE:
+geometric means over the channels, of one seed.
+
+![Shares by function: most values and derivatives are near 90 %](images/studies_intervals.png)
+
+{table}
+
+`{command}`
+"""
+
+
+def channels(rows: Figures, key: str) -> list[float]:
+    """Return the median over the seeds of a figure, of each channel that matters."""
+    known = [row[key] for row in rows if row.get(key) is not None]
+    columns = zip(rows[0]["matters"], *known, strict=True)
+    return [median(figures) for matters, *figures in columns if matters] if known else []
+
+
+def shares(rows: Figures) -> dict[str, dict[str, list[float]]]:
+    """Return the shares of the picture, in per cent, by function and noise and by what an interval is of."""
+    return {
+        name.replace("_", " "): {
+            "value": [100 * held[0]],
+            "derivatives": [100 * share for share in held[1:]],
+            "constant width": [100 * median(channels(some, "held, constant"))],
+            "spread of the networks": [100 * median(channels(some, "held, spread"))],
+        }
+        for name, some in by("problem", rows).items()
+        if (held := channels(some, "held"))
+    }
+
+
+def ratio_to_process(rows: Figures, key: str) -> str:
+    """Return the geometric mean over the channels of a figure over that of the Gaussian process."""
+    compared = [row for row in rows if f"{key}, process" in row]
+    if not compared:
+        return ""
+    pairs = zip(channels(compared, key), channels(compared, f"{key}, process"), strict=True)
+    return f"{geometric_mean(one / max(other, 1e-300) for one, other in pairs):.2g}"
+
+
+def intervals(rows: Figures) -> str:
+    """Return the shares that intervals contain, by function and noise, and a sentence on all of them."""
+    lines, medians, every = list[list[str]](), list[float](), list[float]()
+    for name, some in by("problem", rows).items():
+        held = channels(some, "held")
+        medians += held
+        every += [share for row in some for share, used in zip(row["held"], row["matters"], strict=True) if used]
+        others = [f"{median(channels(some, f'held, {key}')):.0%}" for key in ("constant", "spread")]
+        cells = [name.replace("_", " "), str(len(some))]
+        cells.append(", ".join(f"{share:.0%}" for share in held))
+        lines.append([*cells, *others, ratio_to_process(some, "half width"), ratio_to_process(some, "rmse")])
+    heads = ["function", "seeds", "value, derivatives", "constant", "spread", "process", "error"]
+    inside = sum(0.87 <= share <= 0.93 for share in medians)
+    return "\n\n".join(
+        [
+            markdown(heads, lines),
+            f"The median of all is {median(every):.0%}. Of {len(medians)} medians {inside} are from 87 to 93 %; of all "
+            f"{len(every)} shares the smallest is {min(every):.0%}, and {sum(one < 0.8 for one in every)} are "
+            "below 80 %.",
+        ]
+    )
+
+
+OUTSIDE = """
+## Outside the data
+
+Does the number [`outside`](howto/outside.md) find the points with large errors? 120 rows of a Latin hypercube, of the
+functions above, of others and of the reactor; the mean of five networks, by Levenberg-Marquardt with nothing chosen,
+is the fit. An error is large if it is above the 95th percentile of the errors inside, at 2000 random points of where
+the rows are from. A figure is the area under the ROC curve: the share of pairs of a large and another error in which
+the number of the large error is larger; for value / derivative, medians of three seeds (worst in brackets). *Spread*
+is the standard deviation over the five networks, *Gaussian process* that of a process of the values with a length scale
+for each input, *nearest row* the distance to it in standardised inputs, and *box* whether a point is in the box of the
+rows.
+
+![Areas by function and method, in the widened box and with an empty corner](images/studies_outside.png)
+
+{table}
+
+`{command}`
+
+The bar was 0.95, which the medians over the functions reach, and those with four and more inputs mostly do not. There a
+corner hardly differs from the rest of the box, and a distance cannot know where the function is hard: beyond the box,
+the error of exp(x1) exp(x2) exp(x3) is large where the function is, and that of *ridge* is large along its kink. The
+spread of several networks finds large errors better than any distance in nearly all cases. It ranks points, whereas
+`outside` also has a scale. Where the Gaussian process has 0.50, its likelihood took the values for noise.
+
+The distance was chosen among others on *exp product*, *branin*, *friedman* and the reactor.
+"""
+
+HEADS = {"outside": "outside", "spread": "spread", "gp": "Gaussian process", "nearest": "nearest row", "box": "box"}
+TITLES = {
+    "box": "At points of the box, widened by half of its length on each side",
+    "corner": "At points of the box, of which a corner, a fifth of its volume, has no rows",
+}
+CHOSEN_ON = "exp_product", "branin", "friedman", "reactor"
+WORDS = {"inside": "up to 1", "edge": "1 to 1.5", "outside": "above 1.5"}
+
+
+def areas(rows: Figures) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """Return the areas of the picture, of errors of the value, by kind of points, function and method."""
+    return {
+        title: {
+            row["problem"].replace("_", " "): {head: [row[f"{method} value"]] for method, head in HEADS.items()}
+            for row in rows
+            if row["where"] == where
+        }
+        for where, title in {"box": "the box, widened by half", "corner": "the box, a corner without rows"}.items()
+    }
+
+
+def outside(rows: Figures) -> str:
+    """Return the areas for both kinds of points, the errors by word, and the shares of false alarms."""
+    parts = list[str]()
+    keys = [f"{method} {quantity}" for method in HEADS for quantity in KEYS]
+
+    def cell(row: dict[str, Any], method: str) -> str:
+        areas, worst = (" / ".join(f"{row[f'{of}{method} {key}']:.2f}" for key in KEYS) for of in ("", "worst "))
+        return f"{areas} ({worst})"
+
+    for where, title in TITLES.items():
+        some = [row for row in rows if row["where"] == where]
+        others = [row for row in some if row["problem"] not in CHOSEN_ON]
+        summaries = {"all, median (worst)": some, f"{len(others)} that chose nothing, median (worst)": others}
+        last = [
+            {"problem": head, "inputs": ""}
+            | {key: median(row[key] for row in those) for key in keys}
+            | {f"worst {key}": min(row[f"worst {key}"] for row in those) for key in keys}
+            for head, those in summaries.items()
+        ]
+        cells = [
+            [row["problem"].replace("_", " "), str(row["inputs"]), *(cell(row, method) for method in HEADS)]
+            for row in (*some, *last)
+        ]
+        shown = markdown(["function", "inputs", *HEADS.values()], cells)
+        parts += [f"<details><summary>{title}</summary>", shown, "</details>"]
+    words = []
+    for word, number in WORDS.items():
+        of_box = [row for row in rows if row["where"] == "box"]
+        errors = ([row[key] for row in of_box if key in row] for key in (f"error {word} {one}" for one in KEYS))
+        words.append([word, number, " / ".join(f"{float(f'{median(part):.2g}'):g}" for part in errors)])
+    alarms = [
+        f"{median(row[key] for row in rows):.1%} (at most {max(row[f'worst {key}'] for row in rows):.1%})"
+        for key in ("alarms", "false")
+    ]
+    parts += [
+        "The median error in the widened box over the 95th percentile inside, median over the functions:",
+        markdown(["word", "outside", "value / derivative"], words),
+        f"Of new points of the distribution of the rows, {alarms[0]} are above 1, and {alarms[1]} above 1.5.",
+    ]
+    return "\n\n".join(parts)
+
+
+SPOILT = """
+## Spoilt tables
+
+Does [`runge check`](howto/labels.md) find what is wrong with a table, and is it silent if nothing is? Tables of 80 to
+300 rows of a Latin hypercube, with 2 to 8 inputs and 1 to 4 outputs, of the functions above, of others and of the
+reactor, on none of which the check was tuned. Half of them have noise of 5 % of the standard deviation of each column.
+A mistake is made in a column whose part in the differences of its output is at least a twentieth of the largest one. It
+is found if its columns are named, for an outlier with its row, and no other ones. An outlier is off by 3 to 6 standard
+deviations of its column.
+
+{table}
+
+`{command}`
+"""
+
+KINDS = {
+    "sign": "wrong sign",
+    "factor": "1/2, 2, 2 pi, 1/(2 pi), 1000 or 1/1000 times the derivative",
+    "degrees": "degrees instead of radians, or the reverse",
+    "transposed": "transposed Jacobian",
+    "swapped": "two columns swapped",
+    "shifted": "all derivatives shifted by 1 to 3 rows",
+    "outlier": "one wrong label",
+    "sound": "none: nothing is named",
+}
+
+
+def spoilt(rows: Figures) -> str:
+    """Return how many mistakes are found, by kind and noise, and the seconds of a large table."""
+    cells, first = list[list[str]](), {True: [0, 0], False: [0, 0]}
+    for kind, text in KINDS.items():
+        some = {row["noise"]: row for row in rows if row["kind"] == kind}
+        cells.append([text, *(f"{row['right']} of {row['tables']}" for row in some.values())])
+        for row in some.values():
+            first[kind == "sound"][0] += row["first"]
+            first[kind == "sound"][1] += row["of"]
+    (missed,) = (row["tables"] for row in rows if row["kind"] == "missed")
+    (seconds,) = (row for row in rows if row["kind"] == "seconds")
+    named = sum(row["wrong"] for row in missed if row["kind"] != "sound")
+    texts = [
+        markdown(["mistake", "without noise", "noise of 5 %"], cells),
+        f"The bar was 38 of 40 with at most one false alarm of 20. Of the first repeat, {first[False][0]} of "
+        f"{first[False][1]} mistakes are found, and {first[True][0]} of {first[True][1]} sound tables are sound. In "
+        f"{named} of the spoilt tables of all repeats a column is named that is not wrong. Single labels are what is "
+        "missed; where the function changes quickly, a right one can look wrong.",
+        f"A file of 10,000 rows and 10 inputs takes {seconds['processor']:.1f} s of one processor.",
+    ]
+    return "\n\n".join(texts)
+
+
+GRADIENTS_ALONE = """
+## Gradients alone
+
+Dynamics give the gradient of an energy, and never its value. Here the gradient is known at uniform random points, and
+one value fixes the constant. The systems and boxes are those of [Rahma, Datar and
+Dietrich](https://arxiv.org/abs/2411.17511), who draw the neurons of a wide tanh layer in three ways and solve for the
+last layer, or train a Hamiltonian network: *published* is the smallest of their relative L2 errors of H on random
+points, each a mean of ten runs on 64 cores, with 10 000 points, or 20 000 of Hénon and Heiles. Ours is a mean over the
+seeds, too, with fewer of such points, which are drawn more densely towards the edges of the box, a known value at one
+of them, and alpha = 1 of Hénon and Heiles. They do not publish errors of gradients. Settings were tried for each system
+on further seeds, which are not among those below. *Search* is `search=best` with nothing chosen, in a minute on two
+cores, with all points and one seed.
+
+{table}
+
+A few thousand uniform points leave the corners of a box in four dimensions empty. Ten of 10 000 test points, all of
+them there, then held 99 % of the squared error of a fit of the double pendulum.
+
+*Drift* is the largest change of the exact H along a trajectory of 10 000 steps of a symplectic method of order 4, as a
+share of the range of H over the box: with the gradient of the fit, and with the exact one, whose drift is that of the
+method.
+
+`{command}`, and with `--best`
+"""
+
+
+def gradients_alone(rows: Figures) -> str:
+    """Return the errors by system."""
+    fits = by("problem", rows)
+    lines = list[list[str]]()
+    for name, system in SYSTEMS.items():
+        if seeds := fits.get(name):
+            searched = fits.get(f"{name} by search", [])
+            errors = [f"{mean(row[key] for row in seeds):.1e}" for key in KEYS]
+            best = " / ".join(f"{row[key]:.1e}" for row in searched for key in KEYS)
+            core = f"{median(row['core_seconds'] for row in seeds):.0f}"
+            drifts = " / ".join(f"{median(row[key] for row in seeds):.0e}" for key in ("drift", "drift_exact"))
+            counts = [str(seeds[0]["points"]), str(len(seeds))]
+            lines.append([name, *counts, f"{min(filter(None, system.published)):.1e}", *errors, core, drifts, best])
+    heads = "H, published", "H", "gradient", "core-seconds", "drift: fit / exact", "search: H / gradient"
+    return markdown(["system", "points", "seeds", *heads], lines)
+
+
+SECTIONS = (
+    Section(
+        "intervals",
+        INTERVALS,
+        intervals,
+        lambda rows: dots({"": shares(rows)}, "new labels that an interval contains, %", 90),
+    ),
+    Section(
+        "outside",
+        OUTSIDE,
+        outside,
+        lambda rows: dots(areas(rows), "area under the ROC curve, errors of the value", 1),
+    ),
+    Section("spoilt", SPOILT, spoilt),
+    Section("gradients_alone", GRADIENTS_ALONE, gradients_alone),
+)
+
+
+def main() -> None:
+    """Write the page and its pictures."""
+    kept = {section: read(section.name) for section in SECTIONS}
+    text = HEAD.format(processors="; ".join(sorted({figures["processor"] for figures in kept.values()})))
+    for section, figures in kept.items():
+        text += section.text.format(table=section.table(figures["rows"]), command=figures["command"])
+        if section.picture:
+            (PAGE.parent / "images" / f"studies_{section.name}.png").write_bytes(png(section.picture(figures["rows"])))
+    PAGE.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
