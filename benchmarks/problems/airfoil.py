@@ -1,14 +1,14 @@
 """The drag of airfoils: 42 039 rows, 16 inputs, all partial derivatives, from the examples in the wheel of SMT.
 
 The inputs are 14 modes of the shape, the Mach number and the angle of attack (Bouhlel, He and Martins 2019,
-https://doi.org/10.17632/ngpd634smf.1). A fifth of the rows is for the test, a tenth for validation.
+https://doi.org/10.17632/ngpd634smf.1). A fifth of the rows is for the test.
 """
 
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from tables import Problem, Rows
+from tables import Rows
 
 
 def installed() -> Path:
@@ -24,8 +24,8 @@ def read(source: Path) -> Rows:
     return Rows(xy[:, :-1], xy[:, -1:], dy[:, None, :])
 
 
-def problem(rows: Rows, seed: int) -> Problem:
-    """Split the rows at random: 70 % for training, 10 % for validation, 20 % for the test."""
+def problem(rows: Rows, seed: int) -> tuple[Rows, Rows]:
+    """Split the rows at random: 80 % that a tool may see, and 20 % for the test."""
     order = np.random.default_rng(seed).permutation(len(rows.x))
-    train, val, test = np.split(order, [len(order) * 7 // 10, len(order) * 8 // 10])
-    return Problem(rows.part(train), rows.part(val), rows.part(test))
+    seen, test = np.split(order, [len(order) * 8 // 10])
+    return rows.part(seen), rows.part(test)

@@ -1,16 +1,17 @@
 """Small smooth functions of the surrogate literature, as tables with all partial derivatives.
 
-The formulas are those of `smt.problems` (https://smt.readthedocs.io). Training points are a Latin hypercube, of which a
-fifth is for validation; the test is on 2000 random points.
+The formulas are those of `smt.problems` (https://smt.readthedocs.io). Training points are a Latin hypercube; the test
+is on 2000 random points.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
-from tables import Array, Entry, Problem, Rows, label
+from tables import Array, Entry, Rows, label
 
 N_TEST = 2000
 
@@ -72,21 +73,15 @@ def outputs(function: Function) -> Callable[[Array], Array]:
     return lambda x: function.value(x).reshape(len(x), -1)
 
 
-def problem(function: Function, seed: int) -> Problem:
-    """Sample a function: four fifths of its points for training, a fifth for validation."""
+def problem(function: Function, seed: int) -> tuple[Rows, Rows]:
+    """Return the rows of a Latin hypercube, which a tool may see, and those of the test, at random points."""
     low, high = zip(*function.box, strict=True)
     hypercube = qmc.LatinHypercube(d=len(low), rng=seed).random(function.n)
-    test = np.random.default_rng(1000 + seed).random((N_TEST, len(low)))
-    points, test = (label(outputs(function), qmc.scale(x, low, high)) for x in (hypercube, test))
-    n_train = function.n * 4 // 5
-    return Problem(points.part(slice(n_train)), points.part(slice(n_train, None)), test)
+    random = np.random.default_rng(1000 + seed).random((N_TEST, len(low)))
+    seen, test = (label(outputs(function), qmc.scale(x, low, high)) for x in (hypercube, random))
+    return seen, test
 
 
 def entry(function: Function, field: str, source: str) -> Entry:
-    """Return a function as a problem of the public table; its rows for validation are among those seen."""
-
-    def rows(seed: int) -> tuple[Rows, Rows]:
-        parts = problem(function, seed)
-        return parts.known(), parts.test
-
-    return Entry(field, rows, source, outputs(function))
+    """Return a function as a problem of the public table."""
+    return Entry(field, partial(problem, function), source, outputs(function))

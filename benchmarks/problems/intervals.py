@@ -55,9 +55,9 @@ def constant(sweep: Path) -> Array:
 
 def measure(name: str, noise: float, seed: int, work: Path, race: float | None, gp: bool) -> dict[str, Any]:
     """Return the shares that intervals contain in each channel, and their widths."""
-    problem, directory = functions.problem(ALL[name], seed), work / f"{name}_{noise}_{seed}"
+    (known, test), directory = functions.problem(ALL[name], seed), work / f"{name}_{noise}_{seed}"
     fit_by = CANDIDATE if race is None else (f"hydra.sweeper.timeout={race}",)
-    known, test = noisy(problem.known(), noise, noise, seed), noisy(problem.test, noise, noise, 1000 + seed)
+    known, test = noisy(known, noise, noise, seed), noisy(test, noise, noise, 1000 + seed)
     if not (directory / "answer.json").exists():
         quiet = (f"seed={seed}", "trainer.progress_bar=false", "hydra.sweeper.compare=false")
         runge.fit(known._asdict(), "search=best", *fit_by, *quiet, directory=directory)

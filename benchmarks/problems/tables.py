@@ -21,18 +21,6 @@ class Rows(NamedTuple):
         return Rows(*(column[rows] for column in self))
 
 
-class Problem(NamedTuple):
-    """The three parts of a table."""
-
-    train: Rows
-    val: Rows
-    test: Rows
-
-    def known(self) -> Rows:
-        """Return the rows of training and validation together."""
-        return Rows(*map(np.concatenate, zip(self.train, self.val, strict=True)))
-
-
 class Entry(NamedTuple):
     """A problem of the public table.
 
