@@ -98,8 +98,8 @@ def fit(*overrides: str) -> tuple[dict[str, Any], Course]:
     with tempfile.TemporaryDirectory() as folder:
         (outcome,) = made.fit([RunDirectory(folder)])
         saved = read_state(RunDirectory(folder).last).state["callbacks"]["History"]
-    if not isinstance(outcome, dict):
-        raise outcome if isinstance(outcome, RunError) else RunError("pruned")
+    if isinstance(outcome, RunError):
+        raise outcome
     rows, steps = saved["rows"][0].numpy(), np.array(saved["steps"])
     f, df = (rows[saved["keys"].index(f"val/{key}")] for key in ("mse_f", "mse_df"))
     return outcome, (steps / steps[-1] * outcome["seconds/fit"], f, df)

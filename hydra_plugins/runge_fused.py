@@ -96,10 +96,9 @@ def _plain(settings: dict[str, Any]) -> dict[str, Any]:
 launcher = {"_target_": f"{__name__}.FusedLauncher", "processes": None, "members": None, "cluster": "local"}
 slurm = {"partition": None, "timeout_min": 60, "cpus_per_task": 1, "gpus_per_node": None, "mem_gb": None}
 slurm |= {"additional_parameters": {}}
-sweeper = {"_target_": f"{__name__}.GridSweeper", "max_batch_size": None, "params": None}
-sweeper |= {"halving": None, "compare": True}
+sweeper = {"_target_": f"{__name__}.GridSweeper", "max_batch_size": None, "params": None, "compare": True}
 search: dict[str, Any] = {"_target_": f"{__name__}.SearchSweeper", "trials": 100, "batch": None, "timeout": None}
-search |= {"seed": 0, "sampler": "tpe", "halving": None, "seeds": 1, "params": None, "compare": True}
+search |= {"seed": 0, "sampler": "tpe", "seeds": 1, "params": None, "compare": True}
 best = {"_target_": f"{__name__}.BestSweeper", "timeout": 60, "tables": {}, "formulas": {}, "seeds": 3, "compare": True}
 nodes = ("launcher", "fused", launcher | slurm), ("sweeper", "grid", sweeper), ("sweeper", "search", search)
 nodes += (("sweeper", "best", best),)

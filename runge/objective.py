@@ -2,24 +2,17 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from runge.errors import ConfigurationError
 from runge.metrics import VAL_LOSS, key, keys
 
-__all__ = ["VAL_NRMSE", "Objective", "Pruned", "best_row"]
+__all__ = ["VAL_NRMSE", "Objective", "best_row"]
 
 VAL_NRMSE = key("val", "nrmse")
 """The root mean square of `val/nrmse_f` and `val/nrmse_df`; of the one that is known, where the other is not."""
 
 _PARTS = key("val", "nrmse_f"), key("val", "nrmse_df")
-
-
-class Pruned(NamedTuple):
-    """The last step of a run that left its stack because others were better, and the values of its objective then."""
-
-    step: int
-    values: tuple[float, ...]
 
 
 class Objective:

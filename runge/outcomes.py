@@ -56,7 +56,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        """`finished`, `running`, `diverged`, `interrupted`, `failed`, `pruned` or `unreadable`."""
+        """`finished`, `running`, `diverged`, `interrupted`, `failed` or `unreadable`."""
         return read(RunDirectory(self.directory)).status
 
     @property

@@ -6,7 +6,6 @@ from pydantic import ConfigDict, Field, dataclasses, validate_call
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Size = Annotated[int, Field(ge=1, le=10**7)]  # of a set of points: with many more Linux may kill the process
-AtLeastTwo = Annotated[int, Field(ge=2, le=100)]
 Natural = Annotated[int, Field(ge=0, le=10**9)]
 # In 32 bits the squares of these numbers, and their products with errors and gradients, neither overflow nor vanish.
 Positive = Annotated[float, Field(ge=1e-12, le=1e12, allow_inf_nan=False)]

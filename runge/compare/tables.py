@@ -21,8 +21,6 @@ MOST_GROUPS = 10
 
 _MOST_ROWS, _WIDE = 40, 110
 
-_ENDED = ("finished", "pruned")
-
 
 def error_table(
     metrics: Mapping[str, float | int | None],
@@ -71,7 +69,7 @@ def show(ranking: Ranking, console: Console) -> None:
     """
     if ranking.folded:
         console.print(_fold_table(ranking))
-    if not ranking.folded or any(record.status not in _ENDED for record in ranking.records):
+    if not ranking.folded or any(record.status != "finished" for record in ranking.records):
         console.print(_run_table(ranking, console.width))
     if not ranking.folded and any(len(group.values) > 1 for group in ranking.groups):
         console.print(_group_table(ranking.groups, ranking.metric))
@@ -90,7 +88,7 @@ def _run_table(ranking: Ranking, width: int) -> Table:
     wide = ("test/max_f", "test/max_df") if pair == (TEST_MSE_F, TEST_MSE_DF) else ("test/r2_f",)
     names = list(dict.fromkeys([metric, *pair, *(wide if width >= _WIDE else ())]))
     most = 0 if ranking.folded else _MOST_ROWS
-    rows = [i for i, record in enumerate(records) if i < most or record.status not in _ENDED]
+    rows = [i for i, record in enumerate(records) if i < most or record.status != "finished"]
     shown = [records[i] for i in rows]
     runs = short_names([record.path for record in shown])
     tails = {name: name.rpartition(".")[2] for name in keys}

@@ -1,7 +1,6 @@
 """The jobs of a sweep: what Hydra sees of each when it begins and ends, and which of them are trained together."""
 
 import heapq
-import itertools
 import logging
 import math
 import os
@@ -17,9 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from runge.configuration import digest
 from runge.errors import ConfigurationError, DivergedError, RunError
 from runge.metrics import VAL_LOSS
-from runge.objective import Pruned, best_row
 from runge.records.directories import RunDirectory
-from runge.records.reading import read_columns
 
 if TYPE_CHECKING:
     from runge.training.member import Member
@@ -35,8 +32,8 @@ _BUSY = 0.9
 Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
 """Trains the runs with some overrides, of which the first has a number, as a launcher of Hydra's does."""
 
-Value = float | tuple[float, ...] | Pruned
-"""The return value of a job for Hydra's sweepers: the figures of its objective, or the rung at which it left."""
+Value = float | tuple[float, ...]
+"""The return value of a job for Hydra's sweepers: the figures of its objective."""
 
 
 class Job(NamedTuple):
@@ -109,9 +106,6 @@ def ended_before(member: "Member", directory: RunDirectory) -> Value | RunError 
             if (metrics := directory.read_metrics()).get(VAL_LOSS) is not None:
                 return member.objective.returned(metrics)
             raise ConfigurationError(f"{directory.metrics} is damaged (it has no {VAL_LOSS})")
-        if state.status == "pruned":
-            rows = read_columns(directory, directory.history, None, 10**9)
-            return Pruned(state.step, member.objective.values(best_row(rows)))
     except (ConfigurationError, LookupError, FileNotFoundError) as error:
         log.warning("%s: training the run again from its last checkpoint", error)
         directory.metrics.unlink(missing_ok=True)
@@ -163,16 +157,14 @@ def log_to_file(config: DictConfig) -> None:
     configure_log(DictConfig(logging_config), config.hydra.verbose)
 
 
-def plan(
-    jobs: Sequence[Job], processes: int, most: int, halving: int | None = None, begun: Sequence[Chunk] = ()
-) -> tuple[list[Chunk], bool]:
+def plan(jobs: Sequence[Job], processes: int, most: int, begun: Sequence[Chunk] = ()) -> tuple[list[Chunk], bool]:
     """Divide jobs into unfinished chunks of at most `most`, in order; and say if the whole sweep is one.
 
     Jobs that were trained in a stack resume in the same one, of those that `begun_chunks` returns, to end with the same
     bits. All others are divided as at the sweep's beginning, so that a resumed sweep has the stacks of an uninterrupted
-    one. With halving, runs that differ only in seed or fold stay together.
+    one.
     """
-    fresh, chunks = _divide(jobs, processes, most, halving is not None), list(begun)
+    fresh, chunks = _divide(jobs, processes, most), list(begun)
     settled = {number for number, job in enumerate(jobs) if job.outcome is not None}.union(*(c.jobs for c in chunks))
     for chunk in fresh:
         if new := [number for number in chunk.jobs if number not in settled]:
@@ -235,22 +227,18 @@ def _in_order(jobs: Sequence[Job], chunks: Sequence[Chunk], processes: int) -> l
     return sorted(chunks, key=lambda chunk: _cost(jobs, chunk), reverse=True)
 
 
-def _divide(jobs: Sequence[Job], processes: int, most: int, by_trial: bool) -> list[Chunk]:
-    """Cut the groups that can share a stack into the fewest pieces that keep all processes busy to the end.
-
-    What is not divided is one job, or by trial the jobs that differ only in seed or fold.
-    """
-    groups: dict[str, dict[Any, list[int]]] = {}
+def _divide(jobs: Sequence[Job], processes: int, most: int) -> list[Chunk]:
+    """Cut the groups that can share a stack into the fewest pieces that keep all processes busy to the end."""
+    groups: dict[str, list[int]] = {}
     for number, job in enumerate(jobs):
         group = f"{job.member.shared()} {'' if job.member.optimizer.keeps_apart else number}"
-        unit = job.member.apart_from_seed() if by_trial else number
-        groups.setdefault(group, {}).setdefault(unit, []).append(number)
+        groups.setdefault(group, []).append(number)
 
     def cut(pieces: int) -> list[Chunk]:
         chunks = []
-        for units in map(list, (group.values() for group in groups.values())):
-            count = max(pieces, math.ceil(len(units) / max(1, most // max(map(len, units)))))
-            parts = [list(itertools.chain(*units[i::count])) for i in range(count)]
+        for group in groups.values():
+            count = max(pieces, math.ceil(len(group) / most))
+            parts = [group[i::count] for i in range(count)]
             chunks += [Chunk(numbers, _steps(jobs, numbers)) for numbers in parts if numbers]
         return _in_order(jobs, chunks, processes)
 

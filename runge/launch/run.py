@@ -22,7 +22,6 @@ from runge.launch.compose import fixed_keys, plain
 from runge.launch.jobs import Job, Value, begin_job, check_rows, ended_before, job_return, log_to_file, name_overrides
 from runge.machine import allow_open_files, interruption
 from runge.metrics import STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS
-from runge.objective import Pruned
 from runge.records.checkpoints import stack_of, state_path
 from runge.records.directories import FINDINGS, RunDirectory, State, resumable
 from runge.records.files import locked
@@ -101,7 +100,7 @@ def _fixed(sweep: Path) -> set[str]:
         return set()
 
 
-def make_stack(members: Sequence[Member], halving: int | None = None) -> "Stack":
+def make_stack(members: Sequence[Member]) -> "Stack":
     """Make a stack of these members.
 
     Raises:
@@ -110,7 +109,7 @@ def make_stack(members: Sequence[Member], halving: int | None = None) -> "Stack"
     from runge.training.stack import Stack  # late: a wrong value is reported before Lightning is loaded
 
     try:
-        stack = Stack(members, halving)
+        stack = Stack(members)
         interruption.check()
         return stack
     except (RuntimeError, MemoryError) as error:
@@ -149,9 +148,6 @@ def conclude(outcome: "Outcome", directory: RunDirectory, member: Member) -> Val
     if isinstance(outcome, RunError):
         log.error("%s", outcome)
         raise outcome
-    if isinstance(outcome, Pruned):
-        log.info("pruned at step %d; %s", outcome.step, os.path.relpath(directory.path))
-        return outcome
     switched = outcome[SWITCHED_ON_STEP]
     when = "lambda_d never on; " if switched is None else f"lambda_d on from step {switched}; " if switched else ""
     state, most = directory.read_state(), member.training.steps
@@ -227,37 +223,31 @@ def check_members(members: Sequence[Member], _report: Callable[[int], object]) -
 
 
 def train_jobs(
-    callbacks: Any, chunk: tuple[Sequence[Job], int | None, Path | None], report: Callable[[int], object]
+    callbacks: Any, jobs: Sequence[Job], state: Path | None, report: Callable[[int], object]
 ) -> list[JobReturn]:
-    """Train the jobs of a chunk; each gets the directory, the log and the return that Hydra's own launcher would leave.
+    """Train jobs as one stack; each gets the directory, the log and the return that Hydra's own launcher would leave.
 
     Messages logged while the stack is training, such as warnings, go to the last job's log.
 
     Args:
         callbacks: Hydra's.
-        chunk: the jobs, the factor of halving, or None, and the file of their stack's state, if they have begun.
+        jobs: the jobs.
+        state: the file of their stack's state, if they have begun.
         report: called with the number of steps that the members have taken since the last call.
 
     Raises:
         ConfigurationError: another process trains one of the runs, and does not end soon.
     """
-    jobs, halving, state = chunk
     allow_open_files(len(jobs) + _OTHER_FILES)
     with ExitStack() as locks:
         for job in jobs:
             locks.enter_context(locked(Path(job.directory), "hydra.sweep.dir", _SECONDS_FOR_OTHERS))
-        return _train(callbacks, jobs, halving, state, report)
+        return _train(callbacks, jobs, state, report)
 
 
-def _train(
-    callbacks: Any,
-    jobs: Sequence[Job],
-    halving: int | None,
-    state: Path | None,
-    report: Callable[[int], object],
-) -> list[JobReturn]:
+def _train(callbacks: Any, jobs: Sequence[Job], state: Path | None, report: Callable[[int], object]) -> list[JobReturn]:
     gc.collect()  # the stack before this one, of which nothing else is left
-    stack = make_stack([job.member for job in jobs], halving)
+    stack = make_stack([job.member for job in jobs])
     directories = [RunDirectory(job.directory) for job in jobs]
     # Some runs of a resubmitted chunk may have ended already.
     ended = [ended_before(job.member, run) for job, run in zip(jobs, directories, strict=True)]

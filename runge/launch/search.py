@@ -22,9 +22,8 @@ from runge.launch.folds import folds
 from runge.launch.jobs import Job, Launch, value_or_error
 from runge.launch.space import Space, ends, read_space
 from runge.launch.study import Result, Sampler, Study, import_optuna
-from runge.objective import Pruned
 from runge.records.files import write
-from runge.validation import AtLeastTwo, Count, Natural, Positive, checked
+from runge.validation import Count, Natural, Positive, checked
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +47,6 @@ class SearchSettings:
         timeout: the seconds after which no further batch begins; None: no limit.
         seed: the seed of the sampler.
         sampler: `tpe` (tree-structured Parzen estimator, for one or several objectives) or `random`.
-        halving: the factor by which the worst trials leave each stack at rungs, >= 2; None: all take all steps.
         seeds: how many runs a trial has, which differ in their seed, >= 1; their median counts. With `data.folds` each
             of them is a run for each fold, with the mean over the folds.
         params: ranges of keys, as on the command line.
@@ -60,7 +58,6 @@ class SearchSettings:
     timeout: Positive | None
     seed: Natural
     sampler: Sampler
-    halving: AtLeastTwo | None
     seeds: Count
     params: Mapping[str, Any] | None
     compare: bool
@@ -117,7 +114,7 @@ class Search:
             RunError: no run of a batch could be trained, or no trial has finished.
         """
         started, settings = time.monotonic(), self.settings
-        study, steps = self._study(jobs), max(job.member.training.max_steps for job in jobs)
+        study = self._study(jobs)
         write(self.directory / "multirun.yaml", OmegaConf.to_yaml(self._config))
         while len(study.trials) < settings.trials:
             if settings.timeout is not None and time.monotonic() - started >= settings.timeout:
@@ -126,7 +123,7 @@ class Search:
             first, proposed = study.propose(settings.trials)
             returns = launch([job for params in proposed for job in self._jobs(params)], first * self._runs)
             outcomes, n, k = [value_or_error(one) for one in returns], self._runs, settings.seeds
-            results = [_result(outcomes[i * n : (i + 1) * n], (first + i) * n, steps, k) for i in range(len(proposed))]
+            results = [_result(outcomes[i * n : (i + 1) * n], (first + i) * n, k) for i in range(len(proposed))]
             if all(result.status == "failed" for result in results):
                 raise next(one for one in outcomes if isinstance(one, Exception))
             study.tell(proposed, results)
@@ -147,7 +144,6 @@ class Search:
             "hydra.sweeper.sampler": settings.sampler,
             "hydra.sweeper.seed": settings.seed,
             "hydra.sweeper.seeds": settings.seeds,
-            "hydra.sweeper.halving": settings.halving,
         }
         batch = settings.batch or max(_LEAST, math.ceil(settings.trials / _BATCHES))
         return Study(self.directory, self.space, _shared(self.space, jobs), description, batch)
@@ -167,8 +163,8 @@ class Search:
         figures = [
             {
                 "number": trial.number,
-                **trial.user_attrs,  # its status, its last step and its runs
-                "values": trial.values or list(trial.intermediate_values.values()) or None,
+                **trial.user_attrs,  # its status and its runs
+                "values": trial.values or None,
                 "params": trial.params,
             }
             for trial in trials
@@ -229,24 +225,22 @@ def _figures(trial: Any) -> str:
     return ", ".join(f"{value:.4g}" for value in trial.values)
 
 
-def _result(outcomes: Sequence[Any], first: int, steps: int, seeds: int) -> Result:
+def _result(outcomes: Sequence[Any], first: int, seeds: int) -> Result:
     """Return the result of a trial from the outcomes of its runs, whose numbers begin with `first`.
 
     It has the mean over the folds of each of the seeds, and of these the median.
     """
     runs = list(range(first, first + len(outcomes)))
     if any(isinstance(one, Exception) and not isinstance(one, DivergedError) for one in outcomes):
-        return Result("failed", (), 0, runs)  # which says nothing about the settings
+        return Result("failed", (), runs)  # which says nothing about the settings
     # A run that diverged counts as infinitely bad.
-    rows = [one.values if isinstance(one, Pruned) else one for one in outcomes]
-    rows = [row if isinstance(row, tuple | list | Exception) else (row,) for row in rows]
+    rows = [one if isinstance(one, tuple | list | Exception) else (one,) for one in outcomes]
     width, n = max((len(row) for row in rows if not isinstance(row, Exception)), default=0), len(rows) // seeds
     figures = np.array([(math.inf,) * width if isinstance(row, Exception) else row for row in rows])
     median = tuple(np.median(figures.reshape(seeds, n, width).mean(1), axis=0).tolist())
     if not median or not all(map(math.isfinite, median)):
-        return Result("diverged", (), 0, runs)
-    left = [one.step for one in outcomes if isinstance(one, Pruned)]
-    return Result("pruned" if left else "finished", median, max(left, default=steps), runs)
+        return Result("diverged", (), runs)
+    return Result("finished", median, runs)
 
 
 def _shared(space: Space, jobs: Sequence[Job]) -> list[str]:

@@ -39,7 +39,7 @@ from runge.launch.slurm import PROCESSES, LauncherSettings, make_executor, run_j
 from runge.machine import interruption
 from runge.records.directories import RunDirectory, State
 from runge.records.files import discard, locked, printable
-from runge.validation import AtLeastTwo, Count, checked
+from runge.validation import Count, checked
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +54,11 @@ class SweeperSettings:
     Attributes:
         max_batch_size: the most jobs that are launched at a time, >= 1; None: all of them.
         params: values of keys to sweep over, as on the command line.
-        halving: the factor by which the worst runs leave each stack at rungs, >= 2; None: all take all steps.
         compare: false skips the comparison at the end.
     """
 
     max_batch_size: Count | None
     params: Mapping[str, Any] | None
-    halving: AtLeastTwo | None
     compare: bool
 
 
@@ -110,9 +108,6 @@ def compared(config: DictConfig, sweeper: Any, launcher: Any) -> Iterator[None]:
 
     If nothing has begun in the directory, it is removed.
     """
-    if sweeper.halving is not None and not hasattr(launcher, "failures"):
-        rule = "must be null unless hydra/launcher=fused"
-        raise ConfigurationError(f"hydra.sweeper.halving: {rule}, got {type(launcher).__name__}")
     directory, failure = Path(config.hydra.sweep.dir), None
     with locked(directory, "hydra.sweep.dir"):
         try:
@@ -162,19 +157,15 @@ def launch(
         jobs = check_jobs(context, config, job_overrides, first, processes)
         if sweeper.get("max_batch_size", 0) is None:  # these are all runs
             _warn_of_few_seeds(jobs)
-        halving = sweeper.get("halving")
-        if halving is not None and len({job.member.objective.keys for job in jobs}) > 1:
-            raise ConfigurationError("objective: must be the same for all runs with hydra.sweeper.halving")
         on_gpu = bool(launcher.gpus_per_node) if slurm else any(job.member.on_gpu() for job in jobs)
         if slurm or on_gpu:  # one process fills a GPU
             processes = (launcher.processes or PROCESSES) if slurm else 1
         most = launcher.members or (_MOST_ON_GPU if on_gpu else _MOST)
-        chunks, alone = plan(jobs, processes, most, halving, begun_chunks(jobs, directory))
+        chunks, alone = plan(jobs, processes, most, begun_chunks(jobs, directory))
 
         from runge.launch.run import train_jobs  # late, as in `check_jobs`
 
-        parts = [([jobs[i] for i in chunk.jobs], halving, chunk.state) for chunk in chunks]
-        tasks = [partial(train_jobs, context.callbacks, part) for part in parts]
+        tasks = [partial(train_jobs, context.callbacks, [jobs[i] for i in chunk.jobs], chunk.state) for chunk in chunks]
         do = partial(run_jobs, executor=executor) if slurm else partial(run_tasks, processes=1 if alone else processes)
         return _train(jobs, chunks, partial(do, tasks), directory, failures)
     finally:

@@ -23,8 +23,8 @@ from pydantic.dataclasses import dataclass
 from runge.errors import ConfigurationError, setting
 from runge.records.files import discard, read_json, write
 
-Status = Literal["running", "finished", "diverged", "interrupted", "failed", "pruned"]
-ENDED: tuple[Status, ...] = ("finished", "diverged", "pruned")
+Status = Literal["running", "finished", "diverged", "interrupted", "failed"]
+ENDED: tuple[Status, ...] = ("finished", "diverged")
 """The statuses of runs that take no further step."""
 
 

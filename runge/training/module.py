@@ -26,7 +26,7 @@ Metric = Callable[[Tensor, Tensor, Points], Tensor]
 """A function of u, (M, N, P), u', (M, N, P, D), and the points, in the user's units; it returns (M,)."""
 
 
-_BEGINNING = {"step": 0, "ended": False, "waiting_since": 0, "stopped_at": NEVER, "pruned": False}
+_BEGINNING = {"step": 0, "ended": False, "waiting_since": 0, "stopped_at": NEVER}
 
 
 class SobolevRegression(WeightedModule):
@@ -75,7 +75,6 @@ class SobolevRegression(WeightedModule):
     best_loss: Tensor
     waiting_since: Tensor
     stopped_at: Tensor
-    pruned: Tensor
 
     def __init__(
         self,

@@ -14,7 +14,6 @@ from runge.draw import draw_into
 from runge.errors import DivergedError, RunError, describe
 from runge.loggers import Logger, make_loggers
 from runge.metrics import FIT_SECONDS, TOTAL_SECONDS, on_test
-from runge.objective import Pruned, best_row
 from runge.records.checkpoints import serialise, take
 from runge.records.directories import FINDINGS, RunDirectory, State, Status
 from runge.records.files import write
@@ -38,8 +37,8 @@ from runge.training.report import (
 
 log = logging.getLogger(__name__)
 
-Outcome = Metrics | Pruned | RunError
-"""The content of a run's `metrics.json`, the rung at which it left its stack, or the error that ended it."""
+Outcome = Metrics | RunError
+"""The content of a run's `metrics.json`, or the error that ended it."""
 
 
 class UnwritableError(RunError):
@@ -55,16 +54,12 @@ class RunWriter:
         alone: it is a single run, whose pictures are drawn if `pictures` is auto.
 
     Attributes:
-        outcome: what has become of the run; an error while it has not ended.
-        seconds: its share of the time of its stacks: in their fits, and in all.
         began: when its training first began, also if it is resumed now.
     """
 
     def __init__(self, member: Member, directory: RunDirectory, alone: bool = False) -> None:
         self.member, self.directory = member, directory
         self.draws = member.pictures is True or (member.pictures == "auto" and alone)
-        self.outcome: Outcome = RunError("its stack has continued without it; repeat the sweep's command to train it")
-        self.seconds = 0.0, 0.0
         state = directory.read_state()
         self.began = (state and state.began) or time.time()
         self._loggers: list[Logger] | None = None
@@ -149,35 +144,26 @@ class StackWriter:
                 with run.attempt():
                     self._leave(i, status, message)
 
-    def end(self, fit_seconds: float, other_seconds: float) -> list[int]:
-        """Write the files of the members that have ended, their outcome last; return those that stay in the stack.
+    def end(self, fit_seconds: float, other_seconds: float) -> list[Outcome]:
+        """Write the files of all members, and return their outcomes. Each has an equal share of the stack's time.
 
         Args:
             fit_seconds: the time of the stack's fit.
             other_seconds: the time of its set-up.
         """
-        module, share = self.module, len(self.runs)
-        for run in self.runs:
-            fit, total = run.seconds
-            run.seconds = fit + fit_seconds / share, total + (fit_seconds + other_seconds) / share
-        pruned = [i for i, one in enumerate(module.pruned.tolist()) if one]
-        staying = [i for i in range(share) if i not in pruned]
-        if pruned:
-            for i in pruned:
-                self._end(i, lambda i: self._prune(i, len(staying)))
-            return staying
+        module = self.module
         module.network.load_state_dict(module.best.state_dict())
         metrics, evaluations = final_metrics(module, self.data), evaluate(module.network, self.data)
-        for i in staying:
-            self._end(i, lambda i: self._finish(i, metrics[i], evaluations[i]))
-        return []
+        seconds = fit_seconds / len(self.runs), (fit_seconds + other_seconds) / len(self.runs)
+        return [self._end(i, metrics[i], evaluations[i], *seconds) for i in range(len(self.runs))]
 
-    def _end(self, i: int, write_results: Callable[[int], Outcome]) -> None:
-        """Write the best weights of a member that has ended, and its results, unless it has diverged."""
+    def _end(
+        self, i: int, metrics: Metrics, evaluation: Evaluation, fit_seconds: float, total_seconds: float
+    ) -> Outcome:
+        """Write the best weights of a member and its results, unless it has diverged; return its outcome."""
         run = self.runs[i]
         if run.directory.metrics.exists():  # its stack was resumed for others
-            run.outcome = run.directory.read_metrics()
-            return
+            return run.directory.read_metrics()
         try:
             best = {f"network.{name}": take(x, [i]).cpu() for name, x in self.module.best.state_dict().items()}
             columns = {"inputs": list(self.data.inputs), "outputs": list(self.data.dataset.test.outputs)}
@@ -186,14 +172,19 @@ class StackWriter:
             run.directory.best.parent.mkdir(exist_ok=True)
             write(run.directory.best, serialise(content))
             step = self.history.diverged(i, self.module.last_step(i))
-            run.outcome = write_results(i) if step is None else self._diverge(i, step)
+            if step is not None:
+                return self._diverge(i, step)
+            return self._finish(i, metrics, evaluation, fit_seconds, total_seconds)
         except OSError as error:
             how = "when they can be, resume the run or repeat the sweep's command"
-            run.outcome = UnwritableError(f"its files cannot be written: {describe(error)}; {how}")
+            outcome = UnwritableError(f"its files cannot be written: {describe(error)}; {how}")
             with run.attempt():
-                self._write(i, self._state(i, "failed", message=str(run.outcome)))
+                self._write(i, self._state(i, "failed", message=str(outcome)))
+            return outcome
 
-    def _finish(self, i: int, metrics: Metrics, evaluation: Evaluation) -> Metrics:
+    def _finish(
+        self, i: int, metrics: Metrics, evaluation: Evaluation, fit_seconds: float, total_seconds: float
+    ) -> Metrics:
         began, run, member = time.perf_counter(), self.runs[i], self.runs[i].member
         if not member.has_test:
             metrics = metrics | dict.fromkeys(on_test(metrics))
@@ -207,17 +198,9 @@ class StackWriter:
         finished = self._state(i, "finished", message=self._verdict(i, metrics, evaluation))
         if member.rows is not None and member.has_test:
             metrics |= test_intervals(evaluation)
-        fitting, total = run.seconds
-        metrics |= {FIT_SECONDS: fitting, TOTAL_SECONDS: total + time.perf_counter() - began}
+        metrics |= {FIT_SECONDS: fit_seconds, TOTAL_SECONDS: total_seconds + time.perf_counter() - began}
         run.directory.write(finished, metrics=metrics, **tables)
         return metrics
-
-    def _prune(self, i: int, stay: int) -> Pruned:
-        objective, step = self.runs[i].member.objective, self.module.last_step(i)
-        values = objective.values(best_row(self._history(i)))
-        figures = ", ".join(f"{key} {value:.3g}" for key, value in zip(objective.keys, values, strict=True))
-        self._leave(i, "pruned", f"{figures}; {stay} of {len(self.runs)} stayed")
-        return Pruned(step, values)
 
     def _diverge(self, i: int, step: int) -> DivergedError:
         how = "try a smaller optimizer.lr or loss.lambda_d, or optimizer.clip_norm"

@@ -84,7 +84,6 @@ class StateFile(CheckpointIO):
         digests: the digests of their configurations.
 
     Attributes:
-        rows: the indices of the runs that the state has, in its order.
         state: what was read or written last; None: nothing yet.
         threads: the number of threads that took its steps; None: there is none.
 
@@ -94,24 +93,22 @@ class StateFile(CheckpointIO):
 
     def __init__(self, path: Path, directories: Sequence[RunDirectory], digests: Sequence[str]) -> None:
         self.path, self.directories, self.digests = path, directories, digests
-        self.rows = list(range(len(directories)))
         self.state: dict[str, Any] | None = None
         self.threads: int | None = None
         self._warned: set[str] = set()
         self._before, self._others = path, list[RunDirectory]()
         if path.exists():
             saved = read_state(path)
-            places = {os.path.normpath(directory.path): i for i, directory in enumerate(directories)}
-            kept = [k for k, run in enumerate(saved.runs) if run in places]
-            self.rows = [places[saved.runs[k]] for k in kept]
-            if not kept or any(digests[i] != saved.digests[k] for i, k in zip(self.rows, kept, strict=True)):
+            runs = [os.path.normpath(directory.path) for directory in directories]
+            kept = [k for k, run in enumerate(saved.runs) if run in runs]
+            if [(saved.runs[k], saved.digests[k]) for k in kept] != list(zip(runs, digests, strict=True)):
                 raise ConfigurationError(f"{path} holds the state of other runs; remove it to begin again")
             # L-BFGS, which is alone in its stack, has a state without members in front.
             whole = len(kept) == len(saved.runs)
             self.state, self.threads = saved.state if whole else take(saved.state, kept), saved.threads
             if not whole:
-                self._others = [RunDirectory(run) for run in saved.runs if run not in places]
-                self.path = state_path([directories[i] for i in self.rows], path.parent.parent)
+                self._others = [RunDirectory(run) for run in saved.runs if run not in runs]
+                self.path = state_path(directories, path.parent.parent)
 
     @property
     def step(self) -> int:
@@ -120,10 +117,10 @@ class StateFile(CheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write the state; the path is not used."""
-        names = [os.path.relpath(self.directories[i].path, self.path.parent.parent) for i in self.rows]
-        digests = [self.digests[i] for i in self.rows]
+        names = [os.path.relpath(directory.path, self.path.parent.parent) for directory in self.directories]
         self.threads = torch.get_num_threads()
-        self.state = {**checkpoint, "stack": {"runs": names, "digests": digests, "threads": self.threads}}
+        stack = {"runs": names, "digests": list(self.digests), "threads": self.threads}
+        self.state = {**checkpoint, "stack": stack}
         try:
             self.path.parent.mkdir(exist_ok=True)
             write(self.path, serialise(self.state))
@@ -131,12 +128,6 @@ class StateFile(CheckpointIO):
             if (message := describe(error)) not in self._warned:
                 self._warned.add(message)
                 log.warning("%s", message)
-
-    def keep(self, members: Sequence[int]) -> None:
-        """Continue with some members of the state."""
-        assert self.state is not None
-        self.rows = [self.rows[i] for i in members]
-        self.save_checkpoint(take(self.state, members), self.path)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         """Return the state; the path is not used."""

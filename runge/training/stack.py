@@ -33,11 +33,8 @@ from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.results import Outcome, RunWriter, StackWriter, UnwritableError
 from runge.training.saving import Save, StateFile, is_to_stop
-from runge.training.stopping import Halving, StopEarly
+from runge.training.stopping import StopEarly
 from runge.training.trainer import IGNORED, AtBlockEnd, check_metrics, make_callbacks, make_trainer
-
-_FULL = 32
-"""The members of a stack with halving, for the decision on compiling: stacks of all sizes must take the same steps."""
 
 
 def make_data(members: Sequence[Member], dtype: torch.dtype) -> PointsDataModule:
@@ -84,14 +81,13 @@ class Stack:
 
     Args:
         members: the runs, which agree in everything that `Member.shared` lists.
-        halving: the factor by which the worst runs leave at rungs, as `Halving`; None: none leaves.
 
     Raises:
         ConfigurationError: a size or a value is not allowed.
     """
 
-    def __init__(self, members: Sequence[Member], halving: int | None = None) -> None:
-        self._began, self._halving = time.perf_counter(), halving
+    def __init__(self, members: Sequence[Member]) -> None:
+        self._began = time.perf_counter()
         self.members = list(members)
         for entries in {repr(member.logger): member.logger for member in self.members}.values():
             check_loggers(entries)
@@ -112,13 +108,12 @@ class Stack:
         lambda_d = torch.tensor(weights, dtype=torch.float64)
         scale = torch.stack([scales[kind][i] for i, kind in enumerate(kinds)])
         values, dimension = self.data.batch * first.model.width, train.x.shape[2]
-        full = _FULL if halving else len(self.members)  # stacks of all sizes take the same step, compiled or not
         with explained("trainer", vars(self.training)):
             loss_and_gradient = step_function(
                 self.training.compile,
                 first.model,
                 dtype,
-                neurons=full * values * (1 + dimension) * first.model.depth,
+                neurons=len(self.members) * values * (1 + dimension) * first.model.depth,
                 steps=self.training.max_steps if first.optimizer.by_gradient else 0,
                 on_gpu=first.on_gpu(),
             )
@@ -166,9 +161,6 @@ class Stack:
     ) -> list[Outcome]:
         """Train the runs and write their directories; resume from the state of the stack, if it was saved.
 
-        At a rung of halving the stack is made smaller: the runs that are pruned end, and the others continue as a stack
-        with their part of the state.
-
         Args:
             directories: the directory of each run.
             report: called with the number of steps taken since the last call, in place of a progress bar.
@@ -176,8 +168,7 @@ class Stack:
             alone: it is a single run, not one of a sweep, and is drawn if `pictures` is auto.
 
         Returns:
-            The content of each run's `metrics.json`, where it was pruned, or an error if it diverged or could not be
-            written.
+            The content of each run's `metrics.json`, or an error if it diverged or could not be written.
 
         Raises:
             ConfigurationError: the state is not that of this stack.
@@ -187,22 +178,16 @@ class Stack:
         runs = [RunWriter(*pair, alone) for pair in zip(self.members, directories, strict=True)]
         digests = [digest(member.configuration) for member in self.members]
         file = StateFile(state or state_path(directories), directories, digests)
-        stack, training = self, [runs[i] for i in file.rows]
-        while training:
-            if len(training) < len(stack.members):
-                stack = Stack([run.member for run in training], self._halving)
-            training = stack._fit(training, file, report)
-        if not any(isinstance(run.outcome, UnwritableError) for run in runs):
+        outcomes = self._fit(runs, file, report)
+        if not any(isinstance(outcome, UnwritableError) for outcome in outcomes):
             file.remove_checkpoint(file.path)
         if interruption.requested:  # after the last step: the runs are finished, but no other run may start
             where = ", ".join(str(directory.path) for directory in directories)
             raise SystemExit(f"error: interrupted after the last step; the run is finished, see {where}")
-        return [run.outcome for run in runs]
+        return outcomes
 
-    def _fit(
-        self, runs: Sequence[RunWriter], file: StateFile, report: Callable[[int], object] | None
-    ) -> list[RunWriter]:
-        """Train the runs until they end or some are pruned, and write what has ended; return the runs that stay."""
+    def _fit(self, runs: Sequence[RunWriter], file: StateFile, report: Callable[[int], object] | None) -> list[Outcome]:
+        """Train the runs until they end, write their files, and return their outcomes."""
         started, history, resample = time.perf_counter(), History(), self._resample()
         writer = StackWriter(runs, self.module, self.data, history, resample)
         save = Save(self.training.checkpoint_seconds, writer.running)
@@ -219,10 +204,7 @@ class Stack:
             self._train(history, resample, callbacks, file)
             if not self._is_over():
                 interruption.check()
-            staying = writer.end(time.perf_counter() - started, started - self._began)
-            if staying:
-                file.keep(staying)
-                interruption.check()
+            return writer.end(time.perf_counter() - started, started - self._began)
         except (KeyboardInterrupt, SystemExit) as error:  # the latter from Lightning, on a second Ctrl-C
             raise self._interrupted(writer, file) from error
         except Exception as error:
@@ -233,7 +215,6 @@ class Stack:
                 failure = ConfigurationError(f"{file.path} is not a checkpoint of this run ({error})")
             writer.leave("failed", describe(failure))
             raise failure from error
-        return [runs[i] for i in staying]
 
     def _train(
         self,
@@ -242,11 +223,11 @@ class Stack:
         others: Sequence[Callback] = (),
         file: StateFile | None = None,
     ) -> None:
-        """Take steps until the end, a rung or a signal, from the state in a file if it has one.
+        """Take steps until the end or a signal, from the state in a file if it has one.
 
         The callbacks act at the end of a block, in this order: Resample logs shares of the points, which History
         records; Balancing looks at the points as they are then. StopEarly asks after all of these, which may give an
-        optimiser that is at rest new work, and Halving after it.
+        optimiser that is at rest new work.
         """
         first = self.members[0]
         callbacks: list[Callback] = [
@@ -254,7 +235,6 @@ class Stack:
             history,
             Balancing(first.balance, self.data, [member.seed for member in self.members]),
             StopEarly(self.training.patience, self._settled_from),
-            *([Halving(self._halving, self.members, history)] if self._halving and len(self.members) > 1 else []),
             *others,
         ]
         products = 0.0 if first.optimizer.one_thread else first.products()

@@ -32,7 +32,7 @@ def make_trainer(
         logger=False,
         callbacks=list(callbacks),
         plugins=[*([file] if file else []), LightningEnvironment()],  # one process, also inside a Slurm job
-        default_root_dir=file.directories[file.rows[0]].path if file else None,
+        default_root_dir=file.directories[0].path if file else None,
         enable_checkpointing=False,
         max_epochs=1,
         max_steps=training.max_steps,

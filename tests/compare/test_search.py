@@ -12,7 +12,7 @@ from tests.compare.pages import axis, made_up
 
 TRIALS = [
     {"number": 0, "status": "finished", "runs": [0], "values": [3.0, 0.2]},
-    {"number": 1, "status": "pruned", "runs": [1], "values": [9.0, 9.0]},
+    {"number": 1, "status": "finished", "runs": [1], "values": [9.0, 9.0]},
     {"number": 2, "status": "diverged", "runs": [2], "values": None},
     {"number": 3, "status": "finished", "runs": [3], "values": [5.0, 0.1]},
     {"number": 4, "status": "finished", "runs": [4], "values": [1.0, 0.4]},
@@ -35,14 +35,14 @@ def test_report_of_a_search(tmp_path, opened):
     assert "5 trials of a search that minimises val/nrmse: the best trial is 4, run 4." in said
     assert COMMAND in said
     trials = page.evaluate("document.getElementById('search').data.map(({x, y}) => [x, y])")
-    assert trials == [[[1], [9]], [[0, 3, 4], [3, 5, 1]], [[0, 3, 4], [3, 3, 1]]]
+    assert trials == [[[0, 1, 3, 4], [3, 9, 5, 1]], [[0, 1, 3, 4], [3, 3, 3, 1]]]
     assert not page.locator("#pareto").is_visible()
     assert page.wrong == []
     front = search(tmp_path, best=(0, 3, 4), objective=("val/mse_f", "val/mse_df"))
     (tmp_path / "front.html").write_text(render(Ranking(records, search=front)))
     page = opened(tmp_path / "front.html")
     assert "no other trial beats 0, 3, 4" in page.locator("#summary").inner_text()
-    assert axis(page, "pareto", "x") == [3, 5, 1]
+    assert axis(page, "pareto", "x") == [3, 9, 5, 1]
     best = page.evaluate("(({x, y}) => [x, y])(document.getElementById('pareto').data[1])")
     assert best == [[1, 3, 5], [0.4, 0.2, 0.1]]
     assert not page.locator("#search").is_visible()

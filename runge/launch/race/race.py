@@ -51,7 +51,6 @@ class RaceSettings:
         formulas: the candidates for formulas, likewise.
         seeds: how many networks each candidate of the answer has: they are trained on all rows, with different seeds.
         compare: false skips the comparison at the end.
-        halving: not used.
     """
 
     timeout: Positive
@@ -59,7 +58,6 @@ class RaceSettings:
     formulas: Mapping[str, Sequence[str]]
     seeds: Count
     compare: bool
-    halving: None = None
 
 
 class Race:

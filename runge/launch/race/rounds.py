@@ -114,7 +114,7 @@ class Rounds:
         for run in runs:
             state = run.read_state()
             if state is not None and state.status in ("running", "interrupted") and not run.metrics.exists():
-                run.write(replace(state, status="pruned", message="the time of the race was over"))
+                run.write(replace(state, status="interrupted", message="the time of the race was over"))
             run.last.unlink(missing_ok=True)
         shutil.rmtree(self._file.parent / STACKS, ignore_errors=True)
 

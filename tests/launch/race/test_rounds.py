@@ -71,11 +71,11 @@ def test_a_race_that_was_killed_repeats_what_it_did(tmp_path, end):
     assert again.look() >= before[-1]
 
 
-def test_runs_that_the_end_of_the_time_cuts_off_are_pruned(tmp_path):
+def test_runs_that_the_end_of_the_time_cuts_off_are_not_resumed(tmp_path):
     first = rounds(tmp_path, Trainer(tmp_path, "time", at=1))
     assert numbers(first.train(JOBS, 100)) == [0, None]
     state = RunDirectory(tmp_path / "1").read_state()
-    assert (state.status, state.step, state.configuration) == ("pruned", 7, "digest")
+    assert (state.status, state.step, state.configuration) == ("interrupted", 7, "digest")
     assert state.message == "the time of the race was over"
     assert not (tmp_path / ".stacks").exists()
     assert interruption.deadline == float("inf")
