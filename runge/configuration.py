@@ -29,6 +29,18 @@ SAME_BITS = ("resume", "logger", "pictures", "objective", "trainer.progress_bar"
 SAME_RESULT = (*SAME_BITS, "trainer.compile")
 """The keys that comparisons ignore: `SAME_BITS`, and one that changes a result by round-off only."""
 
+OF_STEPS = (
+    "balance.every",
+    "resampling.every",
+    "resampling.last_step",
+    "schedule.at_step",
+    "schedule.latest_step",
+    "schedule.ramp_steps",
+    "trainer.log_every",
+    "trainer.patience",
+)
+"""The keys whose defaults in `conf/` follow from `trainer.max_steps`, as shares of the steps."""
+
 
 def digest(configuration: Mapping[str, Any]) -> str:
     """Return a hash of everything in a run's resolved configuration that affects its result.

@@ -29,7 +29,7 @@ def rows_of(run: RunDirectory, file: str | None = None) -> tuple[Rows, Split]:
     Raises:
         ConfigurationError: the file, that of the run if it is None, does not hold the rows of the run.
     """
-    configuration, _ = run.read_configuration()
+    configuration, *_ = run.read_configuration()
     given = section("data", configuration.get("data"))
     table = build("data", given if file is None else {**given, "file": file}, Table)
     rows, state = read(table), run.read_state()

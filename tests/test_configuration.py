@@ -1,6 +1,9 @@
-import pytest
+import re
 
-from runge.configuration import build
+import pytest
+import yaml
+
+from runge.configuration import CONFIGURATIONS, OF_STEPS, build, flatten
 from runge.errors import ConfigurationError
 from runge.sampling import Endpoint, Sampling
 from runge.targets import Target
@@ -42,3 +45,14 @@ def test_messages():
         build("data", 3, Sampling)
     with pytest.raises(ConfigurationError, match=r"sampling\._target_: .* no colon"):
         build("sampling", {"_target_": "runge.sampling:Random"}, Sampling)
+
+
+def test_keys_whose_defaults_follow_from_the_steps():
+    interpolated = set()
+    for path in CONFIGURATIONS.rglob("*.yaml"):
+        text = path.read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
+        group = path.parent.relative_to(CONFIGURATIONS).as_posix()
+        values = flatten(content if group == "." or "# @package _global_" in text else {group: content})
+        interpolated |= {key for key, x in values.items() if re.search(r"\$\{trainer\.(max_steps|log_every)\}", str(x))}
+    assert interpolated == {*OF_STEPS}

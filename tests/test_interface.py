@@ -39,6 +39,7 @@ def test_a_run_from_python_has_the_bits_and_files_of_the_commands(trained, tmp_p
     assert run.directory.parent.parent.resolve() == (tmp_path / "outputs").resolve()
     assert figures(run.directory) == figures(commanded)
     assert (run.directory / "history.csv").read_text() == (commanded / "history.csv").read_text()
+    assert (run.directory / "run.json").read_text() == (commanded / "run.json").read_text()
     names = [
         {str(path.relative_to(directory)) for path in directory.rglob("*") if "tensorboard" not in path.parts}
         for directory in (run.directory, commanded)

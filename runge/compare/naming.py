@@ -1,13 +1,13 @@
 """Names of runs and of their groups: the settings in which they differ, as a user types them."""
 
-import functools
 import os
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from runge.configuration import CONFIGURATIONS
+from runge.configuration import OF_STEPS
 from runge.records.ensemble import SEEDS
 from runge.records.files import printable
 from runge.records.reading import RunRecord
@@ -26,38 +26,31 @@ def text(value: object) -> str:
     return "null" if value is None else str(value)
 
 
-@functools.cache
-def _groups() -> tuple[dict[tuple[str, str], str], set[str]]:
-    """Return the option of each group and class, and the keys whose defaults follow from `trainer.max_steps`.
+def with_options(records: Sequence[RunRecord]) -> list[RunRecord]:
+    """Return runs in whose settings each group has its option, as it is typed, instead of the name of its class.
 
-    Of several options of one class it is the one with the name of the class, as `two_stage`.
+    Classes stay if a run has no options, because a version before 0.3 began it: otherwise the same configuration would
+    have two names. They also stay if runs with the same option have different classes, as an experiment may set them.
     """
-    options: dict[tuple[str, str], str] = {}
-    shares = {"trainer.log_every", "trainer.patience"}
-    for path in sorted(CONFIGURATIONS.glob("*/*.yaml")):
-        content, group = path.read_text(encoding="utf-8"), path.parent.name
-        following = re.findall(r"^ *(\w+): \$\{(?:share|trainer)[:.]", content, re.MULTILINE)
-        shares |= {f"{group}.{key}" for key in following}
-        found = re.search(r"^ *_target_: *(?:\S+\.)?(\w+)", content, re.MULTILINE)
-        name = found[1] if found else ""
-        if (group, name) not in options or path.stem.replace("_", "") == name.lower():
-            options[group, name] = path.stem
-    return options, shares
+    configured = [record for record in records if record.settings]
+    if not all(record.options for record in configured):
+        return list(records)
+    classes: dict[tuple[str, str], set[object]] = defaultdict(set)
+    for record in configured:
+        for group, option in record.options.items():
+            classes[group, option].add(record.settings.get(group))
 
+    def named(record: RunRecord) -> RunRecord:
+        of_one_class = {group: option for group, option in record.options.items() if len(classes[group, option]) == 1}
+        options = {group: option for group, option in of_one_class.items() if group in record.settings}
+        return replace(record, settings={**record.settings, **options})
 
-def typed(key: str, value: object) -> str:
-    """Return a setting's value as it is typed: for a class of ours the option of its group.
-
-    Example:
-        >>> typed("schedule", "TwoStage"), typed("optimizer", "NAdam"), typed("loss.lambda_d", 0.1)
-        ('two_stage', 'NAdam', '0.1')
-    """
-    return _groups()[0].get((key, text(value)), text(value))
+    return [named(record) for record in records]
 
 
 def label(settings: Mapping[str, Any], keys: Sequence[str]) -> str:
     """Return a run's values of some keys as text, such as `model.width=64, loss.lambda_d=0.1`."""
-    return ", ".join(f"{key}={typed(key, settings.get(key))}" for key in keys) or "all runs"
+    return ", ".join(f"{key}={text(settings.get(key))}" for key in keys) or "all runs"
 
 
 def names_of(records: Sequence[RunRecord], keys: Sequence[str]) -> list[str]:
@@ -84,7 +77,7 @@ def names_of(records: Sequence[RunRecord], keys: Sequence[str]) -> list[str]:
 def differing(runs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
     """Return the keys in which the settings of runs differ; a missing key counts as different.
 
-    The keys of a section are compared among runs with the same class: `schedule=constant` and `schedule=two_stage`
+    The keys of a section are compared among runs with the same option: `schedule=constant` and `schedule=two_stage`
     differ only in `schedule`, although only one of them has a patience. Keys that are shares of the steps by default
     are compared among runs with the same number of steps. Runs without a configuration are ignored.
     """
@@ -93,7 +86,7 @@ def differing(runs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[st
     def differs(key: str) -> bool:
         values: dict[object, set[str]] = defaultdict(set)
         for settings in configured:
-            steps = settings.get("trainer.max_steps") if key in _groups()[1] else None
+            steps = settings.get("trainer.max_steps") if key in OF_STEPS else None
             values[settings.get(key.rpartition(".")[0]), steps].add(text(settings.get(key)))
         return any(len(texts) > 1 for texts in values.values())
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import yaml
 
-from runge.compare.naming import BETWEEN, text, typed
+from runge.compare.naming import BETWEEN, text
 from runge.compare.ranking import Ranking
 from runge.configuration import SAME_BITS
 from runge.errors import command, in_shell
@@ -54,7 +54,7 @@ def origin_of(ranking: Ranking) -> Origin:
         _command(records),
         _trained(records),
         "; ".join(sorted({record.versions for record in records if record.versions})),
-        [f"{key}={typed(key, records[0].settings.get(key))}" for key in ranking.common],
+        [f"{key}={text(records[0].settings.get(key))}" for key in ranking.common],
     )
 
 
@@ -63,7 +63,7 @@ def _fitted(record: RunRecord) -> str:
     if file := record.settings.get("data.file"):
         return printable(os.path.basename(file))
     target = record.settings.get("target")
-    return text(record.settings.get("target.expr") or (target and f"target={typed('target', target)}") or "")
+    return text(record.settings.get("target.expr") or (target and f"target={text(target)}") or "")
 
 
 def _command(records: Sequence[RunRecord]) -> str:

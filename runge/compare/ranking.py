@@ -12,7 +12,7 @@ from typing import Any
 
 from runge.compare.groups import Group, choose_metric, describe_lead, group
 from runge.compare.leaderboard import Leaderboard
-from runge.compare.naming import differing, names_of, text, typed
+from runge.compare.naming import differing, names_of, text, with_options
 from runge.compare.search import Search
 from runge.configuration import SAME_RESULT
 from runge.objective import VAL_NRMSE, Objective
@@ -139,7 +139,7 @@ def _cell(value: Any) -> Any:
 
 
 def collect(paths: Sequence[str | os.PathLike[str]], where: Sequence[str] = ()) -> list[RunRecord]:
-    """Read the runs at or below some directories, each once.
+    """Read the runs at or below some directories, each once, with the options of groups as they are typed.
 
     Args:
         paths: runs, sweeps, or directories above them.
@@ -149,7 +149,7 @@ def collect(paths: Sequence[str | os.PathLike[str]], where: Sequence[str] = ()) 
         FileNotFoundError: there is no such directory.
         ValueError: a filter has no `=`, or no run has its key or its value.
     """
-    records = [read(run) for run in find(*paths)]
+    records = with_options([read(run) for run in find(*paths)])
     for condition in where if records else ():
         name, equals, wanted = condition.partition("=")
         rows = table(records)
@@ -157,9 +157,9 @@ def collect(paths: Sequence[str | os.PathLike[str]], where: Sequence[str] = ()) 
             keys = sorted({key for row in rows for key in row})
             raise ValueError(f"--where: must be key=value, and the key {_nearest(name, keys)}; got {condition!r}")
         values = [row.get(name) for row in rows]
-        kept = [wanted == typed(name, value) or _parsed(text(value)) == _parsed(wanted) for value in values]
+        kept = [_parsed(text(value)) == _parsed(wanted) for value in values]
         if not any(kept):
-            options = sorted({typed(name, value) for value in values})
+            options = sorted({text(value) for value in values})
             raise ValueError(f"--where: {name} {_nearest(wanted, options)}; got {wanted!r}")
         records = [record for record, matches in zip(records, kept, strict=True) if matches]
     return records

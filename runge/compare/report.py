@@ -18,7 +18,7 @@ from rich.console import Console
 from runge import metrics
 from runge.compare.groups import errors_like
 from runge.compare.leaderboard import HEADERS
-from runge.compare.naming import short_names, typed
+from runge.compare.naming import short_names, text
 from runge.compare.origin import origin_of
 from runge.compare.profiles import packed
 from runge.compare.ranking import Ranking
@@ -125,8 +125,8 @@ def _data(ranking: Ranking, directory: Path | None) -> dict[str, Any]:
             "status": record.status,
             "message": "" if record.status == "running" else in_short(record),
             "progress": _progress(record),
-            "settings": [_plain(name, record.settings.get(name)) for name in ranking.keys],
-            "others": [typed(key, record.settings[key]) if key in record.settings else None for key in ranking.others],
+            "settings": [_plain(record.settings.get(name)) for name in ranking.keys],
+            "others": [text(record.settings[key]) if key in record.settings else None for key in ranking.others],
             "group": ranking.names[i],
             "figures": [record.figures.get(figure) for figure in figures],
             "seconds": record.figures.get(metrics.FIT_SECONDS),
@@ -192,10 +192,10 @@ def _files(record: RunRecord, directory: Path) -> dict[str, str]:
     return {title: address + "/" * path.is_dir() for title, (path, address) in addresses.items() if path.exists()}
 
 
-def _plain(key: str, value: Any) -> Any:
-    """Return a setting as JSON has it: numbers as they are, texts as they are typed."""
+def _plain(value: Any) -> Any:
+    """Return a setting as JSON has it: numbers that are not finite as text."""
     finite = not isinstance(value, float) or np.isfinite(value)
-    return value if finite and not isinstance(value, str) else typed(key, value)
+    return value if finite else text(value)
 
 
 def _curves(record: RunRecord, curves: Curves, functions: list[dict[str, Any]]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import hydra
 from hydra._internal import config_loader_impl
+from hydra.conf import HydraConf
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -88,6 +89,19 @@ def fixed_keys(hydra: DictConfig) -> set[str]:
     overrides = OverridesParser.create().parse_overrides([*given, *typed])
     swept = {override.get_key_element(): override.is_sweep_override() for override in overrides}  # the last one counts
     return {key for key, several in swept.items() if not several}
+
+
+def options_of(hydra: HydraConf) -> dict[str, str]:
+    """Return the option of each group of a run, such as `two_stage_ramp` of `schedule`, given its section `hydra`.
+
+    A group whose class an override replaces, such as `optimizer._target_=torch.optim.RMSprop`, is left out.
+    """
+    replaced = {override.lstrip("+~").partition("=")[0] for override in hydra.overrides.task}
+    return {
+        group: option
+        for group, option in hydra.runtime.choices.items()
+        if isinstance(option, str) and not group.startswith("hydra/") and f"{group}._target_" not in replaced
+    }
 
 
 class Composer:

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from runge.configuration import digest
 from runge.errors import ConfigurationError, DivergedError, RunError
+from runge.launch.compose import options_of
 from runge.metrics import VAL_LOSS
 from runge.records.directories import RunDirectory
 
@@ -142,7 +143,7 @@ def begin_job(callbacks: Any, job: Job, announce: Callable[[], object]) -> JobRe
             OmegaConf.save(OmegaConf.masked_copy(config, "hydra"), directory.hydra_part / "hydra.yaml")
             OmegaConf.save(OmegaConf.create(job.overrides), directory.hydra_part / "overrides.yaml")
         callbacks.on_job_start(config=config, task_function=lambda _: None)
-        directory.begin(job.member.configuration, job.overrides)
+        directory.begin(job.member.configuration, job.overrides, options_of(config.hydra))
         log_to_file(config)
         announce()
     runtime = {"working_dir": os.getcwd(), "task_name": config.hydra.job.name}

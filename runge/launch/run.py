@@ -18,7 +18,7 @@ from rich.console import Console
 from runge.compare.tables import error_table
 from runge.configuration import SAME_BITS, digest, section, unimported
 from runge.errors import ConfigurationError, RunError, command, is_out_of_memory, setting
-from runge.launch.compose import fixed_keys, plain
+from runge.launch.compose import fixed_keys, options_of, plain
 from runge.launch.jobs import Job, Value, begin_job, check_rows, ended_before, job_return, log_to_file, name_overrides
 from runge.machine import allow_open_files, interruption
 from runge.metrics import STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS
@@ -65,7 +65,7 @@ def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resumi
         elif not sweep and directory.status.exists():
             raise ConfigurationError(f"hydra.run.dir: must be a directory without a run, got {str(directory.path)!r}")
         else:
-            directory.begin(content, hydra.overrides.task)
+            directory.begin(content, hydra.overrides.task, options_of(hydra))
         if hydra.runtime.choices.get("search") not in (None, "null") and not (sweep or resuming):
             raise ConfigurationError(f"search: needs -m: {command()} -m search=best")
         member = Member(content, hydra.overrides.task, fixed=_fixed(Path(hydra.sweep.dir)) if sweep else ())
@@ -167,7 +167,7 @@ def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> 
     if resumable(resume).path.resolve() != directory.path.resolve():
         raise ConfigurationError("resume: a run resumes in its own directory; remove hydra.run.dir")
     try:
-        begun, _ = directory.read_configuration()
+        begun, *_ = directory.read_configuration()
         begun |= {key: section(key, begun.get(key)) for key in ("data", "trainer")}
         stack = stack_of(directory)
     except ConfigurationError as error:

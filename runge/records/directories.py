@@ -83,21 +83,29 @@ class RunDirectory:
         self.profiles_picture = self.path / "profiles.png"
         self.points_picture = self.path / "points.png"
 
-    def begin(self, configuration: Mapping[str, Any], overrides: Sequence[str]) -> None:
-        """Write the resolved configuration, and then rename Hydra's record of the job, which is complete, too."""
-        write(self.configuration, json.dumps({"overrides": list(overrides), **configuration}, indent=2) + "\n")
+    def begin(self, configuration: Mapping[str, Any], overrides: Sequence[str], options: Mapping[str, str]) -> None:
+        """Write the resolved configuration, and then rename Hydra's record of the job, which is complete, too.
+
+        Args:
+            configuration: the resolved configuration.
+            overrides: those of the run.
+            options: the option of each group of the configuration, such as `two_stage_ramp` of `schedule`.
+        """
+        content = {"overrides": list(overrides), "options": dict(options), **configuration}
+        write(self.configuration, json.dumps(content, indent=2) + "\n")
         if self.hydra_part.is_dir() and not self.hydra.is_dir():
             self.hydra_part.rename(self.hydra)
 
-    def read_configuration(self) -> tuple[dict[str, Any], list[str]]:
-        """Return the resolved configuration, and the overrides.
+    def read_configuration(self) -> tuple[dict[str, Any], list[str], dict[str, str]]:
+        """Return the resolved configuration, the overrides, and the options; a run before version 0.3 has no options.
 
         Raises:
             ConfigurationError: `run.json` is damaged.
             OSError: it does not exist or cannot be read.
         """
         configuration = read_json(self.configuration)
-        return configuration, list(map(str, configuration.pop("overrides", ())))
+        overrides, options = configuration.pop("overrides", ()), configuration.pop("options", {})
+        return configuration, list(map(str, overrides)), {group: str(option) for group, option in options.items()}
 
     def write(
         self,

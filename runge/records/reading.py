@@ -58,6 +58,7 @@ class RunRecord:
         overrides: the overrides of the configuration, or None.
         settings: the configuration, flat.
         figures: the final figures; empty if the run has not finished.
+        options: the option of each group of the configuration, such as `two_stage_ramp` of `schedule`; empty: unknown.
         versions: those of runge and torch that trained it; empty: unknown.
         began: when its training first began, in seconds since 1970; 0: unknown.
         written: when its status was written, likewise.
@@ -70,6 +71,7 @@ class RunRecord:
     overrides: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, float | int | None] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
     versions: str = ""
     began: float = 0
     written: float = 0
@@ -87,8 +89,9 @@ def read(run: RunDirectory) -> RunRecord:
     """
     content: dict[str, Any] = {}
     try:
-        configuration, overrides = run.read_configuration()
+        configuration, overrides, options = run.read_configuration()
         content |= {"settings": _printable(flatten(configuration)), "overrides": printable(" ".join(overrides))}
+        content["options"] = _printable(options)
         state = run.read_state()
         if state is None:
             raise FileNotFoundError(f"there is no {run.status.name}")

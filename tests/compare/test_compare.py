@@ -172,6 +172,17 @@ def test_mistakes(arguments, fragments, copy, capsys, monkeypatch):
     assert all(fragment in message for fragment in fragments)
 
 
+def test_groups_are_named_by_their_options(copy):
+    path = copy / "0" / "run.json"
+    content = json.loads(path.read_text())
+    assert content["options"]["schedule"] == "two_stage"
+    assert collect([copy])[0].settings["schedule"] == "two_stage"
+    assert len(collect([copy], ["schedule=two_stage"])) == 10
+    del content["options"]  # a run before version 0.3
+    path.write_text(json.dumps(content))
+    assert {record.settings["schedule"] for record in collect([copy])} == {"TwoStage"}
+
+
 def test_keys_that_distinguish_no_runs(copy, capsys):
     """They are those without effect, and those with the name of a figure or of `status`."""
     for number, value in (("0", 1e-99), ("1", 2e-99)):
@@ -225,10 +236,10 @@ def test_nothing_is_torn_on_a_narrow_terminal(number, width, capsys):
             f"runs/{i}",
             "finished",
             overrides=f"optimizer={name} seed={i}",
-            settings=dict.fromkeys(keys[:number], 10**i) | {"optimizer": kind, "seed": i},
+            settings=dict.fromkeys(keys[:number], 10**i) | {"optimizer": name, "seed": i},
             figures={"test/mse_df": 1.0},
         )
-        for i, (name, kind) in enumerate((("adam", "Adam"), ("levenberg_marquardt", "LevenbergMarquardt")))
+        for i, name in enumerate(("adam", "levenberg_marquardt"))
     ]
     show(Ranking(records), Console(width=width))
     shown = capsys.readouterr().out.partition("leads")[0]

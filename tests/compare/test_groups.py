@@ -12,7 +12,7 @@ from rich.console import Console
 from scipy.stats import mannwhitneyu
 
 from runge.compare.groups import Group, choose_metric, describe_lead, group
-from runge.compare.naming import differing, label, names_of, typed
+from runge.compare.naming import differing, label, names_of, with_options
 from runge.compare.ranking import Ranking
 from runge.compare.report import render
 from runge.compare.tables import error_table, show
@@ -149,9 +149,20 @@ def named(seed, overrides, **settings):
 def test_names_are_as_typed():
     assert label({"x": None, "y": 1e-3, "z": True}, ["x", "y", "z"]) == "x=null, y=0.001, z=True"
     assert label({}, []) == "all runs"
-    options = {("schedule", "TwoStage"): "two_stage", ("data", "Table"): "table", ("balance", None): "null"}
-    options |= {("optimizer", "LBFGS"): "lbfgs", ("optimizer", "NAdam"): "NAdam", ("target", "Mine"): "Mine"}
-    assert {one: typed(*one) for one in options} == options
+
+
+def test_options_take_the_place_of_classes():
+    two_stage = {"schedule": "TwoStage", "schedule.ramp_steps": 0, "seed": 0}
+    ramp = RunRecord("", "finished", settings=two_stage | {"schedule.ramp_steps": 50})
+    ramp = replace(ramp, options={"schedule": "two_stage_ramp", "data": "sampled"})
+    at_once = RunRecord("", "finished", settings=two_stage, options={"schedule": "two_stage"})
+    settings = [record.settings for record in with_options([ramp, at_once, RunRecord("", "failed")])]
+    assert settings == [ramp.settings | {"schedule": "two_stage_ramp"}, two_stage | {"schedule": "two_stage"}, {}]
+    assert differing(settings, [*two_stage]) == ["schedule"]
+    before = replace(at_once, options={})
+    assert with_options([ramp, before]) == [ramp, before]  # one configuration has one name
+    other = replace(at_once, settings=two_stage | {"schedule": "Mine"})
+    assert with_options([ramp, at_once, other])[1:] == [at_once, other]  # one name is one class
 
 
 def test_many_settings_are_named_by_the_overrides():

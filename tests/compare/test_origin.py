@@ -20,7 +20,7 @@ def sweep(tmp_path):
     for number in range(3):
         run = RunDirectory(tmp_path / str(number))
         run.path.mkdir()
-        run.begin({"seed": number, "model": {"width": 8}}, [*GIVEN, f"seed={number}"])
+        run.begin({"seed": number, "model": {"width": 8}}, [*GIVEN, f"seed={number}"], {})
         run.write(State("diverged", 1, versions="runge 1, torch 2", began=BEGAN + 60 * number))
     overrides = {"hydra": TYPED[:1], "task": TYPED[1:]}
     (tmp_path / "multirun.yaml").write_text(yaml.dump({"hydra": {"overrides": overrides}}))
@@ -47,7 +47,7 @@ def test_the_command_can_be_pasted_and_is_that_of_these_runs(sweep):
 def test_the_only_run_of_a_sweep_or_one_of_a_race(sweep):
     shutil.rmtree(sweep / "2")
     run = RunDirectory(sweep / "1")
-    run.begin({"seed": 1}, ["search=best", "data=table", "data.file=a.csv", "data.fold=0"])
+    run.begin({"seed": 1}, ["search=best", "data=table", "data.file=a.csv", "data.fold=0"], {})
     assert given(run.path) == ["data=table", "data.file=a.csv", "data.fold=0"]
     shutil.rmtree(sweep / "0")
     assert given(run.path) == ["-m", "seed=range(3)", "objective=val/loss"]

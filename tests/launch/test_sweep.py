@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from joblib.externals.loky import get_reusable_executor
 from omegaconf import OmegaConf
 
-from runge.launch.compose import Composer, register_resolvers
+from runge.launch.compose import Composer, options_of, register_resolvers
 from runge.launch.jobs import Job, plan
 from runge.records.directories import RunDirectory
 from runge.training.member import Member
@@ -50,6 +50,7 @@ def test_jobs_are_left_as_hydra_s_own_launcher_leaves_them(processes, train, tra
             for run in (ours, theirs)  # a run that is trained alone has a state of its own
         ]
         assert files[0] == [name for name in files[1] if name != "checkpoints/last.ckpt"]
+        assert json.loads((ours / "run.json").read_text()) == json.loads((theirs / "run.json").read_text())
         for record in ("config.yaml", "overrides.yaml"):
             assert (ours / ".hydra" / record).read_text() == (theirs / ".hydra" / record).read_text()
         hydra = [yaml.safe_load((run / ".hydra" / "hydra.yaml").read_text())["hydra"] for run in (ours, theirs)]
@@ -215,6 +216,18 @@ def test_composes_as_hydra_does(overrides):
         OmegaConf.set_struct(config, False)
         config.hydra.job.num = config.hydra.job.id = 0
     assert OmegaConf.to_yaml(ours) == OmegaConf.to_yaml(theirs)
+
+
+def test_options_are_those_of_the_run_and_not_of_the_sweep():
+    register_resolvers()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        compose = Composer(loader, loader.load_configuration("config", ["schedule=constant"], RunMode.MULTIRUN))
+        chosen = options_of(compose(["schedule=two_stage_ramp", "seed=1"], 0).hydra)
+        replaced = options_of(compose(["optimizer._target_=torch.optim.RMSprop", "~optimizer.betas"], 1).hydra)
+    assert (chosen["schedule"], chosen["optimizer"], chosen["target"]) == ("two_stage_ramp", "adam", "runge")
+    assert "optimizer" not in replaced
+    assert not any(group.startswith("hydra/") for group in chosen)
 
 
 def jobs(configuration, *overrides):
