@@ -20,6 +20,9 @@ FEWEST = 5
 LEVEL = 0.05
 """The probability of a false claim."""
 
+_MOST_EXACT, _MOST_DIVISIONS = 100, 10_000
+"""The sizes of groups, and the divisions of tied values into groups, with which p takes less than 0.1 s."""
+
 FOLD = "data.fold"
 """The key in which the runs of a cross-validation differ."""
 
@@ -202,10 +205,8 @@ def describe_lead(groups: Sequence[Group]) -> str:
     n = len(first.values), len(second.values)
     if min(n) < FEWEST:
         return f"{lead}; {counts}: with fewer than {FEWEST} seeds no claim is made."
-    from scipy.stats import mannwhitneyu  # imported late: it takes 0.5 s, and few comparisons need it
-
     others = [group.values for group in groups[1:] if len(group.values) >= FEWEST]
-    p, number = [float(mannwhitneyu(first.values, values).pvalue) for values in others], len(others)
+    p, number = [p_value(first.values, values) for values in others], len(others)
     corrected = holm(p)
     verdict = "more than chance" if corrected[0] < LEVEL else "this may be chance"
     said = f"{lead}; Mann-Whitney U, {counts}, p = {p[0]:.2g}"
@@ -230,6 +231,30 @@ def _describe_folds(first: Group, second: Group) -> str:
     factor = f" by a factor of {high / low:.3g}" if low > 0 and math.isfinite(high) else ""
     ahead, n = sum(first.folds[fold] < second.folds[fold] for fold in first.folds), len(first.folds)
     return f"{first.name} leads {second.name}{factor} in the mean over folds, and in {ahead} of {n} of them."
+
+
+def p_value(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return p of a two-sided Mann-Whitney U test of two groups, exact as far as that is fast.
+
+    Without ties it is exact for groups of at most 100 values. With ties, as of runs that diverged, it is exact if there
+    are at most 10 000 ways to divide the values into the two groups. Otherwise it is that of the normal approximation,
+    corrected for ties.
+
+    Example:
+        >>> print(f"{p_value(range(10), range(10, 20)):.3g} {2 / math.comb(20, 10):.3g}")
+        1.08e-05 1.08e-05
+    """
+    # Imported late: it takes 0.5 s, and few comparisons need it.
+    from scipy.stats import PermutationMethod, mannwhitneyu
+
+    method: Any = "asymptotic"
+    sizes = len(first), len(second)
+    tied = len({*first, *second}) < sum(sizes)
+    if tied and math.comb(sum(sizes), sizes[0]) <= _MOST_DIVISIONS:
+        method = PermutationMethod(n_resamples=_MOST_DIVISIONS)
+    elif not tied and max(sizes) <= _MOST_EXACT:
+        method = "exact"
+    return float(mannwhitneyu(first, second, method=method).pvalue)
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -1,5 +1,6 @@
 """Groups of runs: their names, the metric that ranks them, their spread, and the lead of the best."""
 
+import itertools
 import math
 import statistics
 from dataclasses import replace
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scipy.stats import mannwhitneyu
 
-from runge.compare.groups import Group, choose_metric, describe_lead, group
+from runge.compare.groups import Group, choose_metric, describe_lead, group, p_value
 from runge.compare.naming import differing, label, names_of, with_options
 from runge.compare.ranking import Ranking
 from runge.compare.report import render
@@ -72,7 +73,7 @@ def test_diverged_runs_are_the_worst_and_others_without_a_result_are_left_out():
     assert second.values == (1, 1.1, 1.2, 1.3, 1.4, 1.5, *[math.inf] * 6)
     assert second.quartiles == (pytest.approx(1.275), math.inf, math.inf)
     assert second.median == math.inf
-    p = mannwhitneyu(first.values, second.values).pvalue
+    p = mannwhitneyu(first.values, second.values, method="asymptotic").pvalue
     said = describe_lead(groups)
     assert said.startswith(
         "lr=0.1 leads lr=0.6 in the median; Mann-Whitney U, n = 10 and 12 (6 of 12 diverged), 2 unfin"
@@ -103,6 +104,29 @@ def test_lead_is_compared_with_chance():
     few = describe_lead([Group("a", (1.0, 2.0, 3.0, 4.0)), clear[1]])
     assert few.endswith("n = 4 and 5: with fewer than 5 seeds no claim is made.")
     assert describe_lead(clear[:1]) == ""
+
+
+def by_all_divisions(first, second):
+    """Return p of a Mann-Whitney U test by all divisions of the values into two groups."""
+    values, n = [*first, *second], len(first)
+    ranks = [sum(b < a for b in values) + sum(b == a for b in values) / 2 for a in values]
+    sums = np.array([sum(chosen) for chosen in itertools.combinations(ranks, n)])
+    return min(1, 2 * min(np.mean(sums <= sum(ranks[:n])), np.mean(sums >= sum(ranks[:n]))))
+
+
+@pytest.mark.parametrize(
+    "second", [[0.5, 4.5, 5.5, 6.5, 7.5], [2.5, 9.0, math.inf, math.inf, math.inf], [2.0, 2.0, 5.0, 6.0, 7.0, 8.0]]
+)
+def test_p_of_few_runs_is_exact(second):
+    first = [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert p_value(first, second) == pytest.approx(by_all_divisions(first, second), rel=1e-12)
+
+
+def test_p_of_many_runs():
+    apart = range(100), range(100, 200)
+    assert p_value(*apart) == pytest.approx(2 / math.comb(200, 100), rel=1e-9, abs=0)
+    values = np.random.default_rng(0).lognormal(size=(2, 101))
+    assert p_value(*values) == mannwhitneyu(*values, method="asymptotic").pvalue
 
 
 def test_the_best_of_many_groups_is_corrected_for_the_choice():
