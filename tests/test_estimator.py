@@ -21,8 +21,8 @@ import runge
 from runge.configuration import CONFIGURATIONS
 from runge.errors import RunError
 from runge.estimator import SobolevRegressor
+from runge.estimator.checks import OPTIMIZERS, composed
 from runge.function import Function
-from runge.in_memory import OPTIMIZERS, composed
 from runge.launch.compose import compose
 from runge.optimizers import SGD, LevenbergMarquardt
 from tests.conftest import interrupted_at
@@ -242,7 +242,7 @@ def nothing_left(monkeypatch, tmp_path):
         assert search == "search=best"
         return runge.sweep(table, *TINY_RACE, *overrides, directory=directory)
 
-    monkeypatch.setattr("runge.estimator.sweep", race)
+    monkeypatch.setattr("runge.estimator.regressor.sweep", race)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     (tmp_path / "other").touch()
     return lambda: [path.name for path in tmp_path.iterdir()] == ["other"]

@@ -2,37 +2,50 @@
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Real
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from runge.errors import ConfigurationError
+from runge.configuration import build
+from runge.data import Rows, Table
+from runge.errors import ConfigurationError, RunError
+from runge.estimator.checks import (
+    CHECK,
+    OF_LABELS,
+    QUIET,
+    Arrays,
+    Floats,
+    Names,
+    checked_derivatives,
+    composed,
+    option_of,
+    seed_of,
+)
 from runge.function import Function
-from runge.in_memory import QUIET, Floats, Names, member_of, trained
 from runge.interface import sweep
+from runge.metrics import TRAIN_LOSS
 from runge.optimizers import Optimizer
-from runge.tables.contradictions import ColumnNames, wrong_columns
+from runge.residuals import errors_of
 from runge.tables.memory import unmasked
-from runge.tables.roles import check_index, names_of, partials_of
-from runge.tables.table import FARTHEST
+from runge.tables.roles import check_index, names_of
 from runge.training.member import Member
+from runge.training.report import inside
+from runge.training.stack import Stack
+from runge.trust.intervals import Calibration
 
 __all__ = ["SobolevRegressor"]
 
 _VALIDATE: Any = validate_data  # whose own hints are those of its defaults
-_CHECK: Any = check_array
-_OF_LABELS = {"dtype": np.float64, "ensure_2d": False, "ensure_all_finite": "allow-nan"}
-_LARGEST_SEED = 10**9
 _TRAINER = ("max_steps", "patience", "precision")
 _KEYS = {"model": ("activation", "depth", "width"), "loss": ("lambda_d",), "data": ("batch_size",), "trainer": _TRAINER}
 _DEFAULTS = {"lambda_d": 1.0, "optimizer": "adamw", "validation_fraction": 0.15}
@@ -48,10 +61,10 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
 
     in standardised units, with the mean square :math:`m_d` of the d-th derivative and its mean over d.
 
-    The fit is that of `python train.py data=table data.file=FILE data.split.test=0`, with the same defaults, for the
-    same rows and seed with the same weights to the last bit; predictions are computed in 64 bit. Inputs and outputs are
-    standardised, so that no scaler is needed. Behind a scaler in a `Pipeline` the derivatives of `fit` and
-    `predict_derivative` are with respect to the scaled inputs: dy/dx times the `scale_` of a `StandardScaler`.
+    The fit is that of `python train.py data=table data.file=FILE data.split.test=0`, with the same defaults, but writes
+    no files; predictions are computed in 64 bit. Inputs and outputs are standardised, so that no scaler is needed.
+    Behind a scaler in a `Pipeline` the derivatives of `fit` and `predict_derivative` are with respect to the scaled
+    inputs: dy/dx times the `scale_` of a `StandardScaler`.
 
     Args:
         activation: as `model.activation`; None (here and below): the command's default for this optimiser.
@@ -135,12 +148,12 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         for name, part in (("y", y), ("dydx", dydx)):
             check_index(name, part, X)
         of_inputs = {"dtype": np.float64, "ensure_min_samples": 2}
-        x, labels = _VALIDATE(self, unmasked(X), unmasked(y), validate_separately=(of_inputs, _OF_LABELS))
+        x, labels = _VALIDATE(self, unmasked(X), unmasked(y), validate_separately=(of_inputs, OF_LABELS))
         check_consistent_length(x, labels)
         self._one_column = labels.ndim == 1
         values = labels.reshape(len(x), -1)
         inputs, outputs = names_of("x", X, x.shape[1]), names_of("y", y, values.shape[1])
-        slopes = _checked(unmasked(dydx), x, values, inputs, outputs)
+        slopes = checked_derivatives(unmasked(dydx), x, values, inputs, outputs)
         if (search := self.search) not in (None, "best"):
             raise ValueError(f"search: must be None or 'best', got {search!r}")
         with _fitting():
@@ -148,8 +161,23 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         return self
 
     def _train(self, x: Floats, y: Floats, dydx: Floats, inputs: Names, outputs: Names) -> Function:
-        """Train one network."""
-        function, self.loss_curve_ = trained(self._member(x, y, dydx, inputs, outputs))
+        """Train one network, in memory.
+
+        Raises:
+            RunError: the loss was never finite.
+            KeyboardInterrupt: it was interrupted.
+        """
+        member = self._member(x, y, dydx, inputs, outputs)
+        stack, rows = Stack([member]), cast(Rows, member.rows)
+        history = stack.fit_in_memory()
+        if not stack.module.best_loss.isfinite().all():
+            raise RunError("the loss is not finite; try an optimizer with a smaller lr, or a smaller lambda_d")
+        self.loss_curve_ = list(history.member(0)[TRAIN_LOSS])
+        network = stack.module.best.requires_grad_(False).cpu().double().eval()
+        function = Function(network, inputs=inputs, outputs=outputs, inside=inside(member)["rows"].numpy())
+        if self.validation_fraction:
+            left_out = rows.split(member.data_seed.generator("data")).val
+            function.calibration = Calibration.of(errors_of(function.jet, rows, left_out)[0].numpy(), None)
         return function
 
     def _race(self, x: Floats, y: Floats, dydx: Floats, inputs: Names, outputs: Names) -> Function:
@@ -160,7 +188,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         keys = {f"{section}.{name}": name for section, names in _KEYS.items() for name in names}
         keys |= {"optimizer": "optimizer", "hydra.sweeper.timeout": "timeout"}
         overrides = [f"{key}={value}" for key, name in keys.items() if (value := self._given(name)) is not None]
-        overrides += [f"seed={_seed(self.random_state)}", *QUIET, "hydra.sweeper.compare=false"]
+        overrides += [f"seed={seed_of(self.random_state)}", *QUIET, "hydra.sweeper.compare=false"]
         with TemporaryDirectory(prefix="runge-", ignore_cleanup_errors=True) as directory:
             try:
                 answer: Any = sweep({"x": x, "y": y, "dydx": dydx}, "search=best", *overrides, directory=directory)
@@ -178,16 +206,26 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         return None if value == _DEFAULTS.get(name) else value
 
     def _member(self, x: Floats, y: Floats, dydx: Floats, inputs: Names, outputs: Names) -> Member:
-        """Return the run: the command's configuration of a table, with the parameters of this estimator."""
+        """Return the run: the command's configuration of a table, with the parameters of this estimator.
+
+        Raises:
+            ConfigurationError: a parameter is not allowed, or the rows are too few.
+        """
         share = self.validation_fraction
         if not (isinstance(share, Real) and 0 <= share < 1):
             raise ValueError(f"validation_fraction: must be in [0, 1), got {share!r}")
-        settings: dict[str, Any] = {
-            section: {name: value for name in names if (value := self._given(name)) is not None}
-            for section, names in _KEYS.items()
-        }
-        settings["data"]["split"] = {"train": None, "val": float(share), "test": 0.0}
-        return member_of(x, y, dydx, (inputs, outputs), self.optimizer, _seed(self.random_state), settings)
+        steps = self._given("max_steps")
+        configuration = dict(composed(option_of(self.optimizer), steps if isinstance(steps, int) else None))
+        for section, names in _KEYS.items():
+            values = {name: value for name in names if (value := self._given(name)) is not None}
+            configuration[section] = configuration[section] | values
+        configuration["data"]["split"] = {"train": None, "val": float(share), "test": 0.0}
+        configuration["seed"] = seed_of(self.random_state)
+        if not isinstance(self.optimizer, str):
+            configuration["optimizer"] = self.optimizer
+        copies = x.copy(), y.copy(), dydx.copy()  # which become read-only
+        table = build("data", configuration["data"], Table)
+        return Member(configuration, rows=Arrays.of(copies, inputs, outputs, table))
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags: several outputs are allowed."""
@@ -239,7 +277,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         Raises:
             ValueError: no value is known.
         """
-        labels, u = _CHECK(unmasked(y), input_name="y", **_OF_LABELS), self.predict(X)
+        labels, u = CHECK(unmasked(y), input_name="y", **OF_LABELS), self.predict(X)
         check_consistent_length(u, labels, sample_weight)
         weight, scores = np.ones(len(u)) if sample_weight is None else np.asarray(sample_weight), []
         for label, one in zip(labels.reshape(len(u), -1).T, u.reshape(len(u), -1).T, strict=True):
@@ -252,37 +290,6 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
     def _checked_inputs(self, X: ArrayLike) -> Floats:
         check_is_fitted(self, "function_")
         return _VALIDATE(self, unmasked(X), dtype=np.float64, reset=False)
-
-
-def _seed(random_state: Any) -> int:
-    """Return a seed up to 10^9 itself, or one that is drawn from another source of randomness."""
-    if isinstance(random_state, int | np.integer) and 0 <= random_state <= _LARGEST_SEED:
-        return int(random_state)
-    return int(check_random_state(random_state).randint(_LARGEST_SEED))
-
-
-def _checked(dydx: Any, x: Floats, y: Floats, inputs: Sequence[str], outputs: Sequence[str]) -> Floats:
-    """Return the derivatives, (n, P, D), NaN where they are not known.
-
-    Raises:
-        ValueError: they have another shape, contradict the values, or a number is too large for its square.
-    """
-    shape = n, count, dimension = len(x), len(outputs), len(inputs)
-    dydx = np.full(shape, np.nan) if dydx is None else partials_of(dydx, inputs, outputs)
-    slopes = _CHECK(dydx, input_name="dydx", allow_nd=True, **_OF_LABELS)
-    allowed = [shape, *[(n, dimension)] * (count == 1), *[(n,)] * (count == dimension == 1)]
-    if slopes.shape not in allowed:
-        raise ValueError(f"dydx: must have the shape {' or '.join(map(str, allowed))}; got {slopes.shape}")
-    slopes = slopes.reshape(shape)
-    for name, part in (("X", x), ("y", y), ("dydx", slopes)):
-        if (large := np.abs(part) > FARTHEST).any():
-            raise ValueError(f"{name}: must be within {FARTHEST:g} of 0, got {part[large][0]:g}; change its unit")
-    if wrong := wrong_columns(x, y, slopes, ColumnNames(inputs, outputs)):
-        rule = "must be the derivatives of y with respect to the inputs as X has them"
-        got = " ".join(f"{one.what} {one.evidence}" for one in wrong)
-        then = "if a scaler has changed X, leave it out, because this estimator has one, or multiply dydx by its scale_"
-        raise ValueError(f"dydx: {rule}. {got} What to do: {wrong[0].advice} Or {then}")
-    return slopes
 
 
 @contextmanager

@@ -1,0 +1,95 @@
+"""Check the arrays and the parameters of an estimator, and make rows and a configuration of them."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_array, check_random_state
+
+from runge.configuration import CONFIGURATIONS
+from runge.data import Rows
+from runge.launch.compose import compose
+from runge.optimizers import Optimizer
+from runge.tables.contradictions import ColumnNames, wrong_columns
+from runge.tables.roles import partials_of
+from runge.tables.table import FARTHEST
+
+__all__ = [
+    "CHECK",
+    "OF_LABELS",
+    "OPTIMIZERS",
+    "QUIET",
+    "Arrays",
+    "Floats",
+    "Names",
+    "checked_derivatives",
+    "composed",
+    "option_of",
+    "seed_of",
+]
+
+Floats = NDArray[np.float64]
+Names = tuple[str, ...]
+
+CHECK: Any = check_array  # whose own hints are those of its defaults
+OF_LABELS = {"dtype": np.float64, "ensure_2d": False, "ensure_all_finite": "allow-nan"}
+OPTIMIZERS = sorted(path.stem for path in (CONFIGURATIONS / "optimizer").glob("*.yaml"))
+QUIET = "trainer.progress_bar=false", "~logger"
+_LARGEST_SEED = 10**9
+
+
+class Arrays(Rows):
+    """Rows in which an input may be constant, as in a part of a cross-validation."""
+
+    INPUTS_VARY = False
+
+
+def checked_derivatives(dydx: Any, x: Floats, y: Floats, inputs: Sequence[str], outputs: Sequence[str]) -> Floats:
+    """Return the derivatives, (n, P, D), NaN where they are not known.
+
+    Raises:
+        ValueError: they have another shape, contradict the values, or a number is too large for its square.
+    """
+    shape = n, count, dimension = len(x), len(outputs), len(inputs)
+    dydx = np.full(shape, np.nan) if dydx is None else partials_of(dydx, inputs, outputs)
+    slopes = CHECK(dydx, input_name="dydx", allow_nd=True, **OF_LABELS)
+    allowed = [shape, *[(n, dimension)] * (count == 1), *[(n,)] * (count == dimension == 1)]
+    if slopes.shape not in allowed:
+        raise ValueError(f"dydx: must have the shape {' or '.join(map(str, allowed))}; got {slopes.shape}")
+    slopes = slopes.reshape(shape)
+    for name, part in (("X", x), ("y", y), ("dydx", slopes)):
+        if (large := np.abs(part) > FARTHEST).any():
+            raise ValueError(f"{name}: must be within {FARTHEST:g} of 0, got {part[large][0]:g}; change its unit")
+    if wrong := wrong_columns(x, y, slopes, ColumnNames(inputs, outputs)):
+        rule = "must be the derivatives of y with respect to the inputs as X has them"
+        got = " ".join(f"{one.what} {one.evidence}" for one in wrong)
+        then = "if a scaler has changed X, leave it out, because this estimator has one, or multiply dydx by its scale_"
+        raise ValueError(f"dydx: {rule}. {got} What to do: {wrong[0].advice} Or {then}")
+    return slopes
+
+
+@cache
+def composed(option: str, steps: int | None = None) -> dict[str, Any]:
+    """Return the configuration of a run on a table with an optimiser, and with some steps; None: its default."""
+    own = [] if steps is None else [f"trainer.max_steps={steps}"]  # a share of which is the distance of validations
+    return compose("data=table", "data.file=X", f"optimizer={option}", *own, *QUIET)
+
+
+def option_of(optimizer: Any) -> str:
+    """Return the name of an optimiser, or of the option that has the class of an object; ValueError: there is none."""
+    if isinstance(optimizer, Optimizer):
+        target = f".{type(optimizer).__name__}"
+        return next((name for name in OPTIMIZERS if composed(name)["optimizer"]["_target_"].endswith(target)), "adam")
+    if optimizer not in OPTIMIZERS:
+        rule = f"must be one of {', '.join(OPTIMIZERS)}, or an object from runge.optimizers"
+        raise ValueError(f"optimizer: {rule}; got {optimizer!r}")
+    return optimizer
+
+
+def seed_of(random_state: Any) -> int:
+    """Return a seed up to 10^9 itself, or one that is drawn from another source of randomness."""
+    if isinstance(random_state, int | np.integer) and 0 <= random_state <= _LARGEST_SEED:
+        return int(random_state)
+    return int(check_random_state(random_state).randint(_LARGEST_SEED))
