@@ -69,9 +69,7 @@ def test_the_bound_is_12_over_pi2_of_a_line_and_sharp_for_a_cosine(rng):
     assert_allclose(own.mean, [slopes])
     assert_allclose(own.mean_error, 0, atol=1e-12)
     assert own.rising.tolist() == [[1, 0]]
-    sizes = set[int]()
-    assert_allclose(total_indices(lambda x: sizes.add(x.size) or x @ slopes, box), 0.5, rtol=0.01)
-    assert sizes == {2 * 4096}  # not that times the number of inputs
+    assert_allclose(total_indices(lambda x: x @ slopes, box), 0.5, rtol=0.01)
     x = (np.arange(1000) + 0.5)[:, None] / 1000
     assert_allclose(measure(np.cos(PI * x), -PI * np.sin(PI * x)[..., None], np.array([[0, 1]])).bound, 1)
 

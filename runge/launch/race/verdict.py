@@ -75,7 +75,9 @@ def _sensitivity(function: "Function", rows: Rows) -> Sensitivity:
     # The activations take most of the time: at n (D + 2) points, and with D tangents at n.
     stages = [one.stage(k) for one in function.networks for k in range(len(one.stages))]
     neurons = sum(bias.numel() for stage in stages for _, bias in stage.layers())
-    n = 2 ** min(max(int(math.log2(_ACTIVATIONS / (neurons * (2 * len(box) + 3)))), 6), 12)
+    # SciPy has the numbers of all points at once, D^2 for each of n.
+    most = max(neurons * (2 * len(box) + 3), len(box) ** 2)
+    n = 2 ** min(max(int(math.log2(_ACTIVATIONS / most)), 6), 12)
     fit, labels = measure_function(function, box, n), measure(rows.y, rows.dydx, box)
     parts = total_indices(function, box, n), fit.bound, fit.nu, fit.mean, fit.rising
     figures = np.stack([*parts, labels.bound, labels.bound_error, labels.nu, labels.mean, labels.mean_error], axis=-1)
