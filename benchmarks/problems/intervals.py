@@ -6,8 +6,10 @@ Intervals have the level 0.9; the share of 2000 new labels that they hold is tha
 partial derivative. The fit is the answer of `search=best` with one candidate, Levenberg-Marquardt with silu, 2 x 16, so
 that its last rounds, which intervals come from, are those of any race; with `--race` it is that of the whole race in
 this time. With noise, labels and new labels have it, in standard deviations of each channel. Beside them are simpler
-intervals of the same networks: 1.645 standard deviations of the answer's networks, and the quantile of what the folds'
-networks get wrong, the same everywhere. Of the first `--gp` seeds the mean width is compared with that of a
+intervals of the same networks: 1.645 standard deviations of the answer's networks, the quantile of what the folds'
+networks get wrong, the same everywhere, and CV+ (Barber et al. 2021), which adds the errors of all rows to what the
+networks without each row predict. The interval score (Winkler 1972) is the mean of the width plus 2 / 0.1 times how far
+a label is outside; the smaller the better. Of the first `--gp` seeds the mean width is compared with that of a
 gradient-enhanced Gaussian process, whose intervals are scaled to contain the same share.
 """
 
@@ -27,6 +29,9 @@ from tables import Array, Rows, noisy
 from tools.gpytorch_process import Process, loss_of, settings, trained
 
 import runge
+from runge.loading import load_runs
+from runge.records.directories import RunDirectory
+from runge.residuals import rows_of
 
 LEVEL, NORMAL = 0.9, 1.645
 CANDIDATE = (
@@ -43,14 +48,41 @@ def channels(y: Array, dydx: Array) -> Array:
     return np.concatenate([y.reshape(len(y), 1), dydx.reshape(len(y), -1)], axis=1)
 
 
-def constant(sweep: Path) -> Array:
-    """Return half the width of intervals that follow from the folds' networks alone, the same everywhere, (1 + D,)."""
-    frame = runge.runs(sweep)
-    folds = frame[frame["data.fold"].notna() & (frame["seed"] == frame["seed"].min())]
-    found = [runge.load(run).calibration.scores for run in folds["run"]]
-    scores = [np.concatenate(column) for column in zip(*found, strict=True)]
-    place = int(np.ceil((len(scores[0]) + 1) * LEVEL)) - 1
-    return np.array([np.sort(column)[place] for column in scores])
+class Folds:
+    """The mean of the networks without each fold, and its errors at the rows of the fold, |e_i|, (n, 1 + D)."""
+
+    def __init__(self, sweep: Path) -> None:
+        frame = runge.runs(sweep)
+        runs = frame[frame["data.fold"].notna()].groupby("data.fold")["run"]
+        self.means = [load_runs([RunDirectory(run) for run in of_fold]) for _, of_fold in runs]
+        errors = list[Array]()
+        for mean in self.means:
+            rows, split = rows_of(RunDirectory(mean.runs[0]))
+            labels = channels(rows.y[split.val], rows.dydx[split.val])
+            errors.append(np.abs(channels(*mean.value_and_derivative(rows.x[split.val])) - labels))
+        self.fold = np.repeat(np.arange(len(errors)), [len(of_fold) for of_fold in errors])
+        self.errors = np.concatenate(errors)
+
+    def half_width(self) -> Array:
+        """Return half the width of intervals that is the same everywhere, (1 + D,): a quantile of the errors."""
+        place = int(np.ceil((len(self.errors) + 1) * LEVEL)) - 1
+        return np.sort(self.errors, axis=0)[place]
+
+    def cross_validated_plus(self, x: Array) -> tuple[Array, Array]:
+        """Return the ends of the intervals of CV+ at x, (m, 1 + D)."""
+        predicted = np.stack([channels(*mean.value_and_derivative(x)) for mean in self.means])
+        n, low, high = len(self.errors), list[Array](), list[Array]()
+        for c in range(self.errors.shape[1]):
+            centre, error = predicted[self.fold, :, c], self.errors[:, c, None]
+            low.append(np.sort(centre - error, axis=0)[int(np.floor((n + 1) * (1 - LEVEL))) - 1])
+            high.append(np.sort(centre + error, axis=0)[int(np.ceil((n + 1) * LEVEL)) - 1])
+        return np.stack(low, axis=1), np.stack(high, axis=1)
+
+
+def interval_score(low: Array, high: Array, labels: Array) -> list[float]:
+    """Return the interval score of each channel, the mean over the labels, (m, C)."""
+    outside = np.maximum(low - labels, 0) + np.maximum(labels - high, 0)
+    return (high - low + 2 / (1 - LEVEL) * outside).mean(axis=0).tolist()
 
 
 def measure(name: str, noise: float, seed: int, work: Path, race: float | None, gp: bool) -> dict[str, Any]:
@@ -67,6 +99,9 @@ def measure(name: str, noise: float, seed: int, work: Path, race: float | None, 
     low, high = (channels(*ends) for ends in zip(*u.value_and_derivative_interval(test.x, LEVEL), strict=True))
     error = np.abs(fit - labels)
     spread = channels(*u.value_and_derivative_std(test.x)) if u.members > 1 else np.zeros_like(error)
+    folds = None if race else Folds(directory)
+    width = None if folds is None else folds.half_width()
+    plus = None if folds is None else folds.cross_validated_plus(test.x)
     scale = known.x.std(axis=0) * np.sqrt((known.dydx[:, 0] ** 2).mean(axis=0))
     found: dict[str, Any] = {
         "problem": f"{name}, noise {noise:g}" if noise else name,
@@ -77,7 +112,11 @@ def measure(name: str, noise: float, seed: int, work: Path, race: float | None, 
         "local": u.calibration.local,
         "held": ((low <= labels) & (labels <= high)).mean(axis=0).tolist(),
         "held, spread": (error <= NORMAL * spread).mean(axis=0).tolist(),
-        "held, constant": None if race else (error <= constant(directory)).mean(axis=0).tolist(),
+        "held, constant": None if width is None else (error <= width).mean(axis=0).tolist(),
+        "held, cv+": None if plus is None else ((plus[0] <= labels) & (labels <= plus[1])).mean(axis=0).tolist(),
+        "score": interval_score(low, high, labels),
+        "score, constant": None if width is None else interval_score(fit - width, fit + width, labels),
+        "score, cv+": None if plus is None else interval_score(*plus, labels),
         "half width": (np.mean(high - low, axis=0) / 2).tolist(),
         "rmse": np.sqrt((error**2).mean(axis=0)).tolist(),
     }
@@ -142,7 +181,7 @@ def main() -> None:
             held = [row["held"] for row in rows if row["problem"] == rows[-1]["problem"]]
             print(f"{rows[-1]['problem']:22}: held {np.round(np.median(held, axis=0), 3).tolist()}", flush=True)
     kept = "intervals" if arguments.race is None else "intervals_race"
-    keep(kept, rows, "python benchmarks/problems/intervals.py --seeds 2 --gp 1")
+    keep(kept, rows, "python benchmarks/problems/intervals.py --seeds 3 --gp 1")
 
 
 if __name__ == "__main__":
