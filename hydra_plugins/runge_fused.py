@@ -69,7 +69,8 @@ class SearchSweeper(_Sweeper):
         search = Search(context, config, build("hydra.sweeper", self.settings, SearchSettings), arguments)
         with compared(config, search.settings, launcher):
             processes = begin_processes(launcher.settings) if isinstance(launcher, FusedLauncher) else 1
-            search.run(launcher.launch, check_jobs(context, config, search.corners(), NOWHERE, processes))
+            jobs = check_jobs(context, config, search.ends, NOWHERE, processes)
+            search.run(launcher.launch, jobs[0].member.objective.keys)
 
 
 class BestSweeper(_Sweeper):

@@ -3,12 +3,11 @@
 import json
 import logging
 import math
-import os
 import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -16,11 +15,11 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from runge.configuration import SAME_BITS
-from runge.errors import ConfigurationError, DivergedError, RunError, command, in_shell, override_of
+from runge.errors import ConfigurationError, DivergedError, RunError, command
 from runge.launch.compose import Composer
 from runge.launch.folds import folds
-from runge.launch.jobs import Job, Launch, value_or_error
-from runge.launch.space import Space, ends, read_space
+from runge.launch.jobs import Launch, value_or_error
+from runge.launch.space import ends, read_space
 from runge.launch.study import Result, Sampler, Study, import_optuna
 from runge.records.files import write
 from runge.validation import Count, Natural, Positive, checked
@@ -84,37 +83,32 @@ class Search:
         given = [f"{key}={value}" for key, value in (settings.params or {}).items()]
         self.space, self.fixed = read_space(parser.parse_overrides([*given, *arguments]))
         self._ranges = {key: json.loads(optuna.distributions.distribution_to_json(x)) for key, x in self.space.items()}
-        self._context, self._config, self.settings = context, config, settings
+        self._config, self.settings = config, settings
         self.directory = Path(config.hydra.sweep.dir)
         for key in {"seed", "objective", "resume", "logger", "data.folds", "data.fold"} & self.space.keys():
             rule = "seeds are hydra.sweeper.seeds=3; several objectives a list, 'objective=[val/mse_f,val/mse_df]'"
             raise ConfigurationError(f"{key}: must not be searched; {rule}; data.folds=5 has folds 0 to 4")
         if settings.seeds > 1 and any(override.partition("=")[0] == "seed" for override in self.fixed):
             raise ConfigurationError("seed: must not be given with hydra.sweeper.seeds, which sets it to 0, 1, ...")
-        least = self._overrides({key: ends(one)[0] for key, one in self.space.items()})
-        self._folds = folds(Composer(context.config_loader, config)(least, NOWHERE))
+        first, last = ({key: ends(one)[i] for key, one in self.space.items()} for i in (0, 1))
+        self._folds = folds(Composer(context.config_loader, config)(self._overrides(first), NOWHERE))
         self._runs = settings.seeds * max(1, len(self._folds))  # of a trial
+        self.ends = [[*self._overrides(params), *self._folds[:1]] for params in (first, last)]
+        """Overrides to be checked first: all lower ends and first choices, and all upper ends and last choices."""
 
-    def corners(self) -> list[list[str]]:
-        """Return overrides to be checked first: each choice, each end, and all last ends, which may be too large."""
-        values = {key: ends(one) for key, one in self.space.items()}
-        base, last = ({key: some[i] for key, some in values.items()} for i in (0, -1))
-        others = [{**base, key: value} for key, some in values.items() for value in some[1:]]
-        return [[*self._overrides(params), *self._folds[:1]] for params in (base, *others, last)]
-
-    def run(self, launch: Launch, jobs: Sequence[Job]) -> None:
+    def run(self, launch: Launch, objective: Sequence[str]) -> None:
         """Train trials until all have ended, or the time is over.
 
         Args:
             launch: trains jobs, given their overrides and the number of the first.
-            jobs: the checked jobs of `corners`.
+            objective: the figures that it minimises.
 
         Raises:
             ConfigurationError: the directory holds another search.
             RunError: no run of a batch could be trained, or no trial has finished.
         """
         started, settings = time.monotonic(), self.settings
-        study = self._study(jobs)
+        study = self._study(objective)
         write(self.directory / "multirun.yaml", OmegaConf.to_yaml(self._config))
         while len(study.trials) < settings.trials:
             if settings.timeout is not None and time.monotonic() - started >= settings.timeout:
@@ -133,20 +127,20 @@ class Search:
         self._write(study)
         self._show(study)
 
-    def _study(self, jobs: Sequence[Job]) -> Study:
+    def _study(self, objective: Sequence[str]) -> Study:
         settings = self.settings
         fixed = {one: one.lstrip("+").partition("=")[0] for one in self.fixed}
         ignored = {one for one, key in fixed.items() if key in SAME_BITS or key.partition(".")[0] == "logger"}
         description = {
             "hydra.sweeper.params": self._ranges,
             "overrides": sorted(fixed.keys() - ignored),
-            "objective": list(jobs[0].member.objective.keys),
+            "objective": list(objective),
             "hydra.sweeper.sampler": settings.sampler,
             "hydra.sweeper.seed": settings.seed,
             "hydra.sweeper.seeds": settings.seeds,
         }
         batch = settings.batch or max(_LEAST, math.ceil(settings.trials / _BATCHES))
-        return Study(self.directory, self.space, _shared(self.space, jobs), description, batch)
+        return Study(self.directory, self.space, description, batch)
 
     def _overrides(self, params: Mapping[str, Any]) -> list[str]:
         return [*self.fixed, *(f"{key}={value}" for key, value in params.items())]
@@ -158,7 +152,7 @@ class Search:
         return [[*job, *seed, *fold] for seed in seeds for fold in ([[one] for one in self._folds] or [[]])]
 
     def _write(self, study: Study) -> None:
-        """Write what the report needs, and the best settings as an experiment."""
+        """Write what the report needs."""
         trials, best = study.trials, study.best()
         figures = [
             {
@@ -177,32 +171,10 @@ class Search:
             "command": [self.command(trial.params) for trial in best],
         }
         write(self.directory / "search.json", json.dumps(content, indent=1) + "\n")
-        if best and len(study.objective) == 1:
-            head = f"{study.objective[0]} {best[0].value:.4g}, trial {best[0].number} of {len(trials)} of a search"
-            folder = self.directory / "experiment"
-            folder.mkdir(exist_ok=True)
-            write(folder / "best.yaml", self._experiment(best[0].params, head))
 
     def command(self, params: Mapping[str, Any]) -> str:
         """Return the command that trains a trial's settings alone, once for each fold."""
         return f"{command()} {'-m ' if self._folds else ''}{shlex.join(self._overrides(params))}"
-
-    def _experiment(self, params: Mapping[str, Any], head: str) -> str:
-        """Return a file that `experiment=` takes: the options of groups, and what differs from these."""
-        loader = self._context.config_loader
-        whole = loader.load_sweep_config(self._config, self._overrides(params))
-        choices = {
-            group: choice
-            for group, choice in whole.hydra.runtime.choices.items()
-            if isinstance(choice, str) and "/" not in group and group not in _NOT_OF_A_RUN
-        }
-        base = loader.load_sweep_config(self._config, [f"{group}={choice}" for group, choice in choices.items()])
-        differing = _difference(_plain(whole), _plain(base))
-        differing.get("data", {}).pop("folds", None)
-        trainer = {key: x for key, x in differing.pop("trainer", {}).items() if f"trainer.{key}" not in SAME_BITS}
-        differing |= {"trainer": trainer} if trainer else {}
-        content = {"defaults": [{f"override /{group}": choice} for group, choice in choices.items()], **differing}
-        return f"# @package _global_\n# {head}\n" + OmegaConf.to_yaml(content)
 
     def _show(self, study: Study) -> None:
         best = study.best()
@@ -211,14 +183,6 @@ class Search:
         for trial in best:
             print(f"{', '.join(study.objective)}: {_figures(trial)}")
             print(f"  {self.command(trial.params)}")
-        if len(study.objective) == 1:
-            path = os.path.abspath(self.directory)
-            place = override_of("hydra.searchpath", f"file://{path}").replace("=", "=[", 1) + "]"
-            print(f"or: {command()} experiment=best {in_shell(place)}")
-
-
-_NOT_OF_A_RUN = ("experiment", "search", "logger", "resume", "seed", "objective")
-"""The keys and groups that a file with the best settings does not contain."""
 
 
 def _figures(trial: Any) -> str:
@@ -241,32 +205,3 @@ def _result(outcomes: Sequence[Any], first: int, seeds: int) -> Result:
     if not median or not all(map(math.isfinite, median)):
         return Result("diverged", (), runs)
     return Result("finished", median, runs)
-
-
-def _shared(space: Space, jobs: Sequence[Job]) -> list[str]:
-    """Return the keys by which runs cannot share a stack: those for which a job and its neighbour differ in kind."""
-    base, others, shared = jobs[0].member.shared(), iter(jobs[1:]), []
-    for key, one in space.items():
-        neighbours = [next(others) for _ in ends(one)[1:]]
-        if any(job.member.shared() != base for job in neighbours):
-            shared.append(key)
-    return shared
-
-
-def _plain(config: DictConfig) -> dict[str, Any]:
-    """Return the settings of a run as plain data, with their interpolations."""
-    skipped = {"hydra", *_NOT_OF_A_RUN}
-    return {key: x for key, x in cast(dict[str, Any], OmegaConf.to_container(config)).items() if key not in skipped}
-
-
-def _difference(whole: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a nested mapping has that another one has not, or has with another value."""
-    found = {}
-    for key, value in whole.items():
-        other = base.get(key)
-        if isinstance(value, Mapping) and isinstance(other, Mapping):
-            if inner := _difference(value, other):
-                found[key] = inner
-        elif key not in base or value != other:
-            found[key] = value
-    return found

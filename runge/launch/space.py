@@ -43,9 +43,9 @@ def read_space(overrides: Sequence[Override]) -> tuple[Space, list[str]]:
     return space, [str(one.input_line) for key, one in last.items() if key not in space]
 
 
-def ends(one: Any) -> list[Any]:
-    """Return the values of a distribution that are checked before a search: each choice, both ends of numbers."""
-    return list(one.choices if hasattr(one, "choices") else dict.fromkeys((one.low, one.high)))
+def ends(one: Any) -> tuple[Any, Any]:
+    """Return the first and the last choice of a distribution, or the ends of its interval."""
+    return (one.choices[0], one.choices[-1]) if hasattr(one, "choices") else (one.low, one.high)
 
 
 def rounded(one: Any, value: Any) -> Any:

@@ -20,8 +20,6 @@ from runge.launch.space import Space, rounded
 Sampler = Literal["tpe", "random"]
 
 _DESCRIPTION = "description"
-_TOGETHER = 8
-"""The number of consecutive trials of a batch that share the settings that determine the stack."""
 
 
 class Result(NamedTuple):
@@ -38,7 +36,6 @@ class Study:
     Args:
         directory: the sweep's directory.
         space: the settings to choose.
-        shared: the keys of those that runs of one stack have in common.
         description: what must not change while the search is resumed, by its keys.
         batch: the trials of a batch, unless the study exists already.
 
@@ -46,15 +43,8 @@ class Study:
         ConfigurationError: Optuna is missing, the file is damaged, or the directory holds another search.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        space: Space,
-        shared: Sequence[str],
-        description: Mapping[str, Any],
-        batch: int,
-    ) -> None:
-        self._optuna, self.space, self.shared = import_optuna(), space, shared
+    def __init__(self, directory: Path, space: Space, description: Mapping[str, Any], batch: int) -> None:
+        self._optuna, self.space = import_optuna(), space
         self.objective = description["objective"]
         self.sampler, self.seed = description["hydra.sweeper.sampler"], description["hydra.sweeper.seed"]
         file = directory / "study.log"
@@ -85,25 +75,22 @@ class Study:
     def propose(self, most: int) -> tuple[int, list[dict[str, Any]]]:
         """Return the number of the next batch's first trial, and the settings of its trials, at most `most` in all.
 
-        A batch of which some trials have not ended is proposed again. Neighbours share what determines their stack.
+        A batch of which some trials have not ended is proposed again.
         """
         ended = self.trials
         first = len(ended) // self.batch * self.batch
         count = min(self.batch, most - first) if len(ended) < most else 0
-        distributions, together, proposed = dict(self.space), {}, []
+        proposed = []
         with _quiet(self._optuna):
             samplers, seed = self._optuna.samplers, int(np.random.SeedSequence([self.seed, first]).generate_state(1)[0])
             if self.sampler == "random":
                 sampler = samplers.RandomSampler(seed=seed)
             else:
                 sampler = samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
-            study = self._new()
+            study = self._new(sampler=sampler)
             study.add_trials(ended[:first])
-            for i in range(count):
-                together = together if i % _TOGETHER else {}
-                study.sampler = samplers.PartialFixedSampler(together, sampler) if together else sampler
-                params = study.ask(distributions).params
-                together = together or {key: params[key] for key in self.shared}
+            for _ in range(count):
+                params = study.ask(dict(self.space)).params
                 proposed.append({key: rounded(self.space[key], value) for key, value in params.items()})
         return first, proposed
 

@@ -125,4 +125,3 @@ def test_a_trial_is_the_median_over_seeds_of_the_mean_over_folds():
         assert trial["values"] == pytest.approx([expected])
     whole = [(seed, fold) for _ in range(2) for seed in range(3) for fold in range(2)]
     assert settings("sweep", "seed", "fold") == sorted(whole)
-    assert "folds" not in Path("sweep/experiment/best.yaml").read_text()
