@@ -7,12 +7,13 @@ from typing import Any
 from runge.errors import ConfigurationError
 from runge.metrics import VAL_LOSS, key, keys
 
-__all__ = ["VAL_NRMSE", "Objective", "best_row"]
+__all__ = ["ERRORS", "VAL_NRMSE", "Objective", "best_row"]
 
 VAL_NRMSE = key("val", "nrmse")
 """The root mean square of `val/nrmse_f` and `val/nrmse_df`; of the one that is known, where the other is not."""
 
-_PARTS = key("val", "nrmse_f"), key("val", "nrmse_df")
+ERRORS = key("val", "nrmse_f"), key("val", "nrmse_df")
+"""The errors of a run of which `val/nrmse` is made, and by which `search=best` ranks it."""
 
 
 class Objective:
@@ -65,7 +66,7 @@ def best_row(columns: Mapping[str, Sequence[float]]) -> dict[str, float]:
 def _value(figures: Mapping[str, float | int | None], name: str) -> float:
     if name != VAL_NRMSE:
         return math.nan if (figure := figures.get(name)) is None else float(figure)
-    parts = [float(part) for part in map(figures.get, _PARTS) if part is not None and part == part]
+    parts = [float(part) for part in map(figures.get, ERRORS) if part is not None and part == part]
     return math.sqrt(sum(part * part for part in parts) / len(parts)) if parts else math.nan
 
 

@@ -25,13 +25,13 @@ from runge.tables.memory import frame_of
 from runge.tables.roles import listed, of_columns, partial_name
 from runge.tables.table import FORMATS, SETS, open_table
 from runge.trust.suggestions import choose, relative
+from runge.validation import Floats
 
 if TYPE_CHECKING:
     import pandas
 
 __all__ = ["main", "suggest"]
 
-Floats = NDArray[np.float64]
 Interval = Sequence[float]
 
 _CANDIDATES = 2048

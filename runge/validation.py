@@ -2,6 +2,8 @@
 
 from typing import Annotated, TypeVar, cast, dataclass_transform
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, dataclasses, validate_call
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
@@ -12,6 +14,7 @@ Positive = Annotated[float, Field(ge=1e-12, le=1e12, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
+Floats = NDArray[np.float64]
 
 _T = TypeVar("_T")
 # Strict: true is not an integer and "8" is not a number; a slip in YAML is reported, not guessed at.

@@ -13,6 +13,7 @@ import numpy as np
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, key, on_test
 from runge.objective import VAL_NRMSE
 from runge.records.reading import RunRecord
+from runge.tables.roles import listed
 
 FEWEST = 5
 """The number of seeds that each group needs for a claim."""
@@ -50,8 +51,8 @@ def choose_metric(records: Sequence[RunRecord], keys: Sequence[str]) -> tuple[st
         return (key("val", "mse_df"), f"Ranked by {key('val', 'mse_df')}, {_BY_FOLD}.") if folds else (TEST_MSE_DF, "")
     why = "because the columns of a table have units, and so have mean squared errors"
     if differ:
-        listed = " and ".join(filter(None, (", ".join(differ[:-1]), differ[-1])))
-        why = f"because the runs differ in {listed}, and mean squared errors have the units of the data"
+        names_of_data = listed(differ, last=" and ")
+        why = f"because the runs differ in {names_of_data}, and mean squared errors have the units of the data"
     if folds:
         why = _BY_FOLD
     if counts[0] >= counts[1]:

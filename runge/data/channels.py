@@ -7,15 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from runge.sobolev.errors import variance
 from runge.sobolev.points import Points
+from runge.validation import Floats
 
 __all__ = ["Channels", "batch_size", "channel_weights", "relevance", "row_points", "second_weights"]
 
-Floats = NDArray[np.float64]
 
 _COMPONENTS = 22_000  # the values and partial derivatives of one output that a mini-batch may have
 _FLOOR = 0.1  # of the mean over the inputs; from 0.01 to 1 the errors differ by less than a factor of 2

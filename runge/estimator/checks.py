@@ -5,7 +5,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.utils import check_array, check_random_state
 
 from runge.configuration import CONFIGURATIONS
@@ -15,6 +14,7 @@ from runge.optimizers import Optimizer
 from runge.tables.contradictions import ColumnNames, wrong_columns
 from runge.tables.roles import partials_of
 from runge.tables.table import FARTHEST
+from runge.validation import Floats
 
 __all__ = [
     "CHECK",
@@ -22,7 +22,6 @@ __all__ = [
     "OPTIMIZERS",
     "QUIET",
     "Arrays",
-    "Floats",
     "Names",
     "checked_derivatives",
     "composed",
@@ -30,7 +29,6 @@ __all__ = [
     "seed_of",
 ]
 
-Floats = NDArray[np.float64]
 Names = tuple[str, ...]
 
 CHECK: Any = check_array  # whose own hints are those of its defaults

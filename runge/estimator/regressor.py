@@ -24,7 +24,6 @@ from runge.estimator.checks import (
     OF_LABELS,
     QUIET,
     Arrays,
-    Floats,
     Names,
     checked_derivatives,
     composed,
@@ -42,6 +41,7 @@ from runge.training.member import Member
 from runge.training.report import inside
 from runge.training.stack import Stack
 from runge.trust.intervals import Calibration
+from runge.validation import Floats
 
 __all__ = ["SobolevRegressor"]
 

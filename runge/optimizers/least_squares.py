@@ -8,7 +8,6 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 import scipy.linalg
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
@@ -18,11 +17,10 @@ from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
 from runge.sobolev import losses
 from runge.sobolev.jacobian import readout
 from runge.sobolev.network import Tape
-from runge.validation import Positive, checked
+from runge.validation import Floats, Positive, checked
 
 __all__ = ["LeastSquares", "solve_last_layer"]
 
-Floats = NDArray[np.float64]
 Slopes = Annotated[list[Positive], Field(min_length=2, max_length=2)]
 
 _RANK = 1e-15  # nearly dependent columns help: with 1e-14 the errors on 1/(1+100x^2) are several times larger

@@ -3,7 +3,6 @@
 import io
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -14,9 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from runge.records.fits import LEVEL
-
-Array = NDArray[np.floating[Any]]
+from runge.records.fits import LEVEL, Array
 
 # Okabe & Ito's palette, which colour-blind readers can distinguish. https://jfly.uni-koeln.de/color/
 INK, BLUE, ORANGE, GREEN, PINK, SKY = "#222222", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"

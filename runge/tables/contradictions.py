@@ -2,20 +2,22 @@
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from runge.tables.roles import partial_name
+from runge.tables.roles import listed, partial_name
 from runge.trust.cells import Cell, check_cells
 from runge.trust.labels import check_columns
 from runge.trust.mistakes import Mistake
-from runge.trust.pairs import Floats, Place, corrected
+from runge.trust.pairs import Place, corrected
+from runge.validation import Floats
 
 __all__ = ["ColumnNames", "Finding", "Report", "contradictions", "wrong_columns"]
 
 _TOLERANCE = 0.12  # of the logarithm of a factor
-_MOST = 5  # columns in a sentence
+_listed = partial(listed, most=5, last=" and ")  # columns in a sentence
 
 
 class ColumnNames(NamedTuple):
@@ -231,10 +233,3 @@ def _about(factor: float, value: float) -> bool:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.2g} %" if share < 1 else f"{100 * share:.0f} %"
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Return names as a sentence has them, at most five."""
-    if len(names) > _MOST:
-        return f"{', '.join(names[:_MOST])} and {len(names) - _MOST} more"
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -15,7 +15,6 @@ from runge.tables.table import File, Table, numbered
 __all__ = ["Roles", "check_index", "columns_override", "find_roles", "find_seconds", "listed", "names_of"]
 __all__ += ["of_columns", "partial_name", "partials_of", "read_arrays", "read_seconds", "second_name"]
 
-_MOST_SHOWN = 40  # columns in a message
 _INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__")
 """The names that pandas gives to the column of an index without a name, in CSV and in Parquet."""
 
@@ -220,10 +219,19 @@ def read_seconds(file: File, roles: Roles) -> np.ndarray | None:
     return known
 
 
-def listed(names: Sequence[str]) -> str:
-    """Return names as a message shows them, at most 40."""
-    more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
-    return ", ".join(name for name in names[:_MOST_SHOWN] if name) + more
+def listed(names: Sequence[str], most: int = 40, last: str = ", ") -> str:
+    """Return names as a message shows them, with `last` between the last two, or the first `most` and the number left.
+
+    Example:
+        >>> listed(["drag", "lift", "mass"]), listed(["drag", "lift", "mass"], last=" and ")
+        ('drag, lift, mass', 'drag, lift and mass')
+        >>> listed(["drag", "lift", "mass"], most=2)
+        'drag, lift and 1 more'
+    """
+    shown = [name for name in names[:most] if name]
+    if len(names) > most:
+        return f"{', '.join(shown)} and {len(names) - most} more"
+    return last.join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
 
 
 def check_index(name: str, part: Any, x: Any) -> None:

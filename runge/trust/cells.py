@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from runge.trust.pairs import LEAST_ROWS, Floats, Place
+from runge.trust.pairs import LEAST_ROWS, Integers, Place
+from runge.validation import Floats
 
 __all__ = ["Cell", "check_cells"]
 
-Integers = NDArray[np.intp]
 
 _NEAR = 12
 _OUTLIER, _GAP, _LEAVES = 12.0, 2.0, 0.75

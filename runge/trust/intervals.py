@@ -23,11 +23,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from runge.validation import Floats
 
 __all__ = ["Calibration"]
 
-Floats = NDArray[np.float64]
 
 _MOST = 1000  # scores that are kept of a channel
 _FLOORS = np.geomspace(0.01, 1000, 21)  # of tau, over the median spread

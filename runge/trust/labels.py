@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from runge.trust.mistakes import Mistake, possible
-from runge.trust.pairs import LEAST_ROWS, Floats, Labels, Pairs, Place
+from runge.trust.pairs import LEAST_ROWS, Labels, Pairs, Place
+from runge.validation import Floats
 
 __all__ = ["Verdict", "check_columns"]
 

@@ -6,7 +6,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from runge.trust.pairs import Floats, Labels, Place, Source
+from runge.trust.pairs import Labels, Place, Source
+from runge.validation import Floats
 
 __all__ = ["Mistake", "possible"]
 

@@ -25,9 +25,10 @@ References:
 import numpy as np
 from numpy.typing import NDArray
 
+from runge.validation import Floats
+
 __all__ = ["EDGE", "OUTSIDE", "Box", "Support", "thinned"]
 
-Floats = NDArray[np.float64]
 
 EDGE = 1.0
 """The number from which on a point is at the edge: its error is as large as the largest errors inside."""

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from runge.validation import Floats
+
 __all__ = ["LEAST_ROWS", "Floats", "Labels", "Pairs", "Place", "Source", "corrected"]
 
-Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
 
 Place = tuple[int, int | None]

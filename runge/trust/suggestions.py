@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 from scipy.spatial.distance import cdist
 
+from runge.validation import Floats
+
 __all__ = ["choose", "relative"]
 
-Floats = NDArray[np.float64]
 
 _RIDGE = 1e-6  # the variance of the labels' noise, relative to that of the error
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from runge.launch.race.rounds import Rounds
-from runge.launch.race.selection import ERRORS, Entrant, error_of, weigh_candidates
+from runge.launch.race.selection import Entrant, error_of, weigh_candidates
 from runge.metrics import TRAIN_LOSS, VAL_LOSS
+from runge.objective import ERRORS
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
 from runge.trust.intervals import Calibration

@@ -17,15 +17,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from runge.data.channels import Channels
-from runge.metrics import FIT_SECONDS, key
+from runge.metrics import FIT_SECONDS
+from runge.objective import ERRORS
 from runge.records.directories import RunDirectory
 from runge.records.reading import read_columns
+from runge.validation import Floats
 
 __all__ = [
-    "ERRORS",
     "FAR",
     "PART",
     "Entrant",
@@ -39,11 +39,7 @@ __all__ = [
     "weigh_candidates",
 ]
 
-Floats = NDArray[np.float64]
 Pair = tuple[float, float]
-
-ERRORS = key("val", "nrmse_f"), key("val", "nrmse_df")
-"""The errors of a run by which it is ranked."""
 
 FAR = 4.0
 """A candidate with so many times the error of another one on the first folds cannot win."""

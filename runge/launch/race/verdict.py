@@ -15,7 +15,8 @@ from runge.compare.sensitivity import Influence, Sensitivity
 from runge.data import Rows
 from runge.errors import command, in_shell
 from runge.launch.race.known import Known
-from runge.launch.race.selection import ERRORS, Entrant, error_of, variance
+from runge.launch.race.selection import Entrant, error_of, variance
+from runge.objective import ERRORS
 from runge.records.ensemble import read_answer
 from runge.records.fits import LEVEL, Profile
 from runge.tables.roles import listed
