@@ -1,6 +1,7 @@
 """A trained function, or the mean over several: an ordinary module."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, cast
@@ -16,7 +17,7 @@ from runge.sobolev.jet import jet, mean_over, std_over
 from runge.sobolev.stages import ResidualStages
 from runge.tables.table import numbered
 from runge.trust.intervals import Calibration
-from runge.trust.outside import Box, Support, thinned
+from runge.trust.outside import Box, NearestRow, input_weights, thinned
 from runge.trust.spread import alike, spread_over
 
 __all__ = ["FLAT", "Function"]
@@ -231,7 +232,7 @@ class Function(nn.Module):
         return halves
 
     def outside(self, x: Argument) -> Any:
-        """Return how far x is outside the training inputs: 0 to 1 inside, above 1 at their edge, above 1.5 outside.
+        """Return how far x is outside the training data: up to 1 inside, above 1 at the edge, above 1.5 outside.
 
         It has the shape of u(x) with one output, and is not differentiable; see `runge.trust.outside`.
 
@@ -240,24 +241,53 @@ class Function(nn.Module):
             ValueError: they are not known, and it has no runs on a table.
         """
 
+        @torch.no_grad()
         def number(points: Tensor) -> tuple[Tensor]:
-            return (torch.from_numpy(self.region.outside(points[0].numpy(force=True)))[None].to(points),)
+            number = self._measure(points[0].cpu()).to(points).where(points[0].isfinite().all(1), torch.inf)
+            return (number.nan_to_num(nan=torch.inf, posinf=torch.inf)[None],)
 
         return self._evaluate(x, number, self.like.double())[0]
 
+    @property
+    def ranges(self) -> tuple[np.ndarray, np.ndarray]:
+        """The smallest and the largest value of each training input, (D,) each; raises what `outside` raises."""
+        if isinstance(self.inside, Box):
+            return self.inside.low, self.inside.high
+        return self._training_inputs.min(0), self._training_inputs.max(0)
+
     @cached_property
-    def region(self) -> Box | Support:
-        """The region of the training inputs: the box of a formula, or the support of the rows of a table."""
-        rows = self.inside
-        if isinstance(rows, Box):
-            return rows
-        if rows is None:
-            if "file" not in (self.configuration.get("data") or {}) or not self.runs:
-                raise ValueError("outside needs a function that knows its training inputs, or was loaded from runs")
-            found = [rows_of(RunDirectory(run)) for run in self.runs]
-            rows = thinned(np.concatenate([rows.x[split.train] for rows, split in found]))
-        slopes = self.derivative(rows[:, 0] if len(self.inputs) == 1 else rows).astype(float)
-        return Support(rows, slopes.reshape(len(rows), len(self.outputs), len(self.inputs)))
+    def input_weights(self) -> np.ndarray:
+        """How much each input matters, (D,), as `runge.trust.outside.input_weights`; raises what `outside` raises."""
+        x = self._training_inputs
+        slopes = self.derivative(x[:, 0] if len(self.inputs) == 1 else x).astype(float)
+        return input_weights(x, slopes.reshape(len(x), len(self.outputs), len(self.inputs)))
+
+    @cached_property
+    def _training_inputs(self) -> np.ndarray:
+        """The inputs of the rows that a member was trained on, (n, D)."""
+        if isinstance(self.inside, np.ndarray):
+            return self.inside
+        if "file" not in (self.configuration.get("data") or {}) or not self.runs:
+            raise ValueError("outside needs a function that knows its training inputs, or was loaded from runs")
+        tables = [rows_of(RunDirectory(run)) for run in self.runs]
+        return thinned(np.concatenate([rows.x[split.train] for rows, split in tables]))
+
+    @cached_property
+    def _measure(self) -> Callable[[Tensor], Tensor]:
+        """Returns how far points, (N, D), are outside, (N,)."""
+        if isinstance(self.inside, Box):
+            return self.inside.outside
+        if self.groups:
+            with suppress(ValueError, OSError):  # no rows were left out, or the table is gone
+                if any(self.calibration.outside):
+                    return self._disagreement
+        return NearestRow(self._training_inputs, self.input_weights).outside
+
+    def _disagreement(self, x: Tensor) -> Tensor:
+        """Return the norm of the spread of the members' values and slopes at points, (N, D), (N,)."""
+        u, du = self.jet(x[None].to(self.like))
+        spread = spread_over(torch.cat([u, du.flatten(2)], dim=2), self.weights, self.groups)
+        return torch.linalg.vector_norm(spread * spread.new_tensor(self.calibration.outside), dim=1)
 
     def _means(self, x: Argument, order: int, along: Argument | None = None) -> list[Any]:
         """Return the means over members of u and its derivatives up to an order, or of the last along directions."""

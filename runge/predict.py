@@ -16,14 +16,13 @@ from runge.records.files import printable, write
 from runge.records.reading import find
 from runge.tables.roles import Roles, find_seconds, listed, partial_name, read_arrays, read_seconds, second_name
 from runge.tables.table import FORMATS, SETS, open_table
-from runge.trust.outside import EDGE, OUTSIDE
 
 if TYPE_CHECKING:
     from runge.function import Function
 
 __all__ = ["main", "predict"]
 
-_MOST_SIDES = 12  # of inputs, in a sentence
+_MOST_ROWS, _MOST_INPUTS = 5, 3  # in a sentence
 
 
 def predict(
@@ -172,29 +171,37 @@ def _sets(function: "Function", x: np.ndarray) -> tuple[np.ndarray, str]:
 
 def _outside(function: "Function", x: np.ndarray) -> tuple[dict[str, np.ndarray], str]:
     """Return the column `outside` of the rows, none if it is not known, and a sentence on the rows that are."""
+    from runge.trust.outside import EDGE, OUTSIDE  # late: help needs no torch
+
     try:
         number = function.outside(x[:, 0] if len(function.inputs) == 1 else x)
     except (ValueError, OSError) as error:
         return {}, f"it cannot be known which of these rows are outside the training data: {error}\n"
-    if not (number > EDGE).any():
+    far, edge = int((number > OUTSIDE).sum()), int(((number > EDGE) & (number <= OUTSIDE)).sum())
+    if not far + edge:
         return {"outside": number}, ""
-    region, far = function.region, number > OUTSIDE
-    beyond = region.beyond(x) * (number > EDGE)[:, None]
-    sides = (("above", 1, region.high), ("below", -1, region.low))
-    named = [
-        f"{name} {side} {ends[d]:g} in {rows}"
-        for d, name in enumerate(function.inputs)
-        for side, sign, ends in sides
-        if (rows := int((beyond[:, d] == sign).sum()))
-    ]
-    if (left := len(named) - _MOST_SIDES) > 0:
-        named[_MOST_SIDES:] = [f"and {left} more"]
-    if between := int(((number > EDGE) & ~beyond.any(1)).sum()):
-        named.append(f"within the ranges, but far from the training data, in {between}")
-    edge = int((number > EDGE).sum() - far.sum())
-    what = f"{far.sum()} of these {len(x)} rows are outside the training data (outside > {OUTSIDE:g})"
-    also = f", and {edge} at their edge (> {EDGE:g})" * bool(edge)
-    return {"outside": number}, f"{what}{also}: {'; '.join(named)}\n"
+    what = f"{far} of these {len(x)} rows are outside the training data (outside > {OUTSIDE:g})"
+    also = f", and {edge} at their edge (> {EDGE:g})" if edge else ""
+    farthest = np.argsort(-number, kind="stable")[: min(far + edge, _MOST_ROWS)]
+    named = [f"row {row + 1} (outside {number[row]:.3g}): {_beyond(function, x[row])}" for row in farthest]
+    more = f"\nand {far + edge - len(named)} more" if far + edge > len(named) else ""
+    lines = "\n".join(named)
+    return {"outside": number}, f"{what}{also}:\n{lines}{more}\n"
+
+
+def _beyond(function: "Function", x: np.ndarray) -> str:
+    """Return in words which inputs of a row, (D,), are beyond their range in the training data, and by how much."""
+    sentences = list[tuple[float, str]]()
+    for name, value, low, high in zip(function.inputs, x, *function.ranges, strict=True):
+        if low == high != value:
+            sentences.append((np.inf, f"{name} is not {low:g}, its only value"))
+        elif share := max(value - high, low - value, 0) / (high - low or 1):
+            side = "above its largest" if value > high else "below its smallest"
+            sentences.append((share, f"{name} is {100 * share:.3g} % of its range {side} value"))
+    named = [sentence for _, sentence in sorted(sentences, key=lambda pair: -pair[0])]
+    if len(named) > _MOST_INPUTS:
+        named[_MOST_INPUTS:] = [f"and {len(named) - _MOST_INPUTS} more"]
+    return ", ".join(named) or "all inputs are within their ranges"
 
 
 @ending_quietly()

@@ -1,6 +1,7 @@
-"""Errors of networks at rows of their table that they have not seen, from which intervals follow."""
+"""Errors of networks at rows of their table that they have not seen: what intervals and `outside` follow from."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ from torch import Tensor
 
 from runge.configuration import build, section
 from runge.data import Rows, Split, Table, read
+from runge.data.channels import Channels
 from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory
 from runge.seed import Seed
 from runge.trust.intervals import Calibration
+from runge.trust.outside import per_quantile
 from runge.trust.spread import alike, spread_over
 
 __all__ = ["calibrate", "errors_of", "rows_of"]
@@ -39,7 +42,7 @@ def rows_of(run: RunDirectory, file: str | None = None) -> tuple[Rows, Split]:
 
 
 def calibrate(jet: Jet, runs: Sequence[str | Path], weights: Tensor | None, local: bool) -> Calibration:
-    """Calibrate intervals by the rows for validation of runs, which are those of a fold if there are folds.
+    """Calibrate intervals and `outside` by the rows for validation of runs, which are a fold if there are folds.
 
     A row is predicted by the mean of the networks for which it was one of them. If for some rows these are several that
     were trained on the same rows, with other seeds, these rows count, and the spread of the networks does.
@@ -66,24 +69,36 @@ def calibrate(jet: Jet, runs: Sequence[str | Path], weights: Tensor | None, loca
     errors, spreads, several = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
     for pattern in np.unique(unseen[:, unseen.any(axis=0)], axis=1).T:
         index, members = np.flatnonzero((unseen == pattern[:, None]).all(axis=0)), np.flatnonzero(pattern)
-        networks = errors_of(jet, rows, index)[members]
+        label = _labels(rows)[index]
+        networks = _predictions(jet, rows.x[index])[members] - torch.from_numpy(np.nan_to_num(label))
         w = torch.ones(len(members), dtype=networks.dtype) if weights is None else weights[members].cpu()
         groups = alike([trained[member] for member in members])
-        errors.append(torch.tensordot(w / w.sum(), networks, 1).numpy())
+        errors.append(np.where(np.isnan(label), np.nan, torch.tensordot(w / w.sum(), networks, 1).numpy()))
         spreads.append(spread_over(networks, w, groups).numpy())
         several.append(np.full(len(index), bool(groups)))
     if not errors:
         raise ValueError("intervals need rows that were left out of the training of some network, as data.folds does")
     error, spread, chosen = (np.concatenate(part) for part in (errors, spreads, several))
     if local and chosen.sum() >= _LEAST_LOCAL:
-        return Calibration.of(error[chosen], spread[chosen])
+        channels = Channels.of(rows.x, rows.y, rows.dydx)
+        factors = per_quantile(spread[chosen], np.append(channels.value, channels.slope))
+        return replace(Calibration.of(error[chosen], spread[chosen]), outside=tuple(factors.tolist()))
     return Calibration.of(error, None)
 
 
 def errors_of(jet: Jet, rows: Rows, index: np.ndarray) -> Tensor:
     """Return the errors of M networks at some rows, (M, n, P + P D), those of values first; NaN: not known."""
-    x, y, dydx = (torch.from_numpy(part[index]) for part in (rows.x, rows.y, rows.dydx))
+    return _predictions(jet, rows.x[index]) - torch.from_numpy(_labels(rows)[index])
+
+
+def _predictions(jet: Jet, x: np.ndarray) -> Tensor:
+    """Return the values and slopes of M networks at points, (M, n, P + P D)."""
     with torch.no_grad():
-        parts = [jet(chunk[None]) for chunk in x.split(_CHUNK)]
+        parts = [jet(chunk[None]) for chunk in torch.from_numpy(x).split(_CHUNK)]
     u, du = (torch.cat(part, dim=1).double().cpu() for part in zip(*parts, strict=True))
-    return torch.cat([u - y, (du - dydx).flatten(2)], dim=2)
+    return torch.cat([u, du.flatten(2)], dim=2)
+
+
+def _labels(rows: Rows) -> np.ndarray:
+    """Return the labels of all rows, (N, P + P D), values first; NaN: not known."""
+    return np.concatenate([rows.y, rows.dydx.reshape(len(rows.y), -1)], axis=1)

@@ -355,13 +355,15 @@ def test_outside_has_the_shape_of_the_value():
         assert (number.shape, number[0, 0].item()) == ((2, 3), pytest.approx(0.9 / 1.1))
     x = np.random.default_rng(0).uniform(-1, 1, (40, 2))
     u = Function(sum_of_networks(members=1, dimension=2), {}, inputs=["a", "b"], inside=x)
-    expected = u.region.outside(4 * x)
+    expected = u._measure(torch.from_numpy(4 * x)).numpy()
     assert expected.max() > 1
     np.testing.assert_array_equal(u.outside(4 * x.reshape(5, 8, 2)), expected.reshape(5, 8))
     np.testing.assert_array_equal(u.outside(pandas.DataFrame(4 * x[:, ::-1], columns=["b", "a"])), expected)
     with pytest.raises(ValueError, match="outside needs a function that knows its training inputs"):
         Function(sum_of_networks(members=1), {}).outside(0.1)
     np.testing.assert_array_equal(copy.deepcopy(u).outside(torch.from_numpy(4 * x)).numpy(), expected)
+    np.testing.assert_array_equal(u.outside(np.array([[np.inf, 0.0], [0.0, -np.inf], [np.nan, 0.0]])), np.inf)
+    np.testing.assert_array_equal(u.ranges, [x.min(0), x.max(0)])
 
 
 def test_the_domain_of_a_formula_is_its_region(trained):

@@ -17,7 +17,6 @@ from runge.predict import _outside, main
 from runge.records.ensemble import write_answer
 from runge.seed import Seed
 from runge.tables.table import SETS
-from runge.trust.outside import Box
 
 SHORT = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false")
 
@@ -295,18 +294,32 @@ def test_mistakes(run, arguments, expected, refusal):
     assert not list(run.parent.rglob("*predicted*"))
 
 
-def test_few_of_many_inputs_are_listed():
-    names, region = tuple(f"x{i}" for i in range(20)), Box(np.zeros(20), np.ones(20))
-    function: Any = SimpleNamespace(inputs=names, region=region, outside=region.outside)
-    _, sentence = _outside(function, np.full((1, 20), 5.0))
-    assert sentence.endswith("; x11 above 1 in 1; and 8 more\n")
+def test_the_words_of_rows_outside():
+    number = np.array([0.5, 1.2, 2.345, 0.9, 40.0, np.inf])
+    function: Any = SimpleNamespace(
+        inputs=("a", "b", "c", "d", "e"), outside=lambda x: number[: len(x)], ranges=(np.zeros(5), np.arange(5.0)[::-1])
+    )
+    x = np.full((6, 5), 0.0)
+    x[2, 0], x[4], x[5, 4] = 4.48, [-1, -9, 5, 3, 0], 7
+    _, sentence = _outside(function, x)
+    assert sentence == (
+        "3 of these 6 rows are outside the training data (outside > 1.5), and 1 at their edge (> 1):\n"
+        "row 6 (outside inf): e is not 0, its only value\n"
+        "row 5 (outside 40): b is 300 % of its range below its smallest value, d is 200 % of its range above its "
+        "largest value, c is 150 % of its range above its largest value, and 1 more\n"
+        "row 3 (outside 2.35): a is 12 % of its range above its largest value\n"
+        "row 2 (outside 1.2): all inputs are within their ranges\n"
+    )
+    number = np.full(9, 1.6)
+    lines = _outside(function, np.zeros((9, 5)))[1].splitlines()
+    assert (lines[0], lines[-1]) == ("9 of these 9 rows are outside the training data (outside > 1.5):", "and 4 more")
 
 
 def test_rows_outside_the_training_data(hx, capsys, monkeypatch):
     """They are written with a number and named, also when the table is gone; of a run without its rows it is read."""
     runge.sweep(*SHORT, *TABLE, "data.folds=2", directory="sweep")
     x = hx[["a", "b"]].sample(3, random_state=0).to_numpy()
-    x = np.append(x, [[3.0, 0.5], [0.5, -9.0]], axis=0)
+    x = np.append(x, [[3.0, 0.5], [-9.0, 0.5]], axis=0)
     pandas.DataFrame(x, columns=["a", "b"]).to_csv("new.csv", index=False)
     train = np.concatenate([split.train for split in _splits(folds=2)])
     for suffix in ("csv", "npz", "parquet"):
@@ -320,9 +333,12 @@ def test_rows_outside_the_training_data(hx, capsys, monkeypatch):
         np.testing.assert_array_equal(u.inside, np.unique(hx.loc[train, ["a", "b"]].to_numpy(), axis=0))
         assert (number[:3] < 1).all()
         assert (number[3:] > 1.5).all()
-        low, high = u.inside.min(0)[1], u.inside.max(0)[0]
-        warning = "2 of these 5 rows are outside the training data (outside > 1.5): "
-        assert f"{warning}a above {high:g} in 1; b below {low:g} in 1\n" in capsys.readouterr().out
+        (low, _), (high, _) = u.ranges
+        warning = "2 of these 5 rows are outside the training data (outside > 1.5):\nrow 5 (outside "
+        out = capsys.readouterr().out
+        assert warning in out
+        assert f"a is {100 * (low + 9) / (high - low):.3g} % of its range below its smallest value\nrow 4" in out
+        assert f"a is {100 * (3 - high) / (high - low):.3g} % of its range above its largest value\n" in out
     main(["sweep", "hx.csv", "--out", "inside.csv"])
     assert "outside" not in capsys.readouterr().out
     for run in ("0", "1"):

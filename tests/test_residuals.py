@@ -1,5 +1,6 @@
 """Intervals of runs follow from the rows that their networks have not seen."""
 
+import json
 import pickle
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ import runge
 from runge.errors import ConfigurationError
 from runge.predict import main
 from runge.records.directories import RunDirectory
+from runge.records.ensemble import write_answer
 from runge.residuals import rows_of
 
 SHORT = ("trainer.max_steps=30", "model.width=8", "trainer.progress_bar=false", "hydra.sweeper.compare=false")
@@ -140,3 +142,62 @@ def test_the_command_writes_intervals_and_says_what_they_hold(swept, table, tmp_
         said = refusal(main, str(swept.directory), "new.csv", "--interval", level, "--out", "none.csv")
         assert f"level: must be {rule}" in said
     assert not Path("none.csv").exists()
+
+
+def test_several_networks_are_outside_where_they_disagree(swept, table, tmp_path):
+    """5 % of rows that networks have not seen are above 1, by an answer that keeps the scale when the table is gone."""
+    u, x = runge.load(swept.directory), np.random.default_rng(1).uniform(-3, 3, (50, 2))
+    with np.load(table) as content:
+        rows, y, dydx = (content[name] for name in ("x", "y", "dydx"))
+    units = np.nanvar(dydx, axis=0) * rows.var(axis=0)
+    scale = np.append(1 / y.std(axis=0), rows.std(axis=0) / np.sqrt(units.sum(axis=1, keepdims=True)))
+
+    def relative(members, points):
+        jets = [np.append(one(points), one.derivative(points).reshape(-1, 4), axis=1) for one in members]
+        return np.var(jets, axis=0, ddof=1) * scale**2
+
+    groups = [[runge.load(u.runs[member]) for member in group] for group in u.groups]
+    left_out = [rows_of(RunDirectory(u.runs[group[0]]))[1].val for group in u.groups]
+    seen = np.sqrt(
+        np.concatenate([relative(*pair).sum(1) for pair in zip(groups, [rows[i] for i in left_out], strict=True)])
+    )
+    limit = np.quantile(seen, 0.95, method="weibull")
+    assert (seen > limit).sum() == 2  # of 40
+    expected = np.sqrt(np.mean([relative(group, x) for group in groups], axis=0).sum(1)) / limit
+    np.testing.assert_allclose(u.outside(x), expected, rtol=1e-3)  # 32 bit
+    np.testing.assert_array_equal(u.outside(np.array([[np.inf, 0], [0, np.nan]])), np.inf)
+    sweep = shutil.copytree(swept.directory, tmp_path / "copy")
+    write_answer(sweep, {str(i): 1 / 12 for i in range(12)}, u.calibration)
+    content, moved = json.loads((sweep / "answer.json").read_text()), table.with_name("moved.npz")
+    table.rename(moved)
+    try:
+        answer = runge.load(sweep)
+        np.testing.assert_allclose(answer.outside(x), u.outside(x), rtol=1e-5)
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(answer)).outside(x), answer.outside(x))
+        nearest = runge.load(swept.directory)
+        del content["intervals"]["outside"]
+        (sweep / "answer.json").write_text(json.dumps(content))
+        for other in (nearest, runge.load(sweep)):  # without the scale, the distance from the rows
+            assert other.outside(rows).max() == 0
+            assert other.outside(np.array([[9.0, 9.0]])) > 1.5
+    finally:
+        moved.rename(table)
+    for wrong in ([1.0], [float("inf")] * 6):
+        (sweep / "answer.json").write_text(
+            json.dumps(content | {"intervals": content["intervals"] | {"outside": wrong}})
+        )
+        with pytest.raises(ConfigurationError, match="outside: must have a number for each of 6 channels"):
+            runge.load(sweep)
+
+
+def test_gradients_alone_are_outside_where_the_derivatives_disagree(tmp_path):
+    x = np.random.default_rng(0).uniform(-1, 1, 40)
+    data = {"x": x[:, None], "y": np.append(0, np.full(39, np.nan))[:, None], "dydx": np.cos(3 * x)[:, None, None]}
+    np.savez(tmp_path / "table.npz", **data)
+    given = "data=table", f"data.file={tmp_path / 'table.npz'}", "data.folds=4", "data.split.test=0", "seed=0,1"
+    u = runge.load(runge.sweep(*given, *SHORT, directory=tmp_path / "sweep").directory)
+    value, slope = u.calibration.outside
+    assert value == 0 < slope
+    derivative = np.array([runge.load(run).derivative(np.array([5.0]))[0] for run in u.runs])
+    spread = np.sqrt(np.mean([np.var(derivative[group], ddof=1) for group in u.groups]))
+    assert u.outside(np.array([5.0])) == pytest.approx(slope * spread, rel=1e-3)

@@ -25,7 +25,6 @@ from runge.sobolev.errors import Reference, errors, partial_errors
 from runge.sobolev.jet import mean_over
 from runge.sobolev.points import Points
 from runge.sobolev.stages import ResidualStages
-from runge.trust.outside import Box
 
 __all__ = ["card"]
 
@@ -125,11 +124,9 @@ def _named(name: str) -> dict[str, Any]:
 
 def _inputs(function: Function) -> list[dict[str, Any]]:
     """Return the names of the inputs, the range of the training inputs, and their mean and standard deviation."""
-    known, inside = dict[str, Any](), function.inside
-    if inside is not None:
-        known["low"], known["high"] = (
-            (inside.low, inside.high) if isinstance(inside, Box) else (inside.min(0), inside.max(0))
-        )
+    known = dict[str, Any]()
+    if function.inside is not None:
+        known["low"], known["high"] = function.ranges
     units = [network.units for network in function.networks if network.units is not None]
     if "target" not in function.configuration and units:
         for name in ("mean", "std"):

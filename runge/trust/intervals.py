@@ -43,12 +43,18 @@ class Calibration:
         scores: the scores of each channel in ascending order, C arrays, (n,); of more than 1000 rows 1000 quantiles.
         counts: the number n of scores of each channel, before.
         local: whether the spread is counted; otherwise s = 0, and intervals have the same width everywhere.
+        outside: the factor of the spread of each channel in `runge.trust.outside`, (C,); empty: it is not known.
     """
 
     floors: tuple[float, ...]
     scores: tuple[tuple[float, ...], ...]
     counts: tuple[int, ...]
     local: bool
+    outside: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.outside) not in (0, len(self.floors)) or not np.isfinite(self.outside).all():
+            raise ValueError(f"outside: must have a number for each of {len(self.floors)} channels, or none")
 
     @classmethod
     def of(cls, errors: Floats, spread: Floats | None) -> "Calibration":

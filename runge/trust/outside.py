@@ -1,44 +1,50 @@
-r"""How far a point is outside the training inputs: beyond their box, in a hole, or off the surface they are on.
+r"""How far a point is outside the training data, as a number r(x) / q: up to 1 inside, above 1.5 outside.
 
-The distance of x from the rows x_i is that from the nearest of their weighted means,
+Of several networks that were trained on the same rows, r is their disagreement,
 
-.. math:: d(x) = \min_{\sum_i \lambda_i = 1} \sum_i \lambda_i |x - x_i|
-          - \tfrac12 \sum_{ij} \lambda_i \lambda_j |x_i - x_j|,
+.. math:: r(x)^2 = \sum_c f_c^2\, s_c(x)^2,
 
-half the variance of ordinary kriging with a linear variogram. It is at most the distance to the nearest row, smaller
-where rows surround x, and grows without bound. It needs no length scale. An input is measured in units of
+with the spread :math:`s_c` of each output and each partial derivative, and the factors of `Channels`, which make errors
+comparable. q is the 0.95 quantile of r at rows that these networks, or those of folds, have not seen.
 
-.. math:: \sigma_d / w_d, \quad w_d = \max_p \frac{\sigma_d\, rms(u'_{pd})}{\max_{d'} \sigma_{d'}\, rms(u'_{pd'})},
+Of other functions, r is the distance from the nearest training row,
+
+.. math:: r(x)^2 = \min_i \sum_d w_d^2\, (x_d - x_{id})^2 / \sigma_d^2, \quad
+    w_d = \max_p \frac{\sigma_d\, rms(u'_{pd})}{\max_{d'} \sigma_{d'}\, rms(u'_{pd'})},
 
 with the standard deviation :math:`\sigma_d` of the input and the partial derivatives u' of the fit at the rows: an
-input that does not matter does not count. The number `outside` is d(x) over the 0.95 quantile of the rows' own d, each
-row left out: about 5 % of new points of the same distribution have a number above 1.
+input that does not matter does not count. q is the 0.95 quantile of the distances of the rows from the nearest other
+row.
+
+So about 5 % of new points of the same distribution have a number above 1.
 
 References:
-    G. Matheron (1963). Principles of geostatistics. https://doi.org/10.2113/gsecongeo.58.8.1246
-    O. Dubrule (1983). Cross validation of kriging in a unique neighborhood. https://doi.org/10.1007/BF01033232
+    B. Lakshminarayanan et al. (2017). Simple and scalable predictive uncertainty estimation using deep ensembles.
+    https://arxiv.org/abs/1612.01474
     F. Sahigara et al. (2012). Comparison of different approaches to define the applicability domain of QSAR models.
     https://doi.org/10.3390/molecules17054791
-    G. Székely, M. Rizzo (2013). Energy statistics. https://doi.org/10.1016/j.jspi.2013.03.018
 """
 
+from typing import NamedTuple
+
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
 from runge.validation import Floats
 
-__all__ = ["EDGE", "OUTSIDE", "Box", "Support", "thinned"]
+__all__ = ["EDGE", "OUTSIDE", "Box", "NearestRow", "input_weights", "per_quantile", "thinned"]
 
 
 EDGE = 1.0
-"""The number from which on a point is at the edge: its error is as large as the largest errors inside."""
+"""The number from which on a point is at the edge: its error is several times the largest 5 % inside."""
 
 OUTSIDE = 1.5
-"""The number from which on a point is outside: its error is several times as large (docs/howto/outside.md)."""
+"""The number from which on a point is outside: its error is many times as large (benchmarks/problems/outside.py)."""
 
 _LEVEL = 0.95
-_MOST = 1000  # rows: the time of a point grows with their square
-_NUGGET = 1e-8  # of the mean distance: rows that differ only in an input that does not matter are one
+_MOST = 1000  # rows that a checkpoint keeps, and to which distances are computed
+_LEAST_WEIGHT = 0.01  # of an input that counts: on a grid the nearest row would always differ in such an input alone
 
 
 def thinned(x: Floats) -> Floats:
@@ -52,104 +58,90 @@ def thinned(x: Floats) -> Floats:
     return x[np.sort(np.concatenate([ends, sample]))]
 
 
-class Box:
-    """The domain of a formula: `outside` is 0 at its centre, 1 on its faces, and grows linearly.
+def input_weights(x: Floats, slopes: Floats) -> Floats:
+    """Return how much each input matters, (D,) in [0, 1]: w of this module; all 1 if no input matters.
 
     Args:
+        x: the inputs of rows, (n, D).
+        slopes: the partial derivatives of a fit there, (n, P, D).
+    """
+    share = np.sqrt(np.square(slopes).mean(0)) * x.std(0)
+    largest = share.max(1, keepdims=True)
+    weight = np.divide(share, largest, where=largest > 0, out=np.zeros_like(share)).max(0)
+    return weight if weight.any() else np.ones_like(weight)
+
+
+def per_quantile(spread: Floats, factors: Floats) -> Floats:
+    """Return factors f, (C,), such that (sum_c f_c^2 s_c^2)^(1/2) is above 1 in 5 % of rows; 0 if all networks agree.
+
+    Args:
+        spread: the spread s of networks at rows that they have not seen, (n, C).
+        factors: the same factors, up to a common one.
+    """
+    quantile = _quantile(np.linalg.norm(spread * factors, axis=1))
+    return factors / quantile if quantile > np.finfo(float).tiny else np.zeros_like(factors)
+
+
+def _quantile(numbers: Floats) -> float:
+    """Return the limit that a new number exceeds with the probability 1 / 20, or 1 / (n + 1) of n < 19 numbers."""
+    return float(np.quantile(numbers, _LEVEL, method="weibull"))
+
+
+class Box(NamedTuple):
+    """The domain of a formula: the number is 0 at its centre, 1 on its faces, and grows linearly.
+
+    Attributes:
         low: the lower end of each input, (D,).
         high: the upper end.
     """
 
-    def __init__(self, low: Floats, high: Floats) -> None:
-        self.low, self.high = low, high
+    low: Floats
+    high: Floats
 
-    def outside(self, x: Floats) -> Floats:
+    def outside(self, x: Tensor) -> Tensor:
         """Return how far points x, (m, D), are outside, (m,): 0 to 1 inside, above 1 outside."""
-        return 1 + (np.maximum(self.low - x, x - self.high) * 2 / (self.high - self.low)).max(1)
-
-    def beyond(self, x: Floats) -> NDArray[np.int_]:
-        """Return 1 where an input of x, (m, D), is above its range, -1 where it is below, and otherwise 0."""
-        return (x > self.high).astype(int) - (x < self.low)
+        low, high = map(torch.from_numpy, self)
+        return 1 + (torch.maximum(low - x, x - high) * 2 / (high - low)).amax(1)
 
 
-class Support:
-    r"""The training inputs: `outside` is the number of this module.
+class NearestRow:
+    """The distance from the nearest training row.
 
-    A point beyond the box of the rows has at least :math:`1 + e - 1/(n - 1)`, if that is above 1, where e is the
-    largest of its excesses, each relative to the range of the input and times its weight w. The margin
-    1 / (n - 1) makes the ends of the rows an unbiased estimate of those of a uniform distribution.
-
-    A row is left out together with all rows that share its value of an input, if that is neither the smallest nor the
-    largest one: on a grid, points between two levels are no further from the rows than a level from its neighbours.
+    An input that is constant in the rows must have this value.
 
     Args:
-        x: the distinct inputs of the rows, (n, D).
-        slopes: the partial derivatives of the fit there, (n, P, D).
+        x: the inputs of the rows, (n, D).
+        weights: how much each input matters, (D,), as `input_weights` returns it.
 
     Example:
         >>> x = np.linspace(0, 1, 11)[:, None]
-        >>> Support(x, np.ones((11, 1, 1))).outside(np.array([[0.5], [0.55], [1.0], [2.0]])).round(2)
-        array([ 0.  ,  0.25,  0.  , 10.  ])
+        >>> NearestRow(x, np.ones(1)).outside(torch.tensor([[0.5], [0.55], [2.0]]).double()).round(decimals=2)
+        tensor([ 0.0000,  0.5000, 10.0000], dtype=torch.float64)
     """
 
-    def __init__(self, x: Floats, slopes: Floats) -> None:
-        self.low, self.high, self._mean, std = x.min(0), x.max(0), x.mean(0), x.std(0)
-        self._varies = self.high > self.low
-        share = np.sqrt(np.square(slopes).mean(0)) * std
-        largest = share.max(1, keepdims=True)
-        weight = np.divide(share, largest, where=largest > 0, out=np.zeros_like(share)).max(0)
-        self.weight = weight if weight.any() else np.ones_like(std)
-        self._scale = np.divide(self.weight, std, where=self._varies, out=np.zeros_like(std))
-        self._margin = 1 / max(len(x) - 1, 1)
-        self._rows = (x - self._mean) * self._scale
-        self._unit, self._inverse = 1.0, np.empty((0, 0))
-        if self._varies.any():
-            self._fit(x)
+    def __init__(self, x: Floats, weights: Floats) -> None:
+        weights = np.where(weights < _LEAST_WEIGHT, 0, weights)
+        scale = np.divide(weights, x.std(0), where=x.max(0) > x.min(0), out=np.full_like(weights, np.inf))
+        self._origin, self._scale = torch.from_numpy(x[0]), torch.from_numpy(scale)
+        self._rows = torch.unique(self._scaled(torch.from_numpy(x)), dim=0)
+        self._unit = 0.0  # of one row, from which every distance is infinite
+        if len(self._rows) > 1:
+            between = _distances(self._rows, self._rows).fill_diagonal_(torch.inf)
+            self._unit = _quantile(between.amin(1).numpy())
 
-    def _fit(self, x: Floats) -> None:
-        """Solve for the weighted means, and find the distance that is 1."""
-        n, between = len(x), _distances(self._rows, self._rows)
-        matrix = np.ones((n + 1, n + 1))
-        matrix[:n, :n], matrix[n, n] = _NUGGET * between.mean() * np.eye(n) - between, 0
-        self._inverse = np.linalg.inv(matrix)
-        own = 1 / np.diag(self._inverse)[:n]
-        for column in x.T:
-            level, count = np.unique(column, return_inverse=True, return_counts=True)[1:]
-            for shared in np.flatnonzero(count[1:-1] > 1) + 1:
-                rows = np.flatnonzero(level == shared)
-                left_out = np.linalg.inv(self._inverse[np.ix_(rows, rows)])
-                own[rows] = np.maximum(own[rows], np.diag(left_out))
-        self._unit = np.quantile(own / 2, _LEVEL)
+    def outside(self, x: Tensor) -> Tensor:
+        """Return the number of points x, (m, D), as `Box`."""
+        away = _distances(self._scaled(x), self._rows).amin(1)
+        return (away / self._unit).nan_to_num(nan=0, posinf=torch.inf)
 
-    def outside(self, x: Floats) -> Floats:
-        """Return how far points x, (m, D), are outside, (m,), as `Box`."""
-        number = np.zeros(len(x))
-        if self._varies.any():
-            away = _distances((x - self._mean) * self._scale, self._rows)
-            mean = away.mean(1)  # subtracted, so that no digits are lost far away
-            ends = np.column_stack([mean[:, None] - away, np.ones(len(x))])
-            number = np.maximum(mean - ((ends @ self._inverse) * ends).sum(1) / 2, 0) / self._unit
-        excess = np.abs(self._excess(x)).max(1) - self._margin
-        return np.where(excess > 0, np.maximum(number, 1 + excess), number)
-
-    def beyond(self, x: Floats) -> NDArray[np.int_]:
-        """Return which inputs of x, (m, D), are beyond their range by more than the margin, as `Box`."""
-        excess = self._excess(x)
-        return np.where(np.abs(excess) > self._margin, np.sign(excess), 0).astype(int)
-
-    def _excess(self, x: Floats) -> Floats:
-        """Return how far each input is above or, negative, below its range, relative to it, times its weight."""
-        excess = np.maximum(x - self.high, 0) - np.maximum(self.low - x, 0)
-        by = np.where(self._varies, self.weight / np.where(self._varies, self.high - self.low, 1), np.inf)
-        return np.multiply(excess, by, where=excess != 0, out=np.zeros_like(excess))
+    def _scaled(self, x: Tensor) -> Tensor:
+        """Return z; the value at which an input is constant is 0, any other is infinite."""
+        return ((x - self._origin) * self._scale).nan_to_num(nan=0, posinf=torch.inf, neginf=-torch.inf)
 
 
-def _distances(x: Floats, rows: Floats) -> Floats:
-    """Return the distance of each point, (m, D), from each row, (n, D): (m, n).
+def _distances(x: Tensor, rows: Tensor) -> Tensor:
+    """Return the distance of each point, (m, D), from each row, (n, D): (m, n), without loss of digits.
 
-    SciPy's `cdist` takes 0.3 s to import, an eighth of `runge predict`.
+    SciPy's `KDTree` takes 0.3 s to import, a tenth of `runge predict`.
     """
-    squares = np.zeros((len(x), len(rows)))
-    for one, other in zip(x.T, rows.T, strict=True):
-        squares += np.subtract.outer(one, other) ** 2
-    return np.sqrt(squares)
+    return torch.cdist(x, rows, compute_mode="donot_use_mm_for_euclid_dist")

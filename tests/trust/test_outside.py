@@ -1,10 +1,20 @@
-"""How far points are outside: against dense solves, and on rows with holes, grids, and inputs that do not matter."""
+"""How far points are outside: the shares by construction, the nearest row, and inputs that do not matter."""
 
 import numpy as np
 import pytest
-from scipy.spatial.distance import cdist
+import torch
+from scipy.spatial import KDTree
+from scipy.stats import beta
 
-from runge.trust.outside import EDGE, OUTSIDE, Box, Support, thinned
+from runge.trust.outside import (
+    EDGE,
+    OUTSIDE,
+    Box,
+    NearestRow,
+    input_weights,
+    per_quantile,
+    thinned,
+)
 
 RNG = np.random.default_rng
 
@@ -13,88 +23,110 @@ def slopes(rows, *matter):
     return np.broadcast_to(np.array(matter, float), (len(rows), 1, rows.shape[1]))
 
 
-def distance(x, rows):
-    """The distance of one point from the nearest weighted mean of rows, from its optimality conditions."""
-    n, away = len(rows), np.linalg.norm(rows - x, axis=1)
-    conditions = np.block([[cdist(rows, rows), np.ones((n, 1))], [np.ones((1, n)), np.zeros((1, 1))]])
-    weights = np.linalg.solve(conditions, np.append(away, 1))[:n]
-    return weights @ away - weights @ cdist(rows, rows) @ weights / 2
+def number(measure, x):
+    return measure.outside(torch.from_numpy(np.asarray(x, float))).numpy()
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 5])
-def test_the_number_is_a_distance_over_a_quantile_of_those_of_the_rows(dimension):
-    rows, matter = RNG(0).uniform(0, 1, (30, dimension)), RNG(1).uniform(0.1, 1, dimension)
-    z = matter / (matter * rows.std(0)).max() * np.append(rows, RNG(2).uniform(0.1, 0.9, (4, dimension)), axis=0)
-    own = [distance(z[i], np.delete(z[:30], i, axis=0)) for i in range(30)]
-    expected = [distance(x, z[:30]) / np.quantile(own, 0.95) for x in z[30:]]
-    found = Support(rows, slopes(rows, *matter)).outside(z[30:] * (matter * rows.std(0)).max() / matter)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+def test_the_number_is_the_distance_to_the_nearest_row_over_a_quantile_of_those_of_the_rows(dimension):
+    rows, matter = RNG(0).uniform(0, 1, (39, dimension)), RNG(1).uniform(0.1, 1, dimension)
+    x, z = RNG(2).uniform(-1, 2, (100, dimension)), matter / (matter * rows.std(0)).max()
+    own = np.sort(KDTree(rows * z).query(rows * z, 2)[0][:, 1])
+    expected = KDTree(rows * z).query(x * z)[0] / own[37]  # the 38th of 40 with a new one
+    measure = NearestRow(rows, input_weights(rows, slopes(rows, *matter)))
+    np.testing.assert_allclose(number(measure, x), expected, rtol=1e-12)
+    assert number(measure, rows).max() == 0
+
+
+def share_above(draw, seeds=200, n=40):
+    """The shares of new points above 1, for several sets of n rows of a distribution."""
+    shares = []
+    for seed in range(seeds):
+        rows, fresh = draw(RNG(seed), n), draw(RNG(10**6 + seed), 200)
+        measure = NearestRow(rows, np.ones(rows.shape[1]))
+        shares.append((number(measure, fresh) > EDGE).mean())
+    return np.array(shares)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda rng, n: rng.uniform(size=(n, 1)),
+        lambda rng, n: rng.normal(size=(n, 3)),
+        lambda rng, n: np.repeat(rng.exponential(size=(n, 1)), 2, axis=1) + 0.01 * rng.normal(size=(n, 2)),
+    ],
+    ids=["uniform", "normal", "a line"],
+)
+def test_a_twentieth_of_new_points_is_farther_than_the_rows_are_from_each_other(draw):
+    assert share_above(draw).mean() == pytest.approx(0.05, abs=0.015)
+
+
+@pytest.mark.parametrize("n", [10, 40, 300])
+@pytest.mark.parametrize("channels", [1, 4])
+def test_a_twentieth_of_new_rows_has_a_larger_disagreement(n, channels):
+    """Of rows that can be exchanged, the share above has the distribution Beta(n + 1 - k, k) with k = 0.95 (n + 1)."""
+    shares, k = [], min(0.95 * (n + 1), n)
+    for seed in range(400):
+        spread = RNG(seed).standard_cauchy((n + 500, channels)) ** 2 * np.geomspace(1, 1e6, channels)
+        factors = per_quantile(spread[:n], np.geomspace(1, 1e-6, channels))
+        shares.append((np.linalg.norm(factors * spread[n:], axis=1) > EDGE).mean())
+    law = beta(n + 1 - k, k)
+    assert np.mean(shares) == pytest.approx(law.mean(), abs=4 * np.hypot(law.std(), 0.01) / 20)
+    assert np.std(shares) == pytest.approx(np.hypot(law.std(), 0.01), rel=0.25)
+
+
+def test_networks_that_agree_exactly_have_no_scale():
+    np.testing.assert_array_equal(per_quantile(np.zeros((20, 3)), np.ones(3)), np.zeros(3))
 
 
 @pytest.mark.parametrize("dimension", [2, 5])
-def test_points_of_the_same_distribution_are_inside_and_others_outside(dimension):
-    rows = RNG(0).uniform(-1, 1, (100, dimension))
-    support, fresh = Support(rows, slopes(rows, *np.ones(dimension))), RNG(1).uniform(-1, 1, (1000, dimension))
-    assert support.outside(rows).max() < 1e-3
-    assert (support.outside(fresh) > EDGE).mean() < 0.1
-    assert (support.outside(fresh) > OUTSIDE).mean() < 0.01
-    for d in range(dimension):
-        for sign in (-1, 1):
-            faces = np.where(np.arange(dimension) == d, 2.0 * sign, 0.2)[None]
-            assert support.outside(faces) > OUTSIDE
-            assert [*support.beyond(faces)[0]] == [sign * (k == d) for k in range(dimension)]
-    far = support.outside(np.array([[1e3], [1e12], [1e90]]) * np.ones(dimension))
+def test_points_beyond_in_a_hole_and_off_a_line_are_outside(dimension):
+    rows = RNG(0).uniform(-1, 1, (200, dimension))
+    measure = NearestRow(rows, np.ones(dimension))
+    assert (number(measure, 3 * (np.eye(dimension) - 0.5)) > OUTSIDE).all()
+    far = number(measure, np.array([[1e3], [1e12], [1e90]]) * np.ones(dimension))
     np.testing.assert_allclose(far[1:] / far[:-1], [1e9, 1e78], rtol=1e-2)
-
-
-def test_a_hole_and_a_line_are_outside_within_the_ranges():
-    x = RNG(0).uniform(-1, 1, (300, 2))
-    hole = Support(rows := x[np.linalg.norm(x, axis=1) > 0.6], slopes(rows, 1, 1))
-    assert hole.outside(np.zeros((1, 2))) > OUTSIDE
-    assert not hole.beyond(np.zeros((1, 2))).any()
-    line = Support(rows := x[:, :1] + [0, 1] * x * 0.05, slopes(rows, 1, 1))
-    on, off = line.outside(np.array([[0.5, 0.5], [0.5, -0.5]]))
+    plane = RNG(0).uniform(-1, 1, (300, 2))
+    assert number(NearestRow(plane[np.linalg.norm(plane, axis=1) > 0.6], np.ones(2)), np.zeros((1, 2))) > OUTSIDE
+    line = NearestRow(plane[:, :1] + [0, 1] * plane * 0.05, np.ones(2))
+    on, off = number(line, [[0.5, 0.5], [0.5, -0.5]])
     assert on < EDGE < OUTSIDE < off
 
 
 def test_an_input_that_does_not_matter_does_not_count():
     rows = RNG(0).uniform(-1, 1, (100, 3))
-    support, x = Support(rows, slopes(rows, 1, 1, 1e-6)), np.array([[0.1, 0.2, 50.0], [1.5, 0.2, 0]])
-    assert support.outside(x)[0] < EDGE < OUTSIDE < support.outside(x)[1]
-    assert support.beyond(x).tolist() == [[0, 0, 0], [1, 0, 0]]
-    several = np.array([[[1, 1, 1e-6], [0, 0, 0], [0, 1e-9, 1e-8]]])  # it matters most for the last output
-    assert Support(rows, np.repeat(several, 100, axis=0)).outside(x).min() > OUTSIDE
-    assert (Support(rows, slopes(rows, 0, 0, 0)).outside(x) > EDGE).all(), "none matters: all count"
+    x = np.array([[0.1, 0.2, 50.0], [2.5, 0.2, 0]])
+    weights = input_weights(rows, slopes(rows, 1, 1, 1e-3))
+    assert weights[:2].max() == 1
+    assert weights[2] == pytest.approx(1e-3, rel=0.2)
+    found = number(NearestRow(rows, weights), x)
+    assert found[0] < EDGE < OUTSIDE < found[1]
+    of_last = np.array([[[1, 1, 1e-6], [0, 0, 0], [0, 1e-9, 1e-8]]])  # it matters most for the last output
+    assert number(NearestRow(rows, input_weights(rows, np.repeat(of_last, 100, axis=0))), x).min() > OUTSIDE
+    np.testing.assert_array_equal(input_weights(rows, slopes(rows, 0, 0, 0)), np.ones(3))
+    grid = np.stack(np.meshgrid(*[np.linspace(0, 1, 10)] * 2), -1).reshape(-1, 2)
+    found = number(NearestRow(grid, np.array([1, 1e-3])), [[0.51, 0.5], [0.5, 0.51], [2, 0.5]])
+    assert found[:2].max() < EDGE < OUTSIDE < found[2], "rows of a grid that differ only in the other input are one"
 
 
 def test_units_change_nothing():
     rows, x, unit = RNG(0).uniform(-1, 1, (60, 3)), RNG(1).uniform(-2, 2, (50, 3)), np.array([1e-9, 1, 1e9])
-    expected = Support(rows, slopes(rows, 1, 2, 0.5))
-    other = Support(rows * unit + 10 * unit, slopes(rows, *np.array([1, 2, 0.5]) / unit * 1e5))
-    np.testing.assert_allclose(other.outside(x * unit + 10 * unit), expected.outside(x), rtol=1e-6)
-    np.testing.assert_array_equal(other.beyond(x * unit + 10 * unit), expected.beyond(x))
-
-
-@pytest.mark.parametrize("matter", [1, 0.1, 1e-3, 0])
-@pytest.mark.parametrize(("levels", "dimension"), [(3, 3), (3, 5), (5, 2), (10, 2)])
-def test_points_between_the_levels_of_a_grid_are_inside(levels, dimension, matter):
-    grid = np.stack(np.meshgrid(*[np.linspace(0, 1, levels)] * dimension), -1).reshape(-1, dimension)
-    support = Support(grid, slopes(grid, matter, *np.ones(dimension - 1)))
-    assert support.outside(RNG(0).uniform(0, 1, (500, dimension))).max() < EDGE
-    assert support.outside(np.append(0.5, np.full(dimension - 1, 3.0))[None]) > OUTSIDE
+    measures = [
+        NearestRow(part, input_weights(part, slopes(part, *matter)))
+        for part, matter in ((rows, [1, 2, 0.5]), (rows * unit + 10 * unit, np.array([1, 2, 0.5]) / unit * 1e5))
+    ]
+    np.testing.assert_allclose(number(measures[1], x * unit + 10 * unit), number(measures[0], x), rtol=1e-6)
 
 
 def test_few_rows_and_constant_inputs():
-    one = Support(np.array([[1.0, 2.0]]), np.ones((1, 1, 2)))
-    np.testing.assert_array_equal(one.outside(np.array([[1.0, 2.0], [1.0, 2.1]])), [0, np.inf])
-    two = Support(np.array([[0.0], [1.0]]), np.ones((2, 1, 1)))
-    assert two.outside(np.array([[0.5]])) < EDGE < OUTSIDE < two.outside(np.array([[3.0]]))
+    one = NearestRow(np.array([[1.0, 2.0]]), np.ones(2))
+    np.testing.assert_array_equal(number(one, [[1.0, 2.0], [1.0, 2.1]]), [0, np.inf])
+    two = NearestRow(np.array([[0.0], [1.0]]), np.ones(1))
+    assert number(two, [[0.5]]) < EDGE < OUTSIDE < number(two, [[3.0]])
     rows = np.column_stack([RNG(0).uniform(0, 1, 40), np.full(40, 0.1)])
-    constant = Support(rows, slopes(rows, 1, 7))
-    x = np.array([[0.5, 0.1], [0.5, 0.2]])
-    assert constant.outside(x)[0] < EDGE
-    assert constant.outside(x)[1] == np.inf
-    assert constant.beyond(x).tolist() == [[0, 0], [0, 1]]
+    found = number(NearestRow(rows, np.array([1.0, 0])), [[0.5, 0.1], [0.5, 0.2]])
+    assert found[0] < EDGE
+    assert found[1] == np.inf
 
 
 def test_rows_are_thinned():
@@ -109,7 +141,6 @@ def test_rows_are_thinned():
 
 def test_the_box_of_a_formula():
     box = Box(np.array([-1.0, 0.1]), np.array([1.0, 0.3]))
-    x = np.array([[0, 0.2], [1, 0.1], [0, 0.4], [-3, 0.2]])
-    np.testing.assert_allclose(box.outside(x), [0, 1, 2, 3], atol=1e-14)
-    assert box.outside(x)[1] == 1, "the ends are inside"
-    assert box.beyond(x).tolist() == [[0, 0], [0, 0], [0, 1], [-1, 0]]
+    found = number(box, [[0, 0.2], [1, 0.1], [0, 0.4], [-3, 0.2]])
+    np.testing.assert_allclose(found, [0, 1, 2, 3], atol=1e-14)
+    assert found[1] == 1, "the ends are inside"

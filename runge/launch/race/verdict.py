@@ -92,12 +92,10 @@ def _sensitivity(function: "Function", rows: Rows) -> Sensitivity:
 def _profiles(function: "Function", known: Known) -> list[AnswerProfile]:
     """Return the profiles of a function that was fitted to a table, along the inputs that matter most."""
     from runge.sections import profiles_of  # late, as torch is
-    from runge.trust.outside import Support
 
     rows, seen = known.rows, known.seen
-    outputs, inputs = range(min(len(rows.outputs), _MOST_PROFILES)), range(len(rows.inputs))
-    if isinstance(function.region, Support):
-        inputs = np.sort(np.argsort(-function.region.weight, kind="stable")[:_MOST_PROFILES]).tolist()
+    outputs = range(min(len(rows.outputs), _MOST_PROFILES))
+    inputs = np.sort(np.argsort(-function.input_weights, kind="stable")[:_MOST_PROFILES]).tolist()
     points = _NUMBERS // (len(inputs) * max(6 * len(outputs), len(rows.inputs)))
     found = profiles_of(function, rows.x[seen], inputs, min(max(points, 21), 201))
     some = seen[:: -(-len(seen) // _MOST_ROWS)]
