@@ -104,7 +104,9 @@ class RunDirectory:
             OSError: it does not exist or cannot be read.
         """
         configuration = read_json(self.configuration)
-        overrides, options = configuration.pop("overrides", ()), configuration.pop("options", {})
+        overrides, options = configuration.pop("overrides", []), configuration.pop("options", {})
+        if not isinstance(overrides, list) or not isinstance(options, dict):
+            raise ConfigurationError(f"{self.configuration} is damaged (overrides must be a list, options an object)")
         return configuration, list(map(str, overrides)), {group: str(option) for group, option in options.items()}
 
     def write(

@@ -204,7 +204,11 @@ def test_hostile_fit(text, drawn, copy, tmp_path):
     assert len(page) < 7_000_000
 
 
-@pytest.mark.parametrize("content", ["{", "[1]", '{"seed": "${oc.env:HOME}"}', '{"trainer": 3, "data": []}', ""])
+CONTENTS = ["{", "[1]", '{"seed": "${oc.env:HOME}"}', '{"trainer": 3, "data": []}', "", '{"options": 3}']
+CONTENTS += ['{"overrides": 3}']
+
+
+@pytest.mark.parametrize("content", CONTENTS)
 def test_configuration_that_is_none(content, copy, fail, capfd):
     copy.configuration.write_text(content)
     check_refused(fail, copy)
