@@ -15,7 +15,7 @@ from runge.metrics import SWITCHED_ON_STEP, TEST_MSE_F
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import read_answer
 from runge.records.files import printable, write
-from runge.records.fits import Fit, Profile, fit_of
+from runge.records.fits import Fit, Section, fit_of
 from runge.records.reading import find, read, read_columns
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def draw(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | None = 
     return pictures
 
 
-def _profiles(run: RunDirectory, fit: Fit) -> list[Profile]:
+def _profiles(run: RunDirectory, fit: Fit) -> list[Section]:
     from runge.loading import load  # late: curves need no torch
     from runge.sections import profiles_of
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory
-from runge.records.fits import LEVEL, Array, Fit, Profile, Section, fit_of
+from runge.records.fits import LEVEL, Array, Fit, Section, fit_of
 from runge.records.reading import read_columns
 from runge.residuals import rows_of
 from runge.trust.outside import OUTSIDE
@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["fit_of_function", "plane_of", "profiles_of", "rows_seen", "section_of"]
 
 _PROFILE, _PLANE, _MOST_ROWS = 101, 61, 2000
-_MOST_NUMBERS = 10**6  # inputs of points that are evaluated at a time: with 1000 inputs all are 0.8 GB
 
 
-def section_of(function: "Function", x: Array) -> Section:
-    """Evaluate a function at points x, (N, D), with its intervals if it has some."""
+def section_of(function: "Function", x: Array, along: Sequence[int] | None = None) -> Section:
+    """Evaluate a function at points x, (N, D), along which some inputs vary, by default all, with its intervals."""
     points, (u, du) = x[:, 0] if x.shape[1] == 1 else x, _evaluated(function, x)
     around, around_du, outside = np.full(u.shape, np.nan), np.full(du.shape, np.nan), np.zeros(len(x), bool)
     try:
@@ -32,26 +31,20 @@ def section_of(function: "Function", x: Array) -> Section:
         around, around_du = (high - low).reshape(u.shape) / 2, (slope_high - slope_low).reshape(du.shape) / 2
     except (ValueError, OSError):  # it has no intervals, or the table of its rows is gone
         pass
-    return Section(x, u, du, around, around_du, outside)
+    inputs = [*range(x.shape[1])] if along is None else [*along]
+    return Section(x[:, inputs], u, du[..., inputs], around, around_du[..., inputs], outside)
 
 
 def profiles_of(
     function: "Function", x: Array, inputs: Sequence[int] | None = None, points: int = _PROFILE
-) -> list[Profile]:
-    """Return a profile along some inputs, by default all, between the ends of rows x, (m, D), through their median."""
-    along, most = range(x.shape[1]) if inputs is None else inputs, max(1, _MOST_NUMBERS // (points * x.shape[1]))
-    if len(along) > most:
-        parts = [along[i : i + most] for i in range(0, len(along), most)]
-        return [one for part in parts for one in profiles_of(function, x, part, points)]
-    at, each = np.tile(np.median(x, axis=0), (len(along), points, 1)), np.arange(len(along))
-    at[each, :, along] = np.linspace(x.min(0), x.max(0), points, axis=1)[list(along)]
-    found = section_of(function, at.reshape(-1, x.shape[1]))
-    u, du, around, around_du = (part.reshape(len(along), points, *part.shape[1:]) for part in found[1:5])
-    outside = found.outside.reshape(len(along), points)
-    return [
-        Profile(at[i, :, d].copy(), u[i], du[i, ..., d].copy(), around[i], around_du[i, ..., d].copy(), outside[i])
-        for i, d in zip(each, along, strict=True)
-    ]
+) -> list[Section]:
+    """Return a section along some inputs, by default all, between the ends of rows x, (m, D), through their median."""
+    profiles, middle = list[Section](), np.median(x, axis=0)
+    for d in range(x.shape[1]) if inputs is None else inputs:
+        line = np.tile(middle, (points, 1))
+        line[:, d] = np.linspace(x[:, d].min(), x[:, d].max(), points)
+        profiles.append(section_of(function, line, [d]))
+    return profiles
 
 
 def plane_of(function: "Function", x: Array) -> Section:

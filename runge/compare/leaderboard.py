@@ -3,25 +3,29 @@
 It is the file `leaderboard.json` in the directory of the sweep.
 """
 
+import base64
 import json
 import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, field
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import FiniteFloat, TypeAdapter, ValidationError
+import numpy as np
+from numpy.typing import ArrayLike
+from pydantic import AfterValidator, FiniteFloat, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runge.compare.profiles import AnswerProfile
 from runge.compare.sensitivity import Sensitivity
 from runge.errors import ConfigurationError, command
 from runge.records.files import printable, write
+from runge.records.fits import Array, Section
 
-__all__ = ["HEADERS", "Candidate", "Leaderboard", "read_leaderboard"]
+__all__ = ["HEADERS", "AnswerProfile", "Candidate", "Leaderboard", "packed", "read_leaderboard"]
 
 _FILE = "leaderboard.json"
 _MOST = 12
@@ -68,6 +72,48 @@ class Candidate:
         errors = ["-" if figure is None else f"{figure:.1e}" for figure in (self.value, self.derivative, self.spread)]
         seconds = f"{self.seconds:.1f}" if self.seconds < 100 else f"{self.seconds:.0f}"
         return [*errors, str(self.folds), str(self.steps), seconds, f"{self.weight:.2f}" if self.weight else ""]
+
+
+def packed(values: ArrayLike, kind: str = "<f4") -> str:
+    """Return numbers as base64 of little-endian floats, by default of 32 bit: a third of their size as text."""
+    return base64.b64encode(np.asarray(values, dtype=kind).tobytes()).decode()
+
+
+def _rows_of(count: int) -> AfterValidator:
+    """Return a check that a text is a packed array of so many rows of 64-bit floats."""
+
+    def check(text: str) -> str:
+        if len(base64.b64decode(text, validate=True)) % (8 * count):
+            raise ValueError(f"must be {count} rows of numbers")
+        return text
+
+    return AfterValidator(check)
+
+
+@dataclass(frozen=True)
+class AnswerProfile:
+    """An output of the answer along an input, the other inputs being at their median.
+
+    Attributes:
+        output: the name of the output.
+        input: the name of the input.
+        curve: the input, the value u, half its interval, the partial derivative, half its interval, and 1 where the
+            point is outside the data, else 0; (6, k), packed; NaN: there is no interval.
+        rows: of a table of one input the input, the value and the derivative in its rows, (3, m), packed; NaN: not
+            known.
+    """
+
+    output: str
+    input: str
+    curve: Annotated[str, _rows_of(6)]
+    rows: Annotated[str, _rows_of(3)] = ""
+
+    @classmethod
+    def of(cls, names: tuple[str, str], section: Section, p: int, rows: Sequence[Array]) -> "AnswerProfile":
+        """Return the profile of output p of a section along an input, given the names of both, with some rows."""
+        halves = section.around[:, p], section.around_du[:, p, 0]
+        curve = section.x[:, 0], section.u[:, p], halves[0], section.du[:, p, 0], halves[1], section.outside
+        return cls(*names, packed(curve, "<f8"), packed(rows, "<f8"))
 
 
 @dataclass(frozen=True)

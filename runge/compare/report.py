@@ -17,10 +17,9 @@ from rich.console import Console
 
 from runge import metrics
 from runge.compare.groups import errors_like
-from runge.compare.leaderboard import HEADERS
+from runge.compare.leaderboard import HEADERS, packed
 from runge.compare.naming import short_names, text
 from runge.compare.origin import origin_of
-from runge.compare.profiles import packed
 from runge.compare.ranking import Ranking
 from runge.compare.tables import MOST_GROUPS, in_short, show
 from runge.errors import ConfigurationError

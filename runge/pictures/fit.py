@@ -32,13 +32,13 @@ from runge.pictures.style import (
     styled,
     within,
 )
-from runge.records.fits import Fit, Profile, Section
+from runge.records.fits import Fit, Section
 
 _FEW, _MANY, _MATTERS = 50, 300, 1e-3
 
 
 @styled
-def fit_picture(fit: Fit, title: str, profile: Profile | None = None, points: Array | None = None) -> Figure:
+def fit_picture(fit: Fit, title: str, profile: Section | None = None, points: Array | None = None) -> Figure:
     """Draw a function and its fit, their derivatives, and the errors of both, of at most four outputs.
 
     Args:
@@ -54,12 +54,13 @@ def fit_picture(fit: Fit, title: str, profile: Profile | None = None, points: Ar
     return _maps(fit, title, points) if len(fit.inputs) == 2 else _parity(fit, title)
 
 
-def _curves(fit: Fit, title: str, profile: Profile | None) -> Figure:
+def _curves(fit: Fit, title: str, profile: Section | None) -> Figure:
     order, rows = np.argsort(fit.x[:, 0], kind="stable"), min(MOST_OUTPUTS, len(fit.outputs))
     t, f, df, u, du = (part[order] for part in (fit.x[:, 0], fit.f, fit.df[..., 0], fit.u, fit.du[..., 0]))
     across, curve, slope = t, u, du
     if profile is not None:  # the points are part of the line, so that it passes through every fitted value
-        across, curve, slope = (np.concatenate(parts) for parts in zip((t, u, du), profile[:3], strict=True))
+        between = profile.x[:, 0], profile.u, profile.du[..., 0]
+        across, curve, slope = (np.concatenate(parts) for parts in zip((t, u, du), between, strict=True))
     along = np.argsort(across, kind="stable")
     notes = of_outputs(len(fit.outputs))
     notes += ["grey: outside the data"] if profile is not None and profile.outside.any() else []
@@ -82,10 +83,13 @@ def _curves(fit: Fit, title: str, profile: Profile | None) -> Figure:
             if known.any():
                 error = positive(np.abs(fitted[known, p] - labels[known, p]))
                 panels[2].plot(t[known], error, **style, color=(BLUE, ORANGE)[q], label=of_error)
-            if profile is not None and np.isfinite(around := (profile.around, profile.around_du)[q][:, p]).any():
-                shade(axes, profile.t, profile.outside)
-                band(axes, profile.t, (profile.u, profile.du)[q][:, p], around, ORANGE)
-                panels[2].plot(profile.t, around, color=(BLUE, ORANGE)[q], label="half the interval")
+            if profile is None:
+                continue
+            half = (profile.around, profile.around_du[..., 0])[q][:, p]
+            if np.isfinite(half).any():
+                shade(axes, profile.x[:, 0], profile.outside)
+                band(axes, profile.x[:, 0], (profile.u, profile.du[..., 0])[q][:, p], half, ORANGE)
+                panels[2].plot(profile.x[:, 0], half, color=(BLUE, ORANGE)[q], label="half the interval")
         panels[2].set_ylabel("absolute error")
         log_scale(panels[2])
         for axes in panels:

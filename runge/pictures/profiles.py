@@ -23,13 +23,13 @@ from runge.pictures.style import (
     styled,
     within,
 )
-from runge.records.fits import Profile
+from runge.records.fits import Section
 
 _COLUMNS, _TANGENTS = 4, 7
 
 
 @styled
-def profiles_picture(profiles: Sequence[Profile], title: str, inputs: Sequence[str], outputs: Sequence[str]) -> Figure:
+def profiles_picture(profiles: Sequence[Section], title: str, inputs: Sequence[str], outputs: Sequence[str]) -> Figure:
     """Draw each output of a fit along each input, the other inputs being fixed, with its derivatives.
 
     With intervals, these are drawn as bands, and du/dx_d has a panel below. Without, it is drawn as tangents.
@@ -67,7 +67,7 @@ def profiles_picture(profiles: Sequence[Profile], title: str, inputs: Sequence[s
                 _draw_tangents(axes, one, p)
             for below in lower:
                 below[i].sharex(axes)
-                _draw(below[i], one, one.du[:, p], one.around_du[:, p], ORANGE, ORANGE)
+                _draw(below[i], one, one.du[:, p, 0], one.around_du[:, p, 0], ORANGE, ORANGE)
                 below[i].set_ylabel(partial(outputs[p], inputs[d], len(inputs)))
             axes.tick_params(labelbottom=not lower)
             (lower[0][i] if lower else axes).set_xlabel(label(inputs[d]))
@@ -76,16 +76,16 @@ def profiles_picture(profiles: Sequence[Profile], title: str, inputs: Sequence[s
     return figure
 
 
-def _draw(axes: Axes, profile: Profile, line: Array, around: Array, colour: str, of_band: str) -> None:
+def _draw(axes: Axes, profile: Section, line: Array, around: Array, colour: str, of_band: str) -> None:
     axes.yaxis.set_offset_position("right")  # the title is on the left
     axes.set_title(within(around), fontsize=8)
-    shade(axes, profile.t, profile.outside)
-    band(axes, profile.t, line, around, of_band)
-    axes.plot(profile.t, line, color=colour)
+    shade(axes, profile.x[:, 0], profile.outside)
+    band(axes, profile.x[:, 0], line, around, of_band)
+    axes.plot(profile.x[:, 0], line, color=colour)
 
 
-def _draw_tangents(axes: Axes, profile: Profile, p: int) -> None:
-    t, u, du = profile.t, profile.u[:, p], profile.du[:, p]
+def _draw_tangents(axes: Axes, profile: Section, p: int) -> None:
+    t, u, du = profile.x[:, 0], profile.u[:, p], profile.du[:, p, 0]
     at = np.linspace(0, len(t) - 1, _TANGENTS + 2).round().astype(int)[1:-1]
     half = np.array([-1, 1]) * np.ptp(t) / (3 * _TANGENTS)
     ends = np.stack([t[at, None] + half, u[at, None] + half * du[at, None]], axis=-1)

@@ -76,35 +76,15 @@ class Fit(NamedTuple):
     du: Array
 
 
-class Profile(NamedTuple):
-    """A fit along one input d, the others being fixed, at k points.
-
-    Attributes:
-        t: the values of the input, (k,), ascending.
-        u: the fit, (k, P).
-        du: its derivatives du/dx_d, (k, P).
-        around: half the widths of intervals of u, (k, P); NaN: there are none.
-        around_du: those of du/dx_d.
-        outside: whether the points are outside the data, (k,).
-    """
-
-    t: Array
-    u: Array
-    du: Array
-    around: Array
-    around_du: Array
-    outside: NDArray[np.bool_]
-
-
 class Section(NamedTuple):
-    """A fit of D inputs and P outputs at N points, with intervals as those of a profile.
+    """A fit of P outputs at N points of a line or a plane: K inputs vary, and the others are fixed.
 
     Attributes:
-        x: the points, (N, D).
+        x: the inputs that vary, (N, K); of a line ascending.
         u: the fit, (N, P).
-        du: its gradients, (N, P, D).
-        around: half the widths of intervals of u, (N, P).
-        around_du: those of du, (N, P, D).
+        du: its derivatives with respect to these inputs, (N, P, K).
+        around: half the widths of intervals of u, (N, P); NaN: there are none.
+        around_du: those of du, (N, P, K).
         outside: whether the points are outside the data, (N,).
     """
 

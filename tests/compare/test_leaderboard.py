@@ -9,8 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from rich.console import Console
 
-from runge.compare.leaderboard import Candidate, Leaderboard, read_leaderboard
-from runge.compare.profiles import AnswerProfile, packed
+from runge.compare.leaderboard import AnswerProfile, Candidate, Leaderboard, packed, read_leaderboard
 from runge.compare.ranking import Ranking
 from runge.compare.report import render
 from runge.compare.sensitivity import Influence, Sensitivity

@@ -8,7 +8,7 @@ from matplotlib.text import Text
 from runge.pictures.curves import curves_picture, points_picture
 from runge.pictures.fit import fit_picture, interval_maps
 from runge.pictures.profiles import profiles_picture
-from runge.records.fits import Fit, Profile, Section
+from runge.records.fits import Fit, Section
 
 
 def fit(dimension=1, outputs=1, n=60, scale=1.0, offset=0.1, names=None):
@@ -40,7 +40,8 @@ def profiles(dimension, outputs=1, around=np.nan):
     """Return profiles along which the fit is t^2 + d, with the slope 2 t, half of them outside the data."""
     t, ones = np.linspace(-1, 1, 65), np.ones((65, outputs))
     parts = [((t[:, None] ** 2 + d) * ones, 2 * t[:, None] * ones) for d in range(dimension)]
-    return [Profile(t, *part, around * ones, 2 * around * ones, t > 0) for part in parts]
+    halves = around * ones, 2 * around * ones[..., None]
+    return [Section(t[:, None], u, du[..., None], *halves, t > 0) for u, du in parts]
 
 
 def section(outputs, around):
@@ -152,7 +153,7 @@ def test_rows_of_a_table_are_dots_and_the_fit_is_a_line():
     values, t = fit(n=20), np.linspace(-2, 2, 9)
     values.x[1::2] = values.x[::2]
     none = np.full((9, 1), np.nan)
-    profile = Profile(t, t[:, None] ** 2, 2 * t[:, None], none, none, t > 3)
+    profile = Section(t[:, None], t[:, None] ** 2, 2 * t[:, None, None], none, none[..., None], t > 3)
     figure = fit_picture(values, "", profile)
     value, derivative, error = figure.axes
     lines = (*value.lines, *derivative.lines, *error.lines)
@@ -162,7 +163,7 @@ def test_rows_of_a_table_are_dots_and_the_fit_is_a_line():
     order = np.argsort(np.concatenate([values.x[:, 0], t]), kind="stable")
     assert y.tolist() == np.concatenate([values.u[:, 0], t**2])[order].tolist()
     assert not figure.findobj(FillBetweenPolyCollection)
-    bands = profile._replace(around=0 * t[:, None] + 0.1, around_du=0 * t[:, None] + 0.3)
+    bands = profile._replace(around=0 * t[:, None] + 0.1, around_du=0 * t[:, None, None] + 0.3)
     for axes, centre, half in zip(fit_picture(values, "", bands).axes, (t**2, 2 * t), (0.1, 0.3), strict=False):
         (one,) = axes.findobj(FillBetweenPolyCollection)
         assert edges(one) == pytest.approx(np.stack([centre - half, centre + half], 1))

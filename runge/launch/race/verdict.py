@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from runge.compare.leaderboard import Candidate, Leaderboard
-from runge.compare.profiles import AnswerProfile, packed
+from runge.compare.leaderboard import AnswerProfile, Candidate, Leaderboard
 from runge.compare.sensitivity import Influence, Sensitivity
 from runge.data import Rows
 from runge.errors import command, in_shell
@@ -18,7 +17,7 @@ from runge.launch.race.known import Known
 from runge.launch.race.selection import Entrant, error_of, variance
 from runge.objective import ERRORS
 from runge.records.ensemble import read_answer
-from runge.records.fits import LEVEL, Profile
+from runge.records.fits import LEVEL
 from runge.tables.roles import listed
 from runge.trust.sensitivity import measure, measure_function, total_indices, unevenness
 
@@ -97,20 +96,13 @@ def _profiles(function: "Function", known: Known) -> list[AnswerProfile]:
     outputs = range(min(len(rows.outputs), _MOST_PROFILES))
     inputs = np.sort(np.argsort(-function.input_weights, kind="stable")[:_MOST_PROFILES]).tolist()
     points = _NUMBERS // (len(inputs) * max(6 * len(outputs), len(rows.inputs)))
-    found = profiles_of(function, rows.x[seen], inputs, min(max(points, 21), 201))
-    some = seen[:: -(-len(seen) // _MOST_ROWS)]
-
-    def curve(p: int, one: Profile) -> str:
-        parts = one.u[:, p], one.around[:, p], one.du[:, p], one.around_du[:, p]
-        return packed([one.t, *parts, one.outside], "<f8")
-
-    def labels(p: int) -> str:
-        return packed([rows.x[some, 0], rows.y[some, p], rows.dydx[some, p, 0]], "<f8") if len(rows.inputs) == 1 else ""
-
+    sections = profiles_of(function, rows.x[seen], inputs, min(max(points, 21), 201))
+    shown = seen[:: -(-len(seen) // _MOST_ROWS)] if len(rows.inputs) == 1 else seen[:0]
+    labels = [[rows.x[shown, 0], rows.y[shown, p], rows.dydx[shown, p, 0]] for p in outputs]
     return [
-        AnswerProfile(rows.outputs[p], rows.inputs[d], curve(p, one), labels(p))
+        AnswerProfile.of((rows.outputs[p], rows.inputs[d]), section, p, labels[p])
         for p in outputs
-        for d, one in zip(inputs, found, strict=True)
+        for d, section in zip(inputs, sections, strict=True)
     ]
 
 
