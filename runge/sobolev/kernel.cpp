@@ -1,5 +1,5 @@
 // The loss of each member of a stack, and its gradient: `runge.sobolev.losses.loss_and_gradient` in one pass; and many
-// steps of Adam (`adam.hpp`) with that gradient, or with that of the likelihood (`likelihood.hpp`).
+// steps of Adam (`adam.hpp`) with that gradient.
 //
 // A member's points are processed block by block, so that a block's data stay in the CPU's cache: h and g of every
 // layer, z', s'(z) and s''(z), and the adjoints. A member whose lambda_d is 0 has no tangents. Consecutive blocks form
@@ -24,10 +24,8 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <vector>
 
 #include "adam.hpp"
-#include "likelihood.hpp"
 #include "slice.hpp"
 
 namespace {
@@ -36,7 +34,7 @@ namespace {
 inline int omp_get_thread_num() { return 0; }
 #endif
 
-// Compute the loss of a slice and its gradient, or the errors of each channel.
+// Compute the loss of a slice and its gradient.
 void pass(const Stack& net, Index number, Real* workspace) {
     const Index blocks = (net.points + net.block - 1) / net.block, slice = number % net.slices;
     const Index from = blocks * slice / net.slices * net.block;  // its share of the blocks
@@ -59,12 +57,10 @@ extern "C" void loss_and_gradient(const Stack* net, Real* workspace, std::int64_
 // Take steps of Adam. `lambda_d` is (K, M), `batch` (K, M, points).
 extern "C" void adam(const Stack* net, const Steps* steps, Real* workspace, std::int64_t threads) {
     const Index slices = net->slices, n = Sizes(*net).parameters;
-    const auto at = [&](Index k, Real* channels) {
+    const auto at = [&](Index k) {
         Stack now = *net;
         if (now.lambda_d) now.lambda_d += k * net->members;
         if (now.batch) now.batch += k * net->members * net->points;
-        now.channels = channels;
-        if (channels) now.of_channel = nullptr;
         return now;
     };
     const auto finish = [&](Index k, Index m) {
@@ -73,37 +69,18 @@ extern "C" void adam(const Stack* net, const Steps* steps, Real* workspace, std:
         update(*steps, double(steps->before + k + 1), steps->rates[k * net->members + m], gradient, n,
                net->theta + m * n, steps->mean + m * n, steps->square + m * n);
     };
-    std::vector<std::vector<Labels>> labels(net->members);
-    // A member's errors come before its gradient, if they weigh the channels by the labels: of a mini-batch those of the
-    // step, and otherwise counted once.
-    const auto weigh_channels = [&](const Stack& errors, Index k, Index m) {
-        if (k == 0 || net->batch) labels[m] = labels_of(errors, m);
-        weigh(errors, m, labels[m], net->of_channel);
-    };
     if (slices == 1 || threads == 1) {  // a member takes all its steps while its numbers are in the cache
 #pragma omp parallel for num_threads(int(threads)) schedule(static) if (threads > 1)
         for (Index m = 0; m < net->members; ++m)
             for (Index k = 0; k < steps->count; ++k) {
-                const auto all = [&](const Stack& now) {
-                    for (Index slice = 0; slice < slices; ++slice) pass(now, m * slices + slice, workspace);
-                };
-                if (net->channels) {
-                    const Stack errors = at(k, net->channels);
-                    all(errors);
-                    weigh_channels(errors, k, m);
-                }
-                all(at(k, nullptr));
+                const Stack now = at(k);
+                for (Index slice = 0; slice < slices; ++slice) pass(now, m * slices + slice, workspace);
                 finish(k, m);
             }
         return;
     }
     for (Index k = 0; k < steps->count; ++k) {
-        const Stack errors = at(k, net->channels), now = at(k, nullptr);
-        if (net->channels) {
-            loss_and_gradient(&errors, workspace, threads);
-#pragma omp parallel for num_threads(int(threads)) schedule(static)
-            for (Index m = 0; m < net->members; ++m) weigh_channels(errors, k, m);
-        }
+        const Stack now = at(k);
         loss_and_gradient(&now, workspace, threads);
 #pragma omp parallel for num_threads(int(threads)) schedule(static)
         for (Index m = 0; m < net->members; ++m) finish(k, m);

@@ -50,7 +50,7 @@ _REAL = {torch.float32: "float", torch.float64: "double"}
 # 8. A slice, the work of a thread, has at least 8 blocks, or a share of them with 15 inputs or more.
 _NUMBERS, _POINTS, _ROWS, _BLOCKS = 2**13, 64, 8, 8
 _INPUTS = ("theta", "x", "f", "df", "weight_f", "weight_df", "input_scale", "input_shift", "scale", "lambda_d")
-_OUTPUTS = ("of_channel", "loss", "gradient", "channels", "u", "du")
+_OUTPUTS = ("loss", "gradient", "u", "du")
 _SECONDS = 0.05  # about how long the steps of one call take
 
 
@@ -67,7 +67,6 @@ class AdamSteps:
     betas: Sequence[float]  # the decay rates of both averages
     decay: float  # of the weights, in units of the learning rate
     longest: float  # the norm to which a member's gradient is clipped; infinity: no limit
-    likelihood: bool = False  # true: the loss is that of `runge.sobolev.likelihood`, where lambda_d is 0 or 1
 
 
 class Kernel:
@@ -90,10 +89,6 @@ class Kernel:
         loss, gradient = self._call(network, points, scale, lambda_d, {"loss": (), "gradient": network.theta.shape[1:]})
         return loss, gradient
 
-    def channels(self, network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None) -> Tensor:
-        """Return the error of each channel, (M, P, 1 + D), as `losses.channel_errors` does."""
-        return self._call(network, points, scale, lambda_d, {"channels": (network.outputs, 1 + points.x.shape[2])})[0]
-
     def predict(self, network: StackedMLP, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return u, (M, N, P), and u', (M, N, P, D), at x, (M, N, D), as `StackedMLP.value_and_derivative` does."""
         one, shape = torch.ones(len(x), dtype=self.dtype), (x.shape[1], network.outputs)
@@ -105,11 +100,8 @@ class Kernel:
         size = points.x.shape[1] if steps.batch is None else steps.batch.shape[2]
         depth, (dimension, width) = len(network.shapes) - 1, network.shapes[0]
         seconds = len(points.x) * step_seconds(size, depth, width, dimension, network.outputs, self.activation)
-        seconds *= 1.4 if steps.likelihood else 1  # the errors come first
         count = max(1, min(len(steps.rates), int(_SECONDS / seconds)))
         results = {"loss": (), "gradient": network.theta.shape[1:]}
-        if steps.likelihood:
-            results |= dict.fromkeys(("channels", "of_channel"), (network.outputs, 1 + dimension))
         self._call(network, points, scale, steps.lambda_d, results, steps, count)
         torch.autograd.graph.increment_version(network.theta)
         return count

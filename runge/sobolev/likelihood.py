@@ -18,14 +18,9 @@ References:
     https://arxiv.org/abs/1705.07115
 """
 
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
-
 import torch
 from torch import Tensor
 
-from runge.sobolev.kernel import AdamSteps
 from runge.sobolev.losses import LossAndGradient, Penalty, channel_errors
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
@@ -65,27 +60,14 @@ class Likelihood:
     """
 
     def __init__(self, loss_and_gradient: LossAndGradient, penalty: Penalty | None = None) -> None:
-        self.loss_and_gradient, plain = loss_and_gradient, partial(channel_errors, penalty=penalty)
-        self.channels = getattr(loss_and_gradient, "channels", plain)
-
-    @property
-    def adam(self) -> Callable[[StackedMLP, Points, Tensor, AdamSteps], int] | None:
-        """The compiled steps of Adam that minimise L; None if those of the weighted sum are not compiled."""
-        if (steps_of_sum := getattr(self.loss_and_gradient, "adam", None)) is None:
-            return None
-
-        def take(network: StackedMLP, points: Points, scale: Tensor, steps: AdamSteps) -> int:
-            on = (steps.lambda_d > 0).to(steps.lambda_d)
-            return steps_of_sum(network, points, scale, replace(steps, lambda_d=on, likelihood=True))
-
-        return take
+        self.loss_and_gradient, self.penalty = loss_and_gradient, penalty
 
     @torch.no_grad()
     def __call__(
         self, network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Return L, (M,), and its gradient, (M, W), as `losses.loss_and_gradient` does those of the weighted sum."""
-        mse = self.channels(network, points, scale, lambda_d).double()
+        mse = channel_errors(network, points, scale, lambda_d, self.penalty).double()
         nu = known(points).view_as(mse)
         nu[..., 1:] *= 0 if lambda_d is None else (lambda_d > 0)[:, None, None]
         variance = variances(points, mse)

@@ -14,10 +14,9 @@ class Slice : Workspace {
    public:
     Slice(const Stack& net, Index number, Real* workspace)
         : Workspace(net, number, workspace), lambda_d(net.lambda_d ? net.lambda_d[m] : 0),
-          tangents(lambda_d != 0 ? size.tangents : 0), of_channels(outputs * (1 + dimension)) {}
+          tangents(lambda_d != 0 ? size.tangents : 0) {}
 
-    // Write the loss of the member's points begin ... end - 1 and its gradient, or the errors of each channel, or the
-    // network itself at each point.
+    // Write the loss of the member's points begin ... end - 1 and its gradient, or the network itself at each point.
     void pass(Index begin, Index end) {
         load();
         for (; begin < end; begin += net.block) {
@@ -26,15 +25,11 @@ class Slice : Workspace {
             forward();
             if (rows > carried_on) pull();
             compare();
-            if (net.channels || net.u) continue;
+            if (net.u) continue;
             if (rows > carried_on) push();
             back();
         }
         if (net.u) return;
-        if (net.channels) {
-            std::copy(of_channels.begin(), of_channels.end(), net.channels + number * Index(of_channels.size()));
-            return;
-        }
         store();
         net.loss[number] = Real(mse_f + lambda_d * mse_df);
     }
@@ -46,7 +41,6 @@ class Slice : Workspace {
     Index values = 0, rows = 0;  // n padded; a matrix's rows: first of values, then of tangents
     Index carried_on = 0;        // the rows that are carried forward, and their adjoints back, in one go
     double mse_f = 0, mse_df = 0;
-    std::vector<double> of_channels;
 
     // The place of the block's point i among those of all members.
     Index place(Index i) const {
@@ -158,7 +152,7 @@ class Slice : Workspace {
     void compare() {
         for (Index p = 0; p < outputs; ++p)
             for (Index channel = 0; channel <= (tangents > 0 ? dimension : 0); ++channel) compare(p, channel);
-        if (net.channels || net.u) return;
+        if (net.u) return;
         Index p = 0;
         for (; p + 4 <= outputs; p += 4) spread<4>(p);
         for (; p < outputs; ++p) spread<1>(p);
@@ -198,10 +192,8 @@ class Slice : Workspace {
         const Index stride = of_u ? outputs : outputs * dimension, offset = of_u ? p : p * dimension + channel - 1;
         const Real bias = of_u ? theta[biases(depth) + p] : 0, factor = of_u ? 1 : lambda_d;
         const Real share = Real(double(net.all) / double(net.points)), c = of_u ? 1 : net.scale[m];
-        const Index of_all = p * (1 + dimension) + channel;
-        const Real whole = net.of_channel ? net.of_channel[m * outputs * (1 + dimension) + of_all] : 1;
         const Real *top = carried(depth - 1), *w = last(edges, p);
-        double mse = of_u ? mse_f : mse_df, own = of_channels[of_all];
+        double mse = of_u ? mse_f : mse_df;
         const bool pulled = !of_u && size.reverse;
         const Real length = pulled ? net.input_scale[m * dimension + channel - 1] : 1;
         Real *bar = pulled ? &input((1 + p) * values, channel - 1) : bars_of(p) + channel * values;
@@ -226,13 +218,12 @@ class Slice : Workspace {
                 (of_u ? net.u : net.du)[k] = u + bias;
                 continue;
             }
-            const Real error = u + bias - labels[k], weighted = weights[k] * share * whole / (c * c) * error;
-            const Real square = multiply(weighted, error);
-            mse += square, own += square;
+            const Real error = u + bias - labels[k], weighted = weights[k] * share / (c * c) * error;
+            mse += multiply(weighted, error);
             *bar = length * factor * (2 * weighted);
             if (of_u) sum += *bar;
         }
-        (of_u ? mse_f : mse_df) = mse, of_channels[of_all] = own, last_bias_bar[p] = sum;
+        (of_u ? mse_f : mse_df) = mse, last_bias_bar[p] = sum;
     }
 
     void back() {

@@ -23,11 +23,8 @@ namespace {
     FIELD(const Real* weight_f) FIELD(const Real* weight_df)        /* (M, N, P), (M, N, P, D) */                 \
     FIELD(const Real* input_scale) FIELD(const Real* input_shift)   /* (M, D) each */                             \
     FIELD(const Real* scale) FIELD(const Real* lambda_d) /* (M,) each; lambda_d is null for MSE_f alone */        \
-    FIELD(Real* of_channel)              /* (M, P, 1 + D): further weights, of the channels; or null */           \
     FIELD(Real* loss) FIELD(Real* gradient) /* (M, slices), (M, slices, W): the caller sums over the slices */    \
-    FIELD(Real* channels) /* (M, slices, P, 1 + D): errors of each channel, in place of both; for `adam`: */      \
-                          /* if not null, the loss is the likelihood */                                           \
-    FIELD(Real* u) FIELD(Real* du) /* (M, N, P), (M, N, P, D): the network itself, in place of all of these */    \
+    FIELD(Real* u) FIELD(Real* du) /* (M, N, P), (M, N, P, D): the network itself, in place of both */            \
     FIELD(const Index* batch)      /* (M, points): the points of a mini-batch; null: all */
 
 struct Stack {

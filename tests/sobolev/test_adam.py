@@ -8,7 +8,6 @@ import torch
 from runge.optimizers import SGD, Adam, AdamW, Course, adapt, of_members
 from runge.sobolev import kernel, losses
 from runge.sobolev.kernel import Kernel
-from runge.sobolev.likelihood import Likelihood
 from tests.sobolev.test_kernel import BOTH, any_compiler, problem, suited
 
 STEPS = 12
@@ -80,38 +79,6 @@ def test_the_steps_for_other_sizes(sizes):
     compare(ADAM, lambda function: course(function, batch=9, **sizes))
 
 
-@pytest.mark.parametrize(("name", "batch"), [("clipped", None), ("adamw", 9)])
-@pytest.mark.parametrize("sizes", [*SIZES[:3], {"scale": 0.3}])
-def test_the_steps_of_the_likelihood(name, batch, sizes):
-    """Leave some labels unknown, differently for each member, of one channel all."""
-
-    def start(function):
-        one = course(Likelihood(function), batch=batch, **sizes)
-        one.points.weight_f[0, :5] = 0
-        one.points.weight_df[1, 3:9, 0] = 0
-        one.points.weight_df[1:, :, -1, -1] = 0
-        one.points.df[:2, :, 0, -1] = 0
-        return one
-
-    compare(METHODS[name], start)
-
-
-def test_the_likelihood_of_channels_without_errors_or_with_few_labels():
-    """Let a member be 0, as f is, and the mini-batches of another have fewer known labels than channels."""
-
-    def start(function):
-        one = course(Likelihood(function), batch=2, members=2, dimension=3, weights=torch.ones(STEPS, 2))
-        with torch.no_grad():
-            one.network.theta[0] = 0
-        one.points.f[0] = 0
-        one.points.weight_f[1, ::2] = 0
-        one.points.weight_df[1, :, :, 1:] = 0
-        one.points.weight_df[1, 1:] = 0
-        return one
-
-    compare(ADAM, start)
-
-
 @pytest.mark.usefixtures("any_compiler")
 def test_the_steps_by_any_compiler():
     compare(METHODS["clipped adamw"], lambda function: course(function, width=19))
@@ -119,10 +86,9 @@ def test_the_steps_by_any_compiler():
 
 @pytest.mark.parametrize("name", ["clipped", "own rates"])
 @pytest.mark.parametrize("points", [20, 1200])
-@pytest.mark.parametrize("loss", [lambda function: function, Likelihood], ids=["sum", "likelihood"])
-def test_a_member_has_the_same_bits_in_any_stack_with_any_threads_and_in_any_calls(name, points, loss, monkeypatch):
+def test_a_member_has_the_same_bits_in_any_stack_with_any_threads_and_in_any_calls(name, points, monkeypatch):
     threads, method = torch.get_num_threads(), METHODS[name]
-    sizes, function = {"points": points, "width": 64}, loss(Kernel("tanh", torch.float32))
+    sizes, function = {"points": points, "width": 64}, Kernel("tanh", torch.float32)
     theta, optimizer, _ = follow(method, course(function, torch.float32, **sizes))
     try:
         for count in (2, 3):

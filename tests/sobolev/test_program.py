@@ -11,7 +11,6 @@ import torch
 
 from runge.sobolev import kernel, losses
 from runge.sobolev.kernel import Kernel
-from runge.sobolev.likelihood import Likelihood
 from tests.conftest import ROOT
 from tests.sobolev.test_adam import METHODS, course, follow
 from tests.sobolev.test_kernel import compare, no_kernel, problem
@@ -86,11 +85,11 @@ def test_the_program_equals_the_reference():
     """Use several blocks and slices, inputs and outputs, widths that fill panels, halves, and neither; and Adam."""
     for sizes in ({"width": 64, "points": 1100}, {"width": 19, "depth": 3, "dimension": 2, "outputs": 5}):
         compare(problem(2, "gelu", **sizes), "gelu")
-    for name, loss, sizes in (
-        ("clipped adamw", lambda function: function, {"batch": 7}),
-        ("adamw", Likelihood, {"points": 1100, "dimension": 2, "outputs": 5, "width": 19}),
+    for name, sizes in (
+        ("clipped adamw", {"batch": 7}),
+        ("adamw", {"points": 1100, "dimension": 2, "outputs": 5, "width": 19}),
     ):
         functions = Kernel("gelu", torch.float64), losses.loss_and_gradient
-        courses = [course(loss(one), activation="gelu", **sizes) for one in functions]
-        theta, expected = (follow(METHODS[name], one, end=3)[0] for one in courses)
+        courses = [course(function, activation="gelu", **sizes) for function in functions]
+        theta, expected = (follow(METHODS[name], steps, end=3)[0] for steps in courses)
         torch.testing.assert_close(theta, expected, rtol=1e-8, atol=1e-10)
