@@ -251,6 +251,11 @@ def test_plan_shares_stacks_and_keeps_all_processes_busy(configuration):
     assert sorted(chunks_of([*some, *eight[3:]])[0].jobs) == [3, 4, 5, 6, 7]
     made = [(f"seed={seed}", f"model.width={width}") for width in (30, 31, 32) for seed in (0, 1)]
     assert [len(chunk.jobs) for chunk in chunks_of(jobs(configuration, *made), 2)] == [1] * 6  # halves of each group
+    made = [(f"seed={seed}", f"model.width={width}") for width in (30, 31, 32, 33) for seed in (0, 1)]
+    four = jobs(configuration, *made)
+    assert [len(chunk.jobs) for chunk in chunks_of(four, 2)] == [2] * 4  # two whole groups for each process
+    assert [chunk.jobs for chunk in chunks_of(four, 2)] == [[6, 7], [4, 5], [2, 3], [0, 1]]  # the longest first
+    assert [len(chunk.jobs) for chunk in chunks_of(four, 3)] == [1] * 8
 
 
 @pytest.mark.parametrize("other", ["model.activation=relu", "optimizer.betas=[0.8,0.999]", "data.n_train=64"])
