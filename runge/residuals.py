@@ -18,7 +18,7 @@ from runge.trust.intervals import Calibration
 from runge.trust.outside import per_quantile
 from runge.trust.spread import alike, spread_over
 
-__all__ = ["calibrate", "errors_of", "rows_of"]
+__all__ = ["calibrate", "errors_of", "left_out", "rows_of"]
 
 Jet = Callable[[Tensor], Sequence[Tensor]]
 
@@ -84,6 +84,22 @@ def calibrate(jet: Jet, runs: Sequence[str | Path], weights: Tensor | None, loca
         factors = per_quantile(spread[chosen], np.append(channels.value, channels.slope))
         return replace(Calibration.of(error[chosen], spread[chosen]), outside=tuple(factors.tolist()))
     return Calibration.of(error, None)
+
+
+def left_out(jet: Jet, runs: Sequence[str | Path]) -> np.ndarray:
+    """Return the mean error of networks at rows that they were trained without, (n, P + P D).
+
+    The order is that of `errors_of`, and the arguments are those of `calibrate`. NaN: the label is not known, or all
+    networks were trained on the row.
+    """
+    found = [rows_of(RunDirectory(run)) for run in runs]
+    errors = errors_of(jet, found[0][0], np.arange(len(found[0][0].x))).numpy()
+    unseen = np.ones(errors.shape[:2], bool)
+    for network, (_, split) in zip(unseen, found, strict=True):
+        network[split.train] = False
+    total = np.where(unseen[..., None], errors, 0).sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        return total / unseen.sum(axis=0)[:, None]
 
 
 def errors_of(jet: Jet, rows: Rows, index: np.ndarray) -> Tensor:

@@ -14,7 +14,7 @@ from runge.errors import ConfigurationError
 from runge.predict import main
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
-from runge.residuals import rows_of
+from runge.residuals import left_out, rows_of
 
 SHORT = ("trainer.max_steps=30", "model.width=8", "trainer.progress_bar=false", "hydra.sweeper.compare=false")
 
@@ -59,6 +59,21 @@ def test_each_row_is_predicted_by_the_networks_that_have_not_seen_it(swept):
     assert u.calibration.counts == tuple((~np.isnan(label)).sum(axis=0))
     for found, expected in zip(u.calibration.scores, scores.T, strict=True):
         np.testing.assert_allclose(found, np.sort(expected[~np.isnan(expected)]), rtol=1e-4)  # 32 bit
+
+
+def test_errors_at_rows_that_were_left_out(swept):
+    u = runge.load(swept.directory)
+    found = left_out(u.jet, u.runs)
+    runs = [RunDirectory(run) for run in u.runs]
+    rows, trained = rows_of(runs[0])[0], [set(rows_of(run)[1].train) for run in runs]
+    for i, x in enumerate(rows.x):
+        some = [runge.load(run.path) for run, seen in zip(runs, trained, strict=True) if i not in seen]
+        assert len(some) == 3
+        mean = np.mean([np.concatenate([one(x), one.derivative(x).ravel()]) for one in some], axis=0)
+        label = np.concatenate([rows.y[i], rows.dydx[i].ravel()])
+        np.testing.assert_allclose(found[i], mean - label, atol=1e-5)  # 32 bit
+    alone = left_out(runge.load(runs[0].path).jet, u.runs[:1])
+    assert np.flatnonzero(np.isnan(alone[:, 0])).tolist() == sorted(trained[0])
 
 
 def test_intervals_have_the_shapes_of_values_and_derivatives(swept):

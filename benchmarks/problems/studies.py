@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from hamiltonians import SYSTEMS
 from matplotlib.figure import Figure
+from outliers import DEVIATIONS, FACTOR, NOISE, SHARP
 from results import read
 from studies_pictures import dots
 
@@ -258,8 +259,7 @@ Does [`runge check`](howto/labels.md) find what is wrong with a table, and is it
 300 rows of a Latin hypercube, with 2 to 8 inputs and 1 to 4 outputs, of the functions above, of others and of the
 reactor, on none of which the check was tuned. Half of them have noise of 5 % of the standard deviation of each column.
 A mistake is made in a column whose part in the differences of its output is at least a twentieth of the largest one. It
-is found if its columns are named, for an outlier with its row, and no other ones. An outlier is off by 3 to 6 standard
-deviations of its column.
+is found if its columns are named, and no other ones.
 
 {table}
 
@@ -273,7 +273,6 @@ KINDS = {
     "transposed": "transposed Jacobian",
     "swapped": "two columns swapped",
     "shifted": "all derivatives shifted by 1 to 3 rows",
-    "outlier": "one wrong label",
     "sound": "none: nothing is named",
 }
 
@@ -292,11 +291,59 @@ def spoilt(rows: Figures) -> str:
     named = sum(row["wrong"] for row in missed if row["kind"] != "sound")
     texts = [
         markdown(["mistake", "without noise", "noise of 5 %"], cells),
-        f"The bar was 38 of 40 with at most one false alarm of 20. Of the first repeat, {first[False][0]} of "
+        f"The bar was 33 of 35 with at most one false alarm of 20. Of the first repeat, {first[False][0]} of "
         f"{first[False][1]} mistakes are found, and {first[True][0]} of {first[True][1]} sound tables are sound. In "
-        f"{named} of the spoilt tables of all repeats a column is named that is not wrong. Single labels are what is "
-        "missed; where the function changes quickly, a right one can look wrong.",
+        f"{named} of the spoilt tables of all repeats a column is named that is not wrong.",
         f"A file of 10,000 rows and 10 inputs takes {seconds['processor']:.1f} s of one processor.",
+    ]
+    return "\n\n".join(texts)
+
+
+OUTLIERS = """
+## Single wrong labels
+
+Does [`runge fit`](howto/labels.md#single-wrong-labels) name one wrong label, and none in a table without mistakes? A
+cross-validation with five folds trains networks 2 x 16 with silu by 60 steps of Levenberg-Marquardt. The tables have 60
+to 150 rows, 2 to 8 inputs and one output, and are of functions on which the rule was not chosen. Half of them have 15 %
+of their labels left out. Noise is 5 % of the standard deviation of each column. It is right if the label with its row
+is named, and no other one; in a sound table, if none is.
+
+{table}
+
+`{command}`
+"""
+
+WRONG_LABELS = {
+    (FACTOR, 0): f"one label {FACTOR}",
+    (DEVIATIONS, 0): f"one label {DEVIATIONS}",
+    (DEVIATIONS, NOISE): f"one label {DEVIATIONS}, and noise in all",
+    ("none", 0): "none",
+    ("none", NOISE): "none, and noise in all labels",
+    ("none", "sharp"): "none; a kink or a front",
+}
+
+
+def outliers(rows: Figures) -> str:
+    """Return how often the wrong label is named, with all labels known and with holes."""
+    cells = list[list[str]]()
+    for (kind, noise), text in WRONG_LABELS.items():
+        group = [
+            row
+            for row in rows
+            if row["kind"] == kind and ("sharp" if row["function"] in SHARP else row["noise"]) == noise
+        ]
+        by_holes = ([row for row in group if bool(row["holes"]) is holes] for holes in (False, True))
+        cells.append([text, *(f"{sum(row['right'] for row in part)} of {len(part)}" for part in by_holes)])
+    wrong, sound = (
+        [row for row in rows if (row["kind"] == "none") is is_sound and (is_sound or not row["noise"])]
+        for is_sound in (False, True)
+    )
+    texts = [
+        markdown(["mistake", "all labels known", "15 % left out"], cells),
+        f"The bar was 18 of 20 without noise and no false alarm in 20 sound tables. It is "
+        f"{sum(row['right'] for row in wrong)} of {len(wrong)}, with {sum(not row['right'] for row in sound)} false "
+        f"alarms in {len(sound)}. In {sum(row['others'] > 0 for row in rows)} of all {len(rows)} tables a label is "
+        "named that is not wrong.",
     ]
     return "\n\n".join(texts)
 
@@ -358,6 +405,7 @@ SECTIONS = (
         lambda rows: dots(areas(rows), "area under the ROC curve, errors of the value", 1),
     ),
     Section("spoilt", SPOILT, spoilt),
+    Section("outliers", OUTLIERS, outliers),
     Section("gradients_alone", GRADIENTS_ALONE, gradients_alone),
 )
 

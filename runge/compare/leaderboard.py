@@ -25,7 +25,7 @@ from runge.errors import ConfigurationError, command
 from runge.records.files import printable, write
 from runge.records.fits import Array, Section
 
-__all__ = ["HEADERS", "AnswerProfile", "Candidate", "Leaderboard", "packed", "read_leaderboard"]
+__all__ = ["HEADERS", "AnswerProfile", "Candidate", "Leaderboard", "Suspect", "packed", "read_leaderboard"]
 
 _FILE = "leaderboard.json"
 _MOST = 12
@@ -117,6 +117,27 @@ class AnswerProfile:
 
 
 @dataclass(frozen=True)
+class Suspect:
+    """A label that networks trained without its row do not predict.
+
+    Attributes:
+        place: its row, as the file counts it, such as `line 17`.
+        column: the name of its column.
+        label: its value.
+        predicted: the prediction.
+        residual: the prediction minus the label.
+        deviations: the size of the residual in robust deviations of the residuals of the column.
+    """
+
+    place: str
+    column: str
+    label: FiniteFloat
+    predicted: FiniteFloat
+    residual: FiniteFloat
+    deviations: FiniteFloat
+
+
+@dataclass(frozen=True)
 class Leaderboard:
     """The leaderboard of a race.
 
@@ -127,6 +148,7 @@ class Leaderboard:
         sensitivity: the sensitivity of the outputs of a table to its inputs; None: a formula.
         profiles: the answer to a table along its inputs, of each output along the same ones; none: a formula.
         level: the level of their intervals; None: they have none.
+        suspects: the labels of a table that may be wrong, the largest residual first.
     """
 
     candidates: list[Candidate]
@@ -135,6 +157,7 @@ class Leaderboard:
     sensitivity: Sensitivity | None = None
     profiles: list[AnswerProfile] = field(default_factory=list)
     level: FiniteFloat | None = None
+    suspects: list[Suspect] = field(default_factory=list)
 
     def write(self, sweep: Path) -> None:
         """Write it into the directory of a sweep."""

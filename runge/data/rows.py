@@ -44,6 +44,7 @@ class Rows:
         unused: the names of the columns that were not read.
         checksum: a hash of the arrays and the names.
         points: the result of `number_points`, (m,).
+        numbers: the number of each row in the file, (m,), from 0.
         d2ydx2: the second derivatives of each pair of inputs d <= e, (m, P, D (D + 1) / 2); NaN: not known; None: none.
     """
 
@@ -59,6 +60,7 @@ class Rows:
     unused: tuple[str, ...]
     checksum: str
     points: np.ndarray
+    numbers: np.ndarray
     d2ydx2: np.ndarray | None = None
 
     @classmethod
@@ -89,7 +91,7 @@ class Rows:
             part.setflags(write=False)  # all that read the same file share it
             checksum.update(np.ascontiguousarray(part).data)
         about = tuple(inputs), tuple(outputs), table, sets, tuple(unused), checksum.hexdigest()
-        rows = cls(x, y, dydx, *about, number_points(x), seconds)
+        rows = cls(x, y, dydx, *about, number_points(x), np.flatnonzero(known), seconds)
         rows.check()
         return rows
 

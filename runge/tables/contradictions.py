@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from runge.tables.roles import listed, partial_name
-from runge.trust.cells import Cell, check_cells
-from runge.trust.labels import check_columns
+from runge.trust.labels import Twin, check_columns, check_twins
 from runge.trust.mistakes import Mistake
 from runge.trust.pairs import Place, corrected
 from runge.validation import Floats
@@ -76,18 +75,18 @@ class Report(NamedTuple):
         seen: the columns of derivatives of which a wrong sign would have been seen.
         unseen: those with too small a part in the differences of the values.
         unknown: those that are not known, with the values and the other derivatives, in enough rows.
-        rows: the number of rows, and how many of them were tested for outliers.
+        rows: the number of rows.
     """
 
     findings: list[Finding]
     seen: list[str]
     unseen: list[str]
     unknown: list[str]
-    rows: tuple[int, int]
+    rows: int
 
 
 def contradictions(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> Report:
-    """Find what is wrong with the labels of a table: columns, single labels, constant columns.
+    """Find what is wrong with the labels of a table: columns, rows with the same inputs, constant columns.
 
     Args:
         x: the inputs, (n, D), in the order of the file.
@@ -100,13 +99,12 @@ def contradictions(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> Re
     right = y, dydx
     for mistake in verdict.mistakes:
         right = corrected(*right, mistake.sources)
-    cells = check_cells(x, *right)
-    findings += [_of_cell(one, names) for one in cells.found]
+    findings += [_of_twin(twin, names) for twin in check_twins(x, *right)]
     known = {*verdict.seen, *verdict.unseen}
     places = [(p, d) for p in range(y.shape[1]) for d in range(x.shape[1])]
     unknown = [place for place in places if place not in known]
     seen, unseen, left = ([names.column(place) for place in part] for part in (verdict.seen, verdict.unseen, unknown))
-    return Report(findings, seen, unseen, left, (len(x), cells.tested))
+    return Report(findings, seen, unseen, left, len(x))
 
 
 def wrong_columns(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> list[Finding]:
@@ -213,18 +211,15 @@ def _unrelated(mistake: Mistake, _: Floats, names: ColumnNames) -> tuple[str, st
     return what, "Compute the column again, or leave it out."
 
 
-def _of_cell(cell: Cell, names: ColumnNames) -> Finding:
-    """Return what is wrong with a single label."""
-    column, row = names.column(cell.place), names.row(cell.row)
-    evidence = f"It is {cell.label:.4g}; the rows near it suggest {cell.expected:.4g}"
-    if cell.twin is None:
-        what, rows = f"{column} is an outlier in {row}.", (cell.row,)
-    else:
-        twin, rows = names.row(cell.twin), (cell.twin, cell.row)
-        what = f"{column} differs between {twin} and {row}, which have the same inputs."
-        evidence = f"It is {cell.expected:.4g} in {twin} and {cell.label:.4g} in {row}"
-    evidence += f", a difference of {cell.excess:.0f} times the usual error of a prediction from near rows."
-    return Finding((column,), rows, what, evidence, "Correct it, or leave the cell empty.")
+def _of_twin(twin: Twin, names: ColumnNames) -> Finding:
+    """Return what is wrong with rows with the same inputs."""
+    column, (first, second) = names.column(twin.place), map(names.row, twin.rows)
+    what = f"{column} differs between {first} and {second}, which have the same inputs."
+    evidence = (
+        f"It is {twin.labels[0]:.4g} in {first} and {twin.labels[1]:.4g} in {second}; "
+        f"the standard deviation of the column is {twin.deviation:.4g}."
+    )
+    return Finding((column,), twin.rows, what, evidence, "Correct it, or leave the cell empty.")
 
 
 def _about(factor: float, value: float) -> bool:

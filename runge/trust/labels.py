@@ -1,4 +1,7 @@
-"""Find columns of partial derivatives that contradict the values of a table, without a fit."""
+"""Find what is wrong with the labels of a table, without a fit.
+
+Columns of partial derivatives may contradict the values, and rows with the same inputs each other.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,7 +12,7 @@ from runge.trust.mistakes import Mistake, possible
 from runge.trust.pairs import LEAST_ROWS, Labels, Pairs, Place
 from runge.validation import Floats
 
-__all__ = ["Verdict", "check_columns"]
+__all__ = ["Twin", "Verdict", "check_columns", "check_twins"]
 
 _GAIN, _UNRELATED = 0.08, 0.7
 """By how much log S has to fall; if nothing is known of the mistake, by more."""
@@ -27,6 +30,14 @@ They were of smooth, steep and rough functions, on grids, with missing labels, o
 _PER_COLUMN, _PER_FACTOR, _PER_UNKNOWN = 0.02, 0.05, 0.3  # what a mistake costs, in log S
 _MOST = 8
 
+_ROBUST, _SAME = 8 * 1.4826, 0.03
+"""Eight robust deviations in medians of absolute differences; the share of a standard deviation that is no difference.
+
+The median absolute deviation of a normal distribution is its standard deviation over 1.4826 (Hampel 1974,
+https://doi.org/10.1080/01621459.1974.10482962).
+"""
+_ENOUGH = 5  # differences of which the median is used
+
 
 class Verdict(NamedTuple):
     """The mistakes in the columns of derivatives, and which columns were tested.
@@ -41,6 +52,22 @@ class Verdict(NamedTuple):
     mistakes: list[Mistake]
     seen: list[Place]
     unseen: list[Place]
+
+
+class Twin(NamedTuple):
+    """Two rows with the same inputs, and a column in which their labels differ.
+
+    Attributes:
+        place: the column.
+        rows: the earlier row, the first one in which the label is known, and the later one.
+        labels: the labels there.
+        deviation: the standard deviation of the column.
+    """
+
+    place: Place
+    rows: tuple[int, int]
+    labels: tuple[float, float]
+    deviation: float
 
 
 def check_columns(x: Floats, y: Floats, dydx: Floats) -> Verdict:
@@ -70,6 +97,38 @@ def check_columns(x: Floats, y: Floats, dydx: Floats) -> Verdict:
     places: list[Place] = [(p, d) for p in range(len(outputs)) for d in range(x.shape[1])]
     seen = [place for place in places if place in wrong or _matters(corrected, place)]
     return _numbered(Verdict(mistakes, seen, [one for one in places if one not in seen]), outputs.tolist())
+
+
+def check_twins(x: Floats, y: Floats, dydx: Floats) -> list[Twin]:
+    """Find rows with the same inputs and different labels.
+
+    Two labels of a column are different if they differ by 8 robust deviations of all such differences of the column,
+    which may be noise, and by 0.03 standard deviations of its labels. If there are fewer than five differences, the
+    limit is a standard deviation of the labels.
+
+    Args:
+        x: the inputs, (n, D).
+        y: the values, (n, P); NaN: not known.
+        dydx: the partial derivatives, (n, P, D); likewise.
+    """
+    twins, group = list[Twin](), np.unique(x, axis=0, return_inverse=True)[1].ravel()
+    for p, d in np.ndindex(y.shape[1], 1 + x.shape[1]):
+        column = dydx[:, p, d - 1] if d else y[:, p]
+        known = np.flatnonzero(~np.isnan(column))
+        _, first, number = np.unique(group[known], return_index=True, return_inverse=True)
+        earlier = known[first[number]]
+        pairs = [(int(a), int(b)) for a, b in zip(earlier, known, strict=True) if a != b]
+        if not pairs:
+            continue
+        difference, deviation = np.abs([column[a] - column[b] for a, b in pairs]), float(column[known].std())
+        usual = _ROBUST * np.median(difference) if len(pairs) >= _ENOUGH else deviation
+        differs = difference > max(usual, _SAME * deviation)
+        twins += [
+            Twin((p, d - 1 if d else None), pair, (float(column[pair[0]]), float(column[pair[1]])), deviation)
+            for pair, is_different in zip(pairs, differs, strict=True)
+            if is_different
+        ]
+    return twins
 
 
 def _search(labels: Labels) -> list[Mistake]:

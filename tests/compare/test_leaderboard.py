@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from rich.console import Console
 
-from runge.compare.leaderboard import AnswerProfile, Candidate, Leaderboard, packed, read_leaderboard
+from runge.compare.leaderboard import AnswerProfile, Candidate, Leaderboard, Suspect, packed, read_leaderboard
 from runge.compare.ranking import Ranking
 from runge.compare.report import render
 from runge.compare.sensitivity import Influence, Sensitivity
@@ -32,7 +32,8 @@ PROFILES = [
     for x in ("a", NAME)
 ]
 SENTENCES = ["The answer is the mean of 2 networks.", "Why: <i>."]
-BOARD = Leaderboard([FIRST, SECOND], SENTENCES, ["slow: takes too long"], INFLUENCES, PROFILES, 0.9)
+SUSPECTS = [Suspect("line 17", "y", 1.2, 0.8, -0.4, 41.3)]
+BOARD = Leaderboard([FIRST, SECOND], SENTENCES, ["slow: takes too long"], INFLUENCES, PROFILES, 0.9, SUSPECTS)
 
 
 def printed(board, tmp_path, width=80):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from runge.trust.labels import check_columns
+from runge.trust.labels import check_columns, check_twins
 from runge.trust.mistakes import possible
 from runge.trust.pairs import Labels, Pairs, corrected
 
@@ -155,3 +155,23 @@ def test_the_possible_mistakes_grow_with_the_number_of_inputs_and_not_its_square
         assert pairs is not None
         counts.append(sum(1 for _ in possible(Labels(pairs, y, dydx))))
     assert counts[1] < 2.2 * counts[0]
+
+
+def test_rows_with_the_same_inputs_have_the_same_labels_up_to_noise():
+    random, x, y, dydx = table(1, 2, 100)
+    assert check_twins(x, y, dydx) == []
+    x, y, dydx = (np.concatenate([part, part[:8]]) for part in (x, y + 0.05 * random.normal(size=y.shape), dydx))
+    noisy = y + 0.05 * y.std() * random.normal(size=y.shape)
+    assert check_twins(x, noisy, dydx) == []
+    noisy[101] += 3 * y.std()
+    (twin,) = check_twins(x, noisy, dydx)
+    assert (twin.place, twin.rows) == ((0, None), (1, 101))
+    assert twin.labels == (noisy[1, 0], noisy[101, 0])
+    assert check_twins(x[:102], noisy[:102], dydx[:102]) == [twin._replace(deviation=noisy[:102].std())]
+    assert check_twins(x[:102], y[:102] + 0.3 * y.std() * np.eye(102)[:, 101:], dydx[:102]) == []
+    x[2] = x[1]
+    y[2], dydx[2] = y[1], dydx[1]
+    noisy[1] = np.nan  # of three equal rows the first one says nothing
+    assert [twin.rows for twin in check_twins(x, noisy, dydx) if twin.rows[1] == 101] == [(2, 101)]
+    dydx[104, 0, 1] += 0.5 * dydx[:, 0, 1].std()  # the others are equal
+    assert [twin.place for twin in check_twins(x, y, dydx)] == [(0, 1)]

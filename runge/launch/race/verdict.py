@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from runge.compare.leaderboard import AnswerProfile, Candidate, Leaderboard
+from runge.compare.leaderboard import AnswerProfile, Candidate, Leaderboard, Suspect
 from runge.compare.sensitivity import Influence, Sensitivity
 from runge.data import Rows
 from runge.errors import command, in_shell
 from runge.launch.race.known import Known
 from runge.launch.race.selection import Entrant, error_of, variance
+from runge.launch.race.suspects import describe_suspects, find_suspects
 from runge.objective import ERRORS
 from runge.records.ensemble import read_answer
 from runge.records.fits import LEVEL
@@ -47,6 +48,7 @@ def leaderboard(sweep: Path, ranked: Sequence[Entrant], left_out: Sequence[str],
     candidates, test = [_candidate(one, known) for one in ranked], 0 if known is None else len(known.test)
     some = [one for one in ranked if one.weight]
     influences, profiles, halves = None, list[AnswerProfile](), (None, None)
+    suspects = list[Suspect]()
     if known is None:
         sentences = [
             _describe_answer(sweep, candidates, 0, 0, 0),
@@ -58,15 +60,16 @@ def leaderboard(sweep: Path, ranked: Sequence[Entrant], left_out: Sequence[str],
         function, count, most = load(sweep), len(some[0].fits), known.rows.folds
         influences = _sensitivity(function, known.rows) if len(function.inputs) > 1 else None
         profiles, halves = _profiles(function, known), _half_widths(function, known)
+        suspects = find_suspects(ranked[0].all, known.rows)
         folds = f"{count} folds" if count == most else f"{count} of {most} folds"
         sentences = [
             _describe_answer(sweep, candidates, len(known.rows.x) - test, test, most, any(one.of_part for one in some)),
             _describe_errors(_validated(some, known), folds, _tested(function, known), test),
             _describe_intervals(halves),
         ]
-    sentences.append(_why(candidates, ranked[0], known is not None))
+    sentences += [_why(candidates, ranked[0], known is not None), describe_suspects(suspects)]
     level = None if halves == (None, None) else LEVEL
-    return Leaderboard(candidates, list(filter(None, sentences)), list(left_out), influences, profiles, level)
+    return Leaderboard(candidates, list(filter(None, sentences)), list(left_out), influences, profiles, level, suspects)
 
 
 def _sensitivity(function: "Function", rows: Rows) -> Sensitivity:

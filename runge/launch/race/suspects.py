@@ -1,0 +1,67 @@
+"""The labels of a table that the networks of a race do not predict in rows that they have not seen."""
+
+from collections.abc import Sequence
+
+from runge.compare.leaderboard import Suspect
+from runge.data import Rows
+from runge.launch.race.selection import Fit
+from runge.tables.contradictions import ColumnNames
+from runge.tables.roles import find_roles
+from runge.tables.table import open_table
+
+__all__ = ["describe_suspects", "find_suspects"]
+
+_NAMED = 3  # labels in a sentence of a few lines
+
+
+def find_suspects(fits: Sequence[Fit], rows: Rows) -> list[Suspect]:
+    """Return the labels that may be wrong, the largest residual first.
+
+    Args:
+        fits: the networks of a candidate, each trained without some of the rows.
+        rows: the rows of the table.
+    """
+    from runge.loading import load_runs  # late, as torch is
+    from runge.residuals import left_out
+    from runge.trust.outliers import outliers
+
+    networks = load_runs([fit.run for fit in fits])
+    residuals = left_out(networks.jet, networks.runs)
+    found = outliers(residuals, rows.x, rows.y, rows.dydx)
+    if not found:
+        return []
+    table, outputs = rows.table, len(rows.outputs)
+    file = open_table(table.file)
+    roles = find_roles(file, table.inputs, table.outputs, table.derivatives, table.split_column)
+    names = ColumnNames(roles.inputs, roles.outputs, roles.partials, file.place)
+    suspects = list[Suspect]()
+    for row, column, deviations in found:
+        if column < outputs:
+            place, label = (column, None), rows.y[row, column]
+        else:
+            place = divmod(column - outputs, len(rows.inputs))
+            label = rows.dydx[row, *place]
+        residual = float(residuals[row, column])
+        where = names.row(int(rows.numbers[row])), names.column(place)
+        suspects.append(Suspect(*where, float(label), float(label) + residual, residual, deviations))
+    return suspects
+
+
+def describe_suspects(suspects: Sequence[Suspect]) -> str:
+    """Return a sentence on the labels that may be wrong; empty: there are none.
+
+    Example:
+        >>> describe_suspects([Suspect("line 17", "lift", 1.2, 0.8, -0.4, 41.3)]).partition(": ")[2]
+        'lift in line 17 is 1.2, predicted 0.8 (41 robust deviations).'
+    """
+    if not suspects:
+        return ""
+    which, whose = ("this label", "its row") if len(suspects) == 1 else ("these labels", "their rows")
+    labels = [
+        f"{label.column} in {label.place} is {label.label:.4g}, predicted {label.predicted:.4g} "
+        f"({label.deviations:.0f} robust deviations)"
+        for label in suspects[:_NAMED]
+    ]
+    if len(suspects) > _NAMED:
+        labels.append(f"{len(suspects) - _NAMED} more are in leaderboard.json")
+    return f"Check {which}, which networks trained without {whose} do not predict: {'; '.join(labels)}."

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+
+from runge.trust.outliers import outliers
+from tests.trust.test_labels import table
+
+
+def residuals_of(seed, dimension=2, rows=100, outputs=2, size=1e-3):
+    """Residuals of normal sizes, and the labels that they belong to."""
+    random, x, y, dydx = table(seed, dimension, rows, outputs=outputs)
+    return size * random.normal(size=(rows, outputs * (1 + dimension))), x, y, dydx
+
+
+def spoilt(seed):
+    """The same with a value in row 17 that is 3 too large, and so is the size of its residual."""
+    residuals, x, y, dydx = residuals_of(seed)
+    y[17, 1] += 3 * y[:, 1].std()
+    residuals[17, 1] = -3 * y[:, 1].std()
+    return residuals, x, y, dydx
+
+
+def nearest(x, row):
+    """The other rows by their distance in standardised inputs."""
+    z = x / x.std(axis=0)
+    return np.argsort(np.linalg.norm(z - z[row], axis=1))[1:]
+
+
+@pytest.mark.parametrize("dimension", [1, 3])
+def test_wrong_labels_are_named_with_their_deviations(dimension):
+    residuals, x, y, dydx = residuals_of(0, dimension)
+    assert outliers(residuals, x, y, dydx) == []
+    for row, column, labels, share in ((17, 1, y[:, 1], 4), (40, 2, dydx[:, 0, 0], -3), (60, 0, y[:, 0], 0.2)):
+        residuals[row, column] = -share * labels.std()  # the last one is 200 robust deviations, but small
+        labels[row] += share * labels.std()
+    found = outliers(residuals, x, y, dydx)
+    assert {(row, column) for row, column, _ in found} == {(17, 1), (40, 2)}
+    assert found[0].deviations > found[1].deviations
+    for row, column, deviations in found:
+        errors = residuals[:, column]
+        scale = 1.4826 * np.median(np.abs(errors - np.median(errors)))
+        assert deviations == pytest.approx(abs(errors[row]) / scale, rel=1e-4)
+
+
+def test_noise_has_no_outlier():
+    for seed in range(10):
+        assert outliers(*residuals_of(seed, size=0.3)) == []
+
+
+def test_a_row_that_is_hard_to_learn_is_not_named():
+    residuals, x, y, dydx = spoilt(1)
+    robust = 1.4826 * np.median(np.abs(residuals), axis=0)
+    for column in (0, 5):
+        for share, named in ((0.07, 1), (0.1, 0)):
+            residuals[17, column] = share * abs(residuals[17, 1]) / robust[1] * robust[column]
+            assert len(outliers(residuals, x, y, dydx)) == named
+        residuals[17, column] = 0
+
+
+def test_a_label_between_those_of_the_nearest_rows_is_not_named():
+    residuals, x, y, dydx = spoilt(1)
+    (named,) = outliers(residuals, x, y, dydx)
+    sixth, seventh = nearest(x, 17)[5:7]
+    for row, names in ((sixth, []), (seventh, [named])):
+        labels = y.copy()
+        labels[row, 1] = y[17, 1]
+        assert outliers(residuals, x, labels, dydx) == names
+    assert outliers(-residuals, x, -y, dydx) == [named]
+
+
+def test_labels_that_are_not_known():
+    residuals, x, y, dydx = spoilt(2)
+    (named,) = outliers(residuals, x, y, dydx)
+    holes, near = residuals.copy(), nearest(x, 17)
+    holes[17, [0, 2, 3, 4]] = np.nan
+    assert outliers(holes, x, y, dydx) == [named]
+    holes[17, 5] = np.nan
+    assert outliers(holes, x, y, dydx) == []
+    values = np.where(np.arange(6) < 2, residuals, np.nan)
+    assert outliers(values, x, y, np.full_like(dydx, np.nan)) == [named]
+    y[near[:5], 1] = np.nan
+    assert outliers(residuals, x, y, dydx) == [named]
+    y[near[5], 1] = np.nan
+    assert outliers(residuals, x, y, dydx) == []
+    assert outliers(np.full_like(residuals, np.nan), x, y, dydx) == []
+
+
+def test_derivatives_that_are_round_off_and_exact_predictions_are_not_named():
+    residuals, x, y, dydx = residuals_of(3, size=1e-15)
+    dydx[:, 0, 0] = 1e-16 * dydx[:, 0, 1]
+    residuals[17, 2], dydx[17, 0, 0] = 1e-8, -1e-8
+    assert outliers(residuals, x, y, dydx) == []
+    assert outliers(0 * residuals, x, y, dydx) == []
+    assert outliers(residuals[:1], x[:1], y[:1], dydx[:1]) == []
