@@ -18,6 +18,27 @@ __all__ = ["ColumnNames", "Finding", "Report", "contradictions", "wrong_columns"
 _TOLERANCE = 0.12  # of the logarithm of a factor
 _listed = partial(listed, most=5, last=" and ")  # columns in a sentence
 
+_TRANSPOSE = "Transpose the Jacobian before it is written."
+_SENTENCES = {
+    "sign": ("{columns} {has} the wrong sign.", "Multiply by -1."),
+    "factor": ("{columns} {is_are} too {wrong}: {why}.", "{remedy}."),
+    "swapped": ("{first} and {second} are swapped.", "Exchange their names."),
+    "transposed": ("The Jacobian is transposed: {first} and {second} are in each other's place{more}.", _TRANSPOSE),
+    "order": ("The Jacobian has elements (inputs, outputs) instead of (outputs, inputs).", _TRANSPOSE),
+    "shifted": ("{columns} {is_are} shifted {down} by {rows}.", "Move {them} {up} by {rows}."),
+    "unrelated": (
+        "{columns} does not follow the values, by none of the usual mistakes.",
+        "Compute the column again, or leave it out.",
+    ),
+    "same inputs": (
+        "{columns} differs between {first} and {second}, which have the same inputs.",
+        "Correct it, or leave the cell empty.",
+    ),
+    "constant input": ("{columns} is constant.", "Leave {columns} out of data.inputs."),
+    "constant output": ("{columns} is constant.", "Compute {columns} again."),
+}
+"""What is wrong and what to do, by the kind of a mistake."""
+
 
 class ColumnNames(NamedTuple):
     """The names of inputs and outputs, of columns with another name than d<output>_d<input>, and of rows."""
@@ -95,7 +116,7 @@ def contradictions(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> Re
         names: the names of the columns and the rows.
     """
     verdict = check_columns(x, y, dydx)
-    findings = [*_constant(x, y, dydx, names), *(_of_columns(one, x, names) for one in verdict.mistakes)]
+    findings = [*_constant(x, y, dydx, names), *(_of_columns(mistake, x, names) for mistake in verdict.mistakes)]
     right = y, dydx
     for mistake in verdict.mistakes:
         right = corrected(*right, mistake.sources)
@@ -109,7 +130,13 @@ def contradictions(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> Re
 
 def wrong_columns(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> list[Finding]:
     """Return what is wrong with whole columns of derivatives, as `contradictions`: the part that takes no time."""
-    return [_of_columns(one, x, names) for one in check_columns(x, y, dydx).mistakes]
+    return [_of_columns(mistake, x, names) for mistake in check_columns(x, y, dydx).mistakes]
+
+
+def _sentences(kind: str, **words: str) -> tuple[str, str]:
+    """Return what is wrong and what to do, the sentences of a kind filled with words."""
+    what, advice = (sentence.format(**words) for sentence in _SENTENCES[kind])
+    return what[0].upper() + what[1:] if what.startswith(("all ", "the ")) else what, advice
 
 
 def _constant(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> list[Finding]:
@@ -117,109 +144,103 @@ def _constant(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> list[Fi
     findings = []
     for name, column in zip(names.inputs, x.T, strict=True):
         if np.ptp(column) == 0:
-            what, evidence = f"{name} is constant.", f"The input is {column[0]:g} in all {len(x)} rows."
-            findings.append(Finding((name,), (), what, evidence, f"Leave {name} out of data.inputs."))
+            what, advice = _sentences("constant input", columns=name)
+            evidence = f"The input is {column[0]:g} in all {len(x)} rows."
+            findings.append(Finding((name,), (), what, evidence, advice))
     for p, name in enumerate(names.outputs):
         column = y[:, p][~np.isnan(y[:, p])]
         if len(column) > 1 and np.ptp(column) == 0 and (largest := np.abs(np.nan_to_num(dydx[:, p])).max()) > 0:
+            what, advice = _sentences("constant output", columns=name)
             evidence = (
                 f"The output is {column[0]:g} in all {len(column)} rows, but a derivative is up to {largest:.3g}."
             )
-            findings.append(Finding((name,), (), f"{name} is constant.", evidence, f"Compute {name} again."))
+            findings.append(Finding((name,), (), what, evidence, advice))
     return findings
 
 
 def _of_columns(mistake: Mistake, x: Floats, names: ColumnNames) -> Finding:
-    places, factor = list(mistake.sources), 1.0
-    if mistake.kind == "factor":
-        factor = mistake.sources[places[0]].factor
-    what, advice = {
-        "factor": _factor,
-        "swapped": _swapped,
-        "transposed": _transposed,
-        "shifted": _shifted,
-        "unrelated": _unrelated,
-    }[mistake.kind](mistake, x, names)
+    """Return what is wrong with columns of derivatives."""
+    places = list(mistake.sources)
+    kind, words = _words(mistake, x, names)
+    has, is_are, them = ("has", "is", "it") if len(places) == 1 else ("have", "are", "them")
+    what, advice = _sentences(kind, columns=names.columns(places), has=has, is_are=is_are, them=them, **words)
     outputs = _listed([names.outputs[p] for p in sorted({p for p, _ in places})])
-    instead = "with one number in its place" if mistake.kind == "unrelated" else "corrected in this way"
+    instead = "with one number in its place" if kind == "unrelated" else "corrected in this way"
     evidence = (
         f"Between near rows, the derivatives leave {_percent(mistake.before)} of the differences of {outputs} "
         f"unexplained; {instead}, {_percent(mistake.after)}."
     )
-    what = what[0].upper() + what[1:] if what.startswith(("all ", "the ")) else what
+    factor = mistake.sources[places[0]].factor if mistake.kind == "factor" else 1.0
     return Finding(tuple(map(names.column, places)), (), what, evidence, advice, factor)
 
 
-def _factor(mistake: Mistake, x: Floats, names: ColumnNames) -> tuple[str, str]:
-    """Return what a factor is likely to be, and what to do."""
-    places = list(mistake.sources)
-    columns, factor = names.columns(places), mistake.sources[places[0]].factor
-    has, is_ = ("has", "is") if len(places) == 1 else ("have", "are")
-    by = {d for _, d in places}
-    name, spread = ("the input", 0.0) if len(by) > 1 else (names.inputs[d := by.pop() or 0], float(x[:, d].std()))
+def _words(mistake: Mistake, x: Floats, names: ColumnNames) -> tuple[str, dict[str, str]]:
+    """Return the kind of the sentences on a mistake, and their words."""
+    place, source = next(iter(mistake.sources.items()))
+    moved = {changed: right.place for changed, right in mistake.sources.items() if right.place is not None}
+    match mistake.kind:
+        case "factor" if _about(abs(source.factor), 1):
+            return "sign", {}
+        case "factor":
+            return "factor", _factor(source.factor, {d for _, d in mistake.sources}, x, names)
+        case "transposed" if any(moved.get(right) != changed for changed, right in moved.items()):
+            return "order", {}
+        case "transposed":
+            pairs = [
+                (names.column(changed), names.column(right)) for changed, right in moved.items() if changed < right
+            ]
+            more = f", and {len(pairs) - 1} more pairs" * (len(pairs) > 1)
+            return "transposed", {"first": pairs[0][0], "second": pairs[0][1], "more": more}
+        case "swapped":
+            first, second = (_swapped(swapped, moved, names) for swapped in (place, moved[place]))
+            return "swapped", {"first": first, "second": second}
+        case "shifted":
+            n, (down, up) = abs(source.shift), ("down", "up") if source.shift > 0 else ("up", "down")
+            return "shifted", {"down": down, "up": up, "rows": f"{n} row{'s' * (n > 1)}"}
+    return mistake.kind, {}
+
+
+def _factor(factor: float, by: set[int | None], x: Floats, names: ColumnNames) -> dict[str, str]:
+    """Return what a factor of derivatives by some inputs is likely to be, and what to do."""
     size, large = max(abs(factor), 1 / abs(factor)), abs(factor) < 1
-    also = " and the wrong sign" if factor < 0 else ""
-    if _about(size, 1):
-        return f"{columns} {has} the wrong sign.", "Multiply by -1."
+    name, spread = ("the input", 0.0) if len(by) > 1 else (names.inputs[d := by.pop() or 0], float(x[:, d].std()))
     degrees = ("radian", "degree") if large else ("degree", "radian")
-    exponent = round(math.log10(size))
     likely = [
         (180 / math.pi, f"likely per {degrees[0]} instead of per {degrees[1]} of {name}"),
         (2 * math.pi, "likely 2 pi, as between a frequency and an angle"),
         (2.0, "likely a forgotten factor of 2"),
         (max(spread, 1 / spread) if spread > 0 else 1.0, f"likely by {name} over its standard deviation"),
-        (10.0 ** max(exponent, 1), "likely a unit"),
+        (10.0 ** max(round(math.log10(size)), 1), "likely a unit"),
     ]
-    why = next((text for value, text in likely if _about(size, value) and value > 1), "likely a unit or a scaler")
-    sign, exact = math.copysign(1, factor), next((value for value, _ in likely if _about(size, value)), size)
-    how = f"{'Divide' if large else 'Multiply'} by {sign * (exact if exact > 1 else size):.4g}."
-    return f"{columns} {is_} too {'large' if large else 'small'} by a factor of {size:.3g}{also}: {why}.", how
+    matching = ((value, why) for value, why in likely if value > 1 and _about(size, value))
+    exact, why = next(matching, (size, "likely a unit or a scaler"))
+    also = " and the wrong sign" if factor < 0 else ""
+    wrong = f"{'large' if large else 'small'} by a factor of {size:.3g}{also}"
+    return {
+        "wrong": wrong,
+        "why": why,
+        "remedy": f"{'Divide' if large else 'Multiply'} by {math.copysign(exact, factor):.4g}",
+    }
 
 
-def _swapped(mistake: Mistake, _: Floats, names: ColumnNames) -> tuple[str, str]:
-    first, source = next(iter(mistake.sources.items()))
-    assert source.place is not None
-    one, other = names.column(first), names.column(source.place)
-    if len(mistake.sources) > 2:
-        of_outputs = first[1] == source.place[1]
-        i, word, list_of = (0, "of", names.outputs) if of_outputs else (1, "by", names.inputs)
-        one, other = (f"the derivatives {word} {list_of[place[i] or 0]}" for place in (first, source.place))
-    return f"{one} and {other} are swapped.", "Exchange their names."
-
-
-def _transposed(mistake: Mistake, _: Floats, names: ColumnNames) -> tuple[str, str]:
-    moved = {place: source.place for place, source in mistake.sources.items() if source.place is not None}
-    if any(moved.get(other) != place for place, other in moved.items()):
-        what = "the Jacobian is in another order: its elements are (inputs, outputs) instead of (outputs, inputs)."
-        return what, "Transpose the Jacobian before it is written."
-    pairs = [f"{names.column(place)} and {names.column(other)}" for place, other in moved.items() if place < other]
-    more = f", and {len(pairs) - 1} more pairs" * (len(pairs) > 1)
-    what = f"the Jacobian is transposed: {pairs[0]} are in each other's place{more}."
-    return what, "Transpose the Jacobian before it is written."
-
-
-def _shifted(mistake: Mistake, _: Floats, names: ColumnNames) -> tuple[str, str]:
-    shift = next(iter(mistake.sources.values())).shift
-    columns, n = names.columns(list(mistake.sources)), abs(shift)
-    rows, one = f"{n} row{'s' * (n > 1)}", len(mistake.sources) == 1
-    what = f"{columns} {'is' if one else 'are'} shifted {'down' if shift > 0 else 'up'} by {rows}."
-    return what, f"Move {'it' if one else 'them'} {'up' if shift > 0 else 'down'} by {rows}."
-
-
-def _unrelated(mistake: Mistake, _: Floats, names: ColumnNames) -> tuple[str, str]:
-    what = f"{names.columns(list(mistake.sources))} does not follow the values, by none of the usual mistakes."
-    return what, "Compute the column again, or leave it out."
+def _swapped(place: Place, moved: Mapping[Place, Place], names: ColumnNames) -> str:
+    """Return the name of a column that is swapped, or of all derivatives of its output or by its input."""
+    if len(moved) == 2:
+        return names.column(place)
+    if place[1] == moved[place][1]:
+        return f"the derivatives of {names.outputs[place[0]]}"
+    return f"the derivatives by {names.inputs[place[1] or 0]}"
 
 
 def _of_twin(twin: Twin, names: ColumnNames) -> Finding:
     """Return what is wrong with rows with the same inputs."""
     column, (first, second) = names.column(twin.place), map(names.row, twin.rows)
-    what = f"{column} differs between {first} and {second}, which have the same inputs."
+    what, advice = _sentences("same inputs", columns=column, first=first, second=second)
     evidence = (
         f"It is {twin.labels[0]:.4g} in {first} and {twin.labels[1]:.4g} in {second}; "
         f"the standard deviation of the column is {twin.deviation:.4g}."
     )
-    return Finding((column,), twin.rows, what, evidence, "Correct it, or leave the cell empty.")
+    return Finding((column,), twin.rows, what, evidence, advice)
 
 
 def _about(factor: float, value: float) -> bool:
