@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from runge.configuration import build
-from runge.errors import ConfigurationError, command, ending_quietly, in_shell, override_of
+from runge.errors import ConfigurationError, command, in_shell, override_of
 from runge.launch.cli import explain
 from runge.launch.compose import compose
 from runge.records.files import printable
@@ -16,6 +16,7 @@ from runge.tables.contradictions import ColumnNames, Finding, Report, contradict
 from runge.tables.memory import FRAME, frame_of
 from runge.tables.roles import Roles, columns_override, find_roles, listed, read_arrays
 from runge.tables.table import FORMATS, Table, open_table
+from runge.verbs import ending_quietly, refusing
 
 if TYPE_CHECKING:
     import pandas
@@ -148,10 +149,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.ch
     of_roles = "keys of `data`, such as data.outputs=[lift], as for `runge fit FILE`"
     parser.add_argument("overrides", metavar="data.KEY=VALUE", nargs="*", help=of_roles)
     options = parser.parse_args(arguments)
-    try:
+    with refusing(parser, "FILE"):
         found = check(options.file, *options.overrides)
-    except ConfigurationError as error:
-        parser.error(printable(str(error)))
     print(found)
     sys.exit(1 if found.findings else 0)
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runge.errors import ConfigurationError, describe, ending_quietly
+from runge.errors import ConfigurationError, describe
 from runge.metrics import SWITCHED_ON_STEP, TEST_MSE_F
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import read_answer
 from runge.records.files import printable, write
 from runge.records.fits import Fit, Section, fit_of
 from runge.records.reading import find, read, read_columns
+from runge.verbs import ending_quietly, refusing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -153,7 +154,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.dr
     )
     parser.add_argument("directories", metavar="DIR", nargs="+", help="a run, a sweep, or a directory above them")
     options = parser.parse_args(arguments)
-    try:
+    with refusing(parser, "DIR"):
         if not (runs := find(*options.directories)):
             raise ConfigurationError(f"DIR: must contain a run, got none in {', '.join(options.directories)}")
         missing = 0
@@ -173,10 +174,6 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.dr
                         print(path)
         if missing == len(runs):
             sys.exit(2)
-    except BrokenPipeError:
-        raise
-    except (ConfigurationError, OSError) as error:
-        parser.error(printable(str(error) if isinstance(error, ConfigurationError) else describe(error)))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,9 @@
-"""Errors whose message is all that a user needs, how a command ends, and its name, which a message advises."""
+"""Errors whose message is all that a user needs, and the name of the command, which a message advises."""
 
 import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 __all__ = [
     "ConfigurationError",
@@ -13,7 +11,6 @@ __all__ = [
     "RunError",
     "command",
     "describe",
-    "ending_quietly",
     "in_shell",
     "is_out_of_memory",
     "override_of",
@@ -83,21 +80,3 @@ def describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
     return f"{type(error).__name__}: {error}"
-
-
-@contextmanager
-def ending_quietly() -> Iterator[None]:
-    """End the process with one line if it is interrupted, and with none if what reads its output, as `head`, has ended.
-
-    It decorates the `main` of a command, in which a BrokenPipeError of the output must not be caught before.
-    """
-    try:
-        try:
-            yield
-        finally:
-            sys.stdout.flush()  # now, and not at the end of the process, where the error could not be caught
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit("error: interrupted")

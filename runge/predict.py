@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runge.errors import ConfigurationError, describe, ending_quietly
+from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory
 from runge.records.files import printable, write
 from runge.records.reading import find
 from runge.tables.roles import Roles, find_seconds, listed, partial_name, read_arrays, read_seconds, second_name
 from runge.tables.table import FORMATS, SETS, open_table
+from runge.verbs import add_out, check_new, ending_quietly, refusing
 
 if TYPE_CHECKING:
     from runge.function import Function
@@ -211,8 +212,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
     of_run = "the directory of a finished run, or of a sweep with an answer, or over seeds or folds: mean and spread"
     parser.add_argument("run", metavar="RUN_OR_SWEEP", help=of_run)
     parser.add_argument("file", metavar="FILE", help=f"a table with the run's inputs: {', '.join(FORMATS)}")
-    parser.add_argument("--out", metavar="FILE", help="the file to write (default: NAME_predicted in that directory)")
-    parser.add_argument("--force", action="store_true", help="overwrite the file that --out names")
+    add_out(parser, "NAME_predicted in that directory", "the file that --out names")
     ends = "also write the ends of intervals that contain this share of new labels, such as 0.9"
     parser.add_argument("--interval", metavar="LEVEL", type=float, help=ends)
     second = "also write the second derivatives, one column for each pair of inputs, such as d2u_lift_dalpha_dspeed"
@@ -220,12 +220,11 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
     args = parser.parse_args(arguments)
     table = Path(args.file)
     out = Path(args.out or Path(args.run) / f"{table.stem}_predicted{table.suffix}")
-    try:
+    with refusing(parser):
         if out.suffix.lower() not in FORMATS or out.resolve() == table.resolve():
             rule = f"must be another file than FILE, and end in {', '.join(FORMATS)}"
             raise ValueError(f"--out: {rule}; got {str(out)!r}")
-        if args.out and out.is_file() and not args.force:
-            raise ValueError(f"--out: must be a new file, got {str(out)!r}, which exists; --force overwrites it")
+        check_new(out, args.force or not args.out)
         from runge.function import FLAT  # late: help, and the mistakes above, do not need torch
         from runge.loading import load_finished
 
@@ -236,12 +235,6 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
         marks, warning = _outside(function, x)
         marks |= {"set": sets} if sets.any() else {}
         write(out, _content(x, prediction, function, marks, out.suffix.lower()))
-    except (ValueError, ImportError) as error:
-        parser.error(printable(f"{error}"))
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        parser.error(printable(f"--out: the file cannot be written ({describe(error)}); --out FILE names another"))
     if function.members > 1:
         statistics = f"mean and standard deviation of {function.members} runs"
         unfinished = len(find(args.run)) - function.members

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from runge.data import Rows
 from runge.data.channels import Channels
 from runge.domain import sobol
-from runge.errors import ConfigurationError, command, describe, ending_quietly, in_shell
+from runge.errors import ConfigurationError, command, in_shell
 from runge.function import Function
 from runge.loading import load_finished
 from runge.predict import predict
@@ -26,6 +26,7 @@ from runge.tables.roles import listed, of_columns, partial_name
 from runge.tables.table import FORMATS, SETS, open_table
 from runge.trust.suggestions import choose, relative
 from runge.validation import Floats
+from runge.verbs import add_out, check_new, ending_quietly, refusing
 
 if TYPE_CHECKING:
     import pandas
@@ -211,21 +212,15 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.su
     of_candidates = f"a table of the points to choose from: {', '.join(FORMATS)} (default: a Sobol sequence in the box)"
     parser.add_argument("--candidates", metavar="FILE", help=of_candidates)
     parser.add_argument("--seed", type=int, default=0, help="the seed of the candidates (0)")
-    parser.add_argument("--out", metavar="FILE", help="the CSV file to write (default: suggested.csv in SWEEP)")
-    parser.add_argument("--force", action="store_true", help="overwrite the file, which may have labels by now")
+    add_out(parser, "suggested.csv in SWEEP", "the file, which may have labels by now")
     args = parser.parse_args(arguments)
     out = Path(args.out or Path(args.sweep) / "suggested.csv")
-    try:
-        if out.exists() and not args.force:
-            raise ValueError(f"--out: must be a new file, got {str(out)!r}, which exists; --force overwrites it")
+    with refusing(parser):
+        check_new(out, args.force)
         box = _parsed_box(args.box) if args.box else {}
         function, rows = _fitted(args.sweep)
         table = _suggest(function, rows, args.points, box, args.candidates, args.seed)
         write(out, table.to_csv(index=False))
-    except (ValueError, ImportError) as error:
-        parser.error(printable(f"{error}"))
-    except OSError as error:
-        parser.error(printable(f"--out: the file cannot be written ({describe(error)}); --out FILE names another"))
     partials = {(y, x): partial_name(y, x) for y in rows.outputs for x in rows.inputs}
     if (given := rows.table.derivatives) is not None:
         partials = {(y, x): column for y, columns in given.items() for x, column in columns.items()}

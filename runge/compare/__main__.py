@@ -14,9 +14,9 @@ from runge.compare.ranking import Ranking, collect
 from runge.compare.report import publish
 from runge.compare.search import read_search
 from runge.compare.tables import show
-from runge.errors import ending_quietly
 from runge.metrics import TEST_MSE_DF, TEST_NRMSE_DF
-from runge.records.files import printable, write
+from runge.records.files import write
+from runge.verbs import ending_quietly, refusing
 
 
 @ending_quietly()
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.co
     args = parser.parse_args(arguments)
     names = None if args.group_by is None else [name.strip() for name in args.group_by.split(",") if name.strip()]
     paths = args.directories
-    try:
+    with refusing(parser, "--out, --csv"):
         of_sweep = read_search(paths), read_leaderboard(paths)
         ranking = Ranking(collect(paths, args.where), args.metric, names, *of_sweep)
         if args.csv is None:
@@ -48,11 +48,6 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.co
             Path(args.csv).write_text(ranking.csv(), encoding="utf-8")
         else:
             write(Path(args.csv), ranking.csv())
-    except BrokenPipeError:
-        raise
-    except (ValueError, OSError) as error:
-        prefix = "" if isinstance(error, ValueError | FileNotFoundError) else "--out, --csv: "
-        parser.error(printable(f"{prefix}{error}"))
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from runge.errors import describe, ending_quietly
 from runge.export import FORMATS, export
 from runge.function import FLAT
 from runge.loading import load_finished
 from runge.records.files import printable
+from runge.verbs import add_out, ending_quietly, refusing
 
 
 @ending_quietly()
@@ -17,20 +17,15 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.ex
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("run", metavar="RUN_OR_SWEEP", help="the directory of a finished run or a sweep")
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
-    parser.add_argument("--out", metavar="FILE", help="the file to write (default: `function` in that directory)")
+    add_out(parser, "`function` in that directory", "also files that are not from such an export")
     ends = "add the ends of intervals that contain this share of new labels, such as 0.9"
     parser.add_argument("--interval", metavar="LEVEL", type=float, help=ends)
     parser.add_argument("--hessian", action="store_true", help="add the second derivatives")
-    parser.add_argument("--force", action="store_true", help="overwrite also files that are not from such an export")
     args = parser.parse_args(arguments)
     out = args.out or Path(args.run) / "function"
-    try:
+    with refusing(parser):
         function = load_finished(args.run, "RUN_OR_SWEEP")
         path = export(function, args.to, out, args.interval, args.hessian, force=args.force)
-    except OSError as error:
-        parser.error(printable(f"--out: the file cannot be written ({describe(error)}); --out FILE names another"))
-    except (ValueError, ImportError) as error:
-        parser.error(printable(f"{error}"))
     print(printable(f"{args.to}: {path}"))
     if args.hessian and function.flat:
         print(FLAT)

@@ -25,10 +25,11 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from runge.configuration import CONFIGURATIONS, no_such_key
-from runge.errors import ConfigurationError, RunError, command, ending_quietly, override_of
+from runge.errors import ConfigurationError, RunError, command, override_of
 from runge.launch.compose import LOCK, explain_value, register_resolvers
 from runge.machine import interruption
 from runge.records.files import printable
+from runge.verbs import ending_quietly
 
 _VERBS = {"predict": "runge.predict", "export": "runge.export.__main__", "draw": "runge.draw"}
 _VERBS |= {"compare": "runge.compare.__main__", "check": "runge.check", "suggest": "runge.suggest"}
