@@ -19,11 +19,7 @@ from runge.metrics import QUANTITIES, key, on_test
 from runge.records.checkpoints import read_checkpoint
 from runge.records.directories import RunDirectory
 from runge.records.files import printable
-from runge.records.fits import LEVEL, Columns, fit_of
-from runge.records.reading import read_columns
-from runge.sobolev.errors import Reference, errors, partial_errors
-from runge.sobolev.jet import mean_over
-from runge.sobolev.points import Points
+from runge.records.fits import LEVEL, Columns
 from runge.sobolev.stages import ResidualStages
 
 __all__ = ["card"]
@@ -39,7 +35,6 @@ Figures = Mapping[str, float | int | None]
 class _Record(NamedTuple):
     """The facts in the files of a finished run."""
 
-    run: RunDirectory
     checksum: str
     points: dict[str, int]
     figures: Figures
@@ -78,7 +73,12 @@ def card(function: Function, interval: float | None = None) -> dict[str, Any]:
         "intervals": _intervals(function, interval),
         "license": LICENSE,
     }
-    return {name: part for name, part in found.items() if part}
+    return _known(found)
+
+
+def _known(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Return entries without those that are empty."""
+    return {name: entry for name, entry in entries.items() if entry}
 
 
 def _records(function: Function) -> list[_Record]:
@@ -89,7 +89,7 @@ def _records(function: Function) -> list[_Record]:
             state, points = run.read_state(), read_checkpoint(run.best).get("points", {})
             known = points.items() if isinstance(points, Mapping) else ()
             points = {str(name): n for name, n in known if isinstance(n, int) and n}
-            records.append(_Record(run, "" if state is None else state.rows, points, run.read_metrics()))
+            records.append(_Record("" if state is None else state.rows, points, run.read_metrics()))
     return records if len(records) == function.members else []
 
 
@@ -151,58 +151,35 @@ def _network(network: ResidualStages) -> dict[str, Any]:
 
 
 def _errors(function: Function, records: Sequence[_Record]) -> list[dict[str, Any]]:
-    """Return the errors of a run; of several those of the mean, or else those of each member."""
-    if len(records) > 1 and (of_mean := _errors_of_mean(function, records)):
-        return [of_mean]
-    found = list[dict[str, Any]]()
-    for i, (unseen, one) in enumerate((one.unseen, one) for one in records):
-        if unseen is not None:
-            of = "run" if len(records) == 1 else f"member {i + 1}"
-            number = {"points": one.points[unseen]} if unseen in one.points else {}
-            found.append({"of": of, "set": unseen, **number, **_by_channel(function, one.figures, unseen)})
-    return found
-
-
-def _errors_of_mean(function: Function, records: Sequence[_Record]) -> dict[str, Any]:
-    """Return the errors of a mean at the rows of `fit.csv`, if all members have the same ones; or else nothing."""
-    sets = {one.unseen for one in records}
-    try:
-        fits = [fit_of(read_columns(one.run, one.run.fit, None, sys.maxsize)) for one in records]
-    except (ConfigurationError, OSError):
-        return {}
-    first, (unseen, *others) = fits[0], sets
-    if others or unseen is None or not all(np.array_equal(first.x, one.x) for one in fits):
-        return {}
-    x, *labels = (torch.from_numpy(part)[None] for part in (first.x, first.f, first.df))
-    known, (f, df) = [(~part.isnan()).double() for part in labels], [part.nan_to_num(0) for part in labels]
-    points = Points(x, f, df, *known, masks=torch.ones(1, 1, x.shape[1]).double(), outputs=function.outputs)
-    with torch.no_grad():
-        jet = function.jet(x.to(function.like))
-    u, du = (mean_over(part, function.weights).double().cpu() for part in jet)
-    reference = Reference.of(points)
-    partials = partial_errors(du, points, reference)[0].flatten().tolist()
-    slopes = Columns.of(function.inputs, function.outputs).slopes
-    figures = {key(unseen, name): float(figure) for name, figure in errors(u, du, points, reference).items()}
-    figures |= {key(unseen, "nrmse_df", name): figure for name, figure in zip(slopes, partials, strict=True)}
-    return {"of": "mean", "set": unseen, "points": x.shape[1], **_by_channel(function, figures, unseen)}
+    """Return the errors of each network at points that it was not trained on."""
+    entries = list[dict[str, Any]]()
+    for number, record in enumerate(records, 1):
+        if (split := record.unseen) is not None:
+            of = "run" if len(records) == 1 else f"member {number}"
+            about = {"of": of, "set": split, "points": record.points.get(split)}
+            entries.append(_known(about | _by_channel(function, record.figures, split)))
+    return entries
 
 
 def _by_channel(function: Function, figures: Figures, split: str) -> dict[str, Any]:
     """Return the errors of each value, of each gradient, and of each partial derivative, from those of a run."""
-    named = {"rmse": "mse", "max": "max", "nrmse": "nrmse"}
-    found: dict[str, dict[str, dict[str, float]]] = {"values": {}, "gradients": {}, "partials": {}}
-    for output in function.outputs:
-        region = output if len(function.outputs) > 1 else ""
-        for part, of in (("values", "f"), ("gradients", "df")):
-            each = {name: figures.get(key(split, f"{quantity}_{of}", region)) for name, quantity in named.items()}
-            numbers = {name: _rounded(x) for name, x in each.items() if x is not None and math.isfinite(x)}
-            if "rmse" in numbers:
-                numbers["rmse"] = _rounded(numbers["rmse"] ** 0.5)
-            found[part] |= {output: numbers} if numbers else {}
-    for name in Columns.of(function.inputs, function.outputs).slopes:
-        x = figures.get(key(split, "nrmse_df", name))
-        found["partials"] |= {name: {"nrmse": _rounded(x)}} if x is not None and math.isfinite(x) else {}
-    return {name: part for name, part in found.items() if part}
+
+    def numbers(**keys: str) -> dict[str, float]:
+        errors = {name: figure for name, metric in keys.items() if (figure := figures.get(metric)) is not None}
+        return {name: _rounded(figure**0.5 if name == "rmse" else figure) for name, figure in errors.items()}
+
+    def of_outputs(of: str) -> dict[str, dict[str, float]]:
+        regions = {output: output if len(function.outputs) > 1 else "" for output in function.outputs}
+        quantities = {"rmse": f"mse_{of}", "max": f"max_{of}", "nrmse": f"nrmse_{of}"}
+        return {
+            output: numbers(**{name: key(split, quantity, region) for name, quantity in quantities.items()})
+            for output, region in regions.items()
+        }
+
+    slopes = Columns.of(function.inputs, function.outputs).slopes
+    partials = {name: numbers(nrmse=key(split, "nrmse_df", name)) for name in slopes}
+    parts = {"values": of_outputs("f"), "gradients": of_outputs("df"), "partials": partials}
+    return {name: known for name, part in parts.items() if (known := _known(part))}
 
 
 def _intervals(function: Function, interval: float | None) -> dict[str, Any]:
