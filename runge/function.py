@@ -14,7 +14,7 @@ from runge.arguments import Argument, evaluate, without_single
 from runge.records.directories import RunDirectory
 from runge.residuals import calibrate, rows_of
 from runge.sobolev.jet import jet, mean_over, std_over
-from runge.sobolev.stages import ResidualStages
+from runge.sobolev.network import StackedMLP
 from runge.tables.table import numbered
 from runge.trust.intervals import Calibration
 from runge.trust.outside import Box, NearestRow, input_weights, thinned
@@ -59,7 +59,7 @@ class Function(nn.Module):
 
     Example:
         >>> from runge.sobolev.network import Model
-        >>> network = ResidualStages(Model(), torch.tensor([[[-1.0, 1.0]]]), [torch.Generator()], torch.float64)
+        >>> network = StackedMLP(Model(), torch.tensor([[[-1.0, 1.0]]]), [torch.Generator()], torch.float64)
         >>> Function(network).derivative(torch.zeros(2, 3)).shape
         torch.Size([2, 3])
     """
@@ -68,7 +68,7 @@ class Function(nn.Module):
 
     def __init__(
         self,
-        networks: ResidualStages | Sequence[ResidualStages],
+        networks: StackedMLP | Sequence[StackedMLP],
         configuration: Mapping[str, Any] = MappingProxyType({}),
         inputs: Sequence[str] | None = None,
         outputs: Sequence[str] = ("f",),
@@ -79,8 +79,8 @@ class Function(nn.Module):
         inside: np.ndarray | Box | None = None,
     ) -> None:
         super().__init__()
-        stacks = [networks] if isinstance(networks, ResidualStages) else [*networks]
-        self.networks = cast(Sequence[ResidualStages], nn.ModuleList(stacks))
+        stacks = [networks] if isinstance(networks, StackedMLP) else [*networks]
+        self.networks = cast(Sequence[StackedMLP], nn.ModuleList(stacks))
         self.configuration = dict(configuration)  # a mapping proxy cannot be pickled
         self.inputs = numbered("x", stacks[0].dimension) if inputs is None else tuple(inputs)
         self.outputs, self.runs, self.inside = tuple(outputs), tuple(runs), inside
@@ -92,12 +92,12 @@ class Function(nn.Module):
     @property
     def members(self) -> int:
         """The number of members M."""
-        return sum(len(network.amplitude) for network in self.networks)
+        return sum(network.members for network in self.networks)
 
     @property
     def flat(self) -> bool:
         """True if the second derivatives of some members are 0, because their activation is relu."""
-        return any(network.stage(0).activation_name == "relu" for network in self.networks)
+        return any(network.activation_name == "relu" for network in self.networks)
 
     @property
     def like(self) -> Tensor:
@@ -105,7 +105,7 @@ class Function(nn.Module):
         if self.weights is not None:
             return self.weights
         units = self.networks[0].units
-        return self.networks[0].amplitude if units is None else units.x_mean
+        return self.networks[0].theta if units is None else units.x_mean
 
     def forward(self, x: Argument) -> Any:
         """Return the value u(x)."""

@@ -16,8 +16,7 @@ from runge.records.directories import RunDirectory
 from runge.records.ensemble import members, read_answer, read_intervals
 from runge.records.reading import find
 from runge.seed import Seed
-from runge.sobolev.network import Model
-from runge.sobolev.stages import ResidualStages
+from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.units import Units
 from runge.trust.intervals import Calibration
 from runge.trust.outside import Box, thinned
@@ -141,11 +140,11 @@ def _inside(
 def _architecture(run: RunDirectory, checkpoint: Mapping[str, Any]) -> str:
     """Return what is equal of members that can share a stack."""
     with _explained(run):
-        model = [checkpoint["configuration"]["model"].get(key) for key in ("activation", "depth", "width", "stages")]
+        model = [checkpoint["configuration"]["model"].get(key) for key in ("activation", "depth", "width")]
         return repr((model, [(name, x.shape[1:], x.dtype) for name, x in checkpoint["state_dict"].items()]))
 
 
-def _network(runs: Sequence[RunDirectory], checkpoints: Sequence[Mapping[str, Any]]) -> ResidualStages:
+def _network(runs: Sequence[RunDirectory], checkpoints: Sequence[Mapping[str, Any]]) -> StackedMLP:
     """Return the networks of runs of one architecture as a stack."""
     first, prefix = checkpoints[0], "network."
     model = first["configuration"]["model"]
@@ -155,16 +154,15 @@ def _network(runs: Sequence[RunDirectory], checkpoints: Sequence[Mapping[str, An
     with _explained(runs[0]):
         weights = join(one["state_dict"] for one in checkpoints)
         state = {name.removeprefix(prefix): x for name, x in weights.items() if name.startswith(prefix)}
-        network = ResidualStages(
+        network = StackedMLP(
             Model(**model | {"derivative": "forward"}),  # which can be exported
-            domains=torch.tensor([-1.0, 1.0]).expand(*state["stages.0.scale"].shape[::2], 2),
-            generators=[torch.Generator()] * len(state["amplitude"]),
-            dtype=state["amplitude"].dtype,
+            domains=torch.tensor([-1.0, 1.0]).expand(*state["scale"].shape[::2], 2),
+            generators=[torch.Generator()] * len(state["theta"]),
+            dtype=state["theta"].dtype,
             outputs=len(first.get("columns", {}).get("outputs", ["f"])),
             units=Units(*units) if (units := [state[name] for name in state if name.startswith("units.")]) else None,
         )
         network.load_state_dict(state)
-        network.drop_unused()
     return network.requires_grad_(False).eval()
 
 

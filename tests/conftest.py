@@ -245,5 +245,5 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def model(**changes) -> Model:
     """A network's shape, 1 -> 8 -> 8 -> 1 except for these changes."""
-    shape = {"activation": "tanh", "depth": 2, "width": 8, "init": "default", "stages": 1, "derivative": "forward"}
+    shape = {"activation": "tanh", "depth": 2, "width": 8, "init": "default", "derivative": "forward"}
     return Model(**shape | changes)

@@ -78,25 +78,20 @@ class Units(NamedTuple):
 
 
 def fit(directory, x):
-    """Return eps of a run's precision, its units, and what `propagate` returns in them, summed over its stages.
+    """Return eps of a run's precision, its units, and what `propagate` returns in the units of the data.
 
-    The points x are in the units of the networks.
+    The points x are in the units of the network.
     """
     checkpoint = torch.load(directory.best, weights_only=True)
-    eps = torch.finfo(checkpoint["state_dict"]["network.amplitude"].dtype).eps
+    eps = torch.finfo(checkpoint["state_dict"]["network.theta"].dtype).eps
     state = {name: part[0].double().numpy() for name, part in checkpoint["state_dict"].items() if part.ndim}
     none = {"x_mean": np.zeros(x.shape[1]), "x_std": np.ones(x.shape[1]), "y_mean": np.zeros(1), "y_std": np.ones(1)}
     units = Units(*(state.get(f"network.units.{name}", part) for name, part in none.items()))
-    of_x, totals = units.round_off(units.x_mean + units.x_std * x, eps), np.zeros(4)
-    for k, amplitude in enumerate(state["network.amplitude"]):
-        weights = [state[f"network.stages.{k}.{name}"] for name in ("theta", "scale", "shift")]
-        if amplitude:
-            u, of_u, du, of_du = propagate(x, of_x, *weights, checkpoint["configuration"]["model"], eps)
-            parts = u, 2 * of_u + 2 * eps * abs(u), du, 2 * of_du + 2 * eps * abs(du)
-            totals = [total + amplitude * part for total, part in zip(totals, parts, strict=True)]
-    u, of_u, du, of_du = totals
-    of_u = units.y_std * of_u + 4 * eps * (abs(units.y_mean) + abs(units.y_std * u)) * (units.y_std != 1)
-    return eps, units, units.y_mean + units.y_std * u, of_u, units.of_slope() * du, units.of_slope() * 2 * of_du
+    of_x = units.round_off(units.x_mean + units.x_std * x, eps)
+    weights = [state[f"network.{name}"] for name in ("theta", "scale", "shift")]
+    u, of_u, du, of_du = propagate(x, of_x, *weights, checkpoint["configuration"]["model"], eps)
+    of_u = 2 * units.y_std * of_u + 4 * eps * (abs(units.y_mean) + abs(units.y_std * u)) * (units.y_std != 1)
+    return eps, units, units.y_mean + units.y_std * u, of_u, units.of_slope() * du, units.of_slope() * 4 * of_du
 
 
 def target(section, x, eps):

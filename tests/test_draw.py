@@ -12,8 +12,7 @@ from runge.errors import ConfigurationError
 from runge.function import Function
 from runge.loading import load
 from runge.sections import profiles_of
-from runge.sobolev.network import Model
-from runge.sobolev.stages import ResidualStages
+from runge.sobolev.network import Model, StackedMLP
 
 SHORT = ("trainer.max_steps=20", "trainer.log_every=10", "model.width=8", "trainer.progress_bar=false")
 
@@ -58,7 +57,7 @@ def test_profiles_of_a_table_go_through_the_median_and_have_the_slope_of_the_fit
 
 def test_profiles_along_many_inputs_need_little_memory(monkeypatch):
     domains = torch.tensor([[[-1.0, 1.0]]]).expand(1, 3, 2)
-    function = Function(ResidualStages(Model(width=8), domains, [torch.Generator()], torch.float64))
+    function = Function(StackedMLP(Model(width=8), domains, [torch.Generator()], torch.float64))
     sizes, jet, x = list[int](), function.jet, np.random.default_rng(0).random((60, 3))
     monkeypatch.setattr(function, "jet", lambda points, *others: sizes.append(points.numel()) or jet(points, *others))
     profiles = profiles_of(function, x)

@@ -15,14 +15,13 @@ from runge.records.ensemble import write_answer
 from runge.sobolev.activations import ACTIVATIONS
 from runge.sobolev.units import Units
 from runge.trust.outside import Box
-from tests.sobolev.test_stages import sum_of_networks
+from tests.sobolev.test_network import stack
 
 DOUBLE = torch.float64
 NETWORKS = [
-    {"activation": name, "depth": 1 + i % 4, "stages": 1 + i % 2, "dimension": 1 + i % 2, "width": 8}
-    for i, name in enumerate(ACTIVATIONS)
+    {"activation": name, "depth": 1 + i % 4, "dimension": 1 + i % 2, "width": 8} for i, name in enumerate(ACTIVATIONS)
 ]
-SHORT = ("model.stages=2", "model.width=4", "trainer.max_steps=2", "trainer.progress_bar=false")
+SHORT = ("model.width=4", "trainer.max_steps=2", "trainer.progress_bar=false")
 
 
 def saved_and_loaded(u):
@@ -38,13 +37,13 @@ def points(u, n=7):
 
 
 def test_shapes():
-    u = Function(sum_of_networks(members=1), {})
+    u = Function(stack(members=1), {})
     for shape in ((), (5, 1), (2, 3)):
         x = torch.rand(shape, dtype=torch.float64)
         assert u(x).shape == u.derivative(x).shape == shape
     tenth = u(torch.tensor([0.1], dtype=torch.float64))
     assert torch.equal(torch.cat([u(0.1)[None], u([0.1]), u([[0.1]])[0]]), tenth.expand(3))  # not rounded to float32
-    u = Function(sum_of_networks(members=1, dimension=2), {})
+    u = Function(stack(members=1, dimension=2), {})
     x = torch.rand(4, 3, 2, dtype=torch.float64)
     assert u(x).shape == (4, 3)
     assert u.derivative(x).shape == (4, 3, 2)
@@ -54,7 +53,7 @@ def test_shapes():
 
 
 def test_both_can_be_differentiated_further():
-    u = Function(sum_of_networks(members=1), {})
+    u = Function(stack(members=1), {})
     x = torch.linspace(-1, 1, 7, dtype=torch.float64, requires_grad=True)
     (du,) = torch.autograd.grad(u(x).sum(), x)
     torch.testing.assert_close(u.derivative(x), du, rtol=1e-12, atol=1e-14)
@@ -70,7 +69,7 @@ AGAIN = [copy.deepcopy, saved_and_loaded, lambda u: pickle.loads(pickle.dumps(u)
 
 @pytest.mark.parametrize("again", AGAIN)
 def test_copies_are_equal(again):
-    u = Function(sum_of_networks(members=1, **NETWORKS[1]), {"seed": 0})
+    u = Function(stack(members=1, **NETWORKS[1]), {"seed": 0})
     other, x = again(u), points(u)
     assert torch.equal(other(x), u(x))
     assert torch.equal(other.derivative(x), u.derivative(x))
@@ -85,7 +84,7 @@ def test_compiled_and_exported(shape, request):
     every = request.config.getoption("--exports") == "all"
     if not every and shape["activation"] != "gelu":
         pytest.skip("tracing takes long; --exports all")
-    u = Function(sum_of_networks(members=1, **shape), {})
+    u = Function(stack(members=1, **shape), {})
     x, rows = points(u), {0: torch.export.Dim("n")}
     torch._dynamo.reset()
     value, both = (torch.compile(call, fullgraph=True, backend="eager") for call in (u, u.value_and_derivative))
@@ -101,7 +100,7 @@ def test_compiled_and_exported(shape, request):
 
 
 def test_numpy_in_and_out():
-    u = Function(sum_of_networks(members=1), {})
+    u = Function(stack(members=1), {})
     x = np.linspace(-1, 1, 12).reshape(3, 4)
     with torch.no_grad():
         expected = u.value_and_derivative(torch.tensor(x))
@@ -111,14 +110,14 @@ def test_numpy_in_and_out():
             assert np.array_equal(result, value.numpy())
     assert u(x[0, 0]).shape == u.derivative(np.array(0)).shape == ()
     assert u.to(torch.float32)(x).dtype == np.float32
-    assert Function(sum_of_networks(members=1, dimension=2), {}).derivative(np.zeros((3, 2))).shape == (3, 2)
+    assert Function(stack(members=1, dimension=2), {}).derivative(np.zeros((3, 2))).shape == (3, 2)
     with pytest.raises(ValueError, match="could not convert"):
         u(np.array(["a"]))
 
 
 @pytest.mark.parametrize("dimension", [1, 2])
 def test_many_points_are_evaluated_in_chunks_without_gradients(dimension, monkeypatch):
-    u = Function(sum_of_networks(members=1, dimension=dimension), {})
+    u = Function(stack(members=1, dimension=dimension), {})
     x, sizes = points(u, 11), []
     whole = u.value_and_derivative(x)
     monkeypatch.setattr(function, "_CHUNK", 4)
@@ -137,11 +136,10 @@ def test_many_points_are_evaluated_in_chunks_without_gradients(dimension, monkey
     assert sizes[8:] == [11]
 
 
-def test_a_loaded_function_has_the_stages_in_use_and_the_forward_derivative(trained):
+def test_a_loaded_function_has_the_forward_derivative(trained):
     folder, _ = trained(*SHORT, "model.derivative=autograd", "hydra.run.dir=run")
     u = runge.load(folder / "run")
-    assert len(u.networks[0].stages) == u.networks[0].amplitude.count_nonzero()
-    assert {stage.derivative for stage in u.networks[0].stages} == {"forward"}
+    assert u.networks[0].derivative == "forward"
     x = torch.linspace(-1, 1, 5)
     assert not any(result.requires_grad for result in u.value_and_derivative(x))
     assert u(x.clone().requires_grad_()).requires_grad
@@ -152,7 +150,7 @@ def test_a_loaded_function_has_the_stages_in_use_and_the_forward_derivative(trai
 
 @pytest.mark.parametrize(("dimension", "shape"), [(1, (5,)), (2, (4, 3, 2))])
 def test_several_members_are_their_mean_and_standard_deviation(dimension, shape):
-    u = Function(sum_of_networks(members=3, dimension=dimension))
+    u = Function(stack(members=3, dimension=dimension))
     x = torch.rand(shape, dtype=DOUBLE)
     u.requires_grad_(False)
     members = [part.numpy()[:, :, 0] for part in u.jet(x.reshape(1, -1, dimension))]
@@ -162,7 +160,7 @@ def test_several_members_are_their_mean_and_standard_deviation(dimension, shape)
         np.testing.assert_allclose(result.flatten(), part.std(0, ddof=1).flatten(), rtol=1e-12, atol=1e-15)
     assert (u(x).shape, u.std(x).shape) == (shape if dimension == 1 else shape[:-1],) * 2
     with pytest.raises(ValueError, match="needs several members: load a sweep over seeds"):
-        Function(sum_of_networks(members=1)).std(0.5)
+        Function(stack(members=1)).std(0.5)
 
 
 def test_a_sweep_over_seeds_is_one_function(trained, tmp_path):
@@ -185,12 +183,12 @@ def test_a_sweep_over_seeds_is_one_function(trained, tmp_path):
 
 
 def test_the_columns_of_a_table_are_taken_by_name():
-    u = Function(sum_of_networks(members=1, dimension=2), inputs=["a", "b"])
+    u = Function(stack(members=1, dimension=2), inputs=["a", "b"])
     x = np.random.default_rng(0).random((5, 2))
     table = pandas.DataFrame({"b": x[:, 1], "note": "text", "a": x[:, 0]}, index=range(3, 8))
     assert np.array_equal(u(table), u(x))
     assert np.array_equal(u.derivative(table), u.derivative(x))
-    one = Function(sum_of_networks(members=1), inputs=["b"])
+    one = Function(stack(members=1), inputs=["b"])
     assert np.array_equal(one.derivative(table), one.derivative(x[:, 1]))
     assert np.array_equal(one.derivative(table["b"][1:]), one.derivative(x[1:, 1]))
     with pytest.raises(ValueError, match=r"x: must have a column for each input, a, b; missing: \['a'\]"):
@@ -207,7 +205,7 @@ def test_missing_run(tmp_path):
 
 
 MIXED = [  # three architectures, the second with two members; with and without units; in both precisions
-    {"activation": "tanh", "width": 8, "stages": 2},
+    {"activation": "tanh", "width": 8},
     {"activation": "gelu", "width": 6, "depth": 1, "members": 2},
     {"activation": "silu", "width": 5, "depth": 3, "dtype": torch.float32},
 ]
@@ -217,13 +215,13 @@ WEIGHTS = (0.4, 0.3, 0.05, 0.25)
 def mixture(dimension=2, outputs=3):
     """A weighted mean of networks of several architectures."""
     sizes = {"dimension": dimension, "outputs": outputs}
-    shapes = [{"members": 1, "stages": 1, **sizes, **shape} for shape in MIXED]
+    shapes = [{"members": 1, **sizes, **shape} for shape in MIXED]
     for shape in shapes[1:]:
         count = shape["members"]
         x, y = 1 + torch.rand(2, count, dimension), 1 + torch.rand(2, count, outputs)
         shape["units"] = Units(*x, *y)
     return Function(
-        [sum_of_networks(**shape) for shape in shapes],
+        [stack(**shape) for shape in shapes],
         inputs=list("ab")[:dimension],
         outputs=list("uvw")[:outputs],
         weights=WEIGHTS,
@@ -276,7 +274,7 @@ def sweep(trained, tmp_path):
 def test_the_answer_of_a_sweep_is_one_function(sweep):
     u, x = runge.load(sweep), torch.linspace(-1, 1, 9, dtype=DOUBLE)
     assert u.runs == tuple(str(sweep / name) for name in "5407"), "runs of one architecture share a stack"
-    assert [len(network.amplitude) for network in u.networks] == [2, 1, 1]
+    assert [network.members for network in u.networks] == [2, 1, 1]
     assert u.weights.tolist() == [0.1, 0.4, 0.2, 0.3]
     alone = [runge.load(run).derivative(x).double() for run in u.runs]
     torch.testing.assert_close(u.derivative(x), sum(w * du for w, du in zip(u.weights, alone, strict=True)))
@@ -340,27 +338,27 @@ def test_a_weighted_mean_keeps_what_a_function_promises(monkeypatch):
 
 
 def test_equal_weights_are_no_weights():
-    u = Function(sum_of_networks(members=3)).requires_grad_(False)
+    u = Function(stack(members=3)).requires_grad_(False)
     weighted, x = Function(u.networks, weights=[1 / 3] * 3), points(u)
     torch.testing.assert_close(weighted.value_and_derivative(x), u.value_and_derivative(x), rtol=1e-14, atol=1e-15)
     torch.testing.assert_close(weighted.value_and_derivative_std(x), u.value_and_derivative_std(x))
 
 
 def test_outside_has_the_shape_of_the_value():
-    u = Function(sum_of_networks(members=1), {}, inside=Box(np.array([-1.0]), np.array([0.1])))
+    u = Function(stack(members=1), {}, inside=Box(np.array([-1.0]), np.array([0.1])))
     assert u.outside(0.1).item() == 1, "the end of the domain is not rounded to float32"
     for x in (torch.zeros(2, 3), torch.zeros(2, 3, dtype=DOUBLE, requires_grad=True), np.zeros((2, 3))):
         number = u.outside(x)
         assert type(number) is type(x)
         assert (number.shape, number[0, 0].item()) == ((2, 3), pytest.approx(0.9 / 1.1))
     x = np.random.default_rng(0).uniform(-1, 1, (40, 2))
-    u = Function(sum_of_networks(members=1, dimension=2), {}, inputs=["a", "b"], inside=x)
+    u = Function(stack(members=1, dimension=2), {}, inputs=["a", "b"], inside=x)
     expected = u._measure(torch.from_numpy(4 * x)).numpy()
     assert expected.max() > 1
     np.testing.assert_array_equal(u.outside(4 * x.reshape(5, 8, 2)), expected.reshape(5, 8))
     np.testing.assert_array_equal(u.outside(pandas.DataFrame(4 * x[:, ::-1], columns=["b", "a"])), expected)
     with pytest.raises(ValueError, match="outside needs a function that knows its training inputs"):
-        Function(sum_of_networks(members=1), {}).outside(0.1)
+        Function(stack(members=1), {}).outside(0.1)
     np.testing.assert_array_equal(copy.deepcopy(u).outside(torch.from_numpy(4 * x)).numpy(), expected)
     np.testing.assert_array_equal(u.outside(np.array([[np.inf, 0.0], [0.0, -np.inf], [np.nan, 0.0]])), np.inf)
     np.testing.assert_array_equal(u.ranges, [x.min(0), x.max(0)])

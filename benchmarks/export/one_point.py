@@ -33,8 +33,7 @@ import torch
 
 from runge.export import export
 from runge.function import Function
-from runge.sobolev.network import Model
-from runge.sobolev.stages import ResidualStages
+from runge.sobolev.network import Model, StackedMLP
 
 try:
     import casadi
@@ -58,8 +57,8 @@ def network(*sizes: int, dtype: torch.dtype = torch.float64) -> Function:
     inputs, *hidden, outputs = sizes
     model = Model(width=hidden[0], depth=len(hidden))
     domain = torch.tensor([[-1.0, 1.0]], dtype=torch.float64).repeat(inputs, 1)[None]
-    stages = ResidualStages(model, domain, [torch.Generator().manual_seed(0)], dtype, outputs)
-    return Function(stages, outputs=[f"f{i}" for i in range(outputs)]).eval()
+    stack = StackedMLP(model, domain, [torch.Generator().manual_seed(0)], dtype, outputs)
+    return Function(stack, outputs=[f"f{i}" for i in range(outputs)]).eval()
 
 
 def compiled(source: Path, flags: tuple[str, ...], call: str) -> tuple[Call, float]:
@@ -148,7 +147,7 @@ def sessions(u: Function, folder: Path) -> dict[str, Call]:
 def value_graph(u: Function) -> onnx.GraphProto:
     """Return the graph of the value: a Gemm for each layer."""
     helper, nodes, weights, h = onnx.helper, [], [], "x"
-    layers = [[part[0].detach().numpy() for part in layer] for layer in u.networks[0].stage(0).layers()]
+    layers = [[part[0].detach().numpy() for part in layer] for layer in u.networks[0].layers()]
     for i, (w, b) in enumerate(layers):
         last = i == len(layers) - 1
         weights += [onnx.numpy_helper.from_array(part, name) for part, name in ((w, f"w{i}"), (b[0], f"b{i}"))]

@@ -189,7 +189,7 @@ def stack(members: int, how: Compile, n: int = N, width: int = WIDTH, depth: int
     target = Runge()
     data = sample(target, Uniform(), torch.Generator(), Data(n_train=n, n_val=2, n_test=2))
     points = Points.stack([data.train.to(dtype=torch.float32)] * members).to(torch.device(device))
-    model = Model(activation="tanh", depth=depth, width=width, init="default", stages=1, derivative="forward")
+    model = Model(activation="tanh", depth=depth, width=width, init="default", derivative="forward")
     generators = [torch.Generator().manual_seed(seed) for seed in range(members)]
     network = StackedMLP(model, target.domain.expand(members, -1, -1), generators, torch.float32).to(device)
     method = Adam(lr=RATE, lr_schedule="constant")

@@ -78,7 +78,7 @@ def epochs(rows: int, size: int, how: Compile) -> TakeSteps:
     f, df = f[None, :, None], df[None, :, None]
     weight = torch.full((1, rows, 1), 1 / rows)
     points = Points(x[None], f, df, weight, weight[..., None].expand_as(df).contiguous(), torch.ones(1, 1, rows))
-    model = Model(activation="tanh", depth=DEPTH, width=WIDTH, init="default", stages=1, derivative="forward")
+    model = Model(activation="tanh", depth=DEPTH, width=WIDTH, init="default", derivative="forward")
     box = torch.tensor([-1.0, 1.0]).expand(1, INPUTS, 2)
     network = StackedMLP(model, box, [torch.Generator().manual_seed(0)], torch.float32)
     method, minibatches, one = Adam(lr=RATE, lr_schedule="constant"), Minibatches((0,), rows, size), torch.ones(1)

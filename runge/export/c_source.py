@@ -106,9 +106,9 @@ def c_source(
     constant, groups = np.zeros(outputs), list[dict[str, Any]]()
     weights = shares(function)
     for activation, network in zip(names, function.networks, strict=True):
-        share, weights = np.split(weights, [len(network.amplitude)])
+        share, weights = np.split(weights, [network.members])
         *parts, last, bias = folded(network)
-        factor = np.tile(share, len(network.stages))[:, None, None]
+        factor = share[:, None, None]
         constant += (factor * bias).sum((0, 1))
         groups.append(_group(activation, *parts, factor * last))
     for i, group in enumerate(groups):
@@ -142,10 +142,8 @@ def c_source(
 
 
 def _group(activation: str, centre: np.ndarray, scale: np.ndarray, *layers: np.ndarray) -> dict[str, Any]:
-    """Return what the template needs of networks of one shape, without those whose last weights are all 0."""
-    used = layers[-1].any((1, 2)) | (np.arange(len(centre)) == 0)  # a stage that did not help has weights of 0
-    centre, scale, *parts = (part[used] for part in (centre, scale, *layers))
-    (first, *inner), last = parts[:-1:2], parts[-1]
+    """Return what the template needs of networks of one shape."""
+    (first, *inner), last = layers[:-1:2], layers[-1]
     width, count = first.shape[2], len(first)
     layers_of = f"{count} network{'s' * (count > 1)}, {first.shape[1]}{f'-{width}' * (1 + len(inner))}-{last.shape[2]}"
     return {
@@ -156,7 +154,7 @@ def _group(activation: str, centre: np.ndarray, scale: np.ndarray, *layers: np.n
         "width": -(-width // _LANES) * _LANES,
         "centre": _text(centre[:, 0]),
         "first": _text(first * scale.swapaxes(1, 2)),
-        "bias": _text(np.concatenate(parts[1:-1:2], axis=1)),
+        "bias": _text(np.concatenate(layers[1:-1:2], axis=1)),
         "inner": _text(np.stack(inner, axis=1)) if inner else "",
         "last": _text(last.swapaxes(1, 2)),
     }

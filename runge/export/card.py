@@ -20,7 +20,7 @@ from runge.records.checkpoints import read_checkpoint
 from runge.records.directories import RunDirectory
 from runge.records.files import printable
 from runge.records.fits import LEVEL, Columns
-from runge.sobolev.stages import ResidualStages
+from runge.sobolev.network import StackedMLP
 
 __all__ = ["card"]
 
@@ -137,17 +137,15 @@ def _inputs(function: Function) -> list[dict[str, Any]]:
     return [_named(name) | column for name, column in zip(function.inputs, columns, strict=True)]
 
 
-def _network(network: ResidualStages) -> dict[str, Any]:
+def _network(network: StackedMLP) -> dict[str, Any]:
     """Return the architecture of a stack."""
-    first = network.stage(0)
     found = {
-        "activation": first.activation_name,
-        "layers": [network.dimension, *(width for _, width in first.shapes)],
-        "stages": len(network.stages),
-        "members": len(network.amplitude),
-        "precision": str(network.amplitude.dtype).removeprefix("torch."),
+        "activation": network.activation_name,
+        "layers": [network.dimension, *(width for _, width in network.shapes)],
+        "members": network.members,
+        "precision": str(network.theta.dtype).removeprefix("torch."),
     }
-    return found | ({"convention": _RELU} if first.activation_name == "relu" else {})
+    return found | ({"convention": _RELU} if network.activation_name == "relu" else {})
 
 
 def _errors(function: Function, records: Sequence[_Record]) -> list[dict[str, Any]]:

@@ -50,9 +50,9 @@ def casadi_source(
     arrays, calls = list[np.ndarray](), list[str]()
     weights = shares(function)
     for name, network in zip(names, function.networks, strict=True):
-        share, weights = np.split(weights, [len(network.amplitude)])
+        share, weights = np.split(weights, [network.members])
         *parts, last, bias = folded(network)
-        factor = np.tile(share, len(network.stages))[:, None, None]
+        factor = share[:, None, None]
         calls.append(f"networks(x, {name}, *WEIGHTS[{len(arrays)}:{len(arrays) + len(parts) + 2}])")
         arrays += [*parts, factor * last, factor * bias]
     buffer = io.BytesIO()

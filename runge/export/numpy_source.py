@@ -44,7 +44,7 @@ def numpy_source(
     for name, network in zip(names, function.networks, strict=True):
         parts = folded(network)
         place = f"*WEIGHTS[{len(arrays)}:{len(arrays) + len(parts)}]"
-        calls.append(f"networks(x, {name}, {len(network.stages)}, {place})")
+        calls.append(f"networks(x, {name}, {place})")
         arrays += parts
     buffer = io.BytesIO()
     np.savez(buffer, *arrays)

@@ -24,7 +24,7 @@ def activations(function: Function, to: str, known: Collection[str]) -> list[str
     Raises:
         ConfigurationError: the format has no formula of one of them.
     """
-    names = [network.stage(0).activation_name for network in function.networks]
+    names = [network.activation_name for network in function.networks]
     if unknown := [name for name in names if name not in known]:
         rule = f"model.activation: {to} supports {', '.join(known)}, got {unknown[0]!r}"
         raise ConfigurationError(f"{rule}; onnx and torch support all")

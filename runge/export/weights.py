@@ -1,12 +1,11 @@
-"""The weights of a trained network, with its units and its stages' amplitudes folded into them, and of members."""
+"""The weights of a trained network, with its units folded into them, and of members."""
 
 import copy
 
 import numpy as np
-import torch
 
 from runge.function import Function
-from runge.sobolev.stages import ResidualStages
+from runge.sobolev.network import StackedMLP
 from runge.sobolev.units import Units
 
 __all__ = ["folded", "shares"]
@@ -19,20 +18,13 @@ def shares(function: Function) -> np.ndarray:
     return function.weights.numpy(force=True)
 
 
-def folded(network: ResidualStages) -> list[np.ndarray]:
-    """Return the centre and the scale of a stack's inputs, and W and b of each layer: its members, stage by stage."""
+def folded(network: StackedMLP) -> list[np.ndarray]:
+    """Return the centre and the scale of a stack's inputs, and W and b of each layer, all for the units of the data."""
     network = copy.deepcopy(network).double().cpu().requires_grad_(False)
-    stages, members = [network.stage(k) for k in range(len(network.stages))], len(network.amplitude)
-    layers = [
-        [torch.cat(parts) for parts in zip(*layer, strict=True)]
-        for layer in zip(*(stage.layers() for stage in stages), strict=True)
-    ]
-    units = network.units or Units.identity(members, network.dimension, network.outputs)
-    amplitude = network.amplitude.T.flatten()[:, None, None]
-    x_mean, x_std, y_std = (part.repeat(len(stages), 1)[:, None] for part in (units.x_mean, units.x_std, units.y_std))
-    layers[-1] = [torch.where(amplitude != 0, part * amplitude * y_std, 0) for part in layers[-1]]
-    layers[-1][1][:members, 0] += units.y_mean
-    scale, shift = (torch.cat([getattr(stage, name) for stage in stages]) for name in ("scale", "shift"))
+    units = network.units or Units.identity(network.members, network.dimension, network.outputs)
+    x_mean, x_std, y_mean, y_std = (part[:, None] for part in units.buffers())
+    *hidden, (last, bias) = network.layers()
+    layers = [*hidden, (last * y_std, bias * y_std + y_mean)]
     # The layers' input is scale (x - x_mean) / x_std + shift; a difference keeps the digits of a large x.
-    centre = x_mean - x_std * shift / scale
-    return [part.numpy() for part in (centre, scale / x_std, *(part for layer in layers for part in layer))]
+    centre = x_mean - x_std * network.shift / network.scale
+    return [part.numpy() for part in (centre, network.scale / x_std, *(part for layer in layers for part in layer))]

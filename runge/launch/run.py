@@ -21,7 +21,7 @@ from runge.errors import ConfigurationError, RunError, command, is_out_of_memory
 from runge.launch.compose import fixed_keys, options_of, plain
 from runge.launch.jobs import Job, Value, begin_job, check_rows, ended_before, job_return, log_to_file, name_overrides
 from runge.machine import allow_open_files, interruption
-from runge.metrics import STAGES, SWITCHED_ON_STEP, TOTAL_SECONDS
+from runge.metrics import SWITCHED_ON_STEP, TOTAL_SECONDS
 from runge.records.checkpoints import stack_of, state_path
 from runge.records.directories import FINDINGS, RunDirectory, State, resumable
 from runge.records.files import locked
@@ -153,10 +153,6 @@ def conclude(outcome: "Outcome", directory: RunDirectory, member: Member) -> Val
     state, most = directory.read_state(), member.training.steps
     early = "" if state is None or state.step >= most else f"ended at step {state.step} of {most}; "
     log.info("%s%s%.1f s; %s", early, when, outcome[TOTAL_SECONDS], os.path.relpath(directory.path))
-    stages, asked = outcome[STAGES], member.model.stages
-    if stages != asked:
-        dropped = "the next one did not lower the validation loss and was dropped"
-        log.warning("residual stages: %s; %s of %s are kept", dropped, stages, asked)
     for finding in filter(None, (state.message if state else "").split(FINDINGS)):
         log.warning("%s", finding)
     return member.objective.returned(outcome)

@@ -46,7 +46,7 @@ Factor = Annotated[float, Field(gt=1, le=1e12, allow_inf_nan=False)]
 _TRIES = 40  # the most dampings tried in one step
 _SMALLEST, _SMALLEST_PROJECTED = 1e-22, 1e-30
 """The smallest damping, whose inverse is the largest; with the last layer eliminated, most of J is projected away."""
-_RANK = 1e-13  # of the last layer; with less, a second residual stage has more noise to fit
+_RANK = 1e-13  # of the last layer, as of a singular value decomposition; with less, u has more noise of round-off
 _DIFFERENCE = 0.1  # the t of the central differences that give J v and e''
 
 

@@ -59,7 +59,7 @@ class Course:
     scale: Tensor
     lambda_d: Tensor  # at each step, (K, M)
     with_derivative: Sequence[bool]  # at each step: whether lambda_d is above 0 for any member
-    progress: Sequence[float]  # the share of the steps of the run, or of its stage, that are taken before each step
+    progress: Sequence[float]  # the share of the run's steps that are taken before each step
     function: LossAndGradient
 
     def problem(self, k: int) -> Problem:
@@ -91,7 +91,7 @@ class Optimizer(ABC):
     demands: ClassVar[Needs] = {}  # the allowed values of keys in other sections
 
     def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
-        """Return a torch optimiser of the parameters, each (M, W), of which one is trained at a time."""
+        """Return a torch optimiser of the parameters, each (M, W)."""
         return State(parameters)
 
     @abstractmethod

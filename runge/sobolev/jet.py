@@ -4,12 +4,11 @@ import torch
 from torch import Tensor
 
 from runge.sobolev.network import StackedMLP
-from runge.sobolev.stages import ResidualStages
 
 __all__ = ["jet", "mean_over", "pairs", "second_order", "std_over"]
 
 
-def jet(network: ResidualStages, x: Tensor, order: int = 1, along: Tensor | None = None) -> list[Tensor]:
+def jet(network: StackedMLP, x: Tensor, order: int = 1, along: Tensor | None = None) -> list[Tensor]:
     """Return u, (M, N, P), u', (M, N, P, D), and u'', (M, N, P, D, D), up to an order, at points x, (1 or M, N, D).
 
     Args:
@@ -18,7 +17,7 @@ def jet(network: ResidualStages, x: Tensor, order: int = 1, along: Tensor | None
         order: that of the last derivative, 0, 1 or 2.
         along: directions v, of the shape of x; the second derivatives are then u'' v, (M, N, P, D).
     """
-    units, like = network.units, network.amplitude
+    units, like = network.units, network.theta
     if units is not None:
         x = units.standardise_inputs(x)
         along = None if along is None else along / units.x_std[:, None]
@@ -27,7 +26,7 @@ def jet(network: ResidualStages, x: Tensor, order: int = 1, along: Tensor | None
         parts = [network(x)] if order == 0 else [*network.value_and_derivative(x)]
     else:
         v = None if along is None else along.to(like)
-        parts = network.total([second_order(stage, x, v) for stage in network.in_use()])
+        parts = [*second_order(network, x, v)]
     if units is None:
         return parts
     unit_f, unit_df = units.of_outputs()  # not rounded to float32, nor is the sum: the mean may be large

@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_map
 
 from runge.sobolev.activations import Activation, activation
 from runge.sobolev.points import Points
+from runge.sobolev.units import Units
 from runge.validation import Count, checked
 
 Derivative = Literal["forward", "autograd"]
@@ -34,8 +35,6 @@ class Model:
         depth: the number of hidden layers, from 1 to 1000; depth 2 and width 64 give D -> 64 -> 64 -> 1.
         width: the neurons in each hidden layer, >= 1.
         init: the distribution of the initial weights, `default`, `knots` or `wide_knots`, as in `draw_weights`.
-        stages: the number of residual stages, >= 1: networks trained one after the other and summed, each fitted to the
-            residual of the sum of those before it.
         derivative: how u' is computed: `forward`: by its formulas, along with u, or in reverse mode if there are few
             outputs compared with the inputs; `autograd`: by torch's reverse mode. All are equal to round-off.
         standardize: true: the network and its loss work in standardised units, those of the training points, and u is
@@ -47,13 +46,13 @@ class Model:
     depth: Annotated[Count, Field(le=1000)] = 2
     width: Count = 64
     init: Init = "default"
-    stages: Count = 1
     derivative: Derivative = "forward"
     standardize: bool | Literal["auto"] = "auto"
 
 
 _FEW = 6  # up to this many inputs, one pass for each is faster than a matrix product
 _PAIRWISE = 2  # up to this many outputs the last layer is more exact than a matrix product, `_sum_of_products`
+_AT_ONCE = 512  # points at which `predict` evaluates at once, so that the memory does not grow with the test grid
 
 
 class Tape(NamedTuple):
@@ -81,7 +80,7 @@ class StackedMLP(nn.Module):
     u' is instead pulled back from the outputs, and the adjoint of both needs one tangent for each output.
     All weights of a member are one row of `theta`, (M, W), so that gradient, norm and update are one operation each.
     The domains, (M, D, 2), are mapped to [-1, 1]^D. Each member has its generator: its initial weights do not depend on
-    the stack.
+    the stack. It may work in standardised `units`, which are not applied here.
 
     References:
         W. M. Czarnecki et al. (2017). Sobolev training for neural networks. https://arxiv.org/abs/1706.04859
@@ -90,9 +89,16 @@ class StackedMLP(nn.Module):
 
     scale: Tensor
     shift: Tensor
+    units: Units | None
 
     def __init__(
-        self, model: Model, domains: Tensor, generators: Sequence[torch.Generator], dtype: torch.dtype, outputs: int = 1
+        self,
+        model: Model,
+        domains: Tensor,
+        generators: Sequence[torch.Generator],
+        dtype: torch.dtype,
+        outputs: int = 1,
+        units: Units | None = None,
     ) -> None:
         super().__init__()
         self.activation_name, self.derivative = model.activation, model.derivative
@@ -104,6 +110,12 @@ class StackedMLP(nn.Module):
         half = (domains[:, None, :, 1] - domains[:, None, :, 0]) / 2
         self.register_buffer("scale", (1 / half).to(dtype))
         self.register_buffer("shift", (-domains.mean(-1)[:, None] / half).to(dtype))
+        self.register_module("units", units)
+
+    @property
+    def members(self) -> int:
+        """The number of members M."""
+        return len(self.theta)
 
     @property
     def activation(self) -> Activation:
@@ -115,6 +127,7 @@ class StackedMLP(nn.Module):
         part = copy.copy(self)
         part._parameters = {"theta": nn.Parameter(self.theta.detach()[members])}
         part._buffers = {name: None if x is None else x[members] for name, x in self._buffers.items()}
+        part._modules = {"units": None if self.units is None else self.units.take(members)}
         return part
 
     def layers(self) -> list[tuple[Tensor, Tensor]]:
@@ -148,6 +161,14 @@ class StackedMLP(nn.Module):
             sums = u.sum((0, 1)).unbind()
             du = torch.stack([torch.autograd.grad(one, x, retain_graph=True, create_graph=keep)[0] for one in sums], 2)
         return (u, du) if keep else (u.detach(), du.detach())
+
+    @torch.inference_mode(False)  # it forbids the derivative by autograd
+    @torch.no_grad()
+    def predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return u and u' as `value_and_derivative` does, without gradients and with less memory for many points."""
+        parts = [self.value_and_derivative(chunk) for chunk in x.split(_AT_ONCE, dim=1)]
+        u, du = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
+        return u, du
 
     def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor, Tape]:
         """Return u, (M, N, P), u', (M, N, P, D), at x, (M, N, D), and the tape, in the mode that takes less time.

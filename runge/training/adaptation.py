@@ -35,12 +35,8 @@ class Balancing(BlockCallback):
         step, next_look = int(module.step), self.balance.next_look
         if not next_look(module.block_start) <= step < module.last:
             return
-        if next_look(module.stage() * module.steps_per_stage) > module.block_start:
-            self.memory.fill_(torch.nan)  # the first look at this stage, which fits another function
         chance = torch.cat([torch.rand(1, generator=seed.generator("balance", step)) for seed in self.seeds])
-        stage, network = module.stage(), module.network
-        points = network.residual(stage, self.data.dataset.train)
-        look = Look(network.stage(stage), points, module.scale, chance.to(module.scale.device))
+        look = Look(module.network, self.data.dataset.train, module.scale, chance.to(module.scale.device))
         before = module.channel_weights()
         weights, memory = self.balance.update(before, self.memory.to(before), lambda figure: getattr(look, figure))
         module.set_channel_weights(torch.where(module.stopped[:, None, None], before, weights))

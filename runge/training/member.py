@@ -131,8 +131,6 @@ class Member:
                 got = "a formula" if self.rows is None else f"none in {cast(Table, self.data).file!r}"
                 what = "columns of second derivatives, named d2<output>_d<input>_d<input>"
                 yield f"loss.lambda_dd: must be 0 without a table that has {what}; got {got}"
-            if self.model.stages > 1:
-                yield f"model.stages: must be 1 with loss.lambda_dd, got {self.model.stages}"
             if not self.optimizer.takes_second():
                 which = "one by the gradient, or levenberg_marquardt with readout=true or false"
                 yield f"optimizer: must be {which}, with loss.lambda_dd; got {type(self.optimizer).__name__}"
@@ -158,8 +156,6 @@ class Member:
             yield f"{key}: {what} derivative with respect to x; rename or leave out {how}"
         if self.training.accelerator == "gpu" and not self.on_gpu():
             yield "trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'"
-        if self.model.stages > self.training.max_steps:
-            yield f"model.stages: must be at most trainer.max_steps, {self.training.max_steps}; got {self.model.stages}"
         taken = ("loss", *QUANTITIES)
         for name in self.metrics:
             if name in taken or not name.isidentifier():

@@ -17,7 +17,6 @@ from runge.sobolev import losses
 from runge.sobolev.errors import Reference, errors, partial_errors
 from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
-from runge.sobolev.stages import Predict, ResidualStages
 from runge.sobolev.units import Units
 from runge.training.datamodule import Block
 from runge.training.weight import WeightedModule
@@ -25,12 +24,11 @@ from runge.training.weight import WeightedModule
 Metric = Callable[[Tensor, Tensor, Points], Tensor]
 """A function of u, (M, N, P), u', (M, N, P, D), and the points, in the user's units; it returns (M,)."""
 
-
 _BEGINNING = {"step": 0, "ended": False, "waiting_since": 0, "stopped_at": NEVER}
 
 
 class SobolevRegression(WeightedModule):
-    """The LightningModule that fits values and derivatives with a stack of MLPs, stage after stage.
+    """The LightningModule that fits values and derivatives with a stack of MLPs.
 
     A `training_step` takes a block of many optimiser steps, so that Lightning's cost per batch vanishes; with a
     `SobolevDataModule` a block is an epoch. It is left early if `pause` returns True; the next call takes the rest.
@@ -39,9 +37,8 @@ class SobolevRegression(WeightedModule):
     The errors are logged under the keys of `runge.metrics`, of a stack the median over its members; `figures` has those
     of each member, (M,), at the end of a block. `val/loss` and `test/loss` use the full lambda_d throughout, so that
     they are comparable before and after the switch; `train/loss` is what is minimised. `network` has the present
-    weights, and `best` each member's weights with the lowest validation loss so far, from which a later residual stage
-    starts. All stages take the same number of steps. Relative errors on a set of points, by its split, are relative to
-    the standard deviations over these and the points `beside` them.
+    weights, and `best` each member's weights with the lowest validation loss so far. Relative errors on a set of
+    points, by its split, are relative to the standard deviations over these and the points `beside` them.
 
     Args:
         domain: the box, (lower, upper) or (D, 2), or one per member, (M, D, 2).
@@ -104,7 +101,7 @@ class SobolevRegression(WeightedModule):
         super().__init__(lambda_d, members, (outputs, 1 + box.shape[-2]))
         self.automatic_optimization = False
         box = box.expand(members, *box.shape[-2:])
-        self.network = ResidualStages(Model(**model), box, generators, dtype, outputs, units)
+        self.network = StackedMLP(Model(**model), box, generators, dtype, outputs, units)
         self.optimizer = optimizer or Adam()
         if members > 1 and not self.optimizer.keeps_apart:
             name = type(self.optimizer).__name__
@@ -120,7 +117,7 @@ class SobolevRegression(WeightedModule):
         self.register_buffer("best_loss", torch.full((members,), torch.inf, dtype=torch.float64))
         self.figures: dict[str, Tensor] = {}
         self._compiled = compiled or losses.loss_and_gradient
-        self._of_stage: Predict = getattr(compiled, "predict", StackedMLP.value_and_derivative)
+        self._predict = getattr(compiled, "predict", StackedMLP.predict)
         self._penalty, self._own_metrics = penalty, own_metrics
         self._made: dict[str, tuple[Points, Any]] = {}
         self.beside: Mapping[str, Sequence[Points]] = {}
@@ -137,7 +134,6 @@ class SobolevRegression(WeightedModule):
             raise ValueError(f"precision of the Trainer: {rule}; got {precision}")
         self.max_steps = self._asked or self._steps_of_trainer()
         self.last = min(self.max_steps, self.stop_at or self.max_steps)
-        self.steps_per_stage = -(-self.max_steps // len(self.network.stages))
         self.begin_schedules(self._schedule or TwoStage(latest_step=round(0.25 * self.max_steps)))
         for name, start in _BEGINNING.items():
             self.get_buffer(name).fill_(start)
@@ -154,8 +150,8 @@ class SobolevRegression(WeightedModule):
         return min(limits)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Build the torch optimiser, for the weights of all stages; only one stage has a gradient."""
-        return self.optimizer.build(list(self.network.parameters()))
+        """Build the torch optimiser of the weights."""
+        return self.optimizer.build([self.network.theta])
 
     @property
     def stopped(self) -> Tensor:
@@ -168,16 +164,15 @@ class SobolevRegression(WeightedModule):
 
     def reset_optimizer(self) -> None:
         """Reset what the optimiser knows of the loss, because it has changed."""
-        self._made.pop("residual", None)
+        self._made.pop("reweighted", None)
         self.optimizer.reset(self.trainer.optimizers[0])
 
     def training_step(self, block: Block, block_index: int) -> None:
         """Take the steps of one block, or the rest of them; at its end, measure the training errors."""
         first = int(self.step)
-        local = first % self.steps_per_stage
-        before = local % self.steps_per_block
+        before = first % self.steps_per_block
         self.block_start = first - before
-        count = min(self.steps_per_block - before, self.steps_per_stage - local, self.last - first)
+        count = min(self.steps_per_block - before, self.last - first)
         taken = self._take_steps(block, first, count)
         self.step += taken
         # The trainer counts the steps of its own wrapper of the optimiser, which is not used.
@@ -188,25 +183,19 @@ class SobolevRegression(WeightedModule):
             self._measure(self._once("sample", block.points, block.sample), first + count)
 
     def _take_steps(self, block: Block, first: int, count: int) -> int:
-        """Take up to `count` steps from step `first` on, all in one stage; return how many were taken."""
-        stage, local = divmod(first, self.steps_per_stage)
+        """Take up to `count` steps from step `first` on; return how many were taken."""
         lambdas = self.lambda_at(first - 1, count + 1)
         # A changed weight changes the loss, so the optimiser's memory of it may be wrong.
         changes, lambdas = lambdas.diff(dim=0).any(1).tolist(), lambdas[1:]
-        if stage and not local:  # a later stage starts from the best weights so far
-            self.network.load_state_dict(self.best.state_dict())
-            self.network.begin_stage(stage, block.points, self.scale, self.lambda_d)
-            self.network.zero_grad()  # a parameter without a gradient does not move
-            self.reset_optimizer()
         points, channels = block.points, self.channels.to(block.points.f)
         course = Course(
-            self.network.stage(stage),
-            self._once("residual", points, lambda: self.network.residual(stage, points).reweighted(channels)),
+            self.network,
+            self._once("reweighted", points, lambda: points.reweighted(channels)),
             block.batches(first, count),
             self.scale,
             lambdas.to(self.scale),
             (lambdas > 0).any(1).tolist(),  # where lambda_d is 0 for all members, no derivative is computed
-            [(local + k) / self.steps_per_stage for k in range(count)],
+            [(first + k) / self.max_steps for k in range(count)],
             self.loss_and_gradient,
         )
         k, optimizer = 0, self.trainer.optimizers[0]
@@ -215,7 +204,7 @@ class SobolevRegression(WeightedModule):
                 self.optimizer.reset(optimizer)
             rested = self.optimizer.at_rest(optimizer, course.network.theta)
             k += self.optimizer.steps(optimizer, course, k, count)
-            last = k in (self.steps_per_stage - local, self.max_steps - first)
+            last = first + k == self.max_steps
             if not rested and (last or self.optimizer.at_rest(optimizer, course.network.theta)):
                 self.optimizer.finish(course.problem(k - 1))
         if k == count:
@@ -224,13 +213,12 @@ class SobolevRegression(WeightedModule):
 
     def _measure(self, points: Points, step: int) -> None:
         """Record the figures at the end of a block, after `step` steps."""
-        stage, local = divmod(step - 1, self.steps_per_stage)
         lambda_d = self.lambda_at(step - 1, 1)[0]
         self.figures = self.measure("train", points, lambda_d) | {metrics.LAMBDA_D: lambda_d}
-        theta = self.network.stage(stage).theta
-        self.figures |= self.optimizer.figures(self.trainer.optimizers[0], theta, local / self.steps_per_stage)
+        progress = (step - 1) / self.max_steps
+        self.figures |= self.optimizer.figures(self.trainer.optimizers[0], self.network.theta, progress)
         measured = due(self.diagnostics_every, self.block_start, step)
-        diagnostics = losses.diagnostics(*self.term_gradients(points, stage)) if measured else {}
+        diagnostics = losses.diagnostics(*self.term_gradients(points)) if measured else {}
         self._log(self.figures | diagnostics)
         self.figures |= diagnostics or dict.fromkeys(metrics.DIAGNOSTICS, torch.full_like(self.lambda_d, torch.nan))
 
@@ -263,19 +251,14 @@ class SobolevRegression(WeightedModule):
             medians["step"] = self.step.double()  # that of Lightning's loggers, which would count blocks
             self.log_dict(medians, on_step=False, on_epoch=True, batch_size=1)
 
-    def term_gradients(self, points: Points, stage: int) -> tuple[Tensor, Tensor]:
-        """Return the gradients of MSE_f and of MSE_df by a stage's weights, for its targets, both (M, W)."""
-        residual = self.network.residual(stage, points)
-        return losses.term_gradients(self.network.stage(stage), residual, self.scale, self._compiled)
-
-    def stage(self) -> int:
-        """Return the stage of the last step."""
-        return min(int(self.step) - 1, self.max_steps - 1) // self.steps_per_stage
+    def term_gradients(self, points: Points) -> tuple[Tensor, Tensor]:
+        """Return the gradients of MSE_f and of MSE_df with respect to the weights, both (M, W)."""
+        return losses.term_gradients(self.network, points, self.scale, self._compiled)
 
     @torch.no_grad()
     def measure(self, split: str, points: Points, lambda_d: Tensor) -> dict[str, Tensor]:
         """Return the loss and all errors on a set of points, by metric key, each of shape (M,)."""
-        u, du = self.network.predict(points.x, self._of_stage)
+        u, du = self._predict(self.network, points.x)
         found = {"loss": losses.weigh(*losses.terms(u, du, points, self.scale, self._penalty), lambda_d.to(u))}
         beside = [one.to(points.x.device) for one in self.beside.get(split, ())]
         reference = self._once(split, points, partial(Reference.of, points, self.network.units, beside))
@@ -289,7 +272,7 @@ class SobolevRegression(WeightedModule):
     @torch.no_grad()
     def partials(self, points: Points) -> Tensor:
         """Return the nrmse of each partial derivative, (M, P, D)."""
-        _, du = self.network.predict(points.x, self._of_stage)
+        _, du = self._predict(self.network, points.x)
         return partial_errors(du, points, Reference.of(points, self.network.units))
 
     def _once(self, name: str, points: Points, make: Callable[[], Any]) -> Any:

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from runge.metrics import LAMBDA_D, PARAMETERS, STAGES, SWITCHED_ON_STEP, TEST_ENDS, key
+from runge.metrics import LAMBDA_D, PARAMETERS, SWITCHED_ON_STEP, TEST_ENDS, key
 from runge.records.fits import Columns
 from runge.sobolev import losses
 from runge.sobolev.errors import intervals
+from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
-from runge.sobolev.stages import ResidualStages
 from runge.training.datamodule import PointsDataModule
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
@@ -34,7 +34,7 @@ class Evaluation(NamedTuple):
     du: Tensor
 
 
-def evaluate(network: ResidualStages, data: PointsDataModule) -> list[Evaluation]:
+def evaluate(network: StackedMLP, data: PointsDataModule) -> list[Evaluation]:
     """Return the fit of each member."""
     test, units = data.dataset.test, network.units
     u, du = network.predict(test.x)
@@ -48,8 +48,8 @@ def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Met
     """Return the final figures of each member, of the present weights and with the full lambda_d.
 
     They are the errors on all three sets, with several partial derivatives also the nrmse of each on the test points;
-    the gradients of both terms on the training set, in the last residual stage that helps; lambda_d at the last step,
-    the step from which on it was positive, and the numbers of parameters and of stages that help.
+    the gradients of both terms on the training set; lambda_d at the last step, the step from which on it was positive,
+    and the number of parameters.
     """
     figures: dict[str, Tensor] = {}
     for split, points in data.dataset._asdict().items():
@@ -58,18 +58,13 @@ def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Met
     if len(slopes) > 1:
         each = module.partials(data.dataset.test).flatten(1).unbind(1)
         figures |= {key("test", "nrmse_df", name): one for name, one in zip(slopes, each, strict=True)}
-    stages = (module.network.amplitude != 0).sum(1)  # those after the last one that helps are no part of the fit
-    train = data.dataset.train
-    by_stage = [losses.diagnostics(*module.term_gradients(train, k)) for k in range(int(stages.max()))]
-    for name in by_stage[0]:
-        figures[name] = torch.stack([one[name] for one in by_stage]).gather(0, stages[None] - 1)[0]
+    figures |= losses.diagnostics(*module.term_gradients(data.dataset.train))
     figures[LAMBDA_D] = module.lambda_at(int(module.step) - 1, 1)[0]
     rows = torch.stack([figure.to(torch.float64) for figure in figures.values()], dim=1).tolist()
-    whole = zip(module.network.parameters_in_use().tolist(), stages.tolist(), module.switched_on.tolist(), strict=True)
-    found: list[Metrics] = []
-    for i, (row, (parameters, kept, switched)) in enumerate(zip(rows, whole, strict=True)):
+    parameters, found = module.network.theta.shape[1], list[Metrics]()
+    for i, (row, switched) in enumerate(zip(rows, module.switched_on.tolist(), strict=True)):
         on = switched if switched < module.last_step(i) and float(module.lambda_d[i]) else None
-        of_run = {PARAMETERS: parameters, STAGES: kept, SWITCHED_ON_STEP: on}
+        of_run = {PARAMETERS: parameters, SWITCHED_ON_STEP: on}
         found.append(dict(zip(figures, row, strict=True)) | of_run)
     return found
 

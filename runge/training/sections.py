@@ -47,8 +47,7 @@ class Training:
         stop_at: the step at which the run ends, >= 1; its weights are kept, whatever their validation loss. None: the
             run ends after `max_steps`, on which schedules depend, and keeps the weights with the lowest one.
         patience: the run ends when `val/loss` has not improved for this number of steps, >= 1; None: it takes all of
-            them. They are counted once lambda_d has its full value, points no longer move, and the last stage has
-            begun.
+            them. They are counted once lambda_d has its full value and points no longer move.
         precision: 32 or 64 bit.
         compile: `on` or `off`, or `auto`: compile the step if that is expected to save more time than it takes.
         accelerator: `cpu` or `gpu`, or `auto`: a GPU that has passed `benchmarks/speed/gpu.py` on this machine, and

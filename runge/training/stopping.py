@@ -17,8 +17,8 @@ class StopEarly(BlockCallback):
     """A callback that ends a run when no further step would change anything, or no member has a finite loss.
 
     With `patience`, a member stops when its validation loss has not improved for that many steps, and the run ends when
-    all members have stopped. They count from `first` at the earliest, once lambda_d is at its full value, and in the
-    last residual stage. What a member leaves is that of the step at which it has stopped.
+    all members have stopped. They count from `first` at the earliest, and once lambda_d is at its full value. What a
+    member leaves is that of the step at which it has stopped.
 
     Args:
         patience: the steps without an improvement; None: no limit.
@@ -47,7 +47,7 @@ class StopEarly(BlockCallback):
     def _wait(self, module: SobolevRegression, patience: int) -> None:
         """Stop the members whose patience has run out, except those at rest, which have nothing to wait for."""
         step = int(module.step)
-        counts = _with_full_lambda_d(module) & (step > self.first and _in_last_stage(module))
+        counts = _with_full_lambda_d(module) & (step > self.first)
         module.waiting_since.masked_fill_(~counts, step)
         stale = step - module.waiting_since >= patience
         if bool(stale.any()):
@@ -57,17 +57,14 @@ class StopEarly(BlockCallback):
 
 
 def _at_rest(module: SobolevRegression) -> bool:
-    """Return True if no step would change anything: a stage helped no member, or the optimiser is at rest.
+    """Return True if no step would change anything, because the optimiser is at rest.
 
     Before `rests_from` no run is at rest, because its points or its weight will change. Nor is one whose lambda_d is
     not at its full value yet, because that is reported.
     """
-    step, stage = int(module.step), module.stage()
-    if step < int(module.rests_from) or not bool(_with_full_lambda_d(module).all()):
+    if int(module.step) < int(module.rests_from) or not bool(_with_full_lambda_d(module).all()):
         return False
-    if stage and step % module.steps_per_stage == 0 and not module.best.amplitude[:, stage].any():
-        return True
-    return _in_last_stage(module) and module.optimizer.at_rest(*_optimized(module))
+    return module.optimizer.at_rest(*_optimized(module))
 
 
 def _with_full_lambda_d(module: SobolevRegression) -> Tensor:
@@ -75,11 +72,6 @@ def _with_full_lambda_d(module: SobolevRegression) -> Tensor:
     return (module.lambda_at(int(module.step) - 1, 1) == module.lambda_now)[0]
 
 
-def _in_last_stage(module: SobolevRegression) -> bool:
-    """Say whether the last step was one of the last stage."""
-    return module.stage() == (module.max_steps - 1) // module.steps_per_stage
-
-
 def _optimized(module: SobolevRegression) -> tuple[torch.optim.Optimizer, Parameter]:
-    """Return the optimiser of torch, and the weights of the present stage."""
-    return module.trainer.optimizers[0], module.network.stage(module.stage()).theta
+    """Return the optimiser of torch, and the weights."""
+    return module.trainer.optimizers[0], module.network.theta

@@ -93,7 +93,6 @@ def test_a_function_of_ones_own_has_a_card_without_what_is_not_known():
             {
                 "activation": "relu",
                 "layers": [2, 6, 6, 1],
-                "stages": 1,
                 "members": 1,
                 "precision": "float64",
                 "convention": "the derivative at the kink is 0; the second derivative is 0",

@@ -17,8 +17,8 @@ from runge.records.checkpoints import join
 from runge.sobolev.activations import ACTIVATIONS, Activation
 from tests.export.test_formats import function, points
 
-ALL = list(itertools.product((1, 2, 3, 4), (1, 2), (1, 2, 3, 4, 5, 6), (1, 2, 3)))
-FEW = [(1, 1, 1, 1), (3, 2, 2, 3)]
+ALL = list(itertools.product((1, 2, 3, 4), (1, 2, 3, 4, 5, 6), (1, 2, 3)))
+FEW = [(1, 1, 1), (3, 2, 3)]
 
 
 def assert_same(results, u: Function, x: np.ndarray) -> None:
@@ -32,8 +32,8 @@ def assert_same(results, u: Function, x: np.ndarray) -> None:
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_value_jacobian_and_hessian(activation, tmp_path, request):
-    for depth, stages, dimension, outputs in ALL if request.config.getoption("--exports") == "all" else FEW:
-        u = function(activation, depth, stages, dimension, outputs, units=depth > 1)
+    for depth, dimension, outputs in ALL if request.config.getoption("--exports") == "all" else FEW:
+        u = function(activation, depth, dimension, outputs, units=depth > 1)
         module = runpy.run_path(str(export(u, "casadi", tmp_path / "u.py")))
         loaded, x = casadi.Function.load(str(tmp_path / "u.casadi")), points(u).numpy()
         whole = module["function"](hessian=True)
@@ -64,9 +64,9 @@ def test_derivatives_to_the_fourth_order(activation, tmp_path):
 
 def test_a_weighted_mean_of_several_architectures(tmp_path):
     """The first two networks share a stack."""
-    shapes = ("gelu", 2, 2, 2, 3), ("gelu", 2, 2, 2, 3), ("softplus", 1, 1, 2, 3), ("gelu", 3, 1, 2, 3)
+    shapes = ("gelu", 2, 2, 3), ("gelu", 2, 2, 3), ("softplus", 1, 2, 3), ("gelu", 3, 2, 3)
     first, second, *networks = (function(*shape, units=shape[1] > 1).networks[0] for shape in shapes)
-    second.stage(0).theta.data += 0.1
+    second.theta.data += 0.1
     state, stack = join([first.state_dict(), second.state_dict()]), copy.deepcopy(first)
     for name, part in [*stack.named_parameters(), *stack.named_buffers()]:
         part.data = state[name]

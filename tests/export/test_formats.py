@@ -1,4 +1,4 @@
-"""Files for other programs give what the function gives, for all activations, depths, stages, inputs and outputs."""
+"""Files for other programs give what the function gives, for all activations, depths, inputs and outputs."""
 
 import copy
 import itertools
@@ -17,7 +17,7 @@ from runge.export import card, export
 from runge.function import Function
 from runge.records.checkpoints import join
 from runge.sobolev.activations import ACTIVATIONS, Activation
-from runge.sobolev.stages import ResidualStages
+from runge.sobolev.network import StackedMLP
 from runge.sobolev.units import Units
 from runge.trust.intervals import Calibration
 from tests.conftest import model
@@ -25,9 +25,9 @@ from tests.conftest import model
 DOUBLE, SINGLE = torch.float64, torch.float32
 KINDS = [(1, False, DOUBLE), (3, True, SINGLE)]
 """Outputs, units and precision."""
-ALL = list(itertools.product(ACTIVATIONS, (1, 2, 3, 4), (1, 2), (1, 2, 3), KINDS))
+ALL = list(itertools.product(ACTIVATIONS, (1, 2, 3, 4), (1, 2, 3), KINDS))
 # Their operations are not in ONNX Runtime in double precision.
-FEW = [("softplus", 1, 1, 1, KINDS[0]), ("gelu", 2, 2, 2, KINDS[1])]
+FEW = [("softplus", 1, 1, KINDS[0]), ("gelu", 2, 2, KINDS[1])]
 
 
 def pytest_generate_tests(metafunc):
@@ -36,19 +36,18 @@ def pytest_generate_tests(metafunc):
 
 
 def function(
-    activation="tanh", depth=2, stages=1, dimension=1, outputs=1, dtype=DOUBLE, units=False, **configuration
+    activation="tanh", depth=2, dimension=1, outputs=1, dtype=DOUBLE, units=False, **configuration
 ) -> Function:
     lengths, heights = torch.arange(1, 1 + dimension, dtype=DOUBLE), torch.arange(1, 1 + outputs, dtype=DOUBLE)
     made = Units(*(part[None] for part in (lengths / 7, lengths / 3, 2 - heights, heights * 0.3)))
-    network = ResidualStages(
-        model(activation=activation, depth=depth, stages=stages, width=6, init="knots"),
+    network = StackedMLP(
+        model(activation=activation, depth=depth, width=6, init="knots"),
         domains=torch.tensor([[-1.0, 1.1], [0.0, 3.0], [10.0, 10.5]], dtype=DOUBLE).repeat(2, 1)[None, :dimension],
         generators=[torch.Generator().manual_seed(0)],
         dtype=dtype,
         outputs=outputs,
         units=made if units else None,
     )
-    network.amplitude[0] = torch.tensor([1, 1e-2])[:stages]
     return Function(network, configuration, outputs=["f"] if outputs == 1 else list("abc")[:outputs]).eval()
 
 
@@ -57,7 +56,7 @@ def points(u: Function, n: int = 50) -> torch.Tensor:
         :, : u.networks[0].dimension
     ]
     x = torch.rand(n, u.networks[0].dimension, generator=torch.Generator().manual_seed(n), dtype=DOUBLE)
-    return (lower + (upper - lower) * x).to(u.networks[0].amplitude if u.networks[0].units is None else DOUBLE)
+    return (lower + (upper - lower) * x).to(u.networks[0].theta if u.networks[0].units is None else DOUBLE)
 
 
 def assert_same(results, u: Function, x: torch.Tensor, tolerance: float) -> None:
@@ -93,7 +92,7 @@ def test_files(network, tmp_path):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_numpy_source(activation, tmp_path, request):
     every = request.config.getoption("--exports") == "all"
-    for _, *shape, _ in [one for one in ALL if one[0] == activation] if every else [(activation, 3, 2, 2, None)]:
+    for _, *shape, _ in [one for one in ALL if one[0] == activation] if every else [(activation, 3, 2, None)]:
         u = function(activation, *shape)
         module = runpy.run_path(str(export(u, "numpy", tmp_path / "u.py")))
         for n in (50, 1, 0):
@@ -108,8 +107,8 @@ def test_numpy_source(activation, tmp_path, request):
 
 def test_hessians(network, tmp_path, request):
     """A file for NumPy is written by hand; the others are traced."""
-    activation, depth, stages, _, (outputs, units, dtype) = network
-    u = function(activation, depth, stages, 3, outputs, units=units, dtype=dtype)
+    activation, depth, _, (outputs, units, dtype) = network
+    u = function(activation, depth, 3, outputs, units=units, dtype=dtype)
     found = [runpy.run_path(str(export(u, "numpy", tmp_path / "u", hessian=True)))["value_and_derivative"]]
     if units or request.config.getoption("--exports") == "all":
         session = onnxruntime.InferenceSession(export(u, "onnx", tmp_path / "u", hessian=True))
@@ -129,12 +128,11 @@ def test_hessians(network, tmp_path, request):
 
 
 def test_the_mean_and_standard_deviation_over_members(tmp_path):
-    shape = {"stages": 2, "dimension": 2, "outputs": 3, "units": True}
+    shape = {"dimension": 2, "outputs": 3, "units": True}
     alone = [function("silu", **shape) for _ in range(3)]
     for i, one in enumerate(alone):
-        for part in (one.networks[0].stage(0).theta.data, *one.networks[0].units.buffers()):
+        for part in (one.networks[0].theta.data, *one.networks[0].units.buffers()):
             part += 0.1 * i
-    alone[2].networks[0].amplitude[0, 1] = 0  # its second stage did not help
     u = function("silu", **shape)
     state = join([one.networks[0].state_dict() for one in alone])
     u.networks[0] = copy.deepcopy(u.networks[0])
@@ -159,7 +157,7 @@ def test_the_mean_and_standard_deviation_over_members(tmp_path):
 def test_the_ends_of_intervals(outputs, local, weights, tmp_path):
     alone = [function("silu", dimension=2, outputs=outputs, units=True) for _ in range(3)]
     for i, one in enumerate(alone):
-        one.networks[0].stage(0).theta.data += 0.1 * i
+        one.networks[0].theta.data += 0.1 * i
     channels, names = 3 * outputs, alone[0].outputs
     floors = tuple(0.1 + 0.1 * np.arange(channels))
     scores = *((0.5, 1.0, 1.5, 2.0),) * (channels - 1), (1.0,)  # of the last derivative too few labels are known
@@ -189,11 +187,11 @@ def test_the_ends_of_intervals(outputs, local, weights, tmp_path):
 
 def test_a_weighted_mean_of_several_architectures(tmp_path):
     """The first two networks share a stack; with and without units, and in one of them in another precision."""
-    shapes = [("gelu", 2, 2, True, DOUBLE)] * 2 + [("softplus", 1, 1, False, DOUBLE), ("gelu", 3, 1, True, SINGLE)]
-    keys = ("activation", "depth", "stages", "units", "dtype")
+    shapes = [("gelu", 2, True, DOUBLE)] * 2 + [("softplus", 1, False, DOUBLE), ("gelu", 3, True, SINGLE)]
+    keys = ("activation", "depth", "units", "dtype")
     alone = [function(dimension=2, outputs=3, **dict(zip(keys, shape, strict=True))) for shape in shapes]
     networks = [one.networks[0] for one in alone]
-    networks[1].stage(0).theta.data += 0.1
+    networks[1].theta.data += 0.1
     stack = copy.deepcopy(networks[0])
     state = join([one.state_dict() for one in networks[:2]])
     for name, part in [*stack.named_parameters(), *stack.named_buffers()]:

@@ -45,7 +45,6 @@ MISTAKES = {
     "optimizer.lr=0": ("optimizer.lr", "greater than or equal to", "0"),
     "target.domain=[1,-1]": ("target.domain", "lower < upper", "[1, -1]"),
     "target.domain=[[0,1],[0,1]]": ("target.domain", "one pair", "[[0, 1], [0, 1]]"),
-    "model.stages=9 trainer.max_steps=8": ("model.stages", "trainer.max_steps, 8", "9"),
     "optimizer=levenberg_marquardt trainer.precision=32": ("trainer.precision", "64", "got 32"),
     "optimizer=levenberg_marquardt trainer.compile=on": ("trainer.compile", "auto or off", "'on'"),
     "optimizer=levenberg_marquardt model.derivative=autograd": ("model.derivative", "forward", "'autograd'"),

@@ -55,8 +55,8 @@ def train(members, folder, change=0):
     With a `change`, each initial weight is changed at random by up to 4 units in its last place.
     """
     stack, chance = Stack(members), torch.Generator().manual_seed(change)
-    for network in stack.module.network.stages if change else ():
-        theta = network.theta.data
+    if change:
+        theta = stack.module.network.theta.data
         theta *= 1 + 4 * torch.finfo(theta.dtype).eps * (2 * torch.rand(theta.shape, generator=chance).to(theta) - 1)
     directories = [new_run(folder / f"{len(members)}-{i}-{change}") for i in range(len(members))]
     outcomes = stack.fit(directories, report=lambda _: None)

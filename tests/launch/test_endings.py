@@ -15,7 +15,7 @@ from tests.launch.commands import Command
 from tests.launch.test_killed import SMALL
 
 LONG = (*SMALL, "trainer.max_steps=100000", "trainer.checkpoint_seconds=0.1", "trainer.log_every=7", "model.width=8")
-SWEEP = ("-m", *LONG, "optimizer=levenberg_marquardt", "model.stages=2", "seed=0,1", "hydra.launcher.processes=2")
+SWEEP = ("-m", *LONG, "optimizer=lbfgs", "seed=0,1", "hydra.launcher.processes=2")
 
 
 @pytest.fixture

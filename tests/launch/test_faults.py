@@ -161,7 +161,7 @@ def test_no_memory_in_one_stack(train, fail, tmp_path, monkeypatch):
     original = SobolevRegression.training_step
 
     def run_out(self, block, index):
-        if self.network.stage(0).theta.shape[1] > 100 and int(self.step) == 60:
+        if self.network.theta.shape[1] > 100 and int(self.step) == 60:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
         original(self, block, index)
 

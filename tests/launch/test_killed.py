@@ -22,7 +22,7 @@ RUNS = {
     "mini-batches": (*SMALL, "trainer.max_steps=4000", "data.batch_size=5", "schedule.ramp_steps=500"),
     "levenberg_marquardt": (
         *(*SMALL, "optimizer=levenberg_marquardt", "trainer.max_steps=600"),
-        *("model.stages=2", "model.width=16", "data.n_train=40", "trainer.log_every=7"),
+        *("model.width=16", "data.n_train=40", "trainer.log_every=7"),
     ),
 }
 SWEEPS = {

@@ -112,7 +112,7 @@ def test_metrics_follow_the_grammar(run):
     expected = {f"{split}/loss" for split in ("train", "val", "test")}
     expected |= {f"{split}/{q}" for split in ("train", "val", "test") for q in (*QUANTITIES, *RELATIVE)}
     expected |= {f"{split}/{q}/{r}" for split in ("train", "val", "test") for q in QUANTITIES for r in REGIONS}
-    expected |= {"lambda_d", "grad_norm/f", "grad_norm/df", "grad_cosine", "parameters", "stages", "switched_on_step"}
+    expected |= {"lambda_d", "grad_norm/f", "grad_norm/df", "grad_cosine", "parameters", "switched_on_step"}
     expected |= {"seconds/fit", "seconds/total"}
     assert set(metrics) == expected
     assert metrics["parameters"] == 8 + 8 + 64 + 8 + 8 + 1
@@ -176,7 +176,7 @@ def test_same_seeds_same_bits(train, tmp_path):
 
 @pytest.mark.parametrize("step", [1, 60, 75])
 def test_resumed_run_equals_the_uninterrupted_one(step, fail, finish, trained, tmp_path):
-    """Ended by Ctrl-C in either stage, at a block's end or within it, moved to another place, and continued."""
+    """Ended by Ctrl-C before or after the switch, also within a block, moved to another place, and continued."""
     overrides = (*SHORT, "sampling=random", "data.batch_size=5", "schedule.ramp_steps=40")
     whole = only_run(trained(*overrides)[0])
     _, err = fail(*overrides, "hydra.run.dir=begun", interrupt=step)
@@ -339,7 +339,7 @@ VARIANTS = [
     ),
     ["experiment=hw2"],
     ["experiment=hw3"],
-    ["model.init=knots", "model.depth=4", "trainer.precision=64", "~model.stages"],
+    ["model.init=knots", "model.depth=4", "trainer.precision=64", "~model.standardize"],
     ["schedule=constant", "loss.derivative_scale=max", "loss.sample_weight=derivative", "data.boundary_points=4"],
     ["schedule.at_step=30", "loss.derivative_scale=std", "optimizer.clip_norm=1.0", "optimizer.lr_schedule=constant"],
     [*FORMULA, "target.domain=[0.5,2]", "data.seed=3", "trainer.log_every=7", "data.n_derivative=8"],

@@ -50,9 +50,7 @@ def member(*overrides):
 
 STACKS = {
     "mini-batches, channels by their logarithm": ("data.batch_size=7", "balance=log", "balance.every=8"),
-    "two stages by autograd, the user's units": (
-        *("model.stages=2", "model.derivative=autograd", "model.standardize=false"),
-    ),
+    "by autograd, the user's units": ("model.derivative=autograd", "model.standardize=false"),
     "a scale of the derivatives": ("loss.derivative_scale=std", "schedule=two_stage", "schedule.patience=1"),
 }
 
@@ -98,7 +96,7 @@ def test_every_optimiser_and_balance_lowers_the_loss(option, tmp_path):
 
 
 RESUMED = {
-    "mini-batches, two stages": ("data.batch_size=7", "balance=log", "balance.every=8", "model.stages=2"),
+    "mini-batches": ("data.batch_size=7", "balance=log", "balance.every=8"),
     "Levenberg-Marquardt": ("optimizer=levenberg_marquardt", "trainer.precision=64"),
 }
 
@@ -256,7 +254,7 @@ def test_what_is_not_known_is_null_and_all_files_are_written(kind, finish, tmp_p
     ("method", "most"),
     [
         (("trainer.max_steps=200",), 1e-6),
-        (("trainer.max_steps=200", "data.batch_size=8", "model.stages=2"), 1e-6),
+        (("trainer.max_steps=200", "data.batch_size=8"), 1e-6),
         (("optimizer=levenberg_marquardt",), 1e-12),
         (("optimizer=least_squares", "model.width=30", "trainer.log_every=1"), 1e-12),
     ],

@@ -97,7 +97,7 @@ FAKES = {
         {"state_dict": {"step": 1}, "configuration": {"model": 3}, "stack": 3}, path
     ),
     "another network": lambda path: torch.save(
-        {"state_dict": {"network.amplitude": torch.ones(1, 1)}, "configuration": {"model": {"depth": 9}}}, path
+        {"state_dict": {"network.theta": torch.ones(1, 1)}, "configuration": {"model": {"depth": 9}}}, path
     ),
     "an empty file": lambda path: path.write_bytes(b""),
     "a directory": lambda path: (path.unlink(), path.mkdir()),

@@ -4,8 +4,8 @@ import torch
 from runge.function import Function
 from runge.sobolev.activations import ACTIVATIONS, Activation, activation
 from runge.sobolev.kernel import Kernel, suits_the_machine
+from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
-from runge.sobolev.stages import ResidualStages
 from tests.conftest import model
 
 
@@ -28,14 +28,14 @@ def test_derivatives_are_those_of_autograd(name):
 
 def on_the_kinks(derivative="forward"):
     """Return a network, points at each of which z of a neuron is exactly 0, and u' there with the slope 0."""
-    network = ResidualStages(
+    network = StackedMLP(
         model(activation="relu", init="knots", depth=1, width=5, derivative=derivative),
         domains=torch.tensor([[[-1.0, 1.0]]]),
         generators=[torch.Generator().manual_seed(0)],
         dtype=torch.float64,
     )
     x = torch.linspace(-1, 1, 5, dtype=torch.float64)
-    (first, _), (second, _) = network.stage(0).layers()
+    (first, _), (second, _) = network.layers()
     slopes = torch.where(first[0] * (x[:, None] - x) > 0, first[0], 0) @ second[0, :, 0]
     return network, x, slopes.detach()
 
@@ -55,7 +55,7 @@ def test_relu_has_slope_zero_at_its_kink_in_the_kernel():
     x, one = x[None, :, None], torch.ones(1, dtype=torch.float64)
     f, ones = network(x).detach(), torch.ones(1, 5, 1, dtype=torch.float64)
     points = Points(x, f, slopes[None, :, None, None], ones / 5, ones[..., None] / 5, ones.mT)
-    loss, gradient = Kernel("relu", torch.float64)(network.stage(0), points, one, one)
+    loss, gradient = Kernel("relu", torch.float64)(network, points, one, one)
     assert loss < 1e-30
     assert gradient.abs().max() < 1e-15
 

@@ -4,18 +4,20 @@ import torch
 
 from runge.sobolev.activations import ACTIVATIONS
 from runge.sobolev.network import StackedMLP
+from runge.sobolev.units import Units
 from tests.conftest import model
 
 DOMAINS = torch.tensor([[-1.0, 1.0], [0.0, 3.0], [-2.0, 5.0]], dtype=torch.float64)
 
 
-def stack(members=2, *, dimension=1, outputs=1, seed=0, dtype=torch.float64, **shape):
+def stack(members=2, *, dimension=1, outputs=1, seed=0, dtype=torch.float64, units=None, **shape):
     return StackedMLP(
         model(**{"width": 9} | shape),
         domains=DOMAINS.repeat(members, 1)[:members, None].expand(-1, dimension, -1),
         generators=[torch.Generator().manual_seed(seed + member) for member in range(members)],
         dtype=dtype,
         outputs=outputs,
+        units=units,
     )
 
 
@@ -70,6 +72,29 @@ def test_members_equal_ordinary_networks(derivative):
         for p in range(2):
             (slope,) = torch.autograd.grad(value[:, p].sum(), at, retain_graph=True)
             torch.testing.assert_close(du[member, :, p], slope, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("derivative", ["forward", "autograd"])
+def test_predict_equals_the_whole_at_many_points(derivative):
+    network = stack(dimension=2, outputs=2, derivative=derivative)
+    x = points(network, n=1100)
+    with torch.inference_mode():
+        parts = network.predict(x)
+    assert not any(part.requires_grad for part in parts)
+    torch.testing.assert_close(parts, network.value_and_derivative(x), rtol=1e-13, atol=1e-14)
+
+
+def test_some_members_have_their_own_weights_domains_and_units():
+    sizes = torch.arange(1.0, 7).view(3, 2)
+    network = stack(members=3, dimension=2, units=Units(sizes, 1 + sizes, sizes[:, :1], 1 + sizes[:, :1]))
+    x, chosen = points(network), torch.tensor([2, 0])
+    alone = network.take(chosen)
+    assert alone.members == 2
+    torch.testing.assert_close(alone(x[chosen]), network(x)[chosen])
+    assert torch.equal(alone.units.x_mean, network.units.x_mean[chosen])
+    alone.theta.data.zero_()
+    assert network.theta.all()
+    assert stack().take(torch.tensor([1])).units is None
 
 
 @pytest.mark.parametrize("init", ["default", "knots"])

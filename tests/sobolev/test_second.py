@@ -126,7 +126,6 @@ def test_a_jacobian_that_is_too_large_is_refused(fail, table, monkeypatch):
     ("overrides", "message"),
     [
         (("loss.lambda_dd=1",), "loss.lambda_dd: must be 0 without a table that has columns of second derivatives"),
-        (("{table}", "loss.lambda_dd=1", "model.stages=2"), "model.stages: must be 1 with loss.lambda_dd, got 2"),
         (("{table}", "loss.lambda_dd=1", "optimizer=least_squares"), "optimizer: must be one by the gradient, or lev"),
         (("{table}", "loss.lambda_dd=-1"), "loss.lambda_dd: "),
     ],

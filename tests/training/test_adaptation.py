@@ -106,14 +106,3 @@ def test_a_changed_weight_resets_the_optimizer(train, tmp_path, monkeypatch):
     resets.clear()
     assert train(*constant, "hydra.run.dir=fixed")[0] == 0
     assert not resets
-
-
-def test_balance_forgets_the_stage_before(train, tmp_path):
-    """With two stages, of which the second sees a function of size 1, ReLoBRaLo starts again with equal weights."""
-    small = ("trainer.max_steps=200", "trainer.log_every=20", "model.width=8", "data.n_train=16", "data.n_val=16")
-    policy = ("model.stages=2", "schedule=constant", "balance=relobralo", "balance.every=20", "data.n_test=101")
-    assert train(*small, *policy, "hydra.run.dir=run")[0] == 0
-    weights = {int(row["step"]): float(row["lambda_d"]) for row in history(tmp_path / "run")}
-    assert weights[40] == pytest.approx(1)  # the result of the first look
-    assert weights[100] != pytest.approx(1)
-    assert weights[140] == pytest.approx(1)

@@ -154,10 +154,9 @@ def test_a_stack_logs_the_median_of_its_members(tmp_path):
     "settings",
     [
         {"derivative": "autograd"},
-        {"stages": 2},
         {"optimizer": LevenbergMarquardt(damping=1.0, decrease=3.0, increase=2.0, acceleration=0.75, readout=True)},
     ],
-    ids=["autograd", "stages", "levenberg_marquardt"],
+    ids=["autograd", "levenberg_marquardt"],
 )
 def test_every_setting_works_in_a_plain_trainer(settings, tmp_path):
     module, data = parts(dtype=torch.float64, **settings)

@@ -25,7 +25,7 @@ from tests.sobolev.test_kernel import suited
 ADAM = Adam(lr=0.01, lr_schedule="cosine", clip_norm=1.0, betas=[0.9, 0.999])
 
 
-def fit(seeds, lambdas, *, schedule=None, optimizer=ADAM, batch_size=None, steps=60, every=10, stages=1, **settings):
+def fit(seeds, lambdas, *, schedule=None, optimizer=ADAM, batch_size=None, steps=60, every=10, **settings):
     """Train a stack; of the other settings, `pause` is the module's."""
     pause = settings.pop("pause", lambda: False)
     sizes = {"n_train": 24, "n_val": 16, "n_test": 31, "batch_size": batch_size}
@@ -41,7 +41,7 @@ def fit(seeds, lambdas, *, schedule=None, optimizer=ADAM, batch_size=None, steps
         diagnostics_every=20,
         dtype=torch.float64,
         **settings,
-        **vars(model(width=12, stages=stages)),
+        **vars(model(width=12)),
     )
     module.pause = pause
     off = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary", "use_distributed_sampler")
@@ -55,11 +55,11 @@ PLATEAU = TwoStage(at_step=None, smoothing=0.0, threshold=0.05, patience=1, late
 
 
 @suited
-@pytest.mark.parametrize(("batch_size", "stages"), [(None, 2), (7, 1)])
-def test_the_steps_that_the_kernel_takes_at_once_are_those_of_torch(batch_size, stages):
+@pytest.mark.parametrize("batch_size", [None, 7])
+def test_the_steps_that_the_kernel_takes_at_once_are_those_of_torch(batch_size):
     """Stop in the middle of blocks too, in calls of different lengths: the bits do not depend on it."""
     own = Kernel("tanh", torch.float64)
-    run = partial(fit, [0, 1, 2], [0.1, 0.0, 1.0], schedule=PLATEAU, batch_size=batch_size, stages=stages)
+    run = partial(fit, [0, 1, 2], [0.1, 0.0, 1.0], schedule=PLATEAU, batch_size=batch_size)
     kernels, its_trainer = run(loss_and_gradient=own)
     torchs, trainer = run(loss_and_gradient=lambda *arguments: own(*arguments))
     assert torch.equal(kernels.switched_on, torchs.switched_on)
@@ -82,7 +82,7 @@ def test_without_lambda_the_derivative_is_not_computed_in_training(monkeypatch):
     asked.clear()
     two_stage, _ = fit([0], [0.0], schedule=PLATEAU)
     assert asked == [None] * 60
-    assert torch.equal(plain.network.stage(0).theta, two_stage.network.stage(0).theta)
+    assert torch.equal(plain.network.theta, two_stage.network.theta)
 
 
 def test_lambda_zero_is_values_alone():
@@ -99,7 +99,7 @@ def test_lambda_zero_is_values_alone():
             u, _, tape = start.propagate(points.x, with_derivative=False)
             start.theta.grad = start.adjoint(tape, 2 * (points.weight_f * (u - points.f)), None)
         optimizer.step()
-    torch.testing.assert_close(module.network.stage(0).theta, start.theta, rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(module.network.theta, start.theta, rtol=1e-9, atol=1e-11)
     assert not torch.equal(first, start.theta)
 
 

@@ -1,4 +1,4 @@
-"""Levenberg-Marquardt and residual stages, as commands."""
+"""Levenberg-Marquardt as a command."""
 
 import json
 
@@ -6,8 +6,6 @@ import pytest
 import torch
 
 import runge
-from runge.training.member import Member
-from tests.launch.test_differential import check_members
 from tests.launch.test_run import check_resumed, figures, history
 
 SMALL = (
@@ -19,10 +17,9 @@ SMALL = (
 
 def test_a_command_fits_to_many_digits(train, tmp_path):
     larger = ("data.n_train=80", "model.width=32", "trainer.max_steps=120")
-    status, out, err = train(*SMALL, *larger, "model.stages=2", "hydra.run.dir=run")
+    status, out, err = train(*SMALL, *larger, "hydra.run.dir=run")
     assert status == 0, out + err
     final = figures(tmp_path / "run")
-    assert final["stages"] == 2
     assert final["test/mse_f"] < 1e-13
     assert final["test/mse_df"] < 1e-10
     rows = history(tmp_path / "run")
@@ -38,27 +35,12 @@ def test_a_command_fits_to_many_digits(train, tmp_path):
     ("step", "more"),
     [
         (20, ()),
-        (30, ("model.stages=2",)),
-        (40, ("model.stages=2",)),
-        (40, ("model.stages=2", "optimizer=lbfgs", "trainer.precision=64")),
+        (40, ("optimizer=lbfgs", "trainer.precision=64")),
         (3, ("optimizer=least_squares", "trainer.max_steps=6", "trainer.log_every=1")),
     ],
 )
 def test_resumed_run_equals_the_uninterrupted_one(step, more, train, tmp_path):
-    """Also at the very end of a stage."""
     check_resumed(train, tmp_path, (*SMALL, *more), step)
-
-
-@pytest.mark.parametrize("late", ["schedule.at_step=10", "schedule.ramp_steps=12"])
-def test_a_stage_that_helps_a_neighbour_changes_no_figure(late, configuration, tmp_path):
-    """The second member's second stage helps, so that the stack is trained to the end."""
-    small = ("data.n_train=16", "data.n_val=9", "data.n_test=16", "model.width=5", "model.stages=3", "loss.lambda_d=30")
-    steps = ("optimizer=sgd", "trainer.max_steps=12", "trainer.log_every=2", "trainer.precision=64")
-
-    members = [Member(configuration(*small, *steps, f"seed={seed}", late)) for seed in range(2)]
-    found = check_members(members, tmp_path)
-    assert [one["stages"] for one in found] == [1, 2]
-    assert all(one["lambda_d"] > 0 for one in found)
 
 
 def test_at_rest_the_run_ends(train, tmp_path):
@@ -78,19 +60,9 @@ def test_at_rest_the_run_ends(train, tmp_path):
     assert (tmp_path / "run" / "history.csv").read_bytes() == rows
 
 
-def test_a_stage_that_does_not_help_is_told_and_left_out(train, tmp_path):
-    """With few points a second stage fits what is left there, which is nothing like what is left between them."""
-    status, out, err = train(*SMALL, "data.n_train=6", "model.stages=3", "trainer.max_steps=150", "hydra.run.dir=run")
-    assert status == 0, out + err
-    final, log = figures(tmp_path / "run"), (tmp_path / "run" / "train.log").read_text()
-    assert final["stages"] < 3
-    assert f"{final['stages']} of 3 are kept" in log
-    assert runge.load(tmp_path / "run").networks[0].parameters_in_use().tolist() == [final["parameters"]]
-
-
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_a_kink_is_no_crash(activation, train, tmp_path):
-    kink = ("target=expression", "target.expr=abs(x)", f"model.activation={activation}", "model.stages=2")
+    kink = ("target=expression", "target.expr=abs(x)", f"model.activation={activation}")
     status, out, err = train(*SMALL, *kink, "hydra.run.dir=run")
     assert status == 0, out + err
     assert figures(tmp_path / "run")["test/mse_f"] < 1e-2
@@ -98,6 +70,6 @@ def test_a_kink_is_no_crash(activation, train, tmp_path):
 
 def test_two_dimensions(train, tmp_path):
     plane = ("target=expression", "target.expr=sin(2*x)*y", "target.domain=[[-1,1],[0,2]]")
-    status, out, err = train(*SMALL, *plane, "model.stages=2", "hydra.run.dir=run")
+    status, out, err = train(*SMALL, *plane, "hydra.run.dir=run")
     assert status == 0, out + err
     assert figures(tmp_path / "run")["test/mse_df"] < 1e-4

@@ -24,7 +24,6 @@ KINDS = {
     "adam": ("schedule=constant", "trainer.patience=40"),
     "two_stage": ("schedule.latest_step=150", "trainer.patience=40", "balance=gradnorm", "balance.every=30"),
     "minibatches": ("data.batch_size=5", "trainer.patience=70", "resampling=residual", "resampling.last_step=50"),
-    "stages": ("schedule=constant", "trainer.max_steps=400", "model.stages=2", "trainer.patience=30"),
     "levenberg_marquardt": (
         *("optimizer=levenberg_marquardt", "trainer.max_steps=400", "trainer.patience=20", "schedule=constant"),
         *("trainer.log_every=5", "trainer.diagnostics_every=10", "data.noise_f=0.01"),
@@ -68,7 +67,7 @@ def test_a_member_stops_as_it_would_alone(kind, configuration, tmp_path):
         assert ends[-1] == waited(alone.path)
     assert len(set(ends)) > 1, ends
     assert min(ends)[0] < members[0].training.max_steps
-    if kind in ("adam", "stages"):  # the others count from a later step
+    if kind == "adam":  # the others count from a later step
         assert {since for end, since in ends if end < members[0].training.max_steps} == {members[0].training.patience}
 
 
@@ -108,7 +107,6 @@ def test_a_member_that_has_stopped_resumes_to_its_end(configuration, tmp_path, m
         (("schedule=two_stage_step", "schedule.at_step=300"), 200),  # the switch never comes
         (("schedule=two_stage_ramp", "schedule.at_step=50", "schedule.ramp_steps=60"), 140),
         (("schedule=constant", "resampling=residual", "resampling.last_step=100"), 140),
-        (("schedule=constant", "model.stages=2"), 140),
     ],
 )
 def test_steps_do_not_count_before_the_problem_is_the_last_one(overrides, step, configuration, tmp_path, monkeypatch):

@@ -76,8 +76,7 @@ def _sensitivity(function: "Function", rows: Rows) -> Sensitivity:
     """Return the sensitivity of a function to its inputs in the box of some rows, and that of their labels."""
     box = np.stack([rows.x.min(axis=0), rows.x.max(axis=0)], axis=1)
     # The activations take most of the time: at n (D + 2) points, and with D tangents at n.
-    stages = [one.stage(k) for one in function.networks for k in range(len(one.stages))]
-    neurons = sum(bias.numel() for stage in stages for _, bias in stage.layers())
+    neurons = sum(bias.numel() for network in function.networks for _, bias in network.layers())
     # SciPy has the numbers of all points at once, D^2 for each of n.
     most = max(neurons * (2 * len(box) + 3), len(box) ** 2)
     n = 2 ** min(max(int(math.log2(_ACTIVATIONS / most)), 6), 12)
