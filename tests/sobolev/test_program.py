@@ -49,7 +49,6 @@ class Program:
         numbers = dict.fromkeys(("f", "weight_f", "u"), m * n * p)
         numbers |= dict.fromkeys(("df", "weight_df", "du"), m * n * p * d)
         numbers |= dict.fromkeys(("theta", "mean", "square"), m * parameters)
-        numbers |= dict.fromkeys(("of_channel", "channels"), slices * p * (1 + d))
         numbers |= dict.fromkeys(("input_scale", "input_shift"), m * d) | {"x": m * n * d, "scale": m, "loss": slices}
         numbers |= {"gradient": slices * parameters, "lambda_d": count * m}
         numbers |= {"batch": count * m * net.points, "rates": count * m}
