@@ -90,18 +90,19 @@ def _text(found: Check) -> str:
     """Return the report as text of 80 columns."""
     report, roles = found.report, found.roles
     head = f"{found.name}: {report.rows} rows; inputs {listed(roles.inputs)}; outputs {listed(roles.outputs)}"
-    parts = [_wrapped(head), _wrapped(_number(report))]
+    count = len(report.findings)
+    result = f"{count} contradiction{'s' * (count > 1)} found:" if count else "No contradiction was found."
+    parts = [_wrapped(head), _wrapped(result)]
     for i, finding in enumerate(report.findings[:_MOST], 1):
         indent = " " * len(number := f"{i}. ")
         lines = [number + finding.what, indent + finding.evidence, indent + f"To do: {finding.advice}"]
         parts.append("\n".join(_wrapped(line, indent) for line in lines))
-    if left := len(report.findings) - _MOST:
-        parts += [_wrapped(f"{left} more findings are not shown.")] * (left > 0)
+    if count > _MOST:
+        parts.append(_wrapped(f"{count - _MOST} more findings are not shown."))
     if without := _without(found):
         parts.append(f"To fit without these columns:\n\n    {without}")
     if report.seen:
-        seen = f"A wrong sign would have been seen in {len(report.seen)} columns of derivatives."
-        parts.append(_wrapped(seen))
+        parts.append(_wrapped(f"A wrong sign would have been seen in {len(report.seen)} columns of derivatives."))
     if report.unseen:
         why = "Nothing can be said of these columns, because they explain too little of the differences"
         parts.append(_wrapped(f"{why}: {listed(report.unseen)}."))
@@ -109,13 +110,6 @@ def _text(found: Check) -> str:
         why = "Not checked, because too few rows have all labels of the output and are near each other"
         parts.append(_wrapped(f"{why}: {listed(report.unknown)}."))
     return "\n\n".join(parts)
-
-
-def _number(report: Report) -> str:
-    if not report.findings:
-        return "No contradiction was found."
-    n = len(report.findings)
-    return f"{n} contradiction{'s' * (n > 1)} found:"
 
 
 def _wrapped(text: str, indent: str = "") -> str:
