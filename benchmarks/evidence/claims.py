@@ -118,7 +118,7 @@ CLAIMS = (
         metric=WORST,
         also=(TEST_MSE_F, TEST_MSE_DF),
         removed="`r3` was removed: it helps in three contexts, and in each of them both `region` and `residual` help "
-        "more ([figures](removed.md#rules-that-were-best-in-no-context)).",
+        "more ([figures](removed.md#rules-that-were-never-significantly-the-best)).",
     ),
     Claim(
         "boundary_points",
@@ -166,7 +166,7 @@ CLAIMS = (
         ("balance",),
         "fixed",
         removed="`ntk` was removed: it helps in one context, where `relobralo` helps more "
-        "([figures](removed.md#rules-that-were-best-in-no-context)).",
+        "([figures](removed.md#rules-that-were-never-significantly-the-best)).",
     ),
     Claim(
         "hw",

@@ -2,15 +2,15 @@
 
     python benchmarks/problems/intervals.py [NAME ...] [--seeds 3] [--noise 0 0.05] [--race 60] [--gp 1] [--work DIR]
 
-Intervals have the level 0.9; the share of 2000 new labels that they hold is that of each channel: the value, and each
-partial derivative. The fit is the answer of `search=best` with one candidate, Levenberg-Marquardt with silu, 2 x 16, so
-that its last rounds, which intervals come from, are those of any race; with `--race` it is that of the whole race in
-this time. With noise, labels and new labels have it, in standard deviations of each channel. Beside them are simpler
-intervals of the same networks: 1.645 standard deviations of the answer's networks, the quantile of what the folds'
-networks get wrong, the same everywhere, and CV+ (Barber et al. 2021), which adds the errors of all rows to what the
-networks without each row predict. The interval score (Winkler 1972) is the mean of the width plus 2 / 0.1 times how far
-a label is outside; the smaller the better. Of the first `--gp` seeds the mean width is compared with that of a
-gradient-enhanced Gaussian process, whose intervals are scaled to contain the same share.
+Intervals have the level 0.9; the share of 2000 new labels that they contain is that of each channel: the value, and
+each partial derivative. The fit is the answer of `search=best` with one candidate, Levenberg-Marquardt with silu, 2 x
+16, so that its last rounds, which intervals come from, are those of any race; with `--race` it is that of the whole
+race in this time. With noise, labels and new labels have it, in standard deviations of each channel. Compared with them
+are simpler intervals of the same networks: 1.645 standard deviations of the answer's networks, the quantile of the
+errors of the folds' networks, the same everywhere, and CV+ (Barber et al. 2021), which adds the errors of all rows to
+what the networks without each row predict. The interval score (Winkler 1972) is the mean of the width plus 2 / 0.1
+times how far a label is outside; the smaller the better. Of the first `--gp` seeds the mean width is compared with that
+of a gradient-enhanced Gaussian process, whose intervals are scaled to contain the same share.
 """
 
 import argparse

@@ -7,8 +7,9 @@ large or off by three standard deviations of its column. The first kind is made 
 as the root mean square of their column. Half of the tables have 15 % of their labels left out. A derivative is chosen
 whose part in the differences of its output is at least a twentieth of the largest one. It is right if this label is
 named, and no other one. Sound tables are of the same functions, half of them with noise of 5 %, and of functions with a
-kink or a front; there it is right if nothing is named. The networks are those of `intervals.py`, with fewer steps. The
-rule of `runge.trust.outliers` was chosen on other functions, those of `functions.py` and `TUNED` among them.
+kink or a front; there it is right if nothing is named. The networks have the shape of those in `intervals.py`, and take
+fewer steps (60). The rule of `runge.trust.outliers` was chosen on other functions, those of `functions.py` and `TUNED`
+among them.
 """
 
 import logging
