@@ -36,7 +36,7 @@ def start_loading() -> Any:
     from multiprocessing import forkserver, resource_tracker
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["runge.launch.preload"])
+    context.set_forkserver_preload(["runge.launch.run", "runge.training.stack"])
     resource_tracker.ensure_running()  # it would let the signals through again
     # Signals to the whole group of processes, such as Ctrl-C, concern the commanding process alone, which passes
     # them on. The server and its children inherit the mask; the system keeps signals until a child lets them through.

@@ -1,6 +1,5 @@
 """Fused sweeps: runs that can share a stack are trained together, in chunks, on all cores."""
 
-import importlib
 import logging
 import os
 import sys
@@ -73,9 +72,8 @@ def run_grid(
         compose = Composer(context.config_loader, config)
         compose(runs[0], 0)  # a mistake in a key is reported before torch is loaded
         fused = hasattr(launcher, "failures")
-        if len(runs) > 1 and fused and begin_processes(launcher.settings) > 1 and sweeper.compare:
-            for name in ("scipy.stats", "runge.compare.picture"):  # while the processes load what they need
-                importlib.import_module(name)
+        if len(runs) > 1 and fused:
+            begin_processes(launcher.settings)  # they load what they need meanwhile
         runs = _with_folds(compose, runs)
         OmegaConf.save(config, Path(config.hydra.sweep.dir) / "multirun.yaml")
         size = sweeper.max_batch_size or len(runs)
