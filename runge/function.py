@@ -234,7 +234,8 @@ class Function(nn.Module):
     def outside(self, x: Argument) -> Any:
         """Return how far x is outside the training data: up to 1 inside, above 1 at the edge, above 1.5 outside.
 
-        It has the shape of u(x) with one output, and is not differentiable; see `runge.trust.outside`.
+        It has the shape of u(x) with one output, and is not differentiable; see `runge.trust.outside`. Several networks
+        without an `answer.json` need the table of their runs; if it has changed, or is gone, the number is that of one.
 
         Raises:
             ConfigurationError: the training inputs are not known, and the table of its runs has changed, or is gone.
@@ -243,8 +244,8 @@ class Function(nn.Module):
 
         @torch.no_grad()
         def number(points: Tensor) -> tuple[Tensor]:
-            number = self._measure(points[0].cpu()).to(points).where(points[0].isfinite().all(1), torch.inf)
-            return (number.nan_to_num(nan=torch.inf, posinf=torch.inf)[None],)
+            away = self._measure(points[0].cpu()).to(points).where(points[0].isfinite().all(1), torch.inf)
+            return (away.nan_to_num(nan=torch.inf, posinf=torch.inf)[None],)
 
         return self._evaluate(x, number, self.like.double())[0]
 
@@ -274,7 +275,7 @@ class Function(nn.Module):
 
     @cached_property
     def _measure(self) -> Callable[[Tensor], Tensor]:
-        """Returns how far points, (N, D), are outside, (N,)."""
+        """The measure of how far points, (N, D), are outside, (N,)."""
         if isinstance(self.inside, Box):
             return self.inside.outside
         if self.groups:

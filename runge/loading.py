@@ -99,6 +99,9 @@ def load_runs(
         stacks.setdefault(_architecture(run, one), []).append(i)
     order = [i for stack in stacks.values() for i in stack]
     networks = [_network([runs[i] for i in stack], [checkpoints[i] for i in stack]) for stack in stacks.values()]
+    channels = networks[0].outputs * (1 + networks[0].dimension)
+    if calibration is not None and len(calibration.floors) != channels:
+        raise ConfigurationError(f"answer.json is damaged (its intervals must have {channels} channels)")
     return Function(
         networks,
         checkpoints[order[0]]["configuration"],

@@ -125,7 +125,7 @@ class Comparison(Ranking):
 
     @property
     def table(self) -> "pandas.DataFrame":
-        """A row per run, as `runge.runs`, the best first."""
+        """A row per run, as `runge.runs`, the best first, with the options of groups as they are typed."""
         import pandas
 
         return pandas.DataFrame(table(self.records))

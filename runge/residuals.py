@@ -66,10 +66,10 @@ def calibrate(jet: Jet, runs: Sequence[str | Path], weights: Tensor | None, loca
     for one, split in zip(unseen, splits, strict=True):
         one[np.setdiff1d(split.val, split.train)] = True
     trained = [split.train.tobytes() for split in splits]
-    errors, spreads, several = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
+    labels, errors, spreads, several = _labels(rows), list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
     for pattern in np.unique(unseen[:, unseen.any(axis=0)], axis=1).T:
         index, members = np.flatnonzero((unseen == pattern[:, None]).all(axis=0)), np.flatnonzero(pattern)
-        label = _labels(rows)[index]
+        label = labels[index]
         networks = _predictions(jet, rows.x[index])[members] - torch.from_numpy(np.nan_to_num(label))
         w = torch.ones(len(members), dtype=networks.dtype) if weights is None else weights[members].cpu()
         groups = alike([trained[member] for member in members])

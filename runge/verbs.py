@@ -46,7 +46,7 @@ def refusing(parser: argparse.ArgumentParser, key: str = "--out") -> Iterator[No
     except (ValueError, ImportError) as error:
         parser.error(printable(str(error)))
     except OSError as error:
-        system = f"{key}: the file cannot be written ({describe(error)}); choose another"
+        system = f"{key}: a file cannot be read or written ({describe(error)})"
         parser.error(printable(str(error) if error.errno is None else system))
 
 

@@ -284,7 +284,7 @@ def test_an_array_of_other_columns(tmp_path, monkeypatch, refusal):
         (("run", "empty.csv"), "FILE: 'empty.csv': line 3, column 'x': an input must be known"),
         (("run", "a.csv", "--out", "b.xlsx"), "--out: must be another file than FILE, and end in .csv"),
         (("run", "a.csv", "--out", "./a.csv"), "--out: must be another file than FILE"),
-        (("run", "a.csv", "--out", "no/b.csv"), "--out: the file cannot be written (No such file"),
+        (("run", "a.csv", "--out", "no/b.csv"), "--out: a file cannot be read or written (No such file"),
     ],
 )
 def test_mistakes(run, arguments, expected, refusal):

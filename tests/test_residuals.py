@@ -203,6 +203,10 @@ def test_several_networks_are_outside_where_they_disagree(swept, table, tmp_path
         )
         with pytest.raises(ConfigurationError, match="outside: must have a number for each of 6 channels"):
             runge.load(sweep)
+    few = {name: part[:2] if isinstance(part, list) else part for name, part in content["intervals"].items()}
+    (sweep / "answer.json").write_text(json.dumps(content | {"intervals": few}))
+    with pytest.raises(ConfigurationError, match=r"answer\.json is damaged \(its intervals must have 6 channels\)"):
+        runge.load(sweep)
 
 
 def test_gradients_alone_are_outside_where_the_derivatives_disagree(tmp_path):

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -13,10 +14,10 @@ from runge.records.files import printable, read_json
 
 @dataclass(frozen=True, config=ConfigDict(allow_inf_nan=False))
 class Trial:
-    """A trial: its number, its status as of a run, the numbers of its runs, and its objective (None: unknown)."""
+    """A trial: its number, its status, the numbers of its runs, and its objective (None: unknown)."""
 
     number: int
-    status: str
+    status: Literal["finished", "diverged", "failed"]
     runs: list[int]
     values: list[float] | None
 

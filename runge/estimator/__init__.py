@@ -1,4 +1,4 @@
-"""An estimator with scikit-learn's interface: what the command does with a table, for arrays and DataFrames."""
+"""The estimator with scikit-learn's interface, and the checks of its arrays and parameters."""
 
 from runge.estimator.regressor import SobolevRegressor
 

@@ -19,13 +19,12 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from scipy.stats import median_abs_deviation
 
-__all__ = ["Outlier", "outliers"]
+from runge.validation import Floats
 
-Floats = NDArray[np.float64]
+__all__ = ["Outlier", "outliers"]
 
 _TIMES, _SIZE, _BEYOND, _NEAREST = 12.0, 0.25, 0.05, 6
 """The least z, also relative to the others of the row; the least size of a residual, relative to the labels; and the
@@ -37,6 +36,7 @@ With 8 instead of 12, right labels are named in two more of these tables.
 """
 
 _NORMAL = 1 / 1.4826  # the median absolute deviation of a normal distribution, in standard deviations
+_FEWEST = 5  # known labels of a column, by which its robust deviation means something
 _MATTERS = 0.01  # the least size of a derivative, relative to the values: others are round-off
 
 
@@ -71,8 +71,10 @@ def outliers(residuals: Floats, x: Floats, y: Floats, dydx: Floats) -> list[Outl
         robust = np.nan_to_num(median_abs_deviation(residuals, axis=0, scale=_NORMAL, nan_policy="omit"))
         of_values, of_slopes = (np.nan_to_num(np.nanstd(part, axis=0)) for part in (y, dydx))
     least = _SIZE * np.r_[of_values, np.maximum(of_slopes, _MATTERS * of_values[:, None] / unit).ravel()]
-    size = np.abs(np.nan_to_num(residuals))
-    deviations = size / np.maximum(robust, np.finfo(float).tiny)
+    size = np.where(known.sum(axis=0) < _FEWEST, 0, np.abs(np.nan_to_num(residuals)))
+    # Most residuals of a column may be equal, as those of a network with relu: the robust deviation is then 0.
+    round_off = np.finfo(float).eps * size.max(axis=0) + np.finfo(float).tiny
+    deviations = size / np.maximum(robust, round_off)
     tree, found = KDTree(x / unit), list[Outlier]()
     for row, column in np.argwhere((deviations > _TIMES) & (size > least)).tolist():
         near = np.reshape(tree.query(x[row] / unit, min(1 + _NEAREST, n))[1], -1)

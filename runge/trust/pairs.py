@@ -17,7 +17,7 @@ from scipy.spatial import KDTree
 
 from runge.validation import Floats
 
-__all__ = ["LEAST_ROWS", "Floats", "Labels", "Pairs", "Place", "Source", "corrected"]
+__all__ = ["LEAST_ROWS", "Labels", "Pairs", "Place", "Source", "corrected"]
 
 Integers = NDArray[np.intp]
 

@@ -119,7 +119,9 @@ def test_a_table_is_written_completely_or_not_at_all(copy, tmp_path, monkeypatch
     (tmp_path / "table.csv").write_text("older")
     monkeypatch.setattr(os, "fsync", full)
     said = refusal(compare.main, str(copy), "--csv", str(tmp_path / "table.csv"))
-    assert f"--out, --csv: the file cannot be written (No space left on device ({tmp_path / 'table.csv'}))" in said
+    assert (
+        f"--out, --csv: a file cannot be read or written (No space left on device ({tmp_path / 'table.csv'}))" in said
+    )
     assert (tmp_path / "table.csv").read_text() == "older"
 
 

@@ -68,12 +68,12 @@ def test_a_missing_package(run, monkeypatch, refusal):
 
 
 def test_files_that_cannot_be_written(run, tmp_path, refusal):
-    expected = "--out: the file cannot be written (No such file or directory"
+    expected = "--out: a file cannot be read or written (No such file or directory"
     assert expected in refusal(main, "run", "--to", "numpy", "--out", "missing/u.py")
-    assert "cannot be written (Is a directory (run))" in refusal(main, "run", "--to", "numpy", "--out", "run")
+    assert "cannot be read or written (Is a directory (run))" in refusal(main, "run", "--to", "numpy", "--out", "run")
     (tmp_path / "u.py").mkdir()
     before = sorted(tmp_path.rglob("*"))
-    assert "cannot be written (Is a directory (u.py))" in refusal(main, "run", "--to", "numpy", "--out", "u")
+    assert "cannot be read or written (Is a directory (u.py))" in refusal(main, "run", "--to", "numpy", "--out", "u")
     assert sorted(tmp_path.rglob("*")) == before
 
 

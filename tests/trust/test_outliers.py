@@ -41,6 +41,25 @@ def test_wrong_labels_are_named_with_their_deviations(dimension):
         assert deviations == pytest.approx(abs(errors[row]) / scale, rel=1e-4)
 
 
+def test_a_column_whose_residuals_are_mostly_equal():
+    """The derivative of a network with relu is exact where it is constant: the robust deviation is 0."""
+    residuals, x, y, dydx = spoilt(1)
+    residuals[:70, 4] = 0
+    dydx[80, 1, 0] += 3 * dydx[:, 1, 0].std()
+    residuals[80] = 0
+    residuals[80, 4] = -3 * dydx[:, 1, 0].std()
+    named = {(row, column): deviations for row, column, deviations in outliers(residuals, x, y, dydx)}
+    assert set(named) == {(17, 1), (80, 4)}
+    assert np.isfinite(list(named.values())).all()
+
+
+def test_a_column_with_few_labels_is_not_judged():
+    residuals, x, y, dydx = spoilt(1)
+    y[:, 0], residuals[:, 0] = np.nan, np.nan
+    y[17, 0], residuals[17, 0] = 0.0, 5.0
+    assert [(row, column) for row, column, _ in outliers(residuals, x, y, dydx)] == [(17, 1)]
+
+
 def test_noise_has_no_outlier():
     for seed in range(10):
         assert outliers(*residuals_of(seed, size=0.3)) == []

@@ -44,7 +44,7 @@ plot("bands", () => {
 });
 
 // A search: the trials in their order with the best so far, and two objectives against each other.
-const trials = () => data.search ? data.search.trials.filter(trial => trial.status === "finished") : [];
+const trials = () => data.search ? data.search.trials.filter(trial => trial.status === "finished" && trial.values) : [];
 const points = (some, x, y, colour, name) => ({type: "scatter", mode: "markers", name, x: some.map(x), y: some.map(y), text: some.map(trial => `trial ${trial.number}`),
   hoverinfo: "text+y", marker: {color: colour, size: 7, opacity: 0.8}});
 plot("search", () => {

@@ -102,9 +102,10 @@ class Rounds:
                     raise
             finally:
                 interruption.deadline = math.inf
-            self._leave_out(runs)
             own["seconds"] = self.elapsed
             self._write()
+        if own is rounds[-1]:  # also of a race that was killed before it had done this
+            self._leave_out(runs)
         self._set(own["seconds"])
         self._next, self._runs = self._next + 1, self._runs + len(jobs)
         return [run if run.metrics.exists() else None for run in runs]

@@ -79,7 +79,7 @@ def _sensitivity(function: "Function", rows: Rows) -> Sensitivity:
     neurons = sum(bias.numel() for network in function.networks for _, bias in network.layers())
     # SciPy has the numbers of all points at once, D^2 for each of n.
     most = max(neurons * (2 * len(box) + 3), len(box) ** 2)
-    n = 2 ** min(max(int(math.log2(_ACTIVATIONS / most)), 6), 12)
+    n = 2 ** min(max(int(math.log2(_ACTIVATIONS / most)), 4), 12)
     fit, labels = measure_function(function, box, n), measure(rows.y, rows.dydx, box)
     parts = total_indices(function, box, n), fit.bound, fit.nu, fit.mean, fit.rising
     figures = np.stack([*parts, labels.bound, labels.bound_error, labels.nu, labels.mean, labels.mean_error], axis=-1)

@@ -84,6 +84,22 @@ def test_runs_that_the_end_of_the_time_cuts_off_are_not_resumed(tmp_path):
     assert not trainer.trained
 
 
+def test_a_race_that_is_killed_after_the_time_of_a_round_marks_its_runs_later(tmp_path, monkeypatch):
+    def kill(*_):
+        raise Kill
+
+    first = rounds(tmp_path, Trainer(tmp_path, "time", at=1))
+    with monkeypatch.context() as patched:
+        patched.setattr(Rounds, "_leave_out", kill)
+        with pytest.raises(Kill):
+            first.train(JOBS, 100)
+    again = rounds(tmp_path, trainer := Trainer(tmp_path))
+    assert numbers(again.train(JOBS, 100)) == [0, None]
+    assert not trainer.trained
+    assert RunDirectory(tmp_path / "1").read_state().message == "the time of the race was over"
+    assert not (tmp_path / ".stacks").exists()
+
+
 def test_nothing_begins_after_the_time(tmp_path):
     assert numbers(rounds(tmp_path, trainer := Trainer(tmp_path)).train(JOBS, -1)) == [None, None]
     assert not trainer.trained
