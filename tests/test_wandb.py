@@ -7,6 +7,7 @@ import sys
 import pytest
 import yaml
 
+from runge.loggers.wandb import Wandb
 from tests.launch.test_run import SHORT, figures, history
 
 wandb = pytest.importorskip("wandb")
@@ -94,6 +95,18 @@ def test_a_resumed_run_continues_its_run(train, tmp_path):
     (run,) = stored(tmp_path).values()
     check(run, tmp_path / "run")
     assert run["ends"] == [1, 0]
+
+
+def test_a_project_that_may_not_be_written_is_refused(tmp_path, monkeypatch):
+    def init(**_):
+        raise wandb.errors.CommError("permission denied")
+
+    monkeypatch.setattr(wandb, "init", init)
+    with pytest.raises(
+        ValueError, match=r"mode: online cannot be used \(permission denied\); offline needs no account"
+    ):
+        Wandb("runge", "online", str(tmp_path), "a", [])
+    assert not (tmp_path / "wandb.json").exists()
 
 
 def test_what_it_lacks_is_reported_before_training(fail, tmp_path, monkeypatch):

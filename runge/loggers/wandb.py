@@ -43,7 +43,11 @@ class Wandb(WandbLogger):
             # The process, its output and its load belong to all runs of the stack.
             settings=wandb.Settings(silent=True, console="off", x_disable_stats=True),
         )
-        remember_run(file, self.experiment.id)
+        try:
+            run = self.experiment  # which Lightning makes
+        except wandb.Error as error:
+            raise ValueError(f"mode: {mode or 'online'} cannot be used ({error}); offline needs no account") from error
+        remember_run(file, run.id)
 
     @staticmethod
     @checked_call
