@@ -62,7 +62,7 @@ class SearchSweeper(_Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Search."""
         from runge.configuration import build
-        from runge.launch.search import NOWHERE, Search, SearchSettings
+        from runge.launch.policies.optuna import NOWHERE, Search, SearchSettings
         from runge.launch.sweep import begin_processes, check_jobs, compared
 
         context, config, launcher = self.parts
@@ -79,7 +79,7 @@ class BestSweeper(_Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Run the race."""
         from runge.configuration import build
-        from runge.launch.race.race import Race, RaceSettings
+        from runge.launch.policies.best.policy import Race, RaceSettings
         from runge.launch.sweep import begin_processes, compared
 
         context, config, launcher = self.parts

@@ -18,7 +18,7 @@ from runge.compare import __main__ as compare
 from runge.configuration import build
 from runge.data import Table, read
 from runge.launch.cli import as_sweep, check_overrides, quoted, session
-from runge.launch.race.race import Race, RaceSettings
+from runge.launch.policies.best.policy import Race, RaceSettings
 from runge.trust.sensitivity import measure
 from tests.conftest import ROOT, command
 

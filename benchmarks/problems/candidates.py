@@ -4,8 +4,8 @@
 
 Each candidate of a pool is fitted to the folds of each problem. The list is then built greedily: next comes the
 candidate with which the errors fall most for its time. Of the list so far the one with the smallest error E of
-`runge.launch.race.selection` is taken for each problem, as the race does, and judged by the errors of the mean of its
-folds' networks at 2000 points; E never sees these. The points are those of `problems/functions.py`; noise is given in
+`runge.launch.policies.best.judge` is taken for each problem, as the race does, and judged by the errors of the mean of
+its folds' networks at 2000 points; E never sees these. The points are those of `problems/functions.py`; noise is given in
 standard deviations of the values and of each partial derivative. `python benchmarks/problems` tries the race on other
 problems, too.
 """
@@ -27,7 +27,7 @@ from tables import Rows, label, noisy
 
 import runge
 from runge.data.channels import Channels
-from runge.launch.race.selection import Fit, error_of, surroundings
+from runge.launch.policies.best.judge import Fit, error_of, surroundings
 from runge.predict import predict
 from runge.records.directories import RunDirectory
 from runge.residuals import rows_of

@@ -108,12 +108,12 @@ def launcher() -> str:
 
 def search() -> str:
     """Write a table of the keys of a search."""
-    return _plugin("sweeper", "search", "runge.launch.search.SearchSettings")
+    return _plugin("sweeper", "search", "runge.launch.policies.optuna.SearchSettings")
 
 
 def best() -> str:
     """Write a table of the keys of a race."""
-    return _plugin("sweeper", "best", "runge.launch.race.race.RaceSettings")
+    return _plugin("sweeper", "best", "runge.launch.policies.best.policy.RaceSettings")
 
 
 def _plugin(kind: str, name: str, settings: str) -> str:

@@ -10,13 +10,13 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from runge.errors import ConfigurationError
-from runge.launch.space import read_space, rounded
+from runge.launch.policies.space import read_space, rounded
 from runge.objective import Objective
 from tests.conftest import ROOT, command
 
 optuna = pytest.importorskip("optuna")
 
-from runge.launch.study import Result, Study  # noqa: E402
+from runge.launch.policies.study import Result, Study  # noqa: E402
 
 SHORT = ("trainer.max_steps=40", "trainer.log_every=20", "data.n_test=51", "trainer.progress_bar=false", "logger=[]")
 SEARCH = ("-m", "hydra/sweeper=search", "hydra.sweeper.compare=false", "hydra.launcher.processes=1", *SHORT)

@@ -19,8 +19,8 @@ from runge.errors import ConfigurationError, DivergedError, RunError, command
 from runge.launch.compose import Composer
 from runge.launch.folds import folds
 from runge.launch.jobs import Launch, value_or_error
-from runge.launch.space import ends, read_space
-from runge.launch.study import Result, Sampler, Study, import_optuna
+from runge.launch.policies.space import ends, read_space
+from runge.launch.policies.study import Result, Sampler, Study, import_optuna
 from runge.records.files import write
 from runge.validation import Count, Natural, Positive, checked
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
-from runge.launch.race.selection import Entrant, Fit, error_of, parts_of, rank, surroundings, weigh
+from runge.launch.policies.best.judge import Entrant, Fit, error_of, parts_of, rank, surroundings, weigh
 from runge.records.directories import RunDirectory
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from runge.compare.leaderboard import Suspect
 from runge.data import Rows
-from runge.launch.race.selection import Fit
+from runge.launch.policies.best.judge import Fit
 from runge.tables.contradictions import ColumnNames
 from runge.tables.roles import find_roles
 from runge.tables.table import open_table

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from runge.data import Rows
 from runge.data.channels import Channels
-from runge.launch.race.selection import surroundings
+from runge.launch.policies.best.judge import surroundings
 from runge.training.member import Member
 
 __all__ = ["Known"]

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from runge.errors import ConfigurationError
 from runge.launch.compose import Composer, plain
 from runge.launch.jobs import current
-from runge.launch.race.selection import PART, Entrant, optimizer_of
+from runge.launch.policies.best.judge import PART, Entrant, optimizer_of
 from runge.training.member import Member
 
 __all__ = ["Candidates"]

@@ -7,9 +7,9 @@ import pytest
 
 from runge.compare.leaderboard import Candidate
 from runge.data.channels import Channels
-from runge.launch.race.known import Known
-from runge.launch.race.selection import Entrant, Fit
-from runge.launch.race.verdict import (
+from runge.launch.policies.best.judge import Entrant, Fit
+from runge.launch.policies.best.known import Known
+from runge.launch.policies.best.verdict import (
     _cautions,
     _describe_answer,
     _describe_errors,

@@ -8,7 +8,7 @@ import pytest
 
 import runge
 from runge.compare.leaderboard import Suspect
-from runge.launch.race.suspects import describe_suspects, find_suspects
+from runge.launch.policies.best.suspects import describe_suspects, find_suspects
 from runge.records.directories import RunDirectory
 from runge.residuals import rows_of
 

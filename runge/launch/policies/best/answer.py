@@ -6,8 +6,8 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from runge.launch.race.rounds import Rounds
-from runge.launch.race.selection import Entrant, error_of, weigh_candidates
+from runge.launch.policies.best.judge import Entrant, error_of, weigh_candidates
+from runge.launch.policies.best.rounds import Rounds
 from runge.metrics import TRAIN_LOSS, VAL_LOSS
 from runge.objective import ERRORS
 from runge.records.directories import RunDirectory

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from runge.errors import ConfigurationError
-from runge.launch.space import Space, rounded
+from runge.launch.policies.space import Space, rounded
 
 Sampler = Literal["tpe", "random"]
 

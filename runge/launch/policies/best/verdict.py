@@ -13,9 +13,9 @@ from runge.compare.leaderboard import AnswerProfile, Candidate, Leaderboard, Sus
 from runge.compare.sensitivity import Influence, Sensitivity
 from runge.data import Rows
 from runge.errors import command, in_shell
-from runge.launch.race.known import Known
-from runge.launch.race.selection import Entrant, error_of, variance
-from runge.launch.race.suspects import describe_suspects, find_suspects
+from runge.launch.policies.best.judge import Entrant, error_of, variance
+from runge.launch.policies.best.known import Known
+from runge.launch.policies.best.suspects import describe_suspects, find_suspects
 from runge.objective import ERRORS
 from runge.records.ensemble import read_answer
 from runge.records.fits import LEVEL

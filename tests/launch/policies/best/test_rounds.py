@@ -3,7 +3,7 @@ import json
 import pytest
 
 from runge.errors import ConfigurationError
-from runge.launch.race.rounds import Rounds
+from runge.launch.policies.best.rounds import Rounds
 from runge.machine import interruption
 from runge.records.directories import RunDirectory, State
 

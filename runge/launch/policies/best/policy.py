@@ -16,12 +16,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from runge.errors import RunError, setting
 from runge.launch.jobs import Launch
-from runge.launch.race.candidates import Candidates
-from runge.launch.race.ending import Ending, equal_weights
-from runge.launch.race.known import Known
-from runge.launch.race.rounds import Rounds
-from runge.launch.race.selection import FAR, Entrant, Fit, error_of, rank
-from runge.launch.race.verdict import leaderboard
+from runge.launch.policies.best.answer import Ending, equal_weights
+from runge.launch.policies.best.candidates import Candidates
+from runge.launch.policies.best.judge import FAR, Entrant, Fit, error_of, rank
+from runge.launch.policies.best.known import Known
+from runge.launch.policies.best.rounds import Rounds
+from runge.launch.policies.best.verdict import leaderboard
 from runge.records.ensemble import write_answer
 from runge.records.files import write
 from runge.training.advice import wrong_labels

@@ -12,9 +12,9 @@ import torch
 
 import runge
 from runge.compare.leaderboard import read_leaderboard
-from runge.launch.race import ending
-from runge.launch.race.rounds import Rounds
-from runge.launch.race.selection import Fit
+from runge.launch.policies.best import answer as ending
+from runge.launch.policies.best.judge import Fit
+from runge.launch.policies.best.rounds import Rounds
 from runge.records.directories import RunDirectory
 from runge.records.files import locked
 from runge.residuals import rows_of
@@ -194,9 +194,9 @@ def test_a_time_that_is_too_short_gives_the_fastest_candidate(tmp_path, capsys):
 def slow(monkeypatch):
     """The overrides of a race in which a run with all rows would take four times as long as it may."""
     save(rows(300))
-    monkeypatch.setattr("runge.launch.race.candidates._SET_UP", 0.0)
-    monkeypatch.setattr("runge.launch.race.candidates._expected", lambda member: member.sizes[0] / 2)  # 100 s
-    monkeypatch.setattr("runge.launch.race.race._RUNS", 12)  # 25 s
+    monkeypatch.setattr("runge.launch.policies.best.candidates._SET_UP", 0.0)
+    monkeypatch.setattr("runge.launch.policies.best.candidates._expected", lambda member: member.sizes[0] / 2)  # 100 s
+    monkeypatch.setattr("runge.launch.policies.best.policy._RUNS", 12)  # 25 s
     own = ("model.width=2", "model.depth=1", "hydra.launcher.processes=1")
     return *(one for one in SHORT if "tables" not in one), *own
 
@@ -218,7 +218,7 @@ def test_a_run_that_takes_too_long_has_a_part_of_the_rows(slow, tmp_path):
 
 @pytest.mark.parametrize(("few", "names"), [(2, ["fixed; part", "some; part"]), (1, ["some; part", "fixed"])])
 def test_fixed_neurons_in_many_inputs_have_all_rows_and_come_last(slow, tmp_path, monkeypatch, few, names):
-    monkeypatch.setattr("runge.launch.race.candidates._FEW", few)
+    monkeypatch.setattr("runge.launch.policies.best.candidates._FEW", few)
     fixed = 'fixed: ["optimizer=least_squares", "trainer.max_steps=2"]'
     assert command(*slow, f"+hydra.sweeper.tables={{{fixed}, some: [{LEVENBERG}]}}") == (0, "")
     candidates = json.loads((tmp_path / "race" / "race.json").read_text())["candidates"]
