@@ -66,6 +66,16 @@ def plane(members=2, n=12, width=5, lambda_d=0.3, outputs=2):
     return made(*parts, lambda_d, width=width, depth=2)
 
 
+def hypercube(members=2, n=60, width=6, dimension=5):
+    """Return a product of cosines of several variables at random points."""
+    x = 2 * torch.rand(n, dimension, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 1
+    f = torch.cos(x).prod(1, keepdim=True)
+    df = (-torch.tan(x) * f)[:, None]
+    weight, weight_df = torch.full_like(f, 1 / n), torch.full_like(df, 1 / n)
+    parts = (part.expand(members, *part.shape).clone() for part in (x, f, df, weight, weight_df))
+    return made(*parts, 1.0, width=width, depth=2)
+
+
 def train(what, steps, method=LM):
     optimizer = method.build([what.network.theta])
     for _ in range(steps):

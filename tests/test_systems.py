@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from runge.optimizers.systems import COLUMNS, ErrorSpace, IterativeSpace, WeightSpace, space_of
-from tests.sums_of_squares import LM, linearised, plane, train
+from tests.sums_of_squares import LM, hypercube, linearised, plane, train
 
 
 def close_to_numpy(steps, errors, weights, rows, damping):
@@ -24,8 +24,7 @@ def test_the_step_of_a_factorised_system_is_that_of_numpy(lambda_d, numbers, mon
     monkeypatch.setattr("runge.optimizers.systems._BLOCK", 7)
     what, damping = plane(n=60, lambda_d=lambda_d), [0.5, 0.01]
     errors, weights, tape, rows = linearised(what)
-    for space in (ErrorSpace, WeightSpace):
-        system = space.of(what, tape, weights)
+    for system in (ErrorSpace.of(what, tape, weights), WeightSpace.of(what, tape, weights, torch.tensor([1.0, 0.0]))):
         system.damp(torch.tensor(damping, dtype=torch.float64))
         close_to_numpy(system.solve(errors), errors, weights, rows, damping)
     assert (space_of(3000, 10_000), space_of(10_000, 3000)) == (ErrorSpace, WeightSpace)  # the smaller one, or
@@ -124,3 +123,21 @@ def test_members_train_as_they_do_alone_with_iterations(limits):
     together.points.weight_f.zero_()
     together.points.weight_df.zero_()
     train(together, 2)  # without any weight: no error
+
+
+def test_products_are_in_32_bits_while_the_damping_is_above_their_round_off():
+    """Compare the last weights with those of products in 64 bits."""
+    final = []
+    for single in (1, 0):
+        what = hypercube()
+        optimizer = LM.build([what.network.theta])
+        for _ in range(4):
+            LM.step(optimizer, what, 0.0)
+            assert optimizer.state[what.network.theta]["single"].tolist() == [1, 1]
+            optimizer.state[what.network.theta]["single"].mul_(single)
+        final.append(what.network.theta.detach().clone())
+    assert not torch.equal(*final)
+    assert torch.allclose(*final, rtol=1e-4, atol=1e-5)
+    _, weights, tape, _ = linearised(what)
+    system = WeightSpace.of(what, tape, weights, torch.zeros_like(what.scale))
+    assert system.allows_single(torch.tensor([1e-5, 1e-9], dtype=torch.float64)).tolist() == [1, 0]

@@ -6,7 +6,8 @@ damping mu, a step is
 .. math:: v = -(J^T W J + \mu I)^{-1} J^T W e = -J^T (J J^T + \mu W^{-1})^{-1} e,
 
 computed by the second form, in the space of the errors, if there are at most as many errors as weights, and otherwise
-by the first; if there are more than 3000 of both, by deflated conjugate gradients (`runge.optimizers.systems`).
+by the first; if there are more than 3000 of both, by deflated conjugate gradients (`runge.optimizers.systems`). The
+products of J^T W J are in 32 bits while mu is above their round-off. The errors and J^T W e are in 64 bits.
 Geodesic acceleration follows the curvature of e along v: with e'' = d^2 e(theta + t v) / dt^2 instead of e the same
 system gives a, and the step is v + a / 2.
 
@@ -33,7 +34,7 @@ from runge.optimizers.elimination import HiddenSpace, eliminate, relative_ridge
 from runge.optimizers.explicit import ExplicitSpace
 from runge.optimizers.least_squares import solve_last_layer
 from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
-from runge.optimizers.systems import COLUMNS, IterativeSpace, System, space_of
+from runge.optimizers.systems import COLUMNS, ErrorSpace, IterativeSpace, System, WeightSpace, space_of
 from runge.sobolev import losses
 from runge.sobolev.network import Tape
 from runge.sobolev.second import second_errors
@@ -100,9 +101,17 @@ class LevenbergMarquardt(Optimizer):
             # The tape's layers are views of the weights, which are about to change.
             tape = tape._replace(layers=[(weight.clone(), bias.clone()) for weight, bias in tape.layers])
             space, least = space_of(weights.shape[1], theta.shape[1]), _SMALLEST
-            space = ExplicitSpace if _has_second(problem) else space
-            more = (state.setdefault("columns", torch.full_like(loss, COLUMNS)),) if space is IterativeSpace else ()
-            trial = _Trial(problem, space.of(problem, tape, weights, *more), best.clone(), errors, weights, loss)
+            if _has_second(problem):
+                system = ExplicitSpace.of(problem, tape, weights)
+            elif space is IterativeSpace:
+                count = state.setdefault("columns", torch.full_like(loss, COLUMNS))
+                system = IterativeSpace.of(problem, tape, weights, count)
+            elif space is WeightSpace:
+                system = WeightSpace.of(problem, tape, weights, state.setdefault("single", torch.zeros_like(loss)))
+            else:
+                system = ErrorSpace.of(problem, tape, weights)
+            trial = _Trial(problem, system, best.clone(), errors, weights, loss)
+        whole = trial.system
         if len(rows) < len(theta):
             trial = trial.take(rows)
         for tries in range(_TRIES):
@@ -121,6 +130,8 @@ class LevenbergMarquardt(Optimizer):
             if better.any():
                 trial = trial.take((~better).nonzero()[:, 0])
         state["at_rest"][rows] = 1
+        if isinstance(whole, WeightSpace):
+            state["single"].copy_(whole.allows_single(damping))
         theta.copy_(best)
 
     def _change(self, trial: "_Trial") -> tuple[Tensor, Tensor]:

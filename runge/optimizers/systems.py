@@ -17,6 +17,7 @@ from torch import Tensor
 from runge.optimizers.optimizer import Problem
 from runge.sobolev.jacobian import Layer, gram, gram_columns, jacobian, linearise, product
 from runge.sobolev.network import StackedMLP, Tape
+from runge.sobolev.normal import normal_matrix
 
 __all__ = ["COLUMNS", "ErrorSpace", "IterativeSpace", "System", "WeightSpace", "space_of"]
 
@@ -30,6 +31,9 @@ _BLOCK = 192
 
 COLUMNS, _MOST, _GROWTH = 384.0, 1536.0, 1.1
 """About how many columns F has at first, how many it may have, and by which factor their number grows after a step."""
+
+_PRODUCTS = 4
+"""The outer products to which `normal_matrix` reduces the rows of an output at a point, 1 + D of them."""
 
 _ITERATIONS, _SHARE = 16, 0.01  # the most iterations; the share of the reduction below which one is the last
 _ROUND_OFF = 1e-14  # relative to the trace, what is added to the diagonal of a matrix that may be singular
@@ -110,26 +114,42 @@ class WeightSpace(System):
     """The system in the space of the weights."""
 
     @classmethod
-    def of(cls, problem: Problem, tape: Tape, weights: Tensor) -> Self:
-        """Return the system of a problem."""
-        network, x = problem.network, problem.points.x
-        members, columns = network.theta.shape
-        n, rows = x.shape[1], weights.shape[1] // x.shape[1]
-        matrix = weights.new_zeros(members, columns, columns)
-        roots = weights.sqrt().unflatten(1, (rows, n))
-        together = min(_POINTS_AT_ONCE, max(1, _NUMBERS_AT_ONCE // (rows * columns)))
-        for first in range(0, n, together):
-            some = slice(first, first + together)
-            _, _, part = network.propagate(x[:, some], with_derivative=rows > network.outputs)
-            root, full = roots[:, :, some].flatten(1), jacobian(network, part)
-            if not (known := root.any(0)).all():  # of gradients alone, all rows of values
-                root, full = root[:, known], full[:, known]
-            add_square(matrix, root[..., None] * full)
-        return cls(network, tape, matrix, torch.ones_like(weights[:, :1]), weights)
+    def of(cls, problem: Problem, tape: Tape, weights: Tensor, single: Tensor) -> Self:
+        """Return the system of a problem, whose products are in 32 bits for members with `single` = 1, (M,)."""
+        matrix = weights.new_empty(len(weights), *problem.network.theta.shape[1:] * 2)
+        for dtype, chosen in ((torch.float32, single != 0), (weights.dtype, single == 0)):
+            members = chosen.nonzero()[:, 0]
+            if len(members):
+                network, x = problem.network.take(members), problem.points.x[members]
+                matrix[members] = _normal_matrix(network, x, weights[members], dtype)
+        return cls(problem.network, tape, matrix, torch.ones_like(weights[:, :1]), weights)
+
+    def allows_single(self, damping: Tensor) -> Tensor:
+        """Return 1 for members whose damping, (M,), is above the round-off of products in 32 bits, else 0, (M,)."""
+        return (damping > torch.finfo(torch.float32).eps * _trace(self.matrix)).to(damping)
 
     def solve(self, errors: Tensor) -> Tensor:
         """Return (J^T W J + mu I)^-1 J^T W e."""
         return self._solve(self._transposed(self.weights * errors))
+
+
+def _normal_matrix(network: StackedMLP, x: Tensor, weights: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the lower triangle of J^T W J, (M, W, W); with few inputs it is computed in 64 bits from J itself."""
+    n, columns = x.shape[1], network.theta.shape[1]
+    rows = weights.shape[1] // n
+    if rows > _PRODUCTS * network.outputs:
+        return normal_matrix(network, x, weights, dtype)
+    matrix = weights.new_zeros(len(x), columns, columns)
+    roots = weights.sqrt().unflatten(1, (rows, n))
+    together = min(_POINTS_AT_ONCE, max(1, _NUMBERS_AT_ONCE // (rows * columns)))
+    for first in range(0, n, together):
+        some = slice(first, first + together)
+        *_, part = network.propagate(x[:, some], with_derivative=rows > network.outputs)
+        root, full = roots[:, :, some].flatten(1), jacobian(network, part)
+        if not (known := root.any(0)).all():  # of gradients alone, all rows of values
+            root, full = root[:, known], full[:, known]
+        add_square(matrix, root[..., None] * full)
+    return matrix
 
 
 class IterativeSpace:
