@@ -8,7 +8,7 @@ import scipy.optimize
 import torch
 
 from runge.sobolev.points import Points
-from tests.sums_of_squares import ELIMINATE, LM, linearised, plane, problem, runge, train
+from tests.sums_of_squares import ELIMINATE, LM, hypercube, linearised, plane, problem, runge, train
 
 
 @pytest.mark.parametrize(("n", "lambda_d"), [(10, 0.1), (60, None)])
@@ -158,3 +158,68 @@ def test_the_state_can_be_restored(method):
     for _ in range(3):
         method.step(second, parts, 0.0)
     assert torch.equal(whole.network.theta, parts.network.theta)
+
+
+def sizes(optimizer, what):
+    return optimizer.state[what.network.theta]["points"].tolist()
+
+
+def test_the_points_of_a_step_grow_to_all():
+    """Fit a function of five variables, and noise, with which a subset is fitted better than fresh points."""
+    what = hypercube(n=500)
+    noise = torch.randn(500, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    what.points.f[1] += noise
+    optimizer, seen = LM.build([what.network.theta]), []
+    first = 43  # with six errors each, as many as 256
+    for _ in range(6):
+        LM.step(optimizer, what, 0.0)
+        seen.append(sizes(optimizer, what))
+    of_exact, of_noise = zip(*seen, strict=True)
+    assert of_exact[0] < 500
+    assert set(of_exact) <= {first, 2 * first, 4 * first, 500}
+    assert list(of_noise) == sorted(of_noise)
+    assert of_noise[-1] == 500
+    alone = hypercube(n=500)
+    LM.step(optimizer := LM.build([alone.network.theta]), alone, 0.5)
+    assert sizes(optimizer, alone) == [500, 500]  # in the second half of a run
+
+
+def test_a_member_at_rest_on_a_subset_grows():
+    what = hypercube(n=500)
+    optimizer = train(what, 1)
+    state = optimizer.state[what.network.theta]
+    state["damping"].fill_(1e22)  # no step changes the weights
+    state["points"].fill_(43)
+    LM.step(optimizer, what, 0.0)
+    assert sizes(optimizer, what) == [86, 86]
+    assert not LM.resting(optimizer, what.network.theta).any()
+
+
+def test_members_with_few_points_or_a_missing_label_use_all():
+    few, many = hypercube(n=160), hypercube(n=500)
+    many.points.weight_f[0, 7] = 0
+    assert sizes(train(few, 1), few) == [160, 160]
+    assert sizes(train(many, 1), many)[0] == 500
+    assert sizes(train(many, 1), many)[1] < 500
+
+
+def test_members_on_subsets_train_as_they_do_alone_and_can_be_restored():
+    together, alone = hypercube(members=3, n=500), hypercube(members=1, n=500)
+    together.points.f[1] += torch.randn(500, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    optimizer = LM.build([together.network.theta])
+    with torch.no_grad():
+        alone.network.theta.copy_(together.network.theta[2:])
+    seen = []
+    for _ in range(4):
+        LM.step(optimizer, together, 0.0)
+        seen.append(sizes(optimizer, together))
+        restored = LM.build([together.network.theta])
+        restored.load_state_dict(optimizer.state_dict())
+        optimizer = restored
+    train(alone, 4)
+    assert any(len(set(size)) > 1 for size in seen)
+    assert torch.allclose(together.network.theta[2], alone.network.theta[0], rtol=1e-6, atol=1e-8)
+    whole = hypercube(members=3, n=500)
+    whole.points.f.copy_(together.points.f)
+    train(whole, 4)
+    assert torch.equal(whole.network.theta, together.network.theta)

@@ -7,7 +7,8 @@ damping mu, a step is
 
 computed by the second form, in the space of the errors, if there are at most as many errors as weights, and otherwise
 by the first; if there are more than 3000 of both, by deflated conjugate gradients (`runge.optimizers.systems`). The
-products of J^T W J are in 32 bits while mu is above their round-off. The errors and J^T W e are in 64 bits.
+products of J^T W J are in 32 bits while mu is above their round-off. The errors and J^T W e are in 64 bits. With many
+points the first steps are on subsets of them, `runge.optimizers.subsets`.
 Geodesic acceleration follows the curvature of e along v: with e'' = d^2 e(theta + t v) / dt^2 instead of e the same
 system gives a, and the step is v + a / 2.
 
@@ -34,6 +35,7 @@ from runge.optimizers.elimination import HiddenSpace, eliminate, relative_ridge
 from runge.optimizers.explicit import ExplicitSpace
 from runge.optimizers.least_squares import solve_last_layer
 from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
+from runge.optimizers.subsets import first_size, generalises, grown, subset
 from runge.optimizers.systems import COLUMNS, ErrorSpace, IterativeSpace, System, WeightSpace, space_of
 from runge.sobolev import losses
 from runge.sobolev.network import Tape
@@ -44,6 +46,7 @@ __all__ = ["LevenbergMarquardt"]
 
 Factor = Annotated[float, Field(gt=1, le=1e12, allow_inf_nan=False)]
 
+_ALL_FROM = 0.5  # the share of the steps from which all points are used
 _TRIES = 40  # the most dampings tried in one step
 _SMALLEST, _SMALLEST_PROJECTED = 1e-22, 1e-30
 """The smallest damping, whose inverse is the largest; with the last layer eliminated, most of J is projected away."""
@@ -86,8 +89,41 @@ class LevenbergMarquardt(Optimizer):
 
     @torch.no_grad()
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
-        """Take a step for every member that is not at rest."""
-        theta, state = problem.network.theta, self._state(optimizer, problem.network.theta)
+        """Take a step for every member that is not at rest, or several steps on a subset of the points."""
+        state, n = self._state(optimizer, problem.network.theta), problem.points.x.shape[1]
+        if self.readout == "eliminate":
+            return self._step(state, problem)
+        size = state.setdefault("points", first_size(problem))
+        if progress >= _ALL_FROM:
+            size.fill_(n)
+        if (size >= n).all():
+            return self._step(state, problem)
+        active, before = state["at_rest"] == 0, size.clone()
+        for some in before[active].unique().tolist():
+            self._step_on(int(some), (active & (before == some)).nonzero()[:, 0], state, problem)
+        return None
+
+    def _step_on(self, size: int, members: Tensor, state: dict[str, Tensor], problem: Problem) -> None:
+        """Take a step for members on all N points, or N / 2 / size steps on a subset, which may grow after them."""
+        n, part = problem.points.x.shape[1], problem.take(members)
+        state_of_part = {name: value[members] for name, value in state.items()}
+        if size >= n:
+            self._step(state_of_part, part)
+        else:
+            own, fresh = subset(part, 0, size), subset(part, size, 2 * size)
+            before = _loss(fresh)
+            for _ in range(n // (2 * size)):
+                self._step(state_of_part, own)
+            small = (state_of_part["at_rest"] != 0) | ~generalises(before, _loss(fresh))
+            state_of_part["points"][small] = grown(size, n)
+            state_of_part["at_rest"].zero_()
+        problem.network.theta[members] = part.network.theta
+        for name, value in state_of_part.items():
+            state[name][members] = value
+
+    def _step(self, state: dict[str, Tensor], problem: Problem) -> None:
+        """Take a step with the state of a problem's members."""
+        theta = problem.network.theta
         errors, weights, tape = _evaluate(problem)
         loss = (weights * errors.square()).sum(1)
         damping, waiting = state["damping"], loss.isfinite() & ~state["at_rest"].bool()
@@ -104,10 +140,9 @@ class LevenbergMarquardt(Optimizer):
             if _has_second(problem):
                 system = ExplicitSpace.of(problem, tape, weights)
             elif space is IterativeSpace:
-                count = state.setdefault("columns", torch.full_like(loss, COLUMNS))
-                system = IterativeSpace.of(problem, tape, weights, count)
+                system = IterativeSpace.of(problem, tape, weights, state["columns"])
             elif space is WeightSpace:
-                system = WeightSpace.of(problem, tape, weights, state.setdefault("single", torch.zeros_like(loss)))
+                system = WeightSpace.of(problem, tape, weights, state["single"])
             else:
                 system = ErrorSpace.of(problem, tape, weights)
             trial = _Trial(problem, system, best.clone(), errors, weights, loss)
@@ -196,14 +231,21 @@ class LevenbergMarquardt(Optimizer):
 
     def _state(self, optimizer: torch.optim.Optimizer, theta: Parameter) -> dict[str, Tensor]:
         state = optimizer.state[theta]
-        if not state:
-            state["damping"] = torch.full_like(theta[:, 0], self.damping)
-            state["at_rest"] = torch.zeros_like(theta[:, 0])  # 0 or 1: torch restores state in the weights' dtype
+        # Torch restores state in the weights' dtype, so that these are 0 or 1, or whole numbers.
+        start = {"damping": self.damping, "at_rest": 0.0, "columns": COLUMNS, "single": 0.0}
+        for name, value in start.items():
+            state.setdefault(name, torch.full_like(theta[:, 0], value))
         return state
 
 
 def _has_second(problem: Problem) -> bool:
     return problem.lambda_d is not None and problem.points.d2f is not None
+
+
+def _loss(problem: Problem) -> Tensor:
+    """Return the loss of each member, (M,)."""
+    errors, weights, _ = _evaluate(problem)
+    return (weights * errors.square()).sum(1)
 
 
 def _evaluate(problem: Problem) -> tuple[Tensor, Tensor, Tape]:

@@ -35,6 +35,8 @@ COLUMNS, _MOST, _GROWTH = 384.0, 1536.0, 1.1
 _PRODUCTS = 4
 """The outer products to which `normal_matrix` reduces the rows of an output at a point, 1 + D of them."""
 
+_SINGLE_FROM = 1e8  # the products of a matrix from which 32 bits take less time, some milliseconds in 64 bits
+
 _ITERATIONS, _SHARE = 16, 0.01  # the most iterations; the share of the reduction below which one is the last
 _ROUND_OFF = 1e-14  # relative to the trace, what is added to the diagonal of a matrix that may be singular
 
@@ -116,12 +118,15 @@ class WeightSpace(System):
     @classmethod
     def of(cls, problem: Problem, tape: Tape, weights: Tensor, single: Tensor) -> Self:
         """Return the system of a problem, whose products are in 32 bits for members with `single` = 1, (M,)."""
-        matrix = weights.new_empty(len(weights), *problem.network.theta.shape[1:] * 2)
-        for dtype, chosen in ((torch.float32, single != 0), (weights.dtype, single == 0)):
-            members = chosen.nonzero()[:, 0]
-            if len(members):
-                network, x = problem.network.take(members), problem.points.x[members]
-                matrix[members] = _normal_matrix(network, x, weights[members], dtype)
+        columns = problem.network.theta.shape[1]
+        single = (single != 0) & (weights.shape[1] * columns**2 >= _SINGLE_FROM)
+        matrix = weights.new_empty(len(weights), columns, columns)
+        # One member at a time in 32 bits: else the round-off would depend on the stack.
+        groups = [(torch.float32, member) for member in single.nonzero()]
+        groups += [(weights.dtype, members) for members in [(~single).nonzero()[:, 0]] if len(members)]
+        for dtype, members in groups:
+            network, x = problem.network.take(members), problem.points.x[members]
+            matrix[members] = _normal_matrix(network, x, weights[members], dtype)
         return cls(problem.network, tape, matrix, torch.ones_like(weights[:, :1]), weights)
 
     def allows_single(self, damping: Tensor) -> Tensor:
