@@ -5,6 +5,7 @@ from runge.optimizers.least_squares import LeastSquares
 from runge.optimizers.levenberg_marquardt import LevenbergMarquardt
 from runge.optimizers.of_torch import LBFGS, TorchOptimizer, adapt
 from runge.optimizers.optimizer import Course, Optimizer, Problem
+from runge.optimizers.random_features import RandomFeatures
 
-__all__ = ["LBFGS", "SGD", "Adam", "AdamW", "LeastSquares", "LevenbergMarquardt"]
+__all__ = ["LBFGS", "SGD", "Adam", "AdamW", "LeastSquares", "LevenbergMarquardt", "RandomFeatures"]
 __all__ += ["Course", "Optimizer", "Problem", "TorchOptimizer", "adapt", "clip", "has_own_rate", "of_members"]

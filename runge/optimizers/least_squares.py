@@ -19,11 +19,11 @@ from runge.sobolev.jacobian import readout
 from runge.sobolev.network import Tape
 from runge.validation import Floats, Positive, checked
 
-__all__ = ["LeastSquares", "solve_last_layer"]
+__all__ = ["RANK", "LeastSquares", "libraries", "solve_last_layer"]
 
 Slopes = Annotated[list[Positive], Field(min_length=2, max_length=2)]
 
-_RANK = 1e-15  # nearly dependent columns help: with 1e-14 the errors on 1/(1+100x^2) are several times larger
+RANK = 1e-15  # nearly dependent columns help: with 1e-14 the errors on 1/(1+100x^2) are several times larger
 _BITS = 52  # of a share in [0, 1)
 _TALL = 8  # how many times more rows than columns are reduced to a triangle at a time
 _TALLER = 2  # how many times more there are where this saves time, whatever the memory
@@ -87,7 +87,7 @@ class LeastSquares(Optimizer):
         bias.mul_((now.norm(dim=1).reciprocal() * slopes.norm())[:, None, None])
         for part in layers[-1]:
             part.zero_()
-        solve_last_layer(problem, _RANK)
+        solve_last_layer(problem, RANK)
 
     def slopes_at(self, progress: float, inputs: int) -> list[float]:
         """Return the mean slope of each input at a step, given the share of the steps already taken."""
@@ -114,7 +114,7 @@ def _z_order(share: float, dimensions: int) -> list[float]:
 
 
 @torch.no_grad()
-def solve_last_layer(problem: Problem, rank: float) -> None:
+def solve_last_layer(problem: Problem, rank: float, ridge: Tensor | None = None) -> None:
     r"""Minimise the loss in the last layer's W and b, for the members whose loss this reduces.
 
     For each output the loss is :math:`|R (H c - y)|^2`, with the hidden neurons' values and derivatives and a constant
@@ -123,7 +123,8 @@ def solve_last_layer(problem: Problem, rank: float) -> None:
     errors in half the time of a singular value decomposition. Columns whose pivot is smaller than the share `rank` of
     the largest one count as combinations of the others. Many rows are first reduced to a triangle, some at a time and
     without pivoting, so that memory does not grow with their number. Outputs whose rows have the same weights, as those
-    of values alone, share the decomposition.
+    of values alone, share the decomposition. With a `ridge`, (M,), its product with :math:`|c|^2`, without the bias, is
+    added to each output's loss.
 
     References:
         G. H. Golub (1965). Numerical methods for solving linear least squares problems.
@@ -143,14 +144,14 @@ def solve_last_layer(problem: Problem, rank: float) -> None:
         theta[:, -(width + 1) * outputs :] += change.mT.flatten(1)  # W and then b, as in theta
 
     # The bits of a QR depend on the threads, and the BLAS of NumPy and SciPy does not obey `torch.set_num_threads`.
-    with _libraries().limit(limits=1, user_api="blas"):
-        systems = _systems(parts)
+    with libraries().limit(limits=1, user_api="blas"):
+        systems = _systems(parts, ridge)
         solvers = list[Callable[[Floats], Floats]]()
         for i, system in enumerate(systems):
             same = i % outputs and np.array_equal(system[:, :-1], systems[i - 1][:, :-1])
             solvers.append(solvers[-1] if same else _solver(system[:, :-1], rank))
         correct(systems)
-        correct(_systems(parts))
+        correct(_systems(parts, ridge))
     squares = np.reshape([np.square(system[:, -1]).sum() for system in systems], (-1, outputs))
     before = torch.from_numpy(squares.sum(1)).to(theta)
     after = torch.stack([_errors(part)[0].square().sum(1) for part in parts]).sum(0)
@@ -158,7 +159,7 @@ def solve_last_layer(problem: Problem, rank: float) -> None:
 
 
 @cache
-def _libraries() -> ThreadpoolController:
+def libraries() -> ThreadpoolController:
     """Return the libraries that have been loaded, which takes milliseconds to find out."""
     return ThreadpoolController()
 
@@ -170,8 +171,11 @@ def _errors(problem: Problem) -> tuple[Tensor, Tensor, Tape]:
     return weights.sqrt() * errors, weights.sqrt(), tape
 
 
-def _systems(parts: list[Problem]) -> list[Floats]:
-    """Return R [H, -e] of each output of each member, or of several parts its triangle T, R [H, -e] = Q T."""
+def _systems(parts: list[Problem], ridge: Tensor | None) -> list[Floats]:
+    """Return R [H, -e] of each output of each member, or of several parts its triangle T, R [H, -e] = Q T.
+
+    With a ridge rho, rows of sqrt(rho) [I, -c] for the W of the last layer follow.
+    """
     members, outputs = len(parts[0].points.x), parts[0].network.outputs
     systems: list[Any] = [np.empty((0, parts[0].network.shapes[-1][0] + 2))] * (members * outputs)
     for part in parts:
@@ -182,7 +186,16 @@ def _systems(parts: list[Problem]) -> list[Floats]:
             known = root[i] > 0
             rows = np.column_stack([root[i, known, None] * columns[i // outputs, known], right[i, known]])
             systems[i] = rows if len(parts) == 1 else np.linalg.qr(np.vstack([above, rows]), mode="r")
-    return systems
+    if ridge is None:
+        return systems
+    weights = parts[0].network.layers()[-1][0].mT.flatten(0, 1)
+    roots = ridge.sqrt().repeat_interleave(outputs)[:, None]
+    return [
+        np.vstack([system, np.column_stack([np.diag(root), np.zeros_like(root), right])])
+        for system, root, right in zip(
+            systems, roots.expand_as(weights).cpu().numpy(), (-roots * weights).cpu().numpy(), strict=True
+        )
+    ]
 
 
 def _solver(matrix: Floats, rank: float) -> Callable[[Floats], Floats]:

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Literal, NamedTuple, cast
@@ -17,7 +18,7 @@ from runge.sobolev.units import Units
 from runge.validation import Count, checked
 
 Derivative = Literal["forward", "autograd"]
-Init = Literal["default", "knots", "wide_knots"]
+Init = Literal["default", "knots", "wide_knots", "fourier"]
 
 
 def _check_activation(name: str) -> str:
@@ -34,7 +35,8 @@ class Model:
             a `runge.sobolev.activations.Activation` of your own.
         depth: the number of hidden layers, from 1 to 1000; depth 2 and width 64 give D -> 64 -> 64 -> 1.
         width: the neurons in each hidden layer, >= 1.
-        init: the distribution of the initial weights, `default`, `knots` or `wide_knots`, as in `draw_weights`.
+        init: the distribution of the initial weights, `default`, `knots`, `wide_knots` or
+            `fourier`, as in `draw_weights`.
         derivative: how u' is computed: `forward`: by its formulas, along with u, or in reverse mode if there are few
             outputs compared with the inputs; `autograd`: by torch's reverse mode. All are equal to round-off.
         standardize: true: the network and its loss work in standardised units, those of the training points, and u is
@@ -276,12 +278,13 @@ def draw_weights(init: Init, shapes: Sequence[tuple[int, int]], generator: torch
     `default` draws W and b from U(-1/sqrt(in), 1/sqrt(in)), as `torch.nn.Linear` does. `knots` spreads the kinks of the
     first layer over the domain: |W| ~ 3 U(0.5, 1.5) in random directions, b = -W k with knots k evenly spaced on
     [-1, 1] (D = 1) or uniform in the box; further hidden layers have W ~ N(0, 1/in) and b ~ N(0, 1/4). `wide_knots` has
-    knots in [-1.2, 1.2]^D, for a first layer that is not trained.
+    knots in [-1.2, 1.2]^D, for a first layer that is not trained. `fourier` draws W of the first layer from N(0, 1/in)
+    and b from U(-pi, pi), for the activation `sin`, and the others as `default` does.
     """
     uniform = partial(torch.rand, generator=generator, dtype=torch.float64)
     normal = partial(torch.randn, generator=generator, dtype=torch.float64)
     parts: list[Tensor] = []
-    knots, edge = init != "default", 1.2 if init == "wide_knots" else 1
+    knots, edge = "knots" in init, 1.2 if init == "wide_knots" else 1
     for i, (fan_in, fan_out) in enumerate(shapes):
         if knots and i == 0:
             direction = normal(fan_in, fan_out)
@@ -291,6 +294,8 @@ def draw_weights(init: Init, shapes: Sequence[tuple[int, int]], generator: torch
             parts += [w, -edge * (w * at).sum(0)]
         elif knots and i < len(shapes) - 1:
             parts += [normal(fan_in, fan_out) / fan_in**0.5, normal(fan_out) / 2]
+        elif init == "fourier" and i == 0:
+            parts += [normal(fan_in, fan_out) / fan_in**0.5, math.pi * (2 * uniform(fan_out) - 1)]
         else:
             parts += [(2 * uniform(*shape) - 1) / fan_in**0.5 for shape in ((fan_in, fan_out), (fan_out,))]
     return torch.cat([part.flatten() for part in parts])

@@ -1,0 +1,214 @@
+"""A network whose hidden layer is drawn from length scales, which are learnt by the evidence of the rows."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import scipy.linalg
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from torch import Tensor
+from torch.nn import Parameter
+
+from runge.optimizers.least_squares import RANK, libraries, solve_last_layer
+from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
+from runge.sobolev import losses
+from runge.sobolev.jacobian import readout
+from runge.validation import Floats, checked
+
+__all__ = ["RandomFeatures", "evidence"]
+
+_FIRST, _LAST = 200, 800  # residuals of one output in the evidence, at the first step and at most
+_ITERATIONS = 20  # of L-BFGS at a step; more of them changed the errors on twelve tables by less than a tenth
+_SCALES = (-5.0, 8.0)  # bounds of log l, of an input in [-1, 1]: 0.007, and 3000, with which an input hardly matters
+_NOISE = (-60.0, 2.0)  # bounds of the logarithm of a variance of the noise: sqrt(exp(-60)) = 1e-13, near round-off
+_START = -14.0  # the logarithm at the start, a noise of 1e-3
+_BIAS = 10.0  # the standard deviation of the last layer's bias, in multiples of that of the sum over neurons
+
+
+class Evidence(NamedTuple):
+    """The negative logarithm of a marginal likelihood, and its gradient."""
+
+    value: float
+    features: Floats  # its derivative with respect to H, (R, C)
+    noise: Floats  # with respect to the logarithm of each residual's variance, (R,)
+
+
+@checked
+class RandomFeatures(Optimizer):
+    r"""Fixed neurons with learnt scales: a hidden layer as drawn, divided by a length scale for each input.
+
+    The scales l_d are those of highest evidence, as of a Gaussian process whose kernel the neurons sample. The weights
+    of the first layer are W_d = w_d / l_d with w as drawn, and the last layer's weights c have the prior N(0, s^2 2 / C)
+    for C neurons. The values and derivatives y, each multiplied by the root of its weight in the loss, then have
+
+    .. math:: y \sim N(0, s^2 K), \quad K = \tfrac{2}{C} H H^T + \operatorname{diag}(\nu), \quad
+              -\log p = \tfrac{1}{2} \log |K| + \tfrac{R}{2} \log s^2 + \text{const}, \quad s^2 = y^T K^{-1} y / R,
+
+    with the R rows H of the neurons' values and derivatives, and two variances nu of the noise, of values and of
+    derivatives. Outputs share the scales and the noise, and each has its own s. L-BFGS minimises the sum over the
+    outputs. K is not computed: its Cholesky factor is the triangle of a QR decomposition of [(2 / C)^(1/2) H, nu^(1/2)]^T,
+    which finds a noise of 1e-13 where the matrix itself has round-off of 1e-8.
+
+    The first step takes random rows with 200 residuals, each further one twice the rows of the step before, up to 800
+    residuals, from the scales that it left. Each step ends with the last layer of highest posterior density for all
+    rows, a ridge regression by `solve_last_layer`. The noise takes the place of `loss.lambda_d` there.
+
+    With `model.activation=sin` and `model.init=fourier` the neurons are random Fourier features of the kernel
+    exp(-sum_d (x_d - z_d)^2 / (2 l_d^2)). It is accurate for smooth functions and a few hundred rows, also if their
+    labels have noise.
+
+    References:
+        A. Rahimi, B. Recht (2007). Random features for large-scale kernel machines.
+        https://papers.nips.cc/paper/3182-random-features-for-large-scale-kernel-machines
+        C. E. Rasmussen, C. K. I. Williams (2006). Gaussian processes for machine learning, sections 5.4 and 9.4.
+        http://gaussianprocess.org/gpml/
+        M. Lazaro-Gredilla et al. (2010). Sparse spectrum Gaussian process regression.
+        https://jmlr.org/papers/v11/lazaro-gredilla10a.html
+    """
+
+    by_gradient: ClassVar[bool] = False
+    one_thread: ClassVar[bool] = True
+    last_layer_alone: ClassVar[bool] = True
+    demands: ClassVar[Needs] = {
+        **LINEAR_ALGEBRA,
+        "trainer.log_every": (1,),  # every step ends with a fit, which is to be validated
+    }
+
+    def products(self, errors: int, weights: int, width: int) -> float:
+        """Estimate those of the decompositions: of the evidence at each iteration, and of the last layer."""
+        rows = min(errors, _LAST)
+        return _ITERATIONS * 6.0 * (rows + width) * rows**2 + 4.0 * (errors + width) * width**2
+
+    @torch.no_grad()
+    def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
+        """Learn the scales from more rows than the step before, and solve the last layer for all rows."""
+        network, (points, dimension) = problem.network, problem.points.x.shape[1:]
+        for part in network.layers()[-1]:
+            part.zero_()
+        state = optimizer.state[network.theta]
+        if not state:
+            state["learnt"] = network.theta.new_zeros(len(network.theta), dimension + 2)
+            state["learnt"][:, -2:] = _START
+            state["residuals"] = torch.full_like(network.theta[:, 0], _FIRST)
+        learnt, residuals = state["learnt"], state["residuals"]
+        levels = _levels(problem)
+        count = min(points, -(-int(residuals.max()) // (1 + dimension * (problem.lambda_d is not None))))
+        chosen = torch.randperm(points, generator=torch.Generator().manual_seed(0))[:count].sort()[0].to(learnt.device)
+        for i in range(len(learnt)):
+            member = problem.take(torch.tensor([i], device=learnt.device))
+            learnt[i] = _learn(replace(member, points=member.points.minibatch(chosen[None])), learnt[i], levels[i])
+            network.theta[i] = member.network.theta[0]
+        residuals.mul_(2).clamp_(max=_LAST)
+        variances = learnt[:, -2:].exp() * levels  # of values and derivatives in the units of the loss
+        lambda_d = None if problem.lambda_d is None else problem.lambda_d * variances[:, 0] / variances[:, 1]
+        ridge = variances[:, 0] * network.shapes[-1][0] / 2
+        solve_last_layer(replace(problem, lambda_d=lambda_d), RANK, ridge)
+
+    def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Tensor]:
+        """Return the length scale of each input, l_1, l_2, ..., in a domain of [-1, 1]^D."""
+        if parameter not in optimizer.state:
+            return {}
+        scales = optimizer.state[parameter]["learnt"][:, :-2].exp()
+        return {f"scale_{d}": scale for d, scale in enumerate(scales.unbind(1), start=1)}
+
+
+def _levels(problem: Problem) -> Tensor:
+    """Return the mean weight in the loss of the known values, and of the known derivatives, (M, 2); 1 without any."""
+    weights = [problem.points.weight_f.flatten(1)]
+    if problem.lambda_d is not None:
+        weights.append((problem.lambda_d / problem.scale.square())[:, None] * problem.points.weight_df.flatten(1))
+    means = [each.sum(1) / (each > 0).sum(1) for each in weights]
+    means += [torch.ones_like(means[0])] * (2 - len(means))
+    return torch.stack(means, dim=1).nan_to_num(1.0)
+
+
+class _System(NamedTuple):
+    """The rows of the outputs whose labels have the same weights."""
+
+    known: NDArray[np.bool_]  # which of the rows of the features have a label, (R,)
+    roots: Floats  # of their weights, (K,)
+    labels: Floats  # times these roots, (K, P)
+    derivative: NDArray[np.bool_]  # which of them are derivatives, (K,)
+
+
+def _systems(problem: Problem, level: Tensor) -> list[_System]:
+    """Return the systems of a member whose last layer is 0, with weights of 1 for values and derivatives on average."""
+    u, du, tape = problem.network.propagate(problem.points.x, with_derivative=problem.lambda_d is not None)
+    errors, weights = losses.least_squares(u, du, problem.points, problem.scale, problem.lambda_d)
+    n, outputs = problem.points.x.shape[1], problem.network.outputs
+    derivative = np.arange(weights.shape[1] // outputs) >= n
+    mean = np.where(derivative, level[1].item(), level[0].item())
+    rows = [part[0].unflatten(0, (outputs, -1)).cpu().numpy() for part in (weights, -errors)]
+    outputs_of: dict[bytes, list[int]] = {}
+    for p, weight in enumerate(rows[0]):
+        outputs_of.setdefault(weight.tobytes(), []).append(p)
+    systems = list[_System]()
+    for same in outputs_of.values():
+        known = rows[0][same[0]] > 0
+        roots = np.sqrt(rows[0][same[0]] / mean)[known]
+        systems.append(_System(known, roots, roots[:, None] * rows[1][same][:, known].T, derivative[known]))
+    return systems
+
+
+@torch.no_grad()
+def _learn(problem: Problem, start: Tensor, level: Tensor) -> Tensor:
+    """Return the log scales and noise of higher evidence, (D + 2,), and divide the first layer of a member by them."""
+    network, weight = problem.network, problem.network.layers()[0][0]
+    dimension, width = network.dimension, network.shapes[-1][0]
+    drawn = weight * start[:dimension, None].exp()
+    deviations = np.append(np.full(width, (2 / width) ** 0.5), _BIAS)
+    systems = _systems(problem, level)
+
+    def objective(at: Floats) -> tuple[float, Floats]:
+        weight.copy_(drawn * torch.from_numpy(-at[:dimension]).to(drawn).exp()[:, None])
+        with torch.enable_grad():
+            _, _, tape = network.propagate(problem.points.x, with_derivative=problem.lambda_d is not None)
+            columns = readout(tape)
+        features = columns.detach()[0].cpu().numpy() * deviations
+        total, by_features, by_noise = 0.0, np.zeros_like(features), np.zeros(2)
+        for known, roots, labels, derivative in systems:
+            noise = np.exp(at[dimension:])[derivative.astype(int)]
+            found = evidence(roots[:, None] * features[known], noise, labels)
+            total += found.value
+            by_features[known] += roots[:, None] * found.features * deviations
+            by_noise += np.bincount(derivative, found.noise, minlength=2)
+        (slope,) = torch.autograd.grad(columns, tape.layers[0][0], torch.from_numpy(by_features).to(columns)[None])
+        return total, np.concatenate([-(slope * weight).sum((0, 2)).cpu().numpy(), by_noise])
+
+    at = start.cpu().numpy()
+    if systems and np.isfinite(network.theta.cpu().numpy()).all():
+        bounds = [_SCALES] * dimension + [_NOISE] * 2
+        with libraries().limit(limits=1, user_api="blas"):  # for the same bits with any number of threads
+            at = minimize(objective, at, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _ITERATIONS}).x
+    learnt = torch.from_numpy(at).to(start)
+    weight.copy_(drawn * (-learnt[:dimension]).exp()[:, None])
+    return learnt
+
+
+def evidence(features: Floats, noise: Floats, labels: Floats) -> Evidence:
+    r"""Return the negative log marginal likelihood of labels y = H c + e with c ~ N(0, s^2 I) and e ~ N(0, s^2 nu).
+
+    With A = [H, diag(nu)^(1/2)]^T = Q T it is the formula of `RandomFeatures` with K = A^T A = T^T T, and
+
+    .. math:: rac{\partial L}{\partial A} = P\, Q T^{-T} - \sum_p Q T^{-T} y_p\, (T^{-1} T^{-T} y_p)^T / s_p^2 .
+
+    Args:
+        features: H, (R, C).
+        noise: the variances nu, (R,).
+        labels: y of P outputs, (R, P), each of which has its own s.
+    """
+    rows, outputs = labels.shape
+    stacked = np.vstack([features.T, np.diag(np.sqrt(noise))])
+    q, triangle = scipy.linalg.qr(stacked, mode="economic", overwrite_a=True, check_finite=False)
+    whitened = _solve(triangle, labels, trans="T")
+    variances = np.maximum((whitened**2).mean(axis=0), np.finfo(float).tiny)
+    value = outputs * np.log(np.abs(triangle.diagonal())).sum() + rows / 2 * np.log(variances).sum()
+    slope = outputs * _solve(triangle, q.T).T - (q @ (whitened / variances)) @ _solve(triangle, whitened).T
+    count = features.shape[1]
+    return Evidence(float(value), slope[:count].T, slope[count:].diagonal() * np.sqrt(noise) / 2)
+
+
+_solve: Any = partial(scipy.linalg.solve_triangular, check_finite=False)
