@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ from runge.configuration import build
 from runge.errors import ConfigurationError
 from runge.optimizers import LBFGS, SGD, Adam, AdamW, Optimizer, Problem, adapt, clip, of_members
 from runge.optimizers.of_torch import ELEMENTWISE as OF_TORCH
+from runge.sobolev.network import Model, StackedMLP
 
 SHARED = {"lr": 0.01, "lr_schedule": "constant", "clip_norm": None}
 ELEMENTWISE = {
@@ -112,6 +114,29 @@ def test_only_what_is_known_to_be_elementwise_is_trained_in_stacks():
     assert independent("tests.test_optimizers.Sign")
     others = ("torch.optim.Adafactor", "torch.optim.Muon", "torch.optim.SparseAdam", "tests.test_optimizers.Unknown")
     assert not any(map(independent, others))
+
+
+def test_a_class_that_is_not_elementwise_gets_the_layers():
+    """Its steps are those that it takes with separate parameters."""
+    domain = torch.tensor([[[-1.0, 1.0], [0.0, 2.0]]])
+    network = StackedMLP(Model(depth=2, width=3), domain, [torch.Generator().manual_seed(0)], torch.float64)
+    shapes = [(2, 3), (3,), (3, 3), (3,), (3, 1), (1,)]
+    separate = [torch.nn.Parameter(part.reshape(shape).clone()) for part, shape in parts(network.theta, shapes)]
+    method = adapt(torch.optim.Adafactor)(lr=0.1)
+    optimizer, reference = method.build(method.weights(network)), torch.optim.Adafactor(separate, lr=0.1)
+    for step in range(3):
+        gradient = torch.linspace(-1, 2 + step, network.theta.shape[1], dtype=torch.float64)[None]
+        what = SimpleNamespace(network=network, loss_and_gradient=lambda g=gradient: (torch.zeros(1), g))
+        method.step(optimizer, what, step / 3)
+        for weight, (part, shape) in zip(separate, parts(gradient, shapes), strict=True):
+            weight.grad = part.reshape(shape)
+        reference.step()
+    assert torch.equal(network.theta[0], torch.cat([weight.flatten() for weight in separate]))
+
+
+def parts(flat, shapes):
+    """Cut (1, W) into pieces, each with its shape."""
+    return zip(flat[0].detach().split([math.prod(shape) for shape in shapes]), shapes, strict=True)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 from runge.metrics import QUANTITIES, RELATIVE
+from runge.optimizers.gradient import Gradient
 
 CONFIGURATIONS = Path(__file__).resolve().parents[2] / "conf"
 logger = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ OTHERS = {
     "sweep's runs. `runge draw DIR` draws them later.",
     "resume": "The directory of a run that did not finish, to resume it.",
 }
-"""The meaning of the keys that no docstring explains."""
+"""The meaning of the keys at the top level, which no docstring explains."""
 
 
 class Option(NamedTuple):
@@ -201,7 +202,8 @@ def _docstring(part: type) -> str:
 
 
 def _meaning(key: str, explained: dict[str, str]) -> str:
-    text = explained.get(key.rpartition(".")[2]) or OTHERS.get(key)
+    name = key.rpartition(".")[2]
+    text = explained.get(name) or OTHERS.get(key) or _explained(Gradient).get(name)
     if text is None:
         logger.warning("%s: no docstring explains this key", key)
         return ""

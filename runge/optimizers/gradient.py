@@ -44,15 +44,19 @@ class Gradient(Optimizer):
 
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
         """Take a step of torch's optimiser."""
-        theta = problem.network.theta
         for group in optimizer.param_groups:
             group["lr"] = self.lr * learning_rate_factor(self.lr_schedule, progress)
 
         def closure() -> Tensor:
-            loss, theta.grad = self.clipped_gradient(problem)
+            loss, gradient = self.clipped_gradient(problem)
+            self.set_gradient(optimizer, problem, gradient)
             return loss.sum()  # not a float, which would synchronise with the GPU
 
         optimizer.step(closure)  # pyright: ignore
+
+    def set_gradient(self, optimizer: torch.optim.Optimizer, problem: Problem, gradient: Tensor) -> None:
+        """Set the gradient, (M, W), of the optimiser's parameters."""
+        problem.network.theta.grad = gradient
 
     def clipped_gradient(self, problem: Problem) -> tuple[Tensor, Tensor]:
         """Return the loss, (M,), and its gradient, (M, W), of at most the norm `clip_norm`."""

@@ -12,6 +12,7 @@ from torch.nn import Parameter
 from runge.optimizers.gradient import Gradient
 from runge.optimizers.optimizer import Needs, Problem
 from runge.schedules import LearningRateSchedule
+from runge.sobolev.network import StackedMLP
 from runge.validation import Count, Positive, checked
 
 __all__ = ["LBFGS", "TorchOptimizer", "adapt"]
@@ -80,7 +81,8 @@ class TorchOptimizer(Gradient):
     """An optimiser of torch: `_target_` names the class, and the other keys are its own parameters.
 
     The members of a stack are independent if the class is known to work elementwise: those of `ELEMENTWISE`, and any
-    class with an attribute `elementwise = True`. With any other each run is trained alone.
+    class with an attribute `elementwise = True`. With any other each run is trained alone, and the class gets the
+    matrix, (in, out), and the bias, (out,), of each layer, because it may use their shapes.
 
     Raises:
         ValueError: the class does not accept its parameters, or is torch's L-BFGS, whose curvature is that of an
@@ -107,9 +109,29 @@ class TorchOptimizer(Gradient):
         """True if the members of a stack do not affect each other."""
         return self.kind in ELEMENTWISE or getattr(self.kind, "elementwise", False) is True
 
+    def weights(self, network: StackedMLP) -> list[Parameter]:
+        """Return the weights of all members, or of a single one its layers, views that the class changes in place."""
+        if self.keeps_apart:
+            return super().weights(network)
+        return [Parameter(part) for part in _by_layer(network, network.theta.detach())]
+
     def build(self, parameters: Any) -> torch.optim.Optimizer:
         """Return an object of the class."""
         return self.kind(parameters, lr=self.lr, **self.parameters)  # pyright: ignore[reportCallIssue]
+
+    def set_gradient(self, optimizer: torch.optim.Optimizer, problem: Problem, gradient: Tensor) -> None:
+        """Set the gradient, (M, W), of what `weights` returned."""
+        if self.keeps_apart:
+            super().set_gradient(optimizer, problem, gradient)
+            return
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        for weight, part in zip(weights, _by_layer(problem.network, gradient), strict=True):
+            weight.grad = part
+
+
+def _by_layer(network: StackedMLP, flat: Tensor) -> list[Tensor]:
+    """Return views of the only member's W, (in, out), and b, (out,), of each layer."""
+    return [part for weight, bias in network.layers(flat) for part in (weight[0], bias[0, 0])]
 
 
 def adapt(kind: type) -> Callable[..., TorchOptimizer] | None:

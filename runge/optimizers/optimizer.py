@@ -90,8 +90,12 @@ class Optimizer(ABC):
     last_layer_alone: ClassVar[bool] = False  # it fits no other weights
     demands: ClassVar[Needs] = {}  # the allowed values of keys in other sections
 
+    def weights(self, network: StackedMLP) -> list[Parameter]:
+        """Return the parameters for `build`: the weights of all members, (M, W)."""
+        return [network.theta]
+
     def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
-        """Return a torch optimiser of the parameters, each (M, W)."""
+        """Return a torch optimiser of the parameters."""
         return State(parameters)
 
     @abstractmethod

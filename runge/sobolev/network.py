@@ -132,9 +132,9 @@ class StackedMLP(nn.Module):
         part._modules = {"units": None if self.units is None else self.units.take(members)}
         return part
 
-    def layers(self) -> list[tuple[Tensor, Tensor]]:
-        """Return views of `theta` as W, (M, in, out), and b, (M, 1, out), of each layer."""
-        parts = self.theta.split(self._splits, dim=1)
+    def layers(self, flat: Tensor | None = None) -> list[tuple[Tensor, Tensor]]:
+        """Return views of `theta`, or of another (M, W), as W, (M, in, out), and b, (M, 1, out), of each layer."""
+        parts = (self.theta if flat is None else flat).split(self._splits, dim=1)
         return [(parts[2 * i].view(-1, *shape), parts[2 * i + 1][:, None]) for i, shape in enumerate(self.shapes)]
 
     @torch.no_grad()

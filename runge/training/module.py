@@ -151,7 +151,7 @@ class SobolevRegression(WeightedModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Build the torch optimiser of the weights."""
-        return self.optimizer.build([self.network.theta])
+        return self.optimizer.build(self.optimizer.weights(self.network))
 
     @property
     def stopped(self) -> Tensor:
