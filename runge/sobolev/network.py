@@ -147,6 +147,38 @@ class StackedMLP(nn.Module):
             error = (self(some.x) - some.f).diagonal(dim1=1, dim2=2)  # of each output at its own point
             self.layers()[-1][1].sub_(torch.where(single, error, 0)[:, None])
 
+    @torch.no_grad()
+    def adopt(self, member: int, network: "StackedMLP") -> None:
+        r"""Give a member the function of a network of the same shape, whose boxes and units may differ.
+
+        The networks map inputs x to :math:`h_0 = A x + B` and their last layer to :math:`y = \mu + \sigma u`. The first
+        layer is multiplied by the ratio of both A and shifted, and the last one by the ratio of both sigma.
+
+        Raises:
+            ValueError: the shapes or the activations differ.
+        """
+        if (self.shapes, self.activation_name) != (network.shapes, network.activation_name):
+            raise ValueError(f"must have the layers {self.shapes} of {self.activation_name}")
+        ours, theirs = self.take(torch.tensor([member])), network.take(torch.tensor([0]))
+        ours.theta.copy_(theirs.theta)
+        (slope, offset), (their_slope, their_offset) = ours._affine(), theirs._affine()
+        weight, bias = ours.layers()[0]
+        ratio = their_slope / slope
+        bias.add_(((their_offset - ratio * offset) @ weight.double()).to(bias))
+        weight.mul_(ratio.mT)
+        unit, their_unit = (part.units or Units.identity(1, self.dimension, self.outputs) for part in (ours, theirs))
+        weight, bias = ours.layers()[-1]
+        ratio = their_unit.y_std / unit.y_std
+        weight.mul_(ratio[:, None])
+        bias.mul_(ratio).add_(((their_unit.y_mean - unit.y_mean) / unit.y_std)[:, None])
+        self.theta[member] = ours.theta[0]
+
+    def _affine(self) -> tuple[Tensor, Tensor]:
+        """Return the slope A, (M, 1, D), and the offset B, (M, 1, D), of the map from the user's inputs to h_0."""
+        units = self.units or Units.identity(self.members, self.dimension, self.outputs)
+        slope = self.scale.double() / units.x_std[:, None]
+        return slope, self.shift.double() - slope * units.x_mean[:, None]
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the values u, (M, N, P), at points x, (M, N, D)."""
         return self.propagate(x, with_derivative=False)[0]

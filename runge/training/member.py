@@ -223,10 +223,11 @@ class Member:
         placing = type(self.sampling).__name__ if self.dimension > 1 else None
         sizes = None if self.rows is None and self.data.folds is None else self.sizes
         shape = [self.dimension, self.outputs, self._regions(), placing, sizes]
-        keys = ("balance", "resampling", "model", "trainer", "metrics", "callbacks", "penalty")
+        keys = ("balance", "resampling", "model", "metrics", "callbacks", "penalty")
         same = [self.configuration.get(key) for key in keys]
         rate = {"lr": None} if has_own_rate(self.optimizer) else {}
-        same += [{**self.configuration["optimizer"], **rate}, self._data()]
+        start = {"trainer": {**self.configuration["trainer"], "start": None}}
+        same += [{**self.configuration["optimizer"], **rate}, self._data(), start]
         return json.dumps([*same, shape, self.standardize, self.loss.lambda_dd > 0], sort_keys=True)
 
     def without_seed(self) -> str:

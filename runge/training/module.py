@@ -31,7 +31,8 @@ class SobolevRegression(WeightedModule):
     """The LightningModule that fits values and derivatives with a stack of MLPs.
 
     A `training_step` takes a block of many optimiser steps, so that Lightning's cost per batch vanishes; with a
-    `SobolevDataModule` a block is an epoch. It is left early if `pause` returns True; the next call takes the rest.
+    `SobolevDataModule` a block is an epoch. It is left early if `pause` returns True; the next call takes the rest. If
+    `is_over` returns True, the block and the fit end with the present step.
     Each fit begins at step 0 from the present weights, unless it resumes a checkpoint.
 
     The errors are logged under the keys of `runge.metrics`, of a stack the median over its members; `figures` has those
@@ -123,6 +124,7 @@ class SobolevRegression(WeightedModule):
         self.beside: Mapping[str, Sequence[Points]] = {}
         self.loss_and_gradient = loss_and_gradient or partial(losses.loss_and_gradient, penalty=penalty)
         self.pause: Callable[[], bool] = lambda: False
+        self.is_over: Callable[[], bool] = lambda: False
         self.block_ended, self.block_start = False, 0
 
     def setup(self, stage: str) -> None:
@@ -175,6 +177,7 @@ class SobolevRegression(WeightedModule):
         count = min(self.steps_per_block - before, self.last - first)
         taken = self._take_steps(block, first, count)
         self.step += taken
+        count = min(count, self.last - first)
         # The trainer counts the steps of its own wrapper of the optimiser, which is not used.
         self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.increment_by(taken)
         self.trainer.should_stop |= int(self.step) >= self.last
@@ -204,7 +207,10 @@ class SobolevRegression(WeightedModule):
                 self.optimizer.reset(optimizer)
             rested = self.optimizer.at_rest(optimizer, course.network.theta)
             k += self.optimizer.steps(optimizer, course, k, count)
-            last = first + k == self.max_steps
+            if over := self.is_over():
+                count, self.last = k, first + k
+                self.ended.fill_(True)
+            last = over or first + k == self.max_steps
             if not rested and (last or self.optimizer.at_rest(optimizer, course.network.theta)):
                 self.optimizer.finish(course.problem(k - 1))
         if k == count:

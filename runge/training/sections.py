@@ -9,7 +9,7 @@ from runge.data import SampleWeight
 from runge.sobolev.kernel import Compile
 from runge.sobolev.losses import DerivativeScale
 from runge.training.gpu import Accelerator
-from runge.validation import Count, NonNegative, checked
+from runge.validation import Count, NonNegative, Positive, checked
 
 __all__ = ["Loss", "Training"]
 
@@ -46,6 +46,10 @@ class Training:
         max_steps: optimiser steps, >= 1.
         stop_at: the step at which the run ends, >= 1; its weights are kept, whatever their validation loss. None: the
             run ends after `max_steps`, on which schedules depend, and keeps the weights with the lowest one.
+        max_seconds: the seconds of training after which the run ends, > 0, after the step that it takes then; the
+            members of a stack have as many each. None: no limit.
+        start: the directory of a finished run with the same network, whose function the run begins with; None: the
+            weights are drawn.
         patience: the run ends when `val/loss` has not improved for this number of steps, >= 1; None: it takes all of
             them. They are counted once lambda_d has its full value and points no longer move.
         precision: 32 or 64 bit.
@@ -68,6 +72,8 @@ class Training:
     progress_bar: bool
     patience: Count | None = None
     stop_at: Count | None = None
+    max_seconds: Positive | None = None
+    start: str | None = None
 
     @property
     def steps(self) -> int:

@@ -33,7 +33,7 @@ from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.results import Outcome, RunWriter, StackWriter, UnwritableError
 from runge.training.saving import Save, StateFile, is_to_stop
-from runge.training.stopping import StopEarly
+from runge.training.stopping import StopEarly, TimeLimit
 from runge.training.trainer import IGNORED, AtBlockEnd, check_metrics, make_callbacks, make_trainer
 
 
@@ -146,10 +146,24 @@ class Stack:
         )
         if first.data.folds is not None:  # a fold may be too small to have a standard deviation that means something
             self.module.beside = {"val": [train]}
+        for i, member in enumerate(self.members):
+            if member.training.start is not None:
+                self._begin_with(i, member.training.start)
         self.module.set_lambda_d(first.balance.start(lambda_d, train, scale))
         look = first.balance.next_look(0)
         self._settled_from = max(first.resampling.rests_from(), 0 if look == NEVER else look)
         self.module.rests_from.fill_(self._settled_from)
+
+    def _begin_with(self, member: int, directory: str) -> None:
+        """Give a member the function of a finished run."""
+        from runge.loading import load_runs  # late: few runs need it
+
+        try:
+            self.module.network.adopt(member, load_runs([RunDirectory(directory)]).networks[0])
+        except (ValueError, OSError) as error:
+            rule = "must be the directory of a finished run with the same network"
+            why = describe(error) if isinstance(error, OSError) else error
+            raise ConfigurationError(f"trainer.start: {rule}; got {directory!r} ({why})") from error
 
     @interruption.handled()
     def fit(
@@ -235,6 +249,7 @@ class Stack:
             history,
             Balancing(first.balance, self.data, [member.seed for member in self.members]),
             StopEarly(self.training.patience, self._settled_from),
+            *([TimeLimit(seconds * len(self.members))] if (seconds := self.training.max_seconds) else []),
             *others,
         ]
         products = 0.0 if first.optimizer.one_thread else first.products()

@@ -1,10 +1,14 @@
-"""When a run ends before its last step: nothing changes any more, or patience has run out.
+"""When a run ends before its last step: nothing changes any more, patience has run out, or its time is over.
 
 `stopped_at` of the members that stop is saved with the stack, so that a resumed run takes no further steps.
 """
 
+import time
+from typing import Any
+
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.nn import Parameter
 
@@ -54,6 +58,33 @@ class StopEarly(BlockCallback):
             optimized = _optimized(module)
             module.stopped_at.masked_fill_(stale & ~module.stopped & ~module.optimizer.resting(*optimized), step)
             module.optimizer.rest(*optimized, module.stopped)
+
+
+class TimeLimit(Callback):
+    """A callback that ends a fit some seconds after its beginning, with the step that is being taken then.
+
+    Lightning's `Timer` would end it with the block of steps. The time of a fit that was interrupted counts.
+
+    Args:
+        seconds: the time.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.elapsed = seconds, 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        assert isinstance(pl_module, SobolevRegression)
+        self._began = time.monotonic() - self.elapsed
+        pl_module.is_over = lambda: time.monotonic() - self._began >= self.seconds
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the seconds so far."""
+        return {"elapsed": time.monotonic() - self._began}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue with the seconds of the checkpoint."""
+        self.elapsed = float(state_dict["elapsed"])
 
 
 def _at_rest(module: SobolevRegression) -> bool:

@@ -97,6 +97,41 @@ def test_some_members_have_their_own_weights_domains_and_units():
     assert stack().take(torch.tensor([1])).units is None
 
 
+def units_of(members, dimension, outputs, seed):
+    """Draw units, with scales from 0.5 to 1.5."""
+    generator = torch.Generator().manual_seed(seed)
+    parts = [torch.rand(members, n, dtype=torch.float64, generator=generator) for n in [dimension] * 2 + [outputs] * 2]
+    return Units(parts[0], 0.5 + parts[1], parts[2], 0.5 + parts[3])
+
+
+def in_own_units(network, x):
+    """Return the values and the derivatives of a stack in the user's units, at points in them."""
+    units = network.units or Units.identity(network.members, network.dimension, network.outputs)
+    return units.restore(*network.predict(units.standardise_inputs(x)))
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(True, True), (False, True), (True, False), (False, False)])
+def test_a_member_adopts_the_function_of_a_network_with_other_boxes_and_units(ours, theirs):
+    network = stack(members=3, dimension=2, outputs=2, units=units_of(3, 2, 2, 0) if ours else None)
+    begun = stack(members=1, dimension=2, outputs=2, seed=7, units=units_of(1, 2, 2, 1) if theirs else None)
+    assert not torch.equal(network.scale[1], begun.scale[0])
+    before, x = network.theta.detach().clone(), points(network)
+    network.adopt(1, begun)
+    for adopted, expected in zip(in_own_units(network, x), in_own_units(begun, x[1:2]), strict=True):
+        torch.testing.assert_close(adopted[1:2], expected, rtol=1e-13, atol=1e-13)
+    assert torch.equal(network.theta[[0, 2]], before[[0, 2]])
+    assert network.theta.requires_grad
+
+
+def test_the_function_of_another_shape_is_not_adopted():
+    for shape in ({"width": 8}, {"depth": 3}, {"activation": "gelu"}, {"dimension": 2}, {"outputs": 2}):
+        network = stack()
+        before = network.theta.detach().clone()
+        with pytest.raises(ValueError, match=r"must have the layers \[\(1, 9\), \(9, 9\), \(9, 1\)\] of tanh"):
+            network.adopt(0, stack(members=1, **shape))
+        assert torch.equal(network.theta, before)
+
+
 @pytest.mark.parametrize("init", ["default", "knots"])
 def test_a_member_starts_alike_in_any_stack(init):
     together, alone = stack(members=3, init=init), stack(members=1, init=init, seed=2)
