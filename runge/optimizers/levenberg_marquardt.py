@@ -35,7 +35,7 @@ from runge.optimizers.elimination import HiddenSpace, eliminate, relative_ridge
 from runge.optimizers.explicit import ExplicitSpace
 from runge.optimizers.least_squares import solve_last_layer
 from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
-from runge.optimizers.subsets import first_size, generalises, grown, subset
+from runge.optimizers.subsets import first_size, generalises, grown, steps_on, subset
 from runge.optimizers.systems import COLUMNS, ErrorSpace, IterativeSpace, System, WeightSpace, space_of
 from runge.sobolev import losses
 from runge.sobolev.network import Tape
@@ -104,17 +104,19 @@ class LevenbergMarquardt(Optimizer):
         return None
 
     def _step_on(self, size: int, members: Tensor, state: dict[str, Tensor], problem: Problem) -> None:
-        """Take a step for members on all N points, or N / 2 / size steps on a subset, which may grow after them."""
+        """Take a step for members on all points, or some on a subset, which are undone if fresh points lose by them."""
         n, part = problem.points.x.shape[1], problem.take(members)
         state_of_part = {name: value[members] for name, value in state.items()}
         if size >= n:
             self._step(state_of_part, part)
         else:
             own, fresh = subset(part, 0, size), subset(part, size, 2 * size)
-            before = _loss(fresh)
-            for _ in range(n // (2 * size)):
+            theta, start, before = part.network.theta, part.network.theta.clone(), _loss(fresh)
+            for _ in range(steps_on(size, n)):
                 self._step(state_of_part, own)
-            small = (state_of_part["at_rest"] != 0) | ~generalises(before, _loss(fresh))
+            after = _loss(fresh)
+            theta.copy_(torch.where((after < before)[:, None], theta, start))
+            small = (state_of_part["at_rest"] != 0) | ~generalises(before, after)
             state_of_part["points"][small] = grown(size, n)
             state_of_part["at_rest"].zero_()
         problem.network.theta[members] = part.network.theta

@@ -1,10 +1,10 @@
 r"""Subsets of the points for the first steps of a method that solves a linear system at each step.
 
 Far from the minimum, few points give nearly the direction of all. A member begins with about three times as many errors
-as it has weights, and takes several steps on a subset in place of one on all points, for about half its cost. The
-number of points doubles when these steps reduce the loss on as many fresh points by less than 30 %, or when the member
-is at rest. The subsets are nested, the first points of one random order. Their weights are multiplied by N over their
-number, so that losses and damping remain comparable.
+as it has weights, and takes up to four steps on a subset in place of one on all points. The number of points doubles
+when these steps reduce the loss on as many fresh points by less than 30 %, or when the member is at rest; steps that
+increase it are undone. The subsets are nested, the first points of one random order. Their weights are multiplied by N
+over their number, so that losses and damping remain comparable.
 
 References:
     F. Roosta-Khorasani, M. W. Mahoney (2019). Sub-sampled Newton methods. https://doi.org/10.1007/s10107-018-1346-5
@@ -19,11 +19,12 @@ from torch import Tensor
 
 from runge.optimizers.optimizer import Problem
 
-__all__ = ["first_size", "generalises", "grown", "subset"]
+__all__ = ["first_size", "generalises", "grown", "steps_on", "subset"]
 
 _LEAST = 256  # the least errors of a subset
 _FIRST = 3  # the errors of the first subset over the weights; with fewer, noise of 5 % is fitted too
 _SHARE = 4  # with fewer times as many points as the first subset has, all are used from the beginning
+_STEPS = 4  # on a subset before fresh points are looked at
 _REDUCTION = 0.7  # the ratio of the losses on fresh points after and before these steps above which the subset grows
 
 
@@ -44,6 +45,11 @@ def subset(problem: Problem, first: int, end: int) -> Problem:
     members, n = problem.points.x.shape[:2]
     order = torch.randperm(n, generator=torch.Generator().manual_seed(0))[first:end].to(problem.points.x.device)
     return replace(problem, points=problem.points.minibatch(order.expand(members, -1)))
+
+
+def steps_on(size: int, n: int) -> int:
+    """Return how many steps on a subset take the place of one on all N points: few, so that they do not overfit it."""
+    return max(1, min(n // (2 * size), _STEPS))
 
 
 def grown(size: int, n: int) -> int:
