@@ -46,11 +46,15 @@ def deal(points: np.ndarray, known: np.ndarray, folds: int, generator: torch.Gen
     order = torch.randperm(len(sizes), generator=generator).numpy()
     order = order[np.lexsort((*patterns[order].T, -sizes[order]))]
     dealt, smallest = np.empty(len(sizes), int), [(0, fold) for fold in range(folds)]
+    if (sizes == 1).all():  # the same without a loop, which takes a tenth of a second for 100,000 rows
+        dealt[order] = np.arange(len(order)) % folds
+        order = order[:0]
     for one in order:
         size, fold = smallest[0]
         dealt[one] = fold
         heapq.heapreplace(smallest, (size + int(sizes[one]), fold))
     for of_output in patterns.T:
-        if len({*dealt[of_output]}) == 1:
-            dealt[np.flatnonzero(of_output)[0]] = -1
+        with_output = np.flatnonzero(of_output)
+        if len(with_output) and (dealt[with_output] == dealt[with_output[0]]).all():
+            dealt[with_output[0]] = -1
     return dealt[group]
