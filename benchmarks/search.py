@@ -37,7 +37,7 @@ def search(trials: int) -> tuple[float, list[list[str]]]:
     """Run a search in an empty folder; return the seconds of the command, and the overrides of some of its trials."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        settings = ("hydra/sweeper=search", f"hydra.sweeper.trials={trials}", "hydra.sweep.dir=search")
+        settings = ("search=optuna", f"search.trials={trials}", "hydra.sweep.dir=search")
         command(["-m", *STEPS, *SPACE, *settings], folder)
         seconds = time.perf_counter() - began
         found: list[dict[str, Any]] = json.loads((Path(folder) / "search" / "search.json").read_text())["trials"]

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from runge.compare.leaderboard import read_leaderboard
 from runge.errors import ConfigurationError, RunError, override_of
 from runge.launch.cli import check_overrides, quoted, session, train
+from runge.launch.journal import JOURNAL
 from runge.outcomes import Answer, Comparison, Run
 from runge.records.directories import RunDirectory
 from runge.records.files import discard, write
@@ -47,8 +48,8 @@ def fit(*arguments: Any, directory: Directory = None) -> Run | Answer:
         directory: the directory of the run, or of the sweep; None: `outputs/DATE/TIME`, `outputs/multirun/DATE/TIME`.
 
     Returns:
-        For a table in memory the answer of `search=best` after `hydra.sweeper.timeout` seconds (60); with
-        `search=null`, or for overrides alone, one run.
+        For a table in memory the answer of `search=best` after `search.timeout` seconds (60); with
+        `search=none`, or for overrides alone, one run.
 
     Raises:
         ConfigurationError: an override is not allowed; it is a `ValueError`, and nothing was trained.
@@ -59,7 +60,7 @@ def fit(*arguments: Any, directory: Directory = None) -> Run | Answer:
         >>> from tempfile import mkdtemp
         >>> import numpy
         >>> x = numpy.linspace(0, 1, 20)
-        >>> short = "search=null", "trainer.max_steps=20", "model.width=8"
+        >>> short = "search=none", "trainer.max_steps=20", "model.width=8"
         >>> run = fit({"x": x, "y": x**2, "dydx": 2 * x}, *short, directory=mkdtemp())
         >>> run.function.inputs, run.function.outputs
         (('x',), ('y',))
@@ -68,8 +69,8 @@ def fit(*arguments: Any, directory: Directory = None) -> Run | Answer:
         runge.errors.ConfigurationError: model.width: should be greater than or equal to 1, got 0
     """
     in_memory = bool(arguments) and not isinstance(arguments[0], str)
-    searched = [one for one in arguments if isinstance(one, str) and one.startswith(("search=", "hydra/sweeper="))]
-    if searched != ["search=null"] and (in_memory or searched):
+    searched = [one for one in arguments if isinstance(one, str) and one.startswith("search=")]
+    if searched != ["search=none"] and (in_memory or searched):
         data, overrides = (arguments[:1], arguments[1:]) if in_memory else ((), arguments)
         answer = sweep(*data, *([] if searched else ["search=best"]), *overrides, directory=directory)
         assert isinstance(answer, Answer)
@@ -173,7 +174,7 @@ def _typed(
         if not (begun or any(where.rglob("status.json"))):
             path.unlink()
             RunDirectory(where).discard()
-            discard(where, {"multirun.yaml"})
+            discard(where, {"multirun.yaml", JOURNAL})
         name = FRAME if suffix == ".csv" else "the arrays"
         message = str(error).replace(repr(str(path)), name)
         message = re.sub(rf"{name}: line (\d+)", lambda line: f"{name}: row {int(line[1]) - 1}", message)

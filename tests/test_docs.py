@@ -12,13 +12,14 @@ import pytest
 from hydra._internal.callbacks import Callbacks
 from hydra.types import HydraContext, RunMode
 from numpy.testing import assert_allclose
-from omegaconf import OmegaConf
 
 from runge.compare import __main__ as compare
 from runge.configuration import build
 from runge.data import Table, read
 from runge.launch.cli import as_sweep, check_overrides, quoted, session
-from runge.launch.policies.best.policy import Race, RaceSettings
+from runge.launch.loop import policy_of
+from runge.launch.policies.best.policy import Best
+from runge.launch.policies.policy import SweepCommand
 from runge.trust.sensitivity import measure
 from tests.conftest import ROOT, command
 
@@ -143,25 +144,24 @@ def test_the_tables_of_the_page_on_data(line, tables, configuration):
 
 
 BEST = (ROOT / "docs/howto/best.md").read_text()
-FITS = re.findall(r"^    runge (?:fit (.*)|(-m .*))$", BEST, re.MULTILINE)
+FITS = re.findall(r"^    runge fit (.*)$", BEST, re.MULTILINE)
 
 
-@pytest.mark.parametrize("line", FITS, ids=lambda line: line[0] or line[1])
+@pytest.mark.parametrize("line", FITS)
 def test_the_commands_of_the_page_on_the_best_fit(line, tables):
     text = re.search(r"```yaml\n(.*?)```", BEST, re.DOTALL)[1]
     (folder := Path("mine/experiment")).mkdir(parents=True)
     (folder / "own.yaml").write_text(text)
-    _, *arguments = quoted(as_sweep(shlex.split(line[0])) if line[0] else shlex.split(line[1]))
+    _, *arguments = quoted(as_sweep(shlex.split(line)))
     check_overrides(arguments)
     with session(RunMode.MULTIRUN) as hydra:
         composed = hydra.compose_config("config", arguments, RunMode.MULTIRUN, with_log_configuration=False)
-        sweeper = OmegaConf.to_object(composed.hydra.sweeper)
-        assert sweeper.pop("_target_").endswith(".BestSweeper")
-        settings = build("hydra.sweeper", sweeper, RaceSettings)
         context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
-        race = Race(context, composed, settings, list(composed.hydra.overrides.task), 1)
-    names = [one.name for one in race.entrants]
-    assert not race.known or set(race.known.rows.inputs) == {"alpha", "speed"}
+        command = SweepCommand(context, composed, list(composed.hydra.overrides.task), 0.0, 1)
+        policy = policy_of(command)
+    assert isinstance(policy, Best)
+    names, known = list(policy.selection.entrants), policy.selection.known
+    assert not known or set(known.rows.inputs) == {"alpha", "speed"}
     for word, own in {"tables.mine": "mine", "=own": "gelu, 2 x 32", "wide:": "wide"}.items():
-        assert word not in "".join(line) or own in names
-    assert len(names) == 2 if line[1] else len(names) > 3
+        assert word not in line or own in names
+    assert len(names) == 2 if "~search.tables" in line else len(names) > 3

@@ -26,7 +26,7 @@ from runge.function import Function
 from runge.launch.compose import compose
 from runge.optimizers import SGD, LevenbergMarquardt
 from tests.conftest import interrupted_at
-from tests.launch.commands import TINY_RACE
+from tests.launch.commands import TINY_SEARCH
 
 X = np.linspace(0, 1, 24)[:, None]
 Y, DYDX = np.sin(6 * X[:, 0]), 6 * np.cos(6 * X)
@@ -132,7 +132,7 @@ def test_the_defaults_are_those_of_a_table():
     assert (defaults.pop("validation_fraction"), None) == (split["val"], split["train"])
     assert table == compose("data=table", "data.file=X", f"optimizer={defaults.pop('optimizer')}")
     best = yaml.safe_load((CONFIGURATIONS / "search" / "best.yaml").read_text())
-    assert defaults.pop("timeout") == best["hydra"]["sweeper"]["timeout"]
+    assert defaults.pop("timeout") == best["timeout"]
     assert set(defaults.values()) == {None}  # as the command has it
 
 
@@ -144,7 +144,7 @@ def test_a_fit_has_the_bits_of_a_run(optimizer, tmp_path):
     model = SobolevRegressor(width=8, optimizer=optimizer, max_steps=steps, random_state=3).fit(x, y, dydx=slopes)
     overrides = ["data.split.test=0", "seed=3", "model.width=8", f"trainer.max_steps={steps}", f"optimizer={optimizer}"]
     run = runge.fit(
-        {"x": x, "y": y, "dydx": slopes}, "search=null", *overrides, "trainer.progress_bar=false", directory=tmp_path
+        {"x": x, "y": y, "dydx": slopes}, "search=none", *overrides, "trainer.progress_bar=false", directory=tmp_path
     )
     assert np.array_equal(run.function.double()(x), model.predict(x))
     assert run.history["train/loss"].tolist() == model.loss_curve_
@@ -240,7 +240,7 @@ def nothing_left(monkeypatch, tmp_path):
 
     def race(table, search, *overrides, directory):
         assert search == "search=best"
-        return runge.sweep(table, *TINY_RACE, *overrides, directory=directory)
+        return runge.sweep(table, *TINY_SEARCH, *overrides, directory=directory)
 
     monkeypatch.setattr("runge.estimator.regressor.sweep", race)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

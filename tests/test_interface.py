@@ -18,7 +18,7 @@ from runge.errors import ConfigurationError, RunError
 from runge.records.ensemble import write_answer
 from runge.tables.memory import file_of
 from tests.conftest import interrupted_at
-from tests.launch.commands import TINY_RACE
+from tests.launch.commands import TINY_SEARCH
 from tests.launch.test_run import SHORT, figures
 
 pytestmark = pytest.mark.usefixtures("in_folder")
@@ -94,7 +94,7 @@ TINY = ("trainer.max_steps=20", "model.width=8", "trainer.progress_bar=false")
 def test_a_table_in_memory_has_the_bits_of_the_same_file(table, tmp_path):
     table.to_csv("t.csv", index=False)
     named = runge.fit("data=table", "data.file=t.csv", *TINY)
-    run = runge.fit(table.set_index(np.arange(40) + 7), "search=null", *TINY, directory="it's here")
+    run = runge.fit(table.set_index(np.arange(40) + 7), "search=none", *TINY, directory="it's here")
     assert figures(run.directory) == figures(named.directory)
     assert run.settings["data.file"] == str(tmp_path / "it's here" / "data.csv")
     for name, values in pandas.read_csv(run.settings["data.file"]).items():
@@ -102,7 +102,7 @@ def test_a_table_in_memory_has_the_bits_of_the_same_file(table, tmp_path):
     arrays = {"x": table[["a", "b"]], "y": table["y"], "dydx": table[["dy_da", "dy_db"]]}
     np.savez("t.npz", **arrays)
     named = runge.fit("data=table", "data.file=t.npz", *TINY)
-    run = runge.fit(arrays, "data=table", "search=null", *TINY)
+    run = runge.fit(arrays, "data=table", "search=none", *TINY)
     assert figures(run.directory) == figures(named.directory)
     assert run.settings["data.file"] == str(run.directory.resolve() / "data.npz")
 
@@ -120,7 +120,7 @@ def test_a_sweep_of_a_table_in_memory(table, monkeypatch, tmp_path):
 
 
 def test_the_answer_for_a_table_in_memory(table, monkeypatch, capfd):
-    answer = runge.fit(table, *TINY_RACE, directory="race")
+    answer = runge.fit(table, *TINY_SEARCH, directory="race")
     assert isinstance(answer, runge.Answer)
     assert capfd.readouterr() == ("", "")
     board = answer.leaderboard
@@ -144,7 +144,7 @@ def test_the_answer_for_a_table_in_memory(table, monkeypatch, capfd):
     assert np.array_equal(runge.load("race")(x), values)
     with monkeypatch.context() as patch:
         patch.setattr("runge.optimizers.optimizer.Problem", None)  # nothing is trained again
-        assert np.array_equal(runge.fit(table, *TINY_RACE, directory="race").predict(x), values)
+        assert np.array_equal(runge.fit(table, *TINY_SEARCH, directory="race").predict(x), values)
     write_answer("race", {"0": 0.75, "2": 0.25})  # of both candidates
     mean, spread = runge.Answer("race").predict(x, std=True)
     each = [runge.load(f"race/{run}")(x) for run in (0, 2)]
@@ -153,7 +153,7 @@ def test_the_answer_for_a_table_in_memory(table, monkeypatch, capfd):
 
 
 def test_the_answer_for_a_target():
-    formulas = [one.replace("tables", "formulas") for one in TINY_RACE if not one.startswith("data")]
+    formulas = [one.replace("tables", "formulas") for one in TINY_SEARCH if not one.startswith("data")]
     answer = runge.fit(*formulas, "data.n_train=20")
     assert isinstance(answer, runge.Answer)
     assert answer.function.inputs == ("x",)
@@ -166,15 +166,15 @@ def test_a_search_that_is_interrupted_says_where_its_best_is(table, monkeypatch)
     with monkeypatch.context() as patch:
         patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(100))
         with pytest.raises(KeyboardInterrupt, match=r"^interrupted; the best answer so far, .*race; to continue, run"):
-            runge.fit(table, *TINY_RACE, directory="race")
+            runge.fit(table, *TINY_SEARCH, directory="race")
     assert runge.Answer("race").leaderboard["weight"].tolist() == [1, 0]
     assert "1.00 of " in repr(runge.Answer("race"))
 
 
 def test_a_default_run_of_a_table_in_memory(table):
-    run = runge.fit(table, "search=null", *TINY)
+    run = runge.fit(table, "search=none", *TINY)
     assert isinstance(run, runge.Run)
-    assert figures(run.directory) == figures(runge.fit(table, *TINY, "search=null").directory)
+    assert figures(run.directory) == figures(runge.fit(table, *TINY, "search=none").directory)
 
 
 def test_masked_labels_are_not_known():
@@ -199,6 +199,7 @@ def test_mistakes_in_a_table_in_memory(call, table, tmp_path):
         ((one, "data.file=t.csv"), "data.file: must not be set where the data are an argument"),
         ((one, "resume=run"), "resume: must not be set where the data are an argument"),
         ((one, "model.widht=8"), "model.widht: unknown key"),
+        ((one, "loss.lambda_d=-1"), r"loss\.lambda_d: should be greater"),  # found when the runs are checked
     ]
     for arguments, words in mistakes:
         with pytest.raises(ConfigurationError, match=words):

@@ -121,7 +121,7 @@ def test_several_outputs(tmp_path, monkeypatch, capsys):
 
 
 def test_the_mean_over_a_sweep(trained, tmp_path, monkeypatch, capsys, refusal):
-    options = (*SHORT, "hydra.launcher.processes=1", "hydra.sweep.dir=sweep", "hydra.sweeper.compare=false")
+    options = (*SHORT, "hydra.launcher.processes=1", "hydra.sweep.dir=sweep", "search.compare=false")
     folder, _ = trained("-m", "seed=0,1,2", "target=runge,steep", *options)
     monkeypatch.chdir(tmp_path)
     shutil.copytree(folder / "sweep", "sweep")

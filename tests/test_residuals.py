@@ -16,7 +16,7 @@ from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
 from runge.residuals import left_out, rows_of
 
-SHORT = ("trainer.max_steps=30", "model.width=8", "trainer.progress_bar=false", "hydra.sweeper.compare=false")
+SHORT = ("trainer.max_steps=30", "model.width=8", "trainer.progress_bar=false", "search.compare=false")
 
 
 @pytest.fixture(scope="module")

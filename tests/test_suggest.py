@@ -12,7 +12,7 @@ from runge.suggest import main, suggest
 
 ROLES = ("data=table", "data.file=t.csv", "data.inputs=[b,a]", "data.outputs=[y]", "data.split_column=kind")
 SETTINGS = ("data.folds=2", "data.split.test=0", "optimizer=levenberg_marquardt", "model.width=4")
-SHORT = ("trainer.max_steps=3", "trainer.progress_bar=false", "hydra.sweeper.compare=false")
+SHORT = ("trainer.max_steps=3", "trainer.progress_bar=false", "search.compare=false")
 
 
 @pytest.fixture(scope="module")

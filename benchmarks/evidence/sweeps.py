@@ -61,7 +61,7 @@ class ClaimSweep:
             RunError: the sweep failed, for another reason than runs that diverged.
             KeyboardInterrupt: it was interrupted; the finished runs are kept.
         """
-        overrides = ["hydra.sweeper.params=null", "hydra.sweeper.compare=false"]  # the page compares the runs
+        overrides = ["hydra.sweeper.params=null", "search.compare=false"]  # the page compares the runs
         overrides += [*(f"{key}={value}" for key, value in self._swept.items()), *self._fixed]
         with warnings.catch_warnings(record=True, action="always") as caught:
             try:

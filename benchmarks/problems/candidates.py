@@ -4,10 +4,10 @@
 
 Each candidate of a pool is fitted to the folds of each problem. The list is then built greedily: next comes the
 candidate with which the errors fall most for its time. Of the list so far the one with the smallest error E of
-`runge.launch.policies.best.judge` is taken for each problem, as the race does, and judged by the errors of the mean of
-its folds' networks at 2000 points; E never sees these. The points are those of `problems/functions.py`; noise is given in
-standard deviations of the values and of each partial derivative. `python benchmarks/problems` tries the race on other
-problems, too.
+`runge.launch.policies.best.judge` is taken for each problem, as the search does, and judged by the errors of the mean
+of its folds' networks at 2000 points; E never sees these. The points are those of `problems/functions.py`; noise is
+given in standard deviations of the values and of each partial derivative. `python benchmarks/problems` tries the search
+on other problems, too.
 """
 
 import argparse
@@ -117,7 +117,7 @@ def measure(candidate: str, work: Path, tables: Mapping[str, Path], exact: Mappi
     files = ",".join(f"'{path}'" for path in tables.values())
     sweep = runge.sweep(
         *("data=table", f"data.file={files}", "data.split.test=0", f"data.folds={FOLDS}", *POOL[candidate]),
-        *("trainer.progress_bar=false", "hydra.sweeper.compare=false"),
+        *("trainer.progress_bar=false", "search.compare=false"),
         directory=work / str(list(POOL).index(candidate)),
     )
     found = []

@@ -29,7 +29,7 @@ RATIO, IDLE, SLOPE, ONE = 3.0, 10.0, 1e-3, 0.1
 Round-off alone changes the errors of some trainings by a factor of two.
 """
 FLOOR = 1e-3
-QUICK = {"runge search=best": ("hydra.sweeper.timeout=20",)}
+QUICK = {"runge search=best": ("search.timeout=20",)}
 """Arguments of a tool in the checks; in the table this search has 120 s."""
 SECONDS, OF_MANY = 300, 200  # of the processor, for a check and for that of many rows
 STEPS = 1e-2, 1e-3, 1e-4, 1e-5, 1e-6

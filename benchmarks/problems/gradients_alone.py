@@ -70,7 +70,7 @@ def fit(system: System, points: int, overrides: tuple[str, ...], seed: int) -> d
     known, test = system.rows(seed, system.points)
     known = known.part(towards_edges(system, known.x, points, seed))
     with tempfile.TemporaryDirectory() as directory:
-        single = "search=null" in overrides
+        single = "search=none" in overrides
         place = f"hydra.{'run' if single else 'sweep'}.dir={directory}/fit"
         started, used = time.perf_counter(), time.process_time()
         found = runge.fit(known._asdict(), *overrides, f"seed={seed}", "trainer.progress_bar=false", place)
@@ -108,7 +108,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for name in arguments.systems:
         points, overrides = (SYSTEMS[name].points, ("data.split.test=0",)) if arguments.best else SETTINGS[name]
-        single = () if arguments.best else ("search=null", "data.split.test=0", "pictures=false")
+        single = () if arguments.best else ("search=none", "data.split.test=0", "pictures=false")
         rows = list[dict[str, Any]]()
         for seed in range(FIRST, FIRST + (1 if arguments.best else arguments.seeds)):
             row = {"problem": f"{name}{' by search' * arguments.best}", "seed": seed, "points": points}

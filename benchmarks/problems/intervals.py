@@ -36,7 +36,7 @@ from runge.residuals import rows_of
 LEVEL, NORMAL = 0.9, 1.645
 CANDIDATE = (
     *("optimizer=levenberg_marquardt", "model.activation=silu", "model.depth=2", "model.width=16"),
-    *("trainer.max_steps=100", "loss.lambda_d=1", "hydra.sweeper.timeout=1000"),
+    *("trainer.max_steps=100", "loss.lambda_d=1", "search.timeout=1000"),
 )
 ALL = {**functions.FUNCTIONS, **FRESH}
 NAMES = [name for name in ALL if ALL[name].n <= 150]
@@ -88,10 +88,10 @@ def interval_score(low: Array, high: Array, labels: Array) -> list[float]:
 def measure(name: str, noise: float, seed: int, work: Path, race: float | None, gp: bool) -> dict[str, Any]:
     """Return the shares that intervals contain in each channel, and their widths."""
     (known, test), directory = functions.problem(ALL[name], seed), work / f"{name}_{noise}_{seed}"
-    fit_by = CANDIDATE if race is None else (f"hydra.sweeper.timeout={race}",)
+    fit_by = CANDIDATE if race is None else (f"search.timeout={race}",)
     known, test = noisy(known, noise, noise, seed), noisy(test, noise, noise, 1000 + seed)
     if not (directory / "answer.json").exists():
-        quiet = (f"seed={seed}", "trainer.progress_bar=false", "hydra.sweeper.compare=false")
+        quiet = (f"seed={seed}", "trainer.progress_bar=false", "search.compare=false")
         runge.fit(known._asdict(), "search=best", *fit_by, *quiet, directory=directory)
     u = runge.load(directory)
     labels = channels(test.y, test.dydx)

@@ -42,7 +42,7 @@ N, N_TEST, MOST_INPUTS = 120, 2000, 6
 SETTINGS = (
     *("optimizer=levenberg_marquardt", "trainer.max_steps=100", "model.activation=silu", "model.depth=2"),
     *("model.width=16", "data.split.test=0", "seed=range(2)", "trainer.progress_bar=false"),
-    *("~logger", "hydra.sweeper.compare=false"),
+    *("~logger", "search.compare=false"),
 )
 PROBLEMS = {
     name: (lambda x, value=one.value: value(x)[:, None], one.box)

@@ -91,7 +91,7 @@ def fit(study: Study, rows: Rows, directory: Path) -> Any:
     sweep(
         rows._asdict(),
         *(f"data.folds={FOLDS}", "data.split.test=0", "optimizer=levenberg_marquardt", "model.depth=2"),
-        *(*study.network, "trainer.progress_bar=false", "hydra.sweeper.compare=false", "hydra.launcher.processes=1"),
+        *(*study.network, "trainer.progress_bar=false", "search.compare=false", "hydra.launcher.processes=1"),
         directory=directory,
     )
     return load(directory)

@@ -1,7 +1,8 @@
 """Generate the reference of the configuration: keys and defaults from `conf/`, their meaning from the docstrings.
 
 The line `<!-- configuration: PART -->` of a page is replaced by that part: `sections`, `groups`, `launcher`, `search`,
-`best`, `experiments` or `quantities`. A key without a description is reported as a warning, which fails the build.
+`best`, `grid`, `experiments` or `quantities`. A key without a description is reported as a warning, which fails the
+build.
 """
 
 import importlib
@@ -104,25 +105,40 @@ def quantities() -> str:
 
 def launcher() -> str:
     """Write a table of the launcher's keys."""
-    return _plugin("launcher", "fused", "runge.launch.slurm.LauncherSettings")
+    importlib.import_module("hydra_plugins.runge_fused")
+    node: Any = ConfigStore.instance().repo["hydra"]["launcher"]["fused.yaml"].node  # pyright: ignore
+    explained = _explained(_import("runge.launch.slurm.LauncherSettings"))
+    rows = [_key_row(f"hydra.launcher.{key}", explained, node[key]) for key in node if key != "_target_"]
+    return "\n".join([*_head("key", "meaning", "default"), *rows])
 
 
 def search() -> str:
-    """Write a table of the keys of a search."""
-    return _plugin("sweeper", "search", "runge.launch.policies.optuna.SearchSettings")
+    """Write a table of the keys of `search=optuna`."""
+    return _search("optuna", "runge.launch.policies.optuna.OptunaSettings")
 
 
 def best() -> str:
-    """Write a table of the keys of a race."""
-    return _plugin("sweeper", "best", "runge.launch.policies.best.policy.RaceSettings")
+    """Write a table of the keys of `search=best`."""
+    return _search("best", "runge.launch.policies.best.policy.BestSettings")
 
 
-def _plugin(kind: str, name: str, settings: str) -> str:
-    importlib.import_module("hydra_plugins.runge_fused")
-    node: Any = ConfigStore.instance().repo["hydra"][kind][f"{name}.yaml"].node  # pyright: ignore
-    explained = _explained(_import(settings))
-    rows = [_key_row(f"hydra.{kind}.{key}", explained, node[key]) for key in node if key != "_target_"]
+def grid() -> str:
+    """Write a table of the keys of `search=none`."""
+    return _search("none", "runge.launch.policies.grid.GridSettings")
+
+
+def _search(option: str, settings: str) -> str:
+    """Write a table of the keys of an option; mappings, the candidates, are too long for it."""
+    content, explained = (
+        yaml.safe_load((CONFIGURATIONS / f"search/{option}.yaml").read_text()),
+        _explained(_import(settings)),
+    )
+    rows = [_row(f"`search.{key}`", _meaning(key, explained), _default(option, content[key])) for key in content]
     return "\n".join([*_head("key", "meaning", "default"), *rows])
+
+
+def _default(option: str, value: Any) -> str:
+    return f"those of `conf/search/{option}.yaml`" if isinstance(value, dict) else _value(value)
 
 
 def experiments() -> str:
@@ -250,7 +266,7 @@ def _row(*cells: str) -> str:
 
 
 def _fill(app: Sphinx, name: str, source: list[str]) -> None:
-    parts = {part.__name__: part for part in (sections, groups, launcher, search, best, experiments, quantities)}
+    parts = {part.__name__: part for part in (sections, groups, launcher, search, best, grid, experiments, quantities)}
     source[0] = re.sub(r"<!-- configuration: (\w+) -->", lambda match: parts[match[1]](), source[0])
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 HERE = Path(__file__).parent
-ACTIVATIONS = "-m model.activation=tanh,relu,gelu trainer.progress_bar=false hydra.sweeper.compare=false"
+ACTIVATIONS = "-m model.activation=tanh,relu,gelu trainer.progress_bar=false search.compare=false"
 SWEEPS = {"outputs/few": ACTIVATIONS, "outputs/many": f"{ACTIVATIONS} seed=range(10)"}
 COLOURED = "?smoothing=0&runColorGroup=regex%3A(tanh%7Crelu%7Cgelu)#timeseries"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

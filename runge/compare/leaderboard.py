@@ -149,6 +149,7 @@ class Leaderboard:
         profiles: the answer to a table along its inputs, of each output along the same ones; none: a formula.
         level: the level of their intervals; None: they have none.
         suspects: the labels of a table that may be wrong, the largest residual first.
+        promotions: which candidates were trained further, and why, in the order of time.
     """
 
     candidates: list[Candidate]
@@ -158,6 +159,7 @@ class Leaderboard:
     profiles: list[AnswerProfile] = field(default_factory=list)
     level: FiniteFloat | None = None
     suspects: list[Suspect] = field(default_factory=list)
+    promotions: list[str] = field(default_factory=list)
 
     def write(self, sweep: Path) -> None:
         """Write it into the directory of a sweep."""

@@ -70,7 +70,7 @@ def _command(records: Sequence[RunRecord]) -> str:
     """Return the command of a sweep, if these are all of its runs, or else that of a single run."""
     typed_in, flag = _of_sweep(records), ["-m"]
     if typed_in is None and len(records) == 1 and (given := records[0].overrides) is not None:
-        typed_in, flag = [one for one in BETWEEN.split(given) if not one.startswith("search=")], []
+        typed_in, flag = [one for one in BETWEEN.split(given) if not one.startswith(("search=", "search."))], []
     if typed_in is None:
         return ""
     own = [one for one in typed_in if one and not one.lstrip("+~").startswith(_NOT_SHOWN)]

@@ -186,9 +186,9 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
             if not isinstance(value := self._given(name), str | None):
                 raise ValueError(f"{name}: must be {rule} with search='best', got {value}")
         keys = {f"{section}.{name}": name for section, names in _KEYS.items() for name in names}
-        keys |= {"optimizer": "optimizer", "hydra.sweeper.timeout": "timeout"}
+        keys |= {"optimizer": "optimizer", "search.timeout": "timeout"}
         overrides = [f"{key}={value}" for key, name in keys.items() if (value := self._given(name)) is not None]
-        overrides += [f"seed={seed_of(self.random_state)}", *QUIET, "hydra.sweeper.compare=false"]
+        overrides += [f"seed={seed_of(self.random_state)}", *QUIET, "search.compare=false"]
         with TemporaryDirectory(prefix="runge-", ignore_cleanup_errors=True) as directory:
             try:
                 answer: Any = sweep({"x": x, "y": y, "dydx": dydx}, "search=best", *overrides, directory=directory)
@@ -303,7 +303,7 @@ def _fitting() -> Iterator[None]:
     except ConfigurationError as error:
         named = r"^data\.(split|inputs|outputs): ('X'|the arrays)"
         message = re.sub(named, lambda key: _PARAMETERS[key[1]], str(error))
-        raise ValueError(re.sub(r"\b(model|loss|trainer|data|hydra\.sweeper)\.(?=\w)", "", message)) from error
+        raise ValueError(re.sub(r"\b(model|loss|trainer|data|search)\.(?=\w)", "", message)) from error
     finally:
         log.setLevel(level)
         torch.set_num_threads(threads)

@@ -39,13 +39,13 @@ _FIT = """\
 usage: {0} fit FILE [KEY=VALUE ...]
        {0} fit target=NAME [KEY=VALUE ...]
 
-Fit a table, or a formula, with nothing to choose: candidates of all methods are compared by cross-validation within a
-time limit, and the best ones are trained on all rows. It is short for
+Fit a table, or a formula, with nothing to choose: candidates of all methods are compared within a time limit by their
+errors in rows that they have not seen, and the best ones are trained on all rows. It is short for
 {0} -m search=best data=table data.file=FILE.
 
-  hydra.sweeper.timeout=60  the seconds that it may take
-  hydra.sweep.dir=DIR       the directory of the answer and the report; a command that was stopped resumes there
-  KEY=VALUE                 any setting of a run, which all candidates then have; {0} --help lists them
+  search.timeout=60    the seconds that it may take
+  hydra.sweep.dir=DIR  the directory of the answer and the report; a command that was stopped resumes there
+  KEY=VALUE            any setting of a run, which all candidates then have; {0} --help lists them
 """
 
 _FIXED = {
@@ -89,8 +89,8 @@ def as_sweep(arguments: Sequence[str]) -> list[str]:
         ConfigurationError: neither a file nor a target is named.
 
     Example:
-        >>> as_sweep(["rows.csv", "hydra.sweeper.timeout=20"])
-        ['-m', 'search=best', 'data=table', 'data.file=rows.csv', 'hydra.sweeper.timeout=20']
+        >>> as_sweep(["rows.csv", "search.timeout=20"])
+        ['-m', 'search=best', 'data=table', 'data.file=rows.csv', 'search.timeout=20']
     """
     file = [one for one in arguments[:1] if os.path.isfile(one) or ("=" not in one and not one.startswith("-"))]
     if not file and not any(one.lstrip("+").startswith(("data", "experiment", "target")) for one in arguments):
@@ -164,16 +164,8 @@ def check_overrides(arguments: Sequence[str]) -> None:
 
 
 def quoted(arguments: Sequence[str]) -> list[str]:
-    """Return arguments as Hydra's grammar reads them, with the sweeper that `search=best` needs.
-
-    The default `search=null` is left out, because Hydra refuses null as an option.
-
-    Example:
-        >>> quoted(["search=best", "seed=1"]), quoted(["search=null"])
-        (['search=best', 'hydra/sweeper=best', 'seed=1'], [])
-    """
-    searches = {"search=best": ["search=best", "hydra/sweeper=best"], "search=null": []}
-    return [one for argument in arguments for one in searches.get(argument, [_quote_expression(argument)])]
+    """Return arguments as Hydra's grammar reads them."""
+    return list(map(_quote_expression, arguments))
 
 
 def _quote_expression(argument: str) -> str:

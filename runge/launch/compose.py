@@ -69,7 +69,7 @@ def combinations(arguments: Sequence[str], loader: ConfigLoader | None = None) -
     for override in OverridesParser.create(loader).parse_overrides(list(arguments)):
         key = override.get_key_element()
         if override.is_sweep_override() and not override.is_discrete_sweep():
-            raise ConfigurationError(f"{key}: must have values, because only hydra/sweeper=search takes an interval")
+            raise ConfigurationError(f"{key}: must have values, because only search=optuna takes an interval")
         swept = override.is_sweep_override()
         values = override.sweep_string_iterator() if swept else [override.get_value_element_as_str()]
         choices[key] = [f"{key}={value}" for value in values]
@@ -100,7 +100,10 @@ def options_of(hydra: HydraConf) -> dict[str, str]:
     return {
         group: option
         for group, option in hydra.runtime.choices.items()
-        if isinstance(option, str) and not group.startswith("hydra/") and f"{group}._target_" not in replaced
+        if isinstance(option, str)
+        and group != "search"
+        and not group.startswith("hydra/")
+        and f"{group}._target_" not in replaced
     }
 
 
@@ -177,7 +180,7 @@ def plain(configuration: DictConfig) -> tuple[dict[str, Any], Any]:
     """
     try:
         # Key by key, because resolving Hydra's own section would take longer than everything else here.
-        values = {str(key): configuration[key] for key in configuration if key != "hydra"}
+        values = {str(key): configuration[key] for key in configuration if key not in ("hydra", "search")}
         content = {
             key: OmegaConf.to_container(x, resolve=True, throw_on_missing=True) if OmegaConf.is_config(x) else x
             for key, x in values.items()

@@ -36,7 +36,7 @@ def start_loading() -> Any:
     from multiprocessing import forkserver, resource_tracker
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["runge.launch.run", "runge.training.stack"])
+    context.set_forkserver_preload(["runge.launch.run", "runge.training.stack", "pandas"])
     resource_tracker.ensure_running()  # it would let the signals through again
     # Signals to the whole group of processes, such as Ctrl-C, concern the commanding process alone, which passes
     # them on. The server and its children inherit the mask; the system keeps signals until a child lets them through.
@@ -48,8 +48,10 @@ def start_loading() -> Any:
     return context
 
 
-def run_tasks(tasks: Sequence[Task], report: Report, processes: int) -> Generator[tuple[int, Any], None, None]:
-    """Do tasks, in their order, each in a process of its own, or all in this one if `processes` is 1.
+def run_tasks(
+    tasks: Sequence[Task], report: Report, processes: int, threads: int = 1
+) -> Generator[tuple[int, Any], None, None]:
+    """Do tasks, in their order, each in a process of its own with some threads, or all in this one if `processes` is 1.
 
     The pools of the standard library end all of their processes when one dies. Tasks can be pickled; they are called
     with a function that takes what is passed on to `report`. If the command is interrupted, they are first ended.
@@ -67,7 +69,7 @@ def run_tasks(tasks: Sequence[Task], report: Report, processes: int) -> Generato
             while waiting and len(busy) < processes:
                 number, task = waiting.pop(0)
                 ours, theirs = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(theirs, task), daemon=True)
+                process = context.Process(target=_work, args=(theirs, task, threads), daemon=True)
                 busy[ours] = number, process
                 _start(process)
                 theirs.close()
@@ -82,8 +84,9 @@ def run_tasks(tasks: Sequence[Task], report: Report, processes: int) -> Generato
             interruption.check()
     finally:
         interruption.obey()
+        over = interruption.received is None and interruption.requested  # then nothing of them is kept
         for _, process in busy.values():
-            process.terminate()
+            process.kill() if over else process.terminate()
         for connection, (_, process) in busy.items():
             while process.is_alive():  # it cannot end before its messages are read
                 if connection.poll(0.05):
@@ -117,12 +120,12 @@ def _death(code: int) -> str:
     return f"its process was killed by {name}{why}"
 
 
-def _work(connection: Connection, task: Task) -> None:
+def _work(connection: Connection, task: Task, threads: int) -> None:
     logging.raiseExceptions = False  # as in the commanding process
     gc.freeze()  # what the server has loaded stays
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)  # Ctrl-C reaches the commanding process alone, which passes it on
-    machine.limit_threads(1)
+    machine.limit_threads(threads)
 
     def send(kind: str, value: Any) -> None:
         with suppress(OSError):  # the commanding process is gone

@@ -66,7 +66,7 @@ def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resumi
             raise ConfigurationError(f"hydra.run.dir: must be a directory without a run, got {str(directory.path)!r}")
         else:
             directory.begin(content, hydra.overrides.task, options_of(hydra))
-        if hydra.runtime.choices.get("search") not in (None, "null") and not (sweep or resuming):
+        if hydra.runtime.choices.get("search") not in (None, "none") and not (sweep or resuming):
             raise ConfigurationError(f"search: needs -m: {command()} -m search=best")
         member = Member(content, hydra.overrides.task, fixed=_fixed(Path(hydra.sweep.dir)) if sweep else ())
         check_rows(member, directory)

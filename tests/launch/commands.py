@@ -14,13 +14,13 @@ import psutil
 from runge.launch.processes import start_loading
 from tests.conftest import ROOT
 
-TINY_RACE = (
-    *("hydra/sweeper=best", "hydra.sweeper.timeout=300", "data=table", "data.folds=3", "trainer.progress_bar=false"),
-    '+hydra.sweeper.tables={one: ["optimizer.lr=0.01"], two: ["optimizer.lr=0.003"]}',
+TINY_SEARCH = (
+    *("search=best", "search.timeout=300", "data=table", "data.folds=3", "trainer.progress_bar=false"),
+    *("~search.tables", '+search.tables={one: ["optimizer.lr=0.01"], two: ["optimizer.lr=0.003"]}'),
     *("trainer.max_steps=40", "model.width=8", "model.depth=2"),  # which are not varied then
-    "hydra.sweeper.seeds=2",
+    "search.seeds=2",
 )
-"""Overrides of a race that ends long before its time."""
+"""Overrides of a search that ends long before its time."""
 
 SIGNALS = {"INT": signal.SIGINT, "TERM": signal.SIGTERM, "KILL": signal.SIGKILL}
 

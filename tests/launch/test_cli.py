@@ -116,7 +116,7 @@ def commands(draw):
     for _ in range(draw(st.integers(0, 20)) // 20):
         parts = ["+", "++", "~", ""], sorted({*KEYS, "nonsense", ""}), ["", "=1", ".extra=1", "@model=1", "@x=null"]
         overrides.append("".join(draw(st.sampled_from(part)) for part in parts))
-    return [*(["-m", "hydra.launcher.processes=1", "hydra.sweeper.compare=false"] if sweep else []), *overrides]
+    return [*(["-m", "hydra.launcher.processes=1", "search.compare=false"] if sweep else []), *overrides]
 
 
 @pytest.mark.parametrize("part", range(2))  # so that two processes share the work

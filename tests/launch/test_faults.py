@@ -70,7 +70,7 @@ def test_full_disk(count, fail, finish, trained, tmp_path, monkeypatch):
     check_same(tmp_path / "run", whole)
 
 
-@pytest.mark.parametrize("count", [3, 50])
+@pytest.mark.parametrize("count", [5, 50])
 def test_full_disk_in_a_sweep(count, train, fail, whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         full_disk(patch, after(count))

@@ -116,7 +116,7 @@ def test_too_few_rows():
 def test_a_trial_is_the_median_over_seeds_of_the_mean_over_folds():
     pytest.importorskip("optuna")
     write_table(20)
-    options = "hydra/sweeper=search", "hydra.sweeper.trials=2", "hydra.sweeper.seeds=3", "optimizer.lr=interval(0.01,1)"
+    options = "search=optuna", "search.trials=2", "search.seeds=3", "optimizer.lr=interval(0.01,1)"
     runge.sweep(*SHORT, *TABLE, "data.folds=2", *options, directory="sweep")
     for trial in json.loads(Path("sweep/search.json").read_text())["trials"]:
         figures = [json.loads(Path(f"sweep/{run}/metrics.json").read_text()) for run in trial["runs"]]

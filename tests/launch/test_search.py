@@ -19,9 +19,9 @@ optuna = pytest.importorskip("optuna")
 from runge.launch.policies.study import Result, Study  # noqa: E402
 
 SHORT = ("trainer.max_steps=40", "trainer.log_every=20", "data.n_test=51", "trainer.progress_bar=false", "logger=[]")
-SEARCH = ("-m", "hydra/sweeper=search", "hydra.sweeper.compare=false", "hydra.launcher.processes=1", *SHORT)
+SEARCH = ("-m", "search=optuna", "search.compare=false", "hydra.launcher.processes=1", *SHORT)
 RANGES = ("loss.lambda_d=tag(log,interval(1e-3,10))", "model.width=choice(4,8)", "optimizer.lr=interval(1e-3,0.1)")
-WHOLE = (*SEARCH, *RANGES, "hydra.sweeper.trials=6", "hydra.sweeper.batch=3", "hydra.sweep.dir=search")
+WHOLE = (*SEARCH, *RANGES, "search.trials=6", "search.batch=3", "hydra.sweep.dir=search")
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +37,16 @@ def found(folder):
     return json.loads((folder / "search" / "search.json").read_text())
 
 
-def stored(folder):
-    """Return the trials in Optuna's journal."""
-    journal = optuna.storages.journal.JournalFileBackend(str(folder / "search" / "study.log"))
-    return optuna.load_study(study_name="search", storage=optuna.storages.JournalStorage(journal)).trials
+def jobs(folder):
+    """Return the overrides of the runs in the journal, batch by batch."""
+    return [batch["jobs"] for batch in json.loads((folder / "search" / "journal.json").read_text())["batches"]]
+
+
+def stop(journal, ended):
+    """Rewrite a journal as if the search had been killed in the batch after some that had ended."""
+    content = json.loads(journal.read_text())
+    content["batches"] = [*content["batches"][:ended], content["batches"][ended] | {"seconds": None, "results": []}]
+    journal.write_text(json.dumps(content))
 
 
 def metrics(folder, run):
@@ -57,57 +63,73 @@ def test_the_best_is_that_of_the_validation_points(searched):
     overrides = yaml.safe_load((folder / "search" / str(best) / ".hydra" / "overrides.yaml").read_text())
     assert content["command"] == [f"python {ROOT}/train.py " + " ".join(f"'{x}'" if "[" in x else x for x in overrides)]
     assert content["command"][0] in printed
-    assert [trial.state.name for trial in stored(folder)] == ["COMPLETE"] * 6
+    assert [trial["status"] for trial in content["trials"]] == ["finished"] * 6
+    assert [len(batch) for batch in jobs(folder)] == [3, 3]
 
 
-@pytest.mark.parametrize("recorded", [None, 0, 2])
+@pytest.mark.parametrize("recorded", [None, 0, 1])
 def test_a_killed_search_has_the_same_trials(recorded, searched, tmp_path, monkeypatch):
-    """In its second batch the runs are trained, and none or two of its trials are recorded; or nothing at all."""
+    """The journal has no batch or one that has ended, and the next one, which has begun; or there is no journal."""
     folder, _ = searched
     shutil.copytree(folder / "search", tmp_path / "search")
     (tmp_path / "search" / "search.json").unlink()
-    journal = tmp_path / "search" / "study.log"
-    lines = journal.read_text().splitlines(keepends=True)
-    trials = [i for i, line in enumerate(lines) if json.loads(line)["op_code"] == 4]  # a trial is one line
-    assert len(trials) == 6
-    journal.unlink() if recorded is None else journal.write_text("".join(lines[: trials[3 + recorded]]))
-    (tmp_path / "search" / "study.log.lock").symlink_to(journal)  # as Optuna leaves it
+    journal = tmp_path / "search" / "journal.json"
+    journal.unlink() if recorded is None else stop(journal, recorded)
     before = (tmp_path / "search" / "4" / "metrics.json").stat().st_mtime_ns
     monkeypatch.chdir(tmp_path)
     assert command(*WHOLE) == (0, "")
     assert found(tmp_path) == found(folder)
-    assert [trial.params for trial in stored(tmp_path)] == [trial.params for trial in stored(folder)]
+    assert jobs(tmp_path) == jobs(folder)
     assert (tmp_path / "search" / "4" / "metrics.json").stat().st_mtime_ns == before
 
 
-def test_a_damaged_study_is_reported(fail, tmp_path):
+def test_a_damaged_journal_is_reported(fail, tmp_path):
     (tmp_path / "search").mkdir()
-    for content in (b"garbage" * 100, b"{}\n"):
-        (tmp_path / "search" / "study.log").write_bytes(content)
+    (tmp_path / "search" / "journal.json").write_text("garbage" * 100)
+    _, err = fail(*WHOLE)
+    assert err.startswith("error: search/journal.json is damaged")
+    assert err.count("\n") == 1, err
+
+
+def test_a_batch_of_which_no_run_could_be_trained_begins_again(searched, fail, monkeypatch, tmp_path):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    folder, _ = searched
+    shutil.copytree(folder / "search", tmp_path / "search")
+    for number in (3, 4, 5):
+        shutil.rmtree(tmp_path / "search" / str(number))
+    stop(tmp_path / "search" / "journal.json", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr("runge.launch.run.train_jobs", full)
         _, err = fail(*WHOLE)
-        assert "study.log cannot be used" in err
-        assert "Traceback" not in err
+    assert "No space left on device" in err
+    assert command(*WHOLE) == (0, "")
+    assert found(tmp_path) == found(folder)
 
 
 def test_another_search_is_not_continued_but_a_longer_one_is(searched, tmp_path, train, fail):
     folder, _ = searched
     shutil.copytree(folder / "search", tmp_path / "search")
     for other, key in (
-        ("hydra.sweeper.seed=1", "hydra.sweeper.seed"),
-        ("optimizer.lr=interval(1e-3,0.2)", "hydra.sweeper.params"),
+        ("search.seed=1", "search.seed"),
+        ("optimizer.lr=interval(1e-3,0.2)", "ranges"),
         ("objective=val/loss", "objective"),
         ("data.n_train=64", "overrides"),
     ):
         _, err = fail(*WHOLE, other)
         assert err.startswith(f"error: {key}: must be as when the search in 'search' began")
-    assert train(*WHOLE, "hydra.sweeper.trials=7")[0] == 0
+    assert train(*WHOLE, "search.trials=7")[0] == 0
     longer, shorter = ([trial["params"] for trial in found(place)["trials"]] for place in (tmp_path, folder))
+    assert len(longer) == 7
     assert longer[:6] == shorter
+    assert train(*WHOLE, "search.trials=4")[0] == 0  # which have ended already
+    assert [trial["params"] for trial in found(tmp_path)["trials"]] == shorter[:4]
 
 
 def test_a_trial_of_several_seeds_and_several_objectives(trained):
     """Medians over seeds; the best are those that no other dominates."""
-    options = ("objective=[val/mse_f,val/mse_df]", "hydra.sweeper.seeds=3", "hydra.sweeper.trials=3")
+    options = ("objective=[val/mse_f,val/mse_df]", "search.seeds=3", "search.trials=3")
     folder, printed = trained(*SEARCH, RANGES[0], *options, "model.width=4", "hydra.sweep.dir=search")
     content = found(folder)
     for trial in content["trials"]:
@@ -165,11 +187,11 @@ def test_impossible_ranges(override, words):
             "weight_decay",
             "at most 1 / lr",
         ),
-        ("model.width=8,16", "hydra.sweeper.sampler=grid"): ("hydra.sweeper.sampler", "'tpe'", "'grid'"),
+        ("model.width=8,16", "search.sampler=grid"): ("search.sampler", "'tpe'", "'grid'"),
         ("model.width=8,16", "objective=test/mse_f"): ("objective", "validation points"),
         ("model.width=8,16", "objective=val/mse_f,val/mse_df"): ("objective", "a list"),
-        ("seed=range(3)",): ("seed", "hydra.sweeper.seeds"),
-        ("model.width=8",): ("hydra.sweeper", "at least one key"),
+        ("seed=range(3)",): ("seed", "search.seeds"),
+        ("model.width=8",): ("search", "at least one key"),
     }.items(),
 )
 def test_mistakes_are_refused_before_any_work(overrides, words, fail, tmp_path):
@@ -188,40 +210,34 @@ def test_without_optuna(train, fail, monkeypatch):
     assert train("-m", "seed=0", "model.width=4", "hydra.launcher.processes=1", *SHORT)[0] == 0
 
 
-def study(folder, sampler="tpe", seed=0, batch=16):
-    folder.mkdir(exist_ok=True)
+def study(sampler="tpe", seed=0):
     space, _ = parse("lr=tag(log,interval(1e-3,1))", "x=interval(0.0,1)", "w=choice(1,2,3)")
-    description = {"objective": ["val/nrmse"], "hydra.sweeper.sampler": sampler, "hydra.sweeper.seed": seed}
-    return Study(folder, space, description, batch)
+    return Study(space, 1, sampler, seed)
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
-def test_samplers(sampler, tmp_path):
+def test_samplers(sampler):
     """The same seed gives the same trials; other batches are others."""
 
-    def trials(folder, seed):
-        batches = []
-        for _ in range(3):  # as if the search had been killed after each batch
-            made = study(tmp_path / folder, sampler, seed)
-            first, params = made.propose(48)
-            assert first == 16 * len(batches)
-            made.tell(params, [Result("finished", (one["lr"] + one["x"],), [first]) for one in params])
+    def trials(seed):
+        made, batches = study(sampler, seed), []
+        for _ in range(3):
+            params = made.propose(16)
+            made.tell(params, [Result("finished", (one["lr"] + one["x"],), [0]) for one in params])
             batches.append(params)
         return batches
 
-    first, again, other = trials("a", 3), trials("b", 3), trials("c", 4)
+    first, again, other = trials(3), trials(3), trials(4)
     assert first == again
     assert first != other
     assert len({tuple(one.values()) for batch in first for one in batch}) == 48
     assert all(len({one["w"] for one in batch}) == 3 for batch in first)
 
 
-def test_what_the_sampler_is_told(tmp_path):
-    made = study(tmp_path / "a", batch=4)
-    assert made.best() == []
+def test_what_the_sampler_is_told():
+    made = study()
     ends = [("finished", (2.0,)), ("finished", (1.0,)), ("diverged", ()), ("failed", ())]
-    made.tell(made.propose(4)[1], [Result(*end, [i]) for i, end in enumerate(ends)])
+    made.tell(made.propose(4), [Result(*end, [i]) for i, end in enumerate(ends)])
     assert [trial.state.name for trial in made.trials] == ["COMPLETE", "COMPLETE", "PRUNED", "FAIL"]
     assert [trial.values for trial in made.trials] == [[2.0], [1.0], None, None]
     assert [trial.number for trial in made.best()] == [1]
-    assert made.propose(4) == (4, [])

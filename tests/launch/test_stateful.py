@@ -26,7 +26,7 @@ from tests.launch.test_killed import SMALL, check_files, check_same
 from tests.launch.test_run import figures
 
 FEW = (*SMALL, "model.width=8", "trainer.checkpoint_seconds=0.02")
-TWO = ("-m", "hydra.launcher.processes=2", "hydra.sweeper.compare=false")
+TWO = ("-m", "hydra.launcher.processes=2", "search.compare=false")
 LM = ("optimizer=levenberg_marquardt", "trainer.log_every=5")
 KINDS = {
     "run": (*FEW, "trainer.max_steps=400", "data.batch_size=5"),

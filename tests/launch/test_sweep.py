@@ -96,7 +96,7 @@ def test_a_stack_of_more_runs_than_files_may_be_open(train, monkeypatch):
 
 @pytest.mark.parametrize("options", [["hydra/launcher=basic"], ["hydra/job_logging=none"]])
 def test_batches(options, train, tmp_path):
-    batches = ("hydra.sweeper.max_batch_size=2", *options, "hydra.sweep.dir=sweep")
+    batches = ("search.batch=2", *options, "hydra.sweep.dir=sweep")
     status, out, err = train("-m", "seed=0,1,2", *batches, *SHORT)
     assert status == 0, out + err
     assert sorted(directories(tmp_path / "sweep")) == ["0", "1", "2"]
@@ -153,7 +153,7 @@ def test_interrupted_sweep_keeps_what_is_finished(tmp_path):
 
 
 def test_a_run_that_diverges_or_a_mistake_in_a_later_batch(train, fail, tmp_path):
-    one_by_one = "hydra.sweeper.max_batch_size=1", "hydra.launcher.processes=1", "hydra.sweep.dir=sweep", *SHORT
+    one_by_one = "search.batch=1", "hydra.launcher.processes=1", "hydra.sweep.dir=sweep", *SHORT
     fail("-m", "model.depth=1,-1", *one_by_one)
     assert list(tmp_path.iterdir()) == []
     _, err = fail("-m", "optimizer=sgd", "optimizer.lr=1e9,1e-3", "model.activation=relu", *one_by_one)
@@ -286,6 +286,6 @@ def test_one_stack_at_a_time_is_in_memory(train, monkeypatch):
 
     monkeypatch.setattr(Stack, "__init__", count)
     monkeypatch.setattr(Stack, "fit", train_one)
-    sweep = ("model.depth=1,2,3", "hydra.launcher.processes=1", "hydra.sweeper.compare=false")
+    sweep = ("model.depth=1,2,3", "hydra.launcher.processes=1", "search.compare=false")
     assert train("-m", *sweep, *SHORT, "hydra.sweep.dir=sweep")[0] == 0
     assert counts == [1, 1, 1]

@@ -12,7 +12,7 @@ class Best:
     """The answer after 120 s on one core, as much as the command's 60 s on two."""
 
     GRID: ClassVar = ()
-    ARGUMENTS: ClassVar = ("hydra.sweeper.timeout=120",)
+    ARGUMENTS: ClassVar = ("search.timeout=120",)
 
     def __init__(self, seed: int = 0) -> None:
         self.arguments = *self.ARGUMENTS, f"seed={seed}", "trainer.progress_bar=false"

@@ -8,4 +8,4 @@ from tools.runge_best import Best
 class Default(Best):
     """The run with the default settings, which takes 15 % of the rows for its validation, and here none for a test."""
 
-    ARGUMENTS: ClassVar = "search=null", "data.split.test=0"
+    ARGUMENTS: ClassVar = "search=none", "data.split.test=0"

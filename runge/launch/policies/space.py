@@ -37,7 +37,7 @@ def read_space(overrides: Sequence[Override]) -> tuple[Space, list[str]]:
     space = {key: _distribution(key, one) for key, one in last.items() if one.is_sweep_override()}
     if not space:
         raise ConfigurationError(
-            "hydra.sweeper: a search needs at least one key with a range, such as model.width=choice(16,32,64) or "
+            "search=optuna needs at least one key with a range, such as model.width=choice(16,32,64) or "
             "'loss.lambda_d=tag(log,interval(1e-3,10))'; got none"
         )
     return space, [str(one.input_line) for key, one in last.items() if key not in space]

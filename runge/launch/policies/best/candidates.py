@@ -1,52 +1,101 @@
-"""The candidates of a race as the command's overrides make them."""
+"""The candidates of `search=best` as the command's overrides make them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.types import HydraContext
-from omegaconf import DictConfig
 
 from runge.errors import ConfigurationError
-from runge.launch.compose import Composer, plain
+from runge.launch.compose import plain
 from runge.launch.jobs import current
-from runge.launch.policies.best.judge import PART, Entrant, optimizer_of
+from runge.launch.policies.best.judge import Fit, error_of, root_mean
+from runge.launch.policies.policy import SweepCommand
+from runge.metrics import FIT_SECONDS
+from runge.records.directories import RunDirectory
 from runge.training.member import Member
 
-__all__ = ["Candidates"]
+__all__ = ["Candidates", "Entrant"]
 
-_FOLDS = 5
-_SET_UP = 0.5  # seconds of a run that no step takes
-_MANY, _LEAST = 32, 4  # labels for each weight: of a table, of which a part can be enough, and in the part
-_FEW = 6  # inputs for which some hundreds of fixed neurons can be enough
+
+@dataclass(frozen=True, eq=False)
+class Entrant:
+    """A candidate, and the runs by which it is judged.
+
+    Attributes:
+        name: its name.
+        overrides: the overrides of its runs, without those of rows, folds and time.
+        member: its run on all rows, as it would be.
+        fits: its present runs, by the fold that they leave out.
+        slowness: the time of its steps over what it was expected to be.
+        runs: the numbers of all of its runs that leave out a fold, also of those on fewer rows.
+        refits: the numbers of its runs on all rows.
+        calibrating: the numbers of further runs that leave out a fold, by which intervals are calibrated.
+    """
+
+    name: str
+    overrides: Sequence[str]
+    member: Member = field(repr=False, compare=False)
+    fits: Mapping[int, Fit] = field(default_factory=dict)
+    slowness: float = 1.5
+    runs: Sequence[int] = ()
+    refits: Sequence[int] = ()
+    calibrating: Sequence[int] = ()
+
+    @property
+    def all(self) -> list[Fit]:
+        """Its fits, in the order of the folds."""
+        return [self.fits[fold] for fold in sorted(self.fits)]
+
+    @property
+    def error(self) -> float:
+        """The error by which it is ranked."""
+        return error_of(self.all)
+
+    @property
+    def seconds(self) -> float:
+        """The mean time of its present runs."""
+        return sum(fit.figures[FIT_SECONDS] or 0.0 for fit in self.all) / max(len(self.fits), 1)
+
+    @property
+    def values_alone(self) -> bool:
+        """True if it is trained without the derivatives."""
+        return not self.member.loss.lambda_d
+
+    def with_folds(self, folds: int) -> "Entrant":
+        """Return the candidate with another number of folds."""
+        others = [override for override in self.overrides if not override.startswith("data.folds=")]
+        return replace(self, overrides=[f"data.folds={folds}", *others])
+
+    def root_mean(self, name: str) -> float | None:
+        """Return the root mean square of a figure over its fits; None: it is not known."""
+        return root_mean(self.all, name)
 
 
 class Candidates:
-    """The overrides of the runs of a race: those of the candidates, and those of the command, which win.
+    """The overrides of candidates, and those of the command, which win.
 
     Args:
-        context: Hydra's.
-        config: the sweep's configuration.
-        arguments: the overrides of the command, which all candidates have.
+        command: the command of the sweep.
 
     Attributes:
         given: the overrides of the command, by their keys.
         of_table: whether they are for tables.
 
     Raises:
-        ConfigurationError: an override has several values, or is not allowed with any candidate.
+        ConfigurationError: an override has several values, or says what the search decides.
     """
 
-    def __init__(self, context: HydraContext, config: DictConfig, arguments: Sequence[str]) -> None:
-        self._compose = Composer(context.config_loader, config)
-        parsed = OverridesParser.create(context.config_loader).parse_overrides(list(arguments))
-        for one in parsed:
-            if one.is_sweep_override():
+    def __init__(self, command: SweepCommand) -> None:
+        self._compose = command.composer()
+        parsed = OverridesParser.create(command.context.config_loader).parse_overrides(command.overrides)
+        for override in parsed:
+            if override.is_sweep_override():
                 what = "must have one value with search=best, for all candidates"
-                raise ConfigurationError(f"{one.get_key_element()}: {what}; got {one.input_line}")
-        self.given = {one.get_key_element().lstrip("+~"): str(one.input_line) for one in parsed}
-        data: Any = config.get("data") or {}
+                raise ConfigurationError(f"{override.get_key_element()}: {what}; got {override.input_line}")
+        self.given = {override.get_key_element().lstrip("+~"): str(override.input_line) for override in parsed}
+        data: Any = command.config.get("data") or {}
         if data.get("fold") is not None:
             rule = "must be null with search=best, which leaves out each of them"
             raise ConfigurationError(f"data.fold: {rule}; got {data['fold']}")
@@ -54,81 +103,63 @@ class Candidates:
             raise ConfigurationError("data.folds: must be at least 2 with search=best, got null")
         self.of_table = "file" in data
 
-    def entrants(self, candidates: Mapping[str, Sequence[str]], seconds: float) -> tuple[list[Entrant], list[str]]:
+    def entrants(self, candidates: Mapping[str, Sequence[str]], folds: int) -> tuple[list[Entrant], list[str]]:
         """Return the candidates that the command's overrides allow, and why the others are left out.
 
-        A run with all rows of a table that may take longer than some seconds has a part of them, if that is enough for
-        its weights. Fixed neurons are too few in many inputs: if a run takes longer, they are the last ones.
+        Args:
+            candidates: the overrides of each, by its name.
+            folds: the folds of a table, unless the command has others.
 
         Raises:
             ConfigurationError: there are none.
         """
-        found, late, left_out, failure, optimizers = {}, {}, list[str](), None, list[str]()
+        entrants, left_out, failure, optimizers = dict[str, Entrant](), list[str](), None, list[str]()
         for name, own in candidates.items():
-            optimizer = optimizer_of(own)
+            optimizer = next((override for override in own if override.startswith("optimizer=")), "optimizer=adamw")
             optimizers.append(optimizer.partition("=")[2])
             if self.given.get("optimizer", optimizer) != optimizer:
                 continue
-            overrides = self._with_given(own)
-            if self.of_table:
-                kept = {} if {"data.split", "data.split.test"} & self.given.keys() else {"data.split.test": 0}
-                kept |= {} if "data.folds" in self.given else {"data.folds": _FOLDS}
-                overrides = [*(f"{key}={value}" for key, value in kept.items()), *overrides]
+            overrides = [*(override for override in own if override.partition("=")[0] not in self.given)]
+            overrides += [*self._of_table(folds), *self.given.values()]
             try:
-                member = self.first(overrides)
+                member = self.member(overrides)
             except (ConfigurationError, ValueError) as error:
                 failure = failure or error
                 left_out.append(f"{name}: {error}")
                 continue
-            one = self._in_time(name, overrides, member, seconds)
-            where = late if _too_many_inputs(member) and one.expected > seconds else found
-            where.setdefault(member.apart_from_seed(), one)
-        if found or late:
-            return [*found.values(), *late.values()], left_out
+            entrants.setdefault(member.apart_from_seed(), Entrant(name, overrides, member))
+        if entrants:
+            return list(entrants.values()), left_out
         if failure is not None:
             raise failure
         if not optimizers:
-            raise ConfigurationError("hydra.sweeper: must have a candidate, got none")
+            raise ConfigurationError("search.tables, search.formulas: must have a candidate, got none")
         rule = f"must be that of a candidate of search=best, {' or '.join(dict.fromkeys(optimizers))}"
         got = self.given["optimizer"].partition("=")[2]
         raise ConfigurationError(f"optimizer: {rule}; got {got}; leave search=best out for one run")
 
-    def _in_time(self, name: str, overrides: Sequence[str], member: Member, seconds: float) -> Entrant:
-        """Return a candidate, with a part of the rows if there are many, and a run with all may take longer."""
-        whole, rows, (labels, weights) = Entrant(name, overrides, _expected(member)), member.rows, member.system()
-        share = (seconds - _SET_UP) / (whole.expected - _SET_UP)
-        all_rows = {"data.split", PART} & self.given.keys() or member.optimizer.by_gradient or _too_many_inputs(member)
-        if rows is None or all_rows or share >= 1 or share * labels < weights * max(_LEAST, share * _MANY):
-            return whole
-        part = f"{PART}={share * member.sizes[0] / len(rows.x):.2g}"
-        return self.entrant(f"{name}; {part}", [*overrides, part])
+    def changed(self, entrant: Entrant, name: str, *changes: str) -> Entrant:
+        """Return an entrant with other overrides, which has not been trained."""
+        keys = {change.partition("=")[0] for change in changes}
+        overrides = [override for override in entrant.overrides if override.partition("=")[0] not in keys]
+        return Entrant(name, [*overrides, *changes], self.member([*overrides, *changes]))
 
-    def _with_given(self, own: Sequence[str]) -> list[str]:
-        """Return a candidate's overrides and those of the command, which win."""
-        return [*(one for one in own if one.partition("=")[0] not in self.given), *self.given.values()]
-
-    def entrant(self, name: str, overrides: Sequence[str]) -> Entrant:
-        """Return a further candidate."""
-        return Entrant(name, overrides, _expected(self.first(overrides)))
-
-    def first(self, overrides: Sequence[str]) -> Member:
-        """Return the first run of a candidate."""
-        overrides = [*overrides, *(["data.fold=0"] if self.of_table else [])]
-        composed = self._compose(overrides, 0)
+    def member(self, overrides: Sequence[str]) -> Member:
+        """Return the run that some overrides make; of several folds the first one."""
+        keys = {override.partition("=")[0] for override in overrides}
+        fold = ["data.fold=0"] if "data.folds" in keys and "data.fold" not in keys else []
+        composed = self._compose([*overrides, *fold], 0)
         with current(composed):
-            return Member(plain(composed)[0], overrides)
+            return Member(plain(composed)[0], [*overrides, *fold])
 
-    def place(self, overrides: Sequence[str], number: int) -> Path:
+    def place(self, number: int, overrides: Sequence[str]) -> RunDirectory:
         """Return the directory of a run, by its number."""
         sweep = self._compose(overrides, number).hydra.sweep
-        return Path(sweep.dir) / str(sweep.subdir)
+        return RunDirectory(Path(sweep.dir) / str(sweep.subdir))
 
-
-def _too_many_inputs(member: Member) -> bool:
-    """Return whether it has fixed neurons, and more inputs than some hundreds of them can be enough for."""
-    return member.optimizer.last_layer_alone and member.dimension > _FEW
-
-
-def _expected(member: Member) -> float:
-    """Return the seconds that a run may take."""
-    return _SET_UP + member.training.steps * member.work()
+    def _of_table(self, folds: int) -> list[str]:
+        if not self.of_table:
+            return []
+        kept = {} if {"data.split", "data.split.test"} & self.given.keys() else {"data.split.test": 0}
+        kept |= {} if "data.folds" in self.given else {"data.folds": folds}
+        return [f"{key}={value}" for key, value in kept.items()]

@@ -13,44 +13,28 @@ kind have noise, the errors in it are about the same for all candidates, and dec
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from runge.data.channels import Channels
-from runge.metrics import FIT_SECONDS
+from runge.metrics import FIT_SECONDS, TOTAL_SECONDS, TRAIN_LOSS, VAL_LOSS
 from runge.objective import ERRORS
 from runge.records.directories import RunDirectory
 from runge.records.reading import read_columns
 from runge.validation import Floats
 
-__all__ = [
-    "FAR",
-    "PART",
-    "Entrant",
-    "Fit",
-    "error_of",
-    "optimizer_of",
-    "rank",
-    "surroundings",
-    "variance",
-    "weigh",
-    "weigh_candidates",
-]
+__all__ = ["Fit", "best_step", "error_of", "error_vector", "root_mean", "surroundings", "variance", "weigh_candidates"]
 
 Pair = tuple[float, float]
-
-FAR = 4.0
-"""A candidate with so many times the error of another one on the first folds cannot win."""
-
-PART = "data.split.train"
-"""The key of the share of the rows that a candidate is trained on; without it, they are all."""
 
 _SURROUNDINGS, _REACH = 2000, 1.5
 _MOST_ROWS = 5000  # around which points are: in many dimensions the nearest rows take a time with their square
 _PICKS = 50
 _TINY = 1e-100
+_GAP = 1.5  # the ratio of losses above which rows are lacking; without enough steps it is about 1
+_NEARLY = 0.95  # of the time of a run, which begins a little before its first step
 
 
 class Fit(NamedTuple):
@@ -58,6 +42,8 @@ class Fit(NamedTuple):
 
     Attributes:
         run: its run.
+        share: the share of the rows that it was to be trained on; None: all.
+        cut: true if it has taken the time or the steps that it had, so that more of them may help.
         errors: those on the rows of the fold, the vector of `Channels.scaled`; of a formula only the final figures.
         around: its values and derivatives at the points of `surroundings`, likewise.
         figures: the run's final figures.
@@ -66,6 +52,8 @@ class Fit(NamedTuple):
     """
 
     run: RunDirectory
+    share: float | None
+    cut: bool
     errors: Floats
     around: Floats
     figures: Mapping[str, float | int | None]
@@ -92,20 +80,64 @@ class Fit(NamedTuple):
             1 + channels.slope.shape[1],
             (bool(channels.value.any()), bool(channels.slope.any())),
         )
-        return cls(run, errors, channels.scaled(around["u"], around["du"]), *about)
+        return cls(run, None, False, errors, channels.scaled(around["u"], around["du"]), *about)
 
     @classmethod
-    def of_formula(cls, run: RunDirectory) -> "Fit":
-        """Read a run that has finished: of a formula its validation points tell how good it is."""
+    def of_figures(cls, run: RunDirectory) -> "Fit":
+        """Read a run that has finished, and is judged by its figures on its validation points alone."""
         figures = run.read_metrics()
         errors = np.array([figures.get(name) or 0.0 for name in ERRORS], float)
         value, slope = (figures.get(name) is not None for name in ERRORS)
-        return cls(run, errors, np.empty(0), figures, len(ERRORS), (value, slope))
+        return cls(run, None, False, errors, np.empty(0), figures, len(ERRORS), (value, slope))
+
+    @property
+    def error(self) -> float:
+        """The error E of this network alone."""
+        return error_of([self])
+
+    @property
+    def steps(self) -> int:
+        """The number of its steps."""
+        state = self.run.read_state()
+        return max(1, state.step if state else 1)
+
+    @property
+    def gap(self) -> float:
+        """The ratio of its losses on the rows that were held out and on its training rows."""
+        return (self.figures[VAL_LOSS] or math.inf) / max(self.figures[TRAIN_LOSS] or 0.0, _TINY)
+
+    @property
+    def lacks_rows(self) -> bool:
+        """Whether the former is much larger, so that more rows help, and not only more steps."""
+        return self.gap > _GAP
+
+    @property
+    def set_up(self) -> float:
+        """The seconds of its run besides its training."""
+        return (self.figures[TOTAL_SECONDS] or 0.0) - (self.figures[FIT_SECONDS] or 0.0)
+
+    @property
+    def pace(self) -> float:
+        """The seconds of one of its steps."""
+        return (self.figures[FIT_SECONDS] or 0.0) / self.steps
+
+    def last(self, name: str) -> float:
+        """Return the last figure of its history, such as the damping."""
+        return float(read_columns(self.run, self.run.history, (name,), 10**9)[name][-1])
+
+
+def is_cut(run: RunDirectory, completes: bool) -> bool:
+    """Return whether a run has taken the time or the steps that it had; one that `completes` needs no other steps."""
+    training, state = run.read_configuration()[0]["trainer"], run.read_state()
+    if state is not None and state.step >= training["max_steps"]:
+        return not completes
+    limit = training.get("max_seconds")
+    return limit is not None and (run.read_metrics()[FIT_SECONDS] or 0.0) >= _NEARLY * limit
 
 
 def variance(fits: Sequence[Fit]) -> Pair:
     """Return V_f and V_df, the variances among the networks of the folds around the rows; 0 of one network."""
-    if len(fits) < 2:
+    if len(fits) < 2 or not len(fits[0].around):
         return 0.0, 0.0
     among = np.stack([fit.around for fit in fits]).var(axis=0, ddof=1)
     values = len(among) // fits[0].channels
@@ -126,76 +158,27 @@ def error_of(fits: Sequence[Fit]) -> float:
     return math.prod(parts) ** (1 / max(len(parts), 1))
 
 
-def optimizer_of(overrides: Iterable[str]) -> str:
-    """Return the override of the optimiser; without one, that of the default."""
-    return next((one for one in overrides if one.startswith("optimizer=")), "optimizer=adamw")
+def root_mean(fits: Sequence[Fit], name: str) -> float | None:
+    """Return the root mean square of a figure over some fits; None: it is not known."""
+    figures = [figure for fit in fits if (figure := fit.figures.get(name)) is not None]
+    return math.sqrt(np.mean(np.square(figures))) if figures else None
 
 
-class Entrant:
-    """A candidate in the race.
-
-    Args:
-        name: its name.
-        overrides: the overrides of its runs.
-        expected: the seconds that one run may take.
-    """
-
-    def __init__(self, name: str, overrides: Sequence[str], expected: float) -> None:
-        self.name, self.overrides, self.expected = name, list(overrides), expected
-        self.fits, self.weight = dict[int, Fit](), 0.0
-        # The numbers of its runs: on folds, on all rows, and further ones on folds.
-        self.begun, self.refits, self.calibrating = list[int](), list[int](), list[int]()
-
-    @property
-    def all(self) -> list[Fit]:
-        """Its fits, in the order of the folds."""
-        return [self.fits[fold] for fold in sorted(self.fits)]
-
-    def error_vector(self, sizes: Pair = (1.0, 1.0)) -> Floats:
-        """Return the errors on all folds over two sizes, as one vector whose square is the mean of theirs."""
-        over = [part / size for fit in self.all for part, size in zip(fit.parts(), sizes, strict=True)]
-        return np.concatenate(over) / math.sqrt(len(self.fits))
-
-    @property
-    def optimizer(self) -> str:
-        """The override of the optimiser."""
-        return optimizer_of(self.overrides)
-
-    @property
-    def seconds(self) -> float:
-        """The time of one run."""
-        return float(np.mean([fit.figures[FIT_SECONDS] or 0.0 for fit in self.all]))
-
-    @property
-    def of_part(self) -> bool:
-        """True if it is trained on a part of the rows."""
-        return any(one.startswith(f"{PART}=") for one in self.overrides)
-
-    def root_mean(self, name: str) -> float | None:
-        """Return the root mean square of a figure over the folds; None: it is not known."""
-        known = [figure for fit in self.all if (figure := fit.figures.get(name)) is not None]
-        return math.sqrt(np.mean(np.square(known))) if known else None
-
-    def steps(self) -> int:
-        """Return the steps with the smallest product of the mean square errors on the folds' validation rows."""
-        tables = [read_columns(fit.run, fit.run.history, ("step", *ERRORS), 10**9) for fit in self.all]
-        rows = min(len(table["step"]) for table in tables)
-        with np.errstate(all="ignore"):
-            squares = np.mean([[np.square(table[name][:rows]) for name in ERRORS] for table in tables], axis=0)
-            total = np.nansum(np.log(squares), axis=0)
-        total[np.isnan(squares).all(axis=0) | np.isinf(squares).any(axis=0)] = np.inf
-        return int(tables[0]["step"][int(np.argmin(total))])
+def error_vector(fits: Sequence[Fit], sizes: Pair = (1.0, 1.0)) -> Floats:
+    """Return the errors on all folds over two sizes, as one vector whose square is the mean of theirs."""
+    over = [part / size for fit in fits for part, size in zip(fit.parts(), sizes, strict=True)]
+    return np.concatenate(over) / math.sqrt(len(fits))
 
 
-def rank(entrants: Iterable[Entrant], folds: int) -> list[Entrant]:
-    """Return the candidates with a fit, the best first.
-
-    Those with more folds come first, but before them those with `folds` or more whose errors are far smaller.
-    """
-    some = sorted((one for one in entrants if one.fits), key=lambda one: (-len(one.fits), error_of(one.all)))
-    errors = {one: error_of(one.all) for one in some}
-    better = [one for one in some if len(one.fits) >= folds and errors[one] < errors[some[0]] / FAR]
-    return [*sorted(better, key=errors.__getitem__), *(one for one in some if one not in better)]
+def best_step(fits: Sequence[Fit]) -> int:
+    """Return the step with the smallest product of the mean square errors on the folds' validation rows."""
+    tables = [read_columns(fit.run, fit.run.history, ("step", *ERRORS), 10**9) for fit in fits]
+    rows = min(len(table["step"]) for table in tables)
+    with np.errstate(all="ignore"):
+        squares = np.mean([[np.square(table[name][:rows]) for name in ERRORS] for table in tables], axis=0)
+        total = np.nansum(np.log(squares), axis=0)
+    total[np.isnan(squares).all(axis=0) | np.isinf(squares).any(axis=0)] = np.inf
+    return int(tables[0]["step"][int(np.argmin(total))])
 
 
 def surroundings(x: Floats) -> Floats:
@@ -222,12 +205,12 @@ def surroundings(x: Floats) -> Floats:
     return np.concatenate([mixed, np.clip(beyond, *ends)]).astype(np.float64)
 
 
-def weigh_candidates(candidates: Sequence[Entrant]) -> Floats:
+def weigh_candidates(candidates: Sequence[Sequence[Fit]]) -> Floats:
     """Return the weights of candidates on the same folds, the best first, by errors relative to those of the best."""
-    value, slope = (max(size, _TINY) for size in parts_of(candidates[0].all))
-    spreads = [variance(one.all) for one in candidates]
+    value, slope = (max(size, _TINY) for size in parts_of(candidates[0]))
+    spreads = [variance(fits) for fits in candidates]
     relative = [of_value / value**2 + of_slope / slope**2 for of_value, of_slope in spreads]
-    return weigh(np.stack([one.error_vector((value, slope)) for one in candidates]), np.array(relative))
+    return weigh(np.stack([error_vector(fits, (value, slope)) for fits in candidates]), np.array(relative))
 
 
 def weigh(errors: Floats, variances: Floats) -> Floats:

@@ -38,6 +38,16 @@ class Known(NamedTuple):
         return cls(rows, split.test, Channels.of(x, y, dydx), surroundings(x))
 
     @property
+    def only_derivatives(self) -> bool:
+        """True if no two values of an output are known that differ, but derivatives."""
+        return bool(self.channels.slope.any()) and not self.channels.value.any()
+
+    @property
+    def labels_of_row(self) -> int:
+        """The number of labels of a row: the values and the partial derivatives."""
+        return len(self.rows.outputs) * (1 + len(self.rows.inputs))
+
+    @property
     def seen(self) -> NDArray[np.int64]:
         """The numbers of the rows that are not for the test."""
         return np.setdiff1d(np.arange(len(self.rows.x)), self.test)

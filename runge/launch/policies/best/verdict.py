@@ -13,8 +13,10 @@ from runge.compare.leaderboard import AnswerProfile, Candidate, Leaderboard, Sus
 from runge.compare.sensitivity import Influence, Sensitivity
 from runge.data import Rows
 from runge.errors import command, in_shell
-from runge.launch.policies.best.judge import Entrant, error_of, variance
+from runge.launch.policies.best.candidates import Entrant
+from runge.launch.policies.best.judge import best_step, error_vector, variance
 from runge.launch.policies.best.known import Known
+from runge.launch.policies.best.selection import Selection
 from runge.launch.policies.best.suspects import describe_suspects, find_suspects
 from runge.objective import ERRORS
 from runge.records.ensemble import read_answer
@@ -36,40 +38,48 @@ _MOST_PROFILES, _NUMBERS, _MOST_ROWS = 12, 6000, 200
 _ACTIVATIONS = 2**25  # about a second of one core
 
 
-def leaderboard(sweep: Path, ranked: Sequence[Entrant], left_out: Sequence[str], known: Known | None) -> Leaderboard:
-    """Return the leaderboard of a race.
+def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Sequence[str]) -> Leaderboard:
+    """Return the leaderboard of a search.
 
     Args:
-        sweep: the directory of the sweep, with the answer.
-        ranked: the candidates that have been trained, the best first.
-        left_out: the candidates that have not been compared, and why.
-        known: the table; None: a formula.
+        selection: its candidates, of which some have been trained.
+        left_out: the candidates that the command's overrides do not allow, and why.
+        promotions: which candidates were trained further, and why.
     """
-    candidates, test = [_candidate(one, known) for one in ranked], 0 if known is None else len(known.test)
-    some = [one for one in ranked if one.weight]
+    ranked, known, sweep = selection.ranked(), selection.known, selection.directory
+    weights = selection.weights or {ranked[0].name: 1.0}
+    candidates, test = (
+        [_candidate(x, weights.get(x.name, 0.0)) for x in ranked],
+        0 if known is None else len(known.test),
+    )
+    chosen = [(x, weights[x.name]) for x in ranked if x.name in weights]
+    late = [x for x in selection.entrants.values() if not x.fits]
+    left_out = [*left_out, *(f"{x.name}: {'no run ended' if x.runs else 'it did not begin'} in time" for x in late)]
     influences, profiles, halves = None, list[AnswerProfile](), (None, None)
     suspects = list[Suspect]()
     if known is None:
         sentences = [
             _describe_answer(sweep, candidates, 0, 0, 0),
-            _describe_errors(_validated(some, None), "", (None, None), 0),
+            _describe_errors(_validated(chosen, selection), "on the validation points", (None, None), 0),
         ]
     else:
         from runge.loading import load  # late, as torch is
 
-        function, count, most = load(sweep), len(some[0].fits), known.rows.folds
+        function, count, most = load(sweep), len(ranked[0].fits), selection.folds
         influences = _sensitivity(function, known.rows) if len(function.inputs) > 1 else None
         profiles, halves = _profiles(function, known), _half_widths(function, known)
         suspects = find_suspects(ranked[0].all, known.rows)
         folds = f"{count} folds" if count == most else f"{count} of {most} folds"
+        how = f"by cross-validation on {folds}" if selection.by_folds else "on the rows of the fold that was left out"
         sentences = [
-            _describe_answer(sweep, candidates, len(known.rows.x) - test, test, most, any(one.of_part for one in some)),
-            _describe_errors(_validated(some, known), folds, _tested(function, known), test),
+            _describe_answer(sweep, candidates, len(known.rows.x) - test, test, most),
+            _describe_errors(_validated(chosen, selection), how, _tested(function, known), test),
             _describe_intervals(halves),
         ]
     sentences += [_why(candidates, ranked[0], known is not None), describe_suspects(suspects)]
     level = None if halves == (None, None) else LEVEL
-    return Leaderboard(candidates, list(filter(None, sentences)), list(left_out), influences, profiles, level, suspects)
+    about = influences, profiles, level, suspects, list(promotions)
+    return Leaderboard(candidates, list(filter(None, sentences)), left_out, *about)
 
 
 def _sensitivity(function: "Function", rows: Rows) -> Sensitivity:
@@ -136,12 +146,13 @@ def _cautions(rows: Rows, box: NDArray[np.float64]) -> list[str]:
     return cautions
 
 
-def _validated(some: Sequence[Entrant], known: Known | None) -> Errors:
+def _validated(chosen: Sequence[tuple[Entrant, float]], selection: Selection) -> Errors:
     """Return the errors of the answer, which is made of some candidates, in rows that its networks have not seen."""
-    if known is None or len(some) == 1:
-        return some[0].root_mean(ERRORS[0]), some[0].root_mean(ERRORS[1])
-    errors = sum((one.weight * one.error_vector() for one in some), np.zeros(()))
-    ends = np.cumsum([len(fit.errors) for fit in some[0].all])[:-1]  # of the folds
+    known, first = selection.known, chosen[0][0]
+    if known is None or len(chosen) == 1:
+        return first.root_mean(ERRORS[0]), first.root_mean(ERRORS[1])
+    errors = sum((weight * error_vector(x.all) for x, weight in chosen), np.zeros(()))
+    ends = np.cumsum([len(fit.errors) for fit in first.all])[:-1]  # of the folds
     each = zip(*(known.channels.nrmse(part) for part in np.split(errors, ends)), strict=True)
     value, slope = (None if None in parts else math.hypot(*parts) for parts in each)
     return value, slope
@@ -158,18 +169,16 @@ def _tested(function: "Function", known: Known) -> Errors:
     return known.channels.nrmse(known.channels.scaled(value, slope))
 
 
-def _candidate(one: Entrant, known: Known | None) -> Candidate:
-    value, derivative = (one.root_mean(name) for name in ERRORS)
-    spread = math.sqrt(sum(variance(one.all))) if known is not None and len(one.fits) > 1 else None
-    own = [override for override in one.overrides if not override.startswith("search=")]
-    line = f"{command()} {'' if known is None else '-m '}{' '.join(map(in_shell, own))}"
-    figures = value, derivative, spread, error_of(one.all), one.seconds, one.steps(), one.weight
-    return Candidate(one.name, line, one.begun, one.refits, len(one.fits), *figures, one.calibrating)
+def _candidate(entrant: Entrant, weight: float) -> Candidate:
+    value, derivative = (entrant.root_mean(name) for name in ERRORS)
+    spread = math.sqrt(sum(variance(entrant.all))) or None
+    line = f"{command()} {'-m ' if entrant.member.rows else ''}{' '.join(map(in_shell, entrant.overrides))}"
+    figures = value, derivative, spread, entrant.error, entrant.seconds, best_step(entrant.all), weight
+    runs, refits, calibrating = (list(numbers) for numbers in (entrant.runs, entrant.refits, entrant.calibrating))
+    return Candidate(entrant.name, line, runs, refits, len(entrant.fits), *figures, calibrating)
 
 
-def _describe_answer(
-    sweep: Path, candidates: Sequence[Candidate], seen: int, test: int, folds: int, of_part: bool = False
-) -> str:
+def _describe_answer(sweep: Path, candidates: Sequence[Candidate], seen: int, test: int, folds: int) -> str:
     """Return a sentence on the networks of the answer in a sweep's directory.
 
     Args:
@@ -178,7 +187,6 @@ def _describe_answer(
         seen: the number of rows for training and validation; 0: a formula.
         test: the number of test rows.
         folds: the number of folds.
-        of_part: whether some of the networks are trained on a part of the rows.
     """
     runs = {run.path.name for run, _ in read_answer(sweep) or ()}
     own = [one for one in candidates if runs & {*map(str, [*one.runs, *one.refits])}]
@@ -187,7 +195,7 @@ def _describe_answer(
     answer = f"The answer is {mean} ({own[0].name if len(own) == 1 else f'{len(own)} candidates'})"
     if not seen:
         return f"{answer}."
-    rows = f"{'a part of the' if of_part else 'all'} {seen + test} rows"
+    rows = f"all {seen + test} rows"
     rows += f" except the {test} for the test" if test else ""
     if not partial:
         return f"{answer}, trained on {rows}."
@@ -195,16 +203,15 @@ def _describe_answer(
     return f"{answer}, trained on {rows}; {some} left out one of {folds} folds."
 
 
-def _describe_errors(validated: Errors, folds: str, tested: Errors, test: int) -> str:
+def _describe_errors(validated: Errors, how: str, tested: Errors, test: int) -> str:
     """Return sentences on the errors to expect.
 
     Args:
         validated: the errors of the answer by cross-validation, of values and derivatives; None: not known.
-        folds: the folds; empty: a formula.
+        how: how they were found.
         tested: those on the test rows.
         test: the number of test rows.
     """
-    how = f"by cross-validation on {folds}" if folds else "on the validation points"
     said = f"Its error relative to the standard deviation is about {_both(validated)}, {how}."
     return said + (f" On the {test} test rows, which no network has seen, it is {_both(tested)}." if test else "")
 
@@ -228,15 +235,13 @@ def _both(errors: Errors) -> str:
 def _why(candidates: Sequence[Candidate], best: Entrant, of_table: bool) -> str:
     """Return a sentence on why the best candidate may have won."""
     if len(candidates) == 1:
-        return "No other candidate could be compared; hydra.sweeper.timeout=SECONDS gives more time."
+        return "No other candidate could be compared; search.timeout=SECONDS gives more time."
     if "loss.lambda_d=0" in best.overrides:
         return "Values alone are fitted best: the derivatives contradict them, or have much more noise."
     if of_table and candidates[0].error > _NOISY:
         return "Each candidate leaves a large error: the labels have noise, or there are too few rows."
     if "optimizer=least_squares" in best.overrides:
         return "The function is smooth, of few inputs: neurons that stay as drawn and one exact solution are enough."
-    if best.of_part:
-        return "The function is smooth: precise steps on a part of the rows are better than cheap ones on all of them."
     if "optimizer=levenberg_marquardt" in best.overrides:
         return "There are few enough labels for Levenberg-Marquardt, which fits smooth functions most precisely."
     return "There are too many labels for Levenberg-Marquardt, whose steps cost more than the steps of others."

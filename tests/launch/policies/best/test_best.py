@@ -12,20 +12,18 @@ import torch
 
 import runge
 from runge.compare.leaderboard import read_leaderboard
-from runge.launch.policies.best import answer as ending
 from runge.launch.policies.best.judge import Fit
-from runge.launch.policies.best.rounds import Rounds
 from runge.records.directories import RunDirectory
 from runge.records.files import locked
 from runge.residuals import rows_of
 from runge.trust.outside import OUTSIDE
 from tests.compare.pages import numbers
 from tests.conftest import command, interrupted_at
-from tests.launch.commands import TINY_RACE
+from tests.launch.commands import TINY_SEARCH
 from tests.launch.test_killed import finish, kill
 
-RACE = ("-m", *TINY_RACE, "hydra.sweep.dir=race")
-SHORT = (*RACE, "data.file=t.csv", "hydra.sweeper.compare=false")
+RACE = ("-m", *TINY_SEARCH, "hydra.sweep.dir=race")
+SHORT = (*RACE, "data.file=t.csv", "search.compare=false")
 
 
 def rows(n=30):
@@ -125,12 +123,12 @@ def test_the_answer_is_one_function_of_the_best(whole):
     assert "leads" not in runge.Answer(race).lead or "interval" not in runge.Answer(race).lead
     check_profiles(answer, read_leaderboard([race]))
     assert (race / "comparison.html").is_file()
-    assert "best so far: " in printed
+    assert "2 candidates on 2 folds of 30 rows" in printed
 
 
 def test_no_network_of_the_answer_is_trained_on_test_rows(tmp_path):
     """Whatever its seed is."""
-    assert command(*SHORT, "data.split.test=0.2", "hydra.sweeper.seeds=3") == (0, "")
+    assert command(*SHORT, "data.split.test=0.2", "search.seeds=3") == (0, "")
     runs = [RunDirectory(tmp_path / "race" / run) for run in map(str, range(50)) if (tmp_path / "race" / run).is_dir()]
     splits = [rows_of(run)[1] for run in runs]
     assert {tuple(sorted(split.test)) for split in splits} == {tuple(sorted(splits[0].test))}
@@ -166,14 +164,14 @@ def test_ctrl_c_while_runs_are_read_leaves_the_answer_of_the_leaderboard(tmp_pat
     calls, of = count(1), Fit.of
 
     def interrupted(*arguments):
-        if next(calls) == 6:  # the second candidate has two folds then, and the first one all
+        if next(calls) == 6:  # both candidates have two folds then, and are trained on the third
             raise KeyboardInterrupt
         return of(*arguments)
 
     monkeypatch.setattr(Fit, "of", interrupted)
     assert command(*SHORT)[0] == 1
-    assert [entry["folds"] for entry in board(tmp_path / "race")] == [3, 2]
-    assert runge.load("race").members == 3
+    assert [entry["folds"] for entry in board(tmp_path / "race")] == [2, 2]
+    assert runge.load("race").members == 2
 
 
 def test_two_commands_do_not_share_a_directory(tmp_path, capsys):
@@ -183,79 +181,65 @@ def test_two_commands_do_not_share_a_directory(tmp_path, capsys):
 
 
 def test_a_time_that_is_too_short_gives_the_fastest_candidate(tmp_path, capsys):
-    assert command(*SHORT, "hydra.sweeper.timeout=1e-6") == (0, "")
-    said = "hydra.sweeper.timeout: no candidate has ended within 1e-06 s; the fastest one, one, may take longer"
+    assert command(*SHORT, "search.timeout=1e-6") == (0, "")
+    said = "search.timeout: no candidate has ended within 1e-06 s; one has some more seconds"
     assert said in capsys.readouterr().out
     assert runge.load("race").members == 1
     assert [entry["weight"] for entry in board(tmp_path / "race")] == [1]
 
 
+def rungs(directory):
+    """Return the overrides of the runs of a search, by batches, without those of the command."""
+    batches = json.loads((directory / "journal.json").read_text())["batches"]
+    return [[dict(override.split("=", 1) for override in job) for job in batch["jobs"]] for batch in batches]
+
+
 @pytest.fixture
-def slow(monkeypatch):
-    """The overrides of a race in which a run with all rows would take four times as long as it may."""
+def many_rows(monkeypatch):
+    """The overrides of a search that begins with few of its rows, which are many for it."""
     save(rows(300))
-    monkeypatch.setattr("runge.launch.policies.best.candidates._SET_UP", 0.0)
-    monkeypatch.setattr("runge.launch.policies.best.candidates._expected", lambda member: member.sizes[0] / 2)  # 100 s
-    monkeypatch.setattr("runge.launch.policies.best.policy._RUNS", 12)  # 25 s
-    own = ("model.width=2", "model.depth=1", "hydra.launcher.processes=1")
-    return *(one for one in SHORT if "tables" not in one), *own
+    monkeypatch.setattr("runge.launch.policies.best.policy._FEW", 0.0)
+    monkeypatch.setattr("runge.launch.policies.best.policy._LABELS", 60)
+    names = "abcde"
+    own = ", ".join(f'{name}: ["optimizer.lr=0.0{i + 1}"]' for i, name in enumerate(names))
+    return *(override for override in SHORT if "tables" not in override), "~search.tables", f"+search.tables={{{own}}}"
 
 
-LEVENBERG = '"optimizer=levenberg_marquardt"'
-
-
-def test_a_run_that_takes_too_long_has_a_part_of_the_rows(slow, tmp_path):
-    assert command(*slow, f"+hydra.sweeper.tables={{some: [{LEVENBERG}]}}") == (0, "")
-    shares = [run.settings["data.split.train"] for run in runge.Answer(tmp_path / "race").runs]
-    assert shares == [0.17] * len(shares)
-    train, val, _ = rows_of(RunDirectory(tmp_path / "race" / "0"))[1]
-    assert (len(train), len(val)) == (51, 100)
+def test_candidates_begin_with_few_rows_and_the_better_half_continues_with_more(many_rows, tmp_path):
+    arguments = [override for override in many_rows if "folds" not in override]
+    assert command(*arguments) == (0, "")
+    first, second, third, *_ = rungs(tmp_path / "race")
+    assert [len(batch) for batch in (first, second, third)] == [5, 3, 2]
+    assert {job["data.fold"] for batch in (first, second, third) for job in batch} == {"0"}
+    assert [{job.get("data.split.train") for job in batch} for batch in (first, second, third)] == [
+        {"0.05"},
+        {"0.2"},
+        {None},
+    ]
+    assert all("trainer.start" in job for job in second + third)
+    candidates = board(tmp_path / "race")
+    assert sum(entry["weight"] for entry in candidates) == 1
     found = read_leaderboard([tmp_path / "race"])
     assert found is not None
-    assert found.candidates[0].name == "some; data.split.train=0.17"
-    assert "trained on a part of the 300 rows." in found.sentences[0]
+    assert len(found.promotions) >= 3
+    assert "3 have larger errors" in found.promotions[2]
+    train, val, _ = rows_of(RunDirectory(tmp_path / "race" / "0"))[1]
+    assert (len(train), len(val)) == (17, 30)
+    assert runge.load("race").interval(rows()[:, :2])[0].shape == (30,)
 
 
-@pytest.mark.parametrize(("few", "names"), [(2, ["fixed; part", "some; part"]), (1, ["some; part", "fixed"])])
-def test_fixed_neurons_in_many_inputs_have_all_rows_and_come_last(slow, tmp_path, monkeypatch, few, names):
-    monkeypatch.setattr("runge.launch.policies.best.candidates._FEW", few)
-    fixed = 'fixed: ["optimizer=least_squares", "trainer.max_steps=2"]'
-    assert command(*slow, f"+hydra.sweeper.tables={{{fixed}, some: [{LEVENBERG}]}}") == (0, "")
-    candidates = json.loads((tmp_path / "race" / "race.json").read_text())["candidates"]
-    assert [re.sub("data.split.train=.*", "part", name) for name in candidates] == names
+def test_all_candidates_are_judged_on_the_same_rows(many_rows, tmp_path):
+    assert command(*many_rows) == (0, "")
+    runs = [RunDirectory(tmp_path / "race" / str(number)) for number in range(8)]
+    assert len({tuple(sorted(rows_of(run)[1].val)) for run in runs}) == 1
 
 
-def test_a_fold_that_the_end_of_the_first_rounds_cut_off_is_trained_later(tmp_path, monkeypatch):
-    train, look, rounds, cut = Rounds.train, Rounds.look, count(1), [False]
-
-    def cut_off(self, jobs, until):
-        runs = train(self, jobs, until)
-        if next(rounds) == 2:
-            runs[-1], cut[0] = None, True
-        return runs
-
-    def later(self):
-        seconds = look(self)
-        return seconds if not cut[0] else max(seconds, 0.5 * 100)
-
-    monkeypatch.setattr(Rounds, "train", cut_off)
-    monkeypatch.setattr(Rounds, "look", later)
-    three = '+hydra.sweeper.tables.three=["optimizer.lr=0.001"]'
-    assert command(*SHORT, three, "hydra.sweeper.timeout=100") == (0, "")
-    assert {entry["name"]: entry["folds"] for entry in board(tmp_path / "race")}["three"] >= 2
-    jobs = [run for one in json.loads((tmp_path / "race" / "race.json").read_text())["rounds"] for run in one["runs"]]
-    trained = [sum("optimizer.lr=0.001" in run and f"data.fold={fold}" in run for run in jobs) for fold in range(2)]
-    assert trained == [1, 2]
-
-
-def test_better_networks_of_all_rows_are_not_mixed_with_those_of_a_part(slow, tmp_path, monkeypatch):
-    compared, weigh = list[list[str]](), ending.weigh_candidates
-    monkeypatch.setattr(ending, "weigh_candidates", lambda some: compared.append([e.name for e in some]) or weigh(some))
-    worse = f'{LEVENBERG}, "optimizer.damping=1e12", "optimizer.readout=false"'
-    one = f'{{all: ["optimizer.lr=0.1"], some: [{worse}]}}'
-    assert command(*slow, f"+hydra.sweeper.tables={one}") == (0, "")
-    assert compared == [["all"]]
-    assert [entry["folds"] for entry in board(tmp_path / "race")] == [3, 3]
+def test_a_time_that_is_over_ends_a_run_with_what_it_has(tmp_path):
+    long = [override for override in SHORT if not override.startswith(("trainer.max_steps", "search.timeout"))]
+    assert command(*long, "trainer.max_steps=100000000", "search.timeout=4") == (0, "")
+    states = [RunDirectory(tmp_path / "race" / str(number)).read_state() for number in range(4)]
+    assert {state.status for state in states if state} == {"finished"}
+    assert max(state.step for state in states if state) < 1e8
 
 
 def tables():
@@ -291,7 +275,7 @@ def test_the_answer_of_gradients_and_one_value(tmp_path):
     table = rows()
     table[1:, 2] = np.nan
     save(table)
-    alone = '+hydra.sweeper.tables.alone=["loss.lambda_d=0"]'
+    alone = '+search.tables.alone=["loss.lambda_d=0"]'
     assert command(*SHORT, alone) == (0, "")
     u, found = runge.load("race"), read_leaderboard([tmp_path / "race"])
     assert found is not None
@@ -325,21 +309,24 @@ def test_a_formula_has_an_answer(tmp_path):
     ("overrides", "words"),
     [
         (("search=best",), "search: needs -m"),
-        (("-m", *TINY_RACE, "data.file=none.csv"), "data.file: there is no file 'none.csv'"),
-        (("-m", *TINY_RACE), "data.file: should be a valid string, got None"),
+        (("-m", *TINY_SEARCH, "data.file=none.csv"), "data.file: there is no file 'none.csv'"),
+        (("-m", *TINY_SEARCH), "data.file: should be a valid string, got None"),
         ((*RACE, "data.file=seven.csv"), "data.folds: 'seven.csv': must have at least 8 rows .*, got 7"),
         ((*RACE, "data.file=constant.csv"), "data.inputs: 'constant.csv': 'b' must have values that differ"),
         ((*RACE, "data.file=t.csv", "model.widht=8"), "model.widht: unknown key"),
         ((*RACE, "data.file=t.csv", "model.width=8,16"), "model.width: must have one value with search=best"),
-        ((*RACE, "data.file=t.csv", "hydra.sweeper.timeout=0"), r"hydra\.sweeper\.timeout: should be greater than"),
-        ((*RACE, "data.file=t.csv", "hydra.sweeper.timeout=now"), r"hydra\.sweeper\.timeout: should be a valid number"),
+        ((*RACE, "data.file=t.csv", "search.timeout=0"), r"search\.timeout: should be greater than"),
+        ((*RACE, "data.file=t.csv", "search.timeout=now"), r"search\.timeout: should be a valid number"),
         ((*RACE, "data.file=t.csv", "optimizer=sgd"), "optimizer: must be that of a candidate .*, adamw; got sgd"),
         ((*RACE, "data.file=t.csv", "data.fold=1"), "data.fold: must be null with search=best"),
         ((*RACE, "data.file=t.csv", "data.folds=null"), "data.folds: must be at least 2 with search=best, got null"),
         ((*RACE, "data.file=t.csv", "data.folds=1"), "data.folds: should be greater than or equal to 2"),
         ((*RACE, "data.file=t.csv", "resume=race"), "resume: resumes one run; to resume a sweep, repeat its command"),
         ((*RACE, "data.file=t.csv", "hydra.sweep.dir=t.csv/race"), "hydra.sweep.dir: must be a directory that can be"),
-        (("-m", "hydra/sweeper=best", "data=table", "data.file=t.csv"), "hydra.sweeper: must have a candidate"),
+        (
+            ("-m", "search=best", "data=table", "data.file=t.csv", "~search.tables", "+search.tables={}"),
+            "search.tables, search.formulas: must have a candidate",
+        ),
     ],
 )
 def test_mistakes_are_reported_before_any_work(overrides, words, tmp_path, capsys):

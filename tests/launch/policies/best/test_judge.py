@@ -1,16 +1,19 @@
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
-from runge.launch.policies.best.judge import Entrant, Fit, error_of, parts_of, rank, surroundings, weigh
+from runge.launch.policies.best.candidates import Entrant
+from runge.launch.policies.best.judge import Fit, error_of, parts_of, surroundings, weigh
+from runge.launch.policies.best.selection import Selection
 from runge.records.directories import RunDirectory
 
 
 def fit(errors, around=(0.0, 0.0, 0.0), known=(True, True)):
     """A fit with errors of a value and of two partial derivatives."""
-    return Fit(RunDirectory("."), np.array(errors), np.array(around), {}, 3, known)
+    return Fit(RunDirectory("."), None, False, np.array(errors), np.array(around), {}, 3, known)
 
 
 def test_noise_of_the_derivatives_does_not_hide_errors_of_the_values():
@@ -24,7 +27,7 @@ def test_noise_of_the_derivatives_does_not_hide_errors_of_the_values():
 
 
 def test_more_folds_come_first_unless_others_are_far_better():
-    found = dict[str, Entrant]()
+    entrants = list[Entrant]()
     for name, error, folds in (
         ("a", 1.0, 5),
         ("b", 0.9, 5),
@@ -33,10 +36,13 @@ def test_more_folds_come_first_unless_others_are_far_better():
         ("e", 0.1, 2),
         ("f", 0.01, 1),
     ):
-        found[name] = Entrant(name, [], 0.0)
-        found[name].fits |= {fold: fit([error, error, 0]) for fold in range(folds)}
-    assert "".join(one.name for one in rank([*found.values(), Entrant("g", [], 0.0)], 2)) == "edbacf"
-    assert rank([], 2) == []
+        fits = {fold: fit([error, error, 0]) for fold in range(folds)}
+        entrants.append(Entrant(name, [], None, fits))  # pyright: ignore[reportArgumentType]
+    entrants.append(Entrant("g", [], None))  # pyright: ignore[reportArgumentType]
+    place = None, 5, True, Path(), 60.0, 1
+    selection = Selection(None, entrants, *place)  # pyright: ignore[reportArgumentType]
+    assert "".join(entrant.name for entrant in selection.ranked()) == "edbacf"
+    assert Selection(None, [], *place).ranked() == []  # pyright: ignore[reportArgumentType]
 
 
 def test_networks_that_disagree_around_the_rows_are_worse():

@@ -13,7 +13,7 @@ from runge.records.directories import RunDirectory
 from runge.residuals import rows_of
 
 QUICK = ("optimizer=levenberg_marquardt", "model.depth=2", "model.width=8", "trainer.max_steps=40")
-QUIET = ("trainer.progress_bar=false", "hydra.sweeper.compare=false")
+QUIET = ("trainer.progress_bar=false", "search.compare=false")
 
 
 @pytest.fixture(scope="module")
