@@ -81,7 +81,7 @@ def check_calls(directory, *, start_step=0, note="none"):
     """Check the settings, the history after a step, the final test figures, the pictures and the end."""
     ((settings, name, start, noted),) = calls(directory, "settings")
     recorded = yaml.safe_load((directory / ".hydra" / "config.yaml").read_text())
-    assert settings == {key: value for key, value in recorded.items() if key not in ("logger", "resume")}
+    assert settings == {key: value for key, value in recorded.items() if key not in ("logger", "resume", "search")}
     assert f"/{directory.name})" in name
     assert (start, noted) == (start_step, note)
     *rows, (tested, end) = calls(directory, "figures")

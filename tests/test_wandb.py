@@ -63,7 +63,7 @@ def stored(tmp_path):
 
 def check(run, directory, sweep=None):
     configuration = yaml.safe_load((directory / ".hydra" / "config.yaml").read_text())
-    settings = {key: x for key, x in configuration.items() if key not in ("logger", "resume")}
+    settings = {key: x for key, x in configuration.items() if key not in ("logger", "resume", "search")}
     assert {key: run["config"][key] for key in settings} == settings
     assert run["config"]["run_directory"] == str(directory)
     assert run["config"].get("sweep_directory") == sweep

@@ -4,7 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,17 +61,17 @@ def sweep(policy: Policy, command: SweepCommand, launch: Launch, failures: dict[
     with locked(directory, "hydra.sweep.dir"):
         try:
             journal = Journal(directory, policy.description(), policy.adaptive, command.began)
-            rounds = policy.propose(journal)
-            batch = next(rounds, None)
-            while batch is not None:
-                trials = journal.replay(batch)
-                if trials is None:
-                    write(directory / "multirun.yaml", OmegaConf.to_yaml(command.config))
-                    trials = journal.end(train(launch, batch, journal))
-                try:
-                    batch = rounds.send(trials)
-                except StopIteration:
-                    batch = None
+            with closing(policy.propose(journal)) as rounds:
+                batch = next(rounds, None)
+                while batch is not None:
+                    trials = journal.replay(batch)
+                    if trials is None:
+                        write(directory / "multirun.yaml", OmegaConf.to_yaml(command.config))
+                        trials = journal.end(train(launch, batch, journal))
+                    try:
+                        batch = rounds.send(trials)
+                    except StopIteration:
+                        batch = None
         except (KeyboardInterrupt, SystemExit) as error:
             if not (state := policy.so_far()):
                 raise

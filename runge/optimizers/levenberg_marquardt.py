@@ -93,7 +93,9 @@ class LevenbergMarquardt(Optimizer):
         state, n = self._state(optimizer, problem.network.theta), problem.points.x.shape[1]
         if self.readout == "eliminate":
             return self._step(state, problem)
-        size = state.setdefault("points", first_size(problem))
+        if "points" not in state:
+            state["points"] = first_size(problem)
+        size = state["points"]
         if progress >= _ALL_FROM:
             size.fill_(n)
         if (size >= n).all():

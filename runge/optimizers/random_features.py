@@ -148,6 +148,8 @@ def _systems(problem: Problem, level: Tensor) -> list[_System]:
     systems = list[_System]()
     for same in outputs_of.values():
         known = rows[0][same[0]] > 0
+        if not known.any():  # no label of the output is among these rows
+            continue
         roots = np.sqrt(rows[0][same[0]] / mean)[known]
         systems.append(_System(known, roots, roots[:, None] * rows[1][same][:, known].T, derivative[known]))
     return systems
@@ -193,7 +195,7 @@ def evidence(features: Floats, noise: Floats, labels: Floats) -> Evidence:
 
     With A = [H, diag(nu)^(1/2)]^T = Q T it is the formula of `RandomFeatures` with K = A^T A = T^T T, and
 
-    .. math:: rac{\partial L}{\partial A} = P\, Q T^{-T} - \sum_p Q T^{-T} y_p\, (T^{-1} T^{-T} y_p)^T / s_p^2 .
+    .. math:: \frac{\partial L}{\partial A} = P\, Q T^{-T} - \sum_p Q T^{-T} y_p\, (T^{-1} T^{-T} y_p)^T / s_p^2 .
 
     Args:
         features: H, (R, C).
@@ -202,7 +204,8 @@ def evidence(features: Floats, noise: Floats, labels: Floats) -> Evidence:
     """
     rows, outputs = labels.shape
     stacked = np.vstack([features.T, np.diag(np.sqrt(noise))])
-    q, triangle = scipy.linalg.qr(stacked, mode="economic", overwrite_a=True, check_finite=False)
+    qr: Any = scipy.linalg.qr
+    q, triangle = qr(stacked, mode="economic", overwrite_a=True, check_finite=False)
     whitened = _solve(triangle, labels, trans="T")
     variances = np.maximum((whitened**2).mean(axis=0), np.finfo(float).tiny)
     value = outputs * np.log(np.abs(triangle.diagonal())).sum() + rows / 2 * np.log(variances).sum()

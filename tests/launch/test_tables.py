@@ -85,7 +85,8 @@ def test_every_optimiser_and_balance_lowers_the_loss(option, tmp_path):
     table.loc[table.index != table["z"].first_valid_index(), "z"] = np.nan
     table.to_csv("a.csv", index=False)
     every = ["balance.every=8"] if option.split("=")[1] in ("log", "gradnorm", "relobralo") else []
-    every += ["trainer.log_every=1"] if option == "optimizer=least_squares" else []
+    fixed_neurons = option in ("optimizer=least_squares", "optimizer=random_features")
+    every += ["trainer.log_every=1"] if fixed_neurons else []
     one = member(*EXACT, *every, option, "data.inputs=[a,b]", "data.outputs=[y,z]")
     stack = Stack([one])
     before = float(stack.module.measure("train", stack.data.dataset.train, stack.module.lambda_d)["train/loss"])

@@ -1,1 +1,1 @@
-"""The race of `search=best`: its candidates, its rounds, and the answer that it leaves."""
+"""The policy of `search=best`: its candidates, how they are compared, and the answer."""

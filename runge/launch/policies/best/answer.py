@@ -45,7 +45,8 @@ def answer(selection: Selection, known: Known, seeds: int, end: float) -> Rounds
 def _by_folds(selection: Selection, known: Known, seeds: int, end: float) -> Rounds:
     """Train those of the best candidates that a weighted mean needs on all rows, for the steps that the folds say."""
     best = selection.ranked()[0]
-    complete = [entrant for entrant in selection.ranked() if entrant.fits.keys() == best.fits.keys()]
+    ranked = [entrant for entrant in selection.ranked() if entrant.fits.keys() == best.fits.keys()]
+    complete = [entrant for entrant in ranked if all(len(fit.around) for fit in entrant.all)]  # judged by folds
     weights = weigh_candidates([entrant.all for entrant in complete])
     weights[weights < min(_LEAST_WEIGHT, weights.max())] = 0
     chosen = [(x, float(weight)) for x, weight in zip(complete, weights / weights.sum(), strict=True) if weight]

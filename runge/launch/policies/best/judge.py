@@ -25,7 +25,17 @@ from runge.records.directories import RunDirectory
 from runge.records.reading import read_columns
 from runge.validation import Floats
 
-__all__ = ["Fit", "best_step", "error_of", "error_vector", "root_mean", "surroundings", "variance", "weigh_candidates"]
+__all__ = [
+    "Fit",
+    "best_step",
+    "error_of",
+    "error_vector",
+    "is_cut",
+    "root_mean",
+    "surroundings",
+    "variance",
+    "weigh_candidates",
+]
 
 Pair = tuple[float, float]
 
@@ -104,7 +114,7 @@ class Fit(NamedTuple):
     @property
     def gap(self) -> float:
         """The ratio of its losses on the rows that were held out and on its training rows."""
-        return (self.figures[VAL_LOSS] or math.inf) / max(self.figures[TRAIN_LOSS] or 0.0, _TINY)
+        return (self.figures[VAL_LOSS] or 0.0) / max(self.figures[TRAIN_LOSS] or 0.0, _TINY)
 
     @property
     def lacks_rows(self) -> bool:

@@ -1,4 +1,4 @@
-"""The table of a race, by whose rows its candidates are judged."""
+"""The table of a search, by whose rows its candidates are judged."""
 
 from typing import NamedTuple
 

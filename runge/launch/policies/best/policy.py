@@ -56,7 +56,7 @@ _TIE = 1.25  # times the error of the best, up to which candidates are as good o
 _MANY_FOLDS = 20  # of which one has so few of the rows that it need not be trained on
 _START_UP = 4.0  # seconds before the first run, in which the processes load what they need
 _PAYS = 0.95  # of the error, at most, with a variation that pays
-_ENDING, _ENDING_SHARE = 2.5, 0.1  # seconds for the leaderboard and the report, and at most this share of the time
+_ENDING, _ENDING_SHARE = 6.0, 0.1  # seconds for the leaderboard and the report, and at most this share of the time
 _SLACK = 2.0  # of the time that a variation, or a run on another fold, is expected to take
 
 
@@ -288,9 +288,11 @@ class Best(Policy):
     def _variations(self, best: Entrant) -> Iterator[tuple[str, float, str]]:
         """Yield changes of a candidate: a name, the factor of its time, and an override."""
         training, model = best.member.training, best.member.model
-        changes = [("model.width", model.width * 2, 3.0), ("model.depth", model.depth + 1, 1.7)]
-        if best_step(best.all) > 0.8 * training.max_steps:  # the errors were still falling
-            changes.insert(0, ("trainer.max_steps", 3 * training.max_steps, 3.0))
+        changes = [("model.width", model.width * 2, 3.0)]
+        if not best.member.optimizer.last_layer_alone:
+            changes.append(("model.depth", model.depth + 1, 1.7))
+            if best_step(best.all) > 0.8 * training.max_steps:  # the errors were still falling
+                changes.insert(0, ("trainer.max_steps", 3 * training.max_steps, 3.0))
         for key, value, factor in changes:
             if key not in self.selection.candidates.given:
                 yield f"{best.name}; {key}={value}", factor, f"{key}={value}"
@@ -365,9 +367,12 @@ class Best(Policy):
         for entrant in near:
             selection.entrants[entrant.name] = replace(entrant, fits={})
         yield from self._climb(Rung(1.0, folds, None, len(near)), [selection.entrants[x.name] for x in near], until)
-        if not selection.ranked()[0].error <= _NEAR * winner.error:  # steps from drawn weights are too few
+        best = selection.ranked()[0] if selection.ranked() else winner
+        if len(best.fits) < _FIRST_FOLDS or not best.error <= _NEAR * winner.error:  # drawn weights need more steps
             selection.by_folds = False
-            selection.entrants[winner.name] = winner
+            for before in near:
+                now = selection.entrants[before.name]
+                selection.entrants[before.name] = replace(now, fits=before.fits)
 
     def so_far(self) -> str:
         """Return the best answer so far."""

@@ -21,8 +21,12 @@ _FIRST_FOLDS = 2
 _BATCH = 0.4  # seconds of a run besides those that it measures
 _FEW_STEPS = {False: 20, True: 2000}  # after which more do not help; by the gradient
 _STEPS_AT_LEAST, _MOST_GROWTH = 8, 4.0  # the steps on more rows for which there should be time, and how many more
+_OF_COMMAND = ("trainer.max_steps", "trainer.patience", "trainer.max_seconds", "data.split.train", "optimizer.damping")
+"""The keys that the search sets, unless the command does."""
+
 _DAMPING = 1e-12, 1.0  # with which a run may continue; without reduction of the loss it has grown far beyond
 _LEAST = 0.3  # seconds of a run at least
+_PATIENCE, _START_UP = 3.0, 10.0  # times the time of a batch, and more seconds, after which it is not waited for
 _SAFETY = 0.8  # of the steps that are expected to fit into a time, for a schedule that should end with them
 _FEWEST_STEPS = 50  # by the gradient
 _UNTIL_TIME = ["trainer.max_steps=1000", "trainer.patience=100"]  # steps whose number no schedule depends on
@@ -99,7 +103,7 @@ class Selection:
 
         One whose error on the first folds is far smaller comes before those on more.
         """
-        trained = [entrant for entrant in self.entrants.values() if entrant.fits]
+        trained = [entrant for entrant in list(self.entrants.values()) if entrant.fits]  # the display asks meanwhile
         trained.sort(key=lambda entrant: (-len(entrant.fits), entrant.error))
         least = trained[0].error / FAR if trained else 0.0
         better = [x for x in trained if x.error < least and len(x.fits) >= min(_FIRST_FOLDS, len(trained[0].fits))]
@@ -121,7 +125,10 @@ class Selection:
         if not runs or self.left(until or self.timeout) <= 0:
             return [None] * len(runs)
         say = ", ".join(dict.fromkeys(run.entrant.name for run in runs))
-        trials = yield Batch([self._job(run) for run in runs], until or self.timeout, say)
+        if until is None:  # a step may take longer than the time of its run, but not all that is left
+            longest = sum(run.seconds for run in runs) / min(self.processes, len(runs))
+            until = min(self.timeout, self.journal.seconds + _PATIENCE * longest + _START_UP)
+        trials = yield Batch([self._job(run) for run in runs], until, say)
         fits = list[Fit | None]()
         for run, trial in zip(runs, trials, strict=True):
             entrant = self.entrants[run.entrant.name]
@@ -154,7 +161,7 @@ class Selection:
         elif self.known:
             job.append(f"data.fold={run.fold}")
         share = run.share
-        if run.start is not None and run.fold is not None and self._is_untimed(run.entrant):
+        if self.known and run.start is not None and run.fold is not None and self._is_untimed(run.entrant):
             share = self._share(run, run.start, seconds)
         job += [] if share is None else [f"data.split.train={share:.6g}"]
         if run.start is not None:
@@ -168,9 +175,9 @@ class Selection:
             job.append(f"trainer.max_steps={steps if run.start else min(steps, member.training.max_steps)}")
         elif self._is_untimed(run.entrant):
             job += _UNTIL_TIME
-        kept = {change.partition("=")[0] for change in run.changes}
-        job = [override for override in job if override.partition("=")[0] not in kept]
-        return [*job, f"trainer.max_seconds={seconds:.3g}", *run.changes]
+        job += [f"trainer.max_seconds={seconds:.3g}", *run.changes]
+        last = {override.partition("=")[0]: override for override in job}
+        return [self.candidates.given.get(key, x) if key in _OF_COMMAND else x for key, x in last.items()]
 
     def _is_scheduled(self, entrant: Entrant) -> bool:
         """Return whether the steps of a run must fit into its time, because its rate falls until the last one."""

@@ -1,4 +1,4 @@
-"""The labels of a table that the networks of a race do not predict in rows that they have not seen."""
+"""The labels of a table that the networks of a search do not predict in rows that they have not seen."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The leaderboard of a race, with sentences on the answer, its errors, why it may have won, and its sensitivity."""
+"""The leaderboard of a search, with sentences on the answer, its errors and its sensitivity."""
 
 import math
 from collections.abc import Sequence
@@ -31,7 +31,6 @@ __all__ = ["leaderboard"]
 
 Errors = tuple[float | None, float | None]
 
-_NOISY = 0.03
 _CORRELATED, _UNEVEN = 0.3, 0.15  # a normal input has 0.2 in the box of its rows
 _BY_CHANCE = 3.0, 1.6  # both over the root of the number of rows
 _MOST_PROFILES, _NUMBERS, _MOST_ROWS = 12, 6000, 200
@@ -76,7 +75,9 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
             _describe_errors(_validated(chosen, selection), how, _tested(function, known), test),
             _describe_intervals(halves),
         ]
-    sentences += [_why(candidates, ranked[0], known is not None), describe_suspects(suspects)]
+    if len(candidates) == 1:
+        sentences.append("No other candidate could be compared; search.timeout=SECONDS gives more time.")
+    sentences.append(describe_suspects(suspects))
     level = None if halves == (None, None) else LEVEL
     about = influences, profiles, level, suspects, list(promotions)
     return Leaderboard(candidates, list(filter(None, sentences)), left_out, *about)
@@ -230,18 +231,3 @@ def _describe_intervals(halves: Errors) -> str:
 def _both(errors: Errors) -> str:
     parts = zip(errors, ("for the values", "for the derivatives"), strict=True)
     return " and ".join(f"{error:.1e} {what}" for error, what in parts if error is not None)
-
-
-def _why(candidates: Sequence[Candidate], best: Entrant, of_table: bool) -> str:
-    """Return a sentence on why the best candidate may have won."""
-    if len(candidates) == 1:
-        return "No other candidate could be compared; search.timeout=SECONDS gives more time."
-    if "loss.lambda_d=0" in best.overrides:
-        return "Values alone are fitted best: the derivatives contradict them, or have much more noise."
-    if of_table and candidates[0].error > _NOISY:
-        return "Each candidate leaves a large error: the labels have noise, or there are too few rows."
-    if "optimizer=least_squares" in best.overrides:
-        return "The function is smooth, of few inputs: neurons that stay as drawn and one exact solution are enough."
-    if "optimizer=levenberg_marquardt" in best.overrides:
-        return "There are few enough labels for Levenberg-Marquardt, which fits smooth functions most precisely."
-    return "There are too many labels for Levenberg-Marquardt, whose steps cost more than the steps of others."

@@ -224,7 +224,7 @@ def test_candidates_begin_with_few_rows_and_the_better_half_continues_with_more(
     assert len(found.promotions) >= 3
     assert "3 have larger errors" in found.promotions[2]
     train, val, _ = rows_of(RunDirectory(tmp_path / "race" / "0"))[1]
-    assert (len(train), len(val)) == (17, 30)
+    assert (len(train), len(val)) == (15, 60)
     assert runge.load("race").interval(rows()[:, :2])[0].shape == (30,)
 
 
@@ -232,6 +232,16 @@ def test_all_candidates_are_judged_on_the_same_rows(many_rows, tmp_path):
     assert command(*many_rows) == (0, "")
     runs = [RunDirectory(tmp_path / "race" / str(number)) for number in range(8)]
     assert len({tuple(sorted(rows_of(run)[1].val)) for run in runs}) == 1
+
+
+def test_a_search_by_rows_that_is_repeated_takes_the_same_decisions(many_rows, tmp_path):
+    assert command(*many_rows) == (0, "")
+    journal, candidates = (tmp_path / "race" / "journal.json").read_text(), board(tmp_path / "race")
+    (tmp_path / "race" / "answer.json").unlink()
+    assert command(*many_rows) == (0, "")
+    assert (tmp_path / "race" / "journal.json").read_text() == journal
+    assert board(tmp_path / "race") == candidates
+    assert runge.load("race").members >= 1
 
 
 def test_a_time_that_is_over_ends_a_run_with_what_it_has(tmp_path):
@@ -303,6 +313,17 @@ def test_a_formula_has_an_answer(tmp_path):
     assert command(*formulas, "data.n_train=20") == (0, "")
     assert {entry["name"] for entry in board(tmp_path / "race")} == {"one", "two"}
     assert runge.load("race").members == 1
+
+
+def test_the_winner_of_a_formula_gets_more_points(tmp_path):
+    """Also one by Levenberg-Marquardt, which continues from its weights."""
+    own = '"optimizer=levenberg_marquardt", "trainer.max_steps=4", "data.n_train=20", "data.n_val=50"'
+    dropped = "data", "~search", "+search", "trainer.max_steps", "search.timeout"
+    arguments = [*(x for x in RACE if not x.startswith(dropped)), "search.timeout=10"]
+    assert command(*arguments, "~search.formulas", f"+search.formulas={{one: [{own}]}}") == (0, "")
+    jobs = [job for batch in rungs(tmp_path / "race") for job in batch]
+    assert [job["data.n_train"] for job in jobs][:2] == ["20", "40"]
+    assert "trainer.start" in jobs[1]
 
 
 @pytest.mark.parametrize(
