@@ -134,7 +134,8 @@ class Selection:
             entrant = self.entrants[run.entrant.name]
             fit = None if isinstance(trial.value, Exception) else self._judge(trial, role == "runs")
             if fit is not None:
-                completes = entrant.member.optimizer.last_layer_alone
+                # No further steps are asked of fixed neurons, or if the command limits them.
+                completes = entrant.member.optimizer.last_layer_alone or "trainer.max_steps" in self.candidates.given
                 fit = fit._replace(share=run.share, cut=is_cut(fit.run, completes))
             changes: dict[str, Any] = {role: [*getattr(entrant, role), trial.number]}
             if fit is not None and self._is_scheduled(entrant):
