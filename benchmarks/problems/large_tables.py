@@ -6,7 +6,8 @@
 Each fit has the same CPU seconds on one core, after its compilation. All minimise runge's own loss on all rows, from
 weights that runge draws; the errors are those of `tables.errors` on fresh points without noise. Methods that have a
 matrix with a column for each weight fit two layers of 32 neurons, the others three of 64, the default of `data=table`.
-SOAP's learning rate and the batch of K-FAC were the best of a few on the borehole, which is not among the tables.
+SOAP's learning rate was the best of a few on the borehole, which is not among the tables. The batch of K-FAC was the
+best of a few of a prototype there. AdamW has its defaults.
 """
 
 import argparse
