@@ -10,6 +10,8 @@ SOAP's learning rate was the best of a few on the borehole, which is not among t
 best of a few of a prototype there. AdamW has its defaults.
 """
 
+# pyright: reportMissingImports=false
+
 import argparse
 import itertools
 import json

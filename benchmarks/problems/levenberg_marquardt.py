@@ -1,20 +1,15 @@
 """Compare Levenberg-Marquardt on growing subsets, in 32 and 64 bits, with full steps in 64 bits.
 
     pip install -e '.[bench]'
-    python benchmarks/levenberg_marquardt.py [--rows 3000] [--width 32] [--depth 2] [--steps 40] [--noise 0] [--seeds 3]
+    python benchmarks/problems/levenberg_marquardt.py [--rows 3000] [--width 32] [--depth 2] [--steps 40] [--seeds 3]
 
 Both fit values and derivatives of smooth functions in one process, one after the other, on one thread. The ratio is the
 processor time of the full steps until their lowest validation loss, over that of the steps of the package until they
 reach the same loss; "-" if they do not reach it. The losses are the lowest of each.
 """
 
-import sys
-import time
-from pathlib import Path
-
-sys.path.append(str(Path(__file__).parent / "problems"))
-
 import argparse
+import time
 
 import numpy as np
 import torch
@@ -51,7 +46,10 @@ def train(method: LevenbergMarquardt, name: str, seed: int, settings: argparse.N
     hypercube = qmc.LatinHypercube(d=len(low), rng=seed).random(settings.rows)
     random = np.random.default_rng(1000 + seed).random((1000, len(low)))
     seen, fresh = (label(outputs(function), qmc.scale(x, low, high)) for x in (hypercube, random))
-    rows = [row_points(*part, ["f"]) for part in (noisy(seen, settings.noise, settings.noise, seed), fresh)]
+    rows = [
+        row_points(part.x, part.y, part.dydx, ["f"])
+        for part in (noisy(seen, settings.noise, settings.noise, seed), fresh)
+    ]
     units = Units.of(rows[0])
     points, validation = (units.standardise(part) for part in rows)
     points, validation = (part.reweighted(channel_weights(points)) for part in (points, validation))
