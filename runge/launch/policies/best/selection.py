@@ -126,7 +126,8 @@ class Selection:
             return [None] * len(runs)
         say = ", ".join(dict.fromkeys(run.entrant.name for run in runs))
         if until is None:  # a step may take longer than the time of its run, but not all that is left
-            longest = sum(run.seconds for run in runs) / min(self.processes, len(runs))
+            each = [max(run.seconds, self.set_up + _LEAST) for run in runs]
+            longest = sum(each) / min(self.processes, len(runs))
             until = min(self.timeout, self.journal.seconds + _PATIENCE * longest + _START_UP)
         trials = yield Batch([self._job(run) for run in runs], until, say)
         fits = list[Fit | None]()
