@@ -22,12 +22,10 @@ class Batch(NamedTuple):
     Attributes:
         jobs: the overrides of each.
         until: the seconds since the beginning of the sweep after which no run is waited for.
-        say: what is being trained, for the display.
     """
 
     jobs: Sequence[Sequence[str]]
     until: float = math.inf
-    say: str = ""
 
 
 class Trial(NamedTuple):

@@ -118,7 +118,7 @@ class Fit(NamedTuple):
 
     @property
     def lacks_rows(self) -> bool:
-        """Whether the former is much larger, so that more rows help, and not only more steps."""
+        """True if the former is much larger, so that more rows help, and not only more steps."""
         return self.gap > _GAP
 
     @property

@@ -27,7 +27,7 @@ from runge.launch.policies.best.candidates import Candidates, Entrant
 from runge.launch.policies.best.display import Display
 from runge.launch.policies.best.judge import best_step
 from runge.launch.policies.best.known import Known
-from runge.launch.policies.best.selection import FAR, Run, Selection
+from runge.launch.policies.best.selection import FAR, FIRST_FOLDS, Run, Selection
 from runge.launch.policies.best.verdict import leaderboard
 from runge.launch.policies.policy import Policy, Rounds, SweepCommand
 from runge.training.advice import wrong_labels
@@ -39,7 +39,6 @@ log = logging.getLogger(__name__)
 
 _FOLDS, _FOLDS_OF_MANY = 5, 10  # of few rows, and of many, of which one is held out
 _LEFT_OUT_OF_FEW, _LEFT_OUT = 100, 1000  # rows of a fold: less judge badly, more only cost time
-_FIRST_FOLDS = 2  # on which all candidates meet; two networks can disagree
 _FEW = 1 / 3  # of the time: the most that all candidates on all folds may be expected to take of it
 _TOGETHER = 4  # candidates of a batch by folds: what it leaves of its time is for those after it, which are slower
 _LABELS, _ROWS = 1000, 10  # labels, and rows for each input, of the first rung
@@ -172,7 +171,7 @@ class Best(Policy):
             return [Rung(1.0, [0], None, count)]
         if selection.by_folds:
             folds = range(selection.known.rows.folds)
-            return [Rung(_MET, folds[:_FIRST_FOLDS], None, count), Rung(1.0, folds, None, _MOST)]
+            return [Rung(_MET, folds[:FIRST_FOLDS], None, count), Rung(1.0, folds, None, _MOST)]
         rows, total = selection.training_rows, len(selection.known.rows.x)
         least = max(_LABELS / selection.known.labels_of_row, _ROWS * len(selection.known.rows.inputs))
         rounds = max(2, math.ceil(math.log2(count)))
@@ -212,19 +211,14 @@ class Best(Policy):
                 for x, fold in pairs
                 if x in group
             ]
-            for run, fit in zip(runs, (yield from self.selection.train(runs)), strict=True):
-                self.selection.keep(run, fit)
-            self.selection.report()
+            yield from self.selection.compare(runs)
 
     def _try_fastest(self) -> Rounds:
         """Train the candidate with the fastest step for some seconds after all, because no other one has ended."""
         fastest = min(self.selection.entrants.values(), key=lambda entrant: entrant.member.work())
         what = "search.timeout: no candidate has ended within %g s; %s has some more seconds"
         log.warning(what, self._settings.timeout, fastest.name)
-        run = Run(fastest, 0, 0.0)
-        (fit,) = yield from self.selection.train([run], until=math.inf)
-        self.selection.keep(run, fit)
-        self.selection.report()
+        yield from self.selection.compare([Run(fastest, 0, 0.0)], until=math.inf)
 
     @property
     def _worth_while(self) -> float:
@@ -279,9 +273,7 @@ class Best(Policy):
                     ]
             if not runs:
                 return
-            for run, fit in zip(runs, (yield from self.selection.train(runs)), strict=True):
-                self.selection.keep(run, fit)
-            self.selection.report()
+            yield from self.selection.compare(runs)
             if not self.selection.ranked()[0].error <= _PAYS * before:
                 return
 
@@ -323,9 +315,7 @@ class Best(Policy):
             names = " and ".join(entrant.name for entrant in near)
             self._tell(f"{names} for {seconds:.0f} s, {why}")
             runs = [Run(entrant, 0, seconds, None, selection.start_of(entrant, 0)) for entrant in near]
-            for run, fit in zip(runs, (yield from selection.train(runs)), strict=True):
-                selection.keep(run, fit)
-            selection.report()
+            yield from selection.compare(runs)
 
     def _enlarge(self) -> Rounds:
         """Give the winner of a formula twice the points and fixed neurons, as long as that helps."""
@@ -342,10 +332,7 @@ class Best(Policy):
             larger = selection.candidates.changed(best, name, *(f"{key}={value}" for key, value in changes.items()))
             selection.entrants[name] = larger
             self._tell(name)
-            run = Run(larger, 0, seconds, None, start)
-            (fit,) = yield from selection.train([run])
-            selection.keep(run, fit)
-            selection.report()
+            (fit,) = yield from selection.compare([Run(larger, 0, seconds, None, start)])
             if fit is None or fit.error > _PAYS * best.error:
                 return
 
@@ -368,7 +355,7 @@ class Best(Policy):
             selection.entrants[entrant.name] = replace(entrant, fits={})
         yield from self._climb(Rung(1.0, folds, None, len(near)), [selection.entrants[x.name] for x in near], until)
         best = selection.ranked()[0] if selection.ranked() else winner
-        if len(best.fits) < _FIRST_FOLDS or not best.error <= _NEAR * winner.error:  # drawn weights need more steps
+        if len(best.fits) < FIRST_FOLDS or not best.error <= _NEAR * winner.error:  # drawn weights need more steps
             selection.by_folds = False
             for before in near:
                 now = selection.entrants[before.name]

@@ -14,10 +14,10 @@ from runge.launch.policies.best.known import Known
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
 
-__all__ = ["FAR", "Run", "Selection", "equal_weights"]
+__all__ = ["FAR", "FIRST_FOLDS", "Run", "Selection", "equal_weights"]
 
 FAR = 4.0  # a candidate with so many times the error of another one on the first folds cannot win
-_FIRST_FOLDS = 2
+FIRST_FOLDS = 2  # on which all candidates meet; two networks can disagree
 _BATCH = 0.4  # seconds of a run besides those that it measures
 _FEW_STEPS = {False: 20, True: 2000}  # after which more do not help; by the gradient
 _STEPS_AT_LEAST, _MOST_GROWTH = 8, 4.0  # the steps on more rows for which there should be time, and how many more
@@ -106,8 +106,18 @@ class Selection:
         trained = [entrant for entrant in list(self.entrants.values()) if entrant.fits]  # the display asks meanwhile
         trained.sort(key=lambda entrant: (-len(entrant.fits), entrant.error))
         least = trained[0].error / FAR if trained else 0.0
-        better = [x for x in trained if x.error < least and len(x.fits) >= min(_FIRST_FOLDS, len(trained[0].fits))]
+        better = [x for x in trained if x.error < least and len(x.fits) >= min(FIRST_FOLDS, len(trained[0].fits))]
         return [*sorted(better, key=lambda entrant: entrant.error), *(x for x in trained if x not in better)]
+
+    def compare(
+        self, runs: Sequence[Run], until: float | None = None
+    ) -> Generator[Batch, Sequence[Trial], list[Fit | None]]:
+        """Train runs as `train` does, keep the better fits of their candidates, and the best answer so far."""
+        fits = yield from self.train(runs, until=until)
+        for run, fit in zip(runs, fits, strict=True):
+            self.keep(run, fit)
+        self.report()
+        return fits
 
     def train(
         self,
@@ -124,12 +134,11 @@ class Selection:
         """
         if not runs or self.left(until or self.timeout) <= 0:
             return [None] * len(runs)
-        say = ", ".join(dict.fromkeys(run.entrant.name for run in runs))
         if until is None:  # a step may take longer than the time of its run, but not all that is left
             each = [max(run.seconds, self.set_up + _LEAST) for run in runs]
             longest = sum(each) / min(self.processes, len(runs))
             until = min(self.timeout, self.journal.seconds + _PATIENCE * longest + _START_UP)
-        trials = yield Batch([self._job(run) for run in runs], until, say)
+        trials = yield Batch([self._job(run) for run in runs], until)
         fits = list[Fit | None]()
         for run, trial in zip(runs, trials, strict=True):
             entrant = self.entrants[run.entrant.name]
