@@ -70,6 +70,8 @@ def fit(*arguments: Any, directory: Directory = None) -> Run | Answer:
     """
     in_memory = bool(arguments) and not isinstance(arguments[0], str)
     searched = [one for one in arguments if isinstance(one, str) and one.startswith("search=")]
+    if searched and searched[-1] not in ("search=best", "search=none"):
+        raise ConfigurationError(f"search: must be best or none in fit, got {searched[-1][7:]}; sweep takes it")
     if searched != ["search=none"] and (in_memory or searched):
         data, overrides = (arguments[:1], arguments[1:]) if in_memory else ((), arguments)
         answer = sweep(*data, *([] if searched else ["search=best"]), *overrides, directory=directory)

@@ -80,7 +80,10 @@ def sweep(policy: Policy, command: SweepCommand, launch: Launch, failures: dict[
         except Exception as error:
             failure = error
         finally:
-            policy.conclude()
+            try:
+                policy.conclude()
+            except Exception as error:
+                raise error from failure  # both are shown
             with suppress(OSError):  # the error that is already being raised matters more
                 discard(directory, {"multirun.yaml", JOURNAL})
         if policy.compares and directory.is_dir():
