@@ -169,8 +169,7 @@ class Answer(Comparison):
 
     def __repr__(self) -> str:
         found = read_leaderboard([self.directory])
-        parts = [f"{one.weight:.2f} of {one.name}" for one in (found.candidates if found else ()) if one.weight]
-        return f"Answer({str(self.directory)!r}): {', '.join(parts)}"
+        return f"Answer({str(self.directory)!r}): {found.candidates[0].name if found else 'no leaderboard'}"
 
     @cached_property
     def function(self) -> "Function":

@@ -1,4 +1,4 @@
-"""The leaderboard of `search=best`: the candidates, how good each is by cross-validation, and its weight in the answer.
+"""The leaderboard of `search=best`: the candidates, and how good each is in rows that its networks have not seen.
 
 It is the file `leaderboard.json` in the directory of the sweep.
 """
@@ -29,7 +29,7 @@ __all__ = ["HEADERS", "AnswerProfile", "Candidate", "Leaderboard", "Suspect", "p
 
 _FILE = "leaderboard.json"
 _MOST = 12
-HEADERS = ("value", "df/dx", "spread", "folds", "steps", "s", "weight")
+HEADERS = ("value", "df/dx", "folds", "steps", "s")
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,9 @@ class Candidate:
         folds: how many folds it has been trained on.
         value: the nrmse of the values in the rows that its networks had not seen; None: not known.
         derivative: that of the derivatives.
-        spread: the root of the mean variance among the networks of the folds, around the rows.
         error: the error by which it is ranked.
         seconds: the time of one run.
         steps: the steps with the smallest error.
-        weight: its weight in the answer.
         calibrating: the numbers of further runs on folds, by which intervals are calibrated.
     """
 
@@ -59,19 +57,17 @@ class Candidate:
     folds: int
     value: float | None
     derivative: float | None
-    spread: float | None
     error: float
     seconds: float
     steps: int
-    weight: float
     calibrating: list[int] = field(default_factory=list)
 
     @property
     def cells(self) -> list[str]:
-        """The texts of a row in a table, from the error of the values to the weight."""
-        errors = ["-" if figure is None else f"{figure:.1e}" for figure in (self.value, self.derivative, self.spread)]
+        """The texts of a row in a table, from the error of the values to the seconds."""
+        errors = ["-" if figure is None else f"{figure:.1e}" for figure in (self.value, self.derivative)]
         seconds = f"{self.seconds:.1f}" if self.seconds < 100 else f"{self.seconds:.0f}"
-        return [*errors, str(self.folds), str(self.steps), seconds, f"{self.weight:.2f}" if self.weight else ""]
+        return [*errors, str(self.folds), str(self.steps), seconds]
 
 
 def packed(values: ArrayLike, kind: str = "<f4") -> str:
@@ -187,7 +183,7 @@ class Leaderboard:
         for name in HEADERS:
             table.add_column(name, justify="right", no_wrap=True)
         for one in self.candidates[:_MOST]:
-            table.add_row(Text(printable(one.name)), *one.cells, style="bold" if one.weight else "")
+            table.add_row(Text(printable(one.name)), *one.cells, style="bold" if one is self.candidates[0] else "")
         console.print(table)
         if self.left_out:
             console.print(f"{len(self.left_out)} not compared; the report says why", highlight=False)

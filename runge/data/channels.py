@@ -128,6 +128,14 @@ class Channels(NamedTuple):
             slope = np.where(np.isnan(dydx).all(axis=0), 0, slope)
         return cls(*(np.sqrt(np.where(np.isfinite(part), part, 0) / len(value)) for part in (value, slope)))
 
+    @property
+    def of_residuals(self) -> Floats:
+        """The factors of the residuals of one channel, (P + P D,): the inverse of its standard deviation.
+
+        A partial derivative has that of the gradient of its output, in standardised inputs.
+        """
+        return math.sqrt(len(self.value)) * np.concatenate([self.value, self.slope.ravel()])
+
     def scaled(self, value: Floats, slope: Floats) -> Floats:
         """Return errors, (n, P) and (n, P, D), as a vector, of which the parts have the squares E^2; NaN: not known."""
         with np.errstate(all="ignore"):

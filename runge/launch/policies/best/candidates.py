@@ -12,7 +12,6 @@ from runge.launch.compose import plain
 from runge.launch.jobs import current
 from runge.launch.policies.best.judge import Fit, error_of, root_mean
 from runge.launch.policies.policy import SweepCommand
-from runge.metrics import FIT_SECONDS
 from runge.records.directories import RunDirectory
 from runge.training.member import Member
 
@@ -29,9 +28,10 @@ class Entrant:
         member: its run on all rows, as it would be.
         fits: its present runs, by the fold that they leave out.
         slowness: the time of its steps over what it was expected to be.
+        failure: how its last run has failed; empty: it has not.
         runs: the numbers of all of its runs that leave out a fold, also of those on fewer rows.
         refits: the numbers of its runs on all rows.
-        calibrating: the numbers of further runs that leave out a fold, by which intervals are calibrated.
+        calibrating: the numbers of further runs that leave out a fold, with other seeds, which calibrate intervals.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Entrant:
     member: Member = field(repr=False, compare=False)
     fits: Mapping[int, Fit] = field(default_factory=dict)
     slowness: float = 1.5
+    failure: str = ""
     runs: Sequence[int] = ()
     refits: Sequence[int] = ()
     calibrating: Sequence[int] = ()
@@ -56,7 +57,17 @@ class Entrant:
     @property
     def seconds(self) -> float:
         """The mean time of its present runs."""
-        return sum(fit.figures[FIT_SECONDS] or 0.0 for fit in self.all) / max(len(self.fits), 1)
+        return sum(fit.seconds for fit in self.all) / max(len(self.fits), 1)
+
+    @property
+    def cut(self) -> bool:
+        """True if more steps may reduce the error on some fold."""
+        return any(fit.cut for fit in self.fits.values())
+
+    @property
+    def spent(self) -> float:
+        """The seconds that were spent on its networks."""
+        return sum(fit.spent for fit in self.fits.values())
 
     @property
     def values_alone(self) -> bool:
@@ -138,11 +149,12 @@ class Candidates:
         got = self.given["optimizer"].partition("=")[2]
         raise ConfigurationError(f"optimizer: {rule}; got {got}; leave search=best out for one run")
 
-    def changed(self, entrant: Entrant, name: str, *changes: str) -> Entrant:
-        """Return an entrant with other overrides, which has not been trained."""
-        keys = {change.partition("=")[0] for change in changes}
-        overrides = [override for override in entrant.overrides if override.partition("=")[0] not in keys]
-        return Entrant(name, [*overrides, *changes], self.member([*overrides, *changes]))
+    def changed(self, entrant: Entrant, changes: Mapping[str, Any]) -> Entrant:
+        """Return an entrant with other settings, which has not been trained."""
+        overrides = [override for override in entrant.overrides if override.partition("=")[0] not in changes]
+        overrides += [f"{key}={value}" for key, value in changes.items()]
+        name = ", ".join(f"{key}={value}" for key, value in changes.items())
+        return Entrant(f"{entrant.name}; {name}", overrides, self.member(overrides))
 
     def member(self, overrides: Sequence[str]) -> Member:
         """Return the run that some overrides make; of several folds the first one."""

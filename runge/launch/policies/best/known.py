@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from runge.data import Rows
 from runge.data.channels import Channels
-from runge.launch.policies.best.judge import surroundings
 from runge.training.member import Member
 
 __all__ = ["Known"]
@@ -20,13 +19,11 @@ class Known(NamedTuple):
         rows: its rows.
         test: the numbers of those for the test.
         channels: the sizes of values and derivatives, which make errors comparable.
-        around: the points at which networks should agree.
     """
 
     rows: Rows
     test: NDArray[np.int64]
     channels: Channels
-    around: NDArray[np.float64]
 
     @classmethod
     def of(cls, member: Member) -> "Known":
@@ -35,7 +32,7 @@ class Known(NamedTuple):
         rows, split = member.rows, member.rows.split(member.data_seed.generator("data"))
         own = np.sort(np.concatenate(split[:2]))  # of a run with a part of the rows fewer than `seen`
         x, y, dydx = (part[own] for part in (rows.x, rows.y, rows.dydx))
-        return cls(rows, split.test, Channels.of(x, y, dydx), surroundings(x))
+        return cls(rows, split.test, Channels.of(x, y, dydx))
 
     @property
     def only_derivatives(self) -> bool:

@@ -1,27 +1,28 @@
 """The candidates of a search so far: what is trained of each, and how good it is."""
 
+import math
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
-from runge.errors import override_of
+from runge.errors import describe, override_of
 from runge.launch.journal import Batch, Journal, Trial
 from runge.launch.policies.best.candidates import Candidates, Entrant
 from runge.launch.policies.best.display import Display
-from runge.launch.policies.best.judge import Fit, is_cut
+from runge.launch.policies.best.judge import Fit
 from runge.launch.policies.best.known import Known
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
+from runge.trust.intervals import Calibration
 
-__all__ = ["FAR", "FIRST_FOLDS", "Run", "Selection", "equal_weights"]
+__all__ = ["Run", "Selection"]
 
-FAR = 4.0  # a candidate with so many times the error of another one on the first folds cannot win
-FIRST_FOLDS = 2  # on which all candidates meet; two networks can disagree
-_BATCH = 0.4  # seconds of a run besides those that it measures
+_SET_UP = 0.2  # seconds of a run besides those that it measures
+_LONGER = 2  # times the steps of a run for one that continues it
 _FEW_STEPS = {False: 20, True: 2000}  # after which more do not help; by the gradient
 _STEPS_AT_LEAST, _MOST_GROWTH = 8, 4.0  # the steps on more rows for which there should be time, and how many more
-_OF_COMMAND = ("trainer.max_steps", "trainer.patience", "trainer.max_seconds", "data.split.train", "optimizer.damping")
+_OF_COMMAND = ("trainer.max_steps", "trainer.max_seconds", "data.split.train", "optimizer.damping")
 """The keys that the search sets, unless the command does."""
 
 _DAMPING = 1e-12, 1.0  # with which a run may continue; without reduction of the loss it has grown far beyond
@@ -29,7 +30,7 @@ _LEAST = 0.3  # seconds of a run at least
 _PATIENCE, _START_UP = 3.0, 10.0  # times the time of a batch, and more seconds, after which it is not waited for
 _SAFETY = 0.8  # of the steps that are expected to fit into a time, for a schedule that should end with them
 _FEWEST_STEPS = 50  # by the gradient
-_UNTIL_TIME = ["trainer.max_steps=1000", "trainer.patience=100"]  # steps whose number no schedule depends on
+_MARGIN = 1.3  # of the expected time of a network of all rows
 
 
 class Run(NamedTuple):
@@ -41,7 +42,9 @@ class Run(NamedTuple):
         seconds: the time that it has, with its set-up.
         share: the share of the rows; None: all.
         start: the fit whose weights it begins with; None: they are drawn.
-        changes: further overrides.
+        steps: its steps at most; None: those of its candidate, or twice those of `start` if these are more.
+        stop_at: the step at which it ends, whatever its validation loss is; None: it has that of the best step.
+        seed: what is added to the seed.
     """
 
     entrant: Entrant
@@ -49,7 +52,9 @@ class Run(NamedTuple):
     seconds: float
     share: float | None = None
     start: Fit | None = None
-    changes: Sequence[str] = ()
+    steps: int | None = None
+    stop_at: int | None = None
+    seed: int = 0
 
 
 class Selection:
@@ -60,14 +65,14 @@ class Selection:
         entrants: the candidates.
         known: the table; None: a formula.
         folds: the number of folds of the rows.
-        by_folds: whether candidates are judged by cross-validation, and by how much the networks of the folds disagree.
+        judges: how many of them judge candidates, each a run.
         directory: the directory of the sweep.
         timeout: the seconds after which no run is waited for.
         processes: how many runs are trained at a time.
 
     Attributes:
         set_up: the seconds of a run besides its steps, as those of the last batch had them.
-        weights: the weights of the candidates in the answer, by their names.
+        winner: the name of the candidate of which the answer is made; empty: it is not chosen yet.
     """
 
     def __init__(
@@ -76,16 +81,15 @@ class Selection:
         entrants: Iterable[Entrant],
         known: Known | None,
         folds: int,
-        by_folds: bool,
+        judges: int,
         directory: Path,
         timeout: float,
         processes: int,
     ) -> None:
-        self.candidates, self.known, self.folds, self.by_folds = candidates, known, folds, by_folds
+        self.candidates, self.known, self.folds, self.judges = candidates, known, folds, judges
         self.entrants = {entrant.name: entrant for entrant in entrants}
         self.directory, self.timeout, self.processes = directory, timeout, processes
-        self.weights = dict[str, float]()
-        self.set_up = 2 * _BATCH
+        self.set_up, self.winner = 2 * _SET_UP, ""
         self.journal: Journal
         self.display: Display
 
@@ -99,38 +103,21 @@ class Selection:
         return until - self.journal.seconds
 
     def ranked(self) -> list[Entrant]:
-        """Return the candidates that have been trained, those on more folds first, of these the best first.
-
-        One whose error on the first folds is far smaller comes before those on more.
-        """
+        """Return the candidates that have been trained: the winner, the best ones, and those that lack a fold."""
         trained = [entrant for entrant in list(self.entrants.values()) if entrant.fits]  # the display asks meanwhile
-        trained.sort(key=lambda entrant: (-len(entrant.fits), entrant.error))
-        least = trained[0].error / FAR if trained else 0.0
-        better = [x for x in trained if x.error < least and len(x.fits) >= min(FIRST_FOLDS, len(trained[0].fits))]
-        return [*sorted(better, key=lambda entrant: entrant.error), *(x for x in trained if x not in better)]
-
-    def compare(
-        self, runs: Sequence[Run], until: float | None = None
-    ) -> Generator[Batch, Sequence[Trial], list[Fit | None]]:
-        """Train runs as `train` does, keep the better fits of their candidates, and the best answer so far."""
-        fits = yield from self.train(runs, until=until)
-        for run, fit in zip(runs, fits, strict=True):
-            self.keep(run, fit)
-        self.report()
-        return fits
+        return sorted(trained, key=lambda x: (x.name != self.winner, -min(len(x.fits), self.judges), x.error))
 
     def train(
-        self,
-        runs: Sequence[Run],
-        role: Literal["runs", "refits", "calibrating"] = "runs",
-        until: float | None = None,
+        self, runs: Sequence[Run], until: float | None = None
     ) -> Generator[Batch, Sequence[Trial], list[Fit | None]]:
-        """Train runs, and judge them; None: it has failed, or its time was over before it began.
+        """Train runs, and keep the better fits of their candidates, and the best answer so far.
 
         Args:
             runs: the runs.
-            role: the attribute of an entrant that has their numbers.
             until: the time after which they are not waited for; None: that of the search.
+
+        Returns:
+            Their fits; None: a run has failed, or its time was over before it began.
         """
         if not runs or self.left(until or self.timeout) <= 0:
             return [None] * len(runs)
@@ -139,64 +126,66 @@ class Selection:
             longest = sum(each) / min(self.processes, len(runs))
             until = min(self.timeout, self.journal.seconds + _PATIENCE * longest + _START_UP)
         trials = yield Batch([self._job(run) for run in runs], until)
-        fits = list[Fit | None]()
-        for run, trial in zip(runs, trials, strict=True):
-            entrant = self.entrants[run.entrant.name]
-            fit = None if isinstance(trial.value, Exception) else self._judge(trial, role == "runs")
-            if fit is not None:
-                # No further steps are asked of fixed neurons, or if the command limits them.
-                completes = entrant.member.optimizer.last_layer_alone or "trainer.max_steps" in self.candidates.given
-                fit = fit._replace(share=run.share, cut=is_cut(fit.run, completes))
-            changes: dict[str, Any] = {role: [*getattr(entrant, role), trial.number]}
-            if fit is not None and self._is_scheduled(entrant):
-                changes["slowness"] = fit.pace / self.candidates.member(trial.overrides).work()
-            self.entrants[entrant.name] = replace(entrant, **changes)
-            fits.append(fit)
+        fits = [self._read(run, trial) for run, trial in zip(runs, trials, strict=True)]
         besides = [fit.set_up for fit in fits if fit is not None]
-        self.set_up = _BATCH + sum(besides) / len(besides) if besides else self.set_up
+        self.set_up = _SET_UP + sum(besides) / len(besides) if besides else self.set_up
+        if ranked := self.ranked():
+            self.write(fit.run for fit in ranked[0].all)
         return fits
 
-    def _judge(self, trial: Trial, compared: bool) -> Fit:
-        directory = self.candidates.place(trial.number, trial.overrides)
-        if self.known and self.by_folds and compared:
-            return Fit.of(directory, self.known.channels, self.known.around)
-        return Fit.of_figures(directory)
+    def _read(self, run: Run, trial: Trial) -> Fit | None:
+        """Return the fit of a run that has ended, and keep it unless its candidate has a better one on that fold."""
+        entrant, fit = self.entrants[run.entrant.name], None
+        slowness, by_gradient = entrant.slowness, entrant.member.optimizer.by_gradient
+        failure = describe(trial.value) if isinstance(trial.value, Exception) else ""
+        if not failure:
+            # No further steps are asked of fixed neurons, or if the command limits them.
+            completes = entrant.member.optimizer.last_layer_alone or "trainer.max_steps" in self.candidates.given
+            place = self.candidates.place(trial.number, trial.overrides)
+            fit = Fit.of(place, run.share, run.start, completes)
+            if by_gradient:
+                slowness = fit.pace / self.candidates.member(trial.overrides).work()
+        if self.known and run.fold is None:
+            fits, numbers = entrant.fits, {"refits": [*entrant.refits, trial.number]}
+        elif run.seed:
+            fits, numbers = entrant.fits, {"calibrating": [*entrant.calibrating, trial.number]}
+        else:
+            fold = run.fold or 0
+            before, kept = entrant.fits.get(fold), fit
+            if before is not None and not (fit is not None and fit.error <= before.error):
+                # More steps do not help, unless these were few.
+                few = fit is not None and fit.cut and fit.steps < _FEW_STEPS[by_gradient]
+                kept = before._replace(cut=few, spent=before.spent + (fit.seconds if fit else 0.0))
+            fits = {**entrant.fits, **({} if kept is None else {fold: kept})}
+            numbers = {"runs": [*entrant.runs, trial.number]}
+        self.entrants[entrant.name] = replace(entrant, fits=fits, slowness=slowness, failure=failure, **numbers)
+        return fit
 
     def _job(self, run: Run) -> list[str]:
         """Return the overrides of a run."""
         member, seconds = run.entrant.member, max(run.seconds - self.set_up, _LEAST)
-        job = list(run.entrant.overrides)
+        job, share, steps = list(run.entrant.overrides), run.share, run.steps or member.training.max_steps
         if run.fold is None and self.known:  # all rows; the test rows are those of the folds
             job = [override for override in job if override.partition("=")[0] not in ("data.folds", "data.seed")]
             job += ["data.split.val=0", f"data.seed={member.data_seed.seed}"]
         elif self.known:
             job.append(f"data.fold={run.fold}")
-        share = run.share
-        if self.known and run.start is not None and run.fold is not None and self._is_untimed(run.entrant):
-            share = self._share(run, run.start, seconds)
-        job += [] if share is None else [f"data.split.train={share:.6g}"]
         if run.start is not None:
             job.append(override_of("trainer.start", str(run.start.run.path)))
+            steps = run.steps or max(steps, _LONGER * run.start.steps)
             if not member.optimizer.by_gradient:
                 least, most = _DAMPING
                 job.append(f"optimizer.damping={min(max(run.start.last('damping'), least), most):.3g}")
-        if self._is_scheduled(run.entrant):
+                share = self._share(run, run.start, seconds) if run.fold is not None and self.known else share
+        job += [] if share is None else [f"data.split.train={share:.6g}"]
+        if member.optimizer.by_gradient:  # its rate falls until the last step, which should fit into the time
             pace = run.entrant.slowness * self.candidates.member(job).work()
-            steps = max(_FEWEST_STEPS, int(_SAFETY * seconds / pace))
-            job.append(f"trainer.max_steps={steps if run.start else min(steps, member.training.max_steps)}")
-        elif self._is_untimed(run.entrant):
-            job += _UNTIL_TIME
-        job += [f"trainer.max_seconds={seconds:.3g}", *run.changes]
+            steps = min(steps, max(_FEWEST_STEPS, int(_SAFETY * seconds / pace)))
+        job += [f"trainer.max_steps={steps}", f"trainer.max_seconds={seconds:.3g}"]
+        job += [] if run.stop_at is None else [f"trainer.stop_at={run.stop_at}"]
+        job += [f"seed={member.seed.seed + run.seed}"] if run.seed else []
         last = {override.partition("=")[0]: override for override in job}
         return [self.candidates.given.get(key, x) if key in _OF_COMMAND else x for key, x in last.items()]
-
-    def _is_scheduled(self, entrant: Entrant) -> bool:
-        """Return whether the steps of a run must fit into its time, because its rate falls until the last one."""
-        return entrant.member.optimizer.by_gradient and not self.by_folds
-
-    def _is_untimed(self, entrant: Entrant) -> bool:
-        """Return whether the steps of a run do not depend on their number."""
-        return not (self.by_folds or entrant.member.optimizer.by_gradient or entrant.member.optimizer.last_layer_alone)
 
     def _share(self, run: Run, start: Fit, seconds: float) -> float | None:
         """Return the share of the rows of a run that continues, at most that of its rung.
@@ -209,40 +198,36 @@ class Selection:
         if before is None or (start.cut and not start.lacks_rows):
             return before
         share = before * min(_MOST_GROWTH, max(1.0, seconds / (_STEPS_AT_LEAST * start.pace)))
-        return (
-            run.share if share * len(self.known.rows.x) >= self.training_rows or share >= (run.share or 1.0) else share
-        )
+        enough = share * len(self.known.rows.x) >= self.training_rows or share >= (run.share or 1.0)
+        return run.share if enough else share
 
-    def affords_all(self, fit: Fit, seconds: float) -> bool:
-        """Return whether there is time for some steps on all rows, given a fit on some of them."""
+    def affords_all(self, entrant: Entrant, fit: Fit, seconds: float) -> bool:
+        """Return whether a candidate has time for some steps on all rows, given a fit on some of them."""
+        return seconds >= _STEPS_AT_LEAST * self._pace_on_all(entrant, fit)
+
+    def _pace_on_all(self, entrant: Entrant, fit: Fit) -> float:
+        """Return the seconds that a step of a candidate on all rows should take, given a fit on some of them."""
         assert self.known
+        if entrant.member.optimizer.by_gradient:  # with mini-batches of many rows
+            return entrant.slowness * entrant.member.work()
         share = fit.run.read_configuration()[0]["data"]["split"].get("train")
         rows = self.training_rows if share is None else share * len(self.known.rows.x)
-        return seconds >= _STEPS_AT_LEAST * fit.pace * len(self.known.seen) / rows
+        return fit.pace * len(self.known.seen) / rows
+
+    def step_of(self, entrant: Entrant) -> int:
+        """Return the step at which a network of a candidate with drawn weights should end, by those of its folds."""
+        return max(1, math.ceil(sum(fit.best_step for fit in entrant.all) / len(entrant.fits)))
+
+    def seconds_of(self, entrant: Entrant) -> float:
+        """Return the seconds that a network of all rows with drawn weights is expected to take."""
+        pace = sum(self._pace_on_all(entrant, fit) for fit in entrant.all) / len(entrant.fits)
+        return _MARGIN * self.step_of(entrant) * pace + self.set_up
 
     def start_of(self, entrant: Entrant, fold: int) -> Fit | None:
         """Return the fit whose weights a further run of a candidate begins with; None: they are drawn."""
         return None if entrant.member.optimizer.last_layer_alone else entrant.fits.get(fold)
 
-    def keep(self, run: Run, fit: Fit | None) -> None:
-        """Keep a fit of a candidate, unless it has a better one on the same fold."""
-        entrant = self.entrants[run.entrant.name]
-        before = entrant.fits.get(run.fold or 0)
-        if before is None or (fit is not None and fit.error <= before.error):
-            fits = entrant.fits if fit is None else {**entrant.fits, run.fold or 0: fit}
-        else:  # more steps do not help, unless these were few
-            few = fit is not None and fit.cut and fit.steps < _FEW_STEPS[entrant.member.optimizer.by_gradient]
-            fits = {**entrant.fits, run.fold or 0: before._replace(cut=few)}
-        self.entrants[entrant.name] = replace(entrant, fits=fits)
-
-    def report(self) -> None:
-        """Keep the best answer so far."""
-        if ranked := self.ranked():
-            best = ranked[0]
-            write_answer(self.directory, equal_weights([fit.run for fit in best.all], self.directory))
-            self.weights = {best.name: 1.0}
-
-
-def equal_weights(runs: Sequence[RunDirectory], sweep: Path) -> dict[str, float]:
-    """Return equal weights of some runs of a sweep, by their directories relative to the sweep's."""
-    return {str(run.path.relative_to(sweep)): 1 / len(runs) for run in runs}
+    def write(self, networks: Iterable[RunDirectory], intervals: Calibration | None = None) -> None:
+        """Write the answer, the mean of some networks."""
+        runs = [str(run.path.relative_to(self.directory)) for run in networks]
+        write_answer(self.directory, dict.fromkeys(runs, 1 / len(runs)), intervals)

@@ -6,10 +6,10 @@ import numpy as np
 
 from runge.compare.leaderboard import Suspect
 from runge.data import Rows
-from runge.launch.policies.best.judge import Fit
 from runge.tables.contradictions import ColumnNames
 from runge.tables.roles import find_roles
 from runge.tables.table import open_table
+from runge.validation import Floats
 
 __all__ = ["describe_suspects", "find_suspects"]
 
@@ -17,19 +17,15 @@ _MOST_ROWS = 5000  # that are looked at: in many dimensions the nearest rows tak
 _NAMED = 3  # labels in a sentence of a few lines
 
 
-def find_suspects(fits: Sequence[Fit], rows: Rows) -> list[Suspect]:
+def find_suspects(residuals: Floats, rows: Rows) -> list[Suspect]:
     """Return the labels that may be wrong, the largest residual first.
 
     Args:
-        fits: the networks of a candidate, each trained without some of the rows.
+        residuals: those of networks in rows that they have not seen, (n, P + P D), values first; NaN: not known.
         rows: the rows of the table.
     """
-    from runge.loading import load_runs  # late, as torch is
-    from runge.residuals import left_out
-    from runge.trust.outliers import outliers
+    from runge.trust.outliers import outliers  # late, as torch is
 
-    networks = load_runs([fit.run for fit in fits])
-    residuals = left_out(networks.jet, networks.runs)
     unseen = np.flatnonzero(~np.isnan(residuals).all(axis=1))
     unseen = unseen[:: max(1, -(-len(unseen) // _MOST_ROWS))]
     found = outliers(residuals[unseen], rows.x[unseen], rows.y[unseen], rows.dydx[unseen])

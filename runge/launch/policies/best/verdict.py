@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from runge.compare.leaderboard import AnswerProfile, Candidate, Leaderboard, Suspect
+from runge.compare.leaderboard import AnswerProfile, Candidate, Leaderboard
 from runge.compare.sensitivity import Influence, Sensitivity
 from runge.data import Rows
 from runge.errors import command, in_shell
 from runge.launch.policies.best.candidates import Entrant
-from runge.launch.policies.best.judge import best_step, error_vector, variance
 from runge.launch.policies.best.known import Known
 from runge.launch.policies.best.selection import Selection
 from runge.launch.policies.best.suspects import describe_suspects, find_suspects
@@ -46,40 +45,33 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
         promotions: which candidates were trained further, and why.
     """
     ranked, known, sweep = selection.ranked(), selection.known, selection.directory
-    weights = selection.weights or {ranked[0].name: 1.0}
-    candidates, test = (
-        [_candidate(x, weights.get(x.name, 0.0)) for x in ranked],
-        0 if known is None else len(known.test),
-    )
-    chosen = [(x, weights[x.name]) for x in ranked if x.name in weights]
+    best, candidates = ranked[0], [_candidate(entrant) for entrant in ranked]
     late = [x for x in selection.entrants.values() if not x.fits]
-    left_out = [*left_out, *(f"{x.name}: {'no run ended' if x.runs else 'it did not begin'} in time" for x in late)]
-    influences, profiles, halves = None, list[AnswerProfile](), (None, None)
-    suspects = list[Suspect]()
+    left_out = [*left_out, *(f"{x.name}: {x.failure or 'its time was over before it began'}" for x in late)]
+    errors = best.root_mean(ERRORS[0]), best.root_mean(ERRORS[1])
     if known is None:
-        sentences = [
-            _describe_answer(sweep, candidates, 0, 0, 0),
-            _describe_errors(_validated(chosen, selection), "on the validation points", (None, None), 0),
-        ]
-    else:
-        from runge.loading import load  # late, as torch is
+        error = f"Its error on the validation points, over the standard deviation, is {_both(errors)}."
+        sentences = [_describe_answer(sweep, candidates[0], 0, 0, 0), error]
+        return Leaderboard(candidates, sentences, left_out, promotions=list(promotions))
 
-        function, count, most = load(sweep), len(ranked[0].fits), selection.folds
-        influences = _sensitivity(function, known.rows) if len(function.inputs) > 1 else None
-        profiles, halves = _profiles(function, known), _half_widths(function, known)
-        suspects = find_suspects(ranked[0].all, known.rows)
-        folds = f"{count} folds" if count == most else f"{count} of {most} folds"
-        how = f"by cross-validation on {folds}" if selection.by_folds else "on the rows of the fold that was left out"
-        sentences = [
-            _describe_answer(sweep, candidates, len(known.rows.x) - test, test, most),
-            _describe_errors(_validated(chosen, selection), how, _tested(function, known), test),
-            _describe_intervals(halves),
-        ]
+    from runge.loading import load, load_runs  # late, as torch is
+    from runge.residuals import left_out as residuals_of
+
+    function, test = load(sweep), len(known.test)
+    networks = load_runs([fit.run for fit in best.all])
+    residuals = residuals_of(networks.jet, networks.runs)
+    suspects = find_suspects(residuals, known.rows)
+    sentences = [
+        _describe_answer(sweep, candidates[0], len(known.seen), test, selection.folds),
+        _describe_errors(errors, len(best.fits), selection.folds, _tested(function, known), test),
+        _describe_residuals(_bounds(residuals, known)),
+    ]
     if len(candidates) == 1:
         sentences.append("No other candidate could be compared; search.timeout=SECONDS gives more time.")
     sentences.append(describe_suspects(suspects))
-    level = None if halves == (None, None) else LEVEL
-    about = influences, profiles, level, suspects, list(promotions)
+    influences = _sensitivity(function, known.rows) if len(function.inputs) > 1 else None
+    level = None if function.calibration is None else LEVEL
+    about = influences, _profiles(function, known), level, suspects, list(promotions)
     return Leaderboard(candidates, list(filter(None, sentences)), left_out, *about)
 
 
@@ -119,17 +111,29 @@ def _profiles(function: "Function", known: Known) -> list[AnswerProfile]:
     ]
 
 
-def _half_widths(function: "Function", known: Known) -> Errors:
-    """Return half the widths of the intervals of a function as errors, in the median of some rows."""
-    from runge.sections import section_of  # late, as torch is
+def _bounds(residuals: NDArray[np.float64], known: Known) -> Errors:
+    """Return the bounds of 90 % of the residuals of values and of derivatives, over the standard deviations.
 
-    seen = known.seen
-    found = section_of(function, known.rows.x[seen[:: -(-len(seen) // _MOST_ROWS)]])
-    halves = found.around, found.around_du
-    errors = [known.channels.nrmse(known.channels.scaled(u[None], du[None])) for u, du in zip(*halves, strict=True)]
-    parts = zip(zip(*errors, strict=True), halves, strict=True)
-    value, slope = (None if None in of or np.isnan(half).all() else float(np.median(of)) for of, half in parts)
-    return value, slope
+    Of the n residuals of a channel the bound is the k-th smallest in size, k = ceil(0.9 (n + 1)), so that the residual
+    of another such row is within it with a probability of at least 0.9 (split conformal prediction). That of several
+    channels is the largest; None: there are too few rows, k > n.
+
+    Args:
+        residuals: those in rows that networks have not seen, (n, P + P D), values first; NaN: not known.
+        known: the table.
+
+    References:
+        J. Lei et al. (2018). Distribution-free predictive inference for regression. https://arxiv.org/abs/1604.04173
+    """
+    outputs, sizes = len(known.channels.value), known.channels.of_residuals
+    bounds = [list[float](), list[float]()]
+    for channel, size in enumerate(sizes):
+        errors = np.sort(np.abs(residuals[~np.isnan(residuals[:, channel]), channel]))
+        k = math.ceil(LEVEL * (len(errors) + 1))
+        if size and len(errors):
+            bounds[channel >= outputs].append(size * errors[k - 1] if k <= len(errors) else math.inf)
+    value, slope = (max(part, default=math.inf) for part in bounds)
+    return value if math.isfinite(value) else None, slope if math.isfinite(slope) else None
 
 
 def _cautions(rows: Rows, box: NDArray[np.float64]) -> list[str]:
@@ -147,18 +151,6 @@ def _cautions(rows: Rows, box: NDArray[np.float64]) -> list[str]:
     return cautions
 
 
-def _validated(chosen: Sequence[tuple[Entrant, float]], selection: Selection) -> Errors:
-    """Return the errors of the answer, which is made of some candidates, in rows that its networks have not seen."""
-    known, first = selection.known, chosen[0][0]
-    if known is None or len(chosen) == 1:
-        return first.root_mean(ERRORS[0]), first.root_mean(ERRORS[1])
-    errors = sum((weight * error_vector(x.all) for x, weight in chosen), np.zeros(()))
-    ends = np.cumsum([len(fit.errors) for fit in first.all])[:-1]  # of the folds
-    each = zip(*(known.channels.nrmse(part) for part in np.split(errors, ends)), strict=True)
-    value, slope = (None if None in parts else math.hypot(*parts) for parts in each)
-    return value, slope
-
-
 def _tested(function: "Function", known: Known) -> Errors:
     """Return the errors of the answer on the test rows."""
     if not len(known.test):
@@ -170,62 +162,57 @@ def _tested(function: "Function", known: Known) -> Errors:
     return known.channels.nrmse(known.channels.scaled(value, slope))
 
 
-def _candidate(entrant: Entrant, weight: float) -> Candidate:
+def _candidate(entrant: Entrant) -> Candidate:
     value, derivative = (entrant.root_mean(name) for name in ERRORS)
-    spread = math.sqrt(sum(variance(entrant.all))) or None
     line = f"{command()} {'-m ' if entrant.member.rows else ''}{' '.join(map(in_shell, entrant.overrides))}"
-    figures = value, derivative, spread, entrant.error, entrant.seconds, best_step(entrant.all), weight
+    figures = value, derivative, entrant.error, entrant.seconds, max(fit.best_step for fit in entrant.all)
     runs, refits, calibrating = (list(numbers) for numbers in (entrant.runs, entrant.refits, entrant.calibrating))
     return Candidate(entrant.name, line, runs, refits, len(entrant.fits), *figures, calibrating)
 
 
-def _describe_answer(sweep: Path, candidates: Sequence[Candidate], seen: int, test: int, folds: int) -> str:
+def _describe_answer(sweep: Path, best: Candidate, seen: int, test: int, folds: int) -> str:
     """Return a sentence on the networks of the answer in a sweep's directory.
 
     Args:
         sweep: the directory.
-        candidates: all candidates.
+        best: the best candidate.
         seen: the number of rows for training and validation; 0: a formula.
         test: the number of test rows.
         folds: the number of folds.
     """
     runs = {run.path.name for run, _ in read_answer(sweep) or ()}
-    own = [one for one in candidates if runs & {*map(str, [*one.runs, *one.refits])}]
-    partial = len(runs - {str(run) for one in own for run in one.refits})
-    mean = f"the {'weighted ' if len(own) > 1 else ''}mean of {len(runs)} networks" if len(runs) > 1 else "one network"
-    answer = f"The answer is {mean} ({own[0].name if len(own) == 1 else f'{len(own)} candidates'})"
+    mean = f"the mean of {len(runs)} networks" if len(runs) > 1 else "one network"
+    answer = f"The answer is {mean} ({best.name})"
     if not seen:
         return f"{answer}."
-    rows = f"all {seen + test} rows"
-    rows += f" except the {test} for the test" if test else ""
-    if not partial:
+    rows = f"the {seen} rows that are not for the test" if test else f"all {seen} rows"
+    if runs <= {*map(str, best.refits)}:
         return f"{answer}, trained on {rows}."
-    some = f"{partial} of them" if partial < len(runs) else "each" if partial > 1 else "it"
-    return f"{answer}, trained on {rows}; {some} left out one of {folds} folds."
+    return f"{answer}, {'each ' if len(runs) > 1 else ''}trained on {rows} except one of {folds} folds."
 
 
-def _describe_errors(validated: Errors, how: str, tested: Errors, test: int) -> str:
+def _describe_errors(errors: Errors, count: int, folds: int, tested: Errors, test: int) -> str:
     """Return sentences on the errors to expect.
 
     Args:
-        validated: the errors of the answer by cross-validation, of values and derivatives; None: not known.
-        how: how they were found.
-        tested: those on the test rows.
+        errors: those of networks in rows that they have not seen, of values and derivatives; None: not known.
+        count: the number of these networks, of which each left out another fold.
+        folds: the number of folds.
+        tested: the errors of the answer on the test rows.
         test: the number of test rows.
     """
-    said = f"Its error relative to the standard deviation is about {_both(validated)}, {how}."
-    return said + (f" On the {test} test rows, which no network has seen, it is {_both(tested)}." if test else "")
+    where = f"In rows left out of training ({count} of {folds} folds)"
+    said = f"{where}, the error of one network, over the standard deviation, is {_both(errors)}."
+    return said + (
+        f" On the {test} test rows, which no network has seen, that of the answer is {_both(tested)}." * (test > 0)
+    )
 
 
-def _describe_intervals(halves: Errors) -> str:
-    """Return a sentence on half the widths of the intervals of values and derivatives; empty: there are none."""
-    value, slope = halves
-    parts = [] if value is None else [f"values are expected within {value:.1e} standard deviations of the answer"]
-    if slope is not None:
-        where = "" if parts else " standard deviations of the answer"
-        parts.append(f"derivatives {'' if parts else 'are expected '}within {slope:.1e}{where}")
-    share = f"{100 * LEVEL:.0f} % of new"
-    return ", and ".join(f"{share} {part}" for part in parts) + "." * bool(parts)
+def _describe_residuals(bounds: Errors) -> str:
+    """Return a sentence on the bounds of `_bounds`; empty: there are none."""
+    named = zip(bounds, ("values", "derivatives"), strict=True)
+    parts = [f"90 % of the {what} were within {bound:.1e}" for bound, what in named if bound is not None]
+    return f"There {' and '.join(parts)} standard deviations of the prediction." if parts else ""
 
 
 def _both(errors: Errors) -> str:

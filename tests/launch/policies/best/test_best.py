@@ -92,18 +92,14 @@ def check_profiles(answer, board):
             low, high = (end if end.ndim == 1 else end[:, d] for end in (low, high))
             np.testing.assert_allclose([centre - half, centre + half], [low, high], rtol=1e-6)  # in single precision
         np.testing.assert_array_equal(outside, answer.outside(x) > OUTSIDE)
-    x = rows()[:, :2]
-    half = np.median(np.subtract(*answer.interval(x)[::-1])) / 2 / rows()[:, 2].std()
-    assert f"values are expected within {half:.1e} standard deviations of the answer, and" in board.sentences[2]
+    assert re.match(r"There 90 % of the values were within \S+ and 90 % of the derivatives", board.sentences[2])
 
 
 def test_the_answer_is_one_function_of_the_best(whole):
     race, printed = whole
     answer, one = runge.load(race), board(race)
     assert {entry["name"] for entry in one} == {"one", "two"}
-    assert [entry["folds"] for entry in one] == [5, 5]
-    assert sum(entry["weight"] for entry in one) == pytest.approx(1)
-    assert one[0]["error"] <= one[1]["error"]
+    assert [entry["folds"] for entry in one] == [5, 2]
     members = json.loads((race / "answer.json").read_text())["members"]
     assert answer.members == len(members)
     for member in members:  # trained on all rows, as folds say
@@ -116,14 +112,14 @@ def test_the_answer_is_one_function_of_the_best(whole):
     assert found == runge.load(race).calibration
     folds = [run.settings for run in runge.Answer(race).runs if run.settings["data.fold"] is not None]
     further = [settings["trainer.stop_at"] for settings in folds if settings["seed"] > 0]
-    assert len(further) == 5 * sum(entry["weight"] > 0 for entry in one)
+    assert len(further) == 5
     assert None not in further
-    assert [len(entry["calibrating"]) for entry in one] == [5 * (entry["weight"] > 0) for entry in one]
+    assert [len(entry["calibrating"]) for entry in one] == [5, 0]
     assert runge.Answer(race).groups[0].name in ("one", "two")
     assert "leads" not in runge.Answer(race).lead or "interval" not in runge.Answer(race).lead
     check_profiles(answer, read_leaderboard([race]))
     assert (race / "comparison.html").is_file()
-    assert "2 candidates on 2 folds of 30 rows" in printed
+    assert "2 candidates on 24 rows" in printed
 
 
 def test_no_network_of_the_answer_is_trained_on_test_rows(tmp_path):
@@ -155,7 +151,6 @@ def test_ctrl_c_leaves_the_best_so_far(race, whole, tmp_path, monkeypatch):
         how = "to continue, run the same command with hydra.sweep.dir=race"
         assert re.fullmatch(f"error: interrupted; {left} in race; {how}", message)
     assert runge.load("race").members > 1
-    assert board(tmp_path / "race")[0]["weight"] == 1
     assert command(*race) == (0, "")
     check_same(tmp_path / "race", whole[0])
 
@@ -185,7 +180,7 @@ def test_a_time_that_is_too_short_gives_the_fastest_candidate(tmp_path, capsys):
     said = "search.timeout: no candidate has ended within 1e-06 s; one has some more seconds"
     assert said in capsys.readouterr().out
     assert runge.load("race").members == 1
-    assert [entry["weight"] for entry in board(tmp_path / "race")] == [1]
+    assert [entry["folds"] for entry in board(tmp_path / "race")] == [1]
 
 
 def rungs(directory):
@@ -198,16 +193,16 @@ def rungs(directory):
 def many_rows(monkeypatch):
     """The overrides of a search that begins with few of its rows, which are many for it."""
     save(rows(300))
-    monkeypatch.setattr("runge.launch.policies.best.policy._FEW", 0.0)
+    monkeypatch.setattr("runge.launch.policies.best.policy._LEFT_OUT_OF_FEW", 60)
     monkeypatch.setattr("runge.launch.policies.best.policy._LABELS", 60)
     names = "abcde"
     own = ", ".join(f'{name}: ["optimizer.lr=0.0{i + 1}"]' for i, name in enumerate(names))
-    return *(override for override in SHORT if "tables" not in override), "~search.tables", f"+search.tables={{{own}}}"
+    kept = (override for override in SHORT if "tables" not in override and not override.startswith("data.folds"))
+    return *kept, "data.folds=5", "~search.tables", f"+search.tables={{{own}}}"
 
 
 def test_candidates_begin_with_few_rows_and_the_better_half_continues_with_more(many_rows, tmp_path):
-    arguments = [override for override in many_rows if "folds" not in override]
-    assert command(*arguments) == (0, "")
+    assert command(*many_rows) == (0, "")
     first, second, third, *_ = rungs(tmp_path / "race")
     assert [len(batch) for batch in (first, second, third)] == [5, 3, 2]
     assert {job["data.fold"] for batch in (first, second, third) for job in batch} == {"0"}
@@ -217,8 +212,6 @@ def test_candidates_begin_with_few_rows_and_the_better_half_continues_with_more(
         {None},
     ]
     assert all("trainer.start" in job for job in second + third)
-    candidates = board(tmp_path / "race")
-    assert sum(entry["weight"] for entry in candidates) == 1
     found = read_leaderboard([tmp_path / "race"])
     assert found is not None
     assert len(found.promotions) >= 3
@@ -242,6 +235,21 @@ def test_a_search_by_rows_that_is_repeated_takes_the_same_decisions(many_rows, t
     assert (tmp_path / "race" / "journal.json").read_text() == journal
     assert board(tmp_path / "race") == candidates
     assert runge.load("race").members >= 1
+
+
+def test_a_search_is_not_continued_on_other_rows(tmp_path, capsys):
+    assert command(*SHORT) == (0, "")
+    save(rows()[::-1])
+    assert command(*SHORT)[0] == 1
+    assert "data.file: must be as when the search in 'race' began, \"rows " in capsys.readouterr().err
+
+
+def test_a_candidate_that_fails_is_named_with_its_failure(tmp_path):
+    assert command(*SHORT, '+search.tables.three=["optimizer.lr=1e12","optimizer.weight_decay=0"]') == (0, "")
+    found = read_leaderboard([tmp_path / "race"])
+    assert found is not None
+    assert [one.partition(":")[0] for one in found.left_out] == ["three"]
+    assert "diverged" in found.left_out[0]
 
 
 def test_a_time_that_is_over_ends_a_run_with_what_it_has(tmp_path):
@@ -293,7 +301,7 @@ def test_the_answer_of_gradients_and_one_value(tmp_path):
     assert np.isnan(u.interval(table[:, :2])).all()
     assert board(tmp_path / "race")[0]["value"] is None
     assert found.left_out == ["alone: no two values of an output are known that differ"]
-    assert "derivatives are expected within" in " ".join(found.sentences)
+    assert "90 % of the derivatives were within" in " ".join(found.sentences)
     assert "values" not in " ".join(found.sentences)
 
 
@@ -305,7 +313,7 @@ def test_a_table_with_a_column_of_sets(tmp_path):
     assert command(*SHORT, *named) == (0, "")
     board_text = (tmp_path / "race" / "leaderboard.json").read_text()
     assert "On the 6 test rows, which no network has seen" in board_text
-    assert "trained on all 30 rows except the 6 for the test" in board_text
+    assert "trained on the 24 rows that are not for the test" in board_text
 
 
 def test_a_formula_has_an_answer(tmp_path):

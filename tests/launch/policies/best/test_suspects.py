@@ -1,7 +1,5 @@
 """Labels of a table that networks trained without their rows do not predict."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +8,7 @@ import runge
 from runge.compare.leaderboard import Suspect
 from runge.launch.policies.best.suspects import describe_suspects, find_suspects
 from runge.records.directories import RunDirectory
-from runge.residuals import rows_of
+from runge.residuals import left_out, rows_of
 
 QUICK = ("optimizer=levenberg_marquardt", "model.depth=2", "model.width=8", "trainer.max_steps=40")
 QUIET = ("trainer.progress_bar=false", "search.compare=false")
@@ -18,7 +16,7 @@ QUIET = ("trainer.progress_bar=false", "search.compare=false")
 
 @pytest.fixture(scope="module")
 def spoilt(tmp_path_factory):
-    """A table with a blank line, a row without labels, a named derivative and two wrong labels; and its folds."""
+    """A table with a blank line, a row without labels, a named derivative and two wrong labels; and its residuals."""
     x = np.random.default_rng(0).uniform(-1, 1, (60, 2))
     frame = pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": np.sin(x[:, 0]) + x[:, 1] ** 2, "z": x[:, 0] * x[:, 1]})
     frame["slope"], frame["dy_db"] = np.cos(x[:, 0]), 2 * x[:, 1]
@@ -33,13 +31,13 @@ def spoilt(tmp_path_factory):
     roles = "data.inputs=[a,b]", "data.outputs=[y,z]", "data.derivatives={y:{a:slope,b:dy_db},z:{a:dz_da,b:dz_db}}"
     directory = tmp_path_factory.mktemp("sweep") / "sweep"
     runge.sweep("data=table", f"data.file={path}", *roles, "data.folds=3", *QUICK, *QUIET, directory=directory)
-    runs = [RunDirectory(run) for run in runge.load(directory).runs]
-    return right, [SimpleNamespace(run=run) for run in runs], rows_of(runs[0])[0]
+    networks = runge.load(directory)
+    return right, left_out(networks.jet, networks.runs), rows_of(RunDirectory(networks.runs[0]))[0]
 
 
 def test_wrong_labels_are_named_with_line_and_column(spoilt):
-    right, fits, rows = spoilt
-    suspects = find_suspects(fits, rows)
+    right, residuals, rows = spoilt
+    suspects = find_suspects(residuals, rows)
     assert {(one.column, one.place): one.label for one in suspects} == {
         ("slope", "line 13"): pytest.approx(right["slope"][10] + 1),
         ("z", "line 23"): pytest.approx(right["z"][20] - 3),
