@@ -136,20 +136,20 @@ class Channels(NamedTuple):
         """
         return math.sqrt(len(self.value)) * np.concatenate([self.value, self.slope.ravel()])
 
-    def scaled(self, value: Floats, slope: Floats) -> Floats:
-        """Return errors, (n, P) and (n, P, D), as a vector, of which the parts have the squares E^2; NaN: not known."""
-        with np.errstate(all="ignore"):
-            parts = [
-                factor * np.nan_to_num(error) / np.sqrt(np.maximum((~np.isnan(error)).sum(axis=0), 1))
-                for factor, error in ((self.value, value), (self.slope, slope))
-            ]
-        return np.concatenate([part.ravel() for part in parts])
+    def nrmse(self, residuals: Floats) -> Floats:
+        """Return nrmse_f and nrmse_df of each output, (2, P), given residuals, (n, P + P D); NaN: not known.
 
-    def nrmse(self, scaled: Floats) -> tuple[float | None, float | None]:
-        """Return the nrmse of values and of partial derivatives, given a vector of `scaled`; None: not known."""
-        values = len(scaled) // (1 + self.slope.shape[1])
-        value, slope = (float(np.linalg.norm(part)) for part in (scaled[:values], scaled[values:]))
-        return value if self.value.any() else None, slope if self.slope.any() else None
+        The formulas are those of `runge.sobolev.errors`.
+        """
+        outputs, factors = len(self.value), self.of_residuals
+        known = ~np.isnan(residuals)
+        count = known.sum(axis=0)
+        squares = factors**2 * np.where(known, residuals, 0) ** 2 / np.maximum(count, 1)[None]
+        judged, square = (factors > 0) & (count > 0), squares.sum(axis=0)
+        parts = [slice(outputs), slice(outputs, None)]
+        found = [np.where(judged[part], square[part], 0).reshape(outputs, -1).sum(axis=1) for part in parts]
+        some = [judged[part].reshape(outputs, -1).any(axis=1) for part in parts]
+        return np.where(some, np.sqrt(found), np.nan)
 
 
 def _variance_of(labels: Floats) -> Floats:

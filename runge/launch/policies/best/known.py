@@ -35,9 +35,11 @@ class Known(NamedTuple):
         return cls(rows, split.test, Channels.of(x, y, dydx))
 
     @property
-    def only_derivatives(self) -> bool:
-        """True if no two values of an output are known that differ, but derivatives."""
-        return bool(self.channels.slope.any()) and not self.channels.value.any()
+    def without_values_alone(self) -> str:
+        """The reason why a fit of the values alone is none of its own; empty: there is none."""
+        if not self.channels.slope.any():
+            return "no derivatives are known, so that it is the candidate with them"
+        return "" if self.channels.value.any() else "no two values of an output are known that differ"
 
     @property
     def labels_of_row(self) -> int:

@@ -104,11 +104,11 @@ class Best(Policy):
                 folds = max(folds, min(_FOLDS_OF_MANY, rows // _LEFT_OUT_OF_FEW), rows // _LEFT_OUT)
                 entrants = [entrant.with_folds(folds) for entrant in entrants]
             judges = 1 if rows >= folds * _LEFT_OUT_OF_FEW else _JUDGES
-        if known and known.only_derivatives:
-            alone = [entrant for entrant in entrants if entrant.values_alone]
-            if len(alone) < len(entrants):  # it is not an override of the command
-                entrants = [entrant for entrant in entrants if entrant not in alone]
-                self._left_out += [f"{x.name}: no two values of an output are known that differ" for x in alone]
+        why = "" if known is None else known.without_values_alone
+        alone = [entrant for entrant in entrants if entrant.values_alone and why]
+        if len(alone) < len(entrants):  # it is not an override of the command
+            entrants = [entrant for entrant in entrants if entrant not in alone]
+            self._left_out += [f"{entrant.name}: {why}" for entrant in alone]
         about = command.directory, settings.timeout, processes
         self.selection = Selection(candidates, entrants, known, folds, judges, *about)
         self.promotions = list[str]()

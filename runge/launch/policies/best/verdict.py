@@ -22,6 +22,7 @@ from runge.records.ensemble import read_answer
 from runge.records.fits import LEVEL
 from runge.tables.roles import listed
 from runge.trust.sensitivity import measure, measure_function, total_indices, unevenness
+from runge.validation import Floats
 
 if TYPE_CHECKING:
     from runge.function import Function
@@ -48,9 +49,10 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
     best, candidates = ranked[0], [_candidate(entrant) for entrant in ranked]
     late = [x for x in selection.entrants.values() if not x.fits]
     left_out = [*left_out, *(f"{x.name}: {x.failure or 'its time was over before it began'}" for x in late)]
-    errors = best.root_mean(ERRORS[0]), best.root_mean(ERRORS[1])
     if known is None:
-        error = f"Its error on the validation points, over the standard deviation, is {_both(errors)}."
+        errors = [("values", best.root_mean(ERRORS[0])), ("derivatives", best.root_mean(ERRORS[1]))]
+        both = " and ".join(f"{error:.1e} for the {what}" for what, error in errors if error is not None)
+        error = f"Its error on the validation points, over the standard deviation, is {both}."
         sentences = [_describe_answer(sweep, candidates[0], 0, 0, 0), error]
         return Leaderboard(candidates, sentences, left_out, promotions=list(promotions))
 
@@ -63,8 +65,9 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
     suspects = find_suspects(residuals, known.rows)
     sentences = [
         _describe_answer(sweep, candidates[0], len(known.seen), test, selection.folds),
-        _describe_errors(errors, len(best.fits), selection.folds, _tested(function, known), test),
+        _describe_errors(residuals, known, len(best.fits), selection.folds),
         _describe_residuals(_bounds(residuals, known)),
+        _describe_test(function, known),
     ]
     if len(candidates) == 1:
         sentences.append("No other candidate could be compared; search.timeout=SECONDS gives more time.")
@@ -111,7 +114,7 @@ def _profiles(function: "Function", known: Known) -> list[AnswerProfile]:
     ]
 
 
-def _bounds(residuals: NDArray[np.float64], known: Known) -> Errors:
+def _bounds(residuals: Floats, known: Known) -> Errors:
     """Return the bounds of 90 % of the residuals of values and of derivatives, over the standard deviations.
 
     Of the n residuals of a channel the bound is the k-th smallest in size, k = ceil(0.9 (n + 1)), so that the residual
@@ -151,17 +154,6 @@ def _cautions(rows: Rows, box: NDArray[np.float64]) -> list[str]:
     return cautions
 
 
-def _tested(function: "Function", known: Known) -> Errors:
-    """Return the errors of the answer on the test rows."""
-    if not len(known.test):
-        return None, None
-    from runge.predict import predict  # late, as torch is
-
-    own = predict(function, known.rows.x[known.test])
-    value, slope = own["u"] - known.rows.y[known.test], own["du"] - known.rows.dydx[known.test]
-    return known.channels.nrmse(known.channels.scaled(value, slope))
-
-
 def _candidate(entrant: Entrant) -> Candidate:
     value, derivative = (entrant.root_mean(name) for name in ERRORS)
     line = f"{command()} {'-m ' if entrant.member.rows else ''}{' '.join(map(in_shell, entrant.overrides))}"
@@ -191,21 +183,48 @@ def _describe_answer(sweep: Path, best: Candidate, seen: int, test: int, folds: 
     return f"{answer}, {'each ' if len(runs) > 1 else ''}trained on {rows} except one of {folds} folds."
 
 
-def _describe_errors(errors: Errors, count: int, folds: int, tested: Errors, test: int) -> str:
-    """Return sentences on the errors to expect.
+def _describe_errors(residuals: Floats, known: Known, count: int, folds: int) -> str:
+    """Return a sentence on the errors of networks in rows that they have not seen, and on outputs without any.
 
     Args:
-        errors: those of networks in rows that they have not seen, of values and derivatives; None: not known.
+        residuals: those in rows that networks have not seen, (n, P + P D), values first; NaN: not known.
+        known: the table.
         count: the number of these networks, of which each left out another fold.
         folds: the number of folds.
-        tested: the errors of the answer on the test rows.
-        test: the number of test rows.
     """
     where = f"In rows left out of training ({count} of {folds} folds)"
-    said = f"{where}, the error of one network, over the standard deviation, is {_both(errors)}."
-    return said + (
-        f" On the {test} test rows, which no network has seen, that of the answer is {_both(tested)}." * (test > 0)
-    )
+    said = [f"{where}, the error of one network, over the standard deviation, is {_errors(residuals, known)}."]
+    rows = known.rows
+    for p, name in enumerate(rows.outputs):
+        labels = (~np.isnan(rows.y[:, p])).sum() + (~np.isnan(rows.dydx[:, p])).sum()
+        columns = [p, *range(len(rows.outputs) + p * len(rows.inputs), len(rows.outputs) + (p + 1) * len(rows.inputs))]
+        if np.isnan(residuals[:, columns]).all():
+            said.append(f"{name} is not judged: none of its {labels} labels is in these rows.")
+    return " ".join(said)
+
+
+def _describe_test(function: "Function", known: Known) -> str:
+    """Return a sentence on the errors of the answer on the test rows; empty: there are none."""
+    if not len(known.test):
+        return ""
+    from runge.predict import predict  # late, as torch is
+
+    own, rows = predict(function, known.rows.x[known.test]), known.rows
+    value, slope = own["u"] - rows.y[known.test], own["du"] - rows.dydx[known.test]
+    errors = _errors(np.concatenate([value, slope.reshape(len(slope), -1)], axis=1), known)
+    return f"On the {len(known.test)} test rows, which no network has seen, the error of the answer is {errors}."
+
+
+def _errors(residuals: Floats, known: Known) -> str:
+    """Return the errors of values and derivatives as text: their means over the outputs, and the largest of several."""
+    parts = list[str]()
+    for what, errors in zip(("values", "derivatives"), known.channels.nrmse(residuals), strict=True):
+        names = [name for name, error in zip(known.rows.outputs, errors, strict=True) if not math.isnan(error)]
+        judged = errors[~np.isnan(errors)]
+        if names:
+            largest = f" ({names[int(judged.argmax())]}: {judged.max():.1e})" if len(names) > 1 else ""
+            parts.append(f"{judged.mean():.1e} for the {what}{largest}")
+    return " and ".join(parts)
 
 
 def _describe_residuals(bounds: Errors) -> str:
@@ -213,8 +232,3 @@ def _describe_residuals(bounds: Errors) -> str:
     named = zip(bounds, ("values", "derivatives"), strict=True)
     parts = [f"90 % of the {what} were within {bound:.1e}" for bound, what in named if bound is not None]
     return f"There {' and '.join(parts)} standard deviations of the prediction." if parts else ""
-
-
-def _both(errors: Errors) -> str:
-    parts = zip(errors, ("for the values", "for the derivatives"), strict=True)
-    return " and ".join(f"{error:.1e} {what}" for error, what in parts if error is not None)

@@ -288,6 +288,27 @@ def test_any_table_has_an_answer(name, tmp_path):
     assert one["value"] is not None
 
 
+def test_without_derivatives_a_network_is_trained_once(tmp_path):
+    save(rows()[:, :3], "a,b,y")
+    alone = '+search.tables.alone=["loss.lambda_d=0"]'
+    assert command(*SHORT, alone, "data.inputs=[a,b]", "data.outputs=[y]") == (0, "")
+    found = read_leaderboard([tmp_path / "race"])
+    assert found is not None
+    assert [one.name for one in found.candidates] == ["one", "two"]
+    assert found.left_out == ["alone: no derivatives are known, so that it is the candidate with them"]
+
+
+def test_an_output_without_labels_in_the_rows_left_out_is_named(tmp_path):
+    table = np.c_[rows(), np.full(30, np.nan)]
+    table[3, -1] = 1.0
+    save(table, "a,b,y,dy_da,dy_db,z")
+    named = "data.inputs=[a,b]", "data.outputs=[y,z]"
+    assert command(*SHORT, *named) == (0, "")
+    found = read_leaderboard([tmp_path / "race"])
+    assert found is not None
+    assert "z is not judged: none of its 1 labels is in these rows." in found.sentences[1]
+
+
 def test_the_answer_of_gradients_and_one_value(tmp_path):
     """The answer has the known value, and the leaderboard says nothing of values; those alone are not fitted."""
     table = rows()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from runge.compare.leaderboard import Candidate
+from runge.data import Rows, Table
 from runge.data.channels import Channels
 from runge.launch.policies.best.known import Known
 from runge.launch.policies.best.verdict import (
@@ -38,12 +39,15 @@ def test_the_answer_in_a_sentence(runs, rows, expected, tmp_path):
 
 
 def test_the_errors_in_a_sentence():
-    text = _describe_errors((0.012, None), 2, 5, (0.034, 0.05), 9)
-    assert text == (
-        "In rows left out of training (2 of 5 folds), the error of one network, over the standard deviation, is "
-        "1.2e-02 for the values. On the 9 test rows, which no network has seen, that of the answer is 3.4e-02 for the "
-        "values and 5.0e-02 for the derivatives."
-    )
+    x, y, dydx = np.arange(4.0)[:, None], np.array([[0.0, 0], [2, 20], [0, 0], [2, 20]]), np.full((4, 2, 1), np.nan)
+    rows = Rows.of((x, y, dydx), ("x",), ("a", "b"), Table(file="t.csv"))
+    known = Known(rows, np.empty(0, int), Channels.of(x, y, dydx))
+    residuals = np.array([[0.1, 0.0, np.nan, np.nan], [np.nan, np.nan, np.nan, np.nan]])
+    where = "In rows left out of training (2 of 5 folds), the error of one network, over the standard deviation, is"
+    assert _describe_errors(residuals, known, 2, 5) == f"{where} 5.0e-02 for the values (a: 1.0e-01)."
+    residuals[:, 1] = np.nan
+    expected = f"{where} 1.0e-01 for the values. b is not judged: none of its 4 labels is in these rows."
+    assert _describe_errors(residuals, known, 2, 5) == expected
 
 
 def test_the_residuals_in_a_sentence():
