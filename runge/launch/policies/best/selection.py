@@ -210,6 +210,8 @@ class Selection:
         assert self.known
         if entrant.member.optimizer.by_gradient:  # with mini-batches of many rows
             return entrant.slowness * entrant.member.work()
+        if self.judges > 1:  # all of its runs had these rows, also the one after which a few steps were enough
+            return fit.spent / (fit.before + fit.steps) * len(self.known.seen) / self.training_rows
         share = fit.run.read_configuration()[0]["data"]["split"].get("train")
         rows = self.training_rows if share is None else share * len(self.known.rows.x)
         return fit.pace * len(self.known.seen) / rows

@@ -298,17 +298,6 @@ def test_without_derivatives_a_network_is_trained_once(tmp_path):
     assert found.left_out == ["alone: no derivatives are known, so that it is the candidate with them"]
 
 
-def test_an_output_without_labels_in_the_rows_left_out_is_named(tmp_path):
-    table = np.c_[rows(), np.full(30, np.nan)]
-    table[3, -1] = 1.0
-    save(table, "a,b,y,dy_da,dy_db,z")
-    named = "data.inputs=[a,b]", "data.outputs=[y,z]"
-    assert command(*SHORT, *named) == (0, "")
-    found = read_leaderboard([tmp_path / "race"])
-    assert found is not None
-    assert "z is not judged: none of its 1 labels is in these rows." in found.sentences[1]
-
-
 def test_the_answer_of_gradients_and_one_value(tmp_path):
     """The answer has the known value, and the leaderboard says nothing of values; those alone are not fitted."""
     table = rows()
@@ -346,13 +335,14 @@ def test_a_formula_has_an_answer(tmp_path):
 
 def test_the_winner_of_a_formula_gets_more_points(tmp_path):
     """Also one by Levenberg-Marquardt, which continues from its weights."""
-    own = '"optimizer=levenberg_marquardt", "trainer.max_steps=4", "data.n_train=20", "data.n_val=50"'
+    own = '"optimizer=levenberg_marquardt", "trainer.max_steps=100", "data.n_train=20", "data.n_val=50"'
     dropped = "data", "~search", "+search", "trainer.max_steps", "search.timeout"
     arguments = [*(x for x in RACE if not x.startswith(dropped)), "search.timeout=10"]
     assert command(*arguments, "~search.formulas", f"+search.formulas={{one: [{own}]}}") == (0, "")
     jobs = [job for batch in rungs(tmp_path / "race") for job in batch]
-    assert [job["data.n_train"] for job in jobs][:2] == ["20", "40"]
-    assert "trainer.start" in jobs[1]
+    points = [job["data.n_train"] for job in jobs]
+    assert points[0] == "20"
+    assert "trainer.start" in jobs[points.index("40")]
 
 
 @pytest.mark.parametrize(
