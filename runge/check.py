@@ -101,13 +101,16 @@ def _text(found: Check) -> str:
         parts.append(_wrapped(f"{count - _MOST} more findings are not shown."))
     if without := _without(found):
         parts.append(f"To fit without these columns:\n\n    {without}")
+    if any(count < report.rows for count in report.compared.values()):
+        counts = [f"{name} {count}" for name, count in report.compared.items()]
+        parts.append(_wrapped(f"Rows that were compared, of {report.rows}: {listed(counts)}."))
     if report.seen:
         parts.append(_wrapped(f"A wrong sign would have been seen in {len(report.seen)} columns of derivatives."))
     if report.unseen:
         why = "Nothing can be said of these columns, because they explain too little of the differences"
         parts.append(_wrapped(f"{why}: {listed(report.unseen)}."))
     if report.unknown:
-        why = "Not checked, because too few rows have all labels of the output and are near each other"
+        why = "Not checked, because too few labels of the output are known in rows that are near each other"
         parts.append(_wrapped(f"{why}: {listed(report.unknown)}."))
     return "\n\n".join(parts)
 

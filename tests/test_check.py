@@ -69,6 +69,18 @@ MISTAKES = {
         "dbend_dlength does not follow the values, by none of the usual mistakes. "
         "Compute the column again, or leave it out.",
     ),
+    "copied": (
+        lambda f: {"dbend_dload": f["dstress_dload"]},
+        "dbend_dload equals dstress_dload in 120 of 120 rows. Compute the column again, or leave it out.",
+    ),
+    "no usual factor": (
+        lambda f: {"dbend_dlength": -3.7 * f["dbend_dlength"]},
+        "dbend_dlength is too large by a factor of 3.7 and the wrong sign. Compute the column again, or leave it out.",
+    ),
+    "zeros": (
+        lambda f: {name: 0 * f[name] for name in PARTIALS[:3]},
+        "The derivatives of bend explain none of its differences (100 % left). Compute them again, or leave them out.",
+    ),
     "constant input": (lambda f: {"angle": 0 * f["angle"]}, "angle is constant. Leave angle out of data.inputs."),
     "constant output": (lambda f: {"stress": 0 * f["stress"]}, "stress is constant. Compute stress again."),
 }
@@ -161,6 +173,18 @@ def test_what_cannot_be_checked_is_named(capsys, tmp_path):
     assert status == 0
     assert "No contradiction was found." in text
     assert "wrong sign" not in text
+
+
+def test_the_rows_that_were_compared_are_counted():
+    frame = beam().mask(np.random.default_rng(0).random((120, 11)) < [0, 0, 0, *8 * [0.15]])
+    found = check(frame)
+    (line,) = (part for part in repr(found).replace("\n", " ").split("  ") if part.startswith("Rows that were"))
+    bend, stress = found.report.compared.values()
+    assert line == f"Rows that were compared, of 120: bend {bend}, stress {stress}."
+    assert bend == stress
+    assert 60 < bend < 120
+    assert not found.findings
+    assert len(found.report.seen) == 6
 
 
 def test_without_derivatives_there_is_nothing_to_contradict():

@@ -227,11 +227,16 @@ def test_frames_that_do_not_match(y, dydx, words):
         SobolevRegressor(**SMALL).fit(FRAME, y, dydx=dydx)
 
 
-def test_derivatives_by_other_inputs_than_those_behind_a_scaler_are_refused():
-    pipeline, units = make_pipeline(MinMaxScaler(), SobolevRegressor(**SMALL)), np.array([50.0, 0.1])
+def test_derivatives_by_other_inputs_than_those_behind_a_scaler():
+    pipeline, units = make_pipeline(MinMaxScaler(), SobolevRegressor(**SMALL, check="raise")), np.array([50.0, 0.1])
     params = {"sobolevregressor__dydx": SLOPES / units}
     with pytest.raises(ValueError, match=r"dydx: must be the derivatives.*dy_dx1 is .* dy_dx2 is .*a scaler"):
         cross_val_score(pipeline, PLANE * units, WAVE, params=params, error_score="raise")
+    with pytest.warns(UserWarning, match=r"dydx: must be the derivatives.*too large by a factor of 1e\+03"):
+        SobolevRegressor(**SMALL).fit(PLANE, WAVE, SLOPES * 1000)
+    SobolevRegressor(**SMALL, check="off").fit(PLANE, WAVE, SLOPES * 1000)
+    with pytest.raises(ValueError, match="check: must be one of warn, raise, off; got 'no'"):
+        SobolevRegressor(**SMALL, check="no").fit(PLANE, WAVE, SLOPES)
 
 
 @pytest.fixture

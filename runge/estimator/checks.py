@@ -1,5 +1,6 @@
 """Check the arrays and the parameters of an estimator, and make rows and a configuration of them."""
 
+import warnings
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -44,12 +45,25 @@ class Arrays(Rows):
     INPUTS_VARY = False
 
 
-def checked_derivatives(dydx: Any, x: Floats, y: Floats, inputs: Sequence[str], outputs: Sequence[str]) -> Floats:
+def checked_derivatives(
+    dydx: Any, x: Floats, y: Floats, inputs: Sequence[str], outputs: Sequence[str], check: str
+) -> Floats:
     """Return the derivatives, (n, P, D), NaN where they are not known.
 
+    Args:
+        dydx: the derivatives.
+        x: the inputs, (n, D).
+        y: the values, (n, P).
+        inputs: the names of the inputs.
+        outputs: the names of the outputs.
+        check: what is done if they contradict the values: `warn`, `raise`, or `off`, which does not look.
+
     Raises:
-        ValueError: they have another shape, contradict the values, or a number is too large for its square.
+        ValueError: they have another shape, contradict the values and `check` is `raise`, or a number is too large for
+            its square; or `check` is another word.
     """
+    if check not in (allowed := ("warn", "raise", "off")):
+        raise ValueError(f"check: must be one of {', '.join(allowed)}; got {check!r}")
     shape = n, count, dimension = len(x), len(outputs), len(inputs)
     dydx = np.full(shape, np.nan) if dydx is None else partials_of(dydx, inputs, outputs)
     slopes = CHECK(dydx, input_name="dydx", allow_nd=True, **OF_LABELS)
@@ -60,11 +74,14 @@ def checked_derivatives(dydx: Any, x: Floats, y: Floats, inputs: Sequence[str], 
     for name, part in (("X", x), ("y", y), ("dydx", slopes)):
         if (large := np.abs(part) > FARTHEST).any():
             raise ValueError(f"{name}: must be within {FARTHEST:g} of 0, got {part[large][0]:g}; change its unit")
-    if wrong := wrong_columns(x, y, slopes, ColumnNames(inputs, outputs)):
+    if check != "off" and (wrong := wrong_columns(x, y, slopes, ColumnNames(inputs, outputs))):
         rule = "must be the derivatives of y with respect to the inputs as X has them"
         got = " ".join(f"{one.what} {one.evidence}" for one in wrong)
         then = "if a scaler has changed X, leave it out, because this estimator has one, or multiply dydx by its scale_"
-        raise ValueError(f"dydx: {rule}. {got} What to do: {wrong[0].advice} Or {then}")
+        message = f"dydx: {rule}. {got} What to do: {wrong[0].advice} Or {then}"
+        if check == "raise":
+            raise ValueError(message)
+        warnings.warn(message, stacklevel=3)
     return slopes
 
 

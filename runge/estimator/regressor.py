@@ -82,6 +82,8 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         search: "best": the fit is the answer of `runge fit FILE`, a weighted mean of the networks that are best by
             cross-validation; all candidates have the parameters above that are not their defaults. None: one network.
         timeout: the seconds that the search may take.
+        check: what is done if derivatives contradict the values, as they do if a scaler has changed X alone: "warn",
+            "raise" a ValueError, or "off", which does not look.
         random_state: a seed, or a source of randomness of NumPy; it determines the weights and the validation rows.
 
     Attributes:
@@ -117,12 +119,14 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         precision: int | None = None,
         search: str | None = None,
         timeout: float = 60,
+        check: str = "warn",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.activation, self.depth, self.width = activation, depth, width
         self.lambda_d, self.optimizer, self.max_steps, self.patience = lambda_d, optimizer, max_steps, patience
         self.batch_size, self.validation_fraction = batch_size, validation_fraction
-        self.precision, self.search, self.timeout, self.random_state = precision, search, timeout, random_state
+        self.precision, self.search, self.timeout, self.check = precision, search, timeout, check
+        self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: ArrayLike, dydx: ArrayLike | None = None) -> Self:
         """Fit the network.
@@ -140,8 +144,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
             The regressor itself, fitted.
 
         Raises:
-            ValueError: an array or a parameter is not allowed, or values and derivatives contradict each other, as they
-                do if a scaler has changed X alone.
+            ValueError: an array or a parameter is not allowed, or derivatives contradict the values with check="raise".
             RunError: the loss was never finite.
             KeyboardInterrupt: it was interrupted.
         """
@@ -153,7 +156,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         self._one_column = labels.ndim == 1
         values = labels.reshape(len(x), -1)
         inputs, outputs = names_of("x", X, x.shape[1]), names_of("y", y, values.shape[1])
-        slopes = checked_derivatives(unmasked(dydx), x, values, inputs, outputs)
+        slopes = checked_derivatives(unmasked(dydx), x, values, inputs, outputs, self.check)
         if (search := self.search) not in (None, "best"):
             raise ValueError(f"search: must be None or 'best', got {search!r}")
         with _fitting():

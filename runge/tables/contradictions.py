@@ -9,27 +9,28 @@ import numpy as np
 
 from runge.tables.roles import listed, partial_name
 from runge.trust.labels import Twin, check_columns, check_twins
-from runge.trust.mistakes import Mistake
+from runge.trust.mistakes import Mistake, usual_factor
 from runge.trust.pairs import Place, corrected
 from runge.validation import Floats
 
 __all__ = ["ColumnNames", "Finding", "Report", "contradictions", "wrong_columns"]
 
-_TOLERANCE = 0.12  # of the logarithm of a factor
+_NONE = 0.9  # the least share that is left if derivatives explain nothing
+_ENOUGH = 5  # rows in which two columns are equal
 _listed = partial(listed, most=5, last=" and ")  # columns in a sentence
 
 _TRANSPOSE = "Transpose the Jacobian before it is written."
+_AGAIN, _ALL_AGAIN = "Compute the column again, or leave it out.", "Compute them again, or leave them out."
 _SENTENCES = {
     "sign": ("{columns} {has} the wrong sign.", "Multiply by -1."),
     "factor": ("{columns} {is_are} too {wrong}: {why}.", "{remedy}."),
+    "other factor": ("{columns} {is_are} too {wrong}.", _AGAIN),
+    "useless": ("The derivatives of {output} explain {part} of its differences ({left} left).", _ALL_AGAIN),
     "swapped": ("{first} and {second} are swapped.", "Exchange their names."),
     "transposed": ("The Jacobian is transposed: {first} and {second} are in each other's place{more}.", _TRANSPOSE),
     "order": ("The Jacobian has elements (inputs, outputs) instead of (outputs, inputs).", _TRANSPOSE),
     "shifted": ("{columns} {is_are} shifted {down} by {rows}.", "Move {them} {up} by {rows}."),
-    "unrelated": (
-        "{columns} does not follow the values, by none of the usual mistakes.",
-        "Compute the column again, or leave it out.",
-    ),
+    "unrelated": ("{columns} does not follow the values, by none of the usual mistakes.", _AGAIN),
     "same inputs": (
         "{columns} differs between {first} and {second}, which have the same inputs.",
         "Correct it, or leave the cell empty.",
@@ -77,7 +78,6 @@ class Finding(NamedTuple):
         what: the likely mistake, a sentence.
         evidence: how it is known, a sentence.
         advice: what to do, a sentence.
-        factor: what the columns have to be multiplied by, if that is all; else 1.
     """
 
     columns: tuple[str, ...]
@@ -85,7 +85,6 @@ class Finding(NamedTuple):
     what: str
     evidence: str
     advice: str
-    factor: float = 1.0
 
 
 class Report(NamedTuple):
@@ -95,8 +94,9 @@ class Report(NamedTuple):
         findings: the mistakes.
         seen: the columns of derivatives of which a wrong sign would have been seen.
         unseen: those with too small a part in the differences of the values.
-        unknown: those that are not known, with the values and the other derivatives, in enough rows.
+        unknown: those of outputs that are not known, with all derivatives, in enough rows.
         rows: the number of rows.
+        compared: the number of rows that were compared, by output.
     """
 
     findings: list[Finding]
@@ -104,6 +104,7 @@ class Report(NamedTuple):
     unseen: list[str]
     unknown: list[str]
     rows: int
+    compared: dict[str, int]
 
 
 def contradictions(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> Report:
@@ -116,21 +117,22 @@ def contradictions(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> Re
         names: the names of the columns and the rows.
     """
     verdict = check_columns(x, y, dydx)
-    findings = [*_constant(x, y, dydx, names), *(_of_columns(mistake, x, names) for mistake in verdict.mistakes)]
+    findings = [*_constant(x, y, dydx, names), *_of_columns(verdict.mistakes, x, dydx, names)]
     right = y, dydx
     for mistake in verdict.mistakes:
         right = corrected(*right, mistake.sources)
     findings += [_of_twin(twin, names) for twin in check_twins(x, *right)]
-    known = {*verdict.seen, *verdict.unseen}
+    known = {*verdict.seen, *verdict.unseen, *(place for mistake in verdict.mistakes for place in mistake.sources)}
     places = [(p, d) for p in range(y.shape[1]) for d in range(x.shape[1])]
     unknown = [place for place in places if place not in known]
     seen, unseen, left = ([names.column(place) for place in part] for part in (verdict.seen, verdict.unseen, unknown))
-    return Report(findings, seen, unseen, left, len(x))
+    compared = {names.outputs[p]: rows for p, rows in verdict.rows.items()}
+    return Report(findings, seen, unseen, left, len(x), compared)
 
 
 def wrong_columns(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> list[Finding]:
     """Return what is wrong with whole columns of derivatives, as `contradictions`: the part that takes no time."""
-    return [_of_columns(mistake, x, names) for mistake in check_columns(x, y, dydx).mistakes]
+    return _of_columns(check_columns(x, y, dydx).mistakes, x, dydx, names)
 
 
 def _sentences(kind: str, **words: str) -> tuple[str, str]:
@@ -158,20 +160,45 @@ def _constant(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> list[Fi
     return findings
 
 
-def _of_columns(mistake: Mistake, x: Floats, names: ColumnNames) -> Finding:
+def _of_columns(mistakes: Sequence[Mistake], x: Floats, dydx: Floats, names: ColumnNames) -> list[Finding]:
     """Return what is wrong with columns of derivatives."""
-    places = list(mistake.sources)
-    kind, words = _words(mistake, x, names)
-    has, is_are, them = ("has", "is", "it") if len(places) == 1 else ("have", "are", "them")
-    what, advice = _sentences(kind, columns=names.columns(places), has=has, is_are=is_are, them=them, **words)
-    outputs = _listed([names.outputs[p] for p in sorted({p for p, _ in places})])
-    instead = "with one number in its place" if kind == "unrelated" else "corrected in this way"
-    evidence = (
-        f"Between near rows, the derivatives leave {_percent(mistake.before)} of the differences of {outputs} "
-        f"unexplained; {instead}, {_percent(mistake.after)}."
-    )
-    factor = mistake.sources[places[0]].factor if mistake.kind == "factor" else 1.0
-    return Finding(tuple(map(names.column, places)), (), what, evidence, advice, factor)
+    wrong, findings = {place for mistake in mistakes for place in mistake.sources}, list[Finding]()
+    for mistake in mistakes:
+        places = list(mistake.sources)
+        copies = [copy for place in places if (copy := _copy(place, dydx, wrong, names))]
+        outputs = _listed([names.outputs[p] for p in sorted({p for p, _ in places})])
+        evidence = (
+            f"Between near rows, the derivatives leave {_percent(mistake.before)} of the differences of {outputs} "
+            "unexplained"
+        )
+        if mistake.kind in ("factor", "unrelated") and len(copies) == len(places):
+            findings += [
+                Finding((names.column(place),), (), copy, f"{evidence}.", _AGAIN)
+                for place, copy in zip(places, copies, strict=True)
+            ]
+            continue
+        kind, words = _words(mistake, x, names)
+        has, is_are, them = ("has", "is", "it") if len(places) == 1 else ("have", "are", "them")
+        what, advice = _sentences(kind, columns=names.columns(places), has=has, is_are=is_are, them=them, **words)
+        if kind == "useless":
+            evidence = f"A plane through the values of near rows leaves {_percent(mistake.after)}."
+            evidence = " ".join([evidence, *copies])
+        else:
+            instead = "with one number in its place" if kind == "unrelated" else "corrected in this way"
+            evidence += f"; {instead}, {_percent(mistake.after)}."
+        findings.append(Finding(tuple(map(names.column, places)), (), what, evidence, advice))
+    return findings
+
+
+def _copy(place: Place, dydx: Floats, wrong: Collection[Place], names: ColumnNames) -> str:
+    """Return that a column equals another one that is right, a sentence; empty: it does not."""
+    column = dydx[:, *place]
+    for other in np.ndindex(dydx.shape[1:]):
+        both = ~np.isnan(column + dydx[:, *other])
+        varies = both.sum() >= _ENOUGH and np.ptp(column[both]) > 0
+        if other not in wrong and varies and (column[both] == dydx[both, *other]).all():
+            return f"{names.column(place)} equals {names.column(other)} in {both.sum()} of {both.sum()} rows."
+    return ""
 
 
 def _words(mistake: Mistake, x: Floats, names: ColumnNames) -> tuple[str, dict[str, str]]:
@@ -179,10 +206,13 @@ def _words(mistake: Mistake, x: Floats, names: ColumnNames) -> tuple[str, dict[s
     place, source = next(iter(mistake.sources.items()))
     moved = {changed: right.place for changed, right in mistake.sources.items() if right.place is not None}
     match mistake.kind:
-        case "factor" if _about(abs(source.factor), 1):
+        case "useless":
+            part = "none" if mistake.before > _NONE else "little"
+            return "useless", {"output": names.outputs[place[0]], "part": part, "left": _percent(mistake.before)}
+        case "factor" if source.factor == -1:
             return "sign", {}
         case "factor":
-            return "factor", _factor(source.factor, {d for _, d in mistake.sources}, x, names)
+            return _factor(mistake, x, names)
         case "transposed" if any(moved.get(right) != changed for changed, right in moved.items()):
             return "order", {}
         case "transposed":
@@ -200,27 +230,26 @@ def _words(mistake: Mistake, x: Floats, names: ColumnNames) -> tuple[str, dict[s
     return mistake.kind, {}
 
 
-def _factor(factor: float, by: set[int | None], x: Floats, names: ColumnNames) -> dict[str, str]:
+def _factor(mistake: Mistake, x: Floats, names: ColumnNames) -> tuple[str, dict[str, str]]:
     """Return what a factor of derivatives by some inputs is likely to be, and what to do."""
+    factor, by = next(iter(mistake.sources.values())).factor, {d for _, d in mistake.sources}
     size, large = max(abs(factor), 1 / abs(factor)), abs(factor) < 1
     name, spread = ("the input", 0.0) if len(by) > 1 else (names.inputs[d := by.pop() or 0], float(x[:, d].std()))
-    degrees = ("radian", "degree") if large else ("degree", "radian")
-    likely = [
-        (180 / math.pi, f"likely per {degrees[0]} instead of per {degrees[1]} of {name}"),
-        (2 * math.pi, "likely 2 pi, as between a frequency and an angle"),
-        (2.0, "likely a forgotten factor of 2"),
-        (max(spread, 1 / spread) if spread > 0 else 1.0, f"likely by {name} over its standard deviation"),
-        (10.0 ** max(round(math.log10(size)), 1), "likely a unit"),
-    ]
-    matching = ((value, why) for value, why in likely if value > 1 and _about(size, value))
-    exact, why = next(matching, (size, "likely a unit or a scaler"))
     also = " and the wrong sign" if factor < 0 else ""
     wrong = f"{'large' if large else 'small'} by a factor of {size:.3g}{also}"
-    return {
-        "wrong": wrong,
-        "why": why,
-        "remedy": f"{'Divide' if large else 'Multiply'} by {math.copysign(exact, factor):.4g}",
-    }
+    usual = usual_factor(factor, spread)
+    if usual is None or mistake.after > mistake.before / 2:
+        return "other factor", {"wrong": wrong}
+    degrees = ("radian", "degree") if large else ("degree", "radian")
+    why = {
+        "degrees": f"likely per {degrees[0]} instead of per {degrees[1]} of {name}",
+        "2 pi": "likely 2 pi, as between a frequency and an angle",
+        "2": "likely a forgotten factor of 2",
+        "scaler": f"likely by {name} over its standard deviation",
+        "unit": "likely a unit",
+    }[usual[0]]
+    remedy = f"{'Divide' if large else 'Multiply'} by {math.copysign(usual[1], factor):.4g}"
+    return "factor", {"wrong": wrong, "why": why, "remedy": remedy}
 
 
 def _swapped(place: Place, moved: Mapping[Place, Place], names: ColumnNames) -> str:
@@ -243,9 +272,5 @@ def _of_twin(twin: Twin, names: ColumnNames) -> Finding:
     return Finding((column,), twin.rows, what, evidence, advice)
 
 
-def _about(factor: float, value: float) -> bool:
-    return abs(math.log(factor / value)) < _TOLERANCE
-
-
 def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %" if share < 1 else f"{100 * share:.0f} %"
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from runge.trust.mistakes import Mistake, possible
-from runge.trust.pairs import LEAST_ROWS, Labels, Pairs, Place
+from runge.trust.pairs import LEAST_ROWS, Labels, Pairs, Place, Source, left_by_neighbours
 from runge.validation import Floats
 
 __all__ = ["Twin", "Verdict", "check_columns", "check_twins"]
@@ -29,6 +29,13 @@ They were of smooth, steep and rough functions, on grids, with missing labels, o
 
 _PER_COLUMN, _PER_FACTOR, _PER_UNKNOWN = 0.02, 0.05, 0.3  # what a mistake costs, in log S
 _MOST = 8
+_EXACT = 1e-6  # an error that is round-off, relative to the mean difference
+_TOGETHER = 0.5  # the least part of the rows of an output in which the others are known too; else each is alone
+_USELESS, _BY_VALUES, _BETTER = 0.4, 0.55, 0.6
+_WORSE, _OFTEN = 1.5, 1 / 3
+"""What useless derivatives leave at least, and a plane through near values at most, also relative to it; by how much
+their error is larger in which part of the rows. Rows that are too far apart, kinks, fronts and noise spoil both.
+"""
 
 _ROBUST, _SAME = 8 * 1.4826, 0.03
 """Eight robust deviations in medians of absolute differences; the share of a standard deviation that is no difference.
@@ -46,12 +53,14 @@ class Verdict(NamedTuple):
         mistakes: those that were found.
         seen: the columns, a wrong sign of which would have been seen.
         unseen: the columns with too small a part in the differences. Columns are in neither list if the labels of
-            their output are known in too few rows.
+            their output are known in too few rows, or useless.
+        rows: the number of rows that were compared, of each output that was.
     """
 
     mistakes: list[Mistake]
     seen: list[Place]
     unseen: list[Place]
+    rows: dict[int, int]
 
 
 class Twin(NamedTuple):
@@ -81,22 +90,31 @@ def check_columns(x: Floats, y: Floats, dydx: Floats) -> Verdict:
         y: the values, (n, P); NaN: not known.
         dydx: the partial derivatives, (n, P, D); likewise.
     """
-    known = ~(np.isnan(y) | np.isnan(dydx).any(2))
+    known = ~np.isnan(y)
     varies = [len(set(column[~np.isnan(column)])) > 1 for column in y.T]
-    outputs = np.flatnonzero((known.sum(0) >= LEAST_ROWS) & varies)
-    together = known[:, outputs].all(1)
-    if len(outputs) > 1 and together.sum() < LEAST_ROWS:
-        alone = [check_columns(x, y[:, [p]], dydx[:, [p]]) for p in outputs]
-        parts = [_numbered(one, [p]) for p, one in zip(outputs.tolist(), alone, strict=True)]
-        return Verdict(*([one for some in part for one in some] for part in zip(*parts, strict=True)))
-    if not len(outputs) or (pairs := Pairs.of(x, np.flatnonzero(together))) is None:
-        return Verdict([], [], [])
+    labelled = (known[:, :, None] & ~np.isnan(dydx)).sum(0).min(1)
+    outputs = np.flatnonzero((labelled >= LEAST_ROWS) & varies)
+    if not len(outputs):
+        return Verdict([], [], [], {})
+    together, most = known[:, outputs].all(1).sum(), known[:, outputs].sum(0).max()
+    pairs = Pairs.of(x, y[:, outputs], dydx[:, outputs]) if together >= _TOGETHER * most else None
+    if pairs is None and len(outputs) > 1:
+        alone = [_numbered(check_columns(x, y[:, [p]], dydx[:, [p]]), [p]) for p in outputs.tolist()]
+        lists = ([one for verdict in alone for one in verdict[i]] for i in range(3))
+        return Verdict(*lists, {p: rows for verdict in alone for p, rows in verdict.rows.items()})
+    if pairs is None:
+        return Verdict([], [], [], {})
     labels = Labels(pairs, y[:, outputs], dydx[:, outputs])
     mistakes, corrected = _confirmed(labels, _search(labels))
+    for p in range(len(outputs)):
+        if corrected.unexplained([p]) > _USELESS and (mistake := _useless(x, labels, corrected, p)):
+            mistakes = [*(one for one in mistakes if {q for q, _ in one.sources} != {p}), mistake]
+    useless = {p for mistake in mistakes if mistake.kind == "useless" for p, _ in mistake.sources}
     wrong = {place for mistake in mistakes for place in mistake.sources}
-    places: list[Place] = [(p, d) for p in range(len(outputs)) for d in range(x.shape[1])]
+    places: list[Place] = [(p, d) for p in range(len(outputs)) if p not in useless for d in range(x.shape[1])]
     seen = [place for place in places if place in wrong or _matters(corrected, place)]
-    return _numbered(Verdict(mistakes, seen, [one for one in places if one not in seen]), outputs.tolist())
+    rows = dict.fromkeys(range(len(outputs)), len(np.unique([pairs.a, pairs.b])))
+    return _numbered(Verdict(mistakes, seen, [one for one in places if one not in seen], rows), outputs.tolist())
 
 
 def check_twins(x: Floats, y: Floats, dydx: Floats) -> list[Twin]:
@@ -176,10 +194,57 @@ def _is_sound(mistake: Mistake, wrong: Labels, right: Labels) -> bool:
     outputs = sorted({p for p, _ in mistake.sources})
     factors = [source.factor for source in mistake.sources.values()]
     left = right.unexplained(outputs)
+    if mistake.kind == "unrelated" and any(_explains_nearest(wrong, p) for p in outputs):
+        return False
+    if not mistake.is_unit and any(_may_be_coarse(wrong, place) for place in mistake.sources):
+        return False
     if mistake.kind != "factor" or min(factors) < 0 or max(factors) > 1:
         return left < (_LEFT_LITTLE if mistake.kind == "unrelated" else _LEFT)
     excess = np.mean([np.log(wrong.excess(p) / right.size[p]) for p in outputs])
     return left < _LEFT_LITTLE and bool(excess > np.log(_EXCESS))
+
+
+def _explains_nearest(labels: Labels, p: int) -> bool:
+    """Return whether most of the nearest rows differ by what the derivatives say, as those of a step or a flag do."""
+    nearest = labels.error[p][labels.pairs.group == 0]
+    return bool(np.mean(np.abs(nearest) <= _EXACT * np.abs(labels.difference[p]).mean()) > 0.5)
+
+
+def _may_be_coarse(labels: Labels, place: Place, changes: bool = True) -> bool:
+    """Return whether an output may oscillate between the evenly spaced levels of an input.
+
+    There the slopes of right labels are in no relation to the differences (aliasing). A sine with less than half a
+    period between levels has slopes whose root mean square, times the spacing, is less than pi standard deviations.
+
+    Args:
+        labels: the labels.
+        place: a column.
+        changes: also if slopes change by more than their size between neighbouring levels.
+    """
+    p, d = place
+    if d is None or not (spacing := labels.pairs.spacing(d)):
+        return False
+    slope, pairs = labels.dydx[:, p, d], labels.pairs
+    size, next_to = np.sqrt(np.nanmean(slope**2)), np.abs(np.abs(pairs.step[:, d]) / spacing - 1) < 0.5
+    change = (slope[pairs.b] - slope[pairs.a])[next_to]
+    varies = bool(np.nan_to_num(change**2).sum() > size**2 * (~np.isnan(change)).sum())
+    return (changes and varies) or bool(size * spacing > np.nanstd(labels.y[:, p]))
+
+
+def _useless(x: Floats, labels: Labels, corrected: Labels, p: int) -> Mistake | None:
+    """Return that the derivatives of an output explain less of it than near values do, with or without correction."""
+    inputs, exact = range(x.shape[1]), _explains_nearest(labels, p)
+    if exact or any(_may_be_coarse(labels, (p, d), changes=False) for d in inputs):
+        return None
+    for some in (corrected, labels):
+        by_slopes, by_values, whole = left_by_neighbours(x, some.y[:, p], some.dydx[:, p])
+        if len(whole) < LEAST_ROWS:
+            return None
+        before, after = by_slopes.mean() / whole.mean(), by_values.mean() / whole.mean()
+        worse = np.mean(by_slopes > _WORSE * by_values + _SAME * whole.mean())
+        if before < _USELESS or after > min(_BY_VALUES, _BETTER * before) or worse < _OFTEN:
+            return None
+    return Mistake("useless", {(p, d): Source(None, np.nan) for d in inputs}, float(before), float(after))
 
 
 def _without(labels: Labels, mistakes: Sequence[Mistake]) -> Labels:
@@ -210,4 +275,5 @@ def _numbered(verdict: Verdict, outputs: Sequence[int]) -> Verdict:
         )
         for one in verdict.mistakes
     ]
-    return Verdict(mistakes, *(list(map(numbered, part)) for part in verdict[1:]))
+    seen, unseen = (list(map(numbered, places)) for places in (verdict.seen, verdict.unseen))
+    return Verdict(mistakes, seen, unseen, {outputs[p]: rows for p, rows in verdict.rows.items()})

@@ -1,5 +1,6 @@
 """The mistakes that are made with columns of derivatives, each as the columns where the right labels are."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, pairwise
 from typing import Any, Literal, NamedTuple
@@ -9,15 +10,16 @@ import numpy as np
 from runge.trust.pairs import Labels, Place, Source
 from runge.validation import Floats
 
-__all__ = ["Mistake", "possible"]
+__all__ = ["Mistake", "possible", "usual_factor"]
 
-Kind = Literal["factor", "swapped", "transposed", "shifted", "unrelated"]
+Kind = Literal["factor", "swapped", "transposed", "shifted", "unrelated", "useless"]
 
 _SHIFTS = 1, -1, 2, -2, 3, -3
 _FACTOR = 1.35
 """A factor between this and its inverse may come from curvature and noise."""
 
 _MOST = 50  # columns, or lists of them, any two of which may be swapped
+_TOLERANCE = 0.08  # of the logarithm of a factor that is a usual one
 _SIGN = 0.1  # how far the factor of a wrong sign is from -1
 _STEPS, _MEDIANS = 20, 3  # of the reweighting
 
@@ -27,7 +29,8 @@ class Mistake(NamedTuple):
 
     Attributes:
         kind: `factor`: all are wrong by a factor, the sign included; `swapped`: their places; `transposed`: the order
-            of the Jacobian; `shifted`: their rows; `unrelated`: one is worse than a constant, without a known reason.
+            of the Jacobian; `shifted`: their rows; `unrelated`: one is worse than a constant, without a known reason;
+            `useless`: those of an output explain less of it than near values.
         sources: the columns, and where their right labels are.
         before: the share of the differences of near values that the derivatives leave unexplained.
         after: the same share with the right labels.
@@ -44,6 +47,34 @@ class Mistake(NamedTuple):
         if len({source.factor for source in self.sources.values()}) == 1:
             return [self]
         return [Mistake(self.kind, {place: source}) for place, source in self.sources.items()]
+
+    @property
+    def is_unit(self) -> bool:
+        """Return whether it is a positive factor that is a power of ten, or between degrees and radians."""
+        factors = [source.factor for source in self.sources.values()]
+        return self.kind == "factor" and all(
+            factor > 0 and (usual := usual_factor(factor)) is not None and usual[0] in ("unit", "degrees")
+            for factor in factors
+        )
+
+
+def usual_factor(factor: float, deviation: float = 0.0) -> tuple[str, float] | None:
+    """Return the name and the size of the usual factor that is next to another one or to its inverse; None: too far.
+
+    Args:
+        factor: the factor, of any sign.
+        deviation: the standard deviation of the input, by which a scaler divides.
+    """
+    size = max(abs(factor), 1 / abs(factor))
+    usual = {
+        "degrees": 180 / math.pi,
+        "2 pi": 2 * math.pi,
+        "2": 2.0,
+        "scaler": max(deviation, 1 / deviation) if deviation > 0 else 1.0,
+        "unit": 10.0 ** max(round(math.log10(size)), 1),
+    }
+    name = min(usual, key=lambda name: abs(math.log(size / usual[name])))
+    return (name, usual[name]) if abs(math.log(size / usual[name])) < _TOLERANCE else None
 
 
 def possible(labels: Labels) -> Iterator[Mistake]:

@@ -17,7 +17,7 @@ from scipy.spatial import KDTree
 
 from runge.validation import Floats
 
-__all__ = ["LEAST_ROWS", "Labels", "Pairs", "Place", "Source", "corrected"]
+__all__ = ["LEAST_ROWS", "Labels", "Pairs", "Place", "Source", "corrected", "left_by_neighbours"]
 
 Integers = NDArray[np.intp]
 
@@ -29,6 +29,8 @@ _NEAR, _GROUPS = 12, 8
 _LEVELS = 5
 """The least number of values of an input: between fewer, a slope may do anything."""
 
+_LOCAL, _RANK = 200, 1e-6  # rows with a plane of their own, and the least singular value of its steps, relative
+_EVEN = 1e-3  # how far evenly spaced levels may be from multiples of their distance
 _ROUND_OFF, _TINY = 1e-7, float(np.finfo(float).tiny)
 
 
@@ -52,11 +54,18 @@ class Pairs(NamedTuple):
     group: Integers
 
     @classmethod
-    def of(cls, x: Floats, rows: Integers) -> Self | None:
-        """Pair each of some rows of x, (n, D), with the 12 nearest of them; None: there are too few rows.
+    def of(cls, x: Floats, y: Floats, dydx: Floats) -> Self | None:
+        """Pair each row with the 12 nearest ones; None: there are too few rows.
 
-        At most 2000 of the rows are used, which are drawn.
+        All values of a row are known, and each partial derivative in a row of a pair. At most 2000 rows are used, drawn
+        at random.
+
+        Args:
+            x: the inputs, (n, D).
+            y: the values, (n, P); NaN: not known.
+            dydx: the partial derivatives, (n, P, D); likewise.
         """
+        rows = np.flatnonzero(~np.isnan(y).any(1))
         if len(rows) < LEAST_ROWS:
             return None
         if len(rows) > _MOST_ROWS:
@@ -67,8 +76,9 @@ class Pairs(NamedTuple):
         ends = np.sort([np.repeat(np.arange(len(rows)), near.shape[1]), near.ravel()], axis=0)
         (a, b), first = np.unique(ends, axis=1, return_index=True)
         distance, step = distance.ravel()[first], x[rows[b]] - x[rows[a]]
-        coarse = [len(np.unique(column)) < _LEVELS for column in z.T]
-        kept = (distance > 0) & (step[:, coarse] == 0).all(1)
+        coarse = _is_coarse(z)
+        unknown = np.isnan(dydx[rows])
+        kept = (distance > 0) & (step[:, coarse] == 0).all(1) & ~(unknown[a] & unknown[b]).any((1, 2))
         if len(np.unique(np.r_[a[kept], b[kept]])) < LEAST_ROWS:
             return None
         edges = np.quantile(distance[kept], np.linspace(0, 1, _GROUPS + 1)[1:-1])
@@ -76,8 +86,21 @@ class Pairs(NamedTuple):
         return cls(rows[a[kept]], rows[b[kept]], step[kept], group)
 
     def term(self, slope: Floats, d: int) -> Floats:
-        """Return the part of the differences, (k,), that a partial derivative with respect to x_d, (n,), explains."""
-        return (slope[self.a] + slope[self.b]) / 2 * self.step[:, d]
+        """Return the part of the differences, (k,), that a partial derivative with respect to x_d, (n,), explains.
+
+        If it is known in one row of a pair, this slope is used instead of the mean of both.
+        """
+        ends = slope[self.a], slope[self.b]
+        return (np.fmin(*ends) + np.fmax(*ends)) / 2 * self.step[:, d]
+
+    def spacing(self, d: int) -> float:
+        """Return the distance between levels of an input whose levels are evenly spaced, else 0."""
+        step = np.abs(self.step[:, d])
+        step = step[step > _ROUND_OFF * step.max()]
+        if not len(step):
+            return 0.0
+        multiples = step / step.min()
+        return float(step.min()) if (np.abs(multiples - np.round(multiples)) < _EVEN).all() else 0.0
 
     def mean(self, error: Floats) -> Floats:
         """Return the mean of abs(error), (k,), in each group, (G,)."""
@@ -88,9 +111,10 @@ class Labels:
     """The labels of a table, and what they leave unexplained on pairs of rows.
 
     Args:
-        pairs: the pairs; the labels of all of their rows are known.
-        y: the values, (n, P).
-        dydx: the partial derivatives, (n, P, D).
+        pairs: the pairs.
+        y: the values, (n, P); NaN: not known.
+        dydx: the partial derivatives, (n, P, D); likewise.
+        before: labels that take the place of those that are known in no row of a pair.
 
     Attributes:
         difference: that of the values of each output, (k,).
@@ -100,13 +124,18 @@ class Labels:
         whole: the S without any derivatives, (G,).
     """
 
-    def __init__(self, pairs: Pairs, y: Floats, dydx: Floats) -> None:
+    def __init__(self, pairs: Pairs, y: Floats, dydx: Floats, before: "Labels | None" = None) -> None:
         self.pairs, self.y, self.dydx = pairs, y, dydx
         outputs, inputs = range(y.shape[1]), range(dydx.shape[2])
         self.difference = [y[pairs.b, p] - y[pairs.a, p] for p in outputs]
         self.terms = [np.stack([pairs.term(dydx[:, p, d], d) for d in inputs], axis=1) for p in outputs]
+        if before is not None:
+            self.difference, self.terms = (
+                [np.where(np.isnan(new), old, new) for new, old in zip(*columns, strict=True)]
+                for columns in ((self.difference, before.difference), (self.terms, before.terms))
+            )
         self.error = [self.difference[p] - self.terms[p].sum(1) for p in outputs]
-        self.whole = [pairs.mean(one) + _TINY for one in self.difference]
+        self.whole = [pairs.mean(one) + _ROUND_OFF * np.abs(one).mean() + _TINY for one in self.difference]
         self.size = [self.size_of(p, error) for p, error in enumerate(self.error)]
 
     def size_of(self, p: int, error: Floats) -> Floats:
@@ -117,24 +146,27 @@ class Labels:
         """Return S of the part of an error, (G,), that the trapezoidal rule cannot have.
 
         If the slope along a pair is monotone, the rule's error is at most half the difference of the slopes at both
-        ends times the distance.
+        ends times the distance. Slopes that are known at one end count as the others.
         """
-        change = ((self.dydx[self.pairs.b, p] - self.dydx[self.pairs.a, p]) * self.pairs.step).sum(1)
-        return self.size_of(p, np.maximum(np.abs(self.error[p]) - np.abs(change) / 2, 0))
+        change = (self.dydx[self.pairs.b, p] - self.dydx[self.pairs.a, p]) * self.pairs.step
+        known = ~np.isnan(change)
+        change = np.abs(np.where(known, change, 0).sum(1)) * known.shape[1] / np.maximum(known.sum(1), _ROUND_OFF)
+        return self.size_of(p, np.maximum(np.abs(self.error[p]) - change / 2, 0))
 
     def corrected(self, sources: Mapping[Place, Source]) -> "Labels":
         """Return the labels with the columns that sources name."""
-        return Labels(self.pairs, *corrected(self.y, self.dydx, sources))
+        return Labels(self.pairs, *corrected(self.y, self.dydx, sources), self)
 
     def errors(self, sources: Mapping[Place, Source]) -> dict[int, Floats]:
         """Return the errors, (k,), of each output whose columns sources name."""
         changed = {p: self.error[p].copy() for p, _ in sources}
         for (p, d), source in sources.items():
-            column = _column(self.y, self.dydx, (p, d), source)
+            column = _column(self.y, self.dydx, source)
             if d is None:
-                changed[p] += column[self.pairs.b] - column[self.pairs.a] - self.difference[p]
+                change = column[self.pairs.b] - column[self.pairs.a] - self.difference[p]
             else:
-                changed[p] += self.terms[p][:, d] - self.pairs.term(column, d)
+                change = self.terms[p][:, d] - self.pairs.term(column, d)
+            changed[p] += np.where(np.isnan(change), 0, change)
         return changed
 
     def gain(self, errors: Mapping[int, Floats]) -> float:
@@ -164,14 +196,50 @@ def corrected(y: Floats, dydx: Floats, sources: Mapping[Place, Source]) -> tuple
     """Return values, (n, P), and derivatives, (n, P, D), with the columns that sources name."""
     new_y, new_dydx = y.copy(), dydx.copy()
     for (p, d), source in sources.items():
-        (new_y[:, p] if d is None else new_dydx[:, p, d])[:] = _column(y, dydx, (p, d), source)
+        (new_y[:, p] if d is None else new_dydx[:, p, d])[:] = _column(y, dydx, source)
     return new_y, new_dydx
 
 
-def _column(y: Floats, dydx: Floats, place: Place, source: Source) -> Floats:
-    """Return what a source says that the labels of a column are, (n,); where it has none, as they are."""
+def _column(y: Floats, dydx: Floats, source: Source) -> Floats:
+    """Return what a source says that the labels of a column are, (n,)."""
     if source.place is None:
         return np.full(len(y), source.factor)
-    old, new = (y[:, p] if d is None else dydx[:, p, d] for p, d in (place, source.place))
-    new = source.factor * np.roll(new, -source.shift)
-    return np.where(np.isnan(new), old, new)
+    p, d = source.place
+    return source.factor * np.roll(y[:, p] if d is None else dydx[:, p, d], -source.shift)
+
+
+def _is_coarse(x: Floats) -> list[bool]:
+    """Return which inputs, of (n, D), have few levels."""
+    return [len(np.unique(column)) < _LEVELS for column in x.T]
+
+
+def left_by_neighbours(x: Floats, y: Floats, dydx: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return what differences to near rows leave unexplained, the means of their sizes in at most 200 rows.
+
+    The differences are explained by the partial derivatives, with the trapezoidal rule, by a plane through the values
+    of the row and of its other neighbours (least squares, with the leave-one-out error e / (1 - h)), or not at all.
+    Rows on different levels of an input with fewer than five levels are not compared.
+
+    Args:
+        x: the inputs, (n, D).
+        y: the values of an output, (n,); NaN: not known.
+        dydx: its partial derivatives, (n, D); likewise.
+    """
+    known = np.flatnonzero(~np.isnan(y))
+    spread = x[known].std(0)
+    z = x / np.where(spread > 0, spread, 1)
+    rows = known[np.linspace(0, len(known) - 1, min(len(known), _LOCAL)).astype(int)]
+    count = min(max(_NEAR, 3 * x.shape[1]), len(known) - 1)
+    near = known[KDTree(z[known]).query(z[rows], count + 1)[1][:, 1:]]
+    step, difference = z[near] - z[rows, None], y[near] - y[rows, None]
+    inverse = np.linalg.pinv(step, rcond=_RANK)
+    fitted = np.einsum("nkd,nde,ne->nk", step, inverse, difference)
+    leverage = np.einsum("nkd,ndk->nk", step, inverse)
+    of_plane = (difference - fitted) / np.maximum(1 - leverage, _ROUND_OFF)
+    ends = dydx[rows, None], dydx[near]
+    of_slopes = difference - ((np.fmin(*ends) + np.fmax(*ends)) / 2 * (x[near] - x[rows, None])).sum(2)
+    used = ~np.isnan(of_slopes) & (step[:, :, _is_coarse(z[known])] == 0).all(2)
+    errors = (np.where(used, np.abs(one), 0).sum(1)[used.any(1)] for one in (of_slopes, of_plane, difference))
+    counts = used.sum(1)[used.any(1)]
+    by_slopes, by_values, whole = (error / counts for error in errors)
+    return by_slopes, by_values, whole

@@ -105,6 +105,112 @@ def test_a_column_without_a_usual_mistake():
     assert (mistake.kind, [*mistake.sources]) == ("unrelated", [(0, 1)])
 
 
+def waves(x):
+    """Values and derivatives of a function of two inputs."""
+    size, angle = np.exp(x[:, [0]]), 2 * x[:, [1]]
+    return size * np.sin(angle) + 3, np.stack([size * np.sin(angle), 2 * size * np.cos(angle)], axis=2)
+
+
+USELESS = {
+    "zeros": lambda y, dydx: 0 * dydx,
+    "random": lambda y, dydx: np.random.default_rng(0).normal(size=dydx.shape),
+    "reversed": lambda y, dydx: dydx[::-1],
+    "half with the wrong sign": lambda y, dydx: np.where(np.arange(len(y))[:, None, None] < len(y) / 2, dydx, -dydx),
+    "absolute values": lambda y, dydx: abs(dydx),
+    "of log y": lambda y, dydx: dydx / y[:, :, None],
+    "rolled": lambda y, dydx: np.roll(dydx, 7, axis=0),
+}
+
+
+@pytest.mark.parametrize("kind", USELESS)
+def test_derivatives_that_explain_nothing(kind):
+    for seed in range(3):
+        random = np.random.default_rng(seed)
+        x = random.uniform(-1, 1, (150, 2))
+        y, dydx = waves(x)
+        other = np.stack([2 * x[:, [0]], 0 * x[:, [0]]], axis=2)
+        labels = np.c_[y, x[:, 0] ** 2], np.concatenate([USELESS[kind](y, dydx), other], axis=1)
+        for known in (1, 0.85):
+            holes = (np.where(random.random(part.shape) < known, part, np.nan) for part in labels)
+            verdict = check_columns(x, *holes)
+            (mistake,) = verdict.mistakes
+            assert (mistake.kind, {*mistake.sources}) == ("useless", {(0, 0), (0, 1)})
+            assert mistake.before > 0.4 > mistake.after
+            assert verdict.unseen == [(1, 1)]
+
+
+def tanh(x, slope):
+    value = np.tanh(x @ slope)
+    return value, (1 - value**2)[:, None] * slope
+
+
+HONEST = {
+    "hinge": lambda x: (np.maximum(x[:, 0], 0.2) + x[:, 1], np.stack([x[:, 0] > 0.2, 1 + 0 * x[:, 1]], 1)),
+    "valley": lambda x: (abs(x[:, 0] - x[:, 1]), np.sign(x[:, [0]] - x[:, [1]]) * [1, -1]),
+    "front": lambda x: tanh(x, np.array([25, -7])),
+    "step": lambda x: (2.0 * (x[:, 0] > 0) + 0.3 * x[:, 1], 0 * x + [0, 0.3]),
+    "flag": lambda x: (1.0 * (x[:, 0] > 0), 0 * x),
+    "plateaus": lambda x: (np.floor(15 * x[:, 0]), 0 * x),
+    "spike": lambda x: (np.exp(-99 * (x**2).sum(1)), -198 * x * np.exp(-99 * (x**2).sum(1))[:, None]),
+    "undersampled": lambda x: (np.sin(x @ [40, 30]), np.cos(x @ [40, 30])[:, None] * [40, 30]),
+    "two levels": lambda x: (5.0 * x[:, 1] + np.sin(x[:, 0]), np.stack([np.cos(x[:, 0]), 0 * x[:, 1]], 1)),
+}
+
+
+@pytest.mark.parametrize("kind", HONEST)
+def test_right_derivatives_of_functions_that_are_hard_to_follow(kind):
+    for seed in range(5):
+        x = np.random.default_rng(seed).uniform(-1, 1, (120, 2))
+        if kind == "two levels":
+            x[:, 1] = x[:, 1] > 0
+        for dimension in (1, 2) if kind in ("flag", "plateaus") else (2,):
+            y, dydx = HONEST[kind](x)
+            assert check_columns(x[:, :dimension], y[:, None], dydx[:, None, :dimension]).mistakes == []
+
+
+def test_right_derivatives_with_noise_do_explain_something():
+    for seed in range(5):
+        random = np.random.default_rng(seed)
+        x = random.uniform(-1, 1, (150, 2))
+        y, dydx = waves(x)
+        dydx += 0.5 * dydx.std(axis=0) * random.normal(size=dydx.shape)
+        assert check_columns(x, y, dydx).mistakes == []
+
+
+@pytest.mark.parametrize("frequency", [2, 2.5, 3.2, 3.5, 4.06, 4.5, 5, 6, 8, 13])
+def test_a_function_that_oscillates_between_the_levels_of_an_input(frequency):
+    for seed in range(3):
+        random = np.random.default_rng(seed)
+        levels = random.permutation(np.resize(np.arange(6.0), 150))
+        for x in (np.c_[levels, random.uniform(-1, 1, 150)], np.c_[levels, random.permutation(levels)]):
+            slope = -frequency * np.sin(frequency * x[:, 0])
+            y, dydx = np.cos(frequency * x[:, 0]) + x[:, 1], np.c_[slope, 1 + 0 * slope]
+            assert check_columns(x, y[:, None], dydx[:, None]).mistakes == []
+
+
+@pytest.mark.parametrize("kind", ["swapped", -1.0, 0.001, 2.0])
+def test_mistakes_in_a_grid_are_found(kind):
+    axis = np.linspace(-1, 1, 11)
+    x = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    y, dydx = waves(x)
+    bad = dydx[:, :, ::-1] if kind == "swapped" else dydx / kind
+    (mistake,) = check_columns(x, y, bad).mistakes
+    assert (mistake.kind, {*mistake.sources}) == ("swapped" if kind == "swapped" else "factor", {(0, 0), (0, 1)})
+
+
+def test_rows_with_empty_cells_are_compared():
+    random, x, y, dydx = table(1, 6, 150, least=0.6)
+    dydx[np.arange(150), 0, random.integers(0, 6, 150)] = np.nan  # in each row
+    verdict = check_columns(x, y, dydx)
+    assert (verdict.mistakes, verdict.rows) == ([], {0: 150})
+    (mistake,) = check_columns(x, y, np.where(np.arange(6) == 2, -dydx, dydx)).mistakes
+    assert {place: source.factor for place, source in mistake.sources.items()} == {(0, 2): -1}
+    swapped = dydx[:, :, [1, 0, 2, 3, 4, 5]]
+    (mistake,) = check_columns(x, y, swapped).mistakes
+    assert mistake.kind == "swapped"
+    np.testing.assert_array_equal(corrected(y, swapped, mistake.sources)[1], dydx)
+
+
 def test_the_simplest_of_several_explanations_is_taken():
     x = np.random.default_rng(0).random((200, 3))
     y = np.exp(x[:, [0]] - x[:, [1]]) + 1e-3 * x[:, [2]]
@@ -121,7 +227,7 @@ def test_an_input_that_does_not_matter_says_nothing():
     _, x, y, dydx = table(1, 2, 200)
     x = np.c_[x, np.random.default_rng(0).random(200)]
     y, dydx = y + 1e-6 * x[:, 2:], np.concatenate([dydx, np.full((200, 1, 1), -1e-6)], axis=2)
-    assert check_columns(x, y, dydx) == ([], [(0, 0), (0, 1)], [(0, 2)])
+    assert check_columns(x, y, dydx) == ([], [(0, 0), (0, 1)], [(0, 2)], {0: 200})
 
 
 @pytest.mark.parametrize(
@@ -135,7 +241,7 @@ def test_an_input_that_does_not_matter_says_nothing():
     ids=["few", "unknown", "two levels", "same inputs"],
 )
 def test_labels_that_say_nothing(spoilt):
-    assert check_columns(*spoilt(*table(1, 3, 300)[1:])) == ([], [], [])
+    assert check_columns(*spoilt(*table(1, 3, 300)[1:])) == ([], [], [], {})
 
 
 def test_outputs_that_are_known_in_other_rows():
@@ -151,7 +257,7 @@ def test_the_possible_mistakes_grow_with_the_number_of_inputs_and_not_its_square
     counts = list[int]()
     for dimension in (60, 120):
         _, x, y, dydx = table(1, dimension, 30)
-        pairs = Pairs.of(x, np.arange(30))
+        pairs = Pairs.of(x, y, dydx)
         assert pairs is not None
         counts.append(sum(1 for _ in possible(Labels(pairs, y, dydx))))
     assert counts[1] < 2.2 * counts[0]
