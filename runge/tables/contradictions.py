@@ -16,6 +16,7 @@ from runge.validation import Floats
 __all__ = ["ColumnNames", "Finding", "Report", "contradictions", "wrong_columns"]
 
 _NONE = 0.9  # the least share that is left if derivatives explain nothing
+_CLOSE, _FAR = 0.02, 0.1  # tolerances of the logarithm of a factor: what is left unexplained changes it
 _ENOUGH = 5  # rows in which two columns are equal
 _listed = partial(listed, most=5, last=" and ")  # columns in a sentence
 
@@ -237,7 +238,7 @@ def _factor(mistake: Mistake, x: Floats, names: ColumnNames) -> tuple[str, dict[
     name, spread = ("the input", 0.0) if len(by) > 1 else (names.inputs[d := by.pop() or 0], float(x[:, d].std()))
     also = " and the wrong sign" if factor < 0 else ""
     wrong = f"{'large' if large else 'small'} by a factor of {size:.3g}{also}"
-    usual = usual_factor(factor, spread)
+    usual = usual_factor(factor, spread, min(_CLOSE + mistake.after, _FAR))
     if usual is None or mistake.after > mistake.before / 2:
         return "other factor", {"wrong": wrong}
     degrees = ("radian", "degree") if large else ("degree", "radian")

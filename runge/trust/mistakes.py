@@ -58,12 +58,13 @@ class Mistake(NamedTuple):
         )
 
 
-def usual_factor(factor: float, deviation: float = 0.0) -> tuple[str, float] | None:
+def usual_factor(factor: float, deviation: float = 0.0, tolerance: float = _TOLERANCE) -> tuple[str, float] | None:
     """Return the name and the size of the usual factor that is next to another one or to its inverse; None: too far.
 
     Args:
         factor: the factor, of any sign.
         deviation: the standard deviation of the input, by which a scaler divides.
+        tolerance: how far apart the logarithms of their sizes may be.
     """
     size = max(abs(factor), 1 / abs(factor))
     usual = {
@@ -74,7 +75,7 @@ def usual_factor(factor: float, deviation: float = 0.0) -> tuple[str, float] | N
         "unit": 10.0 ** max(round(math.log10(size)), 1),
     }
     name = min(usual, key=lambda name: abs(math.log(size / usual[name])))
-    return (name, usual[name]) if abs(math.log(size / usual[name])) < _TOLERANCE else None
+    return (name, usual[name]) if abs(math.log(size / usual[name])) < tolerance else None
 
 
 def possible(labels: Labels) -> Iterator[Mistake]:
@@ -142,7 +143,7 @@ def _factors(labels: Labels, p: int) -> dict[Place, Source]:
     The sum is found by reweighting.
     """
     terms, size = labels.terms[p], labels.size[p][labels.pairs.group]
-    scale = np.sqrt((terms**2).mean(0)) + np.finfo(float).tiny
+    scale = np.abs(terms).max(0) + np.finfo(float).tiny
     columns, weight, found = terms / scale, 1 / size, np.zeros(terms.shape[1])
     for _ in range(_STEPS):
         weighted = columns * (weight / weight.mean())[:, None]

@@ -226,6 +226,7 @@ def left_by_neighbours(x: Floats, y: Floats, dydx: Floats) -> tuple[Floats, Floa
         dydx: its partial derivatives, (n, D); likewise.
     """
     known = np.flatnonzero(~np.isnan(y))
+    known = known[np.sort(np.unique(x[known], axis=0, return_index=True)[1])]  # a repeated row is not left out
     spread = x[known].std(0)
     z = x / np.where(spread > 0, spread, 1)
     rows = known[np.linspace(0, len(known) - 1, min(len(known), _LOCAL)).astype(int)]
